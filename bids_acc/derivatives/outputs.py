@@ -1,0 +1,423 @@
+"""One table of outputs: names, sidecars, sinks and look-up come from ``data/outputs/*.yaml``.
+
+Each entry is an output key with its level, its data type, its fixed entities, the entities that
+a workflow builder supplies, and the constant part of its sidecar. The order of the entities in a
+file name follows the BIDS schema, with BEP016's ``model`` and ``param`` where QSIRecon puts
+them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+from nipype.pipeline import engine as pe
+
+from bids_acc.exceptions import InputDataError
+
+ENTITIES = {
+    'subject': 'sub', 'template': 'tpl', 'session': 'ses', 'cohort': 'cohort', 'sample': 'sample',
+    'task': 'task', 'acquisition': 'acq', 'nucleus': 'nuc', 'voi': 'voi', 'ceagent': 'ce',
+    'reconstruction': 'rec', 'direction': 'dir', 'run': 'run', 'echo': 'echo', 'part': 'part',
+    'hemisphere': 'hemi', 'space': 'space', 'atlas': 'atlas', 'segmentation': 'seg',
+    'scale': 'scale', 'resolution': 'res', 'density': 'den', 'model': 'model', 'param': 'param',
+    'label': 'label', 'description': 'desc', 'from': 'from', 'to': 'to', 'mode': 'mode',
+}  # fmt: skip
+"""Long to short entity names, in the order in which they stand in a file name (BIDS 1.11.1)."""
+
+_ALIASES = {'desc': 'description', 'volume': 'voi', 'seg': 'segmentation', 'den': 'density',
+            'acq': 'acquisition', 'sub': 'subject', 'ses': 'session', 'hemi': 'hemisphere',
+            'res': 'resolution', 'rec': 'reconstruction', 'dir': 'direction', 'nuc': 'nucleus',
+            'tpl': 'template'}  # fmt: skip
+"""Other names under which the same entity is known (``volume`` is PyBIDS 0.22's ``voi``)."""
+
+_SHORT_TO_LONG = {short: long for long, short in ENTITIES.items()}
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One row of the table of outputs."""
+
+    key: str
+    """Name under which the code knows the output."""
+    level: str
+    """``session``, ``subject`` or ``dataset``."""
+    datatype: str | None
+    """Folder below the subject or session; for the data set level, below ``folder``."""
+    entities: Mapping[str, str]
+    """Fixed entities, with ``suffix`` and ``extension``."""
+    free: tuple[str, ...] = ()
+    """Entities that the builder must supply."""
+    inherit: tuple[str, ...] = ()
+    """Entities taken over from the source file when it has them."""
+    folder: str = ''
+    """Folder below the output root, for the data set level."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Constant part of the sidecar."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Description of each column, for tables."""
+    report: Mapping[str, Any] | None = None
+    """Title, caption and order in the subject's page, for figures."""
+    sidecar: bool = True
+    """Whether a JSON file is written beside the output."""
+
+
+@dataclass(frozen=True)
+class FoundOutput:
+    """An output that lies on disk."""
+
+    key: str
+    path: Path
+    entities: Mapping[str, str]
+
+
+def _canonical(entities: Mapping[str, Any]) -> dict[str, str]:
+    """Use one long name for each entity, and text values."""
+    return {
+        _ALIASES.get(name, name): str(value)
+        for name, value in entities.items()
+        if value is not None and value != ''
+    }
+
+
+@cache
+def load_table() -> Mapping[str, OutputSpec]:
+    """Read the table of outputs.
+
+    Returns
+    -------
+    Mapping of str to OutputSpec
+        In the order of the files.
+
+    Raises
+    ------
+    ValueError
+        If a key stands twice, or an entry has a field that `OutputSpec` does not know.
+    """
+    table: dict[str, OutputSpec] = {}
+    folder = resources.files('bids_acc') / 'data' / 'outputs'
+    for item in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if not item.name.endswith('.yaml'):
+            continue
+        for key, entry in (yaml.safe_load(item.read_text()) or {}).items():
+            if key in table:
+                raise ValueError(f'{item.name}: output key {key!r} stands twice')
+            try:
+                spec = OutputSpec(
+                    key=key,
+                    **{
+                        **entry,
+                        'entities': _canonical(entry.get('entities', {})),
+                        'free': tuple(_ALIASES.get(n, n) for n in entry.get('free', ())),
+                        'inherit': tuple(_ALIASES.get(n, n) for n in entry.get('inherit', ())),
+                    },
+                )
+            except TypeError as error:
+                raise ValueError(f'{item.name}: {key}: {error}') from error
+            table[key] = spec
+    return table
+
+
+def output_spec(key: str) -> OutputSpec:
+    """Return one row of the table.
+
+    Raises
+    ------
+    KeyError
+        If there is no such key.
+    """
+    return load_table()[key]
+
+
+def output_path(
+    key: str, output_dir: Path | str, entities: Mapping[str, Any] | None = None, **fields: Any
+) -> Path:
+    """Say where an output belongs.
+
+    Parameters
+    ----------
+    key : str
+        Output key.
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping, optional
+        Entities of the source, of which the row's ``inherit`` are taken.
+    **fields
+        The row's ``free`` entities.
+
+    Returns
+    -------
+    Path
+        Absolute if ``output_dir`` is.
+
+    Raises
+    ------
+    ValueError
+        If a free entity is not given, or a field is given that the row does not declare: a
+        misspelt entity must never vanish from a name.
+
+    Examples
+    --------
+    >>> output_path('bold_nowhere', 'out')
+    Traceback (most recent call last):
+        ...
+    KeyError: 'bold_nowhere'
+    """
+    spec = output_spec(key)
+    given = _canonical(fields)
+    if unknown := set(given) - set(spec.free):
+        raise ValueError(f'{key}: {sorted(unknown)} not declared as free in the output table')
+    if missing := set(spec.free) - set(given):
+        raise ValueError(f'{key}: {sorted(missing)} must be given')
+    source = _canonical(entities or {})
+    inherited = {name: source[name] for name in spec.inherit if name in source}
+    return Path(output_dir) / build_path(spec, {**inherited, **spec.entities, **given})
+
+
+def build_path(spec: OutputSpec, entities: Mapping[str, str]) -> Path:
+    """Return the path of an output below the root, from all of its entities."""
+    parts = [f'{short}-{entities[long]}' for long, short in ENTITIES.items() if entities.get(long)]
+    name = '_'.join([*parts, entities.get('suffix', '')]).strip('_') + entities['extension']
+    folder = Path(spec.folder)
+    if spec.level in ('session', 'subject'):
+        folder = folder / f'sub-{entities["subject"]}'
+        if spec.level == 'session' and entities.get('session') and spec.datatype != 'figures':
+            folder = folder / f'ses-{entities["session"]}'
+    elif entities.get('template'):
+        folder = folder / f'tpl-{entities["template"]}'
+        if entities.get('cohort'):
+            folder = folder / f'cohort-{entities["cohort"]}'
+    if spec.datatype:
+        folder = folder / spec.datatype
+    return folder / name
+
+
+def parse_entities(name: str) -> dict[str, str]:
+    """Read the entities, suffix and extension of a file name written by `build_path`.
+
+    Examples
+    --------
+    >>> parse_entities('sub-01_hemi-L_den-41k_thickness.shape.gii')['density']
+    '41k'
+    """
+    stem, dot, extension = name.partition('.')
+    *pairs, suffix = stem.split('_')
+    entities = {'suffix': suffix, 'extension': dot + extension}
+    for pair in pairs:
+        short, dash, value = pair.partition('-')
+        if dash and short in _SHORT_TO_LONG:
+            entities[_SHORT_TO_LONG[short]] = value
+    return entities
+
+
+def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[FoundOutput]:
+    """Find the files of one output key.
+
+    Parameters
+    ----------
+    key : str
+        Output key.
+    output_dir : Path
+        Root of the derivative dataset.
+    **filters
+        Entities that must have this value, e.g. ``hemisphere='L'``; ``None`` means that the
+        entity must be absent.
+
+    Returns
+    -------
+    list of FoundOutput
+        Sorted by path.
+    """
+    spec = output_spec(key)
+    wanted = {_ALIASES.get(name, name): value for name, value in filters.items()}
+    allowed = {*spec.entities, *spec.free, *spec.inherit}
+    found = []
+    for path in sorted(Path(output_dir).glob(_pattern(spec))):
+        entities = parse_entities(path.name)
+        if set(entities) - allowed or any(entities.get(k) != v for k, v in spec.entities.items()):
+            continue
+        if any(name not in entities for name in spec.free):
+            continue
+        if path.relative_to(output_dir) != build_path(spec, entities):
+            continue
+        if all(
+            entities.get(name) == (None if value is None else str(value))
+            for name, value in wanted.items()
+        ):
+            found.append(FoundOutput(key, path, entities))
+    return found
+
+
+def _pattern(spec: OutputSpec) -> str:
+    """Return a glob pattern, relative to the root, that no file of this key escapes."""
+    parts = [spec.folder] if spec.folder else []
+    name = f'*{spec.entities.get("suffix", "")}{spec.entities["extension"]}'
+    if spec.level == 'dataset':
+        return '/'.join([*parts, '**', name])
+    return '/'.join([*parts, 'sub-*', '**', name])
+
+
+def sidecar_path(path: Path) -> Path:
+    """Return the JSON file that belongs to an output.
+
+    Examples
+    --------
+    >>> sidecar_path(Path('sub-01_thickness.shape.gii')).name
+    'sub-01_thickness.json'
+    """
+    return path.with_name(path.name.partition('.')[0] + '.json')
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the metadata beside an output; an absent file is an empty dictionary.
+
+    Raises
+    ------
+    InputDataError
+        If the file is no JSON.
+    """
+    sidecar = sidecar_path(Path(path))
+    if not sidecar.exists():
+        return {}
+    try:
+        return dict(json.loads(sidecar.read_text()))
+    except json.JSONDecodeError as error:
+        raise InputDataError(f'{sidecar} is no valid JSON: {error}') from error
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy values, paths and NaN into what JSON knows; NaN becomes ``None``."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one fixed form, atomically."""
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file by renaming a finished one, so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part')
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write the JSON file beside an output: the row's constants, its columns, then ``metadata``.
+
+    Columns are written as BIDS asks for tables: one object for each column name.
+    """
+    spec = output_spec(key)
+    if not spec.sidecar:
+        return
+    write_json(sidecar_path(path), {**spec.metadata, **spec.columns, **(metadata or {})})
+
+
+def copy_canonical(source: Path, target: Path) -> None:
+    """Copy a file; gzip is written without time and name, so equal content gives equal bytes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'.{target.name}.part')
+    if target.name.endswith('.gz'):
+        opener = gzip.open if source.name.endswith('.gz') else open
+        with (
+            opener(source, 'rb') as stream,
+            part.open('wb') as raw,
+            gzip.GzipFile('', 'wb', 6, raw, mtime=0) as packed,
+        ):
+            shutil.copyfileobj(stream, packed)
+    else:
+        shutil.copyfile(source, part)
+    part.replace(target)
+
+
+class _SinkInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='the file to keep')
+    out_path = traits.Str(mandatory=True, desc='where it belongs')
+    key = traits.Str(mandatory=True, desc='its row in the table of outputs')
+    metadata = traits.Dict(desc='what its sidecar says besides the constants of its row')
+
+
+class _SinkOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='the kept file')
+
+
+class Sink(SimpleInterface):
+    """Keep a file under its BIDS name, with its sidecar."""
+
+    input_spec = _SinkInputSpec
+    output_spec = _SinkOutputSpec
+    _always_run = True
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        source, target = Path(self.inputs.in_file), Path(self.inputs.out_path)
+        copy_canonical(source, target)
+        metadata = self.inputs.metadata if isdefined(self.inputs.metadata) else {}
+        write_sidecar(self.inputs.key, target, metadata)
+        self._results['out_file'] = str(target)
+        return runtime
+
+
+def init_sink(
+    key: str,
+    *,
+    output_dir: Path | str,
+    entities: Mapping[str, Any],
+    name: str | None = None,
+    **fields: Any,
+) -> pe.Node:
+    """Make the node that keeps one output.
+
+    Parameters
+    ----------
+    key : str
+        Output key.
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the source file.
+    name : str, optional
+        Name of the node; ``ds_<key>`` by default.
+    **fields
+        The row's free entities.
+
+    Returns
+    -------
+    Node
+        With inputs ``in_file`` and ``metadata`` and output ``out_file``.
+    """
+    suffix = '_'.join(re.sub(r'\W', '', str(value)) for value in fields.values())
+    default = f'ds_{key}_{suffix}'.rstrip('_')
+    sink = Sink(key=key, out_path=str(output_path(key, output_dir, entities, **fields)))
+    return pe.Node(sink, name=name or default, mem_gb=0.1)

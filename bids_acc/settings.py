@@ -1,0 +1,269 @@
+"""What a run was asked to do: frozen records, read from and written to TOML.
+
+Each modality has a record of its own and a workflow builder sees only that one. Settings that
+change a *result* live in `AnatSettings`, `DwiSettings`, `MrsSettings` and `GroupSettings`;
+settings that change only *how fast* a result comes (processes, memory, plugin) live in
+`Resources`. Resuming compares the former and ignores the latter, so that a rerun with more
+processes recomputes nothing.
+
+The command line makes one flag from each field that `option` declares, and the configuration
+file accepts the same names (``[mrs] engine = "builtin"``), so a setting is described once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .exceptions import SettingsError
+
+T = TypeVar('T')
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 - the word argparse uses
+    *,
+    flag: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    metavar: str | None = None,
+    nargs: str | None = None,
+    type: Any = None,  # noqa: A002 - the word argparse uses
+) -> Any:
+    """Declare a field that the command line offers as a flag.
+
+    Parameters
+    ----------
+    default : object
+        Value when neither the command line nor the configuration file says otherwise.
+    help : str
+        One line for ``--help``.
+    flag : str, optional
+        Flag, if it differs from ``--<section>-<field>``.
+    choices, metavar, nargs, type
+        As for `argparse.ArgumentParser.add_argument`; the type is taken from the default
+        when it is not given.
+    """
+    metadata = {
+        'help': help, 'flag': flag, 'choices': choices, 'metavar': metavar, 'nargs': nargs,
+        'type': type,
+    }  # fmt: skip
+    return field(default=default, metadata={'option': metadata})
+
+
+@dataclass(frozen=True)
+class AnatSettings:
+    """How T1w images become surfaces."""
+
+    surface_source: str = option(
+        'auto',
+        'where surfaces come from; auto takes the best one that --derivatives offers',
+        flag='--surface-source',
+        choices=('auto', 'freesurfer', 'gifti', 'civet', 'builtin'),
+    )
+    roi: tuple[str, ...] = option(
+        ('caudalanteriorcingulate', 'rostralanteriorcingulate'),
+        'cortical labels that make up the region of interest',
+        flag='--roi',
+        nargs='+',
+        metavar='LABEL',
+    )
+
+
+@dataclass(frozen=True)
+class DwiSettings:
+    """How diffusion images become FA, MD and MO."""
+
+
+@dataclass(frozen=True)
+class MrsSettings:
+    """How spectra become gated metabolite levels."""
+
+
+@dataclass(frozen=True)
+class GroupSettings:
+    """How the cohort is analysed."""
+
+    model: str | None = option(
+        None,
+        'model file (*_smdl.json), a shipped preset, or auto to accept the proposed model',
+        flag='--model',
+        metavar='FILE|PRESET|auto',
+    )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the machine may give; never changes a result."""
+
+    nprocs: int = option(
+        1, 'processes that run at the same time', flag='--nprocs', metavar='N', type=int
+    )
+    omp_nthreads: int = option(
+        1, 'threads that one step may use', flag='--omp-nthreads', metavar='N', type=int
+    )
+    mem_gb: float | None = option(
+        None, 'memory to stay below, in GB (default: what the machine or cgroup allows)',
+        flag='--mem', metavar='GB', type=float,
+    )  # fmt: skip
+    plugin: str | None = option(
+        None, 'Nipype plug-in (Linear, MultiProc, SLURM, ...) or a YAML/JSON file that names '
+        'plugin and plugin_args', flag='--use-plugin', metavar='NAME|FILE',
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run was asked to do except which files it reads and writes."""
+
+    anat: AnatSettings = field(default_factory=AnatSettings)
+    dwi: DwiSettings = field(default_factory=DwiSettings)
+    mrs: MrsSettings = field(default_factory=MrsSettings)
+    group: GroupSettings = field(default_factory=GroupSettings)
+    resources: Resources = field(default_factory=Resources)
+    random_seed: int = option(
+        20261121, 'seed of every random step', flag='--random-seed', metavar='N', type=int
+    )
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    """Say which known name was probably meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean {close[0]!r}?' if close else f'; known: {", ".join(sorted(known))}'
+
+
+def _coerce(value: Any, default: Any, where: str) -> Any:
+    """Check a TOML value against the default's type; lists become tuples."""
+    if isinstance(value, list):
+        value = tuple(value)
+    if default is None or value is None:
+        return value
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, type(default)) or isinstance(value, bool) != isinstance(
+        default, bool
+    ):
+        raise SettingsError(
+            f'{where}: {value!r} is a {type(value).__name__}, but this setting is a '
+            f'{type(default).__name__} such as {default!r}.'
+        )
+    return value
+
+
+def update(settings: T, values: dict[str, Any], where: str = 'settings') -> T:
+    """Return a copy with some values replaced, refusing unknown names.
+
+    Parameters
+    ----------
+    settings : dataclass instance
+        `Settings` or one of its parts.
+    values : dict
+        Nested dictionary of new values, as TOML gives it.
+    where : str
+        Named in the error message, usually the configuration file.
+
+    Raises
+    ------
+    SettingsError
+        If a name is unknown, a value has the wrong type or is not among the choices.
+
+    Examples
+    --------
+    >>> update(Settings(), {'resources': {'nprocs': 8}}).resources.nprocs
+    8
+    """
+    known = {f.name: f for f in fields(settings)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise SettingsError(f'{where}: unknown setting {name!r}{_suggest(name, list(known))}')
+        current = getattr(settings, name)
+        if is_dataclass(current) and not isinstance(current, type):
+            if not isinstance(value, dict):
+                raise SettingsError(f'{where}: [{name}] is a section, not a value.')
+            changes[name] = update(current, value, f'{where} [{name}]')
+            continue
+        checked = _coerce(value, current, f'{where}: {name}')
+        choices = known[name].metadata.get('option', {}).get('choices')
+        if choices and checked not in choices:
+            raise SettingsError(
+                f'{where}: {name} = {checked!r} is not one of {", ".join(choices)}.'
+            )
+        changes[name] = checked
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises
+    ------
+    SettingsError
+        If the file is absent or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SettingsError(f'--config-file {path}: there is no such file.') from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f'--config-file {path} is no valid TOML: {error}') from error
+
+
+def _toml_value(value: Any) -> str:
+    """Write one TOML value; JSON strings, numbers and arrays are TOML too."""
+    if isinstance(value, tuple | list):
+        return '[' + ', '.join(_toml_value(item) for item in value) + ']'
+    if isinstance(value, Path):
+        value = str(value)
+    return json.dumps(value)
+
+
+def to_toml(settings: Settings) -> str:
+    """Write the settings so that `read_toml` and `update` give them back.
+
+    Values that are ``None`` are left out: TOML has no null, and they are the defaults.
+
+    Examples
+    --------
+    >>> 'nprocs = 1' in to_toml(Settings())
+    True
+    """
+    plain, sections = [], []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if not is_dataclass(value):
+            plain.append(f'{item.name} = {_toml_value(value)}')
+            continue
+        lines = [
+            f'{f.name} = {_toml_value(getattr(value, f.name))}'
+            for f in fields(value)
+            if getattr(value, f.name) is not None
+        ]
+        sections.append('\n'.join([f'[{item.name}]', *lines]))
+    return '\n'.join(plain) + '\n\n' + '\n\n'.join(sections) + '\n'
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a SHA-256 that changes when any setting in these records changes.
+
+    Parameters
+    ----------
+    *parts : dataclass instances or plain values
+        What a result depends on.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    plain = [
+        dataclasses.asdict(p) if is_dataclass(p) and not isinstance(p, type) else p for p in parts
+    ]
+    text = json.dumps(plain, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
