@@ -1,0 +1,1 @@
+"""BIDS in: files become checked objects here, and nobody further on parses a file name."""

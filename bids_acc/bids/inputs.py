@@ -1,0 +1,320 @@
+"""What one session offers: checked paths and metadata, and why something is not there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nb
+import numpy as np
+
+from bids_acc.exceptions import BidsAccError, ExitCode, InputDataError, MissingInputError
+
+Modality = Literal['anat', 'dwi', 'mrs']
+MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'mrs')
+"""In the order in which they are processed."""
+
+PlanStatus = Literal['run', 'reuse', 'skip', 'fail']
+
+
+@dataclass(frozen=True)
+class AnatInputs:
+    """The T1w image of a session."""
+
+    t1w: Path
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    also_there: tuple[Path, ...] = ()
+    """Further T1w images, which are not used."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        return (self.t1w,)
+
+
+@dataclass(frozen=True)
+class DwiRun:
+    """One diffusion series with its gradient table."""
+
+    image: Path
+    bval: Path
+    bvec: Path
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DwiInputs:
+    """Diffusion series of one session that are analysed together."""
+
+    runs: tuple[DwiRun, ...]
+    entities: Mapping[str, str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        return tuple(path for run in self.runs for path in (run.image, run.bval, run.bvec))
+
+
+@dataclass(frozen=True)
+class MrsInputs:
+    """One single-voxel spectrum and its water reference."""
+
+    svs: Path
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    reference: Path | None = None
+    reference_metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        return (self.svs,) if self.reference is None else (self.svs, self.reference)
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """What will be done with one modality of one session, and why."""
+
+    participant_id: str
+    session_id: str | None
+    modality: str
+    status: PlanStatus
+    reason: str = ''
+    reason_code: str = ''
+    inputs: tuple[str, ...] = ()
+    exit_code: ExitCode = ExitCode.OK
+    """What a ``fail`` contributes to the exit code of the run."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as ``--dry-run json`` prints it."""
+        return {
+            'participant_id': self.participant_id,
+            'session_id': self.session_id,
+            'modality': self.modality,
+            'status': self.status,
+            'reason': self.reason,
+            'inputs': list(self.inputs),
+        }
+
+
+@dataclass(frozen=True)
+class Session:
+    """One subject at one visit."""
+
+    subject: str
+    session: str | None
+    anat: AnatInputs | None
+    dwi: DwiInputs | None
+    mrs: tuple[MrsInputs, ...]
+    plan: tuple[PlanRow, ...]
+    """One row for each modality."""
+
+    @property
+    def participant_id(self) -> str:
+        """Label with its prefix."""
+        return f'sub-{self.subject}'
+
+    @property
+    def session_id(self) -> str | None:
+        """Label with its prefix, or None in a data set without sessions."""
+        return None if self.session is None else f'ses-{self.session}'
+
+    @property
+    def label(self) -> str:
+        """Subject and session as file names begin."""
+        return '_'.join(part for part in (self.participant_id, self.session_id) if part)
+
+    def row(self, modality: str) -> PlanRow:
+        """Return the plan of one modality."""
+        return next(row for row in self.plan if row.modality == modality)
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a file that is absent, not fetched, empty or not readable.
+
+    Parameters
+    ----------
+    path : Path
+        Any input file.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is absent, or a link into a git-annex whose content was not fetched.
+    InputDataError
+        If it is empty or cannot be read.
+    """
+    if path.is_symlink() and not path.exists():
+        target = str(path.readlink())
+        if 'annex' in target:
+            raise MissingInputError(f'{path}: not fetched: `datalad get {path}`')
+        raise MissingInputError(f'{path} is a link to {target}, which does not exist.')
+    if not path.exists():
+        raise MissingInputError(f'{path} does not exist.')
+    if path.stat().st_size == 0:
+        raise InputDataError(f'{path} is empty (0 bytes); copy or fetch it again.')
+    try:
+        with path.open('rb') as stream:
+            start = stream.read(64)
+    except OSError as error:
+        raise InputDataError(f'{path} cannot be read: {error.strerror}.') from error
+    if start.startswith(b'/annex/objects/') or b'git-annex' in start:
+        raise MissingInputError(f'{path}: not fetched: `datalad get {path}`')
+
+
+def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tuple[int, ...]:
+    """Refuse an image whose header cannot be read or whose data end too early.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file.
+    n_dims : iterable of int
+        Numbers of dimensions that are welcome.
+    minimum_size : int
+        Least extent of each of the first three dimensions.
+
+    Returns
+    -------
+    tuple of int
+        Shape of the image.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        With the reason.
+    """
+    check_readable(path)
+    try:
+        reader = nb.Nifti1Image if _is_nifti1(path) else nb.Nifti2Image
+        image = reader.from_filename(path)
+        shape = tuple(int(n) for n in image.shape)
+        _check_data_complete(path, image)
+    except BidsAccError:
+        raise
+    except (nb.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise InputDataError(
+            f'{path} is no readable NIfTI image ({error}); copy or convert it again.'
+        ) from error
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    welcome = tuple(n_dims)
+    if len(shape) not in welcome:
+        raise InputDataError(
+            f'{path} has {len(shape)} dimensions {shape}, '
+            f'expected {" or ".join(map(str, welcome))}.'
+        )
+    if min(shape[:3]) < minimum_size:
+        raise InputDataError(f'{path} has only {shape} voxels; this is no whole image.')
+    return shape
+
+
+def _is_nifti1(path: Path) -> bool:
+    """Tell NIfTI-1 from NIfTI-2 by the header's size field."""
+    opener = gzip.open if path.suffix == '.gz' else open
+    with opener(path, 'rb') as stream:
+        size = stream.read(4)
+    return size in (b'\x5c\x01\x00\x00', b'\x00\x00\x01\x5c')
+
+
+def _check_data_complete(path: Path, image: Any) -> None:
+    """Read to the last voxel, so that a cut-off file is found before hours are spent on others."""
+    end = int(image.dataobj.offset) + int(
+        np.prod(image.shape, dtype=np.int64) * image.get_data_dtype().itemsize
+    )
+    if path.suffix == '.gz':
+        try:
+            size = 0
+            with gzip.open(path, 'rb') as stream:
+                while chunk := stream.read(1 << 22):
+                    size += len(chunk)
+        except (EOFError, OSError, gzip.BadGzipFile) as error:
+            raise InputDataError(
+                f'{path} is damaged ({error}); copy or fetch it again.'
+            ) from error
+    else:
+        size = path.stat().st_size
+    if size < end:
+        raise InputDataError(
+            f'{path} holds {size} bytes of the {end} that its header announces; fetch it again.'
+        )
+
+
+def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read FSL gradient files in whichever orientation they are.
+
+    Parameters
+    ----------
+    bval, bvec : Path
+        Text files.
+
+    Returns
+    -------
+    bvals : (n_volumes,) ndarray
+        In s/mm2.
+    bvecs : (n_volumes, 3) ndarray
+        As written in the file.
+
+    Raises
+    ------
+    InputDataError
+        If they are no numbers or do not fit each other.
+    """
+    tables = []
+    for path in (bval, bvec):
+        check_readable(path)
+        try:
+            tables.append(np.loadtxt(path, ndmin=2))
+        except ValueError as error:
+            raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
+    bvals = tables[0].ravel()
+    bvecs = tables[1]
+    if bvecs.shape[0] == 3 and bvecs.shape[1] == bvals.size:
+        bvecs = bvecs.T
+    if bvecs.shape != (bvals.size, 3):
+        raise InputDataError(
+            f'{bvec} has shape {tables[1].shape}, but {bval.name} has {bvals.size} b-values; '
+            'expected 3 rows with one column each.'
+        )
+    return bvals, bvecs
+
+
+def check_dwi_run(run: DwiRun) -> None:
+    """Refuse a diffusion series that does not fit its gradient table.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        With the reason.
+    """
+    shape = check_image(run.image, (4,), minimum_size=2)
+    bvals, _ = read_gradients(run.bval, run.bvec)
+    if bvals.size != shape[3]:
+        raise InputDataError(
+            f'{run.image} has {shape[3]} volumes, but {run.bval.name} has {bvals.size} b-values.'
+        )
+
+
+def check_json(path: Path) -> dict[str, Any]:
+    """Read a sidecar.
+
+    Raises
+    ------
+    InputDataError
+        If it is no JSON object.
+    """
+    check_readable(path)
+    try:
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputDataError(f'{path} is no valid JSON: {error}') from error
+    if not isinstance(content, dict):
+        raise InputDataError(f'{path} holds a {type(content).__name__}, expected an object.')
+    return content
