@@ -1,0 +1,81 @@
+# Two commands do everything on a fresh Debian or Ubuntu with python3, python3-venv and make:
+#   make demo    set up, make a data set of known truth, run participant and group
+#   make test    set up, run the tests
+# Everything lands in .venv and .demo below this folder; nothing needs root.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= .demo
+NPROCS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST_ARGS ?=
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+export OMP_NUM_THREADS = 1
+export OPENBLAS_NUM_THREADS = 1
+export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS = 1
+export NO_ET = 1
+export MPLBACKEND = Agg
+
+ifeq ($(UV),)
+install = $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+else
+install = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV) && $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$(1)]'
+endif
+
+define check_python
+$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+  echo 'bids_acc needs Python 3.11, 3.12 or 3.13 (antspyx has no wheel for others); name one: make PYTHON=python3.12'; exit 1; }
+endef
+
+.PHONY: demo test slow lint types setup setup-test setup-dev benchmarks clean help
+
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+setup: $(VENV)/.installed
+setup-test: $(VENV)/.installed-test
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(check_python)
+	@echo 'Setting up in $(VENV) (about a minute) ...'
+	@$(call install,)
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt
+	@$(check_python)
+	@echo 'Setting up in $(VENV) (about a minute) ...'
+	@$(call install,test)
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	@$(call install,dev)
+	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	$(BIN)/bids_acc-demo $(DEMO)/bids
+	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out participant --nprocs $(NPROCS) -w $(DEMO)/work
+	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out group --model auto --nprocs $(NPROCS)
+	@$(BIN)/bids_acc-demo --score $(DEMO)/out $(DEMO)/bids
+	@echo "Report: $(abspath $(DEMO)/out/group.html)"
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(NPROCS) --dist worksteal $(PYTEST_ARGS)
+
+slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(NPROCS) --dist worksteal -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell bids_acc tests README.md
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+benchmarks: $(VENV)/.installed-dev
+	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,405 @@
+"""The command: discover, plan, build, execute, report; one place decides text and exit code."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_acc import __version__
+from bids_acc.exceptions import (
+    BidsAccError,
+    ExitCode,
+    MissingInputError,
+    NothingSelectedError,
+    OutputError,
+)
+
+from .parser import Request, parse
+
+if TYPE_CHECKING:
+    from bids_acc.bids.inputs import PlanRow, Session
+    from bids_acc.execution import Crash, Progress
+    from bids_acc.participant import Job
+
+LOGGER = logging.getLogger('bids_acc')
+
+SEVERITY = (
+    ExitCode.CANNOT_WRITE,
+    ExitCode.TRY_AGAIN,
+    ExitCode.INTERNAL,
+    ExitCode.BAD_DATA,
+    ExitCode.NO_INPUT,
+)
+"""When sessions fail for different reasons, the first of these that occurs is returned."""
+
+ISOLATED = ('PYTHONPATH', 'PYTHONUSERBASE', 'PYTHONSTARTUP')
+"""Variables of the host that leak into a container and change which code is imported."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
+        os.environ.setdefault(name, '1')  # processes, not threads, use the cores
+    os.environ.setdefault('ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS', '1')
+    os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
+    os.environ.setdefault('MPLBACKEND', 'Agg')
+    os.environ.setdefault('MPLCONFIGDIR', str(Path(tempfile.gettempdir()) / 'bids_acc-mpl'))
+    try:
+        return int(run(parse(argv)))
+    except BidsAccError as error:
+        return _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _refuse('interrupted; the same command goes on where it stopped', 130)
+    except MemoryError:
+        return _refuse('out of memory; run again with fewer --nprocs', ExitCode.TRY_AGAIN)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            return _refuse(
+                f'{error.filename}: {error.strerror}; nothing more can be written',
+                ExitCode.CANNOT_WRITE,
+            )
+        return _internal(error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence; it is logged
+        return _internal(error)
+
+
+def _refuse(message: str, code: int) -> int:
+    """Say in one sentence why the command stops."""
+    print(f'bids_acc: {message}', file=sys.stderr)
+    return int(code)
+
+
+def _internal(error: Exception) -> int:
+    """Say that this is our fault, with the traceback."""
+    LOGGER.error('internal error', exc_info=error)
+    return _refuse(
+        'internal error, see the traceback above; please report it with the command and '
+        f'bids_acc {__version__}',
+        ExitCode.INTERNAL,
+    )
+
+
+def run(request: Request) -> ExitCode:
+    """Do what was asked for."""
+    _set_up_logging(request.verbosity)
+    if leaked := [name for name in ISOLATED if os.environ.pop(name, None)]:
+        LOGGER.warning('ignored from the environment: %s', ', '.join(leaked))
+    return run_participant(request) if request.level == 'participant' else run_group(request)
+
+
+def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
+    """Send messages to the screen and, once there is one, to the run's log."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logger = logging.getLogger('bids_acc')
+    logger.setLevel(logging.DEBUG)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    screen = logging.StreamHandler()
+    screen.setLevel(level)
+    screen.setFormatter(logging.Formatter('%(levelname)s: %(message)s'))
+    logger.addHandler(screen)
+    if run_folder is not None:
+        file = logging.FileHandler(run_folder / 'run.log')
+        file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))
+        logger.addHandler(file)
+
+
+# --- participant level -----------------------------------------------------------------------
+
+
+def run_participant(request: Request) -> ExitCode:
+    """Process each session; one that is incomplete never stops the others."""
+    from bids_acc import execution, participant
+    from bids_acc.derivatives import dataset
+
+    _check_folders(request)
+    sessions = discover_sessions(request)
+    jobs = participant.plan_jobs(
+        sessions,
+        bids_dir=request.bids_dir,
+        output_dir=request.output_dir,
+        settings=request.settings,
+        extra={name: str(path) for name, path in sorted(request.derivatives.items())},
+        force=request.force,
+    )
+    rows = [row for job in jobs for row in job.plan.values()]
+    if request.dry_run:
+        print_plan(rows, request.dry_run)
+        return _code_if_nothing(rows)
+    _code_if_nothing(rows)
+    dataset.write_dataset_files(request.bids_dir, request.output_dir)
+    run_folder = dataset.new_run_folder(request.output_dir)
+    _set_up_logging(request.verbosity, run_folder)
+    _keep_request(request, run_folder)
+    print_plan(rows, 'text', stream=sys.stderr)
+
+    work_dir = request.work_dir or default_work_dir(request.output_dir)
+    execution.configure_nipype(
+        work_dir, run_folder, stop_on_first_crash=request.stop_on_first_crash
+    )
+    participant.forget_before_run(jobs, request.output_dir)
+    workflow = participant.init_participant_wf(
+        jobs,
+        output_dir=request.output_dir,
+        work_dir=work_dir,
+        settings=request.settings,
+        derivatives=request.derivatives,
+    )
+    crashes, progress = _execute(workflow, request, run_folder)
+    status = finish_jobs(jobs, workflow, crashes, progress, request, run_folder)
+    dataset.write_status(run_folder, status)
+    write_participant_reports(jobs, status, request.output_dir)
+    text, code = verdict(status)
+    print(f'{text} Status: {run_folder / "status.tsv"}', file=sys.stderr)
+    if code is ExitCode.OK and request.work_dir is None:
+        shutil.rmtree(work_dir, ignore_errors=True)
+    return code
+
+
+def _check_folders(request: Request) -> None:
+    """Refuse folders that are absent, the same, or invalid as BIDS."""
+    from bids_acc.bids.discovery import check_dataset
+
+    if not request.bids_dir.is_dir():
+        raise MissingInputError(f'{request.bids_dir}: there is no such folder.')
+    if request.output_dir == request.bids_dir:
+        raise OutputError(
+            f'{request.output_dir} is the dataset itself; choose another output folder, '
+            f'e.g. {request.bids_dir / "derivatives" / "bids_acc"}.'
+        )
+    if not request.skip_bids_validation:
+        check_dataset(request.bids_dir)
+
+
+def discover_sessions(request: Request) -> list[Session]:
+    """Find the selected sessions and what each offers."""
+    from bids_acc.bids import discovery
+
+    there = discovery.subject_labels(request.bids_dir)
+    subjects = discovery.choose_labels(request.participant_labels, there, 'participant')
+    discovery.choose_labels(
+        request.session_labels, discovery.session_labels(request.bids_dir, subjects), 'session'
+    )
+    filters = discovery.read_filters(request.bids_filter_file)
+    layout = discovery.open_layout(request.bids_dir, subjects, request.bids_database_dir)
+    selection = discovery.Selection(
+        tuple(subjects), request.session_labels, filters, request.modalities
+    )
+    return discovery.discover(layout, selection)
+
+
+def _code_if_nothing(rows: Sequence[PlanRow]) -> ExitCode:
+    """Refuse a selection that offers nothing at all.
+
+    Raises
+    ------
+    NothingSelectedError
+        If every modality of every session is skipped.
+    """
+    if all(row.status == 'skip' for row in rows):
+        reasons = Counter(row.reason for row in rows)
+        common = '; '.join(reason for reason, _ in reasons.most_common(3))
+        raise NothingSelectedError(f'No selected session has anything to process: {common}.')
+    return ExitCode.OK
+
+
+def print_plan(rows: Sequence[PlanRow], form: str, stream: Any = None) -> None:
+    """Print what will be done, for people or for programs."""
+    stream = stream or sys.stdout
+    if form == 'json':
+        print(json.dumps([row.as_dict() for row in rows], indent=2), file=stream)
+        return
+    for row in rows:
+        where = ' '.join(part for part in (row.participant_id, row.session_id) if part)
+        reason = f' ({row.reason})' if row.reason else ''
+        print(f'{where:20s} {row.modality:5s} {row.status}{reason}', file=stream)
+    counts = Counter(row.status for row in rows)
+    print(', '.join(f'{n} {status}' for status, n in sorted(counts.items())), file=stream)
+
+
+def default_work_dir(output_dir: Path) -> Path:
+    """Name the folder for intermediate files, the same whenever the output folder is the same."""
+    digest = hashlib.sha256(str(output_dir).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f'bids_acc-{os.getuid()}-{digest}'
+
+
+def _keep_request(request: Request, run_folder: Path) -> None:
+    """Write down how this run was called."""
+    from bids_acc.settings import to_toml
+
+    (run_folder / 'config.toml').write_text(to_toml(request.settings))
+    (run_folder / 'command.txt').write_text(' '.join(sys.argv) + '\n')
+
+
+def _execute(workflow: Any, request: Request, run_folder: Path) -> tuple[list[Crash], Progress]:
+    """Run the graph; failures are read from the crash files, not raised."""
+    from bids_acc import execution
+
+    resources = request.settings.resources
+    progress = execution.Progress.for_workflow(workflow, resources.nprocs)
+    if progress.total == 0:
+        return [], progress
+    plugin = execution.make_plugin(resources, progress)
+    try:
+        with progress.beating():
+            workflow.run(plugin=plugin)
+    except (RuntimeError, OSError, ValueError) as error:
+        LOGGER.debug('nipype: %s', error)
+        if not list(run_folder.glob('crash-*.txt')):
+            raise
+    return execution.read_crashes(run_folder), progress
+
+
+def finish_jobs(
+    jobs: Sequence[Job],
+    workflow: Any,
+    crashes: Sequence[Crash],
+    progress: Progress,
+    request: Request,
+    run_folder: Path,
+) -> list[dict[str, Any]]:
+    """Write the records of what was finished and tell the status of each modality.
+
+    Returns
+    -------
+    list of dict
+        Rows of ``status.tsv``, with ``exit_code`` besides.
+    """
+    from bids_acc import participant
+
+    unfinished = _unfinished(workflow, progress)
+    rows = []
+    for job in jobs:
+        name = participant.workflow_name(job.session.label)
+        for modality, plan in job.plan.items():
+            row = _status_row(plan)
+            if plan.status == 'run':
+                broken = [n for n in unfinished if _belongs(n, name, modality)]
+                own = [c for c in crashes if _belongs(c.node, name, modality)]
+                if broken or own:
+                    _mark_failed(row, own or _upstream(crashes, name), run_folder)
+                else:
+                    session_wf = workflow.get_node(name)
+                    participant.keep_record(job, modality, session_wf, request.output_dir)
+            rows.append(row)
+    return rows
+
+
+def _status_row(plan: PlanRow) -> dict[str, Any]:
+    """Turn a plan row into a status row, as if all went well."""
+    words = {'run': 'done', 'reuse': 'reused', 'skip': 'skipped', 'fail': 'failed'}
+    return {
+        'participant_id': plan.participant_id,
+        'session_id': plan.session_id,
+        'arm': plan.modality,
+        'status': words[plan.status],
+        'reason_code': plan.reason_code,
+        'reason_text': plan.reason,
+        'log': '',
+        'exit_code': plan.exit_code,
+    }
+
+
+def _unfinished(workflow: Any, progress: Progress) -> set[str]:
+    """Name the nodes that did not end well."""
+    names = {f'{workflow.name}.{name}' for name in workflow.list_node_names()}
+    return names - progress.ended
+
+
+def _belongs(node: str, session_workflow: str, modality: str) -> bool:
+    """Tell whether a node is part of one modality of one session."""
+    parts = node.split('.')
+    return len(parts) > 2 and parts[1] == session_workflow and parts[2].startswith(f'{modality}_')
+
+
+def _upstream(crashes: Sequence[Crash], session_workflow: str) -> list[Crash]:
+    """List the crashes of a session, which are why its other steps never began."""
+    return [c for c in crashes if c.node.split('.')[1:2] == [session_workflow]]
+
+
+def _mark_failed(row: dict[str, Any], crashes: Sequence[Crash], run_folder: Path) -> None:
+    """Write into a status row why the modality failed."""
+    row['status'] = 'failed'
+    if not crashes:
+        row.update(
+            reason_code='not_run', reason_text='not run: the run stopped before it',
+            exit_code=ExitCode.TRY_AGAIN,
+        )  # fmt: skip
+        return
+    crash = crashes[0]
+    step = crash.node.split('.', 2)[-1]
+    row.update(
+        reason_code=crash.exit_code.name.lower(),
+        reason_text=f'{step}: {crash.reason}',
+        log=crash.file.name if crash.file else '',
+        exit_code=crash.exit_code,
+    )
+    LOGGER.debug('%s in %s', crash, run_folder)
+
+
+def verdict(status: Sequence[dict[str, Any]]) -> tuple[str, ExitCode]:
+    """Decide the closing sentence and the exit code, both from the same rows.
+
+    Parameters
+    ----------
+    status : sequence of dict
+        Rows with ``status``, ``reason_text`` and ``exit_code``.
+
+    Returns
+    -------
+    text : str
+    code : ExitCode
+
+    Examples
+    --------
+    >>> verdict([{'status': 'done', 'exit_code': ExitCode.OK}])[1].name
+    'OK'
+    """
+    counts = Counter(row['status'] for row in status)
+    tally = ', '.join(
+        f'{counts[s]} {s}' for s in ('done', 'reused', 'skipped', 'failed') if counts[s]
+    )
+    codes = {row['exit_code'] for row in status} - {ExitCode.OK}
+    code = next((c for c in SEVERITY if c in codes), ExitCode.OK)
+    if code is ExitCode.OK:
+        return f'bids_acc: finished: {tally}.', code
+    lines = []
+    for row in status:
+        if row['exit_code'] is not ExitCode.OK:
+            where = ' '.join(p for p in (row['participant_id'], row['session_id']) if p)
+            lines.append(f'  {where} {row["arm"]}: {row["reason_text"]}')
+    listed = '\n'.join(lines)
+    words = code.name.lower().replace('_', ' ')
+    text = f'{listed}\nbids_acc: finished with problems: {tally}; exit code {int(code)} ({words}).'
+    return text, code
+
+
+def write_participant_reports(
+    jobs: Sequence[Job], status: Sequence[dict[str, Any]], output_dir: Path
+) -> None:
+    """Write one page for each subject."""
+    from bids_acc.report.html import write_subject_report
+
+    for subject in sorted({job.session.subject for job in jobs}):
+        rows = [row for row in status if row['participant_id'] == f'sub-{subject}']
+        write_subject_report(output_dir, subject, rows)
+
+
+# --- group level -----------------------------------------------------------------------------
+
+
+def run_group(request: Request) -> ExitCode:
+    """Analyse the cohort from the output folder alone."""
+    from bids_acc.group import analysis
+
+    raise NotImplementedError(analysis)

@@ -1,0 +1,215 @@
+"""Files that make the output folder a BIDS derivative data set of its own.
+
+They are written before anything is computed: a folder that cannot be written is found in the
+first second, not after a night.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from bids_acc import __version__
+from bids_acc.exceptions import OutputError
+
+from .outputs import load_table, plain, read_sidecar, write_bytes, write_json
+
+BIDS_VERSION = '1.11.1'
+
+BIDSIGNORE = """\
+*.html
+figures
+group
+sub-*/mrs
+sub-*/ses-*/mrs
+*_thickness.*
+*_area.*
+*_dwimap.*
+*_hemi-*_probseg.*
+*_desc-preproc_dwi.bv*
+*.surf.gii
+*_xfm.*
+*_desc-qualitycontrol_*
+*_desc-anatqc_*
+"""
+"""Names that BIDS 1.11 does not know; a folder stands without a slash, which the validator
+would not match."""
+
+README = """\
+bids_acc derivatives
+====================
+
+`sub-*.html` shows each person's images, spectra and quality verdicts; `group.html` the cohort's
+results. `participants.tsv` and `phenotype/` are copies of the input, so that the group level
+needs this folder only. `logs/<run>/status.tsv` tells what was done, reused, skipped or failed,
+and why. Names that BIDS does not know yet are listed in `.bidsignore`: surface metrics (BEP011),
+diffusion maps named as BEP016 proposes, and MRS derivatives, for which no proposal exists.
+"""
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and refuse one that cannot be written.
+
+    Raises
+    ------
+    OutputError
+        With the system's reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f'.bids_acc-{uuid4().hex}'
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f'{folder} cannot be written ({error.strerror}); choose another folder or mend its '
+            'permissions.'
+        ) from error
+
+
+def dataset_description(
+    bids_dir: Path | None, container: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Describe the derivative data set.
+
+    Parameters
+    ----------
+    bids_dir : Path, optional
+        Root of the raw data set.
+    container : mapping, optional
+        ``Type``, ``Tag`` and ``URI`` of the image.
+    """
+    generator: dict[str, Any] = {
+        'Name': 'bids_acc',
+        'Version': __version__,
+        'Description': 'Anterior cingulate structure, diffusion and 1H-MRS',
+    }
+    if container:
+        generator['Container'] = dict(container)
+    description: dict[str, Any] = {
+        'Name': 'bids_acc derivatives',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'License': 'As the source data',
+        'GeneratedBy': [generator],
+    }
+    if bids_dir is not None:
+        raw = read_sidecar(bids_dir / 'dataset_description.json')
+        source = {'URL': f'file://{bids_dir.absolute()}'}
+        if doi := raw.get('DatasetDOI'):
+            source['DOI'] = str(doi)
+        description['SourceDatasets'] = [source]
+        relative = os.path.relpath(bids_dir.absolute(), start='/')
+        description['DatasetLinks'] = {'raw': f'file:///{relative}'}
+    return description
+
+
+def container_from_environment() -> dict[str, str] | None:
+    """Tell which image this runs in, if any.
+
+    The image sets ``BIDS_ACC_CONTAINER_TAG``; Apptainer sets ``APPTAINER_CONTAINER``.
+    """
+    tag = os.environ.get('BIDS_ACC_CONTAINER_TAG')
+    image = os.environ.get('APPTAINER_CONTAINER') or os.environ.get('SINGULARITY_CONTAINER')
+    if image:
+        return {'Type': 'apptainer', 'URI': image, **({'Tag': tag} if tag else {})}
+    return {'Type': 'docker', 'Tag': tag} if tag else None
+
+
+def write_dataset_files(bids_dir: Path, output_dir: Path) -> None:
+    """Write the description, ``.bidsignore``, the README and copies of the cohort's tables.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    check_writable(output_dir)
+    write_json(
+        output_dir / 'dataset_description.json',
+        dataset_description(bids_dir, container_from_environment()),
+    )
+    write_bytes(output_dir / '.bidsignore', BIDSIGNORE.encode())
+    write_bytes(output_dir / 'README.md', README.encode())
+    _write_descriptions(output_dir)
+    for name in ('participants.tsv', 'participants.json'):
+        if (bids_dir / name).is_file():
+            write_bytes(output_dir / name, (bids_dir / name).read_bytes())
+    for table in sorted((bids_dir / 'phenotype').glob('*.[tj]s*')):
+        if table.is_file():
+            write_bytes(output_dir / 'phenotype' / table.name, table.read_bytes())
+
+
+def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:
+    """Copy a subject's table of visits, if there is one."""
+    for suffix in ('.tsv', '.json'):
+        source = bids_dir / f'sub-{subject}' / f'sub-{subject}_sessions{suffix}'
+        if source.is_file():
+            target = output_dir / f'sub-{subject}' / source.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+
+def _write_descriptions(output_dir: Path) -> None:
+    """Explain each ``desc-`` label that the table of outputs uses."""
+    used: dict[str, str] = {}
+    for spec in load_table().values():
+        label = spec.entities.get('description')
+        if label and spec.datatype != 'figures' and spec.level != 'dataset':
+            used.setdefault(f'desc-{label}', str(spec.metadata.get('Description', spec.key)))
+    if used:
+        table = pd.DataFrame({'desc_id': sorted(used)})
+        table['description'] = [used[name] for name in table['desc_id']]
+        write_tsv(output_dir / 'descriptions.tsv', table)
+
+
+def write_tsv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as BIDS asks: tabs, ``n/a`` for missing, lower-case truth values."""
+    ready = table.copy()
+    for column in ready.select_dtypes(bool).columns:
+        ready[column] = ready[column].map({True: 'true', False: 'false'})
+    text = ready.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+    write_bytes(path, text.encode())
+
+
+def new_run_folder(output_dir: Path) -> Path:
+    """Make the folder of one run's logs; two runs at the same time never share one."""
+    stamp = datetime.now(UTC).strftime('%Y%m%d-%H%M%S')
+    folder = output_dir / 'logs' / f'{stamp}_{uuid4().hex[:8]}'
+    folder.mkdir(parents=True)
+    return folder
+
+
+STATUS_COLUMNS = (
+    'participant_id', 'session_id', 'arm', 'status', 'reason_code', 'reason_text', 'log',
+)  # fmt: skip
+
+
+def write_status(run_folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write ``status.tsv`` of a run.
+
+    Parameters
+    ----------
+    run_folder : Path
+        From `new_run_folder`.
+    rows : sequence of mapping
+        With the keys of `STATUS_COLUMNS`.
+
+    Returns
+    -------
+    Path
+        The table.
+    """
+    table = pd.DataFrame([plain(dict(row)) for row in rows], columns=list(STATUS_COLUMNS))
+    for column in ('reason_text', 'reason_code'):
+        table[column] = table[column].str.replace(r'\s+', ' ', regex=True)
+    path = run_folder / 'status.tsv'
+    write_tsv(path, table.replace('', None))
+    return path

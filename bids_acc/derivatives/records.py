@@ -1,0 +1,120 @@
+"""What was computed from what, so that a rerun computes nothing twice.
+
+One record for each session and modality lies in ``logs/records``: hashes of the inputs, of the
+settings that matter and of the outputs. A record counts only while all of them still agree; a
+deleted or edited output, a changed image or another setting makes that modality run again.
+Nipype's own cache is no part of this: the working folder may be gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .outputs import write_json
+
+RECORDS = Path('logs') / 'records'
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished modality of one session."""
+
+    label: str
+    """Session and modality, e.g. ``sub-01_ses-1_anat``."""
+    version: str
+    """Version of bids_acc."""
+    settings: str
+    """Fingerprint of the settings that change the result."""
+    inputs: Mapping[str, str]
+    """Name to SHA-256 of each input file."""
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    """Modality to digest of the record whose outputs were used."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Path below the output root to SHA-256."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Content of the workflow's output node, paths below the output root."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the record, which those who build on it keep."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
+
+
+def hash_files(paths: Iterable[Path], root: Path | None = None) -> dict[str, str]:
+    """Hash files, named relative to a root where they lie below it."""
+    hashes = {}
+    for path in sorted(set(paths)):
+        below = root is not None and path.is_relative_to(root)
+        hashes[str(path.relative_to(root)) if below and root else str(path)] = sha256(path)
+    return hashes
+
+
+def record_path(output_dir: Path, label: str) -> Path:
+    """Say where a record lies."""
+    return output_dir / RECORDS / f'{label}.json'
+
+
+def read_record(output_dir: Path, label: str) -> Record | None:
+    """Read a record; an absent or unreadable one counts as none."""
+    try:
+        return Record(**json.loads(record_path(output_dir, label).read_text()))
+    except (OSError, json.JSONDecodeError, TypeError):
+        return None
+
+
+def write_record(output_dir: Path, record: Record) -> None:
+    """Write a record, atomically."""
+    write_json(record_path(output_dir, record.label), asdict(record))
+
+
+def forget_record(output_dir: Path, label: str) -> None:
+    """Remove a record before its outputs are written anew, so that a killed run leaves none."""
+    record_path(output_dir, label).unlink(missing_ok=True)
+
+
+def outputs_intact(output_dir: Path, record: Record) -> bool:
+    """Tell whether every recorded output is still there, byte for byte."""
+    return bool(record.outputs) and all(
+        (output_dir / name).is_file() and sha256(output_dir / name) == digest
+        for name, digest in record.outputs.items()
+    )
+
+
+def still_valid(
+    output_dir: Path,
+    record: Record,
+    *,
+    version: str,
+    settings: str,
+    inputs: Mapping[str, str],
+    upstream: Mapping[str, str],
+) -> bool:
+    """Tell whether what a record describes would come out again.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    record : Record
+        What an earlier run left.
+    version, settings, inputs, upstream
+        As they are now.
+    """
+    return (
+        record.version == version
+        and record.settings == settings
+        and dict(record.inputs) == dict(inputs)
+        and dict(record.upstream) == dict(upstream)
+        and outputs_intact(output_dir, record)
+    )

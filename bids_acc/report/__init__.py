@@ -1,0 +1,1 @@
+"""Pages: figures and tables into single self-contained HTML files."""

@@ -1,0 +1,216 @@
+"""Self-contained pages from the figures and tables that lie in the output folder.
+
+A page asks nothing of the network and runs no script, so it can be mailed, archived and opened
+inside a hospital. What appears in a subject's page, and with which words, is said by the
+``report`` entries of the table of outputs.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from bids_acc import __version__
+from bids_acc.derivatives.outputs import (
+    ENTITIES,
+    FoundOutput,
+    find_outputs,
+    load_table,
+    write_bytes,
+)
+
+_MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
+_VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag')
+_ARM_TITLES = {'anat': 'Structure (T1w)', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy (1H-MRS)'}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A figure, a table or some paragraphs, with title and caption."""
+
+    title: str = ''
+    caption: str = ''
+    image: str = ''
+    """Data URI."""
+    source: str = ''
+    """Name of the file that the figure was read from."""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Mapping[str, str]]] = ()
+    folded: bool = False
+    paragraphs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that the navigation names."""
+
+    title: str
+    blocks: Sequence[Block] = field(default_factory=tuple)
+    text: str = ''
+
+
+def image_block(path: Path, title: str, caption: str = '') -> Block:
+    """Embed a figure.
+
+    Parameters
+    ----------
+    path : Path
+        SVG, PNG or JPEG.
+    title, caption : str
+        Words above it.
+    """
+    encoded = base64.b64encode(path.read_bytes()).decode()
+    uri = f'data:{_MIME[path.suffix]};base64,{encoded}'
+    return Block(title=title, caption=caption, image=uri, source=path.name)
+
+
+def table_block(
+    table: pd.DataFrame,
+    title: str = '',
+    caption: str = '',
+    *,
+    columns: Sequence[str] | None = None,
+    fold_above: int = 40,
+) -> Block:
+    """Show a table; a long one is folded.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What to show.
+    title, caption : str
+        Words above it.
+    columns : sequence of str, optional
+        Only these, in this order.
+    fold_above : int
+        Number of rows from which the table is folded.
+    """
+    shown = [c for c in columns if c in table.columns] if columns else list(table.columns)
+    rows = [[_cell(value) for value in record] for record in table[shown].itertuples(index=False)]
+    return Block(
+        title=title, caption=caption, columns=shown, rows=rows, folded=len(rows) > fold_above
+    )
+
+
+def _cell(value: Any) -> dict[str, str]:
+    """Write one table cell and choose its look."""
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return {'text': 'n/a', 'css': ''}
+    if isinstance(value, bool):
+        return {'text': 'yes' if value else 'no', 'css': ''}
+    if isinstance(value, float):
+        return {'text': f'{value:.4g}', 'css': 'number'}
+    if isinstance(value, int):
+        return {'text': str(value), 'css': 'number'}
+    text = str(value)
+    return {'text': text, 'css': text if text in _VERDICTS else ''}
+
+
+def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """Fill the page template.
+
+    Parameters
+    ----------
+    title, subtitle : str
+        Head of the page.
+    sections : sequence of Section
+        In order.
+
+    Returns
+    -------
+    str
+        HTML; all text is escaped.
+    """
+    source = (resources.files('bids_acc') / 'data' / 'report' / 'page.html.j2').read_text()
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    footer = f'bids_acc {__version__}. All figures and tables come from files in this folder.'
+    return environment.from_string(source).render(
+        title=title, subtitle=subtitle, sections=sections, footer=footer
+    )
+
+
+def write_subject_report(
+    output_dir: Path, subject: str, status: Sequence[Mapping[str, Any]]
+) -> Path:
+    """Write a subject's page.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    subject : str
+        Label without prefix.
+    status : sequence of mapping
+        The subject's rows of ``status.tsv``.
+
+    Returns
+    -------
+    Path
+        ``sub-<label>.html``.
+    """
+    sections = [_status_section(status)]
+    sessions = sorted({str(row['session_id']) for row in status if row['session_id']})
+    visits: list[str | None] = [*sessions] or [None]
+    for session in visits:
+        for arm, title in _ARM_TITLES.items():
+            label = session.removeprefix('ses-') if session else None
+            blocks = list(_arm_blocks(output_dir, subject, label, arm))
+            if blocks:
+                sections.append(Section(f'{title} {session}' if session else title, blocks))
+    path = output_dir / f'sub-{subject}.html'
+    count = f', {len(sessions)} sessions' if len(sessions) > 1 else ''
+    page = render_page(f'sub-{subject}', f'bids_acc participant report{count}', sections)
+    write_bytes(path, page.encode())
+    return path
+
+
+def _status_section(status: Sequence[Mapping[str, Any]]) -> Section:
+    """Tell first what was done and what was not."""
+    table = pd.DataFrame(
+        [
+            {
+                'session': row['session_id'] or '',
+                'modality': row['arm'],
+                'status': row['status'],
+                'why': row['reason_text'] or '',
+            }
+            for row in status
+        ]
+    )
+    if not table['session'].any():
+        table = table.drop(columns='session')
+    return Section('Summary', [table_block(table)])
+
+
+def _arm_blocks(output_dir: Path, subject: str, session: str | None, arm: str) -> Iterable[Block]:
+    """Collect what the table of outputs wants shown, in its order."""
+    wanted = [s for s in load_table().values() if s.report and _arm_of(s.key) == arm]
+    for spec in sorted(wanted, key=lambda s: (s.report or {}).get('order', 100)):
+        report = spec.report or {}
+        for found in find_outputs(spec.key, output_dir, subject=subject, session=session):
+            title = report['title'] + _what_differs(found, spec.entities)
+            caption = ' '.join(str(report.get('caption', '')).split())
+            if found.path.suffix == '.tsv':
+                table = pd.read_csv(found.path, sep='\t', na_values='n/a', keep_default_na=False)
+                yield table_block(table, title, caption, columns=report.get('columns'))
+            else:
+                yield image_block(found.path, title, caption)
+
+
+def _arm_of(key: str) -> str:
+    """Read the modality off an output key."""
+    return key.partition('_')[0]
+
+
+def _what_differs(found: FoundOutput, fixed: Mapping[str, str]) -> str:
+    """Name the acquisition, voxel or run, where a session has more than one."""
+    hidden = {'subject', 'session', 'suffix', 'extension', *fixed}
+    parts = [f'{ENTITIES[k]}-{v}' for k, v in found.entities.items() if k not in hidden]
+    return f' ({" ".join(parts)})' if parts else ''
