@@ -1,0 +1,196 @@
+"""Who takes part and what is planted in each participant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from .patterns import PATTERNS
+
+GROUPS = ('HC', 'responder', 'resistant')
+"""Levels of ``group``: healthy controls, patients who respond to treatment, who resist it."""
+
+SITES = ('north', 'south')
+
+THICKNESS_EFFECT_MM: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {
+        'HC': (0.0, 0.0, 0.0, 0.0),
+        'responder': (0.0, -0.15, 0.0, 0.0),
+        'resistant': (-0.1, -0.55, -0.35, 0.0),
+    }
+)
+"""Mean change of cortical thickness at the centre of each pattern, mm."""
+
+MD_EFFECT: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {
+        'HC': (0.0, 0.0, 0.0, 0.0),
+        'responder': (0.0, 0.02, 0.02, 0.0),
+        'resistant': (0.02, 0.12, 0.10, 0.0),
+    }
+)
+"""Mean relative change of grey-matter mean diffusivity at the centre of each pattern."""
+
+GLX_TCR: Mapping[str, float] = MappingProxyType({
+    'HC': 1.45, 'responder': 1.40, 'resistant': 1.75
+})  # fmt: skip
+"""Mean ratio of glutamate plus glutamine to total creatine."""
+
+THICKNESS_SD_MM = 0.22
+"""Between-participant standard deviation of each thickness loading, mm."""
+
+MD_SD = 0.035
+"""Between-participant standard deviation of each diffusivity loading, relative."""
+
+GLX_SD = 0.09
+"""Between-participant standard deviation of Glx/tCr within a group."""
+
+GLX_THICKNESS_R = -0.5
+"""Correlation, within a group, of Glx/tCr with the thickness loading of the pregenual pattern."""
+
+FOLLOW_UP: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        'HC': MappingProxyType({'thickness_mm': 0.0, 'glx_tcr': 0.0, 'panss': 0.0}),
+        'responder': MappingProxyType({'thickness_mm': 0.0, 'glx_tcr': -0.10, 'panss': -12.0}),
+        'resistant': MappingProxyType({'thickness_mm': -0.15, 'glx_tcr': 0.05, 'panss': -2.0}),
+    }
+)
+"""Mean change from the first to the second session (with ``--sessions``)."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What is planted in one session."""
+
+    session: str | None
+    """Label without ``ses-``; None when the dataset has no sessions."""
+    thickness_mm: tuple[float, ...]
+    """Change of thickness at the centre of each pattern, mm."""
+    md_relative: tuple[float, ...]
+    """Relative change of grey-matter mean diffusivity at the centre of each pattern."""
+    glx_tcr: float
+    """True ratio of Glu + Gln to Cr + PCr."""
+    clinical: dict[str, Any] = field(default_factory=dict)
+    """Symptom scores and dose; None for controls."""
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One participant and the seed of the images."""
+
+    label: str
+    """Label without ``sub-``."""
+    group: str
+    age: int
+    sex: str
+    site: str
+    visits: tuple[Visit, ...]
+    seed: tuple[int, int]
+    """Seed of the dataset and number of the participant: the images' source of randomness."""
+
+    def generator(self, *stream: int) -> np.random.Generator:
+        """Return the generator of one stream of random numbers of this participant."""
+        seed, index = self.seed
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *stream)))
+
+
+def _clinical(group: str, severity: float, rng: np.random.Generator) -> dict[str, Any]:
+    """Draw symptom scores and dose; controls have none."""
+    if group == 'HC':
+        return dict.fromkeys(
+            ('panss_positive', 'panss_negative', 'panss_general', 'panss_total', 'cpz_dose_mg')
+        )
+    mean = {'responder': (12, 16, 28, 350), 'resistant': (24, 22, 44, 600)}[group]
+    positive, negative, general = (
+        max(low, round(m + severity * s + rng.normal(0, s)))
+        for m, s, low in zip(mean[:3], (2, 3, 4), (7, 7, 16), strict=True)
+    )
+    return {
+        'panss_positive': positive, 'panss_negative': negative, 'panss_general': general,
+        'panss_total': positive + negative + general,
+        'cpz_dose_mg': int(25 * round(max(100, rng.normal(mean[3], 120)) / 25)),
+    }  # fmt: skip
+
+
+def _baseline(group: str, session: str | None, rng: np.random.Generator) -> Visit:
+    """Draw what is planted at the first (or only) visit."""
+    deviation = rng.standard_normal(len(PATTERNS))
+    thickness = np.array(THICKNESS_EFFECT_MM[group]) + THICKNESS_SD_MM * deviation
+    md = np.array(MD_EFFECT[group]) + MD_SD * rng.standard_normal(len(PATTERNS))
+    own = np.sqrt(1 - GLX_THICKNESS_R**2) * rng.standard_normal()
+    glx = GLX_TCR[group] + GLX_SD * (GLX_THICKNESS_R * deviation[1] + own)
+    return Visit(
+        session=session,
+        thickness_mm=tuple(np.clip(thickness, -1.1, 0.8).round(4).tolist()),
+        md_relative=tuple(md.round(4).tolist()),
+        glx_tcr=round(float(glx), 4),
+        clinical=_clinical(group, float(rng.standard_normal()), rng),
+    )
+
+
+def _follow_up(group: str, first: Visit, rng: np.random.Generator) -> Visit:
+    """Draw the second visit from the first."""
+    mean = FOLLOW_UP[group]
+    thickness = np.array(first.thickness_mm) + mean['thickness_mm'] * np.array([0, 1, 1, 0])
+    clinical = dict(first.clinical)
+    if group != 'HC':
+        change = round(mean['panss'] + rng.normal(0, 3))
+        clinical['panss_general'] = max(16, clinical['panss_general'] + change)
+        clinical['panss_total'] = sum(
+            clinical[f'panss_{scale}'] for scale in ('positive', 'negative', 'general')
+        )
+    return Visit(
+        session='2',
+        thickness_mm=tuple(np.clip(thickness, -1.1, 0.8).round(4).tolist()),
+        md_relative=first.md_relative,
+        glx_tcr=round(first.glx_tcr + mean['glx_tcr'] + float(rng.normal(0, 0.03)), 4),
+        clinical=clinical,
+    )
+
+
+def draw_cohort(n_per_group: int, *, sessions: bool, seed: int) -> list[Participant]:
+    """Draw the participants; the groups take turns, so that a larger cohort begins like a smaller.
+
+    Parameters
+    ----------
+    n_per_group : int
+        Participants in each of the three groups.
+    sessions : bool
+        Two sessions for everyone instead of none.
+    seed : int
+        The same seed gives the same cohort.
+
+    Returns
+    -------
+    list of Participant
+        ``3 * n_per_group`` participants.
+
+    Examples
+    --------
+    >>> cohort = draw_cohort(2, sessions=False, seed=1)
+    >>> [(p.label, p.group) for p in cohort[:4]]
+    [('01', 'HC'), ('02', 'responder'), ('03', 'resistant'), ('04', 'HC')]
+    >>> cohort[:3] == draw_cohort(1, sessions=False, seed=1)
+    True
+    """
+    return [_draw_participant(index, sessions, seed) for index in range(3 * n_per_group)]
+
+
+def _draw_participant(index: int, sessions: bool, seed: int) -> Participant:
+    """Draw one participant from a stream of their own."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, 0)))
+    group, turn = GROUPS[index % len(GROUPS)], index // len(GROUPS)
+    first = _baseline(group, '1' if sessions else None, rng)
+    visits = (first, _follow_up(group, first, rng)) if sessions else (first,)
+    return Participant(
+        label=f'{index + 1:02d}',
+        group=group,
+        age=int(rng.integers(22, 48)),
+        sex=('F', 'M')[(turn + int(rng.random() < 0.25)) % 2],
+        site=SITES[(turn // 2) % len(SITES)],
+        visits=visits,
+        seed=(seed, index),
+    )

@@ -1,0 +1,342 @@
+"""Write the whole dataset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import cohort, diffusion, sidecars, spectrum, structural
+from .anatomy import Anatomy, draw_placement, draw_shape, thickness_change
+from .cohort import Participant, Visit
+from .files import write_image, write_json, write_spectrum, write_tsv
+from .patterns import DEPTH_MM, LATERAL_WIDTH_MM, PATTERNS
+from .templates import FloatMap, Head, load_head
+from .warp import FloatArray, apply_affine, rigid, sample, to_voxels
+
+LOGGER = logging.getLogger(__name__)
+
+BIDS_VERSION = '1.11.1'
+
+VOXEL_CENTRE_MNI = (0.0, 36.0, 16.0)
+"""Middle of the spectroscopic voxel, mm."""
+VOXEL_SIZE_MM = 20.0
+VOXEL_TILT_DEG = 12.0
+"""Rotation of the spectroscopic voxel about the left-right axis, degrees."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What was asked for; kept in ``code/truth.json``."""
+
+    n_per_group: int = 4
+    sessions: bool = False
+    seed: int = 1
+    resolution: float = 2.0
+    """Voxel size of the T1w images, mm."""
+    with_problems: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all participants share."""
+
+    head: Head
+    blurred: FloatMap
+    maps: diffusion.DiffusionMaps
+
+
+def make_scene(resolution: float) -> Scene:
+    """Prepare the template head for T1w images of one voxel size."""
+    head = load_head()
+    return Scene(head, structural.blur_to(head.t1w, resolution), diffusion.diffusion_maps(head))
+
+
+def write_dataset(
+    folder: Path, options: DemoOptions, progress: Callable[[str], None] = LOGGER.info
+) -> dict[str, Any]:
+    """Write a raw BIDS dataset with planted effects.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; made if need be.
+    options : DemoOptions
+        How many participants, and so on.
+    progress : callable
+        Told one line for each visit that is written.
+
+    Returns
+    -------
+    dict
+        The truth, as in ``code/truth.json``.
+    """
+    people = cohort.draw_cohort(options.n_per_group, sessions=options.sessions, seed=options.seed)
+    _write_tables(folder, people)
+    scene = make_scene(options.resolution)
+    rows = []
+    for count, person in enumerate(people, start=1):
+        rows += write_participant(folder, scene, person, options.resolution)
+        progress(f'[{count}/{len(people)}] sub-{person.label} ({person.group}) written')
+    truth = _truth(options, rows)
+    write_json(folder / 'code' / 'truth.json', truth)
+    if options.with_problems:
+        from .problems import add_problems
+
+        add_problems(folder, scene, options, progress)
+    return truth
+
+
+def _truth(options: DemoOptions, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put everything that was planted into one record."""
+    return {
+        'description': 'What bids_acc-demo planted in this dataset',
+        'options': asdict(options),
+        'patterns': {
+            'description': 'Gaussian bumps in MNI space, the same on both sides of the midline',
+            'depth_mm': DEPTH_MM,
+            'lateral_width_mm': LATERAL_WIDTH_MM,
+            'list': [asdict(pattern) for pattern in PATTERNS],
+        },
+        'groups': {
+            group: {
+                'thickness_mm': cohort.THICKNESS_EFFECT_MM[group],
+                'md_relative': cohort.MD_EFFECT[group],
+                'glx_tcr': cohort.GLX_TCR[group],
+            }
+            for group in cohort.GROUPS
+        },
+        'between_participant_sd': {
+            'thickness_mm': cohort.THICKNESS_SD_MM,
+            'md_relative': cohort.MD_SD,
+            'glx_tcr': cohort.GLX_SD,
+        },
+        'follow_up': {g: dict(v) for g, v in cohort.FOLLOW_UP.items()},
+        'glx_thickness_r': {'pattern': PATTERNS[1].name, 'r': cohort.GLX_THICKNESS_R},
+        'te1_s': spectrum.TE1_S,
+        'gm_md_mm2_per_s': diffusion.GM_MD,
+        'visits': rows,
+    }
+
+
+def write_participant(
+    folder: Path, scene: Scene, person: Participant, resolution: float
+) -> list[dict[str, Any]]:
+    """Write all visits of one participant and return what is in them."""
+    shape = draw_shape(person.generator(1))
+    rows = []
+    for number, visit in enumerate(person.visits):
+        rng = person.generator(2, number)
+        anatomy = Anatomy(
+            shape, draw_placement(rng), np.array(visit.thickness_mm), scene.head.border
+        )
+        writer = VisitWriter(folder, scene, person, visit, anatomy)
+        writer.write_t1w(resolution, rng)
+        motion = writer.write_dwi(rng)
+        voxel = writer.write_mrs(rng)
+        rows.append(_visit_truth(scene, person, visit, anatomy, motion, voxel))
+    return rows
+
+
+@dataclass(frozen=True)
+class VisitWriter:
+    """Writes the files of one visit."""
+
+    folder: Path
+    scene: Scene
+    person: Participant
+    visit: Visit
+    anatomy: Anatomy
+
+    def path(self, datatype: str, ending: str) -> Path:
+        """Return the path of one file, for example ``path('anat', 'T1w.json')``."""
+        parts = [f'sub-{self.person.label}']
+        if self.visit.session is not None:
+            parts.append(f'ses-{self.visit.session}')
+        return self.folder.joinpath(*parts, datatype, '_'.join([*parts, ending]))
+
+    def uri(self, path: Path) -> str:
+        """Name a file of this dataset by BIDS URI."""
+        return f'bids::{path.relative_to(self.folder).as_posix()}'
+
+    def write_t1w(self, resolution: float, rng: np.random.Generator) -> None:
+        """Write the T1w image."""
+        affine, shape = structural.grid(resolution, structural.FIELD_OF_VIEW_MM)
+        image = structural.t1w_image(
+            self.scene.head, self.scene.blurred, self.anatomy, affine, shape, rng
+        )
+        write_image(self.path('anat', 'T1w.nii.gz'), image, affine)
+        write_json(self.path('anat', 'T1w.json'), sidecars.T1W)
+
+    def write_dwi(self, rng: np.random.Generator) -> dict[str, float]:
+        """Write the diffusion run, for which the head lies a little differently."""
+        nudge = rigid(0.8 * rng.standard_normal(3), 0.6 * rng.standard_normal(3))
+        anatomy = Anatomy(
+            self.anatomy.shape, nudge @ self.anatomy.placement, self.anatomy.thickness_mm,
+            self.anatomy.border,
+        )  # fmt: skip
+        image, affine, motion = diffusion.dwi_image(
+            self.scene.maps, anatomy, self.visit.md_relative, rng
+        )
+        bvals, bvecs = diffusion.gradient_table()
+        path = self.path('dwi', 'dwi.nii.gz')
+        write_image(path, image, affine, sidecars.DWI['RepetitionTime'])
+        self.path('dwi', 'dwi.bval').write_text(_numbers(bvals[None], '%d'))
+        self.path('dwi', 'dwi.bvec').write_text(_numbers(bvecs.T, '%.6f'))
+        times = _slice_times(image.shape[2], sidecars.DWI['RepetitionTime'])
+        write_json(self.path('dwi', 'dwi.json'), {**sidecars.DWI, 'SliceTiming': times})
+        shift = max(float(np.linalg.norm(m[:3, 3])) for m in motion)
+        return {'dwi_max_translation_mm': round(shift, 4)}
+
+    def write_mrs(self, rng: np.random.Generator) -> spectrum.SpectrumTruth:
+        """Write the spectrum and its water reference."""
+        affine = self.voxel_affine()
+        truth = spectrum.draw_truth(self.visit.glx_tcr, self.voxel_fractions(affine), rng)
+        metabolites, water = spectrum.make_fids(truth, rng)
+        reference = self.path('mrs', 'acq-press_voi-ACC_mrsref.nii.gz')
+        links = {
+            'AnatomicalImage': self.uri(self.path('anat', 'T1w.nii.gz')),
+            'ReferenceSignal': self.uri(reference),
+        }
+        plain = {'WaterSuppression': False, 'NumberOfTransients': 16}
+        header = {key: sidecars.MRS[key] for key in sidecars.HEADER_KEYS}
+        for suffix, fid, extra in (
+            ('svs', metabolites, links),
+            ('mrsref', water, plain | {'AnatomicalImage': links['AnatomicalImage']}),
+        ):
+            path = self.path('mrs', f'acq-press_voi-ACC_{suffix}.nii.gz')
+            write_spectrum(path, fid, affine, spectrum.DWELL_TIME_S, header)
+            sidecar = self.path('mrs', f'acq-press_voi-ACC_{suffix}.json')
+            write_json(sidecar, {**sidecars.MRS, **extra})
+        return truth
+
+    def voxel_affine(self) -> FloatArray:
+        """Place the spectroscopic voxel on the cingulate, as an operator would."""
+        centre = self.anatomy.template_to_head(np.array([VOXEL_CENTRE_MNI]))
+        centre = apply_affine(self.anatomy.placement, centre)[0]
+        turn = self.anatomy.placement[:3, :3] @ rigid([0, 0, 0], [VOXEL_TILT_DEG, 0, 0])[:3, :3]
+        affine = np.eye(4)
+        affine[:3, :3] = turn * VOXEL_SIZE_MM
+        affine[:3, 3] = centre
+        return affine
+
+    def voxel_fractions(self, affine: FloatArray, steps: int = 20) -> FloatArray:
+        """Average GM, WM and CSF over the spectroscopic voxel."""
+        side = (np.arange(steps) + 0.5) / steps - 0.5
+        inside = np.stack(np.meshgrid(side, side, side, indexing='ij'), axis=-1).reshape(-1, 3)
+        head = self.anatomy.scanner_to_head(apply_affine(affine, inside))
+        template = self.anatomy.head_to_template(head)
+        voxels = to_voxels(self.scene.head.affine, template)
+        fractions = np.array([sample(t, voxels).mean() for t in self.scene.head.tissues])
+        return np.asarray(fractions / fractions.sum())
+
+
+def _numbers(rows: FloatArray, template: str) -> str:
+    """Format gradient tables: one line for each row, blanks between."""
+    return ''.join(' '.join(template % value for value in row) + '\n' for row in rows)
+
+
+def _slice_times(n_slices: int, tr_s: float) -> list[float]:
+    """Acquire every second slice first."""
+    order = [*range(0, n_slices, 2), *range(1, n_slices, 2)]
+    times = np.empty(n_slices)
+    times[order] = np.arange(n_slices) * tr_s / n_slices
+    return [round(float(time), 4) for time in times]
+
+
+def _visit_truth(
+    scene: Scene,
+    person: Participant,
+    visit: Visit,
+    anatomy: Anatomy,
+    motion: dict[str, float],
+    voxel: spectrum.SpectrumTruth,
+) -> dict[str, Any]:
+    """Record what is in one visit's files."""
+    return {
+        'participant_id': f'sub-{person.label}',
+        'session_id': None if visit.session is None else f'ses-{visit.session}',
+        'group': person.group,
+        'thickness_loadings_mm': visit.thickness_mm,
+        'thickness_change': thickness_change(scene.head, anatomy),
+        'md_loadings_relative': visit.md_relative,
+        'glx_tcr': visit.glx_tcr,
+        'metabolites_tcr': {
+            'Glu': round(voxel.ratio(('Glu',), ('Cr', 'PCr')), 4),
+            'Glx': round(voxel.ratio(('Glu', 'Gln'), ('Cr', 'PCr')), 4),
+            'tNAA': round(voxel.ratio(('NAA', 'NAAG'), ('Cr', 'PCr')), 4),
+            'tCho': round(voxel.ratio(('GPC', 'PCh'), ('Cr', 'PCr')), 4),
+            'Ins': round(voxel.ratio(('Ins',), ('Cr', 'PCr')), 4),
+        },
+        'tcr_mmol_per_kg': voxel.tcr_mmol_per_kg,
+        'voxel_fractions': dict(
+            zip(('GM', 'WM', 'CSF'), voxel.fractions.round(4).tolist(), strict=True)
+        ),
+        'linewidth_hz': [round(width, 3) for width in voxel.linewidth_hz],
+        'head_scale': (1 / anatomy.shape.scale).round(4).tolist(),
+        **motion,
+    }
+
+
+def _write_tables(folder: Path, people: list[Participant]) -> None:
+    """Write what describes the dataset and the participants."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'README').write_text(sidecars.README['text'])
+    write_json(
+        folder / 'dataset_description.json',
+        {
+            'Name': sidecars.README['title'],
+            'BIDSVersion': BIDS_VERSION,
+            'DatasetType': 'raw',
+            'License': 'CC0',
+            'Authors': ['The bids_acc developers'],
+            'GeneratedBy': [{'Name': 'bids_acc-demo', 'Description': 'Simulated data'}],
+        },
+    )
+    sessions = people[0].visits[0].session is not None
+    append_participants(folder, people)
+    columns = sidecars.PARTICIPANT_COLUMNS | ({} if sessions else sidecars.CLINICAL_COLUMNS)
+    write_json(folder / 'participants.json', columns)
+    if not sessions:
+        return
+    columns = {'session_id': {'Description': 'Session label'}, **sidecars.CLINICAL_COLUMNS}
+    write_json(folder / 'sessions.json', columns)
+
+
+def append_participants(folder: Path, people: list[Participant]) -> None:
+    """Add rows to ``participants.tsv`` and write what changes between visits."""
+    sessions = people[0].visits[0].session is not None
+    rows = [participant_row(person, clinical=not sessions) for person in people]
+    table = pd.DataFrame(rows, dtype=object)
+    path = folder / 'participants.tsv'
+    if path.exists():
+        former = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+        table = pd.concat([former, table.fillna('n/a')], ignore_index=True)
+    write_tsv(path, table)
+    for person in people if sessions else ():
+        _write_sessions(folder, person)
+
+
+def participant_row(person: Participant, *, clinical: bool) -> dict[str, Any]:
+    """Return one row of ``participants.tsv``."""
+    row: dict[str, Any] = {
+        'participant_id': f'sub-{person.label}',
+        'group': person.group,
+        'age': person.age,
+        'sex': person.sex,
+        'site': person.site,
+    }
+    return row | person.visits[0].clinical if clinical else row
+
+
+def _write_sessions(folder: Path, person: Participant) -> None:
+    """Write the symptom scores of each visit."""
+    rows = [{'session_id': f'ses-{visit.session}', **visit.clinical} for visit in person.visits]
+    path = folder / f'sub-{person.label}' / f'sub-{person.label}_sessions.tsv'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tsv(path, pd.DataFrame(rows, dtype=object))

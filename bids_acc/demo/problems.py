@@ -1,0 +1,148 @@
+"""Extra participants, each broken in one way that real datasets are broken in.
+
+They test that one bad participant stops neither the others nor the command. The dataset is then
+no longer valid BIDS, on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .cohort import draw_cohort
+from .files import write_json
+
+if TYPE_CHECKING:
+    from .dataset import DemoOptions, Scene
+
+ANNEX_TARGET = '../../.git/annex/objects/Xx/Yy/MD5E-s1--0/MD5E-s1--0.nii.gz'
+"""Where the link of a file goes whose content git-annex has not fetched."""
+
+
+def _find(folder: Path, pattern: str) -> Path:
+    """Return the one file that matches, link or not."""
+    return next(path for path in sorted(folder.rglob(pattern)))
+
+
+def missing_t1w(folder: Path) -> None:
+    """Remove the T1w image: diffusion and spectroscopy run without anatomy."""
+    shutil.rmtree(_find(folder, '*_T1w.nii.gz').parent)
+
+
+def empty_t1w(folder: Path) -> None:
+    """Leave a T1w image of zero bytes."""
+    _find(folder, '*_T1w.nii.gz').write_bytes(b'')
+
+
+def unfetched_dwi(folder: Path) -> None:
+    """Leave a diffusion image that is a dangling git-annex link."""
+    path = _find(folder, '*_dwi.nii.gz')
+    path.unlink()
+    path.symlink_to(ANNEX_TARGET)
+
+
+def missing_bval(folder: Path) -> None:
+    """Leave no b-values, neither here nor further up."""
+    _find(folder, '*_dwi.bval').unlink()
+
+
+def short_bvec(folder: Path) -> None:
+    """Leave one gradient direction too few."""
+    path = _find(folder, '*_dwi.bvec')
+    rows = [line.split()[:-1] for line in path.read_text().splitlines()]
+    path.write_text(''.join(' '.join(row) + '\n' for row in rows))
+
+
+def truncated_dwi(folder: Path) -> None:
+    """Leave a diffusion image cut off in the middle, as by a full disk."""
+    path = _find(folder, '*_dwi.nii.gz')
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def missing_reference(folder: Path) -> None:
+    """Leave no water reference, and no sidecar that promises one."""
+    for path in sorted(folder.rglob('*_mrsref.*')):
+        path.unlink()
+    sidecar = _find(folder, '*_svs.json')
+    content = json.loads(sidecar.read_text())
+    del content['ReferenceSignal']
+    write_json(sidecar, content)
+
+
+def legacy_reference(folder: Path) -> None:
+    """Leave a water reference under the name from before BIDS 1.10."""
+    for path in sorted(folder.rglob('*_mrsref.*')):
+        path.rename(path.with_name(path.name.replace('_mrsref', '_ref')))
+    sidecar = _find(folder, '*_svs.json')
+    sidecar.write_text(sidecar.read_text().replace('_mrsref.nii.gz', '_ref.nii.gz'))
+
+
+def milliseconds(folder: Path) -> None:
+    """Give the echo time in milliseconds where seconds are meant."""
+    sidecar = _find(folder, '*_svs.json')
+    sidecar.write_text(sidecar.read_text().replace('"EchoTime": 0.035', '"EchoTime": 35'))
+
+
+def text_for_image(folder: Path) -> None:
+    """Leave a T1w file that is no image at all."""
+    _find(folder, '*_T1w.nii.gz').write_bytes(b'<html>404 not found</html>\n')
+
+
+def nothing_at_all(folder: Path) -> None:
+    """Leave a participant in participants.tsv without any data."""
+    shutil.rmtree(folder)
+
+
+PROBLEMS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
+    {
+        'missingT1w': missing_t1w,
+        'emptyT1w': empty_t1w,
+        'unfetchedDwi': unfetched_dwi,
+        'missingBval': missing_bval,
+        'shortBvec': short_bvec,
+        'truncatedDwi': truncated_dwi,
+        'missingReference': missing_reference,
+        'legacyReference': legacy_reference,
+        'milliseconds': milliseconds,
+        'textForImage': text_for_image,
+        'nothing': nothing_at_all,
+    }
+)
+"""Label of the extra participant and what is done to its files."""
+
+
+def add_problems(
+    folder: Path, scene: Scene, options: DemoOptions, progress: Callable[[str], None]
+) -> None:
+    """Add one participant for each entry of `PROBLEMS`.
+
+    Parameters
+    ----------
+    folder : Path
+        A dataset that `write_dataset` has written.
+    scene : Scene
+        What all participants share.
+    options : DemoOptions
+        The options of that dataset.
+    progress : callable
+        Told one line for each participant.
+    """
+    from dataclasses import replace
+
+    from .dataset import append_participants, write_participant
+
+    last = draw_cohort(options.n_per_group + 1, sessions=options.sessions, seed=options.seed)[-1]
+    people = [replace(last, label=label) for label in PROBLEMS]
+    record = {}
+    append_participants(folder, people)
+    for person in people:
+        write_participant(folder, scene, person, options.resolution)
+        damage = PROBLEMS[person.label]
+        damage(folder / f'sub-{person.label}')
+        record[f'sub-{person.label}'] = (damage.__doc__ or '').strip()
+        progress(f'sub-{person.label}: {record[f"sub-{person.label}"]}')
+    write_json(folder / 'code' / 'problems.json', record)
