@@ -389,10 +389,10 @@ def _gradient_file(layout: BIDSLayout, image: Path, extension: str) -> Path:
     own = image.with_name(image.name.partition('.')[0] + extension)
     if own.exists() or own.is_symlink():
         return own
-    nearest = (layout.get_bval if extension == '.bval' else layout.get_bvec)(str(image))
-    if nearest is None:
+    nearest = layout.get_nearest(str(image), suffix='dwi', extension=extension, all_=True)
+    if not nearest:
         raise MissingInputError(f'{own} is missing, and no inherited {extension} file fits.')
-    return Path(nearest)
+    return Path(nearest[0])
 
 
 def _find_dwi(

@@ -1,0 +1,149 @@
+"""The installed command: plans, refusals, exit codes; nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bids_acc.cli.run import verdict
+from bids_acc.exceptions import ExitCode
+from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
+
+
+def bids_acc(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would."""
+    command = [sys.executable, '-m', 'bids_acc', *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a data set with one complete and one broken subject."""
+    root = write_dataset(tmp_path / 'bids')
+    write_t1w(root, '01')
+    write_dwi(root, '01')
+    write_svs(root, '01')
+    write_t1w(root, '02').write_bytes(b'')
+    write_svs(root, '02')
+    return root
+
+
+def listing(folder: Path) -> list[str]:
+    """List a tree."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob('*'))
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(root, tmp_path):
+    before = listing(tmp_path)
+    done = bids_acc(root, tmp_path / 'out', 'participant', '--dry-run', 'json')
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert listing(tmp_path) == before
+    assert [list(row) for row in plan] == [
+        ['participant_id', 'session_id', 'modality', 'status', 'reason', 'inputs']
+    ] * 6
+    status = {(r['participant_id'], r['modality']): r['status'] for r in plan}
+    assert status == {
+        ('sub-01', 'anat'): 'run', ('sub-01', 'dwi'): 'run', ('sub-01', 'mrs'): 'run',
+        ('sub-02', 'anat'): 'fail', ('sub-02', 'dwi'): 'skip', ('sub-02', 'mrs'): 'run',
+    }  # fmt: skip
+
+
+def test_text_plan_names_the_reason(root, tmp_path):
+    done = bids_acc(root, tmp_path / 'out', 'participant', '--dry-run')
+    assert 'sub-02               anat  fail' in done.stdout
+    assert '0 bytes' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'code', 'sentence'),
+    [
+        (('{root}', '{out}', 'nonsense'), 64, 'nonsense'),
+        (('{root}', '{out}', 'participant', '--nprocs', 'x'), 64, '--nprocs'),
+        (('{root}', '{out}', 'participant', '--participant-label', '77'), 18, 'there is: 01, 02'),
+        (('{root}', '{out}', 'participant', '--modalities', 'dwi', '--participant-label', '02'),
+         18, 'No selected session has anything to process'),
+        (('{nowhere}', '{out}', 'participant'), 66, 'no such folder'),
+        (('{empty}', '{out}', 'participant'), 16, 'no BIDS dataset'),
+        (('{root}', '{root}', 'participant'), 73, 'the dataset itself'),
+        (('{root}', '{file}/out', 'participant'), 73, 'cannot be written'),
+        (('{root}', '{nowhere}', 'group'), 66, 'participant'),
+    ],
+)  # fmt: skip
+def test_refusals(root, tmp_path, arguments, code, sentence):
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'file').touch()
+    names = {n: tmp_path / n for n in ('out', 'nowhere', 'empty', 'file')}
+    done = bids_acc(*(str(a).format(root=root, **names) for a in arguments))
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, 'one clear sentence'
+
+
+def test_skipping_validation(tmp_path):
+    root = tmp_path / 'bids'
+    write_t1w(root, '01')
+    assert bids_acc(root, tmp_path / 'out', 'participant', '--dry-run').returncode == 16
+    arguments = (root, tmp_path / 'out', 'participant', '--dry-run', '--skip-bids-validation')
+    assert bids_acc(*arguments).returncode == 0
+
+
+def test_labels_from_a_file_with_prefix(root, tmp_path):
+    listed = tmp_path / 'labels.txt'
+    listed.write_text('sub-01\n')
+    done = bids_acc(root, 'out', 'participant', '--dry-run', 'json', '--participant-label', listed)
+    assert {row['participant_id'] for row in json.loads(done.stdout)} == {'sub-01'}
+
+
+def test_database_is_made_and_reused(root, tmp_path):
+    base = (root, tmp_path / 'out', 'participant', '--dry-run', '--bids-database-dir')
+    first = bids_acc(*base, tmp_path / 'db')
+    assert (tmp_path / 'db' / 'layout_index.sqlite').exists()
+    assert bids_acc(*base, tmp_path / 'db').stdout == first.stdout
+
+
+def test_version_and_help():
+    assert bids_acc('--version').stdout.startswith('bids_acc ')
+    done = bids_acc('--help')
+    assert done.returncode == 0
+    assert '--participant-label' in done.stdout
+
+
+def test_no_home_is_needed(root, tmp_path):
+    command = [sys.executable, '-m', 'bids_acc', str(root), str(tmp_path / 'o'), 'participant']
+    environment = {'PATH': os.environ['PATH'], 'HOME': '/nonexistent'}
+    done = subprocess.run(
+        [*command, '--dry-run'], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def row(status: str, code: ExitCode) -> dict:
+    """Return a status row."""
+    return {'participant_id': 'sub-01', 'session_id': None, 'arm': 'anat', 'status': status,
+            'reason_text': 'why', 'exit_code': code}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('codes', 'expected'),
+    [
+        ([], ExitCode.OK),
+        ([ExitCode.BAD_DATA], ExitCode.BAD_DATA),
+        ([ExitCode.NO_INPUT, ExitCode.BAD_DATA], ExitCode.BAD_DATA),
+        ([ExitCode.BAD_DATA, ExitCode.INTERNAL], ExitCode.INTERNAL),
+        ([ExitCode.INTERNAL, ExitCode.TRY_AGAIN], ExitCode.TRY_AGAIN),
+    ],
+)
+def test_text_and_code_agree(codes, expected):
+    text, code = verdict([row('done', ExitCode.OK), *(row('failed', c) for c in codes)])
+    assert code is expected
+    assert ('problems' in text) == (code is not ExitCode.OK)
+    assert text.count('why') == len(codes)
+    if code is not ExitCode.OK:
+        assert f'exit code {int(code)}' in text

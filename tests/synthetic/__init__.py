@@ -1,0 +1,1 @@
+"""Data with known truth and small BIDS folders, made by code."""

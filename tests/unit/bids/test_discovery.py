@@ -1,0 +1,210 @@
+"""What discovery finds, what it refuses, and with which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bids_acc.bids.discovery import (
+    Selection,
+    check_dataset,
+    discover,
+    open_layout,
+    read_filters,
+    resolve_uri,
+)
+from bids_acc.exceptions import (
+    ExitCode,
+    InvalidDatasetError,
+    NothingSelectedError,
+    SettingsError,
+)
+from tests.synthetic.bids_folder import (
+    write_dataset,
+    write_dwi,
+    write_svs,
+    write_t1w,
+)
+
+
+def find(root: Path, **selection):
+    """Discover a whole folder."""
+    return discover(open_layout(root), Selection(**selection))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return an empty data set."""
+    return write_dataset(tmp_path / 'bids')
+
+
+def test_complete_subject_without_sessions(root):
+    write_t1w(root, '01')
+    write_dwi(root, '01')
+    write_svs(root, '01', acq='press')
+    write_svs(root, '01', acq='press', suffix='mrsref')
+    (session,) = find(root)
+    assert session.session is None
+    assert [row.status for row in session.plan] == ['run', 'run', 'run']
+    assert session.mrs[0].reference.name == 'sub-01_acq-press_mrsref.nii.gz'
+    assert len(session.row('dwi').inputs) == 3
+
+
+def test_sessions_are_separate(root):
+    write_t1w(root, '01', 'pre')
+    write_t1w(root, '01', 'post')
+    write_dwi(root, '01', 'post')
+    sessions = find(root)
+    assert [s.session_id for s in sessions] == ['ses-post', 'ses-pre']
+    assert [s.row('dwi').status for s in sessions] == ['run', 'skip']
+
+
+def test_t1w_of_another_session_is_used_and_said(root):
+    write_t1w(root, '01', 'pre')
+    write_dwi(root, '01', 'post')
+    post = find(root)[0]
+    assert post.anat.t1w.name == 'sub-01_ses-pre_T1w.nii.gz'
+    assert 'ses-pre' in post.row('anat').reason
+
+
+def test_each_modality_without_the_others(root):
+    write_dwi(root, '01')
+    write_svs(root, '02')
+    write_t1w(root, '03')
+    status = [[row.status for row in s.plan] for s in find(root)]
+    assert status == [['skip', 'run', 'skip'], ['skip', 'skip', 'run'], ['run', 'skip', 'skip']]
+
+
+def test_inherited_gradients_and_metadata(root):
+    write_dwi(root, '01', gradients=False)
+    (root / 'dwi.bval').write_text('0 1000 1000 1000\n')
+    (root / 'dwi.bvec').write_text('0 1 0 0\n0 0 1 0\n0 0 0 1\n')
+    (root / 'dwi.json').write_text(json.dumps({'PhaseEncodingDirection': 'j-'}))
+    (session,) = find(root)
+    assert session.dwi.runs[0].bval == root / 'dwi.bval'
+    assert session.dwi.runs[0].metadata['PhaseEncodingDirection'] == 'j-'
+
+
+def test_missing_bval_fails_only_diffusion(root):
+    write_t1w(root, '01')
+    path = write_dwi(root, '01')
+    path.with_name('sub-01_dwi.bval').unlink()
+    (session,) = find(root)
+    row = session.row('dwi')
+    assert session.row('anat').status == 'run'
+    assert (row.status, row.exit_code) == ('fail', ExitCode.NO_INPUT)
+    assert 'sub-01_dwi.bval is missing' in row.reason
+
+
+def test_gradient_count_must_fit(root):
+    path = write_dwi(root, '01')
+    path.with_name('sub-01_dwi.bval').write_text('0 1000 1000\n')
+    row = find(root)[0].row('dwi')
+    assert (row.status, row.exit_code) == ('fail', ExitCode.BAD_DATA)
+
+
+def test_dangling_annex_link_says_datalad_get(root):
+    path = write_t1w(root, '01')
+    path.unlink()
+    path.symlink_to('../../.git/annex/objects/xx/MD5E-s1--00.nii.gz')
+    row = find(root)[0].row('anat')
+    assert row.exit_code is ExitCode.NO_INPUT
+    assert f'not fetched: `datalad get {path}`' in row.reason
+
+
+def test_unlocked_annex_pointer_says_datalad_get(root):
+    path = write_t1w(root, '01')
+    path.write_text('/annex/objects/MD5E-s1--00.nii.gz\n')
+    assert 'datalad get' in find(root)[0].row('anat').reason
+
+
+def test_zero_byte_and_cut_off_files(root):
+    write_t1w(root, '01').write_bytes(b'')
+    whole = write_t1w(root, '02').read_bytes()
+    (root / 'sub-02' / 'anat' / 'sub-02_T1w.nii.gz').write_bytes(whole[: len(whole) // 2])
+    empty, cut = (s.row('anat') for s in find(root))
+    assert empty.exit_code is cut.exit_code is ExitCode.BAD_DATA
+    assert '0 bytes' in empty.reason
+    assert 'damaged' in cut.reason or 'readable' in cut.reason
+
+
+def test_several_spectra_keep_their_own_reference(root):
+    for voi in ('ACC', 'PCC'):
+        write_svs(root, '01', acq='press', voi=voi)
+        write_svs(root, '01', acq='press', voi=voi, suffix='mrsref')
+    spectra = find(root)[0].mrs
+    assert len(spectra) == 2
+    for spectrum in spectra:
+        assert spectrum.svs.name.replace('_svs', '') == spectrum.reference.name.replace(
+            '_mrsref', ''
+        )
+
+
+def test_one_broken_spectrum_leaves_the_other(root):
+    write_svs(root, '01', acq='a')
+    write_svs(root, '01', acq='b').write_bytes(b'')
+    row = find(root)[0].row('mrs')
+    assert row.status == 'run'
+    assert row.exit_code is ExitCode.BAD_DATA
+    assert 'acq-b' in row.reason
+
+
+def test_reference_by_uri(root):
+    write_svs(root, '01', suffix='mrsref', acq='water')
+    uri = 'bids::sub-01/mrs/sub-01_acq-water_mrsref.nii.gz'
+    write_svs(root, '01', acq='press', metadata={'ReferenceSignal': uri})
+    assert find(root)[0].mrs[0].reference.name == 'sub-01_acq-water_mrsref.nii.gz'
+
+
+def test_legacy_reference_is_taken_with_a_warning(root):
+    write_svs(root, '01', acq='press')
+    write_svs(root, '01', acq='press', suffix='ref')
+    (session,) = find(root)
+    assert session.mrs[0].reference.name == 'sub-01_acq-press_ref.nii.gz'
+    assert 'legacy suffix _ref' in session.row('mrs').reason
+
+
+def test_no_reference_is_said(root):
+    write_svs(root, '01')
+    assert 'no water reference' in find(root)[0].row('mrs').reason
+
+
+def test_labels_that_match_nothing_list_what_there_is(root):
+    write_t1w(root, '01', 'a')
+    with pytest.raises(NothingSelectedError, match=r'99 matches nothing; there is: 01'):
+        find(root, participant_labels=('99',))
+    with pytest.raises(NothingSelectedError, match=r'b matches nothing; there is: a'):
+        find(root, session_labels=('b',))
+
+
+def test_filter_file_chooses_among_runs(root):
+    write_t1w(root, '01', run='1')
+    write_t1w(root, '01', run='2')
+    (session,) = find(root)
+    assert session.anat.t1w.name.endswith('run-1_T1w.nii.gz')
+    assert '2 T1w images' in session.row('anat').reason
+    (session,) = find(root, filters={'t1w': {'run': 2}})
+    assert session.anat.t1w.name.endswith('run-2_T1w.nii.gz')
+
+
+def test_filter_file_with_unknown_query(tmp_path):
+    path = tmp_path / 'filter.json'
+    path.write_text('{"bold": {}}')
+    with pytest.raises(SettingsError, match='unknown query bold'):
+        read_filters(path)
+
+
+def test_invalid_datasets(tmp_path):
+    with pytest.raises(InvalidDatasetError, match='no BIDS dataset'):
+        check_dataset(tmp_path)
+    (tmp_path / 'dataset_description.json').write_text('{"Name": "x"}')
+    with pytest.raises(InvalidDatasetError, match='BIDSVersion is missing'):
+        check_dataset(tmp_path)
+
+
+def test_uri_to_a_linked_dataset(tmp_path):
+    write_dataset(tmp_path, DatasetLinks={'other': 'file:///elsewhere'})
+    assert resolve_uri('bids:other:a.nii', tmp_path, tmp_path) == Path('/elsewhere/a.nii')
+    assert resolve_uri('bids:unknown:a.nii', tmp_path, tmp_path) is None

@@ -1,0 +1,101 @@
+"""Names come from the table, and the table gives them back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pandas as pd
+import pytest
+
+from bids_acc.derivatives import dataset, outputs, records
+from bids_acc.exceptions import OutputError
+
+EXAMPLE = {'subject': '01', 'session': '1', 'acquisition': 'press', 'run': '1', 'template': 'fsaverage',
+           'cohort': 'tokyo', 'hemisphere': 'L', 'density': '10k', 'voi': 'ACC', 'label': 'GM',
+           'scale': '4', 'reconstruction': 'x', 'direction': 'AP', 'nucleus': '1H'}  # fmt: skip
+
+
+@pytest.mark.parametrize('key', list(outputs.load_table()))
+def test_each_name_is_found_again(key, tmp_path):
+    """What `output_path` writes, `find_outputs` finds, with the same entities."""
+    spec = outputs.output_spec(key)
+    fields = {name: EXAMPLE.get(name, 'x1') for name in spec.free}
+    entities = {name: EXAMPLE.get(name, 'x2') for name in spec.inherit}
+    path = outputs.output_path(key, tmp_path, entities, **fields)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    (found,) = outputs.find_outputs(key, tmp_path)
+    assert found.path == path
+    for name, value in fields.items():
+        assert found.entities[name] == value
+    others = [k for k in outputs.load_table() if k != key and outputs.find_outputs(k, tmp_path)]
+    assert others == [], 'two keys must not share a file'
+
+
+@pytest.mark.parametrize('key', list(outputs.load_table()))
+def test_each_row_is_documented(key):
+    spec = outputs.output_spec(key)
+    assert spec.level in ('session', 'subject', 'dataset')
+    assert 'suffix' in spec.entities or spec.level == 'dataset'
+    if spec.sidecar and spec.datatype != 'figures':
+        assert spec.metadata.get('Description'), 'say what it is'
+    if spec.report:
+        assert spec.report.get('title')
+
+
+def test_a_misspelt_entity_never_vanishes(tmp_path):
+    key = next(k for k, s in outputs.load_table().items() if s.free)
+    with pytest.raises(ValueError, match='not declared'):
+        outputs.output_path(key, tmp_path, {'subject': '01'}, dsec='x')
+    with pytest.raises(ValueError, match='must be given'):
+        outputs.output_path(key, tmp_path, {'subject': '01'})
+
+
+def test_gzip_bytes_do_not_depend_on_time_or_name(tmp_path):
+    for name in ('a', 'b'):
+        with gzip.open(tmp_path / f'{name}.nii.gz', 'wb') as stream:
+            stream.write(b'same')
+        outputs.copy_canonical(tmp_path / f'{name}.nii.gz', tmp_path / f'{name}2.nii.gz')
+    assert (tmp_path / 'a2.nii.gz').read_bytes() == (tmp_path / 'b2.nii.gz').read_bytes()
+
+
+def test_tables_write_missing_as_bids_asks(tmp_path):
+    table = pd.DataFrame({'a': [1.0, float('nan')], 'b': [True, False], 'c': ['x', None]})
+    dataset.write_tsv(tmp_path / 't.tsv', table)
+    assert (tmp_path / 't.tsv').read_text() == 'a\tb\tc\n1\ttrue\tx\nn/a\tfalse\tn/a\n'
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OutputError, match='cannot be written'):
+        dataset.check_writable(tmp_path / 'file' / 'below')
+
+
+def test_records_notice_every_change(tmp_path):
+    source, output = tmp_path / 'in.txt', tmp_path / 'out.txt'
+    source.write_text('a')
+    output.write_text('b')
+    now = {
+        'version': '1', 'settings': 's', 'inputs': records.hash_files([source]), 'upstream': {},
+    }  # fmt: skip
+    record = records.Record('x', outputs=records.hash_files([output], tmp_path), **now)
+    records.write_record(tmp_path, record)
+    read = records.read_record(tmp_path, 'x')
+    assert records.still_valid(tmp_path, read, **now)
+    assert not records.still_valid(tmp_path, read, **{**now, 'settings': 't'})
+    assert not records.still_valid(tmp_path, read, **{**now, 'version': '2'})
+    assert not records.still_valid(tmp_path, read, **{**now, 'upstream': {'anat': 'x'}})
+    source.write_text('changed')
+    assert not records.still_valid(
+        tmp_path, read, **{**now, 'inputs': records.hash_files([source])}
+    )
+    output.write_text('edited')
+    assert not records.still_valid(tmp_path, read, **now)
+    output.unlink()
+    assert not records.still_valid(tmp_path, read, **now)
+
+
+def test_sidecars_hold_no_nan(tmp_path):
+    outputs.write_json(tmp_path / 'a.json', {'x': float('nan'), 'y': [1.0, float('inf')]})
+    assert json.loads((tmp_path / 'a.json').read_text()) == {'x': None, 'y': [1.0, None]}
