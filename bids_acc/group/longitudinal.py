@@ -207,7 +207,7 @@ def paired_change(
     test = TestResult(
         term=term, statistic='t', value=float(t), df1=1, df2=n - 1,
         p=float(2 * stats.t.sf(abs(t), n - 1)), n=n,
-        effect_name='d_z', effect=float(mean / sd), ci_low=low, ci_high=high,
+        effect_name='cohen_dz', effect=float(mean / sd), ci_low=low, ci_high=high,
         method='paired t test', formula=f'{value}[{second}] - {value}[{first}] ~ 1',
         excluded=dropped,
     )  # fmt: skip
@@ -627,7 +627,7 @@ def baseline_ancova(
     value_f = float(contrast @ np.linalg.solve(cov[np.ix_(columns, columns)], contrast))
     value_f /= len(columns)
     counts = count_levels(complete[group])
-    effect = ('partial eta squared', value_f * len(columns) / (value_f * len(columns) + dof))
+    effect = ('partial_eta2', value_f * len(columns) / (value_f * len(columns) + dof))
     interval = (np.nan, np.nan)
     if len(columns) == 1:
         low, high = sorted(counts)
@@ -705,7 +705,7 @@ def partial_correlation(
     half = 1.959963984540054 / np.sqrt(max(n - q - 3, 1))
     return TestResult(
         term='correlation', statistic='t', value=t, df1=1, df2=df,
-        p=float(2 * stats.t.sf(abs(t), df)), n=n, effect_name='partial r' if q else 'r',
+        p=float(2 * stats.t.sf(abs(t), df)), n=n, effect_name='partial_r' if q else 'r',
         effect=r, ci_low=float(np.tanh(np.arctanh(r) - half)) if abs(r) < 1 else r,
         ci_high=float(np.tanh(np.arctanh(r) + half)) if abs(r) < 1 else r,
         method='partial correlation' if q else 'Pearson correlation',

@@ -37,7 +37,9 @@ def sites(rng: np.random.Generator) -> pd.DataFrame:
         for i in range(size):
             group = 'HC' if i % 2 else 'SCZ'
             age = float(np.round(rng.uniform(20, 55) + 3 * number, 1))
-            values = 3 + effect * (group == 'SCZ') - 0.01 * age + shift + scale * rng.normal(size=8)
+            values = (
+                3 + effect * (group == 'SCZ') - 0.01 * age + shift + scale * rng.normal(size=8)
+            )
             rows.append((f'sub-{site}{i:02d}', site, group, age, *values))
     columns = ['participant_id', 'site', 'group', 'age', *[f'f{i}' for i in range(8)]]
     return pd.DataFrame(rows, columns=columns).round(4)
@@ -46,7 +48,7 @@ def sites(rng: np.random.Generator) -> pd.DataFrame:
 def mixture(rng: np.random.Generator) -> pd.DataFrame:
     """Simulate one, two and three populations of Glu/Cr."""
     one = rng.normal(1.47, 0.24, 37)
-    two = np.r_[rng.normal(1.2, 0.1, 20), rng.normal(1.7, 0.15, 25)]
+    two = np.r_[rng.normal(1.1, 0.1, 20), rng.normal(1.8, 0.15, 25)]
     three = np.r_[rng.normal(1, 0.08, 30), rng.normal(1.5, 0.1, 30), rng.normal(2.2, 0.12, 30)]
     parts = [('one', one), ('two', two), ('three', three)]
     return pd.concat(

@@ -197,7 +197,7 @@ def test_three_groups_give_partial_eta_squared():
     table['group'] = [f'g{int(p[-2:]) % 3}' for p in table['participant_id']]
     result = lg.baseline_ancova(table, 'glx', first='ses-1', second='ses-2', group='group')
     assert result.df1 == 2
-    assert result.effect_name == 'partial eta squared'
+    assert result.effect_name == 'partial_eta2'
     eta = result.value * 2 / (result.value * 2 + result.df2)
     assert result.effect == pytest.approx(eta)
 
