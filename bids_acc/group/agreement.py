@@ -1,0 +1,317 @@
+"""How far two parcellations agree: rows, components, labels, and by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+def stability_index(W_a: Floats, W_b: Floats) -> tuple[float, int]:
+    r"""Return the published stability index of two sets of components.
+
+    For each vertex, the cosine similarities of its row of W with all rows are compared between
+    the two sets by correlation; the index is the mean over vertices. The order of components
+    does not matter. The m x m similarity matrices are never formed: with unit rows
+    :math:`a_i`, :math:`b_i` and the k x k matrices of second moments about the means,
+
+    .. math:: r_i = \frac{a_i^\top C_{ab} b_i}
+                         {\sqrt{(a_i^\top C_{aa} a_i)(b_i^\top C_{bb} b_i)}}
+
+    Parameters
+    ----------
+    W_a, W_b : (n_vertices, k) ndarray of float64
+        Component weights; k may differ.
+
+    Returns
+    -------
+    index : float
+        From -1 to 1; NaN when it is defined at no vertex.
+    n_undefined : int
+        Vertices without an index: zero weights, or the same similarity with every vertex.
+
+    References
+    ----------
+    Patel R, et al. (2020). Investigating microstructural variation in the human hippocampus
+    using non-negative matrix factorization. NeuroImage 207:116348.
+    https://doi.org/10.1016/j.neuroimage.2019.116348
+
+    Examples
+    --------
+    >>> W = np.array([[1.0, 0.0], [0.9, 0.2], [0.0, 1.0]])
+    >>> index, undefined = stability_index(W, W[:, ::-1])
+    >>> round(index, 12), undefined
+    (1.0, 0)
+    """
+    a, b = _unit_rows(W_a), _unit_rows(W_b)
+    a_centred, b_centred = a - a.mean(axis=0), b - b.mean(axis=0)
+    cross = np.sum((a @ (a_centred.T @ b_centred)) * b, axis=1)
+    var_a = np.sum((a @ (a_centred.T @ a_centred)) * a, axis=1)
+    var_b = np.sum((b @ (b_centred.T @ b_centred)) * b, axis=1)
+    tiny = 1e-12 * len(a)
+    defined = (var_a > tiny) & (var_b > tiny)
+    if not defined.any():
+        return float('nan'), len(a)
+    rows = cross[defined] / np.sqrt(var_a[defined] * var_b[defined])
+    return float(rows.mean()), int((~defined).sum())
+
+
+def _unit_rows(W: Floats) -> Floats:
+    """Divide each row by its length; rows of zeros stay."""
+    norms = np.linalg.norm(W, axis=1, keepdims=True)
+    return np.divide(W, norms, out=np.zeros_like(W), where=norms > 0)
+
+
+def match_components(W_a: Floats, W_b: Floats) -> tuple[Labels, Floats]:
+    """Pair the components of two sets so that the sum of their cosines is largest.
+
+    Parameters
+    ----------
+    W_a, W_b : (n_vertices, k) ndarray of float64
+        Component weights over the same vertices.
+
+    Returns
+    -------
+    partner : (k,) ndarray of int
+        Column of ``W_b`` that goes with each column of ``W_a``; -1 where there is none.
+    cosine : (k,) ndarray of float64
+        Their cosine; NaN where there is none.
+
+    References
+    ----------
+    Kuhn HW (1955). The Hungarian method for the assignment problem. Nav Res Logist Q 2:83-97.
+    https://doi.org/10.1002/nav.3800020109
+    """
+    cosines = _unit_rows(np.ascontiguousarray(W_a.T)) @ _unit_rows(np.ascontiguousarray(W_b.T)).T
+    rows, columns = linear_sum_assignment(-cosines)
+    partner = np.full(W_a.shape[1], -1, dtype=np.int64)
+    cosine = np.full(W_a.shape[1], np.nan)
+    partner[rows] = columns
+    cosine[rows] = cosines[rows, columns]
+    return partner, cosine
+
+
+def adjusted_rand(a: Labels, b: Labels) -> float:
+    """Return the adjusted Rand index over the vertices that both parcellations label.
+
+    Parameters
+    ----------
+    a, b : (n_vertices,) ndarray of int
+        Parcels; negative where there is none.
+
+    Returns
+    -------
+    float
+        1 for the same partition, 0 on average for random ones; NaN without common vertices.
+
+    References
+    ----------
+    Hubert L, Arabie P (1985). Comparing partitions. J Classif 2:193-218.
+    https://doi.org/10.1007/BF01908075
+    """
+    both = (a >= 0) & (b >= 0)
+    if not both.any():
+        return float('nan')
+    return adjusted_rand_from_table(contingency(a[both], b[both]))
+
+
+def contingency(a: Labels, b: Labels) -> Floats:
+    """Count the vertices of each pair of labels: (n_labels_a, n_labels_b)."""
+    table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
+    np.add.at(table, (a, b), 1.0)
+    return table
+
+
+def adjusted_rand_from_table(table: Floats) -> float:
+    """Return the adjusted Rand index of a contingency table.
+
+    Examples
+    --------
+    >>> adjusted_rand_from_table(np.array([[2.0, 0.0], [0.0, 3.0]]))
+    1.0
+    """
+
+    def pairs(counts: Floats) -> float:
+        return float(np.sum(counts * (counts - 1.0)) / 2.0)
+
+    n = table.sum()
+    rows, columns = pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    expected = rows * columns / max(n * (n - 1.0) / 2.0, 1.0)
+    highest = (rows + columns) / 2.0
+    if highest == expected:
+        return 1.0
+    return float((pairs(table) - expected) / (highest - expected))
+
+
+def dice(a: Labels, b: Labels, pairs: list[tuple[int, int]]) -> Floats:
+    """Return the Dice overlap of pairs of parcels.
+
+    Parameters
+    ----------
+    a, b : (n_vertices,) ndarray of int
+        Parcels.
+    pairs : list of (int, int)
+        Label in ``a`` and label in ``b``.
+
+    Returns
+    -------
+    (n_pairs,) ndarray of float64
+        From 0 to 1; NaN when both parcels are empty.
+    """
+    overlaps = []
+    for one, other in pairs:
+        inside_a, inside_b = a == one, b == other
+        size = inside_a.sum() + inside_b.sum()
+        overlaps.append(2.0 * (inside_a & inside_b).sum() / size if size else np.nan)
+    return np.array(overlaps)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An adjusted Rand index and what chance would give."""
+
+    ari: float
+    """Observed index."""
+    null_mean: float
+    """Its mean over the null parcellations."""
+    null_p95: float
+    """Their 95th percentile."""
+    p: float
+    """Share of null parcellations that agree at least as well, the observed one counted."""
+    n_null: int
+    """Number of null parcellations."""
+    null: str
+    """``permutation`` (vertices exchanged) or ``contiguous`` (parcels regrown)."""
+
+
+def agreement_test(
+    a: Labels,
+    b: Labels,
+    rng: np.random.Generator,
+    *,
+    neighbours: list[Labels] | None = None,
+    n_null: int = 1000,
+) -> Agreement:
+    """Test the agreement of two parcellations of the same vertices.
+
+    Parcels are contiguous patches, so exchanging vertices makes any two parcellations look
+    alike by comparison. When the mesh is known, the null are random contiguous parcels of the
+    sizes of ``a``, regrown inside each connected part of the region.
+
+    Parameters
+    ----------
+    a, b : (n_vertices,) ndarray of int
+        Parcels; negative where there is none.
+    rng : Generator
+        Source of the null parcellations.
+    neighbours : list of ndarray of int, optional
+        Neighbours of each vertex, for the contiguous null.
+    n_null : int
+        Null parcellations.
+
+    Returns
+    -------
+    Agreement
+        The index, its null and p.
+    """
+    both = np.flatnonzero((a >= 0) & (b >= 0))
+    observed = adjusted_rand(a, b)
+    draw: Callable[[], Labels]
+    if neighbours is None:
+        draw = lambda: rng.permutation(a[both])  # noqa: E731
+    else:
+        position = np.full(len(a), -1)
+        position[both] = np.arange(len(both))
+        inside = [position[neighbours[v]] for v in both]
+        inside = [row[row >= 0] for row in inside]
+        draw = lambda: regrow(a[both], inside, rng)  # noqa: E731
+    null = np.array([adjusted_rand(draw(), b[both]) for _ in range(n_null)])
+    p = (1 + int(np.sum(null >= observed))) / (n_null + 1)
+    kind = 'permutation' if neighbours is None else 'contiguous'
+    return Agreement(observed, float(null.mean()), float(np.quantile(null, 0.95)), p, n_null, kind)
+
+
+def regrow(labels: Labels, neighbours: list[Labels], rng: np.random.Generator) -> Labels:
+    """Return random contiguous parcels with the sizes of those given.
+
+    In each connected part of the region every parcel starts at a random vertex and grows by
+    random neighbours to its size; vertices that are walled in go to the parcel that still
+    lacks most.
+
+    Parameters
+    ----------
+    labels : (n_vertices,) ndarray of int
+        Parcels whose sizes are kept, all >= 0.
+    neighbours : list of ndarray of int
+        Neighbours of each vertex.
+    rng : Generator
+        Source of chance.
+
+    Returns
+    -------
+    (n_vertices,) ndarray of int
+        New parcels.
+    """
+    new = np.full(len(labels), -1, dtype=np.int64)
+    for part in connected_parts(neighbours):
+        wanted = np.bincount(labels[part], minlength=int(labels.max()) + 1)
+        _grow(new, part, wanted, neighbours, rng)
+    return new
+
+
+def _grow(
+    new: Labels, part: Labels, wanted: Labels, neighbours: list[Labels], rng: np.random.Generator
+) -> None:
+    """Fill one connected part with parcels of the wanted sizes."""
+    lacking = wanted.copy()
+    present = np.flatnonzero(lacking)
+    rims: dict[int, list[int]] = {
+        int(label): [int(v)]
+        for label, v in zip(present, rng.choice(part, len(present), replace=False), strict=True)
+    }
+    while any(rims.values()):
+        for label, rim in rims.items():
+            vertex = _take(rim, new, rng)
+            if vertex is None:
+                continue
+            new[vertex] = label
+            lacking[label] -= 1
+            if lacking[label] == 0:
+                rim.clear()
+            else:
+                rim.extend(int(v) for v in neighbours[vertex] if new[v] < 0)
+    for vertex in part[new[part] < 0]:
+        label = int(np.argmax(lacking))
+        new[vertex] = label
+        lacking[label] -= 1
+
+
+def _take(rim: list[int], new: Labels, rng: np.random.Generator) -> int | None:
+    """Take a random vertex that nobody has yet from a rim."""
+    while rim:
+        i = int(rng.integers(len(rim)))
+        rim[i], rim[-1] = rim[-1], rim[i]
+        vertex = rim.pop()
+        if new[vertex] < 0:
+            return vertex
+    return None
+
+
+def connected_parts(neighbours: list[Labels]) -> list[Labels]:
+    """Return the vertices of each connected part."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(neighbours)
+    degrees = [len(row) for row in neighbours]
+    rows = np.repeat(np.arange(n), degrees)
+    columns = np.concatenate([*neighbours, np.empty(0, dtype=np.int64)]).astype(np.int64)
+    graph = csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+    count, part = connected_components(graph, directed=False)
+    return [np.flatnonzero(part == i) for i in range(count)]

@@ -1,0 +1,112 @@
+"""The product with the vertices' covariance, computed on the cheaper side."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Side = Literal['gram', 'thin']
+
+_EXPECTED_ITERATIONS = 60
+"""Typical number of products in one factorization with the default solver."""
+
+
+def cheaper_side(n_observations: int, n_vertices: int, n_columns: int, n_products: int) -> Side:
+    """Say whether to form the vertices x vertices matrix.
+
+    It costs ``n m^2`` once and ``2 m^2 k`` for each product, against ``4 n m k`` for each
+    product without it; and it must not need more memory than twice the data.
+
+    Parameters
+    ----------
+    n_observations, n_vertices : int
+        Shape of the data.
+    n_columns : int
+        Columns in one product (components, times factorizations that run together).
+    n_products : int
+        Products that will be needed.
+
+    Returns
+    -------
+    {'gram', 'thin'}
+        ``gram`` to form the matrix, ``thin`` to multiply by the data twice.
+
+    Examples
+    --------
+    >>> cheaper_side(304, 1694, 4, 60), cheaper_side(40_000, 1694, 4, 60)
+    ('thin', 'gram')
+    """
+    n, m, k = n_observations, n_vertices, n_columns
+    if m > 2 * n:
+        return 'thin'
+    gram = m * m * n + 2.0 * m * m * k * n_products
+    return 'gram' if gram < 4.0 * m * n * k * n_products else 'thin'
+
+
+class CovarianceOperator:
+    """Multiplication by A = X'X, for X of shape (n_observations, n_vertices).
+
+    Parameters
+    ----------
+    X : (n_observations, n_vertices) ndarray of float64 or float32
+        Non-negative data. The products are computed in its precision, the results are float64.
+    n_columns : int
+        Columns in a typical product.
+    n_products : int
+        Products that will be needed.
+    side : {'gram', 'thin'}, optional
+        Chosen by cost when absent.
+    """
+
+    def __init__(
+        self,
+        X: npt.NDArray,
+        n_columns: int = 4,
+        n_products: int = _EXPECTED_ITERATIONS,
+        side: Side | None = None,
+    ) -> None:
+        self.X = X
+        self.n_observations, self.n_vertices = X.shape
+        self.side = side or cheaper_side(*X.shape, n_columns, n_products)
+        self._gram = X.T @ X if self.side == 'gram' else None
+        self.row_norms: Floats = np.einsum('ij,ij->j', X, X, dtype=np.float64)
+        self.trace = float(self.row_norms.sum())
+
+    def __call__(self, W: Floats) -> Floats:
+        """Return A W, of the shape of W (n_vertices, n_columns)."""
+        W = W.astype(self.X.dtype, copy=False)
+        product = self.X.T @ (self.X @ W) if self._gram is None else self._gram @ W
+        return product.astype(np.float64, copy=False)
+
+    def leading_eigenvectors(self, count: int) -> tuple[Floats, Floats, Floats]:
+        """Return the leading singular triplets of X', through the smaller Gram matrix.
+
+        Returns
+        -------
+        vertices : (n_vertices, count) ndarray of float64
+            Left singular vectors of X'.
+        values : (count,) ndarray of float64
+            Singular values, largest first.
+        observations : (n_observations, count) ndarray of float64
+            Right singular vectors of X'.
+        """
+        from scipy.linalg import eigh
+
+        small = self._gram
+        on_vertices = small is not None or self.n_vertices <= self.n_observations
+        if small is None:
+            small = self.X.T @ self.X if on_vertices else self.X @ self.X.T
+        size = len(small)
+        count = min(count, size)
+        eigenvalues, vectors = eigh(
+            small.astype(np.float64), subset_by_index=(size - count, size - 1)
+        )
+        values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
+        vectors = np.ascontiguousarray(vectors[:, ::-1])
+        safe = np.where(values > 1e-7 * values[0], values, np.inf)
+        cast = vectors.astype(self.X.dtype, copy=False)
+        other = ((self.X @ cast) if on_vertices else (self.X.T @ cast)) / safe
+        return (vectors, values, other) if on_vertices else (other, values, vectors)

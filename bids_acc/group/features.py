@@ -1,0 +1,263 @@
+"""From maps at vertices to the non-negative matrix that is factorized."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+SIGNED_METRICS = frozenset({'mo'})
+"""Metrics that may be negative; in all others a value of 0 or below means that nothing was
+measured (medial wall, outside the field of view). Exactly 0 means so in every metric."""
+UNITS = {'thickness': 'mm', 'area': 'mm^2', 'fa': '1', 'md': 'mm^2/s', 'mo': '1'}
+"""Unit of each metric, as stored."""
+
+
+@dataclass(frozen=True)
+class VertexMetrics:
+    """Maps of several metrics at the same vertices, one row for each subject's session."""
+
+    values: Floats
+    """(n_metrics, n_sessions, n_vertices) in physical units; NaN where nothing was measured."""
+    metrics: tuple[str, ...]
+    """Name of each metric."""
+    sessions: pd.DataFrame
+    """One row for each session: ``participant_id``, ``session_id`` and any others."""
+    columns: pd.DataFrame
+    """One row for each vertex: ``hemisphere`` (L or R) and ``vertex`` (index in its mesh)."""
+    mesh_sizes: tuple[int, int] = (0, 0)
+    """Vertices in the left and right mesh."""
+    density: str = ''
+    """Density entity of the mesh, e.g. ``41k``."""
+    template: str = 'fsaverage'
+    """Name of the mesh's template."""
+    excluded: pd.DataFrame | None = None
+    """Sessions left out, with ``reason``."""
+    notes: tuple[str, ...] = ()
+    """Decisions worth a line in the report."""
+
+    @property
+    def n_sessions(self) -> int:
+        """Number of sessions."""
+        return len(self.sessions)
+
+    def take(self, rows: npt.ArrayLike) -> VertexMetrics:
+        """Return some of the sessions, by position or mask."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        sessions = self.sessions.iloc[rows].reset_index(drop=True)
+        return replace(self, values=self.values[:, rows], sessions=sessions)
+
+    def restrict(self, vertices: Booleans) -> VertexMetrics:
+        """Return some of the vertices."""
+        columns = self.columns[vertices].reset_index(drop=True)
+        return replace(self, values=self.values[:, :, vertices], columns=columns)
+
+    def choose(self, metrics: Sequence[str]) -> VertexMetrics:
+        """Return some of the metrics, in the order given.
+
+        Raises
+        ------
+        InputDataError
+            If one of them is not there.
+        """
+        if unknown := [name for name in metrics if name not in self.metrics]:
+            raise InputDataError(
+                f'group: no vertex maps of {", ".join(unknown)}; there are '
+                f'{", ".join(self.metrics) or "none"}.'
+            )
+        order = [self.metrics.index(name) for name in metrics]
+        return replace(self, values=self.values[order], metrics=tuple(metrics))
+
+    def hemisphere(self, name: str) -> VertexMetrics:
+        """Return the vertices of one hemisphere, ``L`` or ``R``."""
+        return self.restrict((self.columns['hemisphere'] == name).to_numpy())
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """The matrix that is factorized, with both legends and every constant that made it."""
+
+    X: Floats
+    """(n_observations, n_vertices), non-negative."""
+    rows: pd.DataFrame
+    """One row for each observation: participant, session and metric."""
+    columns: pd.DataFrame
+    """One row for each vertex: ``hemisphere`` and ``vertex``."""
+    constants: pd.DataFrame
+    """Mean, standard deviation and unit of each metric, and the common shift."""
+
+
+def mask_unmeasured(values: npt.ArrayLike, metric: str) -> Floats:
+    """Replace what was not measured by NaN.
+
+    Parameters
+    ----------
+    values : array_like
+        Map values in physical units.
+    metric : str
+        Name of the metric; only `SIGNED_METRICS` may be negative.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the same shape.
+
+    Examples
+    --------
+    >>> mask_unmeasured([2.5, 0.0, -1.0], 'thickness')
+    array([2.5, nan, nan])
+    >>> mask_unmeasured([0.5, 0.0, -1.0], 'mo')
+    array([ 0.5,  nan, -1. ])
+    """
+    values = np.array(values, dtype=np.float64)
+    bad = values == 0 if metric in SIGNED_METRICS else values <= 0
+    values[bad | ~np.isfinite(values)] = np.nan
+    return values
+
+
+def complete_cases(
+    data: VertexMetrics, max_missing: float = 0.05
+) -> tuple[VertexMetrics, Booleans]:
+    """Leave out sessions with many missing vertices, then vertices that any other one lacks.
+
+    Nothing is filled in. A vertex that no session has (medial wall) counts against nobody.
+
+    Parameters
+    ----------
+    data : VertexMetrics
+        Maps with NaN where nothing was measured.
+    max_missing : float
+        Largest share of missing vertices, in any metric, with which a session is kept.
+
+    Returns
+    -------
+    data : VertexMetrics
+        Without gaps; `VertexMetrics.excluded` names the sessions left out.
+    vertices : (n_vertices,) ndarray of bool
+        Vertices of the input that were kept.
+
+    Raises
+    ------
+    InputDataError
+        If no session or no vertex is left.
+    """
+    missing = np.isnan(data.values)
+    somewhere = ~missing.all(axis=(0, 1))
+    if not somewhere.any():
+        raise InputDataError('group: no vertex of the region has a value in any session.')
+    share = missing[:, :, somewhere].mean(axis=2)
+    worst = share.max(axis=0)
+    keep = worst <= max_missing
+    if not keep.any():
+        raise InputDataError(
+            f'group: every session lacks more than {max_missing:.0%} of the vertices of the '
+            'region; look at the field of view and the registration.'
+        )
+    excluded = data.sessions[['participant_id', 'session_id']][~keep].copy()
+    excluded['reason'] = [
+        f'{share[:, i].max():.1%} of the vertices lack {data.metrics[int(share[:, i].argmax())]}'
+        for i in np.flatnonzero(~keep)
+    ]
+    vertices = ~missing[:, keep].any(axis=(0, 1))
+    if not vertices.any():
+        raise InputDataError('group: no vertex of the region has a value in every session.')
+    kept = data.take(keep).restrict(vertices)
+    before = [] if data.excluded is None else [data.excluded]
+    note = (
+        f'{int((~keep).sum())} sessions left out for missing vertices, '
+        f'{int((somewhere & ~vertices).sum())} vertices left out because a session lacks them, '
+        f'{int((~somewhere).sum())} because all do'
+    )
+    everything = pd.concat([*before, excluded], ignore_index=True)
+    return replace(kept, excluded=everything, notes=(*data.notes, note)), vertices
+
+
+def standardise(values: Floats) -> tuple[Floats, Floats, Floats, float]:
+    """Return z-scored metrics, stacked and shifted to be non-negative, and the constants.
+
+    Each metric is z-scored over all vertices and sessions together, so that the pattern over
+    vertices is kept and no metric decides alone; the smallest value of all becomes zero.
+
+    Parameters
+    ----------
+    values : (n_metrics, n_sessions, n_vertices) ndarray of float64
+        Without gaps, in physical units.
+
+    Returns
+    -------
+    X : (n_metrics * n_sessions, n_vertices) ndarray of float64
+        One metric after the other.
+    means, deviations : (n_metrics,) ndarray of float64
+        In physical units.
+    shift : float
+        What was subtracted from the z-scores.
+
+    References
+    ----------
+    Patel R, et al. (2020). Investigating microstructural variation in the human hippocampus
+    using non-negative matrix factorization. NeuroImage 207:116348.
+    https://doi.org/10.1016/j.neuroimage.2019.116348
+
+    Examples
+    --------
+    >>> X, means, deviations, shift = standardise(np.array([[[1.0, 3.0]], [[10.0, 30.0]]]))
+    >>> X
+    array([[0., 2.],
+           [0., 2.]])
+    """
+    n_metrics, n_sessions, n_vertices = values.shape
+    means = values.mean(axis=(1, 2))
+    deviations = values.std(axis=(1, 2))
+    if (flat := deviations <= 0).any():
+        raise InputDataError(
+            f'group: metric number {int(np.flatnonzero(flat)[0]) + 1} is constant over all '
+            'vertices and sessions and cannot be z-scored.'
+        )
+    X = (values - means[:, None, None]) / deviations[:, None, None]
+    shift = float(X.min())
+    X -= shift
+    return X.reshape(n_metrics * n_sessions, n_vertices), means, deviations, shift
+
+
+def feature_matrix(data: VertexMetrics) -> FeatureMatrix:
+    """Build the matrix from maps without gaps.
+
+    Parameters
+    ----------
+    data : VertexMetrics
+        From `complete_cases`.
+
+    Returns
+    -------
+    FeatureMatrix
+        Rows run over sessions within each metric.
+
+    Raises
+    ------
+    InputDataError
+        If a value is missing, or a metric is constant.
+    """
+    if np.isnan(data.values).any():
+        raise InputDataError('group: vertex maps have gaps; run complete_cases first.')
+    X, means, deviations, shift = standardise(data.values)
+    legend = data.sessions[['participant_id', 'session_id']]
+    rows = pd.concat([legend.assign(metric=metric) for metric in data.metrics], ignore_index=True)
+    constants = pd.DataFrame(
+        {
+            'metric': list(data.metrics),
+            'unit': [UNITS.get(metric, '1') for metric in data.metrics],
+            'mean': means,
+            'sd': deviations,
+            'shift': shift,
+        }
+    )
+    return FeatureMatrix(X, rows, data.columns.reset_index(drop=True), constants)

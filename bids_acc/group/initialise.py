@@ -1,0 +1,107 @@
+"""Starting points of a factorization."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .covariance import CovarianceOperator
+
+Floats = npt.NDArray[np.float64]
+Init = Literal['nndsvd', 'nndsvda', 'random']
+
+
+def nndsvd(vertices: Floats, values: Floats, observations: Floats) -> Floats:
+    """Return the non-negative double SVD start, one column for each singular triplet.
+
+    Of each pair of singular vectors, the positive or the negative parts are kept, whichever
+    carry more of the triplet.
+
+    Parameters
+    ----------
+    vertices : (n_vertices, k) ndarray of float64
+        Singular vectors over vertices.
+    values : (k,) ndarray of float64
+        Singular values.
+    observations : (n_observations, k) ndarray of float64
+        Singular vectors over observations.
+
+    Returns
+    -------
+    (n_vertices, k) ndarray of float64
+        Non-negative start; a column is zero where the data have no such dimension.
+
+    References
+    ----------
+    Boutsidis C, Gallopoulos E (2008). SVD based initialization: a head start for nonnegative
+    matrix factorization. Pattern Recognit 41:1350-1362.
+    https://doi.org/10.1016/j.patcog.2007.09.010
+    """
+    start = np.zeros_like(vertices)
+    for j, value in enumerate(values):
+        u, v = vertices[:, j], observations[:, j]
+        if j == 0:
+            start[:, 0] = np.sqrt(value) * np.abs(u)
+            continue
+        sides = [(np.maximum(s * u, 0.0), np.maximum(s * v, 0.0)) for s in (1.0, -1.0)]
+        norms = [(np.linalg.norm(x), np.linalg.norm(y)) for x, y in sides]
+        side = int(norms[1][0] * norms[1][1] > norms[0][0] * norms[0][1])
+        weight = float(norms[side][0] * norms[side][1])
+        if weight > 0:
+            start[:, j] = np.sqrt(value * weight) * sides[side][0] / norms[side][0]
+    start[start < 1e-6 * start.max(initial=0.0)] = 0.0
+    return start
+
+
+class Starts:
+    """Starting points for one data matrix; its singular vectors are computed once.
+
+    Parameters
+    ----------
+    operator : CovarianceOperator
+        The data.
+    max_components : int
+        Largest number of components that will be asked for.
+    init : {'nndsvd', 'nndsvda', 'random'}
+        Kind of the first start; further ones are random.
+    """
+
+    def __init__(self, operator: CovarianceOperator, max_components: int, init: Init) -> None:
+        self.operator = operator
+        self.init = init
+        if init != 'random':
+            self._nndsvd = nndsvd(*operator.leading_eigenvectors(max_components))
+
+    def first(self, k: int, rng: np.random.Generator) -> Floats:
+        """Return the start of the declared kind, (n_vertices, k), of unit spectral norm."""
+        if self.init == 'random':
+            return self.random(k, rng)
+        start = self._nndsvd[:, :k]
+        if start.shape[1] < k:  # fewer dimensions in the data than components
+            start = np.hstack([start, np.zeros((len(start), k - start.shape[1]))])
+        empty = ~start.any(axis=0)
+        start = np.where(empty, rng.random(start.shape), start) if empty.any() else start.copy()
+        if self.init == 'nndsvda':
+            start[start == 0] = self.operator.X.mean(dtype=np.float64)
+        return unit_norm(start)
+
+    def random(self, k: int, rng: np.random.Generator) -> Floats:
+        """Return a start drawn uniformly from (0, 1), of unit spectral norm."""
+        return unit_norm(rng.random((self.operator.n_vertices, k)))
+
+    def make(self, k: int, n_init: int, rng: np.random.Generator) -> list[Floats]:
+        """Return the first start and ``n_init - 1`` random ones."""
+        return [self.first(k, rng), *(self.random(k, rng) for _ in range(n_init - 1))]
+
+
+def spectral_norm(W: Floats) -> float:
+    """Return the largest singular value, through the small Gram matrix."""
+    return float(np.sqrt(max(np.linalg.eigvalsh(W.T @ W)[-1], 0.0)))
+
+
+def unit_norm(W: Floats) -> Floats:
+    """Return W divided by its spectral norm."""
+    norm = spectral_norm(W)
+    return W / norm if norm > 0 else W

@@ -1,0 +1,293 @@
+"""Vertex maps and region labels out of the derivatives of all participants."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_acc.derivatives.outputs import FoundOutput, find_outputs
+from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
+
+from .features import VertexMetrics, mask_unmeasured
+
+LOGGER = logging.getLogger(__name__)
+
+Booleans = npt.NDArray[np.bool_]
+Session = tuple[str, str | None]
+
+METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
+    'thickness': ('anat_thickness', {}),
+    'area': ('anat_area', {}),
+    'fa': ('dwi_vertex_fa', {}),
+    'md': ('dwi_vertex_md', {}),
+    'mo': ('dwi_vertex_mo', {}),
+}
+"""Output key, and entities besides, of each metric's maps."""
+LABEL_KEY = 'anat_acc_labels'
+"""Output key of the region labels."""
+DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
+"""Metrics of the published analysis."""
+NOT_CORTEX = frozenset({'unknown', '???', 'medial_wall', 'medialwall', 'corpuscallosum', ''})
+"""Labels that are no cortex."""
+WHOLE_CORTEX = 'cortex'
+"""Name of the region that holds every vertex with a label."""
+
+
+def read_vertex_map(path: Path) -> npt.NDArray[np.float64]:
+    """Read one GIFTI map.
+
+    Raises
+    ------
+    InputDataError
+        If the file has no data array or cannot be read.
+    """
+    try:
+        image = nb.GiftiImage.from_filename(str(path))
+        return np.asarray(image.darrays[0].data, dtype=np.float64).reshape(-1)
+    except (IndexError, OSError, ValueError, SyntaxError) as error:
+        raise InputDataError(f'{path}: no GIFTI map of vertices ({error}).') from error
+
+
+def read_labels(path: Path) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+    """Read a GIFTI label file: the key at each vertex and the name of each key."""
+    image = nb.GiftiImage.from_filename(str(path))
+    keys = np.asarray(image.darrays[0].data).reshape(-1).astype(np.int64)
+    return keys, {int(label.key): str(label.label) for label in image.labeltable.labels}
+
+
+def plain_label(name: str) -> str:
+    """Return a label without hemisphere prefix, in small letters.
+
+    Examples
+    --------
+    >>> plain_label('ctx-lh-caudalanteriorcingulate'), plain_label('R_Medial_wall')
+    ('caudalanteriorcingulate', 'medial_wall')
+    """
+    name = name.strip().lower()
+    for prefix in ('ctx-lh-', 'ctx-rh-', 'ctx_lh_', 'ctx_rh_', 'lh.', 'rh.', 'lh_', 'rh_',
+                   'l_', 'r_'):  # fmt: skip
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name
+
+
+def in_region(
+    keys: npt.NDArray[np.int64], names: Mapping[int, str], region: Sequence[str]
+) -> Booleans:
+    """Say which vertices carry one of the labels.
+
+    Parameters
+    ----------
+    keys : (n_vertices,) ndarray of int
+        Label key of each vertex.
+    names : mapping of int to str
+        Name of each key.
+    region : sequence of str
+        Names, with or without hemisphere prefix; ``cortex`` for all that is cortex.
+
+    Returns
+    -------
+    (n_vertices,) ndarray of bool
+        True inside.
+
+    Raises
+    ------
+    InputDataError
+        If a name is not among the labels.
+    """
+    plain = {key: plain_label(name) for key, name in names.items()}
+    wanted = {plain_label(name) for name in region}
+    if WHOLE_CORTEX in wanted:
+        inside = [key for key, name in plain.items() if name not in NOT_CORTEX]
+    else:
+        if unknown := wanted - set(plain.values()):
+            raise InputDataError(
+                f'group: no label {", ".join(sorted(unknown))}; there are '
+                f'{", ".join(sorted(set(plain.values()) - NOT_CORTEX))}.'
+            )
+        inside = [key for key, name in plain.items() if name in wanted]
+    return np.isin(keys, inside)
+
+
+def region_mask(
+    output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str = LABEL_KEY
+) -> Booleans:
+    """Return the vertices that more than half of the sessions put inside the region.
+
+    With labels that come from the template all sessions agree; with each subject's own
+    parcellation, resampled to the template mesh, the majority decides.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no label file.
+    """
+    found = find_outputs(label_key, output_dir, hemisphere=hemisphere)
+    if not found:
+        raise MissingInputError(
+            f'{output_dir}: no region labels of hemisphere {hemisphere}; run the participant '
+            'level first.'
+        )
+    votes = [in_region(*read_labels(item.path), region) for item in found]
+    if len({len(vote) for vote in votes}) > 1:
+        raise GridMismatchError(f'{output_dir}: region labels lie on meshes of different sizes.')
+    return np.mean(votes, axis=0) > 0.5
+
+
+def _by_session(found: list[FoundOutput], metric: str) -> dict[Session, FoundOutput]:
+    """Keep one file for each session; of several runs or acquisitions the first."""
+    chosen: dict[Session, FoundOutput] = {}
+    for item in found:
+        session = (item.entities['subject'], item.entities.get('session'))
+        if session in chosen:
+            LOGGER.warning(
+                '%s: several %s maps; %s is used, %s is not',
+                _name(session), metric, chosen[session].path.name, item.path.name,
+            )  # fmt: skip
+            continue
+        chosen[session] = item
+    return chosen
+
+
+def _name(session: Session) -> str:
+    """Return how a session is called in messages."""
+    return f'sub-{session[0]}' + (f'/ses-{session[1]}' if session[1] else '')
+
+
+def find_maps(
+    output_dir: Path,
+    metrics: Sequence[str],
+    keys: Mapping[str, tuple[str, dict[str, str]]] = METRIC_KEYS,
+) -> dict[str, dict[str, dict[Session, FoundOutput]]]:
+    """Find the maps of each metric and hemisphere, by session.
+
+    Returns
+    -------
+    dict
+        ``maps[metric][hemisphere][session]``.
+    """
+    maps: dict[str, dict[str, dict[Session, FoundOutput]]] = {}
+    for metric in metrics:
+        key, fixed = keys[metric]
+        maps[metric] = {
+            side: _by_session(find_outputs(key, output_dir, hemisphere=side, **fixed), metric)
+            for side in ('L', 'R')
+        }
+    return maps
+
+
+def available_metrics(output_dir: Path) -> tuple[str, ...]:
+    """Return the metrics of which there is any map."""
+    maps = find_maps(output_dir, list(METRIC_KEYS))
+    return tuple(metric for metric, sides in maps.items() if any(sides.values()))
+
+
+def gather_vertex_metrics(
+    output_dir: Path,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    region: Sequence[str] = ('caudalanteriorcingulate', 'rostralanteriorcingulate'),
+    *,
+    hemispheres: Sequence[str] = ('L', 'R'),
+    label_key: str = LABEL_KEY,
+) -> VertexMetrics:
+    """Read the maps of all sessions inside a region.
+
+    Sessions that lack a whole map are left out and named in `VertexMetrics.excluded`.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    metrics : sequence of str
+        Any subset of `METRIC_KEYS`.
+    region : sequence of str
+        Labels of the region; ``cortex`` for all.
+    hemispheres : sequence of str
+        ``L``, ``R`` or both.
+    label_key : str
+        Output key of the region labels.
+
+    Returns
+    -------
+    VertexMetrics
+        Physical units, NaN where nothing was measured.
+
+    Raises
+    ------
+    MissingInputError
+        If no session has all the maps.
+    GridMismatchError
+        If maps have different numbers of vertices.
+    """
+    maps = find_maps(output_dir, metrics)
+    every = sorted(
+        {s for sides in maps.values() for found in sides.values() for s in found},
+        key=lambda s: (s[0], s[1] or ''),
+    )
+    lacks = {
+        s: [f'{m} ({h})' for m in metrics for h in hemispheres if s not in maps[m][h]]
+        for s in every
+    }
+    complete = [session for session in every if not lacks[session]]
+    if not complete:
+        raise MissingInputError(
+            f'{output_dir}: no session has vertex maps of all of {", ".join(metrics)}; run the '
+            'participant level first, or choose fewer metrics.'
+        )
+    blocks, legends, sizes = [], [], {'L': 0, 'R': 0}
+    for side in hemispheres:
+        mask = region_mask(output_dir, side, region, label_key)
+        sizes[side] = len(mask)
+        blocks.append(_read_block(maps, metrics, side, complete, mask))
+        legends.append(pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)}))
+    first = maps[metrics[0]][hemispheres[0]][complete[0]].entities
+    return VertexMetrics(
+        values=np.concatenate(blocks, axis=2),
+        metrics=tuple(metrics),
+        sessions=_legend(complete),
+        columns=pd.concat(legends, ignore_index=True),
+        mesh_sizes=(sizes['L'], sizes['R']),
+        density=first.get('density', ''),
+        template=first.get('space', 'fsaverage'),
+        excluded=_legend([s for s in every if lacks[s]]).assign(
+            reason=[f'no map of {", ".join(gaps)}' for gaps in lacks.values() if gaps]
+        ),
+    )
+
+
+def _legend(sessions: list[Session]) -> pd.DataFrame:
+    """Return participant and session labels as a table; sessions without name are missing."""
+    return pd.DataFrame(
+        {
+            'participant_id': [f'sub-{subject}' for subject, _ in sessions],
+            'session_id': [f'ses-{session}' if session else None for _, session in sessions],
+        },
+        dtype=object,
+    )
+
+
+def _read_block(
+    maps: Mapping[str, Mapping[str, Mapping[Session, FoundOutput]]],
+    metrics: Sequence[str],
+    side: str,
+    sessions: list[Session],
+    mask: Booleans,
+) -> npt.NDArray[np.float64]:
+    """Read one hemisphere: (n_metrics, n_sessions, n_vertices of the region)."""
+    block = np.empty((len(metrics), len(sessions), int(mask.sum())))
+    for i, metric in enumerate(metrics):
+        for j, session in enumerate(sessions):
+            path = maps[metric][side][session].path
+            values = read_vertex_map(path)
+            if len(values) != len(mask):
+                raise GridMismatchError(
+                    f'{path}: {len(values)} vertices, but the labels have {len(mask)}.'
+                )
+            block[i, j] = mask_unmeasured(values[mask], metric)
+    return block
