@@ -1,0 +1,192 @@
+"""Design matrices from named columns, and the reasons why one cannot be built.
+
+Factors are coded to sum to zero over their levels and continuous covariates are centred on the
+analysed sample, so that each main effect is tested at the average of the others, with and
+without interactions, and an adjusted mean needs no further averaging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import patsy
+
+from bids_acc.exceptions import InputDataError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class DesignError(InputDataError):
+    """The sample cannot carry the model: a cell is empty or columns are collinear."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Design matrix with the names of its parts."""
+
+    X: FloatArray
+    """(n, p) Matrix; the first column is the intercept."""
+    terms: Mapping[str, tuple[int, ...]]
+    """Columns of each term except the intercept."""
+    levels: Mapping[str, tuple[str, ...]]
+    """Levels of each factor, in coding order."""
+    formula: str
+    """Right-hand side as a reader would write it."""
+    notes: tuple[str, ...] = ()
+    """What was left out because it is the same in everybody."""
+
+    def level_weights(self, factor: str, level: str) -> FloatArray:
+        """Return the coefficients' weights in the adjusted mean of one level.
+
+        Other factors are averaged with equal weight for each level, continuous covariates are
+        at their mean.
+
+        Parameters
+        ----------
+        factor, level : str
+            Factor and one of its levels.
+
+        Returns
+        -------
+        (p,) ndarray of float64
+        """
+        weights = np.zeros(self.X.shape[1])
+        weights[0] = 1
+        weights[list(self.terms[factor])] = sum_coding(self.levels[factor])[level]
+        return weights
+
+
+def sum_coding(levels: Sequence[str]) -> dict[str, FloatArray]:
+    """Return the codes of each level; they sum to zero over the levels.
+
+    Examples
+    --------
+    >>> sum_coding(['HC', 'FL', 'TRS'])['TRS']
+    array([-1., -1.])
+    """
+    codes = np.vstack([np.eye(len(levels) - 1), -np.ones(len(levels) - 1)])
+    return dict(zip(levels, codes, strict=True))
+
+
+def build_design(
+    frame: pd.DataFrame,
+    terms: Sequence[str],
+    factors: Mapping[str, Sequence[str]],
+    *,
+    center: bool = True,
+    keep: Sequence[str] = (),
+) -> Design:
+    """Build the design matrix of a linear model.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per observation, complete in the columns that the terms use.
+    terms : sequence of str
+        Column names and interactions ``a:b``, in the order of the model.
+    factors : mapping of str to sequence of str
+        Levels of the categorical columns, in order; levels that nobody has are left out.
+    center : bool
+        Subtract the sample's mean from continuous columns.
+    keep : sequence of str
+        Terms that must not be left out, even when constant: then the design is refused.
+
+    Raises
+    ------
+    DesignError
+        If a kept term does not vary, a cell of an interaction is empty, columns are collinear,
+        or there are no more observations than coefficients. The message names the columns.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({'group': list('aabb'), 'age': [20.0, 30, 25, 40]})
+    >>> build_design(frame, ['group', 'age'], {'group': ['a', 'b']}).formula
+    'group + age'
+    """
+    notes: list[str] = []
+    used, levels = [], {}
+    for name in dict.fromkeys(part for term in terms for part in term.split(':')):
+        if name not in frame.columns:
+            raise DesignError(f'column {name!r} is not in the table.')
+        if name in factors:
+            present = set(frame[name])
+            levels[name] = tuple(level for level in factors[name] if level in present)
+            varies = len(levels[name]) > 1
+        else:
+            varies = frame[name].nunique() > 1
+        if varies:
+            used.append(name)
+            continue
+        if name in keep:
+            raise DesignError(
+                f'{name} is the same in all {len(frame)} participants: nothing to compare.'
+            )
+        notes.append(f'{name} is the same in all {len(frame)} and was left out')
+    kept = [term for term in terms if set(term.split(':')) <= set(used)]
+    design = _matrix(frame, kept, {k: v for k, v in levels.items() if k in used}, center)
+    _refuse_empty_cells(frame, kept, levels)
+    _refuse_collinear(design)
+    return Design(design.X, design.terms, design.levels, design.formula, tuple(notes))
+
+
+def _matrix(
+    frame: pd.DataFrame, terms: Sequence[str], levels: Mapping[str, tuple[str, ...]], center: bool
+) -> Design:
+    """Let patsy code the terms; columns get short aliases so that any name is allowed."""
+    names = list(dict.fromkeys(part for term in terms for part in term.split(':')))
+    data: dict[str, object] = {}
+    alias = {}
+    for i, name in enumerate(names):
+        if name in levels:
+            data[f'v{i}'] = frame[name].astype(str).to_numpy(dtype=object)
+            data[f'l{i}'] = list(levels[name])
+            alias[name] = f'C(v{i}, Sum, levels=l{i})'
+        else:
+            values = frame[name].to_numpy(dtype=float)
+            data[f'v{i}'] = values - values.mean() if center else values
+            alias[name] = f'v{i}'
+    coded = {':'.join(alias[part] for part in term.split(':')): term for term in terms}
+    matrix = patsy.dmatrix('1 + ' + ' + '.join(coded) if coded else '1', data)
+    slices = matrix.design_info.term_name_slices
+    columns = {
+        term: tuple(range(slices[code].start, slices[code].stop)) for code, term in coded.items()
+    }
+    formula = ' + '.join(terms) if terms else '1'
+    return Design(np.asarray(matrix, dtype=float), columns, levels, formula)
+
+
+def _refuse_empty_cells(
+    frame: pd.DataFrame, terms: Sequence[str], levels: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Refuse interactions of factors with combinations that nobody has."""
+    for term in terms:
+        parts = [part for part in term.split(':') if part in levels]
+        if len(parts) < 2:
+            continue
+        cells = pd.crosstab(frame[parts[0]].astype(str), [frame[p].astype(str) for p in parts[1:]])
+        if (cells == 0).any(axis=None):
+            raise DesignError(f'{term}: at least one combination of levels has no participant.')
+
+
+def _refuse_collinear(design: Design) -> None:
+    """Refuse rank-deficient designs and name the terms that cannot be told apart."""
+    n, p = design.X.shape
+    if n <= p:
+        raise DesignError(
+            f'{n} complete participants are too few for {p} coefficients ({design.formula}).'
+        )
+    scale = np.linalg.norm(design.X, axis=0)
+    X = design.X / np.where(scale > 0, scale, 1)
+    if np.linalg.matrix_rank(X, tol=1e-8) == p:
+        return
+    _, _, vt = np.linalg.svd(X, full_matrices=False)
+    involved = np.abs(vt[-1]) > 1e-6
+    guilty = [term for term, columns in design.terms.items() if any(involved[i] for i in columns)]
+    raise DesignError(
+        f'{" and ".join(guilty) or design.formula} are collinear in these participants: '
+        f'take one of them out of the model.'
+    )

@@ -1,0 +1,335 @@
+"""Effect sizes, their confidence intervals, and corrections for many tests.
+
+Everything here is a formula on numbers or arrays: no tables, no models. Intervals of
+standardised effects invert the noncentral distribution of the test statistic, so that an
+interval excludes zero exactly when the test at the same level does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special, stats
+
+from bids_acc.exceptions import InputDataError
+
+FloatArray = npt.NDArray[np.float64]
+Correction = Literal['bh', 'bonferroni', 'holm', 'none']
+
+
+def adjust_p(p: npt.ArrayLike, method: Correction = 'bh') -> FloatArray:
+    """Adjust p values of one family of tests.
+
+    Parameters
+    ----------
+    p : (n_tests,) array_like
+        Unadjusted p values; NaN marks a test that could not be done, which neither counts in
+        the family nor gets an adjusted value.
+    method : {'bh', 'bonferroni', 'holm', 'none'}
+        ``bh`` bounds the expected share of false discoveries, ``bonferroni`` and ``holm`` the
+        chance of one false discovery.
+
+    Returns
+    -------
+    (n_tests,) ndarray of float64
+        Adjusted p values, at most 1.
+
+    Raises
+    ------
+    InputDataError
+        If a p value lies outside [0, 1] or the method is unknown.
+
+    References
+    ----------
+    Benjamini Y, Hochberg Y (1995). J R Stat Soc B 57:289-300.
+    Holm S (1979). Scand J Stat 6:65-70.
+
+    Examples
+    --------
+    >>> adjust_p([0.01, 0.04, 0.03, np.nan]).round(3)
+    array([0.03, 0.04, 0.04,  nan])
+    >>> adjust_p([0.01, 0.04, 0.03], 'holm').round(3)
+    array([0.03, 0.06, 0.06])
+    """
+    p = np.asarray(p, dtype=float)
+    adjusted = np.full(p.shape, np.nan)
+    valid = np.flatnonzero(~np.isnan(p))
+    values = p[valid]
+    if np.any((values < 0) | (values > 1)):
+        raise InputDataError(f'p values must lie in [0, 1], got {p}')
+    order = np.argsort(values, kind='stable')
+    ranked, size = values[order], values.size
+    ranks = np.arange(1, size + 1)
+    if method == 'bh':
+        new = np.minimum.accumulate((ranked * size / ranks)[::-1])[::-1]
+    elif method == 'holm':
+        new = np.maximum.accumulate(ranked * (size - ranks + 1))
+    elif method == 'bonferroni':
+        new = ranked * size
+    elif method == 'none':
+        new = ranked
+    else:
+        raise InputDataError(f'unknown correction {method!r}; known: bh, bonferroni, holm, none')
+    adjusted[valid[order]] = np.minimum(new, 1.0)
+    return adjusted
+
+
+def small_sample_factor(df: float) -> float:
+    """Return Hedges' factor that turns d into the unbiased g.
+
+    Parameters
+    ----------
+    df : float
+        Degrees of freedom of the standard deviation that d was divided by.
+
+    References
+    ----------
+    Hedges LV (1981). J Educ Stat 6:107-128, the exact form with gamma functions.
+    https://doi.org/10.3102/10769986006002107
+
+    Examples
+    --------
+    >>> round(small_sample_factor(35), 4)
+    0.9784
+    """
+    if not df > 1:
+        return float('nan')
+    log_ratio = special.gammaln(df / 2) - special.gammaln((df - 1) / 2)
+    return float(np.exp(log_ratio) / np.sqrt(df / 2))
+
+
+def d_from_t(t: float, n_a: int, n_b: int) -> float:
+    """Return Cohen's d (pooled standard deviation) from Student's t of two samples.
+
+    Examples
+    --------
+    >>> round(d_from_t(2.34, 19, 18), 2)
+    0.77
+    """
+    return float(t * np.sqrt(1 / n_a + 1 / n_b))
+
+
+def _root(function: Callable[[float], float], start: float, step: float) -> float:
+    """Find where a decreasing function of a noncentrality parameter crosses zero."""
+    low = high = start
+    for _ in range(200):
+        if function(low) >= 0:
+            break
+        low, step = low - step, step * 1.5
+    for _ in range(200):
+        if function(high) <= 0:
+            break
+        high, step = high + step, step * 1.5
+    return float(optimize.brentq(function, low, high, xtol=1e-12, rtol=1e-13, maxiter=500))
+
+
+def noncentrality_of_t(t: float, df: float, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of noncentrality parameters that an observed t supports.
+
+    Parameters
+    ----------
+    t : float
+        Observed statistic.
+    df : float
+        Its degrees of freedom.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    (float, float)
+        Lower and upper limit; NaN if the statistic is not finite.
+
+    References
+    ----------
+    Steiger JH (2004). Psychol Methods 9:164-182. https://doi.org/10.1037/1082-989X.9.2.164
+    """
+    if not (np.isfinite(t) and df > 0):
+        return float('nan'), float('nan')
+    tail = (1 - level) / 2
+
+    def limit(probability: float) -> float:
+        return _root(lambda ncp: float(special.nctdtr(df, ncp, t)) - probability, t, 1.0)
+
+    return limit(1 - tail), limit(tail)
+
+
+def d_confidence(
+    t: float, n_a: int, n_b: int, level: float = 0.95, *, hedges: bool = False
+) -> tuple[float, float]:
+    """Return the confidence interval of a standardised difference of two groups.
+
+    Parameters
+    ----------
+    t : float
+        Student's t with pooled variance.
+    n_a, n_b : int
+        Sizes of the groups.
+    level : float
+        Confidence level.
+    hedges : bool
+        Multiply both limits by Hedges' factor, as for g.
+
+    Examples
+    --------
+    >>> np.round(d_confidence(2.34, 19, 18), 2)
+    array([0.09, 1.43])
+    """
+    df = n_a + n_b - 2
+    scale = np.sqrt(1 / n_a + 1 / n_b) * (small_sample_factor(df) if hedges else 1.0)
+    low, high = noncentrality_of_t(t, df, level)
+    return float(low * scale), float(high * scale)
+
+
+def partial_eta2(f: float, df1: float, df2: float) -> float:
+    """Return the share of variance a term explains of what the other terms leave.
+
+    Examples
+    --------
+    >>> round(partial_eta2(5.0, 2, 68), 3)
+    0.128
+    """
+    return float(f * df1 / (f * df1 + df2))
+
+
+def partial_eta2_confidence(
+    f: float, df1: float, df2: float, n: int, level: float = 0.95
+) -> tuple[float, float]:
+    r"""Return the confidence interval of partial eta squared.
+
+    The limits of the noncentrality :math:`\lambda` are turned into
+    :math:`\lambda / (\lambda + n)`, the population's share of variance.
+
+    Parameters
+    ----------
+    f, df1, df2 : float
+        F statistic and its degrees of freedom.
+    n : int
+        Number of observations.
+    level : float
+        Confidence level of the two-sided interval.
+
+    References
+    ----------
+    Steiger JH (2004). Psychol Methods 9:164-182. https://doi.org/10.1037/1082-989X.9.2.164
+
+    Examples
+    --------
+    >>> np.round(partial_eta2_confidence(5.0, 2, 68, 73), 3)
+    array([0.006, 0.259])
+    """
+    if not (np.isfinite(f) and f >= 0 and df1 > 0 and df2 > 0):
+        return float('nan'), float('nan')
+    tail = (1 - level) / 2
+
+    def share(probability: float) -> float:
+        if special.fdtr(df1, df2, f) <= probability:
+            return 0.0
+        ncp = _root(
+            lambda value: float(_noncentral_f_cdf(f, df1, df2, max(value, 0.0))) - probability,
+            0.0,
+            1.0 + f * df1,
+        )
+        return max(ncp, 0.0) / (max(ncp, 0.0) + n)
+
+    return share(1 - tail), share(tail)
+
+
+def _noncentral_f_cdf(f: float, df1: float, df2: float, ncp: float) -> float:
+    """Distribution function of noncentral F; the central one at zero."""
+    if ncp <= 0:
+        return float(special.fdtr(df1, df2, f))
+    return float(stats.ncf.cdf(f, df1, df2, ncp))
+
+
+def r_from_t(t: float, df: float) -> float:
+    """Return the (partial) correlation that belongs to a t of a regression coefficient.
+
+    Examples
+    --------
+    >>> round(r_from_t(-3.37, 61), 3)
+    -0.396
+    """
+    return float(t / np.sqrt(t**2 + df))
+
+
+def t_from_r(r: float, df: float) -> float:
+    """Return t of a (partial) correlation; ``df`` is n - 2 - number of covariates."""
+    if abs(r) >= 1:
+        return float(np.copysign(np.inf, r))
+    return float(r * np.sqrt(df / (1 - r**2)))
+
+
+def r_confidence(r: float, df: float, level: float = 0.95) -> tuple[float, float]:
+    """Return Fisher's interval of a (partial) correlation.
+
+    Parameters
+    ----------
+    r : float
+        Correlation.
+    df : float
+        n - 2 - q with q covariates partialled out; the standard error of Fisher's z is
+        ``1 / sqrt(df - 1)``.
+    level : float
+        Confidence level.
+
+    References
+    ----------
+    Fisher RA (1924). The distribution of the partial correlation coefficient. Metron 3:329-332.
+
+    Examples
+    --------
+    >>> np.round(r_confidence(-0.396, 61), 3)
+    array([-0.586, -0.163])
+    """
+    if not (np.isfinite(r) and df > 1):
+        return float('nan'), float('nan')
+    if abs(r) >= 1:
+        return float(r), float(r)
+    margin = stats.norm.ppf((1 + level) / 2) / np.sqrt(df - 1)
+    low, high = np.tanh(np.arctanh(r) + np.array([-margin, margin]))
+    return float(low), float(high)
+
+
+def cramers_v(chi2: float, n: int, n_rows: int, n_columns: int) -> float:
+    """Return Cramer's V of a contingency table.
+
+    Examples
+    --------
+    >>> round(cramers_v(5.0, 50, 2, 3), 3)
+    0.316
+    """
+    smaller = min(n_rows, n_columns) - 1
+    return float(np.sqrt(chi2 / (n * smaller))) if smaller > 0 and n > 0 else float('nan')
+
+
+def rank_biserial(u: float, n_a: int, n_b: int) -> float:
+    """Return the rank-biserial correlation of Mann-Whitney's U (of the first group).
+
+    Examples
+    --------
+    >>> rank_biserial(9, 3, 3)
+    1.0
+    """
+    return float(2 * u / (n_a * n_b) - 1)
+
+
+def rank_biserial_confidence(
+    effect: float, n_a: int, n_b: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Return a large-sample interval of the rank-biserial correlation on Fisher's scale.
+
+    References
+    ----------
+    Kerby DS (2014). Compr Psychol 3:11.IT.3.1, for the correlation; the standard error is that
+    of U under the null hypothesis, ``sqrt((n_a + n_b + 1) / (3 n_a n_b))``.
+    """
+    if not np.isfinite(effect) or abs(effect) >= 1:
+        return float('nan'), float('nan')
+    se = np.sqrt((n_a + n_b + 1) / (3 * n_a * n_b))
+    margin = stats.norm.ppf((1 + level) / 2) * se
+    low, high = np.tanh(np.arctanh(effect) + np.array([-margin, margin]))
+    return float(low), float(high)

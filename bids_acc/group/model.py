@@ -1,0 +1,325 @@
+"""The model file: which groups, measures and families of tests an analysis has.
+
+A model file is JSON, ``model-<name>_smdl.json``, checked against ``data/models/schema.json``
+(where each key is described and has its default). Unknown keys are refused with the name that
+was probably meant. Shipped presets are files of the same kind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+
+from bids_acc.exceptions import SettingsError
+
+from .rows import Family
+
+
+@dataclass(frozen=True)
+class Group:
+    """Groups that are compared."""
+
+    column: str
+    levels: tuple[str, ...]
+    """In the order of tables and figures."""
+    reference: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    recode: Mapping[str, str] = field(default_factory=dict)
+
+    def pairs(
+        self, which: Literal['all', 'reference'], present: list[str]
+    ) -> list[tuple[str, str]]:
+        """Return the pairs ``(a, b)`` to compare as a - b; the reference is always b."""
+        ordered = [self.reference, *(level for level in self.levels if level != self.reference)]
+        ordered = [level for level in ordered if level in present]
+        pairs = [(a, b) for i, b in enumerate(ordered) for a in ordered[i + 1 :]]
+        return pairs if which == 'all' else [pair for pair in pairs if pair[1] == self.reference]
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A covariate of every model."""
+
+    name: str
+    kind: Literal['continuous', 'categorical']
+    levels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A planned contrast of adjusted means."""
+
+    name: str
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Subsample:
+    """A rule that some columns are analysed in some participants only."""
+
+    name: str
+    columns: tuple[str, ...]
+    where: Mapping[str, Any]
+
+    def covers(self, column: str) -> bool:
+        """Tell whether the rule is for this column."""
+        return any(fnmatchcase(column, pattern) for pattern in self.columns)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model with all defaults filled in."""
+
+    content: Mapping[str, Any]
+    """The whole file, resolved."""
+    source: str = ''
+    """Where it was read from."""
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        return str(self.content['Name'])
+
+    @property
+    def group(self) -> Group:
+        """Groups that are compared."""
+        entry = self.content['Group']
+        return Group(
+            entry['Column'], tuple(entry['Levels']), entry['Reference'] or entry['Levels'][0],
+            entry['Labels'], entry['Recode'],
+        )  # fmt: skip
+
+    @property
+    def cohort(self) -> str | None:
+        """Column that tells cohorts apart."""
+        return self.content['Cohort']
+
+    @property
+    def covariates(self) -> tuple[Covariate, ...]:
+        """Covariates of every model."""
+        return tuple(
+            Covariate(entry['Name'], entry['Kind'], tuple(entry['Levels']))
+            for entry in self.content['Covariates']
+        )
+
+    @property
+    def covariate_names(self) -> tuple[str, ...]:
+        """Names of the covariates."""
+        return tuple(covariate.name for covariate in self.covariates)
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Planned contrasts."""
+        return tuple(Contrast(c['Name'], c['Weights']) for c in self.content['Contrasts'])
+
+    @property
+    def subsamples(self) -> tuple[Subsample, ...]:
+        """Subsample rules."""
+        return tuple(
+            Subsample(s['Name'], tuple(s['Columns']), s['Where'])
+            for s in self.content['Subsamples']
+        )
+
+    @property
+    def alpha(self) -> float:
+        """Level of tests and gates."""
+        return float(self.content['Alpha'])
+
+    @property
+    def confidence(self) -> float:
+        """Level of intervals."""
+        return float(self.content['ConfidenceLevel'])
+
+    @property
+    def ss_type(self) -> Literal['II', 'III']:
+        """Type of the sums of squares."""
+        return self.content['SumOfSquares']
+
+    @property
+    def correction(self) -> Family:
+        """Correction of families that are not named."""
+        return Family(self.content['Correction'])
+
+    @property
+    def families(self) -> dict[str, Family]:
+        """Correction by family."""
+        shipped = {'posthoc': ('cohort', 'response'), 'posthoc_plain': ('cohort', 'response')}
+        method = self.content['Correction']
+        families = {name: Family(method, over) for name, over in shipped.items()}
+        return families | {
+            name: Family(entry['Method'], tuple(entry['Over']))
+            for name, entry in self.content['Families'].items()
+        }
+
+    def section(self, name: str) -> dict[str, Any]:
+        """Return one part of the file, with defaults filled in."""
+        return dict(self.content[name])
+
+    def to_json(self) -> str:
+        """Write the resolved model as it was run."""
+        return json.dumps(self.content, indent=2, ensure_ascii=False) + '\n'
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    """Read the schema of model files."""
+    text = resources.files('bids_acc.data').joinpath('models/schema.json').read_text('utf-8')
+    return json.loads(text)
+
+
+def _resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow one reference inside the schema; siblings such as default stay."""
+    if '$ref' not in schema:
+        return schema
+    target = _schema()['$defs'][schema['$ref'].rsplit('/', 1)[-1]]
+    return {**target, **{k: v for k, v in schema.items() if k != '$ref'}}
+
+
+def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Fill in the defaults of a value, all the way down."""
+    schema = _resolve(schema)
+    if isinstance(value, Mapping):
+        properties = schema.get('properties', {})
+        filled = {}
+        for name, sub in properties.items():
+            entry = _resolve(sub)
+            if name in value:
+                filled[name] = _with_defaults(value[name], entry)
+            elif 'default' in entry:
+                filled[name] = _with_defaults(entry['default'], entry)
+        other = schema.get('additionalProperties')
+        for name in value:
+            if name not in properties:
+                sub = other if isinstance(other, Mapping) else {}
+                filled[name] = _with_defaults(value[name], sub)
+        return filled
+    if isinstance(value, list):
+        return [_with_defaults(item, schema.get('items', {})) for item in value]
+    return value
+
+
+def _complaints(content: Any, where: str) -> Iterator[str]:
+    """Say in words what the schema does not allow."""
+    validator = jsonschema.Draft202012Validator(_schema())
+    for error in sorted(validator.iter_errors(content), key=lambda e: [str(p) for p in e.path]):
+        place = '/'.join(str(part) for part in error.absolute_path) or 'top level'
+        if error.validator == 'additionalProperties' and isinstance(error.instance, Mapping):
+            known = list(error.schema.get('properties', {}))
+            for key in error.instance:
+                if key not in known:
+                    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+                    lower = {name.lower(): name for name in known}
+                    meant = lower.get(key.lower()) or (close[0] if close else None)
+                    hint = f'did you mean {meant!r}?' if meant else f'known: {", ".join(known)}'
+                    yield f'{where}: unknown key {key!r} at {place}; {hint}'
+        else:
+            yield f'{where}: {place}: {error.message}'
+
+
+def parse_model(content: Any, source: str = 'model') -> Model:
+    """Check the content of a model file and fill in the defaults.
+
+    Parameters
+    ----------
+    content : dict
+        Content of the file.
+    source : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If a key is unknown, a value is not allowed, or parts contradict each other.
+
+    Examples
+    --------
+    >>> content = {'Name': 'x', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS']}}
+    >>> parse_model(content).group.reference
+    'HC'
+    >>> parse_model({**content, 'Covariate': []})
+    Traceback (most recent call last):
+    bids_acc.exceptions.SettingsError: model: unknown key 'Covariate' at top level; did you mean 'Covariates'?
+    """
+    complaints = list(_complaints(content, source))
+    if complaints:
+        raise SettingsError('\n'.join(complaints))
+    model = Model(_with_defaults(content, _schema()), source)
+    complaints = [f'{source}: {text}' for text in _contradictions(model)]
+    if complaints:
+        raise SettingsError('\n'.join(complaints))
+    return model
+
+
+def _contradictions(model: Model) -> Iterator[str]:
+    """Say which parts of a model do not fit together."""
+    group = model.group
+    if group.reference not in group.levels:
+        yield f'Group/Reference {group.reference!r} is none of {", ".join(group.levels)}.'
+    for part in ('Labels',):
+        for level in model.content['Group'][part]:
+            if level not in group.levels:
+                yield f'Group/{part}: {level!r} is none of {", ".join(group.levels)}.'
+    for contrast in model.contrasts:
+        for level in contrast.weights:
+            if level not in group.levels:
+                yield f'Contrasts/{contrast.name}: {level!r} is none of {", ".join(group.levels)}.'
+        if abs(sum(contrast.weights.values())) > 1e-9:
+            yield f'Contrasts/{contrast.name}: the weights do not sum to zero.'
+    names = model.covariate_names
+    for name in sorted(set(names)):
+        if names.count(name) > 1:
+            yield f'Covariates: {name!r} is there twice.'
+        if name == group.column:
+            yield f'Covariates: {name!r} is the group column.'
+    norm = model.content['Norms']['Level']
+    if norm is not None and norm not in group.levels:
+        yield f'Norms/Level: {norm!r} is none of {", ".join(group.levels)}.'
+
+
+def presets() -> dict[str, Path]:
+    """Return the shipped model files by name."""
+    folder = Path(str(resources.files('bids_acc.data').joinpath('models')))
+    return {
+        path.name.removeprefix('model-').removesuffix('_smdl.json'): path
+        for path in sorted(folder.glob('model-*_smdl.json'))
+    }
+
+
+def read_model(source: str | Path) -> Model:
+    """Read a model file or a shipped preset.
+
+    Parameters
+    ----------
+    source : str or Path
+        Path of a file, or the name of a preset such as ``acc-structure``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such file or preset, or its content is refused.
+
+    Examples
+    --------
+    >>> read_model('acc-structure').ss_type
+    'II'
+    """
+    shipped = presets()
+    path = shipped.get(str(source), Path(source))
+    try:
+        content = json.loads(path.read_text('utf-8'))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        close = difflib.get_close_matches(str(source), [*shipped, 'auto'], n=1)
+        hint = f'did you mean {close[0]!r}?' if close else f'presets: {", ".join(shipped)}'
+        raise SettingsError(f'--model {source}: no such file or preset; {hint}') from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f'--model {path} is no valid JSON: {error}') from error
+    return parse_model(content, path.name)

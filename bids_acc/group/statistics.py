@@ -1,0 +1,118 @@
+"""Run every analysis that the model asks for, in order, and return the finished tables."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import zlib
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import BidsAccError
+
+from .model import Model
+from .registry import REGISTRY, Analysis
+from .replication import gate_decisions
+from .rows import Row, finish_table
+from .study import Study, make_study
+
+logger = logging.getLogger(__name__)
+
+MODULES = (
+    'ancova', 'change', 'clinical', 'demographics', 'diagnostics', 'harmonise', 'longitudinal',
+    'meta', 'mixture_rows', 'mrs_groups', 'posthoc', 'prediction', 'quality_by_group',
+    'relation', 'sensitivity', 'sites', 'zscores',
+)  # fmt: skip
+"""Modules whose import registers analyses."""
+
+
+def load_analyses() -> list[Analysis]:
+    """Import all modules with analyses and return these in their order."""
+    for name in MODULES:
+        full = f'{__package__}.{name}'
+        if importlib.util.find_spec(full) is not None:
+            importlib.import_module(full)
+    return sorted(REGISTRY.values(), key=lambda item: (item.order, item.name))
+
+
+def _generator(entropy: int, name: str) -> np.random.Generator:
+    """Return an analysis' own generator: the others do not move when one is added."""
+    return np.random.default_rng(np.random.SeedSequence([entropy, zlib.crc32(name.encode())]))
+
+
+def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
+    """Run all analyses on a study.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    entropy : int
+        Seed from which each analysis gets a generator of its own.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Finished tables; those without a row are left out.
+    """
+    collected: dict[str, list[Row]] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for item in load_analyses():
+        try:
+            rows = item.function(study, tables, _generator(entropy, item.name))
+        except BidsAccError as error:
+            logger.warning('%s was not done: %s', item.name, error)
+            rows = [Row(analysis=item.name, note=f'not done: {error}')]
+        if not rows:
+            continue
+        everything = [*collected.get(item.table, []), *rows]
+        tables[item.table] = finish_table(everything, study.model.families, study.model.correction)
+        collected[item.table] = everything
+    return tables
+
+
+def run_statistics(
+    model: Model,
+    parcels: pd.DataFrame | None,
+    mrs: pd.DataFrame | None,
+    participants: pd.DataFrame,
+    qc: pd.DataFrame | None,
+    rng: np.random.Generator,
+) -> dict[str, pd.DataFrame]:
+    """Analyse a cohort as the model says.
+
+    Parameters
+    ----------
+    model : Model
+        Checked model file.
+    parcels : DataFrame or None
+        participant_id, session_id, component, metric, value (long form).
+    mrs : DataFrame or None
+        participant_id, session_id, voxel, metabolite, unit_scheme, value, crlb_pct, gate,
+        gate_reason (long form).
+    participants : DataFrame
+        Columns of participants.tsv; with session_id, also those of sessions.tsv.
+    qc : DataFrame or None
+        Quality measures by participant and session.
+    rng : Generator
+        Source of every random number; the same generator gives the same tables.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``ancova``, ``posthoc``, ``relation``, ... and ``gate`` (which responses passed the
+        replication rule) and ``groups`` (who was left out of all analyses).
+
+    Raises
+    ------
+    InputDataError
+        If the columns that the model names are not there or nobody belongs to its groups.
+    """
+    study = make_study(model, parcels, mrs, participants, qc)
+    tables = run_analyses(study, int(rng.integers(2**62)))
+    decisions = gate_decisions(tables, model)
+    if len(decisions):
+        tables['gate'] = decisions
+    return tables
