@@ -85,6 +85,79 @@ class DwiSettings:
 class MrsSettings:
     """How spectra become gated metabolite levels."""
 
+    engine: str = option(
+        'auto',
+        'what fits the spectra; auto imports the fits of --mrs-fits where there are any and '
+        'otherwise fits with the engine built in',
+        flag='--mrs-engine',
+        choices=('auto', 'builtin', 'lcmodel', 'import'),
+    )
+    second_engine: str = option(
+        'none',
+        'a second engine, for a table of concordance',
+        flag='--mrs-second-engine',
+        choices=('none', 'builtin', 'lcmodel', 'import'),
+    )
+    basis: str = option(
+        'simulate',
+        'basis set: simulate, an LCModel .BASIS file, or a folder of FSL-MRS or Osprey',
+        flag='--mrs-basis',
+        metavar='PATH|simulate',
+    )
+    fits: str | None = option(
+        None,
+        'folder with fits made by LCModel, FSL-MRS or Osprey, named by spectrum',
+        flag='--mrs-fits',
+        metavar='PATH',
+    )
+    gate: str = option(
+        'acc-structure',
+        'thresholds: acc-structure, acc-glutamate or a JSON file',
+        flag='--mrs-gate',
+        metavar='PRESET|FILE',
+    )
+    ratios: tuple[str, ...] = option(
+        (),
+        'ratios besides those to tCr, such as Glx/tNAA',
+        flag='--mrs-ratios',
+        nargs='+',
+        metavar='A/B',
+    )
+    relaxation: str = option(
+        'wyss-mlynarik',
+        'relaxation constants: wyss-mlynarik, fsl or a JSON file',
+        flag='--mrs-relaxation',
+        metavar='SET|FILE',
+    )
+    sequence: str = option(
+        'auto',
+        'localisation sequence; auto reads it from the metadata',
+        flag='--mrs-sequence',
+        choices=('auto', 'press', 'steam', 'slaser'),
+    )
+    te1: float | None = option(
+        None,
+        'first part of the echo time in seconds; BIDS does not carry it and it moves glutamate '
+        'by up to a fifth (default: assumed from the sequence, and said so)',
+        flag='--mrs-te1',
+        metavar='SECONDS',
+        type=float,
+    )
+    eddy_current: str = option(
+        'auto',
+        'eddy-current correction from the water reference; auto leaves it out where the scanner '
+        'has done it',
+        flag='--mrs-eddy-current',
+        choices=('auto', 'on', 'off'),
+    )
+    edit_index: int = option(
+        -1,
+        'editing condition to fit, counted from 0 (-1: the one that the header calls OFF)',
+        flag='--mrs-edit-index',
+        metavar='N',
+        type=int,
+    )
+
 
 @dataclass(frozen=True)
 class GroupSettings:

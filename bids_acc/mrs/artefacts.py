@@ -1,0 +1,172 @@
+"""Signs of a spoilt spectrum, each with its rule.
+
+The limits are conventions of this package, set from what the features are and not tuned on any
+cohort; an artefact excludes only where a gate file names it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.mrs.measures import noise_sd, ppm_mask
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
+
+FloatArray = npt.NDArray[np.float64]
+
+MISSING_NAA_SD = 5.0
+"""NAA is missing when nothing between 1.9 and 2.1 ppm rises this many noise SD above its flanks."""
+
+LIPID_RATIO = 1.0
+"""Lipid is a contamination when the signal between 0.8 and 1.5 ppm departs from zero by more
+than the height of NAA."""
+
+RESIDUAL_WATER_RATIO = 5.0
+"""Residual water is large when it exceeds this many times the height of NAA before removal."""
+
+GHOST_SD = 6.0
+"""A ghost is a feature in a region without metabolites (5.2-6.5 ppm) above this many noise SD."""
+
+CLIPPED_SAMPLES = 3
+"""A decay is clipped when this many of its first samples share the highest real or imaginary
+value."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Outcome of one check."""
+
+    name: str
+    """``missing_naa``, ``wrong_phase``, ``lipid``, ``residual_water``, ``ghost``, ``clipping``."""
+    found: bool
+    """Whether it is there."""
+    value: float
+    """What was measured; NaN when it could not be."""
+    rule: str
+    """The rule, in words."""
+
+
+def _peak(spectrum: FloatArray, ppm: FloatArray, low: float, high: float) -> tuple[float, float]:
+    """Highest and lowest value between two shifts over the median of the flanks."""
+    inside = ppm_mask(ppm, low, high)
+    flanks = ppm_mask(ppm, low - 0.15, high + 0.15) & ~inside
+    base = float(np.median(spectrum[flanks]))
+    return float(spectrum[inside].max() - base), float(spectrum[inside].min() - base)
+
+
+def is_clipped(fids: npt.ArrayLike, n_samples: int = CLIPPED_SAMPLES) -> bool:
+    """Whether the receiver was saturated.
+
+    Parameters
+    ----------
+    fids : (..., n_points) array_like of complex
+        Raw decays, before any averaging.
+    n_samples : int
+        Equal extreme values that tell saturation.
+
+    Returns
+    -------
+    bool
+        True when the extreme real or imaginary value of a decay occurs this often in a row.
+
+    Examples
+    --------
+    >>> decay = 10 * np.exp(-np.arange(64) / 20) + 0j
+    >>> is_clipped(decay), is_clipped(np.minimum(decay.real, 8) + 0j)
+    (False, True)
+    """
+    fids = np.asarray(fids, dtype=complex)
+    for part in (fids.real, fids.imag):
+        rows = np.abs(part.reshape(-1, part.shape[-1]))
+        top = rows.max(axis=1, keepdims=True)
+        at_top = (rows >= top * (1 - 1e-6)) & (top > 0)
+        runs = at_top.copy()
+        for k in range(1, n_samples):
+            runs[:, : -k or None] &= np.roll(at_top, -k, axis=1)[:, : -k or None]
+        if runs[:, : -(n_samples - 1)].any():
+            return True
+    return False
+
+
+def check_artefacts(
+    fid: npt.ArrayLike,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    residual_water_ratio: float,
+    clipped: bool,
+) -> list[Artefact]:
+    """All checks on a preprocessed, phased decay.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Preprocessed decay.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    residual_water_ratio : float
+        Residual water over NAA before its removal.
+    clipped : bool
+        Outcome of :func:`is_clipped` on the raw decays.
+
+    Returns
+    -------
+    list of Artefact
+        In a fixed order, those that were not found too.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    spectrum = to_spectrum(fid).real
+    ppm = ppm_axis(fid.size, dwell_time, spectrometer_mhz)
+    sd = noise_sd(fid, dwell_time, spectrometer_mhz)
+    naa, below = _peak(spectrum, ppm, 1.9, 2.1)
+    sides = [_peak(spectrum, ppm, low, high) for low, high in ((2.93, 3.12), (3.15, 3.28))]
+    upside_down = sum(-low > high for high, low in [(naa, below), *sides])
+    lipid_region = spectrum[ppm_mask(ppm, 0.8, 1.5)] - np.median(spectrum[ppm_mask(ppm, -0.5, 0.4)])
+    lipid = float(np.abs(lipid_region).max() / naa) if naa > 0 else math.nan
+    return [
+        Artefact(
+            'missing_naa',
+            not naa > MISSING_NAA_SD * sd,
+            naa / sd if sd > 0 else math.nan,
+            f'no peak at 1.9-2.1 ppm above {MISSING_NAA_SD:g} noise SD',
+        ),
+        Artefact(
+            'wrong_phase',
+            upside_down >= 2,
+            float(upside_down),
+            'two or more of NAA, tCr and tCho point down after phasing',
+        ),
+        Artefact(
+            'lipid',
+            lipid > LIPID_RATIO,
+            lipid,
+            f'signal at 0.8-1.5 ppm above {LIPID_RATIO:g} times NAA',
+        ),
+        Artefact(
+            'residual_water',
+            residual_water_ratio > RESIDUAL_WATER_RATIO,
+            residual_water_ratio,
+            f'water before its removal above {RESIDUAL_WATER_RATIO:g} times NAA',
+        ),
+        _ghost(spectrum, ppm, sd),
+        Artefact(
+            'clipping',
+            clipped,
+            float(clipped),
+            f'{CLIPPED_SAMPLES} samples in a row at the extreme value',
+        ),
+    ]
+
+
+def _ghost(spectrum: FloatArray, ppm: FloatArray, sd: float) -> Artefact:
+    """A feature where no metabolite resonates."""
+    inside = ppm_mask(ppm, 5.2, 6.5)
+    value = math.nan
+    if inside.sum() > 16 and sd > 0:
+        x = ppm[inside] - ppm[inside].mean()
+        smooth = np.polyval(np.polyfit(x, spectrum[inside], 3), x)
+        value = float(np.abs(spectrum[inside] - smooth).max() / sd)
+    rule = f'a feature at 5.2-6.5 ppm above {GHOST_SD:g} noise SD'
+    return Artefact('ghost', value > GHOST_SD, value, rule)

@@ -1,0 +1,132 @@
+"""Figures of a spectrum and of its voxel; arrays in, matplotlib figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from bids_acc.mrs.results import Curves
+
+LABELS_PPM = {
+    'NAA': 2.01,
+    'Glx': 2.35,
+    'tCr': 3.03,
+    'tCho': 3.21,
+    'mI': 3.56,
+    'tCr ': 3.92,
+}
+"""Where the well-known peaks stand."""
+
+
+def plot_fit(curves: Curves, title: str = '') -> Figure:
+    """Data with the fit, baseline below, residual above, as the field draws them.
+
+    Parameters
+    ----------
+    curves : Curves
+        Phased data and model.
+    title : str
+        Verdict or name above the axes.
+
+    Returns
+    -------
+    Figure
+        To be saved by the caller.
+    """
+    figure = Figure(figsize=(7.5, 4.6), layout='constrained')
+    axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 5))
+    scale = 1 / max(float(np.nanmax(np.abs(curves.data))), 1e-300)
+    limit = 1.2 * float(np.nanmax(np.abs(curves.residual))) * scale
+    axes[0].plot(curves.ppm, curves.residual * scale, color='0.25', lw=0.7)
+    axes[0].axhline(0, color='0.7', lw=0.6)
+    axes[0].set_ylim(-limit, limit)
+    axes[0].set_ylabel('residual', fontsize=8)
+    axes[1].plot(curves.ppm, curves.data * scale, color='0.35', lw=0.9, label='data')
+    axes[1].plot(curves.ppm, curves.fit * scale, color='#c8102e', lw=1.1, label='fit')
+    axes[1].plot(curves.ppm, curves.baseline * scale, color='#1f6fb4', lw=1.1, label='baseline')
+    for name, ppm in LABELS_PPM.items():
+        near = np.abs(curves.ppm - ppm) < 0.06
+        if near.any():
+            height = float(np.nanmax(curves.data[near])) * scale
+            axes[1].annotate(
+                name.strip(), (ppm, height), (0, 4), textcoords='offset points', ha='center',
+                fontsize=8,
+            )  # fmt: skip
+    axes[1].margins(y=0.12)
+    axes[1].set_xlim(float(curves.ppm.max()), float(curves.ppm.min()))
+    axes[1].set_xlabel('chemical shift (ppm)')
+    axes[1].set_yticks([])
+    axes[1].legend(frameon=False, fontsize=8, loc='upper left')
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def plot_voxel(
+    t1w: npt.ArrayLike,
+    coverage: npt.ArrayLike,
+    zooms: Sequence[float],
+    acc: npt.ArrayLike | None = None,
+) -> Figure:
+    """Voxel on the T1w image in three planes through its centre.
+
+    Parameters
+    ----------
+    t1w : (nx, ny, nz) array_like
+        Image in RAS orientation.
+    coverage : (nx, ny, nz) array_like
+        Share of each image voxel in the spectroscopic voxel.
+    zooms : sequence of float
+        Size of an image voxel in mm.
+    acc : (nx, ny, nz) array_like, optional
+        Anterior cingulate, drawn as a line.
+
+    Returns
+    -------
+    Figure
+        To be saved by the caller.
+    """
+    t1w, coverage = np.asarray(t1w, dtype=float), np.asarray(coverage, dtype=float)
+    figure = Figure(figsize=(9, 3.2), layout='constrained', facecolor='black')
+    axes = figure.subplots(1, 3)
+    weights = coverage if coverage.sum() > 0 else np.ones_like(coverage)
+    centre = [
+        round(float(np.average(np.arange(n), weights=weights.sum(axis=others))))
+        for n, others in zip(t1w.shape, ((1, 2), (0, 2), (0, 1)), strict=True)
+    ]
+    top = float(np.percentile(t1w[t1w > 0], 99)) if (t1w > 0).any() else 1.0
+    names = ('sagittal', 'coronal', 'axial')
+    for axis, (plane, name) in enumerate(zip(axes, names, strict=True)):
+        rest = [k for k in range(3) if k != axis]
+        aspect = zooms[rest[1]] / zooms[rest[0]]
+        cut = {'axis': axis, 'indices': centre[axis]}
+        plane.imshow(
+            np.take(t1w, **cut).T, cmap='gray', origin='lower', vmin=0, vmax=top, aspect=aspect
+        )
+        plane.contour(np.take(coverage, **cut).T, levels=[0.5], colors='#ffd400', linewidths=1.4)
+        if acc is not None and np.take(np.asarray(acc), **cut).any():
+            outline = np.take(np.asarray(acc, dtype=float), **cut).T
+            plane.contour(outline, levels=[0.5], colors='#00c8ff', linewidths=0.8)
+        plane.set_title(name, color='white', fontsize=9)
+        plane.axis('off')
+    return figure
+
+
+def plot_no_fit(title: str) -> Figure:
+    """Figure that says that there is no fit to draw."""
+    figure = Figure(figsize=(7.5, 1.2))
+    figure.text(0.5, 0.5, f'no fit: {title}', ha='center', va='center', fontsize=9, wrap=True)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Save without dates, so that equal figures are equal files."""
+    metadata = {'Date': None} if path.suffix == '.svg' else {'Software': None}
+    with mpl.rc_context({'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none'}):
+        figure.savefig(path, metadata=metadata, dpi=90, facecolor=figure.get_facecolor())
+    return path

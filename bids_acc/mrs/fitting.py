@@ -1,0 +1,150 @@
+"""Run one engine on a preprocessed spectrum, with its basis set."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_acc.exceptions import MetadataError, MissingInputError
+from bids_acc.mrs.basis import load_basis
+from bids_acc.mrs.engines import find_fit_files, run_builtin
+from bids_acc.mrs.importers import import_result
+from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.lcm import FitOptions
+from bids_acc.mrs.results import EngineResult
+from bids_acc.mrs.sequence import sequence_of
+from bids_acc.mrs.spectrum import Basis, Spectrum
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What is asked of an engine."""
+
+    engine: str
+    """``builtin``, ``lcmodel`` or ``import``."""
+    basis: str = 'simulate'
+    """``simulate``, or a file or folder."""
+    fits_dir: str | None = None
+    """Folder of other programs' fits."""
+    svs_name: str = ''
+    """Name of the raw spectrum, by which imported fits are found."""
+    sequence: str = ''
+    """Sequence; empty reads the metadata."""
+    acquisition: str = ''
+    """Label of the acq entity."""
+    te1: float | None = None
+    """First part of the echo time in s."""
+    tm: float | None = None
+    """Mixing time in s."""
+    baseline_ed_per_ppm: float | None = None
+    """Stiffness of the baseline."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Sidecar of the raw spectrum."""
+    water_amplitude: float = math.nan
+    """Water signal at time zero."""
+    work_dir: Path = Path()
+    """Where an external program may write."""
+
+
+def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]]:
+    """Preprocessed decay with what the basis set must fit to, and notes on what was assumed."""
+    sequence, origin = sequence_of(request.metadata, request.acquisition)
+    notes = []
+    if request.sequence:
+        sequence = request.sequence
+    elif not sequence:
+        sequence = 'press'
+        notes.append('no field names the sequence: PRESS assumed; say it with --mrs-sequence.')
+    else:
+        notes.append(f'sequence {sequence} read from {origin}.')
+    spectrum = Spectrum(
+        fid=data.fids[0, 0, 0],
+        dwell_time=data.dwell_time,
+        spectrometer_frequency=data.spectrometer_mhz,
+        echo_time=data.echo_time,
+        repetition_time=data.repetition_time,
+        sequence=sequence,
+    )
+    return spectrum, notes
+
+
+def basis_info(basis: Basis) -> dict[str, Any]:
+    """What sidecars say about a basis set."""
+    return {
+        'BasisSHA256': basis.sha256,
+        'BasisNames': list(basis.names),
+        'BasisSequence': basis.sequence,
+        'BasisEchoTime': basis.echo_time,
+        'BasisTE1': basis.te1,
+        'BasisTE2': basis.te2,
+        'BasisTESplitAssumed': bool(basis.te_split_assumed),
+        'BasisProvenance': dict(basis.provenance),
+        'BasisFlags': list(basis.flags),
+    }
+
+
+def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
+    """Basis set for the spectrum; simulation needs an echo time."""
+    if request.basis == 'simulate' and math.isnan(spectrum.echo_time):
+        raise MetadataError(
+            f'{request.svs_name}: EchoTime is missing, so no basis set can be simulated: add it '
+            f'to the sidecar, in seconds, or name a basis set with --mrs-basis.'
+        )
+    return load_basis(request.basis, spectrum, te1=request.te1, tm=request.tm)
+
+
+def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
+    """Fit, or import.
+
+    Parameters
+    ----------
+    data : MrsData
+        Preprocessed spectrum.
+    request : FitRequest
+        What is asked.
+
+    Returns
+    -------
+    result : EngineResult
+        Amplitudes and quality.
+    info : dict
+        The basis set, for sidecars.
+
+    Raises
+    ------
+    MetadataError, InputDataError
+        If the basis set does not fit the data or a file cannot be read.
+    MissingInputError
+        If a fit to import is not there.
+    """
+    from dataclasses import replace
+
+    spectrum, notes = spectrum_of(data, request)
+    if request.engine == 'import':
+        files = find_fit_files(Path(request.fits_dir or '.'), request.svs_name.split('.')[0])
+        if not files:
+            raise MissingInputError(
+                f'--mrs-fits {request.fits_dir}: no fit of {request.svs_name} in it.'
+            )
+        result, info = import_result(files), {'ImportedFiles': {k: v.name for k, v in files.items()}}
+        if request.basis != 'simulate':
+            info |= basis_info(_load(spectrum, request))
+        else:
+            notes.append('the basis set of the imported fit is not known and was not checked.')
+    else:
+        basis = _load(spectrum, request)
+        info = basis_info(basis)
+        if request.engine == 'lcmodel':
+            from bids_acc.mrs.lcmodel import run_lcmodel
+
+            result = run_lcmodel(spectrum, basis, request.water_amplitude, request.work_dir)
+        else:
+            options = FitOptions(ed_per_ppm=request.baseline_ed_per_ppm)
+            result = run_builtin(spectrum, basis, options, request.water_amplitude)
+    return replace(result, notes=(*notes, *result.notes)), info

@@ -1,0 +1,389 @@
+"""Nipype shells: files in, formulas called, files out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
+from bids_acc.mrs.artefacts import check_artefacts, is_clipped
+from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.preprocessing import preprocess
+from bids_acc.mrs.records import load_result, save_record
+from bids_acc.mrs.tables import (
+    TableInputs,
+    checklist_table,
+    concordance_table,
+    fit_table,
+    quality_row,
+    quantity_table,
+)
+from bids_acc.mrs.tissue import volume_fractions
+from bids_acc.mrs.voxel import overlap_fraction, voxel_coverage
+
+LOGGER = logging.getLogger('nipype.interface')
+
+
+def _given(value: Any) -> Any:
+    """A trait's value, None when undefined or empty."""
+    return value if isdefined(value) and value else None
+
+
+def edit_index(data: MrsData, wanted: int) -> int:
+    """Editing condition to fit: the wanted one, or the one that the header calls off.
+
+    Raises
+    ------
+    MetadataError
+        If there are several and none can be chosen.
+    """
+    n_edits = data.fids.shape[2]
+    if n_edits == 1:
+        return 0
+    if 0 <= wanted < n_edits:
+        return wanted
+    for axis in (5, 6, 7):
+        header = data.metadata.get(f'dim_{axis}_header') or {}
+        for key in ('EditCondition', 'EditPulse'):
+            labels = [str(label).lower() for label in header.get(key, [])]
+            if len(labels) == n_edits and 'off' in labels:
+                return labels.index('off')
+    raise MetadataError(
+        f'{data.source}: {n_edits} editing conditions and none is called OFF in the header: say '
+        f'which to fit with --mrs-edit-index (0 to {n_edits - 1}).'
+    )
+
+
+class _PreprocessInputSpec(BaseInterfaceInputSpec):
+    svs_file = File(exists=True, mandatory=True, desc='raw spectrum, NIfTI-MRS')
+    svs_metadata = traits.Dict(desc='its BIDS metadata')
+    ref_file = File(exists=True, desc='unsuppressed water of the same voxel, NIfTI-MRS')
+    ref_metadata = traits.Dict(desc='its BIDS metadata')
+    eddy_current = traits.Enum('auto', 'on', 'off', usedefault=True, desc='correction from water')
+    edit_index = traits.Int(-1, usedefault=True, desc='editing condition; -1 takes edit-off')
+
+
+class _PreprocessOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='one corrected decay, NIfTI-MRS')
+    report_file = File(exists=True, desc='steps and measures, JSON')
+    steps_file = File(exists=True, desc='one row per step')
+
+
+class PreprocessSpectrum(SimpleInterface):
+    """Combine, align, average and correct a raw spectrum."""
+
+    input_spec = _PreprocessInputSpec
+    output_spec = _PreprocessOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data = read_nifti_mrs(self.inputs.svs_file, _given(self.inputs.svs_metadata))
+        condition = edit_index(data, self.inputs.edit_index)
+        reference, notes = self._reference(data)
+        done = preprocess(
+            data.fids[:, :, condition],
+            data.dwell_time,
+            data.spectrometer_mhz,
+            None if reference is None else reference.fids[:, :, 0],
+            eddy_current=self.inputs.eddy_current,
+        )
+        artefacts = check_artefacts(
+            done.fid,
+            data.dwell_time,
+            data.spectrometer_mhz,
+            done.residual_water_ratio,
+            is_clipped(data.fids[:, :, condition]),
+        )
+        report = {
+            'n_transients': done.n_transients,
+            'n_transients_used': done.n_transients_used,
+            'n_coils': data.fids.shape[0],
+            'edit_index': condition,
+            'drift_hz': done.drift_hz,
+            'preprocessing_shift_ppm': done.shift_ppm,
+            'preprocessing_phase_deg': done.phase0_deg,
+            'water_amplitude': done.water_amplitude,
+            'fwhm_water_hz': done.water_fwhm_hz,
+            'residual_water_ratio': done.residual_water_ratio,
+            'ref_echo_time': math.nan if reference is None else reference.echo_time,
+            'ref_repetition_time': math.nan if reference is None else reference.repetition_time,
+            'voxel_volume_ml': data.voxel_volume_ml,
+            'steps': done.steps,
+            'artefacts': artefacts,
+            'notes': [*data.notes, *notes],
+            'metadata': data.metadata,
+        }
+        cwd = Path(runtime.cwd)
+        out_file = write_nifti_mrs(data.with_fids(done.fid), cwd / 'preproc_svs.nii.gz')
+        steps = pd.DataFrame(json.loads(save_record(done.steps, cwd / 'steps.json').read_text()))
+        steps.to_csv(cwd / 'steps.tsv', sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+        self._results['out_file'] = str(out_file)
+        self._results['report_file'] = str(save_record(report, cwd / 'report.json'))
+        self._results['steps_file'] = str(cwd / 'steps.tsv')
+        return runtime
+
+    def _reference(self, data: MrsData) -> tuple[MrsData | None, list[str]]:
+        """Water reference, checked against the spectrum."""
+        ref_file = _given(self.inputs.ref_file)
+        if ref_file is None:
+            return None, ['no water reference: no eddy-current correction, no water scaling.']
+        reference = read_nifti_mrs(ref_file, _given(self.inputs.ref_metadata))
+        if abs(reference.dwell_time / data.dwell_time - 1) > 1e-3:
+            raise InputDataError(
+                f'{reference.source}: sampled at {reference.spectral_width:g} Hz, '
+                f'{data.source} at {data.spectral_width:g} Hz: leave the reference out.'
+            )
+        notes = []
+        if not np.allclose(reference.affine, data.affine, atol=1.0):
+            notes.append('water reference and spectrum were not measured at the same place.')
+        return reference, notes
+
+
+class _VoxelInputSpec(BaseInterfaceInputSpec):
+    svs_file = File(exists=True, mandatory=True, desc='spectrum, whose affine is the voxel')
+    t1w_file = File(exists=True, mandatory=True, desc='T1w image in the same scanner space')
+    tpms = InputMultiObject(
+        File(exists=True), mandatory=True, desc='maps of GM, WM and CSF, in that order'
+    )
+    acc_mask = File(exists=True, desc='anterior cingulate on the grid of the T1w image')
+
+
+class _VoxelOutputSpec(TraitedSpec):
+    mask_file = File(exists=True, desc='share of each T1w voxel inside the spectroscopic voxel')
+    tissue_file = File(exists=True, desc='fractions, overlap and volumes, JSON')
+
+
+class VoxelTissue(SimpleInterface):
+    """Draw the spectroscopic voxel into the T1w image and say what is inside."""
+
+    input_spec = _VoxelInputSpec
+    output_spec = _VoxelOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        voxel_affine = read_nifti_mrs(self.inputs.svs_file).affine
+        t1w = nb.Nifti1Image.from_filename(self.inputs.t1w_file)
+        coverage = voxel_coverage(voxel_affine, t1w.affine, t1w.shape[:3])
+        maps = [self._on_grid(path, t1w) for path in self.inputs.tpms]
+        fractions, inside = volume_fractions(maps, coverage)
+        acc = _given(self.inputs.acc_mask)
+        overlap = math.nan
+        if acc is not None:
+            overlap = overlap_fraction(coverage, self._on_grid(acc, t1w) > 0.5)
+        nominal = abs(np.linalg.det(voxel_affine[:3, :3])) / 1000
+        covered = coverage.sum() * abs(np.linalg.det(t1w.affine[:3, :3])) / 1000
+        cwd = Path(runtime.cwd)
+        image = nb.Nifti1Image(coverage.astype(np.float32), t1w.affine)
+        image.to_filename(cwd / 'voxel_mask.nii.gz')
+        tissue = {
+            'f_gm': fractions[0],
+            'f_wm': fractions[1],
+            'f_csf': fractions[2],
+            'voxel_in_tissue_fraction': inside,
+            'voxel_in_acc_fraction': overlap,
+            'voxel_volume_ml': nominal,
+            'voxel_in_image_fraction': covered / nominal,
+        }
+        self._results['mask_file'] = str(cwd / 'voxel_mask.nii.gz')
+        self._results['tissue_file'] = str(save_record(tissue, cwd / 'tissue.json'))
+        return runtime
+
+    @staticmethod
+    def _on_grid(path: str, t1w: nb.Nifti1Image) -> np.ndarray:
+        """Data of an image that must share the grid of the T1w image."""
+        image = nb.Nifti1Image.from_filename(path)
+        if image.shape[:3] != t1w.shape[:3] or not np.allclose(
+            image.affine, t1w.affine, atol=1e-3
+        ):
+            raise GridMismatchError(
+                f'{Path(path).name} is not on the grid of {Path(t1w.get_filename() or "").name}: '
+                f'resample it to the T1w image.'
+            )
+        return np.asarray(image.dataobj, dtype=float)
+
+
+class _FitInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='preprocessed decay, NIfTI-MRS')
+    report_file = File(exists=True, mandatory=True, desc='report of preprocessing')
+    svs_file = File(exists=True, desc='raw spectrum, whose name finds imported fits')
+    engine = traits.Enum('builtin', 'lcmodel', 'import', mandatory=True, desc='engine')
+    basis = traits.Str('simulate', usedefault=True, desc='simulate, a file or a folder')
+    fits_dir = traits.Str(desc="folder of other programs' fits")
+    sequence = traits.Str('', usedefault=True, desc='press, steam, slaser; empty reads metadata')
+    acquisition = traits.Str('', usedefault=True, desc='label of the acq entity')
+    te1 = traits.Float(desc='first part of the echo time in s')
+    tm = traits.Float(desc='mixing time in s')
+    baseline_ed_per_ppm = traits.Float(desc='stiffness of the baseline')
+
+
+class _FitOutputSpec(TraitedSpec):
+    result_file = File(exists=True, desc='engine result, JSON')
+    basis_info = traits.Dict(desc='basis set, for sidecars')
+
+
+class FitSpectrum(SimpleInterface):
+    """Fit a spectrum, or import another program's fit of it."""
+
+    input_spec = _FitInputSpec
+    output_spec = _FitOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.fitting import FitRequest, run_engine
+
+        data = read_nifti_mrs(self.inputs.in_file, {})
+        report = json.loads(Path(self.inputs.report_file).read_text())
+        request = FitRequest(
+            engine=self.inputs.engine,
+            basis=self.inputs.basis,
+            fits_dir=_given(self.inputs.fits_dir),
+            svs_name=Path(self.inputs.svs_file).name if _given(self.inputs.svs_file) else '',
+            sequence=self.inputs.sequence,
+            acquisition=self.inputs.acquisition,
+            te1=_given(self.inputs.te1),
+            tm=_given(self.inputs.tm),
+            baseline_ed_per_ppm=_given(self.inputs.baseline_ed_per_ppm),
+            metadata=report['metadata'],
+            water_amplitude=report['water_amplitude'],
+            work_dir=Path(runtime.cwd),
+        )
+        result, basis_info = run_engine(data, request)
+        out_file = save_record(result, Path(runtime.cwd) / 'result.json')
+        self._results['result_file'] = str(out_file)
+        self._results['basis_info'] = json.loads(json.dumps(basis_info, default=str))
+        return runtime
+
+
+class _TabulateInputSpec(BaseInterfaceInputSpec):
+    result_file = File(exists=True, mandatory=True, desc='engine result')
+    second_result_file = File(exists=True, desc='result of a second engine')
+    report_file = File(exists=True, mandatory=True, desc='report of preprocessing')
+    tissue_file = File(exists=True, desc='tissue fractions')
+    in_file = File(exists=True, mandatory=True, desc='preprocessed decay')
+    basis_info = traits.Dict(desc='basis set')
+    gate = traits.Str('acc-structure', usedefault=True, desc='preset or file')
+    ratios = traits.List(traits.Str(), desc='declared ratios')
+    relaxation = traits.Str('wyss-mlynarik', usedefault=True, desc='relaxation constants')
+
+
+class _TabulateOutputSpec(TraitedSpec):
+    quantities_file = File(exists=True, desc='levels')
+    quality_file = File(exists=True, desc='quality and verdicts')
+    fit_file = File(exists=True, desc='curves')
+    concordance_file = File(exists=True, desc='two engines side by side')
+    checklist_file = File(exists=True, desc='MRSinMRS list')
+    metadata = traits.Dict(desc='for all sidecars')
+
+
+class TabulateSpectrum(SimpleInterface):
+    """Levels, quality, verdicts and curves as tables."""
+
+    input_spec = _TabulateInputSpec
+    output_spec = _TabulateOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data = read_nifti_mrs(self.inputs.in_file, {})
+        tissue = _given(self.inputs.tissue_file)
+        inputs = TableInputs.build(
+            result=load_result(self.inputs.result_file),
+            report=json.loads(Path(self.inputs.report_file).read_text()),
+            tissue=json.loads(Path(tissue).read_text()) if tissue else {},
+            basis_info=_given(self.inputs.basis_info) or {},
+            gate=self.inputs.gate,
+            ratios=tuple(_given(self.inputs.ratios) or ()),
+            relaxation=self.inputs.relaxation,
+            data=data,
+        )
+        tables = {
+            'quantities': quantity_table(inputs),
+            'quality': pd.DataFrame([quality_row(inputs)]),
+            'fit': fit_table(inputs),
+            'checklist': checklist_table(inputs, data),
+        }
+        second = _given(self.inputs.second_result_file)
+        if second is not None:
+            tables['concordance'] = concordance_table(inputs.result, load_result(second))
+        for name, table in tables.items():
+            path = Path(runtime.cwd) / f'{name}.tsv'
+            table.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+            self._results[f'{name}_file'] = str(path)
+        self._results['metadata'] = inputs.sidecar()
+        return runtime
+
+
+class _PlotInputSpec(BaseInterfaceInputSpec):
+    fit_file = File(exists=True, mandatory=True, desc='curves')
+    quality_file = File(exists=True, mandatory=True, desc='quality and verdicts')
+
+
+class _PlotOutputSpec(TraitedSpec):
+    out_file = File(desc='figure, SVG')
+
+
+class PlotFit(SimpleInterface):
+    """Draw spectrum, fit, baseline and residual."""
+
+    input_spec = _PlotInputSpec
+    output_spec = _PlotOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.figures import plot_fit, plot_no_fit, save_figure
+        from bids_acc.mrs.results import Curves
+
+        table = pd.read_csv(self.inputs.fit_file, sep='\t', na_values='n/a')
+        quality = pd.read_csv(self.inputs.quality_file, sep='\t', na_values='n/a').iloc[0]
+        reason = quality['gate_reasons']
+        title = f'{quality["gate_preset"]}: {quality["gate"]}'
+        title += f' ({reason})' if isinstance(reason, str) else ''
+        if table['fit'].notna().any():
+            columns = ('ppm', 'data', 'fit', 'baseline')
+            curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))
+            figure = plot_fit(curves, title)
+        else:
+            figure = plot_no_fit(title)
+        out_file = save_figure(figure, Path(runtime.cwd) / 'fit.svg')
+        self._results['out_file'] = str(out_file)
+        return runtime
+
+
+class _PlotVoxelInputSpec(BaseInterfaceInputSpec):
+    t1w_file = File(exists=True, mandatory=True, desc='T1w image')
+    mask_file = File(exists=True, mandatory=True, desc='coverage on its grid')
+    acc_mask = File(exists=True, desc='anterior cingulate on its grid')
+
+
+class PlotVoxel(SimpleInterface):
+    """Draw the voxel on the T1w image."""
+
+    input_spec = _PlotVoxelInputSpec
+    output_spec = _PlotOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.figures import plot_voxel, save_figure
+
+        def load(path: str) -> tuple[np.ndarray, tuple[float, ...]]:
+            image = nb.as_closest_canonical(nb.Nifti1Image.from_filename(path))
+            return np.asarray(image.dataobj, dtype=float), image.header.get_zooms()[:3]
+
+        t1w, zooms = load(self.inputs.t1w_file)
+        acc = _given(self.inputs.acc_mask)
+        figure = plot_voxel(
+            t1w, load(self.inputs.mask_file)[0], zooms, None if acc is None else load(acc)[0]
+        )
+        out_file = save_figure(figure, Path(runtime.cwd) / 'voxel.png')
+        self._results['out_file'] = str(out_file)
+        return runtime

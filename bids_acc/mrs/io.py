@@ -1,0 +1,364 @@
+"""NIfTI-MRS in and out: complex FIDs, dimension tags, sidecar, units checked at the border.
+
+The standard is Clarke et al. (2022), Magn Reson Med 88:2358, https://doi.org/10.1002/mrm.29418:
+a complex NIfTI whose fourth axis is time and whose header extension 44 holds JSON metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from bids_acc.mrs.measures import GYROMAGNETIC_RATIO_1H
+
+ComplexArray = npt.NDArray[np.complex128]
+
+LOGGER = logging.getLogger(__name__)
+
+HEADER_CODE = 44
+"""NIfTI extension code registered for NIfTI-MRS."""
+
+ECHO_TIME_RANGE_S = (0.001, 0.5)
+"""Plausible echo times, in s."""
+
+REPETITION_TIME_RANGE_S = (0.3, 20.0)
+"""Plausible repetition times, in s."""
+
+FIELD_TOLERANCE = 0.05
+"""Largest relative difference of spectrometer frequency and field strength."""
+
+DEFAULT_TAGS = ('DIM_COIL', 'DIM_DYN', 'DIM_INDIRECT_0')
+"""Meaning of the fifth to seventh dimension when the header does not tag them."""
+
+AVERAGED_TAGS = ('DIM_DYN', 'DIM_MEAS', 'DIM_PHASE_CYCLE', 'DIM_ISIS')
+"""Dimensions along which transients are repeated; they are averaged together."""
+
+
+@dataclass(frozen=True)
+class MrsData:
+    """A single-voxel acquisition in memory, checked."""
+
+    fids: ComplexArray
+    """Decays, (n_coils, n_transients, n_edits, n_points)."""
+    dwell_time: float
+    """Sampling interval in s."""
+    spectrometer_mhz: float
+    """Spectrometer frequency in MHz."""
+    echo_time: float
+    """Echo time in s; NaN when the file does not tell."""
+    repetition_time: float
+    """Repetition time in s; NaN when the file does not tell."""
+    affine: npt.NDArray[np.float64]
+    """Voxel to scanner millimetres (RAS), (4, 4)."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Sidecar over header extension."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what the file left open or contradicts."""
+    source: str = ''
+    """File name, for messages."""
+
+    @property
+    def n_points(self) -> int:
+        """Number of samples of each decay."""
+        return int(self.fids.shape[-1])
+
+    @property
+    def spectral_width(self) -> float:
+        """Spectral width in Hz."""
+        return 1 / self.dwell_time
+
+    @property
+    def field_tesla(self) -> float:
+        """Magnetic field in T that the spectrometer frequency implies for protons."""
+        return self.spectrometer_mhz / GYROMAGNETIC_RATIO_1H
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Nominal volume of the voxel in mL."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
+
+    def with_fids(self, fids: npt.ArrayLike) -> MrsData:
+        """Same acquisition with other decays; missing leading axes are added."""
+        fids = np.asarray(fids, dtype=complex)
+        shape = (1,) * (4 - fids.ndim) + fids.shape
+        return replace(self, fids=fids.reshape(shape))
+
+
+def _scalar(value: Any) -> float:
+    """First number of a number or list; NaN when there is none."""
+    if isinstance(value, list | tuple):
+        value = value[0] if value else None
+    try:
+        return float(value) if value is not None else math.nan
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _check_range(
+    value: float, name: str, limits: tuple[float, float], source: str, slip: float, unit: str
+) -> None:
+    """Refuse a value outside its range, telling the unit slip that would explain it."""
+    if math.isnan(value) or limits[0] <= value <= limits[1]:
+        return
+    hint = ''
+    if limits[0] <= value * slip <= limits[1]:
+        hint = f'; it looks like a value in {unit}'
+    raise MetadataError(
+        f'{source}: {name} is {value:g} s, outside {limits[0]:g}-{limits[1]:g} s{hint}: '
+        f'correct {name} in the sidecar, in seconds.'
+    )
+
+
+def check_metadata(metadata: Mapping[str, Any], source: str) -> tuple[float, float, float]:
+    """Echo time, repetition time and spectrometer frequency, refused when implausible.
+
+    Parameters
+    ----------
+    metadata : mapping
+        BIDS metadata of the acquisition.
+    source : str
+        File name for the message.
+
+    Returns
+    -------
+    echo_time, repetition_time : float
+        In s; NaN when absent.
+    spectrometer_mhz : float
+        In MHz.
+
+    Raises
+    ------
+    MetadataError
+        If a value is outside its plausible range, the nucleus is not 1H, or the field strength
+        and the spectrometer frequency contradict each other.
+
+    Examples
+    --------
+    >>> check_metadata({'SpectrometerFrequency': [127.75], 'EchoTime': 0.035}, 'x_svs')
+    (0.035, nan, 127.75)
+    >>> check_metadata({'SpectrometerFrequency': 127.75, 'EchoTime': 35}, 'x_svs')
+    Traceback (most recent call last):
+        ...
+    bids_acc.exceptions.MetadataError: x_svs: EchoTime is 35 s, outside 0.001-0.5 s; it looks \
+like a value in ms: correct EchoTime in the sidecar, in seconds.
+    """
+    nucleus = metadata.get('ResonantNucleus', '1H')
+    nucleus = nucleus[0] if isinstance(nucleus, list | tuple) and nucleus else nucleus
+    if nucleus != '1H':
+        raise MetadataError(
+            f'{source}: ResonantNucleus is {nucleus!r}; only proton spectra (1H) are fitted: '
+            f'leave this file out with --bids-filter-file.'
+        )
+    frequency = _scalar(metadata.get('SpectrometerFrequency'))
+    if not 20 <= frequency <= 600:
+        raise MetadataError(
+            f'{source}: SpectrometerFrequency is {frequency:g} MHz, outside 20-600 MHz: give it '
+            f'in the sidecar, in MHz (for example 127.75 at 3 T).'
+        )
+    field_strength = _scalar(metadata.get('MagneticFieldStrength'))
+    implied = frequency / GYROMAGNETIC_RATIO_1H
+    if not math.isnan(field_strength) and (
+        abs(implied - field_strength) > FIELD_TOLERANCE * field_strength
+    ):
+        raise MetadataError(
+            f'{source}: SpectrometerFrequency {frequency:g} MHz means {implied:.2f} T for 1H, but '
+            f'MagneticFieldStrength says {field_strength:g} T: correct the wrong one.'
+        )
+    echo_time = _scalar(metadata.get('EchoTime'))
+    repetition_time = _scalar(metadata.get('RepetitionTime'))
+    _check_range(echo_time, 'EchoTime', ECHO_TIME_RANGE_S, source, 1e-3, 'ms')
+    _check_range(repetition_time, 'RepetitionTime', REPETITION_TIME_RANGE_S, source, 1e-3, 'ms')
+    return echo_time, repetition_time, frequency
+
+
+def _header_metadata(image: nb.Nifti1Image, source: str) -> dict[str, Any]:
+    """JSON of the NIfTI-MRS header extension."""
+    for extension in image.header.extensions:
+        if extension.get_code() == HEADER_CODE:
+            content = extension.get_content()
+            text = content if isinstance(content, str) else bytes(content).decode()
+            return dict(json.loads(text.rstrip('\x00')))
+    raise InputDataError(
+        f'{source}: no NIfTI-MRS header extension (code {HEADER_CODE}): convert the scanner file '
+        f'with spec2nii.'
+    )
+
+
+def _merge(
+    header: Mapping[str, Any], sidecar: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Sidecar over header, with a note for each number on which they disagree."""
+    merged = dict(header) | dict(sidecar or {})
+    notes = []
+    for key in ('EchoTime', 'RepetitionTime', 'SpectrometerFrequency', 'MixingTime'):
+        ours, theirs = _scalar(merged.get(key)), _scalar(header.get(key))
+        if not math.isclose(ours, theirs, rel_tol=1e-3) and not math.isnan(ours + theirs):
+            notes.append(f'{key}: sidecar says {ours:g}, header {theirs:g}; the sidecar is used.')
+    return merged, notes
+
+
+def _dwell_time(image: nb.Nifti1Image, metadata: Mapping[str, Any], source: str) -> float:
+    """Sampling interval from the header, checked against SpectralWidth."""
+    zooms = image.header.get_zooms()
+    dwell = float(zooms[3])
+    scale = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
+    dwell *= scale
+    width = _scalar(metadata.get('SpectralWidth'))
+    if not 100 <= 1 / max(dwell, 1e-12) <= 2e5:
+        raise MetadataError(
+            f'{source}: the header gives a dwell time of {dwell:g} s (spectral width '
+            f'{1 / max(dwell, 1e-12):g} Hz), outside 100-200000 Hz: convert the file again.'
+        )
+    if not math.isnan(width) and abs(width * dwell - 1) > 1e-3:
+        raise MetadataError(
+            f'{source}: SpectralWidth is {width:g} Hz but the header samples at {1 / dwell:g} Hz: '
+            f'correct SpectralWidth in the sidecar or convert the file again.'
+        )
+    return dwell
+
+
+def _arrange(
+    data: ComplexArray, metadata: Mapping[str, Any], source: str
+) -> tuple[ComplexArray, list[str]]:
+    """Data as (coils, transients, edits, points), whatever the order of the tagged axes."""
+    notes: list[str] = []
+    if data.shape[:3] != (1, 1, 1):
+        raise InputDataError(
+            f'{source}: {data.shape[:3]} voxels; only single-voxel spectra are fitted: leave '
+            f'spectroscopic images out with --bids-filter-file.'
+        )
+    moved: list[str] = []
+    for axis, default in zip(range(4, data.ndim), DEFAULT_TAGS, strict=False):
+        tag = metadata.get(f'dim_{axis + 1}')
+        if tag is None and data.shape[axis] > 1:
+            notes.append(f'dimension {axis + 1} is not tagged; taken as {default}.')
+        moved.append(str(tag or default))
+    block = data[0, 0, 0]
+    groups: dict[str, list[int]] = {'coil': [], 'dyn': [], 'edit': []}
+    for axis, tag in enumerate(moved, start=1):
+        kind = {'DIM_COIL': 'coil', 'DIM_EDIT': 'edit'}.get(tag)
+        kind = 'dyn' if tag in AVERAGED_TAGS else kind
+        if kind is None and block.shape[axis] > 1:
+            raise InputDataError(
+                f'{source}: dimension {tag} of size {block.shape[axis]} cannot be handled: split '
+                f'the file so that only coils, transients and editing conditions remain.'
+            )
+        groups[kind or 'dyn'].append(axis)
+    order = [*groups['coil'], *groups['dyn'], *groups['edit']]
+    sizes = [int(np.prod([block.shape[a] for a in groups[k]])) for k in ('coil', 'dyn', 'edit')]
+    return np.transpose(block, [*order, 0]).reshape(*sizes, block.shape[0]), notes
+
+
+def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -> MrsData:
+    """Read a single-voxel NIfTI-MRS file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Complex NIfTI with header extension 44.
+    sidecar : mapping, optional
+        BIDS metadata, which win over the header; without it the file's own JSON is looked for
+        beside it.
+
+    Returns
+    -------
+    MrsData
+        Decays as (coils, transients, edits, points), with checked metadata.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is not there.
+    InputDataError
+        If it is no single-voxel NIfTI-MRS file, or holds values that are not finite.
+    MetadataError
+        If metadata are implausible or contradict the header.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingInputError(f'{path}: no such file.')
+    try:
+        image = nb.Nifti2Image.from_filename(path)
+    except Exception:  # noqa: BLE001  (nibabel raises several kinds; NIfTI-1 is tried next)
+        image = None
+    if image is None:
+        try:
+            image = nb.Nifti1Image.from_filename(path)
+        except Exception as error:
+            raise InputDataError(f'{path.name}: not readable as NIfTI ({error}).') from error
+    data = np.asanyarray(image.dataobj)
+    if not np.iscomplexobj(data) or data.ndim < 4 or data.shape[3] < 64:
+        raise InputDataError(
+            f'{path.name}: {data.dtype} data of shape {data.shape} are no complex decays of at '
+            f'least 64 points: convert the scanner file with spec2nii.'
+        )
+    if sidecar is None:
+        own = path.with_name(path.name.split('.')[0] + '.json')
+        sidecar = json.loads(own.read_text()) if own.exists() else None
+    metadata, notes = _merge(_header_metadata(image, path.name), sidecar)
+    echo_time, repetition_time, frequency = check_metadata(metadata, path.name)
+    fids, more = _arrange(data.astype(complex), metadata, path.name)
+    if not np.isfinite(fids).all() or not np.any(fids):
+        raise InputDataError(f'{path.name}: the decays are all zero or not finite.')
+    for note in notes + more:
+        LOGGER.warning('%s: %s', path.name, note)
+    return MrsData(
+        fids=fids,
+        dwell_time=_dwell_time(image, metadata, path.name),
+        spectrometer_mhz=frequency,
+        echo_time=echo_time,
+        repetition_time=repetition_time,
+        affine=np.asarray(image.affine, dtype=float),
+        metadata=metadata,
+        notes=tuple(notes + more),
+        source=path.name,
+    )
+
+
+def write_nifti_mrs(data: MrsData, path: str | Path) -> Path:
+    """Write decays as NIfTI-MRS; axes of size one are dropped from the end.
+
+    Parameters
+    ----------
+    data : MrsData
+        Decays and metadata.
+    path : str or Path
+        File to write, ``.nii`` or ``.nii.gz``.
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    block = np.moveaxis(data.fids, -1, 0)[None, None, None]
+    tags = ['DIM_COIL', 'DIM_DYN', 'DIM_EDIT']
+    keep = [axis for axis in range(3) if block.shape[4 + axis] > 1]
+    block = block.reshape(*block.shape[:4], *(block.shape[4 + axis] for axis in keep))
+    header = {
+        key: value for key, value in data.metadata.items() if not key.startswith(('dim_', 'bids'))
+    }
+    header |= {
+        'SpectrometerFrequency': [data.spectrometer_mhz],
+        'ResonantNucleus': ['1H'],
+        'SpectralWidth': 1 / data.dwell_time,
+    }
+    header |= {f'dim_{5 + n}': tags[axis] for n, axis in enumerate(keep)}
+    image = nb.Nifti2Image(block.astype(np.complex64), data.affine)
+    image.header['intent_name'] = b'mrs_v0_11'
+    image.header.set_zooms((*image.header.get_zooms()[:3], data.dwell_time) + (1.0,) * len(keep))
+    image.header.set_xyzt_units('mm', 'sec')
+    content = json.dumps(header, sort_keys=True).encode()
+    image.header.extensions.append(nb.nifti1.Nifti1Extension(HEADER_CODE, content))
+    path = Path(path)
+    image.to_filename(path)
+    return path

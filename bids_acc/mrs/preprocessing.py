@@ -1,0 +1,268 @@
+"""From raw transients to one spectrum, each step recorded with what it changed.
+
+Order (Near et al. 2021, NMR Biomed 34:e4257, https://doi.org/10.1002/nbm.4257): coils, alignment,
+transients unlike the others, average, eddy currents, residual water, ppm scale, phase.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.mrs.alignment import (
+    UNLIKE_SD,
+    Alignment,
+    align_transients,
+    shift_and_phase,
+    unlike_transients,
+)
+from bids_acc.mrs.coils import combine_coils
+from bids_acc.mrs.measures import peak_measures
+from bids_acc.mrs.referencing import find_phase, find_shift
+from bids_acc.mrs.water import (
+    RESIDUAL_WATER_PPM,
+    correct_eddy_currents,
+    remove_residual_water,
+    water_amplitude,
+)
+
+ComplexArray = npt.NDArray[np.complex128]
+
+WIDENING_LIMIT = 1.05
+"""An eddy-current correction that widens NAA by more than this factor is left out."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step with S/N and width of NAA before and after it."""
+
+    step: str
+    """Name of the step."""
+    applied: bool
+    """Whether there was anything to do."""
+    detail: str
+    """What was done, or why nothing was."""
+    snr_before: float
+    """Height of the NAA peak over the noise before the step."""
+    snr_after: float
+    """The same after it."""
+    fwhm_before_hz: float
+    """Width of the NAA peak before the step, in Hz."""
+    fwhm_after_hz: float
+    """The same after it."""
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """One averaged, corrected decay with the history of its making."""
+
+    fid: ComplexArray
+    """(n_points,)."""
+    water: ComplexArray | None
+    """Combined and averaged water reference, (n_points,), or None."""
+    steps: tuple[StepRecord, ...]
+    """What was done, in order."""
+    n_transients: int
+    """Transients in the file."""
+    n_transients_used: int
+    """Transients that were averaged."""
+    drift_hz: float
+    """Range of the transients' offsets; NaN when the file holds one transient."""
+    shift_ppm: float
+    """Displacement that referencing took away, in ppm."""
+    phase0_deg: float
+    """Phase that was taken away, in degrees."""
+    water_amplitude: float
+    """Water signal at time zero; NaN without reference."""
+    water_fwhm_hz: float
+    """Width of the water line in Hz, before eddy-current correction; NaN without reference."""
+    residual_water_ratio: float
+    """Highest residual water over NAA in the magnitude spectrum, before its removal."""
+    alignment: Alignment | None = None
+    """Offset and phase of each transient."""
+    used: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
+    """Which transients were averaged."""
+
+
+class _History:
+    """Collect step records; the measures after one step are those before the next."""
+
+    def __init__(self, fid: ComplexArray, dwell_time: float, spectrometer_mhz: float) -> None:
+        self.axis = (dwell_time, spectrometer_mhz)
+        self.last = peak_measures(fid, *self.axis)
+        self.steps: list[StepRecord] = []
+
+    def add(self, step: str, fid: ComplexArray | None, detail: str) -> None:
+        """Record a step; `fid` None means that nothing was done."""
+        now = self.last if fid is None else peak_measures(fid, *self.axis)
+        self.steps.append(
+            StepRecord(step, fid is not None, detail, self.last[0], now[0], self.last[1], now[1])
+        )
+        self.last = now
+
+
+def _average_reference(
+    reference: npt.ArrayLike, weights: ComplexArray, dwell_time: float, n_points: int
+) -> ComplexArray:
+    """Water decays combined with the given weights, aligned and averaged; longer ones are cut."""
+    reference = np.asarray(reference, dtype=complex)
+    transients = np.tensordot(weights, reference, axes=1)
+    if transients.shape[-1] < n_points:
+        raise InputDataError(
+            f'the water reference has {transients.shape[-1]} points, the spectrum {n_points}: '
+            f'leave the reference out.'
+        )
+    return align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
+
+
+def _residual_water_ratio(fid: ComplexArray, dwell_time: float, mhz: float) -> float:
+    """Magnitude of the highest point at water over that at NAA."""
+    ppm = 4.65 - np.fft.fftfreq(fid.size, dwell_time) / mhz
+    magnitude = np.abs(np.fft.fft(fid))
+    water = magnitude[(ppm > RESIDUAL_WATER_PPM[0]) & (ppm < RESIDUAL_WATER_PPM[1])]
+    naa = magnitude[(ppm > 1.85) & (ppm < 2.15)]
+    return float(water.max() / naa.max()) if water.size and naa.size else math.nan
+
+
+def _align_and_average(
+    transients: ComplexArray, dwell_time: float, history: _History
+) -> tuple[ComplexArray, Alignment | None, npt.NDArray[np.bool_]]:
+    """Align, leave out, align again, average."""
+    n_transients = transients.shape[0]
+    if n_transients == 1:
+        for step in ('align', 'outliers', 'average'):
+            history.add(step, None, 'the file holds one transient, averaged on the scanner')
+        return transients[0], None, np.ones(1, dtype=bool)
+    aligned, alignment = align_transients(transients, dwell_time)
+    spread = np.std(alignment.frequency_hz), np.degrees(np.std(alignment.phase_rad))
+    history.add(
+        'align', aligned.mean(axis=0), f'SD of offsets {spread[0]:.2f} Hz, {spread[1]:.1f} deg'
+    )
+    used = ~unlike_transients(aligned, dwell_time)
+    if used.all():
+        history.add('outliers', None, f'none beyond {UNLIKE_SD} robust SD')
+    else:
+        again, second = align_transients(aligned[used], dwell_time)
+        frequency, phase = alignment.frequency_hz.copy(), alignment.phase_rad.copy()
+        frequency[used] += second.frequency_hz
+        phase[used] += second.phase_rad
+        aligned, alignment = again, Alignment(frequency, phase)
+        history.add(
+            'outliers',
+            aligned.mean(axis=0),
+            f'{n_transients - used.sum()} of {n_transients} beyond {UNLIKE_SD} robust SD left out',
+        )
+    history.add('average', aligned.mean(axis=0), f'mean of {aligned.shape[0]} transients')
+    return aligned.mean(axis=0), alignment, used
+
+
+def _correct_eddy_currents(
+    fid: ComplexArray, water: ComplexArray | None, mode: str, history: _History
+) -> ComplexArray:
+    """Take the water's phase away, unless there is none or the scanner has done it."""
+    if water is None or mode == 'off':
+        reason = 'no water reference' if water is None else 'switched off'
+        history.add('eddy_current', None, reason)
+        return fid
+    corrected = correct_eddy_currents(fid, water, history.axis[0])
+    before, after = (
+        peak_measures(remove_residual_water(f, *history.axis), *history.axis)[1]
+        for f in (fid, corrected)
+    )
+    if mode == 'auto' and not after <= WIDENING_LIMIT * before:
+        history.add(
+            'eddy_current',
+            None,
+            f'it would widen NAA from {before:.1f} to {after:.1f} Hz: taken as done on the scanner',
+        )
+        return fid
+    history.add('eddy_current', corrected, 'phase of the water reference taken away')
+    return corrected
+
+
+def preprocess(
+    fids: npt.ArrayLike,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    reference: npt.ArrayLike | None = None,
+    eddy_current: Literal['auto', 'on', 'off'] = 'auto',
+    residual_water: bool = True,
+) -> Preprocessed:
+    """Make one spectrum of raw decays.
+
+    Parameters
+    ----------
+    fids : (n_coils, n_transients, n_points) array_like of complex
+        Decays of one editing condition.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    reference : (n_coils, n, m) array_like of complex, optional
+        Water decays of the same voxel.
+    eddy_current : {'auto', 'on', 'off'}
+        Correct eddy currents where there is a reference; 'auto' only when this does not widen
+        NAA by more than :data:`WIDENING_LIMIT`, which tells that the scanner has done it.
+    residual_water : bool
+        Take residual water out.
+
+    Returns
+    -------
+    Preprocessed
+        Decay, water and the record of steps.
+
+    Raises
+    ------
+    InputDataError
+        If reference and spectrum do not fit together.
+    """
+    fids = np.asarray(fids, dtype=complex)
+    first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
+    history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
+    transients, weights = combine_coils(fids, reference)
+    history.add(
+        'coils',
+        transients.mean(axis=0) if fids.shape[0] > 1 else None,
+        f'{fids.shape[0]} coils, whitened SVD' if fids.shape[0] > 1 else 'one coil or combined',
+    )
+    fid, alignment, used = _align_and_average(transients, dwell_time, history)
+
+    water = None
+    if reference is not None:
+        water = _average_reference(reference, weights, dwell_time, fid.size)
+    fid = _correct_eddy_currents(fid, water, eddy_current, history)
+
+    ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)
+    if residual_water:
+        fid = remove_residual_water(fid, dwell_time, spectrometer_mhz)
+        detail = f'HLSVD, 30 components, {RESIDUAL_WATER_PPM[0]}-{RESIDUAL_WATER_PPM[1]} ppm'
+        history.add('residual_water', fid, detail)
+    else:
+        history.add('residual_water', None, 'switched off')
+
+    shift = find_shift(fid, dwell_time, spectrometer_mhz)
+    fid = shift_and_phase(fid, dwell_time, -shift * spectrometer_mhz, 0.0)
+    history.add('reference', fid, f'moved by {-shift:+.3f} ppm to NAA, tCr and tCho')
+    phase = find_phase(fid, dwell_time, spectrometer_mhz)
+    fid = fid * np.exp(-1j * phase)
+    history.add('phase', fid, f'{math.degrees(phase):.1f} deg taken away')
+    return Preprocessed(
+        fid=fid,
+        water=water,
+        steps=tuple(history.steps),
+        n_transients=transients.shape[0],
+        n_transients_used=int(used.sum()),
+        drift_hz=float(np.ptp(alignment.frequency_hz)) if alignment else math.nan,
+        shift_ppm=shift,
+        phase0_deg=math.degrees(phase),
+        water_amplitude=math.nan if water is None else water_amplitude(water, dwell_time),
+        water_fwhm_hz=math.nan
+        if water is None
+        else peak_measures(water, dwell_time, spectrometer_mhz, (4.2, 5.1))[1],
+        residual_water_ratio=ratio,
+        alignment=alignment,
+        used=used,
+    )

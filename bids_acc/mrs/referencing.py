@@ -1,0 +1,93 @@
+"""Put the spectrum on the ppm scale and in phase, from its three great singlets."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.mrs.measures import ppm_mask
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
+
+ComplexArray = npt.NDArray[np.complex128]
+FloatArray = npt.NDArray[np.float64]
+
+SINGLETS_PPM = (2.008, 3.027, 3.21)
+"""Methyl singlets of NAA, of creatine with phosphocreatine, and of the cholines, in ppm.
+
+Govindaraju et al. (2000), NMR Biomed 13:129; the cholines' value is the middle of GPC and PCh.
+"""
+
+LARGEST_SHIFT_PPM = 0.3
+"""The scale is looked for within this distance on both sides."""
+
+
+def find_shift(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:
+    """Displacement of the singlets from their chemical shifts, whatever the phase.
+
+    The magnitude spectrum, broadened by 4 Hz, is correlated with narrow windows at the singlets.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay without residual water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    float
+        In ppm; positive when the peaks lie at too high a chemical shift.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    time = np.arange(fid.size) * dwell_time
+    n_fill = 4 * fid.size
+    magnitude = np.abs(to_spectrum(fid * np.exp(-np.pi * 4 * time), n_fill))[::-1]
+    ppm = ppm_axis(n_fill, dwell_time, spectrometer_mhz)[::-1]
+    grid = np.linspace(-LARGEST_SHIFT_PPM, LARGEST_SHIFT_PPM, 601)
+    offsets = np.linspace(-0.02, 0.02, 9)
+    score = np.zeros(grid.size)
+    for singlet in SINGLETS_PPM:
+        near = magnitude[ppm_mask(ppm, singlet - 0.4, singlet + 0.4)]
+        at = np.interp(singlet + grid[:, None] + offsets, ppm, magnitude).mean(axis=1)
+        score += (at - np.median(near)) / max(float(near.max()), 1e-300)
+    return float(grid[np.argmax(score)])
+
+
+def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:
+    """Phase that the singlets share.
+
+    Lorentzians of one width with complex amplitudes, on a straight complex baseline about NAA
+    and about creatine and choline, are fitted; the phase is that of the sum of the amplitudes.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay, already on the ppm scale.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    float
+        In rad, to be taken away.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    n_points = fid.size
+    time = np.arange(n_points) * dwell_time
+    ppm = ppm_axis(n_points, dwell_time, spectrometer_mhz)
+    regions = [ppm_mask(ppm, 1.85, 2.15), ppm_mask(ppm, 2.9, 3.35)]
+    inside = regions[0] | regions[1]
+    spectrum = to_spectrum(fid)[inside]
+    straight = [(region * x)[inside] for region in regions for x in (1.0, ppm)]
+    best = (np.inf, 0.0)
+    for width in (3.0, 4.5, 6.0, 8.0, 11.0, 15.0):
+        lines = []
+        for singlet in SINGLETS_PPM:
+            frequency = (4.65 - singlet) * spectrometer_mhz
+            lines.append(to_spectrum(np.exp((2j * np.pi * frequency - np.pi * width) * time)))
+        design = np.column_stack([line[inside] for line in lines] + straight)
+        solution = np.linalg.lstsq(design, spectrum, rcond=None)[0]
+        misfit = float(np.sum(np.abs(spectrum - design @ solution) ** 2))
+        if misfit < best[0]:
+            best = (misfit, float(np.angle(solution[:3].sum())))
+    return best[1]

@@ -1,0 +1,164 @@
+"""What any engine returns, in one form: amplitudes, their covariance, quality, curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.mrs.quality import Measure
+
+FloatArray = npt.NDArray[np.float64]
+
+COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'tCr': ('Cr', 'PCr'),
+        'tNAA': ('NAA', 'NAAG'),
+        'tCho': ('GPC', 'PCh'),
+        'Glx': ('Glu', 'Gln'),
+    }
+)
+"""Sums reported besides single metabolites, with their members."""
+
+UNDETECTED_CRLB = 999.0
+"""Relative Cramer-Rao bound in percent that LCModel prints for an amplitude of zero."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Phased data and model on one ppm axis."""
+
+    ppm: FloatArray
+    """Chemical shifts in ppm, (n_ppm,)."""
+    data: FloatArray
+    """Real part of the phased data."""
+    fit: FloatArray
+    """Model with baseline."""
+    baseline: FloatArray
+    """Baseline."""
+
+    @property
+    def residual(self) -> FloatArray:
+        """Data without the model."""
+        return self.data - self.fit
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """Amplitudes found by one engine, in the engine's own units."""
+
+    engine: str
+    """``builtin``, ``lcmodel``, ``fsl_mrs``, ``osprey``."""
+    version: str
+    """Version of the engine."""
+    names: tuple[str, ...]
+    """Metabolites, macromolecules and lipids."""
+    kinds: tuple[str, ...]
+    """``metabolite``, ``macromolecule`` or ``lipid`` for each name."""
+    values: FloatArray
+    """Amplitudes, (n,); NaN when the fit failed."""
+    sd: FloatArray
+    """Cramer-Rao bounds of the amplitudes, (n,), same units."""
+    covariance: FloatArray | None = None
+    """Covariance of the amplitudes, (n, n), where the engine tells it."""
+    sums: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Amplitude and bound of sums that the engine itself reports, where there is no covariance."""
+    printed_crlb: Mapping[str, float] = field(default_factory=dict)
+    """Relative bounds in percent as the engine prints them; they win over a quotient, so that
+    20 % stays 20 %."""
+    measures: Mapping[str, tuple[Measure, ...]] = field(default_factory=dict)
+    """Quality by metric; several definitions may stand side by side."""
+    curves: Curves | None = None
+    """Data and model."""
+    water_scale: float = math.nan
+    """Factor from an amplitude to :math:`A_m / (A_w / 2)`; NaN without water."""
+    baseline_sensitivity: Mapping[str, float] = field(default_factory=dict)
+    """Relative change of the ratio to tCr under a second baseline stiffness."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The engine's own numbers under its own names; goes into the sidecar."""
+    crlb_definition: str = 'builtin_crlb'
+    """What its relative bounds mean."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the fit."""
+    basis_sha256: str = ''
+    """Checksum of the basis set, where it is known."""
+
+    def metabolites(self) -> list[str]:
+        """Metabolites, then the sums of which a member is there."""
+        single = [n for n, k in zip(self.names, self.kinds, strict=True) if k == 'metabolite']
+        sums = [name for name, members in COMBINED.items() if any(m in single for m in members)]
+        return single + sums
+
+    def _indices(self, name: str) -> list[int]:
+        """Positions of a name's members."""
+        members = COMBINED.get(name, (name,))
+        return [self.names.index(member) for member in members if member in self.names]
+
+    def amount(self, name: str) -> tuple[float, float]:
+        """Amplitude and Cramer-Rao bound of a metabolite or sum.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite, or a key of :data:`COMBINED`.
+
+        Returns
+        -------
+        value, sd : float
+            NaN when the name is not in the fit; the bound of a sum is NaN where neither the
+            covariance nor the engine's own sum is known.
+        """
+        index = self._indices(name)
+        if not index:
+            return math.nan, math.nan
+        if len(index) == 1:
+            return float(self.values[index[0]]), float(self.sd[index[0]])
+        if self.covariance is None:
+            value = self.sums.get(name)
+            return value if value else (float(self.values[index].sum()), math.nan)
+        variance = float(self.covariance[np.ix_(index, index)].sum())
+        return float(self.values[index].sum()), math.sqrt(max(variance, 0.0))
+
+    def crlb_pct(self, name: str) -> float:
+        """Relative Cramer-Rao bound in percent; 999 for an amplitude of zero, NaN when failed."""
+        if name in self.printed_crlb:
+            return self.printed_crlb[name]
+        value, sd = self.amount(name)
+        if math.isnan(value) or (math.isnan(sd) and value > 0):
+            return math.nan
+        return min(100 * sd / value, UNDETECTED_CRLB) if value > 0 else UNDETECTED_CRLB
+
+    def detected(self, name: str) -> bool:
+        """Whether the amplitude is above zero and its bound below 999 %."""
+        return self.amount(name)[0] > 0 and self.crlb_pct(name) < UNDETECTED_CRLB
+
+    def ratio(self, numerator: str, denominator: str) -> tuple[float, float]:
+        """Ratio of two amounts with its standard deviation from the covariance.
+
+        Parameters
+        ----------
+        numerator, denominator : str
+            Metabolites or sums; they may share members.
+
+        Returns
+        -------
+        ratio, sd : float
+            NaN when the denominator is not above zero; the SD is NaN without covariance.
+        """
+        top, _ = self.amount(numerator)
+        bottom, _ = self.amount(denominator)
+        if not bottom > 0 or math.isnan(top):
+            return math.nan, math.nan
+        ratio = top / bottom
+        if self.covariance is None:
+            return ratio, math.nan
+        gradient = np.zeros(len(self.names))
+        gradient[self._indices(numerator)] += 1 / bottom
+        gradient[self._indices(denominator)] -= ratio / bottom
+        variance = float(gradient @ self.covariance @ gradient)
+        return ratio, math.sqrt(max(variance, 0.0))

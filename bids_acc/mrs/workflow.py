@@ -1,0 +1,287 @@
+"""From a raw spectrum to levels, quality and verdicts, in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from bids_acc.derivatives.outputs import init_sink
+from bids_acc.mrs.engines import choose_engine
+from bids_acc.mrs.interfaces import (
+    FitSpectrum,
+    PlotFit,
+    PlotVoxel,
+    PreprocessSpectrum,
+    TabulateSpectrum,
+    VoxelTissue,
+)
+from bids_acc.settings import MrsSettings
+
+TABLES = {
+    'quantities': 'mrs_quantities',
+    'quality': 'mrs_quality',
+    'fit': 'mrs_fit',
+    'checklist': 'mrs_checklist',
+}
+"""Tables of a spectrum and their rows in the table of outputs."""
+
+
+def _fit_node(
+    engine: str, settings: MrsSettings, entities: Mapping[str, Any], name: str
+) -> pe.Node:
+    """Node that runs one engine."""
+    node = pe.Node(
+        FitSpectrum(
+            engine=engine,
+            basis=settings.basis,
+            sequence='' if settings.sequence == 'auto' else settings.sequence,
+            acquisition=str(entities.get('acquisition', '')),
+        ),
+        name=name,
+        mem_gb=0.5,
+    )
+    if settings.fits is not None:
+        node.inputs.fits_dir = settings.fits
+    if settings.te1 is not None:
+        node.inputs.te1 = settings.te1
+    return node
+
+
+def init_mrs_tissue_wf(
+    *, output_dir: Path, entities: Mapping[str, Any], name: str = 'mrs_tissue_wf'
+) -> pe.Workflow:
+    """Say where a spectrum was measured and in which tissues.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the spectrum.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    svs_file
+        The raw spectrum, whose affine is the voxel.
+    t1w_preproc
+        T1w image.
+    tpms
+        Maps of GM, WM and CSF on its grid.
+    acc_mask
+        Anterior cingulate on its grid; may be left open.
+
+    Outputs
+    -------
+    tissue_file
+        Fractions and overlap, JSON.
+    voxel_mask
+        Coverage of the T1w image by the voxel, in ``output_dir``.
+    """
+    workflow = pe.Workflow(name=name)
+    fields = ['svs_file', 't1w_preproc', 'tpms', 'acc_mask']
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
+    )
+    voxel = pe.Node(VoxelTissue(), name='voxel', mem_gb=1)
+    plot = pe.Node(PlotVoxel(), name='plot_voxel', mem_gb=1)
+    ds_voxel = init_sink('mrs_voxel', output_dir=output_dir, entities=entities, name='ds_voxel')
+    ds_plot = init_sink(
+        'mrs_figure_voxel', output_dir=output_dir, entities=entities, name='ds_plot'
+    )
+    outputnode = pe.Node(
+        niu.IdentityInterface(fields=['tissue_file', 'voxel_mask']), name='outputnode'
+    )
+    workflow.connect([
+        (inputnode, voxel, [
+            ('svs_file', 'svs_file'),
+            ('t1w_preproc', 't1w_file'),
+            ('tpms', 'tpms'),
+            ('acc_mask', 'acc_mask'),
+        ]),
+        (inputnode, plot, [('t1w_preproc', 't1w_file'), ('acc_mask', 'acc_mask')]),
+        (voxel, plot, [('mask_file', 'mask_file')]),
+        (voxel, ds_voxel, [('mask_file', 'in_file')]),
+        (plot, ds_plot, [('out_file', 'in_file')]),
+        (voxel, outputnode, [('tissue_file', 'tissue_file')]),
+        (ds_voxel, outputnode, [('out_file', 'voxel_mask')]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_mrs_report_wf(
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: MrsSettings,
+    second: bool = False,
+    name: str = 'mrs_report_wf',
+) -> pe.Workflow:
+    """Write the tables and figures of a fitted spectrum.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the spectrum.
+    settings : MrsSettings
+        Gate, ratios and constants.
+    second : bool
+        Whether a second engine ran.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    in_file, report_file, result_file, second_result_file, tissue_file, basis_info
+        Preprocessed spectrum, report, fits, tissue and basis set.
+
+    Outputs
+    -------
+    quantities, quality, fit
+        Tables in ``output_dir``.
+    """
+    workflow = pe.Workflow(name=name)
+    fields = ['in_file', 'report_file', 'result_file', 'second_result_file', 'tissue_file',
+              'basis_info']  # fmt: skip
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
+    )
+    tabulate = pe.Node(
+        TabulateSpectrum(
+            gate=settings.gate, ratios=list(settings.ratios), relaxation=settings.relaxation
+        ),
+        name='tabulate',
+    )
+    plot = pe.Node(PlotFit(), name='plot_fit')
+    ds_plot = init_sink(
+        'mrs_figure_fit', output_dir=output_dir, entities=entities, name='ds_plot'
+    )
+    outputnode = pe.Node(
+        niu.IdentityInterface(fields=['quantities', 'quality', 'fit']), name='outputnode'
+    )
+    workflow.connect([
+        (inputnode, tabulate, [(field, field) for field in fields]),
+        (tabulate, plot, [('fit_file', 'fit_file'), ('quality_file', 'quality_file')]),
+        (plot, ds_plot, [('out_file', 'in_file')]),
+    ])  # fmt: skip
+    tables = TABLES | ({'concordance': 'mrs_concordance'} if second else {})
+    for table, key in tables.items():
+        sink = init_sink(key, output_dir=output_dir, entities=entities, name=f'ds_{table}')
+        workflow.connect(tabulate, f'{table}_file', sink, 'in_file')
+        workflow.connect(tabulate, 'metadata', sink, 'metadata')
+        if table in ('quantities', 'quality', 'fit'):
+            workflow.connect(sink, 'out_file', outputnode, table)
+    return workflow
+
+
+def init_mrs_wf(
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: MrsSettings,
+    has_anat: bool,
+    seed: int = 0,  # noqa: ARG001 - nothing in this graph is random
+    name: str = 'mrs_wf',
+) -> pe.Workflow:
+    """Turn one raw spectrum into gated, tissue-corrected levels.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the spectrum, with PyBIDS's long names.
+    settings : MrsSettings
+        Engine, basis set, gate and constants.
+    has_anat : bool
+        Whether there is a segmented T1w image of the same session.
+    seed : int
+        Part of every builder's signature; nothing here is random.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    svs_file, svs_metadata
+        Raw spectrum (NIfTI-MRS) and its BIDS metadata.
+    ref_file, ref_metadata
+        Unsuppressed water of the same voxel; without it there is no water scaling.
+    t1w_preproc, tpms, acc_mask
+        T1w image, maps of GM, WM, CSF and the anterior cingulate, all on one grid; read only
+        with ``has_anat``.
+
+    Outputs
+    -------
+    quantities, quality, fit
+        Tables in ``output_dir``.
+
+    Raises
+    ------
+    SettingsError
+        If an engine is asked for that is not there.
+    """
+    engine = choose_engine(settings.engine, settings.fits is not None)
+    second = settings.second_engine if settings.second_engine != engine else 'none'
+    workflow = pe.Workflow(name=name)
+    fields = ['svs_file', 'svs_metadata', 'ref_file', 'ref_metadata', 't1w_preproc', 'tpms',
+              'acc_mask']  # fmt: skip
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
+    )
+    preproc = pe.Node(
+        PreprocessSpectrum(eddy_current=settings.eddy_current, edit_index=settings.edit_index),
+        name='preproc',
+    )
+    fit = _fit_node(engine, settings, entities, 'fit')
+    report_wf = init_mrs_report_wf(
+        output_dir=output_dir, entities=entities, settings=settings, second=second != 'none'
+    )
+    sinks = {'output_dir': output_dir, 'entities': entities}
+    ds_preproc = init_sink('mrs_preproc', **sinks, name='ds_preproc')
+    ds_steps = init_sink('mrs_steps', **sinks, name='ds_steps')
+    outputnode = pe.Node(
+        niu.IdentityInterface(fields=['quantities', 'quality', 'fit']), name='outputnode'
+    )
+    workflow.connect([
+        (inputnode, preproc, [(field, field) for field in fields[:4]]),
+        (inputnode, fit, [('svs_file', 'svs_file')]),
+        (preproc, fit, [('out_file', 'in_file'), ('report_file', 'report_file')]),
+        (preproc, ds_preproc, [('out_file', 'in_file')]),
+        (preproc, ds_steps, [('steps_file', 'in_file')]),
+        (preproc, report_wf, [
+            ('out_file', 'inputnode.in_file'),
+            ('report_file', 'inputnode.report_file'),
+        ]),
+        (fit, report_wf, [
+            ('result_file', 'inputnode.result_file'),
+            ('basis_info', 'inputnode.basis_info'),
+        ]),
+        (report_wf, outputnode, [
+            (f'outputnode.{field}', field) for field in ('quantities', 'quality', 'fit')
+        ]),
+    ])  # fmt: skip
+    if second != 'none':
+        other = _fit_node(choose_engine(second, settings.fits is not None), settings, entities,
+                          'second_fit')  # fmt: skip
+        workflow.connect([
+            (inputnode, other, [('svs_file', 'svs_file')]),
+            (preproc, other, [('out_file', 'in_file'), ('report_file', 'report_file')]),
+            (other, report_wf, [('result_file', 'inputnode.second_result_file')]),
+        ])  # fmt: skip
+    if has_anat:
+        tissue_wf = init_mrs_tissue_wf(output_dir=output_dir, entities=entities)
+        workflow.connect([
+            (inputnode, tissue_wf, [
+                (field, f'inputnode.{field}') for field in ('svs_file', 't1w_preproc', 'tpms',
+                                                            'acc_mask')
+            ]),
+            (tissue_wf, report_wf, [('outputnode.tissue_file', 'inputnode.tissue_file')]),
+        ])  # fmt: skip
+    return workflow
