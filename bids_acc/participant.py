@@ -152,7 +152,7 @@ def _plan_job(
         now = Record(
             label=label,
             version=__version__,
-            settings=fingerprint(getattr(settings, modality), settings.random_seed, extra),
+            settings=settings_fingerprint(settings, modality, extra),
             inputs=hash_files([Path(path) for path in row.inputs], bids_dir),
             upstream=dict(upstream) if modality != 'anat' else {},
         )
@@ -169,6 +169,17 @@ def _plan_job(
             # version. So dwi can be compared although anat may run again.
             upstream['anat'] = fingerprint(now.inputs, now.settings, now.version)
     return Job(session, plan, records, expected)
+
+
+def settings_fingerprint(settings: Settings, modality: str, extra: Mapping[str, Any]) -> str:
+    """Hash the settings of a modality, with the content of every file that they name.
+
+    A basis set or gate that was edited under the same name is another setting.
+    """
+    own = getattr(settings, modality)
+    named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '.' in v]
+    content = hash_files([path for path in named if path.is_file()])
+    return fingerprint(own, settings.random_seed, extra, content)
 
 
 def workflow_name(label: str) -> str:

@@ -38,8 +38,8 @@ from bids_acc.exceptions import InputDataError
 ENTITIES = {
     'subject': 'sub', 'template': 'tpl', 'session': 'ses', 'cohort': 'cohort', 'sample': 'sample',
     'task': 'task', 'acquisition': 'acq', 'nucleus': 'nuc', 'voi': 'voi', 'ceagent': 'ce',
-    'reconstruction': 'rec', 'direction': 'dir', 'run': 'run', 'echo': 'echo', 'part': 'part',
-    'hemisphere': 'hemi', 'space': 'space', 'atlas': 'atlas', 'segmentation': 'seg',
+    'reconstruction': 'rec', 'direction': 'dir', 'run': 'run', 'echo': 'echo', 'inversion': 'inv',
+    'part': 'part', 'hemisphere': 'hemi', 'space': 'space', 'atlas': 'atlas', 'segmentation': 'seg',
     'scale': 'scale', 'resolution': 'res', 'density': 'den', 'model': 'model', 'param': 'param',
     'label': 'label', 'description': 'desc', 'from': 'from', 'to': 'to', 'mode': 'mode',
 }  # fmt: skip

@@ -1,0 +1,325 @@
+"""What the output folder knows of the cohort: people, visits, spectra and quality measures.
+
+The group level reads nothing else: no raw data, no index, no earlier list of subjects. A person
+without usable outputs is a row in the flow table, never a crash.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.derivatives.outputs import ENTITIES, find_outputs
+from bids_acc.exceptions import InputDataError, MissingInputError, NothingSelectedError
+
+LOGGER = logging.getLogger(__name__)
+
+KEYS = ['participant_id', 'session_id']
+
+ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    'anat': ('anat_thickness', 'anat_area'),
+    'dwi': ('dwi_vertex_fa', 'dwi_vertex_md', 'dwi_vertex_mo'),
+    'mrs': ('mrs_quantities', 'mrs_quality'),
+}
+"""Outputs of the participant level that the group level needs, by modality."""
+
+QC_TABLES: Mapping[str, str] = {
+    'anat': 'anat_qc',
+    'dwi': 'dwi_qc',
+    'mrs': 'mrs_quality',
+}
+"""Tables of quality measures, one row for each session or spectrum."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """People and their tables."""
+
+    participants: pd.DataFrame
+    """One row for each participant and session, with all columns of participants.tsv."""
+    mrs: pd.DataFrame | None
+    """Metabolite levels in long form."""
+    qc: pd.DataFrame | None
+    """One row for each participant and session; columns named ``<modality>_<measure>``."""
+    flow: pd.DataFrame
+    """One row for each participant, session and modality: usable or why not."""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    """Read a table; ``n/a`` and empty cells are missing.
+
+    Raises
+    ------
+    InputDataError
+        If it cannot be read.
+    """
+    try:
+        table = pd.read_csv(
+            path, sep='\t', na_values=['n/a', 'N/A', ''], keep_default_na=False,
+            dtype={'participant_id': str, 'session_id': str}, encoding='utf-8-sig',
+        )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputDataError(f'{path} is no tab-separated table: {error}') from error
+    table.columns = [str(column).strip() for column in table.columns]
+    return table
+
+
+def sessions_on_disk(output_dir: Path) -> list[tuple[str, str | None]]:
+    """List subjects and sessions that have a folder of results, with prefixes."""
+    found: list[tuple[str, str | None]] = []
+    for subject in sorted(p for p in output_dir.glob('sub-*') if p.is_dir()):
+        visits = sorted(p.name for p in subject.glob('ses-*') if p.is_dir())
+        found += [(subject.name, visit) for visit in visits] or [(subject.name, None)]
+    return found
+
+
+def plan_group(
+    output_dir: Path, participant_labels: Sequence[str] = (), session_labels: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Tell for each participant, session and modality whether the group level can use it.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    participant_labels, session_labels : sequence of str
+        Labels without prefix; none means all.
+
+    Returns
+    -------
+    list of dict
+        With ``participant_id, session_id, modality, status, reason, inputs``.
+
+    Raises
+    ------
+    MissingInputError
+        If the folder is absent or holds no results.
+    NothingSelectedError
+        If the labels match nothing.
+    """
+    if not output_dir.is_dir() or not sessions_on_disk(output_dir):
+        raise MissingInputError(
+            f'{output_dir} holds no results of the participant level; run '
+            f'`bids_acc BIDS_DIR {output_dir} participant` first.'
+        )
+    there = sessions_on_disk(output_dir)
+    _check_labels(participant_labels, {s.removeprefix('sub-') for s, _ in there}, 'participant')
+    _check_labels(
+        session_labels, {v.removeprefix('ses-') for _, v in there if v is not None}, 'session'
+    )
+    wanted = [
+        (s, v) for s, v in there
+        if (not participant_labels or s.removeprefix('sub-') in participant_labels)
+        and (not session_labels or v is None or v.removeprefix('ses-') in session_labels)
+    ]  # fmt: skip
+    rows = [
+        _plan_row(output_dir, subject, session, modality)
+        for subject, session in wanted
+        for modality in ARM_OUTPUTS
+    ]
+    known = {subject for subject, _ in there}
+    for subject in _listed_participants(output_dir):
+        label = subject.removeprefix('sub-')
+        if subject not in known and (not participant_labels or label in participant_labels):
+            rows += [
+                _row(subject, None, modality, 'skip', 'listed in participants.tsv, but no results')
+                for modality in ARM_OUTPUTS
+            ]
+    return rows
+
+
+def _check_labels(asked: Iterable[str], there: set[str], what: str) -> None:
+    """Refuse labels that match nothing."""
+    if missing := sorted(set(asked) - there):
+        listed = ', '.join(sorted(there)[:20]) or 'none'
+        raise NothingSelectedError(
+            f'--{what}-label {" ".join(missing)} matches nothing; there is: {listed}.'
+        )
+
+
+def _row(
+    subject: str,
+    session: str | None,
+    modality: str,
+    status: str,
+    reason: str = '',
+    inputs: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write one row of the plan."""
+    return {
+        'participant_id': subject,
+        'session_id': session,
+        'modality': modality,
+        'status': status,
+        'reason': reason,
+        'inputs': list(inputs),
+    }
+
+
+def _plan_row(
+    output_dir: Path, subject: str, session: str | None, modality: str
+) -> dict[str, Any]:
+    """Look for the outputs of one modality."""
+    entities = {
+        'subject': subject.removeprefix('sub-'),
+        'session': None if session is None else session.removeprefix('ses-'),
+    }
+    files, missing = [], []
+    for key in ARM_OUTPUTS[modality]:
+        found = find_outputs(key, output_dir, **entities)
+        files += [str(item.path) for item in found]
+        if not found:
+            missing.append(key)
+    if not files:
+        reason = f'no {", ".join(missing)}: not processed, or failed (see logs/*/status.tsv)'
+        return _row(subject, session, modality, 'skip', reason)
+    reason = f'no {", ".join(missing)}' if missing else ''
+    return _row(subject, session, modality, 'run', reason, files)
+
+
+def _listed_participants(output_dir: Path) -> list[str]:
+    """List the participants that the cohort's table names."""
+    path = output_dir / 'participants.tsv'
+    if not path.is_file():
+        return []
+    table = read_tsv(path)
+    return sorted(table['participant_id'].dropna()) if 'participant_id' in table else []
+
+
+def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
+    """Read everything about the cohort but its images.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    plan : sequence of mapping
+        From `plan_group`.
+
+    Returns
+    -------
+    Cohort
+    """
+    notes: list[str] = []
+    sessions = list(dict.fromkeys((r['participant_id'], r['session_id']) for r in plan))
+    participants = _read_participants(output_dir, sessions, notes)
+    flow = pd.DataFrame(plan).drop(columns='inputs')
+    return Cohort(
+        participants=participants,
+        mrs=read_mrs(output_dir, sessions),
+        qc=read_quality(output_dir, sessions),
+        flow=flow,
+        notes=tuple(notes),
+    )
+
+
+def _read_participants(
+    output_dir: Path, sessions: Sequence[tuple[str, str | None]], notes: list[str]
+) -> pd.DataFrame:
+    """Join participants.tsv and the tables of visits to the sessions on disk."""
+    frame = pd.DataFrame(sessions, columns=KEYS)
+    path = output_dir / 'participants.tsv'
+    if not path.is_file():
+        notes.append(
+            'There is no participants.tsv, so groups, age and sex are unknown: parcels are made, '
+            'but nothing is compared.'
+        )
+        return frame
+    table = read_tsv(path)
+    if 'participant_id' not in table:
+        raise InputDataError(f'{path}: the column participant_id is missing; BIDS requires it.')
+    prefixed = table['participant_id'].astype(str)
+    table['participant_id'] = prefixed.where(prefixed.str.startswith('sub-'), 'sub-' + prefixed)
+    if table['participant_id'].duplicated().any():
+        twice = table.loc[table['participant_id'].duplicated(), 'participant_id'].iloc[0]
+        raise InputDataError(f'{path}: {twice} stands in more than one row; keep one.')
+    if unknown := sorted(set(frame['participant_id']) - set(table['participant_id'])):
+        notes.append(f'Not in participants.tsv: {", ".join(unknown)}.')
+    table = table.drop(columns=[c for c in ('session_id',) if c in table])
+    frame = frame.merge(table, on='participant_id', how='left', sort=False)
+    visits = _read_visits(output_dir, {s for s, v in sessions if v is not None})
+    if visits is None:
+        return frame
+    new = [c for c in visits.columns if c not in KEYS]
+    frame = frame.drop(columns=[c for c in new if c in frame])
+    return frame.merge(visits, on=KEYS, how='left', sort=False)
+
+
+def _read_visits(output_dir: Path, subjects: Iterable[str]) -> pd.DataFrame | None:
+    """Read the tables of visits of those who have one."""
+    tables = []
+    for subject in sorted(subjects):
+        path = output_dir / subject / f'{subject}_sessions.tsv'
+        if path.is_file():
+            table = read_tsv(path)
+            if 'session_id' in table:
+                tables.append(table.assign(participant_id=subject))
+    return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def voxel_name(entities: Mapping[str, str]) -> str:
+    """Name a spectrum by what tells it from others of the session.
+
+    Examples
+    --------
+    >>> voxel_name({'subject': '01', 'acquisition': 'press', 'voi': 'ACC', 'suffix': 'svs'})
+    'acq-press_voi-ACC'
+    """
+    fixed = {'subject', 'session', 'suffix', 'extension', 'description'}
+    parts = [f'{s}-{entities[n]}' for n, s in ENTITIES.items() if n in entities and n not in fixed]
+    return '_'.join(parts) or 'svs'
+
+
+def _read_all(
+    key: str, output_dir: Path, sessions: Sequence[tuple[str, str | None]]
+) -> list[tuple[str, str | None, str, pd.DataFrame]]:
+    """Read all tables of one output key, with participant, session and voxel."""
+    wanted = set(sessions)
+    tables = []
+    for found in find_outputs(key, output_dir):
+        subject = f'sub-{found.entities["subject"]}'
+        visit = found.entities.get('session')
+        session = None if visit is None else f'ses-{visit}'
+        if (subject, session) in wanted:
+            tables.append((subject, session, voxel_name(found.entities), read_tsv(found.path)))
+    return tables
+
+
+def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd.DataFrame | None:
+    """Read the metabolite levels of all spectra into one long table."""
+    tables = [
+        table.assign(participant_id=subject, session_id=session, voxel=voxel)
+        for subject, session, voxel, table in _read_all('mrs_quantities', output_dir, sessions)
+        if len(table)
+    ]
+    if not tables:
+        return None
+    joined = pd.concat(tables, ignore_index=True)
+    first = [*KEYS, 'voxel']
+    return joined[[*first, *(c for c in joined.columns if c not in first)]]
+
+
+def read_quality(
+    output_dir: Path, sessions: Sequence[tuple[str, str | None]]
+) -> pd.DataFrame | None:
+    """Read the quality measures of all modalities, side by side.
+
+    Where a session has several spectra, the first by name stands for it.
+    """
+    frame = pd.DataFrame(sessions, columns=KEYS)
+    for modality, key in QC_TABLES.items():
+        rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+        for subject, session, _, table in _read_all(key, output_dir, sessions):
+            if len(table) and (subject, session) not in rows:
+                values = {f'{modality}_{k}': v for k, v in table.iloc[0].items() if k not in KEYS}
+                rows[subject, session] = {**dict(zip(KEYS, (subject, session), strict=True)),
+                                          **values}  # fmt: skip
+        if rows:
+            frame = frame.merge(pd.DataFrame(rows.values()), on=KEYS, how='left', sort=False)
+    return frame if len(frame.columns) > len(KEYS) else None

@@ -1,0 +1,53 @@
+"""Write the README's table of outputs from the declared one.
+
+Run ``python tests/contract/outputs_table.py`` after a change in ``bids_acc/data/outputs``;
+``test_readme.py`` fails while the two differ.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bids_acc.derivatives.outputs import ENTITIES, OutputSpec, build_path, load_table
+
+README = Path(__file__).resolve().parents[2] / 'README.md'
+BEGIN = '<!-- outputs: written by `python tests/contract/outputs_table.py` -->'
+END = '<!-- /outputs -->'
+HEADINGS = {
+    'anat': 'Structure',
+    'dwi': 'Diffusion',
+    'mrs': 'Spectroscopy',
+    'group': 'Group',
+}
+
+
+def example_name(spec: OutputSpec) -> str:
+    """Write the name of an output with its entities in angle brackets."""
+    fields = {name: f'<{ENTITIES[name]}>' for name in spec.free}
+    subject = {'subject': '<label>'} if spec.level != 'dataset' else {}
+    return str(build_path(spec, {**subject, **spec.entities, **fields}))
+
+
+def outputs_table() -> str:
+    """Return the Markdown of all outputs but the figures."""
+    lines = []
+    for prefix, heading in HEADINGS.items():
+        lines += [f'**{heading}**', '', '| file | content |', '|---|---|']
+        for spec in load_table().values():
+            if spec.key.partition('_')[0] != prefix or spec.datatype == 'figures':
+                continue
+            description = str(spec.metadata.get('Description', '')).strip()
+            lines.append(f'| `{example_name(spec)}` | {" ".join(description.split())} |')
+        lines.append('')
+    return '\n'.join(lines)
+
+
+def readme_with_table(text: str) -> str:
+    """Put the table between its two marks."""
+    head, _, rest = text.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    return f'{head}{BEGIN}\n\n{outputs_table()}\n{END}{tail}'
+
+
+if __name__ == '__main__':
+    README.write_text(readme_with_table(README.read_text()))

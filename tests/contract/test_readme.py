@@ -1,0 +1,28 @@
+"""The README says what the code does."""
+
+from __future__ import annotations
+
+import re
+
+from bids_acc.cli.parser import build_parser
+from bids_acc.exceptions import ExitCode
+
+from .outputs_table import README, readme_with_table
+
+
+def test_table_of_outputs_is_up_to_date():
+    text = README.read_text()
+    assert readme_with_table(text) == text, 'run python tests/contract/outputs_table.py'
+
+
+def test_table_of_exit_codes_is_complete():
+    listed = re.findall(r'^\| (\d+) \|', README.read_text(), re.MULTILINE)
+    assert sorted(map(int, listed)) == sorted(int(code) for code in ExitCode)
+
+
+def test_named_flags_exist():
+    text = README.read_text()
+    known = set(build_parser().format_help().replace(',', ' ').split())
+    own = {'--rm', '--array', '--wrap', '--dependency', '--score', '--n-per-group', '--quick'}
+    for flag in set(re.findall(r'(?<![\w-])--[a-z][a-z-]+', text)) - own:
+        assert flag in known, flag
