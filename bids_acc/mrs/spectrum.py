@@ -7,7 +7,7 @@ at the border.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -145,6 +145,39 @@ class Spectrum:
     def ppm(self) -> FloatArray:
         """(n_points,) chemical shifts of :func:`to_spectrum`, in ppm."""
         return ppm_axis(self.n_points, self.dwell_time, self.spectrometer_frequency)
+
+
+def oriented(spectrum: Spectrum) -> tuple[Spectrum, bool]:
+    """Turn a FID of the opposite sign convention.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Data of unknown orientation.
+
+    Returns
+    -------
+    spectrum : Spectrum
+        With the strong lines of a brain upfield of water.
+    kept : bool
+        False when the FID had to be conjugated: power between 5.1 and 9.1 ppm was more than
+        twice that of the mirrored range, where NAA, creatine and choline should be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fid = np.exp((2j * np.pi * 325.0 - 20.0) * np.arange(512) * 5e-4)
+    >>> oriented(Spectrum(fid, 5e-4, 123.2))[1], oriented(Spectrum(fid.conj(), 5e-4, 123.2))[1]
+    (True, False)
+    """
+    weighted = spectrum.fid * np.exp(-np.pi * 4.0 * spectrum.time)
+    power = np.abs(to_spectrum(weighted)) ** 2
+    offset = spectrum.ppm - PPM_REFERENCE
+    upfield = power[(offset > -4.45) & (offset < -0.45)].sum()
+    downfield = power[(offset < 4.45) & (offset > 0.45)].sum()
+    if not downfield > 2 * upfield:
+        return spectrum, True
+    return replace(spectrum, fid=spectrum.fid.conj()), False
 
 
 @dataclass(frozen=True)

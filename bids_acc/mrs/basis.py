@@ -1,0 +1,358 @@
+"""Basis sets for a given spectrum: simulated or read, checked, on the grid of the data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from scipy.interpolate import make_interp_spline
+
+from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from bids_acc.mrs import simulate
+from bids_acc.mrs.basis_scale import amplitude_per_proton
+from bids_acc.mrs.lcmodel_basis import RawBasis, read_lcmodel_basis, write_lcmodel_basis
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, ComplexArray, Spectrum
+
+__all__ = [
+    'MEASURED_MM',
+    'SYNONYMS',
+    'Basis',
+    'canonical_name',
+    'load_basis',
+    'read_lcmodel_basis',
+    'write_lcmodel_basis',
+]
+
+SYNONYMS = MappingProxyType(
+    {
+        'mi': 'Ins',
+        'myo': 'Ins',
+        'myoins': 'Ins',
+        'minositol': 'Ins',
+        'si': 'Scyllo',
+        'sins': 'Scyllo',
+        'scy': 'Scyllo',
+        'scyllo': 'Scyllo',
+        'pcho': 'PCh',
+        'pch': 'PCh',
+        'pe': 'PE',
+        'peth': 'PE',
+        'phe': 'PE',
+        'cre': 'Cr',
+        'crea': 'Cr',
+        'gaba': 'GABA',
+        'gluc': 'Glc',
+        'mmexp': 'Mac',
+        'mmbl': 'Mac',
+        'mmmeas': 'Mac',
+        'mm': 'Mac',
+        'mac': 'Mac',
+    }
+)
+"""Other spellings, in lower case without separators, and LCModel's."""
+
+MEASURED_MM = frozenset({'Mac'})
+"""Members that hold a whole measured macromolecule spectrum."""
+
+_MAX_FIELD_ERROR = 0.03
+_DOUBTFUL_FIELD_ERROR = 0.005
+_MAX_TE_ERROR = 0.002
+_DOUBTFUL_TE_ERROR = 0.0005
+_CENTRE_PPM = 2.6
+_FAMILY = MappingProxyType({'press': 'press', 'steam': 'steam', 'slase': 'slaser'})
+
+
+def canonical_name(name: str) -> str:
+    """LCModel's spelling of a metabolite.
+
+    Examples
+    --------
+    >>> [canonical_name(name) for name in ('mI', 'PCho', 'sIns', 'Glu', 'MM_exp')]
+    ['Ins', 'PCh', 'Scyllo', 'Glu', 'Mac']
+    """
+    return SYNONYMS.get(re.sub(r'[-_ ]', '', name).lower(), name)
+
+
+def load_basis(
+    source: Path | str,
+    spectrum: Spectrum,
+    *,
+    te1: float | None = None,
+    te2: float | None = None,
+    tm: float | None = None,
+    sequence: str | None = None,
+    metabolites: Sequence[str] | None = None,
+    cache_dir: Path | None = None,
+    strict: bool = True,
+) -> Basis:
+    """Basis set for a spectrum: simulated, or read from a file or folder and checked.
+
+    Parameters
+    ----------
+    source : Path or str
+        ``'simulate'``, an LCModel .BASIS file, a folder of FSL-MRS JSON files, or an Osprey
+        .mat file (not version 7.3).
+    spectrum : Spectrum
+        The data; gives field, sampling, echo time and sequence.
+    te1, te2, tm : float, optional
+        Parts of the echo time and mixing time in s, for a simulation.
+    sequence : {'press', 'steam', 'slaser'}, optional
+        Overrides that of the spectrum.
+    metabolites : sequence of str, optional
+        Members to keep; all when left out.
+    cache_dir : Path, optional
+        Folder for simulated sets.
+    strict : bool
+        Refuse a set that was made for another field, echo time or sequence. When false,
+        say so in ``flags``.
+
+    Returns
+    -------
+    Basis
+        On the sampling grid of the spectrum.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    InputDataError
+        If the file cannot be read.
+    MetadataError
+        If the set does not belong to the data and ``strict`` is true.
+    """
+    wanted = sequence or spectrum.sequence
+    if str(source) == 'simulate':
+        return _simulated(spectrum, wanted, te1, te2, tm, metabolites, cache_dir)
+    path = Path(source)
+    raw = _read(path)
+    flags = _check(raw, spectrum, wanted, path, strict=strict)
+    names = tuple(canonical_name(name) for name in raw.names)
+    fids, oriented = _orient(raw)
+    if not oriented:
+        flags = (*flags, 'conjugated: the lines were on the other side of water')
+    keep = _kept(names, metabolites, path)
+    resampled = _resample(fids[keep], raw, spectrum)
+    names = tuple(names[index] for index in keep)
+    basis = Basis(
+        names=names,
+        fids=resampled,
+        dwell_time=spectrum.dwell_time,
+        spectrometer_frequency=spectrum.spectrometer_frequency,
+        echo_time=raw.echo_time,
+        sequence=_family(raw.sequence),
+        te1=float('nan') if te1 is None else te1,
+        te2=float('nan') if te2 is None else te2,
+        linewidth_hz=raw.linewidth_hz,
+        mm_names=tuple(name for name in names if name in MEASURED_MM),
+        provenance={
+            'file': path.name,
+            'sha256': raw.sha256,
+            'original_names': list(raw.names),
+            'original_dwell_time_s': raw.dwell_time,
+            'original_spectrometer_frequency_mhz': raw.spectrometer_frequency,
+        },
+        flags=flags,
+        sha256=raw.sha256,
+    )
+    return replace(basis, amplitude_per_proton=amplitude_per_proton(basis))
+
+
+def _simulated(
+    spectrum: Spectrum,
+    sequence: str,
+    te1: float | None,
+    te2: float | None,
+    tm: float | None,
+    metabolites: Sequence[str] | None,
+    cache_dir: Path | None,
+) -> Basis:
+    """Simulate for the timings of the spectrum; an unknown sequence is taken as PRESS."""
+    if np.isnan(spectrum.echo_time):
+        raise MetadataError('a simulated basis set needs the echo time: EchoTime is missing')
+    basis = simulate.basis(
+        spectrometer_frequency=spectrum.spectrometer_frequency,
+        dwell_time=spectrum.dwell_time,
+        n_points=spectrum.n_points,
+        echo_time=spectrum.echo_time,
+        sequence=sequence or 'press',
+        te1=te1,
+        te2=te2,
+        tm=tm,
+        metabolites=metabolites,
+        cache_dir=cache_dir,
+    )
+    if sequence:
+        return basis
+    return replace(basis, flags=(*basis.flags, 'sequence not stated: PRESS assumed'))
+
+
+def _kept(names: tuple[str, ...], metabolites: Sequence[str] | None, path: Path) -> list[int]:
+    """Positions of the members to keep."""
+    if metabolites is None:
+        return list(range(len(names)))
+    wanted = [canonical_name(name) for name in metabolites]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise InputDataError(f'{path}: no {", ".join(missing)} in this basis set')
+    return [names.index(name) for name in wanted]
+
+
+def _family(sequence: str) -> str:
+    """Name of the sequence as the package spells it; empty when not recognised."""
+    text = sequence.lower().replace('-', '').replace('semi', 's')
+    for key, family in _FAMILY.items():
+        if key in text:
+            return family
+    return ''
+
+
+def _check(
+    raw: RawBasis, spectrum: Spectrum, sequence: str, path: Path, *, strict: bool
+) -> tuple[str, ...]:
+    """Compare basis and data; refuse or flag."""
+    refusals: list[str] = []
+    flags = list(raw.flags)
+    field_error = abs(raw.spectrometer_frequency / spectrum.spectrometer_frequency - 1)
+    if field_error > _DOUBTFUL_FIELD_ERROR:
+        (refusals if field_error > _MAX_FIELD_ERROR else flags).append(
+            f'made for {raw.spectrometer_frequency:.2f} MHz, '
+            f'data at {spectrum.spectrometer_frequency:.2f} MHz'
+        )
+    te_error = abs(raw.echo_time - spectrum.echo_time)
+    if te_error > _DOUBTFUL_TE_ERROR:
+        (refusals if te_error > _MAX_TE_ERROR else flags).append(
+            f'made for TE {raw.echo_time * 1e3:.1f} ms, data at {spectrum.echo_time * 1e3:.1f} ms'
+        )
+    if np.isnan(raw.echo_time):
+        flags.append('the file does not state its echo time')
+    made_for = _family(raw.sequence)
+    if not made_for:
+        flags.append('the file does not state its sequence')
+    elif sequence and made_for != sequence:
+        refusals.append(f'made for {made_for}, data by {sequence}')
+    if refusals and strict:
+        raise MetadataError(
+            f'{path}: wrong basis set: {"; ".join(refusals)}. Give a basis set of this '
+            'acquisition, or simulate one.'
+        )
+    return (*refusals, *flags)
+
+
+def _read(path: Path) -> RawBasis:
+    """Read whatever kind of basis set this is."""
+    if not path.exists():
+        raise MissingInputError(f'{path}: no such basis set')
+    if path.is_dir():
+        return _read_fsl_folder(path)
+    if path.suffix.lower() == '.mat':
+        return _read_osprey(path)
+    return read_lcmodel_basis(path)
+
+
+def _read_fsl_folder(path: Path) -> RawBasis:
+    """Read a folder with one FSL-MRS JSON file per metabolite."""
+    names, fids, members = [], [], []
+    digest = hashlib.sha256()
+    for file in sorted(path.glob('*.json')):
+        content = file.read_bytes()
+        digest.update(content)
+        try:
+            record = json.loads(content)
+            member = record.get('basis', record)
+            real, imaginary = member['basis_re'], member['basis_im']
+            timing = (float(member['basis_dwell']), float(member['basis_centre']))
+        except (ValueError, KeyError, AttributeError) as error:
+            raise InputDataError(f'{file}: not an FSL-MRS basis spectrum: {error}') from error
+        names.append(str(member.get('basis_name', file.stem)))
+        fids.append(np.asarray(real, dtype=float) + 1j * np.asarray(imaginary, dtype=float))
+        members.append((*timing, float(member.get('basis_width', 'nan')), record))
+    if not names:
+        raise InputDataError(f'{path}: no .json files in this basis folder')
+    if len({member[:2] for member in members}) > 1 or len({fid.size for fid in fids}) > 1:
+        raise InputDataError(f'{path}: the files differ in dwell time, field or length')
+    dwell_time, centre, width, record = members[0]
+    info = record.get('seq', {}) if isinstance(record, dict) else {}
+    return RawBasis(
+        names=tuple(names),
+        fids=np.array(fids),
+        dwell_time=dwell_time,
+        spectrometer_frequency=centre / 1e6 if centre > 1e5 else centre,
+        echo_time=float(info.get('TE', info.get('te', 'nan')) or 'nan'),
+        sequence=str(info.get('sequenceName', '')),
+        linewidth_hz=width,
+        flags=(),
+        sha256=digest.hexdigest(),
+    )
+
+
+def _read_osprey(path: Path) -> RawBasis:
+    """Read an Osprey basis set, when its .mat version lets scipy do so."""
+    from scipy.io import loadmat
+
+    try:
+        struct = loadmat(path, squeeze_me=True, struct_as_record=False)['BASIS']
+    except (NotImplementedError, ValueError, KeyError, OSError) as error:
+        raise InputDataError(
+            f'{path}: cannot be read as an Osprey basis set ({error}); '
+            'export it as an LCModel .BASIS file'
+        ) from error
+    fids = np.asarray(struct.fids, dtype=complex)
+    fids = fids[..., 0] if fids.ndim == 3 else fids
+    echo_time = float(getattr(struct, 'te', float('nan')))
+    sequence = getattr(struct, 'seq', '')
+    return RawBasis(
+        names=tuple(str(name) for name in np.atleast_1d(struct.name)),
+        fids=fids.T,
+        dwell_time=float(struct.dwelltime),
+        spectrometer_frequency=42.577478518 * float(struct.Bo),
+        echo_time=echo_time / 1e3 if echo_time > 1 else echo_time,
+        sequence=str(np.atleast_1d(sequence)[0]) if np.size(sequence) else '',
+        linewidth_hz=float(getattr(struct, 'linewidth', float('nan'))),
+        flags=(),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def _orient(raw: RawBasis) -> tuple[ComplexArray, bool]:
+    """Turn FIDs to the package's sign: brain metabolites lie upfield of water.
+
+    Returns
+    -------
+    fids : (n_metabolites, n_points) ndarray of complex128
+    oriented : bool
+        Whether they had that sign already.
+    """
+    spectra = np.abs(np.fft.fft(raw.fids, axis=-1)) ** 2
+    frequencies = np.fft.fftfreq(raw.fids.shape[-1], raw.dwell_time)
+    ppm = frequencies / raw.spectrometer_frequency
+    upfield = spectra[:, (ppm > 0.5) & (ppm < 4.5)].sum()
+    downfield = spectra[:, (ppm < -0.5) & (ppm > -4.5)].sum()
+    return (raw.fids, True) if upfield >= downfield else (raw.fids.conj(), False)
+
+
+def _resample(fids: ComplexArray, raw: RawBasis, spectrum: Spectrum) -> ComplexArray:
+    """Band-limited values of the FIDs on the time grid of the data.
+
+    Time is stretched by the ratio of the spectrometer frequencies, which keeps chemical
+    shifts. The band is centred first: a quintic spline then is accurate to 1e-3 for a dwell
+    time up to 0.5 ms, and exact when the grids coincide.
+    """
+    stretch = spectrum.spectrometer_frequency / raw.spectrometer_frequency
+    times = spectrum.time * stretch
+    grid = np.arange(fids.shape[-1]) * raw.dwell_time
+    centre = 2j * np.pi * (PPM_REFERENCE - _CENTRE_PPM) * raw.spectrometer_frequency
+    inside = times <= grid[-1]
+    if np.isclose(stretch, 1, atol=1e-9) and spectrum.dwell_time == raw.dwell_time:
+        resampled: ComplexArray = fids[:, : inside.sum()]
+    else:
+        spline = make_interp_spline(grid, fids * np.exp(-centre * grid), k=5, axis=-1)
+        resampled = spline(times[inside]) * np.exp(centre * times[inside])
+    padded = np.zeros((len(fids), spectrum.n_points), dtype=complex)
+    padded[:, : resampled.shape[1]] = resampled
+    return padded

@@ -1,0 +1,13 @@
+"""Linear-combination model: a spectrum as a sum of known ones on a smooth baseline.
+
+The modules in the order of the data: :mod:`options` (prior knowledge), :mod:`lineshape` and
+:mod:`baseline` (what surrounds the basis set), :mod:`model` (columns and amplitudes at given
+shifts and widths), :mod:`search` (finding those), :mod:`crlb` (how well they are known),
+:mod:`result`, and :mod:`fit`, which runs them.
+"""
+
+from bids_acc.mrs.lcm.fit import fit_spectrum
+from bids_acc.mrs.lcm.options import COMBINED, FitOptions, RatioPrior
+from bids_acc.mrs.lcm.result import NOT_DETECTED, FitResult
+
+__all__ = ['COMBINED', 'NOT_DETECTED', 'FitOptions', 'FitResult', 'RatioPrior', 'fit_spectrum']

@@ -1,0 +1,113 @@
+"""Penalised B-spline baseline whose flexibility is one number: its effective dimension."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.linalg import eigh
+from scipy.optimize import brentq
+
+from bids_acc.mrs.spectrum import FloatArray
+
+KNOT_SPACING_PPM = 0.1
+"""Close enough that the penalty, not the knots, limits the baseline."""
+
+
+def spline_columns(ppm: FloatArray, spacing: float = KNOT_SPACING_PPM) -> FloatArray:
+    """Cubic B-splines on equal knots over a window.
+
+    Parameters
+    ----------
+    ppm : (n_points,) ndarray
+        Chemical shifts of the window.
+    spacing : float
+        Distance of the knots in ppm.
+
+    Returns
+    -------
+    (n_points, n_splines) ndarray of float64
+        Rows sum to one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> columns = spline_columns(np.linspace(0, 1, 50))
+    >>> columns.shape, bool(np.allclose(columns.sum(axis=1), 1))
+    ((50, 13), True)
+    """
+    low, high = float(ppm.min()), float(ppm.max())
+    n_intervals = max(int(round((high - low) / spacing)), 4)
+    step = (high - low) / n_intervals
+    knots = low + step * np.arange(-3, n_intervals + 4)
+    inside = np.clip(ppm, low, high - 1e-9 * step)
+    return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray())
+
+
+def second_differences(n_splines: int) -> FloatArray:
+    """(n_splines - 2, n_splines) operator; its null space is the straight lines.
+
+    Examples
+    --------
+    >>> second_differences(4)
+    array([[ 1., -2.,  1.,  0.],
+           [ 0.,  1., -2.,  1.]])
+    """
+    return np.diff(np.eye(n_splines), n=2, axis=0)
+
+
+def effective_dimension(columns: FloatArray, penalty: float) -> float:
+    """Trace of the smoother matrix (Eilers and Marx 1996, Stat Sci 11:89, eq. 29).
+
+    Parameters
+    ----------
+    columns : (n_points, n_splines) ndarray
+        Splines.
+    penalty : float
+        Weight of the squared second differences.
+
+    Returns
+    -------
+    float
+        Between 2 (a straight line) and the number of splines.
+    """
+    gram = columns.T @ columns
+    roughness = _roughness(columns.shape[1])
+    return float(np.trace(np.linalg.solve(gram + penalty * roughness, gram)))
+
+
+def penalty_for(columns: FloatArray, dimension: float) -> float:
+    """Penalty that gives a wanted effective dimension.
+
+    Parameters
+    ----------
+    columns : (n_points, n_splines) ndarray
+        Splines.
+    dimension : float
+        Effective dimension; cut to what the splines can do.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> columns = spline_columns(np.linspace(0, 4, 400))
+    >>> round(effective_dimension(columns, penalty_for(columns, 6.0)), 6)
+    6.0
+    """
+    gram = columns.T @ columns
+    roughness = _roughness(columns.shape[1])
+    # tr((G + p R)^-1 G) = sum 1 / (1 + p e) with R v = e G v
+    eigenvalues = np.clip(eigh(roughness, gram, eigvals_only=True), 0.0, None)
+    target = float(np.clip(dimension, 2.05, columns.shape[1] - 0.5))
+
+    def excess(log_penalty: float) -> float:
+        return float(np.sum(1 / (1 + np.exp(log_penalty) * eigenvalues)) - target)
+
+    return float(np.exp(brentq(excess, -40.0, 60.0, xtol=1e-10)))
+
+
+def _roughness(n_splines: int) -> FloatArray:
+    difference = second_differences(n_splines)
+    return difference.T @ difference

@@ -1,0 +1,424 @@
+"""Linear-combination fit of one spectrum, from data and basis set to result."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bids_acc.exceptions import ComputationError
+from bids_acc.mrs import macromolecules
+from bids_acc.mrs.lcm import lineshape
+from bids_acc.mrs.lcm.crlb import Uncertainty, uncertainty
+from bids_acc.mrs.lcm.model import (
+    LORENTZ,
+    PHASE0,
+    PHASE1,
+    SHIFT,
+    VARIANCE,
+    Component,
+    Model,
+)
+from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
+from bids_acc.mrs.lcm.result import FitResult, failed_result
+from bids_acc.mrs.lcm.search import Descent, descend, shared_only, starts
+from bids_acc.mrs.spectrum import (
+    PPM_REFERENCE,
+    Basis,
+    ComplexArray,
+    FloatArray,
+    Spectrum,
+    frequency_axis,
+    oriented,
+    to_spectrum,
+)
+
+LOGGER = logging.getLogger(__name__)
+
+ED_PARAMETRISED, ED_MEASURED = 7.0, 1.5
+_ED_START = 1.5
+_NOISE_PPM = (-1.5, 10.5)
+_RATIO_FLOOR = 0.05
+_TURNED = 'the FID was conjugated: its lines lay downfield of water'
+_BROAD_NAME = re.compile(r'^(MM|Lip)\d')
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Scaled columns, what they are, and the factors that undo the scaling."""
+
+    fids: ComplexArray
+    components: tuple[Component, ...]
+    fid_scale: float
+    column_scale: FloatArray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(component.name for component in self.components)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(component.kind for component in self.components)
+
+
+def fit_spectrum(spectrum: Spectrum, basis: Basis, options: FitOptions | None = None) -> FitResult:
+    """Fit a short-echo proton spectrum as a combination of model spectra.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Preprocessed data; phase and a shift up to ``options.max_shift_ppm`` need not be right,
+        residual water must be gone.
+    basis : Basis
+        Model spectra on the same sampling grid.
+    options : FitOptions, optional
+        Settings.
+
+    Returns
+    -------
+    FitResult
+        With NaN for every number, and the reason in ``notes``, when no fit was possible.
+
+    Notes
+    -----
+    The objective follows Provencher (1993, Magn Reson Med 30:672): non-negative amplitudes,
+    common line shape, small shifts and widths of their own for each metabolite, first-order
+    phase, regularised spline baseline. The line shape is a Voigt profile instead of a free
+    kernel, and the stiffness of the baseline is chosen, not searched for; a second stiffness
+    shows what depends on it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bids_acc.mrs import simulate
+    >>> basis = simulate.basis(
+    ...     spectrometer_frequency=123.2,
+    ...     dwell_time=5e-4,
+    ...     n_points=1024,
+    ...     echo_time=0.03,
+    ...     te1=0.011,
+    ...     metabolites=['NAA', 'Cr', 'Ins'],
+    ... )
+    >>> fid = simulate.synthetic_fid(
+    ...     basis, {'NAA': 2.0, 'Cr': 1.0}, noise_sd=0.02, phase=2.0, rng=np.random.default_rng(1)
+    ... )
+    >>> result = fit_spectrum(
+    ...     Spectrum(fid, 5e-4, 123.2),
+    ...     basis,
+    ...     FitOptions(macromolecules='none', baseline_sensitivity=False),
+    ... )
+    >>> round(result.ratio(('NAA',), ('Cr',))[0], 1)
+    2.0
+    """
+    options = options or FitOptions()
+    prepared = _prepare(spectrum, basis, options)
+    reason = _unusable(spectrum, basis)
+    if reason:
+        return failed_result(prepared.names, prepared.kinds, reason, options, basis)
+    turned, kept = oriented(spectrum)
+    try:
+        result = _fit(turned, basis, options, prepared)
+    except (ComputationError, np.linalg.LinAlgError, FloatingPointError, ValueError) as error:
+        LOGGER.warning('fit failed: %s', error)
+        reason = f'fit failed: {error}'
+        return failed_result(prepared.names, prepared.kinds, reason, options, basis)
+    if kept:
+        return result
+    return replace(result, notes=(*result.notes, _TURNED))
+
+
+def _unusable(spectrum: Spectrum, basis: Basis) -> str:
+    """Why no fit can be tried; empty when it can."""
+    if not np.all(np.isfinite(spectrum.fid)):
+        return 'the FID has values that are not finite'
+    if not np.any(spectrum.fid):
+        return 'the FID is zero throughout'
+    if basis.n_points != spectrum.n_points or not np.isclose(
+        basis.dwell_time, spectrum.dwell_time, rtol=1e-6
+    ):
+        return 'the basis set is not on the sampling grid of the data'
+    return ''
+
+
+def _prepare(spectrum: Spectrum, basis: Basis, options: FitOptions) -> _Prepared:
+    """Gather metabolites and broad lines, scaled to comparable size."""
+    frequency = spectrum.spectrometer_frequency
+    columns = [basis.fids[index] for index in range(len(basis.names))]
+    components = [_basis_component(name, basis, frequency, options) for name in basis.names]
+    own = any(component.kind != 'metabolite' for component in components)
+    if options.macromolecules == 'parametrised' or (options.macromolecules == 'auto' and not own):
+        scale = basis.amplitude_per_proton
+        scale = scale if np.isfinite(scale) and scale > 0 else float(np.abs(basis.fids).max())
+        for line in macromolecules.PARAMETRISED:
+            components.append(_broad_component(line, frequency))
+            columns.append(
+                scale
+                * macromolecules.component_fid(
+                    line, spectrum.n_points, spectrum.dwell_time, frequency
+                )
+            )
+    order = np.argsort([component.kind != 'metabolite' for component in components], kind='stable')
+    fids = np.array(columns)[order]
+    column_scale = np.full(len(order), float(np.abs(fids).max()) or 1.0)
+    fid_scale = float(np.nanmax(np.abs(spectrum.fid))) or 1.0
+    return _Prepared(
+        fids / column_scale[:, None],
+        tuple(components[index] for index in order),
+        fid_scale if np.isfinite(fid_scale) else 1.0,
+        column_scale,
+    )
+
+
+def _basis_component(name: str, basis: Basis, frequency: float, options: FitOptions) -> Component:
+    """Freedom of a member of the basis set."""
+    kind = 'metabolite'
+    if name in basis.mm_names or _BROAD_NAME.match(name):
+        kind = 'lipid' if name.startswith('Lip') else 'macromolecule'
+    return Component(name, kind, options.shift_sd_ppm * frequency, 0.0, options.width_sd_hz)
+
+
+def _broad_component(line: macromolecules.BroadLine, frequency: float) -> Component:
+    """Freedom of a parametrised line."""
+    return Component(
+        line.name,
+        line.kind,
+        line.shift_sd_ppm * frequency,
+        line.extra_width_ppm * frequency,
+        line.extra_width_sd_ppm * frequency,
+    )
+
+
+def _has_broad(kinds: tuple[str, ...], basis: Basis) -> bool:
+    """Whether the macromolecules are lines of the fit rather than one measured spectrum."""
+    return not basis.mm_names and any(kind != 'metabolite' for kind in kinds)
+
+
+def _dimensions(prepared: _Prepared, basis: Basis, options: FitOptions) -> tuple[float, float]:
+    """Effective dimension per ppm of the two baselines."""
+    broad = _has_broad(prepared.kinds, basis)
+    first = options.ed_per_ppm
+    if first is None:
+        first = ED_PARAMETRISED if broad else ED_MEASURED
+    second = options.second_ed_per_ppm
+    if second is None:
+        second = first / 2 if broad else first * 2
+    return first, second
+
+
+def noise_sd(spectrum: Spectrum) -> float:
+    """Standard deviation of a point of the real, zero-filled spectrum where no signal is.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Data.
+
+    Returns
+    -------
+    float
+        From the points below -1.5 and above 10.5 ppm, each side freed of a parabola; from
+        the last eighth of the FID when the spectral width leaves fewer than 64 points.
+    """
+    values = to_spectrum(spectrum.fid)
+    ppm = PPM_REFERENCE - (
+        frequency_axis(spectrum.n_points, spectrum.dwell_time) / spectrum.spectrometer_frequency
+    )
+    parts = []
+    for side in (ppm < _NOISE_PPM[0], ppm > _NOISE_PPM[1]):
+        if side.sum() >= 64:
+            axis = np.linspace(-1, 1, int(side.sum()))
+            for part in (values[side].real, values[side].imag):
+                parts.append(part - np.polyval(np.polyfit(axis, part, 2), axis))
+    if parts:
+        return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
+    tail = spectrum.fid[-spectrum.n_points // 8 :]
+    return float(np.sqrt(np.mean(np.abs(tail) ** 2) / 2 * spectrum.n_points))
+
+
+def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: _Prepared) -> FitResult:
+    """Search, descend, and turn the minimum into a result."""
+    noise = noise_sd(spectrum) / prepared.fid_scale
+    model = Model(
+        spectrum.fid / prepared.fid_scale,
+        prepared.fids,
+        prepared.components,
+        dwell_time=spectrum.dwell_time,
+        spectrometer_frequency=spectrum.spectrometer_frequency,
+        ppm_range=options.ppm_range,
+        noise_sd=max(noise, 1e-9),
+        lorentz_prior=options.lorentz_prior_hz,
+        phase1_sd=float(np.deg2rad(options.phase1_sd_deg)),
+    )
+    first, second = _dimensions(prepared, basis, options)
+    coarse = _coarse(model, options)
+    final, bound = _refine(model, coarse.parameters, first, options)
+    result = _result(spectrum, basis, options, prepared, model, final, bound, noise)
+    result = replace(result, baseline_ed_per_ppm=first)
+    if not options.baseline_sensitivity:
+        return result
+    other, other_bound = _refine(model, final.parameters, second, options, passes=1)
+    again = _result(spectrum, basis, options, prepared, model, other, other_bound, noise)
+    return _with_sensitivity(result, again)
+
+
+def _coarse(model: Model, options: FitOptions) -> Descent:
+    """Phase, shift and line shape with a stiff baseline, from several starts."""
+    window = options.ppm_range[1] - options.ppm_range[0]
+    model.set_dimension(_ED_START * window)
+    max_shift = options.max_shift_ppm * model.spectrometer_frequency
+    free = shared_only(model)
+    descents = [
+        descend(model, start, free, max_iterations=12, tolerance=1e-3)
+        for start in starts(model, max_shift)
+    ]
+    best = min(descents, key=lambda item: item.solution.cost)
+    return descend(model, best.parameters, free, max_iterations=25, tolerance=1e-4)
+
+
+def _refine(
+    model: Model, parameters: FloatArray, ed_per_ppm: float, options: FitOptions, passes: int = 2
+) -> tuple[Descent, Uncertainty]:
+    """All parameters, with the wanted baseline; priors weighed by the residual's own noise."""
+    window = options.ppm_range[1] - options.ppm_range[0]
+    model.set_dimension(ed_per_ppm * window)
+    free = np.ones(model.n_parameters, dtype=bool)
+    descent = None
+    for number in range(passes):
+        solution = model.solve(parameters)
+        model.set_ratios(_ratio_rows(model, solution.amplitudes, options.ratio_priors))
+        last = number == passes - 1
+        descent = descend(
+            model,
+            parameters,
+            free,
+            max_iterations=options.max_iterations if last else 15,
+            tolerance=1e-5 if last else 1e-3,
+        )
+        parameters = descent.parameters
+        bound = uncertainty(model, parameters, descent.solution)
+        model.noise_sd = max(bound.residual_sd, 1e-9)
+    if descent is None:
+        raise ComputationError('no pass of the fit was asked for')
+    return descent, bound
+
+
+def _ratio_rows(
+    model: Model, amplitudes: FloatArray, priors: tuple[RatioPrior, ...]
+) -> FloatArray:
+    """Soft ratios as rows on the amplitudes, in SDs.
+
+    The denominator of the SD comes from the last amplitudes; a floor keeps a vanishing
+    denominator from freezing its numerator at zero.
+    """
+    names = [component.name for component in model.components]
+    floor = _RATIO_FLOOR * float(amplitudes.max())
+    rows = []
+    for prior in priors:
+        upper = [names.index(name) for name in prior.numerator if name in names]
+        lower = [(names.index(n), weight) for n, weight in prior.denominator if n in names]
+        if not upper or not lower:
+            continue
+        size = sum(weight * amplitudes[index] for index, weight in lower)
+        row = np.zeros(len(names))
+        row[upper] += 1.0
+        for index, weight in lower:
+            row[index] -= prior.mean * weight
+        rows.append(row / (prior.sd * max(size, floor, 1e-12)))
+    return np.array(rows).reshape(-1, len(names))
+
+
+def _result(
+    spectrum: Spectrum,
+    basis: Basis,
+    options: FitOptions,
+    prepared: _Prepared,
+    model: Model,
+    descent: Descent,
+    bound: Uncertainty,
+    noise: float,
+) -> FitResult:
+    """Undo the scaling and derive the quality figures."""
+    solution, parameters = descent.solution, descent.parameters
+    if not np.all(np.isfinite(solution.amplitudes)):
+        raise ComputationError('amplitudes are not finite')
+    if not np.any(solution.amplitudes > 0):
+        raise ComputationError('all amplitudes are zero')
+    unit = prepared.fid_scale / prepared.column_scale
+    amplitudes = solution.amplitudes * unit
+    components = solution.columns.T * solution.amplitudes[:, None] * prepared.fid_scale
+    baseline = model.splines @ solution.splines * prepared.fid_scale
+    signal = components.sum(axis=0)
+    highest = float(np.abs(signal).max())
+    residual_sd = bound.residual_sd * prepared.fid_scale
+    gauss_hz = 4.0 * float(np.sqrt(parameters[VARIANCE]))
+    fwhm_hz = _singlet_width(prepared.names, amplitudes, model, parameters, spectrum)
+    notes = list(basis.flags)
+    if not descent.converged:
+        notes.append('the descent did not meet its tolerance')
+    return FitResult(
+        names=prepared.names,
+        kinds=prepared.kinds,
+        amplitudes=amplitudes,
+        covariance=bound.covariance * np.outer(unit, unit),
+        ppm=model.ppm,
+        data=model.phased(parameters).real * prepared.fid_scale,
+        fit=signal + baseline,
+        baseline=baseline,
+        components=components,
+        phase0_deg=float(np.rad2deg(np.angle(np.exp(1j * parameters[PHASE0])))),
+        phase1_deg_per_ppm=float(np.rad2deg(parameters[PHASE1])),
+        shift_ppm=float(parameters[SHIFT] / spectrum.spectrometer_frequency),
+        lorentz_hz=float(parameters[LORENTZ]),
+        gauss_hz=gauss_hz,
+        snr_lcm=highest / (2 * residual_sd) if residual_sd > 0 else float('nan'),
+        snr_noise=highest / (noise * prepared.fid_scale) if noise > 0 else float('nan'),
+        ndf=bound.n_effective,
+        residual_sd=residual_sd,
+        fwhm_hz=fwhm_hz,
+        fwhm_ppm=fwhm_hz / spectrum.spectrometer_frequency,
+        linewidth_kernel_hz=lineshape.voigt_width(float(parameters[LORENTZ]), gauss_hz),
+        baseline_ed_per_ppm=float('nan'),
+        converged=descent.converged,
+        notes=tuple(notes),
+        options=options,
+        basis=basis,
+        n_iterations=descent.n_iterations,
+    )
+
+
+def _singlet_width(
+    names: tuple[str, ...],
+    amplitudes: FloatArray,
+    model: Model,
+    parameters: FloatArray,
+    spectrum: Spectrum,
+) -> float:
+    """Width of the fitted NAA singlet, of Cr or PCr when there is no NAA; NaN without all."""
+    fids = model.broadened(parameters)
+    for name, ppm in (('NAA', 2.008), ('Cr', 3.027), ('PCr', 3.029)):
+        if name in names and amplitudes[names.index(name)] > 0:
+            frequency = (PPM_REFERENCE - ppm) * spectrum.spectrometer_frequency
+            return lineshape.peak_width(
+                fids[names.index(name)], spectrum.dwell_time, frequency + parameters[SHIFT]
+            )
+    return float('nan')
+
+
+def _with_sensitivity(result: FitResult, again: FitResult) -> FitResult:
+    """Add how much each ratio changes with the other baseline."""
+    reference = result.options.reference
+    metabolites = {
+        name: (name,)
+        for name, kind in zip(result.names, result.kinds, strict=True)
+        if kind == 'metabolite'
+    }
+    second, sensitivity = {}, {}
+    for key, members in (metabolites | dict(result.options.combined)).items():
+        first_ratio, _ = result.ratio(members, reference)
+        second[key], _ = again.ratio(members, reference)
+        sensitivity[key] = (
+            abs(second[key] - first_ratio) / first_ratio if first_ratio > 0 else float('nan')
+        )
+    return replace(result, second=second, baseline_sensitivity=sensitivity)
