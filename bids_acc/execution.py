@@ -47,25 +47,22 @@ class MultiProc(MultiProcPlugin):
     pool: Any
 
     def _async_callback(self, args: Future) -> None:
-        try:
-            result = args.result()
-        except (BrokenProcessPool, MemoryError, OSError) as error:
-            taskid = next((k for k, v in self._task_obj.items() if v is args), None)
-            self._broken = {*getattr(self, '_broken', set()), taskid}
-            LOGGER.debug('task %s: %s', taskid, error)
-        else:
-            self._taskresult[result['taskid']] = result
+        """Take a result; a task that died in the pool gives a traceback instead."""
+        error = None if args.cancelled() else args.exception()
+        if error is None and not args.cancelled():
+            super()._async_callback(args)
 
     def _get_result(self, taskid: int) -> Any:
+        """Return a task's result, or None while it runs."""
         future = self._task_obj.get(taskid)
-        if future is not None and future.done() and not future.cancelled():
-            error = future.exception()
-            if error is not None:
-                if isinstance(error, BrokenProcessPool):
-                    self._renew_pool()
-                    raise ResourceError(KILLED) from error
-                raise error
-        return self._taskresult.get(taskid)
+        error = future.exception() if future is not None and future.done() else None
+        if error is None:
+            return self._taskresult.get(taskid)
+        name = f'{ResourceError.__module__}.{ResourceError.__name__}: {KILLED}'
+        if not isinstance(error, BrokenProcessPool):
+            name = f'{type(error).__name__}: {error}'
+        # A list, not a text: Nipype 1.11's crash report cannot take a text here.
+        return {'result': None, 'traceback': [f'{name}\n'], 'taskid': taskid}
 
     def _renew_pool(self) -> None:
         """Start new workers in place of the broken pool."""
@@ -154,7 +151,10 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
 
 
 def configure_nipype(work_dir: Path, run_folder: Path, *, stop_on_first_crash: bool) -> None:
-    """Set Nipype up for a quiet run that writes nowhere but in the two folders."""
+    """Set Nipype up for a quiet run that writes nowhere but in the two folders.
+
+    Must be called before a workflow is made: each takes a copy of the configuration.
+    """
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # an arbitrary uid has no name
@@ -222,7 +222,10 @@ class Progress:
                 begun = self.running.pop(name, now)
                 self._seconds[_step(name)].append(now - begun)
                 self.remaining[_step(name)] = max(0, self.remaining[_step(name)] - 1)
-                (self.failed if status == 'exception' else self.ended).add(name)
+                # a node that fails in the main process is reported twice: failed, then ended
+                (self.failed if {status, name} & {'exception', *self.failed} else self.ended).add(
+                    name
+                )
             slow = status == 'start' or now - self._printed > self.heartbeat_s
         if status == 'exception':
             self._print(f'FAILED {_readable(name)}')

@@ -39,9 +39,10 @@ ENTITIES = {
     'subject': 'sub', 'template': 'tpl', 'session': 'ses', 'cohort': 'cohort', 'sample': 'sample',
     'task': 'task', 'acquisition': 'acq', 'nucleus': 'nuc', 'voi': 'voi', 'ceagent': 'ce',
     'reconstruction': 'rec', 'direction': 'dir', 'run': 'run', 'echo': 'echo', 'inversion': 'inv',
-    'part': 'part', 'hemisphere': 'hemi', 'space': 'space', 'atlas': 'atlas', 'segmentation': 'seg',
-    'scale': 'scale', 'resolution': 'res', 'density': 'den', 'model': 'model', 'param': 'param',
-    'label': 'label', 'description': 'desc', 'from': 'from', 'to': 'to', 'mode': 'mode',
+    'part': 'part', 'hemisphere': 'hemi', 'space': 'space', 'atlas': 'atlas',
+    'segmentation': 'seg', 'scale': 'scale', 'resolution': 'res', 'density': 'den',
+    'model': 'model', 'param': 'param', 'label': 'label', 'description': 'desc',
+    'from': 'from', 'to': 'to', 'mode': 'mode',
 }  # fmt: skip
 """Long to short entity names, in the order in which they stand in a file name (BIDS 1.11.1)."""
 
