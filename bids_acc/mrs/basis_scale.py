@@ -13,7 +13,7 @@ _HALF_WINDOW_PPM = 0.15
 
 
 def amplitude_per_proton(basis: Basis) -> float:
-    """Initial FID amplitude of an uncoupled proton in a basis set.
+    """Measure the initial FID amplitude of an uncoupled proton in a basis set.
 
     Parameters
     ----------

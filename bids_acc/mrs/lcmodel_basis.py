@@ -18,7 +18,9 @@ import numpy as np
 from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.spectrum import Basis, ComplexArray
 
-_BLOCK = re.compile(r'^\s*\$(SEQPAR|BASIS1|NMUSED|BASIS)\b(.*?)^\s*\$END\s*$', re.M | re.S)
+_BLOCK = re.compile(
+    r'^\s*\$(SEQPAR|BASIS1|NMUSED|BASIS)\b(.*?)^\s*\$END\s*$', re.MULTILINE | re.DOTALL
+)
 _FIELD = re.compile(r"([A-Za-z]\w*)\s*=\s*('(?:[^']|'')*'|[^\s,'$]+)")
 
 
@@ -103,7 +105,7 @@ def _scaling_flags(name: str, fields: dict[str, str]) -> list[str]:
 def _numbers(text: str, header: dict[str, str], path: Path, name: str) -> ComplexArray:
     """Complex spectrum behind a $BASIS block."""
     n_complex = int(_number(header, 'NDATAB', path))
-    words = re.sub(r'(?<=\d)-(?=\d*\.)', ' -', text.split('$')[0]).split()
+    words = re.sub(r'(?<=\d)-(?=\d*\.)', ' -', text.split('$', maxsplit=1)[0]).split()
     if len(words) < 2 * n_complex:
         raise InputDataError(
             f'{path}: {name} has {len(words) // 2} points, NDATAB says {n_complex}'
@@ -117,7 +119,7 @@ def _unquote(value: str) -> str:
 
 
 def _number(header: dict[str, str], key: str, path: Path) -> float:
-    """Number in the header that must be there."""
+    """Read a number of the header that must be there."""
     try:
         return float(header[key])
     except (KeyError, ValueError) as error:

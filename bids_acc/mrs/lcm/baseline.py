@@ -36,7 +36,7 @@ def spline_columns(ppm: FloatArray, spacing: float = KNOT_SPACING_PPM) -> FloatA
     ((50, 13), True)
     """
     low, high = float(ppm.min()), float(ppm.max())
-    n_intervals = max(int(round((high - low) / spacing)), 4)
+    n_intervals = max(round((high - low) / spacing), 4)
     step = (high - low) / n_intervals
     knots = low + step * np.arange(-3, n_intervals + 4)
     inside = np.clip(ppm, low, high - 1e-9 * step)

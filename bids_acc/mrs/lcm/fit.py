@@ -14,12 +14,14 @@ from bids_acc.mrs.lcm import lineshape
 from bids_acc.mrs.lcm.crlb import Uncertainty, uncertainty
 from bids_acc.mrs.lcm.model import (
     LORENTZ,
+    N_SHARED,
     PHASE0,
     PHASE1,
     SHIFT,
     VARIANCE,
     Component,
     Model,
+    Solution,
 )
 from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
 from bids_acc.mrs.lcm.result import FitResult, failed_result
@@ -208,7 +210,7 @@ def _dimensions(prepared: _Prepared, basis: Basis, options: FitOptions) -> tuple
 
 
 def noise_sd(spectrum: Spectrum) -> float:
-    """Standard deviation of a point of the real, zero-filled spectrum where no signal is.
+    """Measure the noise of the real, zero-filled spectrum where no signal is.
 
     Parameters
     ----------
@@ -229,8 +231,10 @@ def noise_sd(spectrum: Spectrum) -> float:
     for side in (ppm < _NOISE_PPM[0], ppm > _NOISE_PPM[1]):
         if side.sum() >= 64:
             axis = np.linspace(-1, 1, int(side.sum()))
-            for part in (values[side].real, values[side].imag):
-                parts.append(part - np.polyval(np.polyfit(axis, part, 2), axis))
+            parts += [
+                part - np.polyval(np.polyfit(axis, part, 2), axis)
+                for part in (values[side].real, values[side].imag)
+            ]
     if parts:
         return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
     tail = spectrum.fid[-spectrum.n_points // 8 :]
@@ -351,7 +355,9 @@ def _result(
     baseline = model.splines @ solution.splines * prepared.fid_scale
     signal = components.sum(axis=0)
     highest = float(np.abs(signal).max())
-    residual_sd = bound.residual_sd * prepared.fid_scale
+    ndf = _counted(model, solution)
+    residual = solution.residual * prepared.fid_scale
+    residual_sd = float(np.sqrt(residual @ residual / max(residual.size - ndf, 1)))
     gauss_hz = 4.0 * float(np.sqrt(parameters[VARIANCE]))
     fwhm_hz = _singlet_width(prepared.names, amplitudes, model, parameters, spectrum)
     notes = list(basis.flags)
@@ -374,7 +380,8 @@ def _result(
         gauss_hz=gauss_hz,
         snr_lcm=highest / (2 * residual_sd) if residual_sd > 0 else float('nan'),
         snr_noise=highest / (noise * prepared.fid_scale) if noise > 0 else float('nan'),
-        ndf=bound.n_effective,
+        ndf=float(ndf),
+        n_effective=bound.n_effective,
         residual_sd=residual_sd,
         fwhm_hz=fwhm_hz,
         fwhm_ppm=fwhm_hz / spectrum.spectrometer_frequency,
@@ -386,6 +393,12 @@ def _result(
         basis=basis,
         n_iterations=descent.n_iterations,
     )
+
+
+def _counted(model: Model, solution: Solution) -> int:
+    """Parameters as LCModel counts them: amplitudes in use, splines, and all nonlinear ones."""
+    active = int(np.count_nonzero(solution.amplitudes > 0))
+    return active + model.splines.shape[1] + N_SHARED + 2 * active
 
 
 def _singlet_width(

@@ -153,15 +153,16 @@ class Model:
         return fft(fids, self.n_filled, axis=-1)[..., self.window]
 
     def phased(self, parameters: FloatArray) -> ComplexArray:
-        """Data with the phases taken out."""
+        """Take the phases out of the data."""
         phase = parameters[PHASE0] + parameters[PHASE1] * (self.ppm - self.pivot)
         return self.data * np.exp(-1j * phase)
 
     def broadened(self, parameters: FloatArray) -> ComplexArray:
         """(n_components, n_points) model FIDs at some parameters."""
         n_components = self.n_components
-        shifts = parameters[SHIFT] + parameters[N_SHARED : N_SHARED + n_components]
-        widths = parameters[LORENTZ] + parameters[N_SHARED + n_components :]
+        own = parameters[N_SHARED : N_SHARED + n_components]
+        shifts: FloatArray = parameters[SHIFT] + own
+        widths: FloatArray = parameters[LORENTZ] + parameters[N_SHARED + n_components :]
         variance = parameters[VARIANCE] * _VARIANCE_UNIT
         return lineshape.broaden(self.fids, self.time, shifts, widths, variance)
 
@@ -236,7 +237,7 @@ class Model:
         return float(distance @ distance)
 
     def derivatives(self, parameters: FloatArray, amplitudes: FloatArray) -> FloatArray:
-        """Derivatives of model minus data with respect to the nonlinear parameters.
+        """Differentiate model minus data by the nonlinear parameters.
 
         Parameters
         ----------

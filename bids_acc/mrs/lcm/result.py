@@ -50,9 +50,11 @@ class FitResult:
     snr_noise: float
     """Highest point of fit minus baseline over the SD of signal-free regions."""
     ndf: float
-    """Effective number of parameters."""
+    """Parameters as LCModel counts them: amplitudes in use, splines, shifts, widths, phases."""
+    n_effective: float
+    """Effective number of parameters, smaller than their count because of the priors."""
     residual_sd: float
-    """SD of the residual, with the degrees of freedom that are left."""
+    """SD of the residual with ``ndf`` parameters, as LCModel has it."""
     fwhm_hz: float
     """Full width at half maximum of the fitted NAA singlet, tCr without NAA."""
     fwhm_ppm: float
@@ -87,7 +89,7 @@ class FitResult:
         return self.data - self.fit
 
     def _members(self, names: tuple[str, ...]) -> FloatArray:
-        """Indicator of the names that the fit has; of a sum, missing members are left out."""
+        """Mark the names that the fit has; of a sum, missing members are left out."""
         weights = np.zeros(len(self.names))
         for name in names:
             if name in self.names:
@@ -116,7 +118,7 @@ class FitResult:
         return float(weights @ self.amplitudes), float(np.sqrt(variance))
 
     def crlb_pct(self, *names: str) -> float:
-        """Standard deviation of a sum in percent of it.
+        """Give the standard deviation of a sum in percent of it.
 
         Returns
         -------
@@ -203,6 +205,7 @@ def failed_result(
         snr_lcm=nan,
         snr_noise=nan,
         ndf=nan,
+        n_effective=nan,
         residual_sd=nan,
         fwhm_hz=nan,
         fwhm_ppm=nan,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_acc.mrs.lcm.model import (
     LORENTZ,
@@ -18,6 +19,8 @@ from bids_acc.mrs.lcm.model import (
     nonnegative,
 )
 from bids_acc.mrs.spectrum import FloatArray
+
+BoolArray = npt.NDArray[np.bool_]
 
 _MAX_LORENTZ_HZ = 60.0
 _MAX_VARIANCE = 60.0
@@ -50,7 +53,7 @@ class Descent:
 def descend(
     model: Model,
     parameters: FloatArray,
-    free: FloatArray,
+    free: BoolArray,
     *,
     max_iterations: int,
     tolerance: float = 1e-5,
@@ -101,7 +104,7 @@ def descend(
 
 
 def _step(
-    normal: FloatArray, gradient: FloatArray, movable: FloatArray, damping: float
+    normal: FloatArray, gradient: FloatArray, movable: BoolArray, damping: float
 ) -> FloatArray:
     """Damped step of the movable parameters."""
     step = np.zeros(gradient.size)
@@ -124,7 +127,7 @@ def _clip(parameters: FloatArray) -> FloatArray:
     return parameters
 
 
-def _pushed_out(parameters: FloatArray, gradient: FloatArray) -> FloatArray:
+def _pushed_out(parameters: FloatArray, gradient: FloatArray) -> BoolArray:
     """Parameters at a bound that a descent would leave."""
     out = np.zeros(parameters.size, dtype=bool)
     for position in (LORENTZ, VARIANCE):
@@ -132,7 +135,7 @@ def _pushed_out(parameters: FloatArray, gradient: FloatArray) -> FloatArray:
     return out
 
 
-def shared_only(model: Model) -> FloatArray:
+def shared_only(model: Model) -> BoolArray:
     """Mask of the parameters that all components share."""
     free = np.zeros(model.n_parameters, dtype=bool)
     free[:N_SHARED] = True
