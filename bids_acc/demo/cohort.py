@@ -101,7 +101,7 @@ def _clinical(group: str, severity: float, rng: np.random.Generator) -> dict[str
     """Draw symptom scores and dose; controls have none."""
     if group == 'HC':
         return dict.fromkeys(
-            ('panss_positive', 'panss_negative', 'panss_general', 'panss_total', 'cpz_dose_mg')
+            ('panss_positive', 'panss_negative', 'panss_general', 'panss_total', 'cpz_dose')
         )
     mean = {'responder': (12, 16, 28, 350), 'resistant': (24, 22, 44, 600)}[group]
     positive, negative, general = (
@@ -111,7 +111,7 @@ def _clinical(group: str, severity: float, rng: np.random.Generator) -> dict[str
     return {
         'panss_positive': positive, 'panss_negative': negative, 'panss_general': general,
         'panss_total': positive + negative + general,
-        'cpz_dose_mg': int(25 * round(max(100, rng.normal(mean[3], 120)) / 25)),
+        'cpz_dose': int(25 * round(max(100, rng.normal(mean[3], 120)) / 25)),
     }  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def _draw_participant(index: int, sessions: bool, seed: int) -> Participant:
         label=f'{index + 1:02d}',
         group=group,
         age=int(rng.integers(22, 48)),
-        sex=('F', 'M')[(turn + int(rng.random() < 0.25)) % 2],
+        sex=('F', 'M')[turn % 2],
         site=SITES[(turn // 2) % len(SITES)],
         visits=visits,
         seed=(seed, index),

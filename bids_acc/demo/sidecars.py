@@ -72,7 +72,7 @@ CLINICAL_COLUMNS: dict[str, dict[str, Any]] = {
         'Description': f'General psychopathology subscale {_PANSS}', 'Minimum': 16, 'Maximum': 112,
     },
     'panss_total': {'Description': f'Sum {_PANSS}', 'Minimum': 30, 'Maximum': 210},
-    'cpz_dose_mg': {
+    'cpz_dose': {
         'Description': 'Antipsychotic dose as chlorpromazine equivalent; n/a for controls',
         'Units': 'mg/d',
     },
