@@ -28,6 +28,10 @@ FLOOR = 1e-16
 """Smallest entry in the multiplicative update, as in the published implementations."""
 _PATIENCE = 50
 _SWEEPS = 3
+_PLAIN_STEPS = 4
+_ALIGNED = 0.95
+_LONGEST_JUMP = 30.0
+_WIDEST_JUMP = 0.1
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class _State:
     stale: int = 0
     sweeping: bool = False
     cleaned: bool = False
+    step: Floats | None = None
+    since_jump: int = 0
     done: Factorization | None = field(default=None)
 
 
@@ -161,8 +167,34 @@ def _anls_step(
     dead = ~(W.max(axis=0, initial=0.0) > 1e-8 * W.max())
     if dead.any() and iteration < max_iter // 2:
         W = _reseed(operator, W, AW, S, dead)
-        state.passive = None
-    state.W = unit_norm(W)
+        state.passive, state.step, state.since_jump = None, None, 0
+        state.W = unit_norm(W)
+        return
+    state.W = _jump(state, unit_norm(W))
+
+
+def _jump(state: _State, W: Floats) -> Floats:
+    """Go several steps at once when the last two went the same way.
+
+    Every few steps, two steps that are nearly parallel tell the rate of the one slow mode that
+    is left; the sum of the steps to come is then added. The jump always goes the way the
+    iteration goes, so that, unlike with Anderson acceleration, a fixed point from which the
+    iteration moves away is never approached.
+    """
+    step = W - state.W
+    previous, state.step = state.step, step
+    state.since_jump += 1
+    if previous is None or state.since_jump < _PLAIN_STEPS:
+        return W
+    product, before = float(np.vdot(step, previous)), float(np.vdot(previous, previous))
+    length = float(np.linalg.norm(step))
+    if product <= _ALIGNED * length * np.sqrt(before):
+        return W
+    rate = product / before
+    factor = _LONGEST_JUMP if rate >= 1 else min(rate / (1.0 - rate), _LONGEST_JUMP)
+    factor = min(factor, _WIDEST_JUMP * float(np.linalg.norm(W)) / length)
+    state.step, state.since_jump = None, 0
+    return unit_norm(np.maximum(W + factor * step, 0.0))
 
 
 def _watch(state: _State, residual: float) -> None:
