@@ -205,8 +205,8 @@ class ComBat(TransformerMixin, BaseEstimator):
         sites = self._sites_of(X)
         if unknown := sorted(set(sites) - set(self.sites_)):
             raise InputDataError(
-                f'site {str(unknown[0])!r} was not among the sites that ComBat was fitted to; a new '
-                'site cannot be harmonised without its own subjects in the fit.'
+                f'site {str(unknown[0])!r} was not among the sites that ComBat was fitted to; a '
+                'new site cannot be harmonised without its own subjects in the fit.'
             )
         at = np.searchsorted(self.sites_, sites)
         expected = self.alpha_ + self._covariates(X) @ self.beta_
