@@ -1,0 +1,127 @@
+"""Files that pass between the nodes: images, gradient tables, transforms, vertex maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_acc.exceptions import GridMismatchError, InputDataError
+
+FloatArray = npt.NDArray[np.float64]
+
+_STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The gradient table of a series, in scanner coordinates."""
+
+    bvals: FloatArray
+    """(n_volumes,) s/mm2."""
+    directions: FloatArray
+    """(n_volumes, 3) RAS+."""
+    phase_axes: FloatArray
+    """(n_volumes, 3) unit vector of phase encoding, RAS+."""
+    runs: npt.NDArray[np.int64]
+    """(n_volumes,) number of the run that a volume comes from."""
+
+    _COLUMNS = ('bval', 'gx', 'gy', 'gz', 'px', 'py', 'pz', 'run')
+
+    def write(self, path: Path) -> Path:
+        """Write a table that `read` understands."""
+        table = np.column_stack([self.bvals, self.directions, self.phase_axes, self.runs])
+        frame = pd.DataFrame(table, columns=list(self._COLUMNS))
+        frame.to_csv(path, sep='\t', index=False, float_format='%.10g')
+        return path
+
+    @classmethod
+    def read(cls, path: str | Path) -> Gradients:
+        """Read what `write` wrote."""
+        table = pd.read_csv(path, sep='\t').to_numpy(dtype=float)
+        return cls(table[:, 0], table[:, 1:4], table[:, 4:7], table[:, 7].astype(np.int64))
+
+
+def read_image(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
+    """Read an image's values and its affine.
+
+    Raises
+    ------
+    InputDataError
+        If it is no readable NIfTI image.
+    """
+    try:
+        image = nb.load(Path(path))
+        values = np.asanyarray(image.dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+    except (nb.filebasedimages.ImageFileError, OSError, EOFError) as error:
+        raise InputDataError(f'{path} is no readable image ({error}); fetch it again.') from error
+    return values, np.asarray(image.affine, dtype=float)  # type: ignore[attr-defined]
+
+
+def write_image(values: npt.ArrayLike, affine: npt.ArrayLike, path: Path) -> Path:
+    """Write an image; masks as bytes, everything else as float32."""
+    array = np.asarray(values)
+    array = array.astype(np.uint8 if array.dtype == bool else np.float32)
+    image = nb.Nifti1Image(array, np.asarray(affine, dtype=float))
+    image.header.set_xyzt_units('mm', 'sec')
+    image.set_sform(image.affine, 1)
+    image.set_qform(image.affine, 1)
+    image.to_filename(path)
+    return path
+
+
+def check_same_grid(
+    first: tuple[tuple[int, ...], FloatArray], other: tuple[tuple[int, ...], FloatArray], name: str
+) -> None:
+    """Refuse images whose voxels do not lie at the same places.
+
+    Raises
+    ------
+    GridMismatchError
+        If shapes or affines (by more than 0.01 mm) differ.
+    """
+    same = first[0][:3] == other[0][:3] and np.allclose(first[1], other[1], atol=1e-2)
+    if not same:
+        raise GridMismatchError(
+            f'{name} has another grid ({other[0][:3]}) than the first run ({first[0][:3]}); '
+            'runs that are analysed together must have been acquired with the same geometry. '
+            'Select one of them with --bids-filter-file.'
+        )
+
+
+def read_points(path: str | Path) -> FloatArray:
+    """Read the vertices of a surface, scanner coordinates in mm.
+
+    Raises
+    ------
+    InputDataError
+        If the file holds no points.
+    """
+    image = nb.GiftiImage.from_filename(path)
+    arrays = image.get_arrays_from_intent('NIFTI_INTENT_POINTSET')
+    if not arrays:
+        raise InputDataError(f'{path} holds no surface points; a .surf.gii is needed.')
+    return np.asarray(arrays[0].data, dtype=float)
+
+
+def write_vertex_map(values: npt.ArrayLike, hemisphere: str, name: str, path: Path) -> Path:
+    """Write one value for each vertex; NaN where nothing was measured."""
+    array = nb.gifti.GiftiDataArray(
+        np.asarray(values, dtype=np.float32),
+        intent='NIFTI_INTENT_SHAPE',
+        datatype='NIFTI_TYPE_FLOAT32',
+        meta=nb.gifti.GiftiMetaData(Name=name),
+    )
+    meta = nb.gifti.GiftiMetaData(AnatomicalStructurePrimary=_STRUCTURES[hemisphere])
+    nb.GiftiImage(darrays=[array], meta=meta).to_filename(path)
+    return path
+
+
+def format_table(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as BIDS wants it: tabs, ``n/a``, six significant digits."""
+    frame.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+    return path

@@ -1,0 +1,179 @@
+"""Slices that lost their signal, and noise, judged against what the other volumes predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import sph_harm_y
+
+from .shells import Shells
+
+FloatArray = npt.NDArray[np.float64]
+
+OUTLIER_SDS = 4.0
+"""A slice this many robust standard deviations below its prediction is an outlier, the rule of
+Andersson et al. 2016 (doi:10.1016/j.neuroimage.2016.06.058)."""
+
+MIN_SLICE_VOXELS = 100
+"""Slices with fewer brain voxels are not judged."""
+
+
+@dataclass(frozen=True)
+class SliceReport:
+    """How each slice of each volume compares with its prediction."""
+
+    deviation: FloatArray
+    """(n_slices, n_volumes) in robust standard deviations; NaN where not judged."""
+    outlier: npt.NDArray[np.bool_]
+    """(n_slices, n_volumes)."""
+
+
+def harmonics(directions: npt.ArrayLike, degree: int) -> FloatArray:
+    """Return real, even spherical harmonics.
+
+    Parameters
+    ----------
+    directions : (n, 3) array_like
+        Unit vectors.
+    degree : int
+        Highest degree; even.
+
+    Returns
+    -------
+    (n, (degree + 1)(degree + 2) / 2) ndarray
+    """
+    x, y, z = np.asarray(directions, dtype=float).T
+    polar, azimuth = np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x)
+    columns = []
+    for n in range(0, degree + 1, 2):
+        for m in range(n + 1):
+            value = sph_harm_y(n, m, polar, azimuth)
+            columns += [value.real] if m == 0 else [value.real, value.imag]
+    return np.stack(columns, axis=1)
+
+
+def leave_one_out(directions: npt.ArrayLike) -> FloatArray:
+    """Return the matrix that predicts each volume of a shell from the others.
+
+    Spherical harmonics of degree 4 from 25 directions on, 2 from 10 on, else the mean of the
+    others. The diagonal is zero: no volume predicts itself.
+
+    Parameters
+    ----------
+    directions : (n, 3) array_like
+
+    Returns
+    -------
+    (n, n) ndarray
+        Rows sum to one.
+
+    Examples
+    --------
+    >>> leave_one_out(np.eye(3))
+    array([[0. , 0.5, 0.5],
+           [0.5, 0. , 0.5],
+           [0.5, 0.5, 0. ]])
+    """
+    count = len(np.asarray(directions))
+    degree = 4 if count >= 25 else 2 if count >= 10 else 0
+    basis = harmonics(directions, degree)
+    hat = basis @ np.linalg.pinv(basis, rcond=1e-6)
+    leverage = np.minimum(np.diag(hat), 0.9)
+    predictor = (hat - np.diag(leverage)) / (1 - leverage)[:, None]
+    np.fill_diagonal(predictor, 0)
+    return predictor / predictor.sum(axis=1, keepdims=True)
+
+
+def predict_volumes(
+    signal: npt.ArrayLike, shells: Shells, directions: npt.ArrayLike
+) -> npt.NDArray[np.float32]:
+    """Predict each volume from the others of its shell.
+
+    Parameters
+    ----------
+    signal : (n_voxels, n_volumes) array_like
+        Aligned.
+    shells : Shells
+    directions : (n_volumes, 3) array_like
+
+    Returns
+    -------
+    (n_voxels, n_volumes) ndarray
+        NaN for the only volume of a shell.
+    """
+    data = np.asarray(signal, dtype=np.float32)
+    predicted = np.full_like(data, np.nan)
+    vectors = np.asarray(directions, dtype=float)
+    for label, bvalue in enumerate(shells.bvalues):
+        members = np.flatnonzero(shells.labels == label)
+        if len(members) < 2:
+            continue
+        predictor = (
+            leave_one_out(vectors[members])
+            if bvalue > 0
+            else (1 - np.eye(len(members))) / (len(members) - 1)
+        )
+        predicted[:, members] = data[:, members] @ predictor.T.astype(np.float32)
+    return predicted
+
+
+def slice_report(
+    signal: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    slices: npt.ArrayLike,
+    shells: Shells,
+    threshold: float = OUTLIER_SDS,
+) -> SliceReport:
+    """Find slices whose mean signal is far below what the other volumes predict.
+
+    The mean relative difference of each slice is compared with that of the same slice in the
+    other volumes of the shell (median and 1.4826 times the median absolute deviation, at least
+    half of the latter's median over slices).
+
+    Parameters
+    ----------
+    signal, predicted : (n_voxels, n_volumes) array_like
+        Brain voxels.
+    slices : (n_voxels,) array_like of int
+        Slice in which each voxel was acquired.
+    shells : Shells
+    threshold : float
+        In standard deviations.
+
+    Returns
+    -------
+    SliceReport
+    """
+    data, wanted = np.asarray(signal, dtype=float), np.asarray(predicted, dtype=float)
+    where = np.asarray(slices, dtype=np.int64)
+    n_slices = int(where.max()) + 1
+    counts = np.bincount(where, minlength=n_slices)
+    relative = np.full((n_slices, data.shape[1]), np.nan)
+    judged = counts >= MIN_SLICE_VOXELS
+    for volume in range(data.shape[1]):
+        known = np.isfinite(wanted[:, volume]) & np.isfinite(data[:, volume])
+        top = np.bincount(where[known], (data - wanted)[known, volume], n_slices)
+        bottom = np.bincount(where[known], wanted[known, volume], n_slices)
+        usable = judged & (bottom > 0)
+        relative[usable, volume] = top[usable] / bottom[usable]
+    deviation = np.full_like(relative, np.nan)
+    for label in range(len(shells.bvalues)):
+        members = np.flatnonzero(shells.labels == label)
+        if len(members) >= 4 and judged.any():
+            deviation[:, members] = _robust_scores(relative[:, members], judged)
+    return SliceReport(deviation, np.nan_to_num(deviation) < -threshold)
+
+
+def _robust_scores(values: FloatArray, judged: npt.NDArray[np.bool_]) -> FloatArray:
+    """Score each slice against the same slice in the other volumes."""
+    scores = np.full_like(values, np.nan)
+    rows = np.flatnonzero(judged & np.isfinite(values).all(axis=1))
+    if rows.size == 0:
+        return scores
+    middle = np.median(values[rows], axis=1, keepdims=True)
+    spread = 1.4826 * np.median(np.abs(values[rows] - middle), axis=1, keepdims=True)
+    floor = max(0.5 * float(np.median(spread)), 1e-9)
+    scores[rows] = (values[rows] - middle) / np.maximum(spread, floor)
+    return scores

@@ -1,0 +1,124 @@
+"""Measures of a diffusion series' quality.
+
+=======================  ==========================================================  ==========
+measure                  definition                                                  better
+=======================  ==========================================================  ==========
+``fd_mean``, ``fd_max``  framewise displacement (Power et al. 2012), mm              lower
+``motion_mean``          mean displacement of brain voxels from the reference, mm    lower
+``outlier_slices_pct``   slices more than 4 SD below their prediction                lower
+``snr_b0``               median over voxels of mean / SD of the aligned b = 0        higher
+``cnr_b<b>``             median over voxels of SD of the prediction over directions  higher
+                         / SD of its error (Bastiani et al. 2019)
+``neighbour_corr``       mean correlation of each volume with its nearest in q-space higher
+                         (Yeh et al. 2019)
+``residual_median``      median over voxels of the tensor fit's relative residual    lower
+``non_positive_pct``     brain voxels with a non-positive tensor                     lower
+=======================  ==========================================================  ==========
+
+References: Bastiani M, et al. (2019). NeuroImage 184:801-812,
+doi:10.1016/j.neuroimage.2018.09.073. Yeh F-C, et al. (2019). NeuroImage 202:116131,
+doi:10.1016/j.neuroimage.2019.116131. What cannot be computed is NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .shells import Shells
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def b0_snr(signal: npt.ArrayLike, shells: Shells) -> float:
+    """Return the temporal SNR of the b = 0 volumes.
+
+    Parameters
+    ----------
+    signal : (n_voxels, n_volumes) array_like
+        Aligned, brain voxels.
+    shells : Shells
+
+    Returns
+    -------
+    float
+        NaN with fewer than three b = 0 volumes.
+    """
+    base = np.asarray(signal, dtype=float)[:, shells.volume_bvalues == 0]
+    if base.shape[1] < 3:
+        return float('nan')
+    spread = base.std(axis=1, ddof=1)
+    ratio = np.divide(base.mean(axis=1), spread, out=np.full(len(base), np.nan), where=spread > 0)
+    return _median(ratio)
+
+
+def shell_cnr(signal: npt.ArrayLike, predicted: npt.ArrayLike, shells: Shells) -> dict[int, float]:
+    """Return the contrast-to-noise ratio of each shell.
+
+    Parameters
+    ----------
+    signal, predicted : (n_voxels, n_volumes) array_like
+        Aligned, and as the other volumes predict it.
+    shells : Shells
+
+    Returns
+    -------
+    dict of int to float
+        By b-value; NaN with fewer than seven volumes.
+    """
+    result = {}
+    for bvalue in shells.bvalues:
+        members = shells.members(bvalue)
+        if bvalue == 0:
+            continue
+        if len(members) < 7:
+            result[bvalue] = float('nan')
+            continue
+        wanted = np.asarray(predicted, dtype=float)[:, members]
+        error = np.asarray(signal, dtype=float)[:, members] - wanted
+        noise = error.std(axis=1, ddof=1)
+        contrast = wanted.std(axis=1, ddof=1)
+        result[bvalue] = _median(
+            np.divide(contrast, noise, out=np.full(len(noise), np.nan), where=noise > 0)
+        )
+    return result
+
+
+def neighbour_correlation(
+    signal: npt.ArrayLike, bvals: npt.ArrayLike, directions: npt.ArrayLike
+) -> float:
+    """Return how well each diffusion-weighted volume correlates with its nearest in q-space.
+
+    Parameters
+    ----------
+    signal : (n_voxels, n_volumes) array_like
+        Brain voxels.
+    bvals : (n_volumes,) array_like
+        s/mm2.
+    directions : (n_volumes, 3) array_like
+
+    Returns
+    -------
+    float
+        NaN with fewer than two volumes.
+    """
+    strength = np.sqrt(np.asarray(bvals, dtype=float))[:, None]
+    points = strength * np.asarray(directions, dtype=float)
+    weighted = np.flatnonzero(np.linalg.norm(points, axis=1) > 0)
+    if weighted.size < 2:
+        return float('nan')
+    data = np.asarray(signal, dtype=np.float64)[:, weighted]
+    data = data[np.isfinite(data).all(axis=1)]
+    q = points[weighted]
+    near = np.minimum(
+        np.linalg.norm(q[:, None] - q[None], axis=2), np.linalg.norm(q[:, None] + q[None], axis=2)
+    )
+    np.fill_diagonal(near, np.inf)
+    matrix = np.corrcoef(data.T)
+    return float(matrix[np.arange(len(q)), near.argmin(axis=1)].mean())
+
+
+def _median(values: FloatArray) -> float:
+    """Median of the finite values, NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float('nan')

@@ -1,0 +1,296 @@
+"""b-values as shells, gradient directions in the scanner's frame, and what is wrong with either.
+
+Three frames are met: FSL's (along the voxel axes, x flipped where the affine's determinant is
+positive), which BIDS files hold; the scanner's (RAS+, mm), in which everything here is
+computed; and the frame of whatever grid the corrected series is written on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError
+
+B0_THRESHOLD = 50.0
+"""b-values up to this one, in s/mm2, count as b = 0."""
+
+SHELL_WIDTH = 100.0
+"""b-values closer than this to their neighbour, in s/mm2, belong to the same shell."""
+
+NORM_TOLERANCE = 0.05
+"""How far from one a direction's length may be before it is reported."""
+
+
+@dataclass(frozen=True)
+class Shells:
+    """Which volume belongs to which shell."""
+
+    labels: npt.NDArray[np.int64]
+    """(n_volumes,) index into `bvalues`."""
+    bvalues: tuple[int, ...]
+    """Nominal b-value of each shell, s/mm2, ascending; b = 0 first where there is one."""
+
+    @property
+    def volume_bvalues(self) -> npt.NDArray[np.float64]:
+        """Nominal b-value of each volume."""
+        return np.asarray(self.bvalues, dtype=float)[self.labels]
+
+    def members(self, bvalue: int) -> npt.NDArray[np.int64]:
+        """Return the volumes of one shell."""
+        return np.flatnonzero(self.volume_bvalues == bvalue)
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What was found wrong with a gradient table, and what was done about it."""
+
+    bvals: npt.NDArray[np.float64]
+    """(n_volumes,) s/mm2, after the fixes."""
+    bvecs: npt.NDArray[np.float64]
+    """(n_volumes, 3) of length one, or zero for b = 0, after the fixes; same frame as given."""
+    usable: npt.NDArray[np.bool_]
+    """(n_volumes,) volumes whose direction is known."""
+    findings: tuple[str, ...] = field(default=())
+    """One sentence for each irregularity."""
+
+
+def find_shells(
+    bvals: npt.ArrayLike, b0_threshold: float = B0_THRESHOLD, width: float = SHELL_WIDTH
+) -> Shells:
+    """Group b-values that differ only by jitter.
+
+    Sorted b-values are cut where the next one is further away than ``width``; each group is
+    named by its median, rounded to 50.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        In s/mm2.
+    b0_threshold : float
+        Largest b-value that counts as zero.
+    width : float
+        Largest step inside a shell.
+
+    Returns
+    -------
+    Shells
+
+    Raises
+    ------
+    InputDataError
+        If a b-value is negative or not finite.
+
+    Examples
+    --------
+    >>> shells = find_shells([0, 5, 989, 1003, 1000, 2005])
+    >>> shells.bvalues
+    (0, 1000, 2000)
+    >>> shells.labels
+    array([0, 0, 1, 1, 1, 2])
+    """
+    values = np.asarray(bvals, dtype=float).ravel()
+    if not np.all(np.isfinite(values)) or np.any(values < 0):
+        raise InputDataError(f'b-values must be finite and not negative, got {values}')
+    flat = np.where(values <= b0_threshold, 0.0, values)
+    order = np.argsort(flat, kind='stable')
+    steps = np.diff(flat[order]) > width
+    steps |= (flat[order][:-1] == 0) & (flat[order][1:] > 0)
+    groups = np.zeros(values.size, dtype=np.int64)
+    groups[order] = np.concatenate([[0], np.cumsum(steps)])
+    names = [_nominal(flat[groups == group]) for group in range(int(groups.max()) + 1)]
+    return Shells(groups, tuple(names))
+
+
+def _nominal(values: npt.NDArray[np.float64]) -> int:
+    """Name a shell by its median, rounded to 50 unless that would make it a b = 0."""
+    median = float(np.median(values))
+    return int(round(median / 50) * 50) or round(median)
+
+
+def check_gradients(
+    bvals: npt.ArrayLike, bvecs: npt.ArrayLike, n_volumes: int | None = None
+) -> GradientReport:
+    """Check a gradient table, and repair what has only one sensible repair.
+
+    Directions of b = 0 volumes become zero. Directions whose length is off are normalised.
+    Volumes with b > 0 whose direction is missing (NaN or zero) cannot be used in a tensor and
+    are marked so.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        In s/mm2.
+    bvecs : (n_volumes, 3) or (3, n_volumes) array_like
+        Directions, in any frame.
+    n_volumes : int, optional
+        Number of volumes in the image.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    InputDataError
+        If counts do not fit.
+
+    Examples
+    --------
+    >>> report = check_gradients([0, 1000, 1000], [[1, 0, 0], [0, 2, 0], [0, 0, 0]])
+    >>> report.bvecs[1], report.usable
+    (array([0., 1., 0.]), array([ True,  True, False]))
+    >>> len(report.findings)
+    3
+    """
+    values = np.asarray(bvals, dtype=float).ravel()
+    vectors = np.array(bvecs, dtype=float, ndmin=2)
+    if vectors.shape != (values.size, 3) and vectors.shape == (3, values.size):
+        vectors = vectors.T
+    if vectors.shape != (values.size, 3):
+        raise InputDataError(
+            f'{values.size} b-values but directions of shape {vectors.shape}; one row of three '
+            'numbers is needed for each volume.'
+        )
+    if n_volumes is not None and n_volumes != values.size:
+        raise InputDataError(f'{n_volumes} volumes but {values.size} b-values.')
+
+    findings: list[str] = []
+    bad = ~np.isfinite(values) | (values < 0)
+    if bad.any():
+        findings.append(f'b-value missing or negative in volumes {_listed(bad)}: not used.')
+    values = np.where(bad, 0.0, values)
+    is_b0 = values <= B0_THRESHOLD
+    missing = ~np.isfinite(vectors).all(axis=1)
+    vectors[missing] = 0
+    norms = np.linalg.norm(vectors, axis=1)
+    if (missing & is_b0).any():
+        findings.append(f'b = 0 volumes {_listed(missing & is_b0)} have NaN directions: zeroed.')
+    if (is_b0 & (norms > 0)).any():
+        findings.append(f'b = 0 volumes {_listed(is_b0 & (norms > 0))} have a direction: zeroed.')
+    lost = ~is_b0 & (norms < 1e-6)
+    if lost.any():
+        findings.append(f'volumes {_listed(lost)} have b > 0 and no direction: not used.')
+    off = ~is_b0 & ~lost & (np.abs(norms - 1) > NORM_TOLERANCE)
+    if off.any():
+        findings.append(f'directions of volumes {_listed(off)} are not of length 1: normalised.')
+    unit = np.divide(vectors, norms[:, None], out=np.zeros_like(vectors), where=norms[:, None] > 0)
+    unit[is_b0] = 0
+    return GradientReport(values, unit, ~(bad | lost), tuple(findings))
+
+
+def _listed(mask: npt.NDArray[np.bool_]) -> str:
+    """Name the first few volumes of a mask."""
+    indices = np.flatnonzero(mask)
+    text = ', '.join(map(str, indices[:8]))
+    return text + (f' and {indices.size - 8} more' if indices.size > 8 else '')
+
+
+def axes_of(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the orthonormal matrix nearest to the directions of the voxel axes.
+
+    Parameters
+    ----------
+    affine : (4, 4) array_like
+        Voxel indices to scanner coordinates, mm.
+
+    Returns
+    -------
+    (3, 3) ndarray
+        Columns are unit vectors; its determinant has the sign of the affine's.
+    """
+    linear = np.asarray(affine, dtype=float)[:3, :3]
+    linear = linear / np.linalg.norm(linear, axis=0)
+    left, _, right = np.linalg.svd(linear)
+    return left @ right
+
+
+def bvecs_to_scanner(bvecs: npt.ArrayLike, affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Turn FSL directions, as BIDS stores them, into scanner directions.
+
+    Parameters
+    ----------
+    bvecs : (n_volumes, 3) array_like
+        Along the voxel axes, with x flipped where the affine's determinant is positive.
+    affine : (4, 4) array_like
+        Of the image to which the file belongs.
+
+    Returns
+    -------
+    (n_volumes, 3) ndarray
+        RAS+.
+
+    References
+    ----------
+    FSL wiki, FDT user guide, "What conventions do the bvecs use?"; BIDS 1.11.1, Diffusion
+    imaging data.
+
+    Examples
+    --------
+    >>> bvecs_to_scanner([[1, 0, 0]], np.diag([2, 2, 2, 1]))
+    array([[-1.,  0.,  0.]])
+    >>> bvecs_to_scanner([[1, 0, 0]], np.diag([-2, 2, 2, 1]))
+    array([[-1.,  0.,  0.]])
+    """
+    axes = axes_of(affine)
+    return np.asarray(bvecs, dtype=float) * _flip(axes) @ axes.T
+
+
+def bvecs_from_scanner(
+    directions: npt.ArrayLike, affine: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Turn scanner directions into FSL directions for an image; inverse of `bvecs_to_scanner`.
+
+    Parameters
+    ----------
+    directions : (n_volumes, 3) array_like
+        RAS+.
+    affine : (4, 4) array_like
+        Of the image beside which the file will lie.
+
+    Returns
+    -------
+    (n_volumes, 3) ndarray
+    """
+    axes = axes_of(affine)
+    return (np.asarray(directions, dtype=float) @ axes) * _flip(axes)
+
+
+def _flip(axes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return FSL's sign of x for these axes."""
+    return np.array([-1.0 if np.linalg.det(axes) > 0 else 1.0, 1.0, 1.0])
+
+
+def scheme_hash(bvals: npt.ArrayLike, bvecs: npt.ArrayLike) -> str:
+    """Name a sampling scheme, so that deviating protocols are seen in a cohort.
+
+    Shells and directions, rounded to 0.02 and without regard to sign and order, so that jitter
+    and the order of volumes do not matter.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+    bvecs : (n_volumes, 3) array_like
+        In the frame of the file, before any rotation for motion.
+
+    Returns
+    -------
+    str
+        Eight hexadecimal digits.
+
+    Examples
+    --------
+    >>> scheme_hash([0, 1000], [[0, 0, 0], [0, 1, 0]]) == scheme_hash(
+    ...     [998, 0], [[0, -1, 0], [0, 0, 0]]
+    ... )
+    True
+    """
+    nominal = find_shells(bvals).volume_bvalues
+    vectors = np.asarray(bvecs, dtype=float)
+    leading = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    vectors = np.round(vectors * np.where(leading < 0, -1, 1) * 50).astype(int)
+    rows = sorted((int(b), *map(int, v)) for b, v in zip(nominal, vectors, strict=True))
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:8]

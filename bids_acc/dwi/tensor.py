@@ -1,0 +1,351 @@
+r"""The diffusion tensor: weighted least squares on arrays, and its invariants.
+
+The signal of a volume with b-value :math:`b` and direction :math:`g` is
+:math:`S = S_0 \exp(-b\, g^T D g)`. Its logarithm is linear in the six elements of :math:`D` and
+:math:`\ln S_0`, with noise of standard deviation :math:`\sigma / S`, hence weights
+:math:`w = S^2` (Salvador et al. 2005, doi:10.1002/hbm.20076). Nothing is clipped: an estimate
+with an eigenvalue that is zero or negative is marked, and its maps show what the formulas give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError
+
+FloatArray = npt.NDArray[np.float64]
+Method = Literal['ols', 'wls', 'iwls']
+
+N_PARAMETERS = 7
+MIN_FA_FOR_MODE = 0.01
+"""Below this FA the tensor has no shape, and its mode is NaN."""
+
+_SCALE = 1e-3
+"""b-values are used in ms/um2 inside, which keeps the normal equations well conditioned."""
+
+_ROWS, _COLUMNS = np.triu_indices(N_PARAMETERS)
+
+
+@dataclass(frozen=True)
+class TensorFit:
+    """Tensors of many voxels."""
+
+    tensor: FloatArray
+    """(n_voxels, 6) Dxx Dyy Dzz Dxy Dxz Dyz in mm2/s, in the frame of the directions."""
+    s0: FloatArray
+    """(n_voxels,) signal at b = 0, in the data's units."""
+    residual: FloatArray
+    """(n_voxels,) root mean square of (measured - fitted) over S0, dimensionless."""
+    evals: FloatArray
+    """(n_voxels, 3) eigenvalues in mm2/s, descending."""
+    evecs: FloatArray
+    """(n_voxels, 3, 3) eigenvectors as columns, in the order of `evals`."""
+    non_positive: npt.NDArray[np.bool_]
+    """(n_voxels,) tensors with an eigenvalue <= 0: not physical, usually noise or artefact."""
+
+
+def design_matrix(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> FloatArray:
+    """Return the log-linear model's matrix.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        In s/mm2, as measured (jitter included).
+    directions : (n_volumes, 3) array_like
+        Unit vectors; zero where b is zero.
+
+    Returns
+    -------
+    (n_volumes, 7) ndarray
+        Columns for Dxx Dyy Dzz Dxy Dxz Dyz (mm2/s times 1000) and ln S0.
+    """
+    b = np.asarray(bvals, dtype=float) * _SCALE
+    x, y, z = np.asarray(directions, dtype=float).T
+    terms = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
+    return np.column_stack([-b[:, None] * terms, np.ones_like(b)])
+
+
+def check_design(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> None:
+    """Refuse a scheme from which no tensor can be had.
+
+    Raises
+    ------
+    InputDataError
+        If the design has fewer than seven independent rows or a condition number above 1e4.
+    """
+    design = design_matrix(bvals, directions)
+    singular = np.linalg.svd(design, compute_uv=False)
+    if len(design) < N_PARAMETERS or singular[-1] < 1e-4 * singular[0]:
+        raise InputDataError(
+            f'{len(design)} volumes do not determine a diffusion tensor: at least six different '
+            'directions and two b-values are needed.'
+        )
+
+
+def fit_tensor(
+    signal: npt.ArrayLike,
+    bvals: npt.ArrayLike,
+    directions: npt.ArrayLike,
+    *,
+    method: Method = 'iwls',
+    n_iterations: int = 2,
+    weights: npt.ArrayLike | None = None,
+    chunk: int = 50_000,
+) -> TensorFit:
+    """Estimate a tensor for each voxel.
+
+    ``ols``: equal weights. ``wls``: weights are the squared *measured* signals. ``iwls``: then,
+    ``n_iterations`` times, weights are the squared signals that the previous estimate predicts.
+
+    Parameters
+    ----------
+    signal : (n_voxels, n_volumes) array_like
+        Magnitude signal; values that are not positive get no weight.
+    bvals : (n_volumes,) array_like
+        s/mm2.
+    directions : (n_volumes, 3) array_like
+        Unit vectors; the tensor comes out in their frame.
+    method : {'ols', 'wls', 'iwls'}
+        See above.
+    n_iterations : int
+        For ``iwls``.
+    weights : (n_voxels, n_volumes) array_like, optional
+        Multiplied with the above, e.g. 0 for outlier slices.
+    chunk : int
+        Voxels at a time; bounds memory, changes nothing else.
+
+    Returns
+    -------
+    TensorFit
+        NaN where fewer than seven samples are left or they do not determine a tensor.
+
+    Raises
+    ------
+    InputDataError
+        If the scheme as a whole does not determine a tensor.
+
+    References
+    ----------
+    Veraart J, et al. (2013). Weighted linear least squares estimation of diffusion MRI
+    parameters: strengths, limitations, and pitfalls. NeuroImage 81:335-346.
+    https://doi.org/10.1016/j.neuroimage.2013.05.028
+
+    Examples
+    --------
+    >>> directions = np.vstack(
+    ...     [
+    ...         np.zeros(3),
+    ...         np.eye(3),
+    ...         np.ones((1, 3)) / 3**0.5,
+    ...         [[0.6, 0.8, 0], [0, 0.6, 0.8], [0.8, 0, 0.6]],
+    ...     ]
+    ... )
+    >>> bvals = [0] + [1000] * 7
+    >>> signal = 100 * np.exp(-1e-3 * np.array(bvals))
+    >>> fit = fit_tensor(signal[None], bvals, directions)
+    >>> (fit.tensor[0, :3] * 1e3).round(6)
+    array([1., 1., 1.])
+    """
+    check_design(bvals, directions)
+    data = np.atleast_2d(np.asarray(signal, dtype=float))
+    extra = None if weights is None else np.asarray(weights, dtype=float)
+    design = design_matrix(bvals, directions)
+    parameters = np.full((len(data), N_PARAMETERS), np.nan)
+    residual = np.full(len(data), np.nan)
+    rounds = {'ols': 0, 'wls': 1, 'iwls': 1 + n_iterations}[method]
+    for start in range(0, len(data), chunk):
+        part = slice(start, start + chunk)
+        given = None if extra is None else extra[part]
+        parameters[part], residual[part] = _fit_chunk(data[part], design, rounds, given)
+    tensor = parameters[:, :6] * _SCALE
+    evals, evecs = eigensystem(tensor)
+    return TensorFit(
+        tensor=tensor,
+        s0=np.exp(parameters[:, 6]),
+        residual=residual,
+        evals=evals,
+        evecs=evecs,
+        non_positive=evals[:, 2] <= 0,
+    )
+
+
+def _fit_chunk(
+    signal: FloatArray, design: FloatArray, rounds: int, weights: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Fit some voxels; returns parameters and relative residual."""
+    valid = np.isfinite(signal) & (signal > 0)
+    safe = np.where(valid, signal, 1.0)
+    base = valid.astype(float) if weights is None else valid * weights
+    level = np.max(np.where(valid, signal, 0), axis=1, keepdims=True)
+    level[level <= 0] = 1.0
+    # divided by the voxel's largest signal: the weights' size is irrelevant, their range is not
+    logs = np.log(safe / level)
+    parameters = _solve(design, base * (safe / level) ** 2 if rounds else base, logs)
+    for _ in range(rounds - 1):
+        predicted = np.exp(np.minimum(parameters @ design.T, 5.0))
+        parameters = _solve(design, base * predicted**2, logs)
+    predicted = np.exp(np.minimum(parameters @ design.T, 5.0))
+    error = np.where(base > 0, safe / level - predicted, 0.0)
+    mean_square = (error**2).sum(axis=1) / np.maximum((base > 0).sum(axis=1), 1)
+    residual = np.sqrt(mean_square) / np.exp(parameters[:, 6])
+    parameters[:, 6] += np.log(level[:, 0])
+    return parameters, residual
+
+
+def _solve(design: FloatArray, weights: FloatArray, logs: FloatArray) -> FloatArray:
+    """Solve each voxel's weighted normal equations; NaN where they are singular."""
+    products = design[:, _ROWS] * design[:, _COLUMNS]
+    gram = np.empty((len(weights), N_PARAMETERS, N_PARAMETERS))
+    gram[:, _ROWS, _COLUMNS] = weights @ products
+    gram[:, _COLUMNS, _ROWS] = gram[:, _ROWS, _COLUMNS]
+    right = (weights * logs) @ design
+    trace = np.trace(gram, axis1=1, axis2=2)
+    enough = ((weights > 0).sum(axis=1) >= N_PARAMETERS) & np.isfinite(trace) & (trace > 0)
+    scaled = gram / np.where(enough, trace, 1.0)[:, None, None]
+    with np.errstate(invalid='ignore', over='ignore'):
+        enough &= np.linalg.det(np.where(enough[:, None, None], scaled, 0)) > 1e-24
+    solution = np.full((len(weights), N_PARAMETERS), np.nan)
+    if enough.any():
+        solution[enough] = np.linalg.solve(gram[enough], right[enough][..., None])[..., 0]
+    return solution
+
+
+def eigensystem(tensor: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return eigenvalues, descending, and eigenvectors of symmetric tensors.
+
+    Parameters
+    ----------
+    tensor : (n_voxels, 6) array_like
+        Dxx Dyy Dzz Dxy Dxz Dyz; NaN gives NaN.
+
+    Returns
+    -------
+    evals : (n_voxels, 3) ndarray
+    evecs : (n_voxels, 3, 3) ndarray
+        Columns.
+    """
+    elements = np.asarray(tensor, dtype=float)
+    full = elements[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
+    finite = np.isfinite(elements).all(axis=1)
+    evals = np.full((len(elements), 3), np.nan)
+    evecs = np.full((len(elements), 3, 3), np.nan)
+    if finite.any():
+        values, vectors = np.linalg.eigh(full[finite])
+        evals[finite], evecs[finite] = values[:, ::-1], vectors[:, :, ::-1]
+    return evals, evecs
+
+
+def mean_diffusivity(evals: npt.ArrayLike) -> FloatArray:
+    """Return the mean of the eigenvalues, in their unit.
+
+    Parameters
+    ----------
+    evals : (..., 3) array_like
+
+    Returns
+    -------
+    (...) ndarray
+    """
+    return np.asarray(evals, dtype=float).mean(axis=-1)
+
+
+def axial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
+    """Return the largest of descending eigenvalues, in their unit."""
+    return np.asarray(evals, dtype=float)[..., 0]
+
+
+def radial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
+    """Return the mean of the two smaller of descending eigenvalues, in their unit."""
+    return np.asarray(evals, dtype=float)[..., 1:].mean(axis=-1)
+
+
+def fractional_anisotropy(evals: npt.ArrayLike) -> FloatArray:
+    r"""Return how far from a sphere the tensor is: 0 for a sphere, 1 for a stick.
+
+    .. math:: FA = \sqrt{\tfrac32}\,\frac{|D - \bar\lambda I|}{|D|}
+
+    Parameters
+    ----------
+    evals : (..., 3) array_like
+        Eigenvalues in any unit and order.
+
+    Returns
+    -------
+    (...) ndarray
+        Dimensionless; above 1 only where an eigenvalue is negative. NaN for a zero tensor.
+
+    References
+    ----------
+    Basser PJ, Pierpaoli C (1996). J Magn Reson B 111:209-219.
+    https://doi.org/10.1006/jmrb.1996.0086
+
+    Examples
+    --------
+    >>> fractional_anisotropy([[1, 1, 1], [1, 0, 0]])
+    array([0., 1.])
+    """
+    values = np.asarray(evals, dtype=float)
+    deviation = values - values.mean(axis=-1, keepdims=True)
+    norm = np.linalg.norm(values, axis=-1)
+    return np.sqrt(1.5) * np.divide(
+        np.linalg.norm(deviation, axis=-1), norm, out=np.full(norm.shape, np.nan), where=norm > 0
+    )
+
+
+def mode(evals: npt.ArrayLike, min_fa: float = MIN_FA_FOR_MODE) -> FloatArray:
+    r"""Return the shape of the anisotropy: -1 planar, 0 orthotropic, 1 linear.
+
+    .. math:: MO = 3\sqrt6\,\det(\tilde D / |\tilde D|), \quad \tilde D = D - \bar\lambda I
+
+    Parameters
+    ----------
+    evals : (..., 3) array_like
+        Eigenvalues in any unit and order.
+    min_fa : float
+        Below this FA there is no shape to speak of, and the result is NaN.
+
+    Returns
+    -------
+    (...) ndarray
+        In [-1, 1], or NaN.
+
+    References
+    ----------
+    Ennis DB, Kindlmann G (2006). Orthogonal tensor invariants and the analysis of diffusion
+    tensor magnetic resonance images. Magn Reson Med 55:136-146.
+    https://doi.org/10.1002/mrm.20741
+
+    Examples
+    --------
+    >>> mode([[1, 0, 0], [1, 1, 0], [1, 1, 1]]).round(6)
+    array([ 1., -1., nan])
+    """
+    values = np.asarray(evals, dtype=float)
+    deviation = values - values.mean(axis=-1, keepdims=True)
+    norm = np.linalg.norm(deviation, axis=-1, keepdims=True)
+    shaped = fractional_anisotropy(values) >= min_fa
+    unit = np.divide(
+        deviation, norm, out=np.full(values.shape, np.nan), where=(norm > 0) & shaped[..., None]
+    )
+    return np.clip(3 * np.sqrt(6) * unit.prod(axis=-1), -1, 1)
+
+
+def scalar_maps(fit: TensorFit) -> dict[str, FloatArray]:
+    """Return all invariants of fitted tensors.
+
+    Returns
+    -------
+    dict of str to (n_voxels,) ndarray
+        ``fa``, ``md``, ``ad``, ``rd`` (mm2/s) and ``mo``.
+    """
+    return {
+        'fa': fractional_anisotropy(fit.evals),
+        'md': mean_diffusivity(fit.evals),
+        'ad': axial_diffusivity(fit.evals),
+        'rd': radial_diffusivity(fit.evals),
+        'mo': mode(fit.evals),
+    }
