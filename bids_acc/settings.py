@@ -80,6 +80,57 @@ class AnatSettings:
 class DwiSettings:
     """How diffusion images become FA, MD and MO."""
 
+    denoise: str = option(
+        'auto',
+        'denoising by MP-PCA; auto takes dwidenoise when MRtrix3 is on PATH, else the built-in',
+        flag='--dwi-denoise',
+        choices=('auto', 'builtin', 'mrtrix3', 'dipy', 'none'),
+    )
+    unringing: str = option(
+        'auto',
+        'removal of Gibbs ringing; auto takes mrdegibbs when MRtrix3 is on PATH, else DIPY; '
+        'images acquired with partial Fourier are left as they are',
+        flag='--dwi-unringing',
+        choices=('auto', 'mrtrix3', 'dipy', 'none'),
+    )
+    motion: str = option(
+        'builtin',
+        'correction of head motion and eddy currents',
+        flag='--dwi-motion',
+        choices=('builtin', 'ants', 'none'),
+    )
+    susceptibility: str = option(
+        'none',
+        'correction of susceptibility distortion; syn deforms along the phase-encoding axis '
+        'until the b = 0 image fits the T1w image',
+        flag='--dwi-susceptibility',
+        choices=('syn', 'none'),
+    )
+    bias: str = option(
+        'n4', 'correction of the intensity bias field', flag='--dwi-bias', choices=('n4', 'none')
+    )
+    tensor_fit: str = option(
+        'iwls',
+        'weights of the tensor fit: ols equal, wls squared signals, iwls squared predictions',
+        flag='--dwi-tensor-fit',
+        choices=('ols', 'wls', 'iwls'),
+    )
+    b_max: float = option(
+        1500.0, 'largest b-value used for the tensor, s/mm2', flag='--dwi-b-max', metavar='B'
+    )
+    gradient_fix: bool = option(
+        False,
+        'swap or flip gradient axes when fibre coherence says that the table is wrong '
+        '(it is always checked and reported)',
+        flag='--dwi-fix-gradients',
+    )
+    depths: str = option(
+        'ribbon',
+        'where the cortex is sampled',
+        flag='--dwi-depths',
+        choices=('ribbon', 'midthickness'),
+    )
+
 
 @dataclass(frozen=True)
 class MrsSettings:
