@@ -18,7 +18,7 @@ from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 FloatArray = npt.NDArray[np.float64]
 
 MISSING_NAA_SD = 5.0
-"""NAA is missing when nothing between 1.9 and 2.1 ppm rises this many noise SD above its flanks."""
+"""NAA is missing when nothing at 1.9-2.1 ppm rises this many noise SD above its flanks."""
 
 LIPID_RATIO = 1.0
 """Lipid is a contamination when the signal between 0.8 and 1.5 ppm departs from zero by more
@@ -123,7 +123,9 @@ def check_artefacts(
     naa, below = _peak(spectrum, ppm, 1.9, 2.1)
     sides = [_peak(spectrum, ppm, low, high) for low, high in ((2.93, 3.12), (3.15, 3.28))]
     upside_down = sum(-low > high for high, low in [(naa, below), *sides])
-    lipid_region = spectrum[ppm_mask(ppm, 0.8, 1.5)] - np.median(spectrum[ppm_mask(ppm, -0.5, 0.4)])
+    lipid_region = spectrum[ppm_mask(ppm, 0.8, 1.5)] - np.median(
+        spectrum[ppm_mask(ppm, -0.5, 0.4)]
+    )
     lipid = float(np.abs(lipid_region).max() / naa) if naa > 0 else math.nan
     return [
         Artefact(
@@ -161,7 +163,7 @@ def check_artefacts(
 
 
 def _ghost(spectrum: FloatArray, ppm: FloatArray, sd: float) -> Artefact:
-    """A feature where no metabolite resonates."""
+    """Look for a feature where no metabolite resonates."""
     inside = ppm_mask(ppm, 5.2, 6.5)
     value = math.nan
     if inside.sum() > 16 and sd > 0:

@@ -27,7 +27,7 @@ class ChecklistItem:
 
 
 def _text(value: Any) -> str:
-    """A value as text; missing ones are ``n/a``."""
+    """Write a value as text; missing ones are ``n/a``."""
     if value is None or value in ('', [], ()) or (isinstance(value, float) and math.isnan(value)):
         return 'n/a'
     if isinstance(value, float):

@@ -126,4 +126,5 @@ def combine_coils(
         )
     covariance = noise_covariance(fids)
     weights = coil_weights(source, covariance)
-    return np.tensordot(weights, fids, axes=1), weights
+    combined = np.asarray(np.tensordot(weights, fids, axes=1), dtype=np.complex128)
+    return combined, weights

@@ -140,5 +140,7 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
             if math.isnan(field_tesla) or low <= field_tesla <= high:
                 return found
     if name not in known:
-        raise SettingsError(f'--mrs-relaxation {name}: unknown; choose {", ".join(known)} or FILE.')
+        raise SettingsError(
+            f'--mrs-relaxation {name}: unknown; choose {", ".join(known)} or FILE.'
+        )
     return None

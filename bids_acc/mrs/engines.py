@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from pathlib import Path
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def choose_engine(engine: str, has_import: bool) -> str:
 
 
 def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineResult:
-    """A fit of the package's own engine in the common form.
+    """Put a fit of the package's own engine into the common form.
 
     Parameters
     ----------
@@ -116,42 +115,3 @@ def run_builtin(
 ) -> EngineResult:
     """Fit with the package's own linear-combination model."""
     return builtin_result(fit_spectrum(spectrum, basis, options), water_amplitude)
-
-
-def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
-    """Files of one spectrum in a folder of other programs' fits.
-
-    They lie in ``folder`` or in ``folder/<stem>``, where the stem is the name of the spectrum's
-    file without suffix, and are told by their own names (``*.table`` or ``table``, ``*.coord``,
-    ``summary.csv`` and ``qc.csv``, Osprey's ``*.tsv``).
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of fits.
-    stem : str
-        For example ``sub-01_acq-press_svs``.
-
-    Returns
-    -------
-    dict of str to Path
-        By kind: ``table``, ``coord``, ``summary``, ``qc``; empty when there are none.
-    """
-    names = {stem, stem.removesuffix('_svs')}
-    found: dict[str, Path] = {}
-    for place in [folder / name for name in names] + [
-        folder / part for part in (stem.split('_')[0],) if (folder / part).is_dir()
-    ]:
-        if place.is_dir():
-            for kind in ('table', 'coord'):
-                hits = [place / kind, *sorted(place.glob(f'*.{kind}'))]
-                found |= {kind: hit for hit in hits[::-1] if hit.is_file()}
-            for kind in ('summary', 'qc'):
-                if (place / f'{kind}.csv').is_file():
-                    found.setdefault(kind, place / f'{kind}.csv')
-    for name in names:
-        for kind in ('table', 'coord'):
-            path = folder / f'{name}.{kind}'
-            if path.is_file():
-                found.setdefault(kind, path)
-    return found

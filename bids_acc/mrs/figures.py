@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from pathlib import Path
 
 import matplotlib as mpl
@@ -25,7 +24,7 @@ LABELS_PPM = {
 
 
 def plot_fit(curves: Curves, title: str = '') -> Figure:
-    """Data with the fit, baseline below, residual above, as the field draws them.
+    """Draw data with the fit, baseline below and residual above.
 
     Parameters
     ----------
@@ -92,6 +91,7 @@ def plot_voxel(
         To be saved by the caller.
     """
     t1w, coverage = np.asarray(t1w, dtype=float), np.asarray(coverage, dtype=float)
+    outline = None if acc is None else np.asarray(acc, dtype=float)
     figure = Figure(figsize=(9, 3.2), layout='constrained', facecolor='black')
     axes = figure.subplots(1, 3)
     weights = coverage if coverage.sum() > 0 else np.ones_like(coverage)
@@ -104,14 +104,14 @@ def plot_voxel(
     for axis, (plane, name) in enumerate(zip(axes, names, strict=True)):
         rest = [k for k in range(3) if k != axis]
         aspect = zooms[rest[1]] / zooms[rest[0]]
-        cut = {'axis': axis, 'indices': centre[axis]}
-        plane.imshow(
-            np.take(t1w, **cut).T, cmap='gray', origin='lower', vmin=0, vmax=top, aspect=aspect
-        )
-        plane.contour(np.take(coverage, **cut).T, levels=[0.5], colors='#ffd400', linewidths=1.4)
-        if acc is not None and np.take(np.asarray(acc), **cut).any():
-            outline = np.take(np.asarray(acc, dtype=float), **cut).T
-            plane.contour(outline, levels=[0.5], colors='#00c8ff', linewidths=0.8)
+
+        def cut(volume: npt.NDArray[np.float64], axis: int = axis) -> npt.NDArray[np.float64]:
+            return np.take(volume, centre[axis], axis=axis).T
+
+        plane.imshow(cut(t1w), cmap='gray', origin='lower', vmin=0, vmax=top, aspect=aspect)
+        plane.contour(cut(coverage), levels=[0.5], colors='#ffd400', linewidths=1.4)
+        if outline is not None and cut(outline).any():
+            plane.contour(cut(outline), levels=[0.5], colors='#00c8ff', linewidths=0.8)
         plane.set_title(name, color='white', fontsize=9)
         plane.axis('off')
     return figure

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bids_acc.exceptions import MetadataError, MissingInputError
+from bids_acc.exceptions import MetadataError
 from bids_acc.mrs.basis import load_basis
-from bids_acc.mrs.engines import find_fit_files, run_builtin
+from bids_acc.mrs.engines import run_builtin
 from bids_acc.mrs.importers import import_result
-from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
+from bids_acc.mrs.lcmodel import run_lcmodel
 from bids_acc.mrs.results import EngineResult
 from bids_acc.mrs.sequence import sequence_of
 from bids_acc.mrs.spectrum import Basis, Spectrum
@@ -48,6 +49,8 @@ class FitRequest:
     """Sidecar of the raw spectrum."""
     water_amplitude: float = math.nan
     """Water signal at time zero."""
+    water_file: str | None = None
+    """Combined and averaged water, for engines that scale by themselves."""
     work_dir: Path = Path()
     """Where an external program may write."""
 
@@ -75,7 +78,7 @@ def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]
 
 
 def basis_info(basis: Basis) -> dict[str, Any]:
-    """What sidecars say about a basis set."""
+    """Say in a sidecar's terms which basis set was used."""
     return {
         'BasisSHA256': basis.sha256,
         'BasisNames': list(basis.names),
@@ -123,16 +126,11 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     MissingInputError
         If a fit to import is not there.
     """
-    from dataclasses import replace
-
     spectrum, notes = spectrum_of(data, request)
     if request.engine == 'import':
-        files = find_fit_files(Path(request.fits_dir or '.'), request.svs_name.split('.')[0])
-        if not files:
-            raise MissingInputError(
-                f'--mrs-fits {request.fits_dir}: no fit of {request.svs_name} in it.'
-            )
-        result, info = import_result(files), {'ImportedFiles': {k: v.name for k, v in files.items()}}
+        stem = request.svs_name.split('.')[0]
+        result, files = import_result(Path(request.fits_dir or '.'), stem)
+        info: dict[str, Any] = {'ImportedFiles': files}
         if request.basis != 'simulate':
             info |= basis_info(_load(spectrum, request))
         else:
@@ -141,9 +139,10 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         basis = _load(spectrum, request)
         info = basis_info(basis)
         if request.engine == 'lcmodel':
-            from bids_acc.mrs.lcmodel import run_lcmodel
-
-            result = run_lcmodel(spectrum, basis, request.water_amplitude, request.work_dir)
+            water = None
+            if request.water_file is not None:
+                water = read_nifti_mrs(request.water_file, {}).fids[0, 0, 0]
+            result = run_lcmodel(spectrum, basis, water, request.work_dir)
         else:
             options = FitOptions(ed_per_ppm=request.baseline_ed_per_ppm)
             result = run_builtin(spectrum, basis, options, request.water_amplitude)

@@ -137,7 +137,7 @@ def _threshold(entry: Mapping[str, Any], where: str) -> Threshold:
         ) from error
     if found.operator not in OPERATORS or not math.isfinite(found.value):
         raise SettingsError(
-            f'{where}: {entry!r}: operator must be one of {" ".join(OPERATORS)} and value a number.'
+            f'{where}: {entry!r}: operator must be one of {" ".join(OPERATORS)}, value a number.'
         )
     return found
 
@@ -199,7 +199,7 @@ def load_gate(name: str | Path) -> Gate:
 def _choose(
     threshold: Threshold, measures: Sequence[Measure], allow_cross_definition: bool
 ) -> Measure | None:
-    """The measure that a threshold may be compared with."""
+    """Find the measure that a threshold may be compared with."""
     for definition in threshold.definitions:
         for measure in measures:
             if measure.definition == definition:
@@ -267,8 +267,10 @@ def judge_spectrum(
 
     Examples
     --------
-    >>> measures = {'snr': [Measure(21, '1', 'lcmodel_snr')],
-    ...             'fwhm': [Measure(0.084, 'ppm', 'lcmodel_fwhm')]}
+    >>> measures = {
+    ...     'snr': [Measure(21, '1', 'lcmodel_snr')],
+    ...     'fwhm': [Measure(0.084, 'ppm', 'lcmodel_fwhm')],
+    ... }
     >>> verdict = judge_spectrum(load_gate('acc-structure'), measures, 127.8)
     >>> verdict.word, verdict.reasons
     ('fail', 'fwhm < 10 Hz: 10.74 fail')
@@ -276,7 +278,9 @@ def judge_spectrum(
     'pass'
     """
     criteria = tuple(
-        _compare(t, tuple(measures.get(t.metric, ())), spectrometer_mhz, gate.allow_cross_definition)
+        _compare(
+            t, tuple(measures.get(t.metric, ())), spectrometer_mhz, gate.allow_cross_definition
+        )
         for t in gate.spectrum
     )
     extra = tuple(f'artefact: {name}' for name in artefacts if name in gate.artefacts)

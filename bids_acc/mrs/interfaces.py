@@ -42,7 +42,7 @@ LOGGER = logging.getLogger('nipype.interface')
 
 
 def _given(value: Any) -> Any:
-    """A trait's value, None when undefined or empty."""
+    """Return a trait's value, None when undefined or empty."""
     return value if isdefined(value) and value else None
 
 
@@ -83,6 +83,7 @@ class _PreprocessInputSpec(BaseInterfaceInputSpec):
 class _PreprocessOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='one corrected decay, NIfTI-MRS')
     report_file = File(exists=True, desc='steps and measures, JSON')
+    water_file = File(desc='combined and averaged water, NIfTI-MRS')
     steps_file = File(exists=True, desc='one row per step')
 
 
@@ -133,6 +134,9 @@ class PreprocessSpectrum(SimpleInterface):
         out_file = write_nifti_mrs(data.with_fids(done.fid), cwd / 'preproc_svs.nii.gz')
         steps = pd.DataFrame(json.loads(save_record(done.steps, cwd / 'steps.json').read_text()))
         steps.to_csv(cwd / 'steps.tsv', sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+        if done.water is not None:
+            water = write_nifti_mrs(data.with_fids(done.water), cwd / 'water.nii.gz')
+            self._results['water_file'] = str(water)
         self._results['out_file'] = str(out_file)
         self._results['report_file'] = str(save_record(report, cwd / 'report.json'))
         self._results['steps_file'] = str(cwd / 'steps.tsv')
@@ -178,7 +182,8 @@ class VoxelTissue(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         voxel_affine = read_nifti_mrs(self.inputs.svs_file).affine
         t1w = nb.Nifti1Image.from_filename(self.inputs.t1w_file)
-        coverage = voxel_coverage(voxel_affine, t1w.affine, t1w.shape[:3])
+        nx, ny, nz = t1w.shape[:3]
+        coverage = voxel_coverage(voxel_affine, t1w.affine, (nx, ny, nz))
         maps = [self._on_grid(path, t1w) for path in self.inputs.tpms]
         fractions, inside = volume_fractions(maps, coverage)
         acc = _given(self.inputs.acc_mask)
@@ -205,7 +210,7 @@ class VoxelTissue(SimpleInterface):
 
     @staticmethod
     def _on_grid(path: str, t1w: nb.Nifti1Image) -> np.ndarray:
-        """Data of an image that must share the grid of the T1w image."""
+        """Read an image that must share the grid of the T1w image."""
         image = nb.Nifti1Image.from_filename(path)
         if image.shape[:3] != t1w.shape[:3] or not np.allclose(
             image.affine, t1w.affine, atol=1e-3
@@ -220,6 +225,7 @@ class VoxelTissue(SimpleInterface):
 class _FitInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='preprocessed decay, NIfTI-MRS')
     report_file = File(exists=True, mandatory=True, desc='report of preprocessing')
+    water_file = File(exists=True, desc='combined and averaged water, NIfTI-MRS')
     svs_file = File(exists=True, desc='raw spectrum, whose name finds imported fits')
     engine = traits.Enum('builtin', 'lcmodel', 'import', mandatory=True, desc='engine')
     basis = traits.Str('simulate', usedefault=True, desc='simulate, a file or a folder')
@@ -259,6 +265,7 @@ class FitSpectrum(SimpleInterface):
             baseline_ed_per_ppm=_given(self.inputs.baseline_ed_per_ppm),
             metadata=report['metadata'],
             water_amplitude=report['water_amplitude'],
+            water_file=_given(self.inputs.water_file),
             work_dir=Path(runtime.cwd),
         )
         result, basis_info = run_engine(data, request)

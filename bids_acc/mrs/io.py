@@ -88,7 +88,7 @@ class MrsData:
         return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
 
     def with_fids(self, fids: npt.ArrayLike) -> MrsData:
-        """Same acquisition with other decays; missing leading axes are added."""
+        """Return the same acquisition with other decays; missing leading axes are added."""
         fids = np.asarray(fids, dtype=complex)
         shape = (1,) * (4 - fids.ndim) + fids.shape
         return replace(self, fids=fids.reshape(shape))
@@ -208,7 +208,7 @@ def _merge(
 
 
 def _dwell_time(image: nb.Nifti1Image, metadata: Mapping[str, Any], source: str) -> float:
-    """Sampling interval from the header, checked against SpectralWidth."""
+    """Read the sampling interval from the header and check it against SpectralWidth."""
     zooms = image.header.get_zooms()
     dwell = float(zooms[3])
     scale = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
@@ -230,7 +230,7 @@ def _dwell_time(image: nb.Nifti1Image, metadata: Mapping[str, Any], source: str)
 def _arrange(
     data: ComplexArray, metadata: Mapping[str, Any], source: str
 ) -> tuple[ComplexArray, list[str]]:
-    """Data as (coils, transients, edits, points), whatever the order of the tagged axes."""
+    """Order data as (coils, transients, edits, points), whatever the order of the tags."""
     notes: list[str] = []
     if data.shape[:3] != (1, 1, 1):
         raise InputDataError(
@@ -257,6 +257,18 @@ def _arrange(
     order = [*groups['coil'], *groups['dyn'], *groups['edit']]
     sizes = [int(np.prod([block.shape[a] for a in groups[k]])) for k in ('coil', 'dyn', 'edit')]
     return np.transpose(block, [*order, 0]).reshape(*sizes, block.shape[0]), notes
+
+
+def _open(path: Path) -> nb.Nifti1Image:
+    """Open NIfTI-2 or NIfTI-1; the former is a subclass of the latter."""
+    try:
+        return nb.Nifti2Image.from_filename(path)
+    except Exception:  # noqa: BLE001  (nibabel raises several kinds; NIfTI-1 is tried next)
+        LOGGER.debug('%s is not NIfTI-2', path)
+    try:
+        return nb.Nifti1Image.from_filename(path)
+    except Exception as error:
+        raise InputDataError(f'{path.name}: not readable as NIfTI ({error}).') from error
 
 
 def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -> MrsData:
@@ -287,15 +299,7 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     path = Path(path)
     if not path.exists():
         raise MissingInputError(f'{path}: no such file.')
-    try:
-        image = nb.Nifti2Image.from_filename(path)
-    except Exception:  # noqa: BLE001  (nibabel raises several kinds; NIfTI-1 is tried next)
-        image = None
-    if image is None:
-        try:
-            image = nb.Nifti1Image.from_filename(path)
-        except Exception as error:
-            raise InputDataError(f'{path.name}: not readable as NIfTI ({error}).') from error
+    image = _open(path)
     data = np.asanyarray(image.dataobj)
     if not np.iscomplexobj(data) or data.ndim < 4 or data.shape[3] < 64:
         raise InputDataError(
@@ -318,7 +322,7 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
         spectrometer_mhz=frequency,
         echo_time=echo_time,
         repetition_time=repetition_time,
-        affine=np.asarray(image.affine, dtype=float),
+        affine=np.asarray(image.affine, dtype=np.float64),
         metadata=metadata,
         notes=tuple(notes + more),
         source=path.name,

@@ -24,7 +24,7 @@ def ppm_mask(ppm: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.bool
 def noise_sd(
     fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float, min_points: int = 32
 ) -> float:
-    """Standard deviation of the noise in the real part of the unfilled spectrum.
+    """Measure the noise in the real part of the unfilled spectrum.
 
     The two ends of the spectrum, outside :data:`NOISE_EDGES_PPM`, are each freed of a parabola,
     because the tails of water and of a first-point error are smooth there.

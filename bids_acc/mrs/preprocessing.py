@@ -178,7 +178,7 @@ def _correct_eddy_currents(
         history.add(
             'eddy_current',
             None,
-            f'it would widen NAA from {before:.1f} to {after:.1f} Hz: taken as done on the scanner',
+            f'would widen NAA from {before:.1f} to {after:.1f} Hz: taken as done by the scanner',
         )
         return fid
     history.add('eddy_current', corrected, 'phase of the water reference taken away')

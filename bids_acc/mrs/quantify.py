@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy.typing as npt
-
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.constants import WATER_MOLALITY, RelaxationSet
 from bids_acc.mrs.results import COMBINED, EngineResult
@@ -100,7 +98,7 @@ def _tissue_factor(result: EngineResult, name: str, scaling: WaterScaling, unit:
 
 
 def _water_levels(result: EngineResult, name: str, scaling: WaterScaling) -> list[Level]:
-    """The four water-scaled schemes of one metabolite."""
+    """Scale one metabolite by water, in four stages of correction."""
     csf = scaling.fractions[2]
     outside_csf = 1 / (1 - csf) if csf < 1 else math.nan
     schemes = (
@@ -144,7 +142,9 @@ def quantify(
     known = result.metabolites()
     declared = [parse_ratio(text) for text in ratios]
     for name in {part for pair in declared for part in pair} - set(known):
-        raise SettingsError(f'--mrs-ratios: {name} is not in the fit; there are {", ".join(known)}.')
+        raise SettingsError(
+            f'--mrs-ratios: {name} is not in the fit; there are {", ".join(known)}.'
+        )
     levels = []
     for name in known:
         levels.append(Level(name, 'engine', 'engine units', *result.amount(name)))
@@ -157,11 +157,3 @@ def quantify(
         if scaling is not None and math.isfinite(result.water_scale):
             levels += _water_levels(result, name, scaling)
     return levels
-
-
-def fractions_or_nan(fractions: npt.ArrayLike | None) -> tuple[float, float, float]:
-    """Three fractions; NaN where there was no segmentation."""
-    if fractions is None:
-        return math.nan, math.nan, math.nan
-    gm, wm, csf = (float(value) for value in fractions)  # type: ignore[union-attr]
-    return gm, wm, csf

@@ -14,7 +14,7 @@ from bids_acc.mrs.results import Curves, EngineResult
 
 
 def _plain(value: Any) -> Any:
-    """What JSON knows; NaN stays NaN, which Python's JSON reads back."""
+    """Turn into what JSON knows; NaN stays NaN, which Python's JSON reads back."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):

@@ -81,11 +81,11 @@ def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
     straight = [(region * x)[inside] for region in regions for x in (1.0, ppm)]
     best = (np.inf, 0.0)
     for width in (3.0, 4.5, 6.0, 8.0, 11.0, 15.0):
-        lines = []
+        lines: list[npt.NDArray[np.complexfloating]] = []
         for singlet in SINGLETS_PPM:
             frequency = (4.65 - singlet) * spectrometer_mhz
             lines.append(to_spectrum(np.exp((2j * np.pi * frequency - np.pi * width) * time)))
-        design = np.column_stack([line[inside] for line in lines] + straight)
+        design = np.column_stack([*(line[inside] for line in lines), *straight])
         solution = np.linalg.lstsq(design, spectrum, rcond=None)[0]
         misfit = float(np.sum(np.abs(spectrum - design @ solution) ** 2))
         if misfit < best[0]:

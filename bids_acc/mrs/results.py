@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -27,6 +28,21 @@ COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 UNDETECTED_CRLB = 999.0
 """Relative Cramer-Rao bound in percent that LCModel prints for an amplitude of zero."""
+
+
+def kind_of(name: str) -> str:
+    """Kind of a member of a fit, from its name.
+
+    Examples
+    --------
+    >>> [kind_of(name) for name in ('Glu', 'MM09', 'Mac', 'Lip13a', '-CrCH2')]
+    ['metabolite', 'macromolecule', 'macromolecule', 'lipid', 'correction']
+    """
+    if name.startswith('-'):
+        return 'correction'
+    if re.match(r'^(MM|Mac)', name):
+        return 'macromolecule'
+    return 'lipid' if re.match(r'^Lip', name) else 'metabolite'
 
 
 @dataclass(frozen=True)
@@ -115,12 +131,11 @@ class EngineResult:
         """
         index = self._indices(name)
         if not index:
-            return math.nan, math.nan
+            return self.sums.get(name, (math.nan, math.nan))
         if len(index) == 1:
             return float(self.values[index[0]]), float(self.sd[index[0]])
         if self.covariance is None:
-            value = self.sums.get(name)
-            return value if value else (float(self.values[index].sum()), math.nan)
+            return self.sums.get(name) or (float(self.values[index].sum()), math.nan)
         variance = float(self.covariance[np.ix_(index, index)].sum())
         return float(self.values[index].sum()), math.sqrt(max(variance, 0.0))
 

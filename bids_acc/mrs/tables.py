@@ -111,14 +111,14 @@ def _json(value: Any) -> Any:
 
 
 def _or(value: float, other: float) -> float:
-    """A number, or another one when it is NaN."""
+    """Return a number, or another one when it is NaN."""
     return other if math.isnan(value) else value
 
 
 def _water_scaling(
     report: Mapping[str, Any], tissue: Mapping[str, float], relaxation: str, data: MrsData
 ) -> tuple[WaterScaling | None, tuple[str, ...]]:
-    """What water scaling needs, and why a part of it is not possible."""
+    """Gather what water scaling needs, and say why a part of it is not possible."""
     constants = load_relaxation(relaxation, data.field_tesla)
     notes = []
     if constants is None:
@@ -200,7 +200,7 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
 
 
 def _in_unit(inputs: TableInputs, metric: str, definition: str, unit: str) -> float:
-    """A measure of one definition in one unit, NaN when this engine does not give it."""
+    """Look up a measure of one definition; NaN when this engine does not give it."""
     for measure in inputs.result.measures.get(metric, ()):
         if measure.definition == definition:
             return measure.in_unit(unit, inputs.spectrometer_mhz)
@@ -322,8 +322,8 @@ def checklist_table(inputs: TableInputs, data: MrsData) -> pd.DataFrame:
     """MRSinMRS list of the spectrum, one row per item."""
     basis, result = inputs.basis_info, inputs.result
     split = 'assumed' if basis.get('BasisTESplitAssumed') else 'given'
-    te1, te2 = (basis.get(key) for key in ('BasisTE1', 'BasisTE2'))
-    known_split = isinstance(te1, float) and math.isfinite(te1)
+    te1, te2 = (float(basis.get(key) or math.nan) for key in ('BasisTE1', 'BasisTE2'))
+    known_split = math.isfinite(te1)
     info = {
         'software': f'bids_acc; engine {result.engine} {result.version}',
         'steps': ', '.join(step['step'] for step in inputs.report['steps'] if step['applied']),

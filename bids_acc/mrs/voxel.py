@@ -59,9 +59,7 @@ def voxel_coverage(
     inside = np.zeros([len(grid) for grid in grids])
     for offset in np.array(np.meshgrid(steps, steps, steps)).reshape(3, -1).T:
         # index along each axis, turned into coordinates of the spectroscopic voxel by broadcasting
-        axes = [
-            np.multiply.outer(to_voxel[:3, k], grids[k] + offset[k]) for k in range(3)
-        ]
+        axes = [np.multiply.outer(to_voxel[:3, k], grids[k] + offset[k]) for k in range(3)]
         position = (
             axes[0][:, :, None, None]
             + axes[1][:, None, :, None]

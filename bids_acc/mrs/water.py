@@ -34,7 +34,7 @@ def eddy_current_phase(water: npt.ArrayLike, dwell_time: float, floor: float = 1
     """
     water = np.asarray(water, dtype=complex)
     n_points = water.size
-    phase = np.unwrap(np.angle(water))
+    phase: FloatArray = np.unwrap(np.angle(water)).astype(np.float64)
     tail = water[-max(n_points // 8, 16) :]
     noise = float(np.sqrt(np.mean(np.abs(tail) ** 2) / 2))
     weak = np.flatnonzero(np.abs(water) < floor * noise)
@@ -43,7 +43,7 @@ def eddy_current_phase(water: npt.ArrayLike, dwell_time: float, floor: float = 1
         return np.zeros(n_points)
     time = np.arange(n_points) * dwell_time
     fitted = slice(max(0, last // 2), last)
-    slope, offset = np.polyfit(time[fitted], phase[fitted], 1)
+    slope, _ = np.polyfit(time[fitted], phase[fitted], 1)
     phase[last:] = phase[last - 1] + slope * (time[last:] - time[last - 1])
     return phase
 
@@ -139,7 +139,7 @@ def hlsvd(
     left = svds(operator, k=n_components, v0=start, return_singular_vectors='u')[0]
     shift = np.linalg.lstsq(left[:-1], left[1:], rcond=None)[0]
     poles = np.linalg.eigvals(shift)
-    frequency = np.angle(poles) / (2 * np.pi * dwell_time)
+    frequency: FloatArray = (np.angle(poles) / (2 * np.pi * dwell_time)).astype(np.float64)
     damping = -np.log(np.abs(poles)) / dwell_time
     time = np.arange(used.size) * dwell_time
     bounded = np.maximum(damping, -1 / (used.size * dwell_time))

@@ -30,6 +30,12 @@ TABLES = {
 """Tables of a spectrum and their rows in the table of outputs."""
 
 
+FIT_INPUTS = (
+    ('out_file', 'in_file'), ('report_file', 'report_file'), ('water_file', 'water_file'),
+)  # fmt: skip
+"""What preprocessing hands to an engine."""
+
+
 def _fit_node(
     engine: str, settings: MrsSettings, entities: Mapping[str, Any], name: str
 ) -> pe.Node:
@@ -160,9 +166,7 @@ def init_mrs_report_wf(
         name='tabulate',
     )
     plot = pe.Node(PlotFit(), name='plot_fit')
-    ds_plot = init_sink(
-        'mrs_figure_fit', output_dir=output_dir, entities=entities, name='ds_plot'
-    )
+    ds_plot = init_sink('mrs_figure_fit', output_dir=output_dir, entities=entities, name='ds_plot')
     outputnode = pe.Node(
         niu.IdentityInterface(fields=['quantities', 'quality', 'fit']), name='outputnode'
     )
@@ -243,16 +247,17 @@ def init_mrs_wf(
     report_wf = init_mrs_report_wf(
         output_dir=output_dir, entities=entities, settings=settings, second=second != 'none'
     )
-    sinks = {'output_dir': output_dir, 'entities': entities}
-    ds_preproc = init_sink('mrs_preproc', **sinks, name='ds_preproc')
-    ds_steps = init_sink('mrs_steps', **sinks, name='ds_steps')
+    ds_preproc, ds_steps = (
+        init_sink(f'mrs_{what}', output_dir=output_dir, entities=entities, name=f'ds_{what}')
+        for what in ('preproc', 'steps')
+    )
     outputnode = pe.Node(
         niu.IdentityInterface(fields=['quantities', 'quality', 'fit']), name='outputnode'
     )
     workflow.connect([
         (inputnode, preproc, [(field, field) for field in fields[:4]]),
         (inputnode, fit, [('svs_file', 'svs_file')]),
-        (preproc, fit, [('out_file', 'in_file'), ('report_file', 'report_file')]),
+        (preproc, fit, list(FIT_INPUTS)),
         (preproc, ds_preproc, [('out_file', 'in_file')]),
         (preproc, ds_steps, [('steps_file', 'in_file')]),
         (preproc, report_wf, [
@@ -272,7 +277,7 @@ def init_mrs_wf(
                           'second_fit')  # fmt: skip
         workflow.connect([
             (inputnode, other, [('svs_file', 'svs_file')]),
-            (preproc, other, [('out_file', 'in_file'), ('report_file', 'report_file')]),
+            (preproc, other, list(FIT_INPUTS)),
             (other, report_wf, [('result_file', 'inputnode.second_result_file')]),
         ])  # fmt: skip
     if has_anat:

@@ -60,7 +60,9 @@ def d1_coils(quick: bool) -> Iterator[Row]:
         signal = abs(weights @ raw.sensitivities)
         noise = np.sqrt((weights @ raw.noise_covariance @ weights.conj()).real)
         best = np.sqrt(
-            (raw.sensitivities.conj() @ np.linalg.solve(raw.noise_covariance, raw.sensitivities)).real
+            (
+                raw.sensitivities.conj() @ np.linalg.solve(raw.noise_covariance, raw.sensitivities)
+            ).real
         )
         worst = min(worst, signal / noise / best)
     yield 'D1', 'coil combination, worst S/N efficiency', '>= .99', f'{worst:.4f}', worst >= 0.99
@@ -84,7 +86,8 @@ def d2_alignment(quick: bool) -> Iterator[Row]:
         met = None if limits is None else bool(hertz <= limits[0] and degrees <= limits[1])
         yield (
             'D2', f'64 transients, drift SD 1.7 Hz, final S/N {snr}',
-            '<= .4 Hz, <= 2 deg' if limits else '(no demand)', f'{hertz:.2f} Hz, {degrees:.1f} deg',
+            '<= .4 Hz, <= 2 deg' if limits else '(no demand)',
+            f'{hertz:.2f} Hz, {degrees:.1f} deg',
             met,
         )  # fmt: skip
 
@@ -110,7 +113,8 @@ def d3_water(quick: bool) -> Iterator[Row]:
         met = None if demand is None else bool(np.all(mean <= demand))
         yield (
             'D3', f'HLSVD, water {times} x NAA: NAA, Cr 3.03, Cr 3.91',
-            '<= .5/1.5/4 %' if demand else '(no demand)', '/'.join(f'{v:.2f}' for v in mean) + ' %',
+            '<= .5/1.5/4 %' if demand else '(no demand)',
+            '/'.join(f'{v:.2f}' for v in mean) + ' %',
             met,
         )  # fmt: skip
 
@@ -139,13 +143,25 @@ def e1_water_scaling(data: Path, quick: bool) -> Iterator[Row]:
         result = run_builtin(probe, basis, options, water_amplitude(water, 1 / 4000))
         level = result.amount('tCr')[0] * result.water_scale * relaxed
         met = 9.5 <= level <= 11.0
-        yield 'E1', 'Cr 10 mM simulated, fitted with the .BASIS', '9.5-11 mM', f'{level:.2f} mM', met
+        yield (
+            'E1',
+            'Cr 10 mM simulated, fitted with the .BASIS',
+            '9.5-11 mM',
+            f'{level:.2f} mM',
+            met,
+        )
     table = data / 'lcmodel' / 'challenge-cr10mM' / 'table'
     if table.exists():
         imported = lcmodel_result(table)
         level = imported.amount('tCr')[0] * imported.water_scale * relaxed
         met = abs(level - 9.692) < 0.02
-        yield 'E1', 'Cr 10 mM, LCModel table, rescaled here', '9.69 (LCModel)', f'{level:.2f} mM', met
+        yield (
+            'E1',
+            'Cr 10 mM, LCModel table, rescaled here',
+            '9.69 (LCModel)',
+            f'{level:.2f} mM',
+            met,
+        )
 
 
 def challenge(data: Path, quick: bool) -> Iterator[Row]:
@@ -166,7 +182,10 @@ def challenge(data: Path, quick: bool) -> Iterator[Row]:
         result = run_builtin(spectrum, basis, FitOptions(baseline_sensitivity=False), water)
         cpu.append(time.process_time() - start)
         peer = lcmodel_result(data / 'lcmodel' / f'challenge-{number:02d}' / 'table')
-        snr, kernel = result.extra['snr_lcm'], result.extra['fwhm_kernel_hz'] / svs.spectrometer_mhz
+        snr, kernel = (
+            result.extra['snr_lcm'],
+            result.extra['fwhm_kernel_hz'] / svs.spectrometer_mhz,
+        )
         rows.append([
             *(
                 100 * (result.amount(n)[0] * result.water_scale * relaxed / peer.amount(n)[0] - 1)
@@ -283,10 +302,11 @@ def real_spectra(data: Path) -> Iterator[Row]:
             svs.fids[:, :, 0], svs.dwell_time, svs.spectrometer_mhz, ref.fids[:, :, 0]
         )
         first, last = done.steps[0], done.steps[-1]
+        start = f'{first.snr_before:.0f}, {first.fwhm_before_hz:.1f} Hz'
+        end = f'{last.snr_after:.0f}, {last.fwhm_after_hz:.1f} Hz'
         yield (
             '-', f'{folder}: NAA S/N and width before, after',
-            '(no demand)', f'{first.snr_before:.0f}, {first.fwhm_before_hz:.1f} Hz -> '
-            f'{last.snr_after:.0f}, {last.fwhm_after_hz:.1f} Hz', None,
+            '(no demand)', f'{start} -> {end}', None,
         )  # fmt: skip
 
 

@@ -2,34 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from bids_acc.exceptions import InputDataError
+from bids_acc.exceptions import MissingInputError
+from bids_acc.mrs.importers.fsl import fsl_result
 from bids_acc.mrs.importers.lcmodel import lcmodel_result
+from bids_acc.mrs.importers.osprey import osprey_result
 from bids_acc.mrs.results import EngineResult
 
-__all__ = ['import_result', 'lcmodel_result']
+__all__ = ['find_fit_files', 'fsl_result', 'import_result', 'lcmodel_result', 'osprey_result']
 
 
-def import_result(files: Mapping[str, Path]) -> EngineResult:
+def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
+    """Files of one spectrum in a folder of other programs' fits.
+
+    They are looked for as ``<folder>/<name>.table`` and in ``<folder>/<name>/`` (``table``,
+    ``*.table``, ``coord``, ``*.coord``, ``summary.csv``, ``qc.csv``, ``QuantifyResults``), where
+    the name is that of the spectrum's file without or with its suffix. Osprey's tables of a
+    whole cohort are looked for in ``<folder>/QuantifyResults``.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of fits.
+    stem : str
+        For example ``sub-01_acq-press_svs``.
+
+    Returns
+    -------
+    dict of str to Path
+        By kind: ``table``, ``coord``, ``summary``, ``qc``, ``osprey``; empty when there are none.
+    """
+    found: dict[str, Path] = {}
+    for name in (stem, stem.removesuffix('_svs')):
+        place = folder / name
+        for kind in ('table', 'coord'):
+            hits = [folder / f'{name}.{kind}', place / kind, *sorted(place.glob(f'*.{kind}'))]
+            for hit in hits:
+                if hit.is_file():
+                    found.setdefault(kind, hit)
+        for kind in ('summary', 'qc'):
+            if (place / f'{kind}.csv').is_file():
+                found.setdefault(kind, place / f'{kind}.csv')
+        if (place / 'QuantifyResults').is_dir():
+            found.setdefault('osprey', place)
+    if (folder / 'QuantifyResults').is_dir():
+        found.setdefault('osprey', folder)
+    return found
+
+
+def import_result(folder: Path, stem: str) -> tuple[EngineResult, dict[str, str]]:
     """Read the fit of one spectrum.
 
     Parameters
     ----------
-    files : mapping of str to Path
-        By kind, as `bids_acc.mrs.engines.find_fit_files` gives them.
+    folder : Path
+        Folder of fits.
+    stem : str
+        Name of the spectrum's file without extension.
 
     Returns
     -------
-    EngineResult
+    result : EngineResult
         In the common form.
+    files : dict of str to str
+        Names of the files that were read.
 
     Raises
     ------
+    MissingInputError
+        If there is no fit of this spectrum.
     InputDataError
-        If none of the files can be understood.
+        If a file cannot be understood.
     """
+    files = find_fit_files(folder, stem)
+    names = {kind: path.name for kind, path in files.items()}
     if 'table' in files:
-        return lcmodel_result(files['table'], files.get('coord'))
-    raise InputDataError(f'{", ".join(p.name for p in files.values())}: no known table of results.')
+        return lcmodel_result(files['table'], files.get('coord')), names
+    if 'summary' in files:
+        return fsl_result(files['summary'], files.get('qc')), names
+    if 'osprey' in files:
+        return osprey_result(files['osprey'], stem.partition('_')[0]), names
+    raise MissingInputError(
+        f'--mrs-fits {folder}: no fit of {stem}; it is looked for as {stem}.table and in a folder '
+        f'{stem}.'
+    )

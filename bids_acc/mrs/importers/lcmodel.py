@@ -20,7 +20,7 @@ import numpy.typing as npt
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.mrs.basis import canonical_name
 from bids_acc.mrs.quality import Measure
-from bids_acc.mrs.results import COMBINED, Curves, EngineResult
+from bids_acc.mrs.results import COMBINED, Curves, EngineResult, kind_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,8 +98,8 @@ def _version(lines: list[str], name: str) -> str:
         if found:
             return found.group(1)
     raise InputDataError(
-        f'{name}: not a file of LCModel 6.2 or 6.3 (first line {lines[0].strip() if lines else ""!r}'
-        f'): give the table of a run that finished.'
+        f'{name}: not a file of LCModel 6.2 or 6.3 (it begins with '
+        f'{lines[0].strip() if lines else ""!r}): give the table of a run that finished.'
     )
 
 
@@ -299,15 +299,6 @@ def parse_csv(path: str | Path) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def _kind(name: str) -> str:
-    """Whether a name is a metabolite."""
-    if name.startswith('-'):
-        return 'correction'
-    if re.match(r'^(MM\d|Mac|MM$)', name):
-        return 'macromolecule'
-    return 'lipid' if re.match(r'^Lip\d', name) else 'metabolite'
-
-
 def _printed_crlb(rows: tuple[Row, ...]) -> dict[str, float]:
     """%SD by name, single metabolites and known sums."""
     found: dict[str, float] = {}
@@ -315,11 +306,7 @@ def _printed_crlb(rows: tuple[Row, ...]) -> dict[str, float]:
         members = {canonical_name(part) for part in row.name.split('+')}
         if len(members) == 1:
             found[canonical_name(row.name)] = row.sd_pct
-        found |= {
-            name: row.sd_pct
-            for name, wanted in COMBINED.items()
-            if members == set(wanted)
-        }
+        found |= {name: row.sd_pct for name, wanted in COMBINED.items() if members == set(wanted)}
     return found
 
 
@@ -336,7 +323,7 @@ def _sums(rows: tuple[Row, ...]) -> dict[str, tuple[float, float]]:
 
 
 def _number(inputs: dict[str, str], key: str) -> float:
-    """A control parameter, or LCModel's default."""
+    """Read a control parameter, or take LCModel's default."""
     return float(inputs[key]) if key in inputs else DEFAULTS[key]
 
 
@@ -382,7 +369,7 @@ def lcmodel_result(
         engine=engine,
         version=table.version,
         names=tuple(canonical_name(row.name) for row in single),
-        kinds=tuple(_kind(row.name) for row in single),
+        kinds=tuple(kind_of(row.name) for row in single),
         values=values,
         sd=np.where(values > 0, values * sd_pct / 100, np.nan),
         sums=_sums(table.rows),

@@ -1,0 +1,145 @@
+"""Run LCModel where its binary is on PATH: files in, control file, table out.
+
+LCModel ends with exit code 0 after fatal errors too, so success is judged by the table. It is
+free software since 2021 (BSD-3); binaries are not shipped here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from nipype.interfaces.base import CommandLine, CommandLineInputSpec, File, TraitedSpec
+
+from bids_acc.exceptions import ComputationError
+from bids_acc.mrs.basis import write_lcmodel_basis
+from bids_acc.mrs.importers.lcmodel import lcmodel_result
+from bids_acc.mrs.results import EngineResult
+from bids_acc.mrs.spectrum import Basis, Spectrum
+
+KEY = 210387309
+"""Key of the free release."""
+
+WATER_CONCENTRATION = 55510.0
+"""Given as WCONC with ATTH2O = ATTMET = 1, so that the importer's undoing is exact."""
+
+
+class _LCModelInputSpec(CommandLineInputSpec):
+    control_file = File(
+        exists=True, mandatory=True, argstr='< %s', position=-1, desc='control file'
+    )
+
+
+class _LCModelOutputSpec(TraitedSpec):
+    table_file = File(exists=True, desc='concentrations and diagnostics')
+    coord_file = File(exists=True, desc='curves')
+
+
+class LCModel(CommandLine):
+    """Run LCModel on a control file; its outputs lie in the working folder."""
+
+    _cmd = 'lcmodel'
+    input_spec = _LCModelInputSpec
+    output_spec = _LCModelOutputSpec
+
+    def _list_outputs(self) -> dict[str, str]:
+        cwd = Path(self.inputs.control_file).parent
+        table, coord = cwd / 'table', cwd / 'coord'
+        if not table.exists() or '$$CONC' not in table.read_text(errors='replace'):
+            tail = table.read_text(errors='replace')[-300:] if table.exists() else 'no table'
+            raise ComputationError(f'LCModel gave no concentrations ({tail.strip()}).')
+        return {'table_file': str(table), 'coord_file': str(coord)}
+
+
+def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
+    """Write a decay in LCModel's .RAW form; the sign of NIfTI-MRS is LCModel's.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay.
+    path : Path
+        File to write.
+    spectrum : Spectrum
+        For frequency, echo time and sequence.
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    sequence = (spectrum.sequence or 'press').upper()[:5]
+    echo_time = 0.0 if np.isnan(spectrum.echo_time) else 1e3 * spectrum.echo_time
+    head = (
+        f' $SEQPAR\n hzpppm={spectrum.spectrometer_frequency:.6f}\n'
+        f" echot={echo_time:.2f}\n seq='{sequence}'\n $END\n"
+        f" $NMID\n id='bids_acc', fmtdat='(2E16.8)'\n volume=1.\n tramp=1.\n $END\n"
+    )
+    body = ''.join(f'{value.real:16.8E}{value.imag:16.8E}\n' for value in fid)
+    path.write_text(head + body)
+    return path
+
+
+def control_file(spectrum: Spectrum, has_water: bool) -> str:
+    """Text of the control file; all names are relative, because LCModel cuts long ones.
+
+    Examples
+    --------
+    >>> spectrum = Spectrum(np.ones(8, complex), 5e-4, 127.75, echo_time=0.035)
+    >>> 'nunfil=8' in control_file(spectrum, False)
+    True
+    """
+    values = {
+        'title': "'bids_acc'", 'key': KEY, 'ppmst': 4.2, 'ppmend': 0.2, 'neach': 99,
+        'nunfil': spectrum.n_points, 'hzpppm': f'{spectrum.spectrometer_frequency:.6f}',
+        'deltat': f'{spectrum.dwell_time:.6e}', 'filbas': "'basis.basis'", 'filraw': "'data.raw'",
+        'filps': "'ps'", 'filtab': "'table'", 'ltable': 7, 'filcoo': "'coord'", 'lcoord': 9,
+        'filcsv': "'spreadsheet.csv'", 'lcsv': 11, 'doecc': 'F',
+    }  # fmt: skip
+    if has_water:
+        values |= {
+            'dows': 'T', 'filh2o': "'water.raw'", 'wconc': WATER_CONCENTRATION, 'atth2o': 1.0,
+            'attmet': 1.0,
+        }  # fmt: skip
+    lines = [f' {key}={value}' for key, value in values.items()]
+    return '\n'.join([' $LCMODL', *lines, ' $END', ''])
+
+
+def run_lcmodel(
+    spectrum: Spectrum, basis: Basis, water: npt.ArrayLike | None, work_dir: Path
+) -> EngineResult:
+    """Fit with LCModel.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Preprocessed decay.
+    basis : Basis
+        Basis set, which is written as .BASIS.
+    water : (n_points,) array_like of complex, optional
+        Water of the same voxel.
+    work_dir : Path
+        Folder for all files.
+
+    Returns
+    -------
+    EngineResult
+        Read from LCModel's table.
+
+    Raises
+    ------
+    ComputationError
+        If LCModel gives no concentrations.
+    """
+    write_lcmodel_basis(work_dir / 'basis.basis', basis)
+    write_raw(spectrum.fid, work_dir / 'data.raw', spectrum)
+    if water is not None:
+        write_raw(water, work_dir / 'water.raw', spectrum)
+    control = work_dir / 'control'
+    control.write_text(control_file(spectrum, water is not None))
+    done = LCModel(control_file=str(control)).run(cwd=str(work_dir))
+    result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
+    return replace(result, basis_sha256=basis.sha256)
