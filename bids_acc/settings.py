@@ -74,6 +74,18 @@ class AnatSettings:
         nargs='+',
         metavar='LABEL',
     )
+    density: str = option(
+        '41k',
+        'vertices per hemisphere of the template mesh: 40,962 or 10,242',
+        flag='--density',
+        choices=('41k', '10k'),
+    )
+    skull_strip: str = option(
+        'auto',
+        'extract the brain: auto does unless the background is zero already',
+        flag='--skull-strip',
+        choices=('auto', 'force', 'skip'),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,239 @@
+"""N4 and registration to the template with ANTs (antspyx), on files.
+
+All transforms are ITK files. ANTs works in LPS; points are converted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import ComputationError
+
+from .geometry import Floats
+
+TEMPLATE_NAME = 'MNI152NLin2009aSym'
+"""The T1w template that comes with nilearn."""
+_LPS = np.array([-1.0, -1.0, 1.0])
+
+
+def template_path(kind: str) -> Path:
+    """Return nilearn's template file.
+
+    Parameters
+    ----------
+    kind : str
+        ``'t1'``, ``'gm'`` or ``'wm'``; the latter two hold probability times 255.
+    """
+    import nilearn
+
+    folder = Path(nilearn.__file__).parent / 'datasets' / 'data'
+    return folder / f'mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz'
+
+
+@contextmanager
+def itk_threads(n_threads: int) -> Iterator[None]:
+    """Limit ITK's threads; one thread makes registrations repeat to the last bit."""
+    name = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
+    before = os.environ.get(name)
+    os.environ[name] = str(n_threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def to_ants(data: Any, affine: Floats) -> Any:
+    """Turn an array in RAS scanner space into an ANTs image.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        Values.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm; must have orthogonal axes.
+    """
+    import ants
+
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = np.diag(_LPS) @ affine[:3, :3] / spacing
+    return ants.from_numpy(
+        np.ascontiguousarray(data, dtype=np.float32),
+        origin=tuple(_LPS * affine[:3, 3]),
+        spacing=tuple(spacing),
+        direction=direction,
+    )
+
+
+def coarser(data: Any, affine: Floats, target_mm: float) -> tuple[Any, Floats]:
+    """Average blocks of voxels to about a spacing, for a faster registration.
+
+    Returns
+    -------
+    data : (mx, my, mz) ndarray
+        Block means; what does not fill a block is left out.
+    affine : (4, 4) ndarray
+        Of the coarser grid.
+    """
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    factor = np.maximum(np.floor(target_mm / sizes + 0.25).astype(int), 1)
+    shape = np.array(data.shape) // factor
+    cut = data[tuple(slice(0, n * f) for n, f in zip(shape, factor, strict=True))]
+    blocks = cut.reshape(shape[0], factor[0], shape[1], factor[1], shape[2], factor[2])
+    shifted = np.asarray(affine) @ np.diag([*factor.astype(float), 1.0])
+    shifted[:3, 3] = (affine @ np.r_[(factor - 1) / 2, 1])[:3]
+    return blocks.mean(axis=(1, 3, 5), dtype=np.float32), shifted
+
+
+def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> Any:
+    """Remove the bias field with N4.
+
+    Tustison et al. (2010), IEEE TMI 29:1310-1320, https://doi.org/10.1109/TMI.2010.2046908.
+    The field is estimated on a grid of about 4 mm inside the mask and applied everywhere.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of float32
+        Corrected image.
+    """
+    import ants
+
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    with itk_threads(n_threads):
+        corrected = ants.n4_bias_field_correction(
+            to_ants(data, affine),
+            mask=to_ants(mask, affine),
+            shrink_factor=max(1, round(4.0 / float(sizes.max()))),
+            convergence={'iters': [50, 50, 30], 'tol': 1e-6},
+            spline_param=150,
+        )
+    return np.asarray(corrected.numpy(), dtype=np.float32)
+
+
+def register_to_template(
+    data: Any, affine: Floats, prefix: Path, *, seed: int = 1, n_threads: int = 1,
+    spacing_mm: float = 2.0,
+) -> tuple[list[Path], list[Path]]:  # fmt: skip
+    """Register a brain to the template: affine, then SyN.
+
+    Avants et al. (2008), Med Image Anal 12:26-41, https://doi.org/10.1016/j.media.2007.06.004.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        Bias-corrected brain, zero outside.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    prefix : Path
+        Where the transforms go.
+    seed : int
+        Of the samples for the metric of the affine.
+    n_threads : int
+        Threads of ITK.
+    spacing_mm : float
+        Grid of the registration.
+
+    Returns
+    -------
+    points_to_t1w : list of Path
+        Warp and affine that carry template *points* to the T1w (and T1w images to the
+        template), in ANTs' order.
+    images_to_t1w : list of Path
+        Affine (inverted already) and inverse warp that carry template *images* to the T1w.
+
+    Raises
+    ------
+    ComputationError
+        If ANTs fails.
+    """
+    import ants
+
+    template = nb.Nifti1Image.from_filename(template_path('t1'))
+    fixed = coarser(template.get_fdata(dtype=np.float32), template.affine, spacing_mm)
+    moving = coarser(np.asarray(data, dtype=np.float32), affine, spacing_mm)
+    with itk_threads(n_threads):
+        result = ants.registration(
+            fixed=to_ants(*fixed),
+            moving=to_ants(*moving),
+            type_of_transform='SyN',
+            outprefix=str(prefix),
+            random_seed=seed % 2**31 or 1,
+            singleprecision=True,
+        )
+        forward = [Path(p) for p in result['fwdtransforms']]
+        inverse_warp = [Path(p) for p in result['invtransforms'] if str(p).endswith('.nii.gz')]
+        if len(forward) != 2 or len(inverse_warp) != 1:
+            raise ComputationError(f'registration to {TEMPLATE_NAME} gave no transforms.')
+        inverse_affine = Path(f'{prefix}inverse_affine.mat')
+        ants.write_transform(ants.read_transform(str(forward[1])).invert(), str(inverse_affine))
+    return forward, [inverse_affine, *inverse_warp]
+
+
+def points_to_t1w(points: Floats, transforms: Sequence[Path | str]) -> Floats:
+    """Carry points from the template to the T1w.
+
+    Parameters
+    ----------
+    points : (n, 3) ndarray
+        Template RAS in mm.
+    transforms : sequence of Path
+        ``points_to_t1w`` of `register_to_template`.
+
+    Returns
+    -------
+    (n, 3) ndarray
+        Scanner RAS of the T1w in mm.
+    """
+    import ants
+
+    frame = pd.DataFrame(np.asarray(points) * _LPS, columns=['x', 'y', 'z'])
+    moved = ants.apply_transforms_to_points(3, frame, [str(p) for p in transforms])
+    return np.asarray(moved[['x', 'y', 'z']], dtype=float) * _LPS
+
+
+def image_to_t1w(
+    data: Any, affine: Floats, grid_shape: tuple[int, ...], grid_affine: Floats,
+    transforms: Sequence[Path | str], interpolator: str = 'linear',
+) -> Any:  # fmt: skip
+    """Carry a template image to the T1w's grid.
+
+    Parameters
+    ----------
+    data : (mx, my, mz) ndarray
+        Template image.
+    affine : (4, 4) ndarray
+        Of the template image.
+    grid_shape : tuple of int
+        Target grid.
+    grid_affine : (4, 4) ndarray
+        Target grid's voxel to scanner RAS in mm.
+    transforms : sequence of Path
+        ``images_to_t1w`` of `register_to_template`.
+    interpolator : str
+        Of ANTs.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of float32
+        The image on the target grid.
+    """
+    import ants
+
+    moved = ants.apply_transforms(
+        fixed=to_ants(np.zeros(grid_shape, dtype=np.float32), grid_affine),
+        moving=to_ants(data, affine),
+        transformlist=[str(p) for p in transforms],
+        whichtoinvert=[False] * len(transforms),
+        interpolator=interpolator,
+    )
+    return np.asarray(moved.numpy(), dtype=np.float32)

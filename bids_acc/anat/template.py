@@ -1,0 +1,153 @@
+"""The template every subject is measured on: fsaverage's mesh laid into the MNI152 brain."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError, SettingsError
+
+from .geometry import Floats, Ints
+
+HEMISPHERES = ('L', 'R')
+DENSITIES = {'41k': 40962, '10k': 10242}
+"""Vertices per hemisphere of each density; the coarser mesh is the start of the finer one."""
+MEDIAL_WALL = 'unknown'
+"""Name under which the atlas keeps what is no cortex."""
+
+
+@dataclass(frozen=True)
+class TemplateHemisphere:
+    """One hemisphere's mesh, in MNI152NLin2009aSym space, with its atlas."""
+
+    white: Floats
+    """(n_vertices, 3) in mm."""
+    pial: Floats
+    """(n_vertices, 3) in mm."""
+    sphere: Floats
+    """(n_vertices, 3) on a sphere of radius 100; FreeSurfer's ``sphere.reg`` coordinates."""
+    faces: Ints
+    """(n_faces, 3), wound outwards."""
+    labels: Ints
+    """(n_vertices,) codes of the Desikan-Killiany atlas."""
+    names: dict[int, str]
+    """Code to name."""
+
+    @property
+    def cortex(self) -> npt.NDArray[np.bool_]:
+        """(n_vertices,) whether a vertex is no medial wall."""
+        wall = [code for code, name in self.names.items() if name == MEDIAL_WALL]
+        return ~np.isin(self.labels, wall)
+
+
+@cache
+def load_template(density: str = '41k') -> dict[str, TemplateHemisphere]:
+    """Return both hemispheres of the template.
+
+    Parameters
+    ----------
+    density : str
+        ``'41k'`` or ``'10k'``.
+
+    Returns
+    -------
+    dict of str to TemplateHemisphere
+        Keys ``'L'`` and ``'R'``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such density.
+    """
+    if density not in DENSITIES:
+        raise SettingsError(f'density {density!r} is not one of {", ".join(DENSITIES)}.')
+    folder = resources.files('bids_acc') / 'data' / 'templates'
+    with resources.as_file(folder / 'fsaverage41k.npz') as path, np.load(path) as arrays:
+        stored = {name: arrays[name] for name in arrays.files}
+    names = {int(code): name for code, name in atlas_provenance()['labels'].items()}
+    n_vertices = DENSITIES[density]
+    faces = stored[f'faces_{density}'].astype(np.int64)
+    return {
+        hemi: TemplateHemisphere(
+            **{
+                key: stored[f'{key}_{hemi}'][:n_vertices].astype(float)
+                for key in ('white', 'pial', 'sphere')
+            },
+            faces=faces,
+            labels=stored[f'labels_{hemi}'][:n_vertices].astype(np.int64),
+            names=names,
+        )
+        for hemi in HEMISPHERES
+    }
+
+
+@cache
+def atlas_provenance() -> dict[str, Any]:
+    """Return what ``fsaverage41k.json`` says: names, sources, licences, SHA-256."""
+    path = resources.files('bids_acc') / 'data' / 'templates' / 'fsaverage41k.json'
+    return dict(json.loads(path.read_text()))
+
+
+def region_mask(
+    labels: npt.ArrayLike, names: dict[int, str], roi: tuple[str, ...]
+) -> npt.NDArray[np.bool_]:
+    """Tell which vertices belong to the region of interest.
+
+    Parameters
+    ----------
+    labels : (n_vertices,) array_like of int
+        Codes.
+    names : dict of int to str
+        Code to name.
+    roi : tuple of str
+        Names that make up the region; the medial wall is never among them.
+
+    Returns
+    -------
+    (n_vertices,) ndarray of bool
+        True inside.
+
+    Raises
+    ------
+    SettingsError
+        If a name is not in the atlas, or is the medial wall.
+
+    Examples
+    --------
+    >>> region_mask([0, 1, 2], {0: 'unknown', 1: 'insula', 2: 'cuneus'}, ('cuneus',))
+    array([False, False,  True])
+    """
+    allowed = {name: code for code, name in names.items() if name != MEDIAL_WALL}
+    if unknown := [name for name in roi if name not in allowed]:
+        raise SettingsError(
+            f'--roi {" ".join(unknown)}: no cortical label of the atlas; '
+            f'it has {", ".join(sorted(allowed))}.'
+        )
+    return np.isin(np.asarray(labels), [allowed[name] for name in roi])
+
+
+def mask_sha256(mask: npt.ArrayLike) -> str:
+    """Return a checksum of a vertex mask that does not depend on how it is stored."""
+    return hashlib.sha256(np.asarray(mask, dtype=np.uint8).tobytes()).hexdigest()
+
+
+def check_vertex_count(n_vertices: int, density: str, where: str) -> None:
+    """Refuse a map that does not lie on the template mesh.
+
+    Raises
+    ------
+    InputDataError
+        Naming file, count and the remedy.
+    """
+    if n_vertices != DENSITIES[density]:
+        raise InputDataError(
+            f'{where} has {n_vertices} vertices, but density {density} has '
+            f'{DENSITIES[density]}; resample it or choose another density.'
+        )

@@ -1,0 +1,143 @@
+"""Checks on a T1w volume and masks made from it, as arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_acc.exceptions import InputDataError
+
+from .geometry import Floats
+
+MIN_VOXEL, MAX_VOXEL = 0.3, 3.5
+"""Accepted voxel sizes in mm."""
+MIN_BRAIN_ML, MAX_BRAIN_ML = 600.0, 2300.0
+"""Brain volumes outside this range are no whole human brain."""
+
+
+def check_volume(data: npt.ArrayLike, affine: npt.ArrayLike, where: str) -> None:
+    """Refuse what is no usable three-dimensional T1w volume.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        Intensities.
+    affine : (4, 4) array_like
+        Voxel to scanner RAS in mm.
+    where : str
+        File, for the message.
+
+    Raises
+    ------
+    InputDataError
+        If there are not three dimensions, the orientation is not defined, voxels are smaller
+        than `MIN_VOXEL` or larger than `MAX_VOXEL`, or the image is constant or not finite.
+    """
+    data, affine = np.asarray(data), np.asarray(affine, dtype=float)
+    if data.ndim != 3 or min(data.shape) < 16:
+        raise InputDataError(f'{where}: shape {data.shape} is not that of a 3-D volume.')
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise InputDataError(f'{where}: the affine is singular; repair sform or qform.')
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    if sizes.min() < MIN_VOXEL or sizes.max() > MAX_VOXEL:
+        raise InputDataError(
+            f'{where}: voxels of {" x ".join(f"{s:.2f}" for s in sizes)} mm; '
+            f'{MIN_VOXEL} to {MAX_VOXEL} mm can be used.'
+        )
+    finite = np.isfinite(data)
+    if finite.mean() < 0.9 or np.ptp(data[finite]) <= 0:
+        raise InputDataError(f'{where}: the image is constant or mostly not finite.')
+
+
+def is_skull_stripped(data: npt.ArrayLike, voxel_volume: float) -> bool:
+    """Tell whether everything but the brain was set to zero.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        Intensities.
+    voxel_volume : float
+        In mm3.
+
+    Returns
+    -------
+    bool
+        True if the background is exactly constant and what is left has the size of a brain.
+    """
+    data = np.asarray(data)
+    background = float(data.min()) if data.min() >= 0 else 0.0
+    inside = data > background
+    volume_ml = float(inside.sum()) * voxel_volume / 1000
+    return bool(inside.mean() < 0.75 and MIN_BRAIN_ML / 2 < volume_ml < MAX_BRAIN_ML)
+
+
+def largest_component(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Keep the largest face-connected part of a mask."""
+    labels, n = ndimage.label(np.asarray(mask, dtype=bool))
+    if n == 0:
+        return np.zeros(np.shape(mask), dtype=bool)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == sizes.argmax())
+
+
+def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return a structuring element of a radius in mm on an anisotropic grid."""
+    sizes = np.asarray(voxel_sizes, dtype=float)
+    reach = np.floor(radius_mm / sizes).astype(int)
+    grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing='ij'), axis=-1)
+    return np.asarray(((grid * sizes) ** 2).sum(axis=-1) <= radius_mm**2 + 1e-6)
+
+
+def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return the brain of an image whose background is zero, holes filled."""
+    data = np.asarray(data)
+    background = float(data.min()) if data.min() >= 0 else 0.0
+    mask = largest_component(data > background)
+    closed = ndimage.binary_closing(np.pad(mask, 4), ball(3.0, voxel_sizes))[4:-4, 4:-4, 4:-4]
+    return np.asarray(ndimage.binary_fill_holes(closed | mask))
+
+
+def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Return the overlap of two masks, from 0 to 1; NaN when both are empty.
+
+    Examples
+    --------
+    >>> round(dice([1, 1, 0], [0, 1, 1]), 3)
+    0.5
+    """
+    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    total = int(a.sum()) + int(b.sum())
+    return float(2 * (a & b).sum() / total) if total else float('nan')
+
+
+def ribbon_mask(
+    shape: tuple[int, ...], affine: Floats, inner: Floats, outer: Floats, n_layers: int = 9
+) -> npt.NDArray[np.bool_]:
+    """Return the voxels that lie between paired points of two surfaces.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Grid.
+    affine : (4, 4) ndarray
+        Voxel to mm.
+    inner, outer : (n, 3) ndarray
+        Paired points in mm, closer together along the surface than a voxel.
+    n_layers : int
+        Points along each pair.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+        Voxels hit by any point, with single gaps closed.
+    """
+    share = np.linspace(0, 1, n_layers)[:, None, None]
+    points = (inner + share * (outer - inner)).reshape(-1, 3)
+    inverse = np.linalg.inv(affine)
+    voxels = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
+    voxels = voxels[((voxels >= 0) & (voxels < np.array(shape))).all(axis=1)]
+    mask = np.zeros(shape, dtype=bool)
+    mask[tuple(voxels.T)] = True
+    return mask
