@@ -42,6 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
         '--with-problems', action='store_true',
         help='add participants that are each broken in one way, to try the error handling',
     )  # fmt: skip
+    parser.add_argument(
+        '--score', type=Path, metavar='OUTPUT_DIR',
+        help='write nothing; tell how well the results in OUTPUT_DIR agree with what was planted '
+        'in DIR',
+    )  # fmt: skip
     return parser
 
 
@@ -83,8 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = vars(build_parser().parse_args(argv))
     folder: Path = arguments.pop('directory')
+    results: Path | None = arguments.pop('score')
     options = DemoOptions(**arguments)
     try:
+        if results is not None:
+            from .score import format_score, score
+
+            print(format_score(*score(results, folder)))
+            return int(ExitCode.OK)
         _check(options)
         if _is_there(folder, options):
             print(f'{folder}: already there')

@@ -1,7 +1,7 @@
 """Extra participants, each broken in one way that real datasets are broken in.
 
-They test that one bad participant stops neither the others nor the command. The dataset is then
-no longer valid BIDS, on purpose.
+`sub-sound` is what they were before. They test that one bad participant stops neither the others
+nor the command. The dataset is then no longer valid BIDS, on purpose.
 """
 
 from __future__ import annotations
@@ -136,13 +136,28 @@ def add_problems(
     from .dataset import append_participants, write_participant
 
     last = draw_cohort(options.n_per_group + 1, sessions=options.sessions, seed=options.seed)[-1]
+    sound = replace(last, label='sound')
+    write_participant(folder, scene, sound, options.resolution)
     people = [replace(last, label=label) for label in PROBLEMS]
+    append_participants(folder, [sound, *people])
     record = {}
-    append_participants(folder, people)
     for person in people:
-        write_participant(folder, scene, person, options.resolution)
+        _copy_subject(folder, sound.label, person.label)
         damage = PROBLEMS[person.label]
         damage(folder / f'sub-{person.label}')
         record[f'sub-{person.label}'] = (damage.__doc__ or '').strip()
         progress(f'sub-{person.label}: {record[f"sub-{person.label}"]}')
     write_json(folder / 'code' / 'problems.json', record)
+
+
+def _copy_subject(folder: Path, source: str, target: str) -> None:
+    """Copy all files of a participant under another label."""
+    root = folder / f'sub-{source}'
+    for path in sorted(p for p in root.rglob('*') if p.is_file()):
+        name = str(path.relative_to(folder)).replace(f'sub-{source}', f'sub-{target}')
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == '.json':
+            copy.write_text(path.read_text().replace(f'sub-{source}', f'sub-{target}'))
+        else:
+            shutil.copyfile(path, copy)

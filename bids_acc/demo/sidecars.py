@@ -110,7 +110,7 @@ spectra follow published spin systems.
 Group differences are planted in the anterior cingulate: cortical thickness (the border between
 grey and white matter is moved), mean diffusivity of grey matter, and glutamate plus glutamine.
 `code/truth.json` says how much of what was planted where, for each participant. It is not read
-by the analysis; `python -m bids_acc.demo.score` compares results with it.
+by the analysis; `bids_acc-demo --score OUTPUT_DIR DIR` compares results with it.
 """,
     }
 )
