@@ -294,10 +294,11 @@ def _read_fsl_folder(path: Path) -> RawBasis:
 def _read_osprey(path: Path) -> RawBasis:
     """Read an Osprey basis set, when its .mat version lets scipy do so."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         struct = loadmat(path, squeeze_me=True, struct_as_record=False)['BASIS']
-    except (NotImplementedError, ValueError, KeyError, OSError) as error:
+    except (MatReadError, NotImplementedError, ValueError, KeyError, OSError) as error:
         raise InputDataError(
             f'{path}: cannot be read as an Osprey basis set ({error}); '
             'export it as an LCModel .BASIS file'

@@ -27,8 +27,8 @@ def amplitude_per_proton(basis: Basis) -> float:
 
     Notes
     -----
-    A Voigt line on a constant is fitted around the singlet, in place of LCModel's integration
-    between fixed limits, which loses the tails.
+    A Voigt line on a parabola (the tails of the other lines) is fitted around the singlet, in
+    place of LCModel's integration between fixed limits, which loses the line's own tails.
 
     Examples
     --------
@@ -59,13 +59,14 @@ def _singlet_amplitude(basis: Basis, fid: ComplexArray, ppm: float) -> float:
     )
     window = np.abs(shifts - ppm) < _HALF_WINDOW_PPM
     target = np.fft.fft(fid, n_points)[window]
+    tails = np.vander((shifts[window] - ppm) / _HALF_WINDOW_PPM, 3)
     peak_ppm = shifts[window][np.argmax(np.abs(target))]
     start = (PPM_REFERENCE - peak_ppm) * basis.spectrometer_frequency
 
     def solve(parameters: FloatArray) -> tuple[ComplexArray, ComplexArray]:
         frequency, lorentz, variance = parameters
         line = np.exp(2j * np.pi * frequency * time - lorentz * time - variance * time**2)
-        columns = np.stack([np.fft.fft(line, n_points)[window], np.ones(window.sum())], axis=1)
+        columns = np.column_stack([np.fft.fft(line, n_points)[window], tails])
         weights = np.linalg.lstsq(columns, target, rcond=None)[0]
         return weights, target - columns @ weights
 

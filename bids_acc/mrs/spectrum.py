@@ -134,7 +134,8 @@ class Spectrum:
     @property
     def time(self) -> FloatArray:
         """(n_points,) sampling times in s, from 0."""
-        return np.arange(self.n_points) * self.dwell_time
+        time: FloatArray = np.arange(self.n_points, dtype=np.float64) * self.dwell_time
+        return time
 
     @property
     def duration(self) -> float:

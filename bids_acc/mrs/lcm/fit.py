@@ -122,7 +122,7 @@ def fit_spectrum(spectrum: Spectrum, basis: Basis, options: FitOptions | None = 
     turned, kept = oriented(spectrum)
     try:
         result = _fit(turned, basis, options, prepared)
-    except (ComputationError, np.linalg.LinAlgError, FloatingPointError, ValueError) as error:
+    except (ComputationError, np.linalg.LinAlgError, ValueError, RuntimeError) as error:
         LOGGER.warning('fit failed: %s', error)
         reason = f'fit failed: {error}'
         return failed_result(prepared.names, prepared.kinds, reason, options, basis)

@@ -95,7 +95,7 @@ class Model:
         n_points = fid.size
         self.components, self.fid, self.fids = components, fid, fids
         self.spectrometer_frequency = spectrometer_frequency
-        self.time = np.arange(n_points) * dwell_time
+        self.time: FloatArray = np.arange(n_points, dtype=np.float64) * dwell_time
         self.n_filled = 2 * n_points
         ppm = ppm_axis(self.n_filled, dwell_time, spectrometer_frequency)
         inside = np.flatnonzero((ppm >= ppm_range[0]) & (ppm <= ppm_range[1]))

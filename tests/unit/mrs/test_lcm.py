@@ -1,0 +1,336 @@
+"""The fit: planted truth, invariances, bounds, and what happens to bad data."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bids_acc.mrs import simulate
+from bids_acc.mrs.lcm import NOT_DETECTED, FitOptions, fit_spectrum
+from bids_acc.mrs.lcm.baseline import effective_dimension, penalty_for, spline_columns
+from bids_acc.mrs.lcm.fit import noise_sd
+from bids_acc.mrs.lcm.lineshape import broaden, gauss_variance, peak_width, voigt_width
+from bids_acc.mrs.lcm.model import N_SHARED, Component, Model, nonnegative
+from bids_acc.mrs.lcm.options import RatioPrior
+from bids_acc.mrs.macromolecules import birch_fid
+from bids_acc.mrs.spectrum import Spectrum
+
+F0, DWELL, N = 123.2, 5e-4, 1024
+NAMES = ('Cr', 'PCr', 'GPC', 'PCh', 'Glu', 'Gln', 'Ins', 'NAA', 'NAAG')
+LEVELS = {
+    'Cr': 4.0,
+    'PCr': 4.0,
+    'GPC': 1.0,
+    'PCh': 0.5,
+    'Glu': 9.0,
+    'Gln': 3.0,
+    'Ins': 6.0,
+    'NAA': 11.0,
+    'NAAG': 1.5,
+}
+SUMS = (('Glu',), ('Ins',), ('NAA', 'NAAG'), ('Cr', 'PCr'), ('GPC', 'PCh'))
+QUICK = FitOptions(macromolecules='none', baseline_sensitivity=False, ratio_priors=())
+
+
+@pytest.fixture(scope='module')
+def basis():
+    return simulate.basis(
+        spectrometer_frequency=F0,
+        dwell_time=DWELL,
+        n_points=N,
+        echo_time=0.03,
+        te1=0.011,
+        metabolites=NAMES,
+    )
+
+
+def spectrum(basis, noise=0.0, seed=3, **more):
+    rng = np.random.default_rng(seed)
+    fid = simulate.synthetic_fid(basis, LEVELS, noise_sd=noise, rng=rng, **more)
+    return Spectrum(fid, DWELL, F0, 0.03, sequence='press')
+
+
+def make_model(basis, **more):
+    components = tuple(Component(name, 'metabolite', 0.5, 0.0, 0.13) for name in basis.names)
+    settings = {
+        'dwell_time': DWELL,
+        'spectrometer_frequency': F0,
+        'ppm_range': (0.2, 4.2),
+        'noise_sd': 1.0,
+        'lorentz_prior': (1.0, 20.0),
+        'phase1_sd': 0.35,
+    }
+    data = spectrum(basis, 0.05, lorentz_hz=4.0).fid
+    return Model(data, basis.fids, components, **(settings | more))
+
+
+# pieces ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize('dimension', [3.0, 6.0, 28.0])
+def test_penalty_gives_the_wanted_dimension(dimension):
+    columns = spline_columns(np.linspace(0.2, 4.2, 500))
+    assert effective_dimension(columns, penalty_for(columns, dimension)) == pytest.approx(
+        dimension
+    )
+
+
+def test_straight_lines_are_free_of_penalty():
+    ppm = np.linspace(0.2, 4.2, 300)
+    columns = spline_columns(ppm)
+    assert effective_dimension(columns, 1e9) == pytest.approx(2.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(('lorentz', 'gauss'), [(5.0, 0.0), (0.0, 5.0), (3.0, 4.0)])
+def test_peak_width_of_a_voigt_line(lorentz, gauss):
+    time = np.arange(8192) * DWELL
+    line = np.ones((1, 8192), dtype=complex)
+    fid = broaden(line, time, np.array([100.0]), np.array([lorentz]), gauss_variance(gauss))[0]
+    assert peak_width(fid, DWELL, 102.0) == pytest.approx(voigt_width(lorentz, gauss), rel=2e-3)
+
+
+def test_peak_width_without_a_peak_is_nan():
+    assert np.isnan(peak_width(-np.exp(-np.arange(512) / 50.0).astype(complex), DWELL, 0.0))
+
+
+def test_nonnegative_agrees_with_the_plain_solution(rng):
+    columns, data = rng.standard_normal((40, 5)), rng.standard_normal(40)
+    from scipy.optimize import nnls
+
+    found = nonnegative(columns.T @ columns, columns.T @ data)
+    assert found == pytest.approx(nnls(columns, data)[0], abs=1e-9)
+
+
+def test_derivatives_are_those_of_model_minus_data(basis, rng):
+    model = make_model(basis)
+    point = model.start() + 0.1 * rng.random(model.n_parameters)
+    amplitudes = rng.random(len(NAMES))
+
+    def difference(parameters):
+        return model.columns(parameters) @ amplitudes - model.phased(parameters).real
+
+    analytic = model.derivatives(point, amplitudes)
+    for index in (*range(N_SHARED), N_SHARED + 4, N_SHARED + len(NAMES) + 4):
+        step = np.zeros(model.n_parameters)
+        step[index] = 1e-5
+        numeric = (difference(point + step) - difference(point - step)) / 2e-5
+        scale = np.abs(numeric).max()
+        assert np.allclose(analytic[:, index], numeric, atol=1e-5 * scale), index
+
+
+def test_gradient_is_that_of_the_reduced_cost(basis, rng):
+    """All amplitudes are positive here, so that the projection is exact."""
+    model = make_model(basis)
+    model.set_ratios(np.array([[1.0, -0.5, 0, 0, 0, 0, 0, 0, 0]]))
+    point = model.start() + 0.02 * rng.random(model.n_parameters)
+    _, gradient = model.normal_equations(point, model.solve(point))
+    for index in (*range(N_SHARED), N_SHARED + 7):
+        step = np.zeros(model.n_parameters)
+        step[index] = 1e-4
+        slope = (model.solve(point + step).cost - model.solve(point - step).cost) / 2e-4
+        assert gradient[index] == pytest.approx(slope / 2, rel=2e-3, abs=1e-3 * abs(slope) + 1e-4)
+
+
+def test_noise_is_measured_outside_the_signals(basis):
+    measured = noise_sd(spectrum(basis, 0.2))
+    assert measured == pytest.approx(0.2 * np.sqrt(N), rel=0.1)
+
+
+# the whole ------------------------------------------------------------------------------------
+def test_truth_comes_back_without_noise(basis):
+    fit = fit_spectrum(spectrum(basis, 1e-4, phase=1.0, shift_hz=3.0), basis, QUICK)
+    assert fit.converged
+    for members in SUMS:
+        true = sum(LEVELS[name] for name in members)
+        assert fit.value(*members)[0] == pytest.approx(true, rel=5e-3), members
+    assert fit.phase0_deg == pytest.approx(np.rad2deg(1.0), abs=1)
+    assert fit.shift_ppm * F0 == pytest.approx(3.0, abs=0.1)
+    assert fit.linewidth_kernel_hz == pytest.approx(voigt_width(3.0, 4.0), rel=0.02)
+    assert fit.fwhm_hz == pytest.approx(voigt_width(4.0, 4.0), rel=0.03)
+    assert fit.fwhm_ppm == pytest.approx(fit.fwhm_hz / F0)
+
+
+def test_estimates_scatter_as_the_bound_says(basis):
+    fits = [fit_spectrum(spectrum(basis, 2.0, seed), basis, QUICK) for seed in range(40)]
+    assert 20 < np.median([fit.snr_lcm for fit in fits]) < 60
+    for members in SUMS:
+        true = sum(LEVELS[name] for name in members)
+        values = np.array([fit.value(*members) for fit in fits])
+        assert np.abs((values[:, 0] - true) / values[:, 1]).mean() < 1.1, members
+        assert np.mean(np.abs(values[:, 0] - true) < 1.96 * values[:, 1]) >= 0.85, members
+        assert abs(values[:, 0].mean() / true - 1) < 0.05, members
+
+
+@pytest.mark.parametrize(('phase', 'shift'), [(3.0, 4.0), (-2.0, -4.0), (1.5, 0.0)])
+def test_phase_and_shift_do_not_matter(basis, phase, shift):
+    first = fit_spectrum(spectrum(basis, 0.3), basis, QUICK)
+    turned = spectrum(basis, 0.3)
+    move = np.exp(1j * phase + 2j * np.pi * shift * turned.time)
+    again = fit_spectrum(replace(turned, fid=turned.fid * move), basis, QUICK)
+    for members in SUMS:
+        ratio = again.ratio(members, ('Cr', 'PCr'))[0] / first.ratio(members, ('Cr', 'PCr'))[0]
+        assert ratio == pytest.approx(1, abs=0.01), members
+    assert again.shift_ppm - first.shift_ppm == pytest.approx(shift / F0, abs=1e-3)
+
+
+def test_scale_of_data_and_basis_cancel(basis):
+    data = spectrum(basis, 0.3)
+    scaled_basis = replace(basis, fids=basis.fids * 1e-3, amplitude_per_proton=1e-3)
+    first = fit_spectrum(data, basis, QUICK)
+    again = fit_spectrum(replace(data, fid=data.fid * 1e6), scaled_basis, QUICK)
+    assert again.proton_amplitude('NAA')[0] == pytest.approx(
+        1e6 * first.proton_amplitude('NAA')[0], rel=1e-4
+    )
+    assert again.crlb_pct('NAA') == pytest.approx(first.crlb_pct('NAA'), rel=1e-3)
+
+
+def test_conjugate_data_are_turned_and_said_so(basis):
+    data = spectrum(basis, 0.3)
+    first = fit_spectrum(data, basis, QUICK)
+    again = fit_spectrum(replace(data, fid=data.fid.conj()), basis, QUICK)
+    assert again.amplitudes == pytest.approx(first.amplitudes)
+    assert any('conjugated' in note for note in again.notes)
+
+
+def test_unknown_macromolecules_are_taken_by_lines_and_baseline(basis):
+    mm = 12 * birch_fid(N, DWELL, F0)
+    data = spectrum(basis, 0.1, extra=mm)
+    fit = fit_spectrum(data, basis)
+    assert {'MM09', 'Lip13a'} < set(fit.names)
+    assert fit.kinds[: len(NAMES)] == ('metabolite',) * len(NAMES)
+    assert fit.baseline_ed_per_ppm == 7.0
+    true = LEVELS['NAA'] + LEVELS['NAAG']
+    ratio = fit.ratio(('NAA', 'NAAG'), ('Cr', 'PCr'))[0]
+    assert ratio == pytest.approx(true / 8.0, rel=0.1)
+    assert 0 <= fit.baseline_sensitivity['tNAA'] < 0.2
+    assert set(fit.second) >= {'Glu', 'Glx', 'tNAA', 'tCr', 'tCho'}
+    assert fit.baseline_sensitivity['tCr'] == pytest.approx(0)
+
+
+def test_measured_macromolecules_replace_the_lines(basis):
+    mm = birch_fid(N, DWELL, F0)
+    known = replace(
+        basis,
+        names=(*basis.names, 'Mac'),
+        fids=np.vstack([basis.fids, mm]),
+        mm_names=('Mac',),
+    )
+    fit = fit_spectrum(spectrum(basis, 0.1, extra=12 * mm), known)
+    assert fit.names == known.names
+    assert fit.kinds[-1] == 'macromolecule'
+    assert fit.baseline_ed_per_ppm == 1.5
+    for members in SUMS:
+        true = sum(LEVELS[name] for name in members)
+        assert fit.value(*members)[0] == pytest.approx(true, rel=0.06), members
+
+
+def test_curves_add_up(basis):
+    fit = fit_spectrum(spectrum(basis, 0.3), basis)
+    assert np.allclose(fit.components.sum(axis=0) + fit.baseline, fit.fit)
+    assert np.allclose(fit.data - fit.fit, fit.residual)
+    assert np.all(np.diff(fit.ppm) < 0)
+    assert 0.2 <= fit.ppm.min() < 0.22
+    peak = 0.5 * np.abs(fit.fit - fit.baseline).max() / fit.residual_sd
+    assert fit.snr_lcm == pytest.approx(peak)
+    squares = np.sum(fit.residual**2) / (fit.ppm.size - fit.ndf)
+    assert fit.residual_sd == pytest.approx(np.sqrt(squares))
+
+
+def test_sums_and_ratios_use_the_covariance(basis):
+    fit = fit_spectrum(spectrum(basis, 0.3), basis, QUICK)
+    first, second = fit.names.index('Cr'), fit.names.index('PCr')
+    variance = (
+        fit.covariance[first, first]
+        + fit.covariance[second, second]
+        + 2 * fit.covariance[first, second]
+    )
+    value, sd = fit.value('Cr', 'PCr')
+    assert sd == pytest.approx(np.sqrt(variance))
+    assert fit.crlb_pct('Cr', 'PCr') == pytest.approx(100 * sd / value)
+    assert sd < fit.value('Cr')[1]
+    assert fit.ratio(('Cr', 'PCr'), ('Cr', 'PCr')) == pytest.approx((1.0, 0.0), abs=1e-7)
+    assert np.isnan(fit.value('GABA')[0])
+    assert np.isnan(fit.crlb_pct('GABA'))
+    assert fit.value('Cr', 'PCr', 'Absent') == fit.value('Cr', 'PCr')
+
+
+def test_absent_metabolite_is_not_detected_never_zero_percent(basis):
+    levels = {name: value for name, value in LEVELS.items() if name != 'Ins'}
+    rng = np.random.default_rng(7)
+    bounds = []
+    for _ in range(4):
+        fid = simulate.synthetic_fid(basis, levels, noise_sd=0.4, rng=rng)
+        fit = fit_spectrum(Spectrum(fid, DWELL, F0), basis, QUICK)
+        bounds.append(fit.crlb_pct('Ins'))
+    assert min(bounds) > 20
+    empty = replace(fit, amplitudes=np.zeros(len(fit.names)))
+    assert empty.crlb_pct('Ins') == NOT_DETECTED
+    assert np.isnan(empty.ratio(('Ins',), ('Cr',))[0])
+
+
+def test_ratio_prior_pulls(basis):
+    prior = RatioPrior(('Gln',), (('Glu', 1.0),), 0.8, 0.001)
+    free = fit_spectrum(spectrum(basis, 0.4), basis, QUICK)
+    pulled = fit_spectrum(spectrum(basis, 0.4), basis, replace(QUICK, ratio_priors=(prior,)))
+    assert free.ratio(('Gln',), ('Glu',))[0] < 0.6
+    assert pulled.ratio(('Gln',), ('Glu',))[0] == pytest.approx(0.8, abs=0.02)
+
+
+# failure --------------------------------------------------------------------------------------
+def nan_fid(data):
+    fid = data.fid.copy()
+    fid[3] = np.nan
+    return fid
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        (nan_fid, 'not finite'),
+        (lambda data: np.full(N, np.inf + 0j), 'not finite'),
+        (lambda data: np.zeros(N), 'zero throughout'),
+        (lambda data: data.fid[:512], 'not on the sampling grid'),
+    ],
+)
+def test_failure_is_nan_with_a_reason(basis, change, reason):
+    data = spectrum(basis, 0.3)
+    fit = fit_spectrum(replace(data, fid=change(data)), basis, QUICK)
+    assert fit.failed
+    assert reason in fit.notes[0]
+    assert np.all(np.isnan(fit.amplitudes))
+    assert len(fit.amplitudes) == len(fit.names) == len(fit.kinds)
+    assert np.isnan(fit.snr_lcm)
+    assert np.isnan(fit.fwhm_hz)
+    assert np.isnan(fit.crlb_pct('NAA'))
+    assert np.isnan(fit.ratio(('NAA',), ('Cr',))[0])
+    assert not fit.converged
+
+
+def test_noise_alone_gives_no_confident_metabolite(basis):
+    rng = np.random.default_rng(11)
+    fid = rng.standard_normal(N) + 1j * rng.standard_normal(N)
+    fit = fit_spectrum(Spectrum(fid, DWELL, F0), basis, QUICK)
+    assert fit.failed or (fit.snr_lcm < 5 and fit.crlb_pct('Cr', 'PCr') > 15)
+
+
+def test_same_input_same_bytes(basis):
+    first, again = (fit_spectrum(spectrum(basis, 0.3), basis) for _ in range(2))
+    assert first.amplitudes.tobytes() == again.amplitudes.tobytes()
+    assert first.covariance.tobytes() == again.covariance.tobytes()
+
+
+# real data ------------------------------------------------------------------------------------
+def test_challenge_spectrum_agrees_with_lcmodel(shared_data):
+    """Median over all sets is in the benchmark; here one set with a wide margin."""
+    import nibabel as nb
+
+    from bids_acc.mrs.basis import load_basis
+
+    image = nb.load(shared_data / 'mrs-challenge' / 'sub-04_svs.nii.gz')
+    fid = np.asarray(image.dataobj).ravel()
+    data = Spectrum(fid, 2.5e-4, 123.2, 0.03, sequence='press')
+    model = load_basis(shared_data / 'basis' / 'challenge_press3T_30ms.BASIS', data)
+    fit = fit_spectrum(data, model)
+    tcr = ('Cr', 'PCr')
+    assert fit.ratio(('Glu',), tcr)[0] == pytest.approx(1.214, rel=0.08)
+    assert fit.ratio(('NAA', 'NAAG'), tcr)[0] == pytest.approx(1.656, rel=0.03)
+    assert fit.snr_lcm == pytest.approx(39, rel=0.1)
+    assert fit.linewidth_kernel_hz / F0 == pytest.approx(0.024, abs=0.015)
