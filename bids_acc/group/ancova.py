@@ -1,4 +1,4 @@
-"""Do the groups differ in a response, at equal covariates?"""
+"""Group differences in a response at equal covariates."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from .modelling import FittedModel, each_model
 from .registry import analysis
 from .rows import Row
 from .study import Measure, Study
-
-PER_COMPONENT = ('parcel', 'column')
 
 
 def structure_measures(study: Study) -> tuple[Measure, ...]:

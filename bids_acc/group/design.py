@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import patsy
 
 from bids_acc.exceptions import InputDataError
 
@@ -115,10 +114,10 @@ def build_design(
         if name in factors:
             present = set(frame[name])
             levels[name] = tuple(level for level in factors[name] if level in present)
-            varies = len(levels[name]) > 1
+            differs = len(levels[name]) > 1
         else:
-            varies = frame[name].nunique() > 1
-        if varies:
+            differs = varies(frame[name])
+        if differs:
             used.append(name)
             continue
         if name in keep:
@@ -133,30 +132,35 @@ def build_design(
     return Design(design.X, design.terms, design.levels, design.formula, tuple(notes))
 
 
+def varies(column: pd.Series) -> bool:
+    """Tell whether a column holds at least two different values."""
+    return len(column.dropna().unique()) > 1
+
+
+def _codes(column: pd.Series, levels: tuple[str, ...] | None, center: bool) -> FloatArray:
+    """Return the columns of one variable: a centred number or sum-to-zero codes."""
+    if levels is None:
+        values = column.to_numpy(dtype=float)
+        return (values - values.mean() if center else values)[:, None]
+    codes = sum_coding(levels)
+    return np.array([codes[str(value)] for value in column], dtype=float)
+
+
 def _matrix(
     frame: pd.DataFrame, terms: Sequence[str], levels: Mapping[str, tuple[str, ...]], center: bool
 ) -> Design:
-    """Let patsy code the terms; columns get short aliases so that any name is allowed."""
-    names = list(dict.fromkeys(part for term in terms for part in term.split(':')))
-    data: dict[str, object] = {}
-    alias = {}
-    for i, name in enumerate(names):
-        if name in levels:
-            data[f'v{i}'] = frame[name].astype(str).to_numpy(dtype=object)
-            data[f'l{i}'] = list(levels[name])
-            alias[name] = f'C(v{i}, Sum, levels=l{i})'
-        else:
-            values = frame[name].to_numpy(dtype=float)
-            data[f'v{i}'] = values - values.mean() if center else values
-            alias[name] = f'v{i}'
-    coded = {':'.join(alias[part] for part in term.split(':')): term for term in terms}
-    matrix = patsy.dmatrix('1 + ' + ' + '.join(coded) if coded else '1', data)
-    slices = matrix.design_info.term_name_slices
-    columns = {
-        term: tuple(range(slices[code].start, slices[code].stop)) for code, term in coded.items()
-    }
+    """Code the variables; the columns of an interaction are all products of its parts'."""
+    blocks, columns, filled = [np.ones((len(frame), 1))], {}, 1
+    for term in terms:
+        block = np.ones((len(frame), 1))
+        for name in term.split(':'):
+            codes = _codes(frame[name], levels.get(name), center)
+            block = (block[:, :, None] * codes[:, None, :]).reshape(len(frame), -1)
+        columns[term] = tuple(range(filled, filled + block.shape[1]))
+        filled += block.shape[1]
+        blocks.append(block)
     formula = ' + '.join(terms) if terms else '1'
-    return Design(np.asarray(matrix, dtype=float), columns, levels, formula)
+    return Design(np.hstack(blocks), columns, levels, formula)
 
 
 def _refuse_empty_cells(

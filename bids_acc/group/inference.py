@@ -176,7 +176,7 @@ def d_confidence(
     Examples
     --------
     >>> np.round(d_confidence(2.34, 19, 18), 2)
-    array([0.09, 1.43])
+    array([0.1 , 1.43])
     """
     df = n_a + n_b - 2
     scale = np.sqrt(1 / n_a + 1 / n_b) * (small_sample_factor(df) if hedges else 1.0)
@@ -219,7 +219,7 @@ def partial_eta2_confidence(
     Examples
     --------
     >>> np.round(partial_eta2_confidence(5.0, 2, 68, 73), 3)
-    array([0.006, 0.259])
+    array([0.009, 0.26 ])
     """
     if not (np.isfinite(f) and f >= 0 and df1 > 0 and df2 > 0):
         return float('nan'), float('nan')
@@ -283,7 +283,7 @@ def r_confidence(r: float, df: float, level: float = 0.95) -> tuple[float, float
     Examples
     --------
     >>> np.round(r_confidence(-0.396, 61), 3)
-    array([-0.586, -0.163])
+    array([-0.586, -0.164])
     """
     if not (np.isfinite(r) and df > 1):
         return float('nan'), float('nan')

@@ -16,6 +16,7 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError, SettingsError
 
+from .design import varies
 from .model import Model, parse_model, read_model
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ GROUP_NAMES = (
 )  # fmt: skip
 """Columns that usually hold the groups, the likeliest first."""
 CONTROL = re.compile(
-    r'^(hc|hv|nc|ctrl?|ctl|con|control|controls|healthy.*|td|normal.*|norm|comparison)$', re.IGNORECASE
+    r'^(hc|hv|nc|ctrl?|ctl|con|control|controls|healthy.*|td|normal.*|norm|comparison)$',
+    re.IGNORECASE,
 )
 SEX_NAMES = ('sex', 'gender')
 COHORT_NAMES = ('cohort',)
@@ -58,7 +60,7 @@ def _numeric(column: pd.Series) -> bool:
     """Tell whether a column holds numbers (besides n/a) that vary."""
     cleaned = column.replace({'n/a': None, 'N/A': None, '': None}).dropna()
     number = pd.to_numeric(cleaned, errors='coerce')
-    return len(cleaned) > 0 and bool(number.notna().all()) and number.nunique() > 1
+    return len(cleaned) > 0 and bool(number.notna().all()) and varies(number)
 
 
 def _group_column(people: pd.DataFrame) -> str:

@@ -45,12 +45,9 @@ def relation(
         ([*base, f'group:{name}'], f'group:{name}', 'interaction'),
     ):
         for model in each_model(study, 'relation', measures, terms, ['group', name], rows):
-            for test in test_terms(model, study):
-                if test.term == wanted:
-                    rows.append(
-                        term_row(model, test, study, 'relation', family,
-                                 note=f'{name} centred on the analysed sample')
-                    )  # fmt: skip
+            test = next(t for t in test_terms(model, study) if t.term == wanted)
+            note = f'{name} centred on the analysed sample'
+            rows.append(term_row(model, test, study, 'relation', family, note))
     return rows
 
 
@@ -101,16 +98,17 @@ def partial_correlations(
     measures = [m for m in structure_measures(study) if m.name in set(found['response'])]
     rows: list[Row] = []
     terms = [name, *study.model.covariate_names]
-    for model in each_model(study, 'partialcorr', measures, terms, [name], rows):
-        if (model.sample.cohort, model.sample.measure.name) in allowed:
-            rows.append(
-                partial_row(
-                    model,
-                    name,
-                    study,
-                    family='partialcorr',
-                    method='partial correlation, df = n - 2 - q, Fisher interval',
-                    note='followed up because the main effect was significant',
-                )
-            )
-    return rows
+    models = list(each_model(study, 'partialcorr', measures, terms, [name], rows))
+    rows.extend(
+        partial_row(
+            model,
+            name,
+            study,
+            family='partialcorr',
+            method='partial correlation, df = n - 2 - q, Fisher interval',
+            note='followed up because the main effect was significant',
+        )
+        for model in models
+        if (model.sample.cohort, model.sample.measure.name) in allowed
+    )
+    return [row for row in rows if (row.cohort, row.response) in allowed]

@@ -124,8 +124,11 @@ def _p_of(row: Row) -> float:
 
 def _sizes(row: Row) -> tuple[int, int]:
     """Return the sizes of the two groups of a contrast 'A - B'."""
-    a, b = row.contrast.split(' - ')
-    return row.n_per_group[a], row.n_per_group[b]
+    for a, n_a in row.n_per_group.items():
+        for b, n_b in row.n_per_group.items():
+            if row.contrast == f'{a} - {b}':
+                return n_a, n_b
+    return 0, 0
 
 
 def _hedges_g(row: Row) -> float:
@@ -177,7 +180,7 @@ def disagreement(row: Row) -> str | None:
     --------
     >>> row = Row(analysis='t', statistic='t', value=2.34, df2=35, p_unc=0.0251)
     >>> disagreement(row)
-    'p_unc 0.0251 but t = 2.34 with df 35 gives 0.0251224'
+    'p_unc 0.0251 but t = 2.34 with df 35 gives 0.0251138'
     """
     if np.isfinite(row.p_unc):
         if not 0 <= row.p_unc <= 1:
@@ -260,10 +263,12 @@ def finish_table(
         problem = disagreement(row)
         if problem:
             raise ComputationError(
-                f'{row.analysis}, {row.cohort}, {row.response} {row.term} {row.contrast}: {problem}.'
+                f'{row.analysis}, {row.cohort}, {row.response} {row.term} {row.contrast}: '
+                f'{problem}.'
             )
     extra = sorted({name for row in rows for name in row.extra} - set(COLUMNS))
     table = pd.DataFrame([_record(row) for row in rows], columns=_raw_columns(extra))
+    table['component'] = table['component'].astype('Int64')
     table = _correct(table, families, default)
     table = table[[*COLUMNS, *extra]]
     keys = ['analysis', 'cohort', 'response', 'term', 'contrast', 'statistic']
@@ -281,7 +286,11 @@ def _correct(table: pd.DataFrame, families: Mapping[str, Family], default: Famil
     table = table.assign(
         p_corrected=np.nan, p_fdr=np.nan, p_bonf=np.nan, correction='', family_size=0
     )
-    rules = {name: families.get(name, default) for name in sorted(set(table['family'])) if name}
+    rules = {
+        name: families.get(name, families.get(name.split(' ')[0], default))
+        for name in sorted(set(table['family']))
+        if name
+    }
     for name, rule in rules.items():
         member = table['family'] == name
         split = [column for column in rule.over if column in table.columns]

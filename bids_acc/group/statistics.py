@@ -21,9 +21,9 @@ from .study import Study, make_study
 logger = logging.getLogger(__name__)
 
 MODULES = (
-    'ancova', 'change', 'clinical', 'demographics', 'diagnostics', 'harmonise', 'longitudinal',
-    'meta', 'mixture_rows', 'mrs_groups', 'posthoc', 'prediction', 'quality_by_group',
-    'relation', 'sensitivity', 'sites', 'zscores',
+    'ancova', 'clinical', 'demographics', 'diagnostics', 'longitudinal_rows', 'mixture_rows',
+    'mrs_groups', 'posthoc', 'prediction_rows', 'quality_groups', 'relation', 'sensitivity',
+    'site_rows', 'treatment_rows', 'zscores',
 )  # fmt: skip
 """Modules whose import registers analyses."""
 

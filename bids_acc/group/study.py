@@ -151,12 +151,10 @@ class Study:
             failed = 0
             if name in self.gate_failed.columns:
                 failed = int(self.gate_failed.loc[lost, name].sum())
-            for reason, number in (
-                (f'{name} failed quality gate', failed),
-                (f'{name} missing', len(lost) - failed),
-            ):
-                if number:
-                    excluded[reason] = number
+            if failed:
+                excluded[f'{name} failed quality gate'] = failed
+            if len(lost) > failed:
+                excluded[f'{name} missing'] = len(lost) - failed
             left = left[~empty]
         return left, excluded
 
@@ -204,7 +202,7 @@ def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, 
     label = table['metric'].astype(str) + '_c' + table['component'].astype(int).astype(str)
     long = table.assign(measure=label)
     _refuse_doubles(long, [*KEYS, 'measure'], 'parcels')
-    wide = long.pivot(index=KEYS, columns='measure', values='value').reset_index()
+    wide = long.pivot(index=KEYS, columns='measure', values='value').reset_index()  # noqa: PD010
     units = {'thickness': 'mm', 'area': 'mm2', 'md': 'mm2/s'}
     measures = [
         Measure(f'{metric}_c{component}', 'parcel', str(metric), int(component),
@@ -264,10 +262,10 @@ def gated_values(
         empty = pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=KEYS))
         return empty, empty
     _refuse_doubles(table, [*KEYS, 'metabolite'], 'metabolites')
-    values = table.pivot(index=KEYS, columns='metabolite', values='value').astype(float)
+    values = table.pivot(index=KEYS, columns='metabolite', values='value').astype(float)  # noqa: PD010
     if use_gate and 'gate' in table.columns:
         verdict = table.assign(ok=table['gate'].astype(str).str.lower().eq('pass'))
-        passed = verdict.pivot(index=KEYS, columns='metabolite', values='ok')
+        passed = verdict.pivot(index=KEYS, columns='metabolite', values='ok')  # noqa: PD010
         failed = values.notna() & ~passed.eq(True)
         values = values.where(~failed)
     else:
@@ -327,8 +325,10 @@ def make_study(
                 unit='' if name in ratios else model.content['Mrs']['UnitScheme'])
         for name in metabolites.columns
     ]  # fmt: skip
-    wide = _join(people, [structure[[*KEYS, *(m.name for m in found)]] if found else None,
-                          metabolites.reset_index() if len(metabolites.columns) else None])  # fmt: skip
+    present = [structure[[*KEYS, *(m.name for m in found)]]] if found else []
+    if len(metabolites.columns):
+        present.append(metabolites.reset_index())
+    wide = _join(people, present)
     for name in model.content['Responses']['Columns']:
         if name not in wide.columns:
             raise InputDataError(f'Responses/Columns: there is no column {name!r}.')
@@ -396,9 +396,8 @@ def _numbers(column: pd.Series, name: str) -> pd.Series:
     return number.astype(float)
 
 
-def _join(people: pd.DataFrame, tables: list[pd.DataFrame | None]) -> pd.DataFrame:
+def _join(people: pd.DataFrame, present: list[pd.DataFrame]) -> pd.DataFrame:
     """Join measures by participant and session, people by what they have."""
-    present = [table for table in tables if table is not None]
     by_session = 'session_id' in people.columns
     if by_session:
         people = _keyed(people)
