@@ -70,10 +70,12 @@ def glutamate_cohort(rng: np.random.Generator) -> pd.DataFrame:
     })  # fmt: skip
     means = {'Glu': (1.38, 0.19, 0.23), 'Glx': (2.01, 0.22, 0.52), 'tNAA': (1.08, 0.07, 0.15),
              'tCho': (0.23, 0.02, 0.03), 'Ins': (0.70, 0.05, 0.12)}  # fmt: skip
-    lost = np.concatenate([
-        rng.choice(np.flatnonzero(resistant), 2, replace=False),
-        rng.choice(np.flatnonzero(~resistant), 2, replace=False),
-    ])
+    lost = np.concatenate(
+        [
+            rng.choice(np.flatnonzero(resistant), 2, replace=False),
+            rng.choice(np.flatnonzero(~resistant), 2, replace=False),
+        ]
+    )
     for name, (mean, difference, sd) in means.items():
         value = mean + difference * resistant + rng.normal(0, sd, n)
         value[lost] = np.nan

@@ -68,9 +68,7 @@ def structure_tables(cohort: str, kind: str) -> dict[str, pd.DataFrame]:
         'Clinical': {'Scores': ['panss_positive'], 'Metabolites': False},
         'Demographics': {'Continuous': ['age'], 'Categorical': ['sex', 'handedness']},
     })  # fmt: skip
-    people = frame.drop(
-        columns=[c for c in frame.columns if '_c' in c or c == 'Glx']
-    )
+    people = frame.drop(columns=[c for c in frame.columns if '_c' in c or c == 'Glx'])
     study = make_study(model, long_parcels(frame), long_metabolites(frame, ['Glx']), people)
     return run_analyses(study, 1)
 
