@@ -58,6 +58,7 @@ def voxel_coverage(
     grids = [np.arange(lo, hi) for lo, hi in zip(low, high, strict=True)]
     inside = np.zeros([len(grid) for grid in grids])
     for offset in np.array(np.meshgrid(steps, steps, steps)).reshape(3, -1).T:
+        # a sample on a face belongs to one side only, so that the volume is kept;
         # index along each axis, turned into coordinates of the spectroscopic voxel by broadcasting
         axes = [np.multiply.outer(to_voxel[:3, k], grids[k] + offset[k]) for k in range(3)]
         position = (
@@ -66,7 +67,7 @@ def voxel_coverage(
             + axes[2][:, None, None, :]
             + to_voxel[:3, 3, None, None, None]
         )
-        inside += np.all(np.abs(position) <= 0.5, axis=0)
+        inside += np.all((position >= -0.5) & (position < 0.5), axis=0)
     box = tuple(slice(lo, hi) for lo, hi in zip(low, high, strict=True))
     coverage[box] = inside / subdivision**3
     return coverage

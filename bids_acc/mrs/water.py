@@ -43,8 +43,8 @@ def eddy_current_phase(water: npt.ArrayLike, dwell_time: float, floor: float = 1
         return np.zeros(n_points)
     time = np.arange(n_points) * dwell_time
     fitted = slice(max(0, last // 2), last)
-    slope, _ = np.polyfit(time[fitted], phase[fitted], 1)
-    phase[last:] = phase[last - 1] + slope * (time[last:] - time[last - 1])
+    line = np.polyfit(time[fitted], phase[fitted], 1, w=np.abs(water[fitted]))
+    phase[last:] = np.polyval(line, time[last:])
     return phase
 
 

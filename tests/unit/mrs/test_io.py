@@ -1,0 +1,161 @@
+"""NIfTI-MRS in and out, and the sentences with which bad metadata are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from bids_acc.mrs.io import MrsData, check_metadata, read_nifti_mrs, write_nifti_mrs
+
+GOOD = {
+    'SpectrometerFrequency': [127.75],
+    'ResonantNucleus': ['1H'],
+    'EchoTime': 0.035,
+    'RepetitionTime': 2.0,
+}
+
+
+def make_file(path: Path, data: np.ndarray, header: dict, dwell: float = 5e-4) -> Path:
+    """Write a NIfTI-MRS file of any shape."""
+    image = nb.Nifti2Image(data.astype(np.complex64), np.diag([20.0, 25.0, 30.0, 1.0]))
+    image.header.set_zooms((20.0, 25.0, 30.0, dwell) + (1.0,) * (data.ndim - 4))
+    image.header.set_xyzt_units('mm', 'sec')
+    image.header.extensions.append(nb.nifti1.Nifti1Extension(44, json.dumps(header).encode()))
+    image.to_filename(path)
+    return path
+
+
+@pytest.fixture
+def decays(rng: np.random.Generator) -> np.ndarray:
+    """Two coils, three transients, two edits, 128 points."""
+    return rng.standard_normal((2, 3, 2, 128)) + 1j * rng.standard_normal((2, 3, 2, 128))
+
+
+def test_round_trip_keeps_decays_and_axes(tmp_path: Path, decays: np.ndarray) -> None:
+    data = MrsData(decays, 5e-4, 127.75, 0.035, 2.0, np.diag([20.0, 25, 30, 1]), GOOD)
+    found = read_nifti_mrs(write_nifti_mrs(data, tmp_path / 'x_svs.nii.gz'), {})
+    np.testing.assert_allclose(found.fids, decays, rtol=1e-6)
+    assert found.dwell_time == pytest.approx(5e-4)
+    assert (found.echo_time, found.repetition_time) == (0.035, 2.0)
+    assert found.voxel_volume_ml == pytest.approx(15.0)
+
+
+@pytest.mark.parametrize(
+    ('order', 'tags'),
+    [
+        ((3, 0, 1, 2), ('DIM_COIL', 'DIM_DYN', 'DIM_EDIT')),
+        ((3, 1, 0, 2), ('DIM_DYN', 'DIM_COIL', 'DIM_EDIT')),
+        ((3, 2, 1, 0), ('DIM_EDIT', 'DIM_DYN', 'DIM_COIL')),
+    ],
+)
+def test_tagged_axes_in_any_order(
+    tmp_path: Path, decays: np.ndarray, order: tuple, tags: tuple
+) -> None:
+    header = GOOD | {f'dim_{5 + k}': tag for k, tag in enumerate(tags)}
+    block = np.transpose(decays, order)[None, None, None]
+    found = read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', block, header))
+    np.testing.assert_allclose(found.fids, decays, rtol=1e-6)
+
+
+def test_untagged_axes_are_coils_then_transients_and_said_so(
+    tmp_path: Path, decays: np.ndarray
+) -> None:
+    block = np.moveaxis(decays[:, :, 0], -1, 0)[None, None, None]
+    found = read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', block, GOOD))
+    assert found.fids.shape == (2, 3, 1, 128)
+    assert any('not tagged' in note for note in found.notes)
+
+
+def test_sidecar_wins_and_the_contradiction_is_noted(tmp_path: Path) -> None:
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128)), GOOD)
+    found = read_nifti_mrs(path, {'EchoTime': 0.03})
+    assert found.echo_time == 0.03
+    assert found.notes == ('EchoTime: sidecar says 0.03, header 0.035; the sidecar is used.',)
+
+
+def test_sidecar_beside_the_file_is_found(tmp_path: Path) -> None:
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128)), GOOD)
+    (tmp_path / 'x_svs.json').write_text(json.dumps({'RepetitionTime': 3.0}))
+    assert read_nifti_mrs(path).repetition_time == 3.0
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'EchoTime': 35}, 'EchoTime is 35 s, outside 0.001-0.5 s; it looks like a value in ms'),
+        ({'EchoTime': 0.6}, 'EchoTime is 0.6 s, outside'),
+        ({'RepetitionTime': 2000}, 'RepetitionTime is 2000 s, .* looks like a value in ms'),
+        ({'RepetitionTime': 0.2}, 'RepetitionTime is 0.2 s, outside 0.3-20 s'),
+        ({'SpectrometerFrequency': 127.75e6}, 'SpectrometerFrequency is 1.2775e.08 MHz'),
+        ({'SpectrometerFrequency': None}, 'SpectrometerFrequency is nan MHz'),
+        ({'ResonantNucleus': ['31P']}, "ResonantNucleus is '31P'"),
+        (
+            {'MagneticFieldStrength': 1.5},
+            'means 3.00 T for 1H, but MagneticFieldStrength says 1.5',
+        ),
+    ],
+)
+def test_implausible_metadata_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(MetadataError, match=message):
+        check_metadata(GOOD | change, 'sub-01_svs.nii.gz')
+
+
+@pytest.mark.parametrize('value', [0.001, 0.5])
+def test_limits_of_the_echo_time_are_allowed(value: float) -> None:
+    assert check_metadata(GOOD | {'EchoTime': value}, 'x')[0] == value
+
+
+def test_spectral_width_that_contradicts_the_header_is_refused(tmp_path: Path) -> None:
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128)), GOOD)
+    with pytest.raises(MetadataError, match='SpectralWidth is 4000 Hz but the header samples'):
+        read_nifti_mrs(path, {'SpectralWidth': 4000})
+
+
+@pytest.mark.parametrize(
+    ('data', 'message'),
+    [
+        (np.ones((2, 1, 1, 128)), 'only single-voxel spectra'),
+        (np.zeros((1, 1, 1, 128)), 'all zero or not finite'),
+        (np.full((1, 1, 1, 128), np.nan), 'all zero or not finite'),
+        (np.ones((1, 1, 1, 16)), 'no complex decays'),
+    ],
+)
+def test_unusable_data_are_refused(tmp_path: Path, data: np.ndarray, message: str) -> None:
+    with pytest.raises(InputDataError, match=message):
+        read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', data, GOOD))
+
+
+def test_unknown_dimension_is_refused(tmp_path: Path) -> None:
+    header = GOOD | {'dim_5': 'DIM_INDIRECT_0'}
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128, 4)), header)
+    with pytest.raises(InputDataError, match='DIM_INDIRECT_0 of size 4'):
+        read_nifti_mrs(path)
+
+
+def test_real_valued_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'x_svs.nii.gz'
+    nb.Nifti1Image(np.ones((1, 1, 1, 128), np.float32), np.eye(4)).to_filename(path)
+    with pytest.raises(InputDataError, match='no complex decays'):
+        read_nifti_mrs(path)
+    image = nb.Nifti1Image(np.ones((1, 1, 1, 128), np.complex64), np.eye(4))
+    image.to_filename(path)
+    with pytest.raises(InputDataError, match='no NIfTI-MRS header extension'):
+        read_nifti_mrs(path)
+    path.write_bytes(b'no gzip')
+    with pytest.raises(InputDataError, match='not readable as NIfTI'):
+        read_nifti_mrs(path)
+    with pytest.raises(MissingInputError, match='no such file'):
+        read_nifti_mrs(tmp_path / 'absent.nii.gz')
+
+
+def test_shared_spectra_are_read(shared_data: Path) -> None:
+    data = read_nifti_mrs(shared_data / 'mrs-press30/sub-01/mrs/sub-01_acq-press_svs.nii.gz')
+    assert data.fids.shape == (1, 1, 1, 2048)
+    assert data.field_tesla == pytest.approx(3.0005, abs=1e-3)
+    assert data.voxel_volume_ml == pytest.approx(20.28)
+    assert data.notes == ()
