@@ -1,0 +1,188 @@
+"""Response groups of a whole cohort, with the trace of every rule."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.derivatives import outputs
+
+from .criteria import DEFINITIONS, as_record, decide, definition, explain
+from .equivalents import DEFAULT_METHOD, load_equivalents
+from .evidence import Context, Thresholds, load_thresholds
+from .history import collect_histories, read_table
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Labels, the rules behind them, and the doses that the rules used."""
+
+    labels: pd.DataFrame
+    """One row per participant: a column for each definition, and what it lacks."""
+    trace: pd.DataFrame
+    """One row per participant, definition and rule."""
+    doses: pd.DataFrame
+    """One row per antipsychotic trial with its chlorpromazine equivalent."""
+
+
+def classify(
+    trials: pd.DataFrame,
+    ratings: pd.DataFrame,
+    *,
+    definitions: Sequence[str] = tuple(DEFINITIONS),
+    thresholds: Thresholds | None = None,
+    equivalents: Path | None = None,
+    method: str = DEFAULT_METHOD,
+    names: tuple[str, str] = ('trials', 'ratings'),
+) -> Groups:
+    """Put participants into response groups by their treatment history.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        One row per treatment trial, see ``data/clinical/history_schema.json``.
+    ratings : DataFrame
+        One row per participant.
+    definitions : sequence of str
+        Names out of `criteria.DEFINITIONS`.
+    thresholds : mapping, optional
+        Numbers that replace those of ``data/clinical/thresholds.yaml``.
+    equivalents : Path, optional
+        Another table of chlorpromazine equivalents.
+    method : str
+        Method of the equivalents.
+    names : (str, str)
+        Files of the two tables, for messages.
+
+    Returns
+    -------
+    Groups
+        Labels are those of the definition, ``undetermined`` when evidence is missing, or
+        ``unclassified`` when no group fits.
+
+    Raises
+    ------
+    InputDataError
+        If a row breaks the schema.
+    SettingsError
+        If a definition or threshold is unknown.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({'participant_id': ['sub-01'], 'drug': ['olanzapine']})
+    >>> ratings = pd.DataFrame({'participant_id': ['sub-01'], 'patient': ['true']})
+    >>> classify(trials, ratings, definitions=['trrip']).labels['trrip'].tolist()
+    ['undetermined']
+    """
+    context = Context(load_thresholds(thresholds), load_equivalents(equivalents), method)
+    rules = {name: definition(name) for name in sorted(definitions)}
+    labels: list[dict[str, str]] = []
+    trace: list[dict[str, Any]] = []
+    doses: list[dict[str, Any]] = []
+    for history in collect_histories(trials, ratings, names=names):
+        who = history.participant_id
+        row: dict[str, str] = {'participant_id': who}
+        for name, apply in rules.items():
+            verdict = apply(history, context)
+            row[name] = decide(verdict)
+            row[f'{name}_lacks'] = explain(verdict) if row[name] == 'undetermined' else ''
+            trace.extend(as_record(who, name, rule) for rule in verdict.rules)
+            LOGGER.info('%s: %s by %s', who, row[name], name)
+        labels.append(row)
+        doses.extend(
+            {
+                'participant_id': who, 'trial': trial.get('trial'), 'drug': trial['drug'],
+                'cpz_mg': context.cpz(trial), 'method': method,
+            }
+            for trial in history.trials
+            if trial.get('drug_class', 'antipsychotic') == 'antipsychotic'
+        )  # fmt: skip
+    columns = ['participant_id', *(c for name in rules for c in (name, f'{name}_lacks'))]
+    return Groups(
+        labels=pd.DataFrame(labels, columns=columns),
+        trace=pd.DataFrame(
+            trace,
+            columns=['participant_id', 'definition', 'rule', 'outcome', 'threshold', 'evidence',
+                     'source'],
+        ),
+        doses=pd.DataFrame(doses, columns=['participant_id', 'trial', 'drug', 'cpz_mg', 'method']),
+    )  # fmt: skip
+
+
+def classify_files(trials: Path, ratings: Path, **options: object) -> Groups:
+    """Read the two tables and classify; ``options`` as for `classify`.
+
+    Raises
+    ------
+    MissingInputError
+        If a file does not exist.
+    """
+    return classify(
+        read_table(trials), read_table(ratings), names=(str(trials), str(ratings)),
+        **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def current_dose(doses: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
+    """Return each participant's current chlorpromazine equivalent, in mg per day.
+
+    Parameters
+    ----------
+    doses : DataFrame
+        From `Groups`; same order of trials within a participant as ``trials``.
+    trials : DataFrame
+        One row per trial with a column ``current``.
+
+    Returns
+    -------
+    Series
+        By participant; NaN when the dose of one current drug is unknown.
+    """
+    now = trials.get('current', pd.Series(dtype=str)).astype(str).str.lower()
+    keys = ['participant_id', 'trial', 'drug']
+    chosen = trials.loc[now.isin(['true', 'yes', '1']).reindex(trials.index, fill_value=False)]
+    left = chosen.assign(trial=pd.to_numeric(chosen['trial'], errors='coerce'))[keys]
+    right = doses.assign(trial=pd.to_numeric(doses['trial'], errors='coerce'))
+    joined = left.merge(right, on=keys)
+    return joined.groupby('participant_id')['cpz_mg'].agg(
+        lambda v: math.nan if v.isna().any() else float(v.sum())
+    )
+
+
+def write_groups(groups: Groups, output_dir: Path) -> dict[str, Path]:
+    """Write labels, trace and doses where the table of outputs says.
+
+    Parameters
+    ----------
+    groups : Groups
+        From `classify`.
+    output_dir : Path
+        Root of the derivative dataset.
+
+    Returns
+    -------
+    dict
+        Output key to path.
+    """
+    paths = {}
+    for key, table in (
+        ('clinical_groups', groups.labels),
+        ('clinical_trace', groups.trace),
+        ('clinical_doses', groups.doses),
+    ):
+        path = outputs.output_path(key, output_dir)
+        text = table.replace('', 'n/a').to_csv(
+            sep='\t', index=False, na_rep='n/a', float_format='%.6g', lineterminator='\n'
+        )
+        outputs.write_bytes(path, text.encode())
+        outputs.write_sidecar(key, path)
+        paths[key] = path
+    return paths

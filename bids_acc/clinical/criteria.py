@@ -1,0 +1,70 @@
+"""All definitions by name, and how a label follows from the truth of their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bids_acc.exceptions import SettingsError
+
+from .depression import trd, trd_stage
+from .evidence import Context, Verdict
+from .history import History
+from .logic import Rule
+from .schizophrenia import clozapine, kane, rswg, trrip
+
+DEFINITIONS: Mapping[str, Callable[[History, Context], Verdict]] = {
+    'clozapine': clozapine,
+    'kane': kane,
+    'rswg': rswg,
+    'trd': trd,
+    'trd_stage': trd_stage,
+    'trrip': trrip,
+}
+"""Definitions by name."""
+
+UNDETERMINED = 'undetermined'
+"""Label when evidence is missing."""
+UNCLASSIFIED = 'unclassified'
+"""Label when all evidence is there and no group of the definition fits."""
+
+
+def decide(verdict: Verdict) -> str:
+    """Return the label: the true one, ``undetermined`` or ``unclassified``."""
+    true = [name for name, truth in verdict.labels.items() if truth is True]
+    if len(true) == 1:
+        return true[0]
+    if true or any(truth is None for truth in verdict.labels.values()):
+        return UNDETERMINED
+    return UNCLASSIFIED
+
+
+def explain(verdict: Verdict) -> str:
+    """Name the rules that lack evidence."""
+    return ', '.join(rule.name for rule in verdict.rules if rule.truth is None)
+
+
+def definition(name: str) -> Callable[[History, Context], Verdict]:
+    """Return a definition.
+
+    Raises
+    ------
+    SettingsError
+        If there is none of that name.
+    """
+    if name not in DEFINITIONS:
+        raise SettingsError(f'no definition {name!r}; known: {", ".join(sorted(DEFINITIONS))}.')
+    return DEFINITIONS[name]
+
+
+def as_record(participant_id: str, name: str, rule: Rule) -> dict[str, Any]:
+    """Return a row of the trace."""
+    return {
+        'participant_id': participant_id,
+        'definition': name,
+        'rule': rule.name,
+        'outcome': rule.outcome,
+        'threshold': rule.threshold,
+        'evidence': rule.evidence,
+        'source': rule.source,
+    }

@@ -1,0 +1,110 @@
+"""Definitions of treatment-resistant depression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .evidence import (
+    COUNTS,
+    THASE_SOURCE,
+    TRD_SOURCE,
+    Context,
+    Verdict,
+    flag_rule,
+    trial_failed,
+)
+from .history import History, Record
+from .logic import Rule, Truth, all_of, any_of, at_least, compare, negate
+
+TRD_STAGES = ('0', 'I', 'II', 'III', 'IV', 'V')
+
+
+def trd(history: History, context: Context) -> Verdict:
+    """Tell treatment-resistant depression from the number of failed adequate trials."""
+    numbers = context.thresholds['trd']
+    failures = [_antidepressant_failed(t, numbers) for t in _antidepressants(history)]
+    complete = history.rating.get('history_complete')
+    n = int(numbers['min_trials'])
+    truth = at_least(n, failures, complete=complete)
+    patient = flag_rule(history, 'patient', name='patient', source=TRD_SOURCE, wanted=True)
+    rule = Rule(
+        'failed trials',
+        truth,
+        _antidepressant_text(history, numbers),
+        f'>= {n} adequate trials without response',
+        TRD_SOURCE,
+    )
+    labels = {
+        'HC': negate(patient.truth),
+        'TRD': all_of([patient.truth, truth]),
+        'not TRD': all_of([patient.truth, negate(truth)]),
+    }
+    return Verdict((patient, rule), labels)
+
+
+def trd_stage(history: History, context: Context) -> Verdict:
+    """Stage treatment-resistant depression after Thase and Rush, 0 to V."""
+    numbers = context.thresholds['trd']
+    complete = history.rating.get('history_complete')
+    by_class: dict[str, list[Truth]] = {}
+    for trial in _antidepressants(history):
+        name = str(trial['drug_class'])
+        truth = _antidepressant_failed(trial, numbers)
+        if name == 'ect':
+            truth = all_of([truth, trial.get('bilateral')])
+        by_class.setdefault(name, []).append(truth)
+    drugs = {name: any_of(v) for name, v in by_class.items() if name != 'ect'}
+    text = _antidepressant_text(history, numbers)
+
+    def failed(name: str) -> Truth:
+        return at_least(1, by_class.get(name, []), complete=complete)
+
+    steps = [
+        at_least(1, drugs.values(), complete=complete),
+        at_least(2, drugs.values(), complete=complete),
+        failed('tca'),
+        failed('maoi'),
+        failed('ect'),
+    ]
+    asked = (
+        'one class failed',
+        'a second class failed',
+        'a tricyclic failed',
+        'an MAO inhibitor failed',
+        'bilateral ECT failed',
+    )
+    reached: list[Truth] = [all_of(steps[: i + 1]) for i in range(5)]
+    patient = flag_rule(history, 'patient', name='patient', source=THASE_SOURCE, wanted=True)
+    rules = tuple(
+        Rule(f'stage {TRD_STAGES[i + 1]}', reached[i], text, asked[i], THASE_SOURCE)
+        for i in range(5)
+    )
+    ladder: list[Truth] = [True, *reached, False]
+    labels = {
+        f'stage {TRD_STAGES[i]}': all_of([patient.truth, ladder[i], negate(ladder[i + 1])])
+        for i in range(6)
+    }
+    return Verdict((patient, *rules), {'HC': negate(patient.truth), **labels})
+
+
+def _antidepressants(history: History) -> list[Record]:
+    return [t for t in history.trials if t.get('drug_class', 'antipsychotic') != 'antipsychotic']
+
+
+def _antidepressant_failed(trial: Record, numbers: Mapping[str, float]) -> Truth:
+    """Return whether an adequate trial brought no adequate response."""
+    long_enough = compare(trial.get('weeks'), lambda v: v >= numbers['min_weeks'])
+    # Duration alone can show a trial to be too short, never that its dose was sufficient.
+    too_short = long_enough is False and trial.get('drug_class') != 'ect'
+    adequate: Truth = False if too_short else trial.get('adequate')
+    return all_of([adequate, trial_failed(trial, None)])
+
+
+def _antidepressant_text(history: History, numbers: Mapping[str, float]) -> str:
+    return (
+        '; '.join(
+            f'{t["drug"]} ({t["drug_class"]}): {COUNTS[_antidepressant_failed(t, numbers)]}'
+            for t in _antidepressants(history)
+        )
+        or 'no trial on record'
+    )

@@ -1,0 +1,143 @@
+"""Chlorpromazine equivalents of antipsychotic doses, from a table that can be replaced.
+
+The shipped table (``data/clinical/chlorpromazine.tsv``) names the source of each row. Its methods
+disagree with one another, as the literature does: quote the method with the dose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+
+COLUMNS = ('method', 'drug', 'route', 'dose_mg', 'interval_days', 'cpz_mg', 'source', 'identifier')
+"""Columns that a table of equivalents must have."""
+DEFAULT_METHOD = 'gardner2010'
+"""International consensus of Gardner et al. 2010, doi:10.1176/appi.ajp.2009.09060802."""
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """One row of the table: this dose of the drug equals that of chlorpromazine."""
+
+    dose_mg: float
+    """Dose, in mg per day (oral) or per injection (depot)."""
+    interval_days: float
+    """Days between injections; 1 for oral drugs."""
+    cpz_mg: float
+    """Equal daily dose of oral chlorpromazine, in mg."""
+    source: str
+    """Where the value stands."""
+
+
+Table = Mapping[tuple[str, str, str], Equivalent]
+
+
+def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equivalent]:
+    """Read a table of equivalents.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Table with the columns of `COLUMNS`, tab-separated; the shipped one by default.
+
+    Returns
+    -------
+    dict
+        From (method, drug, route) to `Equivalent`.
+
+    Raises
+    ------
+    InputDataError
+        If a column is missing, a dose is not positive, a row has no source or stands twice.
+
+    Examples
+    --------
+    >>> load_equivalents()['gardner2010', 'olanzapine', 'oral'].cpz_mg
+    600.0
+    """
+    file = path or resources.files('bids_acc') / 'data' / 'clinical' / 'chlorpromazine.tsv'
+    with file.open('r', encoding='utf-8') as stream:
+        rows = pd.read_csv(stream, sep='\t', na_values=['n/a'], keep_default_na=False)
+    if missing := [c for c in COLUMNS if c not in rows]:
+        raise InputDataError(f'{file}: column {missing[0]!r} is missing.')
+    table: dict[tuple[str, str, str], Equivalent] = {}
+    for number, row in enumerate(rows.to_dict('records'), start=2):
+        key = (str(row['method']), normal_name(str(row['drug'])), str(row['route']))
+        entry = Equivalent(
+            float(row['dose_mg']), float(row['interval_days']), float(row['cpz_mg']),
+            str(row['source']),
+        )  # fmt: skip
+        sizes = (entry.dose_mg, entry.interval_days, entry.cpz_mg)
+        if not all(np.isfinite(s) and s > 0 for s in sizes) or not entry.source:
+            raise InputDataError(f'{file}: line {number} lacks a positive dose or its source.')
+        if key in table:
+            raise InputDataError(f'{file}: {" ".join(key)} stands twice (line {number}).')
+        table[key] = entry
+    return table
+
+
+def normal_name(drug: str) -> str:
+    """Return the name by which a drug is looked up.
+
+    Examples
+    --------
+    >>> normal_name(' Haloperidol  Decanoate ')
+    'haloperidol decanoate'
+    """
+    return ' '.join(drug.lower().replace('_', ' ').split())
+
+
+def chlorpromazine_equivalent(
+    drug: str,
+    dose_mg: float,
+    *,
+    route: str = 'oral',
+    interval_days: float = np.nan,
+    method: str = DEFAULT_METHOD,
+    table: Table | None = None,
+) -> float:
+    """Return the daily dose of chlorpromazine that equals a dose of another drug.
+
+    Parameters
+    ----------
+    drug : str
+        Generic name.
+    dose_mg : float
+        Dose in mg: per day for oral drugs, per injection for depots.
+    route : {'oral', 'depot'}
+        How it is given.
+    interval_days : float
+        Days between injections; needed for depots.
+    method : str
+        Column ``method`` of the table.
+    table : mapping, optional
+        Table from `load_equivalents`; the shipped one by default.
+
+    Returns
+    -------
+    float
+        mg per day; NaN when the dose, the interval or the drug is unknown.
+
+    Examples
+    --------
+    >>> chlorpromazine_equivalent('olanzapine', 20)
+    600.0
+    >>> chlorpromazine_equivalent('haloperidol decanoate', 150, route='depot', interval_days=28)
+    600.0
+    >>> chlorpromazine_equivalent('placebo', 1)
+    nan
+    """
+    known = load_equivalents() if table is None else table
+    entry = known.get((method, normal_name(drug), route))
+    if entry is None:
+        return float('nan')
+    interval = 1.0 if route == 'oral' else float(interval_days)
+    per_day = float(dose_mg) / interval
+    return per_day * entry.interval_days / entry.dose_mg * entry.cpz_mg

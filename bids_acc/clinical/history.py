@@ -1,0 +1,187 @@
+"""Tables of treatment trials and of ratings: read, checked row by row, and kept as they are.
+
+The format is described by ``data/clinical/history_schema.json``. A misspelt column would count
+as missing evidence, so a name close to a known one is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError, MissingInputError
+
+LOGGER = logging.getLogger(__name__)
+Kind = Literal['trial', 'rating']
+Record = Mapping[str, Any]
+TRUE_WORDS = frozenset({'true', 'yes', '1', '1.0'})
+FALSE_WORDS = frozenset({'false', 'no', '0', '0.0'})
+MISSING_WORDS = frozenset({'', 'n/a', 'nan', 'na', 'none'})
+
+
+@dataclass(frozen=True)
+class History:
+    """What is on record about one participant."""
+
+    participant_id: str
+    """Participant."""
+    trials: tuple[Record, ...] = ()
+    """Treatment trials in time order; a column without a value is absent."""
+    rating: Record = field(default_factory=dict)
+    """Ratings and statements about the whole history."""
+
+    def panss(self, *items: str) -> dict[str, float]:
+        """Return the scores of PANSS items such as ``p1``; NaN when missing."""
+        return {item: float(self.rating.get(f'panss_{item}', math.nan)) for item in items}
+
+
+@cache
+def history_schema() -> dict[str, Any]:
+    """Return the JSON schema of the two tables."""
+    file = resources.files('bids_acc') / 'data' / 'clinical' / 'history_schema.json'
+    return dict(json.loads(file.read_text(encoding='utf-8')))
+
+
+def _number(text: str) -> int | float | str:
+    """Return text as a number if it is one; whole numbers as int."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return int(value) if value.is_integer() else value
+
+
+def _convert(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Turn a cell into the type that the schema asks for; None when it is missing."""
+    text = str(value).strip()
+    if text.lower() in MISSING_WORDS:
+        return None
+    if rule.get('type') == 'boolean':
+        lower = text.lower()
+        return lower in TRUE_WORDS if lower in TRUE_WORDS | FALSE_WORDS else text
+    if rule.get('type') in ('number', 'integer'):
+        return _number(text)
+    return text.lower() if 'enum' in rule else text
+
+
+def _check_columns(columns: list[str], known: list[str], where: str) -> None:
+    """Refuse a column whose name is nearly a known one; log what is not used."""
+    for name in columns:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.85)
+        if close or name.lower().startswith('panss_'):
+            meant = close[0] if close else 'panss_p1'
+            raise InputDataError(f'{where}: unknown column {name!r}; did you mean {meant!r}?')
+        LOGGER.info('%s: column %s is not used', where, name)
+
+
+def read_records(table: pd.DataFrame, kind: Kind, where: str = 'table') -> list[Record]:
+    """Check a table against the schema and return its rows without missing values.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Cells as text, numbers or truth values.
+    kind : {'trial', 'rating'}
+        Which part of the schema applies.
+    where : str
+        File, for messages.
+
+    Returns
+    -------
+    list of mapping
+        One for each row.
+
+    Raises
+    ------
+    InputDataError
+        Naming file, row, column and what is wrong.
+    """
+    schema = history_schema()['$defs'][kind]
+    rules = schema['properties']
+    _check_columns([str(c) for c in table.columns], list(rules), where)
+    validator = jsonschema.Draft202012Validator(schema)
+    records: list[Record] = []
+    for number, row in enumerate(table.to_dict('records'), start=2):
+        record = _record(row, rules)
+        for error in validator.iter_errors(record):
+            column = '.'.join(str(p) for p in error.path) or 'row'
+            raise InputDataError(f'{where}, line {number}, {column}: {error.message}.')
+        records.append(record)
+    return records
+
+
+def _record(row: Mapping[Hashable, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the known cells of a row, leaving out the missing ones."""
+    cells = {name: _convert(row[name], rule) for name, rule in rules.items() if name in row}
+    return {name: value for name, value in cells.items() if value is not None}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a tab-separated phenotype table as text.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    """
+    if not path.exists():
+        raise MissingInputError(f'{path} does not exist; give the table of treatment trials.')
+    return pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+
+
+def collect_histories(
+    trials: pd.DataFrame, ratings: pd.DataFrame, *, names: tuple[str, str] = ('trials', 'ratings')
+) -> list[History]:
+    """Join trials and ratings of each participant.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        One row per trial.
+    ratings : DataFrame
+        One row per participant.
+    names : (str, str)
+        Files, for messages.
+
+    Returns
+    -------
+    list of History
+        By participant, in alphabetical order.
+
+    Raises
+    ------
+    InputDataError
+        If a row breaks the schema, or a participant has two rows of ratings.
+    """
+    by_participant: dict[str, list[Record]] = {}
+    for record in read_records(trials, 'trial', names[0]):
+        by_participant.setdefault(record['participant_id'], []).append(record)
+    rated: dict[str, Record] = {}
+    for record in read_records(ratings, 'rating', names[1]):
+        if record['participant_id'] in rated:
+            raise InputDataError(
+                f'{names[1]}: {record["participant_id"]} stands twice; keep the rating at the '
+                'time of the scan.'
+            )
+        rated[record['participant_id']] = record
+    return [
+        History(
+            who,
+            tuple(sorted(by_participant.get(who, []), key=lambda r: r.get('trial', 0))),
+            rated.get(who, {}),
+        )
+        for who in sorted({*by_participant, *rated})
+    ]

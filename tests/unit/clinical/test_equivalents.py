@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_acc.clinical import equivalents as eq
+from bids_acc.exceptions import InputDataError
+
+TABLE = eq.load_equivalents()
+
+
+@pytest.mark.parametrize(
+    ('drug', 'dose', 'expected'),
+    [('risperidone', 6, 600), ('haloperidol', 10, 600), ('quetiapine', 750, 600),
+     ('clozapine', 400, 600), ('chlorpromazine', 250, 250), ('sulpiride', 800, 600)],
+)  # fmt: skip
+def test_gardner(drug, dose, expected):
+    assert eq.chlorpromazine_equivalent(drug, dose) == pytest.approx(expected)
+
+
+def test_abstract_of_gardner_extremes():
+    # "ratios of oral agents ranged from 0.025 for sulpiride to 10.0 for trifluperidol"
+    ratios = {
+        drug: 20 / entry.dose_mg
+        for (method, drug, route), entry in TABLE.items()
+        if method == 'gardner2010' and route == 'oral'
+    }
+    assert min(ratios.items(), key=lambda kv: kv[1]) == ('sulpiride', 0.025)
+    assert max(ratios.items(), key=lambda kv: kv[1]) == ('trifluperidol', 10.0)
+
+
+@pytest.mark.parametrize(('drug', 'dose'), [('risperidone', 2), ('olanzapine', 5),
+                                            ('quetiapine', 75), ('ziprasidone', 60),
+                                            ('aripiprazole', 7.5)])  # fmt: skip
+def test_woods_abstract(drug, dose):
+    assert eq.chlorpromazine_equivalent(drug, dose, method='woods2003') == pytest.approx(100)
+
+
+def test_leucht_reference_is_one_mg_olanzapine():
+    value = eq.chlorpromazine_equivalent('olanzapine', 10, method='leucht2015')
+    assert value == pytest.approx(389)
+
+
+def test_depot_is_spread_over_its_interval():
+    fortnight = eq.chlorpromazine_equivalent(
+        'flupenthixol decanoate', 40, route='depot', interval_days=14
+    )
+    month = eq.chlorpromazine_equivalent(
+        'flupenthixol decanoate', 40, route='depot', interval_days=28
+    )
+    assert fortnight == pytest.approx(600)
+    assert month == pytest.approx(300)
+
+
+def test_depot_without_interval_is_unknown():
+    assert np.isnan(eq.chlorpromazine_equivalent('haloperidol decanoate', 100, route='depot'))
+
+
+def test_same_name_by_another_route_is_unknown():
+    assert np.isnan(eq.chlorpromazine_equivalent('olanzapine', 10, route='depot'))
+
+
+@given(st.floats(0.1, 2000), st.sampled_from(sorted(TABLE)))
+def test_dose_is_proportional(dose, key):
+    method, drug, route = key
+    options = {'method': method, 'route': route, 'interval_days': 14.0, 'table': TABLE}
+    once = eq.chlorpromazine_equivalent(drug, dose, **options)
+    assert eq.chlorpromazine_equivalent(drug, 2 * dose, **options) == pytest.approx(2 * once)
+
+
+def test_every_row_names_its_source():
+    assert all(entry.source for entry in TABLE.values())
+    assert {method for method, _, _ in TABLE} == {'gardner2010', 'leucht2015', 'woods2003'}
+
+
+def test_own_table_replaces_the_shipped_one(tmp_path):
+    path = tmp_path / 'own.tsv'
+    path.write_text('\t'.join(eq.COLUMNS) + '\nmine\tNewdrug\toral\t2\t1\t100\tus\tn/a\n')
+    table = eq.load_equivalents(path)
+    value = eq.chlorpromazine_equivalent('newdrug', 4, method='mine', table=table)
+    assert value == pytest.approx(200)
+
+
+@pytest.mark.parametrize(
+    'row',
+    ['m\td\toral\t0\t1\t100\tus\tn/a', 'm\td\toral\t1\t1\tn/a\tus\tn/a',
+     'm\td\toral\t1\t1\t100\t\tn/a', 'm\td\toral\t1\t1\t100\tus\tx\nm\tD\toral\t1\t1\t100\tus\tx'],
+)  # fmt: skip
+def test_bad_rows_are_refused(tmp_path, row):
+    path = tmp_path / 'own.tsv'
+    path.write_text('\t'.join(eq.COLUMNS) + '\n' + row + '\n')
+    with pytest.raises(InputDataError):
+        eq.load_equivalents(path)
