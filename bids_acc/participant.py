@@ -75,6 +75,40 @@ def record_label(session: Session, modality: str) -> str:
     return f'{session.label}_{modality}'
 
 
+def without_failed_anat(jobs: Sequence[Job], status: Sequence[Mapping[str, Any]]) -> list[Job]:
+    """Return the sessions whose other modalities can still be had without the T1w image.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What was tried.
+    status : sequence of mapping
+        What became of it, as in ``status.tsv``.
+
+    Returns
+    -------
+    list of Job
+        Sessions whose T1w failed, with the modalities that waited for it. Their records name
+        no T1w, so that a later run with a usable one computes them again.
+    """
+    became = {(r['participant_id'], r['session_id'], r['arm']): r['status'] for r in status}
+    again = []
+    for job in jobs:
+        where = (job.session.participant_id, job.session.session_id)
+        waited = [m for m in ('dwi', 'mrs') if job.wants(m) and became[*where, m] == 'failed']
+        if not job.wants('anat') or became[*where, 'anat'] != 'failed' or not waited:
+            continue
+        plan = {
+            m: row if m in waited else replace(row, status='skip') for m, row in job.plan.items()
+        }
+        for m in waited:
+            reason = '; '.join(filter(None, [plan[m].reason, 'without T1w, which failed']))
+            plan[m] = replace(plan[m], reason=reason)
+        expected = {m: replace(r, upstream={}) for m, r in job.expected.items()}
+        again.append(replace(job, plan=plan, records={}, expected=expected))
+    return again
+
+
 def task_seed(seed: int, label: str) -> int:
     """Derive the seed of one task, the same whichever other subjects are selected.
 
@@ -141,7 +175,9 @@ def _plan_job(
     force: bool,
 ) -> Job:
     """Compare one session with the records that earlier runs left."""
-    plan, records, expected = {}, {}, {}
+    plan: dict[str, PlanRow] = {}
+    records: dict[str, Record] = {}
+    expected: dict[str, Record] = {}
     upstream: dict[str, str] = {}
     for modality in MODALITIES:
         row = session.row(modality)
@@ -265,7 +301,6 @@ def init_session_wf(
             **common,
             entities=dict(session.anat.entities),
             settings=settings.anat,
-            derivatives=derivatives,
             omp_nthreads=settings.resources.omp_nthreads,
             seed=task_seed(settings.random_seed, record_label(session, 'anat')),
             name='anat_wf',

@@ -148,6 +148,25 @@ def run_participant(request: Request) -> ExitCode:
         work_dir, run_folder, stop_on_first_crash=request.stop_on_first_crash
     )
     participant.forget_before_run(jobs, request.output_dir)
+    status = _run_pass(jobs, request, work_dir, run_folder)
+    if again := participant.without_failed_anat(jobs, status):
+        LOGGER.info('%d sessions go on without their T1w image', len(again))
+        status = _merge(status, _run_pass(again, request, work_dir, run_folder))
+    dataset.write_status(run_folder, status)
+    write_participant_reports(jobs, status, request.output_dir)
+    text, code = verdict(status)
+    print(f'{text} Status: {run_folder / "status.tsv"}', file=sys.stderr)
+    if code is ExitCode.OK and request.work_dir is None:
+        shutil.rmtree(work_dir, ignore_errors=True)
+    return code
+
+
+def _run_pass(
+    jobs: Sequence[Job], request: Request, work_dir: Path, run_folder: Path
+) -> list[dict[str, Any]]:
+    """Build and run one graph, and tell what became of each modality."""
+    from bids_acc import participant
+
     workflow = participant.init_participant_wf(
         jobs,
         output_dir=request.output_dir,
@@ -156,14 +175,16 @@ def run_participant(request: Request) -> ExitCode:
         derivatives=request.derivatives,
     )
     crashes, progress = _execute(workflow, request, run_folder)
-    status = finish_jobs(jobs, workflow, crashes, progress, request, run_folder)
-    dataset.write_status(run_folder, status)
-    write_participant_reports(jobs, status, request.output_dir)
-    text, code = verdict(status)
-    print(f'{text} Status: {run_folder / "status.tsv"}', file=sys.stderr)
-    if code is ExitCode.OK and request.work_dir is None:
-        shutil.rmtree(work_dir, ignore_errors=True)
-    return code
+    return finish_jobs(jobs, workflow, crashes, progress, request, run_folder)
+
+
+def _merge(
+    first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Replace rows of the first pass by those of the second, but for what failed there."""
+    keys = ('participant_id', 'session_id', 'arm')
+    newer = {tuple(row[k] for k in keys): row for row in second if row['arm'] != 'anat'}
+    return [newer.get(tuple(row[k] for k in keys), row) for row in first]
 
 
 def _check_folders(request: Request) -> None:

@@ -1,0 +1,205 @@
+"""The cohort's page: what was found, from which data, by which method, with which caution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from .html import Block, Section, image_block, render_page, table_block
+
+KEY_COLUMNS = (
+    'cohort', 'response', 'term', 'contrast', 'statistic', 'value', 'df1', 'df2', 'n', 'effect_name',
+    'effect', 'ci_low', 'ci_high', 'p_unc', 'p_corrected', 'correction', 'family_size', 'note',
+)  # fmt: skip
+"""Columns of a statistics table that the page shows; the file has all."""
+
+
+@dataclass(frozen=True)
+class TableText:
+    """Where a table stands in the page and how to read it."""
+
+    section: str
+    title: str
+    caption: str
+
+
+TABLES: Mapping[str, TableText] = {
+    'demographics': TableText(
+        'People', 'Demographics',
+        'Who was compared. Continuous measures by analysis of variance, categorical ones by '
+        'chi-squared or, where cells are small, an exact test.',
+    ),
+    'qc_by_group': TableText(
+        'Quality', 'Quality measures compared between groups',
+        'Read this before any result: where a quality measure differs between groups, a '
+        'difference in the outcome may come from it.',
+    ),
+    'ancova': TableText(
+        'Structure', 'Parcel metrics between groups',
+        'One analysis of covariance for each parcel and metric. Only the corrected p counts.',
+    ),
+    'gate': TableText(
+        'Structure', 'Which responses go on to post hoc tests',
+        'A response is followed up only where the rule of the model file is met, such as '
+        'significance in every cohort.',
+    ),
+    'posthoc': TableText(
+        'Structure', 'Post hoc comparisons',
+        'Pairs of groups, on means adjusted for the covariates. The sign follows the contrast '
+        'as written: A - B.',
+    ),
+    'mrs_group': TableText(
+        'Glutamate', 'Metabolites between groups',
+        'Spectra and metabolites that failed the quality gate are left out; the sensitivity '
+        'table shows the same with the gate off.',
+    ),
+    'relation': TableText(
+        'Glutamate', 'Parcel metrics and the metabolite',
+        'Main effect of the (centred) metabolite and its interaction with group.',
+    ),
+    'partialcorr': TableText(
+        'Glutamate', 'Partial correlations',
+        'Only where the model above was significant; df = n - 2 - number of covariates.',
+    ),
+    'clinical': TableText(
+        'Clinical measures', 'Parcel metrics, metabolites and clinical measures', '',
+    ),
+    'mixture': TableText(
+        'Further analyses', 'Mixture of Gaussians',
+        'Is the distribution better described by one, two or three groups?',
+    ),
+    'zscores': TableText('Further analyses', 'Z-scores against the norm group', ''),
+    'change': TableText('Further analyses', 'Change between sessions', ''),
+    'meta': TableText(
+        'Further analyses', 'Cohorts side by side',
+        'Each cohort, the pooled analysis with site, and the random-effects summary.',
+    ),
+    'prediction': TableText(
+        'Further analyses', 'Prediction of response',
+        'Cross-validated only; an in-sample accuracy is never reported.',
+    ),
+    'treatment': TableText('Further analyses', 'Treatment history', ''),
+    'diagnostics': TableText(
+        'Checks', 'Residuals and influence',
+        'Shapiro-Wilk test, Cook’s distance, and whether the conclusion changes without the '
+        'influential observations or with robust (HC3) standard errors.',
+    ),
+    'sensitivity': TableText(
+        'Checks', 'Sensitivity of the spectroscopy results', 'Gate on against gate off.'
+    ),
+}  # fmt: skip
+"""Known tables; others are shown at the end under their own name."""
+
+SECTIONS = (
+    'Summary', 'People', 'Quality', 'Parcels', 'Structure', 'Glutamate', 'Clinical measures',
+    'Further analyses', 'Checks', 'Methods', 'Files',
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GroupPage:
+    """What the page is made of."""
+
+    summary: Sequence[str]
+    """Sentences for the head of the page."""
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    figures: Mapping[str, Sequence[tuple[Path, str, str]]] = field(default_factory=dict)
+    """Section to figures: path, title, caption."""
+    extra: Mapping[str, Sequence[Block]] = field(default_factory=dict)
+    """Section to further blocks, put first."""
+    methods: Sequence[str] = ()
+    files: Sequence[str] = ()
+
+
+def significant_findings(tables: Mapping[str, pd.DataFrame], alpha: float) -> list[str]:
+    """Write one sentence for each finding that survives correction.
+
+    Parameters
+    ----------
+    tables : mapping
+        Statistics tables.
+    alpha : float
+        Level.
+
+    Returns
+    -------
+    list of str
+        At least one sentence: that nothing was found, if so. Uncorrected p never appears.
+    """
+    sentences = []
+    for name in (
+        'ancova',
+        'posthoc',
+        'mrs_group',
+        'relation',
+        'partialcorr',
+        'clinical',
+        'change',
+    ):
+        table = tables.get(name)
+        if table is None or 'p_corrected' not in table:
+            continue
+        kept = table[pd.to_numeric(table['p_corrected'], errors='coerce') < alpha]
+        sentences += [_sentence(name, row) for _, row in kept.iterrows()]
+    return sentences or [
+        f'No comparison is significant after correction for multiplicity (level {alpha:g}).'
+    ]
+
+
+def _sentence(table: str, row: pd.Series) -> str:
+    """Write one finding: what, in whom, how large, how certain."""
+    what = row.get('contrast') if isinstance(row.get('contrast'), str) else row.get('term')
+    cohort = row.get('cohort')
+    where = f' ({cohort})' if isinstance(cohort, str) and cohort not in ('', 'all') else ''
+    parts = [f'{TABLES[table].title}{where}: {row.get("response")}, {what}']
+    if pd.notna(row.get('effect')):
+        interval = ''
+        if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
+            interval = f' [{row["ci_low"]:.2f}, {row["ci_high"]:.2f}]'
+        name = str(row.get('effect_name', 'effect')).replace('_', ' ')
+        parts.append(f'{name} {row["effect"]:.2f}{interval}')
+    p = float(row['p_corrected'])
+    parts.append('corrected p < 0.001' if p < 0.001 else f'corrected p = {p:.3f}')
+    parts.append(f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '')
+    return ', '.join(part for part in parts if part) + '.'
+
+
+def render_group_page(page: GroupPage, subtitle: str) -> str:
+    """Put the cohort's page together.
+
+    Parameters
+    ----------
+    page : GroupPage
+        Content.
+    subtitle : str
+        Second line of the head.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    blocks: dict[str, list[Block]] = {name: list(page.extra.get(name, ())) for name in SECTIONS}
+    blocks['Summary'].insert(0, Block(paragraphs=list(page.summary)))
+    for name, figures in page.figures.items():
+        blocks[name] += [image_block(path, title, caption) for path, title, caption in figures]
+    for name, table in page.tables.items():
+        text = TABLES.get(name, TableText('Further analyses', name, ''))
+        shown = _shown_columns(table)
+        blocks[text.section].append(
+            table_block(table, text.title, text.caption, columns=shown, fold_above=12)
+        )
+    blocks['Methods'].append(Block(paragraphs=list(page.methods)))
+    blocks['Files'].append(Block(paragraphs=list(page.files)))
+    sections = [Section(name, blocks[name]) for name in SECTIONS if blocks[name]]
+    return render_page('bids_acc group report', subtitle, sections)
+
+
+def _shown_columns(table: pd.DataFrame) -> list[str]:
+    """Choose the columns that say something; a table of another form is shown whole."""
+    if 'p_unc' not in table:
+        return list(table.columns)
+    return [c for c in KEY_COLUMNS if c in table and table[c].notna().any()]
