@@ -9,6 +9,7 @@ import nibabel as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from nibabel.gifti.gifti import GiftiDataArray, GiftiMetaData
 
 from bids_acc.exceptions import GridMismatchError, InputDataError
 
@@ -56,10 +57,10 @@ def read_image(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
     """
     try:
         image = nb.load(Path(path))
-        values = np.asanyarray(image.dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+        values = image.get_fdata(dtype=np.float32)  # type: ignore[attr-defined]
     except (nb.filebasedimages.ImageFileError, OSError, EOFError) as error:
         raise InputDataError(f'{path} is no readable image ({error}); fetch it again.') from error
-    return values, np.asarray(image.affine, dtype=float)  # type: ignore[attr-defined]
+    return values, np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
 
 
 def write_image(values: npt.ArrayLike, affine: npt.ArrayLike, path: Path) -> Path:
@@ -110,13 +111,13 @@ def read_points(path: str | Path) -> FloatArray:
 
 def write_vertex_map(values: npt.ArrayLike, hemisphere: str, name: str, path: Path) -> Path:
     """Write one value for each vertex; NaN where nothing was measured."""
-    array = nb.gifti.GiftiDataArray(
+    array = GiftiDataArray(
         np.asarray(values, dtype=np.float32),
         intent='NIFTI_INTENT_SHAPE',
         datatype='NIFTI_TYPE_FLOAT32',
-        meta=nb.gifti.GiftiMetaData(Name=name),
+        meta=GiftiMetaData(Name=name),
     )
-    meta = nb.gifti.GiftiMetaData(AnatomicalStructurePrimary=_STRUCTURES[hemisphere])
+    meta = GiftiMetaData(AnatomicalStructurePrimary=_STRUCTURES[hemisphere])
     nb.GiftiImage(darrays=[array], meta=meta).to_filename(path)
     return path
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .resample import apply_matrix, sample
+
 FloatArray = npt.NDArray[np.float64]
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -178,3 +180,64 @@ def bias_field(
         return_bias_field=True,
     ).numpy()
     return np.asarray(field / field[inside].mean(), dtype=float)
+
+
+def centre_shift(
+    fixed_mask: npt.ArrayLike,
+    fixed_affine: npt.ArrayLike,
+    moving_mask: npt.ArrayLike,
+    moving_affine: npt.ArrayLike,
+    trust_mm: float = 20.0,
+) -> FloatArray:
+    """Return the shift between the brains' centres, or none where scanner coordinates agree.
+
+    Parameters
+    ----------
+    fixed_mask, moving_mask : (i, j, k) array_like of bool
+    fixed_affine, moving_affine : (4, 4) array_like
+    trust_mm : float
+        Centres that are nearer than this are left to the scanner's coordinates, which are
+        better than the centre of a mask.
+
+    Returns
+    -------
+    (4, 4) ndarray
+        Pull matrix, fixed to moving.
+    """
+    centres = [
+        apply_matrix(affine, np.argwhere(np.asarray(mask)).mean(axis=0))
+        for mask, affine in ((fixed_mask, fixed_affine), (moving_mask, moving_affine))
+    ]
+    matrix = np.eye(4)
+    if np.linalg.norm(centres[1] - centres[0]) > trust_mm:
+        matrix[:3, 3] = centres[1] - centres[0]
+    return matrix
+
+
+def apply_warp(
+    field: npt.ArrayLike, affine: npt.ArrayLike, points: npt.ArrayLike, axis: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Move points by a displacement field along one axis, and tell how much they are squeezed.
+
+    Parameters
+    ----------
+    field : (i, j, k) array_like
+        Displacement along ``axis`` in mm: where the signal of a point is found.
+    affine : (4, 4) array_like
+    points : (n_points, 3) array_like
+    axis : (3,) array_like
+        Unit vector of phase encoding.
+
+    Returns
+    -------
+    moved : (n_points, 3) ndarray
+    factor : (n_points,) ndarray
+        ``1 + d displacement / d axis``: what the signal is multiplied with.
+    """
+    along = np.asarray(axis, dtype=float)
+    shift = np.nan_to_num(sample(field, affine, points))
+    step = 0.5 * along
+    ahead, behind = (
+        np.nan_to_num(sample(field, affine, np.asarray(points) + sign * step)) for sign in (1, -1)
+    )
+    return np.asarray(points) + shift[:, None] * along, np.maximum(1 + ahead - behind, 0)

@@ -1,0 +1,204 @@
+"""Pictures of a diffusion series: arrays to matplotlib figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from .resample import sample
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def plane_points(
+    centre: npt.ArrayLike, axis: int, half_mm: float, step_mm: float = 1.0
+) -> tuple[FloatArray, tuple[float, float, float, float]]:
+    """Return the points of a square slice through space.
+
+    Parameters
+    ----------
+    centre : (3,) array_like
+        Scanner coordinates of its middle, mm.
+    axis : int
+        Axis (0 x, 1 y, 2 z) that the slice is perpendicular to.
+    half_mm : float
+        Half of its edge.
+    step_mm : float
+        Distance between points.
+
+    Returns
+    -------
+    points : (rows, columns, 3) ndarray
+    extent : tuple of float
+        For ``imshow(origin='lower')``.
+    """
+    middle = np.asarray(centre, dtype=float)
+    ticks = np.arange(-half_mm, half_mm + step_mm / 2, step_mm)
+    across, up = (k for k in range(3) if k != axis)
+    points = np.empty((ticks.size, ticks.size, 3))
+    points[..., axis] = middle[axis]
+    points[..., across] = middle[across] + ticks[None, :]
+    points[..., up] = middle[up] + ticks[:, None]
+    extent = (
+        middle[across] - half_mm, middle[across] + half_mm,
+        middle[up] - half_mm, middle[up] + half_mm,
+    )  # fmt: skip
+    return points, extent
+
+
+def plot_overlay(
+    background: npt.ArrayLike,
+    background_affine: npt.ArrayLike,
+    fa: npt.ArrayLike,
+    direction: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    title: str = '',
+) -> Figure:
+    """Draw direction-coloured FA over an anatomical image, in three planes.
+
+    Red is left-right, green front-back, blue up-down (Pajevic & Pierpaoli 1999,
+    doi:10.1002/(SICI)1522-2594(199909)42:3<526::AID-MRM15>3.0.CO;2-J).
+
+    Parameters
+    ----------
+    background : (i, j, k) array_like
+        T1w image or mean b = 0 image.
+    background_affine : (4, 4) array_like
+    fa : (i, j, k) array_like
+    direction : (i, j, k, 3) array_like
+        Principal direction, RAS+.
+    affine : (4, 4) array_like
+        Of ``fa`` and ``direction``.
+    title : str
+        Above the picture.
+
+    Returns
+    -------
+    Figure
+    """
+    values = np.nan_to_num(np.asarray(fa, dtype=float))
+    where = np.argwhere(values > 0)
+    matrix = np.asarray(affine, dtype=float)
+    corners = where @ matrix[:3, :3].T + matrix[:3, 3]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    centre, half = (low + high) / 2, float((high - low).max()) / 2 + 6
+    colour = np.abs(np.nan_to_num(np.asarray(direction, dtype=float))) * values[..., None]
+    top = float(np.percentile(np.asarray(background)[np.asarray(background) > 0], 99))
+    off_midline = np.array([4.0, 0, 0])
+    figure = Figure(figsize=(9.6, 6.6), layout='constrained', facecolor='black')
+    axes = figure.subplots(2, 3)
+    for column, axis in enumerate((0, 1, 2)):
+        points, extent = plane_points(centre + off_midline * (axis == 0), axis, half)
+        shape = points.shape[:2]
+        grey = sample(np.asarray(background), background_affine, points.reshape(-1, 3))
+        grey = np.nan_to_num(grey).reshape(shape) / top
+        rgb = np.stack(
+            [
+                np.nan_to_num(sample(colour[..., k], matrix, points.reshape(-1, 3))).reshape(shape)
+                for k in range(3)
+            ],
+            axis=-1,
+        )
+        _show(axes[0, column], np.clip(1.3 * rgb, 0, 1), extent)
+        blended = np.clip(0.75 * np.clip(grey, 0, 1)[..., None] + 1.1 * rgb, 0, 1)
+        _show(axes[1, column], blended, extent)
+    figure.suptitle(title, color='white', fontsize=10)
+    return figure
+
+
+def _show(axes: Any, picture: FloatArray, extent: tuple[float, float, float, float]) -> None:
+    """Draw one slice without ticks."""
+    axes.imshow(picture, origin='lower', extent=extent, interpolation='nearest')
+    axes.set_axis_off()
+
+
+def plot_motion(
+    shift: npt.ArrayLike,
+    rotation: npt.ArrayLike,
+    outliers: npt.ArrayLike,
+    framewise: npt.ArrayLike,
+    bvals: npt.ArrayLike,
+) -> Figure:
+    """Draw translation, rotation, framewise displacement and outlier slices by volume.
+
+    Parameters
+    ----------
+    shift : (n_volumes, 3) array_like
+        mm.
+    rotation : (n_volumes, 3) array_like
+        Degrees.
+    outliers : (n_outliers, 2) array_like of int
+        Slice and volume.
+    framewise : (n_volumes,) array_like
+        mm.
+    bvals : (n_volumes,) array_like
+        s/mm2; b = 0 volumes are shaded.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(8.5, 5.2), layout='constrained')
+    axes = figure.subplots(4, 1, sharex=True, height_ratios=(3, 3, 2, 2))
+    for row, (values, label) in enumerate(((shift, 'shift (mm)'), (rotation, 'rotation (deg)'))):
+        for column, name in enumerate('xyz'):
+            axes[row].plot(np.asarray(values)[:, column], lw=1.1, label=name)
+        axes[row].set_ylabel(label, fontsize=8)
+    axes[0].legend(fontsize=7, ncols=3, frameon=False, loc='upper left')
+    axes[2].plot(np.asarray(framewise, dtype=float), color='0.2', lw=1.1)
+    axes[2].set_ylabel('FD (mm)', fontsize=8)
+    found = np.asarray(outliers, dtype=float).reshape(-1, 2)
+    axes[3].plot(found[:, 1], found[:, 0], 's', color='#c8102e', ms=4)
+    axes[3].set_ylabel('outlier\nslices', fontsize=8)
+    axes[3].set_xlabel('volume (b = 0 shaded)', fontsize=8)
+    for panel in axes:
+        for index in np.flatnonzero(np.asarray(bvals, dtype=float) < 50):
+            panel.axvspan(index - 0.5, index + 0.5, color='0.9', lw=0)
+        panel.tick_params(labelsize=7)
+    axes[3].set_xlim(-0.5, len(np.asarray(bvals)) - 0.5)
+    return figure
+
+
+def plot_scheme(bvals: npt.ArrayLike, directions: npt.ArrayLike, title: str = '') -> Figure:
+    """Draw the gradient directions on the sphere, from the front and from above.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        s/mm2; length from the centre is its square root.
+    directions : (n_volumes, 3) array_like
+        Scanner coordinates.
+    title : str
+        Above the picture.
+
+    Returns
+    -------
+    Figure
+    """
+    values = np.asarray(bvals, dtype=float)
+    q = np.sqrt(values / max(values.max(), 1))[:, None] * np.asarray(directions, dtype=float)
+    both = np.vstack([q, -q])
+    figure = Figure(figsize=(7.5, 2.9), layout='constrained')
+    axes = figure.subplots(1, 3)
+    for panel, (a, b) in zip(axes, ((0, 2), (1, 2), (0, 1)), strict=True):
+        hue = np.tile(values, 2)
+        panel.scatter(both[:, a], both[:, b], c=hue, s=9, cmap='viridis')
+        panel.set_aspect('equal')
+        panel.set_xlim(-1.1, 1.1)
+        panel.set_ylim(-1.1, 1.1)
+        panel.set_xlabel('xyz'[a], fontsize=8)
+        panel.set_ylabel('xyz'[b], fontsize=8)
+        panel.tick_params(labelsize=6)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Save a figure without the time of day in it."""
+    metadata = {'Date': None} if path.suffix == '.svg' else {'Software': None}
+    figure.savefig(path, dpi=90, metadata=metadata)
+    return path

@@ -1,0 +1,789 @@
+"""Nipype shells of the diffusion line: read, call a formula, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from . import files, outliers, quality, registration
+from .coherence import AxisCheck, check_axes
+from .denoise import mppca
+from .mask import brain_mask
+from .motion import (
+    Motion,
+    displacement,
+    estimate_motion,
+    framewise_displacement,
+    rotate_directions,
+)
+from .resample import apply_matrix, sample, sample_series, voxel_centres
+from .sampling import (
+    RIBBON,
+    VertexValues,
+    blur_to_resolution,
+    combine_depths,
+    ribbon_points,
+    tissue_shares,
+)
+from .series import join_runs
+from .shells import Shells, bvecs_from_scanner, find_shells
+from .tensor import TensorFit, fit_tensor, scalar_maps
+
+MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
+"""Invariants that are written."""
+
+
+def _zooms(affine: files.FloatArray) -> files.FloatArray:
+    """Edges of a voxel, mm."""
+    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def _out(runtime: Bunch, name: str) -> Path:
+    """Path in the node's own folder."""
+    return Path(runtime.cwd) / name
+
+
+class _JoinRunsInputSpec(BaseInterfaceInputSpec):
+    dwi_files = InputMultiObject(File(exists=True), mandatory=True, desc='diffusion series')
+    bval_files = InputMultiObject(File(exists=True), mandatory=True, desc='b-values of each')
+    bvec_files = InputMultiObject(File(exists=True), mandatory=True, desc='directions of each')
+    sidecars = traits.List(traits.Dict(), desc='metadata of each')
+    b_max = traits.Float(np.inf, usedefault=True, desc='larger b-values are left out, s/mm2')
+
+
+class _JoinRunsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='all usable volumes')
+    gradients = File(exists=True, desc='gradient table in scanner coordinates')
+    report = traits.Dict(desc='counts, shells and findings')
+    partial_fourier = traits.Bool(desc='whether k-space was acquired only in part')
+
+
+class JoinRuns(SimpleInterface):
+    """Join runs and check their gradient tables."""
+
+    input_spec = _JoinRunsInputSpec
+    output_spec = _JoinRunsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        sidecars = self.inputs.sidecars if isdefined(self.inputs.sidecars) else []
+        series = join_runs(
+            self.inputs.dwi_files, self.inputs.bval_files, self.inputs.bvec_files, sidecars
+        )
+        shells = find_shells(series.gradients.bvals)
+        self._results['out_file'] = str(
+            files.write_image(series.data, series.affine, _out(runtime, 'series.nii'))
+        )
+        self._results['gradients'] = str(series.gradients.write(_out(runtime, 'gradients.tsv')))
+        self._results['partial_fourier'] = any(
+            float(s.get('PartialFourier') or 1) < 1 for s in sidecars
+        )
+        self._results['report'] = {
+            'n_volumes': int(series.data.shape[3]),
+            'n_missing': int(series.n_expected - series.data.shape[3]),
+            'shells': {str(b): int((shells.volume_bvalues == b).sum()) for b in shells.bvalues},
+            'scheme': series.bvecs_hash,
+            'findings': list(series.findings),
+            'slice_axis': series.slice_axis,
+        }
+        return runtime
+
+
+class _BrainMaskInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+
+
+class _BrainMaskOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='brain in the first b = 0 volume')
+
+
+class BrainMask(SimpleInterface):
+    """Find the brain in the reference volume."""
+
+    input_spec = _BrainMaskInputSpec
+    output_spec = _BrainMaskOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        shells = find_shells(files.Gradients.read(self.inputs.gradients).bvals)
+        reference = data[..., int(np.flatnonzero(shells.labels == 0)[0])]
+        mask = brain_mask(reference, _zooms(affine))
+        self._results['out_file'] = str(
+            files.write_image(mask, affine, _out(runtime, 'mask.nii.gz'))
+        )
+        return runtime
+
+
+class _DenoiseInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series as acquired')
+    mask = File(exists=True, mandatory=True, desc='brain')
+    engine = traits.Enum('builtin', 'dipy', usedefault=True, desc='implementation')
+
+
+class _DenoiseOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='denoised series')
+
+
+class Denoise(SimpleInterface):
+    """Remove noise by MP-PCA."""
+
+    input_spec = _DenoiseInputSpec
+    output_spec = _DenoiseOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        if self.inputs.engine == 'dipy':
+            from dipy.denoise.localpca import mppca as dipy_mppca
+
+            clean = dipy_mppca(data, mask=mask, patch_radius=2, suppress_warning=True)
+        else:
+            clean = mppca(data, mask).series
+        self._results['out_file'] = str(
+            files.write_image(clean, affine, _out(runtime, 'denoised.nii'))
+        )
+        return runtime
+
+
+class _UnringInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series, not interpolated')
+    slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
+
+
+class _UnringOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='series without ringing')
+
+
+class Unring(SimpleInterface):
+    """Remove Gibbs ringing with DIPY."""
+
+    input_spec = _UnringInputSpec
+    output_spec = _UnringOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from dipy.denoise.gibbs import gibbs_removal
+
+        data, affine = files.read_image(self.inputs.in_file)
+        clean = gibbs_removal(data.astype(float), slice_axis=self.inputs.slice_axis)
+        self._results['out_file'] = str(
+            files.write_image(clean, affine, _out(runtime, 'unringed.nii'))
+        )
+        return runtime
+
+
+class _EstimateMotionInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    mask = File(exists=True, mandatory=True, desc='brain in the reference')
+    engine = traits.Enum('builtin', 'ants', 'none', usedefault=True, desc='implementation')
+    seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
+
+
+class _EstimateMotionOutputSpec(TraitedSpec):
+    transforms = File(exists=True, desc='pull matrices, reference to volume')
+    reference = File(exists=True, desc='mean of the aligned b = 0 volumes')
+
+
+class EstimateMotion(SimpleInterface):
+    """Estimate where the head was in each volume."""
+
+    input_spec = _EstimateMotionInputSpec
+    output_spec = _EstimateMotionOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        gradients = files.Gradients.read(self.inputs.gradients)
+        shells = find_shells(gradients.bvals)
+        if self.inputs.engine == 'ants':
+            matrices = self._with_ants(data, affine, mask, shells)
+        elif self.inputs.engine == 'builtin' and data.shape[3] > 1:
+            matrices = self._builtin(data, affine, mask, shells, gradients).matrices
+        else:
+            matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
+        path = _out(runtime, 'transforms.npy')
+        np.save(path, matrices)
+        self._results['transforms'] = str(path)
+        base = np.flatnonzero(shells.labels == 0)
+        centres = voxel_centres(np.ones(data.shape[:3], dtype=bool), affine)
+        aligned = sample_series(data[..., base], affine, centres, matrices[base], order=1)
+        reference = np.nan_to_num(np.nanmean(aligned, axis=1)).reshape(data.shape[:3])
+        self._results['reference'] = str(
+            files.write_image(reference, affine, _out(runtime, 'reference.nii.gz'))
+        )
+        return runtime
+
+    def _builtin(
+        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: files.Gradients
+    ) -> Motion:
+        """Run the package's own estimate."""
+
+        def anchor(fixed: Any, moving: Any, grid: Any) -> Any:
+            return registration.rigid(
+                fixed, grid, moving, grid, fixed_mask=mask, seed=self.inputs.seed
+            )
+
+        return estimate_motion(
+            data, affine, shells, gradients.directions, mask, gradients.phase_axes, anchor=anchor
+        )
+
+    def _with_ants(self, data: Any, affine: Any, mask: Any, shells: Shells) -> files.FloatArray:
+        """Register each volume to the reference: rigid for b = 0, affine for the others."""
+        reference = int(np.flatnonzero(shells.labels == 0)[0])
+        matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
+        for index in range(data.shape[3]):
+            if index != reference:
+                matrices[index] = registration.rigid(
+                    data[..., reference],
+                    affine,
+                    data[..., index],
+                    affine,
+                    fixed_mask=mask,
+                    transform='Rigid' if shells.labels[index] == 0 else 'Affine',
+                    seed=self.inputs.seed,
+                )
+        return matrices
+
+
+class _CoregisterInputSpec(BaseInterfaceInputSpec):
+    reference = File(exists=True, mandatory=True, desc='mean b = 0 image')
+    mask = File(exists=True, mandatory=True, desc='its brain')
+    t1w = File(exists=True, mandatory=True, desc='T1w image')
+    t1w_mask = File(exists=True, mandatory=True, desc='its brain')
+    seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
+
+
+class _CoregisterOutputSpec(TraitedSpec):
+    transform = File(exists=True, desc='pull matrix, T1w to b = 0')
+    itk_transform = File(exists=True, desc='the same for ANTs')
+    report = traits.Dict(desc='overlap of the brains and similarity')
+
+
+class Coregister(SimpleInterface):
+    """Align the b = 0 image with the T1w image: rigid, mutual information."""
+
+    input_spec = _CoregisterInputSpec
+    output_spec = _CoregisterOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        reference, affine = files.read_image(self.inputs.reference)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        t1w, t1w_affine = files.read_image(self.inputs.t1w)
+        brain = files.read_image(self.inputs.t1w_mask)[0] > 0
+        # the smaller image is the fixed one, which is several times faster
+        towards_t1w = registration.rigid(
+            np.where(mask, reference, 0),
+            affine,
+            np.where(brain, t1w, 0),
+            t1w_affine,
+            initial=registration.centre_shift(mask, affine, brain, t1w_affine),
+            seed=self.inputs.seed,
+        )
+        matrix = np.linalg.inv(towards_t1w)
+        path = _out(runtime, 'dwi_from_t1w.npy')
+        np.save(path, matrix)
+        itk = _out(runtime, 'dwi_to_t1w.txt')
+        registration.write_matrix(matrix, itk)
+        inside = sample(brain.astype(np.float32), t1w_affine,
+                        apply_matrix(towards_t1w, voxel_centres(mask, affine)))  # fmt: skip
+        volumes = mask.sum() * np.prod(_zooms(affine)), brain.sum() * np.prod(_zooms(t1w_affine))
+        shared = np.nan_to_num(inside).sum() * np.prod(_zooms(affine))
+        self._results['report'] = {'coreg_dice': float(2 * shared / sum(volumes))}
+        self._results['transform'], self._results['itk_transform'] = str(path), str(itk)
+        return runtime
+
+
+class _ChainInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series before any interpolation')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    coregistration = File(exists=True, desc='pull matrix, T1w to reference')
+    warp = File(exists=True, desc='displacement field on the reference, mm RAS+')
+
+
+class _Chain:
+    """A series with all its transforms, which a value passes in one go."""
+
+    def __init__(self, inputs: Any) -> None:
+        self.data, self.affine = files.read_image(inputs.in_file)
+        self.gradients = files.Gradients.read(inputs.gradients)
+        self.shells = find_shells(self.gradients.bvals)
+        self.pulls = np.load(inputs.transforms)
+        has_t1w = isdefined(inputs.coregistration)
+        self.coregistration = np.load(inputs.coregistration) if has_t1w else np.eye(4)
+        self.warp = files.read_image(inputs.warp) if isdefined(inputs.warp) else None
+
+    def directions(self) -> files.FloatArray:
+        """Gradient directions in the frame of the output."""
+        return rotate_directions(self.gradients.directions, self.pulls @ self.coregistration)
+
+    def signal(self, points: files.FloatArray, order: int = 3) -> Any:
+        """Signal of all volumes at points of the output's space, (n_points, n_volumes)."""
+        where = apply_matrix(self.coregistration, points)
+        stretch = np.linalg.det(self.pulls[:, :3, :3])
+        factor: Any = 1.0
+        if self.warp is not None:
+            where, factor = registration.apply_warp(
+                *self.warp, where, self.gradients.phase_axes[0]
+            )
+        signal = sample_series(
+            self.data, self.affine, where, self.pulls, order=order, modulation=stretch
+        )
+        return signal * np.asarray(factor, dtype=np.float32)[..., None]
+
+
+class _ResampleSeriesInputSpec(_ChainInputSpec):
+    mask = File(exists=True, mandatory=True, desc='brain, in the space of the output')
+    bias = traits.Bool(True, usedefault=True, desc='divide by the bias field (N4)')
+
+
+class _ResampleSeriesOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='corrected series')
+    out_mask = File(exists=True, desc='brain on its grid')
+    bval = File(exists=True, desc='b-values')
+    bvec = File(exists=True, desc='rotated directions, FSL convention')
+    gradients = File(exists=True, desc='rotated gradient table, scanner coordinates')
+
+
+class ResampleSeries(SimpleInterface):
+    """Bring every volume to its place, interpolating once.
+
+    With a coregistration the output lies along the T1w image's axes, at the diffusion image's
+    resolution; otherwise on the reference's own grid.
+    """
+
+    input_spec = _ResampleSeriesInputSpec
+    output_spec = _ResampleSeriesOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        chain = _Chain(self.inputs)
+        mask, mask_affine = files.read_image(self.inputs.mask)
+        if isdefined(self.inputs.coregistration):
+            shape, affine = output_grid(mask > 0, mask_affine, _zooms(chain.affine))
+        else:
+            shape, affine = chain.data.shape[:3], chain.affine
+        centres = voxel_centres(np.ones(shape, dtype=bool), affine)
+        inside = np.nan_to_num(sample(mask, mask_affine, centres)) > 0.5
+        margin = grow(inside.reshape(shape))
+        signal = np.full((len(centres), chain.data.shape[3]), np.nan, dtype=np.float32)
+        signal[margin.ravel()] = chain.signal(centres[margin.ravel()])
+        seen = inside & np.isfinite(signal).all(axis=1)
+        brain = seen.reshape(shape)
+        series = np.nan_to_num(signal).reshape(*shape, -1)
+        if self.inputs.bias:
+            base = np.flatnonzero(chain.shells.labels == 0)
+            field = registration.bias_field(series[..., base].mean(axis=3), affine, brain)
+            series /= field[..., None].astype(np.float32)
+        self._write(runtime, chain, series, affine, brain)
+        return runtime
+
+    def _write(self, runtime: Bunch, chain: _Chain, series: Any, affine: Any, brain: Any) -> None:
+        """Write images and gradient tables."""
+        directions, bvals = chain.directions(), chain.gradients.bvals
+        table = files.Gradients(
+            bvals, directions, chain.gradients.phase_axes, chain.gradients.runs
+        )
+        bval, bvec = _out(runtime, 'dwi.bval'), _out(runtime, 'dwi.bvec')
+        np.savetxt(bval, bvals[None], fmt='%g')
+        np.savetxt(bvec, bvecs_from_scanner(directions, affine).T + 0.0, fmt='%.6f')
+        self._results.update(
+            out_file=str(files.write_image(series, affine, _out(runtime, 'corrected.nii'))),
+            out_mask=str(files.write_image(brain, affine, _out(runtime, 'brain.nii.gz'))),
+            bval=str(bval),
+            bvec=str(bvec),
+            gradients=str(table.write(_out(runtime, 'gradients.tsv'))),
+        )
+
+
+def output_grid(
+    mask: Any, affine: files.FloatArray, zooms: files.FloatArray
+) -> tuple[tuple[int, ...], files.FloatArray]:
+    """Return a grid along the axes of a mask's image, around the mask, with cubic voxels.
+
+    Parameters
+    ----------
+    mask : (i, j, k) ndarray of bool
+    affine : (4, 4) ndarray
+        Of the mask.
+    zooms : (3,) ndarray
+        Voxel size whose volume the new voxels have, mm.
+
+    Returns
+    -------
+    shape : tuple of int
+    affine : (4, 4) ndarray
+    """
+    size = float(np.cbrt(np.prod(zooms)))
+    indices = np.argwhere(mask)
+    start, stop = indices.min(axis=0), indices.max(axis=0) + 1
+    steps = size / _zooms(affine)
+    shape = np.ceil((stop - start) / steps).astype(int) + 2
+    middle = (start + stop - 1) / 2
+    grid = affine @ np.diag([*steps, 1.0])
+    origin = apply_matrix(affine, middle) - grid[:3, :3] @ ((shape - 1) / 2)
+    grid[:3, 3] = origin
+    return tuple(int(n) for n in shape), grid
+
+
+def grow(mask: Any) -> Any:
+    """Return the mask with two voxels around it."""
+    from scipy import ndimage
+
+    return ndimage.binary_dilation(mask, iterations=2)
+
+
+class _FitTensorInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='corrected series')
+    mask = File(exists=True, mandatory=True, desc='brain')
+    gradients = File(exists=True, mandatory=True, desc='gradient table, scanner coordinates')
+    method = traits.Enum('iwls', 'wls', 'ols', usedefault=True, desc='weights')
+    b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value used, s/mm2')
+    fix_axes = traits.Bool(False, usedefault=True, desc='use the more coherent gradient axes')
+    slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
+
+
+class _FitTensorOutputSpec(TraitedSpec):
+    fa = File(exists=True, desc='fractional anisotropy')
+    md = File(exists=True, desc='mean diffusivity, mm2/s')
+    ad = File(exists=True, desc='axial diffusivity, mm2/s')
+    rd = File(exists=True, desc='radial diffusivity, mm2/s')
+    mo = File(exists=True, desc='mode of anisotropy')
+    residual = File(exists=True, desc='relative residual')
+    direction = File(exists=True, desc='principal direction, RAS+')
+    non_positive = File(exists=True, desc='voxels whose tensor has an eigenvalue <= 0')
+    axes = File(exists=True, desc='matrix by which gradient directions were turned')
+    report = traits.Dict(desc='quality of the aligned series and of the fit')
+
+
+class FitTensor(SimpleInterface):
+    """Estimate the diffusion tensor and its invariants in the brain."""
+
+    input_spec = _FitTensorInputSpec
+    output_spec = _FitTensorOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        gradients = files.Gradients.read(self.inputs.gradients)
+        shells = find_shells(gradients.bvals)
+        used = shells.volume_bvalues <= self.inputs.b_max
+        signal = data[mask]
+        predicted = outliers.predict_volumes(signal, shells, gradients.directions)
+        slices = np.argwhere(mask)[:, self.inputs.slice_axis]
+        judged = outliers.slice_report(signal, predicted, slices, shells)
+        weights = ~judged.outlier[slices]
+
+        fit = self._fit(signal, gradients, gradients.directions, used, weights)
+        check = check_axes(
+            _unmask(fit.evecs[:, :, 0], mask), _unmask(scalar_maps(fit)['fa'], mask), affine
+        )
+        axes = check.matrix if self.inputs.fix_axes and check.suspicious else np.eye(3)
+        if not np.array_equal(axes, np.eye(3)):
+            fit = self._fit(signal, gradients, gradients.directions @ axes.T, used, weights)
+        np.save(_out(runtime, 'axes.npy'), axes)
+        self._results['axes'] = str(_out(runtime, 'axes.npy'))
+        self._results['report'] = {
+            **_series_measures(signal, predicted, gradients, shells, judged),
+            **_fit_measures(fit, check),
+        }
+        self._write(runtime, fit, mask, affine)
+        return runtime
+
+    def _fit(
+        self, signal: Any, gradients: files.Gradients, directions: Any, used: Any, weights: Any
+    ) -> TensorFit:
+        """Fit with the chosen shells."""
+        return fit_tensor(
+            signal[:, used],
+            gradients.bvals[used],
+            directions[used],
+            method=self.inputs.method,
+            weights=weights[:, used],
+        )
+
+    def _write(self, runtime: Bunch, fit: TensorFit, mask: Any, affine: Any) -> None:
+        """Write the maps; NaN outside the brain."""
+        maps = {
+            **scalar_maps(fit),
+            'residual': fit.residual,
+            'direction': fit.evecs[:, :, 0],
+        }
+        for name, values in maps.items():
+            path = _out(runtime, f'{name}.nii.gz')
+            self._results[name] = str(files.write_image(_unmask(values, mask), affine, path))
+        bad = np.zeros(mask.shape, dtype=bool)
+        bad[mask] = fit.non_positive
+        self._results['non_positive'] = str(
+            files.write_image(bad, affine, _out(runtime, 'non_positive.nii.gz'))
+        )
+
+
+def _unmask(values: Any, mask: Any) -> Any:
+    """Put voxel values back into a volume, NaN elsewhere."""
+    volume = np.full((*mask.shape, *values.shape[1:]), np.nan, dtype=np.float32)
+    volume[mask] = values
+    return volume
+
+
+def _series_measures(
+    signal: Any,
+    predicted: Any,
+    gradients: files.Gradients,
+    shells: Shells,
+    judged: outliers.SliceReport,
+) -> dict[str, Any]:
+    """Quality of the aligned series."""
+    known = np.isfinite(judged.deviation)
+    share = 100 * judged.outlier.sum() / known.sum() if known.any() else float('nan')
+    cnr = quality.shell_cnr(signal, predicted, shells)
+    return {
+        'outlier_slices': int(judged.outlier.sum()) if known.any() else float('nan'),
+        'outlier_slices_pct': float(share),
+        'outlier_list': [[int(s), int(v)] for s, v in np.argwhere(judged.outlier)],
+        'snr_b0': quality.b0_snr(signal, shells),
+        **{f'cnr_b{b}': value for b, value in cnr.items()},
+        'neighbour_corr': quality.neighbour_correlation(
+            signal, gradients.bvals, gradients.directions
+        ),
+    }
+
+
+def _fit_measures(fit: TensorFit, check: AxisCheck) -> dict[str, Any]:
+    """Quality of the tensors."""
+    maps = scalar_maps(fit)
+    return {
+        'residual_median': float(np.nanmedian(fit.residual)),
+        'non_positive_pct': float(100 * np.mean(fit.non_positive)),
+        'fa_median': float(np.nanmedian(maps['fa'])),
+        'md_median': float(np.nanmedian(maps['md'])),
+        'coherence': check.coherence_given,
+        'coherence_best': check.coherence_best,
+        'axes_suspicious': check.suspicious,
+        'axes_finding': check.sentence(),
+    }
+
+
+class _SampleSurfaceInputSpec(_ChainInputSpec):
+    white = File(exists=True, mandatory=True, desc='white surface, scanner RAS')
+    pial = File(exists=True, mandatory=True, desc='pial surface, same vertices')
+    tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
+    hemisphere = traits.Enum('L', 'R', mandatory=True, desc='which half')
+    axes = File(exists=True, desc='matrix by which gradient directions were turned')
+    method = traits.Enum('iwls', 'wls', 'ols', usedefault=True, desc='weights')
+    b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value used, s/mm2')
+    depths = traits.Enum('ribbon', 'midthickness', usedefault=True, desc='where to sample')
+
+
+class _SampleSurfaceOutputSpec(TraitedSpec):
+    fa = File(exists=True, desc='fractional anisotropy')
+    md = File(exists=True, desc='mean diffusivity, mm2/s')
+    ad = File(exists=True, desc='axial diffusivity, mm2/s')
+    rd = File(exists=True, desc='radial diffusivity, mm2/s')
+    mo = File(exists=True, desc='mode of anisotropy')
+    coverage = File(exists=True, desc='fraction of depths with a usable tensor')
+    fluid = File(exists=True, desc='share of the sampled volume that is no brain tissue')
+    report = traits.Dict(desc='coverage of this hemisphere')
+
+
+class SampleSurface(SimpleInterface):
+    """Measure diffusion in the cortical ribbon, at every vertex."""
+
+    input_spec = _SampleSurfaceInputSpec
+    output_spec = _SampleSurfaceOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        chain = _Chain(self.inputs)
+        depths = RIBBON if self.inputs.depths == 'ribbon' else (0.5,)
+        points = ribbon_points(
+            files.read_points(self.inputs.white), files.read_points(self.inputs.pial), depths
+        )
+        maps, usable = self._tensor_maps(chain, points.reshape(-1, 3))
+        grey, fluid = self._shares(chain, points.reshape(-1, 3))
+        shape = points.shape[:2]
+        result = combine_depths(
+            {name: values.reshape(shape) for name, values in maps.items()},
+            usable.reshape(shape),
+            grey.reshape(shape),
+            fluid.reshape(shape),
+        )
+        self._write(runtime, result)
+        return runtime
+
+    def _tensor_maps(
+        self, chain: _Chain, points: files.FloatArray
+    ) -> tuple[dict[str, files.FloatArray], Any]:
+        """Fit a tensor at each point."""
+        used = chain.shells.volume_bvalues <= self.inputs.b_max
+        axes = np.load(self.inputs.axes) if isdefined(self.inputs.axes) else np.eye(3)
+        signal = chain.signal(points)[:, used]
+        fit = fit_tensor(
+            signal,
+            chain.gradients.bvals[used],
+            chain.directions()[used] @ axes.T,
+            method=self.inputs.method,
+        )
+        seen = np.isfinite(signal).all(axis=1)
+        return scalar_maps(fit), seen & ~fit.non_positive & np.isfinite(fit.evals[:, 0])
+
+    def _shares(
+        self, chain: _Chain, points: files.FloatArray
+    ) -> tuple[files.FloatArray, files.FloatArray]:
+        """Return the tissues that a diffusion voxel around each point holds."""
+        resolution = float(np.cbrt(np.prod(_zooms(chain.affine))))
+        tissues = []
+        for path in self.inputs.tpms[:2]:
+            values, affine = files.read_image(path)
+            tissues.append(blur_to_resolution(values, affine, resolution))
+        return tissue_shares(points, tissues[0], tissues[1], affine)
+
+    def _write(self, runtime: Bunch, result: VertexValues) -> None:
+        """Write the vertex maps."""
+        side = self.inputs.hemisphere
+        maps = {**result.values, 'coverage': result.coverage, 'fluid': result.fluid}
+        for name, values in maps.items():
+            path = _out(runtime, f'{name}_{side}.shape.gii')
+            self._results[name] = str(files.write_vertex_map(values, side, name, path))
+        self._results['report'] = {
+            f'coverage_{side}': float(np.mean(result.coverage > 0)),
+            f'fluid_{side}': float(np.nanmedian(result.fluid)),
+        }
+
+
+class _QualityTableInputSpec(BaseInterfaceInputSpec):
+    reports = traits.List(traits.Dict(), mandatory=True, desc='what the steps found')
+    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    mask = File(exists=True, mandatory=True, desc='brain in the reference')
+    engines = traits.Dict(desc='step to program')
+
+
+class _QualityTableOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='one row')
+    motion = File(exists=True, desc='one row per volume')
+    metadata = traits.Dict(desc='findings and engines, for the sidecar')
+
+
+class QualityTable(SimpleInterface):
+    """Write what the steps found as one row, and the motion as one row per volume."""
+
+    input_spec = _QualityTableInputSpec
+    output_spec = _QualityTableOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        import pandas as pd
+
+        merged: dict[str, Any] = {}
+        for report in self.inputs.reports:
+            merged.update(report)
+        pulls = np.load(self.inputs.transforms)
+        mask, affine = files.read_image(self.inputs.mask)
+        centres = voxel_centres(mask > 0, affine)
+        motion = motion_table(pulls, centres[:: max(1, len(centres) // 2000)])
+        row = {
+            **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},
+            **{f'n_b{b}': n for b, n in merged.get('shells', {}).items()},
+            'fd_mean': _nan_free(motion['framewise_displacement'], np.mean),
+            'fd_max': _nan_free(motion['framewise_displacement'], np.max),
+            'motion_mean': float(motion['displacement'].mean()),
+            'motion_max': float(motion['displacement'].max()),
+        }
+        row.pop('axes_finding', None)
+        row.pop('slice_axis', None)
+        findings = [*merged.get('findings', []), merged.get('axes_finding', '')]
+        self._results['out_file'] = str(
+            files.format_table(pd.DataFrame([row]), _out(runtime, 'qc.tsv'))
+        )
+        self._results['motion'] = str(files.format_table(motion, _out(runtime, 'motion.tsv')))
+        self._results['metadata'] = {
+            'Findings': [f for f in findings if f],
+            'OutlierSlices': merged.get('outlier_list', []),
+            'Engines': self.inputs.engines if isdefined(self.inputs.engines) else {},
+        }
+        return runtime
+
+
+def motion_table(pulls: files.FloatArray, points: files.FloatArray) -> Any:
+    """Return translation, rotation and displacement of each volume as a table."""
+    import pandas as pd
+    from scipy.spatial.transform import Rotation
+
+    from .motion import rotation_part
+
+    centre = points.mean(axis=0)
+    shift = np.array([apply_matrix(m, centre) - centre for m in pulls])
+    angles = Rotation.from_matrix(rotation_part(pulls)).as_rotvec(degrees=True)
+    table = pd.DataFrame(
+        np.hstack([shift, angles]),
+        columns=['trans_x', 'trans_y', 'trans_z', 'rot_x', 'rot_y', 'rot_z'],
+    )
+    table['framewise_displacement'] = framewise_displacement(pulls)
+    table['displacement'] = displacement(pulls, points)
+    return table
+
+
+def _nan_free(values: Any, function: Any) -> float:
+    """Apply a function to the finite values; NaN without any."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    return float(function(finite)) if finite.size else float('nan')
+
+
+class _GatherReportsInputSpec(BaseInterfaceInputSpec):
+    series = traits.Dict(mandatory=True, desc='what joining the runs found')
+    tensor = traits.Dict(mandatory=True, desc='what the fit found')
+    coregistration = traits.Dict(desc='how well b = 0 and T1w fit')
+    surfaces = traits.List(traits.Dict(), desc='coverage of each side')
+
+
+class _GatherReportsOutputSpec(TraitedSpec):
+    out = traits.List(traits.Dict(), desc='all of them')
+
+
+class GatherReports(SimpleInterface):
+    """Collect what the steps found."""
+
+    input_spec = _GatherReportsInputSpec
+    output_spec = _GatherReportsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        reports = [self.inputs.series, self.inputs.tensor]
+        if isdefined(self.inputs.coregistration):
+            reports.append(self.inputs.coregistration)
+        if isdefined(self.inputs.surfaces):
+            reports += self.inputs.surfaces
+        self._results['out'] = [dict(r) for r in reports]
+        return runtime
+
+
+class _PickSideInputSpec(BaseInterfaceInputSpec):
+    white = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
+    pial = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
+    index = traits.Enum(0, 1, mandatory=True, desc='0 left, 1 right')
+
+
+class _PickSideOutputSpec(TraitedSpec):
+    white = File(exists=True, desc='of that side')
+    pial = File(exists=True, desc='of that side')
+
+
+class PickSide(SimpleInterface):
+    """Take the surfaces of one side."""
+
+    input_spec = _PickSideInputSpec
+    output_spec = _PickSideOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        self._results['white'] = self.inputs.white[self.inputs.index]
+        self._results['pial'] = self.inputs.pial[self.inputs.index]
+        return runtime

@@ -1,0 +1,171 @@
+"""Runs joined into one series with one checked gradient table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError, MetadataError
+
+from .files import FloatArray, Gradients, check_same_grid, read_image
+from .shells import axes_of, bvecs_to_scanner, check_gradients, scheme_hash
+
+PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')
+"""What BIDS allows as PhaseEncodingDirection."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """All usable volumes of one session."""
+
+    data: npt.NDArray[np.float32]
+    """(i, j, k, n_volumes)."""
+    affine: FloatArray
+    gradients: Gradients
+    bvecs_hash: str
+    """See `bids_acc.dwi.shells.scheme_hash`."""
+    n_expected: int
+    """Volumes in the files; less those without a direction gives the volumes of `data`."""
+    findings: tuple[str, ...]
+    """What was irregular, in sentences."""
+    slice_axis: int
+    """Voxel axis along which slices were acquired."""
+
+
+def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[FloatArray, str]:
+    """Return the phase-encoding direction in scanner coordinates.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar, with ``PhaseEncodingDirection`` or, failing that, ``PhaseEncodingAxis``.
+    affine : (4, 4) array_like
+
+    Returns
+    -------
+    axis : (3,) ndarray
+        Unit vector, RAS+.
+    finding : str
+        Empty, or what had to be assumed.
+
+    Raises
+    ------
+    MetadataError
+        If the field holds something that BIDS does not know.
+    """
+    given = metadata.get('PhaseEncodingDirection') or metadata.get('PhaseEncodingAxis')
+    if given is not None and given not in PHASE_DIRECTIONS:
+        raise MetadataError(
+            f'PhaseEncodingDirection is {given!r}; it must be one of '
+            f'{", ".join(PHASE_DIRECTIONS)}.'
+        )
+    finding = '' if given else 'PhaseEncodingDirection is missing: j (usually AP) is assumed.'
+    name = given or 'j'
+    sign = -1.0 if name.endswith('-') else 1.0
+    return sign * axes_of(affine)[:, 'ijk'.index(name[0])], finding
+
+
+def join_runs(
+    dwi_files: Sequence[str | Path],
+    bval_files: Sequence[str | Path],
+    bvec_files: Sequence[str | Path],
+    sidecars: Sequence[Mapping[str, Any]],
+) -> Series:
+    """Read all runs and join them.
+
+    Runs whose phase encoding is opposite to the first run's are left out of the tensor (their
+    distortion is opposite, too), as are volumes with b > 0 and no direction.
+
+    Parameters
+    ----------
+    dwi_files, bval_files, bvec_files : sequence of Path
+        One of each per run; FSL gradient files in either orientation.
+    sidecars : sequence of mapping
+        Metadata of each run; may be empty.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    InputDataError
+        If files do not fit each other.
+    """
+    parts: list[tuple[npt.NDArray[np.float32], Gradients]] = []
+    findings: list[str] = []
+    metadata = list(sidecars) or [{}] * len(dwi_files)
+    first: tuple[tuple[int, ...], FloatArray] | None = None
+    raw_tables = []
+    n_expected = 0
+    for number, (image, bval, bvec) in enumerate(
+        zip(dwi_files, bval_files, bvec_files, strict=True)
+    ):
+        data, affine = read_image(image)
+        if data.ndim == 3:
+            data = data[..., None]
+        first = first or (data.shape, affine)
+        check_same_grid(first, (data.shape, affine), Path(image).name)
+        report = check_gradients(*read_table(bval, bvec), data.shape[3])
+        axis, assumed = phase_axis(metadata[number], affine)
+        label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
+        findings += [label + f for f in (*report.findings, assumed) if f]
+        if parts and axis @ parts[0][1].phase_axes[0] < -0.9:
+            findings.append(f'{label}opposite phase encoding: not used for the tensor.')
+            continue
+        n_expected += data.shape[3]
+        keep = report.usable
+        directions = bvecs_to_scanner(report.bvecs, affine)[keep]
+        raw_tables.append((report.bvals, report.bvecs))
+        table = Gradients(
+            report.bvals[keep],
+            directions,
+            np.tile(axis, (int(keep.sum()), 1)),
+            np.full(int(keep.sum()), number, dtype=np.int64),
+        )
+        parts.append((data if keep.all() else data[..., keep], table))
+    if first is None:
+        raise InputDataError('no diffusion run was given.')
+    return Series(
+        data=parts[0][0] if len(parts) == 1 else np.concatenate([d for d, _ in parts], axis=3),
+        affine=first[1],
+        gradients=_joined([table for _, table in parts]),
+        bvecs_hash=scheme_hash(
+            np.concatenate([b for b, _ in raw_tables]), np.concatenate([v for _, v in raw_tables])
+        ),
+        n_expected=n_expected,
+        findings=tuple(dict.fromkeys(findings)),
+        slice_axis='ijk'.index(str(metadata[0].get('SliceEncodingDirection', 'k'))[0]),
+    )
+
+
+def _joined(tables: Sequence[Gradients]) -> Gradients:
+    """Join gradient tables, volume after volume."""
+    return Gradients(
+        *(
+            np.concatenate([getattr(table, name) for table in tables])
+            for name in ('bvals', 'directions', 'phase_axes', 'runs')
+        )
+    )
+
+
+def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArray]:
+    """Read FSL gradient files.
+
+    Raises
+    ------
+    InputDataError
+        If they hold no numbers.
+    """
+    tables = []
+    for path in (bval, bvec):
+        try:
+            tables.append(np.loadtxt(path, ndmin=2))
+        except ValueError as error:
+            raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
+    return tables[0].ravel(), tables[1]
