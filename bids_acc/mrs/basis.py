@@ -26,6 +26,7 @@ __all__ = [
     'canonical_name',
     'load_basis',
     'read_lcmodel_basis',
+    'with_macromolecules',
     'write_lcmodel_basis',
 ]
 
@@ -161,6 +162,70 @@ def load_basis(
         sha256=raw.sha256,
     )
     return replace(basis, amplitude_per_proton=amplitude_per_proton(basis))
+
+
+def with_macromolecules(
+    basis: Basis, spectrum: Spectrum, *, name: str = 'Mac', smoothing_hz: float = 4.0
+) -> Basis:
+    """Add a measured macromolecule spectrum to a basis set.
+
+    Parameters
+    ----------
+    basis : Basis
+        Model spectra of the metabolites.
+    spectrum : Spectrum
+        Metabolite-nulled acquisition of the same sequence: preprocessed, with water at 4.65
+        ppm and in phase, as eddy-current correction leaves it, and residual metabolites
+        removed.
+    name : str
+        Name of the new member; members of that name, and parametrised macromolecules and
+        lipids of the basis set, make way for it.
+    smoothing_hz : float
+        Gaussian width that takes noise out of the new member.
+
+    Returns
+    -------
+    Basis
+        The fit then uses the stiffer baseline that suits a measured background.
+
+    Raises
+    ------
+    MetadataError
+        If field or echo time differ from those of the basis set.
+    """
+    raw = RawBasis(
+        names=(name,),
+        fids=spectrum.fid[None, :],
+        dwell_time=spectrum.dwell_time,
+        spectrometer_frequency=spectrum.spectrometer_frequency,
+        echo_time=spectrum.echo_time,
+        sequence=spectrum.sequence,
+        linewidth_hz=float('nan'),
+        flags=(),
+        sha256=hashlib.sha256(spectrum.fid.tobytes()).hexdigest(),
+    )
+    target = Spectrum(
+        basis.fids[0], basis.dwell_time, basis.spectrometer_frequency, basis.echo_time
+    )
+    flags = _check(raw, target, basis.sequence, Path(name), strict=True)
+    fid = _resample(_orient(raw)[0], raw, target)[0]
+    fid = fid * np.exp(-((np.pi * smoothing_hz * target.time) ** 2) / (4 * np.log(2)))
+    scale = basis.amplitude_per_proton
+    scale = scale if np.isfinite(scale) and scale > 0 else float(np.abs(basis.fids).max())
+    fid = fid * scale / max(float(np.abs(fid).max()), 1e-300)
+    keep = [
+        index
+        for index, member in enumerate(basis.names)
+        if member != name and not member.startswith(('MM', 'Lip'))
+    ]
+    return replace(
+        basis,
+        names=(*(basis.names[index] for index in keep), name),
+        fids=np.vstack([basis.fids[keep], fid]),
+        mm_names=(name,),
+        provenance=basis.provenance | {'macromolecules_sha256': raw.sha256},
+        flags=(*basis.flags, *(f'{name}: {flag}' for flag in flags)),
+    )
 
 
 def _simulated(

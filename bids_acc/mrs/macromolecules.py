@@ -110,7 +110,7 @@ def gaussian_fid(
 
     Examples
     --------
-    >>> abs(gaussian_fid(2.0, 10.0, 16, 0.001, 123.0)[0])
+    >>> float(abs(gaussian_fid(2.0, 10.0, 16, 0.001, 123.0)[0]))
     1.0
     """
     time = np.arange(n_points) * dwell_time

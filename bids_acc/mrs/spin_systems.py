@@ -76,7 +76,7 @@ def available() -> tuple[str, ...]:
     >>> len(available()), 'Glu' in available()
     (20, True)
     """
-    folder = resources.files('bids_acc.data') / 'mrs' / 'spins'
+    folder = resources.files('bids_acc') / 'data' / 'mrs' / 'spins'
     return tuple(sorted(item.name[:-5] for item in folder.iterdir() if item.name[-5:] == '.json'))
 
 
@@ -105,7 +105,7 @@ def load(name: str) -> SpinSystem:
     """
     if name not in available():
         raise SettingsError(f'no spin system for {name}; there are {", ".join(available())}')
-    path = resources.files('bids_acc.data') / 'mrs' / 'spins' / f'{name}.json'
+    path = resources.files('bids_acc') / 'data' / 'mrs' / 'spins' / f'{name}.json'
     content = path.read_bytes()
     record = json.loads(content)
     return SpinSystem(

@@ -1,6 +1,7 @@
 """Reading, writing, checking and resampling of basis sets."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from bids_acc.mrs.basis import (
     canonical_name,
     load_basis,
     read_lcmodel_basis,
+    with_macromolecules,
     write_lcmodel_basis,
 )
 from bids_acc.mrs.basis_scale import amplitude_per_proton
+from bids_acc.mrs.macromolecules import birch_fid
 from bids_acc.mrs.spectrum import Basis, Spectrum, oriented
 
 NAMES = ['Cr', 'Glu', 'NAA', 'Ins']
@@ -184,6 +187,21 @@ def test_proton_amplitude_of_a_scaled_and_broad_basis():
     assert amplitude_per_proton(scaled) == pytest.approx(0.37, rel=3e-3)
     bare = Basis(('Glu',), basis.fids[1:2], 5e-4, 123.2)
     assert np.isnan(amplitude_per_proton(bare))
+
+
+def test_measured_macromolecules_join_and_replace():
+    mm = Spectrum(5e3 * birch_fid(2048, 2.5e-4, 123.2), 2.5e-4, 123.2, 0.03, sequence='press')
+    basis = model()
+    joined = with_macromolecules(basis, mm, smoothing_hz=0.0)
+    assert joined.names == (*basis.names, 'Mac')
+    assert joined.mm_names == ('Mac',)
+    expected = birch_fid(1024, 5e-4, 123.2)
+    assert np.allclose(joined.fid('Mac'), expected / np.abs(expected).max(), atol=1e-3)
+    assert 'macromolecules_sha256' in joined.provenance
+    twice = with_macromolecules(joined, mm)
+    assert twice.names == joined.names
+    with pytest.raises(MetadataError, match='made for TE 60'):
+        with_macromolecules(basis, replace(mm, echo_time=0.06))
 
 
 def test_orientation_of_data():
