@@ -1,0 +1,160 @@
+"""Sums, ratios and levels from amplitudes and their covariance."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_acc.exceptions import SettingsError
+from bids_acc.mrs.constants import load_relaxation
+from bids_acc.mrs.quality import Measure
+from bids_acc.mrs.quantify import WaterScaling, parse_ratio, quantify
+from bids_acc.mrs.records import load_result, save_record
+from bids_acc.mrs.results import Curves, EngineResult
+from bids_acc.mrs.tables import concordance_table
+from bids_acc.mrs.tissue import concentration_factor
+
+NAMES = ('Glu', 'Gln', 'Cr', 'PCr', 'NAA', 'MM09')
+
+
+def make_result(covariance: np.ndarray | None = None, **changes: object) -> EngineResult:
+    values = np.array([8.0, 2.0, 5.0, 3.0, 10.0, 7.0])
+    if covariance is None:
+        covariance = np.diag([0.4, 0.5, 0.3, 0.3, 0.2, 1.0]) ** 2
+        covariance[0, 1] = covariance[1, 0] = -0.15
+        covariance[2, 3] = covariance[3, 2] = -0.08
+        covariance[0, 2] = covariance[2, 0] = 0.03
+    result = EngineResult(
+        engine='builtin', version='1', names=NAMES, kinds=('metabolite',) * 5 + ('macromolecule',),
+        values=values, sd=np.sqrt(np.diagonal(covariance)), covariance=covariance,
+        measures={'snr': (Measure(20.0, '1', 'builtin_snr_lcm'),)}, water_scale=1e-4,
+        curves=Curves(*(np.array([1.0, np.nan]) for _ in range(4))),
+    )  # fmt: skip
+    return dataclasses.replace(result, **changes)  # type: ignore[arg-type]
+
+
+def test_bound_of_a_sum_uses_the_covariance() -> None:
+    value, sd = make_result().amount('Glx')
+    assert value == 10.0
+    assert sd == pytest.approx(math.sqrt(0.16 + 0.25 - 2 * 0.15))
+    assert make_result().crlb_pct('Glx') == pytest.approx(10 * sd)
+
+
+def test_bound_of_a_ratio_agrees_with_sampling(rng: np.random.Generator) -> None:
+    result = make_result()
+    draws = rng.multivariate_normal(result.values, result.covariance, 400_000)
+    sampled = (draws[:, 0] + draws[:, 1]) / (draws[:, 2] + draws[:, 3])
+    ratio, sd = result.ratio('Glx', 'tCr')
+    assert ratio == pytest.approx(1.25)
+    assert sd == pytest.approx(sampled.std(), rel=0.02)
+
+
+def test_a_ratio_to_itself_has_no_uncertainty() -> None:
+    assert make_result().ratio('tCr', 'tCr') == pytest.approx((1.0, 0.0), abs=1e-12)
+
+
+def test_zero_amplitudes_are_not_detected() -> None:
+    result = make_result(values=np.array([0.0, 2.0, 0.0, 0.0, 10.0, 7.0]))
+    assert result.crlb_pct('Glu') == 999
+    assert not result.detected('Glu')
+    assert all(math.isnan(v) for v in result.ratio('Glu', 'tCr'))
+
+
+def test_failed_fit_is_nan_and_not_detected() -> None:
+    nan = np.full(6, np.nan)
+    failed = make_result(values=nan, sd=nan, covariance=np.full((6, 6), np.nan))
+    assert math.isnan(failed.crlb_pct('Glx'))
+    assert not failed.detected('Glx')
+    assert all(math.isnan(level.value) for level in quantify(failed, None))
+
+
+def test_printed_bound_wins_over_the_quotient() -> None:
+    result = make_result(printed_crlb={'Glu': 20.0}, sd=np.full(6, 1.5999999))
+    assert result.crlb_pct('Glu') == 20.0
+
+
+def test_sum_without_covariance_has_no_bound_unless_the_engine_tells() -> None:
+    result = make_result().__class__(**{**vars(make_result()), 'covariance': None})
+    assert result.amount('Glx')[0] == 10.0
+    assert math.isnan(result.amount('Glx')[1])
+    assert math.isnan(result.crlb_pct('Glx'))
+    told = dataclasses.replace(result, sums={'Glx': (10.1, 0.6)})
+    assert told.amount('Glx') == (10.1, 0.6)
+    assert math.isnan(told.ratio('Glx', 'tCr')[1])
+
+
+def scaling(fractions: tuple = (0.6, 0.3, 0.1)) -> WaterScaling:
+    return WaterScaling(fractions, load_relaxation('fsl'), 0.035, 2.0, 0.035, 2.0)
+
+
+def test_levels_in_each_stage_of_correction() -> None:
+    levels = {
+        (x.metabolite, x.unit_scheme): x for x in quantify(make_result(), scaling(), ['Glx/NAA'])
+    }
+    raw = levels['Glu', 'water_raw']
+    assert raw.value == pytest.approx(8.0 * 1e-4 * 55510)
+    assert raw.value_sd == pytest.approx(0.4 * 1e-4 * 55510)
+    assert levels['Glu', 'water_csf'].value == pytest.approx(raw.value / 0.9)
+    assert levels['Glu', 'water_tissue'].value == pytest.approx(8e-4 * 47261.3, rel=1e-5)
+    assert levels['Glu', 'water_tissue_molar'].value == pytest.approx(8e-4 * 34815.8, rel=1e-5)
+    assert levels['Glx', 'ratio_naa'].value == pytest.approx(1.0)
+    assert levels['Glx', 'ratio_tcr'].value == pytest.approx(1.25)
+    assert ('MM09', 'engine') not in levels
+    assert ('tNAA', 'engine') in levels
+
+
+def test_sum_is_the_sum_of_its_corrected_members() -> None:
+    constants = load_relaxation('wyss-mlynarik')
+    water = WaterScaling((0.6, 0.3, 0.1), constants, 0.035, 2.0, 0.035, 2.0)
+    levels = {(x.metabolite, x.unit_scheme): x.value for x in quantify(make_result(), water)}
+    for scheme in ('water_tissue', 'water_tissue_molar'):
+        assert levels['Glx', scheme] == pytest.approx(
+            levels['Glu', scheme] + levels['Gln', scheme]
+        )
+
+
+def test_water_with_another_echo_time() -> None:
+    args = ('Glu', [0.6, 0.3, 0.1], load_relaxation('fsl'), 0.035, 2.0)
+    same = concentration_factor(*args)
+    later = concentration_factor(*args, water_echo_time=0.070)
+    assert later < same
+
+
+def test_without_water_there_are_no_water_rows() -> None:
+    schemes = {x.unit_scheme for x in quantify(make_result(water_scale=math.nan), scaling())}
+    assert schemes == {'engine', 'ratio_tcr'}
+
+
+@pytest.mark.parametrize('text', ['Glx', 'a/b/c', '/tNAA'])
+def test_bad_ratios_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match='a ratio is written as'):
+        parse_ratio(text)
+
+
+def test_ratio_of_what_is_not_there_is_refused() -> None:
+    with pytest.raises(SettingsError, match='Unobtainium is not in the fit'):
+        quantify(make_result(), None, ['Unobtainium/tCr'])
+
+
+def test_records_give_back_the_same(tmp_path: Path) -> None:
+    result = make_result(notes=('a',), extra={'x': math.nan})
+    found = load_result(save_record(result, tmp_path / 'r.json'))
+    assert found.names == result.names
+    np.testing.assert_array_equal(found.covariance, result.covariance)
+    np.testing.assert_array_equal(found.curves.data, result.curves.data)  # type: ignore[union-attr]
+    assert found.measures == result.measures
+    assert math.isnan(found.extra['x'])
+    assert (
+        save_record(found, tmp_path / 's.json').read_bytes() == (tmp_path / 'r.json').read_bytes()
+    )
+
+
+def test_concordance_of_two_engines() -> None:
+    other = make_result(engine='lcmodel', values=np.array([8.8, 2.0, 5.0, 3.0, 10.0, 7.0]))
+    table = concordance_table(make_result(), other).set_index('metabolite')
+    assert table.loc['Glu', 'difference_pct'] == pytest.approx(10)
+    assert 'MM09' not in table.index
