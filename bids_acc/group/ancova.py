@@ -49,7 +49,7 @@ def term_row(
     )
 
 
-def test_terms(model: FittedModel, study: Study) -> list[TermTest]:
+def term_tests(model: FittedModel, study: Study) -> list[TermTest]:
     """Test each term of a fitted model by the model file's type of sums of squares."""
     return anova(model.design.X, model.y, model.design.terms, study.model.ss_type)
 
@@ -67,7 +67,7 @@ def ancova(
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]
     for model in each_model(study, 'ancova', structure_measures(study), terms, ['group'], rows):
-        for test in test_terms(model, study):
+        for test in term_tests(model, study):
             family = 'ancova' if test.term == 'group' else ''
             rows.append(term_row(model, test, study, 'ancova', family))
     return rows

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from .ancova import structure_measures, test_terms
+from .ancova import structure_measures, term_tests
 from .design import DesignError
 from .inference import partial_eta2, partial_eta2_confidence
 from .linear import f_survival, residual_ss
@@ -89,7 +89,7 @@ def permutation_p(
 
 def _group_p(model: FittedModel, study: Study, term: str) -> tuple[float, float, int, int]:
     """Return F, p and degrees of freedom of a term as the main analysis computes them."""
-    test = next(t for t in test_terms(model, study) if t.term == term)
+    test = next(t for t in term_tests(model, study) if t.term == term)
     return test.f, test.p, test.df1, test.df2
 
 

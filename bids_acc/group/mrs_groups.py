@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from .ancova import term_row, test_terms
+from .ancova import term_row, term_tests
 from .demographics import describe
 from .design import DesignError
 from .inference import (
@@ -40,6 +40,25 @@ def roles(study: Study) -> list[tuple[Measure, str]]:
         for measure, name in named
         if measure is not None
     ]
+
+
+def not_measured(study: Study) -> list[Row]:
+    """Return a row for each metabolite that the model names but nobody has."""
+    if study.mrs.empty:
+        return []
+    scheme = study.model.content['Mrs']['UnitScheme']
+    there = ', '.join(measure.name for measure in study.measures_of('metabolite', 'ratio'))
+    if not there:
+        known = study.mrs.get('unit_scheme', pd.Series(dtype=str)).dropna().astype(str)
+        there = f'nothing; the unit schemes there are: {", ".join(sorted(set(known))) or "none"}'
+    return [
+        Row(
+            analysis='mrs_t', response=name, metric=name,
+            note=f'not done: no {name} in unit scheme {scheme} (there: {there})',
+        )
+        for name in wanted_metabolites(study)
+        if study.measure(name) is None
+    ]  # fmt: skip
 
 
 def detected_rate(study: Study, name: str, frame: pd.DataFrame) -> float:
@@ -101,7 +120,12 @@ def _rank_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
 
 
 def pair_rows(
-    study: Study, sample: Sample, pair: tuple[str, str], family: str, rng: np.random.Generator
+    study: Study,
+    sample: Sample,
+    pair: tuple[str, str],
+    family: str,
+    detected: float,
+    rng: np.random.Generator,
 ) -> Iterator[Row]:
     """Yield the tests of one pair of groups: t, Welch, ranks, permutation."""
     name, frame = sample.measure.name, sample.frame
@@ -114,10 +138,7 @@ def pair_rows(
         'term': 'group', 'contrast': ' - '.join(pair), 'n': len(a) + len(b),
         'n_per_group': counts, 'formula': f'{name} ~ group',
     }  # fmt: skip
-    described = {
-        'description': describe(samples),
-        'detected_rate': detected_rate(study, name, frame),
-    }
+    described = {'description': describe(samples), 'detected_rate': detected}
     if min(counts.values()) < 2 or np.ptp(np.concatenate([a, b])) == 0:
         yield sample.row('mrs_t', note='not done: fewer than two values in a group', **fixed)
         return
@@ -146,13 +167,14 @@ def metabolites_by_group(
 ) -> list[Row]:
     """Compare metabolites between groups: omnibus with covariates, then pairs without."""
     del earlier
-    rows: list[Row] = []
+    rows: list[Row] = not_measured(study)
     for cohort, frame in study.cohorts():
         for measure, family in roles(study):
             sample = draw_sample(study, cohort, frame, measure, [])
             levels = study.group_levels(sample.frame)
+            detected = detected_rate(study, measure.name, frame)
             for pair in study.model.group.pairs('all', levels):
-                rows += pair_rows(study, sample, pair, family, rng)
+                rows += pair_rows(study, sample, pair, family, detected, rng)
             if len(study.group_levels(frame)) > 2 or study.model.covariates:
                 rows.append(_omnibus(study, cohort, frame, measure, family))
     return rows
@@ -166,7 +188,7 @@ def _omnibus(study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, f
         model = fit_model(study, sample, terms, ['group'])
     except DesignError as error:
         return not_done(sample, 'mrs_ancova', terms, error)
-    test = next(t for t in test_terms(model, study) if t.term == 'group')
+    test = next(t for t in term_tests(model, study) if t.term == 'group')
     return term_row(model, test, study, 'mrs_ancova', f'{family} ancova')
 
 
@@ -265,5 +287,5 @@ def _group_rows(study: Study, model: FittedModel, present: list[str], family: st
                 method='linear regression with one nuisance covariate',
             )
         ]  # fmt: skip
-    test = next(t for t in test_terms(model, study) if t.term == 'group')
+    test = next(t for t in term_tests(model, study) if t.term == 'group')
     return [term_row(model, test, study, 'mrs_nuisance', family)]

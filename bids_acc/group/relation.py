@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from .ancova import structure_measures, term_row, test_terms
+from .ancova import structure_measures, term_row, term_tests
 from .inference import r_confidence, r_from_t
 from .linear import contrast_test, t_two_sided
 from .modelling import FittedModel, each_model
@@ -45,7 +45,7 @@ def relation(
         ([*base, f'group:{name}'], f'group:{name}', 'interaction'),
     ):
         for model in each_model(study, 'relation', measures, terms, ['group', name], rows):
-            test = next(t for t in test_terms(model, study) if t.term == wanted)
+            test = next(t for t in term_tests(model, study) if t.term == wanted)
             note = f'{name} centred on the analysed sample'
             rows.append(term_row(model, test, study, 'relation', family, note))
     return rows

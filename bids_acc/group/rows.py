@@ -305,22 +305,3 @@ def _correct(table: pd.DataFrame, families: Mapping[str, Family], default: Famil
             table.loc[part.index, 'p_bonf'] = adjust_p(p, 'bonferroni')
             table.loc[part.index, 'family_size'] = int(np.isfinite(p).sum())
     return table
-
-
-def data_dictionary(table: pd.DataFrame, extra: Mapping[str, str]) -> dict[str, Any]:
-    """Describe each column of a table, for its JSON sidecar.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Result of `finish_table`.
-    extra : mapping of str to str
-        Descriptions of the columns that only this table has.
-
-    Returns
-    -------
-    dict
-        ``{column: {'Description': ...}}``
-    """
-    known = {**extra, **COLUMNS}
-    return {column: {'Description': known.get(column, column)} for column in table.columns}

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .ancova import structure_measures, term_row, test_terms
+from .ancova import structure_measures, term_row, term_tests
 from .demographics import compare_continuous
 from .modelling import each_model
 from .mrs_groups import roles
@@ -97,7 +97,7 @@ def gate_sensitivity(
         measures = [m for m in structure_measures(study) if m.name in retained]
         terms = ['group', name, *covariates]
         for model in each_model(open_study, 'gate_off', measures, terms, ['group', name], related):
-            test = next(t for t in test_terms(model, study) if t.term == name)
+            test = next(t for t in term_tests(model, study) if t.term == name)
             related.append(term_row(model, test, study, 'gate_off', ''))
         _compare(related, earlier.get('relation'), 'relation', alpha)
     return [*groups, *related, *_absolute_crlb(study)]

@@ -16,7 +16,8 @@ from .model import Model
 from .registry import REGISTRY, Analysis
 from .replication import gate_decisions
 from .rows import Row, finish_table
-from .study import Study, make_study
+from .study import Study, make_study, participant_flow
+from .zscores import participant_scores
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +103,9 @@ def run_statistics(
     Returns
     -------
     dict of str to DataFrame
-        ``ancova``, ``posthoc``, ``relation``, ... and ``gate`` (which responses passed the
-        replication rule) and ``groups`` (who was left out of all analyses).
+        ``ancova``, ``posthoc``, ``relation``, ... by the names in
+        `bids_acc.group.tables.TITLES`; ``flow`` tells who is in which group and who was left
+        out, ``gate`` which responses passed the replication rule.
 
     Raises
     ------
@@ -111,8 +113,11 @@ def run_statistics(
         If the columns that the model names are not there or nobody belongs to its groups.
     """
     study = make_study(model, parcels, mrs, participants, qc)
-    tables = run_analyses(study, int(rng.integers(2**62)))
+    tables = {'flow': participant_flow(study)}
+    tables |= run_analyses(study, int(rng.integers(2**62)))
     decisions = gate_decisions(tables, model)
     if len(decisions):
         tables['gate'] = decisions
+    if model.content['Norms']['Level'] is not None:
+        tables['zscores_participants'] = participant_scores(study)
     return tables

@@ -437,3 +437,44 @@ def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[
             f'the column holds {seen}.'
         )
     return wide[keep], counts
+
+
+def participant_flow(study: Study) -> pd.DataFrame:
+    """Count who is in which group of which cohort and who has which data.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+
+    Returns
+    -------
+    DataFrame
+        One row per cohort, group and measure, and one for each reason why participants are in
+        no group at all.
+    """
+    base, labels = study.baseline, study.model.group.labels
+    failed = study.gate_failed.reindex(base.index)
+    rows: list[dict[str, Any]] = []
+    for cohort, frame in study.cohorts():
+        for level in study.group_levels(frame):
+            part = frame[frame['group'] == level]
+            for measure in study.measures:
+                used = part[measure.name].notna()
+                lost = failed.loc[part.index].get(measure.name, pd.Series(False, part.index))
+                rows.append({
+                    'cohort': cohort, 'group': level, 'label': labels.get(level, level),
+                    'measure': measure.name, 'n_participants': len(part),
+                    'n_measured': int((used | lost.astype(bool)).sum()),
+                    'n_used': int(used.sum()), 'excluded': '',
+                })  # fmt: skip
+    rows += [
+        {'cohort': '', 'group': '', 'label': '', 'measure': '', 'n_participants': number,
+         'n_measured': 0, 'n_used': 0, 'excluded': reason}
+        for reason, number in study.not_in_groups.items()
+    ]  # fmt: skip
+    columns = ['cohort', 'group', 'label', 'measure', 'n_participants', 'n_measured', 'n_used',
+               'excluded']  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ['cohort', 'group', 'measure', 'excluded'], ignore_index=True
+    )
