@@ -58,6 +58,9 @@ SYNONYMS = MappingProxyType(
 )
 """Other spellings, in lower case without separators, and LCModel's."""
 
+NOT_FITTED = frozenset({'H2O', 'Water', 'TMS', 'DSS', 'TSP', 'Ref', 'CrCH2', '-CrCH2'})
+"""Members that are no metabolite signal: references, water, and corrections of other fits."""
+
 MEASURED_MM = frozenset({'Mac'})
 """Members that hold a whole measured macromolecule spectrum."""
 
@@ -97,8 +100,8 @@ def load_basis(
     Parameters
     ----------
     source : Path or str
-        ``'simulate'``, an LCModel .BASIS file, a folder of FSL-MRS JSON files, or an Osprey
-        .mat file (not version 7.3).
+        ``'simulate'``, an LCModel .BASIS file, a folder of FSL-MRS JSON files, an Osprey
+        .mat file (not version 7.3), or a folder that holds one of these files.
     spectrum : Spectrum
         The data; gives field, sampling, echo time and sequence.
     te1, te2, tm : float, optional
@@ -138,6 +141,9 @@ def load_basis(
     if not oriented:
         flags = (*flags, 'conjugated: the lines were on the other side of water')
     keep = _kept(names, metabolites, path)
+    left_out = [name for name in names if name in NOT_FITTED] if metabolites is None else []
+    if left_out:
+        flags = (*flags, f'left out, no metabolite: {", ".join(left_out)}')
     resampled = _resample(fids[keep], raw, spectrum)
     names = tuple(names[index] for index in keep)
     basis = Basis(
@@ -260,7 +266,7 @@ def _simulated(
 def _kept(names: tuple[str, ...], metabolites: Sequence[str] | None, path: Path) -> list[int]:
     """Positions of the members to keep."""
     if metabolites is None:
-        return list(range(len(names)))
+        return [index for index, name in enumerate(names) if name not in NOT_FITTED]
     wanted = [canonical_name(name) for name in metabolites]
     missing = [name for name in wanted if name not in names]
     if missing:
@@ -314,7 +320,10 @@ def _read(path: Path) -> RawBasis:
     if not path.exists():
         raise MissingInputError(f'{path}: no such basis set')
     if path.is_dir():
-        return _read_fsl_folder(path)
+        single = sorted([*path.glob('*.mat'), *path.glob('*.BASIS'), *path.glob('*.basis')])
+        if len(single) != 1 or any(path.glob('*.json')):
+            return _read_fsl_folder(path)
+        path = single[0]
     if path.suffix.lower() == '.mat':
         return _read_osprey(path)
     return read_lcmodel_basis(path)

@@ -57,6 +57,7 @@ def test_load_own_file_without_doubts(tmp_path):
     assert basis.provenance['file'] == 'own.BASIS'
     assert len(basis.sha256) == 64
     assert load_basis(path, grid(), metabolites=['mI', 'Glu']).names == ('Ins', 'Glu')
+    assert load_basis(tmp_path, grid()).sha256 == basis.sha256
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,16 @@ def test_osprey_file(tmp_path):
     (tmp_path / 'new.mat').write_bytes(b'\x89HDF')
     with pytest.raises(InputDataError, match='export it as an LCModel'):
         load_basis(tmp_path / 'new.mat', grid())
+
+
+def test_references_are_left_out(tmp_path):
+    basis = model()
+    more = replace(basis, names=('H2O', *basis.names[1:]))
+    path = write_lcmodel_basis(tmp_path / 'own.BASIS', more)
+    loaded = load_basis(path, grid())
+    assert loaded.names == basis.names[1:]
+    assert loaded.fids == pytest.approx(basis.fids[1:], abs=1e-5)
+    assert loaded.flags == ('left out, no metabolite: H2O',)
 
 
 def test_simulated_basis_follows_the_spectrum():
