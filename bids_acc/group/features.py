@@ -17,7 +17,7 @@ Booleans = npt.NDArray[np.bool_]
 SIGNED_METRICS = frozenset({'mo'})
 """Metrics that may be negative; in all others a value of 0 or below means that nothing was
 measured (medial wall, outside the field of view). Exactly 0 means so in every metric."""
-UNITS = {'thickness': 'mm', 'area': 'mm^2', 'fa': '1', 'md': 'mm^2/s', 'mo': '1'}
+UNITS = {'thickness': 'mm', 'area': 'mm2', 'fa': '1', 'md': 'mm2/s', 'mo': '1'}
 """Unit of each metric, as stored."""
 
 

@@ -10,6 +10,8 @@ Booleans = npt.NDArray[np.bool_]
 
 _MAX_PIVOTS = 200
 _FULL_EXCHANGES = 3
+_GATHER_LIMIT = 500_000
+"""Entries of the gathered inverses up to which one small product for each row is faster."""
 
 
 def nnls_rows(
@@ -101,9 +103,13 @@ def _solve_on_sets(gram: Floats, rhs: Floats, sets: Booleans) -> Floats:
     diagonal = np.arange(gram.shape[0])
     blocks[:, diagonal, diagonal] += 1.0 - keep
     inverses = np.linalg.inv(blocks) * keep[:, :, None]
+    stops = np.r_[starts[1:], len(order)]
+    if rhs.size * rhs.shape[1] <= _GATHER_LIMIT:
+        which = np.empty(len(order), dtype=np.intp)
+        which[order] = np.repeat(np.arange(len(starts)), stops - starts)
+        return np.matmul((inverses * keep[:, None, :])[which], rhs[:, :, None])[:, :, 0]
     sorted_rhs = rhs[order]
     sorted_solution = np.empty_like(sorted_rhs)
-    stops = np.r_[starts[1:], len(order)]
     for inverse, start, stop in zip(inverses, starts.tolist(), stops.tolist(), strict=True):
         np.matmul(sorted_rhs[start:stop], inverse.T, out=sorted_solution[start:stop])
     sorted_solution *= sets[order]

@@ -29,8 +29,8 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'mo': ('dwi_vertex_mo', {}),
 }
 """Output key, and entities besides, of each metric's maps."""
-LABEL_KEY = 'anat_acc_labels'
-"""Output key of the region labels."""
+LABEL_KEY = 'anat_parcellation'
+"""Output key of the cortical labels."""
 DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
 """Metrics of the published analysis."""
 NOT_CORTEX = frozenset({'unknown', '???', 'medial_wall', 'medialwall', 'corpuscallosum', ''})
