@@ -248,8 +248,8 @@ def test_lcmodel_is_judged_by_its_table(tmp_path: Path, monkeypatch: pytest.Monk
     coord = write(tmp_path / 'source_coord', COORD)
     binary = write(
         tmp_path / 'bin' / 'lcmodel',
-        f'#!/bin/sh\ncat > read_control\n[ -z "$FATAL" ] && cp {source} table && cp {coord} coord\n'
-        'exit 0\n',
+        '#!/bin/sh\ncat > read_control\n'
+        f'[ -z "$FATAL" ] && cp {source} table && cp {coord} coord\nexit 0\n',
     )
     binary.chmod(0o755)
     monkeypatch.setenv('PATH', f'{binary.parent}:/usr/bin:/bin')

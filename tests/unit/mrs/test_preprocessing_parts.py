@@ -71,7 +71,7 @@ def test_covariance_of_few_samples_is_diagonal_and_dead_coils_are_named(
     few = white(rng, 1.0, 12, 1, 64)
     assert np.count_nonzero(noise_covariance(few)) == 12
     few[5] = 0
-    with pytest.raises(InputDataError, match='coil 5 .* holds no signal'):
+    with pytest.raises(InputDataError, match=r'coil 5 .* holds no signal'):
         noise_covariance(few)
 
 

@@ -1,0 +1,238 @@
+"""The shells: files in, numbers and refusals out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
+from bids_acc.mrs.interfaces import (
+    FitSpectrum,
+    PlotFit,
+    PreprocessSpectrum,
+    TabulateSpectrum,
+    VoxelTissue,
+)
+from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
+
+DWELL, MHZ, N = 5e-4, 127.75, 2048
+TIME = np.arange(N) * DWELL
+METADATA = {
+    'SpectrometerFrequency': [MHZ], 'ResonantNucleus': ['1H'], 'EchoTime': 0.035,
+    'RepetitionTime': 2.0, 'PulseSequenceType': 'PRESS',
+}  # fmt: skip
+
+
+def lines(**heights: float) -> np.ndarray:
+    places = {'naa': 2.008, 'cr': 3.027, 'cho': 3.21}
+    return np.sum(
+        [
+            h * np.exp((2j * np.pi * (4.65 - places[n]) * MHZ - 15) * TIME)
+            for n, h in heights.items()
+        ],
+        axis=0,
+    )
+
+
+def write(path: Path, fids: np.ndarray, metadata: dict = METADATA, dwell: float = DWELL) -> str:
+    rng = np.random.default_rng(3)
+    noise = 0.1 * (rng.standard_normal((*fids.shape, 2)) @ np.array([1, 1j]))
+    affine = np.diag([8.0, 8.0, 8.0, 1.0])
+    affine[:3, 3] = 10
+    data = MrsData(np.zeros((1, 1, 1, 1), complex), dwell, MHZ, 0.035, 2.0, affine, metadata)
+    return str(write_nifti_mrs(data.with_fids(fids + noise), path))
+
+
+@pytest.fixture
+def svs(tmp_path: Path) -> str:
+    return write(tmp_path / 'sub-01_svs.nii.gz', lines(naa=30, cr=25, cho=12))
+
+
+@pytest.fixture
+def ref(tmp_path: Path) -> str:
+    return write(tmp_path / 'sub-01_mrsref.nii.gz', 1e4 * np.exp(-TIME / 0.05))
+
+
+@pytest.fixture
+def preprocessed(svs: str, ref: str, tmp_path: Path) -> PreprocessSpectrum:
+    node = PreprocessSpectrum(svs_file=svs, ref_file=ref)
+    return node.run(cwd=str(tmp_path)).outputs
+
+
+def test_preprocessing_writes_spectrum_report_and_steps(preprocessed: object) -> None:
+    data = read_nifti_mrs(preprocessed.out_file)
+    assert data.fids.shape == (1, 1, 1, N)
+    assert (data.echo_time, data.repetition_time) == (0.035, 2.0)
+    report = json.loads(Path(preprocessed.report_file).read_text())
+    assert report['water_amplitude'] == pytest.approx(1e4, rel=0.01)
+    steps = pd.read_csv(preprocessed.steps_file, sep='\t')
+    assert steps['step'].tolist()[0] == 'coils'
+    assert {'snr_before', 'snr_after', 'fwhm_before_hz', 'fwhm_after_hz'} <= set(steps)
+
+
+def test_no_reference_is_said(svs: str, tmp_path: Path) -> None:
+    out = PreprocessSpectrum(svs_file=svs).run(cwd=str(tmp_path)).outputs
+    report = json.loads(Path(out.report_file).read_text())
+    assert 'no water reference: no eddy-current correction, no water scaling.' in report['notes']
+    assert np.isnan(report['water_amplitude'])
+
+
+def test_reference_sampled_differently_is_refused(svs: str, tmp_path: Path) -> None:
+    other = write(tmp_path / 'y_mrsref.nii.gz', np.exp(-TIME / 0.05), dwell=2.5e-4)
+    node = PreprocessSpectrum(svs_file=svs, ref_file=other)
+    with pytest.raises(InputDataError, match=r'sampled at 4000 Hz, .* at 2000 Hz'):
+        node.run(cwd=str(tmp_path))
+
+
+@pytest.mark.parametrize(('labels', 'wanted'), [(['ON', 'OFF'], 1), (['off', 'on'], 0)])
+def test_edit_off_is_fitted(tmp_path: Path, labels: list, wanted: int) -> None:
+    fids = np.stack([k * lines(naa=30, cr=25) for k in (1, 2)])[None, None]
+    metadata = METADATA | {'dim_5_header': {'EditCondition': labels}}
+    path = write(tmp_path / 'x_svs.nii.gz', fids, metadata)
+    # the writer tags the axis but drops keys of foreign axes: the sidecar brings them back
+    node = PreprocessSpectrum(svs_file=path, svs_metadata=metadata | {'dim_5': 'DIM_EDIT'})
+    out = node.run(cwd=str(tmp_path)).outputs
+    assert json.loads(Path(out.report_file).read_text())['edit_index'] == wanted
+
+
+def test_unlabelled_edits_need_a_choice(tmp_path: Path) -> None:
+    fids = np.stack([lines(naa=30, cr=25)] * 2)[None, None]
+    path = write(tmp_path / 'x_svs.nii.gz', fids)
+    with pytest.raises(MetadataError, match='--mrs-edit-index'):
+        PreprocessSpectrum(svs_file=path).run(cwd=str(tmp_path))
+    out = PreprocessSpectrum(svs_file=path, edit_index=1).run(cwd=str(tmp_path)).outputs
+    assert Path(out.out_file).exists()
+
+
+def image(path: Path, data: np.ndarray, zoom: float = 1.0) -> str:
+    nb.Nifti1Image(data.astype(np.float32), np.diag([zoom] * 3 + [1.0])).to_filename(path)
+    return str(path)
+
+
+@pytest.fixture
+def tissue(tmp_path: Path) -> dict:
+    """Grey matter left of the voxel's middle, white matter right, a layer of CSF above."""
+    maps = np.zeros((3, 20, 20, 20))
+    maps[0, :10], maps[1, 10:] = 1, 1
+    maps[:, :, :, 12:] = 0
+    maps[2, :, :, 12:] = 1
+    acc = np.zeros((20, 20, 20))
+    acc[:10] = 1
+    return {
+        't1w_file': image(tmp_path / 't1w.nii.gz', np.ones((20, 20, 20))),
+        'tpms': [image(tmp_path / f'{k}.nii.gz', maps[k]) for k in range(3)],
+        'acc_mask': image(tmp_path / 'acc.nii.gz', acc),
+    }
+
+
+def test_fractions_of_a_known_arrangement(svs: str, tissue: dict, tmp_path: Path) -> None:
+    """The voxel spans 6 to 14 mm; voxel centres are at whole mm, so faces lie within voxels."""
+    out = VoxelTissue(svs_file=svs, **tissue).run(cwd=str(tmp_path)).outputs
+    found = json.loads(Path(out.tissue_file).read_text())
+    csf = (14 - 11.5) / 8
+    left = (9.5 - 6) / 8
+    assert found['f_csf'] == pytest.approx(csf, abs=1e-6)
+    assert found['f_gm'] == pytest.approx((1 - csf) * left, abs=1e-6)
+    assert found['voxel_in_acc_fraction'] == pytest.approx(left, abs=1e-6)
+    assert found['voxel_volume_ml'] == pytest.approx(0.512)
+    assert found['voxel_in_image_fraction'] == pytest.approx(1)
+    mask = nb.Nifti1Image.from_filename(out.mask_file)
+    assert mask.get_fdata().sum() == pytest.approx(512)
+
+
+def test_maps_on_another_grid_are_refused(svs: str, tissue: dict, tmp_path: Path) -> None:
+    tissue['tpms'][1] = image(tmp_path / 'other.nii.gz', np.ones((20, 20, 20)), zoom=2.0)
+    with pytest.raises(GridMismatchError, match=r'other.nii.gz is not on the grid of t1w.nii.gz'):
+        VoxelTissue(svs_file=svs, **tissue).run(cwd=str(tmp_path))
+
+
+TABLE = """\
+ LCModel (Version 6.3-1N)
+ t
+
+$$CONC 4 lines in following concentration table = NCONC+1
+    Conc.  %SD /Cr+PCr  Metabolite
+    4.0  10%   0.500 Cr
+    4.0  10%   0.500 PCr
+    8.0  20%   1.000 Glu
+    8.0   3%   1.000 Cr+PCr
+
+$$MISC  3 lines in following misc. output table
+  FWHM = 0.050 ppm    S/N =  {snr}
+  Data shift = 0.015 ppm
+  Ph:   8 deg       5.7 deg/ppm
+
+$$INPU 3 lines
+ wconc=55510.
+ atth2o=1.0
+ dows=T
+"""
+
+
+@pytest.fixture
+def tables(svs: str, preprocessed: object, tissue: dict, tmp_path: Path) -> object:
+    fits = tmp_path / 'fits' / 'sub-01'
+    fits.mkdir(parents=True)
+    (fits / 'table').write_text(TABLE.format(snr=20))
+    fit = FitSpectrum(
+        in_file=preprocessed.out_file, report_file=preprocessed.report_file, svs_file=svs,
+        engine='import', fits_dir=str(fits.parent),
+    ).run(cwd=str(tmp_path))  # fmt: skip
+    voxel = VoxelTissue(svs_file=svs, **tissue).run(cwd=str(tmp_path))
+    return TabulateSpectrum(
+        result_file=fit.outputs.result_file, report_file=preprocessed.report_file,
+        in_file=preprocessed.out_file, tissue_file=voxel.outputs.tissue_file,
+        basis_info=fit.outputs.basis_info, relaxation='fsl',
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+
+
+def test_levels_of_an_imported_fit(tables: object) -> None:
+    rows = pd.read_csv(tables.quantities_file, sep='\t').set_index(['metabolite', 'unit_scheme'])
+    assert rows.loc[('Glu', 'ratio_tcr'), 'value'] == pytest.approx(1.0)
+    # LCModel's scaling is undone with its own WCONC and ATTH2O, then ours is applied
+    assert rows.loc[('Glu', 'water_raw'), 'value'] == pytest.approx(8.0)
+    csf = (14 - 11.5) / 8
+    assert rows.loc[('Glu', 'water_csf'), 'value'] == pytest.approx(8 / (1 - csf), rel=1e-5)
+    assert rows.loc[('Glu', 'water_tissue'), 'value'] > 0
+
+
+def test_boundary_of_the_bound_survives_the_files(tables: object) -> None:
+    """20 % is printed, and 20 % fails; the spectrum itself passes."""
+    rows = pd.read_csv(tables.quantities_file, sep='\t').set_index(['metabolite', 'unit_scheme'])
+    glutamate = rows.loc[('Glu', 'ratio_tcr')]
+    assert (glutamate['gate_spectrum'], glutamate['gate']) == ('pass', 'fail')
+    assert glutamate['gate_reason'] == 'crlb < 20 %: 20 fail'
+    assert rows.loc[('tCr', 'ratio_tcr'), 'gate'] == 'pass'
+
+
+def test_engines_values_stand_apart_from_ours(tables: object) -> None:
+    row = pd.read_csv(tables.quality_file, sep='\t').iloc[0]
+    assert row['snr_lcmodel'] == 20
+    assert np.isnan(row['snr_lcm'])
+    assert row['fwhm_lcmodel_hz'] == pytest.approx(0.05 * MHZ)
+    assert np.isnan(row['fwhm_hz'])
+    assert row['gate_criteria'] == 'snr > 10: 20 pass; fwhm < 10 Hz: 6.388 pass'
+    notes = ' '.join(tables.metadata['Notes'])
+    assert 'basis set of the imported fit is not known' in notes
+    assert tables.metadata['RelaxationConstants']['Set'] == 'fsl'
+
+
+def test_no_curves_no_fit_in_the_figure(tables: object, tmp_path: Path) -> None:
+    out = PlotFit(fit_file=tables.fit_file, quality_file=tables.quality_file)
+    assert 'no fit' in Path(out.run(cwd=str(tmp_path)).outputs.out_file).read_text()
+
+
+def test_echo_time_is_needed_to_simulate(tmp_path: Path) -> None:
+    metadata = {key: value for key, value in METADATA.items() if key != 'EchoTime'}
+    path = write(tmp_path / 'x_svs.nii.gz', lines(naa=30, cr=25, cho=12), metadata)
+    out = PreprocessSpectrum(svs_file=path).run(cwd=str(tmp_path)).outputs
+    node = FitSpectrum(
+        in_file=out.out_file, report_file=out.report_file, svs_file=path, engine='builtin'
+    )
+    with pytest.raises(MetadataError, match='EchoTime is missing, so no basis set can be'):
+        node.run(cwd=str(tmp_path))

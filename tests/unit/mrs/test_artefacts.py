@@ -1,0 +1,81 @@
+"""Each artefact is found where it was planted and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_acc.mrs.artefacts import check_artefacts, is_clipped
+from bids_acc.mrs.io import read_nifti_mrs
+from bids_acc.mrs.preprocessing import preprocess
+
+DWELL, MHZ, N = 5e-4, 127.75, 2048
+TIME = np.arange(N) * DWELL
+
+
+def line(ppm: float, height: float, width_hz: float = 5.0) -> np.ndarray:
+    return height * np.exp((2j * np.pi * (4.65 - ppm) * MHZ - np.pi * width_hz) * TIME)
+
+
+def brain(naa: float = 30.0) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    noise = 0.1 * (rng.standard_normal((N, 2)) @ np.array([1, 1j]))
+    return line(2.008, naa) + line(3.027, 25) + line(3.21, 12) + line(3.91, 16) + noise
+
+
+def found(fid: np.ndarray, water: float = 1.0, clipped: bool = False) -> set[str]:
+    return {a.name for a in check_artefacts(fid, DWELL, MHZ, water, clipped) if a.found}
+
+
+def test_a_clean_spectrum_has_none() -> None:
+    assert found(brain()) == set()
+
+
+@pytest.mark.parametrize(
+    ('fid', 'name'),
+    [
+        (brain(naa=0.0), 'missing_naa'),
+        (-brain(), 'wrong_phase'),
+        (brain() + line(1.3, 400, 30), 'lipid'),
+        (brain() - line(1.1, 400, 30), 'lipid'),
+        (brain() + line(5.8, 3), 'ghost'),
+    ],
+)
+def test_planted_artefacts(fid: np.ndarray, name: str) -> None:
+    assert name in found(fid)
+
+
+def test_artefacts_known_beforehand() -> None:
+    assert found(brain(), water=6.0) == {'residual_water'}
+    assert found(brain(), clipped=True) == {'clipping'}
+
+
+def test_unknown_residual_water_is_no_artefact_but_nan() -> None:
+    checks = {a.name: a for a in check_artefacts(brain(), DWELL, MHZ, np.nan, False)}
+    assert not checks['residual_water'].found
+    assert np.isnan(checks['residual_water'].value)
+
+
+def test_clipping_of_either_part_and_sign() -> None:
+    decay = line(2.0, 100)
+    for part in (decay.real, -decay.real):
+        assert is_clipped(np.clip(part, -30, 30) + 0j)
+        assert is_clipped(1j * np.clip(part, -30, 30))
+    assert not is_clipped(decay)
+    assert not is_clipped(np.stack([decay, 2 * decay]))
+
+
+def test_shared_spectra(shared_data: Path) -> None:
+    names = {}
+    for folder, stem in (('mrs-press30', 'press'), ('mrs-press35', 'press35')):
+        where = shared_data / folder / 'sub-01' / 'mrs'
+        svs = read_nifti_mrs(where / f'sub-01_acq-{stem}_svs.nii.gz')
+        done = preprocess(svs.fids[:, :, 0], svs.dwell_time, svs.spectrometer_mhz)
+        checks = check_artefacts(
+            done.fid, svs.dwell_time, svs.spectrometer_mhz, done.residual_water_ratio,
+            is_clipped(svs.fids),
+        )  # fmt: skip
+        names[folder] = {a.name for a in checks if a.found}
+    assert names == {'mrs-press30': set(), 'mrs-press35': {'residual_water'}}

@@ -1,0 +1,78 @@
+"""Checklist, sequence, figures and the choice of engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_acc.exceptions import SettingsError
+from bids_acc.mrs.checklist import mrsinmrs
+from bids_acc.mrs.engines import choose_engine
+from bids_acc.mrs.figures import plot_fit, plot_no_fit, plot_voxel, save_figure
+from bids_acc.mrs.results import Curves
+from bids_acc.mrs.sequence import sequence_of
+
+
+def test_checklist_says_what_is_missing() -> None:
+    metadata = {'Manufacturer': 'Philips', 'ProtocolName': 'PRESS PAR 35'}
+    quality = {'spectrometer_mhz': 127.75, 'snr_lcm': 21.0, 'fwhm_hz': np.nan, 'te_s': 0.035}
+    items = {item.name: item for item in mrsinmrs(metadata, quality, {'n_points': 2048})}
+    assert items['Manufacturer'].value == 'Philips'
+    assert items['Pulse sequence'].source == 'sidecar ProtocolName'
+    assert (items['Model'].value, items['Model'].source) == (
+        'n/a', 'sidecar ManufacturersModelName is missing',
+    )  # fmt: skip
+    assert items['Field strength (T)'].value == '3'
+    assert items['Signal-to-noise ratio'].value == 'snr_lcm 21'
+    assert items['Line width (Hz)'].value == 'n/a'
+    assert {item.item[0] for item in items.values()} == {'1', '2', '3', '4'}
+
+
+@pytest.mark.parametrize(
+    ('metadata', 'acquisition', 'wanted'),
+    [
+        ({'PulseSequenceType': 'semi-LASER'}, 'press', 'slaser'),
+        ({'SequenceName': '*svs_se_135'}, '', 'press'),
+        ({'ProtocolName': 'STEAM TE20'}, '', 'steam'),
+        ({}, 'pressACC', 'press'),
+        ({'ProtocolName': 'cortex'}, 'x', ''),
+    ],
+)
+def test_sequence(metadata: dict, acquisition: str, wanted: str) -> None:
+    assert sequence_of(metadata, acquisition)[0] == wanted
+
+
+def test_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('PATH', '')
+    assert choose_engine('builtin', True) == 'builtin'
+    with pytest.raises(SettingsError, match='no program "lcmodel" on PATH'):
+        choose_engine('lcmodel', False)
+    with pytest.raises(SettingsError, match='--mrs-fits PATH'):
+        choose_engine('import', False)
+    with pytest.raises(SettingsError, match='choose auto'):
+        choose_engine('magic', False)
+
+
+def test_figures_are_small_and_equal_each_time(tmp_path: Path) -> None:
+    ppm = np.linspace(4.2, 0.2, 900)
+    data = np.exp(-(((ppm - 2.01) / 0.03) ** 2)) + 0.01 * np.sin(40 * ppm)
+    curves = Curves(ppm, data, data * 0.99, 0 * ppm)
+    first, second = (
+        save_figure(plot_fit(curves, 'pass'), tmp_path / f'{name}.svg').read_bytes()
+        for name in 'ab'
+    )
+    assert first == second
+    assert len(first) < 400_000
+    coverage = np.zeros((24, 24, 24))
+    coverage[8:14, 8:14, 8:14] = 1
+    rng = np.random.default_rng(0)
+    figure = plot_voxel(rng.random((24, 24, 24)), coverage, (1, 1, 1), coverage > 0)
+    assert save_figure(figure, tmp_path / 'v.png').stat().st_size < 400_000
+    assert save_figure(plot_no_fit('fail'), tmp_path / 'n.svg').exists()
+
+
+def test_figure_of_a_voxel_outside_the_image(tmp_path: Path) -> None:
+    empty = np.zeros((8, 8, 8))
+    assert save_figure(plot_voxel(empty, empty, (1, 1, 1)), tmp_path / 'v.png').exists()
