@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,8 @@ class TestResult:
     """Subjects left out because a value was missing."""
     note: str = ''
     """What the reader must know besides."""
+    contrast: str = ''
+    """Levels or columns that the effect belongs to; the sign follows ``A - B``."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,32 @@ class PairedChange:
     """Mean of the subjects' changes in percent of their first value."""
     wilcoxon_p: float
     """Two-sided p of Wilcoxon's signed-rank test (exact without ties up to n = 50)."""
+
+
+@cache
+def _gauss_legendre() -> tuple[FloatArray, FloatArray]:
+    """Return nodes and weights on (-1, 1)."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    return nodes, weights
+
+
+def noncentral_t_cdf(t: float, df: float, noncentrality: float) -> float:
+    """Return the distribution function of the noncentral t.
+
+    The chi variable is integrated out by Gauss-Legendre quadrature. SciPy 1.15's own function
+    is NaN for noncentralities far from t, just where a root search must look.
+
+    Examples
+    --------
+    >>> round(noncentral_t_cdf(2.0, 10, 1.0), 6) == round(float(stats.nct.cdf(2.0, 10, 1.0)), 6)
+    True
+    """
+    nodes, weights = _gauss_legendre()
+    ends = np.sqrt(stats.chi2.ppf([1e-14, 1 - 1e-14], df) / df)
+    scale = ends[0] + (ends[1] - ends[0]) * (nodes + 1) / 2
+    density = 2 * df * scale * stats.chi2.pdf(df * scale**2, df)
+    inner = stats.norm.cdf(t * scale - noncentrality)
+    return float((weights * density * inner).sum() * (ends[1] - ends[0]) / 2)
 
 
 def noncentral_ci(t: float, df: float, factor: float, level: float = 0.95) -> tuple[float, float]:
@@ -108,13 +137,14 @@ def noncentral_ci(t: float, df: float, factor: float, level: float = 0.95) -> tu
     >>> round(low, 2), round(high, 2)
     (0.08, 1.03)
     """
-    if not np.isfinite(t) or abs(t) > 35:
+    if not np.isfinite(t):
         return float('nan'), float('nan')
+    reach = 12 + abs(t)  # far enough: the interval is about 4 + 4 |t| / sqrt(df) wide
 
     def shift(probability: float) -> float:
         return float(
             optimize.brentq(
-                lambda nc: stats.nct.cdf(t, df, nc) - probability, t - 12, t + 12, xtol=1e-9
+                lambda nc: noncentral_t_cdf(t, df, nc) - probability, t - reach, t + reach
             )
         )
 
@@ -557,7 +587,7 @@ def mixed_model(
             L = np.eye(len(fit.beta))[index[0]]
             estimate, se, _, df = fit.contrast(L)
             half = stats.t.ppf(0.975, df) * se
-            effect = (f'b {design.names[index[0]]}', estimate, estimate - half, estimate + half)
+            effect = ('coefficient', estimate, estimate - half, estimate + half)
         results.append(
             TestResult(
                 term=term, statistic='F', value=value, df1=df1, df2=df2, p=p,
@@ -566,6 +596,7 @@ def mixed_model(
                 formula=f'{response} ~ {" + ".join(terms)} + (1 | participant_id)',
                 method='linear mixed model, REML, Satterthwaite, type III',
                 note='; '.join(filter(None, [f'{fit.n_rows} observations', note])),
+                contrast=design.names[index[0]] if len(index) == 1 else '',
             )
         )  # fmt: skip
     return fit, results
@@ -628,13 +659,13 @@ def baseline_ancova(
     value_f /= len(columns)
     counts = count_levels(complete[group])
     effect = ('partial_eta2', value_f * len(columns) / (value_f * len(columns) + dof))
-    interval = (np.nan, np.nan)
+    interval, contrast_name = (np.nan, np.nan), ''
     if len(columns) == 1:
         low, high = sorted(counts)
         # Sum-to-zero coding: the first level is +1, the last -1.
         difference, se = -2 * float(contrast[0]), 2 * float(np.sqrt(cov[columns[0], columns[0]]))
         half = float(stats.t.ppf(0.975, dof)) * se
-        effect = (f'adjusted difference {high} - {low}', difference)
+        effect, contrast_name = ('adjusted_difference', difference), f'{high} - {low}'
         interval = (difference - half, difference + half)
     return TestResult(
         term=group, statistic='F', value=value_f, df1=len(columns), df2=dof,
@@ -643,7 +674,7 @@ def baseline_ancova(
         method='analysis of covariance, adjusted for baseline', n_per_group=counts,
         formula=f'{value}[{second}] ~ '
         + ' + '.join([group, f'{value}[{first}]', *covariates]),
-        excluded=dropped,
+        excluded=dropped, contrast=contrast_name,
     )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ class TestAgainstR:
         assert result.p == pytest.approx(expected['p'], rel=1e-8)
         assert result.effect == pytest.approx(expected['difference'], rel=1e-9)
         assert (result.ci_low, result.ci_high) == pytest.approx(expected['ci'], rel=1e-9)
-        assert result.effect_name == 'adjusted difference responder - nonresponder'
+        assert result.contrast == 'responder - nonresponder'
 
     def test_change_correlation(self, reference, visits):
         expected = reference['change']
