@@ -300,6 +300,8 @@ def _check(
         (refusals if te_error > _MAX_TE_ERROR else flags).append(
             f'made for TE {raw.echo_time * 1e3:.1f} ms, data at {spectrum.echo_time * 1e3:.1f} ms'
         )
+    refusals += _too_narrow(raw)
+    flags += _too_short(raw, spectrum)
     if np.isnan(raw.echo_time):
         flags.append('the file does not state its echo time')
     made_for = _family(raw.sequence)
@@ -313,6 +315,25 @@ def _check(
             'acquisition, or simulate one.'
         )
     return (*refusals, *flags)
+
+
+def _too_narrow(raw: RawBasis) -> list[str]:
+    """Say that lines up to 0 ppm do not fit into the spectral width of a basis set."""
+    half_width = 0.5 / raw.dwell_time
+    if half_width > PPM_REFERENCE * raw.spectrometer_frequency * 0.95:
+        return []
+    return [f'its spectral width of {2 * half_width:.0f} Hz is too small: lines are folded']
+
+
+def _too_short(raw: RawBasis, spectrum: Spectrum) -> list[str]:
+    """Say that the FIDs of a basis set end before they decayed and before the data do."""
+    duration = raw.fids.shape[-1] * raw.dwell_time
+    size = np.abs(raw.fids)
+    undecayed = size[:, -1].max() > 0.05 * size.max()
+    if duration > 0.99 * spectrum.duration or not undecayed:
+        return []
+    return [f'its FIDs end at {duration:.2f} s, undecayed, those of the data at '
+            f'{spectrum.duration:.2f} s']  # fmt: skip
 
 
 def _read(path: Path) -> RawBasis:

@@ -360,9 +360,7 @@ def _result(
     residual_sd = float(np.sqrt(residual @ residual / max(residual.size - ndf, 1)))
     gauss_hz = 4.0 * float(np.sqrt(parameters[VARIANCE]))
     fwhm_hz = _singlet_width(prepared.names, amplitudes, model, parameters, spectrum)
-    notes = list(basis.flags)
-    if not descent.converged:
-        notes.append('the descent did not meet its tolerance')
+    notes = () if descent.converged else ('the descent did not meet its tolerance',)
     return FitResult(
         names=prepared.names,
         kinds=prepared.kinds,
@@ -388,7 +386,7 @@ def _result(
         linewidth_kernel_hz=lineshape.voigt_width(float(parameters[LORENTZ]), gauss_hz),
         baseline_ed_per_ppm=float('nan'),
         converged=descent.converged,
-        notes=tuple(notes),
+        notes=notes,
         options=options,
         basis=basis,
         n_iterations=descent.n_iterations,

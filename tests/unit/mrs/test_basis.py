@@ -81,6 +81,14 @@ def test_small_differences_are_flagged(tmp_path):
     assert len(flags) == 2
 
 
+def test_folded_or_truncated_basis(tmp_path):
+    folded = write_lcmodel_basis(tmp_path / 'folded.BASIS', model(1.2e-3))
+    with pytest.raises(MetadataError, match='spectral width of 833 Hz is too small'):
+        load_basis(folded, grid())
+    short = write_lcmodel_basis(tmp_path / 'short.BASIS', model(n_points=256))
+    assert load_basis(short, grid()).flags[0].startswith('its FIDs end at 0.13 s, undecayed')
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(MissingInputError, match='no such basis'):
         load_basis(tmp_path / 'none.BASIS', grid())
