@@ -22,6 +22,9 @@ from bids_acc.mrs.spectrum import Basis, Spectrum
 
 LOGGER = logging.getLogger(__name__)
 
+FREQUENCY_TOLERANCE = 0.005
+"""Largest relative difference of the frequencies of an imported fit and of the spectrum."""
+
 
 @dataclass(frozen=True)
 class FitRequest:
@@ -102,6 +105,35 @@ def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
     return load_basis(request.basis, spectrum, te1=request.te1, tm=request.tm)
 
 
+def _check_import(
+    result: EngineResult, spectrum: Spectrum, request: FitRequest
+) -> tuple[EngineResult, dict[str, Any]]:
+    """Check an imported fit against the data, and its basis set where that can be read.
+
+    A fit that was made for another field excludes the spectrum, because its numbers look good.
+    """
+    invalid, notes, info = [], [], {}
+    control = result.extra.get('control', {})
+    used = float(control.get('hzpppm', spectrum.spectrometer_frequency))
+    if abs(used / spectrum.spectrometer_frequency - 1) > FREQUENCY_TOLERANCE:
+        invalid.append(
+            f'the fit was made at {used:g} MHz, the spectrum at '
+            f'{spectrum.spectrometer_frequency:g} MHz'
+        )
+    named = Path(str(result.extra.get('basis_file') or ''))
+    source = request.basis if request.basis != 'simulate' else str(named)
+    if request.basis != 'simulate' or named.is_file():
+        try:
+            info = basis_info(load_basis(source, spectrum, te1=request.te1, tm=request.tm))
+        except MetadataError as error:
+            invalid.append(f'wrong basis set: {error}')
+    else:
+        notes.append(
+            'the basis set of the imported fit was not checked: name it with --mrs-basis.'
+        )
+    return replace(result, invalid=tuple(invalid), notes=(*result.notes, *notes)), info
+
+
 def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
     """Fit, or import.
 
@@ -131,10 +163,8 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         stem = request.svs_name.split('.')[0]
         result, files = import_result(Path(request.fits_dir or '.'), stem)
         info: dict[str, Any] = {'ImportedFiles': files}
-        if request.basis != 'simulate':
-            info |= basis_info(_load(spectrum, request))
-        else:
-            notes.append('the basis set of the imported fit is not known and was not checked.')
+        result, checked = _check_import(result, spectrum, request)
+        info |= checked
     else:
         basis = _load(spectrum, request)
         info = basis_info(basis)

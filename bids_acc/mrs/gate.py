@@ -241,6 +241,7 @@ def judge_spectrum(
     measures: Mapping[str, Sequence[Measure]],
     spectrometer_mhz: float,
     artefacts: Sequence[str] = (),
+    invalid: Sequence[str] = (),
 ) -> Verdict:
     """Whether a spectrum is kept.
 
@@ -254,6 +255,8 @@ def judge_spectrum(
         Joins Hz and ppm.
     artefacts : sequence of str
         Artefacts found; those that the gate names exclude.
+    invalid : sequence of str
+        Reasons that exclude under any gate.
 
     Returns
     -------
@@ -283,7 +286,8 @@ def judge_spectrum(
         )
         for t in gate.spectrum
     )
-    extra = tuple(f'artefact: {name}' for name in artefacts if name in gate.artefacts)
+    named = [f'artefact: {name}' for name in artefacts if name in gate.artefacts]
+    extra = (*invalid, *named)
     return _verdict(criteria, extra, gate)
 
 

@@ -81,5 +81,6 @@ def load_result(path: str | Path) -> EngineResult:
             if curves is None
             else Curves(**{key: np.array(value, dtype=float) for key, value in curves.items()}),
             'notes': tuple(content['notes']),
+            'invalid': tuple(content['invalid']),
         }
     )

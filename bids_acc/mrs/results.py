@@ -101,6 +101,8 @@ class EngineResult:
     """What its relative bounds mean."""
     notes: tuple[str, ...] = ()
     """Sentences about the fit."""
+    invalid: tuple[str, ...] = ()
+    """Sentences that exclude the spectrum whatever its numbers: a basis set of another field."""
     basis_sha256: str = ''
     """Checksum of the basis set, where it is known."""
 

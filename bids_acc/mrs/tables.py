@@ -66,7 +66,9 @@ class TableInputs:
         measures = dict(result.measures) | {
             'residual_water': (Measure(report['residual_water_ratio'], '1', 'water_over_naa'),)
         }
-        verdict = judge_spectrum(thresholds, measures, data.spectrometer_mhz, artefacts)
+        verdict = judge_spectrum(
+            thresholds, measures, data.spectrometer_mhz, artefacts, result.invalid
+        )
         scaling, notes = _water_scaling(report, tissue, relaxation, data)
         return cls(
             result=result,

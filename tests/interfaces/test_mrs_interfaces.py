@@ -218,7 +218,7 @@ def test_engines_values_stand_apart_from_ours(tables: object) -> None:
     assert np.isnan(row['fwhm_hz'])
     assert row['gate_criteria'] == 'snr > 10: 20 pass; fwhm < 10 Hz: 6.388 pass'
     notes = ' '.join(tables.metadata['Notes'])
-    assert 'basis set of the imported fit is not known' in notes
+    assert 'basis set of the imported fit was not checked' in notes
     assert tables.metadata['RelaxationConstants']['Set'] == 'fsl'
 
 
@@ -236,3 +236,43 @@ def test_echo_time_is_needed_to_simulate(tmp_path: Path) -> None:
     )
     with pytest.raises(MetadataError, match='EchoTime is missing, so no basis set can be'):
         node.run(cwd=str(tmp_path))
+
+
+def imported(shared_data: Path, folder: Path, run: str, **settings: object) -> object:
+    """Tables of a stored LCModel run of the TE 30 spectrum."""
+    svs = shared_data / 'mrs-press30/sub-01/mrs/sub-01_acq-press_svs.nii.gz'
+    pre = PreprocessSpectrum(svs_file=str(svs)).run(cwd=str(folder)).outputs
+    place = folder / 'fits' / 'sub-01_acq-press'
+    place.mkdir(parents=True)
+    (place / 'table').write_text((shared_data / 'lcmodel' / run / 'table').read_text())
+    fit = FitSpectrum(
+        in_file=pre.out_file, report_file=pre.report_file, svs_file=str(svs), engine='import',
+        fits_dir=str(folder / 'fits'), **settings,
+    ).run(cwd=str(folder))  # fmt: skip
+    return TabulateSpectrum(
+        result_file=fit.outputs.result_file, report_file=pre.report_file, in_file=pre.out_file
+    ).run(cwd=str(folder)).outputs  # fmt: skip
+
+
+def test_fit_with_the_wrong_basis_set_fails_although_it_looks_good(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """S/N 40 and 4.3 Hz, but a basis set of 123 MHz for data of 128 MHz."""
+    basis = str(shared_data / 'basis' / 'challenge_press3T_30ms.BASIS')
+    for checked, word in ((True, 'fail'), (False, 'pass')):
+        folder = tmp_path / str(checked)
+        folder.mkdir()
+        settings = {'basis': basis} if checked else {}
+        tables = imported(shared_data, folder, 'press30-wrongbasis', **settings)
+        row = pd.read_csv(tables.quality_file, sep='\t').iloc[0]
+        assert row['gate'] == word
+        if checked:
+            assert 'wrong basis set' in row['gate_reasons']
+        else:
+            assert any('not checked' in note for note in tables.metadata['Notes'])
+
+
+def test_fit_of_another_spectrum_fails(shared_data: Path, tmp_path: Path) -> None:
+    tables = imported(shared_data, tmp_path, 'challenge-01')
+    row = pd.read_csv(tables.quality_file, sep='\t').iloc[0]
+    assert row['gate_reasons'] == 'the fit was made at 123.2 MHz, the spectrum at 127.755 MHz'

@@ -392,6 +392,7 @@ def lcmodel_result(
             'baseline_knots': table.baseline_knots,
             'ratio_reference': table.reference,
             'original_names': [row.name for row in single],
+            'basis_file': table.inputs.get('filbas', ''),
             'control': {k: v for k, v in table.inputs.items() if not k.startswith('fil')},
         },
         notes=tuple(f'LCModel: {line}' for line in table.diagnostics),

@@ -14,6 +14,7 @@ from bids_acc.mrs.importers.lcmodel import lcmodel_result
 from bids_acc.mrs.quality import Measure, snr_lcm
 
 MHZ = 127.8
+BAD_OPERATOR = {'metric': 'snr', 'definition': 'x', 'op': '=', 'value': 1}
 
 
 def measures(snr: float, fwhm: float, unit: str = 'Hz', who: str = 'lcmodel') -> dict:
@@ -123,7 +124,9 @@ def test_short_form_of_a_threshold(tmp_path: Path) -> None:
         ('{"spectrum": []}', 'must be JSON with the lists'),
         ('{"spectrum": [{"metric": "snr"}], "metabolite": []}', 'a threshold needs metric'),
         (
-            '{"metabolite": [], "spectrum": [{"metric": "a", "definition": "x", "op": "=", "value": 1}]}',
+            json.dumps(
+                {'spectrum': [BAD_OPERATOR], 'metabolite': []},
+            ),
             'operator must be one of',
         ),
         ('{"spectrum": [], "metabolite": [], "missing": "maybe"}', 'strict or lenient'),
