@@ -332,8 +332,8 @@ def _too_short(raw: RawBasis, spectrum: Spectrum) -> list[str]:
     undecayed = size[:, -1].max() > 0.05 * size.max()
     if duration > 0.99 * spectrum.duration or not undecayed:
         return []
-    return [f'its FIDs end at {duration:.2f} s, undecayed, those of the data at '
-            f'{spectrum.duration:.2f} s']  # fmt: skip
+    ends = f'its FIDs end at {duration:.2f} s, undecayed'
+    return [f'{ends}, those of the data at {spectrum.duration:.2f} s']
 
 
 def _read(path: Path) -> RawBasis:

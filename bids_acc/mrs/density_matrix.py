@@ -166,8 +166,8 @@ def semi_laser(ensemble: Ensemble, timing: Timing) -> None:
 def steam(ensemble: Ensemble, timing: Timing) -> None:
     """Stimulated echo 90 - TE/2 - 90 - TM - 90 - TE/2 (Frahm 1987), scaled to full signal.
 
-    Spoilers select the orders +1, 0, -1 in turn; the half of the signal that is lost, lost to
-    the water reference as well, is given back.
+    Spoilers select the orders +1 and 0 before, -1 after the last pulse; the half of the signal
+    that is lost, lost to the water reference as well, is given back.
     """
     ensemble.evolve(timing.echo_time / 2)
     ensemble.select(1)
@@ -175,8 +175,7 @@ def steam(ensemble: Ensemble, timing: Timing) -> None:
     ensemble.select(0)
     ensemble.evolve(timing.tm)
     ensemble.rotate(np.pi / 2)
-    ensemble.select(-1)
-    ensemble.evolve(timing.echo_time / 2)
+    ensemble.evolve(timing.echo_time / 2)  # only order -1 is detected
     ensemble.density = -2 * ensemble.density
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs import density_matrix, simulate, spin_systems
@@ -99,6 +100,70 @@ def test_te_split_moves_glutamate_but_not_creatine():
 
     assert area(0.0175, 'Glu') > 1.1 * area(0.0124, 'Glu')
     assert area(0.0175, 'Cr') == pytest.approx(area(0.0124, 'Cr'), rel=1e-6)
+
+
+def brute_force(sequence, name, dwell, n):
+    """Matrix exponentials in the product basis; spoilers as averages over dephasing angles."""
+    (group,) = spin_systems.load(name).groups
+    size = len(group.shifts_ppm)
+    pauli = (
+        np.array([[0, 1], [1, 0]]) / 2,
+        np.array([[0, -1j], [1j, 0]]) / 2,
+        np.diag([0.5, -0.5]),
+    )
+    spins = [
+        [np.kron(np.kron(np.eye(2**k), op), np.eye(2 ** (size - k - 1))) for k in range(size)]
+        for op in pauli
+    ]
+    fx, fy, fz = (sum(ops) for ops in spins)
+    energy = sum((4.65 - ppm) * F0 * spins[2][k] for k, ppm in enumerate(group.shifts_ppm))
+    for i, j, value in group.couplings_hz:
+        energy = energy + value * sum(ops[i] @ ops[j] for ops in spins)
+
+    def turn(operator, angle, rho):
+        u = expm(-1j * angle * operator)
+        return u @ rho @ u.conj().T
+
+    def wait(duration, rho):
+        return turn(energy, 2 * np.pi * duration, rho)
+
+    echo, te1, tm = 0.03, 0.011, 0.017
+    total = np.zeros_like(fx, dtype=complex)
+    if sequence == 'steam':
+        angles = 2 * np.pi * np.arange(8) / 8
+        for first in angles:
+            for middle in angles:
+                rho = turn(fz, first, wait(echo / 2, fx.astype(complex)))
+                rho = turn(fz, middle, wait(tm, turn(fy, np.pi / 2, rho)))
+                rho = turn(fz, first, wait(echo / 2, turn(fy, np.pi / 2, rho)))
+                total -= 2 * rho / 64
+    else:
+        delays = {
+            'press': (te1 / 2, echo / 2, (echo - te1) / 2),
+            'slaser': tuple(echo / 8 * np.array([1, 2, 2, 2, 1])),
+        }[sequence]
+        total = wait(delays[0], fx.astype(complex))
+        for delay in delays[1:]:
+            total = wait(delay, turn(fy, np.pi, total))
+    scale = 4 / 2**size
+    return np.array([scale * np.trace(wait(k * dwell, total) @ (fx + 1j * fy)) for k in range(n)])
+
+
+@pytest.mark.parametrize('sequence', density_matrix.SEQUENCES)
+@pytest.mark.parametrize('name', ['Asp', 'Tau'])
+def test_agrees_with_brute_force(sequence, name):
+    own = simulate.basis(
+        spectrometer_frequency=F0,
+        dwell_time=1e-3,
+        n_points=16,
+        echo_time=0.03,
+        te1=0.011 if sequence == 'press' else None,
+        tm=0.017,
+        sequence=sequence,
+        metabolites=[name],
+        linewidth_hz=0.0,
+    ).fids[0]
+    assert np.allclose(own, brute_force(sequence, name, 1e-3, 16), atol=1e-9)
 
 
 def test_lines_to_fid_is_the_plain_sum():
