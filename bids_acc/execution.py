@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import nipype
 import psutil
 import yaml
+from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Workflow
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
@@ -206,7 +207,7 @@ class Progress:
     @classmethod
     def for_workflow(cls, workflow: Workflow, nprocs: int = 1) -> Progress:
         """Count the nodes of a workflow."""
-        names = [_node_name(name) for name in workflow.list_node_names()]
+        names = computing_nodes(workflow)
         progress = cls(total=len(names), nprocs=nprocs)
         for name in names:
             progress.remaining[_step(name)] += 1
@@ -279,9 +280,17 @@ class Progress:
             thread.join()
 
 
-def _node_name(name: str) -> str:
-    """Put the workflow's own name away: the list of nodes lacks it, the callback has it."""
-    return f'bids_acc_wf.{name}'
+def computing_nodes(workflow: Workflow) -> list[str]:
+    """Return the full names of the nodes that will run.
+
+    Identity nodes only pass values on; Nipype takes them out of the graph before it runs.
+    """
+    nodes = {name: workflow.get_node(name) for name in workflow.list_node_names()}
+    return [
+        f'{workflow.name}.{name}'
+        for name, node in nodes.items()
+        if not isinstance(node.interface, IdentityInterface)
+    ]
 
 
 def _step(fullname: str) -> str:

@@ -100,8 +100,8 @@ class DwiSettings:
     )
     unringing: str = option(
         'auto',
-        'removal of Gibbs ringing; auto takes mrdegibbs when MRtrix3 is on PATH, else DIPY; '
-        'images acquired with partial Fourier are left as they are',
+        'removal of Gibbs ringing; auto takes mrdegibbs when MRtrix3 is on PATH, else skips '
+        'it (DIPY takes minutes), and skips it for images acquired with partial Fourier',
         flag='--dwi-unringing',
         choices=('auto', 'mrtrix3', 'dipy', 'none'),
     )
@@ -231,6 +231,66 @@ class GroupSettings:
         'model file (*_smdl.json), a shipped preset, or auto to accept the proposed model',
         flag='--model',
         metavar='FILE|PRESET|auto',
+    )
+    metrics: tuple[str, ...] = option(
+        ('thickness', 'area', 'fa', 'md'),
+        'vertex metrics that are factorized and compared; those of which there is no map are '
+        'left out, and it is said',
+        flag='--opnmf-metrics',
+        nargs='+',
+        metavar='METRIC',
+    )
+    k_range: tuple[int, ...] = option(
+        (2, 10),
+        'smallest and largest number of components that is examined',
+        flag='--opnmf-k-range',
+        nargs='+',
+        metavar='K',
+        type=int,
+    )
+    n_components: int | None = option(
+        None,
+        'number of components to use in place of the one that the rule picks (both are reported)',
+        flag='--opnmf-components',
+        metavar='K',
+        type=int,
+    )
+    hemispheres: str = option(
+        'together',
+        'factorize both hemispheres at once, as published, or each by itself',
+        flag='--opnmf-hemispheres',
+        choices=('together', 'apart'),
+    )
+    n_splits: int = option(
+        10, 'random halves for the stability index', flag='--opnmf-splits', metavar='N', type=int
+    )
+    n_init: int = option(
+        1,
+        'starts of each factorization; 1 is the published practice',
+        flag='--opnmf-starts',
+        metavar='N',
+        type=int,
+    )
+    n_bootstrap: int = option(
+        100,
+        'resampled cohorts for the confidence of each vertex',
+        flag='--opnmf-bootstraps',
+        metavar='N',
+        type=int,
+    )
+    max_missing: float = option(
+        0.05,
+        'largest share of missing vertices with which a session takes part in the factorization',
+        flag='--opnmf-max-missing',
+        metavar='SHARE',
+        type=float,
+    )
+    atlas: str | None = option(
+        None,
+        'parcellation made before (folder with label.gii files); its parcels are measured and '
+        'nothing is factorized',
+        flag='--opnmf-atlas',
+        metavar='PATH',
     )
 
 

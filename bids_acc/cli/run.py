@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -333,8 +334,9 @@ def _status_row(plan: PlanRow) -> dict[str, Any]:
 
 def _unfinished(workflow: Any, progress: Progress) -> set[str]:
     """Name the nodes that did not end well."""
-    names = {f'{workflow.name}.{name}' for name in workflow.list_node_names()}
-    return names - progress.ended
+    from bids_acc.execution import computing_nodes
+
+    return set(computing_nodes(workflow)) - progress.ended
 
 
 def _belongs(node: str, session_workflow: str, modality: str) -> bool:
@@ -421,6 +423,56 @@ def write_participant_reports(
 
 def run_group(request: Request) -> ExitCode:
     """Analyse the cohort from the output folder alone."""
+    from bids_acc.derivatives import dataset
     from bids_acc.group import analysis
+    from bids_acc.group.cohort import plan_group
 
-    raise NotImplementedError(analysis)
+    plan = plan_group(request.output_dir, request.participant_labels, request.session_labels)
+    if request.dry_run:
+        print_group_plan(plan, request.dry_run)
+        return ExitCode.OK
+    dataset.check_writable(request.output_dir)
+    run_folder = dataset.new_run_folder(request.output_dir)
+    _set_up_logging(request.verbosity, run_folder)
+    _keep_request(request, run_folder)
+    work_dir = request.work_dir or default_work_dir(request.output_dir)
+    started = time.monotonic()
+
+    def show(progress: Any) -> None:
+        elapsed = int(time.monotonic() - started)
+        print(f'[{elapsed // 60}:{elapsed % 60:02d}] group: {progress}', file=sys.stderr)
+
+    found = analysis.run_group(
+        request.output_dir, request.settings, plan, work_dir=work_dir, progress=_sparse(show)
+    )
+    dataset.write_status(run_folder, found.status)
+    text, code = verdict(found.status)
+    print(
+        f'{text} Report: {request.output_dir / "group.html"} Status: {run_folder / "status.tsv"}',
+        file=sys.stderr,
+    )
+    return code
+
+
+def _sparse(show: Callable[[Any], None], every_s: float = 2.0) -> Callable[[Any], None]:
+    """Pass on the first, the last and otherwise one message in a while."""
+    last = [-every_s]
+
+    def report(progress: Any) -> None:
+        now = time.monotonic()
+        if now - last[0] >= every_s or progress.done == progress.total:
+            last[0] = now
+            show(progress)
+
+    return report
+
+
+def print_group_plan(plan: Sequence[dict[str, Any]], form: str) -> None:
+    """Print what the group level can use."""
+    if form == 'json':
+        print(json.dumps(plan, indent=2))
+        return
+    for row in plan:
+        where = ' '.join(part for part in (row['participant_id'], row['session_id']) if part)
+        reason = f' ({row["reason"]})' if row['reason'] else ''
+        print(f'{where:20s} {row["modality"]:5s} {row["status"]}{reason}')

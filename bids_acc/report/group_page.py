@@ -11,8 +11,9 @@ import pandas as pd
 from .html import Block, Section, image_block, render_page, table_block
 
 KEY_COLUMNS = (
-    'cohort', 'response', 'term', 'contrast', 'statistic', 'value', 'df1', 'df2', 'n', 'effect_name',
-    'effect', 'ci_low', 'ci_high', 'p_unc', 'p_corrected', 'correction', 'family_size', 'note',
+    'cohort', 'response', 'term', 'contrast', 'statistic', 'value', 'df1', 'df2', 'n',
+    'effect_name', 'effect', 'ci_low', 'ci_high', 'p_unc', 'p_corrected', 'correction',
+    'family_size', 'note',
 )  # fmt: skip
 """Columns of a statistics table that the page shows; the file has all."""
 

@@ -1,0 +1,410 @@
+"""The group level in order: cohort, maps, parcels, measures, statistics, report.
+
+Everything is read from the output folder. What cannot be done for want of data is said in the
+report and in the status table, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_acc import __version__
+from bids_acc.derivatives.outputs import write_bytes, write_json
+from bids_acc.exceptions import (
+    BidsAccError,
+    ExitCode,
+    InputDataError,
+    MissingInputError,
+    SettingsError,
+)
+from bids_acc.report.group_page import GroupPage, render_group_page, significant_findings
+from bids_acc.report.html import Block, table_block
+from bids_acc.settings import GroupSettings, Settings
+
+from .cohort import Cohort, load_cohort
+from .model import Model
+from .parcelfiles import write_parcellation
+from .parcellation import ParcellationOptions, ParcellationResult, run_parcellation
+from .proposal import resolve_model
+from .rank import SelectionOptions
+from .statistics import run_statistics
+from .tables import write_tables
+from .tasks import ProgressCallback
+from .vertexmaps import available_metrics, gather_vertex_metrics
+
+LOGGER = logging.getLogger(__name__)
+
+GROUP_FOLDER = 'group'
+
+
+@dataclass
+class GroupRun:
+    """What one run of the group level has found so far."""
+
+    output_dir: Path
+    settings: Settings
+    cohort: Cohort
+    model: Model | None = None
+    parcellation: ParcellationResult | None = None
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the head of the report."""
+    status: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of ``status.tsv``."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of tables and figures."""
+        return self.output_dir / GROUP_FOLDER
+
+
+def run_group(
+    output_dir: Path,
+    settings: Settings,
+    plan: Sequence[Mapping[str, Any]],
+    *,
+    work_dir: Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> GroupRun:
+    """Analyse a cohort.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set; read and written.
+    settings : Settings
+        Of this run.
+    plan : sequence of mapping
+        From `bids_acc.group.cohort.plan_group`.
+    work_dir : Path, optional
+        Where finished factorizations are kept, so that a killed run continues.
+    progress : callable, optional
+        Told of each finished factorization.
+
+    Returns
+    -------
+    GroupRun
+        With a status row for each part; ``group.html`` and ``group/`` are written.
+
+    Raises
+    ------
+    SettingsError
+        If no model was chosen (a proposal was written), or the model file is wrong.
+    InputDataError
+        If a table of the cohort cannot be read.
+    """
+    run = GroupRun(output_dir, settings, load_cohort(output_dir, plan))
+    run.notes += run.cohort.notes
+    run.model = _model(run)
+    _part(run, 'parcels', _parcels, work_dir, progress)
+    _part(run, 'statistics', _statistics)
+    write_tables({'flow': run.cohort.flow}, run.folder / 'qc')
+    _exclusions(run)
+    _provenance(run)
+    page = render_group_page(_page(run), _subtitle(run))
+    write_bytes(output_dir / 'group.html', page.encode())
+    return run
+
+
+def _model(run: GroupRun) -> Model | None:
+    """Read, propose or refuse the model; without participants.tsv there is none."""
+    participants = run.cohort.participants
+    chosen = run.settings.group.model
+    if set(participants.columns) <= {'participant_id', 'session_id'}:
+        if chosen not in (None, 'auto'):
+            raise SettingsError(
+                f'--model {chosen}: there is no participants.tsv in {run.output_dir}, so there '
+                'are no groups to compare; add it to the data set and run participant again.'
+            )
+        return None
+    sidecar = _participants_sidecar(run.output_dir)
+    proposal = run.output_dir / 'code' / 'model-proposed_smdl.json'
+    try:
+        model = resolve_model(chosen, participants, sidecar, proposal)
+    except InputDataError as error:
+        if chosen not in (None, 'auto'):
+            raise
+        run.notes.append(f'Nothing is compared: {error}')
+        return None
+    write_bytes(
+        run.output_dir / 'code' / f'model-{model.name}_smdl.json', model.to_json().encode()
+    )
+    return model
+
+
+def _participants_sidecar(output_dir: Path) -> dict[str, Any] | None:
+    """Read participants.json, if there is one."""
+    path = output_dir / 'participants.json'
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text()))
+    except (json.JSONDecodeError, ValueError) as error:
+        raise InputDataError(f'{path} is no valid JSON: {error}') from error
+
+
+def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
+    """Do one part; what it cannot do becomes a status row, and the rest goes on."""
+    row = {
+        'participant_id': 'n/a', 'session_id': None, 'arm': 'group', 'status': 'done',
+        'reason_code': name, 'reason_text': '', 'log': '', 'exit_code': ExitCode.OK,
+    }  # fmt: skip
+    try:
+        row['reason_text'] = function(run, *arguments)
+    except _NotPossibleError as reason:
+        row.update(status='skipped', reason_text=f'{name}: {reason}')
+        run.notes.append(f'{name.capitalize()}: {reason}')
+    except SettingsError:
+        raise
+    except BidsAccError as error:
+        row.update(status='failed', reason_text=f'{name}: {error}', exit_code=error.exit_code)
+        run.notes.append(f'{name.capitalize()} failed: {error}')
+    run.status.append(row)
+
+
+class _NotPossibleError(Exception):
+    """The data do not offer what this part needs."""
+
+
+def parcellation_options(
+    group: GroupSettings, seed: int, model: Model | None
+) -> ParcellationOptions:
+    """Translate the settings into the options of the parcellation.
+
+    Parameters
+    ----------
+    group : GroupSettings
+        As asked for.
+    seed : int
+        The run's seed.
+    model : Model, optional
+        Tells the cohorts and the strata of the halves.
+
+    Raises
+    ------
+    SettingsError
+        If the range of components is no range.
+    """
+    low, high = group.k_range[0], group.k_range[-1]
+    if low < 2 or high < low:
+        raise SettingsError(f'--opnmf-k-range {low} {high}: give two numbers, 2 or more.')
+    strata: tuple[str, ...] = ()
+    if model is not None:
+        ages = [c.name for c in model.covariates if c.name.lower() == 'age']
+        strata = (model.group.column, *ages)
+    return ParcellationOptions(
+        selection=SelectionOptions(
+            ks=tuple(range(low, high + 1)),
+            n_splits=group.n_splits,
+            n_init=group.n_init,
+            seed=seed,
+        ),
+        n_components=group.n_components,
+        stratify=strata,
+        cohort=None if model is None else model.cohort,
+        hemispheres=group.hemispheres,
+        max_missing=group.max_missing,
+        n_init=group.n_init,
+        n_bootstrap=group.n_bootstrap,
+    )
+
+
+def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> str:
+    """Find the parcels and measure everybody in them."""
+    group = run.settings.group
+    there = available_metrics(run.output_dir)
+    metrics = tuple(name for name in group.metrics if name in there)
+    if not metrics:
+        raise _NotPossibleError('no vertex maps; parcels and structure are left out.')
+    if absent := [name for name in group.metrics if name not in there]:
+        run.notes.append(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
+    try:
+        data = gather_vertex_metrics(run.output_dir, metrics, run.settings.anat.roi)
+    except MissingInputError as error:
+        raise _NotPossibleError(str(error)) from error
+    wanted = set(run.cohort.participants['participant_id'])
+    data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
+    options = parcellation_options(group, run.settings.random_seed, run.model)
+    result = run_parcellation(
+        data,
+        run.cohort.participants,
+        options,
+        work_dir=None if work_dir is None else work_dir / 'opnmf',
+        n_jobs=run.settings.resources.nprocs,
+        progress=progress,
+    )
+    run.parcellation = result
+    for path, title, caption in write_parcellation(result, run.output_dir):
+        run.figures.setdefault('Parcels', []).append((path, title, caption))
+    run.notes += result.notes
+    return f'k = {result.choice.k} ({result.choice.source})'
+
+
+def _statistics(run: GroupRun) -> str:
+    """Run every analysis of the model."""
+    if run.model is None:
+        raise _NotPossibleError('no groups are known, so nothing is compared.')
+    parcels = None if run.parcellation is None else run.parcellation.table
+    if parcels is None and run.cohort.mrs is None:
+        raise _NotPossibleError('neither parcels nor spectra.')
+    seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
+    run.tables = run_statistics(
+        run.model,
+        parcels,
+        run.cohort.mrs,
+        run.cohort.participants,
+        run.cohort.qc,
+        np.random.default_rng(seed),
+    )
+    write_tables(run.tables, run.folder / 'stats')
+    return f'{len(run.tables)} tables'
+
+
+def _exclusions(run: GroupRun) -> None:
+    """Write who was left out of what, by which criterion."""
+    parts = []
+    if run.parcellation is not None and len(run.parcellation.excluded):
+        parts.append(run.parcellation.excluded.assign(arm='parcels', criterion='vertex maps'))
+    if run.cohort.mrs is not None and 'gate' in run.cohort.mrs:
+        failed = run.cohort.mrs[run.cohort.mrs['gate'] == 'fail']
+        columns = ['participant_id', 'session_id', 'voxel', 'metabolite', 'gate_reason']
+        kept = failed[[c for c in columns if c in failed]].drop_duplicates()
+        parts.append(kept.rename(columns={'gate_reason': 'reason'}).assign(
+            arm='mrs', criterion='quality gate'))  # fmt: skip
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(
+        columns=['participant_id', 'session_id', 'arm', 'criterion', 'reason'])  # fmt: skip
+    write_tables({'exclusions': table}, run.folder / 'qc')
+
+
+def _provenance(run: GroupRun) -> None:
+    """Write down what was used."""
+    result = run.parcellation
+    write_json(
+        run.folder / 'provenance.json',
+        {
+            'Version': __version__,
+            'RandomSeed': run.settings.random_seed,
+            'Model': None if run.model is None else run.model.name,
+            'Participants': int(run.cohort.participants['participant_id'].nunique()),
+            'Sessions': len(run.cohort.participants),
+            'Components': None if result is None else result.choice.k,
+            'ComponentsSource': None if result is None else result.choice.source,
+            'ComponentsRule': None if result is None else list(result.choice.trace),
+            'Vertices': None if result is None else int(result.data.values.shape[2]),
+            'Metrics': None if result is None else list(result.data.metrics),
+        },
+    )
+
+
+def _subtitle(run: GroupRun) -> str:
+    """Say what the page is about in one line."""
+    people = run.cohort.participants['participant_id'].nunique()
+    model = 'no model' if run.model is None else f'model {run.model.name}'
+    return f'{people} participants, {len(run.cohort.participants)} sessions, {model}'
+
+
+def _page(run: GroupRun) -> GroupPage:
+    """Collect the content of the page."""
+    summary = list(run.notes)
+    if run.parcellation is not None:
+        choice = run.parcellation.choice
+        sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
+        summary.insert(0, f'{choice.k} parcels ({choice.source}; {sure}).')
+    if run.tables and run.model is not None:
+        summary += significant_findings(run.tables, run.model.alpha)
+    extra: dict[str, list[Block]] = {
+        'People': [
+            table_block(
+                _flow_counts(run.cohort.flow), 'Who has which data',
+                'Sessions by modality; group/qc/flow.tsv names each one and the reason.',
+            )
+        ],
+    }  # fmt: skip
+    if run.parcellation is not None:
+        extra['Parcels'] = [
+            Block(title='How the number of parcels was chosen',
+                  paragraphs=list(run.parcellation.choice.trace)),
+            table_block(_parcel_means(run.parcellation.table), 'Mean of each metric by parcel'),
+        ]  # fmt: skip
+        if len(run.parcellation.agreement):
+            extra['Parcels'].append(
+                table_block(run.parcellation.agreement, 'Agreement of the cohorts')
+            )
+    return GroupPage(
+        summary=summary,
+        tables={k: v for k, v in run.tables.items() if len(v) and not k.endswith('participants')},
+        figures=run.figures,
+        extra=extra,
+        methods=methods_text(run),
+        files=[
+            'Statistics: group/stats/*.tsv, each with a JSON file that explains its columns.',
+            'Parcels: tpl-*/ and group/opnmf/. Exclusions: group/qc/exclusions.tsv.',
+            'The model as it was run: code/model-*_smdl.json.',
+            'Seeds and versions: group/provenance.json.',
+        ],
+    )
+
+
+def _flow_counts(flow: pd.DataFrame) -> pd.DataFrame:
+    """Count the usable and the other sessions of each modality."""
+    words = {'run': 'used', 'skip': 'not available'}
+    counts = flow.assign(status=flow['status'].map(words).fillna(flow['status']))
+    return pd.crosstab(counts['modality'], counts['status']).reset_index()
+
+
+def _parcel_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Average each metric over people, by cohort and parcel."""
+    keys = ['cohort', 'component', 'metric']
+    found = table.groupby(keys, sort=True)['value'].agg(['mean', 'std', 'count']).reset_index()
+    return found.rename(columns={'std': 'sd', 'count': 'n'})
+
+
+def methods_text(run: GroupRun) -> list[str]:
+    """Describe what was done, ready for a methods section.
+
+    Parameters
+    ----------
+    run : GroupRun
+        A finished run.
+
+    Returns
+    -------
+    list of str
+        Paragraphs.
+    """
+    paragraphs = []
+    result = run.parcellation
+    if result is not None:
+        ks = run.settings.group.k_range
+        paragraphs.append(
+            f'Vertex-wise {", ".join(result.data.metrics)} of {result.data.values.shape[2]} '
+            f'vertices of {" and ".join(run.settings.anat.roi)} were standardised per metric over '
+            'the cohort, shifted to be non-negative and factorized by orthogonal projective '
+            'non-negative matrix factorization (Yang and Oja 2010, doi:10.1109/TNN.2010.2041361; '
+            'Sotiras et al. 2015, doi:10.1016/j.neuroimage.2014.11.045). The number of components '
+            f'was examined from {ks[0]} to {ks[-1]} by {run.settings.group.n_splits} split-half '
+            'repetitions, each half standardised by itself, and by the gain in reconstruction '
+            f'(after doi:10.1503/jpn.210113); {result.choice.k} were used '
+            f'({result.choice.source}). Each vertex belongs to the component with its largest '
+            'weight, and each metric was averaged over the vertices of a parcel.'
+        )
+    if run.model is not None and run.tables:
+        covariates = ', '.join(run.model.covariate_names) or 'no covariates'
+        paragraphs.append(
+            f'Groups ({", ".join(run.model.group.levels)}; reference {run.model.group.reference}) '
+            f'were compared by analysis of covariance with {covariates} and type '
+            f'{run.model.ss_type} sums of squares. The formula, degrees of freedom, effect size, '
+            'confidence interval, family and correction stand in every row of the tables. A '
+            'missing value leaves a person out of that analysis only, and is counted there.'
+        )
+    paragraphs.append(f'bids_acc {__version__}, seed {run.settings.random_seed}.')
+    return paragraphs
