@@ -117,6 +117,75 @@ def plot_voxel(
     return figure
 
 
+def plot_levels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
+    """Draw a table of levels; the last column is the verdict and is coloured by it.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column titles.
+    rows : sequence of sequence of str
+        One per metabolite.
+
+    Returns
+    -------
+    Figure
+        To be saved by the caller.
+    """
+    figure = Figure(figsize=(8.5, 0.7 + 0.27 * (len(rows) + 1)), layout='constrained')
+    axes = figure.subplots()
+    axes.axis('off')
+    right = np.linspace(0.16, 0.72, len(header) - 2)
+    places = [0.0, *right, 0.78]
+    for k, row in enumerate([header, *rows]):
+        for column, (x, text) in enumerate(zip(places, row, strict=True)):
+            last = column == len(header) - 1
+            colour = '#b00020' if last and k and not text.startswith('pass') else '0.15'
+            axes.text(
+                x, -k, text, fontsize=9, va='center', color=colour,
+                ha='left' if last or column == 0 else 'right',
+                weight='bold' if k == 0 else 'normal',
+            )  # fmt: skip
+    axes.axhline(-0.55, color='0.6', lw=0.8)
+    axes.set_xlim(0, 1.25)
+    axes.set_ylim(-len(rows) - 0.5, 0.9)
+    return figure
+
+
+def plot_concordance(
+    names: Sequence[str], first: npt.ArrayLike, second: npt.ArrayLike, engines: tuple[str, str]
+) -> Figure:
+    """Draw ratios to tCr of two engines, one line per metabolite.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Metabolites, from top to bottom.
+    first, second : (n_metabolites,) array_like
+        Ratios; NaN is left out.
+    engines : tuple of str
+        Names of the engines.
+
+    Returns
+    -------
+    Figure
+        To be saved by the caller.
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    figure = Figure(figsize=(6.5, 0.9 + 0.24 * len(names)), layout='constrained')
+    axes = figure.subplots()
+    rows = -np.arange(len(names))
+    axes.hlines(rows, np.fmin(first, second), np.fmax(first, second), color='0.75', lw=2)
+    axes.plot(first, rows, 'o', color='#c8102e', ms=5, label=engines[0])
+    axes.plot(second, rows, 's', color='#1f6fb4', ms=4.5, label=engines[1])
+    axes.set_yticks(rows, names, fontsize=8)
+    axes.set_xlabel('ratio to tCr')
+    axes.set_xlim(left=0)
+    axes.grid(axis='x', color='0.92')
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def plot_no_fit(title: str) -> Figure:
     """Figure that says that there is no fit to draw."""
     figure = Figure(figsize=(7.5, 1.2))

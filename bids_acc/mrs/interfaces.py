@@ -32,6 +32,7 @@ from bids_acc.mrs.tables import (
     checklist_table,
     concordance_table,
     fit_table,
+    level_lines,
     quality_row,
     quantity_table,
 )
@@ -363,6 +364,51 @@ class PlotFit(SimpleInterface):
         else:
             figure = plot_no_fit(title)
         out_file = save_figure(figure, Path(runtime.cwd) / 'fit.svg')
+        self._results['out_file'] = str(out_file)
+        return runtime
+
+
+class _PlotLevelsInputSpec(BaseInterfaceInputSpec):
+    quantities_file = File(exists=True, mandatory=True, desc='levels')
+
+
+class PlotLevels(SimpleInterface):
+    """Draw the levels of the great metabolites with their verdicts."""
+
+    input_spec = _PlotLevelsInputSpec
+    output_spec = _PlotOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.figures import plot_levels, save_figure
+
+        table = pd.read_csv(self.inputs.quantities_file, sep='\t', na_values='n/a')
+        figure = plot_levels(*level_lines(table))
+        out_file = save_figure(figure, Path(runtime.cwd) / 'levels.svg')
+        self._results['out_file'] = str(out_file)
+        return runtime
+
+
+class _PlotConcordanceInputSpec(BaseInterfaceInputSpec):
+    concordance_file = File(exists=True, mandatory=True, desc='two engines side by side')
+
+
+class PlotConcordance(SimpleInterface):
+    """Draw the ratios of two engines."""
+
+    input_spec = _PlotConcordanceInputSpec
+    output_spec = _PlotOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.figures import plot_concordance, plot_no_fit, save_figure
+
+        table = pd.read_csv(self.inputs.concordance_file, sep='\t', na_values='n/a')
+        figure = plot_no_fit('the engines share no metabolite')
+        if len(table):
+            engines = (str(table['engine_1'].iloc[0]), str(table['engine_2'].iloc[0]))
+            figure = plot_concordance(
+                table['metabolite'].tolist(), table['ratio_tcr_1'], table['ratio_tcr_2'], engines
+            )
+        out_file = save_figure(figure, Path(runtime.cwd) / 'concordance.svg')
         self._results['out_file'] = str(out_file)
         return runtime
 

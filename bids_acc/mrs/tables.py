@@ -17,6 +17,9 @@ from bids_acc.mrs.quality import Measure
 from bids_acc.mrs.quantify import WaterScaling, quantify
 from bids_acc.mrs.results import EngineResult
 
+SHOWN = ('tNAA', 'tCr', 'tCho', 'Ins', 'Glu', 'Gln', 'Glx', 'GSH', 'GABA', 'Lac', 'Tau')
+"""Metabolites in the figure of levels, where the fit has them."""
+
 
 @dataclass(frozen=True)
 class TableInputs:
@@ -341,3 +344,42 @@ def checklist_table(inputs: TableInputs, data: MrsData) -> pd.DataFrame:
     }
     rows = mrsinmrs(inputs.report['metadata'], quality_row(inputs), info)
     return pd.DataFrame([vars(row) for row in rows])
+
+
+def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the figure of levels, as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table of quantities as read back.
+
+    Returns
+    -------
+    header : list of str
+        Column titles.
+    rows : list of list of str
+        The metabolites of :data:`SHOWN` that the fit has.
+    """
+    levels = table.set_index(['metabolite', 'unit_scheme'])
+
+    def number(name: str, scheme: str, column: str = 'value') -> str:
+        value = levels[column].get((name, scheme), math.nan)
+        return '–' if pd.isna(value) else f'{value:.3g}'
+
+    rows = []
+    for name in (n for n in SHOWN if (n, 'ratio_tcr') in levels.index):
+        row = levels.loc[(name, 'ratio_tcr')]
+        reason = row['gate_reason']
+        rows.append(
+            [
+                name,
+                number(name, 'ratio_tcr'),
+                number(name, 'ratio_tcr', 'value_sd'),
+                number(name, 'ratio_tcr', 'crlb_pct'),
+                number(name, 'water_raw'),
+                number(name, 'water_tissue'),
+                f'{row["gate"]}' + (f': {reason}'[:60] if isinstance(reason, str) else ''),
+            ]
+        )
+    return ['', '/tCr', '± SD', '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate'], rows

@@ -13,7 +13,9 @@ from bids_acc.derivatives.outputs import init_sink
 from bids_acc.mrs.engines import choose_engine
 from bids_acc.mrs.interfaces import (
     FitSpectrum,
+    PlotConcordance,
     PlotFit,
+    PlotLevels,
     PlotVoxel,
     PreprocessSpectrum,
     TabulateSpectrum,
@@ -166,15 +168,30 @@ def init_mrs_report_wf(
         name='tabulate',
     )
     plot = pe.Node(PlotFit(), name='plot_fit')
-    ds_plot = init_sink('mrs_figure_fit', output_dir=output_dir, entities=entities, name='ds_plot')
+    plot_levels = pe.Node(PlotLevels(), name='plot_levels')
+    ds_plot, ds_levels = (
+        init_sink(f'mrs_figure_{what}', output_dir=output_dir, entities=entities, name=name)
+        for what, name in (('fit', 'ds_plot'), ('levels', 'ds_levels'))
+    )
     outputnode = pe.Node(
         niu.IdentityInterface(fields=['quantities', 'quality', 'fit']), name='outputnode'
     )
     workflow.connect([
         (inputnode, tabulate, [(field, field) for field in fields]),
         (tabulate, plot, [('fit_file', 'fit_file'), ('quality_file', 'quality_file')]),
+        (tabulate, plot_levels, [('quantities_file', 'quantities_file')]),
         (plot, ds_plot, [('out_file', 'in_file')]),
+        (plot_levels, ds_levels, [('out_file', 'in_file')]),
     ])  # fmt: skip
+    if second:
+        plot_both = pe.Node(PlotConcordance(), name='plot_concordance')
+        ds_both = init_sink(
+            'mrs_figure_concordance', output_dir=output_dir, entities=entities, name='ds_both'
+        )
+        workflow.connect([
+            (tabulate, plot_both, [('concordance_file', 'concordance_file')]),
+            (plot_both, ds_both, [('out_file', 'in_file')]),
+        ])  # fmt: skip
     tables = TABLES | ({'concordance': 'mrs_concordance'} if second else {})
     for table, key in tables.items():
         sink = init_sink(key, output_dir=output_dir, entities=entities, name=f'ds_{table}')
