@@ -116,11 +116,38 @@ def simulator(quick: bool) -> None:
         'not run: pygamma has no wheel for this Python', None)  # fmt: skip
     row('A1*', f'simulator vs brute-force propagation, {len(names)} metabolites',
         'rel. L2 <= 1e-4', f'{worst:.1e}', worst <= 1e-4)  # fmt: skip
+    if CHALLENGE.is_file():
+        found = against_challenge()
+        row('A1*', 'simulator vs challenge basis set (ideal PRESS 11+19 ms)', '-',
+            'Scyllo, GPC, Lac, Cr <= '
+            f'{max(found[name] for name in ("Scyllo", "GPC", "Lac", "Cr")):.3f}', None)  # fmt: skip
+        print('       relative residual: ' + ' '.join(f'{k} {v:.2f}' for k, v in found.items()))
+        print("       what is left is that set's other shifts and couplings")
     row('A2', 'Cr 3:2, AX doublet, protons at TE 0', '1e-6', *analytic())
     start = time.process_time()
     simulate.basis(spectrometer_frequency=f0, dwell_time=2.5e-4, n_points=2048, echo_time=0.03)
     used = time.process_time() - start
     row('A3', 'basis set of 20 metabolites', '<= 5 CPU s', f'{used:.2f} CPU s', used <= 5)
+
+
+def against_challenge() -> dict[str, float]:
+    """Relative residual of each member after one scale and one shift, glycine's line shape."""
+    f0, dwell, n = 123.261703, 2.5e-4, 2048
+    other = load_basis(CHALLENGE, Spectrum(np.ones(n), dwell, f0, 0.030))
+    own = simulate.basis(spectrometer_frequency=f0, dwell_time=dwell, n_points=n,
+                         echo_time=0.030, te1=0.011, linewidth_hz=0.0)  # fmt: skip
+    line = other.fid('Gly') / own.fid('Gly')
+    axis = 4.65 - np.fft.fftshift(np.fft.fftfreq(2 * n, dwell)) / f0
+    window = (axis > 0.2) & (axis < 4.2)
+    moves = np.exp(2j * np.pi * np.arange(-1.5, 1.51, 0.05)[:, None] * np.arange(n) * dwell)
+    found = {}
+    for name in own.names:
+        target = to_spectrum(other.fid(name), 2 * n)[window]
+        moved = to_spectrum(own.fid(name) * line * moves, 2 * n)[:, window]
+        scale = (moved.conj() @ target) / np.sum(np.abs(moved) ** 2, axis=1)
+        rest = np.linalg.norm(target - scale[:, None] * moved, axis=1)
+        found[name] = float(rest.min() / np.linalg.norm(target))
+    return found
 
 
 def analytic() -> tuple[str, bool]:
@@ -358,7 +385,10 @@ def real_spectra(quick: bool) -> None:
     own = {key: fit.ratio(TARGETS[key], TCR)[0] for key in keys}
     differences = {key: 100 * (own[key] / reference[key][0] - 1) for key in keys}
     limits = {'Glu': 13, 'Glx': 13, 'tNAA': 4, 'tCho': 5, 'mI': 12}
-    row('C2', '1 real spectrum (PRESS 35; 5 asked, 1 shared with its basis)',
+    row('C2', '1 real spectrum: none > 25 % off', 'none > 25 %',
+        f'worst {max(abs(value) for value in differences.values()):.1f} %',
+        max(abs(value) for value in differences.values()) <= 25)  # fmt: skip
+    row('C2', 'same, medians asked of 5 spectra (1 is shared with its basis)',
         'tNAA<=4 tCho<=5 mI<=12 Glu,Glx<=13 %',
         ' '.join(f'{key} {value:+.1f}' for key, value in differences.items()),
         all(abs(differences[key]) <= limits[key] for key in keys))  # fmt: skip
