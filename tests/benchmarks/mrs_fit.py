@@ -119,8 +119,8 @@ def simulator(quick: bool) -> None:
     if CHALLENGE.is_file():
         found = against_challenge()
         row('A1*', 'simulator vs challenge basis set (ideal PRESS 11+19 ms)', '-',
-            'Scyllo, GPC, Lac, Cr <= '
-            f'{max(found[name] for name in ("Scyllo", "GPC", "Lac", "Cr")):.3f}', None)  # fmt: skip
+            f'Scyllo, GPC, Lac, Cr <= {max(found[k] for k in ("Scyllo", "GPC", "Lac", "Cr")):.3f}',
+            None)  # fmt: skip
         print('       relative residual: ' + ' '.join(f'{k} {v:.2f}' for k, v in found.items()))
         print("       what is left is that set's other shifts and couplings")
     row('A2', 'Cr 3:2, AX doublet, protons at TE 0', '1e-6', *analytic())
