@@ -9,7 +9,7 @@ from scipy import special
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MAX_TABLES = 400_000
+MAX_TABLES = 200_000
 """Partial tables up to which the exact test enumerates; beyond, tables are drawn."""
 
 
@@ -97,14 +97,16 @@ def fisher_exact(
     return (hits + 1) / (n_resamples + 1), n_resamples
 
 
-def _column_fillings(total: int, limits: IntArray) -> IntArray:
-    """Return all ways to spread a column's total over rows with these limits."""
+def _column_fillings(total: int, limits: IntArray) -> IntArray | None:
+    """Return all ways to spread a column's total over rows, or None if too many."""
     fillings = np.zeros((1, 0), dtype=np.int64)
     left = np.array([total], dtype=np.int64)
     for i, limit in enumerate(limits):
         rest = int(limits[i + 1 :].sum())
         low, high = np.maximum(left - rest, 0), np.minimum(left, limit)
         repeat = np.maximum(high - low + 1, 0)
+        if repeat.sum() > MAX_TABLES:
+            return None
         index = np.repeat(np.arange(len(left)), repeat)
         start = np.repeat(np.cumsum(repeat) - repeat, repeat)
         value = low[index] + np.arange(len(index)) - start
@@ -120,10 +122,10 @@ def _enumerate(counts: IntArray) -> FloatArray | None:
         following: list[tuple[IntArray, float]] = []
         for left, weight in states:
             fillings = _column_fillings(int(total), left)
+            if fillings is None or len(following) + len(fillings) > MAX_TABLES:
+                return None
             logs = _log_weight(fillings) + weight
             following.extend(zip(left - fillings, logs, strict=True))
-            if len(following) > MAX_TABLES:
-                return None
         states = following
     last = np.array([left for left, _ in states])
     return np.array([weight for _, weight in states]) + _log_weight(last)

@@ -101,7 +101,7 @@ def small_sample_factor(df: float) -> float:
     return float(np.exp(log_ratio) / np.sqrt(df / 2))
 
 
-def d_from_t(t: float, n_a: int, n_b: int) -> float:
+def d_from_t(t: float, n_a: float, n_b: float) -> float:
     """Return Cohen's d (pooled standard deviation) from Student's t of two samples.
 
     Examples
@@ -306,7 +306,7 @@ def cramers_v(chi2: float, n: int, n_rows: int, n_columns: int) -> float:
     return float(np.sqrt(chi2 / (n * smaller))) if smaller > 0 and n > 0 else float('nan')
 
 
-def rank_biserial(u: float, n_a: int, n_b: int) -> float:
+def rank_biserial(u: float, n_a: float, n_b: float) -> float:
     """Return the rank-biserial correlation of Mann-Whitney's U (of the first group).
 
     Examples

@@ -122,13 +122,13 @@ def _p_of(row: Row) -> float:
     return NAN
 
 
-def _sizes(row: Row) -> tuple[int, int]:
-    """Return the sizes of the two groups of a contrast 'A - B'."""
+def _sizes(row: Row) -> tuple[float, float]:
+    """Return the sizes of the two groups of a contrast 'A - B'; NaN when it names no two."""
     for a, n_a in row.n_per_group.items():
         for b, n_b in row.n_per_group.items():
             if row.contrast == f'{a} - {b}':
                 return n_a, n_b
-    return 0, 0
+    return NAN, NAN
 
 
 def _hedges_g(row: Row) -> float:
