@@ -8,8 +8,8 @@
 3. *Elbow*: the k at which the reduction of the reconstruction error slows most, that is, where
    the second difference of the error is largest, averaged over cohorts.
 4. Where drop and elbow name the same k, it is chosen. Where they differ, the elbow's k is taken
-   if it is admissible and no admissible k is more stable by more than 0.05, else the drop's; the
-   disagreement is reported.
+   if it is admissible, else the drop's, and the disagreement is reported: stable detail of the
+   mean maps can keep the index high beyond the number of parts that vary together.
 5. If no k is admissible, the most stable k is used and said to be *not stable*.
 
 The error of shuffled data is shown beside the curve: a k whose gain is no larger than the
@@ -25,9 +25,8 @@ import numpy as np
 import pandas as pd
 
 THRESHOLD = 0.8
-"""Stability index that a k must reach in every cohort (the published analysis reads its curves so)."""
+"""Stability index that a k must reach in every cohort; the published curves were read so."""
 _TIE = 0.005
-_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,9 @@ def _rule(
     ]
     admissible = _admissible(curves, stability, threshold, trace)
     if not admissible:
-        best = int(mean.idxmax()) if mean.notna().any() else int(mean.index[0])
+        best = (
+            int(mean.index[int(np.nanargmax(mean))]) if mean.notna().any() else int(mean.index[0])
+        )
         trace.append(f'No k is admissible; the most stable, k = {best}, is used: NOT STABLE.')
         return best, False, False, trace
     k_drop = _drop(mean, admissible, trace)
@@ -122,11 +123,11 @@ def _rule(
         verb = 'agree' if k_elbow is not None else 'cannot be compared'
         trace.append(f'Drop and elbow {verb}: k = {k_drop}.')
         return k_drop, True, k_elbow is not None, trace
-    near = k_elbow in admissible and mean[k_elbow] >= mean[admissible].max() - _TOLERANCE
-    k = k_elbow if near else k_drop
+    usable = k_elbow in admissible
+    k = k_elbow if usable else k_drop
     trace.append(
         f'Drop ({k_drop}) and elbow ({k_elbow}) DISAGREE; k = {k}, since the elbow is '
-        + ('stable as well.' if near else 'less stable.')
+        + ('admissible.' if usable else 'not admissible.')
     )
     return k, True, False, trace
 
@@ -174,6 +175,6 @@ def _elbow(error: pd.Series, trace: list[str]) -> int | None:
     if bend.empty:
         trace.append('Too few k for an elbow of the error.')
         return None
-    k = int(bend.idxmax())
+    k = int(bend.index[int(np.argmax(bend))])
     trace.append(f'The gain in error slows most at k = {k}.')
     return k

@@ -70,7 +70,9 @@ class CovarianceOperator:
     ) -> None:
         self.X = X
         self.n_observations, self.n_vertices = X.shape
-        self.side = side or cheaper_side(*X.shape, n_columns, n_products)
+        self.side = side or cheaper_side(
+            self.n_observations, self.n_vertices, n_columns, n_products
+        )
         self._gram = X.T @ X if self.side == 'gram' else None
         self.row_norms: Floats = np.einsum('ij,ij->j', X, X, dtype=np.float64)
         self.trace = float(self.row_norms.sum())

@@ -167,7 +167,7 @@ def complete_cases(
         f'{share[:, i].max():.1%} of the vertices lack {data.metrics[int(share[:, i].argmax())]}'
         for i in np.flatnonzero(~keep)
     ]
-    vertices = ~missing[:, keep].any(axis=(0, 1))
+    vertices: Booleans = np.logical_not(missing[:, keep].any(axis=(0, 1)))
     if not vertices.any():
         raise InputDataError('group: no vertex of the region has a value in every session.')
     kept = data.take(keep).restrict(vertices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -167,16 +167,16 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             If the data are negative or not finite, or the start has another shape.
         """
         self._validate_params()
-        X, kept = self._prepare(X)
+        data, kept = self._prepare(X)
         operator = CovarianceOperator(
-            X[:, kept] if not kept.all() else X,
+            data if kept.all() else data[:, kept],
             int(self.n_components),
             20_000 if self.solver == 'mu' else 60,
         )
         ends = self._solve(operator, self._starts(operator, kept))
         self.objectives_ = np.array([end.error for end in ends])
         best = ends[int(np.argmin(self.objectives_))]
-        self._record(best, kept, X.dtype)
+        self._record(best, kept, data.dtype)
         if not best.converged:
             warnings.warn(
                 f'OPNMF with {self.n_components} components did not converge in {best.n_iter} '
@@ -189,12 +189,12 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.bool_]]:
         """Check the data; return them and the vertices that are not zero everywhere."""
         dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
-        X = validate_data(self, X, dtype=dtype)
-        check_non_negative(X, 'OPNMF')
-        kept = X.any(axis=0)
+        data: npt.NDArray = validate_data(self, X, dtype=dtype)
+        check_non_negative(data, 'OPNMF')
+        kept = data.any(axis=0)
         if not kept.any():
             raise ValueError('OPNMF: all values are zero.')
-        return X, kept
+        return data, kept
 
     def _starts(self, operator: CovarianceOperator, kept: npt.NDArray[np.bool_]) -> list[Floats]:
         """Return all starting points on the kept vertices."""
@@ -202,7 +202,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         rng = np.random.default_rng(seed)
         if isinstance(self.init, str):
-            return Starts(operator, k, self.init).make(k, int(self.n_init), rng)
+            return Starts(operator, k, cast('Init', self.init)).make(k, int(self.n_init), rng)
         given = np.asarray(self.init, dtype=np.float64)
         if given.shape != (len(kept), k):
             raise ValueError(
@@ -260,8 +260,8 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Weighted sums over vertices.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return X @ self.components_.T.astype(X.dtype, copy=False)
+        data: npt.NDArray = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return data @ self.components_.T.astype(data.dtype, copy=False)
 
     def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray:
         """Return the data that the amounts of components stand for.

@@ -120,14 +120,12 @@ def split_halves(
     ValueError
         If there are fewer than four units.
     """
-    labels = np.asarray(labels, dtype=object).astype(str)
-    if len(labels) < 4:
-        raise ValueError(f'halves need at least 4 units, there are {len(labels)}')
-    if (
-        pd.Series(labels).nunique() > len(labels) // 2
-        or pd.Series(labels).value_counts().min() < 2
-    ):
-        labels = np.full(len(labels), 'all')
+    names = np.asarray(labels, dtype=object).astype(str)
+    if len(names) < 4:
+        raise ValueError(f'halves need at least 4 units, there are {len(names)}')
+    counts = pd.Series(names).value_counts()
+    if len(counts) > len(names) // 2 or counts.min() < 2:
+        names = np.full(len(names), 'all')
     splitter = StratifiedShuffleSplit(n_splits, test_size=0.5, random_state=seed)
-    halves = splitter.split(np.zeros((len(labels), 1)), labels)
+    halves = splitter.split(np.zeros((len(names), 1)), names)
     return [(np.sort(a), np.sort(b)) for a, b in halves]

@@ -1,0 +1,144 @@
+"""The parcellation of a derivative dataset, from its files to its files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+
+from bids_acc.derivatives.outputs import find_outputs
+from bids_acc.exceptions import InputDataError
+
+from .agreement import Labels
+from .choice import RankChoice
+from .features import VertexMetrics
+from .parcelfiles import read_atlas, write_maps, write_parcellation, write_table
+from .parcellation import ParcellationOptions, ParcellationResult, measure, run_parcellation
+from .simulate import adjacency, neighbour_lists
+from .tasks import ProgressCallback
+from .vertexmaps import DEFAULT_METRICS, available_metrics, gather_vertex_metrics
+
+LOGGER = logging.getLogger(__name__)
+
+SURFACE_KEY = 'anat_midthickness'
+"""Output key of a surface whose triangles tell which vertices are neighbours."""
+
+
+def parcellate_dataset(
+    output_dir: Path,
+    participants: pd.DataFrame | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    region: Sequence[str] = ('caudalanteriorcingulate', 'rostralanteriorcingulate'),
+    options: ParcellationOptions | None = None,
+    atlas: Path | None = None,
+    work_dir: Path | None = None,
+    n_jobs: int = 1,
+    backend: str = 'loky',
+    progress: ProgressCallback | None = None,
+) -> ParcellationResult:
+    """Gather the vertex maps of a dataset, make or apply parcels, and write all outputs.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    participants : DataFrame, optional
+        ``participant_id`` and the columns that balance halves and name cohorts.
+    metrics : sequence of str, optional
+        Metrics; those of the published analysis that are there when absent.
+    region : sequence of str
+        Cortical labels; ``cortex`` for all.
+    options : ParcellationOptions, optional
+        How parcels are made.
+    atlas : Path, optional
+        An existing parcellation to apply: nothing is factorized.
+    work_dir : Path, optional
+        Where finished tasks are kept.
+    n_jobs, backend, progress
+        As for `bids_acc.group.tasks.run_tasks`.
+
+    Returns
+    -------
+    ParcellationResult
+        As written.
+
+    Raises
+    ------
+    MissingInputError
+        If no session has the maps.
+    """
+    options = options or ParcellationOptions()
+    if metrics is None:
+        there = available_metrics(output_dir)
+        metrics = [name for name in DEFAULT_METRICS if name in there] or list(there)
+        if missing := [name for name in DEFAULT_METRICS if name not in metrics]:
+            LOGGER.warning('No vertex maps of %s: parcels rest on %s', ', '.join(missing),
+                           ', '.join(metrics) or 'nothing')  # fmt: skip
+    if not metrics:
+        raise InputDataError(f'{output_dir}: there are no vertex maps of any metric.')
+    data = gather_vertex_metrics(output_dir, metrics, region)
+    if atlas is not None:
+        return apply_atlas(atlas, data, output_dir)
+    result = run_parcellation(
+        data, participants, options, neighbours=mesh_neighbours(data, output_dir),
+        work_dir=work_dir, n_jobs=n_jobs, backend=backend, progress=progress,
+    )  # fmt: skip
+    write_parcellation(result, options, output_dir)
+    return result
+
+
+def apply_atlas(atlas: Path, data: VertexMetrics, output_dir: Path) -> ParcellationResult:
+    """Measure every session in the parcels of an existing atlas.
+
+    Parameters
+    ----------
+    atlas : Path
+        See `bids_acc.group.parcelfiles.read_atlas`.
+    data : VertexMetrics
+        Maps of the region.
+    output_dir : Path
+        Root of the derivative dataset.
+    """
+    one = read_atlas(atlas, data)
+    everyone = pd.Series('', index=data.sessions['participant_id'].unique())
+    choice = RankChoice(
+        one.n_components, 'atlas', False, False, (f'Parcels of {atlas.name} were applied.',)
+    )
+    table = measure(data, {'': one}, everyone)
+    excluded = data.excluded if data.excluded is not None else pd.DataFrame()
+    write_maps(one, data, output_dir)
+    write_table('group_parcelvalues', table, output_dir)
+    write_table('group_excludedmaps', excluded, output_dir)
+    return ParcellationResult(
+        parcellations={'': one}, choice=choice, curves={}, matrices={}, table=table,
+        agreement=pd.DataFrame(), data=replace(data), excluded=excluded,
+    )  # fmt: skip
+
+
+def mesh_neighbours(data: VertexMetrics, output_dir: Path) -> list[Labels] | None:
+    """Return the neighbours of each vertex of the region, from any subject's surface.
+
+    All subjects share the template's triangles. ``None`` when there is no surface.
+    """
+    lists: list[Labels] = []
+    for side, size in zip(('L', 'R'), data.mesh_sizes, strict=True):
+        vertices = data.columns.loc[data.columns['hemisphere'] == side, 'vertex'].to_numpy()
+        if not len(vertices):
+            continue
+        found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side)
+        if not found:
+            return None
+        image = nb.GiftiImage.from_filename(str(found[0].path))
+        triangles = image.agg_data('NIFTI_INTENT_TRIANGLE')
+        if int(np.max(triangles)) >= size:
+            return None
+        offset = len(lists)
+        graph = adjacency(np.asarray(triangles, dtype=np.int64), vertices, size)
+        lists += [row + offset for row in neighbour_lists(graph)]
+    return lists
