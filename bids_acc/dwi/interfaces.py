@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nipype.interfaces import mrtrix3
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -68,6 +69,7 @@ class _JoinRunsOutputSpec(TraitedSpec):
     gradients = File(exists=True, desc='gradient table in scanner coordinates')
     report = traits.Dict(desc='counts, shells and findings')
     partial_fourier = traits.Bool(desc='whether k-space was acquired only in part')
+    slice_axis = traits.Int(desc='voxel axis of the slices')
 
 
 class JoinRuns(SimpleInterface):
@@ -89,6 +91,7 @@ class JoinRuns(SimpleInterface):
         self._results['partial_fourier'] = any(
             float(s.get('PartialFourier') or 1) < 1 for s in sidecars
         )
+        self._results['slice_axis'] = series.slice_axis
         self._results['report'] = {
             'n_volumes': int(series.data.shape[3]),
             'n_missing': int(series.n_expected - series.data.shape[3]),
@@ -129,11 +132,16 @@ class BrainMask(SimpleInterface):
 class _DenoiseInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='series as acquired')
     mask = File(exists=True, mandatory=True, desc='brain')
-    engine = traits.Enum('builtin', 'dipy', usedefault=True, desc='implementation')
+    engine = traits.Enum('builtin', 'mrtrix3', 'dipy', usedefault=True, desc='implementation')
+    min_volumes = traits.Int(
+        0, usedefault=True, desc='with fewer volumes the series is left as it is'
+    )
+    nthreads = traits.Int(1, usedefault=True, desc='threads of dwidenoise')
 
 
 class _DenoiseOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='denoised series')
+    report = traits.Dict(desc='whether it was done')
 
 
 class Denoise(SimpleInterface):
@@ -144,6 +152,29 @@ class Denoise(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
+        n_volumes = data.shape[3]
+        if n_volumes < self.inputs.min_volumes:
+            self._results['out_file'] = self.inputs.in_file
+            self._results['report'] = {
+                'denoised': False,
+                'denoise_finding': f'Not denoised: {n_volumes} volumes are too few for MP-PCA '
+                f'to tell noise from signal (fewer than {self.inputs.min_volumes}).',
+            }
+            return runtime
+        self._results['out_file'] = self._denoised(runtime, data, affine)
+        self._results['report'] = {'denoised': True}
+        return runtime
+
+    def _denoised(self, runtime: Bunch, data: Any, affine: Any) -> str:
+        """Run the engine."""
+        if self.inputs.engine == 'mrtrix3':
+            tool = mrtrix3.DWIDenoise(
+                in_file=self.inputs.in_file,
+                mask=self.inputs.mask,
+                out_file=str(_out(runtime, 'denoised.nii')),
+                nthreads=self.inputs.nthreads,
+            )
+            return str(tool.run(cwd=runtime.cwd).outputs.out_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
         if self.inputs.engine == 'dipy':
             from dipy.denoise.localpca import mppca as dipy_mppca
@@ -151,28 +182,47 @@ class Denoise(SimpleInterface):
             clean = dipy_mppca(data, mask=mask, patch_radius=2, suppress_warning=True)
         else:
             clean = mppca(data, mask).series
-        self._results['out_file'] = str(
-            files.write_image(clean, affine, _out(runtime, 'denoised.nii'))
-        )
-        return runtime
+        return str(files.write_image(clean, affine, _out(runtime, 'denoised.nii')))
 
 
 class _UnringInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='series, not interpolated')
+    engine = traits.Enum('mrtrix3', 'dipy', usedefault=True, desc='implementation')
+    partial_fourier = traits.Bool(False, usedefault=True, desc='leave the series as it is')
     slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
+    nthreads = traits.Int(1, usedefault=True, desc='threads of mrdegibbs')
 
 
 class _UnringOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='series without ringing')
+    report = traits.Dict(desc='whether it was done')
 
 
 class Unring(SimpleInterface):
-    """Remove Gibbs ringing with DIPY."""
+    """Remove Gibbs ringing.
+
+    Local subvoxel shifts (Kellner et al. 2016, doi:10.1002/mrm.26054) assume that all of
+    k-space was acquired, so that series with partial Fourier are left as they are.
+    """
 
     input_spec = _UnringInputSpec
     output_spec = _UnringOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        self._results['report'] = {'unringed': not self.inputs.partial_fourier}
+        if self.inputs.partial_fourier:
+            self._results['out_file'] = self.inputs.in_file
+            return runtime
+        if self.inputs.engine == 'mrtrix3':
+            axes = [axis for axis in range(3) if axis != self.inputs.slice_axis]
+            tool = mrtrix3.MRDeGibbs(
+                in_file=self.inputs.in_file,
+                axes=axes,
+                out_file=str(_out(runtime, 'unringed.nii')),
+                nthreads=self.inputs.nthreads,
+            )
+            self._results['out_file'] = str(tool.run(cwd=runtime.cwd).outputs.out_file)
+            return runtime
         from dipy.denoise.gibbs import gibbs_removal
 
         data, affine = files.read_image(self.inputs.in_file)
@@ -231,9 +281,8 @@ class EstimateMotion(SimpleInterface):
         """Run the package's own estimate."""
 
         def anchor(fixed: Any, moving: Any, grid: Any) -> Any:
-            return registration.rigid(
-                fixed, grid, moving, grid, fixed_mask=mask, seed=self.inputs.seed
-            )
+            # the whole image: inside a brain mask the brain's edge is not seen
+            return registration.rigid(fixed, grid, moving, grid, seed=self.inputs.seed)
 
         return estimate_motion(
             data, affine, shells, gradients.directions, mask, gradients.phase_axes, anchor=anchor
@@ -698,9 +747,10 @@ class QualityTable(SimpleInterface):
             'motion_mean': float(motion['displacement'].mean()),
             'motion_max': float(motion['displacement'].max()),
         }
-        row.pop('axes_finding', None)
-        row.pop('slice_axis', None)
-        findings = [*merged.get('findings', []), merged.get('axes_finding', '')]
+        for name in ('axes_finding', 'denoise_finding', 'slice_axis'):
+            row.pop(name, None)
+        findings = [*merged.get('findings', []), merged.get('denoise_finding', '')]
+        findings.append(merged.get('axes_finding', ''))
         self._results['out_file'] = str(
             files.format_table(pd.DataFrame([row]), _out(runtime, 'qc.tsv'))
         )
@@ -742,6 +792,8 @@ def _nan_free(values: Any, function: Any) -> float:
 class _GatherReportsInputSpec(BaseInterfaceInputSpec):
     series = traits.Dict(mandatory=True, desc='what joining the runs found')
     tensor = traits.Dict(mandatory=True, desc='what the fit found')
+    denoising = traits.Dict(desc='whether it was denoised')
+    unringing = traits.Dict(desc='whether ringing was removed')
     coregistration = traits.Dict(desc='how well b = 0 and T1w fit')
     surfaces = traits.List(traits.Dict(), desc='coverage of each side')
 
@@ -758,8 +810,8 @@ class GatherReports(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         reports = [self.inputs.series, self.inputs.tensor]
-        if isdefined(self.inputs.coregistration):
-            reports.append(self.inputs.coregistration)
+        optional = [getattr(self.inputs, n) for n in ('denoising', 'unringing', 'coregistration')]
+        reports += [report for report in optional if isdefined(report)]
         if isdefined(self.inputs.surfaces):
             reports += self.inputs.surfaces
         self._results['out'] = [dict(r) for r in reports]

@@ -35,7 +35,12 @@ from .reportlets import PlotMotion, PlotOverlay, PlotScheme
 HEMISPHERES = ('L', 'R')
 INPUTS = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars')
 ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white', 'pial', 'midthickness')
+STEP_REPORTS = ('denoising', 'unringing')
 VERTEX_NAMES = (*MAP_NAMES, 'coverage', 'fluid')
+MIN_VOLUMES = 30
+"""Below this number `auto` does not denoise: the Marchenko-Pastur law is that of large matrices,
+and of 20 volumes it was seen to take away a sixth of the white matter's FA."""
+
 UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
 """Of the maps that have one."""
 
@@ -139,17 +144,26 @@ def init_dwi_wf(
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc', *vertex]), name='outputnode')
     where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
 
-    prepare_wf = init_dwi_prepare_wf(engines=engines, omp_nthreads=omp_nthreads, seed=seed)
+    prepare_wf = init_dwi_prepare_wf(
+        engines=engines,
+        min_volumes=MIN_VOLUMES if settings.denoise == 'auto' else 0,
+        omp_nthreads=omp_nthreads,
+        seed=seed,
+    )
     tensor_wf = init_dwi_tensor_wf(
         settings=settings, engines=engines, has_anat=has_anat, seed=seed
     )
     sinks_wf = init_dwi_sinks_wf(**where, engines=engines, settings=settings, has_anat=has_anat)
+    done = {'gradients', 'transforms', 'mask', 'report',
+            *(n for n, step in zip(STEP_REPORTS, ('denoise', 'unringing'), strict=True)
+              if engines[step] != 'none')}  # fmt: skip
     chain = ['series', 'gradients', 'transforms', 'reference', 'mask', 'report']
     workflow.connect([
         (inputnode, prepare_wf, [(n, f'inputnode.{n}') for n in INPUTS]),
         (prepare_wf, tensor_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in chain]),
         (prepare_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                for n in ('gradients', 'transforms', 'mask', 'report')]),
+                                for n in ('gradients', 'transforms', 'mask', 'report',
+                                          *STEP_REPORTS) if n in done]),
         (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in SINK_FIELDS]),
         (sinks_wf, outputnode, [(f'outputnode.{n}', n) for n in (*MAP_NAMES, 'qc')]),
     ])  # fmt: skip
@@ -175,7 +189,12 @@ def init_dwi_wf(
 
 
 def init_dwi_prepare_wf(
-    *, engines: Mapping[str, str], omp_nthreads: int = 1, seed: int = 0, name: str = 'prepare_wf'
+    *,
+    engines: Mapping[str, str],
+    min_volumes: int = 0,
+    omp_nthreads: int = 1,
+    seed: int = 0,
+    name: str = 'prepare_wf',
 ) -> pe.Workflow:
     """Join, denoise and unring a series, and find where the head was in each volume.
 
@@ -183,6 +202,8 @@ def init_dwi_prepare_wf(
     ----------
     engines : mapping
         From `choose_engines`.
+    min_volumes : int
+        Series with fewer volumes are not denoised.
     omp_nthreads : int
         Threads for MRtrix3.
     seed : int
@@ -201,12 +222,13 @@ def init_dwi_prepare_wf(
         All usable volumes, not interpolated, and their gradient table.
     transforms, reference, mask
         Pull matrices, mean b = 0 image, brain.
-    report
+    report, denoising, unringing
         Counts and findings.
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(niu.IdentityInterface(list(INPUTS)), name='inputnode')
-    fields = ['series', 'gradients', 'transforms', 'reference', 'mask', 'report']
+    fields = ['series', 'gradients', 'transforms', 'reference', 'mask', 'report', 'denoising',
+              'unringing']  # fmt: skip
     outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
     join = pe.Node(JoinRuns(), name='join', mem_gb=1)
     brain = pe.Node(BrainMask(), name='brain', mem_gb=0.5)
@@ -223,37 +245,31 @@ def init_dwi_prepare_wf(
     ])  # fmt: skip
     last = join
     if engines['denoise'] != 'none':
-        denoise = _denoise_node(engines['denoise'], omp_nthreads)
+        denoise = pe.Node(
+            Denoise(engine=engines['denoise'], min_volumes=min_volumes, nthreads=omp_nthreads),
+            name='denoise', mem_gb=2, n_procs=omp_nthreads,
+        )  # fmt: skip
         workflow.connect([
             (last, denoise, [('out_file', 'in_file')]),
             (brain, denoise, [('out_file', 'mask')]),
+            (denoise, outputnode, [('report', 'denoising')]),
         ])  # fmt: skip
         last = denoise
     if engines['unringing'] != 'none':
-        unring = _unring_node(engines['unringing'], omp_nthreads)
-        workflow.connect(last, 'out_file', unring, 'in_file')
+        unring = pe.Node(Unring(engine=engines['unringing'], nthreads=omp_nthreads),
+                         name='unring', mem_gb=2, n_procs=omp_nthreads)  # fmt: skip
+        workflow.connect([
+            (last, unring, [('out_file', 'in_file')]),
+            (join, unring, [('partial_fourier', 'partial_fourier'),
+                            ('slice_axis', 'slice_axis')]),
+            (unring, outputnode, [('report', 'unringing')]),
+        ])  # fmt: skip
         last = unring
     workflow.connect([
         (last, motion, [('out_file', 'in_file')]),
         (last, outputnode, [('out_file', 'series')]),
     ])  # fmt: skip
     return workflow
-
-
-def _denoise_node(engine: str, omp_nthreads: int) -> pe.Node:
-    """Return the node of one denoising engine."""
-    if engine == 'mrtrix3':
-        interface = mrt.DWIDenoise(out_file='denoised.nii', nthreads=omp_nthreads)
-        return pe.Node(interface, name='denoise', n_procs=omp_nthreads, mem_gb=1)
-    return pe.Node(Denoise(engine=engine), name='denoise', mem_gb=2)
-
-
-def _unring_node(engine: str, omp_nthreads: int) -> pe.Node:
-    """Return the node of one unringing engine."""
-    if engine == 'mrtrix3':
-        interface = mrt.MRDeGibbs(out_file='unringed.nii', nthreads=omp_nthreads)
-        return pe.Node(interface, name='unring', n_procs=omp_nthreads, mem_gb=1)
-    return pe.Node(Unring(), name='unring', mem_gb=2)
 
 
 SINK_FIELDS = (
@@ -459,7 +475,8 @@ def init_dwi_sinks_wf(
     where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
     suffix = '_t1w' if has_anat else ''
     workflow = pe.Workflow(name=name)
-    fields = ['gradients', 'transforms', 'mask', 'report', 'background', 'itk_transform',
+    fields = ['gradients', 'transforms', 'mask', 'report', *STEP_REPORTS, 'background',
+              'itk_transform',
               'coreg_report', 'surface_reports', *SINK_FIELDS]  # fmt: skip
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
@@ -487,7 +504,8 @@ def init_dwi_sinks_wf(
     ds_qc = init_sink('dwi_qc', **where, name='ds_qc')
     ds_motion = init_sink('dwi_motion', **where, name='ds_motion')
     workflow.connect([
-        (inputnode, reports, [('report', 'series'), ('tensor_report', 'tensor')]),
+        (inputnode, reports, [('report', 'series'), ('tensor_report', 'tensor'),
+                              *((n, n) for n in STEP_REPORTS)]),
         (reports, table, [('out', 'reports')]),
         (inputnode, table, [('transforms', 'transforms'), ('mask', 'mask')]),
         (table, ds_qc, [('out_file', 'in_file'), ('metadata', 'metadata')]),
