@@ -207,7 +207,7 @@ def label_image(keys: npt.NDArray[np.int32], k: int, side: str) -> nb.GiftiImage
     for key in range(k + 1):
         red, green, blue = COLOURS[(key - 1) % len(COLOURS)] if key else (0.0, 0.0, 0.0)
         label = gifti.GiftiLabel(key, red, green, blue, 1.0 if key else 0.0)
-        label.label = f'component{key}' if key else '???'
+        label.label = f'component{key}' if key else '???'  # type: ignore[attr-defined]
         table.labels.append(label)
     array = gifti.GiftiDataArray(
         keys, intent='NIFTI_INTENT_LABEL', datatype='NIFTI_TYPE_INT32',
