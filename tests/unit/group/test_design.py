@@ -103,9 +103,10 @@ def test_an_empty_cell_is_refused(frame):
 
 
 def test_too_few_participants_are_refused(frame):
+    few = pd.concat([frame[frame['group'] == g].head(1) for g in LEVELS['group']])
+    few['sex'] = ['F', 'M', 'F']
     with pytest.raises(DesignError, match='too few for 5 coefficients'):
-        few = pd.concat([frame[frame['group'] == g].head(1) for g in LEVELS['group']])
-        build_design(few.assign(sex=['F', 'M', 'F']), ['group', 'age', 'sex'], LEVELS)
+        build_design(few, ['group', 'age', 'sex'], LEVELS)
 
 
 def test_an_unknown_column_is_refused(frame):

@@ -1,4 +1,4 @@
-"""The whole analysis on simulated cohorts with planted effects, on odd input, and on real tables."""
+"""The whole analysis: planted effects, odd input, real tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ SIZES = {
     'toronto': {'HC': 26, 'FL-Resp': 17, 'CLZ-Resp': 15, 'URS': 21},
 }
 FAILED = {'TRS': 3, 'FL-Resp': 4, 'HC': 1}
-OWN = {item.table for item in load_analyses()}
 PLANTED = ('thickness_c1', 'thickness_c2', 'md_c1', 'md_c2')
 
 
@@ -155,7 +154,7 @@ def test_quality_comes_first_and_with_exact_tests(tables):
 
 def test_every_row_has_the_common_columns_and_every_column_a_description(tables):
     for name, table in tables.items():
-        assert name in TITLES or name not in OWN
+        assert name in TITLES
         if 'p_unc' in table:
             assert list(table.columns[: len(COLUMNS)]) == list(COLUMNS)
             tested = table[table['p_unc'].notna()]
@@ -218,7 +217,7 @@ def test_diagnostics_say_whether_the_conclusion_changes(tables):
 
 
 def test_one_outlier_is_found_and_taken_out(rng):
-    parcels, mrs, people, qc = simulate(rng, {'tokyo': {'HC': 12, 'TRS': 12}})
+    parcels, _, people, _ = simulate(rng, {'tokyo': {'HC': 12, 'TRS': 12}})
     worst = (parcels['participant_id'] == 'sub-tokyoTRS03') & (parcels['metric'] == 'thickness')
     parcels.loc[worst & (parcels['component'] == 3), 'value'] = 60.0
     model = light(
@@ -296,10 +295,8 @@ def test_collinear_covariates_get_a_message_and_the_others_go_on(rng):
     model = parse_model({**MODEL, 'Covariates': [*MODEL['Covariates'], {'Name': 'months'}],
                          'Demographics': {'Continuous': ['age']}})  # fmt: skip
     tables = run_statistics(model, parcels, None, people, None, rng)
-    assert tables['ancova']['note'].tolist() == [
-        'not done: age and months are collinear in these participants: take one of them out of '
-        'the model.'
-    ]
+    (note,) = tables['ancova']['note']
+    assert note.startswith('not done: age and months are collinear in these participants')
     assert np.isfinite(tables['demographics']['p_unc']).all()
 
 
@@ -397,8 +394,8 @@ def test_a_missing_metabolite_does_not_drop_another(rng):
 
 def test_baseline_is_the_session_that_the_model_names(rng):
     people, parcels = people_and_parcels(rng)
-    both = pd.concat([parcels.assign(session_id='ses-pre'),
-                      parcels.assign(session_id='ses-post', value=parcels['value'] + 1)])  # fmt: skip
+    later = parcels.assign(session_id='ses-post', value=parcels['value'] + 1)
+    both = pd.concat([parcels.assign(session_id='ses-pre'), later])
     for wanted, shift in (('pre', 0.0), ('post', 1.0)):
         model = parse_model({**MODEL, 'Sessions': {'Baseline': wanted}})
         base = make_study(model, both, None, people).baseline.set_index('participant_id')
