@@ -243,8 +243,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         progress=progress,
     )
     run.parcellation = result
-    for path, title, caption in write_parcellation(result, run.output_dir):
-        run.figures.setdefault('Parcels', []).append((path, title, caption))
+    write_parcellation(result, options, run.output_dir)
     run.notes += result.notes
     return f'k = {result.choice.k} ({result.choice.source})'
 

@@ -10,12 +10,8 @@ import pandas as pd
 
 from .html import Block, Section, image_block, render_page, table_block
 
-KEY_COLUMNS = (
-    'cohort', 'response', 'term', 'contrast', 'statistic', 'value', 'df1', 'df2', 'n',
-    'effect_name', 'effect', 'ci_low', 'ci_high', 'p_unc', 'p_corrected', 'correction',
-    'family_size', 'note',
-)  # fmt: skip
-"""Columns of a statistics table that the page shows; the file has all."""
+VARIANTS = ('permutation', 'rank', 'welch', 'robust', 'sensitivity')
+"""Ends of analysis names that repeat a main analysis by other means; not headline findings."""
 
 
 @dataclass(frozen=True)
@@ -143,29 +139,95 @@ def significant_findings(tables: Mapping[str, pd.DataFrame], alpha: float) -> li
         table = tables.get(name)
         if table is None or 'p_corrected' not in table:
             continue
-        kept = table[pd.to_numeric(table['p_corrected'], errors='coerce') < alpha]
+        main = ~table['analysis'].astype(str).str.endswith(VARIANTS)
+        kept = table[main & (pd.to_numeric(table['p_corrected'], errors='coerce') < alpha)]
         sentences += [_sentence(name, row) for _, row in kept.iterrows()]
     return sentences or [
         f'No comparison is significant after correction for multiplicity (level {alpha:g}).'
     ]
 
 
+def _text(row: pd.Series, name: str) -> str:
+    """Return a text cell, empty where nothing is said."""
+    value = row.get(name)
+    return value if isinstance(value, str) and value != 'n/a' else ''
+
+
+def _effect(row: pd.Series) -> str:
+    """Write the effect size with its interval."""
+    if pd.isna(row.get('effect')):
+        return ''
+    interval = ''
+    if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
+        interval = f' [{row["ci_low"]:.2f}, {row["ci_high"]:.2f}]'
+    name = _text(row, 'effect_name').replace('_', ' ') or 'effect'
+    return f'{name} {row["effect"]:.2f}{interval}'
+
+
+def _statistic(row: pd.Series) -> str:
+    """Write the test statistic with its degrees of freedom."""
+    name = _text(row, 'statistic')
+    if not name or pd.isna(row.get('value')):
+        return name
+    dof = [f'{row[c]:.4g}' for c in ('df1', 'df2') if pd.notna(row.get(c))]
+    return (
+        f'{name}({", ".join(dof)}) = {row["value"]:.3g}' if dof else f'{name} = {row["value"]:.4g}'
+    )
+
+
+def _p(value: object) -> str:
+    """Write a p value as journals do."""
+    number = pd.to_numeric(value, errors='coerce')  # type: ignore[call-overload]
+    if pd.isna(number):
+        return ''
+    return '< 0.001' if number < 0.001 else f'{number:.3f}'
+
+
 def _sentence(table: str, row: pd.Series) -> str:
     """Write one finding: what, in whom, how large, how certain."""
-    what = row.get('contrast') if isinstance(row.get('contrast'), str) else row.get('term')
-    cohort = row.get('cohort')
-    where = f' ({cohort})' if isinstance(cohort, str) and cohort not in ('', 'all') else ''
-    parts = [f'{TABLES[table].title}{where}: {row.get("response")}, {what}']
-    if pd.notna(row.get('effect')):
-        interval = ''
-        if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
-            interval = f' [{row["ci_low"]:.2f}, {row["ci_high"]:.2f}]'
-        name = str(row.get('effect_name', 'effect')).replace('_', ' ')
-        parts.append(f'{name} {row["effect"]:.2f}{interval}')
-    p = float(row['p_corrected'])
-    parts.append('corrected p < 0.001' if p < 0.001 else f'corrected p = {p:.3f}')
-    parts.append(f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '')
+    cohort = _text(row, 'cohort')
+    where = f' ({cohort})' if cohort not in ('', 'all') else ''
+    p = _p(row['p_corrected'])
+    parts = [
+        f'{TABLES[table].title}{where}: {_text(row, "response")}',
+        _text(row, 'contrast') or _text(row, 'term'),
+        _statistic(row),
+        _effect(row),
+        f'corrected p {p}' if p.startswith('<') else f'corrected p = {p}',
+        f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
+    ]
     return ', '.join(part for part in parts if part) + '.'
+
+
+def compact(table: pd.DataFrame) -> pd.DataFrame:
+    """Put a statistics table into the columns that a reader needs; the file has all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the common columns; any other table is returned as it is.
+    """
+    if 'p_unc' not in table:
+        return table
+    rows = [
+        {
+            'cohort': _text(row, 'cohort'),
+            'analysis': _text(row, 'analysis'),
+            'response': _text(row, 'response'),
+            'term': _text(row, 'contrast') or _text(row, 'term'),
+            'n': '' if pd.isna(row.get('n')) else str(int(row['n'])),
+            'test': _statistic(row),
+            'effect [95 % CI]': _effect(row),
+            'p': _p(row['p_unc']),
+            'p corrected': _p(row.get('p_corrected')),
+            'note': _text(row, 'note'),
+        }
+        for _, row in table.iterrows()
+    ]
+    shown = pd.DataFrame(rows)
+    empty = [c for c in shown if shown[c].eq('').all()]
+    alike = [c for c in ('cohort', 'analysis') if (shown[c] == shown[c].iloc[0]).all()]
+    return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 
 def render_group_page(page: GroupPage, subtitle: str) -> str:
@@ -189,18 +251,10 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
         blocks[name] += [image_block(path, title, caption) for path, title, caption in figures]
     for name, table in page.tables.items():
         text = TABLES.get(name, TableText('Further analyses', name, ''))
-        shown = _shown_columns(table)
         blocks[text.section].append(
-            table_block(table, text.title, text.caption, columns=shown, fold_above=12)
+            table_block(compact(table), text.title, text.caption, fold_above=16)
         )
     blocks['Methods'].append(Block(paragraphs=list(page.methods)))
     blocks['Files'].append(Block(paragraphs=list(page.files)))
     sections = [Section(name, blocks[name]) for name in SECTIONS if blocks[name]]
     return render_page('bids_acc group report', subtitle, sections)
-
-
-def _shown_columns(table: pd.DataFrame) -> list[str]:
-    """Choose the columns that say something; a table of another form is shown whole."""
-    if 'p_unc' not in table:
-        return list(table.columns)
-    return [c for c in KEY_COLUMNS if c in table and table[c].notna().any()]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import nibabel as nb
@@ -13,9 +14,19 @@ import pytest
 
 from bids_acc.demo.cli import main
 from bids_acc.demo.problems import PROBLEMS
+from bids_acc.demo.templates import load_head
 from bids_acc.mrs.io import read_nifti_mrs
 
 pytestmark = [pytest.mark.slow, pytest.mark.endtoend]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_head():
+    """Build the template head once for all datasets of this module."""
+    head = cache(load_head)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('bids_acc.demo.dataset.load_head', head)
+        yield
 
 
 def run_demo(folder: Path, *flags: str) -> Path:

@@ -1,0 +1,126 @@
+"""The group level on an output folder with planted parcels and effects."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.endtoend.test_command import bids_acc
+from tests.synthetic.derivatives import write_cohort
+
+FAST = ('--opnmf-k-range', '2', '5', '--opnmf-splits', '4', '--opnmf-bootstraps', '10')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """Return a derivative folder of 24 people."""
+    root = tmp_path_factory.mktemp('group') / 'out'
+    write_cohort(root, n_per_group=8)
+    return root
+
+
+@pytest.fixture(scope='module')
+def analysed(folder, tmp_path_factory) -> Path:
+    """Return the folder after the group level."""
+    work = tmp_path_factory.mktemp('work')
+    done = bids_acc('none', folder, 'group', '--model', 'auto', '-w', work, *FAST)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_without_a_model_one_is_proposed_and_nothing_is_guessed(folder, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
+    done = bids_acc('none', copy, 'group', *FAST)
+    assert done.returncode == 64
+    assert '--model auto' in done.stderr
+    proposal = json.loads((copy / 'code' / 'model-proposed_smdl.json').read_text())
+    assert proposal['Group']['Reference'] == 'HC'
+    assert not (copy / 'group.html').exists()
+
+
+def test_dry_run_writes_nothing(folder, tmp_path):
+    before = sorted(folder.rglob('*'))
+    done = bids_acc('none', folder, 'group', '--dry-run', 'json')
+    plan = json.loads(done.stdout)
+    assert sorted(folder.rglob('*')) == before
+    assert len(plan) == 24 * 3
+    assert {row['status'] for row in plan} == {'run'}
+
+
+def test_planted_effect_is_found(analysed):
+    table = pd.read_csv(analysed / 'group' / 'stats' / 'ancova.tsv', sep='\t')
+    group = table[table['term'] == 'group'].set_index('response')
+    thickness = [name for name in group.index if name.startswith('thickness')]
+    assert group.loc[thickness, 'p_unc'].min() < 0.01
+    assert group['value'].idxmax().startswith('thickness')
+    means = pd.read_csv(analysed / 'group' / 'opnmf' / 'parcels.tsv', sep='\t')
+    assert set(means['metric']) == {'thickness', 'area', 'fa', 'md'}
+
+
+def test_gated_spectra_are_left_out(analysed):
+    excluded = pd.read_csv(analysed / 'group' / 'qc' / 'exclusions.tsv', sep='\t')
+    failed = excluded.loc[excluded['criterion'] == 'quality gate', 'participant_id'].nunique()
+    table = pd.read_csv(analysed / 'group' / 'stats' / 'mrs_group.tsv', sep='\t')
+    assert table.loc[table['analysis'] == 'mrs_ancova', 'n'].max() == 24 - failed
+
+
+def test_report_is_one_file_and_says_only_corrected_p(analysed):
+    page = (analysed / 'group.html').read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    summary = page.partition('<h2>Summary</h2>')[2].partition('</section>')[0]
+    assert 'parcels' in summary
+    assert not re.search(r'(?<!corrected )\bp [=<]', summary)
+
+
+def test_each_table_has_a_dictionary(analysed):
+    for path in (analysed / 'group').rglob('*.tsv'):
+        sidecar = json.loads(path.with_suffix('.json').read_text())
+        columns = path.read_text().splitlines()[0].split('\t')
+        assert set(columns) <= set(sidecar), path.name
+
+
+def test_a_second_run_gives_the_same_bytes(analysed, tmp_path):
+    def contents(root: Path) -> dict[str, bytes]:
+        kept = [p for p in root.rglob('*') if p.is_file() and 'logs' not in p.parts]
+        return {str(p.relative_to(root)): p.read_bytes() for p in kept}
+
+    before = contents(analysed)
+    done = bids_acc(
+        'none', analysed, 'group', '--model', 'auto', '--nprocs', '2', '-w', tmp_path, *FAST
+    )
+    assert done.returncode == 0, done.stderr
+    after = contents(analysed)
+    assert set(before) == set(after)
+    assert [name for name in before if before[name] != after[name]] == []
+
+
+def test_without_participants_parcels_are_made_and_nothing_is_compared(folder, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
+    (copy / 'participants.tsv').unlink()
+    done = bids_acc('none', copy, 'group', '-w', tmp_path / 'w', *FAST)
+    assert done.returncode == 0, done.stderr
+    assert (copy / 'group' / 'opnmf' / 'parcels.tsv').exists()
+    assert not (copy / 'group' / 'stats').exists()
+    assert 'no participants.tsv' in (copy / 'group.html').read_text()
+
+
+def test_missing_people_do_not_stop_the_others(folder, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
+    shutil.rmtree(copy / 'sub-001')
+    shutil.rmtree(copy / 'sub-002' / 'dwi')
+    shutil.rmtree(copy / 'sub-003' / 'mrs')
+    done = bids_acc('none', copy, 'group', '--model', 'auto', '-w', tmp_path / 'w', *FAST)
+    assert done.returncode == 0, done.stderr
+    flow = pd.read_csv(copy / 'group' / 'qc' / 'flow.tsv', sep='\t')
+    lost = flow[flow['status'] == 'skip'].groupby('participant_id')['modality'].agg(list)
+    assert lost.to_dict() == {
+        'sub-001': ['anat', 'dwi', 'mrs'], 'sub-002': ['dwi'], 'sub-003': ['mrs'],
+    }  # fmt: skip

@@ -1,0 +1,120 @@
+"""An output folder as the participant level leaves it, with planted parcels and group effects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+
+from bids_acc.derivatives.dataset import write_tsv
+from bids_acc.derivatives.outputs import output_path, write_sidecar
+from bids_acc.group.simulate import CohortDesign, planted_cohort
+
+KEYS = {
+    'thickness': 'anat_thickness',
+    'area': 'anat_area',
+    'fa': 'dwi_vertex_fa',
+    'md': 'dwi_vertex_md',
+}
+LEVELS = ('HC', 'responder', 'resistant')
+EFFECT = {'HC': 0.0, 'responder': 0.5, 'resistant': 1.5}
+"""Loss of thickness in parcel 0, in standard deviations, by group."""
+
+
+def write_gifti(path: Path, values: np.ndarray, labels: dict[int, str] | None = None) -> None:
+    """Write one map or label array."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    intent = 'NIFTI_INTENT_LABEL' if labels else 'NIFTI_INTENT_NONE'
+    dtype = np.int32 if labels else np.float32
+    array = nb.gifti.GiftiDataArray(values.astype(dtype), intent=intent)
+    image = nb.GiftiImage(darrays=[array])
+    for key, name in (labels or {}).items():
+        label = nb.gifti.GiftiLabel(key=key, red=1, green=0, blue=0, alpha=1)
+        label.label = name
+        image.labeltable.labels.append(label)
+    image.to_filename(path)
+
+
+def write_cohort(
+    root: Path, n_per_group: int = 8, seed: int = 3, cohorts: int = 1
+) -> pd.DataFrame:
+    """Write a derivative folder with maps, spectra and participants.tsv; return the people."""
+    n = n_per_group * len(LEVELS) * cohorts
+    planted = planted_cohort(
+        CohortDesign(n_subjects=n), np.random.default_rng(seed), level=3, region_size=120
+    )
+    rng = np.random.default_rng(seed + 1)
+    groups = np.tile(np.repeat(LEVELS, n_per_group), cohorts)
+    site = np.repeat([f'city{i}' for i in range(cohorts)], n_per_group * len(LEVELS))
+    values = planted.data.values.copy()
+    parcel = planted.labels == 0
+    parcel = np.concatenate([parcel, parcel]) if parcel.size < values.shape[2] else parcel
+    thickness = planted.data.metrics.index('thickness')
+    loss = np.array([EFFECT[g] for g in groups])
+    values[thickness][:, parcel] -= 0.45 * loss[:, None]
+    people = pd.DataFrame(
+        {
+            'participant_id': [f'sub-{i + 1:03d}' for i in range(n)],
+            'group': groups,
+            'age': rng.normal(38, 9, n).round(),
+            'sex': rng.choice(['F', 'M'], n),
+            'panss_total': np.where(groups == 'HC', np.nan, rng.normal(70, 12, n).round()),
+        }
+    )
+    if cohorts > 1:
+        people['cohort'] = site
+    write_tsv(root / 'participants.tsv', people)
+    data = replace(planted.data, values=values)
+    for index, person in people.iterrows():
+        _write_maps(root, person['participant_id'][4:], data, int(index))
+        _write_spectrum(root, person['participant_id'][4:], loss[index], rng)
+    return people
+
+
+def _write_maps(root: Path, subject: str, data, index: int) -> None:
+    """Write the maps of one person on the whole mesh."""
+    entities = {'subject': subject}
+    for side, size in zip('LR', data.mesh_sizes, strict=True):
+        own = (data.columns['hemisphere'] == side).to_numpy()
+        vertices = data.columns.loc[own, 'vertex'].to_numpy()
+        fields = {'hemisphere': side, 'density': '642'}
+        for m, metric in enumerate(data.metrics):
+            if metric not in KEYS:
+                continue
+            whole = np.full(size, np.nan)
+            whole[vertices] = data.values[m, index, own]
+            path = output_path(KEYS[metric], root, entities, **fields)
+            write_gifti(path, whole)
+            write_sidecar(KEYS[metric], path)
+        labels = np.zeros(size)
+        labels[vertices] = 2
+        names = {0: 'unknown', 2: 'caudalanteriorcingulate', 26: 'rostralanteriorcingulate'}
+        for key in ('anat_parcellation',):
+            path = output_path(key, root, entities, **fields, segmentation='Desikan')
+            write_gifti(path, labels, names)
+            write_sidecar(key, path)
+
+
+def _write_spectrum(root: Path, subject: str, severity: float, rng: np.random.Generator) -> None:
+    """Write the levels and the quality of one spectrum."""
+    entities = {'subject': subject, 'acquisition': 'press', 'voi': 'ACC'}
+    glu = 1.2 + 0.1 * severity + rng.normal(0, 0.1)
+    levels = {'Glu': glu, 'Glx': glu + 0.3, 'tNAA': 1.4 + rng.normal(0, 0.05), 'tCr': 1.0,
+              'tCho': 0.25 + rng.normal(0, 0.01), 'Ins': 0.8 + rng.normal(0, 0.05)}  # fmt: skip
+    good = rng.random() > 0.1
+    rows = [
+        {
+            'metabolite': name, 'unit_scheme': 'ratio_tcr', 'unit': '1', 'value': value,
+            'value_sd': 0.08 * value, 'crlb_pct': 8.0 if good else 25.0, 'detected': True,
+            'engine': 'builtin', 'gate': 'pass' if good else 'fail',
+            'gate_reason': '' if good else 'crlb < 20 %: 25 fail',
+        }
+        for name, value in levels.items()
+    ]  # fmt: skip
+    write_tsv(output_path('mrs_quantities', root, entities), pd.DataFrame(rows))
+    quality = {'engine': 'builtin', 'snr_lcm': rng.normal(20, 2), 'fwhm_hz': rng.normal(6, 1),
+               'f_gm': 0.6, 'f_wm': 0.2, 'f_csf': 0.2, 'gate': 'pass' if good else 'fail'}  # fmt: skip
+    write_tsv(output_path('mrs_quality', root, entities), pd.DataFrame([quality]))
