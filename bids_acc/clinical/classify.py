@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.derivatives import outputs
+from bids_acc.exceptions import InputDataError
 
-from .criteria import DEFINITIONS, as_record, decide, definition, explain
+from .criteria import DEFINITIONS, UNDETERMINED, as_record, decide, definition, explain
 from .equivalents import DEFAULT_METHOD, load_equivalents
 from .evidence import Context, Thresholds, load_thresholds
 from .history import collect_histories, read_table
@@ -93,7 +94,7 @@ def classify(
         for name, apply in rules.items():
             verdict = apply(history, context)
             row[name] = decide(verdict)
-            row[f'{name}_lacks'] = explain(verdict) if row[name] == 'undetermined' else ''
+            row[f'{name}_lacks'] = explain(verdict) if row[name] == UNDETERMINED else ''
             trace.extend(as_record(who, name, rule) for rule in verdict.rules)
             LOGGER.info('%s: %s by %s', who, row[name], name)
         labels.append(row)
@@ -129,6 +130,73 @@ def classify_files(trials: Path, ratings: Path, **options: object) -> Groups:
         read_table(trials), read_table(ratings), names=(str(trials), str(ratings)),
         **options,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def classify_for_model(section: Mapping[str, Any], dataset: Path) -> Groups | None:
+    """Classify as the section ``TreatmentHistory`` of a model file says.
+
+    Parameters
+    ----------
+    section : mapping
+        Definition, Trials, Ratings, Equivalents, Method and Thresholds.
+    dataset : Path
+        Folder that the files are relative to.
+
+    Returns
+    -------
+    Groups or None
+        None when the section names no definition.
+
+    Raises
+    ------
+    MissingInputError
+        If a definition is named and a table does not exist.
+    """
+    name = section['Definition']
+    if name is None:
+        return None
+    own = section['Equivalents']
+    return classify_files(
+        dataset / section['Trials'], dataset / section['Ratings'], definitions=[name],
+        thresholds=section['Thresholds'], method=section['Method'],
+        equivalents=None if own is None else dataset / own,
+    )  # fmt: skip
+
+
+def join_labels(participants: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """Add the labels to the participants; who has no history is ``undetermined``.
+
+    Parameters
+    ----------
+    participants : DataFrame
+        With ``participant_id``.
+    groups : Groups
+        From `classify`.
+
+    Raises
+    ------
+    InputDataError
+        If a column of that name is there already.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({'participant_id': ['sub-01'], 'drug': ['olanzapine']})
+    >>> ratings = pd.DataFrame({'participant_id': ['sub-01'], 'patient': ['false']})
+    >>> groups = classify(trials, ratings, definitions=['trrip'])
+    >>> people = pd.DataFrame({'participant_id': ['sub-01', 'sub-02']})
+    >>> join_labels(people, groups)['trrip'].tolist()
+    ['HC', 'undetermined']
+    """
+    names = [c for c in groups.labels if c in DEFINITIONS]
+    if taken := [c for c in names if c in participants]:
+        raise InputDataError(
+            f'participants already have a column {taken[0]!r}; rename it, the treatment history '
+            'gives one of that name.'
+        )
+    joined = participants.merge(
+        groups.labels[['participant_id', *names]], on='participant_id', how='left'
+    )
+    return joined.fillna(dict.fromkeys(names, UNDETERMINED))
 
 
 def current_dose(doses: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:

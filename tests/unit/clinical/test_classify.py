@@ -328,6 +328,27 @@ class TestTables:
             assert all(rule['description'] for rule in part['properties'].values())
 
 
+def test_model_section_decides(tmp_path):
+    section = {
+        'Definition': 'trrip', 'Trials': 'trials.tsv', 'Ratings': 'ratings.tsv',
+        'Equivalents': None, 'Method': 'woods2003', 'Thresholds': {'trrip': {'min_cpz_mg': 300}},
+    }  # fmt: skip
+    trials = [{'participant_id': 'sub-01', 'trial': i, **t} for i, t in enumerate(FAILED, 1)]
+    pd.DataFrame(trials).to_csv(tmp_path / 'trials.tsv', sep='\t', index=False)
+    pd.DataFrame([{'participant_id': 'sub-01', **ILL}]).to_csv(
+        tmp_path / 'ratings.tsv', sep='\t', index=False
+    )
+    result = cl.classify_for_model(section, tmp_path)
+    # Risperidone 6 mg is 300 mg of chlorpromazine by Woods, 600 mg by Gardner.
+    assert result.labels['trrip'].item() == 'TRS'
+    assert result.doses['cpz_mg'].tolist() == [300, 400]
+    assert list(result.labels) == ['participant_id', 'trrip', 'trrip_lacks']
+    assert cl.classify_for_model({**section, 'Definition': None}, tmp_path) is None
+    people = pd.DataFrame({'participant_id': ['sub-01'], 'trrip': ['mine']})
+    with pytest.raises(InputDataError, match="'trrip'"):
+        cl.join_labels(people, result)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(SettingsError, match='trrip'):
         groups(FAILED, ILL, 'trip')

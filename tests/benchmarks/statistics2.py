@@ -1,0 +1,272 @@
+"""Error rates, power and coverage of mixtures, change, sites, ComBat, prediction and groups.
+
+Run ``python tests/benchmarks/statistics2.py [--quick] [--only NAME]``. Each line gives the
+figure, what it should be, the Monte Carlo band (95 %) that goes with the number of simulated
+cohorts, and CPU seconds. A figure outside its band is marked and printed as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bids_acc.clinical.classify import classify
+from bids_acc.group.harmonise import ComBat
+from bids_acc.group.longitudinal import (
+    baseline_ancova,
+    change_correlation,
+    mixed_model,
+    paired_change,
+)
+from bids_acc.group.mixture import bootstrap_lrt, compare_mixtures
+from bids_acc.group.prediction import predict
+from bids_acc.group.sites import adjusted_difference, meta_analysis
+
+Line = tuple[str, float, float, int]
+"""What, observed rate, expected rate (NaN: none), simulations."""
+
+
+def streams(n: int, seed: int) -> Iterator[np.random.Generator]:
+    """Yield one generator for each simulated cohort."""
+    for child in np.random.SeedSequence(seed).spawn(n):
+        yield np.random.default_rng(child)
+
+
+def visits(rng: np.random.Generator, n: int, interaction: float, missing: float = 0.2):
+    """Simulate two groups in three sessions, some visits missing."""
+    subject = np.repeat(np.arange(n), 3)
+    visit = np.tile([0.0, 1.0, 2.0], n)
+    group = np.where(subject % 2, 'resistant', 'responder')
+    value = (
+        10 + rng.normal(0, 1, n)[subject] + 0.2 * visit
+        + interaction * visit * (group == 'resistant') + rng.normal(0, 0.8, 3 * n)
+    )  # fmt: skip
+    other = 30 + rng.normal(0, 4, n)[subject] - visit + rng.normal(0, 3, 3 * n)
+    table = pd.DataFrame(
+        {
+            'participant_id': [f'sub-{i:02d}' for i in subject],
+            'session_id': [f'ses-{int(v)}' for v in visit], 'visit': visit, 'group': group,
+            'glx': value, 'madrs': other,
+        }
+    )  # fmt: skip
+    return table[(visit == 0) | (rng.random(3 * n) > missing)]
+
+
+def mixture(quick: bool) -> list[Line]:
+    """Bootstrap test of one against two populations at paper 2's n = 37."""
+    n, boots = (60, 39) if quick else (300, 99)
+    null, power, equal, weight = 0, 0, 0, 0
+    for rng in streams(n, 1):
+        x = rng.normal(1.47, 0.24, 37)
+        null += bootstrap_lrt(x, 1, rng=rng, n_bootstrap=boots)[1] <= 0.05
+    m = n // 2
+    for rng in streams(m, 2):
+        x = np.r_[rng.normal(1.2, 0.12, 18), rng.normal(1.75, 0.12, 19)]
+        power += bootstrap_lrt(x, 1, rng=rng, n_bootstrap=boots)[1] <= 0.05
+        equal += bootstrap_lrt(x, 1, rng=rng, n_bootstrap=boots, equal_variance=True)[1] <= 0.05
+    for rng in streams(m, 3):
+        x = rng.normal(1.47, 0.24, 37)
+        result = compare_mixtures(x, rng=rng, n_bootstrap=0, n_starts=20, max_components=2)
+        weight += result.evidence_ratio(2, 1) > 2.7
+    return [
+        ('mixture: type I of 1 v 2, n = 37', null / n, 0.05, n),
+        ('mixture: power, means 4.6 SD apart, n = 37', power / m, np.nan, m),
+        ('  the same with one variance for both', equal / m, np.nan, m),
+        ('mixture: evidence ratio > 2.7 though one population', weight / m, np.nan, m),
+    ]
+
+
+def change(quick: bool) -> list[Line]:
+    """Paired, mixed, adjusted and change-change analyses with 20 % of the visits missing."""
+    n = 150 if quick else 2000
+    counts = dict.fromkeys(('mixed', 'wald', 'cover', 'power', 'paired', 'adjusted', 'pairs'), 0)
+    terms = ['visit', 'group', 'visit:group']
+    for rng in streams(n, 4):
+        table = visits(rng, 24, 0.0)
+        _, results = mixed_model(table, 'glx', terms)
+        counts['mixed'] += results[2].p < 0.05
+        counts['wald'] += stats.chi2.sf(results[2].value, 1) < 0.05
+        counts['cover'] += results[0].ci_low < 0.2 < results[0].ci_high
+        counts['adjusted'] += (
+            baseline_ancova(table, 'glx', first='ses-0', second='ses-1', group='group').p < 0.05
+        )
+        pair = change_correlation(table, 'glx', 'madrs', first='ses-0', second='ses-1')
+        counts['pairs'] += pair.p < 0.05
+        # d_z of the first change: mean 0.2, standard deviation 0.8 * sqrt 2
+        dz = paired_change(table, 'glx', first='ses-0', second='ses-1').test
+        counts['paired'] += dz.ci_low < 0.2 / (0.8 * 2**0.5) < dz.ci_high
+        counts['power'] += mixed_model(visits(rng, 24, 0.6), 'glx', terms)[1][2].p < 0.05
+    return [
+        ('mixed model: type I of time x group, n = 24', counts['mixed'] / n, 0.05, n),
+        ('  the same by normal approximation (not used)', counts['wald'] / n, np.nan, n),
+        ('mixed model: coverage of the slope', counts['cover'] / n, 0.95, n),
+        ('mixed model: power for a slope difference of 0.6', counts['power'] / n, np.nan, n),
+        ('paired: coverage of d_z', counts['paired'] / n, 0.95, n),
+        ('baseline-adjusted: type I', counts['adjusted'] / n, 0.05, n),
+        ('change-change: type I', counts['pairs'] / n, 0.05, n),
+    ]
+
+
+def meta(quick: bool) -> list[Line]:
+    """Coverage of the mean effect over few cohorts that differ."""
+    n = 300 if quick else 4000
+    lines = []
+    for k in (2, 3, 5):
+        hits = {'Hartung-Knapp': 0, 'normal': 0}
+        for rng in streams(n, 10 + k):
+            variances = 4 / rng.integers(60, 90, k)
+            effects = rng.normal(0.5, np.sqrt(variances + 0.04))
+            for name, knapp in (('Hartung-Knapp', True), ('normal', False)):
+                result = meta_analysis(effects, variances, hartung_knapp=knapp)
+                hits[name] += result.ci_low < 0.5 < result.ci_high
+        expected = {'Hartung-Knapp': 0.95, 'normal': np.nan}
+        lines += [(f'meta-analysis: coverage, {k} cohorts, {name}', hit / n, expected[name], n)
+                  for name, hit in hits.items()]  # fmt: skip
+    return lines
+
+
+def combat(quick: bool) -> list[Line]:
+    """Site effects before and after, and the group test after harmonisation."""
+    n = 100 if quick else 1000
+    before, after, bias, type_one = [], [], [], 0
+    columns = [f'f{i}' for i in range(8)]
+    for rng in streams(n, 20):
+        site = np.repeat(['a', 'b'], [73, 79])
+        group = np.where(rng.random(152) < np.where(site == 'a', 0.64, 0.67), 'SCZ', 'HC')
+        effect = np.r_[0.8, np.zeros(7)]
+        values = rng.normal(size=(152, 8)) * np.where(site == 'a', 1, 1.4)[:, None]
+        values += (site == 'b')[:, None] * rng.normal(1, 0.5, 8) + (group == 'SCZ')[
+            :, None
+        ] * effect
+        table = pd.DataFrame(values, columns=columns).assign(site=site, group=group)
+        clean = ComBat(preserve=('group',)).fit_transform(table)
+        for frame, into in ((table, before), (clean, after)):
+            a, b = (frame.loc[site == s, columns].to_numpy() for s in 'ab')
+            into.append(np.mean(np.abs(a.mean(0) - b.mean(0))))
+        clean = clean.assign(group=group)
+        bias.append(adjusted_difference(clean, 'f0', 'group', ('SCZ', 'HC')).effect - 0.8)
+        type_one += adjusted_difference(clean, 'f1', 'group', ('SCZ', 'HC')).p < 0.05
+    return [
+        ('ComBat: mean |site difference| before (SD)', float(np.mean(before)), np.nan, n),
+        ('ComBat: mean |site difference| after (SD)', float(np.mean(after)), np.nan, n),
+        ('ComBat: bias of a group difference of 0.8', float(np.mean(bias)), np.nan, n),
+        ('ComBat: type I of the group afterwards', type_one / n, 0.05, n),
+    ]
+
+
+def prediction(quick: bool) -> list[Line]:
+    """Nested cross-validation of noise and of a planted difference, 24 per class."""
+    n, m = (20, 10) if quick else (150, 60)
+    aucs, cover, wide, found = [], 0, 0, []
+    features = [f'f{i}' for i in range(8)]
+
+    def cohort(rng: np.random.Generator, effect: float) -> pd.DataFrame:
+        table = pd.DataFrame(rng.normal(size=(48, 8)), columns=features)
+        yes = np.arange(48) % 2 == 1
+        table['f0'] += effect * yes
+        return table.assign(outcome=np.where(yes, 'yes', 'no'))
+
+    fast = {'positive': 'yes', 'n_repeats': 1, 'n_inner': 3}
+    for rng in streams(n, 30):
+        result = predict(cohort(rng, 0), 'outcome', features, rng=rng, n_permutations=0, **fast)
+        aucs.append(result.value)
+        cover += result.ci_low <= 0.5 <= result.ci_high
+        found.append(
+            predict(cohort(rng, 1.5), 'outcome', features, rng=rng, n_permutations=0, **fast).value
+        )
+    for rng in streams(m, 31):
+        result = predict(cohort(rng, 0), 'outcome', features, rng=rng, n_permutations=19, **fast)
+        wide += result.p <= 0.05
+    return [
+        ('prediction: mean AUC of noise', float(np.mean(aucs)), np.nan, n),
+        ('prediction: coverage of 0.5 for noise', cover / n, np.nan, n),
+        ('prediction: mean AUC, one feature at d = 1.5 (ideal 0.856)', float(np.mean(found)),
+         np.nan, n),
+        ('prediction: type I of the permutation test', wide / m, 0.05, m),
+    ]  # fmt: skip
+
+
+def treatment(quick: bool) -> list[Line]:
+    """Planted response groups, then the same with cells emptied."""
+    n = 200 if quick else 2000
+    items = [f'panss_{s}{i}' for s, k in (('p', 7), ('n', 7)) for i in range(1, k + 1)]
+    rng = np.random.default_rng(40)
+    truth = rng.choice(['HC', 'FL-Resp', 'TRS', 'URS', 'CLZ-Resp'], n)
+    trials, ratings = [], []
+    for i, label in enumerate(truth):
+        who = f'sub-{i:04d}'
+        ill = label in ('TRS', 'URS')
+        scores = {c: str(rng.integers(1, 4)) for c in items}
+        if ill:
+            scores[str(rng.choice(items))] = str(rng.integers(4, 8))
+        ratings.append(
+            {
+                'participant_id': who,
+                'patient': str(label != 'HC').lower(),
+                'history_complete': 'true',
+                'gaf': '45' if ill else '70',
+                **scores,
+            }
+        )
+        done = {'HC': [], 'FL-Resp': [('risperidone', 4, 'adequate')]}.get(
+            label, [('risperidone', 6, 'inadequate'), ('olanzapine', 25, 'inadequate')]
+        )
+        done = done + {
+            'URS': [('clozapine', 500, 'inadequate')],
+            'CLZ-Resp': [('clozapine', 400, 'adequate')],
+        }.get(label, [])
+        trials += [
+            {'participant_id': who, 'trial': k, 'drug': drug, 'dose_mg': dose,
+             'weeks': 16 if drug == 'clozapine' else 8, 'adherence_pct': 90, 'response': answer}
+            for k, (drug, dose, answer) in enumerate(done, 1)
+        ]  # fmt: skip
+    trial_table = pd.DataFrame(trials).astype(str)
+    rating_table = pd.DataFrame(ratings).astype(str)
+    found = classify(trial_table, rating_table, definitions=['trrip']).labels['trrip']
+    lines = [('groups: planted label found', float((found == truth).mean()), 1.0, n)]
+    for table in (trial_table, rating_table):
+        body = [c for c in table if c not in ('participant_id', 'trial', 'drug')]
+        table[body] = table[body].mask(rng.random((len(table), len(body))) < 0.1, 'n/a')
+    found = classify(trial_table, rating_table, definitions=['trrip']).labels['trrip']
+    given = (found != 'undetermined').to_numpy()
+    wrong = float((found.to_numpy()[given] != truth[given]).mean())
+    return [
+        *lines,
+        ('groups: 10 % of cells emptied, label still given', float(given.mean()), np.nan, n),
+        ('groups: wrong among those given', wrong, 0.0, n),
+    ]
+
+
+PARTS: dict[str, Callable[[bool], list[Line]]] = {
+    'mixture': mixture, 'change': change, 'meta': meta, 'combat': combat,
+    'prediction': prediction, 'treatment': treatment,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--quick', action='store_true', help='fewer simulated cohorts')
+    parser.add_argument('--only', choices=sorted(PARTS), help='one part')
+    options = parser.parse_args()
+    print(f'{"figure":62} {"observed":>9} {"expected":>9} {"band":>8} {"n":>6}')
+    for name in [options.only] if options.only else PARTS:
+        start = time.process_time()
+        for label, value, expected, n in PARTS[name](options.quick):
+            band = 1.96 * np.sqrt(expected * (1 - expected) / n)
+            mark = ' <- outside' if abs(value - expected) > band + 1e-12 else ''
+            shown = ('', '') if np.isnan(expected) else (f'{expected:.3f}', f'{band:.3f}')
+            print(f'{label:62} {value:9.3f} {shown[0]:>9} {shown[1]:>8} {n:6d}{mark}', flush=True)
+        print(f'  [{name}: {time.process_time() - start:.1f} CPU s]', flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f'peak memory {peak:.0f} MB')
+
+
+if __name__ == '__main__':
+    main()
