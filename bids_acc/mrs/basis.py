@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from scipy.interpolate import make_interp_spline
 
-from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from bids_acc.exceptions import InputDataError, MetadataError
 from bids_acc.mrs import simulate
+from bids_acc.mrs.basis_files import read_basis_file, resample, upfield
 from bids_acc.mrs.basis_scale import amplitude_per_proton
 from bids_acc.mrs.lcmodel_basis import RawBasis, read_lcmodel_basis, write_lcmodel_basis
-from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, ComplexArray, Spectrum
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, Spectrum
 
 __all__ = [
     'MEASURED_MM',
@@ -68,7 +67,6 @@ _MAX_FIELD_ERROR = 0.03
 _DOUBTFUL_FIELD_ERROR = 0.005
 _MAX_TE_ERROR = 0.002
 _DOUBTFUL_TE_ERROR = 0.0005
-_CENTRE_PPM = 2.6
 _FAMILY = MappingProxyType({'press': 'press', 'steam': 'steam', 'slase': 'slaser'})
 
 
@@ -134,17 +132,17 @@ def load_basis(
     if str(source) == 'simulate':
         return _simulated(spectrum, wanted, te1, te2, tm, metabolites, cache_dir)
     path = Path(source)
-    raw = _read(path)
+    raw = read_basis_file(path)
     flags = _check(raw, spectrum, wanted, path, strict=strict)
     names = tuple(canonical_name(name) for name in raw.names)
-    fids, oriented = _orient(raw)
+    fids, oriented = upfield(raw)
     if not oriented:
         flags = (*flags, 'conjugated: the lines were on the other side of water')
     keep = _kept(names, metabolites, path)
     left_out = [name for name in names if name in NOT_FITTED] if metabolites is None else []
     if left_out:
         flags = (*flags, f'left out, no metabolite: {", ".join(left_out)}')
-    resampled = _resample(fids[keep], raw, spectrum)
+    resampled = resample(fids[keep], raw, spectrum)
     names = tuple(names[index] for index in keep)
     basis = Basis(
         names=names,
@@ -214,7 +212,7 @@ def with_macromolecules(
         basis.fids[0], basis.dwell_time, basis.spectrometer_frequency, basis.echo_time
     )
     flags = _check(raw, target, basis.sequence, Path(name), strict=True)
-    fid = _resample(_orient(raw)[0], raw, target)[0]
+    fid = resample(upfield(raw)[0], raw, target)[0]
     fid = fid * np.exp(-((np.pi * smoothing_hz * target.time) ** 2) / (4 * np.log(2)))
     scale = basis.amplitude_per_proton
     scale = scale if np.isfinite(scale) and scale > 0 else float(np.abs(basis.fids).max())
@@ -334,121 +332,3 @@ def _too_short(raw: RawBasis, spectrum: Spectrum) -> list[str]:
         return []
     ends = f'its FIDs end at {duration:.2f} s, undecayed'
     return [f'{ends}, those of the data at {spectrum.duration:.2f} s']
-
-
-def _read(path: Path) -> RawBasis:
-    """Read whatever kind of basis set this is."""
-    if not path.exists():
-        raise MissingInputError(f'{path}: no such basis set')
-    if path.is_dir():
-        single = sorted([*path.glob('*.mat'), *path.glob('*.BASIS'), *path.glob('*.basis')])
-        if len(single) != 1 or any(path.glob('*.json')):
-            return _read_fsl_folder(path)
-        path = single[0]
-    if path.suffix.lower() == '.mat':
-        return _read_osprey(path)
-    return read_lcmodel_basis(path)
-
-
-def _read_fsl_folder(path: Path) -> RawBasis:
-    """Read a folder with one FSL-MRS JSON file per metabolite."""
-    names, fids, members = [], [], []
-    digest = hashlib.sha256()
-    for file in sorted(path.glob('*.json')):
-        content = file.read_bytes()
-        digest.update(content)
-        try:
-            record = json.loads(content)
-            member = record.get('basis', record)
-            real, imaginary = member['basis_re'], member['basis_im']
-            timing = (float(member['basis_dwell']), float(member['basis_centre']))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise InputDataError(f'{file}: not an FSL-MRS basis spectrum: {error}') from error
-        names.append(str(member.get('basis_name', file.stem)))
-        fids.append(np.asarray(real, dtype=float) + 1j * np.asarray(imaginary, dtype=float))
-        members.append((*timing, float(member.get('basis_width', 'nan')), record))
-    if not names:
-        raise InputDataError(f'{path}: no .json files in this basis folder')
-    if len({member[:2] for member in members}) > 1 or len({fid.size for fid in fids}) > 1:
-        raise InputDataError(f'{path}: the files differ in dwell time, field or length')
-    dwell_time, centre, width, record = members[0]
-    info = record.get('seq', {}) if isinstance(record, dict) else {}
-    return RawBasis(
-        names=tuple(names),
-        fids=np.array(fids),
-        dwell_time=dwell_time,
-        spectrometer_frequency=centre / 1e6 if centre > 1e5 else centre,
-        echo_time=float(info.get('TE', info.get('te', 'nan')) or 'nan'),
-        sequence=str(info.get('sequenceName', '')),
-        linewidth_hz=width,
-        flags=(),
-        sha256=digest.hexdigest(),
-    )
-
-
-def _read_osprey(path: Path) -> RawBasis:
-    """Read an Osprey basis set, when its .mat version lets scipy do so."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        struct = loadmat(path, squeeze_me=True, struct_as_record=False)['BASIS']
-    except (MatReadError, NotImplementedError, ValueError, KeyError, OSError) as error:
-        raise InputDataError(
-            f'{path}: cannot be read as an Osprey basis set ({error}); '
-            'export it as an LCModel .BASIS file'
-        ) from error
-    fids = np.asarray(struct.fids, dtype=complex)
-    fids = fids[..., 0] if fids.ndim == 3 else fids
-    echo_time = float(getattr(struct, 'te', float('nan')))
-    sequence = getattr(struct, 'seq', '')
-    return RawBasis(
-        names=tuple(str(name) for name in np.atleast_1d(struct.name)),
-        fids=fids.T,
-        dwell_time=float(struct.dwelltime),
-        spectrometer_frequency=42.577478518 * float(struct.Bo),
-        echo_time=echo_time / 1e3 if echo_time > 1 else echo_time,
-        sequence=str(np.atleast_1d(sequence)[0]) if np.size(sequence) else '',
-        linewidth_hz=float(getattr(struct, 'linewidth', float('nan'))),
-        flags=(),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
-
-
-def _orient(raw: RawBasis) -> tuple[ComplexArray, bool]:
-    """Turn FIDs to the package's sign: brain metabolites lie upfield of water.
-
-    Returns
-    -------
-    fids : (n_metabolites, n_points) ndarray of complex128
-    oriented : bool
-        Whether they had that sign already.
-    """
-    spectra = np.abs(np.fft.fft(raw.fids, axis=-1)) ** 2
-    frequencies = np.fft.fftfreq(raw.fids.shape[-1], raw.dwell_time)
-    ppm = frequencies / raw.spectrometer_frequency
-    upfield = spectra[:, (ppm > 0.5) & (ppm < 4.5)].sum()
-    downfield = spectra[:, (ppm < -0.5) & (ppm > -4.5)].sum()
-    return (raw.fids, True) if upfield >= downfield else (raw.fids.conj(), False)
-
-
-def _resample(fids: ComplexArray, raw: RawBasis, spectrum: Spectrum) -> ComplexArray:
-    """Band-limited values of the FIDs on the time grid of the data.
-
-    Time is stretched by the ratio of the spectrometer frequencies, which keeps chemical
-    shifts. The band is centred first: a quintic spline then is accurate to 1e-3 for a dwell
-    time up to 0.5 ms, and exact when the grids coincide.
-    """
-    stretch = spectrum.spectrometer_frequency / raw.spectrometer_frequency
-    times = spectrum.time * stretch
-    grid = np.arange(fids.shape[-1]) * raw.dwell_time
-    centre = 2j * np.pi * (PPM_REFERENCE - _CENTRE_PPM) * raw.spectrometer_frequency
-    inside = times <= grid[-1]
-    if np.isclose(stretch, 1, atol=1e-9) and spectrum.dwell_time == raw.dwell_time:
-        resampled: ComplexArray = fids[:, : inside.sum()]
-    else:
-        spline = make_interp_spline(grid, fids * np.exp(-centre * grid), k=5, axis=-1)
-        resampled = spline(times[inside]) * np.exp(centre * times[inside])
-    padded = np.zeros((len(fids), spectrum.n_points), dtype=complex)
-    padded[:, : resampled.shape[1]] = resampled
-    return padded

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.mrs import macromolecules
 from bids_acc.mrs.lcm import lineshape
 from bids_acc.mrs.lcm.crlb import Uncertainty, uncertainty
 from bids_acc.mrs.lcm.model import (
@@ -19,50 +17,20 @@ from bids_acc.mrs.lcm.model import (
     PHASE1,
     SHIFT,
     VARIANCE,
-    Component,
     Model,
     Solution,
 )
 from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
+from bids_acc.mrs.lcm.prepare import Prepared, dimensions, noise_sd, prepare
 from bids_acc.mrs.lcm.result import FitResult, failed_result
 from bids_acc.mrs.lcm.search import Descent, descend, shared_only, starts
-from bids_acc.mrs.spectrum import (
-    PPM_REFERENCE,
-    Basis,
-    ComplexArray,
-    FloatArray,
-    Spectrum,
-    frequency_axis,
-    oriented,
-    to_spectrum,
-)
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, FloatArray, Spectrum, oriented
 
 LOGGER = logging.getLogger(__name__)
 
-ED_PARAMETRISED, ED_MEASURED = 7.0, 1.5
 _ED_START = 1.5
-_NOISE_PPM = (-1.5, 10.5)
 _RATIO_FLOOR = 0.05
 _TURNED = 'the FID was conjugated: its lines lay downfield of water'
-_BROAD_NAME = re.compile(r'^(MM|Lip)\d')
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Scaled columns, what they are, and the factors that undo the scaling."""
-
-    fids: ComplexArray
-    components: tuple[Component, ...]
-    fid_scale: float
-    column_scale: FloatArray
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(component.name for component in self.components)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return tuple(component.kind for component in self.components)
 
 
 def fit_spectrum(spectrum: Spectrum, basis: Basis, options: FitOptions | None = None) -> FitResult:
@@ -115,7 +83,7 @@ def fit_spectrum(spectrum: Spectrum, basis: Basis, options: FitOptions | None = 
     2.0
     """
     options = options or FitOptions()
-    prepared = _prepare(spectrum, basis, options)
+    prepared = prepare(spectrum, basis, options)
     reason = _unusable(spectrum, basis)
     if reason:
         return failed_result(prepared.names, prepared.kinds, reason, options, basis)
@@ -144,104 +112,7 @@ def _unusable(spectrum: Spectrum, basis: Basis) -> str:
     return ''
 
 
-def _prepare(spectrum: Spectrum, basis: Basis, options: FitOptions) -> _Prepared:
-    """Gather metabolites and broad lines, scaled to comparable size."""
-    frequency = spectrum.spectrometer_frequency
-    columns = [basis.fids[index] for index in range(len(basis.names))]
-    components = [_basis_component(name, basis, frequency, options) for name in basis.names]
-    own = any(component.kind != 'metabolite' for component in components)
-    if options.macromolecules == 'parametrised' or (options.macromolecules == 'auto' and not own):
-        scale = basis.amplitude_per_proton
-        scale = scale if np.isfinite(scale) and scale > 0 else float(np.abs(basis.fids).max())
-        for line in macromolecules.PARAMETRISED:
-            components.append(_broad_component(line, frequency))
-            columns.append(
-                scale
-                * macromolecules.component_fid(
-                    line, spectrum.n_points, spectrum.dwell_time, frequency
-                )
-            )
-    order = np.argsort([component.kind != 'metabolite' for component in components], kind='stable')
-    fids = np.array(columns)[order]
-    column_scale = np.full(len(order), float(np.abs(fids).max()) or 1.0)
-    fid_scale = float(np.nanmax(np.abs(spectrum.fid))) or 1.0
-    return _Prepared(
-        fids / column_scale[:, None],
-        tuple(components[index] for index in order),
-        fid_scale if np.isfinite(fid_scale) else 1.0,
-        column_scale,
-    )
-
-
-def _basis_component(name: str, basis: Basis, frequency: float, options: FitOptions) -> Component:
-    """Freedom of a member of the basis set."""
-    kind = 'metabolite'
-    if name in basis.mm_names or _BROAD_NAME.match(name):
-        kind = 'lipid' if name.startswith('Lip') else 'macromolecule'
-    return Component(name, kind, options.shift_sd_ppm * frequency, 0.0, options.width_sd_hz)
-
-
-def _broad_component(line: macromolecules.BroadLine, frequency: float) -> Component:
-    """Freedom of a parametrised line."""
-    return Component(
-        line.name,
-        line.kind,
-        line.shift_sd_ppm * frequency,
-        line.extra_width_ppm * frequency,
-        line.extra_width_sd_ppm * frequency,
-    )
-
-
-def _has_broad(kinds: tuple[str, ...], basis: Basis) -> bool:
-    """Whether the macromolecules are lines of the fit rather than one measured spectrum."""
-    return not basis.mm_names and any(kind != 'metabolite' for kind in kinds)
-
-
-def _dimensions(prepared: _Prepared, basis: Basis, options: FitOptions) -> tuple[float, float]:
-    """Effective dimension per ppm of the two baselines."""
-    broad = _has_broad(prepared.kinds, basis)
-    first = options.ed_per_ppm
-    if first is None:
-        first = ED_PARAMETRISED if broad else ED_MEASURED
-    second = options.second_ed_per_ppm
-    if second is None:
-        second = first / 2 if broad else first * 2
-    return first, second
-
-
-def noise_sd(spectrum: Spectrum) -> float:
-    """Measure the noise of the real, zero-filled spectrum where no signal is.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        Data.
-
-    Returns
-    -------
-    float
-        From the points below -1.5 and above 10.5 ppm, each side freed of a parabola; from
-        the last eighth of the FID when the spectral width leaves fewer than 64 points.
-    """
-    values = to_spectrum(spectrum.fid)
-    ppm = PPM_REFERENCE - (
-        frequency_axis(spectrum.n_points, spectrum.dwell_time) / spectrum.spectrometer_frequency
-    )
-    parts = []
-    for side in (ppm < _NOISE_PPM[0], ppm > _NOISE_PPM[1]):
-        if side.sum() >= 64:
-            axis = np.linspace(-1, 1, int(side.sum()))
-            parts += [
-                part - np.polyval(np.polyfit(axis, part, 2), axis)
-                for part in (values[side].real, values[side].imag)
-            ]
-    if parts:
-        return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
-    tail = spectrum.fid[-spectrum.n_points // 8 :]
-    return float(np.sqrt(np.mean(np.abs(tail) ** 2) / 2 * spectrum.n_points))
-
-
-def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: _Prepared) -> FitResult:
+def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepared) -> FitResult:
     """Search, descend, and turn the minimum into a result."""
     noise = noise_sd(spectrum) / prepared.fid_scale
     model = Model(
@@ -255,7 +126,7 @@ def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: _Prepa
         lorentz_prior=options.lorentz_prior_hz,
         phase1_sd=float(np.deg2rad(options.phase1_sd_deg)),
     )
-    first, second = _dimensions(prepared, basis, options)
+    first, second = dimensions(prepared, basis, options)
     coarse = _coarse(model, options)
     final, bound = _refine(model, coarse.parameters, first, options)
     result = _result(spectrum, basis, options, prepared, model, final, bound, noise)
@@ -337,7 +208,7 @@ def _result(
     spectrum: Spectrum,
     basis: Basis,
     options: FitOptions,
-    prepared: _Prepared,
+    prepared: Prepared,
     model: Model,
     descent: Descent,
     bound: Uncertainty,
