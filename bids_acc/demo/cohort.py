@@ -20,7 +20,7 @@ THICKNESS_EFFECT_MM: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         'HC': (0.0, 0.0, 0.0, 0.0),
         'responder': (0.0, -0.15, 0.0, 0.0),
-        'resistant': (-0.1, -0.55, -0.35, 0.0),
+        'resistant': (-0.1, -0.65, -0.45, 0.0),
     }
 )
 """Mean change of cortical thickness at the centre of each pattern, mm."""
