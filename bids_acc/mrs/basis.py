@@ -152,7 +152,7 @@ def load_basis(
         echo_time=raw.echo_time,
         sequence=_family(raw.sequence),
         te1=float('nan') if te1 is None else te1,
-        te2=float('nan') if te2 is None else te2,
+        te2=_second_part(raw.echo_time, te1, te2),
         linewidth_hz=raw.linewidth_hz,
         mm_names=tuple(name for name in names if name in MEASURED_MM),
         provenance={
@@ -166,6 +166,13 @@ def load_basis(
         sha256=raw.sha256,
     )
     return replace(basis, amplitude_per_proton=amplitude_per_proton(basis))
+
+
+def _second_part(echo_time: float, te1: float | None, te2: float | None) -> float:
+    """TE2 as told, or as TE1 leaves it; NaN when neither is known."""
+    if te2 is not None:
+        return te2
+    return float('nan') if te1 is None else echo_time - te1
 
 
 def with_macromolecules(

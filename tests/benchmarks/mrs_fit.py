@@ -269,6 +269,7 @@ def known_macromolecules(quick: bool) -> None:
     row('B2', 'same: empirical SD / bound', '0.85-1.15',
         f'{min(ratios):.2f}-{max(ratios):.2f}', 0.85 <= min(ratios) <= max(ratios) <= 1.15,
         )  # fmt: skip
+    print('       (without shifts of their own, which the bound allows for: see B2*)')
     moved = monte_carlo(40, count // 2, jitter=True).values()
     spread, hits = [item[2] for item in moved], [100 * item[3] for item in moved]
     row('B2*', f'n={count // 2}, S/N 40, shifts and widths drawn from the priors',

@@ -56,6 +56,8 @@ def test_load_own_file_without_doubts(tmp_path):
     assert basis.amplitude_per_proton == pytest.approx(1.0, abs=2e-3)
     assert basis.provenance['file'] == 'own.BASIS'
     assert len(basis.sha256) == 64
+    assert np.isnan(basis.te1)
+    assert load_basis(path, grid(), te1=0.011).te2 == pytest.approx(0.019)
     assert load_basis(path, grid(), metabolites=['mI', 'Glu']).names == ('Ins', 'Glu')
     assert load_basis(tmp_path, grid()).sha256 == basis.sha256
 

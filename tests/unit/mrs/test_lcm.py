@@ -117,8 +117,8 @@ def test_derivatives_are_those_of_model_minus_data(basis, rng):
 
 
 def test_gradient_is_that_of_the_reduced_cost(basis, rng):
-    """All amplitudes are positive here, so that the projection is exact."""
-    model = make_model(basis)
+    """All amplitudes are positive here, so that the projection is exact; the prior pulls."""
+    model = make_model(basis, lorentz_prior=(1.0, 0.02))
     model.set_ratios(np.array([[1.0, -0.5, 0, 0, 0, 0, 0, 0, 0]]))
     point = model.start() + 0.02 * rng.random(model.n_parameters)
     _, gradient = model.normal_equations(point, model.solve(point))
