@@ -49,7 +49,7 @@ class LCModel(CommandLine):
         table, coord = cwd / 'table', cwd / 'coord'
         if not table.exists() or '$$CONC' not in table.read_text(errors='replace'):
             tail = table.read_text(errors='replace')[-300:] if table.exists() else 'no table'
-            raise ComputationError(f'LCModel gave no concentrations ({tail.strip()}).')
+            raise ComputationError(f'LCModel gave no concentrations ({" ".join(tail.split())}).')
         return {'table_file': str(table), 'coord_file': str(coord)}
 
 

@@ -246,10 +246,12 @@ def test_lcmodel_is_judged_by_its_table(tmp_path: Path, monkeypatch: pytest.Monk
 
     source = write(tmp_path / 'source', TABLE)
     coord = write(tmp_path / 'source_coord', COORD)
+    fatal = write(tmp_path / 'fatal', TABLE.split('$$CONC')[0] + '$$DIAG\n 1 FATAL MYDATA 3\n')
     binary = write(
         tmp_path / 'bin' / 'lcmodel',
         '#!/bin/sh\ncat > read_control\n'
-        f'[ -z "$FATAL" ] && cp {source} table && cp {coord} coord\nexit 0\n',
+        f'if [ -n "$FATAL" ]; then cp {fatal} table\n'
+        f'else cp {source} table; cp {coord} coord; fi\nexit 0\n',
     )
     binary.chmod(0o755)
     monkeypatch.setenv('PATH', f'{binary.parent}:/usr/bin:/bin')
@@ -272,5 +274,5 @@ def test_lcmodel_is_judged_by_its_table(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv('FATAL', '1')
     empty = tmp_path / 'empty'
     empty.mkdir()
-    with pytest.raises(ComputationError, match='gave no concentrations'):
+    with pytest.raises(ComputationError, match=r'gave no concentrations .*FATAL'):
         run_lcmodel(spectrum, basis, None, empty)

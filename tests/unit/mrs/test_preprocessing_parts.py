@@ -75,6 +75,12 @@ def test_covariance_of_few_samples_is_diagonal_and_dead_coils_are_named(
         noise_covariance(few)
 
 
+def test_signal_that_lasts_to_the_end_is_no_noise(rng: np.random.Generator) -> None:
+    lasting = 50 * np.exp(2j * np.pi * 20 * TIME)
+    covariance = noise_covariance(lasting + white(rng, 1.0, 2, 8, N))
+    np.testing.assert_allclose(np.diagonal(covariance).real, 2 * 7 / 8, rtol=0.1)
+
+
 def test_reference_with_other_coils_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(InputDataError, match='2 coils, the spectrum 4'):
         combine_coils(white(rng, 1, 4, 2, 64), white(rng, 1, 2, 1, 64))
@@ -129,12 +135,13 @@ def test_hlsvd_agrees_with_hlsvdpropy(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize('times', [5, 50])
 def test_residual_water_goes_and_peaks_stay(rng: np.random.Generator, times: int) -> None:
     clean = brain() + white(rng, 0.05, N)
+    clean += 20 * np.exp((2j * np.pi * (4.65 - 5.8) * MHZ - 20) * TIME)
     wet = clean + residual_water(N, DWELL, times * 30.0)
     before, after = (
         to_spectrum(f, 4 * N).real for f in (clean, remove_residual_water(wet, DWELL, MHZ))
     )
     ppm = ppm_axis(4 * N, DWELL, MHZ)
-    for centre, limit in ((2.01, 0.5), (3.03, 1.5), (3.91, 4.0)):
+    for centre, limit in ((2.01, 0.5), (3.03, 1.5), (3.91, 4.0), (5.8, 4.0)):
         near = np.abs(ppm - centre) < 0.06
         assert abs(after[near].max() / before[near].max() - 1) < limit / 100
     water = np.abs(ppm - 4.65) < 0.3
