@@ -24,7 +24,7 @@ from .study import Measure, Study
 def row_of(
     result: TestResult, measure: Measure, *, analysis: str, cohort: str, family: str,
     contrast: str = '', covariates: Sequence[str] = (), note: str = '',
-    extra: Mapping[str, object] | None = None,
+    extra: Mapping[str, object] | None = None, excluded: Mapping[str, int] | None = None,
 ) -> Row:  # fmt: skip
     """Turn a test result into a row of a table.
 
@@ -40,7 +40,11 @@ def row_of(
         Covariates in the model.
     extra : mapping, optional
         Further columns.
+    excluded : mapping, optional
+        Participants left out, by reason; by default the result's count without reasons.
     """
+    if excluded is None:
+        excluded = {'incomplete': result.excluded} if result.excluded else {}
     return Row(
         analysis=analysis, cohort=cohort, response=measure.name, component=measure.component,
         metric=measure.metric, term=result.term, contrast=contrast or result.contrast,
@@ -49,7 +53,7 @@ def row_of(
         n_per_group=result.n_per_group, effect_name=result.effect_name, effect=result.effect,
         ci_low=result.ci_low, ci_high=result.ci_high, p_unc=result.p, family=family,
         covariates=tuple(covariates), formula=result.formula, method=result.method,
-        excluded={'incomplete': result.excluded} if result.excluded else {},
+        excluded=excluded,
         note='; '.join(filter(None, [result.note, note])), extra=dict(extra or {}),
     )  # fmt: skip
 
@@ -124,9 +128,48 @@ def chosen_measures(study: Study, names: Sequence[str]) -> list[Measure]:
     return [known[name] for name in names] if names else list(study.measures)
 
 
+def why_incomplete(
+    study: Study, frame: pd.DataFrame, columns: Sequence[str], sessions: Sequence[str]
+) -> dict[str, int]:
+    """Count the participants without all values in all sessions, by their first reason.
+
+    Parameters
+    ----------
+    study : Study
+        Knows which values failed their gate.
+    frame : DataFrame
+        Part of ``study.wide``.
+    columns, sessions : sequence of str
+        What an analysis needs.
+    """
+    reasons: dict[str, int] = {}
+    for _, rows in frame[frame['session_id'].isin(list(sessions))].groupby('participant_id'):
+        reason = next(_reasons(study, rows, columns, sessions), None)
+        if reason is not None:
+            reasons[reason] = reasons.get(reason, 0) + 1
+    return dict(sorted(reasons.items()))
+
+
+def _reasons(
+    study: Study, rows: pd.DataFrame, columns: Sequence[str], sessions: Sequence[str]
+) -> Iterator[str]:
+    """Yield what one participant lacks."""
+    for session in sessions:
+        visit = rows[rows['session_id'] == session]
+        if visit.empty:
+            yield f'no {session}'
+            continue
+        for name in columns:
+            if visit[name].isna().all():
+                gate = study.gate_failed
+                failed = name in gate and bool(gate.loc[visit.index, name].any())
+                yield f'{name} {"failed quality gate" if failed else "missing"} in {session}'
+
+
 def _paired_rows(
-    frame: pd.DataFrame, measure: Measure, first: str, second: str, cohort: str, response: str
-) -> Iterator[Row]:
+    study: Study, frame: pd.DataFrame, measure: Measure, first: str, second: str, cohort: str,
+    response: str,
+) -> Iterator[Row]:  # fmt: skip
     """Yield the change of all participants, then that of each group."""
     contrast = f'{second} - {first}'
     scopes = [('all groups', frame)]
@@ -143,7 +186,9 @@ def _paired_rows(
                 'p_wilcoxon': change.wilcoxon_p,
             }  # fmt: skip
             return row_of(change.test, measure, analysis='paired change', cohort=cohort,
-                          family='change paired', contrast=contrast, extra=extra)  # fmt: skip
+                          family='change paired', contrast=contrast, extra=extra,
+                          excluded=why_incomplete(study, part, [measure.name],
+                                                  [first, second]))  # fmt: skip
 
         yield attempt(make, measure, analysis='paired change', cohort=cohort, term=scope,
                       contrast=contrast)  # fmt: skip
@@ -182,7 +227,9 @@ def _ancova_row(
         result = baseline_ancova(frame, measure.name, first=first, second=second, group=response,
                                  covariates=covariates)  # fmt: skip
         return row_of(result, measure, analysis='baseline-adjusted', cohort=cohort,
-                      family='change adjusted', covariates=['baseline', *covariates])  # fmt: skip
+                      family='change adjusted', covariates=['baseline', *covariates],
+                      excluded=why_incomplete(study, frame, [measure.name, *covariates],
+                                              [first, second]))  # fmt: skip
 
     return attempt(make, measure, analysis='baseline-adjusted', cohort=cohort, term=response)
 
@@ -203,7 +250,9 @@ def _correlation_rows(
                                         covariates=covariates)  # fmt: skip
             return row_of(result, measure, analysis='change-change', cohort=cohort,
                           family='change correlation', contrast=f'{second} - {first}',
-                          covariates=['baselines', *covariates])  # fmt: skip
+                          covariates=['baselines', *covariates],
+                          excluded=why_incomplete(study, frame, [x, y, *covariates],
+                                                  [first, second]))  # fmt: skip
 
         yield attempt(make, measure, analysis='change-change', cohort=cohort,
                       term=f'change of {x} with change of {y}')  # fmt: skip
@@ -227,7 +276,7 @@ def change_between_sessions(
         for measure in chosen_measures(study, study.model.section('Sessions')['Measures']):
             rows += _mixed_rows(study, frame, measure, cohort, response)
             for second in later:
-                rows += _paired_rows(frame, measure, first, second, cohort, response)
+                rows += _paired_rows(study, frame, measure, first, second, cohort, response)
                 if len(levels_of(frame, response)) > 1:
                     rows.append(
                         _ancova_row(study, frame, measure, first, second, cohort, response)

@@ -35,11 +35,11 @@ def site_column(study: Study) -> str:
 
 def _difference_row(
     result: TestResult, measure: Measure, contrast: str, cohort: str, kind: str,
-    covariates: list[str],
+    covariates: list[str], excluded: Mapping[str, int] | None = None,
 ) -> Row:  # fmt: skip
     """Return the row of an adjusted difference."""
     return row_of(result, measure, analysis=kind, cohort=cohort, family=f'meta {kind}',
-                  contrast=contrast, covariates=covariates,
+                  contrast=contrast, covariates=covariates, excluded=excluded,
                   extra={'se': result.effect / result.value})  # fmt: skip
 
 
@@ -78,17 +78,25 @@ def _comparison_rows(
         frame, measure.name, group='group', levels=levels, site=site, covariates=covariates,
         method=study.model.section('Sites')['Method'],
     )  # fmt: skip
+    needed = [measure.name, *covariates]
+    pair = frame[frame['group'].isin(levels)]
+    excluded = {name: study.missing(part, needed)[1] for name, part in pair.groupby(site)}
     rows = [
-        _difference_row(result, measure, contrast, name, 'per site', covariates)
+        _difference_row(result, measure, contrast, name, 'per site', covariates, excluded[name])
         for name, result in comparison.per_site.items()
     ]
+    used = pair[pair[site].isin(list(comparison.per_site))]
+    everywhere = study.missing(used, needed)[1]
     rows.append(_difference_row(comparison.pooled, measure, contrast, 'all', 'pooled with site',
-                                [site, *covariates]))  # fmt: skip
+                                [site, *covariates], everywhere))  # fmt: skip
     rows.append(
         row_of(comparison.interaction, measure, analysis='group by site', cohort='all',
-               family='meta group by site', contrast=contrast, covariates=[site, *covariates])
+               family='meta group by site', contrast=contrast, covariates=[site, *covariates],
+               excluded=everywhere)
     )  # fmt: skip
-    rows.append(_meta_row(comparison.meta, comparison, measure, contrast))
+    row = _meta_row(comparison.meta, comparison, measure, contrast)
+    row.excluded = everywhere
+    rows.append(row)
     return rows
 
 

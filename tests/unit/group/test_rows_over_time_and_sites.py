@@ -16,6 +16,7 @@ from bids_acc.group import (
 )
 from bids_acc.group.model import parse_model
 from bids_acc.group.rows import COLUMNS, Family, finish_table
+from bids_acc.group.statistics import run_statistics
 from bids_acc.group.study import make_study
 
 N = 60
@@ -102,7 +103,14 @@ class TestChange:
         assert row['contrast'] == 'ses-2 - ses-1'
         assert row['mean_change'] == pytest.approx(0.3, abs=0.05)
         assert row['n'] == 14  # sub-03 has no second visit
-        assert row['excluded'] == 'incomplete=1'
+        assert row['excluded'] == 'no ses-2=1'
+
+    def test_reasons_are_given(self, table):
+        row = table.query(
+            "analysis == 'baseline-adjusted' and response == 'Glu' and cohort == 'tokyo'"
+        ).iloc[0]
+        assert row['excluded'] == 'Glu failed quality gate in ses-1=1;no ses-2=1'
+        assert row['n'] == 28
 
     def test_covariates_are_not_in_a_family(self, table):
         ages = table.query("analysis == 'mixed model' and term == 'age'")
@@ -158,6 +166,7 @@ class TestMeta:
         assert 0 <= glu.loc['meta-analysis', 'i2_pct'] < 100
         assert glu.loc['pooled with site', 'effect'] == pytest.approx(0.4, abs=0.15)
         assert glu.loc['pooled with site', 'p_unc'] < 1e-6
+        assert glu.loc['meta-analysis', 'excluded'] == 'Glu failed quality gate=1'
 
     def test_combat_keeps_the_group_difference(self):
         sections = {'Harmonise': 'combat'}
@@ -178,7 +187,13 @@ class TestMeta:
 
 
 class TestPrediction:
-    options = {'Outcome': 'outcome', 'Positive': 'yes', 'Permutations': 1, 'Repeats': 1, 'Folds': 3}
+    options = {
+        'Outcome': 'outcome',
+        'Positive': 'yes',
+        'Permutations': 1,
+        'Repeats': 1,
+        'Folds': 3,
+    }
 
     def test_rows(self):
         one = study(Prediction={**self.options, 'LeaveSiteOut': True})
@@ -210,3 +225,18 @@ def test_treatment_counts():
     assert row['note'] == 'TRS=15'
     assert table.query("term == 'HC'")['effect'].eq(1).all()
     assert treatment_rows.treatment_groups(study(), {}, rng()) == []
+
+
+def test_whole_run_with_a_preset_is_the_same_twice():
+    one = study()
+    tables = [
+        run_statistics(
+            parse_model(content(Mixture={'Bootstraps': 5}, Sites={'Harmonise': 'combat'})),
+            None, one.mrs, one.baseline[['participant_id', 'group', 'cohort', 'age']],
+            None, np.random.default_rng(3),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for name in ('change', 'meta', 'mixture'):
+        pd.testing.assert_frame_equal(tables[0][name], tables[1][name])
+        assert (tables[0][name]['method'] != '').any()
