@@ -84,7 +84,7 @@ def mixture(quick: bool) -> list[Line]:
 
 def change(quick: bool) -> list[Line]:
     """Paired, mixed, adjusted and change-change analyses with 20 % of the visits missing."""
-    n = 150 if quick else 2000
+    n = 150 if quick else 1000
     counts = dict.fromkeys(('mixed', 'wald', 'cover', 'power', 'paired', 'adjusted', 'pairs'), 0)
     terms = ['visit', 'group', 'visit:group']
     for rng in streams(n, 4):
@@ -115,7 +115,7 @@ def change(quick: bool) -> list[Line]:
 
 def meta(quick: bool) -> list[Line]:
     """Coverage of the mean effect over few cohorts that differ."""
-    n = 300 if quick else 4000
+    n = 300 if quick else 2000
     lines = []
     for k in (2, 3, 5):
         hits = {'Hartung-Knapp': 0, 'normal': 0}
@@ -133,7 +133,7 @@ def meta(quick: bool) -> list[Line]:
 
 def combat(quick: bool) -> list[Line]:
     """Site effects before and after, and the group test after harmonisation."""
-    n = 100 if quick else 1000
+    n = 100 if quick else 500
     before, after, bias, type_one = [], [], [], 0
     columns = [f'f{i}' for i in range(8)]
     for rng in streams(n, 20):

@@ -400,3 +400,13 @@ class TestLogic:
             worlds.add(sum(bool(p) for p in world) >= n)
         expected = worlds.pop() if len(worlds) == 1 else None
         assert logic.at_least(n, parts) is expected
+
+
+def test_real_table_without_ratings_labels_nobody_but_controls(shared_data):
+    people = pd.read_csv(shared_data / 'clinical' / 'ds000030' / 'participants.tsv', sep='\t')
+    chosen = people[people['diagnosis'].isin(['CONTROL', 'SCHZ'])]
+    ratings = chosen[['participant_id']].assign(patient=chosen['diagnosis'] != 'CONTROL')
+    labels = cl.classify(pd.DataFrame(columns=['participant_id', 'drug']), ratings).labels
+    known = labels.merge(chosen, on='participant_id')
+    assert set(known.loc[known['diagnosis'] == 'CONTROL', 'trrip']) == {'HC'}
+    assert set(known.loc[known['diagnosis'] == 'SCHZ', 'trrip']) == {UNDETERMINED}

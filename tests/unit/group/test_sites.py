@@ -121,3 +121,20 @@ def test_covariate_that_is_the_group_is_refused(table):
     table = table.assign(copy=table['group'])
     with pytest.raises(InputDataError, match='collinear'):
         s.adjusted_difference(table, 'f0', 'group', ('SCZ', 'HC'), ['copy'])
+
+
+def test_two_scanners_of_a_real_dataset(shared_data):
+    people = pd.read_csv(
+        shared_data / 'clinical' / 'ds000030' / 'participants.tsv', sep='\t', na_values='n/a'
+    )
+    result = s.compare_sites(
+        people, 'age', group='diagnosis', levels=('SCHZ', 'CONTROL'),
+        site='ScannerSerialNumber', covariates=['gender'],
+    )  # fmt: skip
+    assert len(result.per_site) == 2
+    assert result.meta.k == 2
+    used = people[people['diagnosis'].isin(['SCHZ', 'CONTROL'])].dropna(
+        subset=['ScannerSerialNumber', 'age', 'gender']
+    )
+    assert sum(r.n for r in result.per_site.values()) == len(used)
+    assert result.pooled.n == len(used)
