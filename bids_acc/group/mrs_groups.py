@@ -231,6 +231,17 @@ def nuisance_regressions(
     rows: list[Row] = []
     joined, _ = quality_frame(study)
     joined = joined.set_axis(study.baseline.index)
+    always = study.model.content['Nuisance']['Always']
+    if roles(study):
+        rows += [
+            Row(
+                analysis='mrs_nuisance',
+                note=f'not done: there is no column {name!r} in participants or quality measures',
+                extra={'nuisance': name},
+            )
+            for name in always
+            if name not in joined.columns
+        ]
     for cohort, frame in study.cohorts(joined):
         for column, reason in nuisance_columns(study, cohort, frame, earlier).items():
             for measure, family in roles(study):

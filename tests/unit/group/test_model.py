@@ -31,6 +31,14 @@ def test_presets_are_complete_models(name):
     assert parse_model(json.loads(model.to_json())).content == model.content
 
 
+def test_every_key_of_the_format_is_described():
+    schema = json.loads((presets()['prepost'].parent / 'schema.json').read_text())
+    for part in (schema, *schema['$defs'].values()):
+        for key, entry in part['properties'].items():
+            assert entry.get('description') or '$ref' in entry, key
+        assert part['additionalProperties'] is False
+
+
 def test_there_are_the_three_presets():
     assert {'acc-structure', 'acc-glutamate', 'prepost'} <= set(presets())
 

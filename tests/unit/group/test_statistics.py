@@ -464,6 +464,8 @@ def test_tables_of_the_glutamate_paper_come_out_of_its_means_and_sds(rng):
     nuisance = table[(table['analysis'] == 'mrs_nuisance') & (table['response'] == 'Glu')]
     assert {'age', 'cpz_dose'} <= set(nuisance['nuisance'])
     assert set(nuisance['df2']) == {34}
+    absent = one(table, analysis='mrs_nuisance', nuisance='mrs_f_gm')
+    assert absent['note'].startswith("not done: there is no column 'mrs_f_gm'")
     dose = one(tables['demographics'], response='cpz_dose')
     assert dose['p_unc'] < 0.05
     sex = one(tables['demographics'], response='sex', analysis='demographics')
