@@ -105,6 +105,8 @@ def _unusable(spectrum: Spectrum, basis: Basis) -> str:
         return 'the FID has values that are not finite'
     if not np.any(spectrum.fid):
         return 'the FID is zero throughout'
+    if not np.all(np.isfinite(basis.fids)):
+        return 'the basis set has values that are not finite'
     if basis.n_points != spectrum.n_points or not np.isclose(
         basis.dwell_time, spectrum.dwell_time, rtol=1e-6
     ):

@@ -15,6 +15,7 @@ from scipy.fft import fft
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import nnls
 
+from bids_acc.exceptions import ComputationError
 from bids_acc.mrs.lcm import lineshape
 from bids_acc.mrs.lcm.baseline import penalty_for, second_differences, spline_columns
 from bids_acc.mrs.spectrum import ComplexArray, FloatArray, ppm_axis
@@ -22,6 +23,8 @@ from bids_acc.mrs.spectrum import ComplexArray, FloatArray, ppm_axis
 PHASE0, PHASE1, SHIFT, LORENTZ, VARIANCE = range(5)
 """Positions of the shared parameters; shifts and widths of the components follow."""
 N_SHARED = 5
+MIN_WINDOW_POINTS = 50
+"""Points of the zero-filled window below which splines and lines cannot be told apart."""
 _RIDGE = 1e-12
 _VARIANCE_UNIT = lineshape.gauss_variance(4.0)
 
@@ -77,6 +80,11 @@ class Model:
         Mean and SD of the shared Lorentzian width in Hz.
     phase1_sd : float
         SD of the first-order phase in rad/ppm.
+
+    Raises
+    ------
+    ComputationError
+        If the window holds too few points.
     """
 
     def __init__(
@@ -100,6 +108,11 @@ class Model:
         ppm = ppm_axis(self.n_filled, dwell_time, spectrometer_frequency)
         inside = np.flatnonzero((ppm >= ppm_range[0]) & (ppm <= ppm_range[1]))
         self.ppm = ppm[inside]
+        if inside.size < MIN_WINDOW_POINTS:
+            raise ComputationError(
+                f'{inside.size} points between {ppm_range[0]} and {ppm_range[1]} ppm, '
+                f'{MIN_WINDOW_POINTS} are needed'
+            )
         # positions in the plain transform: nothing outside the window need be moved
         self.window = (inside - self.n_filled // 2) % self.n_filled
         self.pivot = float(np.mean(ppm_range))

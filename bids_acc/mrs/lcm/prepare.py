@@ -77,7 +77,7 @@ def prepare(spectrum: Spectrum, basis: Basis, options: FitOptions) -> Prepared:
             )
     order = np.argsort([component.kind != 'metabolite' for component in components], kind='stable')
     fids = np.array(columns)[order]
-    column_scale = np.full(len(order), float(np.abs(fids).max()) or 1.0)
+    column_scale = np.full(len(order), float(np.nan_to_num(np.abs(fids)).max()) or 1.0)
     finite = np.abs(spectrum.fid[np.isfinite(spectrum.fid)])
     return Prepared(
         fids / column_scale[:, None],

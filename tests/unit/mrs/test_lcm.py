@@ -304,6 +304,25 @@ def test_failure_is_nan_with_a_reason(basis, change, reason):
     assert not fit.converged
 
 
+def test_other_failures_have_reasons_too(basis):
+    data = spectrum(basis, 0.3)
+    narrow = fit_spectrum(data, basis, replace(QUICK, ppm_range=(1.9, 2.1)))
+    assert narrow.failed
+    assert 'points between 1.9 and 2.1 ppm' in narrow.notes[0]
+    broken = basis.fids.copy()
+    broken[2, 5] = np.nan
+    fit = fit_spectrum(data, replace(basis, fids=broken))
+    assert fit.failed
+    assert 'basis set has values that are not finite' in fit.notes[0]
+
+
+@pytest.mark.parametrize('scale', [1e-30, 1e30])
+def test_any_scale_of_the_data_will_do(basis, scale):
+    data = spectrum(basis, 0.3)
+    fit = fit_spectrum(replace(data, fid=scale * data.fid), basis)
+    assert fit.ratio(('NAA', 'NAAG'), ('Cr', 'PCr'))[0] == pytest.approx(12.5 / 8, rel=0.05)
+
+
 def test_noise_alone_gives_no_confident_metabolite(basis):
     rng = np.random.default_rng(11)
     fid = rng.standard_normal(N) + 1j * rng.standard_normal(N)
