@@ -151,12 +151,15 @@ def test_truth_comes_back_without_noise(basis):
 def test_estimates_scatter_as_the_bound_says(basis):
     fits = [fit_spectrum(spectrum(basis, 2.0, seed), basis, QUICK) for seed in range(40)]
     assert 20 < np.median([fit.snr_lcm for fit in fits]) < 60
+    distances = []
     for members in SUMS:
         true = sum(LEVELS[name] for name in members)
         values = np.array([fit.value(*members) for fit in fits])
-        assert np.abs((values[:, 0] - true) / values[:, 1]).mean() < 1.1, members
-        assert np.mean(np.abs(values[:, 0] - true) < 1.96 * values[:, 1]) >= 0.85, members
         assert abs(values[:, 0].mean() / true - 1) < 0.05, members
+        distances.append(np.abs(values[:, 0] - true) / values[:, 1])
+        assert np.mean(distances[-1] < 1.96) >= 0.85, members
+    # 0.80 for a normal distribution of unit width; the bound also covers shifts of their own
+    assert 0.58 < np.mean(distances) < 1.0
 
 
 @pytest.mark.parametrize(('phase', 'shift'), [(3.0, 4.0), (-2.0, -4.0), (1.5, 0.0)])
