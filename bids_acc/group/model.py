@@ -281,6 +281,8 @@ def _contradictions(model: Model) -> Iterator[str]:
             yield f'Covariates: {name!r} is there twice.'
         if name == model.group.column:
             yield f'Covariates: {name!r} is the group column.'
+        elif name in {'group', 'cohort'}:
+            yield f'Covariates: {name!r} is a name of the analysis itself; rename the column.'
 
 
 def presets() -> dict[str, Path]:

@@ -56,7 +56,13 @@ class Study:
 
     @property
     def baseline(self) -> pd.DataFrame:
-        """One row per participant: the model's baseline session, or the first."""
+        """One row per participant: the model's baseline session, or the first.
+
+        Raises
+        ------
+        InputDataError
+            If nobody has the session that the model names.
+        """
         wanted = self.model.content['Sessions']['Baseline']
         order = self.model.content['Sessions']['Order']
         frame = self.wide
@@ -64,6 +70,11 @@ class Study:
             rows = frame['session_id'].astype(str).str.removeprefix('ses-') == str(
                 wanted
             ).removeprefix('ses-')
+            if not rows.any():
+                there = ', '.join(sorted(set(frame['session_id'].astype(str)) - {''})) or 'none'
+                raise InputDataError(
+                    f'Sessions/Baseline {wanted!r}: there is no such session; there are: {there}.'
+                )
             frame = frame[rows]
         elif order:
             rank = {str(s).removeprefix('ses-'): i for i, s in enumerate(order)}
@@ -455,6 +466,8 @@ def participant_flow(study: Study) -> pd.DataFrame:
     """
     base, labels = study.baseline, study.model.group.labels
     failed = study.gate_failed.reindex(base.index)
+    no_baseline = study.wide['participant_id'].nunique() - len(base)
+    reasons = {**study.not_in_groups, 'no baseline session': no_baseline}
     rows: list[dict[str, Any]] = []
     for cohort, frame in study.cohorts():
         for level in study.group_levels(frame):
@@ -471,7 +484,8 @@ def participant_flow(study: Study) -> pd.DataFrame:
     rows += [
         {'cohort': '', 'group': '', 'label': '', 'measure': '', 'n_participants': number,
          'n_measured': 0, 'n_used': 0, 'excluded': reason}
-        for reason, number in study.not_in_groups.items()
+        for reason, number in reasons.items()
+        if number
     ]  # fmt: skip
     columns = ['cohort', 'group', 'label', 'measure', 'n_participants', 'n_measured', 'n_used',
                'excluded']  # fmt: skip

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_acc.group.design import build_design
 from bids_acc.group.inference import adjust_p
+from bids_acc.group.linear import anova
 from bids_acc.group.model import parse_model
 from bids_acc.group.statistics import run_analyses
 from bids_acc.group.study import make_study
@@ -135,6 +137,24 @@ def test_interaction_is_the_same_under_both_types(cohort: str) -> None:
     table = rows_of(structure_tables(cohort, 'III')['relation'], term='group:Glx')
     for _, row in table.iterrows():
         compare(row, (cohort, 'relation_II', row['response'], 'group:Glx'), F)
+
+
+@COHORTS
+@pytest.mark.parametrize('kind', ['II', 'III'])
+def test_terms_of_a_model_with_interaction(cohort: str, kind: str) -> None:
+    frame = read_cohort(cohort).dropna(subset=['Glx'])
+    order = ['HC', 'FL-Resp', 'CLZ-Resp', 'TRS', 'URS']
+    design = build_design(
+        frame, ['group', 'Glx', 'age', 'sex', 'group:Glx'],
+        {'group': [g for g in order if g in set(frame['group'])], 'sex': ['F', 'M']},
+    )  # fmt: skip
+    for response in (c for c in frame if '_c' in c):
+        tests = anova(design.X, frame[response].to_numpy(), design.terms, kind)  # type: ignore[arg-type]
+        for test in tests:
+            key = (cohort, f'full_{kind}', response, test.term)
+            if (*key, 'F') in reference():
+                np.testing.assert_allclose(test.f, reference()[(*key, 'F')], rtol=TOLERANCE)
+                np.testing.assert_allclose(test.p, reference()[(*key, 'p')], rtol=TOLERANCE)
 
 
 @COHORTS

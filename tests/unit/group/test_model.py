@@ -66,6 +66,7 @@ def test_defaults_are_filled_all_the_way_down():
         ({'Contrasts': [{'Name': 'c', 'Weights': {'HC': 1, 'FL': 1}}]}, 'do not sum to zero'),
         ({'Covariates': [{'Name': 'age'}, {'Name': 'age'}]}, 'there twice'),
         ({'Covariates': [{'Name': 'group'}]}, 'is the group column'),
+        ({'Covariates': [{'Name': 'cohort'}]}, 'rename the column'),
         ({'Norms': {'Level': 'nobody'}}, 'Norms/Level'),
     ],
 )

@@ -15,7 +15,7 @@ from bids_acc.group.proposal import propose_model
 from bids_acc.group.registry import Analysis
 from bids_acc.group.rows import COLUMNS, Row
 from bids_acc.group.statistics import load_analyses, run_analyses, run_statistics
-from bids_acc.group.study import make_study
+from bids_acc.group.study import make_study, participant_flow
 from bids_acc.group.tables import DESCRIPTIONS, TITLES, data_dictionary, table_text, write_tables
 from bids_acc.group.zscores import z_score
 
@@ -401,6 +401,14 @@ def test_baseline_is_the_session_that_the_model_names(rng):
         base = make_study(model, both, None, people).baseline.set_index('participant_id')
         expected = parcels.set_index('participant_id')['value'] + shift
         np.testing.assert_allclose(base['thickness_c1'], expected)
+    with pytest.raises(InputDataError, match='there are: ses-post, ses-pre'):
+        _ = make_study(parse_model({**MODEL, 'Sessions': {'Baseline': 'x'}}), both, None,
+                       people).baseline  # fmt: skip
+    lacking = both[~((both['session_id'] == 'ses-pre') & (both['participant_id'] == 'sub-05'))]
+    study = make_study(parse_model({**MODEL, 'Sessions': {'Baseline': 'pre'}}), lacking, None,
+                       people)  # fmt: skip
+    flow = participant_flow(study)
+    assert flow.loc[flow['excluded'] == 'no baseline session', 'n_participants'].tolist() == [1]
     ordered = parse_model({**MODEL, 'Sessions': {'Order': ['pre', 'post']}})
     assert set(make_study(ordered, both, None, people).baseline['session_id']) == {'ses-pre'}
 
