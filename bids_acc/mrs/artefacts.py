@@ -120,14 +120,11 @@ def check_artefacts(
     naa, below = _peak(spectrum, ppm, 1.9, 2.1)
     sides = [_peak(spectrum, ppm, low, high) for low, high in ((2.93, 3.12), (3.15, 3.28))]
     upside_down = sum(-low > high for high, low in [(naa, below), *sides])
-    lipid_region = spectrum[ppm_mask(ppm, 0.8, 1.5)] - np.median(
-        spectrum[ppm_mask(ppm, -0.5, 0.4)]
-    )
-    lipid = float(np.abs(lipid_region).max() / naa) if naa > 0 else math.nan
+    lipid = _lipid(spectrum, ppm) / naa if naa > 0 else math.nan
     return [
         Artefact(
             'missing_naa',
-            not naa > MISSING_NAA_SD * sd,
+            bool(naa <= MISSING_NAA_SD * sd),
             naa / sd if sd > 0 else math.nan,
             f'no peak at 1.9-2.1 ppm above {MISSING_NAA_SD:g} noise SD',
         ),
@@ -157,6 +154,14 @@ def check_artefacts(
             f'{CLIPPED_SAMPLES} samples at the extreme value',
         ),
     ]
+
+
+def _lipid(spectrum: FloatArray, ppm: FloatArray) -> float:
+    """Largest departure at 0.8-1.5 ppm from the level below 0.4 ppm; NaN without that."""
+    level, region = spectrum[ppm_mask(ppm, -0.5, 0.4)], spectrum[ppm_mask(ppm, 0.8, 1.5)]
+    if not (level.size and region.size):
+        return math.nan
+    return float(np.abs(region - np.median(level)).max())
 
 
 def _ghost(spectrum: FloatArray, ppm: FloatArray, sd: float) -> Artefact:

@@ -23,7 +23,7 @@ from bids_acc.mrs.alignment import (
 )
 from bids_acc.mrs.coils import combine_coils
 from bids_acc.mrs.measures import peak_measures
-from bids_acc.mrs.referencing import find_phase, find_shift
+from bids_acc.mrs.referencing import find_phase, find_shift, is_turned
 from bids_acc.mrs.water import (
     RESIDUAL_WATER_PPM,
     correct_eddy_currents,
@@ -126,7 +126,9 @@ def _residual_water_ratio(fid: ComplexArray, dwell_time: float, mhz: float) -> f
     magnitude = np.abs(np.fft.fft(fid))
     water = magnitude[(ppm > RESIDUAL_WATER_PPM[0]) & (ppm < RESIDUAL_WATER_PPM[1])]
     naa = magnitude[(ppm > 1.85) & (ppm < 2.15)]
-    return float(water.max() / naa.max()) if water.size and naa.size else math.nan
+    if not (water.size and naa.size and naa.max() > 0):
+        return math.nan
+    return float(water.max() / naa.max())
 
 
 def _align_and_average(
@@ -233,6 +235,11 @@ def preprocess(
     water = None
     if reference is not None:
         water = _average_reference(reference, weights, dwell_time, fid.size)
+    dry = remove_residual_water(fid, dwell_time, spectrometer_mhz)
+    if is_turned(dry, dwell_time, spectrometer_mhz):
+        fid = fid.conj()
+        water = None if water is None else water.conj()
+        history.add('conjugate', fid, 'the lines lay downfield of water')
     fid = _correct_eddy_currents(fid, water, eddy_current, history)
 
     ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)

@@ -38,7 +38,17 @@ def find_shift(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
     float
         In ppm; positive when the peaks lie at too high a chemical shift.
     """
-    fid = np.asarray(fid, dtype=complex)
+    grid, score = _scores(np.asarray(fid, dtype=complex), dwell_time, spectrometer_mhz, True)
+    return float(grid[np.argmax(score)])
+
+
+def _scores(
+    fid: ComplexArray, dwell_time: float, spectrometer_mhz: float, relative: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Height in the windows at the singlets for each displacement of a grid.
+
+    Relative heights weigh the three singlets alike; absolute ones keep the units of the spectrum.
+    """
     time = np.arange(fid.size) * dwell_time
     n_fill = 4 * fid.size
     magnitude = np.abs(to_spectrum(fid * np.exp(-np.pi * 4 * time), n_fill))[::-1]
@@ -49,8 +59,41 @@ def find_shift(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
     for singlet in SINGLETS_PPM:
         near = magnitude[ppm_mask(ppm, singlet - 0.4, singlet + 0.4)]
         at = np.interp(singlet + grid[:, None] + offsets, ppm, magnitude).mean(axis=1)
-        score += (at - np.median(near)) / max(float(near.max()), 1e-300)
-    return float(grid[np.argmax(score)])
+        unit = max(float(near.max()), 1e-300) if relative and near.size else 1.0
+        score += (at - (np.median(near) if near.size else 0.0)) / unit
+    return grid, score
+
+
+def is_turned(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> bool:
+    """Whether the spectrum is mirrored, as conjugated decays are.
+
+    The singlets must stand out of the mirrored spectrum more than twice as high as out of the
+    given one.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay without residual water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    bool
+        True when the decay has to be conjugated.
+
+    Examples
+    --------
+    >>> time = np.arange(1024) * 5e-4
+    >>> naa = np.exp((2j * np.pi * (4.65 - 2.008) * 127.75 - 15) * time)
+    >>> is_turned(naa, 5e-4, 127.75), is_turned(naa.conj(), 5e-4, 127.75)
+    (False, True)
+    """
+    fid = np.asarray(fid, dtype=complex)
+    as_given, mirrored = (
+        float(_scores(f, dwell_time, spectrometer_mhz, False)[1].max()) for f in (fid, fid.conj())
+    )
+    return mirrored > 2 * max(as_given, 0.0)
 
 
 def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:

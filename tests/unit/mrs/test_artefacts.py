@@ -79,3 +79,10 @@ def test_shared_spectra(shared_data: Path) -> None:
         )  # fmt: skip
         names[folder] = {a.name for a in checks if a.found}
     assert names == {'mrs-press30': set(), 'mrs-press35': {'residual_water'}}
+
+
+def test_narrow_spectral_width_leaves_checks_unknown_not_found() -> None:
+    checks = {a.name: a for a in check_artefacts(brain()[::2], 1e-3, MHZ, 1.0, False)}
+    assert np.isnan(checks['lipid'].value)
+    assert np.isnan(checks['missing_naa'].value)
+    assert not any(a.found for a in checks.values())

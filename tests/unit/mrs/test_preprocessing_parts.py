@@ -251,3 +251,16 @@ def test_without_reference_there_is_no_water(rng: np.random.Generator) -> None:
 def test_short_reference_is_refused() -> None:
     with pytest.raises(InputDataError, match='512 points, the spectrum 2048'):
         preprocess(brain()[None, None], DWELL, MHZ, water_line()[None, None, :512])
+
+
+def test_conjugated_decays_are_turned_back_and_said_so(raw: tuple) -> None:
+    right = preprocess(raw[0], DWELL, MHZ, raw[1])
+    turned = preprocess(raw[0].conj(), DWELL, MHZ, raw[1].conj())
+    assert [s.step for s in turned.steps if s.applied and s.step == 'conjugate'] == ['conjugate']
+    assert 'conjugate' not in [s.step for s in right.steps]
+    np.testing.assert_allclose(turned.fid, right.fid, rtol=0, atol=0.02 * np.abs(right.fid).max())
+
+
+def test_noise_alone_is_not_turned(rng: np.random.Generator) -> None:
+    done = preprocess(white(rng, 1.0, 1, 1, N), DWELL, MHZ)
+    assert 'conjugate' not in [step.step for step in done.steps]
