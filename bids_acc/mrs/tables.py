@@ -361,15 +361,18 @@ def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     rows : list of list of str
         The metabolites of :data:`SHOWN` that the fit has.
     """
-    levels = table.set_index(['metabolite', 'unit_scheme'])
+    levels = {
+        (str(row['metabolite']), str(row['unit_scheme'])): row
+        for row in table.to_dict(orient='records')
+    }
 
     def number(name: str, scheme: str, column: str = 'value') -> str:
-        value = levels[column].get((name, scheme), math.nan)
+        value = levels.get((name, scheme), {}).get(column, math.nan)
         return '–' if pd.isna(value) else f'{value:.3g}'
 
     rows = []
-    for name in (n for n in SHOWN if (n, 'ratio_tcr') in levels.index):
-        row = levels.loc[(name, 'ratio_tcr')]
+    for name in (n for n in SHOWN if (n, 'ratio_tcr') in levels):
+        row = levels[name, 'ratio_tcr']
         reason = row['gate_reason']
         rows.append(
             [
@@ -379,7 +382,7 @@ def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
                 number(name, 'ratio_tcr', 'crlb_pct'),
                 number(name, 'water_raw'),
                 number(name, 'water_tissue'),
-                f'{row["gate"]}' + (f': {reason}'[:60] if isinstance(reason, str) else ''),
+                str(row['gate']) + (f': {reason}'[:60] if isinstance(reason, str) else ''),
             ]
         )
     return ['', '/tCr', '± SD', '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate'], rows
