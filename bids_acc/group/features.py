@@ -43,6 +43,8 @@ class VertexMetrics:
     """Sessions left out, with ``reason``."""
     notes: tuple[str, ...] = ()
     """Decisions worth a line in the report."""
+    neighbours: list[npt.NDArray[np.int64]] | None = None
+    """Neighbours of each vertex on the mesh, by position; ``None`` where the mesh is unknown."""
 
     @property
     def n_sessions(self) -> int:
@@ -59,7 +61,14 @@ class VertexMetrics:
     def restrict(self, vertices: Booleans) -> VertexMetrics:
         """Return some of the vertices."""
         columns = self.columns[vertices].reset_index(drop=True)
-        return replace(self, values=self.values[:, :, vertices], columns=columns)
+        values = self.values[:, :, vertices]
+        position = np.full(len(vertices), -1)
+        position[vertices] = np.arange(len(columns))
+        near = None
+        if self.neighbours is not None:
+            near = [position[self.neighbours[v]] for v in np.flatnonzero(vertices)]
+            near = [row[row >= 0] for row in near]
+        return replace(self, values=values, columns=columns, neighbours=near)
 
     def choose(self, metrics: Sequence[str]) -> VertexMetrics:
         """Return some of the metrics, in the order given.
@@ -125,11 +134,15 @@ def mask_unmeasured(values: npt.ArrayLike, metric: str) -> Floats:
 
 
 def complete_cases(
-    data: VertexMetrics, max_missing: float = 0.05
+    data: VertexMetrics, max_missing: float = 0.05, max_vertex_missing: float = 0.1
 ) -> tuple[VertexMetrics, Booleans]:
-    """Leave out sessions with many missing vertices, then vertices that any other one lacks.
+    """Leave out vertices and sessions with many gaps, and close the small gaps that remain.
 
-    Nothing is filled in. A vertex that no session has (medial wall) counts against nobody.
+    In this order: sessions that lack more than half of the vertices in some metric are left
+    out; then vertices that more than ``max_vertex_missing`` of the others lack; then sessions
+    that still lack more than ``max_missing``. A gap that remains takes the mean of the
+    neighbouring vertices of the same map, so that nothing passes between subjects; a vertex
+    whose gap cannot be closed so (the mesh is unknown, no neighbour has a value) is left out.
 
     Parameters
     ----------
@@ -137,6 +150,8 @@ def complete_cases(
         Maps with NaN where nothing was measured.
     max_missing : float
         Largest share of missing vertices, in any metric, with which a session is kept.
+    max_vertex_missing : float
+        Largest share of sessions, in any metric, that may lack a vertex that is kept.
 
     Returns
     -------
@@ -151,34 +166,62 @@ def complete_cases(
         If no session or no vertex is left.
     """
     missing = np.isnan(data.values)
-    somewhere = ~missing.all(axis=(0, 1))
+    somewhere = np.logical_not(missing.all(axis=(0, 1)))
     if not somewhere.any():
         raise InputDataError('group: no vertex of the region has a value in any session.')
-    share = missing[:, :, somewhere].mean(axis=2)
-    worst = share.max(axis=0)
-    keep = worst <= max_missing
+    keep = missing[:, :, somewhere].mean(axis=2).max(axis=0) <= 0.5
+    share = missing[:, keep].mean(axis=1).max(axis=0) if keep.any() else np.ones(len(somewhere))
+    vertices: Booleans = np.asarray(somewhere & (share <= max_vertex_missing))
+    lacking = missing[:, :, vertices if vertices.any() else somewhere].mean(axis=2)
+    keep &= lacking.max(axis=0) <= max_missing
     if not keep.any():
         raise InputDataError(
             f'group: every session lacks more than {max_missing:.0%} of the vertices of the '
             'region; look at the field of view and the registration.'
         )
-    excluded = data.sessions[['participant_id', 'session_id']][~keep].copy()
-    excluded['reason'] = [
-        f'{share[:, i].max():.1%} of the vertices lack {data.metrics[int(share[:, i].argmax())]}'
-        for i in np.flatnonzero(~keep)
-    ]
-    vertices: Booleans = np.logical_not(missing[:, keep].any(axis=(0, 1)))
     if not vertices.any():
-        raise InputDataError('group: no vertex of the region has a value in every session.')
+        raise InputDataError('group: no vertex of the region has a value in enough sessions.')
     kept = data.take(keep).restrict(vertices)
-    before = [] if data.excluded is None else [data.excluded]
+    values, filled = _close_gaps(kept)
+    closed = np.logical_not(np.isnan(values).any(axis=(0, 1)))
+    if not closed.any():
+        raise InputDataError('group: no vertex of the region has a value in every session.')
+    kept = replace(kept, values=values).restrict(closed)
     note = (
-        f'{int((~keep).sum())} sessions left out for missing vertices, '
-        f'{int((somewhere & ~vertices).sum())} vertices left out because a session lacks them, '
-        f'{int((~somewhere).sum())} because all do'
+        f'{int((~keep).sum())} sessions left out for missing vertices; vertices left out: '
+        f'{int((~somewhere).sum())} that no session has, {int((somewhere & ~vertices).sum())} '
+        f'that many lack, {int((~closed).sum())} whose gaps could not be closed; '
+        f'{filled} gaps ({filled / values.size:.2%} of all values) closed from neighbours.'
     )
-    everything = pd.concat([*before, excluded], ignore_index=True)
+    vertices[np.flatnonzero(vertices)[~closed]] = False
+    before = [] if data.excluded is None else [data.excluded]
+    everything = pd.concat([*before, _excluded(data, keep, lacking)], ignore_index=True)
     return replace(kept, excluded=everything, notes=(*data.notes, note)), vertices
+
+
+def _excluded(data: VertexMetrics, keep: Booleans, lacking: Floats) -> pd.DataFrame:
+    """Name the sessions that are left out, with the metric that lacks most."""
+    table = data.sessions[['participant_id', 'session_id']][~keep].copy()
+    worst = [data.metrics[int(i)] for i in lacking.argmax(axis=0)]
+    table['reason'] = [
+        f'{lacking[:, i].max():.1%} of the vertices lack {worst[i]}' for i in np.flatnonzero(~keep)
+    ]
+    return table
+
+
+def _close_gaps(data: VertexMetrics) -> tuple[Floats, int]:
+    """Give each gap the mean of its neighbours in the same map; return how many there were."""
+    values = data.values
+    if data.neighbours is None:
+        return values, 0
+    gaps = np.argwhere(np.isnan(values))
+    closed = values.copy()
+    for metric, session, vertex in gaps.tolist():
+        around = values[metric, session, data.neighbours[vertex]]
+        around = around[np.isfinite(around)]
+        if around.size:
+            closed[metric, session, vertex] = around.mean()
+    return closed, int(len(gaps) - np.isnan(closed).sum())
 
 
 def standardise(values: Floats) -> tuple[Floats, Floats, Floats, float]:

@@ -19,16 +19,11 @@ from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputE
 
 from .agreement import Labels
 from .features import VertexMetrics
+from .figures import COLOURS
 from .parcellation import ParcellationOptions, ParcellationResult
 from .parcels import Parcellation
 from .vertexmaps import read_labels
 
-COLOURS = (
-    (0.30, 0.45, 0.69), (0.87, 0.52, 0.32), (0.33, 0.66, 0.41), (0.77, 0.31, 0.32),
-    (0.51, 0.45, 0.70), (0.58, 0.47, 0.38), (0.85, 0.55, 0.76), (0.55, 0.55, 0.55),
-    (0.80, 0.73, 0.45), (0.39, 0.71, 0.80),
-)  # fmt: skip
-"""Colours of the parcels, repeated beyond ten."""
 _STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 
 

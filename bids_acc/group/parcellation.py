@@ -13,7 +13,6 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 
-from .agreement import Labels
 from .bootstrap import assignment_confidence
 from .choice import THRESHOLD, RankChoice, choose_k
 from .features import FeatureMatrix, VertexMetrics, complete_cases, feature_matrix
@@ -109,7 +108,6 @@ def run_parcellation(
     participants: pd.DataFrame | None = None,
     options: ParcellationOptions | None = None,
     *,
-    neighbours: list[Labels] | None = None,
     work_dir: Path | None = None,
     n_jobs: int = 1,
     backend: str = 'loky',
@@ -129,9 +127,6 @@ def run_parcellation(
         ``participant_id`` and the columns by which halves are balanced and cohorts are told.
     options : ParcellationOptions, optional
         The rest.
-    neighbours : list of ndarray of int, optional
-        Neighbours of each vertex of ``data``, for the contiguous null of the cohorts'
-        agreement.
     work_dir : Path, optional
         Where finished tasks are kept; a killed run continues there.
     n_jobs, backend, progress
@@ -154,7 +149,7 @@ def run_parcellation(
     )
     listed = _listed(data.sessions, participants)
     cohorts = _cohorts(listed, options.cohort)
-    complete, kept = complete_cases(_first_sessions(data), options.max_missing)
+    complete, _ = complete_cases(_first_sessions(data), options.max_missing)
     units = _units(complete, cohorts, options)
     curves = {
         name: run.curves(name, unit, strata(_rows_of(listed, unit), options.stratify))
@@ -177,11 +172,10 @@ def run_parcellation(
         cohort: one if one is first else in_order_of(first, one)
         for cohort, one in parcellations.items()
     }
-    inside = None if neighbours is None else _inside(neighbours, kept)
     agreement = compare_cohorts(
         list(parcellations.values()),
         child_rng(options.selection.seed, 4),
-        neighbours=inside,
+        neighbours=complete.neighbours,
         n_null=options.n_null,
     )
     notes = [*complete.notes, *(f'{n}: {t}' for n, c in curves.items() for t in c.notes)]
@@ -343,14 +337,6 @@ def _joined(parts: Sequence[Parcellation]) -> Parcellation:
         facts,
         np.concatenate(have) if len(have) == len(parts) else None,
     )
-
-
-def _inside(neighbours: list[Labels], kept: npt.NDArray[np.bool_]) -> list[Labels]:
-    """Return the neighbours of the kept vertices, renumbered."""
-    position = np.full(len(kept), -1)
-    position[kept] = np.arange(int(kept.sum()))
-    found = [position[neighbours[v]] for v in np.flatnonzero(kept)]
-    return [row[row >= 0] for row in found]
 
 
 __all__ = ['Parcellation', 'ParcellationOptions', 'ParcellationResult', 'run_parcellation']

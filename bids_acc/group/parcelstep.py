@@ -7,26 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nb
-import numpy as np
 import pandas as pd
 
-from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import InputDataError
 
-from .agreement import Labels
 from .choice import RankChoice
 from .features import VertexMetrics
 from .parcelfiles import read_atlas, write_maps, write_parcellation, write_table
 from .parcellation import ParcellationOptions, ParcellationResult, measure, run_parcellation
-from .simulate import adjacency, neighbour_lists
 from .tasks import ProgressCallback
 from .vertexmaps import DEFAULT_METRICS, available_metrics, gather_vertex_metrics
 
 LOGGER = logging.getLogger(__name__)
-
-SURFACE_KEY = 'anat_midthickness'
-"""Output key of a surface whose triangles tell which vertices are neighbours."""
 
 
 def parcellate_dataset(
@@ -86,7 +78,7 @@ def parcellate_dataset(
     if atlas is not None:
         return apply_atlas(atlas, data, output_dir)
     result = run_parcellation(
-        data, participants, options, neighbours=mesh_neighbours(data, output_dir),
+        data, participants, options,
         work_dir=work_dir, n_jobs=n_jobs, backend=backend, progress=progress,
     )  # fmt: skip
     write_parcellation(result, options, output_dir)
@@ -119,26 +111,3 @@ def apply_atlas(atlas: Path, data: VertexMetrics, output_dir: Path) -> Parcellat
         parcellations={'': one}, choice=choice, curves={}, matrices={}, table=table,
         agreement=pd.DataFrame(), data=replace(data), excluded=excluded,
     )  # fmt: skip
-
-
-def mesh_neighbours(data: VertexMetrics, output_dir: Path) -> list[Labels] | None:
-    """Return the neighbours of each vertex of the region, from any subject's surface.
-
-    All subjects share the template's triangles. ``None`` when there is no surface.
-    """
-    lists: list[Labels] = []
-    for side, size in zip(('L', 'R'), data.mesh_sizes, strict=True):
-        vertices = data.columns.loc[data.columns['hemisphere'] == side, 'vertex'].to_numpy()
-        if not len(vertices):
-            continue
-        found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side)
-        if not found:
-            return None
-        image = nb.GiftiImage.from_filename(str(found[0].path))
-        triangles = image.agg_data('NIFTI_INTENT_TRIANGLE')
-        if int(np.max(triangles)) >= size:
-            return None
-        offset = len(lists)
-        graph = adjacency(np.asarray(triangles, dtype=np.int64), vertices, size)
-        lists += [row + offset for row in neighbour_lists(graph)]
-    return lists

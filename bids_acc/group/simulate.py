@@ -7,7 +7,7 @@ each planted parcel (shared by both hemispheres), spatially smooth noise and whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.sparse import csr_array, diags_array
 
 from .features import VertexMetrics
+from .mesh import adjacency, neighbour_lists
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -63,8 +64,6 @@ class PlantedCohort:
     """(n_vertices,) planted parcel of each vertex, the same on both sides."""
     participants: pd.DataFrame
     """Age, sex and group, unrelated to the maps."""
-    neighbours: list[Labels] = field(repr=False)
-    """Neighbours of each vertex inside the region."""
 
 
 def icosphere(level: int) -> tuple[Floats, Labels]:
@@ -123,23 +122,6 @@ def strip(vertices: Floats, size: int) -> Labels:
     return np.sort(np.argsort(-nearest, kind='stable')[:size])
 
 
-def adjacency(faces: Labels, vertices: Labels, n_mesh: int) -> csr_array:
-    """Return the 0/1 neighbour matrix of some vertices of a mesh."""
-    pairs = np.vstack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    pairs = np.vstack([pairs, pairs[:, ::-1]])
-    position = np.full(n_mesh, -1)
-    position[vertices] = np.arange(len(vertices))
-    pairs = position[pairs]
-    pairs = np.unique(pairs[(pairs >= 0).all(axis=1)], axis=0)
-    shape = (len(vertices), len(vertices))
-    return csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
-
-
-def neighbour_lists(graph: csr_array) -> list[Labels]:
-    """Return the neighbours of each vertex as arrays."""
-    return [row.astype(np.int64) for row in np.split(graph.indices, graph.indptr[1:-1])]
-
-
 def planted_cohort(
     design: CohortDesign,
     rng: np.random.Generator,
@@ -188,6 +170,7 @@ def planted_cohort(
         mean, deviation = SCALES[metric]
         values[i] = np.maximum(mean + deviation * standard, mean * 0.02)
     hemisphere = np.repeat(['L', 'R'], len(region))
+    left = neighbour_lists(graph)
     data = VertexMetrics(
         values=values,
         metrics=design.metrics,
@@ -199,11 +182,10 @@ def planted_cohort(
         ),
         columns=pd.DataFrame({'hemisphere': hemisphere, 'vertex': np.tile(region, 2)}),
         mesh_sizes=(len(vertices), len(vertices)),
+        neighbours=left + [row + len(region) for row in left],
         density='41k' if level == 6 else f'{len(vertices)}',
     )
-    both = neighbour_lists(graph)
-    both = both + [row + len(region) for row in both]
-    return PlantedCohort(data, np.tile(labels, 2), _participants(design, rng), both)
+    return PlantedCohort(data, np.tile(labels, 2), _participants(design, rng))
 
 
 def _voronoi(points: Floats, count: int, rng: np.random.Generator) -> Labels:

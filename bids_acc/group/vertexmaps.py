@@ -15,6 +15,7 @@ from bids_acc.derivatives.outputs import FoundOutput, find_outputs
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 
 from .features import VertexMetrics, mask_unmeasured
+from .mesh import adjacency, neighbour_lists
 
 LOGGER = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
 """Output key, and entities besides, of each metric's maps."""
 LABEL_KEY = 'anat_parcellation'
 """Output key of the cortical labels."""
+SURFACE_KEY = 'anat_midthickness'
+"""Output key of a surface whose triangles tell which vertices are neighbours."""
 DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
 """Metrics of the published analysis."""
 NOT_CORTEX = frozenset({'unknown', '???', 'medial_wall', 'medialwall', 'corpuscallosum', ''})
@@ -247,11 +250,13 @@ def gather_vertex_metrics(
         blocks.append(_read_block(maps, metrics, side, complete, mask))
         legends.append(pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)}))
     first = maps[metrics[0]][hemispheres[0]][complete[0]].entities
+    columns = pd.concat(legends, ignore_index=True)
     return VertexMetrics(
         values=np.concatenate(blocks, axis=2),
         metrics=tuple(metrics),
         sessions=_legend(complete),
-        columns=pd.concat(legends, ignore_index=True),
+        columns=columns,
+        neighbours=mesh_neighbours(columns, sizes, output_dir),
         mesh_sizes=(sizes['L'], sizes['R']),
         density=first.get('density', ''),
         template=first.get('space', 'fsaverage'),
@@ -291,3 +296,42 @@ def _read_block(
                 )
             block[i, j] = mask_unmeasured(values[mask], metric)
     return block
+
+
+def mesh_neighbours(
+    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path
+) -> list[npt.NDArray[np.int64]] | None:
+    """Return the neighbours of each vertex of a region, from any subject's surface.
+
+    All subjects share the template's triangles.
+
+    Parameters
+    ----------
+    columns : DataFrame
+        ``hemisphere`` and ``vertex`` of each vertex of the region.
+    sizes : mapping of str to int
+        Vertices of each hemisphere's mesh.
+    output_dir : Path
+        Root of the derivative dataset.
+
+    Returns
+    -------
+    list of ndarray of int, or None
+        By position in ``columns``; ``None`` when there is no surface on this mesh.
+    """
+    lists: list[npt.NDArray[np.int64]] = []
+    for side in ('L', 'R'):
+        vertices = columns.loc[columns['hemisphere'] == side, 'vertex'].to_numpy()
+        if not len(vertices):
+            continue
+        found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side)
+        if not found:
+            return None
+        image = nb.GiftiImage.from_filename(str(found[0].path))
+        triangles = np.asarray(image.agg_data('NIFTI_INTENT_TRIANGLE'), dtype=np.int64)
+        if int(triangles.max()) >= sizes[side]:
+            return None
+        offset = len(lists)
+        graph = adjacency(triangles, vertices, sizes[side])
+        lists += [row + offset for row in neighbour_lists(graph)]
+    return lists
