@@ -26,8 +26,8 @@ def extract_brain(
     """Find the brain of a whole-head T1w image.
 
     The template, with a skull and a scalp put around it, is registered to the head (affine, then
-    SyN at 3 mm) with mutual information counted near the template's brain only; its brain outline is carried over and
-    trimmed to the head's own intensities by `refine_mask`.
+    SyN at 3 mm) with mutual information counted near the template's brain only; its brain
+    outline is carried over and trimmed to the head's own intensities by `refine_mask`.
 
     Parameters
     ----------

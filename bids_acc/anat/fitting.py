@@ -259,9 +259,10 @@ def repair_intersections(
         Vertices of faces that still intersect.
     """
     vertices = vertices.copy()
+    touched: Bools | None = None
     for attempt in range(n_rounds + 1):
         bad = np.zeros(len(vertices), dtype=bool)
-        bad[faces[self_intersecting_faces(vertices, faces)]] = True
+        bad[faces[self_intersecting_faces(vertices, faces, touched)]] = True
         if not bad.any() or attempt == n_rounds:
             break
         region = bad.astype(float)
@@ -271,6 +272,8 @@ def repair_intersections(
         for _ in range(4):
             relaxed = (vertices + mean_of_neighbours @ vertices) / 2
             vertices[inside] = relaxed[inside]
+        moved = inside[faces].any(axis=1)
+        touched = moved if touched is None else touched | moved
     return vertices, bad
 
 

@@ -49,7 +49,8 @@ def _add_at_vertices(faces: Ints, values: Floats, n_vertices: int) -> Floats:
         np.bincount(faces.ravel(), weights=np.repeat(column, 3), minlength=n_vertices)
         for column in np.atleast_2d(values.T)
     ]
-    return np.stack(columns, axis=-1) if values.ndim > 1 else columns[0]
+    stacked: Floats = np.stack(columns, axis=-1).astype(float)
+    return stacked if values.ndim > 1 else stacked[:, 0]
 
 
 def vertex_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:

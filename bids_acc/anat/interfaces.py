@@ -22,24 +22,20 @@ from nipype.interfaces.base import (
 
 from bids_acc.exceptions import InputDataError
 
-from .fitting import TissueImage, fit_surfaces
-from .geometry import euler_number, neighbour_mean, vertex_areas
+from .builtin import (
+    UNDEFINED,
+    fit_hemisphere,
+    segment_brain,
+    template_priors,
+    tissue_image,
+    vertex_maps,
+    voxel_sizes,
+)
+from .geometry import euler_number
 from .intersection import self_intersecting_faces
-from .morphometry import symmetric_thickness
-from .quality import contrast_to_noise, unusual, weakly_supported
-from .registration import (
-    bias_correct,
-    image_to_t1w,
-    points_to_t1w,
-    register_to_template,
-    template_path,
-)
-from .segmentation import (
-    TISSUES,
-    discrete_segmentation,
-    fit_tissue_model,
-    local_tissue_means,
-)
+from .quality import contrast_to_noise, unusual
+from .registration import bias_correct, image_to_t1w, register_to_template
+from .segmentation import TISSUES, discrete_segmentation
 from .surfaces_io import (
     read_labels,
     read_map,
@@ -77,11 +73,6 @@ def save_volume(path: Path, data: Any, affine: Any) -> str:
     image.header.set_xyzt_units('mm', 'sec')
     image.to_filename(path)
     return str(path)
-
-
-def voxel_sizes(affine: Any) -> Any:
-    """Return the lengths of the voxel's edges in mm."""
-    return np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
 
 
 class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
@@ -194,14 +185,6 @@ class _SegmentOutputSpec(TraitedSpec):
     model_file = File(exists=True, desc='JSON with the tissues as found')
 
 
-def template_priors() -> tuple[Any, Any]:
-    """Return the template's GM, WM and CSF probabilities (3, nx, ny, nz) and their affine."""
-    volumes = [load_volume(template_path(kind)) for kind in ('gm', 'wm', 't1')]
-    grey, white = volumes[0][0] / 255, volumes[1][0] / 255
-    fluid = np.clip((volumes[2][0] > 0) - grey - white, 0, 1).astype(np.float32)
-    return np.stack([grey, white, fluid]), volumes[0][1]
-
-
 class SegmentTissues(SimpleInterface):
     """Estimate tissue probabilities from intensities and the template's priors."""
 
@@ -211,14 +194,7 @@ class SegmentTissues(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = load_volume(self.inputs.in_file)
         mask = load_volume(self.inputs.mask_file)[0] > 0
-        priors, prior_affine = template_priors()
-        carried = np.stack(
-            [
-                image_to_t1w(p, prior_affine, data.shape, affine, self.inputs.images_to_t1w)
-                for p in priors
-            ]
-        )
-        model = fit_tissue_model(data, mask, carried)
+        model, carried = segment_brain(data, affine, mask, self.inputs.images_to_t1w)
         out = Path(runtime.cwd)
         self._results['tpms'] = [
             save_volume(out / f'{name}.nii.gz', p, affine)
@@ -263,21 +239,13 @@ class FitSurfaces(SimpleInterface):
     output_spec = _FitSurfacesOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        image = self._tissue_image()
+        data, affine = load_volume(self.inputs.in_file)
+        tissues = np.stack([load_volume(path)[0] for path in self.inputs.tpms])
+        image = tissue_image(data, affine, tissues, self.inputs.images_to_t1w)
         results: dict[str, list[str]] = {key: [] for key in _FitSurfacesOutputSpec().get()}
         out = Path(runtime.cwd)
-        template = load_template(self.inputs.density)
-        for hemi, side in zip(HEMISPHERES, (-1, 1), strict=True):
-            mesh = template[hemi]
-            white, pial = (
-                points_to_t1w(v, self.inputs.points_to_t1w) for v in (mesh.white, mesh.pial)
-            )
-            fit = fit_surfaces(image, white, pial, mesh.faces, cortex=mesh.cortex, side=side)
-            links = neighbour_mean(mesh.faces, len(mesh.white))
-            clamped = weakly_supported(fit.white_supported, links) | weakly_supported(
-                fit.pial_supported, links
-            )
-            code = np.where(fit.intersecting, 2, np.where(clamped & mesh.cortex, 1, 0))
+        for hemi, mesh in load_template(self.inputs.density).items():
+            fit, undefined = fit_hemisphere(image, mesh, hemi, self.inputs.points_to_t1w)
             surfaces = {
                 'white': fit.white,
                 'pial': fit.pial,
@@ -286,23 +254,11 @@ class FitSurfaces(SimpleInterface):
             for kind, vertices in surfaces.items():
                 path = out / f'{hemi}_{kind}.surf.gii'
                 results[kind].append(str(write_surface(path, vertices, mesh.faces, hemi, kind)))
-            names = {0: 'defined', 1: 'clamped', 2: 'self-intersecting'}
             path = out / f'{hemi}_undefined.label.gii'
-            results['undefined'].append(str(write_labels(path, code, names, hemi, 'undefined')))
+            write_labels(path, undefined, UNDEFINED, hemi, 'undefined')
+            results['undefined'].append(str(path))
         self._results.update(results)
         return runtime
-
-    def _tissue_image(self) -> TissueImage:
-        """Return the image with the local means of its tissues and its midsagittal plane."""
-        data, affine = load_volume(self.inputs.in_file)
-        tissues = np.stack([load_volume(path)[0] for path in self.inputs.tpms])
-        means, stride = local_tissue_means(data, tissues, tuple(voxel_sizes(affine)))
-        coarse = affine @ np.diag([*map(float, stride), 1.0])
-        template_x = np.diag([4.0, 4.0, 4.0, 1.0])
-        template_x[:3, 3] = (-98.0, -134.0, -72.0)
-        x = np.indices((50, 60, 50))[0] * 4.0 - 98.0
-        side = image_to_t1w(x, template_x, means[0].shape, coarse, self.inputs.images_to_t1w)
-        return TissueImage(data, affine, means, coarse, side)
 
 
 class _SurfaceMetricsInputSpec(BaseInterfaceInputSpec):
@@ -324,20 +280,14 @@ class SurfaceMetrics(SimpleInterface):
     output_spec = _SurfaceMetricsOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        template = load_template(self.inputs.density)
         results: dict[str, list[str]] = {'thickness': [], 'area': []}
-        for index, hemi in enumerate(HEMISPHERES):
-            white, faces = read_surface(self.inputs.white[index])
+        for index, (hemi, mesh) in enumerate(load_template(self.inputs.density).items()):
+            white, _ = read_surface(self.inputs.white[index])
             pial, _ = read_surface(self.inputs.pial[index])
-            defined = template[hemi].cortex & (read_map(self.inputs.undefined[index]) == 0)
-            values = {
-                'thickness': symmetric_thickness(white, pial, faces),
-                'area': vertex_areas((white + pial) / 2, faces),
-            }
-            for name, value in values.items():
+            maps = vertex_maps(white, pial, mesh, read_map(self.inputs.undefined[index]))
+            for name, values in maps.items():
                 path = Path(runtime.cwd) / f'{hemi}_{name}.shape.gii'
-                write_map(path, np.where(defined, value, np.nan), hemi, name)
-                results[name].append(str(path))
+                results[name].append(str(write_map(path, values, hemi, name)))
         self._results.update(results)
         return runtime
 

@@ -45,7 +45,7 @@ def segments_hit_triangles(
     return crossing & (u >= 0) & (v >= 0) & (u + v <= 1) & (t >= 0) & (t <= 1)
 
 
-def _neighbouring_pairs(low: Floats, high: Floats) -> Ints:
+def _neighbouring_pairs(low: Floats, high: Floats, among: Ints | None) -> Ints:
     """Return each pair of boxes that may overlap once, from a tree of their centres.
 
     Few boxes are much larger than the others; they get a search of their own, so that it need
@@ -53,17 +53,26 @@ def _neighbouring_pairs(low: Floats, high: Floats) -> Ints:
     """
     centre, half = (low + high) / 2, (high - low).max(axis=1) / 2
     usual, largest = float(np.quantile(half, 0.99)), float(half.max())
+    if among is not None:
+        gap, _ = cKDTree(centre[among]).query(centre, p=np.inf, distance_upper_bound=2 * largest)
+        close = np.flatnonzero(np.isfinite(gap))
+        if len(close) < len(centre):
+            return close[_neighbouring_pairs(low[close], high[close], None)]
     tree = cKDTree(centre)
     pairs = tree.query_pairs(2 * usual, p=np.inf, output_type='ndarray')
-    big = np.flatnonzero(half > usual)
-    lists = tree.query_ball_point(centre[big], half[big] + largest, p=np.inf)
-    counts = np.array([len(item) for item in lists], dtype=np.int64)
-    if not counts.sum():
-        return pairs
-    extra = np.stack([np.repeat(big, counts), np.concatenate(lists).astype(np.int64)], axis=1)
-    extra = np.unique(np.sort(extra[extra[:, 0] != extra[:, 1]], axis=1), axis=0)
+    extra = _pairs_of(tree, np.flatnonzero(half > usual), largest + half[half > usual])
     wide = np.abs(centre[extra[:, 0]] - centre[extra[:, 1]]).max(axis=1) > 2 * usual
     return np.concatenate([pairs, extra[wide]])
+
+
+def _pairs_of(tree: cKDTree, some: Ints, reach: Floats) -> Ints:
+    """Return each pair of points of which one is among some, within reach, once."""
+    lists = tree.query_ball_point(tree.data[some], reach, p=np.inf)
+    counts = np.array([len(item) for item in lists], dtype=np.int64)
+    if not counts.sum():
+        return np.empty((0, 2), dtype=np.int64)
+    pairs = np.stack([np.repeat(some, counts), np.concatenate(lists).astype(np.int64)], axis=1)
+    return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
 
 
 def _overlapping(pairs: Ints, low: Floats, high: Floats) -> Ints:
@@ -95,7 +104,7 @@ def _straddling(pairs: Ints, corners: Floats) -> Ints:
 
 
 def self_intersecting_faces(
-    vertices: npt.ArrayLike, faces: npt.ArrayLike
+    vertices: npt.ArrayLike, faces: npt.ArrayLike, among: npt.ArrayLike | None = None
 ) -> npt.NDArray[np.bool_]:
     """Tell which faces are pierced by an edge of a face they share no vertex with, or pierce one.
 
@@ -105,6 +114,8 @@ def self_intersecting_faces(
         Coordinates in mm.
     faces : (n_faces, 3) array_like of int
         Vertex indices.
+    among : (n_faces,) array_like of bool, optional
+        Look only at these faces and those near them.
 
     Returns
     -------
@@ -114,9 +125,12 @@ def self_intersecting_faces(
     vertices, faces = np.asarray(vertices, dtype=float), np.asarray(faces, dtype=np.int64)
     corners = vertices[faces]
     low, high = corners.min(axis=1), corners.max(axis=1)
-    pairs = _overlapping(_neighbouring_pairs(low, high), low, high)
-    pairs = _straddling(_without_shared_vertices(pairs, faces), corners)
     bad = np.zeros(len(faces), dtype=bool)
+    some = None if among is None else np.flatnonzero(among)
+    if some is not None and not len(some):
+        return bad
+    pairs = _overlapping(_neighbouring_pairs(low, high, some), low, high)
+    pairs = _straddling(_without_shared_vertices(pairs, faces), corners)
     for first, second in (pairs.T, pairs[:, ::-1].T):
         for i, j in ((0, 1), (1, 2), (2, 0)):
             hit = segments_hit_triangles(corners[first, i], corners[first, j], corners[second])

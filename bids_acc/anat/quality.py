@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
@@ -79,7 +80,10 @@ def unusual(figures: Mapping[str, float]) -> list[str]:
 
 
 def weakly_supported(
-    supported: npt.NDArray[np.bool_], links: object, n_rounds: int = 3, least: float = 0.2
+    supported: npt.NDArray[np.bool_],
+    links: sparse.csr_array,
+    n_rounds: int = 3,
+    least: float = 0.2,
 ) -> npt.NDArray[np.bool_]:
     """Tell which vertices saw no boundary and have hardly a neighbour that did.
 
@@ -101,5 +105,5 @@ def weakly_supported(
     """
     share = supported.astype(float)
     for _ in range(n_rounds):
-        share = links @ share  # type: ignore[operator]
+        share = links @ share
     return ~supported & (share < least)

@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nb
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
 
@@ -99,25 +100,38 @@ def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> An
     """Remove the bias field with N4.
 
     Tustison et al. (2010), IEEE TMI 29:1310-1320, https://doi.org/10.1109/TMI.2010.2046908.
-    The field is estimated on a grid of about 4 mm inside the mask and applied everywhere.
+    The field is smooth: it is estimated on a grid of about 6 mm, where N4 takes a tenth of the
+    time, and its logarithm is interpolated to the voxels.
 
     Returns
     -------
     (nx, ny, nz) ndarray of float32
-        Corrected image.
+        Corrected image, with the mean inside the mask kept.
     """
     import ants
 
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    data, inside = np.asarray(data, dtype=np.float32), np.asarray(mask, dtype=np.float32)
+    weight, grid = coarser(inside, affine, 6.0)
+    block, _ = coarser(data * inside, affine, 6.0)
+    image = np.where(weight > 0.5, block / np.maximum(weight, 0.5), 0)
     with itk_threads(n_threads):
-        corrected = ants.n4_bias_field_correction(
-            to_ants(data, affine),
-            mask=to_ants(mask, affine),
-            shrink_factor=max(1, round(4.0 / float(sizes.max()))),
+        field = ants.n4_bias_field_correction(
+            to_ants(image, grid),
+            mask=to_ants((weight > 0.5).astype(np.float32), grid),
+            shrink_factor=1,
             convergence={'iters': [50, 50, 30], 'tol': 1e-6},
             spline_param=150,
-        )
-    return np.asarray(corrected.numpy(), dtype=np.float32)
+            return_bias_field=True,
+        ).numpy()
+    logarithm = np.log(np.maximum(field, 1e-6))
+    factor = np.linalg.norm(grid[:3, :3], axis=0) / np.linalg.norm(affine[:3, :3], axis=0)
+    fine = ndimage.affine_transform(
+        logarithm, np.diag(1 / factor), offset=(1 - factor) / (2 * factor), output_shape=data.shape,
+        order=1, mode='nearest',
+    )  # fmt: skip
+    corrected = data * np.exp(-fine)
+    here = inside > 0
+    return (corrected * (data[here].mean() / corrected[here].mean())).astype(np.float32)
 
 
 def register_to_template(

@@ -78,7 +78,8 @@ def write_labels(
     table = GiftiLabelTable()
     for code in sorted(names):
         shade = np.random.default_rng(code).uniform(0.2, 0.95, 3) if code else np.zeros(3)
-        label: Any = GiftiLabel(code, *shade.round(3).tolist(), 1.0 if code else 0.0)
+        red, green, blue = shade.round(3).tolist()
+        label: Any = GiftiLabel(code, red, green, blue, 1.0 if code else 0.0)
         label.label = names[code]
         table.labels.append(label)
     array = GiftiDataArray(

@@ -15,10 +15,10 @@ from pathlib import Path
 import nibabel as nb
 import nilearn
 import numpy as np
-from scipy import ndimage
 
 from bids_acc.anat.fitting import FitOptions, TissueImage, fit_surfaces, repair_intersections
 from bids_acc.anat.geometry import neighbour_mean, subdivide
+from bids_acc.anat.segmentation import fit_tissue_model, local_tissue_means
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
 MNI305_TO_MNI152 = np.array(
@@ -31,8 +31,8 @@ MNI305_TO_MNI152 = np.array(
 )
 """FreeSurfer wiki, CoordinateSystems, point 8."""
 OPTIONS = FitOptions(
-    ranges=(5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 1.0),
-    stiffness=(30.0, 20.0, 10.0, 6.0, 3.0, 2.0, 1.0, 0.5),
+    ranges=(5.0, 4.0, 3.0, 2.5, 2.0, 1.5, *[1.0] * 8),
+    stiffness=(30.0, 20.0, 10.0, 6.0, 3.0, 2.0, 1.0, *[0.5] * 7),
 )
 
 
@@ -48,16 +48,11 @@ def tissue_image() -> TissueImage:
     intensity = t1w.get_fdata(dtype=np.float32)
     grey, white = (template_image(n).get_fdata(dtype=np.float32) / 255 for n in ('gm', 'wm'))
     fluid = np.clip((intensity > 0) - grey - white, 0, 1)
-    means = []
-    for tissue in (grey, white, fluid):
-        weight = np.where(tissue > 0.8, tissue, 0)[::2, ::2, ::2]
-        values = weight * intensity[::2, ::2, ::2]
-        overall = values.sum() / weight.sum()
-        top, bottom = (ndimage.gaussian_filter(a, 7.5) for a in (values, weight))
-        means.append(((top + 0.002 * overall) / (bottom + 0.002)).astype(np.float32))
+    model = fit_tissue_model(intensity, intensity > 0, np.stack([grey, white, fluid]))
+    means, _ = local_tissue_means(intensity, model.probabilities, (1.0, 1.0, 1.0))
     coarse = t1w.affine @ np.diag([2.0, 2, 2, 1])
     side = (np.indices(means[0].shape)[0] * 2 + t1w.affine[0, 3]).astype(np.float32)
-    return TissueImage(intensity, t1w.affine, tuple(means), coarse, side)
+    return TissueImage(intensity, t1w.affine, means, coarse, side)
 
 
 def finer_labels(faces: np.ndarray, labels: np.ndarray, n_codes: int) -> np.ndarray:

@@ -1,0 +1,152 @@
+"""The built-in route on arrays, step by step: brain, tissues, surfaces, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+
+from .fitting import FittedSurfaces, TissueImage, fit_surfaces
+from .geometry import Floats, neighbour_mean, vertex_areas
+from .morphometry import symmetric_thickness
+from .quality import weakly_supported
+from .registration import (
+    bias_correct,
+    image_to_t1w,
+    points_to_t1w,
+    register_to_template,
+    template_path,
+)
+from .segmentation import TissueModel, fit_tissue_model, local_tissue_means
+from .template import HEMISPHERES, TemplateHemisphere, load_template
+from .volumes import stripped_mask
+
+SIDES = {'L': -1, 'R': 1}
+UNDEFINED = {0: 'defined', 1: 'clamped', 2: 'self-intersecting'}
+"""Why a vertex has no value."""
+
+
+def voxel_sizes(affine: Any) -> Floats:
+    """Return the lengths of the voxel's edges in mm."""
+    return np.asarray(np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0))
+
+
+def template_priors() -> tuple[Any, Floats]:
+    """Return the template's GM, WM and CSF probabilities (3, nx, ny, nz) and their affine."""
+    images = [nb.Nifti1Image.from_filename(template_path(kind)) for kind in ('gm', 'wm', 't1')]
+    grey, white, t1w = (image.get_fdata(dtype=np.float32) for image in images)
+    fluid = np.clip((t1w > 0) - (grey + white) / 255, 0, 1).astype(np.float32)
+    return np.stack([grey / 255, white / 255, fluid]), images[0].affine
+
+
+def segment_brain(
+    data: Any, affine: Floats, mask: Any, images_to_t1w: Sequence[Path | str]
+) -> tuple[TissueModel, Any]:
+    """Estimate tissue probabilities with the template's priors.
+
+    Returns
+    -------
+    model : TissueModel
+        In the order GM, WM, CSF.
+    priors : (3, nx, ny, nz) ndarray
+        The template's probabilities on the grid of the image.
+    """
+    tissues, prior_affine = template_priors()
+    priors = np.stack(
+        [image_to_t1w(p, prior_affine, data.shape, affine, images_to_t1w) for p in tissues]
+    )
+    return fit_tissue_model(data, mask, priors), priors
+
+
+def tissue_image(
+    data: Any, affine: Floats, probabilities: Any, images_to_t1w: Sequence[Path | str]
+) -> TissueImage:
+    """Return the image with the local means of its tissues and its midsagittal plane.
+
+    The template is symmetric about x = 0, so its x coordinate, carried to the image, tells on
+    which side of the midsagittal plane a place lies.
+    """
+    means, stride = local_tissue_means(data, probabilities, tuple(voxel_sizes(affine)))
+    coarse = affine @ np.diag([*map(float, stride), 1.0])
+    template_x = np.diag([4.0, 4.0, 4.0, 1.0])
+    template_x[:3, 3] = (-98.0, -134.0, -72.0)
+    x = np.indices((50, 60, 50))[0] * 4.0 - 98.0
+    side = image_to_t1w(x, template_x, means[0].shape, coarse, images_to_t1w)
+    return TissueImage(data, affine, means, coarse, side)
+
+
+def fit_hemisphere(
+    image: TissueImage, mesh: TemplateHemisphere, hemi: str, to_t1w: Sequence[Path | str]
+) -> tuple[FittedSurfaces, Any]:
+    """Carry one hemisphere's template surfaces into the T1w and fit them.
+
+    Returns
+    -------
+    fit : FittedSurfaces
+        Surfaces in scanner RAS.
+    undefined : (n_vertices,) ndarray of int
+        Codes of `UNDEFINED`.
+    """
+    white, pial = points_to_t1w(mesh.white, to_t1w), points_to_t1w(mesh.pial, to_t1w)
+    fit = fit_surfaces(image, white, pial, mesh.faces, cortex=mesh.cortex, side=SIDES[hemi])
+    links = neighbour_mean(mesh.faces, len(mesh.white))
+    clamped = weakly_supported(fit.white_supported, links)
+    clamped |= weakly_supported(fit.pial_supported, links)
+    return fit, np.where(fit.intersecting, 2, np.where(clamped & mesh.cortex, 1, 0))
+
+
+def vertex_maps(
+    white: Floats, pial: Floats, mesh: TemplateHemisphere, undefined: Any
+) -> dict[str, Floats]:
+    """Return thickness (mm) and area (mm2); NaN on the medial wall and where undefined."""
+    defined = mesh.cortex & (np.asarray(undefined) == 0)
+    values = {
+        'thickness': symmetric_thickness(white, pial, mesh.faces),
+        'area': vertex_areas((white + pial) / 2, mesh.faces),
+    }
+    return {name: np.where(defined, value, np.nan) for name, value in values.items()}
+
+
+def measure_brain(
+    data: Any, affine: Floats, folder: Path, *, seed: int = 0, density: str = '41k',
+    n_threads: int = 1,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Run the whole route on a skull-stripped image.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        T1w intensities, zero outside the brain, axes nearest to RAS.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    folder : Path
+        Where ANTs puts its transforms.
+    seed : int
+        Seed of the registration.
+    density : str
+        Of the template mesh.
+    n_threads : int
+        Threads of ITK.
+
+    Returns
+    -------
+    dict
+        For ``'L'`` and ``'R'``: ``white``, ``pial``, ``thickness``, ``area``, ``undefined``.
+    """
+    mask = stripped_mask(data, voxel_sizes(affine))
+    brain = np.where(mask, np.maximum(bias_correct(data, affine, mask, n_threads), 0), 0)
+    points, images = register_to_template(
+        brain, affine, folder / 'template_', seed=seed, n_threads=n_threads
+    )
+    model, _ = segment_brain(brain, affine, mask, images)
+    image = tissue_image(brain, affine, model.probabilities, images)
+    found = {}
+    for hemi in HEMISPHERES:
+        mesh = load_template(density)[hemi]
+        fit, undefined = fit_hemisphere(image, mesh, hemi, points)
+        maps = vertex_maps(fit.white, fit.pial, mesh, undefined)
+        found[hemi] = {'white': fit.white, 'pial': fit.pial, 'undefined': undefined, **maps}
+    return found

@@ -1,0 +1,303 @@
+"""How well the built-in surfaces recover a known truth, and at what cost.
+
+Usage: ``python tests/benchmarks/anat.py [--quick] [--seeds N] [--voxel MM ...] [--t1w FILE]``
+
+Known truth: the template's T1w image is pulled through a smooth random warp and an affine, with
+noise and a bias field. The template's surfaces, pushed through the same map, are the truth. For
+the planted effect the white-matter border of one patch of the anterior cingulate is moved so
+that the cortex there is a tenth thinner.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'):
+    os.environ.setdefault(_name, '1')
+
+import numpy as np  # noqa: E402
+from scipy import ndimage  # noqa: E402
+from scipy.spatial import cKDTree
+
+from bids_acc.anat.builtin import measure_brain
+from bids_acc.anat.fitting import sample_volume
+from bids_acc.anat.geometry import neighbour_mean, vertex_areas, vertex_normals
+from bids_acc.anat.interfaces import load_volume
+from bids_acc.anat.intersection import self_intersecting_faces
+from bids_acc.anat.morphometry import smooth_on_mesh, symmetric_thickness
+from bids_acc.anat.registration import template_path
+from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
+
+ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
+FWHM = 5.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """A smooth map from a subject's space to the template."""
+
+    matrix: np.ndarray
+    field: np.ndarray
+    field_affine: np.ndarray
+    shift: np.ndarray | None = None
+    shift_affine: np.ndarray | None = None
+
+    def to_template(self, points: np.ndarray) -> np.ndarray:
+        """Carry subject points to the template."""
+        straight = points @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        warped = straight + _sample_vectors(self.field, self.field_affine, straight)
+        if self.shift is None:
+            return warped
+        return warped - _sample_vectors(self.shift, self.shift_affine, warped)
+
+    def from_template(self, points: np.ndarray, n_iterations: int = 60) -> np.ndarray:
+        """Invert `to_template` by fixed-point iteration."""
+        inverse = np.linalg.inv(self.matrix)[:3, :3]
+        guess = (points - self.matrix[:3, 3]) @ inverse.T
+        for _ in range(n_iterations):
+            guess = guess + 0.7 * (points - self.to_template(guess)) @ inverse.T
+        return guess
+
+
+def _sample_vectors(field: np.ndarray, affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.stack([sample_volume(c, affine, points) for c in field], axis=-1)
+
+
+def draw_head(rng: np.random.Generator, thinning: tuple | None = None) -> Head:
+    """Draw size, position and a smooth warp of 2 mm (rms) and 20 mm (standard deviation)."""
+    angles = np.deg2rad(rng.normal(0, 4, 3))
+    matrix = np.eye(4)
+    for axis, angle in enumerate(angles):
+        i, j = (k for k in range(3) if k != axis)
+        turn = np.eye(4)
+        turn[[i, j], [i, j]] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    matrix[:3, :3] = matrix[:3, :3] @ np.diag(1 + rng.normal(0, 0.03, 3))
+    matrix[:3, 3] = rng.normal(0, 4, 3)
+    noise = rng.standard_normal((3, 60, 70, 60))
+    smooth = np.stack([ndimage.gaussian_filter(c, 20 / 4) for c in noise])
+    field = 2.0 * smooth / smooth.std()
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = (-120, -150, -90)
+    return Head(matrix, field, affine, *(thinning or (None, None)))
+
+
+def planted_shift(hemi: str, share: float) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a field that moves the white border of a patch outwards, and the patch's weights."""
+    mesh = load_template()[hemi]
+    mask = region_mask(mesh.labels, mesh.names, ROI)
+    thickness = symmetric_thickness(mesh.white, mesh.pial, mesh.faces)
+    normals = vertex_normals(mesh.white, mesh.faces)
+    centre = mesh.white[mask].mean(axis=0)
+    middle = mesh.white[
+        np.flatnonzero(mask)[np.linalg.norm(mesh.white[mask] - centre, axis=1).argmin()]
+    ]
+    weight = np.exp(-((mesh.white - middle) ** 2).sum(axis=1) / (2 * 7.0**2))
+    corner = np.floor(middle - 25)
+    axes = [corner[k] + np.arange(101) * 0.5 for k in range(3)]
+    grid = np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1)
+    near = cKDTree(mesh.white[mesh.cortex]).query(grid.reshape(-1, 3))[1]
+    index = np.flatnonzero(mesh.cortex)[near]
+    height = ((grid.reshape(-1, 3) - mesh.white[index]) * normals[index]).sum(axis=1)
+    amount = share * thickness[index] * weight[index] * np.exp(-(height**2) / (2 * 1.1**2))
+    field = (amount[:, None] * normals[index]).T.reshape(3, 101, 101, 101)
+    field = np.stack([ndimage.gaussian_filter(c, 1.0) for c in field])
+    affine = np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[:3, 3] = corner
+    return (field, affine), np.where(mask, weight, 0)
+
+
+def draw_image(
+    head: Head, voxel: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a T1w image of the head, with 3 % noise and a bias field of +-20 %."""
+    template, template_affine = load_volume(template_path('t1'))
+    corners = np.array([[x, y, z] for x in (-78, 78) for y in (-112, 78) for z in (-72, 88)])
+    box = head.from_template(corners.astype(float))
+    low, high = box.min(axis=0) - 8, box.max(axis=0) + 8
+    shape = np.ceil((high - low) / voxel).astype(int)
+    affine = np.diag([voxel, voxel, voxel, 1.0])
+    affine[:3, 3] = low
+    index = np.indices(shape).reshape(3, -1).T
+    image = np.empty(len(index), dtype=np.float32)
+    for part in np.array_split(np.arange(len(index)), 8):
+        points = index[part] * voxel + low
+        image[part] = sample_volume(template, template_affine, head.to_template(points))
+    image = image.reshape(shape)
+    bias = ndimage.zoom(rng.standard_normal((4, 4, 4)), np.array(shape) / 4, order=3)
+    bias = bias[tuple(slice(0, n) for n in shape)]
+    field = np.exp(0.2 * bias / np.abs(bias).max())
+    noisy = image * field + rng.normal(0, 0.03 * 200, shape)
+    return np.where(image > 20, np.maximum(noisy, 1), 0).astype(np.float32), affine
+
+
+def accuracy(found: dict, head: Head, hemi: str) -> dict[str, float]:
+    """Compare with the truth in the anterior cingulate."""
+    mesh = load_template()[hemi]
+    mask = region_mask(mesh.labels, mesh.names, ROI)
+    links = neighbour_mean(mesh.faces, len(mesh.white))
+    white, pial = head.from_template(mesh.white), head.from_template(mesh.pial)
+    mid = (white + pial) / 2
+    truth, measured = symmetric_thickness(white, pial, mesh.faces), found[hemi]['thickness']
+    area, area_found = vertex_areas(mid, mesh.faces), found[hemi]['area']
+    inside = mask & np.isfinite(measured)
+    smooth = [
+        smooth_on_mesh(np.where(np.isfinite(measured), t, np.nan), mid, links, FWHM)
+        for t in (truth, measured)
+    ]
+    intersecting = np.mean(
+        [self_intersecting_faces(found[hemi][k], mesh.faces).mean() for k in ('white', 'pial')]
+    )
+    return {
+        'bias': float((measured - truth)[inside].mean()),
+        'mae': float(np.abs(measured - truth)[inside].mean()),
+        'r': float(np.corrcoef(smooth[0][inside], smooth[1][inside])[0, 1]),
+        'area_pct': float(100 * (area_found[inside].sum() / area[inside].sum() - 1)),
+        'area_r': float(np.corrcoef(area[inside], area_found[inside])[0, 1]),
+        'nan_pct': float(100 * (mask & ~inside).sum() / mask.sum()),
+        'cross_pct': float(100 * intersecting),
+        'white_mm': float(
+            np.abs(
+                np.einsum(
+                    'ij,ij->i', found[hemi]['white'] - white, vertex_normals(white, mesh.faces)
+                )
+            )[inside].mean()
+        ),
+    }
+
+
+def show(title: str, rows: list[dict[str, float]]) -> None:
+    """Print mean and worst of some rows."""
+    keys = list(rows[0])
+    values = np.array([[row[k] for k in keys] for row in rows])
+    worst = np.take_along_axis(values, np.abs(values).argmax(axis=0)[None], axis=0)[0]
+    print(f'{title:24s}' + ''.join(f'{k:>11s}' for k in keys))
+    print(f'{"  mean":24s}' + ''.join(f'{v:11.3f}' for v in values.mean(axis=0)))
+    print(f'{"  largest":24s}' + ''.join(f'{v:11.3f}' for v in worst), flush=True)
+
+
+def known_truth(seeds: range, voxels: list[float]) -> None:
+    """Print accuracy for each voxel size and hemisphere."""
+    for voxel in voxels:
+        rows: dict[str, list] = {hemi: [] for hemi in HEMISPHERES}
+        seconds = []
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            head = draw_head(rng)
+            found, cost = run(*draw_image(head, voxel, rng), seed)
+            seconds.append(cost)
+            for hemi in HEMISPHERES:
+                rows[hemi].append(accuracy(found, head, hemi))
+                line = ' '.join(f'{k} {v:.3f}' for k, v in rows[hemi][-1].items())
+                print(f'  seed {seed} {hemi} {voxel} mm: {line}', flush=True)
+        for hemi in HEMISPHERES:
+            show(f'{voxel} mm, {hemi}, n={len(rows[hemi])}', rows[hemi])
+        print(f'CPU s per subject at {voxel} mm: {np.mean(seconds):.0f}', flush=True)
+
+
+def run(data: np.ndarray, affine: np.ndarray, seed: int) -> tuple[dict, float]:
+    """Measure one brain; return the maps and CPU seconds."""
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure_brain(data, affine, Path(folder), seed=seed + 1)
+    return found, time.process_time() - start
+
+
+def planted_thinning(seeds: range, voxel: float) -> None:
+    """Print where a thinning of a tenth was found."""
+    for hemi in HEMISPHERES:
+        field, weight = planted_shift(hemi, 0.1)
+        mesh = load_template()[hemi]
+        mask = region_mask(mesh.labels, mesh.names, ROI)
+        truth, measured = [], []
+        for seed in seeds:
+            maps = []
+            for thinning in (None, field):
+                rng = np.random.default_rng(seed)
+                head = draw_head(rng, thinning)
+                found, _ = run(*draw_image(head, voxel, rng), seed)
+                white, pial = (head.from_template(v) for v in (mesh.white, mesh.pial))
+                maps.append(
+                    (symmetric_thickness(white, pial, mesh.faces), found[hemi]['thickness'])
+                )
+            truth.append(maps[1][0] - maps[0][0])
+            measured.append(maps[1][1] - maps[0][1])
+        change, change_found = np.mean(truth, axis=0), np.nanmean(measured, axis=0)
+        inside = mask & np.isfinite(change_found)
+        core = inside & (weight > 0.5)
+        print(
+            f'planted thinning, {hemi}, n={len(seeds)}: at the patch true {change[core].mean():.3f} '
+            f'found {change_found[core].mean():.3f} mm; elsewhere in the region '
+            f'{change_found[inside & (weight < 0.05)].mean():.3f} mm; r over vertices '
+            f'{np.corrcoef(change[inside], change_found[inside])[0, 1]:.3f}',
+            flush=True,
+        )
+
+
+def intraclass(values: np.ndarray) -> float:
+    """Return ICC(2,1) of (n_subjects, n_measurements): Shrout and Fleiss (1979)."""
+    n, k = values.shape
+    total = values.mean()
+    between = k * ((values.mean(axis=1) - total) ** 2).sum() / (n - 1)
+    columns = n * ((values.mean(axis=0) - total) ** 2).sum() / (k - 1)
+    rest = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + total
+    error = (rest**2).sum() / ((n - 1) * (k - 1))
+    return float((between - error) / (between + (k - 1) * error + k * (columns - error) / n))
+
+
+def retest(seeds: range, voxel: float) -> None:
+    """Print the ICC of parcel thickness and area over two noise realisations of each brain."""
+    table: dict[str, list] = {}
+    for seed in seeds:
+        head = draw_head(np.random.default_rng(seed))
+        twice = []
+        for noise in (1, 2):
+            rng = np.random.default_rng([seed, noise])
+            twice.append(run(*draw_image(head, voxel, rng), seed)[0])
+        for hemi in HEMISPHERES:
+            mesh = load_template()[hemi]
+            for label in ROI:
+                mask = region_mask(mesh.labels, mesh.names, (label,))
+                for name, reduce in (('thickness', np.nanmean), ('area', np.nansum)):
+                    row = [float(reduce(found[hemi][name][mask])) for found in twice]
+                    table.setdefault(f'{name} {hemi} {label}', []).append(row)
+    for name, rows in table.items():
+        values = np.array(rows)
+        spread = np.abs(values[:, 0] - values[:, 1]).mean()
+        print(
+            f'ICC(2,1) {name}: {intraclass(values):.3f} (mean difference {spread:.3f})', flush=True
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--quick', action='store_true', help='two seeds, 1.5 mm only')
+    parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--voxel', type=float, nargs='+', default=[1.0, 1.5])
+    parser.add_argument('--only', choices=('truth', 'thinning', 'retest'), nargs='+')
+    options = parser.parse_args(argv)
+    seeds = range(2 if options.quick else options.seeds)
+    voxels = [1.5] if options.quick else options.voxel
+    only = options.only or ('truth', 'thinning', 'retest')
+    if 'truth' in only:
+        known_truth(seeds, voxels)
+    if 'thinning' in only:
+        planted_thinning(seeds[: max(2, len(seeds) // 3)], voxels[-1])
+    if 'retest' in only:
+        retest(range(max(4, len(seeds))), voxels[-1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f'peak memory of this process: {peak:.2f} GB')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
