@@ -83,13 +83,15 @@ def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
     return path
 
 
-def control_file(spectrum: Spectrum, has_water: bool) -> str:
+def control_file(spectrum: Spectrum, has_water: bool, measured_mm: bool = False) -> str:
     """Text of the control file; all names are relative, because LCModel cuts long ones.
 
     Examples
     --------
     >>> spectrum = Spectrum(np.ones(8, complex), 5e-4, 127.75, echo_time=0.035)
     >>> 'nunfil=8' in control_file(spectrum, False)
+    True
+    >>> 'nsimul=0' in control_file(spectrum, False, measured_mm=True)
     True
     """
     values = {
@@ -104,6 +106,8 @@ def control_file(spectrum: Spectrum, has_water: bool) -> str:
             'dows': 'T', 'filh2o': "'water.raw'", 'wconc': WATER_CONCENTRATION, 'atth2o': 1.0,
             'attmet': 1.0,
         }  # fmt: skip
+    if measured_mm:
+        values['nsimul'] = 0  # the basis set brings its own macromolecules
     lines = [f' {key}={value}' for key, value in values.items()]
     return '\n'.join([' $LCMODL', *lines, ' $END', ''])
 
@@ -139,7 +143,7 @@ def run_lcmodel(
     if water is not None:
         write_raw(water, work_dir / 'water.raw', spectrum)
     control = work_dir / 'control'
-    control.write_text(control_file(spectrum, water is not None))
+    control.write_text(control_file(spectrum, water is not None, bool(basis.mm_names)))
     done = LCModel(control_file=str(control)).run(cwd=str(work_dir))
     result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
     return replace(result, basis_sha256=basis.sha256)

@@ -114,7 +114,7 @@ def init_mrs_tissue_wf(
         ]),
         (inputnode, plot, [('t1w_preproc', 't1w_file'), ('acc_mask', 'acc_mask')]),
         (voxel, plot, [('mask_file', 'mask_file')]),
-        (voxel, ds_voxel, [('mask_file', 'in_file')]),
+        (voxel, ds_voxel, [('mask_file', 'in_file'), ('metadata', 'metadata')]),
         (plot, ds_plot, [('out_file', 'in_file')]),
         (voxel, outputnode, [('tissue_file', 'tissue_file')]),
         (ds_voxel, outputnode, [('out_file', 'voxel_mask')]),

@@ -143,6 +143,7 @@ def test_fractions_of_a_known_arrangement(svs: str, tissue: dict, tmp_path: Path
     assert found['voxel_in_image_fraction'] == pytest.approx(1)
     mask = nb.Nifti1Image.from_filename(out.mask_file)
     assert mask.get_fdata().sum() == pytest.approx(512)
+    assert out.metadata == {'Sources': ['bids:raw:sub-01_svs.nii.gz']}
 
 
 def test_maps_on_another_grid_are_refused(svs: str, tissue: dict, tmp_path: Path) -> None:
