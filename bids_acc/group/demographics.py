@@ -70,7 +70,8 @@ def compare_continuous(
         'extra': {'description': describe(used)},
     }  # fmt: skip
     if len(used) < 2 or np.ptp(kept[name].to_numpy(dtype=float)) == 0:
-        reason = 'not done: no variation' if len(used) >= 2 else 'not done: values in one group'
+        few = 'not done: fewer than two groups have values'
+        reason = 'not done: no variation' if len(used) >= 2 else few
         return sample.row(analysis_name, **(cells | {'note': f'{reason}; {note}'.strip('; ')}))
     return _tested(study, sample, used, analysis_name, family, cells)
 

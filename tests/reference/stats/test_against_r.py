@@ -69,6 +69,7 @@ def structure_tables(cohort: str, kind: str) -> dict[str, pd.DataFrame]:
                         'Where': {'group': ['TRS', 'URS']}}],
         'Clinical': {'Scores': ['panss_positive'], 'Metabolites': False},
         'Demographics': {'Continuous': ['age'], 'Categorical': ['sex', 'handedness']},
+        'Mixture': {'Measures': []},
     })  # fmt: skip
     people = frame.drop(columns=[c for c in frame.columns if '_c' in c or c == 'Glx'])
     study = make_study(model, long_parcels(frame), long_metabolites(frame, ['Glx']), people)
@@ -84,7 +85,7 @@ def glutamate_tables() -> dict[str, pd.DataFrame]:
         'Permutations': 0, 'Nuisance': {'Always': ['age', 'cpz_dose', 'grey_matter'],
                                         'IfDifferent': False},
         'Clinical': {'Scores': ['panss_total'], 'Scopes': ['pooled', 'by_group']},
-        'Demographics': {'Categorical': ['sex', 'smoking']},
+        'Demographics': {'Categorical': ['sex', 'smoking']}, 'Mixture': {'Measures': []},
     })  # fmt: skip
     study = make_study(
         model, None, long_metabolites(frame, METABOLITES), frame.drop(columns=METABOLITES)
