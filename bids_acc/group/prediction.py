@@ -129,16 +129,19 @@ def _inner_score(truth: FloatArray, decision: FloatArray, classify: bool) -> flo
     return float(roc_auc(truth, decision) if classify else -np.mean((truth - decision) ** 2))
 
 
-def _fit_with_inner_folds(plan: _Plan, X: Any, y: FloatArray, seed: int) -> tuple[Pipeline, float]:
-    """Choose the penalty by inner folds, then fit the whole pipeline to all rows given.
+def _inner_scores(
+    plan: _Plan, X: Any, y: FloatArray, seed: int
+) -> tuple[tuple[float, ...], FloatArray]:
+    """Return the penalties and the mean score of each over the inner folds.
 
     What learns without the outcome is fitted once for each inner fold and shared by the
     penalties; with a plain grid search it would be fitted once for each of them.
     """
     name = 'C' if plan.classify else 'alpha'
     grid = PENALTIES if plan.classify else tuple(1 / c for c in PENALTIES)
+    folds = plan.inner_folds(X, y, seed)
     scores = np.zeros(len(grid))
-    for train, test in plan.inner_folds(X, y, seed):
+    for train, test in folds:
         prepare = clone(plan.pipeline[:-1])
         seen = prepare.fit_transform(_take(X, train), y[train])
         unseen = prepare.transform(_take(X, test))
@@ -146,7 +149,14 @@ def _fit_with_inner_folds(plan: _Plan, X: Any, y: FloatArray, seed: int) -> tupl
             model = clone(plan.pipeline[-1]).set_params(**{name: penalty}).fit(seen, y[train])
             decision = _decisions(model, unseen, plan.classify)
             scores[at] += _inner_score(y[test], decision, plan.classify)
+    return grid, scores / len(folds)
+
+
+def _fit_with_inner_folds(plan: _Plan, X: Any, y: FloatArray, seed: int) -> tuple[Pipeline, float]:
+    """Choose the penalty by inner folds, then fit the whole pipeline to all rows given."""
+    grid, scores = _inner_scores(plan, X, y, seed)
     best = grid[int(np.argmax(scores))]
+    name = 'C' if plan.classify else 'alpha'
     return clone(plan.pipeline).set_params(**{f'model__{name}': best}).fit(X, y), best
 
 

@@ -217,3 +217,12 @@ def test_factor_columns_sum_to_zero():
     design = lg.make_design(two_sessions(), ['group', 'age'])
     np.testing.assert_allclose(design.X[:, 1:].sum(axis=0), 0, atol=1e-9)
     assert design.terms['age'] == (2,)
+
+
+def test_degrees_of_freedom_of_several_contrasts_combine():
+    # E = 10/8 + 20/18; 2 E / (E - 2), Fai and Cornelius 1996
+    expected = 10 / 8 + 20 / 18
+    found = lg._combined_df(np.array([10.0, 20.0]))
+    assert found == pytest.approx(2 * expected / (expected - 2))
+    assert lg._combined_df(np.array([12.0, 12.0])) == 12
+    assert lg._combined_df(np.array([1.5, 20.0])) == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group import prediction as pr
@@ -62,7 +62,23 @@ def test_shared_preparation_equals_a_plain_grid_search():
     grid = {'model__C': list(pr.PENALTIES)}
     peer = GridSearchCV(pipeline, grid, scoring='roc_auc', cv=inner).fit(X, y)
     assert penalty == peer.best_params_['model__C']
+    scores = pr._inner_scores(plan, X, y, seed=3)[1]
+    np.testing.assert_allclose(scores, peer.cv_results_['mean_test_score'])
     np.testing.assert_allclose(model.decision_function(X), peer.decision_function(X))
+
+
+def test_continuous_scores_equal_a_plain_grid_search():
+    table = cohort()
+    X, y = table[FEATURES].to_numpy(), table['change'].to_numpy()
+    # Few rows and wide scales: preparing on the wrong rows would show.
+    X = X[:20] * np.array([1, 10, 100]) + np.linspace(0, 50, 20)[:, None]
+    plan = pr._Plan(pr.make_pipeline(classify=False), False, 'folds', 5, 4, None)
+    scores = pr._inner_scores(plan, X, y[:20], seed=3)[1]
+    peer = GridSearchCV(
+        plan.pipeline, {'model__alpha': [1 / c for c in pr.PENALTIES]},
+        scoring='neg_mean_squared_error', cv=KFold(4, shuffle=True, random_state=3),
+    ).fit(X, y[:20])  # fmt: skip
+    np.testing.assert_allclose(scores, peer.cv_results_['mean_test_score'])
 
 
 def test_nothing_is_learnt_from_the_test_fold(monkeypatch):
