@@ -74,6 +74,7 @@ class CovarianceOperator:
             self.n_observations, self.n_vertices, n_columns, n_products
         )
         self._gram = X.T @ X if self.side == 'gram' else None
+        self._small = self._gram
         self.row_norms: Floats = np.einsum('ij,ij->j', X, X, dtype=np.float64)
         self.trace = float(self.row_norms.sum())
 
@@ -97,10 +98,10 @@ class CovarianceOperator:
         """
         from scipy.linalg import eigh
 
-        small = self._gram
-        on_vertices = small is not None or self.n_vertices <= self.n_observations
-        if small is None:
-            small = self.X.T @ self.X if on_vertices else self.X @ self.X.T
+        on_vertices = self._gram is not None or self.n_vertices <= self.n_observations
+        if self._small is None:
+            self._small = self.X.T @ self.X if on_vertices else self.X @ self.X.T
+        small = self._small
         size = len(small)
         count = min(count, size)
         eigenvalues, vectors = eigh(
@@ -112,3 +113,12 @@ class CovarianceOperator:
         cast = vectors.astype(self.X.dtype, copy=False)
         other = ((self.X @ cast) if on_vertices else (self.X.T @ cast)) / safe
         return (vectors, values, other) if on_vertices else (other, values, vectors)
+
+    def compressed(self, rank: int) -> CovarianceOperator:
+        """Return the operator of the data's leading singular vectors.
+
+        Its products cost ``4 m rank k``; they are exact when the rank is that of the data.
+        """
+        vertices, values, _ = self.leading_eigenvectors(rank)
+        rows = np.ascontiguousarray((vertices * values).T).astype(self.X.dtype, copy=False)
+        return CovarianceOperator(rows, side='thin')

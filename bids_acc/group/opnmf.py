@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from .covariance import CovarianceOperator
 from .initialise import Init, Starts, unit_norm
-from .solvers import Factorization, solve_anls, solve_mu, solve_pnmf
+from .solvers import Factorization, solve_mu, solve_pnmf, solve_staged
 
 Floats = npt.NDArray[np.float64]
 Solver = Literal['anls', 'mu']
@@ -220,7 +220,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ends = [solve_mu(operator, W, tol=self.tol, max_iter=limit) for W in starts]
         else:
             limit = self.max_iter or ANLS_MAX_ITER
-            ends = solve_anls(
+            ends = solve_staged(
                 operator, starts, tol=self.tol, max_iter=limit, theta=float(self.theta)
             )
         if self.objective == 'pnmf':
@@ -335,7 +335,7 @@ def fit_path(
     operator = CovarianceOperator(X, sum(ks) * n_init)
     starts = Starts(operator, max(ks), init)
     all_starts = [start for k in ks for start in starts.make(k, n_init, rng)]
-    ends = solve_anls(operator, all_starts, tol=tol, max_iter=max_iter, theta=theta)
+    ends = solve_staged(operator, all_starts, tol=tol, max_iter=max_iter, theta=theta)
     groups = (ends[i * n_init : (i + 1) * n_init] for i in range(len(ks)))
     return {
         k: sorted(group, key=lambda end: end.error) for k, group in zip(ks, groups, strict=True)

@@ -13,7 +13,7 @@ not tens of thousands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,10 @@ _PLAIN_STEPS = 4
 _ALIGNED = 0.95
 _LONGEST_JUMP = 30.0
 _WIDEST_JUMP = 0.1
+_FIRST_RANK = 64
+_FIRST_TOL = 1e-3
+_LARGE = 4_000_000
+"""Entries of the data from which a first stage on compressed data pays."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,42 @@ def solve_anls(
         for state, AW in zip(running, products, strict=True):
             _anls_step(operator, state, AW, iteration, tol, max_iter, theta)
     return [state.done for state in states if state.done is not None]
+
+
+def solve_staged(
+    operator: CovarianceOperator,
+    starts: list[Floats],
+    *,
+    tol: float = 1e-5,
+    max_iter: int = 1000,
+    theta: float = 0.7,
+) -> list[Factorization]:
+    """Run `solve_anls`, for large data first on their 64 leading singular vectors.
+
+    The first stage only finds the neighbourhood; the second works on the data themselves, and
+    its residual is theirs.
+
+    Parameters
+    ----------
+    operator, starts, tol, max_iter, theta
+        As for `solve_anls`.
+
+    Returns
+    -------
+    list of Factorization
+        Iterations of both stages are counted.
+    """
+    large = operator.X.size >= _LARGE and operator.n_observations >= 3 * _FIRST_RANK
+    if not large or operator.side == 'gram' or tol >= _FIRST_TOL:
+        return solve_anls(operator, starts, tol=tol, max_iter=max_iter, theta=theta)
+    rough = solve_anls(
+        operator.compressed(_FIRST_RANK), starts, tol=_FIRST_TOL, max_iter=max_iter, theta=theta
+    )
+    ends = solve_anls(operator, [end.W for end in rough], tol=tol, max_iter=max_iter, theta=theta)
+    return [
+        replace(end, n_iter=end.n_iter + first.n_iter)
+        for end, first in zip(ends, rough, strict=True)
+    ]
 
 
 def _products(operator: CovarianceOperator, weights: list[Floats]) -> list[Floats]:

@@ -9,6 +9,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from bids_acc.group import solvers
 from bids_acc.group.agreement import adjusted_rand
 from bids_acc.group.covariance import CovarianceOperator, cheaper_side
 from bids_acc.group.features import standardise
@@ -231,3 +232,17 @@ def test_pnmf_reports_its_gradient(X):
     start = OPNMF(3).fit(X).components_.T
     end = solve_pnmf(CovarianceOperator(X), start)
     assert end.residual < 1e-3
+
+
+def test_first_stage_on_compressed_data_ends_at_a_fixed_point_of_the_data(monkeypatch):
+    cohort = planted_cohort(
+        CohortDesign(n_subjects=60), np.random.default_rng(0), level=4, region_size=400
+    )
+    X = standardise(cohort.data.values)[0]
+    plain = OPNMF(4).fit(X)
+    monkeypatch.setattr(solvers, '_LARGE', 0)
+    staged = OPNMF(4).fit(X)
+    assert staged.converged_
+    assert staged.n_iter_ != plain.n_iter_
+    assert fixed_point_residual(staged.components_.T, X.T @ (X @ staged.components_.T))[0] <= 1e-5
+    assert staged.reconstruction_err_ == pytest.approx(plain.reconstruction_err_, rel=1e-6)
