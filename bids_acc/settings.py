@@ -111,13 +111,6 @@ class DwiSettings:
         flag='--dwi-motion',
         choices=('builtin', 'ants', 'none'),
     )
-    susceptibility: str = option(
-        'none',
-        'correction of susceptibility distortion; syn deforms along the phase-encoding axis '
-        'until the b = 0 image fits the T1w image',
-        flag='--dwi-susceptibility',
-        choices=('syn', 'none'),
-    )
     bias: str = option(
         'n4', 'correction of the intensity bias field', flag='--dwi-bias', choices=('n4', 'none')
     )

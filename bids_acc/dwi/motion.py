@@ -38,6 +38,14 @@ FloatArray = npt.NDArray[np.float64]
 Anchor = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], FloatArray], FloatArray]
 """(reference, moving, affine) -> pull matrix; aligns two contrasts."""
 
+PRIOR_SD = np.array([10.0] * 3 + [0.05] * 3 + [0.01] * 3)
+"""Expected size of translations (mm), rotations (rad) and eddy terms (mm/mm). A turn together
+with a shear leaves an ellipsoid as it is; without an expectation the two drift away together
+where a head shows little but its outline."""
+
+SAMPLES_PER_FACT = 50.0
+"""Neighbouring samples are not independent; so many count as one against the prior."""
+
 HEAD_RADIUS_MM = 50.0
 """Radius at which rotations count as displacements (Power et al. 2012,
 doi:10.1016/j.neuroimage.2011.10.018)."""
@@ -437,7 +445,7 @@ def _align(
         steps = _parameter_steps(parameters, centre, phase_axis, n_free)
         chained = np.einsum('ij,njk->nik', back, steps[:, :3])
         design = outer @ chained.reshape(n_free, 12).T
-        change = _robust_step(design, wanted, found)
+        change = _robust_step(design, wanted, found, parameters[:n_free])
         parameters[:n_free] += change
         if np.abs(change[:3]).max() < 0.005 and np.abs(change[3:]).max() < 1e-4:
             break
@@ -461,17 +469,21 @@ def _parameter_steps(
     return result
 
 
-def _robust_step(design: FloatArray, wanted: FloatArray, found: FloatArray) -> FloatArray:
-    """One Huber-weighted step; the volume's gain is fitted along and dropped."""
+def _robust_step(
+    design: FloatArray, wanted: FloatArray, found: FloatArray, parameters: FloatArray
+) -> FloatArray:
+    """One Huber-weighted step towards the data and the prior; the gain is fitted along."""
     seen = np.isfinite(found)
-    columns = np.column_stack([design[seen], -wanted[seen]])
     gain = (found[seen] @ wanted[seen]) / (wanted[seen] @ wanted[seen])
+    columns = np.column_stack([gain * design[seen], -wanted[seen]])
     difference = gain * wanted[seen] - found[seen]
     spread = 1.4826 * np.median(np.abs(difference)) + 1e-12
     weights = np.minimum(1, 1.345 * spread / np.maximum(np.abs(difference), 1e-12))
-    columns[:, :-1] *= gain
     weighted = columns * weights[:, None]
-    return np.linalg.solve(weighted.T @ columns, weighted.T @ difference)[:-1]
+    precision = np.zeros(columns.shape[1])
+    precision[:-1] = SAMPLES_PER_FACT * spread**2 / PRIOR_SD[: len(parameters)] ** 2
+    right = weighted.T @ difference - precision * np.append(parameters, 0)
+    return np.linalg.solve(weighted.T @ columns + np.diag(precision), right)[:-1]
 
 
 def _anchored(

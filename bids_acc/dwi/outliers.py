@@ -130,7 +130,7 @@ def slice_report(
 
     The mean relative difference of each slice is compared with that of the same slice in the
     other volumes of the shell (median and 1.4826 times the median absolute deviation, at least
-    half of the latter's median over slices).
+    the latter's median over slices: a spread from few volumes is itself uncertain).
 
     Parameters
     ----------
@@ -174,6 +174,6 @@ def _robust_scores(values: FloatArray, judged: npt.NDArray[np.bool_]) -> FloatAr
         return scores
     middle = np.median(values[rows], axis=1, keepdims=True)
     spread = 1.4826 * np.median(np.abs(values[rows] - middle), axis=1, keepdims=True)
-    floor = max(0.5 * float(np.median(spread)), 1e-9)
+    floor = max(float(np.median(spread)), 1e-9)
     scores[rows] = (values[rows] - middle) / np.maximum(spread, floor)
     return scores

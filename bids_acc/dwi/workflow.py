@@ -66,7 +66,7 @@ def choose_engines(settings: DwiSettings) -> dict[str, str]:
         'denoise': on_path('dwidenoise', 'builtin') if denoise == 'auto' else denoise,
         'unringing': on_path('mrdegibbs', 'none') if unringing == 'auto' else unringing,
         'motion': settings.motion,
-        'susceptibility': settings.susceptibility,
+        'susceptibility': 'none',
         'bias': settings.bias,
         'tensor_fit': settings.tensor_fit,
     }

@@ -1,0 +1,91 @@
+"""Shells, gradient checks and frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bids_acc.dwi.shells import (
+    bvecs_from_scanner,
+    bvecs_to_scanner,
+    check_gradients,
+    find_shells,
+    scheme_hash,
+)
+from bids_acc.exceptions import InputDataError
+
+
+def test_jitter_is_one_shell_and_b0s_may_be_anywhere():
+    shells = find_shells([989, 5, 1003, 0, 1000, 2995, 3005, 49])
+    assert shells.bvalues == (0, 1000, 3000)
+    assert shells.labels.tolist() == [1, 0, 1, 0, 1, 2, 2, 0]
+    assert shells.members(3000).tolist() == [5, 6]
+
+
+def test_low_shell_is_not_merged_with_b0():
+    assert find_shells([0, 40, 60, 100]).bvalues == (0, 100)
+
+
+@pytest.mark.parametrize('bad', [[0, np.nan], [0, -5]])
+def test_impossible_bvalues_are_refused(bad):
+    with pytest.raises(InputDataError, match='finite and not negative'):
+        find_shells(bad)
+
+
+def test_counts_must_fit():
+    with pytest.raises(InputDataError, match='5 volumes but 2'):
+        check_gradients([0, 1000], [[0, 0, 0], [1, 0, 0]], 5)
+    with pytest.raises(InputDataError, match='directions of shape'):
+        check_gradients([0, 1000], [[0, 0, 0]] * 3)
+
+
+def test_columns_or_rows():
+    table = np.array([[0, 1, 0, 0.6], [0, 0, 1, 0.8], [0, 0, 0, 0]])
+    report = check_gradients([0, 1000, 1000, 1000], table)
+    np.testing.assert_allclose(report.bvecs, table.T)
+    assert report.findings == ()
+    assert report.usable.all()
+
+
+def test_lost_direction_is_not_used_and_named():
+    report = check_gradients(
+        [0, 1000, 1000, 1000], [[np.nan] * 3, [1, 0, 0], [np.nan] * 3, [0, 1.001, 0]]
+    )
+    assert report.usable.tolist() == [True, True, False, True]
+    assert any('volumes 2 have b > 0 and no direction' in f for f in report.findings)
+    assert np.isfinite(report.bvecs).all()
+
+
+@pytest.mark.parametrize('sign', [1, -1])
+def test_frame_round_trip_for_both_signs_of_the_determinant(rng, sign):
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn *= sign * np.linalg.det(turn)
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([2.0, 2.5, 3.0])
+    vectors = rng.normal(size=(5, 3))
+    there = bvecs_to_scanner(vectors, affine)
+    np.testing.assert_allclose(bvecs_from_scanner(there, affine), vectors)
+    first = np.array([[1.0, 0, 0]])
+    np.testing.assert_allclose(bvecs_to_scanner(first, affine)[0], -sign * turn[:, 0], atol=1e-12)
+
+
+def test_same_scanner_direction_from_both_storage_orders(rng):
+    """An image stored right-to-left has another bvec file but the same physical gradients."""
+    neurological, radiological = np.diag([2.0, 2, 2, 1]), np.diag([-2.0, 2, 2, 1])
+    world = rng.normal(size=(4, 3))
+    for affine in (neurological, radiological):
+        stored = bvecs_from_scanner(world, affine)
+        np.testing.assert_allclose(bvecs_to_scanner(stored, affine), world)
+    np.testing.assert_allclose(
+        bvecs_from_scanner(world, neurological), bvecs_from_scanner(world, radiological)
+    )
+
+
+def test_hash_knows_a_deviating_protocol(rng):
+    vectors = rng.normal(size=(6, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    bvals = np.full(6, 1000.0)
+    order = rng.permutation(6)
+    assert scheme_hash(bvals, vectors) == scheme_hash(bvals[order] + 3, -vectors[order])
+    assert scheme_hash(bvals, vectors) != scheme_hash(bvals * 2, vectors)
+    assert scheme_hash(bvals, vectors) != scheme_hash(bvals, np.roll(vectors, 1, axis=1))
