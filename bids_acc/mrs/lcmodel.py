@@ -88,8 +88,8 @@ def control_file(spectrum: Spectrum, has_water: bool, measured_mm: bool = False)
 
     Examples
     --------
-    >>> spectrum = Spectrum(np.ones(8, complex), 5e-4, 127.75, echo_time=0.035)
-    >>> 'nunfil=8' in control_file(spectrum, False)
+    >>> spectrum = Spectrum(np.ones(64, complex), 5e-4, 127.75, echo_time=0.035)
+    >>> 'nunfil=64' in control_file(spectrum, False)
     True
     >>> 'nsimul=0' in control_file(spectrum, False, measured_mm=True)
     True
