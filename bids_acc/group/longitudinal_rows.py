@@ -9,14 +9,10 @@ import pandas as pd
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 
-from .longitudinal import (
-    TestResult,
-    baseline_ancova,
-    change_correlation,
-    mixed_model,
-    paired_change,
-)
+from .longitudinal import baseline_ancova, change_correlation, paired_change
+from .mixed import mixed_model
 from .registry import analysis
+from .results import TestResult
 from .rows import Row
 from .study import Measure, Study
 

@@ -11,9 +11,9 @@ import pandas as pd
 from bids_acc.exceptions import BidsAccError, InputDataError
 
 from .harmonise import ComBat
-from .longitudinal import TestResult
 from .longitudinal_rows import row_of
 from .registry import analysis
+from .results import TestResult
 from .rows import Row
 from .sites import MetaAnalysis, SiteComparison, adjusted_difference, compare_sites
 from .study import Measure, Study

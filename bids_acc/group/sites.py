@@ -18,7 +18,8 @@ from scipy import optimize, special, stats
 
 from bids_acc.exceptions import InputDataError
 
-from .longitudinal import TestResult, count_levels, make_design
+from .mixed import count_levels, make_design
+from .results import TestResult
 
 FloatArray = npt.NDArray[np.float64]
 Method = Literal['FE', 'DL', 'REML']

@@ -18,12 +18,8 @@ from scipy import stats
 
 from bids_acc.clinical.classify import classify
 from bids_acc.group.harmonise import ComBat
-from bids_acc.group.longitudinal import (
-    baseline_ancova,
-    change_correlation,
-    mixed_model,
-    paired_change,
-)
+from bids_acc.group.longitudinal import baseline_ancova, change_correlation, paired_change
+from bids_acc.group.mixed import mixed_model
 from bids_acc.group.mixture import bootstrap_lrt, compare_mixtures
 from bids_acc.group.prediction import predict
 from bids_acc.group.sites import adjusted_difference, meta_analysis

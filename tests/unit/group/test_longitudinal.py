@@ -11,6 +11,7 @@ import statsmodels.api as sm
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group import longitudinal as lg
+from bids_acc.group import mixed, results
 
 REFERENCE = Path(__file__).parents[2] / 'reference' / 'stats2'
 
@@ -47,19 +48,19 @@ class TestAgainstR:
     )
     def test_mixed_model(self, reference, visits, key, response, terms):
         expected = reference['mixed'][key]
-        fit, results = lg.mixed_model(visits, response, terms, group='response')
-        np.testing.assert_allclose([r.value for r in results], expected['F'], rtol=1e-3)
-        np.testing.assert_allclose([r.df2 for r in results], expected['df2'], rtol=1e-3)
+        fit, found = mixed.mixed_model(visits, response, terms, group='response')
+        np.testing.assert_allclose([r.value for r in found], expected['F'], rtol=1e-3)
+        np.testing.assert_allclose([r.df2 for r in found], expected['df2'], rtol=1e-3)
         np.testing.assert_allclose(
-            np.log([r.p for r in results]), np.log(expected['p']), rtol=1e-3, atol=1e-5
+            np.log([r.p for r in found]), np.log(expected['p']), rtol=1e-3, atol=1e-5
         )
-        assert [r.df1 for r in results] == expected['df1']
+        assert [r.df1 for r in found] == expected['df1']
         assert fit.reml_criterion == pytest.approx(expected['reml'], abs=1e-6)
         assert fit.var_subject == pytest.approx(expected['var_subject'], rel=1e-3)
         assert fit.var_residual == pytest.approx(expected['var_residual'], rel=1e-3)
         np.testing.assert_allclose(sorted(np.sqrt(np.diag(fit.cov))), sorted(expected['se']), 1e-3)
-        assert results[0].n == 40
-        assert results[0].n_per_group == {'nonresponder': 20, 'responder': 20}
+        assert found[0].n == 40
+        assert found[0].n_per_group == {'nonresponder': 20, 'responder': 20}
 
     def test_paired(self, reference, visits):
         expected = reference['paired']
@@ -95,8 +96,8 @@ class TestAgainstR:
 class TestMixedModel:
     def test_statsmodels_agrees(self, visits):
         terms = ['visit', 'response', 'visit:response']
-        fit, _ = lg.mixed_model(visits, 'glx', terms)
-        design = lg.make_design(visits, terms)
+        fit, _ = mixed.mixed_model(visits, 'glx', terms)
+        design = mixed.make_design(visits, terms)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             peer = sm.MixedLM(visits['glx'], design.X, groups=visits['participant_id']).fit()
@@ -105,7 +106,7 @@ class TestMixedModel:
 
     def test_balanced_interaction_equals_test_of_changes(self):
         table = two_sessions()
-        _, results = lg.mixed_model(
+        _, found = mixed.mixed_model(
             table, 'glx', ['session_id', 'group', 'session_id:group'], group='group'
         )
         wide = table.pivot_table(index='participant_id', columns='session_id', values='glx')
@@ -114,8 +115,8 @@ class TestMixedModel:
         a, b = change[of == 'a'], change[of == 'b']
         pooled = np.sqrt((a.var() + b.var()) / 2)
         t = (a.mean() - b.mean()) / (pooled * np.sqrt(2 / 10))
-        assert results[2].value == pytest.approx(t**2, rel=1e-6)
-        assert results[2].df2 == pytest.approx(18, rel=1e-6)
+        assert found[2].value == pytest.approx(t**2, rel=1e-6)
+        assert found[2].df2 == pytest.approx(18, rel=1e-6)
 
     def test_zero_subject_variance_falls_back_to_residual_df(self):
         rng = np.random.default_rng(3)
@@ -128,52 +129,52 @@ class TestMixedModel:
                 'glx': np.column_stack([noise, -noise]).ravel(),
             }
         )
-        fit, results = lg.mixed_model(table, 'glx', ['visit'])
+        fit, found = mixed.mixed_model(table, 'glx', ['visit'])
         assert fit.singular
-        assert results[0].df2 == 38
-        assert 'zero' in results[0].note
+        assert found[0].df2 == 38
+        assert 'zero' in found[0].note
 
     def test_planted_slope_is_recovered(self):
         table = two_sessions(n=60, gain=1.5)
         table['visit'] = (table['session_id'] == 'ses-2').astype(float)
-        _, (result,) = lg.mixed_model(table, 'glx', ['visit'])
+        _, (result,) = mixed.mixed_model(table, 'glx', ['visit'])
         assert result.ci_low < 1.5 < result.ci_high
         assert result.effect == pytest.approx(1.5, abs=0.3)
 
     def test_scale_and_offset_change_no_p(self):
         table = two_sessions()
         terms = ['session_id', 'group', 'age']
-        plain = lg.mixed_model(table, 'glx', terms)[1]
+        plain = mixed.mixed_model(table, 'glx', terms)[1]
         table['glx'] = table['glx'] * 1e-6 + 7e-4
-        scaled = lg.mixed_model(table, 'glx', terms)[1]
+        scaled = mixed.mixed_model(table, 'glx', terms)[1]
         np.testing.assert_allclose([r.p for r in plain], [r.p for r in scaled], rtol=1e-5)
 
     def test_missing_rows_are_counted(self):
         table = two_sessions()
         table.loc[table['participant_id'] == 'sub-03', 'glx'] = np.nan
-        _, results = lg.mixed_model(table, 'glx', ['session_id'])
-        assert results[0].excluded == 1
-        assert results[0].n == 19
+        _, found = mixed.mixed_model(table, 'glx', ['session_id'])
+        assert found[0].excluded == 1
+        assert found[0].n == 19
 
     def test_empty_cell_is_refused(self):
         table = two_sessions()
         table = table[~((table['group'] == 'b') & (table['session_id'] == 'ses-2'))]
         with pytest.raises(InputDataError, match='cell is empty'):
-            lg.mixed_model(table, 'glx', ['session_id', 'group', 'session_id:group'])
+            mixed.mixed_model(table, 'glx', ['session_id', 'group', 'session_id:group'])
 
     def test_one_session_each_is_refused(self):
         table = two_sessions().drop_duplicates('participant_id')
         with pytest.raises(InputDataError, match='two sessions'):
-            lg.mixed_model(table, 'glx', ['group'])
+            mixed.mixed_model(table, 'glx', ['group'])
 
     def test_constant_factor_is_refused(self):
         with pytest.raises(InputDataError, match='one level'):
-            lg.mixed_model(two_sessions().assign(group='a'), 'glx', ['group'])
+            mixed.mixed_model(two_sessions().assign(group='a'), 'glx', ['group'])
 
 
 class TestPaired:
     def test_interval_holds_the_effect_and_inverts_the_test(self):
-        low, high = lg.noncentral_ci(2.093, 19, 1 / np.sqrt(20))
+        low, high = results.noncentral_ci(2.093, 19, 1 / np.sqrt(20))
         assert low == pytest.approx(0, abs=1e-3)  # t at its two-sided 5 % limit
         assert high > 2.093 / np.sqrt(20)
 
@@ -214,7 +215,7 @@ def test_covariate_that_explains_all_is_refused():
 
 
 def test_factor_columns_sum_to_zero():
-    design = lg.make_design(two_sessions(), ['group', 'age'])
+    design = mixed.make_design(two_sessions(), ['group', 'age'])
     np.testing.assert_allclose(design.X[:, 1:].sum(axis=0), 0, atol=1e-9)
     assert design.terms['age'] == (2,)
 
@@ -222,7 +223,7 @@ def test_factor_columns_sum_to_zero():
 def test_degrees_of_freedom_of_several_contrasts_combine():
     # E = 10/8 + 20/18; 2 E / (E - 2), Fai and Cornelius 1996
     expected = 10 / 8 + 20 / 18
-    found = lg._combined_df(np.array([10.0, 20.0]))
+    found = mixed._combined_df(np.array([10.0, 20.0]))
     assert found == pytest.approx(2 * expected / (expected - 2))
-    assert lg._combined_df(np.array([12.0, 12.0])) == 12
-    assert lg._combined_df(np.array([1.5, 20.0])) == 2
+    assert mixed._combined_df(np.array([12.0, 12.0])) == 12
+    assert mixed._combined_df(np.array([1.5, 20.0])) == 2
