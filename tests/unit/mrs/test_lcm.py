@@ -9,9 +9,10 @@ from bids_acc.mrs import simulate
 from bids_acc.mrs.lcm import NOT_DETECTED, FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.baseline import effective_dimension, penalty_for, spline_columns
 from bids_acc.mrs.lcm.lineshape import broaden, gauss_variance, peak_width, voigt_width
-from bids_acc.mrs.lcm.model import N_SHARED, Component, Model, nonnegative
+from bids_acc.mrs.lcm.model import N_SHARED, PHASE0, SHIFT, Component, Model, nonnegative
 from bids_acc.mrs.lcm.options import RatioPrior
 from bids_acc.mrs.lcm.prepare import noise_sd
+from bids_acc.mrs.lcm.search import starts
 from bids_acc.mrs.macromolecules import birch_fid
 from bids_acc.mrs.spectrum import Spectrum
 
@@ -60,7 +61,7 @@ def make_model(basis, **more):
         'lorentz_prior': (1.0, 20.0),
         'phase1_sd': 0.35,
     }
-    data = spectrum(basis, 0.05, lorentz_hz=4.0).fid
+    data = more.pop('data', spectrum(basis, 0.05, lorentz_hz=4.0).fid)
     return Model(data, basis.fids, components, **(settings | more))
 
 
@@ -127,6 +128,14 @@ def test_gradient_is_that_of_the_reduced_cost(basis, rng):
         step[index] = 1e-4
         slope = (model.solve(point + step).cost - model.solve(point - step).cost) / 2e-4
         assert gradient[index] == pytest.approx(slope / 2, rel=2e-3, abs=1e-3 * abs(slope) + 1e-4)
+
+
+@pytest.mark.parametrize(('phase', 'shift'), [(2.0, 14.0), (-2.6, -14.0), (0.5, 5.0)])
+def test_search_starts_near_the_truth(basis, phase, shift):
+    model = make_model(basis, data=spectrum(basis, 0.3, phase=phase, shift_hz=shift).fid)
+    first = starts(model, 0.15 * F0)[0]
+    assert first[SHIFT] == pytest.approx(shift, abs=2.0)
+    assert abs(np.angle(np.exp(1j * (first[PHASE0] - phase)))) < 0.6
 
 
 def test_noise_is_measured_outside_the_signals(basis):
