@@ -91,7 +91,9 @@ def thickness_change(head: Head, anatomy: Anatomy) -> dict[str, Any]:
     -------
     dict
         ``mean_mm``: planted change as realised in the image, mean over the region, mm.
-        ``by_pattern_mm``: the same, weighted by each pattern. ``warp_factor``: stretch of the
+        ``by_pattern_mm``: the same, weighted by each pattern. ``asked_by_pattern_mm``: what the
+        loadings ask for, weighted likewise; the shift fades away from the border, so that the
+        image holds a little less. ``warp_factor``: stretch of the
         cortex by head size and smooth warp, weighted by each pattern; 1 for none.
     """
     foot, normal, weights = border_points(head)
@@ -103,6 +105,9 @@ def thickness_change(head: Head, anatomy: Anatomy) -> dict[str, Any]:
     return {
         'mean_mm': round(float(np.average(after - before, weights=weights.sum(axis=1))), 4),
         'by_pattern_mm': ((after - before) @ shares).round(4).tolist(),
+        'asked_by_pattern_mm': (
+            (effect_at(foot, anatomy.thickness_mm) @ shares).round(4).tolist()
+        ),
         'warp_factor': (before / PROBE_MM @ shares).round(4).tolist(),
     }
 

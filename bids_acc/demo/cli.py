@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = DemoOptions(**arguments)
     try:
         if results is not None:
-            from .score import format_score, score
+            from .recovery import format_score
+            from .score import score
 
             print(format_score(*score(results, folder)))
             return int(ExitCode.OK)

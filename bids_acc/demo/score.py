@@ -7,70 +7,29 @@ itself never sees the latter. Every figure is printed as it is, good or bad.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from sklearn.metrics import adjusted_rand_score
 
 from bids_acc.anat.template import load_template
+from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
-from bids_acc.group.cohort import read_mrs, sessions_on_disk
+from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
 
 from .patterns import PATTERNS, effect_at, pattern_weights
+from .recovery import AFFECTED, REFERENCE, Effect, Recovery, compare, group_effect
 
 FloatArray = npt.NDArray[np.float64]
 
 METABOLITES = ('Glx', 'Glu', 'tNAA', 'tCho', 'Ins')
-REFERENCE, AFFECTED = 'HC', 'resistant'
 PREGENUAL = 1
 """Number of the pattern in which the largest effects are planted."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Agreement of measured with planted values."""
-
-    name: str
-    unit: str
-    n: int
-    bias: float
-    """Mean of measured minus planted; NaN where only differences can be compared."""
-    mae: float
-    """Mean absolute difference."""
-    slope: float
-    """Measured units for each planted unit; 1 is perfect."""
-    r: float
-    """Pearson correlation."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A group difference, measured and planted."""
-
-    name: str
-    unit: str
-    planted: float
-    """Difference of the means of what was really planted in these participants."""
-    measured: float
-    low: float
-    """Lower limit of the 95 % confidence interval (Welch)."""
-    high: float
-    """Upper limit."""
-
-    @property
-    def verdict(self) -> str:
-        """Say in words whether the effect was found and whether its size is right."""
-        found = 'found' if self.low * self.high > 0 else 'not significant'
-        right = 'planted value inside the interval'
-        wrong = 'planted value outside the interval'
-        return f'{found}; {right if self.low <= self.planted <= self.high else wrong}'
 
 
 def read_truth(bids_dir: Path) -> dict[str, Any]:
@@ -90,68 +49,6 @@ def read_truth(bids_dir: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except ValueError as error:
         raise InputDataError(f'{path} is no JSON: {error}') from error
-
-
-def compare(
-    name: str, unit: str, planted: npt.ArrayLike, measured: npt.ArrayLike, *, absolute: bool
-) -> Recovery:
-    """Compare two series.
-
-    Parameters
-    ----------
-    name, unit : str
-        For the table.
-    planted, measured : (n,) array_like
-        Pairs; those with a missing value are left out.
-    absolute : bool
-        Whether the level counts; otherwise both series are centred first and there is no bias.
-
-    Returns
-    -------
-    Recovery
-
-    Examples
-    --------
-    >>> compare('x', 'mm', [1, 2, 3], [1.5, 2.5, 3.5], absolute=True).bias
-    0.5
-    >>> compare('x', 'mm', [1, 2, 3], [1.5, 2.5, 3.5], absolute=False).mae
-    0.0
-    """
-    x, y = np.asarray(planted, dtype=float), np.asarray(measured, dtype=float)
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if len(x) < 3:
-        return Recovery(name, unit, len(x), math.nan, math.nan, math.nan, math.nan)
-    bias = float(np.mean(y - x)) if absolute else math.nan
-    if not absolute:
-        x, y = x - x.mean(), y - y.mean()
-    varies = np.std(x) > 0 and np.std(y) > 0
-    return Recovery(
-        name=name,
-        unit=unit,
-        n=len(x),
-        bias=bias,
-        mae=float(np.mean(np.abs(y - x))),
-        slope=float(np.polyfit(x, y, 1)[0]) if varies else math.nan,
-        r=float(np.corrcoef(x, y)[0, 1]) if varies else math.nan,
-    )
-
-
-def group_effect(
-    name: str, unit: str, groups: Sequence[str], planted: FloatArray, measured: FloatArray
-) -> Effect:
-    """Compare the affected group with the reference, and with what was planted in them."""
-    of = np.asarray(groups)
-    known = np.isfinite(measured)
-    a, b = measured[known & (of == AFFECTED)], measured[known & (of == REFERENCE)]
-    truth = float(
-        planted[known & (of == AFFECTED)].mean() - planted[known & (of == REFERENCE)].mean()
-    )
-    if min(len(a), len(b)) < 2:
-        return Effect(name, unit, truth, math.nan, math.nan, math.nan)
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    low, high = float(interval.low), float(interval.high)
-    return Effect(name, unit, truth, float(a.mean() - b.mean()), low, high)
 
 
 def _key(participant: Any, session: Any) -> tuple[str, str]:
@@ -286,6 +183,99 @@ def _score_patterns(
     return [recovery], [effect]
 
 
+def realisation(truth: Mapping[str, Any]) -> float:
+    """Tell which part of the asked-for shift of the border is in the images."""
+    asked, done = (
+        np.array([visit['thickness_change'][name] for visit in truth['visits']]).ravel()
+        for name in ('asked_by_pattern_mm', 'by_pattern_mm')
+    )
+    return float(asked @ done / (asked @ asked))
+
+
+def score_parcels(
+    output_dir: Path, truth: Mapping[str, Any]
+) -> tuple[list[Recovery], list[Effect], list[str]]:
+    """Compare the group level's parcels with the planted parts and effects.
+
+    Returns
+    -------
+    recoveries : list of Recovery
+        None: parcels are compared by group.
+    effects : list of Effect
+        Thickness and diffusivity in the parcel in which most was planted.
+    remarks : list of str
+        How many parcels there are and how they agree with the planted parts.
+    """
+    index, values = _group_tables(output_dir)
+    template = load_template('41k')
+    places = zip(index['hemisphere'], index['vertex'], strict=True)
+    points = np.array([template[str(side)].white[int(vertex)] for side, vertex in places])
+    component = index['component'].to_numpy(dtype=float)
+    inside = np.isfinite(component)
+    ari = adjusted_rand_score(pattern_weights(points[inside]).argmax(axis=1), component[inside])
+    n_parcels = len(np.unique(component[inside]))
+    agreement = f'adjusted Rand index of parcels and parts {ari:.2f}'
+    remarks = [f'{n_parcels} parcels ({len(PATTERNS)} parts planted); {agreement}']
+    groups = truth['groups']
+    planted = {
+        int(c): float(
+            effect_at(points[component == c], _difference(groups, 'thickness_mm')).mean()
+        )
+        for c in np.unique(component[inside])
+    }
+    strongest = max(planted, key=lambda c: abs(planted[c]))
+    where = points[component == strongest]
+    effects = [
+        effect
+        for metric, unit, field, factor in (
+            ('thickness', 'mm', 'thickness_loadings_mm', realisation(truth)),
+            ('md', '%', 'md_loadings_relative', 100.0),
+        )
+        if (effect := _parcel_effect(values, truth, strongest, where, metric, unit, field, factor))
+    ]
+    return [], effects, remarks
+
+
+def _difference(groups: Mapping[str, Any], effect: str) -> FloatArray:
+    """Subtract the reference's loadings from those of the affected group."""
+    return np.array(groups[AFFECTED][effect]) - np.array(groups[REFERENCE][effect])
+
+
+def _group_tables(output_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the parcel of each vertex and the parcels' values, of the first cohort."""
+    tables = []
+    for key in ('group_vertexindex', 'group_parcelvalues'):
+        found = find_outputs(key, output_dir)
+        if not found:
+            raise MissingInputError(f'{output_dir}: no parcels; run the group level first.')
+        tables.append(read_tsv(found[0].path))
+    return tables[0], tables[1]
+
+
+def _parcel_effect(
+    values: pd.DataFrame,
+    truth: Mapping[str, Any],
+    component: int,
+    points: FloatArray,
+    metric: str,
+    unit: str,
+    field: str,
+    factor: float,
+) -> Effect | None:
+    """Compare one metric's group difference in one parcel; None without that metric."""
+    rows = values[(values['metric'] == metric) & (values['component'] == component)]
+    keys = [_key(p, s) for p, s in zip(rows['participant_id'], rows['session_id'], strict=True)]
+    visits, matched = _match(truth, keys)
+    if not visits:
+        return None
+    measured = rows['value'].to_numpy(dtype=float)[matched]
+    if unit == '%':
+        measured = 100 * (measured / np.nanmean(measured) - 1)
+    planted = np.array([factor * effect_at(points, visit[field]).mean() for visit in visits])
+    groups = [visit['group'] for visit in visits]
+    return group_effect(f'{metric}, parcel {component}', unit, groups, planted, measured)
+
+
 def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect], list[str]]:
     """Compare all results with the truth.
 
@@ -300,69 +290,20 @@ def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect
     -------
     recoveries : list of Recovery
     effects : list of Effect
-    notes : list of str
-        What could not be compared, and why.
+    remarks : list of str
+        What the parcels look like, and what could not be compared and why.
     """
     truth = read_truth(bids_dir)
     recoveries: list[Recovery] = []
     effects: list[Effect] = []
     notes: list[str] = []
-    for part in (score_thickness, score_diffusivity, score_spectra):
+    for part in (score_thickness, score_diffusivity, score_spectra, score_parcels):
         try:
-            found, differences = part(output_dir, truth)
+            found, differences, *remarks = part(output_dir, truth)
         except BidsAccError as error:
-            notes.append(str(error))
+            notes.append(f'Not compared: {error}')
             continue
         recoveries += found
         effects += differences
+        notes += [line for lines in remarks for line in lines]
     return recoveries, effects, notes
-
-
-def _number(value: float, digits: int = 3) -> str:
-    """Format a number; a missing one is a dash."""
-    return '-' if math.isnan(value) else f'{value:.{digits}f}'
-
-
-def format_score(
-    recoveries: Sequence[Recovery], effects: Sequence[Effect], notes: Sequence[str] = ()
-) -> str:
-    """Write the comparison as a table for the terminal.
-
-    Examples
-    --------
-    >>> text = format_score([], [Effect('MD', '%', 9.0, 8.0, 4.0, 12.0)])
-    >>> text.splitlines()[0]
-    'Planted group difference, resistant - HC'
-    >>> text.splitlines()[-1].split('  ')[-1]
-    '4.000 to 12.000: found; planted value inside the interval'
-    """
-    lines = []
-    if recoveries:
-        table = pd.DataFrame(
-            {
-                'what': [f'{r.name} ({r.unit})' if r.unit else r.name for r in recoveries],
-                'n': [str(r.n) for r in recoveries],
-                'bias': [_number(r.bias) for r in recoveries],
-                'MAE': [_number(r.mae) for r in recoveries],
-                'slope': [_number(r.slope, 2) for r in recoveries],
-                'r': [_number(r.r, 2) for r in recoveries],
-            }
-        )
-        lines += ['Measured against planted', *_columns(table)]
-    if effects:
-        lines += [f'Planted group difference, {AFFECTED} - {REFERENCE}']
-        lines += [f'  {"what":<28}{"planted":>9}{"measured":>10}  95 % interval']
-        for e in effects:
-            what = f'{e.name} ({e.unit})' if e.unit else e.name
-            interval = f'{_number(e.low)} to {_number(e.high)}: {e.verdict}'
-            lines.append(
-                f'  {what:<28}{_number(e.planted):>9}{_number(e.measured):>10}  {interval}'
-            )
-    lines += [f'Not compared: {note}' for note in notes]
-    return '\n'.join(lines)
-
-
-def _columns(table: pd.DataFrame) -> list[str]:
-    """Lay a table of strings out in columns, the first one to the left."""
-    rows = [list(table.columns), *table.to_numpy().tolist()]
-    return [f'  {row[0]:<28}' + ''.join(f'{cell:>8}' for cell in row[1:]) for row in rows]

@@ -4,16 +4,14 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bids_acc.demo.score import (
-    Effect,
-    compare,
-    format_score,
-    group_effect,
-    read_truth,
-    score,
-)
+from bids_acc.anat.template import load_template
+from bids_acc.demo.cohort import GROUPS, MD_EFFECT, THICKNESS_EFFECT_MM
+from bids_acc.demo.patterns import pattern_weights
+from bids_acc.demo.recovery import Effect, compare, format_score, group_effect
+from bids_acc.demo.score import read_truth, score, score_parcels
 from bids_acc.exceptions import InputDataError, MissingInputError
 
 
@@ -73,3 +71,62 @@ def test_results_that_are_not_there_are_named_not_invented(tmp_path):
     assert (recoveries, effects) == ([], [])
     assert any('thickness' in note for note in notes)
     assert 'Not compared' in format_score(recoveries, effects, notes)
+
+
+@pytest.fixture
+def perfect_parcels(tmp_path):
+    """Parcels that are the planted parts, with exactly the planted group means."""
+    template = load_template()
+    rows = []
+    for side in ('L', 'R'):
+        inside = np.flatnonzero(pattern_weights(template[side].white).max(axis=1) > 0.3)
+        parts = pattern_weights(template[side].white[inside]).argmax(axis=1)
+        rows += [(side, v, k + 1) for v, k in zip(inside, parts, strict=True)]
+    index = pd.DataFrame(rows, columns=['hemisphere', 'vertex', 'component'])
+    visits, values = [], []
+    for number, group in enumerate(GROUPS * 3):
+        label = f'sub-{number:02d}'
+        loadings = np.array(THICKNESS_EFFECT_MM[group])
+        visits.append({
+            'participant_id': label, 'session_id': None, 'group': group,
+            'thickness_loadings_mm': loadings.tolist(),
+            'md_loadings_relative': MD_EFFECT[group],
+            'thickness_change': {
+                'asked_by_pattern_mm': loadings.tolist(),
+                'by_pattern_mm': (0.9 * loadings).tolist(),
+            },
+        })  # fmt: skip
+        for component in range(1, 5):
+            part = index[index['component'] == component]
+            points = np.array(
+                [
+                    template[h].white[v]
+                    for h, v in zip(part['hemisphere'], part['vertex'], strict=True)
+                ]
+            )
+            change = 0.9 * (pattern_weights(points) @ loadings).mean() + 1e-3 * (number % 2)
+            values.append((label, None, 'all', component, 'thickness', 2.8 + change, len(points)))
+    folder = tmp_path / 'group' / 'opnmf'
+    folder.mkdir(parents=True)
+    index.to_csv(folder / 'vertexindex.tsv', sep='\t', index_label='row')
+    people = ['participant_id', 'session_id', 'cohort']
+    columns = [*people, 'component', 'metric', 'value', 'n_vertices']
+    pd.DataFrame(values, columns=columns).to_csv(
+        folder / 'parcels.tsv', sep='\t', index=False, na_rep='n/a'
+    )
+    groups = {
+        g: {'thickness_mm': THICKNESS_EFFECT_MM[g], 'md_relative': MD_EFFECT[g]} for g in GROUPS
+    }
+    return tmp_path, {'groups': groups, 'visits': visits}
+
+
+def test_perfect_parcels_score_perfectly(perfect_parcels):
+    _, effects, remarks = score_parcels(*perfect_parcels)
+    (effect,) = effects
+    assert effect.name == 'thickness, parcel 2'
+    assert effect.measured == pytest.approx(effect.planted, abs=2e-3)
+    assert effect.planted < -0.25
+    assert effect.verdict == 'found; planted value inside the interval'
+    assert remarks == [
+        '4 parcels (4 parts planted); adjusted Rand index of parcels and parts 1.00'
+    ]
