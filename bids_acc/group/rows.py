@@ -7,6 +7,7 @@ sample sizes), refuses to go on when a row contradicts itself, and sorts.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -27,6 +28,8 @@ from .inference import (
     small_sample_factor,
 )
 from .linear import f_survival, t_two_sided
+
+logger = logging.getLogger(__name__)
 
 NAN = float('nan')
 
@@ -210,6 +213,36 @@ def disagreement(row: Row) -> str | None:
     if row.n_per_group and sum(row.n_per_group.values()) != row.n:
         return f'n = {row.n} but the groups sum to {sum(row.n_per_group.values())}'
     return None
+
+
+def without_contradictions(rows: Iterable[Row]) -> list[Row]:
+    """Replace each row that contradicts itself by one without numbers that says so.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        Results of an analysis.
+
+    Returns
+    -------
+    list of Row
+        As many rows; a refused one keeps what it was about, and its note tells why.
+    """
+    kept = []
+    for row in rows:
+        problem = disagreement(row)
+        if problem is None:
+            kept.append(row)
+            continue
+        logger.error('%s, %s, %s: refused, %s', row.analysis, row.cohort, row.response, problem)
+        kept.append(
+            Row(
+                analysis=row.analysis, cohort=row.cohort, response=row.response,
+                component=row.component, metric=row.metric, term=row.term,
+                contrast=row.contrast, note=f'refused by the self-check: {problem}',
+            )
+        )  # fmt: skip
+    return kept
 
 
 def counts_text(counts: Mapping[str, int]) -> str:

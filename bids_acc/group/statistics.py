@@ -15,7 +15,7 @@ from bids_acc.exceptions import BidsAccError
 from .model import Model
 from .registry import REGISTRY, Analysis
 from .replication import gate_decisions
-from .rows import Row, finish_table
+from .rows import Row, finish_table, without_contradictions
 from .study import Study, make_study, participant_flow
 from .zscores import participant_scores
 
@@ -63,12 +63,12 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
     for item in load_analyses():
         try:
             rows = item.function(study, tables, _generator(entropy, item.name))
-        except BidsAccError as error:
+        except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
             logger.warning('%s was not done: %s', item.name, error)
             rows = [Row(analysis=item.name, note=f'not done: {error}')]
         if not rows:
             continue
-        everything = [*collected.get(item.table, []), *rows]
+        everything = [*collected.get(item.table, []), *without_contradictions(rows)]
         tables[item.table] = finish_table(everything, study.model.families, study.model.correction)
         collected[item.table] = everything
     return tables

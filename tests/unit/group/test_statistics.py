@@ -206,6 +206,32 @@ def test_one_analysis_that_fails_does_not_stop_the_others(cohorts, monkeypatch):
     assert len(tables['ancova'])
 
 
+def test_a_row_that_contradicts_itself_is_refused_and_the_rest_is_written(
+    cohorts, monkeypatch, caplog
+):
+    parcels, mrs, people, qc = cohorts
+
+    def wrong(study, earlier, rng):
+        row = {'analysis': 'x', 'statistic': 't', 'df2': 10}
+        return [
+            Row(**row, response='good', value=0.0, p_unc=1.0, family='x'),
+            Row(**row, response='bad', value=2.0, p_unc=0.01, family='x'),
+        ]
+
+    load_analyses()
+    only = {'wrong': Analysis('wrong', 'x', 1, '', wrong)}
+    monkeypatch.setattr(registry, 'REGISTRY', only)
+    monkeypatch.setattr('bids_acc.group.statistics.REGISTRY', only)
+    study = make_study(light(read_model('acc-structure')), parcels, mrs, people, qc)
+    table = run_analyses(study, 1)['x']
+    bad = one(table, response='bad')
+    assert np.isnan(bad['p_unc'])
+    assert np.isnan(bad['value'])
+    assert bad['note'].startswith('refused by the self-check: p_unc 0.01 but t = 2 with df 10')
+    assert one(table, response='good')['family_size'] == 1
+    assert 'refused' in caplog.text
+
+
 def test_diagnostics_say_whether_the_conclusion_changes(tables):
     table = tables['diagnostics']
     assert {'normality', 'equal_variances', 'hc3', 'influence', 'permutation'} <= set(
@@ -367,6 +393,24 @@ def test_ratios_need_both_metabolites_to_pass(rng):
     ratio = study.baseline.set_index('participant_id')['Glx/tNAA']
     assert ratio['sub-04'] == pytest.approx(5 / 2)
     assert np.isnan(ratio['sub-03'])
+    _, excluded = study.missing(study.baseline, ['Glx/tNAA'])
+    assert excluded == {'Glx/tNAA failed quality gate': 1}
+
+
+def test_subsample_rules_hold_at_their_limits(rng):
+    people, _ = people_and_parcels(rng, gaf=np.arange(40) + 30)
+    rules = [
+        {'Name': 'impaired', 'Columns': ['panss*'], 'Where': {'gaf': {'Min': 35, 'Max': 58}}},
+        {'Name': 'resistant', 'Columns': ['panss_*'], 'Where': {'group': ['TRS']}},
+        {'Name': 'wrong', 'Columns': ['dose'], 'Where': {'drug': ['x']}},
+    ]
+    study = make_study(parse_model({**MODEL, 'Subsamples': rules}), None, None, people)
+    part, names = study.subsample(study.baseline, 'panss_total')
+    assert names == ['impaired', 'resistant']
+    assert sorted(part['gaf']) == list(range(35, 59, 2))
+    assert len(study.subsample(study.baseline, 'age')[0]) == 40
+    with pytest.raises(InputDataError, match="'wrong': there is no column 'drug'"):
+        study.subsample(study.baseline, 'dose')
 
 
 def test_a_missing_verdict_does_not_pass(rng):
