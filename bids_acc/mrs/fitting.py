@@ -95,6 +95,20 @@ def basis_info(basis: Basis) -> dict[str, Any]:
     }
 
 
+def mixing_time(request: FitRequest) -> float | None:
+    """Mixing time as asked, else as the sidecar tells; None when neither does.
+
+    Examples
+    --------
+    >>> mixing_time(FitRequest('builtin', metadata={'MixingTime': 0.010}))
+    0.01
+    """
+    if request.tm is not None:
+        return request.tm
+    told = request.metadata.get('MixingTime')
+    return float(told) if isinstance(told, int | float) else None
+
+
 def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
     """Basis set for the spectrum; simulation needs an echo time."""
     if request.basis == 'simulate' and math.isnan(spectrum.echo_time):
@@ -102,7 +116,7 @@ def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
             f'{request.svs_name}: EchoTime is missing, so no basis set can be simulated: add it '
             f'to the sidecar, in seconds, or name a basis set with --mrs-basis.'
         )
-    return load_basis(request.basis, spectrum, te1=request.te1, tm=request.tm)
+    return load_basis(request.basis, spectrum, te1=request.te1, tm=mixing_time(request))
 
 
 def _check_import(
@@ -124,7 +138,9 @@ def _check_import(
     source = request.basis if request.basis != 'simulate' else str(named)
     if request.basis != 'simulate' or named.is_file():
         try:
-            info = basis_info(load_basis(source, spectrum, te1=request.te1, tm=request.tm))
+            info = basis_info(
+                load_basis(source, spectrum, te1=request.te1, tm=mixing_time(request))
+            )
         except MetadataError as error:
             invalid.append(f'wrong basis set: {error}')
     else:

@@ -278,6 +278,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'gate_flagged': str(inputs.verdict.flagged).lower(),
         'gate_reasons': inputs.verdict.reasons or None,
         'gate_criteria': inputs.verdict.listing,
+        'notes': '; '.join([*report['notes'], *result.notes, *inputs.notes]) or None,
     }
 
 
