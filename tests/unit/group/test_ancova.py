@@ -84,6 +84,13 @@ def test_replication_rules(rule, expected):
     assert set(retained_responses(RESULTS, model)) == expected
 
 
+def test_a_cohort_that_could_not_be_tested_does_not_count_as_agreement():
+    nothing = pd.DataFrame({'response': ['a'], 'cohort': ['z'], 'term': ['']})
+    model = parse_model(MODEL)
+    assert set(retained_responses(RESULTS, model)) == {'a'}
+    assert retained_responses(pd.concat([RESULTS, nothing]), model) == {}
+
+
 def test_permutation_agrees_with_f_when_its_assumptions_hold(rng):
     study, *_ = make(rng, effect=1.2)
     table = diagnostics(study, {}, rng)
