@@ -132,17 +132,20 @@ def test_scheme_without_enough_directions_is_refused():
 def test_real_data_agree_with_mrtrix(shared_data, tmp_path):
     stem = shared_data / 'dwi-ds000114/sub-01/ses-test/dwi/sub-01_ses-test_dwi'
     files = [stem.with_name(stem.name + suffix) for suffix in ('.nii.gz', '.bval', '.bvec')]
+    series = join_runs(*[[f] for f in files], [{}])
+    # unit vectors: MRtrix3 scales b-values by the squared length that rounding has left
+    table = np.c_[series.gradients.directions, series.gradients.bvals]
+    np.savetxt(tmp_path / 'grad', table, fmt='%.12g')
     subprocess.run(
-        ['dwi2tensor', '-quiet', '-fslgrad', files[2], files[1], files[0], tmp_path / 'dt.nii'],
+        ['dwi2tensor', '-quiet', '-grad', tmp_path / 'grad', files[0], tmp_path / 'dt.nii'],
         check=True,
     )
     maps = [flag for n in ('fa', 'adc') for flag in (f'-{n}', tmp_path / f'{n}.nii')]
     subprocess.run(['tensor2metric', '-quiet', tmp_path / 'dt.nii', *maps], check=True)
-    series = join_runs(*[[f] for f in files], [{}])
     base = series.data[..., :7].mean(axis=3)
     mask = base > np.percentile(base, 80)
     fit = fit_tensor(series.data[mask], series.gradients.bvals, series.gradients.directions)
     ours = scalar_maps(fit)
     for name, other in (('fa', 'fa'), ('md', 'adc')):
         theirs = nb.load(tmp_path / f'{other}.nii').get_fdata()[mask]
-        assert np.nanmedian(np.abs(ours[name] - theirs) / theirs) < 1e-3
+        assert np.nanmedian(np.abs(ours[name] - theirs) / theirs) < 1e-4

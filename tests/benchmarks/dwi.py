@@ -1,0 +1,392 @@
+"""Proofs of the diffusion line: ``python tests/benchmarks/dwi.py [--quick] [--only NAME ...]``.
+
+Prints, as they are: agreement of the tensor with MRtrix3 and DIPY on real data; identities;
+bias and spread of FA and MD against SNR; recovery of simulated motion and eddy currents, with
+the error of FA and MD; time and memory of each step on a 96 x 96 x 60 x 33 series.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'):
+    os.environ.setdefault(_name, '1')
+
+import nibabel as nb
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from bids_acc.dwi import registration
+from bids_acc.dwi.denoise import mppca
+from bids_acc.dwi.files import write_image
+from bids_acc.dwi.mask import brain_mask
+from bids_acc.dwi.motion import (
+    estimate_motion,
+    matrix_from_parameters,
+    rotate_directions,
+    rotation_part,
+)
+from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
+from bids_acc.dwi.series import join_runs
+from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
+from bids_acc.dwi.tensor import fit_tensor, fractional_anisotropy, mode, scalar_maps
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get('BIDS_ACC_SHARED', ROOT.parent / 'shared')) / 'data'
+SEED = 20261121
+
+
+def report(label: str, value: object) -> None:
+    """Print one line."""
+    print(f'  {label:<62} {value}', flush=True)
+
+
+def cpu() -> float:
+    """CPU seconds of this process and its finished children."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def directions(count: int) -> np.ndarray:
+    """Spread directions over the half sphere along a spiral, then turn every other round."""
+    index = np.arange(count) + 0.5
+    polar, azimuth = np.arccos(1 - index / count), np.pi * (1 + 5**0.5) * index
+    vectors = np.stack(
+        [np.cos(azimuth) * np.sin(polar), np.sin(azimuth) * np.sin(polar), np.cos(polar)], axis=1
+    )
+    return vectors * np.where(np.arange(count) % 2, -1, 1)[:, None]
+
+
+class Phantom:
+    """Tissues of the MNI152 template with smoothly varying fibres, defined everywhere."""
+
+    def __init__(self, shape: tuple[int, int, int], voxel_mm: float) -> None:
+        from nilearn import datasets
+
+        grey, white, brain = (
+            load(resolution=2)
+            for load in (
+                datasets.load_mni152_gm_template,
+                datasets.load_mni152_wm_template,
+                datasets.load_mni152_brain_mask,
+            )
+        )
+        g, w = (np.clip(i.get_fdata(), 0, None) / np.max(i.get_fdata()) for i in (grey, white))
+        total = np.maximum(g + w, 1)
+        self.tissues = [g / total, w / total, np.clip(brain.get_fdata() - (g + w) / total, 0, 1)]
+        self.template_affine = grey.affine
+        self.shape = shape
+        self.affine = np.diag([-voxel_mm, voxel_mm, voxel_mm, 1.0])
+        centre = np.array([0, -18, 5])
+        self.affine[:3, 3] = centre - self.affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+
+    def fibres(self, x: np.ndarray) -> np.ndarray:
+        """Direction of white matter, any point in mm."""
+        v = np.stack(
+            [
+                np.sin(x[:, 1] / 25) + 0.3,
+                0.8 * np.cos(x[:, 0] / 30),
+                np.sin(x[:, 2] / 20 + x[:, 0] / 40),
+            ],
+            axis=1,
+        )
+        return v / np.linalg.norm(v, axis=1, keepdims=True)
+
+    def series(
+        self,
+        bvals: np.ndarray,
+        vectors: np.ndarray,
+        pulls: np.ndarray | None,
+        sigma: float,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Simulate magnitude images of a head that moves by ``pulls``."""
+        centres = voxel_centres(np.ones(self.shape, dtype=bool), self.affine)
+        out = np.empty((*self.shape, len(bvals)), dtype=np.float32)
+        for n, (b, g) in enumerate(zip(bvals, vectors, strict=True)):
+            pull = np.eye(4) if pulls is None else pulls[n]
+            x = apply_matrix(np.linalg.inv(pull), centres)
+            cosine = (self.fibres(x) @ (rotation_part(pull).T @ g)) ** 2
+            grey, white, fluid = (
+                np.nan_to_num(sample(t, self.template_affine, x)) for t in self.tissues
+            )
+            signal = (
+                1000 * grey * np.exp(-b * (0.75e-3 + 0.15e-3 * cosine))
+                + 800 * white * np.exp(-b * (0.45e-3 + 1.05e-3 * cosine))
+                + 1600 * fluid * np.exp(-b * 3e-3)
+            )
+            noise = rng.normal(0, sigma, (2, len(x)))
+            out[..., n] = np.hypot(signal + noise[0], noise[1]).reshape(self.shape)
+        return out
+
+
+def tensor_agreement() -> None:
+    """Compare with MRtrix3 and DIPY on real data."""
+    print('Tensor on real data (ds000114, 64 x 64 x 36 x 20): median relative difference')
+    stem = SHARED / 'dwi-ds000114/sub-01/ses-test/dwi/sub-01_ses-test_dwi'
+    files = [stem.with_name(stem.name + s) for s in ('.nii.gz', '.bval', '.bvec')]
+    if not files[0].exists():
+        report('skipped: no data at', files[0])
+        return
+    series = join_runs(*[[f] for f in files], [{}])
+    mask = brain_mask(series.data[..., 0], np.linalg.norm(series.affine[:3, :3], axis=0))
+    signal, table = series.data[mask], series.gradients
+    for method in ('ols', 'wls', 'iwls'):
+        ours = scalar_maps(fit_tensor(signal, table.bvals, table.directions, method=method))
+        if method != 'wls' and shutil.which('dwi2tensor'):
+            _compare('MRtrix3', method, ours, _mrtrix(files[0], table, mask, method))
+        if method == 'ols':
+            _compare('DIPY', method, ours, _dipy(signal, table, 'OLS', None))
+        if method == 'wls':
+            weights = np.maximum(signal, 1e-3) ** 2
+            _compare('DIPY', method, ours, _dipy(signal, table, 'WLS', weights))
+
+
+def _compare(who: str, method: str, ours: dict, theirs: dict) -> None:
+    """Print the medians."""
+    for name in theirs:
+        known = theirs[name] != 0
+        gap = np.abs(ours[name] - theirs[name])[known] / np.abs(theirs[name][known])
+        report(f'{who} {method} {name}', f'{np.nanmedian(gap):.2e}')
+
+
+def _mrtrix(image: Path, table: object, mask: np.ndarray, method: str) -> dict:
+    """Run dwi2tensor and tensor2metric.
+
+    With unit vectors: MRtrix3 multiplies a b-value by the squared length of its direction, even
+    where that differs from one only because the file holds three decimals.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        np.savetxt(here / 'grad', np.c_[table.directions, table.bvals], fmt='%.12g')
+        flags = ['-ols', '-iter', '0'] if method == 'ols' else ['-iter', '2']
+        subprocess.run(
+            ['dwi2tensor', '-quiet', *flags, '-grad', 'grad', image, 'dt.nii'],
+            check=True,
+            cwd=here,
+        )
+        subprocess.run(
+            ['tensor2metric', '-quiet', 'dt.nii', '-fa', 'fa.nii', '-adc', 'md.nii'],
+            check=True,
+            cwd=here,
+        )
+        return {n: nb.load(here / f'{n}.nii').get_fdata()[mask] for n in ('fa', 'md')}
+
+
+def _dipy(signal: np.ndarray, table: object, method: str, weights: object) -> dict:
+    """Run DIPY's fitter."""
+    from dipy.core.gradients import gradient_table
+    from dipy.reconst.dti import TensorModel
+
+    gradients = gradient_table(table.bvals, bvecs=table.directions, b0_threshold=50)
+    extra = {} if weights is None else {'weights': weights}
+    model = TensorModel(gradients, fit_method=method, **extra)
+    fit = model.fit(signal.astype(float))
+    return {'fa': fit.fa, 'md': fit.md}
+
+
+def identities_and_noise(quick: bool) -> None:
+    """Print identities, and bias and spread against SNR."""
+    print('Identities')
+    report('FA of an isotropic tensor', fractional_anisotropy([1, 1, 1]))
+    report('FA of a stick', round(float(fractional_anisotropy([1, 0, 0])), 12))
+    report('mode of a stick, of a disc', (mode([1, 0, 0]).round(9), mode([1, 1, 0]).round(9)))
+    rng = np.random.default_rng(SEED)
+    bvals = np.r_[np.zeros(6), np.full(30, 1000.0)]
+    vectors = np.vstack([np.zeros((6, 3)), directions(30)])
+    turns = Rotation.random(200, random_state=1).as_matrix()
+    tensors = turns @ np.diag([1.6e-3, 0.5e-3, 0.3e-3]) @ turns.transpose(0, 2, 1)
+    signal = np.exp(-bvals * np.einsum('ni,vij,nj->vn', vectors, tensors, vectors))
+    maps = scalar_maps(fit_tensor(signal, bvals, vectors))
+    report('spread of FA, MD, MO over 200 rotations',
+           [f'{np.ptp(maps[n]):.1e}' for n in ('fa', 'md', 'mo')])  # fmt: skip
+    print('Bias and SD of FA and MD (30 directions b 1000, 6 b 0, Rician noise, random turns)')
+    count = 2000 if quick else 20000
+    print(f'  {"tensor":<14}{"fit":<6}{"SNR":>5}{"FA true":>9}{"bias":>9}{"SD":>8}'
+          f'{"MD e-3":>9}{"bias %":>9}{"SD %":>7}')  # fmt: skip
+    for name, evals in (('white matter', (1.6e-3, 0.5e-3, 0.3e-3)), ('grey', (0.9e-3,) * 3)):
+        turns = Rotation.random(count, random_state=2).as_matrix()
+        tensors = turns @ np.diag(evals) @ turns.transpose(0, 2, 1)
+        clean = np.exp(-bvals * np.einsum('ni,vij,nj->vn', vectors, tensors, vectors))
+        fa_true, md_true = float(fractional_anisotropy(evals)), float(np.mean(evals))
+        for snr in (10, 20, 30, 50):
+            noise = rng.normal(0, 1 / snr, (2, *clean.shape))
+            noisy = np.hypot(clean + noise[0], noise[1])
+            for method in ('ols', 'wls', 'iwls'):
+                found = scalar_maps(fit_tensor(noisy, bvals, vectors, method=method))
+                fa, md = found['fa'], found['md']
+                bias = np.mean(fa) - fa_true
+                print(f'  {name:<14}{method:<6}{snr:>5}{fa_true:>9.3f}{bias:>9.4f}'
+                      f'{np.std(fa):>8.4f}{md_true * 1e3:>9.3f}'
+                      f'{100 * (np.mean(md) / md_true - 1):>9.2f}'
+                      f'{100 * np.std(md) / md_true:>7.2f}')  # fmt: skip
+
+
+def planted_motion(
+    count: int, n_b0: int, vectors: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Walk up to 3 mm and 3 degrees, with eddy terms proportional to the gradient."""
+    walk = np.cumsum(rng.normal(size=(count, 6)), axis=0)
+    walk -= walk[0]
+    walk /= np.abs(walk).max(axis=0)
+    parameters = np.zeros((count, 9))
+    parameters[:, :3], parameters[:, 3:6] = 3 * walk[:, :3], np.deg2rad(3) * walk[:, 3:]
+    coupling = np.array([[0.01, 0.008, 0], [0.0, 0.015, 0.005], [0.01, 0, 0.01]])
+    parameters[n_b0:, 6:] = vectors[n_b0:] @ coupling
+    return np.array([matrix_from_parameters(p, [0, -18, 10], [0, 1, 0]) for p in parameters])
+
+
+def motion_recovery(quick: bool) -> None:
+    """Plant motion, estimate it, and compare maps with those of a head that kept still."""
+    shape, voxel = ((64, 78, 56), 3.0) if quick else ((80, 96, 64), 2.5)
+    n_b0, n_dwi = (4, 20) if quick else (6, 30)
+    print(f'Motion up to 3 mm and 3 degrees with eddy shears ({shape}, {n_b0} + {n_dwi} volumes)')
+    rng = np.random.default_rng(SEED)
+    bvals = np.r_[np.zeros(n_b0), np.full(n_dwi, 1000.0)]
+    vectors = np.vstack([np.zeros((n_b0, 3)), directions(n_dwi)])
+    phantom = Phantom(shape, voxel)
+    pulls = planted_motion(n_b0 + n_dwi, n_b0, vectors, rng)
+    moved = phantom.series(bvals, vectors, pulls, 25.0, rng)
+    still = phantom.series(bvals, vectors, None, 25.0, rng)
+    clean = phantom.series(bvals, vectors, None, 0.0, rng)
+    mask = brain_mask(still[..., 0], [voxel] * 3)
+    start = cpu()
+    motion = estimate_motion(moved, phantom.affine, find_shells(bvals), vectors, mask, [0, 1, 0],
+                             anchor=lambda f, m, a: registration.rigid(f, a, m, a))  # fmt: skip
+    report('CPU seconds', f'{cpu() - start:.1f}')
+    centres = voxel_centres(mask, phantom.affine)
+    identity = np.tile(np.eye(4), (len(pulls), 1, 1))
+    for label, found in (('uncorrected', identity), ('corrected', motion.matrices)):
+        gaps = [
+            np.linalg.norm(apply_matrix(a, centres[::9]) - apply_matrix(b, centres[::9]), axis=1)
+            for a, b in zip(found, pulls, strict=True)
+        ]
+        turn = rotation_part(found).transpose(0, 2, 1) @ rotation_part(pulls)
+        angles = np.rad2deg(Rotation.from_matrix(turn).magnitude())
+        report(f'{label}: residual mm, mean / max over volumes',
+               f'{np.mean(gaps):.3f} / {np.max(np.mean(gaps, axis=1)):.3f}')  # fmt: skip
+        report(f'{label}: residual degrees, mean / max',
+               f'{angles.mean():.3f} / {angles.max():.3f}')  # fmt: skip
+    truth = fit_tensor(clean[mask], bvals, vectors)
+    errors = {}
+    for label, series, found, turned in (
+        ('without motion', still, identity, vectors),
+        ('moved, uncorrected', moved, identity, vectors),
+        ('corrected, estimated', moved, motion.matrices,
+         rotate_directions(vectors, motion.matrices)),
+        ('corrected, gradients not rotated', moved, motion.matrices, vectors),
+        ('corrected, true transforms', moved, pulls, rotate_directions(vectors, pulls)),
+    ):  # fmt: skip
+        values = series[mask] if found is identity else sample_series(
+            series, phantom.affine, centres, found, order=3,
+            modulation=np.linalg.det(found[:, :3, :3]))  # fmt: skip
+        fit = fit_tensor(values, bvals, turned)
+        errors[label] = _map_errors(fit, truth)
+        fa, md, angle = errors[label]
+        report(label, f'FA MAE {fa:.4f}  MD MAE {md * 1e3:.4f}e-3  direction {angle:.2f} deg')
+    for k, name in enumerate(('FA', 'MD')):
+        ratio = errors['corrected, estimated'][k] / errors['without motion'][k]
+        report(f'{name} error after correction / without motion (asked: <= 1.2)', f'{ratio:.2f}')
+
+
+def _map_errors(fit: object, truth: object) -> tuple[float, float, float]:
+    """Mean absolute errors, and the angle of the principal direction where FA > 0.3."""
+    ours, true = scalar_maps(fit), scalar_maps(truth)
+    fibre = true['fa'] > 0.3
+    cosine = np.abs(np.einsum('vi,vi->v', fit.evecs[:, :, 0], truth.evecs[:, :, 0]))[fibre]
+    angle = np.rad2deg(np.arccos(np.clip(cosine[np.isfinite(cosine)], 0, 1)))
+    return (
+        float(np.nanmean(np.abs(ours['fa'] - true['fa']))),
+        float(np.nanmean(np.abs(ours['md'] - true['md']))),
+        float(np.median(angle)),
+    )
+
+
+def step_times() -> None:
+    """Time each step on a 96 x 96 x 60 x 33 series."""
+    print('Steps on 96 x 96 x 60 x 33 (2.3 mm): CPU seconds')
+    rng = np.random.default_rng(SEED)
+    bvals = np.r_[np.zeros(3), np.full(30, 1000.0)]
+    vectors = np.vstack([np.zeros((3, 3)), directions(30)])
+    phantom = Phantom((96, 96, 60), 2.3)
+    pulls = planted_motion(33, 3, vectors, rng)
+    series = phantom.series(bvals, vectors, pulls, 25.0, rng)
+    mask = brain_mask(series[..., 0], [2.3] * 3)
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        write_image(series, phantom.affine, here / 'dwi.nii')
+        write_image(mask, phantom.affine, here / 'mask.nii')
+        np.savetxt(here / 'bval', bvals[None])
+        np.savetxt(here / 'bvec', bvecs_from_scanner(vectors, phantom.affine).T)
+        if shutil.which('dwidenoise'):
+            for label, command in (
+                ('MRtrix3 dwidenoise in the mask',
+                 ['dwidenoise', '-mask', 'mask.nii', 'dwi.nii', 'dn.nii']),
+                ('MRtrix3 mrdegibbs', ['mrdegibbs', 'dwi.nii', 'dg.nii']),
+                ('MRtrix3 dwi2tensor',
+                 ['dwi2tensor', '-fslgrad', 'bvec', 'bval', '-mask', 'mask.nii', 'dwi.nii',
+                  'dt.nii']),
+            ):  # fmt: skip
+                start = cpu()
+                subprocess.run([*command, '-quiet', '-force', '-nthreads', '1'], cwd=here,
+                               check=True)  # fmt: skip
+                report(label, f'{cpu() - start:.1f}')
+    steps = {}
+    begin = time.time()
+
+    def timed(label: str, start: float) -> None:
+        steps[label] = cpu() - start
+        report(label, f'{steps[label]:.1f}')
+
+    start = cpu()
+    denoised = mppca(series, mask)
+    timed('built-in MP-PCA', start)
+    report('  noise estimated / planted', f'{np.nanmedian(denoised.sigma[mask]):.1f} / 25.0')
+    start = cpu()
+    motion = estimate_motion(
+        denoised.series, phantom.affine, find_shells(bvals), vectors, mask, [0, 1, 0],
+        anchor=lambda f, m, a: registration.rigid(f, a, m, a))  # fmt: skip
+    timed('built-in motion and eddy currents, with anchor', start)
+    start = cpu()
+    centres = voxel_centres(mask, phantom.affine)
+    signal = sample_series(denoised.series, phantom.affine, centres, motion.matrices, order=3)
+    timed('interpolation in the brain', start)
+    start = cpu()
+    fit_tensor(signal, bvals, rotate_directions(vectors, motion.matrices))
+    timed('tensor, iterated weights', start)
+    start = cpu()
+    registration.bias_field(denoised.series[..., 0], phantom.affine, mask)
+    timed('bias field (N4)', start)
+    report('sum of the built-in steps, CPU s', f'{sum(steps.values()):.1f}')
+    report('wall s of the same', f'{time.time() - begin:.1f}')
+    report('peak memory, GB',
+           f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f}')  # fmt: skip
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--quick', action='store_true', help='smaller simulations')
+    parser.add_argument('--only', nargs='+', choices=('tensor', 'noise', 'motion', 'steps'))
+    options = parser.parse_args()
+    chosen = options.only or ('tensor', 'noise', 'motion', 'steps')
+    if 'tensor' in chosen:
+        tensor_agreement()
+    if 'noise' in chosen:
+        identities_and_noise(options.quick)
+    if 'motion' in chosen:
+        motion_recovery(options.quick)
+    if 'steps' in chosen:
+        step_times()
+
+
+if __name__ == '__main__':
+    main()
