@@ -272,7 +272,7 @@ def repair_intersections(
         for _ in range(4):
             relaxed = (vertices + mean_of_neighbours @ vertices) / 2
             vertices[inside] = relaxed[inside]
-        moved = inside[faces].any(axis=1)
+        moved = np.asarray(inside[faces].any(axis=1))
         touched = moved if touched is None else touched | moved
     return vertices, bad
 

@@ -12,11 +12,13 @@ import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
+    Directory,
     File,
     InputMultiObject,
     OutputMultiObject,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
@@ -36,6 +38,7 @@ from .intersection import self_intersecting_faces
 from .quality import contrast_to_noise, unusual
 from .registration import bias_correct, image_to_t1w, register_to_template
 from .segmentation import TISSUES, discrete_segmentation
+from .sources import on_template, read_freesurfer, read_gifti
 from .surfaces_io import (
     read_labels,
     read_map,
@@ -292,12 +295,61 @@ class SurfaceMetrics(SimpleInterface):
         return runtime
 
 
+class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):
+    source = traits.Enum('freesurfer', 'gifti', mandatory=True, desc='who made the surfaces')
+    surface_dir = Directory(exists=True, mandatory=True, desc='subject or anat folder')
+    density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
+
+
+class _ExternalSurfacesOutputSpec(_FitSurfacesOutputSpec):
+    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
+    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
+    parcellation = OutputMultiObject(File(exists=True), desc='own labels, or the template ones')
+
+
+class ExternalSurfaces(SimpleInterface):
+    """Bring surfaces and maps that other software made to the template mesh."""
+
+    input_spec = _ExternalSurfacesInputSpec
+    output_spec = _ExternalSurfacesOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        read = {'freesurfer': read_freesurfer, 'gifti': read_gifti}[self.inputs.source]
+        results: dict[str, list[str]] = {key: [] for key in _ExternalSurfacesOutputSpec().get()}
+        out = Path(runtime.cwd)
+        for hemi, mesh in load_template(self.inputs.density).items():
+            found = on_template(read(Path(self.inputs.surface_dir), hemi), mesh)
+            defined = np.isfinite(found.thickness)
+            surfaces = {
+                'white': found.white,
+                'pial': found.pial,
+                'midthickness': (found.white + found.pial) / 2,
+            }
+            for kind, vertices in surfaces.items():
+                path = out / f'{hemi}_{kind}.surf.gii'
+                results[kind].append(str(write_surface(path, vertices, mesh.faces, hemi, kind)))
+            area = np.where(defined, found.area, np.nan)
+            for name, values in (('thickness', found.thickness), ('area', area)):
+                path = out / f'{hemi}_{name}.shape.gii'
+                results[name].append(str(write_map(path, values, hemi, name)))
+            undefined = (mesh.cortex & ~defined).astype(int)
+            for name, labels, names in (
+                ('undefined', undefined, UNDEFINED),
+                ('parcellation', found.labels, found.names),
+            ):
+                path = out / f'{hemi}_{name}.label.gii'
+                results[name].append(str(write_labels(path, labels, names, hemi, name)))
+        self._results.update(results)
+        return runtime
+
+
 class _RegionInputSpec(BaseInterfaceInputSpec):
     white = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
     pial = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
     grid_file = File(exists=True, mandatory=True, desc='T1w image whose grid the mask gets')
     density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
     roi = traits.Tuple(mandatory=True, desc='names of the labels')
+    labels = InputMultiObject(File(exists=True), desc='own labels instead of the template ones')
 
 
 class _RegionOutputSpec(TraitedSpec):
@@ -318,11 +370,14 @@ class RegionOfInterest(SimpleInterface):
         out = Path(runtime.cwd)
         labels_files, roi_files = [], []
         for index, (hemi, mesh) in enumerate(load_template(self.inputs.density).items()):
-            mask = region_mask(mesh.labels, mesh.names, tuple(self.inputs.roi))
-            kept = np.where(mask, mesh.labels, 0)
-            names = {c: n for c, n in mesh.names.items() if c in {0, *np.unique(kept)}}
+            labels, table = mesh.labels, mesh.names
+            if isdefined(self.inputs.labels):
+                labels, table = read_labels(self.inputs.labels[index])
+            mask = region_mask(labels, table, tuple(self.inputs.roi)) & mesh.cortex
+            kept = np.where(mask, labels, 0)
+            names = {c: n for c, n in table.items() if c in {0, *np.unique(kept)}}
             path = out / f'{hemi}_parcellation.label.gii'
-            labels_files.append(str(write_labels(path, mesh.labels, mesh.names, hemi, 'Desikan')))
+            labels_files.append(str(write_labels(path, labels, table, hemi, 'atlas')))
             path = out / f'{hemi}_roi.label.gii'
             roi_files.append(str(write_labels(path, kept, names, hemi, 'region of interest')))
             white, faces = read_surface(self.inputs.white[index])

@@ -126,9 +126,13 @@ def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> An
     logarithm = np.log(np.maximum(field, 1e-6))
     factor = np.linalg.norm(grid[:3, :3], axis=0) / np.linalg.norm(affine[:3, :3], axis=0)
     fine = ndimage.affine_transform(
-        logarithm, np.diag(1 / factor), offset=(1 - factor) / (2 * factor), output_shape=data.shape,
-        order=1, mode='nearest',
-    )  # fmt: skip
+        logarithm,
+        np.diag(1 / factor),
+        offset=(1 - factor) / (2 * factor),
+        output_shape=data.shape,
+        order=1,
+        mode='nearest',
+    )
     corrected = data * np.exp(-fine)
     here = inside > 0
     return (corrected * (data[here].mean() / corrected[here].mean())).astype(np.float32)

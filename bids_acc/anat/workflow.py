@@ -17,6 +17,7 @@ from .interfaces import (
     AnatFigures,
     AnatQuality,
     BiasCorrect,
+    ExternalSurfaces,
     FitSurfaces,
     PrepareT1w,
     RegionOfInterest,
@@ -39,6 +40,8 @@ OUTPUTS = (
     'midthickness', 'thickness', 'area', 'parcellation', 'acc_labels', 'acc_mask', 'qc',
 )  # fmt: skip
 """Fields of the output node."""
+INPUTS = ['t1w_file', 'surface_dir']
+"""Fields of the input node."""
 
 
 def surface_metadata(density: str, source: str = 'builtin') -> dict[str, Any]:
@@ -73,6 +76,8 @@ def init_anat_wf(
     omp_nthreads: int = 1,
     seed: int = 0,
     name: str = 'anat_wf',
+    surface_source: str = 'builtin',
+    segmentation: str = 'Desikan',
 ) -> pe.Workflow:
     """Make surfaces with thickness and area from a T1w image.
 
@@ -90,11 +95,18 @@ def init_anat_wf(
         Seed of the registration.
     name : str
         Name of the workflow.
+    surface_source : str
+        ``'builtin'``, ``'freesurfer'`` or ``'gifti'``: what ``settings.surface_source`` came to
+        for this subject. Volumes are always made here.
+    segmentation : str
+        Name of the atlas for file names; ``'DKT'`` when a FreeSurfer subject has its own.
 
     Inputs
     ------
     t1w_file
         The T1w image.
+    surface_dir
+        FreeSurfer subject or GIFTI anat folder, unless surfaces are built in.
 
     Outputs
     -------
@@ -115,28 +127,26 @@ def init_anat_wf(
     qc
         Table of one row.
     """
-    density = settings.density
     workflow = pe.Workflow(name=name)
-    fit_wf = _init_fit_wf(settings, density, omp_nthreads, seed)
-    sinks_wf = _init_sinks_wf(output_dir, entities, density, tuple(settings.roi))
-    inputnode = pe.Node(niu.IdentityInterface(fields=['t1w_file']), name='inputnode')
+    fit_wf = _init_fit_wf(settings, surface_source, omp_nthreads, seed)
+    sinks_wf = _init_sinks_wf(output_dir, entities, settings, surface_source, segmentation)
+    inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
     passed = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
     workflow.connect([
-        (inputnode, fit_wf, [('t1w_file', 'inputnode.t1w_file')]),
+        (inputnode, fit_wf, [(f, f'inputnode.{f}') for f in INPUTS]),
         (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in passed]),
         (sinks_wf, outputnode, [(f'outputnode.{f}', f) for f in OUTPUTS]),
     ])  # fmt: skip
     return workflow
 
 
-def _init_fit_wf(
-    settings: AnatSettings, density: str, omp_nthreads: int, seed: int
-) -> pe.Workflow:
+def _init_fit_wf(settings: AnatSettings, source: str, omp_nthreads: int, seed: int) -> pe.Workflow:
     """Compute everything, without names."""
     workflow = pe.Workflow(name='fit_wf')
     itk: dict[str, Any] = {'num_threads': omp_nthreads}
-    inputnode = pe.Node(niu.IdentityInterface(fields=['t1w_file']), name='inputnode')
+    density = settings.density
+    inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
     prepare = pe.Node(
         PrepareT1w(skull_strip=settings.skull_strip, seed=seed, **itk),
         name='prepare', mem_gb=1.5, n_procs=omp_nthreads,
@@ -146,8 +156,6 @@ def _init_fit_wf(
         RegisterTemplate(seed=seed, **itk), name='register', mem_gb=1.5, n_procs=omp_nthreads
     )
     segment = pe.Node(SegmentTissues(), name='segment', mem_gb=1.5)
-    surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
-    metrics = pe.Node(SurfaceMetrics(density=density), name='metrics', mem_gb=0.5)
     region = pe.Node(
         RegionOfInterest(density=density, roi=tuple(settings.roi)), name='region', mem_gb=0.5
     )
@@ -156,6 +164,22 @@ def _init_fit_wf(
     fields = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
     outputnode = pe.Node(niu.IdentityInterface(fields=fields), name='outputnode')
     both = [('white', 'white'), ('pial', 'pial')]
+    if source == 'builtin':
+        surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
+        metrics = pe.Node(SurfaceMetrics(density=density), name='metrics', mem_gb=0.5)
+        workflow.connect([
+            (n4, surfaces, [('out_file', 'in_file')]),
+            (segment, surfaces, [('tpms', 'tpms')]),
+            (register, surfaces, [('points_to_t1w', 'points_to_t1w'),
+                                  ('images_to_t1w', 'images_to_t1w')]),
+            (surfaces, metrics, [*both, ('undefined', 'undefined')]),
+        ])  # fmt: skip
+    else:
+        surfaces = metrics = pe.Node(
+            ExternalSurfaces(source=source, density=density), name='surfaces', mem_gb=1.5
+        )
+        workflow.connect(inputnode, 'surface_dir', surfaces, 'surface_dir')
+        workflow.connect(surfaces, 'parcellation', region, 'labels')
     workflow.connect([
         (inputnode, prepare, [('t1w_file', 't1w_file')]),
         (prepare, n4, [('out_file', 'in_file'), ('mask_file', 'mask_file')]),
@@ -163,11 +187,6 @@ def _init_fit_wf(
         (prepare, segment, [('mask_file', 'mask_file')]),
         (n4, segment, [('out_file', 'in_file')]),
         (register, segment, [('images_to_t1w', 'images_to_t1w')]),
-        (n4, surfaces, [('out_file', 'in_file')]),
-        (segment, surfaces, [('tpms', 'tpms')]),
-        (register, surfaces, [('points_to_t1w', 'points_to_t1w'),
-                              ('images_to_t1w', 'images_to_t1w')]),
-        (surfaces, metrics, [*both, ('undefined', 'undefined')]),
         (surfaces, region, both),
         (n4, region, [('out_file', 'grid_file')]),
         (prepare, quality, [('mask_file', 'mask_file'), ('skull_stripped', 'skull_stripped')]),
@@ -196,15 +215,21 @@ def _init_fit_wf(
 
 
 def _init_sinks_wf(
-    output_dir: Path, entities: Mapping[str, Any], density: str, roi: tuple[str, ...]
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: AnatSettings,
+    source: str,
+    segmentation: str,
 ) -> pe.Workflow:
     """Keep every result under its BIDS name."""
     workflow = pe.Workflow(name='sinks_wf')
     fields = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
-    atlas = {'Atlas': atlas_provenance()['Atlas']}
-    mesh = surface_metadata(density)
+    density, roi = settings.density, tuple(settings.roi)
+    own = segmentation == 'DKT'
+    atlas = {'Atlas': "the subject's own DKT labels" if own else atlas_provenance()['Atlas']}
+    mesh = surface_metadata(density, source)
 
     def keep(field: str, key: str, metadata: dict[str, Any] | None = None) -> None:
         sink = init_sink(key, output_dir=output_dir, entities=entities)
@@ -231,7 +256,7 @@ def _init_sinks_wf(
             workflow.connect(merge, 'out', outputnode, field)
 
     hemis = [{'hemisphere': hemi, 'density': density} for hemi in HEMISPHERES]
-    labelled = [{**hemi, 'segmentation': 'Desikan'} for hemi in hemis]
+    labelled = [{**hemi, 'segmentation': segmentation} for hemi in hemis]
     keep('t1w_preproc', 'anat_t1w', {'SkullStripped': True})
     keep('t1w_mask', 'anat_brain_mask')
     keep('dseg', 'anat_dseg')
@@ -246,11 +271,16 @@ def _init_sinks_wf(
     keep_each('template_to_t1w_xfm', 'anat_xfm', transforms, [{}, {}])
     for kind in ('white', 'pial', 'midthickness'):
         keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
-    keep_each('thickness', 'anat_thickness', hemis, [{**mesh, 'Method': THICKNESS_METHOD}] * 2)
-    keep_each('area', 'anat_area', hemis, [{**mesh, 'Method': AREA_METHOD}] * 2)
+    thick = {'Method': THICKNESS_METHOD if source == 'builtin' else f'as {source} measured it'}
+    keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thick}] * 2)
+    area = {'Method': AREA_METHOD if source == 'builtin' else f'as {source} measured it'}
+    keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
     keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
     keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)
-    regions = [{**mesh, **atlas, **r} for r in region_metadata(density, roi)]
+    known = (
+        [{'Labels': list(roi)}] * 2 if source == 'freesurfer' else region_metadata(density, roi)
+    )
+    regions = [{**mesh, **atlas, **r} for r in known]
     keep_each('acc_labels', 'anat_roi_labels', labelled, regions)
     return workflow
 

@@ -1,0 +1,43 @@
+"""The anatomical graph: which nodes stand for which source, and what every output hangs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bids_acc.anat.workflow import OUTPUTS, init_anat_wf
+from bids_acc.settings import AnatSettings
+
+
+@pytest.mark.parametrize('source', ['builtin', 'freesurfer', 'gifti'])
+@pytest.mark.parametrize('density', ['41k', '10k'])
+def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: str) -> None:
+    wf = init_anat_wf(
+        output_dir=tmp_path,
+        entities={'subject': '01', 'session': 'a'},
+        settings=AnatSettings(density=density),
+        surface_source=source,
+    )
+    names = wf.list_node_names()
+    assert ('fit_wf.metrics' in names) == (source == 'builtin')
+    kept = [wf.get_node(n) for n in names if '.ds_' in n]
+    paths = [Path(node.inputs.out_path) for node in kept]
+    assert len(set(paths)) == len(paths)
+    assert all(p.is_relative_to(tmp_path / 'sub-01') for p in paths)
+    assert sum(f'den-{density}' in p.name for p in paths) == 16
+    sinks = wf.get_node('sinks_wf')
+    fed = {
+        target
+        for _, node, data in sinks._graph.edges(data=True)
+        if node.name == 'outputnode'
+        for _, target in data['connect']
+    }
+    assert fed == set(OUTPUTS)
+
+
+def test_region_is_recorded_with_count_and_checksum(tmp_path: Path) -> None:
+    wf = init_anat_wf(output_dir=tmp_path, entities={'subject': '01'}, settings=AnatSettings())
+    node = wf.get_node('sinks_wf.ds_anat_roi_labels_L_41k_Desikan')
+    assert node.inputs.metadata['VertexCount'] == 562
+    assert len(node.inputs.metadata['VertexMaskSHA256']) == 64
