@@ -222,13 +222,12 @@ def parse_entities(name: str) -> dict[str, str]:
     '41k'
     """
     stem, dot, extension = name.partition('.')
-    *pairs, suffix = stem.split('_')
-    entities = {'suffix': suffix, 'extension': dot + extension}
-    for pair in pairs:
-        short, dash, value = pair.partition('-')
-        if dash and short in _SHORT_TO_LONG:
-            entities[_SHORT_TO_LONG[short]] = value
-    return entities
+    parts = stem.split('_')
+    entities = {}
+    while parts and (pair := parts[0].partition('-'))[1] and pair[0] in _SHORT_TO_LONG:
+        entities[_SHORT_TO_LONG[pair[0]]] = pair[2]
+        parts.pop(0)
+    return {**entities, 'suffix': '_'.join(parts), 'extension': dot + extension}
 
 
 def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[FoundOutput]:
@@ -272,7 +271,7 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
 def _pattern(spec: OutputSpec) -> str:
     """Return a glob pattern, relative to the root, that no file of this key escapes."""
     parts = [spec.folder] if spec.folder else []
-    name = f'*{spec.entities.get("suffix", "")}{spec.entities["extension"]}'
+    name = f'*{spec.entities.get("suffix", "")}{spec.entities.get("extension", ".*")}'
     if spec.level == 'dataset':
         return '/'.join([*parts, '**', name])
     return '/'.join([*parts, 'sub-*', '**', name])

@@ -23,7 +23,9 @@ HEADINGS = {
 
 def example_name(spec: OutputSpec) -> str:
     """Write the name of an output with its entities in angle brackets."""
-    fields = {name: f'<{ENTITIES[name]}>' for name in spec.free}
+    fields = {name: f'<{ENTITIES[name]}>' for name in spec.free if name in ENTITIES}
+    if 'extension' in spec.free:
+        fields['extension'] = '.*'
     subject = {'subject': '<label>'} if spec.level != 'dataset' else {}
     return str(build_path(spec, {**subject, **spec.entities, **fields}))
 

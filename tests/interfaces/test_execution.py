@@ -86,7 +86,7 @@ def test_failures_are_named_and_do_not_stop_the_others(tmp_path):
 
 
 def test_a_killed_worker_neither_hangs_nor_stops_the_others(tmp_path):
-    progress, crashes = run(tmp_path, {'anat': killed, 'mrs': fine})
+    _, crashes = run(tmp_path, {'anat': killed, 'mrs': fine})
     assert crashes['anat_wf'].exit_code is ExitCode.TRY_AGAIN
     assert 'memory' in crashes['anat_wf'].reason
 

