@@ -10,7 +10,6 @@ folder at TE 35 ms is one, and on the challenge spectra. The Monte-Carlo rows si
 shape that the fit assumes.
 """
 
-# ruff: noqa: E402  (threads are limited before numpy is imported)
 from __future__ import annotations
 
 import argparse
