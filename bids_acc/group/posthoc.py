@@ -12,7 +12,7 @@ from .inference import d_confidence, d_from_t, noncentrality_of_t, small_sample_
 from .linear import contrast_test, t_two_sided
 from .modelling import FittedModel, each_model
 from .registry import analysis
-from .replication import retained_responses
+from .replication import nothing_retained, retained_responses
 from .rows import Row
 from .study import Study
 
@@ -99,7 +99,7 @@ def posthoc(
     del rng
     retained = retained_responses(earlier.get('ancova'), study.model)
     measures = [m for m in structure_measures(study) if m.name in retained]
-    rows: list[Row] = []
+    rows = nothing_retained('posthoc', earlier.get('ancova'), study.model, retained)
     terms = ['group', *study.model.covariate_names]
     which = study.model.content['PostHoc']['Pairs']
     for model in each_model(study, 'posthoc', measures, terms, ['group'], rows):

@@ -12,7 +12,7 @@ from .inference import r_confidence, r_from_t
 from .linear import contrast_test, t_two_sided
 from .modelling import FittedModel, each_model
 from .registry import analysis
-from .replication import retained_responses
+from .replication import nothing_retained, retained_responses
 from .rows import Row
 from .study import Study
 
@@ -39,7 +39,7 @@ def relation(
     retained = retained_responses(earlier.get('ancova'), study.model)
     measures = [m for m in structure_measures(study) if m.name in retained]
     base = ['group', name, *study.model.covariate_names]
-    rows: list[Row] = []
+    rows = nothing_retained('relation', earlier.get('ancova'), study.model, retained)
     for terms, wanted, family in (
         (base, name, 'relation'),
         ([*base, f'group:{name}'], f'group:{name}', 'interaction'),

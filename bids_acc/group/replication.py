@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from .model import Model
+from .rows import Row
 
 
 def retained_responses(
@@ -47,6 +48,18 @@ def retained_responses(
                 f' ({rule["Rule"]} of {len(cohorts)})'
             )
     return retained
+
+
+def nothing_retained(
+    analysis: str, table: pd.DataFrame | None, model: Model, retained: Mapping[str, str]
+) -> list[Row]:
+    """Return the row that says why nothing was followed up; none if something was."""
+    if retained or table is None or table.empty:
+        return []
+    rule = model.content['Replication']
+    where = 'every cohort' if rule['Rule'] == 'every' else 'any cohort'
+    note = f'not done: no response has {rule["Value"]} <= {model.alpha:g} for group in {where}'
+    return [Row(analysis=analysis, note=note)]
 
 
 def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataFrame:

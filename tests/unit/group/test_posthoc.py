@@ -72,7 +72,9 @@ def test_pairs_can_be_against_the_reference_only(people, rng):
 def test_nothing_is_compared_when_nothing_was_retained(people, rng):
     study = study_of(people, rng, Replication={'Rule': 'every'})
     table = TESTED['ancova'].assign(p_corrected=0.2)
-    assert posthoc(study, {'ancova': table}, rng) == []
+    (row,) = posthoc(study, {'ancova': table}, rng)
+    assert row.note == ('not done: no response has p_corrected <= 0.05 for group in every cohort')
+    assert posthoc(study, {}, rng) == []
 
 
 def test_planned_contrast_and_a_group_that_is_not_there(people, rng):
