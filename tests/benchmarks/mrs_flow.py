@@ -203,8 +203,13 @@ def challenge(data: Path, quick: bool) -> Iterator[Row]:
         '(no demand)', f'{np.median(tcr):.1f} %, {np.median(tnaa):.1f} %', None,
     )  # fmt: skip
     yield (
-        'F1', f'S/N against LCModel (NDF formula), {n} sets, median, worst',
-        'within 10 %', f'{np.median(snr):.1f} %, {snr.max():.1f} %', bool(np.all(snr <= 10)),
+        'F1', f'S/N against LCModel (NDF formula), {n} sets, median |difference|',
+        'within 10 %', f'{np.median(snr):.1f} %', bool(np.median(snr) <= 10),
+    )  # fmt: skip
+    outside = int((snr > 10).sum())
+    yield (
+        'F1', 'S/N, worst set, and sets beyond 10 % (LCModel prints whole numbers)',
+        'none beyond 10 %', f'{snr.max():.1f} %, {outside} of {n}', outside == 0,
     )  # fmt: skip
     yield (
         'F1', f'FWHM (kernel) against LCModel, {n} sets, median, worst',
@@ -335,7 +340,7 @@ def main() -> None:
     for station in stations:
         for row in station():
             mark = {True: 'yes', False: 'NO', None: '-'}[row[4]]
-            print(f'{row[0]:5}{row[1]:72}{row[2]:20}{row[3]:44}{mark}', flush=True)
+            print(f'{row[0]:5}{row[1]:72}{row[2]:20}{row[3]:50} {mark}', flush=True)
             rows.append(row)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'CPU {time.process_time() - start:.1f} s, peak memory {memory:.0f} MB')
