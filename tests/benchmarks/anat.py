@@ -19,11 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'):
-    os.environ.setdefault(_name, '1')
-
-import numpy as np  # noqa: E402
-from scipy import ndimage  # noqa: E402
+import numpy as np
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bids_acc.anat.builtin import measure_brain
@@ -234,8 +231,9 @@ def planted_thinning(seeds: range, voxel: float) -> None:
         inside = mask & np.isfinite(change_found)
         core = inside & (weight > 0.5)
         print(
-            f'planted thinning, {hemi}, n={len(seeds)}: at the patch true {change[core].mean():.3f} '
-            f'found {change_found[core].mean():.3f} mm; elsewhere in the region '
+            f'planted thinning, {hemi}, n={len(seeds)}: at the patch '
+            f'true {change[core].mean():.3f} found {change_found[core].mean():.3f} mm; '
+            'elsewhere in the region '
             f'{change_found[inside & (weight < 0.05)].mean():.3f} mm; r over vertices '
             f'{np.corrcoef(change[inside], change_found[inside])[0, 1]:.3f}',
             flush=True,
@@ -279,6 +277,7 @@ def retest(seeds: range, voxel: float) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the tables."""
+    os.environ.setdefault('ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS', '1')
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='two seeds, 1.5 mm only')
     parser.add_argument('--seeds', type=int, default=10)

@@ -1,0 +1,156 @@
+"""The anatomical shells: numbers, refusals and files in the working folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.anat.interfaces import PrepareT1w, RegionOfInterest, SurfaceMetrics
+from bids_acc.anat.surfaces_io import read_labels, read_map, write_labels, write_surface
+from bids_acc.anat.template import HEMISPHERES, load_template, mask_sha256, region_mask
+from bids_acc.anat.volumes import is_skull_stripped, stripped_mask
+from bids_acc.derivatives.outputs import load_table
+from bids_acc.exceptions import InputDataError, SettingsError
+
+ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
+
+
+def write_ball(path: Path, affine: np.ndarray, shape: tuple[int, ...] = (60, 60, 60)) -> Path:
+    """Write a ball of 55 mm: everything else is zero."""
+    index = np.indices(shape).reshape(3, -1).T
+    points = index @ affine[:3, :3].T + affine[:3, 3]
+    inside = (np.linalg.norm(points - points.mean(axis=0), axis=1) < 55).reshape(shape)
+    data = np.where(inside, 100 + points[:, 0].reshape(shape), 0).astype(np.float32)
+    nb.Nifti1Image(data, affine).to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize('flip', [(1, 1, 1), (-1, 1, 1), (1, -1, -1)])
+def test_orientation_does_not_move_the_brain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: tuple[int, int, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    affine = np.diag([*(2.0 * np.array(flip)), 1.0])
+    source = write_ball(tmp_path / 't1w.nii.gz', affine)
+    result = PrepareT1w(t1w_file=str(source)).run().outputs
+    assert result.skull_stripped
+    image = nb.Nifti1Image.from_filename(result.out_file)
+    assert nb.aff2axcodes(image.affine) == ('R', 'A', 'S')
+    index = np.argwhere(image.get_fdata() > 0)
+    points = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    values = image.get_fdata()[tuple(index.T)]
+    assert values == pytest.approx(100 + points[:, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'size', 'field'),
+    [((60, 60, 60), 4.0, 'voxels'), ((60, 60, 8), 2.0, 'shape'), ((20, 20, 20), 0.1, 'voxels')],
+)
+def test_unusable_grids_are_refused(
+    tmp_path: Path, shape: tuple[int, ...], size: float, field: str
+) -> None:
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([size, size, size, 1.0]), shape)
+    with pytest.raises(InputDataError, match=field):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
+def test_constant_image_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'a.nii.gz'
+    nb.Nifti1Image(np.ones((20, 20, 20), np.float32), np.eye(4)).to_filename(path)
+    with pytest.raises(InputDataError, match='constant'):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
+def test_noise_outside_the_brain_means_it_was_not_stripped(rng: np.random.Generator) -> None:
+    data = np.abs(rng.normal(0, 5, (60, 60, 60)))
+    assert not is_skull_stripped(data, 8.0)
+    data[:, :, :] = 0
+    data[10:50, 10:50, 10:50] = 100
+    assert is_skull_stripped(data, 8.0)
+    data[20:22, 20:22, 20:22] = 0
+    assert stripped_mask(data, np.full(3, 2.0))[20:22, 20:22, 20:22].all()
+
+
+@pytest.fixture
+def surfaces(tmp_path: Path) -> dict[str, list[str]]:
+    """The template's own surfaces, with one clamped vertex on either side."""
+    found: dict[str, list[str]] = {'white': [], 'pial': [], 'undefined': []}
+    for hemi, mesh in load_template('10k').items():
+        for kind in ('white', 'pial'):
+            path = tmp_path / f'{hemi}_{kind}.surf.gii'
+            points = getattr(mesh, kind)
+            found[kind].append(str(write_surface(path, points, mesh.faces, hemi, kind)))
+        code = np.zeros(len(mesh.white), dtype=int)
+        code[np.flatnonzero(mesh.cortex)[7]] = 1
+        path = tmp_path / f'{hemi}_undefined.label.gii'
+        names = {0: 'defined', 1: 'clamped'}
+        found['undefined'].append(str(write_labels(path, code, names, hemi, 'undefined')))
+    return found
+
+
+def test_undefined_vertices_are_nan_and_only_they(
+    surfaces: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = SurfaceMetrics(**surfaces, density='10k').run().outputs
+    for index, hemi in enumerate(HEMISPHERES):
+        mesh = load_template('10k')[hemi]
+        expected = mesh.cortex.copy()
+        expected[np.flatnonzero(mesh.cortex)[7]] = False
+        for files in (result.thickness, result.area):
+            assert np.array_equal(np.isfinite(read_map(files[index])), expected)
+
+
+def test_region_lies_on_cortex_and_in_the_volume(
+    surfaces: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = (-90, -126, -72)
+    grid = tmp_path / 'grid.nii.gz'
+    nb.Nifti1Image(np.zeros((91, 109, 91), np.float32), affine).to_filename(grid)
+    interface = RegionOfInterest(
+        white=surfaces['white'], pial=surfaces['pial'], grid_file=str(grid), density='10k', roi=ROI
+    )
+    result = interface.run().outputs
+    counts = []
+    for path, mesh in zip(result.roi_labels, load_template('10k').values(), strict=True):
+        codes, names = read_labels(path)
+        assert set(names.values()) == {'unknown', *ROI}
+        assert not (codes > 0)[~mesh.cortex].any()
+        counts.append(int((codes > 0).sum()))
+    assert counts == [143, 136]
+    mask = nb.Nifti1Image.from_filename(result.roi_mask).get_fdata() > 0
+    points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    assert 4000 < mask.sum() * 8 < 20000
+    assert np.abs(points[:, 0]).max() < 25
+    assert points[:, 1].min() > -15
+
+
+def test_unknown_label_is_answered_with_what_there_is() -> None:
+    mesh = load_template('10k')['L']
+    with pytest.raises(SettingsError, match='insula'):
+        region_mask(mesh.labels, mesh.names, ('acc',))
+    with pytest.raises(SettingsError, match='unknown'):
+        region_mask(mesh.labels, mesh.names, ('unknown',))
+
+
+def test_coarse_mask_is_the_start_of_the_fine_one() -> None:
+    for hemi in HEMISPHERES:
+        coarse, fine = (load_template(d)[hemi] for d in ('10k', '41k'))
+        mask = region_mask(coarse.labels, coarse.names, ROI)
+        finer = region_mask(fine.labels, fine.names, ROI)
+        assert np.array_equal(finer[: len(mask)], mask)
+        assert mask_sha256(mask) != mask_sha256(finer)
+
+
+def test_quality_columns_are_described() -> None:
+    columns = set(load_table()['anat_qc'].columns)
+    from bids_acc.anat.quality import EXPECTED
+
+    assert set(EXPECTED) <= columns
+    assert pd.Index(sorted(columns)).is_unique
