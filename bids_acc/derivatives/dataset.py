@@ -32,12 +32,16 @@ sub-*/ses-*/mrs
 *_thickness.*
 *_area.*
 *_dwimap.*
-*_hemi-*_probseg.*
+tpl-*/**/*_probseg.*
 *_desc-preproc_dwi.bv*
-*.surf.gii
+*_white.*
+*_pial.*
+*_midthickness.*
+*_label-ACC_dseg.*
+*_desc-mrsvoxel_mask.*
 *_xfm.*
 *_desc-qualitycontrol_*
-*_desc-anatqc_*
+*_desc-motion_*
 """
 """Names that BIDS 1.11 does not know; a folder stands without a slash, which the validator
 would not match."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc import __version__
+from bids_acc.clinical.classify import classify_for_model, join_labels, write_groups
 from bids_acc.derivatives.outputs import write_bytes, write_json
 from bids_acc.exceptions import (
     BidsAccError,
@@ -105,6 +106,7 @@ def run_group(
     run = GroupRun(output_dir, settings, load_cohort(output_dir, plan))
     run.notes += run.cohort.notes
     run.model = _model(run)
+    run.cohort = _treatment_history(run)
     _part(run, 'parcels', _parcels, work_dir, progress)
     _part(run, 'statistics', _statistics)
     write_tables({'flow': run.cohort.flow}, run.folder / 'qc')
@@ -139,6 +141,17 @@ def _model(run: GroupRun) -> Model | None:
         run.output_dir / 'code' / f'model-{model.name}_smdl.json', model.to_json().encode()
     )
     return model
+
+
+def _treatment_history(run: GroupRun) -> Cohort:
+    """Add response groups from the treatment history, where the model asks for them."""
+    if run.model is None:
+        return run.cohort
+    groups = classify_for_model(run.model.section('TreatmentHistory'), run.output_dir)
+    if groups is None:
+        return run.cohort
+    write_groups(groups, run.output_dir)
+    return replace(run.cohort, participants=join_labels(run.cohort.participants, groups))
 
 
 def _participants_sidecar(output_dir: Path) -> dict[str, Any] | None:
