@@ -123,6 +123,7 @@ class Phantom:
                 + 800 * white * np.exp(-b * (0.45e-3 + 1.05e-3 * cosine))
                 + 1600 * fluid * np.exp(-b * 3e-3)
             )
+            signal /= np.linalg.det(pull[:3, :3])  # stretched tissue is dimmer
             noise = rng.normal(0, sigma, (2, len(x)))
             out[..., n] = np.hypot(signal + noise[0], noise[1]).reshape(self.shape)
         return out
