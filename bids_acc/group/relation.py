@@ -109,6 +109,5 @@ def partial_correlations(
             note='followed up because the main effect was significant',
         )
         for model in models
-        if (model.sample.cohort, model.sample.measure.name) in allowed
     )
     return [row for row in rows if (row.cohort, row.response) in allowed]
