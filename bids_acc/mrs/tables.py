@@ -17,6 +17,9 @@ from bids_acc.mrs.quality import Measure
 from bids_acc.mrs.quantify import WaterScaling, quantify
 from bids_acc.mrs.results import EngineResult
 
+LITTLE_OVERLAP = 0.1
+"""A voxel with less of its volume in the anterior cingulate is remarked upon, not excluded."""
+
 SHOWN = ('tNAA', 'tCr', 'tCho', 'Ins', 'Glu', 'Gln', 'Glx', 'GSH', 'GABA', 'Lac', 'Tau')
 """Metabolites in the figure of levels, where the fit has them."""
 
@@ -73,6 +76,9 @@ class TableInputs:
             thresholds, measures, data.spectrometer_mhz, artefacts, result.invalid
         )
         scaling, notes = _water_scaling(report, tissue, relaxation, data)
+        overlap = float(tissue.get('voxel_in_acc_fraction', math.nan))
+        if overlap < LITTLE_OVERLAP:
+            notes += (f'only {100 * overlap:.0f} % of the voxel lies in the anterior cingulate.',)
         return cls(
             result=result,
             report=report,

@@ -223,6 +223,20 @@ def test_engines_values_stand_apart_from_ours(tables: object) -> None:
     assert tables.metadata['RelaxationConstants']['Set'] == 'fsl'
 
 
+@pytest.mark.parametrize(('share', 'said'), [(0.04, True), (0.5, False), (np.nan, False)])
+def test_voxel_outside_the_cingulate_is_remarked_upon(
+    preprocessed: object, tables: object, tmp_path: Path, share: float, said: bool
+) -> None:
+    tissue = tmp_path / 'other_tissue.json'
+    fractions = {'f_gm': 0.6, 'f_wm': 0.3, 'f_csf': 0.1, 'voxel_in_acc_fraction': share}
+    tissue.write_text(json.dumps(fractions))
+    out = TabulateSpectrum(
+        result_file=str(tmp_path / 'result.json'), report_file=preprocessed.report_file,
+        in_file=preprocessed.out_file, tissue_file=str(tissue),
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    assert ('only 4 % of the voxel lies' in ' '.join(out.metadata['Notes'])) is said
+
+
 def test_no_curves_no_fit_in_the_figure(tables: object, tmp_path: Path) -> None:
     out = PlotFit(fit_file=tables.fit_file, quality_file=tables.quality_file)
     assert 'no fit' in Path(out.run(cwd=str(tmp_path)).outputs.out_file).read_text()
