@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib import resources
 from pathlib import Path
 
 import nibabel as nb
@@ -10,8 +12,15 @@ import pandas as pd
 import pytest
 
 from bids_acc.anat.interfaces import PrepareT1w, RegionOfInterest, SurfaceMetrics
+from bids_acc.anat.quality import EXPECTED
 from bids_acc.anat.surfaces_io import read_labels, read_map, write_labels, write_surface
-from bids_acc.anat.template import HEMISPHERES, load_template, mask_sha256, region_mask
+from bids_acc.anat.template import (
+    HEMISPHERES,
+    atlas_provenance,
+    load_template,
+    mask_sha256,
+    region_mask,
+)
 from bids_acc.anat.volumes import is_skull_stripped, stripped_mask
 from bids_acc.derivatives.outputs import load_table
 from bids_acc.exceptions import InputDataError, SettingsError
@@ -148,9 +157,12 @@ def test_coarse_mask_is_the_start_of_the_fine_one() -> None:
         assert mask_sha256(mask) != mask_sha256(finer)
 
 
+def test_template_is_the_one_its_record_describes() -> None:
+    path = resources.files('bids_acc') / 'data' / 'templates' / 'fsaverage41k.npz'
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == atlas_provenance()['SHA256']
+
+
 def test_quality_columns_are_described() -> None:
     columns = set(load_table()['anat_qc'].columns)
-    from bids_acc.anat.quality import EXPECTED
-
     assert set(EXPECTED) <= columns
     assert pd.Index(sorted(columns)).is_unique
