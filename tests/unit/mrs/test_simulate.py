@@ -218,6 +218,24 @@ def test_cache_returns_the_same_and_survives_damage(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'dwell_time': 4e-4},
+        {'spectrometer_frequency': 127.7},
+        {'n_points': 128},
+        {'metabolites': ['NAA']},
+        {'linewidth_hz': 2.0},
+        {'te1': 0.011},
+        {'sequence': 'slaser'},
+        {'sequence': 'steam', 'tm': 0.02},
+    ],
+)
+def test_whatever_matters_is_in_the_digest(change):
+    plain = simulate.basis(echo_time=0.03, **COMMON)
+    assert simulate.basis(echo_time=0.03, **(COMMON | change)).sha256 != plain.sha256
+
+
 def test_synthetic_fid_noise_phase_and_shift(rng):
     model = simulate.basis(echo_time=0.03, **COMMON)
     clean = simulate.synthetic_fid(model, {'Cr': 2.0}, lorentz_hz=0, gauss_hz=0)
