@@ -506,7 +506,7 @@ class AnatFigures(SimpleInterface):
             data, affine, surfaces, np.mean(centres, axis=0),
             'white (yellow) and pial (red) surfaces around the region of interest',
         )  # fmt: skip
-        figure.savefig(out / 'surfaces.png', dpi=80, metadata={'Software': None})
+        figure.savefig(out / 'surfaces.png', dpi=72, metadata={'Software': None})
         self._results['surfaces'] = str(out / 'surfaces.png')
         priors, prior_affine = template_priors()
         outlines = [
