@@ -31,6 +31,7 @@ from bids_acc.report.html import Block, table_block
 from bids_acc.settings import GroupSettings, Settings
 
 from .cohort import Cohort, load_cohort
+from .figure_files import write_figures
 from .model import Model
 from .parcelfiles import write_parcellation
 from .parcellation import ParcellationOptions, ParcellationResult, run_parcellation
@@ -257,7 +258,6 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     )
     run.parcellation = result
     write_parcellation(result, options, run.output_dir)
-    run.notes += result.notes
     return f'k = {result.choice.k} ({result.choice.source})'
 
 
@@ -278,6 +278,16 @@ def _statistics(run: GroupRun) -> str:
         np.random.default_rng(seed),
     )
     write_tables(run.tables, run.folder / 'stats')
+    figures = write_figures(
+        run.model,
+        parcels,
+        run.cohort.mrs,
+        run.cohort.participants,
+        run.tables,
+        run.folder / 'figures',
+    )
+    for section, entries in figures.items():
+        run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'
 
 
@@ -344,7 +354,7 @@ def _page(run: GroupRun) -> GroupPage:
     if run.parcellation is not None:
         extra['Parcels'] = [
             Block(title='How the number of parcels was chosen',
-                  paragraphs=list(run.parcellation.choice.trace)),
+                  paragraphs=[*run.parcellation.choice.trace, *run.parcellation.notes]),
             table_block(_parcel_means(run.parcellation.table), 'Mean of each metric by parcel'),
         ]  # fmt: skip
         if len(run.parcellation.agreement):
@@ -377,7 +387,8 @@ def _parcel_means(table: pd.DataFrame) -> pd.DataFrame:
     """Average each metric over people, by cohort and parcel."""
     keys = ['cohort', 'component', 'metric']
     found = table.groupby(keys, sort=True)['value'].agg(['mean', 'std', 'count']).reset_index()
-    return found.rename(columns={'std': 'sd', 'count': 'n'})
+    found = found.rename(columns={'std': 'sd', 'count': 'n'})
+    return found if found['cohort'].any() else found.drop(columns='cohort')
 
 
 def methods_text(run: GroupRun) -> list[str]:

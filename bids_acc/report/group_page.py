@@ -230,6 +230,23 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 
+def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Collect the analyses that could not be done, with the reason."""
+    rows = [
+        {
+            'analysis': _text(row, 'analysis'),
+            'cohort': _text(row, 'cohort'),
+            'response': _text(row, 'response'),
+            'why': _text(row, 'note').removeprefix('not done: '),
+        }
+        for table in tables.values()
+        if 'note' in table
+        for _, row in table.iterrows()
+        if _text(row, 'note').startswith('not done: ')
+    ]
+    return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
+
+
 def render_group_page(page: GroupPage, subtitle: str) -> str:
     """Put the cohort's page together.
 
@@ -253,6 +270,10 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
         text = TABLES.get(name, TableText('Further analyses', name, ''))
         blocks[text.section].append(
             table_block(compact(table), text.title, text.caption, fold_above=16)
+        )
+    if len(undone := not_done(page.tables)):
+        blocks['Checks'].insert(
+            0, table_block(undone, 'Not done, and why', 'Analyses that the data do not allow.')
         )
     blocks['Methods'].append(Block(paragraphs=list(page.methods)))
     blocks['Files'].append(Block(paragraphs=list(page.files)))
