@@ -758,9 +758,17 @@ class QualityTable(SimpleInterface):
         self._results['metadata'] = {
             'Findings': [f for f in findings if f],
             'OutlierSlices': merged.get('outlier_list', []),
-            'Engines': self.inputs.engines if isdefined(self.inputs.engines) else {},
+            'Engines': self._engines(merged),
         }
         return runtime
+
+    def _engines(self, merged: dict[str, Any]) -> dict[str, Any]:
+        """Say ``none`` for a step that was left out at run time."""
+        engines = dict(self.inputs.engines) if isdefined(self.inputs.engines) else {}
+        for step, done in (('denoise', 'denoised'), ('unringing', 'unringed')):
+            if merged.get(done) is False:
+                engines[step] = 'none'
+        return engines
 
 
 def motion_table(pulls: files.FloatArray, points: files.FloatArray) -> Any:

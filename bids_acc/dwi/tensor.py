@@ -210,8 +210,20 @@ def _solve(design: FloatArray, weights: FloatArray, logs: FloatArray) -> FloatAr
         enough &= np.linalg.det(np.where(enough[:, None, None], scaled, 0)) > 1e-24
     solution = np.full((len(weights), N_PARAMETERS), np.nan)
     if enough.any():
-        solution[enough] = np.linalg.solve(gram[enough], right[enough][..., None])[..., 0]
+        share = trace[enough][:, None]
+        solution[enough] = _solve_regular(scaled[enough], right[enough] / share)
     return solution
+
+
+def _solve_regular(matrices: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve systems of trace one; NaN for those that are singular to rounding."""
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[..., None])[..., 0])
+    except np.linalg.LinAlgError:
+        regular = np.linalg.eigvalsh(matrices)[:, 0] > 1e-13
+        solution = np.full(right.shape, np.nan)
+        solution[regular] = np.linalg.solve(matrices[regular], right[regular][..., None])[..., 0]
+        return solution
 
 
 def eigensystem(tensor: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

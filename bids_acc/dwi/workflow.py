@@ -481,6 +481,7 @@ def init_dwi_sinks_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
     used = {**dict(engines), 'versions': engine_versions(engines)}
+    table = pe.Node(QualityTable(engines=used), name='table')
     for what in (*MAP_NAMES, 'residual', 'non_positive'):
         label = what.replace('_', '')
         sink = init_sink(f'dwi_map{suffix}', **where, param=label, name=f'ds_{label}')
@@ -493,14 +494,14 @@ def init_dwi_sinks_wf(
                       ('corrected_bval', f'dwi_preproc{suffix}_bval'),
                       ('corrected_bvec', f'dwi_preproc{suffix}_bvec')):  # fmt: skip
         sink = init_sink(key, **where, name=f'ds_{what}')
-        sink.inputs.metadata = {'Engines': used} if what == 'corrected' else {}
         workflow.connect(inputnode, what, sink, 'in_file')
+        if what == 'corrected':
+            workflow.connect(table, 'metadata', sink, 'metadata')
     if has_anat:
         ds_xfm = init_sink('dwi_xfm', **where, name='ds_xfm')
         workflow.connect(inputnode, 'itk_transform', ds_xfm, 'in_file')
 
     reports = pe.Node(GatherReports(), name='reports')
-    table = pe.Node(QualityTable(engines=used), name='table')
     ds_qc = init_sink('dwi_qc', **where, name='ds_qc')
     ds_motion = init_sink('dwi_motion', **where, name='ds_motion')
     workflow.connect([

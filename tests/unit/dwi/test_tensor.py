@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.tensor import (
+    _solve_regular,
     check_design,
     fit_tensor,
     fractional_anisotropy,
@@ -83,6 +84,24 @@ def test_too_few_samples_give_nan_not_zero(scheme):
     fit = fit_tensor(signal, *scheme)
     assert all(np.isnan(values).all() for values in scalar_maps(fit).values())
     assert not fit.non_positive[0]
+
+
+def test_one_singular_voxel_does_not_stop_the_others(scheme):
+    signal = np.tile(signal_of(np.diag([1.5e-3, 0.4e-3, 0.3e-3]), scheme), (3, 1))
+    weights = np.ones(signal.shape)
+    weights[1] = 0
+    weights[1, [0, 1, 2, 5, 6, 7, 8]] = 1  # seven samples, five of them different
+    weights[2, 4:] = 1e-9  # next to nothing besides three b = 0 volumes and one direction
+    fit = fit_tensor(signal, *scheme, weights=weights)
+    assert np.isnan(fit.evals[1]).all()
+    np.testing.assert_allclose(fit.evals[0], [1.5e-3, 0.4e-3, 0.3e-3], rtol=1e-6)
+
+
+def test_singular_systems_are_nan_whatever_their_rounding():
+    matrices = np.stack([np.eye(7) / 7, np.diag([1.0, 0, 0, 0, 0, 0, 0])])
+    solution = _solve_regular(matrices, np.ones((2, 7)))
+    np.testing.assert_allclose(solution[0], 7)
+    assert np.isnan(solution[1]).all()
 
 
 def test_non_positive_tensor_is_marked_and_not_clipped(scheme):
