@@ -213,8 +213,9 @@ def settings_fingerprint(settings: Settings, modality: str, extra: Mapping[str, 
     A basis set or gate that was edited under the same name is another setting.
     """
     own = getattr(settings, modality)
-    named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '.' in v]
-    content = hash_files([path for path in named if path.is_file()])
+    named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '/' in v]
+    files = [f for p in named for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
+    content = hash_files(files)
     return fingerprint(own, settings.random_seed, extra, content)
 
 

@@ -228,8 +228,14 @@ def _given_options(given: argparse.Namespace) -> dict[str, Any]:
             continue
         section, name = dest.split('.')
         target = values.setdefault(section, {}) if section else values
-        target[name] = tuple(value) if isinstance(value, list) else value
+        target[name] = tuple(value) if isinstance(value, list) else _absolute(value)
     return values
+
+
+def _absolute(value: Any) -> Any:
+    """Make the name of an existing file absolute: steps run in folders of their own."""
+    named = isinstance(value, str) and ('/' in value or '.' in value)
+    return str(Path(value).absolute()) if named and Path(value).exists() else value
 
 
 def read_labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
