@@ -30,7 +30,7 @@ from bids_acc.report.group_page import GroupPage, render_group_page, significant
 from bids_acc.report.html import Block, table_block
 from bids_acc.settings import GroupSettings, Settings
 
-from .cohort import Cohort, load_cohort
+from .cohort import Cohort, join_phenotype, load_cohort, names_in
 from .figure_files import write_figures
 from .model import Model
 from .parcelfiles import write_parcellation
@@ -108,6 +108,11 @@ def run_group(
     run.notes += run.cohort.notes
     run.model = _model(run)
     run.cohort = _treatment_history(run)
+    if run.model is not None:
+        people = join_phenotype(
+            run.cohort.participants, output_dir / 'phenotype', names_in(run.model.content)
+        )
+        run.cohort = replace(run.cohort, participants=people)
     _part(run, 'parcels', _parcels, work_dir, progress)
     _part(run, 'statistics', _statistics)
     write_tables({'flow': run.cohort.flow}, run.folder / 'qc')
@@ -342,7 +347,7 @@ def _page(run: GroupRun) -> GroupPage:
         sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
         summary.insert(0, f'{choice.k} parcels ({choice.source}; {sure}).')
     if run.tables and run.model is not None:
-        summary += significant_findings(run.tables, run.model.alpha)
+        summary += significant_findings(_shown_tables(run), run.model.alpha)
     extra: dict[str, list[Block]] = {
         'People': [
             table_block(
@@ -363,7 +368,7 @@ def _page(run: GroupRun) -> GroupPage:
             )
     return GroupPage(
         summary=summary,
-        tables={k: v for k, v in run.tables.items() if len(v) and not k.endswith('participants')},
+        tables=_shown_tables(run),
         figures=run.figures,
         extra=extra,
         methods=methods_text(run),
@@ -374,6 +379,18 @@ def _page(run: GroupRun) -> GroupPage:
             'Seeds and versions: group/provenance.json.',
         ],
     )
+
+
+def _shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:
+    """Choose the tables of the page; of two kinds of post hoc test, the one the model names."""
+    shown = {k: v for k, v in run.tables.items() if len(v) and not k.endswith('participants')}
+    if run.model is not None and 'posthoc' in shown:
+        plain = run.model.content['PostHoc']['Report'] == 'plain'
+        wanted = 'posthoc_plain' if plain else 'posthoc'
+        table = shown['posthoc']
+        others = {'posthoc', 'posthoc_plain'} - {wanted}
+        shown['posthoc'] = table[~table['analysis'].isin(others)]
+    return shown
 
 
 def _flow_counts(flow: pd.DataFrame) -> pd.DataFrame:

@@ -263,6 +263,56 @@ def _read_visits(output_dir: Path, subjects: Iterable[str]) -> pd.DataFrame | No
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
+def names_in(content: Any) -> set[str]:
+    """Collect every text in a nested structure: the columns that a model file may mean.
+
+    Examples
+    --------
+    >>> sorted(names_in({'Clinical': {'Scores': ['panss', 'gaf']}, 'Alpha': 0.05}))
+    ['gaf', 'panss']
+    """
+    if isinstance(content, str):
+        return {content}
+    if isinstance(content, Mapping):
+        return set().union(*(names_in(value) for value in content.values()))
+    if isinstance(content, list | tuple):
+        return set().union(*(names_in(value) for value in content))
+    return set()
+
+
+def join_phenotype(people: pd.DataFrame, folder: Path, names: set[str]) -> pd.DataFrame:
+    """Add the columns of phenotype tables that a model names.
+
+    Parameters
+    ----------
+    people : DataFrame
+        One row for each participant and session.
+    folder : Path
+        With tables of one row for each participant, or participant and session.
+    names : set of str
+        Wanted columns; those of ``people`` win over those of the tables.
+
+    Returns
+    -------
+    DataFrame
+        With the columns that were found. A table with several rows for one person is left
+        alone: which of them is meant cannot be known.
+    """
+    for path in sorted(folder.glob('*.tsv')):
+        table = read_tsv(path)
+        keys = [k for k in KEYS if k in table.columns]
+        wanted = [c for c in table.columns if c in names - set(people.columns)]
+        if 'participant_id' not in keys or not wanted:
+            continue
+        if table.duplicated(keys).any():
+            LOGGER.warning('%s has several rows for one participant and is not joined', path)
+            continue
+        bare = table['participant_id'].astype(str).str.removeprefix('sub-')
+        table = table.assign(participant_id='sub-' + bare)
+        people = people.merge(table[[*keys, *wanted]], on=keys, how='left', sort=False)
+    return people
+
+
 def voxel_name(entities: Mapping[str, str]) -> str:
     """Name a spectrum by what tells it from others of the session.
 

@@ -48,6 +48,10 @@ TABLES: Mapping[str, TableText] = {
         'Pairs of groups, on means adjusted for the covariates. The sign follows the contrast '
         'as written: A - B.',
     ),
+    'contrasts': TableText('Structure', 'Planned contrasts', 'As the model file declares them.'),
+    'flow': TableText(
+        'People', 'Participants by group', 'How many have which data, and how many were used.'
+    ),
     'mrs_group': TableText(
         'Glutamate', 'Metabolites between groups',
         'Spectra and metabolites that failed the quality gate are left out; the sensitivity '
@@ -242,7 +246,7 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for table in tables.values()
         if 'note' in table
         for _, row in table.iterrows()
-        if _text(row, 'note').startswith('not done: ')
+        if _text(row, 'note').startswith(('not done: ', 'refused by the self-check: '))
     ]
     return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
 
