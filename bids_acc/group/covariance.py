@@ -36,7 +36,7 @@ def cheaper_side(n_observations: int, n_vertices: int, n_columns: int, n_product
 
     Examples
     --------
-    >>> cheaper_side(304, 1694, 4, 60), cheaper_side(40_000, 1694, 4, 60)
+    >>> cheaper_side(304, 1694, 4, 60), cheaper_side(40_000, 1694, 54, 60)
     ('thin', 'gram')
     """
     n, m, k = n_observations, n_vertices, n_columns
