@@ -39,5 +39,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     NO_ET=1 \
     QT_QPA_PLATFORM=offscreen
 WORKDIR /tmp
+# As process 1 Python ignores SIGTERM but answers SIGINT: `docker stop` need not wait to kill.
+STOPSIGNAL SIGINT
 ENTRYPOINT ["bids_acc"]
 CMD ["--help"]
