@@ -67,7 +67,9 @@ def extract_brain(
         common: dict[str, Any] = {'random_seed': seed % 2**31 or 1, 'singleprecision': True}
         first = ants.registration(
             fixed=target, moving=moving, mask=where, mask_all_stages=True,
-            type_of_transform='Affine', outprefix=f'{prefix}affine_', **common,
+            type_of_transform='Affine', outprefix=f'{prefix}affine_',
+            aff_random_sampling_rate=1.0,  # of a sparse sample, some draws end at the scalp
+            **common,
         )  # fmt: skip
         second = ants.registration(
             fixed=target, moving=moving, mask=where, mask_all_stages=True,
