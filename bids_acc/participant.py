@@ -12,7 +12,7 @@ import logging
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from nipype.pipeline.engine import Workflow
 from . import __version__
 from .anat.workflow import init_anat_wf
 from .bids.inputs import MODALITIES, DwiInputs, MrsInputs, PlanRow, Session
+from .bids.surfaces import SurfaceChoice, choose_surfaces
 from .derivatives.outputs import Sink, sidecar_path
 from .derivatives.records import (
     Record,
@@ -43,6 +44,7 @@ from .derivatives.records import (
     write_record,
 )
 from .dwi.workflow import init_dwi_wf
+from .exceptions import MissingInputError
 from .mrs.workflow import init_mrs_wf
 from .settings import Settings, fingerprint
 
@@ -60,6 +62,8 @@ class Job:
     """Valid records of the modalities that are reused."""
     expected: Mapping[str, Record]
     """What the records of the modalities will hold once they are done, without outputs."""
+    surfaces: SurfaceChoice = field(default_factory=SurfaceChoice)
+    """Where the surfaces come from."""
 
     def wants(self, modality: str) -> bool:
         """Tell whether a modality is to be computed."""
@@ -134,7 +138,7 @@ def plan_jobs(
     bids_dir: Path,
     output_dir: Path,
     settings: Settings,
-    extra: Mapping[str, Any] | None = None,
+    derivatives: Mapping[str, Path] | None = None,
     force: bool = False,
 ) -> list[Job]:
     """Tell for each session what has to be computed and what can be reused.
@@ -147,8 +151,8 @@ def plan_jobs(
         Roots of the raw and the derivative data set.
     settings : Settings
         Of this run.
-    extra : mapping, optional
-        Whatever else a result depends on, such as the folders given by ``--derivatives``.
+    derivatives : mapping, optional
+        Name to folder of other tools' results.
     force : bool
         Reuse nothing.
     """
@@ -158,7 +162,7 @@ def plan_jobs(
             bids_dir=bids_dir,
             output_dir=output_dir,
             settings=settings,
-            extra=extra or {},
+            derivatives=derivatives or {},
             force=force,
         )
         for session in sessions
@@ -171,7 +175,7 @@ def _plan_job(
     bids_dir: Path,
     output_dir: Path,
     settings: Settings,
-    extra: Mapping[str, Any],
+    derivatives: Mapping[str, Path],
     force: bool,
 ) -> Job:
     """Compare one session with the records that earlier runs left."""
@@ -179,17 +183,31 @@ def _plan_job(
     records: dict[str, Record] = {}
     expected: dict[str, Record] = {}
     upstream: dict[str, str] = {}
+    surfaces = SurfaceChoice()
     for modality in MODALITIES:
         row = session.row(modality)
+        if modality == 'anat' and row.status == 'run':
+            try:
+                surfaces = choose_surfaces(
+                    settings.anat.surface_source, derivatives, session.subject, session.session
+                )
+            except MissingInputError as error:
+                row = replace(
+                    row, status='fail', reason=str(error), reason_code='no_input',
+                    exit_code=error.exit_code,
+                )  # fmt: skip
         plan[modality] = row
         if row.status != 'run':
             continue
+        files = [Path(path) for path in row.inputs]
+        if modality == 'anat':
+            files += surfaces.files
         label = record_label(session, modality)
         now = Record(
             label=label,
             version=__version__,
-            settings=settings_fingerprint(settings, modality, extra),
-            inputs=hash_files([Path(path) for path in row.inputs], bids_dir),
+            settings=settings_fingerprint(settings, modality),
+            inputs=hash_files(files, bids_dir),
             upstream=dict(upstream) if modality != 'anat' else {},
         )
         expected[modality] = now
@@ -204,10 +222,10 @@ def _plan_job(
             # What anat will give is known before it is computed: the same inputs, settings and
             # version. So dwi can be compared although anat may run again.
             upstream['anat'] = fingerprint(now.inputs, now.settings, now.version)
-    return Job(session, plan, records, expected)
+    return Job(session, plan, records, expected, surfaces)
 
 
-def settings_fingerprint(settings: Settings, modality: str, extra: Mapping[str, Any]) -> str:
+def settings_fingerprint(settings: Settings, modality: str) -> str:
     """Hash the settings of a modality, with the content of every file that they name.
 
     A basis set or gate that was edited under the same name is another setting.
@@ -216,7 +234,7 @@ def settings_fingerprint(settings: Settings, modality: str, extra: Mapping[str, 
     named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '/' in v]
     files = [f for p in named for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
     content = hash_files(files)
-    return fingerprint(own, settings.random_seed, extra, content)
+    return fingerprint(own, settings.random_seed, content)
 
 
 def workflow_name(label: str) -> str:
@@ -236,7 +254,6 @@ def init_participant_wf(
     output_dir: Path,
     work_dir: Path,
     settings: Settings,
-    derivatives: Mapping[str, Path] | None = None,
 ) -> Workflow:
     """Join the graphs of all sessions that have something to compute.
 
@@ -248,8 +265,6 @@ def init_participant_wf(
         Root of the derivative data set; where Nipype keeps its files.
     settings : Settings
         Of this run.
-    derivatives : mapping, optional
-        Name to folder of other tools' results.
 
     Returns
     -------
@@ -259,22 +274,11 @@ def init_participant_wf(
     workflow = Workflow(name='bids_acc_wf', base_dir=str(work_dir))
     for job in jobs:
         if any(job.wants(modality) for modality in MODALITIES):
-            workflow.add_nodes(
-                [
-                    init_session_wf(
-                        job,
-                        output_dir=output_dir,
-                        settings=settings,
-                        derivatives=derivatives or {},
-                    )
-                ]
-            )
+            workflow.add_nodes([init_session_wf(job, output_dir=output_dir, settings=settings)])
     return workflow
 
 
-def init_session_wf(
-    job: Job, *, output_dir: Path, settings: Settings, derivatives: Mapping[str, Path]
-) -> Workflow:
+def init_session_wf(job: Job, *, output_dir: Path, settings: Settings) -> Workflow:
     """Process one session.
 
     Parameters
@@ -285,8 +289,6 @@ def init_session_wf(
         Root of the derivative data set.
     settings : Settings
         Of this run.
-    derivatives : mapping
-        Name to folder of other tools' results.
 
     Returns
     -------
@@ -305,8 +307,12 @@ def init_session_wf(
             omp_nthreads=settings.resources.omp_nthreads,
             seed=task_seed(settings.random_seed, record_label(session, 'anat')),
             name='anat_wf',
+            surface_source=job.surfaces.source,
+            segmentation=job.surfaces.segmentation,
         )
         anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
+        if job.surfaces.folder is not None:
+            anat.get_node('inputnode').inputs.surface_dir = str(job.surfaces.folder)
         keep_fields(anat, output_dir, record_label(session, 'anat'))
     elif 'anat' in job.records:
         anat = stored_fields(job.records['anat'], output_dir)
@@ -337,6 +343,7 @@ def _session_dwi(
         entities=dict(inputs.entities),
         settings=settings.dwi,
         has_anat=has_anat,
+        density=settings.anat.density,
         omp_nthreads=settings.resources.omp_nthreads,
         seed=task_seed(settings.random_seed, record_label(session, 'dwi')),
         name='dwi_wf',

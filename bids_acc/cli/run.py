@@ -130,7 +130,7 @@ def run_participant(request: Request) -> ExitCode:
         bids_dir=request.bids_dir,
         output_dir=request.output_dir,
         settings=request.settings,
-        extra={name: str(path) for name, path in sorted(request.derivatives.items())},
+        derivatives=request.derivatives,
         force=request.force,
     )
     rows = [row for job in jobs for row in job.plan.values()]
@@ -173,7 +173,6 @@ def _run_pass(
         output_dir=request.output_dir,
         work_dir=work_dir,
         settings=request.settings,
-        derivatives=request.derivatives,
     )
     crashes, progress = _execute(workflow, request, run_folder)
     return finish_jobs(jobs, workflow, crashes, progress, request, run_folder)

@@ -35,6 +35,8 @@ from .figure_files import write_figures
 from .model import Model
 from .parcelfiles import write_parcellation
 from .parcellation import ParcellationOptions, ParcellationResult, run_parcellation
+from .parcelpictures import write_parcel_figures
+from .parcelstep import apply_atlas
 from .proposal import resolve_model
 from .rank import SelectionOptions
 from .statistics import run_statistics
@@ -252,17 +254,21 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         raise _NotPossibleError(str(error)) from error
     wanted = set(run.cohort.participants['participant_id'])
     data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
-    options = parcellation_options(group, run.settings.random_seed, run.model)
-    result = run_parcellation(
-        data,
-        run.cohort.participants,
-        options,
-        work_dir=None if work_dir is None else work_dir / 'opnmf',
-        n_jobs=run.settings.resources.nprocs,
-        progress=progress,
-    )
+    if group.atlas is not None:
+        result = apply_atlas(Path(group.atlas), data, run.output_dir)
+    else:
+        options = parcellation_options(group, run.settings.random_seed, run.model)
+        result = run_parcellation(
+            data,
+            run.cohort.participants,
+            options,
+            work_dir=None if work_dir is None else work_dir / 'opnmf',
+            n_jobs=run.settings.resources.nprocs,
+            progress=progress,
+        )
+        write_parcellation(result, options, run.output_dir)
     run.parcellation = result
-    write_parcellation(result, options, run.output_dir)
+    run.figures['Parcels'] = write_parcel_figures(result, run.output_dir)
     return f'k = {result.choice.k} ({result.choice.source})'
 
 
