@@ -504,7 +504,7 @@ def _find_reference(
         uris = [named] if isinstance(named, str) else list(named)
         path = resolve_uri(uris[0], root, svs.parent)
         if path is not None and (path.exists() or path.is_symlink()):
-            return path, []
+            return path, [_legacy_note(path)] if '_ref.nii' in path.name else []
         notes = [f'{svs.name}: ReferenceSignal {uris[0]!r} does not exist']
     else:
         notes = []
@@ -513,12 +513,16 @@ def _find_reference(
         return match, notes
     legacy = svs.with_name(re.sub(r'_svs(?=\.nii)', '_ref', svs.name))
     if legacy.exists() or legacy.is_symlink():
-        notes.append(
-            f'{legacy.name}: legacy suffix _ref is taken as the water reference; '
-            'BIDS calls it _mrsref since 1.10'
-        )
-        return legacy, notes
+        return legacy, [*notes, _legacy_note(legacy)]
     return None, notes
+
+
+def _legacy_note(path: Path) -> str:
+    """Warn of a name from before BIDS 1.10."""
+    return (
+        f'{path.name}: legacy suffix _ref is taken as the water reference; BIDS calls it _mrsref '
+        'since 1.10'
+    )
 
 
 def _best_match(candidates: Sequence[Any], entities: Mapping[str, str]) -> Path | None:

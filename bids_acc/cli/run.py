@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -55,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
     os.environ.setdefault('MPLBACKEND', 'Agg')
     os.environ.setdefault('MPLCONFIGDIR', str(Path(tempfile.gettempdir()) / 'bids_acc-mpl'))
+    # As process 1 of a container Python ignores SIGTERM unless told otherwise.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(run(parse(argv)))
     except BidsAccError as error:
