@@ -1,3 +1,14 @@
-"""bids_acc: from T1w, diffusion and 1H-MRS to the anterior cingulate, one subject or a cohort."""
+"""bids_acc: from T1w, diffusion and 1H-MRS to the anterior cingulate, one subject or a cohort.
+
+The package reads in the order of the data::
+
+    BIDS -> bids/ -> anat/ -+
+                     dwi/  -+-> participant.py -> derivatives/ -> group/ -> report/
+                     mrs/  -+   (per session)      (files)
+
+Within a modality formulas know arrays, interfaces know files, workflows know interfaces. Names
+and sidecars of all outputs come from one declared table (``data/outputs``); only ``cli`` and
+``participant`` see whole settings. ``tests/contract`` holds the code to this.
+"""
 
 __version__ = '0.1.0.dev0'
