@@ -1,1 +1,6 @@
-"""."""
+"""Diffusion series to FA, MD and MO, in voxels and at the vertices of the cortex.
+
+Arrays: ``shells``, ``coherence``, ``series`` (gradients), ``denoise``, ``motion``, ``outliers``,
+``resample``, ``registration``, ``mask`` (images), ``tensor``, ``sampling`` (volume to vertices),
+``quality``, ``figures``. Files: ``interfaces``, ``reportlets``. Graph: ``workflow``.
+"""
