@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= .demo
-NPROCS ?= $(shell nproc 2>/dev/null || echo 2)
+NPROCS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
