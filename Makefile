@@ -18,9 +18,9 @@ export NO_ET = 1
 export MPLBACKEND = Agg
 
 ifeq ($(UV),)
-install = $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+install = $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(if $(1),[$(1)])'
 else
-install = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV) && $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$(1)]'
+install = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV) && $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt -e '.$(if $(1),[$(1)])'
 endif
 
 define check_python
