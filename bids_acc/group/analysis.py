@@ -351,7 +351,9 @@ def _page(run: GroupRun) -> GroupPage:
     if run.parcellation is not None:
         choice = run.parcellation.choice
         sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
-        summary.insert(0, f'{choice.k} parcels ({choice.source}; {sure}).')
+        cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
+        sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
+        summary.insert(0, ' '.join([sentence, *(c[:1].upper() + c[1:] + '.' for c in cautions)]))
     if run.tables and run.model is not None:
         summary += significant_findings(_shown_tables(run), run.model.alpha)
     extra: dict[str, list[Block]] = {

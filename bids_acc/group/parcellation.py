@@ -178,7 +178,8 @@ def run_parcellation(
         neighbours=complete.neighbours,
         n_null=options.n_null,
     )
-    notes = [*complete.notes, *(f'{n}: {t}' for n, c in curves.items() for t in c.notes)]
+    warnings = [f'{n}: {t}' if n else t for n, c in curves.items() for t in c.notes]
+    notes = [*complete.notes, *warnings]
     return ParcellationResult(
         parcellations=parcellations,
         choice=choice,
