@@ -16,6 +16,7 @@ export OPENBLAS_NUM_THREADS = 1
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS = 1
 export NO_ET = 1
 export MPLBACKEND = Agg
+export PATH := $(abspath $(BIN)):$(PATH)
 
 ifeq ($(UV),)
 install = $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(if $(1),[$(1)])'

@@ -353,7 +353,7 @@ def _page(run: GroupRun) -> GroupPage:
         sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
-        summary.insert(0, ' '.join([sentence, *(c[:1].upper() + c[1:] + '.' for c in cautions)]))
+        summary.insert(0, ' '.join([sentence, *(c[:1].upper() + c[1:] for c in cautions)]))
     if run.tables and run.model is not None:
         summary += significant_findings(_shown_tables(run), run.model.alpha)
     extra: dict[str, list[Block]] = {
