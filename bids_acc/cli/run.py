@@ -142,6 +142,8 @@ def run_participant(request: Request) -> ExitCode:
         return _code_if_nothing(rows)
     _code_if_nothing(rows)
     dataset.write_dataset_files(request.bids_dir, request.output_dir)
+    for subject in sorted({session.subject for session in sessions}):
+        dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
     run_folder = dataset.new_run_folder(request.output_dir)
     _set_up_logging(request.verbosity, run_folder)
     _keep_request(request, run_folder)

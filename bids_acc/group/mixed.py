@@ -47,6 +47,8 @@ def _main_columns(column: pd.Series) -> tuple[FloatArray, list[str]]:
         values = column.to_numpy(dtype=float)
         return (values - values.mean())[:, None], [str(column.name)]
     levels = sorted(column.astype(str).unique())
+    if not levels:
+        raise InputDataError(f'{column.name}: nobody has all values that the model needs.')
     if len(levels) < 2:
         raise InputDataError(f'{column.name} has one level only ({levels[0]}); take it out.')
     text = column.astype(str).to_numpy()
@@ -76,8 +78,10 @@ def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
     Raises
     ------
     InputDataError
-        If a factor has one level, or columns are linearly dependent.
+        If nobody has all values, a factor has one level, or columns are linearly dependent.
     """
+    if table.empty:
+        raise InputDataError('nobody has all values that the model needs.')
     blocks, names = [np.ones((len(table), 1))], ['Intercept']
     spans: dict[str, tuple[int, ...]] = {'Intercept': (0,)}
     for term in terms:

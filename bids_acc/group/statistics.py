@@ -66,6 +66,12 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
         except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
             logger.warning('%s was not done: %s', item.name, error)
             rows = [Row(analysis=item.name, note=f'not done: {error}')]
+        except (LookupError, ValueError, ZeroDivisionError) as error:
+            # A bug of ours in one analysis must not cost the reader all the others.
+            logger.warning('%s failed: %s: %s', item.name, type(error).__name__, error)
+            logger.debug('%s', item.name, exc_info=True)
+            text = f'not done: internal error ({type(error).__name__}: {error}), please report it'
+            rows = [Row(analysis=item.name, note=text)]
         if not rows:
             continue
         everything = [*collected.get(item.table, []), *without_contradictions(rows)]

@@ -192,17 +192,24 @@ def test_another_analysis_does_not_move_the_random_numbers(cohorts, monkeypatch)
     pd.testing.assert_frame_equal(run_analyses(study, 1)['mrs_group'], before)
 
 
-def test_one_analysis_that_fails_does_not_stop_the_others(cohorts, monkeypatch):
+@pytest.mark.parametrize(
+    ('error', 'note'),
+    [
+        (InputDataError('no such thing.'), 'not done: no such thing.'),
+        (IndexError('x'), 'not done: internal error (IndexError: x), please report it'),
+    ],
+)
+def test_one_analysis_that_fails_does_not_stop_the_others(cohorts, monkeypatch, error, note):
     parcels, mrs, people, qc = cohorts
 
     def broken(study, earlier, rng):
-        raise InputDataError('no such thing.')
+        raise error
 
     load_analyses()
     monkeypatch.setitem(registry.REGISTRY, 'broken', Analysis('broken', 'x', 1, '', broken))
     study = make_study(light(read_model('acc-structure')), parcels, mrs, people, qc)
     tables = run_analyses(study, 1)
-    assert tables['x']['note'].tolist() == ['not done: no such thing.']
+    assert tables['x']['note'].tolist() == [note]
     assert len(tables['ancova'])
 
 
