@@ -31,16 +31,16 @@ from bids_acc.report.html import Block, table_block
 from bids_acc.settings import GroupSettings, Settings
 
 from .cohort import Cohort, join_phenotype, load_cohort, names_in
-from .figure_files import write_figures
-from .model import Model
-from .parcelfiles import write_parcellation
-from .parcellation import ParcellationOptions, ParcellationResult, run_parcellation
-from .parcelpictures import write_parcel_figures
-from .parcelstep import apply_atlas
-from .proposal import resolve_model
-from .rank import SelectionOptions
-from .statistics import run_statistics
-from .tables import write_tables
+from .opnmf.rank import SelectionOptions
+from .parcels.files import write_parcellation
+from .parcels.parcellation import ParcellationOptions, ParcellationResult, run_parcellation
+from .parcels.pictures import write_parcel_figures
+from .parcels.step import apply_atlas
+from .statistics.figure_files import write_figures
+from .statistics.model import Model
+from .statistics.proposal import resolve_model
+from .statistics.run import run_statistics
+from .statistics.tables import write_tables
 from .tasks import ProgressCallback
 from .vertexmaps import available_metrics, gather_vertex_metrics
 

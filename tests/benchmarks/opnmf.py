@@ -40,15 +40,15 @@ sys.path.insert(0, str(_HERE.parents[2]))
 
 import numpy as np
 
-from bids_acc.group.agreement import adjusted_rand, stability_index
-from bids_acc.group.choice import choose_k
-from bids_acc.group.covariance import CovarianceOperator
 from bids_acc.group.features import standardise
-from bids_acc.group.initialise import Starts
 from bids_acc.group.opnmf import OPNMF, fit_path, labels_of
-from bids_acc.group.rank import SelectionOptions, rank_curves
+from bids_acc.group.opnmf.agreement import adjusted_rand, stability_index
+from bids_acc.group.opnmf.choice import choose_k
+from bids_acc.group.opnmf.covariance import CovarianceOperator
+from bids_acc.group.opnmf.initialise import Starts
+from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
+from bids_acc.group.opnmf.solvers import solve_mu
 from bids_acc.group.simulate import CohortDesign, PlantedCohort, planted_cohort
-from bids_acc.group.solvers import solve_mu
 
 PLANTED = 4
 SUBJECTS = 76

@@ -19,9 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from bids_acc.group.design import Design, build_design
-from bids_acc.group.diagnostics import permutation_p
-from bids_acc.group.inference import (
+from bids_acc.group.formulas.design import Design, build_design
+from bids_acc.group.formulas.inference import (
     adjust_p,
     d_confidence,
     noncentrality_of_t,
@@ -29,8 +28,9 @@ from bids_acc.group.inference import (
     r_confidence,
     r_from_t,
 )
-from bids_acc.group.linear import anova, contrast_test, f_survival, fit_ols
-from bids_acc.group.two_samples import mann_whitney, permuted_means, student, welch
+from bids_acc.group.formulas.linear import anova, contrast_test, f_survival, fit_ols
+from bids_acc.group.formulas.two_samples import mann_whitney, permuted_means, student, welch
+from bids_acc.group.statistics.diagnostics import permutation_p
 
 FloatArray = npt.NDArray[np.float64]
 TOKYO = {'HC': 26, 'FL-Resp': 24, 'TRS': 23}

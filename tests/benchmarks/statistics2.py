@@ -17,12 +17,12 @@ import pandas as pd
 from scipy import stats
 
 from bids_acc.clinical.classify import classify
-from bids_acc.group.harmonise import ComBat
-from bids_acc.group.longitudinal import baseline_ancova, change_correlation, paired_change
-from bids_acc.group.mixed import mixed_model
-from bids_acc.group.mixture import bootstrap_lrt, compare_mixtures
-from bids_acc.group.prediction import predict
-from bids_acc.group.sites import adjusted_difference, meta_analysis
+from bids_acc.group.formulas.harmonise import ComBat
+from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
+from bids_acc.group.formulas.mixed import mixed_model
+from bids_acc.group.formulas.mixture import bootstrap_lrt, compare_mixtures
+from bids_acc.group.formulas.prediction import predict
+from bids_acc.group.formulas.sites import adjusted_difference, meta_analysis
 
 Line = tuple[str, float, float, int]
 """What, observed rate, expected rate (NaN: none), simulations."""

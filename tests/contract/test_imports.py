@@ -72,3 +72,9 @@ def test_print_only_on_the_command_line(path):
         return
     calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
     assert not any(isinstance(c.func, ast.Name) and c.func.id == 'print' for c in calls)
+
+
+@pytest.mark.parametrize('path', modules('group/formulas', 'group/opnmf'), ids=below)
+def test_formulas_of_the_group_level_know_no_tables(path):
+    wrong = ('bids_acc.group.statistics', 'bids_acc.group.parcels', 'bids_acc.derivatives')
+    assert [name for name in imported(path) if name.startswith(wrong)] == []

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.design import build_design
-from bids_acc.group.inference import adjust_p
-from bids_acc.group.linear import anova
-from bids_acc.group.model import parse_model
-from bids_acc.group.statistics import run_analyses
-from bids_acc.group.study import make_study
+from bids_acc.group.formulas.design import build_design
+from bids_acc.group.formulas.inference import adjust_p
+from bids_acc.group.formulas.linear import anova
+from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.run import run_analyses
+from bids_acc.group.statistics.study import make_study
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-6

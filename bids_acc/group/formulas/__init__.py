@@ -1,0 +1,1 @@
+"""Statistics on arrays: they know neither studies nor tables nor files."""

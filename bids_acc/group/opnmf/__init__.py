@@ -1,0 +1,8 @@
+"""Orthonormal projective NMF and the choice of its number of components, on arrays.
+
+covariance, initialise, nnls -> solvers -> estimator; splits, agreement -> rank -> choice.
+"""
+
+from .estimator import OPNMF, fit_path, labels_of
+
+__all__ = ['OPNMF', 'fit_path', 'labels_of']

@@ -1,0 +1,198 @@
+"""Figures of the parcellation, from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from bids_acc.group.opnmf.choice import THRESHOLD
+
+Floats = npt.NDArray[np.float64]
+
+COLOURS = (
+    (0.30, 0.45, 0.69), (0.87, 0.52, 0.32), (0.33, 0.66, 0.41), (0.77, 0.31, 0.32),
+    (0.51, 0.45, 0.70), (0.58, 0.47, 0.38), (0.85, 0.55, 0.76), (0.55, 0.55, 0.55),
+    (0.80, 0.73, 0.45), (0.39, 0.71, 0.80),
+)  # fmt: skip
+"""Colours of the parcels, repeated beyond ten."""
+_CORTEX = (0.82, 0.82, 0.82)
+_DARK = (0.66, 0.66, 0.66)
+
+
+def rank_figure(
+    curves: Mapping[str, pd.DataFrame], k: int, *, threshold: float = THRESHOLD
+) -> Figure:
+    """Draw stability and error against the number of components.
+
+    Parameters
+    ----------
+    curves : mapping of str to DataFrame
+        Curves of each cohort, as `bids_acc.group.opnmf.rank.RankCurves.curves`.
+    k : int
+        The number that is used; marked.
+    threshold : float
+        Stability of an admissible number.
+
+    Returns
+    -------
+    Figure
+        Two panels: stability index with its standard deviation over splits and the
+        Hungarian-matched cosine; gain in reconstruction error beside that of shuffled data.
+    """
+    figure = Figure(figsize=(9, 3.4), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    for (name, table), colour in zip(curves.items(), _cycle(len(curves)), strict=True):
+        if table.empty:
+            continue
+        label = name or 'all'
+        left.errorbar(
+            table['k'], table['stability'], table['stability_sd'], color=colour, marker='o',
+            capsize=2, label=label,
+        )  # fmt: skip
+        left.plot(table['k'], table['matched_cosine'], color=colour, ls=':', marker='.')
+        right.plot(table['k'], -table['full_gradient'], color=colour, marker='o', label=label)
+        if 'null_gradient' in table:
+            right.plot(table['k'], -table['null_gradient'], color=colour, ls='--')
+    left.axhline(threshold, color='0.6', lw=0.8)
+    left.set(ylim=(-0.1, 1.05), ylabel='stability index')
+    left.set_title('Stability between halves (dotted: matched cosine)', fontsize=9)
+    right.set(ylabel='gain in reconstruction error')
+    right.set_title('Gain from one component more (dashed: shuffled data)', fontsize=9)
+    for axes in (left, right):
+        axes.axvline(k, color='0.8', lw=6, zorder=0)
+        axes.set_xlabel('number of components')
+        axes.spines[['top', 'right']].set_visible(False)
+    if any(len(table) for table in curves.values()):
+        left.legend(frameon=False, fontsize=8, loc='lower right')
+    return figure
+
+
+def _cycle(count: int) -> list[tuple[float, float, float]]:
+    """Return one colour for each cohort."""
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def surface_figure(
+    surfaces: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]],
+    keys: Mapping[str, npt.NDArray[np.int64]],
+    *,
+    shade: Mapping[str, Floats] | None = None,
+    title: str = '',
+) -> Figure:
+    """Draw parcels on the medial side of each hemisphere.
+
+    Parameters
+    ----------
+    surfaces : mapping of str to (vertices, faces)
+        Mesh of ``L`` and ``R`` in right-anterior-superior coordinates, in mm; an inflated one
+        shows the sulci best.
+    keys : mapping of str to (n_vertices,) ndarray of int
+        Parcel at each vertex, from 1; 0 outside.
+    shade : mapping of str to (n_vertices,) ndarray of float64, optional
+        Sulcal depth or curvature; positive is drawn darker.
+    title : str
+        Above the figure.
+
+    Returns
+    -------
+    Figure
+        One panel for each hemisphere, seen from the midline.
+    """
+    largest = max((int(one.max(initial=0)) for one in keys.values()), default=0)
+    figure = Figure(figsize=(4.2 * max(len(surfaces), 1), 3.6), layout='constrained')
+    panels = np.atleast_1d(figure.subplots(1, len(surfaces)))
+    for axes, (side, (vertices, faces)) in zip(panels, surfaces.items(), strict=True):
+        colours = _vertex_colours(keys[side], None if shade is None else shade.get(side))
+        _draw_medial(axes, vertices, faces, colours, side)
+        axes.set_title({'L': 'left', 'R': 'right'}.get(side, side), fontsize=9)
+    handles = [
+        mpl.patches.Patch(color=COLOURS[(i - 1) % len(COLOURS)], label=f'component {i}')
+        for i in range(1, largest + 1)
+    ]
+    figure.legend(handles=handles, loc='outside lower center', ncols=min(6, max(largest, 1)),
+                  frameon=False, fontsize=8)  # fmt: skip
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _vertex_colours(keys: npt.NDArray[np.int64], shade: Floats | None) -> Floats:
+    """Return a colour for each vertex."""
+    colours = np.tile(np.array(_CORTEX), (len(keys), 1))
+    if shade is not None:
+        colours[shade > 0] = _DARK
+    inside = keys > 0
+    colours[inside] = np.array(COLOURS)[(keys[inside] - 1) % len(COLOURS)]
+    return colours
+
+
+def _draw_medial(
+    axes: Any, vertices: Floats, faces: npt.NDArray[np.int64], colours: Floats, side: str
+) -> None:
+    """Paint the triangles that face the midline, the farthest first."""
+    toward = 1.0 if side == 'L' else -1.0
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = np.linalg.norm(normals, axis=1)
+    facing = toward * normals[:, 0] / np.where(lengths > 0, lengths, 1.0)
+    if np.sum(facing * corners[:, :, 0].mean(axis=1) * toward) < 0:  # triangles wound inwards
+        facing = -facing
+    shown = np.flatnonzero(facing > 0)
+    order = shown[np.argsort(toward * corners[shown, :, 0].mean(axis=1), kind='stable')]
+    # the left hemisphere seen from the midline has its front on the left of the page
+    flat = np.stack([-toward * corners[order, :, 1], corners[order, :, 2]], axis=-1)
+    light = 0.55 + 0.45 * facing[order]
+    # the colour most of the three corners have, so that borders stay sharp
+    face_colours = np.median(colours[faces[order]], axis=1) * light[:, None]
+    collection = mpl.collections.PolyCollection(
+        list(flat), facecolors=np.clip(face_colours, 0, 1), edgecolors='face', linewidths=0.1,
+        rasterized=True,
+    )  # fmt: skip
+    axes.add_collection(collection)
+    axes.autoscale_view()
+    axes.set_aspect('equal')
+    axes.axis('off')
+
+
+def parcel_colours(k: int) -> ListedColormap:
+    """Return the colour map of k parcels."""
+    return ListedColormap([COLOURS[i % len(COLOURS)] for i in range(k)])
+
+
+def confidence_figure(confidence: Floats, labels: npt.NDArray[np.int64]) -> Figure:
+    """Draw how sure the vertices of each parcel are.
+
+    Parameters
+    ----------
+    confidence : (n_vertices,) ndarray of float64
+        Share of resampled cohorts that agree with the label.
+    labels : (n_vertices,) ndarray of int
+        Parcel of each vertex, from 0; -1 for none.
+
+    Returns
+    -------
+    Figure
+        Cumulative share of vertices below each confidence, one line for each parcel.
+    """
+    figure = Figure(figsize=(4.5, 3.2), layout='constrained')
+    axes = figure.subplots()
+    for component in range(int(labels.max(initial=-1)) + 1):
+        values = np.sort(confidence[labels == component])
+        if not values.size:
+            continue
+        share = np.arange(1, len(values) + 1) / len(values)
+        colour = COLOURS[component % len(COLOURS)]
+        axes.step(values, share, color=colour, where='post', label=f'component {component + 1}')
+    axes.set(
+        xlabel='share of resampled cohorts that agree', ylabel='share of vertices', xlim=(0, 1)
+    )
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,343 @@
+"""From the vertex maps of cohorts to parcels: selection, final fit, comparison."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.features import FeatureMatrix, VertexMetrics, complete_cases, feature_matrix
+from bids_acc.group.opnmf import fit_path, labels_of
+from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice, choose_k
+from bids_acc.group.opnmf.initialise import spectral_norm
+from bids_acc.group.opnmf.rank import RankCurves, SelectionOptions, rank_curves
+from bids_acc.group.opnmf.splits import strata
+from bids_acc.group.tasks import Progress, ProgressCallback, child_rng
+
+from .bootstrap import assignment_confidence
+from .measures import Parcellation, compare_cohorts, in_order_of, parcel_table
+
+LOGGER = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ParcellationOptions:
+    """How parcels are made."""
+
+    selection: SelectionOptions = field(default_factory=SelectionOptions)
+    """Numbers of components and how they are examined."""
+    n_components: int | None = None
+    """Number of components to use in place of the rule's."""
+    default_components: int = 4
+    """Number to use when no cohort is large enough to examine it."""
+    threshold: float = THRESHOLD
+    """Stability index of an admissible number of components."""
+    stratify: tuple[str, ...] = ('group', 'age')
+    """Columns of participants.tsv by which halves are balanced."""
+    cohort: str | None = None
+    """Column of participants.tsv that names the cohorts; one cohort when absent."""
+    hemispheres: str = 'together'
+    """``together`` or ``apart``."""
+    max_missing: float = 0.05
+    """Largest share of missing vertices with which a session takes part in the factorization."""
+    n_init: int = 1
+    """Starts of the final factorization."""
+    n_bootstrap: int = 100
+    """Resampled cohorts for the confidence of each vertex."""
+    n_null: int = 1000
+    """Null parcellations for the agreement of cohorts."""
+
+
+@dataclass(frozen=True)
+class ParcellationResult:
+    """Everything that the parcellation of a study gives."""
+
+    parcellations: Mapping[str, Parcellation]
+    """By cohort; the key is empty when there is one."""
+    choice: RankChoice
+    """Number of components and why."""
+    curves: Mapping[str, RankCurves]
+    """By unit: the cohort, with the hemisphere where hemispheres are apart."""
+    matrices: Mapping[str, FeatureMatrix]
+    """By unit: what was factorized."""
+    table: pd.DataFrame
+    """Long table of parcel values, every session included."""
+    agreement: pd.DataFrame
+    """Pairs of cohorts; empty with one."""
+    data: VertexMetrics
+    """All maps of the region."""
+    excluded: pd.DataFrame
+    """Sessions that took no part in the factorization, and why."""
+    notes: tuple[str, ...] = ()
+    """What the reader should know."""
+
+
+def memory_estimate_gb(
+    data: VertexMetrics, options: ParcellationOptions, n_jobs: int = 1
+) -> float:
+    """Return how much memory the parcellation will need at most, in GB.
+
+    Each worker holds the maps, one standardised matrix with its temporary copy, and about
+    eight arrays of weights for all numbers of components and starts together.
+
+    Parameters
+    ----------
+    data : VertexMetrics
+        All maps.
+    options : ParcellationOptions
+        The rest.
+    n_jobs : int
+        Workers.
+    """
+    matrix = data.values.nbytes
+    columns = sum(options.selection.ks) * options.selection.n_init
+    weights = 8.0 * 8 * data.values.shape[2] * columns
+    return (2 * matrix + n_jobs * (3 * matrix + weights + 2.5e8)) / 1e9
+
+
+def run_parcellation(
+    data: VertexMetrics,
+    participants: pd.DataFrame | None = None,
+    options: ParcellationOptions | None = None,
+    *,
+    work_dir: Path | None = None,
+    n_jobs: int = 1,
+    backend: str = 'loky',
+    progress: ProgressCallback | None = None,
+) -> ParcellationResult:
+    """Choose the number of components, find the parcels, and measure every session in them.
+
+    The first session of each participant takes part in the factorization; all sessions are
+    measured. Cohorts are factorized apart, with one number of components for all, and the
+    components of later cohorts are numbered as their partners in the first.
+
+    Parameters
+    ----------
+    data : VertexMetrics
+        From `bids_acc.group.vertexmaps.gather_vertex_metrics`.
+    participants : DataFrame, optional
+        ``participant_id`` and the columns by which halves are balanced and cohorts are told.
+    options : ParcellationOptions, optional
+        The rest.
+    work_dir : Path, optional
+        Where finished tasks are kept; a killed run continues there.
+    n_jobs, backend, progress
+        As for `bids_acc.group.tasks.run_tasks`.
+
+    Returns
+    -------
+    ParcellationResult
+        In memory; `bids_acc.group.parcels.files.write_parcellation` writes it.
+
+    Raises
+    ------
+    InputDataError
+        If no session can be used.
+    """
+    options = options or ParcellationOptions()
+    run = _Run(options, work_dir, n_jobs, backend, progress)
+    LOGGER.info(
+        'The parcellation needs at most %.1f GB', memory_estimate_gb(data, options, n_jobs)
+    )
+    listed = _listed(data.sessions, participants)
+    cohorts = _cohorts(listed, options.cohort)
+    complete, _ = complete_cases(_first_sessions(data), options.max_missing)
+    units = _units(complete, cohorts, options)
+    curves = {
+        name: run.curves(name, unit, strata(_rows_of(listed, unit), options.stratify))
+        for name, (_, unit) in units.items()
+    }
+    choice = choose_k(
+        {name: found.curves for name, found in curves.items()},
+        threshold=options.threshold,
+        override=options.n_components,
+        default=options.default_components,
+    )
+    for line in choice.trace:
+        LOGGER.info('Number of components: %s', line)
+    fitted: dict[str, list[Parcellation]] = {}
+    for name, (cohort, unit) in units.items():
+        fitted.setdefault(cohort, []).append(run.fit(name, cohort, unit, choice.k))
+    parcellations = {cohort: _joined(parts) for cohort, parts in fitted.items()}
+    first = next(iter(parcellations.values()))
+    parcellations = {
+        cohort: one if one is first else in_order_of(first, one)
+        for cohort, one in parcellations.items()
+    }
+    agreement = compare_cohorts(
+        list(parcellations.values()),
+        child_rng(options.selection.seed, 4),
+        neighbours=complete.neighbours,
+        n_null=options.n_null,
+    )
+    warnings = [f'{n}: {t}' if n else t for n, c in curves.items() for t in c.notes]
+    notes = [*complete.notes, *warnings]
+    return ParcellationResult(
+        parcellations=parcellations,
+        choice=choice,
+        curves=curves,
+        matrices={name: feature_matrix(unit) for name, (_, unit) in units.items()},
+        table=measure(data, parcellations, cohorts),
+        agreement=agreement,
+        data=data,
+        excluded=complete.excluded if complete.excluded is not None else pd.DataFrame(),
+        notes=tuple(notes),
+    )
+
+
+def measure(
+    data: VertexMetrics, parcellations: Mapping[str, Parcellation], cohorts: pd.Series
+) -> pd.DataFrame:
+    """Measure every session in the parcels of its cohort."""
+    parts = []
+    of_session = data.sessions['participant_id'].map(cohorts).fillna('')
+    for cohort, one in parcellations.items():
+        mine = data.take((of_session == cohort).to_numpy())
+        if mine.n_sessions:
+            parts.append(parcel_table(mine, one.labels, one.columns, cohort))
+    return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every step of one run shares."""
+
+    options: ParcellationOptions
+    work_dir: Path | None
+    n_jobs: int
+    backend: str
+    progress: ProgressCallback | None
+
+    def curves(self, name: str, unit: VertexMetrics, labels: pd.Series) -> RankCurves:
+        """Examine the numbers of components in one unit."""
+        return rank_curves(
+            unit.values, labels, self.options.selection, work_dir=self.work_dir,
+            n_jobs=self.n_jobs, backend=self.backend, progress=self._named(name, 'selection'),
+        )  # fmt: skip
+
+    def fit(self, name: str, cohort: str, unit: VertexMetrics, k: int) -> Parcellation:
+        """Factorize one unit and resample it."""
+        matrix = feature_matrix(unit)
+        k = min(k, *matrix.X.shape)
+        seed = self.options.selection.seed
+        end = fit_path(
+            matrix.X, [k], n_init=self.options.n_init, tol=self.options.selection.tol,
+            max_iter=self.options.selection.max_iter, rng=child_rng(seed, 5),
+        )[k][0]  # fmt: skip
+        if not end.converged:
+            LOGGER.warning('%s: the final factorization did not converge', name or 'cohort')
+        confidence, ari = None, None
+        if self.options.n_bootstrap and unit.n_sessions >= 4:
+            confidence, ari = assignment_confidence(
+                unit.values, end.W, n_bootstrap=self.options.n_bootstrap, seed=seed,
+                work_dir=self.work_dir, n_jobs=self.n_jobs, backend=self.backend,
+                progress=self._named(name, 'bootstrap'),
+            )  # fmt: skip
+        overlap = float(np.linalg.norm(end.W.T @ end.W - np.eye(k)))
+        facts: dict[str, object] = {
+            'n_components': k, 'n_observations': len(matrix.X), 'n_vertices': len(end.W),
+            'reconstruction_error': end.error,
+            'relative_error': end.error / float(np.linalg.norm(matrix.X)),
+            'n_iter': end.n_iter, 'converged': end.converged, 'residual': end.residual,
+            'mu': end.mu, 'orthogonality': overlap, 'spectral_norm': spectral_norm(end.W),
+        }  # fmt: skip
+        return Parcellation(
+            cohort, end.W, labels_of(end.W), matrix.columns, facts, confidence, ari
+        )
+
+    def _named(self, unit: str, what: str) -> Callable[[Progress], None] | None:
+        """Return the progress callback with the unit's name in front."""
+        if self.progress is None:
+            return None
+        call, prefix = self.progress, ' '.join(filter(None, (unit, what)))
+        return lambda state: call(replace(state, label=f'{prefix} {state.label}'))
+
+
+def _listed(sessions: pd.DataFrame, participants: pd.DataFrame | None) -> pd.DataFrame:
+    """Return one row for each participant with maps, with the columns of participants.tsv."""
+    there = pd.DataFrame({'participant_id': sessions['participant_id'].unique()})
+    if participants is None:
+        return there
+    unique = participants.drop_duplicates('participant_id')
+    return there.merge(unique, on='participant_id', how='left')
+
+
+def _cohorts(listed: pd.DataFrame, column: str | None) -> pd.Series:
+    """Return the cohort of each participant, by label; letters and digits only."""
+    names = pd.Series('', index=listed['participant_id'])
+    if column is None:
+        return names
+    if column not in listed:
+        raise InputDataError(f'participants.tsv: no column {column!r} that names the cohorts.')
+    raw = listed[column].fillna('other').astype(str).str.replace(r'[^A-Za-z0-9]', '', regex=True)
+    names[:] = raw.to_numpy()
+    return names
+
+
+def _first_sessions(data: VertexMetrics) -> VertexMetrics:
+    """Return the first session of each participant."""
+    order = data.sessions.assign(session_id=data.sessions['session_id'].fillna(''))
+    first = order.sort_values(['participant_id', 'session_id']).drop_duplicates('participant_id')
+    return data.take(np.sort(first.index.to_numpy()))
+
+
+def _units(
+    data: VertexMetrics, cohorts: pd.Series, options: ParcellationOptions
+) -> dict[str, tuple[str, VertexMetrics]]:
+    """Return what is factorized apart: cohort and maps by name."""
+    of_session = data.sessions['participant_id'].map(cohorts)
+    units = {}
+    for cohort in sorted(of_session.unique()):
+        mine = data.take((of_session == cohort).to_numpy())
+        if options.hemispheres == 'together':
+            units[cohort] = (cohort, mine)
+            continue
+        for side in ('L', 'R'):
+            part = mine.hemisphere(side)
+            if part.values.shape[2]:
+                units[f'{cohort} {side}'.strip()] = (cohort, part)
+    return units
+
+
+def _rows_of(listed: pd.DataFrame, unit: VertexMetrics) -> pd.DataFrame:
+    """Return the participants of a unit, in its order."""
+    indexed = listed.set_index('participant_id')
+    return indexed.loc[unit.sessions['participant_id']].reset_index()
+
+
+def _joined(parts: Sequence[Parcellation]) -> Parcellation:
+    """Put hemispheres side by side; the second's components are numbered on from the first's."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = [part.n_components for part in parts]
+    W = np.zeros((sum(len(part.W) for part in parts), sum(sizes)))
+    labels, row, column = [], 0, 0
+    for part in parts:
+        W[row : row + len(part.W), column : column + part.n_components] = part.W
+        labels.append(np.where(part.labels >= 0, part.labels + column, -1))
+        row, column = row + len(part.W), column + part.n_components
+    have = [part.confidence for part in parts if part.confidence is not None]
+    facts = {
+        f'{part.columns["hemisphere"].iloc[0]}_{key}': value
+        for part in parts
+        for key, value in part.facts.items()
+    }
+    return Parcellation(
+        parts[0].cohort,
+        W,
+        np.concatenate(labels),
+        pd.concat([part.columns for part in parts], ignore_index=True),
+        facts,
+        np.concatenate(have) if len(have) == len(parts) else None,
+    )
+
+
+__all__ = ['Parcellation', 'ParcellationOptions', 'ParcellationResult', 'run_parcellation']

@@ -1,0 +1,74 @@
+"""Group differences in a response at equal covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
+from bids_acc.group.formulas.linear import TermTest, anova
+
+from .modelling import FittedModel, each_model
+from .registry import analysis
+from .rows import Row
+from .study import Measure, Study
+
+
+def structure_measures(study: Study) -> tuple[Measure, ...]:
+    """Return the responses that the group comparison is about."""
+    return study.measures_of('parcel', 'column')
+
+
+def term_row(
+    model: FittedModel, test: TermTest, study: Study, name: str, family: str, note: str = ''
+) -> Row:
+    """Return the row of the F test of one term."""
+    n = len(model.sample.frame)
+    low, high = partial_eta2_confidence(
+        test.f, test.df1, test.df2, n, level=study.model.confidence
+    )
+    return model.row(
+        name,
+        term=test.term,
+        statistic='F',
+        value=test.f,
+        df1=test.df1,
+        df2=test.df2,
+        effect_name='partial_eta2',
+        effect=partial_eta2(test.f, test.df1, test.df2),
+        ci_low=low,
+        ci_high=high,
+        p_unc=test.p,
+        family=family,
+        method=(
+            f'analysis of covariance, type {study.model.ss_type} sums of squares, '
+            'sum-to-zero coding, centred covariates'
+        ),
+        note=note,
+    )
+
+
+def term_tests(model: FittedModel, study: Study) -> list[TermTest]:
+    """Test each term of a fitted model by the model file's type of sums of squares."""
+    return anova(model.design.X, model.y, model.design.terms, study.model.ss_type)
+
+
+@analysis(table='ancova', order=20, title='Group differences of the components')
+def ancova(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Compare the groups in each response, in each cohort, at equal covariates.
+
+    The terms of the covariates are reported too, without correction: they show why the
+    covariates are in the model.
+    """
+    del earlier, rng
+    rows: list[Row] = []
+    terms = ['group', *study.model.covariate_names]
+    for model in each_model(study, 'ancova', structure_measures(study), terms, ['group'], rows):
+        for test in term_tests(model, study):
+            family = 'ancova' if test.term == 'group' else ''
+            rows.append(term_row(model, test, study, 'ancova', family))
+    return rows

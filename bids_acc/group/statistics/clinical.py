@@ -1,0 +1,100 @@
+"""How structure and metabolites relate to clinical scores, in the subsamples that make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.group.formulas.design import DesignError
+
+from .ancova import structure_measures
+from .modelling import Sample, draw_sample, fit_model, not_done
+from .mrs_groups import roles
+from .registry import analysis
+from .relation import partial_row
+from .replication import retained_responses
+from .rows import Row
+from .study import Measure, Study
+
+
+def clinical_responses(study: Study, earlier: Mapping[str, pd.DataFrame]) -> list[Measure]:
+    """Return the responses to relate to scores: those retained or all, and the metabolites."""
+    wanted = study.model.content['Clinical']
+    measures = list(structure_measures(study))
+    if wanted['Responses'] == 'retained':
+        retained = retained_responses(earlier.get('ancova'), study.model)
+        measures = [measure for measure in measures if measure.name in retained]
+    if wanted['Metabolites']:
+        measures += [measure for measure, _ in roles(study)]
+    return measures
+
+
+def _scopes(
+    study: Study, frame: pd.DataFrame, score: str
+) -> Iterator[tuple[str, pd.DataFrame, str]]:
+    """Yield the parts of a cohort in which a score is analysed, with the rule's name."""
+    part, rules = study.subsample(frame, score)
+    note = f'subsample: {"; ".join(rules)}' if rules else ''
+    scopes = study.model.content['Clinical']['Scopes']
+    if 'pooled' in scopes:
+        yield 'all groups', part, note
+    if 'by_group' in scopes:
+        for level in study.group_levels(part):
+            yield level, part[part['group'] == level], note
+
+
+def family_of(study: Study, score: str) -> str:
+    """Return the family of a score: the first whose patterns it matches."""
+    families = study.model.content['Clinical']['Families']
+    for name, patterns in families.items():
+        if any(fnmatchcase(score, pattern) for pattern in patterns):
+            return f'clinical {name}'
+    return 'clinical'
+
+
+def _score_row(study: Study, sample: Sample, score: str, scope: str, note: str) -> Row:
+    """Return the (partial) correlation of one response with one score."""
+    terms = [score, *(name for name in study.model.covariate_names if name != score)]
+    try:
+        model = fit_model(study, sample, terms, [score])
+    except DesignError as error:
+        row = not_done(sample, 'clinical', terms, error)
+        row.term, row.contrast = score, scope
+        return row
+    method = 'linear model of the response on the score and the covariates'
+    return partial_row(
+        model, score, study, analysis='clinical', family=family_of(study, score), contrast=scope,
+        method=method if model.covariates else 'Pearson correlation', note=note,
+    )  # fmt: skip
+
+
+@analysis(table='clinical', order=55, title='Relation to clinical scores')
+def clinical_scores(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Relate each response to each clinical score in the score's subsample."""
+    del rng
+    rows: list[Row] = []
+    measures = clinical_responses(study, earlier)
+    for cohort, frame in study.cohorts():
+        for score in study.model.content['Clinical']['Scores']:
+            if score not in frame.columns or frame[score].isna().all():
+                rows.append(
+                    Row(analysis='clinical', cohort=cohort, term=score,
+                        note=f'not done: no value of {score} in this cohort')
+                )  # fmt: skip
+                continue
+            numeric = frame.assign(**{score: pd.to_numeric(frame[score], errors='coerce')})
+            for scope, part, note in _scopes(study, numeric, score):
+                needed = [score, *(c for c in study.model.covariate_names if c != score)]
+                rows += [
+                    _score_row(
+                        study, draw_sample(study, cohort, part, measure, needed), score, scope,
+                        note,
+                    )
+                    for measure in measures
+                ]  # fmt: skip
+    return rows

@@ -1,0 +1,115 @@
+"""The pictures of a finished analysis as files, for the group page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bids_acc.exceptions import InputDataError
+
+from .figures import group_figure, scatter_figure
+from .model import Model
+from .mrs_groups import roles
+from .relation import relation_measure
+from .study import Study, make_study
+
+Entry = tuple[Path, str, str]
+
+GROUP_CAPTION = (
+    'Each point is a participant; the cross is the mean of the group with its 95 % interval. '
+    'Values are not adjusted for covariates. Brackets: corrected p < 0.05 (*), 0.01 (**), '
+    '0.001 (***) in the post hoc table.'
+)
+SCATTER_CAPTION = (
+    'Residuals after the covariates, put back at the mean, with the line of the partial '
+    'correlation and the 95 % band of the line.'
+)
+
+
+def save_svg(figure: Figure, path: Path) -> Path:
+    """Write a figure as SVG, the same bytes for the same picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none'}):
+        figure.savefig(path, format='svg', metadata={'Date': None, 'Creator': None})
+    return path
+
+
+def _file_name(*parts: str) -> str:
+    """Return a file name of letters, digits and underscores."""
+    return '_'.join(re.sub(r'[^A-Za-z0-9]+', '', part) for part in parts if part) + '.svg'
+
+
+def _group_files(
+    study: Study, tables: Mapping[str, pd.DataFrame], folder: Path, metrics: list[str]
+) -> list[Entry]:
+    """Draw one picture per cohort and metric."""
+    entries = []
+    for cohort, _ in study.cohorts():
+        for metric in metrics:
+            try:
+                figure = group_figure(study, cohort, metric, tables.get('posthoc'))
+            except InputDataError:
+                continue
+            path = save_svg(figure, folder / _file_name('groups', cohort, metric))
+            title = metric if cohort == 'all' else f'{metric}, {cohort}'
+            entries.append((path, f'{title} by group', GROUP_CAPTION))
+    return entries
+
+
+def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Entry]:
+    """Draw each relation of structure and metabolite that was tested."""
+    name, table = relation_measure(study), tables.get('relation')
+    if name is None or table is None or table.empty:
+        return []
+    tested = table[(table['term'] == name) & table['p_unc'].notna()]
+    entries = []
+    for cohort, response in sorted(zip(tested['cohort'], tested['response'], strict=True)):
+        try:
+            figure = scatter_figure(study, cohort, response, name, tables.get('partialcorr'))
+        except InputDataError:
+            continue
+        path = save_svg(figure, folder / _file_name('relation', cohort, response, name))
+        where = '' if cohort == 'all' else f', {cohort}'
+        entries.append((path, f'{response} and {name}{where}', SCATTER_CAPTION))
+    return entries
+
+
+def write_figures(
+    model: Model,
+    parcels: pd.DataFrame | None,
+    mrs: pd.DataFrame | None,
+    participants: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path,
+) -> dict[str, list[Entry]]:
+    """Draw the results of `bids_acc.group.statistics.run.run_statistics` into a folder.
+
+    Parameters
+    ----------
+    model, parcels, mrs, participants
+        As in `bids_acc.group.statistics.run.run_statistics`.
+    tables : mapping of str to DataFrame
+        Its result.
+    folder : Path
+        For example ``group/figures``.
+
+    Returns
+    -------
+    dict of str to list of (Path, str, str)
+        By section of the page: file, title, caption.
+    """
+    study = make_study(model, parcels, mrs, participants)
+    metrics = sorted({measure.metric for measure in study.measures_of('parcel', 'column')})
+    metabolites = [measure.metric for measure, _ in roles(study)]
+    return {
+        'Structure': _group_files(study, tables, folder, metrics),
+        'Glutamate': [
+            *_group_files(study, {}, folder, metabolites),
+            *_scatter_files(study, tables, folder),
+        ],
+    }

@@ -1,0 +1,282 @@
+"""Rows of the table ``change``: within participants, between groups, change on change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
+from bids_acc.group.formulas.mixed import mixed_model
+from bids_acc.group.formulas.results import TestResult
+
+from .registry import analysis
+from .rows import Row
+from .study import Measure, Study
+
+
+def row_of(
+    result: TestResult, measure: Measure, *, analysis: str, cohort: str, family: str,
+    contrast: str = '', covariates: Sequence[str] = (), note: str = '',
+    extra: Mapping[str, object] | None = None, excluded: Mapping[str, int] | None = None,
+) -> Row:  # fmt: skip
+    """Turn a test result into a row of a table.
+
+    Parameters
+    ----------
+    result : TestResult
+        From `longitudinal` or `sites`.
+    measure : Measure
+        Dependent variable.
+    analysis, cohort, family, contrast, note : str
+        As in `Row`; an empty contrast is that of the result.
+    covariates : sequence of str
+        Covariates in the model.
+    extra : mapping, optional
+        Further columns.
+    excluded : mapping, optional
+        Participants left out, by reason; by default the result's count without reasons.
+    """
+    if excluded is None:
+        excluded = {'incomplete': result.excluded} if result.excluded else {}
+    return Row(
+        analysis=analysis, cohort=cohort, response=measure.name, component=measure.component,
+        metric=measure.metric, term=result.term, contrast=contrast or result.contrast,
+        statistic=result.statistic, value=result.value,
+        df1=np.nan if result.statistic == 't' else result.df1, df2=result.df2, n=result.n,
+        n_per_group=result.n_per_group, effect_name=result.effect_name, effect=result.effect,
+        ci_low=result.ci_low, ci_high=result.ci_high, p_unc=result.p, family=family,
+        covariates=tuple(covariates), formula=result.formula, method=result.method,
+        excluded=excluded,
+        note='; '.join(filter(None, [result.note, note])), extra=dict(extra or {}),
+    )  # fmt: skip
+
+
+def attempt(
+    make: Callable[[], Row], measure: Measure, *, analysis: str, cohort: str, term: str,
+    contrast: str = '',
+) -> Row:  # fmt: skip
+    """Return the row, or one that says why it could not be computed."""
+    try:
+        return make()
+    except BidsAccError as error:
+        return Row(
+            analysis=analysis, cohort=cohort, response=measure.name, term=term,
+            component=measure.component, metric=measure.metric, contrast=contrast,
+            note=f'not done: {error}',
+        )  # fmt: skip
+
+
+def session_roles(study: Study) -> tuple[str, list[str]]:
+    """Return the first session and the later ones, as they stand in the table.
+
+    Raises
+    ------
+    InputDataError
+        If the model names a session that nobody has.
+    """
+    wanted = study.model.section('Sessions')
+    present = sorted(study.wide['session_id'].astype(str).unique())
+    by_label = {name.removeprefix('ses-'): name for name in present}
+
+    def find(label: str) -> str:
+        plain = str(label).removeprefix('ses-')
+        if plain not in by_label:
+            raise InputDataError(f'Sessions: nobody has session {label!r}; there are {present}.')
+        return by_label[plain]
+
+    order = [find(name) for name in wanted['Order']] or present
+    first = find(wanted['Baseline']) if wanted['Baseline'] is not None else order[0]
+    later = [find(name) for name in wanted['FollowUps']] or [s for s in order if s != first]
+    return first, later
+
+
+def _response_column(study: Study) -> str:
+    """Return the column that tells responders apart; the group by default."""
+    column = study.model.section('Sessions')['ResponseColumn']
+    return 'group' if column in (None, study.model.group.column) else str(column)
+
+
+def levels_of(frame: pd.DataFrame, column: str) -> list[str]:
+    """Return the levels of a column that occur, as text."""
+    return sorted(frame[column].dropna().astype(str).unique())
+
+
+def _covariates(study: Study, frame: pd.DataFrame, response: str) -> list[str]:
+    """Return the model's covariates that are not the grouping itself."""
+    names = study.model.covariate_names
+    return [name for name in names if name != response and name in frame]
+
+
+def chosen_measures(study: Study, names: Sequence[str]) -> list[Measure]:
+    """Return the named measures, or all when none is named.
+
+    Raises
+    ------
+    InputDataError
+        If a name is unknown.
+    """
+    known = {measure.name: measure for measure in study.measures}
+    if missing := [name for name in names if name not in known]:
+        raise InputDataError(f'no measure {missing[0]!r}; there are: {", ".join(known)}.')
+    return [known[name] for name in names] if names else list(study.measures)
+
+
+def why_incomplete(
+    study: Study, frame: pd.DataFrame, columns: Sequence[str], sessions: Sequence[str]
+) -> dict[str, int]:
+    """Count the participants without all values in all sessions, by their first reason.
+
+    Parameters
+    ----------
+    study : Study
+        Knows which values failed their gate.
+    frame : DataFrame
+        Part of ``study.wide``.
+    columns, sessions : sequence of str
+        What an analysis needs.
+    """
+    reasons: dict[str, int] = {}
+    for _, rows in frame[frame['session_id'].isin(list(sessions))].groupby('participant_id'):
+        reason = next(_reasons(study, rows, columns, sessions), None)
+        if reason is not None:
+            reasons[reason] = reasons.get(reason, 0) + 1
+    return dict(sorted(reasons.items()))
+
+
+def _reasons(
+    study: Study, rows: pd.DataFrame, columns: Sequence[str], sessions: Sequence[str]
+) -> Iterator[str]:
+    """Yield what one participant lacks."""
+    for session in sessions:
+        visit = rows[rows['session_id'] == session]
+        if visit.empty:
+            yield f'no {session}'
+            continue
+        for name in columns:
+            if visit[name].isna().all():
+                gate = study.gate_failed
+                failed = name in gate and bool(gate.loc[visit.index, name].any())
+                yield f'{name} {"failed quality gate" if failed else "missing"} in {session}'
+
+
+def _paired_rows(
+    study: Study, frame: pd.DataFrame, measure: Measure, first: str, second: str, cohort: str,
+    response: str,
+) -> Iterator[Row]:  # fmt: skip
+    """Yield the change of all participants, then that of each group."""
+    contrast = f'{second} - {first}'
+    scopes = [('all groups', frame)]
+    levels = levels_of(frame, response)
+    if len(levels) > 1:
+        scopes += [(level, frame[frame[response].astype(str) == level]) for level in levels]
+    for scope, part in scopes:
+
+        def make(scope: str = scope, part: pd.DataFrame = part) -> Row:
+            change = paired_change(part, measure.name, first=first, second=second, term=scope)
+            extra = {
+                'mean_change': change.mean_change, 'change_ci_low': change.ci_low,
+                'change_ci_high': change.ci_high, 'percent_change': change.percent_change,
+                'p_wilcoxon': change.wilcoxon_p,
+            }  # fmt: skip
+            return row_of(change.test, measure, analysis='paired change', cohort=cohort,
+                          family='change paired', contrast=contrast, extra=extra,
+                          excluded=why_incomplete(study, part, [measure.name],
+                                                  [first, second]))  # fmt: skip
+
+        yield attempt(make, measure, analysis='paired change', cohort=cohort, term=scope,
+                      contrast=contrast)  # fmt: skip
+
+
+def _mixed_rows(
+    study: Study, frame: pd.DataFrame, measure: Measure, cohort: str, response: str
+) -> list[Row]:
+    """Return the F tests of session, group and their interaction."""
+    covariates = _covariates(study, frame, response)
+    terms = ['session_id', *covariates]
+    if len(levels_of(frame, response)) > 1:
+        terms = ['session_id', response, f'session_id:{response}', *covariates]
+    data = frame.assign(session_id=frame['session_id'].astype(str))
+    try:
+        _, results = mixed_model(data, measure.name, terms, group=response)
+    except BidsAccError as error:
+        return [Row(analysis='mixed model', cohort=cohort, response=measure.name,
+                    component=measure.component, metric=measure.metric, term='session_id',
+                    note=f'not done: {error}')]  # fmt: skip
+    return [
+        row_of(result, measure, analysis='mixed model', cohort=cohort, covariates=covariates,
+               family='' if result.term in covariates else f'change mixed {result.term}')
+        for result in results
+    ]  # fmt: skip
+
+
+def _ancova_row(
+    study: Study, frame: pd.DataFrame, measure: Measure, first: str, second: str, cohort: str,
+    response: str,
+) -> Row:  # fmt: skip
+    """Return the baseline-adjusted comparison of the groups."""
+    covariates = _covariates(study, frame, response)
+
+    def make() -> Row:
+        result = baseline_ancova(frame, measure.name, first=first, second=second, group=response,
+                                 covariates=covariates)  # fmt: skip
+        return row_of(result, measure, analysis='baseline-adjusted', cohort=cohort,
+                      family='change adjusted', covariates=['baseline', *covariates],
+                      excluded=why_incomplete(study, frame, [measure.name, *covariates],
+                                              [first, second]))  # fmt: skip
+
+    return attempt(make, measure, analysis='baseline-adjusted', cohort=cohort, term=response)
+
+
+def _correlation_rows(
+    study: Study, frame: pd.DataFrame, first: str, second: str, cohort: str
+) -> Iterator[Row]:
+    """Yield the change-change correlations that the model names."""
+    covariates = _covariates(study, frame, '')
+    for x, y in study.model.section('Sessions')['ChangeCorrelations']:
+        measure = study.measure(x) or Measure(x, 'column', x)
+
+        def make(x: str = x, y: str = y, measure: Measure = measure) -> Row:
+            if missing := [c for c in (x, y) if c not in frame]:
+                raise InputDataError(f'there is no column {missing[0]!r}.')
+            data = frame.assign(**{c: pd.to_numeric(frame[c], errors='coerce') for c in (x, y)})
+            result = change_correlation(data, x, y, first=first, second=second,
+                                        covariates=covariates)  # fmt: skip
+            return row_of(result, measure, analysis='change-change', cohort=cohort,
+                          family='change correlation', contrast=f'{second} - {first}',
+                          covariates=['baselines', *covariates],
+                          excluded=why_incomplete(study, frame, [x, y, *covariates],
+                                                  [first, second]))  # fmt: skip
+
+        yield attempt(make, measure, analysis='change-change', cohort=cohort,
+                      term=f'change of {x} with change of {y}')  # fmt: skip
+
+
+@analysis(table='change', order=70, title='Change between sessions')
+def change_between_sessions(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Paired, mixed, baseline-adjusted and change-change analyses of each cohort."""
+    del earlier, rng
+    if study.wide['session_id'].nunique() < 2:
+        return []
+    first, later = session_roles(study)
+    response = _response_column(study)
+    if response not in study.wide:
+        raise InputDataError(f'Sessions/ResponseColumn: there is no column {response!r}.')
+    rows: list[Row] = []
+    for cohort, part in study.cohorts(study.wide):
+        frame = part[part['session_id'].isin([first, *later])]
+        for measure in chosen_measures(study, study.model.section('Sessions')['Measures']):
+            rows += _mixed_rows(study, frame, measure, cohort, response)
+            for second in later:
+                rows += _paired_rows(study, frame, measure, first, second, cohort, response)
+                if len(levels_of(frame, response)) > 1:
+                    rows.append(
+                        _ancova_row(study, frame, measure, first, second, cohort, response)
+                    )
+        for second in later:
+            rows += _correlation_rows(study, frame, first, second, cohort)
+    return rows

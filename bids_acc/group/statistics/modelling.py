@@ -1,0 +1,182 @@
+"""One linear model of one response in one sample, with the row it fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bids_acc.group.formulas.design import Design, DesignError, build_design
+from bids_acc.group.formulas.linear import LinearFit, fit_ols
+
+from .rows import Row
+from .study import Measure, Study, group_counts
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Complete participants of one analysis and who was left out."""
+
+    frame: pd.DataFrame
+    cohort: str
+    measure: Measure
+    excluded: Mapping[str, int]
+    n_per_group: Mapping[str, int]
+
+    def row(self, analysis: str, **cells: Any) -> Row:
+        """Return a row with the cells that describe the sample filled in."""
+        common: dict[str, Any] = {
+            'cohort': self.cohort,
+            'response': self.measure.name,
+            'component': self.measure.component,
+            'metric': self.measure.metric,
+            'n': len(self.frame),
+            'n_per_group': self.n_per_group,
+            'excluded': self.excluded,
+        }
+        return Row(analysis=analysis, **(common | cells))
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A linear model fitted to a sample."""
+
+    sample: Sample
+    design: Design
+    fit: LinearFit
+    covariates: tuple[str, ...]
+
+    @property
+    def y(self) -> FloatArray:
+        """Values of the response."""
+        return self.sample.frame[self.sample.measure.name].to_numpy(dtype=float)
+
+    @property
+    def formula(self) -> str:
+        """Model as a reader would write it."""
+        return f'{self.sample.measure.name} ~ {self.design.formula}'
+
+    def row(self, analysis: str, **cells: Any) -> Row:
+        """Return a row with the cells that describe model and sample filled in."""
+        note = '; '.join(part for part in (*self.design.notes, cells.pop('note', '')) if part)
+        return self.sample.row(
+            analysis, covariates=self.covariates, formula=self.formula, note=note, **cells
+        )
+
+
+def draw_sample(
+    study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, columns: Sequence[str]
+) -> Sample:
+    """Take the participants who have the response and all other columns.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    cohort : str
+        Name of the cohort.
+    frame : DataFrame
+        Participants of the cohort.
+    measure : Measure
+        Response.
+    columns : sequence of str
+        Further columns that must be there.
+    """
+    complete, excluded = study.missing(frame, [measure.name, *columns])
+    levels = study.group_levels(frame)
+    return Sample(complete, cohort, measure, excluded, group_counts(complete, levels))
+
+
+def fit_model(
+    study: Study,
+    sample: Sample,
+    terms: Sequence[str],
+    keep: Sequence[str],
+) -> FittedModel:
+    """Fit a linear model to a sample.
+
+    Parameters
+    ----------
+    study : Study
+        Tells which columns are factors.
+    sample : Sample
+        Complete participants.
+    terms : sequence of str
+        Terms of the model.
+    keep : sequence of str
+        Columns without which the model is of no use.
+
+    Raises
+    ------
+    DesignError
+        If the sample cannot carry the model, or the response does not vary.
+    """
+    frame = sample.frame
+    if sample.measure.name in frame and frame[sample.measure.name].nunique() < 2:
+        raise DesignError(
+            f'{sample.measure.name} does not vary in the {len(frame)} complete participants.'
+        )
+    if 'group' in keep:
+        small = [level for level, number in sample.n_per_group.items() if number < 2]
+        filled = [level for level, number in sample.n_per_group.items() if number >= 2]
+        if small and len(filled) < len(sample.n_per_group):
+            raise DesignError(
+                f'group {", ".join(small)} has fewer than two complete participants '
+                f'({", ".join(sample.excluded) or "none left out"}).'
+            )
+    design = build_design(frame, terms, study.factors(frame), keep=keep)
+    y = frame[sample.measure.name].to_numpy(dtype=float)
+    fit = fit_ols(design.X, y)
+    if fit.rss <= 1e-20 * float(np.sum((y - y.mean()) ** 2)):
+        raise DesignError(f'{sample.measure.name} is explained without any residual.')
+    main = {part for term in terms for part in term.split(':')} & set(design.terms)
+    covariates = tuple(name for name in study.model.covariate_names if name in main)
+    return FittedModel(sample, design, fit, covariates)
+
+
+def each_model(
+    study: Study,
+    analysis: str,
+    measures: Sequence[Measure],
+    terms: Sequence[str],
+    keep: Sequence[str],
+    problems: list[Row],
+) -> Iterator[FittedModel]:
+    """Fit the same model to each response in each cohort; what cannot be done becomes a row.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    analysis : str
+        Name of the analysis, for the rows of what could not be done.
+    measures : sequence of Measure
+        Responses.
+    terms, keep : sequence of str
+        As in `fit_model`.
+    problems : list of Row
+        Receives a row without numbers for each model that could not be fitted.
+    """
+    columns = [c for c in dict.fromkeys(p for t in terms for p in t.split(':')) if c != 'group']
+    for cohort, frame in study.cohorts():
+        for measure in measures:
+            sample = draw_sample(study, cohort, frame, measure, columns)
+            try:
+                yield fit_model(study, sample, terms, keep)
+            except DesignError as error:
+                problems.append(not_done(sample, analysis, terms, error))
+
+
+def not_done(sample: Sample, analysis: str, terms: Sequence[str], error: Exception) -> Row:
+    """Return the row of an analysis that could not be done, with the reason."""
+    return sample.row(
+        analysis,
+        formula=f'{sample.measure.name} ~ {" + ".join(terms)}',
+        note=f'not done: {error}',
+    )

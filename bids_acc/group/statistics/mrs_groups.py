@@ -1,0 +1,309 @@
+"""Whether metabolite levels differ between the groups, with and without nuisance covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from bids_acc.group.formulas.design import DesignError
+from bids_acc.group.formulas.inference import (
+    d_confidence,
+    d_from_t,
+    rank_biserial,
+    rank_biserial_confidence,
+    small_sample_factor,
+)
+from bids_acc.group.formulas.two_samples import (
+    mann_whitney,
+    permuted_means,
+    pooled_sd,
+    student,
+    welch,
+)
+
+from .ancova import term_row, term_tests
+from .demographics import describe
+from .modelling import FittedModel, Sample, draw_sample, fit_model, not_done
+from .posthoc import adjusted_row
+from .quality_groups import quality_frame, wanted_metabolites
+from .registry import analysis
+from .rows import NAN, Row
+from .study import Measure, Study
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def roles(study: Study) -> list[tuple[Measure, str]]:
+    """Return the measured metabolites that the model names, each with its family."""
+    primary = set(study.model.content['Mrs']['Primary'])
+    named = [(study.measure(name), name) for name in wanted_metabolites(study)]
+    return [
+        (measure, 'mrs_primary' if name in primary else 'mrs_secondary')
+        for measure, name in named
+        if measure is not None
+    ]
+
+
+def not_measured(study: Study) -> list[Row]:
+    """Return a row for each metabolite that the model names but nobody has."""
+    if study.mrs.empty:
+        return []
+    scheme = study.model.content['Mrs']['UnitScheme']
+    there = ', '.join(measure.name for measure in study.measures_of('metabolite', 'ratio'))
+    if not there:
+        known = study.mrs.get('unit_scheme', pd.Series(dtype=str)).dropna().astype(str)
+        there = f'nothing; the unit schemes there are: {", ".join(sorted(set(known))) or "none"}'
+    return [
+        Row(
+            analysis='mrs_t', response=name, metric=name,
+            note=f'not done: no {name} in unit scheme {scheme} (there: {there})',
+        )
+        for name in wanted_metabolites(study)
+        if study.measure(name) is None
+    ]  # fmt: skip
+
+
+def detected_rate(study: Study, name: str, frame: pd.DataFrame) -> float:
+    """Return the share of a cohort's spectra in which a metabolite was found at all."""
+    table = study.mrs[study.mrs['metabolite'].astype(str) == name]
+    if 'unit_scheme' in table.columns:
+        table = table[table['unit_scheme'] == study.model.content['Mrs']['UnitScheme']]
+    table = table[table['participant_id'].isin(frame['participant_id'])]
+    if table.empty:
+        return NAN
+    if 'detected' in table.columns:
+        return float(table['detected'].astype(str).str.lower().isin(['true', '1', '1.0']).mean())
+    return float(table['value'].notna().mean())
+
+
+def _student_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
+    """Return the cells of Student's t with Cohen's d, and Hedges' g beside it."""
+    test, sizes = student(a, b), (len(a), len(b))
+    low, high = d_confidence(test.value, *sizes, level)
+    g_low, g_high = d_confidence(test.value, *sizes, level, hedges=True)
+    d = d_from_t(test.value, *sizes)
+    return {
+        'analysis': 'mrs_t', 'statistic': 't', 'value': test.value, 'df2': test.df2,
+        'effect_name': 'cohen_d', 'effect': d, 'ci_low': low, 'ci_high': high, 'p_unc': test.p,
+        'method': "Student's t test, pooled variance; d = difference / pooled SD",
+        'extra': {
+            'hedges_g': d * small_sample_factor(test.df2), 'hedges_g_low': g_low,
+            'hedges_g_high': g_high, 'estimate': float(a.mean() - b.mean()),
+            'sd_residual': pooled_sd(a, b),
+        },
+    }  # fmt: skip
+
+
+def _welch_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
+    """Return the cells of Welch's t with the difference and its interval."""
+    test = welch(a, b)
+    difference = float(a.mean() - b.mean())
+    se = difference / test.value if test.value else NAN
+    margin = float(stats.t.ppf((1 + level) / 2, test.df2)) * se
+    return {
+        'analysis': 'mrs_welch', 'statistic': 't', 'value': test.value, 'df2': test.df2,
+        'effect_name': 'mean_difference', 'effect': difference, 'ci_low': difference - margin,
+        'ci_high': difference + margin, 'p_unc': test.p,
+        'method': "Welch's t test, unequal variances", 'extra': {'se': se},
+    }  # fmt: skip
+
+
+def _rank_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
+    """Return the cells of Mann-Whitney's U."""
+    test, sizes = mann_whitney(a, b), (len(a), len(b))
+    effect = rank_biserial(test.value, *sizes)
+    low, high = rank_biserial_confidence(effect, *sizes, level)
+    return {
+        'analysis': 'mrs_rank', 'statistic': 'U', 'value': test.value,
+        'effect_name': 'rank_biserial', 'effect': effect, 'ci_low': low, 'ci_high': high,
+        'p_unc': test.p, 'note': test.note,
+        'method': f'Mann-Whitney U, {"exact" if test.exact else "normal approximation"}',
+    }  # fmt: skip
+
+
+def pair_rows(
+    study: Study,
+    sample: Sample,
+    pair: tuple[str, str],
+    family: str,
+    detected: float,
+    rng: np.random.Generator,
+) -> Iterator[Row]:
+    """Yield the tests of one pair of groups: t, Welch, ranks, permutation."""
+    name, frame = sample.measure.name, sample.frame
+    samples = {
+        level: frame.loc[frame['group'] == level, name].to_numpy(dtype=float) for level in pair
+    }
+    a, b = samples[pair[0]], samples[pair[1]]
+    counts = {level: len(x) for level, x in samples.items()}
+    fixed: dict[str, Any] = {
+        'term': 'group', 'contrast': ' - '.join(pair), 'n': len(a) + len(b),
+        'n_per_group': counts, 'formula': f'{name} ~ group',
+    }  # fmt: skip
+    described = {'description': describe(samples), 'detected_rate': detected}
+    if min(counts.values()) < 2 or np.ptp(np.concatenate([a, b])) == 0:
+        yield sample.row('mrs_t', note='not done: fewer than two values in a group', **fixed)
+        return
+    makers: list[tuple[Callable[..., dict[str, Any]], str]] = [
+        (_student_row, family), (_welch_row, f'{family} welch'), (_rank_row, f'{family} rank'),
+    ]  # fmt: skip
+    for maker, own_family in makers:
+        cells = maker(a, b, study.model.confidence)
+        extra = {**cells.pop('extra', {}), **described}
+        yield sample.row(cells.pop('analysis'), family=own_family, extra=extra, **cells, **fixed)
+    draws = int(study.model.content['Permutations'])
+    if draws:
+        test = permuted_means(a, b, draws, rng)
+        yield sample.row(
+            'mrs_permutation', statistic=test.statistic, value=test.value, p_unc=test.p,
+            family=f'{family} permutation', effect_name='difference of means', effect=test.value,
+            method='permutation of group labels, '
+            + ('all divisions' if test.exact else f'{draws} at random'),
+            extra={'n_resamples': test.n_resamples}, **fixed,
+        )  # fmt: skip
+
+
+@analysis(table='mrs_group', order=40, title='Metabolites by group')
+def metabolites_by_group(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Compare metabolites between groups: omnibus with covariates, then pairs without."""
+    del earlier
+    rows: list[Row] = not_measured(study)
+    for cohort, frame in study.cohorts():
+        for measure, family in roles(study):
+            sample = draw_sample(study, cohort, frame, measure, [])
+            levels = study.group_levels(sample.frame)
+            detected = detected_rate(study, measure.name, frame)
+            for pair in study.model.group.pairs('all', levels):
+                rows += pair_rows(study, sample, pair, family, detected, rng)
+            if len(study.group_levels(frame)) > 2 or study.model.covariates:
+                rows.append(_omnibus(study, cohort, frame, measure, family))
+    return rows
+
+
+def _omnibus(study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, family: str) -> Row:
+    """Return the group term of the model with the model file's covariates."""
+    terms = ['group', *study.model.covariate_names]
+    sample = draw_sample(study, cohort, frame, measure, terms[1:])
+    try:
+        model = fit_model(study, sample, terms, ['group'])
+    except DesignError as error:
+        return not_done(sample, 'mrs_ancova', terms, error)
+    test = next(t for t in term_tests(model, study) if t.term == 'group')
+    return term_row(model, test, study, 'mrs_ancova', f'{family} ancova')
+
+
+def nuisance_columns(
+    study: Study, cohort: str, frame: pd.DataFrame, earlier: Mapping[str, pd.DataFrame]
+) -> dict[str, str]:
+    """Return the columns to correct for in a cohort, each with the reason.
+
+    Parameters
+    ----------
+    study : Study
+        The model names columns that are always corrected for.
+    cohort : str
+        Name of the cohort.
+    frame : DataFrame
+        Its participants.
+    earlier : mapping of str to DataFrame
+        Tables ``demographics`` and ``qc_by_group``, where columns that differ are looked up.
+    """
+    wanted = study.model.content['Nuisance']
+    found = dict.fromkeys(wanted['Always'], 'always')
+    if wanted['IfDifferent']:
+        for name in ('demographics', 'qc_by_group'):
+            table = earlier.get(name)
+            if table is None or table.empty:
+                continue
+            chosen = table['analysis'].isin(['demographics', 'quality_passed'])
+            differs = (table['p_unc'] <= study.model.alpha) & (table['cohort'] == cohort)
+            for response, p in table.loc[chosen & differs, ['response', 'p_unc']].to_numpy():
+                found.setdefault(str(response), f'differs between groups, p = {p:.3g}')
+    return {name: reason for name, reason in found.items() if name in frame.columns}
+
+
+@analysis(table='mrs_group', order=42, title='Metabolites by group, corrected for nuisance')
+def nuisance_regressions(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Repeat the group comparison of each metabolite with one nuisance covariate at a time."""
+    del rng
+    rows: list[Row] = []
+    joined, _ = quality_frame(study)
+    joined = joined.set_axis(study.baseline.index)
+    always = study.model.content['Nuisance']['Always']
+    if roles(study):
+        rows += [
+            Row(
+                analysis='mrs_nuisance',
+                note=f'not done: there is no column {name!r} in participants or quality measures',
+                extra={'nuisance': name},
+            )
+            for name in always
+            if name not in joined.columns
+        ]
+    for cohort, frame in study.cohorts(joined):
+        for column, reason in nuisance_columns(study, cohort, frame, earlier).items():
+            for measure, family in roles(study):
+                rows += _one_nuisance(study, cohort, frame, measure, column, reason, family)
+    return rows
+
+
+def _one_nuisance(
+    study: Study,
+    cohort: str,
+    frame: pd.DataFrame,
+    measure: Measure,
+    column: str,
+    reason: str,
+    family: str,
+) -> list[Row]:
+    """Return the group effect on one metabolite at equal values of one column."""
+    categorical = not pd.api.types.is_numeric_dtype(frame[column])
+    sample = draw_sample(study, cohort, frame, measure, [column])
+    terms = ['group', column]
+    try:
+        if categorical:
+            raise_if_factor(study, column)
+        model = fit_model(study, sample, terms, ['group'])
+    except DesignError as error:
+        row = not_done(sample, 'mrs_nuisance', terms, error)
+        row.extra = {'nuisance': column}
+        return [row]
+    present = list(model.design.levels['group'])
+    rows = _group_rows(study, model, present, f'{family} nuisance')
+    for row in rows:
+        row.analysis = 'mrs_nuisance'
+        row.covariates = (column,)
+        row.extra = {**row.extra, 'nuisance': column}
+        row.family = f'{family} nuisance {column}'
+        row.note = '; '.join(part for part in (row.note, f'{column}: {reason}') if part)
+    return rows
+
+
+def raise_if_factor(study: Study, column: str) -> None:
+    """Refuse a text column that the model does not declare as a categorical covariate."""
+    known = [c.name for c in study.model.covariates if c.kind == 'categorical']
+    if column not in known:
+        raise DesignError(f'{column} holds text: declare it as a categorical covariate.')
+
+
+def _group_rows(study: Study, model: FittedModel, present: list[str], family: str) -> list[Row]:
+    """Return t of the adjusted difference for two groups, F of the group term for more."""
+    if len(present) == 2:
+        a, b = study.model.group.pairs('all', present)[0]
+        return [
+            adjusted_row(
+                model, {a: 1.0, b: -1.0}, f'{a} - {b}', study, family=family,
+                method='linear regression with one nuisance covariate',
+            )
+        ]  # fmt: skip
+    test = next(t for t in term_tests(model, study) if t.term == 'group')
+    return [term_row(model, test, study, 'mrs_nuisance', family)]

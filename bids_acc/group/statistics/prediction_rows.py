@@ -1,0 +1,103 @@
+"""Rows of the table ``prediction``: how well unseen participants were predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.group.formulas.harmonise import ComBat
+from bids_acc.group.formulas.prediction import PredictionResult, Scheme, predict
+
+from .longitudinal_rows import chosen_measures
+from .registry import analysis
+from .rows import Row
+from .site_rows import site_column
+from .study import Study
+
+
+def prediction_row(result: PredictionResult, outcome: str, features: list[str]) -> Row:
+    """Turn a result into a row.
+
+    Parameters
+    ----------
+    result : PredictionResult
+        From `predict`.
+    outcome : str
+        What was predicted.
+    features : list of str
+        Predictors.
+    """
+    return Row(
+        analysis='prediction', response=outcome, term=result.scheme,
+        statistic='AUC' if result.metric == 'AUC' else 'out-of-sample r', value=result.value,
+        n=result.n, n_per_group=result.n_per_class, p_unc=result.p, family='prediction',
+        effect_name='AUC' if result.metric == 'AUC' else 'out_of_sample_r', effect=result.value,
+        ci_low=result.ci_low, ci_high=result.ci_high,
+        formula=f'{outcome} ~ {" + ".join(features)}',
+        method='ridge-penalised '
+        + ('logistic' if result.metric == 'AUC' else 'linear')
+        + ' regression, nested cross-validation, every learning step inside the folds, '
+        'permutation p',
+        note=result.note,
+        extra={
+            'n_resamples': result.n_permutations, 'n_folds': result.fold_scores.shape[1],
+            'n_repeats': result.fold_scores.shape[0],
+            'fold_min': float(np.nanmin(result.fold_scores)),
+            'fold_max': float(np.nanmax(result.fold_scores)),
+        },
+    )  # fmt: skip
+
+
+def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> Row:
+    """Predict by one scheme."""
+    wanted, sites = study.model.section('Prediction'), study.model.section('Sites')
+    features = [m.name for m in chosen_measures(study, wanted['Predictors'])]
+    outcome = str(wanted['Outcome'])
+    frame = study.baseline
+    if outcome not in frame:
+        raise InputDataError(f'Prediction/Outcome: there is no column {outcome!r}.')
+    if wanted['Positive'] is None:
+        frame = frame.assign(**{outcome: pd.to_numeric(frame[outcome], errors='coerce')})
+    site = site_column(study) if sites['Column'] or len(set(frame['cohort'])) > 1 else None
+    combat = None
+    if sites['Harmonise'] == 'combat' and scheme == 'folds' and site is not None:
+        frame = frame.dropna(subset=features)  # ComBat cannot fill in
+        combat = ComBat(site=site, min_per_site=sites['MinPerSite'],
+                        empirical_bayes=len(features) > 1)  # fmt: skip
+    result = predict(
+        frame, outcome, features, rng=rng, positive=wanted['Positive'], site=site,
+        harmonise=combat, scheme=scheme, n_folds=wanted['Folds'], n_repeats=wanted['Repeats'],
+        n_permutations=wanted['Permutations'], min_per_class=wanted['MinPerClass'],
+        force=wanted['Force'],
+    )  # fmt: skip
+    row = prediction_row(result, outcome, features)
+    lost = len(study.baseline) - result.n
+    row.excluded = {'outcome or predictor missing': lost} if lost else {}
+    return row
+
+
+@analysis(table='prediction', order=80, title='Prediction of unseen participants')
+def prediction_of_outcome(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Predict the model's outcome from baseline measures, on unseen participants only."""
+    del earlier
+    wanted = study.model.section('Prediction')
+    if wanted['Outcome'] is None:
+        return []
+    schemes: list[Scheme] = ['folds']
+    if wanted['LeaveSiteOut']:
+        schemes.append('leave-site-out')
+    rows = []
+    for scheme in schemes:
+        try:
+            rows.append(_run(study, scheme, rng))
+        except BidsAccError as error:
+            rows.append(
+                Row(analysis='prediction', response=str(wanted['Outcome']), term=scheme,
+                    note=f'not done: {error}')
+            )  # fmt: skip
+    return rows

@@ -1,0 +1,114 @@
+"""How structure relates to the gated metabolite: main effect, interaction, partial correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.group.formulas.inference import r_confidence, r_from_t
+from bids_acc.group.formulas.linear import contrast_test, t_two_sided
+
+from .ancova import structure_measures, term_row, term_tests
+from .modelling import FittedModel, each_model
+from .registry import analysis
+from .replication import nothing_retained, retained_responses
+from .rows import Row
+from .study import Study
+
+
+def relation_measure(study: Study) -> str | None:
+    """Return the metabolite whose relation to structure is tested, if it was measured."""
+    name = study.model.content['Mrs']['Relation']
+    return name if name is not None and study.measure(name) is not None else None
+
+
+@analysis(table='relation', order=45, title='Relation of structure to the metabolite')
+def relation(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Test the metabolite's main effect and its interaction with group on retained responses.
+
+    The main effect comes from the model without the interaction, so that it means the same
+    under both types of sums of squares; the interaction from the model with it.
+    """
+    del rng
+    name = relation_measure(study)
+    if name is None:
+        return []
+    retained = retained_responses(earlier.get('ancova'), study.model)
+    measures = [m for m in structure_measures(study) if m.name in retained]
+    base = ['group', name, *study.model.covariate_names]
+    rows = nothing_retained('relation', earlier.get('ancova'), study.model, retained)
+    for terms, wanted, family in (
+        (base, name, 'relation'),
+        ([*base, f'group:{name}'], f'group:{name}', 'interaction'),
+    ):
+        for model in each_model(study, 'relation', measures, terms, ['group', name], rows):
+            test = next(t for t in term_tests(model, study) if t.term == wanted)
+            note = f'{name} centred on the analysed sample'
+            rows.append(term_row(model, test, study, 'relation', family, note))
+    return rows
+
+
+def partial_row(model: FittedModel, term: str, study: Study, **cells: object) -> Row:
+    """Return the partial correlation of the response with one continuous term.
+
+    The correlation of the residuals after the other terms equals ``t / sqrt(t^2 + df)`` of the
+    term's coefficient, with df = n - 2 - q.
+    """
+    weights = np.zeros(model.design.X.shape[1])
+    weights[model.design.terms[term][0]] = 1
+    test = contrast_test(model.fit, weights)
+    r, df = r_from_t(test.t, test.df), test.df
+    low, high = r_confidence(r, df, study.model.confidence)
+    q = model.design.X.shape[1] - 2
+    return model.row(
+        str(cells.pop('analysis', 'partialcorr')),
+        term=term,
+        statistic='t',
+        value=test.t,
+        df2=df,
+        effect_name='partial_r' if q else 'r',
+        effect=r,
+        ci_low=low,
+        ci_high=high,
+        p_unc=t_two_sided(test.t, df),
+        extra={'slope': test.estimate, 'slope_se': test.se, 'n_partialled': q},
+        **cells,
+    )
+
+
+@analysis(table='partialcorr', order=50, title='Partial correlations')
+def partial_correlations(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Correlate structure and metabolite, covariates partialled out, where the model allowed it.
+
+    Only responses whose main effect of the metabolite was significant in that cohort are
+    followed up; group is not partialled out.
+    """
+    del rng
+    name = relation_measure(study)
+    table = earlier.get('relation')
+    if name is None or table is None or table.empty:
+        return []
+    found = table[(table['term'] == name) & (table['p_corrected'] <= study.model.alpha)]
+    allowed = set(zip(found['cohort'], found['response'], strict=True))
+    measures = [m for m in structure_measures(study) if m.name in set(found['response'])]
+    rows: list[Row] = []
+    terms = [name, *study.model.covariate_names]
+    models = list(each_model(study, 'partialcorr', measures, terms, [name], rows))
+    rows.extend(
+        partial_row(
+            model,
+            name,
+            study,
+            family='partialcorr',
+            method='partial correlation, df = n - 2 - q, Fisher interval',
+            note='followed up because the main effect was significant',
+        )
+        for model in models
+    )
+    return [row for row in rows if (row.cohort, row.response) in allowed]

@@ -1,0 +1,126 @@
+"""Run every analysis that the model asks for, in order, and return the finished tables."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import zlib
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import BidsAccError
+
+from .model import Model
+from .registry import REGISTRY, Analysis
+from .replication import gate_decisions
+from .rows import Row, finish_table, without_contradictions
+from .study import Study, make_study, participant_flow
+from .zscores import participant_scores
+
+logger = logging.getLogger(__name__)
+
+MODULES = (
+    'ancova', 'clinical', 'demographics', 'diagnostics', 'longitudinal_rows', 'mixture_rows',
+    'mrs_groups', 'posthoc', 'prediction_rows', 'quality_groups', 'relation', 'sensitivity',
+    'site_rows', 'treatment_rows', 'zscores',
+)  # fmt: skip
+"""Modules whose import registers analyses."""
+
+
+def load_analyses() -> list[Analysis]:
+    """Import all modules with analyses and return these in their order."""
+    for name in MODULES:
+        importlib.import_module(f'{__package__}.{name}')
+    return sorted(REGISTRY.values(), key=lambda item: (item.order, item.name))
+
+
+def _generator(entropy: int, name: str) -> np.random.Generator:
+    """Return an analysis' own generator: the others do not move when one is added."""
+    return np.random.default_rng(np.random.SeedSequence([entropy, zlib.crc32(name.encode())]))
+
+
+def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
+    """Run all analyses on a study.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    entropy : int
+        Seed from which each analysis gets a generator of its own.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Finished tables; those without a row are left out.
+    """
+    collected: dict[str, list[Row]] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for item in load_analyses():
+        try:
+            rows = item.function(study, tables, _generator(entropy, item.name))
+        except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
+            logger.warning('%s was not done: %s', item.name, error)
+            rows = [Row(analysis=item.name, note=f'not done: {error}')]
+        except (LookupError, ValueError, ZeroDivisionError) as error:
+            # A bug of ours in one analysis must not cost the reader all the others.
+            logger.warning('%s failed: %s: %s', item.name, type(error).__name__, error)
+            logger.debug('%s', item.name, exc_info=True)
+            text = f'not done: internal error ({type(error).__name__}: {error}), please report it'
+            rows = [Row(analysis=item.name, note=text)]
+        if not rows:
+            continue
+        everything = [*collected.get(item.table, []), *without_contradictions(rows)]
+        tables[item.table] = finish_table(everything, study.model.families, study.model.correction)
+        collected[item.table] = everything
+    return tables
+
+
+def run_statistics(
+    model: Model,
+    parcels: pd.DataFrame | None,
+    mrs: pd.DataFrame | None,
+    participants: pd.DataFrame,
+    qc: pd.DataFrame | None,
+    rng: np.random.Generator,
+) -> dict[str, pd.DataFrame]:
+    """Analyse a cohort as the model says.
+
+    Parameters
+    ----------
+    model : Model
+        Checked model file.
+    parcels : DataFrame or None
+        participant_id, session_id, component, metric, value (long form).
+    mrs : DataFrame or None
+        participant_id, session_id, voxel, metabolite, unit_scheme, value, crlb_pct, gate,
+        gate_reason (long form).
+    participants : DataFrame
+        Columns of participants.tsv; with session_id, also those of sessions.tsv.
+    qc : DataFrame or None
+        Quality measures by participant and session.
+    rng : Generator
+        Source of every random number; the same generator gives the same tables.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        ``ancova``, ``posthoc``, ``relation``, ... by the names in
+        `bids_acc.group.statistics.tables.TITLES`; ``flow`` tells who is in which group and who
+        was left out, ``gate`` which responses passed the replication rule.
+
+    Raises
+    ------
+    InputDataError
+        If the columns that the model names are not there or nobody belongs to its groups.
+    """
+    study = make_study(model, parcels, mrs, participants, qc)
+    tables = {'flow': participant_flow(study)}
+    tables |= run_analyses(study, int(rng.integers(2**62)))
+    decisions = gate_decisions(tables, model)
+    if len(decisions):
+        tables['gate'] = decisions
+    if model.content['Norms']['Level'] is not None:
+        tables['zscores_participants'] = participant_scores(study)
+    return tables

@@ -1,0 +1,176 @@
+"""Tables as files: fixed float format, ``n/a`` for missing, a data dictionary beside each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .rows import COLUMNS
+
+TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        'demographics': 'Demographic and clinical characteristics by group',
+        'qc_by_group': 'Data quality by group, looked at before any result',
+        'flow': 'Participants per cohort and group, and how many have which data',
+        'ancova': 'Group differences in structure at equal covariates',
+        'gate': 'Which responses passed the replication rule',
+        'posthoc': 'Pairwise comparisons of the responses that passed the replication rule',
+        'contrasts': 'Planned contrasts',
+        'mrs_group': 'Metabolites by group, with and without nuisance covariates',
+        'relation': 'Relation of structure to the metabolite, and its interaction with group',
+        'partialcorr': 'Partial correlations of structure and metabolite',
+        'clinical': 'Relation of structure and metabolites to clinical scores',
+        'zscores': 'Distance of the groups from the norm group',
+        'zscores_participants': 'Distance of each participant from the norm group',
+        'diagnostics': 'Assumptions, influence and robustness of the group effects',
+        'sensitivity': 'What the quality gate does to the results',
+        'mixture': 'Mixtures of one to three Gaussians',
+        'change': 'Change between sessions',
+        'meta': 'Cohorts or sites side by side, pooled, and their random-effects summary',
+        'prediction': 'Prediction of unseen participants, cross-validated',
+        'treatment': 'Groups by treatment history',
+    }
+)
+"""Heading of each table that `bids_acc.group.statistics.run` makes."""
+
+DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        'aic': "Akaike's information criterion",
+        'aicc': "Akaike's information criterion for small samples",
+        'akaike_weight_aicc': 'Akaike weight from AICc',
+        'bic': "Schwarz' information criterion",
+        'change_ci_high': 'Upper limit of the mean change',
+        'change_ci_low': 'Lower limit of the mean change',
+        'conclusion_changes': 'yes if p_original and p_unc lie on different sides of alpha',
+        'cooks_max': "Largest Cook's distance in the sample",
+        'description': 'Mean (standard deviation) and n, or counts, of each group',
+        'detected_rate': 'Share of the spectra in which the metabolite was found at all',
+        'estimate': 'Difference or contrast of means, in the unit of the response',
+        'evidence_ratio': 'Akaike weight of this model over that with one component less',
+        'fold_max': 'Highest score of a fold',
+        'fold_min': 'Lowest score of a fold',
+        'group': "Group, as the model's levels name it",
+        'hedges_g': "Hedges' g: Cohen's d with the small-sample factor",
+        'hedges_g_high': "Upper limit of Hedges' g",
+        'hedges_g_low': "Lower limit of Hedges' g",
+        'i2_pct': 'Share of the variance that lies between sites, per cent',
+        'influential': "Participants whose Cook's distance exceeds 4/n",
+        'label': 'Longer name of the group',
+        'log_likelihood': 'Natural logarithm of the likelihood',
+        'mean_change': 'Mean change, in the unit of the response',
+        'means': 'Means of the components',
+        'measure': 'Measure that is scored',
+        'n_folds': 'Folds of the cross-validation',
+        'n_influential': "Number of participants whose Cook's distance exceeds 4/n",
+        'n_measured': 'Participants with a value, whether or not it passed the gate',
+        'n_parameters': 'Free parameters of the mixture',
+        'n_partialled': 'Number of columns partialled out (q in df = n - 2 - q)',
+        'n_participants': 'Participants of the group in the cohort',
+        'n_repeats': 'Repeats of the cross-validation',
+        'n_resamples': 'Random permutations or tables; the smallest possible p is 1/(n + 1)',
+        'n_sites': 'Sites in the summary',
+        'n_used': 'Participants with a value that passed the gate',
+        'norm_n': 'Participants of the norm group',
+        'nuisance': 'Covariate that the group comparison is corrected for',
+        'p_by_cohort': 'The p values that the replication rule looked at',
+        'p_original': 'p_unc of the main analysis',
+        'p_q': 'p value of Q',
+        'p_wilcoxon': "p value of Wilcoxon's signed-rank test",
+        'participant_id': 'Participant',
+        'percent_change': 'Mean change in per cent of the first session',
+        'prediction_high': 'Upper limit of the effect expected in a new site',
+        'prediction_low': 'Lower limit of the effect expected in a new site',
+        'q': "Cochran's Q of heterogeneity",
+        'reason': 'Why the response was retained or not',
+        'retained': 'Whether further tests are done on the response',
+        'sd_residual': 'Standard deviation that the effect was divided by',
+        'sds': 'Standard deviations of the components',
+        'se': 'Standard error of the estimate',
+        'session_id': 'Session; empty without sessions',
+        'slope': 'Coefficient of the term, in units of the response per unit of the term',
+        'slope_se': 'Standard error of the slope',
+        'smaller_dim': 'The smaller of rows and columns of the table of counts, minus one',
+        'tau2': 'Variance of the true effect between sites',
+        'weights': 'Shares of the components',
+        'z': "Standard deviations from the norm group's mean",
+    }
+)
+"""Columns that only some tables have."""
+
+
+def _cell(value: Any) -> str:
+    """Write one cell."""
+    if value is None or value is pd.NA:
+        return 'n/a'
+    if isinstance(value, bool | np.bool_):
+        return 'true' if value else 'false'
+    if isinstance(value, float | np.floating):
+        return f'{value:.6g}' if np.isfinite(value) else 'n/a'
+    text = str(value).replace('\t', ' ').replace('\n', ' ')
+    return text or 'n/a'
+
+
+def table_text(table: pd.DataFrame) -> str:
+    r"""Write a table as tab-separated text, the same bytes for the same numbers.
+
+    Examples
+    --------
+    >>> table_text(pd.DataFrame({'n': [3], 'p': [float('nan')], 'note': ['']}))
+    'n\tp\tnote\n3\tn/a\tn/a\n'
+    """
+    lines = ['\t'.join(map(str, table.columns))]
+    lines += ['\t'.join(map(_cell, row)) for row in table.itertuples(index=False, name=None)]
+    return '\n'.join(lines) + '\n'
+
+
+def data_dictionary(
+    table: pd.DataFrame, title: str = '', extra: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Describe each column of a table, for its JSON sidecar.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Finished table.
+    title : str
+        What the table holds.
+    extra : mapping of str to str, optional
+        Descriptions of columns that are not in `DESCRIPTIONS`.
+    """
+    known = {**DESCRIPTIONS, **(extra or {}), **COLUMNS}
+    head = {'Description': title} if title else {}
+    columns = {str(c): {'Description': known.get(str(c), str(c))} for c in table.columns}
+    return {**head, **columns}
+
+
+def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """Write all tables with their sidecars into a folder.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Result of `bids_acc.group.statistics.run.run_statistics`.
+    folder : Path
+        For example ``group/stats``.
+
+    Returns
+    -------
+    list of Path
+        The tab-separated files, sorted by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in sorted(tables):
+        path = folder / f'{name}.tsv'
+        path.write_text(table_text(tables[name]), 'utf-8')
+        dictionary = data_dictionary(tables[name], TITLES.get(name, name))
+        text = json.dumps(dictionary, indent=2, ensure_ascii=False)
+        path.with_suffix('.json').write_text(text + '\n', 'utf-8')
+        written.append(path)
+    return written

@@ -1,0 +1,248 @@
+"""Effects, intervals, corrections and the self-check of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from bids_acc.exceptions import ComputationError, InputDataError
+from bids_acc.group.formulas import inference, two_samples
+from bids_acc.group.formulas.contingency import fisher_exact
+from bids_acc.group.statistics.rows import (
+    COLUMNS,
+    EFFECT_RULES,
+    Family,
+    Row,
+    disagreement,
+    finish_table,
+)
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+
+
+@given(P_VALUES, st.sampled_from([('bh', 'fdr_bh'), ('holm', 'holm'), ('bonferroni',) * 2]))
+def test_corrections_equal_statsmodels(p, names):
+    ours, theirs = names
+    expected = multipletests(p, method=theirs)[1]
+    np.testing.assert_allclose(inference.adjust_p(p, ours), expected, rtol=1e-12)
+
+
+@given(P_VALUES)
+def test_corrected_p_keeps_the_order_and_never_falls_below(p):
+    adjusted = inference.adjust_p(p, 'bh')
+    assert np.all(adjusted >= np.asarray(p) - 1e-15)
+    assert np.all(np.diff(adjusted[np.argsort(p, kind='stable')]) >= -1e-15)
+
+
+def test_a_test_that_could_not_be_done_does_not_count_in_the_family():
+    with_nan = inference.adjust_p([0.01, np.nan, 0.02], 'bonferroni')
+    np.testing.assert_allclose(with_nan, [0.02, np.nan, 0.04])
+
+
+def test_p_outside_the_unit_interval_is_refused():
+    with pytest.raises(InputDataError, match=r'\[0, 1\]'):
+        inference.adjust_p([0.5, 1.2])
+
+
+@given(st.floats(-12, 12), st.integers(3, 60), st.integers(3, 60))
+def test_interval_of_d_excludes_zero_exactly_when_t_is_significant(t, n_a, n_b):
+    low, high = inference.d_confidence(t, n_a, n_b)
+    p = 2 * stats.t.sf(abs(t), n_a + n_b - 2)
+    assert low <= inference.d_from_t(t, n_a, n_b) * 1.5 + 3
+    if abs(p - 0.05) > 1e-6:
+        assert (low > 0 or high < 0) == (p < 0.05)
+
+
+def test_limits_of_noncentrality_are_the_quantiles_they_claim():
+    low, high = inference.noncentrality_of_t(2.34, 35)
+    assert stats.nct.cdf(2.34, 35, low) == pytest.approx(0.975, abs=1e-9)
+    assert stats.nct.cdf(2.34, 35, high) == pytest.approx(0.025, abs=1e-9)
+
+
+def test_interval_of_eta_squared():
+    low, high = inference.partial_eta2_confidence(5.0, 2, 68, 73)
+    for share, quantile in ((low, 0.975), (high, 0.025)):
+        ncp = share * 73 / (1 - share)
+        assert stats.ncf.cdf(5.0, 2, 68, ncp) == pytest.approx(quantile, abs=1e-7)
+    assert inference.partial_eta2_confidence(0.2, 2, 68, 73)[0] == 0
+
+
+@given(st.floats(-0.99, 0.99), st.integers(5, 200))
+def test_r_and_t_are_inverse(r, df):
+    assert inference.r_from_t(inference.t_from_r(r, df), df) == pytest.approx(r, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('r', 'n', 'p'),
+    [(-0.396, 65, 0.0013), (-0.474, 65, 0.0001), (0.217, 65, 0.088), (0.202, 65, 0.112),
+     (-0.212, 79, 0.064), (-0.281, 79, 0.013), (0.233, 79, 0.041), (0.244, 79, 0.033)],
+)  # fmt: skip
+def test_partial_correlations_of_the_structural_paper_have_these_p(r, n, p):
+    # r, sign and n are printed in doi:10.1503/jpn.210113; age and sex are partialled out
+    df = n - 2 - 2
+    found = 2 * stats.t.sf(abs(inference.t_from_r(r, df)), df)
+    assert found == pytest.approx(p, rel=0.06, abs=5e-5)
+
+
+def test_post_hoc_of_the_structural_paper_is_plain_t_with_bh_within_the_index():
+    # MD of component 2, Tokyo: TRS v HC t = 3.05, printed p = 0.011 as smallest of 3 pairs
+    p = 2 * stats.t.sf(3.05, 23 + 26 - 2)
+    assert round(inference.adjust_p([p, 0.5, 0.6])[0], 3) == 0.011
+    # MD of component 1, Toronto: URS v CLZ-Resp t = 2.64 and URS v HC t = 2.75, both 0.039
+    pair = [2 * stats.t.sf(2.64, 21 + 15 - 2), 2 * stats.t.sf(2.75, 21 + 26 - 2)]
+    adjusted = inference.adjust_p([*pair, 0.6, 0.7, 0.8, 0.9])
+    np.testing.assert_allclose(adjusted[:2], 0.039, atol=0.002)
+
+
+def test_small_sample_factor_of_one_degree_is_missing():
+    assert np.isnan(inference.small_sample_factor(1))
+
+
+def test_mann_whitney_with_ties_enumerates():
+    a, b = np.array([1.0, 2, 2]), np.array([2.0, 3, 4])
+    result = two_samples.mann_whitney(a, b)
+    assert result.exact
+    permuted = stats.permutation_test(
+        (a, b), lambda x, y: stats.mannwhitneyu(x, y).statistic, n_resamples=np.inf
+    )
+    assert result.p == pytest.approx(permuted.pvalue)
+
+
+def test_three_against_three_warns_that_it_cannot_be_significant():
+    result = two_samples.mann_whitney(np.array([4.0, 5, 6]), np.array([1.0, 2, 3]))
+    assert result.p == pytest.approx(0.1)
+    assert '0.1' in result.note
+
+
+def test_permutation_of_small_samples_is_exact_and_needs_no_chance(rng):
+    a, b = np.array([4.0, 5, 6]), np.array([1.0, 2, 3])
+    state = rng.bit_generator.state
+    result = two_samples.permuted_means(a, b, 10, rng)
+    assert result.p == pytest.approx(2 / 20)
+    assert rng.bit_generator.state == state
+
+
+def test_random_permutation_counts_the_observed_order(rng):
+    a, b = rng.normal(5, 1, 15), rng.normal(0, 1, 15)
+    assert two_samples.permuted_means(a, b, 99, rng).p == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ('ours', 'theirs'),
+    [(two_samples.student, {'equal_var': True}), (two_samples.welch, {'equal_var': False})],
+)
+def test_t_tests_equal_scipy(ours, theirs, rng):
+    a, b = rng.normal(1, 1, 19), rng.normal(0, 3, 18)
+    expected = stats.ttest_ind(a, b, **theirs)
+    result = ours(a, b)
+    assert (result.value, result.p) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_one_way_equals_scipy(rng):
+    samples = [rng.normal(m, 1, n) for m, n in ((0, 12), (1, 9), (0.5, 20))]
+    expected = stats.f_oneway(*samples)
+    result = two_samples.one_way(samples)
+    assert (result.value, result.p) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_exact_test_of_counts_equals_scipy_and_is_symmetric(rng):
+    table = np.array([[8, 2], [1, 5]])
+    assert fisher_exact(table, rng)[0] == pytest.approx(stats.fisher_exact(table).pvalue)
+    wide = np.array([[3, 1, 0], [1, 4, 2], [0, 2, 5]])
+    assert fisher_exact(wide, rng)[0] == pytest.approx(fisher_exact(wide.T, rng)[0])
+
+
+def test_large_tables_are_drawn(rng):
+    table = rng.integers(20, 60, (5, 6))
+    p, drawn = fisher_exact(table, rng, n_resamples=199)
+    assert drawn == 199
+    assert 1 / 200 <= p <= 1
+
+
+def t_row(**changes):
+    t, n = 2.34, {'resistant': 19, 'responsive': 18}
+    cells = {
+        'analysis': 'mrs_t', 'contrast': 'resistant - responsive', 'statistic': 't', 'value': t,
+        'df2': 35, 'n': 37, 'n_per_group': n, 'effect_name': 'cohen_d',
+        'effect': inference.d_from_t(t, 19, 18), 'p_unc': 2 * stats.t.sf(t, 35),
+    }  # fmt: skip
+    return Row(**(cells | changes))
+
+
+def test_a_row_that_agrees_passes():
+    assert disagreement(t_row()) is None
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'df2': 34}, 'p_unc'),
+        ({'p_unc': 0.02}, 'p_unc'),
+        ({'p_unc': 1.2}, 'outside'),
+        ({'effect': 0.7}, 'cohen_d'),
+        ({'effect': -inference.d_from_t(2.34, 19, 18)}, 'cohen_d'),
+        ({'contrast': 'responsive - nobody'}, 'cohen_d'),
+        ({'n': 38}, 'groups sum to 37'),
+        ({'ci_low': 1.0, 'ci_high': 0.0}, 'upside down'),
+        ({'statistic': 'perm', 'p_unc': 0.001, 'extra': {'n_resamples': 99}}, 'resamples'),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_refused(changes, words):
+    row = t_row(**changes)
+    assert words in disagreement(row)
+    with pytest.raises(ComputationError, match='mrs_t'):
+        finish_table([row], {}, Family())
+
+
+@pytest.mark.parametrize(
+    ('statistic', 'value', 'df1', 'df2', 'p'),
+    [
+        ('F', 5.0, 2, 68, stats.f.sf(5.0, 2, 68)),
+        ('chi2', 5.0, 3, np.nan, stats.chi2.sf(5.0, 3)),
+        ('z', -2.5, np.nan, np.nan, 2 * stats.norm.sf(2.5)),
+        ('r', 0.3, np.nan, 61, stats.pearsonr(np.arange(3), [1, 2, 4]).pvalue),
+    ],
+)
+def test_p_is_recomputed_for_each_statistic(statistic, value, df1, df2, p):
+    if statistic == 'r':
+        p = 2 * stats.t.sf(0.3 * np.sqrt(61 / (1 - 0.09)), 61)
+    row = Row(analysis='x', statistic=statistic, value=value, df1=df1, df2=df2, p_unc=p)
+    assert disagreement(row) is None
+    row.p_unc = p * 1.01
+    assert disagreement(row) is not None
+
+
+def test_families_split_over_columns_and_leave_uncorrected_rows_alone():
+    rows = [
+        Row(analysis='a', cohort=cohort, response=str(i), p_unc=p, family=family)
+        for i, (cohort, p, family) in enumerate(
+            [('x', 0.01, 'f'), ('x', 0.04, 'f'), ('y', 0.03, 'f'), ('y', 0.5, '')]
+        )
+    ]
+    table = finish_table(rows, {'f': Family('bonferroni')}, Family())
+    np.testing.assert_allclose(table['p_corrected'], [0.02, 0.08, 0.03, np.nan])
+    assert list(table['family_size']) == [2, 2, 1, 0]
+    assert list(table['family']) == ['f [x]', 'f [x]', 'f [y]', '']
+    assert list(table['correction']) == ['bonferroni'] * 3 + ['']
+
+
+def test_variants_of_a_family_follow_its_rule():
+    rows = [Row(analysis='a', response=r, p_unc=0.02, family='f welch') for r in 'ab']
+    table = finish_table(rows, {'f': Family('bonferroni')}, Family('none'))
+    assert list(table['p_corrected']) == [0.04, 0.04]
+
+
+def test_order_of_the_rows_does_not_matter():
+    rows = [Row(analysis='a', response=str(i), p_unc=i / 10, family='f') for i in range(1, 9)]
+    first = finish_table(rows, {}, Family())
+    pd.testing.assert_frame_equal(first, finish_table(rows[::-1], {}, Family()))
+    assert list(first.columns) == list(COLUMNS)
+
+
+def test_rules_exist_for_the_effects_that_rows_name():
+    assert {'cohen_d', 'hedges_g', 'partial_eta2', 'partial_r', 'r'} <= set(EFFECT_RULES)

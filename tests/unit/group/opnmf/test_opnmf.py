@@ -1,0 +1,247 @@
+"""OPNMF: the published iterates, their fixed points, and the estimator's contract."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from bids_acc.group.features import standardise
+from bids_acc.group.opnmf import OPNMF, fit_path, solvers
+from bids_acc.group.opnmf.agreement import adjusted_rand
+from bids_acc.group.opnmf.covariance import CovarianceOperator, cheaper_side
+from bids_acc.group.opnmf.initialise import Starts, nndsvd, spectral_norm
+from bids_acc.group.opnmf.nnls import nnls_rows
+from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_anls, solve_mu, solve_pnmf
+from bids_acc.group.simulate import CohortDesign, planted_cohort
+
+
+@pytest.fixture(scope='module')
+def cohort():
+    design = CohortDesign(n_subjects=30)
+    return planted_cohort(design, np.random.default_rng(0), level=4, region_size=150)
+
+
+@pytest.fixture(scope='module')
+def X(cohort):
+    return standardise(cohort.data.values)[0]
+
+
+@pytest.fixture
+def reference(repository):
+    return json.loads((repository / 'tests/reference/opnmf/pypi_opnmf.json').read_text())
+
+
+@parametrize_with_checks([OPNMF()])
+@pytest.mark.filterwarnings('ignore')
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+def test_mu_follows_the_published_iterates_to_the_same_stop(reference):
+    rng = np.random.default_rng(0)
+    X = rng.random((40, 100)) + 0.01
+    W0 = rng.random((100, 3))
+    expected = reference['noise']
+    model = OPNMF(3, solver='mu', init=W0).fit(X)
+    assert model.n_iter_ == expected['n_iter'] + 1
+    assert model.reconstruction_err_ == pytest.approx(expected['error'], rel=1e-9)
+    np.testing.assert_allclose(model.components_.T[:5], expected['W_first_rows'], atol=1e-8)
+    np.testing.assert_allclose(model.components_.sum(axis=1), expected['W_sum'], atol=1e-7)
+
+
+@pytest.mark.parametrize('solver', ['mu', 'anls'])
+def test_clear_parts_are_those_of_the_peer(reference, solver):
+    rng = np.random.default_rng(1)
+    X = rng.random((30, 3)) @ np.repeat(np.eye(3), 20, axis=1) + 0.1 * rng.random((30, 60))
+    model = OPNMF(3, solver=solver, init=rng.random((60, 3))).fit(X)
+    assert adjusted_rand(model.labels_, np.array(reference['parts']['labels'])) == 1
+    assert model.reconstruction_err_ <= 1.003 * reference['parts']['error']
+    if solver == 'mu':
+        assert model.n_iter_ == reference['parts']['n_iter'] + 1
+
+
+@pytest.mark.parametrize('k', [2, 4, 7])
+def test_anls_ends_where_the_published_update_stands_still(X, k):
+    model = OPNMF(k).fit(X)
+    W = model.components_.T
+    AW = X.T @ (X @ W)
+    updated = W * AW / np.maximum(W @ (W.T @ AW), 1e-300)
+    updated /= np.linalg.norm(updated, 2)
+    assert model.converged_
+    assert model.residual_ <= 1e-5
+    assert np.linalg.norm(updated - W) < 1e-5 * np.linalg.norm(W)
+    assert fixed_point_residual(W, AW)[0] <= 1e-5
+
+
+def test_anls_needs_few_iterations_and_mu_from_its_end_stays(X):
+    model = OPNMF(4).fit(X)
+    assert model.n_iter_ < 60
+    operator = CovarianceOperator(X)
+    end = solve_mu(operator, model.components_.T)
+    assert end.n_iter <= 2
+    assert end.error == pytest.approx(model.reconstruction_err_, rel=1e-5)
+
+
+def test_planted_parcels_come_back(cohort, X):
+    anls, mu = (OPNMF(4, solver=s).fit(X) for s in ('anls', 'mu'))
+    assert adjusted_rand(anls.labels_, cohort.labels) > 0.8
+    assert adjusted_rand(anls.labels_, mu.labels_) > 0.97
+    assert anls.reconstruction_err_ <= 1.003 * mu.reconstruction_err_
+
+
+@pytest.mark.parametrize('k', [2, 4, 7])
+def test_pnmf_has_no_larger_error_than_the_published_update(X, k):
+    start = Starts(CovarianceOperator(X), k, 'nndsvd').first(k, np.random.default_rng(0))
+    published = solve_mu(CovarianceOperator(X), start)
+    ours = OPNMF(k, init=start, objective='pnmf').fit(X)
+    assert ours.reconstruction_err_ <= published.error
+
+
+def test_pnmf_gradient_is_that_of_the_error(rng):
+    X = rng.random((6, 9))
+    W = OPNMF(2, objective='pnmf', tol=1e-9).fit(X).components_.T.astype(float)
+
+    def error(V):
+        return np.linalg.norm(X - X @ V @ V.T)
+
+    for _ in range(20):
+        nearby = np.maximum(W + 1e-4 * rng.standard_normal(W.shape) * (W > 0), 0)
+        assert error(nearby) >= error(W) - 1e-9
+
+
+def test_error_is_the_norm_of_the_residual_matrix(X):
+    model = OPNMF(3).fit(X)
+    W = model.components_.T
+    assert model.reconstruction_err_ == pytest.approx(np.linalg.norm(X - X @ W @ W.T), rel=1e-9)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(X)), X @ W @ W.T)
+
+
+def test_order_of_observations_changes_nothing(X, rng):
+    one, other = OPNMF(4).fit(X), OPNMF(4).fit(X[rng.permutation(len(X))])
+    np.testing.assert_allclose(one.components_, other.components_, atol=1e-6)
+
+
+def test_scale_of_the_data_changes_nothing(X):
+    np.testing.assert_allclose(
+        OPNMF(4).fit(X).components_, OPNMF(4).fit(1e-4 * X).components_, atol=1e-6
+    )
+
+
+def test_vertices_without_data_have_no_component(X):
+    holed = X.copy()
+    holed[:, [3, 50]] = 0
+    model = OPNMF(4).fit(holed)
+    assert (np.flatnonzero(model.labels_ == -1) == [3, 50]).all()
+    assert not model.components_[:, [3, 50]].any()
+    assert np.isfinite(model.reconstruction_err_)
+
+
+def test_too_few_iterations_are_said(X):
+    with pytest.warns(ConvergenceWarning, match='did not converge in 3 iterations'):
+        model = OPNMF(4, max_iter=3).fit(X)
+    assert not model.converged_
+
+
+def test_several_starts_keep_the_best(X):
+    model = OPNMF(6, n_init=4, random_state=0).fit(X)
+    assert model.objectives_.shape == (4,)
+    assert model.reconstruction_err_ == model.objectives_.min() <= model.objectives_[0]
+
+
+def test_batch_gives_what_single_fits_give(X):
+    path = fit_path(X, [2, 4, 5])
+    for k, ends in path.items():
+        single = OPNMF(k).fit(X)
+        assert ends[0].error == pytest.approx(single.reconstruction_err_, rel=1e-6)
+
+
+def test_both_sides_give_the_same_product(X, rng):
+    W = rng.random((X.shape[1], 3))
+    thin, gram = (CovarianceOperator(X, side=side) for side in ('thin', 'gram'))
+    np.testing.assert_allclose(thin(W), gram(W), rtol=1e-12)
+    assert cheaper_side(100, 10_000, 4, 10**6) == 'thin'  # never m x m when it is the larger
+
+
+def test_single_precision_reaches_the_same_parcels(X):
+    model = OPNMF(4, dtype='float32', tol=1e-4).fit(X)
+    assert model.components_.dtype == np.float32
+    assert adjusted_rand(model.labels_, OPNMF(4).fit(X).labels_) > 0.99
+
+
+def test_dead_components_are_revived(X):
+    start = np.zeros((X.shape[1], 4))
+    start[:, 0] = 1.0
+    start[:, 1:] = 1e-30
+    end = solve_anls(CovarianceOperator(X), [start])[0]
+    assert (end.W.max(axis=0) > 1e-3).all()
+
+
+def test_more_components_than_dimensions(rng):
+    X = rng.random((3, 8))
+    with np.errstate(all='raise'):
+        ends = fit_path(X, [5])[5]
+    assert np.isfinite(ends[0].error)
+
+
+def test_nndsvd_keeps_the_heavier_side(rng):
+    X = rng.random((20, 30))
+    for side in ('thin', 'gram'):
+        start = nndsvd(*CovarianceOperator(X, side=side).leading_eigenvectors(3))
+        assert (start >= 0).all()
+        np.testing.assert_allclose(
+            start[:, 0] / np.linalg.norm(start[:, 0]),
+            np.abs(np.linalg.svd(X)[2][0]),
+            atol=1e-8,
+        )
+
+
+@pytest.mark.parametrize('k', [1, 3, 8, 60])
+def test_nnls_meets_the_optimality_conditions(rng, k):
+    factor = rng.standard_normal((k, 2 * k))
+    gram = factor @ factor.T
+    rhs = rng.standard_normal((200, k))
+    x, passive = nnls_rows(gram, rhs)
+    dual = x @ gram - rhs
+    assert (x >= 0).all()
+    assert (dual[~passive] >= -1e-8).all()
+    assert np.abs(dual[passive]).max() < 1e-7
+    again, _ = nnls_rows(gram, rhs, passive)
+    np.testing.assert_allclose(again, x)
+
+
+def test_nnls_equals_scipy(rng):
+    from scipy.optimize import nnls
+
+    A = rng.random((12, 4))
+    targets = rng.standard_normal((5, 12))
+    x, _ = nnls_rows(A.T @ A, targets @ A)
+    np.testing.assert_allclose(x, [nnls(A, t)[0] for t in targets], atol=1e-9)
+
+
+def test_spectral_norm(rng):
+    W = rng.random((9, 3))
+    assert spectral_norm(W) == pytest.approx(np.linalg.norm(W, 2))
+
+
+def test_pnmf_reports_its_gradient(X):
+    start = OPNMF(3).fit(X).components_.T
+    end = solve_pnmf(CovarianceOperator(X), start)
+    assert end.residual < 1e-3
+
+
+def test_first_stage_on_compressed_data_ends_at_a_fixed_point_of_the_data(monkeypatch):
+    cohort = planted_cohort(
+        CohortDesign(n_subjects=60), np.random.default_rng(0), level=4, region_size=400
+    )
+    X = standardise(cohort.data.values)[0]
+    plain = OPNMF(4).fit(X)
+    monkeypatch.setattr(solvers, '_LARGE', 0)
+    staged = OPNMF(4).fit(X)
+    assert staged.converged_
+    assert staged.n_iter_ != plain.n_iter_
+    assert fixed_point_residual(staged.components_.T, X.T @ (X @ staged.components_.T))[0] <= 1e-5
+    assert staged.reconstruction_err_ == pytest.approx(plain.reconstruction_err_, rel=1e-6)

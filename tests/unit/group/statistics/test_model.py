@@ -1,0 +1,166 @@
+"""The model file and its proposal."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.group.statistics.model import parse_model, presets, read_model
+from bids_acc.group.statistics.proposal import propose_model, resolve_model
+
+MINIMAL = {'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'FL', 'TRS']}}
+
+
+@pytest.fixture
+def people():
+    return pd.DataFrame({
+        'participant_id': [f'sub-{i}' for i in range(6)],
+        'group': ['HC', 'TRS', 'HC', 'TRS', 'HC', 'TRS'],
+        'age': [30, 41, 28, 39, 55, 47], 'sex': list('FMFMMF'),
+        'panss_total': ['n/a', 70, 'n/a', 65, 'n/a', 88],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize('name', sorted(presets()))
+def test_presets_are_complete_models(name):
+    model = read_model(name)
+    assert model.name == name
+    assert parse_model(json.loads(model.to_json())).content == model.content
+
+
+def test_every_key_of_the_format_is_described():
+    schema = json.loads((presets()['prepost'].parent / 'schema.json').read_text())
+    for part in (schema, *schema['$defs'].values()):
+        for key, entry in part['properties'].items():
+            assert entry.get('description') or '$ref' in entry, key
+        assert part['additionalProperties'] is False
+
+
+def test_there_are_the_three_presets():
+    assert {'acc-structure', 'acc-glutamate', 'prepost'} <= set(presets())
+
+
+def test_defaults_are_filled_all_the_way_down():
+    model = parse_model(MINIMAL)
+    assert (model.ss_type, model.alpha, model.group.reference) == ('II', 0.05, 'HC')
+    assert model.section('Prediction')['MinPerClass'] == 20
+    assert model.section('Sessions')['Baseline'] is None
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'Covariate': []}, "unknown key 'Covariate' at top level; did you mean 'Covariates'"),
+        ({'alpha': 0.1}, "did you mean 'Alpha'"),
+        ({'Mrs': {'UnitSchema': 'ratio_tcr'}}, "at Mrs; did you mean 'UnitScheme'"),
+        ({'Covariates': [{'Nam': 'age'}]}, "at Covariates/0; did you mean 'Name'"),
+        ({'SumOfSquares': 'I'}, 'SumOfSquares'),
+        ({'Alpha': 0}, 'Alpha'),
+        ({'Ratios': ['Glx']}, 'Ratios/0'),
+        ({'Group': {'Column': 'g', 'Levels': ['HC']}}, 'Group/Levels'),
+        ({'Group': {**MINIMAL['Group'], 'Reference': 'CTRL'}}, "'CTRL' is none of HC, FL, TRS"),
+        ({'Contrasts': [{'Name': 'c', 'Weights': {'HC': 1, 'X': -1}}]}, "'X' is none of"),
+        ({'Contrasts': [{'Name': 'c', 'Weights': {'HC': 1, 'FL': 1}}]}, 'do not sum to zero'),
+        ({'Covariates': [{'Name': 'age'}, {'Name': 'age'}]}, 'there twice'),
+        ({'Covariates': [{'Name': 'group'}]}, 'is the group column'),
+        ({'Covariates': [{'Name': 'cohort'}]}, 'rename the column'),
+        ({'Norms': {'Level': 'nobody'}}, 'Norms/Level'),
+    ],
+)
+def test_mistakes_are_refused_in_words(change, words):
+    with pytest.raises(SettingsError) as caught:
+        parse_model({**MINIMAL, **change}, 'my.json')
+    assert words in str(caught.value)
+    assert str(caught.value).startswith('my.json')
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(SettingsError) as caught:
+        parse_model({**MINIMAL, 'Alfa': 1, 'SumOfSquares': 'I'})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_pairs_put_the_reference_last():
+    group = parse_model({**MINIMAL, 'Group': {**MINIMAL['Group'], 'Reference': 'FL'}}).group
+    every = group.pairs('all', ['HC', 'FL', 'TRS'])
+    assert every == [('HC', 'FL'), ('TRS', 'FL'), ('TRS', 'HC')]
+    assert group.pairs('reference', ['HC', 'FL', 'TRS']) == every[:2]
+    assert group.pairs('all', ['HC', 'TRS']) == [('TRS', 'HC')]
+
+
+def test_a_file_that_is_not_there_names_what_was_meant(tmp_path):
+    with pytest.raises(SettingsError, match="did you mean 'acc-structure'"):
+        read_model('acc-structur')
+    broken = tmp_path / 'm.json'
+    broken.write_text('{')
+    with pytest.raises(SettingsError, match='no valid JSON'):
+        read_model(broken)
+
+
+def test_subsample_rules_use_wildcards():
+    rule = read_model('acc-structure').subsamples[0]
+    assert rule.covers('panss_positive')
+    assert not rule.covers('cpz_dose')
+
+
+def test_the_proposal_gives_reasons_and_is_a_model(people):
+    content = propose_model(people)
+    model = parse_model(content)
+    assert model.group.reference == 'HC'
+    assert model.covariate_names == ('age', 'sex')
+    assert content['Clinical']['Scores'] == ['panss_total']
+    assert any('control' in reason for reason in content['Proposal'])
+
+
+def test_the_sidecar_gives_order_and_labels(people):
+    sidecar = {'group': {'Levels': {'TRS': 'resistant', 'HC': 'controls', 'FL': 'nobody'}}}
+    content = propose_model(people, sidecar)
+    assert content['Group']['Labels'] == {'TRS': 'resistant', 'HC': 'controls'}
+    assert content['Group']['Levels'] == ['HC', 'TRS']
+
+
+def test_levels_that_the_sidecar_does_not_know_are_told(people):
+    sidecar = {'group': {'Levels': {'HC': 'controls'}}}
+    content = propose_model(people, sidecar)
+    assert any('TRS occur in the column but not' in reason for reason in content['Proposal'])
+
+
+def test_odd_codings_are_told(people):
+    odd = people.assign(sex=['F', 'M', 'female', 'M', 'M', 'F'])
+    assert any('several ways' in reason for reason in propose_model(odd)['Proposal'])
+
+
+def test_without_a_group_column_the_columns_are_listed(people):
+    with pytest.raises(InputDataError, match='the columns are participant_id, age'):
+        propose_model(people[['participant_id', 'age']])
+
+
+def test_without_a_choice_a_proposal_is_written_and_nothing_is_run(people, tmp_path):
+    file = tmp_path / 'code' / 'model-proposed_smdl.json'
+    with pytest.raises(SettingsError, match='--model auto'):
+        resolve_model(None, people, None, file)
+    assert resolve_model(str(file), people, None, file).group.column == 'group'
+
+
+def test_auto_takes_the_proposal_and_leaves_it_on_disk(people, tmp_path):
+    file = tmp_path / 'model-proposed_smdl.json'
+    model = resolve_model('auto', people, None, file)
+    assert json.loads(file.read_text()) == model.content
+    assert resolve_model('prepost', people, None, tmp_path / 'x').name == 'prepost'
+    assert not (tmp_path / 'x').exists()
+
+
+@pytest.mark.parametrize(
+    ('dataset', 'column', 'reference', 'n_levels'),
+    [('ds000030', 'diagnosis', 'CONTROL', 4), ('ds004302', 'group', 'HC', 3)],
+)
+def test_real_tables_get_the_right_proposal(shared_data, dataset, column, reference, n_levels):
+    folder = shared_data / 'clinical' / dataset
+    people = pd.read_csv(folder / 'participants.tsv', sep='\t')
+    file = folder / 'participants.json'
+    sidecar = json.loads(file.read_text()) if file.exists() else None
+    group = parse_model(propose_model(people, sidecar)).group
+    assert (group.column, group.reference, len(group.levels)) == (column, reference, n_levels)

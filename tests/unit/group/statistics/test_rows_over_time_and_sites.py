@@ -1,0 +1,242 @@
+"""Rows of the tables mixture, change, meta, prediction and treatment on a simulated study."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.statistics import (
+    longitudinal_rows,
+    mixture_rows,
+    prediction_rows,
+    site_rows,
+    treatment_rows,
+)
+from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.rows import COLUMNS, Family, finish_table
+from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study import make_study
+
+N = 60
+
+
+def content(**sections):
+    return {
+        'Name': 'test', 'ModelVersion': '1',
+        'Group': {'Column': 'group', 'Levels': ['HC', 'resistant'], 'Reference': 'HC'},
+        'Cohort': 'cohort',
+        'Covariates': [{'Name': 'age', 'Kind': 'continuous'}],
+        'Mrs': {'UnitScheme': 'ratio_tcr'},
+        **sections,
+    }  # fmt: skip
+
+
+def study(sessions=('ses-1', 'ses-2'), shift=0.0, **sections):
+    rng = np.random.default_rng(7)
+    subjects = [f'sub-{i:02d}' for i in range(N)]
+    resistant = np.arange(N) % 2 == 1
+    people = pd.DataFrame(
+        {
+            'participant_id': subjects, 'group': np.where(resistant, 'resistant', 'HC'),
+            'cohort': np.where(np.arange(N) < N // 2, 'tokyo', 'toronto'),
+            'age': rng.uniform(20, 50, N).round(1),
+            'outcome': np.where(resistant, 'yes', 'no'), 'trrip': 'undetermined',
+        }
+    )  # fmt: skip
+    people.loc[resistant, 'trrip'] = 'TRS'
+    base = rng.normal(1.4, 0.2, N) + 0.4 * resistant
+    rows = []
+    for visit, session in enumerate(sessions):
+        glu = base + visit * np.where(resistant, 0.3, 0) + rng.normal(0, 0.05, N)
+        glu += shift * (people['cohort'] == 'toronto').to_numpy()
+        for name, values in (('Glu', glu), ('NAA', rng.normal(1.1, 0.1, N))):
+            rows.append(
+                pd.DataFrame(
+                    {'participant_id': subjects, 'session_id': session, 'voxel': 'ACC',
+                     'metabolite': name, 'unit_scheme': 'ratio_tcr', 'value': values,
+                     'gate': 'pass', 'gate_reason': ''}
+                )
+            )  # fmt: skip
+    mrs = pd.concat(rows, ignore_index=True)
+    # One subject without the second visit, one value that failed its gate.
+    mrs = mrs[~((mrs['participant_id'] == 'sub-03') & (mrs['session_id'] == 'ses-2'))]
+    mrs.loc[(mrs['participant_id'] == 'sub-04') & (mrs['metabolite'] == 'Glu'), 'gate'] = 'fail'
+    return make_study(parse_model(content(**sections)), None, mrs, people)
+
+
+def finish(rows):
+    return finish_table(rows, {}, Family())
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+class TestChange:
+    @pytest.fixture(scope='class')
+    def table(self):
+        sections = {'ChangeCorrelations': [['Glu', 'NAA']]}
+        rows = longitudinal_rows.change_between_sessions(study(Sessions=sections), {}, rng())
+        return finish(rows)
+
+    def test_all_analyses_and_columns(self, table):
+        assert set(table['analysis']) == {
+            'paired change', 'mixed model', 'baseline-adjusted', 'change-change'
+        }  # fmt: skip
+        assert set(COLUMNS) <= set(table.columns)
+        assert not table['note'].str.contains('not done').any()
+
+    def test_planted_interaction_is_found(self, table):
+        row = table.query(
+            "analysis == 'mixed model' and response == 'Glu' and term == 'session_id:group'"
+        )
+        assert (row['p_unc'] < 1e-4).all()
+        assert list(row['cohort']) == ['tokyo', 'toronto']
+
+    def test_direction_and_counts(self, table):
+        row = table.query(
+            "analysis == 'paired change' and response == 'Glu' and term == 'resistant' "
+            "and cohort == 'tokyo'"
+        ).iloc[0]
+        assert row['contrast'] == 'ses-2 - ses-1'
+        assert row['mean_change'] == pytest.approx(0.3, abs=0.05)
+        assert row['n'] == 14  # sub-03 has no second visit
+        assert row['excluded'] == 'no ses-2=1'
+
+    def test_reasons_are_given(self, table):
+        row = table.query(
+            "analysis == 'baseline-adjusted' and response == 'Glu' and cohort == 'tokyo'"
+        ).iloc[0]
+        assert row['excluded'] == 'Glu failed quality gate in ses-1=1;no ses-2=1'
+        assert row['n'] == 28
+
+    def test_covariates_are_not_in_a_family(self, table):
+        ages = table.query("analysis == 'mixed model' and term == 'age'")
+        assert (ages['family'] == '').all()
+
+    def test_one_session_gives_nothing(self):
+        single = study(sessions=('ses-1',))
+        assert longitudinal_rows.change_between_sessions(single, {}, rng()) == []
+
+    def test_unknown_session_is_refused(self):
+        with pytest.raises(InputDataError, match="'week12'"):
+            longitudinal_rows.change_between_sessions(
+                study(Sessions={'FollowUps': ['week12']}), {}, rng()
+            )
+
+
+class TestMixture:
+    def test_rows(self):
+        wanted = {'Bootstraps': 19, 'Measures': ['Glu', 'Gln']}
+        one = study(Mixture=wanted)
+        table = finish(mixture_rows.mixture_of_populations(one, {}, rng()))
+        assert len(table) == 6  # Glu only, two cohorts, three models
+        weights = table.groupby('cohort')['effect'].sum()
+        np.testing.assert_allclose(weights, 1)
+        tested = table[table['statistic'] == 'LR']
+        assert tested['p_unc'].between(0.05, 1).all()
+        assert 'Glu failed quality gate=1' in set(table['excluded'])
+        assert table['means'].str.count(';').tolist() == [0, 1, 2, 0, 1, 2]
+
+    def test_groups_can_be_chosen(self):
+        one = study(Mixture={'Bootstraps': 0, 'Groups': ['resistant'], 'MaxComponents': 1})
+        table = finish(mixture_rows.mixture_of_populations(one, {}, rng()))
+        assert set(table['n_per_group']) == {'resistant=15'}
+
+    def test_too_few_values_is_a_row_not_a_crash(self):
+        one = study(Mixture={'Bootstraps': 0})
+        one.wide.loc[one.wide['cohort'] == 'tokyo', 'Glu'] = np.nan
+        table = finish(mixture_rows.mixture_of_populations(one, {}, rng()))
+        tokyo = table[table['cohort'] == 'tokyo']
+        assert tokyo['note'].str.contains('not done').all()
+        assert len(table[table['cohort'] == 'toronto']) == 3
+
+
+class TestMeta:
+    def test_rows(self):
+        table = finish(site_rows.sites_side_by_side(study(shift=1.0), {}, rng()))
+        glu = table[table['response'] == 'Glu'].set_index('analysis')
+        assert set(glu.index) == {
+            'per site', 'pooled with site', 'group by site', 'meta-analysis'
+        }  # fmt: skip
+        assert glu.loc['meta-analysis', 'effect'] > 1
+        assert glu.loc['meta-analysis', 'contrast'] == 'resistant - HC'
+        assert 0 <= glu.loc['meta-analysis', 'i2_pct'] < 100
+        assert glu.loc['pooled with site', 'effect'] == pytest.approx(0.4, abs=0.15)
+        assert glu.loc['pooled with site', 'p_unc'] < 1e-6
+        assert glu.loc['meta-analysis', 'excluded'] == 'Glu failed quality gate=1'
+
+    def test_combat_keeps_the_group_difference(self):
+        sections = {'Harmonise': 'combat'}
+        table = finish(site_rows.sites_side_by_side(study(shift=1.0, Sites=sections), {}, rng()))
+        row = table.query("analysis == 'after ComBat' and response == 'Glu'").iloc[0]
+        assert row['effect'] == pytest.approx(0.4, abs=0.15)
+        assert row['excluded'] == 'a measure or covariate missing=1'
+
+    def test_combat_guard_is_a_row(self):
+        sections = {'Harmonise': 'combat', 'MinPerSite': 40}
+        rows = site_rows.sites_side_by_side(study(Sites=sections), {}, rng())
+        assert any('not done: ComBat needs 40' in row.note for row in rows)
+
+    def test_groups_of_one_cohort_only_are_not_compared(self):
+        one = study()
+        one.wide.loc[(one.wide['cohort'] == 'tokyo'), 'group'] = 'HC'
+        assert site_rows.sites_side_by_side(one, {}, rng()) == []
+
+
+class TestPrediction:
+    options = {
+        'Outcome': 'outcome',
+        'Positive': 'yes',
+        'Permutations': 1,
+        'Repeats': 1,
+        'Folds': 3,
+    }
+
+    def test_rows(self):
+        one = study(Prediction={**self.options, 'LeaveSiteOut': True})
+        table = finish(prediction_rows.prediction_of_outcome(one, {}, rng()))
+        assert list(table['term']) == ['folds', 'leave-site-out']
+        assert (table['value'] > 0.7).all()
+        assert list(table['n_per_group']) == ['no=30;yes=30'] * 2
+        assert not [c for c in table.columns if 'train' in c]
+
+    def test_small_class_is_a_row(self):
+        one = study(Prediction={**self.options, 'MinPerClass': 31})
+        (row,) = prediction_rows.prediction_of_outcome(one, {}, rng())
+        assert 'fewer than 31' in row.note
+
+    def test_combat_inside_the_folds(self):
+        one = study(shift=2.0, Prediction=self.options, Sites={'Harmonise': 'combat'})
+        (row,) = prediction_rows.prediction_of_outcome(one, {}, rng())
+        assert row.value > 0.7
+        assert row.excluded == {'outcome or predictor missing': 1}
+
+    def test_nothing_asked_nothing_done(self):
+        assert prediction_rows.prediction_of_outcome(study(), {}, rng()) == []
+
+
+def test_treatment_counts():
+    one = study(TreatmentHistory={'Definition': 'trrip'})
+    table = finish(treatment_rows.treatment_groups(one, {}, rng()))
+    row = table.query("cohort == 'tokyo' and term == 'resistant'").iloc[0]
+    assert row['note'] == 'TRS=15'
+    assert table.query("term == 'HC'")['effect'].eq(1).all()
+    assert treatment_rows.treatment_groups(study(), {}, rng()) == []
+
+
+def test_whole_run_with_a_preset_is_the_same_twice():
+    one = study()
+    tables = [
+        run_statistics(
+            parse_model(content(Mixture={'Bootstraps': 5}, Sites={'Harmonise': 'combat'})),
+            None, one.mrs, one.baseline[['participant_id', 'group', 'cohort', 'age']],
+            None, np.random.default_rng(3),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for name in ('change', 'meta', 'mixture'):
+        pd.testing.assert_frame_equal(tables[0][name], tables[1][name])
+        assert (tables[0][name]['method'] != '').any()
