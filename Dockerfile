@@ -26,8 +26,11 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/*
 COPY --from=build /opt/venv /opt/venv
 COPY --chmod=444 LICENSE NOTICE /opt/
+# The name that results carry in dataset_description.json; give the release's with --build-arg.
+ARG TAG=bids_acc:local
 # Whatever libraries want to remember goes to /tmp; nothing is written to HOME or to the image.
-ENV PATH=/opt/venv/bin:$PATH \
+ENV BIDS_ACC_CONTAINER_TAG=$TAG \
+    PATH=/opt/venv/bin:$PATH \
     LANG=C.UTF-8 \
     PYTHONNOUSERSITE=1 \
     PYTHONDONTWRITEBYTECODE=1 \

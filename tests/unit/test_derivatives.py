@@ -102,3 +102,31 @@ def test_records_notice_every_change(tmp_path):
 def test_sidecars_hold_no_nan(tmp_path):
     outputs.write_json(tmp_path / 'a.json', {'x': float('nan'), 'y': [1.0, float('inf')]})
     assert json.loads((tmp_path / 'a.json').read_text()) == {'x': None, 'y': [1.0, None]}
+
+
+def test_tables_of_visits_are_copied(tmp_path):
+    raw, out = tmp_path / 'raw' / 'sub-01', tmp_path / 'out'
+    raw.mkdir(parents=True)
+    (raw / 'sub-01_sessions.tsv').write_text('session_id\tpanss\nses-1\t70\n')
+    dataset.copy_sessions_file(tmp_path / 'raw', out, '01')
+    dataset.copy_sessions_file(tmp_path / 'raw', out, '02')
+    assert [p.name for p in out.rglob('*.*')] == ['sub-01_sessions.tsv']
+    assert (out / 'sub-01' / 'sub-01_sessions.tsv').read_bytes() == (
+        raw / 'sub-01_sessions.tsv'
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('variables', 'container'),
+    [
+        ({}, None),
+        ({'BIDS_ACC_CONTAINER_TAG': 'bids_acc:1'}, {'Type': 'docker', 'Tag': 'bids_acc:1'}),
+        ({'APPTAINER_CONTAINER': '/a.sif'}, {'Type': 'apptainer', 'URI': '/a.sif'}),
+    ],
+)
+def test_container_is_named(monkeypatch, variables, container):
+    for name in ('BIDS_ACC_CONTAINER_TAG', 'APPTAINER_CONTAINER', 'SINGULARITY_CONTAINER'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert dataset.container_from_environment() == container
