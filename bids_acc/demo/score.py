@@ -247,7 +247,9 @@ def _group_tables(output_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for key in ('group_vertexindex', 'group_parcelvalues'):
         found = find_outputs(key, output_dir)
         if not found:
-            raise MissingInputError(f'{output_dir}: no parcels; the group level makes them once there are maps.')
+            raise MissingInputError(
+                f'{output_dir}: no parcels; the group level makes them once there are maps.'
+            )
         tables.append(read_tsv(found[0].path))
     return tables[0], tables[1]
 
