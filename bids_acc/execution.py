@@ -60,7 +60,8 @@ class MultiProc(MultiProcPlugin):
         if error is None:
             return self._taskresult.get(taskid)
         name = f'{ResourceError.__module__}.{ResourceError.__name__}: {KILLED}'
-        if not isinstance(error, BrokenProcessPool):
+        # By name: Dask's KilledWorker cannot be imported without the package.
+        if not isinstance(error, BrokenProcessPool) and type(error).__name__ != 'KilledWorker':
             name = f'{type(error).__name__}: {error}'
         # A list, not a text: Nipype 1.11's crash report cannot take a text here.
         return {'result': None, 'traceback': [f'{name}\n'], 'taskid': taskid}
@@ -96,11 +97,15 @@ class Dask(MultiProc):
                 "--use-plugin Dask needs the package distributed: pip install 'bids_acc[cluster]'."
             ) from error
         options = dict(plugin_args or {})
-        client = Client(options.pop('scheduler', None))
-        options['n_procs'] = max(1, sum(client.nthreads().values()))
+        self._client = Client(options.pop('scheduler', None))
+        options['n_procs'] = max(1, sum(self._client.nthreads().values()))
         super().__init__(plugin_args=options)
         self.pool.shutdown()
-        self.pool = client.get_executor(pure=False)
+        self.pool = self._client.get_executor(pure=False)
+
+    def _postrun_check(self) -> None:
+        super()._postrun_check()
+        self._client.close()
 
 
 def available_memory_gb() -> float:

@@ -40,7 +40,7 @@ def killed(x):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(tmp_path, functions: dict) -> tuple[Progress, dict]:
+def run(tmp_path, functions: dict, plugin_name: str | None = None) -> tuple[Progress, dict]:
     """Run one node for each function, in a session workflow."""
     (tmp_path / 'logs').mkdir()
     configure_nipype(tmp_path / 'work', tmp_path / 'logs', stop_on_first_crash=False)
@@ -56,7 +56,7 @@ def run(tmp_path, functions: dict) -> tuple[Progress, dict]:
     workflow.add_nodes([session])
     progress = Progress.for_workflow(workflow, 2)
     progress.stream = io.StringIO()
-    plugin = make_plugin(Resources(nprocs=2), progress)
+    plugin = make_plugin(Resources(nprocs=2, plugin=plugin_name), progress)
     with progress.beating():
         if set(functions.values()) == {fine}:
             workflow.run(plugin=plugin)
@@ -89,6 +89,34 @@ def test_a_killed_worker_neither_hangs_nor_stops_the_others(tmp_path):
     _, crashes = run(tmp_path, {'anat': killed, 'mrs': fine})
     assert crashes['anat_wf'].exit_code is ExitCode.TRY_AGAIN
     assert 'memory' in crashes['anat_wf'].reason
+
+
+@pytest.fixture(scope='module')
+def dask_plugin(tmp_path_factory):
+    distributed = pytest.importorskip('distributed')
+    file = tmp_path_factory.mktemp('dask') / 'dask.yml'
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        content = f'plugin: Dask\nplugin_args: {{scheduler: "{cluster.scheduler_address}"}}\n'
+        file.write_text(content)
+        yield str(file)
+
+
+@pytest.mark.slow
+def test_dask_runs_all_and_names_failures(tmp_path, dask_plugin):
+    functions = {'anat': bad_data, 'dwi': fine, 'mrs': fine}
+    progress, crashes = run(tmp_path, functions, dask_plugin)
+    assert list(crashes) == ['anat_wf']
+    assert crashes['anat_wf'].exit_code is ExitCode.BAD_DATA
+    assert {name.split('.')[2] for name in progress.ended} == {'dwi_wf', 'mrs_wf'}
+
+
+@pytest.mark.slow
+def test_a_dying_dask_worker_stops_only_its_node(tmp_path, dask_plugin):
+    _, crashes = run(tmp_path, {'anat': killed, 'mrs': fine}, dask_plugin)
+    assert list(crashes) == ['anat_wf']
+    assert crashes['anat_wf'].exit_code is ExitCode.TRY_AGAIN
 
 
 def test_plugins(tmp_path):
