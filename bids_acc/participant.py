@@ -274,11 +274,19 @@ def init_participant_wf(
     workflow = Workflow(name='bids_acc_wf', base_dir=str(work_dir))
     for job in jobs:
         if any(job.wants(modality) for modality in MODALITIES):
-            workflow.add_nodes([init_session_wf(job, output_dir=output_dir, settings=settings)])
+            session = init_session_wf(
+                job,
+                output_dir=output_dir,
+                settings=settings,
+                basis_cache=work_dir / 'mrs_basis',
+            )
+            workflow.add_nodes([session])
     return workflow
 
 
-def init_session_wf(job: Job, *, output_dir: Path, settings: Settings) -> Workflow:
+def init_session_wf(
+    job: Job, *, output_dir: Path, settings: Settings, basis_cache: Path | None = None
+) -> Workflow:
     """Process one session.
 
     Parameters
@@ -289,6 +297,8 @@ def init_session_wf(job: Job, *, output_dir: Path, settings: Settings) -> Workfl
         Root of the derivative data set.
     settings : Settings
         Of this run.
+    basis_cache : Path, optional
+        Where simulated basis sets of spectra are kept for the spectra that follow.
 
     Returns
     -------
@@ -323,7 +333,14 @@ def init_session_wf(job: Job, *, output_dir: Path, settings: Settings) -> Workfl
     if job.wants('mrs'):
         names = spectrum_names(session.mrs)
         for name, spectrum in zip(names, session.mrs, strict=True):
-            mrs = _session_mrs(session, spectrum, name, anat is not None, settings, common)
+            mrs = _session_mrs(
+                session,
+                spectrum,
+                name,
+                anat is not None,
+                settings,
+                common | {'cache_dir': basis_cache},
+            )
             _join(workflow, anat, mrs)
     if job.wants('anat') and anat is not None and anat not in workflow._graph.nodes():
         workflow.add_nodes([anat])
@@ -347,8 +364,18 @@ def _session_dwi(
         omp_nthreads=settings.resources.omp_nthreads,
         seed=task_seed(settings.random_seed, record_label(session, 'dwi')),
         name='dwi_wf',
+        has_opposite=inputs.has_opposite,
+        source=inputs.source,
+        noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
     )
     node = workflow.get_node('inputnode')
+    if inputs.opposite:
+        node.inputs.opposite_files = [str(path) for path, _ in inputs.opposite]
+        node.inputs.opposite_sidecars = [dict(metadata) for _, metadata in inputs.opposite]
+    if inputs.mask is not None:
+        node.inputs.brain_mask = str(inputs.mask)
+    if inputs.noddi:
+        node.inputs.noddi_maps = [str(inputs.noddi[name]) for name in ('icvf', 'isovf', 'od')]
     node.inputs.dwi_files = [str(run.image) for run in inputs.runs]
     node.inputs.bval_files = [str(run.bval) for run in inputs.runs]
     node.inputs.bvec_files = [str(run.bvec) for run in inputs.runs]

@@ -92,6 +92,13 @@ class AnatSettings:
 class DwiSettings:
     """How diffusion images become FA, MD and MO."""
 
+    source: str = option(
+        'auto',
+        'where the series comes from; auto takes one that --derivatives offers as preprocessed '
+        '(desc-preproc_dwi, e.g. of QSIPrep), else the raw one',
+        flag='--dwi-source',
+        choices=('auto', 'raw', 'derivative'),
+    )
     denoise: str = option(
         'auto',
         'denoising by MP-PCA; auto takes dwidenoise when MRtrix3 is on PATH, else the built-in',
@@ -107,9 +114,17 @@ class DwiSettings:
     )
     motion: str = option(
         'builtin',
-        'correction of head motion and eddy currents',
+        'correction of head motion and eddy currents; eddy needs FSL on PATH',
         flag='--dwi-motion',
-        choices=('builtin', 'ants', 'none'),
+        choices=('builtin', 'ants', 'eddy', 'none'),
+    )
+    susceptibility: str = option(
+        'auto',
+        'correction of susceptibility distortion; auto uses images of reversed phase encoding '
+        'where there are any (topup when FSL is on PATH, else pair, which is built in), else '
+        'registers to the T1w image when there is one, else skips it',
+        flag='--dwi-susceptibility',
+        choices=('auto', 'topup', 'pair', 'registration', 'none'),
     )
     bias: str = option(
         'n4', 'correction of the intensity bias field', flag='--dwi-bias', choices=('n4', 'none')
@@ -134,6 +149,13 @@ class DwiSettings:
         'where the cortex is sampled',
         flag='--dwi-depths',
         choices=('ribbon', 'midthickness'),
+    )
+    noddi: str = option(
+        'auto',
+        'NODDI maps (icvf, isovf, od) of --derivatives at the cortex; require fails without '
+        'them, they are never fitted here',
+        flag='--dwi-noddi',
+        choices=('auto', 'require', 'none'),
     )
 
 
@@ -180,8 +202,9 @@ class MrsSettings:
         metavar='A/B',
     )
     relaxation: str = option(
-        'wyss-mlynarik',
-        'relaxation constants: wyss-mlynarik, fsl or a JSON file',
+        'auto',
+        'relaxation constants: auto (by field: wyss-mlynarik at 3 T, fsl at 7 T, gasparovic at '
+        '1.5 T, none elsewhere), one of these names, or a JSON file',
         flag='--mrs-relaxation',
         metavar='SET|FILE',
     )
@@ -198,6 +221,22 @@ class MrsSettings:
         flag='--mrs-te1',
         metavar='SECONDS',
         type=float,
+    )
+    tm: float | None = option(
+        None,
+        'mixing time of STEAM in seconds (default: MixingTime of the sidecar, else assumed and '
+        'said so)',
+        flag='--mrs-tm',
+        metavar='SECONDS',
+        type=float,
+    )
+    macromolecules: str = option(
+        'auto',
+        'macromolecules and lipids of the built-in engine: auto (parametrised lines unless the '
+        'basis set holds measured ones), parametrised, none, or a measured, metabolite-nulled '
+        'spectrum of the same sequence as NIfTI-MRS file',
+        flag='--mrs-macromolecules',
+        metavar='MODEL|FILE',
     )
     eddy_current: str = option(
         'auto',

@@ -26,6 +26,7 @@ from bids_acc.exceptions import (
     SettingsError,
 )
 
+from .diffusion import find_noddi, find_preprocessed, find_reversed, noddi_refusal
 from .inputs import (
     MODALITIES,
     AnatInputs,
@@ -64,6 +65,13 @@ class Selection:
     session_labels: tuple[str, ...] = ()
     filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     modalities: tuple[str, ...] = MODALITIES
+    derivatives: Mapping[str, Path] = field(default_factory=dict)
+    """Name to folder of other tools' results."""
+    dwi_source: str = 'auto'
+    """``auto`` takes a preprocessed series where there is one, ``raw`` never, ``derivative`` only
+    that."""
+    dwi_noddi: str = 'auto'
+    """``auto`` takes NODDI maps where there are any, ``require`` fails without, ``none`` never."""
 
 
 def check_dataset(bids_dir: Path) -> None:
@@ -278,11 +286,14 @@ def _plan_modality(
 ) -> tuple[PlanRow, Any]:
     """Find one modality; say what will be done with it, and why."""
     finders: dict[str, Callable[..., tuple[Any, list[str]]]] = {
-        'anat': _find_anat, 'dwi': _find_dwi, 'mrs': _find_mrs,
+        'anat': _find_anat, 'mrs': _find_mrs,
     }  # fmt: skip
     nothing: Any = () if row.modality == 'mrs' else None
     try:
-        inputs, notes = finders[row.modality](layout, subject, session, selection.filters)
+        if row.modality == 'dwi':
+            inputs, notes = _choose_dwi(layout, subject, session, selection)
+        else:
+            inputs, notes = finders[row.modality](layout, subject, session, selection.filters)
     except _NothingThereError as absent:
         return replace(row, reason=str(absent), reason_code='no_data'), nothing
     except _PartlyBrokenError as partly:
@@ -393,6 +404,36 @@ def _gradient_file(layout: BIDSLayout, image: Path, extension: str) -> Path:
     if not nearest:
         raise MissingInputError(f'{own} is missing, and no inherited {extension} file fits.')
     return Path(nearest[0])
+
+
+def _choose_dwi(
+    layout: BIDSLayout, subject: str, session: str | None, selection: Selection
+) -> tuple[DwiInputs, list[str]]:
+    """Take a preprocessed series where there is one, else the raw ones; then NODDI maps."""
+    inputs: DwiInputs | None = None
+    if selection.dwi_source != 'raw':
+        inputs = find_preprocessed(selection.derivatives, subject, session)
+    if inputs is not None:
+        names = ', '.join(run.image.name for run in inputs.runs)
+        notes = [f'taken as preprocessed by {inputs.source}: {names}']
+    elif selection.dwi_source == 'derivative':
+        folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
+        raise MissingInputError(
+            f'--dwi-source derivative: no desc-preproc_dwi of sub-{subject} in --derivatives '
+            f'({folders}).'
+        )
+    else:
+        inputs, notes = _find_dwi(layout, subject, session, selection.filters)
+        opposite = tuple(find_reversed(Path(layout.root), inputs))
+        inputs = replace(inputs, opposite=opposite)
+    if selection.dwi_noddi == 'none':
+        return inputs, notes
+    maps = find_noddi(selection.derivatives, subject, session)
+    if maps.files:
+        notes.append(f'NODDI maps of {maps.source}')
+    elif selection.dwi_noddi == 'require':
+        raise MissingInputError(noddi_refusal(inputs))
+    return replace(inputs, noddi=maps.files, noddi_source=maps.source), notes
 
 
 def _find_dwi(

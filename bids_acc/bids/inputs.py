@@ -54,11 +54,31 @@ class DwiInputs:
 
     runs: tuple[DwiRun, ...]
     entities: Mapping[str, str]
+    source: str = ''
+    """Tool that corrected the series already; empty for raw data."""
+    mask: Path | None = None
+    """Brain, where a derivative has one."""
+    opposite: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
+    """Images of reversed phase encoding in ``fmap/``, with their metadata."""
+    noddi: Mapping[str, Path] = field(default_factory=dict)
+    """``icvf``, ``isovf`` and ``od`` of a derivative, or nothing."""
+    noddi_source: str = ''
+    """Tool that made those."""
+
+    @property
+    def has_opposite(self) -> bool:
+        """Whether something was acquired with the phase encoding of the first run reversed."""
+        first, *others = (str(r.metadata.get('PhaseEncodingDirection', '')) for r in self.runs)
+        opposite = first[:-1] if first.endswith('-') else f'{first}-'
+        return bool(self.opposite) or (bool(first) and opposite in others)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        return tuple(path for run in self.runs for path in (run.image, run.bval, run.bvec))
+        series = [path for run in self.runs for path in (run.image, run.bval, run.bvec)]
+        more = [*(() if self.mask is None else (self.mask,)),
+                *(path for path, _ in self.opposite), *self.noddi.values()]  # fmt: skip
+        return (*series, *more)
 
 
 @dataclass(frozen=True)

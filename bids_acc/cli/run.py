@@ -219,8 +219,9 @@ def discover_sessions(request: Request) -> list[Session]:
     filters = discovery.read_filters(request.bids_filter_file)
     layout = discovery.open_layout(request.bids_dir, subjects, request.bids_database_dir)
     selection = discovery.Selection(
-        tuple(subjects), request.session_labels, filters, request.modalities
-    )
+        tuple(subjects), request.session_labels, filters, request.modalities,
+        request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
+    )  # fmt: skip
     return discovery.discover(layout, selection)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,142 @@ def plot_scheme(bvals: npt.ArrayLike, directions: npt.ArrayLike, title: str = ''
         panel.set_ylabel('xyz'[b], fontsize=8)
         panel.tick_params(labelsize=6)
     figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def plot_steps(
+    volumes: Sequence[tuple[str, npt.ArrayLike, npt.ArrayLike]],
+    affine: npt.ArrayLike,
+    mask: npt.ArrayLike,
+) -> Figure:
+    """Draw one b = 0 and one diffusion-weighted volume after each step, and what it took away.
+
+    Parameters
+    ----------
+    volumes : sequence of (name, (i, j, k) array_like, (i, j, k) array_like)
+        Name of the step, b = 0 and diffusion-weighted volume after it; the series as acquired
+        comes first.
+    affine : (4, 4) array_like
+    mask : (i, j, k) array_like of bool
+        Brain; its outline is drawn into the first row.
+
+    Returns
+    -------
+    Figure
+        One row for each step; its last two columns show what was removed, on a tenth of the
+        scale.
+    """
+    inside = np.asarray(mask, dtype=bool)
+    where = np.argwhere(inside)
+    matrix = np.asarray(affine, dtype=float)
+    middle = matrix[:3, :3] @ where.mean(axis=0) + matrix[:3, 3]
+    edges = where @ matrix[:3, :3].T + matrix[:3, 3]
+    half = float(np.ptp(edges, axis=0)[:2].max()) / 2 + 8
+    points, extent = plane_points(middle, 2, half)
+    tops = [float(np.percentile(np.asarray(v)[inside], 99.5)) for v in volumes[0][1:]]
+
+    def slice_of(volume: npt.ArrayLike) -> FloatArray:
+        values = sample(np.asarray(volume), matrix, points.reshape(-1, 3))
+        return np.nan_to_num(values).reshape(points.shape[:2])
+
+    figure = Figure(
+        figsize=(8.4, 2.2 * len(volumes) + 0.4), layout='constrained', facecolor='black'
+    )
+    axes = figure.subplots(len(volumes), 4, squeeze=False)
+    previous: list[FloatArray] | None = None
+    for row, (name, *pair) in enumerate(volumes):
+        now = [slice_of(v) for v in pair]
+        for column, (values, top) in enumerate(zip(now, tops, strict=True)):
+            panel = axes[row, column]
+            panel.imshow(values, cmap='gray', vmin=0, vmax=top, origin='lower', extent=extent)
+            what = ('b = 0', 'diffusion-weighted')[column]
+            panel.set_title(f'{name}: {what}', color='white', fontsize=8)
+            if row == 0:
+                panel.contour(
+                    slice_of(inside.astype(np.float32)), [0.5], extent=extent,
+                    colors='#e8b000', linewidths=0.8,
+                )  # fmt: skip
+            gone = axes[row, column + 2]
+            if previous is not None:
+                gone.imshow(previous[column] - values, cmap='gray', vmin=-top / 10, vmax=top / 10,
+                            origin='lower', extent=extent)  # fmt: skip
+                gone.set_title(f'removed from {what}', color='white', fontsize=8)
+        for panel in axes[row]:
+            panel.set_axis_off()
+        previous = now
+    return figure
+
+
+def plot_alignment(
+    image: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    white: npt.ArrayLike,
+    brain: npt.ArrayLike,
+    anatomy_affine: npt.ArrayLike,
+    shift: npt.ArrayLike | None = None,
+    title: str = '',
+) -> Figure:
+    """Draw borders of the T1w image's tissues over the b = 0 image, and the displacement.
+
+    Parameters
+    ----------
+    image : (i, j, k) array_like
+        Mean b = 0 image in T1w space, undistorted.
+    affine : (4, 4) array_like
+        Of the image and the displacement.
+    white, brain : (i, j, k) array_like
+        Fractions of white matter and of brain tissue.
+    anatomy_affine : (4, 4) array_like
+        Of those.
+    shift : (i, j, k) array_like, optional
+        Displacement by susceptibility, mm.
+    title : str
+        Above the picture.
+
+    Returns
+    -------
+    Figure
+    """
+    where = np.argwhere(np.asarray(brain) > 0.5)
+    matrix = np.asarray(anatomy_affine, dtype=float)
+    corners = where @ matrix[:3, :3].T + matrix[:3, 3]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    centre, half = (low + high) / 2, float((high - low).max()) / 2 + 8
+    top = float(np.percentile(np.asarray(image)[np.asarray(image) > 0], 98))
+    rows = 1 if shift is None else 2
+    figure = Figure(figsize=(9.6, 3.3 * rows), layout='constrained', facecolor='black')
+    axes = figure.subplots(rows, 3, squeeze=False)
+    for column, axis in enumerate((0, 1, 2)):
+        points, extent = plane_points(centre + np.array([4.0, 0, 0]) * (axis == 0), axis, half)
+        flat, shape = points.reshape(-1, 3), points.shape[:2]
+
+        def cut(
+            volume: npt.ArrayLike,
+            grid: npt.ArrayLike,
+            flat: FloatArray = flat,
+            shape: tuple[int, ...] = shape,
+        ) -> FloatArray:
+            return np.nan_to_num(sample(np.asarray(volume), grid, flat)).reshape(shape)
+
+        panel = axes[0, column]
+        panel.imshow(cut(image, affine), cmap='gray', vmin=0, vmax=top, origin='lower',
+                     extent=extent)  # fmt: skip
+        for tissue, colour in ((white, '#e03a3e'), (brain, '#e8b000')):
+            panel.contour(cut(tissue, anatomy_affine), [0.5], extent=extent, colors=colour,
+                          linewidths=0.6)  # fmt: skip
+        panel.set_axis_off()
+        if shift is not None:
+            drawn = axes[1, column].imshow(
+                cut(shift, affine), cmap='RdBu_r', vmin=-6, vmax=6, origin='lower', extent=extent
+            )
+            axes[1, column].contour(cut(brain, anatomy_affine), [0.5], extent=extent,
+                                    colors='0.6', linewidths=0.6)  # fmt: skip
+            axes[1, column].set_axis_off()
+    if shift is not None:
+        bar = figure.colorbar(drawn, ax=axes[1].tolist(), shrink=0.8)
+        bar.set_label('displacement (mm)', color='white', fontsize=8)
+        bar.ax.tick_params(colors='white', labelsize=7)
+    figure.suptitle(title, color='white', fontsize=10)
     return figure
 
 

@@ -109,6 +109,21 @@ def read_points(path: str | Path) -> FloatArray:
     return np.asarray(arrays[0].data, dtype=float)
 
 
+def read_labels(path: str | Path) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+    """Read the region of each vertex and the name of each region.
+
+    Raises
+    ------
+    InputDataError
+        If the file holds no labels.
+    """
+    image = nb.GiftiImage.from_filename(path)
+    if not image.darrays:
+        raise InputDataError(f'{path} holds no labels; a .label.gii is needed.')
+    keys = np.asarray(image.darrays[0].data, dtype=np.int64).ravel()
+    return keys, {int(label.key): str(label.label) for label in image.labeltable.labels}
+
+
 def write_vertex_map(values: npt.ArrayLike, hemisphere: str, name: str, path: Path) -> Path:
     """Write one value for each vertex; NaN where nothing was measured."""
     array = GiftiDataArray(

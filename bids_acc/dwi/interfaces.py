@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,20 @@ from .motion import (
 )
 from .resample import apply_matrix, sample, sample_series, voxel_centres
 from .sampling import (
+    HIGH_FLUID,
+    NODDI_NAMES,
     RIBBON,
     VertexValues,
     blur_to_resolution,
     combine_depths,
+    combine_noddi,
+    region_rows,
     ribbon_points,
     tissue_shares,
 )
 from .series import join_runs
 from .shells import Shells, bvecs_from_scanner, find_shells
+from .susceptibility import apply_warp
 from .tensor import TensorFit, fit_tensor, scalar_maps
 
 MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
@@ -61,7 +67,10 @@ class _JoinRunsInputSpec(BaseInterfaceInputSpec):
     bval_files = InputMultiObject(File(exists=True), mandatory=True, desc='b-values of each')
     bvec_files = InputMultiObject(File(exists=True), mandatory=True, desc='directions of each')
     sidecars = traits.List(traits.Dict(), desc='metadata of each')
-    b_max = traits.Float(np.inf, usedefault=True, desc='larger b-values are left out, s/mm2')
+    opposite_files = InputMultiObject(
+        File(exists=True), desc='further images of reversed phase encoding, b = 0'
+    )
+    opposite_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
 
 
 class _JoinRunsOutputSpec(TraitedSpec):
@@ -70,6 +79,9 @@ class _JoinRunsOutputSpec(TraitedSpec):
     report = traits.Dict(desc='counts, shells and findings')
     partial_fourier = traits.Bool(desc='whether k-space was acquired only in part')
     slice_axis = traits.Int(desc='voxel axis of the slices')
+    acquisition = traits.List(traits.Dict(), desc='phase encoding and readout time of each run')
+    opposite = File(exists=True, desc='b = 0 volumes of reversed phase encoding')
+    opposite_acquisition = traits.Dict(desc='their phase encoding and readout time')
 
 
 class JoinRuns(SimpleInterface):
@@ -80,8 +92,17 @@ class JoinRuns(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         sidecars = self.inputs.sidecars if isdefined(self.inputs.sidecars) else []
+        extra: list[Any] = []
+        if isdefined(self.inputs.opposite_files):
+            extra = list(
+                zip(self.inputs.opposite_files, self.inputs.opposite_sidecars, strict=True)
+            )
         series = join_runs(
-            self.inputs.dwi_files, self.inputs.bval_files, self.inputs.bvec_files, sidecars
+            self.inputs.dwi_files,
+            self.inputs.bval_files,
+            self.inputs.bvec_files,
+            sidecars,
+            extra,
         )
         shells = find_shells(series.gradients.bvals)
         self._results['out_file'] = str(
@@ -92,6 +113,12 @@ class JoinRuns(SimpleInterface):
             float(s.get('PartialFourier') or 1) < 1 for s in sidecars
         )
         self._results['slice_axis'] = series.slice_axis
+        self._results['acquisition'] = [asdict(entry) for entry in series.acquisition]
+        if series.opposite is not None and series.opposite_acquisition is not None:
+            self._results['opposite_acquisition'] = asdict(series.opposite_acquisition)
+            self._results['opposite'] = str(
+                files.write_image(series.opposite, series.affine, _out(runtime, 'opposite.nii'))
+            )
         self._results['report'] = {
             'n_volumes': int(series.data.shape[3]),
             'n_missing': int(series.n_expected - series.data.shape[3]),
@@ -106,6 +133,7 @@ class JoinRuns(SimpleInterface):
 class _BrainMaskInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='series')
     gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    given = File(exists=True, desc='brain, where a derivative has it; taken as it is')
 
 
 class _BrainMaskOutputSpec(TraitedSpec):
@@ -122,7 +150,14 @@ class BrainMask(SimpleInterface):
         data, affine = files.read_image(self.inputs.in_file)
         shells = find_shells(files.Gradients.read(self.inputs.gradients).bvals)
         reference = data[..., int(np.flatnonzero(shells.labels == 0)[0])]
-        mask = brain_mask(reference, _zooms(affine))
+        if isdefined(self.inputs.given):
+            given = files.read_image(self.inputs.given)
+            files.check_same_grid(
+                (reference.shape, affine), (given[0].shape, given[1]), Path(self.inputs.given).name
+            )
+            mask = given[0] > 0
+        else:
+            mask = brain_mask(reference, _zooms(affine))
         self._results['out_file'] = str(
             files.write_image(mask, affine, _out(runtime, 'mask.nii.gz'))
         )
@@ -349,7 +384,11 @@ class Coregister(SimpleInterface):
                         apply_matrix(towards_t1w, voxel_centres(mask, affine)))  # fmt: skip
         volumes = mask.sum() * np.prod(_zooms(affine)), brain.sum() * np.prod(_zooms(t1w_affine))
         shared = np.nan_to_num(inside).sum() * np.prod(_zooms(affine))
-        self._results['report'] = {'coreg_dice': float(2 * shared / sum(volumes))}
+        there = sample(t1w, t1w_affine, apply_matrix(towards_t1w, voxel_centres(mask, affine)))
+        self._results['report'] = {
+            'coreg_dice': float(2 * shared / sum(volumes)),
+            'coreg_nmi': quality.normalised_mutual_information(reference[mask], there),
+        }
         self._results['transform'], self._results['itk_transform'] = str(path), str(itk)
         return runtime
 
@@ -359,7 +398,8 @@ class _ChainInputSpec(BaseInterfaceInputSpec):
     gradients = File(exists=True, mandatory=True, desc='its gradient table')
     transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
     coregistration = File(exists=True, desc='pull matrix, T1w to reference')
-    warp = File(exists=True, desc='displacement field on the reference, mm RAS+')
+    warp = File(exists=True, desc='displacement along the phase encoding on the reference, mm')
+    slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
 
 
 class _Chain:
@@ -373,6 +413,7 @@ class _Chain:
         has_t1w = isdefined(inputs.coregistration)
         self.coregistration = np.load(inputs.coregistration) if has_t1w else np.eye(4)
         self.warp = files.read_image(inputs.warp) if isdefined(inputs.warp) else None
+        self.slice_axis = int(inputs.slice_axis)
 
     def directions(self) -> files.FloatArray:
         """Gradient directions in the frame of the output."""
@@ -380,17 +421,28 @@ class _Chain:
 
     def signal(self, points: files.FloatArray, order: int = 3) -> Any:
         """Signal of all volumes at points of the output's space, (n_points, n_volumes)."""
-        where = apply_matrix(self.coregistration, points)
+        where, factor = self._distorted(points)
         stretch = np.linalg.det(self.pulls[:, :3, :3])
-        factor: Any = 1.0
-        if self.warp is not None:
-            where, factor = registration.apply_warp(
-                *self.warp, where, self.gradients.phase_axes[0]
-            )
         signal = sample_series(
             self.data, self.affine, where, self.pulls, order=order, modulation=stretch
         )
         return signal * np.asarray(factor, dtype=np.float32)[..., None]
+
+    def _distorted(self, points: files.FloatArray) -> tuple[files.FloatArray, Any]:
+        """Places of the output's points in the distorted reference, and how they are stretched."""
+        where = apply_matrix(self.coregistration, points)
+        if self.warp is None:
+            return where, np.ones(len(where))
+        return apply_warp(*self.warp, where, self.gradients.phase_axes[0])
+
+    def slices(self, points: files.FloatArray) -> Any:
+        """Slice of each volume in which a point was acquired, (n_points, n_volumes)."""
+        where, _ = self._distorted(points)
+        row = np.linalg.inv(self.affine)[self.slice_axis]
+        rows = np.array([row @ pull for pull in self.pulls])
+        height = where @ rows[:, :3].T + rows[:, 3]
+        top = self.data.shape[self.slice_axis] - 1
+        return np.clip(np.rint(height), 0, top).astype(np.int16)
 
 
 class _ResampleSeriesInputSpec(_ChainInputSpec):
@@ -404,6 +456,8 @@ class _ResampleSeriesOutputSpec(TraitedSpec):
     bval = File(exists=True, desc='b-values')
     bvec = File(exists=True, desc='rotated directions, FSL convention')
     gradients = File(exists=True, desc='rotated gradient table, scanner coordinates')
+    slices = File(exists=True, desc='acquired slice of each brain voxel in each volume')
+    seen = traits.Float(desc='share of the brain that all volumes show')
 
 
 class ResampleSeries(SimpleInterface):
@@ -436,6 +490,9 @@ class ResampleSeries(SimpleInterface):
             field = registration.bias_field(series[..., base].mean(axis=3), affine, brain)
             series /= field[..., None].astype(np.float32)
         self._write(runtime, chain, series, affine, brain)
+        self._results['seen'] = float(seen.sum() / max(inside.sum(), 1))
+        np.save(_out(runtime, 'slices.npy'), chain.slices(centres[seen]))
+        self._results['slices'] = str(_out(runtime, 'slices.npy'))
         return runtime
 
     def _write(self, runtime: Bunch, chain: _Chain, series: Any, affine: Any, brain: Any) -> None:
@@ -500,7 +557,8 @@ class _FitTensorInputSpec(BaseInterfaceInputSpec):
     method = traits.Enum('iwls', 'wls', 'ols', usedefault=True, desc='weights')
     b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value used, s/mm2')
     fix_axes = traits.Bool(False, usedefault=True, desc='use the more coherent gradient axes')
-    slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
+    slices = File(exists=True, mandatory=True, desc='acquired slice of each brain voxel')
+    seen = traits.Float(1.0, usedefault=True, desc='share of the brain that all volumes show')
 
 
 class _FitTensorOutputSpec(TraitedSpec):
@@ -513,6 +571,7 @@ class _FitTensorOutputSpec(TraitedSpec):
     direction = File(exists=True, desc='principal direction, RAS+')
     non_positive = File(exists=True, desc='voxels whose tensor has an eigenvalue <= 0')
     axes = File(exists=True, desc='matrix by which gradient directions were turned')
+    outliers = File(exists=True, desc='acquired slices by volumes, whether they are outliers')
     report = traits.Dict(desc='quality of the aligned series and of the fit')
 
 
@@ -530,9 +589,11 @@ class FitTensor(SimpleInterface):
         used = shells.volume_bvalues <= self.inputs.b_max
         signal = data[mask]
         predicted = outliers.predict_volumes(signal, shells, gradients.directions)
-        slices = np.argwhere(mask)[:, self.inputs.slice_axis]
+        slices = np.load(self.inputs.slices)
         judged = outliers.slice_report(signal, predicted, slices, shells)
-        weights = ~judged.outlier[slices]
+        weights = ~np.take_along_axis(judged.outlier, slices.astype(np.int64), axis=0)
+        np.save(_out(runtime, 'outliers.npy'), judged.outlier)
+        self._results['outliers'] = str(_out(runtime, 'outliers.npy'))
 
         fit = self._fit(signal, gradients, gradients.directions, used, weights)
         check = check_axes(
@@ -546,6 +607,8 @@ class FitTensor(SimpleInterface):
         self._results['report'] = {
             **_series_measures(signal, predicted, gradients, shells, judged),
             **_fit_measures(fit, check),
+            'axes_fixed': not np.array_equal(axes, np.eye(3)),
+            'brain_seen': float(self.inputs.seen),
         }
         self._write(runtime, fit, mask, affine)
         return runtime
@@ -597,11 +660,13 @@ def _series_measures(
     known = np.isfinite(judged.deviation)
     share = 100 * judged.outlier.sum() / known.sum() if known.any() else float('nan')
     cnr = quality.shell_cnr(signal, predicted, shells)
+    snr = quality.shell_snr(signal, predicted, shells)
     return {
         'outlier_slices': int(judged.outlier.sum()) if known.any() else float('nan'),
         'outlier_slices_pct': float(share),
         'outlier_list': [[int(s), int(v)] for s, v in np.argwhere(judged.outlier)],
         'snr_b0': quality.b0_snr(signal, shells),
+        **{f'snr_b{b}': value for b, value in snr.items()},
         **{f'cnr_b{b}': value for b, value in cnr.items()},
         'neighbour_corr': quality.neighbour_correlation(
             signal, gradients.bvals, gradients.directions
@@ -630,6 +695,8 @@ class _SampleSurfaceInputSpec(_ChainInputSpec):
     tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
     hemisphere = traits.Enum('L', 'R', mandatory=True, desc='which half')
     axes = File(exists=True, desc='matrix by which gradient directions were turned')
+    outliers = File(exists=True, desc='acquired slices by volumes, whether they are outliers')
+    labels = InputMultiObject(File(exists=True), desc='regions, left and right (label.gii)')
     method = traits.Enum('iwls', 'wls', 'ols', usedefault=True, desc='weights')
     b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value used, s/mm2')
     depths = traits.Enum('ribbon', 'midthickness', usedefault=True, desc='where to sample')
@@ -644,6 +711,7 @@ class _SampleSurfaceOutputSpec(TraitedSpec):
     coverage = File(exists=True, desc='fraction of depths with a usable tensor')
     fluid = File(exists=True, desc='share of the sampled volume that is no brain tissue')
     report = traits.Dict(desc='coverage of this hemisphere')
+    parcels = traits.List(traits.Dict(), desc='one row for each region of this hemisphere')
 
 
 class SampleSurface(SimpleInterface):
@@ -677,11 +745,17 @@ class SampleSurface(SimpleInterface):
         used = chain.shells.volume_bvalues <= self.inputs.b_max
         axes = np.load(self.inputs.axes) if isdefined(self.inputs.axes) else np.eye(3)
         signal = chain.signal(points)[:, used]
+        weights = None
+        if isdefined(self.inputs.outliers):
+            bad, slices = np.load(self.inputs.outliers), chain.slices(points).astype(np.int64)
+            rows = np.minimum(slices, len(bad) - 1)
+            weights = (~np.take_along_axis(bad, rows, axis=0) | (slices >= len(bad)))[:, used]
         fit = fit_tensor(
             signal,
             chain.gradients.bvals[used],
             chain.directions()[used] @ axes.T,
             method=self.inputs.method,
+            weights=weights,
         )
         seen = np.isfinite(signal).all(axis=1)
         return scalar_maps(fit), seen & ~fit.non_positive & np.isfinite(fit.evals[:, 0])
@@ -704,10 +778,19 @@ class SampleSurface(SimpleInterface):
         for name, values in maps.items():
             path = _out(runtime, f'{name}_{side}.shape.gii')
             self._results[name] = str(files.write_vertex_map(values, side, name, path))
+        seen = np.isfinite(result.fluid)
         self._results['report'] = {
             f'coverage_{side}': float(np.mean(result.coverage > 0)),
-            f'fluid_{side}': float(np.nanmedian(result.fluid)),
+            f'fluid_{side}': float(np.median(result.fluid[seen])) if seen.any() else float('nan'),
+            f'fluid_high_{side}': float(np.mean(result.fluid[seen] > HIGH_FLUID))
+            if seen.any()
+            else float('nan'),
         }
+        self._results['parcels'] = []
+        if isdefined(self.inputs.labels):
+            keys, names = files.read_labels(self.inputs.labels['LR'.index(side)])
+            rows = region_rows(keys, names, result)
+            self._results['parcels'] = [{'hemisphere': side, **row} for row in rows]
 
 
 class _QualityTableInputSpec(BaseInterfaceInputSpec):
@@ -715,6 +798,7 @@ class _QualityTableInputSpec(BaseInterfaceInputSpec):
     transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
     mask = File(exists=True, mandatory=True, desc='brain in the reference')
     engines = traits.Dict(desc='step to program')
+    notes = traits.List(traits.Str(), desc='further findings, known beforehand')
 
 
 class _QualityTableOutputSpec(TraitedSpec):
@@ -747,10 +831,11 @@ class QualityTable(SimpleInterface):
             'motion_mean': float(motion['displacement'].mean()),
             'motion_max': float(motion['displacement'].max()),
         }
-        for name in ('axes_finding', 'denoise_finding', 'slice_axis'):
-            row.pop(name, None)
-        findings = [*merged.get('findings', []), merged.get('denoise_finding', '')]
-        findings.append(merged.get('axes_finding', ''))
+        findings = [*merged.get('findings', [])]
+        findings += self.inputs.notes if isdefined(self.inputs.notes) else []
+        for name in [n for n in row if n.endswith('_finding')]:
+            findings.append(row.pop(name))
+        row.pop('slice_axis', None)
         self._results['out_file'] = str(
             files.format_table(pd.DataFrame([row]), _out(runtime, 'qc.tsv'))
         )
@@ -803,6 +888,8 @@ class _GatherReportsInputSpec(BaseInterfaceInputSpec):
     denoising = traits.Dict(desc='whether it was denoised')
     unringing = traits.Dict(desc='whether ringing was removed')
     coregistration = traits.Dict(desc='how well b = 0 and T1w fit')
+    susceptibility = traits.Dict(desc='size of the distortion, and what its correction gained')
+    eddy = traits.Dict(desc="eddy's outlier slices")
     surfaces = traits.List(traits.Dict(), desc='coverage of each side')
 
 
@@ -818,7 +905,8 @@ class GatherReports(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         reports = [self.inputs.series, self.inputs.tensor]
-        optional = [getattr(self.inputs, n) for n in ('denoising', 'unringing', 'coregistration')]
+        names = ('denoising', 'unringing', 'coregistration', 'susceptibility', 'eddy')
+        optional = [getattr(self.inputs, n) for n in names]
         reports += [report for report in optional if isdefined(report)]
         if isdefined(self.inputs.surfaces):
             reports += self.inputs.surfaces
@@ -846,4 +934,128 @@ class PickSide(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         self._results['white'] = self.inputs.white[self.inputs.index]
         self._results['pial'] = self.inputs.pial[self.inputs.index]
+        return runtime
+
+
+class _AlignMapsInputSpec(BaseInterfaceInputSpec):
+    maps = InputMultiObject(File(exists=True), mandatory=True, desc='icvf, isovf and od')
+    reference = File(exists=True, mandatory=True, desc='mean b = 0 image of the series')
+    coregistration = File(exists=True, mandatory=True, desc='pull matrix, T1w to reference')
+    t1w = File(exists=True, mandatory=True, desc='T1w image')
+    t1w_mask = File(exists=True, mandatory=True, desc='its brain')
+    seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
+
+
+class _AlignMapsOutputSpec(TraitedSpec):
+    transform = File(exists=True, desc='pull matrix, T1w to maps')
+
+
+class AlignMaps(SimpleInterface):
+    """Align maps of a derivative with the T1w image.
+
+    Maps on the grid of the series lie where it lies; others are registered by their own
+    contrast (icvf is bright in white matter, as T1w is), since a derivative's space is often
+    turned to AC-PC.
+    """
+
+    input_spec = _AlignMapsInputSpec
+    output_spec = _AlignMapsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        icvf, affine = files.read_image(self.inputs.maps[0])
+        reference, grid = files.read_image(self.inputs.reference)
+        same = icvf.shape == reference.shape and np.allclose(affine, grid, atol=1e-2)
+        matrix = np.load(self.inputs.coregistration) if same else self._register(icvf, affine)
+        np.save(_out(runtime, 'maps_from_t1w.npy'), matrix)
+        self._results['transform'] = str(_out(runtime, 'maps_from_t1w.npy'))
+        return runtime
+
+    def _register(self, icvf: Any, affine: files.FloatArray) -> files.FloatArray:
+        """Register the first map to the T1w image."""
+        values = np.nan_to_num(icvf)
+        t1w, t1w_affine = files.read_image(self.inputs.t1w)
+        brain = files.read_image(self.inputs.t1w_mask)[0] > 0
+        towards = registration.rigid(
+            values,
+            affine,
+            np.where(brain, t1w, 0),
+            t1w_affine,
+            initial=registration.centre_shift(values > 0, affine, brain, t1w_affine),
+            seed=self.inputs.seed,
+        )
+        return np.asarray(np.linalg.inv(towards))
+
+
+class _SampleMapsInputSpec(BaseInterfaceInputSpec):
+    maps = InputMultiObject(File(exists=True), mandatory=True, desc='icvf, isovf and od')
+    transform = File(exists=True, mandatory=True, desc='pull matrix, T1w to maps')
+    white = File(exists=True, mandatory=True, desc='white surface, scanner RAS')
+    pial = File(exists=True, mandatory=True, desc='pial surface, same vertices')
+    tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
+    hemisphere = traits.Enum('L', 'R', mandatory=True, desc='which half')
+
+
+class _SampleMapsOutputSpec(TraitedSpec):
+    icvf = File(exists=True, desc='intra-neurite volume fraction')
+    isovf = File(exists=True, desc='isotropic volume fraction')
+    od = File(exists=True, desc='orientation dispersion')
+
+
+class SampleMaps(SimpleInterface):
+    """Sample NODDI-type maps in the cortical ribbon.
+
+    icvf and od describe tissue only, so that their samples count by the tissue fraction
+    1 - isovf besides the share of grey matter (Parker et al. 2021,
+    doi:10.1016/j.neuroimage.2021.118749).
+    """
+
+    input_spec = _SampleMapsInputSpec
+    output_spec = _SampleMapsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        white, pial = (files.read_points(p) for p in (self.inputs.white, self.inputs.pial))
+        points = ribbon_points(white, pial, RIBBON)
+        shape, flat = points.shape[:2], points.reshape(-1, 3)
+        where = apply_matrix(np.load(self.inputs.transform), flat)
+        values, affine = {}, np.eye(4)
+        for name, path in zip(NODDI_NAMES, self.inputs.maps, strict=True):
+            image, affine = files.read_image(path)
+            values[name] = sample(image, affine, where)
+        resolution = float(np.cbrt(np.prod(_zooms(affine))))
+        tissues, grid = [], np.eye(4)
+        for path in self.inputs.tpms[:2]:
+            image, grid = files.read_image(path)
+            tissues.append(blur_to_resolution(image, grid, resolution))
+        shares = tissue_shares(flat, tissues[0], tissues[1], grid)
+        found = combine_noddi(
+            {name: v.reshape(shape) for name, v in values.items()},
+            *(share.reshape(shape) for share in shares),
+        )
+        side = self.inputs.hemisphere
+        for name, result in found.items():
+            path = _out(runtime, f'{name}_{side}.shape.gii')
+            self._results[name] = str(files.write_vertex_map(result, side, name, path))
+        return runtime
+
+
+class _RegionTableInputSpec(BaseInterfaceInputSpec):
+    rows = traits.List(traits.Dict(), mandatory=True, desc='one for each region and side')
+
+
+class _RegionTableOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='table of regions')
+
+
+class RegionTable(SimpleInterface):
+    """Write coverage and means of each region."""
+
+    input_spec = _RegionTableInputSpec
+    output_spec = _RegionTableOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        import pandas as pd
+
+        columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'fluid', *MAP_NAMES]
+        frame = pd.DataFrame(list(self.inputs.rows), columns=columns)
+        self._results['out_file'] = str(files.format_table(frame, _out(runtime, 'regions.tsv')))
         return runtime

@@ -136,8 +136,8 @@ def slice_report(
     ----------
     signal, predicted : (n_voxels, n_volumes) array_like
         Brain voxels.
-    slices : (n_voxels,) array_like of int
-        Slice in which each voxel was acquired.
+    slices : (n_voxels,) or (n_voxels, n_volumes) array_like of int
+        Slice in which each voxel was acquired, in each volume where the head moved.
     shells : Shells
     threshold : float
         In standard deviations.
@@ -147,17 +147,18 @@ def slice_report(
     SliceReport
     """
     data, wanted = np.asarray(signal, dtype=float), np.asarray(predicted, dtype=float)
-    where = np.asarray(slices, dtype=np.int64)
-    n_slices = int(where.max()) + 1
-    counts = np.bincount(where, minlength=n_slices)
+    given = np.asarray(slices, dtype=np.int64)
+    every = np.broadcast_to(given.reshape(len(data), -1), data.shape)
+    n_slices = int(every.max()) + 1
     relative = np.full((n_slices, data.shape[1]), np.nan)
-    judged = counts >= MIN_SLICE_VOXELS
     for volume in range(data.shape[1]):
         known = np.isfinite(wanted[:, volume]) & np.isfinite(data[:, volume])
-        top = np.bincount(where[known], (data - wanted)[known, volume], n_slices)
-        bottom = np.bincount(where[known], wanted[known, volume], n_slices)
-        usable = judged & (bottom > 0)
+        where = every[known, volume]
+        top = np.bincount(where, (data[:, volume] - wanted[:, volume])[known], n_slices)
+        bottom = np.bincount(where, wanted[known, volume], n_slices)
+        usable = (np.bincount(where, minlength=n_slices) >= MIN_SLICE_VOXELS) & (bottom > 0)
         relative[usable, volume] = top[usable] / bottom[usable]
+    judged = np.isfinite(relative).any(axis=1)
     deviation = np.full_like(relative, np.nan)
     for label in range(len(shells.bvalues)):
         members = np.flatnonzero(shells.labels == label)
@@ -169,11 +170,11 @@ def slice_report(
 def _robust_scores(values: FloatArray, judged: npt.NDArray[np.bool_]) -> FloatArray:
     """Score each slice against the same slice in the other volumes."""
     scores = np.full_like(values, np.nan)
-    rows = np.flatnonzero(judged & np.isfinite(values).all(axis=1))
+    rows = np.flatnonzero(judged & (np.isfinite(values).sum(axis=1) >= 4))
     if rows.size == 0:
         return scores
-    middle = np.median(values[rows], axis=1, keepdims=True)
-    spread = 1.4826 * np.median(np.abs(values[rows] - middle), axis=1, keepdims=True)
+    middle = np.nanmedian(values[rows], axis=1, keepdims=True)
+    spread = 1.4826 * np.nanmedian(np.abs(values[rows] - middle), axis=1, keepdims=True)
     floor = max(float(np.median(spread)), 1e-9)
     scores[rows] = (values[rows] - middle) / np.maximum(spread, floor)
     return scores

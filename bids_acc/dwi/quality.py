@@ -7,8 +7,13 @@ measure                  definition                                             
 ``motion_mean``          mean displacement of brain voxels from the reference, mm    lower
 ``outlier_slices_pct``   slices more than 4 SD below their prediction                lower
 ``snr_b0``               median over voxels of mean / SD of the aligned b = 0        higher
+``snr_b<b>``             median over voxels of the shell's mean / SD of the          higher
+                         prediction's error
 ``cnr_b<b>``             median over voxels of SD of the prediction over directions  higher
                          / SD of its error (Bastiani et al. 2019)
+``coreg_nmi``            normalised mutual information of b = 0 and T1w image        higher
+                         (Studholme et al. 1999), from 1 (none) to 2
+``coreg_dice``           overlap of the brains in b = 0 and T1w image                higher
 ``neighbour_corr``       mean correlation of each volume with its nearest in q-space higher
                          (Yeh et al. 2019)
 ``residual_median``      median over voxels of the tensor fit's relative residual    lower
@@ -17,7 +22,8 @@ measure                  definition                                             
 
 References: Bastiani M, et al. (2019). NeuroImage 184:801-812,
 doi:10.1016/j.neuroimage.2018.09.073. Yeh F-C, et al. (2019). NeuroImage 202:116131,
-doi:10.1016/j.neuroimage.2019.116131. What cannot be computed is NaN.
+doi:10.1016/j.neuroimage.2019.116131. Studholme C, et al. (1999). Pattern Recognit 32:71-86,
+doi:10.1016/S0031-3203(98)00091-0. What cannot be computed is NaN.
 """
 
 from __future__ import annotations
@@ -82,6 +88,71 @@ def shell_cnr(signal: npt.ArrayLike, predicted: npt.ArrayLike, shells: Shells) -
             np.divide(contrast, noise, out=np.full(len(noise), np.nan), where=noise > 0)
         )
     return result
+
+
+def shell_snr(signal: npt.ArrayLike, predicted: npt.ArrayLike, shells: Shells) -> dict[int, float]:
+    """Return the signal-to-noise ratio of each shell above b = 0.
+
+    Parameters
+    ----------
+    signal, predicted : (n_voxels, n_volumes) array_like
+        Aligned, and as the other volumes predict it.
+    shells : Shells
+
+    Returns
+    -------
+    dict of int to float
+        By b-value; NaN with fewer than seven volumes.
+    """
+    result = {}
+    for bvalue in shells.bvalues:
+        members = shells.members(bvalue)
+        if bvalue == 0:
+            continue
+        data = np.asarray(signal, dtype=float)[:, members]
+        error = data - np.asarray(predicted, dtype=float)[:, members]
+        noise = error.std(axis=1, ddof=1) if len(members) >= 7 else np.zeros(len(data))
+        result[bvalue] = _median(
+            np.divide(data.mean(axis=1), noise, out=np.full(len(noise), np.nan), where=noise > 0)
+        )
+    return result
+
+
+def normalised_mutual_information(
+    first: npt.ArrayLike, second: npt.ArrayLike, bins: int = 32
+) -> float:
+    """Return how much two images tell of each other: (H(a) + H(b)) / H(a, b).
+
+    Parameters
+    ----------
+    first, second : (n,) array_like
+        Values at the same places; pairs with a missing value are left out.
+    bins : int
+        Bins from the 1st to the 99th percentile of each.
+
+    Returns
+    -------
+    float
+        From 1 (nothing) to 2 (everything).
+
+    Examples
+    --------
+    >>> round(normalised_mutual_information(np.arange(1000), -np.arange(1000.0)), 2)
+    2.0
+    """
+    a, b = np.asarray(first, dtype=float).ravel(), np.asarray(second, dtype=float).ravel()
+    known = np.isfinite(a) & np.isfinite(b)
+    if known.sum() < 2:
+        return float('nan')
+    edges = [np.unique(np.percentile(v[known], np.linspace(1, 99, 3)))[[0, -1]] for v in (a, b)]
+    clipped = [np.clip(v[known], *e) for v, e in zip((a, b), edges, strict=True)]
+    joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / known.sum()
+
+    def entropy(p: FloatArray) -> float:
+        return float(-np.sum(p[p > 0] * np.log(p[p > 0])))
+
+    both = entropy(joint)
+    return (entropy(joint.sum(axis=0)) + entropy(joint.sum(axis=1))) / both if both else 1.0
 
 
 def neighbour_correlation(

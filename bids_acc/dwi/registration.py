@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .resample import apply_matrix, sample
+from .resample import apply_matrix
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -212,32 +212,3 @@ def centre_shift(
     if np.linalg.norm(centres[1] - centres[0]) > trust_mm:
         matrix[:3, 3] = centres[1] - centres[0]
     return matrix
-
-
-def apply_warp(
-    field: npt.ArrayLike, affine: npt.ArrayLike, points: npt.ArrayLike, axis: npt.ArrayLike
-) -> tuple[FloatArray, FloatArray]:
-    """Move points by a displacement field along one axis, and tell how much they are squeezed.
-
-    Parameters
-    ----------
-    field : (i, j, k) array_like
-        Displacement along ``axis`` in mm: where the signal of a point is found.
-    affine : (4, 4) array_like
-    points : (n_points, 3) array_like
-    axis : (3,) array_like
-        Unit vector of phase encoding.
-
-    Returns
-    -------
-    moved : (n_points, 3) ndarray
-    factor : (n_points,) ndarray
-        ``1 + d displacement / d axis``: what the signal is multiplied with.
-    """
-    along = np.asarray(axis, dtype=float)
-    shift = np.nan_to_num(sample(field, affine, points))
-    step = 0.5 * along
-    ahead, behind = (
-        np.nan_to_num(sample(field, affine, np.asarray(points) + sign * step)) for sign in (1, -1)
-    )
-    return np.asarray(points) + shift[:, None] * along, np.maximum(1 + ahead - behind, 0)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
     File,
+    InputMultiObject,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
 from . import files
+from .shells import find_shells
+from .susceptibility import undistort
 
 
 class _FigureOutputSpec(TraitedSpec):
@@ -101,4 +107,80 @@ class PlotScheme(SimpleInterface):
         title = ', '.join(f'{n} x b {b}' for b, n in shells.items())
         figure = plot_scheme(table.bvals, table.directions, title)
         self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'scheme.svg'))
+        return runtime
+
+
+class _PlotStepsInputSpec(BaseInterfaceInputSpec):
+    raw = File(exists=True, mandatory=True, desc='series as acquired')
+    gradients = File(exists=True, mandatory=True, desc='gradient table')
+    mask = File(exists=True, mandatory=True, desc='brain')
+    denoised = File(exists=True, desc='series after denoising')
+    unringed = File(exists=True, desc='series after unringing')
+
+
+class PlotSteps(SimpleInterface):
+    """Draw the series after each step of its preparation."""
+
+    input_spec = _PlotStepsInputSpec
+    output_spec = _FigureOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from .figures import plot_steps, save
+
+        bvals = files.Gradients.read(self.inputs.gradients).bvals
+        labels = find_shells(bvals).labels
+        weighted = np.flatnonzero(labels > 0)
+        first = int(np.flatnonzero(labels == 0)[0])
+        chosen = [first, int(weighted[0]) if weighted.size else first]
+        steps: list[tuple[str, npt.ArrayLike, npt.ArrayLike]] = []
+        affine = np.eye(4)
+        for name in ('raw', 'denoised', 'unringed'):
+            path = getattr(self.inputs, name)
+            if isdefined(path):
+                data, affine = files.read_image(path)
+                label = 'acquired' if name == 'raw' else name
+                steps.append((label, data[..., chosen[0]], data[..., chosen[1]]))
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        figure = plot_steps(steps, affine, mask)
+        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'steps.png'))
+        return runtime
+
+
+class _PlotAlignmentInputSpec(BaseInterfaceInputSpec):
+    reference = File(exists=True, mandatory=True, desc='mean b = 0 image')
+    gradients = File(exists=True, mandatory=True, desc='gradient table with phase encoding')
+    t1w = File(exists=True, mandatory=True, desc='T1w image')
+    tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
+    coregistration = File(exists=True, mandatory=True, desc='pull matrix, T1w to reference')
+    warp = File(exists=True, desc='displacement on the reference, where one was estimated')
+    report = traits.Dict(mandatory=True, desc='overlap and cost of the alignment')
+
+
+class PlotAlignment(SimpleInterface):
+    """Draw the borders of the T1w image's tissues over the b = 0 image."""
+
+    input_spec = _PlotAlignmentInputSpec
+    output_spec = _FigureOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from .figures import plot_alignment, save
+
+        image: npt.NDArray[Any]
+        image, affine = files.read_image(self.inputs.reference)
+        grey, grid = files.read_image(self.inputs.tpms[0])
+        white = files.read_image(self.inputs.tpms[1])[0]
+        shift = None
+        if isdefined(self.inputs.warp):
+            shift = files.read_image(self.inputs.warp)[0]
+            axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
+            image = undistort(image, shift, affine, axis)
+        # the picture is in T1w space: the image's own grid is put where it lies there
+        placed = np.linalg.inv(np.load(self.inputs.coregistration)) @ affine
+        found = self.inputs.report
+        title = (
+            f'b = 0 image with borders of white matter (red) and brain tissue (yellow) from T1w; '
+            f'Dice {found["coreg_dice"]:.3f}, NMI {found["coreg_nmi"]:.3f}'
+        )
+        figure = plot_alignment(image, placed, white, white + grey, grid, shift, title)
+        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'alignment.png'))
         return runtime

@@ -7,7 +7,9 @@ second time as a map. Points that share their voxel with fluid or white matter c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,13 @@ RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
 
 MIN_SHARE = 0.05
 """Grey-matter share that every sample is granted, so that no vertex of a thin gyrus is lost."""
+
+
+NODDI_NAMES = ('icvf', 'isovf', 'od')
+"""Parameters of NODDI-type maps: intra-neurite and isotropic volume fraction, dispersion."""
+
+HIGH_FLUID = 0.5
+"""Vertices whose samples hold more than this share of fluid are counted in the quality table."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +151,85 @@ def combine_depths(
             values[name] = (known * np.nan_to_num(depths)).sum(axis=0) / known.sum(axis=0)
         fluid = (weights * fluid_share).sum(axis=0) / weights.sum(axis=0)
     return VertexValues(values, usable.mean(axis=0), fluid)
+
+
+def region_rows(
+    keys: npt.ArrayLike, names: Mapping[int, str], result: VertexValues
+) -> list[dict[str, Any]]:
+    """Summarise each region of a hemisphere.
+
+    Parameters
+    ----------
+    keys : (n_vertices,) array_like of int
+        Region of each vertex.
+    names : mapping of int to str
+        Name of each key; regions without vertices are left out.
+    result : VertexValues
+        What was measured.
+
+    Returns
+    -------
+    list of dict
+        ``region``, ``n_vertices``, ``coverage`` (share of the vertices with a value),
+        ``fluid`` (mean share of fluid) and the mean of each map.
+
+    Examples
+    --------
+    >>> values = VertexValues(
+    ...     {'md': np.array([1.0, 3, np.nan])}, np.array([1, 0.4, 0]), np.array([0.1, 0.3, np.nan])
+    ... )
+    >>> region_rows([1, 1, 1], {0: 'unknown', 1: 'acc'}, values)[0]['md']
+    2.0
+    """
+    where = np.asarray(keys, dtype=np.int64)
+    rows = []
+    for key, name in sorted(names.items()):
+        inside = where == key
+        if not inside.any():
+            continue
+        measured = inside & (result.coverage > 0)
+        rows.append(
+            {
+                'region': name,
+                'n_vertices': int(inside.sum()),
+                'coverage': float(measured.sum() / inside.sum()),
+                'fluid': _mean(result.fluid[inside]),
+                **{what: _mean(values[inside]) for what, values in result.values.items()},
+            }
+        )
+    return rows
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of the finite values, NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float('nan')
+
+
+def combine_noddi(
+    maps: Mapping[str, FloatArray], grey_share: FloatArray, fluid_share: FloatArray
+) -> dict[str, FloatArray]:
+    """Average NODDI parameters over the depths of each vertex.
+
+    Parameters
+    ----------
+    maps : mapping of (n_depths, n_vertices) ndarray
+        ``icvf``, ``isovf`` and ``od``; NaN outside the field of view. Where icvf is not
+        positive nothing was fitted.
+    grey_share, fluid_share : (n_depths, n_vertices) ndarray
+
+    Returns
+    -------
+    dict of (n_vertices,) ndarray
+    """
+    fitted = np.isfinite(maps['icvf']) & (np.nan_to_num(maps['icvf']) > 0)
+    tissue = np.clip(1 - np.nan_to_num(maps['isovf'], nan=1.0), 0, 1)
+    plain = combine_depths({'isovf': maps['isovf']}, fitted, grey_share, fluid_share)
+    share = np.sqrt(tissue) * np.maximum(grey_share, MIN_SHARE)
+    weights = share**2 * fitted
+    result = {'isovf': plain.values['isovf']}
+    with np.errstate(invalid='ignore', divide='ignore'):
+        for name in ('icvf', 'od'):
+            known = weights * np.isfinite(maps[name])
+            result[name] = (known * np.nan_to_num(maps[name])).sum(axis=0) / known.sum(axis=0)
+    return {name: result[name] for name in NODDI_NAMES}

@@ -18,10 +18,10 @@ from bids_acc.dwi.motion import (
     rotation_part,
 )
 from bids_acc.dwi.outliers import leave_one_out, predict_volumes, slice_report
-from bids_acc.dwi.registration import apply_warp
 from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
 from bids_acc.dwi.sampling import combine_depths
 from bids_acc.dwi.shells import Shells, find_shells
+from bids_acc.dwi.susceptibility import apply_warp
 from bids_acc.exceptions import ComputationError
 
 

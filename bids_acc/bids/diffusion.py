@@ -1,0 +1,350 @@
+"""Diffusion data that come from elsewhere than ``dwi/`` of the raw data set.
+
+Preprocessed series and NODDI maps of other tools, as ``--derivatives`` offers them, and images
+of reversed phase encoding in ``fmap/``. Names are those of QSIPrep and QSIRecon (BIDS
+derivatives, with BEP016's ``model`` and ``param``), of AMICO's own output folder, and of the
+NODDI toolbox.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_acc.exceptions import BidsAccError, MissingInputError
+
+from .inputs import DwiInputs, DwiRun, check_dwi_run, check_image, check_json, read_gradients
+
+NODDI_NAMES: Mapping[str, tuple[str, ...]] = {
+    'icvf': ('icvf', 'ndi', 'ficvf', 'fintra'),
+    'isovf': ('isovf', 'fwf', 'fiso'),
+    'od': ('od', 'odi'),
+}
+"""Parameter of BEP016's ``model-noddi``, and the names that tools gave it (QSIRecon and AMICO 1;
+AMICO 2; the NODDI toolbox; cuDIMOT)."""
+
+SPACES = ('T1w', 'ACPC', None, 'orig')
+"""Spaces in which a preprocessed series is welcome, the best first; never a template's."""
+
+_B0_MAX = 50.0
+_SHELL_STEP = 100.0
+
+
+@dataclass(frozen=True)
+class NoddiMaps:
+    """Maps of intra-neurite and isotropic volume fraction and orientation dispersion."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """``icvf``, ``isovf`` and ``od``; none where there are no maps."""
+    source: str = ''
+    """Tool and version."""
+
+
+def session_folders(root: Path, subject: str, session: str | None) -> list[Path]:
+    """List the folders of a derivative that may hold a session's diffusion data.
+
+    QSIRecon keeps each of its workflows in a data set of its own, below ``derivatives/``.
+
+    Parameters
+    ----------
+    root : Path
+        Folder given by ``--derivatives``.
+    subject, session : str
+        Labels without prefix.
+    """
+    roots = [root, *sorted(p for p in (root / 'derivatives').glob('*') if p.is_dir())]
+    own = f'sub-{subject}' if session is None else f'sub-{subject}/ses-{session}'
+    return [place / own / 'dwi' for place in roots if (place / own / 'dwi').is_dir()]
+
+
+def tool_name(folder: Path, fallback: str) -> str:
+    """Name the tool that made a derivative, with its version, from its description."""
+    for parent in folder.parents:
+        description = parent / 'dataset_description.json'
+        if not description.is_file():
+            continue
+        try:
+            made = check_json(description).get('GeneratedBy', [])
+        except BidsAccError:
+            return fallback
+        first = made[0] if isinstance(made, list) and made else {}
+        if isinstance(first, dict) and first.get('Name'):
+            return ' '.join(str(first[k]) for k in ('Name', 'Version') if first.get(k))
+        return fallback
+    return fallback
+
+
+def entities_of(path: Path) -> dict[str, str]:
+    """Read the entities of a file name, with their short names.
+
+    Examples
+    --------
+    >>> entities_of(Path('sub-01_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz'))['param']
+    'icvf'
+    """
+    return dict(re.findall(r'(?:^|_)([a-zA-Z]+)-([^_.]+)', path.name.partition('.')[0]))
+
+
+def find_preprocessed(
+    derivatives: Mapping[str, Path], subject: str, session: str | None
+) -> DwiInputs | None:
+    """Find a series that another tool has corrected already.
+
+    Parameters
+    ----------
+    derivatives : mapping
+        Name to folder.
+    subject, session : str
+        Labels without prefix.
+
+    Returns
+    -------
+    DwiInputs or None
+        With ``source`` naming the tool; None where no derivative holds
+        ``desc-preproc_dwi.nii[.gz]`` with its gradient table.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        If there is one, but it cannot be used.
+    """
+    for name, root in derivatives.items():
+        for folder in session_folders(root, subject, session):
+            images = [p for p in sorted(folder.glob('*_desc-preproc_dwi.nii*'))
+                      if p.name.endswith(('.nii', '.nii.gz'))]  # fmt: skip
+            chosen = _of_best_space(images)
+            source = tool_name(folder, name)
+            if chosen and not source.startswith('bids_acc'):
+                return _preprocessed(chosen, source)
+    return None
+
+
+def _of_best_space(images: Iterable[Path]) -> list[Path]:
+    """Keep the images of the most welcome space."""
+    by_space: dict[str | None, list[Path]] = {}
+    for path in images:
+        by_space.setdefault(entities_of(path).get('space'), []).append(path)
+    return next((by_space[space] for space in SPACES if space in by_space), [])
+
+
+def _preprocessed(images: list[Path], source: str) -> DwiInputs:
+    """Check the runs of a preprocessed series."""
+    runs = []
+    for image in images:
+        stem = image.name.partition('.')[0]
+        tables = [image.with_name(stem + end) for end in ('.bval', '.bvec')]
+        for table in tables:
+            if not table.exists():
+                raise MissingInputError(
+                    f'{table} is missing: a preprocessed series needs its rotated gradient table '
+                    'beside it; add it, or choose --dwi-source raw.'
+                )
+        sidecar = image.with_name(stem + '.json')
+        metadata = check_json(sidecar) if sidecar.is_file() else {}
+        names = _long_names(entities_of(image))
+        run = DwiRun(image, tables[0], tables[1], names, metadata)
+        check_dwi_run(run)
+        runs.append(run)
+    same = set.intersection(*(set(run.entities.items()) for run in runs))
+    return DwiInputs(
+        runs=tuple(runs), entities=dict(same), source=source, mask=_mask_of(images[0])
+    )
+
+
+def _long_names(entities: Mapping[str, str]) -> dict[str, str]:
+    """Keep what names an acquisition, with BIDS' long names."""
+    long = {'sub': 'subject', 'ses': 'session', 'acq': 'acquisition', 'rec': 'reconstruction',
+            'dir': 'direction', 'run': 'run'}  # fmt: skip
+    return {name: entities[short] for short, name in long.items() if short in entities}
+
+
+def _mask_of(image: Path) -> Path | None:
+    """Find the brain mask that belongs to a preprocessed series."""
+    wanted = {k: v for k, v in entities_of(image).items() if k != 'desc'}
+    for path in sorted(image.parent.glob('*_mask.nii*')):
+        found = entities_of(path)
+        if found.pop('desc', 'brain') == 'brain' and found == wanted:
+            check_image(path, (3,), minimum_size=2)
+            return path
+    return None
+
+
+def find_noddi(derivatives: Mapping[str, Path], subject: str, session: str | None) -> NoddiMaps:
+    """Find NODDI-type maps in the derivatives.
+
+    Parameters
+    ----------
+    derivatives : mapping
+        Name to folder.
+    subject, session : str
+        Labels without prefix.
+
+    Returns
+    -------
+    NoddiMaps
+        Empty where there are none; complete where there are.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        If a map cannot be read.
+    """
+    for name, root in derivatives.items():
+        for folder in session_folders(root, subject, session):
+            nested = [folder, folder / 'AMICO' / 'NODDI', folder / 'NODDI']
+            for place in nested:
+                files = _noddi_files(place)
+                if len(files) == len(NODDI_NAMES):
+                    for path in files.values():
+                        check_image(path, (3,), minimum_size=2)
+                    return NoddiMaps(files, tool_name(folder, name))
+    return NoddiMaps()
+
+
+def _noddi_files(folder: Path) -> dict[str, Path]:
+    """Match the files of one folder with the three parameters."""
+    found: dict[str, Path] = {}
+    images = [p for p in sorted(folder.glob('*.nii*')) if p.name.endswith(('.nii', '.nii.gz'))]
+    for path in images:
+        entities = entities_of(path)
+        if entities.get('space', 'ACPC') not in SPACES or entities.get('desc') == 'modulated':
+            continue
+        word = _noddi_word(path, entities)
+        for param, names in NODDI_NAMES.items():
+            if word in names:
+                found.setdefault(param, path)
+    return found
+
+
+def _noddi_word(path: Path, entities: Mapping[str, str]) -> str:
+    """Return the word of a file name that tells the parameter, or nothing."""
+    if entities.get('model', entities.get('recon', '')).lower().startswith('noddi'):
+        return entities.get('param', entities.get('mdp', '')).lower()
+    stem = path.name.partition('.')[0].lower()
+    if legacy := re.search(r'desc-([a-z]+)_noddi$', stem):  # QSIPrep before 0.20
+        return legacy.group(1)
+    if bare := re.fullmatch(r'(?:fit|noddi|mean)_([a-z]+)', stem):  # AMICO, toolbox, cuDIMOT
+        return bare.group(1)
+    return stem if stem in ('ficvf', 'fiso', 'odi') else ''
+
+
+def noddi_refusal(inputs: DwiInputs | None) -> str:
+    """Say why NODDI maps that were asked for cannot be had.
+
+    Parameters
+    ----------
+    inputs : DwiInputs or None
+        The session's diffusion series.
+    """
+    start = (
+        '--dwi-noddi require: no derivative holds model-noddi maps of icvf, isovf and od for '
+        'this session'
+    )
+    if inputs is None:
+        return f'{start}.'
+    shells = shell_values(
+        [b for run in inputs.runs for b in read_gradients(run.bval, run.bvec)[0]]
+    )
+    if len(shells) < 2:
+        named = f'b {shells[0]:g}' if shells else 'none'
+        return (
+            f'{start}, and they cannot be estimated from single-shell data ({named}): with one '
+            'b-value a neurite fraction, an isotropic fraction and a dispersion cannot be told '
+            'apart. Leave --dwi-noddi at auto, or acquire two shells.'
+        )
+    return (
+        f'{start}. The series has {len(shells)} shells, so that QSIRecon or AMICO can fit them; '
+        'give their folder by --derivatives.'
+    )
+
+
+def shell_values(bvals: Iterable[float]) -> list[float]:
+    """Return the mean b-value of each shell above zero, s/mm2.
+
+    Examples
+    --------
+    >>> shell_values([0, 5, 989, 1003, 2000])
+    [996.0, 2000.0]
+    """
+    above = sorted(b for b in map(float, bvals) if b > _B0_MAX)
+    groups: list[list[float]] = []
+    for b in above:
+        if groups and b - groups[-1][-1] <= _SHELL_STEP:
+            groups[-1].append(b)
+        else:
+            groups.append([b])
+    return [sum(group) / len(group) for group in groups]
+
+
+def find_reversed(root: Path, inputs: DwiInputs) -> list[tuple[Path, dict[str, Any]]]:
+    """Find images in ``fmap/`` whose phase encoding is opposite to the series'.
+
+    An ``_epi`` image belongs to the series when its sidecar says so (``IntendedFor`` or
+    ``B0FieldIdentifier``) or says nothing about what it is for.
+
+    Parameters
+    ----------
+    root : Path
+        Raw data set.
+    inputs : DwiInputs
+        The series.
+
+    Returns
+    -------
+    list of (Path, dict)
+        Images with their metadata; empty where there are none.
+    """
+    first = inputs.runs[0]
+    direction = str(first.metadata.get('PhaseEncodingDirection', ''))
+    if not direction:
+        return []
+    opposite = direction[:-1] if direction.endswith('-') else f'{direction}-'
+    folder = first.image.parent.parent / 'fmap'
+    found = []
+    for path in sorted(folder.glob('*_epi.nii*')):
+        metadata = _inherited(path, root)
+        if metadata.get('PhaseEncodingDirection') == opposite and _is_for(metadata, inputs):
+            check_image(path, (3, 4), minimum_size=2)
+            found.append((path, metadata))
+    return found
+
+
+def _inherited(path: Path, root: Path) -> dict[str, Any]:
+    """Read the sidecars of a file from the data set's root down to its folder."""
+    own = entities_of(path)
+    suffix = path.name.partition('.')[0].rsplit('_', 1)[-1]
+    folders = [p for p in reversed(path.parents) if p.is_relative_to(root)]
+    metadata: dict[str, Any] = {}
+    for folder in folders:
+        fitting = [p for p in folder.glob(f'*{suffix}.json')
+                   if entities_of(p).items() <= own.items()]  # fmt: skip
+        for sidecar in sorted(fitting, key=lambda p: len(entities_of(p))):
+            metadata.update(check_json(sidecar))
+    return metadata
+
+
+def _is_for(metadata: Mapping[str, Any], inputs: DwiInputs) -> bool:
+    """Tell whether a field map's sidecar means the series, or nothing in particular."""
+    identifiers = metadata.get('B0FieldIdentifier')
+    intended = metadata.get('IntendedFor')
+    if identifiers:
+        named = {identifiers} if isinstance(identifiers, str) else set(identifiers)
+        sources: set[str] = set()
+        for run in inputs.runs:
+            source = run.metadata.get('B0FieldSource', [])
+            sources |= {source} if isinstance(source, str) else set(source)
+        if named & sources:
+            return True
+    if intended:
+        targets = [intended] if isinstance(intended, str) else list(intended)
+        return any(str(t).endswith(run.image.name) for t in targets for run in inputs.runs)
+    return not identifiers
+
+
+__all__ = [
+    'NODDI_NAMES', 'NoddiMaps', 'entities_of', 'find_noddi', 'find_preprocessed', 'find_reversed',
+    'noddi_refusal', 'session_folders', 'shell_values', 'tool_name',
+]  # fmt: skip

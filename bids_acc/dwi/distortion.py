@@ -1,0 +1,337 @@
+"""Nipype shells around the correction of susceptibility distortion.
+
+All engines give the same thing: one displacement field on the grid of the reference volume,
+which `bids_acc.dwi.interfaces` applies together with all other transforms. That is why FSL's
+`applytopup` is not called: it would interpolate a second time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces import fsl
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from . import files, registration
+from .mask import brain_mask
+from .resample import apply_matrix, sample, voxel_centres
+from .sampling import blur_to_resolution
+from .shells import find_shells
+from .susceptibility import (
+    correlation,
+    displacement_from_hertz,
+    field_from_anatomy,
+    field_from_pair,
+    fsl_parameters,
+    phase_index,
+    undistort,
+)
+
+MAX_B0 = 3
+"""Volumes of each phase encoding that are given to topup."""
+
+
+def _out(runtime: Bunch, name: str) -> Path:
+    """Path in the node's own folder."""
+    return Path(runtime.cwd) / name
+
+
+def _zooms(affine: files.FloatArray) -> files.FloatArray:
+    """Edges of a voxel, mm."""
+    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
+
+
+def to_radiological(data: Any, affine: files.FloatArray) -> tuple[Any, files.FloatArray, bool]:
+    """Turn the first axis round where the affine's determinant is positive, as FSL stores it.
+
+    Returns
+    -------
+    data : ndarray
+    affine : (4, 4) ndarray
+    flipped : bool
+        Whether anything was done.
+    """
+    if np.linalg.det(affine[:3, :3]) < 0:
+        return data, affine, False
+    turned = affine.copy()
+    turned[:3, 3] += affine[:3, 0] * (data.shape[0] - 1)
+    turned[:3, 0] *= -1
+    return data[::-1], turned, True
+
+
+class _RunTopupInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series; its first b = 0 is the reference')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    opposite = File(exists=True, mandatory=True, desc='b = 0 images of reversed phase encoding')
+    acquisition = traits.List(traits.Dict(), mandatory=True, desc='direction and readout by run')
+    opposite_acquisition = traits.Dict(mandatory=True, desc='the same of the reversed images')
+
+
+class _RunTopupOutputSpec(TraitedSpec):
+    warp = File(exists=True, desc='displacement along the phase encoding of the series, mm')
+    fieldcoef = File(exists=True, desc="topup's own field, for eddy")
+    movpar = File(exists=True, desc="topup's own movement parameters, for eddy")
+    report = traits.Dict(desc='size of the displacement, and agreement of the two images')
+
+
+class RunTopup(SimpleInterface):
+    """Estimate the field from images of opposite phase encoding with FSL's topup.
+
+    The two images must agree better after the correction than before; the sign of the field is
+    the one with which they do.
+
+    References
+    ----------
+    Andersson JLR, et al. (2003). NeuroImage 20:870-888.
+    https://doi.org/10.1016/S1053-8119(03)00336-7
+    """
+
+    input_spec = _RunTopupInputSpec
+    output_spec = _RunTopupOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        opposite, _ = files.read_image(self.inputs.opposite)
+        gradients = files.Gradients.read(self.inputs.gradients)
+        base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)[:MAX_B0]
+        images = [data[..., base], opposite[..., :MAX_B0]]
+        stack, fsl_affine, flipped = to_radiological(np.concatenate(images, axis=3), affine)
+        first = self.inputs.acquisition[int(gradients.runs[base[0]])]
+        other = self.inputs.opposite_acquisition
+        rows = [
+            fsl_parameters(entry['direction'], entry['readout'], flip_x=flipped)
+            for entry, part in ((first, images[0]), (other, images[1]))
+            for _ in range(part.shape[3])
+        ]
+        np.savetxt(_out(runtime, 'acqparams.txt'), rows, fmt='%g %g %g %.8f')
+        tool = fsl.TOPUP(
+            in_file=str(files.write_image(stack, fsl_affine, _out(runtime, 'b0s.nii.gz'))),
+            encoding_file=str(_out(runtime, 'acqparams.txt')),
+            out_base='topup',
+            out_field='field.nii.gz',
+            out_corrected='unwarped.nii.gz',
+            config='b02b0.cnf' if all(n % 2 == 0 for n in stack.shape[:3]) else 'b02b0_1.cnf',
+            output_type='NIFTI_GZ',
+        )
+        done = tool.run(cwd=runtime.cwd).outputs
+        hertz = files.read_image(done.out_field)[0]
+        hertz = hertz[::-1] if flipped else hertz
+        axis = gradients.phase_axes[base[0]]
+        spacing = float(_zooms(affine)[phase_index(axis, affine)[0]])
+        shift = displacement_from_hertz(hertz, first['readout'], spacing)
+        shift, measures = best_sign(
+            shift, images[0].mean(axis=3), images[1].mean(axis=3), affine, axis,
+            other['readout'] / first['readout'],
+        )  # fmt: skip
+        self._results['report'] = measures
+        self._results['fieldcoef'], self._results['movpar'] = done.out_fieldcoef, done.out_movpar
+        self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
+        return runtime
+
+
+def best_sign(
+    shift: Any, image: Any, opposite: Any, affine: files.FloatArray, axis: files.FloatArray,
+    ratio: float = 1.0,
+) -> tuple[files.FloatArray, dict[str, Any]]:  # fmt: skip
+    """Take the sign of a field with which images of opposite phase encoding agree.
+
+    Parameters
+    ----------
+    shift : (i, j, k) ndarray
+        Displacement along ``axis``, mm.
+    image, opposite : (i, j, k) ndarray
+        b = 0 images.
+    affine : (4, 4) ndarray
+    axis : (3,) ndarray
+        Phase encoding of ``image``.
+    ratio : float
+        Readout time of the opposite image, relative to the first one's.
+
+    Returns
+    -------
+    shift : (i, j, k) ndarray
+    measures : dict
+    """
+    mask = brain_mask(image, _zooms(affine))
+    before = correlation(image[mask], opposite[mask])
+    scores = {}
+    for sign in (1.0, -1.0):
+        one = undistort(image, sign * shift, affine, axis)
+        two = undistort(opposite, sign * ratio * shift, affine, -axis)
+        scores[sign] = correlation(one[mask], two[mask])
+    sign = 1.0 if scores[1.0] >= scores[-1.0] else -1.0
+    finding = ''
+    if scores[sign] <= before:
+        finding = 'The field does not make the images of opposite phase encoding agree.'
+    elif sign < 0:
+        finding = "The field was used with its sign reversed, as the images' fit told."
+    return sign * shift, {
+        **_sizes(shift, mask),
+        'sdc_similarity_before': before,
+        'sdc_similarity': scores[sign],
+        'sdc_finding': finding,
+    }
+
+
+def _sizes(shift: Any, mask: Any) -> dict[str, Any]:
+    """Return how far the brain's signal is displaced."""
+    inside = np.abs(np.asarray(shift)[mask])
+    return {
+        'sdc_shift_mean': float(inside.mean()),
+        'sdc_shift_p95': float(np.percentile(inside, 95)),
+    }
+
+
+class _FieldFromPairInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series; its first b = 0 is the reference')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    mask = File(exists=True, mandatory=True, desc='brain in the reference')
+    opposite = File(exists=True, mandatory=True, desc='b = 0 images of reversed phase encoding')
+    acquisition = traits.List(traits.Dict(), mandatory=True, desc='direction and readout by run')
+    opposite_acquisition = traits.Dict(mandatory=True, desc='the same of the reversed images')
+    seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
+
+
+class _FieldFromPairOutputSpec(TraitedSpec):
+    warp = File(exists=True, desc='displacement along the phase encoding of the series, mm')
+    report = traits.Dict(desc='size of the displacement, and agreement of the two images')
+
+
+class FieldFromPair(SimpleInterface):
+    """Estimate the field from images of opposite phase encoding, without FSL.
+
+    The head may have moved between the two: the opposite image is rigidly aligned to the first
+    one once both are undistorted, and the field estimated again.
+    """
+
+    input_spec = _FieldFromPairInputSpec
+    output_spec = _FieldFromPairOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        opposite, _ = files.read_image(self.inputs.opposite)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        gradients = files.Gradients.read(self.inputs.gradients)
+        base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
+        axis = gradients.phase_axes[base]
+        first = self.inputs.acquisition[int(gradients.runs[base])]
+        ratio = self.inputs.opposite_acquisition['readout'] / first['readout']
+        ratio = ratio if np.isfinite(ratio) else 1.0
+        image, other = data[..., base], opposite[..., 0]
+        shift = field_from_pair(image, other, mask, affine, axis, ratio)
+        moved = registration.rigid(
+            undistort(image, shift, affine, axis), affine,
+            undistort(other, ratio * shift, affine, -axis), affine,
+            fixed_mask=mask, seed=self.inputs.seed,
+        )  # fmt: skip
+        centres = voxel_centres(np.ones(image.shape, dtype=bool), affine)
+        other = np.nan_to_num(sample(other, affine, apply_matrix(moved, centres)))
+        other = other.reshape(image.shape)
+        shift = field_from_pair(image, other, mask, affine, axis, ratio)
+        shift, measures = best_sign(shift, image, other, affine, axis, ratio)
+        self._results['report'] = {**measures, 'sdc_moved': displaced(moved, mask, affine)}
+        self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
+        return runtime
+
+
+def displaced(matrix: files.FloatArray, mask: Any, affine: files.FloatArray) -> float:
+    """Return by how much a matrix moves the brain, mm on average."""
+    points = voxel_centres(mask, affine)
+    return float(np.linalg.norm(apply_matrix(matrix, points) - points, axis=1).mean())
+
+
+class _UndistortInputSpec(BaseInterfaceInputSpec):
+    reference = File(exists=True, mandatory=True, desc='mean b = 0 image')
+    warp = File(exists=True, mandatory=True, desc='displacement field on its grid')
+    gradients = File(exists=True, mandatory=True, desc='gradient table with phase encoding')
+
+
+class _UndistortOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='undistorted mean b = 0 image')
+    out_mask = File(exists=True, desc='its brain')
+
+
+class Undistort(SimpleInterface):
+    """Bring the mean b = 0 image to its undistorted place and find the brain in it."""
+
+    input_spec = _UndistortInputSpec
+    output_spec = _UndistortOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        reference, affine = files.read_image(self.inputs.reference)
+        shift = files.read_image(self.inputs.warp)[0]
+        axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
+        straight = undistort(reference, shift, affine, axis)
+        mask = brain_mask(straight, _zooms(affine))
+        self._results['out_file'] = str(
+            files.write_image(straight, affine, _out(runtime, 'undistorted.nii.gz'))
+        )
+        self._results['out_mask'] = str(
+            files.write_image(mask, affine, _out(runtime, 'mask.nii.gz'))
+        )
+        return runtime
+
+
+class _RegisterDistortionInputSpec(BaseInterfaceInputSpec):
+    reference = File(exists=True, mandatory=True, desc='mean b = 0 image, distorted')
+    mask = File(exists=True, mandatory=True, desc='its brain')
+    gradients = File(exists=True, mandatory=True, desc='gradient table with phase encoding')
+    t1w = File(exists=True, mandatory=True, desc='T1w image')
+    t1w_mask = File(exists=True, mandatory=True, desc='its brain')
+    tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
+    coregistration = File(exists=True, mandatory=True, desc='pull matrix, T1w to reference')
+
+
+class _RegisterDistortionOutputSpec(TraitedSpec):
+    warp = File(exists=True, desc='displacement along the phase encoding, mm')
+    report = traits.Dict(desc='size of the displacement, and agreement with the T1w image')
+
+
+class RegisterDistortion(SimpleInterface):
+    """Estimate the field by registering the b = 0 image to the T1w image along one axis.
+
+    The T1w image's tissues are given the b = 0 image's levels first, so that both have the same
+    contrast (the idea of synthesized undistorted images; here by regression, nothing learnt).
+    """
+
+    input_spec = _RegisterDistortionInputSpec
+    output_spec = _RegisterDistortionOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        reference, affine = files.read_image(self.inputs.reference)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
+        anatomy, brain, tissues = self._anatomy(affine, reference.shape)
+        shift, measures = field_from_anatomy(
+            reference, mask, affine, axis, anatomy=anatomy, brain=brain, tissues=tissues,
+        )  # fmt: skip
+        self._results['report'] = {**measures, **_sizes(shift, mask)}
+        self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
+        return runtime
+
+    def _anatomy(
+        self, affine: files.FloatArray, shape: tuple[int, ...]
+    ) -> tuple[Any, Any, list[Any]]:
+        """Bring T1w image, brain and tissues to the reference's grid and resolution."""
+        towards_t1w = np.linalg.inv(np.load(self.inputs.coregistration))
+        centres = voxel_centres(np.ones(shape, dtype=bool), affine)
+        where = apply_matrix(towards_t1w, centres)
+        resolution = float(np.cbrt(np.prod(_zooms(affine))))
+
+        def moved(path: str) -> Any:
+            values, own = files.read_image(path)
+            blurred = blur_to_resolution(values, own, resolution)
+            return np.nan_to_num(sample(blurred, own, where)).reshape(shape)
+
+        tissues = [moved(path) for path in self.inputs.tpms[:3]]
+        return moved(self.inputs.t1w), moved(self.inputs.t1w_mask) > 0.5, tissues

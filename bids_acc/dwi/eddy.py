@@ -1,0 +1,189 @@
+"""FSL's eddy as an engine: only where FSL is on PATH, and only when asked for.
+
+eddy interpolates what it corrects, so that with it the way to the T1w image is a second
+interpolation. Its rotations are known to the rest of the line by the rotated gradient table.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces import fsl
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+from scipy.spatial.transform import Rotation
+
+from bids_acc.exceptions import ComputationError
+
+from . import files
+from .distortion import to_radiological
+from .motion import matrix_from_parameters
+from .shells import bvecs_from_scanner, bvecs_to_scanner, find_shells
+from .susceptibility import fsl_parameters
+
+PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
+"""Names under which FSL 6 has had it; none needs a graphics card."""
+
+
+def eddy_program() -> str | None:
+    """Return the name of the eddy program on PATH."""
+    return next((name for name in PROGRAMS if shutil.which(name)), None)
+
+
+class _RunEddyInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    mask = File(exists=True, mandatory=True, desc='brain in the reference')
+    acquisition = traits.List(traits.Dict(), mandatory=True, desc='direction and readout by run')
+    fieldcoef = File(exists=True, desc="topup's field")
+    movpar = File(exists=True, desc="topup's movement parameters")
+    nthreads = traits.Int(1, usedefault=True, desc='threads')
+
+
+class _RunEddyOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='corrected series')
+    gradients = File(exists=True, desc='rotated gradient table')
+    transforms = File(exists=True, desc='identity for each volume: nothing is left to correct')
+    motion = File(exists=True, desc='pull matrices as eddy found them, for the quality table')
+    reference = File(exists=True, desc='mean corrected b = 0 image')
+    report = traits.Dict(desc='outlier slices')
+
+
+class RunEddy(SimpleInterface):
+    """Correct motion and eddy currents, replace outlier slices, rotate gradients.
+
+    References
+    ----------
+    Andersson JLR, Sotiropoulos SN (2016). NeuroImage 125:1063-1078.
+    https://doi.org/10.1016/j.neuroimage.2015.10.019
+    """
+
+    input_spec = _RunEddyInputSpec
+    output_spec = _RunEddyOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        gradients = files.Gradients.read(self.inputs.gradients)
+        done = self._run_eddy(runtime, data, mask, affine, gradients)
+        corrected, fsl_affine = files.read_image(done.out_corrected)
+        if np.linalg.det(affine[:3, :3]) > 0:
+            corrected = corrected[::-1]
+        rotated = bvecs_to_scanner(np.loadtxt(done.out_rotated_bvecs).T, fsl_affine)
+        table = files.Gradients(gradients.bvals, rotated, gradients.phase_axes, gradients.runs)
+        base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
+        parameters = np.loadtxt(done.out_parameter, ndmin=2)
+        self._results['gradients'] = str(table.write(_out(runtime, 'gradients.tsv')))
+        for name, matrices in (
+            ('transforms', np.tile(np.eye(4), (len(parameters), 1, 1))),
+            ('motion', movement(parameters, mask, affine)),
+        ):
+            np.save(_out(runtime, f'{name}.npy'), matrices)
+            self._results[name] = str(_out(runtime, f'{name}.npy'))
+        self._results['out_file'] = str(
+            files.write_image(corrected, affine, _out(runtime, 'eddy_corrected.nii'))
+        )
+        self._results['reference'] = str(
+            files.write_image(
+                corrected[..., base].mean(axis=3), affine, _out(runtime, 'reference.nii.gz')
+            )
+        )
+        self._results['report'] = outlier_report(Path(done.out_outlier_map))
+        return runtime
+
+    def _run_eddy(
+        self, runtime: Bunch, data: Any, mask: Any, affine: Any, gradients: files.Gradients
+    ) -> Any:
+        """Write eddy's inputs and run it."""
+        program = eddy_program()
+        if program is None:
+            raise ComputationError('eddy is no longer on PATH; see --dwi-motion.')
+        stack, fsl_affine, flipped = to_radiological(data, affine)
+        turned = to_radiological(mask, affine)[0]
+        rows = [
+            fsl_parameters(entry['direction'], entry['readout'], flip_x=flipped)
+            for entry in self.inputs.acquisition
+        ]
+        np.savetxt(_out(runtime, 'acqparams.txt'), rows, fmt='%g %g %g %.8f')
+        np.savetxt(_out(runtime, 'index.txt'), gradients.runs[None] + 1, fmt='%d')
+        np.savetxt(_out(runtime, 'bvals'), gradients.bvals[None], fmt='%g')
+        bvecs = bvecs_from_scanner(gradients.directions, fsl_affine)
+        np.savetxt(_out(runtime, 'bvecs'), bvecs.T + 0.0, fmt='%.8f')
+        tool = fsl.Eddy(
+            in_file=str(files.write_image(stack, fsl_affine, _out(runtime, 'dwi.nii.gz'))),
+            in_mask=str(files.write_image(turned, fsl_affine, _out(runtime, 'mask.nii.gz'))),
+            in_acqp=str(_out(runtime, 'acqparams.txt')),
+            in_index=str(_out(runtime, 'index.txt')),
+            in_bval=str(_out(runtime, 'bvals')),
+            in_bvec=str(_out(runtime, 'bvecs')),
+            out_base=str(_out(runtime, 'eddy')),
+            repol=True,
+            is_shelled=True,
+            num_threads=self.inputs.nthreads,
+        )
+        if isdefined(self.inputs.fieldcoef):
+            tool.inputs.in_topup_movpar = self.inputs.movpar
+            tool.inputs.in_topup_fieldcoef = self.inputs.fieldcoef
+        tool._cmd = program
+        return tool.run(cwd=runtime.cwd).outputs
+
+
+def _out(runtime: Bunch, name: str) -> Path:
+    """Path in the node's own folder."""
+    return Path(runtime.cwd) / name
+
+
+def movement(
+    parameters: files.FloatArray, mask: Any, affine: files.FloatArray
+) -> files.FloatArray:
+    """Turn eddy's first six parameters into matrices, for the quality table.
+
+    Translations in mm and rotations in rad about the voxel axes; the centre of rotation is that
+    of the image.
+
+    Parameters
+    ----------
+    parameters : (n_volumes, >= 6) ndarray
+        As in ``eddy_parameters``.
+    mask : (i, j, k) ndarray
+    affine : (4, 4) ndarray
+
+    Returns
+    -------
+    (n_volumes, 4, 4) ndarray
+    """
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    centre = affine[:3, :3] @ ((np.array(mask.shape) - 1) / 2) + affine[:3, 3]
+    result = []
+    for row in parameters:
+        turn = axes @ Rotation.from_euler('xyz', row[3:6]).as_matrix() @ axes.T
+        values = np.r_[axes @ row[:3], Rotation.from_matrix(turn).as_rotvec(), np.zeros(3)]
+        result.append(matrix_from_parameters(values, centre, [0, 1, 0]))
+    return np.array(result)
+
+
+def outlier_report(path: Path) -> dict[str, Any]:
+    """Count the slices that eddy replaced.
+
+    Parameters
+    ----------
+    path : Path
+        ``eddy_outlier_map``: a heading, then one row of zeros and ones for each volume.
+    """
+    rows = np.loadtxt(path, skiprows=1, ndmin=2)
+    where = [[int(s), int(v)] for v, s in np.argwhere(rows > 0)]
+    return {
+        'outlier_slices': len(where),
+        'outlier_slices_pct': float(100 * np.mean(rows > 0)),
+        'outlier_list': where,
+    }
