@@ -19,8 +19,10 @@ WATER_MOLALITY = 55510.0
 """Pure water in mmol per kg of water: 1000 / 18.015 g/mol (Gasparovic et al. 2006, Magn Reson
 Med 55:1219, https://doi.org/10.1002/mrm.20901)."""
 
-SHIPPED = ('relaxation-3T.json',)
-"""Files of constants that come with the package."""
+SHIPPED = ('relaxation-3T.json', 'relaxation-7T.json', 'relaxation-1.5T.json')
+"""Files of constants that come with the package, one for each field; the first set of a file is
+what ``auto`` takes there. There is none for 4 T: no published set of water and metabolite values
+could be checked, so levels at 4 T stay uncorrected unless the user gives a file."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
     Parameters
     ----------
     name : str
-        ``wyss-mlynarik``, ``fsl``, or a path, optionally followed by ``:`` and a set in it.
+        ``auto`` (by field: ``wyss-mlynarik`` at 3 T, ``fsl`` at 7 T, ``gasparovic`` at 1.5 T), one
+        of these names, or a path, optionally followed by ``:`` and a set in it.
     field_tesla : float
         Field of the data in T; NaN is not compared.
 
@@ -117,8 +120,8 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
     --------
     >>> load_relaxation('fsl').metabolite('Glu')
     (1.29, 0.194)
-    >>> load_relaxation('fsl', 7.0) is None
-    True
+    >>> load_relaxation('auto', 7.0).metabolite('Glu'), load_relaxation('auto', 4.0) is None
+    ((1.43, 0.131), True)
     """
     if '.json' in name:
         path, _, wanted = name.partition('.json')
@@ -134,13 +137,15 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
         text = resources.files('bids_acc').joinpath(f'data/mrs/{file_name}').read_text()
         document = json.loads(text)
         known += list(document['sets'])
-        if name in document['sets']:
-            found = _parse(document, name)
+        wanted = next(iter(document['sets'])) if name == 'auto' else name
+        if wanted in document['sets']:
+            found = _parse(document, wanted)
             low, high = found.field_tesla
             if math.isnan(field_tesla) or low <= field_tesla <= high:
                 return found
-    if name not in known:
+    if name not in ('auto', *known):
         raise SettingsError(
-            f'--mrs-relaxation {name}: unknown; choose {", ".join(known)} or FILE.'
+            f'--mrs-relaxation {name}: unknown; choose auto, '
+            f'{", ".join(dict.fromkeys(known))} or FILE.'
         )
     return None

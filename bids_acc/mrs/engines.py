@@ -106,6 +106,7 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
             'converged': fit.converged,
         },
         notes=tuple(fit.notes) + tuple(fit.basis.flags),
+        invalid=tuple(fit.notes) if fit.failed else (),
         basis_sha256=fit.basis.sha256,
     )
 

@@ -153,14 +153,17 @@ def plot_levels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
 
 
 def plot_concordance(
-    names: Sequence[str], first: npt.ArrayLike, second: npt.ArrayLike, engines: tuple[str, str]
+    rows: Sequence[Sequence[str]],
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    engines: tuple[str, str],
 ) -> Figure:
-    """Draw ratios to tCr of two engines, one line per metabolite.
+    """Table of two engines' ratios to tCr, with a picture of them beside it.
 
     Parameters
     ----------
-    names : sequence of str
-        Metabolites, from top to bottom.
+    rows : sequence of sequence of str
+        For each metabolite its name, both ratios with their bounds, and the difference.
     first, second : (n_metabolites,) array_like
         Ratios; NaN is left out.
     engines : tuple of str
@@ -172,13 +175,23 @@ def plot_concordance(
         To be saved by the caller.
     """
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    figure = Figure(figsize=(6.5, 0.9 + 0.24 * len(names)), layout='constrained')
-    axes = figure.subplots()
-    rows = -np.arange(len(names))
-    axes.hlines(rows, np.fmin(first, second), np.fmax(first, second), color='0.75', lw=2)
-    axes.plot(first, rows, 'o', color='#c8102e', ms=5, label=engines[0])
-    axes.plot(second, rows, 's', color='#1f6fb4', ms=4.5, label=engines[1])
-    axes.set_yticks(rows, names, fontsize=8)
+    figure = Figure(figsize=(9, 1.0 + 0.24 * len(rows)), layout='constrained')
+    left, axes = figure.subplots(1, 2, sharey=True, width_ratios=(1.1, 1))
+    header = ('', f'{engines[0]} (%SD)', f'{engines[1]} (%SD)', 'difference')
+    for k, row in enumerate([header, *rows]):
+        for x, text in zip((0.0, 0.45, 0.75, 1.0), row, strict=True):
+            left.text(
+                x, 1 - k, text, fontsize=8, va='center', ha='left' if x == 0 else 'right',
+                weight='bold' if k == 0 else 'normal',
+            )  # fmt: skip
+    left.set_xlim(0, 1)
+    left.axis('off')
+    places = -np.arange(len(rows))
+    axes.hlines(places, np.fmin(first, second), np.fmax(first, second), color='0.75', lw=2)
+    axes.plot(first, places, 'o', color='#c8102e', ms=5, label=engines[0])
+    axes.plot(second, places, 's', color='#1f6fb4', ms=4.5, label=engines[1])
+    axes.set_ylim(-len(rows) + 0.3, 1.7)
+    axes.tick_params(axis='y', length=0, labelleft=False)
     axes.set_xlabel('ratio to tCr')
     axes.set_xlim(left=0)
     axes.grid(axis='x', color='0.92')

@@ -7,20 +7,29 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bids_acc.exceptions import MetadataError
-from bids_acc.mrs.basis import load_basis
+import numpy as np
+import numpy.typing as npt
+
+import bids_acc
+from bids_acc.exceptions import ComputationError, MetadataError
+from bids_acc.mrs import spin_systems
+from bids_acc.mrs.basis import load_basis, with_macromolecules
 from bids_acc.mrs.engines import run_builtin
 from bids_acc.mrs.importers import import_result
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcmodel import run_lcmodel
+from bids_acc.mrs.nulled import read_nulled
 from bids_acc.mrs.results import EngineResult
 from bids_acc.mrs.sequence import sequence_of
 from bids_acc.mrs.spectrum import Basis, Spectrum
 
 LOGGER = logging.getLogger(__name__)
+
+MACROMOLECULES = ('auto', 'parametrised', 'none')
+"""Values of ``--mrs-macromolecules`` besides a file."""
 
 FREQUENCY_TOLERANCE = 0.005
 """Largest relative difference of the frequencies of an imported fit and of the spectrum."""
@@ -48,6 +57,12 @@ class FitRequest:
     """Mixing time in s."""
     baseline_ed_per_ppm: float | None = None
     """Stiffness of the baseline."""
+    macromolecules: str = 'auto'
+    """``auto``, ``parametrised``, ``none``, or a metabolite-nulled spectrum."""
+    cache_dir: str | None = None
+    """Folder where simulated basis sets are kept."""
+    unusable: str = ''
+    """Why there is nothing to fit; empty when there is."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Sidecar of the raw spectrum."""
     water_amplitude: float = math.nan
@@ -110,13 +125,27 @@ def mixing_time(request: FitRequest) -> float | None:
 
 
 def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
-    """Basis set for the spectrum; simulation needs an echo time."""
+    """Basis set for the spectrum, with measured macromolecules where they are given.
+
+    A basis set that states another sequence than the one assumed for want of a field is flagged
+    and not refused: the assumption is the weaker of the two.
+    """
     if request.basis == 'simulate' and math.isnan(spectrum.echo_time):
         raise MetadataError(
             f'{request.svs_name}: EchoTime is missing, so no basis set can be simulated: add it '
             f'to the sidecar, in seconds, or name a basis set with --mrs-basis.'
         )
-    return load_basis(request.basis, spectrum, te1=request.te1, tm=mixing_time(request))
+    assumed = not (request.sequence or sequence_of(request.metadata, request.acquisition)[0])
+    basis = load_basis(
+        request.basis,
+        replace(spectrum, sequence='') if assumed and request.basis != 'simulate' else spectrum,
+        te1=request.te1,
+        tm=mixing_time(request),
+        cache_dir=None if request.cache_dir is None else Path(request.cache_dir),
+    )
+    if request.macromolecules in MACROMOLECULES:
+        return basis
+    return with_macromolecules(basis, read_nulled(request.macromolecules))
 
 
 def _check_import(
@@ -150,6 +179,20 @@ def _check_import(
     return replace(result, invalid=tuple(invalid), notes=(*result.notes, *notes)), info
 
 
+def _lcmodel(
+    spectrum: Spectrum,
+    basis: Basis,
+    water: npt.NDArray[np.complex128] | None,
+    request: FitRequest,
+) -> EngineResult:
+    """Run LCModel; a fit that it gives up becomes NaN with its reason."""
+    try:
+        return run_lcmodel(spectrum, basis, water, request.work_dir, request.macromolecules)
+    except ComputationError as error:
+        LOGGER.warning('%s', error)
+        return EngineResult.failed('lcmodel', 'unknown', basis.names, str(error))
+
+
 def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
     """Fit, or import.
 
@@ -175,6 +218,11 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         If a fit to import is not there.
     """
     spectrum, notes = spectrum_of(data, request)
+    if request.unusable:
+        names = spin_systems.available()
+        return EngineResult.failed(
+            request.engine, bids_acc.__version__, names, request.unusable
+        ), {}
     if request.engine == 'import':
         stem = request.svs_name.split('.')[0]
         result, files = import_result(Path(request.fits_dir or '.'), stem)
@@ -184,12 +232,20 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     else:
         basis = _load(spectrum, request)
         info = basis_info(basis)
+        if basis.sequence and basis.sequence != spectrum.sequence:
+            notes.append(f'the basis set was made for {basis.sequence}, which no field confirms.')
         if request.engine == 'lcmodel':
             water = None
             if request.water_file is not None:
                 water = read_nifti_mrs(request.water_file, {}).fids[0, 0, 0]
-            result = run_lcmodel(spectrum, basis, water, request.work_dir)
+            result = _lcmodel(spectrum, basis, water, request)
         else:
-            options = FitOptions(ed_per_ppm=request.baseline_ed_per_ppm)
+            kinds: dict[str, Literal['parametrised', 'none']] = {
+                'parametrised': 'parametrised', 'none': 'none',
+            }  # fmt: skip
+            options = FitOptions(
+                ed_per_ppm=request.baseline_ed_per_ppm,
+                macromolecules=kinds.get(request.macromolecules, 'auto'),
+            )
             result = run_builtin(spectrum, basis, options, request.water_amplitude)
     return replace(result, notes=(*notes, *result.notes)), info

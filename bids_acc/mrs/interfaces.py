@@ -22,14 +22,15 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
+from bids_acc.exceptions import GridMismatchError, MetadataError
 from bids_acc.mrs.artefacts import check_artefacts, is_clipped
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
-from bids_acc.mrs.preprocessing import preprocess
+from bids_acc.mrs.preprocessing import nothing_usable, preprocess
 from bids_acc.mrs.records import load_result, save_record
 from bids_acc.mrs.tables import (
     TableInputs,
     checklist_table,
+    concordance_lines,
     concordance_table,
     fit_table,
     level_lines,
@@ -110,20 +111,23 @@ class PreprocessSpectrum(SimpleInterface):
         data = read_nifti_mrs(self.inputs.svs_file, _given(self.inputs.svs_metadata))
         condition = edit_index(data, self.inputs.edit_index)
         reference, notes = self._reference(data)
-        done = preprocess(
-            data.fids[:, :, condition],
-            data.dwell_time,
-            data.spectrometer_mhz,
-            None if reference is None else reference.fids[:, :, 0],
-            eddy_current=self.inputs.eddy_current,
-        )
-        artefacts = check_artefacts(
-            done.fid,
-            data.dwell_time,
-            data.spectrometer_mhz,
-            done.residual_water_ratio,
-            is_clipped(data.fids[:, :, condition]),
-        )
+        if data.unusable:
+            done, artefacts = nothing_usable(data.n_points, data.unusable), []
+        else:
+            done = preprocess(
+                data.fids[:, :, condition],
+                data.dwell_time,
+                data.spectrometer_mhz,
+                None if reference is None else reference.fids[:, :, 0],
+                eddy_current=self.inputs.eddy_current,
+            )
+            artefacts = check_artefacts(
+                done.fid,
+                data.dwell_time,
+                data.spectrometer_mhz,
+                done.residual_water_ratio,
+                is_clipped(data.fids[:, :, condition]),
+            )
         report = {
             'n_transients': done.n_transients,
             'n_transients_used': done.n_transients_used,
@@ -140,14 +144,15 @@ class PreprocessSpectrum(SimpleInterface):
             'voxel_volume_ml': data.voxel_volume_ml,
             'steps': done.steps,
             'artefacts': artefacts,
-            'notes': [*data.notes, *notes],
+            'unusable': data.unusable,
+            'notes': [*data.notes, *notes, *([data.unusable] if data.unusable else [])],
             'metadata': data.metadata,
         }
         cwd = Path(runtime.cwd)
         out_file = write_nifti_mrs(data.with_fids(done.fid), cwd / 'preproc_svs.nii.gz')
         steps = pd.DataFrame(json.loads(save_record(done.steps, cwd / 'steps.json').read_text()))
         steps.to_csv(cwd / 'steps.tsv', sep='\t', index=False, na_rep='n/a', float_format='%.6g')
-        if done.water is not None:
+        if done.water is not None and math.isfinite(done.water_amplitude):
             water = write_nifti_mrs(data.with_fids(done.water), cwd / 'water.nii.gz')
             self._results['water_file'] = str(water)
         self._results['out_file'] = str(out_file)
@@ -161,12 +166,18 @@ class PreprocessSpectrum(SimpleInterface):
         if ref_file is None:
             return None, ['no water reference: no eddy-current correction, no water scaling.']
         reference = read_nifti_mrs(ref_file, _given(self.inputs.ref_metadata))
+        left_out = 'left out: no eddy-current correction, no water scaling.'
+        if reference.unusable:
+            return None, [f'water reference {reference.source}: {reference.unusable}; {left_out}']
         if abs(reference.dwell_time / data.dwell_time - 1) > 1e-3:
-            raise InputDataError(
-                f'{reference.source}: sampled at {reference.spectral_width:g} Hz, '
-                f'{data.source} at {data.spectral_width:g} Hz: leave the reference out.'
-            )
+            widths = f'{reference.spectral_width:g} Hz, the spectrum at {data.spectral_width:g} Hz'
+            return None, [f'water reference {reference.source}: sampled at {widths}; {left_out}']
         notes = []
+        if reference.fids.shape[0] != data.fids.shape[0]:
+            notes.append(
+                f'water reference {reference.source} has {reference.fids.shape[0]} coils, the '
+                f'spectrum {data.fids.shape[0]}: they share no scale; no water scaling.'
+            )
         if not np.allclose(reference.affine, data.affine, atol=1.0):
             notes.append('water reference and spectrum were not measured at the same place.')
         return reference, notes
@@ -250,6 +261,10 @@ class _FitInputSpec(BaseInterfaceInputSpec):
     acquisition = traits.Str('', usedefault=True, desc='label of the acq entity')
     te1 = traits.Float(desc='first part of the echo time in s')
     tm = traits.Float(desc='mixing time in s')
+    macromolecules = traits.Str(
+        'auto', usedefault=True, desc='auto, parametrised, none, or a measured spectrum'
+    )
+    cache_dir = traits.Str(desc='folder where simulated basis sets are kept')
     baseline_ed_per_ppm = traits.Float(desc='stiffness of the baseline')
 
 
@@ -279,6 +294,9 @@ class FitSpectrum(SimpleInterface):
             te1=_given(self.inputs.te1),
             tm=_given(self.inputs.tm),
             baseline_ed_per_ppm=_given(self.inputs.baseline_ed_per_ppm),
+            macromolecules=self.inputs.macromolecules,
+            cache_dir=_given(self.inputs.cache_dir),
+            unusable=report['unusable'],
             metadata=report['metadata'],
             water_amplitude=report['water_amplitude'],
             water_file=_given(self.inputs.water_file),
@@ -300,7 +318,7 @@ class _TabulateInputSpec(BaseInterfaceInputSpec):
     basis_info = traits.Dict(desc='basis set')
     gate = traits.Str('acc-structure', usedefault=True, desc='preset or file')
     ratios = traits.List(traits.Str(), desc='declared ratios')
-    relaxation = traits.Str('wyss-mlynarik', usedefault=True, desc='relaxation constants')
+    relaxation = traits.Str('auto', usedefault=True, desc='relaxation constants')
 
 
 class _TabulateOutputSpec(TraitedSpec):
@@ -421,7 +439,7 @@ class PlotConcordance(SimpleInterface):
         if len(table):
             engines = (str(table['engine_1'].iloc[0]), str(table['engine_2'].iloc[0]))
             figure = plot_concordance(
-                table['metabolite'].tolist(), table['ratio_tcr_1'], table['ratio_tcr_2'], engines
+                concordance_lines(table), table['ratio_tcr_1'], table['ratio_tcr_2'], engines
             )
         out_file = save_figure(figure, Path(runtime.cwd) / 'concordance.svg')
         self._results['out_file'] = str(out_file)

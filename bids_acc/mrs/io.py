@@ -34,6 +34,12 @@ ECHO_TIME_RANGE_S = (0.001, 0.5)
 REPETITION_TIME_RANGE_S = (0.3, 20.0)
 """Plausible repetition times, in s."""
 
+MIN_POINTS = 64
+"""Samples below which a decay is no spectrum."""
+
+SPECTRAL_WIDTH_RANGE_HZ = (100.0, 200_000.0)
+"""Plausible spectral widths, in Hz."""
+
 FIELD_TOLERANCE = 0.05
 """Largest relative difference of spectrometer frequency and field strength."""
 
@@ -66,6 +72,8 @@ class MrsData:
     """Sentences about what the file left open or contradicts."""
     source: str = ''
     """File name, for messages."""
+    unusable: str = ''
+    """Why no level can come of these decays; empty when one can."""
 
     @property
     def n_points(self) -> int:
@@ -154,7 +162,7 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
     """
     nucleus = metadata.get('ResonantNucleus', '1H')
     nucleus = nucleus[0] if isinstance(nucleus, list | tuple) and nucleus else nucleus
-    if nucleus != '1H':
+    if str(nucleus).strip().upper() not in ('1H', 'H1', 'H'):
         raise MetadataError(
             f'{source}: ResonantNucleus is {nucleus!r}; only proton spectra (1H) are fitted: '
             f'leave this file out with --bids-filter-file.'
@@ -207,24 +215,63 @@ def _merge(
     return merged, notes
 
 
-def _dwell_time(image: nb.Nifti1Image, metadata: Mapping[str, Any], source: str) -> float:
-    """Read the sampling interval from the header and check it against SpectralWidth."""
-    zooms = image.header.get_zooms()
-    dwell = float(zooms[3])
+def _plausible(dwell: float) -> bool:
+    """Whether a sampling interval in s can be that of a spectrum."""
+    return dwell > 0 and SPECTRAL_WIDTH_RANGE_HZ[0] <= 1 / dwell <= SPECTRAL_WIDTH_RANGE_HZ[1]
+
+
+def _dwell_time(
+    image: nb.Nifti1Image, metadata: Mapping[str, Any], source: str
+) -> tuple[float, list[str]]:
+    """Read the sampling interval from the header, check it against SpectralWidth.
+
+    A header that holds no sampling interval (0 or 1 s, as image tools leave it) gives way to the
+    sidecar, which is said.
+    """
     scale = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
-    dwell *= scale
-    width = _scalar(metadata.get('SpectralWidth'))
-    if not 100 <= 1 / max(dwell, 1e-12) <= 2e5:
+    dwell = float(image.header.get_zooms()[3]) * scale
+    width, told = (_scalar(metadata.get(key)) for key in ('SpectralWidth', 'DwellTime'))
+    if math.isnan(width) and told > 0:
+        width = 1 / told
+    if not _plausible(dwell):
+        if _plausible(1 / width if width > 0 else 0.0):
+            note = f'the header gives a dwell time of {dwell:g} s; 1/{width:g} s of the sidecar'
+            return 1 / width, [f'{note} is used.']
+        low, high = SPECTRAL_WIDTH_RANGE_HZ
         raise MetadataError(
             f'{source}: the header gives a dwell time of {dwell:g} s (spectral width '
-            f'{1 / max(dwell, 1e-12):g} Hz), outside 100-200000 Hz: convert the file again.'
+            f'{1 / dwell if dwell else math.inf:g} Hz), outside {low:g}-{high:g} Hz, and the '
+            f'sidecar has no SpectralWidth: add it, in Hz, or convert the file again.'
         )
     if not math.isnan(width) and abs(width * dwell - 1) > 1e-3:
         raise MetadataError(
             f'{source}: SpectralWidth is {width:g} Hz but the header samples at {1 / dwell:g} Hz: '
             f'correct SpectralWidth in the sidecar or convert the file again.'
         )
-    return dwell
+    return dwell, []
+
+
+def _without_zero_filling(fids: ComplexArray) -> tuple[ComplexArray, list[str]]:
+    """Cut zeros that the scanner appended: they hold no noise and would flatter S/N and bounds."""
+    measured = np.flatnonzero(np.any(fids != 0, axis=(0, 1, 2)))
+    n_points = int(measured[-1]) + 1 if measured.size else 0
+    if not MIN_POINTS <= n_points < fids.shape[-1]:
+        return fids, []
+    note = f'{fids.shape[-1] - n_points} of {fids.shape[-1]} samples at the end are zero: cut.'
+    return fids[..., :n_points], [note]
+
+
+def _without_unusable(fids: ComplexArray) -> tuple[ComplexArray, list[str], str]:
+    """Leave out transients with values that are not finite; say so, or why none is left."""
+    finite = np.isfinite(fids).all(axis=(0, 2, 3))
+    if not finite.any():
+        return fids, [], 'no decay is finite throughout'
+    notes = []
+    if not finite.all():
+        count = int((~finite).sum())
+        notes.append(f'{count} of {finite.size} transients hold values that are not finite.')
+    fids = fids[:, finite]
+    return fids, notes, '' if np.any(fids) else 'the decays are zero throughout'
 
 
 def _arrange(
@@ -285,14 +332,16 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     Returns
     -------
     MrsData
-        Decays as (coils, transients, edits, points), with checked metadata.
+        Decays as (coils, transients, edits, points), with checked metadata. Transients that are
+        not finite are left out; decays that are zero or not finite throughout come with the
+        reason in ``unusable``.
 
     Raises
     ------
     MissingInputError
         If the file is not there.
     InputDataError
-        If it is no single-voxel NIfTI-MRS file, or holds values that are not finite.
+        If it is no single-voxel NIfTI-MRS file.
     MetadataError
         If metadata are implausible or contradict the header.
     """
@@ -301,10 +350,10 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
         raise MissingInputError(f'{path}: no such file.')
     image = _open(path)
     data = np.asanyarray(image.dataobj)
-    if not np.iscomplexobj(data) or data.ndim < 4 or data.shape[3] < 64:
+    if not np.iscomplexobj(data) or data.ndim < 4 or data.shape[3] < MIN_POINTS:
         raise InputDataError(
             f'{path.name}: {data.dtype} data of shape {data.shape} are no complex decays of at '
-            f'least 64 points: convert the scanner file with spec2nii.'
+            f'least {MIN_POINTS} points: convert the scanner file with spec2nii.'
         )
     if sidecar is None:
         own = path.with_name(path.name.split('.')[0] + '.json')
@@ -312,20 +361,23 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     metadata, notes = _merge(_header_metadata(image, path.name), sidecar)
     echo_time, repetition_time, frequency = check_metadata(metadata, path.name)
     fids, more = _arrange(data.astype(complex), metadata, path.name)
-    if not np.isfinite(fids).all() or not np.any(fids):
-        raise InputDataError(f'{path.name}: the decays are all zero or not finite.')
-    for note in notes + more:
+    dwell_time, said = _dwell_time(image, metadata, path.name)
+    fids, left_out, unusable = _without_unusable(fids)
+    fids, cut = _without_zero_filling(fids)
+    notes += [*more, *said, *left_out, *cut]
+    for note in (*notes, *([unusable] if unusable else [])):
         LOGGER.warning('%s: %s', path.name, note)
     return MrsData(
         fids=fids,
-        dwell_time=_dwell_time(image, metadata, path.name),
+        dwell_time=dwell_time,
         spectrometer_mhz=frequency,
         echo_time=echo_time,
         repetition_time=repetition_time,
         affine=np.asarray(image.affine, dtype=np.float64),
         metadata=metadata,
-        notes=tuple(notes + more),
+        notes=tuple(notes),
         source=path.name,
+        unusable=unusable,
     )
 
 

@@ -83,7 +83,7 @@ def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
     return path
 
 
-def control_file(spectrum: Spectrum, has_water: bool, measured_mm: bool = False) -> str:
+def control_file(spectrum: Spectrum, has_water: bool, no_simulated_mm: bool = False) -> str:
     """Text of the control file; all names are relative, because LCModel cuts long ones.
 
     Examples
@@ -91,7 +91,7 @@ def control_file(spectrum: Spectrum, has_water: bool, measured_mm: bool = False)
     >>> spectrum = Spectrum(np.ones(64, complex), 5e-4, 127.75, echo_time=0.035)
     >>> 'nunfil=64' in control_file(spectrum, False)
     True
-    >>> 'nsimul=0' in control_file(spectrum, False, measured_mm=True)
+    >>> 'nsimul=0' in control_file(spectrum, False, no_simulated_mm=True)
     True
     """
     values = {
@@ -106,14 +106,18 @@ def control_file(spectrum: Spectrum, has_water: bool, measured_mm: bool = False)
             'dows': 'T', 'filh2o': "'water.raw'", 'wconc': WATER_CONCENTRATION, 'atth2o': 1.0,
             'attmet': 1.0,
         }  # fmt: skip
-    if measured_mm:
-        values['nsimul'] = 0  # the basis set brings its own macromolecules
+    if no_simulated_mm:
+        values['nsimul'] = 0  # the basis set brings its own macromolecules, or none are wanted
     lines = [f' {key}={value}' for key, value in values.items()]
     return '\n'.join([' $LCMODL', *lines, ' $END', ''])
 
 
 def run_lcmodel(
-    spectrum: Spectrum, basis: Basis, water: npt.ArrayLike | None, work_dir: Path
+    spectrum: Spectrum,
+    basis: Basis,
+    water: npt.ArrayLike | None,
+    work_dir: Path,
+    macromolecules: str = 'auto',
 ) -> EngineResult:
     """Fit with LCModel.
 
@@ -127,6 +131,9 @@ def run_lcmodel(
         Water of the same voxel.
     work_dir : Path
         Folder for all files.
+    macromolecules : str
+        ``none`` and ``auto`` with a basis set that holds measured ones switch off those that
+        LCModel simulates.
 
     Returns
     -------
@@ -141,9 +148,13 @@ def run_lcmodel(
     write_lcmodel_basis(work_dir / 'basis.basis', basis)
     write_raw(spectrum.fid, work_dir / 'data.raw', spectrum)
     if water is not None:
-        write_raw(water, work_dir / 'water.raw', spectrum)
+        decay = np.zeros(spectrum.n_points, dtype=complex)
+        used = np.asarray(water, dtype=complex)[: spectrum.n_points]
+        decay[: used.size] = used
+        write_raw(decay, work_dir / 'water.raw', spectrum)
     control = work_dir / 'control'
-    control.write_text(control_file(spectrum, water is not None, bool(basis.mm_names)))
+    own = bool(basis.mm_names) and macromolecules != 'parametrised'
+    control.write_text(control_file(spectrum, water is not None, own or macromolecules == 'none'))
     done = LCModel(control_file=str(control)).run(cwd=str(work_dir))
     result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
     return replace(result, basis_sha256=basis.sha256)

@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.alignment import (
     UNLIKE_SD,
     Alignment,
@@ -35,6 +34,10 @@ ComplexArray = npt.NDArray[np.complex128]
 
 WIDENING_LIMIT = 1.05
 """An eddy-current correction that widens NAA by more than this factor is left out."""
+
+TURNED_LIMIT = 1.15
+"""A water reference is taken as conjugated when its conjugate makes NAA higher than the reference
+does, and than no correction does, by more than this factor."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +111,19 @@ class _History:
 
 def _average_reference(
     reference: npt.ArrayLike, weights: ComplexArray, dwell_time: float, n_points: int
-) -> ComplexArray:
-    """Water decays combined with the given weights, aligned and averaged; longer ones are cut."""
+) -> tuple[ComplexArray, bool]:
+    """Water decays combined, aligned and averaged; longer ones are cut.
+
+    With as many coils as the spectrum has, the same weights combine them and both share one
+    scale. A reference that was combined elsewhere serves eddy currents only, as the second answer
+    tells.
+    """
     reference = np.asarray(reference, dtype=complex)
-    transients = np.tensordot(weights, reference, axes=1)
-    if transients.shape[-1] < n_points:
-        raise InputDataError(
-            f'the water reference has {transients.shape[-1]} points, the spectrum {n_points}: '
-            f'leave the reference out.'
-        )
-    return align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
+    same = reference.shape[0] == weights.size
+    combined = np.tensordot(weights, reference, axes=1) if same else combine_coils(reference)[0]
+    transients = np.asarray(combined, dtype=np.complex128)
+    water = align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
+    return water, same
 
 
 def _residual_water_ratio(fid: ComplexArray, dwell_time: float, mhz: float) -> float:
@@ -171,11 +177,22 @@ def _correct_eddy_currents(
         reason = 'no water reference' if water is None else 'switched off'
         history.add('eddy_current', None, reason)
         return fid
-    corrected = correct_eddy_currents(fid, water, history.axis[0])
-    before, after = (
-        peak_measures(remove_residual_water(f, *history.axis), *history.axis)[1]
-        for f in (fid, corrected)
+    corrected, mirrored = (
+        correct_eddy_currents(fid, w, history.axis[0]) for w in (water, water.conj())
     )
+    measured = [
+        peak_measures(remove_residual_water(f, *history.axis), *history.axis)
+        for f in (fid, corrected, mirrored)
+    ]
+    heights, (before, after, _) = zip(*measured, strict=True)
+    if heights[2] > TURNED_LIMIT * max(heights[:2]):
+        history.add(
+            'eddy_current',
+            mirrored,
+            f'phase of the conjugated water reference taken away: NAA is '
+            f'{heights[2] / heights[1]:.1f} times as high as with the reference as it is',
+        )
+        return mirrored
     if mode == 'auto' and not after <= WIDENING_LIMIT * before:
         history.add(
             'eddy_current',
@@ -185,6 +202,37 @@ def _correct_eddy_currents(
         return fid
     history.add('eddy_current', corrected, 'phase of the water reference taken away')
     return corrected
+
+
+def nothing_usable(n_points: int, reason: str) -> Preprocessed:
+    """Stand for a spectrum of which nothing can be said: NaN all over, with the reason.
+
+    Parameters
+    ----------
+    n_points : int
+        Samples of the decay.
+    reason : str
+        Becomes the detail of the only step.
+
+    Returns
+    -------
+    Preprocessed
+        With no water and no transients used.
+    """
+    nan = math.nan
+    return Preprocessed(
+        fid=np.full(n_points, nan, dtype=complex),
+        water=None,
+        steps=(StepRecord('read', False, reason, nan, nan, nan, nan),),
+        n_transients=0,
+        n_transients_used=0,
+        drift_hz=nan,
+        shift_ppm=nan,
+        phase0_deg=nan,
+        water_amplitude=nan,
+        water_fwhm_hz=nan,
+        residual_water_ratio=nan,
+    )
 
 
 def preprocess(
@@ -219,12 +267,15 @@ def preprocess(
     Raises
     ------
     InputDataError
-        If reference and spectrum do not fit together.
+        If a coil holds no signal.
     """
     fids = np.asarray(fids, dtype=complex)
     first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
     history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
-    transients, weights = combine_coils(fids, reference)
+    if reference is not None:
+        reference = np.asarray(reference, dtype=complex)
+    shared = reference is not None and reference.shape[0] == fids.shape[0]
+    transients, weights = combine_coils(fids, reference if shared else None)
     history.add(
         'coils',
         transients.mean(axis=0) if fids.shape[0] > 1 else None,
@@ -234,7 +285,7 @@ def preprocess(
 
     water = None
     if reference is not None:
-        water = _average_reference(reference, weights, dwell_time, fid.size)
+        water, shared = _average_reference(reference, weights, dwell_time, fid.size)
     dry = remove_residual_water(fid, dwell_time, spectrometer_mhz)
     if is_turned(dry, dwell_time, spectrometer_mhz):
         fid = fid.conj()
@@ -265,7 +316,9 @@ def preprocess(
         drift_hz=float(np.ptp(alignment.frequency_hz)) if alignment else math.nan,
         shift_ppm=shift,
         phase0_deg=math.degrees(phase),
-        water_amplitude=math.nan if water is None else water_amplitude(water, dwell_time),
+        water_amplitude=water_amplitude(water, dwell_time)
+        if water is not None and shared
+        else math.nan,
         water_fwhm_hz=math.nan
         if water is None
         else peak_measures(water, dwell_time, spectrometer_mhz, (4.2, 5.1))[1],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.constants import WATER_MOLALITY, RelaxationSet
-from bids_acc.mrs.results import COMBINED, EngineResult
+from bids_acc.mrs.results import EngineResult, members_of
 from bids_acc.mrs.tissue import concentration_factor
 
 
@@ -48,7 +48,7 @@ class WaterScaling:
 
 
 def parse_ratio(text: str) -> tuple[str, str]:
-    """Numerator and denominator of a declared ratio.
+    """Numerator and denominator of a declared ratio; either may be a sum.
 
     Raises
     ------
@@ -57,8 +57,8 @@ def parse_ratio(text: str) -> tuple[str, str]:
 
     Examples
     --------
-    >>> parse_ratio('Glx/tNAA')
-    ('Glx', 'tNAA')
+    >>> parse_ratio('Glx/tNAA'), parse_ratio('Ins+Gly/tCr')
+    (('Glx', 'tNAA'), ('Ins+Gly', 'tCr'))
     """
     parts = [part.strip() for part in text.split('/')]
     if len(parts) != 2 or not all(parts):
@@ -76,7 +76,7 @@ def _tissue_factor(result: EngineResult, name: str, scaling: WaterScaling, unit:
     """Concentration factor of a metabolite; for a sum, that of its members by their share."""
     if scaling.constants is None:
         return math.nan
-    members = [m for m in COMBINED.get(name, (name,)) if m in result.names]
+    members = [m for m in members_of(name) if m in result.names]
     factors = [
         concentration_factor(
             member,
@@ -141,10 +141,11 @@ def quantify(
     """
     known = result.metabolites()
     declared = [parse_ratio(text) for text in ratios]
-    for name in {part for pair in declared for part in pair} - set(known):
-        raise SettingsError(
-            f'--mrs-ratios: {name} is not in the fit; there are {", ".join(known)}.'
-        )
+    for name in {part for pair in declared for side in pair for part in side.split('+')}:
+        if name not in known:
+            raise SettingsError(
+                f'--mrs-ratios: {name} is not in the fit; there are {", ".join(known)}.'
+            )
     levels = []
     for name in known:
         levels.append(Level(name, 'engine', 'engine units', *result.amount(name)))
@@ -156,4 +157,9 @@ def quantify(
         ]
         if scaling is not None and math.isfinite(result.water_scale):
             levels += _water_levels(result, name, scaling)
+    levels += [
+        Level(above, f'ratio_{below.lower()}', '1', *result.ratio(above, below))
+        for above, below in declared
+        if above not in known
+    ]
     return levels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,19 @@ COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 UNDETECTED_CRLB = 999.0
 """Relative Cramer-Rao bound in percent that LCModel prints for an amplitude of zero."""
+
+
+def members_of(name: str) -> tuple[str, ...]:
+    """Return the members of a metabolite or sum; sums that nobody named are written with ``+``.
+
+    Examples
+    --------
+    >>> members_of('Glx'), members_of('tNAA+Ins'), members_of('Glu')
+    (('Glu', 'Gln'), ('NAA', 'NAAG', 'Ins'), ('Glu',))
+    """
+    parts = name.split('+')
+    found = [member for part in parts for member in COMBINED.get(part, (part,))]
+    return tuple(dict.fromkeys(found))
 
 
 def kind_of(name: str) -> str:
@@ -106,6 +119,20 @@ class EngineResult:
     basis_sha256: str = ''
     """Checksum of the basis set, where it is known."""
 
+    @classmethod
+    def failed(cls, engine: str, version: str, names: Sequence[str], reason: str) -> EngineResult:
+        """Stand for a fit that gave nothing: NaN for every number, and the reason."""
+        return cls(
+            engine=engine,
+            version=version,
+            names=tuple(names),
+            kinds=tuple(kind_of(name) for name in names),
+            values=np.full(len(names), np.nan),
+            sd=np.full(len(names), np.nan),
+            crlb_definition=f'{engine}_crlb',
+            invalid=(reason,),
+        )
+
     def metabolites(self) -> list[str]:
         """Metabolites, then the sums of which a member is there."""
         single = [n for n, k in zip(self.names, self.kinds, strict=True) if k == 'metabolite']
@@ -114,7 +141,7 @@ class EngineResult:
 
     def _indices(self, name: str) -> list[int]:
         """Positions of a name's members."""
-        members = COMBINED.get(name, (name,))
+        members = members_of(name)
         return [self.names.index(member) for member in members if member in self.names]
 
     def amount(self, name: str) -> tuple[float, float]:

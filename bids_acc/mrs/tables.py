@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,10 @@ from bids_acc.mrs.results import EngineResult
 
 LITTLE_OVERLAP = 0.1
 """A voxel with less of its volume in the anterior cingulate is remarked upon, not excluded."""
+
+WIDTH_SHARE, WIDTH_SLACK_HZ = 0.5, 2.5
+"""A fit whose singlet is narrower than this share of the NAA peak of the data, less the slack, has
+described the peak by something else than NAA, and its numbers mean nothing."""
 
 SHOWN = ('tNAA', 'tCr', 'tCho', 'Ins', 'Glu', 'Gln', 'Glx', 'GSH', 'GABA', 'Lac', 'Tau')
 """Metabolites in the figure of levels, where the fit has them."""
@@ -72,6 +76,7 @@ class TableInputs:
         measures = dict(result.measures) | {
             'residual_water': (Measure(report['residual_water_ratio'], '1', 'water_over_naa'),)
         }
+        result = replace(result, invalid=(*result.invalid, *_width_contradicts(result, report)))
         verdict = judge_spectrum(
             thresholds, measures, data.spectrometer_mhz, artefacts, result.invalid
         )
@@ -108,6 +113,18 @@ class TableInputs:
             'Artefacts': _json(self.report['artefacts']),
             'Notes': [*self.report['notes'], *self.result.notes, *self.notes],
         }
+
+
+def _width_contradicts(result: EngineResult, report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say that the lines of the built-in fit are much narrower than the data's."""
+    fitted = float(result.extra.get('fwhm_hz', math.nan))
+    steps = report['steps']
+    measured = float(steps[-1]['fwhm_after_hz']) if steps else math.nan
+    if not fitted < WIDTH_SHARE * measured - WIDTH_SLACK_HZ:
+        return ()
+    return (
+        f'the fitted singlet is {fitted:.1f} Hz wide, the NAA peak of the data {measured:.1f}',
+    )
 
 
 def _json(value: Any) -> Any:
@@ -157,6 +174,13 @@ def _water_scaling(
     return scaling, tuple(notes)
 
 
+def _split_assumed(basis_info: Mapping[str, Any]) -> str | None:
+    """Whether the parts of the echo time were assumed; unknown without a basis set."""
+    if 'BasisTESplitAssumed' not in basis_info:
+        return None
+    return str(bool(basis_info['BasisTESplitAssumed'])).lower()
+
+
 def quantity_table(inputs: TableInputs) -> pd.DataFrame:
     """Levels of all metabolites in all schemes, each with both verdicts joined.
 
@@ -191,13 +215,16 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
                 'value': level.value,
                 'value_sd': level.value_sd,
                 'crlb_pct': crlb,
-                'detected': str(detected).lower(),
+                'detected': None if math.isnan(crlb) else str(detected).lower(),
                 'baseline_sensitivity': result.baseline_sensitivity.get(
                     level.metabolite, math.nan
                 ),
                 'engine': result.engine,
                 'engine_version': result.version,
                 'basis_sha256': result.basis_sha256 or None,
+                'te1_s': inputs.basis_info.get('BasisTE1', math.nan),
+                'te2_s': inputs.basis_info.get('BasisTE2', math.nan),
+                'te_split_assumed': _split_assumed(inputs.basis_info),
                 'gate_spectrum': inputs.verdict.word,
                 'gate_metabolite': verdict.word,
                 'gate': 'pass' if passed else 'fail',
@@ -276,7 +303,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'tr_s': inputs.repetition_time,
         'te1_s': info.get('BasisTE1', math.nan),
         'te2_s': info.get('BasisTE2', math.nan),
-        'te_split_assumed': str(bool(info.get('BasisTESplitAssumed', False))).lower(),
+        'te_split_assumed': _split_assumed(info),
         'spectrometer_mhz': inputs.spectrometer_mhz,
         'artefacts': ', '.join(found) or None,
         'gate_preset': inputs.gate.name,
@@ -328,6 +355,34 @@ def concordance_table(first: EngineResult, second: EngineResult) -> pd.DataFrame
             }
         )
     return pd.DataFrame(rows)
+
+
+def concordance_lines(table: pd.DataFrame) -> list[list[str]]:
+    """Lines of the figure of concordance, as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`concordance_table`, as read back.
+
+    Returns
+    -------
+    list of list of str
+        Metabolite, both ratios with their bounds, difference.
+    """
+
+    def number(value: float, form: str, unit: str = '') -> str:
+        return '–' if pd.isna(value) else f'{value:{form}}{unit}'
+
+    return [
+        [
+            str(row['metabolite']),
+            f'{number(row["ratio_tcr_1"], ".3f")} ({number(row["crlb_pct_1"], ".0f")})',
+            f'{number(row["ratio_tcr_2"], ".3f")} ({number(row["crlb_pct_2"], ".0f")})',
+            number(row['difference_pct'], '+.0f', ' %'),
+        ]
+        for row in table.to_dict(orient='records')
+    ]
 
 
 def checklist_table(inputs: TableInputs, data: MrsData) -> pd.DataFrame:

@@ -14,7 +14,9 @@ RESIDUAL_WATER_PPM = (4.2, 5.1)
 """Components between these shifts are taken out as residual water."""
 
 
-def eddy_current_phase(water: npt.ArrayLike, dwell_time: float, floor: float = 10.0) -> FloatArray:
+def eddy_current_phase(
+    water: npt.ArrayLike, dwell_time: float, floor: float = 10.0, n_points: int | None = None
+) -> FloatArray:
     """Phase of the water decay over time, continued straight where noise takes over.
 
     Parameters
@@ -26,6 +28,8 @@ def eddy_current_phase(water: npt.ArrayLike, dwell_time: float, floor: float = 1
     floor : float
         The measured phase is used up to the last sample before the decay first falls below this
         many standard deviations of the noise; beyond, the mean frequency goes on.
+    n_points : int, optional
+        Length of the answer, if the spectrum is longer or shorter than the water decay.
 
     Returns
     -------
@@ -33,19 +37,20 @@ def eddy_current_phase(water: npt.ArrayLike, dwell_time: float, floor: float = 1
         In rad, unwrapped.
     """
     water = np.asarray(water, dtype=complex)
-    n_points = water.size
-    phase: FloatArray = np.unwrap(np.angle(water)).astype(np.float64)
-    tail = water[-max(n_points // 8, 16) :]
+    n_points = water.size if n_points is None else n_points
+    tail = water[-max(water.size // 8, 16) :]
     noise = float(np.sqrt(np.mean(np.abs(tail) ** 2) / 2))
     weak = np.flatnonzero(np.abs(water) < floor * noise)
-    last = int(weak[0]) if weak.size else n_points
+    last = int(weak[0]) if weak.size else water.size
     if last < 32:
         return np.zeros(n_points)
-    time = np.arange(n_points) * dwell_time
+    time = np.arange(max(n_points, water.size)) * dwell_time
+    phase: FloatArray = np.zeros(time.size)
+    phase[: water.size] = np.unwrap(np.angle(water))
     fitted = slice(max(0, last // 2), last)
     line = np.polyfit(time[fitted], phase[fitted], 1, w=np.abs(water[fitted]))
     phase[last:] = np.polyval(line, time[last:])
-    return phase
+    return phase[:n_points]
 
 
 def correct_eddy_currents(
@@ -60,8 +65,8 @@ def correct_eddy_currents(
     ----------
     fids : (..., n_points) array_like of complex
         Decays to correct.
-    water : (n_points,) array_like of complex
-        Averaged unsuppressed water, sampled alike.
+    water : (m,) array_like of complex
+        Averaged unsuppressed water with the same sampling interval; it may be shorter.
     dwell_time : float
         Sampling interval in s.
 
@@ -71,7 +76,8 @@ def correct_eddy_currents(
         Corrected decays.
     """
     fids = np.asarray(fids, dtype=complex)
-    return fids * np.exp(-1j * eddy_current_phase(water, dwell_time))
+    phase = eddy_current_phase(water, dwell_time, n_points=fids.shape[-1])
+    return fids * np.exp(-1j * phase)
 
 
 def _hankel_operator(fid: ComplexArray, n_rows: int) -> LinearOperator:

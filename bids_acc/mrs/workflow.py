@@ -39,7 +39,11 @@ FIT_INPUTS = (
 
 
 def _fit_node(
-    engine: str, settings: MrsSettings, entities: Mapping[str, Any], name: str
+    engine: str,
+    settings: MrsSettings,
+    entities: Mapping[str, Any],
+    name: str,
+    cache_dir: Path | None = None,
 ) -> pe.Node:
     """Node that runs one engine."""
     node = pe.Node(
@@ -48,6 +52,7 @@ def _fit_node(
             basis=settings.basis,
             sequence='' if settings.sequence == 'auto' else settings.sequence,
             acquisition=str(entities.get('acquisition', '')),
+            macromolecules=settings.macromolecules,
         ),
         name=name,
         mem_gb=0.5,
@@ -56,6 +61,10 @@ def _fit_node(
         node.inputs.fits_dir = settings.fits
     if settings.te1 is not None:
         node.inputs.te1 = settings.te1
+    if settings.tm is not None:
+        node.inputs.tm = settings.tm
+    if cache_dir is not None:
+        node.inputs.cache_dir = str(cache_dir)
     return node
 
 
@@ -208,6 +217,7 @@ def init_mrs_wf(
     entities: Mapping[str, Any],
     settings: MrsSettings,
     has_anat: bool,
+    cache_dir: Path | None = None,
     seed: int = 0,  # noqa: ARG001 - nothing in this graph is random
     name: str = 'mrs_wf',
 ) -> pe.Workflow:
@@ -223,6 +233,8 @@ def init_mrs_wf(
         Engine, basis set, gate and constants.
     has_anat : bool
         Whether there is a segmented T1w image of the same session.
+    cache_dir : Path, optional
+        Folder where simulated basis sets are kept, named by a digest of all that made them.
     seed : int
         Part of every builder's signature; nothing here is random.
     name : str
@@ -260,7 +272,7 @@ def init_mrs_wf(
         PreprocessSpectrum(eddy_current=settings.eddy_current, edit_index=settings.edit_index),
         name='preproc',
     )
-    fit = _fit_node(engine, settings, entities, 'fit')
+    fit = _fit_node(engine, settings, entities, 'fit', cache_dir)
     report_wf = init_mrs_report_wf(
         output_dir=output_dir, entities=entities, settings=settings, second=second != 'none'
     )
@@ -291,7 +303,7 @@ def init_mrs_wf(
     ])  # fmt: skip
     if second != 'none':
         other = _fit_node(choose_engine(second, settings.fits is not None), settings, entities,
-                          'second_fit')  # fmt: skip
+                          'second_fit', cache_dir)  # fmt: skip
         workflow.connect([
             (inputnode, other, [('svs_file', 'svs_file')]),
             (preproc, other, list(FIT_INPUTS)),

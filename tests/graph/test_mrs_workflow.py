@@ -55,10 +55,12 @@ def test_nodes_follow_the_inputs(tmp_path: Path, has_anat: bool, second: str) ->
 def test_settings_reach_the_nodes(tmp_path: Path, settings: dict, engine: str) -> None:
     workflow = build(
         tmp_path, te1=0.0124, gate='acc-glutamate', ratios=('Glx/tNAA',), relaxation='fsl',
-        sequence='steam', eddy_current='off', edit_index=1, basis='b.BASIS', **settings,
+        sequence='steam', eddy_current='off', edit_index=1, basis='b.BASIS', tm=0.02,
+        macromolecules='none', **settings,
     )  # fmt: skip
     fit, tabulate = workflow.get_node('fit').inputs, workflow.get_node('mrs_report_wf.tabulate')
     assert (fit.engine, fit.te1, fit.sequence, fit.basis) == (engine, 0.0124, 'steam', 'b.BASIS')
+    assert (fit.tm, fit.macromolecules) == (0.02, 'none')
     inputs = tabulate.inputs
     assert (inputs.gate, inputs.ratios, inputs.relaxation) == (
         'acc-glutamate',
@@ -147,6 +149,48 @@ def test_raw_to_tables(tmp_path: Path, with_reference: bool) -> None:
         said = any('no water reference' in note for note in sidecar['Notes'])
         assert said is not with_reference
         json.dumps(sidecar, allow_nan=False)
+
+
+def run(workflow: object, tmp_path: Path, svs: Path, metadata: dict) -> Path:
+    workflow.base_dir = str(tmp_path / 'work')
+    workflow.config['execution'] = {'crashdump_dir': str(tmp_path)}
+    inputs = workflow.get_node('inputnode').inputs
+    inputs.svs_file, inputs.svs_metadata = str(svs), metadata
+    workflow.run(plugin='Linear')
+    return tmp_path / 'out'
+
+
+def test_two_engines_keep_their_values_apart(tmp_path: Path) -> None:
+    """LCModel's printed values beside the built-in engine's, and a table that compares them."""
+    svs, _, metadata = raw_session(tmp_path)
+    fits = tmp_path / 'fits' / svs.name.split('.')[0]
+    fits.mkdir(parents=True)
+    rows = '    5.000   5%   0.500 Cr\n    5.000   5%   0.500 PCr\n   20.000  10%   2.000 Glu\n'
+    (fits / 'table').write_text(
+        ' LCModel (Version 6.3-1N)\n title\n\n$$CONC 4 lines in following table = NCONC+1\n'
+        f'    Conc.  %SD /Cr+PCr  Metabolite\n{rows}\n$$MISC  6 lines in following misc. output\n'
+        '  FWHM = 0.073 ppm    S/N = 12\n'
+    )
+    workflow = init_mrs_wf(
+        output_dir=tmp_path / 'out',
+        entities=ENTITIES,
+        settings=MrsSettings(
+            engine='builtin', second_engine='import', fits=str(tmp_path / 'fits'), te1=0.0124
+        ),
+        has_anat=False,
+        cache_dir=tmp_path / 'basis',
+    )
+    out = run(workflow, tmp_path, svs, metadata)
+    table = pd.read_csv(find_outputs('mrs_concordance', out)[0].path, sep='\t')
+    row = table.set_index('metabolite').loc['Glu']
+    assert (row['engine_1'], row['engine_2'], row['ratio_tcr_2']) == ('builtin', 'lcmodel', 2.0)
+    assert row['difference_pct'] == pytest.approx(100 * (2 / row['ratio_tcr_1'] - 1), rel=1e-3)
+    assert find_outputs('mrs_figure_concordance', out)
+    quality = pd.read_csv(find_outputs('mrs_quality', out)[0].path, sep='\t').iloc[0]
+    assert np.isfinite(quality['snr_lcm'])
+    assert np.isnan(quality['snr_lcmodel'])
+    kept = list((tmp_path / 'basis').glob('basis-*.npy'))
+    assert len(kept) == 1  # the simulation is there for the next spectrum
 
 
 def test_columns_are_described(tmp_path: Path) -> None:

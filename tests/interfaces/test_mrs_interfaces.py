@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
+from bids_acc.exceptions import GridMismatchError, MetadataError
 from bids_acc.mrs.interfaces import (
     FitSpectrum,
     PlotFit,
@@ -82,11 +82,34 @@ def test_no_reference_is_said(svs: str, tmp_path: Path) -> None:
     assert np.isnan(report['water_amplitude'])
 
 
-def test_reference_sampled_differently_is_refused(svs: str, tmp_path: Path) -> None:
+def test_reference_sampled_differently_is_left_out(svs: str, tmp_path: Path) -> None:
     other = write(tmp_path / 'y_mrsref.nii.gz', np.exp(-TIME / 0.05), dwell=2.5e-4)
-    node = PreprocessSpectrum(svs_file=svs, ref_file=other)
-    with pytest.raises(InputDataError, match=r'sampled at 4000 Hz, .* at 2000 Hz'):
-        node.run(cwd=str(tmp_path))
+    out = PreprocessSpectrum(svs_file=svs, ref_file=other).run(cwd=str(tmp_path)).outputs
+    report = json.loads(Path(out.report_file).read_text())
+    assert 'sampled at 4000 Hz, the spectrum at 2000 Hz; left out' in report['notes'][0]
+    assert np.isnan(report['water_amplitude'])
+
+
+@pytest.mark.parametrize('value', [0.0, np.nan])
+def test_empty_decays_give_nan_and_the_reason(tmp_path: Path, value: float) -> None:
+    affine = np.diag([8.0, 8.0, 8.0, 1.0])
+    empty = MrsData(np.full((1, 1, 1, N), value, complex), DWELL, MHZ, 0.035, 2.0, affine,
+                    METADATA)  # fmt: skip
+    path = str(write_nifti_mrs(empty, tmp_path / 'sub-01_svs.nii.gz'))
+    out = PreprocessSpectrum(svs_file=path).run(cwd=str(tmp_path)).outputs
+    fit = FitSpectrum(
+        in_file=out.out_file, report_file=out.report_file, svs_file=path, engine='builtin'
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    tables = TabulateSpectrum(
+        in_file=out.out_file, report_file=out.report_file, result_file=fit.result_file
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    levels = pd.read_csv(tables.quantities_file, sep='\t')
+    assert levels['value'].isna().all()
+    assert set(levels['gate']) == {'fail'}
+    reason = 'throughout'
+    assert levels['gate_reason'].str.contains(reason).all()
+    assert reason in pd.read_csv(tables.quality_file, sep='\t')['gate_reasons'][0]
+    PlotFit(fit_file=tables.fit_file, quality_file=tables.quality_file).run(cwd=str(tmp_path))
 
 
 @pytest.mark.parametrize(('labels', 'wanted'), [(['ON', 'OFF'], 1), (['off', 'on'], 0)])

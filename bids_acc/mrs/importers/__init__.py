@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from bids_acc.exceptions import MissingInputError
 from bids_acc.mrs.importers.fsl import fsl_result
-from bids_acc.mrs.importers.lcmodel import lcmodel_result
+from bids_acc.mrs.importers.lcmodel import lcmodel_csv_result, lcmodel_result
 from bids_acc.mrs.importers.osprey import osprey_result
 from bids_acc.mrs.results import EngineResult
 
-__all__ = ['find_fit_files', 'fsl_result', 'import_result', 'lcmodel_result', 'osprey_result']
+__all__ = [
+    'find_fit_files',
+    'fsl_result',
+    'import_result',
+    'lcmodel_csv_result',
+    'lcmodel_result',
+    'osprey_result',
+]
+
+
+SHEET = re.compile(r'\s*Row\s*,\s*Col\b')
+"""How a spreadsheet of LCModel begins."""
 
 
 def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
     """Files of one spectrum in a folder of other programs' fits.
 
     They are looked for as ``<folder>/<name>.table`` and in ``<folder>/<name>/`` (``table``,
-    ``*.table``, ``coord``, ``*.coord``, ``summary.csv``, ``qc.csv``, ``QuantifyResults``), where
+    ``*.table``, ``coord``, ``*.coord``, ``spreadsheet.csv``, ``summary.csv``, ``qc.csv``,
+    ``QuantifyResults``), where
     the name is that of the spectrum's file without or with its suffix. Osprey's tables of a
     whole cohort are looked for in ``<folder>/QuantifyResults``.
 
@@ -31,7 +44,8 @@ def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
     Returns
     -------
     dict of str to Path
-        By kind: ``table``, ``coord``, ``summary``, ``qc``, ``osprey``; empty when there are none.
+        By kind: ``table``, ``coord``, ``sheet``, ``summary``, ``qc``, ``osprey``; empty when there
+        are none.
     """
     found: dict[str, Path] = {}
     for name in (stem, stem.removesuffix('_svs')):
@@ -41,6 +55,10 @@ def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
             for hit in hits:
                 if hit.is_file():
                     found.setdefault(kind, hit)
+        sheets = [folder / f'{name}.csv', place / 'spreadsheet.csv', *sorted(place.glob('*.csv'))]
+        for sheet in sheets:
+            if sheet.is_file() and SHEET.match(sheet.read_text(errors='replace')):
+                found.setdefault('sheet', sheet)
         for kind in ('summary', 'qc'):
             if (place / f'{kind}.csv').is_file():
                 found.setdefault(kind, place / f'{kind}.csv')
@@ -79,6 +97,8 @@ def import_result(folder: Path, stem: str) -> tuple[EngineResult, dict[str, str]
     names = {kind: path.name for kind, path in files.items()}
     if 'table' in files:
         return lcmodel_result(files['table'], files.get('coord')), names
+    if 'sheet' in files:
+        return lcmodel_csv_result(files['sheet']), names
     if 'summary' in files:
         return fsl_result(files['summary'], files.get('qc')), names
     if 'osprey' in files:

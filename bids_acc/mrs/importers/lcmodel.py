@@ -397,3 +397,42 @@ def lcmodel_result(
         },
         notes=tuple(f'LCModel: {line}' for line in table.diagnostics),
     )
+
+
+def lcmodel_csv_result(csv_file: str | Path) -> EngineResult:
+    """Read a spreadsheet alone into the common form.
+
+    Parameters
+    ----------
+    csv_file : str or Path
+        The spreadsheet, of one voxel.
+
+    Returns
+    -------
+    EngineResult
+        Amplitudes and bounds. A spreadsheet tells neither version, S/N, line width nor water
+        scaling: these are unknown, and a strict gate excludes the spectrum for it.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        As :func:`parse_csv`.
+    """
+    cells = parse_csv(csv_file)
+    rows = tuple(Row(name, *values) for name, values in cells.items())
+    single = [row for row in rows if '+' not in row.name]
+    values = np.array([row.concentration for row in single])
+    bounds = np.array([row.sd_pct for row in single])
+    return EngineResult(
+        engine='lcmodel',
+        version='unknown',
+        names=tuple(canonical_name(row.name) for row in single),
+        kinds=tuple(kind_of(row.name) for row in single),
+        values=values,
+        sd=np.where(values > 0, values * bounds / 100, np.nan),
+        sums=_sums(rows),
+        printed_crlb=_printed_crlb(rows),
+        crlb_definition='lcmodel_crlb',
+        extra={'original_names': [row.name for row in single]},
+        notes=('the spreadsheet tells no version, S/N or line width: give the .table as well.',),
+    )

@@ -232,7 +232,8 @@ def _result(
     residual = solution.residual * prepared.fid_scale
     residual_sd = float(np.sqrt(residual @ residual / max(residual.size - ndf, 1)))
     gauss_hz = 4.0 * float(np.sqrt(parameters[VARIANCE]))
-    fwhm_hz = _singlet_width(prepared.names, amplitudes, model, parameters, spectrum)
+    sds = np.sqrt(np.maximum(np.diagonal(bound.covariance), 0)) * unit
+    fwhm_hz = _singlet_width(prepared.names, amplitudes, sds, model, parameters, spectrum)
     notes = () if descent.converged else ('the descent did not meet its tolerance',)
     return FitResult(
         names=prepared.names,
@@ -275,14 +276,19 @@ def _counted(model: Model, solution: Solution) -> int:
 def _singlet_width(
     names: tuple[str, ...],
     amplitudes: FloatArray,
+    sds: FloatArray,
     model: Model,
     parameters: FloatArray,
     spectrum: Spectrum,
 ) -> float:
-    """Width of the fitted NAA singlet, of Cr or PCr when there is no NAA; NaN without all."""
+    """Width of the fitted NAA singlet, of Cr or PCr when there is no NAA; NaN without all.
+
+    A singlet that is not at least twice its standard deviation has no width.
+    """
     fids = model.broadened(parameters)
     for name, ppm in (('NAA', 2.008), ('Cr', 3.027), ('PCr', 3.029)):
-        if name in names and amplitudes[names.index(name)] > 0:
+        index = names.index(name) if name in names else -1
+        if index >= 0 and amplitudes[index] > 2 * sds[index]:
             frequency = (PPM_REFERENCE - ppm) * spectrum.spectrometer_frequency
             return lineshape.peak_width(
                 fids[names.index(name)], spectrum.dwell_time, frequency + parameters[SHIFT]

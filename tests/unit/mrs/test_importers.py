@@ -230,6 +230,22 @@ def test_files_are_found_by_the_name_of_the_spectrum_only(tmp_path: Path) -> Non
         import_result(tmp_path, 'sub-01_acq-c_svs')
 
 
+def test_a_spreadsheet_alone_is_read_and_excludes_for_want_of_quality(tmp_path: Path) -> None:
+    from bids_acc.mrs.gate import judge_spectrum, load_gate
+
+    names = ('Cr', 'PCr', 'Cr+PCr')
+    text = 'Row, Col, ' + ', '.join(f'{n}, {n} %SD, {n}/Cr+PCr' for n in names) + '\n'
+    text += '1, 1, 4.376, 5, .53, 3.882, 5, .47, 8.258, 1, 1.0\n'
+    write(tmp_path / 'sub-01' / 'spreadsheet.csv', text)
+    result, files = import_result(tmp_path, 'sub-01_svs')
+    assert files == {'sheet': 'spreadsheet.csv'}
+    assert result.engine == 'lcmodel'
+    assert (result.amount('tCr')[0], result.crlb_pct('tCr')) == (8.258, 1.0)
+    verdict = judge_spectrum(load_gate('acc-glutamate'), result.measures, 127.75)
+    assert not verdict.passed
+    assert verdict.reasons == 'snr >= 8: unknown; fwhm < 0.1 ppm: unknown'
+
+
 def test_adapters_are_chosen_by_the_files(tmp_path: Path) -> None:
     write(tmp_path / 'sub-01' / 'summary.csv', FSL)
     assert import_result(tmp_path, 'sub-01_svs')[0].engine == 'fsl_mrs'

@@ -120,14 +120,55 @@ def test_spectral_width_that_contradicts_the_header_is_refused(tmp_path: Path) -
     ('data', 'message'),
     [
         (np.ones((2, 1, 1, 128)), 'only single-voxel spectra'),
-        (np.zeros((1, 1, 1, 128)), 'all zero or not finite'),
-        (np.full((1, 1, 1, 128), np.nan), 'all zero or not finite'),
         (np.ones((1, 1, 1, 16)), 'no complex decays'),
     ],
 )
 def test_unusable_data_are_refused(tmp_path: Path, data: np.ndarray, message: str) -> None:
     with pytest.raises(InputDataError, match=message):
         read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', data, GOOD))
+
+
+@pytest.mark.parametrize(
+    ('data', 'reason'),
+    [
+        (np.zeros((1, 1, 1, 128)), 'the decays are zero throughout'),
+        (np.full((1, 1, 1, 128), np.nan), 'no decay is finite throughout'),
+    ],
+)
+def test_empty_decays_come_with_the_reason(tmp_path: Path, data: np.ndarray, reason: str) -> None:
+    assert read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', data, GOOD)).unusable == reason
+
+
+def test_transients_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    fids = np.ones((1, 1, 1, 128, 5))
+    fids[..., 7, 2] = np.nan
+    header = GOOD | {'dim_5': 'DIM_DYN'}
+    data = read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', fids, header))
+    assert data.fids.shape == (1, 4, 1, 128)
+    assert data.notes == ('1 of 5 transients hold values that are not finite.',)
+    assert data.unusable == ''
+
+
+@pytest.mark.parametrize('sidecar', [{'SpectralWidth': 1234.5}, {'DwellTime': 1 / 1234.5}])
+def test_sampling_comes_from_the_sidecar_when_the_header_has_none(
+    tmp_path: Path, sidecar: dict
+) -> None:
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128)), GOOD)
+    image = nb.Nifti2Image.from_filename(path)
+    image.header['pixdim'][4] = 1
+    image.to_filename(tmp_path / 'y_svs.nii.gz')
+    data = read_nifti_mrs(tmp_path / 'y_svs.nii.gz', sidecar)
+    assert data.spectral_width == pytest.approx(1234.5)
+    assert data.notes == (
+        'the header gives a dwell time of 1 s; 1/1234.5 s of the sidecar is used.',
+    )
+    with pytest.raises(MetadataError, match='the sidecar has no SpectralWidth'):
+        read_nifti_mrs(tmp_path / 'y_svs.nii.gz', {})
+
+
+@pytest.mark.parametrize('nucleus', ['1H', ['1H'], 'H1', '1h'])
+def test_spellings_of_the_proton(nucleus: object) -> None:
+    assert check_metadata(GOOD | {'ResonantNucleus': nucleus}, 'x')[2] > 0
 
 
 def test_unknown_dimension_is_refused(tmp_path: Path) -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.checklist import mrsinmrs
 from bids_acc.mrs.engines import choose_engine
-from bids_acc.mrs.figures import plot_fit, plot_no_fit, plot_voxel, save_figure
+from bids_acc.mrs.figures import (
+    plot_concordance,
+    plot_fit,
+    plot_no_fit,
+    plot_voxel,
+    save_figure,
+)
 from bids_acc.mrs.results import Curves
 from bids_acc.mrs.sequence import sequence_of
+from bids_acc.mrs.tables import concordance_lines
 
 
 def test_checklist_says_what_is_missing() -> None:
@@ -71,6 +79,24 @@ def test_figures_are_small_and_equal_each_time(tmp_path: Path) -> None:
     figure = plot_voxel(rng.random((24, 24, 24)), coverage, (1, 1, 1), coverage > 0)
     assert save_figure(figure, tmp_path / 'v.png').stat().st_size < 400_000
     assert save_figure(plot_no_fit('fail'), tmp_path / 'n.svg').exists()
+
+
+def test_concordance_is_a_table_with_numbers(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            'metabolite': ['Glu', 'GABA'], 'engine_1': 'builtin', 'ratio_tcr_1': [1.25, 0.0],
+            'crlb_pct_1': [5.0, 999.0], 'engine_2': 'lcmodel', 'ratio_tcr_2': [1.5, 0.1],
+            'crlb_pct_2': [4.0, 50.0], 'difference_pct': [20.0, np.nan],
+        }
+    )  # fmt: skip
+    lines = concordance_lines(table)
+    assert lines == [['Glu', '1.250 (5)', '1.500 (4)', '+20 %'],
+                     ['GABA', '0.000 (999)', '0.100 (50)', '–']]  # fmt: skip
+    figure = plot_concordance(
+        lines, table['ratio_tcr_1'], table['ratio_tcr_2'], ('builtin', 'lcmodel')
+    )
+    text = save_figure(figure, tmp_path / 'c.svg').read_text()
+    assert all(word in text for word in ('builtin (%SD)', '1.250 (5)', '+20 %'))
 
 
 def test_figure_of_a_voxel_outside_the_image(tmp_path: Path) -> None:

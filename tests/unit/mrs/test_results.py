@@ -140,6 +140,18 @@ def test_ratio_of_what_is_not_there_is_refused() -> None:
         quantify(make_result(), None, ['Unobtainium/tCr'])
 
 
+def test_sums_that_nobody_named_may_be_declared() -> None:
+    result = make_result()
+    level = next(
+        level for level in quantify(result, None, ('Glu+Gln/Cr+PCr',))
+        if level.metabolite == 'Glu+Gln'
+    )  # fmt: skip
+    assert level.unit_scheme == 'ratio_cr+pcr'
+    assert (level.value, level.value_sd) == pytest.approx(result.ratio('Glx', 'tCr'))
+    with pytest.raises(SettingsError, match='Gabba is not in the fit'):
+        quantify(result, None, ('Glu+Gabba/tCr',))
+
+
 def test_records_give_back_the_same(tmp_path: Path) -> None:
     result = make_result(notes=('a',), extra={'x': math.nan})
     found = load_result(save_record(result, tmp_path / 'r.json'))

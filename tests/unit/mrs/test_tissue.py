@@ -100,11 +100,29 @@ def test_voxel_outside_the_brain_has_no_fractions() -> None:
 
 def test_sets_of_constants() -> None:
     assert load_relaxation('wyss-mlynarik', 7.0) is None
-    with pytest.raises(SettingsError, match='choose wyss-mlynarik, fsl'):
+    with pytest.raises(SettingsError, match='choose auto, wyss-mlynarik, fsl, gasparovic or FILE'):
         load_relaxation('nobody')
     described = constants('wyss-mlynarik').describe()
     assert all('doi' in source for source in described['Sources'].values())
     assert constants('wyss-mlynarik').metabolite('Unheard') == pytest.approx((1.265, 0.1545))
+
+
+@pytest.mark.parametrize(
+    ('tesla', 'name', 'metabolite'),
+    [(3.0, 'wyss-mlynarik', (1.22, 0.12625)), (7.0, 'fsl', (1.43, 0.131)),
+     (1.5, 'gasparovic', (1.15, 0.3)), (2.89, 'wyss-mlynarik', (1.22, 0.12625))],
+)  # fmt: skip
+def test_constants_by_field(tesla: float, name: str, metabolite: tuple) -> None:
+    found = load_relaxation('auto', tesla)
+    assert found is not None
+    assert (found.name, found.metabolite('Glu')) == (name, pytest.approx(metabolite))
+    assert all('doi' in source for source in found.describe()['Sources'].values())
+
+
+@pytest.mark.parametrize('tesla', [0.5, 4.0, 9.4])
+def test_no_constants_where_none_are_published(tesla: float) -> None:
+    assert load_relaxation('auto', tesla) is None
+    assert load_relaxation('fsl', tesla) is None
 
 
 def test_own_file_of_constants(tmp_path: Path) -> None:

@@ -1,0 +1,139 @@
+"""A measured macromolecule spectrum, from a metabolite-nulled acquisition.
+
+Such a spectrum has no singlets to be referenced and phased by: the known places of the
+macromolecules themselves (Birch et al. 2017) serve instead, and what an inversion pulse leaves of
+the metabolites' singlets is taken out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.mrs.alignment import align_transients, shift_and_phase
+from bids_acc.mrs.coils import combine_coils
+from bids_acc.mrs.io import MrsData, read_nifti_mrs
+from bids_acc.mrs.macromolecules import birch_fid
+from bids_acc.mrs.measures import ppm_mask
+from bids_acc.mrs.spectrum import ComplexArray, Spectrum, ppm_axis, to_spectrum
+from bids_acc.mrs.water import hlsvd, remove_residual_water
+
+NARROW_PPM = 0.12
+"""Width at half maximum below which a line at one of these places is a residual metabolite."""
+
+RESIDUALS_PPM = (2.008, 3.027, 3.21, 3.92)
+"""Singlets of which an inversion pulse leaves most: NAA, both of creatine, cholines."""
+
+RANGE_PPM = (0.5, 4.1)
+"""Where macromolecules resonate beside water."""
+
+LARGEST_SHIFT_PPM = 0.15
+"""The ppm scale is looked for within this distance on both sides."""
+
+
+def without_metabolites(
+    fid: ComplexArray, dwell_time: float, spectrometer_mhz: float
+) -> ComplexArray:
+    """Take the narrow lines at the places of metabolites' singlets out of a decay.
+
+    Parameters
+    ----------
+    fid : (n_points,) ndarray
+        Decay without residual water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    (n_points,) ndarray of complex128
+        Decay without them.
+    """
+    frequency, damping, amplitude = hlsvd(fid, dwell_time, n_components=30)
+    ppm = 4.65 - frequency / spectrometer_mhz
+    place = np.abs(ppm[:, None] - np.array(RESIDUALS_PPM)).min(axis=1) < 0.04
+    narrow = place & (damping < np.pi * NARROW_PPM * spectrometer_mhz)
+    time = np.arange(fid.size) * dwell_time
+    lines = np.exp(np.outer(time, 2j * np.pi * frequency[narrow] - damping[narrow]))
+    return fid - lines @ amplitude[narrow]
+
+
+def shift_and_phase_of(
+    fid: ComplexArray, dwell_time: float, spectrometer_mhz: float
+) -> tuple[float, float]:
+    """Displacement in ppm and phase in rad of a macromolecule spectrum.
+
+    Magnitudes are correlated with those of the published spectrum for the displacement; the phase
+    is that of the best complex factor between both.
+
+    Parameters
+    ----------
+    fid : (n_points,) ndarray
+        Decay without residual water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    shift_ppm, phase_rad : float
+        To be taken away.
+    """
+    ppm = ppm_axis(2 * fid.size, dwell_time, spectrometer_mhz)
+    inside = ppm_mask(ppm, *RANGE_PPM)
+    time = np.arange(fid.size) * dwell_time
+    known = birch_fid(fid.size, dwell_time, spectrometer_mhz)
+    target = to_spectrum(fid * np.exp(-np.pi * 4 * time), 2 * fid.size)[inside]
+    best = (-1.0, 0.0, 0.0)
+    for shift in np.arange(-LARGEST_SHIFT_PPM, LARGEST_SHIFT_PPM + 1e-9, 0.005):
+        moved = known * np.exp(-2j * np.pi * shift * spectrometer_mhz * time)
+        template = to_spectrum(moved, 2 * fid.size)[inside]
+        inner = np.vdot(template, target)
+        score = float(abs(inner)) / max(
+            float(np.linalg.norm(template) * np.linalg.norm(target)), 1e-300
+        )
+        if score > best[0]:
+            best = (score, float(shift), float(np.angle(inner)))
+    return best[1], best[2]
+
+
+def nulled_spectrum(data: MrsData) -> Spectrum:
+    """Combine, align, average and clean a metabolite-nulled acquisition.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read; the first editing condition is taken.
+
+    Returns
+    -------
+    Spectrum
+        In phase, on the ppm scale, without water and without metabolites.
+
+    Raises
+    ------
+    InputDataError
+        If the decays are zero or not finite.
+    """
+    if data.unusable:
+        raise InputDataError(
+            f'--mrs-macromolecules {data.source}: {data.unusable}: give another file.'
+        )
+    axis = (data.dwell_time, data.spectrometer_mhz)
+    transients = combine_coils(data.fids[:, :, 0])[0]
+    fid = align_transients(transients, data.dwell_time)[0].mean(axis=0)
+    fid = remove_residual_water(fid, *axis)
+    fid = without_metabolites(fid, *axis)
+    shift, phase = shift_and_phase_of(fid, *axis)
+    fid = shift_and_phase(fid, data.dwell_time, -shift * data.spectrometer_mhz, phase)
+    return Spectrum(
+        fid=fid,
+        dwell_time=data.dwell_time,
+        spectrometer_frequency=data.spectrometer_mhz,
+        echo_time=data.echo_time,
+    )
+
+
+def read_nulled(path: str | Path) -> Spectrum:
+    """Read and clean a metabolite-nulled acquisition, see :func:`nulled_spectrum`."""
+    return nulled_spectrum(read_nifti_mrs(path))
