@@ -37,6 +37,11 @@ from .susceptibility import (
     undistort,
 )
 
+MIN_GAIN = 0.05
+"""A field from the T1w image is used when it takes away at least this share of the variance that
+the expected image leaves unexplained. Measured in tests/benchmarks/dwi.py: without distortion,
+or with less than half a voxel of it, there is no gain, and the field would add 0.1 mm of error."""
+
 MAX_B0 = 3
 """Volumes of each phase encoding that are given to topup."""
 
@@ -301,7 +306,8 @@ class RegisterDistortion(SimpleInterface):
     """Estimate the field by registering the b = 0 image to the T1w image along one axis.
 
     The T1w image's tissues are given the b = 0 image's levels first, so that both have the same
-    contrast (the idea of synthesized undistorted images; here by regression, nothing learnt).
+    contrast (the idea of synthesized undistorted images; here by regression, nothing learnt). A
+    field that does not make them more alike is not used.
     """
 
     input_spec = _RegisterDistortionInputSpec
@@ -315,7 +321,21 @@ class RegisterDistortion(SimpleInterface):
         shift, measures = field_from_anatomy(
             reference, mask, affine, axis, anatomy=anatomy, brain=brain, tissues=tissues,
         )  # fmt: skip
-        self._results['report'] = {**measures, **_sizes(shift, mask)}
+        used = measures['sdc_gain'] >= MIN_GAIN
+        finding = ''
+        if not used:
+            shift = np.zeros_like(shift)
+            finding = (
+                'No susceptibility distortion was corrected: with the estimated field the b = 0 '
+                'image fits the T1w image no better than without (unexplained variance changed '
+                f'by {-100 * measures["sdc_gain"]:+.0f} %).'
+            )
+        self._results['report'] = {
+            **measures,
+            **_sizes(shift, mask),
+            'sdc_applied': bool(used),
+            'sdc_finding': finding,
+        }
         self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
         return runtime
 

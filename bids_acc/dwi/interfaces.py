@@ -850,7 +850,11 @@ class QualityTable(SimpleInterface):
     def _engines(self, merged: dict[str, Any]) -> dict[str, Any]:
         """Say ``none`` for a step that was left out at run time."""
         engines = dict(self.inputs.engines) if isdefined(self.inputs.engines) else {}
-        for step, done in (('denoise', 'denoised'), ('unringing', 'unringed')):
+        for step, done in (
+            ('denoise', 'denoised'),
+            ('unringing', 'unringed'),
+            ('susceptibility', 'sdc_applied'),
+        ):
             if merged.get(done) is False:
                 engines[step] = 'none'
         return engines

@@ -87,6 +87,7 @@ def rigid(
     shrink: tuple[int, ...] = (4, 2, 1),
     smoothing: tuple[int, ...] = (2, 1, 0),
     transform: str = 'Rigid',
+    sampling: float = 0.25,
     seed: int = 1,
 ) -> FloatArray:
     """Align two images of different contrast by Mattes mutual information.
@@ -102,6 +103,8 @@ def rigid(
     iterations, shrink, smoothing : tuple of int
         Coarse to fine.
     transform : {'Rigid', 'Affine'}
+    sampling : float
+        Share of the voxels that are compared.
     seed : int
         Of the random sampling.
 
@@ -130,7 +133,7 @@ def rigid(
             mask=None if fixed_mask is None else to_ants(fixed_mask, fixed_affine),
             aff_metric='mattes',
             aff_sampling=32,
-            aff_random_sampling_rate=0.25,
+            aff_random_sampling_rate=sampling,
             aff_iterations=iterations,
             aff_shrink_factors=shrink,
             aff_smoothing_sigmas=smoothing,

@@ -136,7 +136,7 @@ class PlotSteps(SimpleInterface):
         affine = np.eye(4)
         for name in ('raw', 'denoised', 'unringed'):
             path = getattr(self.inputs, name)
-            if isdefined(path):
+            if isdefined(path) and not (steps and path == self.inputs.raw):
                 data, affine = files.read_image(path)
                 label = 'acquired' if name == 'raw' else name
                 steps.append((label, data[..., chosen[0]], data[..., chosen[1]]))

@@ -279,7 +279,8 @@ def scheme_hash(bvals: npt.ArrayLike, bvecs: npt.ArrayLike) -> str:
     Returns
     -------
     str
-        Eight hexadecimal digits.
+        The letter s, so that no table's reader takes it for a number, and eight hexadecimal
+        digits.
 
     Examples
     --------
@@ -293,4 +294,4 @@ def scheme_hash(bvals: npt.ArrayLike, bvecs: npt.ArrayLike) -> str:
     leading = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     vectors = np.round(vectors * np.where(leading < 0, -1, 1) * 50).astype(int)
     rows = sorted((int(b), *map(int, v)) for b, v in zip(nominal, vectors, strict=True))
-    return hashlib.sha256(repr(rows).encode()).hexdigest()[:8]
+    return 's' + hashlib.sha256(repr(rows).encode()).hexdigest()[:8]

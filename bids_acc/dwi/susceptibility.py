@@ -307,7 +307,8 @@ def field_from_anatomy(
     displacement : (i, j, k) ndarray
         Along ``axis``, mm.
     measures : dict
-        Correlation of the image with the expected one, before and after.
+        Correlation of the image with the expected one, before and after, and the share of the
+        unexplained variance that is gone.
     """
     index, sign = phase_index(axis, affine)
     zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
@@ -323,7 +324,8 @@ def field_from_anatomy(
         shift = sign * estimate_field(image, zooms, index, around, target=target)
         straight = undistort(image, shift, affine, axis)
     after = expected_contrast(straight, tissues, anatomy, both)[1]
-    return shift, {'sdc_similarity_before': before, 'sdc_similarity': after}
+    gain = 1 - (1 - after**2) / (1 - before**2)
+    return shift, {'sdc_similarity_before': before, 'sdc_similarity': after, 'sdc_gain': gain}
 
 
 def phase_index(axis: npt.ArrayLike, affine: npt.ArrayLike) -> tuple[int, float]:

@@ -210,10 +210,14 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     sessions = list(dict.fromkeys((r['participant_id'], r['session_id']) for r in plan))
     participants = _read_participants(output_dir, sessions, notes)
     flow = pd.DataFrame(plan).drop(columns='inputs')
+    qc = read_quality(output_dir, sessions)
+    for note in protocol_notes(qc, participants):
+        LOGGER.warning('%s', note)
+        notes.append(note)
     return Cohort(
         participants=participants,
         mrs=read_mrs(output_dir, sessions),
-        qc=read_quality(output_dir, sessions),
+        qc=qc,
         flow=flow,
         notes=tuple(notes),
     )
@@ -324,6 +328,64 @@ def voxel_name(entities: Mapping[str, str]) -> str:
     fixed = {'subject', 'session', 'suffix', 'extension', 'description'}
     parts = [f'{s}-{entities[n]}' for n, s in ENTITIES.items() if n in entities and n not in fixed]
     return '_'.join(parts) or 'svs'
+
+
+def protocol_notes(qc: pd.DataFrame | None, participants: pd.DataFrame) -> list[str]:
+    """Report diffusion protocols that deviate within a cohort, before anything is analysed.
+
+    Parameters
+    ----------
+    qc : DataFrame or None
+        With ``dwi_scheme``, the hash of shells and directions.
+    participants : DataFrame
+        A column ``cohort``, or else ``site``, tells who was meant to be scanned alike; without
+        one all were.
+
+    Returns
+    -------
+    list of str
+        One sentence for each cohort with more than one protocol.
+
+    Examples
+    --------
+    >>> qc = pd.DataFrame(
+    ...     {
+    ...         'participant_id': ['sub-1', 'sub-2', 'sub-3'],
+    ...         'session_id': None,
+    ...         'dwi_scheme': ['aa', 'aa', 'bb'],
+    ...     }
+    ... )
+    >>> protocol_notes(qc, qc[KEYS])[0]
+    'Diffusion protocols deviate: aa in 2 sessions, bb in sub-3.'
+    """
+    if qc is None or 'dwi_scheme' not in qc.columns:
+        return []
+    known = qc[[*KEYS, 'dwi_scheme']].dropna(subset=['dwi_scheme'])
+    meant = next((name for name in ('cohort', 'site') if name in participants.columns), None)
+    if meant is not None:
+        known = known.merge(participants[[*KEYS, meant]], on=KEYS, how='left')
+        groups = [(f' in {meant} {name}', part) for name, part in known.groupby(meant)]
+    else:
+        groups = [('', known)]
+    notes = []
+    for where, part in groups:
+        counts = part['dwi_scheme'].astype(str).value_counts()
+        if len(counts) < 2:
+            continue
+        main = f'{counts.index[0]} in {counts.iloc[0]} sessions'
+        others = [
+            f'{scheme} in {_named(part[part["dwi_scheme"].astype(str) == scheme])}'
+            for scheme in counts.index[1:]
+        ]
+        notes.append(f'Diffusion protocols deviate{where}: {main}, {", ".join(others)}.')
+    return notes
+
+
+def _named(sessions: pd.DataFrame) -> str:
+    """Name the first few sessions of a table."""
+    keys = sessions[KEYS].itertuples(index=False)
+    names = [p if pd.isna(s) else f'{p} {s}' for p, s in keys]
+    return ' and '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 
 def _read_all(
