@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Side = Literal['gram', 'thin']
 
-_EXPECTED_ITERATIONS = 60
+_EXPECTED_PRODUCTS = 12
 """Typical number of products in one factorization with the default solver."""
 
 
@@ -65,7 +66,7 @@ class CovarianceOperator:
         self,
         X: npt.NDArray,
         n_columns: int = 4,
-        n_products: int = _EXPECTED_ITERATIONS,
+        n_products: int = _EXPECTED_PRODUCTS,
         side: Side | None = None,
     ) -> None:
         self.X = X
@@ -75,13 +76,34 @@ class CovarianceOperator:
         )
         self._gram = X.T @ X if self.side == 'gram' else None
         self._small = self._gram
-        self.row_norms: Floats = np.einsum('ij,ij->j', X, X, dtype=np.float64)
-        self.trace = float(self.row_norms.sum())
+
+    @cached_property
+    def row_norms(self) -> Floats:
+        """Squared norm of each vertex, the diagonal of A."""
+        return np.einsum('ij,ij->j', self.X, self.X, dtype=np.float64)
+
+    @cached_property
+    def trace(self) -> float:
+        """Squared norm of the data."""
+        if self.X.dtype == np.float64:
+            flat = self.X.ravel(order='K')
+            return float(flat @ flat)
+        return float(self.row_norms.sum())
 
     def __call__(self, W: Floats) -> Floats:
         """Return A W, of the shape of W (n_vertices, n_columns)."""
-        W = W.astype(self.X.dtype, copy=False)
-        product = self.X.T @ (self.X @ W) if self._gram is None else self._gram @ W
+        return self.times(W.T).T
+
+    def times(self, V: Floats) -> Floats:
+        """Return V A, of the shape of V (n_columns, n_vertices).
+
+        In this orientation a thin product is up to twice as fast.
+        """
+        V = np.ascontiguousarray(V, dtype=self.X.dtype)
+        if self._gram is not None:
+            product = V @ self._gram
+        else:
+            product = np.ascontiguousarray((V @ self.X.T).T).T @ self.X
         return product.astype(np.float64, copy=False)
 
     def leading_eigenvectors(self, count: int) -> tuple[Floats, Floats, Floats]:
@@ -115,10 +137,26 @@ class CovarianceOperator:
         return (vectors, values, other) if on_vertices else (other, values, vectors)
 
     def compressed(self, rank: int) -> CovarianceOperator:
-        """Return the operator of the data's leading singular vectors.
+        """Return an operator of fewer observations that keeps the data's leading variation.
 
-        Its products cost ``4 m rank k``; they are exact when the rank is that of the data.
+        Its observations are the leading singular vectors, scaled, where a small Gram matrix is
+        there; else the projections of the data on a random sample of their range.
+
+        Parameters
+        ----------
+        rank : int
+            Its observations.
+
+        References
+        ----------
+        Halko N, Martinsson PG, Tropp JA (2011). Finding structure with randomness. SIAM Rev
+        53:217-288. https://doi.org/10.1137/090771806
         """
-        vertices, values, _ = self.leading_eigenvectors(rank)
-        rows = np.ascontiguousarray((vertices * values).T).astype(self.X.dtype, copy=False)
-        return CovarianceOperator(rows, side='thin')
+        if self._small is not None:
+            vertices, values, _ = self.leading_eigenvectors(rank)
+            rows = np.ascontiguousarray((vertices * values).T)
+        else:
+            sample = np.random.default_rng(0).standard_normal((self.n_vertices, rank))
+            drawn = self.X @ sample.astype(self.X.dtype, copy=False)
+            rows = np.linalg.qr(drawn)[0].T @ self.X
+        return CovarianceOperator(rows.astype(np.float64, copy=False), side='thin')

@@ -15,9 +15,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
+from .anls import solve_anls
 from .covariance import CovarianceOperator
 from .initialise import Init, Starts, unit_norm
-from .solvers import Factorization, solve_mu, solve_pnmf, solve_staged
+from .solvers import Factorization, solve_mu, solve_pnmf
 
 Floats = npt.NDArray[np.float64]
 Solver = Literal['anls', 'mu']
@@ -171,7 +172,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         operator = CovarianceOperator(
             data if kept.all() else data[:, kept],
             int(self.n_components),
-            20_000 if self.solver == 'mu' else 60,
+            20_000 if self.solver == 'mu' else 12,
         )
         ends = self._solve(operator, self._starts(operator, kept))
         self.objectives_ = np.array([end.error for end in ends])
@@ -220,7 +221,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ends = [solve_mu(operator, W, tol=self.tol, max_iter=limit) for W in starts]
         else:
             limit = self.max_iter or ANLS_MAX_ITER
-            ends = solve_staged(
+            ends = solve_anls(
                 operator, starts, tol=self.tol, max_iter=limit, theta=float(self.theta)
             )
         if self.objective == 'pnmf':
@@ -335,7 +336,7 @@ def fit_path(
     operator = CovarianceOperator(X, sum(ks) * n_init)
     starts = Starts(operator, max(ks), init)
     all_starts = [start for k in ks for start in starts.make(k, n_init, rng)]
-    ends = solve_staged(operator, all_starts, tol=tol, max_iter=max_iter, theta=theta)
+    ends = solve_anls(operator, all_starts, tol=tol, max_iter=max_iter, theta=theta)
     groups = (ends[i * n_init : (i + 1) * n_init] for i in range(len(ks)))
     return {
         k: sorted(group, key=lambda end: end.error) for k, group in zip(ks, groups, strict=True)

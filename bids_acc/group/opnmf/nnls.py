@@ -1,6 +1,9 @@
-"""Non-negative least squares for many rows that share one small Gram matrix."""
+"""Non-negative least squares for many vertices that share one small Gram matrix."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,34 +13,77 @@ Booleans = npt.NDArray[np.bool_]
 
 _MAX_PIVOTS = 200
 _FULL_EXCHANGES = 3
-_GATHER_LIMIT = 500_000
-"""Entries of the gathered inverses up to which one small product for each row is faster."""
+_TINY = float(np.finfo(np.float64).tiny)
+_FEW = 100
+"""Columns up to which grouping costs more than it saves."""
+_SHORT_CODES = 16
+"""Components up to which a passive set fits in 16 bits, which sort fastest."""
 
 
-def nnls_rows(
-    gram: Floats, rhs: Floats, passive: Booleans | None = None
-) -> tuple[Floats, Booleans]:
-    r"""Minimise :math:`\frac12 x G x^\top - x b^\top` over :math:`x \ge 0` for each row b.
+@dataclass(frozen=True)
+class PassiveSets:
+    """Which entries may be positive, with the vertices grouped by equal sets."""
 
-    Block principal pivoting: rows that share a passive set (the entries that may be positive)
-    are solved together with one small inverse. Started from the passive sets of a similar
-    problem, most rows are right at once.
+    passive: Booleans
+    """(k, n_vertices) true where the entry may be positive."""
+    order: npt.NDArray[np.intp]
+    """Vertices, those with the same set side by side."""
+    back: npt.NDArray[np.intp]
+    """Place of each vertex in ``order``."""
+    edges: list[int]
+    """Where each group starts in ``order``, and the end."""
+    sets: Floats
+    """(n_groups, k) 1 in the set of the group, 0 elsewhere."""
+
+    @classmethod
+    def of(cls, passive: Booleans) -> PassiveSets:
+        """Group the vertices."""
+        codes = _codes(passive)
+        order = np.argsort(codes, kind='stable')
+        ordered = codes[order]
+        starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        sets = passive[:, order[starts]].T.astype(np.float64)
+        return cls(passive, order, back, [*starts.tolist(), len(order)], sets)
+
+
+def _codes(passive: Booleans) -> npt.NDArray[Any]:
+    """Give each distinct column of booleans a number."""
+    k = len(passive)
+    if k <= 53:  # exact in float64, whose product is fast
+        codes = (2.0 ** np.arange(k)) @ passive
+        return codes.astype(np.uint16 if k <= _SHORT_CODES else np.int64)
+    return np.unique(passive, axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def nnls_columns(
+    gram: Floats, rhs: Floats, guess: PassiveSets | None = None, slack: float = 1e-13
+) -> tuple[Floats, PassiveSets]:
+    r"""Minimise :math:`\frac12 x^\top G x - x^\top b` over :math:`x \ge 0` for each column b.
+
+    Block principal pivoting: columns that share a passive set (the entries that may be
+    positive) are solved together with one small inverse. Started from the sets of a similar
+    problem, most columns are right at once, and their grouping is used again.
 
     Parameters
     ----------
     gram : (k, k) ndarray of float64
         Symmetric positive definite matrix G.
-    rhs : (n_rows, k) ndarray of float64
-        One right-hand side b in each row.
-    passive : (n_rows, k) ndarray of bool, optional
+    rhs : (k, n_columns) ndarray of float64
+        One right-hand side b in each column.
+    guess : PassiveSets, optional
         First guess of the entries that are positive in the solution.
+    slack : float
+        By how much the conditions of the minimum may be broken, relative to the largest entry
+        of the solution and of b.
 
     Returns
     -------
-    solution : (n_rows, k) ndarray of float64
+    solution : (k, n_columns) ndarray of float64
         The minimisers.
-    passive : (n_rows, k) ndarray of bool
-        Their passive sets.
+    sets : PassiveSets
+        Their passive sets; ``guess`` itself where it was right.
 
     References
     ----------
@@ -46,81 +92,83 @@ def nnls_rows(
 
     Examples
     --------
-    Without the constraint the second entry of the first row would be negative.
+    Without the constraint the second entry of the first column would be negative.
 
     >>> gram = np.array([[2.0, 1.0], [1.0, 2.0]])
-    >>> nnls_rows(gram, np.array([[2.0, 0.0], [3.0, 3.0]]))[0]
-    array([[1., 0.],
-           [1., 1.]])
+    >>> nnls_columns(gram, np.array([[2.0, 3.0], [0.0, 3.0]]))[0]
+    array([[1., 1.],
+           [0., 1.]])
     """
-    n_rows, k = rhs.shape
-    gram = gram + np.eye(k) * (1e-14 * np.trace(gram) / k + np.finfo(float).tiny)
-    passive = rhs > 0 if passive is None else passive.copy()
-    slack = 1e-13 * np.abs(rhs).max(initial=0.0)
-    solution = np.zeros_like(rhs)
-    fewest = np.full(n_rows, k + 1)
-    tries = np.full(n_rows, _FULL_EXCHANGES)
-    todo = np.arange(n_rows)
+    k, n_columns = rhs.shape
+    gram = gram.copy()
+    gram.flat[:: k + 1] += 1e-14 * float(gram.diagonal().mean()) + _TINY
+    sets = PassiveSets.of(rhs > 0) if guess is None else guess
+    solution = _solve_on_sets(gram, rhs, sets)
+    below = slack * float(solution.max(initial=0.0)), slack * float(np.abs(rhs).max(initial=0.0))
+    wrong = _wrong(gram, rhs, solution, sets.passive, below)
+    todo = np.flatnonzero(wrong.any(axis=0))
+    if not todo.size:
+        return np.maximum(solution, 0.0), sets
+    passive = sets.passive.copy()
+    wrong = wrong[:, todo]
+    fewest = np.full(n_columns, k + 1)
+    tries = np.full(n_columns, _FULL_EXCHANGES)
     for _ in range(_MAX_PIVOTS):
-        whole = todo.size == n_rows
-        target, sets = (rhs, passive) if whole else (rhs[todo], passive[todo])
-        found = _solve_on_sets(gram, target, sets)
-        if whole:
-            solution = found
-        else:
-            solution[todo] = found
-        dual = found @ gram - target
-        wrong = np.where(sets, found < 0, dual < -slack)
-        n_wrong = wrong.sum(axis=1)
-        still = np.flatnonzero(n_wrong)
-        if not still.size:
-            break
-        wrong, n_wrong, todo = wrong[still], n_wrong[still], todo[still]
+        n_wrong = wrong.sum(axis=0)
         better = n_wrong < fewest[todo]
         fewest[todo[better]] = n_wrong[better]
         tries[todo] = np.where(better, _FULL_EXCHANGES, tries[todo] - 1)
-        passive[todo] ^= np.where((tries[todo] >= 0)[:, None], wrong, _last_only(wrong))
-    return np.maximum(solution, 0.0), passive
+        passive[:, todo] ^= np.where(tries[todo] >= 0, wrong, _last_only(wrong))
+        target, mine = rhs[:, todo], passive[:, todo]
+        if todo.size <= _FEW:
+            keep = mine.T.astype(np.float64)
+            found = np.matmul(_inverses(gram, keep), target.T[:, :, None])[:, :, 0].T
+        else:
+            found = _solve_on_sets(gram, target, PassiveSets.of(mine))
+        solution[:, todo] = found
+        wrong = _wrong(gram, target, found, mine, below)
+        still = np.flatnonzero(wrong.any(axis=0))
+        if not still.size:
+            break
+        wrong, todo = wrong[:, still], todo[still]
+    return np.maximum(solution, 0.0), PassiveSets.of(passive)
+
+
+def _wrong(
+    gram: Floats, rhs: Floats, solution: Floats, passive: Booleans, below: tuple[float, float]
+) -> Booleans:
+    """Tell the entries that break the conditions of the minimum by more than is allowed."""
+    dual = gram @ solution
+    dual -= rhs
+    wrong: Booleans = np.where(passive, solution < -below[0], dual < -below[1])
+    return wrong
 
 
 def _last_only(wrong: Booleans) -> Booleans:
-    """Keep the last true entry of each row: the exchange that cannot cycle (Murty's rule)."""
+    """Keep the last true entry of each column: the exchange that cannot cycle (Murty's rule)."""
     single = np.zeros_like(wrong)
-    last = wrong.shape[1] - 1 - np.argmax(wrong[:, ::-1], axis=1)
-    single[np.arange(len(wrong)), last] = True
+    last = len(wrong) - 1 - np.argmax(wrong[::-1], axis=0)
+    single[last, np.arange(wrong.shape[1])] = True
     return single
 
 
-def _solve_on_sets(gram: Floats, rhs: Floats, sets: Booleans) -> Floats:
-    """Solve each row on its own passive set, zero elsewhere; one inverse for each distinct set."""
-    codes = _codes(sets)
-    order = np.argsort(codes, kind='stable')
-    sorted_codes = codes[order]
-    starts = np.flatnonzero(np.r_[True, sorted_codes[1:] != sorted_codes[:-1]])
-    keep = sets[order[starts]].astype(float)
+def _solve_on_sets(gram: Floats, rhs: Floats, sets: PassiveSets) -> Floats:
+    """Solve each column on its own passive set, zero elsewhere; one inverse for each group."""
+    ordered = np.take(rhs, sets.order, axis=1)
+    solution = np.empty_like(ordered)
+    inverses = _inverses(gram, sets.sets)
+    for inverse, start, stop in zip(inverses, sets.edges[:-1], sets.edges[1:], strict=True):
+        np.matmul(inverse, ordered[:, start:stop], out=solution[:, start:stop])
+    return np.take(solution, sets.back, axis=1)
+
+
+def _inverses(gram: Floats, keep: Floats) -> npt.NDArray[Any]:
+    """Return the inverse of the matrix on each set, zero outside: (n_sets, k, k)."""
     # outside the set the matrix is the identity, so that all inverses can be made in one call
-    blocks = gram * keep[:, :, None] * keep[:, None, :]
-    diagonal = np.arange(gram.shape[0])
+    both = keep[:, :, None] * keep[:, None, :]
+    blocks = gram * both
+    diagonal = np.arange(len(gram))
     blocks[:, diagonal, diagonal] += 1.0 - keep
-    inverses = np.linalg.inv(blocks) * keep[:, :, None]
-    stops = np.r_[starts[1:], len(order)]
-    if rhs.size * rhs.shape[1] <= _GATHER_LIMIT:
-        which = np.empty(len(order), dtype=np.intp)
-        which[order] = np.repeat(np.arange(len(starts)), stops - starts)
-        return np.matmul((inverses * keep[:, None, :])[which], rhs[:, :, None])[:, :, 0]
-    sorted_rhs = rhs[order]
-    sorted_solution = np.empty_like(sorted_rhs)
-    for inverse, start, stop in zip(inverses, starts.tolist(), stops.tolist(), strict=True):
-        np.matmul(sorted_rhs[start:stop], inverse.T, out=sorted_solution[start:stop])
-    sorted_solution *= sets[order]
-    solution = np.empty_like(sorted_solution)
-    solution[order] = sorted_solution
-    return solution
-
-
-def _codes(sets: Booleans) -> npt.NDArray[np.int64]:
-    """Give each distinct row of booleans a number."""
-    k = sets.shape[1]
-    if k <= 53:  # exact in float64, whose product is fast
-        return (sets @ (2.0 ** np.arange(k))).astype(np.int64)
-    return np.unique(sets, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    inverses = np.linalg.inv(blocks)
+    inverses *= both
+    return inverses

@@ -10,12 +10,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bids_acc.group.features import standardise
-from bids_acc.group.opnmf import OPNMF, fit_path, solvers
+from bids_acc.group.opnmf import OPNMF, anls, fit_path
+from bids_acc.group.opnmf.acceleration import Extrapolation
 from bids_acc.group.opnmf.agreement import adjusted_rand
+from bids_acc.group.opnmf.anls import Model, solve_anls
 from bids_acc.group.opnmf.covariance import CovarianceOperator, cheaper_side
 from bids_acc.group.opnmf.initialise import Starts, nndsvd, spectral_norm
-from bids_acc.group.opnmf.nnls import nnls_rows
-from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_anls, solve_mu, solve_pnmf
+from bids_acc.group.opnmf.nnls import nnls_columns
+from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_mu, solve_pnmf
 from bids_acc.group.simulate import CohortDesign, planted_cohort
 
 
@@ -182,7 +184,7 @@ def test_dead_components_are_revived(X):
 
 def test_more_components_than_dimensions(rng):
     X = rng.random((3, 8))
-    with np.errstate(all='raise'):
+    with np.errstate(divide='raise', over='raise', invalid='raise'):
         ends = fit_path(X, [5])[5]
     assert np.isfinite(ends[0].error)
 
@@ -203,14 +205,27 @@ def test_nndsvd_keeps_the_heavier_side(rng):
 def test_nnls_meets_the_optimality_conditions(rng, k):
     factor = rng.standard_normal((k, 2 * k))
     gram = factor @ factor.T
-    rhs = rng.standard_normal((200, k))
-    x, passive = nnls_rows(gram, rhs)
-    dual = x @ gram - rhs
+    rhs = rng.standard_normal((k, 400))
+    x, sets = nnls_columns(gram, rhs)
+    dual = gram @ x - rhs
     assert (x >= 0).all()
-    assert (dual[~passive] >= -1e-8).all()
-    assert np.abs(dual[passive]).max() < 1e-7
-    again, _ = nnls_rows(gram, rhs, passive)
+    assert (dual[~sets.passive] >= -1e-8).all()
+    assert np.abs(dual[sets.passive]).max() < 1e-7
+    again, same = nnls_columns(gram, rhs, sets)
     np.testing.assert_allclose(again, x)
+    assert same is sets
+
+
+def test_nnls_from_a_wrong_guess(rng):
+    factor = rng.standard_normal((6, 12))
+    gram, rhs = factor @ factor.T, rng.standard_normal((6, 30))
+    x, sets = nnls_columns(gram, rhs)
+    wrong, _ = nnls_columns(gram, -rhs)
+    guess = nnls_columns(gram, -rhs)[1]
+    again, found = nnls_columns(gram, rhs, guess)
+    assert not np.allclose(wrong, x)
+    np.testing.assert_allclose(again, x, atol=1e-12)
+    assert (found.passive == sets.passive).all()
 
 
 def test_nnls_equals_scipy(rng):
@@ -218,8 +233,8 @@ def test_nnls_equals_scipy(rng):
 
     A = rng.random((12, 4))
     targets = rng.standard_normal((5, 12))
-    x, _ = nnls_rows(A.T @ A, targets @ A)
-    np.testing.assert_allclose(x, [nnls(A, t)[0] for t in targets], atol=1e-9)
+    x, _ = nnls_columns(A.T @ A, (targets @ A).T)
+    np.testing.assert_allclose(x.T, [nnls(A, t)[0] for t in targets], atol=1e-9)
 
 
 def test_spectral_norm(rng):
@@ -233,15 +248,85 @@ def test_pnmf_reports_its_gradient(X):
     assert end.residual < 1e-3
 
 
-def test_first_stage_on_compressed_data_ends_at_a_fixed_point_of_the_data(monkeypatch):
+@pytest.mark.parametrize('k', [2, 4, 7])
+def test_compressed_data_end_at_a_fixed_point_of_the_data(k):
     cohort = planted_cohort(
-        CohortDesign(n_subjects=60), np.random.default_rng(0), level=4, region_size=400
+        CohortDesign(n_subjects=40), np.random.default_rng(0), level=4, region_size=200
     )
     X = standardise(cohort.data.values)[0]
-    plain = OPNMF(4).fit(X)
-    monkeypatch.setattr(solvers, '_LARGE', 0)
-    staged = OPNMF(4).fit(X)
-    assert staged.converged_
-    assert staged.n_iter_ != plain.n_iter_
-    assert fixed_point_residual(staged.components_.T, X.T @ (X @ staged.components_.T))[0] <= 1e-5
-    assert staged.reconstruction_err_ == pytest.approx(plain.reconstruction_err_, rel=1e-6)
+    operator = CovarianceOperator(X)
+    start = Starts(operator, k, 'nndsvd').first(k, np.random.default_rng(0))
+    plain, compressed = (solve_anls(operator, [start], rank=rank)[0] for rank in (0, 32))
+    assert compressed.converged
+    assert fixed_point_residual(compressed.W, X.T @ (X @ compressed.W))[0] <= 1e-5
+    if k == 4:  # elsewhere another fixed point may be as good
+        assert compressed.error == pytest.approx(plain.error, rel=1e-6)
+
+
+def test_compressed_data_save_products_with_the_data(monkeypatch):
+    cohort = planted_cohort(
+        CohortDesign(n_subjects=40), np.random.default_rng(0), level=4, region_size=200
+    )
+    operator = CovarianceOperator(standardise(cohort.data.values)[0])
+    products = []
+    times = CovarianceOperator.times
+    monkeypatch.setattr(
+        CovarianceOperator,
+        'times',
+        lambda self, V: products.append(self is operator) or times(self, V),
+    )
+    end = solve_anls(operator, [Starts(operator, 4, 'nndsvd').first(4, None)])[0]
+    assert end.converged
+    assert sum(products) <= 10
+    assert end.n_iter > sum(products)
+
+
+def test_futile_compression_is_given_up(X, monkeypatch):
+    operator = CovarianceOperator(X)
+    start = Starts(operator, 4, 'nndsvd').first(4, None)
+    monkeypatch.setattr(Model, 'times', lambda self, V: 0 * V + 1.0)  # a model that is wrong
+    end = solve_anls(operator, [start], rank=32)[0]
+    assert end.converged
+    assert fixed_point_residual(end.W, X.T @ (X @ end.W))[0] <= 1e-5
+
+
+def test_model_is_exact_where_it_has_been(X, rng):
+    operator = CovarianceOperator(X)
+    model = Model(operator.compressed(8))
+    points = [rng.random((3, X.shape[1])) for _ in range(3)]
+    A = X.T @ X
+    for V in points:
+        model.learn(V, V @ A)
+    for V in points[:-1]:  # by the appended rows alone
+        np.testing.assert_allclose((V @ model.rows.T) @ model.rows, V @ A, rtol=1e-6)
+    np.testing.assert_allclose(model.times(points[-1]), points[-1] @ A, rtol=1e-12)
+    excess = np.linalg.eigvalsh(A - model.rows.T @ model.rows)
+    assert excess.min() > -1e-8 * np.trace(A)
+
+
+def test_steps_to_come_are_summed_up(rng):
+    factor = np.diag([0.9, 0.5, -0.4, 0.0, 0.0])
+    fixed = rng.random(5)
+    extrapolation = Extrapolation()
+    w = fixed + np.array([1.0, 1.0, 1.0, 0.0, 0.0]) * 1e-2
+    for _ in range(4):
+        image = fixed + factor @ (w - fixed)
+        extra = extrapolation(w, image)
+        last, w = image, image
+    assert np.abs(last - fixed).max() > 5e-3
+    np.testing.assert_allclose(last + extra, fixed, atol=1e-6)
+
+
+def test_unstable_fixed_points_are_not_approached(rng):
+    factor, fixed = np.diag([1.2, 0.5, 0.0]), np.full(3, 5.0)
+    extrapolation = Extrapolation()
+    w = fixed + np.array([1e-3, 1e-3, 0.0])
+    for _ in range(4):
+        image = fixed + factor @ (w - fixed)
+        extra = extrapolation(w, image)
+        last, w = image, image
+    assert (last + extra - fixed)[0] > (last - fixed)[0]  # on, the way the iteration goes
+
+
+def test_time_is_not_spent_on_data_that_are_small(X):
+    assert anls._compressed(CovarianceOperator(X[:60]), [], 0) is None

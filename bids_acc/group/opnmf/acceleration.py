@@ -1,0 +1,104 @@
+"""Going many steps of a fixed-point iteration at once, towards stable fixed points only."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_DEPTH = 4
+_NEARLY_ONE = 0.97
+_MOST_STEPS = 30.0
+_WIDEST = 0.1
+_RIDGE = 1e-12
+
+
+class Extrapolation:
+    r"""Adds up the steps to come of an iteration G from its last few steps.
+
+    Near a fixed point :math:`G(w + d) \approx G(w) + J d`, and the steps to come add up to
+    :math:`\sum_{j \ge 1} J^j f = J (I - J)^{-1} f` with :math:`f = G(w) - w`. J is known on the
+    span of the last few differences of w, as a matrix of that size, whose eigenvalues are the
+    rates of the modes that are left. A mode that shrinks is summed to its end; one that does
+    not (an eigenvalue near or above 1) is followed a number of steps the way the iteration
+    goes. So, unlike with Anderson acceleration, a fixed point from which the iteration moves
+    away is not approached.
+
+    References
+    ----------
+    Sidi A (2017). Vector Extrapolation Methods with Applications. SIAM, Philadelphia.
+    https://doi.org/10.1137/1.9781611974966
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: tuple[Floats, Floats] | None = None
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._count, self._last = 0, None
+
+    def pause(self) -> None:
+        """Do not take the difference between the last point and the next."""
+        self._last = None
+
+    def __call__(self, point: Floats, image: Floats) -> Floats | None:
+        """Return what to add to the image of a point; None when nothing is known yet.
+
+        Parameters
+        ----------
+        point : ndarray of float64
+            Where the iteration is.
+        image : ndarray of float64
+            Where it goes next.
+        """
+        if self._last is not None:
+            self._keep(point - self._last[0], image - self._last[1])
+        self._last = point, image
+        if self._count < 2:
+            return None
+        known = min(self._count, _DEPTH)
+        moves = self._moves[:known]
+        left = moves @ (image - point).ravel()
+        scale = 1.0 / np.sqrt(self._gram.diagonal()[:known])
+        scaled = scale[:, None] * scale
+        gram = self._gram[:known, :known] * scaled
+        gram.flat[:: known + 1] += _RIDGE
+        both = np.column_stack([self._cross[:known, :known] * scaled, left * scale])
+        try:
+            solved = np.linalg.solve(gram, both)
+            rates, modes = np.linalg.eig(solved[:, :-1])
+            amounts = np.linalg.solve(modes, solved[:, -1].astype(modes.dtype))
+        except np.linalg.LinAlgError:
+            return None
+        stable = rates.real < _NEARLY_ONE
+        steps = np.where(stable, rates / np.where(stable, 1.0 - rates, 1.0), _MOST_STEPS)
+        extra = ((modes @ (steps * amounts)).real * scale) @ moves
+        length = float(np.sqrt(extra @ extra))
+        if not np.isfinite(length):
+            return None
+        widest = _WIDEST * float(np.linalg.norm(point))
+        if length > widest:
+            extra *= widest / length
+        result: Floats = extra.reshape(point.shape)
+        return result
+
+    def _keep(self, move: Floats, image: Floats) -> None:
+        """Remember a difference of points and that of their images, in place of the oldest."""
+        if not move.any():
+            return
+        if self._count == 0:
+            self._moves = np.empty((_DEPTH, move.size))
+            self._images = np.empty((_DEPTH, move.size))
+            self._gram = np.zeros((_DEPTH, _DEPTH))
+            """Products of the moves with each other."""
+            self._cross = np.zeros((_DEPTH, _DEPTH))
+            """Products of the moves with the images."""
+        i = self._count % _DEPTH
+        self._moves[i], self._images[i] = move.ravel(), image.ravel()
+        self._count += 1
+        n = min(self._count, _DEPTH)
+        self._gram[i, :n] = self._gram[:n, i] = self._moves[:n] @ self._moves[i]
+        self._cross[:n, i] = self._moves[:n] @ self._images[i]
+        self._cross[i, :n] = self._images[:n] @ self._moves[i]

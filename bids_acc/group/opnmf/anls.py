@@ -1,0 +1,321 @@
+r"""The default solver: damped exact steps, most of them on compressed data.
+
+With :math:`A = X^\top X`, a step solves the non-negative least squares problem of every vertex
+for the given observations' amounts and goes a share of the way. Three things make it cheap:
+
+* most steps are taken on a few random projections of the data, :math:`A_c \approx A`, with the
+  difference :math:`(A - A_c) W` kept from the last product with the data themselves; these
+  products, a handful, are shared by all factorizations, and only they decide about convergence;
+* the last few steps tell the rates of the modes that are left, which are summed to their end
+  (`Extrapolation`);
+* the vertices' passive sets are kept between steps (`nnls_columns`).
+
+Inside, weights are k x vertices, so that all sums over vertices run through memory in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .acceleration import Extrapolation
+from .covariance import CovarianceOperator
+from .initialise import unit_norm
+from .nnls import PassiveSets, nnls_columns
+from .solvers import Factorization, reconstruction_error
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+_PATIENCE = 50
+_SWEEPS = 3
+_CLOSE = 0.03
+"""Residual below which steps are summed up."""
+_ROUGH = 0.1
+"""Residual to which the first stage on compressed data goes."""
+_GAIN = 0.3
+"""Share of the residual that is left after the steps between two products with the data."""
+_SLACK = 1e-3
+"""Error of an exact step on compressed data, relative to its residual."""
+_MOST_STEPS = 100
+_FUTILE = 3
+"""Products with the data without a smaller residual, after which every step takes one."""
+
+
+class Model:
+    r"""Compressed data of one factorization, exact where it has been.
+
+    A product with the data, AV, is learnt by appending rows to the compressed data: with
+    :math:`R = (A - A_c) V` the update :math:`R (V^\top R)^{-1} R^\top` makes :math:`A_c` exact
+    on V and never larger than A. Only the change of V since the last product is new, and it is
+    learnt alone, so that no digits are lost.
+    """
+
+    def __init__(self, coarse: CovarianceOperator) -> None:
+        self.coarse = coarse
+        self.rows = coarse.X
+        self._last: tuple[Floats, Floats] | None = None
+        self._rest: Floats | None = None
+
+    def times(self, V: Floats) -> Floats:
+        """Return V A, nearly."""
+        product = (V @ self.rows.T) @ self.rows
+        if self._rest is not None:
+            product += self._rest
+        return product
+
+    def learn(self, V: Floats, AV: Floats) -> None:
+        """Make the product exact at V."""
+        D, AD = (V, AV) if self._last is None else (V - self._last[0], AV - self._last[1])
+        self._last = V, AV
+        lengths = np.linalg.norm(D, axis=1, keepdims=True)
+        moved = lengths[:, 0] > 0
+        D, AD = D[moved] / lengths[moved], AD[moved] / lengths[moved]
+        R = AD - (D @ self.rows.T) @ self.rows
+        sizes, directions = np.linalg.eigh(D @ R.T)
+        new = sizes > 1e-8 * max(sizes.max(initial=0.0), 0.0)
+        self.rows = np.vstack([self.rows, (directions[:, new] / np.sqrt(sizes[new])).T @ R])
+        self._rest = None
+        self._rest = AV - self.times(V)
+
+
+@dataclass
+class _State:
+    """One factorization under way."""
+
+    V: Floats
+    """(k, n_vertices) weights."""
+    theta: float
+    sets: PassiveSets | None = None
+    extrapolation: Extrapolation = field(default_factory=Extrapolation)
+    n_iter: int = 0
+    best: float = np.inf
+    stale: int = 0
+    sweeping: bool = False
+    model: Model | None = None
+    """Compressed data; without, every step takes a product with the data themselves."""
+    lowest: float = np.inf
+    """Smallest residual on the data."""
+    futile: int = 0
+    cleaned: bool = False
+    done: Factorization | None = None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The exact step from a point."""
+
+    target: Floats
+    """Solution of the least squares problems, divided by mu."""
+    S: Floats
+    mu: float
+    residual: float
+    """Distance to the target, relative to the norm of the point."""
+
+
+def solve_anls(
+    operator: CovarianceOperator,
+    starts: list[Floats],
+    *,
+    tol: float = 1e-5,
+    max_iter: int = 1000,
+    theta: float = 0.7,
+    rank: int | None = None,
+) -> list[Factorization]:
+    r"""Run damped exact steps from several starts, sharing the products with the data.
+
+    .. math:: W \leftarrow (1-\theta) W + \theta\, N(W) / \mu, \qquad
+              W \leftarrow W / \lVert W \rVert_2
+
+    where N(W) solves the non-negative least squares problem of each vertex and
+    :math:`\mu = \langle N(W), W \rangle / \langle W, W \rangle`. Undamped it oscillates with
+    period two. There is no proof of convergence: when products with the data stop lowering the
+    residual, every step takes one; when the residual has not fallen for 50 such steps, three
+    sweeps of coordinate descent take the place of the exact solution.
+
+    Parameters
+    ----------
+    operator : CovarianceOperator
+        The data.
+    starts : list of (n_vertices, k) ndarray of float64
+        Non-negative starts; k may differ between them.
+    tol : float
+        Stop when :math:`\lVert N(W)/\mu - W \rVert_F \le tol\, \lVert W \rVert_F`, with N of
+        the data themselves.
+    max_iter : int
+        Steps at most.
+    theta : float
+        Damping, in (0, 1).
+    rank : int, optional
+        Observations of the compressed data; 0 for none, chosen by size when absent.
+
+    Returns
+    -------
+    list of Factorization
+        In the order of the starts.
+    """
+    states = [_State(unit_norm(start).T.copy(), theta) for start in starts]
+    coarse = _compressed(operator, states, rank)
+    if coarse is not None:
+        for state in states:
+            state.model = Model(coarse)
+            _descend(state, state.model, max(_ROUGH, tol), max_iter // 2)
+    while running := [state for state in states if state.done is None]:
+        for state, AV in zip(running, _products(operator, running), strict=True):
+            _on_data(operator, state, AV, tol, max_iter)
+    return [state.done for state in states if state.done is not None]
+
+
+def _compressed(
+    operator: CovarianceOperator, states: list[_State], rank: int | None
+) -> CovarianceOperator | None:
+    """Return the compressed data, where that is smaller by far."""
+    if rank is None:
+        rank = max(32, 3 * max(len(state.V) for state in states))
+        if 3 * rank > min(operator.n_observations, operator.n_vertices):
+            return None
+    return operator.compressed(rank) if rank else None
+
+
+def _products(operator: CovarianceOperator, states: list[_State]) -> list[Floats]:
+    """Multiply all weights by A in one product."""
+    if len(states) == 1:
+        return [operator.times(states[0].V)]
+    edges = np.cumsum([len(state.V) for state in states])[:-1]
+    return np.split(operator.times(np.concatenate([state.V for state in states])), edges)
+
+
+def _on_data(
+    operator: CovarianceOperator, state: _State, AV: Floats, tol: float, max_iter: int
+) -> None:
+    """Take the exact step of the data, finish, or go on with compressed data from there."""
+    state.n_iter += 1
+    point, step = state.V, _exact_step(state, AV)
+    clean = state.cleaned or state.model is not None
+    if step is None or (step.residual <= tol and clean) or state.n_iter >= max_iter:
+        residual, mu = (np.inf, 0.0) if step is None else (step.residual, step.mu)
+        W = np.ascontiguousarray(point.T)
+        error = reconstruction_error(operator, W, AV.T)
+        state.done = Factorization(W, state.n_iter, residual <= tol, residual, mu, error)
+        return
+    state.cleaned = step.residual <= tol
+    if state.cleaned:
+        state.V = _unit_norm(np.where(step.target > 0, point, 0.0))
+        return
+    _watch(state, step.residual)
+    if state.model is not None:
+        state.model.learn(point, AV)
+    _move(operator, state, AV, step, max_iter)
+    if state.model is not None:
+        aim = max(_GAIN * step.residual, 0.3 * tol)
+        _descend(state, state.model, aim, max_iter - state.n_iter - 1)
+
+
+def _watch(state: _State, residual: float) -> None:
+    """Turn to surer and slower ways when the residual on the data has stopped falling."""
+    if state.model is not None:
+        state.futile = 0 if residual < 0.7 * state.lowest else state.futile + 1
+        state.lowest = min(state.lowest, residual)
+        if state.futile >= _FUTILE:
+            state.model = None
+            state.extrapolation.forget()
+        return
+    if residual < 0.999 * state.best:
+        state.best, state.stale = residual, 0
+        return
+    state.stale += 1
+    if state.stale >= _PATIENCE:
+        state.sweeping, state.stale = True, 0
+
+
+def _descend(state: _State, model: Model, aim: float, most: int) -> None:
+    """Take steps on compressed data until their residual is small."""
+    state.extrapolation.pause()
+    slack = _SLACK
+    for _ in range(min(most, _MOST_STEPS)):
+        AV = model.times(state.V)
+        step = _exact_step(state, AV, slack)
+        if step is None:
+            return
+        slack = _SLACK * min(step.residual, 1.0)
+        if step.residual <= aim:  # damping leaves traces where the solution is zero
+            state.V = _unit_norm(np.where(step.target > 0, state.V, 0.0))
+            return
+        state.n_iter += 1
+        _move(model.coarse, state, AV, step, 0)
+
+
+def _exact_step(state: _State, AV: Floats, slack: float = 1e-13) -> _Step | None:
+    """Solve the problem of every vertex; None when no data are left in the span of W."""
+    V = state.V
+    S = V @ AV.T
+    S = (S + S.T) / 2
+    exact, state.sets = nnls_columns(S, AV, state.sets, slack)
+    norm = float(np.vdot(V, V))
+    mu = float(np.vdot(exact, V)) / norm
+    if mu <= 0:
+        return None
+    exact /= mu
+    return _Step(exact, S, mu, float(np.linalg.norm(exact - V)) / float(np.sqrt(norm)))
+
+
+def _move(
+    operator: CovarianceOperator, state: _State, AV: Floats, step: _Step, max_iter: int
+) -> None:
+    """Go a share of the way, revive dead components, and sum up the steps to come."""
+    V = state.V
+    target = _sweep(V, AV / step.mu, step.S) if state.sweeping else step.target
+    image = (1.0 - state.theta) * V
+    image += state.theta * target
+    highest = image.max(axis=1)
+    dead = ~(highest > 1e-8 * highest.max())
+    if dead.any() and state.n_iter < max_iter // 2:
+        state.V = _unit_norm(_reseed(operator, image, AV, step.S, dead))
+        state.sets = None
+        state.extrapolation.forget()
+        return
+    image = _unit_norm(image)
+    if step.residual > _CLOSE:
+        state.extrapolation.forget()
+    elif (extra := state.extrapolation(V, image)) is not None:
+        image = _unit_norm(np.maximum(image + extra, 0.0))
+    state.V = image
+
+
+def _unit_norm(V: Floats) -> Floats:
+    """Return V divided by its spectral norm."""
+    norm = float(np.sqrt(max(np.linalg.eigvalsh(V @ V.T)[-1], 0.0)))
+    return V / norm if norm > 0 else V
+
+
+def _sweep(V: Floats, rhs: Floats, S: Floats) -> Floats:
+    """Return V after sweeps of coordinate descent towards the exact step divided by mu."""
+    target = V.copy()
+    diagonal = np.maximum(np.diag(S), np.finfo(float).tiny)
+    for _ in range(_SWEEPS):
+        for j, scale in enumerate(diagonal):
+            gradient = S[j] @ target - rhs[j]
+            target[j] = np.maximum(target[j] - gradient / scale, 0.0)
+    return target
+
+
+def _reseed(
+    operator: CovarianceOperator, V: Floats, AV: Floats, S: Floats, dead: Booleans
+) -> Floats:
+    """Split the worst-reconstructed component to revive each dead one."""
+    V = V.copy()
+    loss = operator.row_norms - 2.0 * np.sum(V * AV, axis=0) + np.sum((S @ V) * V, axis=0)
+    labels = np.argmax(V, axis=0)
+    for j in np.flatnonzero(dead):
+        worst = int(np.argmax(np.bincount(labels, weights=loss, minlength=len(V))))
+        members = np.flatnonzero(labels == worst)
+        moved = members[loss[members] > np.median(loss[members])]
+        if not moved.size:
+            moved = members[: max(1, len(members) // 2)]
+        V[j] = 0.0
+        V[j, moved] = np.maximum(V[worst, moved], V.max() * 1e-3)
+        V[worst, moved] = 0.0
+        labels[moved] = j
+    return V
