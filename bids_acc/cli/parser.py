@@ -228,13 +228,18 @@ def _given_options(given: argparse.Namespace) -> dict[str, Any]:
             continue
         section, name = dest.split('.')
         target = values.setdefault(section, {}) if section else values
-        target[name] = tuple(value) if isinstance(value, list) else _absolute(value)
+        target[name] = tuple(value) if isinstance(value, list) else _absolute(value, dest)
     return values
 
 
-def _absolute(value: Any) -> Any:
+FOLDERS = frozenset({'mrs.fits', 'mrs.basis'})
+"""Settings that may name a folder without any slash or dot in it."""
+
+
+def _absolute(value: Any, dest: str = '') -> Any:
     """Make the name of an existing file absolute: steps run in folders of their own."""
     named = isinstance(value, str) and ('/' in value or '.' in value)
+    named = named or (dest in FOLDERS and value != 'simulate')
     return str(Path(value).absolute()) if named and Path(value).exists() else value
 
 

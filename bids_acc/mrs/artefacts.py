@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.mrs.measures import noise_sd, ppm_mask
+from bids_acc.mrs.referencing import singlet_amplitudes
 from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,6 +24,15 @@ MISSING_NAA_SD = 5.0
 LIPID_RATIO = 1.0
 """Lipid is a contamination when the signal between 0.8 and 1.5 ppm departs from zero by more
 than the height of NAA."""
+
+INVERTED_LIPID_RATIO = 0.05
+"""So is a dip between 0.8 and 1.2 ppm deeper than this share of NAA's height and than five noise
+SD: macromolecules point up there and lactate lies outside, so only lipid from beyond the voxel
+points down."""
+
+PHASE_SPREAD_DEG = 60.0
+"""The phase is wrong when the singlets of NAA, tCr and tCho differ in it by more than this, as
+after a lost start of the decay."""
 
 RESIDUAL_WATER_RATIO = 5.0
 """Residual water is large when it exceeds this many times the height of NAA before removal."""
@@ -120,7 +130,8 @@ def check_artefacts(
     naa, below = _peak(spectrum, ppm, 1.9, 2.1)
     sides = [_peak(spectrum, ppm, low, high) for low, high in ((2.93, 3.12), (3.15, 3.28))]
     upside_down = sum(-low > high for high, low in [(naa, below), *sides])
-    lipid = _lipid(spectrum, ppm) / naa if naa > 0 else math.nan
+    lipid, dip = (part / naa if naa > 0 else math.nan for part in _lipid(spectrum, ppm))
+    spread = _phase_spread(fid, dwell_time, spectrometer_mhz, sd)
     return [
         Artefact(
             'missing_naa',
@@ -130,15 +141,17 @@ def check_artefacts(
         ),
         Artefact(
             'wrong_phase',
-            upside_down >= 2,
-            float(upside_down),
-            'two or more of NAA, tCr and tCho point down after phasing',
+            upside_down >= 2 or spread > PHASE_SPREAD_DEG,
+            spread,
+            'two or more of NAA, tCr and tCho point down after phasing, or their phases differ by '
+            f'more than {PHASE_SPREAD_DEG:g} degrees',
         ),
         Artefact(
             'lipid',
-            lipid > LIPID_RATIO,
+            lipid > LIPID_RATIO or dip > INVERTED_LIPID_RATIO,
             lipid,
-            f'signal at 0.8-1.5 ppm above {LIPID_RATIO:g} times NAA',
+            f'signal at 0.8-1.5 ppm above {LIPID_RATIO:g} times NAA, or a dip at 0.8-1.2 ppm of '
+            f'more than {INVERTED_LIPID_RATIO:g} times NAA',
         ),
         Artefact(
             'residual_water',
@@ -156,12 +169,32 @@ def check_artefacts(
     ]
 
 
-def _lipid(spectrum: FloatArray, ppm: FloatArray) -> float:
-    """Largest departure at 0.8-1.5 ppm from the level below 0.4 ppm; NaN without that."""
+def _lipid(spectrum: FloatArray, ppm: FloatArray) -> tuple[float, float]:
+    """Largest departure at 0.8-1.5 ppm, and deepest dip at 0.8-1.2 ppm, from the level beyond.
+
+    The level is that below 0.4 ppm; without it both are NaN.
+    """
     level, region = spectrum[ppm_mask(ppm, -0.5, 0.4)], spectrum[ppm_mask(ppm, 0.8, 1.5)]
-    if not (level.size and region.size):
+    low = spectrum[ppm_mask(ppm, 0.8, 1.2)]
+    if not (level.size and region.size and low.size):
+        return math.nan, math.nan
+    base = float(np.median(level))
+    noise = float(np.std(level))
+    dip = base - float(low.min())
+    # a straight line through noise has dips of a few SD, too
+    return float(np.abs(region - base).max()), dip if dip > 5 * noise else 0.0
+
+
+def _phase_spread(
+    fid: npt.NDArray[np.complex128], dwell_time: float, spectrometer_mhz: float, sd: float
+) -> float:
+    """Largest difference of the singlets' phases in degrees; NaN when one is not seen."""
+    amplitudes = singlet_amplitudes(fid, dwell_time, spectrometer_mhz)
+    heights = np.abs(amplitudes) / (np.pi * dwell_time * 10)  # of a line 10 Hz wide
+    if not (sd > 0 and np.all(heights > 8 * sd)):
         return math.nan
-    return float(np.abs(region - np.median(level)).max())
+    turned = amplitudes * np.exp(-1j * np.angle(amplitudes.sum()))
+    return float(np.degrees(np.ptp(np.angle(turned))))
 
 
 def _ghost(spectrum: FloatArray, ppm: FloatArray, sd: float) -> Artefact:

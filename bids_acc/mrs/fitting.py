@@ -95,6 +95,13 @@ def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]
     return spectrum, notes
 
 
+def _split_assumed(basis: Basis) -> bool | None:
+    """Whether TE1 was assumed; None for a file of PRESS spectra that does not state it."""
+    if basis.sequence in ('', 'press') and math.isnan(basis.te1):
+        return None
+    return bool(basis.te_split_assumed)
+
+
 def basis_info(basis: Basis) -> dict[str, Any]:
     """Say in a sidecar's terms which basis set was used."""
     return {
@@ -104,7 +111,7 @@ def basis_info(basis: Basis) -> dict[str, Any]:
         'BasisEchoTime': basis.echo_time,
         'BasisTE1': basis.te1,
         'BasisTE2': basis.te2,
-        'BasisTESplitAssumed': bool(basis.te_split_assumed),
+        'BasisTESplitAssumed': _split_assumed(basis),
         'BasisProvenance': dict(basis.provenance),
         'BasisFlags': list(basis.flags),
     }
@@ -232,6 +239,10 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     else:
         basis = _load(spectrum, request)
         info = basis_info(basis)
+        if info['BasisTESplitAssumed'] is None:
+            notes.append(
+                'the basis set does not state TE1: say it with --mrs-te1, for the record.'
+            )
         if basis.sequence and basis.sequence != spectrum.sequence:
             notes.append(f'the basis set was made for {basis.sequence}, which no field confirms.')
         if request.engine == 'lcmodel':

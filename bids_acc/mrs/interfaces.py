@@ -390,6 +390,10 @@ class PlotFit(SimpleInterface):
         reason = quality['gate_reasons']
         title = f'{quality["gate_preset"]}: {quality["gate"]}'
         title += f' ({reason})' if isinstance(reason, str) else ''
+        if pd.notna(quality['te1_s']):
+            parts = f'{1e3 * quality["te1_s"]:.1f} + {1e3 * quality["te2_s"]:.1f} ms'
+            assumed = str(quality['te_split_assumed']).lower() == 'true'
+            title += f'\nbasis set for TE {parts}' + (', split assumed' if assumed else '')
         if table['fit'].notna().any():
             columns = ('ppm', 'data', 'fit', 'baseline')
             curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))

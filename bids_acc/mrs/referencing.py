@@ -97,10 +97,7 @@ def is_turned(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) ->
 
 
 def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:
-    """Phase that the singlets share.
-
-    Lorentzians of one width with complex amplitudes, on a straight complex baseline about NAA
-    and about creatine and choline, are fitted; the phase is that of the sum of the amplitudes.
+    """Phase that the singlets share: that of the sum of :func:`singlet_amplitudes`.
 
     Parameters
     ----------
@@ -114,6 +111,29 @@ def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
     float
         In rad, to be taken away.
     """
+    return float(np.angle(singlet_amplitudes(fid, dwell_time, spectrometer_mhz).sum()))
+
+
+def singlet_amplitudes(
+    fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float
+) -> ComplexArray:
+    """Complex amplitudes of the singlets of NAA, creatine and cholines.
+
+    Lorentzians of one width, on a straight complex baseline about NAA and about creatine and
+    choline, are fitted.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay, already on the ppm scale.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    (3,) ndarray of complex128
+        In the order of :data:`SINGLETS_PPM`.
+    """
     fid = np.asarray(fid, dtype=complex)
     n_points = fid.size
     time = np.arange(n_points) * dwell_time
@@ -122,7 +142,7 @@ def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
     inside = regions[0] | regions[1]
     spectrum = to_spectrum(fid)[inside]
     straight = [(region * x)[inside] for region in regions for x in (1.0, ppm)]
-    best = (np.inf, 0.0)
+    best = (np.inf, np.zeros(3, dtype=complex))
     for width in (3.0, 4.5, 6.0, 8.0, 11.0, 15.0):
         lines: list[npt.NDArray[np.complexfloating]] = []
         for singlet in SINGLETS_PPM:
@@ -132,5 +152,5 @@ def find_phase(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
         solution = np.linalg.lstsq(design, spectrum, rcond=None)[0]
         misfit = float(np.sum(np.abs(spectrum - design @ solution) ** 2))
         if misfit < best[0]:
-            best = (misfit, float(np.angle(solution[:3].sum())))
+            best = (misfit, solution[:3])
     return best[1]

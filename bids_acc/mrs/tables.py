@@ -175,10 +175,9 @@ def _water_scaling(
 
 
 def _split_assumed(basis_info: Mapping[str, Any]) -> str | None:
-    """Whether the parts of the echo time were assumed; unknown without a basis set."""
-    if 'BasisTESplitAssumed' not in basis_info:
-        return None
-    return str(bool(basis_info['BasisTESplitAssumed'])).lower()
+    """Whether the parts of the echo time were assumed; None when nothing is known of them."""
+    assumed = basis_info.get('BasisTESplitAssumed')
+    return None if assumed is None else str(bool(assumed)).lower()
 
 
 def quantity_table(inputs: TableInputs) -> pd.DataFrame:

@@ -69,6 +69,14 @@ def test_wrong_usage_is_64(arguments):
     assert error.value.exit_code is ExitCode.USAGE
 
 
+def test_folders_without_a_slash_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'fits').mkdir()
+    request = parse(['in', 'out', 'participant', '--mrs-fits', 'fits', '--mrs-basis', 'simulate'])
+    assert request.settings.mrs.fits == str(tmp_path / 'fits')
+    assert request.settings.mrs.basis == 'simulate'
+
+
 def test_help_lists_every_exit_code():
     text = build_parser().format_help()
     listed = {int(number) for number in re.findall(r'\b(\d\d?)(?= [a-zA-Z])', text[-600:])}

@@ -40,11 +40,45 @@ def test_a_clean_spectrum_has_none() -> None:
         (-brain(), 'wrong_phase'),
         (brain() + line(1.3, 400, 30), 'lipid'),
         (brain() - line(1.1, 400, 30), 'lipid'),
+        (brain() - line(1.05, 40, 30), 'lipid'),
         (brain() + line(5.8, 3), 'ghost'),
+        (np.roll(brain(), -3), 'wrong_phase'),
     ],
 )
 def test_planted_artefacts(fid: np.ndarray, name: str) -> None:
     assert name in found(fid)
+
+
+def test_inverted_lactate_is_no_lipid() -> None:
+    doublet = line(1.305, 2) + line(1.36, 2)
+    assert found(brain() - doublet) == set()
+
+
+def through_the_line(fid: np.ndarray) -> set[str]:
+    done = preprocess(fid[None, None], DWELL, MHZ)
+    clipped = is_clipped(fid)
+    checks = check_artefacts(done.fid, DWELL, MHZ, done.residual_water_ratio, clipped)
+    return {a.name for a in checks if a.found}
+
+
+@pytest.mark.parametrize(
+    ('fid', 'name'),
+    [
+        (brain(), None),
+        (brain(naa=0.0), 'missing_naa'),
+        (np.roll(brain(), -3), 'wrong_phase'),
+        (brain() + line(1.3, 400, 30), 'lipid'),
+        (brain() - line(1.05, 60, 30), 'lipid'),
+        (brain() + line(5.8, 5), 'ghost'),
+        (brain() + line(4.7, 2000), 'residual_water'),
+        (np.clip(brain().real, -40, 40) + 1j * brain().imag, 'clipping'),
+    ],
+)
+def test_planted_artefacts_are_found_after_preprocessing(
+    fid: np.ndarray, name: str | None
+) -> None:
+    seen = through_the_line(fid)
+    assert (name in seen) if name else not seen
 
 
 def test_artefacts_known_beforehand() -> None:
@@ -78,7 +112,7 @@ def test_shared_spectra(shared_data: Path) -> None:
             is_clipped(svs.fids),
         )  # fmt: skip
         names[folder] = {a.name for a in checks if a.found}
-    assert names == {'mrs-press30': set(), 'mrs-press35': {'residual_water'}}
+    assert names == {'mrs-press30': set(), 'mrs-press35': {'residual_water', 'lipid'}}
 
 
 def test_narrow_spectral_width_leaves_checks_unknown_not_found() -> None:
