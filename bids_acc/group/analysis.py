@@ -40,6 +40,7 @@ from .statistics.figure_files import write_figures
 from .statistics.model import Model
 from .statistics.proposal import resolve_model
 from .statistics.run import run_statistics
+from .statistics.study import flow_notes
 from .statistics.tables import write_tables
 from .tasks import ProgressCallback
 from .vertexmaps import available_metrics, gather_vertex_metrics
@@ -64,6 +65,11 @@ class GroupRun:
     """Sentences for the head of the report."""
     status: list[dict[str, Any]] = field(default_factory=list)
     """Rows of ``status.tsv``."""
+
+    def note(self, text: str) -> None:
+        """Say a sentence in the terminal and at the head of the report."""
+        LOGGER.warning('%s', text)
+        self.notes.append(text)
 
     @property
     def folder(self) -> Path:
@@ -107,7 +113,8 @@ def run_group(
         If a table of the cohort cannot be read.
     """
     run = GroupRun(output_dir, settings, load_cohort(output_dir, plan))
-    run.notes += run.cohort.notes
+    for text in run.cohort.notes:
+        run.note(text)
     run.model = _model(run)
     run.cohort = _treatment_history(run)
     if run.model is not None:
@@ -143,7 +150,7 @@ def _model(run: GroupRun) -> Model | None:
     except InputDataError as error:
         if chosen not in (None, 'auto'):
             raise
-        run.notes.append(f'Nothing is compared: {error}')
+        run.note(f'Nothing is compared: {error}')
         return None
     write_bytes(
         run.output_dir / 'code' / f'model-{model.name}_smdl.json', model.to_json().encode()
@@ -183,7 +190,7 @@ def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
         row['reason_text'] = function(run, *arguments)
     except _NotPossibleError as reason:
         row.update(status='skipped', reason_text=f'{name}: {reason}')
-        run.notes.append(f'{name.capitalize()}: {reason}')
+        run.note(f'{name.capitalize()}: {reason}')
     except SettingsError:
         raise
     except BidsAccError as error:
@@ -247,7 +254,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     if not metrics:
         raise _NotPossibleError('no vertex maps; parcels and structure are left out.')
     if absent := [name for name in group.metrics if name not in there]:
-        run.notes.append(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
+        run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
     try:
         data = gather_vertex_metrics(run.output_dir, metrics, run.settings.anat.roi)
     except MissingInputError as error:
@@ -288,6 +295,8 @@ def _statistics(run: GroupRun) -> str:
         run.cohort.qc,
         np.random.default_rng(seed),
     )
+    for text in flow_notes(run.tables['flow']):
+        run.note(text)
     write_tables(run.tables, run.folder / 'stats')
     figures = write_figures(
         run.model,

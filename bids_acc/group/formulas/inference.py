@@ -306,6 +306,51 @@ def cramers_v(chi2: float, n: int, n_rows: int, n_columns: int) -> float:
     return float(np.sqrt(chi2 / (n * smaller))) if smaller > 0 and n > 0 else float('nan')
 
 
+def cramers_v_confidence(
+    chi2: float, df: float, n: int, smaller: int, level: float = 0.95
+) -> tuple[float, float]:
+    r"""Return the confidence interval of Cramer's V.
+
+    The limits of the noncentrality of chi squared are turned into
+    :math:`\sqrt{\lambda / (n \cdot smaller)}`, at most one.
+
+    Parameters
+    ----------
+    chi2, df : float
+        Statistic and its degrees of freedom.
+    n : int
+        Number of observations.
+    smaller : int
+        The smaller of rows and columns, minus one.
+    level : float
+        Confidence level of the two-sided interval.
+
+    References
+    ----------
+    Smithson M (2003). Confidence Intervals. Sage. https://doi.org/10.4135/9781412983761
+
+    Examples
+    --------
+    >>> np.round(cramers_v_confidence(12.0, 2, 80, 1), 3)
+    array([0.142, 0.593])
+    """
+    if not (np.isfinite(chi2) and chi2 >= 0 and df > 0 and n > 0 and smaller > 0):
+        return float('nan'), float('nan')
+    tail = (1 - level) / 2
+
+    def share(probability: float) -> float:
+        if special.chdtr(df, chi2) <= probability:
+            return 0.0
+        ncp = _root(
+            lambda value: float(special.chndtr(chi2, df, max(value, 0.0))) - probability,
+            0.0,
+            1.0 + chi2,
+        )
+        return min(1.0, float(np.sqrt(max(ncp, 0.0) / (n * smaller))))
+
+    return share(1 - tail), share(tail)
+
+
 def rank_biserial(u: float, n_a: float, n_b: float) -> float:
     """Return the rank-biserial correlation of Mann-Whitney's U (of the first group).
 

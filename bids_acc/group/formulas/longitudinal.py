@@ -15,7 +15,9 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 
-from .mixed import count_levels, make_design
+from .design import varies
+from .inference import partial_eta2, partial_eta2_confidence
+from .mixed import count_levels, level_order, make_design
 from .results import TestResult, noncentral_ci
 
 FloatArray = npt.NDArray[np.float64]
@@ -66,6 +68,7 @@ def wide_sessions(
         If a subject has two values for one session, or a session is nobody's.
     """
     chosen = table[table['session_id'].isin(list(sessions))]
+    chosen = chosen.assign(session_id=chosen['session_id'].astype(str))
     if chosen.duplicated(['participant_id', 'session_id']).any():
         twice = chosen[chosen.duplicated(['participant_id', 'session_id'])].iloc[0]
         raise InputDataError(
@@ -171,7 +174,8 @@ def baseline_ancova(
     -------
     TestResult
         F test of the group with partial eta squared; for two groups the effect is the adjusted
-        difference (last level, in alphabetical order, minus first) with its interval.
+        difference (last level minus first, in the order of a categorical column or else of the
+        alphabet). Both have their interval.
 
     Raises
     ------
@@ -187,18 +191,23 @@ def baseline_ancova(
     data = wide.set_axis(['baseline', 'outcome'], axis=1).join(subjects[[group, *covariates]])
     complete = data.dropna()
     dropped += len(data) - len(complete)
+    if len(complete) and not varies(complete['baseline']):
+        raise InputDataError(f'{value} is the same in everybody in {first}.')
     design = make_design(complete, ['baseline', group, *covariates])
     columns = list(design.terms[group])
     y = complete['outcome'].to_numpy(dtype=float)
+    if not varies(complete['outcome']):
+        raise InputDataError(f'{value} is the same in everybody in {second}.')
     beta, cov, dof = _ols(design.X, y)
     contrast = beta[columns]
     value_f = float(contrast @ np.linalg.solve(cov[np.ix_(columns, columns)], contrast))
     value_f /= len(columns)
     counts = count_levels(complete[group])
-    effect = ('partial_eta2', value_f * len(columns) / (value_f * len(columns) + dof))
-    interval, contrast_name = (np.nan, np.nan), ''
+    effect = ('partial_eta2', partial_eta2(value_f, len(columns), dof))
+    interval = partial_eta2_confidence(value_f, len(columns), dof, len(complete))
+    contrast_name = ''
     if len(columns) == 1:
-        low, high = sorted(counts)
+        low, high = level_order(complete[group])
         # Sum-to-zero coding: the first level is +1, the last -1.
         difference, se = -2 * float(contrast[0]), 2 * float(np.sqrt(cov[columns[0], columns[0]]))
         half = float(stats.t.ppf(0.975, dof)) * se

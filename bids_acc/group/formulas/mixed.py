@@ -17,6 +17,7 @@ from scipy import linalg, optimize, stats
 
 from bids_acc.exceptions import InputDataError
 
+from .inference import partial_eta2, partial_eta2_confidence
 from .results import TestResult
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,11 +35,28 @@ class Design:
     """Name of each column."""
 
 
+def level_order(column: pd.Series) -> list[str]:
+    """Return the levels that occur: a categorical column's own order, else the alphabet's.
+
+    Examples
+    --------
+    >>> visits = pd.Series(['pre', 'post', 'pre'])
+    >>> level_order(visits)
+    ['post', 'pre']
+    >>> level_order(pd.Series(pd.Categorical(visits, ['pre', 'post', 'later'])))
+    ['pre', 'post']
+    """
+    present = set(column.dropna().astype(str))
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        known = column.dtype.categories
+        return [str(level) for level in known if str(level) in present]
+    return sorted(present)
+
+
 def count_levels(column: pd.Series) -> dict[str, int]:
-    """Count the subjects of each group, groups in alphabetical order."""
-    return {
-        str(name): int(n) for name, n in column.astype(str).value_counts().sort_index().items()
-    }
+    """Count the subjects of each group, in the order of `level_order`."""
+    counts = column.dropna().astype(str).value_counts()
+    return {name: int(counts[name]) for name in level_order(column)}
 
 
 def _main_columns(column: pd.Series) -> tuple[FloatArray, list[str]]:
@@ -46,7 +64,7 @@ def _main_columns(column: pd.Series) -> tuple[FloatArray, list[str]]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         values = column.to_numpy(dtype=float)
         return (values - values.mean())[:, None], [str(column.name)]
-    levels = sorted(column.astype(str).unique())
+    levels = level_order(column)
     if not levels:
         raise InputDataError(f'{column.name}: nobody has all values that the model needs.')
     if len(levels) < 2:
@@ -61,7 +79,8 @@ def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
     """Build a model matrix from main effects and ``a:b`` interactions.
 
     Factors are coded to sum to zero and numbers are centred, so that the test of a main effect
-    beside an interaction is the type III test.
+    beside an interaction is the type III test. The first level of a factor is +1, the last -1;
+    a categorical column keeps its order, another one gets the alphabet's.
 
     Parameters
     ----------
@@ -268,6 +287,8 @@ def fit_random_intercept(y: npt.ArrayLike, design: Design, subjects: npt.ArrayLi
     counts = Z.sum(axis=0)
     if counts.max() < 2:
         raise InputDataError('no subject has two sessions: use a cross-sectional model.')
+    if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max()):
+        raise InputDataError('the response is the same in all observations.')
     if len(y) <= X.shape[1] + 1:
         raise InputDataError(f'{len(y)} rows are too few for {X.shape[1]} fixed effects.')
     # The scale and offset of the response must not decide how precisely the search ends.
@@ -326,8 +347,10 @@ def mixed_model(
     MixedModel
         Fitted model.
     list of TestResult
-        One type III F test for each term, in the order of ``terms``; a term of one column also
-        has its estimate and confidence interval.
+        One type III F test for each term, in the order of ``terms``. A term of one column has its
+        estimate: the last level minus the first, the difference of such differences, a slope, or
+        the difference of slopes. Others have partial eta squared, from F and its degrees of
+        freedom. Both have confidence intervals.
 
     Raises
     ------
@@ -342,17 +365,22 @@ def mixed_model(
     fit = fit_random_intercept(data[response], design, data['participant_id'])
     people = data.drop_duplicates('participant_id')
     counts = {} if group is None else count_levels(people[group])
-    note = 'variance between subjects is zero: residual degrees of freedom' * fit.singular
+    singular = 'variance between subjects is zero: residual degrees of freedom' * fit.singular
+    lost = len(table) - len(data)
+    visits = f'{fit.n_rows} observations' + f', {lost} without all values left out' * (lost > 0)
     results = []
     for term in terms:
         index = design.terms[term]
         value, df1, df2, p = fit.f_test(index)
-        effect: tuple[str, float, float, float] = ('', np.nan, np.nan, np.nan)
+        contrast = ''
         if len(index) == 1:
-            L = np.eye(len(fit.beta))[index[0]]
-            estimate, se, _, df = fit.contrast(L)
+            scale, name, contrast = _meaning(data, term)
+            estimate, se, _, df = fit.contrast(scale * np.eye(len(fit.beta))[index[0]])
             half = stats.t.ppf(0.975, df) * se
-            effect = ('coefficient', estimate, estimate - half, estimate + half)
+            effect = (name, estimate, estimate - half, estimate + half)
+        else:
+            limits = partial_eta2_confidence(value, df1, df2, round(df1 + df2 + 1))
+            effect = ('partial_eta2', partial_eta2(value, df1, df2), *limits)
         results.append(
             TestResult(
                 term=term, statistic='F', value=value, df1=df1, df2=df2, p=p,
@@ -360,8 +388,31 @@ def mixed_model(
                 ci_low=effect[2], ci_high=effect[3], n_per_group=counts, excluded=dropped,
                 formula=f'{response} ~ {" + ".join(terms)} + (1 | participant_id)',
                 method='linear mixed model, REML, Satterthwaite, type III',
-                note='; '.join(filter(None, [f'{fit.n_rows} observations', note])),
-                contrast=design.names[index[0]] if len(index) == 1 else '',
+                note='; '.join(filter(None, [visits, singular])), contrast=contrast,
             )
         )  # fmt: skip
     return fit, results
+
+
+def _meaning(data: pd.DataFrame, term: str) -> tuple[float, str, str]:
+    """Return what turns a term's only coefficient into an estimate, its name and its contrast.
+
+    In sum-to-zero coding of two levels the last minus the first is -2 times the coefficient, and
+    the difference of such differences 4 times.
+    """
+    scale, parts = 1.0, []
+    factors = 0
+    for name in term.split(':'):
+        column = data[name]
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            parts.append(name)
+            continue
+        levels = level_order(column)
+        factors += 1
+        scale *= -2
+        parts.append(f'{levels[-1]} - {levels[0]}')
+    if len(parts) == 1:
+        return scale, 'adjusted_difference' if factors else 'coefficient', parts[0]
+    names = {0: 'coefficient', 1: 'slope_difference'}
+    text = ' x '.join(f'({part})' if ' - ' in part else part for part in parts)
+    return scale, names.get(factors, 'difference_of_differences'), text

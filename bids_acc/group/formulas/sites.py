@@ -18,6 +18,7 @@ from scipy import optimize, special, stats
 
 from bids_acc.exceptions import InputDataError
 
+from .inference import partial_eta2, partial_eta2_confidence
 from .mixed import count_levels, make_design
 from .results import TestResult
 
@@ -361,10 +362,11 @@ def _interaction(
            for X in (design.X, small)]  # fmt: skip
     df1, df2 = len(columns), len(y) - design.X.shape[1]
     value = (rss[1] - rss[0]) / df1 / (rss[0] / df2)
+    low, high = partial_eta2_confidence(value, df1, df2, len(y))
     return TestResult(
         term=f'{group}:{site}', statistic='F', value=value, df1=df1, df2=df2,
         p=float(stats.f.sf(value, df1, df2)), n=len(y), n_per_group=count_levels(data[group]),
-        effect_name='partial_eta2', effect=value * df1 / (value * df1 + df2),
-        excluded=0, method='linear model, type III',
+        effect_name='partial_eta2', effect=partial_eta2(value, df1, df2), ci_low=low,
+        ci_high=high, excluded=0, method='linear model, type III',
         formula=f'{response} ~ {" + ".join(terms)}',
     )  # fmt: skip

@@ -11,6 +11,7 @@ import pandas as pd
 from bids_acc.group.formulas.contingency import chi_squared, expected_counts, fisher_exact
 from bids_acc.group.formulas.inference import (
     cramers_v,
+    cramers_v_confidence,
     d_confidence,
     d_from_t,
     partial_eta2,
@@ -138,13 +139,15 @@ def compare_categorical(
     value, df, p = chi_squared(table)
     smallest = float(expected_counts(table).min())
     small = smallest < 5
+    n, smaller = int(table.sum()), min(table.shape) - 1
+    low, high = cramers_v_confidence(value, df, n, smaller, study.model.confidence)
     rows = [
         sample.row(
             analysis_name, statistic='chi2', value=value, df1=df, p_unc=p, effect_name='cramers_v',
-            effect=cramers_v(value, int(table.sum()), *table.shape), family=family,
+            effect=cramers_v(value, n, *table.shape), ci_low=low, ci_high=high, family=family,
             method='chi squared test of Pearson, no continuity correction',
             note=f'smallest expected count {smallest:.2g}: prefer the exact test' if small else '',
-            extra={'description': text, 'smaller_dim': min(table.shape) - 1}, **cells,
+            extra={'description': text, 'smaller_dim': smaller}, **cells,
         )
     ]  # fmt: skip
     if small:
@@ -152,6 +155,8 @@ def compare_categorical(
         rows.append(
             sample.row(
                 f'{analysis_name}_exact', statistic='exact', p_unc=p_exact,
+                effect_name='cramers_v', effect=cramers_v(value, n, *table.shape), ci_low=low,
+                ci_high=high,
                 family=f'{family} exact', method="Fisher's exact test (Freeman and Halton)"
                 + (f', {drawn} tables drawn' if drawn else ', all tables enumerated'),
                 extra={'description': text, **({'n_resamples': drawn} if drawn else {})}, **cells,

@@ -153,20 +153,26 @@ def robustness_rows(
     model: FittedModel, study: Study, term: str, rng: np.random.Generator
 ) -> Iterator[Row]:
     """Yield the tests of a term with fewer assumptions."""
-    alpha = study.model.alpha
+    alpha, n = study.model.alpha, len(model.sample.frame)
     _, p_before, _, _ = _group_p(model, study, term)
     f, df1, df2 = robust_f(model, term)
     p = f_survival(f, df1, df2)
+    low, high = partial_eta2_confidence(f, df1, df2, n, study.model.confidence)
     yield model.row(
         'hc3', term=term, statistic='F', value=f, df1=df1, df2=df2, p_unc=p,
-        method='Wald test with the HC3 covariance', extra=_verdict(p_before, p, alpha),
+        effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low, ci_high=high,
+        method='Wald test with the HC3 covariance; partial eta squared from its F',
+        extra=_verdict(p_before, p, alpha),
     )  # fmt: skip
     yield without_influential(model, study, term)
     draws = int(study.model.content['Permutations'])
     if draws:
         f, p = permutation_p(model.design.X, model.y, list(model.design.terms[term]), draws, rng)
+        low, high = partial_eta2_confidence(f, df1, df2, n, study.model.confidence)
         yield model.row(
-            'permutation', term=term, statistic='F permuted', value=f, p_unc=p,
+            'permutation', term=term, statistic='F permuted', value=f, df1=df1, df2=df2, p_unc=p,
+            effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low,
+            ci_high=high,
             method=f'Freedman-Lane permutation of residuals, {draws} at random',
             extra={'n_resamples': draws, **_verdict(p_before, p, alpha)},
         )  # fmt: skip

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
-from bids_acc.group.formulas.mixed import mixed_model
+from bids_acc.group.formulas.mixed import level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
 
 from .registry import analysis
 from .rows import Row
-from .study import Measure, Study
+from .study import Measure, Study, as_text, sessions_in_order
 
 
 def row_of(
@@ -61,7 +62,7 @@ def attempt(
     """Return the row, or one that says why it could not be computed."""
     try:
         return make()
-    except BidsAccError as error:
+    except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
         return Row(
             analysis=analysis, cohort=cohort, response=measure.name, term=term,
             component=measure.component, metric=measure.metric, contrast=contrast,
@@ -78,7 +79,7 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
         If the model names a session that nobody has.
     """
     wanted = study.model.section('Sessions')
-    present = sorted(study.wide['session_id'].astype(str).unique())
+    present = sessions_in_order(study.wide['session_id'])
     by_label = {name.removeprefix('ses-'): name for name in present}
 
     def find(label: str) -> str:
@@ -100,8 +101,8 @@ def _response_column(study: Study) -> str:
 
 
 def levels_of(frame: pd.DataFrame, column: str) -> list[str]:
-    """Return the levels of a column that occur, as text."""
-    return sorted(frame[column].dropna().astype(str).unique())
+    """Return the levels of a column that occur: in its own order, or else the alphabet's."""
+    return level_order(frame[column])
 
 
 def _covariates(study: Study, frame: pd.DataFrame, response: str) -> list[str]:
@@ -198,18 +199,32 @@ def _mixed_rows(
     terms = ['session_id', *covariates]
     if len(levels_of(frame, response)) > 1:
         terms = ['session_id', response, f'session_id:{response}', *covariates]
-    data = frame.assign(session_id=frame['session_id'].astype(str))
     try:
-        _, results = mixed_model(data, measure.name, terms, group=response)
-    except BidsAccError as error:
+        _, results = mixed_model(frame, measure.name, terms, group=response)
+    except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
         return [Row(analysis='mixed model', cohort=cohort, response=measure.name,
                     component=measure.component, metric=measure.metric, term='session_id',
                     note=f'not done: {error}')]  # fmt: skip
+    lost = _nothing_usable(study, frame, [measure.name, response, *covariates])
     return [
         row_of(result, measure, analysis='mixed model', cohort=cohort, covariates=covariates,
-               family='' if result.term in covariates else f'change mixed {result.term}')
+               family='' if result.term in covariates else f'change mixed {result.term}',
+               excluded=lost)
         for result in results
     ]  # fmt: skip
+
+
+def _nothing_usable(study: Study, frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
+    """Count the participants without any complete visit, by what their first visit lacks."""
+    lost: dict[str, int] = {}
+    for _, rows in frame.groupby('participant_id'):
+        if rows[list(columns)].notna().all(axis=1).any():
+            continue
+        first = rows.iloc[:1]
+        reason = next(_reasons(study, first, columns, list(first['session_id'].astype(str))), None)
+        if reason is not None:
+            lost[reason] = lost.get(reason, 0) + 1
+    return dict(sorted(lost.items()))
 
 
 def _ancova_row(
@@ -218,16 +233,18 @@ def _ancova_row(
 ) -> Row:  # fmt: skip
     """Return the baseline-adjusted comparison of the groups."""
     covariates = _covariates(study, frame, response)
+    term = f'{response} in {second}'
 
     def make() -> Row:
         result = baseline_ancova(frame, measure.name, first=first, second=second, group=response,
                                  covariates=covariates)  # fmt: skip
-        return row_of(result, measure, analysis='baseline-adjusted', cohort=cohort,
-                      family='change adjusted', covariates=['baseline', *covariates],
+        return row_of(replace(result, term=term), measure, analysis='baseline-adjusted',
+                      cohort=cohort, family='change adjusted',
+                      covariates=['baseline', *covariates],
                       excluded=why_incomplete(study, frame, [measure.name, *covariates],
                                               [first, second]))  # fmt: skip
 
-    return attempt(make, measure, analysis='baseline-adjusted', cohort=cohort, term=response)
+    return attempt(make, measure, analysis='baseline-adjusted', cohort=cohort, term=term)
 
 
 def _correlation_rows(
@@ -266,9 +283,17 @@ def change_between_sessions(
     response = _response_column(study)
     if response not in study.wide:
         raise InputDataError(f'Sessions/ResponseColumn: there is no column {response!r}.')
+    wide = study.wide[study.wide['session_id'].isin([first, *later])]
+    # The order of visits and groups decides the sign of every difference: later - first,
+    # other group - reference.
+    text = as_text(wide[response])
+    levels = study.group_levels(wide) if response == 'group' else level_order(text)
+    wide = wide.assign(
+        session_id=pd.Categorical(wide['session_id'], [first, *later]),
+        **{response: pd.Categorical(text, levels)},
+    )
     rows: list[Row] = []
-    for cohort, part in study.cohorts(study.wide):
-        frame = part[part['session_id'].isin([first, *later])]
+    for cohort, frame in study.cohorts(wide):
         for measure in chosen_measures(study, study.model.section('Sessions')['Measures']):
             rows += _mixed_rows(study, frame, measure, cohort, response)
             for second in later:

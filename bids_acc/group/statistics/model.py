@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -207,6 +207,27 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
+FAMILIES = (
+    'ancova', 'change', 'clinical', 'contrasts', 'crlb_absolute', 'demographics', 'interaction',
+    'meta', 'mrs_primary', 'mrs_secondary', 'mrs_together', 'partialcorr', 'posthoc',
+    'posthoc_plain', 'prediction', 'quality', 'relation', 'zscores',
+)  # fmt: skip
+"""First words of the names of families; a variant has more words, such as ``quality passed``."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant.
+
+    Examples
+    --------
+    >>> nearest('covariate', ['Name', 'Covariates', 'Group']), nearest('x', ['Name'])
+    ('Covariates', None)
+    """
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
 def _complaints(content: Any, where: str) -> Iterator[str]:
     """Say in words what the schema does not allow."""
     validator = jsonschema.Draft202012Validator(_schema())
@@ -216,9 +237,7 @@ def _complaints(content: Any, where: str) -> Iterator[str]:
             known = list(error.schema.get('properties', {}))
             for key in error.instance:
                 if key not in known:
-                    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-                    lower = {name.lower(): name for name in known}
-                    meant = lower.get(key.lower()) or (close[0] if close else None)
+                    meant = nearest(key, known)
                     hint = f'did you mean {meant!r}?' if meant else f'known: {", ".join(known)}'
                     yield f'{where}: unknown key {key!r} at {place}; {hint}'
         else:
@@ -272,6 +291,11 @@ def _contradictions(model: Model) -> Iterator[str]:
         for level in used:
             if level is not None and level not in levels:
                 yield f'{place}: {level!r} is none of {", ".join(levels)}.'
+    for name in model.content['Families']:
+        if name.split(' ')[0] not in FAMILIES:
+            meant = nearest(name, FAMILIES)
+            hint = f'did you mean {meant!r}?' if meant else f'known: {", ".join(FAMILIES)}'
+            yield f'Families: there is no family {name!r}; {hint}'
     for contrast in model.contrasts:
         if abs(sum(contrast.weights.values())) > 1e-9:
             yield f'Contrasts/{contrast.name}: the weights do not sum to zero.'

@@ -159,11 +159,13 @@ def pair_rows(
     draws = int(study.model.content['Permutations'])
     if draws:
         test = permuted_means(a, b, draws, rng)
+        interval = _welch_row(a, b, study.model.confidence)
         yield sample.row(
             'mrs_permutation', statistic=test.statistic, value=test.value, p_unc=test.p,
             family=f'{family} permutation', effect_name='difference of means', effect=test.value,
+            ci_low=interval['ci_low'], ci_high=interval['ci_high'],
             method='permutation of group labels, '
-            + ('all divisions' if test.exact else f'{draws} at random'),
+            + ('all divisions' if test.exact else f'{draws} at random') + "; Welch's interval",
             extra={'n_resamples': test.n_resamples}, **fixed,
         )  # fmt: skip
 
@@ -227,6 +229,48 @@ def nuisance_columns(
             for response, p in table.loc[chosen & differs, ['response', 'p_unc']].to_numpy():
                 found.setdefault(str(response), f'differs between groups, p = {p:.3g}')
     return {name: reason for name, reason in found.items() if name in frame.columns}
+
+
+@analysis(table='mrs_group', order=41, title='Metabolites that are also corrected together')
+def corrected_together(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Repeat the t tests of metabolites in the further families that the model names."""
+    del rng
+    table = earlier.get('mrs_group')
+    if table is None:
+        return []
+    rows: list[Row] = []
+    for family, names in study.model.content['Mrs']['Together'].items():
+        absent = [name for name in names if study.measure(name) is None]
+        rows += [
+            Row(analysis='mrs_together', response=name, metric=name, note=f'not done: no {name}')
+            for name in absent
+        ]
+        for cohort, frame in study.cohorts():
+            for name in names:
+                measure = study.measure(name)
+                if measure is not None:
+                    rows += _together_rows(study, cohort, frame, measure, family)
+    return rows
+
+
+def _together_rows(
+    study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, family: str
+) -> Iterator[Row]:
+    """Yield Student's t of each pair of groups, in a family of its own."""
+    sample = draw_sample(study, cohort, frame, measure, [])
+    for pair in study.model.group.pairs('all', study.group_levels(sample.frame)):
+        parts = [sample.frame.loc[sample.frame['group'] == v, measure.name] for v in pair]
+        a, b = (part.to_numpy(dtype=float) for part in parts)
+        if min(len(a), len(b)) < 2 or np.ptp(np.concatenate([a, b])) == 0:
+            continue  # the row of the main analysis says so
+        cells = _student_row(a, b, study.model.confidence) | {'analysis': 'mrs_together'}
+        yield sample.row(
+            cells.pop('analysis'), term='group', contrast=' - '.join(pair), n=len(a) + len(b),
+            n_per_group=dict(zip(pair, (len(a), len(b)), strict=True)),
+            family=f'mrs_together {family}', formula=f'{measure.name} ~ group', **cells,
+        )  # fmt: skip
 
 
 @analysis(table='mrs_group', order=42, title='Metabolites by group, corrected for nuisance')

@@ -17,7 +17,8 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.group.formulas.design import varies
 
-from .model import Model, parse_model, read_model
+from .model import Model, nearest, parse_model, read_model
+from .study import sessions_in_order
 
 logger = logging.getLogger(__name__)
 
@@ -94,30 +95,73 @@ def _group_column(people: pd.DataFrame) -> str:
     )
 
 
+def _spellings(levels: Sequence[str], sizes: Mapping[str, int]) -> dict[str, str]:
+    """Return the levels that differ from a more frequent one by upper and lower case only."""
+    best: dict[str, str] = {}
+    for level in sorted(levels, key=lambda v: (-sizes.get(v, 0), v)):
+        best.setdefault(level.casefold(), level)
+    return {v: best[v.casefold()] for v in levels if v != best[v.casefold()]}
+
+
+def _rare(
+    levels: Sequence[str], sizes: Mapping[str, int], reasons: list[str]
+) -> tuple[list[str], list[str]]:
+    """Split levels into those with enough participants and those with one only."""
+    rare = [level for level in levels if sizes.get(level, 0) < 2]
+    kept = [level for level in levels if level not in rare]
+    for level in rare:
+        meant = nearest(level, kept)
+        hint = f' Is it {meant}? Then mend the cell, or name it in Group/Recode.' if meant else ''
+        reasons.append(f'{level} is left out of the groups: it has one participant only.{hint}')
+    return kept, rare
+
+
 def _ordered_levels(
     column: pd.Series, description: Mapping[str, Any], reasons: list[str]
-) -> tuple[list[str], str]:
-    """Return the levels, in the sidecar's order if it tells one, and the reference."""
+) -> tuple[list[str], str, dict[str, str]]:
+    """Return the levels, in the sidecar's order if it tells one, the reference and recodings."""
     present = _levels(column)
     declared = [str(level) for level in description.get('Levels', {})]
+    raw = column.dropna().map(lambda v: f'{v:g}' if isinstance(v, float) else str(v).strip())
+    counts = {str(name): int(n) for name, n in raw.value_counts().items()}
+    recode = _spellings(present, counts)
+    for level, target in recode.items():
+        counts[target] += counts[level]
+        reasons.append(f'{level} is read as {target} (Group/Recode): they differ in case only.')
+    present = [level for level in present if level not in recode]
     unknown = [level for level in present if level not in declared]
     levels = [level for level in declared if level in present] + unknown
     if declared and unknown:
         reasons.append(
-            f'{", ".join(unknown)} occur in the column but not in participants.json; '
-            'they are proposed as groups: check the spelling (Group/Recode can mend it).'
+            f'{", ".join(unknown)} occur in the column but not in participants.json: check the '
+            'spelling (Group/Recode can mend it).'
         )
-    sizes = column.astype(str).str.strip().value_counts()
-    lone = [level for level in levels if sizes.get(level, 0) == 1]
-    if lone:
-        reasons.append(f'{", ".join(lone)} has one participant only: too few to compare.')
+    levels, _ = _rare(levels, counts, reasons)
+    if len(levels) < 2:
+        raise InputDataError(
+            f'participants.tsv: {column.name} has only {len(levels)} group with two participants '
+            f'or more ({", ".join(levels) or "none"}): there is nothing to compare.'
+        )
     controls = [level for level in levels if CONTROL.match(level)]
     if controls:
         reasons.append(f'Reference {controls[0]}: reads like the control group.')
-        return levels, controls[0]
-    largest = max(levels, key=lambda level: (int(sizes.get(level, 0)), level))
+        return levels, controls[0], recode
+    largest = max(levels, key=lambda level: (counts.get(level, 0), level))
     reasons.append(f'Reference {largest}: no group reads like controls, this one is the largest.')
-    return levels, largest
+    return levels, largest, recode
+
+
+def _why_not_numeric(people: pd.DataFrame, name: str) -> str:
+    """Say which cell of a column is no number, or that all are alike."""
+    cleaned = people[name].replace({'n/a': None, 'N/A': None, '': None})
+    wrong = cleaned.notna() & pd.to_numeric(cleaned, errors='coerce').isna()
+    if not wrong.any():
+        return 'it is the same in everybody, or nobody has it.'
+    who = people['participant_id'][wrong].iloc[0] if 'participant_id' in people else 'a row'
+    return (
+        f'it holds text ({cleaned[wrong].iloc[0]!r} of {who}; {int(wrong.sum())} such cells): '
+        'write n/a for what is not known.'
+    )
 
 
 def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]]:
@@ -127,7 +171,7 @@ def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]
     if age is not None and _numeric(people[age]):
         covariates.append({'Name': age, 'Kind': 'continuous'})
     elif age is not None:
-        reasons.append(f'{age} is no covariate: it holds text or does not vary.')
+        reasons.append(f'{age} is no covariate: {_why_not_numeric(people, age)}')
     sex = _find(list(people.columns), SEX_NAMES)
     if sex is not None:
         levels = _levels(people[sex])
@@ -175,11 +219,14 @@ def propose_model(
     """
     sidecar = sidecar or {}
     reasons: list[str] = []
+    visits = participants
+    if 'participant_id' in participants:
+        participants = participants.drop_duplicates('participant_id')
     column = _group_column(participants)
     reasons.append(f'Group {column}: its name or its levels read like groups.')
     description = sidecar.get(column, {})
     description = description if isinstance(description, Mapping) else {}
-    levels, reference = _ordered_levels(participants[column], description, reasons)
+    levels, reference, recode = _ordered_levels(participants[column], description, reasons)
     levels = [reference, *(level for level in levels if level != reference)]
     labels = {
         str(level): str(text)
@@ -191,11 +238,13 @@ def propose_model(
         'Description': 'Proposed from participants.tsv; check it before you rely on it.',
         'Group': {
             'Column': column, 'Levels': levels, 'Reference': reference, 'Labels': labels,
+            'Recode': recode,
         },
         'Covariates': _covariates(participants, reasons),
     }  # fmt: skip
     used = {column, *(c['Name'] for c in content['Covariates'])}
     content |= _places(participants, used, reasons)
+    content |= _visits(visits, reasons)
     scores = [
         str(name)
         for name in participants.columns
@@ -235,6 +284,20 @@ def _places(people: pd.DataFrame, used: set[str], reasons: list[str]) -> dict[st
     return found
 
 
+def _visits(visits: pd.DataFrame, reasons: list[str]) -> dict[str, Any]:
+    """Propose which session is the first, where there are several."""
+    if 'session_id' not in visits:
+        return {}
+    order = sessions_in_order(set(visits['session_id'].dropna().astype(str)) - {'n/a'})
+    if len(order) < 2:
+        return {}
+    reasons.append(
+        f'Sessions {", ".join(order)}: {order[0]} is taken for the first, at which everything but '
+        'change is analysed (Sessions/Baseline, Order).'
+    )
+    return {'Sessions': {'Baseline': order[0], 'Order': order}}
+
+
 def resolve_model(
     choice: str | None,
     participants: pd.DataFrame,
@@ -261,6 +324,7 @@ def resolve_model(
         return read_model(choice)
     model = parse_model(propose_model(participants, sidecar), proposal_file.name)
     proposal_file.parent.mkdir(parents=True, exist_ok=True)
+    _keep_edited(proposal_file, model.to_json())
     proposal_file.write_text(model.to_json(), 'utf-8')
     reasons = '\n'.join(f'  - {reason}' for reason in model.content['Proposal'])
     if choice == 'auto':
@@ -271,3 +335,12 @@ def resolve_model(
         f'Check it, then run again with --model {proposal_file}, or with --model auto to take '
         'it as it is.'
     )
+
+
+def _keep_edited(proposal_file: Path, text: str) -> None:
+    """Move a file that differs from the new proposal aside: somebody may have worked on it."""
+    if not proposal_file.is_file() or proposal_file.read_text('utf-8') == text:
+        return
+    aside = proposal_file.with_name(proposal_file.name.replace('proposed', 'proposed-before'))
+    proposal_file.replace(aside)
+    logger.warning('%s differed from the new proposal and is now %s', proposal_file, aside.name)

@@ -8,7 +8,8 @@ that each analysis can say whom it left out and why.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,13 +17,79 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.design import varies
 
-from .model import Model
+from .model import Model, nearest
 
 logger = logging.getLogger(__name__)
 
 KEYS = ['participant_id', 'session_id']
 Kind = Literal['parcel', 'metabolite', 'ratio', 'column']
+
+
+BASELINE_LIKE = re.compile(
+    r'^(pre.*|base.*|bl|before|t0*|v0*|w(eek)?0+|d(ay)?0+|m(onth)?0+|screen.*|enrol.*)$',
+    re.IGNORECASE,
+)
+"""Labels that read like a first session."""
+
+
+def sessions_in_order(labels: Iterable[str]) -> list[str]:
+    """Return session labels as people count them, one that reads like a baseline in front.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        With or without ``ses-``; empty ones are left out.
+
+    Examples
+    --------
+    >>> sessions_in_order(['ses-10', 'ses-2'])
+    ['ses-2', 'ses-10']
+    >>> sessions_in_order(['followup', 'post', 'pre'])
+    ['pre', 'followup', 'post']
+    """
+
+    def key(label: str) -> tuple[bool, list[tuple[bool, int, str]]]:
+        plain = label.removeprefix('ses-')
+        parts = [part for part in re.split(r'(\d+)', plain) if part]
+        natural = [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
+        return not BASELINE_LIKE.match(plain), natural
+
+    return sorted({label for label in labels if label}, key=key)
+
+
+def first_session(model: Model, frame: pd.DataFrame) -> str | None:
+    """Return the session that cross-sectional analyses look at; None without sessions.
+
+    Parameters
+    ----------
+    model : Model
+        Names it (``Sessions/Baseline``), or the order of all (``Sessions/Order``); otherwise it
+        is the first by `sessions_in_order`.
+    frame : DataFrame
+        With ``session_id``.
+
+    Raises
+    ------
+    InputDataError
+        If nobody has the session that the model names.
+    """
+    by_label = {name.removeprefix('ses-'): name for name in set(frame['session_id']) if name}
+    if not by_label:
+        return None
+    wanted = model.content['Sessions']['Baseline']
+    if wanted is not None:
+        label = str(wanted).removeprefix('ses-')
+        if label not in by_label:
+            raise InputDataError(
+                f'Sessions/Baseline {wanted!r}: there is no such session; there are: '
+                f'{", ".join(sorted(by_label.values()))}.'
+            )
+        return by_label[label]
+    order = [str(name).removeprefix('ses-') for name in model.content['Sessions']['Order']]
+    known = [by_label[name] for name in order if name in by_label]
+    return (known or sessions_in_order(by_label.values()))[0]
 
 
 @dataclass(frozen=True)
@@ -56,34 +123,11 @@ class Study:
 
     @property
     def baseline(self) -> pd.DataFrame:
-        """One row per participant: the model's baseline session, or the first.
-
-        Raises
-        ------
-        InputDataError
-            If nobody has the session that the model names.
-        """
-        wanted = self.model.content['Sessions']['Baseline']
-        order = self.model.content['Sessions']['Order']
-        frame = self.wide
-        if wanted is not None:
-            rows = frame['session_id'].astype(str).str.removeprefix('ses-') == str(
-                wanted
-            ).removeprefix('ses-')
-            if not rows.any():
-                there = ', '.join(sorted(set(frame['session_id'].astype(str)) - {''})) or 'none'
-                raise InputDataError(
-                    f'Sessions/Baseline {wanted!r}: there is no such session; there are: {there}.'
-                )
-            frame = frame[rows]
-        elif order:
-            rank = {str(s).removeprefix('ses-'): i for i, s in enumerate(order)}
-            label = frame['session_id'].astype(str).str.removeprefix('ses-')
-            frame = frame.assign(_o=label.map(rank).fillna(len(rank))).sort_values(
-                ['participant_id', '_o', 'session_id'], kind='stable'
-            )
-            frame = frame.drop(columns='_o')
-        return frame.drop_duplicates('participant_id')
+        """One row per participant who has the first session, see `first_session`."""
+        first = first_session(self.model, self.wide)
+        if first is None:
+            return self.wide.drop_duplicates('participant_id')
+        return self.wide[self.wide['session_id'] == first].drop_duplicates('participant_id')
 
     def measures_of(self, *kinds: Kind) -> tuple[Measure, ...]:
         """Return the measures of some kinds."""
@@ -192,7 +236,7 @@ def group_counts(frame: pd.DataFrame, levels: Sequence[str]) -> dict[str, int]:
     return {level: int(counts.get(level, 0)) for level in levels}
 
 
-def _as_text(column: pd.Series) -> pd.Series:
+def as_text(column: pd.Series) -> pd.Series:
     """Turn levels into text; 1.0 becomes '1' and missing stays missing."""
     if pd.api.types.is_numeric_dtype(column):
         return column.map(lambda v: np.nan if pd.isna(v) else f'{v:g}').astype(object)
@@ -331,10 +375,12 @@ def make_study(
     measures += found
     metabolites, failed = gated_values(mrs, model, use_gate=use_gate)
     ratios = set(model.content['Ratios'])
+    named = {*model.content['Mrs']['Primary'], *model.content['Mrs']['Secondary'], *ratios}
     measures += [
         Measure(str(name), 'ratio' if name in ratios else 'metabolite', str(name),
                 unit='' if name in ratios else model.content['Mrs']['UnitScheme'])
         for name in metabolites.columns
+        if name in named or varies(metabolites[name])  # tCr in units of tCr is 1 in everybody
     ]  # fmt: skip
     present = [structure[[*KEYS, *(m.name for m in found)]]] if found else []
     if len(metabolites.columns):
@@ -380,29 +426,34 @@ def _people(model: Model, participants: pd.DataFrame) -> pd.DataFrame:
     ]
     for name in needed:
         if name not in people.columns:
+            columns = [str(c) for c in people.columns if c not in KEYS]
+            close = nearest(name, columns)
+            hint = f'did you mean {close!r}? There are' if close else 'there are'
             raise InputDataError(
-                f'The model asks for column {name!r}, which participants.tsv does not have; '
-                f'it has: {", ".join(map(str, people.columns))}.'
+                f'The model asks for column {name!r}, which neither participants.tsv nor '
+                f'sessions.tsv nor a table in phenotype/ has; {hint}: {", ".join(columns)}.'
             )
     for covariate in model.covariates:
         column = people[covariate.name]
         if covariate.kind == 'categorical':
-            people[covariate.name] = _as_text(column)
+            people[covariate.name] = as_text(column)
         else:
-            people[covariate.name] = _numbers(column, covariate.name)
-    group = _as_text(people[model.group.column]).replace(dict(model.group.recode))
-    cohort = _as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
+            people[covariate.name] = _numbers(column, people['participant_id'])
+    group = as_text(people[model.group.column]).replace(dict(model.group.recode))
+    cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
     return people.assign(group=group, cohort=cohort)
 
 
-def _numbers(column: pd.Series, name: str) -> pd.Series:
+def _numbers(column: pd.Series, who: pd.Series) -> pd.Series:
     """Read numbers; text that is no number is an error, not a missing value."""
     number = pd.to_numeric(column, errors='coerce')
-    wrong = column[number.isna() & column.notna()]
-    if len(wrong):
+    wrong = number.isna() & column.notna()
+    if wrong.any():
         raise InputDataError(
-            f'{name}: {wrong.iloc[0]!r} is no number; make the covariate categorical or mend '
-            f'the {len(wrong)} cell(s).'
+            f'participants.tsv: {column.name} of {who[wrong].iloc[0]} is '
+            f'{column[wrong].iloc[0]!r}, which is no number ({int(wrong.sum())} such cells); '
+            'write n/a for what is not known, or declare the covariate categorical in the model '
+            'file.'
         )
     return number.astype(float)
 
@@ -436,7 +487,9 @@ def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[
         counts[f'{model.group.column} missing'] = int(none.sum())
     other = first.loc[~none & ~first['group'].isin(model.group.levels), 'group']
     for level, number in other.value_counts().sort_index().items():
-        counts[f'group {level} not in the model'] = int(number)
+        meant = nearest(str(level), model.group.levels)
+        hint = f' (did you mean {meant}?)' if meant else ''
+        counts[f'group {level} not in the model{hint}'] = int(number)
     no_cohort = first['cohort'].isna() & first['group'].isin(model.group.levels)
     if no_cohort.any():
         counts[f'{model.cohort} missing'] = int(no_cohort.sum())
@@ -467,7 +520,8 @@ def participant_flow(study: Study) -> pd.DataFrame:
     base, labels = study.baseline, study.model.group.labels
     failed = study.gate_failed.reindex(base.index)
     no_baseline = study.wide['participant_id'].nunique() - len(base)
-    reasons = {**study.not_in_groups, 'no baseline session': no_baseline}
+    first = first_session(study.model, study.wide)
+    reasons = {**study.not_in_groups, f'no baseline session, {first}': no_baseline}
     rows: list[dict[str, Any]] = []
     for cohort, frame in study.cohorts():
         for level in study.group_levels(frame):
@@ -492,3 +546,40 @@ def participant_flow(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).sort_values(
         ['cohort', 'group', 'measure', 'excluded'], ignore_index=True
     )
+
+
+def flow_notes(flow: pd.DataFrame) -> list[str]:
+    """Say what a reader of the tables must know about who is in them.
+
+    Parameters
+    ----------
+    flow : DataFrame
+        From `participant_flow`.
+
+    Returns
+    -------
+    list of str
+        Who is left out of every comparison, and cohorts with one group only.
+
+    Examples
+    --------
+    >>> flow_notes(
+    ...     pd.DataFrame(
+    ...         {'cohort': ['all'], 'group': ['HC'], 'excluded': [''], 'n_participants': [9]}
+    ...     )
+    ... )
+    ['Only the group HC has participants: nothing can be compared.']
+    """
+    notes = []
+    left_out = flow[flow['excluded'] != '']
+    if len(left_out):
+        reasons = (f'{row.n_participants} ({row.excluded})' for row in left_out.itertuples())
+        notes.append(f'Left out of every comparison: {", ".join(reasons)}.')
+    for cohort, part in flow[flow['group'] != ''].groupby('cohort'):
+        groups = sorted(set(part['group']))
+        if len(groups) == 1:
+            where = '' if cohort == 'all' else f' in cohort {cohort}'
+            notes.append(
+                f'Only the group {groups[0]} has participants{where}: nothing can be compared.'
+            )
+    return notes

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.two_samples import welch
@@ -109,6 +110,9 @@ def group_zscores(
                 if name == level or min(len(own), len(norm)) < 2 or np.ptp(norm) == 0:
                     continue
                 test = welch(own, norm)
+                mean_z = float(z_score(own, norm).mean())
+                quantile = stats.t.ppf((1 + study.model.confidence) / 2, test.df2)
+                margin = abs(float(quantile * mean_z / test.value)) if test.value else NAN
                 counts = group_counts(complete, [name, level])
                 rows.append(
                     Row(
@@ -116,9 +120,11 @@ def group_zscores(
                         component=measure.component, metric=measure.metric, term='group',
                         contrast=f'{name} - {level}', statistic='t', value=test.value,
                         df2=test.df2, n=sum(counts.values()), n_per_group=counts,
-                        effect_name='mean z', effect=float(z_score(own, norm).mean()),
-                        p_unc=test.p, family='zscores', formula=f'z({measure.name}) ~ group',
-                        method=f"z by mean and SD of {level} in the cohort; Welch's t test",
+                        effect_name='mean z', effect=mean_z, ci_low=mean_z - margin,
+                        ci_high=mean_z + margin, p_unc=test.p, family='zscores',
+                        formula=f'z({measure.name}) ~ group',
+                        method=f"z by mean and SD of {level} in the cohort; Welch's t test and "
+                        'interval, the SD taken as known',
                         excluded=excluded,
                     )
                 )  # fmt: skip

@@ -246,3 +246,12 @@ def test_order_of_the_rows_does_not_matter():
 
 def test_rules_exist_for_the_effects_that_rows_name():
     assert {'cohen_d', 'hedges_g', 'partial_eta2', 'partial_r', 'r'} <= set(EFFECT_RULES)
+
+
+@pytest.mark.parametrize(('chi2', 'df', 'n', 'smaller'), [(12.0, 2, 80, 1), (30.0, 4, 60, 2)])
+def test_limits_of_cramers_v_invert_the_noncentral_distribution(chi2, df, n, smaller):
+    low, high = inference.cramers_v_confidence(chi2, df, n, smaller)
+    shares = [stats.ncx2.cdf(chi2, df, v**2 * n * smaller) for v in (low, high)]
+    np.testing.assert_allclose(shares, [0.975, 0.025], atol=1e-8)
+    assert low < inference.cramers_v(chi2, n, smaller + 1, smaller + 1) < high
+    assert inference.cramers_v_confidence(0.1, df, n, smaller)[0] == 0

@@ -104,6 +104,29 @@ class TestMixedModel:
         np.testing.assert_allclose(fit.beta, peer.fe_params, rtol=1e-3)
         np.testing.assert_allclose(np.sqrt(np.diag(fit.cov)), peer.bse_fe, rtol=1e-3)
 
+    def test_estimates_are_differences_of_means(self):
+        table = two_sessions()
+        terms = ['session_id', 'group', 'session_id:group']
+        _, found = mixed.mixed_model(table, 'glx', terms)
+        means = table.groupby(['group', 'session_id'])['glx'].mean()
+        change = (
+            means['b']['ses-2'] - means['b']['ses-1'] - means['a']['ses-2'] + means['a']['ses-1']
+        )
+        assert found[2].effect == pytest.approx(change, rel=1e-8)
+        assert found[2].contrast == '(ses-2 - ses-1) x (b - a)'
+        assert found[1].effect == pytest.approx(means['b'].mean() - means['a'].mean(), rel=1e-8)
+        turned = table.assign(group=pd.Categorical(table['group'], ['b', 'a']))
+        _, again = mixed.mixed_model(turned, 'glx', terms)
+        assert again[2].effect == pytest.approx(-change, rel=1e-8)
+        assert again[2].p == pytest.approx(found[2].p, rel=1e-9)
+
+    def test_a_constant_response_is_refused(self):
+        table = two_sessions().assign(glx=1.0)
+        with pytest.raises(InputDataError, match='the same in all observations'):
+            mixed.mixed_model(table, 'glx', ['session_id', 'group'])
+        with pytest.raises(InputDataError, match='glx is the same in everybody in ses-1'):
+            lg.baseline_ancova(table, 'glx', first='ses-1', second='ses-2', group='group')
+
     def test_balanced_interaction_equals_test_of_changes(self):
         table = two_sessions()
         _, found = mixed.mixed_model(

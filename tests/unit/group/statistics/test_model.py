@@ -68,6 +68,8 @@ def test_defaults_are_filled_all_the_way_down():
         ({'Covariates': [{'Name': 'group'}]}, 'is the group column'),
         ({'Covariates': [{'Name': 'cohort'}]}, 'rename the column'),
         ({'Norms': {'Level': 'nobody'}}, 'Norms/Level'),
+        ({'Families': {'mrs_primry': {}}}, "no family 'mrs_primry'; did you mean 'mrs_primary'"),
+        ({'Prediction': {'MinPerClass': 5}}, 'Prediction/MinPerClass'),
     ],
 )
 def test_mistakes_are_refused_in_words(change, words):
@@ -151,6 +153,53 @@ def test_auto_takes_the_proposal_and_leaves_it_on_disk(people, tmp_path):
     assert json.loads(file.read_text()) == model.content
     assert resolve_model('prepost', people, None, tmp_path / 'x').name == 'prepost'
     assert not (tmp_path / 'x').exists()
+
+
+def test_spellings_and_lone_participants_are_told(people):
+    odd = pd.concat([people, people.assign(participant_id=lambda t: t['participant_id'] + 'b')])
+    odd['group'] = ['HC', 'TRS', 'hc', 'TRS', 'HC', 'TRS', 'HC', 'TRS', 'HC', 'TSR', 'HC', 'X']
+    content = propose_model(odd)
+    assert content['Group']['Levels'] == ['HC', 'TRS']
+    assert content['Group']['Recode'] == {'hc': 'HC'}
+    reasons = '\n'.join(content['Proposal'])
+    assert 'hc is read as HC' in reasons
+    assert 'TSR is left out of the groups: it has one participant only. Is it TRS?' in reasons
+    assert 'X is left out' in reasons
+
+
+def test_one_group_is_nothing_to_compare(people):
+    with pytest.raises(InputDataError, match='nothing to compare'):
+        propose_model(people.assign(group=['TRS'] * 5 + ['HC']))
+
+
+def test_text_in_a_numeric_column_is_told_with_the_cell(people):
+    odd = people.assign(age=['30', 'old', '28', '39', '55', '47'])
+    content = propose_model(odd)
+    assert "it holds text ('old' of sub-1; 1 such cells)" in '\n'.join(content['Proposal'])
+    assert [c['Name'] for c in content['Covariates']] == ['sex']
+
+
+def test_visits_are_put_in_order_and_people_counted_once(people):
+    visits = pd.concat([people.assign(session_id=s) for s in ('ses-fu', 'ses-post', 'ses-pre')])
+    visits.loc[visits['participant_id'] == 'sub-5', 'group'] = 'lone'
+    content = propose_model(visits)
+    assert content['Sessions'] == {'Baseline': 'ses-pre', 'Order': ['ses-pre', 'ses-fu',
+                                                                   'ses-post']}  # fmt: skip
+    assert content['Group']['Levels'] == ['HC', 'TRS']
+    parse_model(content)
+
+
+def test_an_edited_proposal_is_kept(people, tmp_path):
+    file = tmp_path / 'code' / 'model-proposed_smdl.json'
+    resolve_model('auto', people, None, file)
+    assert len(list(file.parent.iterdir())) == 1
+    resolve_model('auto', people, None, file)
+    assert len(list(file.parent.iterdir())) == 1
+    file.write_text('{"mine": 1}')
+    resolve_model('auto', people, None, file)
+    kept = file.with_name('model-proposed-before_smdl.json')
+    assert kept.read_text() == '{"mine": 1}'
+    assert 'mine' not in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,37 @@ class TestChange:
         assert row['excluded'] == 'Glu failed quality gate in ses-1=1;no ses-2=1'
         assert row['n'] == 28
 
+    def test_effects_have_a_meaning_and_an_interval(self, table):
+        tested = table[table['p_unc'].notna()]
+        assert tested[['effect', 'ci_low', 'ci_high']].notna().all(axis=None)
+        mixed = table.query(
+            "analysis == 'mixed model' and response == 'Glu' and cohort == 'tokyo'"
+        )
+        row = mixed.set_index('term').loc['session_id:group']
+        assert row['effect_name'] == 'difference_of_differences'
+        assert row['contrast'] == '(ses-2 - ses-1) x (resistant - HC)'
+        assert row['effect'] == pytest.approx(0.3, abs=0.06)
+        adjusted = table.query("analysis == 'baseline-adjusted' and response == 'Glu'").iloc[0]
+        assert adjusted['contrast'] == 'resistant - HC'
+        assert adjusted['term'] == 'group in ses-2'
+
+    def test_a_measure_that_is_the_same_in_everybody_costs_itself_only(self):
+        one = study(Mrs={'UnitScheme': 'ratio_tcr', 'Secondary': ['NAA']})
+        one.wide['NAA'] = 1.0
+        table = finish(longitudinal_rows.change_between_sessions(one, {}, rng()))
+        alike = table[table['response'] == 'NAA']
+        assert alike['note'].str.startswith('not done: ').all()
+        assert alike['note'].str.contains('same').all()
+        assert table.query("response == 'Glu'")['p_unc'].notna().all()
+
+    def test_later_visits_follow_the_baseline_whatever_the_alphabet_says(self):
+        one = study(sessions=('ses-pre', 'ses-post'))
+        assert longitudinal_rows.session_roles(one) == ('ses-pre', ['ses-post'])
+        assert set(one.baseline['session_id']) == {'ses-pre'}
+        table = finish(longitudinal_rows.change_between_sessions(one, {}, rng()))
+        paired = table.query("analysis == 'paired change' and term == 'resistant'")
+        assert set(paired['contrast']) == {'ses-post - ses-pre'}
+
     def test_covariates_are_not_in_a_family(self, table):
         ages = table.query("analysis == 'mixed model' and term == 'age'")
         assert (ages['family'] == '').all()

@@ -172,6 +172,24 @@ def test_every_row_has_the_common_columns_and_every_column_a_description(tables)
         assert not bare, name
 
 
+NO_EFFECT = {'normality', 'equal_variances', 'mixture'}
+"""Tests of assumptions have no effect size, an Akaike weight has no interval."""
+
+
+def test_every_test_has_an_effect_with_an_interval(tables):
+    for name, table in tables.items():
+        if 'p_unc' not in table:
+            continue
+        tested = table[table['p_unc'].notna() & ~table['analysis'].isin(NO_EFFECT)]
+        lacking = tested[tested[['effect', 'ci_low', 'ci_high']].isna().any(axis=1)]
+        # no interval where ranks do not overlap at all
+        lacking = lacking[lacking['effect'].abs() != 1]
+        assert lacking.empty, (name, lacking['analysis'].unique())
+        inside = (tested['ci_low'] <= tested['effect']) & (tested['effect'] <= tested['ci_high'])
+        outside = tested[~inside & tested['ci_low'].notna()]
+        assert set(outside['effect_name']) <= {'partial_eta2', 'cramers_v'}, name
+
+
 def test_files_are_the_same_bytes_for_the_same_seed(cohorts, tables, tmp_path):
     parcels, mrs, people, qc = cohorts
     model = light(read_model('acc-structure'), Norms={'Level': 'HC'})
@@ -372,7 +390,7 @@ def test_recoding_mends_spellings(rng):
     ('change', 'words'),
     [
         ({'Covariates': [{'Name': 'iq'}]}, "column 'iq'"),
-        ({'Covariates': [{'Name': 'sex'}]}, "'F' is no number"),
+        ({'Covariates': [{'Name': 'sex'}]}, "is 'F', which is no number"),
         ({'Group': {'Column': 'group', 'Levels': ['a', 'b']}}, 'the column holds HC, TRS'),
         ({'Cohort': 'site'}, "column 'site'"),
         ({'Responses': {'Columns': ['fc']}}, "no column 'fc'"),
@@ -465,7 +483,9 @@ def test_baseline_is_the_session_that_the_model_names(rng):
     study = make_study(parse_model({**MODEL, 'Sessions': {'Baseline': 'pre'}}), lacking, None,
                        people)  # fmt: skip
     flow = participant_flow(study)
-    assert flow.loc[flow['excluded'] == 'no baseline session', 'n_participants'].tolist() == [1]
+    assert flow.loc[
+        flow['excluded'] == 'no baseline session, ses-pre', 'n_participants'
+    ].tolist() == [1]
     ordered = parse_model({**MODEL, 'Sessions': {'Order': ['pre', 'post']}})
     assert set(make_study(ordered, both, None, people).baseline['session_id']) == {'ses-pre'}
 
@@ -523,6 +543,12 @@ def test_tables_of_the_glutamate_paper_come_out_of_its_means_and_sds(rng):
     glu = one(table, analysis='mrs_t', response='Glu')
     assert glu['effect'] == pytest.approx(0.76, abs=0.06)
     assert glu['correction'] == 'none'
+    together = table[table['analysis'] == 'mrs_together'].set_index('response')
+    assert set(together.index) == {'Glu', 'Glx'}
+    assert set(together['family_size']) == {2}
+    assert set(together['correction']) == {'bonferroni'}
+    np.testing.assert_allclose(together['p_corrected'], np.minimum(together['p_unc'] * 2, 1))
+    assert together.loc['Glu', 'p_unc'] == glu['p_unc']
     secondary = table[(table['analysis'] == 'mrs_t') & (table['response'] != 'Glu')]
     assert set(secondary['family_size']) == {4}
     np.testing.assert_allclose(secondary['p_bonf'], np.minimum(secondary['p_unc'] * 4, 1))
