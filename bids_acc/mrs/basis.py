@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 
 from bids_acc.exceptions import InputDataError, MetadataError
-from bids_acc.mrs import simulate
+from bids_acc.mrs import simulate, spin_systems
 from bids_acc.mrs.basis_files import read_basis_file, resample, upfield
 from bids_acc.mrs.basis_scale import amplitude_per_proton
 from bids_acc.mrs.lcmodel_basis import RawBasis, read_lcmodel_basis, write_lcmodel_basis
@@ -34,11 +34,16 @@ SYNONYMS = MappingProxyType(
         'mi': 'Ins',
         'myo': 'Ins',
         'myoins': 'Ins',
+        'mins': 'Ins',
         'minositol': 'Ins',
+        'myoinositol': 'Ins',
         'si': 'Scyllo',
         'sins': 'Scyllo',
         'scy': 'Scyllo',
         'scyllo': 'Scyllo',
+        'scylloinositol': 'Scyllo',
+        'glth': 'GSH',
+        'gth': 'GSH',
         'pcho': 'PCh',
         'pch': 'PCh',
         'pe': 'PE',
@@ -75,10 +80,14 @@ def canonical_name(name: str) -> str:
 
     Examples
     --------
-    >>> [canonical_name(name) for name in ('mI', 'PCho', 'sIns', 'Glu', 'MM_exp')]
-    ['Ins', 'PCh', 'Scyllo', 'Glu', 'Mac']
+    >>> [canonical_name(name) for name in ('mI', 'PCho', 'sIns', 'GLU', 'MM_exp', '-CrCH2')]
+    ['Ins', 'PCh', 'Scyllo', 'Glu', 'Mac', '-CrCH2']
     """
-    return SYNONYMS.get(re.sub(r'[-_ ]', '', name).lower(), name)
+    if name.startswith('-'):
+        return name
+    plain = re.sub(r'[-_ ]', '', name).lower()
+    known = {own.lower(): own for own in spin_systems.available()}
+    return SYNONYMS.get(plain, known.get(plain, name))
 
 
 def load_basis(

@@ -2,8 +2,9 @@
 
 Such a file holds, as text, the discrete Fourier transform of each metabolite's FID zero-filled
 to twice its length (``NDATAB`` is that doubled length), in the order of the plain transform
-and with the sign of NIfTI-MRS. Stated by Provencher's manual for version 6.3 and found true for
-the files of two producers.
+and with the sign of NIfTI-MRS, not yet scaled by ``TRAMP/(VOLUME CONC)`` nor moved by ``ISHIFT``
+points. Stated by Provencher's manual for version 6.3, by the comments of LCModel's source, and
+found true for the files of three producers.
 """
 
 from __future__ import annotations
@@ -64,7 +65,6 @@ def read_lcmodel_basis(path: Path | str) -> RawBasis:
     blocks = list(_BLOCK.finditer(text))
     header: dict[str, str] = {}
     spectra: dict[str, ComplexArray] = {}
-    flags: list[str] = []
     for index, block in enumerate(blocks):
         fields = {key.upper(): value for key, value in _FIELD.findall(block.group(2))}
         if block.group(1) != 'BASIS':
@@ -72,8 +72,8 @@ def read_lcmodel_basis(path: Path | str) -> RawBasis:
             continue
         end = blocks[index + 1].start() if index + 1 < len(blocks) else len(text)
         name = _unquote(fields.get('METABO', fields.get('ID', '')))
-        spectra[name] = _numbers(text[block.end() : end], header, path, name)
-        flags += _scaling_flags(name, fields)
+        stored = _numbers(text[block.end() : end], header, path, name)
+        spectra[name] = _as_used(stored, fields, path, name)
     if not spectra:
         raise InputDataError(f'{path}: no $BASIS block found; is this an LCModel .BASIS file?')
     n_half = len(next(iter(spectra.values()))) // 2
@@ -86,20 +86,30 @@ def read_lcmodel_basis(path: Path | str) -> RawBasis:
         echo_time=_positive(header.get('ECHOT')) / 1e3,
         sequence=_unquote(header.get('SEQ', '')).strip().lower(),
         linewidth_hz=_positive(header.get('FWHMBA')) * frequency,
-        flags=tuple(flags),
+        flags=(),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
-def _scaling_flags(name: str, fields: dict[str, str]) -> list[str]:
-    """Sentences about factors that the file asks for and nobody applied."""
-    flags = []
-    factors = [_positive(fields.get(key, '1')) for key in ('CONC', 'TRAMP', 'VOLUME')]
-    if not np.allclose(factors, 1):
-        flags.append(f'{name}: CONC, TRAMP or VOLUME is not 1; taken as already applied')
-    if fields.get('ISHIFT', '0').lstrip('+-0'):
-        flags.append(f'{name}: ISHIFT is not 0; taken as already applied')
-    return flags
+def _as_used(
+    spectrum: ComplexArray, fields: dict[str, str], path: Path, name: str
+) -> ComplexArray:
+    """Scale by TRAMP/(VOLUME CONC) and move by ISHIFT points to larger ppm, as LCModel does.
+
+    MakeBasis writes spectra as they were measured, with the shift that puts their reference peak
+    in its place beside them.
+    """
+    tramp, volume, conc = (_positive(fields.get(key, '1')) for key in ('TRAMP', 'VOLUME', 'CONC'))
+    scale = tramp / (volume * conc)
+    try:
+        shift = round(float(fields.get('ISHIFT', '0')))
+    except ValueError:
+        scale, shift = float('nan'), 0
+    if not np.isfinite(scale):
+        raise InputDataError(
+            f'{path}: {name}: TRAMP, VOLUME and CONC must be above zero and ISHIFT a number'
+        )
+    return np.roll(spectrum, -shift) * scale
 
 
 def _numbers(text: str, header: dict[str, str], path: Path, name: str) -> ComplexArray:

@@ -145,7 +145,9 @@ def _inputs(lines: list[str]) -> dict[str, str]:
     inputs: dict[str, str] = {}
     last = ''
     for line in lines:
-        found = re.match(r'^\s([a-z0-9]+(?:\([\d,]+\))?)=(.*)$', line.rstrip(), re.IGNORECASE)
+        found = re.match(
+            r'^\s([a-z0-9]+(?:\([\d,]+\))?)\s*=\s*(.*)$', line.rstrip(), re.IGNORECASE
+        )
         if found:
             last = found.group(1).lower()
             inputs[last] = found.group(2).strip()

@@ -91,6 +91,26 @@ def test_folded_or_truncated_basis(tmp_path):
     assert load_basis(short, grid()).flags[0].startswith('its FIDs end at 0.13 s, undecayed')
 
 
+def test_files_of_makebasis_are_scaled_and_moved(tmp_path):
+    """Spectra with another carrier and unlike concentrations, as LCModel's MakeBasis writes."""
+    basis = model()
+    path = write_lcmodel_basis(tmp_path / 'own.BASIS', basis)
+    points = 120
+    moved = np.exp(-2j * np.pi * points * np.arange(1024) / 2048)  # -120 of 2048 points
+    conc = np.array([50.0, 100.0, 50.0, 25.0])
+    made = replace(basis, fids=basis.fids * moved * conc[:, None])
+    parts = write_lcmodel_basis(tmp_path / 'made.BASIS', made).read_text().split(' CONC = 1.,')
+    text = parts[0] + ''.join(
+        f' CONC = {value},{part}' for value, part in zip(conc, parts[1:], strict=True)
+    )
+    (tmp_path / 'made.BASIS').write_text(text.replace(' ISHIFT = 0', f' ISHIFT = -{points}'))
+    loaded, own = (load_basis(p, grid()) for p in (tmp_path / 'made.BASIS', path))
+    np.testing.assert_allclose(loaded.fids, own.fids, atol=1e-4 * np.abs(own.fids).max())
+    (tmp_path / 'bad.BASIS').write_text(text.replace(' CONC = 50.0', ' CONC = 0', 1))
+    with pytest.raises(InputDataError, match='Cr: TRAMP, VOLUME and CONC must be above zero'):
+        load_basis(tmp_path / 'bad.BASIS', grid())
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(MissingInputError, match='no such basis'):
         load_basis(tmp_path / 'none.BASIS', grid())

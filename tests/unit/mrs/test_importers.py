@@ -70,6 +70,12 @@ def test_every_trap_of_the_table(tmp_path: Path) -> None:
     assert table.diagnostics == ('1 info      RFALSI 12',)
 
 
+def test_inputs_in_capitals_with_blanks(tmp_path: Path) -> None:
+    text = TABLE.replace(' hzpppm=127.753', ' HZPPPM = 123.226103\n NUNFIL = 1024')
+    inputs = parse_table(write(tmp_path / 'table', text)).inputs
+    assert (inputs['hzpppm'], inputs['nunfil']) == ('123.226103', '1024')
+
+
 def test_common_form_of_a_table(tmp_path: Path) -> None:
     result = lcmodel_result(write(tmp_path / 'table', TABLE))
     assert result.names == ('Cr', 'PCr', 'GSH', 'Lip20', '-CrCH2', 'PCh')
