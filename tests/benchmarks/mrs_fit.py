@@ -1,6 +1,6 @@
 """Acceptance figures of the spectroscopy simulator and of the linear-combination fit.
 
-    python tests/benchmarks/mrs_fit.py [--quick]
+    python tests/benchmarks/mrs_fit.py [--quick] [--json FILE]
 
 Rows A to F carry the letters of the acceptance table. What needs real data or LCModel's stored
 results is looked for in ../shared/data beside the repository (BIDS_ACC_SHARED overrides) and
@@ -13,6 +13,7 @@ shape that the fit assumes.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import time
@@ -27,10 +28,11 @@ from scipy.linalg import expm
 
 from bids_acc.mrs import simulate, spin_systems
 from bids_acc.mrs.basis import load_basis
-from bids_acc.mrs.importers.lcmodel import parse_table
+from bids_acc.mrs.importers.lcmodel import parse_coord, parse_table
 from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.preprocessing import preprocess
+from bids_acc.mrs.quality import snr_lcm
 from bids_acc.mrs.spectrum import Basis, Spectrum, oriented, to_spectrum
 
 SHARED = (
@@ -55,7 +57,13 @@ LEVELS = {
 }  # fmt: skip
 
 
+ROWS: list[dict[str, object]] = []
+"""Every row of the table, for ``--json`` and the tests."""
+
+
 def row(key: str, text: str, demand: str, figure: str, met: bool | None) -> None:
+    met = None if met is None else bool(met)
+    ROWS.append({'key': key, 'text': text, 'demand': demand, 'figure': figure, 'met': met})
     verdict = {True: 'met', False: 'NOT MET', None: '-'}[met]
     print(f'{key:4s}| {text:58s} | {demand:34s} | {figure:50s} | {verdict}', flush=True)
 
@@ -265,16 +273,25 @@ def known_macromolecules(quick: bool) -> None:
     row('B1', f'MC n={count}, MM known, S/N 40 and 20: largest bias', '<= 3 %',
         f'{bias:.1f} %', bias <= 3)  # fmt: skip
     ratios = [item[2] for item in high]
+    error = 1 / np.sqrt(2 * (count - 1))
     row('B2', 'same: empirical SD / bound', '0.85-1.15',
-        f'{min(ratios):.2f}-{max(ratios):.2f}', 0.85 <= min(ratios) <= max(ratios) <= 1.15,
-        )  # fmt: skip
-    print('       (without shifts of their own, which the bound allows for: see B2*)')
-    moved = monte_carlo(40, count // 2, jitter=True).values()
+        f'{min(ratios):.2f}-{max(ratios):.2f} (each +-{error:.2f}, 1 SE)',
+        0.85 <= min(ratios) <= max(ratios) <= 1.15)  # fmt: skip
+    for snr in (40, 20):
+        outside = [k for k, v in tables[snr].items() if not 0.85 <= v[2] <= 1.15]
+        print(f'       S/N {snr}, outside: {", ".join(outside) or "none"}')
+    print('       (these spectra have no shifts and widths of their own, for which the bound '
+          'allows: see B2*)')  # fmt: skip
+    moved = [
+        item for snr in (40, 20) for item in monte_carlo(snr, count // 2, jitter=True).values()
+    ]
     spread, hits = [item[2] for item in moved], [100 * item[3] for item in moved]
-    row('B2*', f'n={count // 2}, S/N 40, shifts and widths drawn from the priors',
-        '0.85-1.15, coverage 92-98 %',
-        f'{min(spread):.2f}-{max(spread):.2f}, {np.mean(hits):.1f} %',
-        0.85 <= min(spread) <= max(spread) <= 1.15 and 92 <= np.mean(hits) <= 98)  # fmt: skip
+    row('B2*', f'n={count // 2}, S/N 40 and 20, shifts and widths drawn from the priors',
+        '0.85-1.15', f'{min(spread):.2f}-{max(spread):.2f}',
+        0.85 <= min(spread) <= max(spread) <= 1.15)  # fmt: skip
+    row('B5*', 'same: coverage of the 95 % interval', '92-98 %',
+        f'{np.mean(hits):.1f} % (single: {min(hits):.1f}-{max(hits):.1f})',
+        92 <= np.mean(hits) <= 98)  # fmt: skip
     glu = tables[10]['Glu']
     row('B3', 'S/N 10: Glu bias, SD / bound', '<= 5 %, 0.8-1.2',
         f'{glu[0]:+.1f} %, {glu[2]:.2f}', abs(glu[0]) <= 5 and 0.8 <= glu[2] <= 1.2)  # fmt: skip
@@ -366,11 +383,39 @@ def challenge(quick: bool) -> list[FitResult]:
         '<= 2 CPU s', f'median {np.median(seconds):.2f}, max {max(seconds):.2f} CPU s',
         max(seconds) <= 2)  # fmt: skip
     snr_ratio, width = np.array(snrs), np.abs(widths)
-    row('F1', 'S/N and kernel FWHM vs LCModel', 'within 10 %, within .015 ppm',
-        f'S/N x{np.median(snr_ratio):.2f} ({snr_ratio.min():.2f}-{snr_ratio.max():.2f}), '
-        f'FWHM {np.median(width):.4f}, max {width.max():.4f}',
-        bool(abs(np.median(snr_ratio) - 1) <= 0.1 and width.max() <= 0.015))  # fmt: skip
+    beyond = int((np.abs(snr_ratio - 1) > 0.1).sum())
+    row('F1', f'S/N vs LCModel (whole numbers), {len(fits)} sets', 'within 10 %',
+        f'x{np.median(snr_ratio):.2f} ({snr_ratio.min():.2f}-{snr_ratio.max():.2f}), '
+        f'{beyond} beyond', beyond == 0)  # fmt: skip
+    row(
+        'F1',
+        'kernel FWHM vs LCModel',
+        'within .015 ppm',
+        f'median {np.median(width):.4f}, max {width.max():.4f} ppm',
+        width.max() <= 0.015,
+    )
+    definition(fits, list(numbers))
     return fits
+
+
+def definition(fits: list[FitResult], numbers: list[int]) -> None:
+    """Tell apart two reasons for another S/N: another formula, or a fit that leaves more."""
+    own_formula, left = [], []
+    for fit, number in zip(fits, numbers, strict=True):
+        folder = SHARED / 'lcmodel' / f'challenge-{number:02d}'
+        curves, printed = parse_coord(folder / 'coord')[0], parse_table(folder / 'table').snr
+        signal = curves.fit - curves.baseline
+        own_formula.append(snr_lcm(signal, curves.residual, fit.ndf) / printed)
+        theirs = np.sqrt(np.mean(curves.residual**2)) / np.abs(signal).max()
+        ours = np.sqrt(np.mean(fit.residual**2)) / np.abs(fit.fit - fit.baseline).max()
+        left.append(theirs / ours)
+    formula, rest = np.array(own_formula), np.array(left)
+    row('F1*', "our formula and NDF on LCModel's own curves vs its printed S/N", 'within 10 %',
+        f'x{np.median(formula):.2f} ({formula.min():.2f}-{formula.max():.2f})',
+        np.abs(formula - 1).max() <= 0.1)  # fmt: skip
+    row('F1*', "LCModel's residual over ours, per peak height", '-',
+        f'x{np.median(rest):.2f} ({rest.min():.2f}-{rest.max():.2f})', None)  # fmt: skip
+    print('       so the definition agrees; where S/N differs, LCModel leaves more residual')
 
 
 def real_spectra(quick: bool) -> None:
@@ -396,7 +441,35 @@ def real_spectra(quick: bool) -> None:
           f'{fit.linewidth_kernel_hz / spectrum.spectrometer_frequency:.3f} ppm, LCModel {fwhm}; '
           f'baseline sensitivity Glu {fit.baseline_sensitivity["Glu"]:.2f}')  # fmt: skip
     row('C5', f'time, {len(fit.names)} members', '<= 5 CPU s', f'{used:.2f} CPU s', used <= 5)
+    with_simulated_basis()
     refit([(spectrum, basis), *other_real()], 2 if quick else 5)
+
+
+SIMULATED_PEER = {
+    'mrs-press35': {'Glu': 1.497, 'Glx': 1.620, 'tNAA': 1.368, 'tCho': 0.182, 'mI': 0.723},
+    'mrs-press30': {'Glu': 1.213, 'Glx': 1.324, 'tNAA': 1.205, 'tCho': 0.180, 'mI': 0.686},
+}
+"""LCModel's ratios to tCr for the two real spectra with an ideal basis set simulated for TE1
+12.4 ms, as the owner of the peers measured them; that basis set is like ours but not the same."""
+
+
+def with_simulated_basis() -> None:
+    """Both real spectra with the default basis set against LCModel with a similar one."""
+    for folder, name in (
+        ('mrs-press35', 'sub-01_acq-press35'), ('mrs-press30', 'sub-01_acq-press'),
+    ):  # fmt: skip
+        spectrum = preprocessed(SHARED / folder / 'sub-01' / 'mrs', name)
+        fit = fit_spectrum(
+            spectrum, load_basis('simulate', spectrum, te1=0.0124),
+            FitOptions(baseline_sensitivity=False),
+        )  # fmt: skip
+        found = {
+            key: 100 * (fit.ratio(TARGETS[key], TCR)[0] / value - 1)
+            for key, value in SIMULATED_PEER[folder].items()
+        }
+        row('C2*', f'{folder}, simulated basis sets, ours and theirs', 'none > 25 %',
+            ' '.join(f'{key} {value:+.1f}' for key, value in found.items()),
+            max(abs(value) for value in found.values()) <= 25)  # fmt: skip
 
 
 def other_real() -> list[tuple[Spectrum, Basis]]:
@@ -453,7 +526,9 @@ def water_scaled() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--quick', action='store_true', help='fewer repetitions')
-    quick = parser.parse_args().quick
+    parser.add_argument('--json', type=Path, help='also write the rows here')
+    arguments = parser.parse_args()
+    quick = arguments.quick
     sections: list[Callable[[bool], object]] = [
         simulator,
         known_macromolecules,
@@ -468,6 +543,8 @@ def main() -> None:
         section(quick)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'total {time.process_time() - start:.0f} CPU s, peak memory {peak:.0f} MB')
+    if arguments.json:
+        arguments.json.write_text(json.dumps(ROWS, indent=1))
 
 
 if __name__ == '__main__':

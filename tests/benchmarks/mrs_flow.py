@@ -341,7 +341,7 @@ def main() -> None:
         for row in station():
             mark = {True: 'yes', False: 'NO', None: '-'}[row[4]]
             print(f'{row[0]:5}{row[1]:72}{row[2]:20}{row[3]:50} {mark}', flush=True)
-            rows.append(row)
+            rows.append((*row[:4], None if row[4] is None else bool(row[4])))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'CPU {time.process_time() - start:.1f} s, peak memory {memory:.0f} MB')
     if arguments.json:
