@@ -238,6 +238,15 @@ class MrsSettings:
         flag='--mrs-macromolecules',
         metavar='MODEL|FILE',
     )
+    baseline_ed: float | None = option(
+        None,
+        "flexibility of the built-in engine's baseline, in effective dimensions per ppm (default: "
+        '7 with parametrised macromolecules, 1.5 with measured ones); a second fit with another '
+        'one tells what depends on it',
+        flag='--mrs-baseline-ed',
+        metavar='N',
+        type=float,
+    )
     eddy_current: str = option(
         'auto',
         'eddy-current correction from the water reference; auto leaves it out where the scanner '

@@ -42,6 +42,26 @@ def find_shift(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
     return float(grid[np.argmax(score)])
 
 
+def singlet_score(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:
+    """How well three peaks stand at the distances of the singlets, near their places.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay without residual water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    float
+        Up to 3: for each singlet the height in its place over the highest line near it, at the
+        best common displacement.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    return float(_scores(fid, dwell_time, spectrometer_mhz, True)[1].max())
+
+
 def _scores(
     fid: ComplexArray, dwell_time: float, spectrometer_mhz: float, relative: bool
 ) -> tuple[FloatArray, FloatArray]:
@@ -57,8 +77,8 @@ def _scores(
     offsets = np.linspace(-0.02, 0.02, 9)
     score = np.zeros(grid.size)
     for singlet in SINGLETS_PPM:
-        near = magnitude[ppm_mask(ppm, singlet - 0.4, singlet + 0.4)]
         at = np.interp(singlet + grid[:, None] + offsets, ppm, magnitude).mean(axis=1)
+        near = magnitude[ppm_mask(ppm, singlet - 0.4, singlet + 0.4)]
         unit = max(float(near.max()), 1e-300) if relative and near.size else 1.0
         score += (at - (np.median(near) if near.size else 0.0)) / unit
     return grid, score

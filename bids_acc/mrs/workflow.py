@@ -63,6 +63,8 @@ def _fit_node(
         node.inputs.te1 = settings.te1
     if settings.tm is not None:
         node.inputs.tm = settings.tm
+    if settings.baseline_ed is not None:
+        node.inputs.baseline_ed_per_ppm = settings.baseline_ed
     if cache_dir is not None:
         node.inputs.cache_dir = str(cache_dir)
     return node

@@ -28,6 +28,9 @@ from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, FloatArray, Spectrum, or
 
 LOGGER = logging.getLogger(__name__)
 
+MISFIT = 2.0
+"""A residual this many times the noise is remarked upon."""
+
 _ED_START = 1.5
 _RATIO_FLOOR = 0.05
 _TURNED = 'the FID was conjugated: its lines lay downfield of water'
@@ -235,6 +238,9 @@ def _result(
     sds = np.sqrt(np.maximum(np.diagonal(bound.covariance), 0)) * unit
     fwhm_hz = _singlet_width(prepared.names, amplitudes, sds, model, parameters, spectrum)
     notes = () if descent.converged else ('the descent did not meet its tolerance',)
+    misfit = residual_sd / (noise * prepared.fid_scale) if noise > 0 else 0.0
+    if misfit > MISFIT:
+        notes += (f'the residual is {misfit:.1f} times the noise: the model misses something',)
     return FitResult(
         names=prepared.names,
         kinds=prepared.kinds,

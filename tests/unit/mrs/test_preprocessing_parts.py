@@ -289,3 +289,18 @@ def test_conjugated_decays_are_turned_back_and_said_so(raw: tuple) -> None:
 def test_noise_alone_is_not_turned(rng: np.random.Generator) -> None:
     done = preprocess(white(rng, 1.0, 1, 1, N), DWELL, MHZ)
     assert 'conjugate' not in [step.step for step in done.steps]
+
+
+@pytest.mark.parametrize(('hertz', 'conjugate'), [(-150.0, True), (250.0, False)])
+def test_water_off_the_centre_is_found(raw: tuple, hertz: float, conjugate: bool) -> None:
+    time = np.arange(raw[0].shape[-1]) * DWELL
+    moved = [part * np.exp(2j * np.pi * hertz * time) for part in raw]
+    moved = [part.conj() for part in moved] if conjugate else moved
+    right = preprocess(raw[0], DWELL, MHZ, raw[1])
+    for reference in (moved[1], None):
+        done = preprocess(moved[0], DWELL, MHZ, reference)
+        assert 'centre' in [step.step for step in done.steps]
+        assert abs(done.shift_ppm) < 0.1
+        scale = np.abs(right.fid).max()
+        np.testing.assert_allclose(np.abs(done.fid), np.abs(right.fid), atol=0.1 * scale)
+    assert 'centre' not in [step.step for step in right.steps]
