@@ -5,15 +5,20 @@
 2. *Drop*: among the admissible k, the one after which the index, averaged over cohorts, falls
    most; of equal falls the largest k. (The published reading: "indices at k = 4 were above 0.8;
    moving from 4 to 5, we observed dramatic drop-offs".)
-3. *Elbow*: the k at which the reduction of the reconstruction error slows most, that is, where
-   the second difference of the error is largest, averaged over cohorts.
+3. *Elbow*: the k at which the reduction of the error slows most, that is, where its second
+   difference is largest, averaged over cohorts. The error is that of the variation between
+   sessions: since X W W' is linear in X, the squared error is exactly the sum of that of each
+   metric's mean map and that of the deviations from it. Only the second is about parts that
+   vary together; the structure of the mean maps, which is the same in every half, would go on
+   to reward components beyond those parts. An elbow needs a smaller and a larger k beside it.
 4. Where drop and elbow name the same k, it is chosen. Where they differ, the elbow's k is taken
    if it is admissible, else the drop's, and the disagreement is reported: stable detail of the
    mean maps can keep the index high beyond the number of parts that vary together.
 5. If no k is admissible, the most stable k is used and said to be *not stable*.
 
-The error of shuffled data is shown beside the curve: a k whose gain is no larger than the
-shuffled data's gain is not admissible either.
+A null stands beside the curve of the whole error: data whose sessions were exchanged at every
+vertex, so that the mean maps stay and nothing varies together. A k whose gain is no larger than
+the null's is not admissible either.
 """
 
 from __future__ import annotations
@@ -59,8 +64,8 @@ def choose_k(
     Parameters
     ----------
     curves : mapping of str to DataFrame
-        For each cohort, columns ``k``, ``stability``, ``recon_error`` and, if there is a null,
-        ``full_gradient`` and ``null_gradient``. Cohorts without curves are left out.
+        For each cohort, columns ``k``, ``stability``, ``variation_error`` and, if there is a
+        null, ``full_gradient`` and ``null_gradient``. Cohorts without curves are left out.
     threshold : float
         Stability that an admissible k has in every cohort.
     override : int, optional
@@ -103,7 +108,7 @@ def _rule(
     """Return k, whether it is stable, whether the criteria agree, and the trace."""
     stability = pd.concat([t['stability'] for t in curves.values()], axis=1, join='inner')
     error = pd.concat(
-        [t['recon_error'] / t['recon_error'].iloc[0] for t in curves.values()],
+        [t['variation_error'] / t['variation_error'].iloc[0] for t in curves.values()],
         axis=1, join='inner',
     ).mean(axis=1)  # fmt: skip
     mean = stability.mean(axis=1)
@@ -138,7 +143,7 @@ def _admissible(
     threshold: float,
     trace: list[str],
 ) -> list[int]:
-    """Return the k that are stable and gain more than shuffled data, in every cohort."""
+    """Return the k that are stable and gain more than the null, in every cohort."""
     good = (stability >= threshold).all(axis=1)
     trace.append(
         f'Stability >= {threshold:g} in every cohort at k = '
@@ -152,7 +157,7 @@ def _admissible(
         if len(idle):
             good[idle] = False
             trace.append(
-                f'{name}: no gain beyond shuffled data at k = {", ".join(map(str, idle))}.'
+                f'{name}: no gain beyond exchanged sessions at k = {", ".join(map(str, idle))}.'
             )
     return [int(k) for k in good.index[good]]
 
@@ -173,8 +178,8 @@ def _elbow(error: pd.Series, trace: list[str]) -> int | None:
     """Return the k with the largest second difference of the error."""
     bend = (error.shift(1) - 2 * error + error.shift(-1)).dropna()
     if bend.empty:
-        trace.append('Too few k for an elbow of the error.')
+        trace.append('Too few k for an elbow of the error of variation.')
         return None
     k = int(bend.index[int(np.argmax(bend))])
-    trace.append(f'The gain in error slows most at k = {k}.')
+    trace.append(f'The gain in the error of variation slows most at k = {k}.')
     return k

@@ -97,13 +97,14 @@ def split_half_records(
         _path(X, options, child_rng(options.seed, 0, split, side)) for side, X in enumerate(halves)
     ]
     operators = [CovarianceOperator(X, side='thin') for X in halves]
+    variations = [_variation(X, len(values)) for X in halves]
     return [
         {
             'k': k,
             'split': split,
             'n_a': len(half_a),
             'n_b': len(half_b),
-            **_compare(paths[0][k][0], paths[1][k][0], operators),
+            **_compare(paths[0][k][0], paths[1][k][0], operators, variations),
         }
         for k in options.ks
     ]
@@ -118,8 +119,18 @@ def _path(
     )
 
 
+def _variation(X: Floats, n_metrics: int) -> CovarianceOperator:
+    """Return the operator of the deviations of all sessions from each metric's mean map."""
+    maps = X.reshape(n_metrics, -1, X.shape[1])
+    deviations = maps - maps.mean(axis=1, keepdims=True)
+    return CovarianceOperator(deviations.reshape(X.shape), side='thin')
+
+
 def _compare(
-    a: Factorization, b: Factorization, operators: Sequence[CovarianceOperator]
+    a: Factorization,
+    b: Factorization,
+    operators: Sequence[CovarianceOperator],
+    variations: Sequence[CovarianceOperator],
 ) -> dict[str, Any]:
     """Compare the factorizations of two halves."""
     index, undefined = stability_index(a.W, b.W)
@@ -140,6 +151,14 @@ def _compare(
             np.mean([f.error / np.sqrt(o.trace) for f, o in zip((a, b), operators, strict=True)])
         ),
         'out_of_half_error': float(np.mean(crossed)),
+        'variation_error': float(
+            np.mean(
+                [
+                    reconstruction_error(operator, f.W, operator(f.W))
+                    for f, operator in zip((a, b), variations, strict=True)
+                ]
+            )
+        ),
         'n_iter': max(a.n_iter, b.n_iter),
         'converged': a.converged and b.converged,
         'residual': max(a.residual, b.residual),
@@ -154,9 +173,13 @@ def full_records(values: Floats, options: SelectionOptions) -> Records:
 
 
 def null_records(values: Floats, repeat: int, options: SelectionOptions) -> Records:
-    """Factorize data in which every map's vertices were exchanged at random."""
+    """Factorize data in which sessions were exchanged, at every vertex and metric apart.
+
+    The mean maps stay as they are, and no two vertices vary together any more: what a component
+    gains here, it gains from the mean maps and from chance.
+    """
     rng = child_rng(options.seed, 2, repeat)
-    X = rng.permuted(standardise(values)[0], axis=1)
+    X = standardise(rng.permuted(values, axis=1))[0]
     path = fit_path(X, options.ks, tol=NULL_TOL, max_iter=NULL_MAX_ITER, rng=rng)
     return [_error_record(k, ends) for k, ends in path.items()]
 
@@ -273,6 +296,8 @@ def _tables(results: dict[str, Records]) -> tuple[pd.DataFrame, pd.DataFrame]:
             'recon_error': means['recon_error'].mean(),
             'gradient': means['recon_error'].mean().diff(),
             'out_of_half_error': means['out_of_half_error'].mean(),
+            'variation_error': means['variation_error'].mean(),
+            'variation_gradient': means['variation_error'].mean().diff(),
             'relative_error': means['relative_error'].mean(),
             'full_error': full['error'],
             'full_gradient': full['error'].diff(),

@@ -44,7 +44,8 @@ def rank_figure(
     -------
     Figure
         Two panels: stability index with its standard deviation over splits and the
-        Hungarian-matched cosine; gain in reconstruction error beside that of shuffled data.
+        Hungarian-matched cosine; gain in reconstruction error, whole and of the variation
+        between sessions, beside that of exchanged sessions.
     """
     figure = Figure(figsize=(9, 3.4), layout='constrained')
     left, right = figure.subplots(1, 2)
@@ -60,11 +61,16 @@ def rank_figure(
         right.plot(table['k'], -table['full_gradient'], color=colour, marker='o', label=label)
         if 'null_gradient' in table:
             right.plot(table['k'], -table['null_gradient'], color=colour, ls='--')
+        if 'variation_gradient' in table:
+            right.plot(table['k'], -table['variation_gradient'], color=colour, ls=':', marker='.')
     left.axhline(threshold, color='0.6', lw=0.8)
     left.set(ylim=(-0.1, 1.05), ylabel='stability index')
     left.set_title('Stability between halves (dotted: matched cosine)', fontsize=9)
     right.set(ylabel='gain in reconstruction error')
-    right.set_title('Gain from one component more (dashed: shuffled data)', fontsize=9)
+    right.set_title(
+        'Gain from one component more\n(dotted: variation only; dashed: sessions exchanged)',
+        fontsize=9,
+    )
     for axes in (left, right):
         axes.axvline(k, color='0.8', lw=6, zorder=0)
         axes.set_xlabel('number of components')

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from bids_acc.group.opnmf import rank
+from bids_acc.group.features import standardise
+from bids_acc.group.opnmf import fit_path, rank
 from bids_acc.group.opnmf.choice import choose_k
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
 from bids_acc.group.opnmf.splits import split_halves, strata
@@ -90,7 +92,7 @@ def test_small_cohorts_say_what_they_cannot_tell(cohort):
 
 def curves_of(stability, error):
     ks = range(2, 2 + len(stability))
-    return pd.DataFrame({'k': ks, 'stability': stability, 'recon_error': error})
+    return pd.DataFrame({'k': ks, 'stability': stability, 'variation_error': error})
 
 
 def test_rule_reads_the_published_curves():
@@ -119,7 +121,44 @@ def test_nothing_stable_is_said():
     assert 'NOT STABLE' in choice.trace[-1]
 
 
-def test_gain_of_shuffled_data_is_no_gain():
+def test_mean_maps_do_not_make_parts(cohort):
+    design = CohortDesign(n_subjects=40, map_effect=1.0)  # stable detail that nobody varies in
+    strong = planted_cohort(design, np.random.default_rng(3), level=4, region_size=120)
+    curves = rank_curves(
+        strong.data.values, strong.participants['group'], replace(OPTIONS, n_null=0)
+    ).curves.set_index('k')
+
+    def elbow(error):
+        return int((error.shift(1) - 2 * error + error.shift(-1)).idxmax())
+
+    assert elbow(curves['variation_error']) == 4
+    assert elbow(curves['recon_error']) != 4
+
+
+def test_variation_and_mean_maps_add_up(cohort):
+    X = standardise(cohort.data.values)[0]
+    W = fit_path(X, [3])[3][0].W
+    variation = rank._variation(X, 4)
+    means = X.reshape(4, 40, -1).mean(axis=1)
+    of_means = 40 * np.linalg.norm(means - means @ W @ W.T) ** 2
+    of_variation = rank.reconstruction_error(variation, W, variation(W)) ** 2
+    assert of_means + of_variation == pytest.approx(np.linalg.norm(X - X @ W @ W.T) ** 2)
+
+
+def test_null_keeps_the_mean_maps_and_breaks_what_varies_together(cohort, monkeypatch):
+    seen = []
+    monkeypatch.setattr(rank, 'fit_path', lambda X, ks, **kw: seen.append(X) or {})
+    rank.null_records(cohort.data.values, 0, OPTIONS)
+    X = standardise(cohort.data.values)[0].reshape(4, 40, -1)
+    null = seen[0].reshape(4, 40, -1)
+    np.testing.assert_allclose(null.mean(axis=1), X.mean(axis=1))
+    np.testing.assert_allclose(np.sort(null, axis=1), np.sort(X, axis=1), atol=1e-12)
+    correlation = [np.corrcoef(maps[0].T).mean() for maps in (X, null)]
+    assert correlation[0] > 0.1
+    assert abs(correlation[1]) < 0.01
+
+
+def test_gain_of_the_null_is_no_gain():
     table = curves_of([0.9, 0.9, 0.95, 0.5], [100, 90, 89, 88]).assign(
         full_gradient=[np.nan, -10, -1, -1], null_gradient=[np.nan, -2, -2, -2]
     )
