@@ -101,8 +101,9 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
     Parameters
     ----------
     name : str
-        ``auto`` (by field: ``wyss-mlynarik`` at 3 T, ``fsl`` at 7 T, ``gasparovic`` at 1.5 T), one
-        of these names, or a path, optionally followed by ``:`` and a set in it.
+        ``auto`` (by field: ``wyss-mlynarik`` at 3 T, ``xin-marjanska`` at 7 T, ``gasparovic`` at
+        1.5 T), one of these names, ``fsl`` (3 and 7 T), or a path, optionally followed by ``:``
+        and a set in it.
     field_tesla : float
         Field of the data in T; NaN is not compared.
 
@@ -120,7 +121,7 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
     --------
     >>> load_relaxation('fsl').metabolite('Glu')
     (1.29, 0.194)
-    >>> load_relaxation('auto', 7.0).metabolite('Glu'), load_relaxation('auto', 4.0) is None
+    >>> load_relaxation('fsl', 7.0).metabolite('Glu'), load_relaxation('auto', 4.0) is None
     ((1.43, 0.131), True)
     """
     if '.json' in name:

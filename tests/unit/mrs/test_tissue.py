@@ -100,7 +100,9 @@ def test_voxel_outside_the_brain_has_no_fractions() -> None:
 
 def test_sets_of_constants() -> None:
     assert load_relaxation('wyss-mlynarik', 7.0) is None
-    with pytest.raises(SettingsError, match='choose auto, wyss-mlynarik, fsl, gasparovic or FILE'):
+    with pytest.raises(
+        SettingsError, match='choose auto, wyss-mlynarik, fsl, xin-marjanska, gasparovic or FILE'
+    ):
         load_relaxation('nobody')
     described = constants('wyss-mlynarik').describe()
     assert all('doi' in source for source in described['Sources'].values())
@@ -109,7 +111,7 @@ def test_sets_of_constants() -> None:
 
 @pytest.mark.parametrize(
     ('tesla', 'name', 'metabolite'),
-    [(3.0, 'wyss-mlynarik', (1.22, 0.12625)), (7.0, 'fsl', (1.43, 0.131)),
+    [(3.0, 'wyss-mlynarik', (1.22, 0.12625)), (7.0, 'xin-marjanska', (1.68, 0.112)),
      (1.5, 'gasparovic', (1.15, 0.3)), (2.89, 'wyss-mlynarik', (1.22, 0.12625))],
 )  # fmt: skip
 def test_constants_by_field(tesla: float, name: str, metabolite: tuple) -> None:
@@ -123,6 +125,7 @@ def test_constants_by_field(tesla: float, name: str, metabolite: tuple) -> None:
 def test_no_constants_where_none_are_published(tesla: float) -> None:
     assert load_relaxation('auto', tesla) is None
     assert load_relaxation('fsl', tesla) is None
+    assert load_relaxation('fsl', 7.0).metabolite('Glu') == (1.43, 0.131)  # type: ignore[union-attr]
 
 
 def test_own_file_of_constants(tmp_path: Path) -> None:
