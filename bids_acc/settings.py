@@ -203,8 +203,9 @@ class MrsSettings:
     )
     relaxation: str = option(
         'auto',
-        'relaxation constants: auto (by field: wyss-mlynarik at 3 T, fsl at 7 T, gasparovic at '
-        '1.5 T, none elsewhere), one of these names, or a JSON file',
+        'relaxation constants: auto (by field: wyss-mlynarik at 3 T, xin-marjanska at 7 T, '
+        'gasparovic at 1.5 T, none elsewhere), one of these names, fsl (3 and 7 T), or a JSON '
+        'file',
         flag='--mrs-relaxation',
         metavar='SET|FILE',
     )
