@@ -39,6 +39,8 @@ _GAIN = 0.3
 """Share of the residual that is left after the steps between two products with the data."""
 _SLACK = 1e-3
 """Error of an exact step on compressed data, relative to its residual."""
+_EXCHANGES = 1
+"""Rounds of changes of the passive sets in such a step."""
 _MOST_STEPS = 100
 _FUTILE = 3
 """Products with the data without a smaller residual, after which every step takes one."""
@@ -236,7 +238,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
     slack = _SLACK
     for _ in range(min(most, _MOST_STEPS)):
         AV = model.times(state.V)
-        step = _exact_step(state, AV, slack)
+        step = _exact_step(state, AV, slack, _EXCHANGES)
         if step is None:
             return
         slack = _SLACK * min(step.residual, 1.0)
@@ -247,12 +249,14 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
         _move(model.coarse, state, AV, step, 0)
 
 
-def _exact_step(state: _State, AV: Floats, slack: float = 1e-13) -> _Step | None:
+def _exact_step(
+    state: _State, AV: Floats, slack: float = 1e-13, exchanges: int = 200
+) -> _Step | None:
     """Solve the problem of every vertex; None when no data are left in the span of W."""
     V = state.V
     S = V @ AV.T
     S = (S + S.T) / 2
-    exact, state.sets = nnls_columns(S, AV, state.sets, slack)
+    exact, state.sets = nnls_columns(S, AV, state.sets, slack, exchanges)
     norm = float(np.vdot(V, V))
     mu = float(np.vdot(exact, V)) / norm
     if mu <= 0:

@@ -58,7 +58,11 @@ def _codes(passive: Booleans) -> npt.NDArray[Any]:
 
 
 def nnls_columns(
-    gram: Floats, rhs: Floats, guess: PassiveSets | None = None, slack: float = 1e-13
+    gram: Floats,
+    rhs: Floats,
+    guess: PassiveSets | None = None,
+    slack: float = 1e-13,
+    exchanges: int = _MAX_PIVOTS,
 ) -> tuple[Floats, PassiveSets]:
     r"""Minimise :math:`\frac12 x^\top G x - x^\top b` over :math:`x \ge 0` for each column b.
 
@@ -77,6 +81,9 @@ def nnls_columns(
     slack : float
         By how much the conditions of the minimum may be broken, relative to the largest entry
         of the solution and of b.
+    exchanges : int
+        Rounds of changes of the sets at most. After fewer than are needed, negative entries are
+        set to zero, and the sets returned are a better guess for a similar problem.
 
     Returns
     -------
@@ -113,12 +120,14 @@ def nnls_columns(
     wrong = wrong[:, todo]
     fewest = np.full(n_columns, k + 1)
     tries = np.full(n_columns, _FULL_EXCHANGES)
-    for _ in range(_MAX_PIVOTS):
+    for left in range(exchanges, 0, -1):
         n_wrong = wrong.sum(axis=0)
         better = n_wrong < fewest[todo]
         fewest[todo[better]] = n_wrong[better]
         tries[todo] = np.where(better, _FULL_EXCHANGES, tries[todo] - 1)
         passive[:, todo] ^= np.where(tries[todo] >= 0, wrong, _last_only(wrong))
+        if left == 1 and exchanges < _MAX_PIVOTS:
+            break
         target, mine = rhs[:, todo], passive[:, todo]
         if todo.size <= _FEW:
             keep = mine.T.astype(np.float64)
