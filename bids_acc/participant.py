@@ -392,11 +392,13 @@ def _session_mrs(
     common: Mapping[str, Any],
 ) -> Workflow:
     """Build the graph of one spectrum."""
+    elsewhere = other_space(session, inputs) if has_anat else ''
     workflow = init_mrs_wf(
         **common,
         entities=dict(inputs.entities),
         settings=settings.mrs,
-        has_anat=has_anat,
+        has_anat=has_anat and not elsewhere,
+        note=elsewhere,
         seed=task_seed(settings.random_seed, f'{record_label(session, "mrs")}_{name}'),
         name=name,
     )
@@ -407,6 +409,30 @@ def _session_mrs(
         node.inputs.ref_file = str(inputs.reference)
         node.inputs.ref_metadata = dict(inputs.reference_metadata)
     return workflow
+
+
+def other_space(session: Session, inputs: MrsInputs) -> str:
+    """Say why the voxel cannot be drawn into the T1w image of the session; empty when it can.
+
+    The voxel is known in the scanner's space of its own session. A T1w image that the sidecar
+    names is taken at its word; one of another session is not in that space.
+    """
+    if session.anat is None:
+        return ''
+    t1w = session.anat.t1w
+    if inputs.anatomical is not None:
+        if inputs.anatomical.absolute() == t1w.absolute():
+            return ''
+        return (
+            f'AnatomicalImage is {inputs.anatomical.name}, but {t1w.name} was segmented: the '
+            'voxel is not drawn into it (choose the T1w image with --bids-filter-file).'
+        )
+    if t1w.parent.parent == inputs.svs.parent.parent:
+        return ''
+    return (
+        f'{t1w.name} is of another session than the spectrum: the voxel is not drawn into it; '
+        'name it as AnatomicalImage in the sidecar if both share one space.'
+    )
 
 
 def spectrum_names(spectra: Sequence[MrsInputs]) -> list[str]:

@@ -372,6 +372,9 @@ def _find_anat(
             notes.append(f'no T1w in ses-{session}; that of {Path(files[0].path).name} is used')
     if not files:
         raise _nothing(subject, session, 'anat', 'T1w')
+    if len(files) > 1:
+        named = _named_by_spectra(layout, subject, session, filters)
+        files = sorted(files, key=lambda f: Path(f.path).absolute() not in named)
     first = files[0]
     check_image(Path(first.path), (3,), minimum_size=16)
     others = tuple(Path(f.path) for f in files[1:])
@@ -473,6 +476,29 @@ def _common(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {k: v for k, v in first.items() if all(other.get(k) == v for other in rest)}
 
 
+def _named_by_spectra(
+    layout: BIDSLayout, subject: str, session: str | None, filters: Mapping[str, Any]
+) -> set[Path]:
+    """T1w images that the sidecars of the session's spectra name."""
+    spectra = (Path(f.path) for f in _query(layout, subject, session, filters, 'svs'))
+    found = (_anatomical(layout, path, _metadata(layout, str(path)))[0] for path in spectra)
+    return {path.absolute() for path in found if path is not None}
+
+
+def _anatomical(
+    layout: BIDSLayout, svs: Path, metadata: Mapping[str, Any]
+) -> tuple[Path | None, list[str]]:
+    """T1w image that ``AnatomicalImage`` names, and a note when it is not there."""
+    named = metadata.get('AnatomicalImage')
+    uri = named[0] if isinstance(named, list) and named else named
+    if not isinstance(uri, str) or not uri:
+        return None, []
+    path = resolve_uri(uri, Path(layout.root), svs.parent)
+    if path is not None and (path.exists() or path.is_symlink()):
+        return path, []
+    return None, [f'{svs.name}: AnatomicalImage {uri!r} does not exist']
+
+
 def _find_mrs(
     layout: BIDSLayout, subject: str, session: str | None, filters: Mapping[str, Any]
 ) -> tuple[tuple[MrsInputs, ...], list[str]]:
@@ -520,12 +546,15 @@ def _one_spectrum(
             reference = None
     else:
         notes.append(f'{path.name}: no water reference; no water-scaled values')
+    anatomical, missing = _anatomical(layout, path, metadata)
+    notes += missing
     return MrsInputs(
         svs=path,
         entities=entities,
         metadata=metadata,
         reference=reference,
         reference_metadata={} if reference is None else _metadata(layout, str(reference)),
+        anatomical=anatomical,
         notes=tuple(notes),
     )
 

@@ -90,6 +90,8 @@ class MrsInputs:
     metadata: Mapping[str, Any]
     reference: Path | None = None
     reference_metadata: Mapping[str, Any] = field(default_factory=dict)
+    anatomical: Path | None = None
+    """T1w image that ``AnatomicalImage`` of the sidecar names, where it exists."""
     notes: tuple[str, ...] = ()
 
     @property

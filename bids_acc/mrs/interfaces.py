@@ -92,6 +92,7 @@ class _PreprocessInputSpec(BaseInterfaceInputSpec):
     ref_metadata = traits.Dict(desc='its BIDS metadata')
     eddy_current = traits.Enum('auto', 'on', 'off', usedefault=True, desc='correction from water')
     edit_index = traits.Int(-1, usedefault=True, desc='editing condition; -1 takes edit-off')
+    note = traits.Str('', usedefault=True, desc='what is known beforehand about the spectrum')
 
 
 class _PreprocessOutputSpec(TraitedSpec):
@@ -145,7 +146,9 @@ class PreprocessSpectrum(SimpleInterface):
             'steps': done.steps,
             'artefacts': artefacts,
             'unusable': data.unusable,
-            'notes': [*data.notes, *notes, *([data.unusable] if data.unusable else [])],
+            'notes': [
+                part for part in (*data.notes, *notes, self.inputs.note, data.unusable) if part
+            ],
             'metadata': data.metadata,
         }
         cwd = Path(runtime.cwd)

@@ -220,6 +220,7 @@ def init_mrs_wf(
     settings: MrsSettings,
     has_anat: bool,
     cache_dir: Path | None = None,
+    note: str = '',
     seed: int = 0,  # noqa: ARG001 - nothing in this graph is random
     name: str = 'mrs_wf',
 ) -> pe.Workflow:
@@ -237,6 +238,8 @@ def init_mrs_wf(
         Whether there is a segmented T1w image of the same session.
     cache_dir : Path, optional
         Folder where simulated basis sets are kept, named by a digest of all that made them.
+    note : str
+        What is known beforehand about this spectrum and belongs into its tables.
     seed : int
         Part of every builder's signature; nothing here is random.
     name : str
@@ -271,7 +274,9 @@ def init_mrs_wf(
         niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
     )
     preproc = pe.Node(
-        PreprocessSpectrum(eddy_current=settings.eddy_current, edit_index=settings.edit_index),
+        PreprocessSpectrum(
+            eddy_current=settings.eddy_current, edit_index=settings.edit_index, note=note
+        ),
         name='preproc',
     )
     fit = _fit_node(engine, settings, entities, 'fit', cache_dir)

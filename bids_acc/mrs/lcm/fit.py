@@ -237,7 +237,9 @@ def _result(
     gauss_hz = 4.0 * float(np.sqrt(parameters[VARIANCE]))
     sds = np.sqrt(np.maximum(np.diagonal(bound.covariance), 0)) * unit
     fwhm_hz = _singlet_width(prepared.names, amplitudes, sds, model, parameters, spectrum)
-    notes = () if descent.converged else ('the descent did not meet its tolerance',)
+    notes: tuple[str, ...] = ()
+    if not descent.converged:
+        notes += ('the descent did not meet its tolerance',)
     misfit = residual_sd / (noise * prepared.fid_scale) if noise > 0 else 0.0
     if misfit > MISFIT:
         notes += (f'the residual is {misfit:.1f} times the noise: the model misses something',)

@@ -21,6 +21,7 @@ from bids_acc.exceptions import (
     NothingSelectedError,
     SettingsError,
 )
+from bids_acc.participant import other_space
 from tests.synthetic.bids_folder import (
     write_dataset,
     write_dwi,
@@ -156,6 +157,36 @@ def test_reference_by_uri(root):
     uri = 'bids::sub-01/mrs/sub-01_acq-water_mrsref.nii.gz'
     write_svs(root, '01', acq='press', metadata={'ReferenceSignal': uri})
     assert find(root)[0].mrs[0].reference.name == 'sub-01_acq-water_mrsref.nii.gz'
+
+
+def test_anatomical_image_by_uri(root):
+    """The T1w image that a spectrum names is the one that is segmented."""
+    write_t1w(root, '01', run='1')
+    write_t1w(root, '01', run='2')
+    uri = 'bids::sub-01/anat/sub-01_run-2_T1w.nii.gz'
+    write_svs(root, '01', metadata={'AnatomicalImage': uri})
+    (session,) = find(root)
+    assert session.anat.t1w.name == 'sub-01_run-2_T1w.nii.gz'
+    assert session.mrs[0].anatomical == session.anat.t1w
+    assert other_space(session, session.mrs[0]) == ''
+    (session,) = find(root, filters={'t1w': {'run': 1}})
+    assert 'run-1_T1w.nii.gz was segmented' in other_space(session, session.mrs[0])
+
+
+def test_anatomical_image_that_is_not_there_is_said(root):
+    write_svs(root, '01', metadata={'AnatomicalImage': 'bids::sub-01/anat/none_T1w.nii.gz'})
+    (session,) = find(root)
+    assert session.mrs[0].anatomical is None
+    assert "none_T1w.nii.gz' does not exist" in session.row('mrs').reason
+
+
+def test_t1w_of_another_session_is_not_in_the_space_of_the_spectrum(root):
+    write_t1w(root, '01', 'pre')
+    write_svs(root, '01', 'post')
+    write_svs(root, '01', 'pre')
+    post, pre = find(root)
+    assert 'is of another session than the spectrum' in other_space(post, post.mrs[0])
+    assert other_space(pre, pre.mrs[0]) == ''
 
 
 def test_legacy_reference_is_taken_with_a_warning(root):
