@@ -21,11 +21,12 @@ from nipype.interfaces.base import (
     isdefined,
     traits,
 )
+from scipy.sparse.linalg import ArpackError
 
-from bids_acc.exceptions import GridMismatchError, MetadataError
-from bids_acc.mrs.artefacts import check_artefacts, is_clipped
+from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
+from bids_acc.mrs.artefacts import Artefact, check_artefacts, is_clipped
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
-from bids_acc.mrs.preprocessing import nothing_usable, preprocess
+from bids_acc.mrs.preprocessing import Preprocessed, nothing_usable, preprocess
 from bids_acc.mrs.records import load_result, save_record
 from bids_acc.mrs.tables import (
     TableInputs,
@@ -112,23 +113,7 @@ class PreprocessSpectrum(SimpleInterface):
         data = read_nifti_mrs(self.inputs.svs_file, _given(self.inputs.svs_metadata))
         condition = edit_index(data, self.inputs.edit_index)
         reference, notes = self._reference(data)
-        if data.unusable:
-            done, artefacts = nothing_usable(data.n_points, data.unusable), []
-        else:
-            done = preprocess(
-                data.fids[:, :, condition],
-                data.dwell_time,
-                data.spectrometer_mhz,
-                None if reference is None else reference.fids[:, :, 0],
-                eddy_current=self.inputs.eddy_current,
-            )
-            artefacts = check_artefacts(
-                done.fid,
-                data.dwell_time,
-                data.spectrometer_mhz,
-                done.residual_water_ratio,
-                is_clipped(data.fids[:, :, condition]),
-            )
+        done, artefacts, unusable = self._processed(data, reference, condition)
         report = {
             'n_transients': done.n_transients,
             'n_transients_used': done.n_transients_used,
@@ -145,10 +130,8 @@ class PreprocessSpectrum(SimpleInterface):
             'voxel_volume_ml': data.voxel_volume_ml,
             'steps': done.steps,
             'artefacts': artefacts,
-            'unusable': data.unusable,
-            'notes': [
-                part for part in (*data.notes, *notes, self.inputs.note, data.unusable) if part
-            ],
+            'unusable': unusable,
+            'notes': [part for part in (*data.notes, *notes, self.inputs.note, unusable) if part],
             'metadata': data.metadata,
         }
         cwd = Path(runtime.cwd)
@@ -162,6 +145,26 @@ class PreprocessSpectrum(SimpleInterface):
         self._results['report_file'] = str(save_record(report, cwd / 'report.json'))
         self._results['steps_file'] = str(cwd / 'steps.tsv')
         return runtime
+
+    def _processed(
+        self, data: MrsData, reference: MrsData | None, condition: int
+    ) -> tuple[Preprocessed, list[Artefact], str]:
+        """Preprocess and check; where that cannot be done, NaN and the reason."""
+        fids, axis = data.fids[:, :, condition], (data.dwell_time, data.spectrometer_mhz)
+        reason = data.unusable
+        if not reason and not np.any(fids):
+            reason = 'the decays of this editing condition are zero throughout'
+        if not reason:
+            water = None if reference is None else reference.fids[:, :, 0]
+            try:
+                done = preprocess(fids, *axis, water, eddy_current=self.inputs.eddy_current)
+            except (InputDataError, np.linalg.LinAlgError, ArpackError) as error:
+                LOGGER.warning('%s: %s', data.source, error)
+                reason = f'preprocessing failed: {error}'
+            else:
+                ratio = done.residual_water_ratio
+                return done, check_artefacts(done.fid, *axis, ratio, is_clipped(fids)), ''
+        return nothing_usable(data.n_points, reason), [], reason
 
     def _reference(self, data: MrsData) -> tuple[MrsData | None, list[str]]:
         """Water reference, checked against the spectrum."""

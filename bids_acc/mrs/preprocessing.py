@@ -316,12 +316,19 @@ def preprocess(
     history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
     if reference is not None:
         reference = np.asarray(reference, dtype=complex)
+    alive = np.any(fids != 0, axis=(1, 2))
+    if reference is not None and reference.shape[0] == fids.shape[0]:
+        alive &= np.any(reference != 0, axis=(1, 2))
+        reference = reference[alive]
+    dead = ', '.join(str(k) for k in np.flatnonzero(~alive))
+    fids = fids[alive]
     shared = reference is not None and reference.shape[0] == fids.shape[0]
     transients, weights = combine_coils(fids, reference if shared else None)
     history.add(
         'coils',
         transients.mean(axis=0) if fids.shape[0] > 1 else None,
-        f'{fids.shape[0]} coils, whitened SVD' if fids.shape[0] > 1 else 'one coil or combined',
+        (f'{fids.shape[0]} coils, whitened SVD' if fids.shape[0] > 1 else 'one coil or combined')
+        + (f'; without signal and left out: {dead} (counted from 0)' if dead else ''),
     )
     fid, alignment, used = _align_and_average(transients, dwell_time, history)
 

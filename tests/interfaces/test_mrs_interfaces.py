@@ -132,6 +132,21 @@ def test_unlabelled_edits_need_a_choice(tmp_path: Path) -> None:
     assert Path(out.out_file).exists()
 
 
+def test_failed_preprocessing_is_a_reason(
+    svs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bids_acc.mrs import interfaces
+
+    def broken(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError('no convergence')
+
+    monkeypatch.setattr(interfaces, 'preprocess', broken)
+    out = PreprocessSpectrum(svs_file=svs).run(cwd=str(tmp_path)).outputs
+    report = json.loads(Path(out.report_file).read_text())
+    assert report['unusable'] == 'preprocessing failed: no convergence'
+    assert np.isnan(read_nifti_mrs(out.out_file).fids).all()
+
+
 def image(path: Path, data: np.ndarray, zoom: float = 1.0) -> str:
     nb.Nifti1Image(data.astype(np.float32), np.diag([zoom] * 3 + [1.0])).to_filename(path)
     return str(path)

@@ -304,3 +304,12 @@ def test_water_off_the_centre_is_found(raw: tuple, hertz: float, conjugate: bool
         scale = np.abs(right.fid).max()
         np.testing.assert_allclose(np.abs(done.fid), np.abs(right.fid), atol=0.1 * scale)
     assert 'centre' not in [step.step for step in right.steps]
+
+
+def test_dead_coil_is_left_out_and_said(raw: tuple) -> None:
+    fids, water = raw[0].copy(), raw[1].copy()
+    fids[1], water[1] = 0, 0
+    done = preprocess(fids, DWELL, MHZ, water)
+    assert done.steps[0].detail.endswith('without signal and left out: 1 (counted from 0)')
+    alone = preprocess(np.delete(fids, 1, 0), DWELL, MHZ, np.delete(water, 1, 0))
+    np.testing.assert_allclose(done.fid, alone.fid)
