@@ -32,16 +32,17 @@ from .logic import Rule, Truth, all_of, any_of, compare, negate
 
 
 def trrip(history: History, context: Context) -> Verdict:
-    """Apply the TRRIP consensus criteria as modified for two-cohort imaging studies.
+    """Apply the minimum requirements of the TRRIP consensus, modified as the notes say.
 
     Labels: HC, FL-Resp, TRS (resistant, clozapine not yet tried adequately), URS (resistant to
     clozapine too) and CLZ-Resp.
 
     Notes
     -----
-    The appendix of doi:10.1503/jpn.210113 that holds the modification is not part of its text.
-    Used here: Howes et al.'s minimum requirements with response rated from the history. A
-    clozapine trial without a blood level is judged by its dose.
+    doi:10.1503/jpn.210113 says that it modified the criteria and prints how in its Appendix 1,
+    which was not at hand: its labels and these may differ in single participants. The
+    modifications here are two. Response may be rated from the history, where Howes et al. ask
+    for a prospective scale; and a clozapine trial without a blood level is judged by its dose.
     """
     numbers = context.thresholds['trrip']
     patient = history.rating.get('patient')

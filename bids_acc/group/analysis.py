@@ -26,6 +26,7 @@ from bids_acc.exceptions import (
     MissingInputError,
     SettingsError,
 )
+from bids_acc.execution import joblib_workers
 from bids_acc.report.group_page import GroupPage, render_group_page, significant_findings
 from bids_acc.report.html import Block, table_block
 from bids_acc.settings import GroupSettings, Settings
@@ -265,14 +266,16 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         result = apply_atlas(Path(group.atlas), data, run.output_dir)
     else:
         options = parcellation_options(group, run.settings.random_seed, run.model)
-        result = run_parcellation(
-            data,
-            run.cohort.participants,
-            options,
-            work_dir=None if work_dir is None else work_dir / 'opnmf',
-            n_jobs=run.settings.resources.nprocs,
-            progress=progress,
-        )
+        with joblib_workers(run.settings.resources) as (backend, n_jobs):
+            result = run_parcellation(
+                data,
+                run.cohort.participants,
+                options,
+                work_dir=None if work_dir is None else work_dir / 'opnmf',
+                n_jobs=n_jobs,
+                backend=backend,
+                progress=progress,
+            )
         write_parcellation(result, options, run.output_dir)
     run.parcellation = result
     run.figures['Parcels'] = write_parcel_figures(result, run.output_dir)
@@ -406,7 +409,8 @@ def _shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:
         wanted = 'posthoc_plain' if plain else 'posthoc'
         table = shown['posthoc']
         others = {'posthoc', 'posthoc_plain'} - {wanted}
-        shown['posthoc'] = table[~table['analysis'].isin(others)]
+        # Rows without a test say why nothing was compared: they stay.
+        shown['posthoc'] = table[~table['analysis'].isin(others) | table['p_unc'].isna()]
     return shown
 
 
@@ -459,7 +463,8 @@ def methods_text(run: GroupRun) -> list[str]:
         paragraphs.append(
             f'Groups ({", ".join(run.model.group.levels)}; reference {run.model.group.reference}) '
             f'were compared by analysis of covariance with {covariates} and type '
-            f'{run.model.ss_type} sums of squares. The formula, degrees of freedom, effect size, '
+            f'{run.model.ss_type} sums of squares. Intervals are {100 * run.model.confidence:g} % '
+            'confidence intervals. The formula, degrees of freedom, effect size, '
             'confidence interval, family and correction stand in every row of the tables. A '
             'missing value leaves a person out of that analysis only, and is counted there.'
         )

@@ -10,7 +10,9 @@ import pandas as pd
 
 from .html import Block, Section, image_block, render_page, table_block
 
-VARIANTS = ('permutation', 'rank', 'welch', 'robust', 'sensitivity')
+VARIANTS = (
+    'permutation', 'rank', 'welch', 'robust', 'sensitivity', 'nuisance', 'together',
+)  # fmt: skip
 """Ends of analysis names that repeat a main analysis by other means; not headline findings."""
 
 
@@ -128,7 +130,8 @@ def significant_findings(tables: Mapping[str, pd.DataFrame], alpha: float) -> li
     Returns
     -------
     list of str
-        At least one sentence: that nothing was found, if so. Uncorrected p never appears.
+        At least one sentence: that nothing was found, if so. A p value that the model does not
+        correct (a primary hypothesis) is called so; no other uncorrected p appears.
     """
     sentences = []
     for name in (
@@ -192,12 +195,14 @@ def _sentence(table: str, row: pd.Series) -> str:
     cohort = _text(row, 'cohort')
     where = f' ({cohort})' if cohort not in ('', 'all') else ''
     p = _p(row['p_corrected'])
+    # A family without correction is the model's choice, such as one primary hypothesis.
+    kind = 'uncorrected' if _text(row, 'correction') == 'none' else 'corrected'
     parts = [
         f'{TABLES[table].title}{where}: {_text(row, "response")}',
         _text(row, 'contrast') or _text(row, 'term'),
         _statistic(row),
         _effect(row),
-        f'corrected p {p}' if p.startswith('<') else f'corrected p = {p}',
+        f'{kind} p {p}' if p.startswith('<') else f'{kind} p = {p}',
         f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
     ]
     return ', '.join(part for part in parts if part) + '.'
@@ -211,7 +216,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     table : DataFrame
         With the common columns; any other table is returned as it is.
     """
-    if 'p_unc' not in table:
+    if 'p_unc' not in table or table.empty:
         return table
     rows = [
         {
@@ -221,7 +226,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
             'term': _text(row, 'contrast') or _text(row, 'term'),
             'n': '' if pd.isna(row.get('n')) else str(int(row['n'])),
             'test': _statistic(row),
-            'effect [95 % CI]': _effect(row),
+            'effect [CI]': _effect(row),
             'p': _p(row['p_unc']),
             'p corrected': _p(row.get('p_corrected')),
             'note': _text(row, 'note'),

@@ -120,3 +120,49 @@ def _write_spectrum(root: Path, subject: str, severity: float, rng: np.random.Ge
         'f_gm': 0.6, 'f_wm': 0.2, 'f_csf': 0.2, 'gate': 'pass' if good else 'fail',
     }  # fmt: skip
     write_tsv(output_path('mrs_quality', root, entities), pd.DataFrame([quality]))
+
+
+SCHEMES = {'ratio_tcr': 1.0, 'water_tissue': 8.0}
+
+
+def write_spectra(
+    root: Path,
+    people: pd.DataFrame,
+    severity: dict[str, float],
+    sessions: tuple[str | None, ...] = (None,),
+    seed: int = 0,
+) -> None:
+    """Write levels and quality of one spectrum per visit, and nothing else.
+
+    Severe groups have more glutamate, which falls from visit to visit; some later visits are
+    missing, and some spectra fail their gate. tCr is 1 in units of itself, as it is in truth.
+    """
+    rng = np.random.default_rng(seed)
+    for _, person in people.iterrows():
+        own, ill = rng.normal(0, 0.08), severity[person['group']]
+        for visit, session in enumerate(sessions):
+            if visit and rng.random() < 0.15:
+                continue
+            entities = {'subject': person['participant_id'][4:], 'voi': 'ACC'}
+            if session is not None:
+                entities['session'] = session
+            glu = 1.3 + own + (0.12 - 0.08 * visit) * ill + rng.normal(0, 0.06)
+            levels = {'Glu': glu, 'Gln': rng.normal(0.3, 0.03), 'tCr': 1.0,
+                      'tNAA': rng.normal(1.4, 0.05), 'tCho': rng.normal(0.25, 0.01),
+                      'Ins': rng.normal(0.8, 0.05), 'GABA': rng.normal(0.2, 0.02)}  # fmt: skip
+            levels['Glx'] = levels['Glu'] + levels['Gln']
+            good = rng.random() > 0.07
+            rows = [
+                {
+                    'metabolite': name, 'unit_scheme': scheme, 'unit': '1', 'value': value * unit,
+                    'crlb_pct': 8.0 if good else 25.0, 'detected': True, 'engine': 'builtin',
+                    'gate': 'pass' if good else 'fail',
+                    'gate_reason': '' if good else 'crlb < 20 %: 25 fail',
+                }
+                for scheme, unit in SCHEMES.items()
+                for name, value in levels.items()
+            ]  # fmt: skip
+            write_tsv(output_path('mrs_quantities', root, entities), pd.DataFrame(rows))
+            quality = {'engine': 'builtin', 'snr_lcm': rng.normal(20, 2), 'f_gm':
+                       rng.normal(0.6, 0.05), 'gate': 'pass' if good else 'fail'}  # fmt: skip
+            write_tsv(output_path('mrs_quality', root, entities), pd.DataFrame([quality]))

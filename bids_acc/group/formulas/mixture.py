@@ -261,7 +261,7 @@ def fit_mixture(
     rng: np.random.Generator,
     equal_variance: bool = False,
     n_starts: int = 50,
-    tol: float = 1e-13,
+    tol: float = 1e-12,
     max_iter: int = 20000,
 ) -> MixtureFit:
     """Fit a mixture of Gaussians by expectation maximisation.

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import varies
+from bids_acc.group.formulas.longitudinal import percent_change, responders
 
 from .model import Model, nearest
 
@@ -391,7 +392,7 @@ def make_study(
             raise InputDataError(f'Responses/Columns: there is no column {name!r}.')
         wide[name] = pd.to_numeric(wide[name], errors='coerce')
         measures.append(Measure(name, 'column', name))
-    wide = wide.sort_values(KEYS, kind='stable', ignore_index=True)
+    wide = with_improvement(wide.sort_values(KEYS, kind='stable', ignore_index=True), model)
     mask = wide[KEYS].merge(
         failed.reset_index() if len(failed.columns) else wide[KEYS], on=KEYS, how='left'
     )
@@ -399,6 +400,57 @@ def make_study(
     gate_failed.index = wide.index
     wide, dropped = _apply_groups(wide, model)
     return Study(model, wide, tuple(measures), qc, mrs, gate_failed.loc[wide.index], dropped)
+
+
+def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """Add how much a symptom score improved and who responded, if the model asks for it.
+
+    Parameters
+    ----------
+    wide : DataFrame
+        One row per participant and session.
+    model : Model
+        ``Sessions/Improvement`` names the score, its minimum, the later session and the threshold.
+
+    Returns
+    -------
+    DataFrame
+        With ``<score>_improvement`` in per cent and ``<score>_response``, the same in all of a
+        participant's sessions; missing where either session lacks the score or the first is at
+        its minimum.
+
+    Raises
+    ------
+    InputDataError
+        If the score or the session is not there.
+    """
+    wanted = model.content['Sessions']['Improvement']
+    if wanted is None:
+        return wide
+    score, first = wanted['Score'], first_session(model, wide)
+    if score not in wide.columns:
+        raise InputDataError(f'Sessions/Improvement: there is no column {score!r}.')
+    order = model.content['Sessions']['Order'] or sessions_in_order(set(wide['session_id']))
+    label = str(wanted['Session'] or order[-1]).removeprefix('ses-') if order else ''
+    visit = wide['session_id'].astype(str).str.removeprefix('ses-')
+    if first is None or not (visit == label).any() or label == first.removeprefix('ses-'):
+        raise InputDataError(
+            f'Sessions/Improvement: there is no session {label!r} after the first ({first}).'
+        )
+    values = pd.to_numeric(wide[score], errors='coerce') - wanted['Minimum']
+    by_person = [
+        values[rows].groupby(wide.loc[rows, 'participant_id']).first()
+        for rows in (wide['session_id'] == first, visit == label)
+    ]
+    before, after = by_person[0].align(by_person[1], join='inner')
+    improvement = pd.Series(percent_change(before, after), before.index)
+    verdict = pd.Series(responders(improvement, wanted['Threshold']), before.index)
+    words = verdict.map({1.0: 'responder', 0.0: 'nonresponder'})
+    who = wide['participant_id']
+    wide = wide.copy()
+    wide[f'{score}_improvement'] = who.map(improvement)
+    wide[f'{score}_response'] = who.map(words)
+    return wide
 
 
 def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:

@@ -22,6 +22,15 @@ def treatment_groups(
     if name is None or name not in study.baseline:
         return []
     rows = []
+    if study.not_in_groups:
+        number = sum(study.not_in_groups.values())
+        rows.append(
+            Row(
+                analysis='treatment', response=name, term='in no group of the model', n=number,
+                method='labels from the treatment history, rule by rule (see the trace)',
+                note=counts_text(study.not_in_groups),
+            )
+        )  # fmt: skip
     for cohort, frame in study.cohorts():
         for group in study.group_levels(frame):
             labels = frame.loc[frame['group'] == group, name].fillna('undetermined').astype(str)

@@ -158,6 +158,61 @@ class TestChange:
             )
 
 
+class TestImprovement:
+    """Response made from a score of two sessions."""
+
+    def make(self, **changes):
+        rng = np.random.default_rng(1)
+        n = 50
+        who = [f'sub-{i:02d}' for i in range(n)]
+        drop = np.where(np.arange(n) % 2, 0.7, 0.2)
+        start = rng.integers(20, 40, n).astype(float)
+        visits = pd.concat([
+            pd.DataFrame({'participant_id': who, 'session_id': session, 'madrs': score,
+                          'group': np.resize(['HC', 'resistant'], n), 'cohort': 'x', 'age': 30.0})
+            for session, score in (('ses-post', start * (1 - drop)), ('ses-pre', start))
+        ])  # fmt: skip
+        visits.loc[(visits['participant_id'] == 'sub-07') & (visits['session_id'] == 'ses-post'),
+                   'madrs'] = np.nan  # fmt: skip
+        glu = drop + rng.normal(0, 0.1, n)
+        mrs = pd.DataFrame({'participant_id': who, 'session_id': 'ses-pre', 'metabolite': 'Glu',
+                            'unit_scheme': 'ratio_tcr', 'value': glu, 'gate': 'pass'})  # fmt: skip
+        sections = {
+            'Sessions': {'Improvement': {'Score': 'madrs', **changes}},
+            'Prediction': {'Outcome': 'madrs_response', 'Positive': 'responder',
+                           'Permutations': 19, 'Repeats': 1},
+        }  # fmt: skip
+        return make_study(parse_model(content(**sections)), None, mrs, visits)
+
+    def test_columns(self):
+        base = self.make().baseline.set_index('participant_id')
+        assert base.loc['sub-01', 'madrs_improvement'] == pytest.approx(70)
+        assert base.loc['sub-02', 'madrs_improvement'] == pytest.approx(20)
+        assert base.loc['sub-01', 'madrs_response'] == 'responder'
+        assert base.loc['sub-02', 'madrs_response'] == 'nonresponder'
+        assert base.loc['sub-07', ['madrs_improvement', 'madrs_response']].isna().all()
+        strict = self.make(Threshold=80).baseline
+        assert set(strict['madrs_response'].dropna()) == {'nonresponder'}
+        shifted = self.make(Minimum=10).baseline.set_index('participant_id')
+        own = self.make().wide.query("participant_id == 'sub-02'").set_index('session_id')
+        before, after = own.loc[['ses-pre', 'ses-post'], 'madrs']
+        expected = 100 * (before - after) / (before - 10)
+        assert shifted.loc['sub-02', 'madrs_improvement'] == pytest.approx(expected)
+
+    def test_baseline_predicts_response(self):
+        row = finish(prediction_rows.prediction_of_outcome(self.make(), {}, rng())).iloc[0]
+        assert row['statistic'] == 'AUC'
+        assert row['value'] > 0.9
+        assert row['p_unc'] == pytest.approx(0.05)
+        assert row['excluded'] == 'outcome or predictor missing=1'
+        assert row['n_per_group'] == 'nonresponder=25;responder=24'
+
+    @pytest.mark.parametrize('change', [{'Score': 'hamd'}, {'Session': 'later'}])
+    def test_what_is_not_there_is_named(self, change):
+        with pytest.raises(InputDataError, match='Sessions/Improvement: there is no'):
+            self.make(**change)
+
+
 class TestMixture:
     def test_rows(self):
         wanted = {'Bootstraps': 19, 'Measures': ['Glu', 'Gln']}

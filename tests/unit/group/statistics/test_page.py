@@ -1,0 +1,49 @@
+"""What the cohort's page makes of the tables of statistics."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+
+from bids_acc.group.analysis import _shown_tables
+from bids_acc.group.formulas.linear import t_two_sided
+from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.rows import Family, Row, finish_table
+from bids_acc.report.group_page import compact, significant_findings
+
+T = {'statistic': 't', 'value': 3.0, 'df2': 36.0, 'p_unc': t_two_sided(3.0, 36.0), 'n': 38}
+
+
+def test_the_page_of_a_study_in_which_nothing_passed_the_gate():
+    table = finish_table([Row(analysis='posthoc', note='not done: nothing')], {}, Family())
+    content = {'Name': 'm', 'Group': {'Column': 'g', 'Levels': ['a', 'b']}}
+    model = parse_model({**content, 'PostHoc': {'Report': 'plain'}})
+    shown = _shown_tables(SimpleNamespace(model=model, tables={'posthoc': table}))
+    assert compact(shown['posthoc'])['note'].tolist() == ['not done: nothing']
+    assert compact(table.iloc[:0]).empty
+
+
+def test_only_one_of_two_kinds_of_post_hoc_test_is_shown():
+    rows = [Row(analysis=name, family=name, **T) for name in ('posthoc', 'posthoc_plain')]
+    content = {'Name': 'm', 'Group': {'Column': 'g', 'Levels': ['a', 'b']}}
+    for kind, wanted in (('plain', 'posthoc_plain'), ('adjusted', 'posthoc')):
+        model = parse_model({**content, 'PostHoc': {'Report': kind}})
+        tables = {'posthoc': finish_table(rows, {}, Family())}
+        shown = _shown_tables(SimpleNamespace(model=model, tables=tables))
+        assert shown['posthoc']['analysis'].tolist() == [wanted]
+
+
+def test_a_primary_hypothesis_is_not_called_corrected_and_variants_are_no_findings():
+    rows = [
+        Row(analysis=name, response='Glu', contrast='a - b', family=family, **T)
+        for name, family in (('mrs_t', 'mrs_primary'), ('mrs_nuisance', 'mrs_primary nuisance'),
+                             ('mrs_t', 'mrs_secondary'))
+    ]  # fmt: skip
+    families = {'mrs_primary': Family('none')}
+    tables = {'mrs_group': finish_table(rows, families, Family('bonferroni'))}
+    found = significant_findings(tables, 0.05)
+    assert len(found) == 2
+    assert sum('uncorrected p = 0.005' in text for text in found) == 1
+    nothing = {'mrs_group': pd.DataFrame(tables['mrs_group'].assign(p_corrected=0.5))}
+    assert significant_findings(nothing, 0.05)[0].startswith('No comparison is significant')
