@@ -90,14 +90,8 @@ class Dask(MultiProc):
     """Run nodes on the workers of a Dask scheduler (``plugin_args: {scheduler: ADDRESS}``)."""
 
     def __init__(self, plugin_args: Mapping[str, Any] | None = None) -> None:
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise SettingsError(
-                "--use-plugin Dask needs the package distributed: pip install 'bids_acc[cluster]'."
-            ) from error
         options = dict(plugin_args or {})
-        self._client = Client(options.pop('scheduler', None))
+        self._client = _dask_client(options.pop('scheduler', None))
         options['n_procs'] = max(1, sum(self._client.nthreads().values()))
         super().__init__(plugin_args=options)
         self.pool.shutdown()
@@ -144,6 +138,41 @@ def make_plugin(resources: Resources, progress: Progress | None = None) -> Any:
     if plugin is None:
         raise SettingsError(f'--use-plugin {name}: Nipype has no such plug-in.')
     return plugin(plugin_args=options)
+
+
+@contextlib.contextmanager
+def joblib_workers(resources: Resources) -> Iterator[tuple[str, int]]:
+    """Offer the workers of a run to joblib, for work that is no Nipype graph.
+
+    Parameters
+    ----------
+    resources : Resources
+        With ``plugin: Dask`` the workers of its scheduler, else processes of this machine.
+
+    Yields
+    ------
+    backend : str
+        Name of the joblib backend.
+    n_jobs : int
+        Workers.
+    """
+    name, options = _plugin_choice(resources.plugin)
+    if name != 'Dask':
+        yield 'loky', max(1, resources.nprocs)
+        return
+    with _dask_client(options.get('scheduler')) as client:
+        yield 'dask', max(1, sum(client.nthreads().values()))
+
+
+def _dask_client(scheduler: str | None) -> Any:
+    """Connect to a Dask scheduler."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise SettingsError(
+            "--use-plugin Dask needs the package distributed: pip install 'bids_acc[cluster]'."
+        ) from error
+    return Client(scheduler)
 
 
 def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:

@@ -30,7 +30,7 @@ class Progress:
     done: int
     """Tasks finished, those of an earlier run included."""
     total: int
-    """Tasks in all."""
+    """Tasks in all; 0 for a message before the first."""
     label: str
     """What was finished last."""
     seconds_left: float
@@ -38,6 +38,8 @@ class Progress:
 
     def __str__(self) -> str:
         """Return one line for the terminal."""
+        if self.total == 0:
+            return self.label
         left = '' if np.isnan(self.seconds_left) else f', about {self.seconds_left:.0f} s left'
         return f'{self.done}/{self.total} {self.label}{left}'
 

@@ -144,9 +144,10 @@ def run_parcellation(
     """
     options = options or ParcellationOptions()
     run = _Run(options, work_dir, n_jobs, backend, progress)
-    LOGGER.info(
-        'The parcellation needs at most %.1f GB', memory_estimate_gb(data, options, n_jobs)
-    )
+    needed = f'the parcellation needs at most {memory_estimate_gb(data, options, n_jobs):.1f} GB'
+    LOGGER.info(needed)
+    if progress is not None:
+        progress(Progress(0, 0, needed, float('nan')))
     listed = _listed(data.sessions, participants)
     cohorts = _cohorts(listed, options.cohort)
     complete, _ = complete_cases(_first_sessions(data), options.max_missing)

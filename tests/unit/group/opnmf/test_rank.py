@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from bids_acc import execution
 from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import fit_path, rank
 from bids_acc.group.opnmf.choice import choose_k
@@ -17,6 +18,7 @@ from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
 from bids_acc.group.opnmf.splits import split_halves, strata
 from bids_acc.group.simulate import CohortDesign, planted_cohort
 from bids_acc.group.tasks import Task, run_tasks
+from bids_acc.settings import Resources
 
 
 @pytest.fixture(scope='module')
@@ -211,3 +213,34 @@ def test_half_written_results_are_computed_again(tmp_path):
     results = run_tasks([Task('a', lambda: [{'x': np.float64(1)}])], folder=tmp_path)
     assert results == {'a': [{'x': 1.0}]}
     assert (tmp_path / 'a.json').read_text() == '[{"x": 1.0}]'
+
+
+@pytest.mark.slow
+def test_dask_workers_give_the_same_bytes(cohort, found):
+    distributed = pytest.importorskip('distributed')
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        resources = Resources(plugin='Dask')
+        options = {'scheduler': cluster.scheduler_address}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(execution, '_plugin_choice', lambda asked: (asked, options))
+            with execution.joblib_workers(resources) as (backend, n_jobs):
+                assert (backend, n_jobs) == ('dask', 2)
+                done = []
+                again = rank_curves(
+                    cohort.data.values,
+                    cohort.participants['group'],
+                    OPTIONS,
+                    n_jobs=n_jobs,
+                    backend=backend,
+                    progress=lambda state: done.append(state.done),
+                )
+    assert done == list(range(1, 7))
+    pd.testing.assert_frame_equal(again.table, found.table, check_exact=True)
+    pd.testing.assert_frame_equal(again.curves, found.curves, check_exact=True)
+
+
+def test_without_dask_the_workers_are_processes_of_this_machine():
+    with execution.joblib_workers(Resources(nprocs=3)) as workers:
+        assert workers == ('loky', 3)

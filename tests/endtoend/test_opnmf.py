@@ -1,0 +1,65 @@
+"""Parcels by the command: another number than the rule's, live progress, an existing atlas."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import nibabel as nb
+import pandas as pd
+import pytest
+
+from tests.endtoend.test_command import bids_acc
+from tests.synthetic.derivatives import write_cohort
+
+FAST = ('--opnmf-k-range', '2', '4', '--opnmf-splits', '2', '--opnmf-bootstraps', '2')
+
+
+@pytest.fixture(scope='module')
+def first(tmp_path_factory):
+    """Return a derivative folder of 12 people with three parcels, and what was said."""
+    root = tmp_path_factory.mktemp('opnmf') / 'out'
+    write_cohort(root, n_per_group=4)
+    plain = shutil.copytree(root, root.parent / 'plain')
+    work = root.parent / 'work'
+    done = bids_acc(
+        'none', root, 'group', '--model', 'auto', '-w', work, '--opnmf-components', '3', *FAST
+    )
+    assert done.returncode == 0, done.stderr
+    return root, plain, done.stderr
+
+
+def test_an_override_is_recorded_beside_what_the_rule_says(first):
+    root, _, said = first
+    choice = json.loads((root / 'group/opnmf/rankchoice.json').read_text())
+    assert choice['NumberOfComponents'] == 3
+    assert choice['Source'] == 'override'
+    assert 'k = 3 was asked for.' in choice['Trace'][-1]
+    needed = re.search(r'group: the parcellation needs at most (\d+\.\d) GB', said)
+    assert needed
+    assert 0 < float(needed[1]) < 4
+    assert re.search(r'group: \d+/8 selection', said)  # whole cohort, 2 splits, 5 null
+
+
+def test_an_existing_atlas_is_measured_and_nothing_is_factorized(first):
+    root, plain, _ = first
+    done = bids_acc(
+        'none', plain, 'group', '--model', 'auto', '--opnmf-atlas', root / 'tpl-fsaverage'
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'selection' not in done.stderr
+    tables = [pd.read_csv(f / 'group/opnmf/parcels.tsv', sep='\t') for f in (root, plain)]
+    pd.testing.assert_frame_equal(*tables)
+    assert not list((plain / 'group/opnmf').glob('*rankselection*'))
+    seen: set[int] = set()
+    for side in 'LR':
+        one, other = (
+            nb.load(next(f.glob(f'tpl-*/**/*hemi-{side}*_dseg.label.gii'))).darrays[0].data
+            for f in (root, plain)
+        )
+        assert (one == other).all()
+        seen |= set(one.tolist())
+    assert seen == {0, 1, 2, 3}
+    assert (plain / 'group.html').is_file()
+    assert len(list((plain / 'group/stats').glob('*.tsv'))) > 3
