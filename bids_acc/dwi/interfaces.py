@@ -316,8 +316,7 @@ class EstimateMotion(SimpleInterface):
         """Run the package's own estimate."""
 
         def anchor(fixed: Any, moving: Any, grid: Any) -> Any:
-            # the whole image: inside a brain mask the brain's edge is not seen
-            return registration.rigid(fixed, grid, moving, grid, seed=self.inputs.seed)
+            return registration.anchor_contrast(fixed, moving, grid, mask, seed=self.inputs.seed)
 
         return estimate_motion(
             data, affine, shells, gradients.directions, mask, gradients.phase_axes, anchor=anchor
@@ -588,9 +587,8 @@ class FitTensor(SimpleInterface):
         shells = find_shells(gradients.bvals)
         used = shells.volume_bvalues <= self.inputs.b_max
         signal = data[mask]
-        predicted = outliers.predict_volumes(signal, shells, gradients.directions)
         slices = np.load(self.inputs.slices)
-        judged = outliers.slice_report(signal, predicted, slices, shells)
+        judged, predicted = outliers.find_outliers(signal, slices, shells, gradients.directions)
         weights = ~np.take_along_axis(judged.outlier, slices.astype(np.int64), axis=0)
         np.save(_out(runtime, 'outliers.npy'), judged.outlier)
         self._results['outliers'] = str(_out(runtime, 'outliers.npy'))

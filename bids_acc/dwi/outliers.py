@@ -16,6 +16,12 @@ OUTLIER_SDS = 4.0
 """A slice this many robust standard deviations below its prediction is an outlier, the rule of
 Andersson et al. 2016 (doi:10.1016/j.neuroimage.2016.06.058)."""
 
+MAX_SPREAD = 3.0
+"""Largest spread of a slice, relative to the median over slices, that is believed."""
+
+SETTLING_ROUNDS = 3
+"""Rounds after the last discovery in which the replacements settle."""
+
 MIN_SLICE_VOXELS = 100
 """Slices with fewer brain voxels are not judged."""
 
@@ -129,8 +135,9 @@ def slice_report(
     """Find slices whose mean signal is far below what the other volumes predict.
 
     The mean relative difference of each slice is compared with that of the same slice in the
-    other volumes of the shell (median and 1.4826 times the median absolute deviation, at least
-    the latter's median over slices: a spread from few volumes is itself uncertain).
+    other volumes of the shell (median and 1.4826 times the median absolute deviation, from one
+    to three times the latter's median over slices: a spread from few volumes is itself
+    uncertain, and a lost slice spoils it).
 
     Parameters
     ----------
@@ -175,6 +182,64 @@ def _robust_scores(values: FloatArray, judged: npt.NDArray[np.bool_]) -> FloatAr
         return scores
     middle = np.nanmedian(values[rows], axis=1, keepdims=True)
     spread = 1.4826 * np.nanmedian(np.abs(values[rows] - middle), axis=1, keepdims=True)
-    floor = max(float(np.median(spread)), 1e-9)
-    scores[rows] = (values[rows] - middle) / np.maximum(spread, floor)
+    typical = max(float(np.median(spread)), 1e-9)
+    scores[rows] = (values[rows] - middle) / np.clip(spread, typical, MAX_SPREAD * typical)
     return scores
+
+
+def find_outliers(
+    signal: npt.ArrayLike,
+    slices: npt.ArrayLike,
+    shells: Shells,
+    directions: npt.ArrayLike,
+    threshold: float = OUTLIER_SDS,
+    max_rounds: int = 30,
+) -> tuple[SliceReport, npt.NDArray[np.float32]]:
+    """Find lost slices one after the other, so that none hides the others.
+
+    A lost slice spoils the prediction of the volumes near it, and with it the spread by which it
+    is judged. In each round the worst are marked (those at least half as deviant as the worst of
+    all, one in each slice), and their voxels are replaced by what the other volumes predict
+    before all are judged again.
+
+    Parameters
+    ----------
+    signal : (n_voxels, n_volumes) array_like
+        Aligned, brain voxels.
+    slices : (n_voxels, n_volumes) array_like of int
+        Slice in which each voxel was acquired.
+    shells : Shells
+    directions : (n_volumes, 3) array_like
+    threshold : float
+        In standard deviations.
+    max_rounds : int
+        Rounds at most.
+
+    Returns
+    -------
+    report : SliceReport
+        Of the slices as acquired, against the last prediction.
+    predicted : (n_voxels, n_volumes) ndarray
+        Prediction from volumes without the marked slices.
+    """
+    data = np.array(signal, dtype=np.float32)
+    where = np.asarray(slices, dtype=np.int64)
+    predicted = predict_volumes(data, shells, directions)
+    report = slice_report(data, predicted, where, shells, threshold)
+    marked = np.zeros_like(report.outlier)
+    quiet = 0
+    for _ in range(max_rounds):
+        fresh = report.outlier & ~marked
+        quiet = 0 if fresh.any() else quiet + 1
+        if (not marked.any() and quiet) or quiet > SETTLING_ROUNDS:
+            break
+        scores = np.where(fresh, report.deviation, np.inf)
+        for row in np.flatnonzero(fresh.any(axis=1) & (scores.min(axis=1) <= scores.min() / 2)):
+            marked[row, int(scores[row].argmin())] = True
+        for row, volume in np.argwhere(marked):
+            lost = where[:, volume] == row
+            data[lost, volume] = predicted[lost, volume]
+        predicted = predict_volumes(data, shells, directions)
+        report = slice_report(data, predicted, where, shells, threshold)
+    # whoever was marked only because of others is let go
+    return slice_report(signal, predicted, where, shells, threshold), predicted

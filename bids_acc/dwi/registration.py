@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from .resample import apply_matrix
 
@@ -18,6 +19,9 @@ FloatArray = npt.NDArray[np.float64]
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """RAS+ to ITK's LPS+, and back."""
+
+RIM_VOXELS = 1.2
+"""Depth of the brain's rim that holds voxels with something else than brain in them."""
 
 
 def to_ants(volume: npt.ArrayLike, affine: npt.ArrayLike) -> Any:
@@ -145,6 +149,45 @@ def rigid(
     for matrix in matrices:  # the last one in ANTs' list is applied to a point first
         total = matrix @ total if len(matrices) == 1 else total @ matrix
     return total
+
+
+def anchor_contrast(
+    fixed: npt.ArrayLike,
+    moving: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    mask: npt.ArrayLike,
+    seed: int = 1,
+) -> FloatArray:
+    """Align the mean of a shell with the mean b = 0 image.
+
+    First on the whole image, then inside the brain only, without its outer rim: there a voxel
+    that is half fluid and half skull or air looks like tissue in one image and not in the other,
+    which shifts the alignment by 0.2 mm (measured on a head that kept still; 0.07 mm without
+    the rim).
+
+    Parameters
+    ----------
+    fixed, moving : (i, j, k) array_like
+        On the same grid.
+    affine : (4, 4) array_like
+    mask : (i, j, k) array_like of bool
+        Brain in ``fixed``.
+    seed : int
+        Of the random sampling.
+
+    Returns
+    -------
+    (4, 4) ndarray
+        RAS+ pull matrix, fixed to moving.
+    """
+    first = rigid(fixed, affine, moving, affine, seed=seed)
+    zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    depth = ndimage.distance_transform_edt(np.pad(np.asarray(mask, dtype=bool), 1), zooms)
+    inner = depth[1:-1, 1:-1, 1:-1] > RIM_VOXELS * float(np.cbrt(np.prod(zooms)))
+    return rigid(
+        fixed, affine, moving, affine, fixed_mask=inner, initial=first, iterations=(100, 50),
+        shrink=(2, 1), smoothing=(1, 0), sampling=1.0, seed=seed,
+    )  # fmt: skip
 
 
 def bias_field(

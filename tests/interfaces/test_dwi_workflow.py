@@ -94,12 +94,13 @@ def phantom(tmp_path_factory):
     return folder, files
 
 
-def run(folder, files, output_dir, has_anat, **settings):
+def run(folder, files, output_dir, has_anat, build=None, more=None, **settings):
     """Build and run the line."""
     chosen = DwiSettings(**{'denoise': 'none', 'unringing': 'none', **settings})
     workflow = init_dwi_wf(
-        output_dir=output_dir, entities=ENTITIES, settings=chosen, has_anat=has_anat
-    )
+        output_dir=output_dir, entities=ENTITIES, settings=chosen, has_anat=has_anat,
+        **(build or {}),
+    )  # fmt: skip
     workflow.base_dir = str(output_dir.parent / 'work')
     workflow.config['execution'] = {'crashdump_dir': str(output_dir.parent)}
     inputs = workflow.get_node('inputnode').inputs
@@ -113,6 +114,8 @@ def run(folder, files, output_dir, has_anat, **settings):
         inputs.white = [str(folder / 'white.surf.gii')] * 2
         inputs.pial = [str(folder / 'pial.surf.gii')] * 2
         inputs.midthickness = [str(folder / 'white.surf.gii')] * 2
+    for name, value in (more or {}).items():
+        setattr(inputs, name, value)
     workflow.run()
 
 
@@ -157,3 +160,89 @@ def test_with_anatomy_the_cortex_is_measured_at_vertices(phantom, tmp_path):
     assert {p.name.split('_desc-')[1] for p in (out / 'sub-01' / 'figures').iterdir()} == {
         'coreg_dwi.png', 'fa_dwi.png', 'motion_dwi.svg', 'scheme_dwi.svg', 'steps_dwi.png',
     }  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def derivative(phantom):
+    """Write labels, a mask and NODDI maps on the grid of the series."""
+    folder, files = phantom
+    image = nb.load(files['dwi'])
+    points = apply_matrix(image.affine, np.indices(image.shape[:3]).reshape(3, -1).T)
+    core, cortex, fluid = (v.reshape(image.shape[:3]) for v in shares(points, 3.0))
+    tissue = np.maximum(core + cortex, 1e-6)
+    # a fit gives the tissue's own values wherever there is tissue, and the fluid's share
+    values = {'icvf': (0.7 * core + 0.4 * cortex) / tissue, 'isovf': fluid,
+              'od': (0.2 * core + 0.5 * cortex) / tissue}  # fmt: skip
+    values['icvf'][core + cortex < 0.01] = 0
+    for name, volume in values.items():
+        write_image(volume, image.affine, folder / f'{name}.nii.gz')
+    mask = core + cortex + fluid > 0.5
+    mask[: mask.shape[0] // 3] = False
+    write_image(mask, image.affine, folder / 'mask.nii.gz')
+    keys = np.r_[np.full(400, 1), np.full(400, 2)].astype(np.int32)
+    array = nb.gifti.GiftiDataArray(keys, 'NIFTI_INTENT_LABEL')
+    table = nb.gifti.GiftiLabelTable()
+    for key, name in ((1, 'upper'), (2, 'lower'), (3, 'nowhere')):
+        label = nb.gifti.GiftiLabel(key)
+        label.label = name
+        table.labels.append(label)
+    nb.GiftiImage(darrays=[array], labeltable=table).to_filename(folder / 'x.label.gii')
+    return folder, files
+
+
+def test_preprocessed_series_noddi_maps_and_regions(derivative, tmp_path):
+    folder, files = derivative
+    out = tmp_path / 'out'
+    run(
+        folder, files, out, has_anat=True,
+        build={'source': 'QSIPrep 1.0', 'noddi_source': 'QSIRecon 1.0'},
+        more={
+            'brain_mask': str(folder / 'mask.nii.gz'),
+            'parcellation': [str(folder / 'x.label.gii')] * 2,
+            'noddi_maps': [str(folder / f'{n}.nii.gz') for n in ('icvf', 'isovf', 'od')],
+        },
+    )  # fmt: skip
+    sidecar = find_outputs('dwi_qc', out)[0].path.with_suffix('.json').read_text()
+    assert 'The series was taken as QSIPrep 1.0 corrected it' in sidecar
+    assert '"preprocessing": "QSIPrep 1.0"' in sidecar
+    assert '"motion": "none"' in sidecar
+    motion = pd.read_csv(find_outputs('dwi_motion', out)[0].path, sep='\t', na_values='n/a')
+    assert motion['displacement'].max() == 0
+    for name, expected in (('icvf', 0.4), ('od', 0.5)):
+        found = find_outputs(f'dwi_vertex_{name}', out, hemisphere='L', density='41k')[0].path
+        values = nb.load(found).darrays[0].data
+        # weighted towards tissue, but for the core's part of the voxels at the inner border
+        assert np.nanmedian(values) == pytest.approx(expected, abs=0.05)
+        assert (
+            'QSIRecon 1.0'
+            in found.with_name(found.name.removesuffix('.shape.gii') + '.json').read_text()
+        )
+    regions = pd.read_csv(find_outputs('dwi_regions', out)[0].path, sep='\t')
+    assert regions['region'].tolist() == ['upper', 'lower'] * 2
+    assert regions['n_vertices'].tolist() == [400] * 4
+    assert regions['coverage'].between(0.9, 1).all()
+    assert regions['md'].median() == pytest.approx(CORTEX_MD, rel=0.06)
+
+
+def test_a_lost_slice_is_found_where_it_was_acquired(phantom, tmp_path):
+    """The head is turned in some volumes, and one slice of one volume has no signal."""
+    folder, files = phantom
+    image = nb.load(files['dwi'])
+    data = image.get_fdata(dtype=np.float32).copy()
+    data[:, :, 15, 8] *= 0.3
+    broken = {**files, 'dwi': tmp_path / 'broken.nii.gz'}
+    write_image(data, image.affine, broken['dwi'])
+    found = {}
+    for name, series in (('broken', broken), ('whole', files)):
+        out = tmp_path / name / 'out'
+        run(folder, series, out, has_anat=True, susceptibility='none')
+        qc = find_outputs('dwi_qc', out)[0].path
+        assert ('[\n      15,\n      8\n    ]' in qc.with_suffix('.json').read_text()) == (
+            name == 'broken'
+        )
+        path = find_outputs('dwi_vertex_md', out, hemisphere='L')[0].path
+        found[name] = nb.load(path).darrays[0].data
+    points = nb.load(folder / 'pial.surf.gii').darrays[0].data
+    where = np.abs(points[:, 2] - image.affine[2] @ [0, 0, 15, 1]) < 1.5
+    error = np.nanmean(np.abs(found['broken'] - found['whole'])[where])
+    assert error < 0.03 * CORTEX_MD

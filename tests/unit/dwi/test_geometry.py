@@ -17,7 +17,7 @@ from bids_acc.dwi.motion import (
     rotate_directions,
     rotation_part,
 )
-from bids_acc.dwi.outliers import leave_one_out, predict_volumes, slice_report
+from bids_acc.dwi.outliers import find_outliers, leave_one_out
 from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
 from bids_acc.dwi.sampling import combine_depths
 from bids_acc.dwi.shells import Shells, find_shells
@@ -117,11 +117,17 @@ def test_leave_one_out_predicts_what_it_can(unit_vectors):
 def test_dropped_slice_is_found_and_no_other(rng, unit_vectors):
     shells = find_shells(np.r_[0, 0, 0, np.full(30, 1000)])
     directions = np.vstack([np.zeros((3, 3)), unit_vectors])
-    slices = np.repeat(np.arange(10), 200)
+    slices = np.tile(np.repeat(np.arange(10), 200)[:, None], (1, 33))
+    slices[:, 20:] = np.roll(slices[:, 20:], 100, axis=0)  # the head moved along the slices
     signal = 500 * np.exp(-0.8 * directions[:, 0] ** 2)[None] + rng.normal(0, 15, (2000, 33))
-    signal[slices == 6, 12] *= 0.6
-    report = slice_report(signal, predict_volumes(signal, shells, directions), slices, shells)
-    assert np.argwhere(report.outlier).tolist() == [[6, 12]]
+    lost = [[2, 25], [6, 12], [6, 27]]
+    for row, volume in lost:
+        signal[slices[:, volume] == row, volume] *= 0.6
+    report, predicted = find_outliers(signal, slices, shells, directions)
+    assert np.argwhere(report.outlier).tolist() == lost
+    # the lost slices are gone from the predictions
+    truth = 500 * np.exp(-0.8 * directions[:, 0] ** 2)
+    assert np.abs(predicted.mean(axis=0) - truth)[3:].max() < 12
 
 
 @pytest.mark.parametrize('index', [0, 3, 7, 14, 20])
