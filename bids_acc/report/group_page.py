@@ -28,8 +28,9 @@ class TableText:
 TABLES: Mapping[str, TableText] = {
     'demographics': TableText(
         'People', 'Demographics',
-        'Who was compared. Continuous measures by analysis of variance, categorical ones by '
-        'chi-squared or, where cells are small, an exact test.',
+        'Who was compared: mean (standard deviation) or counts. Continuous measures by t test or '
+        'analysis of variance, categorical ones by chi-squared and, where cells are small, an '
+        'exact test.',
     ),
     'qc_by_group': TableText(
         'Quality', 'Quality measures compared between groups',
@@ -47,8 +48,8 @@ TABLES: Mapping[str, TableText] = {
     ),
     'posthoc': TableText(
         'Structure', 'Post hoc comparisons',
-        'Pairs of groups, on means adjusted for the covariates. The sign follows the contrast '
-        'as written: A - B.',
+        'Pairs of groups: plain two-sample t tests, or means adjusted for the covariates, as the '
+        'model file says. The sign follows the contrast as written: A - B.',
     ),
     'contrasts': TableText('Structure', 'Planned contrasts', 'As the model file declares them.'),
     'flow': TableText(
@@ -160,6 +161,22 @@ def _text(row: pd.Series, name: str) -> str:
     return value if isinstance(value, str) and value != 'n/a' else ''
 
 
+def _tested(row: pd.Series) -> str:
+    """Write which term, and which levels of it, a row is about.
+
+    Examples
+    --------
+    >>> _tested(pd.Series({'term': 'group', 'contrast': 'TRS - HC'}))
+    'TRS - HC'
+    >>> _tested(pd.Series({'term': 'panss_total', 'contrast': 'all groups'}))
+    'panss_total: all groups'
+    """
+    term, contrast = _text(row, 'term'), _text(row, 'contrast')
+    if contrast and term not in ('', 'group', contrast):
+        return f'{term}: {contrast}'
+    return contrast or term
+
+
 def _effect(row: pd.Series) -> str:
     """Write the effect size with its interval."""
     if pd.isna(row.get('effect')):
@@ -199,13 +216,30 @@ def _sentence(table: str, row: pd.Series) -> str:
     kind = 'uncorrected' if _text(row, 'correction') == 'none' else 'corrected'
     parts = [
         f'{TABLES[table].title}{where}: {_text(row, "response")}',
-        _text(row, 'contrast') or _text(row, 'term'),
+        _tested(row),
         _statistic(row),
         _effect(row),
         f'{kind} p {p}' if p.startswith('<') else f'{kind} p = {p}',
         f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
     ]
     return ', '.join(part for part in parts if part) + '.'
+
+
+def _by_group(row: pd.Series) -> dict[str, str]:
+    """Return what a row says of each group: mean (SD), n or counts, by the group's name.
+
+    Examples
+    --------
+    >>> _by_group(pd.Series({'description': 'HC: 41 (9), n=26; TRS: 39 (8), n=23'}))
+    {'HC': '41 (9), n=26', 'TRS': '39 (8), n=23'}
+    """
+    parts = [part.split(': ', 1) for part in _text(row, 'description').split('; ')]
+    own = {'cohort', 'analysis', 'response', 'term', 'n', 'test', 'p', 'note'}
+    return {
+        f'group {part[0]}' if part[0] in own else part[0]: part[1]
+        for part in parts
+        if len(part) == 2
+    }
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:
@@ -223,8 +257,9 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
             'cohort': _text(row, 'cohort'),
             'analysis': _text(row, 'analysis'),
             'response': _text(row, 'response'),
-            'term': _text(row, 'contrast') or _text(row, 'term'),
-            'n': '' if pd.isna(row.get('n')) else str(int(row['n'])),
+            'term': _tested(row),
+            **_by_group(row),
+            'n': str(int(row['n'])) if pd.notna(row.get('n')) and row['n'] else '',
             'test': _statistic(row),
             'effect [CI]': _effect(row),
             'p': _p(row['p_unc']),
@@ -233,7 +268,11 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
         }
         for _, row in table.iterrows()
     ]
-    shown = pd.DataFrame(rows)
+    shown = pd.DataFrame(rows).fillna('')
+    groups = list(dict.fromkeys(name for _, row in table.iterrows() for name in _by_group(row)))
+    names = [name for name in shown if name not in groups]
+    at = names.index('n')
+    shown = shown[[*names[:at], *groups, *names[at:]]]
     empty = [c for c in shown if shown[c].eq('').all()]
     alike = [c for c in ('cohort', 'analysis') if (shown[c] == shown[c].iloc[0]).all()]
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))

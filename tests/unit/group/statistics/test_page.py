@@ -47,3 +47,26 @@ def test_a_primary_hypothesis_is_not_called_corrected_and_variants_are_no_findin
     assert sum('uncorrected p = 0.005' in text for text in found) == 1
     nothing = {'mrs_group': pd.DataFrame(tables['mrs_group'].assign(p_corrected=0.5))}
     assert significant_findings(nothing, 0.05)[0].startswith('No comparison is significant')
+
+
+def test_groups_are_columns_beside_their_test():
+    rows = [
+        Row(analysis='demographics', response='age', family='demographics', **T,
+            extra={'description': 'a: 41 (9), n=20; b: 39 (8), n=18; n: 40 (7), n=9'}),
+        Row(analysis='demographics', response='score', note='not done: no value in this cohort'),
+    ]  # fmt: skip
+    shown = compact(finish_table(rows, {}, Family()))
+    assert shown['a'].tolist() == ['41 (9), n=20', '']
+    assert shown['group n'].tolist() == ['40 (7), n=9', '']
+    assert shown.columns.get_loc('b') < shown.columns.get_loc('test')
+
+
+def test_a_score_is_named_beside_its_scope():
+    row = Row(analysis='clinical', response='Glu', term='panss_total', contrast='all groups',
+              family='clinical', **T)  # fmt: skip
+    table = finish_table([row], {}, Family())
+    assert compact(table)['term'].tolist() == ['panss_total: all groups']
+    assert (
+        ': Glu, panss_total: all groups, t(36)'
+        in significant_findings({'clinical': table}, 0.05)[0]
+    )
