@@ -113,6 +113,22 @@ def test_contiguous_null_is_stricter_than_exchanged_vertices(region):
     assert (same.ari, same.p) == (1.0, 0.01)
 
 
+def test_mirrored_parcels_are_no_evidence_twice(region):
+    labels, neighbours = region
+    left = neighbours[:120]
+    rng = np.random.default_rng(1)
+
+    def mirrored():
+        one = regrow(labels[:120], left, rng)
+        return np.concatenate([one, one])
+
+    p = [
+        agreement_test(mirrored(), mirrored(), rng, neighbours=neighbours, n_null=19).p
+        for _ in range(50)
+    ]
+    assert 0.02 <= np.mean(np.array(p) <= 0.2) <= 0.36  # 0.2 expected; each side alone: 0.8
+
+
 def test_parts_of_the_region_are_told_apart(region):
     _, neighbours = region
     assert [len(part) for part in connected_parts(neighbours)] == [120, 120]
