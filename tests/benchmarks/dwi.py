@@ -2,7 +2,9 @@
 
 Prints, as they are: agreement of the tensor with MRtrix3 and DIPY on real data; identities;
 bias and spread of FA and MD against SNR; recovery of simulated motion and eddy currents, with
-the error of FA and MD; time and memory of each step on a 96 x 96 x 60 x 33 series.
+the error of FA and MD; what is left of a planted susceptibility distortion; time and memory of
+each step on a 96 x 96 x 60 x 33 series; FA and MD at the vertices of a demo, and the rise of MD
+that was planted in it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bids_acc.dwi import registration
-from bids_acc.dwi.denoise import mppca
+from bids_acc.dwi.distortion import MIN_GAIN
 from bids_acc.dwi.files import write_image
 from bids_acc.dwi.mask import brain_mask
 from bids_acc.dwi.motion import (
@@ -35,9 +37,12 @@ from bids_acc.dwi.motion import (
     rotation_part,
 )
 from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
+from bids_acc.dwi.sampling import blur_to_resolution
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
+from bids_acc.dwi.susceptibility import apply_warp, field_from_anatomy, field_from_pair
 from bids_acc.dwi.tensor import fit_tensor, fractional_anisotropy, mode, scalar_maps
+from bids_acc.exceptions import BidsAccError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get('BIDS_ACC_SHARED', ROOT.parent / 'shared')) / 'data'
@@ -376,82 +381,287 @@ def _map_errors(fit: object, truth: object) -> tuple[float, float, float]:
     )
 
 
-def step_times() -> None:
-    """Time each step on a 96 x 96 x 60 x 33 series."""
-    print('Steps on 96 x 96 x 60 x 33 (2.3 mm): CPU seconds')
+BLOBS = (((0, 48, -22), 9.0, 14.0), ((46, -18, -24), 6.0, 12.0), ((-46, -18, -24), 6.0, 12.0),
+         ((0, -60, 55), -2.0, 25.0))  # fmt: skip
+"""Centre, peak (mm) and width (mm) of the planted displacement: frontal and temporal air."""
+
+
+def planted_shift(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Displacement along y at points of the head, and its slope."""
+    shift, slope = np.zeros(len(points)), np.zeros(len(points))
+    for centre, peak, width in BLOBS:
+        bump = scale * peak * np.exp(-((points - centre) ** 2).sum(axis=1) / (2 * width**2))
+        shift += bump
+        slope -= bump * (points[:, 1] - centre[1]) / width**2
+    return shift, slope
+
+
+def distorted_b0(
+    phantom: Phantom, scale: float, direction: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Acquire a b = 0 image along ``direction`` times y in a distorting field."""
+    seen = voxel_centres(np.ones(phantom.shape, dtype=bool), phantom.affine)
+    where = seen.copy()
+    for _ in range(25):
+        where[:, 1] = seen[:, 1] - direction * planted_shift(where, scale)[0]
+    signal = phantom.signal(where, np.eye(4), 0.0, np.array([1.0, 0, 0]))
+    # contrast that the tissues do not explain
+    signal *= 1 + 0.08 * np.sin(where[:, 0] / 9) * np.cos(where[:, 2] / 11)
+    signal /= 1 + direction * planted_shift(where, scale)[1]
+    noise = rng.normal(0, 12, (2, len(signal)))
+    return np.hypot(signal + noise[0], noise[1]).reshape(phantom.shape)
+
+
+def three_classes(image: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
+    """Split a T1w image into grey matter, white matter and fluid by its intensity alone."""
+    values = image[brain] / np.percentile(image[brain], 99)
+    centres = np.array([0.2, 0.6, 0.9])
+    for _ in range(30):
+        labels = np.abs(values[:, None] - centres).argmin(axis=1)
+        centres = np.array([values[labels == k].mean() for k in range(3)])
+    tissues = []
+    for k in (1, 2, 0):
+        volume = np.zeros(image.shape, dtype=np.float32)
+        volume[brain] = labels == k
+        tissues.append(volume)
+    return tissues
+
+
+def susceptibility() -> None:
+    """Plant a distortion and compare where each engine puts the points of the T1w image."""
+    from nilearn import datasets
+
+    print('Susceptibility: planted displacement, and how far T1w points miss their b = 0 signal')
+    voxel = 2.5
+    phantom = Phantom((76, 92, 66), voxel)
+    template = datasets.load_mni152_template(resolution=2)
+    brain = datasets.load_mni152_brain_mask(resolution=2).get_fdata() > 0
+    t1w = np.where(brain, template.get_fdata(), 0)
+    tissues = three_classes(t1w, brain)
+    place = matrix_from_parameters([2, -3, 4, *np.deg2rad([3, -2, 2]), 0, 0, 0], [0, -18, 10],
+                                   [0, 1, 0])  # fmt: skip
+    grid = np.linalg.inv(place) @ template.affine  # the T1w image lies elsewhere
+    points = voxel_centres(brain, grid)[::7]
+    truth = apply_matrix(place, points)
+    rng = np.random.default_rng(SEED)
+    axis = np.array([0.0, 1.0, 0.0])
+    for scale in (0.0, 0.25, 0.5, 1.0):
+        image = distorted_b0(phantom, scale, 1.0, rng)
+        shift = planted_shift(truth, scale)[0]
+        seen = truth + shift[:, None] * axis
+        mask = brain_mask(image, [voxel] * 3)
+        towards = registration.rigid(
+            np.where(mask, image, 0), phantom.affine, t1w, grid,
+            initial=registration.centre_shift(mask, phantom.affine, brain, grid),
+        )  # fmt: skip
+        report(f'peak {9 * scale:.1f} mm: mean / 95th percentile of the displacement, mm',
+               f'{np.abs(shift).mean():.2f} / {np.percentile(np.abs(shift), 95):.2f}')  # fmt: skip
+        placed = apply_matrix(np.linalg.inv(towards), points)
+        _missed('  rigid alignment only', placed, seen, shift)
+        start = cpu()
+        where = apply_matrix(towards, voxel_centres(np.ones(phantom.shape, bool), phantom.affine))
+
+        def moved(volume: np.ndarray, where: np.ndarray = where) -> np.ndarray:
+            blurred = blur_to_resolution(volume, grid, voxel)
+            return np.nan_to_num(sample(blurred, grid, where)).reshape(phantom.shape)
+
+        field, found = field_from_anatomy(
+            image, mask, phantom.affine, axis, anatomy=moved(t1w),
+            brain=moved(brain.astype(np.float32)) > 0.5, tissues=[moved(v) for v in tissues],
+        )  # fmt: skip
+        spent = cpu() - start
+        _missed(f'  field from T1w ({spent:.0f} CPU s)',
+                apply_warp(field, phantom.affine, placed, axis)[0], seen, shift)  # fmt: skip
+        used = 'used' if found['sdc_gain'] >= MIN_GAIN else 'not used'
+        report('  share of unexplained variance it takes away', f'{found["sdc_gain"]:.3f}: {used}')
+        start = cpu()
+        opposite = distorted_b0(phantom, scale, -1.0, rng)
+        field = field_from_pair(image, opposite, mask, phantom.affine, axis)
+        spent = cpu() - start
+        _missed(f'  field from a pair ({spent:.0f} CPU s), true rigid alignment',
+                apply_warp(field, phantom.affine, truth, axis)[0], seen, shift)  # fmt: skip
+
+
+def _missed(label: str, found: np.ndarray, truth: np.ndarray, shift: np.ndarray) -> None:
+    """Print how far points are from where they are seen."""
+    gap = np.linalg.norm(found - truth, axis=1)
+    far = np.abs(shift) > 3
+    where = f'{gap[far].mean():.2f}' if far.any() else '-'
+    report(label, f'mean {gap.mean():.2f}  95th {np.percentile(gap, 95):.2f}  '
+                  f'where displaced by > 3 mm {where}')  # fmt: skip
+
+
+def step_times(quick: bool) -> None:
+    """Run the whole line on a 96 x 96 x 60 x 33 series, by each set of engines."""
+    print('Whole line on 96 x 96 x 60 x 33 (2.3 mm), one process; wall s of each step')
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder)
+        files = _write_case(here)
+        sets = [('built-in', {'denoise': 'builtin', 'unringing': 'none'})]
+        if shutil.which('dwidenoise'):
+            sets.append(('MRtrix3', {'denoise': 'mrtrix3', 'unringing': 'mrtrix3'}))
+        if not quick:
+            sets += [
+                ('ants', {'denoise': 'none', 'unringing': 'none', 'motion': 'ants'}),
+                ('DIPY', {'denoise': 'dipy', 'unringing': 'dipy', 'motion': 'none'}),
+            ]
+        for label, settings in sets:
+            _run_line(here, files, label, settings)
+
+
+def _write_case(here: Path) -> dict[str, object]:
+    """Write series, T1w image, tissues and the template's surfaces, all in MNI space."""
+    from nilearn import datasets
+
+    from bids_acc.anat.template import load_template
+
     rng = np.random.default_rng(SEED)
     bvals = np.r_[np.zeros(3), np.full(30, 1000.0)]
     vectors = np.vstack([np.zeros((3, 3)), directions(30)])
     phantom = Phantom((96, 96, 60), 2.3)
-    pulls = planted_motion(33, 3, vectors, rng)
-    series = phantom.series(bvals, vectors, pulls, 25.0, rng)
-    mask = brain_mask(series[..., 0], [2.3] * 3)
-    with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder)
-        write_image(series, phantom.affine, here / 'dwi.nii')
-        write_image(mask, phantom.affine, here / 'mask.nii')
-        np.savetxt(here / 'bval', bvals[None])
-        np.savetxt(here / 'bvec', bvecs_from_scanner(vectors, phantom.affine).T)
-        if shutil.which('dwidenoise'):
-            for label, command in (
-                ('MRtrix3 dwidenoise in the mask',
-                 ['dwidenoise', '-mask', 'mask.nii', 'dwi.nii', 'dn.nii']),
-                ('MRtrix3 mrdegibbs', ['mrdegibbs', 'dwi.nii', 'dg.nii']),
-                ('MRtrix3 dwi2tensor',
-                 ['dwi2tensor', '-fslgrad', 'bvec', 'bval', '-mask', 'mask.nii', 'dwi.nii',
-                  'dt.nii']),
-            ):  # fmt: skip
-                start = cpu()
-                subprocess.run([*command, '-quiet', '-force', '-nthreads', '1'], cwd=here,
-                               check=True)  # fmt: skip
-                report(label, f'{cpu() - start:.1f}')
-    steps = {}
-    begin = time.time()
+    series = phantom.series(bvals, vectors, planted_motion(33, 3, vectors, rng), 25.0, rng)
+    write_image(series, phantom.affine, here / 'dwi.nii')
+    np.savetxt(here / 'dwi.bval', bvals[None], fmt='%g')
+    np.savetxt(here / 'dwi.bvec', bvecs_from_scanner(vectors, phantom.affine).T)
+    template = datasets.load_mni152_template(resolution=1)
+    brain = datasets.load_mni152_brain_mask(resolution=1).get_fdata() > 0
+    t1w = np.where(brain, template.get_fdata(), 0)
+    write_image(t1w, template.affine, here / 't1w.nii')
+    write_image(brain, template.affine, here / 'brain.nii')
+    tissues = three_classes(t1w, brain)
+    surfaces: dict[str, list[str]] = {'white': [], 'pial': []}
+    for side, half in load_template('41k').items():
+        for name, listed in surfaces.items():
+            array = nb.gifti.GiftiDataArray(
+                np.asarray(getattr(half, name), dtype=np.float32), 'NIFTI_INTENT_POINTSET'
+            )
+            path = here / f'{side}.{name}.surf.gii'
+            nb.GiftiImage(darrays=[array]).to_filename(path)
+            listed.append(str(path))
+    return {
+        'dwi_files': [str(here / 'dwi.nii')],
+        'bval_files': [str(here / 'dwi.bval')],
+        'bvec_files': [str(here / 'dwi.bvec')],
+        'sidecars': [{'PhaseEncodingDirection': 'j'}],
+        't1w_preproc': str(here / 't1w.nii'),
+        't1w_mask': str(here / 'brain.nii'),
+        'tpms': [str(write_image(v, template.affine, here / f'tissue{k}.nii'))
+                 for k, v in enumerate(tissues)],
+        **surfaces,
+        'midthickness': surfaces['white'],
+    }  # fmt: skip
 
-    def timed(label: str, start: float) -> None:
-        steps[label] = cpu() - start
-        report(label, f'{steps[label]:.1f}')
 
-    start = cpu()
-    denoised = mppca(series, mask)
-    timed('built-in MP-PCA', start)
-    report('  noise estimated / planted', f'{np.nanmedian(denoised.sigma[mask]):.1f} / 25.0')
-    start = cpu()
-    motion = estimate_motion(
-        denoised.series, phantom.affine, find_shells(bvals), vectors, mask, [0, 1, 0],
-        anchor=lambda f, m, a: registration.anchor_contrast(f, m, a, mask))  # fmt: skip
-    timed('built-in motion and eddy currents, with anchor', start)
-    start = cpu()
-    centres = voxel_centres(mask, phantom.affine)
-    signal = sample_series(denoised.series, phantom.affine, centres, motion.matrices, order=3)
-    timed('interpolation in the brain', start)
-    start = cpu()
-    fit_tensor(signal, bvals, rotate_directions(vectors, motion.matrices))
-    timed('tensor, iterated weights', start)
-    start = cpu()
-    registration.bias_field(denoised.series[..., 0], phantom.affine, mask)
-    timed('bias field (N4)', start)
-    report('sum of the built-in steps, CPU s', f'{sum(steps.values()):.1f}')
-    report('wall s of the same', f'{time.time() - begin:.1f}')
-    report('peak memory, GB',
-           f'{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f}')  # fmt: skip
+def _run_line(here: Path, files: dict, label: str, settings: dict) -> None:
+    """Build, run and time the graph with some engines."""
+    from nipype import config, logging
+
+    from bids_acc.dwi.workflow import init_dwi_wf
+    from bids_acc.settings import DwiSettings
+
+    config.set('execution', 'crashdump_dir', str(here))
+    logging.getLogger('nipype.workflow').setLevel('ERROR')
+    workflow = init_dwi_wf(
+        output_dir=here / f'out_{label}', entities={'subject': '01'}, has_anat=True,
+        settings=DwiSettings(**settings), name=f'line_{label.replace("-", "")}',
+    )  # fmt: skip
+    workflow.base_dir = str(here)
+    for name, value in files.items():
+        setattr(workflow.get_node('inputnode').inputs, name, value)
+    start, begin = cpu(), time.time()
+    done = workflow.run()
+    report(f'{label}: whole line, wall s / CPU s (asked: <= 600 s on 2 cores)',
+           f'{time.time() - begin:.0f} / {cpu() - start:.0f}')  # fmt: skip
+    steps = sorted(((n.result.runtime.duration, n.name) for n in done.nodes()
+                    if n.result and n.result.runtime), reverse=True)  # fmt: skip
+    for duration, name in steps[:10]:
+        report(f'    {name}', f'{duration:.1f}')
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(k).ru_maxrss for k in kinds) / 1e6
+    report('    peak memory so far, GB (asked: <= 4)', f'{peak:.2f}')
+
+
+def demo(folder: Path) -> None:
+    """Compare vertices and parcels of a demo, as ``make demo`` leaves it, with its truth."""
+    from bids_acc.anat.template import load_template
+    from bids_acc.demo.diffusion import GM_MD
+    from bids_acc.demo.patterns import effect_at
+    from bids_acc.demo.score import read_truth, score_diffusivity, score_parcels
+    from bids_acc.derivatives.outputs import find_outputs
+    from bids_acc.group.vertexmaps import gather_vertex_metrics, read_vertex_map
+
+    print(f'Demo in {folder}')
+    if not (folder / 'out').is_dir():
+        report('skipped: no demo; run `make demo`, or name its folder with --demo', '')
+        return
+    out, truth = folder / 'out', read_truth(folder / 'bids')
+    planted = {v['participant_id']: v for v in truth['visits'] if v['session_id'] is None}
+    found = gather_vertex_metrics(out, ('fa', 'md'))
+    template = load_template(found.density or '41k')
+    places = list(zip(found.columns['hemisphere'], found.columns['vertex'], strict=True))
+    points = np.array([template[side].white[vertex] for side, vertex in places])
+    errors: dict[str, list[np.ndarray]] = {'fa': [], 'md': [], 'fluid': []}
+    for row, person in enumerate(found.sessions['participant_id']):
+        if person not in planted:
+            continue
+        level = GM_MD * (1 + effect_at(points, planted[person]['md_loadings_relative']))
+        maps = dict(zip(found.metrics, found.values[:, row], strict=True))
+        errors['fa'].append(maps['fa'])  # grey matter is isotropic in the phantom
+        errors['md'].append((maps['md'] - level) * 1e3)
+        fluid = {
+            side: read_vertex_map(find_outputs(
+                'dwi_vertex_fluid', out, subject=person[4:], hemisphere=side)[0].path)
+            for side in ('L', 'R')
+        }  # fmt: skip
+        errors['fluid'].append(np.array([fluid[side][vertex] for side, vertex in places]))
+    fa, md, fluid = (np.concatenate(errors[n]) for n in ('fa', 'md', 'fluid'))
+    for label, chosen in (
+        ('all vertices of the ACC', np.isfinite(fa)),
+        ('with less than 20 % fluid', np.isfinite(fa) & (fluid < 0.2)),
+    ):
+        report(f'{label}: FA MAE (truth 0) / MD MAE, bias (e-3 mm2/s), n',
+               f'{np.abs(fa[chosen]).mean():.3f} / {np.abs(md[chosen]).mean():.3f}, '
+               f'{md[chosen].mean():+.3f}, {chosen.sum()}')  # fmt: skip
+    recoveries, effects = score_diffusivity(out, truth)
+    try:
+        effects += [e for e in score_parcels(out, truth)[1] if e.name.startswith('md')]
+    except BidsAccError as error:
+        report('parcels not compared', str(error))
+    for r in recoveries:
+        report(r.name, f'MAE {r.mae:.2f} {r.unit}, slope {r.slope:.2f}, r {r.r:.2f}, n {r.n}')
+    for e in effects:
+        report(f'rise of {e.name}, resistant - HC: planted / measured (95 % CI)',
+               f'{e.planted:.1f} / {e.measured:.1f} ({e.low:.1f} to {e.high:.1f}) {e.unit}: '
+               f'{e.verdict}')  # fmt: skip
 
 
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--quick', action='store_true', help='smaller simulations')
-    parser.add_argument('--only', nargs='+', choices=('tensor', 'noise', 'motion', 'steps'))
+    sections = ('tensor', 'noise', 'motion', 'susceptibility', 'steps', 'demo')
+    parser.add_argument('--only', nargs='+', choices=sections)
+    parser.add_argument(
+        '--demo',
+        type=Path,
+        default=ROOT / '.demo',
+        metavar='DIR',
+        help='folder with bids/ and out/ of a demo (default: that of make demo)',
+    )
     options = parser.parse_args()
-    chosen = options.only or ('tensor', 'noise', 'motion', 'steps')
+    chosen = options.only or sections
     if 'tensor' in chosen:
         tensor_agreement()
     if 'noise' in chosen:
         identities_and_noise(options.quick)
     if 'motion' in chosen:
         motion_recovery(options.quick)
+    if 'susceptibility' in chosen:
+        susceptibility()
     if 'steps' in chosen:
-        step_times()
+        step_times(options.quick)
+    if 'demo' in chosen:
+        demo(options.demo)
 
 
 if __name__ == '__main__':
