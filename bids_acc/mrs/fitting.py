@@ -225,7 +225,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         If a fit to import is not there.
     """
     spectrum, notes = spectrum_of(data, request)
-    if request.unusable:
+    if request.unusable and request.engine != 'import':
         names = spin_systems.available()
         return EngineResult.failed(
             request.engine, bids_acc.__version__, names, request.unusable
@@ -236,6 +236,8 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         info: dict[str, Any] = {'ImportedFiles': files}
         result, checked = _check_import(result, spectrum, request)
         info |= checked
+        if request.unusable:
+            result = replace(result, invalid=(*result.invalid, request.unusable))
     else:
         basis = _load(spectrum, request)
         info = basis_info(basis)

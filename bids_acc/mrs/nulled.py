@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_acc.exceptions import InputDataError
+from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.mrs.alignment import align_transients, shift_and_phase
 from bids_acc.mrs.coils import combine_coils
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
@@ -135,5 +135,15 @@ def nulled_spectrum(data: MrsData) -> Spectrum:
 
 
 def read_nulled(path: str | Path) -> Spectrum:
-    """Read and clean a metabolite-nulled acquisition, see :func:`nulled_spectrum`."""
+    """Read and clean a metabolite-nulled acquisition, see :func:`nulled_spectrum`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such file.
+    """
+    if not Path(path).is_file():
+        raise SettingsError(
+            f'--mrs-macromolecules {path}: neither auto, parametrised, none nor a NIfTI-MRS file.'
+        )
     return nulled_spectrum(read_nifti_mrs(path))

@@ -132,6 +132,23 @@ def test_unlabelled_edits_need_a_choice(tmp_path: Path) -> None:
     assert Path(out.out_file).exists()
 
 
+def test_imported_fit_of_empty_decays_is_excluded_with_the_reason(tmp_path: Path) -> None:
+    empty = MrsData(np.zeros((1, 1, 1, N), complex), DWELL, MHZ, 0.035, 2.0, np.eye(4), METADATA)
+    path = str(write_nifti_mrs(empty, tmp_path / 'sub-01_svs.nii.gz'))
+    out = PreprocessSpectrum(svs_file=path).run(cwd=str(tmp_path)).outputs
+    (tmp_path / 'sub-01.csv').write_text('Row, Col, Cr, Cr %SD, Cr/Cr\n1, 1, 4.4, 5, 1.0\n')
+    fit = FitSpectrum(
+        in_file=out.out_file, report_file=out.report_file, svs_file=path, engine='import',
+        fits_dir=str(tmp_path),
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    tables = TabulateSpectrum(
+        in_file=out.out_file, report_file=out.report_file, result_file=fit.result_file
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    quality = pd.read_csv(tables.quality_file, sep='\t').iloc[0]
+    assert quality['gate'] == 'fail'
+    assert 'zero throughout' in quality['gate_reasons']
+
+
 def test_failed_preprocessing_is_a_reason(
     svs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

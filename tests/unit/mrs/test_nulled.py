@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_acc.exceptions import InputDataError
+from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.mrs.io import MrsData
 from bids_acc.mrs.macromolecules import birch_fid
-from bids_acc.mrs.nulled import nulled_spectrum, shift_and_phase_of
+from bids_acc.mrs.nulled import nulled_spectrum, read_nulled, shift_and_phase_of
 from bids_acc.mrs.spectrum import to_spectrum
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024
@@ -42,6 +42,11 @@ def test_water_and_residual_creatine_are_taken_out() -> None:
     assert to_spectrum(found.fid).real[near].max() < with_creatine - 0.5 * np.ptp(
         to_spectrum(creatine).real[near]
     )
+
+
+def test_unknown_word_is_refused() -> None:
+    with pytest.raises(SettingsError, match='--mrs-macromolecules measured: neither auto'):
+        read_nulled('measured')
 
 
 def test_empty_acquisition_is_refused() -> None:
