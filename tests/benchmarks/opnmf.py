@@ -11,7 +11,10 @@ such a time is marked ``*`` or called extrapolated. The PyPI package ``opnmf`` i
 never imported by bids_acc; the other two peers are written from the published update:
 
 * lean MU: the same iterates, two thin products per iteration, norm through the k x k matrix;
-* SVD MU: the same on data compressed to rank 64 (Ha and Sotiras 2023).
+* SVD MU: the same on data compressed to rank 64 (Ha and Sotiras 2023); its time includes its SVD.
+
+Where MU stops after some 2 000 iterations, far from a fixed point, SVD MU takes 0.2 s, and no
+solver that looks at the data themselves can be 40 times faster; the ratio is printed all the same.
 """
 
 # the peer's package has this file's name, so the search path is set before imports
@@ -276,7 +279,8 @@ def _print_ratios(ratios: dict[str, list[float]]) -> None:
         ok = float(np.median(values)) >= median and min(values) >= lowest
         say(
             f'speed against {label}: median {float(np.median(values)):.0f}x, lowest '
-            f'{min(values):.0f}x (wanted: median >= {median}, none < {lowest}): {verdict(ok)}'
+            f'{min(values):.0f}x, {sum(v >= lowest for v in values)} of {len(values)} >= '
+            f'{lowest} (wanted: median >= {median}, none < {lowest}): {verdict(ok)}'
         )
 
 
@@ -373,16 +377,24 @@ def stage_planted(mode: str, cache: Path | None) -> None:
     for effect in (0.25, 0.5):
         _planted(seeds, effect)
     say("\n## ARI with the truth against noise (peer: its own iterates, solver='mu')")
-    say('white noise | ours  peer')
+    say('white noise | ours  peer, data seeds 0, 1, 2')
     for noise in (0.4,) if mode == 'quick' else (0.2, 0.4, 0.8, 1.2):
-        cohort = acc_cohort(0, white_noise=noise)
-        X = standardise(cohort.data.values)[0]
-        aris = [
-            adjusted_rand(OPNMF(PLANTED, solver=solver).fit(X).labels_, cohort.labels)
-            for solver in ('anls', 'mu')
-        ]
-        ok = verdict(aris[0] >= aris[1])
-        say(f'{noise:11.1f} | {aris[0]:.3f} {aris[1]:.3f}  never below: {ok}')
+        pairs = [_truth(seed, noise) for seed in range(1 if mode == 'quick' else 3)]
+        shown = '   '.join(f'{ours:.3f} {peer:.3f}' for ours, peer in pairs)
+        ok = verdict(all(ours >= peer for ours, peer in pairs))
+        worst = min(ours - peer for ours, peer in pairs)
+        say(f'{noise:11.1f} | {shown}  never below: {ok} (lowest difference {worst:+.3f})')
+
+
+def _truth(seed: int, noise: float) -> tuple[float, float]:
+    """Return the ARI with the planted parcels, ours and the peer's."""
+    cohort = acc_cohort(seed, white_noise=noise)
+    X = standardise(cohort.data.values)[0]
+    ours, peer = (
+        adjusted_rand(OPNMF(PLANTED, solver=solver).fit(X).labels_, cohort.labels)
+        for solver in ('anls', 'mu')
+    )
+    return ours, peer
 
 
 def _planted(seeds: range, map_effect: float) -> None:

@@ -15,6 +15,7 @@ Inside, weights are k x vertices, so that all sums over vertices run through mem
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,8 @@ _PATIENCE = 50
 _SWEEPS = 3
 _CLOSE = 0.03
 """Residual below which steps are summed up."""
+TOGETHER = 4_000_000
+"""Weights of the starts that share products with the data."""
 _ROUGH = 0.1
 """Residual to which the first stage on compressed data goes."""
 _GAIN = 0.3
@@ -158,8 +161,38 @@ def solve_anls(
     list of Factorization
         In the order of the starts.
     """
+    ends: list[Factorization] = []
+    columns = max((start.shape[1] for start in starts), default=1)
+    coarse = _compressed(operator, columns, rank)
+    for batch in _batches(starts):
+        ends += _solve_together(operator, coarse, batch, tol, max_iter, theta)
+    return ends
+
+
+def _batches(starts: list[Floats]) -> Iterator[list[Floats]]:
+    """Put together as many starts as share a product without taking much memory."""
+    batch: list[Floats] = []
+    size = 0
+    for start in starts:
+        if batch and size + start.size > TOGETHER:
+            yield batch
+            batch, size = [], 0
+        batch.append(start)
+        size += start.size
+    if batch:
+        yield batch
+
+
+def _solve_together(
+    operator: CovarianceOperator,
+    coarse: CovarianceOperator | None,
+    starts: list[Floats],
+    tol: float,
+    max_iter: int,
+    theta: float,
+) -> list[Factorization]:
+    """Run several starts that share the products with the data."""
     states = [_State(unit_norm(start).T.copy(), theta) for start in starts]
-    coarse = _compressed(operator, states, rank)
     if coarse is not None:
         for state in states:
             state.model = Model(coarse)
@@ -171,11 +204,11 @@ def solve_anls(
 
 
 def _compressed(
-    operator: CovarianceOperator, states: list[_State], rank: int | None
+    operator: CovarianceOperator, columns: int, rank: int | None
 ) -> CovarianceOperator | None:
     """Return the compressed data, where that is smaller by far."""
     if rank is None:
-        rank = max(32, 3 * max(len(state.V) for state in states))
+        rank = max(32, 3 * columns)
         if 3 * rank > min(operator.n_observations, operator.n_vertices):
             return None
     return operator.compressed(rank) if rank else None
@@ -201,6 +234,7 @@ def _on_data(
         W = np.ascontiguousarray(point.T)
         error = reconstruction_error(operator, W, AV.T)
         state.done = Factorization(W, state.n_iter, residual <= tol, residual, mu, error)
+        state.model, state.sets, state.extrapolation = None, None, Extrapolation()
         return
     state.cleaned = step.residual <= tol
     if state.cleaned:

@@ -14,6 +14,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.features import FeatureMatrix, VertexMetrics, complete_cases, feature_matrix
 from bids_acc.group.opnmf import fit_path, labels_of
+from bids_acc.group.opnmf.anls import TOGETHER
 from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice, choose_k
 from bids_acc.group.opnmf.initialise import spectral_norm
 from bids_acc.group.opnmf.rank import RankCurves, SelectionOptions, rank_curves
@@ -85,8 +86,9 @@ def memory_estimate_gb(
 ) -> float:
     """Return how much memory the parcellation will need at most, in GB.
 
-    Each worker holds the maps, one standardised matrix with its temporary copy, and about
-    eight arrays of weights for all numbers of components and starts together.
+    Each worker holds the maps, one standardised matrix with its temporary copy, the end points
+    of all numbers of components and starts, and about twenty arrays of weights (extrapolation,
+    what was learnt of the data) for those that are solved together.
 
     Parameters
     ----------
@@ -99,7 +101,9 @@ def memory_estimate_gb(
     """
     matrix = data.values.nbytes
     columns = sum(options.selection.ks) * options.selection.n_init
-    weights = 8.0 * 8 * data.values.shape[2] * columns
+    vertices = data.values.shape[2]
+    together = min(columns, max(TOGETHER // vertices, *options.selection.ks))
+    weights = 8.0 * vertices * (3 * columns + 20 * together)
     return (2 * matrix + n_jobs * (3 * matrix + weights + 2.5e8)) / 1e9
 
 

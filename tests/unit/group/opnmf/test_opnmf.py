@@ -339,5 +339,18 @@ def test_unstable_fixed_points_are_not_approached(rng):
     assert (last + extra - fixed)[0] > (last - fixed)[0]  # on, the way the iteration goes
 
 
-def test_time_is_not_spent_on_data_that_are_small(X):
-    assert anls._compressed(CovarianceOperator(X[:60]), [], 0) is None
+def test_small_data_are_not_compressed(X):
+    assert anls._compressed(CovarianceOperator(X[:60]), 4, None) is None
+    assert anls._compressed(CovarianceOperator(X), 4, None) is not None
+
+
+def test_batches_bound_the_memory_and_change_little(X, monkeypatch):
+    together = fit_path(X, [2, 4, 5])
+    sizes = []
+    solve = anls._solve_together
+    monkeypatch.setattr(anls, 'TOGETHER', 6 * X.shape[1])
+    monkeypatch.setattr(anls, '_solve_together', lambda *a: sizes.append(len(a[2])) or solve(*a))
+    apart = fit_path(X, [2, 4, 5])
+    assert sizes == [2, 1]
+    for k, ends in apart.items():
+        assert ends[0].error == pytest.approx(together[k][0].error, rel=1e-6)
