@@ -20,7 +20,8 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.spectrum import Basis, ComplexArray
 
 _BLOCK = re.compile(
-    r'^\s*\$(SEQPAR|BASIS1|NMUSED|BASIS)\b(.*?)^\s*\$END\s*$', re.MULTILINE | re.DOTALL
+    r'^\s*[$&](SEQPAR|BASIS1|NMUSED|BASIS)\b(.*?)(?:[$&]END\b|^\s*/\s*$)',
+    re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 _FIELD = re.compile(r"([A-Za-z]\w*)\s*=\s*('(?:[^']|'')*'|[^\s,'$]+)")
 
@@ -67,8 +68,9 @@ def read_lcmodel_basis(path: Path | str) -> RawBasis:
     spectra: dict[str, ComplexArray] = {}
     for index, block in enumerate(blocks):
         fields = {key.upper(): value for key, value in _FIELD.findall(block.group(2))}
-        if block.group(1) != 'BASIS':
-            header.update(fields if block.group(1) != 'NMUSED' else {})
+        kind = block.group(1).upper()
+        if kind != 'BASIS':
+            header.update(fields if kind != 'NMUSED' else {})
             continue
         end = blocks[index + 1].start() if index + 1 < len(blocks) else len(text)
         name = _unquote(fields.get('METABO', fields.get('ID', '')))
@@ -76,19 +78,29 @@ def read_lcmodel_basis(path: Path | str) -> RawBasis:
         spectra[name] = _as_used(stored, fields, path, name)
     if not spectra:
         raise InputDataError(f'{path}: no $BASIS block found; is this an LCModel .BASIS file?')
-    n_half = len(next(iter(spectra.values()))) // 2
+    fids = np.fft.ifft(np.array(list(spectra.values())), axis=-1)
+    n_points, flags = _used_points(fids)
     frequency = _number(header, 'HZPPPM', path)
     return RawBasis(
         names=tuple(spectra),
-        fids=np.fft.ifft(np.array(list(spectra.values())), axis=-1)[:, :n_half],
+        fids=fids[:, :n_points],
         dwell_time=_number(header, 'BADELT', path),
         spectrometer_frequency=frequency,
         echo_time=_positive(header.get('ECHOT')) / 1e3,
         sequence=_unquote(header.get('SEQ', '')).strip().lower(),
         linewidth_hz=_positive(header.get('FWHMBA')) * frequency,
-        flags=(),
+        flags=flags,
         sha256=hashlib.sha256(content).hexdigest(),
     )
+
+
+def _used_points(fids: ComplexArray) -> tuple[int, tuple[str, ...]]:
+    """Count the samples of the FIDs before their zero filling, which some writers leave out."""
+    n_half = fids.shape[-1] // 2
+    power = np.abs(fids) ** 2
+    if power[:, n_half:].sum() > 0.01 * power.sum():
+        return fids.shape[-1], ('its spectra were written without zero filling',)
+    return n_half, ()
 
 
 def _as_used(
@@ -115,7 +127,7 @@ def _as_used(
 def _numbers(text: str, header: dict[str, str], path: Path, name: str) -> ComplexArray:
     """Complex spectrum behind a $BASIS block."""
     n_complex = int(_number(header, 'NDATAB', path))
-    words = re.sub(r'(?<=\d)-(?=\d*\.)', ' -', text.split('$', maxsplit=1)[0]).split()
+    words = re.sub(r'(?<=\d)-(?=\d*\.)', ' -', re.split(r'[$&]', text, maxsplit=1)[0]).split()
     if len(words) < 2 * n_complex:
         raise InputDataError(
             f'{path}: {name} has {len(words) // 2} points, NDATAB says {n_complex}'

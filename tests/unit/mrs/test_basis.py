@@ -111,6 +111,40 @@ def test_files_of_makebasis_are_scaled_and_moved(tmp_path):
         load_basis(tmp_path / 'bad.BASIS', grid())
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda text: text.replace('\n $END', ' $END'),  # as spant writes it
+        lambda text: text.replace('$END', '$end').replace(' $SEQPAR', ' $seqpar'),
+        lambda text: text.replace(' $END', ' /').replace(' $', ' &'),  # as gfortran writes it
+        lambda text: text.replace('ECHOT = 30.00', 'ECHOT =  '),
+    ],
+)
+def test_dialects_of_the_format(tmp_path, change):
+    path = write_lcmodel_basis(tmp_path / 'own.BASIS', model())
+    text = path.read_text()
+    assert change(text) != text
+    (tmp_path / 'other.BASIS').write_text(change(text))
+    own, other = (read_lcmodel_basis(tmp_path / f'{name}.BASIS') for name in ('own', 'other'))
+    np.testing.assert_array_equal(own.fids, other.fids)
+    assert (own.names, own.sequence) == (other.names, other.sequence)
+
+
+def test_spectra_without_zero_filling(tmp_path):
+    basis = model(n_points=2048)
+    text = write_lcmodel_basis(tmp_path / 'own.BASIS', basis).read_text()
+    head, *parts = text.split(' ISHIFT = 0\n $END\n')
+    for number, part in enumerate(parts):
+        spectrum = np.fft.fft(basis.fids[number])
+        lines = '\n'.join(f'{v.real:15.6E}{v.imag:15.6E}' for v in spectrum)
+        rest = part[part.index(' $') :] if ' $' in part else ''
+        head += f' ISHIFT = 0\n $END\n{lines}\n{rest}'
+    (tmp_path / 'plain.BASIS').write_text(head.replace('NDATAB = 4096', 'NDATAB = 2048'))
+    raw = read_lcmodel_basis(tmp_path / 'plain.BASIS')
+    assert raw.flags == ('its spectra were written without zero filling',)
+    np.testing.assert_allclose(raw.fids, basis.fids, atol=1e-5)
+
+
 def test_unreadable_files(tmp_path):
     with pytest.raises(MissingInputError, match='no such basis'):
         load_basis(tmp_path / 'none.BASIS', grid())
