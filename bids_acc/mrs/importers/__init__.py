@@ -25,14 +25,23 @@ SHEET = re.compile(r'\s*Row\s*,\s*Col\b')
 """How a spreadsheet of LCModel begins."""
 
 
+def _candidates(folder: Path, name: str, kind: str) -> list[Path]:
+    """Files of a kind that belong to a spectrum, by extension in small or capital letters."""
+    place = folder / name
+    hits = [place / kind]
+    for suffix in (kind, kind.upper()):
+        hits += [folder / f'{name}.{suffix}', *sorted(place.glob(f'*.{suffix}'))]
+    return [hit for hit in hits if hit.is_file()]
+
+
 def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
     """Files of one spectrum in a folder of other programs' fits.
 
     They are looked for as ``<folder>/<name>.table`` and in ``<folder>/<name>/`` (``table``,
     ``*.table``, ``coord``, ``*.coord``, ``spreadsheet.csv``, ``summary.csv``, ``qc.csv``,
-    ``QuantifyResults``), where
-    the name is that of the spectrum's file without or with its suffix. Osprey's tables of a
-    whole cohort are looked for in ``<folder>/QuantifyResults``.
+    ``QuantifyResults``), where the name is that of the spectrum's file without or with its suffix;
+    LCModel's extensions may be in capitals. Osprey's tables of a whole cohort are looked for in
+    ``<folder>/QuantifyResults``.
 
     Parameters
     ----------
@@ -51,13 +60,10 @@ def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
     for name in (stem, stem.removesuffix('_svs')):
         place = folder / name
         for kind in ('table', 'coord'):
-            hits = [folder / f'{name}.{kind}', place / kind, *sorted(place.glob(f'*.{kind}'))]
-            for hit in hits:
-                if hit.is_file():
-                    found.setdefault(kind, hit)
-        sheets = [folder / f'{name}.csv', place / 'spreadsheet.csv', *sorted(place.glob('*.csv'))]
-        for sheet in sheets:
-            if sheet.is_file() and SHEET.match(sheet.read_text(errors='replace')):
+            if hits := _candidates(folder, name, kind):
+                found.setdefault(kind, hits[0])
+        for sheet in _candidates(folder, name, 'csv'):
+            if SHEET.match(sheet.read_text(errors='replace')):
                 found.setdefault('sheet', sheet)
         for kind in ('summary', 'qc'):
             if (place / f'{kind}.csv').is_file():

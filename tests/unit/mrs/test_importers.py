@@ -232,6 +232,8 @@ def test_files_are_found_by_the_name_of_the_spectrum_only(tmp_path: Path) -> Non
     write(tmp_path / 'sub-01_acq-b_svs.table', TABLE)
     assert set(find_fit_files(tmp_path, 'sub-01_acq-a_svs')) == {'table'}
     assert find_fit_files(tmp_path, 'sub-01_acq-b_svs')['table'].name == 'sub-01_acq-b_svs.table'
+    write(tmp_path / 'sub-02_svs.TABLE', TABLE)
+    assert set(find_fit_files(tmp_path, 'sub-02_svs')) == {'table'}
     with pytest.raises(MissingInputError, match='no fit of sub-01_acq-c_svs'):
         import_result(tmp_path, 'sub-01_acq-c_svs')
 
