@@ -81,7 +81,11 @@ def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]
         sequence = request.sequence
     elif not sequence:
         sequence = 'press'
-        notes.append('no field names the sequence: PRESS assumed; say it with --mrs-sequence.')
+        told = request.metadata.get('PulseSequenceType')
+        reason = (
+            f'PulseSequenceType {told!r} is unknown' if told else 'no field names the sequence'
+        )
+        notes.append(f'{reason}: PRESS assumed; say it with --mrs-sequence.')
     else:
         notes.append(f'sequence {sequence} read from {origin}.')
     spectrum = Spectrum(

@@ -77,7 +77,9 @@ def edit_index(data: MrsData, wanted: int) -> int:
     for axis in (5, 6, 7):
         header = data.metadata.get(f'dim_{axis}_header') or {}
         for key in ('EditCondition', 'EditPulse'):
-            labels = [str(label).lower() for label in header.get(key, [])]
+            found = header.get(key, [])
+            values = found.get('Value', []) if isinstance(found, dict) else found
+            labels = [str(label).strip().lower() for label in values]
             if len(labels) == n_edits and 'off' in labels:
                 return labels.index('off')
     raise MetadataError(

@@ -11,7 +11,7 @@ SEQUENCES = ('press', 'steam', 'slaser')
 
 _PATTERNS = (
     ('slaser', re.compile(r's(emi)?[-_ ]?laser', re.IGNORECASE)),
-    ('steam', re.compile(r'steam', re.IGNORECASE)),
+    ('steam', re.compile(r'steam|svs_st(?![a-z])', re.IGNORECASE)),
     ('press', re.compile(r'press|svs_se', re.IGNORECASE)),
 )
 

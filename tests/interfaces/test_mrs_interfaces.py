@@ -112,8 +112,9 @@ def test_empty_decays_give_nan_and_the_reason(tmp_path: Path, value: float) -> N
     PlotFit(fit_file=tables.fit_file, quality_file=tables.quality_file).run(cwd=str(tmp_path))
 
 
-@pytest.mark.parametrize(('labels', 'wanted'), [(['ON', 'OFF'], 1), (['off', 'on'], 0)])
-def test_edit_off_is_fitted(tmp_path: Path, labels: list, wanted: int) -> None:
+@pytest.mark.parametrize(('labels', 'wanted'), [(['ON', 'OFF'], 1), (['off', 'on'], 0),
+                                                ({'Value': ['ON', 'OFF']}, 1)])  # fmt: skip
+def test_edit_off_is_fitted(tmp_path: Path, labels: object, wanted: int) -> None:
     fids = np.stack([k * lines(naa=30, cr=25) for k in (1, 2)])[None, None]
     metadata = METADATA | {'dim_5_header': {'EditCondition': labels}}
     path = write(tmp_path / 'x_svs.nii.gz', fids, metadata)

@@ -43,6 +43,7 @@ def test_checklist_says_what_is_missing() -> None:
     [
         ({'PulseSequenceType': 'semi-LASER'}, 'press', 'slaser'),
         ({'SequenceName': '*svs_se_135'}, '', 'press'),
+        ({'SequenceName': '*svs_st_20'}, '', 'steam'),
         ({'ProtocolName': 'STEAM TE20'}, '', 'steam'),
         ({}, 'pressACC', 'press'),
         ({'ProtocolName': 'cortex'}, 'x', ''),
