@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bids_acc.group.opnmf.choice import THRESHOLD
 
@@ -74,6 +75,7 @@ def rank_figure(
     for axes in (left, right):
         axes.axvline(k, color='0.8', lw=6, zorder=0)
         axes.set_xlabel('number of components')
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[['top', 'right']].set_visible(False)
     if any(len(table) for table in curves.values()):
         left.legend(frameon=False, fontsize=8, loc='lower right')
