@@ -22,7 +22,7 @@ from .registration import (
 )
 from .segmentation import TissueModel, fit_tissue_model, local_tissue_means
 from .template import HEMISPHERES, TemplateHemisphere, load_template
-from .volumes import stripped_mask
+from .volumes import finer, stripped_mask
 
 SIDES = {'L': -1, 'R': 1}
 UNDEFINED = {0: 'defined', 1: 'clamped', 2: 'self-intersecting'}
@@ -75,7 +75,7 @@ def tissue_image(
     template_x[:3, 3] = (-98.0, -134.0, -72.0)
     x = np.indices((50, 60, 50))[0] * 4.0 - 98.0
     side = image_to_t1w(x, template_x, means[0].shape, coarse, images_to_t1w)
-    return TissueImage(data, affine, means, coarse, side)
+    return TissueImage(*finer(data, affine), means, coarse, side)
 
 
 def fit_hemisphere(

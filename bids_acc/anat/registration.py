@@ -22,6 +22,8 @@ from .geometry import Floats
 
 TEMPLATE_NAME = 'MNI152NLin2009aSym'
 """The T1w template that comes with nilearn."""
+FINE_MM = 1.6
+"""Voxels up to this size in mm are worth more rounds of registration."""
 _LPS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -101,7 +103,9 @@ def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> An
 
     Tustison et al. (2010), IEEE TMI 29:1310-1320, https://doi.org/10.1109/TMI.2010.2046908.
     The field is smooth: it is estimated on a grid of about 6 mm, where N4 takes a tenth of the
-    time, and its logarithm is interpolated to the voxels.
+    time, and its logarithm is interpolated to the voxels. Knots are no nearer than 75 mm: with
+    half of that the field takes up the difference between cortex and white matter, which moves
+    the white surface by half a millimetre in a brain of known truth.
 
     Returns
     -------
@@ -119,7 +123,7 @@ def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> An
             to_ants(image, grid),
             mask=to_ants((weight > 0.5).astype(np.float32), grid),
             shrink_factor=1,
-            convergence={'iters': [50, 50, 30], 'tol': 1e-6},
+            convergence={'iters': [50, 50], 'tol': 1e-6},
             spline_param=150,
             return_bias_field=True,
         ).numpy()
@@ -142,9 +146,13 @@ def register_to_template(
     data: Any, affine: Floats, prefix: Path, *, seed: int = 1, n_threads: int = 1,
     spacing_mm: float = 2.0,
 ) -> tuple[list[Path], list[Path]]:  # fmt: skip
-    """Register a brain to the template: affine, then SyN.
+    """Register a brain to the template: affine, then SyN by local cross-correlation.
 
     Avants et al. (2008), Med Image Anal 12:26-41, https://doi.org/10.1016/j.media.2007.06.004.
+    Mutual information widens the fissure between the hemispheres: in a brain of known truth both
+    banks of the cingulate come to lie 0.7 to 1.5 mm too far from the midline, and 0.1 mm with
+    cross-correlation (cubes of three voxels). The finest level gets more rounds where voxels are
+    small.
 
     Parameters
     ----------
@@ -184,6 +192,9 @@ def register_to_template(
             fixed=to_ants(*fixed),
             moving=to_ants(*moving),
             type_of_transform='SyN',
+            syn_metric='CC',
+            syn_sampling=1,
+            reg_iterations=_iterations(affine),
             outprefix=str(prefix),
             random_seed=seed % 2**31 or 1,
             singleprecision=True,
@@ -195,6 +206,12 @@ def register_to_template(
         inverse_affine = Path(f'{prefix}inverse_affine.mat')
         ants.write_transform(ants.read_transform(str(forward[1])).invert(), str(inverse_affine))
     return forward, [inverse_affine, *inverse_warp]
+
+
+def _iterations(affine: Floats) -> tuple[int, int, int]:
+    """Return SyN's rounds at four, two and one times the spacing of the registration."""
+    fine = float(np.linalg.norm(affine[:3, :3], axis=0).max()) <= FINE_MM
+    return (40, 30, 5) if fine else (30, 20, 2)
 
 
 def points_to_t1w(points: Floats, transforms: Sequence[Path | str]) -> Floats:

@@ -115,6 +115,40 @@ def area_weights(
     return sparse.csr_array(gather @ sparse.diags_array(scale) + push @ left_over)
 
 
+def nearest_weights(
+    places: npt.ArrayLike, wanted: npt.ArrayLike, n_nearest: int = 3
+) -> sparse.csr_array:
+    """Return weights that interpolate between the nearest places, in any number of dimensions.
+
+    Parameters
+    ----------
+    places : (n, k) array_like
+        Where values are.
+    wanted : (m, k) array_like
+        Where values are asked for.
+    n_nearest : int
+        How many places count, by the inverse of their squared distance.
+
+    Returns
+    -------
+    (m, n) csr_array
+        Rows sum to one; where a place is the wanted one, only that one counts.
+    """
+    places, wanted = np.asarray(places, dtype=float), np.asarray(wanted, dtype=float)
+    distance, index = cKDTree(places).query(wanted, k=min(n_nearest, len(places)))
+    distance, index = np.asarray(distance), np.asarray(index)
+    distance, index = (a.reshape(len(wanted), -1) for a in (distance, index))
+    weights = np.where(distance < 1e-3, 1e12 * (distance <= distance[:, :1]), 0)
+    weights = np.where(distance[:, :1] < 1e-3, weights, 1 / np.maximum(distance, 1e-3) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(len(wanted)), distance.shape[1])
+    matrix = sparse.csr_array(
+        (weights.ravel(), (rows, index.ravel())), shape=(len(wanted), len(places))
+    )
+    matrix.eliminate_zeros()
+    return matrix
+
+
 def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> Floats:
     """Interpolate values of which some are NaN.
 

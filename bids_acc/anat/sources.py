@@ -6,6 +6,8 @@ the template mesh.
 
 from __future__ import annotations
 
+import json
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,14 @@ from nibabel.freesurfer.io import read_annot, read_geometry, read_morph_data
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 
-from .geometry import Floats, Ints, vertex_areas
-from .resampling import area_weights, barycentric_weights, resample_labels, resample_values
+from .geometry import Floats, Ints, vertex_areas, vertex_normals
+from .resampling import (
+    area_weights,
+    barycentric_weights,
+    nearest_weights,
+    resample_labels,
+    resample_values,
+)
 from .surfaces_io import read_map, read_surface
 from .template import MEDIAL_WALL, TemplateHemisphere
 
@@ -194,19 +202,47 @@ def read_obj(path: Path) -> tuple[Floats, Ints]:
     return vertices, faces
 
 
+def read_xfm(path: Path) -> Floats:
+    """Read a linear MNI ``.xfm`` transform.
+
+    Returns
+    -------
+    (4, 4) ndarray
+        From the native scanner RAS to the stereotaxic space in mm.
+
+    Raises
+    ------
+    InputDataError
+        If the file holds no linear transform.
+    """
+    found = re.search(r'Linear_Transform\s*=([^;]*);', _existing(Path(path)).read_text())
+    numbers = np.array((found[1] if found else '').split(), dtype=float)
+    if numbers.size != 12:
+        raise InputDataError(f'{path} holds no Linear_Transform of 12 numbers.')
+    return np.vstack([numbers.reshape(3, 4), [0, 0, 0, 1]])
+
+
 def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     """Read a hemisphere of CIVET 2.x outputs.
 
-    CIVET's surfaces lie in its own stereotaxic space, and its 40,962 vertices correspond among
-    CIVET subjects, not to fsaverage.
+    CIVET writes two kinds of files: on the mesh of the subject, and resampled (``rsl``) so that
+    its 40,962 vertices correspond among subjects. Only files of one kind belong together; the
+    resampled ones are taken when the surfaces are there too.
 
     Parameters
     ----------
     subject_dir : Path
-        With ``surfaces`` (``*_white_surface_left_calibrated_81920.obj``,
-        ``*_gray_surface_left_81920.obj``) and ``thickness`` (``*_native_rms_rsl_*_left.txt``).
+        With ``surfaces`` (``*_white_surface[_rsl]_left[_calibrated]_81920.obj``,
+        ``*_gray_surface[_rsl]_left_81920.obj``), ``thickness``
+        (``*_native_rms[_rsl]_tlink_*_left.txt``) and ``transforms/linear/*_t1_tal.xfm``.
     hemi : str
         ``'L'`` or ``'R'``.
+
+    Returns
+    -------
+    NativeHemisphere
+        In scanner RAS, by the inverse of CIVET's own linear transform; without a sphere, as
+        CIVET's vertices do not correspond to fsaverage's. Area is that of the mid-surface.
 
     Raises
     ------
@@ -215,24 +251,37 @@ def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     InputDataError
         If a map has not 40,962 lines.
     """
-    side = _CIVET_SIDE[hemi]
+    folder, side = Path(subject_dir), _CIVET_SIDE[hemi]
+    resampled = '_rsl' if list(folder.glob(f'surfaces/*_gray_surface_rsl_{side}*.obj')) else ''
 
-    def one(folder: str, pattern: str) -> Path:
-        found = sorted((Path(subject_dir) / folder).glob(pattern))
+    def one(pattern: str) -> Path:
+        found = [p for p in sorted(folder.glob(pattern)) if ('_rsl_' in p.name) == bool(resampled)]
         if not found:
-            raise MissingInputError(f'{subject_dir}/{folder}: no file fits {pattern}.')
+            raise MissingInputError(f'{folder}: no file fits {pattern} of CIVET 2.x.')
         return found[0]
 
-    white, faces = read_obj(one('surfaces', f'*_white_surface_{side}*81920.obj'))
-    pial, _ = read_obj(one('surfaces', f'*_gray_surface_{side}*81920.obj'))
-    path = one('thickness', f'*_{side}.txt')
+    to_scanner = np.linalg.inv(read_xfm(one_xfm(folder)))
+    white, faces = read_obj(one(f'surfaces/*_white_surface{resampled}_{side}*81920.obj'))
+    pial, _ = read_obj(one(f'surfaces/*_gray_surface{resampled}_{side}*81920.obj'))
+    white, pial = (v @ to_scanner[:3, :3].T + to_scanner[:3, 3] for v in (white, pial))
+    path = one(f'thickness/*_native_rms{resampled}_t*_{side}.txt')
     thickness = np.loadtxt(path, ndmin=1)
     if len(thickness) != CIVET_VERTICES:
         raise InputDataError(f'{path} has {len(thickness)} lines, not {CIVET_VERTICES}.')
-    areas = sorted((Path(subject_dir) / 'surfaces').glob(f'*_mid_surface*{side}*area*.txt'))
-    area = np.loadtxt(areas[0]) if areas else vertex_areas((white + pial) / 2, faces)
-    _check_length(area, white, areas[0] if areas else path)
+    _check_length(thickness, white, path)
+    area = vertex_areas((white + pial) / 2, faces)
     return NativeHemisphere(white, pial, faces, thickness, area, None)
+
+
+def one_xfm(folder: Path) -> Path:
+    """Return CIVET's transform from scanner to stereotaxic space."""
+    found = sorted((Path(folder) / 'transforms' / 'linear').glob('*_t1_tal.xfm'))
+    if not found:
+        raise MissingInputError(
+            f'{folder}/transforms/linear: no *_t1_tal.xfm, so the place of the CIVET surfaces in '
+            'the scanner is unknown.'
+        )
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -249,24 +298,44 @@ class ResampledHemisphere:
     names: dict[int, str]
 
 
-def on_template(native: NativeHemisphere, mesh: TemplateHemisphere) -> ResampledHemisphere:
-    """Bring a native hemisphere to the template mesh through its registered sphere.
+def on_template(
+    native: NativeHemisphere, mesh: TemplateHemisphere, placed: tuple[Floats, Floats] | None = None
+) -> ResampledHemisphere:
+    """Bring a native hemisphere to the template mesh.
 
+    Correspondence comes from the registered sphere; without one (CIVET), from place and
+    direction of the template's surfaces in the subject, after registration of the T1w.
     Thickness is interpolated from vertices that have one: a thickness of exactly zero is no
     measurement and is never averaged in. Area is handed over without loss. The subject's own
     labels are kept when there are any, the template's otherwise.
 
+    Parameters
+    ----------
+    native : NativeHemisphere
+        As read.
+    mesh : TemplateHemisphere
+        Where to.
+    placed : tuple of (n_vertices, 3) ndarray, optional
+        White and pial surface of the template carried to the subject; read without a sphere.
+
     Raises
     ------
     InputDataError
-        If the mesh has no registered sphere (CIVET): its vertices stay CIVET's.
+        If there is neither a sphere nor a registration.
     """
-    if native.sphere is None:
-        raise InputDataError(
-            'CIVET surfaces carry no registration to fsaverage; they stay on their own mesh.'
+    if native.sphere is not None:
+        gather = barycentric_weights(native.sphere, native.faces, mesh.sphere)
+        handed = area_weights(native.sphere, native.faces, mesh.sphere, mesh.faces)
+    elif placed is not None:
+        start, target = (
+            _placed((native.white, native.pial), native.faces),
+            _placed(placed, mesh.faces),
         )
-    gather = barycentric_weights(native.sphere, native.faces, mesh.sphere)
-    handed = area_weights(native.sphere, native.faces, mesh.sphere, mesh.faces)
+        gather, handed = nearest_weights(start, target), nearest_weights(target, start).T
+    else:
+        raise InputDataError(
+            'these surfaces carry no registration to fsaverage: the T1w must be registered.'
+        )
     measured = np.where(native.thickness > 0, native.thickness, np.nan)
     labels, names = mesh.labels, mesh.names
     if native.labels is not None and native.names is not None:
@@ -279,3 +348,55 @@ def on_template(native: NativeHemisphere, mesh: TemplateHemisphere) -> Resampled
         labels,
         names,
     )
+
+
+def _placed(surfaces: tuple[Floats, Floats], faces: Ints) -> Floats:
+    """Return place on the mid-surface and ten times its normal, (n_vertices, 6)."""
+    mid = (surfaces[0] + surfaces[1]) / 2
+    return np.hstack([mid, 10.0 * vertex_normals(mid, faces)])
+
+
+def software_versions(source: str, folder: Path) -> dict[str, str]:
+    """Return who made external surfaces, from what the software left beside them.
+
+    Parameters
+    ----------
+    source : str
+        ``'freesurfer'``, ``'gifti'`` or ``'civet'``.
+    folder : Path
+        Of the subject (FreeSurfer, CIVET) or its ``anat`` folder (GIFTI).
+
+    Returns
+    -------
+    dict of str to str
+        Name to version; ``'n/a'`` where none was recorded.
+    """
+    folder = Path(folder)
+    if source == 'gifti':
+        for parent in folder.parents[:4]:
+            described = parent / 'dataset_description.json'
+            if described.is_file():
+                made = json.loads(described.read_text()).get('GeneratedBy', [])
+                found = {str(m.get('Name')): str(m.get('Version', 'n/a')) for m in made}
+                return found or {'GIFTI derivatives': 'n/a'}
+        return {'GIFTI derivatives': 'n/a'}
+    if source == 'freesurfer':
+        texts = [folder / 'scripts' / 'build-stamp.txt', folder / 'scripts' / 'recon-all.log']
+        fast = list(folder.glob('scripts/*deep-seg.log')) or list(folder.glob('scripts/BUILD.log'))
+        name = 'FastSurfer' if fast else 'FreeSurfer'
+        for path in texts:
+            if path.is_file():
+                lines = path.read_text(errors='replace').splitlines()
+                stamp = [
+                    x.strip() for x in lines if 'freesurfer-' in x.lower() or path == texts[0]
+                ]
+                if stamp:
+                    return {name: stamp[0].removeprefix('build-stamp.txt: ')}
+        return {name: 'n/a'}
+    for path in sorted(folder.glob('**/*.log'))[:50]:
+        found_version = re.search(
+            r'CIVET[-_ ](\d+\.\d+(?:\.\d+)?)', path.read_text(errors='replace')
+        )
+        if found_version:
+            return {'CIVET': found_version[1]}
+    return {'CIVET': 'n/a'}

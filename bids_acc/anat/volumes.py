@@ -99,6 +99,29 @@ def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> npt.NDArra
     return np.asarray(ndimage.binary_fill_holes(closed | mask))
 
 
+def finer(data: npt.ArrayLike, affine: Floats) -> tuple[npt.NDArray[np.float32], Floats]:
+    """Interpolate a coarse volume by cubic splines to voxels of about a millimetre or less.
+
+    Linear interpolation between voxels of 1.5 or 2 mm flattens the very edges that are looked
+    for; voxels of about 1 mm stay as they are.
+
+    Returns
+    -------
+    data : (mx, my, mz) ndarray
+        First and last voxel of each axis keep their places.
+    affine : (4, 4) ndarray
+        Of the finer grid.
+    """
+    data, affine = np.asarray(data, dtype=np.float32), np.asarray(affine, dtype=float)
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    factor = np.maximum(np.rint(sizes / 0.85), 1)
+    if (factor == 1).all():
+        return data, affine
+    fine = ndimage.zoom(data, factor, order=3, output=np.float32)
+    step = (np.array(data.shape) - 1) / (np.array(fine.shape) - 1)
+    return fine, affine @ np.diag([*step, 1.0])
+
+
 def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Return the overlap of two masks, from 0 to 1; NaN when both are empty.
 

@@ -34,6 +34,9 @@ OPTIONS = FitOptions(
     ranges=(5.0, 4.0, 3.0, 2.5, 2.0, 1.5, *[1.0] * 8),
     stiffness=(30.0, 20.0, 10.0, 6.0, 3.0, 2.0, 1.0, *[0.5] * 7),
 )
+SETTLE = FitOptions(ranges=(1.0,) * 4, stiffness=(0.5,) * 4)
+"""Repeated until the fit, started from its own result, stays where it is: only then are the
+template's surfaces what the same fit finds in the template's image."""
 
 
 def template_image(name: str) -> nb.Nifti1Image:
@@ -91,6 +94,14 @@ def main(folder: Path) -> None:
             image, white, pial, fine_faces, cortex=~np.isin(fine_labels, wall), side=sign,
             options=OPTIONS,
         )  # fmt: skip
+        for options in (*[SETTLE] * 6, None, None):
+            fitted = fit_surfaces(
+                image, fitted.white, fitted.pial, fine_faces,
+                cortex=~np.isin(fine_labels, wall), side=sign, options=options,
+            )  # fmt: skip
+            moved = np.linalg.norm(fitted.pial - pial, axis=1).mean()
+            pial = fitted.pial
+            print(hemi, f'pial vertices moved by {moved:.3f} mm')  # noqa: T201
         links = neighbour_mean(fine_faces, len(white))
         for kind in ('white', 'pial'):
             vertices, bad = repair_intersections(getattr(fitted, kind), fine_faces, links, 30)
