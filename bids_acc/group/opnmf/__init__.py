@@ -1,6 +1,7 @@
 """Orthonormal projective NMF and the choice of its number of components, on arrays.
 
-covariance, initialise, nnls -> solvers -> estimator; splits, agreement -> rank -> choice.
+covariance, initialise, nnls -> solvers, acceleration -> anls -> estimator;
+splits, agreement -> rank -> choice.
 """
 
 from .estimator import OPNMF, fit_path, labels_of
