@@ -37,6 +37,9 @@ REPETITION_TIME_RANGE_S = (0.3, 20.0)
 MIN_POINTS = 64
 """Samples below which a decay is no spectrum."""
 
+MIN_DURATION_S = 0.1
+"""A shorter decay resolves no lines of metabolites (10 Hz and more)."""
+
 SPECTRAL_WIDTH_RANGE_HZ = (100.0, 200_000.0)
 """Plausible spectral widths, in Hz."""
 
@@ -364,6 +367,9 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     dwell_time, said = _dwell_time(image, metadata, path.name)
     fids, left_out, unusable = _without_unusable(fids)
     fids, cut = _without_zero_filling(fids)
+    duration = fids.shape[-1] * dwell_time
+    if not unusable and duration < MIN_DURATION_S:
+        unusable = f'the decay lasts {duration:.3f} s, less than {MIN_DURATION_S:g} s'
     notes += [*more, *said, *left_out, *cut]
     for note in (*notes, *([unusable] if unusable else [])):
         LOGGER.warning('%s: %s', path.name, note)

@@ -28,6 +28,9 @@ from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, FloatArray, Spectrum, or
 
 LOGGER = logging.getLogger(__name__)
 
+LOWEST_SINGLET_PPM = 1.9
+"""The spectral width must reach this chemical shift."""
+
 MISFIT = 2.0
 """A residual this many times the noise is remarked upon."""
 
@@ -114,6 +117,9 @@ def _unusable(spectrum: Spectrum, basis: Basis) -> str:
         basis.dwell_time, spectrum.dwell_time, rtol=1e-6
     ):
         return 'the basis set is not on the sampling grid of the data'
+    width = 1 / spectrum.dwell_time
+    if width / 2 < (PPM_REFERENCE - LOWEST_SINGLET_PPM) * spectrum.spectrometer_frequency:
+        return f'the spectral width of {width:.0f} Hz folds the lines of NAA'
     return ''
 
 

@@ -133,6 +133,7 @@ def test_unusable_data_are_refused(tmp_path: Path, data: np.ndarray, message: st
     [
         (np.zeros((1, 1, 1, 128)), 'the decays are zero throughout'),
         (np.full((1, 1, 1, 128), np.nan), 'no decay is finite throughout'),
+        (np.ones((1, 1, 1, 128)), 'the decay lasts 0.064 s, less than 0.1 s'),
     ],
 )
 def test_empty_decays_come_with_the_reason(tmp_path: Path, data: np.ndarray, reason: str) -> None:
@@ -140,11 +141,11 @@ def test_empty_decays_come_with_the_reason(tmp_path: Path, data: np.ndarray, rea
 
 
 def test_transients_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
-    fids = np.ones((1, 1, 1, 128, 5))
+    fids = np.ones((1, 1, 1, 256, 5))
     fids[..., 7, 2] = np.nan
     header = GOOD | {'dim_5': 'DIM_DYN'}
     data = read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', fids, header))
-    assert data.fids.shape == (1, 4, 1, 128)
+    assert data.fids.shape == (1, 4, 1, 256)
     assert data.notes == ('1 of 5 transients hold values that are not finite.',)
     assert data.unusable == ''
 

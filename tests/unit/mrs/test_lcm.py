@@ -316,6 +316,16 @@ def test_failure_is_nan_with_a_reason(basis, change, reason):
     assert not fit.converged
 
 
+def test_folded_spectrum_is_refused_with_the_reason():
+    narrow = simulate.basis(
+        spectrometer_frequency=F0, dwell_time=1 / 600, n_points=512, echo_time=0.03, te1=0.011,
+        metabolites=['NAA', 'Cr'],
+    )  # fmt: skip
+    fit = fit_spectrum(Spectrum(narrow.fids[0], 1 / 600, F0), narrow, QUICK)
+    assert fit.failed
+    assert fit.notes[0] == 'the spectral width of 600 Hz folds the lines of NAA'
+
+
 def test_other_failures_have_reasons_too(basis):
     data = spectrum(basis, 0.3)
     narrow = fit_spectrum(data, basis, replace(QUICK, ppm_range=(1.9, 2.1)))
