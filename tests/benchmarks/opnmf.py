@@ -45,7 +45,7 @@ import numpy as np
 
 from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import OPNMF, fit_path, labels_of
-from bids_acc.group.opnmf.agreement import adjusted_rand, stability_index
+from bids_acc.group.opnmf.agreement import adjusted_rand, match_components, stability_index
 from bids_acc.group.opnmf.choice import choose_k
 from bids_acc.group.opnmf.covariance import CovarianceOperator
 from bids_acc.group.opnmf.initialise import Starts
@@ -241,8 +241,14 @@ def _print_cell(seed: int, k: int, row: dict[str, Any]) -> None:
         f'{_percent(row["many"].reconstruction_err_, row):+8.3f} '
         f'{_percent(row["pnmf"].reconstruction_err_, row):+8.3f} | {row["ari"]:6.3f} | '
         f'{int(row["lean"]["n_iter"]) - 1 - int(peer["n_iter"]):+d} '
-        f'{np.abs(row["lean"]["W"] - peer["W"]).max():.0e}'
+        f'{_distance(row["lean"]["W"], peer["W"]):.0e}'
     )
+
+
+def _distance(ours: np.ndarray, peer: np.ndarray) -> float:
+    """Return the largest difference of two W; the peer sorts its components at the end."""
+    partner, _ = match_components(peer, ours)
+    return float(np.abs(ours[:, partner] - peer).max())
 
 
 def _cell_checks(k: int, row: dict[str, Any]) -> dict[str, bool]:
