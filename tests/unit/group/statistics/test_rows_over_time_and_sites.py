@@ -326,3 +326,53 @@ def test_whole_run_with_a_preset_is_the_same_twice():
     for name in ('change', 'meta', 'mixture'):
         pd.testing.assert_frame_equal(tables[0][name], tables[1][name])
         assert (tables[0][name]['method'] != '').any()
+
+
+def test_everything_at_once_in_one_run():
+    """Visits, sites, prediction, treatment history and mixtures of the same people."""
+    generator = np.random.default_rng(3)
+    n, who = 80, [f'sub-{i:02d}' for i in range(80)]
+    trrip = np.resize(['HC', 'TRS'], n)
+    severe = trrip == 'TRS'
+    base = generator.normal(1.4, 0.15, n) + 0.2 * severe
+    visits, mrs = [], []
+    for visit, session in enumerate(('ses-pre', 'ses-post')):
+        score = generator.normal(30, 4, n) * (1 - visit * np.where(np.arange(n) % 4 < 2, 0.7, 0.2))
+        visits.append(pd.DataFrame({
+            'participant_id': who, 'session_id': session, 'trrip': trrip, 'madrs': score,
+            'site': np.where(np.arange(n) < 40, 'a', 'b'), 'age': np.linspace(20, 50, n),
+        }))  # fmt: skip
+        for name, centre in (('Glu', base - 0.1 * visit * severe), ('tNAA', np.full(n, 1.3))):
+            mrs.append(pd.DataFrame({
+                'participant_id': who, 'session_id': session, 'metabolite': name,
+                'unit_scheme': 'ratio_tcr', 'value': centre + generator.normal(0, 0.05, n),
+                'gate': 'pass',
+            }))  # fmt: skip
+    model = parse_model({
+        'Name': 'all', 'Group': {'Column': 'trrip', 'Levels': ['HC', 'TRS']},
+        'Covariates': [{'Name': 'age'}], 'Ratios': ['Glu/tNAA'], 'Permutations': 19,
+        'Mrs': {'Primary': ['Glu'], 'Secondary': ['tNAA'], 'Together': {'two': ['Glu', 'tNAA']}},
+        'Sites': {'Column': 'site', 'Harmonise': 'combat'}, 'Norms': {'Level': 'HC'},
+        'Sessions': {'ChangeCorrelations': [['Glu', 'madrs']],
+                     'Improvement': {'Score': 'madrs'}},
+        'Prediction': {'Outcome': 'madrs_response', 'Positive': 'responder', 'Permutations': 9,
+                       'Repeats': 1, 'Folds': 3, 'LeaveSiteOut': True},
+        'Mixture': {'Bootstraps': 9}, 'TreatmentHistory': {'Definition': 'trrip'},
+        'Demographics': {'Continuous': ['age', 'madrs']}, 'Clinical': {'Scores': ['madrs']},
+        'Contrasts': [{'Name': 'TRS - HC', 'Weights': {'TRS': 1, 'HC': -1}}],
+    })  # fmt: skip
+    tables = run_statistics(
+        model, None, pd.concat(mrs), pd.concat(visits), None, np.random.default_rng(1)
+    )
+    wanted = {'demographics', 'mrs_group', 'contrasts', 'clinical', 'zscores', 'change', 'meta',
+              'mixture', 'prediction', 'treatment', 'diagnostics'}  # fmt: skip
+    assert set(tables) >= wanted
+    for name in wanted:
+        undone = tables[name]['note'].astype(str).str.contains('not done|refused')
+        assert not undone.any(), (name, tables[name].loc[undone, 'note'].tolist())
+    assert set(tables['meta']['analysis']) >= {'meta-analysis', 'after ComBat'}
+    assert set(tables['prediction']['term']) == {'folds', 'leave-site-out'}
+    change = tables['change'].query("response == 'Glu' and term == 'session_id:group'").iloc[0]
+    assert change['contrast'] == '(ses-post - ses-pre) x (TRS - HC)'
+    assert change['effect'] == pytest.approx(-0.1, abs=0.04)
+    assert len(tables['mrs_group'].query("analysis == 'mrs_together'")) == 2
