@@ -124,11 +124,18 @@ class Study:
 
     @property
     def baseline(self) -> pd.DataFrame:
-        """One row per participant who has the first session, see `first_session`."""
+        """One row per participant who has the first session, see `first_session`.
+
+        Who has no session at all, only a row in participants.tsv, is there too, without measures:
+        demographics describe everybody, and the other analyses count whom they leave out.
+        """
         first = first_session(self.model, self.wide)
         if first is None:
             return self.wide.drop_duplicates('participant_id')
-        return self.wide[self.wide['session_id'] == first].drop_duplicates('participant_id')
+        visit = self.wide['session_id']
+        seen = set(self.wide.loc[visit != '', 'participant_id'])
+        rows = (visit == first) | ~self.wide['participant_id'].isin(seen)
+        return self.wide[rows].drop_duplicates('participant_id')
 
     def measures_of(self, *kinds: Kind) -> tuple[Measure, ...]:
         """Return the measures of some kinds."""

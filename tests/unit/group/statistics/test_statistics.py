@@ -482,6 +482,12 @@ def test_baseline_is_the_session_that_the_model_names(rng):
     lacking = both[~((both['session_id'] == 'ses-pre') & (both['participant_id'] == 'sub-05'))]
     study = make_study(parse_model({**MODEL, 'Sessions': {'Baseline': 'pre'}}), lacking, None,
                        people)  # fmt: skip
+    unseen = pd.concat([people, people.iloc[:1].assign(participant_id='sub-unseen')])
+    everybody = make_study(
+        parse_model({**MODEL, 'Sessions': {'Baseline': 'pre'}}), lacking, None, unseen
+    )
+    assert 'sub-unseen' in set(everybody.baseline['participant_id'])
+    assert 'sub-05' not in set(everybody.baseline['participant_id'])
     flow = participant_flow(study)
     assert flow.loc[
         flow['excluded'] == 'no baseline session, ses-pre', 'n_participants'
