@@ -208,6 +208,7 @@ class Denoise(SimpleInterface):
                 mask=self.inputs.mask,
                 out_file=str(_out(runtime, 'denoised.nii')),
                 nthreads=self.inputs.nthreads,
+                args='-quiet',
             )
             return str(tool.run(cwd=runtime.cwd).outputs.out_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
@@ -255,6 +256,7 @@ class Unring(SimpleInterface):
                 axes=axes,
                 out_file=str(_out(runtime, 'unringed.nii')),
                 nthreads=self.inputs.nthreads,
+                args='-quiet',
             )
             self._results['out_file'] = str(tool.run(cwd=runtime.cwd).outputs.out_file)
             return runtime

@@ -163,9 +163,11 @@ def fit_tensor(
         parameters[part], residual[part] = _fit_chunk(data[part], design, rounds, given)
     tensor = parameters[:, :6] * _SCALE
     evals, evecs = eigensystem(tensor)
+    with np.errstate(over='ignore'):
+        s0 = np.exp(parameters[:, 6])
     return TensorFit(
         tensor=tensor,
-        s0=np.exp(parameters[:, 6]),
+        s0=s0,
         residual=residual,
         evals=evals,
         evecs=evecs,
@@ -191,7 +193,8 @@ def _fit_chunk(
     predicted = np.exp(np.minimum(parameters @ design.T, 5.0))
     error = np.where(base > 0, safe / level - predicted, 0.0)
     mean_square = (error**2).sum(axis=1) / np.maximum((base > 0).sum(axis=1), 1)
-    residual = np.sqrt(mean_square) / np.exp(parameters[:, 6])
+    with np.errstate(over='ignore', divide='ignore'):  # a signal of noise may have no S0
+        residual = np.sqrt(mean_square) / np.exp(parameters[:, 6])
     parameters[:, 6] += np.log(level[:, 0])
     return parameters, residual
 

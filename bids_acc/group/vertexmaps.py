@@ -28,6 +28,9 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'fa': ('dwi_vertex_fa', {}),
     'md': ('dwi_vertex_md', {}),
     'mo': ('dwi_vertex_mo', {}),
+    'icvf': ('dwi_vertex_icvf', {}),
+    'isovf': ('dwi_vertex_isovf', {}),
+    'od': ('dwi_vertex_od', {}),
 }
 """Output key, and entities besides, of each metric's maps."""
 LABEL_KEY = 'anat_parcellation'

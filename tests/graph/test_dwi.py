@@ -11,10 +11,11 @@ from bids_acc.settings import DwiSettings
 ENTITIES = {'subject': '01', 'session': 'a'}
 
 
-def nodes_of(tmp_path, has_anat, **settings):
+def nodes_of(tmp_path, has_anat, build=None, **settings):
     workflow = init_dwi_wf(
-        output_dir=tmp_path, entities=ENTITIES, settings=DwiSettings(**settings), has_anat=has_anat
-    )
+        output_dir=tmp_path, entities=ENTITIES, settings=DwiSettings(**settings),
+        has_anat=has_anat, **(build or {}),
+    )  # fmt: skip
     return workflow, {name.removeprefix('dwi_wf.') for name in workflow.list_node_names()}
 
 
@@ -56,6 +57,47 @@ def test_auto_takes_what_is_on_path(monkeypatch, there, expected):
     monkeypatch.setattr(module.shutil, 'which', lambda name: f'/bin/{name}' if there else None)
     engines = choose_engines(DwiSettings())
     assert (engines['denoise'], engines['unringing']) == expected
+
+
+@pytest.mark.parametrize('has_anat', [True, False])
+@pytest.mark.parametrize('opposite', [True, False])
+@pytest.mark.parametrize('asked', ['auto', 'pair', 'registration', 'none'])
+def test_one_engine_at_most_corrects_susceptibility(
+    tmp_path, monkeypatch, has_anat, opposite, asked
+):
+    monkeypatch.setattr(module.shutil, 'which', lambda name: None)
+    _, names = nodes_of(
+        tmp_path, has_anat, {'has_opposite': opposite}, susceptibility=asked, denoise='none',
+        unringing='none',
+    )  # fmt: skip
+    pair = opposite and asked in ('auto', 'pair')
+    assert ('prepare_wf.field' in names) == pair
+    assert ('prepare_wf.undistort' in names) == pair
+    registered = has_anat and not pair and asked in ('auto', 'registration')
+    assert ('tensor_wf.distortion' in names) == registered
+
+
+def test_nothing_of_a_preprocessed_series_is_corrected_again(tmp_path):
+    workflow, names = nodes_of(
+        tmp_path, True, {'source': 'QSIPrep 1', 'has_opposite': True, 'noddi_source': 'QSIRecon'}
+    )
+    assert not names & {'prepare_wf.denoise', 'prepare_wf.unring', 'prepare_wf.field',
+                        'tensor_wf.distortion'}  # fmt: skip
+    assert workflow.get_node('prepare_wf').get_node('motion').inputs.engine == 'none'
+    assert workflow.get_node('tensor_wf').get_node('resample').inputs.bias is False
+    assert {'surface_wf.align_noddi', 'surface_wf.noddi_L', 'surface_wf.ds_od_R'} <= names
+
+
+def test_the_field_reaches_maps_and_vertices(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.shutil, 'which', lambda name: None)
+    for build in ({'has_opposite': True}, {}):
+        workflow, _ = nodes_of(tmp_path, True, build)
+        flat = workflow._create_flat_graph()
+        for name in ('resample', 'sample_L', 'sample_R'):
+            node = next(n for n in flat.nodes() if n.name == name)
+            fed = {end for _, _, data in flat.in_edges(node, data=True)
+                   for _, end in data['connect']}  # fmt: skip
+            assert 'warp' in fed, (name, build)
 
 
 def test_settings_reach_the_fit(tmp_path):
