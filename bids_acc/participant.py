@@ -319,6 +319,7 @@ def init_session_wf(
             name='anat_wf',
             surface_source=job.surfaces.source,
             segmentation=job.surfaces.segmentation,
+            surface_software=job.surfaces.software,
         )
         anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
         if job.surfaces.folder is not None:

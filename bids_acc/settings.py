@@ -65,7 +65,7 @@ class AnatSettings:
         'auto',
         'where surfaces come from; auto takes the best one that --derivatives offers',
         flag='--surface-source',
-        choices=('auto', 'freesurfer', 'gifti', 'builtin'),
+        choices=('auto', 'freesurfer', 'gifti', 'civet', 'builtin'),
     )
     roi: tuple[str, ...] = option(
         ('caudalanteriorcingulate', 'rostralanteriorcingulate'),

@@ -36,9 +36,9 @@ from .builtin import (
 from .geometry import euler_number
 from .intersection import self_intersecting_faces
 from .quality import contrast_to_noise, unusual
-from .registration import bias_correct, image_to_t1w, register_to_template
+from .registration import bias_correct, image_to_t1w, points_to_t1w, register_to_template
 from .segmentation import TISSUES, discrete_segmentation
-from .sources import on_template, read_freesurfer, read_gifti
+from .sources import on_template, read_civet, read_freesurfer, read_gifti
 from .surfaces_io import (
     read_labels,
     read_map,
@@ -296,8 +296,11 @@ class SurfaceMetrics(SimpleInterface):
 
 
 class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):
-    source = traits.Enum('freesurfer', 'gifti', mandatory=True, desc='who made the surfaces')
+    source = traits.Enum(
+        'freesurfer', 'gifti', 'civet', mandatory=True, desc='who made the surfaces'
+    )
     surface_dir = Directory(exists=True, mandatory=True, desc='subject or anat folder')
+    points_to_t1w = InputMultiObject(File(exists=True), desc='for points; CIVET has no sphere')
     density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
 
 
@@ -314,11 +317,16 @@ class ExternalSurfaces(SimpleInterface):
     output_spec = _ExternalSurfacesOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        read = {'freesurfer': read_freesurfer, 'gifti': read_gifti}[self.inputs.source]
+        readers = {'freesurfer': read_freesurfer, 'gifti': read_gifti, 'civet': read_civet}
+        read = readers[self.inputs.source]
         results: dict[str, list[str]] = {key: [] for key in _ExternalSurfacesOutputSpec().get()}
         out = Path(runtime.cwd)
         for hemi, mesh in load_template(self.inputs.density).items():
-            found = on_template(read(Path(self.inputs.surface_dir), hemi), mesh)
+            placed = None
+            if self.inputs.source == 'civet' and isdefined(self.inputs.points_to_t1w):
+                to_t1w = self.inputs.points_to_t1w
+                placed = points_to_t1w(mesh.white, to_t1w), points_to_t1w(mesh.pial, to_t1w)
+            found = on_template(read(Path(self.inputs.surface_dir), hemi), mesh, placed)
             defined = np.isfinite(found.thickness)
             surfaces = {
                 'white': found.white,

@@ -6,7 +6,6 @@ the template mesh.
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from dataclasses import dataclass
@@ -354,49 +353,3 @@ def _placed(surfaces: tuple[Floats, Floats], faces: Ints) -> Floats:
     """Return place on the mid-surface and ten times its normal, (n_vertices, 6)."""
     mid = (surfaces[0] + surfaces[1]) / 2
     return np.hstack([mid, 10.0 * vertex_normals(mid, faces)])
-
-
-def software_versions(source: str, folder: Path) -> dict[str, str]:
-    """Return who made external surfaces, from what the software left beside them.
-
-    Parameters
-    ----------
-    source : str
-        ``'freesurfer'``, ``'gifti'`` or ``'civet'``.
-    folder : Path
-        Of the subject (FreeSurfer, CIVET) or its ``anat`` folder (GIFTI).
-
-    Returns
-    -------
-    dict of str to str
-        Name to version; ``'n/a'`` where none was recorded.
-    """
-    folder = Path(folder)
-    if source == 'gifti':
-        for parent in folder.parents[:4]:
-            described = parent / 'dataset_description.json'
-            if described.is_file():
-                made = json.loads(described.read_text()).get('GeneratedBy', [])
-                found = {str(m.get('Name')): str(m.get('Version', 'n/a')) for m in made}
-                return found or {'GIFTI derivatives': 'n/a'}
-        return {'GIFTI derivatives': 'n/a'}
-    if source == 'freesurfer':
-        texts = [folder / 'scripts' / 'build-stamp.txt', folder / 'scripts' / 'recon-all.log']
-        fast = list(folder.glob('scripts/*deep-seg.log')) or list(folder.glob('scripts/BUILD.log'))
-        name = 'FastSurfer' if fast else 'FreeSurfer'
-        for path in texts:
-            if path.is_file():
-                lines = path.read_text(errors='replace').splitlines()
-                stamp = [
-                    x.strip() for x in lines if 'freesurfer-' in x.lower() or path == texts[0]
-                ]
-                if stamp:
-                    return {name: stamp[0].removeprefix('build-stamp.txt: ')}
-        return {name: 'n/a'}
-    for path in sorted(folder.glob('**/*.log'))[:50]:
-        found_version = re.search(
-            r'CIVET[-_ ](\d+\.\d+(?:\.\d+)?)', path.read_text(errors='replace')
-        )
-        if found_version:
-            return {'CIVET': found_version[1]}
-    return {'CIVET': 'n/a'}

@@ -40,18 +40,30 @@ OUTPUTS = (
     'midthickness', 'thickness', 'area', 'parcellation', 'acc_labels', 'acc_mask', 'qc',
 )  # fmt: skip
 """Fields of the output node."""
+CORRESPONDENCE = {
+    'builtin': "the template's own surfaces, carried to the subject and fitted",
+    'freesurfer': 'sphere.reg',
+    'gifti': 'sphere registered to fsaverage',
+    'civet': 'nearest place and direction on the mid-surface, after registration of the T1w to '
+    'the template',
+}
+"""How a subject's vertices were matched with the template's."""
 INPUTS = ['t1w_file', 'surface_dir']
 """Fields of the input node."""
 
 
-def surface_metadata(density: str, source: str = 'builtin') -> dict[str, Any]:
+def surface_metadata(
+    density: str, source: str = 'builtin', made_by: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return what the sidecars of surface files say besides their own row."""
     mesh = 'fsaverage5' if density == '10k' else 'fsaverage5, once subdivided (not fsaverage6)'
     return {
         'Density': f'{DENSITIES[density]} vertices per hemisphere, {mesh}',
         'SpatialReference': 'fsaverage',
         'SurfaceSource': source,
+        'Correspondence': CORRESPONDENCE[source],
         'Software': {
+            **(made_by or {}),
             'antspyx': version('antspyx'),
             'nilearn': version('nilearn'),
             'bids_acc': version('bids_acc'),
@@ -78,6 +90,7 @@ def init_anat_wf(
     name: str = 'anat_wf',
     surface_source: str = 'builtin',
     segmentation: str = 'Desikan',
+    surface_software: Mapping[str, str] | None = None,
 ) -> pe.Workflow:
     """Make surfaces with thickness and area from a T1w image.
 
@@ -96,17 +109,19 @@ def init_anat_wf(
     name : str
         Name of the workflow.
     surface_source : str
-        ``'builtin'``, ``'freesurfer'`` or ``'gifti'``: what ``settings.surface_source`` came to
-        for this subject. Volumes are always made here.
+        ``'builtin'``, ``'freesurfer'``, ``'gifti'`` or ``'civet'``: what
+        ``settings.surface_source`` came to for this subject. Volumes are always made here.
     segmentation : str
         Name of the atlas for file names; ``'DKT'`` when a FreeSurfer subject has its own.
+    surface_software : mapping, optional
+        Who made the surfaces, when others did: name to version.
 
     Inputs
     ------
     t1w_file
         The T1w image.
     surface_dir
-        FreeSurfer subject or GIFTI anat folder, unless surfaces are built in.
+        FreeSurfer or CIVET subject or GIFTI anat folder, unless surfaces are built in.
 
     Outputs
     -------
@@ -129,7 +144,9 @@ def init_anat_wf(
     """
     workflow = pe.Workflow(name=name)
     fit_wf = _init_fit_wf(settings, surface_source, omp_nthreads, seed)
-    sinks_wf = _init_sinks_wf(output_dir, entities, settings, surface_source, segmentation)
+    sinks_wf = _init_sinks_wf(
+        output_dir, entities, settings, surface_source, segmentation, surface_software
+    )
     inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
     passed = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
@@ -179,6 +196,8 @@ def _init_fit_wf(settings: AnatSettings, source: str, omp_nthreads: int, seed: i
             ExternalSurfaces(source=source, density=density), name='surfaces', mem_gb=1.5
         )
         workflow.connect(inputnode, 'surface_dir', surfaces, 'surface_dir')
+        if source == 'civet':
+            workflow.connect(register, 'points_to_t1w', surfaces, 'points_to_t1w')
         workflow.connect(surfaces, 'parcellation', region, 'labels')
     workflow.connect([
         (inputnode, prepare, [('t1w_file', 't1w_file')]),
@@ -220,6 +239,7 @@ def _init_sinks_wf(
     settings: AnatSettings,
     source: str,
     segmentation: str,
+    made_by: Mapping[str, str] | None,
 ) -> pe.Workflow:
     """Keep every result under its BIDS name."""
     workflow = pe.Workflow(name='sinks_wf')
@@ -229,7 +249,7 @@ def _init_sinks_wf(
     density, roi = settings.density, tuple(settings.roi)
     own = segmentation == 'DKT'
     atlas = {'Atlas': "the subject's own DKT labels" if own else atlas_provenance()['Atlas']}
-    mesh = surface_metadata(density, source)
+    mesh = surface_metadata(density, source, made_by)
 
     def keep(field: str, key: str, metadata: dict[str, Any] | None = None) -> None:
         sink = init_sink(key, output_dir=output_dir, entities=entities)
@@ -273,7 +293,9 @@ def _init_sinks_wf(
         keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
     thick = {'Method': THICKNESS_METHOD if source == 'builtin' else f'as {source} measured it'}
     keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thick}] * 2)
-    area = {'Method': AREA_METHOD if source == 'builtin' else f'as {source} measured it'}
+    area = {
+        'Method': AREA_METHOD if source in {'builtin', 'civet'} else f'as {source} measured it'
+    }
     keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
     keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
     keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)

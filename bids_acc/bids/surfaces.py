@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bids_acc.exceptions import MissingInputError
 
+LOGGER = logging.getLogger(__name__)
 FREESURFER_FILES = ('white', 'pial', 'thickness', 'area', 'sphere.reg')
 """Files in ``surf/`` that a FreeSurfer subject must have, for both hemispheres."""
 
@@ -17,13 +21,15 @@ class SurfaceChoice:
     """The source that was chosen for one session."""
 
     source: str = 'builtin'
-    """``builtin``, ``freesurfer`` or ``gifti``."""
+    """``builtin``, ``freesurfer``, ``gifti`` or ``civet``."""
     folder: Path | None = None
-    """FreeSurfer subject, or ``anat`` folder with GIFTI surfaces."""
+    """FreeSurfer or CIVET subject, or ``anat`` folder with GIFTI surfaces."""
     segmentation: str = 'Desikan'
     """Atlas whose labels are used, for file names."""
     files: tuple[Path, ...] = ()
     """Files that the result depends on."""
+    software: Mapping[str, str] = field(default_factory=dict)
+    """Who made the surfaces: name to version."""
 
 
 def choose_surfaces(
@@ -34,7 +40,8 @@ def choose_surfaces(
     Parameters
     ----------
     asked : str
-        ``auto`` takes FreeSurfer, then GIFTI, then our own; another word takes just that.
+        ``auto`` takes FreeSurfer, then GIFTI, CIVET, and our own last; another word takes just
+        that.
     derivatives : mapping
         Name to folder of other tools' results.
     subject, session : str
@@ -45,15 +52,15 @@ def choose_surfaces(
     MissingInputError
         If a source was asked for by name and this session has none.
     """
-    if asked == 'builtin':
-        return SurfaceChoice()
-    for folder in derivatives.values():
-        if asked in ('auto', 'freesurfer') and (found := _freesurfer(folder, subject, session)):
-            return found
-    for folder in derivatives.values():
-        if asked in ('auto', 'gifti') and (found := _gifti(folder, subject, session)):
-            return found
-    if asked == 'auto':
+    finders = {'freesurfer': _freesurfer, 'gifti': _gifti, 'civet': _civet}
+    for source, find in finders.items():
+        for folder in derivatives.values():
+            if asked in ('auto', source) and (found := find(folder, subject, session)):
+                software = software_versions(source, found.folder) if found.folder else {}
+                LOGGER.info('sub-%s: surfaces from %s in %s', subject, source, found.folder)
+                return replace(found, software=software)
+    if asked in ('auto', 'builtin'):
+        LOGGER.info('sub-%s: surfaces are built in', subject)
         return SurfaceChoice()
     where = ', '.join(map(str, derivatives.values())) or 'no folder was given by --derivatives'
     raise MissingInputError(
@@ -84,3 +91,64 @@ def _gifti(folder: Path, subject: str, session: str | None) -> SurfaceChoice | N
         if len(files) >= 2 and len(spheres) >= 2:
             return SurfaceChoice('gifti', anat, files=tuple(files + spheres))
     return None
+
+
+def _civet(folder: Path, subject: str, session: str | None) -> SurfaceChoice | None:
+    """Look for a CIVET subject: the folder that holds ``surfaces`` and ``thickness``."""
+    names = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
+    for name in [*names, f'sub-{subject}', subject]:
+        place = folder / name
+        files = [
+            *place.glob('surfaces/*_surface*_81920.obj'),
+            *place.glob('thickness/*_native_rms*.txt'),
+            *place.glob('transforms/linear/*_t1_tal.xfm'),
+        ]
+        if files and (place / 'thickness').is_dir() and (place / 'surfaces').is_dir():
+            return SurfaceChoice('civet', place, files=tuple(sorted(files)))
+    return None
+
+
+def software_versions(source: str, folder: Path) -> dict[str, str]:
+    """Return who made external surfaces, from what the software left beside them.
+
+    Parameters
+    ----------
+    source : str
+        ``'freesurfer'``, ``'gifti'`` or ``'civet'``.
+    folder : Path
+        Of the subject (FreeSurfer, CIVET) or its ``anat`` folder (GIFTI).
+
+    Returns
+    -------
+    dict of str to str
+        Name to version; ``'n/a'`` where none was recorded.
+    """
+    folder = Path(folder)
+    if source == 'gifti':
+        for parent in folder.parents[:4]:
+            described = parent / 'dataset_description.json'
+            if described.is_file():
+                made = json.loads(described.read_text()).get('GeneratedBy', [])
+                found = {str(m.get('Name')): str(m.get('Version', 'n/a')) for m in made}
+                return found or {'GIFTI derivatives': 'n/a'}
+        return {'GIFTI derivatives': 'n/a'}
+    if source == 'freesurfer':
+        texts = [folder / 'scripts' / 'build-stamp.txt', folder / 'scripts' / 'recon-all.log']
+        fast = list(folder.glob('scripts/*deep-seg.log')) or list(folder.glob('scripts/BUILD.log'))
+        name = 'FastSurfer' if fast else 'FreeSurfer'
+        for path in texts:
+            if path.is_file():
+                lines = path.read_text(errors='replace').splitlines()
+                stamp = [
+                    x.strip() for x in lines if 'freesurfer-' in x.lower() or path == texts[0]
+                ]
+                if stamp:
+                    return {name: stamp[0].removeprefix('build-stamp.txt: ')}
+        return {name: 'n/a'}
+    for path in sorted(folder.glob('**/*.log'))[:50]:
+        found_version = re.search(
+            r'CIVET[-_ ](\d+\.\d+(?:\.\d+)?)', path.read_text(errors='replace')
+        )
+        if found_version:
+            return {'CIVET': found_version[1]}
+    return {'CIVET': 'n/a'}

@@ -10,7 +10,7 @@ from bids_acc.anat.workflow import OUTPUTS, init_anat_wf
 from bids_acc.settings import AnatSettings
 
 
-@pytest.mark.parametrize('source', ['builtin', 'freesurfer', 'gifti'])
+@pytest.mark.parametrize('source', ['builtin', 'freesurfer', 'gifti', 'civet'])
 @pytest.mark.parametrize('density', ['41k', '10k'])
 def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: str) -> None:
     wf = init_anat_wf(
@@ -41,3 +41,20 @@ def test_region_is_recorded_with_count_and_checksum(tmp_path: Path) -> None:
     node = wf.get_node('sinks_wf.ds_anat_roi_labels_L_41k_Desikan')
     assert node.inputs.metadata['VertexCount'] == 562
     assert len(node.inputs.metadata['VertexMaskSHA256']) == 64
+
+
+def test_sidecars_name_source_and_software(tmp_path: Path) -> None:
+    wf = init_anat_wf(
+        output_dir=tmp_path,
+        entities={'subject': '01'},
+        settings=AnatSettings(),
+        surface_source='civet',
+        surface_software={'CIVET': '2.1.1'},
+    )
+    metadata = wf.get_node('sinks_wf.ds_anat_thickness_L_41k').inputs.metadata
+    assert metadata['SurfaceSource'] == 'civet'
+    assert metadata['Software']['CIVET'] == '2.1.1'
+    assert 'nearest place' in metadata['Correspondence']
+    fit = wf.get_node('fit_wf')
+    edge = fit._graph.get_edge_data(fit.get_node('register'), fit.get_node('surfaces'))
+    assert edge['connect'] == [('points_to_t1w', 'points_to_t1w')]

@@ -13,6 +13,7 @@ from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.sources import on_template, read_civet, read_freesurfer, read_gifti, read_obj
 from bids_acc.anat.surfaces_io import write_map, write_surface
 from bids_acc.anat.template import TemplateHemisphere, load_template
+from bids_acc.bids.surfaces import FREESURFER_FILES, choose_surfaces
 from bids_acc.exceptions import InputDataError, MissingInputError
 
 CENTRE = np.array([3.0, -4.0, 5.0])
@@ -139,25 +140,91 @@ def write_obj(path: Path, points: np.ndarray, faces: np.ndarray) -> None:
         stream.write(' '.join(map(str, faces.ravel())) + '\n')
 
 
-def test_civet_round_trip_and_refusal(tmp_path: Path) -> None:
-    mesh = load_template('41k')['L']
-    (tmp_path / 'surfaces').mkdir()
-    (tmp_path / 'thickness').mkdir()
-    base = tmp_path / 'surfaces'
-    write_obj(base / 'x_white_surface_left_calibrated_81920.obj', mesh.white, mesh.faces)
-    write_obj(base / 'x_gray_surface_left_81920.obj', mesh.pial, mesh.faces)
+XFM = (
+    'MNI Transform File\n\nTransform_Type = Linear;\nLinear_Transform =\n'
+    ' 1.1 0 0 2\n 0 1.1 0 -3\n 0 0 1.1 4;\n'
+)
+
+
+def write_civet(folder: Path, mesh: TemplateHemisphere, hemi: str) -> np.ndarray:
+    """Write a CIVET subject whose scanner space is the template's; return its thickness."""
+    side = {'L': 'left', 'R': 'right'}[hemi]
+    for name in ('surfaces', 'thickness', 'transforms/linear'):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / 'transforms' / 'linear' / 'x_t1_tal.xfm').write_text(XFM)
+    shift = np.array([2.0, -3, 4])
+    for kind, points in (('white', mesh.white), ('gray', mesh.pial)):
+        end = '_calibrated' if kind == 'white' else ''
+        path = folder / 'surfaces' / f'x_{kind}_surface_{side}{end}_81920.obj'
+        write_obj(path, 1.1 * points + shift, mesh.faces)
     thickness = np.linspace(1, 4, 40962)
-    path = tmp_path / 'thickness' / 'x_native_rms_rsl_tlink_20mm_left.txt'
+    path = folder / 'thickness' / f'x_native_rms_tlink_20mm_{side}.txt'
     np.savetxt(path, thickness, fmt='%.5f')
-    found = read_civet(tmp_path, 'L')
-    assert np.array_equal(found.faces, mesh.faces)
-    assert found.white == pytest.approx(mesh.white, abs=1e-5)
-    assert found.thickness == pytest.approx(thickness, abs=1e-5)
+    other = folder / 'thickness' / f'x_native_rms_rsl_tlink_20mm_{side}.txt'
+    np.savetxt(other, thickness[::-1], fmt='%.5f')
+    return thickness
+
+
+def test_civet_comes_to_the_template_by_place(tmp_path: Path) -> None:
+    mesh = load_template('41k')['R']
+    thickness = write_civet(tmp_path, mesh, 'R')
+    native = read_civet(tmp_path, 'R')
+    assert np.array_equal(native.faces, mesh.faces)
+    assert native.white == pytest.approx(mesh.white, abs=1e-5)
+    assert native.thickness == pytest.approx(thickness, abs=1e-5)  # and not the resampled map
+    found = on_template(native, mesh, (mesh.white, mesh.pial))
+    assert found.thickness[mesh.cortex] == pytest.approx(thickness[mesh.cortex], abs=1e-4)
+    assert np.isnan(found.thickness[~mesh.cortex]).all()
+    assert found.area.sum() == pytest.approx(native.area.sum(), rel=1e-3)
+    moved = on_template(native, mesh, (mesh.white + 0.4, mesh.pial + 0.4))
+    assert moved.area.sum() == pytest.approx(native.area.sum(), rel=1e-3)
+    assert np.nanmin(moved.thickness) >= 1
     with pytest.raises(InputDataError, match='no registration to fsaverage'):
-        on_template(found, mesh)
+        on_template(native, mesh)
+
+
+def test_incomplete_civet_subject_names_what_is_missing(tmp_path: Path) -> None:
+    mesh = load_template('41k')['L']
+    thickness = write_civet(tmp_path, mesh, 'L')
+    path = tmp_path / 'thickness' / 'x_native_rms_tlink_20mm_left.txt'
     np.savetxt(path, thickness[:-1], fmt='%.5f')
     with pytest.raises(InputDataError, match='40961 lines'):
         read_civet(tmp_path, 'L')
+    path.unlink()
+    with pytest.raises(MissingInputError, match='native_rms'):
+        read_civet(tmp_path, 'L')
+    xfm = tmp_path / 'transforms' / 'linear' / 'x_t1_tal.xfm'
+    xfm.write_text('MNI Transform File')
+    with pytest.raises(InputDataError, match='Linear_Transform'):
+        read_civet(tmp_path, 'L')
+    xfm.unlink()
+    with pytest.raises(MissingInputError, match='t1_tal'):
+        read_civet(tmp_path, 'L')
+
+
+def test_best_source_is_taken_and_named(tmp_path: Path) -> None:
+    civet, freesurfer = tmp_path / 'civet', tmp_path / 'freesurfer'
+    for name in ('surfaces', 'thickness'):
+        (civet / 'sub-01' / name).mkdir(parents=True)
+    (civet / 'sub-01' / 'thickness' / 'a_native_rms_tlink_20mm_left.txt').write_text('1')
+    (civet / 'sub-01' / 'run.log').write_text('this is CIVET-2.1.1\n')
+    assert choose_surfaces('auto', {}, '01', None).source == 'builtin'
+    found = choose_surfaces('auto', {'a': civet}, '01', None)
+    assert (found.source, found.software) == ('civet', {'CIVET': '2.1.1'})
+    for prefix in ('lh', 'rh'):
+        for kind in FREESURFER_FILES:
+            path = freesurfer / 'sub-01' / 'surf' / f'{prefix}.{kind}'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    (freesurfer / 'sub-01' / 'scripts').mkdir()
+    stamp = 'freesurfer-linux-ubuntu22_x86_64-7.4.1-20230614-7eb8460'
+    (freesurfer / 'sub-01' / 'scripts' / 'build-stamp.txt').write_text(stamp + '\n')
+    found = choose_surfaces('auto', {'a': civet, 'b': freesurfer}, '01', None)
+    assert (found.source, found.software) == ('freesurfer', {'FreeSurfer': stamp})
+    assert choose_surfaces('civet', {'a': civet, 'b': freesurfer}, '01', None).source == 'civet'
+    assert choose_surfaces('builtin', {'b': freesurfer}, '01', None).source == 'builtin'
+    with pytest.raises(MissingInputError, match='gifti'):
+        choose_surfaces('gifti', {'a': civet}, '01', None)
 
 
 def test_text_that_is_no_obj_is_refused(tmp_path: Path) -> None:
