@@ -273,7 +273,7 @@ def test_eddy_gets_what_it_needs_and_its_rotations_reach_the_table(stand_ins, si
     node = RunEddy(
         in_file=str(write_image(data, affine, stand_ins / 's.nii')),
         gradients=str(table.write(stand_ins / 'g.tsv')), mask=str(stand_ins / 'm.nii'),
-        acquisition=[{'direction': 'j', 'readout': READOUT}] * 2,
+        acquisition=[{'direction': d, 'readout': READOUT} for d in ('j', 'i')],
         fieldcoef=str(stand_ins / 'coef_fieldcoef.nii.gz'),
         movpar=str(stand_ins / 'coef_movpar.txt'),
     )  # fmt: skip
@@ -282,6 +282,8 @@ def test_eddy_gets_what_it_needs_and_its_rotations_reach_the_table(stand_ins, si
     assert (stand_ins / 'seen').read_text() == 'topup'
     assert done.report['outlier_list'] == [[5, 2]]
     assert np.loadtxt(stand_ins / 'index.txt').tolist() == [1, 1, 1, 2, 2, 2]
+    rows = np.loadtxt(stand_ins / 'acqparams.txt')
+    np.testing.assert_allclose(rows, [[0, 1, 0, READOUT], [-sign, 0, 0, READOUT]])
     _, stored, _ = to_radiological(data, affine)
     turned = bvecs_from_scanner(Gradients.read(done.gradients).directions, stored)
     before = bvecs_from_scanner(vectors, stored)

@@ -19,7 +19,7 @@ from bids_acc.dwi.motion import (
 )
 from bids_acc.dwi.outliers import find_outliers, leave_one_out
 from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
-from bids_acc.dwi.sampling import combine_depths
+from bids_acc.dwi.sampling import combine_depths, combine_noddi
 from bids_acc.dwi.shells import Shells, find_shells
 from bids_acc.dwi.susceptibility import apply_warp
 from bids_acc.exceptions import ComputationError
@@ -211,3 +211,22 @@ def test_warp_moves_along_its_axis_and_keeps_the_amount_of_signal():
     moved, factor = apply_warp(field, np.eye(4), [[5.0, 6.0, 5.0]], [0, 1, 0])
     np.testing.assert_allclose(moved, [[5, 6.6, 5]], atol=1e-6)
     np.testing.assert_allclose(factor, [1.1], atol=1e-6)
+
+
+def test_noddi_of_tissue_counts_by_the_share_of_tissue():
+    """A sample that is nearly all fluid says next to nothing of the neurites."""
+    maps = {
+        'icvf': np.array([[0.4, 0.4], [0.9, 0.0]]),
+        'isovf': np.array([[0.0, 0.1], [0.95, 0.5]]),
+        'od': np.array([[0.5, 0.5], [0.1, 0.1]]),
+    }
+    grey, fluid = np.ones((2, 2)), np.zeros((2, 2))
+    found = combine_noddi(maps, grey, fluid)
+    assert found['icvf'][0] == pytest.approx((0.4 + 0.05 * 0.9) / 1.05)
+    assert found['od'][0] == pytest.approx((0.5 + 0.05 * 0.1) / 1.05)
+    assert found['isovf'][0] == pytest.approx(0.475)
+    # where nothing was fitted nothing is taken
+    assert found['icvf'][1] == pytest.approx(0.4)
+    assert found['isovf'][1] == pytest.approx(0.1)
+    outside = combine_noddi({k: v * np.nan for k, v in maps.items()}, grey, fluid)
+    assert all(np.isnan(v).all() for v in outside.values())
