@@ -12,6 +12,8 @@ from .geometry import Floats
 
 MIN_VOXEL, MAX_VOXEL = 0.3, 3.5
 """Accepted voxel sizes in mm."""
+MAX_SHEAR = 0.01
+"""Largest cosine between two axes of the grid; ANTs knows rotations only."""
 MIN_BRAIN_ML, MAX_BRAIN_ML = 600.0, 2300.0
 """Brain volumes outside this range are no whole human brain."""
 
@@ -31,8 +33,9 @@ def check_volume(data: npt.ArrayLike, affine: npt.ArrayLike, where: str) -> None
     Raises
     ------
     InputDataError
-        If there are not three dimensions, the orientation is not defined, voxels are smaller
-        than `MIN_VOXEL` or larger than `MAX_VOXEL`, or the image is constant or not finite.
+        If there are not three dimensions, the orientation is not defined or sheared, voxels are
+        smaller than `MIN_VOXEL` or larger than `MAX_VOXEL`, or the image is constant or not
+        finite.
     """
     data, affine = np.asarray(data), np.asarray(affine, dtype=float)
     if data.ndim != 3 or min(data.shape) < 16:
@@ -44,6 +47,12 @@ def check_volume(data: npt.ArrayLike, affine: npt.ArrayLike, where: str) -> None
         raise InputDataError(
             f'{where}: voxels of {" x ".join(f"{s:.2f}" for s in sizes)} mm; '
             f'{MIN_VOXEL} to {MAX_VOXEL} mm can be used.'
+        )
+    axes = affine[:3, :3] / sizes
+    if np.abs(axes.T @ axes - np.eye(3)).max() > MAX_SHEAR:
+        raise InputDataError(
+            f'{where}: the axes of the affine are not at right angles; resample the image to a '
+            'grid without shear.'
         )
     finite = np.isfinite(data)
     if finite.mean() < 0.9 or np.ptp(data[finite]) <= 0:

@@ -55,6 +55,33 @@ def test_orientation_does_not_move_the_brain(
     assert values == pytest.approx(100 + points[:, 0], abs=1e-3)
 
 
+def test_oblique_and_anisotropic_grids_keep_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    turn = np.deg2rad(25)
+    rotation = np.array(
+        [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = rotation @ np.diag([-2.0, 1.5, 3.0])
+    source = write_ball(tmp_path / 't1w.nii.gz', affine, (60, 80, 40))
+    result = PrepareT1w(t1w_file=str(source)).run().outputs
+    image = nb.Nifti1Image.from_filename(result.out_file)
+    assert nb.aff2axcodes(image.affine) == ('R', 'A', 'S')
+    index = np.argwhere(image.get_fdata() > 0)
+    points = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    assert image.get_fdata()[tuple(index.T)] == pytest.approx(100 + points[:, 0], abs=1e-3)
+
+
+def test_sheared_grid_is_refused(tmp_path: Path) -> None:
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[0, 1] = 0.3
+    path = write_ball(tmp_path / 'a.nii.gz', affine)
+    with pytest.raises(InputDataError, match='right angles'):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
 @pytest.mark.parametrize(
     ('shape', 'size', 'field'),
     [((60, 60, 60), 4.0, 'voxels'), ((60, 60, 8), 2.0, 'shape'), ((20, 20, 20), 0.1, 'voxels')],
