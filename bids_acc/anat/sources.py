@@ -254,7 +254,7 @@ def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     resampled = '_rsl' if list(folder.glob(f'surfaces/*_gray_surface_rsl_{side}*.obj')) else ''
 
     def one(pattern: str) -> Path:
-        found = [p for p in sorted(folder.glob(pattern)) if ('_rsl_' in p.name) == bool(resampled)]
+        found = sorted(folder.glob(pattern))
         if not found:
             raise MissingInputError(f'{folder}: no file fits {pattern} of CIVET 2.x.')
         return found[0]
