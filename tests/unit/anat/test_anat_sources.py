@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bids_acc.anat.geometry import vertex_areas
+from bids_acc.anat.interfaces import ExternalSurfaces
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.sources import on_template, read_civet, read_freesurfer, read_gifti, read_obj
-from bids_acc.anat.surfaces_io import write_map, write_surface
+from bids_acc.anat.surfaces_io import read_labels, read_map, write_map, write_surface
 from bids_acc.anat.template import TemplateHemisphere, load_template
 from bids_acc.bids.surfaces import FREESURFER_FILES, choose_surfaces
 from bids_acc.exceptions import InputDataError, MissingInputError
@@ -157,7 +158,7 @@ def write_civet(folder: Path, mesh: TemplateHemisphere, hemi: str) -> np.ndarray
         end = '_calibrated' if kind == 'white' else ''
         path = folder / 'surfaces' / f'x_{kind}_surface_{side}{end}_81920.obj'
         write_obj(path, 1.1 * points + shift, mesh.faces)
-    thickness = np.linspace(1, 4, 40962)
+    thickness = 2.5 + mesh.white[:, 1] / 100
     path = folder / 'thickness' / f'x_native_rms_tlink_20mm_{side}.txt'
     np.savetxt(path, thickness, fmt='%.5f')
     other = folder / 'thickness' / f'x_native_rms_rsl_tlink_20mm_{side}.txt'
@@ -232,3 +233,27 @@ def test_text_that_is_no_obj_is_refused(tmp_path: Path) -> None:
     path.write_text('v 1 2 3\n')
     with pytest.raises(InputDataError, match=r'no MNI \.obj'):
         read_obj(path)
+
+
+def test_civet_through_nipype(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ants = pytest.importorskip('ants')
+    monkeypatch.chdir(tmp_path)
+    identity = tmp_path / 'identity.mat'
+    ants.write_transform(
+        ants.create_ants_transform(transform_type='AffineTransform', dimension=3), str(identity)
+    )
+    thickness = {
+        hemi: write_civet(tmp_path / 'civet', mesh, hemi)
+        for hemi, mesh in load_template('41k').items()
+    }
+    result = ExternalSurfaces(
+        source='civet', surface_dir=str(tmp_path / 'civet'), points_to_t1w=[str(identity)],
+        density='10k',
+    ).run().outputs  # fmt: skip
+    for index, (hemi, mesh) in enumerate(load_template('10k').items()):
+        found = read_map(result.thickness[index])
+        expected = thickness[hemi][: len(found)]
+        difference = np.abs(found - expected)[mesh.cortex]
+        assert np.isnan(found[~mesh.cortex]).all()
+        assert np.quantile(difference, 0.95) < 0.03  # a tenth of what 30 mm make
+        assert np.array_equal(read_labels(result.parcellation[index])[0], mesh.labels)
