@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .resample import apply_matrix
+from .resample import apply_matrix, voxel_centres
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -22,6 +22,11 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 RIM_VOXELS = 1.2
 """Depth of the brain's rim that holds voxels with something else than brain in them."""
+
+MAX_REFINEMENT = 0.25
+"""By how many voxels the brain without its rim may correct what the whole image says. The rim
+costs a tenth of a voxel; a larger correction is a lost registration (real series with few and
+large voxels: 3 to 20 mm)."""
 
 
 def to_ants(volume: npt.ArrayLike, affine: npt.ArrayLike) -> Any:
@@ -163,7 +168,7 @@ def anchor_contrast(
     First on the whole image, then inside the brain only, without its outer rim: there a voxel
     that is half fluid and half skull or air looks like tissue in one image and not in the other,
     which shifts the alignment by 0.2 mm (measured on a head that kept still; 0.07 mm without
-    the rim).
+    the rim). What the brain alone says counts only as a small correction.
 
     Parameters
     ----------
@@ -183,11 +188,15 @@ def anchor_contrast(
     first = rigid(fixed, affine, moving, affine, seed=seed)
     zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
     depth = ndimage.distance_transform_edt(np.pad(np.asarray(mask, dtype=bool), 1), zooms)
-    inner = depth[1:-1, 1:-1, 1:-1] > RIM_VOXELS * float(np.cbrt(np.prod(zooms)))
-    return rigid(
+    edge = float(np.cbrt(np.prod(zooms)))
+    inner = depth[1:-1, 1:-1, 1:-1] > RIM_VOXELS * edge
+    second = rigid(
         fixed, affine, moving, affine, fixed_mask=inner, initial=first, iterations=(100, 50),
         shrink=(2, 1), smoothing=(1, 0), sampling=1.0, seed=seed,
     )  # fmt: skip
+    points = voxel_centres(inner, affine)
+    gap = np.linalg.norm(apply_matrix(second, points) - apply_matrix(first, points), axis=1)
+    return second if gap.size and gap.mean() < MAX_REFINEMENT * edge else first
 
 
 def bias_field(
