@@ -42,6 +42,7 @@ tpl-*/**/*_probseg.*
 *_xfm.*
 *_desc-qualitycontrol_*
 *_desc-motion_*
+*_desc-regions_*
 """
 """Names that BIDS 1.11 does not know; a folder stands without a slash, which the validator
 would not match."""
