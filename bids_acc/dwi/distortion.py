@@ -24,7 +24,8 @@ from nipype.interfaces.base import (
 
 from . import files, registration
 from .mask import brain_mask
-from .resample import apply_matrix, sample, voxel_centres
+from .motion import displacement
+from .resample import apply_matrix, sample, voxel_centres, voxel_sizes
 from .sampling import blur_to_resolution
 from .shells import find_shells
 from .susceptibility import (
@@ -45,16 +46,6 @@ at its peak it was 0.34. A distortion of half a voxel is too small to be told.""
 
 MAX_B0 = 3
 """Volumes of each phase encoding that are given to topup."""
-
-
-def _out(runtime: Bunch, name: str) -> Path:
-    """Path in the node's own folder."""
-    return Path(runtime.cwd) / name
-
-
-def _zooms(affine: files.FloatArray) -> files.FloatArray:
-    """Edges of a voxel, mm."""
-    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def to_radiological(data: Any, affine: files.FloatArray) -> tuple[Any, files.FloatArray, bool]:
@@ -119,10 +110,10 @@ class RunTopup(SimpleInterface):
             for entry, part in ((first, images[0]), (other, images[1]))
             for _ in range(part.shape[3])
         ]
-        np.savetxt(_out(runtime, 'acqparams.txt'), rows, fmt='%g %g %g %.8f')
+        np.savetxt(Path(runtime.cwd) / 'acqparams.txt', rows, fmt='%g %g %g %.8f')
         tool = fsl.TOPUP(
-            in_file=str(files.write_image(stack, fsl_affine, _out(runtime, 'b0s.nii.gz'))),
-            encoding_file=str(_out(runtime, 'acqparams.txt')),
+            in_file=str(files.write_image(stack, fsl_affine, Path(runtime.cwd) / 'b0s.nii.gz')),
+            encoding_file=str(Path(runtime.cwd) / 'acqparams.txt'),
             out_base='topup',
             out_field='field.nii.gz',
             out_corrected='unwarped.nii.gz',
@@ -133,7 +124,7 @@ class RunTopup(SimpleInterface):
         hertz = files.read_image(done.out_field)[0]
         hertz = hertz[::-1] if flipped else hertz
         axis = gradients.phase_axes[base[0]]
-        spacing = float(_zooms(affine)[phase_index(axis, affine)[0]])
+        spacing = float(voxel_sizes(affine)[phase_index(axis, affine)[0]])
         shift = displacement_from_hertz(hertz, first['readout'], spacing)
         shift, measures = best_sign(
             shift, images[0].mean(axis=3), images[1].mean(axis=3), affine, axis,
@@ -141,7 +132,9 @@ class RunTopup(SimpleInterface):
         )  # fmt: skip
         self._results['report'] = measures
         self._results['fieldcoef'], self._results['movpar'] = done.out_fieldcoef, done.out_movpar
-        self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
+        self._results['warp'] = str(
+            files.write_image(shift, affine, Path(runtime.cwd) / 'warp.nii.gz')
+        )
         return runtime
 
 
@@ -168,7 +161,7 @@ def best_sign(
     shift : (i, j, k) ndarray
     measures : dict
     """
-    mask = brain_mask(image, _zooms(affine))
+    mask = brain_mask(image, voxel_sizes(affine))
     before = correlation(image[mask], opposite[mask])
     scores = {}
     for sign in (1.0, -1.0):
@@ -245,15 +238,12 @@ class FieldFromPair(SimpleInterface):
         other = other.reshape(image.shape)
         shift = field_from_pair(image, other, mask, affine, axis, ratio)
         shift, measures = best_sign(shift, image, other, affine, axis, ratio)
-        self._results['report'] = {**measures, 'sdc_moved': displaced(moved, mask, affine)}
-        self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
+        gap = float(displacement([moved], voxel_centres(mask, affine))[0])
+        self._results['report'] = {**measures, 'sdc_moved': gap}
+        self._results['warp'] = str(
+            files.write_image(shift, affine, Path(runtime.cwd) / 'warp.nii.gz')
+        )
         return runtime
-
-
-def displaced(matrix: files.FloatArray, mask: Any, affine: files.FloatArray) -> float:
-    """Return by how much a matrix moves the brain, mm on average."""
-    points = voxel_centres(mask, affine)
-    return float(np.linalg.norm(apply_matrix(matrix, points) - points, axis=1).mean())
 
 
 class _UndistortInputSpec(BaseInterfaceInputSpec):
@@ -278,12 +268,12 @@ class Undistort(SimpleInterface):
         shift = files.read_image(self.inputs.warp)[0]
         axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
         straight = undistort(reference, shift, affine, axis)
-        mask = brain_mask(straight, _zooms(affine))
+        mask = brain_mask(straight, voxel_sizes(affine))
         self._results['out_file'] = str(
-            files.write_image(straight, affine, _out(runtime, 'undistorted.nii.gz'))
+            files.write_image(straight, affine, Path(runtime.cwd) / 'undistorted.nii.gz')
         )
         self._results['out_mask'] = str(
-            files.write_image(mask, affine, _out(runtime, 'mask.nii.gz'))
+            files.write_image(mask, affine, Path(runtime.cwd) / 'mask.nii.gz')
         )
         return runtime
 
@@ -337,7 +327,9 @@ class RegisterDistortion(SimpleInterface):
             'sdc_applied': bool(used),
             'sdc_finding': finding,
         }
-        self._results['warp'] = str(files.write_image(shift, affine, _out(runtime, 'warp.nii.gz')))
+        self._results['warp'] = str(
+            files.write_image(shift, affine, Path(runtime.cwd) / 'warp.nii.gz')
+        )
         return runtime
 
     def _anatomy(
@@ -347,7 +339,7 @@ class RegisterDistortion(SimpleInterface):
         towards_t1w = np.linalg.inv(np.load(self.inputs.coregistration))
         centres = voxel_centres(np.ones(shape, dtype=bool), affine)
         where = apply_matrix(towards_t1w, centres)
-        resolution = float(np.cbrt(np.prod(_zooms(affine))))
+        resolution = float(np.cbrt(np.prod(voxel_sizes(affine))))
 
         def moved(path: str) -> Any:
             values, own = files.read_image(path)

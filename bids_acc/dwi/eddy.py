@@ -83,19 +83,19 @@ class RunEddy(SimpleInterface):
         table = files.Gradients(gradients.bvals, rotated, gradients.phase_axes, gradients.runs)
         base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
         parameters = np.loadtxt(done.out_parameter, ndmin=2)
-        self._results['gradients'] = str(table.write(_out(runtime, 'gradients.tsv')))
+        self._results['gradients'] = str(table.write(Path(runtime.cwd) / 'gradients.tsv'))
         for name, matrices in (
             ('transforms', np.tile(np.eye(4), (len(parameters), 1, 1))),
             ('motion', movement(parameters, mask, affine)),
         ):
-            np.save(_out(runtime, f'{name}.npy'), matrices)
-            self._results[name] = str(_out(runtime, f'{name}.npy'))
+            np.save(Path(runtime.cwd) / f'{name}.npy', matrices)
+            self._results[name] = str(Path(runtime.cwd) / f'{name}.npy')
         self._results['out_file'] = str(
-            files.write_image(corrected, affine, _out(runtime, 'eddy_corrected.nii'))
+            files.write_image(corrected, affine, Path(runtime.cwd) / 'eddy_corrected.nii')
         )
         self._results['reference'] = str(
             files.write_image(
-                corrected[..., base].mean(axis=3), affine, _out(runtime, 'reference.nii.gz')
+                corrected[..., base].mean(axis=3), affine, Path(runtime.cwd) / 'reference.nii.gz'
             )
         )
         self._results['report'] = outlier_report(Path(done.out_outlier_map))
@@ -114,19 +114,19 @@ class RunEddy(SimpleInterface):
             fsl_parameters(entry['direction'], entry['readout'], flip_x=flipped)
             for entry in self.inputs.acquisition
         ]
-        np.savetxt(_out(runtime, 'acqparams.txt'), rows, fmt='%g %g %g %.8f')
-        np.savetxt(_out(runtime, 'index.txt'), gradients.runs[None] + 1, fmt='%d')
-        np.savetxt(_out(runtime, 'bvals'), gradients.bvals[None], fmt='%g')
+        np.savetxt(Path(runtime.cwd) / 'acqparams.txt', rows, fmt='%g %g %g %.8f')
+        np.savetxt(Path(runtime.cwd) / 'index.txt', gradients.runs[None] + 1, fmt='%d')
+        np.savetxt(Path(runtime.cwd) / 'bvals', gradients.bvals[None], fmt='%g')
         bvecs = bvecs_from_scanner(gradients.directions, fsl_affine)
-        np.savetxt(_out(runtime, 'bvecs'), bvecs.T + 0.0, fmt='%.8f')
+        np.savetxt(Path(runtime.cwd) / 'bvecs', bvecs.T + 0.0, fmt='%.8f')
         tool = fsl.Eddy(
-            in_file=str(files.write_image(stack, fsl_affine, _out(runtime, 'dwi.nii.gz'))),
-            in_mask=str(files.write_image(turned, fsl_affine, _out(runtime, 'mask.nii.gz'))),
-            in_acqp=str(_out(runtime, 'acqparams.txt')),
-            in_index=str(_out(runtime, 'index.txt')),
-            in_bval=str(_out(runtime, 'bvals')),
-            in_bvec=str(_out(runtime, 'bvecs')),
-            out_base=str(_out(runtime, 'eddy')),
+            in_file=str(files.write_image(stack, fsl_affine, Path(runtime.cwd) / 'dwi.nii.gz')),
+            in_mask=str(files.write_image(turned, fsl_affine, Path(runtime.cwd) / 'mask.nii.gz')),
+            in_acqp=str(Path(runtime.cwd) / 'acqparams.txt'),
+            in_index=str(Path(runtime.cwd) / 'index.txt'),
+            in_bval=str(Path(runtime.cwd) / 'bvals'),
+            in_bvec=str(Path(runtime.cwd) / 'bvecs'),
+            out_base=str(Path(runtime.cwd) / 'eddy'),
             repol=True,
             is_shelled=True,
             num_threads=self.inputs.nthreads,
@@ -136,11 +136,6 @@ class RunEddy(SimpleInterface):
             tool.inputs.in_topup_fieldcoef = self.inputs.fieldcoef
         tool._cmd = program
         return tool.run(cwd=runtime.cwd).outputs
-
-
-def _out(runtime: Bunch, name: str) -> Path:
-    """Path in the node's own folder."""
-    return Path(runtime.cwd) / name
 
 
 def movement(

@@ -30,7 +30,7 @@ from .motion import (
     framewise_displacement,
     rotate_directions,
 )
-from .resample import apply_matrix, sample, sample_series, voxel_centres
+from .resample import apply_matrix, sample, sample_series, voxel_centres, voxel_sizes
 from .sampling import (
     HIGH_FLUID,
     NODDI_NAMES,
@@ -50,16 +50,6 @@ from .tensor import TensorFit, fit_tensor, scalar_maps
 
 MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
 """Invariants that are written."""
-
-
-def _zooms(affine: files.FloatArray) -> files.FloatArray:
-    """Edges of a voxel, mm."""
-    return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def _out(runtime: Bunch, name: str) -> Path:
-    """Path in the node's own folder."""
-    return Path(runtime.cwd) / name
 
 
 class _JoinRunsInputSpec(BaseInterfaceInputSpec):
@@ -106,9 +96,11 @@ class JoinRuns(SimpleInterface):
         )
         shells = find_shells(series.gradients.bvals)
         self._results['out_file'] = str(
-            files.write_image(series.data, series.affine, _out(runtime, 'series.nii'))
+            files.write_image(series.data, series.affine, Path(runtime.cwd) / 'series.nii')
         )
-        self._results['gradients'] = str(series.gradients.write(_out(runtime, 'gradients.tsv')))
+        self._results['gradients'] = str(
+            series.gradients.write(Path(runtime.cwd) / 'gradients.tsv')
+        )
         self._results['partial_fourier'] = any(
             float(s.get('PartialFourier') or 1) < 1 for s in sidecars
         )
@@ -117,7 +109,9 @@ class JoinRuns(SimpleInterface):
         if series.opposite is not None and series.opposite_acquisition is not None:
             self._results['opposite_acquisition'] = asdict(series.opposite_acquisition)
             self._results['opposite'] = str(
-                files.write_image(series.opposite, series.affine, _out(runtime, 'opposite.nii'))
+                files.write_image(
+                    series.opposite, series.affine, Path(runtime.cwd) / 'opposite.nii'
+                )
             )
         self._results['report'] = {
             'n_volumes': int(series.data.shape[3]),
@@ -157,9 +151,9 @@ class BrainMask(SimpleInterface):
             )
             mask = given[0] > 0
         else:
-            mask = brain_mask(reference, _zooms(affine))
+            mask = brain_mask(reference, voxel_sizes(affine))
         self._results['out_file'] = str(
-            files.write_image(mask, affine, _out(runtime, 'mask.nii.gz'))
+            files.write_image(mask, affine, Path(runtime.cwd) / 'mask.nii.gz')
         )
         return runtime
 
@@ -206,7 +200,7 @@ class Denoise(SimpleInterface):
             tool = mrtrix3.DWIDenoise(
                 in_file=self.inputs.in_file,
                 mask=self.inputs.mask,
-                out_file=str(_out(runtime, 'denoised.nii')),
+                out_file=str(Path(runtime.cwd) / 'denoised.nii'),
                 nthreads=self.inputs.nthreads,
                 args='-quiet',
             )
@@ -218,7 +212,7 @@ class Denoise(SimpleInterface):
             clean = dipy_mppca(data, mask=mask, patch_radius=2, suppress_warning=True)
         else:
             clean = mppca(data, mask).series
-        return str(files.write_image(clean, affine, _out(runtime, 'denoised.nii')))
+        return str(files.write_image(clean, affine, Path(runtime.cwd) / 'denoised.nii'))
 
 
 class _UnringInputSpec(BaseInterfaceInputSpec):
@@ -254,7 +248,7 @@ class Unring(SimpleInterface):
             tool = mrtrix3.MRDeGibbs(
                 in_file=self.inputs.in_file,
                 axes=axes,
-                out_file=str(_out(runtime, 'unringed.nii')),
+                out_file=str(Path(runtime.cwd) / 'unringed.nii'),
                 nthreads=self.inputs.nthreads,
                 args='-quiet',
             )
@@ -265,7 +259,7 @@ class Unring(SimpleInterface):
         data, affine = files.read_image(self.inputs.in_file)
         clean = gibbs_removal(data.astype(float), slice_axis=self.inputs.slice_axis)
         self._results['out_file'] = str(
-            files.write_image(clean, affine, _out(runtime, 'unringed.nii'))
+            files.write_image(clean, affine, Path(runtime.cwd) / 'unringed.nii')
         )
         return runtime
 
@@ -300,7 +294,7 @@ class EstimateMotion(SimpleInterface):
             matrices = self._builtin(data, affine, mask, shells, gradients).matrices
         else:
             matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
-        path = _out(runtime, 'transforms.npy')
+        path = Path(runtime.cwd) / 'transforms.npy'
         np.save(path, matrices)
         self._results['transforms'] = str(path)
         base = np.flatnonzero(shells.labels == 0)
@@ -308,7 +302,7 @@ class EstimateMotion(SimpleInterface):
         aligned = sample_series(data[..., base], affine, centres, matrices[base], order=1)
         reference = np.nan_to_num(np.nanmean(aligned, axis=1)).reshape(data.shape[:3])
         self._results['reference'] = str(
-            files.write_image(reference, affine, _out(runtime, 'reference.nii.gz'))
+            files.write_image(reference, affine, Path(runtime.cwd) / 'reference.nii.gz')
         )
         return runtime
 
@@ -377,14 +371,17 @@ class Coregister(SimpleInterface):
             seed=self.inputs.seed,
         )
         matrix = np.linalg.inv(towards_t1w)
-        path = _out(runtime, 'dwi_from_t1w.npy')
+        path = Path(runtime.cwd) / 'dwi_from_t1w.npy'
         np.save(path, matrix)
-        itk = _out(runtime, 'dwi_to_t1w.txt')
+        itk = Path(runtime.cwd) / 'dwi_to_t1w.txt'
         registration.write_matrix(matrix, itk)
         inside = sample(brain.astype(np.float32), t1w_affine,
                         apply_matrix(towards_t1w, voxel_centres(mask, affine)))  # fmt: skip
-        volumes = mask.sum() * np.prod(_zooms(affine)), brain.sum() * np.prod(_zooms(t1w_affine))
-        shared = np.nan_to_num(inside).sum() * np.prod(_zooms(affine))
+        volumes = (
+            mask.sum() * np.prod(voxel_sizes(affine)),
+            brain.sum() * np.prod(voxel_sizes(t1w_affine)),
+        )
+        shared = np.nan_to_num(inside).sum() * np.prod(voxel_sizes(affine))
         there = sample(t1w, t1w_affine, apply_matrix(towards_t1w, voxel_centres(mask, affine)))
         self._results['report'] = {
             'coreg_dice': float(2 * shared / sum(volumes)),
@@ -475,7 +472,7 @@ class ResampleSeries(SimpleInterface):
         chain = _Chain(self.inputs)
         mask, mask_affine = files.read_image(self.inputs.mask)
         if isdefined(self.inputs.coregistration):
-            shape, affine = output_grid(mask > 0, mask_affine, _zooms(chain.affine))
+            shape, affine = output_grid(mask > 0, mask_affine, voxel_sizes(chain.affine))
         else:
             shape, affine = chain.data.shape[:3], chain.affine
         centres = voxel_centres(np.ones(shape, dtype=bool), affine)
@@ -492,8 +489,8 @@ class ResampleSeries(SimpleInterface):
             series /= field[..., None].astype(np.float32)
         self._write(runtime, chain, series, affine, brain)
         self._results['seen'] = float(seen.sum() / max(inside.sum(), 1))
-        np.save(_out(runtime, 'slices.npy'), chain.slices(centres[seen]))
-        self._results['slices'] = str(_out(runtime, 'slices.npy'))
+        np.save(Path(runtime.cwd) / 'slices.npy', chain.slices(centres[seen]))
+        self._results['slices'] = str(Path(runtime.cwd) / 'slices.npy')
         return runtime
 
     def _write(self, runtime: Bunch, chain: _Chain, series: Any, affine: Any, brain: Any) -> None:
@@ -502,15 +499,15 @@ class ResampleSeries(SimpleInterface):
         table = files.Gradients(
             bvals, directions, chain.gradients.phase_axes, chain.gradients.runs
         )
-        bval, bvec = _out(runtime, 'dwi.bval'), _out(runtime, 'dwi.bvec')
+        bval, bvec = Path(runtime.cwd) / 'dwi.bval', Path(runtime.cwd) / 'dwi.bvec'
         np.savetxt(bval, bvals[None], fmt='%g')
         np.savetxt(bvec, bvecs_from_scanner(directions, affine).T + 0.0, fmt='%.6f')
         self._results.update(
-            out_file=str(files.write_image(series, affine, _out(runtime, 'corrected.nii'))),
-            out_mask=str(files.write_image(brain, affine, _out(runtime, 'brain.nii.gz'))),
+            out_file=str(files.write_image(series, affine, Path(runtime.cwd) / 'corrected.nii')),
+            out_mask=str(files.write_image(brain, affine, Path(runtime.cwd) / 'brain.nii.gz')),
             bval=str(bval),
             bvec=str(bvec),
-            gradients=str(table.write(_out(runtime, 'gradients.tsv'))),
+            gradients=str(table.write(Path(runtime.cwd) / 'gradients.tsv')),
         )
 
 
@@ -535,7 +532,7 @@ def output_grid(
     size = float(np.cbrt(np.prod(zooms)))
     indices = np.argwhere(mask)
     start, stop = indices.min(axis=0), indices.max(axis=0) + 1
-    steps = size / _zooms(affine)
+    steps = size / voxel_sizes(affine)
     shape = np.ceil((stop - start) / steps).astype(int) + 2
     middle = (start + stop - 1) / 2
     grid = affine @ np.diag([*steps, 1.0])
@@ -592,8 +589,8 @@ class FitTensor(SimpleInterface):
         slices = np.load(self.inputs.slices)
         judged, predicted = outliers.find_outliers(signal, slices, shells, gradients.directions)
         weights = ~np.take_along_axis(judged.outlier, slices.astype(np.int64), axis=0)
-        np.save(_out(runtime, 'outliers.npy'), judged.outlier)
-        self._results['outliers'] = str(_out(runtime, 'outliers.npy'))
+        np.save(Path(runtime.cwd) / 'outliers.npy', judged.outlier)
+        self._results['outliers'] = str(Path(runtime.cwd) / 'outliers.npy')
 
         fit = self._fit(signal, gradients, gradients.directions, used, weights)
         check = check_axes(
@@ -602,8 +599,8 @@ class FitTensor(SimpleInterface):
         axes = check.matrix if self.inputs.fix_axes and check.suspicious else np.eye(3)
         if not np.array_equal(axes, np.eye(3)):
             fit = self._fit(signal, gradients, gradients.directions @ axes.T, used, weights)
-        np.save(_out(runtime, 'axes.npy'), axes)
-        self._results['axes'] = str(_out(runtime, 'axes.npy'))
+        np.save(Path(runtime.cwd) / 'axes.npy', axes)
+        self._results['axes'] = str(Path(runtime.cwd) / 'axes.npy')
         self._results['report'] = {
             **_series_measures(signal, predicted, gradients, shells, judged),
             **_fit_measures(fit, check),
@@ -633,12 +630,12 @@ class FitTensor(SimpleInterface):
             'direction': fit.evecs[:, :, 0],
         }
         for name, values in maps.items():
-            path = _out(runtime, f'{name}.nii.gz')
+            path = Path(runtime.cwd) / f'{name}.nii.gz'
             self._results[name] = str(files.write_image(_unmask(values, mask), affine, path))
         bad = np.zeros(mask.shape, dtype=bool)
         bad[mask] = fit.non_positive
         self._results['non_positive'] = str(
-            files.write_image(bad, affine, _out(runtime, 'non_positive.nii.gz'))
+            files.write_image(bad, affine, Path(runtime.cwd) / 'non_positive.nii.gz')
         )
 
 
@@ -764,7 +761,7 @@ class SampleSurface(SimpleInterface):
         self, chain: _Chain, points: files.FloatArray
     ) -> tuple[files.FloatArray, files.FloatArray]:
         """Return the tissues that a diffusion voxel around each point holds."""
-        resolution = float(np.cbrt(np.prod(_zooms(chain.affine))))
+        resolution = float(np.cbrt(np.prod(voxel_sizes(chain.affine))))
         tissues = []
         for path in self.inputs.tpms[:2]:
             values, affine = files.read_image(path)
@@ -776,7 +773,7 @@ class SampleSurface(SimpleInterface):
         side = self.inputs.hemisphere
         maps = {**result.values, 'coverage': result.coverage, 'fluid': result.fluid}
         for name, values in maps.items():
-            path = _out(runtime, f'{name}_{side}.shape.gii')
+            path = Path(runtime.cwd) / f'{name}_{side}.shape.gii'
             self._results[name] = str(files.write_vertex_map(values, side, name, path))
         seen = np.isfinite(result.fluid)
         self._results['report'] = {
@@ -837,9 +834,9 @@ class QualityTable(SimpleInterface):
             findings.append(row.pop(name))
         row.pop('slice_axis', None)
         self._results['out_file'] = str(
-            files.format_table(pd.DataFrame([row]), _out(runtime, 'qc.tsv'))
+            files.format_table(pd.DataFrame([row]), Path(runtime.cwd) / 'qc.tsv')
         )
-        self._results['motion'] = str(files.format_table(motion, _out(runtime, 'motion.tsv')))
+        self._results['motion'] = str(files.format_table(motion, Path(runtime.cwd) / 'motion.tsv'))
         self._results['metadata'] = {
             'Findings': [f for f in findings if f],
             'OutlierSlices': merged.get('outlier_list', []),
@@ -970,8 +967,8 @@ class AlignMaps(SimpleInterface):
         reference, grid = files.read_image(self.inputs.reference)
         same = icvf.shape == reference.shape and np.allclose(affine, grid, atol=1e-2)
         matrix = np.load(self.inputs.coregistration) if same else self._register(icvf, affine)
-        np.save(_out(runtime, 'maps_from_t1w.npy'), matrix)
-        self._results['transform'] = str(_out(runtime, 'maps_from_t1w.npy'))
+        np.save(Path(runtime.cwd) / 'maps_from_t1w.npy', matrix)
+        self._results['transform'] = str(Path(runtime.cwd) / 'maps_from_t1w.npy')
         return runtime
 
     def _register(self, icvf: Any, affine: files.FloatArray) -> files.FloatArray:
@@ -1025,7 +1022,7 @@ class SampleMaps(SimpleInterface):
         for name, path in zip(NODDI_NAMES, self.inputs.maps, strict=True):
             image, affine = files.read_image(path)
             values[name] = sample(image, affine, where)
-        resolution = float(np.cbrt(np.prod(_zooms(affine))))
+        resolution = float(np.cbrt(np.prod(voxel_sizes(affine))))
         tissues, grid = [], np.eye(4)
         for path in self.inputs.tpms[:2]:
             image, grid = files.read_image(path)
@@ -1037,7 +1034,7 @@ class SampleMaps(SimpleInterface):
         )
         side = self.inputs.hemisphere
         for name, result in found.items():
-            path = _out(runtime, f'{name}_{side}.shape.gii')
+            path = Path(runtime.cwd) / f'{name}_{side}.shape.gii'
             self._results[name] = str(files.write_vertex_map(result, side, name, path))
         return runtime
 
@@ -1061,5 +1058,7 @@ class RegionTable(SimpleInterface):
 
         columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'fluid', *MAP_NAMES]
         frame = pd.DataFrame(list(self.inputs.rows), columns=columns)
-        self._results['out_file'] = str(files.format_table(frame, _out(runtime, 'regions.tsv')))
+        self._results['out_file'] = str(
+            files.format_table(frame, Path(runtime.cwd) / 'regions.tsv')
+        )
         return runtime

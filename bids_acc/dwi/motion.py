@@ -31,7 +31,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from .resample import apply_matrix, sample
+from .resample import apply_matrix, sample, voxel_sizes
 from .shells import Shells
 
 FloatArray = npt.NDArray[np.float64]
@@ -370,7 +370,7 @@ class _Level:
         cls, data: npt.NDArray, affine: npt.ArrayLike, mask: npt.ArrayLike, level: Level
     ) -> _Level:
         """Smooth and thin; the samples are evenly spread over the (slightly grown) mask."""
-        zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+        zooms = voxel_sizes(affine)
         sigma = level.smoothing_mm / 2.3548 / zooms
         step = (slice(None, None, level.factor),) * 3
         series = np.stack(

@@ -28,6 +28,8 @@ doi:10.1016/S0031-3203(98)00091-0. What cannot be computed is NaN.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -72,22 +74,7 @@ def shell_cnr(signal: npt.ArrayLike, predicted: npt.ArrayLike, shells: Shells) -
     dict of int to float
         By b-value; NaN with fewer than seven volumes.
     """
-    result = {}
-    for bvalue in shells.bvalues:
-        members = shells.members(bvalue)
-        if bvalue == 0:
-            continue
-        if len(members) < 7:
-            result[bvalue] = float('nan')
-            continue
-        wanted = np.asarray(predicted, dtype=float)[:, members]
-        error = np.asarray(signal, dtype=float)[:, members] - wanted
-        noise = error.std(axis=1, ddof=1)
-        contrast = wanted.std(axis=1, ddof=1)
-        result[bvalue] = _median(
-            np.divide(contrast, noise, out=np.full(len(noise), np.nan), where=noise > 0)
-        )
-    return result
+    return _over_noise(signal, predicted, shells, lambda _, wanted: wanted.std(axis=1, ddof=1))
 
 
 def shell_snr(signal: npt.ArrayLike, predicted: npt.ArrayLike, shells: Shells) -> dict[int, float]:
@@ -104,16 +91,31 @@ def shell_snr(signal: npt.ArrayLike, predicted: npt.ArrayLike, shells: Shells) -
     dict of int to float
         By b-value; NaN with fewer than seven volumes.
     """
+    return _over_noise(signal, predicted, shells, lambda data, _: data.mean(axis=1))
+
+
+def _over_noise(
+    signal: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    shells: Shells,
+    measure: Callable[[FloatArray, FloatArray], FloatArray],
+) -> dict[int, float]:
+    """Return the median over voxels of a measure divided by the noise, by shell above b = 0."""
     result = {}
     for bvalue in shells.bvalues:
-        members = shells.members(bvalue)
         if bvalue == 0:
             continue
+        members = shells.members(bvalue)
+        if len(members) < 7:
+            result[bvalue] = float('nan')
+            continue
         data = np.asarray(signal, dtype=float)[:, members]
-        error = data - np.asarray(predicted, dtype=float)[:, members]
-        noise = error.std(axis=1, ddof=1) if len(members) >= 7 else np.zeros(len(data))
+        wanted = np.asarray(predicted, dtype=float)[:, members]
+        noise = (data - wanted).std(axis=1, ddof=1)
         result[bvalue] = _median(
-            np.divide(data.mean(axis=1), noise, out=np.full(len(noise), np.nan), where=noise > 0)
+            np.divide(
+                measure(data, wanted), noise, out=np.full(len(noise), np.nan), where=noise > 0
+            )
         )
     return result
 

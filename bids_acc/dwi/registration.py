@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .resample import apply_matrix, voxel_centres
+from .resample import apply_matrix, voxel_centres, voxel_sizes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -186,7 +186,7 @@ def anchor_contrast(
         RAS+ pull matrix, fixed to moving.
     """
     first = rigid(fixed, affine, moving, affine, seed=seed)
-    zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    zooms = voxel_sizes(affine)
     depth = ndimage.distance_transform_edt(np.pad(np.asarray(mask, dtype=bool), 1), zooms)
     edge = float(np.cbrt(np.prod(zooms)))
     inner = depth[1:-1, 1:-1, 1:-1] > RIM_VOXELS * edge

@@ -14,6 +14,17 @@ from scipy import ndimage
 FloatArray = npt.NDArray[np.float64]
 
 
+def voxel_sizes(affine: npt.ArrayLike) -> FloatArray:
+    """Return the edges of a voxel in mm.
+
+    Examples
+    --------
+    >>> voxel_sizes(np.diag([-2, 2, 3, 1]))
+    array([2., 2., 3.])
+    """
+    return np.asarray(np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0))
+
+
 def apply_matrix(matrix: npt.ArrayLike, points: npt.ArrayLike) -> FloatArray:
     """Apply a homogeneous matrix.
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .resample import sample
+from .resample import sample, voxel_sizes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,7 +88,7 @@ def blur_to_resolution(
     -------
     (i, j, k) ndarray of float32
     """
-    zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    zooms = voxel_sizes(affine)
     variance = np.maximum(resolution_mm**2 - zooms**2, 0) / 12
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
     return ndimage.gaussian_filter(values, np.sqrt(variance) / zooms, mode='constant')

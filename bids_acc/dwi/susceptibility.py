@@ -22,7 +22,7 @@ from scipy import ndimage
 from bids_acc.exceptions import MetadataError
 
 from .field import estimate_field
-from .resample import sample
+from .resample import sample, voxel_sizes
 from .shells import axes_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -268,7 +268,7 @@ def field_from_pair(
         Displacement along ``axis``, mm.
     """
     index, sign = phase_index(axis, affine)
-    zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    zooms = voxel_sizes(affine)
     wide = ndimage.binary_dilation(np.asarray(mask, dtype=bool), iterations=2)
     return sign * estimate_field(image, zooms, index, wide, opposite=opposite, ratio=ratio)
 
@@ -311,7 +311,7 @@ def field_from_anatomy(
         unexplained variance that is gone.
     """
     index, sign = phase_index(axis, affine)
-    zooms = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    zooms = voxel_sizes(affine)
     there = np.asarray(brain, dtype=bool)
     both = there & np.asarray(mask, dtype=bool)
     around = ndimage.binary_dilation(there | np.asarray(mask, dtype=bool))
