@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_acc.exceptions import BidsAccError, MissingInputError
+from bids_acc.exceptions import MissingInputError
 
 from .inputs import DwiInputs, DwiRun, check_dwi_run, check_image, check_json, read_gradients
+from .tools import generated_by
 
 NODDI_NAMES: Mapping[str, tuple[str, ...]] = {
     'icvf': ('icvf', 'ndi', 'ficvf', 'fintra'),
@@ -62,19 +63,8 @@ def session_folders(root: Path, subject: str, session: str | None) -> list[Path]
 
 def tool_name(folder: Path, fallback: str) -> str:
     """Name the tool that made a derivative, with its version, from its description."""
-    for parent in folder.parents:
-        description = parent / 'dataset_description.json'
-        if not description.is_file():
-            continue
-        try:
-            made = check_json(description).get('GeneratedBy', [])
-        except BidsAccError:
-            return fallback
-        first = made[0] if isinstance(made, list) and made else {}
-        if isinstance(first, dict) and first.get('Name'):
-            return ' '.join(str(first[k]) for k in ('Name', 'Version') if first.get(k))
-        return fallback
-    return fallback
+    made = generated_by(folder.parents)
+    return ' '.join(filter(None, made[0])) if made else fallback
 
 
 def entities_of(path: Path) -> dict[str, str]:

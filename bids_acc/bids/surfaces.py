@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bids_acc.exceptions import MissingInputError
+
+from .tools import generated_by
 
 LOGGER = logging.getLogger(__name__)
 FREESURFER_FILES = ('white', 'pial', 'thickness', 'area', 'sphere.reg')
@@ -125,13 +126,8 @@ def software_versions(source: str, folder: Path) -> dict[str, str]:
     """
     folder = Path(folder)
     if source == 'gifti':
-        for parent in folder.parents[:4]:
-            described = parent / 'dataset_description.json'
-            if described.is_file():
-                made = json.loads(described.read_text()).get('GeneratedBy', [])
-                found = {str(m.get('Name')): str(m.get('Version', 'n/a')) for m in made}
-                return found or {'GIFTI derivatives': 'n/a'}
-        return {'GIFTI derivatives': 'n/a'}
+        made = generated_by(folder.parents[:4])
+        return {name: version or 'n/a' for name, version in made} or {'GIFTI derivatives': 'n/a'}
     if source == 'freesurfer':
         texts = [folder / 'scripts' / 'build-stamp.txt', folder / 'scripts' / 'recon-all.log']
         fast = list(folder.glob('scripts/*deep-seg.log')) or list(folder.glob('scripts/BUILD.log'))
