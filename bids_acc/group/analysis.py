@@ -33,10 +33,10 @@ from bids_acc.settings import GroupSettings, Settings
 
 from .cohort import Cohort, join_phenotype, load_cohort, names_in
 from .opnmf.rank import SelectionOptions
+from .parcels.atlas import apply_atlas
 from .parcels.files import write_parcellation
 from .parcels.parcellation import ParcellationOptions, ParcellationResult, run_parcellation
 from .parcels.pictures import write_parcel_figures
-from .parcels.step import apply_atlas
 from .statistics.figure_files import write_figures
 from .statistics.model import Model
 from .statistics.proposal import resolve_model
