@@ -2,5 +2,6 @@
 
 Arrays: ``shells``, ``coherence``, ``series`` (gradients), ``denoise``, ``motion``, ``outliers``,
 ``resample``, ``registration``, ``mask`` (images), ``tensor``, ``sampling`` (volume to vertices),
-``quality``, ``figures``. Files: ``interfaces``, ``reportlets``. Graph: ``workflow``.
+``susceptibility``, ``field`` (distortion), ``quality``, ``figures``. Files: ``interfaces/``.
+Graph: ``workflow/``. Both of the latter are split by stage.
 """

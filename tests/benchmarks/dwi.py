@@ -27,8 +27,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from bids_acc.dwi import registration
-from bids_acc.dwi.distortion import MIN_GAIN
 from bids_acc.dwi.files import write_image
+from bids_acc.dwi.interfaces.distortion import MIN_GAIN
 from bids_acc.dwi.mask import brain_mask
 from bids_acc.dwi.motion import (
     estimate_motion,

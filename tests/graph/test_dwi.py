@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bids_acc.dwi import workflow as module
 from bids_acc.dwi.workflow import choose_engines, init_dwi_wf
+from bids_acc.dwi.workflow import engines as module
 from bids_acc.settings import DwiSettings
 
 ENTITIES = {'subject': '01', 'session': 'a'}

@@ -17,9 +17,14 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import find_outputs
-from bids_acc.dwi.distortion import FieldFromPair, RegisterDistortion, RunTopup, to_radiological
-from bids_acc.dwi.eddy import RunEddy
 from bids_acc.dwi.files import Gradients, read_image, write_image
+from bids_acc.dwi.interfaces.distortion import (
+    FieldFromPair,
+    RegisterDistortion,
+    RunTopup,
+    to_radiological,
+)
+from bids_acc.dwi.interfaces.eddy import RunEddy
 from bids_acc.dwi.mask import brain_mask
 from bids_acc.dwi.resample import apply_matrix, sample
 from bids_acc.dwi.series import join_runs

@@ -19,9 +19,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from . import files
-from .shells import find_shells
-from .susceptibility import undistort
+from bids_acc.dwi import files
+from bids_acc.dwi.shells import find_shells
+from bids_acc.dwi.susceptibility import undistort
 
 
 class _FigureOutputSpec(TraitedSpec):
@@ -42,7 +42,7 @@ class PlotOverlay(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from .figures import plot_overlay, save
+        from bids_acc.dwi.figures import plot_overlay, save
 
         fa, affine = files.read_image(self.inputs.fa)
         md = files.read_image(self.inputs.md)[0]
@@ -74,7 +74,7 @@ class PlotMotion(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from .figures import plot_motion, save
+        from bids_acc.dwi.figures import plot_motion, save
 
         table = pd.read_csv(self.inputs.motion, sep='\t', na_values='n/a')
         figure = plot_motion(
@@ -100,7 +100,7 @@ class PlotScheme(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from .figures import plot_scheme, save
+        from bids_acc.dwi.figures import plot_scheme, save
 
         table = files.Gradients.read(self.inputs.gradients)
         shells = self.inputs.report.get('shells', {})
@@ -125,7 +125,7 @@ class PlotSteps(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from .figures import plot_steps, save
+        from bids_acc.dwi.figures import plot_steps, save
 
         bvals = files.Gradients.read(self.inputs.gradients).bvals
         labels = find_shells(bvals).labels
@@ -163,7 +163,7 @@ class PlotAlignment(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from .figures import plot_alignment, save
+        from bids_acc.dwi.figures import plot_alignment, save
 
         image: npt.NDArray[Any]
         image, affine = files.read_image(self.inputs.reference)

@@ -1,7 +1,7 @@
 """Nipype shells around the correction of susceptibility distortion.
 
 All engines give the same thing: one displacement field on the grid of the reference volume,
-which `bids_acc.dwi.interfaces` applies together with all other transforms. That is why FSL's
+which `resampling` applies together with all other transforms. That is why FSL's
 `applytopup` is not called: it would interpolate a second time.
 """
 
@@ -22,13 +22,13 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from . import files, registration
-from .mask import brain_mask
-from .motion import displacement
-from .resample import apply_matrix, sample, voxel_centres, voxel_sizes
-from .sampling import blur_to_resolution
-from .shells import find_shells
-from .susceptibility import (
+from bids_acc.dwi import files, registration
+from bids_acc.dwi.mask import brain_mask
+from bids_acc.dwi.motion import displacement
+from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.dwi.sampling import blur_to_resolution
+from bids_acc.dwi.shells import find_shells
+from bids_acc.dwi.susceptibility import (
     correlation,
     displacement_from_hertz,
     field_from_anatomy,

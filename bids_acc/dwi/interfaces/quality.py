@@ -1,0 +1,144 @@
+"""Nipype shells: what all steps found, as one row, and the motion of each volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from bids_acc.dwi import files
+from bids_acc.dwi.motion import displacement, framewise_displacement, rotation_part
+from bids_acc.dwi.resample import apply_matrix, voxel_centres
+
+
+class _GatherReportsInputSpec(BaseInterfaceInputSpec):
+    series = traits.Dict(mandatory=True, desc='what joining the runs found')
+    tensor = traits.Dict(mandatory=True, desc='what the fit found')
+    denoising = traits.Dict(desc='whether it was denoised')
+    unringing = traits.Dict(desc='whether ringing was removed')
+    coregistration = traits.Dict(desc='how well b = 0 and T1w fit')
+    susceptibility = traits.Dict(desc='size of the distortion, and what its correction gained')
+    eddy = traits.Dict(desc="eddy's outlier slices")
+    surfaces = traits.List(traits.Dict(), desc='coverage of each side')
+
+
+class _GatherReportsOutputSpec(TraitedSpec):
+    out = traits.List(traits.Dict(), desc='all of them')
+
+
+class GatherReports(SimpleInterface):
+    """Collect what the steps found."""
+
+    input_spec = _GatherReportsInputSpec
+    output_spec = _GatherReportsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        reports = [self.inputs.series, self.inputs.tensor]
+        names = ('denoising', 'unringing', 'coregistration', 'susceptibility', 'eddy')
+        optional = [getattr(self.inputs, n) for n in names]
+        reports += [report for report in optional if isdefined(report)]
+        if isdefined(self.inputs.surfaces):
+            reports += self.inputs.surfaces
+        self._results['out'] = [dict(r) for r in reports]
+        return runtime
+
+
+class _QualityTableInputSpec(BaseInterfaceInputSpec):
+    reports = traits.List(traits.Dict(), mandatory=True, desc='what the steps found')
+    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    mask = File(exists=True, mandatory=True, desc='brain in the reference')
+    engines = traits.Dict(desc='step to program')
+    notes = traits.List(traits.Str(), desc='further findings, known beforehand')
+
+
+class _QualityTableOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='one row')
+    motion = File(exists=True, desc='one row per volume')
+    metadata = traits.Dict(desc='findings and engines, for the sidecar')
+
+
+class QualityTable(SimpleInterface):
+    """Write what the steps found as one row, and the motion as one row per volume."""
+
+    input_spec = _QualityTableInputSpec
+    output_spec = _QualityTableOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        import pandas as pd
+
+        merged: dict[str, Any] = {}
+        for report in self.inputs.reports:
+            merged.update(report)
+        pulls = np.load(self.inputs.transforms)
+        mask, affine = files.read_image(self.inputs.mask)
+        centres = voxel_centres(mask > 0, affine)
+        motion = motion_table(pulls, centres[:: max(1, len(centres) // 2000)])
+        row = {
+            **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},
+            **{f'n_b{b}': n for b, n in merged.get('shells', {}).items()},
+            'fd_mean': _nan_free(motion['framewise_displacement'], np.mean),
+            'fd_max': _nan_free(motion['framewise_displacement'], np.max),
+            'motion_mean': float(motion['displacement'].mean()),
+            'motion_max': float(motion['displacement'].max()),
+        }
+        findings = [*merged.get('findings', [])]
+        findings += self.inputs.notes if isdefined(self.inputs.notes) else []
+        for name in [n for n in row if n.endswith('_finding')]:
+            findings.append(row.pop(name))
+        row.pop('slice_axis', None)
+        self._results['out_file'] = str(
+            files.format_table(pd.DataFrame([row]), Path(runtime.cwd) / 'qc.tsv')
+        )
+        self._results['motion'] = str(files.format_table(motion, Path(runtime.cwd) / 'motion.tsv'))
+        self._results['metadata'] = {
+            'Findings': [f for f in findings if f],
+            'OutlierSlices': merged.get('outlier_list', []),
+            'Engines': self._engines(merged),
+        }
+        return runtime
+
+    def _engines(self, merged: dict[str, Any]) -> dict[str, Any]:
+        """Say ``none`` for a step that was left out at run time."""
+        engines = dict(self.inputs.engines) if isdefined(self.inputs.engines) else {}
+        for step, done in (
+            ('denoise', 'denoised'),
+            ('unringing', 'unringed'),
+            ('susceptibility', 'sdc_applied'),
+        ):
+            if merged.get(done) is False:
+                engines[step] = 'none'
+        return engines
+
+
+def motion_table(pulls: files.FloatArray, points: files.FloatArray) -> Any:
+    """Return translation, rotation and displacement of each volume as a table."""
+    import pandas as pd
+    from scipy.spatial.transform import Rotation
+
+    centre = points.mean(axis=0)
+    shift = np.array([apply_matrix(m, centre) - centre for m in pulls])
+    angles = Rotation.from_matrix(rotation_part(pulls)).as_rotvec(degrees=True)
+    table = pd.DataFrame(
+        np.hstack([shift, angles]),
+        columns=['trans_x', 'trans_y', 'trans_z', 'rot_x', 'rot_y', 'rot_z'],
+    )
+    table['framewise_displacement'] = framewise_displacement(pulls)
+    table['displacement'] = displacement(pulls, points)
+    return table
+
+
+def _nan_free(values: Any, function: Any) -> float:
+    """Apply a function to the finite values; NaN without any."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    return float(function(finite)) if finite.size else float('nan')

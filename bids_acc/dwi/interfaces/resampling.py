@@ -1,0 +1,182 @@
+"""Nipype shell: every volume brought to its place, through all transforms at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from bids_acc.dwi import files, registration
+from bids_acc.dwi.motion import rotate_directions
+from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres, voxel_sizes
+from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
+from bids_acc.dwi.susceptibility import apply_warp
+
+
+class ChainInputSpec(BaseInterfaceInputSpec):
+    """What a `Chain` is made of."""
+
+    in_file = File(exists=True, mandatory=True, desc='series before any interpolation')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    coregistration = File(exists=True, desc='pull matrix, T1w to reference')
+    warp = File(exists=True, desc='displacement along the phase encoding on the reference, mm')
+    slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
+
+
+class Chain:
+    """A series with all its transforms, which a value passes in one go."""
+
+    def __init__(self, inputs: Any) -> None:
+        self.data, self.affine = files.read_image(inputs.in_file)
+        self.gradients = files.Gradients.read(inputs.gradients)
+        self.shells = find_shells(self.gradients.bvals)
+        self.pulls = np.load(inputs.transforms)
+        has_t1w = isdefined(inputs.coregistration)
+        self.coregistration = np.load(inputs.coregistration) if has_t1w else np.eye(4)
+        self.warp = files.read_image(inputs.warp) if isdefined(inputs.warp) else None
+        self.slice_axis = int(inputs.slice_axis)
+
+    def directions(self) -> files.FloatArray:
+        """Gradient directions in the frame of the output."""
+        return rotate_directions(self.gradients.directions, self.pulls @ self.coregistration)
+
+    def signal(self, points: files.FloatArray, order: int = 3) -> Any:
+        """Signal of all volumes at points of the output's space, (n_points, n_volumes)."""
+        where, factor = self._distorted(points)
+        stretch = np.linalg.det(self.pulls[:, :3, :3])
+        signal = sample_series(
+            self.data, self.affine, where, self.pulls, order=order, modulation=stretch
+        )
+        return signal * np.asarray(factor, dtype=np.float32)[..., None]
+
+    def _distorted(self, points: files.FloatArray) -> tuple[files.FloatArray, Any]:
+        """Places of the output's points in the distorted reference, and how they are stretched."""
+        where = apply_matrix(self.coregistration, points)
+        if self.warp is None:
+            return where, np.ones(len(where))
+        return apply_warp(*self.warp, where, self.gradients.phase_axes[0])
+
+    def slices(self, points: files.FloatArray) -> Any:
+        """Slice of each volume in which a point was acquired, (n_points, n_volumes)."""
+        where, _ = self._distorted(points)
+        row = np.linalg.inv(self.affine)[self.slice_axis]
+        rows = np.array([row @ pull for pull in self.pulls])
+        height = where @ rows[:, :3].T + rows[:, 3]
+        top = self.data.shape[self.slice_axis] - 1
+        return np.clip(np.rint(height), 0, top).astype(np.int16)
+
+
+class _ResampleSeriesInputSpec(ChainInputSpec):
+    mask = File(exists=True, mandatory=True, desc='brain, in the space of the output')
+    bias = traits.Bool(True, usedefault=True, desc='divide by the bias field (N4)')
+
+
+class _ResampleSeriesOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='corrected series')
+    out_mask = File(exists=True, desc='brain on its grid')
+    bval = File(exists=True, desc='b-values')
+    bvec = File(exists=True, desc='rotated directions, FSL convention')
+    gradients = File(exists=True, desc='rotated gradient table, scanner coordinates')
+    slices = File(exists=True, desc='acquired slice of each brain voxel in each volume')
+    seen = traits.Float(desc='share of the brain that all volumes show')
+
+
+class ResampleSeries(SimpleInterface):
+    """Bring every volume to its place, interpolating once.
+
+    With a coregistration the output lies along the T1w image's axes, at the diffusion image's
+    resolution; otherwise on the reference's own grid.
+    """
+
+    input_spec = _ResampleSeriesInputSpec
+    output_spec = _ResampleSeriesOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        chain = Chain(self.inputs)
+        mask, mask_affine = files.read_image(self.inputs.mask)
+        if isdefined(self.inputs.coregistration):
+            shape, affine = output_grid(mask > 0, mask_affine, voxel_sizes(chain.affine))
+        else:
+            shape, affine = chain.data.shape[:3], chain.affine
+        centres = voxel_centres(np.ones(shape, dtype=bool), affine)
+        inside = np.nan_to_num(sample(mask, mask_affine, centres)) > 0.5
+        margin = grow(inside.reshape(shape))
+        signal = np.full((len(centres), chain.data.shape[3]), np.nan, dtype=np.float32)
+        signal[margin.ravel()] = chain.signal(centres[margin.ravel()])
+        seen = inside & np.isfinite(signal).all(axis=1)
+        brain = seen.reshape(shape)
+        series = np.nan_to_num(signal).reshape(*shape, -1)
+        if self.inputs.bias:
+            base = np.flatnonzero(chain.shells.labels == 0)
+            field = registration.bias_field(series[..., base].mean(axis=3), affine, brain)
+            series /= field[..., None].astype(np.float32)
+        self._write(runtime, chain, series, affine, brain)
+        self._results['seen'] = float(seen.sum() / max(inside.sum(), 1))
+        np.save(Path(runtime.cwd) / 'slices.npy', chain.slices(centres[seen]))
+        self._results['slices'] = str(Path(runtime.cwd) / 'slices.npy')
+        return runtime
+
+    def _write(self, runtime: Bunch, chain: Chain, series: Any, affine: Any, brain: Any) -> None:
+        """Write images and gradient tables."""
+        directions, bvals = chain.directions(), chain.gradients.bvals
+        table = files.Gradients(
+            bvals, directions, chain.gradients.phase_axes, chain.gradients.runs
+        )
+        bval, bvec = Path(runtime.cwd) / 'dwi.bval', Path(runtime.cwd) / 'dwi.bvec'
+        np.savetxt(bval, bvals[None], fmt='%g')
+        np.savetxt(bvec, bvecs_from_scanner(directions, affine).T + 0.0, fmt='%.6f')
+        self._results.update(
+            out_file=str(files.write_image(series, affine, Path(runtime.cwd) / 'corrected.nii')),
+            out_mask=str(files.write_image(brain, affine, Path(runtime.cwd) / 'brain.nii.gz')),
+            bval=str(bval),
+            bvec=str(bvec),
+            gradients=str(table.write(Path(runtime.cwd) / 'gradients.tsv')),
+        )
+
+
+def output_grid(
+    mask: Any, affine: files.FloatArray, zooms: files.FloatArray
+) -> tuple[tuple[int, ...], files.FloatArray]:
+    """Return a grid along the axes of a mask's image, around the mask, with cubic voxels.
+
+    Parameters
+    ----------
+    mask : (i, j, k) ndarray of bool
+    affine : (4, 4) ndarray
+        Of the mask.
+    zooms : (3,) ndarray
+        Voxel size whose volume the new voxels have, mm.
+
+    Returns
+    -------
+    shape : tuple of int
+    affine : (4, 4) ndarray
+    """
+    size = float(np.cbrt(np.prod(zooms)))
+    indices = np.argwhere(mask)
+    start, stop = indices.min(axis=0), indices.max(axis=0) + 1
+    steps = size / voxel_sizes(affine)
+    shape = np.ceil((stop - start) / steps).astype(int) + 2
+    middle = (start + stop - 1) / 2
+    grid = affine @ np.diag([*steps, 1.0])
+    origin = apply_matrix(affine, middle) - grid[:3, :3] @ ((shape - 1) / 2)
+    grid[:3, 3] = origin
+    return tuple(int(n) for n in shape), grid
+
+
+def grow(mask: Any) -> Any:
+    """Return the mask with two voxels around it."""
+    from scipy import ndimage
+
+    return ndimage.binary_dilation(mask, iterations=2)

@@ -1,0 +1,131 @@
+"""Nipype shells: runs joined into one series, and the brain in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from bids_acc.dwi import files
+from bids_acc.dwi.mask import brain_mask
+from bids_acc.dwi.resample import voxel_sizes
+from bids_acc.dwi.series import join_runs
+from bids_acc.dwi.shells import find_shells
+
+
+class _JoinRunsInputSpec(BaseInterfaceInputSpec):
+    dwi_files = InputMultiObject(File(exists=True), mandatory=True, desc='diffusion series')
+    bval_files = InputMultiObject(File(exists=True), mandatory=True, desc='b-values of each')
+    bvec_files = InputMultiObject(File(exists=True), mandatory=True, desc='directions of each')
+    sidecars = traits.List(traits.Dict(), desc='metadata of each')
+    opposite_files = InputMultiObject(
+        File(exists=True), desc='further images of reversed phase encoding, b = 0'
+    )
+    opposite_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
+
+
+class _JoinRunsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='all usable volumes')
+    gradients = File(exists=True, desc='gradient table in scanner coordinates')
+    report = traits.Dict(desc='counts, shells and findings')
+    partial_fourier = traits.Bool(desc='whether k-space was acquired only in part')
+    slice_axis = traits.Int(desc='voxel axis of the slices')
+    acquisition = traits.List(traits.Dict(), desc='phase encoding and readout time of each run')
+    opposite = File(exists=True, desc='b = 0 volumes of reversed phase encoding')
+    opposite_acquisition = traits.Dict(desc='their phase encoding and readout time')
+
+
+class JoinRuns(SimpleInterface):
+    """Join runs and check their gradient tables."""
+
+    input_spec = _JoinRunsInputSpec
+    output_spec = _JoinRunsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        sidecars = self.inputs.sidecars if isdefined(self.inputs.sidecars) else []
+        extra: list[Any] = []
+        if isdefined(self.inputs.opposite_files):
+            extra = list(
+                zip(self.inputs.opposite_files, self.inputs.opposite_sidecars, strict=True)
+            )
+        series = join_runs(
+            self.inputs.dwi_files,
+            self.inputs.bval_files,
+            self.inputs.bvec_files,
+            sidecars,
+            extra,
+        )
+        shells = find_shells(series.gradients.bvals)
+        self._results['out_file'] = str(
+            files.write_image(series.data, series.affine, Path(runtime.cwd) / 'series.nii')
+        )
+        self._results['gradients'] = str(
+            series.gradients.write(Path(runtime.cwd) / 'gradients.tsv')
+        )
+        self._results['partial_fourier'] = any(
+            float(s.get('PartialFourier') or 1) < 1 for s in sidecars
+        )
+        self._results['slice_axis'] = series.slice_axis
+        self._results['acquisition'] = [asdict(entry) for entry in series.acquisition]
+        if series.opposite is not None and series.opposite_acquisition is not None:
+            self._results['opposite_acquisition'] = asdict(series.opposite_acquisition)
+            self._results['opposite'] = str(
+                files.write_image(
+                    series.opposite, series.affine, Path(runtime.cwd) / 'opposite.nii'
+                )
+            )
+        self._results['report'] = {
+            'n_volumes': int(series.data.shape[3]),
+            'n_missing': int(series.n_expected - series.data.shape[3]),
+            'shells': {str(b): int((shells.volume_bvalues == b).sum()) for b in shells.bvalues},
+            'scheme': series.bvecs_hash,
+            'findings': list(series.findings),
+            'slice_axis': series.slice_axis,
+        }
+        return runtime
+
+
+class _BrainMaskInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    given = File(exists=True, desc='brain, where a derivative has it; taken as it is')
+
+
+class _BrainMaskOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='brain in the first b = 0 volume')
+
+
+class BrainMask(SimpleInterface):
+    """Find the brain in the reference volume."""
+
+    input_spec = _BrainMaskInputSpec
+    output_spec = _BrainMaskOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        shells = find_shells(files.Gradients.read(self.inputs.gradients).bvals)
+        reference = data[..., int(np.flatnonzero(shells.labels == 0)[0])]
+        if isdefined(self.inputs.given):
+            given = files.read_image(self.inputs.given)
+            files.check_same_grid(
+                (reference.shape, affine), (given[0].shape, given[1]), Path(self.inputs.given).name
+            )
+            mask = given[0] > 0
+        else:
+            mask = brain_mask(reference, voxel_sizes(affine))
+        self._results['out_file'] = str(
+            files.write_image(mask, affine, Path(runtime.cwd) / 'mask.nii.gz')
+        )
+        return runtime

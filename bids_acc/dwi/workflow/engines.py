@@ -1,0 +1,143 @@
+"""Which program does each step, and what the sidecars say about it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from nipype.interfaces import fsl
+from nipype.interfaces import mrtrix3 as mrt
+
+from bids_acc import __version__
+from bids_acc.dwi.interfaces.eddy import eddy_program
+from bids_acc.exceptions import SettingsError
+from bids_acc.settings import DwiSettings
+
+
+def choose_engines(
+    settings: DwiSettings,
+    *,
+    has_anat: bool = False,
+    has_opposite: bool = False,
+    source: str = '',
+) -> dict[str, str]:
+    """Decide which program does each step, from the settings and what is on PATH.
+
+    Parameters
+    ----------
+    settings : DwiSettings
+    has_anat : bool
+        Whether there is a T1w image.
+    has_opposite : bool
+        Whether there are images of reversed phase encoding with known readout times.
+    source : str
+        Tool that corrected the series already; then nothing is corrected again.
+
+    Returns
+    -------
+    dict of str to str
+        ``none`` where a step is skipped.
+
+    Raises
+    ------
+    SettingsError
+        If a program was asked for that is not there, or cannot do its work.
+    """
+    if source:
+        steps = ('denoise', 'unringing', 'motion', 'susceptibility', 'bias')
+        return {**dict.fromkeys(steps, 'none'), 'tensor_fit': settings.tensor_fit}
+
+    def on_path(program: str, otherwise: str) -> str:
+        return 'mrtrix3' if shutil.which(program) else otherwise
+
+    denoise, unringing = settings.denoise, settings.unringing
+    return {
+        'denoise': on_path('dwidenoise', 'builtin') if denoise == 'auto' else denoise,
+        'unringing': on_path('mrdegibbs', 'none') if unringing == 'auto' else unringing,
+        'motion': _motion_engine(settings.motion),
+        'susceptibility': _susceptibility_engine(
+            settings.susceptibility, has_anat=has_anat, has_opposite=has_opposite
+        ),
+        'bias': settings.bias,
+        'tensor_fit': settings.tensor_fit,
+    }
+
+
+def _motion_engine(asked: str) -> str:
+    """Refuse eddy where it is not."""
+    if asked == 'eddy' and eddy_program() is None:
+        raise SettingsError(
+            '--dwi-motion eddy: none of eddy_cpu, eddy_openmp and eddy is on PATH; install FSL, '
+            'or choose builtin.'
+        )
+    return asked
+
+
+def _susceptibility_engine(asked: str, *, has_anat: bool, has_opposite: bool) -> str:
+    """Choose how susceptibility distortion is corrected."""
+    there = shutil.which('topup') is not None
+    if asked == 'auto':
+        if has_opposite:
+            return 'topup' if there else 'pair'
+        return 'registration' if has_anat else 'none'
+    if asked == 'topup' and not there:
+        raise SettingsError(
+            '--dwi-susceptibility topup: topup is not on PATH; install FSL, or choose pair, '
+            'which is built in.'
+        )
+    if asked in ('topup', 'pair') and not has_opposite:
+        return 'none'
+    return 'none' if asked == 'registration' and not has_anat else asked
+
+
+def decided_beforehand(
+    settings: DwiSettings, engines: Mapping[str, str], source: str
+) -> list[str]:
+    """Say in words what was decided before the graph was built."""
+    if source:
+        return [f'The series was taken as {source} corrected it; no step was repeated.']
+    notes = []
+    if engines['susceptibility'] == 'none':
+        reason = 'it was switched off.'
+        if settings.susceptibility != 'none':
+            reason = 'there is neither a T1w image nor one of reversed phase encoding.'
+            if settings.susceptibility in ('topup', 'pair'):
+                reason = 'there are no images of reversed phase encoding.'
+        notes.append(f'Susceptibility distortion was not corrected: {reason}')
+    if engines['motion'] == 'eddy':
+        notes.append('eddy interpolates the series, so that the maps are interpolated twice.')
+    return notes
+
+
+def engine_versions(engines: Mapping[str, str]) -> dict[str, str]:
+    """Name the version of each program that is used."""
+    names = set(engines.values())
+    versions = {'bids_acc': __version__, 'antspyx': version('antspyx')}
+    if names & {'topup', 'eddy'}:
+        versions['fsl'] = str(fsl.Info.version() or 'unknown')
+    if 'dipy' in names:
+        versions['dipy'] = version('dipy')
+    if 'mrtrix3' in names:
+        versions['mrtrix3'] = str(mrt.DWIDenoise().version or 'unknown')
+    return versions
+
+
+def field_is_left(engines: Mapping[str, str]) -> bool:
+    """Tell whether the preparation found a field that is still to be applied.
+
+    eddy applies topup's field itself.
+    """
+    found = engines['susceptibility']
+    return found == 'pair' or (found == 'topup' and engines['motion'] != 'eddy')
+
+
+def step_reports(engines: Mapping[str, str]) -> list[str]:
+    """List the steps of the preparation that report something."""
+    done = {
+        'denoising': engines['denoise'] != 'none',
+        'unringing': engines['unringing'] != 'none',
+        'susceptibility': engines['susceptibility'] in ('topup', 'pair'),
+        'eddy': engines['motion'] == 'eddy',
+    }
+    return [name for name, really in done.items() if really]

@@ -1,0 +1,169 @@
+"""The whole line: its stages joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.settings import DwiSettings
+
+from .engines import choose_engines, decided_beforehand, field_is_left, step_reports
+from .outputs import init_dwi_sinks_wf
+from .prepare import SERIES, init_dwi_prepare_wf
+from .surface import init_dwi_surface_wf
+from .tensor import SINK_FIELDS, init_dwi_tensor_wf
+
+INPUTS = (*SERIES, 'brain_mask', 'noddi_maps')
+
+
+ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white', 'pial', 'midthickness', 'parcellation')
+
+
+MIN_VOLUMES = 30
+"""Below this number `auto` does not denoise: the Marchenko-Pastur law is that of large matrices,
+and of 20 volumes it was seen to take away a sixth of the white matter's FA."""
+
+
+def init_dwi_wf(
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: DwiSettings,
+    has_anat: bool,
+    density: str = '41k',
+    omp_nthreads: int = 1,
+    seed: int = 0,
+    name: str = 'dwi_wf',
+    has_opposite: bool = False,
+    source: str = '',
+    noddi_source: str = '',
+) -> pe.Workflow:
+    """Turn the diffusion series of a session into maps of the diffusion tensor.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the series.
+    settings : DwiSettings
+        Steps and engines.
+    has_anat : bool
+        Whether T1w image, tissues and surfaces are there; without them, maps stay in the
+        space of the first b = 0 volume.
+    density : str
+        Of the template mesh.
+    omp_nthreads : int
+        Threads that one step may use.
+    seed : int
+        Of registration.
+    name : str
+        Name of the workflow.
+    has_opposite : bool
+        Whether there are images of reversed phase encoding with known readout times.
+    source : str
+        Tool that corrected the series already; empty for raw data.
+    noddi_source : str
+        Tool that made NODDI maps; empty without any.
+
+    Inputs
+    ------
+    dwi_files, bval_files, bvec_files
+        One of each per run.
+    sidecars
+        Metadata of each run.
+    opposite_files, opposite_sidecars
+        Images of reversed phase encoding besides the runs, and their metadata.
+    brain_mask
+        Brain on the grid of the series, where ``source`` has one.
+    noddi_maps
+        icvf, isovf and od (only with ``noddi_source``).
+    t1w_preproc, t1w_mask, tpms
+        T1w image, its brain, and fractions of GM, WM and CSF (only with ``has_anat``).
+    white, pial, midthickness, parcellation
+        Surfaces, left and right, scanner RAS, and regions (only with ``has_anat``).
+
+    Outputs
+    -------
+    fa, md, ad, rd, mo
+        Maps, in T1w space with ``has_anat``.
+    vertex_fa, vertex_md, vertex_mo
+        Vertex maps, left and right (only with ``has_anat``).
+    qc
+        Table of quality measures.
+    """
+    engines = choose_engines(settings, has_anat=has_anat, has_opposite=has_opposite, source=source)
+    workflow = pe.Workflow(name=name)
+    fields = [*INPUTS, *(ANAT_INPUTS if has_anat else ())]
+    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    vertex = [f'vertex_{n}' for n in ('fa', 'md', 'mo')] if has_anat else []
+    outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc', *vertex]), name='outputnode')
+    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+
+    prepare_wf = init_dwi_prepare_wf(
+        engines=engines,
+        min_volumes=MIN_VOLUMES if settings.denoise == 'auto' else 0,
+        omp_nthreads=omp_nthreads,
+        seed=seed,
+    )
+    tensor_wf = init_dwi_tensor_wf(
+        settings=settings, engines=engines, has_anat=has_anat, seed=seed
+    )
+    sinks_wf = init_dwi_sinks_wf(
+        **where, engines=engines, settings=settings, has_anat=has_anat, source=source,
+        notes=decided_beforehand(settings, engines, source),
+    )  # fmt: skip
+    reports = step_reports(engines)
+    chain = ['series', 'gradients', 'transforms', 'reference', 'mask', 'report', 'slice_axis']
+    # with eddy the field is in the series already
+    field = ['warp'] if field_is_left(engines) else []
+    workflow.connect([
+        (inputnode, prepare_wf, [(n, f'inputnode.{n}') for n in (*SERIES, 'brain_mask')]),
+        (prepare_wf, tensor_wf, [(f'outputnode.{n}', f'inputnode.{n}')
+                                 for n in (*chain, *field)]),
+        (prepare_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
+                                for n in ('gradients', 'motion', 'mask', 'report', 'figure',
+                                          *reports)]),
+        (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in SINK_FIELDS]),
+        (sinks_wf, outputnode, [(f'outputnode.{n}', n) for n in (*MAP_NAMES, 'qc')]),
+    ])  # fmt: skip
+    if not has_anat:
+        workflow.connect(prepare_wf, 'outputnode.reference', sinks_wf, 'inputnode.background')
+        return workflow
+
+    surface_wf = init_dwi_surface_wf(
+        **where, settings=settings, density=density, noddi_source=noddi_source, seed=seed
+    )
+    if engines['susceptibility'] == 'registration':
+        field = ['warp']
+        workflow.connect(
+            tensor_wf, 'outputnode.distortion_report', sinks_wf, 'inputnode.susceptibility'
+        )
+    if noddi_source:
+        workflow.connect([
+            (inputnode, surface_wf, [(n, f'inputnode.{n}')
+                                     for n in ('noddi_maps', 't1w_preproc', 't1w_mask')]),
+            (prepare_wf, surface_wf, [('outputnode.reference', 'inputnode.reference')]),
+        ])  # fmt: skip
+    workflow.connect([
+        (inputnode, tensor_wf, [(n, f'inputnode.{n}')
+                                for n in ('t1w_preproc', 't1w_mask', 'tpms', 'white')]),
+        (inputnode, sinks_wf, [('t1w_preproc', 'inputnode.background')]),
+        (inputnode, surface_wf, [(n, f'inputnode.{n}')
+                                 for n in ('tpms', 'white', 'pial', 'parcellation')]),
+        (prepare_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
+                                  for n in ('series', 'gradients', 'transforms', 'slice_axis')]),
+        (tensor_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
+                                 for n in ('coregistration', 'axes', 'outliers', *field)]),
+        (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
+                               for n in ('itk_transform', 'coreg_report', 'coreg_figure')]),
+        (surface_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.surface_{n}')
+                                for n in ('reports', 'parcels')]),
+        (surface_wf, outputnode, [(f'outputnode.{n}', n) for n in vertex]),
+    ])  # fmt: skip
+    return workflow

@@ -1,0 +1,165 @@
+"""Stage 4: maps, series, quality and figures under their BIDS names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from bids_acc.derivatives.outputs import init_sink
+from bids_acc.dwi.interfaces.quality import GatherReports, QualityTable
+from bids_acc.dwi.interfaces.reportlets import PlotMotion, PlotOverlay, PlotScheme
+from bids_acc.dwi.interfaces.surface import RegionTable
+from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.settings import DwiSettings
+
+from .engines import engine_versions
+from .prepare import STEP_REPORTS
+from .tensor import SINK_FIELDS
+
+UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
+"""Of the maps that have one."""
+
+
+def init_dwi_sinks_wf(
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: DwiSettings,
+    engines: Mapping[str, str],
+    has_anat: bool,
+    source: str = '',
+    notes: Sequence[str] = (),
+    name: str = 'sinks_wf',
+) -> pe.Workflow:
+    """Keep maps, series, quality table and figures under their BIDS names.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the series.
+    settings : DwiSettings
+    engines : mapping
+        From `choose_engines`; written into the sidecars.
+    has_anat : bool
+        Whether maps lie in T1w space.
+    source : str
+        Tool that corrected the series already.
+    notes : sequence of str
+        What was decided beforehand, in sentences.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    gradients, motion, mask, report, background, itk_transform, coreg_report, coreg_figure, figure,
+    surface_reports, surface_parcels, and the outputs of `init_dwi_tensor_wf`.
+
+    Outputs
+    -------
+    fa, md, ad, rd, mo, qc
+        The kept files.
+    """
+    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    suffix = '_t1w' if has_anat else ''
+    workflow = pe.Workflow(name=name)
+    fields = ['gradients', 'motion', 'mask', 'report', *STEP_REPORTS, 'background', 'figure',
+              'itk_transform', 'coreg_report', 'coreg_figure', 'surface_reports',
+              'surface_parcels', *SINK_FIELDS]  # fmt: skip
+    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
+    used = {**dict(engines), 'versions': engine_versions(engines)}
+    if source:
+        used['preprocessing'] = source
+    table = pe.Node(QualityTable(engines=used, notes=list(notes)), name='table')
+    for what in (*MAP_NAMES, 'residual', 'non_positive'):
+        label = what.replace('_', '')
+        sink = init_sink(f'dwi_map{suffix}', **where, param=label, name=f'ds_{label}')
+        sink.inputs.metadata = {'Units': UNITS.get(what, '1'), 'Model': _model(settings, engines)}
+        workflow.connect(inputnode, what, sink, 'in_file')
+        if what in MAP_NAMES:
+            workflow.connect(sink, 'out_file', outputnode, what)
+    for what, key in (('corrected', f'dwi_preproc{suffix}'),
+                      ('corrected_mask', f'dwi_mask{suffix}'),
+                      ('corrected_bval', f'dwi_preproc{suffix}_bval'),
+                      ('corrected_bvec', f'dwi_preproc{suffix}_bvec')):  # fmt: skip
+        sink = init_sink(key, **where, name=f'ds_{what}')
+        workflow.connect(inputnode, what, sink, 'in_file')
+        if what == 'corrected':
+            workflow.connect(table, 'metadata', sink, 'metadata')
+    if has_anat:
+        ds_xfm = init_sink('dwi_xfm', **where, name='ds_xfm')
+        workflow.connect(inputnode, 'itk_transform', ds_xfm, 'in_file')
+        regions = pe.Node(RegionTable(), name='regions')
+        ds_regions = init_sink('dwi_regions', **where, name='ds_regions')
+        ds_coreg = init_sink('dwi_figure_coreg', **where, name='ds_coreg')
+        workflow.connect([
+            (inputnode, regions, [('surface_parcels', 'rows')]),
+            (regions, ds_regions, [('out_file', 'in_file')]),
+            (inputnode, ds_coreg, [('coreg_figure', 'in_file')]),
+        ])  # fmt: skip
+    ds_steps = init_sink('dwi_figure_steps', **where, name='ds_steps')
+    workflow.connect(inputnode, 'figure', ds_steps, 'in_file')
+
+    reports = pe.Node(GatherReports(), name='reports')
+    ds_qc = init_sink('dwi_qc', **where, name='ds_qc')
+    ds_motion = init_sink('dwi_motion', **where, name='ds_motion')
+    workflow.connect([
+        (inputnode, reports, [('report', 'series'), ('tensor_report', 'tensor'),
+                              *((n, n) for n in STEP_REPORTS)]),
+        (reports, table, [('out', 'reports')]),
+        (inputnode, table, [('motion', 'transforms'), ('mask', 'mask')]),
+        (table, ds_qc, [('out_file', 'in_file'), ('metadata', 'metadata')]),
+        (table, ds_motion, [('motion', 'in_file')]),
+        (ds_qc, outputnode, [('out_file', 'qc')]),
+    ])  # fmt: skip
+    if has_anat:
+        workflow.connect([
+            (inputnode, reports, [('coreg_report', 'coregistration'),
+                                  ('surface_reports', 'surfaces')]),
+        ])  # fmt: skip
+    _add_figures(workflow, inputnode, table, where)
+    return workflow
+
+
+def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, Any]:
+    """Describe the model as BEP016 does."""
+    weights = {
+        'ols': 'equal',
+        'wls': 'squared measured signal',
+        'iwls': 'squared predicted signal, 2 iterations after squared measured signal',
+    }
+    method = engines['tensor_fit']
+    return {
+        'Description': 'Diffusion tensor, linear fit to the log signal',
+        'Parameters': {
+            'FitMethod': method,
+            'Weights': weights[method],
+            'LargestBValue': settings.b_max,
+            'OutlierSlices': 'weight zero',
+        },
+    }
+
+
+def _add_figures(
+    workflow: pe.Workflow, inputnode: pe.Node, table: pe.Node, where: Mapping[str, Any]
+) -> None:
+    """Add the three figures of the subject's page."""
+    overlay = pe.Node(PlotOverlay(), name='overlay')
+    motion = pe.Node(PlotMotion(), name='plot_motion')
+    scheme = pe.Node(PlotScheme(), name='scheme')
+    workflow.connect([
+        (inputnode, overlay, [('background', 'background'), ('fa', 'fa'), ('md', 'md'),
+                              ('direction', 'direction')]),
+        (inputnode, motion, [('gradients', 'gradients'), ('tensor_report', 'report')]),
+        (table, motion, [('motion', 'motion')]),
+        (inputnode, scheme, [('gradients', 'gradients'), ('report', 'report')]),
+    ])  # fmt: skip
+    for node, key in ((overlay, 'fa'), (motion, 'motion'), (scheme, 'scheme')):
+        sink = init_sink(f'dwi_figure_{key}', **where)
+        workflow.connect(node, 'out_file', sink, 'in_file')

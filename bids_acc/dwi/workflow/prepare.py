@@ -1,0 +1,187 @@
+"""Stage 1: runs joined, cleaned, and the head found in each volume; nothing is interpolated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from bids_acc.dwi.interfaces.cleaning import Denoise, Unring
+from bids_acc.dwi.interfaces.distortion import FieldFromPair, RunTopup, Undistort
+from bids_acc.dwi.interfaces.eddy import RunEddy
+from bids_acc.dwi.interfaces.motion import EstimateMotion
+from bids_acc.dwi.interfaces.reportlets import PlotSteps
+from bids_acc.dwi.interfaces.series import BrainMask, JoinRuns
+
+from .engines import field_is_left
+
+SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'opposite_files',
+          'opposite_sidecars')  # fmt: skip
+
+
+STEP_REPORTS = ('denoising', 'unringing', 'susceptibility', 'eddy')
+
+
+def init_dwi_prepare_wf(
+    *,
+    engines: Mapping[str, str],
+    min_volumes: int = 0,
+    omp_nthreads: int = 1,
+    seed: int = 0,
+    name: str = 'prepare_wf',
+) -> pe.Workflow:
+    """Join, denoise and unring a series, and find where the head was in each volume.
+
+    Parameters
+    ----------
+    engines : mapping
+        From `choose_engines`.
+    min_volumes : int
+        Series with fewer volumes are not denoised.
+    omp_nthreads : int
+        Threads for MRtrix3.
+    seed : int
+        Of registration.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    dwi_files, bval_files, bvec_files, sidecars
+        One of each per run.
+    opposite_files, opposite_sidecars
+        Images of reversed phase encoding, and their metadata.
+    brain_mask
+        Brain, where it is known.
+
+    Outputs
+    -------
+    series, gradients
+        All usable volumes, not interpolated (but by eddy), and their gradient table.
+    transforms, motion, warp
+        Pull matrices that are still to be applied, those of the head's motion, and topup's field.
+    reference, mask
+        Mean b = 0 image (undistorted where topup was used) and its brain.
+    report, denoising, unringing, susceptibility, eddy
+        Counts and findings.
+    slice_axis, figure
+        Voxel axis of the slices, and a picture of the steps.
+    """
+    workflow = pe.Workflow(name=name)
+    inputnode = pe.Node(niu.IdentityInterface([*SERIES, 'brain_mask']), name='inputnode')
+    fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'mask',
+              'report', 'slice_axis', 'figure', *STEP_REPORTS]  # fmt: skip
+    outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
+    join = pe.Node(JoinRuns(), name='join', mem_gb=1)
+    brain = pe.Node(BrainMask(), name='brain', mem_gb=0.5)
+    figure = pe.Node(PlotSteps(), name='figure', mem_gb=1)
+    workflow.connect([
+        (inputnode, join, [(n, n) for n in SERIES]),
+        (inputnode, brain, [('brain_mask', 'given')]),
+        (join, brain, [('out_file', 'in_file'), ('gradients', 'gradients')]),
+        (join, outputnode, [('report', 'report'), ('slice_axis', 'slice_axis')]),
+        (join, figure, [('out_file', 'raw'), ('gradients', 'gradients')]),
+        (brain, figure, [('out_file', 'mask')]),
+        (figure, outputnode, [('out_file', 'figure')]),
+    ])  # fmt: skip
+    last = join
+    if engines['denoise'] != 'none':
+        denoise = pe.Node(
+            Denoise(engine=engines['denoise'], min_volumes=min_volumes, nthreads=omp_nthreads),
+            name='denoise', mem_gb=2, n_procs=omp_nthreads,
+        )  # fmt: skip
+        workflow.connect([
+            (last, denoise, [('out_file', 'in_file')]),
+            (brain, denoise, [('out_file', 'mask')]),
+            (denoise, outputnode, [('report', 'denoising')]),
+            (denoise, figure, [('out_file', 'denoised')]),
+        ])  # fmt: skip
+        last = denoise
+    if engines['unringing'] != 'none':
+        unring = pe.Node(Unring(engine=engines['unringing'], nthreads=omp_nthreads),
+                         name='unring', mem_gb=2, n_procs=omp_nthreads)  # fmt: skip
+        workflow.connect([
+            (last, unring, [('out_file', 'in_file')]),
+            (join, unring, [('partial_fourier', 'partial_fourier'),
+                            ('slice_axis', 'slice_axis')]),
+            (unring, outputnode, [('report', 'unringing')]),
+            (unring, figure, [('out_file', 'unringed')]),
+        ])  # fmt: skip
+        last = unring
+    _add_motion(workflow, engines, last, omp_nthreads=omp_nthreads, seed=seed)
+    return workflow
+
+
+def _add_motion(
+    workflow: pe.Workflow,
+    engines: Mapping[str, str],
+    last: pe.Node,
+    *,
+    omp_nthreads: int,
+    seed: int,
+) -> None:
+    """Add topup, motion correction, and what follows from them for reference and mask."""
+    join, brain, outputnode = (workflow.get_node(n) for n in ('join', 'brain', 'outputnode'))
+    with_eddy = engines['motion'] == 'eddy'
+    interface = (
+        RunEddy(nthreads=omp_nthreads)
+        if with_eddy
+        else EstimateMotion(engine=engines['motion'], seed=seed + 1)
+    )
+    motion = pe.Node(interface, name='motion', mem_gb=2)
+    workflow.connect([
+        (join, motion, [('gradients', 'gradients')]),
+        (brain, motion, [('out_file', 'mask')]),
+        (last, motion, [('out_file', 'in_file')]),
+        (motion, outputnode, [('transforms', 'transforms')]),
+    ])  # fmt: skip
+    if with_eddy:
+        workflow.connect([
+            (join, motion, [('acquisition', 'acquisition')]),
+            (motion, outputnode, [('out_file', 'series'), ('gradients', 'gradients'),
+                                  ('motion', 'motion'), ('report', 'eddy')]),
+        ])  # fmt: skip
+    else:
+        workflow.connect([
+            (last, outputnode, [('out_file', 'series')]),
+            (join, outputnode, [('gradients', 'gradients')]),
+            (motion, outputnode, [('transforms', 'motion')]),
+        ])  # fmt: skip
+    if engines['susceptibility'] in ('topup', 'pair'):
+        field = _add_field(workflow, engines, last, seed=seed)
+        if with_eddy and engines['susceptibility'] == 'topup':
+            workflow.connect([(field, motion, [('fieldcoef', 'fieldcoef'), ('movpar', 'movpar')])])
+    if field_is_left(engines):
+        straight = pe.Node(Undistort(), name='undistort', mem_gb=1)
+        workflow.connect([
+            (motion, straight, [('reference', 'reference')]),
+            (field, straight, [('warp', 'warp')]),
+            (join, straight, [('gradients', 'gradients')]),
+            (straight, outputnode, [('out_file', 'reference'), ('out_mask', 'mask')]),
+        ])  # fmt: skip
+        return
+    workflow.connect([
+        (motion, outputnode, [('reference', 'reference')]),
+        (brain, outputnode, [('out_file', 'mask')]),
+    ])  # fmt: skip
+
+
+def _add_field(
+    workflow: pe.Workflow, engines: Mapping[str, str], last: pe.Node, *, seed: int
+) -> pe.Node:
+    """Add the estimate of the field from images of opposite phase encoding."""
+    join, brain, outputnode = (workflow.get_node(n) for n in ('join', 'brain', 'outputnode'))
+    with_topup = engines['susceptibility'] == 'topup'
+    field = pe.Node(
+        RunTopup() if with_topup else FieldFromPair(seed=seed + 3), name='field', mem_gb=2
+    )
+    workflow.connect([
+        (last, field, [('out_file', 'in_file')]),
+        (join, field, [(n, n) for n in ('gradients', 'opposite', 'acquisition',
+                                        'opposite_acquisition')]),
+        (field, outputnode, [('report', 'susceptibility'), ('warp', 'warp')]),
+    ])  # fmt: skip
+    if not with_topup:
+        workflow.connect(brain, 'out_file', field, 'mask')
+    return field

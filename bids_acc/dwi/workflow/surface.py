@@ -1,0 +1,151 @@
+"""Stage 3: diffusion at the vertices of the cortex."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from bids_acc.derivatives.outputs import init_sink
+from bids_acc.dwi.interfaces.alignment import AlignMaps
+from bids_acc.dwi.interfaces.surface import PickSide, SampleMaps, SampleSurface
+from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.sampling import NODDI_NAMES
+from bids_acc.settings import DwiSettings
+
+HEMISPHERES = ('L', 'R')
+
+
+VERTEX_NAMES = (*MAP_NAMES, 'coverage', 'fluid')
+
+
+def init_dwi_surface_wf(
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: DwiSettings,
+    density: str,
+    noddi_source: str = '',
+    seed: int = 0,
+    name: str = 'surface_wf',
+) -> pe.Workflow:
+    """Measure diffusion in the cortical ribbon.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities of the series.
+    settings : DwiSettings
+    density : str
+        Of the template mesh.
+    noddi_source : str
+        Tool that made NODDI maps; empty without any.
+    seed : int
+        Of registration.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    series, gradients, transforms, coregistration, warp, axes, outliers, slice_axis
+        The series, its transforms and its bad slices.
+    tpms, white, pial, parcellation
+        Tissues, surfaces and regions, left and right.
+    noddi_maps, reference, t1w_preproc, t1w_mask
+        Only with ``noddi_source``.
+
+    Outputs
+    -------
+    vertex_fa, vertex_md, vertex_mo
+        Vertex maps, left and right.
+    reports, parcels
+        Coverage of each side and of each region.
+    """
+    workflow = pe.Workflow(name=name)
+    fields = ['series', 'gradients', 'transforms', 'coregistration', 'warp', 'axes', 'outliers',
+              'slice_axis', 'tpms', 'white', 'pial', 'parcellation', 'noddi_maps', 'reference',
+              't1w_preproc', 't1w_mask']  # fmt: skip
+    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
+    merged = ('vertex_fa', 'vertex_md', 'vertex_mo', 'reports', 'parcels')
+    outputnode = pe.Node(niu.IdentityInterface(list(merged)), name='outputnode')
+    gather = {n: pe.Node(niu.Merge(2), name=f'gather_{n}') for n in merged}
+    noddi = _add_noddi(workflow, inputnode, seed) if noddi_source else None
+    workflow.connect([(gather[n], outputnode, [('out', n)]) for n in merged])
+    for number, side in enumerate(HEMISPHERES):
+        node = pe.Node(
+            SampleSurface(hemisphere=side, method=settings.tensor_fit, b_max=settings.b_max,
+                          depths=settings.depths),
+            name=f'sample_{side}', mem_gb=2,
+        )  # fmt: skip
+        pick = pe.Node(PickSide(index=number), name=f'pick_{side}')
+        workflow.connect([
+            (inputnode, pick, [('white', 'white'), ('pial', 'pial')]),
+            (pick, node, [('white', 'white'), ('pial', 'pial')]),
+            (inputnode, node, [('series', 'in_file'), ('gradients', 'gradients'),
+                               ('transforms', 'transforms'), ('axes', 'axes'), ('warp', 'warp'),
+                               ('outliers', 'outliers'), ('slice_axis', 'slice_axis'),
+                               ('coregistration', 'coregistration'), ('tpms', 'tpms'),
+                               ('parcellation', 'labels')]),
+            (node, gather['reports'], [('report', f'in{number + 1}')]),
+            (node, gather['parcels'], [('parcels', f'in{number + 1}')]),
+        ])  # fmt: skip
+        if noddi is not None:
+            _add_noddi_side(
+                workflow, noddi, pick, side, noddi_source,
+                output_dir=output_dir, entities=entities, density=density,
+            )  # fmt: skip
+        for what in VERTEX_NAMES:
+            sink = init_sink(f'dwi_vertex_{what}', output_dir=output_dir, entities=entities,
+                             hemisphere=side, density=density,
+                             name=f'ds_{what}_{side}')  # fmt: skip
+            sink.inputs.metadata = {
+                'SamplingDepths': settings.depths,
+                'Weights': 'Squared grey-matter share of the voxel',
+            }
+            workflow.connect(node, what, sink, 'in_file')
+            if f'vertex_{what}' in merged:
+                workflow.connect(sink, 'out_file', gather[f'vertex_{what}'], f'in{number + 1}')
+    return workflow
+
+
+def _add_noddi(workflow: pe.Workflow, inputnode: pe.Node, seed: int) -> pe.Node:
+    """Add the alignment of a derivative's NODDI maps with the T1w image."""
+    align = pe.Node(AlignMaps(seed=seed + 2), name='align_noddi', mem_gb=1)
+    workflow.connect([
+        (inputnode, align, [('noddi_maps', 'maps'), ('reference', 'reference'),
+                            ('coregistration', 'coregistration'), ('t1w_preproc', 't1w'),
+                            ('t1w_mask', 't1w_mask')]),
+    ])  # fmt: skip
+    return align
+
+
+def _add_noddi_side(
+    workflow: pe.Workflow,
+    align: pe.Node,
+    pick: pe.Node,
+    side: str,
+    source: str,
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    density: str,
+) -> None:
+    """Add the sampling of NODDI maps at the vertices of one side."""
+    node = pe.Node(SampleMaps(hemisphere=side), name=f'noddi_{side}', mem_gb=1)
+    workflow.connect([
+        (workflow.get_node('inputnode'), node, [('noddi_maps', 'maps'), ('tpms', 'tpms')]),
+        (align, node, [('transform', 'transform')]),
+        (pick, node, [('white', 'white'), ('pial', 'pial')]),
+    ])  # fmt: skip
+    for what in NODDI_NAMES:
+        sink = init_sink(f'dwi_vertex_{what}', output_dir=output_dir, entities=entities,
+                         hemisphere=side, density=density, name=f'ds_{what}_{side}')  # fmt: skip
+        sink.inputs.metadata = {'GeneratedBy': source}
+        workflow.connect([
+            (node, sink, [(what, 'in_file')]),
+        ])  # fmt: skip
