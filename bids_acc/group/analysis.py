@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from bids_acc.exceptions import (
     SettingsError,
 )
 from bids_acc.execution import joblib_workers
-from bids_acc.report.group_page import GroupPage, render_group_page, significant_findings
+from bids_acc.report.findings import significant_findings
+from bids_acc.report.group_page import GroupPage, render_group_page
 from bids_acc.report.html import Block, table_block
 from bids_acc.settings import GroupSettings, Settings
 
@@ -366,9 +367,8 @@ def _page(run: GroupRun) -> GroupPage:
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
         summary.insert(0, ' '.join([sentence, *(c[:1].upper() + c[1:] for c in cautions)]))
-    if run.tables and run.model is not None:
-        summary += significant_findings(_shown_tables(run), run.model.alpha)
     extra: dict[str, list[Block]] = {
+        'Summary': list(_findings(run)),
         'People': [
             table_block(
                 _flow_counts(run.cohort.flow), 'Who has which data',
@@ -399,6 +399,19 @@ def _page(run: GroupRun) -> GroupPage:
             'Seeds and versions: group/provenance.json.',
         ],
     )
+
+
+def _findings(run: GroupRun) -> Iterator[Block]:
+    """Show what survived correction, or say that nothing did."""
+    if not run.tables or run.model is None:
+        return
+    found = significant_findings(_shown_tables(run), run.model.alpha)
+    level = f'correction for multiplicity (level {run.model.alpha:g})'
+    if found.empty:
+        yield Block(paragraphs=[f'No comparison is significant after {level}.'])
+        return
+    caption = f'Comparisons that are significant after {level} in at least one cohort.'
+    yield table_block(found, 'Findings', f'{caption} Test statistics are in the tables below.')
 
 
 def _shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:

@@ -9,11 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from .html import Block, Section, image_block, render_page, table_block
-
-VARIANTS = (
-    'permutation', 'rank', 'welch', 'robust', 'sensitivity', 'nuisance', 'together',
-)  # fmt: skip
-"""Ends of analysis names that repeat a main analysis by other means; not headline findings."""
+from .wording import effect_words, p_words, statistic_words, tested, text_of
 
 
 @dataclass(frozen=True)
@@ -118,113 +114,6 @@ class GroupPage:
     files: Sequence[str] = ()
 
 
-def significant_findings(tables: Mapping[str, pd.DataFrame], alpha: float) -> list[str]:
-    """Write one sentence for each finding that survives correction.
-
-    Parameters
-    ----------
-    tables : mapping
-        Statistics tables.
-    alpha : float
-        Level.
-
-    Returns
-    -------
-    list of str
-        At least one sentence: that nothing was found, if so. A p value that the model does not
-        correct (a primary hypothesis) is called so; no other uncorrected p appears.
-    """
-    sentences = []
-    for name in (
-        'ancova',
-        'posthoc',
-        'mrs_group',
-        'relation',
-        'partialcorr',
-        'clinical',
-        'change',
-    ):
-        table = tables.get(name)
-        if table is None or 'p_corrected' not in table:
-            continue
-        main = ~table['analysis'].astype(str).str.endswith(VARIANTS)
-        kept = table[main & (pd.to_numeric(table['p_corrected'], errors='coerce') < alpha)]
-        sentences += [_sentence(name, row) for _, row in kept.iterrows()]
-    return sentences or [
-        f'No comparison is significant after correction for multiplicity (level {alpha:g}).'
-    ]
-
-
-def _text(row: pd.Series, name: str) -> str:
-    """Return a text cell, empty where nothing is said."""
-    value = row.get(name)
-    return value if isinstance(value, str) and value != 'n/a' else ''
-
-
-def _tested(row: pd.Series) -> str:
-    """Write which term, and which levels of it, a row is about.
-
-    Examples
-    --------
-    >>> _tested(pd.Series({'term': 'group', 'contrast': 'TRS - HC'}))
-    'TRS - HC'
-    >>> _tested(pd.Series({'term': 'panss_total', 'contrast': 'all groups'}))
-    'panss_total: all groups'
-    """
-    term, contrast = _text(row, 'term'), _text(row, 'contrast')
-    if contrast and term not in ('', 'group', contrast):
-        return f'{term}: {contrast}'
-    return contrast or term
-
-
-def _effect(row: pd.Series) -> str:
-    """Write the effect size with its interval."""
-    if pd.isna(row.get('effect')):
-        return ''
-    interval = ''
-    if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
-        interval = f' [{row["ci_low"]:.2f}, {row["ci_high"]:.2f}]'
-    name = _text(row, 'effect_name').replace('_', ' ') or 'effect'
-    return f'{name} {row["effect"]:.2f}{interval}'
-
-
-def _statistic(row: pd.Series) -> str:
-    """Write the test statistic with its degrees of freedom."""
-    name = _text(row, 'statistic')
-    if not name or pd.isna(row.get('value')):
-        return name
-    dof = [f'{row[c]:.4g}' for c in ('df1', 'df2') if pd.notna(row.get(c))]
-    return (
-        f'{name}({", ".join(dof)}) = {row["value"]:.3g}' if dof else f'{name} = {row["value"]:.4g}'
-    )
-
-
-def _p(value: object) -> str:
-    """Write a p value as journals do."""
-    number = pd.to_numeric(value, errors='coerce')  # type: ignore[call-overload]
-    if pd.isna(number):
-        return ''
-    return '< 0.001' if number < 0.001 else f'{number:.3f}'
-
-
-def _sentence(table: str, row: pd.Series) -> str:
-    """Write one finding: what, in whom, how large, how certain."""
-    cohort = _text(row, 'cohort')
-    where = f' ({cohort})' if cohort not in ('', 'all') else ''
-    p = _p(row['p_corrected'])
-    # A family without correction is the model's choice, such as one primary hypothesis.
-    kind = 'uncorrected' if _text(row, 'correction') == 'none' else 'corrected'
-    parts = [
-        f'{TABLES[table].title}{where}: {_text(row, "response")}',
-        _tested(row),
-        _statistic(row),
-        _effect(row),
-        f'{kind} p {p}' if p.startswith('<') else f'{kind} p = {p}',
-        f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
-    ]
-    return ', '.join(part for part in parts if part) + '.'
-
-
 def _by_group(row: pd.Series) -> dict[str, str]:
     """Return what a row says of each group: mean (SD), n or counts, by the group's name.
 
@@ -233,7 +122,7 @@ def _by_group(row: pd.Series) -> dict[str, str]:
     >>> _by_group(pd.Series({'description': 'HC: 41 (9), n=26; TRS: 39 (8), n=23'}))
     {'HC': '41 (9), n=26', 'TRS': '39 (8), n=23'}
     """
-    parts = [part.split(': ', 1) for part in _text(row, 'description').split('; ')]
+    parts = [part.split(': ', 1) for part in text_of(row, 'description').split('; ')]
     own = {'cohort', 'analysis', 'response', 'term', 'n', 'test', 'p', 'note'}
     return {
         f'group {part[0]}' if part[0] in own else part[0]: part[1]
@@ -254,17 +143,17 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
         return table
     rows = [
         {
-            'cohort': _text(row, 'cohort'),
-            'analysis': _text(row, 'analysis'),
-            'response': _text(row, 'response'),
-            'term': _tested(row),
+            'cohort': text_of(row, 'cohort'),
+            'analysis': text_of(row, 'analysis'),
+            'response': text_of(row, 'response'),
+            'term': tested(row),
             **_by_group(row),
             'n': str(int(row['n'])) if pd.notna(row.get('n')) and row['n'] else '',
-            'test': _statistic(row),
-            'effect [CI]': _effect(row),
-            'p': _p(row['p_unc']),
-            'p corrected': _p(row.get('p_corrected')),
-            'note': _text(row, 'note'),
+            'test': statistic_words(row),
+            'effect [CI]': effect_words(row),
+            'p': p_words(row['p_unc']),
+            'p corrected': p_words(row.get('p_corrected')),
+            'note': text_of(row, 'note'),
         }
         for _, row in table.iterrows()
     ]
@@ -282,15 +171,15 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Collect the analyses that could not be done, with the reason."""
     rows = [
         {
-            'analysis': _text(row, 'analysis'),
-            'cohort': _text(row, 'cohort'),
-            'response': _text(row, 'response'),
-            'why': _text(row, 'note').removeprefix('not done: '),
+            'analysis': text_of(row, 'analysis'),
+            'cohort': text_of(row, 'cohort'),
+            'response': text_of(row, 'response'),
+            'why': text_of(row, 'note').removeprefix('not done: '),
         }
         for table in tables.values()
         if 'note' in table
         for _, row in table.iterrows()
-        if _text(row, 'note').startswith(('not done: ', 'refused by the self-check: '))
+        if text_of(row, 'note').startswith(('not done: ', 'refused by the self-check: '))
     ]
     return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
 

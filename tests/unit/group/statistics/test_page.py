@@ -10,7 +10,8 @@ from bids_acc.group.analysis import _shown_tables
 from bids_acc.group.formulas.linear import t_two_sided
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.rows import Family, Row, finish_table
-from bids_acc.report.group_page import compact, significant_findings
+from bids_acc.report.findings import significant_findings
+from bids_acc.report.group_page import compact
 
 T = {'statistic': 't', 'value': 3.0, 'df2': 36.0, 'p_unc': t_two_sided(3.0, 36.0), 'n': 38}
 
@@ -44,9 +45,36 @@ def test_a_primary_hypothesis_is_not_called_corrected_and_variants_are_no_findin
     tables = {'mrs_group': finish_table(rows, families, Family('bonferroni'))}
     found = significant_findings(tables, 0.05)
     assert len(found) == 2
-    assert sum('uncorrected p = 0.005' in text for text in found) == 1
+    assert found['evidence'].str.contains('uncorrected p = 0.005').sum() == 1
     nothing = {'mrs_group': pd.DataFrame(tables['mrs_group'].assign(p_corrected=0.5))}
-    assert significant_findings(nothing, 0.05)[0].startswith('No comparison is significant')
+    assert significant_findings(nothing, 0.05).empty
+
+
+def test_every_cohort_stands_beside_the_one_with_the_finding():
+    def row(cohort: str, effect: float, value: float) -> Row:
+        return Row(analysis='posthoc', cohort=cohort, response='md_c1', metric='md', component=1,
+                   term='group', contrast='TRS - HC', effect_name='difference of means',
+                   effect=effect, family=f'posthoc {cohort}',
+                   **{**T, 'value': value, 'p_unc': t_two_sided(value, 36.0)})  # fmt: skip
+
+    rows = [row('one', 1.0, 3.0), row('two', 0.2, 0.6), row('three', -1.1, -2.8)]
+    relation = Row(analysis='partialcorr', cohort='two', response='md_c1', metric='md',
+                   component=1, term='Glx', effect_name='partial_r',
+                   effect=-3.0 / (9.0 + 36.0) ** 0.5, family='partialcorr',
+                   **{**T, 'value': -3.0})  # fmt: skip
+    tables = {
+        'posthoc': finish_table(rows, {}, Family()),
+        'partialcorr': finish_table([relation], {}, Family()),
+    }
+    found = significant_findings(tables, 0.05)
+    assert found['finding'].tolist() == [
+        'MD of parcel 1 is higher in TRS than in HC', 'MD of parcel 1 falls with Glx',
+    ]  # fmt: skip
+    first, second = found.to_dict('records')
+    assert first['holds in'] == '1 of 3; the opposite in three'
+    assert first['two'] == 'difference of means 0.20, corrected p = 0.552, n = 38'
+    assert second['holds in'] == '1 of 3'
+    assert second['one'] == second['three'] == 'not tested'
 
 
 def test_groups_are_columns_beside_their_test():
@@ -66,7 +94,5 @@ def test_a_score_is_named_beside_its_scope():
               family='clinical', **T)  # fmt: skip
     table = finish_table([row], {}, Family())
     assert compact(table)['term'].tolist() == ['panss_total: all groups']
-    assert (
-        ': Glu, panss_total: all groups, t(36)'
-        in significant_findings({'clinical': table}, 0.05)[0]
-    )
+    words = significant_findings({'clinical': table}, 0.05)['finding'].tolist()
+    assert words == ['Glu: panss_total: all groups']

@@ -1,0 +1,156 @@
+"""How numbers and comparisons of the statistics tables are put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+EFFECT_NAMES: Mapping[str, str] = {
+    'hedges_g': "Hedges' g",
+    'hedges_g_adjusted': "Hedges' g (adjusted)",
+    'mean_hedges_g': "mean Hedges' g",
+    'cohen_d': "Cohen's d",
+    'cohen_dz': "Cohen's dz",
+    'partial_eta2': 'partial η²',
+    'partial_r': 'partial r',
+    'cramers_v': "Cramér's V",
+    'rank_biserial': 'rank-biserial r',
+    'akaike_weight': 'Akaike weight',
+}
+"""Effect sizes as papers write them; others are shown with spaces for underscores."""
+
+METRIC_NAMES: Mapping[str, str] = {'fa': 'FA', 'md': 'MD', 'mo': 'MO'}
+"""Vertex metrics whose customary name is not the column's."""
+
+
+def text_of(row: pd.Series, name: str) -> str:
+    """Return a text cell, empty where nothing is said."""
+    value = row.get(name)
+    return value if isinstance(value, str) and value != 'n/a' else ''
+
+
+def tested(row: pd.Series) -> str:
+    """Write which term, and which levels of it, a row is about.
+
+    Examples
+    --------
+    >>> tested(pd.Series({'term': 'group', 'contrast': 'TRS - HC'}))
+    'TRS - HC'
+    >>> tested(pd.Series({'term': 'panss_total', 'contrast': 'all groups'}))
+    'panss_total: all groups'
+    """
+    term, contrast = text_of(row, 'term'), text_of(row, 'contrast')
+    if contrast and term not in ('', 'group', contrast):
+        return f'{term}: {contrast}'
+    return contrast or term
+
+
+def effect_words(row: pd.Series) -> str:
+    """Write the effect size with its interval.
+
+    Examples
+    --------
+    >>> effect_words(
+    ...     pd.Series({'effect_name': 'cohen_d', 'effect': 0.5, 'ci_low': 0.1, 'ci_high': 0.9})
+    ... )
+    "Cohen's d 0.50 [0.10, 0.90]"
+    """
+    if pd.isna(row.get('effect')):
+        return ''
+    interval = ''
+    if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
+        interval = f' [{row["ci_low"]:.2f}, {row["ci_high"]:.2f}]'
+    name = text_of(row, 'effect_name')
+    name = EFFECT_NAMES.get(name, name.replace('_', ' ')) or 'effect'
+    return f'{name} {row["effect"]:.2f}{interval}'
+
+
+def statistic_words(row: pd.Series) -> str:
+    """Write the test statistic with its degrees of freedom."""
+    name = text_of(row, 'statistic')
+    if not name or pd.isna(row.get('value')):
+        return name
+    dof = [f'{row[c]:.4g}' for c in ('df1', 'df2') if pd.notna(row.get(c))]
+    return (
+        f'{name}({", ".join(dof)}) = {row["value"]:.3g}' if dof else f'{name} = {row["value"]:.4g}'
+    )
+
+
+def p_words(value: object) -> str:
+    """Write a p value as journals do."""
+    number = pd.to_numeric(value, errors='coerce')  # type: ignore[call-overload]
+    if pd.isna(number):
+        return ''
+    return '< 0.001' if number < 0.001 else f'{number:.3f}'
+
+
+def response_words(row: pd.Series) -> str:
+    """Name what was measured.
+
+    Examples
+    --------
+    >>> response_words(pd.Series({'response': 'md_c2', 'metric': 'md', 'component': 2}))
+    'MD of parcel 2'
+    >>> response_words(pd.Series({'response': 'Glx', 'metric': 'Glx', 'component': None}))
+    'Glx'
+    """
+    metric, component = text_of(row, 'metric'), row.get('component')
+    if metric and pd.notna(component):
+        return f'{METRIC_NAMES.get(metric, metric)} of parcel {int(component)}'
+    return text_of(row, 'response')
+
+
+def is_directed(row: pd.Series) -> bool:
+    """Tell whether the sign of the effect says in which direction it goes."""
+    return text_of(row, 'statistic') not in ('F', 'chi2', 'LR') and pd.notna(row.get('effect'))
+
+
+def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
+    """Say in words what a significant row found, with its direction where it has one.
+
+    Parameters
+    ----------
+    row : Series
+        Row of a statistics table.
+    continuous : bool
+        Whether the tested term is a measure, and not a grouping of people.
+
+    Examples
+    --------
+    >>> row = {'response': 'thickness_c2', 'metric': 'thickness', 'component': 2, 'term': 'group'}
+    >>> finding_words(pd.Series({**row, 'contrast': 'TRS - HC', 'statistic': 't', 'effect': -0.9}))
+    'thickness of parcel 2 is lower in TRS than in HC'
+    >>> finding_words(pd.Series({**row, 'statistic': 'F', 'effect': 0.2}))
+    'thickness of parcel 2 differs between groups'
+    >>> finding_words(
+    ...     pd.Series(
+    ...         {
+    ...             **row,
+    ...             'term': 'Glx',
+    ...             'statistic': 't',
+    ...             'effect': -0.4,
+    ...             'effect_name': 'partial_r',
+    ...         }
+    ...     )
+    ... )
+    'thickness of parcel 2 falls with Glx'
+    """
+    what, term, contrast = response_words(row), text_of(row, 'term'), text_of(row, 'contrast')
+    directed = is_directed(row)
+    rises = directed and row['effect'] > 0
+    if directed and ' - ' in contrast:
+        one, other = contrast.split(' - ', 1)
+        where = f' ({term})' if term not in ('', 'group', contrast) else ''
+        return f'{what} is {"higher" if rises else "lower"} in {one} than in {other}{where}'
+    scope = f' ({contrast})' if contrast else ''
+    if directed and text_of(row, 'effect_name') in ('r', 'partial_r'):
+        return f'{what} {"rises" if rises else "falls"} with {term}{scope}'
+    if ':' in term:
+        one, other = term.split(':', 1)
+        return f'the relation of {what} to {other} depends on {one}{scope}'
+    if text_of(row, 'statistic') == 'F' and term:
+        if continuous:
+            return f'{what} varies with {term}{scope}'
+        return f'{what} differs {"between groups" if term == "group" else f"by {term}"}{scope}'
+    return f'{what}: {tested(row)}'
