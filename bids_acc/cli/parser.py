@@ -158,7 +158,7 @@ def _add_option(group: Any, section: str, item: Any) -> None:
     """Add one setting's flag; None means that the command line does not say."""
     meta, default = item.metadata['option'], item.default
     keywords: dict[str, Any] = {'dest': f'{section}.{item.name}', 'default': None}
-    shown = '' if default is None else f' (default: {_shown(default)})'
+    shown = '' if default in (None, ()) else f' (default: {_shown(default)})'
     keywords['help'] = (meta['help'] + shown).replace('%', '%%')
     if isinstance(default, bool):
         keywords['action'] = argparse.BooleanOptionalAction

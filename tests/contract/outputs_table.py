@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_acc.derivatives.outputs import ENTITIES, OutputSpec, build_path, load_table
+from bids_acc.group.statistics.tables import TITLES
 
 README = Path(__file__).resolve().parents[2] / 'README.md'
 BEGIN = '<!-- outputs: written by `python tests/contract/outputs_table.py` -->'
@@ -36,12 +37,18 @@ def outputs_table() -> str:
     for prefix, heading in HEADINGS.items():
         lines += [f'**{heading}**', '', '| file | content |', '|---|---|']
         for spec in load_table().values():
-            if spec.key.partition('_')[0] != prefix or spec.datatype == 'figures':
+            if spec.key.partition('_')[0] != prefix or 'figures' in (
+                spec.datatype,
+                Path(spec.folder or '').name,
+            ):
                 continue
             description = str(spec.metadata.get('Description', '')).strip()
             lines.append(f'| `{example_name(spec)}` | {" ".join(description.split())} |')
         lines.append('')
-    return '\n'.join(lines)
+    lines += ['**Statistics**, in `group/stats`; a table is there if its analysis was made', '']
+    lines += ['| file | content |', '|---|---|']
+    lines += [f'| `{name}.tsv` | {title} |' for name, title in TITLES.items()]
+    return '\n'.join([*lines, ''])
 
 
 def readme_with_table(text: str) -> str:
