@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,32 +196,6 @@ def join_labels(participants: pd.DataFrame, groups: Groups) -> pd.DataFrame:
         groups.labels[['participant_id', *names]], on='participant_id', how='left'
     )
     return joined.fillna(dict.fromkeys(names, UNDETERMINED))
-
-
-def current_dose(doses: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
-    """Return each participant's current chlorpromazine equivalent, in mg per day.
-
-    Parameters
-    ----------
-    doses : DataFrame
-        From `Groups`; same order of trials within a participant as ``trials``.
-    trials : DataFrame
-        One row per trial with a column ``current``.
-
-    Returns
-    -------
-    Series
-        By participant; NaN when the dose of one current drug is unknown.
-    """
-    now = trials.get('current', pd.Series(dtype=str)).astype(str).str.lower()
-    keys = ['participant_id', 'trial', 'drug']
-    chosen = trials.loc[now.isin(['true', 'yes', '1']).reindex(trials.index, fill_value=False)]
-    left = chosen.assign(trial=pd.to_numeric(chosen['trial'], errors='coerce'))[keys]
-    right = doses.assign(trial=pd.to_numeric(doses['trial'], errors='coerce'))
-    joined = left.merge(right, on=keys)
-    return joined.groupby('participant_id')['cpz_mg'].agg(
-        lambda v: math.nan if v.isna().any() else float(v.sum())
-    )
 
 
 def write_groups(groups: Groups, output_dir: Path) -> dict[str, Path]:

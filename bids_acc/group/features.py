@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,22 +68,6 @@ class VertexMetrics:
             near = [position[self.neighbours[v]] for v in np.flatnonzero(vertices)]
             near = [row[row >= 0] for row in near]
         return replace(self, values=values, columns=columns, neighbours=near)
-
-    def choose(self, metrics: Sequence[str]) -> VertexMetrics:
-        """Return some of the metrics, in the order given.
-
-        Raises
-        ------
-        InputDataError
-            If one of them is not there.
-        """
-        if unknown := [name for name in metrics if name not in self.metrics]:
-            raise InputDataError(
-                f'group: no vertex maps of {", ".join(unknown)}; there are '
-                f'{", ".join(self.metrics) or "none"}.'
-            )
-        order = [self.metrics.index(name) for name in metrics]
-        return replace(self, values=self.values[order], metrics=tuple(metrics))
 
     def hemisphere(self, name: str) -> VertexMetrics:
         """Return the vertices of one hemisphere, ``L`` or ``R``."""

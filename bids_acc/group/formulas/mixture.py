@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logsumexp
 
 from bids_acc.exceptions import InputDataError
 
@@ -86,23 +85,6 @@ class MixtureFit:
     def bic(self) -> float:
         """Schwarz's information criterion, smaller is better."""
         return self.n_parameters * float(np.log(self.n)) - 2 * self.log_likelihood
-
-    def posterior(self, values: npt.ArrayLike) -> FloatArray:
-        """Return the probability of each component for each value.
-
-        Parameters
-        ----------
-        values : (n,) array_like
-            Values in the unit of the data.
-
-        Returns
-        -------
-        (n, n_components) ndarray of float64
-            Rows sum to one.
-        """
-        x = np.asarray(values, dtype=float)[None]
-        joint = _log_joint(x, self.weights[None], self.means[None], self.sds[None])[0]
-        return np.exp(joint - logsumexp(joint, axis=0)).T
 
 
 @dataclass(frozen=True)

@@ -64,40 +64,6 @@ class MetaAnalysis:
     """Estimator of tau2 and of the interval."""
 
 
-def hedges_g(
-    mean_a: float, sd_a: float, n_a: int, mean_b: float, sd_b: float, n_b: int
-) -> tuple[float, float]:
-    """Return the bias-corrected standardised difference a - b and its sampling variance.
-
-    Parameters
-    ----------
-    mean_a, sd_a, n_a, mean_b, sd_b, n_b : float
-        Mean, standard deviation (n - 1) and size of each group.
-
-    Returns
-    -------
-    g, variance : float
-        Hedges' g with the exact correction, and its large-sample variance.
-
-    References
-    ----------
-    Hedges LV (1981). J Educ Stat 6:107-128. doi:10.3102/10769986006002107
-
-    Examples
-    --------
-    >>> g, v = hedges_g(1.57, 0.24, 19, 1.38, 0.23, 18)
-    >>> round(g, 3), round(v, 3)
-    (0.79, 0.117)
-    """
-    m = n_a + n_b - 2
-    pooled = np.sqrt(((n_a - 1) * sd_a**2 + (n_b - 1) * sd_b**2) / m)
-    correction = np.exp(
-        special.gammaln(m / 2) - np.log(np.sqrt(m / 2)) - special.gammaln((m - 1) / 2)
-    )
-    g = float(correction * (mean_a - mean_b) / pooled)
-    return g, 1 / n_a + 1 / n_b + g**2 / (2 * (n_a + n_b))
-
-
 def _tau2_dl(effects: FloatArray, variances: FloatArray) -> float:
     """Return the moment estimate of the variance between cohorts (DerSimonian and Laird)."""
     w = 1 / variances

@@ -9,7 +9,6 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -167,11 +166,6 @@ def _draw_medial(
     axes.autoscale_view()
     axes.set_aspect('equal')
     axes.axis('off')
-
-
-def parcel_colours(k: int) -> ListedColormap:
-    """Return the colour map of k parcels."""
-    return ListedColormap([COLOURS[i % len(COLOURS)] for i in range(k)])
 
 
 def confidence_figure(confidence: Floats, labels: npt.NDArray[np.int64]) -> Figure:

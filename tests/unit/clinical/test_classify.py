@@ -370,17 +370,6 @@ def test_outputs_are_declared_and_stable(tmp_path):
     )
 
 
-def test_current_dose_adds_up_and_is_unknown_with_one_unknown_drug():
-    trials = [{**FAILED[0], 'current': True}, {**FAILED[1], 'current': True}]
-    table = pd.DataFrame([{'participant_id': 'sub-01', 'trial': i, **t}
-                          for i, t in enumerate(trials, 1)])  # fmt: skip
-    doses = groups(trials, ILL, 'trrip').doses
-    assert cl.current_dose(doses, table)['sub-01'] == pytest.approx(1200)
-    table.loc[1, 'drug'] = 'nobodyknows'
-    doses.loc[1, ['drug', 'cpz_mg']] = ['nobodyknows', float('nan')]
-    assert pd.isna(cl.current_dose(doses, table)['sub-01'])
-
-
 class TestLogic:
     values = st.lists(st.sampled_from([True, False, None]), max_size=5)
 

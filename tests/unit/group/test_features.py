@@ -137,13 +137,6 @@ def test_gaps_are_refused(values):
         feature_matrix(make_metrics(values))
 
 
-def test_subset_of_metrics(values):
-    data = make_metrics(values)
-    assert feature_matrix(data.choose(['md'])).X.shape == (5, 40)
-    with pytest.raises(InputDataError, match='no vertex maps of fa; there are thickness, md'):
-        data.choose(['fa'])
-
-
 NAMES = {0: 'unknown', 1: 'L_caudalanteriorcingulate', 2: 'insula', 3: 'Medial_wall'}
 
 

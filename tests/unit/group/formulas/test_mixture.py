@@ -100,14 +100,6 @@ def test_evidence_ratio_of_the_paper():
     assert comparison.evidence_ratio(2, 1) == pytest.approx(1.25)
 
 
-def test_posterior_sorts_the_values(samples):
-    fit = mx.fit_mixture(samples['two'], 2, rng=np.random.default_rng(0))
-    p = fit.posterior([1.0, 1.9])
-    np.testing.assert_allclose(p.sum(axis=1), 1)
-    assert p[0, 0] > 0.99
-    assert p[1, 1] > 0.99
-
-
 def test_shrinking_component_is_bounded():
     x = np.r_[np.random.default_rng(0).normal(size=30), [5.0] * 4]
     fit = mx.fit_mixture(x, 2, rng=np.random.default_rng(0))
