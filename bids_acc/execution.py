@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import nipype
 import psutil
@@ -238,6 +238,8 @@ class Progress:
     running: dict[str, float] = field(default_factory=dict)
     remaining: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     """Step name to number of nodes that are still to come."""
+    UNSEEN_SHARE: ClassVar[float] = 0.1
+    """Share of the steps to come that may be of a kind not seen yet, for an estimate of time."""
     _seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _begun: float = field(default_factory=time.monotonic)
     _printed: float = 0.0
@@ -273,9 +275,14 @@ class Progress:
             self._print(_readable(name))
 
     def left_s(self) -> float | None:
-        """Estimate the seconds that are left from the steps seen so far; None at first."""
+        """Estimate the seconds that are left; None until most kinds of step were seen.
+
+        A few steps take nearly all the time, so what is still unseen may be far from the mean
+        of what was seen.
+        """
         known = {step: sum(times) / len(times) for step, times in self._seconds.items() if times}
-        if not known:
+        unseen = sum(count for step, count in self.remaining.items() if step not in known)
+        if not known or unseen > self.UNSEEN_SHARE * sum(self.remaining.values()):
             return None
         mean = sum(known.values()) / len(known)
         work = sum(count * known.get(step, mean) for step, count in self.remaining.items())

@@ -35,6 +35,7 @@ def option(
     metavar: str | None = None,
     nargs: str | None = None,
     type: Any = None,  # noqa: A002 - the word argparse uses
+    folder: bool = False,
 ) -> Any:
     """Declare a field that the command line offers as a flag.
 
@@ -49,10 +50,12 @@ def option(
     choices, metavar, nargs, type
         As for `argparse.ArgumentParser.add_argument`; the type is taken from the default
         when it is not given.
+    folder : bool
+        Whether any word but the default may name a folder: one without slash or dot, too.
     """
     metadata = {
         'help': help, 'flag': flag, 'choices': choices, 'metavar': metavar, 'nargs': nargs,
-        'type': type,
+        'type': type, 'folder': folder,
     }  # fmt: skip
     return field(default=default, metadata={'option': metadata})
 
@@ -181,12 +184,14 @@ class MrsSettings:
         'basis set: simulate, an LCModel .BASIS file, or a folder of FSL-MRS or Osprey',
         flag='--mrs-basis',
         metavar='PATH|simulate',
+        folder=True,
     )
     fits: str | None = option(
         None,
         'folder with fits made by LCModel, FSL-MRS or Osprey, named by spectrum',
         flag='--mrs-fits',
         metavar='PATH',
+        folder=True,
     )
     gate: str = option(
         'acc-structure',
@@ -333,6 +338,7 @@ class GroupSettings:
         'nothing is factorized',
         flag='--opnmf-atlas',
         metavar='PATH',
+        folder=True,
     )
 
 

@@ -223,23 +223,19 @@ def parse(argv: Sequence[str] | None = None) -> Request:
 def _given_options(given: argparse.Namespace) -> dict[str, Any]:
     """Collect the settings that the command line names, nested as in the configuration file."""
     values: dict[str, Any] = {}
-    for dest, value in vars(given).items():
-        if '.' not in dest or value is None:
+    for section, item in _options(Settings()):
+        value = getattr(given, f'{section}.{item.name}')
+        if value is None:
             continue
-        section, name = dest.split('.')
         target = values.setdefault(section, {}) if section else values
-        target[name] = tuple(value) if isinstance(value, list) else _absolute(value, dest)
+        target[item.name] = tuple(value) if isinstance(value, list) else _absolute(value, item)
     return values
 
 
-FOLDERS = frozenset({'mrs.fits', 'mrs.basis'})
-"""Settings that may name a folder without any slash or dot in it."""
-
-
-def _absolute(value: Any, dest: str = '') -> Any:
+def _absolute(value: Any, item: Any) -> Any:
     """Make the name of an existing file absolute: steps run in folders of their own."""
     named = isinstance(value, str) and ('/' in value or '.' in value)
-    named = named or (dest in FOLDERS and value != 'simulate')
+    named = named or (item.metadata['option']['folder'] and value != item.default)
     return str(Path(value).absolute()) if named and Path(value).exists() else value
 
 

@@ -74,6 +74,15 @@ def test_all_well(tmp_path):
     assert progress.left_s() == 0
 
 
+def test_no_time_is_told_before_the_kinds_of_step_were_seen():
+    progress = Progress(total=3, stream=io.StringIO())
+    progress.remaining.update({'short': 1, 'long': 2})
+    progress._seconds['short'] = [1.0]
+    assert progress.left_s() is None
+    progress._seconds['long'] = [100.0]
+    assert progress.left_s() == 201
+
+
 def test_failures_are_named_and_do_not_stop_the_others(tmp_path):
     progress, crashes = run(tmp_path, {'anat': bad_data, 'dwi': bug, 'mrs': fine})
     assert crashes['anat_wf'].exit_code is ExitCode.BAD_DATA

@@ -71,9 +71,13 @@ def test_wrong_usage_is_64(arguments):
 
 def test_folders_without_a_slash_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'fits').mkdir()
-    request = parse(['in', 'out', 'participant', '--mrs-fits', 'fits', '--mrs-basis', 'simulate'])
+    for name in ('fits', 'parcels', 'simulate', 'acc-structure'):
+        (tmp_path / name).mkdir()
+    flags = '--mrs-fits fits --mrs-basis simulate --mrs-gate acc-structure --opnmf-atlas parcels'
+    request = parse(['in', 'out', 'participant', *flags.split()])
     assert request.settings.mrs.fits == str(tmp_path / 'fits')
+    assert request.settings.group.atlas == str(tmp_path / 'parcels')
+    assert request.settings.mrs.gate == 'acc-structure'
     assert request.settings.mrs.basis == 'simulate'
 
 
