@@ -191,8 +191,10 @@ def open_layout(
     Returns
     -------
     BIDSLayout
+        Without the sidecars that are no JSON; `_metadata` refuses the files beside them, so that
+        one of these stops its own modality only.
     """
-    ignore = [_OTHER_DATATYPES, _NOT_DATA]
+    ignore = [_OTHER_DATATYPES, _NOT_DATA, *_broken_sidecars(bids_dir, subjects)]
     if subjects is not None and database_dir is None:
         wanted = '|'.join(re.escape(label) for label in subjects)
         ignore.append(re.compile(rf'^/sub-(?!(?:{wanted})(?:/|$))'))
@@ -208,6 +210,20 @@ def open_layout(
         )
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise _name_broken_sidecar(bids_dir, error) from error
+
+
+def _broken_sidecars(bids_dir: Path, subjects: Sequence[str] | None) -> list[re.Pattern[str]]:
+    """Find sidecars beside images that are no JSON, as patterns below the root."""
+    labels = subject_labels(bids_dir) if subjects is None else subjects
+    broken = []
+    for label in labels:
+        for folder in ('*', 'ses-*/*'):
+            for path in sorted((bids_dir / f'sub-{label}').glob(f'{folder}/*.json')):
+                try:
+                    check_json(path)
+                except BidsAccError:
+                    broken.append(re.compile(f'^/{re.escape(str(path.relative_to(bids_dir)))}$'))
+    return broken
 
 
 def _name_broken_sidecar(bids_dir: Path, error: Exception) -> BidsAccError:
@@ -278,7 +294,9 @@ def _discover_session(
         if modality in selection.modalities:
             row, found[modality] = _plan_modality(row, layout, subject, session, selection)
         rows.append(row)
-    return Session(subject, session, found['anat'], found['dwi'], found['mrs'], tuple(rows))
+    usable = tuple(s for s in found['mrs'] if not s.problem)
+    broken = tuple(s for s in found['mrs'] if s.problem)
+    return Session(subject, session, found['anat'], found['dwi'], usable, tuple(rows), broken)
 
 
 def _plan_modality(
@@ -297,10 +315,11 @@ def _plan_modality(
     except _NothingThereError as absent:
         return replace(row, reason=str(absent), reason_code='no_data'), nothing
     except _PartlyBrokenError as partly:
-        status: PlanStatus = 'run' if partly.inputs else 'fail'
+        usable = tuple(spectrum for spectrum in partly.inputs if not spectrum.problem)
+        status: PlanStatus = 'run' if usable else 'fail'
         return replace(
             row, status=status, reason=partly.reason, reason_code='bad_input',
-            inputs=_paths(partly.inputs), exit_code=partly.exit_code,
+            inputs=_paths(usable), exit_code=partly.exit_code,
         ), partly.inputs  # fmt: skip
     except BidsAccError as error:
         return replace(
@@ -356,7 +375,10 @@ def _entities(bids_file: Any) -> dict[str, str]:
 
 
 def _metadata(layout: BIDSLayout, path: str) -> dict[str, Any]:
-    """Return the metadata of a file, with what it inherits."""
+    """Return the metadata of a file, with what it inherits; its own sidecar must be JSON."""
+    sidecar = Path(path.split('.nii', maxsplit=1)[0] + '.json')
+    if sidecar.exists() or sidecar.is_symlink():
+        check_json(sidecar)
     return dict(layout.get_metadata(path))
 
 
@@ -481,8 +503,15 @@ def _named_by_spectra(
 ) -> set[Path]:
     """T1w images that the sidecars of the session's spectra name."""
     spectra = (Path(f.path) for f in _query(layout, subject, session, filters, 'svs'))
-    found = (_anatomical(layout, path, _metadata(layout, str(path)))[0] for path in spectra)
-    return {path.absolute() for path in found if path is not None}
+    found = set()
+    for path in spectra:
+        try:
+            named, _ = _anatomical(layout, path, _metadata(layout, str(path)))
+        except BidsAccError:  # said where the spectrum itself is looked at
+            continue
+        if named is not None:
+            found.add(named.absolute())
+    return found
 
 
 def _anatomical(
@@ -516,10 +545,12 @@ def _find_mrs(
         except BidsAccError as error:
             problems.append(str(error))
             worst = max(worst, error.exit_code)
+            problem = str(error).replace(f'{layout.root}/', '')
+            spectra.append(MrsInputs(path, entities, {}, problem=problem))
         else:
             spectra.append(spectrum)
             notes += spectrum.notes
-    if not spectra and not problems:
+    if not spectra:
         raise _nothing(subject, session, 'mrs', 'svs')
     if problems:
         raise _PartlyBrokenError(tuple(spectra), '; '.join(problems + notes), worst)
@@ -538,9 +569,11 @@ def _one_spectrum(
     check_image(path, (4, 5, 6, 7))
     metadata = _metadata(layout, bids_file.path)
     reference, notes = _find_reference(layout, path, entities, metadata, session, filters)
+    reference_metadata: dict[str, Any] = {}
     if reference is not None:
         try:
             check_image(reference, (4, 5, 6, 7))
+            reference_metadata = _metadata(layout, str(reference))
         except BidsAccError as error:
             notes.append(f'water reference not usable ({error}); no water-scaled values')
             reference = None
@@ -553,7 +586,7 @@ def _one_spectrum(
         entities=entities,
         metadata=metadata,
         reference=reference,
-        reference_metadata={} if reference is None else _metadata(layout, str(reference)),
+        reference_metadata=reference_metadata,
         anatomical=anatomical,
         notes=tuple(notes),
     )

@@ -93,6 +93,8 @@ class MrsInputs:
     anatomical: Path | None = None
     """T1w image that ``AnatomicalImage`` of the sidecar names, where it exists."""
     notes: tuple[str, ...] = ()
+    problem: str = ''
+    """Why the spectrum cannot be used; empty when it can."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -137,6 +139,8 @@ class Session:
     mrs: tuple[MrsInputs, ...]
     plan: tuple[PlanRow, ...]
     """One row for each modality."""
+    broken_mrs: tuple[MrsInputs, ...] = ()
+    """Spectra that are there and cannot be used, each with its ``problem``."""
 
     @property
     def participant_id(self) -> str:

@@ -39,6 +39,7 @@ SEVERITY = (
     ExitCode.CANNOT_WRITE,
     ExitCode.TRY_AGAIN,
     ExitCode.INTERNAL,
+    ExitCode.USAGE,
     ExitCode.BAD_DATA,
     ExitCode.NO_INPUT,
 )
@@ -125,8 +126,11 @@ def run_participant(request: Request) -> ExitCode:
     """Process each session; one that is incomplete never stops the others."""
     from bids_acc import execution, participant
     from bids_acc.derivatives import dataset
+    from bids_acc.mrs.fitting import check_mrs_settings
 
     _check_folders(request)
+    if 'mrs' in request.modalities:
+        check_mrs_settings(request.settings.mrs)
     sessions = discover_sessions(request)
     jobs = participant.plan_jobs(
         sessions,
@@ -158,6 +162,7 @@ def run_participant(request: Request) -> ExitCode:
     if again := participant.without_failed_anat(jobs, status):
         LOGGER.info('%d sessions go on without their T1w image', len(again))
         status = _merge(status, _run_pass(again, request, work_dir, run_folder))
+    _tabulate_failed_spectra(jobs, status, request, work_dir)
     dataset.write_status(run_folder, status)
     write_participant_reports(jobs, status, request.output_dir)
     text, code = verdict(status)
@@ -181,6 +186,24 @@ def _run_pass(
     )
     crashes, progress = _execute(workflow, request, run_folder)
     return finish_jobs(jobs, workflow, crashes, progress, request, run_folder)
+
+
+def _tabulate_failed_spectra(
+    jobs: Sequence[Job], status: Sequence[dict[str, Any]], request: Request, work_dir: Path
+) -> None:
+    """Write tables of n/a for spectra that failed, so that the group level can count them."""
+    from bids_acc import participant
+
+    failures = participant.failed_spectra(jobs, status)
+    if not failures:
+        return
+    workflow = participant.init_failed_spectra_wf(
+        failures, output_dir=request.output_dir, work_dir=work_dir, settings=request.settings
+    )
+    try:
+        workflow.run(plugin='Linear')
+    except (RuntimeError, OSError, ValueError) as error:
+        LOGGER.warning('no tables for the spectra that failed: %s', error)
 
 
 def _merge(
@@ -315,6 +338,8 @@ def finish_jobs(
                 own = [c for c in crashes if _belongs(c.node, name, modality)]
                 if broken or own:
                     _mark_failed(row, own or _upstream(crashes, name), run_folder)
+                    if modality == 'mrs':
+                        row['failed_graphs'] = _failed_graphs(broken, own, row['reason_text'])
                 else:
                     session_wf = workflow.get_node(name)
                     participant.keep_record(job, modality, session_wf, request.output_dir)
@@ -353,6 +378,14 @@ def _belongs(node: str, session_workflow: str, modality: str) -> bool:
 def _upstream(crashes: Sequence[Crash], session_workflow: str) -> list[Crash]:
     """List the crashes of a session, which are why its other steps never began."""
     return [c for c in crashes if c.node.split('.')[1:2] == [session_workflow]]
+
+
+def _failed_graphs(
+    unfinished: Sequence[str], crashes: Sequence[Crash], otherwise: str
+) -> dict[str, str]:
+    """Map the name of each spectrum's graph that did not end well to the reason."""
+    reasons = {node.split('.')[2]: otherwise for node in unfinished}
+    return reasons | {crash.node.split('.')[2]: crash.reason for crash in reversed(crashes)}
 
 
 def _mark_failed(row: dict[str, Any], crashes: Sequence[Crash], run_folder: Path) -> None:

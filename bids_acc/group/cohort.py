@@ -180,7 +180,20 @@ def _plan_row(
         reason = f'no {", ".join(missing)}: not processed, or failed (see logs/*/status.tsv)'
         return _row(subject, session, modality, 'skip', reason)
     reason = f'no {", ".join(missing)}' if missing else ''
+    if modality == 'mrs' and (why := _excluded_spectra(output_dir, entities)):
+        return _row(subject, session, modality, 'exclude', why, files)
     return _row(subject, session, modality, 'run', reason, files)
+
+
+def _excluded_spectra(output_dir: Path, entities: Mapping[str, str | None]) -> str:
+    """Say why none of the spectra of a session passes its gate; empty when one does."""
+    reasons = []
+    for found in find_outputs('mrs_quality', output_dir, **entities):
+        table = read_tsv(found.path)
+        if table.empty or str(table.iloc[0].get('gate')) != 'fail':
+            return ''
+        reasons.append(f'{voxel_name(found.entities)}: {table.iloc[0].get("gate_reasons")}')
+    return '; '.join(reasons)
 
 
 def _listed_participants(output_dir: Path) -> list[str]:
@@ -214,6 +227,12 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     for note in protocol_notes(qc, participants):
         LOGGER.warning('%s', note)
         notes.append(note)
+    spectra = flow[(flow['modality'] == 'mrs') & flow['status'].isin(['run', 'exclude'])]
+    if excluded := int((spectra['status'] == 'exclude').sum()):
+        notes.append(
+            f'Spectra: {excluded} of {len(spectra)} sessions are excluded; group/qc/flow.tsv '
+            'says why.'
+        )
     return Cohort(
         participants=participants,
         mrs=read_mrs(output_dir, sessions),

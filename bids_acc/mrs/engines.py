@@ -76,6 +76,7 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
         values=fit.amplitudes,
         sd=np.sqrt(np.maximum(np.diagonal(covariance), 0)),
         covariance=covariance,
+        sampling=np.asarray(fit.sampling),
         measures={
             'snr': (
                 Measure(fit.snr_lcm, '1', 'builtin_snr_lcm'),

@@ -13,18 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 import bids_acc
-from bids_acc.exceptions import ComputationError, MetadataError
+from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
 from bids_acc.mrs import spin_systems
 from bids_acc.mrs.basis import load_basis, with_macromolecules
-from bids_acc.mrs.engines import run_builtin
+from bids_acc.mrs.constants import load_relaxation
+from bids_acc.mrs.engines import choose_engine, run_builtin
+from bids_acc.mrs.gate import load_gate
 from bids_acc.mrs.importers import import_result
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcmodel import run_lcmodel
-from bids_acc.mrs.nulled import read_nulled
+from bids_acc.mrs.nulled import check_nulled, read_nulled
+from bids_acc.mrs.quantify import parse_ratio
 from bids_acc.mrs.results import EngineResult
 from bids_acc.mrs.sequence import sequence_of
 from bids_acc.mrs.spectrum import Basis, Spectrum
+from bids_acc.settings import MrsSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -119,6 +123,36 @@ def basis_info(basis: Basis) -> dict[str, Any]:
         'BasisProvenance': dict(basis.provenance),
         'BasisFlags': list(basis.flags),
     }
+
+
+def check_mrs_settings(settings: MrsSettings) -> None:
+    """Refuse settings that would fail for every spectrum, before any is touched.
+
+    Parameters
+    ----------
+    settings : MrsSettings
+        As asked for.
+
+    Raises
+    ------
+    SettingsError
+        If the engine is not there, a gate or a file of constants is not of the right form, a ratio
+        cannot be read, or there is no such file of macromolecules.
+    MissingInputError
+        If the basis set or the folder of fits is not there.
+    """
+    for engine in (settings.engine, settings.second_engine):
+        if engine != 'none':
+            choose_engine(engine, settings.fits is not None)
+    load_gate(settings.gate)
+    load_relaxation(settings.relaxation)
+    for text in settings.ratios:
+        parse_ratio(text)
+    if settings.macromolecules not in MACROMOLECULES:
+        check_nulled(settings.macromolecules)
+    for flag, value in (('basis', settings.basis), ('fits', settings.fits)):
+        if value not in ('simulate', None) and not Path(str(value)).exists():
+            raise MissingInputError(f'--mrs-{flag} {value}: there is no such file or folder.')
 
 
 def mixing_time(request: FitRequest) -> float | None:

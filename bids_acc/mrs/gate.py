@@ -323,8 +323,9 @@ def judge_metabolite(gate: Gate, crlb: Measure, detected: bool) -> Verdict:
     >>> judge_metabolite(gate, Measure(999.0, '%', 'lcmodel_crlb'), False).reasons
     'not detected; crlb < 20 %: 999 fail'
     """
+    known = () if math.isnan(crlb.value) else (crlb,)
     criteria = tuple(
-        _compare(t, (crlb,) if t.metric == 'crlb' else (), math.nan, gate.allow_cross_definition)
+        _compare(t, known if t.metric == 'crlb' else (), math.nan, gate.allow_cross_definition)
         for t in gate.metabolite
     )
     extra = () if detected else ('not detected',)

@@ -25,7 +25,7 @@ from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
 from bids_acc.mrs.artefacts import Artefact, check_artefacts, is_clipped
-from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.preprocessing import Preprocessed, nothing_usable, preprocess
 from bids_acc.mrs.records import load_result, save_record
 from bids_acc.mrs.tables import (
@@ -88,6 +88,31 @@ def edit_index(data: MrsData, wanted: int) -> int:
     )
 
 
+def preprocessing_report(
+    data: MrsData, done: Preprocessed, reference: MrsData | None = None
+) -> dict[str, Any]:
+    """Say what preprocessing did to an acquisition, for the tables that follow."""
+    return {
+        'n_transients': done.n_transients,
+        'n_transients_used': done.n_transients_used,
+        'n_coils': data.fids.shape[0],
+        'drift_hz': done.drift_hz,
+        'preprocessing_shift_ppm': done.shift_ppm,
+        'preprocessing_phase_deg': done.phase0_deg,
+        'water_amplitude': done.water_amplitude,
+        'fwhm_water_hz': done.water_fwhm_hz,
+        'residual_water_ratio': done.residual_water_ratio,
+        'ref_echo_time': math.nan if reference is None else reference.echo_time,
+        'ref_repetition_time': math.nan if reference is None else reference.repetition_time,
+        'voxel_volume_ml': data.voxel_volume_ml,
+        'steps': done.steps,
+        'artefacts': [],
+        'unusable': data.unusable,
+        'notes': list(data.notes),
+        'metadata': data.metadata,
+    }
+
+
 class _PreprocessInputSpec(BaseInterfaceInputSpec):
     svs_file = File(exists=True, mandatory=True, desc='raw spectrum, NIfTI-MRS')
     svs_metadata = traits.Dict(desc='its BIDS metadata')
@@ -116,25 +141,11 @@ class PreprocessSpectrum(SimpleInterface):
         condition = edit_index(data, self.inputs.edit_index)
         reference, notes = self._reference(data)
         done, artefacts, unusable = self._processed(data, reference, condition)
-        report = {
-            'n_transients': done.n_transients,
-            'n_transients_used': done.n_transients_used,
-            'n_coils': data.fids.shape[0],
+        report = preprocessing_report(data, done, reference) | {
             'edit_index': condition,
-            'drift_hz': done.drift_hz,
-            'preprocessing_shift_ppm': done.shift_ppm,
-            'preprocessing_phase_deg': done.phase0_deg,
-            'water_amplitude': done.water_amplitude,
-            'fwhm_water_hz': done.water_fwhm_hz,
-            'residual_water_ratio': done.residual_water_ratio,
-            'ref_echo_time': math.nan if reference is None else reference.echo_time,
-            'ref_repetition_time': math.nan if reference is None else reference.repetition_time,
-            'voxel_volume_ml': data.voxel_volume_ml,
-            'steps': done.steps,
             'artefacts': artefacts,
             'unusable': unusable,
             'notes': [part for part in (*data.notes, *notes, self.inputs.note, unusable) if part],
-            'metadata': data.metadata,
         }
         cwd = Path(runtime.cwd)
         out_file = write_nifti_mrs(data.with_fids(done.fid), cwd / 'preproc_svs.nii.gz')
@@ -322,7 +333,7 @@ class _TabulateInputSpec(BaseInterfaceInputSpec):
     second_result_file = File(exists=True, desc='result of a second engine')
     report_file = File(exists=True, mandatory=True, desc='report of preprocessing')
     tissue_file = File(exists=True, desc='tissue fractions')
-    in_file = File(exists=True, mandatory=True, desc='preprocessed decay')
+    in_file = File(exists=True, desc='preprocessed decay; open when there is none')
     basis_info = traits.Dict(desc='basis set')
     gate = traits.Str('acc-structure', usedefault=True, desc='preset or file')
     ratios = traits.List(traits.Str(), desc='declared ratios')
@@ -345,11 +356,16 @@ class TabulateSpectrum(SimpleInterface):
     output_spec = _TabulateOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        data = read_nifti_mrs(self.inputs.in_file, {})
+        report = json.loads(Path(self.inputs.report_file).read_text())
+        in_file = _given(self.inputs.in_file)
+        if in_file is None:
+            data = unread(report['metadata'], 'spectrum', report['unusable'])
+        else:
+            data = read_nifti_mrs(in_file, {})
         tissue = _given(self.inputs.tissue_file)
         inputs = TableInputs.build(
             result=load_result(self.inputs.result_file),
-            report=json.loads(Path(self.inputs.report_file).read_text()),
+            report=report,
             tissue=json.loads(Path(tissue).read_text()) if tissue else {},
             basis_info=_given(self.inputs.basis_info) or {},
             gate=self.inputs.gate,

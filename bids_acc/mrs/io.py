@@ -96,7 +96,8 @@ class MrsData:
     @property
     def voxel_volume_ml(self) -> float:
         """Nominal volume of the voxel in mL."""
-        return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000)
+        x, y, z = self.affine[:3, :3].T
+        return float(abs(np.cross(x, y) @ z) / 1000)
 
     def with_fids(self, fids: npt.ArrayLike) -> MrsData:
         """Return the same acquisition with other decays; missing leading axes are added."""
@@ -384,6 +385,49 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
         notes=tuple(notes),
         source=path.name,
         unusable=unusable,
+    )
+
+
+def unread(metadata: Mapping[str, Any], source: str, reason: str) -> MrsData:
+    """Stand for an acquisition that cannot be used: no samples, NaN for what is not known.
+
+    Parameters
+    ----------
+    metadata : mapping
+        BIDS metadata, as far as there are any; echo time, repetition time and spectrometer
+        frequency are taken over when they are plausible together.
+    source : str
+        File name.
+    reason : str
+        Why it cannot be used.
+
+    Returns
+    -------
+    MrsData
+
+    Examples
+    --------
+    >>> data = unread(
+    ...     {'SpectrometerFrequency': 127.7, 'EchoTime': 35}, 'x_svs', 'EchoTime is 35 s'
+    ... )
+    >>> data.echo_time, data.n_points, data.unusable
+    (nan, 0, 'EchoTime is 35 s')
+    """
+    try:
+        echo_time, repetition_time, frequency = check_metadata(metadata, source)
+    except MetadataError:
+        echo_time = repetition_time = frequency = math.nan
+    return MrsData(
+        fids=np.zeros((1, 0, 1, 0), dtype=complex),
+        dwell_time=math.nan,
+        spectrometer_mhz=frequency,
+        echo_time=echo_time,
+        repetition_time=repetition_time,
+        affine=np.full((4, 4), math.nan),
+        metadata=metadata,
+        notes=(reason,),
+        source=source,
+        unusable=reason,
     )
 
 

@@ -134,8 +134,8 @@ def nulled_spectrum(data: MrsData) -> Spectrum:
     )
 
 
-def read_nulled(path: str | Path) -> Spectrum:
-    """Read and clean a metabolite-nulled acquisition, see :func:`nulled_spectrum`.
+def check_nulled(path: str | Path) -> None:
+    """Refuse a metabolite-nulled acquisition that is not there.
 
     Raises
     ------
@@ -146,4 +146,15 @@ def read_nulled(path: str | Path) -> Spectrum:
         raise SettingsError(
             f'--mrs-macromolecules {path}: neither auto, parametrised, none nor a NIfTI-MRS file.'
         )
+
+
+def read_nulled(path: str | Path) -> Spectrum:
+    """Read and clean a metabolite-nulled acquisition, see :func:`nulled_spectrum`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such file.
+    """
+    check_nulled(path)
     return nulled_spectrum(read_nifti_mrs(path))

@@ -26,6 +26,9 @@ class Level:
     value: float
     """NaN when it cannot be told."""
     value_sd: float
+    """Standard deviation of the error over spectra, in the same unit; the bound where the engine
+    tells no other."""
+    value_crlb: float
     """Cramer-Rao bound in the same unit; NaN when the covariance is not known."""
 
 
@@ -66,10 +69,17 @@ def parse_ratio(text: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _scaled(result: EngineResult, name: str, factor: float) -> tuple[float, float]:
-    """Amount and its bound times a factor."""
-    value, sd = result.amount(name)
-    return value * factor, sd * factor
+def _scaled(result: EngineResult, name: str, factor: float = 1.0) -> tuple[float, float, float]:
+    """Amount, its standard deviation and its bound times a factor."""
+    value, bound = result.amount(name)
+    return value * factor, result.amount_sd(name) * factor, bound * factor
+
+
+def _ratio_level(result: EngineResult, above: str, below: str) -> Level:
+    """Level of a ratio."""
+    value, bound = result.ratio(above, below)
+    sd = result.ratio_sd(above, below)
+    return Level(above, f'ratio_{below.lower()}', '1', value, sd, bound)
 
 
 def _tissue_factor(result: EngineResult, name: str, scaling: WaterScaling, unit: str) -> float:
@@ -125,7 +135,7 @@ def quantify(
     result : EngineResult
         Amplitudes.
     scaling : WaterScaling, optional
-        Without it, or without a water signal, there are no water-scaled rows.
+        Without it there are no water-scaled rows; without a water signal they are NaN.
     ratios : sequence of str
         Ratios besides those to tCr, such as ``Glx/tNAA``.
 
@@ -148,18 +158,16 @@ def quantify(
             )
     levels = []
     for name in known:
-        levels.append(Level(name, 'engine', 'engine units', *result.amount(name)))
-        levels.append(Level(name, 'ratio_tcr', '1', *result.ratio(name, 'tCr')))
+        levels.append(Level(name, 'engine', 'engine units', *_scaled(result, name)))
+        levels.append(_ratio_level(result, name, 'tCr'))
         levels += [
-            Level(name, f'ratio_{below.lower()}', '1', *result.ratio(name, below))
+            _ratio_level(result, name, below)
             for above, below in declared
             if above == name and below != 'tCr'
         ]
-        if scaling is not None and math.isfinite(result.water_scale):
+        if scaling is not None:
             levels += _water_levels(result, name, scaling)
     levels += [
-        Level(above, f'ratio_{below.lower()}', '1', *result.ratio(above, below))
-        for above, below in declared
-        if above not in known
+        _ratio_level(result, above, below) for above, below in declared if above not in known
     ]
     return levels

@@ -63,7 +63,10 @@ def load_result(path: str | Path) -> EngineResult:
     """
     content = json.loads(Path(path).read_text())
     curves = content['curves']
-    covariance = content['covariance']
+    matrices = {
+        key: None if content[key] is None else np.array(content[key], dtype=float)
+        for key in ('covariance', 'sampling')
+    }
     return EngineResult(
         **content
         | {
@@ -71,7 +74,7 @@ def load_result(path: str | Path) -> EngineResult:
             'kinds': tuple(content['kinds']),
             'values': np.array(content['values'], dtype=float),
             'sd': np.array(content['sd'], dtype=float),
-            'covariance': None if covariance is None else np.array(covariance, dtype=float),
+            **matrices,
             'sums': {name: (pair[0], pair[1]) for name, pair in content['sums'].items()},
             'measures': {
                 metric: tuple(Measure(**entry) for entry in entries)

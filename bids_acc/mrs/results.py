@@ -95,6 +95,8 @@ class EngineResult:
     """Cramer-Rao bounds of the amplitudes, (n,), same units."""
     covariance: FloatArray | None = None
     """Covariance of the amplitudes, (n, n), where the engine tells it."""
+    sampling: FloatArray | None = None
+    """Covariance of the amplitudes' errors over spectra, (n, n), where it is another."""
     sums: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Amplitude and bound of sums that the engine itself reports, where there is no covariance."""
     printed_crlb: Mapping[str, float] = field(default_factory=dict)
@@ -165,8 +167,25 @@ class EngineResult:
             return float(self.values[index[0]]), float(self.sd[index[0]])
         if self.covariance is None:
             return self.sums.get(name) or (float(self.values[index].sum()), math.nan)
-        variance = float(self.covariance[np.ix_(index, index)].sum())
-        return float(self.values[index].sum()), math.sqrt(max(variance, 0.0))
+        return float(self.values[index].sum()), _spread(self._members(name), self.covariance)
+
+    def amount_sd(self, name: str) -> float:
+        """Return the SD of an amount's error over spectra; its bound where that is all.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+        """
+        if self.sampling is None or not self._indices(name):
+            return self.amount(name)[1]
+        return _spread(self._members(name), self.sampling)
+
+    def _members(self, name: str) -> FloatArray:
+        """Mark a name's members, (n,)."""
+        weights = np.zeros(len(self.names))
+        weights[self._indices(name)] = 1.0
+        return weights
 
     def crlb_pct(self, name: str) -> float:
         """Relative Cramer-Rao bound in percent; 999 for an amplitude of zero, NaN when failed."""
@@ -192,17 +211,33 @@ class EngineResult:
         Returns
         -------
         ratio, sd : float
-            NaN when the denominator is not above zero; the SD is NaN without covariance.
+            NaN when the denominator is not above zero; the SD is the Cramer-Rao bound, NaN
+            without covariance.
         """
-        top, _ = self.amount(numerator)
-        bottom, _ = self.amount(denominator)
+        ratio, gradient = self._ratio(numerator, denominator)
+        return ratio, math.nan if self.covariance is None else _spread(gradient, self.covariance)
+
+    def ratio_sd(self, numerator: str, denominator: str) -> float:
+        """Return the SD of a ratio's error over spectra; its bound where that is all.
+
+        Parameters
+        ----------
+        numerator, denominator : str
+            Metabolites or sums.
+        """
+        if self.sampling is None:
+            return self.ratio(numerator, denominator)[1]
+        return _spread(self._ratio(numerator, denominator)[1], self.sampling)
+
+    def _ratio(self, numerator: str, denominator: str) -> tuple[float, FloatArray]:
+        """Ratio of two amounts and its derivatives by the amplitudes, (n,); NaN when undefined."""
+        top, bottom = self.amount(numerator)[0], self.amount(denominator)[0]
         if not bottom > 0 or math.isnan(top):
-            return math.nan, math.nan
+            return math.nan, np.full(len(self.names), math.nan)
         ratio = top / bottom
-        if self.covariance is None:
-            return ratio, math.nan
-        gradient = np.zeros(len(self.names))
-        gradient[self._indices(numerator)] += 1 / bottom
-        gradient[self._indices(denominator)] -= ratio / bottom
-        variance = float(gradient @ self.covariance @ gradient)
-        return ratio, math.sqrt(max(variance, 0.0))
+        return ratio, (self._members(numerator) - ratio * self._members(denominator)) / bottom
+
+
+def _spread(weights: FloatArray, covariance: FloatArray) -> float:
+    """Return the standard deviation of a weighted sum; NaN stays NaN."""
+    return float(np.sqrt(np.maximum(weights @ covariance @ weights, 0.0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from bids_acc.mrs.constants import load_relaxation
 from bids_acc.mrs.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
 from bids_acc.mrs.io import MrsData
 from bids_acc.mrs.quality import Measure
-from bids_acc.mrs.quantify import WaterScaling, quantify
+from bids_acc.mrs.quantify import Level, WaterScaling, quantify
 from bids_acc.mrs.results import EngineResult
 
 LITTLE_OVERLAP = 0.1
@@ -54,8 +54,10 @@ class TableInputs:
     """In s."""
     ratios: tuple[str, ...] = ()
     """Declared ratios."""
-    notes: tuple[str, ...] = field(default=())
-    """Sentences about water scaling."""
+    notes: tuple[str, ...] = ()
+    """Sentences about water scaling and the place of the voxel."""
+    scaling_notes: tuple[str, ...] = ()
+    """Those of them that say why a water-scaled level is not corrected."""
 
     @classmethod
     def build(
@@ -80,7 +82,8 @@ class TableInputs:
         verdict = judge_spectrum(
             thresholds, measures, data.spectrometer_mhz, artefacts, result.invalid
         )
-        scaling, notes = _water_scaling(report, tissue, relaxation, data)
+        scaling, scaling_notes = _water_scaling(report, tissue, relaxation, data)
+        notes = scaling_notes
         overlap = float(tissue.get('voxel_in_acc_fraction', math.nan))
         if overlap < LITTLE_OVERLAP:
             notes += (f'only {100 * overlap:.0f} % of the voxel lies in the anterior cingulate.',)
@@ -97,6 +100,7 @@ class TableInputs:
             repetition_time=data.repetition_time,
             ratios=ratios,
             notes=notes,
+            scaling_notes=scaling_notes,
         )
 
     def sidecar(self) -> dict[str, Any]:
@@ -180,6 +184,16 @@ def _split_assumed(basis_info: Mapping[str, Any]) -> str | None:
     return None if assumed is None else str(bool(assumed)).lower()
 
 
+def _why_unknown(inputs: TableInputs, level: Level) -> str:
+    """Say why a level has no value although the metabolite may have an amplitude."""
+    if level.unit_scheme.startswith('water') and math.isfinite(inputs.result.amount('tCr')[0]):
+        if not math.isfinite(inputs.result.water_scale):
+            return 'value unknown: no usable water reference'
+        if inputs.scaling_notes:
+            return f'value unknown: {" ".join(inputs.scaling_notes)}'
+    return 'value unknown'
+
+
 def quantity_table(inputs: TableInputs) -> pd.DataFrame:
     """Levels of all metabolites in all schemes, each with both verdicts joined.
 
@@ -205,7 +219,7 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
         passed = verdict.passed and inputs.verdict.passed and math.isfinite(level.value)
         reasons = [inputs.verdict.reasons, verdict.reasons]
         if not math.isfinite(level.value):
-            reasons.append('value unknown')
+            reasons.append(_why_unknown(inputs, level))
         rows.append(
             {
                 'metabolite': level.metabolite,
@@ -213,6 +227,7 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
                 'unit': level.unit,
                 'value': level.value,
                 'value_sd': level.value_sd,
+                'value_crlb': level.value_crlb,
                 'crlb_pct': crlb,
                 'detected': None if math.isnan(crlb) else str(detected).lower(),
                 'baseline_sensitivity': result.baseline_sensitivity.get(

@@ -135,7 +135,9 @@ def test_raw_to_tables(tmp_path: Path, with_reference: bool) -> None:
     value, sd = rows.loc[('tNAA', 'ratio_tcr'), ['value', 'value_sd']]
     assert value == pytest.approx(truth, abs=max(4 * sd, 0.05 * truth))
     assert ('Glx', 'ratio_tnaa') in rows.index
-    assert (('tCr', 'water_raw') in rows.index) is with_reference
+    scaled = rows.loc[('tCr', 'water_raw')]
+    assert pd.notna(scaled['value']) == with_reference
+    assert ('no usable water reference' in str(scaled['gate_reason'])) is not with_reference
     if with_reference:
         level = rows.loc[('tCr', 'water_raw'), 'value'] / 55510 * 40000
         assert level == pytest.approx(8.5, rel=0.15)

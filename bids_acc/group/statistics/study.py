@@ -329,7 +329,7 @@ def gated_values(
     if use_gate and 'gate' in table.columns:
         verdict = table.assign(ok=table['gate'].astype(str).str.lower().eq('pass'))
         passed = verdict.pivot(index=KEYS, columns='metabolite', values='ok')  # noqa: PD010
-        failed = values.notna() & ~passed.eq(True)
+        failed = passed.eq(False)  # a spectrum that failed has no values and counts as well
         values = values.where(~failed)
     else:
         failed = pd.DataFrame(False, index=values.index, columns=values.columns)

@@ -1,4 +1,4 @@
-"""Cramér-Rao bounds with every parameter of the fit counted as unknown."""
+"""Cramér-Rao bounds with every parameter counted as unknown, and the errors of the estimates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class Uncertainty:
     """What the Fisher information says about a fit."""
 
     covariance: FloatArray
-    """(n_components, n_components) of the amplitudes."""
+    """(n_components, n_components) Cramér-Rao covariance of the amplitudes."""
+    sampling: FloatArray
+    """(n_components, n_components) covariance of the amplitudes' errors over spectra."""
     residual_sd: float
     """Of a point of the real spectrum, with the degrees of freedom that are left."""
     n_effective: float
@@ -31,6 +33,16 @@ def uncertainty(model: Model, parameters: FloatArray, solution: Solution) -> Unc
 
     .. math:: F = J^T J / \sigma^2 + P, \qquad \mathrm{cov} = F^{-1}, \qquad
               n_\mathrm{eff} = \mathrm{tr}(F^{-1} J^T J / \sigma^2).
+
+    The error of the estimates over spectra is another matrix. The priors on shifts, widths,
+    phase and ratios describe how spectra and people differ; the penalty of the baseline
+    describes nothing of the kind, it only steers the fit and must not be counted as data (Wood
+    2006, Aust N Z J Stat 48:445, compares both for smoothers). With :math:`Q` the part of
+    :math:`P` without that penalty,
+
+    .. math:: \mathrm{sampling} = F^{-1} (J^T J / \sigma^2 + Q) F^{-1},
+
+    which is never larger than the bound.
 
     Parameters
     ----------
@@ -66,18 +78,20 @@ def uncertainty(model: Model, parameters: FloatArray, solution: Solution) -> Unc
     n_rows = len(jacobian)
     squares = float(solution.residual @ solution.residual)
     sd, n_effective = model.noise_sd, 0.0
-    covariance = np.empty(0)
+    inverse = information = np.empty((0, 0))
     for _ in range(3):
         information = jacobian.T @ jacobian / sd**2
         inverse = _inverse(information + _precision(model, sd))
         n_effective = float(np.sum(inverse * information))
         sd = float(np.sqrt(squares / max(n_rows - n_effective, 1.0)))
-        covariance = inverse
         if sd == 0:
             break
     first = model.n_parameters
     block = slice(first, first + model.n_components)
-    return Uncertainty(covariance[block, block], sd, n_effective)
+    differences = _precision(model, sd)
+    differences[block.stop :, block.stop :] = 0.0
+    sampling = inverse[block] @ (information + differences) @ inverse[:, block]
+    return Uncertainty(inverse[block, block], sampling, sd, n_effective)
 
 
 def _precision(model: Model, sd: float) -> FloatArray:

@@ -254,6 +254,7 @@ def _result(
         kinds=prepared.kinds,
         amplitudes=amplitudes,
         covariance=bound.covariance * np.outer(unit, unit),
+        sampling=bound.sampling * np.outer(unit, unit),
         ppm=model.ppm,
         data=model.phased(parameters).real * prepared.fid_scale,
         fit=signal + baseline,

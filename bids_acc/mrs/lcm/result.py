@@ -25,6 +25,8 @@ class FitResult:
     """(n,) in units of the basis set."""
     covariance: FloatArray
     """(n, n) Cramér-Rao covariance of the amplitudes."""
+    sampling: FloatArray
+    """(n, n) covariance of the amplitudes' errors over spectra, never above the bound."""
     ppm: FloatArray
     """(n_ppm,) chemical shifts of the curves, descending."""
     data: FloatArray
@@ -192,6 +194,7 @@ def failed_result(
         kinds=kinds,
         amplitudes=np.full(n, nan),
         covariance=np.full((n, n), nan),
+        sampling=np.full((n, n), nan),
         ppm=empty,
         data=empty,
         fit=empty,

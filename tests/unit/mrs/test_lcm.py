@@ -171,6 +171,18 @@ def test_estimates_scatter_as_the_bound_says(basis):
     assert 0.58 < np.mean(distances) < 1.0
 
 
+def test_errors_are_below_the_bound_and_the_baseline_makes_the_difference(basis):
+    data, share = spectrum(basis, 2.0), {}
+    for stiffness in (1e-3, 7.0):
+        fit = fit_spectrum(data, basis, replace(QUICK, ed_per_ppm=stiffness))
+        unit = np.sqrt(np.diag(fit.covariance))
+        excess = (fit.covariance - fit.sampling) / np.outer(unit, unit)
+        assert np.linalg.eigvalsh(excess).min() > -1e-9
+        share[stiffness] = np.diag(fit.sampling) / unit**2
+    assert share[1e-3].min() > 0.99  # a straight line is not penalised
+    assert share[7.0].min() < 0.8
+
+
 @pytest.mark.parametrize(('phase', 'shift'), [(3.0, 4.0), (-2.0, -4.0), (1.5, 0.0)])
 def test_phase_and_shift_do_not_matter(basis, phase, shift):
     first = fit_spectrum(spectrum(basis, 0.3), basis, QUICK)

@@ -124,9 +124,23 @@ def test_water_with_another_echo_time() -> None:
     assert later < same
 
 
-def test_without_water_there_are_no_water_rows() -> None:
-    schemes = {x.unit_scheme for x in quantify(make_result(water_scale=math.nan), scaling())}
+def test_without_water_the_water_rows_are_nan() -> None:
+    levels = quantify(make_result(water_scale=math.nan), scaling())
+    schemes = {x.unit_scheme for x in levels if math.isfinite(x.value)}
     assert schemes == {'engine', 'ratio_tcr'}
+    assert {'water_raw', 'water_tissue'} <= {x.unit_scheme for x in levels}
+
+
+def test_scatter_and_bound_are_told_apart() -> None:
+    result = make_result()
+    half = make_result(sampling=result.covariance / 4)
+    levels = {(x.metabolite, x.unit_scheme): x for x in quantify(half, scaling(), ['Glx/NAA'])}
+    for key, level in levels.items():
+        assert level.value_sd == pytest.approx(level.value_crlb / 2, nan_ok=True), key
+    assert levels['Glx', 'ratio_tcr'].value_crlb == pytest.approx(result.ratio('Glx', 'tCr')[1])
+    assert half.crlb_pct('Glx') == result.crlb_pct('Glx')
+    plain = {(x.metabolite, x.unit_scheme): x for x in quantify(result, scaling())}
+    assert all(x.value_sd == x.value_crlb for x in plain.values() if math.isfinite(x.value_sd))
 
 
 @pytest.mark.parametrize('text', ['Glx', 'a/b/c', '/tNAA'])
