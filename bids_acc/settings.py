@@ -308,6 +308,13 @@ class GroupSettings:
         flag='--opnmf-hemispheres',
         choices=('together', 'apart'),
     )
+    labels: str = option(
+        'variation',
+        'what a vertex is given to: the component whose scores it follows most closely over '
+        'sessions, or, as published, the one with its largest weight (both are written)',
+        flag='--opnmf-labels',
+        choices=('variation', 'weight'),
+    )
     n_splits: int = option(
         10, 'random halves for the stability index', flag='--opnmf-splits', metavar='N', type=int
     )

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -33,9 +33,11 @@ from bids_acc.report.html import Block, table_block
 from bids_acc.settings import GroupSettings, Settings
 
 from .cohort import Cohort, join_phenotype, load_cohort, names_in
+from .opnmf.labels import LabelRule
 from .opnmf.rank import SelectionOptions
 from .parcels.atlas import apply_atlas
 from .parcels.files import write_parcellation
+from .parcels.measures import SUMMED_METRICS
 from .parcels.parcellation import ParcellationOptions, ParcellationResult, run_parcellation
 from .parcels.pictures import write_parcel_figures
 from .statistics.figure_files import write_figures
@@ -237,6 +239,7 @@ def parcellation_options(
             n_splits=group.n_splits,
             n_init=group.n_init,
             seed=seed,
+            label_rule=cast('LabelRule', group.labels),
         ),
         n_components=group.n_components,
         stratify=strata,
@@ -458,19 +461,7 @@ def methods_text(run: GroupRun) -> list[str]:
     paragraphs = []
     result = run.parcellation
     if result is not None:
-        ks = run.settings.group.k_range
-        paragraphs.append(
-            f'Vertex-wise {", ".join(result.data.metrics)} of {result.data.values.shape[2]} '
-            f'vertices of {" and ".join(run.settings.anat.roi)} were standardised per metric over '
-            'the cohort, shifted to be non-negative and factorized by orthogonal projective '
-            'non-negative matrix factorization (Yang and Oja 2010, doi:10.1109/TNN.2010.2041361; '
-            'Sotiras et al. 2015, doi:10.1016/j.neuroimage.2014.11.045). The number of components '
-            f'was examined from {ks[0]} to {ks[-1]} by {run.settings.group.n_splits} split-half '
-            'repetitions, each half standardised by itself, and by the gain in reconstruction '
-            f'(after doi:10.1503/jpn.210113); {result.choice.k} were used '
-            f'({result.choice.source}). Each vertex belongs to the component with its largest '
-            'weight, and each metric was averaged over the vertices of a parcel.'
-        )
+        paragraphs.append(_parcels_in_words(run.settings, result))
     if run.model is not None and run.tables:
         covariates = ', '.join(run.model.covariate_names) or 'no covariates'
         paragraphs.append(
@@ -483,3 +474,34 @@ def methods_text(run: GroupRun) -> list[str]:
         )
     paragraphs.append(f'bids_acc {__version__}, seed {run.settings.random_seed}.')
     return paragraphs
+
+
+def _parcels_in_words(settings: Settings, result: ParcellationResult) -> str:
+    """Describe for a methods section how the parcels were made and measured."""
+    summed = [name for name in result.data.metrics if name in SUMMED_METRICS]
+    others = [name for name in result.data.metrics if name not in SUMMED_METRICS]
+    measured = ' and '.join(
+        f'{", ".join(names)} {verb} over the vertices of a parcel'
+        for names, verb in ((others, 'averaged'), (summed, 'summed'))
+        if names
+    )
+    region = f'{result.data.values.shape[2]} vertices of {" and ".join(settings.anat.roi)}'
+    if settings.group.atlas is not None:
+        name = Path(settings.group.atlas).name
+        return f'The parcels of {name} were applied to {region}: {measured}.'
+    ks = settings.group.k_range
+    parcel = {
+        'variation': 'whose scores its deviations from the mean maps follow most closely over '
+        'sessions and metrics',
+        'weight': 'with its largest weight',
+    }[settings.group.labels]
+    return (
+        f'Vertex-wise {", ".join(result.data.metrics)} of {region} were standardised per metric '
+        'over the cohort, shifted to be non-negative and factorized by orthonormal projective '
+        'non-negative matrix factorization (Yang and Oja 2010, doi:10.1109/TNN.2010.2041361; '
+        'Sotiras et al. 2015, doi:10.1016/j.neuroimage.2014.11.045). The number of components '
+        f'was examined from {ks[0]} to {ks[-1]} by {settings.group.n_splits} split-half '
+        'repetitions, each half standardised by itself, and by the gain in reconstruction '
+        f'(after doi:10.1503/jpn.210113); {result.choice.k} were used ({result.choice.source}). '
+        f'Each vertex belongs to the component {parcel}; {measured}.'
+    )

@@ -13,8 +13,9 @@ never imported by bids_acc; the other two peers are written from the published u
 * lean MU: the same iterates, two thin products per iteration, norm through the k x k matrix;
 * SVD MU: the same on data compressed to rank 64 (Ha and Sotiras 2023); its time includes its SVD.
 
-Where MU stops after some 2 000 iterations, far from a fixed point, SVD MU takes 0.2 s, and no
-solver that looks at the data themselves can be 40 times faster; the ratio is printed all the same.
+Where MU stops after some 2 000 iterations, far from a fixed point, SVD MU takes 0.2 s. 40 times
+less would be 5 ms; checking the data, compressing them and the products by which a fixed point is
+found and verified take 4 of our 12 to 20. The ratio is printed all the same.
 """
 
 # the peer's package has this file's name, so the search path is set before imports
@@ -49,6 +50,7 @@ from bids_acc.group.opnmf.agreement import adjusted_rand, match_components, stab
 from bids_acc.group.opnmf.choice import choose_k
 from bids_acc.group.opnmf.covariance import CovarianceOperator
 from bids_acc.group.opnmf.initialise import Starts
+from bids_acc.group.opnmf.labels import labels_by_variation
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
 from bids_acc.group.opnmf.solvers import solve_mu
 from bids_acc.group.simulate import CohortDesign, PlantedCohort, planted_cohort
@@ -378,29 +380,59 @@ def _published_index(W_a: np.ndarray, W_b: np.ndarray) -> float:
 
 
 def stage_planted(mode: str, cache: Path | None) -> None:
-    """How often the planted number is chosen, and the parcels against noise."""
+    """How often the planted number is chosen."""
     seeds = range(2) if mode == 'quick' else range(10)
     for effect in (0.25, 0.5):
         _planted(seeds, effect)
-    say("\n## ARI with the truth against noise (peer: its own iterates, solver='mu')")
-    say('white noise | ours  peer, data seeds 0, 1, 2')
+
+
+def stage_truth(mode: str, cache: Path | None) -> None:
+    """Parcels against the planted ones, over noise and data seeds."""
+    seeds = range(2) if mode == 'quick' else range(15)
+    say(
+        "\n## ARI with the truth against noise; peer: its own iterates (solver='mu'), largest "
+        f'weight; {len(seeds)} data seeds'
+    )
+    say('white noise | parcels (--opnmf-labels variation), largest weight, peer: seeds 0, 1, 2')
+    found = {}
     for noise in (0.4,) if mode == 'quick' else (0.2, 0.4, 0.8, 1.2):
-        pairs = [_truth(seed, noise) for seed in range(1 if mode == 'quick' else 3)]
-        shown = '   '.join(f'{ours:.3f} {peer:.3f}' for ours, peer in pairs)
-        ok = verdict(all(ours >= peer for ours, peer in pairs))
-        worst = min(ours - peer for ours, peer in pairs)
-        say(f'{noise:11.1f} | {shown}  never below: {ok} (lowest difference {worst:+.3f})')
+        found[noise] = np.array([_truth(seed, noise) for seed in seeds])
+        shown = '   '.join(' '.join(f'{ari:.3f}' for ari in row) for row in found[noise][:3])
+        means = ' '.join(f'{ari:.4f}' for ari in found[noise].mean(axis=0))
+        say(f'{noise:11.1f} | {shown} | mean {means}')
+    for column, name in enumerate(('parcels', 'largest weight')):
+        gains = np.array([rows[:, column] - rows[:, 2] for rows in found.values()])
+        mean, half = _mean_and_interval(gains.mean(axis=0))
+        say(
+            f'{name} minus peer: mean {mean:+.4f}, 95 % interval over seeds '
+            f'[{mean - half:+.4f}, {mean + half:+.4f}]; lowest {gains.min():+.4f}, below the '
+            f'peer in {(gains < 0).sum()} of {gains.size}: never below {verdict(gains.min() >= 0)}'
+        )
+        for noise, row in zip(found, gains, strict=True):
+            if (low := np.flatnonzero(row < 0)).size:
+                cells = ', '.join(f'seed {seeds[i]} {row[i]:+.4f}' for i in low)
+                say(f'  below at noise {noise}: {cells}')
 
 
-def _truth(seed: int, noise: float) -> tuple[float, float]:
-    """Return the ARI with the planted parcels, ours and the peer's."""
+def _mean_and_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return a mean and half its 95 % interval (t distribution)."""
+    from scipy.stats import t
+
+    spread = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * spread)
+
+
+def _truth(seed: int, noise: float) -> tuple[float, float, float]:
+    """Return the ARI with the planted parcels: by variation, by weight, the peer's."""
     cohort = acc_cohort(seed, white_noise=noise)
     X = standardise(cohort.data.values)[0]
-    ours, peer = (
-        adjusted_rand(OPNMF(PLANTED, solver=solver).fit(X).labels_, cohort.labels)
-        for solver in ('anls', 'mu')
-    )
-    return ours, peer
+    W = OPNMF(PLANTED).fit(X).components_.T
+    labels = [
+        labels_by_variation(W, X, len(cohort.data.metrics)), labels_of(W),
+        OPNMF(PLANTED, solver='mu').fit(X).labels_,
+    ]  # fmt: skip
+    by_variation, by_weight, peer = (adjusted_rand(one, cohort.labels) for one in labels)
+    return by_variation, by_weight, peer
 
 
 def _planted(seeds: range, map_effect: float) -> None:
@@ -526,6 +558,7 @@ STAGES: dict[str, Callable[[str, Path | None], None]] = {
     'bytes': stage_bytes,
     'selection': stage_selection,
     'planted': stage_planted,
+    'truth': stage_truth,
     'scale': stage_scale,
     'peers': stage_peers,
     'large': stage_large,

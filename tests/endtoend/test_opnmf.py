@@ -39,6 +39,7 @@ def test_an_override_is_recorded_beside_what_the_rule_says(first):
     needed = re.search(r'group: the parcellation needs at most (\d+\.\d) GB', said)
     assert needed
     assert 0 < float(needed[1]) < 4
+    assert 'whose scores its deviations from the mean maps follow' in (root / 'group.html').read_text()
     assert re.search(r'group: \d+/8 selection', said)  # whole cohort, 2 splits, 5 null
 
 
@@ -61,5 +62,7 @@ def test_an_existing_atlas_is_measured_and_nothing_is_factorized(first):
         assert (one == other).all()
         seen |= set(one.tolist())
     assert seen == {0, 1, 2, 3}
-    assert (plain / 'group.html').is_file()
+    page = (plain / 'group.html').read_text()
+    assert 'The parcels of tpl-fsaverage were applied to' in page
+    assert 'factorized' not in page
     assert len(list((plain / 'group/stats').glob('*.tsv'))) > 3

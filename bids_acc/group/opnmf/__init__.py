@@ -1,9 +1,10 @@
 """Orthonormal projective NMF and the choice of its number of components, on arrays.
 
-covariance, initialise, nnls -> solvers, acceleration -> anls -> estimator;
+covariance, initialise, nnls -> solvers, acceleration -> anls -> estimator (with labels);
 splits, agreement -> rank -> choice.
 """
 
-from .estimator import OPNMF, fit_path, labels_of
+from .estimator import OPNMF, fit_path
+from .labels import labels_of
 
 __all__ = ['OPNMF', 'fit_path', 'labels_of']

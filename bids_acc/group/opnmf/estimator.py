@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from .anls import solve_anls
 from .covariance import CovarianceOperator
-from .initialise import Init, Starts, unit_norm
+from .initialise import Init, Starts
+from .labels import labels_of
 from .solvers import Factorization, solve_mu, solve_pnmf
 
 Floats = npt.NDArray[np.float64]
@@ -288,17 +289,6 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-def labels_of(W: npt.NDArray) -> npt.NDArray[np.int64]:
-    """Return the component with the largest weight in each row of W, -1 for rows of zeros.
-
-    Examples
-    --------
-    >>> labels_of(np.array([[0.1, 0.9], [0.0, 0.0], [1.0, 0.0]]))
-    array([ 1, -1,  0])
-    """
-    return np.where(W.any(axis=1), np.argmax(W, axis=1), -1).astype(np.int64)
-
-
 def fit_path(
     X: npt.NDArray,
     ks: Iterable[int],
@@ -343,4 +333,4 @@ def fit_path(
     }
 
 
-__all__ = ['OPNMF', 'Factorization', 'fit_path', 'labels_of', 'unit_norm']
+__all__ = ['OPNMF', 'Factorization', 'fit_path']

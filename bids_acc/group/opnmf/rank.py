@@ -22,9 +22,10 @@ from bids_acc.group.tasks import (
     run_tasks,
 )
 
-from .agreement import adjusted_rand, match_components, stability_index
+from .agreement import Labels, adjusted_rand, match_components, stability_index
 from .covariance import CovarianceOperator
-from .estimator import fit_path, labels_of
+from .estimator import fit_path
+from .labels import LabelRule, assign, deviations_from_mean_maps
 from .solvers import Factorization, reconstruction_error
 from .splits import split_halves
 
@@ -55,6 +56,8 @@ class SelectionOptions:
     """Iterations at most."""
     seed: int = 0
     """Seed of splits, random starts and shuffles."""
+    label_rule: LabelRule = 'variation'
+    """How vertices are given to components; see `bids_acc.group.opnmf.labels`."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,23 @@ def split_half_records(
         _path(X, options, child_rng(options.seed, 0, split, side)) for side, X in enumerate(halves)
     ]
     operators = [CovarianceOperator(X, side='thin') for X in halves]
-    variations = [_variation(X, len(values)) for X in halves]
+    variations = [
+        CovarianceOperator(deviations_from_mean_maps(X, len(values)), side='thin') for X in halves
+    ]
+
+    def parcels(k: int) -> list[Labels]:
+        return [
+            assign(options.label_rule, path[k][0].W, X, len(values))
+            for path, X in zip(paths, halves, strict=True)
+        ]
+
     return [
         {
             'k': k,
             'split': split,
             'n_a': len(half_a),
             'n_b': len(half_b),
+            'ari': adjusted_rand(*parcels(k)),
             **_compare(paths[0][k][0], paths[1][k][0], operators, variations),
         }
         for k in options.ks
@@ -117,13 +130,6 @@ def _path(
     return fit_path(
         X, options.ks, n_init=options.n_init, tol=options.tol, max_iter=options.max_iter, rng=rng
     )
-
-
-def _variation(X: Floats, n_metrics: int) -> CovarianceOperator:
-    """Return the operator of the deviations of all sessions from each metric's mean map."""
-    maps = X.reshape(n_metrics, -1, X.shape[1])
-    deviations = maps - maps.mean(axis=1, keepdims=True)
-    return CovarianceOperator(deviations.reshape(X.shape), side='thin')
 
 
 def _compare(
@@ -144,7 +150,6 @@ def _compare(
         'n_undefined': undefined,
         'matched_cosine': float(np.mean(cosine)),
         'matched_cosine_min': float(np.min(cosine)),
-        'ari': adjusted_rand(labels_of(a.W), labels_of(b.W)),
         'error_a': a.error,
         'error_b': b.error,
         'relative_error': float(

@@ -9,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.group.features import standardise
-from bids_acc.group.opnmf import fit_path, labels_of
-from bids_acc.group.opnmf.agreement import adjusted_rand, match_components
+from bids_acc.group.opnmf import fit_path
+from bids_acc.group.opnmf.agreement import Labels, adjusted_rand, match_components
+from bids_acc.group.opnmf.labels import LabelRule, assign
 from bids_acc.group.tasks import ProgressCallback, Records, Task, child_rng, digest, run_tasks
 
 Floats = npt.NDArray[np.float64]
 
 
-def bootstrap_records(values: Floats, reference: Floats, repeat: int, seed: int) -> Records:
+def bootstrap_records(
+    values: Floats, reference: Floats, rule: LabelRule, repeat: int, seed: int
+) -> Records:
     """Factorize a resampled cohort; return its labels in the numbering of the reference.
 
     A subject is drawn with all metrics together. The start is the deterministic one, never the
@@ -28,13 +31,15 @@ def bootstrap_records(values: Floats, reference: Floats, repeat: int, seed: int)
         Physical units, without gaps.
     reference : (n_vertices, k) ndarray of float64
         Components of the whole cohort.
+    rule : {'variation', 'weight'}
+        How vertices are given to components.
     repeat, seed : int
         Number of the repeat and seed of all.
 
     Returns
     -------
     list of dict
-        One, with ``labels`` and ``ari``.
+        One, with ``labels``.
     """
     n_sessions = values.shape[1]
     rows = child_rng(seed, 3, repeat).integers(n_sessions, size=n_sessions)
@@ -42,14 +47,16 @@ def bootstrap_records(values: Floats, reference: Floats, repeat: int, seed: int)
     k = reference.shape[1]
     W = fit_path(X, [k])[k][0].W
     partner, _ = match_components(reference, W)
-    labels = labels_of(np.ascontiguousarray(W[:, partner]))
-    return [{'labels': labels.tolist(), 'ari': adjusted_rand(labels_of(reference), labels)}]
+    labels = assign(rule, np.ascontiguousarray(W[:, partner]), X, len(values))
+    return [{'labels': labels.tolist()}]
 
 
 def assignment_confidence(
     values: Floats,
     reference: Floats,
+    parcels: Labels,
     *,
+    rule: LabelRule = 'variation',
     n_bootstrap: int = 100,
     seed: int = 0,
     work_dir: Path | None = None,
@@ -65,6 +72,10 @@ def assignment_confidence(
         Physical units, without gaps.
     reference : (n_vertices, k) ndarray of float64
         Components of the whole cohort.
+    parcels : (n_vertices,) ndarray of int
+        Its labels.
+    rule : {'variation', 'weight'}
+        How they were made of the components.
     n_bootstrap, seed : int
         Resampled cohorts, and their seed.
     work_dir, n_jobs, backend, progress
@@ -77,17 +88,14 @@ def assignment_confidence(
     ari : (n_bootstrap,) ndarray of float64
         Agreement of each resampled parcellation with the reference.
     """
+    shared = {'values': values, 'reference': reference, 'rule': rule, 'seed': seed}
     tasks = [
-        Task(
-            f'bootstrap-{repeat:04d}',
-            bootstrap_records,
-            {'values': values, 'reference': reference, 'repeat': repeat, 'seed': seed},
-        )
+        Task(f'bootstrap-{repeat:04d}', bootstrap_records, {**shared, 'repeat': repeat})
         for repeat in range(n_bootstrap)
     ]
     folder = None
     if work_dir is not None:
-        folder = work_dir / f'bootstrap-{digest(values, reference, seed)}'
+        folder = work_dir / f'bootstrap-{digest(values, reference, rule, seed)}'
     results: list[dict[str, Any]] = [
         rows[0]
         for rows in run_tasks(
@@ -95,5 +103,5 @@ def assignment_confidence(
         ).values()
     ]
     labels = np.array([row['labels'] for row in results])
-    ari = np.array([row['ari'] for row in results], dtype=np.float64)
-    return (labels == labels_of(reference)).mean(axis=0), ari
+    ari = np.array([adjusted_rand(parcels, row) for row in labels], dtype=np.float64)
+    return (labels == parcels).mean(axis=0), ari

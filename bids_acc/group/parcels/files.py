@@ -17,6 +17,7 @@ from nibabel.gifti import gifti
 from bids_acc.derivatives.outputs import output_path, write_bytes, write_json, write_sidecar
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.group.features import VertexMetrics
+from bids_acc.group.opnmf import labels_of
 from bids_acc.group.opnmf.agreement import Labels
 from bids_acc.group.vertexmaps import read_labels
 
@@ -103,7 +104,9 @@ def _write_cohort(
         confidence=np.nan if one.confidence is None else one.confidence,
     )
     index['component'] = index['component'].mask(one.labels < 0)
-    columns = ['row', 'hemisphere', 'vertex', 'component', 'confidence']
+    by_weight = pd.Series(labels_of(one.W) + 1, dtype='Int64')
+    index['component_by_weight'] = by_weight.mask(by_weight == 0)
+    columns = ['row', 'hemisphere', 'vertex', 'component', 'component_by_weight', 'confidence']
     paths['group_vertexindex'] = write_table(
         'group_vertexindex', index[columns], output_dir, entities
     )

@@ -33,7 +33,7 @@ class Parcellation:
     W: Floats
     """(n_vertices, k) weights."""
     labels: Labels
-    """(n_vertices,) component with the largest weight, from 0; -1 for none."""
+    """(n_vertices,) component of each vertex, from 0; -1 for none."""
     columns: pd.DataFrame
     """``hemisphere`` and ``vertex`` of each row of W."""
     facts: dict[str, object]

@@ -14,9 +14,11 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.features import FeatureMatrix, VertexMetrics, complete_cases, feature_matrix
 from bids_acc.group.opnmf import fit_path, labels_of
+from bids_acc.group.opnmf.agreement import adjusted_rand
 from bids_acc.group.opnmf.anls import TOGETHER
 from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice, choose_k
 from bids_acc.group.opnmf.initialise import spectral_norm
+from bids_acc.group.opnmf.labels import assign
 from bids_acc.group.opnmf.rank import RankCurves, SelectionOptions, rank_curves
 from bids_acc.group.opnmf.splits import strata
 from bids_acc.group.tasks import Progress, ProgressCallback, child_rng
@@ -239,11 +241,13 @@ class _Run:
         )[k][0]  # fmt: skip
         if not end.converged:
             LOGGER.warning('%s: the final factorization did not converge', name or 'cohort')
+        rule = self.options.selection.label_rule
+        labels = assign(rule, end.W, matrix.X, len(unit.metrics))
         confidence, ari = None, None
         if self.options.n_bootstrap and unit.n_sessions >= 4:
             confidence, ari = assignment_confidence(
-                unit.values, end.W, n_bootstrap=self.options.n_bootstrap, seed=seed,
-                work_dir=self.work_dir, n_jobs=self.n_jobs, backend=self.backend,
+                unit.values, end.W, labels, rule=rule, n_bootstrap=self.options.n_bootstrap,
+                seed=seed, work_dir=self.work_dir, n_jobs=self.n_jobs, backend=self.backend,
                 progress=self._named(name, 'bootstrap'),
             )  # fmt: skip
         overlap = float(np.linalg.norm(end.W.T @ end.W - np.eye(k)))
@@ -253,10 +257,9 @@ class _Run:
             'relative_error': end.error / float(np.linalg.norm(matrix.X)),
             'n_iter': end.n_iter, 'converged': end.converged, 'residual': end.residual,
             'mu': end.mu, 'orthogonality': overlap, 'spectral_norm': spectral_norm(end.W),
+            'label_rule': rule, 'ari_with_largest_weight': adjusted_rand(labels, labels_of(end.W)),
         }  # fmt: skip
-        return Parcellation(
-            cohort, end.W, labels_of(end.W), matrix.columns, facts, confidence, ari
-        )
+        return Parcellation(cohort, end.W, labels, matrix.columns, facts, confidence, ari)
 
     def _named(self, unit: str, what: str) -> Callable[[Progress], None] | None:
         """Return the progress callback with the unit's name in front."""

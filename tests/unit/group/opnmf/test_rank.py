@@ -14,6 +14,7 @@ from bids_acc import execution
 from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import fit_path, rank
 from bids_acc.group.opnmf.choice import choose_k
+from bids_acc.group.opnmf.labels import deviations_from_mean_maps
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
 from bids_acc.group.opnmf.splits import split_halves, strata
 from bids_acc.group.simulate import CohortDesign, planted_cohort
@@ -140,10 +141,10 @@ def test_mean_maps_do_not_make_parts(cohort):
 def test_variation_and_mean_maps_add_up(cohort):
     X = standardise(cohort.data.values)[0]
     W = fit_path(X, [3])[3][0].W
-    variation = rank._variation(X, 4)
+    deviations = deviations_from_mean_maps(X, 4)
     means = X.reshape(4, 40, -1).mean(axis=1)
     of_means = 40 * np.linalg.norm(means - means @ W @ W.T) ** 2
-    of_variation = rank.reconstruction_error(variation, W, variation(W)) ** 2
+    of_variation = np.linalg.norm(deviations - deviations @ W @ W.T) ** 2
     assert of_means + of_variation == pytest.approx(np.linalg.norm(X - X @ W @ W.T) ** 2)
 
 

@@ -123,9 +123,12 @@ def test_files_say_what_the_arrays_say_and_are_the_same_bytes(result, tmp_path):
         np.testing.assert_array_equal(model['W'], one.W)
     index = pd.read_csv(out / 'group/opnmf/cohort-Tokyo_vertexindex.tsv', sep='\t')
     np.testing.assert_array_equal(index['component'], one.labels + 1)
+    np.testing.assert_array_equal(index['component_by_weight'], one.W.argmax(axis=1) + 1)
+    assert one.facts['label_rule'] == 'variation'
     choice = json.loads((out / 'group/opnmf/rankchoice.json').read_text())
     assert choice['NumberOfComponents'] == 4
     assert choice['Trace']
+    assert choice['Options']['selection']['label_rule'] == 'variation'
     selection = pd.read_csv(out / 'group/opnmf/cohort-Tokyo_rankselection.tsv', sep='\t')
     assert {'k', 'split', 'stability', 'recon_error', 'gradient', 'n_iter', 'converged'} <= set(
         selection
@@ -183,6 +186,18 @@ def test_hemispheres_apart(cohort):
     assert set(found.curves) == {'L', 'R'}
     assert found.choice.source == 'override'
     assert found.agreement.empty
+
+
+def test_published_labels_are_those_of_the_largest_weight(cohort):
+    options = ParcellationOptions(
+        selection=SelectionOptions(ks=(3, 4), n_splits=2, n_null=0, label_rule='weight'),
+        n_bootstrap=2, n_components=4,
+    )  # fmt: skip
+    one = run_parcellation(cohort.data, cohort.participants, options).parcellations['']
+    np.testing.assert_array_equal(one.labels, one.W.argmax(axis=1))
+    assert one.facts['ari_with_largest_weight'] == 1
+    assert one.bootstrap_ari is not None
+    assert (one.bootstrap_ari > 0.5).all()
 
 
 def test_three_subjects_are_parcellated_but_nothing_is_claimed(cohort):
