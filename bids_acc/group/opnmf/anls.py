@@ -42,8 +42,6 @@ _GAIN = 0.3
 """Share of the residual that is left after the steps between two products with the data."""
 _SLACK = 1e-3
 """Error of an exact step on compressed data, relative to its residual."""
-_EXCHANGES = 1
-"""Rounds of changes of the passive sets in such a step."""
 _MOST_STEPS = 100
 _FUTILE = 3
 """Products with the data without a smaller residual, after which every step takes one."""
@@ -272,7 +270,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
     slack = _SLACK
     for _ in range(min(most, _MOST_STEPS)):
         AV = model.times(state.V)
-        step = _exact_step(state, AV, slack, _EXCHANGES)
+        step = _exact_step(state, AV, slack, exact=False)
         if step is None:
             return
         slack = _SLACK * min(step.residual, 1.0)
@@ -284,19 +282,19 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
 
 
 def _exact_step(
-    state: _State, AV: Floats, slack: float = 1e-13, exchanges: int = 200
+    state: _State, AV: Floats, slack: float = 1e-13, *, exact: bool = True
 ) -> _Step | None:
     """Solve the problem of every vertex; None when no data are left in the span of W."""
     V = state.V
     S = V @ AV.T
     S = (S + S.T) / 2
-    exact, state.sets = nnls_columns(S, AV, state.sets, slack, exchanges)
+    target, state.sets = nnls_columns(S, AV, state.sets, slack, exact=exact)
     norm = float(np.vdot(V, V))
-    mu = float(np.vdot(exact, V)) / norm
+    mu = float(np.vdot(target, V)) / norm
     if mu <= 0:
         return None
-    exact /= mu
-    return _Step(exact, S, mu, float(np.linalg.norm(exact - V)) / float(np.sqrt(norm)))
+    target /= mu
+    return _Step(target, S, mu, float(np.linalg.norm(target - V)) / float(np.sqrt(norm)))
 
 
 def _move(

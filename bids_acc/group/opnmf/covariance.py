@@ -14,6 +14,13 @@ Side = Literal['gram', 'thin']
 _EXPECTED_PRODUCTS = 12
 """Typical number of products in one factorization with the default solver."""
 
+_BLOCK_BYTES = 2**19
+"""Rows of the data that stay in a core's cache between the two halves of a product."""
+_LEAST_ROWS = 12
+_FEW_COLUMNS = 8
+"""Up to so many columns, and with so many rows in a block, a product waits for memory and not
+for arithmetic, and reading the data once in place of twice halves its time."""
+
 
 def cheaper_side(n_observations: int, n_vertices: int, n_columns: int, n_products: int) -> Side:
     """Say whether to form the vertices x vertices matrix.
@@ -76,6 +83,7 @@ class CovarianceOperator:
         )
         self._gram = X.T @ X if self.side == 'gram' else None
         self._small = self._gram
+        self._block = _BLOCK_BYTES // (X.itemsize * max(self.n_vertices, 1))
 
     @cached_property
     def row_norms(self) -> Floats:
@@ -102,6 +110,11 @@ class CovarianceOperator:
         V = np.ascontiguousarray(V, dtype=self.X.dtype)
         if self._gram is not None:
             product = V @ self._gram
+        elif len(V) <= _FEW_COLUMNS and self._block >= _LEAST_ROWS:
+            product = np.zeros_like(V)
+            for first in range(0, self.n_observations, self._block):
+                rows = self.X[first : first + self._block]
+                product += (V @ rows.T) @ rows
         else:
             product = np.ascontiguousarray((V @ self.X.T).T).T @ self.X
         return product.astype(np.float64, copy=False)

@@ -62,7 +62,8 @@ def nnls_columns(
     rhs: Floats,
     guess: PassiveSets | None = None,
     slack: float = 1e-13,
-    exchanges: int = _MAX_PIVOTS,
+    *,
+    exact: bool = True,
 ) -> tuple[Floats, PassiveSets]:
     r"""Minimise :math:`\frac12 x^\top G x - x^\top b` over :math:`x \ge 0` for each column b.
 
@@ -81,9 +82,9 @@ def nnls_columns(
     slack : float
         By how much the conditions of the minimum may be broken, relative to the largest entry
         of the solution and of b.
-    exchanges : int
-        Rounds of changes of the sets at most. After fewer than are needed, negative entries are
-        set to zero, and the sets returned are a better guess for a similar problem.
+    exact : bool
+        Whether to change the sets until they are right. If not, negative entries are set to
+        zero, and the sets returned, changed once, are a better guess for a similar problem.
 
     Returns
     -------
@@ -116,18 +117,18 @@ def nnls_columns(
     todo = np.flatnonzero(wrong.any(axis=0))
     if not todo.size:
         return np.maximum(solution, 0.0), sets
+    if not exact:
+        return np.maximum(solution, 0.0), PassiveSets.of(sets.passive ^ wrong)
     passive = sets.passive.copy()
     wrong = wrong[:, todo]
     fewest = np.full(n_columns, k + 1)
     tries = np.full(n_columns, _FULL_EXCHANGES)
-    for left in range(exchanges, 0, -1):
+    for _ in range(_MAX_PIVOTS):
         n_wrong = wrong.sum(axis=0)
         better = n_wrong < fewest[todo]
         fewest[todo[better]] = n_wrong[better]
         tries[todo] = np.where(better, _FULL_EXCHANGES, tries[todo] - 1)
         passive[:, todo] ^= np.where(tries[todo] >= 0, wrong, _last_only(wrong))
-        if left == 1 and exchanges < _MAX_PIVOTS:
-            break
         target, mine = rhs[:, todo], passive[:, todo]
         if todo.size <= _FEW:
             keep = mine.T.astype(np.float64)
