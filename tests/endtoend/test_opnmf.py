@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
 
 import nibabel as nb
 import pandas as pd
@@ -22,6 +25,7 @@ def first(tmp_path_factory):
     root = tmp_path_factory.mktemp('opnmf') / 'out'
     write_cohort(root, n_per_group=4)
     plain = shutil.copytree(root, root.parent / 'plain')
+    shutil.copytree(root, root.parent / 'killed')
     work = root.parent / 'work'
     done = bids_acc(
         'none', root, 'group', '--model', 'auto', '-w', work, '--opnmf-components', '3', *FAST
@@ -39,8 +43,38 @@ def test_an_override_is_recorded_beside_what_the_rule_says(first):
     needed = re.search(r'group: the parcellation needs at most (\d+\.\d) GB', said)
     assert needed
     assert 0 < float(needed[1]) < 4
-    assert 'whose scores its deviations from the mean maps follow' in (root / 'group.html').read_text()
+    assert (
+        'whose scores its deviations from the mean maps follow'
+        in (root / 'group.html').read_text()
+    )
     assert re.search(r'group: \d+/8 selection', said)  # whole cohort, 2 splits, 5 null
+
+
+def test_a_selection_that_is_killed_goes_on_where_it_was(first):
+    root = first[0]
+    killed, work = root.parent / 'killed', root.parent / 'killed_work'
+    arguments = map(
+        str, ('none', killed, 'group', '--model', 'auto', '-w', work, '--opnmf-components', 3)
+    )
+    command = [sys.executable, '-m', 'bids_acc', *arguments, *FAST]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as running:
+        for _ in range(6000):
+            if (done := list(work.rglob('selection-*/*.json'))) or running.poll() is not None:
+                break
+            time.sleep(0.01)
+        running.kill()
+    assert running.returncode == -9, 'it ended before it could be killed'
+    done = list(work.rglob('selection-*/*.json'))
+    assert 1 <= len(done) < 8
+    before = {path: path.stat().st_mtime_ns for path in done}
+    assert not (killed / 'group/opnmf').exists()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in done} == before
+    assert len(list(work.rglob('selection-*/*.json'))) == 8
+    for name in ('rankselection.tsv', 'rankcurves.tsv', 'vertexindex.tsv', 'model_W.npz'):
+        one, other = (folder / 'group/opnmf' / name for folder in (root, killed))
+        assert one.read_bytes() == other.read_bytes(), name
 
 
 def test_an_existing_atlas_is_measured_and_nothing_is_factorized(first):

@@ -7,11 +7,18 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+# Halved or doubled, none changes an end point, nor the number of steps by more than 3 %, unless
+# said otherwise (24 fits, see `bids_acc.group.opnmf.anls`).
 _DEPTH = 4
+"""Differences that are remembered, and so modes that are told apart."""
 _NEARLY_ONE = 0.97
+"""Rate up to which a mode counts as shrinking. 0.9 leaves slow modes unsummed: +19 % steps."""
 _MOST_STEPS = 30.0
+"""Steps that a mode which does not shrink is followed at once."""
 _WIDEST = 0.1
+"""Longest extrapolation, relative to the point, so that a wrong one can be made good."""
 _RIDGE = 1e-12
+"""Relative ridge of the moves' products, above rounding: nearly parallel moves stay solvable."""
 
 
 class Extrapolation:

@@ -30,21 +30,37 @@ from .solvers import Factorization, reconstruction_error
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
-_PATIENCE = 50
-_SWEEPS = 3
-_CLOSE = 0.03
-"""Residual below which steps are summed up."""
-TOGETHER = 4_000_000
-"""Weights of the starts that share products with the data."""
+# None of the settings below changes a fixed point, only the way there. Each was halved and doubled
+# on 24 fits of simulated cohorts (1694 x 304, k = 2, 4, 7, 10): all converged, and all but one of
+# some 600 ended at the same point. What else changed is said; the average fit takes 8.5 products
+# with the data and 39 compressed steps.
 _ROUGH = 0.1
-"""Residual to which the first stage on compressed data goes."""
+"""Residual to which the first stage on compressed data goes; its own error is about as large.
+0.05: -6 % products, +7 % steps."""
 _GAIN = 0.3
-"""Share of the residual that is left after the steps between two products with the data."""
+"""Share of the residual that is left after the steps between two products with the data. The
+compressed data are not to be trusted far from the last product: 0.6 wastes products (+73 %), 0.15
+saves some (-22 %) for as many steps (+7 %)."""
 _SLACK = 1e-3
-"""Error of an exact step on compressed data, relative to its residual."""
+"""Error of an exact step on compressed data, relative to its residual: well below the step, well
+above rounding. At most 3 % either way."""
 _MOST_STEPS = 100
+"""Compressed steps between two products: never reached there, a bound for data where they lead
+nowhere."""
 _FUTILE = 3
-"""Products with the data without a smaller residual, after which every step takes one."""
+"""Products without a smaller residual, after which compressed data are given up: one is too hasty
+(+39 % products), more changes nothing."""
+_CLOSE = 0.03
+"""Residual below which steps are summed up: linear behaviour must have set in. 0.015: +9 % steps;
+0.06: -2 %."""
+_PATIENCE = 50
+"""Steps on the data themselves without a smaller residual, after which coordinate descent takes
+over. Neither is reached on such data; they are for data on which exact steps cycle."""
+_SWEEPS = 3
+"""Sweeps of it: one hardly moves, many are the exact step again."""
+TOGETHER = 4_000_000
+"""Weights of the starts that share products with the data: memory (see
+`bids_acc.group.parcels.parcellation.memory_estimate_gb`), not results."""
 
 
 class Model:
@@ -347,6 +363,8 @@ def _reseed(
     for j in np.flatnonzero(dead):
         worst = int(np.argmax(np.bincount(labels, weights=loss, minlength=len(V))))
         members = np.flatnonzero(labels == worst)
+        if not members.size:  # more components than vertices
+            break
         moved = members[loss[members] > np.median(loss[members])]
         if not moved.size:
             moved = members[: max(1, len(members) // 2)]

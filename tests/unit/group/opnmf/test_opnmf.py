@@ -354,3 +354,20 @@ def test_batches_bound_the_memory_and_change_little(X, monkeypatch):
     assert sizes == [2, 1]
     for k, ends in apart.items():
         assert ends[0].error == pytest.approx(together[k][0].error, rel=1e-6)
+
+
+@pytest.mark.filterwarnings('error', 'ignore::sklearn.exceptions.ConvergenceWarning')
+@pytest.mark.parametrize('k', [1, 3, 5])
+@pytest.mark.parametrize(
+    'options', [{}, {'init': 'random', 'random_state': 0}, {'objective': 'pnmf'}, {'solver': 'mu'}]
+)
+def test_odd_data_give_finite_results_without_a_warning(rng, k, options):
+    odd = [
+        rng.random((20, 30)) * 1e-30, rng.random((20, 30)) * 1e150, np.ones((6, 8)),
+        rng.random((1, 12)), rng.random((12, 1)), rng.random((20, 2)) @ rng.random((2, 30)),
+        np.where(rng.random((20, 30)) < 0.9, 0.0, 1.0), np.repeat(rng.random((9, 4)), 5, axis=1),
+    ]  # fmt: skip
+    for X in odd:
+        model = OPNMF(k, max_iter=40, **options).fit(X)
+        assert np.isfinite(model.components_).all()
+        assert np.isfinite(model.reconstruction_err_)
