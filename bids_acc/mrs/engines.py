@@ -107,7 +107,7 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
             'converged': fit.converged,
         },
         notes=tuple(fit.notes) + tuple(fit.basis.flags),
-        invalid=tuple(fit.notes) if fit.failed else (),
+        invalid=fit.invalid,
         basis_sha256=fit.basis.sha256,
     )
 

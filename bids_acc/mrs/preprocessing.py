@@ -24,6 +24,7 @@ from bids_acc.mrs.coils import combine_coils
 from bids_acc.mrs.measures import peak_measures
 from bids_acc.mrs.referencing import (
     LARGEST_SHIFT_PPM,
+    WIDEST_SHIFT_PPM,
     find_phase,
     find_shift,
     is_turned,
@@ -45,6 +46,9 @@ CENTRED_SCORE, CENTRED_GAIN = 0.85, 1.25
 """Water is taken to be off the centre when the singlets then score more than the first (of 3), and
 better by the second, a factor. Spectra with water in the centre score 0.9 to 1.7 down to a S/N of
 1, moved ones 0.9 and less."""
+
+WINDOW_SLACK_PPM = 0.03
+"""The window of residual water stays where it is for displacements of the scale up to this."""
 
 TURNED_LIMIT = 1.15
 """A water reference is taken as conjugated when its conjugate makes NAA higher than the reference
@@ -148,6 +152,21 @@ def _residual_water_ratio(fid: ComplexArray, dwell_time: float, mhz: float) -> f
     return float(water.max() / naa.max())
 
 
+def _without_water(
+    fid: ComplexArray, dwell_time: float, mhz: float
+) -> tuple[ComplexArray, tuple[float, float]]:
+    """Take residual water out, from a window that moves with the ppm scale, which is returned.
+
+    Where the scale is off, the usual window would take the lines at 4.1 ppm away as well.
+    """
+    dry = remove_residual_water(fid, dwell_time, mhz)
+    shift = find_shift(dry, dwell_time, mhz)
+    if abs(shift) <= WINDOW_SLACK_PPM:
+        return dry, RESIDUAL_WATER_PPM
+    window = (RESIDUAL_WATER_PPM[0] + shift, RESIDUAL_WATER_PPM[1] + shift)
+    return remove_residual_water(fid, dwell_time, mhz, window), window
+
+
 def _align_and_average(
     transients: ComplexArray, dwell_time: float, history: _History
 ) -> tuple[ComplexArray, Alignment | None, npt.NDArray[np.bool_]]:
@@ -180,13 +199,26 @@ def _align_and_average(
     return aligned.mean(axis=0), alignment, used
 
 
+def _highest(decay: ComplexArray, dwell_time: float) -> float:
+    """Frequency in Hz of the highest line."""
+    frequency = np.fft.fftfreq(8 * decay.size, dwell_time)
+    return float(frequency[np.argmax(np.abs(np.fft.fft(decay, 8 * decay.size)))])
+
+
+def _lies_at(water: ComplexArray, dwell_time: float, offset: float) -> bool:
+    """Whether a water line is nearer to an offset in Hz than to the centre."""
+    place = _highest(water, dwell_time)
+    return abs(place - offset) < abs(place)
+
+
 def _centre(
     fid: ComplexArray, water: ComplexArray | None, dwell_time: float, mhz: float
 ) -> tuple[float, str]:
     """Offset in Hz by which water lies off the centre of the spectrum, and what told it; 0 mostly.
 
-    Water is looked for where the reference, and the spectrum itself, are highest; an offset
-    counts when the singlets then stand clearly better in their places.
+    Water is looked for where the reference, and the spectrum itself, are highest, and where the
+    distances of the singlets put it; an offset counts when the singlets then stand clearly better
+    in their places.
     """
 
     def score(offset: float) -> float:
@@ -194,13 +226,16 @@ def _centre(
         dry = remove_residual_water(moved, dwell_time, mhz)
         return max(singlet_score(d, dwell_time, mhz) for d in (dry, dry.conj()))
 
-    frequency = np.fft.fftfreq(8 * fid.size, dwell_time)
     places = {}
     for told_by, decay in (('the highest line', fid), ('the water reference', water)):
         if decay is not None:
-            offset = float(frequency[np.argmax(np.abs(np.fft.fft(decay, 8 * fid.size)))])
+            offset = _highest(decay, dwell_time)
             if abs(offset) > LARGEST_SHIFT_PPM * mhz:
                 places[round(offset)] = (offset, told_by)
+    dry = remove_residual_water(fid, dwell_time, mhz)
+    wide = -find_shift(dry, dwell_time, mhz, WIDEST_SHIFT_PPM) * mhz
+    if abs(wide) > LARGEST_SHIFT_PPM * mhz:
+        places.setdefault(round(wide), (wide, 'the place of the singlets'))
     if not places:
         return 0.0, ''
     best, chosen = score(0.0), (0.0, '')
@@ -338,7 +373,8 @@ def preprocess(
     offset, told_by = _centre(fid, water, dwell_time, spectrometer_mhz)
     if offset:
         fid = shift_and_phase(fid, dwell_time, offset, 0.0)
-        water = None if water is None else shift_and_phase(water, dwell_time, offset, 0.0)
+        if water is not None and _lies_at(water, dwell_time, offset):
+            water = shift_and_phase(water, dwell_time, offset, 0.0)
         history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {told_by} was off the centre')
     dry = remove_residual_water(fid, dwell_time, spectrometer_mhz)
     if is_turned(dry, dwell_time, spectrometer_mhz):
@@ -349,8 +385,8 @@ def preprocess(
 
     ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)
     if residual_water:
-        fid = remove_residual_water(fid, dwell_time, spectrometer_mhz)
-        detail = f'HLSVD, 30 components, {RESIDUAL_WATER_PPM[0]}-{RESIDUAL_WATER_PPM[1]} ppm'
+        fid, window = _without_water(fid, dwell_time, spectrometer_mhz)
+        detail = f'HLSVD, 30 components, {window[0]:.2f}-{window[1]:.2f} ppm'
         history.add('residual_water', fid, detail)
     else:
         history.add('residual_water', None, 'switched off')

@@ -21,7 +21,16 @@ LARGEST_SHIFT_PPM = 0.3
 """The scale is looked for within this distance on both sides."""
 
 
-def find_shift(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:
+WIDEST_SHIFT_PPM = 1.0
+"""A spectrum that may be off the centre altogether is looked for within this distance."""
+
+
+def find_shift(
+    fid: npt.ArrayLike,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    largest_ppm: float = LARGEST_SHIFT_PPM,
+) -> float:
     """Displacement of the singlets from their chemical shifts, whatever the phase.
 
     The magnitude spectrum, broadened by 4 Hz, is correlated with narrow windows at the singlets.
@@ -32,13 +41,16 @@ def find_shift(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -
         Decay without residual water.
     dwell_time, spectrometer_mhz : float
         Sampling interval in s and spectrometer frequency in MHz.
+    largest_ppm : float
+        Range of the search on both sides.
 
     Returns
     -------
     float
         In ppm; positive when the peaks lie at too high a chemical shift.
     """
-    grid, score = _scores(np.asarray(fid, dtype=complex), dwell_time, spectrometer_mhz, True)
+    fid = np.asarray(fid, dtype=complex)
+    grid, score = _scores(fid, dwell_time, spectrometer_mhz, True, largest_ppm)
     return float(grid[np.argmax(score)])
 
 
@@ -63,7 +75,11 @@ def singlet_score(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float
 
 
 def _scores(
-    fid: ComplexArray, dwell_time: float, spectrometer_mhz: float, relative: bool
+    fid: ComplexArray,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    relative: bool,
+    largest_ppm: float = LARGEST_SHIFT_PPM,
 ) -> tuple[FloatArray, FloatArray]:
     """Height in the windows at the singlets for each displacement of a grid.
 
@@ -73,7 +89,7 @@ def _scores(
     n_fill = 4 * fid.size
     magnitude = np.abs(to_spectrum(fid * np.exp(-np.pi * 4 * time), n_fill))[::-1]
     ppm = ppm_axis(n_fill, dwell_time, spectrometer_mhz)[::-1]
-    grid = np.linspace(-LARGEST_SHIFT_PPM, LARGEST_SHIFT_PPM, 601)
+    grid = np.arange(-round(largest_ppm * 1000), round(largest_ppm * 1000) + 1) / 1000
     offsets = np.linspace(-0.02, 0.02, 9)
     score = np.zeros(grid.size)
     for singlet in SINGLETS_PPM:

@@ -35,7 +35,8 @@ from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.preprocessing import preprocess
 from bids_acc.mrs.quality import snr_lcm
-from bids_acc.mrs.spectrum import Basis, Spectrum, oriented, to_spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum, oriented, ppm_axis, to_spectrum
+from bids_acc.mrs.water import water_amplitude
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -45,6 +46,8 @@ from mrs_monte_carlo import CHALLENGE, SHARED
 GAMMA = Path(__file__).resolve().parents[1] / 'reference' / 'mrs' / 'pygamma_lines.json'
 """Lines of sixteen metabolites by pygamma; the script that made them lies beside them."""
 PHILIPS = SHARED / 'basis' / '3T_PRESS_Philips_35ms_noMM.BASIS'
+RELAXED_WATER_MM = 29697.0 * 1.206
+"""Of the challenge's description: relaxed water, times the relaxation of metabolites."""
 TCR = ('Cr', 'PCr')
 TARGETS = {
     'Glu': ('Glu',),
@@ -388,12 +391,68 @@ def refit(cases: list[tuple[Spectrum, Basis]], count: int) -> None:
         ' '.join(f'{key} {value:.2f}' for key, value in worst.items()) + ' %', met)  # fmt: skip
 
 
+def decay_of(ppm: np.ndarray, values: np.ndarray, n_points: int, dwell: float, mhz: float):
+    """Decay whose zero-filled spectrum has these real parts on these points, and zero elsewhere.
+
+    The imaginary part of the spectrum of a decay follows from its real part.
+    """
+    axis = ppm_axis(2 * n_points, dwell, mhz)
+    first = int(np.argmin(np.abs(axis - ppm[0])))
+    spectrum = np.zeros(2 * n_points)
+    spectrum[first : first + values.size] = values
+    fid = 2 * np.fft.ifft(np.fft.ifftshift(spectrum))[:n_points]
+    fid[0] /= 2
+    return fid
+
+
+def curve_unit() -> float:
+    """Water amplitude in the unit of LCModel's curves, from sets of which the decays are here.
+
+    LCModel scales its curves by the water signal; the median over the sets whose decay gives its
+    curve to within 1 % (an interpolation of phased data) tells the unit.
+    """
+    found = []
+    for number in range(1, 15):
+        path = SHARED / 'mrs-challenge' / f'sub-{number:02d}_svs.nii.gz'
+        spectrum = spectrum_of(path)
+        water = spectrum_of(path.with_name(path.name.replace('_svs', '_mrsref')))
+        curves = parse_coord(SHARED / 'lcmodel' / f'challenge-{number:02d}' / 'coord')[0]
+        values = to_spectrum(spectrum.fid, 2 * spectrum.n_points)
+        axis = ppm_axis(
+            2 * spectrum.n_points, spectrum.dwell_time, spectrum.spectrometer_frequency
+        )
+        fits = []
+        for shift in np.arange(-0.06, 0.061, 0.002):
+            real, imaginary = (
+                np.interp(curves.ppm, (axis + shift)[::-1], part[::-1])
+                for part in (values.real, values.imag)
+            )
+            columns = np.column_stack([real, -imaginary])
+            turn = np.linalg.lstsq(columns, curves.data, rcond=None)[0]
+            rest = np.linalg.norm(columns @ turn - curves.data) / np.linalg.norm(curves.data)
+            fits.append((float(rest), float(np.hypot(*turn))))
+        rest, scale = min(fits)
+        if rest < 0.01:
+            found.append(scale * water_amplitude(water.fid, water.dwell_time))
+    return float(np.median(found))
+
+
+def creatine_10_mm() -> float:
+    """Creatine in mM of the set that holds 10 mM, by our fit of the data that LCModel printed."""
+    curves = parse_coord(SHARED / 'lcmodel' / 'challenge-cr10mM' / 'coord')[0]
+    fid = decay_of(curves.ppm, curves.data, 2048, 2.5e-4, 123.2)
+    spectrum = Spectrum(fid, 2.5e-4, 123.2, 0.03, sequence='press')
+    options = FitOptions(macromolecules='none', ppm_range=(2.0, 4.2), baseline_sensitivity=False)
+    fit = fit_spectrum(spectrum, load_basis(CHALLENGE, spectrum, metabolites=['Cr']), options)
+    return fit.proton_amplitude('Cr')[0] / (curve_unit() / 2) * RELAXED_WATER_MM
+
+
 def water_scaled() -> None:
     """Own tCr against LCModel's, both with the challenge's water constants."""
-    from bids_acc.mrs.water import water_amplitude
-
-    row('E1', 'Cr 10 mM set', '9.5-11.0 mM', 'not run: the spectrum is not in the shared data',
-        None)  # fmt: skip
+    level = creatine_10_mm()
+    met = 9.5 <= level <= 11.0 and abs(level / 10.78 - 1) <= 0.015
+    row('E1', "Cr 10 mM set (LCModel's phased data of it, 2.0-4.2 ppm)",
+        '9.5-11.0 mM, within 1.5 % of 10.78', f'{level:.2f} mM', met)  # fmt: skip
     ratios = []
     for number in range(1, 15):
         path = SHARED / 'mrs-challenge' / f'sub-{number:02d}_svs.nii.gz'
@@ -402,7 +461,7 @@ def water_scaled() -> None:
         fit = fit_spectrum(spectrum, load_basis(CHALLENGE, spectrum),
                            FitOptions(baseline_sensitivity=False))  # fmt: skip
         per_proton = water_amplitude(water.fid, water.dwell_time) / 2
-        tcr = fit.proton_amplitude(*TCR)[0] / per_proton * 29697.0 * 1.206
+        tcr = fit.proton_amplitude(*TCR)[0] / per_proton * RELAXED_WATER_MM
         table = parse_table(SHARED / 'lcmodel' / f'challenge-{number:02d}' / 'table')
         ratios.append(tcr / next(r.concentration for r in table.rows if r.name == 'Cr+PCr'))
     row('E1*', 'tCr by water, own / LCModel, 14 sets', '-',

@@ -34,6 +34,11 @@ LOWEST_SINGLET_PPM = 1.9
 MISFIT = 2.0
 """A residual this many times the noise is remarked upon."""
 
+DOMINANT = 2.0
+"""A fit in which a metabolite stands this many times as high as the highest of the three great
+singlets has described something else: in brain at any usual echo time these are the highest."""
+
+_SINGLETS = (('NAA', 'NAAG'), ('Cr', 'PCr'), ('GPC', 'PCh'))
 _ED_START = 1.5
 _RATIO_FLOOR = 0.05
 _TURNED = 'the FID was conjugated: its lines lay downfield of water'
@@ -276,10 +281,32 @@ def _result(
         baseline_ed_per_ppm=float('nan'),
         converged=descent.converged,
         notes=notes,
+        invalid=_dominated(prepared, components),
         options=options,
         basis=basis,
         n_iterations=descent.n_iterations,
     )
+
+
+def _dominated(prepared: Prepared, components: FloatArray) -> tuple[str, ...]:
+    """Say which metabolite dwarfs NAA, creatine and cholines; nothing when none does."""
+    names = prepared.names
+    members = [[names.index(n) for n in group if n in names] for group in _SINGLETS]
+    great = max((np.abs(components[m].sum(axis=0)).max() for m in members if m), default=0.0)
+    own = {index for group in members for index in group}
+    others = [
+        (float(np.abs(components[k]).max()), names[k])
+        for k, kind in enumerate(prepared.kinds)
+        if kind == 'metabolite' and k not in own
+    ]
+    highest, name = max(others, default=(0.0, ''))
+    if not (great > 0 and highest > DOMINANT * great):
+        return ()
+    sentence = (
+        f'{name} is fitted {highest / great:.1f} times as high as NAA, creatine and cholines: the '
+        'model describes something else than a spectrum of brain'
+    )
+    return (sentence,)
 
 
 def _counted(model: Model, solution: Solution) -> int:

@@ -73,6 +73,8 @@ class FitResult:
     """Settings."""
     basis: Basis
     """Basis set."""
+    invalid: tuple[str, ...] = ()
+    """Reasons why the numbers mean nothing, whatever they are."""
     second: dict[str, float] = field(default_factory=dict)
     """Ratios to the reference with the other baseline stiffness."""
     baseline_sensitivity: dict[str, float] = field(default_factory=dict)
@@ -218,4 +220,5 @@ def failed_result(
         notes=(reason,),
         options=options,
         basis=basis,
+        invalid=(reason,),
     )
