@@ -12,9 +12,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
+from bids_acc.itk import itk_session
 
 from .geometry import Floats
-from .registration import coarser, itk_threads, template_path, to_ants
+from .registration import coarser, template_path, to_ants
 from .volumes import MAX_BRAIN_ML, MIN_BRAIN_ML, ball, largest_component
 
 LOGGER = logging.getLogger(__name__)
@@ -60,11 +61,11 @@ def extract_brain(
     fixed, fixed_affine = coarser(with_head, template.affine, 3.0)
     near_coarse, _ = coarser(near.astype(np.float32), template.affine, 3.0)
     head = _compressed(data)
-    with itk_threads(n_threads):
+    with itk_session(n_threads, seed):
         moving = to_ants(*coarser(head, affine, 3.0))
         target = to_ants(fixed, fixed_affine)
         where = to_ants((near_coarse > 0.5).astype(np.float32), fixed_affine)
-        common: dict[str, Any] = {'random_seed': seed % 2**31 or 1, 'singleprecision': True}
+        common: dict[str, Any] = {'singleprecision': True}
         first = ants.registration(
             fixed=target, moving=moving, mask=where, mask_all_stages=True,
             type_of_transform='Affine', outprefix=f'{prefix}affine_',

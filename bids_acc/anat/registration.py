@@ -5,9 +5,7 @@ All transforms are ITK files. ANTs works in LPS; points are converted here and n
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pandas as pd
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
+from bids_acc.itk import itk_session
 
 from .geometry import Floats
 
@@ -39,21 +38,6 @@ def template_path(kind: str) -> Path:
 
     folder = Path(nilearn.__file__).parent / 'datasets' / 'data'
     return folder / f'mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz'
-
-
-@contextmanager
-def itk_threads(n_threads: int) -> Iterator[None]:
-    """Limit ITK's threads; one thread makes registrations repeat to the last bit."""
-    name = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'
-    before = os.environ.get(name)
-    os.environ[name] = str(n_threads)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def to_ants(data: Any, affine: Floats) -> Any:
@@ -118,7 +102,7 @@ def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> An
     weight, grid = coarser(inside, affine, 6.0)
     block, _ = coarser(data * inside, affine, 6.0)
     image = np.where(weight > 0.5, block / np.maximum(weight, 0.5), 0)
-    with itk_threads(n_threads):
+    with itk_session(n_threads):
         field = ants.n4_bias_field_correction(
             to_ants(image, grid),
             mask=to_ants((weight > 0.5).astype(np.float32), grid),
@@ -187,7 +171,7 @@ def register_to_template(
     template = nb.Nifti1Image.from_filename(template_path('t1'))
     fixed = coarser(template.get_fdata(dtype=np.float32), template.affine, spacing_mm)
     moving = coarser(np.asarray(data, dtype=np.float32), affine, spacing_mm)
-    with itk_threads(n_threads):
+    with itk_session(n_threads, seed):
         result = ants.registration(
             fixed=to_ants(*fixed),
             moving=to_ants(*moving),
@@ -196,7 +180,6 @@ def register_to_template(
             syn_sampling=1,
             reg_iterations=_iterations(affine),
             outprefix=str(prefix),
-            random_seed=seed % 2**31 or 1,
             singleprecision=True,
         )
         forward = [Path(p) for p in result['fwdtransforms']]

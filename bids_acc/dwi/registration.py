@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_acc.itk import itk_session
+
 from .resample import apply_matrix, voxel_centres, voxel_sizes
 
 FloatArray = npt.NDArray[np.float64]
@@ -130,7 +132,7 @@ def rigid(
     import ants
 
     start = np.eye(4) if initial is None else np.asarray(initial, dtype=float)
-    with tempfile.TemporaryDirectory() as folder:
+    with itk_session(seed=seed), tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / 'initial.txt'
         write_matrix(start, first)
         result = ants.registration(
@@ -147,7 +149,6 @@ def rigid(
             aff_shrink_factors=shrink,
             aff_smoothing_sigmas=smoothing,
             singleprecision=False,
-            random_seed=seed,
         )
         matrices = [read_matrix(path) for path in result['fwdtransforms']]
     total = np.eye(4)
