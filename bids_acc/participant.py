@@ -31,7 +31,8 @@ from nipype.pipeline import engine as pe
 from nipype.pipeline.engine import Workflow
 
 from . import __version__
-from .anat.workflow import init_anat_wf
+from .anat.sources import inspect_surfaces
+from .anat.workflow import SurfaceOrigin, init_anat_wf
 from .bids.inputs import MODALITIES, DwiInputs, MrsInputs, PlanRow, Session
 from .bids.surfaces import SurfaceChoice, choose_surfaces
 from .derivatives.outputs import Sink, sidecar_path
@@ -44,7 +45,7 @@ from .derivatives.records import (
     write_record,
 )
 from .dwi.workflow import init_dwi_wf
-from .exceptions import MissingInputError
+from .exceptions import BidsAccError
 from .mrs.failed import init_mrs_failed_wf
 from .mrs.workflow import init_mrs_wf
 from .settings import Settings, fingerprint
@@ -188,15 +189,7 @@ def _plan_job(
     for modality in MODALITIES:
         row = session.row(modality)
         if modality == 'anat' and row.status == 'run':
-            try:
-                surfaces = choose_surfaces(
-                    settings.anat.surface_source, derivatives, session.subject, session.session
-                )
-            except MissingInputError as error:
-                row = replace(
-                    row, status='fail', reason=str(error), reason_code='no_input',
-                    exit_code=error.exit_code,
-                )  # fmt: skip
+            row, surfaces = _with_surfaces(row, session, settings, derivatives)
         plan[modality] = row
         if row.status != 'run':
             continue
@@ -217,13 +210,33 @@ def _plan_job(
             output_dir, found, version=now.version, settings=now.settings, inputs=now.inputs,
             upstream=now.upstream,
         ):  # fmt: skip
-            plan[modality] = replace(row, status='reuse', reason=row.reason or 'already done')
+            reason = '; '.join(filter(None, ['already done', row.reason]))
+            plan[modality] = replace(row, status='reuse', reason=reason)
             records[modality] = found
         if modality == 'anat':
             # What anat will give is known before it is computed: the same inputs, settings and
             # version. So dwi can be compared although anat may run again.
             upstream['anat'] = fingerprint(now.inputs, now.settings, now.version)
     return Job(session, plan, records, expected, surfaces)
+
+
+def _with_surfaces(
+    row: PlanRow, session: Session, settings: Settings, derivatives: Mapping[str, Path]
+) -> tuple[PlanRow, SurfaceChoice]:
+    """Choose the source of surfaces, and say in the plan which it is or why there is none."""
+    asked = settings.anat.surface_source
+    try:
+        choice = choose_surfaces(
+            asked, derivatives, session.subject, session.session, inspect_surfaces
+        )
+    except BidsAccError as error:
+        return replace(
+            row, status='fail', reason=str(error), reason_code=error.exit_code.name.lower(),
+            exit_code=error.exit_code,
+        ), SurfaceChoice()  # fmt: skip
+    if derivatives and asked != 'builtin':
+        row = replace(row, reason='; '.join(filter(None, [row.reason, choice.describe()])))
+    return row, choice
 
 
 def settings_fingerprint(settings: Settings, modality: str) -> str:
@@ -318,9 +331,13 @@ def init_session_wf(
             omp_nthreads=settings.resources.omp_nthreads,
             seed=task_seed(settings.random_seed, record_label(session, 'anat')),
             name='anat_wf',
-            surface_source=job.surfaces.source,
-            segmentation=job.surfaces.segmentation,
-            surface_software=job.surfaces.software,
+            origin=SurfaceOrigin(
+                source=job.surfaces.source,
+                own_labels=job.surfaces.own_labels,
+                software=job.surfaces.software,
+                note=job.surfaces.note,
+                smoothing_mm=job.surfaces.smoothing_mm,
+            ),
         )
         anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
         if job.surfaces.folder is not None:

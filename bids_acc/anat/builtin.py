@@ -25,7 +25,10 @@ from .template import HEMISPHERES, TemplateHemisphere, load_template
 from .volumes import finer, stripped_mask
 
 SIDES = {'L': -1, 'R': 1}
-UNDEFINED = {0: 'defined', 1: 'clamped', 2: 'self-intersecting'}
+UNDEFINED = {
+    0: 'defined', 1: 'clamped', 2: 'self-intersecting', 3: 'outside the field of view',
+    4: 'not measured by the source',
+}  # fmt: skip
 """Why a vertex has no value."""
 
 

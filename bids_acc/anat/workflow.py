@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,25 @@ from bids_acc.derivatives.outputs import init_sink
 from bids_acc.settings import AnatSettings
 
 from .interfaces import (
-    AnatFigures,
-    AnatQuality,
     BiasCorrect,
-    ExternalSurfaces,
     FitSurfaces,
     PrepareT1w,
-    RegionOfInterest,
     RegisterTemplate,
     SegmentTissues,
     SurfaceMetrics,
 )
+from .quality_interfaces import AnatFigures, AnatQuality
 from .segmentation import TISSUES
-from .template import (
-    DENSITIES,
-    HEMISPHERES,
-    atlas_provenance,
-    load_template,
-    mask_sha256,
-    region_mask,
-)
+from .surface_interfaces import ExternalSurfaces, RegionOfInterest
+from .template import DENSITIES, HEMISPHERES, atlas_provenance
 
 OUTPUTS = (
     't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 'white', 'pial',
     'midthickness', 'thickness', 'area', 'parcellation', 'acc_labels', 'acc_mask', 'qc',
 )  # fmt: skip
 """Fields of the output node."""
+FITTED = (*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure', 'roi_metadata')
+"""What is computed: the outputs, and what only the sinks take."""
 CORRESPONDENCE = {
     'builtin': "the template's own surfaces, carried to the subject and fitted",
     'freesurfer': 'sphere.reg',
@@ -52,18 +46,39 @@ INPUTS = ['t1w_file', 'surface_dir']
 """Fields of the input node."""
 
 
-def surface_metadata(
-    density: str, source: str = 'builtin', made_by: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SurfaceOrigin:
+    """Where the surfaces of a session come from, for the graph and the sidecars."""
+
+    source: str = 'builtin'
+    """``'builtin'``, ``'freesurfer'``, ``'gifti'`` or ``'civet'``: what
+    ``settings.surface_source`` came to for this subject. Volumes are always made here."""
+    own_labels: str = ''
+    """Atlas of the subject's own labels, ``'DKT'`` or ``'Desikan'``; empty: the template's."""
+    software: Mapping[str, str] = field(default_factory=dict)
+    """Who made the surfaces, when others did: name to version."""
+    note: str = ''
+    """A better source that was passed over, and why."""
+    smoothing_mm: float = 0.0
+    """Kernel (FWHM) with which the source smoothed thickness."""
+
+    @property
+    def segmentation(self) -> str:
+        """Name of the atlas, for file names."""
+        return self.own_labels or 'Desikan'
+
+
+def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
     """Return what the sidecars of surface files say besides their own row."""
     mesh = 'fsaverage5' if density == '10k' else 'fsaverage5, once subdivided (not fsaverage6)'
     return {
         'Density': f'{DENSITIES[density]} vertices per hemisphere, {mesh}',
         'SpatialReference': 'fsaverage',
-        'SurfaceSource': source,
-        'Correspondence': CORRESPONDENCE[source],
+        'SurfaceSource': origin.source,
+        **({'SurfaceSourceNote': origin.note} if origin.note else {}),
+        'Correspondence': CORRESPONDENCE[origin.source],
         'Software': {
-            **(made_by or {}),
+            **origin.software,
             'antspyx': version('antspyx'),
             'nilearn': version('nilearn'),
             'bids_acc': version('bids_acc'),
@@ -71,13 +86,26 @@ def surface_metadata(
     }
 
 
-def region_metadata(density: str, roi: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return labels, vertex count and SHA-256 of the region, left and right."""
-    masks = [region_mask(h.labels, h.names, roi) for h in load_template(density).values()]
-    return [
-        {'Labels': list(roi), 'VertexCount': int(m.sum()), 'VertexMaskSHA256': mask_sha256(m)}
-        for m in masks
-    ]
+def atlas_metadata(origin: SurfaceOrigin) -> dict[str, str]:
+    """Return which atlas the labels are of, and whose."""
+    if origin.own_labels:
+        return {'Atlas': f"the subject's own {origin.own_labels} labels, from its annotation"}
+    return {'Atlas': atlas_provenance()['Atlas']}
+
+
+def metric_metadata(origin: SurfaceOrigin) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how thickness and area were measured."""
+    source = origin.source
+    thickness: dict[str, Any] = {
+        'Method': THICKNESS_METHOD if source == 'builtin' else f'as {source} measured it'
+    }
+    if origin.smoothing_mm:
+        thickness['Description'] = (
+            'Cortical thickness at each vertex, smoothed by its source; NaN where undefined'
+        )
+        thickness['SmoothingFWHM'] = f'{origin.smoothing_mm:g} mm, by {source}'
+    area = f'as {source} measured it' if source == 'freesurfer' else AREA_METHOD
+    return thickness, {'Method': area}
 
 
 def init_anat_wf(
@@ -88,9 +116,7 @@ def init_anat_wf(
     omp_nthreads: int = 1,
     seed: int = 0,
     name: str = 'anat_wf',
-    surface_source: str = 'builtin',
-    segmentation: str = 'Desikan',
-    surface_software: Mapping[str, str] | None = None,
+    origin: SurfaceOrigin | None = None,
 ) -> pe.Workflow:
     """Make surfaces with thickness and area from a T1w image.
 
@@ -108,13 +134,8 @@ def init_anat_wf(
         Seed of the registration.
     name : str
         Name of the workflow.
-    surface_source : str
-        ``'builtin'``, ``'freesurfer'``, ``'gifti'`` or ``'civet'``: what
-        ``settings.surface_source`` came to for this subject. Volumes are always made here.
-    segmentation : str
-        Name of the atlas for file names; ``'DKT'`` when a FreeSurfer subject has its own.
-    surface_software : mapping, optional
-        Who made the surfaces, when others did: name to version.
+    origin : SurfaceOrigin, optional
+        Where the surfaces come from; built in by default.
 
     Inputs
     ------
@@ -143,23 +164,24 @@ def init_anat_wf(
         Table of one row.
     """
     workflow = pe.Workflow(name=name)
-    fit_wf = _init_fit_wf(settings, surface_source, omp_nthreads, seed)
-    sinks_wf = _init_sinks_wf(
-        output_dir, entities, settings, surface_source, segmentation, surface_software
-    )
+    origin = origin or SurfaceOrigin()
+    fit_wf = _init_fit_wf(settings, origin, omp_nthreads, seed)
+    sinks_wf = _init_sinks_wf(output_dir, entities, settings, origin)
     inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
-    passed = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
     workflow.connect([
         (inputnode, fit_wf, [(f, f'inputnode.{f}') for f in INPUTS]),
-        (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in passed]),
+        (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in FITTED]),
         (sinks_wf, outputnode, [(f'outputnode.{f}', f) for f in OUTPUTS]),
     ])  # fmt: skip
     return workflow
 
 
-def _init_fit_wf(settings: AnatSettings, source: str, omp_nthreads: int, seed: int) -> pe.Workflow:
+def _init_fit_wf(
+    settings: AnatSettings, origin: SurfaceOrigin, omp_nthreads: int, seed: int
+) -> pe.Workflow:
     """Compute everything, without names."""
+    source = origin.source
     workflow = pe.Workflow(name='fit_wf')
     itk: dict[str, Any] = {'num_threads': omp_nthreads}
     density = settings.density
@@ -174,12 +196,18 @@ def _init_fit_wf(settings: AnatSettings, source: str, omp_nthreads: int, seed: i
     )
     segment = pe.Node(SegmentTissues(), name='segment', mem_gb=1.5)
     region = pe.Node(
-        RegionOfInterest(density=density, roi=tuple(settings.roi)), name='region', mem_gb=0.5
+        RegionOfInterest(
+            density=density,
+            roi=tuple(settings.roi),
+            metadata={**surface_metadata(density, origin), **atlas_metadata(origin)},
+        ),
+        name='region', mem_gb=0.5,
+    )  # fmt: skip
+    quality = pe.Node(
+        AnatQuality(surface_source=source, surface_note=origin.note), name='quality', mem_gb=0.8
     )
-    quality = pe.Node(AnatQuality(), name='quality', mem_gb=0.8)
     figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
-    fields = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
-    outputnode = pe.Node(niu.IdentityInterface(fields=fields), name='outputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='outputnode')
     both = [('white', 'white'), ('pial', 'pial')]
     if source == 'builtin':
         surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
@@ -208,7 +236,9 @@ def _init_fit_wf(settings: AnatSettings, source: str, omp_nthreads: int, seed: i
         (register, segment, [('images_to_t1w', 'images_to_t1w')]),
         (surfaces, region, both),
         (n4, region, [('out_file', 'grid_file')]),
-        (prepare, quality, [('mask_file', 'mask_file'), ('skull_stripped', 'skull_stripped')]),
+        (prepare, quality, [('mask_file', 'mask_file'), ('facts', 'facts')]),
+        (n4, quality, [('out_file', 'in_file')]),
+        (register, quality, [('points_to_t1w', 'points_to_t1w')]),
         (segment, quality, [('tpms', 'tpms'), ('model_file', 'model_file')]),
         (surfaces, quality, [*both, ('undefined', 'undefined')]),
         (metrics, quality, [('thickness', 'thickness'), ('area', 'area')]),
@@ -225,7 +255,7 @@ def _init_fit_wf(settings: AnatSettings, source: str, omp_nthreads: int, seed: i
                                 ('undefined', 'undefined')]),
         (metrics, outputnode, [('thickness', 'thickness'), ('area', 'area')]),
         (region, outputnode, [('parcellation', 'parcellation'), ('roi_labels', 'acc_labels'),
-                              ('roi_mask', 'acc_mask')]),
+                              ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
         (quality, outputnode, [('out_file', 'qc')]),
         (figures, outputnode, [('surfaces', 'surfaces_figure'),
                                ('registration', 'registration_figure')]),
@@ -237,19 +267,15 @@ def _init_sinks_wf(
     output_dir: Path,
     entities: Mapping[str, Any],
     settings: AnatSettings,
-    source: str,
-    segmentation: str,
-    made_by: Mapping[str, str] | None,
+    origin: SurfaceOrigin,
 ) -> pe.Workflow:
     """Keep every result under its BIDS name."""
     workflow = pe.Workflow(name='sinks_wf')
-    fields = [*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure']
-    inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
+    inputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
     density, roi = settings.density, tuple(settings.roi)
-    own = segmentation == 'DKT'
-    atlas = {'Atlas': "the subject's own DKT labels" if own else atlas_provenance()['Atlas']}
-    mesh = surface_metadata(density, source, made_by)
+    atlas = atlas_metadata(origin)
+    mesh = surface_metadata(density, origin)
 
     def keep(field: str, key: str, metadata: dict[str, Any] | None = None) -> None:
         sink = init_sink(key, output_dir=output_dir, entities=entities)
@@ -258,25 +284,33 @@ def _init_sinks_wf(
         if field in OUTPUTS:
             workflow.connect(sink, 'out_file', outputnode, field)
 
-    def keep_each(
-        field: str, key: str, each: list[dict[str, str]], metadata: list[dict[str, Any]]
-    ) -> None:
-        split = pe.Node(
-            niu.Split(splits=[1] * len(each), squeeze=True), name=f'split_{field}',
+    def split(field: str, n: int) -> pe.Node:
+        node = pe.Node(
+            niu.Split(splits=[1] * n, squeeze=True), name=f'split_{field}',
             run_without_submitting=True,
         )  # fmt: skip
+        workflow.connect(inputnode, field, node, 'inlist')
+        return node
+
+    def keep_each(
+        field: str, key: str, each: list[dict[str, str]], metadata: list[dict[str, Any]] | str
+    ) -> None:
+        parts = split(field, len(each))
+        found = split(metadata, len(each)) if isinstance(metadata, str) else None
         merge = pe.Node(niu.Merge(len(each)), name=f'merge_{field}', run_without_submitting=True)
-        workflow.connect(inputnode, field, split, 'inlist')
-        for number, (extra, own) in enumerate(zip(each, metadata, strict=True), start=1):
+        for number, extra in enumerate(each, start=1):
             sink = init_sink(key, output_dir=output_dir, entities=entities, **extra)
-            sink.inputs.metadata = own
-            workflow.connect(split, f'out{number}', sink, 'in_file')
+            if found is not None:
+                workflow.connect(found, f'out{number}', sink, 'metadata')
+            else:
+                sink.inputs.metadata = metadata[number - 1]
+            workflow.connect(parts, f'out{number}', sink, 'in_file')
             workflow.connect(sink, 'out_file', merge, f'in{number}')
         if field in OUTPUTS:
             workflow.connect(merge, 'out', outputnode, field)
 
     hemis = [{'hemisphere': hemi, 'density': density} for hemi in HEMISPHERES]
-    labelled = [{**hemi, 'segmentation': segmentation} for hemi in hemis]
+    labelled = [{**hemi, 'segmentation': origin.segmentation} for hemi in hemis]
     keep('t1w_preproc', 'anat_t1w', {'SkullStripped': True})
     keep('t1w_mask', 'anat_brain_mask')
     keep('dseg', 'anat_dseg')
@@ -291,19 +325,12 @@ def _init_sinks_wf(
     keep_each('template_to_t1w_xfm', 'anat_xfm', transforms, [{}, {}])
     for kind in ('white', 'pial', 'midthickness'):
         keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
-    thick = {'Method': THICKNESS_METHOD if source == 'builtin' else f'as {source} measured it'}
-    keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thick}] * 2)
-    area = {
-        'Method': AREA_METHOD if source in {'builtin', 'civet'} else f'as {source} measured it'
-    }
+    thickness, area = metric_metadata(origin)
+    keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thickness}] * 2)
     keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
     keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
     keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)
-    known = (
-        [{'Labels': list(roi)}] * 2 if source == 'freesurfer' else region_metadata(density, roi)
-    )
-    regions = [{**mesh, **atlas, **r} for r in known]
-    keep_each('acc_labels', 'anat_roi_labels', labelled, regions)
+    keep_each('acc_labels', 'anat_roi_labels', labelled, 'roi_metadata')
     return workflow
 
 

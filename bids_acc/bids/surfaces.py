@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bids_acc.exceptions import MissingInputError
+from bids_acc.exceptions import BidsAccError, MissingInputError
 
 from .tools import generated_by
 
 LOGGER = logging.getLogger(__name__)
-FREESURFER_FILES = ('white', 'pial', 'thickness', 'area', 'sphere.reg')
-"""Files in ``surf/`` that a FreeSurfer subject must have, for both hemispheres."""
+Inspect = Callable[[str, Path], tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -25,18 +24,35 @@ class SurfaceChoice:
     """``builtin``, ``freesurfer``, ``gifti`` or ``civet``."""
     folder: Path | None = None
     """FreeSurfer or CIVET subject, or ``anat`` folder with GIFTI surfaces."""
-    segmentation: str = 'Desikan'
-    """Atlas whose labels are used, for file names."""
+    own_labels: str = ''
+    """Atlas of the subject's own labels, ``DKT`` or ``Desikan``; empty: the template's."""
     files: tuple[Path, ...] = ()
     """Files that the result depends on."""
     software: Mapping[str, str] = field(default_factory=dict)
     """Who made the surfaces: name to version."""
+    smoothing_mm: float = 0.0
+    """Kernel (FWHM) with which the source smoothed thickness."""
+    note: str = ''
+    """What a reader must know: a better source that was passed over, and why."""
+
+    def describe(self) -> str:
+        """Write source and note in one line."""
+        where = '' if self.folder is None else f' ({self.folder})'
+        return '; '.join(filter(None, [f'surfaces: {self.source}{where}', self.note]))
 
 
 def choose_surfaces(
-    asked: str, derivatives: Mapping[str, Path], subject: str, session: str | None
+    asked: str,
+    derivatives: Mapping[str, Path],
+    subject: str,
+    session: str | None,
+    inspect: Inspect | None = None,
 ) -> SurfaceChoice:
     """Take the best source of surfaces that there is.
+
+    Whoever names a source wants that one or none. ``auto`` means: go on with the next best when
+    a better one is there but broken, and say so, since people measured by different sources
+    should not be compared unawares.
 
     Parameters
     ----------
@@ -47,66 +63,135 @@ def choose_surfaces(
         Name to folder of other tools' results.
     subject, session : str
         Labels without prefix.
+    inspect : callable, optional
+        Takes source and folder, raises when the surfaces cannot be used, and returns the atlas
+        of the subject's own labels and the kernel (FWHM, mm) that smoothed thickness.
+
+    Returns
+    -------
+    SurfaceChoice
+        With a note where a better source was passed over.
 
     Raises
     ------
     MissingInputError
-        If a source was asked for by name and this session has none.
+        If a source was asked for by name and this session has none, or one with missing files.
+    InputDataError
+        If a source was asked for by name and its files are damaged or do not fit each other.
     """
-    finders = {'freesurfer': _freesurfer, 'gifti': _gifti, 'civet': _civet}
-    for source, find in finders.items():
+    passed_over: list[str] = []
+    for source, find in FINDERS.items():
+        if asked not in ('auto', source):
+            continue
         for folder in derivatives.values():
-            if asked in ('auto', source) and (found := find(folder, subject, session)):
-                software = software_versions(source, found.folder) if found.folder else {}
-                LOGGER.info('sub-%s: surfaces from %s in %s', subject, source, found.folder)
-                return replace(found, software=software)
+            for found in find(folder, subject, session):
+                try:
+                    choice = _inspected(found, inspect)
+                except BidsAccError as error:
+                    if asked != 'auto':
+                        raise
+                    passed_over.append(f'{source} passed over: {error}')
+                    continue
+                return _with_notes(choice, passed_over)
     if asked in ('auto', 'builtin'):
-        LOGGER.info('sub-%s: surfaces are built in', subject)
-        return SurfaceChoice()
+        return _with_notes(SurfaceChoice(), passed_over)
     where = ', '.join(map(str, derivatives.values())) or 'no folder was given by --derivatives'
     raise MissingInputError(
         f'--surface-source {asked}: no such surfaces of sub-{subject} found ({where}).'
     )
 
 
-def _freesurfer(folder: Path, subject: str, session: str | None) -> SurfaceChoice | None:
-    """Look for a FreeSurfer-like subject, also where fMRIPrep and sMRIPrep put it."""
-    names = [f'sub-{subject}_ses-{session}', f'sub-{subject}'] if session else [f'sub-{subject}']
+def _inspected(found: SurfaceChoice, inspect: Inspect | None) -> SurfaceChoice:
+    """Look into the files of a candidate and add who made it."""
+    if found.folder is None:
+        return found
+    labels, smoothing_mm = inspect(found.source, found.folder) if inspect else ('', 0.0)
+    notes = [found.note]
+    if inspect and found.source == 'freesurfer' and not labels:
+        notes.append("no aparc annotation of both hemispheres: the template's labels are used")
+    return replace(
+        found,
+        own_labels=labels,
+        smoothing_mm=smoothing_mm,
+        software=software_versions(found.source, found.folder),
+        note='; '.join(filter(None, notes)),
+    )
+
+
+def _with_notes(choice: SurfaceChoice, passed_over: list[str]) -> SurfaceChoice:
+    """Put what was passed over before the choice's own note."""
+    for text in passed_over:
+        LOGGER.warning('%s', text)
+    return replace(choice, note='; '.join(filter(None, [*passed_over, choice.note])))
+
+
+def _freesurfer(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
+    """Look for FreeSurfer-like subjects, also where fMRIPrep and sMRIPrep put them."""
+    own = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
     for root in (folder, folder / 'sourcedata' / 'freesurfer'):
-        for name in names:
-            surf = root / name / 'surf'
-            files = [surf / f'{h}.{kind}' for h in ('lh', 'rh') for kind in FREESURFER_FILES]
-            if all(path.exists() for path in files):
-                dkt = root / name / 'label' / 'lh.aparc.DKTatlas.annot'
-                atlas = 'DKT' if dkt.exists() else 'Desikan'
-                return SurfaceChoice('freesurfer', root / name, atlas, tuple(files))
-    return None
+        for name in [*own, f'sub-{subject}']:
+            place = root / name
+            if not (place / 'surf').is_dir():
+                continue
+            files = [
+                path for pattern in ('surf/[lr]h.*', 'label/[lr]h.aparc*.annot')
+                for path in place.glob(pattern) if path.name.partition('.')[2] in FREESURFER_FILES
+                or path.suffix == '.annot'
+            ]  # fmt: skip
+            note = '' if name in own or not session else _shared(place, subject)
+            yield SurfaceChoice('freesurfer', place, files=tuple(sorted(files)), note=note)
 
 
-def _gifti(folder: Path, subject: str, session: str | None) -> SurfaceChoice | None:
+FREESURFER_FILES = frozenset({'white', 'pial', 'pial.T1', 'thickness', 'area', 'sphere.reg'})
+"""Names in ``surf/``, behind ``lh.`` or ``rh.``, on which the result depends."""
+
+
+def _shared(place: Path, subject: str) -> str:
+    """Say that surfaces of a whole person stand for a session."""
+    kind = 'a longitudinal template' if (place / 'base-tps').is_file() else 'surfaces'
+    return (
+        f'{kind} of sub-{subject} as a whole, the same for every session: no change over time '
+        'can be seen in them'
+    )
+
+
+def _gifti(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
     """Look for GIFTI surfaces as sMRIPrep and fMRIPrep write them."""
     place = folder / f'sub-{subject}'
     for anat in ([place / f'ses-{session}' / 'anat'] if session else []) + [place / 'anat']:
-        files = sorted(anat.glob('*_hemi-[LR]*_white.surf.gii'))
-        spheres = sorted(anat.glob('*_hemi-[LR]*_sphere*.surf.gii'))
-        if len(files) >= 2 and len(spheres) >= 2:
-            return SurfaceChoice('gifti', anat, files=tuple(files + spheres))
-    return None
+        spheres = [
+            path for hemi in 'LR' for space in ('_space-fsaverage', '')
+            for path in anat.glob(f'*_hemi-{hemi}{space}_desc-reg_sphere.surf.gii')
+        ]  # fmt: skip
+        kinds = ('white.surf.gii', 'pial.surf.gii', 'thickness.shape.gii')
+        others = [path for kind in kinds for path in anat.glob(f'*_hemi-[LR]_{kind}')]
+        if spheres and others:  # without spheres these are volumes' companions, as of fMRIPrep 20
+            note = _shared(anat, subject) if session and anat == place / 'anat' else ''
+            yield SurfaceChoice('gifti', anat, files=tuple(sorted({*spheres, *others})), note=note)
 
 
-def _civet(folder: Path, subject: str, session: str | None) -> SurfaceChoice | None:
-    """Look for a CIVET subject: the folder that holds ``surfaces`` and ``thickness``."""
+def _civet(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
+    """Look for CIVET subjects: folders that hold ``surfaces`` and ``thickness``."""
     names = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
     for name in [*names, f'sub-{subject}', subject]:
         place = folder / name
+        if not ((place / 'thickness').is_dir() and (place / 'surfaces').is_dir()):
+            continue
         files = [
             *place.glob('surfaces/*_surface*_81920.obj'),
             *place.glob('thickness/*_native_rms*.txt'),
             *place.glob('transforms/linear/*_t1_tal.xfm'),
         ]
-        if files and (place / 'thickness').is_dir() and (place / 'surfaces').is_dir():
-            return SurfaceChoice('civet', place, files=tuple(sorted(files)))
-    return None
+        note = '' if name in names or not session else _shared(place, subject)
+        yield SurfaceChoice('civet', place, files=tuple(sorted(files)), note=note)
+
+
+FINDERS: Mapping[str, Callable[[Path, str, str | None], Iterator[SurfaceChoice]]] = {
+    'freesurfer': _freesurfer,
+    'gifti': _gifti,
+    'civet': _civet,
+}
+"""What looks for each source in a folder, best source first."""
 
 
 def software_versions(source: str, folder: Path) -> dict[str, str]:
@@ -122,29 +207,33 @@ def software_versions(source: str, folder: Path) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Name to version; ``'n/a'`` where none was recorded.
+        Name to version; ``'n/a'`` where none was recorded. FastSurfer builds on FreeSurfer's
+        programs, so both are named.
     """
     folder = Path(folder)
     if source == 'gifti':
         made = generated_by(folder.parents[:4])
         return {name: version or 'n/a' for name, version in made} or {'GIFTI derivatives': 'n/a'}
-    if source == 'freesurfer':
-        texts = [folder / 'scripts' / 'build-stamp.txt', folder / 'scripts' / 'recon-all.log']
-        fast = list(folder.glob('scripts/*deep-seg.log')) or list(folder.glob('scripts/BUILD.log'))
-        name = 'FastSurfer' if fast else 'FreeSurfer'
-        for path in texts:
-            if path.is_file():
-                lines = path.read_text(errors='replace').splitlines()
-                stamp = [
-                    x.strip() for x in lines if 'freesurfer-' in x.lower() or path == texts[0]
-                ]
-                if stamp:
-                    return {name: stamp[0].removeprefix('build-stamp.txt: ')}
-        return {name: 'n/a'}
-    for path in sorted(folder.glob('**/*.log'))[:50]:
-        found_version = re.search(
-            r'CIVET[-_ ](\d+\.\d+(?:\.\d+)?)', path.read_text(errors='replace')
-        )
-        if found_version:
-            return {'CIVET': found_version[1]}
-    return {'CIVET': 'n/a'}
+    if source == 'civet':
+        logs = sorted(folder.glob('**/*.log'))[:50]
+        return {'CIVET': _first_match(logs, r'CIVET[-_ ](\d+\.\d+(?:\.\d+)?)')}
+    scripts = folder / 'scripts'
+    stamp = _first_match(
+        [scripts / 'build-stamp.txt', scripts / 'recon-all.log'],
+        r'(?i)\b((?:freesurfer|dev)[-\w.]*-[-\w.]+)',
+    )
+    if any((scripts / f'{name}.log').is_file() for name in ('recon-surf', 'deep-seg', 'BUILD')):
+        logs = [scripts / 'BUILD.log', scripts / 'recon-surf.log', scripts / 'deep-seg.log']
+        own = _first_match(logs, r'(?i)(?:^|version\W+|fastsurfer[- ]v?)(\d+\.\d+\.\d+[-+\w]*)')
+        return {'FastSurfer': own, **({'FreeSurfer': stamp} if stamp != 'n/a' else {})}
+    return {'FreeSurfer': stamp}
+
+
+def _first_match(paths: list[Path], pattern: str) -> str:
+    """Return the first group of the first match in some text files, or ``'n/a'``."""
+    for path in paths:
+        if path.is_file():
+            found = re.search(pattern, path.read_text(errors='replace'), re.MULTILINE)
+            if found:
+                return str(found[1])
+    return 'n/a'

@@ -40,6 +40,7 @@ from .parcels.files import write_parcellation
 from .parcels.measures import SUMMED_METRICS
 from .parcels.parcellation import ParcellationOptions, ParcellationResult, run_parcellation
 from .parcels.pictures import write_parcel_figures
+from .quality import flagged_sessions
 from .statistics.figure_files import write_figures
 from .statistics.model import Model
 from .statistics.proposal import resolve_model
@@ -128,7 +129,9 @@ def run_group(
         run.cohort = replace(run.cohort, participants=people)
     _part(run, 'parcels', _parcels, work_dir, progress)
     _part(run, 'statistics', _statistics)
-    write_tables({'flow': run.cohort.flow}, run.folder / 'qc')
+    write_tables(
+        {'flow': run.cohort.flow, 'flags': flagged_sessions(run.cohort.qc)}, run.folder / 'qc'
+    )
     _exclusions(run)
     _provenance(run)
     page = render_group_page(_page(run), _subtitle(run))
@@ -379,6 +382,14 @@ def _page(run: GroupRun) -> GroupPage:
             )
         ],
     }  # fmt: skip
+    if len(flags := flagged_sessions(run.cohort.qc)):
+        extra['Quality'] = [
+            table_block(
+                flags, 'Sessions to look at',
+                'Figures outside their usual range, and outliers among the sessions of this '
+                'folder. Nobody is left out because of them (group/qc/flags.tsv).',
+            )
+        ]  # fmt: skip
     if run.parcellation is not None:
         extra['Parcels'] = [
             Block(title='How the number of parcels was chosen',

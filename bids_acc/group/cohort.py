@@ -17,9 +17,9 @@ import pandas as pd
 from bids_acc.derivatives.outputs import ENTITIES, find_outputs
 from bids_acc.exceptions import InputDataError, MissingInputError, NothingSelectedError
 
-LOGGER = logging.getLogger(__name__)
+from .quality import KEYS, deviation_notes
 
-KEYS = ['participant_id', 'session_id']
+LOGGER = logging.getLogger(__name__)
 
 ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     'anat': ('anat_thickness', 'anat_area'),
@@ -224,7 +224,7 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     participants = _read_participants(output_dir, sessions, notes)
     flow = pd.DataFrame(plan).drop(columns='inputs')
     qc = read_quality(output_dir, sessions)
-    for note in protocol_notes(qc, participants):
+    for note in deviation_notes(qc, participants):
         LOGGER.warning('%s', note)
         notes.append(note)
     spectra = flow[(flow['modality'] == 'mrs') & flow['status'].isin(['run', 'exclude'])]
@@ -347,64 +347,6 @@ def voxel_name(entities: Mapping[str, str]) -> str:
     fixed = {'subject', 'session', 'suffix', 'extension', 'description'}
     parts = [f'{s}-{entities[n]}' for n, s in ENTITIES.items() if n in entities and n not in fixed]
     return '_'.join(parts) or 'svs'
-
-
-def protocol_notes(qc: pd.DataFrame | None, participants: pd.DataFrame) -> list[str]:
-    """Report diffusion protocols that deviate within a cohort, before anything is analysed.
-
-    Parameters
-    ----------
-    qc : DataFrame or None
-        With ``dwi_scheme``, the hash of shells and directions.
-    participants : DataFrame
-        A column ``cohort``, or else ``site``, tells who was meant to be scanned alike; without
-        one all were.
-
-    Returns
-    -------
-    list of str
-        One sentence for each cohort with more than one protocol.
-
-    Examples
-    --------
-    >>> qc = pd.DataFrame(
-    ...     {
-    ...         'participant_id': ['sub-1', 'sub-2', 'sub-3'],
-    ...         'session_id': None,
-    ...         'dwi_scheme': ['aa', 'aa', 'bb'],
-    ...     }
-    ... )
-    >>> protocol_notes(qc, qc[KEYS])[0]
-    'Diffusion protocols deviate: aa in 2 sessions, bb in sub-3.'
-    """
-    if qc is None or 'dwi_scheme' not in qc.columns:
-        return []
-    known = qc[[*KEYS, 'dwi_scheme']].dropna(subset=['dwi_scheme'])
-    meant = next((name for name in ('cohort', 'site') if name in participants.columns), None)
-    if meant is not None:
-        known = known.merge(participants[[*KEYS, meant]], on=KEYS, how='left')
-        groups = [(f' in {meant} {name}', part) for name, part in known.groupby(meant)]
-    else:
-        groups = [('', known)]
-    notes = []
-    for where, part in groups:
-        counts = part['dwi_scheme'].astype(str).value_counts()
-        if len(counts) < 2:
-            continue
-        main = f'{counts.index[0]} in {counts.iloc[0]} sessions'
-        others = [
-            f'{scheme} in {_named(part[part["dwi_scheme"].astype(str) == scheme])}'
-            for scheme in counts.index[1:]
-        ]
-        notes.append(f'Diffusion protocols deviate{where}: {main}, {", ".join(others)}.')
-    return notes
-
-
-def _named(sessions: pd.DataFrame) -> str:
-    """Name the first few sessions of a table."""
-    keys = sessions[KEYS].itertuples(index=False)
-    names = [p if pd.isna(s) else f'{p} {s}' for p, s in keys]
-    return ' and '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 
 def _read_all(

@@ -199,9 +199,48 @@ def _arm_blocks(output_dir: Path, subject: str, session: str | None, arm: str) -
             caption = ' '.join(str(report.get('caption', '')).split())
             if found.path.suffix == '.tsv':
                 table = pd.read_csv(found.path, sep='\t', na_values='n/a', keep_default_na=False)
-                yield table_block(table, title, caption, columns=report.get('columns'))
+                columns = report.get('columns')
+                if report.get('upright'):
+                    table, columns = upright(table, spec.columns, columns), None
+                yield table_block(table, title, caption, columns=columns)
             else:
                 yield image_block(found.path, title, caption)
+
+
+def upright(
+    table: pd.DataFrame, described: Mapping[str, Any], columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Turn the first row of a wide table into one row for each figure, with unit and meaning.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of one row.
+    described : mapping
+        Column to its ``Description`` and ``Units``, as in the sidecar.
+    columns : sequence of str, optional
+        Only these, in this order.
+
+    Examples
+    --------
+    >>> wide = pd.DataFrame({'cnr': [2.5]})
+    >>> upright(wide, {'cnr': {'Description': 'Contrast', 'Units': '1'}}).iloc[0].to_dict()
+    {'figure': 'cnr', 'value': '2.5', 'unit': '', 'meaning': 'Contrast'}
+    """
+    shown = [c for c in columns or table.columns if c in table.columns]
+    rows = []
+    for name in shown:
+        about = described.get(name, {})
+        unit = str(about.get('Units', ''))
+        rows.append(
+            {
+                'figure': name,
+                'value': _cell(table[name].iloc[0])['text'],
+                'unit': '' if unit == '1' else unit,
+                'meaning': ' '.join(str(about.get('Description', '')).split()),
+            }
+        )
+    return pd.DataFrame(rows, columns=['figure', 'value', 'unit', 'meaning'])
 
 
 def _arm_of(key: str) -> str:

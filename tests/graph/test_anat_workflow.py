@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.anat.workflow import OUTPUTS, init_anat_wf
+from bids_acc.anat.workflow import OUTPUTS, SurfaceOrigin, init_anat_wf
 from bids_acc.settings import AnatSettings
 
 
@@ -17,7 +17,7 @@ def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: st
         output_dir=tmp_path,
         entities={'subject': '01', 'session': 'a'},
         settings=AnatSettings(density=density),
-        surface_source=source,
+        origin=SurfaceOrigin(source),
     )
     names = wf.list_node_names()
     assert ('fit_wf.metrics' in names) == (source == 'builtin')
@@ -36,11 +36,23 @@ def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: st
     assert fed == set(OUTPUTS)
 
 
-def test_region_is_recorded_with_count_and_checksum(tmp_path: Path) -> None:
-    wf = init_anat_wf(output_dir=tmp_path, entities={'subject': '01'}, settings=AnatSettings())
-    node = wf.get_node('sinks_wf.ds_anat_roi_labels_L_41k_Desikan')
-    assert node.inputs.metadata['VertexCount'] == 562
-    assert len(node.inputs.metadata['VertexMaskSHA256']) == 64
+@pytest.mark.parametrize('own_labels', ['', 'DKT', 'Desikan'])
+def test_labels_say_whose_they_are(tmp_path: Path, own_labels: str) -> None:
+    wf = init_anat_wf(
+        output_dir=tmp_path,
+        entities={'subject': '01'},
+        settings=AnatSettings(),
+        origin=SurfaceOrigin('freesurfer', own_labels),
+    )
+    atlas = own_labels or 'Desikan'
+    sink = wf.get_node(f'sinks_wf.ds_anat_parcellation_L_41k_{atlas}')
+    region = wf.get_node('fit_wf.region').inputs.metadata
+    assert sink.inputs.metadata['Atlas'] == region['Atlas']
+    assert region['Atlas'].startswith("the subject's own") == bool(own_labels)
+    sinks = wf.get_node('sinks_wf')
+    labels = sinks.get_node(f'ds_anat_roi_labels_R_41k_{atlas}')
+    edge = sinks._graph.get_edge_data(sinks.get_node('split_roi_metadata'), labels)
+    assert edge['connect'] == [('out2', 'metadata')]
 
 
 def test_sidecars_name_source_and_software(tmp_path: Path) -> None:
@@ -48,13 +60,18 @@ def test_sidecars_name_source_and_software(tmp_path: Path) -> None:
         output_dir=tmp_path,
         entities={'subject': '01'},
         settings=AnatSettings(),
-        surface_source='civet',
-        surface_software={'CIVET': '2.1.1'},
+        origin=SurfaceOrigin(
+            'civet', software={'CIVET': '2.1.1'}, note='freesurfer passed over', smoothing_mm=30
+        ),
     )
     metadata = wf.get_node('sinks_wf.ds_anat_thickness_L_41k').inputs.metadata
     assert metadata['SurfaceSource'] == 'civet'
     assert metadata['Software']['CIVET'] == '2.1.1'
     assert 'nearest place' in metadata['Correspondence']
+    assert metadata['SurfaceSourceNote'] == 'freesurfer passed over'
+    assert metadata['SmoothingFWHM'] == '30 mm, by civet'
+    assert 'smoothed by its source' in metadata['Description']
+    assert wf.get_node('fit_wf.quality').inputs.surface_note == 'freesurfer passed over'
     fit = wf.get_node('fit_wf')
     edge = fit._graph.get_edge_data(fit.get_node('register'), fit.get_node('surfaces'))
     assert edge['connect'] == [('points_to_t1w', 'points_to_t1w')]

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.anat.interfaces import PrepareT1w, RegionOfInterest, SurfaceMetrics
-from bids_acc.anat.quality import EXPECTED
+from bids_acc.anat.interfaces import PrepareT1w, SurfaceMetrics
+from bids_acc.anat.quality import EXPECTED, unusual
+from bids_acc.anat.surface_interfaces import RegionOfInterest
 from bids_acc.anat.surfaces_io import read_labels, read_map, write_labels, write_surface
 from bids_acc.anat.template import (
     HEMISPHERES,
@@ -46,7 +47,7 @@ def test_orientation_does_not_move_the_brain(
     affine = np.diag([*(2.0 * np.array(flip)), 1.0])
     source = write_ball(tmp_path / 't1w.nii.gz', affine)
     result = PrepareT1w(t1w_file=str(source)).run().outputs
-    assert result.skull_stripped
+    assert result.facts['skull_stripped'] == 'true'
     image = nb.Nifti1Image.from_filename(result.out_file)
     assert nb.aff2axcodes(image.affine) == ('R', 'A', 'S')
     index = np.argwhere(image.get_fdata() > 0)
@@ -99,6 +100,103 @@ def test_constant_image_is_refused(tmp_path: Path) -> None:
     nb.Nifti1Image(np.ones((20, 20, 20), np.float32), np.eye(4)).to_filename(path)
     with pytest.raises(InputDataError, match='constant'):
         PrepareT1w(t1w_file=str(path)).run()
+
+
+@pytest.mark.parametrize('value', [0, np.nan])
+def test_image_without_anatomy_is_refused(tmp_path: Path, value: float) -> None:
+    path = tmp_path / 'a.nii.gz'
+    nb.Nifti1Image(np.full((20, 20, 20), value, np.float32), np.eye(4)).to_filename(path)
+    with pytest.raises(InputDataError, match='holds no anatomy'):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
+def test_one_volume_in_four_dimensions_is_taken_and_two_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([2.0, 2, 2, 1]))
+    image = nb.Nifti1Image.from_filename(path)
+    data = image.get_fdata(dtype=np.float32)
+    nb.Nifti1Image(data[..., None], image.affine).to_filename(tmp_path / 'one.nii.gz')
+    found = PrepareT1w(t1w_file=str(tmp_path / 'one.nii.gz')).run().outputs
+    assert np.array_equal(nb.Nifti1Image.from_filename(found.out_file).get_fdata(), data)
+    nb.Nifti1Image(np.stack([data] * 2, -1), image.affine).to_filename(tmp_path / 'two.nii.gz')
+    with pytest.raises(InputDataError, match='2 volumes'):
+        PrepareT1w(t1w_file=str(tmp_path / 'two.nii.gz')).run()
+
+
+def test_header_that_does_not_tell_left_from_right_is_refused(tmp_path: Path) -> None:
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([2.0, 2, 2, 1]))
+    image = nb.Nifti1Image.from_filename(path)
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    image.to_filename(path)
+    with pytest.raises(InputDataError, match='sform_code and qform_code are 0'):
+        PrepareT1w(t1w_file=str(path)).run()
+    image.set_sform(np.diag([2.0, 2, 2, 1]), 1)
+    image.set_qform(np.diag([-2.0, 2, 2, 1]), 1)
+    image.to_filename(path)
+    with pytest.raises(InputDataError, match='disagree about left and right'):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
+def test_sform_and_qform_apart_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([2.0, 2, 2, 1]))
+    assert np.isnan(PrepareT1w(t1w_file=str(path)).run().outputs.facts['form_gap_mm'])
+    image = nb.Nifti1Image.from_filename(path)
+    image.set_sform(np.diag([2.0, 2, 2, 1]), 1)
+    moved = np.diag([2.0, 2, 2, 1])
+    moved[:3, 3] = (6, 0, -8)
+    image.set_qform(moved, 1)
+    image.to_filename(path)
+    facts = PrepareT1w(t1w_file=str(path)).run().outputs.facts
+    assert facts['form_gap_mm'] == pytest.approx(10, abs=1e-4)
+    assert 'apart' in unusual({'form_gap_mm': facts['form_gap_mm']})[-1]
+    assert not any('apart' in text for text in unusual({'form_gap_mm': np.nan}))
+
+
+def test_voxels_that_are_not_finite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """Around the brain they are background; inside, a few take a neighbour's value."""
+    monkeypatch.chdir(tmp_path)
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([2.0, 2, 2, 1]))
+    image = nb.Nifti1Image.from_filename(path)
+    whole = image.get_fdata(dtype=np.float32)
+    inside = whole > 0
+    holes = inside & (rng.random(whole.shape) < 0.02)
+    data = np.where(inside & ~holes, whole, np.nan)
+    nb.Nifti1Image(data, image.affine).to_filename(path)
+    result = PrepareT1w(t1w_file=str(path)).run().outputs
+    found = nb.Nifti1Image.from_filename(result.out_file).get_fdata()
+    assert not found[~inside].any()
+    deep = np.abs(np.indices(whole.shape) - 29.5).max(axis=0) < 15
+    assert np.abs(found - whole)[deep].max() <= 6  # two voxels of a ramp of 1/mm
+    assert result.facts['gap_share'] == pytest.approx(0.02, abs=0.005)
+    assert any(text.startswith('gap_share') for text in unusual(result.facts))
+    nb.Nifti1Image(
+        np.where(rng.random(whole.shape) < 0.2, np.nan, whole), image.affine
+    ).to_filename(path)
+    with pytest.raises(InputDataError, match='NaN or infinite'):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
+def test_scaled_integers_are_read_as_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([2.0, 2, 2, 1]))
+    values = nb.Nifti1Image.from_filename(path).get_fdata(dtype=np.float32)
+    stored = np.rint((values - 12) / 0.25).astype(np.int16)
+    raw = nb.Nifti1Image(stored, np.diag([2.0, 2, 2, 1]))
+    raw.header.set_slope_inter(0.25, 12)
+    raw.to_filename(path)
+    result = PrepareT1w(t1w_file=str(path)).run().outputs
+    found = nb.Nifti1Image.from_filename(result.out_file).get_fdata()
+    assert found == pytest.approx(values, abs=0.13)  # half a step of 0.25
 
 
 def test_noise_outside_the_brain_means_it_was_not_stripped(rng: np.random.Generator) -> None:
@@ -160,6 +258,7 @@ def test_region_lies_on_cortex_and_in_the_volume(
         assert not (codes > 0)[~mesh.cortex].any()
         counts.append(int((codes > 0).sum()))
     assert counts == [143, 136]
+    assert [facts['VertexCount'] for facts in result.metadata] == counts
     mask = nb.Nifti1Image.from_filename(result.roi_mask).get_fdata() > 0
     points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     assert 4000 < mask.sum() * 8 < 20000

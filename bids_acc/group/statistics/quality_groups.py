@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.quality import ONE_OF_A_KIND
+
 from .demographics import compare_categorical, compare_continuous
 from .registry import analysis
 from .rows import Row
@@ -93,18 +95,18 @@ def quality_by_group(
     """
     del earlier
     frame, columns = quality_frame(study)
-    if 'dwi_scheme' in study.qc.columns and 'dwi_scheme' not in frame.columns:
-        schemes = study.qc.drop_duplicates(KEYS)[[*KEYS, 'dwi_scheme']]
-        frame = frame.merge(schemes, on=KEYS, how='left')
+    kinds = [name for name in ONE_OF_A_KIND if name in study.qc.columns]
+    if missing := [name for name in kinds if name not in frame.columns]:
+        found = study.qc.drop_duplicates(KEYS)[[*KEYS, *missing]]
+        frame = frame.merge(found, on=KEYS, how='left')
     failed = study.gate_failed.loc[study.baseline.index]
     frame = frame.set_axis(study.baseline.index)
     rows: list[Row] = []
     primary = [name for name in study.model.content['Mrs']['Primary'] if name in frame.columns]
     for cohort, part in study.cohorts(frame):
-        if 'dwi_scheme' in part and len(part['dwi_scheme'].dropna().unique()) > 1:
-            rows += compare_categorical(
-                study, cohort, part, 'dwi_scheme', rng, 'quality', 'quality'
-            )
+        for name in kinds:
+            if len(part[name].dropna().unique()) > 1:
+                rows += compare_categorical(study, cohort, part, name, rng, 'quality', 'quality')
         there = [name for name in columns if part[name].notna().any()]
         rows += [
             compare_continuous(study, cohort, part, name, 'quality', 'quality') for name in there

@@ -1,0 +1,160 @@
+"""A hemisphere as other software left it, and its way to the template mesh (arrays)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError, MissingInputError
+
+from .geometry import Floats, Ints, enclosed_volume, vertex_normals
+from .resampling import (
+    area_weights,
+    barycentric_weights,
+    nearest_weights,
+    resample_labels,
+    resample_values,
+)
+from .template import MEDIAL_WALL, TemplateHemisphere
+
+
+@dataclass(frozen=True)
+class NativeHemisphere:
+    """One hemisphere on its own mesh, in scanner RAS."""
+
+    white: Floats
+    """(n_vertices, 3) in mm."""
+    pial: Floats
+    """(n_vertices, 3) in mm."""
+    faces: Ints
+    """(n_faces, 3)."""
+    thickness: Floats
+    """(n_vertices,) in mm; zero where the software measured none."""
+    area: Floats
+    """(n_vertices,) in mm2."""
+    sphere: Floats | None
+    """(n_vertices, 3) registered to fsaverage; None where the software has another template."""
+    labels: Ints | None = None
+    """(n_vertices,) codes of its own atlas; 0 is the medial wall."""
+    names: dict[int, str] | None = None
+    """Code to name."""
+    atlas: str = ''
+    """``DKT`` or ``Desikan``, when labels are there."""
+    smoothing_mm: float = 0.0
+    """Full width at half maximum with which the software smoothed thickness."""
+
+
+def existing(path: Path) -> Path:
+    """Return the path if the file is there.
+
+    Raises
+    ------
+    MissingInputError
+        If it is not.
+    """
+    if not path.is_file():
+        raise MissingInputError(f'{path} is missing: the surface source is incomplete.')
+    return path
+
+
+def check_length(values: npt.ArrayLike, vertices: Floats, path: Path) -> None:
+    """Refuse a map that has not one value per vertex.
+
+    Raises
+    ------
+    InputDataError
+        Naming file and counts.
+    """
+    if len(np.asarray(values)) != len(vertices):
+        raise InputDataError(
+            f'{path} has {len(np.asarray(values))} values for {len(vertices)} vertices.'
+        )
+
+
+def wound_outwards(vertices: Floats, faces: Ints) -> Ints:
+    """Return the faces, turned over if the mesh is wound inwards.
+
+    CIVET extracts the right hemisphere mirrored, which turns the winding over; direction counts
+    where vertices are matched by their normals.
+    """
+    return faces if enclosed_volume(vertices, faces) >= 0 else faces[:, ::-1].copy()
+
+
+@dataclass(frozen=True)
+class ResampledHemisphere:
+    """One hemisphere on the template mesh."""
+
+    white: Floats
+    pial: Floats
+    thickness: Floats
+    """NaN on the medial wall and where the software measured none."""
+    area: Floats
+    """Its sum over all vertices, medial wall included, is that of the native mesh."""
+    labels: Ints
+    names: dict[int, str]
+
+
+def on_template(
+    native: NativeHemisphere, mesh: TemplateHemisphere, placed: tuple[Floats, Floats] | None = None
+) -> ResampledHemisphere:
+    """Bring a native hemisphere to the template mesh.
+
+    Correspondence comes from the registered sphere; without one (CIVET), from place and
+    direction of the template's surfaces in the subject, after registration of the T1w.
+    Thickness is interpolated from vertices that have one: a thickness of exactly zero is no
+    measurement, nor is one on the subject's own medial wall, and neither is ever averaged in.
+    Area is handed over without loss. The subject's own labels are kept when there are any, the
+    template's otherwise.
+
+    Parameters
+    ----------
+    native : NativeHemisphere
+        As read.
+    mesh : TemplateHemisphere
+        Where to.
+    placed : tuple of (n_vertices, 3) ndarray, optional
+        White and pial surface of the template carried to the subject; read without a sphere.
+
+    Raises
+    ------
+    InputDataError
+        If there is neither a sphere nor a registration.
+    """
+    if native.sphere is not None:
+        gather = barycentric_weights(native.sphere, native.faces, mesh.sphere)
+        handed = area_weights(native.sphere, native.faces, mesh.sphere, mesh.faces)
+    elif placed is not None:
+        start, target = (
+            _place_and_direction((native.white, native.pial), native.faces),
+            _place_and_direction(placed, mesh.faces),
+        )
+        gather, handed = nearest_weights(start, target), nearest_weights(target, start).T
+    else:
+        raise InputDataError(
+            'these surfaces carry no registration to fsaverage: the T1w must be registered.'
+        )
+    measured = np.where(native.thickness > 0, native.thickness, np.nan)
+    labels, names = mesh.labels, mesh.names
+    cortex = mesh.cortex
+    if native.labels is not None and native.names is not None:
+        labels, names = resample_labels(gather, native.labels), native.names
+        wall = [code for code, name in names.items() if name == MEDIAL_WALL]
+        measured = np.where(np.isin(native.labels, wall), np.nan, measured)
+        cortex = cortex & ~np.isin(labels, wall)
+    return ResampledHemisphere(
+        gather @ native.white,
+        gather @ native.pial,
+        np.where(cortex, resample_values(gather, measured), np.nan),
+        handed @ native.area,
+        labels,
+        names,
+    )
+
+
+def _place_and_direction(surfaces: tuple[Floats, Floats], faces: Ints) -> Floats:
+    """Return place on the mid-surface and ten times its normal, (n_vertices, 6)."""
+    mid = (surfaces[0] + surfaces[1]) / 2
+    return np.hstack([mid, 10.0 * vertex_normals(mid, faces)])

@@ -1,0 +1,155 @@
+"""Nipype shells that bring others' surfaces to the template mesh and mark the region on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    Directory,
+    File,
+    InputMultiObject,
+    OutputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+
+from .builtin import UNDEFINED
+from .interfaces import load_volume, save_volume, write_surfaces
+from .native import on_template
+from .registration import points_to_t1w
+from .sources import READERS
+from .surfaces_io import read_labels, read_surface, write_labels, write_map
+from .template import load_template, mask_sha256, region_mask
+from .volumes import ribbon_mask
+
+
+class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):
+    source = traits.Enum(
+        'freesurfer', 'gifti', 'civet', mandatory=True, desc='who made the surfaces'
+    )
+    surface_dir = Directory(exists=True, mandatory=True, desc='subject or anat folder')
+    points_to_t1w = InputMultiObject(File(exists=True), desc='for points; CIVET has no sphere')
+    density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
+
+
+class _ExternalSurfacesOutputSpec(TraitedSpec):
+    white = OutputMultiObject(File(exists=True), desc='left and right')
+    pial = OutputMultiObject(File(exists=True), desc='left and right')
+    midthickness = OutputMultiObject(File(exists=True), desc='left and right')
+    undefined = OutputMultiObject(File(exists=True), desc='4 not measured by the source')
+    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
+    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
+    parcellation = OutputMultiObject(File(exists=True), desc='own labels, or the template ones')
+
+
+class ExternalSurfaces(SimpleInterface):
+    """Bring surfaces and maps that other software made to the template mesh."""
+
+    input_spec = _ExternalSurfacesInputSpec
+    output_spec = _ExternalSurfacesOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        read = READERS[self.inputs.source]
+        results: dict[str, list[str]] = {key: [] for key in _ExternalSurfacesOutputSpec().get()}
+        out = Path(runtime.cwd)
+        for hemi, mesh in load_template(self.inputs.density).items():
+            placed = None
+            if self.inputs.source == 'civet' and isdefined(self.inputs.points_to_t1w):
+                to_t1w = self.inputs.points_to_t1w
+                placed = points_to_t1w(mesh.white, to_t1w), points_to_t1w(mesh.pial, to_t1w)
+            found = on_template(read(Path(self.inputs.surface_dir), hemi), mesh, placed)
+            defined = np.isfinite(found.thickness)
+            for kind, path in write_surfaces(out, found.white, found.pial, mesh.faces, hemi):
+                results[kind].append(path)
+            area = np.where(defined, found.area, np.nan)
+            for name, values in (('thickness', found.thickness), ('area', area)):
+                file = out / f'{hemi}_{name}.shape.gii'
+                results[name].append(str(write_map(file, values, hemi, name)))
+            for name, labels, names in (
+                ('undefined', np.where(mesh.cortex & ~defined, 4, 0), UNDEFINED),
+                ('parcellation', found.labels, found.names),
+            ):
+                file = out / f'{hemi}_{name}.label.gii'
+                results[name].append(str(write_labels(file, labels, names, hemi, name)))
+        self._results.update(results)
+        return runtime
+
+
+class _RegionInputSpec(BaseInterfaceInputSpec):
+    white = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
+    pial = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
+    grid_file = File(exists=True, mandatory=True, desc='T1w image whose grid the mask gets')
+    density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
+    roi = traits.Tuple(mandatory=True, desc='names of the labels')
+    labels = InputMultiObject(File(exists=True), desc='own labels instead of the template ones')
+    metadata = traits.Dict(usedefault=True, desc='what the sidecars of the labels say besides')
+
+
+class _RegionOutputSpec(TraitedSpec):
+    parcellation = OutputMultiObject(File(exists=True), desc='all labels, left and right')
+    roi_labels = OutputMultiObject(File(exists=True), desc='the labels of the region')
+    roi_mask = File(exists=True, desc='cortical ribbon of the region on the T1w grid')
+    metadata = traits.List(
+        traits.Dict, desc='of the labels of the region, left and right, with count and checksum'
+    )
+
+
+class RegionOfInterest(SimpleInterface):
+    """Mark the region of interest on the mesh and in the volume."""
+
+    input_spec = _RegionInputSpec
+    output_spec = _RegionOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        grid, affine = load_volume(self.inputs.grid_file)
+        volume = np.zeros(grid.shape, dtype=bool)
+        out = Path(runtime.cwd)
+        labels_files, roi_files, sidecars = [], [], []
+        for index, (hemi, mesh) in enumerate(load_template(self.inputs.density).items()):
+            labels, table = mesh.labels, mesh.names
+            if isdefined(self.inputs.labels):
+                labels, table = read_labels(self.inputs.labels[index])
+            mask = region_mask(labels, table, tuple(self.inputs.roi)) & mesh.cortex
+            sidecars.append({**self.inputs.metadata, **region_facts(mask, self.inputs.roi)})
+            kept = np.where(mask, labels, 0)
+            names = {c: n for c, n in table.items() if c in {0, *np.unique(kept)}}
+            path = out / f'{hemi}_parcellation.label.gii'
+            labels_files.append(str(write_labels(path, labels, table, hemi, 'atlas')))
+            path = out / f'{hemi}_roi.label.gii'
+            roi_files.append(str(write_labels(path, kept, names, hemi, 'region of interest')))
+            white, faces = read_surface(self.inputs.white[index])
+            pial, _ = read_surface(self.inputs.pial[index])
+            inside = faces[mask[faces].all(axis=1)]
+            weights = _barycentric_grid(6)
+            inner, outer = (
+                np.einsum('wk,fkc->fwc', weights, v[inside]).reshape(-1, 3) for v in (white, pial)
+            )
+            volume |= ribbon_mask(grid.shape, affine, inner, outer)
+        self._results['parcellation'] = labels_files
+        self._results['roi_labels'] = roi_files
+        self._results['metadata'] = sidecars
+        self._results['roi_mask'] = save_volume(out / 'roi.nii.gz', volume, affine)
+        return runtime
+
+
+def region_facts(mask: Any, roi: tuple[str, ...]) -> dict[str, Any]:
+    """Return labels, vertex count and SHA-256 of a region on one hemisphere's mesh."""
+    return {
+        'Labels': list(roi),
+        'VertexCount': int(np.count_nonzero(mask)),
+        'VertexMaskSHA256': mask_sha256(mask),
+    }
+
+
+def _barycentric_grid(n: int) -> Any:
+    """Return barycentric weights of a regular grid of points in a triangle."""
+    i, j = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
+    inside = i + j <= n
+    i, j = i[inside], j[inside]
+    return np.stack([i, j, n - i - j], axis=1) / n

@@ -1,0 +1,195 @@
+"""Which sessions to look at before any result: deviating acquisition, sources and figures.
+
+Nothing is left out here. A flag is a row in a table and a sentence; whoever reads it decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+KEYS = ['participant_id', 'session_id']
+OUTLIER_Z = 3.5
+"""Modified z score beyond which a figure is an outlier (Iglewicz and Hoaglin 1993, How to Detect
+and Handle Outliers, ASQC)."""
+MIN_SESSIONS = 8
+"""Fewer sessions have no distribution to be an outlier of."""
+SOURCE_ADVICE = (
+    ' Sources differ in how thick and wide cortex comes out: compare groups within one source, or '
+    'choose one with --surface-source.'
+)
+"""What follows from surfaces of several sources."""
+ONE_OF_A_KIND: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        'dwi_scheme': ('Diffusion protocols deviate', ''),
+        'anat_surface_source': (
+            'Surfaces come from different sources',
+            SOURCE_ADVICE,
+        ),
+    }
+)
+"""Columns that should have one value in a cohort: how a deviation is told, and what follows."""
+
+
+def deviation_notes(qc: pd.DataFrame | None, participants: pd.DataFrame) -> list[str]:
+    """Report protocols and sources that deviate within a cohort, before anything is analysed.
+
+    Parameters
+    ----------
+    qc : DataFrame or None
+        With the columns of `ONE_OF_A_KIND`, as far as they are known.
+    participants : DataFrame
+        A column ``cohort``, or else ``site``, tells who was meant to be measured alike; without
+        one all were.
+
+    Returns
+    -------
+    list of str
+        One sentence for each cohort and column with more than one value.
+
+    Examples
+    --------
+    >>> qc = pd.DataFrame(
+    ...     {
+    ...         'participant_id': ['sub-1', 'sub-2', 'sub-3'],
+    ...         'session_id': None,
+    ...         'dwi_scheme': ['aa', 'aa', 'bb'],
+    ...     }
+    ... )
+    >>> deviation_notes(qc, qc[KEYS])[0]
+    'Diffusion protocols deviate: aa in 2 sessions, bb in sub-3.'
+    """
+    if qc is None:
+        return []
+    return [
+        note for column, words in ONE_OF_A_KIND.items() if column in qc.columns
+        for note in _deviations(qc, participants, column, *words)
+    ]  # fmt: skip
+
+
+def _deviations(
+    qc: pd.DataFrame, participants: pd.DataFrame, column: str, what: str, advice: str
+) -> list[str]:
+    """Write the sentences about one column."""
+    known = qc[[*KEYS, column]].dropna(subset=[column])
+    meant = next((name for name in ('cohort', 'site') if name in participants.columns), None)
+    if meant is not None:
+        known = known.merge(participants[[*KEYS, meant]], on=KEYS, how='left')
+        groups = [(f' in {meant} {name}', part) for name, part in known.groupby(meant)]
+    else:
+        groups = [('', known)]
+    notes = []
+    for where, part in groups:
+        values = part[column].astype(str)
+        counts = values.value_counts()
+        if len(counts) < 2:
+            continue
+        main = f'{counts.index[0]} in {counts.iloc[0]} sessions'
+        others = [f'{value} in {_named(part[values == value])}' for value in counts.index[1:]]
+        notes.append(f'{what}{where}: {main}, {", ".join(others)}.{advice}')
+    return notes
+
+
+def _named(sessions: pd.DataFrame) -> str:
+    """Name the first few sessions of a table."""
+    keys = sessions[KEYS].itertuples(index=False)
+    names = [p if pd.isna(s) else f'{p} {s}' for p, s in keys]
+    return ' and '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
+
+
+def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
+    """List the sessions whose figures are unusual in themselves, or among those of the others.
+
+    Parameters
+    ----------
+    qc : DataFrame or None
+        One row for each session; columns named ``<modality>_<measure>``. ``<modality>_flags``
+        holds what the participant level found unusual.
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id, session_id, arm, criterion, reason``; without rows if all is usual.
+
+    Examples
+    --------
+    >>> qc = pd.DataFrame(
+    ...     {'participant_id': ['sub-1'], 'session_id': None, 'anat_flags': 'cnr 0.5'}
+    ... )
+    >>> flagged_sessions(qc)[['arm', 'criterion', 'reason']].values.tolist()
+    [['anat', 'usual range', 'cnr 0.5']]
+    """
+    columns = [*KEYS, 'arm', 'criterion', 'reason']
+    if qc is None:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for name in [c for c in qc.columns if c.endswith('_flags')]:
+        told = qc[qc[name].notna()]
+        rows.append(
+            told[KEYS].assign(
+                arm=name.partition('_')[0], criterion='usual range', reason=told[name]
+            )
+        )
+    for name in qc.columns:
+        if name in KEYS or not pd.api.types.is_numeric_dtype(qc[name]) or _is_bool(qc[name]):
+            continue
+        arm, _, measure = name.partition('_')
+        values = qc[name].to_numpy(dtype=float)
+        score, middle = modified_z(values)
+        away = np.abs(score) > OUTLIER_Z
+        reasons = [
+            f'{measure} {value:.4g} (median of the cohort {middle:.4g}, modified z {z:+.1f})'
+            for value, z in zip(values[away], score[away], strict=True)
+        ]
+        rows.append(
+            qc.loc[away, KEYS].assign(arm=arm, criterion='outlier in the cohort', reason=reasons)
+        )
+    rows = [part for part in rows if len(part)]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    found = pd.concat(rows, ignore_index=True)[columns]
+    return found.sort_values([*KEYS, 'arm', 'criterion'], kind='stable', ignore_index=True)
+
+
+def _is_bool(values: pd.Series) -> bool:
+    """Tell whether a column holds truth values."""
+    return bool(pd.api.types.is_bool_dtype(values))
+
+
+def modified_z(values: np.ndarray) -> tuple[np.ndarray, float]:
+    r"""Return the modified z score of each value, and the median.
+
+    .. math:: z_i = 0.6745 (x_i - \tilde x) / \mathrm{MAD}
+
+    Median and median absolute deviation are not moved by the outliers that are looked for.
+
+    Parameters
+    ----------
+    values : (n,) ndarray
+        NaN where missing.
+
+    Returns
+    -------
+    score : (n,) ndarray
+        NaN where the value is missing, and everywhere with fewer than `MIN_SESSIONS` values or
+        where more than half are alike.
+    median : float
+        NaN without a value.
+
+    Examples
+    --------
+    >>> modified_z(np.array([1.0, 2, 3, 4, 5, 6, 7, 60]))[0].round(1).tolist()
+    [-1.2, -0.8, -0.5, -0.2, 0.2, 0.5, 0.8, 18.7]
+    """
+    values = np.asarray(values, dtype=float)
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return np.full(len(values), np.nan), float('nan')
+    middle = float(np.median(known))
+    spread = float(np.median(np.abs(known - middle)))
+    if known.size < MIN_SESSIONS or spread <= 0:
+        return np.full(len(values), np.nan), middle
+    return 0.6745 * (values - middle) / spread, middle

@@ -1,0 +1,199 @@
+"""The table of quality: every figure moves when what it is about does."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+
+from bids_acc.anat.builtin import template_priors
+from bids_acc.anat.interfaces import SurfaceMetrics
+from bids_acc.anat.quality import (
+    EXPECTED,
+    boundary_contrast,
+    contrast_to_noise,
+    thickness_distribution,
+    unusual,
+)
+from bids_acc.anat.quality_interfaces import AnatQuality
+from bids_acc.anat.surfaces_io import read_map, write_labels, write_map, write_surface
+from bids_acc.anat.template import load_template, region_mask
+from bids_acc.anat.volumes import euler_number_of_solid, outside_grid
+from bids_acc.derivatives.outputs import load_table
+
+ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
+Table = Callable[..., pd.Series]
+
+
+@pytest.fixture(scope='module')
+def brain() -> tuple[np.ndarray, np.ndarray]:
+    """Tissues (3, nx, ny, nz) of the template at 2 mm, and their affine."""
+    priors, affine = template_priors()
+    return priors[:, ::2, ::2, ::2], affine @ np.diag([2.0, 2, 2, 1])
+
+
+@pytest.fixture
+def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> Table:
+    """Return a function that measures the template's brain, changed in some way."""
+    ants = pytest.importorskip('ants')
+    monkeypatch.chdir(tmp_path)
+    identity = tmp_path / 'identity.mat'
+    ants.write_transform(
+        ants.create_ants_transform(transform_type='AffineTransform', dimension=3), str(identity)
+    )
+
+    def measure(
+        *, shift_mm: float = 0, top: int | None = None, wm_noise: float = 0, widen: float = 1,
+        clamp: int = 0, **inputs: Any,
+    ) -> pd.Series:  # fmt: skip
+        tissues, affine = brain
+        tissues = tissues[..., :top]
+        rng = np.random.default_rng(0)
+        image = np.einsum('k,kxyz->xyz', [0.6, 1.0, 0.2], tissues)
+        noisy = tissues + rng.normal(0, wm_noise, tissues.shape) * (tissues.sum(axis=0) > 0.5)
+        paths = {}
+        for name, data in (
+            ('in_file', image), ('mask_file', tissues.sum(axis=0) > 0.5),
+            *((f'tpm{k}', t) for k, t in enumerate(noisy)),
+        ):  # fmt: skip
+            paths[name] = str(tmp_path / f'{name}.nii.gz')
+            nb.Nifti1Image(data.astype(np.float32), affine).to_filename(paths[name])
+        files: dict[str, list[str]] = {k: [] for k in ('white', 'pial', 'undefined', 'roi_labels')}
+        for hemi, mesh in load_template('10k').items():
+            pial = mesh.white + widen * (mesh.pial - mesh.white)
+            for kind, points in (('white', mesh.white), ('pial', pial)):
+                path = tmp_path / f'{hemi}_{kind}.surf.gii'
+                moved = points + np.array([0, 0, shift_mm])
+                files[kind].append(str(write_surface(path, moved, mesh.faces, hemi, kind)))
+            code = np.zeros(len(mesh.white), dtype=int)
+            code[np.flatnonzero(mesh.cortex)[:clamp]] = 1
+            roi = np.where(region_mask(mesh.labels, mesh.names, ROI), mesh.labels, 0)
+            for kind, values in (('undefined', code), ('roi_labels', roi)):
+                path = tmp_path / f'{hemi}_{kind}.label.gii'
+                names = {int(c): f'label {c}' for c in np.unique(values)}
+                files[kind].append(str(write_labels(path, values, names, hemi, kind)))
+        metrics = SurfaceMetrics(
+            white=files['white'], pial=files['pial'], undefined=files['undefined'], density='10k'
+        ).run().outputs  # fmt: skip
+        model = tmp_path / 'model.json'
+        found = {'registration_dice': 0.98, 'registration_dice_wm': 0.9, 'cnr': 3, 'snr_wm': 20}
+        model.write_text(json.dumps({**found, 'converged': True}))
+        facts = {'voxel_max_mm': 2.0, 'skull_stripped': 'true', 'gap_share': 0.0,
+                 'form_gap_mm': math.nan}  # fmt: skip
+        result = AnatQuality(
+            in_file=paths['in_file'], mask_file=paths['mask_file'],
+            tpms=[paths[f'tpm{k}'] for k in range(3)], model_file=str(model),
+            points_to_t1w=[str(identity)], facts=facts, area=metrics.area,
+            **{'thickness': metrics.thickness, **files, **inputs},
+        ).run().outputs  # fmt: skip
+        return pd.read_csv(result.out_file, sep='\t', na_values='n/a').iloc[0]
+
+    return measure
+
+
+def test_every_column_is_described_with_its_unit(table: Table) -> None:
+    columns = load_table()['anat_qc'].columns
+    row = table()
+    assert set(row.index) == set(columns)
+    assert set(EXPECTED) <= set(row.index)
+    unitless = ('euler_wm', 'roi_vertices', 'verdict', 'flags', 'surface_source', 'converged',
+                'skull_stripped')  # fmt: skip
+    for name, about in columns.items():
+        assert about['Description']
+        assert ('Units' in about) != name.startswith(unitless), name
+
+
+def test_surfaces_beside_the_image_are_seen(table: Table) -> None:
+    sound, moved = table(), table(shift_mm=8)
+    for hemi in 'LR':
+        assert sound[f'in_brain_share_{hemi}'] > 0.98
+        assert sound[f'boundary_contrast_{hemi}'] > 0.2
+        assert moved[f'boundary_contrast_{hemi}'] < 0.5 * sound[f'boundary_contrast_{hemi}']
+        assert moved[f'in_brain_share_{hemi}'] < sound[f'in_brain_share_{hemi}'] - 0.01
+        assert f'boundary_contrast_{hemi}' in moved['flags']
+    assert moved['verdict'] == 'unusual'
+
+
+def test_cut_field_of_view_is_seen(table: Table) -> None:
+    cut = table(top=65)
+    assert 0.8 < cut['field_of_view_share'] < 0.95
+    assert table()['field_of_view_share'] > 0.99
+    assert 'field_of_view_share' in cut['flags']
+    assert cut['brain_ml'] < table()['brain_ml']
+
+
+def test_riddled_white_matter_is_seen(table: Table) -> None:
+    sound, riddled = table(), table(wm_noise=0.3)
+    assert riddled['euler_wm'] < sound['euler_wm'] - 1000
+    assert 'euler_wm' in riddled['flags']
+
+
+def test_thickness_beyond_cortex_is_seen(table: Table) -> None:
+    sound, wide = table(), table(widen=1.8)
+    for hemi in 'LR':
+        assert wide[f'thickness_median_{hemi}'] > 1.2 * sound[f'thickness_median_{hemi}']
+        assert wide[f'thickness_outside_share_{hemi}'] > 0.2
+        assert wide[f'intersecting_share_{hemi}'] > sound[f'intersecting_share_{hemi}']
+        assert f'thickness_outside_share_{hemi}' in wide['flags']
+        low, middle, high = (wide[f'thickness_{q}_{hemi}'] for q in ('p05', 'median', 'p95'))
+        assert low < middle < high
+
+
+def test_clamped_vertices_are_counted(table: Table) -> None:
+    row = table(clamp=2048)
+    assert row['clamped_share_L'] == pytest.approx(0.2, abs=0.001)
+    assert 'clamped_share_L' in row['flags']
+
+
+def test_what_was_passed_over_is_a_flag(table: Table, tmp_path: Path) -> None:
+    row = table(surface_source='gifti', surface_note='freesurfer passed over: lh.white missing')
+    assert row['flags'].startswith('freesurfer passed over: lh.white missing')
+    assert (row['verdict'], row['surface_source']) == ('unusual', 'gifti')
+    thickness = []
+    for hemi in 'LR':  # a quarter of the region without a thickness, as FreeSurfer leaves it
+        values = read_map(tmp_path / f'{hemi}_thickness.shape.gii').copy()
+        roi = np.flatnonzero(read_map(tmp_path / f'{hemi}_roi_labels.label.gii') > 0)
+        values[roi[: len(roi) // 4]] = np.nan
+        thickness.append(str(write_map(tmp_path / f'{hemi}_t.shape.gii', values, hemi, 't')))
+    row = table(surface_source='freesurfer', thickness=thickness)
+    assert row['roi_defined_share_L'] == pytest.approx(0.75, abs=0.01)
+    assert 'roi_defined_share' not in str(row['flags'])
+    assert 'roi_defined_share' in str(table(thickness=thickness)['flags'])
+
+
+def test_formulas_by_their_limits() -> None:
+    assert boundary_contrast([1.0, 1.0], [0.6, 0.6]) == pytest.approx(0.5)
+    assert boundary_contrast([0.5], [0.5]) == 0
+    assert math.isnan(boundary_contrast([], []))
+    assert math.isnan(boundary_contrast([0.0], [0.0]))
+    assert contrast_to_noise([60, 100, 20], [5, 5, 9]) == pytest.approx((8, 20))
+    assert all(math.isnan(v) for v in thickness_distribution([np.nan]).values())
+    found = thickness_distribution(np.linspace(0, 6, 601))
+    assert found['thickness_median'] == pytest.approx(3)
+    assert found['thickness_outside_share'] == pytest.approx(2 / 6, abs=0.005)
+    assert len(unusual({})) == len(EXPECTED)
+
+
+def test_euler_number_of_known_solids() -> None:
+    ball = np.linalg.norm(np.indices((15, 15, 15)) - 7, axis=0) < 6
+    assert euler_number_of_solid(ball) == 2
+    hollow = ball & ~ndimage.binary_erosion(ball, iterations=3)
+    assert euler_number_of_solid(hollow) == 4
+    drilled = ball.copy()
+    drilled[7, 7, :] = False
+    assert euler_number_of_solid(drilled) == 0
+    assert euler_number_of_solid(np.zeros((3, 3, 3))) == 0
+
+
+def test_edge_of_the_grid_is_half_a_voxel_out() -> None:
+    points = [[-0.9, 0, 0], [-1.1, 0, 0], [6.9, 0, 0], [7.1, 0, 0]]
+    found = outside_grid(points, (4, 4, 4), np.diag([2.0, 2, 2, 1]))
+    assert found.tolist() == [False, True, False, True]

@@ -1,0 +1,78 @@
+"""What deviates is named before anything is analysed, and nothing is left out for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.group.quality import deviation_notes, flagged_sessions, modified_z
+
+
+@pytest.fixture
+def people():
+    return pd.DataFrame(
+        {
+            'participant_id': [f'sub-{n}' for n in range(6)],
+            'session_id': [None] * 6,
+            'site': ['a', 'a', 'a', 'b', 'b', 'b'],
+        }
+    )
+
+
+def test_each_cohort_is_compared_with_itself(people):
+    qc = people[['participant_id', 'session_id']].assign(
+        dwi_scheme=['s1', 's1', 's2', 's3', 's3', None]
+    )
+    notes = deviation_notes(qc, people)
+    assert notes == ['Diffusion protocols deviate in site a: s1 in 2 sessions, s2 in sub-2.']
+
+
+def test_one_protocol_is_no_note(people):
+    qc = people[['participant_id', 'session_id']].assign(dwi_scheme='s1')
+    assert deviation_notes(qc, people) == []
+    assert deviation_notes(None, people) == []
+
+
+def test_mixed_sources_of_surfaces_are_told(people):
+    qc = people[['participant_id', 'session_id']].assign(
+        anat_surface_source=['freesurfer'] * 4 + ['builtin', np.nan]
+    )
+    (note,) = deviation_notes(qc, people.drop(columns='site'))
+    assert note.startswith(
+        'Surfaces come from different sources: freesurfer in 4 sessions, builtin in sub-4.'
+    )
+    assert '--surface-source' in note
+
+
+def test_flags_and_outliers_are_listed_and_nobody_is_dropped():
+    n = 20
+    qc = pd.DataFrame(
+        {
+            'participant_id': [f'sub-{k:02}' for k in range(n)],
+            'session_id': [None] * n,
+            'anat_flags': [np.nan] * 19 + ['brain_ml 700 (usual: 800 to 2000)'],
+            'anat_cnr': np.linspace(2.9, 3.1, n),
+            'anat_converged': [True] * 19 + [False],
+            'anat_voxel_max_mm': [1.0] * n,
+            'dwi_fd_mean': np.linspace(0.1, 0.3, n),
+        }
+    )
+    qc.loc[4, 'anat_cnr'] = 1.0
+    qc.loc[5, 'dwi_fd_mean'] = np.nan
+    found = flagged_sessions(qc)
+    told = {tuple(row) for row in found[['participant_id', 'arm', 'criterion']].values}
+    assert told == {
+        ('sub-19', 'anat', 'usual range'), ('sub-04', 'anat', 'outlier in the cohort'),
+    }  # fmt: skip
+    outlier = found[found['participant_id'] == 'sub-04']['reason'].iloc[0]
+    assert outlier.startswith('cnr 1 (median of the cohort 3')
+    assert len(flagged_sessions(None)) == 0
+    assert list(flagged_sessions(qc[:3]).columns) == list(found.columns)
+
+
+def test_a_few_sessions_have_no_outliers():
+    assert np.isnan(modified_z(np.array([1.0, 2, 3, 900]))[0]).all()
+    score, _ = modified_z(np.append(np.arange(20.0), np.nan))
+    assert np.isnan(score[-1])
+    assert np.abs(score[:-1]).max() < 2
