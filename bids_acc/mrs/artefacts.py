@@ -18,6 +18,9 @@ from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 
 FloatArray = npt.NDArray[np.float64]
 
+ARTEFACTS = ('missing_naa', 'wrong_phase', 'lipid', 'residual_water', 'ghost', 'clipping')
+"""Names of the checks."""
+
 MISSING_NAA_SD = 5.0
 """NAA is missing when nothing at 1.9-2.1 ppm rises this many noise SD above its flanks."""
 
@@ -50,7 +53,7 @@ class Artefact:
     """Outcome of one check."""
 
     name: str
-    """``missing_naa``, ``wrong_phase``, ``lipid``, ``residual_water``, ``ghost``, ``clipping``."""
+    """One of :data:`ARTEFACTS`."""
     found: bool
     """Whether it is there."""
     value: float

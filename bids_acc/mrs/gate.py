@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,12 +18,43 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
+from bids_acc.mrs.artefacts import ARTEFACTS
 from bids_acc.mrs.quality import Measure
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {'>': operator.gt, '>=': operator.ge, '<': operator.lt, '<=': operator.le}
 )
 """Comparisons that a gate file may name."""
+
+UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'snr': ('1',),
+        'fwhm': ('Hz', 'ppm'),
+        'shift': ('ppm', 'Hz'),
+        'residual_water': ('1',),
+        'crlb': ('%',),
+    }
+)
+"""Metrics that a gate file may name, with their units; ``crlb`` is that of a metabolite."""
+
+DEFINITIONS = frozenset(
+    {
+        'builtin_snr_lcm', 'builtin_snr_noise', 'builtin_fwhm', 'builtin_kernel_fwhm',
+        'builtin_shift', 'builtin_crlb',
+        'lcmodel_snr', 'lcmodel_fwhm', 'lcmodel_shift', 'lcmodel_crlb',
+        'fsl_snr_spectrum', 'fsl_snr_residual', 'fsl_snr_peak', 'fsl_fwhm', 'fsl_crlb',
+        'osprey_snr', 'osprey_fwhm', 'osprey_crlb', 'water_over_naa',
+    }
+)  # fmt: skip
+"""Definitions that an engine or the preprocessing gives a value for."""
+
+FIELDS = frozenset(
+    {
+        'name', 'version', 'description', 'missing', 'artefacts', 'spectrum', 'metabolite',
+        'allow_cross_definition',
+    }
+)  # fmt: skip
+"""Fields of a gate file."""
 
 PRESETS = ('acc-structure', 'acc-glutamate')
 """Gates that come with the package."""
@@ -119,7 +150,7 @@ class Verdict:
         return '; '.join([*self.extra, *(str(c) for c in self.criteria)])
 
 
-def _threshold(entry: Mapping[str, Any], where: str) -> Threshold:
+def _threshold(entry: Mapping[str, Any], where: str, metrics: Iterable[str]) -> Threshold:
     """One threshold of a gate file."""
     try:
         definitions = entry['definition']
@@ -139,7 +170,20 @@ def _threshold(entry: Mapping[str, Any], where: str) -> Threshold:
         raise SettingsError(
             f'{where}: {entry!r}: operator must be one of {" ".join(OPERATORS)}, value a number.'
         )
+    _check_known(where, f'metric of {entry!r}', [found.metric], metrics)
+    _check_known(where, f'unit of {entry!r}', [found.unit], UNITS[found.metric])
+    _check_known(where, f'definition of {entry!r}', found.definitions, DEFINITIONS)
     return found
+
+
+def _check_known(where: str, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse words that a gate file must not hold: a typing error would exclude everybody."""
+    listed = sorted(known)
+    if unknown := [word for word in given if word not in listed]:
+        raise SettingsError(
+            f'{where}: {what}: {", ".join(map(repr, unknown))} is unknown; there are '
+            f'{", ".join(listed)}.'
+        )
 
 
 def load_gate(name: str | Path) -> Gate:
@@ -182,13 +226,15 @@ def load_gate(name: str | Path) -> Gate:
         raise SettingsError(
             f'{where}: must be JSON with the lists "spectrum" and "metabolite" ({error!r}).'
         ) from error
+    _check_known(where, 'field', content, FIELDS)
+    _check_known(where, 'artefact', content.get('artefacts', ()), ARTEFACTS)
     missing = content.get('missing', 'strict')
     if missing not in ('strict', 'lenient'):
         raise SettingsError(f'{where}: "missing" is {missing!r}; it must be strict or lenient.')
     return Gate(
         name=str(content.get('name', Path(name).stem)),
-        spectrum=tuple(_threshold(entry, where) for entry in spectrum),
-        metabolite=tuple(_threshold(entry, where) for entry in metabolite),
+        spectrum=tuple(_threshold(entry, where, set(UNITS) - {'crlb'}) for entry in spectrum),
+        metabolite=tuple(_threshold(entry, where, {'crlb'}) for entry in metabolite),
         artefacts=tuple(content.get('artefacts', ())),
         missing=missing,
         allow_cross_definition=bool(content.get('allow_cross_definition', False)),

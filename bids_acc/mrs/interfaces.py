@@ -418,6 +418,8 @@ class PlotFit(SimpleInterface):
             parts = f'{1e3 * quality["te1_s"]:.1f} + {1e3 * quality["te2_s"]:.1f} ms'
             assumed = str(quality['te_split_assumed']).lower() == 'true'
             title += f'\nbasis set for TE {parts}' + (', split assumed' if assumed else '')
+        if isinstance(quality['artefacts'], str):
+            title += f'\nremarked upon: {quality["artefacts"].replace("_", " ")}'
         if table['fit'].notna().any():
             columns = ('ppm', 'data', 'fit', 'baseline')
             curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))

@@ -197,8 +197,8 @@ class EngineResult:
         return min(100 * sd / value, UNDETECTED_CRLB) if value > 0 else UNDETECTED_CRLB
 
     def detected(self, name: str) -> bool:
-        """Whether the amplitude is above zero and its bound below 999 %."""
-        return self.amount(name)[0] > 0 and self.crlb_pct(name) < UNDETECTED_CRLB
+        """Whether the amplitude is above zero and its bound, where it is known, below 999 %."""
+        return self.amount(name)[0] > 0 and not self.crlb_pct(name) >= UNDETECTED_CRLB
 
     def ratio(self, numerator: str, denominator: str) -> tuple[float, float]:
         """Ratio of two amounts with its standard deviation from the covariance.

@@ -285,6 +285,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'snr_lcmodel': _in_unit(inputs, 'snr', 'lcmodel_snr', '1'),
         'snr_spectrum': _in_unit(inputs, 'snr', 'fsl_snr_spectrum', '1'),
         'snr_residual': _in_unit(inputs, 'snr', 'fsl_snr_residual', '1'),
+        'snr_fsl_peak': _in_unit(inputs, 'snr', 'fsl_snr_peak', '1'),
         'snr_osprey': _in_unit(inputs, 'snr', 'osprey_snr', '1'),
         'fwhm_hz': _in_unit(inputs, 'fwhm', 'builtin_fwhm', 'Hz'),
         'fwhm_ppm': _in_unit(inputs, 'fwhm', 'builtin_fwhm', 'ppm'),

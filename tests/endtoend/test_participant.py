@@ -89,3 +89,8 @@ def test_broken_participants_do_not_stop_the_others(raw, tmp_path):
     assert len(failed) >= 1
     assert failed['reason_text'].notna().all()
     assert all(who in run.stderr for who in failed['participant_id'])
+    for who, why in failed[['participant_id', 'reason_text']].to_numpy():
+        (found,) = find_outputs('mrs_quantities', tmp_path / 'out', subject=who[4:])
+        levels = pd.read_csv(found.path, sep='\t', na_values='n/a')
+        assert levels['value'].isna().all()
+        assert levels['gate_reason'].str.contains(why.split(': ', 1)[-1], regex=False).all()

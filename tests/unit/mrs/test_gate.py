@@ -14,6 +14,7 @@ from bids_acc.mrs.importers.lcmodel import lcmodel_result
 from bids_acc.mrs.quality import Measure, snr_lcm
 
 MHZ = 127.8
+GOOD = {'metric': 'fwhm', 'definition': 'lcmodel_fwhm', 'op': '<', 'value': 9, 'unit': 'Hz'}
 BAD_OPERATOR = {'metric': 'snr', 'definition': 'x', 'op': '=', 'value': 1}
 
 
@@ -130,6 +131,21 @@ def test_short_form_of_a_threshold(tmp_path: Path) -> None:
             'operator must be one of',
         ),
         ('{"spectrum": [], "metabolite": [], "missing": "maybe"}', 'strict or lenient'),
+        (
+            '{"spectrum": [], "metabolite": [], "artefact": ["lipid"]}',
+            "field: 'artefact' is unknown",
+        ),
+        ('{"spectrum": [], "metabolite": [], "artefacts": ["lipids"]}', "'lipids' is unknown"),
+        (
+            json.dumps({'spectrum': [GOOD | {'metric': 'snrr'}], 'metabolite': []}),
+            "'snrr' is unkn",
+        ),
+        (json.dumps({'spectrum': [GOOD | {'unit': 'hz'}], 'metabolite': []}), "'hz' is unknown"),
+        (
+            json.dumps({'spectrum': [GOOD | {'definition': 'lcm'}], 'metabolite': []}),
+            "'lcm' is un",
+        ),
+        (json.dumps({'spectrum': [], 'metabolite': [GOOD]}), "'fwhm' is unknown; there are crlb"),
     ],
 )
 def test_bad_gate_files(tmp_path: Path, text: str, message: str) -> None:

@@ -131,6 +131,12 @@ def test_without_water_the_water_rows_are_nan() -> None:
     assert {'water_raw', 'water_tissue'} <= {x.unit_scheme for x in levels}
 
 
+def test_a_sum_without_bound_is_there_all_the_same() -> None:
+    result = make_result().__class__(**{**vars(make_result()), 'covariance': None})
+    assert math.isnan(result.crlb_pct('Glx'))
+    assert result.detected('Glx')
+
+
 def test_scatter_and_bound_are_told_apart() -> None:
     result = make_result()
     half = make_result(sampling=result.covariance / 4)
