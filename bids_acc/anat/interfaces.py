@@ -41,6 +41,7 @@ from .volumes import (
     check_volume,
     close_gaps,
     dice,
+    form_gap,
     is_skull_stripped,
     outside_grid,
     stripped_mask,
@@ -62,8 +63,17 @@ def load_volume(path: str | Path) -> tuple[Any, Any]:
         raise InputDataError(f'{path} is no readable NIfTI image: {error}') from error
 
 
-def load_t1w(path: str | Path) -> Any:
+def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     """Read a T1w image, check it, and turn its axes nearest to right, anterior, superior.
+
+    Returns
+    -------
+    data : (nx, ny, nz) ndarray of float32
+        Intensities, as they are in the file.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    form_gap_mm : float
+        See `bids_acc.anat.volumes.form_gap`.
 
     Raises
     ------
@@ -71,29 +81,15 @@ def load_t1w(path: str | Path) -> Any:
         If it cannot be read or used, or its header does not tell left from right.
     """
     data, affine = load_volume(path)
-    image = nb.Nifti1Image.from_filename(str(path))
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
-        image = nb.funcs.squeeze_image(image)
         data = data.reshape(data.shape[:3])
     check_volume(data, affine, str(path))
-    header = image.header
-    check_forms(
-        header.get_sform() if header['sform_code'] > 0 else None,
-        header.get_qform() if header['qform_code'] > 0 else None,
-        str(path),
-    )
-    return nb.as_closest_canonical(image)
-
-
-def form_gap(header: Any, shape: tuple[int, ...]) -> float:
-    """Return how far apart sform and qform place a corner, in mm; NaN if only one is set."""
-    if header['sform_code'] <= 0 or header['qform_code'] <= 0:
-        return float('nan')
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in shape[:3]]), axis=-1).reshape(-1, 3)
-    sform, qform = (
-        nb.affines.apply_affine(f, corners) for f in (header.get_sform(), header.get_qform())
-    )
-    return float(np.linalg.norm(sform - qform, axis=1).max())
+    header: Any = nb.Nifti1Image.from_filename(str(path)).header
+    sform = header.get_sform() if header['sform_code'] > 0 else None
+    qform = header.get_qform() if header['qform_code'] > 0 else None
+    check_forms(sform, qform, str(path))
+    image = nb.as_closest_canonical(nb.Nifti1Image(data, affine))
+    return image.get_fdata(dtype=np.float32), image.affine, form_gap(sform, qform, data.shape)
 
 
 def save_volume(path: Path, data: Any, affine: Any) -> str:
@@ -129,13 +125,12 @@ class PrepareT1w(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         source = self.inputs.t1w_file
-        image = load_t1w(source)
-        affine = image.affine
-        data, gap_share = close_gaps(image.get_fdata(dtype=np.float32))
+        raw, affine, form_gap_mm = load_t1w(source)
+        data, gap_share = close_gaps(raw)
         check_gaps(gap_share, source)
         sizes = voxel_sizes(affine)
         stripped = self.inputs.skull_strip == 'skip' or (
-            self.inputs.skull_strip == 'auto' and is_skull_stripped(data, float(sizes.prod()))
+            self.inputs.skull_strip == 'auto' and is_skull_stripped(data, sizes)
         )
         if stripped:
             mask = stripped_mask(data, sizes)
@@ -153,7 +148,7 @@ class PrepareT1w(SimpleInterface):
             'voxel_max_mm': float(sizes.max()),
             'skull_stripped': str(bool(stripped)).lower(),
             'gap_share': gap_share,
-            'form_gap_mm': form_gap(image.header, image.shape),
+            'form_gap_mm': form_gap_mm,
         }
         return runtime
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -95,6 +97,21 @@ def check_forms(sform: Floats | None, qform: Floats | None, where: str) -> None:
         )
 
 
+def form_gap(sform: Floats | None, qform: Floats | None, shape: tuple[int, ...]) -> float:
+    """Return how far apart sform and qform place a corner, in mm; NaN unless both are set.
+
+    Examples
+    --------
+    >>> form_gap(np.eye(4), np.diag([1.0, 1, 2, 1]), (5, 5, 5))
+    4.0
+    """
+    if sform is None or qform is None:
+        return float('nan')
+    ends = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], indexing='ij'), axis=-1)
+    corners = np.c_[ends.reshape(-1, 3), np.ones(8)]
+    return float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
+
+
 def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:
     """Replace voxels that are not finite.
 
@@ -174,26 +191,68 @@ def outside_grid(
     return np.asarray(((voxels < -0.5) | (voxels > np.array(shape) - 0.5)).any(axis=1))
 
 
-def is_skull_stripped(data: npt.ArrayLike, voxel_volume: float) -> bool:
+def is_skull_stripped(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> bool:
     """Tell whether everything but the brain was set to zero.
 
     Parameters
     ----------
     data : (nx, ny, nz) array_like
         Intensities.
-    voxel_volume : float
-        In mm3.
+    voxel_sizes : (3,) array_like
+        In mm.
 
     Returns
     -------
     bool
-        True if the background is exactly constant and what is left has the size of a brain.
+        True if the background is exactly constant, and what is left has the size of a brain and
+        no skull: a head may be cut to the size of a brain, too.
     """
-    data = np.asarray(data)
+    data, sizes = np.asarray(data), np.asarray(voxel_sizes, dtype=float)
     background = float(data.min()) if data.min() >= 0 else 0.0
     inside = data > background
-    volume_ml = float(inside.sum()) * voxel_volume / 1000
-    return bool(inside.mean() < 0.75 and MIN_BRAIN_ML / 2 < volume_ml < MAX_BRAIN_ML)
+    volume_ml = float(inside.sum()) * float(sizes.prod()) / 1000
+    if inside.mean() >= 0.75 or not MIN_BRAIN_ML / 2 < volume_ml < MAX_BRAIN_ML:
+        return False
+    return not has_skull(data, inside, sizes)
+
+
+SHELLS_MM = (0.0, 3.0, 6.0, 9.0, 12.0, 16.0)
+"""Limits of the shells below the outline in which `has_skull` looks."""
+SKULL_DIP = 0.8
+"""A shell darker than this share of a shell farther out is the skull. In heads of the demo it is
+0.3 of the scalp; in brains, one real skull-stripped among them, every shell is brighter than the
+one outside it."""
+
+
+def has_skull(data: npt.ArrayLike, inside: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> bool:
+    """Tell whether a dark layer lies below a brighter outer one, as bone below the scalp.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        T1w intensities.
+    inside : (nx, ny, nz) array_like of bool
+        Head or brain.
+    voxel_sizes : (3,) array_like
+        In mm.
+    """
+    sizes = np.asarray(voxel_sizes, dtype=float)
+    step = np.maximum(np.rint(2.0 / sizes), 1).astype(int)
+    coarse = tuple(slice(None, None, k) for k in step)
+    whole = ndimage.binary_fill_holes(largest_component(inside))
+    padded = np.pad(whole[coarse], 1)  # what the field of view cuts is an outline as well
+    depth = ndimage.distance_transform_edt(padded, sampling=sizes * step)[1:-1, 1:-1, 1:-1]
+    values = np.asarray(data)[coarse]
+    brightest = 0.0
+    for low, high in pairwise(SHELLS_MM):
+        shell = values[(depth > low) & (depth <= high)]
+        if not shell.size:
+            continue
+        middle = float(np.median(shell))
+        if middle < SKULL_DIP * brightest:
+            return True
+        brightest = max(brightest, middle)
+    return False
 
 
 def largest_component(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:

@@ -154,6 +154,11 @@ def test_sform_and_qform_apart_are_measured(
     image.to_filename(path)
     facts = PrepareT1w(t1w_file=str(path)).run().outputs.facts
     assert facts['form_gap_mm'] == pytest.approx(10, abs=1e-4)
+    for form in (image.set_sform, image.set_qform):  # axes that have to be turned
+        form(np.diag([-2.0, -2, 2, 1]), 1)
+    image.to_filename(path)
+    again = PrepareT1w(t1w_file=str(path)).run().outputs.facts
+    assert again['form_gap_mm'] == pytest.approx(0, abs=1e-4)
     assert 'apart' in unusual({'form_gap_mm': facts['form_gap_mm']})[-1]
     assert not any('apart' in text for text in unusual({'form_gap_mm': np.nan}))
 
@@ -201,12 +206,25 @@ def test_scaled_integers_are_read_as_values(
 
 def test_noise_outside_the_brain_means_it_was_not_stripped(rng: np.random.Generator) -> None:
     data = np.abs(rng.normal(0, 5, (60, 60, 60)))
-    assert not is_skull_stripped(data, 8.0)
+    assert not is_skull_stripped(data, np.full(3, 2.0))
     data[:, :, :] = 0
     data[10:50, 10:50, 10:50] = 100
-    assert is_skull_stripped(data, 8.0)
+    assert is_skull_stripped(data, np.full(3, 2.0))
     data[20:22, 20:22, 20:22] = 0
     assert stripped_mask(data, np.full(3, 2.0))[20:22, 20:22, 20:22].all()
+
+
+@pytest.mark.parametrize('voxel', [1.0, 3.0])
+def test_small_head_on_zero_is_no_brain(voxel: float) -> None:
+    """A defaced or cut head can have the size of a brain; bone below the scalp tells."""
+    n = int(180 / voxel)
+    radius = np.linalg.norm(np.indices((n, n, n)) - (n - 1) / 2, axis=0) * voxel
+    brain = np.where(radius < 70, 600 - 4 * radius, 0)
+    assert is_skull_stripped(brain, np.full(3, voxel))
+    head = np.select([radius < 64, radius < 70, radius < 76], [600 - 4 * radius, 90, 500])
+    assert not is_skull_stripped(head, np.full(3, voxel))
+    cut = head[:, : int(0.6 * n)]
+    assert not is_skull_stripped(cut, np.full(3, voxel))
 
 
 @pytest.fixture
