@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from .fitting import sample_volume
 from .geometry import Floats, Ints
+from .volumes import outside_grid
 
 Surface = tuple[Floats, Ints, str]
 """Vertices in mm, faces, colour."""
@@ -106,6 +107,8 @@ def _draw_slice(
     """Draw one slice with the sections of the surfaces."""
     points, extent = slice_grid(centre, axis, half_mm)
     values = sample_volume(volume, affine, points)
+    beyond = outside_grid(points.reshape(-1, 3), np.shape(volume), affine)
+    values[beyond.reshape(values.shape)] = 0  # the edge must not be drawn on beyond the image
     high = float(np.quantile(values, 0.995)) or 1.0
     axes.imshow(values, origin='lower', extent=extent, cmap='gray', vmin=0, vmax=high)
     plane = [k for k in range(3) if k != axis]

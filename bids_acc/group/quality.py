@@ -87,17 +87,20 @@ def _deviations(
         counts = values.value_counts()
         if len(counts) < 2:
             continue
-        main = f'{counts.index[0]} in {counts.iloc[0]} sessions'
+        main = f'{counts.index[0]} in {_named(part[values == counts.index[0]], 0)}'
         others = [f'{value} in {_named(part[values == value])}' for value in counts.index[1:]]
         notes.append(f'{what}{where}: {main}, {", ".join(others)}.{advice}')
     return notes
 
 
-def _named(sessions: pd.DataFrame) -> str:
-    """Name the first few sessions of a table."""
+def _named(sessions: pd.DataFrame, most: int = 3) -> str:
+    """Name the first few sessions of a table, or count them."""
+    if not most:
+        return f'{len(sessions)} session{"s" if len(sessions) > 1 else ""}'
     keys = sessions[KEYS].itertuples(index=False)
     names = [p if pd.isna(s) else f'{p} {s}' for p, s in keys]
-    return ' and '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ' and '.join(names[:most]) + more
 
 
 def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pytest
 from scipy import ndimage
 
 from bids_acc.anat.builtin import template_priors
+from bids_acc.anat.figures import surfaces_on_slices
 from bids_acc.anat.interfaces import SurfaceMetrics
 from bids_acc.anat.quality import (
     EXPECTED,
@@ -197,3 +198,15 @@ def test_edge_of_the_grid_is_half_a_voxel_out() -> None:
     points = [[-0.9, 0, 0], [-1.1, 0, 0], [6.9, 0, 0], [7.1, 0, 0]]
     found = outside_grid(points, (4, 4, 4), np.diag([2.0, 2, 2, 1]))
     assert found.tolist() == [False, True, False, True]
+
+
+def test_nothing_is_drawn_beyond_the_image() -> None:
+    """The edge of a cut field of view must not look like tissue that goes on."""
+    volume = np.full((20, 20, 20), 7.0)
+    mesh = load_template('10k')['L']
+    figure = surfaces_on_slices(volume, np.eye(4), [(mesh.white, mesh.faces, 'red')], np.zeros(3))
+    for axes in figure.axes:
+        shown = axes.images[0].get_array()
+        assert set(np.unique(shown)) <= {0.0, 7.0}
+        assert (shown == 7).mean() < 0.2
+    assert max((axes.images[0].get_array() == 7).sum() for axes in figure.axes) > 100
