@@ -42,6 +42,9 @@ ComplexArray = npt.NDArray[np.complex128]
 WIDENING_LIMIT = 1.05
 """An eddy-current correction that widens NAA by more than this factor is left out."""
 
+LOWERING_LIMIT = 0.97
+"""One that leaves less than this share of the height of NAA is left out as well."""
+
 CENTRED_SCORE, CENTRED_GAIN = 0.85, 1.25
 """Water is taken to be off the centre when the singlets then score more than the first (of 3), and
 better by the second, a factor. Spectra with water in the centre score 0.9 to 1.7 down to a S/N of
@@ -277,6 +280,14 @@ def _correct_eddy_currents(
             f'would widen NAA from {before:.1f} to {after:.1f} Hz: taken as done by the scanner',
         )
         return fid
+    if mode == 'auto' and heights[1] < LOWERING_LIMIT * heights[0]:
+        history.add(
+            'eddy_current',
+            None,
+            f'would leave {100 * heights[1] / heights[0]:.0f} % of the height of NAA: done by the '
+            'scanner already, or the reference is conjugated',
+        )
+        return fid
     history.add('eddy_current', corrected, 'phase of the water reference taken away')
     return corrected
 
@@ -332,7 +343,8 @@ def preprocess(
         Water decays of the same voxel.
     eddy_current : {'auto', 'on', 'off'}
         Correct eddy currents where there is a reference; 'auto' only when this does not widen
-        NAA by more than :data:`WIDENING_LIMIT`, which tells that the scanner has done it.
+        NAA by more than :data:`WIDENING_LIMIT`, which tells that the scanner has done it, nor
+        lowers it beyond :data:`LOWERING_LIMIT`.
     residual_water : bool
         Take residual water out.
 

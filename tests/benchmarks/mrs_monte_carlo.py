@@ -220,8 +220,11 @@ def coverage(tables: Mapping[tuple[int, bool], Mapping[str, Figures]]) -> Iterat
                 else:
                     others[f'{name} {snr}'] = both
         text = f'coverage of 95 % intervals, S/N 40 and 20, {kind}: 6 main, singly'
-        figure = f'{min(main):.1f}-{max(main):.1f} % (mean {np.mean(main):.1f})'
+        figure = f'{min(main):.1f}-{max(main):.1f} %'
         yield 'B5', text, '92-98 %', figure, LIMITS[0] <= min(main) <= max(main) <= LIMITS[1]
+        mean = float(np.mean(main))
+        text = f'same, {kind}: mean over the 6 main'
+        yield 'B5', text, '92-98 %', f'{mean:.1f} %', LIMITS[0] <= mean <= LIMITS[1]
         flat = np.array([c for both in others.values() for c in both])
         beyond = [k for k, c in others.items() if min(c) < LIMITS[0] or max(c) > LIMITS[1]]
         figure = (

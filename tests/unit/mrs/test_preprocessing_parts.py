@@ -241,6 +241,18 @@ def test_correction_that_would_widen_is_left_out(rng: np.random.Generator) -> No
     assert forced.steps[-1].fwhm_after_hz > 1.05 * done.steps[-1].fwhm_after_hz
 
 
+def test_correction_that_would_lower_naa_is_left_out(rng: np.random.Generator) -> None:
+    """The same with eddy currents that die away before they widen anything."""
+    distorted = water_line() * np.exp(1.2j * np.exp(-TIME / 0.02))
+    fid = (brain() + white(rng, 0.05, N))[None, None]
+    done = preprocess(fid, DWELL, MHZ, distorted[None, None])
+    step = next(step for step in done.steps if step.step == 'eddy_current')
+    assert not step.applied
+    assert '95 % of the height of NAA' in step.detail
+    forced = preprocess(fid, DWELL, MHZ, distorted[None, None], eddy_current='on')
+    assert next(s for s in forced.steps if s.step == 'eddy_current').applied
+
+
 def test_without_reference_there_is_no_water(rng: np.random.Generator) -> None:
     done = preprocess((brain() + white(rng, 0.05, N))[None, None], DWELL, MHZ)
     assert done.water is None
