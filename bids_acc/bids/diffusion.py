@@ -16,7 +16,15 @@ from typing import Any
 
 from bids_acc.exceptions import MissingInputError
 
-from .inputs import DwiInputs, DwiRun, check_dwi_run, check_image, check_json, read_gradients
+from .inputs import (
+    B0_MAX,
+    DwiInputs,
+    DwiRun,
+    check_dwi_run,
+    check_image,
+    check_json,
+    read_gradients,
+)
 from .tools import generated_by
 
 NODDI_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +38,6 @@ AMICO 2; the NODDI toolbox; cuDIMOT)."""
 SPACES = ('T1w', 'ACPC', None, 'orig')
 """Spaces in which a preprocessed series is welcome, the best first; never a template's."""
 
-_B0_MAX = 50.0
 _SHELL_STEP = 100.0
 
 
@@ -259,7 +266,7 @@ def shell_values(bvals: Iterable[float]) -> list[float]:
     >>> shell_values([0, 5, 989, 1003, 2000])
     [996.0, 2000.0]
     """
-    above = sorted(b for b in map(float, bvals) if b > _B0_MAX)
+    above = sorted(b for b in map(float, bvals) if b > B0_MAX)
     groups: list[list[float]] = []
     for b in above:
         if groups and b - groups[-1][-1] <= _SHELL_STEP:

@@ -16,6 +16,9 @@ from bids_acc.exceptions import BidsAccError, ExitCode, InputDataError, MissingI
 
 Modality = Literal['anat', 'dwi', 'mrs']
 MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'mrs')
+
+B0_MAX = 50.0
+"""b-values up to this one, in s/mm2, count as b = 0."""
 """In the order in which they are processed."""
 
 PlanStatus = Literal['run', 'reuse', 'skip', 'fail']
@@ -67,10 +70,10 @@ class DwiInputs:
 
     @property
     def has_opposite(self) -> bool:
-        """Whether something was acquired with the phase encoding of the first run reversed."""
-        first, *others = (str(r.metadata.get('PhaseEncodingDirection', '')) for r in self.runs)
-        opposite = first[:-1] if first.endswith('-') else f'{first}-'
-        return bool(self.opposite) or (bool(first) and opposite in others)
+        """Whether b = 0 images were acquired with the phase encoding of a run reversed."""
+        given = {str(r.metadata.get('PhaseEncodingDirection', '')) for r in self.runs
+                 if (read_gradients(r.bval, r.bvec)[0] <= B0_MAX).any()} - {''}  # fmt: skip
+        return bool(self.opposite) or any(f'{direction}-' in given for direction in given)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -299,7 +302,10 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
         try:
             tables.append(np.loadtxt(path, ndmin=2))
         except ValueError as error:
-            raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
+            raise InputDataError(
+                f'{path} does not hold numbers separated by spaces ({_short(error)}); convert the '
+                'images again, or write the table by hand.'
+            ) from error
     bvals = tables[0].ravel()
     bvecs = tables[1]
     if bvecs.shape[0] == 3 and bvecs.shape[1] == bvals.size:
@@ -307,9 +313,15 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
     if bvecs.shape != (bvals.size, 3):
         raise InputDataError(
             f'{bvec} has shape {tables[1].shape}, but {bval.name} has {bvals.size} b-values; '
-            'expected 3 rows with one column each.'
+            'expected 3 rows with one column each: fetch both again, or convert the images again.'
         )
     return bvals, bvecs
+
+
+def _short(error: Exception, limit: int = 60) -> str:
+    """Cut a message that quotes a whole line of a file."""
+    text = str(error)
+    return text if len(text) <= limit else f'{text[:limit]} ...'
 
 
 def check_dwi_run(run: DwiRun) -> None:
@@ -320,11 +332,14 @@ def check_dwi_run(run: DwiRun) -> None:
     MissingInputError, InputDataError
         With the reason.
     """
-    shape = check_image(run.image, (4,), minimum_size=2)
+    shape = check_image(run.image, (3, 4), minimum_size=2)
+    n_volumes = shape[3] if len(shape) == 4 else 1
     bvals, _ = read_gradients(run.bval, run.bvec)
-    if bvals.size != shape[3]:
+    if bvals.size != n_volumes:
         raise InputDataError(
-            f'{run.image} has {shape[3]} volumes, but {run.bval.name} has {bvals.size} b-values.'
+            f'{run.image} has {n_volumes} volume{"s" * (n_volumes > 1)}, but {run.bval} has '
+            f'{bvals.size} b-value{"s" * (bvals.size > 1)}; one is needed for each volume: fetch '
+            'both again, or convert the images again.'
         )
 
 

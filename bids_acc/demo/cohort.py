@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .patterns import PATTERNS
+from .patterns import PATTERNS, DiffusivityChange
 
 GROUPS = ('HC', 'responder', 'resistant')
 """Levels of ``group``: healthy controls, patients who respond to treatment, who resist it."""
@@ -25,14 +25,9 @@ THICKNESS_EFFECT_MM: Mapping[str, tuple[float, ...]] = MappingProxyType(
 )
 """Mean change of cortical thickness at the centre of each pattern, mm."""
 
-MD_EFFECT: Mapping[str, tuple[float, ...]] = MappingProxyType(
-    {
-        'HC': (0.0, 0.0, 0.0, 0.0),
-        'responder': (0.0, 0.02, 0.02, 0.0),
-        'resistant': (0.02, 0.12, 0.10, 0.0),
-    }
-)
-"""Mean relative change of grey-matter mean diffusivity at the centre of each pattern."""
+MD_RISE: Mapping[str, float] = MappingProxyType({'HC': 0.0, 'responder': 0.02, 'resistant': 0.10})
+"""Relative rise of grey-matter mean diffusivity, flat over the whole anterior cingulate
+(`bids_acc.demo.patterns.cingulate_share`), whatever its parcels."""
 
 GLX_TCR: Mapping[str, float] = MappingProxyType({
     'HC': 1.45, 'responder': 1.40, 'resistant': 1.75
@@ -43,7 +38,7 @@ THICKNESS_SD_MM = 0.22
 """Between-participant standard deviation of each thickness loading, mm."""
 
 MD_SD = 0.035
-"""Between-participant standard deviation of each diffusivity loading, relative."""
+"""Between-participant standard deviation of each diffusivity loading about the rise, relative."""
 
 GLX_SD = 0.09
 """Between-participant standard deviation of Glx/tCr within a group."""
@@ -69,8 +64,8 @@ class Visit:
     """Label without ``ses-``; None when the dataset has no sessions."""
     thickness_mm: tuple[float, ...]
     """Change of thickness at the centre of each pattern, mm."""
-    md_relative: tuple[float, ...]
-    """Relative change of grey-matter mean diffusivity at the centre of each pattern."""
+    md_change: DiffusivityChange
+    """Relative change of grey-matter mean diffusivity: the group's and the participant's own."""
     glx_tcr: float
     """True ratio of Glu + Gln to Cr + PCr."""
     clinical: dict[str, Any] = field(default_factory=dict)
@@ -119,13 +114,13 @@ def _baseline(group: str, session: str | None, rng: np.random.Generator) -> Visi
     """Draw what is planted at the first (or only) visit."""
     deviation = rng.standard_normal(len(PATTERNS))
     thickness = np.array(THICKNESS_EFFECT_MM[group]) + THICKNESS_SD_MM * deviation
-    md = np.array(MD_EFFECT[group]) + MD_SD * rng.standard_normal(len(PATTERNS))
+    md = MD_SD * rng.standard_normal(len(PATTERNS))
     own = np.sqrt(1 - GLX_THICKNESS_R**2) * rng.standard_normal()
     glx = GLX_TCR[group] + GLX_SD * (GLX_THICKNESS_R * deviation[1] + own)
     return Visit(
         session=session,
         thickness_mm=tuple(np.clip(thickness, -1.1, 0.8).round(4).tolist()),
-        md_relative=tuple(md.round(4).tolist()),
+        md_change=DiffusivityChange(MD_RISE[group], tuple(md.round(4).tolist())),
         glx_tcr=round(float(glx), 4),
         clinical=_clinical(group, float(rng.standard_normal()), rng),
     )
@@ -145,7 +140,7 @@ def _follow_up(group: str, first: Visit, rng: np.random.Generator) -> Visit:
     return Visit(
         session='2',
         thickness_mm=tuple(np.clip(thickness, -1.1, 0.8).round(4).tolist()),
-        md_relative=first.md_relative,
+        md_change=first.md_change,
         glx_tcr=round(first.glx_tcr + mean['glx_tcr'] + float(rng.normal(0, 0.03)), 4),
         clinical=clinical,
     )

@@ -15,7 +15,14 @@ from . import cohort, diffusion, sidecars, spectrum, structural
 from .anatomy import Anatomy, draw_placement, draw_shape, thickness_change
 from .cohort import Participant, Visit
 from .files import write_image, write_json, write_spectrum, write_tsv
-from .patterns import DEPTH_MM, LATERAL_WIDTH_MM, PATTERNS
+from .patterns import (
+    DEPTH_MM,
+    LATERAL_WIDTH_MM,
+    PATTERNS,
+    REGION_EDGE_MM,
+    REGION_HALF_WIDTH_MM,
+    REGION_RADIUS_MM,
+)
 from .templates import FloatMap, Head, load_head
 from .warp import FloatArray, apply_affine, rigid, sample, to_voxels
 
@@ -103,10 +110,17 @@ def _truth(options: DemoOptions, rows: list[dict[str, Any]]) -> dict[str, Any]:
             'lateral_width_mm': LATERAL_WIDTH_MM,
             'list': [asdict(pattern) for pattern in PATTERNS],
         },
+        'md_region': {
+            'description': 'The rise of mean diffusivity is flat around the line through the '
+            'centres of the patterns, and falls to nothing over the edge',
+            'radius_mm': REGION_RADIUS_MM,
+            'half_width_mm': REGION_HALF_WIDTH_MM,
+            'edge_mm': REGION_EDGE_MM,
+        },
         'groups': {
             group: {
                 'thickness_mm': cohort.THICKNESS_EFFECT_MM[group],
-                'md_relative': cohort.MD_EFFECT[group],
+                'md_rise': cohort.MD_RISE[group],
                 'glx_tcr': cohort.GLX_TCR[group],
             }
             for group in cohort.GROUPS
@@ -181,7 +195,7 @@ class VisitWriter:
             self.anatomy.border,
         )  # fmt: skip
         image, affine, motion = diffusion.dwi_image(
-            self.scene.maps, anatomy, self.visit.md_relative, rng
+            self.scene.maps, anatomy, self.visit.md_change, rng
         )
         bvals, bvecs = diffusion.gradient_table()
         path = self.path('dwi', 'dwi.nii.gz')
@@ -264,7 +278,7 @@ def _visit_truth(
         'group': person.group,
         'thickness_loadings_mm': visit.thickness_mm,
         'thickness_change': thickness_change(scene.head, anatomy),
-        'md_loadings_relative': visit.md_relative,
+        'md_change': asdict(visit.md_change),
         'glx_tcr': visit.glx_tcr,
         'metabolites_tcr': {
             'Glu': round(voxel.ratio(('Glu',), ('Cr', 'PCr')), 4),

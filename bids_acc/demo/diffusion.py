@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .anatomy import Anatomy
-from .patterns import effect_at
+from .patterns import DiffusivityChange
 from .structural import blur_to, grid_points
 from .templates import Box, Head
 from .warp import FloatArray, rigid, sample, to_voxels
@@ -188,7 +188,7 @@ def _alignment(
 def dwi_image(
     maps: DiffusionMaps,
     anatomy: Anatomy,
-    md_relative: npt.ArrayLike,
+    md_change: DiffusivityChange,
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.int16], FloatArray, list[FloatArray]]:
     """Compute all volumes of one diffusion run.
@@ -199,8 +199,8 @@ def dwi_image(
         The template's tissues.
     anatomy : Anatomy
         Where the template's points lie.
-    md_relative : (n_patterns,) array_like
-        Relative change of grey matter's mean diffusivity at the centre of each pattern.
+    md_change : DiffusivityChange
+        Relative change of grey matter's mean diffusivity.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -226,7 +226,7 @@ def dwi_image(
     ):
         signal = np.zeros(len(points), dtype=np.float32)
         signal[inside] = _volume(
-            maps, anatomy, np.asarray(md_relative), points[inside], float(b_value), gradient, moved
+            maps, anatomy, md_change, points[inside], float(b_value), gradient, moved
         )
         noise = sigma * rng.standard_normal((2, len(points)), dtype=np.float32)
         image[volume] = np.rint(1000 * np.hypot(signal + noise[0], noise[1]))
@@ -245,7 +245,7 @@ def _near_brain(
 def _volume(
     maps: DiffusionMaps,
     anatomy: Anatomy,
-    md_relative: FloatArray,
+    md_change: DiffusivityChange,
     points: FloatArray,
     b_value: float,
     gradient: FloatArray,
@@ -259,4 +259,4 @@ def _volume(
         return tissue_signal(fractions, np.zeros(len(points)), np.zeros(len(points)), 0.0)
     own = (moved @ anatomy.placement)[:3, :3].T @ gradient
     alignment = _alignment(maps, template, fractions[:, 1], own)
-    return tissue_signal(fractions, alignment, effect_at(template, md_relative), b_value)
+    return tissue_signal(fractions, alignment, md_change.at(template), b_value)

@@ -7,6 +7,7 @@ voxels and the score at the vertices of any surface mesh, with no atlas in betwe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,65 @@ def pattern_weights(points: npt.ArrayLike) -> FloatArray:
         np.exp(-0.5 * ((y - p.y_mm) ** 2 + (z - p.z_mm) ** 2) / p.width_mm**2) for p in PATTERNS
     ]
     return np.stack(bumps, axis=1) * lateral[:, None]
+
+
+REGION_RADIUS_MM = 14.0
+"""Distance from the line through the patterns' centres up to which a change is flat, mm."""
+
+REGION_HALF_WIDTH_MM = 18.0
+"""Distance from the midline up to which it is flat, mm."""
+
+REGION_EDGE_MM = 6.0
+"""Width of the border over which a flat change falls to nothing, mm."""
+
+
+def cingulate_share(points: npt.ArrayLike) -> FloatArray:
+    """Tell where a flat change lies: all of the anterior cingulate, both sides.
+
+    One within `REGION_RADIUS_MM` of the line through the centres of `PATTERNS` (in the sagittal
+    plane) and `REGION_HALF_WIDTH_MM` of the midline, which holds every vertex of the Desikan
+    atlas's caudal and rostral anterior cingulate; a raised-cosine edge around it.
+
+    Parameters
+    ----------
+    points : (n_points, 3) array_like
+        MNI coordinates, mm.
+
+    Returns
+    -------
+    (n_points,) ndarray of float64
+        From 0 to 1.
+
+    Examples
+    --------
+    >>> cingulate_share([[6, 41, 8], [-10, 25, 20], [40, 41, 8], [6, -60, 30]]).tolist()
+    [1.0, 1.0, 0.0, 0.0]
+    """
+    where = np.asarray(points, dtype=float)
+    line = np.array([[p.y_mm, p.z_mm] for p in PATTERNS])
+    away = np.full(len(where), np.inf)
+    for start, stop in pairwise(line):
+        along = stop - start
+        share = np.clip((where[:, 1:] - start) @ along / (along @ along), 0, 1)
+        gap = np.linalg.norm(where[:, 1:] - start - share[:, None] * along, axis=1)
+        away = np.minimum(away, gap)
+    outside = np.maximum(away - REGION_RADIUS_MM, np.abs(where[:, 0]) - REGION_HALF_WIDTH_MM)
+    fall = np.clip(outside / REGION_EDGE_MM, 0, 1)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * fall))
+
+
+@dataclass(frozen=True)
+class DiffusivityChange:
+    """Relative change of grey matter's mean diffusivity in one visit."""
+
+    rise: float = 0.0
+    """Flat change in all of the anterior cingulate, see `cingulate_share`."""
+    loadings: tuple[float, ...] = (0.0,) * len(PATTERNS)
+    """Further change at the centre of each pattern."""
+
+    def at(self, points: npt.ArrayLike) -> FloatArray:
+        """Return the relative change at points of MNI space, (n_points,)."""
+        return self.rise * cingulate_share(points) + effect_at(points, self.loadings)
 
 
 def effect_at(points: npt.ArrayLike, loadings: npt.ArrayLike) -> FloatArray:

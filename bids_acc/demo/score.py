@@ -7,13 +7,14 @@ itself never sees the latter. Every figure is printed as it is, good or bad.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from bids_acc.anat.template import load_template
@@ -22,7 +23,7 @@ from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
 
-from .patterns import PATTERNS, effect_at, pattern_weights
+from .patterns import PATTERNS, DiffusivityChange, effect_at, pattern_weights
 from .recovery import AFFECTED, REFERENCE, Effect, Recovery, compare, group_effect
 
 FloatArray = npt.NDArray[np.float64]
@@ -147,6 +148,11 @@ def score_thickness(
     return _score_patterns('thickness', 'mm', visits, planted, means)
 
 
+def planted_diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
+    """Return the relative change of mean diffusivity that was planted in a visit, at points."""
+    return DiffusivityChange(**visit['md_change']).at(points)
+
+
 def score_diffusivity(
     output_dir: Path, truth: Mapping[str, Any]
 ) -> tuple[list[Recovery], list[Effect]]:
@@ -154,9 +160,7 @@ def score_diffusivity(
     keys, means, shares, points = _pattern_means(output_dir, 'md')
     visits, rows = _match(truth, keys)
     relative = 100 * (means[rows] / means[rows].mean(axis=0) - 1)
-    planted = 100 * np.array(
-        [effect_at(points, visit['md_loadings_relative']) @ shares for visit in visits]
-    )
+    planted = 100 * np.array([planted_diffusivity(visit, points) @ shares for visit in visits])
     return _score_patterns('MD', '%', visits, planted, relative)
 
 
@@ -202,7 +206,7 @@ def score_parcels(
     recoveries : list of Recovery
         None: parcels are compared by group.
     effects : list of Effect
-        Thickness and diffusivity in the parcel in which most was planted.
+        Thickness in the parcel in which most was planted, diffusivity in all.
     remarks : list of str
         How many parcels there are and how they agree with the planted parts.
     """
@@ -225,15 +229,19 @@ def score_parcels(
     }
     strongest = max(planted, key=lambda c: abs(planted[c]))
     where = points[component == strongest]
-    effects = [
-        effect
-        for metric, unit, field, factor in (
-            ('thickness', 'mm', 'thickness_loadings_mm', realisation(truth)),
-            ('md', '%', 'md_loadings_relative', 100.0),
-        )
-        if (effect := _parcel_effect(values, truth, strongest, where, metric, unit, field, factor))
-    ]
-    return [], effects, remarks
+    share = realisation(truth)
+
+    def thickness(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
+        return share * effect_at(points, visit['thickness_loadings_mm'])
+
+    def diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
+        return 100 * planted_diffusivity(visit, points)
+
+    effects = [_parcel_effect(values, truth, strongest, where, 'thickness', 'mm', thickness)]
+    for number in planted:
+        place = points[component == number]
+        effects.append(_parcel_effect(values, truth, number, place, 'md', '%', diffusivity))
+    return [], [effect for effect in effects if effect], remarks
 
 
 def _difference(groups: Mapping[str, Any], effect: str) -> FloatArray:
@@ -261,8 +269,7 @@ def _parcel_effect(
     points: FloatArray,
     metric: str,
     unit: str,
-    field: str,
-    factor: float,
+    planted_at: Callable[[Mapping[str, Any], FloatArray], FloatArray],
 ) -> Effect | None:
     """Compare one metric's group difference in one parcel; None without that metric."""
     rows = values[(values['metric'] == metric) & (values['component'] == component)]
@@ -273,9 +280,75 @@ def _parcel_effect(
     measured = rows['value'].to_numpy(dtype=float)[matched]
     if unit == '%':
         measured = 100 * (measured / np.nanmean(measured) - 1)
-    planted = np.array([factor * effect_at(points, visit[field]).mean() for visit in visits])
+    planted = np.array([planted_at(visit, points).mean() for visit in visits])
     groups = [visit['group'] for visit in visits]
     return group_effect(f'{metric}, parcel {component}', unit, groups, planted, measured)
+
+
+def score_report(
+    output_dir: Path, truth: Mapping[str, Any]
+) -> tuple[list[Recovery], list[Effect], list[str]]:
+    """Look up the planted rise of diffusivity in the group report's own pairwise comparisons.
+
+    Returns
+    -------
+    recoveries : list of Recovery
+        None.
+    effects : list of Effect
+        Adjusted difference of each parcel's MD with the interval that its estimate, standard
+        error and degrees of freedom give, in per cent of the reference group's mean.
+    remarks : list of str
+        Parcels that the report does not compare, and how many intervals hold what was planted.
+    """
+    index, values = _group_tables(output_dir)
+    found = sorted((output_dir / 'group').rglob('stats/posthoc.tsv'))
+    if not found:
+        raise MissingInputError(f'{output_dir}: no pairwise comparisons; run group with --model.')
+    table = read_tsv(found[0])
+    table = table[(table['analysis'] == 'posthoc') & (table['metric'] == 'md')]
+    template = load_template('41k')
+    effects, remarks = [], []
+    for number in sorted(index['component'].dropna().unique()):
+        rows = table[table['component'] == number]
+        rows = rows[rows['contrast'].isin([f'{AFFECTED} - {REFERENCE}',
+                                           f'{REFERENCE} - {AFFECTED}'])]  # fmt: skip
+        if rows.empty:
+            remarks.append(f'the group report does not compare MD of parcel {number:.0f}')
+            continue
+        part = index[index['component'] == number]
+        places = zip(part['hemisphere'], part['vertex'], strict=True)
+        points = np.array([template[str(side)].white[int(vertex)] for side, vertex in places])
+        effects.append(_reported_effect(rows.iloc[0], values, truth, points))
+    inside = sum(e.low <= e.planted <= e.high for e in effects)
+    if effects:
+        remarks.append(
+            f'group report: {inside} of {len(effects)} intervals of MD hold what was planted'
+        )
+    return [], effects, remarks
+
+
+def _reported_effect(
+    row: pd.Series, values: pd.DataFrame, truth: Mapping[str, Any], points: FloatArray
+) -> Effect:
+    """Turn a row of pairwise comparisons into an effect in per cent."""
+    own = values[(values['metric'] == 'md') & (values['component'] == row['component'])]
+    keys = [_key(p, s) for p, s in zip(own['participant_id'], own['session_id'], strict=True)]
+    visits, matched = _match(truth, keys)
+    groups = np.array([visit['group'] for visit in visits])
+    measured = own['value'].to_numpy(dtype=float)[matched]
+    planted = np.array([100 * planted_diffusivity(visit, points).mean() for visit in visits])
+    level = float(np.nanmean(measured[groups == REFERENCE]))
+    factor = (100 if row['contrast'].startswith(AFFECTED) else -100) / level
+    middle = factor * float(row['estimate'])
+    margin = abs(factor) * float(row['se']) * float(stats.t.ppf(0.975, float(row['df2'])))
+    return Effect(
+        name=f'md, parcel {row["component"]:.0f}, group report',
+        unit='%',
+        planted=float(planted[groups == AFFECTED].mean() - planted[groups == REFERENCE].mean()),
+        measured=middle,
+        low=middle - margin,
+        high=middle + margin,
+    )
 
 
 def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect], list[str]]:
@@ -299,7 +372,7 @@ def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect
     recoveries: list[Recovery] = []
     effects: list[Effect] = []
     notes: list[str] = []
-    for part in (score_thickness, score_diffusivity, score_spectra, score_parcels):
+    for part in (score_thickness, score_diffusivity, score_spectra, score_parcels, score_report):
         try:
             found, differences, *remarks = part(output_dir, truth)
         except BidsAccError as error:

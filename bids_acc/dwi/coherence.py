@@ -37,8 +37,14 @@ class AxisCheck:
         """Whether another table than the given one is clearly more coherent."""
         return bool(self.coherence_best > CLEAR_GAIN * self.coherence_given)
 
-    def sentence(self) -> str:
-        """Return the finding in words."""
+    def sentence(self, *, fixed: bool = False) -> str:
+        """Return the finding in words, and what was or can be done.
+
+        Parameters
+        ----------
+        fixed : bool
+            Whether the better table was used.
+        """
         if not np.isfinite(self.coherence_given):
             return 'Gradient axes not checked: too few anisotropic voxels.'
         if not self.suspicious:
@@ -46,7 +52,13 @@ class AxisCheck:
         axes = ', '.join(_axis_name(row) for row in self.matrix)
         return (
             f'Gradient axes look wrong: fibres are more coherent ({self.coherence_best:.3f} '
-            f'against {self.coherence_given:.3f}) when x, y, z become {axes}.'
+            f'against {self.coherence_given:.3f}) when x, y, z (right, front, up) become {axes}. '
+            + (
+                'That table was used (--dwi-fix-gradients).'
+                if fixed
+                else 'FA and MD do not depend on it, directions do. Convert the images again, or '
+                'use --dwi-fix-gradients.'
+            )
         )
 
 

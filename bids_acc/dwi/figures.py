@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,58 @@ def plot_alignment(
         bar.set_label('displacement (mm)', color='white', fontsize=8)
         bar.ax.tick_params(colors='white', labelsize=7)
     figure.suptitle(title, color='white', fontsize=10)
+    return figure
+
+
+@dataclass(frozen=True)
+class FieldPanel:
+    """A smooth field and how it is drawn."""
+
+    title: str
+    values: npt.ArrayLike
+    """(i, j, k)."""
+    affine: npt.ArrayLike
+    mask: npt.ArrayLike
+    """(i, j, k) of bool, brain on the same grid."""
+    limits: tuple[float, float]
+    unit: str
+
+
+def plot_fields(panels: Sequence[FieldPanel]) -> Figure:
+    """Draw the fields that were corrected, in three planes through the middle of the brain.
+
+    Parameters
+    ----------
+    panels : sequence of FieldPanel
+        One row for each.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(9.6, 3.3 * len(panels)), layout='constrained', facecolor='black')
+    axes = figure.subplots(len(panels), 3, squeeze=False)
+    for row, panel in zip(axes, panels, strict=True):
+        matrix = np.asarray(panel.affine, dtype=float)
+        inside = np.asarray(panel.mask, dtype=np.float32)
+        corners = np.argwhere(inside > 0) @ matrix[:3, :3].T + matrix[:3, 3]
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        for axis, place in enumerate(row):
+            points, extent = plane_points(
+                (low + high) / 2 + np.array([4.0, 0, 0]) * (axis == 0), axis,
+                float((high - low).max()) / 2 + 8,
+            )  # fmt: skip
+            flat, shape = points.reshape(-1, 3), points.shape[:2]
+            values = sample(np.asarray(panel.values), matrix, flat).reshape(shape)
+            drawn = place.imshow(values, cmap='RdBu_r', vmin=panel.limits[0],
+                                 vmax=panel.limits[1], origin='lower', extent=extent)  # fmt: skip
+            outline = np.nan_to_num(sample(inside, matrix, flat)).reshape(shape)
+            place.contour(outline, [0.5], extent=extent, colors='0.4', linewidths=0.7)
+            place.set_axis_off()
+        row[1].set_title(panel.title, color='white', fontsize=9)
+        bar = figure.colorbar(drawn, ax=row.tolist(), shrink=0.8)
+        bar.set_label(panel.unit, color='white', fontsize=8)
+        bar.ax.tick_params(colors='white', labelsize=7)
     return figure
 
 

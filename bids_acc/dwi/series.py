@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,18 @@ import numpy.typing as npt
 from bids_acc.exceptions import InputDataError, MetadataError
 
 from .files import FloatArray, Gradients, check_same_grid, read_image
-from .resample import sample, voxel_centres
+from .resample import sample, voxel_centres, voxel_sizes
 from .shells import B0_THRESHOLD, axes_of, bvecs_to_scanner, check_gradients, scheme_hash
 from .susceptibility import readout_time
 
 PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')
 """What BIDS allows as PhaseEncodingDirection."""
+
+SAME_READOUT = 0.01
+"""Runs whose displacement by a field differs by less than this share are distorted alike."""
+
+Combine = Literal['field', 'same', 'corrected']
+"""Which runs are joined, see `join_runs`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class Series:
     """Voxel axis along which slices were acquired."""
     acquisition: tuple[Acquisition, ...]
     """Of each run, whether it is used or not."""
+    used: tuple[int, ...]
+    """Numbers of the runs in `data`, in the order of the files; `gradients` tells that of `data`,
+    where the reference's group comes first."""
     opposite: npt.NDArray[np.float32] | None
     """(i, j, k, n) b = 0 volumes of opposite phase encoding, where there are any."""
     opposite_acquisition: Acquisition | None
@@ -53,6 +62,28 @@ class Acquisition:
     """BIDS' PhaseEncodingDirection."""
     readout: float
     """Total readout time in s; NaN if unknown."""
+
+    def describe(self) -> str:
+        """Name direction and readout time in words.
+
+        Examples
+        --------
+        >>> Acquisition('j-', 0.05).describe(), Acquisition('i', float('nan')).describe()
+        ('j- with a readout of 0.05 s', 'i')
+        """
+        known = f' with a readout of {self.readout:.4g} s' if np.isfinite(self.readout) else ''
+        return self.direction + known
+
+
+def opposite_of(direction: str) -> str:
+    """Return the reversed phase-encoding direction.
+
+    Examples
+    --------
+    >>> opposite_of('j'), opposite_of('j-')
+    ('j-', 'j')
+    """
+    return direction[:-1] if direction.endswith('-') else f'{direction}-'
 
 
 def acquisition_of(metadata: Mapping[str, Any], shape: Sequence[int]) -> Acquisition:
@@ -117,18 +148,55 @@ def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[Floa
     return sign * axes_of(affine)[:, 'ijk'.index(name[0])], finding
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One run as it was read."""
+
+    number: int
+    data: npt.NDArray[np.float32]
+    table: Gradients
+    raw: tuple[FloatArray, FloatArray]
+    axis: FloatArray
+    acquisition: Acquisition
+    spacing: float
+    n_expected: int
+
+    @property
+    def n_weighted(self) -> int:
+        """Usable volumes with diffusion weighting."""
+        return int((self.table.bvals > B0_THRESHOLD).sum())
+
+    @property
+    def n_base(self) -> int:
+        """Usable volumes without."""
+        return len(self.table.bvals) - self.n_weighted
+
+    @property
+    def stretch(self) -> float:
+        """Displacement by a field of 1 Hz, mm."""
+        return self.acquisition.readout * self.spacing
+
+    def is_distorted_like(self, other: _Run) -> bool:
+        """Tell whether phase was encoded alike; an unknown readout time is taken for equal."""
+        if self.axis @ other.axis < 0.9:
+            return False
+        return not abs(self.stretch / other.stretch - 1) > SAME_READOUT
+
+
 def join_runs(
     dwi_files: Sequence[str | Path],
     bval_files: Sequence[str | Path],
     bvec_files: Sequence[str | Path],
     sidecars: Sequence[Mapping[str, Any]],
     opposite: Sequence[tuple[str | Path, Mapping[str, Any]]] = (),
+    combine: Combine = 'field',
 ) -> Series:
     """Read all runs and join them.
 
-    Runs whose phase encoding is not the first run's are left out of the tensor (their distortion
-    is another one), as are volumes with b > 0 and no direction, and volumes without any signal.
-    The b = 0 volumes of a run of opposite phase encoding are kept for the field.
+    Runs that are distorted alike form a group. The reference is the group with most
+    diffusion-weighted volumes (among those with images of opposite phase encoding, where there
+    are any), and its runs come first in the series. Volumes with b > 0 and no direction, and
+    volumes without any signal, are left out.
 
     Parameters
     ----------
@@ -138,6 +206,10 @@ def join_runs(
         Metadata of each run; may be empty.
     opposite : sequence of (Path, mapping)
         Further images of opposite phase encoding, b = 0, with their metadata.
+    combine : {'field', 'same', 'corrected'}
+        Which runs are joined. ``field``: all, because a distortion field will bring them
+        together (but those without a b = 0 volume to align them with). ``same``: those of the
+        reference's group. ``corrected``: all, as nothing is distorted any more.
 
     Returns
     -------
@@ -148,68 +220,167 @@ def join_runs(
     InputDataError
         If files do not fit each other.
     """
-    parts: list[tuple[npt.NDArray[np.float32], Gradients]] = []
-    findings: list[str] = []
-    metadata = list(sidecars) or [{}] * len(dwi_files)
-    first: tuple[tuple[int, ...], FloatArray] | None = None
-    raw_tables = []
-    n_expected = 0
-    acquisition = []
-    reversed_images = []
-    for number, (image, bval, bvec) in enumerate(
-        zip(dwi_files, bval_files, bvec_files, strict=True)
-    ):
-        data, affine = read_image(image)
-        if data.ndim == 3:
-            data = data[..., None]
-        first = first or (data.shape, affine)
-        check_same_grid(first, (data.shape, affine), Path(image).name)
-        report = check_gradients(*read_table(bval, bvec), data.shape[3])
-        axis, assumed = phase_axis(metadata[number], affine)
-        acquisition.append(acquisition_of(metadata[number], data.shape))
-        label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
-        findings += [label + f for f in (*report.findings, assumed) if f]
-        if parts and axis @ parts[0][1].phase_axes[0] < 0.9:
-            findings.append(f'{label}other phase encoding: not used for the tensor.')
-            if axis @ parts[0][1].phase_axes[0] < -0.9:
-                base = data[..., report.bvals <= B0_THRESHOLD]
-                reversed_images.append((base, affine, acquisition[-1]))
-            continue
-        n_expected += data.shape[3]
-        blank = np.array([not np.any(np.nan_to_num(data[..., n])) for n in range(data.shape[3])])
-        if blank.any():
-            listed = ', '.join(map(str, np.flatnonzero(blank)))
-            findings.append(f'{label}volumes {listed} hold no signal: not used.')
-        keep = report.usable & ~blank
-        directions = bvecs_to_scanner(report.bvecs, affine)[keep]
-        raw_tables.append((report.bvals, report.bvecs))
-        table = Gradients(
-            report.bvals[keep],
-            directions,
-            np.tile(axis, (int(keep.sum()), 1)),
-            np.full(int(keep.sum()), number, dtype=np.int64),
-        )
-        parts.append((data if keep.all() else data[..., keep], table))
-    if first is None:
+    if not dwi_files:
         raise InputDataError('no diffusion run was given.')
-    for path, fields in opposite:
-        data, affine = read_image(path)
-        data = data if data.ndim == 4 else data[..., None]
-        reversed_images.append((data, affine, acquisition_of(fields, data.shape)))
-    reversed_images = [entry for entry in reversed_images if entry[0].shape[3]]
+    metadata = list(sidecars) or [{}] * len(dwi_files)
+    findings: list[str] = []
+    runs: list[_Run] = []
+    images = [_read_volumes(path) for path in dwi_files]
+    grid = (images[0][0].shape, images[0][1])
+    for number, tables in enumerate(zip(bval_files, bvec_files, strict=True)):
+        data, affine = images[number]
+        check_same_grid(grid, (data.shape, affine), Path(dwi_files[number]).name)
+        run, found = _read_run(number, data, affine, tables, metadata[number])
+        label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
+        findings += [label + f for f in found]
+        runs.append(run)
+    further = []
+    for path, sidecar in opposite:
+        data, affine = _read_volumes(path)
+        further.append((data, affine, acquisition_of(sidecar, data.shape)))
+    groups = _grouped(runs, [entry[2] for entry in further], combine)
+    used, reasons = _usable_groups(groups, combine)
+    findings += [f'run {r.number + 1}: {reason}: not used.' for r, reason in reasons]
+    reference = used[0][0]
+    chosen = [run for group in used for run in group]
+    wanted = opposite_of(reference.acquisition.direction)
+    pairs = [
+        (run.data[..., run.table.bvals <= B0_THRESHOLD], grid[1], run.acquisition)
+        for run in runs
+        if run.acquisition.direction == wanted and run.n_base
+    ]
+    pairs += [e for e in further if e[2].direction == wanted and e[0].shape[3]]
     return Series(
-        data=parts[0][0] if len(parts) == 1 else np.concatenate([d for d, _ in parts], axis=3),
-        affine=first[1],
-        gradients=_joined([table for _, table in parts]),
-        bvecs_hash=scheme_hash(
-            np.concatenate([b for b, _ in raw_tables]), np.concatenate([v for _, v in raw_tables])
+        data=(
+            chosen[0].data
+            if len(chosen) == 1
+            else np.concatenate([run.data for run in chosen], axis=3)
         ),
-        n_expected=n_expected,
+        affine=grid[1],
+        gradients=_joined([_placed(run, n, reference) for n, g in enumerate(used) for run in g]),
+        bvecs_hash=scheme_hash(
+            np.concatenate([run.raw[0] for run in chosen]),
+            np.concatenate([run.raw[1] for run in chosen]),
+        ),
+        n_expected=sum(run.n_expected for run in chosen),
         findings=tuple(dict.fromkeys(findings)),
-        slice_axis='ijk'.index(str(metadata[0].get('SliceEncodingDirection', 'k'))[0]),
-        acquisition=tuple(acquisition),
-        opposite=on_grid(*reversed_images[0][:2], *first) if reversed_images else None,
-        opposite_acquisition=reversed_images[0][2] if reversed_images else None,
+        slice_axis='ijk'.index(
+            str(metadata[reference.number].get('SliceEncodingDirection', 'k'))[0]
+        ),
+        acquisition=tuple(run.acquisition for run in runs),
+        used=tuple(sorted(run.number for run in chosen)),
+        opposite=on_grid(*pairs[0][:2], *grid) if pairs else None,
+        opposite_acquisition=pairs[0][2] if pairs else None,
+    )
+
+
+def _read_volumes(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
+    """Read an image with a fourth dimension."""
+    data, affine = read_image(path)
+    return (data if data.ndim == 4 else data[..., None]), affine
+
+
+def _read_run(
+    number: int,
+    data: npt.NDArray[np.float32],
+    affine: FloatArray,
+    tables: Sequence[str | Path],
+    metadata: Mapping[str, Any],
+) -> tuple[_Run, list[str]]:
+    """Check a run's gradient table and keep its usable volumes; also what was irregular."""
+    report = check_gradients(*read_table(*tables), data.shape[3])
+    axis, assumed = phase_axis(metadata, affine)
+    acquisition = acquisition_of(metadata, data.shape)
+    findings = [f for f in (*report.findings, assumed) if f]
+    blank = np.array([not np.any(np.nan_to_num(data[..., n])) for n in range(data.shape[3])])
+    if blank.any():
+        listed = ', '.join(map(str, np.flatnonzero(blank)))
+        findings.append(f'volumes {listed} hold no signal: not used.')
+    keep = report.usable & ~blank
+    count = int(keep.sum())
+    table = Gradients(
+        report.bvals[keep],
+        bvecs_to_scanner(report.bvecs, affine)[keep],
+        np.tile(axis, (count, 1)),
+        np.full(count, number, dtype=np.int64),
+        np.zeros(count, dtype=np.int64),
+        np.ones(count),
+    )
+    run = _Run(
+        number=number,
+        data=data if keep.all() else data[..., keep],
+        table=table,
+        raw=(report.bvals, report.bvecs),
+        axis=axis,
+        acquisition=acquisition,
+        spacing=float(voxel_sizes(affine)['ijk'.index(acquisition.direction[0])]),
+        n_expected=data.shape[3],
+    )
+    return run, findings
+
+
+def _grouped(
+    runs: Sequence[_Run], further: Sequence[Acquisition], combine: Combine
+) -> list[list[_Run]]:
+    """Put together what is distorted alike; the group of the reference first."""
+    if combine == 'corrected':
+        return [list(runs)]
+    groups: list[list[_Run]] = []
+    for run in runs:
+        fitting = [g for g in groups if g[0].is_distorted_like(run)]
+        if fitting:
+            fitting[0].append(run)
+        else:
+            groups.append([run])
+    there = {a.direction for a in further} | {r.acquisition.direction for r in runs if r.n_base}
+
+    def rank(group: list[_Run]) -> tuple[bool, int]:
+        has_base = any(run.n_base for run in group)
+        paired = has_base and opposite_of(group[0].acquisition.direction) in there
+        return (combine == 'field' and paired), sum(run.n_weighted for run in group)
+
+    first = max(groups, key=rank)
+    return [first, *(g for g in groups if g is not first)]
+
+
+def _usable_groups(
+    groups: Sequence[list[_Run]], combine: Combine
+) -> tuple[list[list[_Run]], list[tuple[_Run, str]]]:
+    """Tell which groups are joined with the first, and why the runs of the others are not."""
+    first, *others = groups
+    used, reasons = [first], []
+    for group in others:
+        known = np.isfinite(group[0].stretch / first[0].stretch)
+        reason = ''
+        if combine == 'same':
+            reason = (
+                'it is distorted in another way (phase encoding '
+                f'{group[0].acquisition.describe()} instead of '
+                f'{first[0].acquisition.describe()}), and no distortion field is estimated that '
+                'would bring the runs together (see --dwi-susceptibility)'
+            )
+        elif not any(run.n_base for run in group):
+            reason = 'it has another phase encoding and no b = 0 volume to align it with'
+        elif not known and abs(group[0].axis @ first[0].axis) < 0.9:
+            reason = (
+                'its phase encoding runs along another axis, and without TotalReadoutTime it is '
+                'not known how far its signal is displaced'
+            )
+        if reason:
+            reasons += [(run, reason) for run in group]
+        else:
+            used.append(group)
+    return used, reasons
+
+
+def _placed(run: _Run, group: int, reference: _Run) -> Gradients:
+    """Complete a run's table with its group and its displacement relative to the reference's."""
+    count = len(run.table.bvals)
+    ratio = run.stretch / reference.stretch if group else 1.0
+    return replace(
+        run.table,
+        groups=np.full(count, group, dtype=np.int64),
+        ratios=np.full(count, ratio if np.isfinite(ratio) else 1.0),
     )
 
 
@@ -217,8 +388,8 @@ def _joined(tables: Sequence[Gradients]) -> Gradients:
     """Join gradient tables, volume after volume."""
     return Gradients(
         *(
-            np.concatenate([getattr(table, name) for table in tables])
-            for name in ('bvals', 'directions', 'phase_axes', 'runs')
+            np.concatenate([getattr(table, entry.name) for table in tables])
+            for entry in fields(Gradients)
         )
     )
 

@@ -163,7 +163,7 @@ def check_gradients(
     if bad.any():
         findings.append(f'b-value missing or negative in volumes {_listed(bad)}: not used.')
     values = np.where(bad, 0.0, values)
-    is_b0 = values <= B0_THRESHOLD
+    is_b0 = (values <= B0_THRESHOLD) & ~bad
     missing = ~np.isfinite(vectors).all(axis=1)
     vectors[missing] = 0
     norms = np.linalg.norm(vectors, axis=1)
@@ -171,14 +171,14 @@ def check_gradients(
         findings.append(f'b = 0 volumes {_listed(missing & is_b0)} have NaN directions: zeroed.')
     if (is_b0 & (norms > 0)).any():
         findings.append(f'b = 0 volumes {_listed(is_b0 & (norms > 0))} have a direction: zeroed.')
-    lost = ~is_b0 & (norms < 1e-6)
+    lost = ~is_b0 & ~bad & (norms < 1e-6)
     if lost.any():
         findings.append(f'volumes {_listed(lost)} have b > 0 and no direction: not used.')
-    off = ~is_b0 & ~lost & (np.abs(norms - 1) > NORM_TOLERANCE)
+    off = ~is_b0 & ~bad & ~lost & (np.abs(norms - 1) > NORM_TOLERANCE)
     if off.any():
         findings.append(f'directions of volumes {_listed(off)} are not of length 1: normalised.')
     unit = np.divide(vectors, norms[:, None], out=np.zeros_like(vectors), where=norms[:, None] > 0)
-    unit[is_b0] = 0
+    unit[is_b0 | bad] = 0
     return GradientReport(values, unit, ~(bad | lost), tuple(findings))
 
 

@@ -60,6 +60,64 @@ def apply_warp(
     return np.asarray(points) + shift[:, None] * along, np.maximum(1 + ahead - behind, 0)
 
 
+def field_and_gradient(
+    field: npt.ArrayLike, affine: npt.ArrayLike, points: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Return a field and its gradient at points; zero outside its grid.
+
+    Parameters
+    ----------
+    field : (i, j, k) array_like
+        Displacement, mm.
+    affine : (4, 4) array_like
+    points : (n_points, 3) array_like
+        Scanner coordinates, mm.
+
+    Returns
+    -------
+    value : (n_points,) ndarray
+        In mm.
+    gradient : (n_points, 3) ndarray
+        Along the scanner's axes, mm/mm.
+
+    Examples
+    --------
+    >>> ramp = np.arange(5.0)[:, None, None] * np.ones((5, 5, 5))
+    >>> value, gradient = field_and_gradient(ramp, np.diag([-2, 2, 2, 1]), [[-4, 4, 4]])
+    >>> float(value[0]), (gradient[0] + 0).tolist()
+    (2.0, [-0.5, 0.0, 0.0])
+    """
+    matrix = np.asarray(affine, dtype=float)
+    by_voxel = np.gradient(np.asarray(field, dtype=np.float32))
+    value, *slopes = (np.nan_to_num(sample(v, matrix, points)) for v in (field, *by_voxel))
+    return value, np.stack(slopes, axis=1) @ np.linalg.inv(matrix[:3, :3])
+
+
+def displace(
+    points: npt.ArrayLike, value: npt.ArrayLike, gradient: npt.ArrayLike, axis: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Move points along an axis by a field that is known there.
+
+    Parameters
+    ----------
+    points : (n_points, 3) array_like
+    value, gradient : (n_points,) and (n_points, 3) array_like
+        From `field_and_gradient`.
+    axis : (3,) array_like
+        Displacement per mm of the field: the phase-encoding axis, times how much longer the
+        readout is than the field's.
+
+    Returns
+    -------
+    moved : (n_points, 3) ndarray
+    factor : (n_points,) ndarray
+        What the signal is multiplied with; see `apply_warp`.
+    """
+    along = np.asarray(axis, dtype=float)
+    moved = np.asarray(points, dtype=float) + np.asarray(value, dtype=float)[:, None] * along
+    return moved, np.maximum(1 + np.asarray(gradient, dtype=float) @ along, 0)
+
+
 def undistort(
     volume: npt.ArrayLike, field: npt.ArrayLike, affine: npt.ArrayLike, axis: npt.ArrayLike,
     *, modulate: bool = True,

@@ -82,6 +82,8 @@ assert index.shape == bvals.shape == (count,) and bvecs.shape == (3, count)
 assert index.min() >= 1 and index.max() <= len(rows)
 assert np.linalg.det(image.affine[:3, :3]) < 0, 'radiological storage'
 assert {'repol', 'data_is_shelled'} <= flags, flags
+assert given['nthr'] == '1' and bvals[0] == 0, 'the reference is the first volume'
+open(os.environ['STANDIN_SEEN'] + '_command', 'w').write(' '.join(sys.argv[1:]))
 if 'topup' in given:
     assert os.path.exists(given['topup'] + '_fieldcoef.nii.gz'), given['topup']
     assert os.path.exists(given['topup'] + '_movpar.txt')
@@ -136,6 +138,8 @@ def write_series(folder: Path, affine: np.ndarray, volumes: int = 3) -> dict[str
         np.zeros((volumes, 3)),
         np.tile([0.0, 1, 0], (volumes, 1)),
         np.zeros(volumes, dtype=int),
+        np.zeros(volumes, dtype=int),
+        np.ones(volumes),
     )
     opposite = distorted(affine, -1.0)[..., None]
     return {
@@ -269,9 +273,11 @@ def test_eddy_gets_what_it_needs_and_its_rotations_reach_the_table(stand_ins, si
     affine = affine_of(sign)
     rng = np.random.default_rng(0)
     data = rng.uniform(1, 100, (*SHAPE, 6)).astype(np.float32)
-    vectors = np.vstack([np.zeros((2, 3)), directions(4)])
-    table = Gradients(np.r_[0, 0, [1000.0] * 4], vectors, np.tile([0.0, 1, 0], (6, 1)),
-                      np.r_[0, 0, 0, 1, 1, 1])  # fmt: skip
+    vectors = np.zeros((6, 3))
+    vectors[[0, 3, 4, 5]] = directions(4)
+    runs = np.r_[0, 0, 0, 1, 1, 1]
+    bvals = np.r_[1000.0, 0, 0, [1000.0] * 3]
+    table = Gradients(bvals, vectors, np.tile([0.0, 1, 0], (6, 1)), runs, runs, np.ones(6))
     for name in ('coef_fieldcoef.nii.gz', 'm.nii'):
         write_image(np.ones(SHAPE, dtype=bool), affine, stand_ins / name)
     (stand_ins / 'coef_movpar.txt').write_text('0\n')
@@ -293,9 +299,38 @@ def test_eddy_gets_what_it_needs_and_its_rotations_reach_the_table(stand_ins, si
     turned = bvecs_from_scanner(Gradients.read(done.gradients).directions, stored)
     before = bvecs_from_scanner(vectors, stored)
     np.testing.assert_allclose(turned[:, 1], before[:, 0], atol=1e-6)
+    # eddy saw the first b = 0 volume first, so that its second one is our first
     moved = np.load(done.motion)
-    assert np.linalg.norm(moved[1][:3, :3] - np.eye(3)) > 0.03
+    assert np.linalg.norm(moved[0][:3, :3] - np.eye(3)) > 0.03
+    np.testing.assert_allclose(moved[1:], np.tile(np.eye(4), (5, 1, 1)), atol=1e-9)
+    assert np.loadtxt(stand_ins / 'bvals').tolist() == [0, 1000, 0, 1000, 1000, 1000]
     np.testing.assert_allclose(np.load(done.transforms), np.tile(np.eye(4), (6, 1, 1)))
+    written = Gradients.read(done.gradients)
+    assert set(written.groups) == {0}
+    assert written.runs.tolist() == runs.tolist()
+    here = str(stand_ins)
+    command = (stand_ins / 'seen_command').read_text().replace(f'{here}/', '')
+    assert sorted(command.split()) == sorted(EDDY_COMMAND)
+
+
+EDDY_COMMAND = [
+    '--imain=dwi.nii.gz', '--mask=mask.nii.gz', '--acqp=acqparams.txt', '--index=index.txt',
+    '--bvecs=bvecs', '--bvals=bvals', '--topup=coef', '--out=eddy', '--repol',
+    '--data_is_shelled', '--nthr=1', '--flm=quadratic', '--slm=none', '--interp=spline',
+    '--resamp=jac', '--niter=5', '--nvoxhp=1000', '--ff=10.0',
+]  # fmt: skip
+"""What FSL's users guide of eddy names; the rest are its own defaults, which Nipype spells out."""
+
+
+def test_eddy_without_a_field_needs_no_readout_time(stand_ins):
+    affine = affine_of(-1)
+    files = write_series(stand_ins, affine)
+    node = RunEddy(
+        in_file=files['in_file'], gradients=files['gradients'], mask=files['mask'],
+        acquisition=[{'direction': 'j-', 'readout': float('nan')}],
+    )  # fmt: skip
+    node.run(cwd=stand_ins)
+    np.testing.assert_allclose(np.loadtxt(stand_ins / 'acqparams.txt'), [0, -1, 0, 0.05])
 
 
 def test_the_whole_line_with_topup_and_eddy(stand_ins):
@@ -349,7 +384,8 @@ def test_engines_follow_what_is_there(stand_ins, monkeypatch):
     assert choose_engines(DwiSettings(), has_opposite=True)['susceptibility'] == 'pair'
     assert choose_engines(DwiSettings(), has_anat=True)['susceptibility'] == 'registration'
     assert choose_engines(DwiSettings())['susceptibility'] == 'none'
-    assert set(choose_engines(DwiSettings(), source='QSIPrep').values()) == {'none', 'iwls'}
+    taken = choose_engines(DwiSettings(), source='QSIPrep')
+    assert set(taken.values()) == {'none', 'iwls', 'QSIPrep'}
     with pytest.raises(SettingsError, match='eddy_cpu'):
         choose_engines(DwiSettings(motion='eddy'))
     with pytest.raises(SettingsError, match='topup is not on PATH'):
@@ -373,8 +409,8 @@ def test_runs_of_opposite_phase_encoding_are_kept_for_the_field(tmp_path):
         [{'PhaseEncodingDirection': 'j-', 'TotalReadoutTime': 0.06},
          {'PhaseEncodingDirection': 'j', 'EffectiveEchoSpacing': 0.001}],
     )  # fmt: skip
-    assert series.data.shape[3] == 3
-    assert series.n_expected == 4
+    assert series.data.shape[3] == 6
+    assert series.n_expected == 7
     assert any('volumes 2 hold no signal' in f for f in series.findings)
     assert series.opposite.shape == (*SHAPE, 2)
     assert [a.direction for a in series.acquisition] == ['j-', 'j']

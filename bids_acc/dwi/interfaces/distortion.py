@@ -7,6 +7,7 @@ which `resampling` applies together with all other transforms. That is why FSL's
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class _RunTopupOutputSpec(TraitedSpec):
     warp = File(exists=True, desc='displacement along the phase encoding of the series, mm')
     fieldcoef = File(exists=True, desc="topup's own field, for eddy")
     movpar = File(exists=True, desc="topup's own movement parameters, for eddy")
+    mask = File(exists=True, desc='brain in the undistorted mean b = 0 image, for eddy')
     report = traits.Dict(desc='size of the displacement, and agreement of the two images')
 
 
@@ -100,7 +102,8 @@ class RunTopup(SimpleInterface):
         data, affine = files.read_image(self.inputs.in_file)
         opposite, _ = files.read_image(self.inputs.opposite)
         gradients = files.Gradients.read(self.inputs.gradients)
-        base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)[:MAX_B0]
+        base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
+        base = base[gradients.groups[base] == gradients.groups[base[0]]][:MAX_B0]
         images = [data[..., base], opposite[..., :MAX_B0]]
         stack, fsl_affine, flipped = to_radiological(np.concatenate(images, axis=3), affine)
         first = self.inputs.acquisition[int(gradients.runs[base[0]])]
@@ -132,9 +135,12 @@ class RunTopup(SimpleInterface):
         )  # fmt: skip
         self._results['report'] = measures
         self._results['fieldcoef'], self._results['movpar'] = done.out_fieldcoef, done.out_movpar
-        self._results['warp'] = str(
-            files.write_image(shift, affine, Path(runtime.cwd) / 'warp.nii.gz')
-        )
+        straight = undistort(images[0].mean(axis=3), shift, affine, axis)
+        brain = brain_mask(straight, voxel_sizes(affine))
+        for name, values in (('warp', shift), ('mask', brain)):
+            self._results[name] = str(
+                files.write_image(values, affine, Path(runtime.cwd) / f'{name}.nii.gz')
+            )
         return runtime
 
 
@@ -209,8 +215,11 @@ class _FieldFromPairOutputSpec(TraitedSpec):
 class FieldFromPair(SimpleInterface):
     """Estimate the field from images of opposite phase encoding, without FSL.
 
-    The head may have moved between the two: the opposite image is rigidly aligned to the first
-    one once both are undistorted, and the field estimated again.
+    The head may have moved between the two: field and rigid alignment are estimated in turn, from
+    two starts (no movement, and the alignment of the distorted images), of which the one is taken
+    with which the undistorted images agree better. What no such pair can tell is an offset of the
+    field from a movement along the phase encoding, so that the undistorted head may be shifted as
+    a whole; the alignment with the T1w image takes that away.
     """
 
     input_spec = _FieldFromPairInputSpec
@@ -222,28 +231,73 @@ class FieldFromPair(SimpleInterface):
         mask = files.read_image(self.inputs.mask)[0] > 0
         gradients = files.Gradients.read(self.inputs.gradients)
         base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
-        axis = gradients.phase_axes[base]
         first = self.inputs.acquisition[int(gradients.runs[base])]
         ratio = self.inputs.opposite_acquisition['readout'] / first['readout']
-        ratio = ratio if np.isfinite(ratio) else 1.0
-        image, other = data[..., base], opposite[..., 0]
-        shift = field_from_pair(image, other, mask, affine, axis, ratio)
-        moved = registration.rigid(
-            undistort(image, shift, affine, axis), affine,
-            undistort(other, ratio * shift, affine, -axis), affine,
-            fixed_mask=mask, seed=self.inputs.seed,
-        )  # fmt: skip
-        centres = voxel_centres(np.ones(image.shape, dtype=bool), affine)
-        other = np.nan_to_num(sample(other, affine, apply_matrix(moved, centres)))
-        other = other.reshape(image.shape)
-        shift = field_from_pair(image, other, mask, affine, axis, ratio)
-        shift, measures = best_sign(shift, image, other, affine, axis, ratio)
+        pair = _Pair(
+            image=data[..., base],
+            opposite=opposite[..., 0],
+            mask=mask,
+            affine=affine,
+            axis=gradients.phase_axes[base],
+            ratio=ratio if np.isfinite(ratio) else 1.0,
+            seed=self.inputs.seed,
+        )
+        starts = [pair.field(np.eye(4)), pair.field(pair.aligned(pair.image, pair.opposite))]
+        _, shift, moved = max(starts, key=lambda found: found[0])
+        moved = pair.realigned(shift, moved)
+        _, shift, moved = pair.field(moved)
+        shift, measures = best_sign(
+            shift, pair.image, pair.seen_at(moved), affine, pair.axis, pair.ratio
+        )
         gap = float(displacement([moved], voxel_centres(mask, affine))[0])
         self._results['report'] = {**measures, 'sdc_moved': gap}
         self._results['warp'] = str(
             files.write_image(shift, affine, Path(runtime.cwd) / 'warp.nii.gz')
         )
         return runtime
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two b = 0 images of opposite phase encoding, between which the head may have moved."""
+
+    image: Any
+    opposite: Any
+    mask: Any
+    affine: files.FloatArray
+    axis: files.FloatArray
+    ratio: float
+    seed: int
+
+    def seen_at(self, moved: files.FloatArray) -> Any:
+        """Return the opposite image where the head was in the first one."""
+        if np.array_equal(moved, np.eye(4)):
+            return self.opposite
+        centres = voxel_centres(np.ones(self.image.shape, dtype=bool), self.affine)
+        values = sample(self.opposite, self.affine, apply_matrix(moved, centres))
+        return np.nan_to_num(values).reshape(self.image.shape)
+
+    def field(self, moved: files.FloatArray) -> tuple[float, files.FloatArray, files.FloatArray]:
+        """Return how alike the undistorted images are, the field, and the movement it is for."""
+        other = self.seen_at(moved)
+        shift = field_from_pair(self.image, other, self.mask, self.affine, self.axis, self.ratio)
+        one, two = self.undistorted(shift, other)
+        return correlation(one[self.mask], two[self.mask]), shift, moved
+
+    def undistorted(self, shift: Any, other: Any) -> tuple[Any, Any]:
+        """Return both images without distortion."""
+        return (
+            undistort(self.image, shift, self.affine, self.axis),
+            undistort(other, self.ratio * shift, self.affine, -self.axis),
+        )
+
+    def realigned(self, shift: Any, moved: files.FloatArray) -> files.FloatArray:
+        """Correct a movement by what is left of it in the undistorted images."""
+        return moved @ self.aligned(*self.undistorted(shift, self.seen_at(moved)))
+
+    def aligned(self, one: Any, two: Any) -> files.FloatArray:
+        """Return the rigid pull matrix from one image to the other."""
+        return registration.rigid(one, self.affine, two, self.affine, sampling=1.0, seed=self.seed)
 
 
 class _UndistortInputSpec(BaseInterfaceInputSpec):

@@ -7,10 +7,12 @@ interpolation. Its rotations are known to the rest of the line by the rotated gr
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from nipype.interfaces import fsl
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -33,6 +35,10 @@ from .distortion import to_radiological
 
 PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
 """Names under which FSL 6 has had it; none needs a graphics card."""
+
+
+ANY_READOUT = 0.05
+"""Readout time in s that stands in for one that nobody knows and nothing depends on."""
 
 
 def eddy_program() -> str | None:
@@ -75,14 +81,24 @@ class RunEddy(SimpleInterface):
         data, affine = files.read_image(self.inputs.in_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
         gradients = files.Gradients.read(self.inputs.gradients)
-        done = self._run_eddy(runtime, data, mask, affine, gradients)
+        base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
+        # eddy's reference is its first volume, which must be the first of topup's, too
+        order = np.r_[base[:1], np.delete(np.arange(data.shape[3]), base[:1])]
+        back = np.argsort(order)
+        done = self._run_eddy(runtime, data[..., order], mask, affine, gradients.of(order))
         corrected, fsl_affine = files.read_image(done.out_corrected)
+        corrected = corrected[..., back]
         if np.linalg.det(affine[:3, :3]) > 0:
             corrected = corrected[::-1]
-        rotated = bvecs_to_scanner(np.loadtxt(done.out_rotated_bvecs).T, fsl_affine)
-        table = files.Gradients(gradients.bvals, rotated, gradients.phase_axes, gradients.runs)
-        base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
-        parameters = np.loadtxt(done.out_parameter, ndmin=2)
+        rotated = bvecs_to_scanner(np.loadtxt(done.out_rotated_bvecs).T[back], fsl_affine)
+        # whatever a run's distortion was, nothing is left of it
+        table = replace(
+            gradients,
+            directions=rotated,
+            groups=np.zeros_like(gradients.groups),
+            ratios=np.ones(len(rotated)),
+        )
+        parameters = np.loadtxt(done.out_parameter, ndmin=2)[back]
         self._results['gradients'] = str(table.write(Path(runtime.cwd) / 'gradients.tsv'))
         for name, matrices in (
             ('transforms', np.tile(np.eye(4), (len(parameters), 1, 1))),
@@ -98,7 +114,8 @@ class RunEddy(SimpleInterface):
                 corrected[..., base].mean(axis=3), affine, Path(runtime.cwd) / 'reference.nii.gz'
             )
         )
-        self._results['report'] = outlier_report(Path(done.out_outlier_map))
+        outliers = np.loadtxt(done.out_outlier_map, skiprows=1, ndmin=2)[back]
+        self._results['report'] = outlier_report(outliers)
         return runtime
 
     def _run_eddy(
@@ -110,11 +127,7 @@ class RunEddy(SimpleInterface):
             raise ComputationError('eddy is no longer on PATH; see --dwi-motion.')
         stack, fsl_affine, flipped = to_radiological(data, affine)
         turned = to_radiological(mask, affine)[0]
-        rows = [
-            fsl_parameters(entry['direction'], entry['readout'], flip_x=flipped)
-            for entry in self.inputs.acquisition
-        ]
-        np.savetxt(Path(runtime.cwd) / 'acqparams.txt', rows, fmt='%g %g %g %.8f')
+        np.savetxt(Path(runtime.cwd) / 'acqparams.txt', self._rows(flipped), fmt='%g %g %g %.8f')
         np.savetxt(Path(runtime.cwd) / 'index.txt', gradients.runs[None] + 1, fmt='%d')
         np.savetxt(Path(runtime.cwd) / 'bvals', gradients.bvals[None], fmt='%g')
         bvecs = bvecs_from_scanner(gradients.directions, fsl_affine)
@@ -131,11 +144,28 @@ class RunEddy(SimpleInterface):
             is_shelled=True,
             num_threads=self.inputs.nthreads,
         )
+        if program == 'eddy_cpu':  # Nipype sets OMP_NUM_THREADS, which only eddy_openmp reads
+            tool.inputs.args = f'--nthr={self.inputs.nthreads}'
         if isdefined(self.inputs.fieldcoef):
             tool.inputs.in_topup_movpar = self.inputs.movpar
             tool.inputs.in_topup_fieldcoef = self.inputs.fieldcoef
         tool._cmd = program
         return tool.run(cwd=runtime.cwd).outputs
+
+    def _rows(self, flipped: bool) -> list[files.FloatArray]:
+        """Return the acquisition parameters of each run.
+
+        Without topup's field any readout time will do, as long as it is the same for all: eddy
+        fits the displacement, and only the field in Hz that explains it would be another one
+        (FSL's documentation of eddy, FAQ).
+        """
+        entries = self.inputs.acquisition
+        unknown = not any(np.isfinite(entry['readout']) for entry in entries)
+        readout = ANY_READOUT if unknown and not isdefined(self.inputs.fieldcoef) else None
+        return [
+            fsl_parameters(entry['direction'], readout or entry['readout'], flip_x=flipped)
+            for entry in entries
+        ]
 
 
 def movement(
@@ -167,15 +197,15 @@ def movement(
     return np.array(result)
 
 
-def outlier_report(path: Path) -> dict[str, Any]:
+def outlier_report(replaced: npt.ArrayLike) -> dict[str, Any]:
     """Count the slices that eddy replaced.
 
     Parameters
     ----------
-    path : Path
-        ``eddy_outlier_map``: a heading, then one row of zeros and ones for each volume.
+    replaced : (n_volumes, n_slices) array_like
+        ``eddy_outlier_map`` below its heading: 1 where a slice was replaced.
     """
-    rows = np.loadtxt(path, skiprows=1, ndmin=2)
+    rows = np.asarray(replaced)
     where = [[int(s), int(v)] for v, s in np.argwhere(rows > 0)]
     return {
         'outlier_slices': len(where),

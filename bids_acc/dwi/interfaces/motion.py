@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.dwi import files, registration
+from bids_acc.dwi.mask import brain_mask
 from bids_acc.dwi.motion import Motion, estimate_motion
-from bids_acc.dwi.resample import sample_series, voxel_centres
+from bids_acc.dwi.resample import sample_series, voxel_centres, voxel_sizes
 from bids_acc.dwi.shells import Shells, find_shells
 
 
@@ -30,12 +32,17 @@ class _EstimateMotionInputSpec(BaseInterfaceInputSpec):
 
 
 class _EstimateMotionOutputSpec(TraitedSpec):
-    transforms = File(exists=True, desc='pull matrices, reference to volume')
-    reference = File(exists=True, desc='mean of the aligned b = 0 volumes')
+    transforms = File(exists=True, desc="pull matrices, reference of a volume's group to volume")
+    reference = File(exists=True, desc='mean of the aligned b = 0 volumes of the first group')
+    references = File(exists=True, desc='the same of all groups')
 
 
 class EstimateMotion(SimpleInterface):
-    """Estimate where the head was in each volume."""
+    """Estimate where the head was in each volume.
+
+    Volumes that are distorted alike are aligned with each other; `PlaceRuns` brings the groups
+    together once the distortion is known.
+    """
 
     input_spec = _EstimateMotionInputSpec
     output_spec = _EstimateMotionOutputSpec
@@ -44,24 +51,37 @@ class EstimateMotion(SimpleInterface):
         data, affine = files.read_image(self.inputs.in_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
         gradients = files.Gradients.read(self.inputs.gradients)
-        shells = find_shells(gradients.bvals)
-        if self.inputs.engine == 'ants':
-            matrices = self._with_ants(data, affine, mask, shells)
-        elif self.inputs.engine == 'builtin' and data.shape[3] > 1:
-            matrices = self._builtin(data, affine, mask, shells, gradients).matrices
-        else:
-            matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
+        matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
+        references = []
+        for group in range(int(gradients.groups.max()) + 1):
+            members = np.flatnonzero(gradients.groups == group)
+            part, own = data[..., members], gradients.of(members)
+            shells = find_shells(own.bvals)
+            base = np.flatnonzero(shells.labels == 0)
+            if group:
+                mask = brain_mask(part[..., base].mean(axis=3), voxel_sizes(affine))
+            if len(members) > 1:
+                matrices[members] = self._estimate(part, affine, mask, shells, own)
+            references.append(mean_base(part[..., base], affine, matrices[members[base]]))
         path = Path(runtime.cwd) / 'transforms.npy'
         np.save(path, matrices)
         self._results['transforms'] = str(path)
-        base = np.flatnonzero(shells.labels == 0)
-        centres = voxel_centres(np.ones(data.shape[:3], dtype=bool), affine)
-        aligned = sample_series(data[..., base], affine, centres, matrices[base], order=1)
-        reference = np.nan_to_num(np.nanmean(aligned, axis=1)).reshape(data.shape[:3])
-        self._results['reference'] = str(
-            files.write_image(reference, affine, Path(runtime.cwd) / 'reference.nii.gz')
-        )
+        images = {'reference': references[0], 'references': np.stack(references, axis=3)}
+        for name, values in images.items():
+            self._results[name] = str(
+                files.write_image(values, affine, Path(runtime.cwd) / f'{name}.nii.gz')
+            )
         return runtime
+
+    def _estimate(
+        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: files.Gradients
+    ) -> files.FloatArray:
+        """Return the pull matrices of volumes that are distorted alike."""
+        if self.inputs.engine == 'ants':
+            return self._with_ants(data, affine, mask, shells)
+        if self.inputs.engine == 'builtin':
+            return self._builtin(data, affine, mask, shells, gradients).matrices
+        return np.tile(np.eye(4), (data.shape[3], 1, 1))
 
     def _builtin(
         self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: files.Gradients
@@ -91,3 +111,13 @@ class EstimateMotion(SimpleInterface):
                     seed=self.inputs.seed,
                 )
         return matrices
+
+
+def mean_base(volumes: Any, affine: files.FloatArray, pulls: files.FloatArray) -> Any:
+    """Return the mean of b = 0 volumes on the grid of their reference, zero outside."""
+    centres = voxel_centres(np.ones(volumes.shape[:3], dtype=bool), affine)
+    aligned = sample_series(volumes, affine, centres, pulls, order=1)
+    with warnings.catch_warnings():  # nowhere seen: zero
+        warnings.simplefilter('ignore', RuntimeWarning)
+        mean = np.nanmean(aligned, axis=1)
+    return np.nan_to_num(mean).reshape(volumes.shape[:3])

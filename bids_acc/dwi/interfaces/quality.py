@@ -24,6 +24,7 @@ from bids_acc.dwi.resample import apply_matrix, voxel_centres
 class _GatherReportsInputSpec(BaseInterfaceInputSpec):
     series = traits.Dict(mandatory=True, desc='what joining the runs found')
     tensor = traits.Dict(mandatory=True, desc='what the fit found')
+    runs = traits.Dict(mandatory=True, desc='what bringing the runs together found')
     denoising = traits.Dict(desc='whether it was denoised')
     unringing = traits.Dict(desc='whether ringing was removed')
     coregistration = traits.Dict(desc='how well b = 0 and T1w fit')
@@ -43,7 +44,7 @@ class GatherReports(SimpleInterface):
     output_spec = _GatherReportsOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        reports = [self.inputs.series, self.inputs.tensor]
+        reports = [self.inputs.series, self.inputs.tensor, self.inputs.runs]
         names = ('denoising', 'unringing', 'coregistration', 'susceptibility', 'eddy')
         optional = [getattr(self.inputs, n) for n in names]
         reports += [report for report in optional if isdefined(report)]
@@ -56,6 +57,7 @@ class GatherReports(SimpleInterface):
 class _QualityTableInputSpec(BaseInterfaceInputSpec):
     reports = traits.List(traits.Dict(), mandatory=True, desc='what the steps found')
     transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    gradients = File(exists=True, mandatory=True, desc='gradient table, with the runs')
     mask = File(exists=True, mandatory=True, desc='brain in the reference')
     engines = traits.Dict(desc='step to program')
     notes = traits.List(traits.Str(), desc='further findings, known beforehand')
@@ -82,7 +84,8 @@ class QualityTable(SimpleInterface):
         pulls = np.load(self.inputs.transforms)
         mask, affine = files.read_image(self.inputs.mask)
         centres = voxel_centres(mask > 0, affine)
-        motion = motion_table(pulls, centres[:: max(1, len(centres) // 2000)])
+        runs = files.Gradients.read(self.inputs.gradients).runs
+        motion = motion_table(pulls, centres[:: max(1, len(centres) // 2000)], runs)
         row = {
             **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},
             **{f'n_b{b}': n for b, n in merged.get('shells', {}).items()},
@@ -104,6 +107,10 @@ class QualityTable(SimpleInterface):
             'Findings': [f for f in findings if f],
             'OutlierSlices': merged.get('outlier_list', []),
             'Engines': self._engines(merged),
+            'Runs': [
+                {**run, 'Scale': merged.get('run_scales', {}).get(str(run['Run']), 'n/a')}
+                for run in merged.get('runs', [])
+            ],
         }
         return runtime
 
@@ -120,8 +127,11 @@ class QualityTable(SimpleInterface):
         return engines
 
 
-def motion_table(pulls: files.FloatArray, points: files.FloatArray) -> Any:
-    """Return translation, rotation and displacement of each volume as a table."""
+def motion_table(pulls: files.FloatArray, points: files.FloatArray, runs: Any) -> Any:
+    """Return run, translation, rotation and displacement of each volume as a table.
+
+    Between the last volume of a run and the first of the next there is no framewise displacement.
+    """
     import pandas as pd
     from scipy.spatial.transform import Rotation
 
@@ -132,7 +142,9 @@ def motion_table(pulls: files.FloatArray, points: files.FloatArray) -> Any:
         np.hstack([shift, angles]),
         columns=['trans_x', 'trans_y', 'trans_z', 'rot_x', 'rot_y', 'rot_z'],
     )
+    table.insert(0, 'run', np.asarray(runs) + 1)
     table['framewise_displacement'] = framewise_displacement(pulls)
+    table.loc[np.flatnonzero(np.diff(runs) != 0) + 1, 'framewise_displacement'] = np.nan
     table['displacement'] = displacement(pulls, points)
     return table
 

@@ -184,3 +184,33 @@ class PlotAlignment(SimpleInterface):
         figure = plot_alignment(image, placed, white, white + grey, grid, shift, title)
         self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'alignment.png'))
         return runtime
+
+
+class _PlotFieldsInputSpec(BaseInterfaceInputSpec):
+    warp = File(exists=True, desc='displacement by susceptibility, mm')
+    warp_mask = File(exists=True, mandatory=True, desc='brain in the reference, on its grid')
+    bias = File(exists=True, desc='intensity field by which the series was divided')
+    bias_mask = File(exists=True, mandatory=True, desc='brain on the grid of the maps')
+
+
+class PlotFields(SimpleInterface):
+    """Draw the displacement by susceptibility and the bias field."""
+
+    input_spec = _PlotFieldsInputSpec
+    output_spec = _FigureOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.dwi.figures import FieldPanel, plot_fields, save
+
+        panels = []
+        for name, title, limits, unit in (
+            ('warp', 'displacement by susceptibility', (-6.0, 6.0), 'mm'),
+            ('bias', 'bias field, relative to its mean', (0.5, 1.5), 'factor'),
+        ):
+            if isdefined(getattr(self.inputs, name)):
+                values, affine = files.read_image(getattr(self.inputs, name))
+                mask = files.read_image(getattr(self.inputs, f'{name}_mask'))[0] > 0
+                panels.append(FieldPanel(title, values, affine, mask, limits, unit))
+        figure = plot_fields(panels)
+        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'fields.png'))
+        return runtime

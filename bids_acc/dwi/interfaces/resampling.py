@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,9 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi import files, registration
 from bids_acc.dwi.motion import rotate_directions
-from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres, voxel_sizes
+from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres, voxel_sizes
 from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
-from bids_acc.dwi.susceptibility import apply_warp
+from bids_acc.dwi.susceptibility import displace, field_and_gradient
 
 
 class ChainInputSpec(BaseInterfaceInputSpec):
@@ -30,18 +32,28 @@ class ChainInputSpec(BaseInterfaceInputSpec):
     gradients = File(exists=True, mandatory=True, desc='its gradient table')
     transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
     coregistration = File(exists=True, desc='pull matrix, T1w to reference')
+    scales = File(exists=True, desc='factor of each volume that makes its run as bright as others')
     warp = File(exists=True, desc='displacement along the phase encoding on the reference, mm')
     slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
 
 
 class Chain:
-    """A series with all its transforms, which a value passes in one go."""
+    """A series with all its transforms, which a value passes in one go.
+
+    The field of susceptibility moves with the head, but what it displaces is displaced along the
+    scanner's axis: for a volume whose pull matrix is :math:`P` (linear part :math:`A`), a point
+    :math:`x` of the reference is found at :math:`P x + u(x) e`, which is
+    :math:`P (x + u(x) A^{-1} e)`. Each volume has its own axis :math:`e`, and its own readout
+    time, so that runs of any phase encoding are brought together.
+    """
 
     def __init__(self, inputs: Any) -> None:
         self.data, self.affine = files.read_image(inputs.in_file)
         self.gradients = files.Gradients.read(inputs.gradients)
         self.shells = find_shells(self.gradients.bvals)
         self.pulls = np.load(inputs.transforms)
+        count = len(self.pulls)
+        self.scales = np.load(inputs.scales) if isdefined(inputs.scales) else np.ones(count)
         has_t1w = isdefined(inputs.coregistration)
         self.coregistration = np.load(inputs.coregistration) if has_t1w else np.eye(4)
         self.warp = files.read_image(inputs.warp) if isdefined(inputs.warp) else None
@@ -51,30 +63,41 @@ class Chain:
         """Gradient directions in the frame of the output."""
         return rotate_directions(self.gradients.directions, self.pulls @ self.coregistration)
 
-    def signal(self, points: files.FloatArray, order: int = 3) -> Any:
-        """Signal of all volumes at points of the output's space, (n_points, n_volumes)."""
-        where, factor = self._distorted(points)
-        stretch = np.linalg.det(self.pulls[:, :3, :3])
-        signal = sample_series(
-            self.data, self.affine, where, self.pulls, order=order, modulation=stretch
-        )
-        return signal * np.asarray(factor, dtype=np.float32)[..., None]
+    def signal(
+        self, points: files.FloatArray, order: int = 3, volumes: Iterable[int] | None = None
+    ) -> Any:
+        """Signal at points of the output's space, (n_points, n_volumes), all volumes or some."""
+        chosen = range(len(self.pulls)) if volumes is None else list(volumes)
+        signal = np.empty((len(points), len(chosen)), dtype=np.float32)
+        for column, (index, (where, factor)) in enumerate(self._found(points, chosen)):
+            brightness = self.scales[index] * np.linalg.det(self.pulls[index, :3, :3]) * factor
+            values = sample(self.data[..., index], self.affine, where, order=order)
+            signal[:, column] = brightness * values
+        return signal
 
-    def _distorted(self, points: files.FloatArray) -> tuple[files.FloatArray, Any]:
-        """Places of the output's points in the distorted reference, and how they are stretched."""
-        where = apply_matrix(self.coregistration, points)
-        if self.warp is None:
-            return where, np.ones(len(where))
-        return apply_warp(*self.warp, where, self.gradients.phase_axes[0])
+    def _found(
+        self, points: files.FloatArray, volumes: Iterable[int]
+    ) -> Iterator[tuple[int, tuple[files.FloatArray, Any]]]:
+        """Tell for each volume where the output's points are found, and how they are squeezed."""
+        reference = apply_matrix(self.coregistration, points)
+        field = None if self.warp is None else field_and_gradient(*self.warp, reference)
+        for index in volumes:
+            pull, where = self.pulls[index], reference
+            factor: Any = 1.0
+            if field is not None:
+                scanner = self.gradients.ratios[index] * self.gradients.phase_axes[index]
+                axis = np.linalg.solve(pull[:3, :3], scanner)
+                where, factor = displace(reference, *field, axis)
+            yield index, (apply_matrix(pull, where), factor)
 
     def slices(self, points: files.FloatArray) -> Any:
         """Slice of each volume in which a point was acquired, (n_points, n_volumes)."""
-        where, _ = self._distorted(points)
         row = np.linalg.inv(self.affine)[self.slice_axis]
-        rows = np.array([row @ pull for pull in self.pulls])
-        height = where @ rows[:, :3].T + rows[:, 3]
         top = self.data.shape[self.slice_axis] - 1
-        return np.clip(np.rint(height), 0, top).astype(np.int16)
+        numbers = np.empty((len(points), len(self.pulls)), dtype=np.int16)
+        for index, (where, _) in self._found(points, range(len(self.pulls))):
+            numbers[:, index] = np.clip(np.rint(where @ row[:3] + row[3]), 0, top)
+        return numbers
 
 
 class _ResampleSeriesInputSpec(ChainInputSpec):
@@ -90,6 +113,7 @@ class _ResampleSeriesOutputSpec(TraitedSpec):
     gradients = File(exists=True, desc='rotated gradient table, scanner coordinates')
     slices = File(exists=True, desc='acquired slice of each brain voxel in each volume')
     seen = traits.Float(desc='share of the brain that all volumes show')
+    field = File(exists=True, desc='bias field, where it was corrected')
 
 
 class ResampleSeries(SimpleInterface):
@@ -121,6 +145,9 @@ class ResampleSeries(SimpleInterface):
             base = np.flatnonzero(chain.shells.labels == 0)
             field = registration.bias_field(series[..., base].mean(axis=3), affine, brain)
             series /= field[..., None].astype(np.float32)
+            self._results['field'] = str(
+                files.write_image(field, affine, Path(runtime.cwd) / 'field.nii.gz')
+            )
         self._write(runtime, chain, series, affine, brain)
         self._results['seen'] = float(seen.sum() / max(inside.sum(), 1))
         np.save(Path(runtime.cwd) / 'slices.npy', chain.slices(centres[seen]))
@@ -130,9 +157,7 @@ class ResampleSeries(SimpleInterface):
     def _write(self, runtime: Bunch, chain: Chain, series: Any, affine: Any, brain: Any) -> None:
         """Write images and gradient tables."""
         directions, bvals = chain.directions(), chain.gradients.bvals
-        table = files.Gradients(
-            bvals, directions, chain.gradients.phase_axes, chain.gradients.runs
-        )
+        table = replace(chain.gradients, directions=directions)
         bval, bvec = Path(runtime.cwd) / 'dwi.bval', Path(runtime.cwd) / 'dwi.bvec'
         np.savetxt(bval, bvals[None], fmt='%g')
         np.savetxt(bvec, bvecs_from_scanner(directions, affine).T + 0.0, fmt='%.6f')

@@ -34,6 +34,10 @@ class _JoinRunsInputSpec(BaseInterfaceInputSpec):
         File(exists=True), desc='further images of reversed phase encoding, b = 0'
     )
     opposite_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
+    combine = traits.Enum(
+        'field', 'same', 'corrected', usedefault=True,
+        desc='join all runs, or those distorted alike, or all because nothing is distorted',
+    )  # fmt: skip
 
 
 class _JoinRunsOutputSpec(TraitedSpec):
@@ -66,6 +70,7 @@ class JoinRuns(SimpleInterface):
             self.inputs.bvec_files,
             sidecars,
             extra,
+            self.inputs.combine,
         )
         shells = find_shells(series.gradients.bvals)
         self._results['out_file'] = str(
@@ -92,6 +97,16 @@ class JoinRuns(SimpleInterface):
             'shells': {str(b): int((shells.volume_bvalues == b).sum()) for b in shells.bvalues},
             'scheme': series.bvecs_hash,
             'findings': list(series.findings),
+            'n_runs': len(series.used),
+            'runs': [
+                {
+                    'Run': number + 1,
+                    'PhaseEncodingDirection': entry.direction,
+                    'TotalReadoutTime': entry.readout if np.isfinite(entry.readout) else 'n/a',
+                    'Used': number in series.used,
+                }
+                for number, entry in enumerate(series.acquisition)
+            ],
             'slice_axis': series.slice_axis,
         }
         return runtime

@@ -79,8 +79,7 @@ class FitTensor(SimpleInterface):
         self._results['axes'] = str(Path(runtime.cwd) / 'axes.npy')
         self._results['report'] = {
             **_series_measures(signal, predicted, gradients, shells, judged),
-            **_fit_measures(fit, check),
-            'axes_fixed': not np.array_equal(axes, np.eye(3)),
+            **_fit_measures(fit, check, fixed=not np.array_equal(axes, np.eye(3))),
             'brain_seen': float(self.inputs.seen),
         }
         self._write(runtime, fit, mask, affine)
@@ -147,7 +146,7 @@ def _series_measures(
     }
 
 
-def _fit_measures(fit: TensorFit, check: AxisCheck) -> dict[str, Any]:
+def _fit_measures(fit: TensorFit, check: AxisCheck, *, fixed: bool) -> dict[str, Any]:
     """Quality of the tensors."""
     maps = scalar_maps(fit)
     return {
@@ -158,5 +157,6 @@ def _fit_measures(fit: TensorFit, check: AxisCheck) -> dict[str, Any]:
         'coherence': check.coherence_given,
         'coherence_best': check.coherence_best,
         'axes_suspicious': check.suspicious,
-        'axes_finding': check.sentence(),
+        'axes_fixed': fixed,
+        'axes_finding': check.sentence(fixed=fixed),
     }

@@ -11,6 +11,7 @@ from nipype.interfaces import mrtrix3 as mrt
 
 from bids_acc import __version__
 from bids_acc.dwi.interfaces.eddy import eddy_program
+from bids_acc.dwi.series import Combine
 from bids_acc.exceptions import SettingsError
 from bids_acc.settings import DwiSettings
 
@@ -46,7 +47,8 @@ def choose_engines(
     """
     if source:
         steps = ('denoise', 'unringing', 'motion', 'susceptibility', 'bias')
-        return {**dict.fromkeys(steps, 'none'), 'tensor_fit': settings.tensor_fit}
+        done = {'preprocessing': source, 'tensor_fit': settings.tensor_fit}
+        return {**dict.fromkeys(steps, 'none'), **done}
 
     def on_path(program: str, otherwise: str) -> str:
         return 'mrtrix3' if shutil.which(program) else otherwise
@@ -60,6 +62,7 @@ def choose_engines(
             settings.susceptibility, has_anat=has_anat, has_opposite=has_opposite
         ),
         'bias': settings.bias,
+        'mask': 'builtin',
         'tensor_fit': settings.tensor_fit,
     }
 
@@ -121,6 +124,20 @@ def engine_versions(engines: Mapping[str, str]) -> dict[str, str]:
     if 'mrtrix3' in names:
         versions['mrtrix3'] = str(mrt.DWIDenoise().version or 'unknown')
     return versions
+
+
+def combined_runs(engines: Mapping[str, str]) -> Combine:
+    """Tell which runs can be analysed together, see `bids_acc.dwi.series.join_runs`.
+
+    eddy moves volumes to their place before anything else is known, so that it needs topup's
+    field to bring together what is distorted in different ways.
+    """
+    if engines.get('preprocessing'):
+        return 'corrected'
+    found = engines['susceptibility']
+    if found == 'none' or (engines['motion'] == 'eddy' and found != 'topup'):
+        return 'same'
+    return 'field'
 
 
 def field_is_left(engines: Mapping[str, str]) -> bool:

@@ -16,7 +16,7 @@ from .engines import choose_engines, decided_beforehand, field_is_left, step_rep
 from .outputs import init_dwi_sinks_wf
 from .prepare import SERIES, init_dwi_prepare_wf
 from .surface import init_dwi_surface_wf
-from .tensor import SINK_FIELDS, init_dwi_tensor_wf
+from .tensor import SINK_FIELDS, draws_fields, init_dwi_tensor_wf
 
 INPUTS = (*SERIES, 'brain_mask', 'noddi_maps')
 
@@ -115,11 +115,15 @@ def init_dwi_wf(
         settings=settings, engines=engines, has_anat=has_anat, seed=seed
     )
     sinks_wf = init_dwi_sinks_wf(
-        **where, engines=engines, settings=settings, has_anat=has_anat, source=source,
+        **where, engines=engines, settings=settings, has_anat=has_anat,
         notes=decided_beforehand(settings, engines, source),
     )  # fmt: skip
     reports = step_reports(engines)
-    chain = ['series', 'gradients', 'transforms', 'reference', 'mask', 'report', 'slice_axis']
+    chain = ['series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report',
+             'slice_axis']  # fmt: skip
+    # eddy leaves nothing to move, and tells what it moved
+    motion = (prepare_wf, 'motion') if engines['motion'] == 'eddy' else (tensor_wf, 'transforms')
+    drawn = ['fields_figure'] if draws_fields(engines) else []
     # with eddy the field is in the series already
     field = ['warp'] if field_is_left(engines) else []
     workflow.connect([
@@ -127,9 +131,10 @@ def init_dwi_wf(
         (prepare_wf, tensor_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                  for n in (*chain, *field)]),
         (prepare_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                for n in ('gradients', 'motion', 'mask', 'report', 'figure',
-                                          *reports)]),
-        (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in SINK_FIELDS]),
+                                for n in ('gradients', 'mask', 'report', 'figure', *reports)]),
+        (motion[0], sinks_wf, [(f'outputnode.{motion[1]}', 'inputnode.motion')]),
+        (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
+                               for n in (*SINK_FIELDS, 'runs_report', *drawn)]),
         (sinks_wf, outputnode, [(f'outputnode.{n}', n) for n in (*MAP_NAMES, 'qc')]),
     ])  # fmt: skip
     if not has_anat:
@@ -157,9 +162,10 @@ def init_dwi_wf(
         (inputnode, surface_wf, [(n, f'inputnode.{n}')
                                  for n in ('tpms', 'white', 'pial', 'parcellation')]),
         (prepare_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                  for n in ('series', 'gradients', 'transforms', 'slice_axis')]),
+                                  for n in ('series', 'gradients', 'slice_axis')]),
         (tensor_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                 for n in ('coregistration', 'axes', 'outliers', *field)]),
+                                 for n in ('transforms', 'scales', 'coregistration', 'axes',
+                                           'outliers', *field)]),
         (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                for n in ('itk_transform', 'coreg_report', 'coreg_figure')]),
         (surface_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.surface_{n}')

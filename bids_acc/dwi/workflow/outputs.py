@@ -14,11 +14,12 @@ from bids_acc.dwi.interfaces.quality import GatherReports, QualityTable
 from bids_acc.dwi.interfaces.reportlets import PlotMotion, PlotOverlay, PlotScheme
 from bids_acc.dwi.interfaces.surface import RegionTable
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.shells import B0_THRESHOLD
 from bids_acc.settings import DwiSettings
 
 from .engines import engine_versions
 from .prepare import STEP_REPORTS
-from .tensor import SINK_FIELDS
+from .tensor import SINK_FIELDS, draws_fields
 
 UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
 """Of the maps that have one."""
@@ -31,7 +32,6 @@ def init_dwi_sinks_wf(
     settings: DwiSettings,
     engines: Mapping[str, str],
     has_anat: bool,
-    source: str = '',
     notes: Sequence[str] = (),
     name: str = 'sinks_wf',
 ) -> pe.Workflow:
@@ -48,8 +48,6 @@ def init_dwi_sinks_wf(
         From `choose_engines`; written into the sidecars.
     has_anat : bool
         Whether maps lie in T1w space.
-    source : str
-        Tool that corrected the series already.
     notes : sequence of str
         What was decided beforehand, in sentences.
     name : str
@@ -57,8 +55,9 @@ def init_dwi_sinks_wf(
 
     Inputs
     ------
-    gradients, motion, mask, report, background, itk_transform, coreg_report, coreg_figure, figure,
-    surface_reports, surface_parcels, and the outputs of `init_dwi_tensor_wf`.
+    gradients, motion, mask, report, runs_report, background, itk_transform, coreg_report,
+    coreg_figure, fields_figure, figure, surface_reports, surface_parcels, and the outputs of
+    `init_dwi_tensor_wf`.
 
     Outputs
     -------
@@ -68,14 +67,13 @@ def init_dwi_sinks_wf(
     where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
     suffix = '_t1w' if has_anat else ''
     workflow = pe.Workflow(name=name)
-    fields = ['gradients', 'motion', 'mask', 'report', *STEP_REPORTS, 'background', 'figure',
-              'itk_transform', 'coreg_report', 'coreg_figure', 'surface_reports',
+    fields = ['gradients', 'motion', 'mask', 'report', 'runs_report', *STEP_REPORTS, 'background',
+              'figure',
+              'itk_transform', 'coreg_report', 'coreg_figure', 'fields_figure', 'surface_reports',
               'surface_parcels', *SINK_FIELDS]  # fmt: skip
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
     used = {**dict(engines), 'versions': engine_versions(engines)}
-    if source:
-        used['preprocessing'] = source
     table = pe.Node(QualityTable(engines=used, notes=list(notes)), name='table')
     for what in (*MAP_NAMES, 'residual', 'non_positive'):
         label = what.replace('_', '')
@@ -105,15 +103,20 @@ def init_dwi_sinks_wf(
         ])  # fmt: skip
     ds_steps = init_sink('dwi_figure_steps', **where, name='ds_steps')
     workflow.connect(inputnode, 'figure', ds_steps, 'in_file')
+    if draws_fields(engines):
+        ds_fields = init_sink('dwi_figure_fields', **where, name='ds_fields')
+        workflow.connect(inputnode, 'fields_figure', ds_fields, 'in_file')
 
     reports = pe.Node(GatherReports(), name='reports')
     ds_qc = init_sink('dwi_qc', **where, name='ds_qc')
     ds_motion = init_sink('dwi_motion', **where, name='ds_motion')
     workflow.connect([
         (inputnode, reports, [('report', 'series'), ('tensor_report', 'tensor'),
+                              ('runs_report', 'runs'),
                               *((n, n) for n in STEP_REPORTS)]),
         (reports, table, [('out', 'reports')]),
-        (inputnode, table, [('motion', 'transforms'), ('mask', 'mask')]),
+        (inputnode, table, [('motion', 'transforms'), ('mask', 'mask'),
+                            ('gradients', 'gradients')]),
         (table, ds_qc, [('out_file', 'in_file'), ('metadata', 'metadata')]),
         (table, ds_motion, [('motion', 'in_file')]),
         (ds_qc, outputnode, [('out_file', 'qc')]),
@@ -142,6 +145,7 @@ def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, Any]:
             'Weights': weights[method],
             'LargestBValue': settings.b_max,
             'OutlierSlices': 'weight zero',
+            'B0': f'volumes with b <= {B0_THRESHOLD:g} s/mm2 count as b = 0 and have no direction',
         },
     }
 

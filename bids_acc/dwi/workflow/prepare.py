@@ -14,7 +14,7 @@ from bids_acc.dwi.interfaces.motion import EstimateMotion
 from bids_acc.dwi.interfaces.reportlets import PlotSteps
 from bids_acc.dwi.interfaces.series import BrainMask, JoinRuns
 
-from .engines import field_is_left
+from .engines import combined_runs, field_is_left
 
 SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'opposite_files',
           'opposite_sidecars')  # fmt: skip
@@ -60,9 +60,12 @@ def init_dwi_prepare_wf(
     series, gradients
         All usable volumes, not interpolated (but by eddy), and their gradient table.
     transforms, motion, warp
-        Pull matrices that are still to be applied, those of the head's motion, and topup's field.
-    reference, mask
-        Mean b = 0 image (undistorted where topup was used) and its brain.
+        Pull matrices that are still to be applied, within each group of runs that are distorted
+        alike; those of the head's motion (only with eddy); field from images of opposite phase
+        encoding.
+    reference, references, mask
+        Mean b = 0 image (undistorted where the field is known), those of all groups (distorted),
+        and the brain in the first.
     report, denoising, unringing, susceptibility, eddy
         Counts and findings.
     slice_axis, figure
@@ -70,10 +73,10 @@ def init_dwi_prepare_wf(
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(niu.IdentityInterface([*SERIES, 'brain_mask']), name='inputnode')
-    fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'mask',
-              'report', 'slice_axis', 'figure', *STEP_REPORTS]  # fmt: skip
+    fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
+              'mask', 'report', 'slice_axis', 'figure', *STEP_REPORTS]  # fmt: skip
     outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
-    join = pe.Node(JoinRuns(), name='join', mem_gb=1)
+    join = pe.Node(JoinRuns(combine=combined_runs(engines)), name='join', mem_gb=1)
     brain = pe.Node(BrainMask(), name='brain', mem_gb=0.5)
     figure = pe.Node(PlotSteps(), name='figure', mem_gb=1)
     workflow.connect([
@@ -132,7 +135,6 @@ def _add_motion(
     motion = pe.Node(interface, name='motion', mem_gb=2)
     workflow.connect([
         (join, motion, [('gradients', 'gradients')]),
-        (brain, motion, [('out_file', 'mask')]),
         (last, motion, [('out_file', 'in_file')]),
         (motion, outputnode, [('transforms', 'transforms')]),
     ])  # fmt: skip
@@ -146,12 +148,15 @@ def _add_motion(
         workflow.connect([
             (last, outputnode, [('out_file', 'series')]),
             (join, outputnode, [('gradients', 'gradients')]),
-            (motion, outputnode, [('transforms', 'motion')]),
+            (motion, outputnode, [('references', 'references')]),
         ])  # fmt: skip
+    mask = (brain, 'out_file')
     if engines['susceptibility'] in ('topup', 'pair'):
         field = _add_field(workflow, engines, last, seed=seed)
         if with_eddy and engines['susceptibility'] == 'topup':
+            mask = (field, 'mask')  # eddy's mask is that of the undistorted brain
             workflow.connect([(field, motion, [('fieldcoef', 'fieldcoef'), ('movpar', 'movpar')])])
+    workflow.connect(*mask, motion, 'mask')
     if field_is_left(engines):
         straight = pe.Node(Undistort(), name='undistort', mem_gb=1)
         workflow.connect([
@@ -161,10 +166,8 @@ def _add_motion(
             (straight, outputnode, [('out_file', 'reference'), ('out_mask', 'mask')]),
         ])  # fmt: skip
         return
-    workflow.connect([
-        (motion, outputnode, [('reference', 'reference')]),
-        (brain, outputnode, [('out_file', 'mask')]),
-    ])  # fmt: skip
+    workflow.connect(motion, 'reference', outputnode, 'reference')
+    workflow.connect(*mask, outputnode, 'mask')
 
 
 def _add_field(

@@ -52,7 +52,7 @@ def init_dwi_surface_wf(
 
     Inputs
     ------
-    series, gradients, transforms, coregistration, warp, axes, outliers, slice_axis
+    series, gradients, transforms, scales, coregistration, warp, axes, outliers, slice_axis
         The series, its transforms and its bad slices.
     tpms, white, pial, parcellation
         Tissues, surfaces and regions, left and right.
@@ -67,9 +67,9 @@ def init_dwi_surface_wf(
         Coverage of each side and of each region.
     """
     workflow = pe.Workflow(name=name)
-    fields = ['series', 'gradients', 'transforms', 'coregistration', 'warp', 'axes', 'outliers',
-              'slice_axis', 'tpms', 'white', 'pial', 'parcellation', 'noddi_maps', 'reference',
-              't1w_preproc', 't1w_mask']  # fmt: skip
+    fields = ['series', 'gradients', 'transforms', 'scales', 'coregistration', 'warp', 'axes',
+              'outliers', 'slice_axis', 'tpms', 'white', 'pial', 'parcellation', 'noddi_maps',
+              'reference', 't1w_preproc', 't1w_mask']  # fmt: skip
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     merged = ('vertex_fa', 'vertex_md', 'vertex_mo', 'reports', 'parcels')
     outputnode = pe.Node(niu.IdentityInterface(list(merged)), name='outputnode')
@@ -87,7 +87,8 @@ def init_dwi_surface_wf(
             (inputnode, pick, [('white', 'white'), ('pial', 'pial')]),
             (pick, node, [('white', 'white'), ('pial', 'pial')]),
             (inputnode, node, [('series', 'in_file'), ('gradients', 'gradients'),
-                               ('transforms', 'transforms'), ('axes', 'axes'), ('warp', 'warp'),
+                               ('transforms', 'transforms'), ('scales', 'scales'),
+                               ('axes', 'axes'), ('warp', 'warp'),
                                ('outliers', 'outliers'), ('slice_axis', 'slice_axis'),
                                ('coregistration', 'coregistration'), ('tpms', 'tpms'),
                                ('parcellation', 'labels')]),

@@ -9,8 +9,9 @@ from nipype.pipeline import engine as pe
 
 from bids_acc.dwi.interfaces.alignment import Coregister
 from bids_acc.dwi.interfaces.distortion import RegisterDistortion
-from bids_acc.dwi.interfaces.reportlets import PlotAlignment
+from bids_acc.dwi.interfaces.reportlets import PlotAlignment, PlotFields
 from bids_acc.dwi.interfaces.resampling import ResampleSeries
+from bids_acc.dwi.interfaces.runs import PlaceRuns
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES, FitTensor
 from bids_acc.settings import DwiSettings
 
@@ -47,8 +48,8 @@ def init_dwi_tensor_wf(
 
     Inputs
     ------
-    series, gradients, transforms, reference, mask, report, warp, slice_axis
-        From `init_dwi_prepare_wf`; the field only where topup found it.
+    series, gradients, transforms, reference, references, mask, report, warp, slice_axis
+        From `init_dwi_prepare_wf`; the field only where images of opposite phase encoding gave it.
     t1w_preproc, t1w_mask, tpms, white
         Only with ``has_anat``.
 
@@ -58,18 +59,20 @@ def init_dwi_tensor_wf(
         Maps.
     corrected, corrected_bval, corrected_bvec, corrected_mask
         The series they were fitted to.
-    tensor_report, coreg_report, distortion_report
+    tensor_report, coreg_report, distortion_report, runs_report
         Quality.
-    coregistration, itk_transform, warp, axes
+    coregistration, itk_transform, warp, axes, transforms
         Transforms.
+    scales
+        Factor of each volume that makes all runs equally bright.
     outliers
         Slices that were left out of the fit.
-    coreg_figure
-        Picture of the alignment.
+    coreg_figure, fields_figure
+        Pictures of the alignment, and of the fields that were corrected.
     """
     workflow = pe.Workflow(name=name)
-    fields = ['series', 'gradients', 'transforms', 'reference', 'mask', 'report', 'warp',
-              'slice_axis', 't1w_preproc', 't1w_mask', 'tpms', 'white']  # fmt: skip
+    fields = ['series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report',
+              'warp', 'slice_axis', 't1w_preproc', 't1w_mask', 'tpms', 'white']  # fmt: skip
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(
         niu.IdentityInterface(
@@ -82,11 +85,16 @@ def init_dwi_tensor_wf(
                 'outliers',
                 'coreg_report',
                 'distortion_report',
+                'runs_report',
                 'coreg_figure',
+                'fields_figure',
+                'transforms',
+                'scales',
             ]
         ),
         name='outputnode',
     )
+    runs = pe.Node(PlaceRuns(seed=seed + 4), name='runs', mem_gb=1)
     resample = pe.Node(ResampleSeries(bias=engines['bias'] == 'n4'), name='resample', mem_gb=3)
     fit = pe.Node(
         FitTensor(
@@ -96,8 +104,14 @@ def init_dwi_tensor_wf(
         mem_gb=2,
     )
     workflow.connect([
+        (inputnode, runs, [('series', 'in_file'),
+                           *((n, n) for n in ('gradients', 'transforms', 'slice_axis', 'mask')),
+                           *([] if engines['motion'] == 'eddy' else [('references',) * 2])]),
         (inputnode, resample, [('series', 'in_file'), ('gradients', 'gradients'),
-                               ('transforms', 'transforms'), ('slice_axis', 'slice_axis')]),
+                               ('slice_axis', 'slice_axis')]),
+        (runs, resample, [('transforms', 'transforms'), ('scales', 'scales')]),
+        (runs, outputnode, [('transforms', 'transforms'), ('scales', 'scales'),
+                            ('report', 'runs_report')]),
         (resample, fit, [('out_file', 'in_file'), ('out_mask', 'mask'), ('slices', 'slices'),
                          ('seen', 'seen'), ('gradients', 'gradients')]),
         (resample, outputnode, [('out_file', 'corrected'), ('bval', 'corrected_bval'),
@@ -109,8 +123,10 @@ def init_dwi_tensor_wf(
     if field_is_left(engines):
         workflow.connect([
             (inputnode, resample, [('warp', 'warp')]),
+            (inputnode, runs, [('warp', 'warp')]),
             (inputnode, outputnode, [('warp', 'warp')]),
         ])  # fmt: skip
+    fields_drawn = _add_fields(workflow, engines)
     if not has_anat:
         workflow.connect(inputnode, 'mask', resample, 'mask')
         return workflow
@@ -139,7 +155,38 @@ def init_dwi_tensor_wf(
                                      ('t1w_mask', 't1w_mask'), ('tpms', 'tpms')]),
             (coregister, distortion, [('transform', 'coregistration')]),
             (distortion, resample, [('warp', 'warp')]),
+            (distortion, runs, [('warp', 'warp')]),
+            (distortion, fields_drawn, [('warp', 'warp')]),
             (distortion, picture, [('warp', 'warp')]),
             (distortion, outputnode, [('warp', 'warp'), ('report', 'distortion_report')]),
         ])  # fmt: skip
     return workflow
+
+
+def draws_fields(engines: Mapping[str, str]) -> bool:
+    """Tell whether there is a field to draw."""
+    return (
+        engines['bias'] != 'none'
+        or field_is_left(engines)
+        or engines['susceptibility'] == 'registration'
+    )
+
+
+def _add_fields(workflow: pe.Workflow, engines: Mapping[str, str]) -> pe.Node | None:
+    """Add the picture of the fields that are corrected; None where there is none."""
+    if not draws_fields(engines):
+        return None
+    inputnode, resample, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'resample', 'outputnode')
+    )
+    picture = pe.Node(PlotFields(), name='fields')
+    workflow.connect([
+        (inputnode, picture, [('mask', 'warp_mask')]),
+        (resample, picture, [('out_mask', 'bias_mask')]),
+        (picture, outputnode, [('out_file', 'fields_figure')]),
+    ])  # fmt: skip
+    if engines['bias'] != 'none':
+        workflow.connect(resample, 'field', picture, 'bias')
+    if field_is_left(engines):
+        workflow.connect(inputnode, 'warp', picture, 'warp')
+    return picture

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bids_acc.anat.template import load_template
-from bids_acc.demo.cohort import GROUPS, MD_EFFECT, THICKNESS_EFFECT_MM
+from bids_acc.demo.cohort import GROUPS, MD_RISE, THICKNESS_EFFECT_MM
 from bids_acc.demo.patterns import pattern_weights
 from bids_acc.demo.recovery import Effect, compare, format_score, group_effect
-from bids_acc.demo.score import read_truth, score, score_parcels
+from bids_acc.demo.score import read_truth, score, score_parcels, score_report
 from bids_acc.exceptions import InputDataError, MissingInputError
 
 
@@ -90,7 +90,7 @@ def perfect_parcels(tmp_path):
         visits.append({
             'participant_id': label, 'session_id': None, 'group': group,
             'thickness_loadings_mm': loadings.tolist(),
-            'md_loadings_relative': MD_EFFECT[group],
+            'md_change': {'rise': MD_RISE[group], 'loadings': [0.0] * 4},
             'thickness_change': {
                 'asked_by_pattern_mm': loadings.tolist(),
                 'by_pattern_mm': (0.9 * loadings).tolist(),
@@ -114,10 +114,36 @@ def perfect_parcels(tmp_path):
     pd.DataFrame(values, columns=columns).to_csv(
         folder / 'parcels.tsv', sep='\t', index=False, na_rep='n/a'
     )
-    groups = {
-        g: {'thickness_mm': THICKNESS_EFFECT_MM[g], 'md_relative': MD_EFFECT[g]} for g in GROUPS
-    }
+    groups = {g: {'thickness_mm': THICKNESS_EFFECT_MM[g], 'md_rise': MD_RISE[g]} for g in GROUPS}
     return tmp_path, {'groups': groups, 'visits': visits}
+
+
+def test_the_interval_of_the_group_report_is_read_whichever_way_it_is_subtracted(perfect_parcels):
+    out, truth = perfect_parcels
+    table = pd.read_csv(out / 'group' / 'opnmf' / 'parcels.tsv', sep='\t')
+    rises = {visit['participant_id']: visit['md_change']['rise'] for visit in truth['visits']}
+    md = table.assign(metric='md', value=[8e-4 * (1 + rises[p]) for p in table['participant_id']])
+    pd.concat([table, md]).to_csv(
+        out / 'group' / 'opnmf' / 'parcels.tsv', sep='\t', index=False, na_rep='n/a'
+    )
+    (out / 'group' / 'stats').mkdir()
+    pd.DataFrame({
+        'analysis': ['posthoc', 'posthoc', 'posthoc_plain', 'posthoc'],
+        'metric': ['md', 'md', 'md', 'thickness'],
+        'component': [1, 2, 1, 1],
+        'contrast': ['resistant - HC', 'HC - resistant', 'resistant - HC', 'resistant - HC'],
+        'estimate': [7.6e-5, -5e-5, 1.0, -0.3], 'se': [4e-6, 4e-6, 1.0, 0.1], 'df2': [6, 6, 6, 6],
+    }).to_csv(out / 'group' / 'stats' / 'posthoc.tsv', sep='\t', index=False)  # fmt: skip
+    _, effects, remarks = score_report(out, truth)
+    assert [e.name for e in effects] == [
+        'md, parcel 1, group report',
+        'md, parcel 2, group report',
+    ]
+    assert [e.planted for e in effects] == pytest.approx([10.0, 10.0])
+    assert [e.measured for e in effects] == pytest.approx([9.5, 6.25])
+    assert effects[0].high - effects[0].measured == pytest.approx(0.5 * 2.447, rel=1e-3)
+    assert remarks[-1] == 'group report: 1 of 2 intervals of MD hold what was planted'
+    assert remarks[0] == 'the group report does not compare MD of parcel 3'
 
 
 def test_perfect_parcels_score_perfectly(perfect_parcels):
