@@ -135,7 +135,7 @@ def test_runs_of_opposite_phase_encoding_share_one_tensor(session, tmp_path, mon
     assert scales == pytest.approx([1.0, 1 / GAIN], rel=0.02)
     assert [run['PhaseEncodingDirection'] for run in sidecar['Runs']] == ['j', 'j-']
     second = motion[motion['run'] == 2]
-    assert second['rot_z'].mean() == pytest.approx(5.0, abs=0.3)
+    assert second['rot_z'].mean() == pytest.approx(5.0, abs=0.5)
     assert second['trans_x'].mean() == pytest.approx(3.0, abs=0.4)
     assert np.isnan(second['framewise_displacement'].iloc[0])
     assert table['fd_max'] < 1.5
@@ -147,8 +147,9 @@ def test_a_run_along_another_axis_is_displaced_by_its_own_readout(session, tmp_p
     assert table['n_runs'] == 3
     # the largest group is the reference, wherever its name stands
     assert motion['run'].tolist() == [2] * 14 + [1] * 6 + [3] * 14
-    # the b = 0 volumes: four directions are too few to align their mean with those
-    assert motion.loc[motion['run'] == 1, 'rot_z'][:2].mean() == pytest.approx(5.0, abs=0.5)
+    # the b = 0 volumes (four directions are too few to align their mean with those); this head
+    # shows little but its outline, from which 6.4 degrees would be read without the field
+    assert motion.loc[motion['run'] == 1, 'rot_z'][:2].mean() == pytest.approx(5.0, abs=1.0)
     assert motion.loc[motion['run'] == 1, 'trans_x'][:2].mean() == pytest.approx(3.0, abs=0.4)
     assert found['md'] < 0.022e-3
     assert found['fa'] < 0.032

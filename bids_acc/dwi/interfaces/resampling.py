@@ -21,7 +21,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi import files, registration
 from bids_acc.dwi.motion import rotate_directions
 from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres, voxel_sizes
-from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
+from bids_acc.dwi.shells import find_shells
 from bids_acc.dwi.susceptibility import displace, field_and_gradient
 
 
@@ -109,7 +109,6 @@ class _ResampleSeriesOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='corrected series')
     out_mask = File(exists=True, desc='brain on its grid')
     bval = File(exists=True, desc='b-values')
-    bvec = File(exists=True, desc='rotated directions, FSL convention')
     gradients = File(exists=True, desc='rotated gradient table, scanner coordinates')
     slices = File(exists=True, desc='acquired slice of each brain voxel in each volume')
     seen = traits.Float(desc='share of the brain that all volumes show')
@@ -158,14 +157,12 @@ class ResampleSeries(SimpleInterface):
         """Write images and gradient tables."""
         directions, bvals = chain.directions(), chain.gradients.bvals
         table = replace(chain.gradients, directions=directions)
-        bval, bvec = Path(runtime.cwd) / 'dwi.bval', Path(runtime.cwd) / 'dwi.bvec'
+        bval = Path(runtime.cwd) / 'dwi.bval'
         np.savetxt(bval, bvals[None], fmt='%g')
-        np.savetxt(bvec, bvecs_from_scanner(directions, affine).T + 0.0, fmt='%.6f')
         self._results.update(
             out_file=str(files.write_image(series, affine, Path(runtime.cwd) / 'corrected.nii')),
             out_mask=str(files.write_image(brain, affine, Path(runtime.cwd) / 'brain.nii.gz')),
             bval=str(bval),
-            bvec=str(bvec),
             gradients=str(table.write(Path(runtime.cwd) / 'gradients.tsv')),
         )
 

@@ -22,7 +22,9 @@ from bids_acc.dwi import files
 from bids_acc.dwi.mask import brain_mask
 from bids_acc.dwi.resample import voxel_sizes
 from bids_acc.dwi.series import join_runs
-from bids_acc.dwi.shells import find_shells
+from bids_acc.dwi.shells import Shells, find_shells
+from bids_acc.dwi.tensor import check_design
+from bids_acc.exceptions import InputDataError
 
 
 class _JoinRunsInputSpec(BaseInterfaceInputSpec):
@@ -34,6 +36,7 @@ class _JoinRunsInputSpec(BaseInterfaceInputSpec):
         File(exists=True), desc='further images of reversed phase encoding, b = 0'
     )
     opposite_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
+    b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value for the tensor, s/mm2')
     combine = traits.Enum(
         'field', 'same', 'corrected', usedefault=True,
         desc='join all runs, or those distorted alike, or all because nothing is distorted',
@@ -73,6 +76,7 @@ class JoinRuns(SimpleInterface):
             self.inputs.combine,
         )
         shells = find_shells(series.gradients.bvals)
+        self._refuse_too_little(series.gradients, shells)
         self._results['out_file'] = str(
             files.write_image(series.data, series.affine, Path(runtime.cwd) / 'series.nii')
         )
@@ -94,7 +98,7 @@ class JoinRuns(SimpleInterface):
         self._results['report'] = {
             'n_volumes': int(series.data.shape[3]),
             'n_missing': int(series.n_expected - series.data.shape[3]),
-            'shells': {str(b): int((shells.volume_bvalues == b).sum()) for b in shells.bvalues},
+            'shells': {str(b): n for b, n in _counts(shells).items()},
             'scheme': series.bvecs_hash,
             'findings': list(series.findings),
             'n_runs': len(series.used),
@@ -110,6 +114,24 @@ class JoinRuns(SimpleInterface):
             'slice_axis': series.slice_axis,
         }
         return runtime
+
+    def _refuse_too_little(self, gradients: files.Gradients, shells: Shells) -> None:
+        """Refuse runs from which no tensor can be had, before anything is computed."""
+        used = shells.volume_bvalues <= self.inputs.b_max
+        try:
+            check_design(gradients.bvals[used], gradients.directions[used])
+        except InputDataError as error:
+            names = ', '.join(Path(path).name for path in self.inputs.dwi_files)
+            there = ', '.join(f'{n} at b {b}' for b, n in _counts(shells).items())
+            raise InputDataError(
+                f'{names}: {error} There are {there}; those up to b {self.inputs.b_max:g} are '
+                'used (--dwi-b-max).'
+            ) from error
+
+
+def _counts(shells: Shells) -> dict[int, int]:
+    """Count the volumes of each shell."""
+    return {b: int((shells.volume_bvalues == b).sum()) for b in shells.bvalues}
 
 
 class _BrainMaskInputSpec(BaseInterfaceInputSpec):

@@ -17,7 +17,7 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi import files, outliers, quality
 from bids_acc.dwi.coherence import AxisCheck, check_axes
-from bids_acc.dwi.shells import Shells, find_shells
+from bids_acc.dwi.shells import Shells, bvecs_from_scanner, find_shells
 from bids_acc.dwi.tensor import TensorFit, fit_tensor, scalar_maps
 
 MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
@@ -45,6 +45,7 @@ class _FitTensorOutputSpec(TraitedSpec):
     direction = File(exists=True, desc='principal direction, RAS+')
     non_positive = File(exists=True, desc='voxels whose tensor has an eigenvalue <= 0')
     axes = File(exists=True, desc='matrix by which gradient directions were turned')
+    bvec = File(exists=True, desc='directions as they were used, FSL convention')
     outliers = File(exists=True, desc='acquired slices by volumes, whether they are outliers')
     report = traits.Dict(desc='quality of the aligned series and of the fit')
 
@@ -77,6 +78,9 @@ class FitTensor(SimpleInterface):
             fit = self._fit(signal, gradients, gradients.directions @ axes.T, used, weights)
         np.save(Path(runtime.cwd) / 'axes.npy', axes)
         self._results['axes'] = str(Path(runtime.cwd) / 'axes.npy')
+        self._results['bvec'] = str(Path(runtime.cwd) / 'dwi.bvec')
+        turned = bvecs_from_scanner(gradients.directions @ axes.T, affine)
+        np.savetxt(self._results['bvec'], turned.T + 0.0, fmt='%.6f')
         self._results['report'] = {
             **_series_measures(signal, predicted, gradients, shells, judged),
             **_fit_measures(fit, check, fixed=not np.array_equal(axes, np.eye(3))),

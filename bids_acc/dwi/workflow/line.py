@@ -107,6 +107,7 @@ def init_dwi_wf(
 
     prepare_wf = init_dwi_prepare_wf(
         engines=engines,
+        b_max=settings.b_max,
         min_volumes=MIN_VOLUMES if settings.denoise == 'auto' else 0,
         omp_nthreads=omp_nthreads,
         seed=seed,

@@ -26,6 +26,7 @@ STEP_REPORTS = ('denoising', 'unringing', 'susceptibility', 'eddy')
 def init_dwi_prepare_wf(
     *,
     engines: Mapping[str, str],
+    b_max: float = 1500.0,
     min_volumes: int = 0,
     omp_nthreads: int = 1,
     seed: int = 0,
@@ -37,6 +38,8 @@ def init_dwi_prepare_wf(
     ----------
     engines : mapping
         From `choose_engines`.
+    b_max : float
+        Largest b-value of the tensor, s/mm2.
     min_volumes : int
         Series with fewer volumes are not denoised.
     omp_nthreads : int
@@ -76,7 +79,7 @@ def init_dwi_prepare_wf(
     fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
               'mask', 'report', 'slice_axis', 'figure', *STEP_REPORTS]  # fmt: skip
     outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
-    join = pe.Node(JoinRuns(combine=combined_runs(engines)), name='join', mem_gb=1)
+    join = pe.Node(JoinRuns(combine=combined_runs(engines), b_max=b_max), name='join', mem_gb=1)
     brain = pe.Node(BrainMask(), name='brain', mem_gb=0.5)
     figure = pe.Node(PlotSteps(), name='figure', mem_gb=1)
     workflow.connect([

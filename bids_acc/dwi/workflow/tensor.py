@@ -115,10 +115,11 @@ def init_dwi_tensor_wf(
         (resample, fit, [('out_file', 'in_file'), ('out_mask', 'mask'), ('slices', 'slices'),
                          ('seen', 'seen'), ('gradients', 'gradients')]),
         (resample, outputnode, [('out_file', 'corrected'), ('bval', 'corrected_bval'),
-                                ('bvec', 'corrected_bvec'), ('out_mask', 'corrected_mask')]),
+                                ('out_mask', 'corrected_mask')]),
         (fit, outputnode, [*((n, n) for n in (*MAP_NAMES, 'residual', 'direction')),
                            ('non_positive', 'non_positive'), ('axes', 'axes'),
-                           ('outliers', 'outliers'), ('report', 'tensor_report')]),
+                           ('outliers', 'outliers'), ('report', 'tensor_report'),
+                           ('bvec', 'corrected_bvec')]),
     ])  # fmt: skip
     if field_is_left(engines):
         workflow.connect([
