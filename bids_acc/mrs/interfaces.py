@@ -184,8 +184,12 @@ class PreprocessSpectrum(SimpleInterface):
         ref_file = _given(self.inputs.ref_file)
         if ref_file is None:
             return None, ['no water reference: no eddy-current correction, no water scaling.']
-        reference = read_nifti_mrs(ref_file, _given(self.inputs.ref_metadata))
         left_out = 'left out: no eddy-current correction, no water scaling.'
+        try:
+            reference = read_nifti_mrs(ref_file, _given(self.inputs.ref_metadata))
+        except InputDataError as error:
+            LOGGER.warning('water reference left out: %s', error)
+            return None, [f'water reference {error} It is {left_out}']
         if reference.unusable:
             return None, [f'water reference {reference.source}: {reference.unusable}; {left_out}']
         if abs(reference.dwell_time / data.dwell_time - 1) > 1e-3:

@@ -82,6 +82,16 @@ def test_no_reference_is_said(svs: str, tmp_path: Path) -> None:
     assert np.isnan(report['water_amplitude'])
 
 
+def test_reference_with_wrong_metadata_is_left_out(svs: str, tmp_path: Path) -> None:
+    wrong = {'SpectrometerFrequency': [127.75], 'EchoTime': 35}
+    done = PreprocessSpectrum(
+        svs_file=svs, svs_metadata=METADATA, ref_file=svs, ref_metadata=wrong
+    ).run(cwd=str(tmp_path))  # fmt: skip
+    report = json.loads(Path(done.outputs.report_file).read_text())
+    assert any('EchoTime is 35 s' in note and 'left out' in note for note in report['notes'])
+    assert np.isnan(report['water_amplitude'])
+
+
 def test_reference_sampled_differently_is_left_out(svs: str, tmp_path: Path) -> None:
     other = write(tmp_path / 'y_mrsref.nii.gz', np.exp(-TIME / 0.05), dwell=2.5e-4)
     out = PreprocessSpectrum(svs_file=svs, ref_file=other).run(cwd=str(tmp_path)).outputs
