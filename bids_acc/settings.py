@@ -72,7 +72,7 @@ class AnatSettings:
     )
     roi: tuple[str, ...] = option(
         ('caudalanteriorcingulate', 'rostralanteriorcingulate'),
-        'cortical labels that make up the region of interest',
+        'cortical labels that make up the region of interest; cortex for all of them',
         flag='--roi',
         nargs='+',
         metavar='LABEL',
@@ -317,6 +317,15 @@ class GroupSettings:
     )
     n_splits: int = option(
         10, 'random halves for the stability index', flag='--opnmf-splits', metavar='N', type=int
+    )
+    strata: tuple[str, ...] = option(
+        (),
+        'columns of participants.tsv of which both halves get equal shares, the most important '
+        "first; without, the model's group and age. Strata of one person are merged, and it is "
+        'said',
+        flag='--opnmf-strata',
+        nargs='+',
+        metavar='COLUMN',
     )
     n_init: int = option(
         1,

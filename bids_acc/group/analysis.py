@@ -232,8 +232,8 @@ def parcellation_options(
     low, high = group.k_range[0], group.k_range[-1]
     if low < 2 or high < low:
         raise SettingsError(f'--opnmf-k-range {low} {high}: give two numbers, 2 or more.')
-    strata: tuple[str, ...] = ()
-    if model is not None:
+    strata = group.strata
+    if model is not None and not strata:
         ages = [c.name for c in model.covariates if c.name.lower() == 'age']
         strata = (model.group.column, *ages)
     return ParcellationOptions(
@@ -273,10 +273,16 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         result = apply_atlas(Path(group.atlas), data, run.output_dir)
     else:
         options = parcellation_options(group, run.settings.random_seed, run.model)
+        people = run.cohort.participants
+        if unknown := [name for name in group.strata if name not in people]:
+            raise SettingsError(
+                f'--opnmf-strata {" ".join(unknown)}: participants.tsv has no such column; there '
+                f'are {", ".join(people.columns)}.'
+            )
         with joblib_workers(run.settings.resources) as (backend, n_jobs):
             result = run_parcellation(
                 data,
-                run.cohort.participants,
+                people,
                 options,
                 work_dir=None if work_dir is None else work_dir / 'opnmf',
                 n_jobs=n_jobs,

@@ -13,6 +13,7 @@ import nibabel as nb
 import pandas as pd
 import pytest
 
+from bids_acc.exceptions import ExitCode
 from tests.endtoend.test_command import bids_acc
 from tests.synthetic.derivatives import write_cohort
 
@@ -75,6 +76,14 @@ def test_a_selection_that_is_killed_goes_on_where_it_was(first):
     for name in ('rankselection.tsv', 'rankcurves.tsv', 'vertexindex.tsv', 'model_W.npz'):
         one, other = (folder / 'group/opnmf' / name for folder in (root, killed))
         assert one.read_bytes() == other.read_bytes(), name
+
+
+def test_strata_are_columns_of_participants(first):
+    done = bids_acc(
+        'none', first[0].parent / 'killed', 'group', '--model', 'auto', '--opnmf-strata', 'town'
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert '--opnmf-strata town: participants.tsv has no such column; there are' in done.stderr
 
 
 def test_an_existing_atlas_is_measured_and_nothing_is_factorized(first):
