@@ -83,7 +83,8 @@ class CovarianceOperator:
         )
         self._gram = X.T @ X if self.side == 'gram' else None
         self._small = self._gram
-        self._block = _BLOCK_BYTES // (X.itemsize * max(self.n_vertices, 1))
+        block = _BLOCK_BYTES // (X.itemsize * max(self.n_vertices, 1))
+        self._block = block if _LEAST_ROWS <= block < self.n_observations / 2 else 0
 
     @cached_property
     def row_norms(self) -> Floats:
@@ -110,7 +111,7 @@ class CovarianceOperator:
         V = np.ascontiguousarray(V, dtype=self.X.dtype)
         if self._gram is not None:
             product = V @ self._gram
-        elif len(V) <= _FEW_COLUMNS and self._block >= _LEAST_ROWS:
+        elif self._block and len(V) <= _FEW_COLUMNS:
             product = np.zeros_like(V)
             for first in range(0, self.n_observations, self._block):
                 rows = self.X[first : first + self._block]
