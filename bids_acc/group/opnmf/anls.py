@@ -100,6 +100,16 @@ class Model:
         self._rest = AV - self.times(V)
 
 
+@dataclass(frozen=True)
+class _Point:
+    """A point whose product with the data is known."""
+
+    V: Floats
+    AV: Floats
+    residual: float = np.inf
+    mu: float = 0.0
+
+
 @dataclass
 class _State:
     """One factorization under way."""
@@ -119,6 +129,8 @@ class _State:
     """Smallest residual on the data."""
     futile: int = 0
     cleaned: bool = False
+    nearest: _Point = field(default_factory=lambda: _Point(np.empty(0), np.empty(0)))
+    """Where the residual on the data was smallest."""
     done: Factorization | None = None
 
 
@@ -152,7 +164,10 @@ def solve_anls(
     :math:`\mu = \langle N(W), W \rangle / \langle W, W \rangle`. Undamped it oscillates with
     period two. There is no proof of convergence: when products with the data stop lowering the
     residual, every step takes one; when the residual has not fallen for 50 such steps, three
-    sweeps of coordinate descent take the place of the exact solution.
+    sweeps of coordinate descent take the place of the exact solution. With more components than
+    the data have parts, the update (also the published one, also for small steps) can circle
+    between unstable fixed points; after ``max_iter`` steps the nearest approach to one is
+    returned, and it has not converged.
 
     Parameters
     ----------
@@ -243,12 +258,18 @@ def _on_data(
     state.n_iter += 1
     point, step = state.V, _exact_step(state, AV)
     clean = state.cleaned or state.model is not None
-    if step is None or (step.residual <= tol and clean) or state.n_iter >= max_iter:
-        residual, mu = (np.inf, 0.0) if step is None else (step.residual, step.mu)
-        W = np.ascontiguousarray(point.T)
-        error = reconstruction_error(operator, W, AV.T)
-        state.done = Factorization(W, state.n_iter, residual <= tol, residual, mu, error)
+    here = _Point(point, AV) if step is None else _Point(point, AV, step.residual, step.mu)
+    if here.residual <= state.nearest.residual:
+        state.nearest = here
+    found = here.residual <= tol and clean
+    if found or step is None or state.n_iter >= max_iter:
+        end = here if found else state.nearest
+        W = np.ascontiguousarray(end.V.T)
+        error = reconstruction_error(operator, W, end.AV.T)
+        converged = end.residual <= tol
+        state.done = Factorization(W, state.n_iter, converged, end.residual, end.mu, error)
         state.model, state.sets, state.extrapolation = None, None, Extrapolation()
+        state.nearest = here
         return
     state.cleaned = step.residual <= tol
     if state.cleaned:

@@ -148,6 +148,18 @@ def test_too_few_iterations_are_said(X):
     assert not model.converged_
 
 
+def test_without_convergence_the_nearest_approach_is_returned(X):
+    longer = [OPNMF(6, max_iter=n, tol=0.0) for n in (20, 60)]
+    for model in longer:
+        with pytest.warns(ConvergenceWarning):
+            model.fit(X)
+        W = model.components_.T
+        assert model.residual_ == pytest.approx(
+            fixed_point_residual(W, X.T @ (X @ W))[0], rel=1e-3, abs=1e-12
+        )
+    assert longer[1].residual_ <= longer[0].residual_
+
+
 def test_several_starts_keep_the_best(X):
     model = OPNMF(6, n_init=4, random_state=0).fit(X)
     assert model.objectives_.shape == (4,)
