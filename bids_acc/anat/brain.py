@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_acc.exceptions import ComputationError
+from bids_acc.exceptions import InputDataError
 from bids_acc.itk import itk_session
 
 from .geometry import Floats
@@ -50,7 +50,7 @@ def extract_brain(
 
     Raises
     ------
-    ComputationError
+    InputDataError
         If what was found has not the size of a brain.
     """
     import ants
@@ -87,7 +87,7 @@ def extract_brain(
     mask = refine_mask(data, outline > 0.5, sizes)
     volume_ml = float(mask.sum() * sizes.prod()) / 1000
     if not MIN_BRAIN_ML < volume_ml < MAX_BRAIN_ML:
-        raise ComputationError(
+        raise InputDataError(
             f'brain extraction found {volume_ml:.0f} mL, which is no whole brain: check the '
             'orientation and the field of view, or give a skull-stripped T1w image.'
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
 
 from .geometry import Floats, Ints, enclosed_volume, vertex_normals
 from .resampling import (
@@ -121,11 +121,14 @@ def on_template(
     Raises
     ------
     InputDataError
-        If there is neither a sphere nor a registration.
+        If there is neither a sphere nor a registration, or the sphere has holes or folds.
     """
     if native.sphere is not None:
-        gather = barycentric_weights(native.sphere, native.faces, mesh.sphere)
-        handed = area_weights(native.sphere, native.faces, mesh.sphere, mesh.faces)
+        try:
+            gather = barycentric_weights(native.sphere, native.faces, mesh.sphere)
+            handed = area_weights(native.sphere, native.faces, mesh.sphere, mesh.faces)
+        except ComputationError as error:
+            raise InputDataError(f'the registered sphere cannot be used: {error}') from error
     elif placed is not None:
         start, target = (
             _place_and_direction((native.white, native.pial), native.faces),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_acc.exceptions import ComputationError
+from bids_acc.exceptions import InputDataError
 
 from .geometry import Floats
 
@@ -68,7 +68,7 @@ def fit_tissue_model(
 
     Raises
     ------
-    ComputationError
+    InputDataError
         If the tissues do not come out as CSF < GM < WM: the image is no T1w, or the template
         lies beside the brain.
     """
@@ -94,7 +94,7 @@ def fit_tissue_model(
         converged = bool(np.abs(means - previous).max() < tolerance * np.ptp(means))
     grey, white, fluid = means
     if not fluid < grey < white:
-        raise ComputationError(
+        raise InputDataError(
             f'mean intensities CSF {fluid:.4g}, GM {grey:.4g}, WM {white:.4g} are not in the '
             'order of a T1-weighted image: check that the file is a T1w and that its '
             'registration to the template worked.'

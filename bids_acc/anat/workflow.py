@@ -58,7 +58,7 @@ class SurfaceOrigin:
     software: Mapping[str, str] = field(default_factory=dict)
     """Who made the surfaces, when others did: name to version."""
     note: str = ''
-    """A better source that was passed over, and why."""
+    """What a reader must know; it stands in the sidecars and among the flags of quality."""
     smoothing_mm: float = 0.0
     """Kernel (FWHM) with which the source smoothed thickness."""
 

@@ -33,7 +33,7 @@ class SurfaceChoice:
     smoothing_mm: float = 0.0
     """Kernel (FWHM) with which the source smoothed thickness."""
     note: str = ''
-    """What a reader must know: a better source that was passed over, and why."""
+    """What a reader must know: what was passed over and why, whose labels these are."""
 
     def describe(self) -> str:
         """Write source and note in one line."""
@@ -80,6 +80,7 @@ def choose_surfaces(
         If a source was asked for by name and its files are damaged or do not fit each other.
     """
     passed_over: list[str] = []
+    first_error: BidsAccError | None = None
     for source, find in FINDERS.items():
         if asked not in ('auto', source):
             continue
@@ -88,13 +89,14 @@ def choose_surfaces(
                 try:
                     choice = _inspected(found, inspect)
                 except BidsAccError as error:
-                    if asked != 'auto':
-                        raise
+                    first_error = first_error or error
                     passed_over.append(f'{source} passed over: {error}')
                     continue
                 return _with_notes(choice, passed_over)
     if asked in ('auto', 'builtin'):
         return _with_notes(SurfaceChoice(), passed_over)
+    if first_error is not None:
+        raise first_error
     where = ', '.join(map(str, derivatives.values())) or 'no folder was given by --derivatives'
     raise MissingInputError(
         f'--surface-source {asked}: no such surfaces of sub-{subject} found ({where}).'

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from bids_acc.anat.builtin import template_priors
 from bids_acc.anat.figures import surfaces_on_slices
-from bids_acc.anat.interfaces import SurfaceMetrics
+from bids_acc.anat.interfaces import FitSurfaces, SurfaceMetrics
 from bids_acc.anat.quality import (
     EXPECTED,
     boundary_contrast,
@@ -25,7 +25,13 @@ from bids_acc.anat.quality import (
     unusual,
 )
 from bids_acc.anat.quality_interfaces import AnatQuality
-from bids_acc.anat.surfaces_io import read_map, write_labels, write_map, write_surface
+from bids_acc.anat.surfaces_io import (
+    read_map,
+    read_surface,
+    write_labels,
+    write_map,
+    write_surface,
+)
 from bids_acc.anat.template import load_template, region_mask
 from bids_acc.anat.volumes import euler_number_of_solid, outside_grid
 from bids_acc.derivatives.outputs import load_table
@@ -210,3 +216,43 @@ def test_nothing_is_drawn_beyond_the_image() -> None:
         assert set(np.unique(shown)) <= {0.0, 7.0}
         assert (shown == 7).mean() < 0.2
     assert max((axes.images[0].get_array() == 7).sum() for axes in figure.axes) > 100
+
+
+@pytest.mark.slow
+def test_vertices_outside_the_field_of_view_have_no_value(
+    brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A brain cut off in front: nothing is made up beyond the last slice."""
+    ants = pytest.importorskip('ants')
+    monkeypatch.chdir(tmp_path)
+    identity = tmp_path / 'identity.mat'
+    ants.write_transform(
+        ants.create_ants_transform(transform_type='AffineTransform', dimension=3), str(identity)
+    )
+    tissues, affine = brain
+    cut = 76  # of 117 slices: y = 18 mm, through the cingulate
+    names = []
+    for name, data in (
+        ('image', np.einsum('k,kxyz->xyz', [600.0, 1000, 200], tissues)),
+        *((f'tpm{k}', t) for k, t in enumerate(tissues)),
+    ):  # fmt: skip
+        names.append(str(tmp_path / f'{name}.nii.gz'))
+        nb.Nifti1Image(data[:, :cut].astype(np.float32), affine).to_filename(names[-1])
+    fitted = FitSurfaces(
+        in_file=names[0], tpms=names[1:], points_to_t1w=[str(identity)],
+        images_to_t1w=[str(identity)], density='10k',
+    ).run().outputs  # fmt: skip
+    metrics = SurfaceMetrics(
+        white=fitted.white, pial=fitted.pial, undefined=fitted.undefined, density='10k'
+    ).run().outputs  # fmt: skip
+    last = affine[1, 3] + (cut - 0.5) * affine[1, 1]
+    for index, mesh in enumerate(load_template('10k').values()):
+        code = read_map(fitted.undefined[index])
+        beyond = read_surface(fitted.white[index])[0][:, 1] > last
+        thickness = read_map(metrics.thickness[index])
+        assert (beyond & mesh.cortex).sum() > 1500
+        assert (code[beyond & mesh.cortex] == 3).all()
+        assert np.isnan(thickness[beyond]).all()
+        assert np.isnan(read_map(metrics.area[index])[beyond]).all()
+        inside = mesh.cortex & (mesh.white[:, 1] < last - 15)
+        assert np.isfinite(thickness[inside]).mean() > 0.9

@@ -13,7 +13,7 @@ import pytest
 from bids_acc.anat.civet import read_civet, read_obj
 from bids_acc.anat.freesurfer import read_freesurfer
 from bids_acc.anat.geometry import vertex_areas
-from bids_acc.anat.native import on_template
+from bids_acc.anat.native import NativeHemisphere, on_template
 from bids_acc.anat.sources import inspect_surfaces, read_gifti
 from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
 from bids_acc.anat.surfaces_io import read_labels, read_map
@@ -111,6 +111,16 @@ def test_area_follows_its_place(foreign: Path, other: Subjects) -> None:
         labels = np.array([found.names[c] == name for c in found.labels])
         if before > 2000:
             assert found.area[labels].sum() == pytest.approx(before, rel=0.03), name
+
+
+def test_sphere_with_holes_is_refused(same: Subjects) -> None:
+    truth = same['L']
+    torn = Native(**{**vars(truth), 'faces': truth.faces[:15000]})
+    native = NativeHemisphere(
+        torn.white, torn.pial, torn.faces, torn.thickness, torn.area, torn.sphere
+    )
+    with pytest.raises(InputDataError, match='registered sphere cannot be used'):
+        on_template(native, load_template('10k')['L'])
 
 
 def test_zero_thickness_within_the_region_is_never_averaged_in(
@@ -257,6 +267,10 @@ def test_a_broken_subject_is_named_and_auto_goes_on(
     assert str(error.value).count('\n') == 0
     choice = choose_surfaces('auto', derivatives, '01', None, inspect_surfaces)
     assert choice.source == 'builtin'
+    assert 'freesurfer passed over: ' in choice.note
+    sound = {**derivatives, 'again': subject.parent}
+    choice = choose_surfaces('freesurfer', sound, '01', None, inspect_surfaces)
+    assert choice.folder == subject
     assert 'freesurfer passed over: ' in choice.note
     for hemi in HEMISPHERES:
         write_gifti_subject(tmp_path / 'smriprep', '01', same[hemi], hemi)
