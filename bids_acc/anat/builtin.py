@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nibabel as nb
 import numpy as np
 
-from .fitting import FittedSurfaces, TissueImage, fit_surfaces
+from .fitting import FittedSurfaces, fit_surfaces
 from .geometry import Floats, neighbour_mean, vertex_areas
 from .morphometry import symmetric_thickness
 from .quality import weakly_supported
@@ -22,6 +23,7 @@ from .registration import (
 )
 from .segmentation import TissueModel, fit_tissue_model, local_tissue_means
 from .template import HEMISPHERES, TemplateHemisphere, load_template
+from .tissues import TissueImage
 from .volumes import finer, stripped_mask
 
 SIDES = {'L': -1, 'R': 1}
@@ -78,7 +80,8 @@ def tissue_image(
     template_x[:3, 3] = (-98.0, -134.0, -72.0)
     x = np.indices((50, 60, 50))[0] * 4.0 - 98.0
     side = image_to_t1w(x, template_x, means[0].shape, coarse, images_to_t1w)
-    return TissueImage(*finer(data, affine), means, coarse, side)
+    grey, white, _ = np.asarray(probabilities, dtype=np.float32)
+    return TissueImage(*finer(data, affine), means, coarse, (grey, white), affine, side)
 
 
 def fit_hemisphere(
@@ -113,11 +116,26 @@ def vertex_maps(
     return {name: np.where(defined, value, np.nan) for name, value in values.items()}
 
 
-def measure_brain(
-    data: Any, affine: Floats, folder: Path, *, seed: int = 0, density: str = '41k',
-    n_threads: int = 1,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """Run the whole route on a skull-stripped image.
+@dataclass(frozen=True)
+class RegisteredBrain:
+    """A brain whose tissues and way to the template are known: all that the fit needs."""
+
+    brain: Any
+    """(nx, ny, nz) bias-corrected intensities, zero outside the brain."""
+    affine: Floats
+    """(4, 4) voxel to scanner RAS in mm."""
+    probabilities: Any
+    """(3, nx, ny, nz) of GM, WM and CSF."""
+    points_to_t1w: list[Path]
+    """For template points, in ANTs' order."""
+    images_to_t1w: list[Path]
+    """For template images, in ANTs' order."""
+
+
+def register_brain(
+    data: Any, affine: Floats, folder: Path, *, seed: int = 0, n_threads: int = 1
+) -> RegisteredBrain:
+    """Correct, register and segment a skull-stripped image.
 
     Parameters
     ----------
@@ -129,15 +147,8 @@ def measure_brain(
         Where ANTs puts its transforms.
     seed : int
         Seed of the registration.
-    density : str
-        Of the template mesh.
     n_threads : int
         Threads of ITK.
-
-    Returns
-    -------
-    dict
-        For ``'L'`` and ``'R'``: ``white``, ``pial``, ``thickness``, ``area``, ``undefined``.
     """
     mask = stripped_mask(data, voxel_sizes(affine))
     brain = np.where(mask, np.maximum(bias_correct(data, affine, mask, n_threads), 0), 0)
@@ -145,11 +156,31 @@ def measure_brain(
         brain, affine, folder / 'template_', seed=seed, n_threads=n_threads
     )
     model, _ = segment_brain(brain, affine, mask, images)
-    image = tissue_image(brain, affine, model.probabilities, images)
+    return RegisteredBrain(brain, affine, model.probabilities, points, images)
+
+
+def measure_brain(registered: RegisteredBrain, density: str = '41k') -> dict[str, dict[str, Any]]:
+    """Fit and measure both hemispheres.
+
+    Parameters
+    ----------
+    registered : RegisteredBrain
+        See `register_brain`.
+    density : str
+        Of the template mesh.
+
+    Returns
+    -------
+    dict
+        For ``'L'`` and ``'R'``: ``white``, ``pial``, ``thickness``, ``area``, ``undefined``.
+    """
+    image = tissue_image(
+        registered.brain, registered.affine, registered.probabilities, registered.images_to_t1w
+    )
     found = {}
     for hemi in HEMISPHERES:
         mesh = load_template(density)[hemi]
-        fit, undefined = fit_hemisphere(image, mesh, hemi, points)
+        fit, undefined = fit_hemisphere(image, mesh, hemi, registered.points_to_t1w)
         maps = vertex_maps(fit.white, fit.pial, mesh, undefined)
         found[hemi] = {'white': fit.white, 'pial': fit.pial, 'undefined': undefined, **maps}
     return found

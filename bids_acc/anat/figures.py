@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from .fitting import sample_volume
 from .geometry import Floats, Ints
+from .tissues import sample_volume
 from .volumes import outside_grid
 
 Surface = tuple[Floats, Ints, str]

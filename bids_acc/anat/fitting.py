@@ -1,31 +1,40 @@
 """White and pial surfaces: a template's meshes moved along their normals to a brain's own edges.
 
-The boundary between two tissues lies where the intensity is half-way between their local means.
-Each vertex looks along its normal for that place; profiles are averaged with those of the
-neighbours, and the *displacement*, not the shape, is kept smooth, so the folds of the start
+The boundary between two tissues lies where the intensity is half-way between those of the two
+beside it. Each vertex looks along its normal for that place; profiles are averaged with those of
+the neighbours, and the *displacement*, not the shape, is kept smooth, so the folds of the start
 survive. Vertices that see no boundary follow their neighbours and are said to be unsupported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, sparse
+from scipy import sparse
 
 from .geometry import Floats, Ints, neighbour_mean, smooth_displacement, vertex_normals
 from .intersection import self_intersecting_faces
+from .profiles import edge_blur, nearest_crossing, nearest_dip, slab_half_width
+from .tissues import TissueImage, cortical_levels, sample_volume
 
 Bools = npt.NDArray[np.bool_]
 
 DIP_DEPTH = 0.08
 """Rise on both sides, as a share of the GM-CSF contrast, that makes a dip a sulcus."""
-DIP_GAP = 0.5
-"""How far the pial surface stays from the floor of a closed sulcus in mm. Both banks look for the
-same floor: without a gap they meet there, half of all vertices end in intersections, and the
+OPEN_DEPTH = 0.9
+"""Depth of a dip, as a share of the GM-CSF contrast, from which on a sulcus is so wide that its
+banks show as edges of their own."""
+LEAST_GAP = 0.25
+"""How far the pial surface stays at least from the floor of a closed sulcus in mm. Both banks look
+for the same floor: without a gap they meet there, many vertices end in intersections, and the
 repair, not the image, decides where the surface comes to lie."""
+
+
+SHORTENING = 0.9
+"""Share of the cortex's thickness that is kept in each round in which the pial surface passes
+through itself. On average over the cortex it makes up for what relaxing adds (seed 100)."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +51,10 @@ class FitOptions:
     """How far a profile goes beyond the search range in mm, to tell a dip from noise."""
     profile_smoothing: int = 2
     """How often a profile is averaged with the neighbours' ones."""
+    repair_rounds: int = 16
+    """How often at most intersections are mended."""
     min_thickness: float = 0.3
     """The pial surface stays so far outside the white surface, in mm."""
-
-
-@dataclass(frozen=True)
-class TissueImage:
-    """A bias-corrected T1w image with the tissues' means around each voxel."""
-
-    intensity: npt.NDArray[np.float32]
-    """(nx, ny, nz) intensities."""
-    affine: Floats
-    """(4, 4) voxel to scanner RAS in mm."""
-    means: tuple[npt.NDArray[np.float32], ...]
-    """Local mean intensity of GM, WM and CSF, on the grid of ``mean_affine``."""
-    mean_affine: Floats
-    """(4, 4) of the (coarser) grid of the means."""
-    side: npt.NDArray[np.float32] | None = None
-    """Signed distance from the midsagittal plane in mm, positive right, on the coarser grid."""
-
-    def sample(self, points: Floats) -> Floats:
-        """Return the intensity at points (..., 3) in mm; outside, the nearest voxel's."""
-        return sample_volume(self.intensity, self.affine, points)
-
-    def tissue_means(self, points: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the local means of GM, WM and CSF at points (..., 3) in mm."""
-        grey, white, fluid = (sample_volume(m, self.mean_affine, points) for m in self.means)
-        return grey, white, fluid
 
 
 @dataclass(frozen=True)
@@ -85,99 +71,6 @@ class FittedSurfaces:
     """(n_vertices,) whether a GM/CSF boundary was found within the last range."""
     intersecting: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(n_vertices,) whether a face around the vertex still passes through another one."""
-
-
-def sample_volume(volume: npt.ArrayLike, affine: Floats, points: npt.ArrayLike) -> Floats:
-    """Interpolate a volume trilinearly at points in mm.
-
-    Parameters
-    ----------
-    volume : (nx, ny, nz) array_like
-        Values.
-    affine : (4, 4) ndarray
-        Voxel to mm.
-    points : (..., 3) array_like
-        In mm; beyond the edge the nearest voxel counts.
-
-    Returns
-    -------
-    (...) ndarray
-        Values at the points.
-    """
-    inverse = np.linalg.inv(affine)
-    points = np.asarray(points, dtype=float)
-    voxels = points @ inverse[:3, :3].T + inverse[:3, 3]
-    coordinates = np.moveaxis(voxels, -1, 0).reshape(3, -1)
-    values = ndimage.map_coordinates(
-        np.asarray(volume), coordinates, order=1, mode='nearest', output=np.float64
-    )
-    return values.reshape(points.shape[:-1])
-
-
-def nearest_crossing(profiles: Floats, threshold: Floats, positions: Floats) -> Floats:
-    """Find where profiles fall through a threshold, nearest to position zero.
-
-    Parameters
-    ----------
-    profiles : (n, n_samples) ndarray
-        Intensities from inside to outside.
-    threshold : (n,) ndarray
-        Level to fall through.
-    positions : (n_samples,) ndarray
-        Places of the samples in mm, increasing.
-
-    Returns
-    -------
-    (n,) ndarray
-        Position of the falling crossing in mm, NaN where there is none.
-
-    Examples
-    --------
-    >>> x = np.arange(-2.0, 3)
-    >>> nearest_crossing(np.array([[9.0, 9, 9, 5, 1]]), np.array([7.0]), x)
-    array([0.5])
-    """
-    above = profiles - threshold[:, None]
-    falling = (above[:, :-1] > 0) & (above[:, 1:] <= 0)
-    drop = above[:, :-1] - above[:, 1:]
-    share = np.divide(above[:, :-1], drop, out=np.zeros_like(drop), where=falling)
-    place = positions[:-1] + share * np.diff(positions)
-    return _nearest(np.where(falling, place, np.nan))
-
-
-def nearest_dip(profiles: Floats, depth: Floats, positions: Floats) -> Floats:
-    """Find the local minimum nearest to position zero: a sulcus too narrow to show CSF.
-
-    Parameters
-    ----------
-    profiles : (n, n_samples) ndarray
-        Intensities from inside to outside.
-    depth : (n,) ndarray
-        How much the profile must rise on either side within the range.
-    positions : (n_samples,) ndarray
-        Places of the samples in mm, equally spaced.
-
-    Returns
-    -------
-    (n,) ndarray
-        Position in mm, between samples by a parabola; NaN where there is none.
-    """
-    before, here, after = profiles[:, :-2], profiles[:, 1:-1], profiles[:, 2:]
-    left = np.maximum.accumulate(profiles, axis=1)[:, :-2]
-    right = np.maximum.accumulate(profiles[:, ::-1], axis=1)[:, ::-1][:, 2:]
-    deep = np.minimum(left, right) - here > depth[:, None]
-    found = (here <= before) & (here < after) & deep
-    curvature = before - 2 * here + after
-    shift = np.divide(before - after, 2 * curvature, out=np.zeros_like(here), where=found)
-    step = positions[1] - positions[0]
-    return _nearest(np.where(found, positions[1:-1] + shift * step, np.nan))
-
-
-def _nearest(places: Floats) -> Floats:
-    """Return the entry of each row that is nearest to zero, NaN where all are NaN."""
-    distance = np.where(np.isnan(places), np.inf, np.abs(places))
-    best = distance.argmin(axis=1)
-    return places[np.arange(len(places)), best]
 
 
 def _profiles(
@@ -202,26 +95,40 @@ def _positions(limit: float, step: float) -> Floats:
     return np.arange(-n, n + 1, dtype=float) * step
 
 
-def _white_targets(
-    means: tuple[Floats, Floats, Floats], profiles: Floats, places: Floats
+def pial_targets(
+    grey: Floats, fluid: Floats, profiles: Floats, places: Floats, blur: float
 ) -> Floats:
-    """Return how far the WM/GM boundary lies along the normal."""
-    grey, white, _ = means
-    return nearest_crossing(profiles, (grey + white) / 2, places)
+    r"""Return how far the GM/CSF boundary lies along the normal.
 
+    It lies where the intensity is half-way, but between two banks less than some 2.5 times the
+    blur apart half-way is reached too far out or never. There a slab of CSF is fitted to the dip:
+    its middle is the dip's floor, its width follows from the dip's depth
+    (`bids_acc.anat.profiles.slab_half_width`). A dip nearer than the crossing is a sulcus in
+    between.
 
-def _pial_targets(
-    means: tuple[Floats, Floats, Floats], profiles: Floats, places: Floats
-) -> Floats:
-    """Return how far the GM/CSF boundary, or the floor of a closed sulcus, lies.
+    Parameters
+    ----------
+    grey, fluid : (n,) ndarray
+        Intensities of GM and CSF.
+    profiles : (n, n_samples) ndarray
+        Intensities from inside to outside.
+    places : (n_samples,) ndarray
+        Positions of the samples in mm, equally spaced.
+    blur : float
+        Standard deviation of the image's blur in mm.
 
-    A dip nearer than the crossing is a sulcus in between; one farther away is its floor. The
-    surface stays `DIP_GAP` before either.
+    Returns
+    -------
+    (n,) ndarray
+        In mm, NaN where there is neither an edge nor a dip.
     """
-    grey, _, fluid = means
     edge = nearest_crossing(profiles, (grey + fluid) / 2, places)
-    dip = nearest_dip(profiles, DIP_DEPTH * (grey - fluid), places) - DIP_GAP
-    return np.where(np.isnan(edge) | (dip < edge), dip, edge)
+    contrast = np.maximum(grey - fluid, 1e-9)
+    dip, floor = nearest_dip(profiles, DIP_DEPTH * contrast, places)
+    depth = (grey - floor) / contrast
+    bank = dip - np.maximum(slab_half_width(depth, blur), LEAST_GAP)
+    closed = (depth < OPEN_DEPTH) & (bank < edge)
+    return np.where(np.isnan(edge) | closed, bank, edge)
 
 
 def _keep_side(image: TissueImage, vertices: Floats, side: int) -> Floats:
@@ -241,9 +148,19 @@ def _side_axis(image: TissueImage) -> Floats:
 
 
 def repair_intersections(
-    vertices: Floats, faces: Ints, mean_of_neighbours: sparse.csr_array, n_rounds: int = 16
+    vertices: Floats,
+    faces: Ints,
+    mean_of_neighbours: sparse.csr_array,
+    n_rounds: int = 16,
+    *,
+    inner: Floats | None = None,
 ) -> tuple[Floats, Bools]:
     """Relax the mesh where it passes through itself.
+
+    Relaxing fills hollows: the pial surface of a brain came 0.2 mm outwards on average. With an
+    inner surface, which must not intersect itself, the way from it to the vertices is relaxed
+    instead and shortened a little, which ends at the inner surface if nothing else helps; what
+    is still entangled after most of the rounds is relaxed as a whole.
 
     Parameters
     ----------
@@ -254,7 +171,9 @@ def repair_intersections(
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
         See `bids_acc.anat.geometry.neighbour_mean`.
     n_rounds : int
-        How often to try; each round relaxes a wider ring.
+        How often to try; each round of relaxing as a whole takes in a wider ring.
+    inner : (n_vertices, 3) ndarray, optional
+        Vertices of the white surface, for a pial surface.
 
     Returns
     -------
@@ -265,21 +184,53 @@ def repair_intersections(
     """
     vertices = vertices.copy()
     touched: Bools | None = None
+    n_shorter = 0 if inner is None else 2 * n_rounds // 3
     for attempt in range(n_rounds + 1):
         bad = np.zeros(len(vertices), dtype=bool)
         bad[faces[self_intersecting_faces(vertices, faces, touched)]] = True
         if not bad.any() or attempt == n_rounds:
             break
-        region = bad.astype(float)
-        for _ in range(1 + attempt // 2):
-            region = np.maximum(region, (mean_of_neighbours @ region) > 0)
-        inside = region > 0
+        shorter = attempt < n_shorter
+        inside = bad
+        for _ in range(1 if shorter else 1 + (attempt - n_shorter) // 2):
+            inside = inside | (mean_of_neighbours @ inside.astype(float) > 0)
+        base = inner if inner is not None and shorter else np.zeros_like(vertices)
+        way = vertices - base
         for _ in range(4):
-            relaxed = (vertices + mean_of_neighbours @ vertices) / 2
-            vertices[inside] = relaxed[inside]
-        moved = np.asarray(inside[faces].any(axis=1))
-        touched = moved if touched is None else touched | moved
+            way[inside] = ((way + mean_of_neighbours @ way) / 2)[inside]
+        vertices[inside] = base[inside] + way[inside] * (SHORTENING if shorter else 1)
+        # whatever did not move met nothing in this round, or it would have been moved
+        touched = np.asarray(inside[faces].any(axis=1))
     return vertices, bad
+
+
+def evened(
+    vertices: Floats, inner: Floats, faces: Ints, mean_of_neighbours: sparse.csr_array
+) -> Floats:
+    """Slide vertices along their surface, so that neighbours lie alike above an inner surface.
+
+    Where the surface is concave, steps along the normals crowd vertices together until faces
+    fold over. What slides is half-way the difference of a vertex's way from the inner surface
+    from its neighbours' one; the component along the normal, which is the thickness, stays.
+
+    Parameters
+    ----------
+    vertices, inner : (n_vertices, 3) ndarray
+        In mm.
+    faces : (n_faces, 3) ndarray of int
+        Vertex indices.
+    mean_of_neighbours : (n_vertices, n_vertices) csr_array
+        See `bids_acc.anat.geometry.neighbour_mean`.
+
+    Returns
+    -------
+    (n_vertices, 3) ndarray
+        In mm.
+    """
+    way = vertices - inner
+    slide = (mean_of_neighbours @ way - way) / 2
+    normals = vertex_normals(vertices, faces)
+    return vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
 
 
 @dataclass(frozen=True)
@@ -292,28 +243,58 @@ class _Mesh:
     side: int
 
 
-def _fit_one(
-    image: TissueImage,
-    vertices: Floats,
-    mesh: _Mesh,
-    find_targets: Callable[[tuple[Floats, Floats, Floats], Floats, Floats], Floats],
-    options: FitOptions,
-    inner: Floats | None = None,
-) -> tuple[Floats, Bools]:
-    """Move one surface to its boundary, in rounds of shrinking range and stiffness."""
-    seen = np.zeros(len(vertices), dtype=bool)
-    for limit, stiffness in zip(options.ranges, options.stiffness, strict=True):
-        places = _positions(limit + options.margin, options.step)
-        normals = vertex_normals(vertices, mesh.faces)
-        profiles = _profiles(image, vertices, normals, places, mesh.links, options)
-        target = find_targets(image.tissue_means(vertices), profiles, places)
-        seen = mesh.cortex & (np.abs(target) <= limit)
-        if inner is not None:
-            room = np.einsum('ij,ij->i', vertices - inner, normals)
-            target = np.maximum(target, options.min_thickness - room)
-        distance = smooth_displacement(target, seen.astype(float), mesh.links, stiffness)
-        vertices = _keep_side(image, vertices + distance[:, None] * normals, mesh.side)
-    return vertices, seen
+@dataclass(frozen=True)
+class _Fit:
+    """One hemisphere while it is fitted: white and pial vertices, and what was seen last."""
+
+    image: TissueImage
+    mesh: _Mesh
+    options: FitOptions
+
+    def levels(
+        self, white: Floats, pial: Floats, normals: Floats, blur: float
+    ) -> tuple[Floats, Floats]:
+        """Return the intensities of GM and WM beside each vertex."""
+        return cortical_levels(
+            self.image, white, pial, normals, self.mesh.cortex, self.mesh.links, blur
+        )
+
+    def move_white(
+        self, white: Floats, pial: Floats, limit: float, stiffness: float, blur: float
+    ) -> tuple[Floats, Bools, float]:
+        """Take one step of the white surface; return it, what it saw, and the blur found."""
+        normals = vertex_normals(white, self.mesh.faces)
+        grey, white_matter = self.levels(white, pial, normals, blur)
+        places = _positions(limit + self.options.margin, self.options.step)
+        profiles = _profiles(self.image, white, normals, places, self.mesh.links, self.options)
+        target = nearest_crossing(profiles, (grey + white_matter) / 2, places)
+        seen = self.mesh.cortex & (np.abs(target) <= limit)
+        found = edge_blur(profiles[seen], places, target[seen], (white_matter - grey)[seen])
+        moved = self._follow(white, normals, target, seen, stiffness)
+        return moved, seen, float(np.nanmedian(found)) if seen.any() else blur
+
+    def move_pial(
+        self, white: Floats, pial: Floats, limit: float, stiffness: float, blur: float
+    ) -> tuple[Floats, Bools]:
+        """Take one step of the pial surface, never into the white one."""
+        grey, _ = self.levels(white, pial, vertex_normals(white, self.mesh.faces), blur)
+        _, _, fluid = self.image.tissue_means(pial)
+        normals = vertex_normals(pial, self.mesh.faces)
+        places = _positions(limit + self.options.margin, self.options.step)
+        profiles = _profiles(self.image, pial, normals, places, self.mesh.links, self.options)
+        target = pial_targets(grey, fluid, profiles, places, blur)
+        seen = self.mesh.cortex & (np.abs(target) <= limit)
+        room = np.einsum('ij,ij->i', pial - white, normals)
+        target = np.maximum(target, self.options.min_thickness - room)
+        moved = self._follow(pial, normals, target, seen, stiffness)
+        return evened(moved, white, self.mesh.faces, self.mesh.links), seen
+
+    def _follow(
+        self, vertices: Floats, normals: Floats, target: Floats, seen: Bools, stiffness: float
+    ) -> Floats:
+        """Move vertices along their normals by the smooth field that follows the targets."""
+        distance = smooth_displacement(target, seen.astype(float), self.mesh.links, stiffness)
+        return _keep_side(self.image, vertices + distance[:, None] * normals, self.mesh.side)
 
 
 def fit_surfaces(
@@ -352,10 +333,15 @@ def fit_surfaces(
     white, pial = np.asarray(white, dtype=float), np.asarray(pial, dtype=float)
     faces = np.asarray(faces, dtype=np.int64)
     mesh = _Mesh(faces, neighbour_mean(faces, len(white)), np.asarray(cortex, dtype=bool), side)
-    fitted, seen = _fit_one(image, white, mesh, _white_targets, options)
-    fitted, bad = repair_intersections(fitted, faces, mesh.links)
-    outer, outer_seen = _fit_one(
-        image, pial + fitted - white, mesh, _pial_targets, options, inner=fitted
+    fit = _Fit(image, mesh, options)
+    blur = 0.0
+    for limit, stiffness in zip(options.ranges, options.stiffness, strict=True):
+        moved, seen, blur = fit.move_white(white, pial, limit, stiffness, blur)
+        pial, _ = fit.move_pial(moved, pial + moved - white, limit, stiffness, blur)
+        white = moved
+    white, bad = repair_intersections(white, faces, mesh.links, options.repair_rounds)
+    pial, pial_seen = fit.move_pial(white, pial, limit, stiffness, blur)
+    pial, pial_bad = repair_intersections(
+        pial, faces, mesh.links, options.repair_rounds, inner=white
     )
-    outer, outer_bad = repair_intersections(outer, faces, mesh.links)
-    return FittedSurfaces(fitted, outer, seen, outer_seen, bad | outer_bad)
+    return FittedSurfaces(white, pial, seen, pial_seen, bad | pial_bad)

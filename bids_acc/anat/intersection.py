@@ -8,6 +8,9 @@ from scipy.spatial import cKDTree
 
 from .geometry import Floats, Ints
 
+TIERS = (0.3, 0.6, 0.85, 0.97, 0.998)
+"""Shares of the faces, by size, at which a tier ends."""
+
 
 def segments_hit_triangles(
     start: npt.ArrayLike, end: npt.ArrayLike, triangles: npt.ArrayLike, tolerance: float = 1e-9
@@ -46,33 +49,30 @@ def segments_hit_triangles(
 
 
 def _neighbouring_pairs(low: Floats, high: Floats, among: Ints | None) -> Ints:
-    """Return each pair of boxes that may overlap once, from a tree of their centres.
+    """Return each pair of boxes that may overlap once, from trees of their centres.
 
-    Few boxes are much larger than the others; they get a search of their own, so that it need
-    not be wide for all.
+    Boxes are sorted into tiers of like size, each with a tree of its own, so that few large
+    boxes do not make the search wide for all.
     """
     centre, half = (low + high) / 2, (high - low).max(axis=1) / 2
-    usual, largest = float(np.quantile(half, 0.99)), float(half.max())
     if among is not None:
-        gap, _ = cKDTree(centre[among]).query(centre, p=np.inf, distance_upper_bound=2 * largest)
+        reach = 2 * float(half.max())
+        gap, _ = cKDTree(centre[among]).query(centre, p=np.inf, distance_upper_bound=reach)
         close = np.flatnonzero(np.isfinite(gap))
         if len(close) < len(centre):
             return close[_neighbouring_pairs(low[close], high[close], None)]
-    tree = cKDTree(centre)
-    pairs = tree.query_pairs(2 * usual, p=np.inf, output_type='ndarray')
-    extra = _pairs_of(tree, np.flatnonzero(half > usual), largest + half[half > usual])
-    wide = np.abs(centre[extra[:, 0]] - centre[extra[:, 1]]).max(axis=1) > 2 * usual
-    return np.concatenate([pairs, extra[wide]])
-
-
-def _pairs_of(tree: cKDTree, some: Ints, reach: Floats) -> Ints:
-    """Return each pair of points of which one is among some, within reach, once."""
-    lists = tree.query_ball_point(tree.data[some], reach, p=np.inf)
-    counts = np.array([len(item) for item in lists], dtype=np.int64)
-    if not counts.sum():
-        return np.empty((0, 2), dtype=np.int64)
-    pairs = np.stack([np.repeat(some, counts), np.concatenate(lists).astype(np.int64)], axis=1)
-    return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
+    tier = np.searchsorted(np.quantile(half, TIERS), half)
+    members = [np.flatnonzero(tier == k) for k in range(len(TIERS) + 1)]
+    trees = [(m, cKDTree(centre[m]), float(half[m].max())) for m in members if len(m)]
+    found = []
+    for index, (one, tree, size) in enumerate(trees):
+        found.append(one[tree.query_pairs(2 * size, p=np.inf, output_type='ndarray')])
+        for other, other_tree, other_size in trees[:index]:
+            near = tree.sparse_distance_matrix(
+                other_tree, size + other_size, p=np.inf, output_type='ndarray'
+            )
+            found.append(np.stack([one[near['i']], other[near['j']]], axis=1))
+    return np.concatenate(found)
 
 
 def _overlapping(pairs: Ints, low: Floats, high: Floats) -> Ints:

@@ -134,18 +134,50 @@ def symmetric_thickness(white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.Ar
     return (outward + inward) / 2
 
 
+def spread_on_mesh(
+    values: npt.ArrayLike,
+    vertices: npt.ArrayLike,
+    mean_of_neighbours: sparse.csr_array,
+    fwhm: float,
+) -> Floats:
+    r"""Spread values along the mesh as a Gaussian of some width does.
+
+    Repeated averages with the neighbours: each one adds half of the mean squared edge length
+    :math:`\ell^2` to the variance, so
+    :math:`n = (\mathrm{FWHM}^2 / 8 \ln 2) / (\ell^2 / 4)` of them, half own and half
+    neighbours' value, give the wanted width in each of the two directions.
+
+    Parameters
+    ----------
+    values : (n_vertices, ...) array_like
+        Finite values.
+    vertices : (n_vertices, 3) array_like
+        Coordinates in mm.
+    mean_of_neighbours : (n_vertices, n_vertices) csr_array
+        See `bids_acc.anat.geometry.neighbour_mean`.
+    fwhm : float
+        Full width at half maximum in mm; zero changes nothing.
+
+    Returns
+    -------
+    (n_vertices, ...) ndarray
+        Averages.
+    """
+    values, vertices = np.asarray(values, dtype=float), np.asarray(vertices, dtype=float)
+    links = mean_of_neighbours.tocoo()
+    squared = ((vertices[links.row] - vertices[links.col]) ** 2).sum(axis=1).mean()
+    for _ in range(round(fwhm**2 / (8 * np.log(2)) / (squared / 4))):
+        values = (values + mean_of_neighbours @ values) / 2
+    return values
+
+
 def smooth_on_mesh(
     values: npt.ArrayLike,
     vertices: npt.ArrayLike,
     mean_of_neighbours: sparse.csr_array,
     fwhm: float,
 ) -> Floats:
-    r"""Smooth values along the mesh; NaN stays NaN and gives nothing to its neighbours.
-
-    Repeated averages with the neighbours spread as a Gaussian does: each one adds half of the
-    mean squared edge length :math:`\ell^2` to the variance, so
-    :math:`n = (\mathrm{FWHM}^2 / 8 \ln 2) / (\ell^2 / 4)` of them, half own and half
-    neighbours' value, give the wanted width in each of the two directions.
+    """Smooth values along the mesh; NaN stays NaN and gives nothing to its neighbours.
 
     Parameters
     ----------
@@ -163,13 +195,9 @@ def smooth_on_mesh(
     (n_vertices,) ndarray
         Smoothed values.
     """
-    values, vertices = np.asarray(values, dtype=float), np.asarray(vertices, dtype=float)
-    links = mean_of_neighbours.tocoo()
-    squared = ((vertices[links.row] - vertices[links.col]) ** 2).sum(axis=1).mean()
-    n_iterations = round(fwhm**2 / (8 * np.log(2)) / (squared / 4))
+    values = np.asarray(values, dtype=float)
     defined = np.isfinite(values)
-    total, weight = np.where(defined, values, 0.0), defined.astype(float)
-    for _ in range(n_iterations):
-        total = np.where(defined, (total + mean_of_neighbours @ total) / 2, 0)
-        weight = np.where(defined, (weight + mean_of_neighbours @ weight) / 2, 0)
-    return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+    sums = np.stack([np.where(defined, values, 0.0), defined], axis=1)
+    total, weight = spread_on_mesh(sums, vertices, mean_of_neighbours, fwhm).T
+    smooth = np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+    return np.where(defined, smooth, np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -32,8 +32,8 @@ EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
         'thickness_median_R': (1.8, 3.7),
         'thickness_outside_share_L': (0.0, 0.15),
         'thickness_outside_share_R': (0.0, 0.15),
-        'roi_thickness_mean_L': (2.0, 4.5),
-        'roi_thickness_mean_R': (2.0, 4.5),
+        'roi_thickness_mean_L': (1.5, 4.5),
+        'roi_thickness_mean_R': (1.5, 4.5),
         'roi_defined_share_L': (0.9, 1.0),
         'roi_defined_share_R': (0.9, 1.0),
     }
@@ -41,6 +41,12 @@ EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
 """Lowest and highest usual value. They are set wide, to catch failures and not diversity: the
 share of intersecting faces is the accuracy this project asks of itself; the others were chosen
 around adult brains of 800-2000 mL and cortex of 2-4 mm."""
+ACC_LABELS = frozenset({'caudalanteriorcingulate', 'rostralanteriorcingulate'})
+"""Labels of the anterior cingulate."""
+ACC_THICKNESS_MM = (2.3, 3.5)
+"""Usual mean thickness of a region made of these labels only; other regions may be as thin as
+visual cortex or as thick as the temporal pole."""
+
 EXPECTED_OF_OTHERS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {'roi_defined_share_L': (0.65, 1.0), 'roi_defined_share_R': (0.65, 1.0)}
 )
@@ -133,7 +139,9 @@ def thickness_distribution(thickness: npt.ArrayLike) -> dict[str, float]:
     )
 
 
-def unusual(figures: Mapping[str, float], source: str = 'builtin') -> list[str]:
+def unusual(
+    figures: Mapping[str, float], source: str = 'builtin', region: Collection[str] = ()
+) -> list[str]:
     """Say which figures lie outside their usual range; a missing or NaN figure does too.
 
     Parameters
@@ -142,13 +150,21 @@ def unusual(figures: Mapping[str, float], source: str = 'builtin') -> list[str]:
         Name to value.
     source : str
         Where the surfaces come from; see `EXPECTED_OF_OTHERS`.
+    region : collection of str
+        Labels that make up the region of interest; its mean thickness is judged more strictly
+        where they are those of the anterior cingulate.
 
     Examples
     --------
     >>> [text for text in unusual({'brain_ml': 400.0}) if 'brain_ml' in text]
     ['brain_ml 400 (usual: 800 to 2000)']
+    >>> thick = {'roi_thickness_mean_L': 3.7}
+    >>> [text for text in unusual(thick, region=ACC_LABELS) if 'mean_L' in text]
+    ['roi_thickness_mean_L 3.7 (usual: 2.3 to 3.5)']
     """
     usual = {**EXPECTED, **({} if source == 'builtin' else EXPECTED_OF_OTHERS)}
+    if region and set(region) <= ACC_LABELS:
+        usual |= {f'roi_thickness_mean_{hemi}': ACC_THICKNESS_MM for hemi in 'LR'}
     found = []
     for name, (low, high) in usual.items():
         value = figures.get(name, math.nan)

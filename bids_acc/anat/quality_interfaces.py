@@ -19,7 +19,6 @@ from nipype.interfaces.base import (
 )
 
 from .builtin import template_priors, voxel_sizes
-from .fitting import sample_volume
 from .geometry import Floats, vertex_normals
 from .interfaces import load_volume
 from .intersection import self_intersecting_faces
@@ -28,6 +27,7 @@ from .registration import image_to_t1w, points_to_t1w
 from .segmentation import TISSUES
 from .surfaces_io import read_labels, read_map, read_surface
 from .template import HEMISPHERES
+from .tissues import sample_volume
 from .volumes import outside_grid, white_matter_euler
 
 WHITE_DEPTH_MM = 1.0
@@ -83,7 +83,10 @@ class AnatQuality(SimpleInterface):
         for index, hemi in enumerate(HEMISPHERES):
             own = self._hemisphere(index, image, mask, affine)
             figures |= {f'{name}_{hemi}': value for name, value in own.items()}
-        flags = [*filter(None, [self.inputs.surface_note]), *unusual(figures, source)]
+        flags = [
+            *filter(None, [self.inputs.surface_note]),
+            *unusual(figures, source, self._region()),
+        ]
         figures['verdict'] = 'unusual' if flags else 'usual'
         figures['flags'] = '; '.join(flags) or 'n/a'
         path = Path(runtime.cwd) / 'qc.tsv'
@@ -92,6 +95,11 @@ class AnatQuality(SimpleInterface):
         )
         self._results['out_file'] = str(path)
         return runtime
+
+    def _region(self) -> set[str]:
+        """Return the names of the labels that make up the region of interest."""
+        tables = [read_labels(path) for path in self.inputs.roi_labels]
+        return {names[code] for labels, names in tables for code in np.unique(labels[labels > 0])}
 
     def _hemisphere(self, index: int, image: Any, mask: Any, affine: Floats) -> dict[str, float]:
         """Return the figures of one hemisphere."""

@@ -1,6 +1,8 @@
 """How well the built-in surfaces recover a known truth, and at what cost.
 
-Usage: ``python tests/benchmarks/anat.py [--quick] [--seeds N] [--voxel MM ...] [--t1w FILE]``
+Usage: ``python tests/benchmarks/anat.py [--quick] [--seeds N] [--voxel MM ...] [--only PART ...]
+[--cache FOLDER]``; with a cache, what is registered once need not be registered again, and the CPU
+seconds of that time are counted in. Each figure stands beside what is asked of it.
 
 Known truth: the template's T1w image is pulled through a smooth random warp and an affine, with
 noise and a bias field. The template's surfaces, pushed through the same map, are the truth. For
@@ -8,19 +10,23 @@ the planted effect the white-matter border of one patch of the anterior cingulat
 that the cortex there is a tenth thinner.
 
 Two cautions. The image is the template's own, so the registration finds it more easily than a
-real brain. And the truth is where the template's surfaces lie: as long as these were not at rest
-under the fit itself (a further fit thickened the right cingulate by 0.23 mm and the left one by
-0.09), the right side looked harder than the left. Now a further fit changes both by 0.02 mm.
+real brain. And the truth is where the template's surfaces lie: they are at rest under the fit
+itself in the template's own image (`bids_acc/data/templates/build_template.py`), so what is told
+here is what noise, bias field, voxel size and a warp do to the fit, not whether its idea of a
+boundary is right; for that see the balls of known radius in `tests/unit/anat/test_anat_fit.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import pickle
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +34,26 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from bids_acc.anat.builtin import measure_brain
-from bids_acc.anat.fitting import sample_volume
+from bids_acc.anat.builtin import RegisteredBrain, measure_brain, register_brain
 from bids_acc.anat.geometry import neighbour_mean, vertex_areas, vertex_normals
 from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.intersection import self_intersecting_faces
 from bids_acc.anat.morphometry import smooth_on_mesh, symmetric_thickness
 from bids_acc.anat.registration import template_path
 from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
+from bids_acc.anat.tissues import sample_volume
 
 ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
 FWHM = 5.0
+PARTS = ('cost', 'truth', 'thinning', 'retest')
+ASKED: dict[str, tuple[str, Callable[[float], bool]]] = {
+    'bias': ('+-0.1', lambda v: abs(v) <= 0.1),
+    'mae': ('<= 0.25', lambda v: v <= 0.25),
+    'r': ('>= 0.8', lambda v: v >= 0.8),
+    'area_pct': ('+-5', lambda v: abs(v) <= 5),
+    'cross_pct': ('<= 0.5', lambda v: v <= 0.5),
+}
+"""What is asked of the mean over the seeds: text and test."""
 
 
 @dataclass(frozen=True)
@@ -176,25 +191,77 @@ def accuracy(found: dict, head: Head, hemi: str) -> dict[str, float]:
     }
 
 
+def verdict(met: bool) -> str:
+    """Return the word printed beside a figure."""
+    return 'met' if met else 'SHORT'
+
+
 def show(title: str, rows: list[dict[str, float]]) -> None:
-    """Print mean and worst of some rows."""
+    """Print mean and worst of some rows, and whether the mean is what is asked."""
     keys = list(rows[0])
     values = np.array([[row[k] for k in keys] for row in rows])
     worst = np.take_along_axis(values, np.abs(values).argmax(axis=0)[None], axis=0)[0]
     print(f'{title:24s}' + ''.join(f'{k:>11s}' for k in keys))
     print(f'{"  mean":24s}' + ''.join(f'{v:11.3f}' for v in values.mean(axis=0)))
-    print(f'{"  largest":24s}' + ''.join(f'{v:11.3f}' for v in worst), flush=True)
+    print(f'{"  largest":24s}' + ''.join(f'{v:11.3f}' for v in worst))
+    asked = [ASKED.get(k) for k in keys]
+    print(f'{"  asked":24s}' + ''.join(f'{text[0] if text else "":>11s}' for text in asked))
+    met = [
+        f'{verdict(test[1](mean)) if test else "":>11s}'
+        for test, mean in zip(asked, values.mean(axis=0), strict=True)
+    ]
+    print(f'{"  mean is":24s}' + ''.join(met), flush=True)
 
 
-def known_truth(seeds: range, voxels: list[float]) -> None:
+@dataclass(frozen=True)
+class Runner:
+    """Measures brains, and keeps what is registered if there is a folder for it."""
+
+    cache: Path | None = None
+
+    def run(
+        self, data: np.ndarray, affine: np.ndarray, seed: int, name: str, density: str = '41k'
+    ) -> tuple[dict, float]:
+        """Measure one brain; return the maps and CPU seconds."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = (self.cache or Path(scratch)) / name
+            registered, before = self._registered(data, affine, seed, folder)
+            start = time.process_time()
+            found = measure_brain(registered, density)
+        return found, before + time.process_time() - start
+
+    def _registered(
+        self, data: np.ndarray, affine: np.ndarray, seed: int, folder: Path
+    ) -> tuple[RegisteredBrain, float]:
+        key = hashlib.sha256(data.tobytes() + affine.tobytes()).hexdigest()
+        state = folder / 'registered.pkl'
+        if state.exists():
+            stored_key, registered, seconds = pickle.loads(state.read_bytes())
+            if stored_key == key:
+                return registered, seconds
+        folder.mkdir(parents=True, exist_ok=True)
+        start = time.process_time()
+        registered = register_brain(data, affine, folder, seed=seed + 1)
+        seconds = time.process_time() - start
+        state.write_bytes(pickle.dumps((key, registered, seconds)))
+        return registered, seconds
+
+
+def image_of(seed: int, voxel: float, shifts: tuple = ()) -> tuple[Head, np.ndarray, np.ndarray]:
+    """Draw the head of a seed and its image."""
+    rng = np.random.default_rng(seed)
+    head = draw_head(rng, shifts)
+    return head, *draw_image(head, voxel, rng)
+
+
+def known_truth(seeds: range, voxels: list[float], runner: Runner) -> None:
     """Print accuracy for each voxel size and hemisphere."""
     for voxel in voxels:
         rows: dict[str, list] = {hemi: [] for hemi in HEMISPHERES}
         seconds = []
         for seed in seeds:
-            rng = np.random.default_rng(seed)
-            head = draw_head(rng)
-            found, cost = run(*draw_image(head, voxel, rng), seed)
+            head, data, affine = image_of(seed, voxel)
+            found, cost = runner.run(data, affine, seed, f'seed{seed}_{voxel}')
             seconds.append(cost)
             for hemi in HEMISPHERES:
                 rows[hemi].append(accuracy(found, head, hemi))
@@ -202,29 +269,37 @@ def known_truth(seeds: range, voxels: list[float]) -> None:
                 print(f'  seed {seed} {hemi} {voxel} mm: {line}', flush=True)
         for hemi in HEMISPHERES:
             show(f'{voxel} mm, {hemi}, n={len(rows[hemi])}', rows[hemi])
-        print(f'CPU s per subject at {voxel} mm: {np.mean(seconds):.0f}', flush=True)
+        print_cost(f'subject at {voxel} mm', float(np.mean(seconds)), 600)
 
 
-def run(data: np.ndarray, affine: np.ndarray, seed: int) -> tuple[dict, float]:
-    """Measure one brain; return the maps and CPU seconds."""
-    start = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure_brain(data, affine, Path(folder), seed=seed + 1)
-    return found, time.process_time() - start
+def print_cost(title: str, seconds: float, asked: int) -> None:
+    """Print CPU seconds, and the memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f'{title}: {seconds:.0f} CPU s (asked <= {asked}: {verdict(seconds <= asked)}), largest '
+        f'memory so far {peak:.2f} GB (asked <= 4: {verdict(peak <= 4)})',
+        flush=True,
+    )
 
 
-def planted_thinning(seeds: range, voxel: float) -> None:
+def demo_cost(runner: Runner) -> None:
+    """Print what a brain costs at the demo's resolution, without brain extraction."""
+    _, data, affine = image_of(0, 2.0)
+    _, cost = runner.run(data, affine, 0, 'seed0_2.0', density='10k')
+    print_cost('subject at 2 mm, 10k mesh', cost, 90)
+
+
+def planted_thinning(seeds: range, voxel: float, runner: Runner) -> None:
     """Print where a thinning of a tenth, planted on both sides at once, was found."""
     planted = {hemi: planted_shift(hemi, 0.1) for hemi in HEMISPHERES}
+    shifts = tuple(field for field, _ in planted.values())
     truth: dict[str, list] = {hemi: [] for hemi in HEMISPHERES}
     measured: dict[str, list] = {hemi: [] for hemi in HEMISPHERES}
     for seed in seeds:
         maps = []
-        for shifts in ((), tuple(field for field, _ in planted.values())):
-            rng = np.random.default_rng(seed)
-            head = draw_head(rng, shifts)
-            found, _ = run(*draw_image(head, voxel, rng), seed)
-            maps.append((head, found))
+        for name, some in (('seed', ()), ('thin', shifts)):
+            head, data, affine = image_of(seed, voxel, some)
+            maps.append((head, runner.run(data, affine, seed, f'{name}{seed}_{voxel}')[0]))
         for hemi in HEMISPHERES:
             mesh = load_template()[hemi]
             true = [
@@ -235,23 +310,37 @@ def planted_thinning(seeds: range, voxel: float) -> None:
             ]
             truth[hemi].append(true[1] - true[0])
             measured[hemi].append(maps[1][1][hemi]['thickness'] - maps[0][1][hemi]['thickness'])
-        for hemi in HEMISPHERES:
-            report_thinning(hemi, truth[hemi], measured[hemi], planted[hemi][1])
+            report_thinning(f'seed {seed}, {hemi}', hemi, truth[hemi][-1:], measured[hemi][-1:],
+                            planted[hemi][1])  # fmt: skip
+    for hemi in HEMISPHERES:
+        title = f'{hemi}, n={len(truth[hemi])}'
+        report_thinning(title, hemi, truth[hemi], measured[hemi], planted[hemi][1])
 
 
-def report_thinning(hemi: str, truth: list, measured: list, weight: np.ndarray) -> None:
-    """Print true and found change at the patch and elsewhere in the region."""
+def report_thinning(
+    title: str, hemi: str, truth: list, measured: list, weight: np.ndarray
+) -> None:
+    """Print true and found change at the patch and elsewhere in the region.
+
+    Asked: at least half of the change at the patch, less than a quarter of it elsewhere, and the
+    largest change (smoothed by 10 mm) within the patch.
+    """
     mesh = load_template()[hemi]
     mask = region_mask(mesh.labels, mesh.names, ROI)
     change, change_found = np.mean(truth, axis=0), np.nanmean(measured, axis=0)
     inside = mask & np.isfinite(change_found)
-    core = inside & (weight > 0.5)
+    core, away = inside & (weight > 0.5), inside & (weight < 0.05)
+    links = neighbour_mean(mesh.faces, len(mesh.white))
+    smooth = smooth_on_mesh(np.where(inside, change_found, np.nan), mesh.white, links, 10.0)
+    peak = int(np.nanargmin(smooth))
+    true, found = float(change[core].mean()), float(change_found[core].mean())
+    elsewhere = float(change_found[away].mean())
+    met = found <= 0.5 * true and abs(elsewhere) <= 0.25 * abs(true) and weight[peak] > 0.05
     print(
-        f'planted thinning, {hemi}, n={len(truth)}: at the patch '
-        f'true {change[core].mean():.3f} found {change_found[core].mean():.3f} mm; '
-        'elsewhere in the region '
-        f'{change_found[inside & (weight < 0.05)].mean():.3f} mm; r over vertices '
-        f'{np.corrcoef(change[inside], change_found[inside])[0, 1]:.3f}',
+        f'planted thinning, {title}: at the patch true {true:.3f} found {found:.3f} mm; '
+        f'elsewhere in the region {elsewhere:.3f} mm; largest where {100 * weight[peak]:.0f} % '
+        'was planted; r over vertices '
+        f'{np.corrcoef(change[inside], change_found[inside])[0, 1]:.3f}: {verdict(met)}',
         flush=True,
     )
 
@@ -267,15 +356,19 @@ def intraclass(values: np.ndarray) -> float:
     return float((between - error) / (between + (k - 1) * error + k * (columns - error) / n))
 
 
-def retest(seeds: range, voxel: float) -> None:
-    """Print the ICC of parcel thickness and area over two noise realisations of each brain."""
+def retest(seeds: range, voxel: float, runner: Runner) -> None:
+    """Print the ICC of parcel thickness and area over two realisations of each brain.
+
+    They differ in noise and in bias field.
+    """
     table: dict[str, list] = {}
     for seed in seeds:
-        head = draw_head(np.random.default_rng(seed))
-        twice = []
-        for noise in (1, 2):
-            rng = np.random.default_rng([seed, noise])
-            twice.append(run(*draw_image(head, voxel, rng), seed)[0])
+        head, *first = image_of(seed, voxel)
+        second = draw_image(head, voxel, np.random.default_rng([seed, 2]))
+        twice = [
+            runner.run(*image, seed, f'{name}{seed}_{voxel}')[0]
+            for name, image in (('seed', first), ('again', second))
+        ]
         for hemi in HEMISPHERES:
             mesh = load_template()[hemi]
             for label in ROI:
@@ -286,8 +379,11 @@ def retest(seeds: range, voxel: float) -> None:
     for name, rows in table.items():
         values = np.array(rows)
         spread = np.abs(values[:, 0] - values[:, 1]).mean()
+        icc = intraclass(values)
         print(
-            f'ICC(2,1) {name}: {intraclass(values):.3f} (mean difference {spread:.3f})', flush=True
+            f'ICC(2,1) of {len(values)} brains, {name}: {icc:.3f} (asked >= 0.9: '
+            f'{verdict(icc >= 0.9)}; mean difference {spread:.3f})',
+            flush=True,
         )
 
 
@@ -297,20 +393,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='two seeds, 1.5 mm only')
     parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--first-seed', type=int, default=0, help='100 for designing')
     parser.add_argument('--voxel', type=float, nargs='+', default=[1.0, 1.5])
-    parser.add_argument('--only', choices=('truth', 'thinning', 'retest'), nargs='+')
+    parser.add_argument('--only', choices=PARTS, nargs='+', default=PARTS)
+    parser.add_argument('--cache', type=Path, help='folder for what is registered')
     options = parser.parse_args(argv)
-    seeds = range(2 if options.quick else options.seeds)
+    n_seeds = 2 if options.quick else options.seeds
+    seeds = range(options.first_seed, options.first_seed + n_seeds)
     voxels = [1.5] if options.quick else options.voxel
-    only = options.only or ('truth', 'thinning', 'retest')
-    if 'truth' in only:
-        known_truth(seeds, voxels)
-    if 'thinning' in only:
-        planted_thinning(seeds[: max(2, len(seeds) // 3)], voxels[-1])
-    if 'retest' in only:
-        retest(range(max(4, len(seeds))), voxels[-1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f'peak memory of this process: {peak:.2f} GB')
+    runner = Runner(options.cache)
+    if 'cost' in options.only:
+        demo_cost(runner)
+    if 'truth' in options.only:
+        known_truth(seeds, voxels, runner)
+    if 'thinning' in options.only:
+        planted_thinning(seeds[: max(2, n_seeds // 3)], voxels[-1], runner)
+    if 'retest' in options.only:
+        retest(seeds[: max(4, n_seeds)], voxels[-1], runner)
     return 0
 
 

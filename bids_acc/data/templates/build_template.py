@@ -16,9 +16,10 @@ import nibabel as nb
 import nilearn
 import numpy as np
 
-from bids_acc.anat.fitting import FitOptions, TissueImage, fit_surfaces, repair_intersections
+from bids_acc.anat.fitting import FitOptions, fit_surfaces, repair_intersections
 from bids_acc.anat.geometry import neighbour_mean, subdivide
 from bids_acc.anat.segmentation import fit_tissue_model, local_tissue_means
+from bids_acc.anat.tissues import TissueImage
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
 MNI305_TO_MNI152 = np.array(
@@ -33,10 +34,14 @@ MNI305_TO_MNI152 = np.array(
 OPTIONS = FitOptions(
     ranges=(5.0, 4.0, 3.0, 2.5, 2.0, 1.5, *[1.0] * 8),
     stiffness=(30.0, 20.0, 10.0, 6.0, 3.0, 2.0, 1.0, *[0.5] * 7),
+    repair_rounds=0,
 )
-SETTLE = FitOptions(ranges=(1.0,) * 4, stiffness=(0.5,) * 4)
+SETTLE = FitOptions(ranges=(1.0,) * 4, stiffness=(0.5,) * 4, repair_rounds=0)
 """Repeated until the fit, started from its own result, stays where it is: only then are the
 template's surfaces what the same fit finds in the template's image."""
+STAGES = ((OPTIONS, *[SETTLE] * 6, None, None), (None, None))
+"""After each stage intersections are mended and coordinates rounded as they are stored. The last
+fit changed the mean thickness of the anterior cingulate by 0.01 mm (left) and 0.02 mm (right)."""
 
 
 def template_image(name: str) -> nb.Nifti1Image:
@@ -55,7 +60,8 @@ def tissue_image() -> TissueImage:
     means, _ = local_tissue_means(intensity, model.probabilities, (1.0, 1.0, 1.0))
     coarse = t1w.affine @ np.diag([2.0, 2, 2, 1])
     side = (np.indices(means[0].shape)[0] * 2 + t1w.affine[0, 3]).astype(np.float32)
-    return TissueImage(intensity, t1w.affine, means, coarse, side)
+    shares = (model.probabilities[0], model.probabilities[1])
+    return TissueImage(intensity, t1w.affine, means, coarse, shares, t1w.affine, side)
 
 
 def finer_labels(faces: np.ndarray, labels: np.ndarray, n_codes: int) -> np.ndarray:
@@ -65,6 +71,25 @@ def finer_labels(faces: np.ndarray, labels: np.ndarray, n_codes: int) -> np.ndar
     fine = shares.argmax(axis=1)
     fine[: len(labels)] = labels
     return fine
+
+
+def fit_and_round(
+    image: TissueImage, white: np.ndarray, pial: np.ndarray, faces: np.ndarray,
+    cortex: np.ndarray, side: int, stage: tuple[FitOptions | None, ...],
+) -> list[np.ndarray]:  # fmt: skip
+    """Fit both surfaces with each options in turn; return them without intersections."""
+    for options in stage:
+        fitted = fit_surfaces(image, white, pial, faces, cortex=cortex, side=side, options=options)
+        moved = np.linalg.norm(fitted.pial - pial, axis=1).mean()
+        print(side, f'pial vertices moved by {moved:.3f} mm')  # noqa: T201
+        white, pial = fitted.white, fitted.pial
+    links = neighbour_mean(faces, len(white))
+    stored = []
+    for vertices in (white, pial):
+        mended, bad = repair_intersections(vertices, faces, links, 30)
+        print(side, 'vertices still intersecting:', int(bad.sum()))  # noqa: T201
+        stored.append(mended.round(3).astype(np.float32))
+    return stored
 
 
 def main(folder: Path) -> None:
@@ -90,23 +115,10 @@ def main(folder: Path) -> None:
         white, pial = (
             v @ MNI305_TO_MNI152[:3, :3].T + MNI305_TO_MNI152[:3, 3] for v in (white, pial)
         )
-        fitted = fit_surfaces(
-            image, white, pial, fine_faces, cortex=~np.isin(fine_labels, wall), side=sign,
-            options=OPTIONS,
-        )  # fmt: skip
-        for options in (*[SETTLE] * 6, None, None):
-            fitted = fit_surfaces(
-                image, fitted.white, fitted.pial, fine_faces,
-                cortex=~np.isin(fine_labels, wall), side=sign, options=options,
-            )  # fmt: skip
-            moved = np.linalg.norm(fitted.pial - pial, axis=1).mean()
-            pial = fitted.pial
-            print(hemi, f'pial vertices moved by {moved:.3f} mm')  # noqa: T201
-        links = neighbour_mean(fine_faces, len(white))
-        for kind in ('white', 'pial'):
-            vertices, bad = repair_intersections(getattr(fitted, kind), fine_faces, links, 30)
-            print(hemi, kind, 'vertices still intersecting:', int(bad.sum()))  # noqa: T201
-            arrays[f'{kind}_{hemi}'] = vertices.round(3).astype(np.float32)
+        cortex = ~np.isin(fine_labels, wall)
+        for stage in STAGES:
+            white, pial = fit_and_round(image, white, pial, fine_faces, cortex, sign, stage)
+        arrays[f'white_{hemi}'], arrays[f'pial_{hemi}'] = white, pial
         radius = np.linalg.norm(sphere, axis=1, keepdims=True)
         arrays[f'sphere_{hemi}'] = (100 * sphere / radius).astype(np.float32)
         arrays[f'labels_{hemi}'] = fine_labels.astype(np.uint8)

@@ -1,0 +1,146 @@
+"""The surface fit on brains whose boundaries are known: balls of white matter with a rind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import special
+
+from bids_acc.anat.fitting import (
+    FitOptions,
+    evened,
+    fit_surfaces,
+    pial_targets,
+    repair_intersections,
+)
+from bids_acc.anat.geometry import neighbour_mean, subdivide, vertex_normals
+from bids_acc.anat.intersection import self_intersecting_faces
+from bids_acc.anat.morphometry import symmetric_thickness
+from bids_acc.anat.profiles import nearest_crossing, nearest_dip
+from bids_acc.anat.tissues import TissueImage, cortical_levels
+
+GREY, WHITE, FLUID = 170.0, 220.0, 80.0
+INNER, OUTER = 18.0, 20.6
+BLUR = 0.8
+OCTAHEDRON = np.array(
+    [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=float
+)
+OCTAHEDRON_FACES = np.array(
+    [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]]
+)
+
+
+def make_sphere(order: int) -> tuple[np.ndarray, np.ndarray]:
+    points, faces = OCTAHEDRON, OCTAHEDRON_FACES
+    for _ in range(order):
+        faces, (points,) = subdivide(faces, points)
+        points = points / np.linalg.norm(points, axis=1, keepdims=True)
+    return points, faces
+
+
+def ball_image(rng: np.random.Generator, noise: float, wrong: float = 0.0) -> TissueImage:
+    """Draw the ball with 1 mm voxels; the local means of GM and WM are wrong by a share."""
+    ticks = np.arange(-30.0, 31)
+    radius = np.sqrt((np.stack(np.meshgrid(ticks, ticks, ticks, indexing='ij')) ** 2).sum(axis=0))
+    inner, outer = (special.ndtr((edge - radius) / BLUR) for edge in (INNER, OUTER))
+    data = FLUID + (GREY - FLUID) * outer + (WHITE - GREY) * inner
+    data = data + rng.normal(0, noise, data.shape)
+    affine = np.eye(4)
+    affine[:3, 3] = -30
+    means = tuple(
+        np.full((4, 4, 4), m * (1 + wrong), dtype=np.float32) for m in (GREY, WHITE, FLUID)
+    )
+    shares = ((outer - inner).astype(np.float32), inner.astype(np.float32))
+    return TissueImage(data.astype(np.float32), affine, means, np.eye(4), shares, affine)
+
+
+def test_levels_do_not_depend_on_noise_nor_on_the_means_of_voxels(
+    rng: np.random.Generator,
+) -> None:
+    points, faces = make_sphere(5)
+    white, pial = INNER * points, OUTER * points
+    everywhere = np.ones(len(points), dtype=bool)
+    links = neighbour_mean(faces, len(points))
+    image = ball_image(rng, noise=8.0, wrong=0.04)
+    grey, white_matter = cortical_levels(image, white, pial, points, everywhere, links, BLUR)
+    assert grey.mean() == pytest.approx(GREY, rel=0.01)
+    assert white_matter.mean() == pytest.approx(WHITE, rel=0.01)
+
+
+@pytest.mark.parametrize('noise', [0.0, 8.0])
+def test_fit_finds_both_surfaces_of_a_ball(rng: np.random.Generator, noise: float) -> None:
+    points, faces = make_sphere(5)
+    image = ball_image(rng, noise, wrong=0.04)
+    start = 1 + 0.03 * np.sin(3 * points[:, :1])
+    fit = fit_surfaces(
+        image, (INNER - 0.8) * start * points, (OUTER + 0.8) * start * points, faces,
+        cortex=np.ones(len(points), dtype=bool),
+    )  # fmt: skip
+    assert fit.white_supported.mean() > 0.99
+    assert not fit.intersecting.any()
+    for found, radius in ((fit.white, INNER), (fit.pial, OUTER)):
+        assert np.linalg.norm(found, axis=1).mean() == pytest.approx(radius, abs=0.1)
+    thickness = symmetric_thickness(fit.white, fit.pial, faces)
+    assert thickness.mean() == pytest.approx(OUTER - INNER, abs=0.1)
+
+
+@pytest.mark.parametrize('width', [0.8, 1.2, 1.6, 2.4, 4.0])
+def test_bank_of_a_sulcus_is_found_however_narrow(width: float) -> None:
+    places = np.arange(-20, 21) * 0.25
+    bank = 0.4
+    gap = special.ndtr((places - bank) / BLUR) - special.ndtr((places - bank - width) / BLUR)
+    profile = (GREY - (GREY - FLUID) * gap)[None]
+    levels = np.array([GREY]), np.array([FLUID])
+    found = pial_targets(*levels, profile, places, BLUR)
+    assert found[0] == pytest.approx(bank, abs=0.12)
+    if width < 2 * BLUR:
+        half_way = nearest_crossing(profile, (levels[0] + levels[1]) / 2, places)
+        assert not abs(half_way[0] - bank) < 0.12
+
+
+def test_dip_tells_place_and_floor() -> None:
+    places = np.arange(-8, 9) * 0.5
+    profile = 100 - 40 * np.exp(-((places - 0.6) ** 2) / 2)
+    flat = np.full_like(places, 100.0)
+    place, floor = nearest_dip(np.stack([profile, flat]), np.array([10.0, 10.0]), places)
+    assert place[0] == pytest.approx(0.6, abs=0.05)
+    assert floor[0] == pytest.approx(60, abs=1)
+    assert np.isnan(place[1])
+    assert np.isnan(floor[1])
+
+
+def test_evening_keeps_the_shape(rng: np.random.Generator) -> None:
+    points, faces = make_sphere(4)
+    turn = points + 0.02 * rng.standard_normal(points.shape)
+    outer = 21 * turn / np.linalg.norm(turn, axis=1, keepdims=True)
+    even = evened(outer, 20 * points, faces, neighbour_mean(faces, len(points)))
+    assert np.linalg.norm(even, axis=1) == pytest.approx(21, abs=0.1)
+    assert np.linalg.norm(even - 21 * points, axis=1).mean() < (
+        0.8 * np.linalg.norm(outer - 21 * points, axis=1).mean()
+    )
+
+
+def test_repair_above_an_inner_surface_ends_crossings_and_keeps_thickness(
+    rng: np.random.Generator,
+) -> None:
+    points, faces = make_sphere(4)
+    links = neighbour_mean(faces, len(points))
+    tangle = 20 * points + 1.2 * rng.standard_normal(points.shape) * (points[:, :1] > 0.6)
+    assert self_intersecting_faces(tangle, faces).any()
+    mended, bad = repair_intersections(tangle, faces, links, inner=18 * points)
+    assert not bad.any()
+    assert not self_intersecting_faces(mended, faces).any()
+    still = points[:, 0] < -0.2
+    assert np.array_equal(mended[still], tangle[still])
+    thickness = np.einsum('ij,ij->i', mended - 18 * points, vertex_normals(points, faces))
+    assert 1.2 < thickness.mean() <= 2.05
+
+
+def test_without_rounds_nothing_is_repaired() -> None:
+    assert FitOptions(repair_rounds=0).ranges == FitOptions().ranges
+    points, faces = make_sphere(3)
+    pierced = points.copy()
+    pierced[np.argmax(points[:, 2]), 2] = -1.3
+    same, bad = repair_intersections(pierced, faces, neighbour_mean(faces, len(points)), 0)
+    assert np.array_equal(same, pierced)
+    assert bad.any()
