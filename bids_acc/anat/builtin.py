@@ -80,8 +80,8 @@ def tissue_image(
     template_x[:3, 3] = (-98.0, -134.0, -72.0)
     x = np.indices((50, 60, 50))[0] * 4.0 - 98.0
     side = image_to_t1w(x, template_x, means[0].shape, coarse, images_to_t1w)
-    grey, white, _ = np.asarray(probabilities, dtype=np.float32)
-    return TissueImage(*finer(data, affine), means, coarse, (grey, white), affine, side)
+    grey = np.asarray(probabilities[0], dtype=np.float32)
+    return TissueImage(*finer(data, affine), means, coarse, grey, affine, side)
 
 
 def fit_hemisphere(

@@ -20,6 +20,9 @@ edge, and before the middle of most gyral blades."""
 POOLED_FWHM = 8.0
 """Over how many mm of surface intensities are averaged. Twice that takes in, at the cingulate,
 white matter that a bias field left 4 % brighter, which moves the surface by 0.1 mm."""
+DARKEST_WHITE = 0.2
+"""Samples below the cortex that lie nearer to GM than this share of the contrast are no WM; noise
+of a fifth of the contrast brings hardly any WM there."""
 TRUST = 0.35
 """How far a level may lie from the local mean, as a share of the GM-WM contrast: as long as the
 surfaces are far from their places, what is read between them may be no cortex at all."""
@@ -30,7 +33,7 @@ the surfaces run through no tissue of that kind."""
 
 @dataclass(frozen=True)
 class TissueImage:
-    """A bias-corrected T1w image with the tissues' means and probabilities around each voxel."""
+    """A bias-corrected T1w image with the tissues' means around each voxel."""
 
     intensity: npt.NDArray[np.float32]
     """(nx, ny, nz) intensities."""
@@ -40,10 +43,10 @@ class TissueImage:
     """Local mean intensity of GM, WM and CSF, on the grid of ``mean_affine``."""
     mean_affine: Floats
     """(4, 4) of the (coarser) grid of the means."""
-    shares: tuple[npt.NDArray[np.float32], ...]
-    """Probability of GM and of WM, on the grid of ``share_affine``."""
+    grey_share: npt.NDArray[np.float32]
+    """Probability of GM, on the grid of ``share_affine``."""
     share_affine: Floats
-    """(4, 4) of the grid of the probabilities."""
+    """(4, 4) of the grid of the probability."""
     side: npt.NDArray[np.float32] | None = None
     """Signed distance from the midsagittal plane in mm, positive right, on the coarser grid."""
 
@@ -107,9 +110,11 @@ def cortical_levels(
             + [\Phi(w_i / \sigma) - \Phi(p_i / \sigma)] \, \mu_{GM}
             + \Phi(p_i / \sigma) \, \mu_{CSF},
 
-    and the normal equations of this regression are averaged along the surface. Samples count by
-    the probability of the tissue that is looked for: a nucleus below the cortex, or a surface
-    that is not yet in its place, counts little.
+    and the normal equations of this regression are averaged along the surface. In the cortex
+    samples count by the probability of GM; below it they count unless they are nearly as dark as
+    GM (`DARKEST_WHITE`): a nucleus, the other bank of a thin blade, a surface that is not yet in
+    its place. The probability of WM would be no good weight there: where a bias field left it
+    darker than elsewhere, it picks the brighter part.
 
     Parameters
     ----------
@@ -137,12 +142,18 @@ def cortical_levels(
     samples = [(0, share * thickness, white + share * (pial - white)) for share in CORTEX_SHARES]
     samples += [(1, np.full(len(white), -d), white - d * normals) for d in WHITE_DEPTHS]
     counts = (len(CORTEX_SHARES), len(WHITE_DEPTHS))
+    darkest = grey + DARKEST_WHITE * (white_matter - grey)
     for tissue, height, points in samples:
-        weight = sample_volume(image.shares[tissue], image.share_affine, points) * cortex
-        weight /= counts[tissue]
+        values = image.sample(points)
+        weight = (
+            values > darkest
+            if tissue
+            else sample_volume(image.grey_share, image.share_affine, points)
+        )
+        weight = weight * cortex / counts[tissue]
         below, beyond = _mixing(height, thickness, blur)
         within = 1 - below - beyond
-        rest = image.sample(points) - beyond * fluid
+        rest = values - beyond * fluid
         columns = (within**2, within * below, below**2, within * rest, below * rest)
         sums += weight[:, None] * np.stack(columns, axis=1)
     gg, gw, ww, gy, wy = spread_on_mesh(sums, white, links, POOLED_FWHM).T

@@ -60,8 +60,8 @@ def tissue_image() -> TissueImage:
     means, _ = local_tissue_means(intensity, model.probabilities, (1.0, 1.0, 1.0))
     coarse = t1w.affine @ np.diag([2.0, 2, 2, 1])
     side = (np.indices(means[0].shape)[0] * 2 + t1w.affine[0, 3]).astype(np.float32)
-    shares = (model.probabilities[0], model.probabilities[1])
-    return TissueImage(intensity, t1w.affine, means, coarse, shares, t1w.affine, side)
+    grey = model.probabilities[0]
+    return TissueImage(intensity, t1w.affine, means, coarse, grey, t1w.affine, side)
 
 
 def finer_labels(faces: np.ndarray, labels: np.ndarray, n_codes: int) -> np.ndarray:

@@ -50,8 +50,8 @@ def ball_image(rng: np.random.Generator, noise: float, wrong: float = 0.0) -> Ti
     means = tuple(
         np.full((4, 4, 4), m * (1 + wrong), dtype=np.float32) for m in (GREY, WHITE, FLUID)
     )
-    shares = ((outer - inner).astype(np.float32), inner.astype(np.float32))
-    return TissueImage(data.astype(np.float32), affine, means, np.eye(4), shares, affine)
+    grey = (outer - inner).astype(np.float32)
+    return TissueImage(data.astype(np.float32), affine, means, np.eye(4), grey, affine)
 
 
 def test_levels_do_not_depend_on_noise_nor_on_the_means_of_voxels(
