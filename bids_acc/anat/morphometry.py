@@ -163,12 +163,13 @@ def spread_on_mesh(
     (n_vertices, ...) ndarray
         Averages.
     """
-    values, vertices = np.asarray(values, dtype=float), np.asarray(vertices, dtype=float)
+    spread: Floats = np.asarray(values, dtype=float)
+    vertices = np.asarray(vertices, dtype=float)
     links = mean_of_neighbours.tocoo()
     squared = ((vertices[links.row] - vertices[links.col]) ** 2).sum(axis=1).mean()
     for _ in range(round(fwhm**2 / (8 * np.log(2)) / (squared / 4))):
-        values = (values + mean_of_neighbours @ values) / 2
-    return values
+        spread = (spread + mean_of_neighbours @ spread) / 2
+    return spread
 
 
 def smooth_on_mesh(
