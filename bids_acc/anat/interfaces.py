@@ -137,10 +137,13 @@ class PrepareT1w(SimpleInterface):
         else:
             from .brain import extract_brain
 
-            mask = extract_brain(
-                data, affine, Path(runtime.cwd) / 'head_',
-                seed=self.inputs.seed, n_threads=self.inputs.num_threads,
-            )  # fmt: skip
+            try:
+                mask = extract_brain(
+                    data, affine, Path(runtime.cwd) / 'head_',
+                    seed=self.inputs.seed, n_threads=self.inputs.num_threads,
+                )  # fmt: skip
+            except InputDataError as error:
+                raise InputDataError(f'{source}: {error}') from error
         out = Path(runtime.cwd)
         self._results['out_file'] = save_volume(out / 'ras.nii.gz', data, affine)
         self._results['mask_file'] = save_volume(out / 'mask.nii.gz', mask, affine)
