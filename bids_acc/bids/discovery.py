@@ -360,7 +360,21 @@ def _query(
     if session is not None:
         query['session'] = session
     query.update(filters.get(name, {}))
-    return sorted(layout.get(**query), key=lambda f: f.path)
+    return _images(layout, query)
+
+
+def _images(layout: BIDSLayout, query: dict[str, Any]) -> list[Any]:
+    """Ask PyBIDS, and judge the datatype by the folder that a file lies in.
+
+    PyBIDS 0.22 takes it from the first folder of the whole path that has a datatype's name, so
+    that below /data/dwi/ everything would be diffusion.
+    """
+    wanted = query.pop('datatype', None)
+    found = sorted(layout.get(**query), key=lambda f: f.path)
+    if wanted is None:
+        return found
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    return [f for f in found if Path(f.path).parent.name in names]
 
 
 def _nothing(subject: str, session: str | None, datatype: str, suffix: str) -> _NothingThereError:
@@ -371,7 +385,8 @@ def _nothing(subject: str, session: str | None, datatype: str, suffix: str) -> _
 
 def _entities(bids_file: Any) -> dict[str, str]:
     """Return the entities of a file as text, with BIDS' own names."""
-    return {name: str(value) for name, value in bids_file.get_entities().items()}
+    entities = {name: str(value) for name, value in bids_file.get_entities().items()}
+    return {**entities, 'datatype': Path(bids_file.path).parent.name}
 
 
 def _metadata(layout: BIDSLayout, path: str) -> dict[str, Any]:
@@ -417,7 +432,7 @@ def _find_anat(
 def _other_sessions_t1w(layout: BIDSLayout, subject: str) -> list[Any]:
     """Look for a T1w image of the same person at another visit."""
     query = {**FILTER_QUERIES['t1w'], 'extension': IMAGE_EXTENSIONS, 'subject': subject}
-    return sorted(layout.get(**query), key=lambda f: f.path)
+    return _images(layout, query)
 
 
 def _gradient_file(layout: BIDSLayout, image: Path, extension: str) -> Path:

@@ -78,6 +78,19 @@ def test_each_modality_without_the_others(root):
     assert status == [['skip', 'run', 'skip'], ['skip', 'skip', 'run'], ['run', 'skip', 'skip']]
 
 
+@pytest.mark.parametrize('above', ['dwi', 'anat', 'mrs', 'func'])
+def test_a_folder_above_that_is_called_like_a_datatype_misleads_nobody(root, above):
+    place = root / above / 'study'
+    place.mkdir(parents=True)
+    (place / 'dataset_description.json').write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
+    write_t1w(place, '01')
+    write_dwi(place, '01')
+    write_svs(place, '01')
+    (session,) = find(place)
+    assert [row.status for row in session.plan] == ['run', 'run', 'run']
+    assert session.dwi.entities['datatype'] == 'dwi'
+
+
 def test_inherited_gradients_and_metadata(root):
     write_dwi(root, '01', gradients=False)
     (root / 'dwi.bval').write_text('0 1000 1000 1000\n')
