@@ -157,7 +157,9 @@ def _draw_medial(
     flat = np.stack([-toward * corners[order, :, 1], corners[order, :, 2]], axis=-1)
     light = 0.55 + 0.45 * facing[order]
     # the colour most of the three corners have, so that borders stay sharp
-    face_colours = np.median(colours[faces[order]], axis=1) * light[:, None]
+    first, second, third = np.moveaxis(colours[faces[order]], 1, 0)
+    most = np.where((second == third).all(axis=1, keepdims=True), second, first)
+    face_colours = most * light[:, None]
     collection = mpl.collections.PolyCollection(
         list(flat), facecolors=np.clip(face_colours, 0, 1), edgecolors='face', linewidths=0.1,
         rasterized=True,
