@@ -186,7 +186,7 @@ def run_parcellation(
         n_null=options.n_null,
     )
     warnings = [f'{n}: {t}' if n else t for n, c in curves.items() for t in c.notes]
-    notes = [*complete.notes, *warnings]
+    notes = [*complete.notes, *warnings, *_cautions(curves, fitted)]
     return ParcellationResult(
         parcellations=parcellations,
         choice=choice,
@@ -198,6 +198,37 @@ def run_parcellation(
         excluded=complete.excluded if complete.excluded is not None else pd.DataFrame(),
         notes=tuple(notes),
     )
+
+
+def _cautions(
+    curves: Mapping[str, RankCurves], fitted: Mapping[str, Sequence[Parcellation]]
+) -> list[str]:
+    """Say what did not converge, and how far parcels differ from those of the largest weight."""
+    notes = []
+    for name, found in curves.items():
+        of = f' of {name}' if name else ''
+        if found.curves.empty:
+            continue
+        stopped = found.curves.query('share_converged < 1')
+        if len(stopped):
+            shares = ', '.join(
+                f'k = {k}: {1 - share:.0%}'
+                for k, share in zip(stopped['k'], stopped['share_converged'], strict=True)
+            )
+            notes.append(f'Splits{of} with a factorization that did not converge: {shares}.')
+    for one in (part for parts in fitted.values() for part in parts):
+        of = f' of {one.cohort}' if one.cohort else ''
+        if not one.facts['converged']:
+            notes.append(
+                f'The final factorization{of} did NOT converge (residual '
+                f'{one.facts["residual"]:.1g}); its parcels are those of the nearest approach.'
+            )
+        if one.facts['label_rule'] != 'weight':
+            notes.append(
+                f'Parcels{of} by largest weight would agree with these to an adjusted Rand index '
+                f'of {one.facts["ari_with_largest_weight"]:.2f}.'
+            )
+    return notes
 
 
 def measure(

@@ -200,6 +200,20 @@ def test_published_labels_are_those_of_the_largest_weight(cohort):
     assert (one.bootstrap_ari > 0.5).all()
 
 
+def test_what_did_not_converge_is_said(cohort):
+    options = ParcellationOptions(
+        selection=SelectionOptions(ks=(3, 4), n_splits=2, n_null=0, max_iter=3),
+        n_bootstrap=0, n_components=4,
+    )  # fmt: skip
+    found = run_parcellation(cohort.data, cohort.participants, options)
+    assert found.parcellations[''].facts['converged'] is False
+    assert 'Splits with a factorization that did not converge: k = 3: 100%, k = 4: 100%.' in (
+        found.notes
+    )
+    assert any('did NOT converge (residual' in note for note in found.notes)
+    assert any('by largest weight would agree' in note for note in found.notes)
+
+
 def test_three_subjects_are_parcellated_but_nothing_is_claimed(cohort):
     found = run_parcellation(cohort.data.take([0, 1, 2]))
     assert (found.choice.source, found.choice.stable) == ('default', False)
