@@ -100,15 +100,21 @@ def surfaces_on_slices(
     return figure
 
 
+def _sample_inside(volume: Any, affine: Floats, points: Floats) -> Floats:
+    """Sample a volume; zero beyond it, so that its edge is not drawn on like tissue."""
+    values = sample_volume(volume, affine, points)
+    beyond = outside_grid(points.reshape(-1, 3), np.shape(volume), affine)
+    values[beyond.reshape(values.shape)] = 0
+    return values
+
+
 def _draw_slice(
     axes: Any, volume: Any, affine: Floats, surfaces: Sequence[Surface], centre: Floats,
     axis: int, half_mm: float,
 ) -> None:  # fmt: skip
     """Draw one slice with the sections of the surfaces."""
     points, extent = slice_grid(centre, axis, half_mm)
-    values = sample_volume(volume, affine, points)
-    beyond = outside_grid(points.reshape(-1, 3), np.shape(volume), affine)
-    values[beyond.reshape(values.shape)] = 0  # the edge must not be drawn on beyond the image
+    values = _sample_inside(volume, affine, points)
     high = float(np.quantile(values, 0.995)) or 1.0
     axes.imshow(values, origin='lower', extent=extent, cmap='gray', vmin=0, vmax=high)
     plane = [k for k in range(3) if k != axis]
@@ -154,7 +160,7 @@ def contours_on_slices(
             _draw_slice(axes, volume, affine, (), place, axis, half)
             points, extent = slice_grid(place, axis, half)
             for values, colour in maps:
-                section = sample_volume(values, affine, points)
+                section = _sample_inside(values, affine, points)
                 if section.max() > 0.5 > section.min():
                     axes.contour(section, [0.5], colors=colour, linewidths=0.6, extent=extent)
     return figure

@@ -28,7 +28,7 @@ from .segmentation import TISSUES
 from .surfaces_io import read_labels, read_map, read_surface
 from .template import HEMISPHERES
 from .tissues import sample_volume
-from .volumes import outside_grid, white_matter_euler
+from .volumes import cut_area, outside_grid, white_matter_euler
 
 WHITE_DEPTH_MM = 1.0
 """How far inside the white surface white matter is sampled."""
@@ -77,6 +77,7 @@ class AnatQuality(SimpleInterface):
             **{f'{n.lower()}_ml': v for n, v in zip(TISSUES, volumes, strict=True)},
             'gm_share': volumes[0] / max(sum(volumes), 1e-9),
             'euler_wm': float(white_matter_euler(white_matter)),
+            'cut_cm2': cut_area(mask > 0, voxel_sizes(affine)),
             'field_of_view_share': 1 - float(outside_grid(brain, mask.shape, affine).mean()),
             **json.loads(Path(self.inputs.model_file).read_text()),
         }

@@ -305,6 +305,35 @@ def finer(data: npt.ArrayLike, affine: Floats) -> tuple[npt.NDArray[np.float32],
     return fine, affine @ np.diag([*step, 1.0])
 
 
+def cut_area(mask: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> float:
+    """Return the area in cm2 with which a brain touches a side of the image; the largest of six.
+
+    A registration squeezes the template into what is left of a brain that the field of view cuts
+    off, so that its overlap stays good: only the flat side tells. The outermost slice of a brain
+    in an image that was cropped to its box is small.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) array_like of bool
+        Brain.
+    voxel_sizes : (3,) array_like
+        In mm.
+
+    Examples
+    --------
+    >>> brain = np.zeros((9, 9, 9), dtype=bool)
+    >>> brain[2:7, 2:7, 4:] = True
+    >>> cut_area(brain, (2, 2, 2))
+    1.0
+    """
+    mask, sizes = np.asarray(mask, dtype=bool), np.asarray(voxel_sizes, dtype=float)
+    faces = [
+        float(np.take(mask, end, axis=axis).sum() * sizes.prod() / sizes[axis])
+        for axis in range(3) for end in (0, -1)
+    ]  # fmt: skip
+    return max(faces) / 100
+
+
 def euler_number_of_solid(mask: npt.ArrayLike) -> int:
     """Return the Euler number of the surface of a solid made of voxels.
 

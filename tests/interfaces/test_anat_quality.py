@@ -134,6 +134,9 @@ def test_cut_field_of_view_is_seen(table: Table) -> None:
     assert 0.8 < cut['field_of_view_share'] < 0.95
     assert table()['field_of_view_share'] > 0.99
     assert 'field_of_view_share' in cut['flags']
+    assert 'cut_cm2' in cut['flags']
+    assert cut['cut_cm2'] > 50
+    assert table()['cut_cm2'] < 10
     assert cut['brain_ml'] < table()['brain_ml']
 
 
