@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 LabelRule = Literal['variation', 'weight']
-
-LABEL_RULES: tuple[LabelRule, ...] = get_args(LabelRule)
 """``variation`` is `labels_by_variation`, ``weight`` is `labels_of`."""
 
 
