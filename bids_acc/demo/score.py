@@ -156,10 +156,14 @@ def planted_diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatAr
 def score_diffusivity(
     output_dir: Path, truth: Mapping[str, Any]
 ) -> tuple[list[Recovery], list[Effect]]:
-    """Compare relative differences of mean diffusivity with those planted in grey matter."""
+    """Compare differences of mean diffusivity with those planted in grey matter.
+
+    In per cent of the planted grey matter's own diffusivity: fluid in the samples raises the
+    measured level, and would make the same difference in mm2/s a smaller share of it.
+    """
     keys, means, shares, points = _pattern_means(output_dir, 'md')
     visits, rows = _match(truth, keys)
-    relative = 100 * (means[rows] / means[rows].mean(axis=0) - 1)
+    relative = 100 * means[rows] / truth['gm_md_mm2_per_s']
     planted = 100 * np.array([planted_diffusivity(visit, points) @ shares for visit in visits])
     return _score_patterns('MD', '%', visits, planted, relative)
 
@@ -279,7 +283,7 @@ def _parcel_effect(
         return None
     measured = rows['value'].to_numpy(dtype=float)[matched]
     if unit == '%':
-        measured = 100 * (measured / np.nanmean(measured) - 1)
+        measured = 100 * measured / truth['gm_md_mm2_per_s']
     planted = np.array([planted_at(visit, points).mean() for visit in visits])
     groups = [visit['group'] for visit in visits]
     return group_effect(f'{metric}, parcel {component}', unit, groups, planted, measured)
@@ -296,7 +300,7 @@ def score_report(
         None.
     effects : list of Effect
         Adjusted difference of each parcel's MD with the interval that its estimate, standard
-        error and degrees of freedom give, in per cent of the reference group's mean.
+        error and degrees of freedom give, in per cent of the planted grey matter's diffusivity.
     remarks : list of str
         Parcels that the report does not compare, and how many intervals hold what was planted.
     """
@@ -321,6 +325,11 @@ def score_report(
         effects.append(_reported_effect(rows.iloc[0], values, truth, points))
     inside = sum(e.low <= e.planted <= e.high for e in effects)
     if effects:
+        level = values[values['metric'] == 'md']['value'].mean() / truth['gm_md_mm2_per_s']
+        remarks.append(
+            f'MD of the parcels is {100 * (level - 1):.0f} % above the level of grey matter, by '
+            'fluid in the samples; differences are in per cent of that of grey matter'
+        )
         remarks.append(
             f'group report: {inside} of {len(effects)} intervals of MD hold what was planted'
         )
@@ -333,12 +342,11 @@ def _reported_effect(
     """Turn a row of pairwise comparisons into an effect in per cent."""
     own = values[(values['metric'] == 'md') & (values['component'] == row['component'])]
     keys = [_key(p, s) for p, s in zip(own['participant_id'], own['session_id'], strict=True)]
-    visits, matched = _match(truth, keys)
+    visits, _ = _match(truth, keys)
     groups = np.array([visit['group'] for visit in visits])
-    measured = own['value'].to_numpy(dtype=float)[matched]
     planted = np.array([100 * planted_diffusivity(visit, points).mean() for visit in visits])
-    level = float(np.nanmean(measured[groups == REFERENCE]))
-    factor = (100 if row['contrast'].startswith(AFFECTED) else -100) / level
+    factor = 100 if row['contrast'].startswith(AFFECTED) else -100
+    factor /= truth['gm_md_mm2_per_s']
     middle = factor * float(row['estimate'])
     margin = abs(factor) * float(row['se']) * float(stats.t.ppf(0.975, float(row['df2'])))
     return Effect(

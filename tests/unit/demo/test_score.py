@@ -115,7 +115,7 @@ def perfect_parcels(tmp_path):
         folder / 'parcels.tsv', sep='\t', index=False, na_rep='n/a'
     )
     groups = {g: {'thickness_mm': THICKNESS_EFFECT_MM[g], 'md_rise': MD_RISE[g]} for g in GROUPS}
-    return tmp_path, {'groups': groups, 'visits': visits}
+    return tmp_path, {'groups': groups, 'visits': visits, 'gm_md_mm2_per_s': 8e-4}
 
 
 def test_the_interval_of_the_group_report_is_read_whichever_way_it_is_subtracted(perfect_parcels):
