@@ -141,6 +141,7 @@ def test_runs_of_opposite_phase_encoding_share_one_tensor(session, tmp_path, mon
     assert table['fd_max'] < 1.5
 
 
+@pytest.mark.slow
 def test_a_run_along_another_axis_is_displaced_by_its_own_readout(session, tmp_path, monkeypatch):
     monkeypatch.setattr('shutil.which', lambda name: None)
     found, table, _, motion = analysed(session, tmp_path / 'three' / 'out', ['lr', 'ap', 'pa'])
