@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import hashlib
 import logging
 import os
 import re
@@ -25,7 +26,7 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Workflow
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
-from . import exceptions
+from . import __version__, exceptions
 from .exceptions import BidsAccError, ExitCode, ResourceError, SettingsError
 from .settings import Resources
 
@@ -188,6 +189,24 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
         raise SettingsError(
             f'--use-plugin {asked}: expected YAML or JSON with plugin and plugin_args ({error}).'
         ) from error
+
+
+def code_state() -> str:
+    """Name the code that runs, for the folder of its intermediate files.
+
+    Nipype reuses a step's result when its inputs are alike, whatever code made it: results of
+    another version would be taken silently, or not be readable.
+
+    Returns
+    -------
+    str
+        Version, and the first digits of a SHA-256 over all modules of the package.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob('*.py')):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return f'bids_acc-{__version__}-{digest.hexdigest()[:8]}'
 
 
 def configure_nipype(work_dir: Path, run_folder: Path, *, stop_on_first_crash: bool) -> None:

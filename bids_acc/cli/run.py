@@ -153,7 +153,8 @@ def run_participant(request: Request) -> ExitCode:
     _keep_request(request, run_folder)
     print_plan(rows, 'text', stream=sys.stderr)
 
-    work_dir = request.work_dir or default_work_dir(request.output_dir)
+    work_base = request.work_dir or default_work_dir(request.output_dir)
+    work_dir = work_base / execution.code_state()
     execution.configure_nipype(
         work_dir, run_folder, stop_on_first_crash=request.stop_on_first_crash
     )
@@ -168,7 +169,7 @@ def run_participant(request: Request) -> ExitCode:
     text, code = verdict(status)
     print(f'{text} Status: {run_folder / "status.tsv"}', file=sys.stderr)
     if code is ExitCode.OK and request.work_dir is None:
-        shutil.rmtree(work_dir, ignore_errors=True)
+        shutil.rmtree(work_base, ignore_errors=True)
     return code
 
 

@@ -8,6 +8,7 @@ import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
+from bids_acc import execution
 from bids_acc.exceptions import ExitCode, ResourceError, SettingsError
 from bids_acc.execution import (
     Progress,
@@ -72,6 +73,17 @@ def test_all_well(tmp_path):
     assert crashes == {}
     assert len(progress.ended) == progress.total == 4
     assert progress.left_s() == 0
+
+
+def test_intermediate_files_of_other_code_are_not_reused(tmp_path, monkeypatch):
+    before = execution.code_state()
+    assert before == execution.code_state()
+    for name in ('execution.py', 'settings.py'):
+        (tmp_path / name).write_text('')
+    monkeypatch.setattr(execution, '__file__', str(tmp_path / 'execution.py'))
+    other = execution.code_state()
+    (tmp_path / 'settings.py').write_text('x = 1')
+    assert len({before, other, execution.code_state()}) == 3
 
 
 def test_no_time_is_told_before_the_kinds_of_step_were_seen():
