@@ -430,8 +430,12 @@ def _findings(run: GroupRun) -> Iterator[Block]:
     if found.empty:
         yield Block(paragraphs=[f'No comparison is significant after {level}.'])
         return
-    caption = f'Comparisons that are significant after {level} in at least one cohort.'
-    yield table_block(found, 'Findings', f'{caption} Test statistics are in the tables below.')
+    caption = (
+        f'Comparisons that are significant after {level} in at least one cohort; a hypothesis '
+        'that the model file leaves uncorrected is called so. Test statistics are in the tables '
+        'below.'
+    )
+    yield table_block(found, 'Findings', caption)
 
 
 def _shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:

@@ -62,7 +62,10 @@ def test_glutamate_preset(tmp_path):
     assert rows.loc[('mrs_t', 'Ins'), 'family_size'] == 4
     page = (tmp_path / 'group.html').read_text()
     summary = page.partition('<h2>Summary</h2>')[2].partition('</section>')[0]
-    assert re.search(r'Glu, resistant - responsive, t\(\d+\).*uncorrected p', summary)
+    row = (
+        r'<td[^>]*>Glu is higher in resistant than in responsive</td><td[^>]*>[^<]*, uncorrected p'
+    )
+    assert re.search(row, summary)
 
 
 def test_prepost_preset(tmp_path):
