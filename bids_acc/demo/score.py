@@ -308,8 +308,11 @@ def score_report(
     found = sorted((output_dir / 'group').rglob('stats/posthoc.tsv'))
     if not found:
         raise MissingInputError(f'{output_dir}: no pairwise comparisons; run group with --model.')
-    table = read_tsv(found[0])
-    table = table[(table['analysis'] == 'posthoc') & (table['metric'] == 'md')]
+    comparisons = read_tsv(found[0])
+    table = comparisons[(comparisons['analysis'] == 'posthoc') & (comparisons['metric'] == 'md')]
+    if table.empty:
+        why = '; '.join(comparisons['note'].dropna().astype(str).unique())
+        return [], [], [f'the group report compares no pair of groups in MD ({why or "no MD"})']
     template = load_template('41k')
     effects, remarks = [], []
     for number in sorted(index['component'].dropna().unique()):

@@ -146,6 +146,18 @@ def test_the_interval_of_the_group_report_is_read_whichever_way_it_is_subtracted
     assert remarks[0] == 'the group report does not compare MD of parcel 3'
 
 
+def test_a_group_report_without_comparisons_says_why(perfect_parcels):
+    out, truth = perfect_parcels
+    (out / 'group' / 'stats').mkdir()
+    cells = {'analysis': ['posthoc'], 'metric': ['n/a'], 'note': ['not done: no response is low']}
+    pd.DataFrame(cells).to_csv(out / 'group' / 'stats' / 'posthoc.tsv', sep='\t', index=False)
+    assert score_report(out, truth) == (
+        [],
+        [],
+        ['the group report compares no pair of groups in MD (not done: no response is low)'],
+    )
+
+
 def test_perfect_parcels_score_perfectly(perfect_parcels):
     _, effects, remarks = score_parcels(*perfect_parcels)
     (effect,) = effects
