@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.exceptions import SettingsError
 
 from .geometry import Floats, Ints
 
@@ -136,18 +136,3 @@ def region_mask(
 def mask_sha256(mask: npt.ArrayLike) -> str:
     """Return a checksum of a vertex mask that does not depend on how it is stored."""
     return hashlib.sha256(np.asarray(mask, dtype=np.uint8).tobytes()).hexdigest()
-
-
-def check_vertex_count(n_vertices: int, density: str, where: str) -> None:
-    """Refuse a map that does not lie on the template mesh.
-
-    Raises
-    ------
-    InputDataError
-        Naming file, count and the remedy.
-    """
-    if n_vertices != DENSITIES[density]:
-        raise InputDataError(
-            f'{where} has {n_vertices} vertices, but density {density} has '
-            f'{DENSITIES[density]}; resample it or choose another density.'
-        )

@@ -210,19 +210,6 @@ def displacement(matrices: npt.ArrayLike, points: npt.ArrayLike) -> FloatArray:
     )
 
 
-def centre_motion(motion: Motion, centre: npt.ArrayLike) -> FloatArray:
-    """Return translation of the head's centre (mm) and rotation (degrees) of each volume.
-
-    Returns
-    -------
-    (n_volumes, 6) ndarray
-    """
-    middle = np.asarray(centre, dtype=float)
-    shift = np.array([apply_matrix(matrix, middle) - middle for matrix in motion.matrices])
-    angles = Rotation.from_matrix(rotation_part(motion.matrices)).as_rotvec(degrees=True)
-    return np.hstack([shift, angles])
-
-
 def estimate_motion(
     series: npt.ArrayLike,
     affine: npt.ArrayLike,
