@@ -218,7 +218,7 @@ def _merge(
 
 def _check_folders(request: Request) -> None:
     """Refuse folders that are absent, the same, or invalid as BIDS."""
-    from bids_acc.bids.discovery import check_dataset
+    from bids_acc.bids.selection import check_dataset
 
     if not request.bids_dir.is_dir():
         raise MissingInputError(f'{request.bids_dir}: there is no such folder.')
@@ -233,20 +233,22 @@ def _check_folders(request: Request) -> None:
 
 def discover_sessions(request: Request) -> list[Session]:
     """Find the selected sessions and what each offers."""
-    from bids_acc.bids import discovery
+    from bids_acc.bids import selection as chosen
+    from bids_acc.bids.discovery import discover
+    from bids_acc.bids.layout import open_layout
 
-    there = discovery.subject_labels(request.bids_dir)
-    subjects = discovery.choose_labels(request.participant_labels, there, 'participant')
-    discovery.choose_labels(
-        request.session_labels, discovery.session_labels(request.bids_dir, subjects), 'session'
+    there = chosen.subject_labels(request.bids_dir)
+    subjects = chosen.choose_labels(request.participant_labels, there, 'participant')
+    chosen.choose_labels(
+        request.session_labels, chosen.session_labels(request.bids_dir, subjects), 'session'
     )
-    filters = discovery.read_filters(request.bids_filter_file)
-    layout = discovery.open_layout(request.bids_dir, subjects, request.bids_database_dir)
-    selection = discovery.Selection(
+    filters = chosen.read_filters(request.bids_filter_file)
+    layout = open_layout(request.bids_dir, subjects, request.bids_database_dir)
+    selection = chosen.Selection(
         tuple(subjects), request.session_labels, filters, request.modalities,
         request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
     )  # fmt: skip
-    return discovery.discover(layout, selection)
+    return discover(layout, selection)
 
 
 def _code_if_nothing(rows: Sequence[PlanRow]) -> ExitCode:

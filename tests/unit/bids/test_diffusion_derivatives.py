@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from bids_acc.bids.diffusion import find_noddi, find_reversed, shell_values
-from bids_acc.bids.discovery import Selection, discover, open_layout
+from bids_acc.bids.discovery import discover
+from bids_acc.bids.layout import open_layout
+from bids_acc.bids.selection import Selection
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_image
 
 

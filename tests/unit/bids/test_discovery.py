@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.bids.discovery import (
-    Selection,
-    check_dataset,
-    discover,
-    open_layout,
-    read_filters,
-    resolve_uri,
-)
+from bids_acc.bids.discovery import discover
+from bids_acc.bids.layout import open_layout
+from bids_acc.bids.selection import Selection, check_dataset, read_filters
+from bids_acc.bids.uris import resolve_uri
 from bids_acc.exceptions import (
     ExitCode,
     InvalidDatasetError,

@@ -1,0 +1,143 @@
+"""The index of a data set, and what is asked of it.
+
+PyBIDS finds files and inherited metadata. Only ``anat``, ``dwi`` and ``mrs`` of the wanted
+subjects are indexed, because indexing a large data set whole takes hours (PyBIDS issue 285).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bids import BIDSLayout, BIDSLayoutIndexer
+
+from bids_acc.exceptions import BidsAccError, InputDataError
+
+from .inputs import check_json
+from .selection import FILTER_QUERIES, subject_labels
+
+_OTHER_DATATYPES = re.compile(r'/(func|fmap|perf|meg|eeg|ieeg|beh|pet|micr|nirs|motion)(/|$)')
+
+_NOT_DATA = re.compile(r'^/(derivatives|sourcedata|code|stimuli|phenotype|logs|\.[^/]*)(/|$)')
+
+IMAGE_EXTENSIONS = ['.nii', '.nii.gz']
+
+
+class NothingThereError(Exception):
+    """The session has no file of this modality."""
+
+
+def open_layout(
+    bids_dir: Path, subjects: Sequence[str] | None = None, database_dir: Path | None = None
+) -> BIDSLayout:
+    """Index the anatomical, diffusion and spectroscopy files of some subjects.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the raw data set.
+    subjects : sequence of str, optional
+        Only these are indexed; ignored with a database, which must serve every run.
+    database_dir : Path, optional
+        Index made by an earlier run, or the place for a new one.
+
+    Returns
+    -------
+    BIDSLayout
+        Without the sidecars that are no JSON; `metadata_of` refuses the files beside them, so that
+        one of these stops its own modality only.
+    """
+    ignore = [_OTHER_DATATYPES, _NOT_DATA, *_broken_sidecars(bids_dir, subjects)]
+    if subjects is not None and database_dir is None:
+        wanted = '|'.join(re.escape(label) for label in subjects)
+        ignore.append(re.compile(rf'^/sub-(?!(?:{wanted})(?:/|$))'))
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=True, ignore=ignore)
+    reset = database_dir is not None and not (database_dir / 'layout_index.sqlite').exists()
+    try:
+        return BIDSLayout(
+            bids_dir,
+            validate=False,
+            indexer=indexer,
+            database_path=database_dir,
+            reset_database=reset,
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise _name_broken_sidecar(bids_dir, error) from error
+
+
+def _broken_sidecars(bids_dir: Path, subjects: Sequence[str] | None) -> list[re.Pattern[str]]:
+    """Find sidecars beside images that are no JSON, as patterns below the root."""
+    labels = subject_labels(bids_dir) if subjects is None else subjects
+    broken = []
+    for label in labels:
+        for folder in ('*', 'ses-*/*'):
+            for path in sorted((bids_dir / f'sub-{label}').glob(f'{folder}/*.json')):
+                try:
+                    check_json(path)
+                except BidsAccError:
+                    broken.append(re.compile(f'^/{re.escape(str(path.relative_to(bids_dir)))}$'))
+    return broken
+
+
+def _name_broken_sidecar(bids_dir: Path, error: Exception) -> BidsAccError:
+    """Find the sidecar that stopped PyBIDS, which does not always name it."""
+    for path in sorted(bids_dir.glob('*.json')) + sorted(bids_dir.glob('sub-*/**/*.json')):
+        try:
+            check_json(path)
+        except BidsAccError as found:
+            return found
+    return InputDataError(f'{bids_dir} cannot be indexed: {error}')
+
+
+def query_images(
+    layout: BIDSLayout,
+    subject: str,
+    session: str | None,
+    filters: Mapping[str, Mapping[str, Any]],
+    name: str,
+) -> list[Any]:
+    """Ask PyBIDS for the images of one query, refined by the filter file."""
+    query = {**FILTER_QUERIES[name], 'extension': IMAGE_EXTENSIONS, 'subject': subject}
+    if session is not None:
+        query['session'] = session
+    query.update(filters.get(name, {}))
+    return _images(layout, query)
+
+
+def _images(layout: BIDSLayout, query: dict[str, Any]) -> list[Any]:
+    """Ask PyBIDS, and judge the datatype by the folder that a file lies in.
+
+    PyBIDS 0.22 takes it from the first folder of the whole path that has a datatype's name, so
+    that below /data/dwi/ everything would be diffusion.
+    """
+    wanted = query.pop('datatype', None)
+    found = sorted(layout.get(**query), key=lambda f: f.path)
+    if wanted is None:
+        return found
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    return [f for f in found if Path(f.path).parent.name in names]
+
+
+def nothing_there(
+    subject: str, session: str | None, datatype: str, suffix: str
+) -> NothingThereError:
+    """Say which pattern was looked for."""
+    folder = f'sub-{subject}/' + (f'ses-{session}/' if session else '')
+    return NothingThereError(f'no file matches {folder}{datatype}/*_{suffix}.nii[.gz]')
+
+
+def indexed_entities(bids_file: Any) -> dict[str, str]:
+    """Return the entities of a file as text, with BIDS' own names."""
+    entities = {name: str(value) for name, value in bids_file.get_entities().items()}
+    return {**entities, 'datatype': Path(bids_file.path).parent.name}
+
+
+def metadata_of(layout: BIDSLayout, path: str) -> dict[str, Any]:
+    """Return the metadata of a file, with what it inherits; its own sidecar must be JSON."""
+    sidecar = Path(path.split('.nii', maxsplit=1)[0] + '.json')
+    if sidecar.exists() or sidecar.is_symlink():
+        check_json(sidecar)
+    return dict(layout.get_metadata(path))

@@ -1,0 +1,143 @@
+"""Which subjects, sessions and files of a data set are wanted, and whether it is one at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_acc.exceptions import (
+    BidsAccError,
+    InvalidDatasetError,
+    MissingInputError,
+    NothingSelectedError,
+    SettingsError,
+)
+
+from .inputs import MODALITIES, check_json
+
+FILTER_QUERIES = {
+    't1w': {'datatype': 'anat', 'suffix': 'T1w'},
+    'dwi': {'datatype': 'dwi', 'suffix': 'dwi'},
+    'svs': {'datatype': 'mrs', 'suffix': 'svs'},
+    'mrsref': {'datatype': 'mrs', 'suffix': 'mrsref'},
+}
+"""Queries that a BIDS filter file may refine, in fMRIPrep's format."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a data set is wanted."""
+
+    participant_labels: tuple[str, ...] = ()
+    session_labels: tuple[str, ...] = ()
+    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    modalities: tuple[str, ...] = MODALITIES
+    derivatives: Mapping[str, Path] = field(default_factory=dict)
+    """Name to folder of other tools' results."""
+    dwi_source: str = 'auto'
+    """``auto`` takes a preprocessed series where there is one, ``raw`` never, ``derivative`` only
+    that."""
+    dwi_noddi: str = 'auto'
+    """``auto`` takes NODDI maps where there are any, ``require`` fails without, ``none`` never."""
+
+
+def check_dataset(bids_dir: Path) -> None:
+    """Refuse a folder that is no BIDS data set.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the raw data set.
+
+    Raises
+    ------
+    MissingInputError
+        If the folder is absent.
+    InvalidDatasetError
+        If ``dataset_description.json`` is absent or lacks a required field, or there is no
+        subject folder.
+    """
+    if not bids_dir.is_dir():
+        raise MissingInputError(f'{bids_dir}: there is no such folder.')
+    description = bids_dir / 'dataset_description.json'
+    remedy = 'Mend it, or add --skip-bids-validation.'
+    try:
+        content = check_json(description)
+    except BidsAccError as error:
+        raise InvalidDatasetError(f'{bids_dir} is no BIDS dataset: {error} {remedy}') from error
+    if missing := [name for name in ('Name', 'BIDSVersion') if name not in content]:
+        raise InvalidDatasetError(
+            f'{description}: required field {" and ".join(missing)} is missing. {remedy}'
+        )
+    if not subject_labels(bids_dir):
+        raise InvalidDatasetError(f'{bids_dir} holds no sub-* folder, so there is no data in it.')
+
+
+def subject_labels(bids_dir: Path) -> list[str]:
+    """List the subjects of a data set, without the prefix."""
+    return sorted(p.name[4:] for p in bids_dir.glob('sub-*') if p.is_dir())
+
+
+def session_labels(bids_dir: Path, subjects: Iterable[str]) -> list[str]:
+    """List the sessions of some subjects, without the prefix."""
+    return sorted(
+        {p.name[4:] for s in subjects for p in (bids_dir / f'sub-{s}').glob('ses-*') if p.is_dir()}
+    )
+
+
+def choose_labels(asked: Sequence[str], there: Sequence[str], what: str) -> list[str]:
+    """Take the wanted labels among those that are there.
+
+    Parameters
+    ----------
+    asked : sequence of str
+        Labels without prefix; none means all.
+    there : sequence of str
+        Labels that exist.
+    what : str
+        ``participant`` or ``session``, for the message.
+
+    Raises
+    ------
+    NothingSelectedError
+        If one of them does not exist; the message lists what there is.
+
+    Examples
+    --------
+    >>> choose_labels(['02'], ['01', '02'], 'participant')
+    ['02']
+    """
+    if not asked:
+        return list(there)
+    if missing := [label for label in asked if label not in there]:
+        listed = ', '.join(there[:20]) + (
+            f', ... ({len(there)} in all)' if len(there) > 20 else ''
+        )
+        raise NothingSelectedError(
+            f'--{what}-label {" ".join(missing)} matches nothing; there is: {listed or "none"}.'
+        )
+    return sorted(set(asked))
+
+
+def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Read a BIDS filter file in fMRIPrep's format.
+
+    Raises
+    ------
+    SettingsError
+        If it is no JSON or names a query that bids_acc does not make.
+    """
+    if path is None:
+        return {}
+    try:
+        content = check_json(path)
+    except BidsAccError as error:
+        raise SettingsError(f'--bids-filter-file: {error}') from error
+    if unknown := set(content) - set(FILTER_QUERIES):
+        raise SettingsError(
+            f'--bids-filter-file {path}: unknown query {", ".join(sorted(unknown))}; '
+            f'known: {", ".join(FILTER_QUERIES)}.'
+        )
+    return content
