@@ -89,6 +89,12 @@ def fit_hemisphere(
 ) -> tuple[FittedSurfaces, Any]:
     """Carry one hemisphere's template surfaces into the T1w and fit them.
 
+    The fit always runs on the finest mesh, of which a coarser one keeps the first vertices: along
+    edges twice as long, profiles are averaged, displacements smoothed and intersections relaxed
+    over twice the distance. On simulated people at 2 mm (the demo's, another seed) that took the
+    pial surface 0.5 instead of 0.35 mm from the true one, and thickness of four parts of the
+    cingulate agreed with r = 0.84 instead of 0.94.
+
     Returns
     -------
     fit : FittedSurfaces
@@ -96,12 +102,15 @@ def fit_hemisphere(
     undefined : (n_vertices,) ndarray of int
         Codes of `UNDEFINED`.
     """
-    white, pial = points_to_t1w(mesh.white, to_t1w), points_to_t1w(mesh.pial, to_t1w)
-    fit = fit_surfaces(image, white, pial, mesh.faces, cortex=mesh.cortex, side=SIDES[hemi])
-    links = neighbour_mean(mesh.faces, len(mesh.white))
+    fine = load_template()[hemi]
+    white, pial = points_to_t1w(fine.white, to_t1w), points_to_t1w(fine.pial, to_t1w)
+    fit = fit_surfaces(image, white, pial, fine.faces, cortex=fine.cortex, side=SIDES[hemi])
+    links = neighbour_mean(fine.faces, len(fine.white))
     clamped = weakly_supported(fit.white_supported, links)
     clamped |= weakly_supported(fit.pial_supported, links)
-    return fit, np.where(fit.intersecting, 2, np.where(clamped & mesh.cortex, 1, 0))
+    undefined = np.where(fit.intersecting, 2, np.where(clamped & fine.cortex, 1, 0))
+    n_vertices = len(mesh.white)
+    return fit.first(n_vertices), undefined[:n_vertices]
 
 
 def vertex_maps(
