@@ -22,10 +22,11 @@ POOLED_FWHM = 8.0
 white matter that a bias field left 4 % brighter, which moves the surface by 0.1 mm."""
 DARKEST_WHITE = 0.2
 """Samples below the cortex that lie nearer to GM than this share of the contrast are no WM; noise
-of a fifth of the contrast brings hardly any WM there."""
+of a fifth of the contrast brings hardly any WM there. Set by eye on simulated brains."""
 TRUST = 0.35
 """How far a level may lie from the local mean, as a share of the GM-WM contrast: as long as the
-surfaces are far from their places, what is read between them may be no cortex at all."""
+surfaces are far from their places, what is read between them may be no cortex at all. Set
+by eye on simulated brains."""
 _LEAST_WEIGHT = 0.02
 """Weight of the volume's local mean, as a share of a vertex's full weight: it counts only where
 the surfaces run through no tissue of that kind."""
