@@ -49,7 +49,7 @@ from bids_acc.group.opnmf import OPNMF, fit_path, labels_of
 from bids_acc.group.opnmf.agreement import adjusted_rand, match_components, stability_index
 from bids_acc.group.opnmf.choice import choose_k
 from bids_acc.group.opnmf.covariance import CovarianceOperator
-from bids_acc.group.opnmf.initialise import Starts
+from bids_acc.group.opnmf.initialise import Starts, unit_norm
 from bids_acc.group.opnmf.labels import labels_by_variation
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
 from bids_acc.group.opnmf.solvers import solve_mu
@@ -122,7 +122,8 @@ def run_peer(X: np.ndarray, W0: np.ndarray, max_iter: int = 50_000) -> dict[str,
         seconds = time.process_time() - start
     finally:
         logger.removeHandler(counter)
-    return {'cpu': seconds, 'n_iter': counter.count, 'error': float(error), 'W': np.asarray(W)}
+    n_iter = counter.count if counter.count >= 0 else max_iter - 1  # it counts from 0
+    return {'cpu': seconds, 'n_iter': n_iter, 'error': float(error), 'W': np.asarray(W)}
 
 
 def stored(folder: Path | None, name: str, X: np.ndarray, call: Callable[[], dict]) -> dict:
@@ -172,6 +173,14 @@ def compressed(X: np.ndarray, W0: np.ndarray, rank: int = 64) -> dict[str, Any]:
     return {'cpu': time.process_time() - start, 'n_iter': end.n_iter, 'W': end.W}
 
 
+def continued(X: np.ndarray, W: np.ndarray, rank: int = 96) -> dict[str, Any]:
+    """Go on from the peer's end point with its own update, on data of that rank, to tol 1e-8."""
+    vertices, values, _ = CovarianceOperator(X).leading_eigenvectors(rank)
+    operator = CovarianceOperator((vertices * values).T, side='thin')
+    end = solve_mu(operator, unit_norm(W), tol=1e-8, max_iter=150_000)
+    return {'n_iter': end.n_iter, 'residual': end.residual, 'W': end.W}
+
+
 # ---------------------------------------------------------------- stages
 
 
@@ -195,6 +204,8 @@ def stage_peers(mode: str, cache: Path | None) -> None:
         for name in ratios:
             ratios[name].append(row[name]['cpu'] / row['cpu'])
         _print_cell(seed, k, row)
+        if k == PLANTED:
+            _print_continued(X, row, f's{seed}k{k}', cache)
         for name, ok in _cell_checks(k, row).items():
             checks.setdefault(name, []).append(ok)
     _print_ratios(ratios)
@@ -244,6 +255,16 @@ def _print_cell(seed: int, k: int, row: dict[str, Any]) -> None:
         f'{_percent(row["pnmf"].reconstruction_err_, row):+8.3f} | {row["ari"]:6.3f} | '
         f'{int(row["lean"]["n_iter"]) - 1 - int(peer["n_iter"]):+d} '
         f'{_distance(row["lean"]["W"], peer["W"]):.0e}'
+    )
+
+
+def _print_continued(X: np.ndarray, row: dict[str, Any], name: str, cache: Path | None) -> None:
+    """Print whether the peer's early stop or another fixed point makes parcels differ."""
+    end = stored(cache, f'continued-{name}', X, lambda: continued(X, row['peer']['W']))
+    ari = adjusted_rand(labels_of(row['ours'].components_.T), labels_of(end['W']))
+    say(
+        f'        ARI with the peer continued for {int(end["n_iter"])} iterations (to residual '
+        f'{float(end["residual"]):.0e}): {ari:.3f}'
     )
 
 

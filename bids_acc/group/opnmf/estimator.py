@@ -193,7 +193,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
         data: npt.NDArray = validate_data(self, X, dtype=dtype)
         check_non_negative(data, 'OPNMF')
-        kept: npt.NDArray[np.bool_] = np.asarray(data.any(axis=0))
+        kept: npt.NDArray[np.bool_] = np.ones(len(data), data.dtype) @ data > 0
         if not kept.any():
             raise ValueError('OPNMF: all values are zero.')
         return data, kept
