@@ -97,6 +97,10 @@ class ResourceError(BidsAccError, MemoryError):
     exit_code = ExitCode.TRY_AGAIN
 
 
+class ProgramError(BidsAccError, RuntimeError):
+    """A program of others could not be started, did not end, or left unfinished files."""
+
+
 class ComputationError(BidsAccError, ArithmeticError):
     """A computation did not give a usable result."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import hashlib
 import logging
@@ -35,6 +36,11 @@ LOGGER = logging.getLogger(__name__)
 KILLED = (
     'a worker process was killed, most likely because memory ran out; run the same command '
     'again with fewer --nprocs or a larger --mem (what is finished is reused)'
+)
+
+DISK_FULL = (
+    'no space is left in the working or output folder; free some, or name another with '
+    '--work-dir, and run the same command again (what is finished is reused)'
 )
 
 
@@ -422,17 +428,25 @@ def _read_crash(path: Path) -> Crash:
             name = name.rpartition('.')[2]
             if name == 'NodeExecutionError' and len(found) > 1:
                 name, sentence = found[-2][0].rpartition('.')[2], found[-2][1]
-            reason = f'{name}: {sentence}'
+            reason = f'{name}: {sentence}' if sentence else name
             if name in ('MemoryError', 'BrokenProcessPool', '_ArrayMemoryError'):
                 reason, code = KILLED, ExitCode.TRY_AGAIN
+            elif sentence.startswith(f'[Errno {errno.ENOSPC}]'):
+                reason, code = DISK_FULL, ExitCode.CANNOT_WRITE
     return Crash(node[1] if node else path.name, reason, code, path)
 
 
 def _exceptions_in(text: str) -> list[tuple[str, str]]:
-    """List ``Name: sentence`` lines that look like the end of a traceback."""
+    """List ``Name: sentence`` lines that look like the end of a traceback.
+
+    A name that stands alone, such as ``MemoryError``, counts at the beginning of a line.
+    """
     found = []
     for line in text.splitlines():
         match = _LAST_LINE.match(line)
-        if match and match[2] and re.search(r'(Error|Exception|Pool|Warning|Exit)$', match[1]):
-            found.append((match[1], match[2].strip()))
+        if not match or not re.search(r'(Error|Exception|Pool|Warning|Exit)$', match[1]):
+            continue
+        # Nipype indents the traceback of a worker by one tab
+        if match[2] or not line.removeprefix('\t')[:1].isspace():
+            found.append((match[1], (match[2] or '').strip()))
     return found

@@ -436,8 +436,10 @@ class FailedSpectrum:
 
     inputs: MrsInputs
     reason: str
-    graph: str
+    graph: str = ''
     """Full name of the graph that was tried; empty when none was."""
+    ended: frozenset[str] = frozenset()
+    """Steps of that graph, without its name, that ended well."""
 
 
 def failed_spectra(
@@ -451,7 +453,7 @@ def failed_spectra(
         What was asked for.
     status : sequence of mapping
         What became of it; ``failed_graphs`` maps the graph of each spectrum that failed to its
-        reason.
+        reason and to the steps that ended well.
 
     Returns
     -------
@@ -466,11 +468,11 @@ def failed_spectra(
     found = []
     for job in jobs:
         session = job.session
-        found += [FailedSpectrum(one, one.problem, '') for one in session.broken_mrs]
+        found += [FailedSpectrum(one, one.problem) for one in session.broken_mrs]
         failed = reasons.get((session.participant_id, session.session_id), {})
         graph = f'bids_acc_wf.{workflow_name(session.label)}'
         found += [
-            FailedSpectrum(spectrum, failed[name], f'{graph}.{name}')
+            FailedSpectrum(spectrum, failed[name][0], f'{graph}.{name}', failed[name][1])
             for name, spectrum in zip(spectrum_names(session.mrs), session.mrs, strict=True)
             if name in failed
         ]
@@ -478,7 +480,12 @@ def failed_spectra(
 
 
 def init_failed_spectra_wf(
-    failures: Sequence[FailedSpectrum], *, output_dir: Path, work_dir: Path, settings: Settings
+    failures: Sequence[FailedSpectrum],
+    *,
+    output_dir: Path,
+    work_dir: Path,
+    settings: Settings,
+    keep_fits: bool = True,
 ) -> Workflow:
     """Write tables of n/a, with the reason, for the spectra that gave no levels.
 
@@ -490,6 +497,8 @@ def init_failed_spectra_wf(
         Root of the derivative data set; where Nipype keeps its files.
     settings : Settings
         Of this run.
+    keep_fits : bool
+        Whether a fit that ended well before a later step failed is tabulated.
 
     Returns
     -------
@@ -510,6 +519,7 @@ def init_failed_spectra_wf(
                 reason=failure.reason,
                 work_dir=work_dir / 'failed_spectra' / name,
                 finished=finished,
+                ended=failure.ended if keep_fits else failure.ended - {'fit'},
                 name=f'{name}_wf',
             )
         ])  # fmt: skip

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,13 +198,17 @@ def _tabulate_failed_spectra(
     failures = participant.failed_spectra(jobs, status)
     if not failures:
         return
-    workflow = participant.init_failed_spectra_wf(
-        failures, output_dir=request.output_dir, work_dir=work_dir, settings=request.settings
-    )
-    try:
-        workflow.run(plugin='Linear')
-    except (RuntimeError, OSError, ValueError) as error:
-        LOGGER.warning('no tables for the spectra that failed: %s', error)
+    for keep_fits in (True, False):
+        try:
+            workflow = participant.init_failed_spectra_wf(
+                failures, output_dir=request.output_dir, work_dir=work_dir,
+                settings=request.settings, keep_fits=keep_fits,
+            )  # fmt: skip
+            workflow.run(plugin='Linear')
+        except (RuntimeError, OSError, ValueError, MemoryError) as error:
+            LOGGER.warning('no tables for all spectra that failed: %s', error)
+        else:
+            return
 
 
 def _merge(
@@ -342,7 +346,10 @@ def finish_jobs(
                 if broken or own:
                     _mark_failed(row, own or _upstream(crashes, name), run_folder)
                     if modality == 'mrs':
-                        row['failed_graphs'] = _failed_graphs(broken, own, row['reason_text'])
+                        ended = [n for n in progress.ended if _belongs(n, name, modality)]
+                        row['failed_graphs'] = _failed_graphs(
+                            broken, own, ended, row['reason_text']
+                        )
                 else:
                     session_wf = workflow.get_node(name)
                     participant.keep_record(job, modality, session_wf, request.output_dir)
@@ -384,11 +391,17 @@ def _upstream(crashes: Sequence[Crash], session_workflow: str) -> list[Crash]:
 
 
 def _failed_graphs(
-    unfinished: Sequence[str], crashes: Sequence[Crash], otherwise: str
-) -> dict[str, str]:
-    """Map the name of each spectrum's graph that did not end well to the reason."""
+    unfinished: Iterable[str], crashes: Sequence[Crash], ended: Iterable[str], otherwise: str
+) -> dict[str, tuple[str, frozenset[str]]]:
+    """Map each spectrum's graph that did not end well to the reason and the steps that did."""
+    crashed = {crash.node: crash.reason for crash in reversed(crashes)}
     reasons = {node.split('.')[2]: otherwise for node in unfinished}
-    return reasons | {crash.node.split('.')[2]: crash.reason for crash in reversed(crashes)}
+    reasons |= {node.split('.')[2]: reason for node, reason in crashed.items()}
+    steps = [node.split('.', 3)[2:] for node in ended if node not in crashed]
+    return {
+        graph: (reason, frozenset(step for of, step in steps if of == graph))
+        for graph, reason in reasons.items()
+    }
 
 
 def _mark_failed(row: dict[str, Any], crashes: Sequence[Crash], run_folder: Path) -> None:

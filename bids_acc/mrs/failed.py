@@ -6,8 +6,10 @@ group level sees the person and says why.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from bids_acc.mrs.interfaces import preprocessing_report
 from bids_acc.mrs.io import unread
 from bids_acc.mrs.preprocessing import nothing_usable
 from bids_acc.mrs.quantify import parse_ratio
-from bids_acc.mrs.records import save_record
+from bids_acc.mrs.records import load_result, save_record
 from bids_acc.mrs.results import EngineResult, members_of
 from bids_acc.mrs.workflow import init_mrs_report_wf
 from bids_acc.settings import MrsSettings
@@ -52,6 +54,7 @@ def init_mrs_failed_wf(
     reason: str,
     work_dir: Path,
     finished: Path | None = None,
+    ended: Collection[str] = (),
     name: str = 'mrs_failed_wf',
 ) -> pe.Workflow:
     """Write the tables and figures of a spectrum that failed.
@@ -71,7 +74,10 @@ def init_mrs_failed_wf(
     work_dir : Path
         Folder of its own, for the records that the tables are made of.
     finished : Path, optional
-        Working folder of the spectrum's own graph, of which the steps that ended well are used.
+        Working folder of the spectrum's own graph.
+    ended : collection of str
+        Names of that graph's steps that ended well and are used. What lies in the folders of the
+        others is of an earlier run.
     name : str
         Name of the workflow.
 
@@ -81,16 +87,21 @@ def init_mrs_failed_wf(
         Ready to run.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    engine = choose_engine(settings.engine, settings.fits is not None)
-    result = EngineResult.failed(
-        engine, bids_acc.__version__, expected_names(settings.ratios), reason
-    )
+    steps = {} if finished is None else _finished_steps(finished, ended)
+    fitted = steps.pop('result_file', None)
+    if fitted is None:
+        engine = choose_engine(settings.engine, settings.fits is not None)
+        result = EngineResult.failed(
+            engine, bids_acc.__version__, expected_names(settings.ratios), reason
+        )
+    else:
+        result = load_result(fitted)
+        result = replace(result, notes=(*result.notes, f'a later step failed: {reason}'))
     workflow = init_mrs_report_wf(
         output_dir=output_dir, entities=entities, settings=settings, name=name
     )
     inputs = workflow.get_node('inputnode').inputs
     inputs.result_file = str(save_record(result, work_dir / 'result.json'))
-    steps = {} if finished is None else _finished_steps(finished)
     if 'report_file' not in steps:
         data = unread(metadata, '', reason)
         report = preprocessing_report(data, nothing_usable(0, reason)) | UNKNOWN
@@ -100,11 +111,21 @@ def init_mrs_failed_wf(
     return workflow
 
 
-def _finished_steps(folder: Path) -> dict[str, str]:
-    """Find what a spectrum's own graph left behind: preprocessing and tissue fractions."""
-    preproc, tissue = folder / 'preproc', folder / 'mrs_tissue_wf' / 'voxel' / 'tissue.json'
-    report, spectrum = preproc / 'report.json', preproc / 'preproc_svs.nii.gz'
-    found: dict[str, str] = {}
-    if report.is_file() and spectrum.is_file():
-        found |= {'report_file': str(report), 'in_file': str(spectrum)}
-    return found | ({'tissue_file': str(tissue)} if tissue.is_file() else {})
+_KEPT = {
+    'preproc': {'report_file': 'report.json', 'in_file': 'preproc_svs.nii.gz'},
+    'mrs_tissue_wf.voxel': {'tissue_file': 'tissue.json'},
+    'fit': {'result_file': 'result.json', 'basis_info': 'basis_info.json'},
+}
+"""Steps of a spectrum's graph, and what each leaves for the tables."""
+
+
+def _finished_steps(folder: Path, ended: Collection[str]) -> dict[str, Any]:
+    """Find what a spectrum's own graph left behind: preprocessing, tissue fractions, fit."""
+    found: dict[str, Any] = {}
+    for step, files in _KEPT.items():
+        paths = {field: folder.joinpath(*step.split('.'), name) for field, name in files.items()}
+        if step in ended and all(path.is_file() for path in paths.values()):
+            found |= {field: str(path) for field, path in paths.items()}
+    if 'basis_info' in found:
+        found['basis_info'] = json.loads(Path(found['basis_info']).read_text())
+    return found

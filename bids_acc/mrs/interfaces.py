@@ -327,8 +327,11 @@ class FitSpectrum(SimpleInterface):
         )
         result, basis_info = run_engine(data, request)
         out_file = save_record(result, Path(runtime.cwd) / 'result.json')
+        # kept as a file too, for the tables of a spectrum of which a later step fails
+        kept = Path(runtime.cwd) / 'basis_info.json'
+        kept.write_text(json.dumps(basis_info, default=str))
         self._results['result_file'] = str(out_file)
-        self._results['basis_info'] = json.loads(json.dumps(basis_info, default=str))
+        self._results['basis_info'] = json.loads(kept.read_text())
         return runtime
 
 
@@ -424,6 +427,7 @@ class PlotFit(SimpleInterface):
             title += f'\nbasis set for TE {parts}' + (', split assumed' if assumed else '')
         if isinstance(quality['artefacts'], str):
             title += f'\nremarked upon: {quality["artefacts"].replace("_", " ")}'
+        title = title.replace('$', r'\$')  # LCModel's section marks are no formulas
         if table['fit'].notna().any():
             columns = ('ppm', 'data', 'fit', 'baseline')
             curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))

@@ -1,19 +1,31 @@
 """Run LCModel where its binary is on PATH: files in, control file, table out.
 
-LCModel ends with exit code 0 after fatal errors too, so success is judged by the table. It is
-free software since 2021 (BSD-3); binaries are not shipped here.
+LCModel ends with exit code 0 after fatal errors too, so success is judged by the table. A fit
+that it gives up says so in a table; a program that dies, hangs or leaves half a table is another
+matter, which a later run may mend. It is free software since 2021 (BSD-3); binaries are not
+shipped here.
 """
 
 from __future__ import annotations
 
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from nipype.interfaces.base import CommandLine, CommandLineInputSpec, File, TraitedSpec
+from nipype.interfaces.base import (
+    Bunch,
+    CommandLine,
+    CommandLineInputSpec,
+    File,
+    TraitedSpec,
+    traits,
+)
 
-from bids_acc.exceptions import ComputationError
+from bids_acc.exceptions import ComputationError, InputDataError, ProgramError, ResourceError
 from bids_acc.mrs.basis import write_lcmodel_basis
 from bids_acc.mrs.importers.lcmodel import lcmodel_result
 from bids_acc.mrs.results import EngineResult
@@ -26,10 +38,18 @@ WATER_CONCENTRATION = 55510.0
 """Given as WCONC with ATTH2O = ATTMET = 1, so that the importer's undoing is exact."""
 
 
+LONGEST_S = 1800
+"""Seconds after which a run is ended; usual ones take a few."""
+
+_TIMED_OUT, _NOT_STARTED = 124, (126, 127)
+"""Exit codes of ``timeout`` and of the shell."""
+
+
 class _LCModelInputSpec(CommandLineInputSpec):
     control_file = File(
         exists=True, mandatory=True, argstr='< %s', position=-1, desc='control file'
     )
+    longest_s = traits.Int(LONGEST_S, usedefault=True, desc='seconds after which it is ended')
 
 
 class _LCModelOutputSpec(TraitedSpec):
@@ -44,13 +64,48 @@ class LCModel(CommandLine):
     input_spec = _LCModelInputSpec
     output_spec = _LCModelOutputSpec
 
+    def __init__(self, **inputs: Any) -> None:
+        super().__init__(**inputs)
+        # of the coreutils, which not every system has
+        if shutil.which('timeout'):
+            self._cmd_prefix = f'timeout -k 5 {self.inputs.longest_s} '
+
+    def _post_run_hook(self, runtime: Bunch) -> Bunch:
+        if runtime.returncode:
+            raise _died(runtime.returncode, runtime.stderr or '', self.inputs.longest_s)
+        return runtime
+
     def _list_outputs(self) -> dict[str, str]:
         cwd = Path(self.inputs.control_file).parent
         table, coord = cwd / 'table', cwd / 'coord'
-        if not table.exists() or '$$CONC' not in table.read_text(errors='replace'):
-            tail = table.read_text(errors='replace')[-300:] if table.exists() else 'no table'
-            raise ComputationError(f'LCModel gave no concentrations ({" ".join(tail.split())}).')
+        text = table.read_text(errors='replace') if table.exists() else ''
+        if '$$CONC' not in text:
+            tail = ' '.join(text[-300:].split())
+            if '$$DIAG' not in text:
+                raise ProgramError(f'LCModel wrote no complete table ({tail or "none at all"}).')
+            raise ComputationError(f'LCModel gave no concentrations ({tail}).')
+        if not coord.exists():
+            raise ProgramError('LCModel wrote a table and no curves.')
         return {'table_file': str(table), 'coord_file': str(coord)}
+
+
+def _died(code: int, stderr: str, longest_s: int) -> ProgramError | ResourceError:
+    """Say how LCModel ended, from the exit code of the shell that started it.
+
+    A shell adds 128 to the number of a signal; without one in between it is negative.
+    """
+    if code == _TIMED_OUT:
+        return ProgramError(f'LCModel did not end within {longest_s} s and was stopped.')
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL:
+        return ResourceError('LCModel was killed, most likely because memory ran out.')
+    said = ' '.join(stderr.split())[-300:]
+    said = f' ({said})' if said else ''
+    if code in _NOT_STARTED:
+        return ProgramError(f'LCModel could not be started{said}: try lcmodel in a shell.')
+    if number in {item.value for item in signal.Signals}:
+        return ProgramError(f'LCModel crashed with {signal.Signals(number).name}{said}.')
+    return ProgramError(f'LCModel ended with exit code {code}{said}.')
 
 
 def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
@@ -143,7 +198,11 @@ def run_lcmodel(
     Raises
     ------
     ComputationError
-        If LCModel gives no concentrations.
+        If LCModel gives no concentrations and says why.
+    ProgramError
+        If it cannot be started, dies, hangs, or leaves files that are not complete.
+    ResourceError
+        If it was killed.
     """
     write_lcmodel_basis(work_dir / 'basis.basis', basis)
     write_raw(spectrum.fid, work_dir / 'data.raw', spectrum)
@@ -156,5 +215,8 @@ def run_lcmodel(
     own = bool(basis.mm_names) and macromolecules != 'parametrised'
     control.write_text(control_file(spectrum, water is not None, own or macromolecules == 'none'))
     done = LCModel(control_file=str(control)).run(cwd=str(work_dir))
-    result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
+    try:
+        result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
+    except InputDataError as error:
+        raise ProgramError(f'LCModel left what cannot be read: {error}') from error
     return replace(result, basis_sha256=basis.sha256)

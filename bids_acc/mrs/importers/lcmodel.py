@@ -113,6 +113,18 @@ def _section(lines: list[str], tag: str) -> list[str]:
     return rest[: stops[0]] if stops else rest
 
 
+def _check_complete(lines: list[str], tag: str, name: str) -> None:
+    """Refuse a section with fewer lines than its heading tells: the file was cut off."""
+    heading = next((line for line in lines if line.startswith(f'$${tag}')), '')
+    told = re.match(r'\$\$\w+\s+(\d+)\s+line', heading)
+    there = len([line for line in _section(lines, tag) if line.strip()])
+    if told and there < int(told.group(1)):
+        raise InputDataError(
+            f'{name}: {there} of {told.group(1)} lines of concentrations: the file is cut off; '
+            f'copy it again or run LCModel again.'
+        )
+
+
 def _rows(lines: list[str], name: str) -> tuple[Row, ...]:
     """Concentration lines, of which each must be understood."""
     rows = []
@@ -186,6 +198,7 @@ def parse_table(path: str | Path) -> Table:
             f'{path.name}: LCModel stopped before the concentrations'
             f' ({"; ".join(diagnostics) or "no diagnosis given"}).'
         )
+    _check_complete(lines, 'CONC', path.name)
     header = re.search(r'%SD\s+/(\S+)', concentrations[0])
     misc = '\n'.join(_section(lines, 'MISC'))
     return Table(
