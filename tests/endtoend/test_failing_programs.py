@@ -17,6 +17,7 @@ from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import ExitCode
 from bids_acc.execution import DISK_FULL, KILLED
 from tests.endtoend.test_command import bids_acc
+from tests.endtoend.test_failed_spectra import FAULTS as FAULTS_OF_DATA
 from tests.interfaces.test_mrs_robustness import Case, measure
 from tests.synthetic.bids_folder import write_dataset
 
@@ -209,6 +210,8 @@ def test_a_stale_fit_is_not_tabulated(raw, tmp_path):
     work = ('-w', tmp_path / 'work')
     assert bids_acc(*arguments, *work).returncode == 0
     svs = copy / 'sub-01' / 'mrs' / 'sub-01_svs.nii.gz'
-    svs.write_bytes(svs.read_bytes()[:4000])
-    assert bids_acc(*arguments, *work).returncode == ExitCode.BAD_DATA
-    assert_not_available(out, 'is damaged')
+    FAULTS_OF_DATA['short'][0](svs)
+    run = bids_acc(*arguments, *work)
+    assert run.returncode == ExitCode.BAD_DATA
+    assert 'mrs_wf.preproc' in run.stderr  # found by a step, not before the graph is made
+    assert_not_available(out, FAULTS_OF_DATA['short'][1])
