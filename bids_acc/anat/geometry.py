@@ -123,18 +123,6 @@ def unique_edges(faces: npt.ArrayLike) -> Ints:
     return np.unique(edges, axis=0)
 
 
-def euler_number(faces: npt.ArrayLike, n_vertices: int) -> int:
-    """Return V - E + F: 2 for a mesh with the topology of a sphere.
-
-    Examples
-    --------
-    >>> euler_number([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], 4)
-    2
-    """
-    faces = np.asarray(faces)
-    return int(n_vertices - len(unique_edges(faces)) + len(faces))
-
-
 def adjacency(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:
     """Return the symmetric matrix that is one where two vertices share an edge.
 

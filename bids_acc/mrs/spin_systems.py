@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-import numpy as np
-
 from bids_acc.exceptions import SettingsError
-from bids_acc.mrs.spectrum import FloatArray
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,6 @@ class SpinGroup:
     def n_spins(self) -> int:
         """Spins to simulate, the phosphorus included."""
         return len(self.shifts_ppm) + bool(self.phosphorus_hz)
-
-    def coupling_matrix(self) -> FloatArray:
-        """(n_protons, n_protons) upper triangle of proton couplings in Hz."""
-        matrix = np.zeros((len(self.shifts_ppm),) * 2)
-        for first, second, value in self.couplings_hz:
-            matrix[min(first, second), max(first, second)] = value
-        return matrix
 
 
 @dataclass(frozen=True)

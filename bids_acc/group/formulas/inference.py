@@ -256,13 +256,6 @@ def r_from_t(t: float, df: float) -> float:
     return float(t / np.sqrt(t**2 + df))
 
 
-def t_from_r(r: float, df: float) -> float:
-    """Return t of a (partial) correlation; ``df`` is n - 2 - number of covariates."""
-    if abs(r) >= 1:
-        return float(np.copysign(np.inf, r))
-    return float(r * np.sqrt(df / (1 - r**2)))
-
-
 def r_confidence(r: float, df: float, level: float = 0.95) -> tuple[float, float]:
     """Return Fisher's interval of a (partial) correlation.
 

@@ -12,15 +12,12 @@ def gauss_variance(width_hz: float) -> float:
 
     Examples
     --------
-    >>> round(gauss_width(gauss_variance(4.0)), 12)
-    4.0
+    Its spectrum, exp(-(pi f)**2 / v), is 4 Hz wide again:
+
+    >>> round(float(np.exp(-((np.pi * 4.0 / 2) ** 2) / gauss_variance(4.0))), 12)
+    0.5
     """
     return float((np.pi * width_hz) ** 2 / (4 * np.log(2)))
-
-
-def gauss_width(variance: float) -> float:
-    """Full width at half maximum in Hz of exp(-variance t**2); the inverse of the above."""
-    return float(2 * np.sqrt(max(variance, 0.0) * np.log(2)) / np.pi)
 
 
 def voigt_width(lorentz_hz: float, gauss_hz: float) -> float:
