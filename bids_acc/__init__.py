@@ -3,7 +3,7 @@
 The package reads in the order of the data::
 
     BIDS -> bids/ -> anat/ -+
-                     dwi/  -+-> participant.py -> derivatives/ -> group/ -> report/
+                     dwi/  -+-> participant/ -> derivatives/ -> group/ -> report/
                      mrs/  -+   (per session)      (files)
 
 Within a modality formulas know arrays, interfaces know files, workflows know interfaces. Names

@@ -31,7 +31,7 @@ from .parser import Request, parse
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow, Session
     from bids_acc.execution import Crash, Progress
-    from bids_acc.participant import Job
+    from bids_acc.participant.jobs import Job
 
 LOGGER = logging.getLogger('bids_acc')
 
@@ -124,15 +124,17 @@ def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
 
 def run_participant(request: Request) -> ExitCode:
     """Process each session; one that is incomplete never stops the others."""
-    from bids_acc import execution, participant
+    from bids_acc import execution
     from bids_acc.derivatives import dataset
     from bids_acc.mrs.fitting import check_mrs_settings
+    from bids_acc.participant.jobs import plan_jobs, without_failed_anat
+    from bids_acc.participant.records import forget_before_run
 
     _check_folders(request)
     if 'mrs' in request.modalities:
         check_mrs_settings(request.settings.mrs)
     sessions = discover_sessions(request)
-    jobs = participant.plan_jobs(
+    jobs = plan_jobs(
         sessions,
         bids_dir=request.bids_dir,
         output_dir=request.output_dir,
@@ -158,9 +160,9 @@ def run_participant(request: Request) -> ExitCode:
     execution.configure_nipype(
         work_dir, run_folder, stop_on_first_crash=request.stop_on_first_crash
     )
-    participant.forget_before_run(jobs, request.output_dir)
+    forget_before_run(jobs, request.output_dir)
     status = _run_pass(jobs, request, work_dir, run_folder)
-    if again := participant.without_failed_anat(jobs, status):
+    if again := without_failed_anat(jobs, status):
         LOGGER.info('%d sessions go on without their T1w image', len(again))
         status = _merge(status, _run_pass(again, request, work_dir, run_folder))
     _tabulate_failed_spectra(jobs, status, request, work_dir)
@@ -177,9 +179,9 @@ def _run_pass(
     jobs: Sequence[Job], request: Request, work_dir: Path, run_folder: Path
 ) -> list[dict[str, Any]]:
     """Build and run one graph, and tell what became of each modality."""
-    from bids_acc import participant
+    from bids_acc.participant.workflow import init_participant_wf
 
-    workflow = participant.init_participant_wf(
+    workflow = init_participant_wf(
         jobs,
         output_dir=request.output_dir,
         work_dir=work_dir,
@@ -193,14 +195,14 @@ def _tabulate_failed_spectra(
     jobs: Sequence[Job], status: Sequence[dict[str, Any]], request: Request, work_dir: Path
 ) -> None:
     """Write tables of n/a for spectra that failed, so that the group level can count them."""
-    from bids_acc import participant
+    from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectra_wf
 
-    failures = participant.failed_spectra(jobs, status)
+    failures = failed_spectra(jobs, status)
     if not failures:
         return
     for keep_fits in (True, False):
         try:
-            workflow = participant.init_failed_spectra_wf(
+            workflow = init_failed_spectra_wf(
                 failures, output_dir=request.output_dir, work_dir=work_dir,
                 settings=request.settings, keep_fits=keep_fits,
             )  # fmt: skip
@@ -332,12 +334,13 @@ def finish_jobs(
     list of dict
         Rows of ``status.tsv``, with ``exit_code`` besides.
     """
-    from bids_acc import participant
+    from bids_acc.participant.records import keep_record
+    from bids_acc.participant.workflow import workflow_name
 
     unfinished = _unfinished(workflow, progress)
     rows = []
     for job in jobs:
-        name = participant.workflow_name(job.session.label)
+        name = workflow_name(job.session.label)
         for modality, plan in job.plan.items():
             row = _status_row(plan)
             if plan.status == 'run':
@@ -352,7 +355,7 @@ def finish_jobs(
                         )
                 else:
                     session_wf = workflow.get_node(name)
-                    participant.keep_record(job, modality, session_wf, request.output_dir)
+                    keep_record(job, modality, session_wf, request.output_dir)
             rows.append(row)
     return rows
 

@@ -17,7 +17,7 @@ from bids_acc.exceptions import (
     NothingSelectedError,
     SettingsError,
 )
-from bids_acc.participant import other_space
+from bids_acc.participant.workflow import other_space
 from tests.synthetic.bids_folder import (
     write_dataset,
     write_dwi,

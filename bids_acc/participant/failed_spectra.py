@@ -1,0 +1,114 @@
+"""Tables of n/a, with the reason, for the spectra that gave no levels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nipype.pipeline.engine import Workflow
+
+from bids_acc.bids.inputs import MrsInputs
+from bids_acc.mrs.failed import init_mrs_failed_wf
+from bids_acc.settings import Settings
+
+from .jobs import Job
+from .workflow import spectrum_names, workflow_name
+
+
+@dataclass(frozen=True)
+class FailedSpectrum:
+    """A spectrum without levels, and why."""
+
+    inputs: MrsInputs
+    reason: str
+    graph: str = ''
+    """Full name of the graph that was tried; empty when none was."""
+    ended: frozenset[str] = frozenset()
+    """Steps of that graph, without its name, that ended well."""
+
+
+def failed_spectra(
+    jobs: Iterable[Job], status: Sequence[Mapping[str, Any]]
+) -> list[FailedSpectrum]:
+    """Return the spectra that gave no levels.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        What was asked for.
+    status : sequence of mapping
+        What became of it; ``failed_graphs`` maps the graph of each spectrum that failed to its
+        reason and to the steps that ended well.
+
+    Returns
+    -------
+    list of FailedSpectrum
+        Those that could not be read, then those whose graph failed, by session.
+    """
+    reasons = {
+        (row['participant_id'], row['session_id']): row.get('failed_graphs', {})
+        for row in status
+        if row['arm'] == 'mrs'
+    }
+    found = []
+    for job in jobs:
+        session = job.session
+        found += [FailedSpectrum(one, one.problem) for one in session.broken_mrs]
+        failed = reasons.get((session.participant_id, session.session_id), {})
+        graph = f'bids_acc_wf.{workflow_name(session.label)}'
+        found += [
+            FailedSpectrum(spectrum, failed[name][0], f'{graph}.{name}', failed[name][1])
+            for name, spectrum in zip(spectrum_names(session.mrs), session.mrs, strict=True)
+            if name in failed
+        ]
+    return found
+
+
+def init_failed_spectra_wf(
+    failures: Sequence[FailedSpectrum],
+    *,
+    output_dir: Path,
+    work_dir: Path,
+    settings: Settings,
+    keep_fits: bool = True,
+) -> Workflow:
+    """Write tables of n/a, with the reason, for the spectra that gave no levels.
+
+    Parameters
+    ----------
+    failures : sequence of FailedSpectrum
+        From `failed_spectra`.
+    output_dir, work_dir : Path
+        Root of the derivative data set; where Nipype keeps its files.
+    settings : Settings
+        Of this run.
+    keep_fits : bool
+        Whether a fit that ended well before a later step failed is tabulated.
+
+    Returns
+    -------
+    Workflow
+        With one sub-workflow for each spectrum.
+    """
+    workflow = Workflow(name='failed_spectra_wf', base_dir=str(work_dir))
+    for failure in failures:
+        inputs = failure.inputs
+        name = re.sub(r'\W', '_', inputs.svs.name.split('.')[0])
+        finished = work_dir.joinpath(*failure.graph.split('.')) if failure.graph else None
+        workflow.add_nodes([
+            init_mrs_failed_wf(
+                output_dir=output_dir,
+                entities=dict(inputs.entities),
+                settings=settings.mrs,
+                metadata=inputs.metadata,
+                reason=failure.reason,
+                work_dir=work_dir / 'failed_spectra' / name,
+                finished=finished,
+                ended=failure.ended if keep_fits else failure.ended - {'fit'},
+                name=f'{name}_wf',
+            )
+        ])  # fmt: skip
+    return workflow

@@ -1,0 +1,200 @@
+"""What is to be done for each session, and what earlier runs have left that is still valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bids_acc import __version__
+from bids_acc.anat.sources import inspect_surfaces
+from bids_acc.bids.inputs import MODALITIES, PlanRow, Session
+from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces
+from bids_acc.derivatives.records import (
+    Record,
+    hash_files,
+    read_record,
+    still_valid,
+)
+from bids_acc.exceptions import BidsAccError
+from bids_acc.settings import Settings, fingerprint
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done for one session, and what can be taken over."""
+
+    session: Session
+    plan: Mapping[str, PlanRow]
+    """Modality to its row, with ``reuse`` where nothing has to be computed."""
+    records: Mapping[str, Record]
+    """Valid records of the modalities that are reused."""
+    expected: Mapping[str, Record]
+    """What the records of the modalities will hold once they are done, without outputs."""
+    surfaces: SurfaceChoice = field(default_factory=SurfaceChoice)
+    """Where the surfaces come from."""
+
+    def wants(self, modality: str) -> bool:
+        """Tell whether a modality is to be computed."""
+        return self.plan[modality].status == 'run'
+
+    def has(self, modality: str) -> bool:
+        """Tell whether a modality's outputs are or will be there."""
+        return self.plan[modality].status in ('run', 'reuse')
+
+
+def record_label(session: Session, modality: str) -> str:
+    """Name the record of one modality."""
+    return f'{session.label}_{modality}'
+
+
+def plan_jobs(
+    sessions: Iterable[Session],
+    *,
+    bids_dir: Path,
+    output_dir: Path,
+    settings: Settings,
+    derivatives: Mapping[str, Path] | None = None,
+    force: bool = False,
+) -> list[Job]:
+    """Tell for each session what has to be computed and what can be reused.
+
+    Parameters
+    ----------
+    sessions : iterable of Session
+        From discovery.
+    bids_dir, output_dir : Path
+        Roots of the raw and the derivative data set.
+    settings : Settings
+        Of this run.
+    derivatives : mapping, optional
+        Name to folder of other tools' results.
+    force : bool
+        Reuse nothing.
+    """
+    return [
+        _plan_job(
+            session,
+            bids_dir=bids_dir,
+            output_dir=output_dir,
+            settings=settings,
+            derivatives=derivatives or {},
+            force=force,
+        )
+        for session in sessions
+    ]
+
+
+def _plan_job(
+    session: Session,
+    *,
+    bids_dir: Path,
+    output_dir: Path,
+    settings: Settings,
+    derivatives: Mapping[str, Path],
+    force: bool,
+) -> Job:
+    """Compare one session with the records that earlier runs left."""
+    plan: dict[str, PlanRow] = {}
+    records: dict[str, Record] = {}
+    expected: dict[str, Record] = {}
+    upstream: dict[str, str] = {}
+    surfaces = SurfaceChoice()
+    for modality in MODALITIES:
+        row = session.row(modality)
+        if modality == 'anat' and row.status == 'run':
+            row, surfaces = _with_surfaces(row, session, settings, derivatives)
+        plan[modality] = row
+        if row.status != 'run':
+            continue
+        files = [Path(path) for path in row.inputs]
+        if modality == 'anat':
+            files += surfaces.files
+        label = record_label(session, modality)
+        now = Record(
+            label=label,
+            version=__version__,
+            settings=settings_fingerprint(settings, modality),
+            inputs=hash_files(files, bids_dir),
+            upstream=dict(upstream) if modality != 'anat' else {},
+        )
+        expected[modality] = now
+        found = None if force else read_record(output_dir, label)
+        if found is not None and still_valid(
+            output_dir, found, version=now.version, settings=now.settings, inputs=now.inputs,
+            upstream=now.upstream,
+        ):  # fmt: skip
+            reason = '; '.join(filter(None, ['already done', row.reason]))
+            plan[modality] = replace(row, status='reuse', reason=reason)
+            records[modality] = found
+        if modality == 'anat':
+            # What anat will give is known before it is computed: the same inputs, settings and
+            # version. So dwi can be compared although anat may run again.
+            upstream['anat'] = fingerprint(now.inputs, now.settings, now.version)
+    return Job(session, plan, records, expected, surfaces)
+
+
+def _with_surfaces(
+    row: PlanRow, session: Session, settings: Settings, derivatives: Mapping[str, Path]
+) -> tuple[PlanRow, SurfaceChoice]:
+    """Choose the source of surfaces, and say in the plan which it is or why there is none."""
+    asked = settings.anat.surface_source
+    try:
+        choice = choose_surfaces(
+            asked, derivatives, session.subject, session.session, inspect_surfaces
+        )
+    except BidsAccError as error:
+        return replace(
+            row, status='fail', reason=str(error), reason_code=error.exit_code.name.lower(),
+            exit_code=error.exit_code,
+        ), SurfaceChoice()  # fmt: skip
+    if derivatives and asked != 'builtin':
+        row = replace(row, reason='; '.join(filter(None, [row.reason, choice.describe()])))
+    return row, choice
+
+
+def settings_fingerprint(settings: Settings, modality: str) -> str:
+    """Hash the settings of a modality, with the content of every file that they name.
+
+    A basis set or gate that was edited under the same name is another setting.
+    """
+    own = getattr(settings, modality)
+    named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '/' in v]
+    files = [f for p in named for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
+    content = hash_files(files)
+    return fingerprint(own, settings.random_seed, content)
+
+
+def without_failed_anat(jobs: Sequence[Job], status: Sequence[Mapping[str, Any]]) -> list[Job]:
+    """Return the sessions whose other modalities can still be had without the T1w image.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What was tried.
+    status : sequence of mapping
+        What became of it, as in ``status.tsv``.
+
+    Returns
+    -------
+    list of Job
+        Sessions whose T1w failed, with the modalities that waited for it. Their records name
+        no T1w, so that a later run with a usable one computes them again.
+    """
+    became = {(r['participant_id'], r['session_id'], r['arm']): r['status'] for r in status}
+    again = []
+    for job in jobs:
+        where = (job.session.participant_id, job.session.session_id)
+        waited = [m for m in ('dwi', 'mrs') if job.wants(m) and became[*where, m] == 'failed']
+        if not job.wants('anat') or became[*where, 'anat'] != 'failed' or not waited:
+            continue
+        plan = {
+            m: row if m in waited else replace(row, status='skip') for m, row in job.plan.items()
+        }
+        for m in waited:
+            reason = '; '.join(filter(None, [plan[m].reason, 'without T1w, which failed']))
+            plan[m] = replace(plan[m], reason=reason)
+        expected = {m: replace(r, upstream={}) for m, r in job.expected.items()}
+        again.append(replace(job, plan=plan, records={}, expected=expected))
+    return again

@@ -1,0 +1,284 @@
+"""One graph for each session, which joins the three modalities.
+
+``anat`` comes first; ``dwi`` and ``mrs`` take its outputs where there are any and run without
+them where not.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nipype.interfaces.base import isdefined
+from nipype.pipeline.engine import Workflow
+
+from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
+from bids_acc.bids.inputs import MODALITIES, DwiInputs, MrsInputs, Session
+from bids_acc.dwi.workflow import init_dwi_wf
+from bids_acc.mrs.workflow import init_mrs_wf
+from bids_acc.settings import Settings
+
+from .jobs import Job, record_label
+from .records import keep_fields, stored_fields
+
+
+def init_participant_wf(
+    jobs: Sequence[Job],
+    *,
+    output_dir: Path,
+    work_dir: Path,
+    settings: Settings,
+) -> Workflow:
+    """Join the graphs of all sessions that have something to compute.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        From `plan_jobs`.
+    output_dir, work_dir : Path
+        Root of the derivative data set; where Nipype keeps its files.
+    settings : Settings
+        Of this run.
+
+    Returns
+    -------
+    Workflow
+        Without nodes if there is nothing to do.
+    """
+    workflow = Workflow(name='bids_acc_wf', base_dir=str(work_dir))
+    for job in jobs:
+        if any(job.wants(modality) for modality in MODALITIES):
+            session = init_session_wf(
+                job,
+                output_dir=output_dir,
+                settings=settings,
+                basis_cache=work_dir / 'mrs_basis',
+            )
+            workflow.add_nodes([session])
+    return workflow
+
+
+def init_session_wf(
+    job: Job, *, output_dir: Path, settings: Settings, basis_cache: Path | None = None
+) -> Workflow:
+    """Process one session.
+
+    Parameters
+    ----------
+    job : Job
+        What to compute and what to take over.
+    output_dir : Path
+        Root of the derivative data set.
+    settings : Settings
+        Of this run.
+    basis_cache : Path, optional
+        Where simulated basis sets of spectra are kept for the spectra that follow.
+
+    Returns
+    -------
+    Workflow
+        With one sub-workflow for each modality or spectrum that is computed.
+    """
+    session = job.session
+    workflow = Workflow(name=workflow_name(session.label))
+    common: dict[str, Any] = {'output_dir': output_dir}
+    anat: Any = None
+    if job.wants('anat') and session.anat is not None:
+        anat = init_anat_wf(
+            **common,
+            entities=dict(session.anat.entities),
+            settings=settings.anat,
+            omp_nthreads=settings.resources.omp_nthreads,
+            seed=task_seed(settings.random_seed, record_label(session, 'anat')),
+            name='anat_wf',
+            origin=SurfaceOrigin(
+                source=job.surfaces.source,
+                own_labels=job.surfaces.own_labels,
+                software=job.surfaces.software,
+                note=job.surfaces.note,
+                smoothing_mm=job.surfaces.smoothing_mm,
+            ),
+        )
+        anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
+        if job.surfaces.folder is not None:
+            anat.get_node('inputnode').inputs.surface_dir = str(job.surfaces.folder)
+        keep_fields(anat, output_dir, record_label(session, 'anat'))
+    elif 'anat' in job.records:
+        anat = stored_fields(job.records['anat'], output_dir)
+    if job.wants('dwi') and session.dwi is not None:
+        dwi = _session_dwi(session, session.dwi, anat is not None, settings, common)
+        keep_fields(dwi, output_dir, record_label(session, 'dwi'))
+        _join(workflow, anat, dwi)
+    if job.wants('mrs'):
+        names = spectrum_names(session.mrs)
+        for name, spectrum in zip(names, session.mrs, strict=True):
+            mrs = _session_mrs(
+                session,
+                spectrum,
+                name,
+                anat is not None,
+                settings,
+                common | {'cache_dir': basis_cache},
+            )
+            _join(workflow, anat, mrs)
+    if job.wants('anat') and anat is not None and anat not in workflow._graph.nodes():
+        workflow.add_nodes([anat])
+    return workflow
+
+
+def _session_dwi(
+    session: Session,
+    inputs: DwiInputs,
+    has_anat: bool,
+    settings: Settings,
+    common: Mapping[str, Any],
+) -> Workflow:
+    """Build the diffusion graph of a session."""
+    workflow = init_dwi_wf(
+        **common,
+        entities=dict(inputs.entities),
+        settings=settings.dwi,
+        has_anat=has_anat,
+        density=settings.anat.density,
+        omp_nthreads=settings.resources.omp_nthreads,
+        seed=task_seed(settings.random_seed, record_label(session, 'dwi')),
+        name='dwi_wf',
+        has_opposite=inputs.has_opposite,
+        source=inputs.source,
+        noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
+    )
+    node = workflow.get_node('inputnode')
+    if inputs.opposite:
+        node.inputs.opposite_files = [str(path) for path, _ in inputs.opposite]
+        node.inputs.opposite_sidecars = [dict(metadata) for _, metadata in inputs.opposite]
+    if inputs.mask is not None:
+        node.inputs.brain_mask = str(inputs.mask)
+    if inputs.noddi:
+        node.inputs.noddi_maps = [str(inputs.noddi[name]) for name in ('icvf', 'isovf', 'od')]
+    node.inputs.dwi_files = [str(run.image) for run in inputs.runs]
+    node.inputs.bval_files = [str(run.bval) for run in inputs.runs]
+    node.inputs.bvec_files = [str(run.bvec) for run in inputs.runs]
+    node.inputs.sidecars = [dict(run.metadata) for run in inputs.runs]
+    return workflow
+
+
+def _session_mrs(
+    session: Session,
+    inputs: MrsInputs,
+    name: str,
+    has_anat: bool,
+    settings: Settings,
+    common: Mapping[str, Any],
+) -> Workflow:
+    """Build the graph of one spectrum."""
+    elsewhere = other_space(session, inputs) if has_anat else ''
+    workflow = init_mrs_wf(
+        **common,
+        entities=dict(inputs.entities),
+        settings=settings.mrs,
+        has_anat=has_anat and not elsewhere,
+        note=elsewhere,
+        seed=task_seed(settings.random_seed, f'{record_label(session, "mrs")}_{name}'),
+        name=name,
+    )
+    node = workflow.get_node('inputnode')
+    node.inputs.svs_file = str(inputs.svs)
+    node.inputs.svs_metadata = dict(inputs.metadata)
+    if inputs.reference is not None:
+        node.inputs.ref_file = str(inputs.reference)
+        node.inputs.ref_metadata = dict(inputs.reference_metadata)
+    return workflow
+
+
+def _join(workflow: Workflow, anat: Any, other: Workflow) -> None:
+    """Connect all fields that have the same name at both ends."""
+    if anat is None:
+        workflow.add_nodes([other])
+        return
+    taken = set(other.get_node('inputnode').inputs.copyable_trait_names())
+    is_workflow = isinstance(anat, Workflow)
+    source = anat.get_node('outputnode') if is_workflow else anat
+    prefix = 'outputnode.' if is_workflow else ''
+    offered = list(source.inputs.copyable_trait_names())
+    if not is_workflow:
+        offered = [n for n in offered if isdefined(getattr(source.inputs, n))]
+    shared = [name for name in offered if name in taken]
+    workflow.connect([(anat, other, [(f'{prefix}{n}', f'inputnode.{n}') for n in shared])])
+
+
+def workflow_name(label: str) -> str:
+    """Turn a session label into what Nipype takes as a name.
+
+    Examples
+    --------
+    >>> workflow_name('sub-01_ses-1')
+    'sub_01_ses_1_wf'
+    """
+    return re.sub(r'\W', '_', label) + '_wf'
+
+
+def task_seed(seed: int, label: str) -> int:
+    """Derive the seed of one task, the same whichever other subjects are selected.
+
+    Parameters
+    ----------
+    seed : int
+        The run's seed.
+    label : str
+        Name of the task.
+
+    Examples
+    --------
+    >>> task_seed(1, 'sub-01_anat') == task_seed(1, 'sub-01_anat')
+    True
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(label.encode()),))
+    return int(sequence.generate_state(1)[0] % (2**31 - 1))
+
+
+def spectrum_names(spectra: Sequence[MrsInputs]) -> list[str]:
+    """Name the graph of each spectrum after what tells it from the others.
+
+    Raises
+    ------
+    ValueError
+        If two spectra have the same entities; BIDS allows no such names.
+    """
+    if len(spectra) == 1:
+        return ['mrs_wf']
+    same = ('subject', 'session', 'datatype', 'suffix', 'extension')
+    names = []
+    for spectrum in spectra:
+        parts = [v for k, v in sorted(spectrum.entities.items()) if k not in same]
+        names.append(re.sub(r'\W', '_', '_'.join(['mrs', *parts, 'wf'])))
+    if len(set(names)) < len(names):
+        raise ValueError(f'two spectra share the name {names}')
+    return names
+
+
+def other_space(session: Session, inputs: MrsInputs) -> str:
+    """Say why the voxel cannot be drawn into the T1w image of the session; empty when it can.
+
+    The voxel is known in the scanner's space of its own session. A T1w image that the sidecar
+    names is taken at its word; one of another session is not in that space.
+    """
+    if session.anat is None:
+        return ''
+    t1w = session.anat.t1w
+    if inputs.anatomical is not None:
+        if inputs.anatomical.absolute() == t1w.absolute():
+            return ''
+        return (
+            f'AnatomicalImage is {inputs.anatomical.name}, but {t1w.name} was segmented: the '
+            'voxel is not drawn into it (choose the T1w image with --bids-filter-file).'
+        )
+    if t1w.parent.parent == inputs.svs.parent.parent:
+        return ''
+    return (
+        f'{t1w.name} is of another session than the spectrum: the voxel is not drawn into it; '
+        'name it as AnatomicalImage in the sidecar if both share one space.'
+    )
