@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from bids_acc.exceptions import InputDataError
 
 from .figures import group_figure, scatter_figure
+from .joining import make_study
 from .model import Model
 from .mrs_groups import roles
 from .relation import relation_measure
-from .study import Study, make_study
+from .study import Study
 
 Entry = tuple[Path, str, str]
 

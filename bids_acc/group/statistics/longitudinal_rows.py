@@ -15,7 +15,8 @@ from bids_acc.group.formulas.results import TestResult
 
 from .registry import analysis
 from .rows import Row
-from .study import Measure, Study, as_text, sessions_in_order
+from .sessions import sessions_in_order
+from .study import Measure, Study, as_text
 
 
 def row_of(

@@ -18,7 +18,7 @@ from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.group.formulas.design import varies
 
 from .model import Model, nearest, parse_model, read_model
-from .study import sessions_in_order
+from .sessions import sessions_in_order
 
 logger = logging.getLogger(__name__)
 

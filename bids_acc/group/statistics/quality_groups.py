@@ -10,9 +10,10 @@ import pandas as pd
 from bids_acc.group.quality import ONE_OF_A_KIND
 
 from .demographics import compare_categorical, compare_continuous
+from .joining import gated_values
 from .registry import analysis
 from .rows import Row
-from .study import KEYS, Study, gated_values
+from .study import KEYS, Study
 
 
 def quality_frame(study: Study) -> tuple[pd.DataFrame, list[str]]:

@@ -11,11 +11,13 @@ import pandas as pd
 
 from bids_acc.exceptions import BidsAccError
 
+from .flow import participant_flow
+from .joining import make_study
 from .model import Model
 from .registry import REGISTRY, Analysis
 from .replication import gate_decisions
 from .rows import Row, finish_table, without_contradictions
-from .study import Study, make_study, participant_flow
+from .study import Study
 from .zscores import participant_scores
 
 logger = logging.getLogger(__name__)

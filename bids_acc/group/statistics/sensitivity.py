@@ -15,6 +15,7 @@ import pandas as pd
 
 from .ancova import structure_measures, term_row, term_tests
 from .demographics import compare_continuous
+from .joining import gated_values
 from .modelling import each_model
 from .mrs_groups import roles
 from .quality_groups import crlb_values
@@ -22,7 +23,7 @@ from .registry import analysis
 from .relation import relation_measure
 from .replication import retained_responses
 from .rows import Row
-from .study import KEYS, Study, gated_values
+from .study import KEYS, Study
 
 
 def without_gate(study: Study) -> Study:

@@ -13,10 +13,10 @@ from bids_acc.group.statistics.ancova import ancova
 from bids_acc.group.statistics.diagnostics import diagnostics, permutation_p
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.figures import group_figure, scatter_figure, spread
+from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Family, finish_table
-from bids_acc.group.statistics.study import make_study
 
 MODEL = {
     'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'FL', 'TRS']},

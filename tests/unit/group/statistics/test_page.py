@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from bids_acc.group.analysis import _shown_tables
 from bids_acc.group.formulas.linear import t_two_sided
+from bids_acc.group.page import shown_tables
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.rows import Family, Row, finish_table
 from bids_acc.report.findings import significant_findings
@@ -20,7 +20,7 @@ def test_the_page_of_a_study_in_which_nothing_passed_the_gate():
     table = finish_table([Row(analysis='posthoc', note='not done: nothing')], {}, Family())
     content = {'Name': 'm', 'Group': {'Column': 'g', 'Levels': ['a', 'b']}}
     model = parse_model({**content, 'PostHoc': {'Report': 'plain'}})
-    shown = _shown_tables(SimpleNamespace(model=model, tables={'posthoc': table}))
+    shown = shown_tables(SimpleNamespace(model=model, tables={'posthoc': table}))
     assert compact(shown['posthoc'])['note'].tolist() == ['not done: nothing']
     assert compact(table.iloc[:0]).empty
 
@@ -31,7 +31,7 @@ def test_only_one_of_two_kinds_of_post_hoc_test_is_shown():
     for kind, wanted in (('plain', 'posthoc_plain'), ('adjusted', 'posthoc')):
         model = parse_model({**content, 'PostHoc': {'Report': kind}})
         tables = {'posthoc': finish_table(rows, {}, Family())}
-        shown = _shown_tables(SimpleNamespace(model=model, tables=tables))
+        shown = shown_tables(SimpleNamespace(model=model, tables=tables))
         assert shown['posthoc']['analysis'].tolist() == [wanted]
 
 

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from bids_acc.group.statistics.demographics import compare_categorical, compare_continuous
+from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.posthoc import planned_contrasts, posthoc
 from bids_acc.group.statistics.rows import disagreement
-from bids_acc.group.statistics.study import make_study
 
 LEVELS = ['HC', 'FL', 'TRS']
 SIZES = (14, 11, 9)

@@ -14,10 +14,10 @@ from bids_acc.group.statistics import (
     site_rows,
     treatment_rows,
 )
+from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.rows import COLUMNS, Family, finish_table
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.study import make_study
 
 N = 60
 

@@ -10,12 +10,13 @@ import pytest
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.statistics import registry
+from bids_acc.group.statistics.flow import participant_flow
+from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model, read_model
 from bids_acc.group.statistics.proposal import propose_model
 from bids_acc.group.statistics.registry import Analysis
 from bids_acc.group.statistics.rows import COLUMNS, Row
 from bids_acc.group.statistics.run import load_analyses, run_analyses, run_statistics
-from bids_acc.group.statistics.study import make_study, participant_flow
 from bids_acc.group.statistics.tables import (
     DESCRIPTIONS,
     TITLES,

@@ -1,0 +1,47 @@
+"""What one run of the group level knows, handed from part to part."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.settings import Settings
+
+from .cohort import Cohort
+from .parcels.parcellation import ParcellationResult
+from .statistics.model import Model
+
+LOGGER = logging.getLogger(__name__)
+
+GROUP_FOLDER = 'group'
+
+
+@dataclass
+class GroupRun:
+    """What one run of the group level has found so far."""
+
+    output_dir: Path
+    settings: Settings
+    cohort: Cohort
+    model: Model | None = None
+    parcellation: ParcellationResult | None = None
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the head of the report."""
+    status: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of ``status.tsv``."""
+
+    def note(self, text: str) -> None:
+        """Say a sentence in the terminal and at the head of the report."""
+        LOGGER.warning('%s', text)
+        self.notes.append(text)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of tables and figures."""
+        return self.output_dir / GROUP_FOLDER

@@ -1,0 +1,280 @@
+"""Parcels, metabolites and people joined into one study.
+
+Long tables become one wide table with a row per participant and session. A value that did not
+pass its quality gate is missing there, and `Study.gate_failed` keeps where.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.design import varies
+
+from .model import Model, nearest
+from .sessions import with_improvement
+from .study import KEYS, Measure, Study, as_text
+
+logger = logging.getLogger(__name__)
+
+
+def make_study(
+    model: Model,
+    parcels: pd.DataFrame | None,
+    mrs: pd.DataFrame | None,
+    participants: pd.DataFrame,
+    qc: pd.DataFrame | None = None,
+    *,
+    use_gate: bool = True,
+) -> Study:
+    """Join all tables and apply the model's definition of groups and cohorts.
+
+    Parameters
+    ----------
+    model : Model
+        Checked model.
+    parcels : DataFrame or None
+        Long table with participant_id, session_id, component, metric, value.
+    mrs : DataFrame or None
+        Long table with participant_id, session_id, metabolite, unit_scheme, value, gate.
+    participants : DataFrame
+        Columns of participants.tsv (and, with a session_id column, of sessions.tsv).
+    qc : DataFrame or None
+        Quality measures by participant and session.
+    use_gate : bool
+        Whether values that failed their gate are missing.
+
+    Raises
+    ------
+    InputDataError
+        If the group, cohort or covariate columns are absent, or a cell has two values.
+    """
+    parcels = _keyed(parcels)
+    mrs = _keyed(mrs)
+    qc = _keyed(qc)
+    people = _people(model, participants)
+    measures: list[Measure] = []
+    structure, found = _parcel_columns(parcels, model) if len(parcels) else (parcels, [])
+    measures += found
+    metabolites, failed = gated_values(mrs, model, use_gate=use_gate)
+    ratios = set(model.content['Ratios'])
+    named = {*model.content['Mrs']['Primary'], *model.content['Mrs']['Secondary'], *ratios}
+    measures += [
+        Measure(str(name), 'ratio' if name in ratios else 'metabolite', str(name),
+                unit='' if name in ratios else model.content['Mrs']['UnitScheme'])
+        for name in metabolites.columns
+        if name in named or varies(metabolites[name])  # tCr in units of tCr is 1 in everybody
+    ]  # fmt: skip
+    present = [structure[[*KEYS, *(m.name for m in found)]]] if found else []
+    if len(metabolites.columns):
+        present.append(metabolites.reset_index())
+    wide = _join(people, present)
+    for name in model.content['Responses']['Columns']:
+        if name not in wide.columns:
+            raise InputDataError(f'Responses/Columns: there is no column {name!r}.')
+        wide[name] = pd.to_numeric(wide[name], errors='coerce')
+        measures.append(Measure(name, 'column', name))
+    wide = with_improvement(wide.sort_values(KEYS, kind='stable', ignore_index=True), model)
+    mask = wide[KEYS].merge(
+        failed.reset_index() if len(failed.columns) else wide[KEYS], on=KEYS, how='left'
+    )
+    gate_failed = mask.drop(columns=KEYS).eq(True)
+    gate_failed.index = wide.index
+    wide, dropped = _apply_groups(wide, model)
+    return Study(model, wide, tuple(measures), qc, mrs, gate_failed.loc[wide.index], dropped)
+
+
+def gated_values(
+    mrs: pd.DataFrame, model: Model, *, use_gate: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return metabolites and ratios as columns, and where the gate emptied a cell.
+
+    Parameters
+    ----------
+    mrs : DataFrame
+        Long table: participant_id, session_id, metabolite, unit_scheme, value, gate.
+    model : Model
+        Unit scheme, voxel and ratios.
+    use_gate : bool
+        Empty the values whose gate is not ``pass``; a missing verdict does not pass.
+
+    Returns
+    -------
+    values, failed : DataFrame
+        Indexed by participant and session, one column per metabolite or ratio.
+    """
+    table = _select_mrs(mrs, model)
+    if table.empty:
+        empty = pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=KEYS))
+        return empty, empty
+    _refuse_doubles(table, [*KEYS, 'metabolite'], 'metabolites')
+    values = table.pivot(index=KEYS, columns='metabolite', values='value').astype(float)  # noqa: PD010
+    if use_gate and 'gate' in table.columns:
+        verdict = table.assign(ok=table['gate'].astype(str).str.lower().eq('pass'))
+        passed = verdict.pivot(index=KEYS, columns='metabolite', values='ok')  # noqa: PD010
+        failed = passed.eq(False)  # a spectrum that failed has no values and counts as well
+        values = values.where(~failed)
+    else:
+        failed = pd.DataFrame(False, index=values.index, columns=values.columns)
+    for ratio in model.content['Ratios']:
+        top, bottom = ratio.split('/')
+        if top in values.columns and bottom in values.columns:
+            with np.errstate(divide='ignore', invalid='ignore'):
+                quotient = values[top] / values[bottom]
+            values[ratio] = quotient.where(np.isfinite(quotient))
+            failed[ratio] = failed[top] | failed[bottom]
+    return values, failed
+
+
+def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, list[Measure]]:
+    """Spread the long table of parcels over columns such as ``thickness_c1``."""
+    wanted = model.content['Responses']
+    table = parcels
+    if wanted['Metrics'] is not None:
+        table = table[table['metric'].isin(wanted['Metrics'])]
+    if wanted['Components'] is not None:
+        table = table[table['component'].isin(wanted['Components'])]
+    if table.empty:
+        return pd.DataFrame(columns=KEYS), []
+    label = table['metric'].astype(str) + '_c' + table['component'].astype(int).astype(str)
+    long = table.assign(measure=label)
+    _refuse_doubles(long, [*KEYS, 'measure'], 'parcels')
+    wide = long.pivot(index=KEYS, columns='measure', values='value').reset_index()  # noqa: PD010
+    units = {'thickness': 'mm', 'area': 'mm2', 'md': 'mm2/s'}
+    measures = [
+        Measure(f'{metric}_c{component}', 'parcel', str(metric), int(component),
+                units.get(str(metric), ''))
+        for metric, component in sorted(
+            {(m, int(c)) for m, c in zip(table['metric'], table['component'], strict=True)}
+        )
+    ]  # fmt: skip
+    return wide, measures
+
+
+def _refuse_doubles(table: pd.DataFrame, keys: list[str], what: str) -> None:
+    """Refuse tables with two values in one cell."""
+    double = table.duplicated(keys)
+    if double.any():
+        first = table.loc[double, keys].iloc[0].to_dict()
+        raise InputDataError(f'{what}: two values for {first}.')
+
+
+def _select_mrs(mrs: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """Return the rows of the model's unit scheme and voxel."""
+    wanted = model.content['Mrs']
+    table = mrs
+    if 'unit_scheme' in table.columns:
+        table = table[table['unit_scheme'] == wanted['UnitScheme']]
+    if 'voxel' in table.columns and not table.empty:
+        voxels = sorted(table['voxel'].dropna().astype(str).unique())
+        if wanted['Voxel'] is not None:
+            table = table[table['voxel'].astype(str) == wanted['Voxel']]
+        elif len(voxels) > 1:
+            logger.warning('Several voxels (%s): %s is analysed.', ', '.join(voxels), voxels[0])
+            table = table[table['voxel'].astype(str) == voxels[0]]
+    return table
+
+
+def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:
+    """Return a table with both keys as text; a dataset without sessions has empty ones."""
+    if table is None:
+        return pd.DataFrame(columns=KEYS)
+    table = table.copy()
+    if 'session_id' not in table.columns:
+        table.insert(1, 'session_id', '')
+    session = table['session_id'].astype(object)
+    table['session_id'] = session.where(session.notna(), '').astype(str).replace('n/a', '')
+    table['participant_id'] = table['participant_id'].astype(str)
+    return table
+
+
+def _people(model: Model, participants: pd.DataFrame) -> pd.DataFrame:
+    """Check the model's columns and bring them into shape."""
+    people = participants.copy()
+    people['participant_id'] = people['participant_id'].astype(str)
+    people = people.replace({'n/a': np.nan, 'N/A': np.nan, '': np.nan})
+    needed = [
+        model.group.column,
+        *model.covariate_names,
+        *([model.cohort] if model.cohort else []),
+    ]
+    for name in needed:
+        if name not in people.columns:
+            columns = [str(c) for c in people.columns if c not in KEYS]
+            close = nearest(name, columns)
+            hint = f'did you mean {close!r}? There are' if close else 'there are'
+            raise InputDataError(
+                f'The model asks for column {name!r}, which neither participants.tsv nor '
+                f'sessions.tsv nor a table in phenotype/ has; {hint}: {", ".join(columns)}.'
+            )
+    for covariate in model.covariates:
+        column = people[covariate.name]
+        if covariate.kind == 'categorical':
+            people[covariate.name] = as_text(column)
+        else:
+            people[covariate.name] = _numbers(column, people['participant_id'])
+    group = as_text(people[model.group.column]).replace(dict(model.group.recode))
+    cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
+    return people.assign(group=group, cohort=cohort)
+
+
+def _numbers(column: pd.Series, who: pd.Series) -> pd.Series:
+    """Read numbers; text that is no number is an error, not a missing value."""
+    number = pd.to_numeric(column, errors='coerce')
+    wrong = number.isna() & column.notna()
+    if wrong.any():
+        raise InputDataError(
+            f'participants.tsv: {column.name} of {who[wrong].iloc[0]} is '
+            f'{column[wrong].iloc[0]!r}, which is no number ({int(wrong.sum())} such cells); '
+            'write n/a for what is not known, or declare the covariate categorical in the model '
+            'file.'
+        )
+    return number.astype(float)
+
+
+def _join(people: pd.DataFrame, present: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join measures by participant and session, people by what they have."""
+    by_session = 'session_id' in people.columns
+    if by_session:
+        people = _keyed(people)
+    keys = pd.concat([table[KEYS] for table in present]) if present else None
+    if keys is None:
+        return people if by_session else _keyed(people)
+    wide = keys.drop_duplicates()
+    on = KEYS if by_session else ['participant_id']
+    overlap = {c for t in present for c in t.columns} - set(KEYS)
+    wide = wide.merge(
+        people.drop(columns=[c for c in people.columns if c in overlap]), on=on, how='outer'
+    )
+    wide['session_id'] = wide['session_id'].fillna('')
+    for table in present:
+        wide = wide.merge(table, on=KEYS, how='left')
+    return wide
+
+
+def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Leave out participants whose group or cohort is not in the model, and count them."""
+    first = wide.drop_duplicates('participant_id')
+    counts: dict[str, int] = {}
+    none = first['group'].isna()
+    if none.any():
+        counts[f'{model.group.column} missing'] = int(none.sum())
+    other = first.loc[~none & ~first['group'].isin(model.group.levels), 'group']
+    for level, number in other.value_counts().sort_index().items():
+        meant = nearest(str(level), model.group.levels)
+        hint = f' (did you mean {meant}?)' if meant else ''
+        counts[f'group {level} not in the model{hint}'] = int(number)
+    no_cohort = first['cohort'].isna() & first['group'].isin(model.group.levels)
+    if no_cohort.any():
+        counts[f'{model.cohort} missing'] = int(no_cohort.sum())
+    keep = wide['group'].isin(model.group.levels) & wide['cohort'].notna()
+    if not keep.any():
+        seen = ', '.join(sorted(map(str, first['group'].dropna().unique()))) or 'nothing'
+        raise InputDataError(
+            f'{model.group.column}: no participant belongs to {", ".join(model.group.levels)}; '
+            f'the column holds {seen}.'
+        )
+    return wide[keep], counts
