@@ -1,6 +1,6 @@
 """Error rates, power and coverage of mixtures, change, sites, ComBat, prediction and groups.
 
-Run ``python tests/benchmarks/statistics2.py [--quick] [--only NAME]``. Each line gives the
+Run ``python tests/benchmarks/group_designs.py [--quick] [--only NAME]``. Each line gives the
 figure, what it should be, the Monte Carlo band (95 %) that goes with the number of simulated
 cohorts, and CPU seconds. A figure outside its band is marked and printed as it is.
 """

@@ -3,7 +3,7 @@
 Cohorts have the sizes of the papers (73 in three groups, 79 in four, 37 in two), age and sex as
 covariates that do affect the responses, and correlated responses. Run::
 
-    python tests/benchmarks/statistics.py [--quick]
+    python tests/benchmarks/group_comparisons.py [--quick]
 """
 
 from __future__ import annotations
