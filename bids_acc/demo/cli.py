@@ -65,8 +65,11 @@ def _is_there(folder: Path, options: DemoOptions) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     truth = folder / 'code' / 'truth.json'
-    if truth.is_file() and json.loads(truth.read_text())['options'] == asdict(options):
-        return True
+    content = json.loads(truth.read_text()) if truth.is_file() else {}
+    if content.get('options') == asdict(options):
+        if all('thickness_file' in visit for visit in content['visits']):
+            return True
+        raise OutputError(f'{folder} was made by an earlier version: remove it, or name another.')
     raise OutputError(
         f'{folder} is not empty and holds something else than this demo dataset: name another '
         'folder or remove it.'

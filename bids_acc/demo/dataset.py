@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from . import cohort, diffusion, sidecars, spectrum, structural
-from .anatomy import Anatomy, draw_placement, draw_shape, thickness_change
+from .anatomy import Anatomy, draw_placement, draw_shape
 from .cohort import Participant, Visit
+from .cortex import thickness_change, thickness_table, true_thickness
 from .files import write_image, write_json, write_spectrum, write_tsv
 from .patterns import (
     DEPTH_MM,
@@ -153,7 +154,13 @@ def write_participant(
         writer.write_t1w(resolution, rng)
         motion = writer.write_dwi(rng)
         voxel = writer.write_mrs(rng)
-        rows.append(_visit_truth(scene, person, visit, anatomy, motion, voxel))
+        thickness = true_thickness(anatomy)
+        path = writer.truth_path('thickness.tsv')
+        write_tsv(path, thickness_table(thickness))
+        row = _visit_truth(person, visit, anatomy, motion, voxel)
+        row['thickness_file'] = path.relative_to(folder / 'code').as_posix()
+        row['thickness_change'] = thickness_change(anatomy, thickness)
+        rows.append(row)
     return rows
 
 
@@ -167,12 +174,21 @@ class VisitWriter:
     visit: Visit
     anatomy: Anatomy
 
+    @property
+    def labels(self) -> list[str]:
+        """Participant and, if there is one, session."""
+        session = [] if self.visit.session is None else [f'ses-{self.visit.session}']
+        return [f'sub-{self.person.label}', *session]
+
     def path(self, datatype: str, ending: str) -> Path:
         """Return the path of one file, for example ``path('anat', 'T1w.json')``."""
-        parts = [f'sub-{self.person.label}']
-        if self.visit.session is not None:
-            parts.append(f'ses-{self.visit.session}')
-        return self.folder.joinpath(*parts, datatype, '_'.join([*parts, ending]))
+        return self.folder.joinpath(*self.labels, datatype, '_'.join([*self.labels, ending]))
+
+    def truth_path(self, ending: str) -> Path:
+        """Return the path of a table of what is in the files."""
+        folder = self.folder / 'code' / 'truth'
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / '_'.join([*self.labels, ending])
 
     def uri(self, path: Path) -> str:
         """Name a file of this dataset by BIDS URI."""
@@ -264,7 +280,6 @@ def _slice_times(n_slices: int, tr_s: float) -> list[float]:
 
 
 def _visit_truth(
-    scene: Scene,
     person: Participant,
     visit: Visit,
     anatomy: Anatomy,
@@ -277,7 +292,6 @@ def _visit_truth(
         'session_id': None if visit.session is None else f'ses-{visit.session}',
         'group': person.group,
         'thickness_loadings_mm': visit.thickness_mm,
-        'thickness_change': thickness_change(scene.head, anatomy),
         'md_change': asdict(visit.md_change),
         'glx_tcr': visit.glx_tcr,
         'metabolites_tcr': {

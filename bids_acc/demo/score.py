@@ -7,7 +7,8 @@ itself never sees the latter. Every figure is printed as it is, good or bad.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
 
-from .patterns import PATTERNS, DiffusivityChange, effect_at, pattern_weights
+from .patterns import PATTERNS, DiffusivityChange, pattern_weights
 from .recovery import AFFECTED, REFERENCE, Effect, Recovery, compare, group_effect
 
 FloatArray = npt.NDArray[np.float64]
@@ -36,10 +37,21 @@ PREGENUAL = 1
 def read_truth(bids_dir: Path) -> dict[str, Any]:
     """Read what was planted.
 
+    Parameters
+    ----------
+    bids_dir : Path
+        The demo dataset.
+
+    Returns
+    -------
+    dict
+        As in ``code/truth.json``; each visit has its true thickness (mm) besides, a Series by
+        hemisphere and vertex.
+
     Raises
     ------
     MissingInputError
-        If the folder holds no demo dataset.
+        If the folder holds no demo dataset, or a table of it is missing.
     InputDataError
         If ``code/truth.json`` cannot be read.
     """
@@ -47,9 +59,22 @@ def read_truth(bids_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingInputError(f'{path} is missing: {bids_dir} was not made by bids_acc-demo.')
     try:
-        return dict(json.loads(path.read_text()))
+        truth = dict(json.loads(path.read_text()))
     except ValueError as error:
         raise InputDataError(f'{path} is no JSON: {error}') from error
+    for visit in truth['visits']:
+        visit['thickness'] = _read_thickness(path.parent / visit.get('thickness_file', 'truth'))
+    return truth
+
+
+def _read_thickness(path: Path) -> pd.Series:
+    """Read the true thickness of each vertex, indexed by hemisphere and vertex; mm."""
+    if not path.is_file():
+        raise MissingInputError(
+            f'{path} is missing: the data set was made by an earlier bids_acc-demo, or is '
+            'incomplete; make it anew.'
+        )
+    return read_tsv(path).set_index(['hemisphere', 'vertex'])['thickness']
 
 
 def _key(participant: Any, session: Any) -> tuple[str, str]:
@@ -105,47 +130,65 @@ def score_spectra(
     return recoveries, effects
 
 
-def _pattern_means(
-    output_dir: Path, metric: str
-) -> tuple[list[tuple[str, str]], FloatArray, FloatArray, FloatArray]:
-    """Average a vertex metric with each pattern's weights.
+@dataclass(frozen=True)
+class VertexMaps:
+    """A vertex metric of the visits whose truth is known."""
 
-    Returns
-    -------
-    keys : list of (participant, session)
-    means : (n_sessions, n_patterns) ndarray
-    shares : (n_vertices, n_patterns) ndarray
-        Weight of each vertex in each mean.
-    points : (n_vertices, 3) ndarray
-        MNI coordinates, mm.
-    """
+    visits: list[dict[str, Any]]
+    """Their truth."""
+    values: FloatArray
+    """(n_visits, n_vertices)."""
+    places: pd.MultiIndex
+    """Hemisphere and vertex."""
+    points: FloatArray
+    """(n_vertices, 3) MNI coordinates, mm."""
+
+    def by_pattern(self, values: FloatArray) -> FloatArray:
+        """Average (n_visits, n_vertices) with each pattern's weights, where there is a value."""
+        weights = pattern_weights(self.points)
+        known = np.isfinite(values)
+        return np.asarray((np.where(known, values, 0) @ weights) / (known @ weights))
+
+
+def _vertex_maps(output_dir: Path, truth: Mapping[str, Any], metric: str) -> VertexMaps:
+    """Read a vertex metric of all visits."""
     found = gather_vertex_metrics(output_dir, (metric,))
-    template = load_template(found.density or '41k')
-    places = zip(found.columns['hemisphere'], found.columns['vertex'], strict=True)
-    points = np.array([template[side].white[vertex] for side, vertex in places])
-    weights = pattern_weights(points)
-    values = found.values[0]
-    known = np.isfinite(values)
-    means = (np.where(known, values, 0) @ weights) / (known @ weights)
+    places = pd.MultiIndex.from_frame(found.columns[['hemisphere', 'vertex']])
     pairs = zip(found.sessions['participant_id'], found.sessions['session_id'], strict=True)
-    return [_key(p, s) for p, s in pairs], means, weights / weights.sum(axis=0), points
+    visits, rows = _match(truth, [_key(p, s) for p, s in pairs])
+    return VertexMaps(visits, found.values[0][rows], places, _points(places))
+
+
+def _points(places: pd.MultiIndex) -> FloatArray:
+    """Return the MNI coordinates of vertices, mm; a coarser mesh has the first of a finer one."""
+    template = load_template('41k')
+    return np.array([template[str(side)].white[int(vertex)] for side, vertex in places])
+
+
+def _true_thickness(visits: Sequence[Mapping[str, Any]], places: pd.MultiIndex) -> FloatArray:
+    """Return true thickness (n_visits, n_vertices), mm; NaN outside the planted region."""
+    return np.array([visit['thickness'].reindex(places) for visit in visits], dtype=float)
 
 
 def score_thickness(
     output_dir: Path, truth: Mapping[str, Any]
 ) -> tuple[list[Recovery], list[Effect]]:
-    """Compare thickness with the planted shift of the border and the stretch of the warp.
+    """Compare thickness with that of the template's surfaces, carried into each head.
 
-    The template's own thickness has no known truth, so each pattern is compared as difference
-    from the mean over all sessions.
+    Each pattern and each vertex is compared as difference from the mean over all visits, so that
+    a common error shows as bias only.
     """
-    keys, means, _, _ = _pattern_means(output_dir, 'thickness')
-    visits, rows = _match(truth, keys)
-    means = means[rows]
-    change = np.array([visit['thickness_change']['by_pattern_mm'] for visit in visits])
-    stretch = np.array([visit['thickness_change']['warp_factor'] for visit in visits])
-    planted = change + means.mean(axis=0) * (stretch - 1)
-    return _score_patterns('thickness', 'mm', visits, planted, means)
+    maps = _vertex_maps(output_dir, truth, 'thickness')
+    planted = _true_thickness(maps.visits, maps.places)
+    planted[~np.isfinite(maps.values)] = np.nan
+    measured = np.where(np.isfinite(planted), maps.values, np.nan)
+    recoveries, effects = _score_patterns(
+        'thickness', 'mm', maps.visits, maps.by_pattern(planted), maps.by_pattern(measured),
+        absolute=True,
+    )  # fmt: skip
+    if recoveries:
+        recoveries.append(_by_place('thickness, vertices', 'mm', planted, measured, absolute=True))
+    return recoveries, effects
 
 
 def planted_diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
@@ -161,11 +204,13 @@ def score_diffusivity(
     In per cent of the planted grey matter's own diffusivity: fluid in the samples raises the
     measured level, and would make the same difference in mm2/s a smaller share of it.
     """
-    keys, means, shares, points = _pattern_means(output_dir, 'md')
-    visits, rows = _match(truth, keys)
-    relative = 100 * means[rows] / truth['gm_md_mm2_per_s']
-    planted = 100 * np.array([planted_diffusivity(visit, points) @ shares for visit in visits])
-    return _score_patterns('MD', '%', visits, planted, relative)
+    maps = _vertex_maps(output_dir, truth, 'md')
+    measured = 100 * maps.values / truth['gm_md_mm2_per_s']
+    planted = 100 * np.array([planted_diffusivity(visit, maps.points) for visit in maps.visits])
+    return _score_patterns(
+        'MD', '%', maps.visits, maps.by_pattern(planted), maps.by_pattern(measured),
+        absolute=False,
+    )  # fmt: skip
 
 
 def _score_patterns(
@@ -174,14 +219,14 @@ def _score_patterns(
     visits: Sequence[Mapping[str, Any]],
     planted: FloatArray,
     measured: FloatArray,
+    *,
+    absolute: bool,
 ) -> tuple[list[Recovery], list[Effect]]:
     """Score one metric over all patterns and its group difference in the pregenual one."""
     if len(visits) < 3:
         return [], []
-    planted = planted - planted.mean(axis=0)
-    measured = measured - measured.mean(axis=0)
-    recovery = compare(
-        f'{name}, {len(PATTERNS)} parts', unit, planted.ravel(), measured.ravel(), absolute=False
+    recovery = _by_place(
+        f'{name}, {len(PATTERNS)} parts', unit, planted, measured, absolute=absolute
     )
     groups = [visit['group'] for visit in visits]
     effect = group_effect(
@@ -191,13 +236,24 @@ def _score_patterns(
     return [recovery], [effect]
 
 
-def realisation(truth: Mapping[str, Any]) -> float:
-    """Tell which part of the asked-for shift of the border is in the images."""
-    asked, done = (
-        np.array([visit['thickness_change'][name] for visit in truth['visits']]).ravel()
-        for name in ('asked_by_pattern_mm', 'by_pattern_mm')
-    )
-    return float(asked @ done / (asked @ asked))
+def _by_place(
+    name: str, unit: str, planted: FloatArray, measured: FloatArray, *, absolute: bool
+) -> Recovery:
+    """Compare differences between visits at each place, and the level if it counts.
+
+    A difference between places would be found by any method that knows the template, so that the
+    mean over visits is taken from both.
+    """
+    bias = float(np.nanmean(measured - planted)) if absolute else np.nan
+    centred = [(values - _mean(values, axis=0)).ravel() for values in (planted, measured)]
+    return replace(compare(name, unit, *centred, absolute=False), bias=bias)
+
+
+def _mean(values: FloatArray, axis: int) -> FloatArray:
+    """Average what is known; NaN where nothing is."""
+    known = np.isfinite(values)
+    number = known.sum(axis=axis)
+    return np.asarray(np.where(known, values, 0).sum(axis=axis) / np.where(number, number, np.nan))
 
 
 def score_parcels(
@@ -215,42 +271,36 @@ def score_parcels(
         How many parcels there are and how they agree with the planted parts.
     """
     index, values = _group_tables(output_dir)
-    template = load_template('41k')
-    places = zip(index['hemisphere'], index['vertex'], strict=True)
-    points = np.array([template[str(side)].white[int(vertex)] for side, vertex in places])
+    places = pd.MultiIndex.from_frame(index[['hemisphere', 'vertex']])
+    points = _points(places)
     component = index['component'].to_numpy(dtype=float)
     inside = np.isfinite(component)
     ari = adjusted_rand_score(pattern_weights(points[inside]).argmax(axis=1), component[inside])
     n_parcels = len(np.unique(component[inside]))
     agreement = f'adjusted Rand index of parcels and parts {ari:.2f}'
     remarks = [f'{n_parcels} parcels ({len(PATTERNS)} parts planted); {agreement}']
-    groups = truth['groups']
-    planted = {
-        int(c): float(
-            effect_at(points[component == c], _difference(groups, 'thickness_mm')).mean()
+    thickness = _true_thickness(truth['visits'], places)
+    diffusivity = 100 * np.array([planted_diffusivity(v, points) for v in truth['visits']])
+    parts = {int(c): component == c for c in np.unique(component[inside])}
+    thick = {number: _mean(thickness[:, part], axis=1) for number, part in parts.items()}
+    groups = np.array([visit['group'] for visit in truth['visits']])
+    sizes = {number: abs(_difference(groups, mean)) for number, mean in thick.items()}
+    known = {number: size for number, size in sizes.items() if np.isfinite(size)}
+    effects = []
+    if known:
+        strongest = max(known, key=known.__getitem__)
+        effects.append(
+            _parcel_effect(values, truth, strongest, 'thickness', 'mm', thick[strongest])
         )
-        for c in np.unique(component[inside])
-    }
-    strongest = max(planted, key=lambda c: abs(planted[c]))
-    where = points[component == strongest]
-    share = realisation(truth)
-
-    def thickness(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
-        return share * effect_at(points, visit['thickness_loadings_mm'])
-
-    def diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
-        return 100 * planted_diffusivity(visit, points)
-
-    effects = [_parcel_effect(values, truth, strongest, where, 'thickness', 'mm', thickness)]
-    for number in planted:
-        place = points[component == number]
-        effects.append(_parcel_effect(values, truth, number, place, 'md', '%', diffusivity))
+    for number, part in parts.items():
+        planted = diffusivity[:, part].mean(axis=1)
+        effects.append(_parcel_effect(values, truth, number, 'md', '%', planted))
     return [], [effect for effect in effects if effect], remarks
 
 
-def _difference(groups: Mapping[str, Any], effect: str) -> FloatArray:
-    """Subtract the reference's loadings from those of the affected group."""
-    return np.array(groups[AFFECTED][effect]) - np.array(groups[REFERENCE][effect])
+def _difference(groups: npt.NDArray[np.str_], values: FloatArray) -> float:
+    """Subtract the reference's mean from that of the affected group."""
+    return float(values[groups == AFFECTED].mean() - values[groups == REFERENCE].mean())
 
 
 def _group_tables(output_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -270,23 +320,26 @@ def _parcel_effect(
     values: pd.DataFrame,
     truth: Mapping[str, Any],
     component: int,
-    points: FloatArray,
     metric: str,
     unit: str,
-    planted_at: Callable[[Mapping[str, Any], FloatArray], FloatArray],
+    planted: FloatArray,
 ) -> Effect | None:
-    """Compare one metric's group difference in one parcel; None without that metric."""
+    """Compare one metric's group difference in one parcel; None without that metric.
+
+    ``planted`` has one value for each visit of the truth.
+    """
     rows = values[(values['metric'] == metric) & (values['component'] == component)]
     keys = [_key(p, s) for p, s in zip(rows['participant_id'], rows['session_id'], strict=True)]
-    visits, matched = _match(truth, keys)
+    with_value = [{**v, 'planted': p} for v, p in zip(truth['visits'], planted, strict=True)]
+    visits, matched = _match({'visits': with_value}, keys)
     if not visits:
         return None
     measured = rows['value'].to_numpy(dtype=float)[matched]
     if unit == '%':
         measured = 100 * measured / truth['gm_md_mm2_per_s']
-    planted = np.array([planted_at(visit, points).mean() for visit in visits])
     groups = [visit['group'] for visit in visits]
-    return group_effect(f'{metric}, parcel {component}', unit, groups, planted, measured)
+    wanted = np.array([visit['planted'] for visit in visits])
+    return group_effect(f'{metric}, parcel {component}', unit, groups, wanted, measured)
 
 
 def score_report(
@@ -313,7 +366,6 @@ def score_report(
     if table.empty:
         why = '; '.join(comparisons['note'].dropna().astype(str).unique())
         return [], [], [f'the group report compares no pair of groups in MD ({why or "no MD"})']
-    template = load_template('41k')
     effects, remarks = [], []
     for number in sorted(index['component'].dropna().unique()):
         rows = table[table['component'] == number]
@@ -323,8 +375,7 @@ def score_report(
             remarks.append(f'the group report does not compare MD of parcel {number:.0f}')
             continue
         part = index[index['component'] == number]
-        places = zip(part['hemisphere'], part['vertex'], strict=True)
-        points = np.array([template[str(side)].white[int(vertex)] for side, vertex in places])
+        points = _points(pd.MultiIndex.from_frame(part[['hemisphere', 'vertex']]))
         effects.append(_reported_effect(rows.iloc[0], values, truth, points))
     inside = sum(e.low <= e.planted <= e.high for e in effects)
     if effects:

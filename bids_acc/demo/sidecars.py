@@ -109,8 +109,9 @@ spectra follow published spin systems.
 
 Group differences are planted in the anterior cingulate: cortical thickness (the border between
 grey and white matter is moved), mean diffusivity of grey matter, and glutamate plus glutamine.
-`code/truth.json` says how much of what was planted where, for each participant. It is not read
-by the analysis; `bids_acc-demo --score OUTPUT_DIR DIR` compares results with it.
+`code/truth.json` says how much of what was planted where, for each participant, and `code/truth`
+how thick the cortex then is at each vertex. Neither is read by the analysis;
+`bids_acc-demo --score OUTPUT_DIR DIR` compares results with them.
 """,
     }
 )

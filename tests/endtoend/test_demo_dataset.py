@@ -137,6 +137,9 @@ def test_truth_tells_about_each_visit(dataset, with_sessions):
     assert [v['session_id'] for v in two['visits']] == ['ses-1', 'ses-2'] * 3
     resistant = one['visits'][2]
     assert resistant['thickness_change']['by_pattern_mm'][1] < 0
+    table = pd.read_csv(dataset / 'code' / resistant['thickness_file'], sep='\t')
+    assert set(table['hemisphere']) == {'L', 'R'}
+    assert 2 < table['thickness'].mean() < 5
     assert sum(resistant['voxel_fractions'].values()) == pytest.approx(1, abs=1e-3)
     assert resistant['metabolites_tcr']['Glx'] == pytest.approx(resistant['glx_tcr'], abs=1e-3)
 

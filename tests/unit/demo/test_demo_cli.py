@@ -28,11 +28,22 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path, capsys):
 
 def test_the_same_dataset_is_not_written_twice(tmp_path, capsys):
     (tmp_path / 'code').mkdir()
-    truth = {'options': asdict(DemoOptions(n_per_group=2))}
+    truth = {
+        'options': asdict(DemoOptions(n_per_group=2)),
+        'visits': [{'thickness_file': 'truth/sub-01_thickness.tsv'}],
+    }
     (tmp_path / 'code' / 'truth.json').write_text(json.dumps(truth))
     assert main([str(tmp_path), '--n-per-group', '2']) == ExitCode.OK
     assert 'already there' in capsys.readouterr().out
     assert main([str(tmp_path), '--n-per-group', '3']) == ExitCode.CANNOT_WRITE
+
+
+def test_a_dataset_of_an_earlier_version_is_not_taken_for_this_one(tmp_path, capsys):
+    (tmp_path / 'code').mkdir()
+    truth = {'options': asdict(DemoOptions()), 'visits': [{'thickness_change': {}}]}
+    (tmp_path / 'code' / 'truth.json').write_text(json.dumps(truth))
+    assert main([str(tmp_path)]) == ExitCode.CANNOT_WRITE
+    assert 'made by an earlier version: remove it' in capsys.readouterr().err
 
 
 def test_score_without_a_demo_dataset_is_missing_input(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,15 @@ from bids_acc.anat.template import load_template
 from bids_acc.demo.cohort import GROUPS, MD_RISE, THICKNESS_EFFECT_MM
 from bids_acc.demo.patterns import pattern_weights
 from bids_acc.demo.recovery import Effect, compare, format_score, group_effect
-from bids_acc.demo.score import read_truth, score, score_parcels, score_report
+from bids_acc.demo.score import (
+    read_truth,
+    score,
+    score_parcels,
+    score_report,
+    score_thickness,
+)
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.group.features import VertexMetrics
 
 
 def test_compare_leaves_out_missing_values_and_says_how_many_remain():
@@ -73,6 +81,9 @@ def test_results_that_are_not_there_are_named_not_invented(tmp_path):
     assert 'Not compared' in format_score(recoveries, effects, notes)
 
 
+PLACE = ['hemisphere', 'vertex']
+
+
 @pytest.fixture
 def perfect_parcels(tmp_path):
     """Parcels that are the planted parts, with exactly the planted group means."""
@@ -83,29 +94,23 @@ def perfect_parcels(tmp_path):
         parts = pattern_weights(template[side].white[inside]).argmax(axis=1)
         rows += [(side, v, k + 1) for v, k in zip(inside, parts, strict=True)]
     index = pd.DataFrame(rows, columns=['hemisphere', 'vertex', 'component'])
+    points = np.array([template[h].white[v] for h, v, _ in rows])
     visits, values = [], []
     for number, group in enumerate(GROUPS * 3):
         label = f'sub-{number:02d}'
         loadings = np.array(THICKNESS_EFFECT_MM[group])
         visits.append({
             'participant_id': label, 'session_id': None, 'group': group,
-            'thickness_loadings_mm': loadings.tolist(),
             'md_change': {'rise': MD_RISE[group], 'loadings': [0.0] * 4},
-            'thickness_change': {
-                'asked_by_pattern_mm': loadings.tolist(),
-                'by_pattern_mm': (0.9 * loadings).tolist(),
-            },
+            'thickness': pd.Series(
+                2.8 + pattern_weights(points) @ loadings, pd.MultiIndex.from_frame(index[PLACE])
+            ),
         })  # fmt: skip
         for component in range(1, 5):
             part = index[index['component'] == component]
-            points = np.array(
-                [
-                    template[h].white[v]
-                    for h, v in zip(part['hemisphere'], part['vertex'], strict=True)
-                ]
-            )
-            change = 0.9 * (pattern_weights(points) @ loadings).mean() + 1e-3 * (number % 2)
-            values.append((label, None, 'all', component, 'thickness', 2.8 + change, len(points)))
+            there = visits[-1]['thickness'].reindex(pd.MultiIndex.from_frame(part[PLACE]))
+            found = there.mean() + 1e-3 * (number % 2)
+            values.append((label, None, 'all', component, 'thickness', found, len(part)))
     folder = tmp_path / 'group' / 'opnmf'
     folder.mkdir(parents=True)
     index.to_csv(folder / 'vertexindex.tsv', sep='\t', index_label='row')
@@ -168,3 +173,40 @@ def test_perfect_parcels_score_perfectly(perfect_parcels):
     assert remarks == [
         '4 parcels (4 parts planted); adjusted Rand index of parcels and parts 1.00'
     ]
+
+
+def test_thickness_is_compared_with_the_true_one_at_the_same_vertices(monkeypatch, rng):
+    vertices = np.arange(0, 4000, 7)
+    places = pd.MultiIndex.from_product([['L', 'R'], vertices], names=PLACE)
+    true = 2.8 + 0.3 * rng.standard_normal((3, len(places)))
+    measured = true + 0.2
+    measured[:, 0] = np.nan
+    visits = [
+        {'participant_id': f'sub-{n}', 'session_id': None, 'group': group,
+         'thickness': pd.Series(row, places).iloc[:-1]}  # the last one lies outside the region
+        for n, (group, row) in enumerate(zip(GROUPS, true, strict=True))
+    ]  # fmt: skip
+    maps = VertexMetrics(
+        values=measured[None, ::-1],
+        metrics=('thickness',),
+        sessions=pd.DataFrame(
+            {'participant_id': ['sub-2', 'sub-1', 'sub-0'], 'session_id': [None] * 3}
+        ),
+        columns=places.to_frame(index=False),
+    )
+    monkeypatch.setattr('bids_acc.demo.score.gather_vertex_metrics', lambda *_: maps)
+    (parts, everywhere), (effect,) = score_thickness(Path(), {'visits': visits})
+    assert (parts.n, everywhere.n) == (12, 3 * (len(places) - 2))
+    for found in (parts, everywhere):
+        assert found.bias == pytest.approx(0.2)
+        assert found.mae == pytest.approx(0, abs=1e-9)
+        assert (found.slope, found.r) == pytest.approx((1, 1))
+    assert effect.name == 'thickness, pregenual'
+
+
+def test_a_data_set_without_true_thickness_is_refused(tmp_path):
+    (tmp_path / 'code').mkdir()
+    visit = {'participant_id': 'sub-01', 'session_id': None}
+    (tmp_path / 'code' / 'truth.json').write_text(json.dumps({'visits': [visit]}))
+    with pytest.raises(MissingInputError, match='earlier bids_acc-demo'):
+        read_truth(tmp_path)
