@@ -1,7 +1,7 @@
 """Orthonormal projective NMF and the choice of its number of components, on arrays.
 
-covariance, initialise, nnls -> solvers, acceleration -> anls -> estimator (with labels);
-splits, agreement -> rank -> choice.
+covariance -> initialise, model; nnls, acceleration -> newton; nnls -> solvers; all of them -> anls
+-> estimator (with labels); splits, agreement -> rank -> choice.
 """
 
 from .estimator import OPNMF, fit_path

@@ -20,6 +20,9 @@ _LEAST_ROWS = 12
 _FEW_COLUMNS = 8
 """Up to so many columns, and with so many rows in a block, a product waits for memory and not
 for arithmetic, and reading the data once in place of twice halves its time."""
+_SPARSEST = 5
+"""Every which observation helps to find the leading variation: it needs not be exact, and cohorts
+that list groups in turn are seldom in step with an odd number."""
 
 
 def cheaper_side(n_observations: int, n_vertices: int, n_columns: int, n_products: int) -> Side:
@@ -67,6 +70,8 @@ class CovarianceOperator:
         Products that will be needed.
     side : {'gram', 'thin'}, optional
         Chosen by cost when absent.
+    trace : float, optional
+        Squared norm of the data, where it is known.
     """
 
     def __init__(
@@ -75,8 +80,11 @@ class CovarianceOperator:
         n_columns: int = 4,
         n_products: int = _EXPECTED_PRODUCTS,
         side: Side | None = None,
+        trace: float | None = None,
     ) -> None:
         self.X = X
+        if trace is not None:
+            self.trace = trace
         self.n_observations, self.n_vertices = X.shape
         self.side = side or cheaper_side(
             self.n_observations, self.n_vertices, n_columns, n_products
@@ -94,10 +102,7 @@ class CovarianceOperator:
     @cached_property
     def trace(self) -> float:
         """Squared norm of the data."""
-        if self.X.dtype == np.float64:
-            flat = self.X.ravel(order='K')
-            return float(flat @ flat)
-        return float(self.row_norms.sum())
+        return lowest_and_square(self.X)[1]
 
     def __call__(self, W: Floats) -> Floats:
         """Return A W, of the shape of W (n_vertices, n_columns)."""
@@ -153,13 +158,14 @@ class CovarianceOperator:
     def compressed(self, rank: int) -> CovarianceOperator:
         """Return an operator of fewer observations that keeps the data's leading variation.
 
-        Its observations are the leading singular vectors, scaled, where a small Gram matrix is
-        there; else the projections of the data on a random sample of their range.
+        Its observations are the leading singular vectors, scaled, largest first, where a small
+        Gram matrix is there. Else they are found from a few observations, turned towards the
+        leading variation by a product with a part of the data and then one with all of them.
 
         Parameters
         ----------
         rank : int
-            Its observations.
+            Its observations, at most.
 
         References
         ----------
@@ -170,7 +176,45 @@ class CovarianceOperator:
             vertices, values, _ = self.leading_eigenvectors(rank)
             rows = np.ascontiguousarray((vertices * values).T)
         else:
-            sample = np.random.default_rng(0).standard_normal((self.n_vertices, rank))
-            drawn = self.X @ sample.astype(self.X.dtype, copy=False)
-            rows = np.linalg.qr(drawn)[0].T @ self.X
-        return CovarianceOperator(rows.astype(np.float64, copy=False), side='thin')
+            n, rank = self.n_observations, min(rank, self.n_observations)
+            spread = self.X[n // (2 * rank) :: n // rank][:rank]
+            part = self.X[:: max(1, min(_SPARSEST, n // (4 * rank)))]
+            sample = orthonormal(spread.astype(np.float64, copy=False))
+            sample = orthonormal(CovarianceOperator(part, side='thin').times(sample))
+            rows = factor_on(sample, self.times(sample))
+        return CovarianceOperator(rows, side='thin')
+
+
+def lowest_and_square(X: npt.NDArray) -> tuple[float, float]:
+    """Return the smallest value, NaN if any is, and the sum of squares, in one pass."""
+    flat = X.ravel(order='K')
+    size = _BLOCK_BYTES // 8
+    lowest, square = [], 0.0
+    for first in range(0, flat.size, size):
+        part = flat[first : first + size].astype(np.float64, copy=False)
+        lowest.append(part.min())
+        square += float(part @ part)
+    return float(np.min(lowest)), square
+
+
+def nonzero_columns(X: npt.NDArray) -> npt.NDArray[np.bool_]:
+    """Tell the columns of non-negative data that are not zero everywhere."""
+    found = X[:_FEW_COLUMNS].any(axis=0)  # as a rule these rows tell
+    return np.asarray(found if found.all() else X.any(axis=0))
+
+
+def orthonormal(V: Floats) -> Floats:
+    """Return orthonormal rows with the span of those of V, fewer where these are dependent."""
+    V = V / max(float(np.abs(V).max(initial=0.0)), float(np.finfo(float).tiny))
+    sizes, directions = np.linalg.eigh(V @ V.T)
+    kept = sizes > 1e-12 * max(sizes.max(initial=0.0), 0.0)
+    rows: Floats = (directions[:, kept] / np.sqrt(sizes[kept])).T @ V
+    return rows
+
+
+def factor_on(V: Floats, AV: Floats) -> Floats:
+    r"""Return rows C with :math:`C^\top C V^\top = A V^\top`, fewest, the leading ones first."""
+    sizes, directions = np.linalg.eigh(V @ AV.T)
+    kept = sizes > 1e-8 * max(sizes.max(initial=0.0), 0.0)
+    rows: Floats = (directions[:, kept] / np.sqrt(sizes[kept])).T[::-1] @ AV
+    return rows

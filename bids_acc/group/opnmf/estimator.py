@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from .anls import solve_anls
-from .covariance import CovarianceOperator
+from .covariance import CovarianceOperator, lowest_and_square, nonzero_columns
 from .initialise import Init, Starts
 from .labels import labels_of
 from .solvers import Factorization, solve_mu, solve_pnmf
@@ -169,11 +169,12 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             If the data are negative or not finite, or the start has another shape.
         """
         self._validate_params()
-        data, kept = self._prepare(X)
+        data, kept, square = self._prepare(X)
         operator = CovarianceOperator(
             data if kept.all() else data[:, kept],
             int(self.n_components),
             20_000 if self.solver == 'mu' else 12,
+            trace=square,
         )
         ends = self._solve(operator, self._starts(operator, kept))
         self.objectives_ = np.array([end.error for end in ends])
@@ -188,32 +189,43 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
         return self
 
-    def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.bool_]]:
-        """Check the data; return them and the vertices that are not zero everywhere."""
+    def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.bool_], float]:
+        """Check the data; return them, the vertices that are not zero everywhere, X's square."""
         dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
-        data: npt.NDArray = validate_data(self, X, dtype=dtype)
-        check_non_negative(data, 'OPNMF')
-        kept: npt.NDArray[np.bool_] = np.ones(len(data), data.dtype) @ data > 0
+        data: npt.NDArray = validate_data(self, X, dtype=dtype, ensure_all_finite=False)
+        lowest, square = lowest_and_square(data)
+        if not (lowest >= 0 and np.isfinite(square)):
+            assert_all_finite(data, estimator_name='OPNMF', input_name='X')
+            check_non_negative(data, 'OPNMF')
+        kept = nonzero_columns(data)
         if not kept.any():
             raise ValueError('OPNMF: all values are zero.')
-        return data, kept
+        return data, kept, square
 
     def _starts(self, operator: CovarianceOperator, kept: npt.NDArray[np.bool_]) -> list[Floats]:
         """Return all starting points on the kept vertices."""
-        k = int(self.n_components)
+        k, n_init = int(self.n_components), int(self.n_init)
+        first = None if isinstance(self.init, str) else self._given(kept)
+        if first is not None and n_init == 1:
+            return [first]
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         rng = np.random.default_rng(seed)
-        if isinstance(self.init, str):
-            return Starts(operator, k, cast('Init', self.init)).make(k, int(self.n_init), rng)
+        if first is None:
+            return Starts(operator, k, cast('Init', self.init)).make(k, n_init, rng)
+        others = Starts(operator, k, 'random')
+        return [first, *(others.random(k, rng) for _ in range(n_init - 1))]
+
+    def _given(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """Return the start that was given, on the kept vertices."""
         given = np.asarray(self.init, dtype=np.float64)
-        if given.shape != (len(kept), k):
+        wanted = len(kept), int(self.n_components)
+        if given.shape != wanted:
             raise ValueError(
                 f'OPNMF: init has shape {given.shape}, expected (n_vertices, n_components) = '
-                f'{(len(kept), k)}.'
+                f'{wanted}.'
             )
         check_non_negative(given, 'OPNMF (init)')
-        others = Starts(operator, k, 'random').make(k, int(self.n_init), rng)[1:]
-        return [given[kept], *others]
+        return given if kept.all() else given[kept]
 
     def _solve(self, operator: CovarianceOperator, starts: list[Floats]) -> list[Factorization]:
         """Run the chosen solver from every start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,9 @@ _SHORT_CODES = 16
 
 
 @dataclass(frozen=True)
-class PassiveSets:
-    """Which entries may be positive, with the vertices grouped by equal sets."""
+class Groups:
+    """Vertices grouped by equal passive sets."""
 
-    passive: Booleans
-    """(k, n_vertices) true where the entry may be positive."""
     order: npt.NDArray[np.intp]
     """Vertices, those with the same set side by side."""
     back: npt.NDArray[np.intp]
@@ -35,17 +34,31 @@ class PassiveSets:
     sets: Floats
     """(n_groups, k) 1 in the set of the group, 0 elsewhere."""
 
-    @classmethod
-    def of(cls, passive: Booleans) -> PassiveSets:
-        """Group the vertices."""
-        codes = _codes(passive)
+    @cached_property
+    def inside_and_outside(self) -> tuple[Floats, Floats]:
+        """Masks for `_inverses`."""
+        return _inside_and_outside(self.sets)
+
+
+@dataclass(frozen=True)
+class PassiveSets:
+    """Which entries may be positive."""
+
+    passive: Booleans
+    """(k, n_vertices) true where the entry may be positive."""
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The vertices by equal sets."""
+        codes = _codes(self.passive)
         order = np.argsort(codes, kind='stable')
-        ordered = codes[order]
-        starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
+        ordered = np.take(codes, order)
+        starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
-        sets = passive[:, order[starts]].T.astype(np.float64)
-        return cls(passive, order, back, [*starts.tolist(), len(order)], sets)
+        edges = [0, *starts.tolist(), len(order)]
+        sets = self.passive[:, order[edges[:-1]]].T.astype(np.float64)
+        return Groups(order, back, edges, sets)
 
 
 def _codes(passive: Booleans) -> npt.NDArray[Any]:
@@ -107,41 +120,84 @@ def nnls_columns(
     array([[1., 1.],
            [0., 1.]])
     """
-    k, n_columns = rhs.shape
-    gram = gram.copy()
-    gram.flat[:: k + 1] += 1e-14 * float(gram.diagonal().mean()) + _TINY
-    sets = PassiveSets.of(rhs > 0) if guess is None else guess
-    solution = _solve_on_sets(gram, rhs, sets)
+    gram = regular(gram)
+    if len(gram) == 2 and (found := _of_two(gram, rhs)) is not None:
+        return found
+    sets = PassiveSets(rhs > 0) if guess is None else guess
+    solution = solve_on_sets(gram, rhs, sets)
     below = slack * float(solution.max(initial=0.0)), slack * float(np.abs(rhs).max(initial=0.0))
     wrong = _wrong(gram, rhs, solution, sets.passive, below)
-    todo = np.flatnonzero(wrong.any(axis=0))
-    if not todo.size:
-        return np.maximum(solution, 0.0), sets
-    if not exact:
-        return np.maximum(solution, 0.0), PassiveSets.of(sets.passive ^ wrong)
-    passive = sets.passive.copy()
-    wrong = wrong[:, todo]
-    fewest = np.full(n_columns, k + 1)
-    tries = np.full(n_columns, _FULL_EXCHANGES)
-    for _ in range(_MAX_PIVOTS):
-        n_wrong = wrong.sum(axis=0)
-        better = n_wrong < fewest[todo]
-        fewest[todo[better]] = n_wrong[better]
-        tries[todo] = np.where(better, _FULL_EXCHANGES, tries[todo] - 1)
-        passive[:, todo] ^= np.where(tries[todo] >= 0, wrong, _last_only(wrong))
-        target, mine = rhs[:, todo], passive[:, todo]
-        if todo.size <= _FEW:
-            keep = mine.T.astype(np.float64)
-            found = np.matmul(_inverses(gram, keep), target.T[:, :, None])[:, :, 0].T
+    if wrong.any():
+        if exact:
+            sets = PassiveSets(_pivot(gram, rhs, solution, sets.passive, wrong, below))
         else:
-            found = _solve_on_sets(gram, target, PassiveSets.of(mine))
-        solution[:, todo] = found
+            sets = PassiveSets(sets.passive ^ wrong)
+    np.maximum(solution, 0.0, out=solution)
+    return solution, sets
+
+
+def regular(gram: Floats) -> Floats:
+    """Return the matrix with a ridge at the size of rounding, so that it has an inverse."""
+    gram = gram.copy()
+    gram.flat[:: len(gram) + 1] += 1e-14 * float(gram.trace()) / len(gram) + _TINY
+    return gram
+
+
+def _of_two(gram: Floats, rhs: Floats) -> tuple[Floats, PassiveSets] | None:
+    """Solve for two components at once; None where neither is positive without the bound.
+
+    An entry that is negative without the bound is zero with it, and the other stands alone.
+    """
+    (a, b), (_, c) = gram
+    solution = np.array([[c, -b], [-b, a]]) @ rhs
+    negative = solution < 0
+    if (negative[0] & negative[1]).any():
+        return None
+    solution /= a * c - b * b
+    alone = np.maximum(rhs / gram.diagonal()[:, None], 0.0)
+    solution = np.where(negative[::-1], alone, solution)
+    solution[negative] = 0.0
+    return solution, PassiveSets(solution > 0)
+
+
+def _pivot(
+    gram: Floats,
+    rhs: Floats,
+    solution: Floats,
+    passive: Booleans,
+    wrong: Booleans,
+    below: tuple[float, float],
+) -> Booleans:
+    """Exchange wrong entries until none is; change the solution, return the sets."""
+    passive = passive.copy()
+    todo = np.flatnonzero(wrong.any(axis=0))
+    target, mine, wrong = rhs[:, todo], passive[:, todo], wrong[:, todo]
+    fewest = np.full(todo.size, len(rhs) + 1)
+    tries = np.full(todo.size, _FULL_EXCHANGES)
+    for _ in range(_MAX_PIVOTS):
+        n_wrong = np.add.reduce(wrong, axis=0)
+        better = n_wrong < fewest
+        fewest = np.where(better, n_wrong, fewest)
+        tries = np.where(better, _FULL_EXCHANGES, tries - 1)
+        mine ^= wrong if tries.min() >= 0 else np.where(tries >= 0, wrong, _last_only(wrong))
+        found = _solve_few(gram, target, mine)
+        solution[:, todo], passive[:, todo] = found, mine
         wrong = _wrong(gram, target, found, mine, below)
         still = np.flatnonzero(wrong.any(axis=0))
         if not still.size:
             break
-        wrong, todo = wrong[:, still], todo[still]
-    return np.maximum(solution, 0.0), PassiveSets.of(passive)
+        todo, fewest, tries = todo[still], fewest[still], tries[still]
+        target, mine, wrong = target[:, still], mine[:, still], wrong[:, still]
+    return passive
+
+
+def _solve_few(gram: Floats, rhs: Floats, passive: Booleans) -> Floats:
+    """Solve each column on its own passive set, where grouping may not pay."""
+    if rhs.shape[1] > _FEW:
+        return solve_on_sets(gram, rhs, PassiveSets(passive))
+    inverses = _inverses(gram, *_inside_and_outside(passive.T.astype(np.float64)))
+    solution: Floats = np.matmul(inverses, rhs.T[:, :, None])[:, :, 0].T
+    return solution
 
 
 def _wrong(
@@ -162,23 +218,39 @@ def _last_only(wrong: Booleans) -> Booleans:
     return single
 
 
-def _solve_on_sets(gram: Floats, rhs: Floats, sets: PassiveSets) -> Floats:
+def solve_on_sets(gram: Floats, rhs: Floats, sets: PassiveSets) -> Floats:
     """Solve each column on its own passive set, zero elsewhere; one inverse for each group."""
-    ordered = np.take(rhs, sets.order, axis=1)
+    return solve_in_groups(inverses_in_groups(gram, sets.groups), rhs, sets.groups)
+
+
+def solve_in_groups(inverses: Floats, rhs: Floats, groups: Groups) -> Floats:
+    """Multiply each column by the inverse of its group."""
+    ordered = np.take(rhs, groups.order, axis=1)
     solution = np.empty_like(ordered)
-    inverses = _inverses(gram, sets.sets)
-    for inverse, start, stop in zip(inverses, sets.edges[:-1], sets.edges[1:], strict=True):
+    for inverse, start, stop in zip(inverses, groups.edges[:-1], groups.edges[1:], strict=True):
         np.matmul(inverse, ordered[:, start:stop], out=solution[:, start:stop])
-    return np.take(solution, sets.back, axis=1)
+    return np.take(solution, groups.back, axis=1)
 
 
-def _inverses(gram: Floats, keep: Floats) -> npt.NDArray[Any]:
+def inverses_in_groups(gram: Floats, groups: Groups) -> npt.NDArray[Any]:
+    """Return the inverse of the matrix on the set of each group, zero outside: (n, k, k)."""
+    return _inverses(gram, *groups.inside_and_outside)
+
+
+def _inverses(gram: Floats, inside: Floats, outside: Floats) -> npt.NDArray[Any]:
     """Return the inverse of the matrix on each set, zero outside: (n_sets, k, k)."""
     # outside the set the matrix is the identity, so that all inverses can be made in one call
-    both = keep[:, :, None] * keep[:, None, :]
-    blocks = gram * both
-    diagonal = np.arange(len(gram))
-    blocks[:, diagonal, diagonal] += 1.0 - keep
+    blocks = gram * inside
+    blocks += outside
     inverses = np.linalg.inv(blocks)
-    inverses *= both
+    inverses *= inside
     return inverses
+
+
+def _inside_and_outside(keep: Floats) -> tuple[Floats, Floats]:
+    """Return, for each set, 1 where both entries are in it, and 1 at those that are not."""
+    inside = keep[:, :, None] * keep[:, None, :]
+    outside = np.zeros_like(inside)
+    diagonal = np.arange(keep.shape[1])
+    outside[:, diagonal, diagonal] = 1.0 - keep
+    return inside, outside

@@ -10,12 +10,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bids_acc.group.features import standardise
-from bids_acc.group.opnmf import OPNMF, anls, fit_path
+from bids_acc.group.opnmf import OPNMF, anls, fit_path, newton, nnls
 from bids_acc.group.opnmf.acceleration import Extrapolation
 from bids_acc.group.opnmf.agreement import adjusted_rand
-from bids_acc.group.opnmf.anls import Model, solve_anls
-from bids_acc.group.opnmf.covariance import CovarianceOperator, cheaper_side
+from bids_acc.group.opnmf.anls import solve_anls
+from bids_acc.group.opnmf.covariance import (
+    CovarianceOperator,
+    cheaper_side,
+    factor_on,
+    lowest_and_square,
+    nonzero_columns,
+    orthonormal,
+)
 from bids_acc.group.opnmf.initialise import Starts, nndsvd, spectral_norm
+from bids_acc.group.opnmf.model import Model
+from bids_acc.group.opnmf.newton import newton_point
 from bids_acc.group.opnmf.nnls import nnls_columns
 from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_mu, solve_pnmf
 from bids_acc.group.simulate import CohortDesign, planted_cohort
@@ -226,7 +235,7 @@ def test_nndsvd_keeps_the_heavier_side(rng):
         )
 
 
-@pytest.mark.parametrize('k', [1, 3, 8, 60])
+@pytest.mark.parametrize('k', [1, 2, 3, 8, 60])
 def test_nnls_meets_the_optimality_conditions(rng, k):
     factor = rng.standard_normal((k, 2 * k))
     gram = factor @ factor.T
@@ -238,7 +247,8 @@ def test_nnls_meets_the_optimality_conditions(rng, k):
     assert np.abs(dual[sets.passive]).max() < 1e-7
     again, same = nnls_columns(gram, rhs, sets)
     np.testing.assert_allclose(again, x)
-    assert same is sets
+    assert (same.passive == sets.passive).all()
+    assert same is sets or k == 2  # two need no guess
 
 
 def test_nnls_from_a_wrong_guess(rng):
@@ -264,13 +274,24 @@ def test_inexact_nnls_is_feasible_and_leads_on(rng):
     assert np.isclose(x, exact, atol=1e-9).mean() > 0.95
 
 
-def test_nnls_equals_scipy(rng):
+@pytest.mark.parametrize('k', [2, 4])
+def test_nnls_equals_scipy(rng, k):
     from scipy.optimize import nnls
 
-    A = rng.random((12, 4))
-    targets = rng.standard_normal((5, 12))
+    A = rng.random((12, k))
+    targets = rng.standard_normal((40, 12)) + rng.random((40, 1))
     x, _ = nnls_columns(A.T @ A, (targets @ A).T)
     np.testing.assert_allclose(x.T, [nnls(A, t)[0] for t in targets], atol=1e-9)
+
+
+def test_nnls_of_two_needs_no_pivots(rng, monkeypatch):
+    A = rng.random((12, 2))
+    rhs = A.T @ rng.random((12, 300))
+    expected, _ = nnls_columns(np.kron(np.eye(2), A.T @ A), np.vstack([rhs, rhs]))
+    monkeypatch.setattr(nnls, '_pivot', None)
+    x, sets = nnls_columns(A.T @ A, rhs)
+    np.testing.assert_allclose(x, expected[:2], atol=1e-12)
+    assert (sets.passive == (x > 0)).all()
 
 
 def test_spectral_norm(rng):
@@ -364,9 +385,111 @@ def test_unstable_fixed_points_are_not_approached(rng):
     assert (last + extra - fixed)[0] > (last - fixed)[0]  # on, the way the iteration goes
 
 
+def near_fixed_point(X, k, size, rng):
+    """Return a point near a fixed point of A = X'X, its scale, passive sets and residual."""
+    V = OPNMF(k, tol=1e-12).fit(X).components_.astype(float)
+    V = V * (1 + size * rng.standard_normal(V.shape))
+    return V, *exact_step(X, V)
+
+
+def exact_step(X, V):
+    AV = (V @ X.T) @ X
+    target, sets = nnls_columns(V @ AV.T, AV)
+    mu = np.vdot(target, V) / np.vdot(V, V)
+    return mu, sets, np.linalg.norm(target / mu - V) / np.linalg.norm(V)
+
+
+@pytest.mark.parametrize('k', [1, 2, 4])
+def test_newton_squares_the_residual(rng, k):
+    X = rng.random((9, k)) @ np.repeat(np.eye(k), 20, axis=1) + 0.05 * rng.random((9, 20 * k))
+    V, mu, sets, residual = near_fixed_point(X, k, 1e-3, rng)
+    _, _, left = exact_step(X, newton_point(X, V, mu, sets))
+    assert 1e-5 < residual < 1e-2
+    assert left < max(30 * residual**2, 1e-12)
+
+
+def test_derivative_of_a_step_is_that_of_differences(rng):
+    k, X = 3, rng.random((6, 40))
+    V, mu, sets, _ = near_fixed_point(X, k, 1e-2, rng)
+    H, groups = np.sqrt(mu) * (V @ X.T), sets.groups
+    products = newton._products(X, groups)
+
+    def parts(amounts):
+        inverses = nnls.inverses_in_groups(amounts @ amounts.T, groups)
+        solved = inverses @ amounts
+        return inverses, solved, solved @ products
+
+    J = newton._derivative(H, *parts(H), products)
+    for _ in range(5):
+        change = rng.standard_normal(H.shape)
+        up, down = (parts(H + step * change)[2].sum(axis=0) for step in (1e-6, -1e-6))
+        np.testing.assert_allclose(
+            J @ change.ravel(), (up - down).ravel() / 2e-6, rtol=1e-5, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize('growing', [1, 2])
+def test_newton_leaves_fixed_points_that_repel(rng, growing):
+    basis = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    rates = np.array([0.5, -0.8, 1.3, 1.3 if growing == 2 else 0.2])
+    J, here = basis @ np.diag(rates) @ basis.T, 0.1 * basis.sum(axis=1)  # the fixed point is 0
+    change = newton._change(J, J @ here - here, np.full(4, 0.5) + here)
+    left = basis.T @ (here + change)
+    assert (np.abs(left[rates > 1]) > 0.1).all()
+
+
+def test_few_components_need_few_products_with_the_data(X, monkeypatch):
+    operator = CovarianceOperator(X)
+    products, times = [], CovarianceOperator.times
+    monkeypatch.setattr(
+        CovarianceOperator,
+        'times',
+        lambda self, V: products.append(self is operator) or times(self, V),
+    )
+    for k in (2, 4):
+        products.clear()
+        assert solve_anls(operator, [Starts(operator, k, 'nndsvd').first(k, None)])[0].converged
+        assert sum(products) <= 5
+
+
+def test_compressed_data_hold_the_leading_variation(rng):
+    parts = rng.standard_normal((120, 4)) * [40.0, 20.0, 10.0, 5.0]
+    X = parts @ rng.standard_normal((4, 300)) + rng.standard_normal((120, 300))
+    coarse = CovarianceOperator(X).compressed(8).X
+    values = np.linalg.svd(X, compute_uv=False)[:4]
+    np.testing.assert_allclose(np.linalg.norm(coarse, axis=1)[:4], values, rtol=0.02)
+    assert CovarianceOperator(X[:3]).compressed(8).X.shape == (3, 300)
+
+
+def test_rows_that_depend_on_each_other(rng):
+    V = rng.random((2, 9)) * 1e-200
+    rows = orthonormal(np.vstack([V, V[0] + V[1], V]))
+    np.testing.assert_allclose(rows @ rows.T, np.eye(2), atol=1e-8)
+    A = (B := rng.random((4, 9))).T @ B
+    C = factor_on(rows, rows @ A)
+    np.testing.assert_allclose(C.T @ (C @ rows.T), A @ rows.T, atol=1e-10)
+
+
+def test_one_pass_over_the_data(rng):
+    X = rng.random((40, 3000)) + 0.5
+    for data in (X, X.T, X.astype(np.float32)):
+        lowest, square = lowest_and_square(data)
+        assert lowest == data.min()
+        assert square == pytest.approx(np.sum(data.astype(float) ** 2))
+    X[39, 2999] = np.nan
+    assert np.isnan(lowest_and_square(X)[0])
+
+
+def test_vertices_that_are_zero_in_the_first_observations():
+    X = np.ones((30, 5))
+    X[:, 1], X[:20, 3] = 0, 0
+    assert nonzero_columns(X).tolist() == [True, False, True, True, True]
+
+
 def test_small_data_are_not_compressed(X):
-    assert anls._compressed(CovarianceOperator(X[:60]), 4, None) is None
-    assert anls._compressed(CovarianceOperator(X), 4, None) is not None
+    for few, k in ((20, 4), (60, 5)):
+        assert anls._compressed(CovarianceOperator(X[:few]), k, None) is None
+        assert anls._compressed(CovarianceOperator(X), k, None) is not None
 
 
 def test_batches_bound_the_memory_and_change_little(X, monkeypatch):

@@ -1,0 +1,61 @@
+"""Compressed data that learn from every product with the data themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .covariance import CovarianceOperator, factor_on
+
+Floats = npt.NDArray[np.float64]
+
+_SMALL = 160
+"""Amounts (observations of the compressed data x components) up to which the derivative of a step
+is a small matrix: with twice as many, solving with it costs what it saves."""
+
+
+class Model:
+    r"""Compressed data of one factorization, exact where it has been.
+
+    A product with the data, AV, is learnt by appending rows to the compressed data: with
+    :math:`R = (A - A_c) V` the update :math:`R (V^\top R)^{-1} R^\top` makes :math:`A_c` exact
+    on V and never larger than A. Only the change of V since the last product is new, and it is
+    learnt alone, so that no digits are lost.
+
+    Parameters
+    ----------
+    coarse : CovarianceOperator
+        Compressed data, those that matter most first.
+    rank : int, optional
+        How many of them; all when absent.
+    """
+
+    def __init__(self, coarse: CovarianceOperator, rank: int | None = None) -> None:
+        self.coarse = coarse
+        self.rows: Floats = coarse.X[:rank]
+        self._last: tuple[Floats, Floats] | None = None
+        self._rest: Floats | None = None
+
+    def times(self, V: Floats) -> Floats:
+        """Return V A, nearly."""
+        product = (V @ self.rows.T) @ self.rows
+        if self._rest is not None:
+            product += self._rest
+        return product
+
+    def is_small(self, V: Floats) -> bool:
+        """Say whether the derivative of a step from V is a small matrix."""
+        return len(V) * len(self.rows) <= _SMALL
+
+    def learn(self, V: Floats, AV: Floats) -> None:
+        """Make the product exact at V."""
+        D, AD = (V, AV) if self._last is None else (V - self._last[0], AV - self._last[1])
+        self._last = V, AV
+        lengths = np.sqrt(np.einsum('ij,ij->i', D, D))
+        moved = lengths > 0
+        scale = 1.0 / lengths[moved, None]
+        D, AD = D[moved] * scale, AD[moved] * scale
+        R = AD - (D @ self.rows.T) @ self.rows
+        self.rows = np.concatenate([self.rows, factor_on(D, R)])
+        self._rest = None
+        self._rest = AV - self.times(V)

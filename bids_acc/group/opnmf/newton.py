@@ -1,0 +1,108 @@
+"""The fixed point that compressed data lead to, by the derivative of the exact step."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg.lapack import dgesv
+
+from .acceleration import is_long, steps_to_come, within_reach
+from .nnls import Groups, PassiveSets, inverses_in_groups, regular, solve_in_groups
+
+Floats = npt.NDArray[np.float64]
+
+
+def newton_point(rows: Floats, V: Floats, mu: float, sets: PassiveSets) -> Floats | None:
+    r"""Return the point to which Newton's method goes from V, on given passive sets.
+
+    With C the compressed data, a step depends on V through the amounts :math:`H = V C^\top`
+    alone: T solves :math:`H H^\top T = H C` on the passive set P of each vertex, which makes
+
+    .. math:: G(H) = T C^\top = \sum_P S_P^{-1} H\, C_P C_P^\top
+
+    with :math:`S_P^{-1}` the inverse of :math:`H H^\top` on P and C_P the columns of the
+    vertices with that set. In the scale in which :math:`\mu = 1`, a fixed point has G(H) = H.
+    The derivative of G is a matrix of the size of H,
+
+    .. math:: \mathrm d G = \sum_P S_P^{-1} \left(\mathrm d H\, (C_P C_P^\top - H^\top G_P)
+              - H\, \mathrm d H^\top G_P\right),
+
+    so that Newton's equation :math:`(I - J)\, \mathrm d H = G(H) - H` is solved as it is. A
+    fixed point from which the iteration moves away is not approached: where the determinant
+    tells of a growing mode, or the change is long, modes are summed one by one by
+    `steps_to_come`.
+
+    Parameters
+    ----------
+    rows : (r, n_vertices) ndarray of float64
+        Compressed data C.
+    V : (k, n_vertices) ndarray of float64
+        Where the iteration is.
+    mu : float
+        Scale between V and its exact step.
+    sets : PassiveSets
+        Passive sets of the exact step.
+
+    Returns
+    -------
+    (k, n_vertices) ndarray of float64 or None
+        The point; None when none can be told.
+    """
+    groups = sets.groups
+    H = np.sqrt(mu) * (V @ rows.T)
+    inverses = inverses_in_groups(regular(H @ H.T), groups)
+    products = _products(rows, groups)
+    solved = inverses @ H
+    images = solved @ products
+    step = np.add.reduce(images) - H
+    change = _change(_derivative(H, inverses, solved, images, products), step.ravel(), H)
+    if change is None:
+        return None
+    H += change.reshape(H.shape)
+    point = solve_in_groups(inverses_in_groups(regular(H @ H.T), groups), H @ rows, groups)
+    return np.maximum(point, 0.0, out=point)
+
+
+def _products(rows: Floats, groups: Groups) -> Floats:
+    """Return the products of the columns of each group with each other, (n_groups, r, r)."""
+    ordered = np.take(rows, groups.order, axis=1)
+    products = np.empty((len(groups.sets), len(rows), len(rows)))
+    for product, start, stop in zip(products, groups.edges[:-1], groups.edges[1:], strict=True):
+        part = ordered[:, start:stop]
+        np.matmul(part, part.T, out=product)
+    return products
+
+
+def _derivative(
+    H: Floats, inverses: Floats, solved: Floats, images: Floats, products: Floats
+) -> Floats:
+    """Return the derivative of G, (k * r, k * r); ``images`` are the summands of G."""
+    k, rank = H.shape
+    n_sets = len(products)
+    errors = products - H.T @ images
+    direct = inverses.reshape(n_sets, -1).T @ errors.reshape(n_sets, -1)  # (a b, j i)
+    J = direct.reshape(k, k, rank, rank).transpose(0, 3, 1, 2)
+    crossed = solved.reshape(n_sets, -1).T @ images.reshape(n_sets, -1)  # (a j, b i)
+    J = J - crossed.reshape(k, rank, k, rank).transpose(0, 3, 2, 1)
+    result: Floats = J.reshape(k * rank, k * rank)
+    return result
+
+
+def _change(J: Floats, step: Floats, H: Floats) -> Floats | None:
+    """Return the change of H to a fixed point that attracts; None when it cannot be told."""
+    change = _sum_to_the_end(J, step)
+    if change is not None and not is_long(change, H):
+        return change
+    try:
+        return within_reach(step + steps_to_come(J, step), H)
+    except np.linalg.LinAlgError:
+        return None
+
+
+def _sum_to_the_end(J: Floats, step: Floats) -> Floats | None:
+    """Solve (I - J) x = step; None if it is singular or an odd number of modes grow."""
+    factors, pivots, solved, singular = dgesv(np.eye(len(J)) - J, step)
+    swaps = np.count_nonzero(pivots != np.arange(len(pivots)))
+    negative = np.count_nonzero(factors.diagonal() < 0)
+    result: Floats = solved
+    return None if singular or (swaps + negative) % 2 else result
