@@ -8,7 +8,7 @@ survive. Vertices that see no boundary follow their neighbours and are said to b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -72,10 +72,6 @@ class FittedSurfaces:
     """(n_vertices,) whether a GM/CSF boundary was found within the last range."""
     intersecting: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(n_vertices,) whether a face around the vertex still passes through another one."""
-
-    def first(self, n_vertices: int) -> FittedSurfaces:
-        """Return the first vertices: the coarser mesh from which a finer one was subdivided."""
-        return FittedSurfaces(**{f.name: getattr(self, f.name)[:n_vertices] for f in fields(self)})
 
 
 def _profiles(

@@ -196,6 +196,36 @@ def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[Ints, list[
     return new_faces, [np.concatenate([v, v[edges].mean(axis=1)]) for v in values]
 
 
+def gathered(values: npt.ArrayLike, faces: npt.ArrayLike, n_vertices: int) -> Floats:
+    """Bring what vertices hold, such as area, from a subdivided mesh back to the first vertices.
+
+    Each midpoint gives half of what it holds to either end of its edge, so the sum stays.
+
+    Parameters
+    ----------
+    values : (n_vertices + n_edges,) array_like
+        On the finer mesh of `subdivide`.
+    faces : (n_faces, 3) array_like of int
+        Vertex indices of the coarser mesh.
+    n_vertices : int
+        Of the coarser mesh.
+
+    Returns
+    -------
+    (n_vertices,) ndarray
+        On the coarser mesh.
+
+    Examples
+    --------
+    >>> gathered([1.0, 1, 1, 4, 2, 2], [[0, 1, 2]], 3).tolist()
+    [4.0, 4.0, 3.0]
+    """
+    values = np.asarray(values, dtype=float)
+    halves = np.repeat(values[n_vertices:] / 2, 2)
+    ends = unique_edges(faces).ravel()
+    return values[:n_vertices] + np.bincount(ends, weights=halves, minlength=n_vertices)
+
+
 def smooth_displacement(
     target: npt.ArrayLike,
     weight: npt.ArrayLike,

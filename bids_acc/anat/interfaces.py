@@ -25,15 +25,15 @@ from bids_acc.exceptions import InputDataError
 from .builtin import (
     UNDEFINED,
     fit_hemisphere,
+    measure_hemisphere,
     segment_brain,
     tissue_image,
-    vertex_maps,
     voxel_sizes,
 )
 from .quality import contrast_to_noise
 from .registration import bias_correct, register_to_template
 from .segmentation import TISSUES, discrete_segmentation
-from .surfaces_io import read_map, read_surface, write_labels, write_map, write_surface
+from .surfaces_io import write_labels, write_map, write_surface
 from .template import load_template
 from .volumes import (
     check_forms,
@@ -275,10 +275,12 @@ class _FitSurfacesOutputSpec(TraitedSpec):
     pial = OutputMultiObject(File(exists=True), desc='left and right')
     midthickness = OutputMultiObject(File(exists=True), desc='left and right')
     undefined = OutputMultiObject(File(exists=True), desc='1 clamped, 2 self-intersecting')
+    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
+    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
 
 
 class FitSurfaces(SimpleInterface):
-    """Carry the template's surfaces into the T1w and fit them to its own boundaries."""
+    """Carry the template's surfaces into the T1w, fit them to its own boundaries, measure them."""
 
     input_spec = _FitSurfacesInputSpec
     output_spec = _FitSurfacesOutputSpec
@@ -290,45 +292,18 @@ class FitSurfaces(SimpleInterface):
         results: dict[str, list[str]] = {key: [] for key in _FitSurfacesOutputSpec().get()}
         out = Path(runtime.cwd)
         for hemi, mesh in load_template(self.inputs.density).items():
-            fit, undefined = fit_hemisphere(image, mesh, hemi, self.inputs.points_to_t1w)
+            fit, undefined = fit_hemisphere(image, hemi, self.inputs.points_to_t1w)
             outside = outside_grid(fit.white, data.shape, affine)
             outside |= outside_grid(fit.pial, data.shape, affine)
-            undefined = np.where(outside & mesh.cortex, 3, undefined)
-            for kind, file in write_surfaces(out, fit.white, fit.pial, mesh.faces, hemi):
+            undefined = np.where(outside & load_template()[hemi].cortex, 3, undefined)
+            found = measure_hemisphere(fit.white, fit.pial, undefined, hemi, self.inputs.density)
+            for kind, file in write_surfaces(out, found.white, found.pial, mesh.faces, hemi):
                 results[kind].append(file)
             path = out / f'{hemi}_undefined.label.gii'
-            write_labels(path, undefined, UNDEFINED, hemi, 'undefined')
+            write_labels(path, found.undefined, UNDEFINED, hemi, 'undefined')
             results['undefined'].append(str(path))
-        self._results.update(results)
-        return runtime
-
-
-class _SurfaceMetricsInputSpec(BaseInterfaceInputSpec):
-    white = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
-    pial = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
-    undefined = InputMultiObject(File(exists=True), desc='left and right; 0 where defined')
-    density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
-
-
-class _SurfaceMetricsOutputSpec(TraitedSpec):
-    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
-    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
-
-
-class SurfaceMetrics(SimpleInterface):
-    """Measure thickness and area at each vertex; NaN on the medial wall and where undefined."""
-
-    input_spec = _SurfaceMetricsInputSpec
-    output_spec = _SurfaceMetricsOutputSpec
-
-    def _run_interface(self, runtime: Bunch) -> Bunch:
-        results: dict[str, list[str]] = {'thickness': [], 'area': []}
-        for index, (hemi, mesh) in enumerate(load_template(self.inputs.density).items()):
-            white, _ = read_surface(self.inputs.white[index])
-            pial, _ = read_surface(self.inputs.pial[index])
-            maps = vertex_maps(white, pial, mesh, read_map(self.inputs.undefined[index]))
-            for name, values in maps.items():
-                path = Path(runtime.cwd) / f'{hemi}_{name}.shape.gii'
+            for name, values in (('thickness', found.thickness), ('area', found.area)):
+                path = out / f'{hemi}_{name}.shape.gii'
                 results[name].append(str(write_map(path, values, hemi, name)))
         self._results.update(results)
         return runtime

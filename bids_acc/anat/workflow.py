@@ -20,7 +20,6 @@ from .interfaces import (
     PrepareT1w,
     RegisterTemplate,
     SegmentTissues,
-    SurfaceMetrics,
 )
 from .quality_interfaces import AnatFigures, AnatQuality
 from .segmentation import TISSUES
@@ -93,18 +92,19 @@ def atlas_metadata(origin: SurfaceOrigin) -> dict[str, str]:
     return {'Atlas': atlas_provenance()['Atlas']}
 
 
-def metric_metadata(origin: SurfaceOrigin) -> tuple[dict[str, Any], dict[str, Any]]:
+def metric_metadata(origin: SurfaceOrigin, density: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return how thickness and area were measured."""
     source = origin.source
+    finer = FINER_METHOD if source == 'builtin' and density == '10k' else ''
     thickness: dict[str, Any] = {
-        'Method': THICKNESS_METHOD if source == 'builtin' else f'as {source} measured it'
+        'Method': THICKNESS_METHOD + finer if source == 'builtin' else f'as {source} measured it'
     }
     if origin.smoothing_mm:
         thickness['Description'] = (
             'Cortical thickness at each vertex, smoothed by its source; NaN where undefined'
         )
         thickness['SmoothingFWHM'] = f'{origin.smoothing_mm:g} mm, by {source}'
-    area = f'as {source} measured it' if source == 'freesurfer' else AREA_METHOD
+    area = f'as {source} measured it' if source == 'freesurfer' else AREA_METHOD + finer
     return thickness, {'Method': area}
 
 
@@ -211,16 +211,14 @@ def _init_fit_wf(
     both = [('white', 'white'), ('pial', 'pial')]
     if source == 'builtin':
         surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
-        metrics = pe.Node(SurfaceMetrics(density=density), name='metrics', mem_gb=0.5)
         workflow.connect([
             (n4, surfaces, [('out_file', 'in_file')]),
             (segment, surfaces, [('tpms', 'tpms')]),
             (register, surfaces, [('points_to_t1w', 'points_to_t1w'),
                                   ('images_to_t1w', 'images_to_t1w')]),
-            (surfaces, metrics, [*both, ('undefined', 'undefined')]),
         ])  # fmt: skip
     else:
-        surfaces = metrics = pe.Node(
+        surfaces = pe.Node(
             ExternalSurfaces(source=source, density=density), name='surfaces', mem_gb=1.5
         )
         workflow.connect(inputnode, 'surface_dir', surfaces, 'surface_dir')
@@ -241,7 +239,7 @@ def _init_fit_wf(
         (register, quality, [('points_to_t1w', 'points_to_t1w')]),
         (segment, quality, [('tpms', 'tpms'), ('model_file', 'model_file')]),
         (surfaces, quality, [*both, ('undefined', 'undefined')]),
-        (metrics, quality, [('thickness', 'thickness'), ('area', 'area')]),
+        (surfaces, quality, [('thickness', 'thickness'), ('area', 'area')]),
         (region, quality, [('roi_labels', 'roi_labels')]),
         (n4, figures, [('out_file', 'in_file')]),
         (surfaces, figures, both),
@@ -253,7 +251,7 @@ def _init_fit_wf(
         (segment, outputnode, [('tpms', 'tpms'), ('dseg', 'dseg')]),
         (surfaces, outputnode, [*both, ('midthickness', 'midthickness'),
                                 ('undefined', 'undefined')]),
-        (metrics, outputnode, [('thickness', 'thickness'), ('area', 'area')]),
+        (surfaces, outputnode, [('thickness', 'thickness'), ('area', 'area')]),
         (region, outputnode, [('parcellation', 'parcellation'), ('roi_labels', 'acc_labels'),
                               ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
         (quality, outputnode, [('out_file', 'qc')]),
@@ -325,7 +323,7 @@ def _init_sinks_wf(
     keep_each('template_to_t1w_xfm', 'anat_xfm', transforms, [{}, {}])
     for kind in ('white', 'pial', 'midthickness'):
         keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
-    thickness, area = metric_metadata(origin)
+    thickness, area = metric_metadata(origin, density)
     keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thickness}] * 2)
     keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
     keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
@@ -341,3 +339,5 @@ THICKNESS_METHOD = (
 """How thickness was measured, for the sidecar."""
 AREA_METHOD = 'A third of the area of the triangles around the vertex, on the mid-surface'
 """How area was measured, for the sidecar."""
+FINER_METHOD = '; measured on the mesh of 40962 vertices that this one is subdivided into'
+"""What the sidecar says besides of a coarser mesh with built-in surfaces."""

@@ -34,7 +34,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from bids_acc.anat.builtin import RegisteredBrain, measure_brain, register_brain
+from bids_acc.anat.builtin import (
+    MeasuredHemisphere,
+    RegisteredBrain,
+    measure_brain,
+    register_brain,
+)
 from bids_acc.anat.geometry import neighbour_mean, vertex_areas, vertex_normals
 from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.intersection import self_intersecting_faces
@@ -43,6 +48,7 @@ from bids_acc.anat.registration import template_path
 from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
 from bids_acc.anat.tissues import sample_volume
 
+Found = dict[str, MeasuredHemisphere]
 ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
 FWHM = 5.0
 PARTS = ('cost', 'truth', 'thinning', 'retest')
@@ -156,22 +162,25 @@ def draw_image(
     return np.where(image > 20, np.maximum(noisy, 1), 0).astype(np.float32), affine
 
 
-def accuracy(found: dict, head: Head, hemi: str) -> dict[str, float]:
+def accuracy(found: Found, head: Head, hemi: str) -> dict[str, float]:
     """Compare with the truth in the anterior cingulate."""
     mesh = load_template()[hemi]
     mask = region_mask(mesh.labels, mesh.names, ROI)
     links = neighbour_mean(mesh.faces, len(mesh.white))
     white, pial = head.from_template(mesh.white), head.from_template(mesh.pial)
     mid = (white + pial) / 2
-    truth, measured = symmetric_thickness(white, pial, mesh.faces), found[hemi]['thickness']
-    area, area_found = vertex_areas(mid, mesh.faces), found[hemi]['area']
+    truth, measured = symmetric_thickness(white, pial, mesh.faces), found[hemi].thickness
+    area, area_found = vertex_areas(mid, mesh.faces), found[hemi].area
     inside = mask & np.isfinite(measured)
     smooth = [
         smooth_on_mesh(np.where(np.isfinite(measured), t, np.nan), mid, links, FWHM)
         for t in (truth, measured)
     ]
     intersecting = np.mean(
-        [self_intersecting_faces(found[hemi][k], mesh.faces).mean() for k in ('white', 'pial')]
+        [
+            self_intersecting_faces(v, mesh.faces).mean()
+            for v in (found[hemi].white, found[hemi].pial)
+        ]
     )
     return {
         'bias': float((measured - truth)[inside].mean()),
@@ -183,9 +192,7 @@ def accuracy(found: dict, head: Head, hemi: str) -> dict[str, float]:
         'cross_pct': float(100 * intersecting),
         'white_mm': float(
             np.abs(
-                np.einsum(
-                    'ij,ij->i', found[hemi]['white'] - white, vertex_normals(white, mesh.faces)
-                )
+                np.einsum('ij,ij->i', found[hemi].white - white, vertex_normals(white, mesh.faces))
             )[inside].mean()
         ),
     }
@@ -221,7 +228,7 @@ class Runner:
 
     def run(
         self, data: np.ndarray, affine: np.ndarray, seed: int, name: str, density: str = '41k'
-    ) -> tuple[dict, float]:
+    ) -> tuple[Found, float]:
         """Measure one brain; return the maps and CPU seconds."""
         with tempfile.TemporaryDirectory() as scratch:
             folder = (self.cache or Path(scratch)) / name
@@ -309,7 +316,7 @@ def planted_thinning(seeds: range, voxel: float, runner: Runner) -> None:
                 for head, _ in maps
             ]
             truth[hemi].append(true[1] - true[0])
-            measured[hemi].append(maps[1][1][hemi]['thickness'] - maps[0][1][hemi]['thickness'])
+            measured[hemi].append(maps[1][1][hemi].thickness - maps[0][1][hemi].thickness)
             report_thinning(f'seed {seed}, {hemi}', hemi, truth[hemi][-1:], measured[hemi][-1:],
                             planted[hemi][1])  # fmt: skip
     for hemi in HEMISPHERES:
@@ -374,7 +381,7 @@ def retest(seeds: range, voxel: float, runner: Runner) -> None:
             for label in ROI:
                 mask = region_mask(mesh.labels, mesh.names, (label,))
                 for name, reduce in (('thickness', np.nanmean), ('area', np.nansum)):
-                    row = [float(reduce(found[hemi][name][mask])) for found in twice]
+                    row = [float(reduce(getattr(found[hemi], name)[mask])) for found in twice]
                     table.setdefault(f'{name} {hemi} {label}', []).append(row)
     for name, rows in table.items():
         values = np.array(rows)

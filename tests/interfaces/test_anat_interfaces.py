@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.anat.interfaces import PrepareT1w, SurfaceMetrics
+from bids_acc.anat.interfaces import PrepareT1w
 from bids_acc.anat.quality import EXPECTED, unusual
 from bids_acc.anat.surface_interfaces import RegionOfInterest
-from bids_acc.anat.surfaces_io import read_labels, read_map, write_labels, write_surface
+from bids_acc.anat.surfaces_io import read_labels, write_labels, write_surface
 from bids_acc.anat.template import (
     HEMISPHERES,
     atlas_provenance,
@@ -242,19 +242,6 @@ def surfaces(tmp_path: Path) -> dict[str, list[str]]:
         names = {0: 'defined', 1: 'clamped'}
         found['undefined'].append(str(write_labels(path, code, names, hemi, 'undefined')))
     return found
-
-
-def test_undefined_vertices_are_nan_and_only_they(
-    surfaces: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = SurfaceMetrics(**surfaces, density='10k').run().outputs
-    for index, hemi in enumerate(HEMISPHERES):
-        mesh = load_template('10k')[hemi]
-        expected = mesh.cortex.copy()
-        expected[np.flatnonzero(mesh.cortex)[7]] = False
-        for files in (result.thickness, result.area):
-            assert np.array_equal(np.isfinite(read_map(files[index])), expected)
 
 
 def test_region_lies_on_cortex_and_in_the_volume(

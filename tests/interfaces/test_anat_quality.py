@@ -16,7 +16,9 @@ from scipy import ndimage
 
 from bids_acc.anat.builtin import template_priors
 from bids_acc.anat.figures import surfaces_on_slices
-from bids_acc.anat.interfaces import FitSurfaces, SurfaceMetrics
+from bids_acc.anat.geometry import vertex_areas
+from bids_acc.anat.interfaces import FitSurfaces
+from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.quality import (
     EXPECTED,
     boundary_contrast,
@@ -73,7 +75,8 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
         ):  # fmt: skip
             paths[name] = str(tmp_path / f'{name}.nii.gz')
             nb.Nifti1Image(data.astype(np.float32), affine).to_filename(paths[name])
-        files: dict[str, list[str]] = {k: [] for k in ('white', 'pial', 'undefined', 'roi_labels')}
+        kinds = ('white', 'pial', 'undefined', 'roi_labels', 'thickness', 'area')
+        files: dict[str, list[str]] = {kind: [] for kind in kinds}
         for hemi, mesh in load_template('10k').items():
             pial = mesh.white + widen * (mesh.pial - mesh.white)
             for kind, points in (('white', mesh.white), ('pial', pial)):
@@ -87,9 +90,14 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
                 path = tmp_path / f'{hemi}_{kind}.label.gii'
                 names = {int(c): f'label {c}' for c in np.unique(values)}
                 files[kind].append(str(write_labels(path, values, names, hemi, kind)))
-        metrics = SurfaceMetrics(
-            white=files['white'], pial=files['pial'], undefined=files['undefined'], density='10k'
-        ).run().outputs  # fmt: skip
+            defined = mesh.cortex & (code == 0)
+            for kind, measured in (
+                ('thickness', symmetric_thickness(mesh.white, pial, mesh.faces)),
+                ('area', vertex_areas((mesh.white + pial) / 2, mesh.faces)),
+            ):
+                path = tmp_path / f'{hemi}_{kind}.shape.gii'
+                values = np.where(defined, measured, np.nan)
+                files[kind].append(str(write_map(path, values, hemi, kind)))
         model = tmp_path / 'model.json'
         found = {'registration_dice': 0.98, 'registration_dice_wm': 0.9, 'cnr': 3, 'snr_wm': 20}
         model.write_text(json.dumps({**found, 'converged': True}))
@@ -98,8 +106,7 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
         result = AnatQuality(
             in_file=paths['in_file'], mask_file=paths['mask_file'],
             tpms=[paths[f'tpm{k}'] for k in range(3)], model_file=str(model),
-            points_to_t1w=[str(identity)], facts=facts, area=metrics.area,
-            **{'thickness': metrics.thickness, **files, **inputs},
+            points_to_t1w=[str(identity)], facts=facts, **{**files, **inputs},
         ).run().outputs  # fmt: skip
         return pd.read_csv(result.out_file, sep='\t', na_values='n/a').iloc[0]
 
@@ -245,17 +252,14 @@ def test_vertices_outside_the_field_of_view_have_no_value(
         in_file=names[0], tpms=names[1:], points_to_t1w=[str(identity)],
         images_to_t1w=[str(identity)], density='10k',
     ).run().outputs  # fmt: skip
-    metrics = SurfaceMetrics(
-        white=fitted.white, pial=fitted.pial, undefined=fitted.undefined, density='10k'
-    ).run().outputs  # fmt: skip
     last = affine[1, 3] + (cut - 0.5) * affine[1, 1]
     for index, mesh in enumerate(load_template('10k').values()):
         code = read_map(fitted.undefined[index])
         beyond = read_surface(fitted.white[index])[0][:, 1] > last
-        thickness = read_map(metrics.thickness[index])
+        thickness = read_map(fitted.thickness[index])
         assert (beyond & mesh.cortex).sum() > 1500
         assert (code[beyond & mesh.cortex] == 3).all()
         assert np.isnan(thickness[beyond]).all()
-        assert np.isnan(read_map(metrics.area[index])[beyond]).all()
+        assert np.isnan(read_map(fitted.area[index])[beyond]).all()
         inside = mesh.cortex & (mesh.white[:, 1] < last - 15)
         assert np.isfinite(thickness[inside]).mean() > 0.9
