@@ -77,6 +77,8 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
         sd=np.sqrt(np.maximum(np.diagonal(covariance), 0)),
         covariance=covariance,
         sampling=np.asarray(fit.sampling),
+        unbiased=np.asarray(fit.unbiased),
+        unbiased_covariance=np.asarray(fit.unbiased_covariance),
         measures={
             'snr': (
                 Measure(fit.snr_lcm, '1', 'builtin_snr_lcm'),

@@ -30,6 +30,10 @@ class Level:
     tells no other."""
     value_crlb: float
     """Cramer-Rao bound in the same unit; NaN when the covariance is not known."""
+    ci_low: float
+    """Lower limit of the 95 % confidence interval, in the same unit; NaN when not known."""
+    ci_high: float
+    """Its upper limit."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,18 @@ def parse_ratio(text: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _scaled(result: EngineResult, name: str, factor: float = 1.0) -> tuple[float, float, float]:
-    """Amount, its standard deviation and its bound times a factor."""
+def _scaled(result: EngineResult, name: str, factor: float = 1.0) -> tuple[float, ...]:
+    """Amount, its standard deviation, its bound and its interval times a factor."""
     value, bound = result.amount(name)
-    return value * factor, result.amount_sd(name) * factor, bound * factor
+    numbers = (value, result.amount_sd(name), bound, *result.amount_interval(name))
+    return tuple(number * factor for number in numbers)
 
 
 def _ratio_level(result: EngineResult, above: str, below: str) -> Level:
     """Level of a ratio."""
     value, bound = result.ratio(above, below)
-    sd = result.ratio_sd(above, below)
-    return Level(above, f'ratio_{below.lower()}', '1', value, sd, bound)
+    sd, limits = result.ratio_sd(above, below), result.ratio_interval(above, below)
+    return Level(above, f'ratio_{below.lower()}', '1', value, sd, bound, *limits)
 
 
 def _tissue_factor(result: EngineResult, name: str, scaling: WaterScaling, unit: str) -> float:

@@ -63,9 +63,9 @@ def load_result(path: str | Path) -> EngineResult:
     """
     content = json.loads(Path(path).read_text())
     curves = content['curves']
-    matrices = {
+    optional = {
         key: None if content[key] is None else np.array(content[key], dtype=float)
-        for key in ('covariance', 'sampling')
+        for key in ('covariance', 'sampling', 'unbiased', 'unbiased_covariance')
     }
     return EngineResult(
         **content
@@ -74,7 +74,7 @@ def load_result(path: str | Path) -> EngineResult:
             'kinds': tuple(content['kinds']),
             'values': np.array(content['values'], dtype=float),
             'sd': np.array(content['sd'], dtype=float),
-            **matrices,
+            **optional,
             'sums': {name: (pair[0], pair[1]) for name, pair in content['sums'].items()},
             'measures': {
                 metric: tuple(Measure(**entry) for entry in entries)

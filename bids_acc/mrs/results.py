@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.mrs.intervals import Interval, bounded_interval, bounded_ratio_interval
 from bids_acc.mrs.quality import Measure
 
 FloatArray = npt.NDArray[np.float64]
@@ -97,6 +98,10 @@ class EngineResult:
     """Covariance of the amplitudes, (n, n), where the engine tells it."""
     sampling: FloatArray | None = None
     """Covariance of the amplitudes' errors over spectra, (n, n), where it is another."""
+    unbiased: FloatArray | None = None
+    """Amplitudes without soft ratios and bound at zero, (n,), where the engine tells them."""
+    unbiased_covariance: FloatArray | None = None
+    """Covariance of their errors over spectra, (n, n)."""
     sums: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Amplitude and bound of sums that the engine itself reports, where there is no covariance."""
     printed_crlb: Mapping[str, float] = field(default_factory=dict)
@@ -181,6 +186,26 @@ class EngineResult:
             return self.amount(name)[1]
         return _spread(self._members(name), self.sampling)
 
+    def amount_interval(self, name: str) -> Interval:
+        """Return the 95 % confidence interval of an amount.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+
+        Returns
+        -------
+        low, high : float
+            NaN when the name is not in the fit or the engine gives no unbiased amplitudes.
+        """
+        if self.unbiased is None or self.unbiased_covariance is None or not self._indices(name):
+            return math.nan, math.nan
+        weights = self._members(name)
+        return bounded_interval(
+            float(weights @ self.unbiased), _spread(weights, self.unbiased_covariance)
+        )
+
     def _members(self, name: str) -> FloatArray:
         """Mark a name's members, (n,)."""
         weights = np.zeros(len(self.names))
@@ -228,6 +253,28 @@ class EngineResult:
         if self.sampling is None:
             return self.ratio(numerator, denominator)[1]
         return _spread(self._ratio(numerator, denominator)[1], self.sampling)
+
+    def ratio_interval(self, numerator: str, denominator: str) -> Interval:
+        """Return the 95 % confidence interval of a ratio.
+
+        Parameters
+        ----------
+        numerator, denominator : str
+            Metabolites or sums.
+
+        Returns
+        -------
+        low, high : float
+            NaN where there is no ratio, no unbiased amplitudes, or where the denominator might
+            be zero.
+        """
+        indices = self._indices(numerator), self._indices(denominator)
+        if self.unbiased is None or self.unbiased_covariance is None or not all(indices):
+            return math.nan, math.nan
+        weights = np.stack([self._members(numerator), self._members(denominator)])
+        return bounded_ratio_interval(
+            weights @ self.unbiased, weights @ self.unbiased_covariance @ weights.T
+        )
 
     def _ratio(self, numerator: str, denominator: str) -> tuple[float, FloatArray]:
         """Ratio of two amounts and its derivatives by the amplitudes, (n,); NaN when undefined."""

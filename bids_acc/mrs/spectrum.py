@@ -19,6 +19,7 @@ PPM_REFERENCE = 4.65
 
 ComplexArray = npt.NDArray[np.complex128]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 
 def frequency_axis(n_points: int, dwell_time: float) -> FloatArray:

@@ -227,6 +227,8 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
                 'unit': level.unit,
                 'value': level.value,
                 'value_sd': level.value_sd,
+                'ci_low': level.ci_low,
+                'ci_high': level.ci_high,
                 'value_crlb': level.value_crlb,
                 'crlb_pct': crlb,
                 'detected': None if math.isnan(crlb) else str(detected).lower(),
@@ -455,11 +457,13 @@ def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
             [
                 name,
                 number(name, 'ratio_tcr'),
-                number(name, 'ratio_tcr', 'value_sd'),
+                number(name, 'ratio_tcr', 'ci_low'),
+                number(name, 'ratio_tcr', 'ci_high'),
                 number(name, 'ratio_tcr', 'crlb_pct'),
                 number(name, 'water_raw'),
                 number(name, 'water_tissue'),
                 str(row['gate']) + (f': {reason}'[:60] if isinstance(reason, str) else ''),
             ]
         )
-    return ['', '/tCr', '± SD', '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate'], rows
+    header = ['', '/tCr', '95 %\nfrom', '\nto', '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate']
+    return header, rows

@@ -3,9 +3,10 @@
 Rows B of the acceptance table, printed by ``mrs_fit.py``. Two kinds of truth: one person measured
 again and again (*fixed*: every spectrum has the same levels, no metabolite has a shift or width of
 its own), and another person each time (*drawn*: shifts, widths and the levels under soft ratios
-come from the very priors of the fit). A bound or interval that counts those priors as unknown is
-too wide for the former and should be right for the latter. The line shape simulated is the one
-that the fit assumes.
+come from the very priors of the fit). A third has levels that no soft ratio expects (*unusual*:
+absent, or two to three times as high). The interval that the tables hold should be right for all
+of them; the value plus and minus 1.96 ``value_sd`` is printed beside it. The line shape simulated
+is the one that the fit assumes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bids_acc.mrs.engines import builtin_result
 from bids_acc.mrs.lcm import FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.options import RATIO_PRIORS
 from bids_acc.mrs.macromolecules import birch_fid
+from bids_acc.mrs.quantify import quantify
 from bids_acc.mrs.spectrum import Basis, Spectrum, to_spectrum
 
 SHARED = (
@@ -37,12 +39,21 @@ LEVELS = {
     'Gln': 3.0, 'Ins': 6.0, 'Gly': 0.8, 'GABA': 1.2, 'GSH': 1.3, 'Asp': 2.0, 'Asc': 1.0,
     'Ala': 0.5, 'Glc': 1.0, 'Scyllo': 0.3, 'Lac': 0.6, 'PE': 1.7, 'Tau': 1.3, 'Mac': 10.0,
 }  # fmt: skip
+UNUSUAL = LEVELS | {'Asp': 4.0, 'GABA': 0.0, 'Glc': 3.0, 'Gly': 0.0, 'Scyllo': 0.0, 'Tau': 3.0}
+"""Levels that soft ratios pull away from, and some at the bound of the amplitudes."""
 MAIN = {'Glu': 'Glu', 'Glx': 'Glx', 'tNAA': 'tNAA', 'tCho': 'tCho', 'mI': 'Ins', 'tCr': 'tCr'}
 """Targets of the acceptance table and their names in a result."""
 MEMBERS = {
     'Glx': ('Glu', 'Gln'), 'tNAA': ('NAA', 'NAAG'), 'tCho': ('GPC', 'PCh'), 'tCr': ('Cr', 'PCr'),
 }  # fmt: skip
 LIMITS = (92.0, 98.0)
+TRUTHS = {
+    'fixed': 'fixed truth',
+    'drawn': 'truth from the priors',
+    'unusual': 'unusual levels, fixed',
+}
+SNRS = (80, 40, 20)
+"""Signal-to-noise ratios at which coverage is asked for."""
 
 Row = tuple[str, str, str, str, bool | None]
 
@@ -91,10 +102,12 @@ def drawn_levels(levels: Mapping[str, float], rng: np.random.Generator) -> dict[
 
 
 def realisations(
-    basis: Basis, snr: float, count: int, seed: int, *, drawn: bool = False
+    basis: Basis, snr: float, count: int, seed: int, *, truth: str = 'fixed'
 ) -> Iterator[tuple[Spectrum, dict[str, float]]]:
     """Spectra and their content; signal-to-noise ratio as LCModel defines it."""
-    fixed = {name: value for name, value in LEVELS.items() if name in basis.names}
+    middle = UNUSUAL if truth == 'unusual' else LEVELS
+    fixed = {name: value for name, value in middle.items() if name in basis.names}
+    drawn = truth == 'drawn'
     shape = {'lorentz_hz': 3.0, 'gauss_hz': 4.0}
     clean = simulate.synthetic_fid(basis, fixed, **shape)
     window = np.abs(np.linspace(0, 1, 2 * basis.n_points) - 0.5) < 0.1
@@ -113,7 +126,7 @@ def realisations(
 
 @dataclass(frozen=True)
 class Figures:
-    """What became of one metabolite; percentages of the mean truth."""
+    """What became of one metabolite; percentages of the mean truth, or of the spectra."""
 
     bias: float
     sd: float
@@ -122,11 +135,18 @@ class Figures:
     per_sd: float
     """The same over the standard deviation that the tables hold."""
     cover: float
-    """Of value +- 1.96 SD."""
+    """Of the interval of the level."""
     cover_ratio: float
-    """The same for the ratio to tCr; NaN for tCr itself."""
-    cover_bound: float
-    """Of value +- 1.96 bounds."""
+    """Of the interval of the ratio to tCr; NaN for tCr itself."""
+    cover_sd: float
+    """Of value +- 1.96 SD."""
+    width: float
+    """Median width of the interval over that of value +- 1.96 SD."""
+
+    @property
+    def covers(self) -> list[float]:
+        """Both coverages of the intervals that the tables hold."""
+        return [cover for cover in (self.cover, self.cover_ratio) if np.isfinite(cover)]
 
 
 def amount(levels: Mapping[str, float], name: str) -> float:
@@ -134,62 +154,73 @@ def amount(levels: Mapping[str, float], name: str) -> float:
     return sum(levels[member] for member in MEMBERS.get(name, (name,)) if member in levels)
 
 
-def figures(basis: Basis, snr: float, count: int, *, drawn: bool = False) -> dict[str, Figures]:
-    """Fit many spectra; figures of the main targets, then of the other metabolites."""
+def figures(basis: Basis, snr: float, count: int, *, truth: str = 'fixed') -> dict[str, Figures]:
+    """Fit many spectra; figures of the metabolites, then of the sums."""
     options = FitOptions(baseline_sensitivity=False)
     rows: dict[str, list[tuple[float, ...]]] = {}
-    for spectrum, levels in realisations(basis, snr, count, int(snr), drawn=drawn):
-        result = builtin_result(fit_spectrum(spectrum, basis, options))
-        for name in result.metabolites():
-            value, bound = result.amount(name)
-            ratio, true = result.ratio(name, 'tCr')[0], amount(levels, name)
+    for spectrum, levels in realisations(basis, snr, count, int(snr), truth=truth):
+        found = quantify(builtin_result(fit_spectrum(spectrum, basis, options)), None)
+        table = {(level.metabolite, level.unit_scheme): level for level in found}
+        for name in (name for name, scheme in table if scheme == 'engine'):
+            level, ratio = table[name, 'engine'], table[name, 'ratio_tcr']
+            true = amount(levels, name)
             rows.setdefault(name, []).append((
-                value, true, bound, result.amount_sd(name), ratio,
-                true / amount(levels, 'tCr'), result.ratio_sd(name, 'tCr'),
+                level.value, true, level.value_crlb, level.value_sd, level.ci_low, level.ci_high,
+                true / amount(levels, 'tCr'), ratio.ci_low, ratio.ci_high,
             ))  # fmt: skip
-    return {name: _figures(np.array(values)) for name, values in rows.items()}
+    return {name: _figures(np.array(values), name) for name, values in rows.items()}
 
 
-def _figures(values: np.ndarray) -> Figures:
-    """Sum up amounts, truths, bounds, SDs, and the same for ratios."""
-    value, true, bound, sd, ratio, true_ratio, ratio_sd = values.T
+def _figures(values: np.ndarray, name: str) -> Figures:
+    """Sum up values, truths, bounds, SDs and intervals, and the same for ratios."""
+    value, true, bound, sd, low, high, ratio, ratio_low, ratio_high = values.T
     error = value - true
     off = float(np.std(error, ddof=1))
+    per_cent = 100 / float(true.mean()) if true.any() else float('nan')
+    held = (low <= true) & (true <= high)
+    held_ratio = (ratio_low <= ratio) & (ratio <= ratio_high)
     return Figures(
-        bias=100 * float(error.mean() / true.mean()),
-        sd=100 * off / float(true.mean()),
+        bias=per_cent * float(error.mean()),
+        sd=per_cent * off,
         per_bound=off / float(np.sqrt(np.mean(bound**2))),
         per_sd=off / float(np.sqrt(np.mean(sd**2))),
-        cover=100 * float(np.mean(np.abs(error) < 1.96 * sd)),
-        cover_ratio=100 * float(np.mean(np.abs(ratio - true_ratio) < 1.96 * ratio_sd))
-        if np.any(ratio_sd > 0)
-        else float('nan'),
-        cover_bound=100 * float(np.mean(np.abs(error) < 1.96 * bound)),
+        cover=100 * float(np.mean(held)),
+        cover_ratio=float('nan') if name == 'tCr' else 100 * float(np.mean(held_ratio)),
+        cover_sd=100 * float(np.mean(np.abs(error) < 1.96 * sd)),
+        width=float(np.median((high - low) / (2 * 1.96 * sd))),
     )
 
 
 def known_macromolecules(quick: bool) -> Iterator[Row]:
     """Rows B1 to B3 and B5."""
     basis, _ = truth_basis()
-    count = 40 if quick else 400
-    tables: dict[tuple[int, bool], dict[str, Figures]] = {}
-    for snr, drawn in ((40, False), (20, False), (10, False), (40, True), (20, True)):
+    count = 40 if quick else 1600
+    tables: dict[tuple[str, int], dict[str, Figures]] = {}
+    for truth, snr in [(t, s) for t in TRUTHS for s in SNRS] + [('fixed', 10)]:
         start = time.process_time()
-        size = count // 2 if snr == 10 else count
-        tables[snr, drawn] = figures(basis, snr, size, drawn=drawn)
-        used, kind = time.process_time() - start, 'drawn' if drawn else 'fixed'
-        print(f'     S/N {snr}, {kind} truth, n {size}, {used:.0f} CPU s: bias %, SD %, SD over')
+        size = count if snr in (20, 40) and truth != 'unusual' else count // 2
+        tables[truth, snr] = figures(basis, snr, size, truth=truth)
+        used = time.process_time() - start
         print(
-            '     bound and over value_sd, coverage % of value, of ratio, of value +- 1.96 bounds'
+            f'     S/N {snr}, {TRUTHS[truth]}, n {size}, {used:.0f} CPU s: bias %, SD %, SD over'
         )
-        for name, f in tables[snr, drawn].items():
-            covered = f'{f.cover:6.1f} {f.cover_ratio:6.1f} {f.cover_bound:6.1f}'
+        print('     bound and over value_sd; coverage % of the interval of level and of ratio;')
+        print('     coverage of value +- 1.96 value_sd, width of the interval over that of it')
+        for name, f in tables[truth, snr].items():
+            covered = f'{f.cover:6.1f} {f.cover_ratio:6.1f}  {f.cover_sd:6.1f} {f.width:5.2f}'
             spread = f'{f.sd:6.1f} {f.per_bound:5.2f} {f.per_sd:5.2f}'
-            print(f'       {name:6s} {f.bias:+6.1f} {spread} {covered}')
+            print(f'       {name:6s} {f.bias:+6.1f} {spread} {covered}', flush=True)
+    yield from estimates(tables, count)
+    for truth in TRUTHS:
+        yield from coverage({snr: tables[truth, snr] for snr in SNRS}, TRUTHS[truth])
+
+
+def estimates(tables: Mapping[tuple[str, int], Mapping[str, Figures]], n: int) -> Iterator[Row]:
+    """Rows B1 to B3: bias, and scatter over bound and over ``value_sd``."""
     main = {key: [tables[key][name] for name in MAIN.values()] for key in tables}
-    fixed, other = ([*main[40, drawn], *main[20, drawn]] for drawn in (False, True))
+    fixed, other = ([*main[truth, 40], *main[truth, 20]] for truth in ('fixed', 'drawn'))
     bias = max(abs(f.bias) for f in fixed)
-    text = f'MC n={count}, MM known, S/N 40 and 20: largest bias'
+    text = f'MC n={n}, MM known, S/N 40 and 20: largest bias'
     yield 'B1', text, '<= 3 %', f'{bias:.1f} %', bias <= 3
     for key, text, values in (
         ('B2', 'same: empirical SD / bound', [f.per_bound for f in fixed]),
@@ -198,41 +229,51 @@ def known_macromolecules(quick: bool) -> Iterator[Row]:
         ('B2*', 'same, drawn truth: empirical SD / value_sd', [f.per_sd for f in other]),
     ):
         low, high = min(values), max(values)
-        figure = f'{low:.2f}-{high:.2f} (each +-{1 / np.sqrt(2 * (count - 1)):.2f}, 1 SE)'
+        figure = f'{low:.2f}-{high:.2f} (each +-{1 / np.sqrt(2 * (n - 1)):.2f}, 1 SE)'
         yield key, text, '0.85-1.15', figure, 0.85 <= low <= high <= 1.15
-    glu = tables[10, False]['Glu']
+    glu = tables['fixed', 10]['Glu']
     met = abs(glu.bias) <= 5 and 0.8 <= glu.per_bound <= 1.2
     figure = f'{glu.bias:+.1f} %, {glu.per_bound:.2f}'
     yield 'B3', 'S/N 10: Glu bias, SD / bound', '<= 5 %, 0.8-1.2', figure, met
-    yield from coverage(tables)
 
 
-def coverage(tables: Mapping[tuple[int, bool], Mapping[str, Figures]]) -> Iterator[Row]:
-    """Rows B5: each metabolite by itself, at both S/N, for fixed and drawn truth."""
-    for drawn in (False, True):
-        kind = 'truth from the priors' if drawn else 'fixed truth'
-        main, others = [], {}
-        for snr in (40, 20):
-            for name, f in tables[snr, drawn].items():
-                both = [c for c in (f.cover, f.cover_ratio) if np.isfinite(c)]
-                if name in MAIN.values():
-                    main += both
-                else:
-                    others[f'{name} {snr}'] = both
-        text = f'coverage of 95 % intervals, S/N 40 and 20, {kind}: 6 main, singly'
-        figure = f'{min(main):.1f}-{max(main):.1f} %'
-        yield 'B5', text, '92-98 %', figure, LIMITS[0] <= min(main) <= max(main) <= LIMITS[1]
-        mean = float(np.mean(main))
-        text = f'same, {kind}: mean over the 6 main'
-        yield 'B5', text, '92-98 %', f'{mean:.1f} %', LIMITS[0] <= mean <= LIMITS[1]
-        flat = np.array([c for both in others.values() for c in both])
-        beyond = [k for k, c in others.items() if min(c) < LIMITS[0] or max(c) > LIMITS[1]]
+def coverage(tables: Mapping[int, Mapping[str, Figures]], truth: str) -> Iterator[Row]:
+    """Rows B5: the interval of each level and each ratio to tCr by itself, at each S/N."""
+    cells = {(name, snr): f for snr, table in tables.items() for name, f in table.items()}
+    groups = {
+        '6 main': {key: f for key, f in cells.items() if key[0] in MAIN.values()},
+        'all others': {key: f for key, f in cells.items() if key[0] not in MAIN.values()},
+    }
+    snrs = ', '.join(str(snr) for snr in tables)
+    for group, members in groups.items():
+        covers = [cover for f in members.values() for cover in f.covers]
+        beyond = [
+            f'{name} {snr}' for (name, snr), f in members.items()
+            if not LIMITS[0] <= min(f.covers) <= max(f.covers) <= LIMITS[1]
+        ]  # fmt: skip
         figure = (
-            f'{flat.min():.1f}-{flat.max():.1f} % (mean {flat.mean():.1f}); {len(beyond)} of '
-            f'{len(others)} beyond: {", ".join(beyond) or "none"}'
+            f'{min(covers):.1f}-{max(covers):.1f} %; {len(beyond)} of {len(members)} beyond: '
+            f'{", ".join(beyond) or "none"}'
         )
-        text = f'same, {kind}: all other metabolites, singly'
+        text = f'coverage of the 95 % interval, S/N {snrs}, {truth}: {group}, singly'
         yield 'B5', text, '92-98 %', figure, not beyond
+        widths = [f.width for f in members.values()]
+        figure = f'{np.median(widths):.2f} ({min(widths):.2f}-{max(widths):.2f})'
+        yield (
+            'B5*',
+            f'same: width over value +- 1.96 value_sd ({truth}, {group})',
+            '-',
+            figure,
+            None,
+        )
+    mean = float(np.mean([cover for f in cells.values() for cover in f.covers]))
+    yield (
+        'B5',
+        f'same, {truth}: mean over all',
+        '92-98 %',
+        f'{mean:.1f} %',
+        (LIMITS[0] <= mean <= LIMITS[1]),
+    )
 
 
 def unknown_macromolecules(quick: bool) -> Iterator[Row]:

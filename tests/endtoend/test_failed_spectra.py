@@ -122,7 +122,11 @@ def table(out: Path, key: str, label: str) -> pd.DataFrame:
 def test_every_fault_gives_nan_and_its_reason(done: Path, label: str) -> None:
     reason = FAULTS[label][1]
     levels = table(done, 'mrs_quantities', label)
-    assert levels[['value', 'value_sd', 'value_crlb', 'crlb_pct']].isna().all(axis=None)
+    assert (
+        levels[['value', 'value_sd', 'ci_low', 'ci_high', 'value_crlb', 'crlb_pct']]
+        .isna()
+        .all(axis=None)
+    )
     assert (levels['gate'] == 'fail').all()
     assert levels['gate_reason'].str.contains(reason, regex=False).all()
     assert {'Glu', 'Glx', 'tNAA', 'tCr'} <= set(levels['metabolite'])

@@ -103,7 +103,11 @@ def tables(out: Path, label: str = '01') -> tuple[pd.DataFrame, pd.Series]:
 def assert_not_available(out: Path, reason: str, label: str = '01') -> None:
     """Every number is n/a, every verdict fails, and every row has the reason."""
     levels, quality = tables(out, label)
-    assert levels[['value', 'value_sd', 'value_crlb', 'crlb_pct']].isna().all(axis=None)
+    assert (
+        levels[['value', 'value_sd', 'ci_low', 'ci_high', 'value_crlb', 'crlb_pct']]
+        .isna()
+        .all(axis=None)
+    )
     assert (levels['gate'] == 'fail').all()
     assert levels['gate_reason'].str.contains(reason, regex=False).all()
     assert quality['gate'] == 'fail'

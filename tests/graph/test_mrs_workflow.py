@@ -132,7 +132,12 @@ def test_raw_to_tables(tmp_path: Path, with_reference: bool) -> None:
     assert found.path.name == 'sub-01_ses-1_acq-press_voi-ACC_desc-quantities_svs.tsv'
     rows = pd.read_csv(found.path, sep='\t').set_index(['metabolite', 'unit_scheme'])
     truth = (TRUTH['NAA'] + TRUTH['NAAG']) / (TRUTH['Cr'] + TRUTH['PCr'])
-    value, sd = rows.loc[('tNAA', 'ratio_tcr'), ['value', 'value_sd']]
+    value, sd, low, high = rows.loc[
+        ('tNAA', 'ratio_tcr'), ['value', 'value_sd', 'ci_low', 'ci_high']
+    ]
+    assert 0 < low < value < high
+    assert (rows['ci_low'].dropna() >= 0).all()
+    assert (rows['ci_high'] >= rows['ci_low']).sum() == rows['value'].notna().sum()
     assert value == pytest.approx(truth, abs=max(4 * sd, 0.05 * truth))
     assert ('Glx', 'ratio_tnaa') in rows.index
     scaled = rows.loc[('tCr', 'water_raw')]

@@ -68,34 +68,41 @@ def uncertainty(model: Model, parameters: FloatArray, solution: Solution) -> Unc
     its neighbours better known. The bound says nothing about errors of the basis set, the
     macromolecules or the baseline's stiffness (Kreis 2016, Magn Reson Med 75:15).
     """
-    jacobian = np.hstack(
-        [
-            model.derivatives(parameters, solution.amplitudes),
-            solution.columns,
-            model.splines,
-        ]
-    )
+    jacobian = all_derivatives(model, parameters, solution)
     n_rows = len(jacobian)
     squares = float(solution.residual @ solution.residual)
     sd, n_effective = model.noise_sd, 0.0
     inverse = information = np.empty((0, 0))
     for _ in range(3):
         information = jacobian.T @ jacobian / sd**2
-        inverse = _inverse(information + _precision(model, sd))
+        inverse = inverted(information + precision_of_priors(model, sd))
         n_effective = float(np.sum(inverse * information))
         sd = float(np.sqrt(squares / max(n_rows - n_effective, 1.0)))
         if sd == 0:
             break
     first = model.n_parameters
     block = slice(first, first + model.n_components)
-    differences = _precision(model, sd)
+    differences = precision_of_priors(model, sd)
     differences[block.stop :, block.stop :] = 0.0
     sampling = inverse[block] @ (information + differences) @ inverse[:, block]
     return Uncertainty(inverse[block, block], sampling, sd, n_effective)
 
 
-def _precision(model: Model, sd: float) -> FloatArray:
-    """Precision of priors and penalties, in the order of the Jacobian's columns.
+def all_derivatives(model: Model, parameters: FloatArray, solution: Solution) -> FloatArray:
+    """Differentiate model minus data by nonlinear parameters, amplitudes and splines.
+
+    Returns
+    -------
+    (n_window, n_all) ndarray of float64
+        Columns in this order.
+    """
+    return np.hstack(
+        [model.derivatives(parameters, solution.amplitudes), solution.columns, model.splines]
+    )
+
+
+def precision_of_priors(model: Model, sd: float) -> FloatArray:
+    """Precision of priors and penalties, in the order of :func:`all_derivatives`.
 
     The penalty's weight is relative to the data's; the noise scales both.
     """
@@ -110,8 +117,14 @@ def _precision(model: Model, sd: float) -> FloatArray:
     return precision
 
 
-def _inverse(matrix: FloatArray) -> FloatArray:
-    """Inverse of a symmetric positive matrix, scaled first."""
+def inverted(matrix: FloatArray) -> FloatArray:
+    """Inverse of a symmetric positive matrix, scaled first.
+
+    Raises
+    ------
+    ComputationError
+        If it is singular or not finite.
+    """
     diagonal = np.diag(matrix)
     if not (np.all(np.isfinite(matrix)) and np.all(diagonal > 0)):
         raise ComputationError('the Fisher information is singular or not finite')

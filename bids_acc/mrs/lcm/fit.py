@@ -24,6 +24,7 @@ from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
 from bids_acc.mrs.lcm.prepare import Prepared, dimensions, noise_sd, prepare
 from bids_acc.mrs.lcm.result import FitResult, failed_result
 from bids_acc.mrs.lcm.search import Descent, descend, shared_only, starts
+from bids_acc.mrs.lcm.unbiased import unbiased_amplitudes
 from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, FloatArray, Spectrum, oriented
 
 LOGGER = logging.getLogger(__name__)
@@ -238,6 +239,7 @@ def _result(
         raise ComputationError('all amplitudes are zero')
     unit = prepared.fid_scale / prepared.column_scale
     amplitudes = solution.amplitudes * unit
+    unbiased, unbiased_covariance = unbiased_amplitudes(model, parameters, solution)
     components = solution.columns.T * solution.amplitudes[:, None] * prepared.fid_scale
     baseline = model.splines @ solution.splines * prepared.fid_scale
     signal = components.sum(axis=0)
@@ -260,6 +262,8 @@ def _result(
         amplitudes=amplitudes,
         covariance=bound.covariance * np.outer(unit, unit),
         sampling=bound.sampling * np.outer(unit, unit),
+        unbiased=unbiased * unit,
+        unbiased_covariance=unbiased_covariance * np.outer(unit, unit),
         ppm=model.ppm,
         data=model.phased(parameters).real * prepared.fid_scale,
         fit=signal + baseline,

@@ -27,6 +27,10 @@ class FitResult:
     """(n, n) Cramér-Rao covariance of the amplitudes."""
     sampling: FloatArray
     """(n, n) covariance of the amplitudes' errors over spectra, never above the bound."""
+    unbiased: FloatArray
+    """(n,) amplitudes without soft ratios and bound at zero; may be negative."""
+    unbiased_covariance: FloatArray
+    """(n, n) covariance of their errors over spectra."""
     ppm: FloatArray
     """(n_ppm,) chemical shifts of the curves, descending."""
     data: FloatArray
@@ -197,6 +201,8 @@ def failed_result(
         amplitudes=np.full(n, nan),
         covariance=np.full((n, n), nan),
         sampling=np.full((n, n), nan),
+        unbiased=np.full(n, nan),
+        unbiased_covariance=np.full((n, n), nan),
         ppm=empty,
         data=empty,
         fit=empty,

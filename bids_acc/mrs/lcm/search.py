@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.mrs.lcm.model import (
     LORENTZ,
@@ -18,9 +17,7 @@ from bids_acc.mrs.lcm.model import (
     Solution,
     nonnegative,
 )
-from bids_acc.mrs.spectrum import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
+from bids_acc.mrs.spectrum import BoolArray, FloatArray
 
 _MAX_LORENTZ_HZ = 60.0
 _MAX_VARIANCE = 60.0

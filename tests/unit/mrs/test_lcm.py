@@ -298,6 +298,44 @@ def test_ratio_prior_pulls(basis):
     assert pulled.ratio(('Gln',), ('Glu',))[0] == pytest.approx(0.8, abs=0.02)
 
 
+def test_unbiased_amplitudes_know_no_soft_ratio(basis):
+    """One step from the pulled minimum leads to where the fit without the ratio ends."""
+    prior = RatioPrior(('Gln',), (('Glu', 1.0),), 0.8, 0.05)
+    free = fit_spectrum(spectrum(basis, 0.4), basis, QUICK)
+    pulled = fit_spectrum(spectrum(basis, 0.4), basis, replace(QUICK, ratio_priors=(prior,)))
+    sds = np.sqrt(np.diag(free.unbiased_covariance))
+    gln = free.names.index('Gln')
+    assert pulled.amplitudes[gln] - free.amplitudes[gln] > 2 * sds[gln]
+    assert np.abs((pulled.unbiased - free.unbiased) / sds).max() < 0.1
+    np.testing.assert_allclose(
+        pulled.unbiased_covariance / np.outer(sds, sds),
+        free.unbiased_covariance / np.outer(sds, sds),
+        atol=0.05,
+    )
+
+
+def test_unbiased_amplitudes_know_no_bound(basis):
+    """Of a metabolite that is not there they scatter about zero, as their covariance says."""
+    levels = LEVELS | {'Gln': 0.0}
+    rng, distances, bounded = np.random.default_rng(11), [], []
+    for _ in range(40):
+        fid = simulate.synthetic_fid(basis, levels, noise_sd=2.0, rng=rng)
+        fit = fit_spectrum(Spectrum(fid, DWELL, F0), basis, QUICK)
+        gln = fit.names.index('Gln')
+        distances.append(fit.unbiased[gln] / np.sqrt(fit.unbiased_covariance[gln, gln]))
+        bounded.append(fit.amplitudes[gln])
+    assert min(bounded) == 0
+    assert abs(np.mean(distances)) < 0.4
+    assert 0.75 < np.std(distances) < 1.25
+
+
+def test_unbiased_amplitudes_are_the_truth_without_noise(basis):
+    fit = fit_spectrum(spectrum(basis, 1e-3), basis, QUICK)
+    true = np.array([LEVELS[name] for name in fit.names])
+    np.testing.assert_allclose(fit.unbiased, true, rtol=2e-3)
+    assert np.all(np.linalg.eigvalsh(fit.unbiased_covariance) > 0)
+
+
 # failure --------------------------------------------------------------------------------------
 def nan_fid(data):
     fid = data.fid.copy()
@@ -320,6 +358,8 @@ def test_failure_is_nan_with_a_reason(basis, change, reason):
     assert fit.failed
     assert reason in fit.notes[0]
     assert np.all(np.isnan(fit.amplitudes))
+    assert np.all(np.isnan(fit.unbiased))
+    assert np.all(np.isnan(fit.unbiased_covariance))
     assert len(fit.amplitudes) == len(fit.names) == len(fit.kinds)
     assert np.isnan(fit.snr_lcm)
     assert np.isnan(fit.fwhm_hz)

@@ -149,6 +149,36 @@ def test_scatter_and_bound_are_told_apart() -> None:
     assert all(x.value_sd == x.value_crlb for x in plain.values() if math.isfinite(x.value_sd))
 
 
+def test_intervals_are_scaled_like_their_levels() -> None:
+    plain = make_result()
+    assert all(math.isnan(x.ci_low) and math.isnan(x.ci_high) for x in quantify(plain, scaling()))
+    result = make_result(
+        unbiased=np.array([8.5, -0.5, 5.0, 3.0, 10.0, 7.0]), unbiased_covariance=plain.covariance
+    )
+    levels = {(x.metabolite, x.unit_scheme): x for x in quantify(result, scaling(), ['Glx/NAA'])}
+    first = levels['Glu', 'engine']
+    assert (first.ci_low, first.ci_high) == pytest.approx((8.5 - 0.784, 8.5 + 0.784), abs=1e-3)
+    for (name, scheme), level in levels.items():
+        amount = levels[name, 'engine']
+        if scheme.startswith('water'):
+            factor = level.value / amount.value
+            limits = amount.ci_low * factor, amount.ci_high * factor
+            assert (level.ci_low, level.ci_high) == pytest.approx(limits)
+        assert 0 <= level.ci_low <= level.ci_high
+    assert levels['Gln', 'ratio_tcr'].ci_low == 0
+    spread = math.sqrt(0.16 + 0.25 - 2 * 0.15)
+    sums = levels['Glx', 'engine']
+    assert (sums.ci_low + sums.ci_high) / 2 == pytest.approx(8)
+    assert (sums.ci_high - sums.ci_low) / 2 == pytest.approx(1.96 * spread, abs=1e-3)
+    low, high = levels['Glx', 'ratio_tcr'].ci_low, levels['Glx', 'ratio_tcr'].ci_high
+    assert low < 1 < high
+    assert (high - low) / 3.92 == pytest.approx(
+        make_result(values=result.unbiased).ratio('Glx', 'tCr')[1], rel=0.05
+    )
+    itself = levels['tCr', 'ratio_tcr']
+    assert (itself.ci_low, itself.ci_high) == pytest.approx((1.0, 1.0))
+
+
 @pytest.mark.parametrize('text', ['Glx', 'a/b/c', '/tNAA'])
 def test_bad_ratios_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match='a ratio is written as'):
@@ -173,8 +203,13 @@ def test_sums_that_nobody_named_may_be_declared() -> None:
 
 
 def test_records_give_back_the_same(tmp_path: Path) -> None:
-    result = make_result(notes=('a',), extra={'x': math.nan})
+    result = make_result(
+        notes=('a',), extra={'x': math.nan}, unbiased=np.array([1.0, math.nan, -2, 0, 0, 0]),
+        unbiased_covariance=np.eye(6),
+    )  # fmt: skip
     found = load_result(save_record(result, tmp_path / 'r.json'))
+    np.testing.assert_array_equal(found.unbiased, result.unbiased)
+    np.testing.assert_array_equal(found.unbiased_covariance, result.unbiased_covariance)
     assert found.names == result.names
     np.testing.assert_array_equal(found.covariance, result.covariance)
     np.testing.assert_array_equal(found.curves.data, result.curves.data)  # type: ignore[union-attr]
