@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, delayed, parallel_backend
+from joblib import Parallel, delayed, effective_n_jobs, parallel_backend
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bids_acc.derivatives.outputs import plain
@@ -34,7 +35,7 @@ class Progress:
     label: str
     """What was finished last."""
     seconds_left: float
-    """Estimated from this run's tasks; NaN before the first."""
+    """Estimated from this run's tasks (see `Pace`); NaN before the first."""
 
     def __str__(self) -> str:
         """Return one line for the terminal."""
@@ -57,6 +58,37 @@ class Task:
     """Called with the arguments; returns one dictionary for each row."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments."""
+
+
+class Pace:
+    """How long tasks take, each kind by itself, and so how long those that are left will."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Callable[..., Records], list[float]] = {}
+
+    def add(self, task: Task, seconds: float) -> None:
+        """Remember how long a task took where it ran."""
+        self._seconds.setdefault(task.function, []).append(seconds)
+
+    def seconds_left(self, waiting: Sequence[Task], n_workers: int) -> float:
+        """Return the time that tasks still need when so many run side by side.
+
+        A kind of which none has ended is taken to need as long as all others on average.
+
+        Examples
+        --------
+        >>> short, long = Task('a', list), Task('b', sorted)
+        >>> pace = Pace()
+        >>> pace.add(short, 1.0)
+        >>> pace.add(long, 5.0)
+        >>> pace.seconds_left([short] * 4 + [long] * 4, n_workers=2)
+        12.0
+        """
+        if not waiting:
+            return 0.0
+        every = [seconds for kind in self._seconds.values() for seconds in kind]
+        work = sum(mean(self._seconds.get(task.function, every)) for task in waiting)
+        return work / min(n_workers, len(waiting))
 
 
 def digest(*parts: Any) -> str:
@@ -116,33 +148,48 @@ def run_tasks(
     waiting = [task for task in tasks if task.name not in results]
     if results:
         LOGGER.info('%d of %d tasks were done before', len(results), len(tasks))
-    started = time.monotonic()
-    for count, (name, found) in enumerate(_execute(waiting, n_jobs, backend), start=1):
+    pace, n_workers = Pace(), _n_workers(n_jobs, backend)
+    for task, found, seconds in _execute(waiting, n_jobs, backend):
         records = plain(found)
         if folder is not None:
-            _store(folder, name, records)
-        results[name] = records
+            _store(folder, task.name, records)
+        results[task.name] = records
         if progress is not None:
-            pace = (time.monotonic() - started) / count
-            progress(Progress(len(results), len(tasks), name, pace * (len(waiting) - count)))
+            pace.add(task, seconds)
+            left = pace.seconds_left([t for t in waiting if t.name not in results], n_workers)
+            progress(Progress(len(results), len(tasks), task.name, left))
     return {task.name: results[task.name] for task in tasks}
 
 
-def _execute(tasks: Sequence[Task], n_jobs: int, backend: str) -> Iterator[tuple[str, Records]]:
-    """Yield results as they come."""
+def _n_workers(n_jobs: int, backend: str) -> int:
+    """Return how many tasks will run side by side."""
+    with parallel_backend(backend, n_jobs=n_jobs):
+        return int(effective_n_jobs(n_jobs))
+
+
+def _execute(
+    tasks: Sequence[Task], n_jobs: int, backend: str
+) -> Iterator[tuple[Task, Records, float]]:
+    """Yield tasks, results and seconds as they come."""
     if not tasks:
         return
     if n_jobs == 1 and backend == 'loky':
-        yield from map(_call, tasks)
+        for task in tasks:
+            yield task, *_call(task)[1:]
         return
+    by_name = {task.name: task for task in tasks}
     with parallel_backend(backend, n_jobs=n_jobs):
-        yield from Parallel(return_as='generator_unordered')(delayed(_call)(t) for t in tasks)
+        calls = (delayed(_call)(task) for task in tasks)
+        for name, found, seconds in Parallel(return_as='generator_unordered')(calls):
+            yield by_name[name], found, seconds
 
 
-def _call(task: Task) -> tuple[str, Records]:
-    """Run one task with one BLAS thread."""
+def _call(task: Task) -> tuple[str, Records, float]:
+    """Run one task with one BLAS thread; return its name, result and seconds."""
+    started = time.monotonic()
     with threadpool_limits(limits=1):
-        return task.name, task.function(**task.arguments)
+        found = task.function(**task.arguments)
+    return task.name, found, time.monotonic() - started
 
 
 def _load(folder: Path, name: str) -> Records | None:

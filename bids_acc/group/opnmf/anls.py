@@ -6,9 +6,9 @@ for the given observations' amounts and goes a share of the way. Three things ma
 * most steps are taken on compressed data, :math:`A_c \approx A`, with the difference
   :math:`(A - A_c) W` kept from the last product with the data themselves (`Model`); these
   products, a handful, are shared by all factorizations, and only they decide about convergence;
-* near a fixed point the modes that are left are summed to their end: for few components by the
-  derivative of the step (`newton_point`), which takes two or three of them, for many by what the
-  last few steps tell of it (`Extrapolation`);
+* near a fixed point the modes that are left are summed to their end: by the derivative of the
+  step where that is a small matrix (`newton_point`), which takes two or three of them, else by
+  what the last few steps tell of it (`Extrapolation`);
 * the vertices' passive sets are kept between steps (`nnls_columns`).
 
 Inside, weights are k x vertices, so that all sums over vertices run through memory in order.
@@ -35,42 +35,40 @@ Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
 # None of the settings below changes a fixed point, only the way there. Each was halved and doubled
-# on 24 fits of simulated cohorts (1694 x 304, k = 2, 4, 7, 10): all converged, and all but five of
-# some 700 ended at the same point. What else changed by more than 3 % is said; on average a fit
-# takes 3.1 products with the data and 8.8 steps for up to four components, 8.2 and 45 beyond.
+# on 24 fits of simulated cohorts (1694 x 304, k = 2, 4, 7, 10): all converged, and all but six of
+# some 800 ended at the same point, those six at k >= 7. Changes of more than 3 % are told;
+# on average a fit takes 3.1 products with the data and 8.8 steps for up to four components, 6.8
+# and 37 beyond.
+_LEAST_ROWS = 8
+"""Observations of the compressed data at least. 4: +5 % products at k <= 4."""
 _ROUGH = 0.1
-"""Residual to which the first stage on compressed data goes; its own error is about as large.
-0.2: +8 % products."""
+"""Residual to which the first stage on compressed data goes, where the derivative of a step is too
+large a matrix; their own error is about as large."""
+_NEWTON_ROUGH = 0.01
+"""The same, with the derivative. 0.02: +11 % products at k <= 4; 0.005: +7 % steps."""
 _GAIN = 0.3
 """Share of the residual that is left after the steps between two products with the data. The
-compressed data are not to be trusted far from the last product: 0.6 wastes products (+74 %), 0.15
-saves some (-20 %) for as many steps (+7 %)."""
+compressed data are not to be trusted far from the last product: 0.6 wastes products (+46 % at
+k >= 7), 0.15 saves some (-7 %) for as many steps (+9 %)."""
+_NEWTON_GAIN = 0.05
+"""The same, with the derivative."""
+_NEAR = 0.1
+"""Residual below which the derivative is used. 0.05: +14 % steps at k <= 4; 0.2: -6 %."""
+_SQUARE = 2.0
+"""What the derivative leaves of a residual, in units of its square, so that a step need not be
+taken to know that. 1: +14 to 18 % products."""
 _SLACK = 1e-3
 """Error of an exact step on compressed data, relative to its residual: well below the step, well
-above rounding. 0.002: +4 % steps."""
+above rounding. 0.002: +18 % products at k >= 7."""
 _MOST_STEPS = 100
 """Compressed steps between two products: never reached there, a bound for data where they lead
 nowhere."""
 _FUTILE = 3
-"""Products without a smaller residual, after which compressed data are given up."""
+"""Products without a smaller residual, after which compressed data are given up: two are too hasty
+(+11 % products at k >= 7), more changes nothing."""
 _CLOSE = 0.03
-"""Residual below which steps are summed up: linear behaviour must have set in. 0.015: +9 %
-steps."""
-_FEW_COMPONENTS = 4
-"""Components up to which the derivative of a step is so small a matrix that it pays to solve with
-it. At seven the average fit takes half as many steps and as much time."""
-_FEW_ROWS = 8
-"""Observations of the compressed data for them. 4: +38 % products."""
-_NEAR = 0.1
-"""Residual below which the derivative is used. 0.05: +14 % steps; 0.2: -5 %, but farther away it
-may lead to another fixed point (one of twelve fits in an earlier version)."""
-_NEWTON_ROUGH = 0.01
-"""As `_ROUGH`, with the derivative. 0.02: +11 % products; 0.005: +7 % steps."""
-_NEWTON_GAIN = 0.05
-"""As `_GAIN`, with the derivative."""
-_SQUARE = 2.0
-"""What the derivative leaves of a residual, in units of its square, so that a step need not be
-taken to know that. 1: +14 % products."""
+"""Residual below which the last steps are summed up: linear behaviour must have set in. 0.015:
++7 % steps at k >= 7; 0.06: -4 % products."""
 _PATIENCE = 50
 """Steps on the data themselves without a smaller residual, after which coordinate descent takes
 over. Neither is reached on such data; they are for data on which exact steps cycle."""
@@ -217,8 +215,8 @@ def _solve_together(
 
 
 def _rank(columns: int) -> int:
-    """Return how many compressed data are enough for so many components."""
-    return _FEW_ROWS if columns <= _FEW_COMPONENTS else max(32, 3 * columns)
+    """Return how many observations of compressed data are enough for so many components."""
+    return max(_LEAST_ROWS, 2 * columns + 2)
 
 
 def _compressed(

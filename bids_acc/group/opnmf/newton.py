@@ -11,6 +11,9 @@ from .nnls import Groups, PassiveSets, inverses_in_groups, regular, solve_in_gro
 
 Floats = npt.NDArray[np.float64]
 
+_MOST_MODES = 80
+"""Modes up to which they are told apart: of many this costs more than the steps it saves."""
+
 
 def newton_point(rows: Floats, V: Floats, mu: float, sets: PassiveSets) -> Floats | None:
     r"""Return the point to which Newton's method goes from V, on given passive sets.
@@ -93,6 +96,8 @@ def _change(J: Floats, step: Floats, H: Floats) -> Floats | None:
     change = _sum_to_the_end(J, step)
     if change is not None and not is_long(change, H):
         return change
+    if len(J) > _MOST_MODES:
+        return None
     try:
         return within_reach(step + steps_to_come(J, step), H)
     except np.linalg.LinAlgError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from bids_acc.group.opnmf.labels import deviations_from_mean_maps
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
 from bids_acc.group.opnmf.splits import split_halves, strata
 from bids_acc.group.simulate import CohortDesign, planted_cohort
-from bids_acc.group.tasks import Task, run_tasks
+from bids_acc.group.tasks import Pace, Task, run_tasks
 from bids_acc.settings import Resources
 
 
@@ -245,3 +246,29 @@ def test_dask_workers_give_the_same_bytes(cohort, found):
 def test_without_dask_the_workers_are_processes_of_this_machine():
     with execution.joblib_workers(Resources(nprocs=3)) as workers:
         assert workers == ('loky', 3)
+
+
+def test_time_left_counts_workers_and_kinds():
+    short, long = (Task(name, kind) for name, kind in (('a', list), ('b', sorted)))
+    pace = Pace()
+    pace.add(short, 1.0)
+    assert pace.seconds_left([short, long], 1) == 2.0  # nothing is known of the other kind
+    pace.add(long, 4.0)
+    pace.add(long, 6.0)
+    assert pace.seconds_left([short] * 6 + [long] * 2, 4) == 4.0
+    assert pace.seconds_left([long], 8) == 5.0  # a single task is not split
+    assert pace.seconds_left([], 8) == 0.0
+
+
+def test_time_left_is_right_from_the_first_task():
+    def nap():
+        time.sleep(0.1)
+        return []
+
+    left = []
+    run_tasks(
+        [Task(f'nap-{i}', nap) for i in range(8)], n_jobs=4, backend='threading',
+        progress=lambda state: left.append(state.seconds_left),
+    )  # fmt: skip
+    assert 0.1 < left[0] < 0.4  # one after the other: 0.7
+    assert left[-1] == 0.0
