@@ -195,22 +195,20 @@ def _tabulate_failed_spectra(
     jobs: Sequence[Job], status: Sequence[dict[str, Any]], request: Request, work_dir: Path
 ) -> None:
     """Write tables of n/a for spectra that failed, so that the group level can count them."""
-    from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectra_wf
+    from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
 
-    failures = failed_spectra(jobs, status)
-    if not failures:
-        return
-    for keep_fits in (True, False):
-        try:
-            workflow = init_failed_spectra_wf(
-                failures, output_dir=request.output_dir, work_dir=work_dir,
-                settings=request.settings, keep_fits=keep_fits,
-            )  # fmt: skip
-            workflow.run(plugin='Linear')
-        except (RuntimeError, OSError, ValueError, MemoryError) as error:
-            LOGGER.warning('no tables for all spectra that failed: %s', error)
-        else:
-            return
+    for failure in failed_spectra(jobs, status):
+        for keep_fit in (True, False):
+            try:
+                workflow = init_failed_spectrum_wf(
+                    failure, output_dir=request.output_dir, work_dir=work_dir,
+                    settings=request.settings, keep_fit=keep_fit,
+                )  # fmt: skip
+                workflow.run(plugin='Linear')
+            except (RuntimeError, OSError, ValueError, MemoryError) as error:
+                LOGGER.warning('no tables of %s: %s', failure.inputs.svs.name, error)
+            else:
+                break
 
 
 def _merge(

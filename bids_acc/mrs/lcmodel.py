@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ WATER_CONCENTRATION = 55510.0
 LONGEST_S = 1800
 """Seconds after which a run is ended; usual ones take a few."""
 
+_GRACE_S = 5
+"""Seconds to end by itself when told to, before it is killed."""
+
 _TIMED_OUT, _NOT_STARTED = 124, (126, 127)
 """Exit codes of ``timeout`` and of the shell."""
 
@@ -68,11 +72,16 @@ class LCModel(CommandLine):
         super().__init__(**inputs)
         # of the coreutils, which not every system has
         if shutil.which('timeout'):
-            self._cmd_prefix = f'timeout -k 5 {self.inputs.longest_s} '
+            self._cmd_prefix = f'timeout -k {_GRACE_S} {self.inputs.longest_s} '
+
+    def _pre_run_hook(self, runtime: Bunch) -> Bunch:
+        self._begun = time.monotonic()
+        return runtime
 
     def _post_run_hook(self, runtime: Bunch) -> Bunch:
         if runtime.returncode:
-            raise _died(runtime.returncode, runtime.stderr or '', self.inputs.longest_s)
+            late = time.monotonic() - self._begun >= self.inputs.longest_s
+            raise _died(runtime.returncode, runtime.stderr or '', self.inputs.longest_s, late)
         return runtime
 
     def _list_outputs(self) -> dict[str, str]:
@@ -89,14 +98,15 @@ class LCModel(CommandLine):
         return {'table_file': str(table), 'coord_file': str(coord)}
 
 
-def _died(code: int, stderr: str, longest_s: int) -> ProgramError | ResourceError:
+def _died(code: int, stderr: str, longest_s: int, late: bool) -> ProgramError | ResourceError:
     """Say how LCModel ended, from the exit code of the shell that started it.
 
-    A shell adds 128 to the number of a signal; without one in between it is negative.
+    A shell adds 128 to the number of a signal; without one in between it is negative. A program
+    that does not heed the end of its time is killed as one is when memory runs out, but late.
     """
-    if code == _TIMED_OUT:
-        return ProgramError(f'LCModel did not end within {longest_s} s and was stopped.')
     number = -code if code < 0 else code - 128
+    if code == _TIMED_OUT or (late and number == signal.SIGKILL):
+        return ProgramError(f'LCModel did not end within {longest_s} s and was stopped.')
     if number == signal.SIGKILL:
         return ResourceError('LCModel was killed, most likely because memory ran out.')
     said = ' '.join(stderr.split())[-300:]
@@ -214,7 +224,7 @@ def run_lcmodel(
     control = work_dir / 'control'
     own = bool(basis.mm_names) and macromolecules != 'parametrised'
     control.write_text(control_file(spectrum, water is not None, own or macromolecules == 'none'))
-    done = LCModel(control_file=str(control)).run(cwd=str(work_dir))
+    done = LCModel(control_file=str(control), longest_s=LONGEST_S).run(cwd=str(work_dir))
     try:
         result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
     except InputDataError as error:

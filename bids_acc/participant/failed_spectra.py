@@ -67,48 +67,43 @@ def failed_spectra(
     return found
 
 
-def init_failed_spectra_wf(
-    failures: Sequence[FailedSpectrum],
+def init_failed_spectrum_wf(
+    failure: FailedSpectrum,
     *,
     output_dir: Path,
     work_dir: Path,
     settings: Settings,
-    keep_fits: bool = True,
+    keep_fit: bool = True,
 ) -> Workflow:
-    """Write tables of n/a, with the reason, for the spectra that gave no levels.
+    """Write tables of n/a, with the reason, for a spectrum that gave no levels.
 
     Parameters
     ----------
-    failures : sequence of FailedSpectrum
-        From `failed_spectra`.
+    failure : FailedSpectrum
+        One of `failed_spectra`.
     output_dir, work_dir : Path
         Root of the derivative data set; where Nipype keeps its files.
     settings : Settings
         Of this run.
-    keep_fits : bool
+    keep_fit : bool
         Whether a fit that ended well before a later step failed is tabulated.
 
     Returns
     -------
     Workflow
-        With one sub-workflow for each spectrum.
     """
-    workflow = Workflow(name='failed_spectra_wf', base_dir=str(work_dir))
-    for failure in failures:
-        inputs = failure.inputs
-        name = re.sub(r'\W', '_', inputs.svs.name.split('.')[0])
-        finished = work_dir.joinpath(*failure.graph.split('.')) if failure.graph else None
-        workflow.add_nodes([
-            init_mrs_failed_wf(
-                output_dir=output_dir,
-                entities=dict(inputs.entities),
-                settings=settings.mrs,
-                metadata=inputs.metadata,
-                reason=failure.reason,
-                work_dir=work_dir / 'failed_spectra' / name,
-                finished=finished,
-                ended=failure.ended if keep_fits else failure.ended - {'fit'},
-                name=f'{name}_wf',
-            )
-        ])  # fmt: skip
+    inputs = failure.inputs
+    name = re.sub(r'\W', '_', inputs.svs.name.split('.')[0])
+    workflow = init_mrs_failed_wf(
+        output_dir=output_dir,
+        entities=dict(inputs.entities),
+        settings=settings.mrs,
+        metadata=inputs.metadata,
+        reason=failure.reason,
+        work_dir=work_dir / 'failed_spectra' / name,
+        finished=work_dir.joinpath(*failure.graph.split('.')) if failure.graph else None,
+        ended=failure.ended if keep_fit else failure.ended - {'fit'},
+        name=f'{name}_wf',
+    )
+    workflow.base_dir = str(work_dir / 'failed_spectra_wf')
     return workflow

@@ -144,6 +144,20 @@ def test_a_program_without_interpreter_leaves_tables(raw, tmp_path, monkeypatch)
     assert 'no program "lcmodel" on PATH' in run.stderr
 
 
+@pytest.mark.skipif(shutil.which('timeout') is None, reason='the system has no timeout program')
+def test_a_program_without_end_leaves_tables(raw, tmp_path, monkeypatch):
+    from bids_acc.mrs import lcmodel
+
+    folder = install(tmp_path / 'bin', 'cat > /dev/null; sleep 600')
+    monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
+    monkeypatch.setattr(lcmodel, 'LONGEST_S', 2)  # workers are forked
+    out = tmp_path / 'out'
+    arguments = [raw, out, 'participant', '--modalities', 'mrs', '--participant-label', '01']
+    code = main([str(part) for part in (*arguments, '--mrs-engine', 'lcmodel')])
+    assert code == ExitCode.INTERNAL
+    assert_not_available(out, 'did not end within 2 s and was stopped')
+
+
 def test_a_fit_that_lcmodel_gives_up_is_a_result(raw, tmp_path, monkeypatch):
     """That is about the spectrum: trying again would end alike."""
     folder = install(tmp_path / 'bin', writes(GIVEN_UP))
