@@ -11,15 +11,19 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Side = Literal['gram', 'thin']
 
+_TINY = float(np.finfo(np.float64).tiny)
+
 _EXPECTED_PRODUCTS = 12
 """Typical number of products in one factorization with the default solver."""
 
 _BLOCK_BYTES = 2**19
 """Rows of the data that stay in a core's cache between the two halves of a product."""
 _LEAST_ROWS = 12
-_FEW_COLUMNS = 8
+_FEW_COLUMNS = 12
 """Up to so many columns, and with so many rows in a block, a product waits for memory and not
 for arithmetic, and reading the data once in place of twice halves its time."""
+_VERY_FEW = 4
+"""Columns beyond which it pays to lay them out for the product anew."""
 _SPARSEST = 5
 """Every which observation, at most, helps to find the leading variation: it need not be exact, and
 cohorts that list groups in turn are seldom in step with an odd number. More of them save nothing
@@ -119,9 +123,10 @@ class CovarianceOperator:
             product = V @ self._gram
         elif self._block and len(V) <= _FEW_COLUMNS:
             product = np.zeros_like(V)
+            columns = np.ascontiguousarray(V.T) if len(V) > _VERY_FEW else V.T
             for first in range(0, self.n_observations, self._block):
                 rows = self.X[first : first + self._block]
-                product += (V @ rows.T) @ rows
+                product += (rows @ columns).T @ rows
         else:
             product = np.ascontiguousarray((V @ self.X.T).T).T @ self.X
         return product.astype(np.float64, copy=False)
@@ -180,7 +185,7 @@ class CovarianceOperator:
             n, rank = self.n_observations, min(rank, self.n_observations)
             spread = self.X[n // (2 * rank) :: n // rank][:rank]
             part = self.X[:: max(1, min(_SPARSEST, n // (4 * rank)))]
-            sample = orthonormal(spread.astype(np.float64, copy=False))
+            sample = spread / max(float(spread.max()), _TINY)
             sample = orthonormal(CovarianceOperator(part, side='thin').times(sample))
             rows = factor_on(sample, self.times(sample))
         return CovarianceOperator(rows, side='thin')
@@ -200,13 +205,13 @@ def lowest_and_square(X: npt.NDArray) -> tuple[float, float]:
 
 def nonzero_columns(X: npt.NDArray) -> npt.NDArray[np.bool_]:
     """Tell the columns of non-negative data that are not zero everywhere."""
-    found = X[:_FEW_COLUMNS].any(axis=0)  # as a rule these rows tell
+    found = X[:10].any(axis=0)  # as a rule these rows tell
     return np.asarray(found if found.all() else X.any(axis=0))
 
 
 def orthonormal(V: Floats) -> Floats:
     """Return orthonormal rows with the span of those of V, fewer where these are dependent."""
-    V = V / max(float(np.abs(V).max(initial=0.0)), float(np.finfo(float).tiny))
+    V = V / max(float(V.max(initial=0.0)), -float(V.min(initial=0.0)), _TINY)
     sizes, directions = np.linalg.eigh(V @ V.T)
     kept = sizes > 1e-12 * max(sizes.max(initial=0.0), 0.0)
     rows: Floats = (directions[:, kept] / np.sqrt(sizes[kept])).T @ V
@@ -215,7 +220,10 @@ def orthonormal(V: Floats) -> Floats:
 
 def factor_on(V: Floats, AV: Floats) -> Floats:
     r"""Return rows C with :math:`C^\top C V^\top = A V^\top`, fewest, the leading ones first."""
-    sizes, directions = np.linalg.eigh(V @ AV.T)
+    lengths = np.sqrt(np.einsum('ij,ij->i', V, V))
+    scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    sizes, directions = np.linalg.eigh((V @ AV.T) * (scale[:, None] * scale))
     kept = sizes > 1e-8 * max(sizes.max(initial=0.0), 0.0)
-    rows: Floats = (directions[:, kept] / np.sqrt(sizes[kept])).T[::-1] @ AV
+    combined = directions[:, kept] * scale[:, None] / np.sqrt(sizes[kept])
+    rows: Floats = combined.T[::-1] @ AV
     return rows

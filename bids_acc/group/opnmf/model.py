@@ -51,10 +51,6 @@ class Model:
         """Make the product exact at V."""
         D, AD = (V, AV) if self._last is None else (V - self._last[0], AV - self._last[1])
         self._last = V, AV
-        lengths = np.sqrt(np.einsum('ij,ij->i', D, D))
-        moved = lengths > 0
-        scale = 1.0 / lengths[moved, None]
-        D, AD = D[moved] * scale, AD[moved] * scale
         R = AD - (D @ self.rows.T) @ self.rows
         self.rows = np.concatenate([self.rows, factor_on(D, R)])
         self._rest = None

@@ -148,15 +148,13 @@ def _of_two(gram: Floats, rhs: Floats) -> tuple[Floats, PassiveSets] | None:
 
     An entry that is negative without the bound is zero with it, and the other stands alone.
     """
-    (a, b), (_, c) = gram
-    solution = np.array([[c, -b], [-b, a]]) @ rhs
+    a, b, c = gram[0, 0], gram[0, 1], gram[1, 1]
+    solution = (np.array([[c, -b], [-b, a]]) / (a * c - b * b)) @ rhs
     negative = solution < 0
     if (negative[0] & negative[1]).any():
         return None
-    solution /= a * c - b * b
-    alone = np.maximum(rhs / gram.diagonal()[:, None], 0.0)
-    solution = np.where(negative[::-1], alone, solution)
-    solution[negative] = 0.0
+    solution = np.where(negative[::-1], rhs / gram.diagonal()[:, None], solution)
+    np.maximum(solution, 0.0, out=solution)
     return solution, PassiveSets(solution > 0)
 
 

@@ -195,7 +195,7 @@ def test_both_sides_give_the_same_product(X, rng):
     np.testing.assert_allclose(thin(W), gram(W), rtol=1e-12)
     assert cheaper_side(100, 10_000, 4, 10**6) == 'thin'  # never m x m when it is the larger
     tall = rng.random((450, 700))  # read in blocks of rows, the last one smaller
-    for k in (1, 8, 9):
+    for k in (1, 4, 5, 12, 13):
         V = rng.random((k, 700))
         np.testing.assert_allclose(
             CovarianceOperator(tall, side='thin').times(V), V @ tall.T @ tall, rtol=1e-12
