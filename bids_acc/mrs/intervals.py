@@ -96,8 +96,8 @@ def bounded_ratio_interval(estimates: npt.ArrayLike, covariance: npt.ArrayLike) 
     Returns
     -------
     low, high : float
-        NaN when an argument is not finite, or when the denominator's own interval is not above
-        zero, so that the ratio has no upper limit.
+        NaN when an argument is not finite, or when the denominator might be zero, so that the
+        ratio has no upper limit.
 
     Notes
     -----
@@ -114,16 +114,16 @@ def bounded_ratio_interval(estimates: npt.ArrayLike, covariance: npt.ArrayLike) 
     """
     upper, lower = (float(value) for value in np.asarray(estimates, dtype=float))
     matrix = np.asarray(covariance, dtype=float)
-    low, high = bounded_interval(upper, math.sqrt(max(float(matrix[0, 0]), 0.0)))
-    sd = math.sqrt(max(float(matrix[0, 0]), 0.0))
-    if not (math.isfinite(high) and np.all(np.isfinite(matrix)) and math.isfinite(lower)):
+    if not (math.isfinite(upper) and math.isfinite(lower) and np.all(np.isfinite(matrix))):
         return math.nan, math.nan
-    steps = ((upper - low) / sd, (high - upper) / sd) if sd > 0 else (_TWO_SIDED, _TWO_SIDED)
-    if not lower > max(*steps, _TWO_SIDED) * math.sqrt(max(float(matrix[1, 1]), 0.0)):
+    sd, sd_lower = (float(value) for value in np.sqrt(np.maximum(np.diagonal(matrix), 0.0)))
+    low, high = bounded_interval(upper, sd)
+    down, up = ((upper - low) / sd, (high - upper) / sd) if sd > 0 else (_TWO_SIDED, _TWO_SIDED)
+    if not lower > max(up, _TWO_SIDED) * sd_lower:
         return math.nan, math.nan
     return (
-        0.0 if low == 0 else _fieller(upper, lower, matrix, -steps[0]),
-        _fieller(upper, lower, matrix, steps[1]),
+        0.0 if low == 0 else _fieller(upper, lower, matrix, -down),
+        _fieller(upper, lower, matrix, up),
     )
 
 

@@ -52,8 +52,11 @@ TRUTHS = {
     'drawn': 'truth from the priors',
     'unusual': 'unusual levels, fixed',
 }
-SNRS = (80, 40, 20)
-"""Signal-to-noise ratios at which coverage is asked for."""
+SIZES = {
+    ('fixed', 40): 1000, ('fixed', 20): 1000, ('fixed', 80): 800, ('fixed', 10): 200,
+    ('drawn', 40): 1000, ('drawn', 20): 1000, ('drawn', 80): 800, ('unusual', 20): 400,
+}  # fmt: skip
+"""Spectra of each truth and signal-to-noise ratio; coverage is asked for at 20 and above."""
 
 Row = tuple[str, str, str, str, bool | None]
 
@@ -194,11 +197,10 @@ def _figures(values: np.ndarray, name: str) -> Figures:
 def known_macromolecules(quick: bool) -> Iterator[Row]:
     """Rows B1 to B3 and B5."""
     basis, _ = truth_basis()
-    count = 40 if quick else 1600
+    sizes = {key: max(n // 25, 20) for key, n in SIZES.items()} if quick else SIZES
     tables: dict[tuple[str, int], dict[str, Figures]] = {}
-    for truth, snr in [(t, s) for t in TRUTHS for s in SNRS] + [('fixed', 10)]:
+    for (truth, snr), size in sizes.items():
         start = time.process_time()
-        size = count if snr in (20, 40) and truth != 'unusual' else count // 2
         tables[truth, snr] = figures(basis, snr, size, truth=truth)
         used = time.process_time() - start
         print(
@@ -210,9 +212,10 @@ def known_macromolecules(quick: bool) -> Iterator[Row]:
             covered = f'{f.cover:6.1f} {f.cover_ratio:6.1f}  {f.cover_sd:6.1f} {f.width:5.2f}'
             spread = f'{f.sd:6.1f} {f.per_bound:5.2f} {f.per_sd:5.2f}'
             print(f'       {name:6s} {f.bias:+6.1f} {spread} {covered}', flush=True)
-    yield from estimates(tables, count)
-    for truth in TRUTHS:
-        yield from coverage({snr: tables[truth, snr] for snr in SNRS}, TRUTHS[truth])
+    yield from estimates(tables, sizes['fixed', 20])
+    for truth, text in TRUTHS.items():
+        asked = [snr for kind, snr in sorted(tables, reverse=True) if kind == truth and snr >= 20]
+        yield from coverage({snr: tables[truth, snr] for snr in asked}, text)
 
 
 def estimates(tables: Mapping[tuple[str, int], Mapping[str, Figures]], n: int) -> Iterator[Row]:
@@ -297,6 +300,7 @@ def unknown_macromolecules(quick: bool) -> Iterator[Row]:
 
 
 if __name__ == '__main__':
+    # python tests/benchmarks/mrs_monte_carlo.py [--quick]: these rows alone
     for section in (known_macromolecules, unknown_macromolecules):
         for found in section('--quick' in sys.argv):
             print(' | '.join(str(part) for part in found))
