@@ -9,10 +9,6 @@ from .covariance import CovarianceOperator, factor_on
 
 Floats = npt.NDArray[np.float64]
 
-_SMALL = 320
-"""Amounts (observations of the compressed data x components) up to which the derivative of a step
-is a small matrix. 160: +30 % steps at k >= 7; 640: -22 %, but each costs up to ten times more."""
-
 
 class Model:
     r"""Compressed data of one factorization, exact where it has been.
@@ -42,10 +38,6 @@ class Model:
         if self._rest is not None:
             product += self._rest
         return product
-
-    def is_small(self, V: Floats) -> bool:
-        """Say whether the derivative of a step from V is a small matrix."""
-        return len(V) * len(self.rows) <= _SMALL
 
     def learn(self, V: Floats, AV: Floats) -> None:
         """Make the product exact at V."""

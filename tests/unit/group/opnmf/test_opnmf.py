@@ -27,6 +27,7 @@ from bids_acc.group.opnmf.model import Model
 from bids_acc.group.opnmf.newton import newton_point
 from bids_acc.group.opnmf.nnls import nnls_columns
 from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_mu, solve_pnmf
+from bids_acc.group.opnmf.splits import split_halves
 from bids_acc.group.simulate import CohortDesign, planted_cohort
 
 
@@ -459,6 +460,19 @@ def test_compressed_data_hold_the_leading_variation(rng):
     values = np.linalg.svd(X, compute_uv=False)[:4]
     np.testing.assert_allclose(np.linalg.norm(coarse, axis=1)[:4], values, rtol=0.02)
     assert CovarianceOperator(X[:3]).compressed(8).X.shape == (3, 300)
+
+
+def test_fits_that_wander_end_at_a_fixed_point():
+    cohort = planted_cohort(
+        CohortDesign(n_subjects=16), np.random.default_rng(21), geometry_seed=21
+    )
+    half = split_halves(cohort.participants['group'], 2, 21)[0][1]
+    X = standardise(cohort.data.values[:, half])[0]
+    ends = {k: fit_path(X, [k])[k][0] for k in (10, 11)}
+    for end in ends.values():
+        assert end.converged
+        assert fixed_point_residual(end.W, X.T @ (X @ end.W))[0] <= 1e-5
+        assert end.n_iter < 400
 
 
 def test_rows_that_depend_on_each_other(rng):
