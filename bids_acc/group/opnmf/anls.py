@@ -81,8 +81,10 @@ derivative: ten of 44 fits of halves of 12 to 24 people at k = 8 to 11 wandered 
 100 steps, 5400 in all, and with it 9 for 2900."""
 _LONG_PAUSE = 20
 """As `_PAUSE`, there."""
+_DEAD = 1e-8
+"""Largest weight of a component that counts as dead, relative to that of all."""
 _SWEEPS = 3
-"""Sweeps of it: one hardly moves, many are the exact step again."""
+"""Sweeps of coordinate descent: one hardly moves, many are the exact step again."""
 TOGETHER = 4_000_000
 """Weights of the starts that share products with the data: memory (see
 `bids_acc.group.parcels.parcellation.memory_estimate_gb`), not results."""
@@ -258,6 +260,8 @@ def _on_data(
     """Take the exact step of the data, finish, or go on with compressed data from there."""
     state.n_iter += 1
     point, step = state.V, _exact_step(state, AV)
+    if step is not None and 2 * state.n_iter < max_iter and _revive(operator, state, AV, step):
+        return
     clean = state.cleaned or state.model is not None
     here = _Point(point, AV) if step is None else _Point(point, AV, step.residual, step.mu)
     if here.residual <= state.nearest.residual:
@@ -279,7 +283,7 @@ def _on_data(
     _watch(state, step.residual)
     if state.model is not None:
         state.model.learn(point, AV)
-    expected = _move(operator, state, AV, step, max_iter)
+    expected = _move(operator, state, AV, step)
     if state.model is not None:
         gain = _GAIN if expected == np.inf else _NEWTON_GAIN
         aim = max(gain * step.residual, 0.3 * tol)
@@ -319,7 +323,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
             state.V = _unit_norm(np.where(step.target > 0, state.V, 0.0))
             return
         state.n_iter += 1
-        if _move(model.coarse, state, AV, step, 0) <= aim:
+        if _move(model.coarse, state, AV, step) <= aim:
             return
 
 
@@ -343,10 +347,20 @@ def _exact_step(
     return _Step(target, S, mu, used, float(np.sqrt(np.vdot(away, away) / norm)))
 
 
-def _move(
-    operator: CovarianceOperator, state: _State, AV: Floats, step: _Step, max_iter: int
-) -> float:
-    """Go a share of the way, revive dead components, and sum up the steps to come.
+def _revive(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) -> bool:
+    """Give components that have died new vertices; say whether there were any."""
+    highest = np.maximum(state.V.max(axis=1), step.target.max(axis=1))
+    dead = highest <= _DEAD * highest.max()
+    if not dead.any():
+        return False
+    state.V = _unit_norm(_reseed(operator, state.V, AV, step.S, dead))
+    state.sets = None
+    state.extrapolation.forget()
+    return True
+
+
+def _move(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) -> float:
+    """Go a share of the way and sum up the steps to come.
 
     Returns the residual that is to be expected, infinity where nothing is known.
     """
@@ -358,13 +372,6 @@ def _move(
     target = _sweep(V, AV / step.mu, step.S) if state.sweeping else step.target
     image = (1.0 - state.theta) * V
     image += state.theta * target
-    highest = image.max(axis=1)
-    dead = ~(highest > 1e-8 * highest.max())
-    if dead.any() and state.n_iter < max_iter // 2:
-        state.V = _unit_norm(_reseed(operator, image, AV, step.S, dead))
-        state.sets = None
-        state.extrapolation.forget()
-        return np.inf
     image = _unit_norm(image)
     if step.residual > _CLOSE:
         state.extrapolation.forget()
@@ -382,6 +389,8 @@ def _newton(operator: CovarianceOperator, state: _State, step: _Step) -> Floats 
     if step.residual > _NEAR or state.n_iter < state.resting:
         return None
     point = newton_point(rows, state.V, step.mu, step.sets)
+    if point is not None and not (highest := point.max(axis=1)).min() > _DEAD * highest.max():
+        point = None
     if point is None:
         state.resting = state.n_iter + (_LONG_PAUSE if state.sweeping else _PAUSE)
     return point

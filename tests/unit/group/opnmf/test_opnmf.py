@@ -217,6 +217,16 @@ def test_dead_components_are_revived(X):
     assert (end.W.max(axis=0) > 1e-3).all()
 
 
+@pytest.mark.parametrize('rank', [0, 8])
+def test_a_dead_component_beside_a_fixed_point_is_revived(X, rank):
+    operator = CovarianceOperator(X)
+    three = OPNMF(3).fit(X)
+    start = np.hstack([three.components_.T, np.zeros((X.shape[1], 1))])
+    end = solve_anls(operator, [start], rank=rank)[0]
+    assert (end.W.max(axis=0) > 1e-3).all()
+    assert end.error < 0.99 * three.reconstruction_err_
+
+
 def test_more_components_than_dimensions(rng):
     X = rng.random((3, 8))
     with np.errstate(divide='raise', over='raise', invalid='raise'):
