@@ -136,6 +136,19 @@ def test_repair_above_an_inner_surface_ends_crossings_and_keeps_thickness(
     assert 1.2 < thickness.mean() <= 2.05
 
 
+def test_repair_keeps_differences_in_thickness(rng: np.random.Generator) -> None:
+    """What is taken away to end crossings is no share of the thickness."""
+    points, faces = make_sphere(4)
+    links = neighbour_mean(faces, len(points))
+    noise = 1.2 * rng.standard_normal(points.shape) * (points[:, :1] > 0.6)
+    thickness = []
+    for outer in (20.0, 21.5):
+        mended, bad = repair_intersections(outer * points + noise, faces, links, inner=18 * points)
+        assert not bad.any()
+        thickness.append(np.linalg.norm(mended - 18 * points, axis=1)[points[:, 0] > 0.7].mean())
+    assert thickness[1] - thickness[0] > 0.9 * 1.5
+
+
 def test_without_rounds_nothing_is_repaired() -> None:
     assert FitOptions(repair_rounds=0).ranges == FitOptions().ranges
     points, faces = make_sphere(3)
