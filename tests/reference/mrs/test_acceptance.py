@@ -74,6 +74,20 @@ def test_simulator_agrees_with_gamma() -> None:
     assert max(distances.values()) <= 1e-4, distances
 
 
+def test_every_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """Rows B5, metabolite by metabolite: stored coverage within 92 to 98 %, none left out."""
+    rows = [
+        row for row in stored('figures.json') if row['key'] == 'B5' and 'singly' in row['text']
+    ]
+    for truth in ('fixed truth', 'truth from the priors', 'unusual levels'):
+        figures = [row['figure'] for row in rows if truth in row['text']]
+        assert len(figures) == 2, truth
+        for figure in figures:
+            low, high = map(float, figure.split(' %')[0].split('-'))
+            assert 92 <= low <= high <= 98, figure
+            assert '; 0 of ' in figure
+
+
 def test_what_falls_short_is_written_down() -> None:
     """Every row that the full run did not meet is explained in the provenance."""
     tables = [met(stored(name)) for name in ('figures.json', 'figures_flow.json')]
