@@ -449,21 +449,25 @@ def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         value = levels.get((name, scheme), {}).get(column, math.nan)
         return '–' if pd.isna(value) else f'{value:.3g}'
 
+    shown = [name for name in SHOWN if (name, 'ratio_tcr') in levels]
+    # other engines than the built-in one give a standard deviation, no interval
+    has_interval = any(pd.notna(levels[name, 'ratio_tcr'].get('ci_low')) for name in shown)
+    errors = ('ci_low', 'ci_high') if has_interval else ('value_sd',)
     rows = []
-    for name in (n for n in SHOWN if (n, 'ratio_tcr') in levels):
+    for name in shown:
         row = levels[name, 'ratio_tcr']
         reason = row['gate_reason']
         rows.append(
             [
                 name,
                 number(name, 'ratio_tcr'),
-                number(name, 'ratio_tcr', 'ci_low'),
-                number(name, 'ratio_tcr', 'ci_high'),
+                *(number(name, 'ratio_tcr', column) for column in errors),
                 number(name, 'ratio_tcr', 'crlb_pct'),
                 number(name, 'water_raw'),
                 number(name, 'water_tissue'),
                 str(row['gate']) + (f': {reason}'[:60] if isinstance(reason, str) else ''),
             ]
         )
-    header = ['', '/tCr', '95 %\nfrom', '\nto', '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate']
+    titles = ['95 %\nfrom', '\nto'] if has_interval else ['± SD']
+    header = ['', '/tCr', *titles, '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate']
     return header, rows

@@ -20,7 +20,7 @@ from bids_acc.mrs.figures import (
 )
 from bids_acc.mrs.results import Curves
 from bids_acc.mrs.sequence import sequence_of
-from bids_acc.mrs.tables import concordance_lines
+from bids_acc.mrs.tables import concordance_lines, level_lines
 
 
 def test_checklist_says_what_is_missing() -> None:
@@ -103,3 +103,20 @@ def test_concordance_is_a_table_with_numbers(tmp_path: Path) -> None:
 def test_figure_of_a_voxel_outside_the_image(tmp_path: Path) -> None:
     empty = np.zeros((8, 8, 8))
     assert save_figure(plot_voxel(empty, empty, (1, 1, 1)), tmp_path / 'v.png').exists()
+
+
+@pytest.mark.parametrize(
+    ('limits', 'titles', 'cells'),
+    [((1.1, 1.4), ['95 %\nfrom', '\nto'], ['1.1', '1.4']), ((np.nan, np.nan), ['± SD'], ['0.05'])],
+)
+def test_the_figure_of_levels_shows_the_interval_or_else_the_standard_deviation(
+    limits, titles, cells
+):
+    row = {
+        'metabolite': 'Glu', 'unit_scheme': 'ratio_tcr', 'value': 1.25, 'value_sd': 0.05,
+        'ci_low': limits[0], 'ci_high': limits[1], 'crlb_pct': 4.0, 'gate': 'pass',
+        'gate_reason': np.nan,
+    }  # fmt: skip
+    header, (line,) = level_lines(pd.DataFrame([row]))
+    assert header[2:-4] == titles
+    assert line[1:-3] == ['1.25', *cells, '4']
