@@ -209,6 +209,7 @@ def _init_fit_wf(
     figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
     outputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='outputnode')
     both = [('white', 'white'), ('pial', 'pial')]
+    maps = [(name, name) for name in ('undefined', 'thickness', 'area')]
     if source == 'builtin':
         surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
         workflow.connect([
@@ -238,8 +239,7 @@ def _init_fit_wf(
         (n4, quality, [('out_file', 'in_file')]),
         (register, quality, [('points_to_t1w', 'points_to_t1w')]),
         (segment, quality, [('tpms', 'tpms'), ('model_file', 'model_file')]),
-        (surfaces, quality, [*both, ('undefined', 'undefined')]),
-        (surfaces, quality, [('thickness', 'thickness'), ('area', 'area')]),
+        (surfaces, quality, [*both, *maps]),
         (region, quality, [('roi_labels', 'roi_labels')]),
         (n4, figures, [('out_file', 'in_file')]),
         (surfaces, figures, both),
@@ -249,9 +249,7 @@ def _init_fit_wf(
         (n4, outputnode, [('out_file', 't1w_preproc')]),
         (register, outputnode, [('images_to_t1w', 'template_to_t1w_xfm')]),
         (segment, outputnode, [('tpms', 'tpms'), ('dseg', 'dseg')]),
-        (surfaces, outputnode, [*both, ('midthickness', 'midthickness'),
-                                ('undefined', 'undefined')]),
-        (surfaces, outputnode, [('thickness', 'thickness'), ('area', 'area')]),
+        (surfaces, outputnode, [*both, ('midthickness', 'midthickness'), *maps]),
         (region, outputnode, [('parcellation', 'parcellation'), ('roi_labels', 'acc_labels'),
                               ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
         (quality, outputnode, [('out_file', 'qc')]),

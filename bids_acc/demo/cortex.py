@@ -19,13 +19,14 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from bids_acc.anat.morphometry import symmetric_thickness
+from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.anat.template import load_template, region_mask
 
 from .anatomy import Anatomy
 from .patterns import pattern_weights
 from .warp import FloatArray
 
-REGION = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
+REGION = tuple(sorted(ACC_LABELS))
 """Names in the Desikan atlas."""
 
 SURROUNDINGS_MM = 20.0
@@ -115,15 +116,12 @@ def thickness_change(anatomy: Anatomy, thickness: dict[str, FloatArray]) -> dict
     """
     still = replace(anatomy, thickness_mm=0 * anatomy.thickness_mm)
     unshifted = _one_row(true_thickness(still))
-    patches = cingulate_surfaces()
-    own = _one_row({side: patch.thickness(np.array) for side, patch in patches.items()})
-    weights = pattern_weights(np.concatenate([p.white[p.inside] for p in patches.values()]))
-    shares = weights / weights.sum(axis=0)
+    shares, own = _of_the_template()
     change = _one_row(thickness) - unshifted
     return {
         'mean_mm': round(float(change.mean()), 4),
         'by_pattern_mm': (change @ shares).round(4).tolist(),
-        'warp_factor': ((unshifted @ shares) / (own @ shares)).round(4).tolist(),
+        'warp_factor': ((unshifted @ shares) / own).round(4).tolist(),
     }
 
 
@@ -142,6 +140,16 @@ def thickness_table(thickness: dict[str, FloatArray]) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
+
+
+@functools.cache
+def _of_the_template() -> tuple[FloatArray, FloatArray]:
+    """Return the share of each vertex in each pattern, and the patterns' own thickness, mm."""
+    patches = cingulate_surfaces()
+    weights = pattern_weights(np.concatenate([p.white[p.inside] for p in patches.values()]))
+    shares = weights / weights.sum(axis=0)
+    own = _one_row({side: patch.thickness(np.array) for side, patch in patches.items()})
+    return shares, own @ shares
 
 
 def _one_row(by_side: dict[str, FloatArray]) -> FloatArray:

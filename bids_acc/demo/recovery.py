@@ -101,6 +101,11 @@ def compare(
     )
 
 
+def group_difference(groups: npt.NDArray[np.str_], values: FloatArray) -> float:
+    """Subtract the reference's mean from that of the affected group."""
+    return float(values[groups == AFFECTED].mean() - values[groups == REFERENCE].mean())
+
+
 def group_effect(
     name: str, unit: str, groups: Sequence[str], planted: FloatArray, measured: FloatArray
 ) -> Effect:
@@ -108,9 +113,7 @@ def group_effect(
     of = np.asarray(groups)
     known = np.isfinite(measured)
     a, b = measured[known & (of == AFFECTED)], measured[known & (of == REFERENCE)]
-    truth = float(
-        planted[known & (of == AFFECTED)].mean() - planted[known & (of == REFERENCE)].mean()
-    )
+    truth = group_difference(of[known], planted[known])
     if min(len(a), len(b)) < 2:
         return Effect(name, unit, truth, math.nan, math.nan, math.nan)
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)

@@ -25,7 +25,15 @@ from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
 
 from .patterns import PATTERNS, DiffusivityChange, pattern_weights
-from .recovery import AFFECTED, REFERENCE, Effect, Recovery, compare, group_effect
+from .recovery import (
+    AFFECTED,
+    REFERENCE,
+    Effect,
+    Recovery,
+    compare,
+    group_difference,
+    group_effect,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -284,7 +292,7 @@ def score_parcels(
     parts = {int(c): component == c for c in np.unique(component[inside])}
     thick = {number: _mean(thickness[:, part], axis=1) for number, part in parts.items()}
     groups = np.array([visit['group'] for visit in truth['visits']])
-    sizes = {number: abs(_difference(groups, mean)) for number, mean in thick.items()}
+    sizes = {number: abs(group_difference(groups, mean)) for number, mean in thick.items()}
     known = {number: size for number, size in sizes.items() if np.isfinite(size)}
     effects = []
     if known:
@@ -296,11 +304,6 @@ def score_parcels(
         planted = diffusivity[:, part].mean(axis=1)
         effects.append(_parcel_effect(values, truth, number, 'md', '%', planted))
     return [], [effect for effect in effects if effect], remarks
-
-
-def _difference(groups: npt.NDArray[np.str_], values: FloatArray) -> float:
-    """Subtract the reference's mean from that of the affected group."""
-    return float(values[groups == AFFECTED].mean() - values[groups == REFERENCE].mean())
 
 
 def _group_tables(output_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -406,7 +409,7 @@ def _reported_effect(
     return Effect(
         name=f'md, parcel {row["component"]:.0f}, group report',
         unit='%',
-        planted=float(planted[groups == AFFECTED].mean() - planted[groups == REFERENCE].mean()),
+        planted=group_difference(groups, planted),
         measured=middle,
         low=middle - margin,
         high=middle + margin,

@@ -6,10 +6,10 @@ import hashlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,13 @@ class Pace:
     """How long tasks take, each kind by itself, and so how long those that are left will."""
 
     def __init__(self) -> None:
-        self._seconds: dict[Callable[..., Records], list[float]] = {}
+        self._seconds: dict[Callable[..., Records], float] = {}
+        self._ended: Counter[Callable[..., Records]] = Counter()
 
     def add(self, task: Task, seconds: float) -> None:
         """Remember how long a task took where it ran."""
-        self._seconds.setdefault(task.function, []).append(seconds)
+        self._seconds[task.function] = self._seconds.get(task.function, 0.0) + seconds
+        self._ended[task.function] += 1
 
     def seconds_left(self, waiting: Sequence[Task], n_workers: int) -> float:
         """Return the time that tasks still need when so many run side by side.
@@ -86,8 +88,11 @@ class Pace:
         """
         if not waiting:
             return 0.0
-        every = [seconds for kind in self._seconds.values() for seconds in kind]
-        work = sum(mean(self._seconds.get(task.function, every)) for task in waiting)
+        average = sum(self._seconds.values()) / self._ended.total()
+        work = 0.0
+        for kind, number in Counter(task.function for task in waiting).items():
+            ended = self._ended[kind]
+            work += number * (self._seconds[kind] / ended if ended else average)
         return work / min(n_workers, len(waiting))
 
 

@@ -35,6 +35,7 @@ from anat_phantom import (
     PEOPLE_SD,
     ROI,
     Head,
+    carried,
     draw_head,
     draw_image,
     image_of,
@@ -50,9 +51,9 @@ from bids_acc.anat.builtin import (
     measure_brain,
     register_brain,
 )
-from bids_acc.anat.geometry import neighbour_mean, vertex_areas, vertex_normals
+from bids_acc.anat.geometry import neighbour_mean, vertex_normals
 from bids_acc.anat.intersection import self_intersecting_faces
-from bids_acc.anat.morphometry import smooth_on_mesh, symmetric_thickness
+from bids_acc.anat.morphometry import smooth_on_mesh
 from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
 
 Found = dict[str, MeasuredHemisphere]
@@ -73,15 +74,15 @@ def accuracy(found: Found, head: Head, hemi: str) -> dict[str, float]:
     mesh = load_template()[hemi]
     mask = region_mask(mesh.labels, mesh.names, ROI)
     links = neighbour_mean(mesh.faces, len(mesh.white))
-    white, pial = head.from_template(mesh.white), head.from_template(mesh.pial)
-    mid = (white + pial) / 2
-    truth, measured = symmetric_thickness(white, pial, mesh.faces), found[hemi].thickness
-    area, area_found = vertex_areas(mid, mesh.faces), found[hemi].area
+    true = carried(head, hemi)
+    truth, measured = true.thickness, found[hemi].thickness
+    area, area_found = true.area, found[hemi].area
     inside = mask & np.isfinite(measured)
     smooth = [
-        smooth_on_mesh(np.where(np.isfinite(measured), t, np.nan), mid, links, FWHM)
+        smooth_on_mesh(np.where(np.isfinite(measured), t, np.nan), true.mid, links, FWHM)
         for t in (truth, measured)
     ]
+    normals = vertex_normals(true.white, mesh.faces)
     intersecting = np.mean(
         [
             self_intersecting_faces(v, mesh.faces).mean()
@@ -97,9 +98,7 @@ def accuracy(found: Found, head: Head, hemi: str) -> dict[str, float]:
         'nan_pct': float(100 * (mask & ~inside).sum() / mask.sum()),
         'cross_pct': float(100 * intersecting),
         'white_mm': float(
-            np.abs(
-                np.einsum('ij,ij->i', found[hemi].white - white, vertex_normals(white, mesh.faces))
-            )[inside].mean()
+            np.abs(np.einsum('ij,ij->i', found[hemi].white - true.white, normals))[inside].mean()
         ),
     }
 
@@ -207,13 +206,7 @@ def planted_thinning(seeds: range, voxel: float, runner: Runner) -> None:
             head, data, affine = image_of(seed, voxel, some)
             maps.append((head, runner.run(data, affine, seed, f'{name}{seed}_{voxel}')[0]))
         for hemi in HEMISPHERES:
-            mesh = load_template()[hemi]
-            true = [
-                symmetric_thickness(
-                    head.from_template(mesh.white), head.from_template(mesh.pial), mesh.faces
-                )
-                for head, _ in maps
-            ]
+            true = [carried(head, hemi).thickness for head, _ in maps]
             truth[hemi].append(true[1] - true[0])
             measured[hemi].append(maps[1][1][hemi].thickness - maps[0][1][hemi].thickness)
             report_thinning(f'seed {seed}, {hemi}', hemi, truth[hemi][-1:], measured[hemi][-1:],

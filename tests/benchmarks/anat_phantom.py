@@ -7,7 +7,7 @@ bias field. The template's surfaces, pushed through the same map, are the truth.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -16,13 +16,14 @@ from scipy.spatial import cKDTree
 from bids_acc.anat.geometry import neighbour_mean, vertex_areas, vertex_normals
 from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.morphometry import spread_on_mesh, symmetric_thickness
+from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.anat.registration import template_path
 from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
 from bids_acc.anat.tissues import sample_volume
 
 Shift = tuple[np.ndarray, np.ndarray]
 """A field of displacements (3, nx, ny, nz) in mm and its affine."""
-ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
+ROI = tuple(sorted(ACC_LABELS))
 PEOPLE_SD = 0.15
 """Standard deviation, in mm, of a cingulate parcel's true mean thickness between healthy young
 adults. FreeSurfer's tables of the Human Connectome Project (S1200, 22-36 years, one scanner), as
@@ -138,17 +139,44 @@ def parcel_masks(hemi: str) -> list[np.ndarray]:
     return [region_mask(mesh.labels, mesh.names, (label,)) for label in ROI]
 
 
+@dataclass(frozen=True)
+class TrueSurfaces:
+    """One hemisphere of the template, carried into a head."""
+
+    white: np.ndarray
+    pial: np.ndarray
+    faces: np.ndarray
+
+    @property
+    def mid(self) -> np.ndarray:
+        """Half-way between both surfaces, (n_vertices, 3) mm."""
+        return (self.white + self.pial) / 2
+
+    @cached_property
+    def thickness(self) -> np.ndarray:
+        """By the definition of the product, (n_vertices,) mm."""
+        return symmetric_thickness(self.white, self.pial, self.faces)
+
+    @cached_property
+    def area(self) -> np.ndarray:
+        """Of the mid-surface, (n_vertices,) mm2."""
+        return vertex_areas(self.mid, self.faces)
+
+
+def carried(head: Head, hemi: str) -> TrueSurfaces:
+    """Carry the template's surfaces of one hemisphere into a head."""
+    mesh = load_template()[hemi]
+    return TrueSurfaces(head.from_template(mesh.white), head.from_template(mesh.pial), mesh.faces)
+
+
 def true_parcels(head: Head) -> dict[str, np.ndarray]:
     """Return the true mean thickness (mm) and area (mm2) of the parcels: left, then right."""
     found: dict[str, list[float]] = {'thickness': [], 'area': []}
     for hemi in HEMISPHERES:
-        mesh = load_template()[hemi]
-        white, pial = head.from_template(mesh.white), head.from_template(mesh.pial)
-        thickness = symmetric_thickness(white, pial, mesh.faces)
-        area = vertex_areas((white + pial) / 2, mesh.faces)
+        true = carried(head, hemi)
         for mask in parcel_masks(hemi):
-            found['thickness'].append(float(thickness[mask].mean()))
-            found['area'].append(float(area[mask].sum()))
+            found['thickness'].append(float(true.thickness[mask].mean()))
+            found['area'].append(float(true.area[mask].sum()))
     return {name: np.array(values) for name, values in found.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -12,8 +11,7 @@ import pytest
 
 from bids_acc.exceptions import ProgramError, ResourceError
 from bids_acc.mrs import lcmodel
-from bids_acc.mrs.simulate import basis as simulate_basis
-from bids_acc.mrs.spectrum import Spectrum
+from tests.synthetic.lcmodel import creatine, install_stand_in
 
 SLEEPS = 'sleep 300 & echo $! > child; echo $$ > parent; wait\n'
 DEAF = "trap '' TERM\n" + SLEEPS
@@ -22,16 +20,8 @@ DEAF = "trap '' TERM\n" + SLEEPS
 
 def run(body: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit with a stand-in for LCModel."""
-    program = folder / 'bin' / 'lcmodel'
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\n{body}')
-    program.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{program.parent}{os.pathsep}{os.environ["PATH"]}')
-    basis = simulate_basis(
-        spectrometer_frequency=127.75, dwell_time=5e-4, n_points=256, echo_time=0.035,
-        sequence='press', metabolites=['Cr'],
-    )  # fmt: skip
-    spectrum = Spectrum(basis.fids[0], 5e-4, 127.75, echo_time=0.035, sequence='press')
+    install_stand_in(body, folder, monkeypatch)
+    spectrum, basis = creatine()
     lcmodel.run_lcmodel(spectrum, basis, None, folder)
 
 

@@ -11,6 +11,7 @@ import pytest
 from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
 from bids_acc.mrs.importers import find_fit_files, fsl_result, import_result, osprey_result
 from bids_acc.mrs.importers.lcmodel import lcmodel_result, parse_coord, parse_csv, parse_table
+from tests.synthetic.lcmodel import creatine, install_stand_in
 
 TABLE = """\
  LCModel (Version 6.3-1N)
@@ -265,25 +266,18 @@ def test_adapters_are_chosen_by_the_files(tmp_path: Path) -> None:
 def test_lcmodel_is_judged_by_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the binary: ends well in both cases, writes a table in one."""
     from bids_acc.mrs.lcmodel import run_lcmodel
-    from bids_acc.mrs.simulate import basis as simulate_basis
-    from bids_acc.mrs.spectrum import Spectrum
 
     source = write(tmp_path / 'source', TABLE)
     coord = write(tmp_path / 'source_coord', COORD)
     fatal = write(tmp_path / 'fatal', TABLE.split('$$CONC')[0] + '$$DIAG\n 1 FATAL MYDATA 3\n')
-    binary = write(
-        tmp_path / 'bin' / 'lcmodel',
-        '#!/bin/sh\ncat > read_control\n'
+    install_stand_in(
+        'cat > read_control\n'
         f'if [ -n "$FATAL" ]; then cp {fatal} table\n'
         f'else cp {source} table; cp {coord} coord; fi\nexit 0\n',
+        tmp_path,
+        monkeypatch,
     )
-    binary.chmod(0o755)
-    monkeypatch.setenv('PATH', f'{binary.parent}:/usr/bin:/bin')
-    basis = simulate_basis(
-        spectrometer_frequency=127.75, dwell_time=5e-4, n_points=256, echo_time=0.035,
-        sequence='press', metabolites=['Cr'],
-    )  # fmt: skip
-    spectrum = Spectrum(basis.fids[0], 5e-4, 127.75, echo_time=0.035, sequence='press')
+    spectrum, basis = creatine()
     work = tmp_path / 'work'
     work.mkdir()
     result = run_lcmodel(spectrum, basis, 100 * basis.fids[0], work)
