@@ -7,8 +7,8 @@ for the given observations' amounts and goes a share of the way. Three things ma
   :math:`(A - A_c) W` kept from the last product with the data themselves (`Model`); these
   products, a handful, are shared by all factorizations, and only they decide about convergence;
 * near a fixed point the modes that are left are summed to their end: by the derivative of the
-  step where that is a small matrix (`newton_point`), which takes two or three of them, else by
-  what the last few steps tell of it (`Extrapolation`);
+  step where that of the leading observations is a small matrix (`newton_point`), else by what the
+  last few steps tell of it (`Extrapolation`);
 * the vertices' passive sets are kept between steps (`nnls_columns`).
 
 Inside, weights are k x vertices, so that all sums over vertices run through memory in order.
@@ -21,13 +21,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dsyevd
 
 from .acceleration import Extrapolation
 from .covariance import CovarianceOperator
-from .initialise import unit_norm
+from .initialise import spectral_norm
 from .model import Model
-from .newton import is_small, newton_point
+from .newton import SMALL, newton_point
 from .nnls import PassiveSets, nnls_columns
 from .solvers import Factorization, reconstruction_error
 
@@ -60,6 +59,8 @@ time at k = 7."""
 _SQUARE = 2.0
 """What the derivative leaves of a residual, in units of its square, so that a step need not be
 taken to know that. 1: +14 to 18 % products."""
+_LEFT = 0.1
+"""What it leaves of a residual where it is that of the leading observations alone."""
 _SLACK = 1e-3
 """Error of an exact step on compressed data, relative to its residual: well below the step, well
 above rounding. 0.002: +18 % products at k >= 7."""
@@ -81,6 +82,8 @@ derivative: ten of 44 fits of halves of 12 to 24 people at k = 8 to 11 wandered 
 steps, 5400 in all, and two did not converge; with it all do, eight after 1800."""
 _LONG_PAUSE = 20
 """As `_PAUSE`, there."""
+_LEAST_RATIO = 1e-3
+"""Targets shorter than that share of a component are not balanced: it is dying."""
 _DEAD = 1e-8
 """Largest weight of a component that counts as dead, relative to that of all."""
 _SWEEPS = 3
@@ -156,10 +159,12 @@ def solve_anls(
 
     where N(W) solves the non-negative least squares problem of each vertex and
     :math:`\mu = \langle N(W), W \rangle / \langle W, W \rangle`. Undamped it oscillates with
-    period two. There is no proof of convergence: when products with the data stop lowering the
-    residual, every step takes one; when the residual has not fallen for 50 such steps, three
-    sweeps of coordinate descent take the place of the exact solution. With more components than
-    the data have parts, the update (also the published one, also for small steps) can circle
+    period two, most of all in the components' sizes: when one of W is multiplied by c, that of
+    N(W) is divided by c. So each is first multiplied, and its target divided, by the number that
+    makes the two agree. There is no proof of convergence: when products with the data stop
+    lowering the residual, every step takes one; when the residual has not fallen for 50 such
+    steps, three sweeps of coordinate descent take the place of the exact solution. With more
+    components than the data have parts, the update (also the published one, also for small steps) can circle
     between unstable fixed points; after ``max_iter`` steps the nearest approach to one is
     returned, and it has not converged. Where the derivative of a step is a small matrix, most
     such fits end at a fixed point all the same.
@@ -216,11 +221,11 @@ def _solve_together(
     theta: float,
 ) -> list[Factorization]:
     """Run several starts that share the products with the data."""
-    states = [_State(unit_norm(start).T.copy(), theta) for start in starts]
+    states = [_State(_unit_norm(np.ascontiguousarray(start.T)), theta) for start in starts]
     if coarse is not None:
         for state in states:
             state.model = Model(coarse, _rank(len(state.V)))
-            rough = _NEWTON_ROUGH if is_small(state.model.rows, state.V) else _ROUGH
+            rough = _NEWTON_ROUGH if _leading_rows(operator, state) else _ROUGH
             _descend(state, state.model, max(rough, tol), max_iter // 2)
     while running := [state for state in states if state.done is None]:
         for state, AV in zip(running, _products(operator, running), strict=True):
@@ -269,10 +274,7 @@ def _on_data(
     found = here.residual <= tol and clean
     if found or step is None or state.n_iter >= max_iter:
         end = here if found else state.nearest
-        W = np.ascontiguousarray(end.V.T)
-        error = reconstruction_error(operator, W, end.AV.T)
-        converged = end.residual <= tol
-        state.done = Factorization(W, state.n_iter, converged, end.residual, end.mu, error)
+        state.done = _finished(operator, end, state.n_iter, tol)
         state.model, state.sets, state.extrapolation = None, None, Extrapolation()
         state.nearest = here
         return
@@ -289,6 +291,15 @@ def _on_data(
         aim = max(gain * step.residual, 0.3 * tol)
         if expected > aim:
             _descend(state, state.model, aim, max_iter - state.n_iter - 1)
+
+
+def _finished(operator: CovarianceOperator, end: _Point, n_iter: int, tol: float) -> Factorization:
+    """Return the end point, of spectral norm 1."""
+    norm = spectral_norm(end.V.T) or 1.0
+    W, AW = np.ascontiguousarray(end.V.T) / norm, end.AV.T / norm
+    error = reconstruction_error(operator, W, AW)
+    mu = end.mu * norm**2
+    return Factorization(W, n_iter, end.residual <= tol, end.residual, mu, error)
 
 
 def _watch(state: _State, residual: float) -> None:
@@ -314,7 +325,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
     slack = _SLACK
     for _ in range(min(most, _MOST_STEPS)):
         AV = model.times(state.V)
-        exact = slack <= _SLACK * _NEAR and is_small(model.rows, state.V)
+        exact = slack <= _SLACK * _NEAR and _leading_rows(model.coarse, state) > 0
         step = _exact_step(state, AV, slack, exact=exact)
         if step is None:
             return
@@ -365,13 +376,16 @@ def _move(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) 
     Returns the residual that is to be expected, infinity where nothing is known.
     """
     V = state.V
-    if (image := _newton(operator, state, step)) is not None:
-        state.V = image
+    if (found := _newton(operator, state, step)) is not None:
+        state.V, expected = found
         state.extrapolation.forget()
-        return _SQUARE * step.residual**2
-    target = _sweep(V, AV / step.mu, step.S) if state.sweeping else step.target
-    image = (1.0 - state.theta) * V
-    image += state.theta * target
+        return expected
+    if state.sweeping:
+        scale, target = np.ones((len(V), 1)), _sweep(V, AV / step.mu, step.S)
+    else:
+        scale, target = _balance(V, step.target), step.target
+    image = ((1.0 - state.theta) * scale) * V
+    image += (state.theta / scale) * target
     image = _unit_norm(image)
     if step.residual > _CLOSE:
         state.extrapolation.forget()
@@ -381,25 +395,48 @@ def _move(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) 
     return np.inf
 
 
-def _newton(operator: CovarianceOperator, state: _State, step: _Step) -> Floats | None:
-    """Return a fixed point nearby by the derivative of the step, where that can be told."""
+def _balance(V: Floats, target: Floats) -> Floats:
+    """Return by how much to multiply components, and divide their targets, to make them agree."""
+    squares = np.einsum('ij,ij->i', V, V)
+    along = np.einsum('ij,ij->i', V, target)
+    usual = along > _LEAST_RATIO * squares
+    ratio = np.divide(along, squares, out=np.ones_like(along), where=usual & (squares > 0))
+    return np.sqrt(ratio)[:, None]
+
+
+def _leading_rows(operator: CovarianceOperator, state: _State) -> int:
+    """Return of how many observations the derivative is used; 0 where it is too large a matrix.
+
+    Those of compressed data matter most first; what they learnt is left out at need.
+    """
+    k, model = len(state.V), state.model
+    if model is None:
+        most = SMALL * (_LARGER if state.sweeping else 1)
+        return operator.n_observations if operator.n_observations * k <= most else 0
+    return min(len(model.rows), SMALL // k) if model.rank * k <= SMALL else 0
+
+
+def _newton(
+    operator: CovarianceOperator, state: _State, step: _Step
+) -> tuple[Floats, float] | None:
+    """Return a fixed point nearby, where the derivative tells of one, and its likely residual."""
+    if step.sets is None or step.residual > _NEAR or state.n_iter < state.resting:
+        return None
+    leading = _leading_rows(operator, state)
+    if not leading:
+        return None
     rows = operator.X if state.model is None else state.model.rows
-    if step.sets is None or not is_small(rows, state.V, _LARGER if state.sweeping else 1):
-        return None
-    if step.residual > _NEAR or state.n_iter < state.resting:
-        return None
-    point = newton_point(rows, state.V, step.mu, step.sets)
-    if point is not None and not (highest := point.max(axis=1)).min() > _DEAD * highest.max():
-        point = None
-    if point is None:
+    point = newton_point(rows, state.V, step.target, step.mu, step.sets, leading)
+    if point is None or not (highest := point.max(axis=1)).min() > _DEAD * highest.max():
         state.resting = state.n_iter + (_LONG_PAUSE if state.sweeping else _PAUSE)
-    return point
+        return None
+    left = _SQUARE * step.residual**2
+    return point, left if leading == len(rows) else max(left, _LEFT * step.residual)
 
 
 def _unit_norm(V: Floats) -> Floats:
-    """Return V divided by its spectral norm."""
-    squares, _, _ = dsyevd(V @ V.T, compute_v=0)
-    norm = float(np.sqrt(max(squares[-1], 0.0)))
+    """Return V divided by its Frobenius norm: any norm keeps its scale, this one costs least."""
+    norm = float(np.sqrt(np.vdot(V, V)))
     return V / norm if norm > 0 else V
 
 

@@ -156,8 +156,9 @@ def _admissible(
         idle = idle.intersection(good.index[good])
         if len(idle):
             good[idle] = False
+            where = f' in {name}' if name else ''
             trace.append(
-                f'{name}: no gain beyond exchanged sessions at k = {", ".join(map(str, idle))}.'
+                f'No gain beyond exchanged sessions{where} at k = {", ".join(map(str, idle))}.'
             )
     return [int(k) for k in good.index[good]]
 

@@ -29,6 +29,8 @@ class Model:
     def __init__(self, coarse: CovarianceOperator, rank: int | None = None) -> None:
         self.coarse = coarse
         self.rows: Floats = coarse.X[:rank]
+        self.rank = len(self.rows)
+        """Observations before any were learnt."""
         self._last: tuple[Floats, Floats] | None = None
         self._rest: Floats | None = None
 

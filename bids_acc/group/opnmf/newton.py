@@ -11,24 +11,17 @@ from .nnls import Groups, PassiveSets, inverses_in_groups, regular, solve_in_gro
 
 Floats = npt.NDArray[np.float64]
 
-_SMALL = 210
-"""Amounts (observations of the compressed data x components) up to which the derivative of a step
-is a small matrix: in practice up to nine components. 320 saves no time at k = 7 and costs 8 % at
-k = 10, where fixed points that repel are many: a fit of 81,924 vertices was led from one to
-the next for 1000 steps, and converges in 93 without."""
+SMALL = 210
+"""Amounts (observations x components) up to which the derivative of a step is a small matrix: in
+practice up to nine components. 320 costs 8 % at k = 10, where fixed points that repel are many: a
+fit of 81,924 vertices was led from one to the next for 1000 steps, and converges in 93 without."""
 _MOST_MODES = 80
 """Modes up to which they are told apart: of many this costs more than the steps it saves."""
 
 
-def is_small(rows: npt.NDArray, V: Floats, times: float = 1) -> bool:
-    """Say whether the derivative of a step from V on such data is a small matrix.
-
-    ``times`` is by how much it may be larger than usual.
-    """
-    return len(rows) * len(V) <= times * _SMALL
-
-
-def newton_point(rows: Floats, V: Floats, mu: float, sets: PassiveSets) -> Floats | None:
+def newton_point(
+    rows: Floats, V: Floats, target: Floats, mu: float, sets: PassiveSets, leading: int
+) -> Floats | None:
     r"""Return the point to which Newton's method goes from V, on given passive sets.
 
     With C the compressed data, a step depends on V through the amounts :math:`H = V C^\top`
@@ -43,9 +36,10 @@ def newton_point(rows: Floats, V: Floats, mu: float, sets: PassiveSets) -> Float
     .. math:: \mathrm d G = \sum_P S_P^{-1} \left(\mathrm d H\, (C_P C_P^\top - H^\top G_P)
               - H\, \mathrm d H^\top G_P\right),
 
-    so that Newton's equation :math:`(I - J)\, \mathrm d H = G(H) - H` is solved as it is. A
-    fixed point from which the iteration moves away is not approached: where the determinant
-    tells of a growing mode, or the change is long, modes are summed one by one by
+    so that Newton's equation :math:`(I - J)\, \mathrm d H = G(H) - H` is solved as it is, for
+    the leading observations; what the others add to it contracts by itself, so they take their
+    step. A fixed point from which the iteration moves away is not approached: where the
+    determinant tells of a growing mode, or the change is long, modes are summed one by one by
     `steps_to_come`.
 
     Parameters
@@ -54,10 +48,14 @@ def newton_point(rows: Floats, V: Floats, mu: float, sets: PassiveSets) -> Float
         Compressed data C.
     V : (k, n_vertices) ndarray of float64
         Where the iteration is.
+    target : (k, n_vertices) ndarray of float64
+        Its exact step, divided by mu.
     mu : float
         Scale between V and its exact step.
     sets : PassiveSets
         Passive sets of the exact step.
+    leading : int
+        Observations of which the derivative is taken, from the first.
 
     Returns
     -------
@@ -65,16 +63,16 @@ def newton_point(rows: Floats, V: Floats, mu: float, sets: PassiveSets) -> Float
         The point; None when none can be told.
     """
     groups = sets.groups
-    H = np.sqrt(mu) * (V @ rows.T)
+    scale = np.sqrt(mu)
+    H = scale * (V @ rows.T)
+    step = scale * ((target - V) @ rows.T)
     inverses = inverses_in_groups(regular(H @ H.T), groups)
-    products = _products(rows, groups)
-    solved = inverses @ H
-    images = solved @ products
-    step = np.add.reduce(images) - H
-    change = _change(_derivative(H, inverses, solved, images, products), step.ravel(), H)
+    J = _derivative(H[:, :leading], inverses, _products(rows[:leading], groups))
+    change = _change(J, step[:, :leading].ravel(), H[:, :leading])
     if change is None:
         return None
-    H += change.reshape(H.shape)
+    step[:, :leading] = change.reshape(len(H), leading)
+    H += step
     point = solve_in_groups(inverses_in_groups(regular(H @ H.T), groups), H @ rows, groups)
     return np.maximum(point, 0.0, out=point)
 
@@ -89,12 +87,12 @@ def _products(rows: Floats, groups: Groups) -> Floats:
     return products
 
 
-def _derivative(
-    H: Floats, inverses: Floats, solved: Floats, images: Floats, products: Floats
-) -> Floats:
-    """Return the derivative of G, (k * r, k * r); ``images`` are the summands of G."""
+def _derivative(H: Floats, inverses: Floats, products: Floats) -> Floats:
+    """Return the derivative of G, (k * r, k * r)."""
     k, rank = H.shape
     n_sets = len(products)
+    solved = inverses @ H
+    images = solved @ products
     errors = products - H.T @ images
     direct = inverses.reshape(n_sets, -1).T @ errors.reshape(n_sets, -1)  # (a b, j i)
     J = direct.reshape(k, k, rank, rank).transpose(0, 3, 1, 2)

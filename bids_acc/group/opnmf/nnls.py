@@ -204,7 +204,9 @@ def _wrong(
     """Tell the entries that break the conditions of the minimum by more than is allowed."""
     dual = gram @ solution
     dual -= rhs
-    wrong: Booleans = np.where(passive, solution < -below[0], dual < -below[1])
+    wrong: Booleans = dual < -below[1]
+    wrong &= ~passive
+    wrong |= solution < -below[0]  # zero outside the set
     return wrong
 
 

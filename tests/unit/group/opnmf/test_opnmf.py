@@ -397,7 +397,7 @@ def test_unstable_fixed_points_are_not_approached(rng):
 
 
 def near_fixed_point(X, k, size, rng):
-    """Return a point near a fixed point of A = X'X, its scale, passive sets and residual."""
+    """Return a point near a fixed point of A = X'X, and its exact step."""
     V = OPNMF(k, tol=1e-12).fit(X).components_.astype(float)
     V = V * (1 + size * rng.standard_normal(V.shape))
     return V, *exact_step(X, V)
@@ -407,33 +407,44 @@ def exact_step(X, V):
     AV = (V @ X.T) @ X
     target, sets = nnls_columns(V @ AV.T, AV)
     mu = np.vdot(target, V) / np.vdot(V, V)
-    return mu, sets, np.linalg.norm(target / mu - V) / np.linalg.norm(V)
+    return target / mu, mu, sets, np.linalg.norm(target / mu - V) / np.linalg.norm(V)
 
 
 @pytest.mark.parametrize('k', [1, 2, 4])
 def test_newton_squares_the_residual(rng, k):
     X = rng.random((9, k)) @ np.repeat(np.eye(k), 20, axis=1) + 0.05 * rng.random((9, 20 * k))
-    V, mu, sets, residual = near_fixed_point(X, k, 1e-3, rng)
-    _, _, left = exact_step(X, newton_point(X, V, mu, sets))
+    V, target, mu, sets, residual = near_fixed_point(X, k, 1e-3, rng)
+    *_, left = exact_step(X, newton_point(X, V, target, mu, sets, len(X)))
     assert 1e-5 < residual < 1e-2
     assert left < max(30 * residual**2, 1e-12)
 
 
+def test_derivative_of_the_leading_observations_is_nearly_enough(rng):
+    k = 3
+    X = rng.random((k, k)) @ np.repeat(np.eye(k), 20, axis=1)
+    X = np.concatenate([X, 0.02 * rng.random((6, 20 * k))])
+    V, target, mu, sets, residual = near_fixed_point(X, k, 1e-3, rng)
+    *_, left = exact_step(X, newton_point(X, V, target, mu, sets, k))
+    *_, plain = exact_step(X, target)
+    assert left < 0.1 * residual < plain
+
+
 def test_derivative_of_a_step_is_that_of_differences(rng):
     k, X = 3, rng.random((6, 40))
-    V, mu, sets, _ = near_fixed_point(X, k, 1e-2, rng)
+    V, _, mu, sets, _ = near_fixed_point(X, k, 1e-2, rng)
     H, groups = np.sqrt(mu) * (V @ X.T), sets.groups
     products = newton._products(X, groups)
 
-    def parts(amounts):
-        inverses = nnls.inverses_in_groups(amounts @ amounts.T, groups)
-        solved = inverses @ amounts
-        return inverses, solved, solved @ products
+    def inverses(amounts):
+        return nnls.inverses_in_groups(amounts @ amounts.T, groups)
 
-    J = newton._derivative(H, *parts(H), products)
+    def image(amounts):
+        return (inverses(amounts) @ amounts @ products).sum(axis=0)
+
+    J = newton._derivative(H, inverses(H), products)
     for _ in range(5):
         change = rng.standard_normal(H.shape)
-        up, down = (parts(H + step * change)[2].sum(axis=0) for step in (1e-6, -1e-6))
+        up, down = (image(H + step * change) for step in (1e-6, -1e-6))
         np.testing.assert_allclose(
             J @ change.ravel(), (up - down).ravel() / 2e-6, rtol=1e-5, atol=1e-4
         )

@@ -162,11 +162,14 @@ def test_null_keeps_the_mean_maps_and_breaks_what_varies_together(cohort, monkey
     assert abs(correlation[1]) < 0.01
 
 
-def test_gain_of_the_null_is_no_gain():
+@pytest.mark.parametrize(('name', 'where'), [('a', ' in a'), ('', '')])
+def test_gain_of_the_null_is_no_gain(name, where):
     table = curves_of([0.9, 0.9, 0.95, 0.5], [100, 90, 89, 88]).assign(
         full_gradient=[np.nan, -10, -1, -1], null_gradient=[np.nan, -2, -2, -2]
     )
-    assert choose_k({'a': table}).k == 3
+    choice = choose_k({name: table})
+    assert choice.k == 3
+    assert f'No gain beyond exchanged sessions{where} at k = 4.' in choice.trace
 
 
 def test_override_and_default_are_recorded():
