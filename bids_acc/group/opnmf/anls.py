@@ -26,7 +26,7 @@ from .acceleration import Extrapolation
 from .covariance import CovarianceOperator
 from .initialise import spectral_norm
 from .model import Model
-from .newton import SMALL, newton_point
+from .newton import SMALL, Resolvent, newton_point
 from .nnls import PassiveSets, nnls_columns
 from .solvers import Factorization, reconstruction_error
 
@@ -60,7 +60,11 @@ _SQUARE = 2.0
 """What the derivative leaves of a residual, in units of its square, so that a step need not be
 taken to know that. 1: +14 to 18 % products."""
 _LEFT = 0.1
-"""What it leaves of a residual where it is that of the leading observations alone."""
+"""The same where it is that of the leading observations alone: a share of the residual."""
+_TRUST = 0.3
+"""Share of the residual where the derivative was taken, from which on it is used again."""
+_USES = 4
+"""So many times, at most: it need not lead on."""
 _SLACK = 1e-3
 """Error of an exact step on compressed data, relative to its residual: well below the step, well
 above rounding. 0.002: +18 % products at k >= 7."""
@@ -104,6 +108,25 @@ class _Point:
 
 
 @dataclass
+class _Derivative:
+    """That of a step, for use at the points to come."""
+
+    resolvent: Resolvent | None = None
+    leading: int = 0
+    """Observations it was taken of."""
+    residual: float = 0.0
+    """Residual where it was taken."""
+    uses: int = 0
+
+    def take(self, leading: int, residual: float) -> Resolvent | None:
+        """Return it where it may be used again."""
+        if leading != self.leading or residual > _TRUST * self.residual or self.uses >= _USES:
+            return None
+        self.uses += 1
+        return self.resolvent
+
+
+@dataclass
 class _State:
     """One factorization under way."""
 
@@ -122,6 +145,7 @@ class _State:
     """Smallest residual on the data."""
     futile: int = 0
     cleaned: bool = False
+    derivative: _Derivative = field(default_factory=_Derivative)
     resting: int = 0
     """Step until which the derivative is not asked."""
     nearest: _Point = field(default_factory=lambda: _Point(np.empty(0), np.empty(0)))
@@ -149,7 +173,7 @@ def solve_anls(
     *,
     tol: float = 1e-5,
     max_iter: int = 1000,
-    theta: float = 0.7,
+    theta: float = 0.85,
     rank: int | None = None,
 ) -> list[Factorization]:
     r"""Run damped exact steps from several starts, sharing the products with the data.
@@ -164,10 +188,10 @@ def solve_anls(
     makes the two agree. There is no proof of convergence: when products with the data stop
     lowering the residual, every step takes one; when the residual has not fallen for 50 such
     steps, three sweeps of coordinate descent take the place of the exact solution. With more
-    components than the data have parts, the update (also the published one, also for small steps) can circle
-    between unstable fixed points; after ``max_iter`` steps the nearest approach to one is
-    returned, and it has not converged. Where the derivative of a step is a small matrix, most
-    such fits end at a fixed point all the same.
+    components than the data have parts, the update (also the published one, also for small
+    steps) can circle between unstable fixed points; after ``max_iter`` steps the nearest approach
+    to one is returned, and it has not converged. Where the derivative of a step is a small
+    matrix, most such fits end at a fixed point all the same.
 
     Parameters
     ----------
@@ -276,6 +300,7 @@ def _on_data(
         end = here if found else state.nearest
         state.done = _finished(operator, end, state.n_iter, tol)
         state.model, state.sets, state.extrapolation = None, None, Extrapolation()
+        state.derivative = _Derivative()
         state.nearest = here
         return
     state.cleaned = step.residual <= tol
@@ -426,12 +451,17 @@ def _newton(
     if not leading:
         return None
     rows = operator.X if state.model is None else state.model.rows
-    point = newton_point(rows, state.V, step.target, step.mu, step.sets, leading)
-    if point is None or not (highest := point.max(axis=1)).min() > _DEAD * highest.max():
+    whole = leading == len(rows)
+    kept = None if whole else state.derivative.take(leading, step.residual)
+    found = newton_point(rows, state.V, step.target, step.mu, step.sets, leading, kept)
+    if found is None or not (highest := found[0].max(axis=1)).min() > _DEAD * highest.max():
         state.resting = state.n_iter + (_LONG_PAUSE if state.sweeping else _PAUSE)
         return None
+    point, resolvent = found
+    if kept is None:
+        state.derivative = _Derivative(resolvent, leading, step.residual)
     left = _SQUARE * step.residual**2
-    return point, left if leading == len(rows) else max(left, _LEFT * step.residual)
+    return point, left if whole else max(left, _LEFT * step.residual)
 
 
 def _unit_norm(V: Floats) -> Floats:

@@ -133,7 +133,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         n_init: int = 1,
         tol: float = 1e-5,
         max_iter: int | None = None,
-        theta: float = 0.7,
+        theta: float = 0.85,
         random_state: int | np.random.RandomState | None = None,
         dtype: Literal['float64', 'float32'] | None = None,
     ) -> None:
@@ -309,7 +309,7 @@ def fit_path(
     n_init: int = 1,
     tol: float = 1e-5,
     max_iter: int = ANLS_MAX_ITER,
-    theta: float = 0.7,
+    theta: float = 0.85,
     rng: np.random.Generator | None = None,
 ) -> dict[int, list[Factorization]]:
     """Factorize the same data with several numbers of components and starts at once.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dgesv
+from scipy.linalg.lapack import dgesv, dgetrs
 
 from .acceleration import is_long, steps_to_come, within_reach
 from .nnls import Groups, PassiveSets, inverses_in_groups, regular, solve_in_groups
@@ -19,9 +21,28 @@ _MOST_MODES = 80
 """Modes up to which they are told apart: of many this costs more than the steps it saves."""
 
 
+@dataclass(frozen=True)
+class Resolvent:
+    """The inverse of I - J, with J the derivative of a step, as triangular factors."""
+
+    factors: Floats
+    pivots: npt.NDArray[np.int32]
+
+    def __call__(self, step: Floats) -> Floats:
+        """Return the sum of a step and all that follow."""
+        total: Floats = dgetrs(self.factors, self.pivots, step)[0]
+        return total
+
+
 def newton_point(
-    rows: Floats, V: Floats, target: Floats, mu: float, sets: PassiveSets, leading: int
-) -> Floats | None:
+    rows: Floats,
+    V: Floats,
+    target: Floats,
+    mu: float,
+    sets: PassiveSets,
+    leading: int,
+    kept: Resolvent | None = None,
+) -> tuple[Floats, Resolvent | None] | None:
     r"""Return the point to which Newton's method goes from V, on given passive sets.
 
     With C the compressed data, a step depends on V through the amounts :math:`H = V C^\top`
@@ -56,25 +77,33 @@ def newton_point(
         Passive sets of the exact step.
     leading : int
         Observations of which the derivative is taken, from the first.
+    kept : Resolvent, optional
+        That of a point nearby, for as many observations, in place of a new one.
 
     Returns
     -------
-    (k, n_vertices) ndarray of float64 or None
-        The point; None when none can be told.
+    point : (k, n_vertices) ndarray of float64
+        The point; None alone when none can be told.
+    kept : Resolvent or None
+        To be used again; None where modes were summed one by one.
     """
     groups = sets.groups
     scale = np.sqrt(mu)
     H = scale * (V @ rows.T)
     step = scale * ((target - V) @ rows.T)
     inverses = inverses_in_groups(regular(H @ H.T), groups)
-    J = _derivative(H[:, :leading], inverses, _products(rows[:leading], groups))
-    change = _change(J, step[:, :leading].ravel(), H[:, :leading])
-    if change is None:
+    near, first = H[:, :leading], step[:, :leading].ravel()
+    if kept is None:
+        J = _derivative(near, inverses, _products(rows[:leading], groups))
+        found = _change(J, first, near)
+    else:
+        found = kept(first), kept
+    if found is None:
         return None
-    step[:, :leading] = change.reshape(len(H), leading)
+    step[:, :leading] = found[0].reshape(near.shape)
     H += step
     point = solve_in_groups(inverses_in_groups(regular(H @ H.T), groups), H @ rows, groups)
-    return np.maximum(point, 0.0, out=point)
+    return np.maximum(point, 0.0, out=point), found[1]
 
 
 def _products(rows: Floats, groups: Groups) -> Floats:
@@ -102,23 +131,23 @@ def _derivative(H: Floats, inverses: Floats, products: Floats) -> Floats:
     return result
 
 
-def _change(J: Floats, step: Floats, H: Floats) -> Floats | None:
+def _change(J: Floats, step: Floats, H: Floats) -> tuple[Floats, Resolvent | None] | None:
     """Return the change of H to a fixed point that attracts; None when it cannot be told."""
-    change = _sum_to_the_end(J, step)
-    if change is not None and not is_long(change, H):
-        return change
+    found = _sum_to_the_end(J, step)
+    if found is not None and not is_long(found[0], H):
+        return found
     if len(J) > _MOST_MODES:
         return None
     try:
-        return within_reach(step + steps_to_come(J, step), H)
+        change = within_reach(step + steps_to_come(J, step), H)
     except np.linalg.LinAlgError:
         return None
+    return None if change is None else (change, None)
 
 
-def _sum_to_the_end(J: Floats, step: Floats) -> Floats | None:
+def _sum_to_the_end(J: Floats, step: Floats) -> tuple[Floats, Resolvent] | None:
     """Solve (I - J) x = step; None if it is singular or an odd number of modes grow."""
     factors, pivots, solved, singular = dgesv(np.eye(len(J)) - J, step)
     swaps = np.count_nonzero(pivots != np.arange(len(pivots)))
     negative = np.count_nonzero(factors.diagonal() < 0)
-    result: Floats = solved
-    return None if singular or (swaps + negative) % 2 else result
+    return None if singular or (swaps + negative) % 2 else (solved, Resolvent(factors, pivots))
