@@ -350,8 +350,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
     slack = _SLACK
     for _ in range(min(most, _MOST_STEPS)):
         AV = model.times(state.V)
-        exact = slack <= _SLACK * _NEAR and _leading_rows(model.coarse, state) > 0
-        step = _exact_step(state, AV, slack, exact=exact)
+        step = _exact_step(state, AV, slack, exact=False)
         if step is None:
             return
         slack = _SLACK * min(step.residual, 1.0)
