@@ -419,6 +419,40 @@ def test_newton_squares_the_residual(rng, k):
     assert left < max(30 * residual**2, 1e-12)
 
 
+def test_derivative_may_be_used_again(rng):
+    X = rng.random((9, 3)) @ np.repeat(np.eye(3), 20, axis=1) + 0.05 * rng.random((9, 60))
+    V, target, mu, sets, _ = near_fixed_point(X, 3, 1e-3, rng)
+    point, kept = newton_point(X, V, target, mu, sets, len(X))
+    np.testing.assert_allclose(
+        newton_point(X, V, target, mu, sets, len(X), kept)[0], point, rtol=1e-9
+    )
+    target, mu, sets, residual = exact_step(X, point)
+    *_, left = exact_step(X, newton_point(X, point, target, mu, sets, len(X), kept)[0])
+    assert left < 0.1 * residual
+
+
+def test_derivative_is_given_up_where_it_does_not_lead_on():
+    derivative = anls._Derivative('resolvent', leading=5, residual=1.0)
+    assert derivative.take(5, 0.9) is derivative.take(6, 0.1) is None
+    taken = [derivative.take(5, 0.1) for _ in range(anls._USES + 1)]
+    assert taken == ['resolvent'] * anls._USES + [None]
+
+
+def test_sizes_of_components_change_no_step(X, rng):
+    V = Starts(CovarianceOperator(X), 3, 'nndsvd').first(3, None).T
+    sizes = np.array([[3.0], [1.0], [0.2]])
+
+    def balanced(V):
+        target, *_ = exact_step(X, V)
+        scale = anls._balance(V, target)
+        return [part / np.linalg.norm(part) for part in (scale * V, target / scale)]
+
+    for here, there in zip(balanced(V), balanced(sizes * V), strict=True):
+        np.testing.assert_allclose(here, there, atol=1e-10)
+    dying = anls._balance(V, np.array([[0.0], [1.0], [1.0]]) * V)
+    np.testing.assert_array_equal(dying, 1.0)
+
+
 def test_derivative_of_the_leading_observations_is_nearly_enough(rng):
     k = 3
     X = rng.random((k, k)) @ np.repeat(np.eye(k), 20, axis=1)
