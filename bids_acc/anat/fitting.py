@@ -16,29 +16,20 @@ from scipy import sparse
 
 from .geometry import Floats, Ints, neighbour_mean, smooth_displacement, vertex_normals
 from .intersection import self_intersecting_faces
-from .profiles import edge_blur, nearest_crossing, nearest_dip, slab_half_width
+from .profiles import edge_blur, nearest_crossing, nearest_dip
 from .tissues import TissueImage, cortical_levels, sample_volume
 
 Bools = npt.NDArray[np.bool_]
 
 DIP_DEPTH = 0.08
 """Rise on both sides, as a share of the GM-CSF contrast, that makes a dip a sulcus."""
-OPEN_DEPTH = 0.9
-"""Depth of a dip, as a share of the GM-CSF contrast, from which on a sulcus is so wide that its
-banks show as edges of their own. Set by eye on simulated brains."""
-LEAST_GAP = 0.25
-"""How far the pial surface stays at least from the floor of a closed sulcus in mm. Both banks look
-for the same floor: without a gap they meet there, many vertices end in intersections, and the
-repair, not the image, decides where the surface comes to lie. Set by eye on simulated brains, in
-which the repair still moves half of the cingulate's vertices."""
-
-
-SHORTENING = 0.45
-"""By how many mm the way from the white to the pial surface is shortened in each round in which
-the pial surface passes through itself. On average over the cingulate it makes up for what relaxing
-adds (seeds 100-103). A share of the way would take more from thick cortex than from thin: of
-planted differences 84 % were found then, and 89 % with 0.40 mm (two of these seeds; not measured
-again with 0.45)."""
+FLOOR_SHARE = 2 / 3
+"""By how much of the way to the floor of a narrow sulcus the intensity has fallen where its bank
+is taken to lie. Between banks less than two blurs apart, the place that a model of the blur tells
+depends on the last few percent of the dip's depth: it lay 0.4 to 0.7 mm further out in the
+cingulate of simulated brains, a third of the vertices ended in intersections, and the repair, not
+the image, decided where the surface came to lie. The price is that the cortex beside a sulcus
+narrower than the blur is found too thin, by at most one blur."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +92,14 @@ def _positions(limit: float, step: float) -> Floats:
     return np.arange(-n, n + 1, dtype=float) * step
 
 
-def pial_targets(
-    grey: Floats, fluid: Floats, profiles: Floats, places: Floats, blur: float
-) -> Floats:
+def pial_targets(grey: Floats, fluid: Floats, profiles: Floats, places: Floats) -> Floats:
     r"""Return how far the GM/CSF boundary lies along the normal.
 
     It lies where the intensity is half-way, but between two banks less than some 2.5 times the
-    blur apart half-way is reached too far out or never. There a slab of CSF is fitted to the dip:
-    its middle is the dip's floor, its width follows from the dip's depth
-    (`bids_acc.anat.profiles.slab_half_width`). A dip nearer than the crossing is a sulcus in
-    between.
+    blur apart half-way is reached too far out or never. There it is taken to lie where the
+    intensity has fallen by `FLOOR_SHARE` of the way to the floor of the dip between the banks.
+    With dips so deep that this is half-way between GM and CSF, the one rule passes into the
+    other. A dip nearer than the half-way place is a sulcus in between.
 
     Parameters
     ----------
@@ -120,8 +109,6 @@ def pial_targets(
         Intensities from inside to outside.
     places : (n_samples,) ndarray
         Positions of the samples in mm, equally spaced.
-    blur : float
-        Standard deviation of the image's blur in mm.
 
     Returns
     -------
@@ -131,10 +118,10 @@ def pial_targets(
     edge = nearest_crossing(profiles, (grey + fluid) / 2, places)
     contrast = np.maximum(grey - fluid, 1e-9)
     dip, floor = nearest_dip(profiles, DIP_DEPTH * contrast, places)
-    depth = (grey - floor) / contrast
-    bank = dip - np.maximum(slab_half_width(depth, blur), LEAST_GAP)
-    closed = (depth < OPEN_DEPTH) & (bank < edge)
-    return np.where(np.isnan(edge) | closed, bank, edge)
+    fall = FLOOR_SHARE * (grey - floor)
+    before = np.where(places <= dip[:, None], profiles, np.nan)
+    bank = nearest_crossing(before, grey - fall, places)
+    return np.where((fall < contrast / 2) & ~(bank > edge), bank, edge)
 
 
 def _keep_side(image: TissueImage, vertices: Floats, side: int) -> Floats:
@@ -159,14 +146,14 @@ def repair_intersections(
     mean_of_neighbours: sparse.csr_array,
     n_rounds: int = 16,
     *,
-    inner: Floats | None = None,
+    base: Floats | None = None,
 ) -> tuple[Floats, Bools]:
     """Relax the mesh where it passes through itself.
 
-    Relaxing fills hollows: the pial surface of a brain came 0.2 mm outwards on average. With an
-    inner surface, which must not intersect itself, the way from it to the vertices is relaxed
-    instead and shortened a little, which ends at the inner surface if nothing else helps; what
-    is still entangled after most of the rounds is relaxed as a whole.
+    Relaxing fills hollows: the pial surface of a brain came 0.2 mm outwards on average. With a
+    surface nearby that does not pass through itself, what is relaxed is the way from there to the
+    vertices, which is also halved in each round, so that the mesh ends at that surface if nothing
+    else helps; what is still entangled after most of the rounds is relaxed as a whole.
 
     Parameters
     ----------
@@ -178,8 +165,8 @@ def repair_intersections(
         See `bids_acc.anat.geometry.neighbour_mean`.
     n_rounds : int
         How often to try; each round of relaxing as a whole takes in a wider ring.
-    inner : (n_vertices, 3) ndarray, optional
-        Vertices of the white surface, for a pial surface.
+    base : (n_vertices, 3) ndarray, optional
+        Vertices of the surface nearby.
 
     Returns
     -------
@@ -190,37 +177,24 @@ def repair_intersections(
     """
     vertices = vertices.copy()
     touched: Bools | None = None
-    n_shorter = 0 if inner is None else 2 * n_rounds // 3
+    n_towards = 0 if base is None else 2 * n_rounds // 3
     for attempt in range(n_rounds + 1):
         bad = np.zeros(len(vertices), dtype=bool)
         bad[faces[self_intersecting_faces(vertices, faces, touched)]] = True
         if not bad.any() or attempt == n_rounds:
             break
-        shorter = attempt < n_shorter
+        towards = attempt < n_towards
         inside = bad
-        for _ in range(1 if shorter else 1 + (attempt - n_shorter) // 2):
+        for _ in range(1 if towards else 1 + (attempt - n_towards) // 2):
             inside = inside | (mean_of_neighbours @ inside.astype(float) > 0)
-        base = inner if inner is not None and shorter else np.zeros_like(vertices)
-        way = vertices - base
+        origin = base if base is not None and towards else np.zeros_like(vertices)
+        way = vertices - origin
         for _ in range(4):
             way[inside] = ((way + mean_of_neighbours @ way) / 2)[inside]
-        vertices[inside] = base[inside] + shortened(way[inside], SHORTENING if shorter else 0.0)
+        vertices[inside] = origin[inside] + way[inside] * (0.5 if towards else 1.0)
         # whatever did not move met nothing in this round, or it would have been moved
         touched = np.asarray(inside[faces].any(axis=1))
     return vertices, bad
-
-
-def shortened(vectors: Floats, by: float) -> Floats:
-    """Return vectors (n, 3) shorter by a length in mm, but by no more than half.
-
-    Examples
-    --------
-    >>> shortened(np.array([[0.0, 0, 2], [0.5, 0, 0]]), 0.5).tolist()
-    [[0.0, 0.0, 1.5], [0.25, 0.0, 0.0]]
-    """
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    left = np.maximum(length - by, length / 2)
-    return vectors * np.divide(left, length, out=np.ones_like(length), where=length > 0)
 
 
 def evened(
@@ -301,12 +275,19 @@ class _Fit:
         normals = vertex_normals(pial, self.mesh.faces)
         places = _positions(limit + self.options.margin, self.options.step)
         profiles = _profiles(self.image, pial, normals, places, self.mesh.links, self.options)
-        target = pial_targets(grey, fluid, profiles, places, blur)
+        target = pial_targets(grey, fluid, profiles, places)
         seen = self.mesh.cortex & (np.abs(target) <= limit)
         room = np.einsum('ij,ij->i', pial - white, normals)
         target = np.maximum(target, self.options.min_thickness - room)
         moved = self._follow(pial, normals, target, seen, stiffness)
         return evened(moved, white, self.mesh.faces, self.mesh.links), seen
+
+    def lifted(self, pial: Floats, white: Floats) -> Floats:
+        """Push a pial surface out of the white one, by as much as it should lie above it."""
+        normals = vertex_normals(white, self.mesh.faces)
+        room = np.einsum('ij,ij->i', pial - white, normals)
+        push = np.where(self.mesh.cortex, np.maximum(self.options.min_thickness - room, 0), 0)
+        return pial + push[:, None] * normals
 
     def _follow(
         self, vertices: Floats, normals: Floats, target: Floats, seen: Bools, stiffness: float
@@ -353,6 +334,7 @@ def fit_surfaces(
     faces = np.asarray(faces, dtype=np.int64)
     mesh = _Mesh(faces, neighbour_mean(faces, len(white)), np.asarray(cortex, dtype=bool), side)
     fit = _Fit(image, mesh, options)
+    start = pial
     blur = 0.0
     for limit, stiffness in zip(options.ranges, options.stiffness, strict=True):
         moved, seen, blur = fit.move_white(white, pial, limit, stiffness, blur)
@@ -360,7 +342,8 @@ def fit_surfaces(
         white = moved
     white, bad = repair_intersections(white, faces, mesh.links, options.repair_rounds)
     pial, pial_seen = fit.move_pial(white, pial, limit, stiffness, blur)
+    base = fit.lifted(start, white)
     pial, pial_bad = repair_intersections(
-        pial, faces, mesh.links, options.repair_rounds, inner=white
+        pial, faces, mesh.links, options.repair_rounds, base=base
     )
     return FittedSurfaces(white, pial, seen, pial_seen, bad | pial_bad)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from .geometry import Floats
 
@@ -113,6 +112,7 @@ def edge_blur(
     Examples
     --------
     >>> x = np.arange(-4, 4.1, 0.25)
+    >>> from scipy import special
     >>> step = 100 * special.ndtr(-(x - 0.3) / 0.8)
     >>> edge_blur(step[None], x, np.array([0.3]), np.array([100.0]), reach=0.25).round(2)
     array([0.82])
@@ -127,29 +127,3 @@ def edge_blur(
     fall = np.where(np.isnan(edge), np.nan, (ends[0] - ends[1]) / (2 * reach))
     ratio = np.divide(contrast, fall, out=np.full(len(fall), np.nan), where=fall > 0)
     return ratio / np.sqrt(2 * np.pi)
-
-
-def slab_half_width(depth: Floats, blur: float) -> Floats:
-    r"""Return half of the width of a slab from how deep a dip it leaves.
-
-    A slab of width :math:`g` and unit contrast, seen through a Gaussian of standard deviation
-    :math:`\sigma`, has the depth :math:`2 \Phi(g / 2 \sigma) - 1` at its middle.
-
-    Parameters
-    ----------
-    depth : (n,) ndarray
-        Share of the full contrast; taken between 0 and 1.
-    blur : float
-        Standard deviation in mm.
-
-    Returns
-    -------
-    (n,) ndarray
-        In mm.
-
-    Examples
-    --------
-    >>> slab_half_width(2 * special.ndtr(np.array([0.5, 1.5]) / 0.8) - 1, 0.8)
-    array([0.5, 1.5])
-    """
-    return blur * special.ndtri((1 + np.clip(depth, 0, 0.999)) / 2)
