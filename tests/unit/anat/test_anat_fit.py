@@ -91,7 +91,7 @@ def test_bank_of_a_sulcus_is_found_however_narrow(width: float) -> None:
     gap = special.ndtr((places - bank) / BLUR) - special.ndtr((places - bank - width) / BLUR)
     profile = (GREY - (GREY - FLUID) * gap)[None]
     levels = np.array([GREY]), np.array([FLUID])
-    found = float(pial_targets(*levels, profile, places)[0])
+    found = float(pial_targets(*levels, profile, places, FitOptions.floor_share)[0])
     assert bank - BLUR < found < bank + 0.05
     if width >= 2 * BLUR:
         assert found == pytest.approx(bank, abs=0.06)
@@ -105,7 +105,9 @@ def test_bank_moves_with_the_sulcus_and_hardly_with_its_width() -> None:
     bank, width = np.array([0.4, 0.0, 0.4, 0.4]), np.array([0.8, 0.8, 0.7, 0.9])
     inner = (places - bank[:, None]) / BLUR
     gap = special.ndtr(inner) - special.ndtr(inner - width[:, None] / BLUR)
-    found = pial_targets(np.full(4, GREY), np.full(4, FLUID), GREY - (GREY - FLUID) * gap, places)
+    profiles = GREY - (GREY - FLUID) * gap
+    share = FitOptions.floor_share
+    found = pial_targets(np.full(4, GREY), np.full(4, FLUID), profiles, places, share)
     assert found[0] - found[1] == pytest.approx(0.4, abs=0.03)
     assert abs(found[3] - found[2]) < 0.1
 
