@@ -232,6 +232,31 @@ def evened(
     return vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
 
 
+def lifted(pial: Floats, white: Floats, faces: Ints, least: float, cortex: Bools) -> Floats:
+    """Push a pial surface out of the white one.
+
+    Parameters
+    ----------
+    pial, white : (n_vertices, 3) ndarray
+        In mm.
+    faces : (n_faces, 3) ndarray of int
+        Vertex indices.
+    least : float
+        How far it should lie outside the white surface, in mm.
+    cortex : (n_vertices,) ndarray of bool
+        Where that holds; elsewhere nothing is moved.
+
+    Returns
+    -------
+    (n_vertices, 3) ndarray
+        In mm.
+    """
+    normals = vertex_normals(white, faces)
+    room = np.einsum('ij,ij->i', pial - white, normals)
+    push = np.where(cortex, np.maximum(least - room, 0), 0)
+    return pial + push[:, None] * normals
+
+
 @dataclass(frozen=True)
 class _Mesh:
     """What does not change while a surface is fitted."""
@@ -288,13 +313,6 @@ class _Fit:
         moved = self._follow(pial, normals, target, seen, stiffness)
         return evened(moved, white, self.mesh.faces, self.mesh.links), seen
 
-    def lifted(self, pial: Floats, white: Floats) -> Floats:
-        """Push a pial surface out of the white one, by as much as it should lie above it."""
-        normals = vertex_normals(white, self.mesh.faces)
-        room = np.einsum('ij,ij->i', pial - white, normals)
-        push = np.where(self.mesh.cortex, np.maximum(self.options.min_thickness - room, 0), 0)
-        return pial + push[:, None] * normals
-
     def _follow(
         self, vertices: Floats, normals: Floats, target: Floats, seen: Bools, stiffness: float
     ) -> Floats:
@@ -348,7 +366,7 @@ def fit_surfaces(
         white = moved
     white, bad = repair_intersections(white, faces, mesh.links, options.repair_rounds)
     pial, pial_seen = fit.move_pial(white, pial, limit, stiffness, blur)
-    base = fit.lifted(start, white)
+    base = lifted(start, white, faces, options.min_thickness, mesh.cortex)
     pial, pial_bad = repair_intersections(
         pial, faces, mesh.links, options.repair_rounds, base=base
     )

@@ -10,8 +10,8 @@ the planted effect the white-matter border of one patch of the anterior cingulat
 that the cortex there is a tenth thinner.
 
 Two cautions. The image is the template's own, so the registration finds it more easily than a
-real brain. And the truth is where the template's surfaces lie: they are at rest under the fit
-itself in the template's own image (`bids_acc/data/templates/build_template.py`), so what is told
+real brain. And the truth is where the template's surfaces lie: they came to rest under nearly the
+same fit in the template's own image (`bids_acc/data/templates/build_template.py`), so what is told
 here is what noise, bias field, voxel size and a warp do to the fit, not whether its idea of a
 boundary is right; for that see the balls of known radius in `tests/unit/anat/test_anat_fit.py`.
 """

@@ -10,6 +10,7 @@ from bids_acc.anat.fitting import (
     FitOptions,
     evened,
     fit_surfaces,
+    lifted,
     pial_targets,
     repair_intersections,
 )
@@ -152,18 +153,25 @@ def test_repair_towards_a_surface_nearby_ends_crossings(rng: np.random.Generator
     assert 19.5 <= height < 20.1
 
 
-def test_repair_does_not_look_at_the_white_surface(rng: np.random.Generator) -> None:
-    """A white surface that lies elsewhere leaves the pial one where it was."""
+def test_repair_ends_at_the_surface_nearby_if_nothing_else_helps(rng: np.random.Generator) -> None:
     points, faces = make_sphere(4)
-    turned = points + 0.03 * rng.standard_normal(points.shape)
-    start = 20.6 * turned / np.linalg.norm(turned, axis=1, keepdims=True)
-    image = ball_image(rng, 12.0)
-    everywhere = np.ones(len(points), dtype=bool)
-    pial = [
-        fit_surfaces(image, radius * points, start, faces, cortex=everywhere).pial
-        for radius in (17.6, 18.2)
-    ]
-    assert np.abs(pial[0] - pial[1]).mean() < 0.02
+    links = neighbour_mean(faces, len(points))
+    base = 19.5 * points
+    hopeless = base + 8 * rng.standard_normal(points.shape)
+    mended, bad = repair_intersections(hopeless, faces, links, base=base)
+    assert not bad.any()
+    assert np.linalg.norm(mended - base, axis=1).mean() < 2
+
+
+def test_pial_surface_is_lifted_out_of_the_white_one() -> None:
+    points, faces = make_sphere(3)
+    pial = 18.5 * points
+    sunk, cortex = points[:, 0] > 0.5, points[:, 1] < 0.9
+    pial[sunk] *= 17 / 18.5
+    out = np.linalg.norm(lifted(pial, 18 * points, faces, 0.3, cortex), axis=1)
+    assert out[sunk & cortex] == pytest.approx(18.3, abs=0.01)
+    assert out[~sunk] == pytest.approx(18.5)
+    assert out[sunk & ~cortex] == pytest.approx(17)
 
 
 def test_without_rounds_nothing_is_repaired() -> None:
