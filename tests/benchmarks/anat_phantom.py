@@ -133,10 +133,17 @@ def border_shift(hemi: str, amount: np.ndarray, low: np.ndarray, shape: tuple[in
     return field, affine
 
 
-def parcel_masks(hemi: str) -> list[np.ndarray]:
-    """Return the vertices of each parcel of `ROI`."""
+def parcel_masks(hemi: str, labels: tuple[str, ...] = ROI) -> list[np.ndarray]:
+    """Return the vertices of each parcel."""
     mesh = load_template()[hemi]
-    return [region_mask(mesh.labels, mesh.names, (label,)) for label in ROI]
+    return [region_mask(mesh.labels, mesh.names, (label,)) & mesh.cortex for label in labels]
+
+
+def all_labels() -> tuple[str, ...]:
+    """Return the names of all parcels of the cortex."""
+    mesh = load_template()['L']
+    present = set(np.unique(mesh.labels[mesh.cortex]).tolist())
+    return tuple(name for code, name in sorted(mesh.names.items()) if code in present)
 
 
 @dataclass(frozen=True)
