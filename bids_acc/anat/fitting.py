@@ -36,8 +36,10 @@ class FitOptions:
     noise: the same brain with other noise then differs by a quarter more (seeds 100-103)."""
     step: float = 0.25
     """Distance between samples of a profile in mm."""
-    margin: float = 2.0
-    """How far a profile goes beyond the search range in mm, to tell a dip from noise."""
+    margin: float = 3.0
+    """How far a profile goes beyond the search range in mm, to tell a dip from noise: as far as
+    the other bank of a narrow sulcus. With 2 mm four times as many vertices saw no boundary in a
+    noiseless brain."""
     profile_smoothing: int = 4
     """How often a profile is averaged with the neighbours' ones: with less, noise decides which
     edge is the nearest; with more, narrow folds are lost."""

@@ -28,9 +28,10 @@ from bids_acc.anat.segmentation import fit_tissue_model, local_tissue_means
 from bids_acc.anat.tissues import TissueImage
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
-OPTIONS = FitOptions(floor_share=2 / 3)
+OPTIONS = FitOptions(floor_share=2 / 3, margin=2.0)
 """A share a little below that of the fit: simulated brains of this template are then found neither
-too thick with voxels of 1 mm nor, with more blur, too thin with 1.5 mm (seeds 100-103)."""
+too thick with voxels of 1 mm nor, with more blur, too thin with 1.5 mm (seeds 100-103). The margin
+is that of the fit when the template was made."""
 N_SETTLING = 14
 """The fit, started from its own result, is repeated until it hardly moves: only then are the
 template's surfaces what the same fit finds in the template's image. The last time changed the mean
