@@ -136,7 +136,7 @@ def border_shift(hemi: str, amount: np.ndarray, low: np.ndarray, shape: tuple[in
 def parcel_masks(hemi: str, labels: tuple[str, ...] = ROI) -> list[np.ndarray]:
     """Return the vertices of each parcel."""
     mesh = load_template()[hemi]
-    return [region_mask(mesh.labels, mesh.names, (label,)) & mesh.cortex for label in labels]
+    return [region_mask(mesh.labels, mesh.names, (label,)) for label in labels]
 
 
 def all_labels() -> tuple[str, ...]:

@@ -248,7 +248,7 @@ def _solve_together(
     theta: float,
 ) -> list[Factorization]:
     """Run several starts that share the products with the data."""
-    states = [_State(_unit_norm(np.ascontiguousarray(start.T)), theta) for start in starts]
+    states = [_State(_unit_length(np.ascontiguousarray(start.T)), theta) for start in starts]
     if coarse is not None:
         for state in states:
             state.model = Model(coarse, _rank(len(state.V)))
@@ -279,7 +279,7 @@ def _compressed(
 def _products(operator: CovarianceOperator, states: list[_State]) -> list[Floats]:
     """Multiply all weights by A in one product."""
     for state in states:
-        state.V = _unit_norm(state.V)
+        state.V = _unit_length(state.V)
     if len(states) == 1:
         return [operator.times(states[0].V)]
     edges = np.cumsum([len(state.V) for state in states])[:-1]
@@ -308,7 +308,7 @@ def _on_data(
         return
     state.cleaned = step.residual <= tol
     if state.cleaned:
-        state.V = _unit_norm(np.where(step.target > 0, point, 0.0))
+        state.V = _unit_length(np.where(step.target > 0, point, 0.0))
         return
     _watch(state, step.residual)
     if state.model is not None:
@@ -358,7 +358,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
             return
         slack = _SLACK * min(step.residual, 1.0)
         if step.residual <= aim:  # damping leaves traces where the solution is zero
-            state.V = _unit_norm(np.where(step.target > 0, state.V, 0.0))
+            state.V = _unit_length(np.where(step.target > 0, state.V, 0.0))
             return
         state.n_iter += 1
         if _move(model.coarse, state, AV, step) <= aim:
@@ -391,7 +391,7 @@ def _revive(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step
     dead = highest <= _DEAD * highest.max()
     if not dead.any():
         return False
-    state.V = _unit_norm(_reseed(operator, state.V, AV, step.S, dead))
+    state.V = _unit_length(_reseed(operator, state.V, AV, step.S, dead))
     state.sets = None
     state.extrapolation.forget()
     return True
@@ -413,11 +413,11 @@ def _move(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) 
         scale, target = _balance(V, step.target), step.target
     image = ((1.0 - state.theta) * scale) * V
     image += (state.theta / scale) * target
-    image = _unit_norm(image)
+    image = _unit_length(image)
     if step.residual > _CLOSE:
         state.extrapolation.forget()
     elif (extra := state.extrapolation(V, image)) is not None:
-        image = _unit_norm(np.maximum(image + extra, 0.0))
+        image = _unit_length(np.maximum(image + extra, 0.0))
     state.V = image
     return np.inf
 
@@ -466,7 +466,7 @@ def _newton(
     return point, left if whole else max(left, _LEFT * step.residual)
 
 
-def _unit_norm(V: Floats) -> Floats:
+def _unit_length(V: Floats) -> Floats:
     """Return V divided by its Frobenius norm: any norm keeps its scale, this one costs least."""
     norm = float(np.sqrt(np.vdot(V, V)))
     return V / norm if norm > 0 else V
