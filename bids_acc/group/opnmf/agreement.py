@@ -243,7 +243,7 @@ def agreement_test(
         for part in connected_parts(inside):
             share = len(part) / len(both)
             observed += share * adjusted_rand(mine[part], theirs[part])
-            drawn = [_regrown(mine, part, inside, rng)[part] for _ in range(n_null)]
+            drawn = [regrow(mine, part, inside, rng) for _ in range(n_null)]
             null += share * np.sort([adjusted_rand(labels, theirs[part]) for labels in drawn])
     p = (1 + int(np.sum(null >= observed - 1e-12))) / (n_null + 1)
     return Agreement(
@@ -251,17 +251,20 @@ def agreement_test(
     )
 
 
-def regrow(labels: Labels, neighbours: list[Labels], rng: np.random.Generator) -> Labels:
-    """Return random contiguous parcels with the sizes of those given.
+def regrow(
+    labels: Labels, part: Labels, neighbours: list[Labels], rng: np.random.Generator
+) -> Labels:
+    """Return random contiguous parcels of one connected part, with the sizes of those given.
 
-    In each connected part of the region every parcel starts at a random vertex and grows by
-    random neighbours to its size; vertices that are walled in go to the parcel that still
-    lacks most.
+    Every parcel starts at a random vertex and grows by random neighbours to its size; vertices
+    that are walled in go to the parcel that still lacks most.
 
     Parameters
     ----------
     labels : (n_vertices,) ndarray of int
         Parcels whose sizes are kept, all >= 0.
+    part : (n,) ndarray of int
+        The vertices of the part.
     neighbours : list of ndarray of int
         Neighbours of each vertex.
     rng : Generator
@@ -269,23 +272,13 @@ def regrow(labels: Labels, neighbours: list[Labels], rng: np.random.Generator) -
 
     Returns
     -------
-    (n_vertices,) ndarray of int
-        New parcels.
+    (n,) ndarray of int
+        New parcels of the part's vertices.
     """
-    new = np.full(len(labels), -1, dtype=np.int64)
-    for part in connected_parts(neighbours):
-        new[part] = _regrown(labels, part, neighbours, rng)[part]
-    return new
-
-
-def _regrown(
-    labels: Labels, part: Labels, neighbours: list[Labels], rng: np.random.Generator
-) -> Labels:
-    """Return new parcels of one connected part, -1 elsewhere."""
     new = np.full(len(labels), -1, dtype=np.int64)
     wanted = np.bincount(labels[part], minlength=int(labels.max()) + 1)
     _grow(new, part, wanted, neighbours, rng)
-    return new
+    return new[part]
 
 
 def _grow(

@@ -55,46 +55,34 @@ def second_differences(n_splines: int) -> FloatArray:
     return np.diff(np.eye(n_splines), n=2, axis=0)
 
 
-def effective_dimension(columns: FloatArray, penalty: float) -> float:
-    """Trace of the smoother matrix (Eilers and Marx 1996, Stat Sci 11:89, eq. 29).
-
-    Parameters
-    ----------
-    columns : (n_points, n_splines) ndarray
-        Splines.
-    penalty : float
-        Weight of the squared second differences.
-
-    Returns
-    -------
-    float
-        Between 2 (a straight line) and the number of splines.
-    """
-    gram = columns.T @ columns
-    roughness = _roughness(columns.shape[1])
-    return float(np.trace(np.linalg.solve(gram + penalty * roughness, gram)))
-
-
 def penalty_for(columns: FloatArray, dimension: float) -> float:
-    """Penalty that gives a wanted effective dimension.
+    """Penalty that gives a wanted effective dimension, the trace of the smoother matrix.
 
     Parameters
     ----------
     columns : (n_points, n_splines) ndarray
         Splines.
     dimension : float
-        Effective dimension; cut to what the splines can do.
+        Effective dimension, from 2 (a straight line) to the number of splines; cut to what the
+        splines can do.
 
     Returns
     -------
     float
 
+    References
+    ----------
+    Eilers PHC, Marx BD (1996). Flexible smoothing with B-splines and penalties. Stat Sci
+    11:89-121 (eq. 29). https://doi.org/10.1214/ss/1038425655
+
     Examples
     --------
+    Twice the dimension takes less than a tenth of the penalty.
+
     >>> import numpy as np
     >>> columns = spline_columns(np.linspace(0, 4, 400))
-    >>> round(effective_dimension(columns, penalty_for(columns, 6.0)), 6)
-    6.0
+    >>> bool(penalty_for(columns, 12.0) < 0.1 * penalty_for(columns, 6.0))
+    True
     """
     gram = columns.T @ columns
     roughness = _roughness(columns.shape[1])

@@ -7,7 +7,7 @@ import pytest
 
 from bids_acc.mrs import simulate
 from bids_acc.mrs.lcm import NOT_DETECTED, FitOptions, fit_spectrum
-from bids_acc.mrs.lcm.baseline import effective_dimension, penalty_for, spline_columns
+from bids_acc.mrs.lcm.baseline import penalty_for, second_differences, spline_columns
 from bids_acc.mrs.lcm.lineshape import broaden, gauss_variance, peak_width, voigt_width
 from bids_acc.mrs.lcm.model import N_SHARED, PHASE0, SHIFT, Component, Model, nonnegative
 from bids_acc.mrs.lcm.options import RatioPrior
@@ -66,6 +66,12 @@ def make_model(basis, **more):
 
 
 # pieces ---------------------------------------------------------------------------------------
+def effective_dimension(columns, penalty):
+    """Trace of the smoother matrix by its definition."""
+    gram, difference = columns.T @ columns, second_differences(columns.shape[1])
+    return np.trace(np.linalg.solve(gram + penalty * difference.T @ difference, gram))
+
+
 @pytest.mark.parametrize('dimension', [3.0, 6.0, 28.0])
 def test_penalty_gives_the_wanted_dimension(dimension):
     columns = spline_columns(np.linspace(0.2, 4.2, 500))
