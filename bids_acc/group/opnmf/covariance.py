@@ -220,7 +220,7 @@ def orthonormal(V: Floats) -> Floats:
 
 def factor_on(V: Floats, AV: Floats) -> Floats:
     r"""Return rows C with :math:`C^\top C V^\top = A V^\top`, fewest, the leading ones first."""
-    lengths = np.sqrt(np.einsum('ij,ij->i', V, V))
+    lengths = np.linalg.norm(V, axis=1)
     scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     sizes, directions = np.linalg.eigh((V @ AV.T) * (scale[:, None] * scale))
     kept = sizes > 1e-8 * max(sizes.max(initial=0.0), 0.0)

@@ -244,8 +244,10 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _record(self, best: Factorization, kept: npt.NDArray[np.bool_], dtype: np.dtype) -> None:
         """Set the fitted attributes."""
-        components = np.zeros((best.W.shape[1], len(kept)))
-        components[:, kept] = best.W.T
+        components = np.ascontiguousarray(best.W.T)
+        if not kept.all():
+            components = np.zeros((len(components), len(kept)))
+            components[:, kept] = best.W.T
         self.components_ = components.astype(dtype, copy=False)
         self.labels_ = labels_of(components.T)
         self.reconstruction_err_ = best.error

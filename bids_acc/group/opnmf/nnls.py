@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ _FULL_EXCHANGES = 3
 _TINY = float(np.finfo(np.float64).tiny)
 _FEW = 100
 """Columns up to which grouping costs more than it saves."""
+_ALL_SETS = 5
+"""Components up to which the inverses on all sets cost less than grouping the columns by set."""
 _SHORT_CODES = 16
 """Components up to which a passive set fits in 16 bits, which sort fastest."""
 
@@ -170,28 +172,27 @@ def _pivot(
     passive = passive.copy()
     todo = np.flatnonzero(wrong.any(axis=0))
     target, mine, wrong = rhs[:, todo], passive[:, todo], wrong[:, todo]
-    fewest = np.full(todo.size, len(rhs) + 1)
-    tries = np.full(todo.size, _FULL_EXCHANGES)
+    fewest, tries = wrong.size + 1, 0
     for _ in range(_MAX_PIVOTS):
-        n_wrong = np.add.reduce(wrong, axis=0)
-        better = n_wrong < fewest
-        fewest = np.where(better, n_wrong, fewest)
-        tries = np.where(better, _FULL_EXCHANGES, tries - 1)
-        mine ^= wrong if tries.min() >= 0 else np.where(tries >= 0, wrong, _last_only(wrong))
+        n_wrong = np.count_nonzero(wrong)
+        if n_wrong < fewest:
+            fewest, tries = n_wrong, _FULL_EXCHANGES
+        else:
+            tries -= 1
+        mine ^= wrong if tries >= 0 else _last_only(wrong)
         found = _solve_few(gram, target, mine)
         solution[:, todo], passive[:, todo] = found, mine
         wrong = _wrong(gram, target, found, mine, below)
         still = np.flatnonzero(wrong.any(axis=0))
         if not still.size:
             break
-        todo, fewest, tries = todo[still], fewest[still], tries[still]
-        target, mine, wrong = target[:, still], mine[:, still], wrong[:, still]
+        todo, target, mine, wrong = todo[still], target[:, still], mine[:, still], wrong[:, still]
     return passive
 
 
 def _solve_few(gram: Floats, rhs: Floats, passive: Booleans) -> Floats:
     """Solve each column on its own passive set, where grouping may not pay."""
-    if rhs.shape[1] > _FEW:
+    if rhs.shape[1] > _FEW or len(gram) <= _ALL_SETS:
         return solve_on_sets(gram, rhs, PassiveSets(passive))
     inverses = _inverses(gram, *_inside_and_outside(passive.T.astype(np.float64)))
     solution: Floats = np.matmul(inverses, rhs.T[:, :, None])[:, :, 0].T
@@ -219,8 +220,20 @@ def _last_only(wrong: Booleans) -> Booleans:
 
 
 def solve_on_sets(gram: Floats, rhs: Floats, sets: PassiveSets) -> Floats:
-    """Solve each column on its own passive set, zero elsewhere; one inverse for each group."""
+    """Solve each column on its own passive set, zero elsewhere."""
+    if len(gram) <= _ALL_SETS:
+        by_code = _inverses(gram, *_all_sets(len(gram))).transpose(1, 2, 0)
+        codes = _codes(sets.passive)
+        solution: Floats = np.einsum('ijn,jn->in', np.take(by_code, codes, axis=2), rhs)
+        return solution
     return solve_in_groups(inverses_in_groups(gram, sets.groups), rhs, sets.groups)
+
+
+@cache
+def _all_sets(k: int) -> tuple[Floats, Floats]:
+    """Return the masks of all sets of k entries, in the order of `_codes`."""
+    sets = np.arange(2**k)[:, None] >> np.arange(k) & 1
+    return _inside_and_outside(sets.astype(np.float64))
 
 
 def solve_in_groups(inverses: Floats, rhs: Floats, groups: Groups) -> Floats:

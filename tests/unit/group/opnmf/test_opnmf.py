@@ -295,6 +295,25 @@ def test_nnls_equals_scipy(rng, k):
     np.testing.assert_allclose(x.T, [nnls(A, t)[0] for t in targets], atol=1e-9)
 
 
+def test_nnls_by_single_exchanges(rng, monkeypatch):
+    factor = rng.standard_normal((8, 10))
+    gram, rhs = factor @ factor.T, rng.standard_normal((8, 60))
+    expected, _ = nnls_columns(gram, rhs)
+    monkeypatch.setattr(nnls, '_FULL_EXCHANGES', -1)  # the way out of a cycle, from the first
+    np.testing.assert_allclose(nnls_columns(gram, rhs)[0], expected, atol=1e-11)
+
+
+@pytest.mark.parametrize('k', [1, 3, 5])
+def test_inverses_on_all_sets_solve_as_those_of_groups(rng, monkeypatch, k):
+    factor = rng.standard_normal((k, 2 * k))
+    gram, rhs = factor @ factor.T, rng.standard_normal((k, 300))
+    sets = nnls.PassiveSets(rng.random((k, 300)) < 0.5)
+    x = nnls.solve_on_sets(gram, rhs, sets)
+    assert (x[~sets.passive] == 0).all()
+    monkeypatch.setattr(nnls, '_ALL_SETS', 0)
+    np.testing.assert_allclose(x, nnls.solve_on_sets(gram, rhs, sets), atol=1e-12)
+
+
 def test_nnls_of_two_needs_no_pivots(rng, monkeypatch):
     A = rng.random((12, 2))
     rhs = A.T @ rng.random((12, 300))
