@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import logging
 import os
 import resource
@@ -660,6 +661,8 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
     mode = 'quick' if arguments.quick else 'estimate' if arguments.estimate_peers else 'full'
+    if {'peers', 'large'} & set(arguments.only) and importlib.util.find_spec('opnmf') is None:
+        parser.error("the peer is missing: pip install -c constraints.txt '.[benchmark]'")
     if len(arguments.only) == 1:
         STAGES[arguments.only[0]](mode, arguments.peer_cache)
         return
