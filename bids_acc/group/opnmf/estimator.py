@@ -191,8 +191,11 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.bool_], float]:
         """Check the data; return them, the vertices that are not zero everywhere, X's square."""
-        dtype = [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
-        data: npt.NDArray = validate_data(self, X, dtype=dtype, ensure_all_finite=False)
+        dtypes = [np.float64, np.float32] if self.dtype is None else [np.dtype(self.dtype)]
+        as_asked = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes
+        data: npt.NDArray = validate_data(
+            self, X, dtype=dtypes, ensure_all_finite=False, skip_check_array=as_asked
+        )
         lowest, square = lowest_and_square(data)
         if not (lowest >= 0 and np.isfinite(square)):
             assert_all_finite(data, estimator_name='OPNMF', input_name='X')

@@ -50,11 +50,15 @@ class PassiveSets:
     """(k, n_vertices) true where the entry may be positive."""
 
     @cached_property
+    def codes(self) -> npt.NDArray[Any]:
+        """(n_vertices,) a number for each set."""
+        return _codes(self.passive)
+
+    @cached_property
     def groups(self) -> Groups:
         """The vertices by equal sets."""
-        codes = _codes(self.passive)
-        order = np.argsort(codes, kind='stable')
-        ordered = np.take(codes, order)
+        order = np.argsort(self.codes, kind='stable')
+        ordered = np.take(self.codes, order)
         starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
@@ -140,9 +144,14 @@ def nnls_columns(
 
 def regular(gram: Floats) -> Floats:
     """Return the matrix with a ridge at the size of rounding, so that it has an inverse."""
-    gram = gram.copy()
-    gram.flat[:: len(gram) + 1] += 1e-14 * float(gram.trace()) / len(gram) + _TINY
-    return gram
+    ridge = 1e-14 * float(gram.trace()) / len(gram) + _TINY
+    return gram + ridge * _identity(len(gram))
+
+
+@cache
+def _identity(k: int) -> Floats:
+    """Return the identity matrix."""
+    return np.eye(k)
 
 
 def _of_two(gram: Floats, rhs: Floats) -> tuple[Floats, PassiveSets] | None:
@@ -223,8 +232,7 @@ def solve_on_sets(gram: Floats, rhs: Floats, sets: PassiveSets) -> Floats:
     """Solve each column on its own passive set, zero elsewhere."""
     if len(gram) <= _ALL_SETS:
         by_code = _inverses(gram, *_all_sets(len(gram))).transpose(1, 2, 0)
-        codes = _codes(sets.passive)
-        solution: Floats = np.einsum('ijn,jn->in', np.take(by_code, codes, axis=2), rhs)
+        solution: Floats = np.einsum('ijn,jn->in', by_code.take(sets.codes, axis=2), rhs)
         return solution
     return solve_in_groups(inverses_in_groups(gram, sets.groups), rhs, sets.groups)
 
