@@ -183,7 +183,7 @@ def _pivot(
     target, mine, wrong = rhs[:, todo], passive[:, todo], wrong[:, todo]
     fewest, tries = wrong.size + 1, 0
     for _ in range(_MAX_PIVOTS):
-        n_wrong = np.count_nonzero(wrong)
+        n_wrong = int(np.count_nonzero(wrong))
         if n_wrong < fewest:
             fewest, tries = n_wrong, _FULL_EXCHANGES
         else:
