@@ -13,6 +13,9 @@ from .warp import FloatArray, HeadShape, apply_affine, rigid, smooth_field, to_v
 PATTERN_SUPPORT = 0.02
 """Effects smaller than this share of their largest value are taken for zero."""
 
+HEAD_SIZE = 0.9
+"""Length of a head relative to the template, which holds 1.9 L where adults have 1.29 to 1.47 L
+(means of women and men; Matsumae et al. 1996, J Neurosurg 84:982)."""
 HEAD_CENTRE_MM = (0.0, 16.0, -11.0)
 """Shift that brings the middle of the template head to the scanner's centre, mm."""
 
@@ -67,10 +70,13 @@ def _extent(box: Box) -> tuple[FloatArray, FloatArray]:
 def draw_shape(rng: np.random.Generator) -> HeadShape:
     """Draw the size and the smooth warp of one participant's head."""
     common = 1 + 0.03 * rng.standard_normal()
-    scale = common * (1 + 0.012 * rng.standard_normal(3))
+    scale = common * (1 + 0.012 * rng.standard_normal(3)) / HEAD_SIZE
     return HeadShape(scale, smooth_field(rng, rms_mm=1.6, smoothness_mm=22.0))
 
 
 def draw_placement(rng: np.random.Generator) -> FloatArray:
     """Draw where the head lies in the scanner."""
-    return rigid(np.array(HEAD_CENTRE_MM) + 3 * rng.standard_normal(3), 3 * rng.standard_normal(3))
+    return rigid(
+        HEAD_SIZE * np.array(HEAD_CENTRE_MM) + 3 * rng.standard_normal(3),
+        3 * rng.standard_normal(3),
+    )

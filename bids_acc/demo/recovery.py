@@ -43,13 +43,15 @@ class Effect:
     """Difference of the means of what was really planted in these participants."""
     measured: float
     low: float
-    """Lower limit of the 95 % confidence interval (Welch)."""
+    """Lower limit of the 95 % confidence interval (Welch); NaN for fewer than two in a group."""
     high: float
     """Upper limit."""
 
     @property
     def verdict(self) -> str:
         """Say in words whether the effect was found and whether its size is right."""
+        if math.isnan(self.low):
+            return 'not to be told from fewer than two people with a value in a group'
         found = 'found' if self.low * self.high > 0 else 'not significant'
         right = 'planted value inside the interval'
         wrong = 'planted value outside the interval'
@@ -157,10 +159,9 @@ def format_score(
         lines += [f'  {"what":<28}{"planted":>9}{"measured":>10}  95 % interval']
         for e in effects:
             what = f'{e.name} ({e.unit})' if e.unit else e.name
-            interval = f'{_number(e.low)} to {_number(e.high)}: {e.verdict}'
-            lines.append(
-                f'  {what:<28}{_number(e.planted):>9}{_number(e.measured):>10}  {interval}'
-            )
+            planted, measured = _number(e.planted), _number(e.measured)
+            limits = '' if math.isnan(e.low) else f'{_number(e.low)} to {_number(e.high)}: '
+            lines.append(f'  {what:<28}{planted:>9}{measured:>10}  {limits}{e.verdict}')
     lines += notes
     return '\n'.join(lines)
 

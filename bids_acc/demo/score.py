@@ -441,7 +441,8 @@ def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect
         try:
             found, differences, *remarks = part(output_dir, truth)
         except BidsAccError as error:
-            notes.append(f'Not compared: {error}')
+            if (why := f'Not compared: {error}') not in notes:
+                notes.append(why)
             continue
         recoveries += found
         effects += differences

@@ -55,7 +55,7 @@ def test_group_effect_has_the_sign_of_affected_minus_reference(rng):
     [
         (-1.0, 1.0, 'not significant; planted value inside the interval'),
         (0.2, 0.4, 'found; planted value outside the interval'),
-        (math.nan, math.nan, 'not significant; planted value outside the interval'),
+        (math.nan, math.nan, 'not to be told from fewer than two people with a value in a group'),
     ],
 )
 def test_verdict(low, high, words):
