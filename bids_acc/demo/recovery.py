@@ -108,6 +108,39 @@ def group_difference(groups: npt.NDArray[np.str_], values: FloatArray) -> float:
     return float(values[groups == AFFECTED].mean() - values[groups == REFERENCE].mean())
 
 
+def adjusted_difference(formula: str, people: pd.DataFrame, values: FloatArray) -> float:
+    """Subtract the reference's mean from that of the affected group, at equal covariates.
+
+    Parameters
+    ----------
+    formula : str
+        Model of an analysis, ``response ~ group + covariates``.
+    people : (n, ...) DataFrame
+        ``group`` and the covariates.
+    values : (n,) ndarray of float64
+        Response.
+
+    Examples
+    --------
+    The affected are younger, and values rise with age.
+
+    >>> people = pd.DataFrame(
+    ...     {'group': ['HC'] * 3 + ['resistant'] * 3, 'age': [50, 40, 33, 30, 31, 20]}
+    ... )
+    >>> values = 0.5 * people['age'] + 10 * (people['group'] == 'resistant')
+    >>> round(adjusted_difference('md ~ group + age', people, values.to_numpy()), 6)
+    10.0
+    """
+    from statsmodels.formula.api import ols
+
+    fit = ols(f'planted ~ {formula.split("~")[1]}', people.assign(planted=values)).fit()
+    anyone = people.iloc[:1]
+    affected, reference = (
+        float(fit.predict(anyone.assign(group=group)).iloc[0]) for group in (AFFECTED, REFERENCE)
+    )
+    return affected - reference
+
+
 def group_effect(
     name: str, unit: str, groups: Sequence[str], planted: FloatArray, measured: FloatArray
 ) -> Effect:

@@ -30,6 +30,7 @@ from .recovery import (
     REFERENCE,
     Effect,
     Recovery,
+    adjusted_difference,
     compare,
     group_difference,
     group_effect,
@@ -356,7 +357,8 @@ def score_report(
         None.
     effects : list of Effect
         Adjusted difference of each parcel's MD with the interval that its estimate, standard
-        error and degrees of freedom give, in per cent of the planted grey matter's diffusivity.
+        error and degrees of freedom give, in per cent of the planted grey matter's diffusivity;
+        beside it the difference of what was planted, adjusted in the same way.
     remarks : list of str
         Parcels that the report does not compare, and how many intervals hold what was planted.
     """
@@ -369,6 +371,7 @@ def score_report(
     if table.empty:
         why = '; '.join(comparisons['note'].dropna().astype(str).unique())
         return [], [], [f'the group report compares no pair of groups in MD ({why or "no MD"})']
+    people = read_tsv(output_dir / 'participants.tsv').set_index('participant_id')
     effects, remarks = [], []
     for number in sorted(index['component'].dropna().unique()):
         rows = table[table['component'] == number]
@@ -379,7 +382,7 @@ def score_report(
             continue
         part = index[index['component'] == number]
         points = _points(pd.MultiIndex.from_frame(part[['hemisphere', 'vertex']]))
-        effects.append(_reported_effect(rows.iloc[0], values, truth, points))
+        effects.append(_reported_effect(rows.iloc[0], values, people, truth, points))
     inside = sum(e.low <= e.planted <= e.high for e in effects)
     if effects:
         level = values[values['metric'] == 'md']['value'].mean() / truth['gm_md_mm2_per_s']
@@ -394,14 +397,18 @@ def score_report(
 
 
 def _reported_effect(
-    row: pd.Series, values: pd.DataFrame, truth: Mapping[str, Any], points: FloatArray
+    row: pd.Series,
+    values: pd.DataFrame,
+    people: pd.DataFrame,
+    truth: Mapping[str, Any],
+    points: FloatArray,
 ) -> Effect:
     """Turn a row of pairwise comparisons into an effect in per cent."""
     own = values[(values['metric'] == 'md') & (values['component'] == row['component'])]
     keys = [_key(p, s) for p, s in zip(own['participant_id'], own['session_id'], strict=True)]
     visits, _ = _match(truth, keys)
-    groups = np.array([visit['group'] for visit in visits])
     planted = np.array([100 * planted_diffusivity(visit, points).mean() for visit in visits])
+    compared = people.loc[[visit['participant_id'] for visit in visits]]
     factor = 100 if row['contrast'].startswith(AFFECTED) else -100
     factor /= truth['gm_md_mm2_per_s']
     middle = factor * float(row['estimate'])
@@ -409,7 +416,7 @@ def _reported_effect(
     return Effect(
         name=f'md, parcel {row["component"]:.0f}, group report',
         unit='%',
-        planted=group_difference(groups, planted),
+        planted=adjusted_difference(row['formula'], compared, planted),
         measured=middle,
         low=middle - margin,
         high=middle + margin,

@@ -123,22 +123,34 @@ def perfect_parcels(tmp_path):
     return tmp_path, {'groups': groups, 'visits': visits, 'gm_md_mm2_per_s': 8e-4}
 
 
+def with_report(out, truth, comparisons):
+    """Write MD as planted, ages in the order of the visits, and the report's comparisons."""
+    visits = pd.DataFrame(truth['visits'])
+    path = out / 'group' / 'opnmf' / 'parcels.tsv'
+    table = pd.read_csv(path, sep='\t')
+    rises = dict(zip(visits['participant_id'], visits['md_change'], strict=True))
+    md = [8e-4 * (1 + rises[p]['rise']) for p in table['participant_id']]
+    pd.concat([table, table.assign(metric='md', value=md)]).to_csv(
+        path, sep='\t', index=False, na_rep='n/a'
+    )
+    people = visits[['participant_id', 'group']].assign(age=range(len(visits)))
+    people.to_csv(out / 'participants.tsv', sep='\t', index=False)
+    (out / 'group' / 'stats').mkdir()
+    pd.DataFrame(comparisons).to_csv(
+        out / 'group' / 'stats' / 'posthoc.tsv', sep='\t', index=False
+    )
+
+
 def test_the_interval_of_the_group_report_is_read_whichever_way_it_is_subtracted(perfect_parcels):
     out, truth = perfect_parcels
-    table = pd.read_csv(out / 'group' / 'opnmf' / 'parcels.tsv', sep='\t')
-    rises = {visit['participant_id']: visit['md_change']['rise'] for visit in truth['visits']}
-    md = table.assign(metric='md', value=[8e-4 * (1 + rises[p]) for p in table['participant_id']])
-    pd.concat([table, md]).to_csv(
-        out / 'group' / 'opnmf' / 'parcels.tsv', sep='\t', index=False, na_rep='n/a'
-    )
-    (out / 'group' / 'stats').mkdir()
-    pd.DataFrame({
+    with_report(out, truth, {
         'analysis': ['posthoc', 'posthoc', 'posthoc_plain', 'posthoc'],
         'metric': ['md', 'md', 'md', 'thickness'],
         'component': [1, 2, 1, 1],
         'contrast': ['resistant - HC', 'HC - resistant', 'resistant - HC', 'resistant - HC'],
         'estimate': [7.6e-5, -5e-5, 1.0, -0.3], 'se': [4e-6, 4e-6, 1.0, 0.1], 'df2': [6, 6, 6, 6],
-    }).to_csv(out / 'group' / 'stats' / 'posthoc.tsv', sep='\t', index=False)  # fmt: skip
+        'formula': ['md_c1 ~ group', 'md_c2 ~ group', 'md_c1 ~ group', 'thickness_c1 ~ group'],
+    })  # fmt: skip
     _, effects, remarks = score_report(out, truth)
     assert [e.name for e in effects] == [
         'md, parcel 1, group report',
@@ -149,6 +161,19 @@ def test_the_interval_of_the_group_report_is_read_whichever_way_it_is_subtracted
     assert effects[0].high - effects[0].measured == pytest.approx(0.5 * 2.447, rel=1e-3)
     assert remarks[-1] == 'group report: 1 of 2 intervals of MD hold what was planted'
     assert remarks[0] == 'the group report does not compare MD of parcel 3'
+
+
+def test_what_was_planted_is_adjusted_as_the_report_adjusts(perfect_parcels):
+    out, truth = perfect_parcels
+    for age, visit in enumerate(truth['visits']):  # the affected are two years older
+        visit['md_change']['rise'] += 0.01 * age
+    with_report(out, truth, {
+        'analysis': ['posthoc'] * 2, 'metric': ['md'] * 2, 'component': [1, 2],
+        'contrast': ['resistant - HC'] * 2, 'estimate': [8e-5] * 2, 'se': [1e-6] * 2,
+        'df2': [5] * 2, 'formula': ['md_c1 ~ group', 'md_c2 ~ group + age'],
+    })  # fmt: skip
+    _, effects, _ = score_report(out, truth)
+    assert [e.planted for e in effects] == pytest.approx([12.0, 10.0])
 
 
 def test_a_group_report_without_comparisons_says_why(perfect_parcels):
