@@ -63,8 +63,8 @@ def page_content(run: GroupRun) -> GroupPage:
         extra['Quality'] = [
             table_block(
                 flags, 'Sessions to look at',
-                'Figures outside their usual range, and outliers among the sessions of this '
-                'folder. Nobody is left out because of them (group/qc/flags.tsv).',
+                'Figures outside their usual range, and outliers to the worse side among the '
+                'sessions of this folder. Nobody is left out for them (group/qc/flags.tsv).',
             )
         ]  # fmt: skip
     if run.parcellation is not None:

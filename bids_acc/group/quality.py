@@ -22,6 +22,21 @@ SOURCE_ADVICE = (
     'choose one with --surface-source.'
 )
 """What follows from surfaces of several sources."""
+HIGHER_IS_BETTER = (
+    'anat_boundary_contrast', 'anat_cnr', 'anat_euler', 'anat_field_of_view_share',
+    'anat_in_brain_share', 'anat_registration_dice', 'anat_roi_defined_share', 'anat_snr',
+    'dwi_brain_seen', 'dwi_cnr', 'dwi_coherence', 'dwi_coreg', 'dwi_coverage',
+    'dwi_neighbour_corr', 'dwi_sdc_similarity', 'dwi_snr', 'mrs_n_transients_used', 'mrs_snr',
+    'mrs_voxel_in_',
+)  # fmt: skip
+"""How columns begin of which a high value is no reason to look."""
+LOWER_IS_BETTER = (
+    'anat_clamped', 'anat_cut', 'anat_form_gap', 'anat_gap', 'anat_intersecting',
+    'anat_thickness_outside', 'dwi_fd', 'dwi_fluid', 'dwi_motion', 'dwi_n_missing',
+    'dwi_non_positive', 'dwi_outlier', 'dwi_residual', 'dwi_run_scale', 'dwi_runs_apart',
+    'dwi_sdc_moved', 'mrs_baseline_sensitivity', 'mrs_drift', 'mrs_fwhm', 'mrs_residual_water',
+)  # fmt: skip
+"""How columns begin of which a low value is no reason to look."""
 ONE_OF_A_KIND: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         'dwi_scheme': ('Diffusion protocols deviate', ''),
@@ -106,6 +121,8 @@ def _named(sessions: pd.DataFrame, most: int = 3) -> str:
 def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
     """List the sessions whose figures are unusual in themselves, or among those of the others.
 
+    Where one direction is better, only outliers in the other one are listed.
+
     Parameters
     ----------
     qc : DataFrame or None
@@ -142,7 +159,7 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
         arm, _, measure = name.partition('_')
         values = qc[name].to_numpy(dtype=float)
         score, middle = modified_z(values)
-        away = np.abs(score) > OUTLIER_Z
+        away = _worse(name, score) > OUTLIER_Z
         reasons = [
             f'{measure} {value:.4g} (median of the cohort {middle:.4g}, modified z {z:+.1f})'
             for value, z in zip(values[away], score[away], strict=True)
@@ -155,6 +172,13 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     found = pd.concat(rows, ignore_index=True)[columns]
     return found.sort_values([*KEYS, 'arm', 'criterion'], kind='stable', ignore_index=True)
+
+
+def _worse(column: str, score: np.ndarray) -> np.ndarray:
+    """Return how far values lie to the worse side; to either where neither is worse."""
+    if column.startswith(HIGHER_IS_BETTER):
+        return -score
+    return score if column.startswith(LOWER_IS_BETTER) else np.abs(score)
 
 
 def _is_bool(values: pd.Series) -> bool:

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.quality import deviation_notes, flagged_sessions, modified_z
+from bids_acc.derivatives.outputs import output_spec
+from bids_acc.group.quality import (
+    HIGHER_IS_BETTER,
+    LOWER_IS_BETTER,
+    deviation_notes,
+    flagged_sessions,
+    modified_z,
+)
 
 
 @pytest.fixture
@@ -69,6 +76,30 @@ def test_flags_and_outliers_are_listed_and_nobody_is_dropped():
     assert outlier.startswith('cnr 1 (median of the cohort 3')
     assert len(flagged_sessions(None)) == 0
     assert list(flagged_sessions(qc[:3]).columns) == list(found.columns)
+
+
+@pytest.mark.parametrize(
+    ('column', 'low', 'high'),
+    [('anat_registration_dice_wm', True, False), ('dwi_fd_mean', False, True),
+     ('mrs_f_gm', True, True)],
+)  # fmt: skip
+def test_better_than_all_others_is_no_reason_to_look(column, low, high):
+    n = 20
+    values = np.linspace(0.45, 0.55, n)
+    values[3], values[7] = 0.1, 0.9
+    qc = pd.DataFrame({'participant_id': [f'sub-{k:02}' for k in range(n)], 'session_id': None})
+    found = set(flagged_sessions(qc.assign(**{column: values}))['participant_id'])
+    assert found == {who for who, told in (('sub-03', low), ('sub-07', high)) if told}
+
+
+def test_directions_are_those_of_columns_that_are_written():
+    written = [
+        f'{arm}_{column}'
+        for arm, key in (('anat', 'anat_qc'), ('dwi', 'dwi_qc'), ('mrs', 'mrs_quality'))
+        for column in output_spec(key).columns
+    ]
+    for start in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):
+        assert any(column.startswith(start) for column in written), start
 
 
 def test_a_few_sessions_have_no_outliers():
