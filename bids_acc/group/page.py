@@ -49,7 +49,7 @@ def page_content(run: GroupRun) -> GroupPage:
         sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
-        summary.insert(0, ' '.join([sentence, *(c[:1].upper() + c[1:] for c in cautions)]))
+        summary.insert(0, ' '.join([sentence, *cautions]))
     extra: dict[str, list[Block]] = {
         'Summary': list(_findings(run)),
         'People': [

@@ -276,7 +276,7 @@ def _usable(
         )
     if n_sessions < 20:
         notes.append(
-            f'halves hold {n_sessions // 2} sessions: the stability index is that of very small '
+            f'Halves hold {n_sessions // 2} sessions: the stability index is that of very small '
             'samples, and parcels should not be read as a property of the population.'
         )
     return replace(options, ks=ks), notes

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bids_acc.exceptions import InputDataError
 
-from .figures import group_figure, scatter_figure
+from .figures import NAMES, group_figure, scatter_figure, words
 from .joining import make_study
 from .model import Model
 from .mrs_groups import roles
@@ -22,13 +22,14 @@ from .study import Study
 Entry = tuple[Path, str, str]
 
 GROUP_CAPTION = (
-    'Each point is a participant; the cross is the mean of the group with its 95 % interval. '
+    'Each point is a participant; beside them the mean of the group with its 95 % interval. '
     'Values are not adjusted for covariates. Brackets: corrected p < 0.05 (*), 0.01 (**), '
     '0.001 (***) in the post hoc table.'
 )
 SCATTER_CAPTION = (
     'Residuals after the covariates, put back at the mean, with the line of the partial '
-    'correlation and the 95 % band of the line.'
+    'correlation and the 95 % band of the line. The test of the relation, in the table, is made '
+    'within groups; this picture is not.'
 )
 
 
@@ -57,8 +58,10 @@ def _group_files(
             except InputDataError:
                 continue
             path = save_svg(figure, folder / _file_name('groups', cohort, metric))
-            title = metric if cohort == 'all' else f'{metric}, {cohort}'
-            entries.append((path, f'{title} by group', GROUP_CAPTION))
+            name = NAMES.get(metric, metric)
+            where = '' if cohort == 'all' else f', {cohort}'
+            title = f'{name[:1].upper()}{name[1:]} by group{where}'
+            entries.append((path, title, GROUP_CAPTION))
     return entries
 
 
@@ -76,7 +79,9 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
             continue
         path = save_svg(figure, folder / _file_name('relation', cohort, response, name))
         where = '' if cohort == 'all' else f', {cohort}'
-        entries.append((path, f'{response} and {name}{where}', SCATTER_CAPTION))
+        measure = study.measure(response)
+        what = words(measure) if measure else response
+        entries.append((path, f'{what} and {name}{where}', SCATTER_CAPTION))
     return entries
 
 

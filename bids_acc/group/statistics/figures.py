@@ -21,17 +21,25 @@ from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.inference import r_from_t
 
 from .modelling import draw_sample, fit_model
-from .study import Study
+from .study import Measure, Study
 
 FloatArray = npt.NDArray[np.float64]
 
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
+NAMES: Mapping[str, str] = {'md': 'MD', 'fa': 'FA', 'mo': 'MO'}
+"""Metrics that have another name in print."""
 UNITS: Mapping[str, str] = {
     'thickness': 'mm', 'area': 'mm²', 'md': '10⁻³ mm²/s', 'fa': '', 'mo': ''
 }  # fmt: skip
+SCHEMES: Mapping[str, str] = {'ratio_tcr': 'ratio to tCr'}
+"""Unit schemes of metabolites that are spelt out."""
 SCALE: Mapping[str, float] = {'md': 1e3}
 """Factors that bring a metric into the unit of `UNITS`."""
+
+
+_POINTS, _INTERVAL = 0.22, 0.34
+"""Width of a group's points to either side, and where the interval stands, which hides none."""
 
 
 def spread(values: npt.ArrayLike, width: float = 0.3) -> FloatArray:
@@ -100,13 +108,14 @@ def draw_groups(
         values = sample[np.isfinite(sample)]
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         axes.scatter(
-            i + spread(values), values, s=14, color=colour, marker=marker, alpha=0.55,
+            i + spread(values, _POINTS), values, s=14, color=colour, marker=marker, alpha=0.55,
             linewidths=0, label=name,
         )  # fmt: skip
         low, high = mean_interval(values, level)
         if np.isfinite(low):
-            axes.plot([i, i], [low, high], color='black', linewidth=1.6, zorder=3)
-            axes.plot(i, values.mean(), marker='_', color='black', markersize=13, zorder=3)
+            beside = i + _INTERVAL
+            axes.plot([beside, beside], [low, high], color='black', linewidth=1.6)
+            axes.plot(beside, values.mean(), marker='_', color='black', markersize=9)
     axes.set_xticks(range(len(samples)))
     axes.set_xticklabels(
         [f'{name}\nn={int(np.isfinite(x).sum())}' for name, x in samples.items()], fontsize=7
@@ -149,12 +158,22 @@ def draw_brackets(
     axes.set_ylim(low, high + (len(found) + 0.4) * step)
 
 
-def _label(metric: str, component: int | None) -> str:
-    """Return the axis label of a response."""
-    unit = UNITS.get(metric, '')
-    name = {'md': 'MD', 'fa': 'FA', 'mo': 'MO'}.get(metric, metric)
-    where = '' if component is None else f', component {component}'
-    return f'{name}{where}' + (f' ({unit})' if unit else '')
+def words(measure: Measure) -> str:
+    """Name a measure as it is printed.
+
+    Examples
+    --------
+    >>> words(Measure('md_c2', 'parcel', 'md', 2))
+    'MD of parcel 2'
+    """
+    name = NAMES.get(measure.metric, measure.metric)
+    return name if measure.component is None else f'{name} of parcel {measure.component}'
+
+
+def _label(measure: Measure) -> str:
+    """Return the axis label of a measure."""
+    unit = UNITS.get(measure.metric, SCHEMES.get(measure.unit, measure.unit))
+    return words(measure) + (f' ({unit})' if unit else '')
 
 
 def _pairs(posthoc: pd.DataFrame | None, study: Study, cohort: str, response: str) -> Any:
@@ -212,7 +231,7 @@ def group_figure(
             level: frame.loc[frame['group'] == level, measure.name].to_numpy(dtype=float) * scale
             for level in levels
         }
-        draw_groups(axes, samples, _label(metric, measure.component), study.model.confidence)
+        draw_groups(axes, samples, _label(measure), study.model.confidence)
         draw_brackets(axes, levels, _pairs(posthoc, study, cohort, measure.name))
     if len(frames) > 1:
         figure.suptitle(cohort, fontsize=9)
@@ -273,10 +292,9 @@ def scatter_figure(
     axes.set_title(_correlation_text(slope / se, model.fit.df, partialcorr, cohort, response),
                    fontsize=8)  # fmt: skip
     adjusted = ', adjusted' if model.covariates else ''
-    unit = study.measure(name)
-    unit_text = f' ({unit.unit})' if unit is not None and unit.unit else ''
-    axes.set_xlabel(f'{name}{unit_text}{adjusted}', fontsize=8)
-    axes.set_ylabel(_label(measure.metric, measure.component) + adjusted, fontsize=8)
+    metabolite = study.measure(name)
+    axes.set_xlabel((_label(metabolite) if metabolite else name) + adjusted, fontsize=8)
+    axes.set_ylabel(_label(measure) + adjusted, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(fontsize=6, frameon=False, loc='best')

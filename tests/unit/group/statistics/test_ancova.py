@@ -131,6 +131,10 @@ def test_pictures_show_every_participant(rng):
     axes = group_figure(study, 'all', 'thickness').axes[0]
     assert sum(len(points.get_offsets()) for points in axes.collections) == 60
     assert [t.get_text() for t in axes.get_xticklabels()] == ['HC\nn=20', 'FL\nn=20', 'TRS\nn=20']
+    assert axes.get_ylabel() == 'thickness of parcel 1 (mm)'
+    intervals = [line.get_xdata()[0] for line in axes.lines]
+    places = np.concatenate([points.get_offsets()[:, 0] for points in axes.collections])
+    assert np.abs(np.subtract.outer(places, intervals)).min() > 0.1, 'an interval hides a point'
     scatter = scatter_figure(study, 'all', 'thickness_c1', 'Glx').axes[0]
     assert sum(len(points.get_offsets()) for points in scatter.collections[:3]) == 60
     assert 'df = 57' in scatter.get_title()
