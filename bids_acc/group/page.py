@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
-from bids_acc import __version__
 from bids_acc.report.findings import significant_findings
 from bids_acc.report.group_page import GroupPage
 from bids_acc.report.html import Block, table_block
 
-from .parcels.measures import SUMMED_METRICS
-from .parcels.parcellation import ParcellationResult
+from .methods import methods_text
 from .quality import flagged_sessions
 from .state import GroupRun
 
@@ -146,66 +143,3 @@ def _parcel_means(table: pd.DataFrame) -> pd.DataFrame:
     found = table.groupby(keys, sort=True)['value'].agg(['mean', 'std', 'count']).reset_index()
     found = found.rename(columns={'std': 'sd', 'count': 'n'})
     return found if found['cohort'].any() else found.drop(columns='cohort')
-
-
-def methods_text(run: GroupRun) -> list[str]:
-    """Describe what was done, ready for a methods section.
-
-    Parameters
-    ----------
-    run : GroupRun
-        A finished run.
-
-    Returns
-    -------
-    list of str
-        Paragraphs.
-    """
-    paragraphs = []
-    result = run.parcellation
-    if result is not None:
-        paragraphs.append(_parcels_in_words(run, result))
-    if run.model is not None and run.tables:
-        covariates = ', '.join(run.model.covariate_names) or 'no covariates'
-        paragraphs.append(
-            f'Groups ({", ".join(run.model.group.levels)}; reference {run.model.group.reference}) '
-            f'were compared by analysis of covariance with {covariates} and type '
-            f'{run.model.ss_type} sums of squares. Intervals are {100 * run.model.confidence:g} % '
-            'confidence intervals. The formula, degrees of freedom, effect size, '
-            'confidence interval, family and correction stand in every row of the tables. A '
-            'missing value leaves a person out of that analysis only, and is counted there.'
-        )
-    paragraphs.append(f'bids_acc {__version__}, seed {run.settings.random_seed}.')
-    return paragraphs
-
-
-def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
-    """Describe for a methods section how the parcels were made and measured."""
-    group = run.settings.group
-    summed = [name for name in result.data.metrics if name in SUMMED_METRICS]
-    others = [name for name in result.data.metrics if name not in SUMMED_METRICS]
-    measured = ' and '.join(
-        f'{", ".join(names)} {verb} over the vertices of a parcel'
-        for names, verb in ((others, 'averaged'), (summed, 'summed'))
-        if names
-    )
-    region = f'{result.data.values.shape[2]} vertices of {" and ".join(run.settings.anat.roi)}'
-    if group.atlas is not None:
-        name = Path(group.atlas).name
-        return f'The parcels of {name} were applied to {region}: {measured}.'
-    ks = group.k_range
-    parcel = {
-        'variation': 'whose scores its deviations from the mean maps follow most closely over '
-        'sessions and metrics',
-        'weight': 'with its largest weight',
-    }[group.labels]
-    return (
-        f'Vertex-wise {", ".join(result.data.metrics)} of {region} were standardised per metric '
-        'over the cohort, shifted to be non-negative and factorized by orthonormal projective '
-        'non-negative matrix factorization (Yang and Oja 2010, doi:10.1109/TNN.2010.2041361; '
-        'Sotiras et al. 2015, doi:10.1016/j.neuroimage.2014.11.045). The number of components '
-        f'was examined from {ks[0]} to {ks[-1]} by {group.n_splits} split-half '
-        'repetitions, each half standardised by itself, and by the gain in reconstruction '
-        f'(after doi:10.1503/jpn.210113); {result.choice.k} were used ({result.choice.source}). '
-        f'Each vertex belongs to the component {parcel}; {measured}.'
-    )

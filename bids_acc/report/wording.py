@@ -85,6 +85,18 @@ def p_words(value: object) -> str:
     return '< 0.001' if number < 0.001 else f'{number:.3f}'
 
 
+def metric_words(metric: str, component: float | None = None) -> str:
+    """Name a metric, of a parcel where one is given.
+
+    Examples
+    --------
+    >>> metric_words('md', 2), metric_words('Glx')
+    ('MD of parcel 2', 'Glx')
+    """
+    name = METRIC_NAMES.get(metric, metric)
+    return name if component is None or pd.isna(component) else f'{name} of parcel {component:.0f}'
+
+
 def response_words(row: pd.Series) -> str:
     """Name what was measured.
 
@@ -97,7 +109,7 @@ def response_words(row: pd.Series) -> str:
     """
     metric, component = text_of(row, 'metric'), row.get('component')
     if metric and pd.notna(component):
-        return f'{METRIC_NAMES.get(metric, metric)} of parcel {int(component)}'
+        return metric_words(metric, component)
     return text_of(row, 'response')
 
 

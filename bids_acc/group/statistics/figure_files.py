@@ -11,8 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.report.wording import metric_words
 
-from .figures import NAMES, group_figure, scatter_figure, words
+from .figures import group_figure, scatter_figure
 from .joining import make_study
 from .model import Model
 from .mrs_groups import roles
@@ -58,7 +59,7 @@ def _group_files(
             except InputDataError:
                 continue
             path = save_svg(figure, folder / _file_name('groups', cohort, metric))
-            name = NAMES.get(metric, metric)
+            name = metric_words(metric)
             where = '' if cohort == 'all' else f', {cohort}'
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
             entries.append((path, title, GROUP_CAPTION))
@@ -80,7 +81,7 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
         path = save_svg(figure, folder / _file_name('relation', cohort, response, name))
         where = '' if cohort == 'all' else f', {cohort}'
         measure = study.measure(response)
-        what = words(measure) if measure else response
+        what = metric_words(measure.metric, measure.component) if measure else response
         entries.append((path, f'{what} and {name}{where}', SCATTER_CAPTION))
     return entries
 

@@ -19,6 +19,7 @@ from scipy import stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.inference import r_from_t
+from bids_acc.report.wording import metric_words
 
 from .modelling import draw_sample, fit_model
 from .study import Measure, Study
@@ -27,8 +28,6 @@ FloatArray = npt.NDArray[np.float64]
 
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
-NAMES: Mapping[str, str] = {'md': 'MD', 'fa': 'FA', 'mo': 'MO'}
-"""Metrics that have another name in print."""
 UNITS: Mapping[str, str] = {
     'thickness': 'mm', 'area': 'mm²', 'md': '10⁻³ mm²/s', 'fa': '', 'mo': ''
 }  # fmt: skip
@@ -158,22 +157,10 @@ def draw_brackets(
     axes.set_ylim(low, high + (len(found) + 0.4) * step)
 
 
-def words(measure: Measure) -> str:
-    """Name a measure as it is printed.
-
-    Examples
-    --------
-    >>> words(Measure('md_c2', 'parcel', 'md', 2))
-    'MD of parcel 2'
-    """
-    name = NAMES.get(measure.metric, measure.metric)
-    return name if measure.component is None else f'{name} of parcel {measure.component}'
-
-
 def _label(measure: Measure) -> str:
     """Return the axis label of a measure."""
     unit = UNITS.get(measure.metric, SCHEMES.get(measure.unit, measure.unit))
-    return words(measure) + (f' ({unit})' if unit else '')
+    return metric_words(measure.metric, measure.component) + (f' ({unit})' if unit else '')
 
 
 def _pairs(posthoc: pd.DataFrame | None, study: Study, cohort: str, response: str) -> Any:

@@ -1,0 +1,132 @@
+"""What was done, in the words of a paper's methods section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc import __version__
+from bids_acc.derivatives.outputs import output_spec
+from bids_acc.report.wording import metric_words
+
+from .parcels.measures import SUMMED_METRICS
+from .parcels.parcellation import ParcellationResult
+from .state import GroupRun
+from .statistics.model import Model
+
+CORRECTIONS: Mapping[str, str] = {
+    'bh': 'by the method of Benjamini and Hochberg (1995)',
+    'bonferroni': 'by the method of Bonferroni',
+    'holm': 'by the method of Holm (1979)',
+}
+RULES: Mapping[str, str] = {
+    'every': 'significant in every cohort',
+    'any': 'significant in any cohort',
+}
+
+
+def methods_text(run: GroupRun) -> list[str]:
+    """Describe what was done, ready for a methods section.
+
+    Parameters
+    ----------
+    run : GroupRun
+        A finished run.
+
+    Returns
+    -------
+    list of str
+        Paragraphs.
+    """
+    paragraphs = []
+    result = run.parcellation
+    if result is not None:
+        paragraphs.append(_parcels_in_words(run, result))
+    if run.model is not None and run.tables:
+        paragraphs.append(' '.join(_statistics_in_words(run.model, run.tables)))
+    paragraphs.append(f'bids_acc {__version__}, seed {run.settings.random_seed}.')
+    return paragraphs
+
+
+def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """Describe the comparisons that were made, sentence by sentence."""
+    content = model.content
+    names = ', '.join(model.covariate_names)
+    covariates = f'the covariates {names}' if names else 'no covariates'
+    yield (
+        f'Groups ({", ".join(model.group.levels)}; reference {model.group.reference}) were '
+        f'compared by analysis of covariance with {covariates} and with type {model.ss_type} sums '
+        'of squares.'
+    )
+    if 'posthoc' in tables:
+        kind = {'adjusted': 't tests of covariate-adjusted means', 'plain': 'two-sample t tests'}
+        rule = RULES.get(content['Replication']['Rule'])
+        if rule and model.cohort is None:
+            rule = 'significant'
+        where = f'where the effect of group was {rule}' if rule else 'for every response'
+        yield f'Pairs of groups were compared by {kind[content["PostHoc"]["Report"]]} {where}.'
+    if 'mrs_group' in tables:
+        levels = output_spec('mrs_quantities').columns['unit_scheme']['Levels']
+        scheme = str(levels[content['Mrs']['UnitScheme']])
+        gate = 'were left out' if content['Mrs']['Gate'] else 'were kept'
+        yield (
+            f'Metabolite levels: {scheme[:1].lower()}{scheme[1:]}; spectra and metabolites that '
+            f'failed the quality gate {gate}.'
+        )
+    yield _corrections_in_words(content['Correction'], content['Families'])
+    yield (
+        f'Intervals are {100 * model.confidence:g} % confidence intervals. The formula, degrees '
+        'of freedom, effect size, confidence interval, family and correction stand in every row '
+        'of the tables. A missing value leaves a person out of that analysis only, and is counted '
+        'there.'
+    )
+
+
+def _corrections_in_words(usual: str, families: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name the correction for multiple tests, and the families that have another one."""
+    methods = {name: family.get('Method', usual) for name, family in families.items()}
+    others = [
+        f'{name} ({CORRECTIONS.get(method, "not corrected")})'
+        for name, method in methods.items()
+        if method != usual
+    ]
+    said = 'P values were not corrected for multiple tests'
+    if usual in CORRECTIONS:
+        said = f'P values were corrected within families of tests {CORRECTIONS[usual]}'
+    return said + (f', except {", ".join(others)}' if others else '') + '.'
+
+
+def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
+    """Describe for a methods section how the parcels were made and measured."""
+    group = run.settings.group
+    summed = [name for name in result.data.metrics if name in SUMMED_METRICS]
+    others = [name for name in result.data.metrics if name not in SUMMED_METRICS]
+    measured = ' and '.join(
+        f'{", ".join(map(metric_words, names))} {verb} over the vertices of a parcel'
+        for names, verb in ((others, 'averaged'), (summed, 'summed'))
+        if names
+    )
+    region = f'{result.data.values.shape[2]} vertices of {" and ".join(run.settings.anat.roi)}'
+    if group.atlas is not None:
+        name = Path(group.atlas).name
+        return f'The parcels of {name} were applied to {region}: {measured}.'
+    ks = group.k_range
+    parcel = {
+        'variation': 'whose scores its deviations from the mean maps follow most closely over '
+        'sessions and metrics',
+        'weight': 'with its largest weight',
+    }[group.labels]
+    return (
+        f'Vertex-wise {", ".join(map(metric_words, result.data.metrics))} of {region} were '
+        'standardised per metric over the cohort, shifted to be non-negative and factorized by '
+        'orthonormal projective non-negative matrix factorization (Yang and Oja 2010, '
+        'doi:10.1109/TNN.2010.2041361; Sotiras et al. 2015, '
+        'doi:10.1016/j.neuroimage.2014.11.045). The number of components '
+        f'was examined from {ks[0]} to {ks[-1]} by {group.n_splits} split-half '
+        'repetitions, each half standardised by itself, and by the gain in reconstruction '
+        f'(after doi:10.1503/jpn.210113); {result.choice.k} were used ({result.choice.source}). '
+        f'Each vertex belongs to the component {parcel}; {measured}.'
+    )
