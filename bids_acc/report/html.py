@@ -8,6 +8,7 @@ inside a hospital. What appears in a subject's page, and with which words, is sa
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -226,11 +227,18 @@ def upright(
     >>> wide = pd.DataFrame({'cnr': [2.5]})
     >>> upright(wide, {'cnr': {'Description': 'Contrast', 'Units': '1'}}).iloc[0].to_dict()
     {'figure': 'cnr', 'value': '2.5', 'unit': '', 'meaning': 'Contrast'}
+
+    Of shells one is described for all.
+
+    >>> shells = pd.DataFrame({'snr_b2000': [12.0]})
+    >>> upright(shells, {'snr_b1000': {'Description': 'S/N of a shell'}})['meaning'].item()
+    'S/N of a shell'
     """
     shown = [c for c in columns or table.columns if c in table.columns]
+    alike = {_without_numbers(name): about for name, about in described.items()}
     rows = []
     for name in shown:
-        about = described.get(name, {})
+        about = described.get(name) or alike.get(_without_numbers(name), {})
         unit = str(about.get('Units', ''))
         rows.append(
             {
@@ -241,6 +249,11 @@ def upright(
             }
         )
     return pd.DataFrame(rows, columns=['figure', 'value', 'unit', 'meaning'])
+
+
+def _without_numbers(name: str) -> str:
+    """Replace the numbers in a column's name."""
+    return re.sub(r'\d+', '0', name)
 
 
 def _arm_of(key: str) -> str:
