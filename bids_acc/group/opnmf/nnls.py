@@ -18,7 +18,8 @@ _TINY = float(np.finfo(np.float64).tiny)
 _FEW = 100
 """Columns up to which grouping costs more than it saves."""
 _ALL_SETS = 5
-"""Components up to which the inverses on all sets cost less than grouping the columns by set."""
+"""Components up to which the inverses on all sets are looked up by column, in place of grouping
+columns by set: half the time for some thousand columns, much the same for tens of thousands."""
 _SHORT_CODES = 16
 """Components up to which a passive set fits in 16 bits, which sort fastest."""
 
