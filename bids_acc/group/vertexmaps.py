@@ -21,6 +21,8 @@ LOGGER = logging.getLogger(__name__)
 
 Booleans = npt.NDArray[np.bool_]
 Session = tuple[str, str | None]
+Maps = dict[str, dict[str, dict[Session, FoundOutput]]]
+"""``maps[metric][hemisphere][session]``."""
 
 METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'thickness': ('anat_thickness', {}),
@@ -122,7 +124,11 @@ def in_region(
 
 
 def region_mask(
-    output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str = LABEL_KEY
+    output_dir: Path,
+    hemisphere: str,
+    region: Sequence[str],
+    label_key: str = LABEL_KEY,
+    density: str = '',
 ) -> Booleans:
     """Return the vertices that more than half of the sessions put inside the region.
 
@@ -132,17 +138,23 @@ def region_mask(
     Raises
     ------
     MissingInputError
-        If there is no label file.
+        If there is no label file on meshes of that density.
+    GridMismatchError
+        If label files of one density have different numbers of vertices.
     """
-    found = find_outputs(label_key, output_dir, hemisphere=hemisphere)
+    found = find_outputs(label_key, output_dir, hemisphere=hemisphere, density=density or None)
     if not found:
         raise MissingInputError(
             f'{output_dir}: no region labels of hemisphere {hemisphere}; run the participant '
             'level first.'
         )
     votes = [in_region(*read_labels(item.path), region) for item in found]
-    if len({len(vote) for vote in votes}) > 1:
-        raise GridMismatchError(f'{output_dir}: region labels lie on meshes of different sizes.')
+    for item, vote in zip(found, votes, strict=True):
+        if len(vote) != len(votes[0]):
+            raise GridMismatchError(
+                f'{item.path}: {len(vote)} vertices, but {found[0].path.name} has '
+                f'{len(votes[0])}; remove it and run the participant level again.'
+            )
     return np.mean(votes, axis=0) > 0.5
 
 
@@ -166,32 +178,41 @@ def _name(session: Session) -> str:
     return f'sub-{session[0]}' + (f'/ses-{session[1]}' if session[1] else '')
 
 
-def find_maps(
-    output_dir: Path,
-    metrics: Sequence[str],
-    keys: Mapping[str, tuple[str, dict[str, str]]] = METRIC_KEYS,
-) -> dict[str, dict[str, dict[Session, FoundOutput]]]:
-    """Find the maps of each metric and hemisphere, by session.
-
-    Returns
-    -------
-    dict
-        ``maps[metric][hemisphere][session]``.
-    """
-    maps: dict[str, dict[str, dict[Session, FoundOutput]]] = {}
+def maps_by_density(output_dir: Path, metrics: Sequence[str]) -> dict[str, Maps]:
+    """Find the maps of each metric and hemisphere, by density of the mesh and session."""
+    maps: dict[str, Maps] = {}
     for metric in metrics:
-        key, fixed = keys[metric]
-        maps[metric] = {
-            side: _by_session(find_outputs(key, output_dir, hemisphere=side, **fixed), metric)
-            for side in ('L', 'R')
-        }
+        key, fixed = METRIC_KEYS[metric]
+        for side in ('L', 'R'):
+            found: dict[str, list[FoundOutput]] = {}
+            for item in find_outputs(key, output_dir, hemisphere=side, **fixed):
+                found.setdefault(item.entities.get('density', ''), []).append(item)
+            for density, items in found.items():
+                own = maps.setdefault(density, {name: {'L': {}, 'R': {}} for name in metrics})
+                own[metric][side] = _by_session(items, metric)
     return maps
 
 
 def available_metrics(output_dir: Path) -> tuple[str, ...]:
     """Return the metrics of which there is any map."""
-    maps = find_maps(output_dir, list(METRIC_KEYS))
-    return tuple(metric for metric, sides in maps.items() if any(sides.values()))
+    every = maps_by_density(output_dir, list(METRIC_KEYS)).values()
+    return tuple(
+        metric for metric in METRIC_KEYS if any(any(maps[metric].values()) for maps in every)
+    )
+
+
+def _choose_density(complete: Mapping[str, Sequence[Session]], output_dir: Path) -> str:
+    """Return the density at which most sessions have all maps, the finer one of equals."""
+    # of names like 10k, 41k and 164k the longer and later one is finer
+    density = max(complete, key=lambda name: (len(complete[name]), len(name), name), default='')
+    counts = {name: len(sessions) for name, sessions in complete.items() if sessions}
+    if len(counts) > 1:
+        shown = ', '.join(f'{name or "no density"}: {n}' for name, n in sorted(counts.items()))
+        LOGGER.warning(
+            '%s: sessions with vertex maps by density of the mesh: %s; %s is used',
+            output_dir, shown, density,
+        )  # fmt: skip
+    return density
 
 
 def gather_vertex_metrics(
@@ -204,7 +225,8 @@ def gather_vertex_metrics(
 ) -> VertexMetrics:
     """Read the maps of all sessions inside a region.
 
-    Sessions that lack a whole map are left out and named in `VertexMetrics.excluded`.
+    Of meshes of several densities the one at which most sessions have all maps is taken. Sessions
+    that lack a whole map are left out and named in `VertexMetrics.excluded`.
 
     Parameters
     ----------
@@ -231,24 +253,31 @@ def gather_vertex_metrics(
     GridMismatchError
         If maps have different numbers of vertices.
     """
-    maps = find_maps(output_dir, metrics)
+    by_density = maps_by_density(output_dir, metrics)
     every = sorted(
-        {s for sides in maps.values() for found in sides.values() for s in found},
+        {s for maps in by_density.values() for sides in maps.values() for found in sides.values()
+         for s in found},
         key=lambda s: (s[0], s[1] or ''),
-    )
+    )  # fmt: skip
     lacks = {
-        s: [f'{m} ({h})' for m in metrics for h in hemispheres if s not in maps[m][h]]
-        for s in every
+        density: {
+            s: [f'{m} ({h})' for m in metrics for h in hemispheres if s not in maps[m][h]]
+            for s in every
+        }
+        for density, maps in by_density.items()
     }
-    complete = [session for session in every if not lacks[session]]
+    whole = {name: [s for s in every if not gaps[s]] for name, gaps in lacks.items()}
+    density = _choose_density(whole, output_dir)
+    complete = whole.get(density)
     if not complete:
         raise MissingInputError(
             f'{output_dir}: no session has vertex maps of all of {", ".join(metrics)}; run the '
             'participant level first, or choose fewer metrics.'
         )
+    maps = by_density[density]
     blocks, legends, sizes = [], [], {'L': 0, 'R': 0}
     for side in hemispheres:
-        mask = region_mask(output_dir, side, region, label_key)
+        mask = region_mask(output_dir, side, region, label_key, density)
         sizes[side] = len(mask)
         blocks.append(_read_block(maps, metrics, side, complete, mask))
         legends.append(pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)}))
@@ -259,14 +288,30 @@ def gather_vertex_metrics(
         metrics=tuple(metrics),
         sessions=_legend(complete),
         columns=columns,
-        neighbours=mesh_neighbours(columns, sizes, output_dir),
+        neighbours=mesh_neighbours(columns, sizes, output_dir, density),
         mesh_sizes=(sizes['L'], sizes['R']),
-        density=first.get('density', ''),
+        density=density,
         template=first.get('space', 'fsaverage'),
-        excluded=_legend([s for s in every if lacks[s]]).assign(
-            reason=[f'no map of {", ".join(gaps)}' for gaps in lacks.values() if gaps]
-        ),
+        excluded=_left_out(every, density, lacks),
     )
+
+
+def _left_out(
+    every: list[Session], density: str, lacks: Mapping[str, Mapping[Session, list[str]]]
+) -> pd.DataFrame:
+    """List the sessions without all maps on meshes of that density, with the reason."""
+    reasons = {}
+    for session in every:
+        if not (gaps := lacks[density][session]):
+            continue
+        others = sorted(name for name, of in lacks.items() if name != density and not of[session])
+        reasons[session] = f'no map of {", ".join(gaps)}'
+        if others:
+            reasons[session] = (
+                f'maps on meshes of {" and ".join(others)} only, of most sessions on {density}; '
+                f'run its participant level with --density {density}'
+            )
+    return _legend(list(reasons)).assign(reason=list(reasons.values()))
 
 
 def _legend(sessions: list[Session]) -> pd.DataFrame:
@@ -302,7 +347,7 @@ def _read_block(
 
 
 def mesh_neighbours(
-    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path
+    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str = ''
 ) -> list[npt.NDArray[np.int64]] | None:
     """Return the neighbours of each vertex of a region, from any subject's surface.
 
@@ -316,6 +361,8 @@ def mesh_neighbours(
         Vertices of each hemisphere's mesh.
     output_dir : Path
         Root of the derivative dataset.
+    density : str
+        Of the mesh, as in file names.
 
     Returns
     -------
@@ -327,7 +374,7 @@ def mesh_neighbours(
         vertices = columns.loc[columns['hemisphere'] == side, 'vertex'].to_numpy()
         if not len(vertices):
             continue
-        found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side)
+        found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side, density=density or None)
         if not found:
             return None
         image = nb.GiftiImage.from_filename(str(found[0].path))

@@ -188,6 +188,44 @@ def test_maps_are_gathered_by_name(dataset):
     assert (data.density, data.template, data.mesh_sizes) == ('41k', 'fsaverage', (6, 6))
 
 
+def write_coarse(root, subject):
+    """Write thickness and labels on a coarser mesh of four vertices."""
+    for side in 'LR':
+        mesh = {'hemisphere': side, 'density': '10k'}
+        entities = {'subject': subject, 'session': '1'}
+        path = output_path('anat_parcellation', root, entities, segmentation='DKT', **mesh)
+        write_gii(path, np.array([0, 1, 1, 2], dtype=np.int32), 'NIFTI_INTENT_LABEL', NAMES)
+        write_gii(output_path('anat_thickness', root, entities, **mesh), np.full(4, 2.5, 'f4'))
+
+
+def test_the_density_of_most_sessions_is_taken(dataset, caplog):
+    write_coarse(dataset, '01')
+    write_coarse(dataset, '04')
+    region = ['caudalanteriorcingulate']
+    data = gather_vertex_metrics(dataset, ['thickness'], region)
+    assert (data.density, data.mesh_sizes) == ('41k', (6, 6))
+    assert data.sessions['participant_id'].tolist() == ['sub-01', 'sub-02', 'sub-03']
+    assert data.excluded['participant_id'].tolist() == ['sub-04']
+    (reason,) = data.excluded['reason']
+    assert reason.startswith('maps on meshes of 10k only, of most sessions on 41k; run its part')
+    assert reason.endswith('--density 41k')
+    assert '10k: 2, 41k: 3; 41k is used' in caplog.text
+    write_coarse(dataset, '05')
+    assert gather_vertex_metrics(dataset, ['thickness'], region).density == '41k'  # 3 and 3
+    write_coarse(dataset, '06')
+    data = gather_vertex_metrics(dataset, ['thickness'], region)
+    assert (data.density, data.mesh_sizes) == ('10k', (4, 4))
+    assert data.excluded['participant_id'].tolist() == ['sub-02', 'sub-03']
+
+
+def test_labels_of_one_density_and_two_sizes_are_named(dataset):
+    path = output_path('anat_parcellation', dataset, {'subject': '02', 'session': '1'},
+                       segmentation='DKT', hemisphere='L', density='41k')  # fmt: skip
+    write_gii(path, np.ones(5, dtype=np.int32), 'NIFTI_INTENT_LABEL', NAMES)
+    with pytest.raises(GridMismatchError, match=r'sub-02.*5 vertices, but sub-01.* has 6; remove'):
+        gather_vertex_metrics(dataset, ['thickness'], ['cortex'])
+
+
 def test_one_metric_keeps_all_subjects(dataset):
     assert gather_vertex_metrics(dataset, ['thickness'], ['cortex']).values.shape == (1, 3, 8)
 
