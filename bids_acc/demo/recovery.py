@@ -120,6 +120,11 @@ def adjusted_difference(formula: str, people: pd.DataFrame, values: FloatArray) 
     values : (n,) ndarray of float64
         Response.
 
+    Returns
+    -------
+    float
+        In the unit of the response.
+
     Examples
     --------
     The affected are younger, and values rise with age.
