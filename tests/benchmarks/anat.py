@@ -227,7 +227,8 @@ def report_thinning(
     """
     mesh = load_template()[hemi]
     mask = region_mask(mesh.labels, mesh.names, ROI)
-    change, change_found = np.mean(truth, axis=0), np.nanmean(measured, axis=0)
+    change = np.mean(truth, axis=0)
+    change_found = np.ma.masked_invalid(measured).mean(axis=0).filled(np.nan)
     inside = mask & np.isfinite(change_found)
     core, away = inside & (weight > 0.5), inside & (weight < 0.05)
     links = neighbour_mean(mesh.faces, len(mesh.white))
