@@ -124,11 +124,7 @@ def in_region(
 
 
 def region_mask(
-    output_dir: Path,
-    hemisphere: str,
-    region: Sequence[str],
-    label_key: str = LABEL_KEY,
-    density: str = '',
+    output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str
 ) -> Booleans:
     """Return the vertices that more than half of the sessions put inside the region.
 
@@ -195,9 +191,10 @@ def maps_by_density(output_dir: Path, metrics: Sequence[str]) -> dict[str, Maps]
 
 def available_metrics(output_dir: Path) -> tuple[str, ...]:
     """Return the metrics of which there is any map."""
-    every = maps_by_density(output_dir, list(METRIC_KEYS)).values()
     return tuple(
-        metric for metric in METRIC_KEYS if any(any(maps[metric].values()) for maps in every)
+        metric
+        for metric, (key, fixed) in METRIC_KEYS.items()
+        if find_outputs(key, output_dir, **fixed)
     )
 
 
@@ -347,7 +344,7 @@ def _read_block(
 
 
 def mesh_neighbours(
-    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str = ''
+    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str
 ) -> list[npt.NDArray[np.int64]] | None:
     """Return the neighbours of each vertex of a region, from any subject's surface.
 

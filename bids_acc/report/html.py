@@ -220,7 +220,7 @@ def upright(
     described : mapping
         Column to its ``Description`` and ``Units``, as in the sidecar.
     columns : sequence of str, optional
-        Only these, in this order.
+        Only these, in this order; one of a diffusion shell stands for those of all shells.
 
     Examples
     --------
@@ -228,17 +228,19 @@ def upright(
     >>> upright(wide, {'cnr': {'Description': 'Contrast', 'Units': '1'}}).iloc[0].to_dict()
     {'figure': 'cnr', 'value': '2.5', 'unit': '', 'meaning': 'Contrast'}
 
-    Of shells one is described for all.
+    Of shells one is named and described for all.
 
-    >>> shells = pd.DataFrame({'snr_b2000': [12.0]})
-    >>> upright(shells, {'snr_b1000': {'Description': 'S/N of a shell'}})['meaning'].item()
-    'S/N of a shell'
+    >>> shells = pd.DataFrame({'snr_b2000': [12.0], 'n': [3]})
+    >>> about = {'snr_b1000': {'Description': 'S/N of a shell'}}
+    >>> upright(shells, about, ['snr_b1000'])[['figure', 'meaning']].values.tolist()
+    [['snr_b2000', 'S/N of a shell']]
     """
-    shown = [c for c in columns or table.columns if c in table.columns]
-    alike = {_without_numbers(name): about for name, about in described.items()}
+    wanted = dict.fromkeys(_of_any_shell(c) for c in columns or table.columns)
+    shown = [c for name in wanted for c in table.columns if _of_any_shell(c) == name]
+    alike = {_of_any_shell(name): about for name, about in described.items()}
     rows = []
     for name in shown:
-        about = described.get(name) or alike.get(_without_numbers(name), {})
+        about = described.get(name) or alike.get(_of_any_shell(name), {})
         unit = str(about.get('Units', ''))
         rows.append(
             {
@@ -251,9 +253,9 @@ def upright(
     return pd.DataFrame(rows, columns=['figure', 'value', 'unit', 'meaning'])
 
 
-def _without_numbers(name: str) -> str:
-    """Replace the numbers in a column's name."""
-    return re.sub(r'\d+', '0', name)
+def _of_any_shell(name: str) -> str:
+    """Leave the b-value out of a column's name."""
+    return re.sub(r'_b\d+$', '_b', name)
 
 
 def _arm_of(key: str) -> str:
