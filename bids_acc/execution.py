@@ -27,9 +27,9 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Workflow
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
-from . import __version__, exceptions
-from .exceptions import BidsAccError, ExitCode, ResourceError, SettingsError
-from .settings import Resources
+from bids_acc import __version__, exceptions
+from bids_acc.exceptions import BidsAccError, ExitCode, ResourceError, SettingsError
+from bids_acc.settings import Resources
 
 LOGGER = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .exceptions import SettingsError
+from bids_acc.exceptions import SettingsError
 
 T = TypeVar('T')
 

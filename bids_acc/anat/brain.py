@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_acc.anat.registration import coarser, template_path, to_ants
 from bids_acc.exceptions import InputDataError
-from bids_acc.itk import itk_session
-
-from .geometry import Floats
-from .registration import coarser, template_path, to_ants
-from .volumes import MAX_BRAIN_ML, MIN_BRAIN_ML, ball, largest_component
+from bids_acc.images.itk import itk_session
+from bids_acc.images.volumes import MAX_BRAIN_ML, MIN_BRAIN_ML, ball, largest_component
+from bids_acc.surfaces.geometry import Floats
 
 LOGGER = logging.getLogger(__name__)
 

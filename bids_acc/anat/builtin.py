@@ -10,21 +10,21 @@ from typing import Any
 import nibabel as nb
 import numpy as np
 
-from .fitting import FittedSurfaces, fit_surfaces
-from .geometry import Floats, gathered, neighbour_mean, vertex_areas
-from .morphometry import symmetric_thickness
-from .quality import weakly_supported
-from .registration import (
+from bids_acc.anat.fitting import FittedSurfaces, fit_surfaces
+from bids_acc.anat.morphometry import symmetric_thickness
+from bids_acc.anat.quality import weakly_supported
+from bids_acc.anat.registration import (
     bias_correct,
     image_to_t1w,
     points_to_t1w,
     register_to_template,
     template_path,
 )
-from .segmentation import TissueModel, fit_tissue_model, local_tissue_means
-from .template import DENSITIES, HEMISPHERES, load_template
-from .tissues import TissueImage
-from .volumes import finer, stripped_mask
+from bids_acc.anat.segmentation import TissueModel, fit_tissue_model, local_tissue_means
+from bids_acc.anat.template import DENSITIES, HEMISPHERES, load_template
+from bids_acc.anat.tissues import TissueImage
+from bids_acc.images.volumes import finer, stripped_mask
+from bids_acc.surfaces.geometry import Floats, gathered, neighbour_mean, vertex_areas
 
 SIDES = {'L': -1, 'R': 1}
 UNDEFINED = {

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bids_acc.anat.native import NativeHemisphere, check_length, existing, wound_outwards
 from bids_acc.exceptions import InputDataError, MissingInputError
-
-from .geometry import Floats, Ints, vertex_areas
-from .native import NativeHemisphere, check_length, existing, wound_outwards
+from bids_acc.surfaces.geometry import Floats, Ints, vertex_areas
 
 SIDE = {'L': 'left', 'R': 'right'}
 N_VERTICES = 40962

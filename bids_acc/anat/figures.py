@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from .geometry import Floats, Ints
-from .tissues import sample_volume
-from .volumes import outside_grid
+from bids_acc.anat.tissues import sample_volume
+from bids_acc.images.volumes import outside_grid
+from bids_acc.surfaces.geometry import Floats, Ints
 
 Surface = tuple[Floats, Ints, str]
 """Vertices in mm, faces, colour."""

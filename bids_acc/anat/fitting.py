@@ -14,10 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .geometry import Floats, Ints, neighbour_mean, smooth_displacement, vertex_normals
-from .intersection import self_intersecting_faces
-from .profiles import edge_blur, nearest_crossing, nearest_dip
-from .tissues import TissueImage, cortical_levels, sample_volume
+from bids_acc.anat.profiles import edge_blur, nearest_crossing, nearest_dip
+from bids_acc.anat.tissues import TissueImage, cortical_levels, sample_volume
+from bids_acc.surfaces.geometry import (
+    Floats,
+    Ints,
+    neighbour_mean,
+    smooth_displacement,
+    vertex_normals,
+)
+from bids_acc.surfaces.intersection import self_intersecting_faces
 
 Bools = npt.NDArray[np.bool_]
 
@@ -170,7 +176,7 @@ def repair_intersections(
     faces : (n_faces, 3) ndarray of int
         Vertex indices.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.anat.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.geometry.neighbour_mean`.
     n_rounds : int
         How often to try; each round of relaxing as a whole takes in a wider ring.
     base : (n_vertices, 3) ndarray, optional
@@ -221,7 +227,7 @@ def evened(
     faces : (n_faces, 3) ndarray of int
         Vertex indices.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.anat.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.geometry.neighbour_mean`.
 
     Returns
     -------

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from nibabel.freesurfer.io import read_annot, read_geometry, read_morph_data
 
+from bids_acc.anat.native import NativeHemisphere, check_length, existing
+from bids_acc.anat.template import MEDIAL_WALL
 from bids_acc.exceptions import InputDataError
-
-from .geometry import Floats, Ints
-from .native import NativeHemisphere, check_length, existing
-from .template import MEDIAL_WALL
+from bids_acc.surfaces.geometry import Floats, Ints
 
 PREFIX = {'L': 'lh', 'R': 'rh'}
 ANNOTATIONS = (

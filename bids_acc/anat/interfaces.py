@@ -20,9 +20,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.exceptions import InputDataError
-
-from .builtin import (
+from bids_acc.anat.builtin import (
     UNDEFINED,
     fit_hemisphere,
     measure_hemisphere,
@@ -30,12 +28,12 @@ from .builtin import (
     tissue_image,
     voxel_sizes,
 )
-from .quality import contrast_to_noise
-from .registration import bias_correct, register_to_template
-from .segmentation import TISSUES, discrete_segmentation
-from .surfaces_io import write_labels, write_map, write_surface
-from .template import load_template
-from .volumes import (
+from bids_acc.anat.quality import contrast_to_noise
+from bids_acc.anat.registration import bias_correct, register_to_template
+from bids_acc.anat.segmentation import TISSUES, discrete_segmentation
+from bids_acc.anat.template import load_template
+from bids_acc.exceptions import InputDataError
+from bids_acc.images.volumes import (
     check_forms,
     check_gaps,
     check_volume,
@@ -46,6 +44,7 @@ from .volumes import (
     outside_grid,
     stripped_mask,
 )
+from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
 
 
 def load_volume(path: str | Path) -> tuple[Any, Any]:
@@ -73,7 +72,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     affine : (4, 4) ndarray
         Voxel to scanner RAS in mm.
     form_gap_mm : float
-        See `bids_acc.anat.volumes.form_gap`.
+        See `bids_acc.images.volumes.form_gap`.
 
     Raises
     ------
@@ -135,7 +134,7 @@ class PrepareT1w(SimpleInterface):
         if stripped:
             mask = stripped_mask(data, sizes)
         else:
-            from .brain import extract_brain
+            from bids_acc.anat.brain import extract_brain
 
             try:
                 mask = extract_brain(

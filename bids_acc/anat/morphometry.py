@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from .geometry import Floats, Ints
+from bids_acc.surfaces.geometry import Floats, Ints
 
 
 def point_triangle_distance2(points: Floats, triangles: Floats) -> Floats:
@@ -154,7 +154,7 @@ def spread_on_mesh(
     vertices : (n_vertices, 3) array_like
         Coordinates in mm.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.anat.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.geometry.neighbour_mean`.
     fwhm : float
         Full width at half maximum in mm; zero changes nothing.
 
@@ -187,7 +187,7 @@ def smooth_on_mesh(
     vertices : (n_vertices, 3) array_like
         Coordinates in mm.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.anat.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.geometry.neighbour_mean`.
     fwhm : float
         Full width at half maximum in mm; zero changes nothing.
 

@@ -8,17 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.anat.template import MEDIAL_WALL, TemplateHemisphere
 from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
-
-from .geometry import Floats, Ints, enclosed_volume, vertex_normals
-from .resampling import (
+from bids_acc.surfaces.geometry import Floats, Ints, enclosed_volume, vertex_normals
+from bids_acc.surfaces.resampling import (
     area_weights,
     barycentric_weights,
     nearest_weights,
     resample_labels,
     resample_values,
 )
-from .template import MEDIAL_WALL, TemplateHemisphere
 
 
 @dataclass(frozen=True)

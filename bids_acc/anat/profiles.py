@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import Floats
+from bids_acc.surfaces.geometry import Floats
 
 
 def nearest_crossing(profiles: Floats, threshold: Floats, positions: Floats) -> Floats:

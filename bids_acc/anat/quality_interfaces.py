@@ -18,17 +18,17 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from .builtin import template_priors, voxel_sizes
-from .geometry import Floats, vertex_normals
-from .interfaces import load_volume
-from .intersection import self_intersecting_faces
-from .quality import boundary_contrast, thickness_distribution, unusual
-from .registration import image_to_t1w, points_to_t1w
-from .segmentation import TISSUES
-from .surfaces_io import read_labels, read_map, read_surface
-from .template import HEMISPHERES
-from .tissues import sample_volume
-from .volumes import cut_area, outside_grid, white_matter_euler
+from bids_acc.anat.builtin import template_priors, voxel_sizes
+from bids_acc.anat.interfaces import load_volume
+from bids_acc.anat.quality import boundary_contrast, thickness_distribution, unusual
+from bids_acc.anat.registration import image_to_t1w, points_to_t1w
+from bids_acc.anat.segmentation import TISSUES
+from bids_acc.anat.template import HEMISPHERES
+from bids_acc.anat.tissues import sample_volume
+from bids_acc.images.volumes import cut_area, outside_grid, white_matter_euler
+from bids_acc.surfaces.geometry import Floats, vertex_normals
+from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
+from bids_acc.surfaces.intersection import self_intersecting_faces
 
 WHITE_DEPTH_MM = 1.0
 """How far inside the white surface white matter is sampled."""
@@ -161,7 +161,7 @@ class AnatFigures(SimpleInterface):
     output_spec = _FiguresOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from .figures import contours_on_slices, surfaces_on_slices
+        from bids_acc.anat.figures import contours_on_slices, surfaces_on_slices
 
         data, affine = load_volume(self.inputs.in_file)
         surfaces, centres = [], []

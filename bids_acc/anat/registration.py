@@ -15,9 +15,8 @@ import pandas as pd
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.itk import itk_session
-
-from .geometry import Floats
+from bids_acc.images.itk import itk_session
+from bids_acc.surfaces.geometry import Floats
 
 TEMPLATE_NAME = 'MNI152NLin2009aSym'
 """The T1w template that comes with nilearn."""

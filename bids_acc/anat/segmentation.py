@@ -9,8 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import InputDataError
-
-from .geometry import Floats
+from bids_acc.surfaces.geometry import Floats
 
 TISSUES = ('GM', 'WM', 'CSF')
 """Order of the tissues everywhere."""

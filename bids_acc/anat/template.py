@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import SettingsError
-
-from .geometry import Floats, Ints
+from bids_acc.surfaces.geometry import Floats, Ints
 
 HEMISPHERES = ('L', 'R')
 DENSITIES = {'41k': 40962, '10k': 10242}

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, sparse, special
 
-from .geometry import Floats
-from .morphometry import spread_on_mesh
+from bids_acc.anat.morphometry import spread_on_mesh
+from bids_acc.surfaces.geometry import Floats
 
 CORTEX_SHARES = (0.35, 0.45, 0.55)
 """Where between white (0) and pial (1) surface the intensity of GM is read: rather near WM, whose
@@ -128,7 +128,7 @@ def cortical_levels(
     cortex : (n_vertices,) ndarray of bool
         Vertices to read at; the others get what is around them.
     links : (n_vertices, n_vertices) csr_array
-        See `bids_acc.anat.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.geometry.neighbour_mean`.
     blur : float
         Standard deviation of the image's blur in mm; zero takes the samples for pure.
 

@@ -11,20 +11,19 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
-from bids_acc.settings import AnatSettings
-
-from .interfaces import (
+from bids_acc.anat.interfaces import (
     BiasCorrect,
     FitSurfaces,
     PrepareT1w,
     RegisterTemplate,
     SegmentTissues,
 )
-from .quality_interfaces import AnatFigures, AnatQuality
-from .segmentation import TISSUES
-from .surface_interfaces import ExternalSurfaces, RegionOfInterest
-from .template import DENSITIES, HEMISPHERES, atlas_provenance
+from bids_acc.anat.quality_interfaces import AnatFigures, AnatQuality
+from bids_acc.anat.segmentation import TISSUES
+from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
+from bids_acc.anat.template import DENSITIES, HEMISPHERES, atlas_provenance
+from bids_acc.derivatives.outputs import init_sink
+from bids_acc.settings import AnatSettings
 
 OUTPUTS = (
     't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 'white', 'pial',

@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_acc.exceptions import MissingInputError
-
-from .inputs import (
+from bids_acc.bids.inputs import (
     B0_MAX,
     DwiInputs,
     DwiRun,
@@ -25,7 +23,8 @@ from .inputs import (
     check_json,
     read_gradients,
 )
-from .tools import generated_by
+from bids_acc.bids.tools import generated_by
+from bids_acc.exceptions import MissingInputError
 
 NODDI_NAMES: Mapping[str, tuple[str, ...]] = {
     'icvf': ('icvf', 'ndi', 'ficvf', 'fintra'),

@@ -9,10 +9,8 @@ from typing import Any
 
 from bids import BIDSLayout
 
-from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
-
-from .diffusion import find_noddi, find_preprocessed, find_reversed, noddi_refusal
-from .inputs import (
+from bids_acc.bids.diffusion import find_noddi, find_preprocessed, find_reversed, noddi_refusal
+from bids_acc.bids.inputs import (
     MODALITIES,
     AnatInputs,
     DwiInputs,
@@ -23,15 +21,16 @@ from .inputs import (
     check_dwi_run,
     check_image,
 )
-from .layout import (
+from bids_acc.bids.layout import (
     NothingThereError,
     indexed_entities,
     metadata_of,
     nothing_there,
     query_images,
 )
-from .selection import Selection, choose_labels, session_labels, subject_labels
-from .spectra import PartlyBrokenError, find_spectra, named_by_spectra
+from bids_acc.bids.selection import Selection, choose_labels, session_labels, subject_labels
+from bids_acc.bids.spectra import PartlyBrokenError, find_spectra, named_by_spectra
+from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
 
 
 def discover(layout: BIDSLayout, selection: Selection) -> list[Session]:

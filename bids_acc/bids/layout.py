@@ -14,10 +14,9 @@ from typing import Any
 
 from bids import BIDSLayout, BIDSLayoutIndexer
 
+from bids_acc.bids.inputs import check_json
+from bids_acc.bids.selection import FILTER_QUERIES, subject_labels
 from bids_acc.exceptions import BidsAccError, InputDataError
-
-from .inputs import check_json
-from .selection import FILTER_QUERIES, subject_labels
 
 _OTHER_DATATYPES = re.compile(r'/(func|fmap|perf|meg|eeg|ieeg|beh|pet|micr|nirs|motion)(/|$)')
 

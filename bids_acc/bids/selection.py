@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_acc.bids.inputs import MODALITIES, check_json
 from bids_acc.exceptions import (
     BidsAccError,
     InvalidDatasetError,
@@ -14,8 +15,6 @@ from bids_acc.exceptions import (
     NothingSelectedError,
     SettingsError,
 )
-
-from .inputs import MODALITIES, check_json
 
 FILTER_QUERIES = {
     't1w': {'datatype': 'anat', 'suffix': 'T1w'},

@@ -9,11 +9,10 @@ from typing import Any
 
 from bids import BIDSLayout
 
+from bids_acc.bids.inputs import MrsInputs, check_image
+from bids_acc.bids.layout import indexed_entities, metadata_of, nothing_there, query_images
+from bids_acc.bids.uris import resolve_uri
 from bids_acc.exceptions import BidsAccError, ExitCode
-
-from .inputs import MrsInputs, check_image
-from .layout import indexed_entities, metadata_of, nothing_there, query_images
-from .uris import resolve_uri
 
 
 class PartlyBrokenError(Exception):

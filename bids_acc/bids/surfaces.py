@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, MissingInputError
-
-from .tools import generated_by
 
 LOGGER = logging.getLogger(__name__)
 Inspect = Callable[[str, Path], tuple[str, float]]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from bids_acc.bids.inputs import check_json
 from bids_acc.exceptions import BidsAccError
-
-from .inputs import check_json
 
 
 def generated_by(folders: Iterable[Path]) -> list[tuple[str, str]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bids_acc.bids.inputs import check_json
 from bids_acc.exceptions import BidsAccError
-
-from .inputs import check_json
 
 
 def resolve_uri(uri: str, root: Path, folder: Path) -> Path | None:

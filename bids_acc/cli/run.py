@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_acc import __version__
+from bids_acc.cli.parser import Request, parse
 from bids_acc.exceptions import (
     BidsAccError,
     ExitCode,
@@ -25,8 +26,6 @@ from bids_acc.exceptions import (
     NothingSelectedError,
     OutputError,
 )
-
-from .parser import Request, parse
 
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow, Session

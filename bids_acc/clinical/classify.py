@@ -10,13 +10,19 @@ from typing import Any
 
 import pandas as pd
 
+from bids_acc.clinical.criteria import (
+    DEFINITIONS,
+    UNDETERMINED,
+    as_record,
+    decide,
+    definition,
+    explain,
+)
+from bids_acc.clinical.equivalents import DEFAULT_METHOD, load_equivalents
+from bids_acc.clinical.evidence import Context, Thresholds, load_thresholds
+from bids_acc.clinical.history import collect_histories, read_table
 from bids_acc.derivatives import outputs
 from bids_acc.exceptions import InputDataError
-
-from .criteria import DEFINITIONS, UNDETERMINED, as_record, decide, definition, explain
-from .equivalents import DEFAULT_METHOD, load_equivalents
-from .evidence import Context, Thresholds, load_thresholds
-from .history import collect_histories, read_table
 
 LOGGER = logging.getLogger(__name__)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bids_acc.clinical.depression import trd, trd_stage
+from bids_acc.clinical.evidence import Context, Verdict
+from bids_acc.clinical.history import History
+from bids_acc.clinical.logic import Rule
+from bids_acc.clinical.schizophrenia import clozapine, kane, rswg, trrip
 from bids_acc.exceptions import SettingsError
-
-from .depression import trd, trd_stage
-from .evidence import Context, Verdict
-from .history import History
-from .logic import Rule
-from .schizophrenia import clozapine, kane, rswg, trrip
 
 DEFINITIONS: Mapping[str, Callable[[History, Context], Verdict]] = {
     'clozapine': clozapine,

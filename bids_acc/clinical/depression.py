@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .evidence import (
+from bids_acc.clinical.evidence import (
     COUNTS,
     THASE_SOURCE,
     TRD_SOURCE,
@@ -13,8 +13,8 @@ from .evidence import (
     flag_rule,
     trial_failed,
 )
-from .history import History, Record
-from .logic import Rule, Truth, all_of, any_of, at_least, compare, negate
+from bids_acc.clinical.history import History, Record
+from bids_acc.clinical.logic import Rule, Truth, all_of, any_of, at_least, compare, negate
 
 TRD_STAGES = ('0', 'I', 'II', 'III', 'IV', 'V')
 

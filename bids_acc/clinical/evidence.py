@@ -9,11 +9,15 @@ from importlib import resources
 
 import yaml
 
+from bids_acc.clinical.equivalents import (
+    DEFAULT_METHOD,
+    Table,
+    chlorpromazine_equivalent,
+    normal_name,
+)
+from bids_acc.clinical.history import History, Record
+from bids_acc.clinical.logic import Rule, Truth, all_of, any_of, at_least, compare
 from bids_acc.exceptions import SettingsError
-
-from .equivalents import DEFAULT_METHOD, Table, chlorpromazine_equivalent, normal_name
-from .history import History, Record
-from .logic import Rule, Truth, all_of, any_of, at_least, compare
 
 RSWG_ITEMS = ('p1', 'p2', 'p3', 'n1', 'n4', 'n6', 'g5', 'g9')
 """Items of Andreasen et al. 2005, doi:10.1176/appi.ajp.162.3.441."""

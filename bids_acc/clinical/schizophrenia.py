@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .evidence import (
+from bids_acc.clinical.evidence import (
     CLOZAPINE_SOURCE,
     GENERAL_ITEMS,
     GIVEN,
@@ -27,8 +27,8 @@ from .evidence import (
     number_rule,
     trial_failed,
 )
-from .history import History, Record
-from .logic import Rule, Truth, all_of, any_of, compare, negate
+from bids_acc.clinical.history import History, Record
+from bids_acc.clinical.logic import Rule, Truth, all_of, any_of, compare, negate
 
 
 def trrip(history: History, context: Context) -> Verdict:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .patterns import effect_at
-from .templates import Box
-from .warp import FloatArray, HeadShape, apply_affine, rigid, smooth_field, to_voxels
+from bids_acc.demo.patterns import effect_at
+from bids_acc.demo.templates import Box
+from bids_acc.demo.warp import FloatArray, HeadShape, apply_affine, rigid, smooth_field, to_voxels
 
 PATTERN_SUPPORT = 0.02
 """Effects smaller than this share of their largest value are taken for zero."""

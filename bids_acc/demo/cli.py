@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bids_acc.demo.dataset import DemoOptions, write_dataset
 from bids_acc.exceptions import BidsAccError, ExitCode, OutputError, SettingsError
-
-from .dataset import DemoOptions, write_dataset
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -95,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = DemoOptions(**arguments)
     try:
         if results is not None:
-            from .recovery import format_score
-            from .score import score
+            from bids_acc.demo.recovery import format_score
+            from bids_acc.demo.score import score
 
             print(format_score(*score(results, folder)))
             return int(ExitCode.OK)

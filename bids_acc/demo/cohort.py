@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .patterns import PATTERNS, DiffusivityChange
+from bids_acc.demo.patterns import PATTERNS, DiffusivityChange
 
 GROUPS = ('HC', 'responder', 'resistant')
 """Levels of ``group``: healthy controls, patients who respond to treatment, who resist it."""

@@ -21,10 +21,9 @@ from scipy.spatial import cKDTree
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.anat.template import load_template, region_mask
-
-from .anatomy import Anatomy
-from .patterns import pattern_weights
-from .warp import FloatArray
+from bids_acc.demo.anatomy import Anatomy
+from bids_acc.demo.patterns import pattern_weights
+from bids_acc.demo.warp import FloatArray
 
 REGION = tuple(sorted(ACC_LABELS))
 """Names in the Desikan atlas."""

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import cohort, diffusion, sidecars, spectrum, structural
-from .anatomy import Anatomy, draw_placement, draw_shape
-from .cohort import Participant, Visit
-from .cortex import thickness_change, thickness_table, true_thickness
-from .files import write_image, write_json, write_spectrum, write_tsv
-from .patterns import (
+from bids_acc.demo import cohort, diffusion, sidecars, spectrum, structural
+from bids_acc.demo.anatomy import Anatomy, draw_placement, draw_shape
+from bids_acc.demo.cohort import Participant, Visit
+from bids_acc.demo.cortex import thickness_change, thickness_table, true_thickness
+from bids_acc.demo.files import write_image, write_json, write_spectrum, write_tsv
+from bids_acc.demo.patterns import (
     DEPTH_MM,
     LATERAL_WIDTH_MM,
     PATTERNS,
@@ -24,8 +24,8 @@ from .patterns import (
     REGION_HALF_WIDTH_MM,
     REGION_RADIUS_MM,
 )
-from .templates import FloatMap, Head, load_head
-from .warp import FloatArray, apply_affine, rigid, sample, to_voxels
+from bids_acc.demo.templates import FloatMap, Head, load_head
+from bids_acc.demo.warp import FloatArray, apply_affine, rigid, sample, to_voxels
 
 LOGGER = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def write_dataset(
     truth = _truth(options, rows)
     write_json(folder / 'code' / 'truth.json', truth)
     if options.with_problems:
-        from .problems import add_problems
+        from bids_acc.demo.problems import add_problems
 
         add_problems(folder, scene, options, progress)
     return truth

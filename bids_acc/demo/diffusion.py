@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .anatomy import Anatomy
-from .patterns import DiffusivityChange
-from .structural import blur_to, grid_points
-from .templates import Box, Head
-from .warp import FloatArray, rigid, sample, to_voxels
+from bids_acc.demo.anatomy import Anatomy
+from bids_acc.demo.patterns import DiffusivityChange
+from bids_acc.demo.structural import blur_to, grid_points
+from bids_acc.demo.templates import Box, Head
+from bids_acc.demo.warp import FloatArray, rigid, sample, to_voxels
 
 RESOLUTION_MM = 3.0
 FIELD_OF_VIEW_MM = (180.0, 216.0, 174.0)

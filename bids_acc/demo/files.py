@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .warp import FloatArray
+from bids_acc.demo.warp import FloatArray
 
 MRS_EXTENSION = 44
 """NIfTI extension code of NIfTI-MRS."""

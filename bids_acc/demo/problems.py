@@ -13,11 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .cohort import draw_cohort
-from .files import write_json
+from bids_acc.demo.cohort import draw_cohort
+from bids_acc.demo.files import write_json
 
 if TYPE_CHECKING:
-    from .dataset import DemoOptions, Scene
+    from bids_acc.demo.dataset import DemoOptions, Scene
 
 ANNEX_TARGET = '../../.git/annex/objects/Xx/Yy/MD5E-s1--0/MD5E-s1--0.nii.gz'
 """Where the link of a file goes whose content git-annex has not fetched."""
@@ -133,7 +133,7 @@ def add_problems(
     """
     from dataclasses import replace
 
-    from .dataset import append_participants, write_participant
+    from bids_acc.demo.dataset import append_participants, write_participant
 
     last = draw_cohort(options.n_per_group + 1, sessions=options.sessions, seed=options.seed)[-1]
     sound = replace(last, label='sound')

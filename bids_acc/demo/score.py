@@ -19,13 +19,8 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from bids_acc.anat.template import load_template
-from bids_acc.derivatives.outputs import find_outputs
-from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
-from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
-from bids_acc.group.vertexmaps import gather_vertex_metrics
-
-from .patterns import PATTERNS, DiffusivityChange, pattern_weights
-from .recovery import (
+from bids_acc.demo.patterns import PATTERNS, DiffusivityChange, pattern_weights
+from bids_acc.demo.recovery import (
     AFFECTED,
     REFERENCE,
     Effect,
@@ -35,6 +30,10 @@ from .recovery import (
     group_difference,
     group_effect,
 )
+from bids_acc.derivatives.outputs import find_outputs
+from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
+from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
+from bids_acc.group.vertexmaps import gather_vertex_metrics
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from . import diffusion, spectrum
+from bids_acc.demo import diffusion, spectrum
 
 _SCANNER: dict[str, Any] = {
     'Manufacturer': 'bids_acc',

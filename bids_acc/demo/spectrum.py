@@ -10,10 +10,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.mrs.simulate import basis, synthetic_fid
-from bids_acc.mrs.spectrum import Basis, ppm_axis
-
-from .warp import FloatArray
+from bids_acc.demo.warp import FloatArray
+from bids_acc.mrs.basis.simulate import basis, synthetic_fid
+from bids_acc.mrs.signal.spectrum import Basis, ppm_axis
 
 ComplexArray = npt.NDArray[np.complex128]
 

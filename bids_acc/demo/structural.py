@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from .anatomy import Anatomy
-from .templates import FloatMap, Head
-from .warp import FloatArray, apply_affine, field_at, sample, smooth_field, to_voxels
+from bids_acc.demo.anatomy import Anatomy
+from bids_acc.demo.templates import FloatMap, Head
+from bids_acc.demo.warp import FloatArray, apply_affine, field_at, sample, smooth_field, to_voxels
 
 FIELD_OF_VIEW_MM = (196.0, 236.0, 204.0)
 """Extent of the T1w image along x, y, z, mm."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from .warp import FloatArray, apply_affine, sample, to_voxels
+from bids_acc.demo.warp import FloatArray, apply_affine, sample, to_voxels
 
 FloatMap = npt.NDArray[np.float32]
 

@@ -17,9 +17,8 @@ from uuid import uuid4
 import pandas as pd
 
 from bids_acc import __version__
+from bids_acc.derivatives.outputs import load_table, plain, read_sidecar, write_bytes, write_json
 from bids_acc.exceptions import OutputError
-
-from .outputs import load_table, plain, read_sidecar, write_bytes, write_json
 
 BIDS_VERSION = '1.11.1'
 

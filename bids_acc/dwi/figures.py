@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from .resample import sample
+from bids_acc.images.resampling import sample
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import sph_harm_y
 
-from .shells import Shells
+from bids_acc.dwi.shells import Shells
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -33,7 +33,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from .shells import Shells
+from bids_acc.dwi.shells import Shells
 
 FloatArray = npt.NDArray[np.float64]
 

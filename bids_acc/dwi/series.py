@@ -10,12 +10,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.dwi.shells import (
+    B0_THRESHOLD,
+    axes_of,
+    bvecs_to_scanner,
+    check_gradients,
+    scheme_hash,
+)
 from bids_acc.exceptions import InputDataError, MetadataError
-
-from .files import FloatArray, Gradients, check_same_grid, read_image
-from .resample import sample, voxel_centres, voxel_sizes
-from .shells import B0_THRESHOLD, axes_of, bvecs_to_scanner, check_gradients, scheme_hash
-from .susceptibility import readout_time
+from bids_acc.images.distortion import readout_time
+from bids_acc.images.files import FloatArray, Gradients, check_same_grid, read_image
+from bids_acc.images.resampling import sample, voxel_centres, voxel_sizes
 
 PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')
 """What BIDS allows as PhaseEncodingDirection."""

@@ -26,27 +26,26 @@ from bids_acc.exceptions import (
     SettingsError,
 )
 from bids_acc.execution import joblib_workers
+from bids_acc.group.cohort import Cohort, join_phenotype, load_cohort, names_in
+from bids_acc.group.opnmf.labels import LabelRule
+from bids_acc.group.opnmf.rank import SelectionOptions
+from bids_acc.group.page import page_content, subtitle
+from bids_acc.group.parcels.atlas import apply_atlas
+from bids_acc.group.parcels.files import write_parcellation
+from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcellation
+from bids_acc.group.parcels.pictures import write_parcel_figures
+from bids_acc.group.quality import flagged_sessions
+from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.figure_files import write_figures
+from bids_acc.group.statistics.flow import flow_notes
+from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.proposal import resolve_model
+from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.tables import write_tables
+from bids_acc.group.tasks import ProgressCallback
+from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
-
-from .cohort import Cohort, join_phenotype, load_cohort, names_in
-from .opnmf.labels import LabelRule
-from .opnmf.rank import SelectionOptions
-from .page import page_content, subtitle
-from .parcels.atlas import apply_atlas
-from .parcels.files import write_parcellation
-from .parcels.parcellation import ParcellationOptions, run_parcellation
-from .parcels.pictures import write_parcel_figures
-from .quality import flagged_sessions
-from .state import GroupRun
-from .statistics.figure_files import write_figures
-from .statistics.flow import flow_notes
-from .statistics.model import Model
-from .statistics.proposal import resolve_model
-from .statistics.run import run_statistics
-from .statistics.tables import write_tables
-from .tasks import ProgressCallback
-from .vertexmaps import available_metrics, gather_vertex_metrics
 
 
 def run_group(

@@ -16,8 +16,7 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import ENTITIES, find_outputs
 from bids_acc.exceptions import InputDataError, MissingInputError, NothingSelectedError
-
-from .quality import KEYS, deviation_notes
+from bids_acc.group.quality import KEYS, deviation_notes
 
 LOGGER = logging.getLogger(__name__)
 

@@ -10,12 +10,11 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.derivatives.outputs import output_spec
+from bids_acc.group.parcels.measures import SUMMED_METRICS
+from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.model import Model
 from bids_acc.report.wording import metric_words
-
-from .parcels.measures import SUMMED_METRICS
-from .parcels.parcellation import ParcellationResult
-from .state import GroupRun
-from .statistics.model import Model
 
 CORRECTIONS: Mapping[str, str] = {
     'bh': 'by the method of Benjamini and Hochberg (1995)',

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from bids_acc.group.methods import methods_text
+from bids_acc.group.quality import flagged_sessions
+from bids_acc.group.state import GroupRun
 from bids_acc.report.findings import significant_findings
 from bids_acc.report.group_page import GroupPage
 from bids_acc.report.html import Block, table_block
-
-from .methods import methods_text
-from .quality import flagged_sessions
-from .state import GroupRun
 
 
 def subtitle(run: GroupRun) -> str:

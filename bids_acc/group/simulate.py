@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array, diags_array
 
-from .features import VertexMetrics
-from .mesh import adjacency, neighbour_lists
+from bids_acc.group.features import VertexMetrics
+from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from bids_acc.group.cohort import Cohort
+from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.statistics.model import Model
 from bids_acc.settings import Settings
-
-from .cohort import Cohort
-from .parcels.parcellation import ParcellationResult
-from .statistics.model import Model
 
 LOGGER = logging.getLogger(__name__)
 

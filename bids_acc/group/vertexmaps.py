@@ -13,9 +13,8 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
-
-from .features import VertexMetrics, mask_unmeasured
-from .mesh import adjacency, neighbour_lists
+from bids_acc.group.features import VertexMetrics, mask_unmeasured
+from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
 
 LOGGER = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bids_acc.mrs.results import Curves
+from bids_acc.mrs.results.engine_result import Curves
 
 LABELS_PPM = {
     'NAA': 2.01,

@@ -14,20 +14,20 @@ import numpy.typing as npt
 
 import bids_acc
 from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
-from bids_acc.mrs import spin_systems
-from bids_acc.mrs.basis import load_basis, with_macromolecules
-from bids_acc.mrs.constants import load_relaxation
-from bids_acc.mrs.engines import choose_engine, run_builtin
-from bids_acc.mrs.gate import load_gate
-from bids_acc.mrs.importers import import_result
+from bids_acc.mrs.basis import spin_systems
+from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
+from bids_acc.mrs.basis.sequence import sequence_of
+from bids_acc.mrs.engines.builtin import choose_engine, run_builtin
+from bids_acc.mrs.engines.importers import import_result
+from bids_acc.mrs.engines.lcmodel import run_lcmodel
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
-from bids_acc.mrs.lcmodel import run_lcmodel
+from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.mrs.levels.quantify import parse_ratio
 from bids_acc.mrs.nulled import check_nulled, read_nulled
-from bids_acc.mrs.quantify import parse_ratio
-from bids_acc.mrs.results import EngineResult
-from bids_acc.mrs.sequence import sequence_of
-from bids_acc.mrs.spectrum import Basis, Spectrum
+from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.quality.gate import load_gate
 from bids_acc.settings import MrsSettings
 
 LOGGER = logging.getLogger(__name__)

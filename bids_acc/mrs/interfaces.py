@@ -24,11 +24,8 @@ from nipype.interfaces.base import (
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
-from bids_acc.mrs.artefacts import Artefact, check_artefacts, is_clipped
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
-from bids_acc.mrs.preprocessing import Preprocessed, nothing_usable, preprocess
-from bids_acc.mrs.records import load_result, save_record
-from bids_acc.mrs.tables import (
+from bids_acc.mrs.levels.tables import (
     TableInputs,
     checklist_table,
     concordance_lines,
@@ -38,8 +35,11 @@ from bids_acc.mrs.tables import (
     quality_row,
     quantity_table,
 )
-from bids_acc.mrs.tissue import volume_fractions
-from bids_acc.mrs.voxel import overlap_fraction, voxel_coverage
+from bids_acc.mrs.levels.tissue import volume_fractions
+from bids_acc.mrs.levels.voxel import overlap_fraction, voxel_coverage
+from bids_acc.mrs.results.records import load_result, save_record
+from bids_acc.mrs.signal.artefacts import Artefact, check_artefacts, is_clipped
+from bids_acc.mrs.signal.preprocessing import Preprocessed, nothing_usable, preprocess
 
 LOGGER = logging.getLogger('nipype.interface')
 
@@ -414,7 +414,7 @@ class PlotFit(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.mrs.figures import plot_fit, plot_no_fit, save_figure
-        from bids_acc.mrs.results import Curves
+        from bids_acc.mrs.results.engine_result import Curves
 
         table = pd.read_csv(self.inputs.fit_file, sep='\t', na_values='n/a')
         quality = pd.read_csv(self.inputs.quality_file, sep='\t', na_values='n/a').iloc[0]

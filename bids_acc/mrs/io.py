@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
-from bids_acc.mrs.measures import GYROMAGNETIC_RATIO_1H
+from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
 
 ComplexArray = npt.NDArray[np.complex128]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from bids_acc.exceptions import InputDataError, SettingsError
-from bids_acc.mrs.alignment import align_transients, shift_and_phase
-from bids_acc.mrs.coils import combine_coils
+from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
-from bids_acc.mrs.macromolecules import birch_fid
-from bids_acc.mrs.measures import ppm_mask
-from bids_acc.mrs.spectrum import ComplexArray, Spectrum, ppm_axis, to_spectrum
-from bids_acc.mrs.water import hlsvd, remove_residual_water
+from bids_acc.mrs.signal.alignment import align_transients, shift_and_phase
+from bids_acc.mrs.signal.coils import combine_coils
+from bids_acc.mrs.signal.measures import ppm_mask
+from bids_acc.mrs.signal.spectrum import ComplexArray, Spectrum, ppm_axis, to_spectrum
+from bids_acc.mrs.signal.water import hlsvd, remove_residual_water
 
 NARROW_PPM = 0.12
 """Width at half maximum below which a line at one of these places is a residual metabolite."""

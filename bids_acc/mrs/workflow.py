@@ -10,7 +10,7 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from bids_acc.derivatives.outputs import init_sink
-from bids_acc.mrs.engines import choose_engine
+from bids_acc.mrs.engines.builtin import choose_engine
 from bids_acc.mrs.interfaces import (
     FitSpectrum,
     PlotConcordance,

@@ -12,10 +12,9 @@ from nipype.pipeline.engine import Workflow
 
 from bids_acc.bids.inputs import MrsInputs
 from bids_acc.mrs.failed import init_mrs_failed_wf
+from bids_acc.participant.jobs import Job
+from bids_acc.participant.workflow import spectrum_names, workflow_name
 from bids_acc.settings import Settings
-
-from .jobs import Job
-from .workflow import spectrum_names, workflow_name
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ from bids_acc.derivatives.records import (
     hash_files,
     write_record,
 )
-
-from .jobs import Job, record_label
+from bids_acc.participant.jobs import Job, record_label
 
 
 class _FieldsInputSpec(DynamicTraitedSpec):

@@ -20,10 +20,9 @@ from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
 from bids_acc.bids.inputs import MODALITIES, DwiInputs, MrsInputs, Session
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.mrs.workflow import init_mrs_wf
+from bids_acc.participant.jobs import Job, record_label
+from bids_acc.participant.records import keep_fields, stored_fields
 from bids_acc.settings import Settings
-
-from .jobs import Job, record_label
-from .records import keep_fields, stored_fields
 
 
 def init_participant_wf(

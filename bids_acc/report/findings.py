@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from .wording import effect_words, finding_words, is_directed, p_words, text_of
+from bids_acc.report.wording import effect_words, finding_words, is_directed, p_words, text_of
 
 VARIANTS = (
     'permutation', 'rank', 'welch', 'robust', 'sensitivity', 'nuisance', 'together',

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .html import Block, Section, image_block, render_page, table_block
-from .wording import effect_words, p_words, statistic_words, tested, text_of
+from bids_acc.report.html import Block, Section, image_block, render_page, table_block
+from bids_acc.report.wording import effect_words, p_words, statistic_words, tested, text_of
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,10 @@ from bids_acc.anat.builtin import (
     measure_brain,
     register_brain,
 )
-from bids_acc.anat.geometry import neighbour_mean, vertex_normals
-from bids_acc.anat.intersection import self_intersecting_faces
 from bids_acc.anat.morphometry import smooth_on_mesh
 from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
+from bids_acc.surfaces.geometry import neighbour_mean, vertex_normals
+from bids_acc.surfaces.intersection import self_intersecting_faces
 
 Found = dict[str, MeasuredHemisphere]
 FWHM = 5.0

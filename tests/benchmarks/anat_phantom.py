@@ -13,13 +13,13 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from bids_acc.anat.geometry import neighbour_mean, vertex_areas, vertex_normals
 from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.morphometry import spread_on_mesh, symmetric_thickness
 from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.anat.registration import template_path
 from bids_acc.anat.template import HEMISPHERES, load_template, region_mask
 from bids_acc.anat.tissues import sample_volume
+from bids_acc.surfaces.geometry import neighbour_mean, vertex_areas, vertex_normals
 
 Shift = tuple[np.ndarray, np.ndarray]
 """A field of displacements (3, nx, ny, nz) in mm and its affine."""

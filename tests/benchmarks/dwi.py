@@ -26,23 +26,23 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from bids_acc.dwi import registration
-from bids_acc.dwi.files import write_image
 from bids_acc.dwi.interfaces.distortion import MIN_GAIN
-from bids_acc.dwi.mask import brain_mask
-from bids_acc.dwi.motion import (
+from bids_acc.dwi.series import join_runs
+from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
+from bids_acc.dwi.tensor import fit_tensor, fractional_anisotropy, mode, scalar_maps
+from bids_acc.exceptions import BidsAccError
+from bids_acc.images import registration
+from bids_acc.images.distortion import apply_warp, field_from_anatomy, field_from_pair
+from bids_acc.images.files import write_image
+from bids_acc.images.masks import brain_mask
+from bids_acc.images.motion import (
     estimate_motion,
     matrix_from_parameters,
     rotate_directions,
     rotation_part,
 )
-from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
-from bids_acc.dwi.sampling import blur_to_resolution
-from bids_acc.dwi.series import join_runs
-from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
-from bids_acc.dwi.susceptibility import apply_warp, field_from_anatomy, field_from_pair
-from bids_acc.dwi.tensor import fit_tensor, fractional_anisotropy, mode, scalar_maps
-from bids_acc.exceptions import BidsAccError
+from bids_acc.images.resampling import apply_matrix, sample, sample_series, voxel_centres
+from bids_acc.surfaces.ribbon import blur_to_resolution
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get('BIDS_ACC_SHARED', ROOT.parent / 'shared')) / 'data'

@@ -27,16 +27,16 @@ for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 import numpy as np
 from scipy.linalg import expm
 
-from bids_acc.mrs import simulate, spin_systems
-from bids_acc.mrs.basis import load_basis
-from bids_acc.mrs.density_matrix import lines_to_fid
-from bids_acc.mrs.importers.lcmodel import parse_coord, parse_table
+from bids_acc.mrs.basis import simulate, spin_systems
+from bids_acc.mrs.basis.basis_set import load_basis
+from bids_acc.mrs.basis.density_matrix import lines_to_fid
+from bids_acc.mrs.engines.importers.lcmodel import parse_coord, parse_table
 from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
-from bids_acc.mrs.preprocessing import preprocess
-from bids_acc.mrs.quality import snr_lcm
-from bids_acc.mrs.spectrum import Basis, Spectrum, oriented, ppm_axis, to_spectrum
-from bids_acc.mrs.water import water_amplitude
+from bids_acc.mrs.results.quality import snr_lcm
+from bids_acc.mrs.signal.preprocessing import preprocess
+from bids_acc.mrs.signal.spectrum import Basis, Spectrum, oriented, ppm_axis, to_spectrum
+from bids_acc.mrs.signal.water import water_amplitude
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -179,8 +179,8 @@ def against_challenge() -> dict[str, float]:
 
 def analytic() -> tuple[str, bool]:
     """Worst deviation from three things that are known in closed form."""
-    from bids_acc.mrs.density_matrix import Timing, group_lines
-    from bids_acc.mrs.spin_systems import SpinGroup
+    from bids_acc.mrs.basis.density_matrix import Timing, group_lines
+    from bids_acc.mrs.basis.spin_systems import SpinGroup
 
     frequencies, amplitudes = group_lines(
         spin_systems.load('Cr').groups, 'press', Timing(0.03, te1=0.011), 123.2

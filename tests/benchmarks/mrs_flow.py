@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 
 from bids_acc.exceptions import BidsAccError
-from bids_acc.mrs.acquisition import residual_water, simulate_acquisition
-from bids_acc.mrs.alignment import align_transients
-from bids_acc.mrs.coils import combine_coils
-from bids_acc.mrs.constants import load_relaxation
-from bids_acc.mrs.engines import run_builtin
-from bids_acc.mrs.gate import judge_spectrum, load_gate
-from bids_acc.mrs.importers.lcmodel import lcmodel_result, parse_csv, parse_table
+from bids_acc.mrs.basis.simulate import basis as simulate_basis
+from bids_acc.mrs.basis.simulate import synthetic_fid
+from bids_acc.mrs.engines.builtin import run_builtin
+from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result, parse_csv, parse_table
 from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
-from bids_acc.mrs.preprocessing import preprocess
-from bids_acc.mrs.quality import Measure
-from bids_acc.mrs.simulate import basis as simulate_basis
-from bids_acc.mrs.simulate import synthetic_fid
-from bids_acc.mrs.spectrum import Spectrum, ppm_axis, to_spectrum
-from bids_acc.mrs.tissue import concentration_factor
-from bids_acc.mrs.water import remove_residual_water, water_amplitude
+from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.mrs.levels.tissue import concentration_factor
+from bids_acc.mrs.results.quality import Measure
+from bids_acc.mrs.signal.alignment import align_transients
+from bids_acc.mrs.signal.coils import combine_coils
+from bids_acc.mrs.signal.preprocessing import preprocess
+from bids_acc.mrs.signal.spectrum import Spectrum, ppm_axis, to_spectrum
+from bids_acc.mrs.signal.water import remove_residual_water, water_amplitude
+from bids_acc.quality.gate import judge_spectrum, load_gate
+from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
 Row = tuple[str, str, str, str, bool | None]
 MHZ, DWELL, N_POINTS = 127.75, 5e-4, 2048
@@ -121,7 +121,7 @@ def d3_water(quick: bool) -> Iterator[Row]:
 
 def e1_water_scaling(data: Path, quick: bool) -> Iterator[Row]:
     """Creatine of 10 mM, and absolute tCr and tNAA of the challenge against LCModel's."""
-    from bids_acc.mrs.basis import load_basis
+    from bids_acc.mrs.basis.basis_set import load_basis
 
     relaxed = 29697 * 1.206
     spectrum = Spectrum(
@@ -166,7 +166,7 @@ def e1_water_scaling(data: Path, quick: bool) -> Iterator[Row]:
 
 def challenge(data: Path, quick: bool) -> Iterator[Row]:
     """Absolute levels, S/N and line width on the challenge sets against LCModel's."""
-    from bids_acc.mrs.basis import load_basis
+    from bids_acc.mrs.basis.basis_set import load_basis
 
     relaxed, rows, cpu = 29697 / 0.829, [], []
     for number in (1, 5, 12) if quick else range(1, 15):
@@ -279,7 +279,7 @@ def gate_sentences(data: Path | None) -> Iterator[Row]:
 
 def wrong_basis(data: Path) -> Iterator[Row]:
     """A basis set of 123 MHz for data of 128 MHz."""
-    from bids_acc.mrs.basis import load_basis
+    from bids_acc.mrs.basis.basis_set import load_basis
 
     spectrum = Spectrum(
         np.ones(2048, dtype=complex), DWELL, 127.755264, echo_time=0.03, sequence='press'

@@ -165,8 +165,8 @@ def test_the_group_level_counts_them_with_the_reason(done: Path) -> None:
 
 
 def test_a_wrong_basis_set_keeps_what_was_known(raw: Path, tmp_path: Path) -> None:
-    from bids_acc.mrs import simulate
-    from bids_acc.mrs.lcmodel_basis import write_lcmodel_basis
+    from bids_acc.mrs.basis import simulate
+    from bids_acc.mrs.basis.lcmodel_file import write_lcmodel_basis
 
     basis = simulate.basis(
         spectrometer_frequency=63.9, dwell_time=5e-4, n_points=1024, echo_time=0.035

@@ -146,7 +146,7 @@ def test_a_program_without_interpreter_leaves_tables(raw, tmp_path, monkeypatch)
 
 @pytest.mark.skipif(shutil.which('timeout') is None, reason='the system has no timeout program')
 def test_a_program_without_end_leaves_tables(raw, tmp_path, monkeypatch):
-    from bids_acc.mrs import lcmodel
+    from bids_acc.mrs.engines import lcmodel
 
     folder = install(tmp_path / 'bin', 'cat > /dev/null; sleep 600')
     monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')

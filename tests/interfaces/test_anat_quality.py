@@ -16,7 +16,6 @@ from scipy import ndimage
 
 from bids_acc.anat.builtin import template_priors
 from bids_acc.anat.figures import surfaces_on_slices
-from bids_acc.anat.geometry import vertex_areas
 from bids_acc.anat.interfaces import FitSurfaces
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.quality import (
@@ -27,16 +26,11 @@ from bids_acc.anat.quality import (
     unusual,
 )
 from bids_acc.anat.quality_interfaces import AnatQuality
-from bids_acc.anat.surfaces_io import (
-    read_map,
-    read_surface,
-    write_labels,
-    write_map,
-    write_surface,
-)
 from bids_acc.anat.template import load_template, region_mask
-from bids_acc.anat.volumes import euler_number_of_solid, outside_grid
 from bids_acc.derivatives.outputs import load_table
+from bids_acc.images.volumes import euler_number_of_solid, outside_grid
+from bids_acc.surfaces.geometry import vertex_areas
+from bids_acc.surfaces.gifti import read_map, read_surface, write_labels, write_map, write_surface
 
 ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
 Table = Callable[..., pd.Series]

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import find_outputs
-from bids_acc.dwi.files import Gradients, read_image, write_image
 from bids_acc.dwi.interfaces.distortion import (
     FieldFromPair,
     RegisterDistortion,
@@ -25,13 +24,14 @@ from bids_acc.dwi.interfaces.distortion import (
     to_radiological,
 )
 from bids_acc.dwi.interfaces.eddy import RunEddy
-from bids_acc.dwi.mask import brain_mask
-from bids_acc.dwi.resample import apply_matrix, sample
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import bvecs_from_scanner
-from bids_acc.dwi.susceptibility import apply_warp, undistort
 from bids_acc.dwi.workflow import choose_engines, init_dwi_wf
 from bids_acc.exceptions import MetadataError, SettingsError
+from bids_acc.images.distortion import apply_warp, undistort
+from bids_acc.images.files import Gradients, read_image, write_image
+from bids_acc.images.masks import brain_mask
+from bids_acc.images.resampling import apply_matrix, sample
 from bids_acc.settings import DwiSettings
 from tests.interfaces.test_dwi_workflow import directions, phantom_signal, shares
 

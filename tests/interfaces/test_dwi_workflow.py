@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import find_outputs
-from bids_acc.dwi.files import write_image
-from bids_acc.dwi.resample import apply_matrix
 from bids_acc.dwi.shells import bvecs_from_scanner
 from bids_acc.dwi.workflow import init_dwi_wf
+from bids_acc.images.files import write_image
+from bids_acc.images.resampling import apply_matrix
 from bids_acc.settings import DwiSettings
 
 CORTEX_MD, CORE_MD = 0.9e-3, 0.7e-3

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from bids_acc.exceptions import ProgramError, ResourceError
-from bids_acc.mrs import lcmodel
+from bids_acc.mrs.engines import lcmodel
 from tests.synthetic.lcmodel import creatine, install_stand_in
 
 SLEEPS = 'sleep 300 & echo $! > child; echo $$ > parent; wait\n'

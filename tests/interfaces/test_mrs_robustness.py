@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.mrs import simulate
+from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.interfaces import FitSpectrum, PlotFit, PreprocessSpectrum, TabulateSpectrum
 from bids_acc.mrs.io import MrsData, write_nifti_mrs
-from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 
 LEVELS = {
     'NAA': 11.0, 'NAAG': 1.2, 'Cr': 4.5, 'PCr': 3.8, 'GPC': 1.0, 'PCh': 0.6, 'Glu': 10.0,

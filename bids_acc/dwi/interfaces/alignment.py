@@ -16,8 +16,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files, quality, registration
-from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.dwi import quality
+from bids_acc.images import files, registration
+from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
 
 
 class _CoregisterInputSpec(BaseInterfaceInputSpec):

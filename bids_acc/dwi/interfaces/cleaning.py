@@ -15,8 +15,8 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files
 from bids_acc.dwi.denoise import mppca
+from bids_acc.images import files
 
 
 class _DenoiseInputSpec(BaseInterfaceInputSpec):

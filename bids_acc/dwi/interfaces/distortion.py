@@ -23,13 +23,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files, registration
-from bids_acc.dwi.mask import brain_mask
-from bids_acc.dwi.motion import displacement
-from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres, voxel_sizes
-from bids_acc.dwi.sampling import blur_to_resolution
 from bids_acc.dwi.shells import find_shells
-from bids_acc.dwi.susceptibility import (
+from bids_acc.images import files, registration
+from bids_acc.images.distortion import (
     correlation,
     displacement_from_hertz,
     field_from_anatomy,
@@ -38,6 +34,10 @@ from bids_acc.dwi.susceptibility import (
     phase_index,
     undistort,
 )
+from bids_acc.images.masks import brain_mask
+from bids_acc.images.motion import displacement
+from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.surfaces.ribbon import blur_to_resolution
 
 MIN_GAIN = 0.15
 """A field from the T1w image is used when it takes away at least this share of the variance that

@@ -25,13 +25,12 @@ from nipype.interfaces.base import (
 )
 from scipy.spatial.transform import Rotation
 
-from bids_acc.dwi import files
-from bids_acc.dwi.motion import matrix_from_parameters
+from bids_acc.dwi.interfaces.distortion import to_radiological
 from bids_acc.dwi.shells import bvecs_from_scanner, bvecs_to_scanner, find_shells
-from bids_acc.dwi.susceptibility import fsl_parameters
 from bids_acc.exceptions import ComputationError
-
-from .distortion import to_radiological
+from bids_acc.images import files
+from bids_acc.images.distortion import fsl_parameters
+from bids_acc.images.motion import matrix_from_parameters
 
 PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
 """Names under which FSL 6 has had it; none needs a graphics card."""

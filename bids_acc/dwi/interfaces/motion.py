@@ -16,11 +16,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files, registration
-from bids_acc.dwi.mask import brain_mask
-from bids_acc.dwi.motion import Motion, estimate_motion
-from bids_acc.dwi.resample import sample_series, voxel_centres, voxel_sizes
 from bids_acc.dwi.shells import Shells, find_shells
+from bids_acc.images import files, registration
+from bids_acc.images.masks import brain_mask
+from bids_acc.images.motion import Motion, estimate_motion
+from bids_acc.images.resampling import sample_series, voxel_centres, voxel_sizes
 
 
 class _EstimateMotionInputSpec(BaseInterfaceInputSpec):

@@ -16,9 +16,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files
-from bids_acc.dwi.motion import displacement, framewise_displacement, rotation_part
-from bids_acc.dwi.resample import apply_matrix, voxel_centres
+from bids_acc.images import files
+from bids_acc.images.motion import displacement, framewise_displacement, rotation_part
+from bids_acc.images.resampling import apply_matrix, voxel_centres
 
 
 class _GatherReportsInputSpec(BaseInterfaceInputSpec):

@@ -19,9 +19,9 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files
 from bids_acc.dwi.shells import find_shells
-from bids_acc.dwi.susceptibility import undistort
+from bids_acc.images import files
+from bids_acc.images.distortion import undistort
 
 
 class _FigureOutputSpec(TraitedSpec):

@@ -18,11 +18,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files, registration
-from bids_acc.dwi.motion import rotate_directions
-from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres, voxel_sizes
 from bids_acc.dwi.shells import find_shells
-from bids_acc.dwi.susceptibility import displace, field_and_gradient
+from bids_acc.images import files, registration
+from bids_acc.images.distortion import displace, field_and_gradient
+from bids_acc.images.motion import rotate_directions
+from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
 
 
 class ChainInputSpec(BaseInterfaceInputSpec):

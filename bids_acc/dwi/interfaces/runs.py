@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from nipype.interfaces.base import Bunch, File, SimpleInterface, TraitedSpec, traits
 
-from bids_acc.dwi import files, registration
-from bids_acc.dwi.motion import displacement
-from bids_acc.dwi.resample import apply_matrix, sample, voxel_centres
-from bids_acc.dwi.susceptibility import undistort
-
-from .resampling import Chain, ChainInputSpec
+from bids_acc.dwi.interfaces.resampling import Chain, ChainInputSpec
+from bids_acc.images import files, registration
+from bids_acc.images.distortion import undistort
+from bids_acc.images.motion import displacement
+from bids_acc.images.resampling import apply_matrix, sample, voxel_centres
 
 ROUNDS = 2
 """How often a group is aligned and undistorted in turn."""

@@ -18,13 +18,13 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files
-from bids_acc.dwi.mask import brain_mask
-from bids_acc.dwi.resample import voxel_sizes
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import Shells, find_shells
 from bids_acc.dwi.tensor import check_design
 from bids_acc.exceptions import InputDataError
+from bids_acc.images import files
+from bids_acc.images.masks import brain_mask
+from bids_acc.images.resampling import voxel_sizes
 
 
 class _JoinRunsInputSpec(BaseInterfaceInputSpec):

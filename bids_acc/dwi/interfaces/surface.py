@@ -17,9 +17,12 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files
-from bids_acc.dwi.resample import apply_matrix, sample, voxel_sizes
-from bids_acc.dwi.sampling import (
+from bids_acc.dwi.interfaces.resampling import Chain, ChainInputSpec
+from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.tensor import fit_tensor, scalar_maps
+from bids_acc.images import files
+from bids_acc.images.resampling import apply_matrix, sample, voxel_sizes
+from bids_acc.surfaces.ribbon import (
     HIGH_FLUID,
     NODDI_NAMES,
     RIBBON,
@@ -31,10 +34,6 @@ from bids_acc.dwi.sampling import (
     ribbon_points,
     tissue_shares,
 )
-from bids_acc.dwi.tensor import fit_tensor, scalar_maps
-
-from .resampling import Chain, ChainInputSpec
-from .tensor import MAP_NAMES
 
 
 class _PickSideInputSpec(BaseInterfaceInputSpec):

@@ -15,10 +15,11 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import files, outliers, quality
+from bids_acc.dwi import outliers, quality
 from bids_acc.dwi.coherence import AxisCheck, check_axes
 from bids_acc.dwi.shells import Shells, bvecs_from_scanner, find_shells
 from bids_acc.dwi.tensor import TensorFit, fit_tensor, scalar_maps
+from bids_acc.images import files
 
 MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
 """Invariants that are written."""

@@ -4,7 +4,7 @@
 which program does each step.
 """
 
-from .engines import choose_engines
-from .line import init_dwi_wf
+from bids_acc.dwi.workflow.engines import choose_engines
+from bids_acc.dwi.workflow.line import init_dwi_wf
 
 __all__ = ['choose_engines', 'init_dwi_wf']

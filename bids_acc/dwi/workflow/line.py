@@ -10,13 +10,17 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.workflow.engines import (
+    choose_engines,
+    decided_beforehand,
+    field_is_left,
+    step_reports,
+)
+from bids_acc.dwi.workflow.outputs import init_dwi_sinks_wf
+from bids_acc.dwi.workflow.prepare import SERIES, init_dwi_prepare_wf
+from bids_acc.dwi.workflow.surface import init_dwi_surface_wf
+from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields, init_dwi_tensor_wf
 from bids_acc.settings import DwiSettings
-
-from .engines import choose_engines, decided_beforehand, field_is_left, step_reports
-from .outputs import init_dwi_sinks_wf
-from .prepare import SERIES, init_dwi_prepare_wf
-from .surface import init_dwi_surface_wf
-from .tensor import SINK_FIELDS, draws_fields, init_dwi_tensor_wf
 
 INPUTS = (*SERIES, 'brain_mask', 'noddi_maps')
 

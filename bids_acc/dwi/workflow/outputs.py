@@ -15,11 +15,10 @@ from bids_acc.dwi.interfaces.reportlets import PlotMotion, PlotOverlay, PlotSche
 from bids_acc.dwi.interfaces.surface import RegionTable
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.shells import B0_THRESHOLD
+from bids_acc.dwi.workflow.engines import engine_versions
+from bids_acc.dwi.workflow.prepare import STEP_REPORTS
+from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields
 from bids_acc.settings import DwiSettings
-
-from .engines import engine_versions
-from .prepare import STEP_REPORTS
-from .tensor import SINK_FIELDS, draws_fields
 
 UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
 """Of the maps that have one."""

@@ -13,8 +13,7 @@ from bids_acc.dwi.interfaces.eddy import RunEddy
 from bids_acc.dwi.interfaces.motion import EstimateMotion
 from bids_acc.dwi.interfaces.reportlets import PlotSteps
 from bids_acc.dwi.interfaces.series import BrainMask, JoinRuns
-
-from .engines import combined_runs, field_is_left
+from bids_acc.dwi.workflow.engines import combined_runs, field_is_left
 
 SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'opposite_files',
           'opposite_sidecars')  # fmt: skip

@@ -13,9 +13,8 @@ from bids_acc.dwi.interfaces.reportlets import PlotAlignment, PlotFields
 from bids_acc.dwi.interfaces.resampling import ResampleSeries
 from bids_acc.dwi.interfaces.runs import PlaceRuns
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES, FitTensor
+from bids_acc.dwi.workflow.engines import field_is_left
 from bids_acc.settings import DwiSettings
-
-from .engines import field_is_left
 
 SINK_FIELDS = (
     *MAP_NAMES, 'residual', 'direction', 'non_positive', 'corrected', 'corrected_bval',

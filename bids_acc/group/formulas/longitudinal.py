@@ -14,11 +14,10 @@ import pandas as pd
 from scipy import stats
 
 from bids_acc.exceptions import InputDataError
-
-from .design import varies
-from .inference import partial_eta2, partial_eta2_confidence
-from .mixed import count_levels, level_order, make_design
-from .results import TestResult, noncentral_ci
+from bids_acc.group.formulas.design import varies
+from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
+from bids_acc.group.formulas.mixed import count_levels, level_order, make_design
+from bids_acc.group.formulas.results import TestResult, noncentral_ci
 
 FloatArray = npt.NDArray[np.float64]
 

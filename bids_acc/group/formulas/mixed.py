@@ -16,9 +16,8 @@ import pandas as pd
 from scipy import linalg, optimize, stats
 
 from bids_acc.exceptions import InputDataError
-
-from .inference import partial_eta2, partial_eta2_confidence
-from .results import TestResult
+from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
+from bids_acc.group.formulas.results import TestResult
 
 FloatArray = npt.NDArray[np.float64]
 

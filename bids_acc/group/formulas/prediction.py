@@ -30,8 +30,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bids_acc.exceptions import InputDataError
-
-from .harmonise import ComBat
+from bids_acc.group.formulas.harmonise import ComBat
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]

@@ -17,10 +17,9 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from bids_acc.exceptions import InputDataError
-
-from .inference import partial_eta2, partial_eta2_confidence
-from .mixed import count_levels, make_design
-from .results import TestResult
+from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
+from bids_acc.group.formulas.mixed import count_levels, make_design
+from bids_acc.group.formulas.results import TestResult
 
 FloatArray = npt.NDArray[np.float64]
 Method = Literal['FE', 'DL', 'REML']

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .linear import f_survival, t_two_sided
+from bids_acc.group.formulas.linear import f_survival, t_two_sided
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -4,7 +4,7 @@ covariance -> initialise, model; nnls, acceleration -> newton; nnls -> solvers; 
 -> estimator (with labels); splits, agreement -> rank -> choice.
 """
 
-from .estimator import OPNMF, fit_path
-from .labels import labels_of
+from bids_acc.group.opnmf.estimator import OPNMF, fit_path
+from bids_acc.group.opnmf.labels import labels_of
 
 __all__ = ['OPNMF', 'fit_path', 'labels_of']

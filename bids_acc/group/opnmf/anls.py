@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .acceleration import Extrapolation
-from .covariance import CovarianceOperator
-from .initialise import spectral_norm
-from .model import Model
-from .newton import SMALL, Resolvent, newton_point
-from .nnls import PassiveSets, nnls_columns
-from .solvers import Factorization, reconstruction_error
+from bids_acc.group.opnmf.acceleration import Extrapolation
+from bids_acc.group.opnmf.covariance import CovarianceOperator
+from bids_acc.group.opnmf.initialise import spectral_norm
+from bids_acc.group.opnmf.model import Model
+from bids_acc.group.opnmf.newton import SMALL, Resolvent, newton_point
+from bids_acc.group.opnmf.nnls import PassiveSets, nnls_columns
+from bids_acc.group.opnmf.solvers import Factorization, reconstruction_error
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]

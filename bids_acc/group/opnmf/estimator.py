@@ -15,11 +15,11 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
-from .anls import solve_anls
-from .covariance import CovarianceOperator, lowest_and_square, nonzero_columns
-from .initialise import Init, Starts
-from .labels import labels_of
-from .solvers import Factorization, solve_mu, solve_pnmf
+from bids_acc.group.opnmf.anls import solve_anls
+from bids_acc.group.opnmf.covariance import CovarianceOperator, lowest_and_square, nonzero_columns
+from bids_acc.group.opnmf.initialise import Init, Starts
+from bids_acc.group.opnmf.labels import labels_of
+from bids_acc.group.opnmf.solvers import Factorization, solve_mu, solve_pnmf
 
 Floats = npt.NDArray[np.float64]
 Solver = Literal['anls', 'mu']

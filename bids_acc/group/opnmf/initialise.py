@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .covariance import CovarianceOperator
+from bids_acc.group.opnmf.covariance import CovarianceOperator
 
 Floats = npt.NDArray[np.float64]
 Init = Literal['nndsvd', 'nndsvda', 'random']

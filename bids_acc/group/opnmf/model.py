@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .covariance import CovarianceOperator, factor_on
+from bids_acc.group.opnmf.covariance import CovarianceOperator, factor_on
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dgesv, dgetrs
 
-from .acceleration import is_long, steps_to_come, within_reach
-from .nnls import Groups, PassiveSets, inverses_in_groups, regular, solve_in_groups
+from bids_acc.group.opnmf.acceleration import is_long, steps_to_come, within_reach
+from bids_acc.group.opnmf.nnls import (
+    Groups,
+    PassiveSets,
+    inverses_in_groups,
+    regular,
+    solve_in_groups,
+)
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,6 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.group.features import standardise
+from bids_acc.group.opnmf.agreement import Labels, adjusted_rand, match_components, stability_index
+from bids_acc.group.opnmf.covariance import CovarianceOperator
+from bids_acc.group.opnmf.estimator import fit_path
+from bids_acc.group.opnmf.labels import LabelRule, assign, deviations_from_mean_maps
+from bids_acc.group.opnmf.solvers import Factorization, reconstruction_error
+from bids_acc.group.opnmf.splits import split_halves
 from bids_acc.group.tasks import (
     Positions,
     ProgressCallback,
@@ -21,13 +27,6 @@ from bids_acc.group.tasks import (
     digest,
     run_tasks,
 )
-
-from .agreement import Labels, adjusted_rand, match_components, stability_index
-from .covariance import CovarianceOperator
-from .estimator import fit_path
-from .labels import LabelRule, assign, deviations_from_mean_maps
-from .solvers import Factorization, reconstruction_error
-from .splits import split_halves
 
 Floats = npt.NDArray[np.float64]
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .covariance import CovarianceOperator
-from .initialise import spectral_norm
-from .nnls import nnls_columns
+from bids_acc.group.opnmf.covariance import CovarianceOperator
+from bids_acc.group.opnmf.initialise import spectral_norm
+from bids_acc.group.opnmf.nnls import nnls_columns
 
 Floats = npt.NDArray[np.float64]
 

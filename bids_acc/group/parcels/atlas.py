@@ -9,9 +9,8 @@ import pandas as pd
 
 from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf.choice import RankChoice
-
-from .files import read_atlas, write_maps, write_table
-from .parcellation import ParcellationResult, measure
+from bids_acc.group.parcels.files import read_atlas, write_maps, write_table
+from bids_acc.group.parcels.parcellation import ParcellationResult, measure
 
 
 def apply_atlas(atlas: Path, data: VertexMetrics, output_dir: Path) -> ParcellationResult:

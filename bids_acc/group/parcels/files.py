@@ -19,11 +19,10 @@ from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputE
 from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf import labels_of
 from bids_acc.group.opnmf.agreement import Labels
+from bids_acc.group.parcels.figures import COLOURS
+from bids_acc.group.parcels.measures import Parcellation
+from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult
 from bids_acc.group.vertexmaps import read_labels
-
-from .figures import COLOURS
-from .measures import Parcellation
-from .parcellation import ParcellationOptions, ParcellationResult
 
 _STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 

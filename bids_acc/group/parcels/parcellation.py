@@ -21,10 +21,14 @@ from bids_acc.group.opnmf.initialise import spectral_norm
 from bids_acc.group.opnmf.labels import assign
 from bids_acc.group.opnmf.rank import RankCurves, SelectionOptions, rank_curves
 from bids_acc.group.opnmf.splits import strata
+from bids_acc.group.parcels.bootstrap import assignment_confidence
+from bids_acc.group.parcels.measures import (
+    Parcellation,
+    compare_cohorts,
+    in_order_of,
+    parcel_table,
+)
 from bids_acc.group.tasks import Progress, ProgressCallback, child_rng
-
-from .bootstrap import assignment_confidence
-from .measures import Parcellation, compare_cohorts, in_order_of, parcel_table
 
 LOGGER = logging.getLogger(__name__)
 

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.derivatives.outputs import find_outputs, output_path
+from bids_acc.group.parcels.figures import confidence_figure, rank_figure, surface_figure
+from bids_acc.group.parcels.measures import Parcellation
+from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.statistics.figure_files import save_svg
-
-from .figures import confidence_figure, rank_figure, surface_figure
-from .measures import Parcellation
-from .parcellation import ParcellationResult
 
 LOGGER = logging.getLogger(__name__)
 

@@ -9,11 +9,10 @@ import pandas as pd
 
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.linear import TermTest, anova
-
-from .modelling import FittedModel, each_model
-from .registry import analysis
-from .rows import Row
-from .study import Measure, Study
+from bids_acc.group.statistics.modelling import FittedModel, each_model
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Measure, Study
 
 
 def structure_measures(study: Study) -> tuple[Measure, ...]:

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.group.formulas.design import DesignError
-
-from .ancova import structure_measures
-from .modelling import Sample, draw_sample, fit_model, not_done
-from .mrs_groups import roles
-from .registry import analysis
-from .relation import partial_row
-from .replication import retained_responses
-from .rows import Row
-from .study import Measure, Study
+from bids_acc.group.statistics.ancova import structure_measures
+from bids_acc.group.statistics.modelling import Sample, draw_sample, fit_model, not_done
+from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.relation import partial_row
+from bids_acc.group.statistics.replication import retained_responses
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Measure, Study
 
 
 def clinical_responses(study: Study, earlier: Mapping[str, pd.DataFrame]) -> list[Measure]:

@@ -19,11 +19,10 @@ from bids_acc.group.formulas.inference import (
     small_sample_factor,
 )
 from bids_acc.group.formulas.two_samples import one_way, student
-
-from .modelling import Sample
-from .registry import analysis
-from .rows import NAN, Row
-from .study import Measure, Study, group_counts
+from bids_acc.group.statistics.modelling import Sample
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.study import Measure, Study, group_counts
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -19,13 +19,12 @@ from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.linear import f_survival, residual_ss
 from bids_acc.group.formulas.two_samples import brown_forsythe
-
-from .ancova import structure_measures, term_tests
-from .modelling import FittedModel, Sample, each_model, fit_model
-from .mrs_groups import roles
-from .registry import analysis
-from .rows import Row
-from .study import Study, group_counts
+from bids_acc.group.statistics.ancova import structure_measures, term_tests
+from bids_acc.group.statistics.modelling import FittedModel, Sample, each_model, fit_model
+from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Study, group_counts
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,14 +11,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.statistics.figures import group_figure, scatter_figure
+from bids_acc.group.statistics.joining import make_study
+from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.relation import relation_measure
+from bids_acc.group.statistics.study import Study
 from bids_acc.report.wording import metric_words
-
-from .figures import group_figure, scatter_figure
-from .joining import make_study
-from .model import Model
-from .mrs_groups import roles
-from .relation import relation_measure
-from .study import Study
 
 Entry = tuple[Path, str, str]
 

@@ -19,10 +19,9 @@ from scipy import stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.inference import r_from_t
+from bids_acc.group.statistics.modelling import draw_sample, fit_model
+from bids_acc.group.statistics.study import Measure, Study
 from bids_acc.report.wording import metric_words
-
-from .modelling import draw_sample, fit_model
-from .study import Measure, Study
 
 FloatArray = npt.NDArray[np.float64]
 

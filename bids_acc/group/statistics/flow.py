@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from .sessions import first_session
-from .study import Study
+from bids_acc.group.statistics.sessions import first_session
+from bids_acc.group.statistics.study import Study
 
 
 def participant_flow(study: Study) -> pd.DataFrame:

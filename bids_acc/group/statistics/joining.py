@@ -13,10 +13,9 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import varies
-
-from .model import Model, nearest
-from .sessions import with_improvement
-from .study import KEYS, Measure, Study, as_text
+from bids_acc.group.statistics.model import Model, nearest
+from bids_acc.group.statistics.sessions import with_improvement
+from bids_acc.group.statistics.study import KEYS, Measure, Study, as_text
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,10 @@ from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
 from bids_acc.group.formulas.mixed import level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
-
-from .registry import analysis
-from .rows import Row
-from .sessions import sessions_in_order
-from .study import Measure, Study, as_text
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.group.statistics.study import Measure, Study, as_text
 
 
 def row_of(

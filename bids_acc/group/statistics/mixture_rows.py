@@ -13,11 +13,10 @@ from bids_acc.group.formulas.mixture import (
     MixtureComparison,
     compare_mixtures,
 )
-
-from .longitudinal_rows import chosen_measures
-from .registry import analysis
-from .rows import Row
-from .study import Measure, Study, group_counts
+from bids_acc.group.statistics.longitudinal_rows import chosen_measures
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Measure, Study, group_counts
 
 
 def _numbers(values: np.ndarray) -> str:

@@ -20,8 +20,7 @@ from typing import Any, Literal
 import jsonschema
 
 from bids_acc.exceptions import SettingsError
-
-from .rows import Family
+from bids_acc.group.statistics.rows import Family
 
 
 @dataclass(frozen=True)

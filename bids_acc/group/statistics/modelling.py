@@ -12,9 +12,8 @@ import pandas as pd
 
 from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.linear import LinearFit, fit_ols
-
-from .rows import Row
-from .study import Measure, Study, group_counts
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Measure, Study, group_counts
 
 FloatArray = npt.NDArray[np.float64]
 

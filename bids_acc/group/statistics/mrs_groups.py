@@ -25,15 +25,20 @@ from bids_acc.group.formulas.two_samples import (
     student,
     welch,
 )
-
-from .ancova import term_row, term_tests
-from .demographics import describe
-from .modelling import FittedModel, Sample, draw_sample, fit_model, not_done
-from .posthoc import adjusted_row
-from .quality_groups import quality_frame, wanted_metabolites
-from .registry import analysis
-from .rows import NAN, Row
-from .study import Measure, Study
+from bids_acc.group.statistics.ancova import term_row, term_tests
+from bids_acc.group.statistics.demographics import describe
+from bids_acc.group.statistics.modelling import (
+    FittedModel,
+    Sample,
+    draw_sample,
+    fit_model,
+    not_done,
+)
+from bids_acc.group.statistics.posthoc import adjusted_row
+from bids_acc.group.statistics.quality_groups import quality_frame, wanted_metabolites
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.study import Measure, Study
 
 FloatArray = npt.NDArray[np.float64]
 

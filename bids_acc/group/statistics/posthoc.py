@@ -14,13 +14,12 @@ from bids_acc.group.formulas.inference import (
     small_sample_factor,
 )
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
-
-from .ancova import structure_measures
-from .modelling import FittedModel, each_model
-from .registry import analysis
-from .replication import nothing_retained, retained_responses
-from .rows import Row
-from .study import Study
+from bids_acc.group.statistics.ancova import structure_measures
+from bids_acc.group.statistics.modelling import FittedModel, each_model
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.replication import nothing_retained, retained_responses
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Study
 
 
 def adjusted_row(

@@ -10,12 +10,11 @@ import pandas as pd
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
 from bids_acc.group.formulas.prediction import PredictionResult, Scheme, predict
-
-from .longitudinal_rows import chosen_measures
-from .registry import analysis
-from .rows import Row
-from .site_rows import site_column
-from .study import Study
+from bids_acc.group.statistics.longitudinal_rows import chosen_measures
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.site_rows import site_column
+from bids_acc.group.statistics.study import Study
 
 
 def prediction_row(result: PredictionResult, outcome: str, features: list[str]) -> Row:

@@ -16,9 +16,8 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.group.formulas.design import varies
-
-from .model import Model, nearest, parse_model, read_model
-from .sessions import sessions_in_order
+from bids_acc.group.statistics.model import Model, nearest, parse_model, read_model
+from bids_acc.group.statistics.sessions import sessions_in_order
 
 logger = logging.getLogger(__name__)
 

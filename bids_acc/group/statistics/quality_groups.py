@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.group.quality import ONE_OF_A_KIND
-
-from .demographics import compare_categorical, compare_continuous
-from .joining import gated_values
-from .registry import analysis
-from .rows import Row
-from .study import KEYS, Study
+from bids_acc.group.statistics.demographics import compare_categorical, compare_continuous
+from bids_acc.group.statistics.joining import gated_values
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import KEYS, Study
 
 
 def quality_frame(study: Study) -> tuple[pd.DataFrame, list[str]]:

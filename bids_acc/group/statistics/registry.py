@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .rows import Row
-from .study import Study
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Study
 
 AnalysisFunction = Callable[[Study, Mapping[str, pd.DataFrame], np.random.Generator], list[Row]]
 

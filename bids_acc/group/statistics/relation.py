@@ -9,13 +9,12 @@ import pandas as pd
 
 from bids_acc.group.formulas.inference import r_confidence, r_from_t
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
-
-from .ancova import structure_measures, term_row, term_tests
-from .modelling import FittedModel, each_model
-from .registry import analysis
-from .replication import nothing_retained, retained_responses
-from .rows import Row
-from .study import Study
+from bids_acc.group.statistics.ancova import structure_measures, term_row, term_tests
+from bids_acc.group.statistics.modelling import FittedModel, each_model
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.replication import nothing_retained, retained_responses
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Study
 
 
 def relation_measure(study: Study) -> str | None:

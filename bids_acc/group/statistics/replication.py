@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from .model import Model
-from .rows import Row
+from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.rows import Row
 
 
 def retained_responses(

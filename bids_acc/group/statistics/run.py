@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import BidsAccError
-
-from .flow import participant_flow
-from .joining import make_study
-from .model import Model
-from .registry import REGISTRY, Analysis
-from .replication import gate_decisions
-from .rows import Row, finish_table, without_contradictions
-from .study import Study
-from .zscores import participant_scores
+from bids_acc.group.statistics.flow import participant_flow
+from bids_acc.group.statistics.joining import make_study
+from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.registry import REGISTRY, Analysis
+from bids_acc.group.statistics.replication import gate_decisions
+from bids_acc.group.statistics.rows import Row, finish_table, without_contradictions
+from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.zscores import participant_scores
 
 logger = logging.getLogger(__name__)
 

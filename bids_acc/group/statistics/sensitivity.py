@@ -13,17 +13,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .ancova import structure_measures, term_row, term_tests
-from .demographics import compare_continuous
-from .joining import gated_values
-from .modelling import each_model
-from .mrs_groups import roles
-from .quality_groups import crlb_values
-from .registry import analysis
-from .relation import relation_measure
-from .replication import retained_responses
-from .rows import Row
-from .study import KEYS, Study
+from bids_acc.group.statistics.ancova import structure_measures, term_row, term_tests
+from bids_acc.group.statistics.demographics import compare_continuous
+from bids_acc.group.statistics.joining import gated_values
+from bids_acc.group.statistics.modelling import each_model
+from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.quality_groups import crlb_values
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.relation import relation_measure
+from bids_acc.group.statistics.replication import retained_responses
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import KEYS, Study
 
 
 def without_gate(study: Study) -> Study:

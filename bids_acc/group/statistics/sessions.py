@@ -9,8 +9,7 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.longitudinal import percent_change, responders
-
-from .model import Model
+from bids_acc.group.statistics.model import Model
 
 BASELINE_LIKE = re.compile(
     r'^(pre.*|base.*|bl|before|t0*|v0*|w(eek)?0+|d(ay)?0+|m(onth)?0+|screen.*|enrol.*)$',

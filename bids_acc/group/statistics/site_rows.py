@@ -17,11 +17,10 @@ from bids_acc.group.formulas.sites import (
     adjusted_difference,
     compare_sites,
 )
-
-from .longitudinal_rows import row_of
-from .registry import analysis
-from .rows import Row
-from .study import Measure, Study
+from bids_acc.group.statistics.longitudinal_rows import row_of
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.study import Measure, Study
 
 
 def site_column(study: Study) -> str:

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-
-from .model import Model
-from .sessions import first_session
+from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.sessions import first_session
 
 KEYS = ['participant_id', 'session_id']
 Kind = Literal['parcel', 'metabolite', 'ratio', 'column']

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .rows import COLUMNS
+from bids_acc.group.statistics.rows import COLUMNS
 
 TITLES: Mapping[str, str] = MappingProxyType(
     {

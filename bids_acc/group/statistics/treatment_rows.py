@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from .registry import analysis
-from .rows import Row, counts_text
-from .study import Study
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import Row, counts_text
+from bids_acc.group.statistics.study import Study
 
 
 @analysis(table='treatment', order=85, title='Groups by treatment history')

@@ -11,10 +11,9 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.two_samples import welch
-
-from .registry import analysis
-from .rows import NAN, Row
-from .study import Measure, Study, group_counts
+from bids_acc.group.statistics.registry import analysis
+from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.study import Measure, Study, group_counts
 
 FloatArray = npt.NDArray[np.float64]
 

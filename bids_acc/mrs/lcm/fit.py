@@ -25,7 +25,7 @@ from bids_acc.mrs.lcm.prepare import Prepared, dimensions, noise_sd, prepare
 from bids_acc.mrs.lcm.result import FitResult, failed_result
 from bids_acc.mrs.lcm.search import Descent, descend, shared_only, starts
 from bids_acc.mrs.lcm.unbiased import unbiased_amplitudes
-from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, FloatArray, Spectrum, oriented
+from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Basis, FloatArray, Spectrum, oriented
 
 LOGGER = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def fit_spectrum(spectrum: Spectrum, basis: Basis, options: FitOptions | None = 
     Examples
     --------
     >>> import numpy as np
-    >>> from bids_acc.mrs import simulate
+    >>> from bids_acc.mrs.basis import simulate
     >>> basis = simulate.basis(
     ...     spectrometer_frequency=123.2,
     ...     dwell_time=5e-4,

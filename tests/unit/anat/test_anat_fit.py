@@ -14,11 +14,11 @@ from bids_acc.anat.fitting import (
     pial_targets,
     repair_intersections,
 )
-from bids_acc.anat.geometry import neighbour_mean, subdivide
-from bids_acc.anat.intersection import self_intersecting_faces
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.profiles import nearest_crossing, nearest_dip
 from bids_acc.anat.tissues import TissueImage, cortical_levels
+from bids_acc.surfaces.geometry import neighbour_mean, subdivide
+from bids_acc.surfaces.intersection import self_intersecting_faces
 
 GREY, WHITE, FLUID = 170.0, 220.0, 80.0
 INNER, OUTER = 18.0, 20.6

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_acc.anat.geometry import (
+from bids_acc.anat.morphometry import distance_to_surface, smooth_on_mesh, symmetric_thickness
+from bids_acc.anat.template import load_template
+from bids_acc.exceptions import ComputationError
+from bids_acc.surfaces.geometry import (
     adjacency,
     enclosed_volume,
     face_areas,
@@ -16,16 +19,13 @@ from bids_acc.anat.geometry import (
     vertex_areas,
     vertex_normals,
 )
-from bids_acc.anat.intersection import self_intersecting_faces
-from bids_acc.anat.morphometry import distance_to_surface, smooth_on_mesh, symmetric_thickness
-from bids_acc.anat.resampling import (
+from bids_acc.surfaces.intersection import self_intersecting_faces
+from bids_acc.surfaces.resampling import (
     area_weights,
     barycentric_weights,
     resample_labels,
     resample_values,
 )
-from bids_acc.anat.template import load_template
-from bids_acc.exceptions import ComputationError
 
 OCTAHEDRON = np.array(
     [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=float

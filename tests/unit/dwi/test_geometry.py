@@ -9,20 +9,20 @@ from scipy.spatial.transform import Rotation
 
 from bids_acc.dwi.coherence import check_axes, signed_permutations
 from bids_acc.dwi.denoise import mppca
-from bids_acc.dwi.mask import brain_mask
-from bids_acc.dwi.motion import (
+from bids_acc.dwi.outliers import find_outliers, leave_one_out
+from bids_acc.dwi.shells import Shells, find_shells
+from bids_acc.exceptions import ComputationError
+from bids_acc.images.distortion import apply_warp
+from bids_acc.images.masks import brain_mask
+from bids_acc.images.motion import (
     estimate_motion,
     framewise_displacement,
     matrix_from_parameters,
     rotate_directions,
     rotation_part,
 )
-from bids_acc.dwi.outliers import find_outliers, leave_one_out
-from bids_acc.dwi.resample import apply_matrix, sample, sample_series, voxel_centres
-from bids_acc.dwi.sampling import combine_depths, combine_noddi
-from bids_acc.dwi.shells import Shells, find_shells
-from bids_acc.dwi.susceptibility import apply_warp
-from bids_acc.exceptions import ComputationError
+from bids_acc.images.resampling import apply_matrix, sample, sample_series, voxel_centres
+from bids_acc.surfaces.ribbon import combine_depths, combine_noddi
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_acc.mrs.artefacts import check_artefacts, is_clipped
 from bids_acc.mrs.io import read_nifti_mrs
-from bids_acc.mrs.preprocessing import preprocess
+from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
+from bids_acc.mrs.signal.preprocessing import preprocess
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
 TIME = np.arange(N) * DWELL

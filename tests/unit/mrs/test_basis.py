@@ -8,17 +8,17 @@ import pytest
 from scipy.io import savemat
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
-from bids_acc.mrs import simulate
-from bids_acc.mrs.basis import (
+from bids_acc.mrs.basis import simulate
+from bids_acc.mrs.basis.basis_set import (
     canonical_name,
     load_basis,
     read_lcmodel_basis,
     with_macromolecules,
     write_lcmodel_basis,
 )
-from bids_acc.mrs.basis_scale import amplitude_per_proton
-from bids_acc.mrs.macromolecules import birch_fid
-from bids_acc.mrs.spectrum import Basis, Spectrum, oriented
+from bids_acc.mrs.basis.macromolecules import birch_fid
+from bids_acc.mrs.basis.scale import amplitude_per_proton
+from bids_acc.mrs.signal.spectrum import Basis, Spectrum, oriented
 
 NAMES = ['Cr', 'Glu', 'NAA', 'Ins']
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.mrs.gate import judge_metabolite, judge_spectrum, load_gate
-from bids_acc.mrs.importers.lcmodel import lcmodel_result
-from bids_acc.mrs.quality import Measure, snr_lcm
+from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
+from bids_acc.mrs.results.quality import Measure, snr_lcm
+from bids_acc.quality.gate import judge_metabolite, judge_spectrum, load_gate
 
 MHZ = 127.8
 GOOD = {'metric': 'fwhm', 'definition': 'lcmodel_fwhm', 'op': '<', 'value': 9, 'unit': 'Hz'}

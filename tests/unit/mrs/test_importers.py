@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
-from bids_acc.mrs.importers import find_fit_files, fsl_result, import_result, osprey_result
-from bids_acc.mrs.importers.lcmodel import lcmodel_result, parse_coord, parse_csv, parse_table
+from bids_acc.mrs.engines.importers import find_fit_files, fsl_result, import_result, osprey_result
+from bids_acc.mrs.engines.importers.lcmodel import (
+    lcmodel_result,
+    parse_coord,
+    parse_csv,
+    parse_table,
+)
 from tests.synthetic.lcmodel import creatine, install_stand_in
 
 TABLE = """\
@@ -240,7 +245,7 @@ def test_files_are_found_by_the_name_of_the_spectrum_only(tmp_path: Path) -> Non
 
 
 def test_a_spreadsheet_alone_is_read_and_excludes_for_want_of_quality(tmp_path: Path) -> None:
-    from bids_acc.mrs.gate import judge_spectrum, load_gate
+    from bids_acc.quality.gate import judge_spectrum, load_gate
 
     names = ('Cr', 'PCr', 'Cr+PCr')
     text = 'Row, Col, ' + ', '.join(f'{n}, {n} %SD, {n}/Cr+PCr' for n in names) + '\n'
@@ -265,7 +270,7 @@ def test_adapters_are_chosen_by_the_files(tmp_path: Path) -> None:
 
 def test_lcmodel_is_judged_by_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the binary: ends well in both cases, writes a table in one."""
-    from bids_acc.mrs.lcmodel import run_lcmodel
+    from bids_acc.mrs.engines.lcmodel import run_lcmodel
 
     source = write(tmp_path / 'source', TABLE)
     coord = write(tmp_path / 'source_coord', COORD)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from bids_acc.mrs.intervals import CONFIDENCE, bounded_interval, bounded_ratio_interval
+from bids_acc.mrs.results.intervals import CONFIDENCE, bounded_interval, bounded_ratio_interval
 
 AXIS = np.linspace(-9, 14, 4601)
 LIMITS = np.array([bounded_interval(float(x), 1.0) for x in AXIS])

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bids_acc.mrs import simulate
+from bids_acc.mrs.basis import simulate
+from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.lcm import NOT_DETECTED, FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.baseline import penalty_for, second_differences, spline_columns
 from bids_acc.mrs.lcm.lineshape import broaden, gauss_variance, peak_width, voigt_width
@@ -13,8 +14,7 @@ from bids_acc.mrs.lcm.model import N_SHARED, PHASE0, SHIFT, Component, Model, no
 from bids_acc.mrs.lcm.options import RatioPrior
 from bids_acc.mrs.lcm.prepare import noise_sd
 from bids_acc.mrs.lcm.search import starts
-from bids_acc.mrs.macromolecules import birch_fid
-from bids_acc.mrs.spectrum import Spectrum
+from bids_acc.mrs.signal.spectrum import Spectrum
 
 F0, DWELL, N = 123.2, 5e-4, 1024
 NAMES = ('Cr', 'PCr', 'GPC', 'PCh', 'Glu', 'Gln', 'Ins', 'NAA', 'NAAG')
@@ -421,7 +421,7 @@ def test_challenge_spectrum_agrees_with_lcmodel(shared_data):
     """Median over all sets is in the benchmark; here one set with a wide margin."""
     import nibabel as nb
 
-    from bids_acc.mrs.basis import load_basis
+    from bids_acc.mrs.basis.basis_set import load_basis
 
     image = nb.load(shared_data / 'mrs-challenge' / 'sub-04_svs.nii.gz')
     fid = np.asarray(image.dataobj).ravel()

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.mrs.acquisition import residual_water, simulate_acquisition
-from bids_acc.mrs.alignment import align_transients, shift_and_phase, unlike_transients
-from bids_acc.mrs.coils import combine_coils, noise_covariance
-from bids_acc.mrs.measures import full_width_half_maximum, noise_sd, peak_measures
-from bids_acc.mrs.preprocessing import preprocess
-from bids_acc.mrs.referencing import find_phase, find_shift
-from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
-from bids_acc.mrs.water import (
+from bids_acc.mrs.signal.alignment import align_transients, shift_and_phase, unlike_transients
+from bids_acc.mrs.signal.coils import combine_coils, noise_covariance
+from bids_acc.mrs.signal.measures import full_width_half_maximum, noise_sd, peak_measures
+from bids_acc.mrs.signal.preprocessing import preprocess
+from bids_acc.mrs.signal.referencing import find_phase, find_shift
+from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.signal.water import (
     correct_eddy_currents,
     hlsvd,
     remove_residual_water,
     water_amplitude,
 )
+from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
 TIME = np.arange(N) * DWELL

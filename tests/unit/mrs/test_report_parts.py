@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.mrs.checklist import mrsinmrs
-from bids_acc.mrs.engines import choose_engine
+from bids_acc.mrs.basis.sequence import sequence_of
+from bids_acc.mrs.engines.builtin import choose_engine
 from bids_acc.mrs.figures import (
     plot_concordance,
     plot_fit,
@@ -18,9 +18,9 @@ from bids_acc.mrs.figures import (
     plot_voxel,
     save_figure,
 )
-from bids_acc.mrs.results import Curves
-from bids_acc.mrs.sequence import sequence_of
-from bids_acc.mrs.tables import concordance_lines, level_lines
+from bids_acc.mrs.levels.checklist import mrsinmrs
+from bids_acc.mrs.levels.tables import concordance_lines, level_lines
+from bids_acc.mrs.results.engine_result import Curves
 
 
 def test_checklist_says_what_is_missing() -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.mrs.constants import load_relaxation
-from bids_acc.mrs.quality import Measure
-from bids_acc.mrs.quantify import WaterScaling, parse_ratio, quantify
-from bids_acc.mrs.records import load_result, save_record
-from bids_acc.mrs.results import Curves, EngineResult
-from bids_acc.mrs.tables import concordance_table
-from bids_acc.mrs.tissue import concentration_factor
+from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.mrs.levels.quantify import WaterScaling, parse_ratio, quantify
+from bids_acc.mrs.levels.tables import concordance_table
+from bids_acc.mrs.levels.tissue import concentration_factor
+from bids_acc.mrs.results.engine_result import Curves, EngineResult
+from bids_acc.mrs.results.quality import Measure
+from bids_acc.mrs.results.records import load_result, save_record
 
 NAMES = ('Glu', 'Gln', 'Cr', 'PCr', 'NAA', 'MM09')
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.linalg import expm
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.mrs import density_matrix, simulate, spin_systems
-from bids_acc.mrs.density_matrix import Timing, group_lines, lines_to_fid
-from bids_acc.mrs.spin_systems import SpinGroup
+from bids_acc.mrs.basis import density_matrix, simulate, spin_systems
+from bids_acc.mrs.basis.density_matrix import Timing, group_lines, lines_to_fid
+from bids_acc.mrs.basis.spin_systems import SpinGroup
 
 F0 = 123.2
 SHORT = Timing(1e-12, te1=5e-13, tm=1e-12)

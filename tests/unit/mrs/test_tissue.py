@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_acc.exceptions import InputDataError, SettingsError
-from bids_acc.mrs.constants import RelaxationSet, load_relaxation
-from bids_acc.mrs.tissue import concentration_factor, volume_fractions, water_mole_fractions
-from bids_acc.mrs.voxel import overlap_fraction, voxel_coverage
+from bids_acc.mrs.levels.constants import RelaxationSet, load_relaxation
+from bids_acc.mrs.levels.tissue import concentration_factor, volume_fractions, water_mole_fractions
+from bids_acc.mrs.levels.voxel import overlap_fraction, voxel_coverage
 
 FRACTIONS = [0.6, 0.3, 0.1]
 

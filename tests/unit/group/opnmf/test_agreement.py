@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from bids_acc.group.mesh import adjacency, neighbour_lists
 from bids_acc.group.opnmf.agreement import (
     adjusted_rand,
     agreement_test,
@@ -17,6 +16,7 @@ from bids_acc.group.opnmf.agreement import (
     stability_index,
 )
 from bids_acc.group.simulate import CohortDesign, icosphere, planted_cohort, strip
+from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
 
 
 def published_index(W_a, W_b):

@@ -1,0 +1,1 @@
+"""Images for every modality: grids, ANTs, resampling, registration, motion, distortion."""

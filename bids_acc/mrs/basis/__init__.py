@@ -1,0 +1,1 @@
+"""Basis sets: simulated from spin systems or read from files."""

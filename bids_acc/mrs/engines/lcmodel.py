@@ -1,0 +1,232 @@
+"""Run LCModel where its binary is on PATH: files in, control file, table out.
+
+LCModel ends with exit code 0 after fatal errors too, so success is judged by the table. A fit
+that it gives up says so in a table; a program that dies, hangs or leaves half a table is another
+matter, which a later run may mend. It is free software since 2021 (BSD-3); binaries are not
+shipped here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from nipype.interfaces.base import (
+    Bunch,
+    CommandLine,
+    CommandLineInputSpec,
+    File,
+    TraitedSpec,
+    traits,
+)
+
+from bids_acc.exceptions import ComputationError, InputDataError, ProgramError, ResourceError
+from bids_acc.mrs.basis.basis_set import write_lcmodel_basis
+from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
+from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+
+KEY = 210387309
+"""Key of the free release."""
+
+WATER_CONCENTRATION = 55510.0
+"""Given as WCONC with ATTH2O = ATTMET = 1, so that the importer's undoing is exact."""
+
+
+LONGEST_S = 1800
+"""Seconds after which a run is ended; usual ones take a few."""
+
+_GRACE_S = 5
+"""Seconds to end by itself when told to, before it is killed."""
+
+_TIMED_OUT, _NOT_STARTED = 124, (126, 127)
+"""Exit codes of ``timeout`` and of the shell."""
+
+
+class _LCModelInputSpec(CommandLineInputSpec):
+    control_file = File(
+        exists=True, mandatory=True, argstr='< %s', position=-1, desc='control file'
+    )
+    longest_s = traits.Int(LONGEST_S, usedefault=True, desc='seconds after which it is ended')
+
+
+class _LCModelOutputSpec(TraitedSpec):
+    table_file = File(exists=True, desc='concentrations and diagnostics')
+    coord_file = File(exists=True, desc='curves')
+
+
+class LCModel(CommandLine):
+    """Run LCModel on a control file; its outputs lie in the working folder."""
+
+    _cmd = 'lcmodel'
+    input_spec = _LCModelInputSpec
+    output_spec = _LCModelOutputSpec
+
+    def __init__(self, **inputs: Any) -> None:
+        super().__init__(**inputs)
+        # of the coreutils, which not every system has
+        if shutil.which('timeout'):
+            self._cmd_prefix = f'timeout -k {_GRACE_S} {self.inputs.longest_s} '
+
+    def _pre_run_hook(self, runtime: Bunch) -> Bunch:
+        self._begun = time.monotonic()
+        return runtime
+
+    def _post_run_hook(self, runtime: Bunch) -> Bunch:
+        if runtime.returncode:
+            late = time.monotonic() - self._begun >= self.inputs.longest_s
+            raise _died(runtime.returncode, runtime.stderr or '', self.inputs.longest_s, late)
+        return runtime
+
+    def _list_outputs(self) -> dict[str, str]:
+        cwd = Path(self.inputs.control_file).parent
+        table, coord = cwd / 'table', cwd / 'coord'
+        text = table.read_text(errors='replace') if table.exists() else ''
+        if '$$CONC' not in text:
+            tail = ' '.join(text[-300:].split())
+            if '$$DIAG' not in text:
+                raise ProgramError(f'LCModel wrote no complete table ({tail or "none at all"}).')
+            raise ComputationError(f'LCModel gave no concentrations ({tail}).')
+        if not coord.exists():
+            raise ProgramError('LCModel wrote a table and no curves.')
+        return {'table_file': str(table), 'coord_file': str(coord)}
+
+
+def _died(code: int, stderr: str, longest_s: int, late: bool) -> ProgramError | ResourceError:
+    """Say how LCModel ended, from the exit code of the shell that started it.
+
+    A shell adds 128 to the number of a signal; without one in between it is negative. A program
+    that does not heed the end of its time is killed as one is when memory runs out, but late.
+    """
+    number = -code if code < 0 else code - 128
+    if code == _TIMED_OUT or (late and number == signal.SIGKILL):
+        return ProgramError(f'LCModel did not end within {longest_s} s and was stopped.')
+    if number == signal.SIGKILL:
+        return ResourceError('LCModel was killed, most likely because memory ran out.')
+    said = ' '.join(stderr.split())[-300:]
+    said = f' ({said})' if said else ''
+    if code in _NOT_STARTED:
+        return ProgramError(f'LCModel could not be started{said}: try lcmodel in a shell.')
+    if number in {item.value for item in signal.Signals}:
+        return ProgramError(f'LCModel crashed with {signal.Signals(number).name}{said}.')
+    return ProgramError(f'LCModel ended with exit code {code}{said}.')
+
+
+def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
+    """Write a decay in LCModel's .RAW form; the sign of NIfTI-MRS is LCModel's.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay.
+    path : Path
+        File to write.
+    spectrum : Spectrum
+        For frequency, echo time and sequence.
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    sequence = (spectrum.sequence or 'press').upper()[:5]
+    echo_time = 0.0 if np.isnan(spectrum.echo_time) else 1e3 * spectrum.echo_time
+    head = (
+        f' $SEQPAR\n hzpppm={spectrum.spectrometer_frequency:.6f}\n'
+        f" echot={echo_time:.2f}\n seq='{sequence}'\n $END\n"
+        f" $NMID\n id='bids_acc', fmtdat='(2E16.8)'\n volume=1.\n tramp=1.\n $END\n"
+    )
+    body = ''.join(f'{value.real:16.8E}{value.imag:16.8E}\n' for value in fid)
+    path.write_text(head + body)
+    return path
+
+
+def control_file(spectrum: Spectrum, has_water: bool, no_simulated_mm: bool = False) -> str:
+    """Text of the control file; all names are relative, because LCModel cuts long ones.
+
+    Examples
+    --------
+    >>> spectrum = Spectrum(np.ones(64, complex), 5e-4, 127.75, echo_time=0.035)
+    >>> 'nunfil=64' in control_file(spectrum, False)
+    True
+    >>> 'nsimul=0' in control_file(spectrum, False, no_simulated_mm=True)
+    True
+    """
+    values = {
+        'title': "'bids_acc'", 'key': KEY, 'ppmst': 4.2, 'ppmend': 0.2, 'neach': 99,
+        'nunfil': spectrum.n_points, 'hzpppm': f'{spectrum.spectrometer_frequency:.6f}',
+        'deltat': f'{spectrum.dwell_time:.6e}', 'filbas': "'basis.basis'", 'filraw': "'data.raw'",
+        'filps': "'ps'", 'filtab': "'table'", 'ltable': 7, 'filcoo': "'coord'", 'lcoord': 9,
+        'filcsv': "'spreadsheet.csv'", 'lcsv': 11, 'doecc': 'F',
+    }  # fmt: skip
+    if has_water:
+        values |= {
+            'dows': 'T', 'filh2o': "'water.raw'", 'wconc': WATER_CONCENTRATION, 'atth2o': 1.0,
+            'attmet': 1.0,
+        }  # fmt: skip
+    if no_simulated_mm:
+        values['nsimul'] = 0  # the basis set brings its own macromolecules, or none are wanted
+    lines = [f' {key}={value}' for key, value in values.items()]
+    return '\n'.join([' $LCMODL', *lines, ' $END', ''])
+
+
+def run_lcmodel(
+    spectrum: Spectrum,
+    basis: Basis,
+    water: npt.ArrayLike | None,
+    work_dir: Path,
+    macromolecules: str = 'auto',
+) -> EngineResult:
+    """Fit with LCModel.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Preprocessed decay.
+    basis : Basis
+        Basis set, which is written as .BASIS.
+    water : (n_points,) array_like of complex, optional
+        Water of the same voxel.
+    work_dir : Path
+        Folder for all files.
+    macromolecules : str
+        ``none`` and ``auto`` with a basis set that holds measured ones switch off those that
+        LCModel simulates.
+
+    Returns
+    -------
+    EngineResult
+        Read from LCModel's table.
+
+    Raises
+    ------
+    ComputationError
+        If LCModel gives no concentrations and says why.
+    ProgramError
+        If it cannot be started, dies, hangs, or leaves files that are not complete.
+    ResourceError
+        If it was killed.
+    """
+    write_lcmodel_basis(work_dir / 'basis.basis', basis)
+    write_raw(spectrum.fid, work_dir / 'data.raw', spectrum)
+    if water is not None:
+        decay = np.zeros(spectrum.n_points, dtype=complex)
+        used = np.asarray(water, dtype=complex)[: spectrum.n_points]
+        decay[: used.size] = used
+        write_raw(decay, work_dir / 'water.raw', spectrum)
+    control = work_dir / 'control'
+    own = bool(basis.mm_names) and macromolecules != 'parametrised'
+    control.write_text(control_file(spectrum, water is not None, own or macromolecules == 'none'))
+    done = LCModel(control_file=str(control), longest_s=LONGEST_S).run(cwd=str(work_dir))
+    try:
+        result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
+    except InputDataError as error:
+        raise ProgramError(f'LCModel left what cannot be read: {error}') from error
+    return replace(result, basis_sha256=basis.sha256)

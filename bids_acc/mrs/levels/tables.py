@@ -1,0 +1,473 @@
+"""Tables of one spectrum: levels with verdicts, quality, curves, concordance of two engines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.levels.checklist import mrsinmrs
+from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.mrs.levels.quantify import Level, WaterScaling, quantify
+from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.results.quality import Measure
+from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
+
+LITTLE_OVERLAP = 0.1
+"""A voxel with less of its volume in the anterior cingulate is remarked upon, not excluded."""
+
+WIDTH_SHARE, WIDTH_SLACK_HZ = 0.5, 2.5
+"""A fit whose singlet is narrower than this share of the NAA peak of the data, less the slack, has
+described the peak by something else than NAA, and its numbers mean nothing."""
+
+SHOWN = ('tNAA', 'tCr', 'tCho', 'Ins', 'Glu', 'Gln', 'Glx', 'GSH', 'GABA', 'Lac', 'Tau')
+"""Metabolites in the figure of levels, where the fit has them."""
+
+
+@dataclass(frozen=True)
+class TableInputs:
+    """Everything known about a spectrum when its tables are written."""
+
+    result: EngineResult
+    """Fit."""
+    report: Mapping[str, Any]
+    """Report of preprocessing."""
+    tissue: Mapping[str, float]
+    """Fractions and overlap; empty without T1w image."""
+    basis_info: Mapping[str, Any]
+    """Basis set."""
+    gate: Gate
+    """Thresholds."""
+    verdict: Verdict
+    """Verdict on the spectrum."""
+    scaling: WaterScaling | None
+    """Water scaling; None without reference."""
+    spectrometer_mhz: float
+    """Spectrometer frequency in MHz."""
+    echo_time: float
+    """In s."""
+    repetition_time: float
+    """In s."""
+    ratios: tuple[str, ...] = ()
+    """Declared ratios."""
+    notes: tuple[str, ...] = ()
+    """Sentences about water scaling and the place of the voxel."""
+    scaling_notes: tuple[str, ...] = ()
+    """Those of them that say why a water-scaled level is not corrected."""
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        result: EngineResult,
+        report: Mapping[str, Any],
+        tissue: Mapping[str, float],
+        basis_info: Mapping[str, Any],
+        gate: str,
+        ratios: tuple[str, ...],
+        relaxation: str,
+        data: MrsData,
+    ) -> TableInputs:
+        """Judge the spectrum and prepare water scaling."""
+        thresholds = load_gate(gate)
+        artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
+        measures = dict(result.measures) | {
+            'residual_water': (Measure(report['residual_water_ratio'], '1', 'water_over_naa'),)
+        }
+        result = replace(result, invalid=(*result.invalid, *_width_contradicts(result, report)))
+        verdict = judge_spectrum(
+            thresholds, measures, data.spectrometer_mhz, artefacts, result.invalid
+        )
+        scaling, scaling_notes = _water_scaling(report, tissue, relaxation, data)
+        notes = scaling_notes
+        overlap = float(tissue.get('voxel_in_acc_fraction', math.nan))
+        if overlap < LITTLE_OVERLAP:
+            notes += (f'only {100 * overlap:.0f} % of the voxel lies in the anterior cingulate.',)
+        return cls(
+            result=result,
+            report=report,
+            tissue=tissue,
+            basis_info=basis_info,
+            gate=thresholds,
+            verdict=verdict,
+            scaling=scaling,
+            spectrometer_mhz=data.spectrometer_mhz,
+            echo_time=data.echo_time,
+            repetition_time=data.repetition_time,
+            ratios=ratios,
+            notes=notes,
+            scaling_notes=scaling_notes,
+        )
+
+    def sidecar(self) -> dict[str, Any]:
+        """Metadata that every table of this spectrum carries."""
+        constants = self.scaling.constants if self.scaling else None
+        return {
+            'Engine': self.result.engine,
+            'EngineVersion': self.result.version,
+            'EngineValues': _json(self.result.extra),
+            **_json(self.basis_info),
+            'Gate': _json(self.gate.content),
+            'RelaxationConstants': constants.describe() if constants else None,
+            'Preprocessing': _json(self.report['steps']),
+            'Artefacts': _json(self.report['artefacts']),
+            'Notes': [*self.report['notes'], *self.result.notes, *self.notes],
+        }
+
+
+def _width_contradicts(result: EngineResult, report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say that the lines of the built-in fit are much narrower than the data's."""
+    fitted = float(result.extra.get('fwhm_hz', math.nan))
+    steps = report['steps']
+    measured = float(steps[-1]['fwhm_after_hz']) if steps else math.nan
+    if not fitted < WIDTH_SHARE * measured - WIDTH_SLACK_HZ:
+        return ()
+    return (
+        f'the fitted singlet is {fitted:.1f} Hz wide, the NAA peak of the data {measured:.1f}',
+    )
+
+
+def _json(value: Any) -> Any:
+    """Copy with NaN as None, because sidecars hold no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _or(value: float, other: float) -> float:
+    """Return a number, or another one when it is NaN."""
+    return other if math.isnan(value) else value
+
+
+def _water_scaling(
+    report: Mapping[str, Any], tissue: Mapping[str, float], relaxation: str, data: MrsData
+) -> tuple[WaterScaling | None, tuple[str, ...]]:
+    """Gather what water scaling needs, and say why a part of it is not possible."""
+    constants = load_relaxation(relaxation, data.field_tesla)
+    notes = []
+    if constants is None:
+        notes.append(
+            f'no relaxation constants for {data.field_tesla:.1f} T: levels are not corrected for '
+            f'relaxation; give a file with --mrs-relaxation.'
+        )
+    if not tissue:
+        notes.append('no tissue maps: levels are not corrected for tissue.')
+    if math.isnan(data.repetition_time):
+        notes.append('RepetitionTime is missing: levels are not corrected for relaxation.')
+    fractions = (
+        float(tissue.get('f_gm', math.nan)),
+        float(tissue.get('f_wm', math.nan)),
+        float(tissue.get('f_csf', math.nan)),
+    )
+    scaling = WaterScaling(
+        fractions=fractions,
+        constants=constants,
+        echo_time=data.echo_time,
+        repetition_time=data.repetition_time,
+        water_echo_time=_or(report['ref_echo_time'], data.echo_time),
+        water_repetition_time=_or(report['ref_repetition_time'], data.repetition_time),
+    )
+    return scaling, tuple(notes)
+
+
+def _split_assumed(basis_info: Mapping[str, Any]) -> str | None:
+    """Whether the parts of the echo time were assumed; None when nothing is known of them."""
+    assumed = basis_info.get('BasisTESplitAssumed')
+    return None if assumed is None else str(bool(assumed)).lower()
+
+
+def _why_unknown(inputs: TableInputs, level: Level) -> str:
+    """Say why a level has no value although the metabolite may have an amplitude."""
+    if level.unit_scheme.startswith('water') and math.isfinite(inputs.result.amount('tCr')[0]):
+        if not math.isfinite(inputs.result.water_scale):
+            return 'value unknown: no usable water reference'
+        if inputs.scaling_notes:
+            return f'value unknown: {" ".join(inputs.scaling_notes)}'
+    return 'value unknown'
+
+
+def quantity_table(inputs: TableInputs) -> pd.DataFrame:
+    """Levels of all metabolites in all schemes, each with both verdicts joined.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+
+    Returns
+    -------
+    DataFrame
+        One row per metabolite and scheme. ``gate`` is ``pass`` when spectrum and metabolite
+        pass; values that fail stay in the table, so that the group can be analysed with the gate
+        off.
+    """
+    result = inputs.result
+    definition = result.crlb_definition
+    rows = []
+    for level in quantify(result, inputs.scaling, inputs.ratios):
+        crlb = result.crlb_pct(level.metabolite)
+        detected = result.detected(level.metabolite)
+        verdict = judge_metabolite(inputs.gate, Measure(crlb, '%', definition), detected)
+        passed = verdict.passed and inputs.verdict.passed and math.isfinite(level.value)
+        reasons = [inputs.verdict.reasons, verdict.reasons]
+        if not math.isfinite(level.value):
+            reasons.append(_why_unknown(inputs, level))
+        rows.append(
+            {
+                'metabolite': level.metabolite,
+                'unit_scheme': level.unit_scheme,
+                'unit': level.unit,
+                'value': level.value,
+                'value_sd': level.value_sd,
+                'ci_low': level.ci_low,
+                'ci_high': level.ci_high,
+                'value_crlb': level.value_crlb,
+                'crlb_pct': crlb,
+                'detected': None if math.isnan(crlb) else str(detected).lower(),
+                'baseline_sensitivity': result.baseline_sensitivity.get(
+                    level.metabolite, math.nan
+                ),
+                'engine': result.engine,
+                'engine_version': result.version,
+                'basis_sha256': result.basis_sha256 or None,
+                'te1_s': inputs.basis_info.get('BasisTE1', math.nan),
+                'te2_s': inputs.basis_info.get('BasisTE2', math.nan),
+                'te_split_assumed': _split_assumed(inputs.basis_info),
+                'gate_spectrum': inputs.verdict.word,
+                'gate_metabolite': verdict.word,
+                'gate': 'pass' if passed else 'fail',
+                'gate_reason': '; '.join(reason for reason in reasons if reason) or None,
+                'gate_criteria': '; '.join(
+                    part for part in (inputs.verdict.listing, verdict.listing) if part
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _in_unit(inputs: TableInputs, metric: str, definition: str, unit: str) -> float:
+    """Look up a measure of one definition; NaN when this engine does not give it."""
+    for measure in inputs.result.measures.get(metric, ()):
+        if measure.definition == definition:
+            return measure.in_unit(unit, inputs.spectrometer_mhz)
+    return math.nan
+
+
+def quality_row(inputs: TableInputs) -> dict[str, Any]:
+    """Quality of the spectrum, every definition in its own column.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+
+    Returns
+    -------
+    dict
+        One row of the quality table.
+    """
+    report, tissue, result = inputs.report, inputs.tissue, inputs.result
+    extra, info = result.extra, inputs.basis_info
+    step = float(extra.get('fwhm_step_ppm', math.nan))
+    sensitivity = result.baseline_sensitivity
+    found = [entry['name'] for entry in report['artefacts'] if entry['found']]
+    return {
+        'engine': result.engine,
+        'engine_version': result.version,
+        'snr_lcm': _in_unit(inputs, 'snr', 'builtin_snr_lcm', '1'),
+        'snr_noise': _in_unit(inputs, 'snr', 'builtin_snr_noise', '1'),
+        'snr_lcmodel': _in_unit(inputs, 'snr', 'lcmodel_snr', '1'),
+        'snr_spectrum': _in_unit(inputs, 'snr', 'fsl_snr_spectrum', '1'),
+        'snr_residual': _in_unit(inputs, 'snr', 'fsl_snr_residual', '1'),
+        'snr_fsl_peak': _in_unit(inputs, 'snr', 'fsl_snr_peak', '1'),
+        'snr_osprey': _in_unit(inputs, 'snr', 'osprey_snr', '1'),
+        'fwhm_hz': _in_unit(inputs, 'fwhm', 'builtin_fwhm', 'Hz'),
+        'fwhm_ppm': _in_unit(inputs, 'fwhm', 'builtin_fwhm', 'ppm'),
+        'fwhm_kernel_hz': _in_unit(inputs, 'fwhm', 'builtin_kernel_fwhm', 'Hz'),
+        'fwhm_lcmodel_ppm': _in_unit(inputs, 'fwhm', 'lcmodel_fwhm', 'ppm'),
+        'fwhm_lcmodel_hz': _in_unit(inputs, 'fwhm', 'lcmodel_fwhm', 'Hz'),
+        'fwhm_step_hz': step * inputs.spectrometer_mhz,
+        'fwhm_fsl_hz': _in_unit(inputs, 'fwhm', 'fsl_fwhm', 'Hz'),
+        'fwhm_osprey_hz': _in_unit(inputs, 'fwhm', 'osprey_fwhm', 'Hz'),
+        'fwhm_water_hz': report['fwhm_water_hz'],
+        'shift_ppm': extra.get('shift_ppm', math.nan),
+        'phase0_deg': extra.get('phase0_deg', math.nan),
+        'phase1_deg_per_ppm': extra.get('phase1_deg_per_ppm', math.nan),
+        'residual_water_ratio': report['residual_water_ratio'],
+        'baseline_knots': extra.get('baseline_knots', math.nan),
+        'baseline_ed_per_ppm': extra.get('baseline_ed_per_ppm', math.nan),
+        'baseline_sensitivity_glu': sensitivity.get('Glu', math.nan),
+        'baseline_sensitivity_glx': sensitivity.get('Glx', math.nan),
+        'f_gm': tissue.get('f_gm', math.nan),
+        'f_wm': tissue.get('f_wm', math.nan),
+        'f_csf': tissue.get('f_csf', math.nan),
+        'voxel_volume_ml': report['voxel_volume_ml'],
+        'voxel_in_tissue_fraction': tissue.get('voxel_in_tissue_fraction', math.nan),
+        'voxel_in_acc_fraction': tissue.get('voxel_in_acc_fraction', math.nan),
+        'n_coils': report['n_coils'],
+        'n_transients': report['n_transients'],
+        'n_transients_used': report['n_transients_used'],
+        'drift_hz': report['drift_hz'],
+        'te_s': inputs.echo_time,
+        'tr_s': inputs.repetition_time,
+        'te1_s': info.get('BasisTE1', math.nan),
+        'te2_s': info.get('BasisTE2', math.nan),
+        'te_split_assumed': _split_assumed(info),
+        'spectrometer_mhz': inputs.spectrometer_mhz,
+        'artefacts': ', '.join(found) or None,
+        'gate_preset': inputs.gate.name,
+        'gate': inputs.verdict.word,
+        'gate_flagged': str(inputs.verdict.flagged).lower(),
+        'gate_reasons': inputs.verdict.reasons or None,
+        'gate_criteria': inputs.verdict.listing,
+        'notes': '; '.join([*report['notes'], *result.notes, *inputs.notes]) or None,
+    }
+
+
+def fit_table(inputs: TableInputs) -> pd.DataFrame:
+    """Curves of the fit, one row per point of the ppm axis; empty when the engine gives none."""
+    columns = ['ppm', 'data', 'fit', 'baseline', 'residual']
+    curves = inputs.result.curves
+    if curves is None:
+        return pd.DataFrame(columns=columns)
+    return pd.DataFrame({name: getattr(curves, name) for name in columns})
+
+
+def concordance_table(first: EngineResult, second: EngineResult) -> pd.DataFrame:
+    """Ratios to tCr of two engines on the same spectrum.
+
+    Parameters
+    ----------
+    first, second : EngineResult
+        Fits.
+
+    Returns
+    -------
+    DataFrame
+        One row per metabolite that both know; the difference is in percent of the first.
+    """
+    rows = []
+    for name in first.metabolites():
+        if name not in second.metabolites() or name == 'tCr':
+            continue
+        ours, theirs = first.ratio(name, 'tCr')[0], second.ratio(name, 'tCr')[0]
+        rows.append(
+            {
+                'metabolite': name,
+                'engine_1': first.engine,
+                'ratio_tcr_1': ours,
+                'crlb_pct_1': first.crlb_pct(name),
+                'engine_2': second.engine,
+                'ratio_tcr_2': theirs,
+                'crlb_pct_2': second.crlb_pct(name),
+                'difference_pct': 100 * (theirs / ours - 1) if ours > 0 else math.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def concordance_lines(table: pd.DataFrame) -> list[list[str]]:
+    """Lines of the figure of concordance, as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`concordance_table`, as read back.
+
+    Returns
+    -------
+    list of list of str
+        Metabolite, both ratios with their bounds, difference.
+    """
+
+    def number(value: float, form: str, unit: str = '') -> str:
+        return '–' if pd.isna(value) else f'{value:{form}}{unit}'
+
+    return [
+        [
+            str(row['metabolite']),
+            f'{number(row["ratio_tcr_1"], ".3f")} ({number(row["crlb_pct_1"], ".0f")})',
+            f'{number(row["ratio_tcr_2"], ".3f")} ({number(row["crlb_pct_2"], ".0f")})',
+            number(row['difference_pct'], '+.0f', ' %'),
+        ]
+        for row in table.to_dict(orient='records')
+    ]
+
+
+def checklist_table(inputs: TableInputs, data: MrsData) -> pd.DataFrame:
+    """MRSinMRS list of the spectrum, one row per item."""
+    basis, result = inputs.basis_info, inputs.result
+    split = 'assumed' if basis.get('BasisTESplitAssumed') else 'given'
+    te1, te2 = (float(basis.get(key) or math.nan) for key in ('BasisTE1', 'BasisTE2'))
+    known_split = math.isfinite(te1)
+    info = {
+        'software': f'bids_acc; engine {result.engine} {result.version}',
+        'steps': ', '.join(step['step'] for step in inputs.report['steps'] if step['applied']),
+        'voxel_size_mm': [
+            round(float(math.sqrt(sum(v * v for v in data.affine[:3, k]))), 2) for k in range(3)
+        ],
+        'n_points': data.n_points,
+        'spectral_width_hz': data.spectral_width,
+        'quantification': 'ratios to tCr'
+        + ('; water-scaled mmol/kg and mmol/L' if math.isfinite(result.water_scale) else ''),
+        'basis': f'{result.engine}, basis {result.basis_sha256[:12] or "not known"}'
+        + (f', TE1/TE2 {te1 * 1e3:.1f}/{te2 * 1e3:.1f} ms {split}' if known_split else ''),
+    }
+    rows = mrsinmrs(inputs.report['metadata'], quality_row(inputs), info)
+    return pd.DataFrame([vars(row) for row in rows])
+
+
+def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the figure of levels, as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table of quantities as read back.
+
+    Returns
+    -------
+    header : list of str
+        Column titles.
+    rows : list of list of str
+        The metabolites of :data:`SHOWN` that the fit has.
+    """
+    levels = {
+        (str(row['metabolite']), str(row['unit_scheme'])): row
+        for row in table.to_dict(orient='records')
+    }
+
+    def number(name: str, scheme: str, column: str = 'value') -> str:
+        value = levels.get((name, scheme), {}).get(column, math.nan)
+        return '–' if pd.isna(value) else f'{value:.3g}'
+
+    shown = [name for name in SHOWN if (name, 'ratio_tcr') in levels]
+    # other engines than the built-in one give a standard deviation, no interval
+    has_interval = any(pd.notna(levels[name, 'ratio_tcr'].get('ci_low')) for name in shown)
+    errors = ('ci_low', 'ci_high') if has_interval else ('value_sd',)
+    rows = []
+    for name in shown:
+        row = levels[name, 'ratio_tcr']
+        reason = row['gate_reason']
+        rows.append(
+            [
+                name,
+                number(name, 'ratio_tcr'),
+                *(number(name, 'ratio_tcr', column) for column in errors),
+                number(name, 'ratio_tcr', 'crlb_pct'),
+                number(name, 'water_raw'),
+                number(name, 'water_tissue'),
+                str(row['gate']) + (f': {reason}'[:60] if isinstance(reason, str) else ''),
+            ]
+        )
+    titles = ['95 %\nfrom', '\nto'] if has_interval else ['± SD']
+    header = ['', '/tCr', *titles, '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate']
+    return header, rows

@@ -1,0 +1,1 @@
+"""What every engine returns: amplitudes, intervals, quality; written and read again."""

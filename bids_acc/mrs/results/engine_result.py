@@ -1,0 +1,290 @@
+"""What any engine returns, in one form: amplitudes, their covariance, quality, curves."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.mrs.results.intervals import Interval, bounded_interval, bounded_ratio_interval
+from bids_acc.mrs.results.quality import Measure
+
+FloatArray = npt.NDArray[np.float64]
+
+COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'tCr': ('Cr', 'PCr'),
+        'tNAA': ('NAA', 'NAAG'),
+        'tCho': ('GPC', 'PCh'),
+        'Glx': ('Glu', 'Gln'),
+    }
+)
+"""Sums reported besides single metabolites, with their members."""
+
+UNDETECTED_CRLB = 999.0
+"""Relative Cramer-Rao bound in percent that LCModel prints for an amplitude of zero."""
+
+
+def members_of(name: str) -> tuple[str, ...]:
+    """Return the members of a metabolite or sum; sums that nobody named are written with ``+``.
+
+    Examples
+    --------
+    >>> members_of('Glx'), members_of('tNAA+Ins'), members_of('Glu')
+    (('Glu', 'Gln'), ('NAA', 'NAAG', 'Ins'), ('Glu',))
+    """
+    parts = name.split('+')
+    found = [member for part in parts for member in COMBINED.get(part, (part,))]
+    return tuple(dict.fromkeys(found))
+
+
+def kind_of(name: str) -> str:
+    """Kind of a member of a fit, from its name.
+
+    Examples
+    --------
+    >>> [kind_of(name) for name in ('Glu', 'MM09', 'Mac', 'Lip13a', '-CrCH2')]
+    ['metabolite', 'macromolecule', 'macromolecule', 'lipid', 'correction']
+    """
+    if name.startswith('-'):
+        return 'correction'
+    if re.match(r'^(MM|Mac)', name):
+        return 'macromolecule'
+    return 'lipid' if re.match(r'^Lip', name) else 'metabolite'
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Phased data and model on one ppm axis."""
+
+    ppm: FloatArray
+    """Chemical shifts in ppm, (n_ppm,)."""
+    data: FloatArray
+    """Real part of the phased data."""
+    fit: FloatArray
+    """Model with baseline."""
+    baseline: FloatArray
+    """Baseline."""
+
+    @property
+    def residual(self) -> FloatArray:
+        """Data without the model."""
+        return self.data - self.fit
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """Amplitudes found by one engine, in the engine's own units."""
+
+    engine: str
+    """``builtin``, ``lcmodel``, ``fsl_mrs``, ``osprey``."""
+    version: str
+    """Version of the engine."""
+    names: tuple[str, ...]
+    """Metabolites, macromolecules and lipids."""
+    kinds: tuple[str, ...]
+    """``metabolite``, ``macromolecule`` or ``lipid`` for each name."""
+    values: FloatArray
+    """Amplitudes, (n,); NaN when the fit failed."""
+    sd: FloatArray
+    """Cramer-Rao bounds of the amplitudes, (n,), same units."""
+    covariance: FloatArray | None = None
+    """Covariance of the amplitudes, (n, n), where the engine tells it."""
+    sampling: FloatArray | None = None
+    """Covariance of the amplitudes' errors over spectra, (n, n), where it is another."""
+    unbiased: FloatArray | None = None
+    """Amplitudes without soft ratios and bound at zero, (n,), where the engine tells them."""
+    unbiased_covariance: FloatArray | None = None
+    """Covariance of their errors over spectra, (n, n)."""
+    sums: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Amplitude and bound of sums that the engine itself reports, where there is no covariance."""
+    printed_crlb: Mapping[str, float] = field(default_factory=dict)
+    """Relative bounds in percent as the engine prints them; they win over a quotient, so that
+    20 % stays 20 %."""
+    measures: Mapping[str, tuple[Measure, ...]] = field(default_factory=dict)
+    """Quality by metric; several definitions may stand side by side."""
+    curves: Curves | None = None
+    """Data and model."""
+    water_scale: float = math.nan
+    """Factor from an amplitude to :math:`A_m / (A_w / 2)`; NaN without water."""
+    baseline_sensitivity: Mapping[str, float] = field(default_factory=dict)
+    """Relative change of the ratio to tCr under a second baseline stiffness."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The engine's own numbers under its own names; goes into the sidecar."""
+    crlb_definition: str = 'builtin_crlb'
+    """What its relative bounds mean."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the fit."""
+    invalid: tuple[str, ...] = ()
+    """Sentences that exclude the spectrum whatever its numbers: a basis set of another field."""
+    basis_sha256: str = ''
+    """Checksum of the basis set, where it is known."""
+
+    @classmethod
+    def failed(cls, engine: str, version: str, names: Sequence[str], reason: str) -> EngineResult:
+        """Stand for a fit that gave nothing: NaN for every number, and the reason."""
+        return cls(
+            engine=engine,
+            version=version,
+            names=tuple(names),
+            kinds=tuple(kind_of(name) for name in names),
+            values=np.full(len(names), np.nan),
+            sd=np.full(len(names), np.nan),
+            crlb_definition=f'{engine}_crlb',
+            invalid=(reason,),
+        )
+
+    def metabolites(self) -> list[str]:
+        """Metabolites, then the sums of which a member is there."""
+        single = [n for n, k in zip(self.names, self.kinds, strict=True) if k == 'metabolite']
+        sums = [name for name, members in COMBINED.items() if any(m in single for m in members)]
+        return single + sums
+
+    def _indices(self, name: str) -> list[int]:
+        """Positions of a name's members."""
+        members = members_of(name)
+        return [self.names.index(member) for member in members if member in self.names]
+
+    def amount(self, name: str) -> tuple[float, float]:
+        """Amplitude and Cramer-Rao bound of a metabolite or sum.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite, or a key of :data:`COMBINED`.
+
+        Returns
+        -------
+        value, sd : float
+            NaN when the name is not in the fit; the bound of a sum is NaN where neither the
+            covariance nor the engine's own sum is known.
+        """
+        index = self._indices(name)
+        if not index:
+            return self.sums.get(name, (math.nan, math.nan))
+        if len(index) == 1:
+            return float(self.values[index[0]]), float(self.sd[index[0]])
+        if self.covariance is None:
+            return self.sums.get(name) or (float(self.values[index].sum()), math.nan)
+        return float(self.values[index].sum()), _spread(self._members(name), self.covariance)
+
+    def amount_sd(self, name: str) -> float:
+        """Return the SD of an amount's error over spectra; its bound where that is all.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+        """
+        if self.sampling is None or not self._indices(name):
+            return self.amount(name)[1]
+        return _spread(self._members(name), self.sampling)
+
+    def amount_interval(self, name: str) -> Interval:
+        """Return the 95 % confidence interval of an amount.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+
+        Returns
+        -------
+        low, high : float
+            NaN when the name is not in the fit or the engine gives no unbiased amplitudes.
+        """
+        if self.unbiased is None or self.unbiased_covariance is None or not self._indices(name):
+            return math.nan, math.nan
+        weights = self._members(name)
+        return bounded_interval(
+            float(weights @ self.unbiased), _spread(weights, self.unbiased_covariance)
+        )
+
+    def _members(self, name: str) -> FloatArray:
+        """Mark a name's members, (n,)."""
+        weights = np.zeros(len(self.names))
+        weights[self._indices(name)] = 1.0
+        return weights
+
+    def crlb_pct(self, name: str) -> float:
+        """Relative Cramer-Rao bound in percent; 999 for an amplitude of zero, NaN when failed."""
+        if name in self.printed_crlb:
+            return self.printed_crlb[name]
+        value, sd = self.amount(name)
+        if math.isnan(value) or (math.isnan(sd) and value > 0):
+            return math.nan
+        return min(100 * sd / value, UNDETECTED_CRLB) if value > 0 else UNDETECTED_CRLB
+
+    def detected(self, name: str) -> bool:
+        """Whether the amplitude is above zero and its bound, where it is known, below 999 %."""
+        return self.amount(name)[0] > 0 and not self.crlb_pct(name) >= UNDETECTED_CRLB
+
+    def ratio(self, numerator: str, denominator: str) -> tuple[float, float]:
+        """Ratio of two amounts with its standard deviation from the covariance.
+
+        Parameters
+        ----------
+        numerator, denominator : str
+            Metabolites or sums; they may share members.
+
+        Returns
+        -------
+        ratio, sd : float
+            NaN when the denominator is not above zero; the SD is the Cramer-Rao bound, NaN
+            without covariance.
+        """
+        ratio, gradient = self._ratio(numerator, denominator)
+        return ratio, math.nan if self.covariance is None else _spread(gradient, self.covariance)
+
+    def ratio_sd(self, numerator: str, denominator: str) -> float:
+        """Return the SD of a ratio's error over spectra; its bound where that is all.
+
+        Parameters
+        ----------
+        numerator, denominator : str
+            Metabolites or sums.
+        """
+        if self.sampling is None:
+            return self.ratio(numerator, denominator)[1]
+        return _spread(self._ratio(numerator, denominator)[1], self.sampling)
+
+    def ratio_interval(self, numerator: str, denominator: str) -> Interval:
+        """Return the 95 % confidence interval of a ratio.
+
+        Parameters
+        ----------
+        numerator, denominator : str
+            Metabolites or sums.
+
+        Returns
+        -------
+        low, high : float
+            NaN where there is no ratio, no unbiased amplitudes, or where the denominator might
+            be zero.
+        """
+        indices = self._indices(numerator), self._indices(denominator)
+        if self.unbiased is None or self.unbiased_covariance is None or not all(indices):
+            return math.nan, math.nan
+        weights = np.stack([self._members(numerator), self._members(denominator)])
+        return bounded_ratio_interval(
+            weights @ self.unbiased, weights @ self.unbiased_covariance @ weights.T
+        )
+
+    def _ratio(self, numerator: str, denominator: str) -> tuple[float, FloatArray]:
+        """Ratio of two amounts and its derivatives by the amplitudes, (n,); NaN when undefined."""
+        top, bottom = self.amount(numerator)[0], self.amount(denominator)[0]
+        if not bottom > 0 or math.isnan(top):
+            return math.nan, np.full(len(self.names), math.nan)
+        ratio = top / bottom
+        return ratio, (self._members(numerator) - ratio * self._members(denominator)) / bottom
+
+
+def _spread(weights: FloatArray, covariance: FloatArray) -> float:
+    """Return the standard deviation of a weighted sum; NaN stays NaN."""
+    return float(np.sqrt(np.maximum(weights @ covariance @ weights, 0.0)))

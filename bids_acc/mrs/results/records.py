@@ -1,0 +1,89 @@
+"""Results between nodes: JSON that gives back the same numbers, NaN included."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_acc.mrs.results.engine_result import Curves, EngineResult
+from bids_acc.mrs.results.quality import Measure
+
+
+def _plain(value: Any) -> Any:
+    """Turn into what JSON knows; NaN stays NaN, which Python's JSON reads back."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict) or hasattr(value, 'items'):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def save_record(record: Any, path: str | Path) -> Path:
+    """Write a record of numbers and arrays as JSON.
+
+    Parameters
+    ----------
+    record : dataclass instance, dict or list
+        What to write.
+    path : str or Path
+        File to write.
+
+    Returns
+    -------
+    Path
+        The file written.
+    """
+    path = Path(path)
+    path.write_text(json.dumps(_plain(record)))
+    return path
+
+
+def load_result(path: str | Path) -> EngineResult:
+    """Read an `EngineResult` back.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written by :func:`save_record`.
+
+    Returns
+    -------
+    EngineResult
+        Equal to what was written.
+    """
+    content = json.loads(Path(path).read_text())
+    curves = content['curves']
+    optional = {
+        key: None if content[key] is None else np.array(content[key], dtype=float)
+        for key in ('covariance', 'sampling', 'unbiased', 'unbiased_covariance')
+    }
+    return EngineResult(
+        **content
+        | {
+            'names': tuple(content['names']),
+            'kinds': tuple(content['kinds']),
+            'values': np.array(content['values'], dtype=float),
+            'sd': np.array(content['sd'], dtype=float),
+            **optional,
+            'sums': {name: (pair[0], pair[1]) for name, pair in content['sums'].items()},
+            'measures': {
+                metric: tuple(Measure(**entry) for entry in entries)
+                for metric, entries in content['measures'].items()
+            },
+            'curves': None
+            if curves is None
+            else Curves(**{key: np.array(value, dtype=float) for key, value in curves.items()}),
+            'notes': tuple(content['notes']),
+            'invalid': tuple(content['invalid']),
+        }
+    )

@@ -1,0 +1,1 @@
+"""From raw transients to one spectrum: coils, alignment, referencing, water, artefacts."""

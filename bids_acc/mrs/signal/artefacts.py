@@ -1,0 +1,212 @@
+"""Signs of a spoilt spectrum, each with its rule.
+
+The limits are conventions of this package, set from what the features are and not tuned on any
+cohort; an artefact excludes only where a gate file names it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.mrs.signal.measures import noise_sd, ppm_mask
+from bids_acc.mrs.signal.referencing import singlet_amplitudes
+from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+
+FloatArray = npt.NDArray[np.float64]
+
+ARTEFACTS = ('missing_naa', 'wrong_phase', 'lipid', 'residual_water', 'ghost', 'clipping')
+"""Names of the checks."""
+
+MISSING_NAA_SD = 5.0
+"""NAA is missing when nothing at 1.9-2.1 ppm rises this many noise SD above its flanks."""
+
+LIPID_RATIO = 1.0
+"""Lipid is a contamination when the signal between 0.8 and 1.5 ppm departs from zero by more
+than the height of NAA."""
+
+INVERTED_LIPID_RATIO = 0.05
+"""So is a dip between 0.8 and 1.2 ppm deeper than this share of NAA's height and than five noise
+SD: macromolecules point up there and lactate lies outside, so only lipid from beyond the voxel
+points down."""
+
+PHASE_SPREAD_DEG = 60.0
+"""The phase is wrong when the singlets of NAA, tCr and tCho differ in it by more than this, as
+after a lost start of the decay."""
+
+RESIDUAL_WATER_RATIO = 5.0
+"""Residual water is large when it exceeds this many times the height of NAA before removal."""
+
+GHOST_SD = 6.0
+"""A ghost is a feature in a region without metabolites (5.2-6.5 ppm) above this many noise SD."""
+
+CLIPPED_SAMPLES = 3
+"""A decay is clipped when this many of its samples share the highest real or imaginary
+magnitude, which noise makes all but impossible otherwise."""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Outcome of one check."""
+
+    name: str
+    """One of :data:`ARTEFACTS`."""
+    found: bool
+    """Whether it is there."""
+    value: float
+    """What was measured; NaN when it could not be."""
+    rule: str
+    """The rule, in words."""
+
+
+def _peak(spectrum: FloatArray, ppm: FloatArray, low: float, high: float) -> tuple[float, float]:
+    """Highest and lowest value between two shifts over the median of the flanks."""
+    inside = ppm_mask(ppm, low, high)
+    flanks = ppm_mask(ppm, low - 0.15, high + 0.15) & ~inside
+    base = float(np.median(spectrum[flanks]))
+    return float(spectrum[inside].max() - base), float(spectrum[inside].min() - base)
+
+
+def is_clipped(fids: npt.ArrayLike, n_samples: int = CLIPPED_SAMPLES) -> bool:
+    """Whether the receiver was saturated.
+
+    Parameters
+    ----------
+    fids : (..., n_points) array_like of complex
+        Raw decays, before any averaging.
+    n_samples : int
+        Equal extreme values that tell saturation.
+
+    Returns
+    -------
+    bool
+        True when the extreme real or imaginary magnitude of a decay occurs this often.
+
+    Examples
+    --------
+    >>> decay = 10 * np.exp(-np.arange(64) / 20) + 0j
+    >>> is_clipped(decay), is_clipped(np.minimum(decay.real, 8) + 0j)
+    (False, True)
+    """
+    fids = np.asarray(fids, dtype=complex)
+    for part in (fids.real, fids.imag):
+        rows = np.abs(part.reshape(-1, part.shape[-1]))
+        top = rows.max(axis=1, keepdims=True)
+        at_top = (rows >= top * (1 - 1e-6)) & (top > 0)
+        if (at_top.sum(axis=1) >= n_samples).any():
+            return True
+    return False
+
+
+def check_artefacts(
+    fid: npt.ArrayLike,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    residual_water_ratio: float,
+    clipped: bool,
+) -> list[Artefact]:
+    """All checks on a preprocessed, phased decay.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Preprocessed decay.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    residual_water_ratio : float
+        Residual water over NAA before its removal.
+    clipped : bool
+        Outcome of :func:`is_clipped` on the raw decays.
+
+    Returns
+    -------
+    list of Artefact
+        In a fixed order, those that were not found too.
+    """
+    fid = np.asarray(fid, dtype=complex)
+    spectrum = to_spectrum(fid).real
+    ppm = ppm_axis(fid.size, dwell_time, spectrometer_mhz)
+    sd = noise_sd(fid, dwell_time, spectrometer_mhz)
+    naa, below = _peak(spectrum, ppm, 1.9, 2.1)
+    sides = [_peak(spectrum, ppm, low, high) for low, high in ((2.93, 3.12), (3.15, 3.28))]
+    upside_down = sum(-low > high for high, low in [(naa, below), *sides])
+    lipid, dip = (part / naa if naa > 0 else math.nan for part in _lipid(spectrum, ppm))
+    spread = _phase_spread(fid, dwell_time, spectrometer_mhz, sd)
+    return [
+        Artefact(
+            'missing_naa',
+            bool(naa <= MISSING_NAA_SD * sd),
+            naa / sd if sd > 0 else math.nan,
+            f'no peak at 1.9-2.1 ppm above {MISSING_NAA_SD:g} noise SD',
+        ),
+        Artefact(
+            'wrong_phase',
+            upside_down >= 2 or spread > PHASE_SPREAD_DEG,
+            spread,
+            'two or more of NAA, tCr and tCho point down after phasing, or their phases differ by '
+            f'more than {PHASE_SPREAD_DEG:g} degrees',
+        ),
+        Artefact(
+            'lipid',
+            lipid > LIPID_RATIO or dip > INVERTED_LIPID_RATIO,
+            lipid,
+            f'signal at 0.8-1.5 ppm above {LIPID_RATIO:g} times NAA, or a dip at 0.8-1.2 ppm of '
+            f'more than {INVERTED_LIPID_RATIO:g} times NAA',
+        ),
+        Artefact(
+            'residual_water',
+            residual_water_ratio > RESIDUAL_WATER_RATIO,
+            residual_water_ratio,
+            f'water before its removal above {RESIDUAL_WATER_RATIO:g} times NAA',
+        ),
+        _ghost(spectrum, ppm, sd),
+        Artefact(
+            'clipping',
+            clipped,
+            float(clipped),
+            f'{CLIPPED_SAMPLES} samples at the extreme value',
+        ),
+    ]
+
+
+def _lipid(spectrum: FloatArray, ppm: FloatArray) -> tuple[float, float]:
+    """Largest departure at 0.8-1.5 ppm, and deepest dip at 0.8-1.2 ppm, from the level beyond.
+
+    The level is that below 0.4 ppm; without it both are NaN.
+    """
+    level, region = spectrum[ppm_mask(ppm, -0.5, 0.4)], spectrum[ppm_mask(ppm, 0.8, 1.5)]
+    low = spectrum[ppm_mask(ppm, 0.8, 1.2)]
+    if not (level.size and region.size and low.size):
+        return math.nan, math.nan
+    base = float(np.median(level))
+    noise = float(np.std(level))
+    dip = base - float(low.min())
+    # a straight line through noise has dips of a few SD, too
+    return float(np.abs(region - base).max()), dip if dip > 5 * noise else 0.0
+
+
+def _phase_spread(
+    fid: npt.NDArray[np.complex128], dwell_time: float, spectrometer_mhz: float, sd: float
+) -> float:
+    """Largest difference of the singlets' phases in degrees; NaN when one is not seen."""
+    amplitudes = singlet_amplitudes(fid, dwell_time, spectrometer_mhz)
+    heights = np.abs(amplitudes) / (np.pi * dwell_time * 10)  # of a line 10 Hz wide
+    if not (sd > 0 and np.all(heights > 8 * sd)):
+        return math.nan
+    turned = amplitudes * np.exp(-1j * np.angle(amplitudes.sum()))
+    return float(np.degrees(np.ptp(np.angle(turned))))
+
+
+def _ghost(spectrum: FloatArray, ppm: FloatArray, sd: float) -> Artefact:
+    """Look for a feature where no metabolite resonates."""
+    inside = ppm_mask(ppm, 5.2, 6.5)
+    value = math.nan
+    if inside.sum() > 16 and sd > 0:
+        x = ppm[inside] - ppm[inside].mean()
+        smooth = np.polyval(np.polyfit(x, spectrum[inside], 3), x)
+        value = float(np.abs(spectrum[inside] - smooth).max() / sd)
+    rule = f'a feature at 5.2-6.5 ppm above {GHOST_SD:g} noise SD'
+    return Artefact('ghost', value > GHOST_SD, value, rule)

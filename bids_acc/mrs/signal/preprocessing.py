@@ -1,0 +1,430 @@
+"""From raw transients to one spectrum, each step recorded with what it changed.
+
+Order (Near et al. 2021, NMR Biomed 34:e4257, https://doi.org/10.1002/nbm.4257): coils, alignment,
+transients unlike the others, average, eddy currents, residual water, ppm scale, phase.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.mrs.signal.alignment import (
+    UNLIKE_SD,
+    Alignment,
+    align_transients,
+    shift_and_phase,
+    unlike_transients,
+)
+from bids_acc.mrs.signal.coils import combine_coils
+from bids_acc.mrs.signal.measures import peak_measures
+from bids_acc.mrs.signal.referencing import (
+    LARGEST_SHIFT_PPM,
+    WIDEST_SHIFT_PPM,
+    find_phase,
+    find_shift,
+    is_turned,
+    singlet_score,
+)
+from bids_acc.mrs.signal.water import (
+    RESIDUAL_WATER_PPM,
+    correct_eddy_currents,
+    remove_residual_water,
+    water_amplitude,
+)
+
+ComplexArray = npt.NDArray[np.complex128]
+
+WIDENING_LIMIT = 1.05
+"""An eddy-current correction that widens NAA by more than this factor is left out."""
+
+LOWERING_LIMIT = 0.97
+"""One that leaves less than this share of the height of NAA is left out as well."""
+
+CENTRED_SCORE, CENTRED_GAIN = 0.85, 1.25
+"""Water is taken to be off the centre when the singlets then score more than the first (of 3), and
+better by the second, a factor. Spectra with water in the centre score 0.9 to 1.7 down to a S/N of
+1, moved ones 0.9 and less."""
+
+WINDOW_SLACK_PPM = 0.03
+"""The window of residual water stays where it is for displacements of the scale up to this."""
+
+TURNED_LIMIT = 1.15
+"""A water reference is taken as conjugated when its conjugate makes NAA higher than the reference
+does, and than no correction does, by more than this factor."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step with S/N and width of NAA before and after it."""
+
+    step: str
+    """Name of the step."""
+    applied: bool
+    """Whether there was anything to do."""
+    detail: str
+    """What was done, or why nothing was."""
+    snr_before: float
+    """Height of the NAA peak over the noise before the step."""
+    snr_after: float
+    """The same after it."""
+    fwhm_before_hz: float
+    """Width of the NAA peak before the step, in Hz."""
+    fwhm_after_hz: float
+    """The same after it."""
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """One averaged, corrected decay with the history of its making."""
+
+    fid: ComplexArray
+    """(n_points,)."""
+    water: ComplexArray | None
+    """Combined and averaged water reference, (n_points,), or None."""
+    steps: tuple[StepRecord, ...]
+    """What was done, in order."""
+    n_transients: int
+    """Transients in the file."""
+    n_transients_used: int
+    """Transients that were averaged."""
+    drift_hz: float
+    """Range of the transients' offsets; NaN when the file holds one transient."""
+    shift_ppm: float
+    """Displacement that referencing took away, in ppm."""
+    phase0_deg: float
+    """Phase that was taken away, in degrees."""
+    water_amplitude: float
+    """Water signal at time zero; NaN without reference."""
+    water_fwhm_hz: float
+    """Width of the water line in Hz, before eddy-current correction; NaN without reference."""
+    residual_water_ratio: float
+    """Highest residual water over NAA in the magnitude spectrum, before its removal."""
+    alignment: Alignment | None = None
+    """Offset and phase of each transient."""
+    used: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
+    """Which transients were averaged."""
+
+
+class _History:
+    """Collect step records; the measures after one step are those before the next."""
+
+    def __init__(self, fid: ComplexArray, dwell_time: float, spectrometer_mhz: float) -> None:
+        self.axis = (dwell_time, spectrometer_mhz)
+        self.last = peak_measures(fid, *self.axis)
+        self.steps: list[StepRecord] = []
+
+    def add(self, step: str, fid: ComplexArray | None, detail: str) -> None:
+        """Record a step; `fid` None means that nothing was done."""
+        now = self.last if fid is None else peak_measures(fid, *self.axis)
+        self.steps.append(
+            StepRecord(step, fid is not None, detail, self.last[0], now[0], self.last[1], now[1])
+        )
+        self.last = now
+
+
+def _average_reference(
+    reference: npt.ArrayLike, weights: ComplexArray, dwell_time: float, n_points: int
+) -> tuple[ComplexArray, bool]:
+    """Water decays combined, aligned and averaged; longer ones are cut.
+
+    With as many coils as the spectrum has, the same weights combine them and both share one
+    scale. A reference that was combined elsewhere serves eddy currents only, as the second answer
+    tells.
+    """
+    reference = np.asarray(reference, dtype=complex)
+    same = reference.shape[0] == weights.size
+    combined = np.tensordot(weights, reference, axes=1) if same else combine_coils(reference)[0]
+    transients = np.asarray(combined, dtype=np.complex128)
+    water = align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
+    return water, same
+
+
+def _residual_water_ratio(fid: ComplexArray, dwell_time: float, mhz: float) -> float:
+    """Magnitude of the highest point at water over that at NAA."""
+    ppm = 4.65 - np.fft.fftfreq(fid.size, dwell_time) / mhz
+    magnitude = np.abs(np.fft.fft(fid))
+    water = magnitude[(ppm > RESIDUAL_WATER_PPM[0]) & (ppm < RESIDUAL_WATER_PPM[1])]
+    naa = magnitude[(ppm > 1.85) & (ppm < 2.15)]
+    if not (water.size and naa.size and naa.max() > 0):
+        return math.nan
+    return float(water.max() / naa.max())
+
+
+def _without_water(
+    fid: ComplexArray, dwell_time: float, mhz: float
+) -> tuple[ComplexArray, tuple[float, float]]:
+    """Take residual water out, from a window that moves with the ppm scale, which is returned.
+
+    Where the scale is off, the usual window would take the lines at 4.1 ppm away as well.
+    """
+    dry = remove_residual_water(fid, dwell_time, mhz)
+    shift = find_shift(dry, dwell_time, mhz)
+    if abs(shift) <= WINDOW_SLACK_PPM:
+        return dry, RESIDUAL_WATER_PPM
+    window = (RESIDUAL_WATER_PPM[0] + shift, RESIDUAL_WATER_PPM[1] + shift)
+    return remove_residual_water(fid, dwell_time, mhz, window), window
+
+
+def _align_and_average(
+    transients: ComplexArray, dwell_time: float, history: _History
+) -> tuple[ComplexArray, Alignment | None, npt.NDArray[np.bool_]]:
+    """Align, leave out, align again, average."""
+    n_transients = transients.shape[0]
+    if n_transients == 1:
+        for step in ('align', 'outliers', 'average'):
+            history.add(step, None, 'the file holds one transient, averaged on the scanner')
+        return transients[0], None, np.ones(1, dtype=bool)
+    aligned, alignment = align_transients(transients, dwell_time)
+    spread = np.std(alignment.frequency_hz), np.degrees(np.std(alignment.phase_rad))
+    history.add(
+        'align', aligned.mean(axis=0), f'SD of offsets {spread[0]:.2f} Hz, {spread[1]:.1f} deg'
+    )
+    used = ~unlike_transients(aligned, dwell_time)
+    if used.all():
+        history.add('outliers', None, f'none beyond {UNLIKE_SD} robust SD')
+    else:
+        again, second = align_transients(aligned[used], dwell_time)
+        frequency, phase = alignment.frequency_hz.copy(), alignment.phase_rad.copy()
+        frequency[used] += second.frequency_hz
+        phase[used] += second.phase_rad
+        aligned, alignment = again, Alignment(frequency, phase)
+        history.add(
+            'outliers',
+            aligned.mean(axis=0),
+            f'{n_transients - used.sum()} of {n_transients} beyond {UNLIKE_SD} robust SD left out',
+        )
+    history.add('average', aligned.mean(axis=0), f'mean of {aligned.shape[0]} transients')
+    return aligned.mean(axis=0), alignment, used
+
+
+def _highest(decay: ComplexArray, dwell_time: float) -> float:
+    """Frequency in Hz of the highest line."""
+    frequency = np.fft.fftfreq(8 * decay.size, dwell_time)
+    return float(frequency[np.argmax(np.abs(np.fft.fft(decay, 8 * decay.size)))])
+
+
+def _lies_at(water: ComplexArray, dwell_time: float, offset: float) -> bool:
+    """Whether a water line is nearer to an offset in Hz than to the centre."""
+    place = _highest(water, dwell_time)
+    return abs(place - offset) < abs(place)
+
+
+def _centre(
+    fid: ComplexArray, water: ComplexArray | None, dwell_time: float, mhz: float
+) -> tuple[float, str]:
+    """Offset in Hz by which water lies off the centre of the spectrum, and what told it; 0 mostly.
+
+    Water is looked for where the reference, and the spectrum itself, are highest, and where the
+    distances of the singlets put it; an offset counts when the singlets then stand clearly better
+    in their places.
+    """
+
+    def score(offset: float) -> float:
+        moved = shift_and_phase(fid, dwell_time, offset, 0.0)
+        dry = remove_residual_water(moved, dwell_time, mhz)
+        return max(singlet_score(d, dwell_time, mhz) for d in (dry, dry.conj()))
+
+    places = {}
+    for told_by, decay in (('the highest line', fid), ('the water reference', water)):
+        if decay is not None:
+            offset = _highest(decay, dwell_time)
+            if abs(offset) > LARGEST_SHIFT_PPM * mhz:
+                places[round(offset)] = (offset, told_by)
+    dry = remove_residual_water(fid, dwell_time, mhz)
+    wide = -find_shift(dry, dwell_time, mhz, WIDEST_SHIFT_PPM) * mhz
+    if abs(wide) > LARGEST_SHIFT_PPM * mhz:
+        places.setdefault(round(wide), (wide, 'the place of the singlets'))
+    if not places:
+        return 0.0, ''
+    best, chosen = score(0.0), (0.0, '')
+    for offset, told_by in places.values():
+        found = score(offset)
+        if found > max(CENTRED_GAIN * best, CENTRED_SCORE):
+            best, chosen = found, (offset, told_by)
+    return chosen
+
+
+def _correct_eddy_currents(
+    fid: ComplexArray, water: ComplexArray | None, mode: str, history: _History
+) -> ComplexArray:
+    """Take the water's phase away, unless there is none or the scanner has done it."""
+    if water is None or mode == 'off':
+        reason = 'no water reference' if water is None else 'switched off'
+        history.add('eddy_current', None, reason)
+        return fid
+    corrected, mirrored = (
+        correct_eddy_currents(fid, w, history.axis[0]) for w in (water, water.conj())
+    )
+    measured = [
+        peak_measures(remove_residual_water(f, *history.axis), *history.axis)
+        for f in (fid, corrected, mirrored)
+    ]
+    heights, (before, after, _) = zip(*measured, strict=True)
+    if heights[2] > TURNED_LIMIT * max(heights[:2]):
+        history.add(
+            'eddy_current',
+            mirrored,
+            f'phase of the conjugated water reference taken away: NAA is '
+            f'{heights[2] / heights[1]:.1f} times as high as with the reference as it is',
+        )
+        return mirrored
+    if mode == 'auto' and not after <= WIDENING_LIMIT * before:
+        history.add(
+            'eddy_current',
+            None,
+            f'would widen NAA from {before:.1f} to {after:.1f} Hz: taken as done by the scanner',
+        )
+        return fid
+    if mode == 'auto' and heights[1] < LOWERING_LIMIT * heights[0]:
+        history.add(
+            'eddy_current',
+            None,
+            f'would leave {100 * heights[1] / heights[0]:.0f} % of the height of NAA: done by the '
+            'scanner already, or the reference is conjugated',
+        )
+        return fid
+    history.add('eddy_current', corrected, 'phase of the water reference taken away')
+    return corrected
+
+
+def nothing_usable(n_points: int, reason: str) -> Preprocessed:
+    """Stand for a spectrum of which nothing can be said: NaN all over, with the reason.
+
+    Parameters
+    ----------
+    n_points : int
+        Samples of the decay.
+    reason : str
+        Becomes the detail of the only step.
+
+    Returns
+    -------
+    Preprocessed
+        With no water and no transients used.
+    """
+    nan = math.nan
+    return Preprocessed(
+        fid=np.full(n_points, nan, dtype=complex),
+        water=None,
+        steps=(StepRecord('read', False, reason, nan, nan, nan, nan),),
+        n_transients=0,
+        n_transients_used=0,
+        drift_hz=nan,
+        shift_ppm=nan,
+        phase0_deg=nan,
+        water_amplitude=nan,
+        water_fwhm_hz=nan,
+        residual_water_ratio=nan,
+    )
+
+
+def preprocess(
+    fids: npt.ArrayLike,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    reference: npt.ArrayLike | None = None,
+    eddy_current: Literal['auto', 'on', 'off'] = 'auto',
+    residual_water: bool = True,
+) -> Preprocessed:
+    """Make one spectrum of raw decays.
+
+    Parameters
+    ----------
+    fids : (n_coils, n_transients, n_points) array_like of complex
+        Decays of one editing condition.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    reference : (n_coils, n, m) array_like of complex, optional
+        Water decays of the same voxel.
+    eddy_current : {'auto', 'on', 'off'}
+        Correct eddy currents where there is a reference; 'auto' only when this does not widen
+        NAA by more than :data:`WIDENING_LIMIT`, which tells that the scanner has done it, nor
+        lowers it beyond :data:`LOWERING_LIMIT`.
+    residual_water : bool
+        Take residual water out.
+
+    Returns
+    -------
+    Preprocessed
+        Decay, water and the record of steps.
+
+    Raises
+    ------
+    InputDataError
+        If a coil holds no signal.
+    """
+    fids = np.asarray(fids, dtype=complex)
+    first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
+    history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
+    if reference is not None:
+        reference = np.asarray(reference, dtype=complex)
+    alive = np.any(fids != 0, axis=(1, 2))
+    if reference is not None and reference.shape[0] == fids.shape[0]:
+        alive &= np.any(reference != 0, axis=(1, 2))
+        reference = reference[alive]
+    dead = ', '.join(str(k) for k in np.flatnonzero(~alive))
+    fids = fids[alive]
+    shared = reference is not None and reference.shape[0] == fids.shape[0]
+    transients, weights = combine_coils(fids, reference if shared else None)
+    history.add(
+        'coils',
+        transients.mean(axis=0) if fids.shape[0] > 1 else None,
+        (f'{fids.shape[0]} coils, whitened SVD' if fids.shape[0] > 1 else 'one coil or combined')
+        + (f'; without signal and left out: {dead} (counted from 0)' if dead else ''),
+    )
+    fid, alignment, used = _align_and_average(transients, dwell_time, history)
+
+    water = None
+    if reference is not None:
+        water, shared = _average_reference(reference, weights, dwell_time, fid.size)
+    offset, told_by = _centre(fid, water, dwell_time, spectrometer_mhz)
+    if offset:
+        fid = shift_and_phase(fid, dwell_time, offset, 0.0)
+        if water is not None and _lies_at(water, dwell_time, offset):
+            water = shift_and_phase(water, dwell_time, offset, 0.0)
+        history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {told_by} was off the centre')
+    dry = remove_residual_water(fid, dwell_time, spectrometer_mhz)
+    if is_turned(dry, dwell_time, spectrometer_mhz):
+        fid = fid.conj()
+        water = None if water is None else water.conj()
+        history.add('conjugate', fid, 'the lines lay downfield of water')
+    fid = _correct_eddy_currents(fid, water, eddy_current, history)
+
+    ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)
+    if residual_water:
+        fid, window = _without_water(fid, dwell_time, spectrometer_mhz)
+        detail = f'HLSVD, 30 components, {window[0]:.2f}-{window[1]:.2f} ppm'
+        history.add('residual_water', fid, detail)
+    else:
+        history.add('residual_water', None, 'switched off')
+
+    shift = find_shift(fid, dwell_time, spectrometer_mhz)
+    fid = shift_and_phase(fid, dwell_time, -shift * spectrometer_mhz, 0.0)
+    history.add('reference', fid, f'moved by {-shift:+.3f} ppm to NAA, tCr and tCho')
+    phase = find_phase(fid, dwell_time, spectrometer_mhz)
+    fid = fid * np.exp(-1j * phase)
+    history.add('phase', fid, f'{math.degrees(phase):.1f} deg taken away')
+    return Preprocessed(
+        fid=fid,
+        water=water,
+        steps=tuple(history.steps),
+        n_transients=transients.shape[0],
+        n_transients_used=int(used.sum()),
+        drift_hz=float(np.ptp(alignment.frequency_hz)) if alignment else math.nan,
+        shift_ppm=shift,
+        phase0_deg=math.degrees(phase),
+        water_amplitude=water_amplitude(water, dwell_time)
+        if water is not None and shared
+        else math.nan,
+        water_fwhm_hz=math.nan
+        if water is None
+        else peak_measures(water, dwell_time, spectrometer_mhz, (4.2, 5.1))[1],
+        residual_water_ratio=ratio,
+        alignment=alignment,
+        used=used,
+    )

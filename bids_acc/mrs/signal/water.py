@@ -1,0 +1,227 @@
+"""Water: eddy currents measured on it, its residue taken out, its amplitude at time zero."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import next_fast_len
+from scipy.sparse.linalg import LinearOperator, svds
+
+ComplexArray = npt.NDArray[np.complex128]
+FloatArray = npt.NDArray[np.float64]
+
+RESIDUAL_WATER_PPM = (4.2, 5.1)
+"""Components between these shifts are taken out as residual water."""
+
+
+def eddy_current_phase(
+    water: npt.ArrayLike, dwell_time: float, floor: float = 10.0, n_points: int | None = None
+) -> FloatArray:
+    """Phase of the water decay over time, continued straight where noise takes over.
+
+    Parameters
+    ----------
+    water : (n_points,) array_like of complex
+        Averaged unsuppressed water.
+    dwell_time : float
+        Sampling interval in s.
+    floor : float
+        The measured phase is used up to the last sample before the decay first falls below this
+        many standard deviations of the noise; beyond, the mean frequency goes on.
+    n_points : int, optional
+        Length of the answer, if the spectrum is longer or shorter than the water decay.
+
+    Returns
+    -------
+    (n_points,) ndarray of float64
+        In rad, unwrapped.
+    """
+    water = np.asarray(water, dtype=complex)
+    n_points = water.size if n_points is None else n_points
+    tail = water[-max(water.size // 8, 16) :]
+    noise = float(np.sqrt(np.mean(np.abs(tail) ** 2) / 2))
+    weak = np.flatnonzero(np.abs(water) < floor * noise)
+    last = int(weak[0]) if weak.size else water.size
+    if last < 32:
+        return np.zeros(n_points)
+    time = np.arange(max(n_points, water.size)) * dwell_time
+    phase: FloatArray = np.zeros(time.size)
+    phase[: water.size] = np.unwrap(np.angle(water))
+    fitted = slice(max(0, last // 2), last)
+    line = np.polyfit(time[fitted], phase[fitted], 1, w=np.abs(water[fitted]))
+    phase[last:] = np.polyval(line, time[last:])
+    return phase[:n_points]
+
+
+def correct_eddy_currents(
+    fids: npt.ArrayLike, water: npt.ArrayLike, dwell_time: float
+) -> ComplexArray:
+    """Take the phase of the water decay from other decays of the same voxel.
+
+    Klose (1990), Magn Reson Med 14:26, https://doi.org/10.1002/mrm.1910140104. Water comes to lie
+    at frequency zero and phase zero.
+
+    Parameters
+    ----------
+    fids : (..., n_points) array_like of complex
+        Decays to correct.
+    water : (m,) array_like of complex
+        Averaged unsuppressed water with the same sampling interval; it may be shorter.
+    dwell_time : float
+        Sampling interval in s.
+
+    Returns
+    -------
+    (..., n_points) ndarray of complex128
+        Corrected decays.
+    """
+    fids = np.asarray(fids, dtype=complex)
+    phase = eddy_current_phase(water, dwell_time, n_points=fids.shape[-1])
+    return fids * np.exp(-1j * phase)
+
+
+def _hankel_operator(fid: ComplexArray, n_rows: int) -> LinearOperator:
+    """Hankel matrix ``H[i, j] = fid[i + j]`` as products with FFTs; it is never formed."""
+    n_columns = fid.size - n_rows + 1
+    length = next_fast_len(2 * fid.size)
+    transform = np.fft.fft(fid, length)
+
+    def product(vector: ComplexArray, n_in: int, n_out: int, kernel: ComplexArray) -> ComplexArray:
+        turned = np.fft.fft(vector.ravel()[::-1], length)
+        return np.fft.ifft(kernel * turned)[n_in - 1 : n_in - 1 + n_out]
+
+    conjugate = np.fft.fft(fid.conj(), length)
+    return LinearOperator(
+        (n_rows, n_columns),
+        matvec=lambda v: product(v, n_columns, n_rows, transform),
+        rmatvec=lambda v: product(v, n_rows, n_columns, conjugate),
+        dtype=complex,
+    )
+
+
+def hlsvd(
+    fid: npt.ArrayLike, dwell_time: float, n_components: int = 30, n_points: int = 2048
+) -> tuple[FloatArray, FloatArray, ComplexArray]:
+    """Decompose a decay into damped exponentials.
+
+    State-space method with Lanczos-type iterations on the Hankel matrix (Pijnappel et al. 1992,
+    J Magn Reson 97:122, https://doi.org/10.1016/0022-2364(92)90241-X); the poles are the
+    eigenvalues of the shift between the upper and lower rows of the left singular vectors.
+
+    Parameters
+    ----------
+    fid : (n,) array_like of complex
+        Decay.
+    dwell_time : float
+        Sampling interval in s.
+    n_components : int
+        Number of exponentials.
+    n_points : int
+        At most this many first samples enter.
+
+    Returns
+    -------
+    frequency_hz : (n_components,) ndarray
+        Frequencies.
+    damping : (n_components,) ndarray
+        Decay rates in 1/s; negative where a component grows.
+    amplitude : (n_components,) ndarray of complex128
+        Complex amplitudes at time zero.
+
+    Examples
+    --------
+    >>> time = np.arange(512) * 5e-4
+    >>> decay = 2 * np.exp((2j * np.pi * 10 - 5) * time) + np.exp((-2j * np.pi * 60 - 8) * time)
+    >>> frequency, damping, amplitude = hlsvd(decay, 5e-4, n_components=2)
+    >>> order = np.argsort(frequency)
+    >>> frequency[order].round(4), damping[order].round(4), abs(amplitude[order]).round(4)
+    (array([-60.,  10.]), array([8., 5.]), array([1., 2.]))
+    """
+    fid = np.asarray(fid, dtype=complex)
+    used = fid[:n_points]
+    n_rows = used.size // 2
+    start = np.ones(min(n_rows, used.size - n_rows + 1), dtype=complex)
+    operator = _hankel_operator(used / np.abs(used).max(), n_rows)
+    left = svds(operator, k=n_components, v0=start, return_singular_vectors='u')[0]
+    shift = np.linalg.lstsq(left[:-1], left[1:], rcond=None)[0]
+    poles = np.linalg.eigvals(shift)
+    frequency: FloatArray = (np.angle(poles) / (2 * np.pi * dwell_time)).astype(np.float64)
+    damping = -np.log(np.abs(poles)) / dwell_time
+    time = np.arange(used.size) * dwell_time
+    bounded = np.maximum(damping, -1 / (used.size * dwell_time))
+    exponentials = np.exp(np.outer(time, 2j * np.pi * frequency - bounded))
+    amplitude = np.linalg.lstsq(exponentials, used, rcond=None)[0]
+    return frequency, bounded, amplitude
+
+
+def remove_residual_water(
+    fid: npt.ArrayLike,
+    dwell_time: float,
+    spectrometer_mhz: float,
+    window: tuple[float, float] = RESIDUAL_WATER_PPM,
+    n_components: int = 30,
+) -> ComplexArray:
+    """Subtract the exponentials that lie in the water region.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay with water near frequency zero (4.65 ppm).
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    window : tuple of float
+        Chemical shifts in ppm between which components are water.
+    n_components : int
+        Size of the model of the whole decay.
+
+    Returns
+    -------
+    (n_points,) ndarray of complex128
+        Decay without them.
+    """
+    from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
+
+    fid = np.asarray(fid, dtype=complex)
+    frequency, damping, amplitude = hlsvd(fid, dwell_time, n_components)
+    ppm = PPM_REFERENCE - frequency / spectrometer_mhz
+    water = (ppm >= window[0]) & (ppm <= window[1])
+    time = np.arange(fid.size) * dwell_time
+    model = np.exp(np.outer(time, 2j * np.pi * frequency[water] - damping[water]))
+    return fid - model @ amplitude[water]
+
+
+def water_amplitude(water: npt.ArrayLike, dwell_time: float, skip: int = 4) -> float:
+    """Magnitude of the water decay at time zero, extrapolated.
+
+    Eddy currents and a halved or filtered first point spoil the first samples; the logarithm of
+    the magnitude of the next 30 ms, fitted by a parabola, is continued to zero.
+
+    Parameters
+    ----------
+    water : (n_points,) array_like of complex
+        Averaged unsuppressed water.
+    dwell_time : float
+        Sampling interval in s.
+    skip : int
+        First samples left out.
+
+    Returns
+    -------
+    float
+        In units of the signal; NaN when the decay is no water decay.
+
+    Examples
+    --------
+    >>> time = np.arange(1024) * 5e-4
+    >>> decay = 100 * np.exp(-time / 0.06)
+    >>> decay[0] /= 2
+    >>> round(water_amplitude(decay, 5e-4), 6)
+    100.0
+    """
+    magnitude = np.abs(np.asarray(water, dtype=complex))
+    n_used = max(int(0.03 / dwell_time), 12)
+    used = magnitude[skip : skip + n_used]
+    if used.size < 8 or not np.all(used > 0) or used[0] < 3 * np.median(magnitude[-32:]):
+        return float('nan')
+    time = np.arange(skip, skip + used.size) * dwell_time
+    return float(np.exp(np.polyfit(time, np.log(used), 2)[-1]))

@@ -1,0 +1,378 @@
+"""Thresholds on quality, and verdicts that list every criterion.
+
+A threshold is a metric, the definitions of it that are accepted, an operator, a value and a
+unit. A value that was made by another definition is an error and not a conversion, because
+"S/N > 10" differs by a factor of two or more between programs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from bids_acc.exceptions import SettingsError
+from bids_acc.mrs.results.quality import Measure
+from bids_acc.mrs.signal.artefacts import ARTEFACTS
+
+OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
+    {'>': operator.gt, '>=': operator.ge, '<': operator.lt, '<=': operator.le}
+)
+"""Comparisons that a gate file may name."""
+
+UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'snr': ('1',),
+        'fwhm': ('Hz', 'ppm'),
+        'shift': ('ppm', 'Hz'),
+        'residual_water': ('1',),
+        'crlb': ('%',),
+    }
+)
+"""Metrics that a gate file may name, with their units; ``crlb`` is that of a metabolite."""
+
+DEFINITIONS = frozenset(
+    {
+        'builtin_snr_lcm', 'builtin_snr_noise', 'builtin_fwhm', 'builtin_kernel_fwhm',
+        'builtin_shift', 'builtin_crlb',
+        'lcmodel_snr', 'lcmodel_fwhm', 'lcmodel_shift', 'lcmodel_crlb',
+        'fsl_snr_spectrum', 'fsl_snr_residual', 'fsl_snr_peak', 'fsl_fwhm', 'fsl_crlb',
+        'osprey_snr', 'osprey_fwhm', 'osprey_crlb', 'water_over_naa',
+    }
+)  # fmt: skip
+"""Definitions that an engine or the preprocessing gives a value for."""
+
+FIELDS = frozenset(
+    {
+        'name', 'version', 'description', 'missing', 'artefacts', 'spectrum', 'metabolite',
+        'allow_cross_definition',
+    }
+)  # fmt: skip
+"""Fields of a gate file."""
+
+PRESETS = ('acc-structure', 'acc-glutamate')
+"""Gates that come with the package."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One criterion."""
+
+    metric: str
+    """``snr``, ``fwhm``, ``crlb``, ``shift`` or ``residual_water``."""
+    definitions: tuple[str, ...]
+    """Definitions whose values may be compared, most wanted first."""
+    operator: str
+    """One of ``> >= < <=``; the criterion is met when value operator threshold is true."""
+    value: float
+    """Threshold."""
+    unit: str
+    """Unit of the threshold: ``1``, ``Hz``, ``ppm`` or ``%``."""
+
+    def __str__(self) -> str:
+        unit = '' if self.unit == '1' else f' {self.unit}'
+        return f'{self.metric} {self.operator} {self.value:g}{unit}'
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Thresholds for spectra and for metabolites."""
+
+    name: str
+    """Name of the gate."""
+    spectrum: tuple[Threshold, ...]
+    """Criteria of the whole spectrum."""
+    metabolite: tuple[Threshold, ...]
+    """Criteria of each metabolite."""
+    artefacts: tuple[str, ...] = ()
+    """Artefacts that exclude a spectrum; all others are only reported."""
+    missing: Literal['strict', 'lenient'] = 'strict'
+    """Whether a value that cannot be told excludes (strict) or is flagged (lenient)."""
+    allow_cross_definition: bool = False
+    """Compare values made by other definitions too; each such comparison is marked."""
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """The file as read."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One comparison and its outcome."""
+
+    threshold: Threshold
+    """What was asked."""
+    value: float
+    """What there was, in the unit of the threshold."""
+    definition: str
+    """Which definition made the value; empty when there was none."""
+    outcome: Literal['pass', 'fail', 'unknown']
+    """Unknown when the value is missing or NaN."""
+
+    def __str__(self) -> str:
+        if self.outcome == 'unknown':
+            return f'{self.threshold}: unknown'
+        mark = '' if self.definition in self.threshold.definitions else f' ({self.definition})'
+        return f'{self.threshold}: {self.value:.4g}{mark} {self.outcome}'
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether something is kept, and why."""
+
+    passed: bool
+    """True when it is kept."""
+    criteria: tuple[Criterion, ...]
+    """Every comparison, those that passed too."""
+    extra: tuple[str, ...] = ()
+    """Reasons besides thresholds: an artefact, an amplitude of zero."""
+    flagged: bool = False
+    """Kept although a value is unknown (lenient gates)."""
+
+    @property
+    def word(self) -> str:
+        """``pass`` or ``fail``."""
+        return 'pass' if self.passed else 'fail'
+
+    @property
+    def reasons(self) -> str:
+        """What excluded or flagged it; empty when nothing did."""
+        failed = [str(c) for c in self.criteria if c.outcome != 'pass']
+        return '; '.join([*self.extra, *failed])
+
+    @property
+    def listing(self) -> str:
+        """Every criterion with its value."""
+        return '; '.join([*self.extra, *(str(c) for c in self.criteria)])
+
+
+def _threshold(entry: Mapping[str, Any], where: str, metrics: Iterable[str]) -> Threshold:
+    """One threshold of a gate file."""
+    try:
+        definitions = entry['definition']
+        found = Threshold(
+            metric=str(entry['metric']),
+            definitions=(definitions,) if isinstance(definitions, str) else tuple(definitions),
+            operator=str(entry['operator'] if 'operator' in entry else entry['op']),
+            value=float(entry['value']),
+            unit=str(entry.get('unit', '1')),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SettingsError(
+            f'{where}: a threshold needs metric, definition, operator, value and unit; {entry!r} '
+            f'does not ({error!r}).'
+        ) from error
+    if found.operator not in OPERATORS or not math.isfinite(found.value):
+        raise SettingsError(
+            f'{where}: {entry!r}: operator must be one of {" ".join(OPERATORS)}, value a number.'
+        )
+    _check_known(where, f'metric of {entry!r}', [found.metric], metrics)
+    _check_known(where, f'unit of {entry!r}', [found.unit], UNITS[found.metric])
+    _check_known(where, f'definition of {entry!r}', found.definitions, DEFINITIONS)
+    return found
+
+
+def _check_known(where: str, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse words that a gate file must not hold: a typing error would exclude everybody."""
+    listed = sorted(known)
+    if unknown := [word for word in given if word not in listed]:
+        raise SettingsError(
+            f'{where}: {what}: {", ".join(map(repr, unknown))} is unknown; there are '
+            f'{", ".join(listed)}.'
+        )
+
+
+def load_gate(name: str | Path) -> Gate:
+    """Read a preset or a gate file.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``acc-structure``, ``acc-glutamate`` or a JSON file.
+
+    Returns
+    -------
+    Gate
+        Checked thresholds.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such preset or file, or it is not of the right form.
+
+    Examples
+    --------
+    >>> [str(threshold) for threshold in load_gate('acc-glutamate').spectrum]
+    ['snr >= 8', 'fwhm < 0.1 ppm']
+    """
+    if str(name) in PRESETS:
+        text = resources.files('bids_acc').joinpath(f'data/mrs/gates/{name}.json').read_text()
+    else:
+        try:
+            text = Path(name).read_text()
+        except OSError as error:
+            raise SettingsError(
+                f'--mrs-gate {name}: neither a preset ({", ".join(PRESETS)}) nor a readable file.'
+            ) from error
+    where = f'--mrs-gate {name}'
+    try:
+        content = json.loads(text)
+        spectrum, metabolite = content['spectrum'], content['metabolite']
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f'{where}: must be JSON with the lists "spectrum" and "metabolite" ({error!r}).'
+        ) from error
+    _check_known(where, 'field', content, FIELDS)
+    _check_known(where, 'artefact', content.get('artefacts', ()), ARTEFACTS)
+    missing = content.get('missing', 'strict')
+    if missing not in ('strict', 'lenient'):
+        raise SettingsError(f'{where}: "missing" is {missing!r}; it must be strict or lenient.')
+    return Gate(
+        name=str(content.get('name', Path(name).stem)),
+        spectrum=tuple(_threshold(entry, where, set(UNITS) - {'crlb'}) for entry in spectrum),
+        metabolite=tuple(_threshold(entry, where, {'crlb'}) for entry in metabolite),
+        artefacts=tuple(content.get('artefacts', ())),
+        missing=missing,
+        allow_cross_definition=bool(content.get('allow_cross_definition', False)),
+        content=content,
+    )
+
+
+def _choose(
+    threshold: Threshold, measures: Sequence[Measure], allow_cross_definition: bool
+) -> Measure | None:
+    """Find the measure that a threshold may be compared with."""
+    for definition in threshold.definitions:
+        for measure in measures:
+            if measure.definition == definition:
+                return measure
+    if not measures:
+        return None
+    if allow_cross_definition:
+        return measures[0]
+    raise SettingsError(
+        f'the gate asks {threshold} as defined by {" or ".join(threshold.definitions)}, but this '
+        f'engine gives {", ".join(m.definition for m in measures)}: use a gate made for it, or '
+        f'set "allow_cross_definition": true in the gate file.'
+    )
+
+
+def _compare(
+    threshold: Threshold, measures: Sequence[Measure], spectrometer_mhz: float, cross: bool
+) -> Criterion:
+    """One criterion; a missing or NaN value is unknown."""
+    measure = _choose(threshold, measures, cross)
+    value = math.nan if measure is None else measure.in_unit(threshold.unit, spectrometer_mhz)
+    definition = '' if measure is None else measure.definition
+    if math.isnan(value):
+        return Criterion(threshold, value, definition, 'unknown')
+    met = OPERATORS[threshold.operator](value, threshold.value)
+    return Criterion(threshold, value, definition, 'pass' if met else 'fail')
+
+
+def _verdict(criteria: tuple[Criterion, ...], extra: tuple[str, ...], gate: Gate) -> Verdict:
+    """Join criteria; unknown ones exclude under a strict gate."""
+    outcomes = {criterion.outcome for criterion in criteria}
+    unknown = 'unknown' in outcomes
+    passed = not extra and 'fail' not in outcomes and not (unknown and gate.missing == 'strict')
+    return Verdict(passed, criteria, extra, flagged=passed and unknown)
+
+
+def judge_spectrum(
+    gate: Gate,
+    measures: Mapping[str, Sequence[Measure]],
+    spectrometer_mhz: float,
+    artefacts: Sequence[str] = (),
+    invalid: Sequence[str] = (),
+) -> Verdict:
+    """Whether a spectrum is kept.
+
+    Parameters
+    ----------
+    gate : Gate
+        Thresholds.
+    measures : mapping of str to sequence of Measure
+        Values by metric.
+    spectrometer_mhz : float
+        Joins Hz and ppm.
+    artefacts : sequence of str
+        Artefacts found; those that the gate names exclude.
+    invalid : sequence of str
+        Reasons that exclude under any gate.
+
+    Returns
+    -------
+    Verdict
+        With every criterion.
+
+    Raises
+    ------
+    SettingsError
+        If a value was made by a definition that the gate does not accept.
+
+    Examples
+    --------
+    >>> measures = {
+    ...     'snr': [Measure(21, '1', 'lcmodel_snr')],
+    ...     'fwhm': [Measure(0.084, 'ppm', 'lcmodel_fwhm')],
+    ... }
+    >>> verdict = judge_spectrum(load_gate('acc-structure'), measures, 127.8)
+    >>> verdict.word, verdict.reasons
+    ('fail', 'fwhm < 10 Hz: 10.74 fail')
+    >>> judge_spectrum(load_gate('acc-glutamate'), measures, 127.8).word
+    'pass'
+    """
+    criteria = tuple(
+        _compare(
+            t, tuple(measures.get(t.metric, ())), spectrometer_mhz, gate.allow_cross_definition
+        )
+        for t in gate.spectrum
+    )
+    named = [f'artefact: {name}' for name in artefacts if name in gate.artefacts]
+    extra = (*invalid, *named)
+    return _verdict(criteria, extra, gate)
+
+
+def judge_metabolite(gate: Gate, crlb: Measure, detected: bool) -> Verdict:
+    """Whether a metabolite is kept; one with an amplitude of zero never is.
+
+    Parameters
+    ----------
+    gate : Gate
+        Thresholds.
+    crlb : Measure
+        Relative Cramer-Rao bound in percent.
+    detected : bool
+        Whether the amplitude is above zero.
+
+    Returns
+    -------
+    Verdict
+        With every criterion.
+
+    Raises
+    ------
+    SettingsError
+        If the bound was made by a definition that the gate does not accept.
+
+    Examples
+    --------
+    >>> gate = load_gate('acc-structure')
+    >>> judge_metabolite(gate, Measure(19.9, '%', 'lcmodel_crlb'), True).word
+    'pass'
+    >>> judge_metabolite(gate, Measure(20.0, '%', 'lcmodel_crlb'), True).word
+    'fail'
+    >>> judge_metabolite(gate, Measure(999.0, '%', 'lcmodel_crlb'), False).reasons
+    'not detected; crlb < 20 %: 999 fail'
+    """
+    known = () if math.isnan(crlb.value) else (crlb,)
+    criteria = tuple(
+        _compare(t, known if t.metric == 'crlb' else (), math.nan, gate.allow_cross_definition)
+        for t in gate.metabolite
+    )
+    extra = () if detected else ('not detected',)
+    return _verdict(criteria, extra, gate)

@@ -1,0 +1,1 @@
+"""Meshes for every modality: geometry, neighbours, GIFTI in and out, resampling, the ribbon."""

@@ -1,0 +1,235 @@
+"""From volumes to the vertices of the cortex.
+
+The diffusion signal itself is taken to the points of the cortical ribbon, through all
+transforms at once, and the tensor is fitted there: a value is interpolated once, and not a
+second time as a map. Points that share their voxel with fluid or white matter count less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from bids_acc.images.resampling import sample, voxel_sizes
+
+FloatArray = npt.NDArray[np.float64]
+
+RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
+"""Depths from the white (0) to the pial surface (1) at which the ribbon is sampled."""
+
+MIN_SHARE = 0.05
+"""Grey-matter share that every sample is granted, so that no vertex of a thin gyrus is lost."""
+
+
+NODDI_NAMES = ('icvf', 'isovf', 'od')
+"""Parameters of NODDI-type maps: intra-neurite and isotropic volume fraction, dispersion."""
+
+HIGH_FLUID = 0.5
+"""Vertices whose samples hold more than this share of fluid are counted in the quality table."""
+
+
+@dataclass(frozen=True)
+class VertexValues:
+    """What was measured at each vertex."""
+
+    values: dict[str, FloatArray]
+    """(n_vertices,) for each map; NaN where nothing was measured."""
+    coverage: FloatArray
+    """(n_vertices,) fraction of the depths with a usable tensor."""
+    fluid: FloatArray
+    """(n_vertices,) weighted share of the samples' volume that is not brain tissue."""
+
+
+def ribbon_points(white: npt.ArrayLike, pial: npt.ArrayLike, depths: npt.ArrayLike) -> FloatArray:
+    """Return points between paired vertices of two surfaces.
+
+    Parameters
+    ----------
+    white, pial : (n_vertices, 3) array_like
+        Scanner coordinates, mm.
+    depths : (n_depths,) array_like
+        0 on the white, 1 on the pial surface.
+
+    Returns
+    -------
+    (n_depths, n_vertices, 3) ndarray
+
+    Examples
+    --------
+    >>> ribbon_points([[0, 0, 0]], [[0, 0, 2]], [0.5])
+    array([[[0., 0., 1.]]])
+    """
+    inner, outer = np.asarray(white, dtype=float), np.asarray(pial, dtype=float)
+    fractions = np.asarray(depths, dtype=float)[:, None, None]
+    return inner + fractions * (outer - inner)
+
+
+def blur_to_resolution(
+    volume: npt.ArrayLike, affine: npt.ArrayLike, resolution_mm: float
+) -> npt.NDArray[np.float32]:
+    """Blur a tissue map until its voxels see what a voxel of the diffusion image sees.
+
+    Gaussian whose variance is the difference of the two voxels' box variances, h^2 / 12 along
+    each axis.
+
+    Parameters
+    ----------
+    volume : (i, j, k) array_like
+    affine : (4, 4) array_like
+    resolution_mm : float
+        Edge of the diffusion image's voxel.
+
+    Returns
+    -------
+    (i, j, k) ndarray of float32
+    """
+    zooms = voxel_sizes(affine)
+    variance = np.maximum(resolution_mm**2 - zooms**2, 0) / 12
+    values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
+    return ndimage.gaussian_filter(values, np.sqrt(variance) / zooms, mode='constant')
+
+
+def tissue_shares(
+    points: npt.ArrayLike,
+    grey: npt.ArrayLike,
+    white: npt.ArrayLike,
+    affine: npt.ArrayLike,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the shares of grey matter and of what is no tissue around points.
+
+    Parameters
+    ----------
+    points : (n_points, 3) array_like
+    grey, white : (i, j, k) array_like
+        Tissue fractions, blurred by `blur_to_resolution`.
+    affine : (4, 4) array_like
+
+    Returns
+    -------
+    grey_share, fluid_share : (n_points,) ndarray
+        In [0, 1]; outside the images nothing is tissue.
+    """
+    shares = [
+        np.clip(np.nan_to_num(sample(np.asarray(t), affine, points)), 0, 1) for t in (grey, white)
+    ]
+    return shares[0], np.clip(1 - shares[0] - shares[1], 0, 1)
+
+
+def combine_depths(
+    maps: dict[str, FloatArray],
+    usable: npt.NDArray[np.bool_],
+    grey_share: FloatArray,
+    fluid_share: FloatArray,
+) -> VertexValues:
+    """Average the depths of each vertex, weighted by how pure their grey matter is.
+
+    The weight is the squared grey-matter share (at least `MIN_SHARE`): a sample's bias grows
+    with what else is in it.
+
+    Parameters
+    ----------
+    maps : dict of (n_depths, n_vertices) ndarray
+        NaN where undefined.
+    usable : (n_depths, n_vertices) ndarray of bool
+        Inside the field of view and with a positive tensor.
+    grey_share, fluid_share : (n_depths, n_vertices) ndarray
+
+    Returns
+    -------
+    VertexValues
+    """
+    weights = np.maximum(grey_share, MIN_SHARE) ** 2 * usable
+    values = {}
+    with np.errstate(invalid='ignore', divide='ignore'):
+        for name, depths in maps.items():
+            known = weights * np.isfinite(depths)
+            values[name] = (known * np.nan_to_num(depths)).sum(axis=0) / known.sum(axis=0)
+        fluid = (weights * fluid_share).sum(axis=0) / weights.sum(axis=0)
+    return VertexValues(values, usable.mean(axis=0), fluid)
+
+
+def region_rows(
+    keys: npt.ArrayLike, names: Mapping[int, str], result: VertexValues
+) -> list[dict[str, Any]]:
+    """Summarise each region of a hemisphere.
+
+    Parameters
+    ----------
+    keys : (n_vertices,) array_like of int
+        Region of each vertex.
+    names : mapping of int to str
+        Name of each key; regions without vertices are left out.
+    result : VertexValues
+        What was measured.
+
+    Returns
+    -------
+    list of dict
+        ``region``, ``n_vertices``, ``coverage`` (share of the vertices with a value),
+        ``fluid`` (mean share of fluid) and the mean of each map.
+
+    Examples
+    --------
+    >>> values = VertexValues(
+    ...     {'md': np.array([1.0, 3, np.nan])}, np.array([1, 0.4, 0]), np.array([0.1, 0.3, np.nan])
+    ... )
+    >>> region_rows([1, 1, 1], {0: 'unknown', 1: 'acc'}, values)[0]['md']
+    2.0
+    """
+    where = np.asarray(keys, dtype=np.int64)
+    rows = []
+    for key, name in sorted(names.items()):
+        inside = where == key
+        if not inside.any():
+            continue
+        measured = inside & (result.coverage > 0)
+        rows.append(
+            {
+                'region': name,
+                'n_vertices': int(inside.sum()),
+                'coverage': float(measured.sum() / inside.sum()),
+                'fluid': _mean(result.fluid[inside]),
+                **{what: _mean(values[inside]) for what, values in result.values.items()},
+            }
+        )
+    return rows
+
+
+def _mean(values: FloatArray) -> float:
+    """Mean of the finite values, NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float('nan')
+
+
+def combine_noddi(
+    maps: Mapping[str, FloatArray], grey_share: FloatArray, fluid_share: FloatArray
+) -> dict[str, FloatArray]:
+    """Average NODDI parameters over the depths of each vertex.
+
+    Parameters
+    ----------
+    maps : mapping of (n_depths, n_vertices) ndarray
+        ``icvf``, ``isovf`` and ``od``; NaN outside the field of view. Where icvf is not
+        positive nothing was fitted.
+    grey_share, fluid_share : (n_depths, n_vertices) ndarray
+
+    Returns
+    -------
+    dict of (n_vertices,) ndarray
+    """
+    fitted = np.isfinite(maps['icvf']) & (np.nan_to_num(maps['icvf']) > 0)
+    tissue = np.clip(1 - np.nan_to_num(maps['isovf'], nan=1.0), 0, 1)
+    plain = combine_depths({'isovf': maps['isovf']}, fitted, grey_share, fluid_share)
+    share = np.sqrt(tissue) * np.maximum(grey_share, MIN_SHARE)
+    weights = share**2 * fitted
+    result = {'isovf': plain.values['isovf']}
+    with np.errstate(invalid='ignore', divide='ignore'):
+        for name in ('icvf', 'od'):
+            known = weights * np.isfinite(maps[name])
+            result[name] = (known * np.nan_to_num(maps[name])).sum(axis=0) / known.sum(axis=0)
+    return {name: result[name] for name in NODDI_NAMES}
