@@ -15,14 +15,14 @@ from bids_acc.anat.registration import coarser, template_path, to_ants
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.itk import itk_session
 from bids_acc.images.volumes import MAX_BRAIN_ML, MIN_BRAIN_ML, ball, largest_component
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import BoolArray, FloatArray
 
 LOGGER = logging.getLogger(__name__)
 
 
 def extract_brain(
-    data: Any, affine: Floats, prefix: Path, *, seed: int = 0, n_threads: int = 1
-) -> npt.NDArray[np.bool_]:
+    data: Any, affine: FloatArray, prefix: Path, *, seed: int = 0, n_threads: int = 1
+) -> BoolArray:
     """Find the brain of a whole-head T1w image.
 
     The template, with a skull and a scalp put around it, is registered to the head (affine, then
@@ -95,7 +95,7 @@ def extract_brain(
 
 def add_head(
     brain: npt.NDArray[np.float32], skull_mm: float = 5.0, scalp_mm: float = 10.0
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+) -> tuple[npt.NDArray[np.float32], BoolArray]:
     """Put a dark skull and a bright scalp around a skull-less template with 1 mm voxels.
 
     Without them the affine step can match the edge of the brain to the edge of the head, which
@@ -132,7 +132,7 @@ def _compressed(data: Any) -> Any:
 
 def refine_mask(
     data: npt.ArrayLike, outline: npt.ArrayLike, voxel_sizes: npt.ArrayLike
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Trim an approximate outline to the bright, connected inside it.
 
     Parameters

@@ -24,7 +24,8 @@ from bids_acc.anat.segmentation import TissueModel, fit_tissue_model, local_tiss
 from bids_acc.anat.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.anat.tissues import TissueImage
 from bids_acc.images.volumes import finer, stripped_mask
-from bids_acc.surfaces.geometry import Floats, gathered, neighbour_mean, vertex_areas
+from bids_acc.surfaces.geometry import gathered, neighbour_mean, vertex_areas
+from bids_acc.typing import FloatArray
 
 SIDES = {'L': -1, 'R': 1}
 UNDEFINED = {
@@ -34,12 +35,12 @@ UNDEFINED = {
 """Why a vertex has no value."""
 
 
-def voxel_sizes(affine: Any) -> Floats:
+def voxel_sizes(affine: Any) -> FloatArray:
     """Return the lengths of the voxel's edges in mm."""
     return np.asarray(np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0))
 
 
-def template_priors() -> tuple[Any, Floats]:
+def template_priors() -> tuple[Any, FloatArray]:
     """Return the template's GM, WM and CSF probabilities (3, nx, ny, nz) and their affine."""
     images = [nb.Nifti1Image.from_filename(template_path(kind)) for kind in ('gm', 'wm', 't1')]
     grey, white, t1w = (image.get_fdata(dtype=np.float32) for image in images)
@@ -48,7 +49,7 @@ def template_priors() -> tuple[Any, Floats]:
 
 
 def segment_brain(
-    data: Any, affine: Floats, mask: Any, images_to_t1w: Sequence[Path | str]
+    data: Any, affine: FloatArray, mask: Any, images_to_t1w: Sequence[Path | str]
 ) -> tuple[TissueModel, Any]:
     """Estimate tissue probabilities with the template's priors.
 
@@ -67,7 +68,7 @@ def segment_brain(
 
 
 def tissue_image(
-    data: Any, affine: Floats, probabilities: Any, images_to_t1w: Sequence[Path | str]
+    data: Any, affine: FloatArray, probabilities: Any, images_to_t1w: Sequence[Path | str]
 ) -> TissueImage:
     """Return the image with the local means of its tissues and its midsagittal plane.
 
@@ -110,20 +111,20 @@ def fit_hemisphere(
 class MeasuredHemisphere:
     """What is measured of one hemisphere at each vertex of a template mesh."""
 
-    white: Floats
+    white: FloatArray
     """(n_vertices, 3) in mm."""
-    pial: Floats
+    pial: FloatArray
     """(n_vertices, 3) in mm."""
     undefined: Any
     """(n_vertices,) codes of `UNDEFINED`."""
-    thickness: Floats
+    thickness: FloatArray
     """(n_vertices,) in mm, NaN on the medial wall and where undefined."""
-    area: Floats
+    area: FloatArray
     """(n_vertices,) in mm2, NaN on the medial wall and where undefined."""
 
 
 def measure_hemisphere(
-    white: Floats, pial: Floats, undefined: Any, hemi: str, density: str
+    white: FloatArray, pial: FloatArray, undefined: Any, hemi: str, density: str
 ) -> MeasuredHemisphere:
     """Measure surfaces on the finest mesh, and give what a coarser one keeps.
 
@@ -164,7 +165,7 @@ class RegisteredBrain:
 
     brain: Any
     """(nx, ny, nz) bias-corrected intensities, zero outside the brain."""
-    affine: Floats
+    affine: FloatArray
     """(4, 4) voxel to scanner RAS in mm."""
     probabilities: Any
     """(3, nx, ny, nz) of GM, WM and CSF."""
@@ -175,7 +176,7 @@ class RegisteredBrain:
 
 
 def register_brain(
-    data: Any, affine: Floats, folder: Path, *, seed: int = 0, n_threads: int = 1
+    data: Any, affine: FloatArray, folder: Path, *, seed: int = 0, n_threads: int = 1
 ) -> RegisteredBrain:
     """Correct, register and segment a skull-stripped image.
 

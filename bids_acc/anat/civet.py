@@ -9,7 +9,8 @@ import numpy as np
 
 from bids_acc.anat.native import NativeHemisphere, check_length, existing, wound_outwards
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.surfaces.geometry import Floats, Ints, vertex_areas
+from bids_acc.surfaces.geometry import vertex_areas
+from bids_acc.typing import FloatArray, IntArray
 
 SIDE = {'L': 'left', 'R': 'right'}
 N_VERTICES = 40962
@@ -110,7 +111,7 @@ def _least_smoothed(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _read_values(path: Path) -> Floats:
+def _read_values(path: Path) -> FloatArray:
     """Read one number a line."""
     try:
         return np.loadtxt(path, ndmin=1)
@@ -118,7 +119,7 @@ def _read_values(path: Path) -> Floats:
         raise InputDataError(f'{path} does not hold one number a line: {error}') from error
 
 
-def read_obj(path: Path) -> tuple[Floats, Ints]:
+def read_obj(path: Path) -> tuple[FloatArray, IntArray]:
     """Read a surface in the MNI ``.obj`` text format (polygons of triangles).
 
     Raises
@@ -140,7 +141,7 @@ def read_obj(path: Path) -> tuple[Floats, Ints]:
     return vertices, faces
 
 
-def read_xfm(path: Path) -> Floats:
+def read_xfm(path: Path) -> FloatArray:
     """Read a linear MNI ``.xfm`` transform.
 
     Returns

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from bids_acc.anat.tissues import sample_volume
 from bids_acc.images.volumes import outside_grid
-from bids_acc.surfaces.geometry import Floats, Ints
+from bids_acc.typing import FloatArray, IntArray
 
-Surface = tuple[Floats, Ints, str]
+Surface = tuple[FloatArray, IntArray, str]
 """Vertices in mm, faces, colour."""
 
 
-def plane_section(vertices: Floats, faces: Ints, axis: int, level: float) -> Floats:
+def plane_section(vertices: FloatArray, faces: IntArray, axis: int, level: float) -> FloatArray:
     """Return the line segments in which a plane cuts a mesh.
 
     Parameters
@@ -49,8 +49,8 @@ def plane_section(vertices: Floats, faces: Ints, axis: int, level: float) -> Flo
 
 
 def slice_grid(
-    centre: Floats, axis: int, half_mm: float, step: float = 0.75
-) -> tuple[Floats, list[float]]:
+    centre: FloatArray, axis: int, half_mm: float, step: float = 0.75
+) -> tuple[FloatArray, list[float]]:
     """Return the points of a square slice and its extent for imshow."""
     ticks = np.arange(-half_mm, half_mm + step / 2, step)
     across, up = (k for k in range(3) if k != axis)
@@ -63,7 +63,11 @@ def slice_grid(
 
 
 def surfaces_on_slices(
-    volume: Any, affine: Floats, surfaces: Sequence[Surface], centre: Floats, title: str = ''
+    volume: Any,
+    affine: FloatArray,
+    surfaces: Sequence[Surface],
+    centre: FloatArray,
+    title: str = '',
 ) -> Figure:
     """Draw surfaces over slices through a region and through the whole brain.
 
@@ -100,7 +104,7 @@ def surfaces_on_slices(
     return figure
 
 
-def _sample_inside(volume: Any, affine: Floats, points: Floats) -> Floats:
+def _sample_inside(volume: Any, affine: FloatArray, points: FloatArray) -> FloatArray:
     """Sample a volume; zero beyond it, so that its edge is not drawn on like tissue."""
     values = sample_volume(volume, affine, points)
     beyond = outside_grid(points.reshape(-1, 3), np.shape(volume), affine)
@@ -109,7 +113,7 @@ def _sample_inside(volume: Any, affine: Floats, points: Floats) -> Floats:
 
 
 def _draw_slice(
-    axes: Any, volume: Any, affine: Floats, surfaces: Sequence[Surface], centre: Floats,
+    axes: Any, volume: Any, affine: FloatArray, surfaces: Sequence[Surface], centre: FloatArray,
     axis: int, half_mm: float,
 ) -> None:  # fmt: skip
     """Draw one slice with the sections of the surfaces."""
@@ -130,7 +134,7 @@ def _draw_slice(
 
 
 def contours_on_slices(
-    volume: Any, affine: Floats, maps: Sequence[tuple[Any, str]], title: str = ''
+    volume: Any, affine: FloatArray, maps: Sequence[tuple[Any, str]], title: str = ''
 ) -> Figure:
     """Draw the 0.5 contours of maps, on the same grid, over nine slices of a brain.
 

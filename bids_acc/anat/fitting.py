@@ -16,16 +16,9 @@ from scipy import sparse
 
 from bids_acc.anat.profiles import edge_blur, nearest_crossing, nearest_dip
 from bids_acc.anat.tissues import TissueImage, cortical_levels, sample_volume
-from bids_acc.surfaces.geometry import (
-    Floats,
-    Ints,
-    neighbour_mean,
-    smooth_displacement,
-    vertex_normals,
-)
+from bids_acc.surfaces.geometry import neighbour_mean, smooth_displacement, vertex_normals
 from bids_acc.surfaces.intersection import self_intersecting_faces
-
-Bools = npt.NDArray[np.bool_]
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 DIP_DEPTH = 0.08
 """Rise on both sides, as a share of the GM-CSF contrast, that makes a dip a sulcus."""
@@ -68,26 +61,26 @@ class FitOptions:
 class FittedSurfaces:
     """White and pial surface of one hemisphere, and how well they are supported."""
 
-    white: Floats
+    white: FloatArray
     """(n_vertices, 3) in mm."""
-    pial: Floats
+    pial: FloatArray
     """(n_vertices, 3) in mm."""
-    white_supported: Bools
+    white_supported: BoolArray
     """(n_vertices,) whether a WM/GM boundary was found within the last range."""
-    pial_supported: Bools
+    pial_supported: BoolArray
     """(n_vertices,) whether a GM/CSF boundary was found within the last range."""
-    intersecting: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    intersecting: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """(n_vertices,) whether a face around the vertex still passes through another one."""
 
 
 def _profiles(
     image: TissueImage,
-    vertices: Floats,
-    normals: Floats,
-    places: Floats,
+    vertices: FloatArray,
+    normals: FloatArray,
+    places: FloatArray,
     links: sparse.csr_array,
     options: FitOptions,
-) -> Floats:
+) -> FloatArray:
     """Sample the image along the normals and average with the neighbours' profiles."""
     points = vertices[:, None, :] + places[None, :, None] * normals[:, None, :]
     profiles = image.sample(points)
@@ -96,15 +89,19 @@ def _profiles(
     return profiles
 
 
-def _positions(limit: float, step: float) -> Floats:
+def _positions(limit: float, step: float) -> FloatArray:
     """Return equally spaced places from -limit to limit."""
     n = max(round(limit / step), 2)
     return np.arange(-n, n + 1, dtype=float) * step
 
 
 def pial_targets(
-    grey: Floats, fluid: Floats, profiles: Floats, places: Floats, floor_share: float
-) -> Floats:
+    grey: FloatArray,
+    fluid: FloatArray,
+    profiles: FloatArray,
+    places: FloatArray,
+    floor_share: float,
+) -> FloatArray:
     r"""Return how far the GM/CSF boundary lies along the normal.
 
     It lies where the intensity is half-way, but between two banks less than some 2.5 times the
@@ -138,7 +135,7 @@ def pial_targets(
     return np.where((fall < contrast / 2) & ~(bank > edge), bank, edge)
 
 
-def _keep_side(image: TissueImage, vertices: Floats, side: int) -> Floats:
+def _keep_side(image: TissueImage, vertices: FloatArray, side: int) -> FloatArray:
     """Push vertices that crossed the midsagittal plane back to their own side of it."""
     if image.side is None or side == 0:
         return vertices
@@ -147,7 +144,7 @@ def _keep_side(image: TissueImage, vertices: Floats, side: int) -> Floats:
     return vertices + np.maximum(-signed, 0)[:, None] * side * axis
 
 
-def _side_axis(image: TissueImage) -> Floats:
+def _side_axis(image: TissueImage) -> FloatArray:
     """Return the mean direction, in mm, in which the signed side grows."""
     gradient = np.stack([g.mean() for g in np.gradient(np.asarray(image.side))])
     axis = np.linalg.inv(image.mean_affine[:3, :3]).T @ gradient
@@ -155,13 +152,13 @@ def _side_axis(image: TissueImage) -> Floats:
 
 
 def repair_intersections(
-    vertices: Floats,
-    faces: Ints,
+    vertices: FloatArray,
+    faces: IntArray,
     mean_of_neighbours: sparse.csr_array,
     n_rounds: int = 16,
     *,
-    base: Floats | None = None,
-) -> tuple[Floats, Bools]:
+    base: FloatArray | None = None,
+) -> tuple[FloatArray, BoolArray]:
     """Relax the mesh where it passes through itself.
 
     Relaxing fills hollows: the pial surface of a brain came 0.2 mm outwards on average. With a
@@ -190,7 +187,7 @@ def repair_intersections(
         Vertices of faces that still intersect.
     """
     vertices = vertices.copy()
-    touched: Bools | None = None
+    touched: BoolArray | None = None
     n_towards = 0 if base is None else 2 * n_rounds // 3
     for attempt in range(n_rounds + 1):
         bad = np.zeros(len(vertices), dtype=bool)
@@ -212,8 +209,8 @@ def repair_intersections(
 
 
 def evened(
-    vertices: Floats, inner: Floats, faces: Ints, mean_of_neighbours: sparse.csr_array
-) -> Floats:
+    vertices: FloatArray, inner: FloatArray, faces: IntArray, mean_of_neighbours: sparse.csr_array
+) -> FloatArray:
     """Slide vertices along their surface, so that neighbours lie alike above an inner surface.
 
     Where the surface is concave, steps along the normals crowd vertices together until faces
@@ -240,7 +237,9 @@ def evened(
     return vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
 
 
-def lifted(pial: Floats, white: Floats, faces: Ints, least: float, cortex: Bools) -> Floats:
+def lifted(
+    pial: FloatArray, white: FloatArray, faces: IntArray, least: float, cortex: BoolArray
+) -> FloatArray:
     """Push a pial surface out of the white one.
 
     Parameters
@@ -269,9 +268,9 @@ def lifted(pial: Floats, white: Floats, faces: Ints, least: float, cortex: Bools
 class _Mesh:
     """What does not change while a surface is fitted."""
 
-    faces: Ints
+    faces: IntArray
     links: sparse.csr_array
-    cortex: Bools
+    cortex: BoolArray
     side: int
 
 
@@ -284,16 +283,16 @@ class _Fit:
     options: FitOptions
 
     def levels(
-        self, white: Floats, pial: Floats, normals: Floats, blur: float
-    ) -> tuple[Floats, Floats]:
+        self, white: FloatArray, pial: FloatArray, normals: FloatArray, blur: float
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the intensities of GM and WM beside each vertex."""
         return cortical_levels(
             self.image, white, pial, normals, self.mesh.cortex, self.mesh.links, blur
         )
 
     def move_white(
-        self, white: Floats, pial: Floats, limit: float, stiffness: float, blur: float
-    ) -> tuple[Floats, Bools, float]:
+        self, white: FloatArray, pial: FloatArray, limit: float, stiffness: float, blur: float
+    ) -> tuple[FloatArray, BoolArray, float]:
         """Take one step of the white surface; return it, what it saw, and the blur found."""
         normals = vertex_normals(white, self.mesh.faces)
         grey, white_matter = self.levels(white, pial, normals, blur)
@@ -306,8 +305,8 @@ class _Fit:
         return moved, seen, float(np.nanmedian(found)) if seen.any() else blur
 
     def move_pial(
-        self, white: Floats, pial: Floats, limit: float, stiffness: float, blur: float
-    ) -> tuple[Floats, Bools]:
+        self, white: FloatArray, pial: FloatArray, limit: float, stiffness: float, blur: float
+    ) -> tuple[FloatArray, BoolArray]:
         """Take one step of the pial surface, never into the white one."""
         grey, _ = self.levels(white, pial, vertex_normals(white, self.mesh.faces), blur)
         _, _, fluid = self.image.tissue_means(pial)
@@ -322,8 +321,13 @@ class _Fit:
         return evened(moved, white, self.mesh.faces, self.mesh.links), seen
 
     def _follow(
-        self, vertices: Floats, normals: Floats, target: Floats, seen: Bools, stiffness: float
-    ) -> Floats:
+        self,
+        vertices: FloatArray,
+        normals: FloatArray,
+        target: FloatArray,
+        seen: BoolArray,
+        stiffness: float,
+    ) -> FloatArray:
         """Move vertices along their normals by the smooth field that follows the targets."""
         distance = smooth_displacement(target, seen.astype(float), self.mesh.links, stiffness)
         return _keep_side(self.image, vertices + distance[:, None] * normals, self.mesh.side)

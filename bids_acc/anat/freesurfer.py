@@ -13,7 +13,7 @@ from nibabel.freesurfer.io import read_annot, read_geometry, read_morph_data
 from bids_acc.anat.native import NativeHemisphere, check_length, existing
 from bids_acc.anat.template import MEDIAL_WALL
 from bids_acc.exceptions import InputDataError
-from bids_acc.surfaces.geometry import Floats, Ints
+from bids_acc.typing import FloatArray, IntArray
 
 PREFIX = {'L': 'lh', 'R': 'rh'}
 ANNOTATIONS = (
@@ -94,7 +94,7 @@ def _read(reader: Callable[..., Any], path: Path, **options: Any) -> Any:
         raise InputDataError(f'{path} is no readable FreeSurfer file: {error}') from error
 
 
-def _read_placed(path: Path) -> tuple[Floats, Ints]:
+def _read_placed(path: Path) -> tuple[FloatArray, IntArray]:
     """Read a surface and move it from FreeSurfer's frame to scanner RAS.
 
     FreeSurfer's frame has its origin at the centre of the volume and axes along it, as if it
@@ -113,8 +113,8 @@ def _read_placed(path: Path) -> tuple[Floats, Ints]:
 
 
 def _read_labels(
-    subject_dir: Path, prefix: str, white: Floats
-) -> tuple[Ints | None, dict[int, str] | None, str]:
+    subject_dir: Path, prefix: str, white: FloatArray
+) -> tuple[IntArray | None, dict[int, str] | None, str]:
     """Read the subject's own labels; what is no cortex gets code 0."""
     found = find_annotation(subject_dir)
     if found is None:

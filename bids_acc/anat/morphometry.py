@@ -7,10 +7,10 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from bids_acc.surfaces.geometry import Floats, Ints
+from bids_acc.typing import FloatArray, IntArray
 
 
-def point_triangle_distance2(points: Floats, triangles: Floats) -> Floats:
+def point_triangle_distance2(points: FloatArray, triangles: FloatArray) -> FloatArray:
     """Return the squared distance between each point and its triangle.
 
     Ericson (2005), Real-Time Collision Detection, section 5.1.5: the region of the triangle in
@@ -43,12 +43,12 @@ def point_triangle_distance2(points: Floats, triangles: Floats) -> Floats:
     return np.where(inside, _dot(plane, plane), edges)
 
 
-def _dot(a: Floats, b: Floats) -> Floats:
+def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the dot product of each pair of rows."""
     return np.einsum('ij,ij->i', a, b)
 
 
-def _segment_distance2(points: Floats, start: Floats, end: Floats) -> Floats:
+def _segment_distance2(points: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
     """Return the squared distance between each point and its segment."""
     along = end - start
     position = _dot(points - start, along) / np.maximum(_dot(along, along), 1e-30)
@@ -56,7 +56,7 @@ def _segment_distance2(points: Floats, start: Floats, end: Floats) -> Floats:
     return _dot(gap, gap)
 
 
-def _faces_around(faces: Ints, n_vertices: int) -> Ints:
+def _faces_around(faces: IntArray, n_vertices: int) -> IntArray:
     """Return the faces around each vertex, padded by repeating the first one."""
     order = np.argsort(faces.ravel(), kind='stable')
     owner = faces.ravel()[order]
@@ -69,7 +69,7 @@ def _faces_around(faces: Ints, n_vertices: int) -> Ints:
 
 def distance_to_surface(
     points: npt.ArrayLike, vertices: npt.ArrayLike, faces: npt.ArrayLike, n_nearest: int = 2
-) -> Floats:
+) -> FloatArray:
     """Return the distance between points and a surface, not only its vertices.
 
     The triangles around the nearest vertices are searched, which is exact unless triangles are
@@ -110,7 +110,9 @@ def distance_to_surface(
     return np.sqrt(best)
 
 
-def symmetric_thickness(white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
+def symmetric_thickness(
+    white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.ArrayLike
+) -> FloatArray:
     """Return the mean of the distances white vertex to pial surface and the other way.
 
     Fischl and Dale (2000), PNAS 97:11050-11055, https://doi.org/10.1073/pnas.200033797. The
@@ -139,7 +141,7 @@ def spread_on_mesh(
     vertices: npt.ArrayLike,
     mean_of_neighbours: sparse.csr_array,
     fwhm: float,
-) -> Floats:
+) -> FloatArray:
     r"""Spread values along the mesh as a Gaussian of some width does.
 
     Repeated averages with the neighbours: each one adds half of the mean squared edge length
@@ -163,7 +165,7 @@ def spread_on_mesh(
     (n_vertices, ...) ndarray
         Averages.
     """
-    spread: Floats = np.asarray(values, dtype=float)
+    spread: FloatArray = np.asarray(values, dtype=float)
     vertices = np.asarray(vertices, dtype=float)
     links = mean_of_neighbours.tocoo()
     squared = ((vertices[links.row] - vertices[links.col]) ** 2).sum(axis=1).mean()
@@ -177,7 +179,7 @@ def smooth_on_mesh(
     vertices: npt.ArrayLike,
     mean_of_neighbours: sparse.csr_array,
     fwhm: float,
-) -> Floats:
+) -> FloatArray:
     """Smooth values along the mesh; NaN stays NaN and gives nothing to its neighbours.
 
     Parameters

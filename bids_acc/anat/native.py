@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bids_acc.anat.template import MEDIAL_WALL, TemplateHemisphere
 from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
-from bids_acc.surfaces.geometry import Floats, Ints, enclosed_volume, vertex_normals
+from bids_acc.surfaces.geometry import enclosed_volume, vertex_normals
 from bids_acc.surfaces.resampling import (
     area_weights,
     barycentric_weights,
@@ -18,25 +18,26 @@ from bids_acc.surfaces.resampling import (
     resample_labels,
     resample_values,
 )
+from bids_acc.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
 class NativeHemisphere:
     """One hemisphere on its own mesh, in scanner RAS."""
 
-    white: Floats
+    white: FloatArray
     """(n_vertices, 3) in mm."""
-    pial: Floats
+    pial: FloatArray
     """(n_vertices, 3) in mm."""
-    faces: Ints
+    faces: IntArray
     """(n_faces, 3)."""
-    thickness: Floats
+    thickness: FloatArray
     """(n_vertices,) in mm; zero where the software measured none."""
-    area: Floats
+    area: FloatArray
     """(n_vertices,) in mm2."""
-    sphere: Floats | None
+    sphere: FloatArray | None
     """(n_vertices, 3) registered to fsaverage; None where the software has another template."""
-    labels: Ints | None = None
+    labels: IntArray | None = None
     """(n_vertices,) codes of its own atlas; 0 is the medial wall."""
     names: dict[int, str] | None = None
     """Code to name."""
@@ -59,7 +60,7 @@ def existing(path: Path) -> Path:
     return path
 
 
-def check_length(values: npt.ArrayLike, vertices: Floats, path: Path) -> None:
+def check_length(values: npt.ArrayLike, vertices: FloatArray, path: Path) -> None:
     """Refuse a map that has not one value per vertex.
 
     Raises
@@ -73,7 +74,7 @@ def check_length(values: npt.ArrayLike, vertices: Floats, path: Path) -> None:
         )
 
 
-def wound_outwards(vertices: Floats, faces: Ints) -> Ints:
+def wound_outwards(vertices: FloatArray, faces: IntArray) -> IntArray:
     """Return the faces, turned over if the mesh is wound inwards.
 
     CIVET extracts the right hemisphere mirrored, which turns the winding over; direction counts
@@ -86,18 +87,20 @@ def wound_outwards(vertices: Floats, faces: Ints) -> Ints:
 class ResampledHemisphere:
     """One hemisphere on the template mesh."""
 
-    white: Floats
-    pial: Floats
-    thickness: Floats
+    white: FloatArray
+    pial: FloatArray
+    thickness: FloatArray
     """NaN on the medial wall and where the software measured none."""
-    area: Floats
+    area: FloatArray
     """Its sum over all vertices, medial wall included, is that of the native mesh."""
-    labels: Ints
+    labels: IntArray
     names: dict[int, str]
 
 
 def on_template(
-    native: NativeHemisphere, mesh: TemplateHemisphere, placed: tuple[Floats, Floats] | None = None
+    native: NativeHemisphere,
+    mesh: TemplateHemisphere,
+    placed: tuple[FloatArray, FloatArray] | None = None,
 ) -> ResampledHemisphere:
     """Bring a native hemisphere to the template mesh.
 
@@ -156,7 +159,7 @@ def on_template(
     )
 
 
-def _place_and_direction(surfaces: tuple[Floats, Floats], faces: Ints) -> Floats:
+def _place_and_direction(surfaces: tuple[FloatArray, FloatArray], faces: IntArray) -> FloatArray:
     """Return place on the mid-surface and ten times its normal, (n_vertices, 6)."""
     mid = (surfaces[0] + surfaces[1]) / 2
     return np.hstack([mid, 10.0 * vertex_normals(mid, faces)])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import FloatArray
 
 
-def nearest_crossing(profiles: Floats, threshold: Floats, positions: Floats) -> Floats:
+def nearest_crossing(
+    profiles: FloatArray, threshold: FloatArray, positions: FloatArray
+) -> FloatArray:
     """Find where profiles fall through a threshold, nearest to position zero.
 
     Parameters
@@ -39,7 +41,9 @@ def nearest_crossing(profiles: Floats, threshold: Floats, positions: Floats) -> 
     return _nearest(np.where(falling, place, np.nan))
 
 
-def nearest_dip(profiles: Floats, depth: Floats, positions: Floats) -> tuple[Floats, Floats]:
+def nearest_dip(
+    profiles: FloatArray, depth: FloatArray, positions: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Find the local minimum nearest to position zero: a sulcus too narrow to show CSF.
 
     Parameters
@@ -73,19 +77,23 @@ def nearest_dip(profiles: Floats, depth: Floats, positions: Floats) -> tuple[Flo
     return place, np.where(np.isnan(place), np.nan, here[rows, best])
 
 
-def _nearest_index(places: Floats) -> npt.NDArray[np.intp]:
+def _nearest_index(places: FloatArray) -> npt.NDArray[np.intp]:
     """Return the column of each row's entry that is nearest to zero."""
     return np.where(np.isnan(places), np.inf, np.abs(places)).argmin(axis=1)
 
 
-def _nearest(places: Floats) -> Floats:
+def _nearest(places: FloatArray) -> FloatArray:
     """Return the entry of each row that is nearest to zero, NaN where all are NaN."""
     return places[np.arange(len(places)), _nearest_index(places)]
 
 
 def edge_blur(
-    profiles: Floats, places: Floats, edge: Floats, contrast: Floats, reach: float = 0.5
-) -> Floats:
+    profiles: FloatArray,
+    places: FloatArray,
+    edge: FloatArray,
+    contrast: FloatArray,
+    reach: float = 0.5,
+) -> FloatArray:
     r"""Return the blur of a step edge from its steepness.
 
     A step of height :math:`h` seen through a Gaussian of standard deviation :math:`\sigma` has

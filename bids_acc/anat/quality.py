@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from bids_acc.typing import BoolArray
+
 EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         'gap_share': (0.0, 0.001),
@@ -178,11 +180,11 @@ def unusual(
 
 
 def weakly_supported(
-    supported: npt.NDArray[np.bool_],
+    supported: BoolArray,
     links: sparse.csr_array,
     n_rounds: int = 3,
     least: float = 0.2,
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Tell which vertices saw no boundary and have hardly a neighbour that did.
 
     Parameters

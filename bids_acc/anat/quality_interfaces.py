@@ -26,9 +26,10 @@ from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.template import HEMISPHERES
 from bids_acc.anat.tissues import sample_volume
 from bids_acc.images.volumes import cut_area, outside_grid, white_matter_euler
-from bids_acc.surfaces.geometry import Floats, vertex_normals
+from bids_acc.surfaces.geometry import vertex_normals
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.intersection import self_intersecting_faces
+from bids_acc.typing import FloatArray
 
 WHITE_DEPTH_MM = 1.0
 """How far inside the white surface white matter is sampled."""
@@ -102,7 +103,9 @@ class AnatQuality(SimpleInterface):
         tables = [read_labels(path) for path in self.inputs.roi_labels]
         return {names[code] for labels, names in tables for code in np.unique(labels[labels > 0])}
 
-    def _hemisphere(self, index: int, image: Any, mask: Any, affine: Floats) -> dict[str, float]:
+    def _hemisphere(
+        self, index: int, image: Any, mask: Any, affine: FloatArray
+    ) -> dict[str, float]:
         """Return the figures of one hemisphere."""
         white, faces = read_surface(self.inputs.white[index])
         pial, _ = read_surface(self.inputs.pial[index])
@@ -133,7 +136,7 @@ class AnatQuality(SimpleInterface):
         }
 
 
-def template_brain_points(step: int = 5) -> Floats:
+def template_brain_points(step: int = 5) -> FloatArray:
     """Return points (n, 3) in mm that fill the template's brain evenly."""
     priors, affine = template_priors()
     inside = priors.sum(axis=0)[::step, ::step, ::step] > 0.5

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.images.itk import itk_session
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import FloatArray
 
 TEMPLATE_NAME = 'MNI152NLin2009aSym'
 """The T1w template that comes with nilearn."""
@@ -39,7 +39,7 @@ def template_path(kind: str) -> Path:
     return folder / f'mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz'
 
 
-def to_ants(data: Any, affine: Floats) -> Any:
+def to_ants(data: Any, affine: FloatArray) -> Any:
     """Turn an array in RAS scanner space into an ANTs image.
 
     Parameters
@@ -61,7 +61,7 @@ def to_ants(data: Any, affine: Floats) -> Any:
     )
 
 
-def coarser(data: Any, affine: Floats, target_mm: float) -> tuple[Any, Floats]:
+def coarser(data: Any, affine: FloatArray, target_mm: float) -> tuple[Any, FloatArray]:
     """Average blocks of voxels to about a spacing, for a faster registration.
 
     Returns
@@ -81,7 +81,7 @@ def coarser(data: Any, affine: Floats, target_mm: float) -> tuple[Any, Floats]:
     return blocks.mean(axis=(1, 3, 5), dtype=np.float32), shifted
 
 
-def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> Any:
+def bias_correct(data: Any, affine: FloatArray, mask: Any, n_threads: int = 1) -> Any:
     """Remove the bias field with N4.
 
     Tustison et al. (2010), IEEE TMI 29:1310-1320, https://doi.org/10.1109/TMI.2010.2046908.
@@ -126,7 +126,7 @@ def bias_correct(data: Any, affine: Floats, mask: Any, n_threads: int = 1) -> An
 
 
 def register_to_template(
-    data: Any, affine: Floats, prefix: Path, *, seed: int = 1, n_threads: int = 1,
+    data: Any, affine: FloatArray, prefix: Path, *, seed: int = 1, n_threads: int = 1,
     spacing_mm: float = 2.0,
 ) -> tuple[list[Path], list[Path]]:  # fmt: skip
     """Register a brain to the template: affine, then SyN by local cross-correlation.
@@ -190,13 +190,13 @@ def register_to_template(
     return forward, [inverse_affine, *inverse_warp]
 
 
-def _iterations(affine: Floats) -> tuple[int, int, int]:
+def _iterations(affine: FloatArray) -> tuple[int, int, int]:
     """Return SyN's rounds at four, two and one times the spacing of the registration."""
     fine = float(np.linalg.norm(affine[:3, :3], axis=0).max()) <= FINE_MM
     return (40, 30, 5) if fine else (30, 20, 2)
 
 
-def points_to_t1w(points: Floats, transforms: Sequence[Path | str]) -> Floats:
+def points_to_t1w(points: FloatArray, transforms: Sequence[Path | str]) -> FloatArray:
     """Carry points from the template to the T1w.
 
     Parameters
@@ -219,7 +219,7 @@ def points_to_t1w(points: Floats, transforms: Sequence[Path | str]) -> Floats:
 
 
 def image_to_t1w(
-    data: Any, affine: Floats, grid_shape: tuple[int, ...], grid_affine: Floats,
+    data: Any, affine: FloatArray, grid_shape: tuple[int, ...], grid_affine: FloatArray,
     transforms: Sequence[Path | str], interpolator: str = 'linear',
 ) -> Any:  # fmt: skip
     """Carry a template image to the T1w's grid.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import FloatArray
 
 TISSUES = ('GM', 'WM', 'CSF')
 """Order of the tissues everywhere."""
@@ -22,9 +22,9 @@ class TissueModel:
 
     probabilities: npt.NDArray[np.float32]
     """(3, nx, ny, nz), summing to one inside the mask and zero outside."""
-    means: Floats
+    means: FloatArray
     """(3,) intensities."""
-    deviations: Floats
+    deviations: FloatArray
     """(3,) standard deviations."""
     n_iterations: int
     """Rounds of expectation and maximisation."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.surfaces.geometry import Floats, Ints
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 HEMISPHERES = ('L', 'R')
 DENSITIES = {'41k': 40962, '10k': 10242}
@@ -26,21 +26,21 @@ MEDIAL_WALL = 'unknown'
 class TemplateHemisphere:
     """One hemisphere's mesh, in MNI152NLin2009aSym space, with its atlas."""
 
-    white: Floats
+    white: FloatArray
     """(n_vertices, 3) in mm."""
-    pial: Floats
+    pial: FloatArray
     """(n_vertices, 3) in mm."""
-    sphere: Floats
+    sphere: FloatArray
     """(n_vertices, 3) on a sphere of radius 100; FreeSurfer's ``sphere.reg`` coordinates."""
-    faces: Ints
+    faces: IntArray
     """(n_faces, 3), wound outwards."""
-    labels: Ints
+    labels: IntArray
     """(n_vertices,) codes of the Desikan-Killiany atlas."""
     names: dict[int, str]
     """Code to name."""
 
     @property
-    def cortex(self) -> npt.NDArray[np.bool_]:
+    def cortex(self) -> BoolArray:
         """(n_vertices,) whether a vertex is no medial wall."""
         wall = [code for code, name in self.names.items() if name == MEDIAL_WALL]
         return ~np.isin(self.labels, wall)
@@ -94,9 +94,7 @@ def atlas_provenance() -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def region_mask(
-    labels: npt.ArrayLike, names: dict[int, str], roi: tuple[str, ...]
-) -> npt.NDArray[np.bool_]:
+def region_mask(labels: npt.ArrayLike, names: dict[int, str], roi: tuple[str, ...]) -> BoolArray:
     """Tell which vertices belong to the region of interest.
 
     Parameters

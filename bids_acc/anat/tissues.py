@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage, sparse, special
 
 from bids_acc.anat.morphometry import spread_on_mesh
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import BoolArray, FloatArray
 
 CORTEX_SHARES = (0.35, 0.45, 0.55)
 """Where between white (0) and pial (1) surface the intensity of GM is read: rather near WM, whose
@@ -38,30 +38,30 @@ class TissueImage:
 
     intensity: npt.NDArray[np.float32]
     """(nx, ny, nz) intensities."""
-    affine: Floats
+    affine: FloatArray
     """(4, 4) voxel to scanner RAS in mm."""
     means: tuple[npt.NDArray[np.float32], ...]
     """Local mean intensity of GM, WM and CSF, on the grid of ``mean_affine``."""
-    mean_affine: Floats
+    mean_affine: FloatArray
     """(4, 4) of the (coarser) grid of the means."""
     grey_share: npt.NDArray[np.float32]
     """Probability of GM, on the grid of ``share_affine``."""
-    share_affine: Floats
+    share_affine: FloatArray
     """(4, 4) of the grid of the probability."""
     side: npt.NDArray[np.float32] | None = None
     """Signed distance from the midsagittal plane in mm, positive right, on the coarser grid."""
 
-    def sample(self, points: Floats) -> Floats:
+    def sample(self, points: FloatArray) -> FloatArray:
         """Return the intensity at points (..., 3) in mm; outside, the nearest voxel's."""
         return sample_volume(self.intensity, self.affine, points)
 
-    def tissue_means(self, points: Floats) -> tuple[Floats, Floats, Floats]:
+    def tissue_means(self, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the local means of GM, WM and CSF at points (..., 3) in mm."""
         grey, white, fluid = (sample_volume(m, self.mean_affine, points) for m in self.means)
         return grey, white, fluid
 
 
-def sample_volume(volume: npt.ArrayLike, affine: Floats, points: npt.ArrayLike) -> Floats:
+def sample_volume(volume: npt.ArrayLike, affine: FloatArray, points: npt.ArrayLike) -> FloatArray:
     """Interpolate a volume trilinearly at points in mm.
 
     Parameters
@@ -90,13 +90,13 @@ def sample_volume(volume: npt.ArrayLike, affine: Floats, points: npt.ArrayLike) 
 
 def cortical_levels(
     image: TissueImage,
-    white: Floats,
-    pial: Floats,
-    normals: Floats,
-    cortex: npt.NDArray[np.bool_],
+    white: FloatArray,
+    pial: FloatArray,
+    normals: FloatArray,
+    cortex: BoolArray,
     links: sparse.csr_array,
     blur: float = 0.0,
-) -> tuple[Floats, Floats]:
+) -> tuple[FloatArray, FloatArray]:
     r"""Return the intensities of GM and WM beside each vertex, read where the surfaces lie.
 
     Voxels that are chosen by their intensity have a mean that depends on noise, on partial
@@ -169,7 +169,9 @@ def cortical_levels(
     )
 
 
-def _mixing(height: Floats, thickness: Floats, blur: float) -> tuple[Floats, Floats]:
+def _mixing(
+    height: FloatArray, thickness: FloatArray, blur: float
+) -> tuple[FloatArray, FloatArray]:
     """Return the shares of WM and of CSF at some height above the white surface."""
     width = max(blur, 1e-3)
     return special.ndtr(-height / width), special.ndtr((height - thickness) / width)

@@ -8,7 +8,8 @@ import numpy as np
 
 from bids_acc.demo.patterns import effect_at
 from bids_acc.demo.templates import Box
-from bids_acc.demo.warp import FloatArray, HeadShape, apply_affine, rigid, smooth_field, to_voxels
+from bids_acc.demo.warp import HeadShape, apply_affine, rigid, smooth_field, to_voxels
+from bids_acc.typing import FloatArray
 
 PATTERN_SUPPORT = 0.02
 """Effects smaller than this share of their largest value are taken for zero."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.spatial import cKDTree
 
@@ -23,7 +22,7 @@ from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.anat.template import load_template, region_mask
 from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.patterns import pattern_weights
-from bids_acc.demo.warp import FloatArray
+from bids_acc.typing import FloatArray, IntArray
 
 REGION = tuple(sorted(ACC_LABELS))
 """Names in the Desikan atlas."""
@@ -36,15 +35,15 @@ SURROUNDINGS_MM = 20.0
 class Patch:
     """The region and what lies around it, on one side."""
 
-    vertices: npt.NDArray[np.int64]
+    vertices: IntArray
     """(n_vertices,) numbers of the region's vertices in the template mesh."""
-    inside: npt.NDArray[np.int64]
+    inside: IntArray
     """(n_vertices,) the same vertices as rows of ``white`` and ``pial``."""
     white: FloatArray
     """(n_kept, 3) MNI coordinates, mm."""
     pial: FloatArray
     """(n_kept, 3) MNI coordinates, mm."""
-    faces: npt.NDArray[np.int64]
+    faces: IntArray
     """(n_faces, 3) rows of ``white`` and ``pial``."""
 
     def thickness(self, carry: Callable[[FloatArray], FloatArray]) -> FloatArray:

@@ -25,7 +25,8 @@ from bids_acc.demo.patterns import (
     REGION_RADIUS_MM,
 )
 from bids_acc.demo.templates import FloatMap, Head, load_head
-from bids_acc.demo.warp import FloatArray, apply_affine, rigid, sample, to_voxels
+from bids_acc.demo.warp import apply_affine, rigid, sample, to_voxels
+from bids_acc.typing import FloatArray
 
 LOGGER = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.patterns import DiffusivityChange
 from bids_acc.demo.structural import blur_to, grid_points
 from bids_acc.demo.templates import Box, Head
-from bids_acc.demo.warp import FloatArray, rigid, sample, to_voxels
+from bids_acc.demo.warp import rigid, sample, to_voxels
+from bids_acc.typing import BoolArray, FloatArray
 
 RESOLUTION_MM = 3.0
 FIELD_OF_VIEW_MM = (180.0, 216.0, 174.0)
@@ -233,9 +234,7 @@ def dwi_image(
     return np.moveaxis(image.reshape(-1, *shape), 0, -1), affine, motion
 
 
-def _near_brain(
-    maps: DiffusionMaps, anatomy: Anatomy, points: FloatArray
-) -> npt.NDArray[np.bool_]:
+def _near_brain(maps: DiffusionMaps, anatomy: Anatomy, points: FloatArray) -> BoolArray:
     """Tell which points the brain may touch, movement included."""
     template = anatomy.shape.to_template(anatomy.scanner_to_head(points))
     voxels = to_voxels(maps.affine, template)

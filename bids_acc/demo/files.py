@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bids_acc.demo.warp import FloatArray
+from bids_acc.typing import ComplexArray, FloatArray
 
 MRS_EXTENSION = 44
 """NIfTI extension code of NIfTI-MRS."""
@@ -64,7 +64,7 @@ def write_image(
 
 def write_spectrum(
     path: Path,
-    fid: npt.NDArray[np.complex128],
+    fid: ComplexArray,
     affine: FloatArray,
     dwell_time_s: float,
     header: Mapping[str, Any],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 REFERENCE, AFFECTED = 'HC', 'resistant'
 

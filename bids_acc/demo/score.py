@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from sklearn.metrics import adjusted_rand_score
@@ -34,8 +33,7 @@ from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 METABOLITES = ('Glx', 'Glu', 'tNAA', 'tCho', 'Ins')
 PREGENUAL = 1

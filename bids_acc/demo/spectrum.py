@@ -10,11 +10,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.demo.warp import FloatArray
 from bids_acc.mrs.basis.simulate import basis, synthetic_fid
 from bids_acc.mrs.signal.spectrum import Basis, ppm_axis
-
-ComplexArray = npt.NDArray[np.complex128]
+from bids_acc.typing import ComplexArray, FloatArray
 
 SPECTROMETER_MHZ = 127.75
 DWELL_TIME_S = 5e-4

@@ -8,7 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.templates import FloatMap, Head
-from bids_acc.demo.warp import FloatArray, apply_affine, field_at, sample, smooth_field, to_voxels
+from bids_acc.demo.warp import apply_affine, field_at, sample, smooth_field, to_voxels
+from bids_acc.typing import FloatArray
 
 FIELD_OF_VIEW_MM = (196.0, 236.0, 204.0)
 """Extent of the T1w image along x, y, z, mm."""

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from bids_acc.demo.warp import FloatArray, apply_affine, sample, to_voxels
+from bids_acc.demo.warp import apply_affine, sample, to_voxels
+from bids_acc.typing import FloatArray
 
 FloatMap = npt.NDArray[np.float32]
 

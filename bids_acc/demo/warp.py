@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 LATTICE_STEP_MM = 8.0
 """Spacing of the lattice on which smooth warps are kept."""

@@ -8,7 +8,7 @@ from itertools import permutations, product
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 MIN_FA = 0.3
 """Voxels below this FA have no fibre direction worth following."""

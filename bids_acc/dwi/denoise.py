@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Denoised:
 
 def marchenko_pastur_rank(
     eigenvalues: npt.ArrayLike, n_samples: int
-) -> tuple[npt.NDArray[np.int64], FloatArray]:
+) -> tuple[IntArray, FloatArray]:
     """Tell signal from noise in the eigenvalues of covariances.
 
     Parameters
@@ -123,7 +123,7 @@ def _radius_for(n_volumes: int) -> int:
     return max(half, 2)
 
 
-def _patch_centres(mask: npt.NDArray[np.bool_], stride: int) -> npt.NDArray[np.int64]:
+def _patch_centres(mask: BoolArray, stride: int) -> IntArray:
     """Centres on a lattice, near enough to the mask to cover all of it."""
     size = np.array(mask.shape)
     lattice = [np.unique(np.r_[np.arange(0, n, stride), n - 1]) for n in size]
@@ -156,7 +156,7 @@ def _accumulate(
     weight: npt.NDArray[np.float32],
     sigma: npt.NDArray[np.float32],
     rank: npt.NDArray[np.float32],
-    flat: npt.NDArray[np.int64],
+    flat: IntArray,
     clean: npt.NDArray[np.float32],
     variance: FloatArray,
     kept: FloatArray,

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from bids_acc.images.resampling import sample
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def plane_points(

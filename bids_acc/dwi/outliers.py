@@ -9,8 +9,7 @@ import numpy.typing as npt
 from scipy.special import sph_harm_y
 
 from bids_acc.dwi.shells import Shells
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import BoolArray, FloatArray
 
 OUTLIER_SDS = 4.0
 """A slice this many robust standard deviations below its prediction is an outlier, the rule of
@@ -32,7 +31,7 @@ class SliceReport:
 
     deviation: FloatArray
     """(n_slices, n_volumes) in robust standard deviations; NaN where not judged."""
-    outlier: npt.NDArray[np.bool_]
+    outlier: BoolArray
     """(n_slices, n_volumes)."""
 
 
@@ -174,7 +173,7 @@ def slice_report(
     return SliceReport(deviation, np.nan_to_num(deviation) < -threshold)
 
 
-def _robust_scores(values: FloatArray, judged: npt.NDArray[np.bool_]) -> FloatArray:
+def _robust_scores(values: FloatArray, judged: BoolArray) -> FloatArray:
     """Score each slice against the same slice in the other volumes."""
     scores = np.full_like(values, np.nan)
     rows = np.flatnonzero(judged & (np.isfinite(values).sum(axis=1) >= 4))

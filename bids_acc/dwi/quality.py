@@ -34,8 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.dwi.shells import Shells
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def b0_snr(signal: npt.ArrayLike, shells: Shells) -> float:

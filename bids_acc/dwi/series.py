@@ -19,8 +19,9 @@ from bids_acc.dwi.shells import (
 )
 from bids_acc.exceptions import InputDataError, MetadataError
 from bids_acc.images.distortion import readout_time
-from bids_acc.images.files import FloatArray, Gradients, check_same_grid, read_image
+from bids_acc.images.files import Gradients, check_same_grid, read_image
 from bids_acc.images.resampling import sample, voxel_centres, voxel_sizes
+from bids_acc.typing import FloatArray
 
 PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')
 """What BIDS allows as PhaseEncodingDirection."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 B0_THRESHOLD = 50.0
 """b-values up to this one, in s/mm2, count as b = 0."""
@@ -29,17 +30,17 @@ NORM_TOLERANCE = 0.05
 class Shells:
     """Which volume belongs to which shell."""
 
-    labels: npt.NDArray[np.int64]
+    labels: IntArray
     """(n_volumes,) index into `bvalues`."""
     bvalues: tuple[int, ...]
     """Nominal b-value of each shell, s/mm2, ascending; b = 0 first where there is one."""
 
     @property
-    def volume_bvalues(self) -> npt.NDArray[np.float64]:
+    def volume_bvalues(self) -> FloatArray:
         """Nominal b-value of each volume."""
         return np.asarray(self.bvalues, dtype=float)[self.labels]
 
-    def members(self, bvalue: int) -> npt.NDArray[np.int64]:
+    def members(self, bvalue: int) -> IntArray:
         """Return the volumes of one shell."""
         return np.flatnonzero(self.volume_bvalues == bvalue)
 
@@ -48,11 +49,11 @@ class Shells:
 class GradientReport:
     """What was found wrong with a gradient table, and what was done about it."""
 
-    bvals: npt.NDArray[np.float64]
+    bvals: FloatArray
     """(n_volumes,) s/mm2, after the fixes."""
-    bvecs: npt.NDArray[np.float64]
+    bvecs: FloatArray
     """(n_volumes, 3) of length one, or zero for b = 0, after the fixes; same frame as given."""
-    usable: npt.NDArray[np.bool_]
+    usable: BoolArray
     """(n_volumes,) volumes whose direction is known."""
     findings: tuple[str, ...] = field(default=())
     """One sentence for each irregularity."""
@@ -105,7 +106,7 @@ def find_shells(
     return Shells(groups, tuple(names))
 
 
-def _nominal(values: npt.NDArray[np.float64]) -> int:
+def _nominal(values: FloatArray) -> int:
     """Name a shell by its median, rounded to 50 unless that would make it a b = 0."""
     median = float(np.median(values))
     return int(round(median / 50) * 50) or round(median)
@@ -182,14 +183,14 @@ def check_gradients(
     return GradientReport(values, unit, ~(bad | lost), tuple(findings))
 
 
-def _listed(mask: npt.NDArray[np.bool_]) -> str:
+def _listed(mask: BoolArray) -> str:
     """Name the first few volumes of a mask."""
     indices = np.flatnonzero(mask)
     text = ', '.join(map(str, indices[:8]))
     return text + (f' and {indices.size - 8} more' if indices.size > 8 else '')
 
 
-def axes_of(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def axes_of(affine: npt.ArrayLike) -> FloatArray:
     """Return the orthonormal matrix nearest to the directions of the voxel axes.
 
     Parameters
@@ -208,7 +209,7 @@ def axes_of(affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return left @ right
 
 
-def bvecs_to_scanner(bvecs: npt.ArrayLike, affine: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def bvecs_to_scanner(bvecs: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
     """Turn FSL directions, as BIDS stores them, into scanner directions.
 
     Parameters
@@ -239,9 +240,7 @@ def bvecs_to_scanner(bvecs: npt.ArrayLike, affine: npt.ArrayLike) -> npt.NDArray
     return np.asarray(bvecs, dtype=float) * _flip(axes) @ axes.T
 
 
-def bvecs_from_scanner(
-    directions: npt.ArrayLike, affine: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
+def bvecs_from_scanner(directions: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
     """Turn scanner directions into FSL directions for an image; inverse of `bvecs_to_scanner`.
 
     Parameters
@@ -259,7 +258,7 @@ def bvecs_from_scanner(
     return (np.asarray(directions, dtype=float) @ axes) * _flip(axes)
 
 
-def _flip(axes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _flip(axes: FloatArray) -> FloatArray:
     """Return FSL's sign of x for these axes."""
     return np.array([-1.0 if np.linalg.det(axes) > 0 else 1.0, 1.0, 1.0])
 

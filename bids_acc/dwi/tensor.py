@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.typing import BoolArray, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Method = Literal['ols', 'wls', 'iwls']
 
 N_PARAMETERS = 7
@@ -44,7 +44,7 @@ class TensorFit:
     """(n_voxels, 3) eigenvalues in mm2/s, descending."""
     evecs: FloatArray
     """(n_voxels, 3, 3) eigenvectors as columns, in the order of `evals`."""
-    non_positive: npt.NDArray[np.bool_]
+    non_positive: BoolArray
     """(n_voxels,) tensors with an eigenvalue <= 0: not physical, usually noise or artefact."""
 
 

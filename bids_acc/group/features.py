@@ -9,9 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 SIGNED_METRICS = frozenset({'mo'})
 """Metrics that may be negative; in all others a value of 0 or below means that nothing was
@@ -24,7 +22,7 @@ UNITS = {'thickness': 'mm', 'area': 'mm2', 'fa': '1', 'md': 'mm2/s', 'mo': '1'}
 class VertexMetrics:
     """Maps of several metrics at the same vertices, one row for each subject's session."""
 
-    values: Floats
+    values: FloatArray
     """(n_metrics, n_sessions, n_vertices) in physical units; NaN where nothing was measured."""
     metrics: tuple[str, ...]
     """Name of each metric."""
@@ -42,7 +40,7 @@ class VertexMetrics:
     """Sessions left out, with ``reason``."""
     notes: tuple[str, ...] = ()
     """Decisions worth a line in the report."""
-    neighbours: list[npt.NDArray[np.int64]] | None = None
+    neighbours: list[IntArray] | None = None
     """Neighbours of each vertex on the mesh, by position; ``None`` where the mesh is unknown."""
 
     @property
@@ -57,7 +55,7 @@ class VertexMetrics:
         sessions = self.sessions.iloc[rows].reset_index(drop=True)
         return replace(self, values=self.values[:, rows], sessions=sessions)
 
-    def restrict(self, vertices: Booleans) -> VertexMetrics:
+    def restrict(self, vertices: BoolArray) -> VertexMetrics:
         """Return some of the vertices."""
         columns = self.columns[vertices].reset_index(drop=True)
         values = self.values[:, :, vertices]
@@ -78,7 +76,7 @@ class VertexMetrics:
 class FeatureMatrix:
     """The matrix that is factorized, with both legends and every constant that made it."""
 
-    X: Floats
+    X: FloatArray
     """(n_observations, n_vertices), non-negative."""
     rows: pd.DataFrame
     """One row for each observation: participant, session and metric."""
@@ -88,7 +86,7 @@ class FeatureMatrix:
     """Mean, standard deviation and unit of each metric, and the common shift."""
 
 
-def mask_unmeasured(values: npt.ArrayLike, metric: str) -> Floats:
+def mask_unmeasured(values: npt.ArrayLike, metric: str) -> FloatArray:
     """Replace what was not measured by NaN.
 
     Parameters
@@ -118,7 +116,7 @@ def mask_unmeasured(values: npt.ArrayLike, metric: str) -> Floats:
 
 def complete_cases(
     data: VertexMetrics, max_missing: float = 0.05, max_vertex_missing: float = 0.1
-) -> tuple[VertexMetrics, Booleans]:
+) -> tuple[VertexMetrics, BoolArray]:
     """Leave out vertices and sessions with many gaps, and close the small gaps that remain.
 
     In this order: sessions that lack more than half of the vertices in some metric are left
@@ -154,7 +152,7 @@ def complete_cases(
         raise InputDataError('group: no vertex of the region has a value in any session.')
     keep = missing[:, :, somewhere].mean(axis=2).max(axis=0) <= 0.5
     share = missing[:, keep].mean(axis=1).max(axis=0) if keep.any() else np.ones(len(somewhere))
-    vertices: Booleans = np.asarray(somewhere & (share <= max_vertex_missing))
+    vertices: BoolArray = np.asarray(somewhere & (share <= max_vertex_missing))
     lacking = missing[:, :, vertices if vertices.any() else somewhere].mean(axis=2)
     keep &= lacking.max(axis=0) <= max_missing
     if not keep.any():
@@ -182,7 +180,7 @@ def complete_cases(
     return replace(kept, excluded=everything, notes=(*data.notes, note)), vertices
 
 
-def _excluded(data: VertexMetrics, keep: Booleans, lacking: Floats) -> pd.DataFrame:
+def _excluded(data: VertexMetrics, keep: BoolArray, lacking: FloatArray) -> pd.DataFrame:
     """Name the sessions that are left out, with the metric that lacks most."""
     table = data.sessions[['participant_id', 'session_id']][~keep].copy()
     worst = [data.metrics[int(i)] for i in lacking.argmax(axis=0)]
@@ -192,7 +190,7 @@ def _excluded(data: VertexMetrics, keep: Booleans, lacking: Floats) -> pd.DataFr
     return table
 
 
-def _close_gaps(data: VertexMetrics) -> tuple[Floats, int]:
+def _close_gaps(data: VertexMetrics) -> tuple[FloatArray, int]:
     """Give each gap the mean of its neighbours in the same map; return how many there were."""
     values = data.values
     if data.neighbours is None:
@@ -207,7 +205,7 @@ def _close_gaps(data: VertexMetrics) -> tuple[Floats, int]:
     return closed, int(len(gaps) - np.isnan(closed).sum())
 
 
-def standardise(values: Floats) -> tuple[Floats, Floats, Floats, float]:
+def standardise(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
     """Return z-scored metrics, stacked and shifted to be non-negative, and the constants.
 
     Each metric is z-scored over all vertices and sessions together, so that the pattern over

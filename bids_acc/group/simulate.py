@@ -10,15 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_array, diags_array
 
 from bids_acc.group.features import VertexMetrics
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
+from bids_acc.typing import FloatArray, IntArray
 
 SCALES = {
     'thickness': (2.9, 0.45),
@@ -60,13 +57,13 @@ class PlantedCohort:
 
     data: VertexMetrics
     """Maps in physical units."""
-    labels: Labels
+    labels: IntArray
     """(n_vertices,) planted parcel of each vertex, the same on both sides."""
     participants: pd.DataFrame
     """Age, sex and group, unrelated to the maps."""
 
 
-def icosphere(level: int) -> tuple[Floats, Labels]:
+def icosphere(level: int) -> tuple[FloatArray, IntArray]:
     """Return the unit sphere made by halving the edges of an icosahedron.
 
     Parameters
@@ -111,7 +108,7 @@ def icosphere(level: int) -> tuple[Floats, Labels]:
     return vertices, faces
 
 
-def strip(vertices: Floats, size: int) -> Labels:
+def strip(vertices: FloatArray, size: int) -> IntArray:
     """Return the vertices nearest to an arc that bends like the cingulate around the genu."""
     if size >= len(vertices):
         return np.arange(len(vertices))
@@ -188,7 +185,7 @@ def planted_cohort(
     return PlantedCohort(data, np.tile(labels, 2), _participants(design, rng))
 
 
-def _voronoi(points: Floats, count: int, rng: np.random.Generator) -> Labels:
+def _voronoi(points: FloatArray, count: int, rng: np.random.Generator) -> IntArray:
     """Split points into contiguous parcels around well-separated random seeds."""
     seeds = [int(rng.integers(len(points)))]
     while len(seeds) < count:
@@ -202,25 +199,25 @@ def _voronoi(points: Floats, count: int, rng: np.random.Generator) -> Labels:
     return np.argmax(points @ points[seeds].T, axis=1).astype(np.int64)
 
 
-def _smooth(noise: Floats, smoother: csr_array, rounds: int) -> Floats:
+def _smooth(noise: FloatArray, smoother: csr_array, rounds: int) -> FloatArray:
     """Average over neighbours, and give unit variance over vertices again."""
     for _ in range(rounds):
         noise = smoother @ noise
     return _unit(noise)
 
 
-def _unit(values: Floats) -> Floats:
+def _unit(values: FloatArray) -> FloatArray:
     """Return values of mean 0 and unit variance over the first axis."""
     return (values - values.mean(axis=0)) / values.std(axis=0)
 
 
 def _subjects(
     design: CohortDesign,
-    mean_map: Floats,
-    membership: Floats,
+    mean_map: FloatArray,
+    membership: FloatArray,
     smoother: csr_array,
     rng: np.random.Generator,
-) -> Floats:
+) -> FloatArray:
     """Return one standardised metric: (n_subjects, 2 * n_vertices)."""
     n, size = design.n_subjects, len(mean_map)
     shared = design.global_effect * rng.standard_normal((n, 1))

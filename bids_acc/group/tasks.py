@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed, effective_n_jobs, parallel_backend
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bids_acc.derivatives.outputs import plain
+from bids_acc.typing import IntArray
 
 LOGGER = logging.getLogger(__name__)
 
@@ -223,4 +223,4 @@ def child_rng(seed: int, *path: int) -> np.random.Generator:
     return np.random.default_rng(child_seed(seed, *path))
 
 
-Positions = npt.NDArray[np.int64]
+Positions = IntArray

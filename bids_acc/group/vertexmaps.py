@@ -8,17 +8,16 @@ from pathlib import Path
 
 import nibabel as nb
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
 
-Booleans = npt.NDArray[np.bool_]
 Session = tuple[str, str | None]
 Maps = dict[str, dict[str, dict[Session, FoundOutput]]]
 """``maps[metric][hemisphere][session]``."""
@@ -46,7 +45,7 @@ WHOLE_CORTEX = 'cortex'
 """Name of the region that holds every vertex with a label."""
 
 
-def read_vertex_map(path: Path) -> npt.NDArray[np.float64]:
+def read_vertex_map(path: Path) -> FloatArray:
     """Read one GIFTI map.
 
     Raises
@@ -61,7 +60,7 @@ def read_vertex_map(path: Path) -> npt.NDArray[np.float64]:
         raise InputDataError(f'{path}: no GIFTI map of vertices ({error}).') from error
 
 
-def read_labels(path: Path) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+def read_labels(path: Path) -> tuple[IntArray, dict[int, str]]:
     """Read a GIFTI label file: the key at each vertex and the name of each key."""
     image = nb.GiftiImage.from_filename(str(path))
     keys = np.asarray(image.darrays[0].data).reshape(-1).astype(np.int64)
@@ -84,9 +83,7 @@ def plain_label(name: str) -> str:
     return name
 
 
-def in_region(
-    keys: npt.NDArray[np.int64], names: Mapping[int, str], region: Sequence[str]
-) -> Booleans:
+def in_region(keys: IntArray, names: Mapping[int, str], region: Sequence[str]) -> BoolArray:
     """Say which vertices carry one of the labels.
 
     Parameters
@@ -124,7 +121,7 @@ def in_region(
 
 def region_mask(
     output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str
-) -> Booleans:
+) -> BoolArray:
     """Return the vertices that more than half of the sessions put inside the region.
 
     With labels that come from the template all sessions agree; with each subject's own
@@ -326,8 +323,8 @@ def _read_block(
     metrics: Sequence[str],
     side: str,
     sessions: list[Session],
-    mask: Booleans,
-) -> npt.NDArray[np.float64]:
+    mask: BoolArray,
+) -> FloatArray:
     """Read one hemisphere: (n_metrics, n_sessions, n_vertices of the region)."""
     block = np.empty((len(metrics), len(sessions), int(mask.sum())))
     for i, metric in enumerate(metrics):
@@ -344,7 +341,7 @@ def _read_block(
 
 def mesh_neighbours(
     columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str
-) -> list[npt.NDArray[np.int64]] | None:
+) -> list[IntArray] | None:
     """Return the neighbours of each vertex of a region, from any subject's surface.
 
     All subjects share the template's triangles.
@@ -365,7 +362,7 @@ def mesh_neighbours(
     list of ndarray of int, or None
         By position in ``columns``; ``None`` when there is no surface on this mesh.
     """
-    lists: list[npt.NDArray[np.int64]] = []
+    lists: list[IntArray] = []
     for side in ('L', 'R'):
         vertices = columns.loc[columns['hemisphere'] == side, 'vertex'].to_numpy()
         if not len(vertices):

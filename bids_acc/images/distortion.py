@@ -23,8 +23,7 @@ from bids_acc.dwi.shells import axes_of
 from bids_acc.exceptions import MetadataError
 from bids_acc.images.field import estimate_field
 from bids_acc.images.resampling import sample, voxel_sizes
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 FSL_AXES = 'ijk'
 """Names of the voxel axes in the order of FSL's table of acquisition parameters."""

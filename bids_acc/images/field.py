@@ -26,7 +26,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.sparse.linalg import LinearOperator, cg
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import BoolArray, FloatArray
 
 MIN_STRETCH = 0.05
 """Least value of ``1 + u'``: a field that folds the image is not believed."""
@@ -272,7 +272,7 @@ def estimate_field(
     return result
 
 
-def _box(mask: npt.NDArray[np.bool_], margin: FloatArray) -> tuple[slice, ...]:
+def _box(mask: BoolArray, margin: FloatArray) -> tuple[slice, ...]:
     """Return the box around a mask, a little larger."""
     where = np.argwhere(mask)
     low = np.maximum(where.min(axis=0) - np.ceil(margin).astype(int), 0)

@@ -12,8 +12,7 @@ import pandas as pd
 from nibabel.gifti.gifti import GiftiDataArray, GiftiMetaData
 
 from bids_acc.exceptions import GridMismatchError, InputDataError
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray, IntArray
 
 _STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 
@@ -28,9 +27,9 @@ class Gradients:
     """(n_volumes, 3) RAS+."""
     phase_axes: FloatArray
     """(n_volumes, 3) unit vector of phase encoding, RAS+."""
-    runs: npt.NDArray[np.int64]
+    runs: IntArray
     """(n_volumes,) number of the run that a volume comes from."""
-    groups: npt.NDArray[np.int64]
+    groups: IntArray
     """(n_volumes,) number of the acquisition that it shares with all volumes that are distorted
     alike; that of the reference is 0."""
     ratios: FloatArray
@@ -121,7 +120,7 @@ def read_points(path: str | Path) -> FloatArray:
     return np.asarray(arrays[0].data, dtype=float)
 
 
-def read_labels(path: str | Path) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+def read_labels(path: str | Path) -> tuple[IntArray, dict[int, str]]:
     """Read the region of each vertex and the name of each region.
 
     Raises

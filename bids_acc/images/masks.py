@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
+from bids_acc.typing import BoolArray
 
 
 def otsu_threshold(values: npt.ArrayLike, n_bins: int = 256) -> float:
@@ -45,7 +46,7 @@ def otsu_threshold(values: npt.ArrayLike, n_bins: int = 256) -> float:
     return float(edges[1:][np.nanargmax(between)])
 
 
-def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
     """Return the brain in a b = 0 image.
 
     Smoothed, thresholded, opened to cut eyes and skin off, the largest piece kept, grown back
@@ -84,9 +85,7 @@ def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> npt.NDArray[np.boo
     return mask
 
 
-def _ball(
-    operation: object, mask: npt.NDArray[np.bool_], radius_mm: float, zooms: npt.NDArray
-) -> npt.NDArray[np.bool_]:
+def _ball(operation: object, mask: BoolArray, radius_mm: float, zooms: npt.NDArray) -> BoolArray:
     """Erode, dilate or close with a ball, by distance transforms."""
     if operation is ndimage.binary_erosion:
         return ndimage.distance_transform_edt(mask, zooms) > radius_mm
@@ -96,7 +95,7 @@ def _ball(
     return _ball(ndimage.binary_erosion, grown, radius_mm, zooms) | mask
 
 
-def _largest(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _largest(mask: BoolArray) -> BoolArray:
     """Keep the largest connected piece."""
     labels, count = ndimage.label(mask)
     if count < 2:

@@ -33,8 +33,8 @@ from scipy.spatial.transform import Rotation
 
 from bids_acc.dwi.shells import Shells
 from bids_acc.images.resampling import apply_matrix, sample, voxel_sizes
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
 Anchor = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], FloatArray], FloatArray]
 """(reference, moving, affine) -> pull matrix; aligns two contrasts."""
 
@@ -328,7 +328,7 @@ class _Head:
     directions: FloatArray
 
     @property
-    def is_base(self) -> npt.NDArray[np.bool_]:
+    def is_base(self) -> BoolArray:
         """Volumes of the lowest shell, usually b = 0."""
         return self.shells.labels == 0
 
@@ -349,7 +349,7 @@ class _Level:
 
     series: npt.NDArray[np.float32]
     affine: FloatArray
-    indices: npt.NDArray[np.int64]
+    indices: IntArray
     points: FloatArray
 
     @classmethod
@@ -488,7 +488,7 @@ def _anchored(
 
 
 def _mean_of(
-    data: npt.NDArray, affine: FloatArray, pulls: FloatArray, members: npt.NDArray[np.int64]
+    data: npt.NDArray, affine: FloatArray, pulls: FloatArray, members: IntArray
 ) -> npt.NDArray[np.float32]:
     """Mean of some volumes on the reference's grid."""
     return np.mean(

@@ -15,8 +15,7 @@ from scipy import ndimage
 
 from bids_acc.images.itk import itk_session
 from bids_acc.images.resampling import apply_matrix, voxel_centres, voxel_sizes
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """RAS+ to ITK's LPS+, and back."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def voxel_sizes(affine: npt.ArrayLike) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import BoolArray, FloatArray
 
 MIN_VOXEL, MAX_VOXEL = 0.3, 3.5
 """Accepted voxel sizes in mm."""
@@ -66,7 +66,7 @@ def check_volume(data: npt.ArrayLike, affine: npt.ArrayLike, where: str) -> None
         raise InputDataError(f'{where}: the image is constant: it holds no anatomy.')
 
 
-def check_forms(sform: Floats | None, qform: Floats | None, where: str) -> None:
+def check_forms(sform: FloatArray | None, qform: FloatArray | None, where: str) -> None:
     """Refuse a header that does not tell left from right.
 
     Parameters
@@ -96,7 +96,7 @@ def check_forms(sform: Floats | None, qform: Floats | None, where: str) -> None:
         )
 
 
-def form_gap(sform: Floats | None, qform: Floats | None, shape: tuple[int, ...]) -> float:
+def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[int, ...]) -> float:
     """Return how far apart sform and qform place a corner, in mm; NaN unless both are set.
 
     Examples
@@ -168,7 +168,7 @@ def check_gaps(share: float, where: str) -> None:
 
 def outside_grid(
     points: npt.ArrayLike, shape: tuple[int, ...], affine: npt.ArrayLike
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Tell which points lie in no voxel of a grid.
 
     Parameters
@@ -254,7 +254,7 @@ def has_skull(data: npt.ArrayLike, inside: npt.ArrayLike, voxel_sizes: npt.Array
     return False
 
 
-def largest_component(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def largest_component(mask: npt.ArrayLike) -> BoolArray:
     """Keep the largest face-connected part of a mask."""
     labels, n = ndimage.label(np.asarray(mask, dtype=bool))
     if n == 0:
@@ -264,7 +264,7 @@ def largest_component(mask: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return np.asarray(labels == sizes.argmax())
 
 
-def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> BoolArray:
     """Return a structuring element of a radius in mm on an anisotropic grid."""
     sizes = np.asarray(voxel_sizes, dtype=float)
     reach = np.floor(radius_mm / sizes).astype(int)
@@ -272,7 +272,7 @@ def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return np.asarray(((grid * sizes) ** 2).sum(axis=-1) <= radius_mm**2 + 1e-6)
 
 
-def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> BoolArray:
     """Return the brain of an image whose background is zero, holes filled."""
     data = np.asarray(data)
     background = float(data.min()) if data.min() >= 0 else 0.0
@@ -281,7 +281,7 @@ def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> npt.NDArra
     return np.asarray(ndimage.binary_fill_holes(closed | mask))
 
 
-def finer(data: npt.ArrayLike, affine: Floats) -> tuple[npt.NDArray[np.float32], Floats]:
+def finer(data: npt.ArrayLike, affine: FloatArray) -> tuple[npt.NDArray[np.float32], FloatArray]:
     """Interpolate a coarse volume by cubic splines to voxels of about a millimetre or less.
 
     Linear interpolation between voxels of 1.5 or 2 mm flattens the very edges that are looked
@@ -401,8 +401,12 @@ def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def ribbon_mask(
-    shape: tuple[int, ...], affine: Floats, inner: Floats, outer: Floats, n_layers: int = 9
-) -> npt.NDArray[np.bool_]:
+    shape: tuple[int, ...],
+    affine: FloatArray,
+    inner: FloatArray,
+    outer: FloatArray,
+    n_layers: int = 9,
+) -> BoolArray:
     """Return the voxels that lie between paired points of two surfaces.
 
     Parameters

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from bids_acc.mrs.results.engine_result import Curves
+from bids_acc.typing import FloatArray
 
 LABELS_PPM = {
     'NAA': 2.01,
@@ -105,7 +106,7 @@ def plot_voxel(
         rest = [k for k in range(3) if k != axis]
         aspect = zooms[rest[1]] / zooms[rest[0]]
 
-        def cut(volume: npt.NDArray[np.float64], axis: int = axis) -> npt.NDArray[np.float64]:
+        def cut(volume: FloatArray, axis: int = axis) -> FloatArray:
             return np.take(volume, centre[axis], axis=axis).T
 
         plane.imshow(cut(t1w), cmap='gray', origin='lower', vmin=0, vmax=top, aspect=aspect)

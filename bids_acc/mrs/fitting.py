@@ -9,9 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 import bids_acc
 from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
 from bids_acc.mrs.basis import spin_systems
@@ -29,6 +26,7 @@ from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
 from bids_acc.quality.gate import load_gate
 from bids_acc.settings import MrsSettings
+from bids_acc.typing import ComplexArray
 
 LOGGER = logging.getLogger(__name__)
 
@@ -227,7 +225,7 @@ def _check_import(
 def _lcmodel(
     spectrum: Spectrum,
     basis: Basis,
-    water: npt.NDArray[np.complex128] | None,
+    water: ComplexArray | None,
     request: FitRequest,
 ) -> EngineResult:
     """Run LCModel; a fit that it gives up becomes NaN with its reason."""

@@ -20,8 +20,7 @@ import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
-
-ComplexArray = npt.NDArray[np.complex128]
+from bids_acc.typing import ComplexArray, FloatArray
 
 LOGGER = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class MrsData:
     """Echo time in s; NaN when the file does not tell."""
     repetition_time: float
     """Repetition time in s; NaN when the file does not tell."""
-    affine: npt.NDArray[np.float64]
+    affine: FloatArray
     """Voxel to scanner millimetres (RAS), (4, 4)."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Sidecar over header extension."""

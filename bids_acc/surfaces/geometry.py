@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from bids_acc.typing import FloatArray, IntArray
 
 
-def face_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
+def face_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     """Return the area of each triangle.
 
     Parameters
@@ -37,23 +36,23 @@ def face_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
     return 0.5 * np.linalg.norm(_face_cross(vertices, faces), axis=1)
 
 
-def _face_cross(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
+def _face_cross(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     """Return the cross product of two edges of each face: twice its area, along its normal."""
     corners = np.asarray(vertices, dtype=float)[np.asarray(faces)]
     return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
-def _add_at_vertices(faces: Ints, values: Floats, n_vertices: int) -> Floats:
+def _add_at_vertices(faces: IntArray, values: FloatArray, n_vertices: int) -> FloatArray:
     """Add the value of each face to its three vertices."""
     columns = [
         np.bincount(faces.ravel(), weights=np.repeat(column, 3), minlength=n_vertices)
         for column in np.atleast_2d(values.T)
     ]
-    stacked: Floats = np.stack(columns, axis=-1).astype(float)
+    stacked: FloatArray = np.stack(columns, axis=-1).astype(float)
     return stacked if values.ndim > 1 else stacked[:, 0]
 
 
-def vertex_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
+def vertex_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     """Return a third of the area of the triangles around each vertex.
 
     The sum over all vertices is the area of the mesh.
@@ -74,7 +73,7 @@ def vertex_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
     return _add_at_vertices(faces, face_areas(vertices, faces) / 3, len(np.asarray(vertices)))
 
 
-def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> Floats:
+def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     """Return outward unit normals at the vertices, weighted by the area of the faces around.
 
     Parameters
@@ -105,7 +104,7 @@ def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     return float(triple.sum() / 6)
 
 
-def unique_edges(faces: npt.ArrayLike) -> Ints:
+def unique_edges(faces: npt.ArrayLike) -> IntArray:
     """Return each edge once, as a sorted pair, in lexicographic order.
 
     Parameters
@@ -152,7 +151,7 @@ def neighbour_mean(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:
     return sparse.csr_array(sparse.diags_array(1 / degree) @ neighbours)
 
 
-def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[Ints, list[Floats]]:
+def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[IntArray, list[FloatArray]]:
     """Split each triangle into four at the midpoints of its edges.
 
     The old vertices keep their indices; midpoints follow in the order of `unique_edges`. An
@@ -183,7 +182,7 @@ def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[Ints, list[
     edges = unique_edges(faces)
     key = edges[:, 0] * n_vertices + edges[:, 1]
 
-    def midpoint(a: Ints, b: Ints) -> Ints:
+    def midpoint(a: IntArray, b: IntArray) -> IntArray:
         wanted = np.minimum(a, b) * n_vertices + np.maximum(a, b)
         return n_vertices + np.searchsorted(key, wanted)
 
@@ -196,7 +195,7 @@ def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[Ints, list[
     return new_faces, [np.concatenate([v, v[edges].mean(axis=1)]) for v in values]
 
 
-def gathered(values: npt.ArrayLike, faces: npt.ArrayLike, n_vertices: int) -> Floats:
+def gathered(values: npt.ArrayLike, faces: npt.ArrayLike, n_vertices: int) -> FloatArray:
     """Bring what vertices hold, such as area, from a subdivided mesh back to the first vertices.
 
     Each midpoint gives half of what it holds to either end of its edge, so the sum stays.
@@ -232,7 +231,7 @@ def smooth_displacement(
     mean_of_neighbours: sparse.csr_array,
     stiffness: float,
     n_iterations: int = 40,
-) -> Floats:
+) -> FloatArray:
     r"""Find the smooth field that follows weighted targets.
 
     Jacobi iterations of

@@ -18,7 +18,7 @@ from nibabel.gifti.gifti import (
 )
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.surfaces.geometry import Floats, Ints
+from bids_acc.typing import FloatArray, IntArray
 
 _STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 _SURFACES = {
@@ -105,7 +105,7 @@ def _load(path: Path | str) -> Any:
         raise InputDataError(f'{path} is no readable GIFTI file: {error}') from error
 
 
-def read_surface(path: Path | str) -> tuple[Floats, Ints]:
+def read_surface(path: Path | str) -> tuple[FloatArray, IntArray]:
     """Read vertices in mm and faces.
 
     Raises
@@ -135,6 +135,6 @@ def read_map(path: Path | str) -> npt.NDArray[Any]:
     return np.asarray(image.darrays[0].data)
 
 
-def read_labels(path: Path | str) -> tuple[Ints, dict[int, str]]:
+def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
     """Read one label per vertex, and the names."""
     return read_map(path).astype(np.int64), _load(path).labeltable.get_labels_as_dict()

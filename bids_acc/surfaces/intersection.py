@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from bids_acc.surfaces.geometry import Floats, Ints
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 TIERS = (0.3, 0.6, 0.85, 0.97, 0.998)
 """Shares of the faces, by size, at which a tier ends."""
@@ -14,7 +14,7 @@ TIERS = (0.3, 0.6, 0.85, 0.97, 0.998)
 
 def segments_hit_triangles(
     start: npt.ArrayLike, end: npt.ArrayLike, triangles: npt.ArrayLike, tolerance: float = 1e-9
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Tell which segments pass through their triangle.
 
     Möller and Trumbore (1997), J Graphics Tools 2:21-28, for one triangle per segment.
@@ -48,7 +48,7 @@ def segments_hit_triangles(
     return crossing & (u >= 0) & (v >= 0) & (u + v <= 1) & (t >= 0) & (t <= 1)
 
 
-def _neighbouring_pairs(low: Floats, high: Floats, among: Ints | None) -> Ints:
+def _neighbouring_pairs(low: FloatArray, high: FloatArray, among: IntArray | None) -> IntArray:
     """Return each pair of boxes that may overlap once, from trees of their centres.
 
     Boxes are sorted into tiers of like size, each with a tree of its own, so that few large
@@ -75,7 +75,7 @@ def _neighbouring_pairs(low: Floats, high: Floats, among: Ints | None) -> Ints:
     return np.concatenate(found)
 
 
-def _overlapping(pairs: Ints, low: Floats, high: Floats) -> Ints:
+def _overlapping(pairs: IntArray, low: FloatArray, high: FloatArray) -> IntArray:
     """Keep the pairs whose boxes overlap."""
     for axis in range(3):
         a, b = pairs.T
@@ -83,7 +83,7 @@ def _overlapping(pairs: Ints, low: Floats, high: Floats) -> Ints:
     return pairs
 
 
-def _without_shared_vertices(pairs: Ints, faces: Ints) -> Ints:
+def _without_shared_vertices(pairs: IntArray, faces: IntArray) -> IntArray:
     """Keep the pairs of faces that have no vertex in common."""
     a, b = pairs.T
     shared = np.zeros(len(pairs), dtype=bool)
@@ -93,7 +93,7 @@ def _without_shared_vertices(pairs: Ints, faces: Ints) -> Ints:
     return pairs[~shared]
 
 
-def _straddling(pairs: Ints, corners: Floats) -> Ints:
+def _straddling(pairs: IntArray, corners: FloatArray) -> IntArray:
     """Keep the pairs in which each triangle has corners on both sides of the other's plane."""
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     for one, other in ((0, 1), (1, 0)):
@@ -105,7 +105,7 @@ def _straddling(pairs: Ints, corners: Floats) -> Ints:
 
 def self_intersecting_faces(
     vertices: npt.ArrayLike, faces: npt.ArrayLike, among: npt.ArrayLike | None = None
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Tell which faces are pierced by an edge of a face they share no vertex with, or pierce one.
 
     Parameters

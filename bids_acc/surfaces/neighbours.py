@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array
 
-Labels = npt.NDArray[np.int64]
+from bids_acc.typing import IntArray
 
 
-def adjacency(faces: Labels, vertices: Labels, n_mesh: int) -> csr_array:
+def adjacency(faces: IntArray, vertices: IntArray, n_mesh: int) -> csr_array:
     """Return the 0/1 neighbour matrix of some vertices of a mesh."""
     pairs = np.vstack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     pairs = np.vstack([pairs, pairs[:, ::-1]])
@@ -21,6 +20,6 @@ def adjacency(faces: Labels, vertices: Labels, n_mesh: int) -> csr_array:
     return csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
 
 
-def neighbour_lists(graph: csr_array) -> list[Labels]:
+def neighbour_lists(graph: csr_array) -> list[IntArray]:
     """Return the neighbours of each vertex as arrays."""
     return [row.astype(np.int64) for row in np.split(graph.indices, graph.indptr[1:-1])]

@@ -8,13 +8,13 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.surfaces.geometry import Floats
+from bids_acc.typing import FloatArray, IntArray
 
 N_CANDIDATES = 12
 """Faces near a point among which the one that holds it is looked for."""
 
 
-def _unit(points: npt.ArrayLike) -> Floats:
+def _unit(points: npt.ArrayLike) -> FloatArray:
     """Project points onto the unit sphere."""
     points = np.asarray(points, dtype=float)
     return points / np.linalg.norm(points, axis=1, keepdims=True)
@@ -148,7 +148,7 @@ def nearest_weights(
     return matrix
 
 
-def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> Floats:
+def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> FloatArray:
     """Interpolate values of which some are NaN.
 
     Parameters
@@ -177,7 +177,7 @@ def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> Floats:
     return np.divide(total, share, out=np.full(len(total), np.nan), where=enough)
 
 
-def resample_labels(weights: sparse.csr_array, labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def resample_labels(weights: sparse.csr_array, labels: npt.ArrayLike) -> IntArray:
     """Give each new vertex the label with the largest weight; the smaller code on a tie."""
     codes, index = np.unique(np.asarray(labels), return_inverse=True)
     shares = weights @ np.eye(len(codes))[index]

@@ -16,8 +16,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.images.resampling import sample, voxel_sizes
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import BoolArray, FloatArray
 
 RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Depths from the white (0) to the pial surface (1) at which the ribbon is sampled."""
@@ -122,7 +121,7 @@ def tissue_shares(
 
 def combine_depths(
     maps: dict[str, FloatArray],
-    usable: npt.NDArray[np.bool_],
+    usable: BoolArray,
     grey_share: FloatArray,
     fluid_share: FloatArray,
 ) -> VertexValues:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -31,8 +30,8 @@ from bids_acc.group.formulas.inference import (
 from bids_acc.group.formulas.linear import anova, contrast_test, f_survival, fit_ols
 from bids_acc.group.formulas.two_samples import mann_whitney, permuted_means, student, welch
 from bids_acc.group.statistics.diagnostics import permutation_p
+from bids_acc.typing import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 TOKYO = {'HC': 26, 'FL-Resp': 24, 'TRS': 23}
 TORONTO = {'HC': 26, 'FL-Resp': 17, 'CLZ-Resp': 15, 'URS': 21}
 LONDON = {'responsive': 18, 'resistant': 19}

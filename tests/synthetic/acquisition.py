@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ComplexArray = npt.NDArray[np.complex128]
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import ComplexArray, FloatArray
 
 
 @dataclass(frozen=True)

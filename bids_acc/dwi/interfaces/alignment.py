@@ -19,6 +19,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi import quality
 from bids_acc.images import files, registration
 from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.typing import FloatArray
 
 
 class _CoregisterInputSpec(BaseInterfaceInputSpec):
@@ -109,7 +110,7 @@ class AlignMaps(SimpleInterface):
         self._results['transform'] = str(Path(runtime.cwd) / 'maps_from_t1w.npy')
         return runtime
 
-    def _register(self, icvf: Any, affine: files.FloatArray) -> files.FloatArray:
+    def _register(self, icvf: Any, affine: FloatArray) -> FloatArray:
         """Register the first map to the T1w image."""
         values = np.nan_to_num(icvf)
         t1w, t1w_affine = files.read_image(self.inputs.t1w)

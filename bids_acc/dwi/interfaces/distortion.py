@@ -38,6 +38,7 @@ from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import displacement
 from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
 from bids_acc.surfaces.ribbon import blur_to_resolution
+from bids_acc.typing import FloatArray
 
 MIN_GAIN = 0.15
 """A field from the T1w image is used when it takes away at least this share of the variance that
@@ -54,7 +55,7 @@ MAX_B0 = 3
 """Volumes of each phase encoding that are given to topup."""
 
 
-def to_radiological(data: Any, affine: files.FloatArray) -> tuple[Any, files.FloatArray, bool]:
+def to_radiological(data: Any, affine: FloatArray) -> tuple[Any, FloatArray, bool]:
     """Turn the first axis round where the affine's determinant is positive, as FSL stores it.
 
     Returns
@@ -150,9 +151,9 @@ class RunTopup(SimpleInterface):
 
 
 def best_sign(
-    shift: Any, image: Any, opposite: Any, affine: files.FloatArray, axis: files.FloatArray,
+    shift: Any, image: Any, opposite: Any, affine: FloatArray, axis: FloatArray,
     ratio: float = 1.0,
-) -> tuple[files.FloatArray, dict[str, Any]]:  # fmt: skip
+) -> tuple[FloatArray, dict[str, Any]]:  # fmt: skip
     """Take the sign of a field with which images of opposite phase encoding agree.
 
     Parameters
@@ -275,12 +276,12 @@ class _Pair:
     image: Any
     opposite: Any
     mask: Any
-    affine: files.FloatArray
-    axis: files.FloatArray
+    affine: FloatArray
+    axis: FloatArray
     ratio: float
     seed: int
 
-    def seen_at(self, moved: files.FloatArray) -> Any:
+    def seen_at(self, moved: FloatArray) -> Any:
         """Return the opposite image where the head was in the first one."""
         if np.array_equal(moved, np.eye(4)):
             return self.opposite
@@ -288,7 +289,7 @@ class _Pair:
         values = sample(self.opposite, self.affine, apply_matrix(moved, centres))
         return np.nan_to_num(values).reshape(self.image.shape)
 
-    def field(self, moved: files.FloatArray) -> tuple[float, files.FloatArray, files.FloatArray]:
+    def field(self, moved: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return how alike the undistorted images are, the field, and the movement it is for."""
         other = self.seen_at(moved)
         shift = field_from_pair(self.image, other, self.mask, self.affine, self.axis, self.ratio)
@@ -302,11 +303,11 @@ class _Pair:
             undistort(other, self.ratio * shift, self.affine, -self.axis),
         )
 
-    def realigned(self, shift: Any, moved: files.FloatArray) -> files.FloatArray:
+    def realigned(self, shift: Any, moved: FloatArray) -> FloatArray:
         """Correct a movement by what is left of it in the undistorted images."""
         return moved @ self.aligned(*self.undistorted(shift, self.seen_at(moved)))
 
-    def aligned(self, one: Any, two: Any) -> files.FloatArray:
+    def aligned(self, one: Any, two: Any) -> FloatArray:
         """Return the rigid pull matrix from one image to the other."""
         return registration.rigid(one, self.affine, two, self.affine, sampling=1.0, seed=self.seed)
 
@@ -397,9 +398,7 @@ class RegisterDistortion(SimpleInterface):
         )
         return runtime
 
-    def _anatomy(
-        self, affine: files.FloatArray, shape: tuple[int, ...]
-    ) -> tuple[Any, Any, list[Any]]:
+    def _anatomy(self, affine: FloatArray, shape: tuple[int, ...]) -> tuple[Any, Any, list[Any]]:
         """Bring T1w image, brain and tissues to the reference's grid and resolution."""
         towards_t1w = np.linalg.inv(np.load(self.inputs.coregistration))
         centres = voxel_centres(np.ones(shape, dtype=bool), affine)

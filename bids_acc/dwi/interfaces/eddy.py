@@ -31,6 +31,7 @@ from bids_acc.exceptions import ComputationError
 from bids_acc.images import files
 from bids_acc.images.distortion import fsl_parameters
 from bids_acc.images.motion import matrix_from_parameters
+from bids_acc.typing import FloatArray
 
 PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
 """Names under which FSL 6 has had it; none needs a graphics card."""
@@ -151,7 +152,7 @@ class RunEddy(SimpleInterface):
         tool._cmd = program
         return tool.run(cwd=runtime.cwd).outputs
 
-    def _rows(self, flipped: bool) -> list[files.FloatArray]:
+    def _rows(self, flipped: bool) -> list[FloatArray]:
         """Return the acquisition parameters of each run.
 
         Without topup's field any readout time will do, as long as it is the same for all: eddy
@@ -167,9 +168,7 @@ class RunEddy(SimpleInterface):
         ]
 
 
-def movement(
-    parameters: files.FloatArray, mask: Any, affine: files.FloatArray
-) -> files.FloatArray:
+def movement(parameters: FloatArray, mask: Any, affine: FloatArray) -> FloatArray:
     """Turn eddy's first six parameters into matrices, for the quality table.
 
     Translations in mm and rotations in rad about the voxel axes; the centre of rotation is that

@@ -21,6 +21,7 @@ from bids_acc.images import files, registration
 from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import Motion, estimate_motion
 from bids_acc.images.resampling import sample_series, voxel_centres, voxel_sizes
+from bids_acc.typing import FloatArray
 
 
 class _EstimateMotionInputSpec(BaseInterfaceInputSpec):
@@ -75,7 +76,7 @@ class EstimateMotion(SimpleInterface):
 
     def _estimate(
         self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: files.Gradients
-    ) -> files.FloatArray:
+    ) -> FloatArray:
         """Return the pull matrices of volumes that are distorted alike."""
         if self.inputs.engine == 'ants':
             return self._with_ants(data, affine, mask, shells)
@@ -95,7 +96,7 @@ class EstimateMotion(SimpleInterface):
             data, affine, shells, gradients.directions, mask, gradients.phase_axes, anchor=anchor
         )
 
-    def _with_ants(self, data: Any, affine: Any, mask: Any, shells: Shells) -> files.FloatArray:
+    def _with_ants(self, data: Any, affine: Any, mask: Any, shells: Shells) -> FloatArray:
         """Register each volume to the reference: rigid for b = 0, affine for the others."""
         reference = int(np.flatnonzero(shells.labels == 0)[0])
         matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
@@ -113,7 +114,7 @@ class EstimateMotion(SimpleInterface):
         return matrices
 
 
-def mean_base(volumes: Any, affine: files.FloatArray, pulls: files.FloatArray) -> Any:
+def mean_base(volumes: Any, affine: FloatArray, pulls: FloatArray) -> Any:
     """Return the mean of b = 0 volumes on the grid of their reference, zero outside."""
     centres = voxel_centres(np.ones(volumes.shape[:3], dtype=bool), affine)
     aligned = sample_series(volumes, affine, centres, pulls, order=1)

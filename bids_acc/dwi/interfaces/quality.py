@@ -19,6 +19,7 @@ from nipype.interfaces.base import (
 from bids_acc.images import files
 from bids_acc.images.motion import displacement, framewise_displacement, rotation_part
 from bids_acc.images.resampling import apply_matrix, voxel_centres
+from bids_acc.typing import FloatArray
 
 
 class _GatherReportsInputSpec(BaseInterfaceInputSpec):
@@ -127,7 +128,7 @@ class QualityTable(SimpleInterface):
         return engines
 
 
-def motion_table(pulls: files.FloatArray, points: files.FloatArray, runs: Any) -> Any:
+def motion_table(pulls: FloatArray, points: FloatArray, runs: Any) -> Any:
     """Return run, translation, rotation and displacement of each volume as a table.
 
     Between the last volume of a run and the first of the next there is no framewise displacement.

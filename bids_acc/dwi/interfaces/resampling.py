@@ -23,6 +23,7 @@ from bids_acc.images import files, registration
 from bids_acc.images.distortion import displace, field_and_gradient
 from bids_acc.images.motion import rotate_directions
 from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.typing import FloatArray
 
 
 class ChainInputSpec(BaseInterfaceInputSpec):
@@ -59,12 +60,12 @@ class Chain:
         self.warp = files.read_image(inputs.warp) if isdefined(inputs.warp) else None
         self.slice_axis = int(inputs.slice_axis)
 
-    def directions(self) -> files.FloatArray:
+    def directions(self) -> FloatArray:
         """Gradient directions in the frame of the output."""
         return rotate_directions(self.gradients.directions, self.pulls @ self.coregistration)
 
     def signal(
-        self, points: files.FloatArray, order: int = 3, volumes: Iterable[int] | None = None
+        self, points: FloatArray, order: int = 3, volumes: Iterable[int] | None = None
     ) -> Any:
         """Signal at points of the output's space, (n_points, n_volumes), all volumes or some."""
         chosen = range(len(self.pulls)) if volumes is None else list(volumes)
@@ -76,8 +77,8 @@ class Chain:
         return signal
 
     def _found(
-        self, points: files.FloatArray, volumes: Iterable[int]
-    ) -> Iterator[tuple[int, tuple[files.FloatArray, Any]]]:
+        self, points: FloatArray, volumes: Iterable[int]
+    ) -> Iterator[tuple[int, tuple[FloatArray, Any]]]:
         """Tell for each volume where the output's points are found, and how they are squeezed."""
         reference = apply_matrix(self.coregistration, points)
         field = None if self.warp is None else field_and_gradient(*self.warp, reference)
@@ -90,7 +91,7 @@ class Chain:
                 where, factor = displace(reference, *field, axis)
             yield index, (apply_matrix(pull, where), factor)
 
-    def slices(self, points: files.FloatArray) -> Any:
+    def slices(self, points: FloatArray) -> Any:
         """Slice of each volume in which a point was acquired, (n_points, n_volumes)."""
         row = np.linalg.inv(self.affine)[self.slice_axis]
         top = self.data.shape[self.slice_axis] - 1
@@ -168,8 +169,8 @@ class ResampleSeries(SimpleInterface):
 
 
 def output_grid(
-    mask: Any, affine: files.FloatArray, zooms: files.FloatArray
-) -> tuple[tuple[int, ...], files.FloatArray]:
+    mask: Any, affine: FloatArray, zooms: FloatArray
+) -> tuple[tuple[int, ...], FloatArray]:
     """Return a grid along the axes of a mask's image, around the mask, with cubic voxels.
 
     Parameters

@@ -13,6 +13,7 @@ from bids_acc.images import files, registration
 from bids_acc.images.distortion import undistort
 from bids_acc.images.motion import displacement
 from bids_acc.images.resampling import apply_matrix, sample, voxel_centres
+from bids_acc.typing import FloatArray
 
 ROUNDS = 2
 """How often a group is aligned and undistorted in turn."""
@@ -57,7 +58,7 @@ class PlaceRuns(SimpleInterface):
         self._results['report'] = report
         return runtime
 
-    def _places(self, chain: Chain) -> files.FloatArray:
+    def _places(self, chain: Chain) -> FloatArray:
         """Return the pull matrix from the reference to each group's own reference."""
         n_groups = int(chain.gradients.groups.max()) + 1
         places = np.tile(np.eye(4), (n_groups, 1, 1))
@@ -74,9 +75,7 @@ class PlaceRuns(SimpleInterface):
                 )  # fmt: skip
         return places
 
-    def _undistorted(
-        self, chain: Chain, image: Any, group: int, place: files.FloatArray
-    ) -> files.FloatArray:
+    def _undistorted(self, chain: Chain, image: Any, group: int, place: FloatArray) -> FloatArray:
         """Undistort a group's image in its own place, to which the field moves with the head."""
         if chain.warp is None:
             return np.asarray(image)
@@ -89,7 +88,7 @@ class PlaceRuns(SimpleInterface):
         return undistort(image, shift, chain.affine, chain.gradients.phase_axes[first])
 
 
-def scale_runs(chain: Chain, points: files.FloatArray) -> dict[str, Any]:
+def scale_runs(chain: Chain, points: FloatArray) -> dict[str, Any]:
     """Set the factors of a chain so that all its runs are equally bright where they hold b = 0.
 
     Parameters

@@ -34,6 +34,7 @@ from bids_acc.surfaces.ribbon import (
     ribbon_points,
     tissue_shares,
 )
+from bids_acc.typing import FloatArray
 
 
 class _PickSideInputSpec(BaseInterfaceInputSpec):
@@ -108,9 +109,7 @@ class SampleSurface(SimpleInterface):
         self._write(runtime, result)
         return runtime
 
-    def _tensor_maps(
-        self, chain: Chain, points: files.FloatArray
-    ) -> tuple[dict[str, files.FloatArray], Any]:
+    def _tensor_maps(self, chain: Chain, points: FloatArray) -> tuple[dict[str, FloatArray], Any]:
         """Fit a tensor at each point."""
         used = chain.shells.volume_bvalues <= self.inputs.b_max
         axes = np.load(self.inputs.axes) if isdefined(self.inputs.axes) else np.eye(3)
@@ -130,9 +129,7 @@ class SampleSurface(SimpleInterface):
         seen = np.isfinite(signal).all(axis=1)
         return scalar_maps(fit), seen & ~fit.non_positive & np.isfinite(fit.evals[:, 0])
 
-    def _shares(
-        self, chain: Chain, points: files.FloatArray
-    ) -> tuple[files.FloatArray, files.FloatArray]:
+    def _shares(self, chain: Chain, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the tissues that a diffusion voxel around each point holds."""
         resolution = float(np.cbrt(np.prod(voxel_sizes(chain.affine))))
         tissues = []

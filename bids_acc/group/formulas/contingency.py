@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from bids_acc.typing import FloatArray, IntArray
 
 MAX_TABLES = 200_000
 """Partial tables up to which the exact test enumerates; beyond, tables are drawn."""

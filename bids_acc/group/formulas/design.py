@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 class DesignError(InputDataError):

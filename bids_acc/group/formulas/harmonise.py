@@ -20,8 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from bids_acc.exceptions import InputDataError
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 MIN_PER_SITE = 10
 """Subjects that a site must have by default; below this its scale is a guess."""

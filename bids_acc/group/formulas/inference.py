@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy import optimize, special, stats
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.typing import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Correction = Literal['bh', 'bonferroni', 'holm', 'none']
 
 

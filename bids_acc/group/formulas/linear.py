@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from bids_acc.group.formulas.design import varies
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.mixed import count_levels, level_order, make_design
 from bids_acc.group.formulas.results import TestResult, noncentral_ci
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from scipy import linalg, optimize, stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.results import TestResult
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 MIN_SD_FRACTION = 0.05
 """Lower bound of a component's standard deviation, as a fraction of the sample's."""

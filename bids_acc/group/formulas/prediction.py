@@ -31,9 +31,8 @@ from sklearn.preprocessing import StandardScaler
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
+from bids_acc.typing import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
 Folds = list[tuple[IntArray, IntArray]]
 Scheme = Literal['folds', 'leave-site-out']
 

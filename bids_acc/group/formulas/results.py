@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import optimize, stats
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)

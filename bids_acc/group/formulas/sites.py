@@ -20,8 +20,8 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.mixed import count_levels, make_design
 from bids_acc.group.formulas.results import TestResult
+from bids_acc.typing import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Method = Literal['FE', 'DL', 'REML']
 
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from bids_acc.group.formulas.linear import f_survival, t_two_sided
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 MAX_DIVISIONS = 20_000
 """Divisions of the pooled sample up to which all are enumerated."""

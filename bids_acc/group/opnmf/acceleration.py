@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 # Halved or doubled, none changes an end point, nor the number of steps by more than 3 %, unless
 # said otherwise (24 fits, see `bids_acc.group.opnmf.anls`; depth, rate and ridge before Newton's
@@ -23,7 +22,7 @@ _RIDGE = 1e-12
 """Relative ridge of the moves' products, above rounding: nearly parallel moves stay solvable."""
 
 
-def steps_to_come(J: Floats, f: Floats) -> Floats:
+def steps_to_come(J: FloatArray, f: FloatArray) -> FloatArray:
     r"""Return :math:`\sum_{j \ge 1} J^j f`, of a mode that does not shrink 30 of its steps.
 
     Parameters
@@ -42,23 +41,23 @@ def steps_to_come(J: Floats, f: Floats) -> Floats:
     amounts = np.linalg.solve(modes, f.astype(modes.dtype))
     stable = rates.real < _NEARLY_ONE
     steps = np.where(stable, rates / np.where(stable, 1.0 - rates, 1.0), _MOST_STEPS)
-    result: Floats = (modes @ (steps * amounts)).real
+    result: FloatArray = (modes @ (steps * amounts)).real
     return result
 
 
-def is_long(change: Floats, point: Floats) -> bool:
+def is_long(change: FloatArray, point: FloatArray) -> bool:
     """Say whether a change of a point is too long to be trusted, or not finite."""
     return not np.vdot(change, change) <= _WIDEST**2 * np.vdot(point, point)
 
 
-def within_reach(change: Floats, point: Floats) -> Floats | None:
+def within_reach(change: FloatArray, point: FloatArray) -> FloatArray | None:
     """Return the change of a point, shortened where it is too long; None if it is not finite."""
     if not is_long(change, point):
         return change
     length = float(np.sqrt(np.vdot(change, change)))
     if not np.isfinite(length):
         return None
-    shortened: Floats = change * (_WIDEST * float(np.linalg.norm(point)) / length)
+    shortened: FloatArray = change * (_WIDEST * float(np.linalg.norm(point)) / length)
     return shortened
 
 
@@ -81,7 +80,7 @@ class Extrapolation:
 
     def __init__(self) -> None:
         self._count = 0
-        self._last: tuple[Floats, Floats] | None = None
+        self._last: tuple[FloatArray, FloatArray] | None = None
 
     def forget(self) -> None:
         """Start anew."""
@@ -91,7 +90,7 @@ class Extrapolation:
         """Do not take the difference between the last point and the next."""
         self._last = None
 
-    def __call__(self, point: Floats, image: Floats) -> Floats | None:
+    def __call__(self, point: FloatArray, image: FloatArray) -> FloatArray | None:
         """Return what to add to the image of a point; None when nothing is known yet.
 
         Parameters
@@ -122,7 +121,7 @@ class Extrapolation:
         extra = (to_come * scale) @ moves
         return within_reach(extra.reshape(point.shape), point)
 
-    def _keep(self, move: Floats, image: Floats) -> None:
+    def _keep(self, move: FloatArray, image: FloatArray) -> None:
         """Remember a difference of points and that of their images, in place of the oldest."""
         if not move.any():
             return

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
+from bids_acc.typing import FloatArray, IntArray
 
 
-def stability_index(W_a: Floats, W_b: Floats) -> tuple[float, int]:
+def stability_index(W_a: FloatArray, W_b: FloatArray) -> tuple[float, int]:
     r"""Return the published stability index of two sets of components.
 
     For each vertex, the cosine similarities of its row of W with all rows are compared between
@@ -61,13 +59,13 @@ def stability_index(W_a: Floats, W_b: Floats) -> tuple[float, int]:
     return float(rows.mean()), int((~defined).sum())
 
 
-def _unit_rows(W: Floats) -> Floats:
+def _unit_rows(W: FloatArray) -> FloatArray:
     """Divide each row by its length; rows of zeros stay."""
     norms = np.linalg.norm(W, axis=1, keepdims=True)
     return np.divide(W, norms, out=np.zeros_like(W), where=norms > 0)
 
 
-def match_components(W_a: Floats, W_b: Floats) -> tuple[Labels, Floats]:
+def match_components(W_a: FloatArray, W_b: FloatArray) -> tuple[IntArray, FloatArray]:
     """Pair the components of two sets so that the sum of their cosines is largest.
 
     Parameters
@@ -96,7 +94,7 @@ def match_components(W_a: Floats, W_b: Floats) -> tuple[Labels, Floats]:
     return partner, cosine
 
 
-def adjusted_rand(a: Labels, b: Labels) -> float:
+def adjusted_rand(a: IntArray, b: IntArray) -> float:
     """Return the adjusted Rand index over the vertices that both parcellations label.
 
     Parameters
@@ -120,14 +118,14 @@ def adjusted_rand(a: Labels, b: Labels) -> float:
     return adjusted_rand_from_table(contingency(a[both], b[both]))
 
 
-def contingency(a: Labels, b: Labels) -> Floats:
+def contingency(a: IntArray, b: IntArray) -> FloatArray:
     """Count the vertices of each pair of labels: (n_labels_a, n_labels_b)."""
     table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
     np.add.at(table, (a, b), 1.0)
     return table
 
 
-def adjusted_rand_from_table(table: Floats) -> float:
+def adjusted_rand_from_table(table: FloatArray) -> float:
     """Return the adjusted Rand index of a contingency table.
 
     Examples
@@ -136,7 +134,7 @@ def adjusted_rand_from_table(table: Floats) -> float:
     1.0
     """
 
-    def pairs(counts: Floats) -> float:
+    def pairs(counts: FloatArray) -> float:
         return float(np.sum(counts * (counts - 1.0)) / 2.0)
 
     n = table.sum()
@@ -148,7 +146,7 @@ def adjusted_rand_from_table(table: Floats) -> float:
     return float((pairs(table) - expected) / (highest - expected))
 
 
-def dice(a: Labels, b: Labels, pairs: list[tuple[int, int]]) -> Floats:
+def dice(a: IntArray, b: IntArray, pairs: list[tuple[int, int]]) -> FloatArray:
     """Return the Dice overlap of pairs of parcels.
 
     Parameters
@@ -193,11 +191,11 @@ class Agreement:
 
 
 def agreement_test(
-    a: Labels,
-    b: Labels,
+    a: IntArray,
+    b: IntArray,
     rng: np.random.Generator,
     *,
-    neighbours: list[Labels] | None = None,
+    neighbours: list[IntArray] | None = None,
     n_null: int = 1000,
 ) -> Agreement:
     """Test the agreement of two parcellations of the same vertices.
@@ -252,8 +250,8 @@ def agreement_test(
 
 
 def regrow(
-    labels: Labels, part: Labels, neighbours: list[Labels], rng: np.random.Generator
-) -> Labels:
+    labels: IntArray, part: IntArray, neighbours: list[IntArray], rng: np.random.Generator
+) -> IntArray:
     """Return random contiguous parcels of one connected part, with the sizes of those given.
 
     Every parcel starts at a random vertex and grows by random neighbours to its size; vertices
@@ -282,7 +280,11 @@ def regrow(
 
 
 def _grow(
-    new: Labels, part: Labels, wanted: Labels, neighbours: list[Labels], rng: np.random.Generator
+    new: IntArray,
+    part: IntArray,
+    wanted: IntArray,
+    neighbours: list[IntArray],
+    rng: np.random.Generator,
 ) -> None:
     """Fill one connected part with parcels of the wanted sizes."""
     lacking = wanted.copy()
@@ -308,7 +310,7 @@ def _grow(
         lacking[label] -= 1
 
 
-def _take(rim: list[int], new: Labels, rng: np.random.Generator) -> int | None:
+def _take(rim: list[int], new: IntArray, rng: np.random.Generator) -> int | None:
     """Take a random vertex that nobody has yet from a rim."""
     while rim:
         i = int(rng.integers(len(rim)))
@@ -319,7 +321,7 @@ def _take(rim: list[int], new: Labels, rng: np.random.Generator) -> int | None:
     return None
 
 
-def connected_parts(neighbours: list[Labels]) -> list[Labels]:
+def connected_parts(neighbours: list[IntArray]) -> list[IntArray]:
     """Return the vertices of each connected part."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components

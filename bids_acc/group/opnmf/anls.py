@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.group.opnmf.acceleration import Extrapolation
 from bids_acc.group.opnmf.covariance import CovarianceOperator
@@ -29,9 +28,7 @@ from bids_acc.group.opnmf.model import Model
 from bids_acc.group.opnmf.newton import SMALL, Resolvent, newton_point
 from bids_acc.group.opnmf.nnls import PassiveSets, nnls_columns
 from bids_acc.group.opnmf.solvers import Factorization, reconstruction_error
-
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
+from bids_acc.typing import BoolArray, FloatArray
 
 # None of the settings below changes a fixed point, only the way there. Each was halved and doubled
 # on 24 fits of simulated cohorts (1694 x 304, k = 2, 4, 7, 10): all converged, and all but six of
@@ -104,8 +101,8 @@ TOGETHER = 4_000_000
 class _Point:
     """A point whose product with the data is known."""
 
-    V: Floats
-    AV: Floats
+    V: FloatArray
+    AV: FloatArray
     residual: float = np.inf
     mu: float = 0.0
 
@@ -133,7 +130,7 @@ class _Derivative:
 class _State:
     """One factorization under way."""
 
-    V: Floats
+    V: FloatArray
     """(k, n_vertices) weights."""
     theta: float
     sets: PassiveSets | None = None
@@ -160,9 +157,9 @@ class _State:
 class _Step:
     """The exact step from a point."""
 
-    target: Floats
+    target: FloatArray
     """Solution of the least squares problems, divided by mu."""
-    S: Floats
+    S: FloatArray
     mu: float
     sets: PassiveSets | None
     """Passive sets of the target, nearly so if it is not exact."""
@@ -172,7 +169,7 @@ class _Step:
 
 def solve_anls(
     operator: CovarianceOperator,
-    starts: list[Floats],
+    starts: list[FloatArray],
     *,
     tol: float = 1e-5,
     max_iter: int = 1000,
@@ -225,9 +222,9 @@ def solve_anls(
     return ends
 
 
-def _batches(starts: list[Floats]) -> Iterator[list[Floats]]:
+def _batches(starts: list[FloatArray]) -> Iterator[list[FloatArray]]:
     """Put together as many starts as share a product without taking much memory."""
-    batch: list[Floats] = []
+    batch: list[FloatArray] = []
     size = 0
     for start in starts:
         if batch and size + start.size > TOGETHER:
@@ -242,7 +239,7 @@ def _batches(starts: list[Floats]) -> Iterator[list[Floats]]:
 def _solve_together(
     operator: CovarianceOperator,
     coarse: CovarianceOperator | None,
-    starts: list[Floats],
+    starts: list[FloatArray],
     tol: float,
     max_iter: int,
     theta: float,
@@ -276,7 +273,7 @@ def _compressed(
     return operator.compressed(rank) if rank else None
 
 
-def _products(operator: CovarianceOperator, states: list[_State]) -> list[Floats]:
+def _products(operator: CovarianceOperator, states: list[_State]) -> list[FloatArray]:
     """Multiply all weights by A in one product."""
     for state in states:
         state.V = _unit_length(state.V)
@@ -287,7 +284,7 @@ def _products(operator: CovarianceOperator, states: list[_State]) -> list[Floats
 
 
 def _on_data(
-    operator: CovarianceOperator, state: _State, AV: Floats, tol: float, max_iter: int
+    operator: CovarianceOperator, state: _State, AV: FloatArray, tol: float, max_iter: int
 ) -> None:
     """Take the exact step of the data, finish, or go on with compressed data from there."""
     state.n_iter += 1
@@ -366,7 +363,7 @@ def _descend(state: _State, model: Model, aim: float, most: int) -> None:
 
 
 def _exact_step(
-    state: _State, AV: Floats, slack: float = 1e-13, *, exact: bool = True
+    state: _State, AV: FloatArray, slack: float = 1e-13, *, exact: bool = True
 ) -> _Step | None:
     """Solve the problem of every vertex; None when no data are left in the span of W."""
     V = state.V
@@ -385,7 +382,7 @@ def _exact_step(
     return _Step(target, S, mu, used, float(np.sqrt(np.vdot(away, away) / norm)))
 
 
-def _revive(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) -> bool:
+def _revive(operator: CovarianceOperator, state: _State, AV: FloatArray, step: _Step) -> bool:
     """Give components that have died new vertices; say whether there were any."""
     highest = np.maximum(state.V.max(axis=1), step.target.max(axis=1))
     dead = highest <= _DEAD * highest.max()
@@ -397,7 +394,7 @@ def _revive(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step
     return True
 
 
-def _move(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) -> float:
+def _move(operator: CovarianceOperator, state: _State, AV: FloatArray, step: _Step) -> float:
     """Go a share of the way and sum up the steps to come.
 
     Returns the residual that is to be expected, infinity where nothing is known.
@@ -422,7 +419,7 @@ def _move(operator: CovarianceOperator, state: _State, AV: Floats, step: _Step) 
     return np.inf
 
 
-def _balance(V: Floats, target: Floats) -> Floats:
+def _balance(V: FloatArray, target: FloatArray) -> FloatArray:
     """Return by how much to multiply components, and divide their targets, to make them agree."""
     squares = np.einsum('ij,ij->i', V, V)
     along = np.einsum('ij,ij->i', V, target)
@@ -445,7 +442,7 @@ def _leading_rows(operator: CovarianceOperator, state: _State) -> int:
 
 def _newton(
     operator: CovarianceOperator, state: _State, step: _Step
-) -> tuple[Floats, float] | None:
+) -> tuple[FloatArray, float] | None:
     """Return a fixed point nearby, where the derivative tells of one, and its likely residual."""
     if step.sets is None or step.residual > _NEAR or state.n_iter < state.resting:
         return None
@@ -466,13 +463,13 @@ def _newton(
     return point, left if whole else max(left, _LEFT * step.residual)
 
 
-def _unit_length(V: Floats) -> Floats:
+def _unit_length(V: FloatArray) -> FloatArray:
     """Return V divided by its Frobenius norm: any norm keeps its scale, this one costs least."""
     norm = float(np.sqrt(np.vdot(V, V)))
     return V / norm if norm > 0 else V
 
 
-def _sweep(V: Floats, rhs: Floats, S: Floats) -> Floats:
+def _sweep(V: FloatArray, rhs: FloatArray, S: FloatArray) -> FloatArray:
     """Return V after sweeps of coordinate descent towards the exact step divided by mu."""
     target = V.copy()
     diagonal = np.maximum(np.diag(S), np.finfo(float).tiny)
@@ -484,8 +481,8 @@ def _sweep(V: Floats, rhs: Floats, S: Floats) -> Floats:
 
 
 def _reseed(
-    operator: CovarianceOperator, V: Floats, AV: Floats, S: Floats, dead: Booleans
-) -> Floats:
+    operator: CovarianceOperator, V: FloatArray, AV: FloatArray, S: FloatArray, dead: BoolArray
+) -> FloatArray:
     """Split the worst-reconstructed component to revive each dead one."""
     V = V.copy()
     loss = operator.row_norms - 2.0 * np.sum(V * AV, axis=0) + np.sum((S @ V) * V, axis=0)

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import BoolArray, FloatArray
+
 Side = Literal['gram', 'thin']
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -101,7 +102,7 @@ class CovarianceOperator:
         self._block = block if _LEAST_ROWS <= block < self.n_observations / 2 else 0
 
     @cached_property
-    def row_norms(self) -> Floats:
+    def row_norms(self) -> FloatArray:
         """Squared norm of each vertex, the diagonal of A."""
         return np.einsum('ij,ij->j', self.X, self.X, dtype=np.float64)
 
@@ -110,11 +111,11 @@ class CovarianceOperator:
         """Squared norm of the data."""
         return lowest_and_square(self.X)[1]
 
-    def __call__(self, W: Floats) -> Floats:
+    def __call__(self, W: FloatArray) -> FloatArray:
         """Return A W, of the shape of W (n_vertices, n_columns)."""
         return self.times(W.T).T
 
-    def times(self, V: Floats) -> Floats:
+    def times(self, V: FloatArray) -> FloatArray:
         """Return V A, of the shape of V (n_columns, n_vertices).
 
         In this orientation a thin product is up to twice as fast.
@@ -132,7 +133,7 @@ class CovarianceOperator:
             product = np.ascontiguousarray((V @ self.X.T).T).T @ self.X
         return product.astype(np.float64, copy=False)
 
-    def leading_eigenvectors(self, count: int) -> tuple[Floats, Floats, Floats]:
+    def leading_eigenvectors(self, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the leading singular triplets of X', through the smaller Gram matrix.
 
         Returns
@@ -204,27 +205,27 @@ def lowest_and_square(X: npt.NDArray) -> tuple[float, float]:
     return float(np.min(lowest)), square
 
 
-def nonzero_columns(X: npt.NDArray) -> npt.NDArray[np.bool_]:
+def nonzero_columns(X: npt.NDArray) -> BoolArray:
     """Tell the columns of non-negative data that are not zero everywhere."""
     found = X[:10].any(axis=0)  # as a rule these rows tell
     return np.asarray(found if found.all() else X.any(axis=0))
 
 
-def orthonormal(V: Floats) -> Floats:
+def orthonormal(V: FloatArray) -> FloatArray:
     """Return orthonormal rows with the span of those of V, fewer where these are dependent."""
     V = V / max(float(V.max(initial=0.0)), -float(V.min(initial=0.0)), _TINY)
     sizes, directions = np.linalg.eigh(V @ V.T)
     kept = sizes > 1e-12 * max(sizes.max(initial=0.0), 0.0)
-    rows: Floats = (directions[:, kept] / np.sqrt(sizes[kept])).T @ V
+    rows: FloatArray = (directions[:, kept] / np.sqrt(sizes[kept])).T @ V
     return rows
 
 
-def factor_on(V: Floats, AV: Floats) -> Floats:
+def factor_on(V: FloatArray, AV: FloatArray) -> FloatArray:
     r"""Return rows C with :math:`C^\top C V^\top = A V^\top`, fewest, the leading ones first."""
     lengths = np.sqrt((V * V).sum(axis=1))
     scale = 1.0 / (lengths + (lengths == 0))
     sizes, directions = np.linalg.eigh((V @ AV.T) * (scale[:, None] * scale))
     kept = sizes > 1e-8 * max(sizes.max(initial=0.0), 0.0)
     combined = directions[:, kept] * scale[:, None] / np.sqrt(sizes[kept])
-    rows: Floats = combined.T[::-1] @ AV
+    rows: FloatArray = combined.T[::-1] @ AV
     return rows

@@ -20,8 +20,8 @@ from bids_acc.group.opnmf.covariance import CovarianceOperator, lowest_and_squar
 from bids_acc.group.opnmf.initialise import Init, Starts
 from bids_acc.group.opnmf.labels import labels_of
 from bids_acc.group.opnmf.solvers import Factorization, solve_mu, solve_pnmf
+from bids_acc.typing import BoolArray, FloatArray
 
-Floats = npt.NDArray[np.float64]
 Solver = Literal['anls', 'mu']
 Objective = Literal['opnmf', 'pnmf']
 
@@ -189,7 +189,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
         return self
 
-    def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.bool_], float]:
+    def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, BoolArray, float]:
         """Check the data; return them, the vertices that are not zero everywhere, X's square."""
         dtypes = [np.float64, np.float32] if self.dtype is None else [np.dtype(self.dtype)]
         as_asked = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes
@@ -205,7 +205,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ValueError('OPNMF: all values are zero.')
         return data, kept, square
 
-    def _starts(self, operator: CovarianceOperator, kept: npt.NDArray[np.bool_]) -> list[Floats]:
+    def _starts(self, operator: CovarianceOperator, kept: BoolArray) -> list[FloatArray]:
         """Return all starting points on the kept vertices."""
         k, n_init = int(self.n_components), int(self.n_init)
         first = None if isinstance(self.init, str) else self._given(kept)
@@ -218,7 +218,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         others = Starts(operator, k, 'random')
         return [first, *(others.random(k, rng) for _ in range(n_init - 1))]
 
-    def _given(self, kept: npt.NDArray[np.bool_]) -> Floats:
+    def _given(self, kept: BoolArray) -> FloatArray:
         """Return the start that was given, on the kept vertices."""
         given = np.asarray(self.init, dtype=np.float64)
         wanted = len(kept), int(self.n_components)
@@ -230,7 +230,9 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_non_negative(given, 'OPNMF (init)')
         return given if kept.all() else given[kept]
 
-    def _solve(self, operator: CovarianceOperator, starts: list[Floats]) -> list[Factorization]:
+    def _solve(
+        self, operator: CovarianceOperator, starts: list[FloatArray]
+    ) -> list[Factorization]:
         """Run the chosen solver from every start."""
         if self.solver == 'mu':
             limit = self.max_iter or MU_MAX_ITER
@@ -245,7 +247,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ends = [solve_pnmf(operator, e.W, tol=self.tol, max_iter=limit) for e in ends]
         return ends
 
-    def _record(self, best: Factorization, kept: npt.NDArray[np.bool_], dtype: np.dtype) -> None:
+    def _record(self, best: Factorization, kept: BoolArray, dtype: np.dtype) -> None:
         """Set the fitted attributes."""
         components = np.ascontiguousarray(best.W.T)
         if not kept.all():

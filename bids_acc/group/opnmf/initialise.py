@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.group.opnmf.covariance import CovarianceOperator
+from bids_acc.typing import FloatArray
 
-Floats = npt.NDArray[np.float64]
 Init = Literal['nndsvd', 'nndsvda', 'random']
 
 
-def nndsvd(vertices: Floats, values: Floats, observations: Floats) -> Floats:
+def nndsvd(vertices: FloatArray, values: FloatArray, observations: FloatArray) -> FloatArray:
     """Return the non-negative double SVD start, one column for each singular triplet.
 
     Of each pair of singular vectors, the positive or the negative parts are kept, whichever
@@ -74,7 +73,7 @@ class Starts:
         if init != 'random':
             self._nndsvd = nndsvd(*operator.leading_eigenvectors(max_components))
 
-    def first(self, k: int, rng: np.random.Generator) -> Floats:
+    def first(self, k: int, rng: np.random.Generator) -> FloatArray:
         """Return the start of the declared kind, (n_vertices, k), of unit spectral norm."""
         if self.init == 'random':
             return self.random(k, rng)
@@ -87,21 +86,21 @@ class Starts:
             start[start == 0] = self.operator.X.mean(dtype=np.float64)
         return unit_norm(start)
 
-    def random(self, k: int, rng: np.random.Generator) -> Floats:
+    def random(self, k: int, rng: np.random.Generator) -> FloatArray:
         """Return a start drawn uniformly from (0, 1), of unit spectral norm."""
         return unit_norm(rng.random((self.operator.n_vertices, k)))
 
-    def make(self, k: int, n_init: int, rng: np.random.Generator) -> list[Floats]:
+    def make(self, k: int, n_init: int, rng: np.random.Generator) -> list[FloatArray]:
         """Return the first start and ``n_init - 1`` random ones."""
         return [self.first(k, rng), *(self.random(k, rng) for _ in range(n_init - 1))]
 
 
-def spectral_norm(W: Floats) -> float:
+def spectral_norm(W: FloatArray) -> float:
     """Return the largest singular value, through the small Gram matrix."""
     return float(np.sqrt(max(np.linalg.eigvalsh(W.T @ W)[-1], 0.0)))
 
 
-def unit_norm(W: Floats) -> Floats:
+def unit_norm(W: FloatArray) -> FloatArray:
     """Return W divided by its spectral norm."""
     norm = spectral_norm(W)
     return W / norm if norm > 0 else W

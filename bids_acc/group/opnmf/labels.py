@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
+from bids_acc.typing import FloatArray, IntArray
+
 LabelRule = Literal['variation', 'weight']
 """``variation`` is `labels_by_variation`, ``weight`` is `labels_of`."""
 
 
-def labels_of(W: npt.NDArray) -> Labels:
+def labels_of(W: npt.NDArray) -> IntArray:
     """Return the component with the largest weight in each row of W, -1 for rows of zeros.
 
     Examples
@@ -24,7 +24,7 @@ def labels_of(W: npt.NDArray) -> Labels:
     return np.where(W.any(axis=1), np.argmax(W, axis=1), -1).astype(np.int64)
 
 
-def labels_by_variation(W: Floats, X: Floats, n_metrics: int) -> Labels:
+def labels_by_variation(W: FloatArray, X: FloatArray, n_metrics: int) -> IntArray:
     r"""Return the component whose scores each vertex follows most closely over sessions.
 
     A weight tells how much of a component is needed to rebuild a vertex's values, and most of
@@ -73,12 +73,12 @@ def labels_by_variation(W: Floats, X: Floats, n_metrics: int) -> Labels:
     return np.where(varies, np.argmax(followed, axis=1), by_weight).astype(np.int64)
 
 
-def assign(rule: LabelRule, W: Floats, X: Floats, n_metrics: int) -> Labels:
+def assign(rule: LabelRule, W: FloatArray, X: FloatArray, n_metrics: int) -> IntArray:
     """Return the parcel of each vertex by the rule of that name."""
     return labels_of(W) if rule == 'weight' else labels_by_variation(W, X, n_metrics)
 
 
-def deviations_from_mean_maps(X: Floats, n_metrics: int) -> Floats:
+def deviations_from_mean_maps(X: FloatArray, n_metrics: int) -> FloatArray:
     """Return what is left of (n_metrics * n_sessions, n_vertices) without each mean map."""
     maps = X.reshape(n_metrics, -1, X.shape[1])
     return (maps - maps.mean(axis=1, keepdims=True)).reshape(X.shape)

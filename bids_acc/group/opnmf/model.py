@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.group.opnmf.covariance import CovarianceOperator, factor_on
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 class Model:
@@ -28,20 +26,20 @@ class Model:
 
     def __init__(self, coarse: CovarianceOperator, rank: int | None = None) -> None:
         self.coarse = coarse
-        self.rows: Floats = coarse.X[:rank]
+        self.rows: FloatArray = coarse.X[:rank]
         self.rank = len(self.rows)
         """Observations before any were learnt."""
-        self._last: tuple[Floats, Floats] | None = None
-        self._rest: Floats | None = None
+        self._last: tuple[FloatArray, FloatArray] | None = None
+        self._rest: FloatArray | None = None
 
-    def times(self, V: Floats) -> Floats:
+    def times(self, V: FloatArray) -> FloatArray:
         """Return V A, nearly."""
         product = (V @ self.rows.T) @ self.rows
         if self._rest is not None:
             product += self._rest
         return product
 
-    def learn(self, V: Floats, AV: Floats) -> None:
+    def learn(self, V: FloatArray, AV: FloatArray) -> None:
         """Make the product exact at V."""
         D, AD = (V, AV) if self._last is None else (V - self._last[0], AV - self._last[1])
         self._last = V, AV

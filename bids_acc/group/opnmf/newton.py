@@ -16,8 +16,7 @@ from bids_acc.group.opnmf.nnls import (
     regular,
     solve_in_groups,
 )
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 SMALL = 210
 """Amounts (observations x components) up to which the derivative of a step is a small matrix: in
@@ -31,24 +30,24 @@ _MOST_MODES = 80
 class Resolvent:
     """The inverse of I - J, with J the derivative of a step, as triangular factors."""
 
-    factors: Floats
+    factors: FloatArray
     pivots: npt.NDArray[np.int32]
 
-    def __call__(self, step: Floats) -> Floats:
+    def __call__(self, step: FloatArray) -> FloatArray:
         """Return the sum of a step and all that follow."""
-        total: Floats = dgetrs(self.factors, self.pivots, step)[0]
+        total: FloatArray = dgetrs(self.factors, self.pivots, step)[0]
         return total
 
 
 def newton_point(
-    rows: Floats,
-    V: Floats,
-    target: Floats,
+    rows: FloatArray,
+    V: FloatArray,
+    target: FloatArray,
     mu: float,
     sets: PassiveSets,
     leading: int,
     kept: Resolvent | None = None,
-) -> tuple[Floats, Resolvent | None] | None:
+) -> tuple[FloatArray, Resolvent | None] | None:
     r"""Return the point to which Newton's method goes from V, on given passive sets.
 
     With C the compressed data, a step depends on V through the amounts :math:`H = V C^\top`
@@ -112,7 +111,7 @@ def newton_point(
     return np.maximum(point, 0.0, out=point), found[1]
 
 
-def _products(rows: Floats, groups: Groups) -> Floats:
+def _products(rows: FloatArray, groups: Groups) -> FloatArray:
     """Return the products of the columns of each group with each other, (n_groups, r, r)."""
     ordered = np.take(rows, groups.order, axis=1)
     products = np.empty((len(groups.sets), len(rows), len(rows)))
@@ -122,7 +121,7 @@ def _products(rows: Floats, groups: Groups) -> Floats:
     return products
 
 
-def _derivative(H: Floats, inverses: Floats, products: Floats) -> Floats:
+def _derivative(H: FloatArray, inverses: FloatArray, products: FloatArray) -> FloatArray:
     """Return the derivative of G, (k * r, k * r)."""
     k, rank = H.shape
     n_sets = len(products)
@@ -133,11 +132,13 @@ def _derivative(H: Floats, inverses: Floats, products: Floats) -> Floats:
     J = direct.reshape(k, k, rank, rank).transpose(0, 3, 1, 2)
     crossed = solved.reshape(n_sets, -1).T @ images.reshape(n_sets, -1)  # (a j, b i)
     J = J - crossed.reshape(k, rank, k, rank).transpose(0, 3, 2, 1)
-    result: Floats = J.reshape(k * rank, k * rank)
+    result: FloatArray = J.reshape(k * rank, k * rank)
     return result
 
 
-def _change(J: Floats, step: Floats, H: Floats) -> tuple[Floats, Resolvent | None] | None:
+def _change(
+    J: FloatArray, step: FloatArray, H: FloatArray
+) -> tuple[FloatArray, Resolvent | None] | None:
     """Return the change of H to a fixed point that attracts; None when it cannot be told."""
     found = _sum_to_the_end(J, step)
     if found is not None and not is_long(found[0], H):
@@ -151,7 +152,7 @@ def _change(J: Floats, step: Floats, H: Floats) -> tuple[Floats, Resolvent | Non
     return None if change is None else (change, None)
 
 
-def _sum_to_the_end(J: Floats, step: Floats) -> tuple[Floats, Resolvent] | None:
+def _sum_to_the_end(J: FloatArray, step: FloatArray) -> tuple[FloatArray, Resolvent] | None:
     """Solve (I - J) x = step; None if it is singular or an odd number of modes grow."""
     factors, pivots, solved, singular = dgesv(np.eye(len(J)) - J, step)
     swaps = np.count_nonzero(pivots != np.arange(len(pivots)))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
+from bids_acc.typing import BoolArray, FloatArray
 
 _MAX_PIVOTS = 200
 _FULL_EXCHANGES = 3
@@ -34,11 +33,11 @@ class Groups:
     """Place of each vertex in ``order``."""
     edges: list[int]
     """Where each group starts in ``order``, and the end."""
-    sets: Floats
+    sets: FloatArray
     """(n_groups, k) 1 in the set of the group, 0 elsewhere."""
 
     @cached_property
-    def inside_and_outside(self) -> tuple[Floats, Floats]:
+    def inside_and_outside(self) -> tuple[FloatArray, FloatArray]:
         """Masks for `_inverses`."""
         return _inside_and_outside(self.sets)
 
@@ -47,7 +46,7 @@ class Groups:
 class PassiveSets:
     """Which entries may be positive."""
 
-    passive: Booleans
+    passive: BoolArray
     """(k, n_vertices) true where the entry may be positive."""
 
     @cached_property
@@ -68,7 +67,7 @@ class PassiveSets:
         return Groups(order, back, edges, sets)
 
 
-def _codes(passive: Booleans) -> npt.NDArray[Any]:
+def _codes(passive: BoolArray) -> npt.NDArray[Any]:
     """Give each distinct column of booleans a number."""
     k = len(passive)
     if k <= 53:  # exact in float64, whose product is fast
@@ -78,13 +77,13 @@ def _codes(passive: Booleans) -> npt.NDArray[Any]:
 
 
 def nnls_columns(
-    gram: Floats,
-    rhs: Floats,
+    gram: FloatArray,
+    rhs: FloatArray,
     guess: PassiveSets | None = None,
     slack: float = 1e-13,
     *,
     exact: bool = True,
-) -> tuple[Floats, PassiveSets]:
+) -> tuple[FloatArray, PassiveSets]:
     r"""Minimise :math:`\frac12 x^\top G x - x^\top b` over :math:`x \ge 0` for each column b.
 
     Block principal pivoting: columns that share a passive set (the entries that may be
@@ -143,19 +142,19 @@ def nnls_columns(
     return solution, sets
 
 
-def regular(gram: Floats) -> Floats:
+def regular(gram: FloatArray) -> FloatArray:
     """Return the matrix with a ridge at the size of rounding, so that it has an inverse."""
     ridge = 1e-14 * float(gram.trace()) / len(gram) + _TINY
     return gram + ridge * _identity(len(gram))
 
 
 @cache
-def _identity(k: int) -> Floats:
+def _identity(k: int) -> FloatArray:
     """Return the identity matrix."""
     return np.eye(k)
 
 
-def _of_two(gram: Floats, rhs: Floats) -> tuple[Floats, PassiveSets] | None:
+def _of_two(gram: FloatArray, rhs: FloatArray) -> tuple[FloatArray, PassiveSets] | None:
     """Solve for two components at once; None where neither is positive without the bound.
 
     An entry that is negative without the bound is zero with it, and the other stands alone.
@@ -171,13 +170,13 @@ def _of_two(gram: Floats, rhs: Floats) -> tuple[Floats, PassiveSets] | None:
 
 
 def _pivot(
-    gram: Floats,
-    rhs: Floats,
-    solution: Floats,
-    passive: Booleans,
-    wrong: Booleans,
+    gram: FloatArray,
+    rhs: FloatArray,
+    solution: FloatArray,
+    passive: BoolArray,
+    wrong: BoolArray,
     below: tuple[float, float],
-) -> Booleans:
+) -> BoolArray:
     """Exchange wrong entries until none is; change the solution, return the sets."""
     passive = passive.copy()
     todo = np.flatnonzero(wrong.any(axis=0))
@@ -200,28 +199,32 @@ def _pivot(
     return passive
 
 
-def _solve_few(gram: Floats, rhs: Floats, passive: Booleans) -> Floats:
+def _solve_few(gram: FloatArray, rhs: FloatArray, passive: BoolArray) -> FloatArray:
     """Solve each column on its own passive set, where grouping may not pay."""
     if rhs.shape[1] > _FEW or len(gram) <= _ALL_SETS:
         return solve_on_sets(gram, rhs, PassiveSets(passive))
     inverses = _inverses(gram, *_inside_and_outside(passive.T.astype(np.float64)))
-    solution: Floats = np.matmul(inverses, rhs.T[:, :, None])[:, :, 0].T
+    solution: FloatArray = np.matmul(inverses, rhs.T[:, :, None])[:, :, 0].T
     return solution
 
 
 def _wrong(
-    gram: Floats, rhs: Floats, solution: Floats, passive: Booleans, below: tuple[float, float]
-) -> Booleans:
+    gram: FloatArray,
+    rhs: FloatArray,
+    solution: FloatArray,
+    passive: BoolArray,
+    below: tuple[float, float],
+) -> BoolArray:
     """Tell the entries that break the conditions of the minimum by more than is allowed."""
     dual = gram @ solution
     dual -= rhs
-    wrong: Booleans = dual < -below[1]
+    wrong: BoolArray = dual < -below[1]
     wrong &= ~passive
     wrong |= solution < -below[0]  # zero outside the set
     return wrong
 
 
-def _last_only(wrong: Booleans) -> Booleans:
+def _last_only(wrong: BoolArray) -> BoolArray:
     """Keep the last true entry of each column: the exchange that cannot cycle (Murty's rule)."""
     single = np.zeros_like(wrong)
     last = len(wrong) - 1 - np.argmax(wrong[::-1], axis=0)
@@ -229,23 +232,23 @@ def _last_only(wrong: Booleans) -> Booleans:
     return single
 
 
-def solve_on_sets(gram: Floats, rhs: Floats, sets: PassiveSets) -> Floats:
+def solve_on_sets(gram: FloatArray, rhs: FloatArray, sets: PassiveSets) -> FloatArray:
     """Solve each column on its own passive set, zero elsewhere."""
     if len(gram) <= _ALL_SETS:
         by_code = _inverses(gram, *_all_sets(len(gram))).transpose(1, 2, 0)
-        solution: Floats = np.einsum('ijn,jn->in', by_code.take(sets.codes, axis=2), rhs)
+        solution: FloatArray = np.einsum('ijn,jn->in', by_code.take(sets.codes, axis=2), rhs)
         return solution
     return solve_in_groups(inverses_in_groups(gram, sets.groups), rhs, sets.groups)
 
 
 @cache
-def _all_sets(k: int) -> tuple[Floats, Floats]:
+def _all_sets(k: int) -> tuple[FloatArray, FloatArray]:
     """Return the masks of all sets of k entries, in the order of `_codes`."""
     sets = np.arange(2**k)[:, None] >> np.arange(k) & 1
     return _inside_and_outside(sets.astype(np.float64))
 
 
-def solve_in_groups(inverses: Floats, rhs: Floats, groups: Groups) -> Floats:
+def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: Groups) -> FloatArray:
     """Multiply each column by the inverse of its group."""
     ordered = np.take(rhs, groups.order, axis=1)
     solution = np.empty_like(ordered)
@@ -254,12 +257,12 @@ def solve_in_groups(inverses: Floats, rhs: Floats, groups: Groups) -> Floats:
     return np.take(solution, groups.back, axis=1)
 
 
-def inverses_in_groups(gram: Floats, groups: Groups) -> npt.NDArray[Any]:
+def inverses_in_groups(gram: FloatArray, groups: Groups) -> npt.NDArray[Any]:
     """Return the inverse of the matrix on the set of each group, zero outside: (n, k, k)."""
     return _inverses(gram, *groups.inside_and_outside)
 
 
-def _inverses(gram: Floats, inside: Floats, outside: Floats) -> npt.NDArray[Any]:
+def _inverses(gram: FloatArray, inside: FloatArray, outside: FloatArray) -> npt.NDArray[Any]:
     """Return the inverse of the matrix on each set, zero outside: (n_sets, k, k)."""
     # outside the set the matrix is the identity, so that all inverses can be made in one call
     blocks = gram * inside
@@ -269,7 +272,7 @@ def _inverses(gram: Floats, inside: Floats, outside: Floats) -> npt.NDArray[Any]
     return inverses
 
 
-def _inside_and_outside(keep: Floats) -> tuple[Floats, Floats]:
+def _inside_and_outside(keep: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return, for each set, 1 where both entries are in it, and 1 at those that are not."""
     inside = keep[:, :, None] * keep[:, None, :]
     outside = np.zeros_like(inside)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.group.features import standardise
-from bids_acc.group.opnmf.agreement import Labels, adjusted_rand, match_components, stability_index
+from bids_acc.group.opnmf.agreement import adjusted_rand, match_components, stability_index
 from bids_acc.group.opnmf.covariance import CovarianceOperator
 from bids_acc.group.opnmf.estimator import fit_path
 from bids_acc.group.opnmf.labels import LabelRule, assign, deviations_from_mean_maps
@@ -27,8 +26,7 @@ from bids_acc.group.tasks import (
     digest,
     run_tasks,
 )
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray, IntArray
 
 NULL_TOL = 1e-3
 NULL_MAX_ITER = 100
@@ -72,7 +70,7 @@ class RankCurves:
 
 
 def split_half_records(
-    values: Floats, half_a: Positions, half_b: Positions, split: int, options: SelectionOptions
+    values: FloatArray, half_a: Positions, half_b: Positions, split: int, options: SelectionOptions
 ) -> Records:
     """Factorize both halves with every k and compare them.
 
@@ -103,7 +101,7 @@ def split_half_records(
         CovarianceOperator(deviations_from_mean_maps(X, len(values)), side='thin') for X in halves
     ]
 
-    def parcels(k: int) -> list[Labels]:
+    def parcels(k: int) -> list[IntArray]:
         return [
             assign(options.label_rule, path[k][0].W, X, len(values))
             for path, X in zip(paths, halves, strict=True)
@@ -123,7 +121,7 @@ def split_half_records(
 
 
 def _path(
-    X: Floats, options: SelectionOptions, rng: np.random.Generator
+    X: FloatArray, options: SelectionOptions, rng: np.random.Generator
 ) -> dict[int, list[Factorization]]:
     """Factorize with every k, on the vertices that are not zero everywhere."""
     return fit_path(
@@ -169,14 +167,14 @@ def _compare(
     }
 
 
-def full_records(values: Floats, options: SelectionOptions) -> Records:
+def full_records(values: FloatArray, options: SelectionOptions) -> Records:
     """Factorize the whole cohort with every k."""
     X = standardise(values)[0]
     path = _path(X, options, child_rng(options.seed, 1))
     return [_error_record(k, ends) for k, ends in path.items()]
 
 
-def null_records(values: Floats, repeat: int, options: SelectionOptions) -> Records:
+def null_records(values: FloatArray, repeat: int, options: SelectionOptions) -> Records:
     """Factorize data in which sessions were exchanged, at every vertex and metric apart.
 
     The mean maps stay as they are, and no two vertices vary together any more: what a component
@@ -199,7 +197,7 @@ def _error_record(k: int, ends: Sequence[Factorization]) -> dict[str, Any]:
 
 
 def selection_tasks(
-    values: Floats, labels: Sequence[str] | pd.Series, options: SelectionOptions
+    values: FloatArray, labels: Sequence[str] | pd.Series, options: SelectionOptions
 ) -> list[Task]:
     """List the tasks: one for each split, one for the whole cohort, one for each null."""
     tasks = [Task('full', full_records, {'values': values, 'options': options})]
@@ -215,7 +213,7 @@ def selection_tasks(
 
 
 def rank_curves(
-    values: Floats,
+    values: FloatArray,
     labels: Sequence[str] | pd.Series,
     options: SelectionOptions | None = None,
     *,
@@ -257,7 +255,7 @@ def rank_curves(
 
 
 def _usable(
-    values: Floats, options: SelectionOptions
+    values: FloatArray, options: SelectionOptions
 ) -> tuple[SelectionOptions | None, list[str]]:
     """Drop what so few sessions or vertices cannot support, and say so."""
     from dataclasses import replace

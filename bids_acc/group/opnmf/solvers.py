@@ -16,13 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.group.opnmf.covariance import CovarianceOperator
 from bids_acc.group.opnmf.initialise import spectral_norm
 from bids_acc.group.opnmf.nnls import nnls_columns
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 FLOOR = 1e-16
 """Smallest entry in the multiplicative update, as in the published implementations."""
@@ -32,7 +30,7 @@ FLOOR = 1e-16
 class Factorization:
     """One end point of an iteration."""
 
-    W: Floats
+    W: FloatArray
     """(n_vertices, k) non-negative weights of spectral norm 1."""
     n_iter: int
     """Iterations taken."""
@@ -46,7 +44,7 @@ class Factorization:
     """Frobenius norm of X - X W W'."""
 
 
-def reconstruction_error(operator: CovarianceOperator, W: Floats, AW: Floats) -> float:
+def reconstruction_error(operator: CovarianceOperator, W: FloatArray, AW: FloatArray) -> float:
     """Return the Frobenius norm of X - X W W', without forming the residual matrix."""
     S = W.T @ AW
     squared = operator.trace - 2.0 * np.trace(S) + np.sum(S * (W.T @ W))
@@ -54,7 +52,7 @@ def reconstruction_error(operator: CovarianceOperator, W: Floats, AW: Floats) ->
 
 
 def solve_mu(
-    operator: CovarianceOperator, start: Floats, *, tol: float = 1e-5, max_iter: int = 50_000
+    operator: CovarianceOperator, start: FloatArray, *, tol: float = 1e-5, max_iter: int = 50_000
 ) -> Factorization:
     """Run the published multiplicative update, step for step, to its published stopping rule.
 
@@ -103,7 +101,7 @@ def solve_mu(
     return _finish(operator, W, AW, n_iter, converged, residual, mu)
 
 
-def fixed_point_residual(W: Floats, AW: Floats) -> tuple[float, float]:
+def fixed_point_residual(W: FloatArray, AW: FloatArray) -> tuple[float, float]:
     """Return how far the exact step would move W, relative to its norm, and the scale mu."""
     S = W.T @ AW
     exact = nnls_columns((S + S.T) / 2, AW.T)[0].T
@@ -115,7 +113,7 @@ def fixed_point_residual(W: Floats, AW: Floats) -> tuple[float, float]:
 
 
 def solve_pnmf(
-    operator: CovarianceOperator, start: Floats, *, tol: float = 1e-5, max_iter: int = 1000
+    operator: CovarianceOperator, start: FloatArray, *, tol: float = 1e-5, max_iter: int = 1000
 ) -> Factorization:
     """Minimise the reconstruction error itself, from an end point of the iteration above.
 
@@ -144,7 +142,7 @@ def solve_pnmf(
     shape = start.shape
     scale = 1.0 / operator.trace
 
-    def loss(flat: Floats) -> tuple[float, Floats]:
+    def loss(flat: FloatArray) -> tuple[float, FloatArray]:
         W = flat.reshape(shape)
         AW = operator(W)
         S, WW = W.T @ AW, W.T @ W
@@ -168,8 +166,8 @@ def solve_pnmf(
 
 def _finish(
     operator: CovarianceOperator,
-    W: Floats,
-    AW: Floats,
+    W: FloatArray,
+    AW: FloatArray,
     n_iter: int,
     converged: bool,
     residual: float,

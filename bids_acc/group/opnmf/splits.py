@@ -6,13 +6,14 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from bids_acc.typing import IntArray
+
 LOGGER = logging.getLogger(__name__)
 
-Positions = npt.NDArray[np.int64]
+Positions = IntArray
 
 
 def age_bins(ages: pd.Series, n_bins: int = 2) -> pd.Series:

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import fit_path
-from bids_acc.group.opnmf.agreement import Labels, adjusted_rand, match_components
+from bids_acc.group.opnmf.agreement import adjusted_rand, match_components
 from bids_acc.group.opnmf.labels import LabelRule, assign
 from bids_acc.group.tasks import ProgressCallback, Records, Task, child_rng, digest, run_tasks
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray, IntArray
 
 
 def bootstrap_records(
-    values: Floats, reference: Floats, rule: LabelRule, repeat: int, seed: int
+    values: FloatArray, reference: FloatArray, rule: LabelRule, repeat: int, seed: int
 ) -> Records:
     """Factorize a resampled cohort; return its labels in the numbering of the reference.
 
@@ -52,9 +50,9 @@ def bootstrap_records(
 
 
 def assignment_confidence(
-    values: Floats,
-    reference: Floats,
-    parcels: Labels,
+    values: FloatArray,
+    reference: FloatArray,
+    parcels: IntArray,
     *,
     rule: LabelRule = 'variation',
     n_bootstrap: int = 100,
@@ -63,7 +61,7 @@ def assignment_confidence(
     n_jobs: int = 1,
     backend: str = 'loky',
     progress: ProgressCallback | None = None,
-) -> tuple[Floats, Floats]:
+) -> tuple[FloatArray, FloatArray]:
     """Return how often each vertex keeps its parcel when subjects are resampled.
 
     Parameters

@@ -7,14 +7,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bids_acc.group.opnmf.choice import THRESHOLD
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray, IntArray
 
 COLOURS = (
     (0.30, 0.45, 0.69), (0.87, 0.52, 0.32), (0.33, 0.66, 0.41), (0.77, 0.31, 0.32),
@@ -87,10 +85,10 @@ def _cycle(count: int) -> list[tuple[float, float, float]]:
 
 
 def surface_figure(
-    surfaces: Mapping[str, tuple[Floats, npt.NDArray[np.int64]]],
-    keys: Mapping[str, npt.NDArray[np.int64]],
+    surfaces: Mapping[str, tuple[FloatArray, IntArray]],
+    keys: Mapping[str, IntArray],
     *,
-    shade: Mapping[str, Floats] | None = None,
+    shade: Mapping[str, FloatArray] | None = None,
     title: str = '',
 ) -> Figure:
     """Draw parcels on the medial side of each hemisphere.
@@ -130,7 +128,7 @@ def surface_figure(
     return figure
 
 
-def _vertex_colours(keys: npt.NDArray[np.int64], shade: Floats | None) -> Floats:
+def _vertex_colours(keys: IntArray, shade: FloatArray | None) -> FloatArray:
     """Return a colour for each vertex."""
     colours = np.tile(np.array(_CORTEX), (len(keys), 1))
     if shade is not None:
@@ -141,7 +139,7 @@ def _vertex_colours(keys: npt.NDArray[np.int64], shade: Floats | None) -> Floats
 
 
 def _draw_medial(
-    axes: Any, vertices: Floats, faces: npt.NDArray[np.int64], colours: Floats, side: str
+    axes: Any, vertices: FloatArray, faces: IntArray, colours: FloatArray, side: str
 ) -> None:
     """Paint the triangles that face the midline, the farthest first."""
     toward = 1.0 if side == 'L' else -1.0
@@ -170,7 +168,7 @@ def _draw_medial(
     axes.axis('off')
 
 
-def confidence_figure(confidence: Floats, labels: npt.NDArray[np.int64]) -> Figure:
+def confidence_figure(confidence: FloatArray, labels: IntArray) -> Figure:
     """Draw how sure the vertices of each parcel are.
 
     Parameters

@@ -18,11 +18,11 @@ from bids_acc.derivatives.outputs import output_path, write_bytes, write_json, w
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf import labels_of
-from bids_acc.group.opnmf.agreement import Labels
 from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult
 from bids_acc.group.vertexmaps import read_labels
+from bids_acc.typing import FloatArray, IntArray
 
 _STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 
@@ -342,7 +342,7 @@ def read_atlas(path: Path, data: VertexMetrics) -> Parcellation:
     return Parcellation('', _indicator(labels), labels, data.columns, {'atlas': path.name})
 
 
-def _indicator(labels: Labels) -> npt.NDArray[np.float64]:
+def _indicator(labels: IntArray) -> FloatArray:
     """Return a column of ones and zeros for each label."""
     return (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float64)
 

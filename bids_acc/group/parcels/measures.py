@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.group.features import VertexMetrics
-from bids_acc.group.opnmf.agreement import (
-    Labels,
-    adjusted_rand,
-    agreement_test,
-    dice,
-    match_components,
-)
-
-Floats = npt.NDArray[np.float64]
+from bids_acc.group.opnmf.agreement import adjusted_rand, agreement_test, dice, match_components
+from bids_acc.typing import FloatArray, IntArray
 
 SUMMED_METRICS = frozenset({'area'})
 """Metrics of which a parcel has the sum, not the mean."""
@@ -30,17 +22,17 @@ class Parcellation:
 
     cohort: str
     """Name of the cohort; empty when there is one."""
-    W: Floats
+    W: FloatArray
     """(n_vertices, k) weights."""
-    labels: Labels
+    labels: IntArray
     """(n_vertices,) component of each vertex, from 0; -1 for none."""
     columns: pd.DataFrame
     """``hemisphere`` and ``vertex`` of each row of W."""
     facts: dict[str, object]
     """Error, iterations, convergence and the like."""
-    confidence: Floats | None = None
+    confidence: FloatArray | None = None
     """(n_vertices,) share of resampled cohorts that agree with the label."""
-    bootstrap_ari: Floats | None = None
+    bootstrap_ari: FloatArray | None = None
     """Agreement of each resampled cohort with this parcellation."""
 
     @property
@@ -50,7 +42,7 @@ class Parcellation:
 
 
 def parcel_table(
-    data: VertexMetrics, labels: Labels, columns: pd.DataFrame, cohort: pd.Series | str = ''
+    data: VertexMetrics, labels: IntArray, columns: pd.DataFrame, cohort: pd.Series | str = ''
 ) -> pd.DataFrame:
     """Summarise every metric of every session in each parcel.
 
@@ -90,7 +82,7 @@ def parcel_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def _summary(maps: Floats, metric: str) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _summary(maps: FloatArray, metric: str) -> tuple[FloatArray, IntArray]:
     """Return one value for each session, and the vertices it rests on."""
     there = np.isfinite(maps)
     measured = there.sum(axis=1)
@@ -102,7 +94,7 @@ def _summary(maps: Floats, metric: str) -> tuple[Floats, npt.NDArray[np.int64]]:
     return value, measured
 
 
-def align_labels(labels: Labels, columns: pd.DataFrame, wanted: pd.DataFrame) -> Labels:
+def align_labels(labels: IntArray, columns: pd.DataFrame, wanted: pd.DataFrame) -> IntArray:
     """Return labels for other vertices: -1 where a wanted vertex has none."""
     known = pd.Series(labels, index=pd.MultiIndex.from_frame(columns[['hemisphere', 'vertex']]))
     index = pd.MultiIndex.from_frame(wanted[['hemisphere', 'vertex']])
@@ -148,7 +140,7 @@ def compare_cohorts(
     parcellations: list[Parcellation],
     rng: np.random.Generator,
     *,
-    neighbours: list[Labels] | None = None,
+    neighbours: list[IntArray] | None = None,
     n_null: int = 1000,
 ) -> pd.DataFrame:
     """Compare the parcellations of every pair of cohorts.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
@@ -31,8 +30,6 @@ from bids_acc.group.parcels.measures import (
 from bids_acc.group.tasks import Progress, ProgressCallback, child_rng
 
 LOGGER = logging.getLogger(__name__)
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import nibabel as nb
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.derivatives.outputs import find_outputs, output_path
 from bids_acc.group.parcels.figures import confidence_figure, rank_figure, surface_figure
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.statistics.figure_files import save_svg
+from bids_acc.typing import FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path) -> list[E
 
 def _surfaces(
     output_dir: Path, result: ParcellationResult
-) -> dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
+) -> dict[str, tuple[FloatArray, IntArray]]:
     """Read the mid-cortical surface of the first session that has both hemispheres."""
     surfaces = {}
     for side in ('L', 'R'):
@@ -85,7 +85,7 @@ def _surfaces(
     return surfaces if len(surfaces) == 2 else {}
 
 
-def _keys(one: Parcellation, sizes: tuple[int, int]) -> dict[str, npt.NDArray[np.int64]]:
+def _keys(one: Parcellation, sizes: tuple[int, int]) -> dict[str, IntArray]:
     """Write the labels onto the whole meshes, from 1; 0 outside."""
     keys = {}
     for side, size in zip('LR', sizes, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.group.formulas.contingency import chi_squared, expected_counts, fisher_exact
@@ -23,8 +22,7 @@ from bids_acc.group.statistics.modelling import Sample
 from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def describe(samples: Mapping[str, FloatArray]) -> str:

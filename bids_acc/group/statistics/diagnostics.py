@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -25,11 +24,10 @@ from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study, group_counts
+from bids_acc.typing import BoolArray, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def influential(model: FittedModel) -> npt.NDArray[np.bool_]:
+def influential(model: FittedModel) -> BoolArray:
     """Tell which participants move the fit much: Cook's distance above 4 / n.
 
     References

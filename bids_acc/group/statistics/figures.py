@@ -22,8 +22,7 @@ from bids_acc.group.formulas.inference import r_from_t
 from bids_acc.group.statistics.modelling import draw_sample, fit_model
 from bids_acc.group.statistics.study import Measure, Study
 from bids_acc.report.wording import metric_words
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.linear import LinearFit, fit_ols
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)

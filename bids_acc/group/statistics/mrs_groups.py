@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -39,8 +38,7 @@ from bids_acc.group.statistics.quality_groups import quality_frame, wanted_metab
 from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def roles(study: Study) -> list[tuple[Measure, str]]:

@@ -14,8 +14,7 @@ from bids_acc.group.formulas.two_samples import welch
 from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 COLUMNS = ('participant_id', 'session_id', 'cohort', 'group', 'measure', 'z', 'norm_n')
 

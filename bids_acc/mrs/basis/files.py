@@ -11,7 +11,8 @@ from scipy.interpolate import make_interp_spline
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.mrs.basis.lcmodel_file import RawBasis, read_lcmodel_basis
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, ComplexArray, Spectrum
+from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Spectrum
+from bids_acc.typing import ComplexArray
 
 _CENTRE_PPM = 2.6
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.mrs.signal.spectrum import Basis, ComplexArray
+from bids_acc.mrs.signal.spectrum import Basis
+from bids_acc.typing import ComplexArray
 
 _BLOCK = re.compile(
     r'^\s*[$&](SEQPAR|BASIS1|NMUSED|BASIS)\b(.*?)(?:[$&]END\b|^\s*/\s*$)',

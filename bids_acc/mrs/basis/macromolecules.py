@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, ComplexArray
+from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
+from bids_acc.typing import ComplexArray
 
 SOURCE_LCMODEL = (
     'Provencher SW. LCModel and LCMgui user manual, version 6.3, section 11.7 (simulated '

@@ -7,7 +7,7 @@ from scipy.interpolate import BSpline
 from scipy.linalg import eigh
 from scipy.optimize import brentq
 
-from bids_acc.mrs.signal.spectrum import FloatArray
+from bids_acc.typing import FloatArray
 
 KNOT_SPACING_PPM = 0.1
 """Close enough that the penalty, not the knots, limits the baseline."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.mrs.lcm.model import Model, Solution
-from bids_acc.mrs.signal.spectrum import FloatArray
+from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_acc.mrs.signal.spectrum import ComplexArray, FloatArray
+from bids_acc.typing import ComplexArray, FloatArray
 
 
 def gauss_variance(width_hz: float) -> float:

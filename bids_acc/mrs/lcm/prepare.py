@@ -13,12 +13,11 @@ from bids_acc.mrs.lcm.options import FitOptions
 from bids_acc.mrs.signal.spectrum import (
     PPM_REFERENCE,
     Basis,
-    ComplexArray,
-    FloatArray,
     Spectrum,
     frequency_axis,
     to_spectrum,
 )
+from bids_acc.typing import ComplexArray, FloatArray
 
 ED_PARAMETRISED, ED_MEASURED = 7.0, 1.5
 _NOISE_PPM = (-1.5, 10.5)

@@ -17,7 +17,7 @@ from bids_acc.mrs.lcm.model import (
     Solution,
     nonnegative,
 )
-from bids_acc.mrs.signal.spectrum import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray
 
 _MAX_LORENTZ_HZ = 60.0
 _MAX_VARIANCE = 60.0

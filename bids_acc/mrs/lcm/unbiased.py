@@ -7,7 +7,7 @@ import numpy as np
 from bids_acc.exceptions import ComputationError
 from bids_acc.mrs.lcm.crlb import all_derivatives, inverted, precision_of_priors
 from bids_acc.mrs.lcm.model import N_SHARED, Model, Solution
-from bids_acc.mrs.signal.spectrum import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray
 
 LOOSER = 2.0
 """How many times as large as in the fit the variances of a metabolite's own shift and width are

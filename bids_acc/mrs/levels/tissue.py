@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.levels.constants import WATER_MOLALITY, RelaxationSet
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def volume_fractions(maps: npt.ArrayLike, coverage: npt.ArrayLike) -> tuple[FloatArray, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 
 def voxel_corners(affine: npt.ArrayLike) -> FloatArray:

@@ -10,12 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.mrs.results.intervals import Interval, bounded_interval, bounded_ratio_interval
 from bids_acc.mrs.results.quality import Measure
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

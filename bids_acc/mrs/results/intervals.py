@@ -9,6 +9,8 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+from bids_acc.typing import FloatArray
+
 CONFIDENCE = 0.95
 """Of every interval in the tables."""
 
@@ -127,7 +129,7 @@ def bounded_ratio_interval(estimates: npt.ArrayLike, covariance: npt.ArrayLike) 
     )
 
 
-def _fieller(upper: float, lower: float, matrix: npt.NDArray[np.float64], steps: float) -> float:
+def _fieller(upper: float, lower: float, matrix: FloatArray, steps: float) -> float:
     """Ratio at which the difference is so many SD below zero (above it where negative)."""
     square = steps**2
     leading = lower**2 - square * matrix[1, 1]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ComplexArray = npt.NDArray[np.complex128]
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import BoolArray, ComplexArray, FloatArray
 
 UNLIKE_SD = 2.58
 """A transient further than this many robust standard deviations from the median one is left
@@ -170,7 +169,7 @@ def align_transients(
 
 def unlike_transients(
     fids: npt.ArrayLike, dwell_time: float, threshold: float = UNLIKE_SD, duration_s: float = 0.2
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Which transients are unlike the others, by a stated rule.
 
     The mean squared distance of each transient from the median transient is compared with the

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from bids_acc.mrs.signal.measures import noise_sd, ppm_mask
 from bids_acc.mrs.signal.referencing import singlet_amplitudes
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import ComplexArray, FloatArray
 
 ARTEFACTS = ('missing_naa', 'wrong_phase', 'lipid', 'residual_water', 'ghost', 'clipping')
 """Names of the checks."""
@@ -189,7 +188,7 @@ def _lipid(spectrum: FloatArray, ppm: FloatArray) -> tuple[float, float]:
 
 
 def _phase_spread(
-    fid: npt.NDArray[np.complex128], dwell_time: float, spectrometer_mhz: float, sd: float
+    fid: ComplexArray, dwell_time: float, spectrometer_mhz: float, sd: float
 ) -> float:
     """Largest difference of the singlets' phases in degrees; NaN when one is not seen."""
     amplitudes = singlet_amplitudes(fid, dwell_time, spectrometer_mhz)

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
-
-ComplexArray = npt.NDArray[np.complex128]
+from bids_acc.typing import ComplexArray
 
 
 def noise_covariance(fids: npt.ArrayLike, tail: float = 0.25) -> ComplexArray:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.mrs.signal.spectrum import frequency_axis, ppm_axis, to_spectrum
+from bids_acc.typing import BoolArray
 
 GYROMAGNETIC_RATIO_1H = 42.577478
 """Proton gyromagnetic ratio over 2 pi in MHz/T (CODATA 2018, rounded)."""
@@ -15,7 +16,7 @@ NOISE_EDGES_PPM = (-2.0, 10.0)
 the brain resonates."""
 
 
-def ppm_mask(ppm: npt.ArrayLike, low: float, high: float) -> npt.NDArray[np.bool_]:
+def ppm_mask(ppm: npt.ArrayLike, low: float, high: float) -> BoolArray:
     """Where the axis lies between two chemical shifts, ends included."""
     ppm = np.asarray(ppm)
     return (ppm >= low) & (ppm <= high)

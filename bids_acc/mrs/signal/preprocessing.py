@@ -36,8 +36,7 @@ from bids_acc.mrs.signal.water import (
     remove_residual_water,
     water_amplitude,
 )
-
-ComplexArray = npt.NDArray[np.complex128]
+from bids_acc.typing import BoolArray, ComplexArray
 
 WIDENING_LIMIT = 1.05
 """An eddy-current correction that widens NAA by more than this factor is left out."""
@@ -106,7 +105,7 @@ class Preprocessed:
     """Highest residual water over NAA in the magnitude spectrum, before its removal."""
     alignment: Alignment | None = None
     """Offset and phase of each transient."""
-    used: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones(1, dtype=bool))
+    used: BoolArray = field(default_factory=lambda: np.ones(1, dtype=bool))
     """Which transients were averaged."""
 
 
@@ -172,7 +171,7 @@ def _without_water(
 
 def _align_and_average(
     transients: ComplexArray, dwell_time: float, history: _History
-) -> tuple[ComplexArray, Alignment | None, npt.NDArray[np.bool_]]:
+) -> tuple[ComplexArray, Alignment | None, BoolArray]:
     """Align, leave out, align again, average."""
     n_transients = transients.shape[0]
     if n_transients == 1:

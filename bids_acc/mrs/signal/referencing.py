@@ -7,9 +7,7 @@ import numpy.typing as npt
 
 from bids_acc.mrs.signal.measures import ppm_mask
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
-
-ComplexArray = npt.NDArray[np.complex128]
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import ComplexArray, FloatArray
 
 SINGLETS_PPM = (2.008, 3.027, 3.21)
 """Methyl singlets of NAA, of creatine with phosphocreatine, and of the cholines, in ppm.

@@ -13,13 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.typing import ComplexArray, FloatArray
 
 PPM_REFERENCE = 4.65
 """Chemical shift of zero frequency, water at body temperature, in ppm (LCModel's PPMCEN)."""
-
-ComplexArray = npt.NDArray[np.complex128]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 def frequency_axis(n_points: int, dwell_time: float) -> FloatArray:

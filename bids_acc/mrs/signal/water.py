@@ -7,8 +7,7 @@ import numpy.typing as npt
 from scipy.fft import next_fast_len
 from scipy.sparse.linalg import LinearOperator, svds
 
-ComplexArray = npt.NDArray[np.complex128]
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import ComplexArray, FloatArray
 
 RESIDUAL_WATER_PPM = (4.2, 5.1)
 """Components between these shifts are taken out as residual water."""

@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, Curves, EngineResult, kind_of
 from bids_acc.mrs.results.quality import Measure
-
-FloatArray = npt.NDArray[np.float64]
+from bids_acc.typing import FloatArray
 
 KNOWN_VERSION = re.compile(r'Version (6\.[23]-\w+)')
 """Versions whose files this adapter was written for."""
