@@ -20,9 +20,9 @@ from bids_acc.bids.inputs import (
     DwiRun,
     check_dwi_run,
     check_image,
-    check_json,
     read_gradients,
 )
+from bids_acc.bids.sidecars import entities_of, inherited_metadata, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import MissingInputError
 
@@ -71,17 +71,6 @@ def tool_name(folder: Path, fallback: str) -> str:
     """Name the tool that made a derivative, with its version, from its description."""
     made = generated_by(folder.parents)
     return ' '.join(filter(None, made[0])) if made else fallback
-
-
-def entities_of(path: Path) -> dict[str, str]:
-    """Read the entities of a file name, with their short names.
-
-    Examples
-    --------
-    >>> entities_of(Path('sub-01_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz'))['param']
-    'icvf'
-    """
-    return dict(re.findall(r'(?:^|_)([a-zA-Z]+)-([^_.]+)', path.name.partition('.')[0]))
 
 
 def find_preprocessed(
@@ -139,7 +128,7 @@ def _preprocessed(images: list[Path], source: str) -> DwiInputs:
                     'beside it; add it, or choose --dwi-source raw.'
                 )
         sidecar = image.with_name(stem + '.json')
-        metadata = check_json(sidecar) if sidecar.is_file() else {}
+        metadata = read_json(sidecar) if sidecar.is_file() else {}
         names = _long_names(entities_of(image))
         run = DwiRun(image, tables[0], tables[1], names, metadata)
         check_dwi_run(run)
@@ -301,25 +290,11 @@ def find_reversed(root: Path, inputs: DwiInputs) -> list[tuple[Path, dict[str, A
     folder = first.image.parent.parent / 'fmap'
     found = []
     for path in sorted(folder.glob('*_epi.nii*')):
-        metadata = _inherited(path, root)
+        metadata = inherited_metadata(path, root)
         if metadata.get('PhaseEncodingDirection') == opposite and _is_for(metadata, inputs):
             check_image(path, (3, 4), minimum_size=2)
             found.append((path, metadata))
     return found
-
-
-def _inherited(path: Path, root: Path) -> dict[str, Any]:
-    """Read the sidecars of a file from the data set's root down to its folder."""
-    own = entities_of(path)
-    suffix = path.name.partition('.')[0].rsplit('_', 1)[-1]
-    folders = [p for p in reversed(path.parents) if p.is_relative_to(root)]
-    metadata: dict[str, Any] = {}
-    for folder in folders:
-        fitting = [p for p in folder.glob(f'*{suffix}.json')
-                   if entities_of(p).items() <= own.items()]  # fmt: skip
-        for sidecar in sorted(fitting, key=lambda p: len(entities_of(p))):
-            metadata.update(check_json(sidecar))
-    return metadata
 
 
 def _is_for(metadata: Mapping[str, Any], inputs: DwiInputs) -> bool:
@@ -341,6 +316,6 @@ def _is_for(metadata: Mapping[str, Any], inputs: DwiInputs) -> bool:
 
 
 __all__ = [
-    'NODDI_NAMES', 'NoddiMaps', 'entities_of', 'find_noddi', 'find_preprocessed', 'find_reversed',
+    'NODDI_NAMES', 'NoddiMaps', 'find_noddi', 'find_preprocessed', 'find_reversed',
     'noddi_refusal', 'session_folders', 'shell_values', 'tool_name',
 ]  # fmt: skip

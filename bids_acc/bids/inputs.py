@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -341,21 +340,3 @@ def check_dwi_run(run: DwiRun) -> None:
             f'{bvals.size} b-value{"s" * (bvals.size > 1)}; one is needed for each volume: fetch '
             'both again, or convert the images again.'
         )
-
-
-def check_json(path: Path) -> dict[str, Any]:
-    """Read a sidecar.
-
-    Raises
-    ------
-    InputDataError
-        If it is no JSON object.
-    """
-    check_readable(path)
-    try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputDataError(f'{path} is no valid JSON: {error}') from error
-    if not isinstance(content, dict):
-        raise InputDataError(f'{path} holds a {type(content).__name__}, expected an object.')
-    return content

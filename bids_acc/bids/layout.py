@@ -14,8 +14,8 @@ from typing import Any
 
 from bids import BIDSLayout, BIDSLayoutIndexer
 
-from bids_acc.bids.inputs import check_json
 from bids_acc.bids.selection import FILTER_QUERIES, subject_labels
+from bids_acc.bids.sidecars import inherited_metadata, is_plain_json, read_json
 from bids_acc.exceptions import BidsAccError, InputDataError
 
 _OTHER_DATATYPES = re.compile(r'/(func|fmap|perf|meg|eeg|ieeg|beh|pet|micr|nirs|motion)(/|$)')
@@ -46,10 +46,10 @@ def open_layout(
     Returns
     -------
     BIDSLayout
-        Without the sidecars that are no JSON; `metadata_of` refuses the files beside them, so that
-        one of these stops its own modality only.
+        Without the sidecars that are no JSON in UTF-8, which stop PyBIDS; `metadata_of` reads
+        them, or refuses the files that they belong to, so that one stops its own modality only.
     """
-    ignore = [_OTHER_DATATYPES, _NOT_DATA, *_broken_sidecars(bids_dir, subjects)]
+    ignore = [_OTHER_DATATYPES, _NOT_DATA, *_foreign_sidecars(bids_dir, subjects)]
     if subjects is not None and database_dir is None:
         wanted = '|'.join(re.escape(label) for label in subjects)
         ignore.append(re.compile(rf'^/sub-(?!(?:{wanted})(?:/|$))'))
@@ -67,25 +67,21 @@ def open_layout(
         raise _name_broken_sidecar(bids_dir, error) from error
 
 
-def _broken_sidecars(bids_dir: Path, subjects: Sequence[str] | None) -> list[re.Pattern[str]]:
-    """Find sidecars beside images that are no JSON, as patterns below the root."""
+def _foreign_sidecars(bids_dir: Path, subjects: Sequence[str] | None) -> list[re.Pattern[str]]:
+    """Find sidecars that PyBIDS cannot read, as patterns below the root."""
     labels = subject_labels(bids_dir) if subjects is None else subjects
-    broken = []
+    places = ['*.json']
     for label in labels:
-        for folder in ('*', 'ses-*/*'):
-            for path in sorted((bids_dir / f'sub-{label}').glob(f'{folder}/*.json')):
-                try:
-                    check_json(path)
-                except BidsAccError:
-                    broken.append(re.compile(f'^/{re.escape(str(path.relative_to(bids_dir)))}$'))
-    return broken
+        places += [f'sub-{label}/{folder}*.json' for folder in ('', '*/', 'ses-*/*/')]
+    found = [path for place in places for path in bids_dir.glob(place) if not is_plain_json(path)]
+    return [re.compile(f'^/{re.escape(str(p.relative_to(bids_dir)))}$') for p in sorted(found)]
 
 
 def _name_broken_sidecar(bids_dir: Path, error: Exception) -> BidsAccError:
     """Find the sidecar that stopped PyBIDS, which does not always name it."""
     for path in sorted(bids_dir.glob('*.json')) + sorted(bids_dir.glob('sub-*/**/*.json')):
         try:
-            check_json(path)
+            read_json(path)
         except BidsAccError as found:
             return found
     return InputDataError(f'{bids_dir} cannot be indexed: {error}')
@@ -134,9 +130,12 @@ def indexed_entities(bids_file: Any) -> dict[str, str]:
     return {**entities, 'datatype': Path(bids_file.path).parent.name}
 
 
-def metadata_of(layout: BIDSLayout, path: str) -> dict[str, Any]:
-    """Return the metadata of a file, with what it inherits; its own sidecar must be JSON."""
-    sidecar = Path(path.split('.nii', maxsplit=1)[0] + '.json')
-    if sidecar.exists() or sidecar.is_symlink():
-        check_json(sidecar)
-    return dict(layout.get_metadata(path))
+def metadata_of(layout: BIDSLayout, path: str | Path) -> dict[str, Any]:
+    """Return the metadata of a file, with what it inherits.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        If one of its sidecars cannot be read.
+    """
+    return inherited_metadata(Path(path), Path(layout.root))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_acc.bids.inputs import MODALITIES, check_json
+from bids_acc.bids.inputs import MODALITIES
+from bids_acc.bids.sidecars import read_json
 from bids_acc.exceptions import (
     BidsAccError,
     InvalidDatasetError,
@@ -63,7 +64,7 @@ def check_dataset(bids_dir: Path) -> None:
     description = bids_dir / 'dataset_description.json'
     remedy = 'Mend it, or add --skip-bids-validation.'
     try:
-        content = check_json(description)
+        content = read_json(description)
     except BidsAccError as error:
         raise InvalidDatasetError(f'{bids_dir} is no BIDS dataset: {error} {remedy}') from error
     if missing := [name for name in ('Name', 'BIDSVersion') if name not in content]:
@@ -131,7 +132,7 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        content = check_json(path)
+        content = read_json(path)
     except BidsAccError as error:
         raise SettingsError(f'--bids-filter-file: {error}') from error
     if unknown := set(content) - set(FILTER_QUERIES):

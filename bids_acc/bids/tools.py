@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bids_acc.bids.inputs import check_json
+from bids_acc.bids.sidecars import read_json
 from bids_acc.exceptions import BidsAccError
 
 
@@ -27,7 +27,7 @@ def generated_by(folders: Iterable[Path]) -> list[tuple[str, str]]:
         if not path.is_file():
             continue
         try:
-            made = check_json(path).get('GeneratedBy', [])
+            made = read_json(path).get('GeneratedBy', [])
         except BidsAccError:
             return []
         entries = [m for m in made if isinstance(m, dict)] if isinstance(made, list) else []

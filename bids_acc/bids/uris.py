@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bids_acc.bids.inputs import check_json
+from bids_acc.bids.sidecars import read_json
 from bids_acc.exceptions import BidsAccError
 
 
@@ -49,7 +49,7 @@ def resolve_uri(uri: str, root: Path, folder: Path) -> Path | None:
 def _dataset_links(root: Path) -> dict[str, str]:
     """Read ``DatasetLinks`` of a data set."""
     try:
-        links = check_json(root / 'dataset_description.json').get('DatasetLinks', {})
+        links = read_json(root / 'dataset_description.json').get('DatasetLinks', {})
     except BidsAccError:
         return {}
     return {str(k): str(v) for k, v in links.items()}

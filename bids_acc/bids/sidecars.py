@@ -1,0 +1,150 @@
+"""Sidecars: how one is read, and what a file inherits from those above it.
+
+All JSON of a data set goes through `read_json`. PyBIDS reads UTF-8 only and stops at the first
+file that is something else, so that such files are kept from its index and metadata are taken
+from here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from bids_acc.bids.inputs import check_readable
+from bids_acc.exceptions import InputDataError
+
+_MARKS = (
+    (codecs.BOM_UTF8, 'utf-8-sig'),
+    (codecs.BOM_UTF32_LE, 'utf-32'),  # begins with the mark of UTF-16, so it comes first
+    (codecs.BOM_UTF32_BE, 'utf-32'),
+    (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+)
+"""Byte order marks and the encodings that begin with them."""
+
+
+def decode(content: bytes) -> str:
+    """Turn the bytes of a text file into text.
+
+    BIDS asks for UTF-8. Names of hospitals and people come in the encoding of the scanner's
+    computer instead, in western Europe Windows-1252 (Latin-1 and a few signs more).
+
+    Parameters
+    ----------
+    content : bytes
+        With or without a byte order mark.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If a byte order mark promises an encoding that the rest does not keep.
+
+    Examples
+    --------
+    >>> decode('Universität'.encode('latin-1')) == decode('Universität'.encode('utf-16'))
+    True
+    """
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding)
+    try:
+        return content.decode('utf-8')
+    except UnicodeDecodeError:
+        # Latin-1 gives a character for every byte, also for the five that Windows-1252 has not
+        try:
+            return content.decode('cp1252')
+        except UnicodeDecodeError:
+            return content.decode('latin-1')
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds a JSON object.
+
+    ``NaN`` and ``Infinity``, which are no JSON but are written by Python and MATLAB, become None:
+    a value that is not known.
+
+    Parameters
+    ----------
+    path : Path
+        A sidecar, or a description of a data set.
+
+    Raises
+    ------
+    MissingInputError
+        If it is absent or was not fetched.
+    InputDataError
+        If it is no JSON object.
+    """
+    check_readable(path)
+    try:
+        content = json.loads(
+            decode(path.read_bytes()), strict=False, parse_constant=lambda _: None
+        )
+    except (ValueError, RecursionError) as error:
+        raise InputDataError(f'{path} is no valid JSON: {error}') from error
+    except OSError as error:
+        raise InputDataError(f'{path} cannot be read: {error.strerror}.') from error
+    if not isinstance(content, dict):
+        raise InputDataError(f'{path} holds a {type(content).__name__}, expected an object.')
+    return content
+
+
+def entities_of(path: Path) -> dict[str, str]:
+    """Read the entities of a file name, with their short names.
+
+    Examples
+    --------
+    >>> entities_of(Path('sub-01_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz'))['param']
+    'icvf'
+    """
+    return dict(re.findall(r'(?:^|_)([a-zA-Z0-9]+)-([^_.]+)', path.name.partition('.')[0]))
+
+
+def suffix_of(path: Path) -> str:
+    """Read the suffix of a file name.
+
+    Examples
+    --------
+    >>> suffix_of(Path('sub-01_dir-AP_dwi.nii.gz')), suffix_of(Path('dwi.json'))
+    ('dwi', 'dwi')
+    """
+    return path.name.partition('.')[0].rsplit('_', 1)[-1]
+
+
+def inherited_metadata(path: Path, root: Path) -> dict[str, Any]:
+    """Read the metadata of a file: its own sidecar, over those of the folders above it.
+
+    A sidecar further up applies when it has the same suffix and names no entity that the file
+    does not have (BIDS, inheritance principle).
+
+    Parameters
+    ----------
+    path : Path
+        Data file.
+    root : Path
+        Root of its data set.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        If one of these sidecars cannot be read.
+    """
+    own, suffix = entities_of(path), suffix_of(path)
+    metadata: dict[str, Any] = {}
+    for folder in [p for p in reversed(path.parents) if p.is_relative_to(root)]:
+        named = [p for p in folder.glob(f'*{suffix}.json') if suffix_of(p) == suffix]
+        fitting = [p for p in named if entities_of(p).items() <= own.items()]
+        for sidecar in sorted(fitting, key=lambda p: (len(entities_of(p)), p.name)):
+            metadata.update(read_json(sidecar))
+    return metadata
+
+
+def is_plain_json(path: Path) -> bool:
+    """Tell whether a file is a JSON object in UTF-8, as every reader understands it."""
+    try:
+        return isinstance(json.loads(path.read_text(encoding='utf-8')), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
