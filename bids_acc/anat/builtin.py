@@ -21,10 +21,11 @@ from bids_acc.anat.registration import (
     template_path,
 )
 from bids_acc.anat.segmentation import TissueModel, fit_tissue_model, local_tissue_means
-from bids_acc.anat.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.anat.tissues import TissueImage
 from bids_acc.images.volumes import finer, stripped_mask
-from bids_acc.surfaces.geometry import gathered, neighbour_mean, vertex_areas
+from bids_acc.surfaces.geometry import gathered, vertex_areas
+from bids_acc.surfaces.neighbours import neighbour_mean
+from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.typing import FloatArray
 
 SIDES = {'L': -1, 'R': 1}

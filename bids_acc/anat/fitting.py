@@ -16,8 +16,9 @@ from scipy import sparse
 
 from bids_acc.anat.profiles import edge_blur, nearest_crossing, nearest_dip
 from bids_acc.anat.tissues import TissueImage, cortical_levels, sample_volume
-from bids_acc.surfaces.geometry import neighbour_mean, smooth_displacement, vertex_normals
+from bids_acc.surfaces.geometry import smooth_displacement, vertex_normals
 from bids_acc.surfaces.intersection import self_intersecting_faces
+from bids_acc.surfaces.neighbours import neighbour_mean
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 DIP_DEPTH = 0.08
@@ -173,7 +174,7 @@ def repair_intersections(
     faces : (n_faces, 3) ndarray of int
         Vertex indices.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.surfaces.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
     n_rounds : int
         How often to try; each round of relaxing as a whole takes in a wider ring.
     base : (n_vertices, 3) ndarray, optional
@@ -224,7 +225,7 @@ def evened(
     faces : (n_faces, 3) ndarray of int
         Vertex indices.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.surfaces.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
 
     Returns
     -------

@@ -11,8 +11,8 @@ import numpy as np
 from nibabel.freesurfer.io import read_annot, read_geometry, read_morph_data
 
 from bids_acc.anat.native import NativeHemisphere, check_length, existing
-from bids_acc.anat.template import MEDIAL_WALL
 from bids_acc.exceptions import InputDataError
+from bids_acc.surfaces.template import MEDIAL_WALL
 from bids_acc.typing import FloatArray, IntArray
 
 PREFIX = {'L': 'lh', 'R': 'rh'}

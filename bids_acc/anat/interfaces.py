@@ -31,7 +31,6 @@ from bids_acc.anat.builtin import (
 from bids_acc.anat.quality import contrast_to_noise
 from bids_acc.anat.registration import bias_correct, register_to_template
 from bids_acc.anat.segmentation import TISSUES, discrete_segmentation
-from bids_acc.anat.template import load_template
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.volumes import (
     check_forms,
@@ -45,6 +44,7 @@ from bids_acc.images.volumes import (
     stripped_mask,
 )
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
+from bids_acc.surfaces.template import load_template
 
 
 def load_volume(path: str | Path) -> tuple[Any, Any]:

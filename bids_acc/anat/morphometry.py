@@ -156,7 +156,7 @@ def spread_on_mesh(
     vertices : (n_vertices, 3) array_like
         Coordinates in mm.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.surfaces.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
     fwhm : float
         Full width at half maximum in mm; zero changes nothing.
 
@@ -189,7 +189,7 @@ def smooth_on_mesh(
     vertices : (n_vertices, 3) array_like
         Coordinates in mm.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `bids_acc.surfaces.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
     fwhm : float
         Full width at half maximum in mm; zero changes nothing.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.anat.template import MEDIAL_WALL, TemplateHemisphere
 from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
 from bids_acc.surfaces.geometry import enclosed_volume, vertex_normals
 from bids_acc.surfaces.resampling import (
@@ -18,6 +17,7 @@ from bids_acc.surfaces.resampling import (
     resample_labels,
     resample_values,
 )
+from bids_acc.surfaces.template import MEDIAL_WALL, TemplateHemisphere
 from bids_acc.typing import FloatArray, IntArray
 
 

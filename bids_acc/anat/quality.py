@@ -192,7 +192,7 @@ def weakly_supported(
     supported : (n_vertices,) ndarray of bool
         Whether the vertex saw its boundary.
     links : (n_vertices, n_vertices) csr_array
-        See `bids_acc.surfaces.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
     n_rounds : int
         How many rings count.
     least : float

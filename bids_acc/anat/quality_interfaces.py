@@ -23,12 +23,12 @@ from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.quality import boundary_contrast, thickness_distribution, unusual
 from bids_acc.anat.registration import image_to_t1w, points_to_t1w
 from bids_acc.anat.segmentation import TISSUES
-from bids_acc.anat.template import HEMISPHERES
 from bids_acc.anat.tissues import sample_volume
 from bids_acc.images.volumes import cut_area, outside_grid, white_matter_euler
 from bids_acc.surfaces.geometry import vertex_normals
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.intersection import self_intersecting_faces
+from bids_acc.surfaces.template import HEMISPHERES
 from bids_acc.typing import FloatArray
 
 WHITE_DEPTH_MM = 1.0

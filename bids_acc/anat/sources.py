@@ -11,10 +11,10 @@ import numpy as np
 from bids_acc.anat.civet import read_civet
 from bids_acc.anat.freesurfer import read_freesurfer
 from bids_acc.anat.native import NativeHemisphere, check_length
-from bids_acc.anat.template import HEMISPHERES
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import read_map, read_surface
+from bids_acc.surfaces.template import HEMISPHERES
 
 
 def read_gifti(anat_dir: Path, hemi: str) -> NativeHemisphere:

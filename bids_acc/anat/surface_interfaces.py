@@ -24,9 +24,9 @@ from bids_acc.anat.interfaces import load_volume, save_volume, write_surfaces
 from bids_acc.anat.native import on_template
 from bids_acc.anat.registration import points_to_t1w
 from bids_acc.anat.sources import READERS
-from bids_acc.anat.template import load_template, mask_sha256, region_mask
 from bids_acc.images.volumes import ribbon_mask
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_labels, write_map
+from bids_acc.surfaces.template import load_template, mask_sha256, region_mask
 
 
 class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):

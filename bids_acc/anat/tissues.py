@@ -128,7 +128,7 @@ def cortical_levels(
     cortex : (n_vertices,) ndarray of bool
         Vertices to read at; the others get what is around them.
     links : (n_vertices, n_vertices) csr_array
-        See `bids_acc.surfaces.geometry.neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
     blur : float
         Standard deviation of the image's blur in mm; zero takes the samples for pure.
 

@@ -21,9 +21,9 @@ from bids_acc.anat.interfaces import (
 from bids_acc.anat.quality_interfaces import AnatFigures, AnatQuality
 from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
-from bids_acc.anat.template import DENSITIES, HEMISPHERES, atlas_provenance
 from bids_acc.derivatives.outputs import init_sink
 from bids_acc.settings import AnatSettings
+from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, atlas_provenance
 
 OUTPUTS = (
     't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 'white', 'pial',

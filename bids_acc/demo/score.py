@@ -17,7 +17,6 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
-from bids_acc.anat.template import load_template
 from bids_acc.demo.patterns import PATTERNS, DiffusivityChange, pattern_weights
 from bids_acc.demo.recovery import (
     AFFECTED,
@@ -33,6 +32,7 @@ from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.group.cohort import read_mrs, read_tsv, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
+from bids_acc.surfaces.template import load_template
 from bids_acc.typing import FloatArray
 
 METABOLITES = ('Glx', 'Glu', 'tNAA', 'tCho', 'Ins')

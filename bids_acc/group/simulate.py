@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_array, diags_array
 
 from bids_acc.group.features import VertexMetrics
-from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
+from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
 from bids_acc.typing import FloatArray, IntArray
 
 SCALES = {
@@ -150,7 +150,7 @@ def planted_cohort(
     """
     vertices, faces = icosphere(level)
     region = strip(vertices, region_size)
-    graph = adjacency(faces, region, len(vertices))
+    graph = within(adjacency(faces, len(vertices)), region)
     smoother = diags_array(1.0 / (graph.sum(axis=1) + 1.0)) @ (
         graph + diags_array(np.ones(len(region)))
     )

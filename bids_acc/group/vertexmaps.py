@@ -13,7 +13,7 @@ import pandas as pd
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
-from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
+from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
@@ -375,6 +375,6 @@ def mesh_neighbours(
         if int(triangles.max()) >= sizes[side]:
             return None
         offset = len(lists)
-        graph = adjacency(triangles, vertices, sizes[side])
+        graph = within(adjacency(triangles, sizes[side]), vertices)
         lists += [row + offset for row in neighbour_lists(graph)]
     return lists

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from bids_acc.surfaces.neighbours import edges_as_met
 from bids_acc.typing import FloatArray, IntArray
 
 
@@ -102,84 +103,6 @@ def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     corners = np.asarray(vertices, dtype=float)[np.asarray(faces)]
     triple = np.einsum('ij,ij->i', corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
     return float(triple.sum() / 6)
-
-
-def unique_edges(faces: npt.ArrayLike) -> IntArray:
-    """Return each edge once, as a sorted pair, in lexicographic order.
-
-    Parameters
-    ----------
-    faces : (n_faces, 3) array_like of int
-        Vertex indices.
-
-    Returns
-    -------
-    (n_edges, 2) ndarray of int
-        Vertex indices.
-    """
-    faces = np.asarray(faces, dtype=np.int64)
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    return np.unique(edges, axis=0)
-
-
-def adjacency(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:
-    """Return the symmetric matrix that is one where two vertices share an edge.
-
-    Parameters
-    ----------
-    faces : (n_faces, 3) array_like of int
-        Vertex indices.
-    n_vertices : int
-        Number of vertices, also those in no face.
-
-    Returns
-    -------
-    (n_vertices, n_vertices) csr_array
-        Ones and no diagonal.
-    """
-    edges = unique_edges(faces)
-    both = np.concatenate([edges, edges[:, ::-1]])
-    return sparse.csr_array(
-        (np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n_vertices, n_vertices)
-    )
-
-
-def neighbour_mean(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:
-    """Return the matrix that replaces each value by the mean of its neighbours' values."""
-    neighbours = adjacency(faces, n_vertices)
-    degree = np.maximum(neighbours.sum(axis=1), 1)
-    return sparse.csr_array(sparse.diags_array(1 / degree) @ neighbours)
-
-
-def edges_as_met(faces: npt.ArrayLike) -> IntArray:
-    """List each edge once, in the order in which a walk over the faces meets it.
-
-    FreeSurfer numbers the midpoints of its icosahedral meshes so: of each face it takes the edges
-    first-second, second-third, third-first. Its faces are wound inwards, ours outwards (the same
-    three vertices read as first, third, second), hence the order third-first, second-third,
-    first-second here. All 30,720 midpoints of fsaverage5 get the numbers that they have in
-    fsaverage6 (compared by position on the sphere).
-
-    Parameters
-    ----------
-    faces : (n_faces, 3) array_like of int
-        Vertex indices, wound outwards.
-
-    Returns
-    -------
-    (n_edges, 2) ndarray of int
-        The smaller index first.
-
-    Examples
-    --------
-    >>> edges_as_met([[0, 2, 1], [2, 0, 3]]).tolist()
-    [[0, 1], [1, 2], [0, 2], [2, 3], [0, 3]]
-    """
-    faces = np.asarray(faces, dtype=np.int64)
-    met = np.sort(faces[:, [[2, 0], [1, 2], [0, 1]]].reshape(-1, 2), axis=1)
-    _, first = np.unique(met, axis=0, return_index=True)
-    edges: IntArray = met[np.sort(first)]
-    return edges
 
 
 def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[IntArray, list[FloatArray]]:
@@ -278,7 +201,7 @@ def smooth_displacement(
     weight : (n_vertices,) array_like
         Confidence :math:`w \ge 0`.
     mean_of_neighbours : (n_vertices, n_vertices) csr_array
-        See `neighbour_mean`.
+        See `bids_acc.surfaces.neighbours.neighbour_mean`.
     stiffness : float
         :math:`\lambda \ge 0`; the field is smoothed over about :math:`\sqrt\lambda` edges.
     n_iterations : int

@@ -695,7 +695,7 @@ def _write_case(here: Path) -> dict[str, object]:
     """Write series, T1w image, tissues and the template's surfaces, all in MNI space."""
     from nilearn import datasets
 
-    from bids_acc.anat.template import load_template
+    from bids_acc.surfaces.template import load_template
 
     rng = np.random.default_rng(SEED)
     bvals = np.r_[np.zeros(3), np.full(30, 1000.0)]
@@ -777,7 +777,6 @@ def _run_line(here: Path, files: dict, label: str, settings: dict) -> None:
 
 def demo(folder: Path) -> None:
     """Compare vertices and parcels of a demo, as ``make demo`` leaves it, with its truth."""
-    from bids_acc.anat.template import load_template
     from bids_acc.demo.diffusion import GM_MD
     from bids_acc.demo.score import (
         planted_diffusivity,
@@ -787,6 +786,7 @@ def demo(folder: Path) -> None:
     )
     from bids_acc.derivatives.outputs import find_outputs
     from bids_acc.group.vertexmaps import gather_vertex_metrics, read_vertex_map
+    from bids_acc.surfaces.template import load_template
 
     print(f'Demo in {folder}')
     if not (folder / 'out').is_dir():

@@ -17,9 +17,9 @@ import pytest
 from bids_acc.anat.freesurfer import read_freesurfer
 from bids_acc.anat.native import on_template
 from bids_acc.anat.sources import read_gifti
-from bids_acc.anat.template import load_template, mask_sha256
 from bids_acc.derivatives.outputs import find_outputs, read_sidecar
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
+from bids_acc.surfaces.template import load_template, mask_sha256
 from tests.endtoend.test_command import bids_acc
 from tests.synthetic.bids_folder import write_dataset
 from tests.synthetic.surfaces import (

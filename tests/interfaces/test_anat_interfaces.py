@@ -14,17 +14,17 @@ import pytest
 from bids_acc.anat.interfaces import PrepareT1w
 from bids_acc.anat.quality import EXPECTED, unusual
 from bids_acc.anat.surface_interfaces import RegionOfInterest
-from bids_acc.anat.template import (
+from bids_acc.derivatives.outputs import load_table
+from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.images.volumes import is_skull_stripped, stripped_mask
+from bids_acc.surfaces.gifti import read_labels, write_labels, write_surface
+from bids_acc.surfaces.template import (
     HEMISPHERES,
     atlas_provenance,
     load_template,
     mask_sha256,
     region_mask,
 )
-from bids_acc.derivatives.outputs import load_table
-from bids_acc.exceptions import InputDataError, SettingsError
-from bids_acc.images.volumes import is_skull_stripped, stripped_mask
-from bids_acc.surfaces.gifti import read_labels, write_labels, write_surface
 
 ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
 

@@ -17,10 +17,10 @@ from scipy.spatial import ConvexHull
 
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.registration import template_path
-from bids_acc.anat.template import MEDIAL_WALL, TemplateHemisphere
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import write_map, write_surface
 from bids_acc.surfaces.resampling import barycentric_weights, resample_labels
+from bids_acc.surfaces.template import MEDIAL_WALL, TemplateHemisphere
 
 CENTRE = np.array([3.0, -4.0, 5.0])
 """Where the centre of FreeSurfer's volume lies in the scanner, mm."""

@@ -26,7 +26,8 @@ import numpy as np
 from bids_acc.anat.fitting import FitOptions, fit_surfaces, repair_intersections
 from bids_acc.anat.segmentation import fit_tissue_model, local_tissue_means
 from bids_acc.anat.tissues import TissueImage
-from bids_acc.surfaces.geometry import neighbour_mean, subdivide
+from bids_acc.surfaces.geometry import subdivide
+from bids_acc.surfaces.neighbours import neighbour_mean
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
 OPTIONS = FitOptions(floor_share=2 / 3, margin=2.0)

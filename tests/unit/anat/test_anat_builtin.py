@@ -10,7 +10,7 @@ import pytest
 from bids_acc.anat import builtin
 from bids_acc.anat.fitting import FittedSurfaces
 from bids_acc.anat.morphometry import symmetric_thickness
-from bids_acc.anat.template import load_template
+from bids_acc.surfaces.template import load_template
 
 
 def test_a_coarse_mesh_is_the_beginning_of_the_fine_one() -> None:

@@ -17,8 +17,9 @@ from bids_acc.anat.fitting import (
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.profiles import nearest_crossing, nearest_dip
 from bids_acc.anat.tissues import TissueImage, cortical_levels
-from bids_acc.surfaces.geometry import neighbour_mean, subdivide
+from bids_acc.surfaces.geometry import subdivide
 from bids_acc.surfaces.intersection import self_intersecting_faces
+from bids_acc.surfaces.neighbours import neighbour_mean
 
 GREY, WHITE, FLUID = 170.0, 220.0, 80.0
 INNER, OUTER = 18.0, 20.6

@@ -6,26 +6,24 @@ import numpy as np
 import pytest
 
 from bids_acc.anat.morphometry import distance_to_surface, smooth_on_mesh, symmetric_thickness
-from bids_acc.anat.template import load_template
 from bids_acc.exceptions import ComputationError
 from bids_acc.surfaces.geometry import (
-    adjacency,
     enclosed_volume,
     face_areas,
-    neighbour_mean,
     smooth_displacement,
     subdivide,
-    unique_edges,
     vertex_areas,
     vertex_normals,
 )
 from bids_acc.surfaces.intersection import self_intersecting_faces
+from bids_acc.surfaces.neighbours import adjacency, neighbour_mean, unique_edges
 from bids_acc.surfaces.resampling import (
     area_weights,
     barycentric_weights,
     resample_labels,
     resample_values,
 )
+from bids_acc.surfaces.template import load_template
 
 OCTAHEDRON = np.array(
     [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=float

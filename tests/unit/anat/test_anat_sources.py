@@ -15,11 +15,11 @@ from bids_acc.anat.freesurfer import read_freesurfer
 from bids_acc.anat.native import NativeHemisphere, on_template
 from bids_acc.anat.sources import inspect_surfaces, read_gifti
 from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
-from bids_acc.anat.template import HEMISPHERES, load_template, mask_sha256, region_mask
 from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces, software_versions
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import read_labels, read_map
+from bids_acc.surfaces.template import HEMISPHERES, load_template, mask_sha256, region_mask
 from tests.synthetic.surfaces import (
     Native,
     native_hemisphere,

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bids_acc.anat.morphometry import symmetric_thickness
-from bids_acc.anat.template import load_template, region_mask
 from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.cortex import (
     REGION,
@@ -16,6 +15,7 @@ from bids_acc.demo.cortex import (
 from bids_acc.demo.patterns import PATTERNS
 from bids_acc.demo.templates import Box
 from bids_acc.demo.warp import HeadShape
+from bids_acc.surfaces.template import load_template, region_mask
 
 
 def head_of(size: float, loadings: tuple[float, ...] = (0.0,) * len(PATTERNS)) -> Anatomy:

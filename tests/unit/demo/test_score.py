@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.anat.template import load_template
 from bids_acc.demo.cohort import GROUPS, MD_RISE, THICKNESS_EFFECT_MM
 from bids_acc.demo.patterns import pattern_weights
 from bids_acc.demo.recovery import Effect, compare, format_score, group_effect
@@ -21,6 +20,7 @@ from bids_acc.demo.score import (
 )
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.group.features import VertexMetrics
+from bids_acc.surfaces.template import load_template
 
 
 def test_compare_leaves_out_missing_values_and_says_how_many_remain():

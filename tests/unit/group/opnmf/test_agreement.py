@@ -16,7 +16,7 @@ from bids_acc.group.opnmf.agreement import (
     stability_index,
 )
 from bids_acc.group.simulate import CohortDesign, icosphere, planted_cohort, strip
-from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
+from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
 
 
 def published_index(W_a, W_b):
@@ -146,6 +146,6 @@ def test_sphere_and_strip():
     assert np.linalg.norm(vertices, axis=1) == pytest.approx(1)
     assert len(faces) == 2 * len(vertices) - 4  # Euler
     chosen = strip(vertices, 60)
-    lists = neighbour_lists(adjacency(faces, chosen, len(vertices)))
+    lists = neighbour_lists(within(adjacency(faces, len(vertices)), chosen))
     assert len(lists) == 60
     assert max(map(len, lists)) <= 6
