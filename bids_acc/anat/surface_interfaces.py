@@ -26,7 +26,8 @@ from bids_acc.anat.registration import points_to_t1w
 from bids_acc.anat.sources import READERS
 from bids_acc.images.volumes import ribbon_mask
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_labels, write_map
-from bids_acc.surfaces.template import load_template, mask_sha256, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import load_template, mask_sha256
 
 
 class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):

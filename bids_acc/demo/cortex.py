@@ -21,7 +21,8 @@ from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.patterns import pattern_weights
-from bids_acc.surfaces.template import load_template, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import load_template
 from bids_acc.typing import FloatArray, IntArray
 
 REGION = tuple(sorted(ACC_LABELS))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import (
     B0_THRESHOLD,
     axes_of,
@@ -19,7 +20,7 @@ from bids_acc.dwi.shells import (
 )
 from bids_acc.exceptions import InputDataError, MetadataError
 from bids_acc.images.distortion import readout_time
-from bids_acc.images.files import Gradients, check_same_grid, read_image
+from bids_acc.images.files import check_same_grid, read_image
 from bids_acc.images.resampling import sample, voxel_centres, voxel_sizes
 from bids_acc.typing import FloatArray
 

@@ -6,14 +6,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nibabel as nb
 import numpy as np
 import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
-from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
+from bids_acc.exceptions import GridMismatchError, MissingInputError
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
+from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
+from bids_acc.surfaces.regions import region_mask
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
@@ -39,87 +40,9 @@ SURFACE_KEY = 'anat_midthickness'
 """Output key of a surface whose triangles tell which vertices are neighbours."""
 DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
 """Metrics of the published analysis."""
-NOT_CORTEX = frozenset({'unknown', '???', 'medial_wall', 'medialwall', 'corpuscallosum', ''})
-"""Labels that are no cortex."""
-WHOLE_CORTEX = 'cortex'
-"""Name of the region that holds every vertex with a label."""
 
 
-def read_vertex_map(path: Path) -> FloatArray:
-    """Read one GIFTI map.
-
-    Raises
-    ------
-    InputDataError
-        If the file has no data array or cannot be read.
-    """
-    try:
-        image = nb.GiftiImage.from_filename(str(path))
-        return np.asarray(image.darrays[0].data, dtype=np.float64).reshape(-1)
-    except (IndexError, OSError, ValueError, SyntaxError) as error:
-        raise InputDataError(f'{path}: no GIFTI map of vertices ({error}).') from error
-
-
-def read_labels(path: Path) -> tuple[IntArray, dict[int, str]]:
-    """Read a GIFTI label file: the key at each vertex and the name of each key."""
-    image = nb.GiftiImage.from_filename(str(path))
-    keys = np.asarray(image.darrays[0].data).reshape(-1).astype(np.int64)
-    return keys, {int(label.key): str(label.label) for label in image.labeltable.labels}
-
-
-def plain_label(name: str) -> str:
-    """Return a label without hemisphere prefix, in small letters.
-
-    Examples
-    --------
-    >>> plain_label('ctx-lh-caudalanteriorcingulate'), plain_label('R_Medial_wall')
-    ('caudalanteriorcingulate', 'medial_wall')
-    """
-    name = name.strip().lower()
-    for prefix in ('ctx-lh-', 'ctx-rh-', 'ctx_lh_', 'ctx_rh_', 'lh.', 'rh.', 'lh_', 'rh_',
-                   'l_', 'r_'):  # fmt: skip
-        if name.startswith(prefix):
-            return name[len(prefix) :]
-    return name
-
-
-def in_region(keys: IntArray, names: Mapping[int, str], region: Sequence[str]) -> BoolArray:
-    """Say which vertices carry one of the labels.
-
-    Parameters
-    ----------
-    keys : (n_vertices,) ndarray of int
-        Label key of each vertex.
-    names : mapping of int to str
-        Name of each key.
-    region : sequence of str
-        Names, with or without hemisphere prefix; ``cortex`` for all that is cortex.
-
-    Returns
-    -------
-    (n_vertices,) ndarray of bool
-        True inside.
-
-    Raises
-    ------
-    InputDataError
-        If a name is not among the labels.
-    """
-    plain = {key: plain_label(name) for key, name in names.items()}
-    wanted = {plain_label(name) for name in region}
-    if WHOLE_CORTEX in wanted:
-        inside = [key for key, name in plain.items() if name not in NOT_CORTEX]
-    else:
-        if unknown := wanted - set(plain.values()):
-            raise InputDataError(
-                f'group: no label {", ".join(sorted(unknown))}; there are '
-                f'{", ".join(sorted(set(plain.values()) - NOT_CORTEX))}.'
-            )
-        inside = [key for key, name in plain.items() if name in wanted]
-    return np.isin(keys, inside)
-
-
-def region_mask(
+def majority_region(
     output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str
 ) -> BoolArray:
     """Return the vertices that more than half of the sessions put inside the region.
@@ -140,7 +63,7 @@ def region_mask(
             f'{output_dir}: no region labels of hemisphere {hemisphere}; run the participant '
             'level first.'
         )
-    votes = [in_region(*read_labels(item.path), region) for item in found]
+    votes = [region_mask(*read_labels(item.path), region) for item in found]
     for item, vote in zip(found, votes, strict=True):
         if len(vote) != len(votes[0]):
             raise GridMismatchError(
@@ -270,7 +193,7 @@ def gather_vertex_metrics(
     maps = by_density[density]
     blocks, legends, sizes = [], [], {'L': 0, 'R': 0}
     for side in hemispheres:
-        mask = region_mask(output_dir, side, region, label_key, density)
+        mask = majority_region(output_dir, side, region, label_key, density)
         sizes[side] = len(mask)
         blocks.append(_read_block(maps, metrics, side, complete, mask))
         legends.append(pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)}))
@@ -330,7 +253,7 @@ def _read_block(
     for i, metric in enumerate(metrics):
         for j, session in enumerate(sessions):
             path = maps[metric][side][session].path
-            values = read_vertex_map(path)
+            values = read_map(path).astype(np.float64)
             if len(values) != len(mask):
                 raise GridMismatchError(
                     f'{path}: {len(values)} vertices, but the labels have {len(mask)}.'
@@ -370,8 +293,7 @@ def mesh_neighbours(
         found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side, density=density or None)
         if not found:
             return None
-        image = nb.GiftiImage.from_filename(str(found[0].path))
-        triangles = np.asarray(image.agg_data('NIFTI_INTENT_TRIANGLE'), dtype=np.int64)
+        triangles = read_surface(found[0].path)[1]
         if int(triangles.max()) >= sizes[side]:
             return None
         offset = len(lists)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from nibabel.gifti.gifti import (
 from bids_acc.exceptions import InputDataError
 from bids_acc.typing import FloatArray, IntArray
 
-_STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
+STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
+"""GIFTI's name of each hemisphere's cortex."""
 _SURFACES = {
     'white': ('Anatomical', 'GrayWhite'),
     'pial': ('Anatomical', 'Pial'),
@@ -49,7 +50,7 @@ def write_surface(
     """
     geometry, secondary = _SURFACES[kind]
     meta = GiftiMetaData(
-        AnatomicalStructurePrimary=_STRUCTURES[hemi],
+        AnatomicalStructurePrimary=STRUCTURES[hemi],
         AnatomicalStructureSecondary=secondary,
         GeometricType=geometry,
     )
@@ -60,41 +61,87 @@ def write_surface(
     triangles = GiftiDataArray(
         np.asarray(faces, dtype=np.int32), 'NIFTI_INTENT_TRIANGLE', coordsys=None
     )
-    return _save(path, hemi, [points, triangles])
+    path.write_bytes(_image(hemi, [points, triangles]).to_bytes())
+    return path
+
+
+def map_image(values: npt.ArrayLike, hemi: str, names: Sequence[str]) -> GiftiImage:
+    """Make a file of one or several maps; NaN where undefined.
+
+    Parameters
+    ----------
+    values : (n_maps, n_vertices) array_like
+        One value per vertex for each map.
+    hemi : str
+        ``'L'`` or ``'R'``.
+    names : sequence of str
+        Of the maps.
+    """
+    maps = np.asarray(values, dtype=np.float32)
+    arrays = [
+        GiftiDataArray(one, 'NIFTI_INTENT_SHAPE', meta=GiftiMetaData(Name=name))
+        for one, name in zip(maps, names, strict=True)
+    ]
+    return _image(hemi, arrays)
 
 
 def write_map(path: Path, values: npt.ArrayLike, hemi: str, name: str) -> Path:
     """Write one value per vertex; NaN where undefined."""
-    meta = GiftiMetaData(Name=name)
-    array = GiftiDataArray(np.asarray(values, dtype=np.float32), 'NIFTI_INTENT_SHAPE', meta=meta)
-    return _save(path, hemi, [array])
+    path.write_bytes(map_image(np.asarray(values)[None], hemi, [name]).to_bytes())
+    return path
+
+
+def label_image(
+    labels: npt.ArrayLike,
+    names: Mapping[int, str],
+    hemi: str,
+    meta: Mapping[str, str],
+    colours: Mapping[int, Sequence[float]] | None = None,
+) -> GiftiImage:
+    """Make a file of one label per vertex, with a table of names and colours.
+
+    Parameters
+    ----------
+    labels : (n_vertices,) array_like of int
+        Codes; 0 is transparent.
+    names : mapping of int to str
+        Code to name.
+    hemi : str
+        ``'L'`` or ``'R'``.
+    meta : mapping of str to str
+        Of the data array, usually its ``Name``.
+    colours : mapping of int to (red, green, blue), optional
+        From 0 to 1; by default drawn from the code, so that a region always has the same.
+    """
+    table = GiftiLabelTable()
+    for code in sorted(names):
+        red, green, blue = _colour(code) if colours is None else colours[code]
+        label: Any = GiftiLabel(code, red, green, blue, 1.0 if code else 0.0)
+        label.label = names[code]
+        table.labels.append(label)
+    codes = np.asarray(labels, dtype=np.int32)
+    array = GiftiDataArray(codes, 'NIFTI_INTENT_LABEL', meta=GiftiMetaData(**meta))
+    return _image(hemi, [array], table)
+
+
+def _colour(code: int) -> Sequence[float]:
+    """Return the colour of a code; black for 0."""
+    shade = np.random.default_rng(code).uniform(0.2, 0.95, 3) if code else np.zeros(3)
+    return [float(part) for part in shade.round(3)]
 
 
 def write_labels(
     path: Path, labels: npt.ArrayLike, names: Mapping[int, str], hemi: str, name: str
 ) -> Path:
     """Write one label per vertex, with a table of names and fixed colours."""
-    table = GiftiLabelTable()
-    for code in sorted(names):
-        shade = np.random.default_rng(code).uniform(0.2, 0.95, 3) if code else np.zeros(3)
-        red, green, blue = shade.round(3).tolist()
-        label: Any = GiftiLabel(code, red, green, blue, 1.0 if code else 0.0)
-        label.label = names[code]
-        table.labels.append(label)
-    array = GiftiDataArray(
-        np.asarray(labels, dtype=np.int32),
-        'NIFTI_INTENT_LABEL',
-        meta=GiftiMetaData(Name=name),
-    )
-    return _save(path, hemi, [array], table)
-
-
-def _save(path: Path, hemi: str, arrays: list[Any], table: Any = None) -> Path:
-    """Write a GIFTI file."""
-    meta = GiftiMetaData(AnatomicalStructurePrimary=_STRUCTURES[hemi])
-    image = GiftiImage(meta=meta, labeltable=table, darrays=arrays)
-    path.write_bytes(image.to_bytes(enc='utf-8'))
+    path.write_bytes(label_image(labels, names, hemi, {'Name': name}).to_bytes())
     return path
+
+
+def _image(hemi: str, arrays: list[Any], table: Any = None) -> GiftiImage:
+    """Put data arrays together."""
+    meta = GiftiMetaData(AnatomicalStructurePrimary=STRUCTURES[hemi])
+    return GiftiImage(meta=meta, labeltable=table, darrays=arrays)
 
 
 def _load(path: Path | str) -> Any:
@@ -122,7 +169,18 @@ def read_surface(path: Path | str) -> tuple[FloatArray, IntArray]:
 
 
 def read_map(path: Path | str) -> npt.NDArray[Any]:
-    """Read one value per vertex.
+    """Read one value per vertex, in the type of the file.
+
+    Raises
+    ------
+    InputDataError
+        If the file holds no single one-dimensional map.
+    """
+    return _only_map(_load(path), path)
+
+
+def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
+    """Read one label per vertex, and the names.
 
     Raises
     ------
@@ -130,11 +188,15 @@ def read_map(path: Path | str) -> npt.NDArray[Any]:
         If the file holds no single one-dimensional map.
     """
     image = _load(path)
-    if len(image.darrays) != 1 or image.darrays[0].data.ndim != 1:
-        raise InputDataError(f'{path} does not hold exactly one value per vertex.')
-    return np.asarray(image.darrays[0].data)
+    labels = _only_map(image, path).astype(np.int64)
+    return labels, {int(label.key): str(label.label) for label in image.labeltable.labels}
 
 
-def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
-    """Read one label per vertex, and the names."""
-    return read_map(path).astype(np.int64), _load(path).labeltable.get_labels_as_dict()
+def _only_map(image: Any, path: Path | str) -> npt.NDArray[Any]:
+    """Return the values of a file that holds one per vertex."""
+    if len(image.darrays) != 1 or np.squeeze(image.darrays[0].data).ndim != 1:
+        raise InputDataError(
+            f'{path} does not hold exactly one value per vertex; a map or label file of one '
+            'hemisphere with one data array is needed.'
+        )
+    return np.asarray(image.darrays[0].data).ravel()

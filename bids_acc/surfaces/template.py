@@ -94,42 +94,6 @@ def atlas_provenance() -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def region_mask(labels: npt.ArrayLike, names: dict[int, str], roi: tuple[str, ...]) -> BoolArray:
-    """Tell which vertices belong to the region of interest.
-
-    Parameters
-    ----------
-    labels : (n_vertices,) array_like of int
-        Codes.
-    names : dict of int to str
-        Code to name.
-    roi : tuple of str
-        Names that make up the region; the medial wall is never among them.
-
-    Returns
-    -------
-    (n_vertices,) ndarray of bool
-        True inside.
-
-    Raises
-    ------
-    SettingsError
-        If a name is not in the atlas, or is the medial wall.
-
-    Examples
-    --------
-    >>> region_mask([0, 1, 2], {0: 'unknown', 1: 'insula', 2: 'cuneus'}, ('cuneus',))
-    array([False, False,  True])
-    """
-    allowed = {name: code for code, name in names.items() if name != MEDIAL_WALL}
-    if unknown := [name for name in roi if name not in allowed]:
-        raise SettingsError(
-            f'--roi {" ".join(unknown)}: no cortical label of the atlas; '
-            f'it has {", ".join(sorted(allowed))}.'
-        )
-    return np.isin(np.asarray(labels), [allowed[name] for name in roi])
-
-
 def mask_sha256(mask: npt.ArrayLike) -> str:
     """Return a checksum of a vertex mask that does not depend on how it is stored."""
     return hashlib.sha256(np.asarray(mask, dtype=np.uint8).tobytes()).hexdigest()

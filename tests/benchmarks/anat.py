@@ -56,7 +56,8 @@ from bids_acc.anat.morphometry import smooth_on_mesh
 from bids_acc.surfaces.geometry import vertex_normals
 from bids_acc.surfaces.intersection import self_intersecting_faces
 from bids_acc.surfaces.neighbours import neighbour_mean
-from bids_acc.surfaces.template import HEMISPHERES, load_template, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import HEMISPHERES, load_template
 
 Found = dict[str, MeasuredHemisphere]
 FWHM = 5.0

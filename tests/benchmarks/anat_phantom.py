@@ -20,7 +20,8 @@ from bids_acc.anat.registration import template_path
 from bids_acc.anat.tissues import sample_volume
 from bids_acc.surfaces.geometry import vertex_areas, vertex_normals
 from bids_acc.surfaces.neighbours import neighbour_mean
-from bids_acc.surfaces.template import HEMISPHERES, load_template, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import HEMISPHERES, load_template
 
 Shift = tuple[np.ndarray, np.ndarray]
 """A field of displacements (3, nx, ny, nz) in mm and its affine."""

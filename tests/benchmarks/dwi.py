@@ -42,6 +42,7 @@ from bids_acc.images.motion import (
     rotation_part,
 )
 from bids_acc.images.resampling import apply_matrix, sample, sample_series, voxel_centres
+from bids_acc.surfaces.gifti import read_map, write_surface
 from bids_acc.surfaces.ribbon import blur_to_resolution
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -714,11 +715,8 @@ def _write_case(here: Path) -> dict[str, object]:
     surfaces: dict[str, list[str]] = {'white': [], 'pial': []}
     for side, half in load_template('41k').items():
         for name, listed in surfaces.items():
-            array = nb.gifti.GiftiDataArray(
-                np.asarray(getattr(half, name), dtype=np.float32), 'NIFTI_INTENT_POINTSET'
-            )
             path = here / f'{side}.{name}.surf.gii'
-            nb.GiftiImage(darrays=[array]).to_filename(path)
+            write_surface(path, getattr(half, name), half.faces, side, name)
             listed.append(str(path))
     return {
         'dwi_files': [str(here / 'dwi.nii')],
@@ -785,7 +783,7 @@ def demo(folder: Path) -> None:
         score_parcels,
     )
     from bids_acc.derivatives.outputs import find_outputs
-    from bids_acc.group.vertexmaps import gather_vertex_metrics, read_vertex_map
+    from bids_acc.group.vertexmaps import gather_vertex_metrics
     from bids_acc.surfaces.template import load_template
 
     print(f'Demo in {folder}')
@@ -807,7 +805,7 @@ def demo(folder: Path) -> None:
         errors['fa'].append(maps['fa'])  # grey matter is isotropic in the phantom
         errors['md'].append((maps['md'] - level) * 1e3)
         fluid = {
-            side: read_vertex_map(find_outputs(
+            side: read_map(find_outputs(
                 'dwi_vertex_fluid', out, subject=person[4:], hemisphere=side)[0].path)
             for side in ('L', 'R')
         }  # fmt: skip

@@ -18,13 +18,8 @@ from bids_acc.derivatives.outputs import load_table
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.images.volumes import is_skull_stripped, stripped_mask
 from bids_acc.surfaces.gifti import read_labels, write_labels, write_surface
-from bids_acc.surfaces.template import (
-    HEMISPHERES,
-    atlas_provenance,
-    load_template,
-    mask_sha256,
-    region_mask,
-)
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import HEMISPHERES, atlas_provenance, load_template, mask_sha256
 
 ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
 

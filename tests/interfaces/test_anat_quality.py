@@ -30,7 +30,8 @@ from bids_acc.derivatives.outputs import load_table
 from bids_acc.images.volumes import euler_number_of_solid, outside_grid
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import read_map, read_surface, write_labels, write_map, write_surface
-from bids_acc.surfaces.template import load_template, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import load_template
 
 ROI = ('caudalanteriorcingulate', 'rostralanteriorcingulate')
 Table = Callable[..., pd.Series]

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import find_outputs
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.interfaces.distortion import (
     FieldFromPair,
     RegisterDistortion,
@@ -29,7 +30,7 @@ from bids_acc.dwi.shells import bvecs_from_scanner
 from bids_acc.dwi.workflow import choose_engines, init_dwi_wf
 from bids_acc.exceptions import MetadataError, SettingsError
 from bids_acc.images.distortion import apply_warp, undistort
-from bids_acc.images.files import Gradients, read_image, write_image
+from bids_acc.images.files import read_image, write_image
 from bids_acc.images.masks import brain_mask
 from bids_acc.images.resampling import apply_matrix, sample
 from bids_acc.settings import DwiSettings

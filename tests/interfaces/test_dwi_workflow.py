@@ -13,6 +13,7 @@ from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.images.files import write_image
 from bids_acc.images.resampling import apply_matrix
 from bids_acc.settings import DwiSettings
+from bids_acc.surfaces.gifti import write_surface
 
 CORTEX_MD, CORE_MD = 0.9e-3, 0.7e-3
 RADII = (32.0, 38.0, 44.0)
@@ -87,10 +88,8 @@ def phantom(tmp_path_factory):
         write_image(values, fine, folder / f'{name}.nii.gz')
     sphere = np.vstack([directions(400), -directions(400)])
     for name, radius in (('white', RADII[0]), ('pial', RADII[1])):
-        array = nb.gifti.GiftiDataArray(
-            (radius * sphere * AXES).astype(np.float32), 'NIFTI_INTENT_POINTSET'
-        )
-        nb.GiftiImage(darrays=[array]).to_filename(folder / f'{name}.surf.gii')
+        path = folder / f'{name}.surf.gii'
+        write_surface(path, radius * sphere * AXES, [[0, 1, 2]], 'L', name)
     return folder, files
 
 

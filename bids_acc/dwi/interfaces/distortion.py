@@ -23,6 +23,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files, registration
 from bids_acc.images.distortion import (
@@ -107,7 +108,7 @@ class RunTopup(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
         opposite, _ = files.read_image(self.inputs.opposite)
-        gradients = files.Gradients.read(self.inputs.gradients)
+        gradients = Gradients.read(self.inputs.gradients)
         base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
         base = base[gradients.groups[base] == gradients.groups[base[0]]][:MAX_B0]
         images = [data[..., base], opposite[..., :MAX_B0]]
@@ -235,7 +236,7 @@ class FieldFromPair(SimpleInterface):
         data, affine = files.read_image(self.inputs.in_file)
         opposite, _ = files.read_image(self.inputs.opposite)
         mask = files.read_image(self.inputs.mask)[0] > 0
-        gradients = files.Gradients.read(self.inputs.gradients)
+        gradients = Gradients.read(self.inputs.gradients)
         base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
         first = self.inputs.acquisition[int(gradients.runs[base])]
         ratio = self.inputs.opposite_acquisition['readout'] / first['readout']
@@ -332,7 +333,7 @@ class Undistort(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         reference, affine = files.read_image(self.inputs.reference)
         shift = files.read_image(self.inputs.warp)[0]
-        axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
+        axis = Gradients.read(self.inputs.gradients).phase_axes[0]
         straight = undistort(reference, shift, affine, axis)
         mask = brain_mask(straight, voxel_sizes(affine))
         self._results['out_file'] = str(
@@ -373,7 +374,7 @@ class RegisterDistortion(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         reference, affine = files.read_image(self.inputs.reference)
         mask = files.read_image(self.inputs.mask)[0] > 0
-        axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
+        axis = Gradients.read(self.inputs.gradients).phase_axes[0]
         anatomy, brain, tissues = self._anatomy(affine, reference.shape)
         shift, measures = field_from_anatomy(
             reference, mask, affine, axis, anatomy=anatomy, brain=brain, tissues=tissues,

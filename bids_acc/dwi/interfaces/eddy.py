@@ -25,6 +25,7 @@ from nipype.interfaces.base import (
 )
 from scipy.spatial.transform import Rotation
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.interfaces.distortion import to_radiological
 from bids_acc.dwi.shells import bvecs_from_scanner, bvecs_to_scanner, find_shells
 from bids_acc.exceptions import ComputationError
@@ -80,7 +81,7 @@ class RunEddy(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
-        gradients = files.Gradients.read(self.inputs.gradients)
+        gradients = Gradients.read(self.inputs.gradients)
         base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
         # eddy's reference is its first volume, which must be the first of topup's, too
         order = np.r_[base[:1], np.delete(np.arange(data.shape[3]), base[:1])]
@@ -119,7 +120,7 @@ class RunEddy(SimpleInterface):
         return runtime
 
     def _run_eddy(
-        self, runtime: Bunch, data: Any, mask: Any, affine: Any, gradients: files.Gradients
+        self, runtime: Bunch, data: Any, mask: Any, affine: Any, gradients: Gradients
     ) -> Any:
         """Write eddy's inputs and run it."""
         program = eddy_program()

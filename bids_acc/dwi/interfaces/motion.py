@@ -16,6 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import Shells, find_shells
 from bids_acc.images import files, registration
 from bids_acc.images.masks import brain_mask
@@ -51,7 +52,7 @@ class EstimateMotion(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
-        gradients = files.Gradients.read(self.inputs.gradients)
+        gradients = Gradients.read(self.inputs.gradients)
         matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
         references = []
         for group in range(int(gradients.groups.max()) + 1):
@@ -75,7 +76,7 @@ class EstimateMotion(SimpleInterface):
         return runtime
 
     def _estimate(
-        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: files.Gradients
+        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: Gradients
     ) -> FloatArray:
         """Return the pull matrices of volumes that are distorted alike."""
         if self.inputs.engine == 'ants':
@@ -85,7 +86,7 @@ class EstimateMotion(SimpleInterface):
         return np.tile(np.eye(4), (data.shape[3], 1, 1))
 
     def _builtin(
-        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: files.Gradients
+        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: Gradients
     ) -> Motion:
         """Run the package's own estimate."""
 

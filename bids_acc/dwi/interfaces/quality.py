@@ -16,6 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.images import files
 from bids_acc.images.motion import displacement, framewise_displacement, rotation_part
 from bids_acc.images.resampling import apply_matrix, voxel_centres
@@ -85,7 +86,7 @@ class QualityTable(SimpleInterface):
         pulls = np.load(self.inputs.transforms)
         mask, affine = files.read_image(self.inputs.mask)
         centres = voxel_centres(mask > 0, affine)
-        runs = files.Gradients.read(self.inputs.gradients).runs
+        runs = Gradients.read(self.inputs.gradients).runs
         motion = motion_table(pulls, centres[:: max(1, len(centres) // 2000)], runs)
         row = {
             **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},

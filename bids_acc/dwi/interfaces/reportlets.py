@@ -19,6 +19,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files
 from bids_acc.images.distortion import undistort
@@ -82,7 +83,7 @@ class PlotMotion(SimpleInterface):
             table[['rot_x', 'rot_y', 'rot_z']],
             self.inputs.report.get('outlier_list', []),
             table['framewise_displacement'],
-            files.Gradients.read(self.inputs.gradients).bvals,
+            Gradients.read(self.inputs.gradients).bvals,
         )
         self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'motion.svg'))
         return runtime
@@ -102,7 +103,7 @@ class PlotScheme(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.dwi.figures import plot_scheme, save
 
-        table = files.Gradients.read(self.inputs.gradients)
+        table = Gradients.read(self.inputs.gradients)
         shells = self.inputs.report.get('shells', {})
         title = ', '.join(f'{n} x b {b}' for b, n in shells.items())
         figure = plot_scheme(table.bvals, table.directions, title)
@@ -127,7 +128,7 @@ class PlotSteps(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.dwi.figures import plot_steps, save
 
-        bvals = files.Gradients.read(self.inputs.gradients).bvals
+        bvals = Gradients.read(self.inputs.gradients).bvals
         labels = find_shells(bvals).labels
         weighted = np.flatnonzero(labels > 0)
         first = int(np.flatnonzero(labels == 0)[0])
@@ -172,7 +173,7 @@ class PlotAlignment(SimpleInterface):
         shift = None
         if isdefined(self.inputs.warp):
             shift = files.read_image(self.inputs.warp)[0]
-            axis = files.Gradients.read(self.inputs.gradients).phase_axes[0]
+            axis = Gradients.read(self.inputs.gradients).phase_axes[0]
             image = undistort(image, shift, affine, axis)
         # the picture is in T1w space: the image's own grid is put where it lies there
         placed = np.linalg.inv(np.load(self.inputs.coregistration)) @ affine

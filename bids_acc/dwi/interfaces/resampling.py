@@ -18,6 +18,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files, registration
 from bids_acc.images.distortion import displace, field_and_gradient
@@ -50,7 +51,7 @@ class Chain:
 
     def __init__(self, inputs: Any) -> None:
         self.data, self.affine = files.read_image(inputs.in_file)
-        self.gradients = files.Gradients.read(inputs.gradients)
+        self.gradients = Gradients.read(inputs.gradients)
         self.shells = find_shells(self.gradients.bvals)
         self.pulls = np.load(inputs.transforms)
         count = len(self.pulls)

@@ -18,6 +18,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import Shells, find_shells
 from bids_acc.dwi.tensor import check_design
@@ -115,7 +116,7 @@ class JoinRuns(SimpleInterface):
         }
         return runtime
 
-    def _refuse_too_little(self, gradients: files.Gradients, shells: Shells) -> None:
+    def _refuse_too_little(self, gradients: Gradients, shells: Shells) -> None:
         """Refuse runs from which no tensor can be had, before anything is computed."""
         used = shells.volume_bvalues <= self.inputs.b_max
         try:
@@ -152,7 +153,7 @@ class BrainMask(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
-        shells = find_shells(files.Gradients.read(self.inputs.gradients).bvals)
+        shells = find_shells(Gradients.read(self.inputs.gradients).bvals)
         reference = data[..., int(np.flatnonzero(shells.labels == 0)[0])]
         if isdefined(self.inputs.given):
             given = files.read_image(self.inputs.given)

@@ -22,6 +22,7 @@ from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.tensor import fit_tensor, scalar_maps
 from bids_acc.images import files
 from bids_acc.images.resampling import apply_matrix, sample, voxel_sizes
+from bids_acc.surfaces.gifti import read_labels, read_surface, write_map
 from bids_acc.surfaces.ribbon import (
     HIGH_FLUID,
     NODDI_NAMES,
@@ -95,7 +96,7 @@ class SampleSurface(SimpleInterface):
         chain = Chain(self.inputs)
         depths = RIBBON if self.inputs.depths == 'ribbon' else (0.5,)
         points = ribbon_points(
-            files.read_points(self.inputs.white), files.read_points(self.inputs.pial), depths
+            read_surface(self.inputs.white)[0], read_surface(self.inputs.pial)[0], depths
         )
         maps, usable = self._tensor_maps(chain, points.reshape(-1, 3))
         grey, fluid = self._shares(chain, points.reshape(-1, 3))
@@ -144,7 +145,7 @@ class SampleSurface(SimpleInterface):
         maps = {**result.values, 'coverage': result.coverage, 'fluid': result.fluid}
         for name, values in maps.items():
             path = Path(runtime.cwd) / f'{name}_{side}.shape.gii'
-            self._results[name] = str(files.write_vertex_map(values, side, name, path))
+            self._results[name] = str(write_map(path, values, side, name))
         seen = np.isfinite(result.fluid)
         self._results['report'] = {
             f'coverage_{side}': float(np.mean(result.coverage > 0)),
@@ -155,7 +156,7 @@ class SampleSurface(SimpleInterface):
         }
         self._results['parcels'] = []
         if isdefined(self.inputs.labels):
-            keys, names = files.read_labels(self.inputs.labels['LR'.index(side)])
+            keys, names = read_labels(self.inputs.labels['LR'.index(side)])
             rows = region_rows(keys, names, result)
             self._results['parcels'] = [{'hemisphere': side, **row} for row in rows]
 
@@ -187,7 +188,7 @@ class SampleMaps(SimpleInterface):
     output_spec = _SampleMapsOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        white, pial = (files.read_points(p) for p in (self.inputs.white, self.inputs.pial))
+        white, pial = (read_surface(p)[0] for p in (self.inputs.white, self.inputs.pial))
         points = ribbon_points(white, pial, RIBBON)
         shape, flat = points.shape[:2], points.reshape(-1, 3)
         where = apply_matrix(np.load(self.inputs.transform), flat)
@@ -208,7 +209,7 @@ class SampleMaps(SimpleInterface):
         side = self.inputs.hemisphere
         for name, result in found.items():
             path = Path(runtime.cwd) / f'{name}_{side}.shape.gii'
-            self._results[name] = str(files.write_vertex_map(result, side, name, path))
+            self._results[name] = str(write_map(path, result, side, name))
         return runtime
 
 

@@ -17,6 +17,7 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi import outliers, quality
 from bids_acc.dwi.coherence import AxisCheck, check_axes
+from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import Shells, bvecs_from_scanner, find_shells
 from bids_acc.dwi.tensor import TensorFit, fit_tensor, scalar_maps
 from bids_acc.images import files
@@ -60,7 +61,7 @@ class FitTensor(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
-        gradients = files.Gradients.read(self.inputs.gradients)
+        gradients = Gradients.read(self.inputs.gradients)
         shells = find_shells(gradients.bvals)
         used = shells.volume_bvalues <= self.inputs.b_max
         signal = data[mask]
@@ -91,7 +92,7 @@ class FitTensor(SimpleInterface):
         return runtime
 
     def _fit(
-        self, signal: Any, gradients: files.Gradients, directions: Any, used: Any, weights: Any
+        self, signal: Any, gradients: Gradients, directions: Any, used: Any, weights: Any
     ) -> TensorFit:
         """Fit with the chosen shells."""
         return fit_tensor(
@@ -129,7 +130,7 @@ def _unmask(values: Any, mask: Any) -> Any:
 def _series_measures(
     signal: Any,
     predicted: Any,
-    gradients: files.Gradients,
+    gradients: Gradients,
     shells: Shells,
     judged: outliers.SliceReport,
 ) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import nibabel as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from nibabel.gifti import gifti
 
 from bids_acc.derivatives.outputs import output_path, write_bytes, write_json, write_sidecar
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
@@ -21,10 +20,8 @@ from bids_acc.group.opnmf import labels_of
 from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult
-from bids_acc.group.vertexmaps import read_labels
+from bids_acc.surfaces.gifti import STRUCTURES, label_image, map_image, read_labels
 from bids_acc.typing import FloatArray, IntArray
-
-_STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 
 
 def write_parcellation(
@@ -161,14 +158,15 @@ def write_maps(
                   'density': data.density}  # fmt: skip
         keys = np.zeros(size, dtype=np.int32)
         keys[vertices] = one.labels[rows] + 1
-        maps = {'group_parcels': label_image(keys, one.n_components, side)}
+        maps = {'group_parcels': _parcel_image(keys, one.n_components, side)}
         weights = np.zeros((one.n_components, size), dtype=np.float32)
         weights[:, vertices] = one.W[rows].T
-        maps['group_weights'] = shape_image(weights, side)
+        names = _component_names(one.n_components) if len(weights) > 1 else ['map']
+        maps['group_weights'] = map_image(weights, side, names)
         if one.confidence is not None:
             confidence = np.full((1, size), np.nan, dtype=np.float32)
             confidence[0, vertices] = one.confidence[rows]
-            maps['group_confidence'] = shape_image(confidence, side)
+            maps['group_confidence'] = map_image(confidence, side, ['map'])
         for key, image in maps.items():
             paths[key] = output_path(key, output_dir, entities, **fields)
             write_bytes(paths[key], image.to_bytes())
@@ -186,45 +184,29 @@ def _density(data: VertexMetrics, side: str) -> str:
     return f'{data.mesh_sizes[0 if side == "L" else 1]} vertices per hemisphere'
 
 
+def _component_names(k: int) -> list[str]:
+    """Return the names of the components."""
+    return [f'component{i}' for i in range(1, k + 1)]
+
+
+def _parcel_image(keys: npt.NDArray[np.int32], k: int, side: str) -> nb.GiftiImage:
+    """Return the parcels as GIFTI, in the colours of the figures."""
+    names = dict(enumerate(['???', *_component_names(k)]))
+    colours = {key: COLOURS[(key - 1) % len(COLOURS)] if key else (0.0,) * 3 for key in names}
+    meta = {'Name': 'parcels', 'AnatomicalStructurePrimary': STRUCTURES[side]}
+    return label_image(keys, names, side, meta, colours)
+
+
 def _label_table(keys: npt.NDArray[np.int32], k: int) -> pd.DataFrame:
     """Return index, name and size of each parcel, as BIDS asks for."""
     index = np.arange(1, k + 1)
     return pd.DataFrame(
         {
             'index': index,
-            'name': [f'component{i}' for i in index],
+            'name': _component_names(k),
             'n_vertices': np.bincount(keys, minlength=k + 1)[1:],
         }
     )
-
-
-def label_image(keys: npt.NDArray[np.int32], k: int, side: str) -> nb.GiftiImage:
-    """Return labels as GIFTI, with names and colours."""
-    table = gifti.GiftiLabelTable()
-    for key in range(k + 1):
-        red, green, blue = COLOURS[(key - 1) % len(COLOURS)] if key else (0.0, 0.0, 0.0)
-        label = gifti.GiftiLabel(key, red, green, blue, 1.0 if key else 0.0)
-        label.label = f'component{key}' if key else '???'  # type: ignore[attr-defined]
-        table.labels.append(label)
-    array = gifti.GiftiDataArray(
-        keys, intent='NIFTI_INTENT_LABEL', datatype='NIFTI_TYPE_INT32',
-        meta={'Name': 'parcels', 'AnatomicalStructurePrimary': _STRUCTURES[side]},
-    )  # fmt: skip
-    meta = gifti.GiftiMetaData({'AnatomicalStructurePrimary': _STRUCTURES[side]})
-    return nb.GiftiImage(meta=meta, labeltable=table, darrays=[array])
-
-
-def shape_image(maps: npt.NDArray[np.float32], side: str) -> nb.GiftiImage:
-    """Return maps (n_maps, n_vertices) as GIFTI, one data array for each."""
-    arrays = [
-        gifti.GiftiDataArray(
-            values, intent='NIFTI_INTENT_SHAPE', datatype='NIFTI_TYPE_FLOAT32',
-            meta={'Name': f'component{i}' if len(maps) > 1 else 'map'},
-        )
-        for i, values in enumerate(maps, start=1)
-    ]  # fmt: skip
-    meta = gifti.GiftiMetaData({'AnatomicalStructurePrimary': _STRUCTURES[side]})
-    return nb.GiftiImage(meta=meta, darrays=arrays)
 
 
 def npz_bytes(arrays: Mapping[str, npt.NDArray]) -> bytes:

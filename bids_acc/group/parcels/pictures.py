@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import nibabel as nb
 import numpy as np
 
 from bids_acc.derivatives.outputs import find_outputs, output_path
@@ -13,6 +12,7 @@ from bids_acc.group.parcels.figures import confidence_figure, rank_figure, surfa
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.statistics.figure_files import save_svg
+from bids_acc.surfaces.gifti import read_surface
 from bids_acc.typing import FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
@@ -77,10 +77,9 @@ def _surfaces(
     for side in ('L', 'R'):
         found = find_outputs('anat_midthickness', output_dir, hemisphere=side)
         for item in found:
-            image = nb.GiftiImage.from_filename(str(item.path))
-            points, faces = (np.asarray(a.data) for a in image.darrays[:2])
+            points, faces = read_surface(item.path)
             if len(points) == result.data.mesh_sizes['LR'.index(side)]:
-                surfaces[side] = (points.astype(np.float64), faces.astype(np.int64))
+                surfaces[side] = (points, faces)
                 break
     return surfaces if len(surfaces) == 2 else {}
 

@@ -19,7 +19,8 @@ from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces, software_vers
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import read_labels, read_map
-from bids_acc.surfaces.template import HEMISPHERES, load_template, mask_sha256, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import HEMISPHERES, load_template, mask_sha256
 from tests.synthetic.surfaces import (
     Native,
     native_hemisphere,

@@ -15,7 +15,8 @@ from bids_acc.demo.cortex import (
 from bids_acc.demo.patterns import PATTERNS
 from bids_acc.demo.templates import Box
 from bids_acc.demo.warp import HeadShape
-from bids_acc.surfaces.template import load_template, region_mask
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import load_template
 
 
 def head_of(size: float, loadings: tuple[float, ...] = (0.0,) * len(PATTERNS)) -> Anatomy:

@@ -16,7 +16,7 @@ from bids_acc.group.features import (
     mask_unmeasured,
     standardise,
 )
-from bids_acc.group.vertexmaps import gather_vertex_metrics, in_region
+from bids_acc.group.vertexmaps import gather_vertex_metrics
 
 
 def make_metrics(values, metrics=('thickness', 'md')):
@@ -138,14 +138,6 @@ def test_gaps_are_refused(values):
 
 
 NAMES = {0: 'unknown', 1: 'L_caudalanteriorcingulate', 2: 'insula', 3: 'Medial_wall'}
-
-
-def test_regions_by_label():
-    keys = np.array([0, 1, 2, 3, 1])
-    assert in_region(keys, NAMES, ['caudalanteriorcingulate']).tolist() == [0, 1, 0, 0, 1]
-    assert in_region(keys, NAMES, ['cortex']).tolist() == [0, 1, 1, 0, 1]
-    with pytest.raises(InputDataError, match=r'no label precuneus; there are caudal'):
-        in_region(keys, NAMES, ['precuneus'])
 
 
 def write_gii(path, values, intent='NIFTI_INTENT_SHAPE', names=None):

@@ -8,10 +8,10 @@ import nibabel as nb
 import nilearn
 import numpy as np
 import pytest
-from bids_acc.anat.template import load_template
 
 from bids_acc.surfaces.geometry import subdivide
 from bids_acc.surfaces.neighbours import edges_as_met, unique_edges
+from bids_acc.surfaces.template import load_template
 
 FSAVERAGE5 = Path(nilearn.__file__).parent / 'datasets' / 'data' / 'fsaverage5'
 
