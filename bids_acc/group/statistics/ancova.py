@@ -10,7 +10,6 @@ import pandas as pd
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.linear import TermTest, anova
 from bids_acc.group.statistics.modelling import FittedModel, each_model
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
 
@@ -54,7 +53,6 @@ def term_tests(model: FittedModel, study: Study) -> list[TermTest]:
     return anova(model.design.X, model.y, model.design.terms, study.model.ss_type)
 
 
-@analysis(table='ancova', order=20, title='Group differences of the components')
 def ancova(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

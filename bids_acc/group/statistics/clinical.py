@@ -12,7 +12,6 @@ from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.statistics.ancova import structure_measures
 from bids_acc.group.statistics.modelling import Sample, draw_sample, fit_model, not_done
 from bids_acc.group.statistics.mrs_groups import roles
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.relation import partial_row
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
@@ -70,7 +69,6 @@ def _score_row(study: Study, sample: Sample, score: str, scope: str, note: str) 
     )  # fmt: skip
 
 
-@analysis(table='clinical', order=55, title='Relation to clinical scores')
 def clinical_scores(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -19,7 +19,6 @@ from bids_acc.group.formulas.inference import (
 )
 from bids_acc.group.formulas.two_samples import one_way, student
 from bids_acc.group.statistics.modelling import Sample
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 from bids_acc.typing import FloatArray
@@ -162,7 +161,6 @@ def compare_categorical(
     return rows
 
 
-@analysis(table='demographics', order=10, title='Demographic and clinical characteristics')
 def demographics(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -21,7 +21,6 @@ from bids_acc.group.formulas.two_samples import brown_forsythe
 from bids_acc.group.statistics.ancova import structure_measures, term_tests
 from bids_acc.group.statistics.modelling import FittedModel, Sample, each_model, fit_model
 from bids_acc.group.statistics.mrs_groups import roles
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study, group_counts
 from bids_acc.typing import BoolArray, FloatArray
@@ -175,7 +174,6 @@ def robustness_rows(
         )  # fmt: skip
 
 
-@analysis(table='diagnostics', order=90, title='Do the conclusions depend on assumptions?')
 def diagnostics(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -12,7 +12,6 @@ from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
 from bids_acc.group.formulas.mixed import level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.sessions import sessions_in_order
 from bids_acc.group.statistics.study import Measure, Study, as_text
@@ -271,7 +270,6 @@ def _correlation_rows(
                       term=f'change of {x} with change of {y}')  # fmt: skip
 
 
-@analysis(table='change', order=70, title='Change between sessions')
 def change_between_sessions(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -14,7 +14,6 @@ from bids_acc.group.formulas.mixture import (
     compare_mixtures,
 )
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 
@@ -82,7 +81,6 @@ def _measure_rows(
     return [_model_row(comparison, k, common) for k in range(1, wanted['MaxComponents'] + 1)]
 
 
-@analysis(table='mixture', order=60, title='Gaussian mixtures')
 def mixture_of_populations(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

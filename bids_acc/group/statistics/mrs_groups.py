@@ -35,7 +35,6 @@ from bids_acc.group.statistics.modelling import (
 )
 from bids_acc.group.statistics.posthoc import adjusted_row
 from bids_acc.group.statistics.quality_groups import quality_frame, wanted_metabolites
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study
 from bids_acc.typing import FloatArray
@@ -173,7 +172,6 @@ def pair_rows(
         )  # fmt: skip
 
 
-@analysis(table='mrs_group', order=40, title='Metabolites by group')
 def metabolites_by_group(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
@@ -234,7 +232,6 @@ def nuisance_columns(
     return {name: reason for name, reason in found.items() if name in frame.columns}
 
 
-@analysis(table='mrs_group', order=41, title='Metabolites that are also corrected together')
 def corrected_together(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
@@ -276,7 +273,6 @@ def _together_rows(
         )  # fmt: skip
 
 
-@analysis(table='mrs_group', order=42, title='Metabolites by group, corrected for nuisance')
 def nuisance_regressions(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -16,7 +16,6 @@ from bids_acc.group.formulas.inference import (
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
 from bids_acc.group.statistics.ancova import structure_measures
 from bids_acc.group.statistics.modelling import FittedModel, each_model
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study
@@ -96,7 +95,6 @@ def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
     )
 
 
-@analysis(table='posthoc', order=30, title='Pairwise comparisons')
 def posthoc(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
@@ -126,7 +124,6 @@ def posthoc(
     return rows
 
 
-@analysis(table='contrasts', order=32, title='Planned contrasts')
 def planned_contrasts(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

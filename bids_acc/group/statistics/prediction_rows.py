@@ -11,7 +11,6 @@ from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
 from bids_acc.group.formulas.prediction import PredictionResult, Scheme, predict
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.site_rows import site_column
 from bids_acc.group.statistics.study import Study
@@ -78,7 +77,6 @@ def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> Row:
     return row
 
 
-@analysis(table='prediction', order=80, title='Prediction of unseen participants')
 def prediction_of_outcome(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -10,7 +10,6 @@ import pandas as pd
 from bids_acc.group.quality import ONE_OF_A_KIND
 from bids_acc.group.statistics.demographics import compare_categorical, compare_continuous
 from bids_acc.group.statistics.joining import gated_values
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import KEYS, Study
 
@@ -84,7 +83,6 @@ def wanted_metabolites(study: Study) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-@analysis(table='qc_by_group', order=15, title='Data quality by group')
 def quality_by_group(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

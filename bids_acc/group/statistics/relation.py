@@ -11,7 +11,6 @@ from bids_acc.group.formulas.inference import r_confidence, r_from_t
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
 from bids_acc.group.statistics.ancova import structure_measures, term_row, term_tests
 from bids_acc.group.statistics.modelling import FittedModel, each_model
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study
@@ -23,7 +22,6 @@ def relation_measure(study: Study) -> str | None:
     return name if name is not None and study.measure(name) is not None else None
 
 
-@analysis(table='relation', order=45, title='Relation of structure to the metabolite')
 def relation(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
@@ -79,7 +77,6 @@ def partial_row(model: FittedModel, term: str, study: Study, **cells: object) ->
     )
 
 
-@analysis(table='partialcorr', order=50, title='Partial correlations')
 def partial_correlations(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import zlib
 
@@ -10,30 +9,16 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import BidsAccError
+from bids_acc.group.statistics.analyses import ANALYSES
 from bids_acc.group.statistics.flow import participant_flow
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.registry import REGISTRY, Analysis
 from bids_acc.group.statistics.replication import gate_decisions
 from bids_acc.group.statistics.rows import Row, finish_table, without_contradictions
 from bids_acc.group.statistics.study import Study
 from bids_acc.group.statistics.zscores import participant_scores
 
 logger = logging.getLogger(__name__)
-
-MODULES = (
-    'ancova', 'clinical', 'demographics', 'diagnostics', 'longitudinal_rows', 'mixture_rows',
-    'mrs_groups', 'posthoc', 'prediction_rows', 'quality_groups', 'relation', 'sensitivity',
-    'site_rows', 'treatment_rows', 'zscores',
-)  # fmt: skip
-"""Modules whose import registers analyses."""
-
-
-def load_analyses() -> list[Analysis]:
-    """Import all modules with analyses and return these in their order."""
-    for name in MODULES:
-        importlib.import_module(f'{__package__}.{name}')
-    return sorted(REGISTRY.values(), key=lambda item: (item.order, item.name))
 
 
 def _generator(entropy: int, name: str) -> np.random.Generator:
@@ -58,7 +43,7 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
     """
     collected: dict[str, list[Row]] = {}
     tables: dict[str, pd.DataFrame] = {}
-    for item in load_analyses():
+    for item in ANALYSES:
         try:
             rows = item.function(study, tables, _generator(entropy, item.name))
         except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:

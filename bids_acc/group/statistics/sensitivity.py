@@ -19,7 +19,6 @@ from bids_acc.group.statistics.joining import gated_values
 from bids_acc.group.statistics.modelling import each_model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.quality_groups import crlb_values
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
@@ -61,7 +60,6 @@ def _compare(rows: list[Row], table: pd.DataFrame | None, gated: str, alpha: flo
         row.extra = {**row.extra, 'p_original': p, 'conclusion_changes': changes}
 
 
-@analysis(table='sensitivity', order=95, title='Does the quality gate decide the result?')
 def gate_sensitivity(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

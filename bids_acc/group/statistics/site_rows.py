@@ -18,7 +18,6 @@ from bids_acc.group.formulas.sites import (
     compare_sites,
 )
 from bids_acc.group.statistics.longitudinal_rows import row_of
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
 
@@ -155,7 +154,6 @@ def _combat_rows(
     return rows
 
 
-@analysis(table='meta', order=75, title='Sites side by side')
 def sites_side_by_side(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import Row, counts_text
 from bids_acc.group.statistics.study import Study
 
 
-@analysis(table='treatment', order=85, title='Groups by treatment history')
 def treatment_groups(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

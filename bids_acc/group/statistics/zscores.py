@@ -11,7 +11,6 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.two_samples import welch
-from bids_acc.group.statistics.registry import analysis
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 from bids_acc.typing import FloatArray
@@ -85,7 +84,6 @@ def participant_scores(study: Study) -> pd.DataFrame:
     )
 
 
-@analysis(table='zscores', order=65, title='Distance from the norm group')
 def group_zscores(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

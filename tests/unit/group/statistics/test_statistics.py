@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.statistics import registry
+from bids_acc.group.statistics import run
+from bids_acc.group.statistics.analyses import ANALYSES, Analysis
 from bids_acc.group.statistics.flow import participant_flow
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model, read_model
 from bids_acc.group.statistics.proposal import propose_model
-from bids_acc.group.statistics.registry import Analysis
 from bids_acc.group.statistics.rows import COLUMNS, Row
-from bids_acc.group.statistics.run import load_analyses, run_analyses, run_statistics
+from bids_acc.group.statistics.run import run_analyses, run_statistics
 from bids_acc.group.statistics.tables import (
     DESCRIPTIONS,
     TITLES,
@@ -213,7 +216,7 @@ def test_another_analysis_does_not_move_the_random_numbers(cohorts, monkeypatch)
     def extra(study, earlier, rng):
         return [Row(analysis='extra', value=rng.random())]
 
-    monkeypatch.setitem(registry.REGISTRY, 'extra', Analysis('extra', 'x', 1, '', extra))
+    monkeypatch.setattr(run, 'ANALYSES', (Analysis(extra, 'x'), *ANALYSES))
     pd.testing.assert_frame_equal(run_analyses(study, 1)['mrs_group'], before)
 
 
@@ -230,8 +233,7 @@ def test_one_analysis_that_fails_does_not_stop_the_others(cohorts, monkeypatch, 
     def broken(study, earlier, rng):
         raise error
 
-    load_analyses()
-    monkeypatch.setitem(registry.REGISTRY, 'broken', Analysis('broken', 'x', 1, '', broken))
+    monkeypatch.setattr(run, 'ANALYSES', (Analysis(broken, 'x'), *ANALYSES))
     study = make_study(light(read_model('acc-structure')), parcels, mrs, people, qc)
     tables = run_analyses(study, 1)
     assert tables['x']['note'].tolist() == [note]
@@ -250,10 +252,7 @@ def test_a_row_that_contradicts_itself_is_refused_and_the_rest_is_written(
             Row(**row, response='bad', value=2.0, p_unc=0.01, family='x'),
         ]
 
-    load_analyses()
-    only = {'wrong': Analysis('wrong', 'x', 1, '', wrong)}
-    monkeypatch.setattr(registry, 'REGISTRY', only)
-    monkeypatch.setattr('bids_acc.group.statistics.run.REGISTRY', only)
+    monkeypatch.setattr(run, 'ANALYSES', (Analysis(wrong, 'x'),))
     study = make_study(light(read_model('acc-structure')), parcels, mrs, people, qc)
     table = run_analyses(study, 1)['x']
     bad = one(table, response='bad')
@@ -609,3 +608,20 @@ def test_cells_are_written_the_same_way_everywhere():
 
 def test_descriptions_are_of_columns_that_no_common_column_hides():
     assert not set(DESCRIPTIONS) & set(COLUMNS)
+
+
+def test_every_analysis_of_the_package_is_listed_once_and_has_a_heading():
+    """A function with the signature of an analysis that nobody listed would be silently absent."""
+    listed = [item.function for item in ANALYSES]
+    assert len(set(listed)) == len(listed)
+    assert {item.table for item in ANALYSES} <= set(TITLES)
+    folder = Path(run.__file__).parent
+    shape = ['study', 'earlier', 'rng']
+    defined = set()
+    for path in folder.glob('*.py'):
+        module = importlib.import_module(f'bids_acc.group.statistics.{path.stem}')
+        for name, thing in inspect.getmembers(module, inspect.isfunction):
+            own = thing.__module__ == module.__name__ and not name.startswith('_')
+            if own and list(inspect.signature(thing).parameters) == shape:
+                defined.add(thing)
+    assert defined == set(listed)

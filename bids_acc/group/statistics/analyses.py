@@ -1,0 +1,83 @@
+"""The analyses of a cohort, in the order of a methods section.
+
+Each line of `ANALYSES` is one step: the function that does it and the table its rows go to. A step
+sees the finished tables of those above it; one that the model file does not ask for returns no
+rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.group.statistics.ancova import ancova
+from bids_acc.group.statistics.clinical import clinical_scores
+from bids_acc.group.statistics.demographics import demographics
+from bids_acc.group.statistics.diagnostics import diagnostics
+from bids_acc.group.statistics.longitudinal_rows import change_between_sessions
+from bids_acc.group.statistics.mixture_rows import mixture_of_populations
+from bids_acc.group.statistics.mrs_groups import (
+    corrected_together,
+    metabolites_by_group,
+    nuisance_regressions,
+)
+from bids_acc.group.statistics.posthoc import planned_contrasts, posthoc
+from bids_acc.group.statistics.prediction_rows import prediction_of_outcome
+from bids_acc.group.statistics.quality_groups import quality_by_group
+from bids_acc.group.statistics.relation import partial_correlations, relation
+from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.sensitivity import gate_sensitivity
+from bids_acc.group.statistics.site_rows import sites_side_by_side
+from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.treatment_rows import treatment_groups
+from bids_acc.group.statistics.zscores import group_zscores
+
+AnalysisFunction = Callable[[Study, Mapping[str, pd.DataFrame], np.random.Generator], list[Row]]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One step of the analysis."""
+
+    function: AnalysisFunction
+    """Makes the rows from the study, the tables of the steps above and a generator."""
+    table: str
+    """Table that the rows go to; several steps may share one."""
+
+    @property
+    def name(self) -> str:
+        """Name of the step, from which its random numbers are seeded."""
+        return getattr(self.function, '__name__', type(self.function).__name__)
+
+
+ANALYSES: tuple[Analysis, ...] = (
+    # Who was studied, and are the data of the groups comparable?
+    Analysis(demographics, 'demographics'),
+    Analysis(quality_by_group, 'qc_by_group'),
+    # Do the groups differ in structure; where that replicates, which groups?
+    Analysis(ancova, 'ancova'),
+    Analysis(posthoc, 'posthoc'),
+    Analysis(planned_contrasts, 'contrasts'),
+    # Do they differ in metabolites, alone, corrected together, and at equal nuisance?
+    Analysis(metabolites_by_group, 'mrs_group'),
+    Analysis(corrected_together, 'mrs_group'),
+    Analysis(nuisance_regressions, 'mrs_group'),
+    # How are structure and metabolite related, and both to symptoms?
+    Analysis(relation, 'relation'),
+    Analysis(partial_correlations, 'partialcorr'),
+    Analysis(clinical_scores, 'clinical'),
+    # Further questions: hidden populations, norms, change, sites, prediction, treatment.
+    Analysis(mixture_of_populations, 'mixture'),
+    Analysis(group_zscores, 'zscores'),
+    Analysis(change_between_sessions, 'change'),
+    Analysis(sites_side_by_side, 'meta'),
+    Analysis(prediction_of_outcome, 'prediction'),
+    Analysis(treatment_groups, 'treatment'),
+    # Do the answers depend on assumptions, on single people, on the quality gate?
+    Analysis(diagnostics, 'diagnostics'),
+    Analysis(gate_sensitivity, 'sensitivity'),
+)
+"""All analyses, in order."""
