@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import formulaic
 import numpy as np
 import pandas as pd
 
@@ -135,30 +136,70 @@ def varies(column: pd.Series) -> bool:
     return len(column.dropna().unique()) > 1
 
 
-def _codes(column: pd.Series, levels: tuple[str, ...] | None, center: bool) -> FloatArray:
-    """Return the columns of one variable: a centred number or sum-to-zero codes."""
-    if levels is None:
-        values = column.to_numpy(dtype=float)
-        return (values - values.mean() if center else values)[:, None]
-    codes = sum_coding(levels)
-    return np.array([codes[str(value)] for value in column], dtype=float)
+def code_terms(
+    frame: pd.DataFrame,
+    terms: Sequence[str],
+    levels: Mapping[str, Sequence[str]],
+    *,
+    center: bool = True,
+) -> tuple[FloatArray, dict[str, tuple[int, ...]]]:
+    """Code columns and their interactions by formulaic: factors sum to zero, numbers centred.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Complete rows.
+    terms : sequence of str
+        Column names and interactions ``a:b``.
+    levels : mapping of str to sequence of str
+        Levels of the factors, all of which occur; the last is coded -1 throughout.
+    center : bool
+        Subtract the mean from numbers.
+
+    Returns
+    -------
+    X : (n, p) ndarray of float64
+        Intercept first.
+    columns : dict of str to tuple of int
+        Columns of each term; that of the intercept is not listed.
+    """
+    # Names of columns may hold anything (Glx/tNAA): the formula sees plain ones.
+    plain = {
+        name: f'v{i}' for i, name in enumerate(dict.fromkeys(':'.join(terms).split(':'))) if name
+    }
+    data = {'n_': np.ones(len(frame))}
+    for name, short in plain.items():
+        data[short] = (
+            pd.Categorical(frame[name].astype(str), list(levels[name]))
+            if name in levels
+            else frame[name].to_numpy(dtype=float)
+        )
+    numbers = 'center({})' if center else '{}'
+    parts = {
+        name: (f'C({short}, contr.sum)' if name in levels else numbers.format(short))
+        for name, short in plain.items()
+    }
+    formula = ' + '.join(['1', *(':'.join(parts[p] for p in term.split(':')) for term in terms)])
+    coded = formulaic.model_matrix(
+        formulaic.Formula(formula, _ordering='none'),
+        pd.DataFrame(data),
+        na_action='raise',
+        context={},
+    )
+    slices = list(coded.model_spec.term_slices.values())[1:]
+    columns = {
+        term: tuple(range(part.start, part.stop))
+        for term, part in zip(dict.fromkeys(terms), slices, strict=True)
+    }
+    return coded.to_numpy(dtype=float), columns
 
 
 def _matrix(
     frame: pd.DataFrame, terms: Sequence[str], levels: Mapping[str, tuple[str, ...]], center: bool
 ) -> Design:
-    """Code the variables; the columns of an interaction are all products of its parts'."""
-    blocks, columns, filled = [np.ones((len(frame), 1))], {}, 1
-    for term in terms:
-        block = np.ones((len(frame), 1))
-        for name in term.split(':'):
-            codes = _codes(frame[name], levels.get(name), center)
-            block = (block[:, :, None] * codes[:, None, :]).reshape(len(frame), -1)
-        columns[term] = tuple(range(filled, filled + block.shape[1]))
-        filled += block.shape[1]
-        blocks.append(block)
-    formula = ' + '.join(terms) if terms else '1'
-    return Design(np.hstack(blocks), columns, levels, formula)
+    """Code the variables and name the model."""
+    X, columns = code_terms(frame, terms, levels, center=center)
+    return Design(X, columns, levels, ' + '.join(terms) if terms else '1')
 
 
 def _refuse_empty_cells(

@@ -1,4 +1,4 @@
-"""Ordinary least squares on arrays: fits, tests of terms, contrasts, influence.
+"""Ordinary least squares on arrays: fits (statsmodels), tests of terms, contrasts, influence.
 
 Sums of squares of both types come from comparing residual sums of squares of nested models,
 which needs no reference to how a factor was coded, except that type III asks for columns that
@@ -9,49 +9,64 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.outliers_influence import OLSInfluence
 
 from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)
 class LinearFit:
-    """A fitted linear model."""
+    """A linear model fitted by statsmodels."""
 
-    X: FloatArray
-    """(n, p) Design matrix."""
-    coefficients: FloatArray
-    """(p,) Least-squares estimates."""
-    inverse: FloatArray
-    """(p, p) Inverse of X'X."""
-    residuals: FloatArray
-    """(n,) Observed minus fitted."""
-    df: int
-    """Residual degrees of freedom, n - p."""
+    result: Any
+    """`statsmodels.regression.linear_model.RegressionResults`."""
+
+    @property
+    def coefficients(self) -> FloatArray:
+        """(p,) Least-squares estimates."""
+        return self.result.params
+
+    @property
+    def inverse(self) -> FloatArray:
+        """(p, p) Inverse of X'X."""
+        return self.result.normalized_cov_params
+
+    @property
+    def residuals(self) -> FloatArray:
+        """(n,) Observed minus fitted."""
+        return self.result.resid
+
+    @property
+    def df(self) -> int:
+        """Residual degrees of freedom, n - p."""
+        return int(self.result.df_resid)
 
     @property
     def rss(self) -> float:
         """Residual sum of squares."""
-        return float(self.residuals @ self.residuals)
+        return float(self.result.ssr)
 
     @property
     def sigma(self) -> float:
         """Residual standard deviation."""
-        return float(np.sqrt(self.rss / self.df))
+        return float(np.sqrt(self.result.mse_resid))
 
     @property
     def covariance(self) -> FloatArray:
         """(p, p) Covariance of the coefficients under equal variances."""
-        return self.inverse * (self.rss / self.df)
+        return self.result.cov_params()
 
-    @property
-    def leverage(self) -> FloatArray:
-        """(n,) Diagonal of the hat matrix."""
-        return np.einsum('ij,jk,ik->i', self.X, self.inverse, self.X)
+    @cached_property
+    def influence(self) -> OLSInfluence:
+        """Leverage, Cook's distances and DFBETAS of statsmodels."""
+        return OLSInfluence(self.result)
 
     def covariance_hc3(self) -> FloatArray:
         """Return the covariance that holds when variances differ.
@@ -61,10 +76,7 @@ class LinearFit:
         MacKinnon JG, White H (1985). J Econometrics 29:305-325 (HC3).
         https://doi.org/10.1016/0304-4076(85)90158-7
         """
-        # a point that the fit must pass through (leverage 1) has no residual to learn from
-        slack = np.maximum(1 - self.leverage, 1e-12)
-        weighted = self.X * (self.residuals / slack)[:, None]
-        return self.inverse @ (weighted.T @ weighted) @ self.inverse
+        return self.result.cov_HC3
 
     def cooks_distance(self) -> FloatArray:
         """Return how far each observation moves the fit.
@@ -73,9 +85,8 @@ class LinearFit:
         ----------
         Cook RD (1977). Technometrics 19:15-18. https://doi.org/10.1080/00401706.1977.10489493
         """
-        h = self.leverage
         with np.errstate(divide='ignore', invalid='ignore'):
-            return self.residuals**2 * h / ((1 - h) ** 2 * self.X.shape[1] * self.sigma**2)
+            return self.influence.cooks_distance[0]
 
 
 def fit_ols(X: npt.ArrayLike, y: npt.ArrayLike) -> LinearFit:
@@ -95,16 +106,7 @@ def fit_ols(X: npt.ArrayLike, y: npt.ArrayLike) -> LinearFit:
     array([1., 2.])
     """
     X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
-    q, r = np.linalg.qr(X)
-    coefficients = np.linalg.solve(r, q.T @ y)
-    r_inverse = np.linalg.inv(r)
-    return LinearFit(
-        X=X,
-        coefficients=coefficients,
-        inverse=r_inverse @ r_inverse.T,
-        residuals=y - X @ coefficients,
-        df=X.shape[0] - X.shape[1],
-    )
+    return LinearFit(OLS(y, X).fit(method='qr'))
 
 
 def residual_ss(X: FloatArray, y: FloatArray) -> FloatArray:
@@ -174,14 +176,14 @@ def anova(
     ----------
     Fox J (2016). Applied Regression Analysis and Generalized Linear Models, 3rd ed., ch. 8.
     """
-    rss, df2 = float(residual_ss(X, y)), X.shape[0] - X.shape[1]
+    rss, df2 = fit_ols(X, y).rss, X.shape[0] - X.shape[1]
     tests = []
     for term, columns in terms.items():
         hidden = _higher_order(term, terms) if kind == 'II' else set()
         keep = [i for i in range(X.shape[1]) if i not in hidden]
         without = [i for i in keep if i not in set(columns)]
-        larger = rss if not hidden else float(residual_ss(X[:, keep], y))
-        ss = float(residual_ss(X[:, without], y)) - larger
+        larger = rss if not hidden else fit_ols(X[:, keep], y).rss
+        ss = fit_ols(X[:, without], y).rss - larger
         f = (ss / len(columns)) / (rss / df2)
         tests.append(
             TermTest(term, f, len(columns), df2, f_survival(max(f, 0.0), len(columns), df2), ss)

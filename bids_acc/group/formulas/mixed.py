@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import linalg, optimize, stats
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.design import code_terms
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.results import TestResult
 from bids_acc.typing import FloatArray
@@ -57,20 +58,22 @@ def count_levels(column: pd.Series) -> dict[str, int]:
     return {name: int(counts[name]) for name in level_order(column)}
 
 
-def _main_columns(column: pd.Series) -> tuple[FloatArray, list[str]]:
-    """Code one variable: sum-to-zero for factors, centred for numbers."""
+def _levels(column: pd.Series) -> list[str] | None:
+    """Return the levels of a factor, None for numbers.
+
+    Raises
+    ------
+    InputDataError
+        If the factor has one level only.
+    """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        values = column.to_numpy(dtype=float)
-        return (values - values.mean())[:, None], [str(column.name)]
+        return None
     levels = level_order(column)
     if not levels:
         raise InputDataError(f'{column.name}: nobody has all values that the model needs.')
     if len(levels) < 2:
         raise InputDataError(f'{column.name} has one level only ({levels[0]}); take it out.')
-    text = column.astype(str).to_numpy()
-    coded = np.column_stack([(text == lv).astype(float) for lv in levels[:-1]])
-    coded[text == levels[-1]] = -1.0
-    return coded, [f'{column.name}[{lv}]' for lv in levels[:-1]]
+    return levels
 
 
 def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
@@ -99,26 +102,23 @@ def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
     """
     if table.empty:
         raise InputDataError('nobody has all values that the model needs.')
-    blocks, names = [np.ones((len(table), 1))], ['Intercept']
-    spans: dict[str, tuple[int, ...]] = {'Intercept': (0,)}
+    parts = dict.fromkeys(':'.join(terms).split(':')) if terms else {}
+    levels = {part: found for part in parts if (found := _levels(table[part])) is not None}
+    X, columns = code_terms(table, terms, levels)
+    names = ['Intercept']
     for term in terms:
-        block, labels = np.ones((len(table), 1)), ['']
+        labels = ['']
         for part in term.split(':'):
-            columns, own = _main_columns(table[part])
-            block = np.einsum('ni,nj->nij', block, columns).reshape(len(table), -1)
-            labels = [f'{a}:{b}'.lstrip(':') for a in labels for b in own]
-        first = sum(b.shape[1] for b in blocks)
-        spans[term] = tuple(range(first, first + block.shape[1]))
-        blocks.append(block)
-        names.extend(labels)
-    X = np.hstack(blocks)
+            own = [f'{part}[{lv}]' for lv in levels[part][:-1]] if part in levels else [part]
+            labels = [f'{a}:{b}'.lstrip(':') for b in own for a in labels]
+        names += labels
     rank = int(np.linalg.matrix_rank(X / np.maximum(np.abs(X).max(axis=0), 1e-300)))
     if rank < X.shape[1]:
         raise InputDataError(
             f'the terms {", ".join(terms)} are collinear or a cell is empty '
             f'({X.shape[1]} columns of rank {rank}); take a term out.'
         )
-    return Design(X, spans, tuple(names))
+    return Design(X, {'Intercept': (0,), **columns}, tuple(names))
 
 
 @dataclass(frozen=True)
