@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import formulaic
 import numpy as np
@@ -167,7 +168,7 @@ def code_terms(
     plain = {
         name: f'v{i}' for i, name in enumerate(dict.fromkeys(':'.join(terms).split(':'))) if name
     }
-    data = {'n_': np.ones(len(frame))}
+    data: dict[str, Any] = {'n_': np.ones(len(frame))}
     for name, short in plain.items():
         data[short] = (
             pd.Categorical(frame[name].astype(str), list(levels[name]))
