@@ -89,6 +89,11 @@ class AnatSettings:
         flag='--skull-strip',
         choices=('auto', 'force', 'skip'),
     )
+    average: bool = option(
+        False,
+        'average the runs of the T1w image that are as good as the best, after rigid alignment',
+        flag='--anat-average',
+    )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
+from bids_acc.anat.averaging import AverageT1w
 from bids_acc.anat.interfaces import (
     BiasCorrect,
     FitSurfaces,
@@ -84,6 +85,12 @@ def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
     }
 
 
+def t1w_metadata(image_notes: Sequence[str]) -> dict[str, Any]:
+    """Return what the sidecar of the T1w image says."""
+    chosen = {'ImageSelection': '; '.join(image_notes)} if image_notes else {}
+    return {'SkullStripped': True, **chosen}
+
+
 def atlas_metadata(origin: SurfaceOrigin) -> dict[str, str]:
     """Return which atlas the labels are of, and whose."""
     if origin.own_labels:
@@ -116,6 +123,8 @@ def init_anat_wf(
     seed: int = 0,
     name: str = 'anat_wf',
     origin: SurfaceOrigin | None = None,
+    further_runs: Sequence[Path] = (),
+    image_notes: Sequence[str] = (),
 ) -> pe.Workflow:
     """Make surfaces with thickness and area from a T1w image.
 
@@ -135,6 +144,10 @@ def init_anat_wf(
         Name of the workflow.
     origin : SurfaceOrigin, optional
         Where the surfaces come from; built in by default.
+    further_runs : sequence of Path
+        Runs of the T1w image that are averaged with ``t1w_file``.
+    image_notes : sequence of str
+        Why this image was taken and not another, for its sidecar.
 
     Inputs
     ------
@@ -165,13 +178,28 @@ def init_anat_wf(
     workflow = pe.Workflow(name=name)
     origin = origin or SurfaceOrigin()
     fit_wf = _init_fit_wf(settings, origin, omp_nthreads, seed)
-    sinks_wf = _init_sinks_wf(output_dir, entities, settings, origin)
+    sinks_wf = _init_sinks_wf(output_dir, entities, settings, origin, image_notes)
     inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
     workflow.connect([
-        (inputnode, fit_wf, [(f, f'inputnode.{f}') for f in INPUTS]),
+        (inputnode, fit_wf, [('surface_dir', 'inputnode.surface_dir')]),
         (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in FITTED]),
         (sinks_wf, outputnode, [(f'outputnode.{f}', f) for f in OUTPUTS]),
+    ])  # fmt: skip
+    if not further_runs:
+        workflow.connect(inputnode, 't1w_file', fit_wf, 'inputnode.t1w_file')
+        return workflow
+    average = pe.Node(
+        AverageT1w(
+            further_files=[str(path) for path in further_runs],
+            metadata=t1w_metadata(image_notes), seed=seed,
+        ),
+        name='average', mem_gb=1.5,
+    )  # fmt: skip
+    workflow.connect([
+        (inputnode, average, [('t1w_file', 't1w_file')]),
+        (average, fit_wf, [('out_file', 'inputnode.t1w_file')]),
+        (average, sinks_wf, [('metadata', 'inputnode.t1w_metadata')]),
     ])  # fmt: skip
     return workflow
 
@@ -263,10 +291,11 @@ def _init_sinks_wf(
     entities: Mapping[str, Any],
     settings: AnatSettings,
     origin: SurfaceOrigin,
+    image_notes: Sequence[str] = (),
 ) -> pe.Workflow:
     """Keep every result under its BIDS name."""
     workflow = pe.Workflow(name='sinks_wf')
-    inputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='inputnode')
+    inputnode = pe.Node(niu.IdentityInterface(fields=[*FITTED, 't1w_metadata']), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
     density, roi = settings.density, tuple(settings.roi)
     atlas = atlas_metadata(origin)
@@ -306,7 +335,9 @@ def _init_sinks_wf(
 
     hemis = [{'hemisphere': hemi, 'density': density} for hemi in HEMISPHERES]
     labelled = [{**hemi, 'segmentation': origin.segmentation} for hemi in hemis]
-    keep('t1w_preproc', 'anat_t1w', {'SkullStripped': True})
+    keep('t1w_preproc', 'anat_t1w', t1w_metadata(image_notes))
+    # replaces the metadata above where runs were averaged; undefined otherwise
+    workflow.connect(inputnode, 't1w_metadata', workflow.get_node('ds_anat_t1w'), 'metadata')
     keep('t1w_mask', 'anat_brain_mask')
     keep('dseg', 'anat_dseg')
     keep('acc_mask', 'anat_roi_mask', {**atlas, 'Labels': list(roi)})

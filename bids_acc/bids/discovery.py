@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bids import BIDSLayout
 
+from bids_acc.bids.anatomy import find_anat
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, find_reversed, noddi_refusal
 from bids_acc.bids.inputs import (
     MODALITIES,
-    AnatInputs,
     DwiInputs,
     DwiRun,
     PlanRow,
@@ -29,7 +29,7 @@ from bids_acc.bids.layout import (
     query_images,
 )
 from bids_acc.bids.selection import Selection, choose_labels, session_labels, subject_labels
-from bids_acc.bids.spectra import PartlyBrokenError, find_spectra, named_by_spectra
+from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
 from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
 
 
@@ -100,15 +100,17 @@ def _plan_modality(
     row: PlanRow, layout: BIDSLayout, subject: str, session: str | None, selection: Selection
 ) -> tuple[PlanRow, Any]:
     """Find one modality; say what will be done with it, and why."""
-    finders: dict[str, Callable[..., tuple[Any, list[str]]]] = {
-        'anat': _find_anat, 'mrs': find_spectra,
-    }  # fmt: skip
     nothing: Any = () if row.modality == 'mrs' else None
+    inputs: Any
     try:
         if row.modality == 'dwi':
             inputs, notes = _choose_dwi(layout, subject, session, selection)
+        elif row.modality == 'anat':
+            inputs, notes = find_anat(
+                layout, subject, session, selection.filters, average=selection.anat_average
+            )
         else:
-            inputs, notes = finders[row.modality](layout, subject, session, selection.filters)
+            inputs, notes = find_spectra(layout, subject, session, selection.filters)
     except NothingThereError as absent:
         return replace(row, reason=str(absent), reason_code='no_data'), nothing
     except PartlyBrokenError as partly:
@@ -131,38 +133,6 @@ def _paths(inputs: Any) -> tuple[str, ...]:
     """List all files of a modality."""
     units = inputs if isinstance(inputs, tuple) else (inputs,)
     return tuple(str(path) for unit in units for path in unit.files)
-
-
-def _find_anat(
-    layout: BIDSLayout, subject: str, session: str | None, filters: Mapping[str, Any]
-) -> tuple[AnatInputs, list[str]]:
-    """Take the first usable T1w image, and say which others are there."""
-    files = query_images(layout, subject, session, filters, 't1w')
-    notes = []
-    if not files and session is not None and 't1w' not in filters:
-        files = query_images(layout, subject, None, {}, 't1w')
-        if files:
-            notes.append(f'no T1w in ses-{session}; that of {Path(files[0].path).name} is used')
-    if not files:
-        raise nothing_there(subject, session, 'anat', 'T1w')
-    if len(files) > 1:
-        named = named_by_spectra(layout, subject, session, filters)
-        files = sorted(files, key=lambda f: Path(f.path).absolute() not in named)
-    first = files[0]
-    check_image(Path(first.path), (3,), minimum_size=16)
-    others = tuple(Path(f.path) for f in files[1:])
-    if others and not notes:
-        notes.append(
-            f'{len(files)} T1w images; {Path(first.path).name} is used '
-            '(choose another with --bids-filter-file)'
-        )
-    entities = {**indexed_entities(first), 'subject': subject}
-    if session is not None:
-        entities['session'] = session
-    return (
-        AnatInputs(Path(first.path), entities, metadata_of(layout, first.path), others),
-        notes,
-    )
 
 
 def _gradient_file(layout: BIDSLayout, image: Path, extension: str) -> Path:

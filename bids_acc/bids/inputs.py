@@ -32,11 +32,15 @@ class AnatInputs:
     metadata: Mapping[str, Any]
     also_there: tuple[Path, ...] = ()
     """Further T1w images, which are not used."""
+    averaged: tuple[Path, ...] = ()
+    """Further runs that are averaged with the first."""
+    notes: tuple[str, ...] = ()
+    """Why this image, and why not the others."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        return (self.t1w,)
+        return (self.t1w, *self.averaged)
 
 
 @dataclass(frozen=True)
@@ -221,7 +225,7 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     """
     check_readable(path)
     try:
-        reader = nb.Nifti1Image if _is_nifti1(path) else nb.Nifti2Image
+        reader = nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image
         image = reader.from_filename(path)
         shape = tuple(int(n) for n in image.shape)
         _check_data_complete(path, image)
@@ -244,7 +248,7 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     return shape
 
 
-def _is_nifti1(path: Path) -> bool:
+def is_nifti1(path: Path) -> bool:
     """Tell NIfTI-1 from NIfTI-2 by the header's size field."""
     opener = gzip.open if path.suffix == '.gz' else open
     with opener(path, 'rb') as stream:

@@ -116,6 +116,26 @@ def _images(layout: BIDSLayout, query: dict[str, Any]) -> list[Any]:
     return [f for f in found if Path(f.path).parent.name in names]
 
 
+def without_twins(files: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    """Keep one of each image that lies there compressed and plain.
+
+    Parameters
+    ----------
+    files : sequence of BIDSFile
+
+    Returns
+    -------
+    list of BIDSFile
+        The compressed one of each pair.
+    list of str
+        What was left out, in words.
+    """
+    stems = {str(f.path).removesuffix('.gz'): f for f in sorted(files, key=lambda f: f.path)}
+    kept = [f for f in files if f in stems.values()]
+    twins = [Path(f.path).name for f in files if f not in kept]
+    return kept, [f'{name}: not used, as {name}.gz is there' for name in twins]
+
+
 def nothing_there(
     subject: str, session: str | None, datatype: str, suffix: str
 ) -> NothingThereError:

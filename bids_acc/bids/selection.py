@@ -41,6 +41,8 @@ class Selection:
     that."""
     dwi_noddi: str = 'auto'
     """``auto`` takes NODDI maps where there are any, ``require`` fails without, ``none`` never."""
+    anat_average: bool = False
+    """Whether equally good runs of the T1w image are averaged."""
 
 
 def check_dataset(bids_dir: Path) -> None:

@@ -250,6 +250,7 @@ def discover_sessions(request: Request) -> list[Session]:
     selection = chosen.Selection(
         tuple(subjects), request.session_labels, filters, request.modalities,
         request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
+        request.settings.anat.average,
     )  # fmt: skip
     return discover(layout, selection)
 

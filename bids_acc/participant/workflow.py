@@ -101,6 +101,8 @@ def init_session_wf(
                 note=job.surfaces.note,
                 smoothing_mm=job.surfaces.smoothing_mm,
             ),
+            further_runs=session.anat.averaged,
+            image_notes=session.anat.notes,
         )
         anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
         if job.surfaces.folder is not None:

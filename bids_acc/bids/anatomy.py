@@ -1,0 +1,306 @@
+"""Which T1w image of a session is taken: candidates are judged, and the judgement is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+from bids import BIDSLayout
+
+from bids_acc.bids.inputs import AnatInputs, check_image, is_nifti1
+from bids_acc.bids.layout import (
+    indexed_entities,
+    metadata_of,
+    nothing_there,
+    query_images,
+    without_twins,
+)
+from bids_acc.bids.spectra import named_by_spectra
+from bids_acc.exceptions import BidsAccError, InputDataError
+
+HEAD_MM = 120.0
+"""An image whose least extent is smaller is taken for a slab. A round number below the size of
+grown-up heads; it only ranks images, and refuses none."""
+
+PARTS: Mapping[str, str] = {
+    'phase': 'phase', 'p': 'phase', 'real': 'real part', 'r': 'real part',
+    'imag': 'imaginary part', 'i': 'imaginary part', 'imaginary': 'imaginary part',
+}  # fmt: skip
+"""Words of ``part-`` and of DICOM's ImageType that say which part of a complex image this is."""
+
+
+@dataclass(frozen=True)
+class T1wCandidate:
+    """A T1w image and what speaks against it."""
+
+    path: Path
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    voxel_mm: float
+    """Largest edge of a voxel."""
+    extent_mm: float
+    """Least extent of the image."""
+    is_named: bool = False
+    """Whether a spectrum's sidecar names it as the image that its voxel was planned on."""
+
+    @property
+    def contrast_agent(self) -> str:
+        """Contrast agent, as the name or the sidecar tells it; empty without."""
+        named = self.entities.get('ceagent') or self.metadata.get('ContrastBolusIngredient')
+        return '' if named in (None, '', 'n/a') else str(named)
+
+    @property
+    def is_normalised(self) -> bool:
+        """Whether the scanner evened out the sensitivity of its coils."""
+        words = [str(w).upper() for w in _listed(self.metadata.get('ImageType'))]
+        return 'norm' in self.entities.get('reconstruction', '').lower() or 'NORM' in words
+
+    @property
+    def is_preparation(self) -> bool:
+        """Whether it is one of several images that make a T1w image together."""
+        return any(name in self.entities for name in ('inv', 'echo', 'mt', 'chunk'))
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """The smaller, the better."""
+        return (
+            not self.is_named,
+            bool(self.contrast_agent),
+            self.extent_mm < HEAD_MM,
+            self.is_preparation,
+            round(self.voxel_mm, 1),
+            not self.is_normalised,
+        )
+
+    @property
+    def reservations(self) -> list[str]:
+        """What speaks against it, in words."""
+        found = []
+        if self.contrast_agent:
+            found.append(f'contrast agent ({self.contrast_agent})')
+        if self.extent_mm < HEAD_MM:
+            found.append(f'covers only {self.extent_mm:.0f} mm of the head')
+        if self.is_preparation:
+            found.append('one of several images that make a T1w image together')
+        return found
+
+    def beaten_by(self, better: T1wCandidate) -> str:
+        """Say why another one was taken."""
+        if better.is_named and not self.is_named:
+            return 'not the one that the spectrum names'
+        if self.rank[:4] != better.rank[:4]:
+            return ', '.join(self.reservations)
+        if self.rank[4] != better.rank[4]:
+            return f'voxels of {self.voxel_mm:.1f} mm, not {better.voxel_mm:.1f} mm'
+        if self.rank != better.rank:
+            return 'without intensity normalisation (rec-norm)'
+        return 'as good, later in order'
+
+
+def find_anat(
+    layout: BIDSLayout,
+    subject: str,
+    session: str | None,
+    filters: Mapping[str, Any],
+    *,
+    average: bool = False,
+) -> tuple[AnatInputs, list[str]]:
+    """Take the best T1w image, and say why, and which others are there.
+
+    Parameters
+    ----------
+    layout : BIDSLayout
+    subject, session : str
+        Labels without prefix.
+    filters : mapping
+        Of the filter file.
+    average : bool
+        Whether runs that are equally good are to be averaged.
+
+    Returns
+    -------
+    AnatInputs
+    list of str
+        Notes for the plan.
+
+    Raises
+    ------
+    NothingThereError
+        If there is no T1w image.
+    MissingInputError, InputDataError
+        If none can be used; with the reason for each.
+    """
+    files = query_images(layout, subject, session, filters, 't1w')
+    notes: list[str] = []
+    if not files and session is not None and 't1w' not in filters:
+        files = query_images(layout, subject, None, {}, 't1w')
+        if files:
+            notes.append(f'no T1w in ses-{session}')
+    if not files:
+        raise nothing_there(subject, session, 'anat', 'T1w')
+    files, twins = without_twins(files)
+    named = named_by_spectra(layout, subject, session, filters) if len(files) > 1 else set()
+    good, refused = judge_t1w(layout, files, named)
+    if not good:
+        raise _none_left(refused)
+    first, *others = sorted(good, key=lambda candidate: candidate.rank)
+    averaged = [c for c in others if _is_run_of(c, first)] if average else []
+    left = [c for c in others if c not in averaged]
+    if notes:
+        notes[0] += f'; that of {first.path.name} is used'
+    if len(files) > 1:
+        notes.append(_choice(len(files), first, averaged, left, refused))
+    elif first.reservations:
+        notes.append(f'{first.path.name}: {", ".join(first.reservations)}')
+    if average and not averaged:
+        notes.append('--anat-average: no second run that is as good')
+    notes += twins
+    entities = {**first.entities, 'subject': subject}
+    if averaged:
+        entities.pop('run', None)
+    if session is not None:
+        entities['session'] = session
+    return AnatInputs(
+        t1w=first.path,
+        entities=entities,
+        metadata=first.metadata,
+        also_there=tuple(c.path for c in left),
+        averaged=tuple(c.path for c in averaged),
+        notes=tuple(notes),
+    ), notes
+
+
+def judge_t1w(
+    layout: BIDSLayout, files: Sequence[Any], named: set[Path]
+) -> tuple[list[T1wCandidate], list[tuple[Path, BidsAccError]]]:
+    """Look into each T1w image.
+
+    Parameters
+    ----------
+    layout : BIDSLayout
+    files : sequence of BIDSFile
+    named : set of Path
+        Those that spectra name.
+
+    Returns
+    -------
+    good : list of T1wCandidate
+        What can be used, in the order of the files.
+    refused : list of (Path, BidsAccError)
+        What cannot, and why.
+    """
+    good, refused = [], []
+    for bids_file in files:
+        path = Path(bids_file.path)
+        try:
+            candidate = _candidate(layout, bids_file, path.absolute() in named)
+        except BidsAccError as error:
+            refused.append((path, error))
+        else:
+            good.append(candidate)
+    return good, refused
+
+
+def _candidate(layout: BIDSLayout, bids_file: Any, is_named: bool) -> T1wCandidate:
+    """Read what is to be judged of one image; refuse one that is no magnitude image."""
+    path = Path(bids_file.path)
+    entities = indexed_entities(bids_file)
+    metadata = metadata_of(layout, path)
+    if part := image_part(entities, metadata):
+        raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
+    shape = check_image(path, (3,), minimum_size=16)
+    image = (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
+    kind = image.get_data_dtype()
+    if kind.kind not in 'iuf':
+        what = 'complex numbers' if kind.kind == 'c' else 'colours'
+        raise InputDataError(f'{path} holds {what}; write a magnitude image of grey values.')
+    middle = np.nan_to_num(np.asarray(image.dataobj)[:, :, shape[2] // 2])
+    if not middle.max() > middle.min():
+        raise InputDataError(f'{path} shows nothing in its middle slice; export it again.')
+    edges = np.linalg.norm(image.affine[:3, :3], axis=0)
+    return T1wCandidate(
+        path=path, entities=entities, metadata=metadata, is_named=is_named,
+        voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
+    )  # fmt: skip
+
+
+def image_part(entities: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
+    """Tell which part of a complex image this is, by its name or by DICOM's ImageType.
+
+    Parameters
+    ----------
+    entities : mapping
+        With BIDS' ``part``, where the name has it.
+    metadata : mapping
+        Sidecar.
+
+    Returns
+    -------
+    str
+        ``phase``, ``real part``, ``imaginary part``; empty for a magnitude image.
+
+    Examples
+    --------
+    >>> image_part({'part': 'phase'}, {}), image_part({}, {'ImageType': ['ORIGINAL', 'P', 'ND']})
+    ('phase', 'phase')
+    >>> image_part({'part': 'mag'}, {'ImageType': ['ORIGINAL', 'PRIMARY', 'M']})
+    ''
+    """
+    if 'part' in entities:
+        return PARTS.get(entities['part'].lower(), '')
+    words = [str(word).lower() for word in _listed(metadata.get('ImageType'))]
+    if {'m', 'magnitude'} & set(words):
+        return ''
+    return next((PARTS[word] for word in words if word in PARTS), '')
+
+
+def _listed(value: Any) -> list[Any]:
+    """Take a list as it is, a single value as a list of one, and None as an empty one."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _is_run_of(candidate: T1wCandidate, first: T1wCandidate) -> bool:
+    """Tell whether an image repeats another: alike but for the run."""
+    ignored = ('run', 'extension')
+    same = [{k: v for k, v in c.entities.items() if k not in ignored} for c in (candidate, first)]
+    return same[0] == same[1] and candidate.rank[1:] == first.rank[1:]
+
+
+def _choice(
+    count: int,
+    first: T1wCandidate,
+    averaged: Sequence[T1wCandidate],
+    left: Sequence[T1wCandidate],
+    refused: Sequence[tuple[Path, BidsAccError]],
+) -> str:
+    """Say what was taken of several images, and why not the others."""
+    names = ', '.join(c.path.name for c in averaged)
+    own = f' ({", ".join(first.reservations)})' if first.reservations else ''
+    taken = f'{first.path.name}{own} is used'
+    if averaged:
+        taken = f'{first.path.name} and {names} are averaged'
+    others = [f'{c.path.name}: {c.beaten_by(first)}' for c in left]
+    others += [f'{path.name}: {_without_path(error, path)}' for path, error in refused]
+    listed = f'; not used: {"; ".join(others)}' if others else ''
+    return f'{count} T1w images; {taken}{listed} (choose another with --bids-filter-file)'
+
+
+def _without_path(error: BidsAccError, path: Path) -> str:
+    """Shorten a message that begins with the path, where the name is said already."""
+    text = str(error).removeprefix(f'{path}: ').removeprefix(f'{path} ')
+    return text.replace(str(path), path.name).rstrip('.')
+
+
+def _none_left(refused: Sequence[tuple[Path, BidsAccError]]) -> BidsAccError:
+    """Return the error for a session of which no T1w image can be used."""
+    if len(refused) == 1:
+        return refused[0][1]
+    listed = '; '.join(f'{path.name}: {_without_path(error, path)}' for path, error in refused)
+    worst = max((error for _, error in refused), key=lambda error: -int(error.exit_code))
+    return type(worst)(f'none of {len(refused)} T1w images can be used: {listed}.')

@@ -1,0 +1,132 @@
+"""Which T1w image is taken of several, and with which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+from bids_acc.bids.discovery import discover
+from bids_acc.bids.layout import open_layout
+from bids_acc.bids.selection import Selection
+from bids_acc.exceptions import ExitCode
+from tests.synthetic.bids_folder import write_dataset
+
+ADULT = ((44, 56, 44), (4.0, 4.0, 4.0))
+
+
+def write(root: Path, name: str, shape=ADULT[0], voxel=ADULT[1], meta=None, values=None) -> Path:
+    """Write a T1w image of noise."""
+    path = root / 'sub-01' / 'anat' / f'sub-01_{name}T1w.nii.gz'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if values is None:
+        values = np.random.default_rng(0).integers(1, 100, shape).astype(np.int16)
+    nb.Nifti1Image(values, np.diag([*voxel, 1.0])).to_filename(path)
+    if meta is not None:
+        path.with_name(f'sub-01_{name}T1w.json').write_text(json.dumps(meta))
+    return path
+
+
+def anat_of(root: Path, **selection):
+    """Return the plan and the inputs."""
+    (session,) = discover(open_layout(root), Selection(modalities=('anat',), **selection))
+    return session.row('anat'), session.anat
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a data set with a good image, last in the alphabet."""
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'rec-zz_')
+    return root
+
+
+@pytest.mark.parametrize(
+    ('other', 'words'),
+    [
+        ({'name': 'ce-gadolinium_'}, 'contrast agent (gadolinium)'),
+        ({'name': 'acq-a_', 'meta': {'ContrastBolusIngredient': 'GADOLINIUM'}}, 'contrast agent'),
+        ({'name': 'part-phase_'}, 'phase image'),
+        ({'name': 'part-imag_'}, 'imaginary part image'),
+        ({'name': 'acq-a_', 'meta': {'ImageType': ['ORIGINAL', 'PRIMARY', 'P']}}, 'phase image'),
+        ({'name': 'acq-hippo_', 'shape': (200, 200, 20), 'voxel': (1, 1, 2)}, 'covers only 40 mm'),
+        ({'name': 'acq-a_', 'shape': (44, 56, 30), 'voxel': (4, 4, 6)}, 'voxels of 6.0 mm, not 4'),
+        ({'name': 'acq-a_', 'values': np.zeros((44, 56, 44), np.int16)}, 'shows nothing'),
+        ({'name': 'acq-a_', 'values': np.ones((44, 56, 44, 3), np.int16)}, '4 dimensions'),
+        ({'name': 'acq-a_', 'values': np.ones((44, 56, 44), np.complex64)}, 'complex numbers'),
+        ({'name': 'inv-1_'}, 'one of several images'),
+    ],
+)
+def test_a_worse_image_is_left_out_and_said(root, other, words):
+    worse = write(root, **other)
+    row, anat = anat_of(root)
+    assert row.status == 'run'
+    assert anat.t1w.name == 'sub-01_rec-zz_T1w.nii.gz'
+    assert f'{worse.name}: ' in row.reason
+    assert words in row.reason
+
+
+def test_a_worse_image_is_better_than_none(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'ce-gad_')
+    row, anat = anat_of(root)
+    assert row.status == 'run'
+    assert anat.t1w.name == 'sub-01_ce-gad_T1w.nii.gz'
+    assert 'contrast agent (gad)' in row.reason
+
+
+@pytest.mark.parametrize('content', [b'', b'no image', b'\x1f\x8b\x08\x00cut'])
+def test_the_next_is_tried_when_one_cannot_be_read(root, content):
+    broken = write(root, 'acq-a_')
+    broken.write_bytes(content)
+    row, anat = anat_of(root)
+    assert (row.status, row.exit_code) == ('run', ExitCode.OK)
+    assert anat.t1w.name == 'sub-01_rec-zz_T1w.nii.gz'
+    assert f'not used: {broken.name}' in row.reason
+    assert str(broken) not in row.inputs
+
+
+def test_when_none_can_be_read_each_is_named(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'run-1_').write_bytes(b'')
+    write(root, 'run-2_part-phase_')
+    row, _ = anat_of(root)
+    assert (row.status, row.exit_code) == ('fail', ExitCode.BAD_DATA)
+    assert 'run-1_T1w.nii.gz: is empty' in row.reason
+    assert 'phase image' in row.reason
+
+
+def test_intensity_normalisation_is_preferred(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'acq-a_')
+    write(root, 'acq-a_rec-norm_')
+    row, anat = anat_of(root)
+    assert anat.t1w.name == 'sub-01_acq-a_rec-norm_T1w.nii.gz'
+    assert 'without intensity normalisation' in row.reason
+
+
+def test_a_plain_twin_of_a_compressed_image_is_no_second_image(root):
+    path = root / 'sub-01' / 'anat' / 'sub-01_rec-zz_T1w.nii'
+    nb.load(f'{path}.gz').to_filename(path)
+    row, anat = anat_of(root)
+    assert anat.t1w.name == 'sub-01_rec-zz_T1w.nii.gz'
+    assert '2 T1w images' not in row.reason
+    assert 'sub-01_rec-zz_T1w.nii: not used' in row.reason
+
+
+def test_runs_are_averaged_when_asked(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    for run in (1, 2):
+        write(root, f'run-{run}_')
+    write(root, 'acq-other_', (44, 56, 30), (4, 4, 5))
+    row, anat = anat_of(root, anat_average=True)
+    assert len(row.inputs) == 2
+    assert [p.name for p in anat.averaged] == ['sub-01_run-2_T1w.nii.gz']
+    assert 'run' not in anat.entities
+    assert 'are averaged' in row.reason
+    row, anat = anat_of(root)
+    assert anat.averaged == ()
+    assert 'sub-01_run-2_T1w.nii.gz: as good, later in order' in row.reason
