@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import hashlib
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,13 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from bids_acc import __version__
 from bids_acc.cli.parser import Request, parse
-from bids_acc.exceptions import (
-    BidsAccError,
-    ExitCode,
-    MissingInputError,
-    NothingSelectedError,
-    OutputError,
-)
+from bids_acc.exceptions import BidsAccError, ExitCode, NothingSelectedError
+from bids_acc.files.private import use_private_matplotlib
 
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow, Session
@@ -55,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault('ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS', '1')
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
     os.environ.setdefault('MPLBACKEND', 'Agg')
-    os.environ.setdefault('MPLCONFIGDIR', str(Path(tempfile.gettempdir()) / 'bids_acc-mpl'))
     # As process 1 of a container Python ignores SIGTERM unless told otherwise.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        use_private_matplotlib()
         return int(run(parse(argv)))
     except BidsAccError as error:
         return _refuse(str(error), error.exit_code)
@@ -124,12 +119,19 @@ def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
 def run_participant(request: Request) -> ExitCode:
     """Process each session; one that is incomplete never stops the others."""
     from bids_acc import execution
+    from bids_acc.bids.selection import check_dataset
     from bids_acc.derivatives import dataset
     from bids_acc.mrs.fitting import check_mrs_settings
+    from bids_acc.participant.folders import check_folders, prepare_work_dir
     from bids_acc.participant.jobs import plan_jobs, without_failed_anat
     from bids_acc.participant.records import forget_before_run
 
-    _check_folders(request)
+    check_folders(
+        request.bids_dir, request.output_dir, request.work_dir,
+        validate=not request.skip_bids_validation,
+    )  # fmt: skip
+    if not request.skip_bids_validation:
+        check_dataset(request.bids_dir)
     if 'mrs' in request.modalities:
         check_mrs_settings(request.settings.mrs)
     sessions = discover_sessions(request)
@@ -146,6 +148,9 @@ def run_participant(request: Request) -> ExitCode:
         print_plan(rows, request.dry_run)
         return _code_if_nothing(rows)
     _code_if_nothing(rows)
+    work_base, work_dir = prepare_work_dir(
+        request.output_dir, request.work_dir, execution.code_state()
+    )
     dataset.write_dataset_files(request.bids_dir, request.output_dir)
     for subject in sorted({session.subject for session in sessions}):
         dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
@@ -154,8 +159,6 @@ def run_participant(request: Request) -> ExitCode:
     _keep_request(request, run_folder)
     print_plan(rows, 'text', stream=sys.stderr)
 
-    work_base = request.work_dir or default_work_dir(request.output_dir)
-    work_dir = work_base / execution.code_state()
     execution.configure_nipype(
         work_dir, run_folder, stop_on_first_crash=request.stop_on_first_crash
     )
@@ -219,21 +222,6 @@ def _merge(
     return [newer.get(tuple(row[k] for k in keys), row) for row in first]
 
 
-def _check_folders(request: Request) -> None:
-    """Refuse folders that are absent, the same, or invalid as BIDS."""
-    from bids_acc.bids.selection import check_dataset
-
-    if not request.bids_dir.is_dir():
-        raise MissingInputError(f'{request.bids_dir}: there is no such folder.')
-    if request.output_dir == request.bids_dir:
-        raise OutputError(
-            f'{request.output_dir} is the dataset itself; choose another output folder, '
-            f'e.g. {request.bids_dir / "derivatives" / "bids_acc"}.'
-        )
-    if not request.skip_bids_validation:
-        check_dataset(request.bids_dir)
-
-
 def discover_sessions(request: Request) -> list[Session]:
     """Find the selected sessions and what each offers."""
     from bids_acc.bids import selection as chosen
@@ -284,18 +272,14 @@ def print_plan(rows: Sequence[PlanRow], form: str, stream: Any = None) -> None:
     print(', '.join(f'{n} {status}' for status, n in sorted(counts.items())), file=stream)
 
 
-def default_work_dir(output_dir: Path) -> Path:
-    """Name the folder for intermediate files, the same whenever the output folder is the same."""
-    digest = hashlib.sha256(str(output_dir).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f'bids_acc-{os.getuid()}-{digest}'
-
-
 def _keep_request(request: Request, run_folder: Path) -> None:
     """Write down how this run was called."""
+    from bids_acc.files.writing import write_bytes
     from bids_acc.settings import to_toml
 
-    (run_folder / 'config.toml').write_text(to_toml(request.settings))
-    (run_folder / 'command.txt').write_text(' '.join(sys.argv) + '\n')
+    write_bytes(run_folder / 'config.toml', to_toml(request.settings).encode())
+    command = shlex.join(sys.argv) + '\n'
+    write_bytes(run_folder / 'command.txt', command.encode(errors='surrogateescape'))
 
 
 def _execute(workflow: Any, request: Request, run_folder: Path) -> tuple[list[Crash], Progress]:
@@ -479,18 +463,21 @@ def write_participant_reports(
 def run_group(request: Request) -> ExitCode:
     """Analyse the cohort from the output folder alone."""
     from bids_acc.derivatives import dataset
+    from bids_acc.files.writing import check_space
     from bids_acc.group import analysis
     from bids_acc.group.cohort import plan_group
+    from bids_acc.participant.folders import check_group_folder, prepare_work_dir
 
+    check_group_folder(request.output_dir)
     plan = plan_group(request.output_dir, request.participant_labels, request.session_labels)
     if request.dry_run:
         print_group_plan(plan, request.dry_run)
         return ExitCode.OK
-    dataset.check_writable(request.output_dir)
+    check_space(request.output_dir)
     run_folder = dataset.new_run_folder(request.output_dir)
     _set_up_logging(request.verbosity, run_folder)
     _keep_request(request, run_folder)
-    work_dir = request.work_dir or default_work_dir(request.output_dir)
+    work_base, work_dir = prepare_work_dir(request.output_dir, request.work_dir, 'group')
     started = time.monotonic()
 
     def show(progress: Any) -> None:
@@ -506,6 +493,10 @@ def run_group(request: Request) -> ExitCode:
         f'{text} Report: {request.output_dir / "group.html"} Status: {run_folder / "status.tsv"}',
         file=sys.stderr,
     )
+    if code is ExitCode.OK and request.work_dir is None:
+        shutil.rmtree(work_dir, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the participant level may have left its own there
+            work_base.rmdir()
     return code
 
 

@@ -23,6 +23,7 @@ from bids_acc.clinical.evidence import Context, Thresholds, load_thresholds
 from bids_acc.clinical.history import collect_histories, read_table
 from bids_acc.derivatives import outputs
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.writing import write_bytes
 
 LOGGER = logging.getLogger(__name__)
 
@@ -229,7 +230,7 @@ def write_groups(groups: Groups, output_dir: Path) -> dict[str, Path]:
         text = table.replace('', 'n/a').to_csv(
             sep='\t', index=False, na_rep='n/a', float_format='%.6g', lineterminator='\n'
         )
-        outputs.write_bytes(path, text.encode())
+        write_bytes(path, text.encode())
         outputs.write_sidecar(key, path)
         paths[key] = path
     return paths

@@ -7,7 +7,6 @@ first second, not after a night.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +16,8 @@ from uuid import uuid4
 import pandas as pd
 
 from bids_acc import __version__
-from bids_acc.derivatives.outputs import load_table, plain, read_sidecar, write_bytes, write_json
-from bids_acc.exceptions import OutputError
+from bids_acc.derivatives.outputs import load_table, read_sidecar
+from bids_acc.files.writing import check_space, json_bytes, plain, write_bytes, write_once
 
 BIDS_VERSION = '1.11.1'
 
@@ -56,26 +55,6 @@ needs this folder only. `logs/<run>/status.tsv` tells what was done, reused, ski
 and why. Names that BIDS does not know yet are listed in `.bidsignore`: surface metrics (BEP011),
 diffusion maps named as BEP016 proposes, and MRS derivatives, for which no proposal exists.
 """
-
-
-def check_writable(folder: Path) -> None:
-    """Make a folder and refuse one that cannot be written.
-
-    Raises
-    ------
-    OutputError
-        With the system's reason.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f'.bids_acc-{uuid4().hex}'
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f'{folder} cannot be written ({error.strerror}); choose another folder or mend its '
-            'permissions.'
-        ) from error
 
 
 def dataset_description(
@@ -135,20 +114,19 @@ def write_dataset_files(bids_dir: Path, output_dir: Path) -> None:
     OutputError
         If the folder cannot be written.
     """
-    check_writable(output_dir)
-    write_json(
-        output_dir / 'dataset_description.json',
-        dataset_description(bids_dir, container_from_environment()),
-    )
-    write_bytes(output_dir / '.bidsignore', BIDSIGNORE.encode())
-    write_bytes(output_dir / 'README.md', README.encode())
+    check_space(output_dir)
+    description = dataset_description(bids_dir, container_from_environment())
+    # the description first: from then on the folder is known to be ours
+    write_once(output_dir / 'dataset_description.json', json_bytes(description))
+    write_once(output_dir / '.bidsignore', BIDSIGNORE.encode())
+    write_once(output_dir / 'README.md', README.encode())
     _write_descriptions(output_dir)
     for name in ('participants.tsv', 'participants.json'):
         if (bids_dir / name).is_file():
-            write_bytes(output_dir / name, (bids_dir / name).read_bytes())
+            write_once(output_dir / name, (bids_dir / name).read_bytes())
     for table in sorted((bids_dir / 'phenotype').glob('*.[tj]s*')):
         if table.is_file():
-            write_bytes(output_dir / 'phenotype' / table.name, table.read_bytes())
+            write_once(output_dir / 'phenotype' / table.name, table.read_bytes())
 
 
 def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:
@@ -156,9 +134,7 @@ def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:
     for suffix in ('.tsv', '.json'):
         source = bids_dir / f'sub-{subject}' / f'sub-{subject}_sessions{suffix}'
         if source.is_file():
-            target = output_dir / f'sub-{subject}' / source.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            write_once(output_dir / f'sub-{subject}' / source.name, source.read_bytes())
 
 
 def _write_descriptions(output_dir: Path) -> None:
@@ -171,16 +147,21 @@ def _write_descriptions(output_dir: Path) -> None:
     if used:
         table = pd.DataFrame({'desc_id': sorted(used)})
         table['description'] = [used[name] for name in table['desc_id']]
-        write_tsv(output_dir / 'descriptions.tsv', table)
+        write_once(output_dir / 'descriptions.tsv', tsv_bytes(table))
 
 
 def write_tsv(path: Path, table: pd.DataFrame) -> None:
     """Write a table as BIDS asks: tabs, ``n/a`` for missing, lower-case truth values."""
+    write_bytes(path, tsv_bytes(table))
+
+
+def tsv_bytes(table: pd.DataFrame) -> bytes:
+    """Return a table as BIDS asks for it."""
     ready = table.copy()
     for column in ready.select_dtypes(bool).columns:
         ready[column] = ready[column].map({True: 'true', False: 'false'})
     text = ready.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.6g')
-    write_bytes(path, text.encode())
+    return text.encode('utf-8', 'surrogateescape')
 
 
 def new_run_folder(output_dir: Path) -> Path:

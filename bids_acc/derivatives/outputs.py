@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -34,6 +32,7 @@ from nipype.interfaces.base import (
 from nipype.pipeline import engine as pe
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.writing import whole_file, write_json
 
 ENTITIES = {
     'subject': 'sub', 'template': 'tpl', 'session': 'ses', 'cohort': 'cohort', 'sample': 'sample',
@@ -305,35 +304,6 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise InputDataError(f'{sidecar} is no valid JSON: {error}') from error
 
 
-def plain(value: Any) -> Any:
-    """Turn NumPy values, paths and NaN into what JSON knows; NaN becomes ``None``."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | np.ndarray):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one fixed form, atomically."""
-    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file by renaming a finished one, so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    part.write_bytes(content)
-    part.replace(path)
-
-
 def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
     """Write the JSON file beside an output: the row's constants, its columns, then ``metadata``.
 
@@ -346,20 +316,21 @@ def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = Non
 
 
 def copy_canonical(source: Path, target: Path) -> None:
-    """Copy a file; gzip is written without time and name, so equal content gives equal bytes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f'.{target.name}.part')
-    if target.name.endswith('.gz'):
-        opener = gzip.open if source.name.endswith('.gz') else open
-        with (
-            opener(source, 'rb') as stream,
-            part.open('wb') as raw,
-            gzip.GzipFile('', 'wb', 6, raw, mtime=0) as packed,
-        ):
-            shutil.copyfileobj(stream, packed)
-    else:
-        shutil.copyfile(source, part)
-    part.replace(target)
+    """Copy a file; gzip is written without time and name, so equal content gives equal bytes.
+
+    Raises
+    ------
+    OutputError
+        If the target cannot be written.
+    """
+    packed_before, packed_after = source.name.endswith('.gz'), target.name.endswith('.gz')
+    opener = gzip.open if packed_after and packed_before else open
+    with opener(source, 'rb') as stream, whole_file(target) as raw:
+        if packed_after:
+            with gzip.GzipFile('', 'wb', 6, raw, mtime=0) as packed:
+                shutil.copyfileobj(stream, packed)
+        else:
+            shutil.copyfileobj(stream, raw)
 
 
 class _SinkInputSpec(BaseInterfaceInputSpec):

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_acc.derivatives.outputs import write_json
+from bids_acc.files.writing import write_json
 
 RECORDS = Path('logs') / 'records'
 

@@ -17,7 +17,6 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.clinical.classify import classify_for_model, join_labels, write_groups
-from bids_acc.derivatives.outputs import write_bytes, write_json
 from bids_acc.exceptions import (
     BidsAccError,
     ExitCode,
@@ -26,6 +25,7 @@ from bids_acc.exceptions import (
     SettingsError,
 )
 from bids_acc.execution import joblib_workers
+from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort import Cohort, join_phenotype, load_cohort, names_in
 from bids_acc.group.opnmf.labels import LabelRule
 from bids_acc.group.opnmf.rank import SelectionOptions

@@ -16,7 +16,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs, parallel_backend
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bids_acc.derivatives.outputs import plain
+from bids_acc.files.writing import plain, write_bytes
 from bids_acc.typing import IntArray
 
 LOGGER = logging.getLogger(__name__)
@@ -206,11 +206,8 @@ def _load(folder: Path, name: str) -> Records | None:
 
 
 def _store(folder: Path, name: str, records: Records) -> None:
-    """Write a result by renaming a finished file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f'.{name}.part'
-    part.write_text(json.dumps(records))
-    part.replace(folder / f'{name}.json')
+    """Write a result, whole."""
+    write_bytes(folder / f'{name}.json', json.dumps(records).encode())
 
 
 def child_seed(seed: int, *path: int) -> np.random.SeedSequence:

@@ -33,6 +33,7 @@ from bids_acc.derivatives.records import (
     hash_files,
     write_record,
 )
+from bids_acc.files.writing import write_json
 from bids_acc.participant.jobs import Job, record_label
 
 
@@ -64,8 +65,7 @@ class KeepFields(SimpleInterface):
             if isdefined(value):
                 content[name] = _relative(value, Path(self._root))
         path = Path(self._out_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2, sort_keys=True) + '\n')
+        write_json(path, {name: content[name] for name in sorted(content)})
         self._results['out_file'] = str(path)
         return runtime
 

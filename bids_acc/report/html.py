@@ -24,8 +24,8 @@ from bids_acc.derivatives.outputs import (
     FoundOutput,
     find_outputs,
     load_table,
-    write_bytes,
 )
+from bids_acc.files.writing import write_bytes
 
 _MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
 _VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag')

@@ -15,10 +15,13 @@ from bids_acc.exceptions import ExitCode
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
 
 
-def bids_acc(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user would."""
+def bids_acc(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user would, with some variables besides those of the tests."""
     command = [sys.executable, '-m', 'bids_acc', *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = {**os.environ, **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from bids_acc.derivatives import dataset, outputs, records
 from bids_acc.exceptions import OutputError
+from bids_acc.files.writing import check_space, write_json
 
 EXAMPLE = {
     'subject': '01', 'session': '1', 'acquisition': 'press', 'run': '1', 'template': 'fsaverage',
@@ -72,7 +73,7 @@ def test_tables_write_missing_as_bids_asks(tmp_path):
 def test_unwritable_folder(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(OutputError, match='cannot be written'):
-        dataset.check_writable(tmp_path / 'file' / 'below')
+        check_space(tmp_path / 'file' / 'below')
 
 
 def test_records_notice_every_change(tmp_path):
@@ -100,7 +101,7 @@ def test_records_notice_every_change(tmp_path):
 
 
 def test_sidecars_hold_no_nan(tmp_path):
-    outputs.write_json(tmp_path / 'a.json', {'x': float('nan'), 'y': [1.0, float('inf')]})
+    write_json(tmp_path / 'a.json', {'x': float('nan'), 'y': [1.0, float('inf')]})
     assert json.loads((tmp_path / 'a.json').read_text()) == {'x': None, 'y': [1.0, None]}
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bids_acc.derivatives.outputs import output_path, write_bytes, write_json, write_sidecar
+from bids_acc.derivatives.outputs import output_path, write_sidecar
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
+from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf import labels_of
 from bids_acc.group.parcels.figures import COLOURS

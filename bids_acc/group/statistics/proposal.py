@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.files.writing import write_bytes
 from bids_acc.group.formulas.design import varies
 from bids_acc.group.statistics.model import Model, nearest, parse_model, read_model
 from bids_acc.group.statistics.sessions import sessions_in_order
@@ -322,9 +323,8 @@ def resolve_model(
     if choice is not None and choice != 'auto':
         return read_model(choice)
     model = parse_model(propose_model(participants, sidecar), proposal_file.name)
-    proposal_file.parent.mkdir(parents=True, exist_ok=True)
     _keep_edited(proposal_file, model.to_json())
-    proposal_file.write_text(model.to_json(), 'utf-8')
+    write_bytes(proposal_file, model.to_json().encode())
     reasons = '\n'.join(f'  - {reason}' for reason in model.content['Proposal'])
     if choice == 'auto':
         logger.warning('The proposed model %s is used:\n%s', proposal_file, reasons)

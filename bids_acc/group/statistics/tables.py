@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.statistics.rows import COLUMNS
 
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -164,13 +164,11 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
     list of Path
         The tab-separated files, sorted by name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in sorted(tables):
         path = folder / f'{name}.tsv'
-        path.write_text(table_text(tables[name]), 'utf-8')
+        write_bytes(path, table_text(tables[name]).encode())
         dictionary = data_dictionary(tables[name], TITLES.get(name, name))
-        text = json.dumps(dictionary, indent=2, ensure_ascii=False)
-        path.with_suffix('.json').write_text(text + '\n', 'utf-8')
+        write_json(path.with_suffix('.json'), dictionary)
         written.append(path)
     return written

@@ -1,0 +1,1 @@
+"""Files as they are met: read with suspicion, written whole, kept where nobody else may write."""

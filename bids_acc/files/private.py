@@ -1,0 +1,101 @@
+"""Folders that nobody else can write into.
+
+Nipype loads pickles from its working folder, and Matplotlib reads its configuration: whoever can
+put a file there runs code as this user. Names below the temporary folder can be guessed, so a
+folder that is there already is looked at before it is used.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from bids_acc.exceptions import OutputError
+from bids_acc.files.writing import cannot_write
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder for this user alone, or take it over if it is one.
+
+    Parameters
+    ----------
+    path : Path
+        Its parents are made as usual.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made, or is a link, a file, another user's, or open to other users.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+    except FileExistsError as error:
+        if path.parent.is_dir():
+            return _taken_over(path)
+        raise cannot_write(path, error) from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def _taken_over(path: Path) -> Path:
+    """Refuse a folder that another user may have filled."""
+    found = path.lstat()
+    remedy = 'remove it, or name another folder with --work-dir.'
+    if stat.S_ISLNK(found.st_mode):
+        raise OutputError(f'{path} is a link, where a folder of bids_acc belongs; {remedy}')
+    if not stat.S_ISDIR(found.st_mode):
+        raise OutputError(f'{path} is a file, where a folder of bids_acc belongs; {remedy}')
+    if found.st_uid != os.geteuid():
+        raise OutputError(
+            f'{path} belongs to another user (uid {found.st_uid}), who could have put code into '
+            f'it; {remedy}'
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise OutputError(
+            f'{path} can be written by other users, who could have put code into it; {remedy}'
+        )
+    try:
+        path.chmod(0o700)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files.
+
+    Raises
+    ------
+    OutputError
+        If none can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise OutputError(
+            'no temporary folder can be written (TMPDIR, /tmp, /var/tmp, the current one); set '
+            'TMPDIR to one that can, and name another with --work-dir.'
+        ) from error
+
+
+def use_private_matplotlib() -> None:
+    """Point Matplotlib to a configuration that nobody else can write, unless the user did."""
+    if os.environ.get('MPLCONFIGDIR'):
+        return
+    try:
+        folder = private_folder(temporary_folder() / f'bids_acc-{os.getuid()}-mpl')
+    except OutputError:  # taken by somebody: a new one, for this run only
+        folder = Path(tempfile.mkdtemp(prefix='bids_acc-mpl-'))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ['MPLCONFIGDIR'] = str(folder)

@@ -1,0 +1,202 @@
+"""Whole files or none: a temporary name of one's own, fsync, rename.
+
+Every file of the output is written here, so that a kill, a full disk or a second process that
+writes the same file never leaves half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+import numpy as np
+
+from bids_acc.exceptions import OutputError
+
+PART = '.part'
+"""Ending of temporary names; they begin with a dot, so that no glob of outputs finds them."""
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The disk is full, or what the user may use of it."""
+
+LEAST_FREE = 1 << 20
+"""Bytes that must be free where a run begins."""
+
+WRITE_ERRORS = DISK_ERRORS | {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+"""What can stop a file from being written that is no fault of the program."""
+
+
+def cannot_write(path: Path | str, error: OSError) -> OutputError:
+    """Say in one sentence why a file or folder cannot be written.
+
+    Parameters
+    ----------
+    path : Path
+        What was to be written.
+    error : OSError
+        The system's reason.
+
+    Examples
+    --------
+    >>> print(cannot_write('/out/a.tsv', OSError(errno.EROFS, 'Read-only file system')))
+    /out/a.tsv cannot be written (Read-only file system); choose another folder or mend its permissions.
+    """  # noqa: E501 - the sentence as it is printed
+    if error.errno in DISK_ERRORS:
+        return OutputError(
+            f'{path} cannot be written ({error.strerror}); free some space, or choose another '
+            'disk, and run the same command again (what is finished is reused).'
+        )
+    return OutputError(
+        f'{path} cannot be written ({error.strerror or error}); choose another folder or mend its '
+        'permissions.'
+    )
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that takes its name only when it is finished.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made. A link of that name is replaced, not followed.
+
+    Yields
+    ------
+    file object
+        Opened for bytes.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses; nothing is left behind then, nor after any other error.
+    """
+    part = path.with_name(f'.{uuid4().hex}{PART}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # like open(..., 'xb'), so that the umask decides on the permissions
+        with part.open('xb') as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError as error:
+        _discard(part)
+        if error.errno in WRITE_ERRORS and not isinstance(error, OutputError):
+            raise cannot_write(path, error) from error
+        raise
+    except BaseException:
+        _discard(part)
+        raise
+
+
+def check_space(folder: Path) -> None:
+    """Make a folder and refuse one in which nothing can be written.
+
+    To make an empty file is not enough: on a full disk that still succeeds.
+
+    Raises
+    ------
+    OutputError
+        With the system's reason.
+    """
+    probe = folder / f'.bids_acc-{uuid4().hex}'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with probe.open('xb') as stream:
+                stream.write(bytes(LEAST_FREE))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def full_folder(folders: Iterable[Path]) -> Path | None:
+    """Return the first folder on whose disk no space is left, if any.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Where a run writes; those that are not there are passed over.
+    """
+    for folder in folders:
+        try:
+            check_space(folder)
+        except OutputError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
+                return folder
+    return None
+
+
+def _discard(part: Path) -> None:
+    """Remove an unfinished file, if it is there and can be removed."""
+    with contextlib.suppress(OSError):
+        part.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole, or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
+    with whole_file(path) as stream:
+        stream.write(content)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file unless it holds the same already.
+
+    For files that every process of an array writes alike: the first one does.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
+    try:
+        if path.read_bytes() == content:
+            return
+    except OSError:
+        pass  # absent or unreadable: written anew
+    write_bytes(path, content)
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy values, paths and NaN into what JSON knows; NaN becomes ``None``."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return JSON in one fixed form."""
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+    return text.encode('utf-8', 'surrogateescape')
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON in one fixed form, whole or not at all."""
+    write_bytes(path, json_bytes(content))

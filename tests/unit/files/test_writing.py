@@ -1,0 +1,158 @@
+"""Files come whole or not at all, whoever else writes them."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bids_acc.exceptions import ExitCode, OutputError
+from bids_acc.files import private, writing
+
+
+def names(folder: Path) -> list[str]:
+    """List a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / 'a.txt'
+    writing.write_bytes(target, b'old')
+    with pytest.raises(TypeError), writing.whole_file(target) as stream:
+        stream.writelines([b'half', None])
+    assert target.read_bytes() == b'old'
+    assert names(tmp_path) == ['a.txt']
+
+
+@pytest.mark.parametrize('code', [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_system_error_names_the_file(tmp_path, monkeypatch, code):
+    def refuse(_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    with pytest.raises(OutputError, match=r'b\.txt cannot be written') as caught:
+        writing.write_bytes(tmp_path / 'b.txt', b'x')
+    assert caught.value.exit_code is ExitCode.CANNOT_WRITE
+    assert ('free some space' in str(caught.value)) == (code in writing.DISK_ERRORS)
+    assert names(tmp_path) == []
+
+
+def test_an_error_of_the_program_is_not_blamed_on_the_disk(tmp_path):
+    with pytest.raises(ConnectionError), writing.whole_file(tmp_path / 'a'):
+        raise ConnectionError(errno.ECONNRESET, 'reset')
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    victim = tmp_path / 'victim'
+    victim.write_bytes(b'mine')
+    link = tmp_path / 'a.txt'
+    link.symlink_to(victim)
+    writing.write_bytes(link, b'new')
+    assert victim.read_bytes() == b'mine'
+    assert not link.is_symlink()
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        writing.write_bytes(tmp_path / 'a', b'')
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / 'a').stat().st_mode) == 0o640
+
+
+def test_what_is_equal_is_not_written_again(tmp_path):
+    target = tmp_path / 'a'
+    writing.write_once(target, b'same')
+    first = target.stat().st_ino
+    writing.write_once(target, b'same')
+    assert target.stat().st_ino == first
+    writing.write_once(target, b'other')
+    assert target.read_bytes() == b'other'
+
+
+def write_many(folder: str, worker: int) -> int:
+    """Write the same two files again and again, as one job of an array does."""
+    for turn in range(20):
+        writing.write_bytes(Path(folder) / 'changing', f'{worker} {turn} '.encode() * 1000)
+        writing.write_once(Path(folder) / 'equal', b'equal' * 1000)
+    return worker
+
+
+def test_many_writers_of_one_file(tmp_path):
+    with multiprocessing.get_context('spawn').Pool(8) as pool:
+        done = pool.starmap(write_many, [(str(tmp_path), worker) for worker in range(8)])
+    assert done == list(range(8))
+    assert names(tmp_path) == ['changing', 'equal']
+    words = (tmp_path / 'changing').read_bytes().split()
+    assert set(words[::2]) == {words[0]}
+    assert set(words[1::2]) == {words[1]}
+
+
+def test_a_full_disk_is_found_before_the_run(tmp_path):
+    """/dev/full cannot stand for a folder, so a file size limit stands for the disk."""
+    code = (
+        'import resource, signal, sys, pathlib\n'
+        'from bids_acc.files.writing import check_space\n'
+        'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n'
+        'check_space(pathlib.Path(sys.argv[1]))\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert f'{tmp_path} cannot be written' in done.stderr
+    assert names(tmp_path) == []
+
+
+# --- private folders ---------------------------------------------------------------------------
+
+
+def test_a_private_folder_is_made_and_taken_over(tmp_path):
+    folder = private.private_folder(tmp_path / 'a' / 'b')
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert private.private_folder(folder) == folder
+    folder.chmod(0o755)
+    assert stat.S_IMODE(private.private_folder(folder).stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_may_have_filled_is_refused(tmp_path):
+    folder = tmp_path / 'work'
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(OutputError, match='can be written by other users'):
+        private.private_folder(folder)
+    link = tmp_path / 'link'
+    link.symlink_to(tmp_path)
+    with pytest.raises(OutputError, match='is a link'):
+        private.private_folder(link)
+    (tmp_path / 'file').touch()
+    with pytest.raises(OutputError, match='is a file'):
+        private.private_folder(tmp_path / 'file')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a folder away')
+def test_another_users_folder_is_refused(tmp_path):
+    folder = tmp_path / 'work'
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, -1)
+    with pytest.raises(OutputError, match='belongs to another user'):
+        private.private_folder(folder)
+
+
+def test_matplotlib_gets_another_folder_when_its_own_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    monkeypatch.delenv('MPLCONFIGDIR', raising=False)
+    monkeypatch.setattr('atexit.register', lambda *_, **__: None)
+    taken = tmp_path / f'bids_acc-{os.getuid()}-mpl'
+    taken.symlink_to(tmp_path)
+    private.use_private_matplotlib()
+    assert Path(os.environ['MPLCONFIGDIR']).parent == tmp_path
+    assert Path(os.environ['MPLCONFIGDIR']) != taken
