@@ -24,6 +24,7 @@ from bids_acc.clinical.history import collect_histories, read_table
 from bids_acc.derivatives import outputs
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.writing import write_bytes
+from bids_acc.tables.labels import match_labels
 
 LOGGER = logging.getLogger(__name__)
 
@@ -199,9 +200,14 @@ def join_labels(participants: pd.DataFrame, groups: Groups) -> pd.DataFrame:
             f'participants already have a column {taken[0]!r}; rename it, the treatment history '
             'gives one of that name.'
         )
-    joined = participants.merge(
-        groups.labels[['participant_id', *names]], on='participant_id', how='left'
+    labels = groups.labels[['participant_id', *names]]
+    match = match_labels(
+        labels['participant_id'], set(participants['participant_id']), 'sub-', 'treatment history'
     )
+    for note in match.notes:
+        LOGGER.warning('%s', note)
+    labels = labels.assign(participant_id=labels['participant_id'].map(match.of))
+    joined = participants.merge(labels, on='participant_id', how='left')
     return joined.fillna(dict.fromkeys(names, UNDETERMINED))
 
 

@@ -21,13 +21,14 @@ import jsonschema
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.tables.missing import is_missing
+from bids_acc.tables.reading import INVISIBLE, read_raw
 
 LOGGER = logging.getLogger(__name__)
 Kind = Literal['trial', 'rating']
 Record = Mapping[str, Any]
 TRUE_WORDS = frozenset({'true', 'yes', '1', '1.0'})
 FALSE_WORDS = frozenset({'false', 'no', '0', '0.0'})
-MISSING_WORDS = frozenset({'', 'n/a', 'nan', 'na', 'none'})
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _number(text: str) -> int | float | str:
 def _convert(value: Any, rule: Mapping[str, Any]) -> Any:
     """Turn a cell into the type that the schema asks for; None when it is missing."""
     text = str(value).strip()
-    if text.lower() in MISSING_WORDS:
+    if is_missing(text, among_numbers=True):
         return None
     if rule.get('type') == 'boolean':
         lower = text.lower()
@@ -136,10 +137,14 @@ def read_table(path: Path) -> pd.DataFrame:
     ------
     MissingInputError
         If there is no such file.
+    InputDataError
+        If a row has more or fewer cells than the header.
     """
     if not path.exists():
         raise MissingInputError(f'{path} does not exist; give the table of treatment trials.')
-    return pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    raw = read_raw(path)
+    cells = [[cell.strip(INVISIBLE) for cell in row] for row in raw.rows]
+    return pd.DataFrame(cells, columns=list(raw.header), dtype=str)
 
 
 def collect_histories(

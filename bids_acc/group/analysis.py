@@ -6,7 +6,6 @@ report and in the status table, and the rest goes on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from bids_acc.exceptions import (
 )
 from bids_acc.execution import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.cohort import Cohort, join_phenotype, load_cohort, names_in
+from bids_acc.group.cohort import Cohort, load_cohort, names_in, sessions_on_disk
 from bids_acc.group.opnmf.labels import LabelRule
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.page import page_content, subtitle
@@ -34,6 +33,7 @@ from bids_acc.group.parcels.atlas import apply_atlas
 from bids_acc.group.parcels.files import write_parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcellation
 from bids_acc.group.parcels.pictures import write_parcel_figures
+from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.figure_files import write_figures
@@ -41,11 +41,13 @@ from bids_acc.group.statistics.flow import flow_notes
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.proposal import resolve_model
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.sessions import sessions_in_order
 from bids_acc.group.statistics.tables import write_tables
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
+from bids_acc.tables.people import read_sidecar
 
 
 def run_group(
@@ -88,11 +90,7 @@ def run_group(
         run.note(text)
     run.model = _model(run)
     run.cohort = _treatment_history(run)
-    if run.model is not None:
-        people = join_phenotype(
-            run.cohort.participants, output_dir / 'phenotype', names_in(run.model.content)
-        )
-        run.cohort = replace(run.cohort, participants=people)
+    run.cohort = _phenotype(run)
     _part(run, 'parcels', _parcels, work_dir, progress)
     _part(run, 'statistics', _statistics)
     write_tables(
@@ -142,15 +140,26 @@ def _treatment_history(run: GroupRun) -> Cohort:
     return replace(run.cohort, participants=join_labels(run.cohort.participants, groups))
 
 
-def _participants_sidecar(output_dir: Path) -> dict[str, Any] | None:
+def _phenotype(run: GroupRun) -> Cohort:
+    """Add the columns of phenotype tables that the model names."""
+    if run.model is None:
+        return run.cohort
+    known = {subject for subject, _ in sessions_on_disk(run.output_dir)}
+    people = join_phenotype(
+        People(run.cohort.participants), run.output_dir / 'phenotype',
+        names_in(run.model.content), known, sessions_in_order,
+    )  # fmt: skip
+    for text in people.notes:
+        run.note(text)
+    return replace(
+        run.cohort, participants=people.frame,
+        not_joined={**run.cohort.not_joined, **people.not_joined},
+    )  # fmt: skip
+
+
+def _participants_sidecar(output_dir: Path) -> dict[str, Any]:
     """Read participants.json, if there is one."""
-    path = output_dir / 'participants.json'
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text()))
-    except (json.JSONDecodeError, ValueError) as error:
-        raise InputDataError(f'{path} is no valid JSON: {error}') from error
+    return read_sidecar(output_dir / 'participants.json')
 
 
 def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
@@ -276,6 +285,7 @@ def _statistics(run: GroupRun) -> str:
         run.cohort.participants,
         run.cohort.qc,
         np.random.default_rng(seed),
+        not_joined=run.cohort.not_joined,
     )
     for text in flow_notes(run.tables['flow']):
         run.note(text)

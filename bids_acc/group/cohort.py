@@ -15,8 +15,11 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.derivatives.outputs import ENTITIES, find_outputs
-from bids_acc.exceptions import InputDataError, MissingInputError, NothingSelectedError
+from bids_acc.exceptions import MissingInputError, NothingSelectedError
+from bids_acc.group.people import read_participants, read_people
 from bids_acc.group.quality import KEYS, deviation_notes
+from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.tables.reading import read_tsv
 
 LOGGER = logging.getLogger(__name__)
 
@@ -48,25 +51,8 @@ class Cohort:
     flow: pd.DataFrame
     """One row for each participant, session and modality: usable or why not."""
     notes: Sequence[str] = field(default_factory=tuple)
-
-
-def read_tsv(path: Path) -> pd.DataFrame:
-    """Read a table; ``n/a`` and empty cells are missing.
-
-    Raises
-    ------
-    InputDataError
-        If it cannot be read.
-    """
-    try:
-        table = pd.read_csv(
-            path, sep='\t', na_values=['n/a', 'N/A', ''], keep_default_na=False,
-            dtype={'participant_id': str, 'session_id': str}, encoding='utf-8-sig',
-        )  # fmt: skip
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputDataError(f'{path} is no tab-separated table: {error}') from error
-    table.columns = [str(column).strip() for column in table.columns]
-    return table
+    not_joined: Mapping[str, str] = field(default_factory=dict)
+    """Columns of tables that could not be joined, each with the reason."""
 
 
 def sessions_on_disk(output_dir: Path) -> list[tuple[str, str | None]]:
@@ -123,7 +109,7 @@ def plan_group(
         for modality in ARM_OUTPUTS
     ]
     known = {subject for subject, _ in there}
-    for subject in _listed_participants(output_dir):
+    for subject in _listed_participants(output_dir, known):
         label = subject.removeprefix('sub-')
         if subject not in known and (not participant_labels or label in participant_labels):
             rows += [
@@ -195,13 +181,10 @@ def _excluded_spectra(output_dir: Path, entities: Mapping[str, str | None]) -> s
     return '; '.join(reasons)
 
 
-def _listed_participants(output_dir: Path) -> list[str]:
+def _listed_participants(output_dir: Path, known: set[str]) -> list[str]:
     """List the participants that the cohort's table names."""
-    path = output_dir / 'participants.tsv'
-    if not path.is_file():
-        return []
-    table = read_tsv(path)
-    return sorted(table['participant_id'].dropna()) if 'participant_id' in table else []
+    table = read_participants(output_dir, known)
+    return [] if table is None else sorted(set(table.frame['participant_id']))
 
 
 def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
@@ -220,7 +203,12 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     """
     notes: list[str] = []
     sessions = list(dict.fromkeys((r['participant_id'], r['session_id']) for r in plan))
-    participants = _read_participants(output_dir, sessions, notes)
+    known = {subject for subject, _ in sessions_on_disk(output_dir)}
+    people = read_people(output_dir, sessions, known, sessions_in_order)
+    participants = people.frame
+    for note in people.notes:
+        LOGGER.warning('%s', note)
+    notes += people.notes
     flow = pd.DataFrame(plan).drop(columns='inputs')
     qc = read_quality(output_dir, sessions)
     for note in deviation_notes(qc, participants):
@@ -238,51 +226,8 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
         qc=qc,
         flow=flow,
         notes=tuple(notes),
+        not_joined=people.not_joined,
     )
-
-
-def _read_participants(
-    output_dir: Path, sessions: Sequence[tuple[str, str | None]], notes: list[str]
-) -> pd.DataFrame:
-    """Join participants.tsv and the tables of visits to the sessions on disk."""
-    frame = pd.DataFrame(sessions, columns=KEYS)
-    path = output_dir / 'participants.tsv'
-    if not path.is_file():
-        notes.append(
-            'There is no participants.tsv, so groups, age and sex are unknown: parcels are made, '
-            'but nothing is compared.'
-        )
-        return frame
-    table = read_tsv(path)
-    if 'participant_id' not in table:
-        raise InputDataError(f'{path}: the column participant_id is missing; BIDS requires it.')
-    prefixed = table['participant_id'].astype(str)
-    table['participant_id'] = prefixed.where(prefixed.str.startswith('sub-'), 'sub-' + prefixed)
-    if table['participant_id'].duplicated().any():
-        twice = table.loc[table['participant_id'].duplicated(), 'participant_id'].iloc[0]
-        raise InputDataError(f'{path}: {twice} stands in more than one row; keep one.')
-    if unknown := sorted(set(frame['participant_id']) - set(table['participant_id'])):
-        notes.append(f'Not in participants.tsv: {", ".join(unknown)}.')
-    table = table.drop(columns=[c for c in ('session_id',) if c in table])
-    frame = frame.merge(table, on='participant_id', how='left', sort=False)
-    visits = _read_visits(output_dir, {s for s, v in sessions if v is not None})
-    if visits is None:
-        return frame
-    new = [c for c in visits.columns if c not in KEYS]
-    frame = frame.drop(columns=[c for c in new if c in frame])
-    return frame.merge(visits, on=KEYS, how='left', sort=False)
-
-
-def _read_visits(output_dir: Path, subjects: Iterable[str]) -> pd.DataFrame | None:
-    """Read the tables of visits of those who have one."""
-    tables = []
-    for subject in sorted(subjects):
-        path = output_dir / subject / f'{subject}_sessions.tsv'
-        if path.is_file():
-            table = read_tsv(path)
-            if 'session_id' in table:
-                tables.append(table.assign(participant_id=subject))
-    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def names_in(content: Any) -> set[str]:
@@ -300,39 +245,6 @@ def names_in(content: Any) -> set[str]:
     if isinstance(content, list | tuple):
         return set().union(*(names_in(value) for value in content))
     return set()
-
-
-def join_phenotype(people: pd.DataFrame, folder: Path, names: set[str]) -> pd.DataFrame:
-    """Add the columns of phenotype tables that a model names.
-
-    Parameters
-    ----------
-    people : DataFrame
-        One row for each participant and session.
-    folder : Path
-        With tables of one row for each participant, or participant and session.
-    names : set of str
-        Wanted columns; those of ``people`` win over those of the tables.
-
-    Returns
-    -------
-    DataFrame
-        With the columns that were found. A table with several rows for one person is left
-        alone: which of them is meant cannot be known.
-    """
-    for path in sorted(folder.glob('*.tsv')):
-        table = read_tsv(path)
-        keys = [k for k in KEYS if k in table.columns]
-        wanted = [c for c in table.columns if c in names - set(people.columns)]
-        if 'participant_id' not in keys or not wanted:
-            continue
-        if table.duplicated(keys).any():
-            LOGGER.warning('%s has several rows for one participant and is not joined', path)
-            continue
-        bare = table['participant_id'].astype(str).str.removeprefix('sub-')
-        table = table.assign(participant_id='sub-' + bare)
-        people = people.merge(table[[*keys, *wanted]], on=keys, how='left', sort=False)
-    return people
 
 
 def voxel_name(entities: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ pass its quality gate is missing there, and `Study.gate_failed` keeps where.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ def make_study(
     qc: pd.DataFrame | None = None,
     *,
     use_gate: bool = True,
+    not_joined: Mapping[str, str] | None = None,
 ) -> Study:
     """Join all tables and apply the model's definition of groups and cohorts.
 
@@ -45,6 +47,8 @@ def make_study(
         Quality measures by participant and session.
     use_gate : bool
         Whether values that failed their gate are missing.
+    not_joined : mapping of str to str, optional
+        Columns of tables that could not be joined, each with the reason.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def make_study(
     parcels = _keyed(parcels)
     mrs = _keyed(mrs)
     qc = _keyed(qc)
-    people = _people(model, participants)
+    people = _people(model, participants, not_joined or {})
     measures: list[Measure] = []
     structure, found = _parcel_columns(parcels, model) if len(parcels) else (parcels, [])
     measures += found
@@ -190,7 +194,9 @@ def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:
     return table
 
 
-def _people(model: Model, participants: pd.DataFrame) -> pd.DataFrame:
+def _people(
+    model: Model, participants: pd.DataFrame, not_joined: Mapping[str, str]
+) -> pd.DataFrame:
     """Check the model's columns and bring them into shape."""
     people = participants.copy()
     people['participant_id'] = people['participant_id'].astype(str)
@@ -201,6 +207,12 @@ def _people(model: Model, participants: pd.DataFrame) -> pd.DataFrame:
         *([model.cohort] if model.cohort else []),
     ]
     for name in needed:
+        if name not in people.columns and name in not_joined:
+            raise InputDataError(
+                f'The model asks for column {name!r}, which could not be read: '
+                f'{not_joined[name]}; keep one row for each person, or name the visits in a '
+                'column session_id.'
+            )
         if name not in people.columns:
             columns = [str(c) for c in people.columns if c not in KEYS]
             close = nearest(name, columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,8 @@ def run_statistics(
     participants: pd.DataFrame,
     qc: pd.DataFrame | None,
     rng: np.random.Generator,
+    *,
+    not_joined: Mapping[str, str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Analyse a cohort as the model says.
 
@@ -88,6 +91,8 @@ def run_statistics(
         Quality measures by participant and session.
     rng : Generator
         Source of every random number; the same generator gives the same tables.
+    not_joined : mapping of str to str, optional
+        Columns of tables that could not be joined, each with the reason.
 
     Returns
     -------
@@ -101,7 +106,7 @@ def run_statistics(
     InputDataError
         If the columns that the model names are not there or nobody belongs to its groups.
     """
-    study = make_study(model, parcels, mrs, participants, qc)
+    study = make_study(model, parcels, mrs, participants, qc, not_joined=not_joined)
     tables = {'flow': participant_flow(study)}
     tables |= run_analyses(study, int(rng.integers(2**62)))
     decisions = gate_decisions(tables, model)

@@ -1,0 +1,124 @@
+"""Labels of participants and sessions: one spelling each, whoever wrote the table."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.tables.reading import INVISIBLE
+
+
+@dataclass(frozen=True)
+class Match:
+    """Labels of a table beside those of the results."""
+
+    of: Mapping[str, str]
+    """Label with prefix for each given text; that of the results where they are the same."""
+    notes: tuple[str, ...] = ()
+
+
+def with_prefix(text: str, prefix: str) -> str:
+    """Return a label without blanks and with its BIDS prefix.
+
+    Parameters
+    ----------
+    text : str
+        As written: ``01``, ``sub-01 ``, ``Sub-01``, or ``1.0`` of a spreadsheet.
+    prefix : str
+        ``sub-`` or ``ses-``.
+
+    Examples
+    --------
+    >>> [with_prefix(text, 'sub-') for text in ('01', 'sub-01 ', 'SUB-01', '1.0')]
+    ['sub-01', 'sub-01', 'sub-01', 'sub-1']
+    """
+    label = unicodedata.normalize('NFKC', text).strip(INVISIBLE)
+    word = prefix.rstrip('-')
+    label = re.sub(rf'^{word}[-_\u2010-\u2015]\s*', '', label, flags=re.IGNORECASE)
+    return prefix + re.sub(r'^(\d+)\.0+$', r'\1', label)
+
+
+def loose(label: str) -> tuple[str, ...]:
+    """Return what is left of a label when zeros in front of numbers and case do not count.
+
+    Examples
+    --------
+    >>> loose('sub-007') == loose('SUB-7'), loose('sub-1') == loose('sub-10')
+    (True, False)
+    """
+    runs = re.findall(r'\d+|[^\W\d_]+|[^\w]+|_+', label.casefold())
+    return tuple(run.lstrip('0') or '0' if run.isdigit() else run for run in runs)
+
+
+def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where: str) -> Match:
+    """Match the labels of a table to those that have results.
+
+    Blanks, a missing prefix and its case do not count. A label that differs from one of the
+    results in zeros or case only is read as that one, and said.
+
+    Parameters
+    ----------
+    given : iterable of str
+        Labels of the table, as written.
+    known : iterable of str
+        Labels of the results, with prefix.
+    prefix : str
+        ``sub-`` or ``ses-``.
+    where : str
+        The table, for messages.
+
+    Raises
+    ------
+    InputDataError
+        If two labels could mean the same results, or one label could mean two.
+
+    Examples
+    --------
+    >>> match = match_labels(['1', '02'], ['sub-01', 'sub-02'], 'sub-', 'participants.tsv')
+    >>> match.of['1'], match.of['02']
+    ('sub-01', 'sub-02')
+    >>> match.notes
+    ('participants.tsv: sub-1 is read as sub-01 (they differ in zeros or case only).',)
+    """
+    there = set(known)
+    plain = {text: with_prefix(text, prefix) for text in dict.fromkeys(given)}
+    by_key: dict[tuple[str, ...], set[str]] = {}
+    for label in there:
+        by_key.setdefault(loose(label), set()).add(label)
+    read: dict[str, str] = {}
+    for label in dict.fromkeys(plain.values()):
+        close = by_key.get(loose(label), set())
+        read[label] = label if label in there or not close else _only(label, close, where)
+    _refuse_shared(read, where)
+    changed = [f'{a} is read as {b}' for a, b in read.items() if a != b]
+    notes: tuple[str, ...] = ()
+    if changed:
+        more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
+        notes = (f'{where}: {", ".join(changed[:3])}{more} (they differ in zeros or case only).',)
+    return Match({text: read[label] for text, label in plain.items()}, notes)
+
+
+def _only(label: str, close: set[str], where: str) -> str:
+    """Return the one label that is meant."""
+    if len(close) > 1:
+        raise InputDataError(
+            f'{where}: {label} could be {" or ".join(sorted(close))}, which differ in zeros or '
+            'case only; write the label as the results have it.'
+        )
+    return next(iter(close))
+
+
+def _refuse_shared(read: Mapping[str, str], where: str) -> None:
+    """Refuse two labels of a table that mean the same, or that nothing tells apart."""
+    by_key: dict[tuple[str, ...], list[str]] = {}
+    for label, meant in read.items():
+        by_key.setdefault(loose(meant), []).append(label)
+    for labels in by_key.values():
+        if len(labels) > 1 and any(read[label] != label for label in labels):
+            raise InputDataError(
+                f'{where}: {" and ".join(sorted(labels))} differ in zeros or case only and could '
+                'be the same; write each label as the results have it.'
+            )

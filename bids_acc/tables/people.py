@@ -1,0 +1,339 @@
+"""Read participants.tsv, sessions.tsv and tables in phenotype/ as people really write them.
+
+Words for what is not known become missing, decimal commas numbers, and values outside the range
+of their column missing; each kind is counted and said in a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.tables.missing import declared_missing, is_missing
+from bids_acc.tables.ranges import is_code, range_of
+from bids_acc.tables.reading import INVISIBLE, RawTable, number, read_raw, read_text, typed
+
+KEYS = ('participant_id', 'session_id')
+_LIKE_KEYS: Mapping[str, tuple[str, ...]] = {
+    'participant_id': ('participant', 'participantid', 'subject_id', 'subjectid', 'subject',
+                       'sub', 'id'),
+    'session_id': ('session', 'sessionid', 'ses', 'visit'),
+}  # fmt: skip
+"""Names under which a key stands by mistake; they are named in the message, not guessed."""
+_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+')
+_CAPPED = re.compile(r'(\d+(?:\.\d+)?)\s*\+')
+"""An age such as ``89+``, by which BIDS protects the oldest."""
+
+
+@dataclass(frozen=True)
+class PeopleTable:
+    """A table about people."""
+
+    frame: pd.DataFrame
+    """Keys as text, as they stand in the file; other columns typed, NaN where missing."""
+    notes: tuple[str, ...]
+    """Sentences about what was read otherwise than it stands there."""
+    sidecar: Mapping[str, Any]
+    """Content of the JSON file beside it."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell that was read otherwise than it stands there."""
+
+    kind: str
+    text: str
+    who: str
+
+
+def read_people_table(path: Path) -> PeopleTable:
+    """Read a table about people.
+
+    Parameters
+    ----------
+    path : Path
+        A tab-separated table; a JSON file of the same name describes its columns.
+
+    Raises
+    ------
+    InputDataError
+        If it cannot be read, has no column ``participant_id``, or numbers with a comma that may
+        be decimal or not.
+    """
+    raw = _with_keys(path, read_raw(path), 'participant_id')
+    notes = list(raw.notes)
+    raw = _without_nobody(path, raw, 'participant_id', notes)
+    return _typed_table(raw, read_sidecar(path.with_suffix('.json')), path.name, notes)
+
+
+def read_session_tables(output_dir: Path, subjects: Sequence[str]) -> PeopleTable | None:
+    """Read the tables of visits of some people as one.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Folder of the data set.
+    subjects : sequence of str
+        With prefix; who has no ``sub-<label>_sessions.tsv`` has no rows.
+
+    Returns
+    -------
+    PeopleTable or None
+        With ``participant_id`` and ``session_id``; None if nobody has a table.
+
+    Raises
+    ------
+    InputDataError
+        If a table cannot be read or has no column ``session_id``.
+    """
+    notes: list[str] = []
+    sidecar: dict[str, Any] = read_sidecar(output_dir / 'sessions.json')
+    header, records = ['participant_id'], []
+    for subject in subjects:
+        path = output_dir / subject / f'{subject}_sessions.tsv'
+        if not path.is_file():
+            continue
+        raw = _without_nobody(path, _with_keys(path, read_raw(path), 'session_id'), 'session_id',
+                              notes)  # fmt: skip
+        sidecar = read_sidecar(path.with_suffix('.json')) | sidecar
+        header += [name for name in raw.header if name not in header]
+        for row in raw.rows:
+            cells = dict(zip(raw.header, row, strict=True))
+            records.append(cells | {'participant_id': subject})
+    if not records:
+        return None
+    rows = tuple(tuple(record.get(name, 'n/a') for name in header) for record in records)
+    joined = RawTable(tuple(header), rows, tuple(range(len(rows))))
+    return _typed_table(joined, sidecar, 'sessions.tsv', notes)
+
+
+def _with_keys(path: Path, raw: RawTable, wanted: str) -> RawTable:
+    """Return the table with its keys named as BIDS names them."""
+    header = tuple(_key_name(name) for name in raw.header)
+    _check_keys(path, header, wanted)
+    return RawTable(header, raw.rows, raw.lines, raw.notes)
+
+
+def _typed_table(
+    raw: RawTable, sidecar: Mapping[str, Any], where: str, notes: list[str]
+) -> PeopleTable:
+    """Type each column of a table."""
+    names = [[row[raw.header.index(key)].strip(INVISIBLE) for row in raw.rows] for key in KEYS
+             if key in raw.header]  # fmt: skip
+    who = [' '.join(parts) for parts in zip(*names, strict=True)]
+    columns: dict[str, pd.Series] = {}
+    for position, name in enumerate(raw.header):
+        cells = [row[position].strip(INVISIBLE) for row in raw.rows]
+        if name in KEYS:
+            keys = [None if is_missing(cell) else cell for cell in cells]
+            columns[name] = pd.Series(keys, dtype='str')
+            continue
+        columns[name], told = read_column(name, cells, who, sidecar.get(name), where)
+        notes += told
+    return PeopleTable(pd.DataFrame(columns), tuple(notes), sidecar)
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read the JSON file of a table; without one nothing is declared.
+
+    Raises
+    ------
+    InputDataError
+        If it is no JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(read_text(path)[0])
+    except json.JSONDecodeError as error:
+        raise InputDataError(f'{path} is no valid JSON: {error}') from error
+    if not isinstance(content, dict):
+        raise InputDataError(f'{path} is no JSON object with one entry for each column.')
+    return content
+
+
+def _key_name(name: str) -> str:
+    """Return the key that a column name spells in other case or with blanks."""
+    plain = re.sub(r'[\s-]+', '_', name.strip().lower())
+    return plain if plain in KEYS else name
+
+
+def _check_keys(path: Path, header: Sequence[str], wanted: str) -> None:
+    """Refuse a table that does not say whom its rows are about."""
+    for name in KEYS:
+        if list(header).count(name) > 1:
+            raise InputDataError(f'{path}: column {name!r} stands twice in line 1; rename one.')
+    if wanted in header:
+        return
+    close = [name for name in header if name.strip().lower() in _LIKE_KEYS[wanted]]
+    hint = f'; rename {close[0]!r} if that is what it holds' if close else ''
+    raise InputDataError(f'{path}: the column {wanted} is missing; BIDS requires it{hint}.')
+
+
+def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> RawTable:
+    """Leave out rows that do not say whom they are about, and say which."""
+    position = raw.header.index(key)
+    nobody = [is_missing(row[position]) for row in raw.rows]
+    if not any(nobody):
+        return raw
+    lines = [str(line) for line, empty in zip(raw.lines, nobody, strict=True) if empty]
+    more = f' and {len(lines) - 5} more' if len(lines) > 5 else ''
+    notes.append(
+        f'{path.name}: {_many(len(lines), "row")} without {key} left out (line '
+        f'{", ".join(lines[:5])}{more}).'
+    )
+    kept = [i for i, empty in enumerate(nobody) if not empty]
+    return RawTable(
+        raw.header, tuple(raw.rows[i] for i in kept), tuple(raw.lines[i] for i in kept), raw.notes
+    )
+
+
+def read_column(
+    name: str, cells: Sequence[str], who: Sequence[str], description: Any, where: str
+) -> tuple[pd.Series, list[str]]:
+    """Type one column and tell what was read otherwise than it stands there.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    cells : sequence of str
+        Without blanks around them.
+    who : sequence of str
+        Whom each cell is about, for messages.
+    description : mapping or None
+        The column's entry in the sidecar.
+    where : str
+        The table, for messages.
+
+    Returns
+    -------
+    values : Series
+    notes : list of str
+
+    Examples
+    --------
+    >>> values, notes = read_column('age', ['30', 'NA', '-9'], ['a', 'b', 'c'], None, 'p.tsv')
+    >>> values.tolist()
+    [30.0, nan, nan]
+    >>> notes
+    ['p.tsv, age: read as missing: NA (1).', 'p.tsv, age: not possible and left out: -9 (c); it \
+lies within 0 to 120 (years).']
+    """
+    told: list[_Cell] = []
+    missing, levels = declared_missing(description)
+    known: list[str | None] = []
+    for cell, person in zip(cells, who, strict=True):
+        empty = (cell in missing) or (is_missing(cell) and cell not in levels)
+        if empty and cell.lower() not in ('', 'n/a'):
+            told.append(_Cell('word', cell, person))
+        known.append(None if empty else cell)
+    if not levels.intersection(c for c in known if c is not None and number(c) is None):
+        known = _numbers_as_written(name, known, who, told, where)
+    values = typed(known)
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        values = _possible(name, values, who, description, levels, told)
+    return values, _sentences(name, told, where, range_of(name, description))
+
+
+def _numbers_as_written(
+    name: str, cells: list[str | None], who: Sequence[str], told: list[_Cell], where: str
+) -> list[str | None]:
+    """Mend a column of numbers with decimal commas, capped ages or ``none`` among them."""
+    present = [cell for cell in cells if cell is not None]
+    odd = [cell for cell in present if number(cell) is None]
+    if not odd:
+        return cells
+    rest = [cell for cell in odd if not is_missing(cell, among_numbers=True)]
+    commas = [cell for cell in rest if _DECIMAL_COMMA.fullmatch(cell)]
+    capped = [cell for cell in rest if _CAPPED.fullmatch(cell)]
+    numbers = len(present) - len(odd) + len(commas) + len(capped)
+    if len(commas) + len(capped) < len(rest) or not numbers:
+        return cells
+    if commas and all(len(c.partition(',')[2]) == 3 for c in commas) and _may_be_groups(commas):
+        person = who[cells.index(commas[0])]
+        raise InputDataError(
+            f'{where}: {name} of {person} is {commas[0]}, where the comma may be a decimal comma '
+            'or part thousands; write numbers with a point and without a separator of thousands.'
+        )
+    mended: list[str | None] = []
+    for cell, person in zip(cells, who, strict=True):
+        if cell is None or cell not in rest:
+            if cell is not None and cell in odd:
+                told.append(_Cell('word', cell, person))
+                cell = None  # noqa: PLW2901
+            mended.append(cell)
+        elif cell in commas:
+            told.append(_Cell('comma', cell, person))
+            mended.append(cell.replace(',', '.'))
+        else:
+            told.append(_Cell('capped', cell, person))
+            mended.append(cell.rstrip('+ '))
+    return mended
+
+
+def _may_be_groups(cells: Sequence[str]) -> bool:
+    """Tell whether all commas could part thousands: one to three digits in front, not 0."""
+    fronts = [cell.lstrip('+-').partition(',')[0] for cell in cells]
+    return all(1 <= len(front) <= 3 and not front.startswith('0') for front in fronts)
+
+
+def _possible(
+    name: str, values: pd.Series, who: Sequence[str], description: Any, levels: frozenset[str],
+    told: list[_Cell],
+) -> pd.Series:  # fmt: skip
+    """Leave out numbers outside the column's range, and customary codes for missing."""
+    limits = range_of(name, description)
+    known = values.dropna()
+    codes = set()
+    for value in sorted(set(known)):
+        others = [float(v) for v in known[known != value]]
+        if f'{value:g}' not in levels and is_code(float(value), others):
+            codes.add(value)
+    bad = values.isin(codes)
+    if limits is not None:
+        bad |= values.notna() & ~values.map(lambda v: limits.holds(float(v)))
+    if not bad.any():
+        return values
+    for position in bad[bad].index:
+        kind = 'code' if limits is None or values[position] in codes else 'range'
+        kind = 'range' if limits is not None and not limits.holds(values[position]) else kind
+        told.append(_Cell(kind, f'{values[position]:g}', who[position]))
+    return values.astype(float).mask(bad)
+
+
+def _many(count: int, word: str) -> str:
+    """Count in words."""
+    return f'{count} {word}' + ('' if count == 1 else 's')
+
+
+def _sentences(name: str, told: Sequence[_Cell], where: str, limits: Any) -> list[str]:
+    """Write one sentence for each kind of cell."""
+    sentences = []
+    for kind in ('word', 'code', 'range', 'comma', 'capped'):
+        cells = [cell for cell in told if cell.kind == kind]
+        if not cells:
+            continue
+        counts = Counter(cell.text for cell in cells)
+        counted = ', '.join(f'{text} ({n})' for text, n in sorted(counts.items())[:5])
+        named = ', '.join(f'{cell.text} ({cell.who})' for cell in cells[:5])
+        more = f' and {len(cells) - 5} more' if len(cells) > 5 else ''
+        total = _many(len(cells), 'cell')
+        example = f'{cells[0].text} of {cells[0].who}'
+        words = {
+            'word': f'read as missing: {counted}.',
+            'code': f'read as missing: {counted}, a customary code that no other value is near.',
+            'range': f'not possible and left out: {named}{more}; it lies within {limits}.',
+            'comma': f'{total} with a decimal comma ({example}), read with a point.',
+            'capped': f'{total} capped ({example}), read as the number.',
+        }
+        sentences.append(f'{where}, {name}: {words[kind]}')
+    return sentences

@@ -1,0 +1,111 @@
+"""Which values a column can have: as its sidecar declares, or as the scale is defined."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bids_acc.tables.reading import number
+
+
+@dataclass(frozen=True)
+class Range:
+    """Lowest and highest value that is possible."""
+
+    low: float
+    high: float
+    source: str
+    """Where the limits are from, for messages."""
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value lies inside; the limits do."""
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        """Return the limits in words."""
+        return f'{self.low:g} to {self.high:g} ({self.source})'
+
+
+_AGE = (0.0, 120.0)
+KNOWN: tuple[tuple[str, tuple[float, float], str], ...] = (
+    (r'age|age_?(at)?_?(scan|baseline|entry|mri|visit|onset)|age_?(years?|yrs?)', _AGE, 'years'),
+    (r'(age_?(of|at)?_?)?onset|(illness_?)?duration(_of_illness)?(_?years?)?', _AGE, 'years'),
+    (r'education(_?years)?|years_of_education', (0.0, 40.0), 'years'),
+    (r'(fs)?iq|wais|wasi|nart', (20.0, 220.0), 'intelligence quotient'),
+    (r'panss(_?total)?(_score)?', (30.0, 210.0), 'PANSS total, Kay 1987'),
+    (r'panss_?(pos|p|positive|neg|n|negative)(_score|_total)?', (7.0, 49.0), 'PANSS, Kay 1987'),
+    (r'panss_?(gen|g|general|gps)(_score|_total)?', (16.0, 112.0), 'PANSS, Kay 1987'),
+    (r'panss_?[png]\d+', (1.0, 7.0), 'PANSS item, Kay 1987'),
+    (r'madrs(_?total)?', (0.0, 60.0), 'MADRS, Montgomery and Asberg 1979'),
+    (r'bdi(_?(ii|2))?(_?total)?', (0.0, 63.0), 'BDI, Beck 1996'),
+    (r'ymrs(_?total)?', (0.0, 60.0), 'YMRS, Young 1978'),
+    (r'gaf(_?(s|f|total))?', (0.0, 100.0), 'GAF, DSM-IV'),
+    (r'cgi(_?[si])?', (0.0, 7.0), 'CGI, Guy 1976; 0 is not assessed'),
+)  # fmt: skip
+"""Names of columns and the limits of what they hold. A scale that is scored otherwise is declared
+with Minimum and Maximum in the table's JSON file."""
+_UNITS_PER_YEAR = {'day': 366.0, 'd': 366.0, 'week': 53.0, 'w': 53.0, 'month': 12.0, 'mo': 12.0}
+CODES = frozenset({-9.0, -99.0, -999.0, -9999.0, -9998.0, 999.0, 9999.0, 99999.0})
+"""Numbers that are customary for missing where numbers only are allowed."""
+
+
+def range_of(column: str, description: Any = None) -> Range | None:
+    """Return the possible values of a column, or None when nothing is known about it.
+
+    Parameters
+    ----------
+    column : str
+        Its name.
+    description : mapping, optional
+        Its entry in the table's JSON file: ``Minimum`` and ``Maximum`` win, ``Units`` other than
+        years widens a range in years.
+
+    Examples
+    --------
+    >>> print(range_of('age')), print(range_of('age', {'Minimum': 18, 'Maximum': 65}))
+    0 to 120 (years)
+    18 to 65 (declared)
+    (None, None)
+    """
+    entry = description if isinstance(description, Mapping) else {}
+    low, high = (_limit(entry.get(name)) for name in ('Minimum', 'Maximum'))
+    if low is not None or high is not None:
+        return Range(
+            float('-inf') if low is None else low, float('inf') if high is None else high,
+            'declared',
+        )  # fmt: skip
+    name = column.strip().lower()
+    for pattern, (least, most), source in KNOWN:
+        if re.fullmatch(pattern, name):
+            factor = _per_year(entry.get('Units')) if source == 'years' else 1.0
+            return Range(least, most * factor, source if factor == 1 else str(entry['Units']))
+    return None
+
+
+def _limit(value: Any) -> float | None:
+    """Read a declared limit; one that is no number declares nothing."""
+    return None if value is None or isinstance(value, bool) else number(str(value))
+
+
+def _per_year(units: Any) -> float:
+    """Return how many of a unit of time make a year; 1 for what is not known."""
+    word = str(units or '').strip().lower()
+    return _UNITS_PER_YEAR.get(word, _UNITS_PER_YEAR.get(word.rstrip('s'), 1.0))
+
+
+def is_code(value: float, others: list[float]) -> bool:
+    """Tell whether a value is a customary code for missing that the others show to be one.
+
+    A negative code counts where no other value is negative, 999 and its like where all others
+    are less than a fifth of it.
+
+    Examples
+    --------
+    >>> is_code(-9, [3, 4]), is_code(-9, [-3, 4]), is_code(999, [40]), is_code(999, [800])
+    (True, False, True, False)
+    """
+    if value not in CODES or not others:
+        return False
+    return min(others) >= 0 if value < 0 else max(map(abs, others)) < value / 5

@@ -1,0 +1,246 @@
+"""Read a tab-separated table without moving, dropping or inventing a cell."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError, MissingInputError
+
+INVISIBLE = ' \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff\u2007\u202f'
+"""Blanks that spreadsheets leave around a cell: no-break and zero-width ones included."""
+_SIGNATURES = (
+    (codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+)  # fmt: skip
+_NOT_TEXT = (b'PK\x03\x04', b'\xd0\xcf\x11\xe0', b'\x1f\x8b')
+"""How xlsx, xls and gzip files begin."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Cells of a table as text."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """Each as long as the header."""
+    lines: tuple[int, ...]
+    """Line of the file that each row stands in, from 1."""
+    notes: tuple[str, ...] = ()
+    """What was unusual and could be read nevertheless."""
+
+
+def read_text(path: Path) -> tuple[str, str | None]:
+    """Return the text of a file, and a sentence if it was not written as BIDS asks (UTF-8).
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    InputDataError
+        If it is no text, such as a spreadsheet that was renamed.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingInputError(f'{path}: there is no such table.') from error
+    if content.startswith(_NOT_TEXT):
+        raise InputDataError(
+            f'{path} is a spreadsheet or an archive, not text; save it as tab-separated text.'
+        )
+    for signature, encoding in _SIGNATURES:
+        if content.startswith(signature):
+            plain = encoding.startswith('utf-8')
+            note = None if plain else 'is written in UTF-16; BIDS asks for UTF-8'
+            return _decode(path, content, encoding), note
+    try:
+        return content.decode('utf-8'), None
+    except UnicodeDecodeError:
+        return content.decode('cp1252', errors='replace'), (
+            'is not written in UTF-8; it was read as Windows-1252'
+        )
+
+
+def _decode(path: Path, content: bytes, encoding: str) -> str:
+    """Decode a file that says how it is written."""
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputDataError(f'{path} is no tab-separated table: {error}.') from error
+
+
+def _cells(line: str) -> list[str]:
+    """Split a line at its tabs and take the quotation marks off that a spreadsheet put on."""
+    cells = line.split('\t')
+    if '"' not in line:
+        return cells
+    return [
+        cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+        for cell in cells
+    ]
+
+
+def read_raw(path: Path) -> RawTable:
+    """Read the cells of a table; each row must have as many as the header.
+
+    Empty lines are left out, and so are empty cells beyond the header, which a tab at the end of
+    a row makes.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated text with one line of column names.
+
+    Raises
+    ------
+    InputDataError
+        If a row has more or fewer cells than the header (the line is named), a column name stands
+        twice, or the separator is no tab.
+    """
+    text, note = read_text(path)
+    notes = [] if note is None else [f'{path.name} {note}.']
+    lines = re.split('\r\n|\n|\r', text)
+    numbered = [
+        (number, _cells(line))
+        for number, line in enumerate(lines, start=1)
+        if line.strip(INVISIBLE)
+    ]
+    if not numbered:
+        raise InputDataError(f'{path} is no tab-separated table: it is empty.')
+    header = [cell.strip(INVISIBLE) for cell in numbered[0][1]]
+    while len(header) > 1 and not header[-1]:
+        header.pop()
+    _check_header(path, header)
+    for _, cells in numbered[1:]:
+        while len(cells) > len(header) and not cells[-1].strip(INVISIBLE):
+            cells.pop()
+    _check_lengths(path, header, numbered)
+    kept = [(n, cells) for n, cells in numbered[1:] if any(c.strip(INVISIBLE) for c in cells)]
+    return RawTable(
+        tuple(header), tuple(tuple(cells) for _, cells in kept), tuple(n for n, _ in kept),
+        tuple(notes),
+    )  # fmt: skip
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Refuse a header with another separator, without a name or with one twice."""
+    for mark, name in ((';', 'semicolons'), (',', 'commas')):
+        if len(header) == 1 and mark in header[0]:
+            raise InputDataError(
+                f'{path} is separated by {name}; BIDS tables are separated by tabs: save it as '
+                'tab-separated text.'
+            )
+    if '' in header:
+        raise InputDataError(
+            f'{path}: column {list(header).index("") + 1} has no name; name it in line 1.'
+        )
+    if twice := [name for name, number in Counter(header).items() if number > 1]:
+        raise InputDataError(f'{path}: column {twice[0]!r} stands twice in line 1; rename one.')
+
+
+def _check_lengths(
+    path: Path, header: Sequence[str], numbered: Sequence[tuple[int, Sequence[str]]]
+) -> None:
+    """Refuse rows that are longer or shorter than the header, naming their lines."""
+    wrong = [(number, len(cells)) for number, cells in numbered[1:] if len(cells) != len(header)]
+    if not wrong:
+        return
+    number, length = wrong[0]
+    others = f', and so do {len(wrong) - 1} other lines' if len(wrong) > 1 else ''
+    raise InputDataError(
+        f'{path}, line {number}: {length} cells where the header has {len(header)}{others}; write '
+        'n/a into empty cells, and no tab or line break inside one.'
+    )
+
+
+def read_tsv(path: Path) -> pd.DataFrame:
+    r"""Read a table of this package's own outputs; ``n/a`` and empty cells are missing.
+
+    Returns
+    -------
+    DataFrame
+        Numbers and truth values where a column holds nothing else; ``participant_id`` and
+        ``session_id`` are always text.
+
+    Raises
+    ------
+    InputDataError
+        If it cannot be read, see `read_raw`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / 'a.tsv'
+    >>> _ = file.write_text('session_id\tage\n01\t30\n02\tn/a\n')
+    >>> read_tsv(file).values.tolist()
+    [['01', 30.0], ['02', nan]]
+    """
+    raw = read_raw(path)
+    columns = list(zip(*raw.rows, strict=True)) or [()] * len(raw.header)
+    return pd.DataFrame(
+        {
+            name: _column(name, [None if c in ('', 'n/a', 'N/A') else c for c in cells])
+            for name, cells in zip(raw.header, columns, strict=True)
+        }
+    )
+
+
+def _column(name: str, cells: list[str | None]) -> pd.Series:
+    """Type one column of our own tables."""
+    if name in ('participant_id', 'session_id'):
+        return pd.Series(cells, dtype='str')
+    return typed(cells)
+
+
+_TRUTH = {'true': True, 'false': False}
+
+
+def typed(cells: Sequence[str | None]) -> pd.Series:
+    """Return a column as truth values or numbers where all its cells are, and as text otherwise.
+
+    Parameters
+    ----------
+    cells : sequence of str or None
+        None is missing.
+
+    Examples
+    --------
+    >>> typed(['1', '2']).dtype, typed(['1', None]).dtype, typed(['true']).dtype
+    (dtype('int64'), dtype('float64'), dtype('bool'))
+    >>> typed(['1_000', '2']).tolist()
+    ['1_000', '2']
+    """
+    known = [cell for cell in cells if cell is not None]
+    if not known:
+        return pd.Series([float('nan')] * len(cells), dtype='float64')
+    if all(cell.lower() in _TRUTH for cell in known):
+        values = [None if cell is None else _TRUTH[cell.lower()] for cell in cells]
+        return pd.Series(values, dtype='bool' if len(known) == len(cells) else 'object')
+    numbers = [number(cell) for cell in known]
+    if any(value is None for value in numbers):
+        return pd.Series(list(cells), dtype='str')
+    if len(known) == len(cells) and all(cell.lstrip('+-').isdigit() for cell in known):
+        whole = [int(cell) for cell in known]
+        if max(map(abs, whole)) < 2**62:
+            return pd.Series(whole, dtype='int64')
+    found = iter(numbers)
+    return pd.Series([float('nan') if c is None else next(found) for c in cells], dtype='float64')
+
+
+def number(text: str) -> float | None:
+    """Return the number that a cell holds, or None.
+
+    Python's digit groups (``1_000``) and its words for what is no number are none; ``inf`` is one.
+    """
+    if '_' in text or text.strip().lower().lstrip('+-') == 'nan':
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,113 @@
+"""Who is in the cohort, with which values: participants, sessions and phenotype tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.people import People, join_phenotype, read_people
+from bids_acc.group.statistics.sessions import sessions_in_order
+
+PAIRS = [(f'sub-0{i}', f'ses-{v}') for i in (1, 2, 3) for v in ('pre', 'post')]
+
+
+def people_of(folder, table: str, visits=None, sessions=PAIRS) -> People:
+    """Write the tables of a cohort and read them."""
+    (folder / 'participants.tsv').write_text(table)
+    for who, text in (visits or {}).items():
+        (folder / who).mkdir()
+        (folder / who / f'{who}_sessions.tsv').write_text(text)
+    return read_people(folder, sessions, {s for s, _ in sessions}, sessions_in_order)
+
+
+TABLE = 'participant_id\tgroup\tage\nsub-01\tHC\t30\nsub-02\tHC\t31\nsub-03\tTRS\t32\n'
+
+
+def test_who_has_no_table_of_visits_keeps_the_own_values(tmp_path):
+    visits = {'sub-01': 'session_id\tage\tdose\npre\t30.5\t1\nses-post\t31\t2\n'}
+    people = people_of(tmp_path, TABLE, visits)
+    frame = people.frame.set_index(['participant_id', 'session_id'])
+    assert frame['age'].tolist() == [30.5, 31, 31, 31, 32, 32]
+    assert frame['dose'].fillna(-1).tolist() == [1, 2, -1, -1, -1, -1]
+    assert frame['group'].tolist() == ['HC'] * 4 + ['TRS'] * 2
+
+
+def test_a_score_of_another_visit_is_no_score_of_this_one(tmp_path):
+    table = 'participant_id\tbdi\nsub-01\t20\nsub-02\t21\nsub-03\t22\n'
+    visits = {
+        'sub-01': 'session_id\tbdi\npre\tn/a\npost\t5\n',
+        'sub-02': 'session_id\tbdi\npre\t19\npost\tn/a\n',
+    }
+    frame = people_of(tmp_path, table, visits).frame
+    assert frame['bdi'].fillna(-1).tolist() == [20, 5, 19, -1, 22, 22]
+
+
+def test_visits_that_match_nothing_are_counted_and_named(tmp_path):
+    visits = {'sub-01': 'session_id\tage\npre\t30\nmonth6\t31\n'}
+    notes = ' '.join(people_of(tmp_path, TABLE, visits).notes)
+    assert '1 visits have no results (sub-01 ses-month6)' in notes
+    assert '1 sessions have no row (sub-01 ses-post)' in notes
+
+
+def test_one_person_twice_is_one_row_or_an_error_that_names_the_values(tmp_path):
+    people = people_of(tmp_path, TABLE + 'sub-03 \tTRS\t32\n')
+    assert len(people.frame) == 6
+    assert any('sub-03' in note for note in people.notes)
+    with pytest.raises(InputDataError, match=r'several rows for sub-03 .* age \(32 and 33\)'):
+        people_of(tmp_path, TABLE + '03\tTRS\t33\n')
+
+
+def test_nobody_in_common_is_refused(tmp_path):
+    with pytest.raises(InputDataError, match='none of its 3 participants has results'):
+        people_of(tmp_path, TABLE.replace('sub-0', 'patient'))
+
+
+def test_participants_with_one_row_for_each_visit(tmp_path):
+    rows = ''.join(f'{s}\t{v}\tHC\t{i}\n' for i, (s, v) in enumerate(PAIRS, start=20))
+    frame = people_of(tmp_path, 'participant_id\tsession_id\tgroup\tage\n' + rows).frame
+    assert frame['age'].tolist() == [20, 21, 22, 23, 24, 25]
+
+
+def joined(tmp_path, text: str, names=frozenset({'smoking'})) -> People:
+    """Join one phenotype table to three people."""
+    (tmp_path / 'phenotype').mkdir()
+    (tmp_path / 'phenotype' / 'habits.tsv').write_text(text)
+    people = People(pd.DataFrame(PAIRS, columns=['participant_id', 'session_id']))
+    known = {s for s, _ in PAIRS}
+    return join_phenotype(people, tmp_path / 'phenotype', set(names), known, sessions_in_order)
+
+
+def test_phenotype_rows_of_one_person_that_agree_are_one(tmp_path):
+    text = 'participant_id\tsmoking\tday\n1\tyes\t1\n1\tyes\t2\n2\tno\t1\n3\tno\t1\n'
+    people = joined(tmp_path, text)
+    assert people.frame['smoking'].tolist() == ['yes', 'yes', 'no', 'no', 'no', 'no']
+    assert people.not_joined == {}
+
+
+def test_phenotype_rows_that_contradict_name_person_and_table(tmp_path):
+    people = joined(tmp_path, 'participant_id\tsmoking\n01\tyes\n01\tno\n02\tno\n03\tno\n')
+    assert 'smoking' not in people.frame
+    assert people.not_joined == {
+        'smoking': 'habits.tsv has several rows for sub-01 that differ in smoking (yes and no)'
+    }
+    assert 'sub-01' in people.notes[-1]
+
+
+def test_phenotype_by_visit(tmp_path):
+    text = 'participant_id\tsession_id\tsmoking\n01\tpre\tyes\n01\tpost\tno\n02\tpre\tno\n'
+    frame = joined(tmp_path, text).frame
+    assert frame['smoking'].fillna('?').tolist() == ['yes', 'no', 'no', '?', '?', '?']
+
+
+def test_a_phenotype_table_of_others_is_said(tmp_path):
+    people = joined(tmp_path, 'participant_id\tsmoking\nsub-77\tyes\n')
+    assert people.not_joined['smoking'] == 'habits.tsv has nobody of the results'
+
+
+def test_visits_of_results_without_sessions_give_the_first(tmp_path):
+    sessions = [('sub-01', None), ('sub-02', None)]
+    table = 'participant_id\tsession_id\tage\n01\tpost\t31\n01\tpre\t30\n02\tpre\t40\n'
+    people = people_of(tmp_path, table, sessions=sessions)
+    assert people.frame['age'].tolist() == [30, 40]
+    assert any('the first one is read (ses-pre)' in note for note in people.notes)

@@ -1,0 +1,117 @@
+"""Cells of tables of people: missing words, decimal commas, ranges, levels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.tables.labels import match_labels
+from bids_acc.tables.people import read_people_table, read_session_tables
+
+
+def read(tmp_path, text: str, sidecar=None):
+    """Write and read a table."""
+    (tmp_path / 'participants.tsv').write_text(text)
+    if sidecar is not None:
+        (tmp_path / 'participants.json').write_text(json.dumps(sidecar))
+    return read_people_table(tmp_path / 'participants.tsv')
+
+
+@pytest.mark.parametrize(
+    'word', ['NA', 'NaN', 'nan', 'unknown', 'n/a', 'N/A', '', '.', '-', '#N/A', 'NULL', 'missing']
+)
+def test_words_for_missing_are_missing_and_counted(tmp_path, word):
+    table = read(tmp_path, f'participant_id\tgroup\tage\nsub-1\tHC\t30\nsub-2\t{word}\t{word}\n')
+    assert table.frame['group'].isna().tolist() == [False, True]
+    assert table.frame['age'].tolist()[0] == 30
+    assert np.isnan(table.frame['age'][1])
+    said = [note for note in table.notes if f'{word} (1)' in note]
+    assert len(said) == (0 if word.lower() in ('', 'n/a') else 2)
+
+
+def test_a_declared_level_is_no_missing_word_and_a_declared_missing_code_is_one(tmp_path):
+    sidecar = {'group': {'Levels': {'NA': 'non-affective psychosis', '9': 'unknown', '1': 'HC'}}}
+    table = read(tmp_path, 'participant_id\tgroup\nsub-1\tNA\nsub-2\t9\nsub-3\t1\n', sidecar)
+    assert table.frame['group'].fillna('missing').tolist() == ['NA', 'missing', '1']
+
+
+def test_none_is_an_answer_in_words_and_missing_among_numbers(tmp_path):
+    table = read(tmp_path, 'participant_id\tdrug\tdose\nsub-1\tnone\tnone\nsub-2\tx\t5\n')
+    assert table.frame['drug'].tolist() == ['none', 'x']
+    assert table.frame['dose'].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize('value', ['-9', '999', '140', '-99'])
+def test_ages_that_nobody_has_are_left_out_and_said_by_name(tmp_path, value):
+    table = read(tmp_path, f'participant_id\tage\nsub-1\t30\nsub-2\t{value}\n')
+    assert table.frame['age'].isna().tolist() == [False, True]
+    assert any(f'{value} (sub-2)' in note and '0 to 120' in note for note in table.notes)
+
+
+def test_declared_limits_win(tmp_path):
+    sidecar = {'panss_total': {'Minimum': 0, 'Maximum': 180}}
+    table = read(tmp_path, 'participant_id\tpanss_total\nsub-1\t12\nsub-2\t181\n', sidecar)
+    assert table.frame['panss_total'].isna().tolist() == [False, True]
+
+
+def test_codes_are_missing_only_where_the_others_show_it(tmp_path):
+    text = 'participant_id\tscore\tshift\nsub-1\t3\t-4\nsub-2\t-9\t-9\nsub-3\t5\t2\n'
+    table = read(tmp_path, text)
+    assert table.frame['score'].isna().sum() == 1
+    assert table.frame['shift'].isna().sum() == 0
+
+
+def test_decimal_commas_are_read_and_called_so(tmp_path):
+    table = read(tmp_path, 'participant_id\tage\nsub-1\t30,5\nsub-2\t41\n')
+    assert table.frame['age'].tolist() == [30.5, 41.0]
+    assert 'decimal comma (30,5 of sub-1)' in table.notes[0]
+
+
+def test_a_comma_that_may_part_thousands_is_refused(tmp_path):
+    with pytest.raises(InputDataError, match='part thousands'):
+        read(tmp_path, 'participant_id\tvolume\nsub-1\t1,500\nsub-2\t2,250\n')
+
+
+def test_capped_ages_are_numbers(tmp_path):
+    table = read(tmp_path, 'participant_id\tage\nsub-1\t89+\nsub-2\t41\n')
+    assert table.frame['age'].tolist() == [89, 41]
+
+
+@pytest.mark.parametrize(
+    ('header', 'words'),
+    [('subject_id', "rename 'subject_id'"), ('name', 'participant_id is missing')],
+)
+def test_a_table_without_ids_is_refused(tmp_path, header, words):
+    with pytest.raises(InputDataError, match=words):
+        read(tmp_path, f'{header}\tage\nsub-1\t30\n')
+
+
+def test_a_row_about_nobody_is_left_out_and_its_line_said(tmp_path):
+    table = read(tmp_path, 'Participant_ID\tage\nsub-1\t30\nn/a\t31\n')
+    assert table.frame['participant_id'].tolist() == ['sub-1']
+    assert 'line 3' in table.notes[0]
+
+
+def test_columns_of_visits_are_typed_over_all_people(tmp_path):
+    for who, dose in (('sub-1', '2'), ('sub-2', 'NA'), ('sub-3', '3,5')):
+        (tmp_path / who).mkdir()
+        (tmp_path / who / f'{who}_sessions.tsv').write_text(f'session_id\tdose\npre\t{dose}\n')
+    table = read_session_tables(tmp_path, ['sub-1', 'sub-2', 'sub-3', 'sub-4'])
+    assert table is not None
+    assert table.frame['dose'].fillna(-1).tolist() == [2.0, -1.0, 3.5]
+
+
+def test_labels_that_differ_in_zeros_are_mapped_or_refused():
+    known = ['sub-01', 'sub-02', 'sub-10']
+    match = match_labels(['1', '2', 'sub-010 ', '11'], known, 'sub-', 'p.tsv')
+    assert [match.of[t] for t in ('1', '2', 'sub-010 ', '11')] == [*known, 'sub-11']
+    assert 'sub-1 is read as sub-01' in match.notes[0]
+    with pytest.raises(InputDataError, match='sub-01 and sub-1 differ in zeros'):
+        match_labels(['01', '1'], known, 'sub-', 'p.tsv')
+    with pytest.raises(InputDataError, match='sub-01 or sub-1'):
+        match_labels(['001'], ['sub-01', 'sub-1'], 'sub-', 'p.tsv')
+    both = match_labels(['01', '1'], ['sub-01', 'sub-1'], 'sub-', 'p.tsv')
+    assert (both.of['01'], both.of['1'], both.notes) == ('sub-01', 'sub-1', ())
