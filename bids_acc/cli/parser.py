@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import difflib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from bids_acc import __version__
 from bids_acc.bids.inputs import MODALITIES
+from bids_acc.cli.checks import check_together
 from bids_acc.exceptions import SettingsError
-from bids_acc.settings import Settings, read_toml, update
+from bids_acc.settings import Request, Settings, json_schema, read_toml, update
+from bids_acc.settings.files import checked
+from bids_acc.settings.option import Option, options
 
 DESCRIPTION = """\
 From T1w, diffusion and single-voxel 1H-MRS to the anterior cingulate cortex: surfaces with
@@ -27,26 +32,16 @@ With 65, 66, 70 and 75 every other session was finished: logs/<run>/status.tsv t
 """
 
 
-@dataclass(frozen=True)
-class Request:
-    """Everything the command line asked for."""
+LEVELS = {'participant': 'participant', 'subject': 'participant',
+          'group': 'group', 'dataset': 'group'}  # fmt: skip
+"""The levels, and the names that other BIDS Apps give them."""
 
-    bids_dir: Path
-    output_dir: Path
-    level: Literal['participant', 'group']
-    settings: Settings
-    participant_labels: tuple[str, ...] = ()
-    session_labels: tuple[str, ...] = ()
-    modalities: tuple[str, ...] = MODALITIES
-    bids_filter_file: Path | None = None
-    bids_database_dir: Path | None = None
-    skip_bids_validation: bool = False
-    derivatives: dict[str, Path] = field(default_factory=dict)
-    work_dir: Path | None = None
-    dry_run: Literal['text', 'json'] | None = None
-    stop_on_first_crash: bool = False
-    force: bool = False
-    verbosity: int = 0
+ALIASES = {
+    '--nprocs': ('--nthreads', '--n-cpus', '--n_cpus'),
+    '--omp-nthreads': ('--omp_nthreads',),
+    '--mem': ('--mem-gb', '--mem_gb'),
+}
+"""Names under which users of fMRIPrep and MRIQC know a flag."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,46 +50,69 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingsError(f'{message}. See bids_acc --help.')
 
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """Refuse words that no flag takes, with the flag that was probably meant."""
+        known = [flag for action in self._actions for flag in action.option_strings]
+        hints = [
+            f'{word} (did you mean {close[0]}?)'
+            if (close := difflib.get_close_matches(word.partition('=')[0], known, n=1))
+            else word
+            for word in words
+        ]
+        self.error(f'unrecognized: {" ".join(hints)}')
 
-def build_parser() -> argparse.ArgumentParser:
+
+def build_parser() -> _Parser:
     """Build the parser; settings bring their own flags."""
     parser = _Parser(
         prog='bids_acc',
+        usage='bids_acc [-h] bids_dir output_dir {participant,group} [flags]',
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument('bids_dir', type=Path, help='BIDS dataset (not read at the group level)')
-    parser.add_argument('output_dir', type=Path, help='folder for the derivatives')
+    # Each may come from the configuration file; `parse` asks for what is then still missing.
     parser.add_argument(
-        'analysis_level', choices=('participant', 'group'), help='one subject after the other, '
-        'or the cohort from the output folder alone',
+        'bids_dir', nargs='?', type=Path, help='BIDS dataset (not read at the group level)'
+    )
+    parser.add_argument('output_dir', nargs='?', type=Path, help='folder for the derivatives')
+    parser.add_argument(
+        'level', nargs='?', choices=tuple(LEVELS), metavar='{participant,group}',
+        help='one subject after the other, or the cohort from the output folder alone',
     )  # fmt: skip
     parser.add_argument('--version', action='version', version=f'bids_acc {__version__}')
-    parser.add_argument('-v', '--verbose', action='count', default=0, help='say more; -vv all')
+    parser.add_argument(
+        '--config-schema', action='version', version=json.dumps(json_schema(), indent=2),
+        help='print the JSON schema of the configuration file',
+    )  # fmt: skip
+    parser.add_argument('-v', '--verbose', action='count', help='say more; -vv all')
+    parser.add_argument('-q', '--quiet', action='store_true', help='say only what went wrong')
     _add_selection(parser.add_argument_group('which data'))
     _add_run(parser.add_argument_group('how to run'))
     titles = {'anat': 'T1w', 'dwi': 'diffusion', 'mrs': 'spectroscopy', 'group': 'group level',
               'resources': 'resources', '': 'general'}  # fmt: skip
     groups = {name: parser.add_argument_group(title) for name, title in titles.items()}
-    for section, item in _options(Settings()):
-        _add_option(groups[section], section, item)
+    for item in options(Settings):
+        _add_option(groups[item.section], item)
+    groups['resources'].add_argument(
+        '--mem-mb', '--mem_mb', dest='mem_mb', type=float, metavar='MB', help='the same in MB'
+    )
     return parser
 
 
 def _add_selection(group: Any) -> None:
     """Add the flags that choose data."""
     group.add_argument(
-        '--participant-label', '--participant_label', nargs='+', metavar='LABEL', default=[],
+        '--participant-label', '--participant_label', nargs='+', metavar='LABEL',
         help='subjects, with or without sub-, or a text file with one label a line',
     )  # fmt: skip
     group.add_argument(
-        '--session-label', '--session_label', nargs='+', metavar='LABEL', default=[],
+        '--session-label', '--session_label', nargs='+', metavar='LABEL',
         help='sessions, with or without ses-, or a text file',
     )  # fmt: skip
     group.add_argument(
-        '--modalities', nargs='+', choices=MODALITIES, default=list(MODALITIES),
+        '--modalities', nargs='+', metavar='{' + ','.join(MODALITIES) + '}',
         help='process only these (default: all)',
     )  # fmt: skip
     group.add_argument(
@@ -105,11 +123,11 @@ def _add_selection(group: Any) -> None:
         '--bids-database-dir', type=Path, metavar='DIR', help='PyBIDS index to reuse or make'
     )
     group.add_argument(
-        '--skip-bids-validation', action='store_true',
+        '--skip-bids-validation', '--skip_bids_validation', action='store_true', default=None,
         help='go on although dataset_description.json is absent or incomplete',
     )  # fmt: skip
     group.add_argument(
-        '-d', '--derivatives', action='append', nargs='+', metavar='NAME=PATH', default=[],
+        '-d', '--derivatives', action='append', nargs='+', metavar='NAME=PATH',
         help="other tools' results to take surfaces or images from",
     )  # fmt: skip
 
@@ -126,51 +144,41 @@ def _add_run(group: Any) -> None:
         help='print the plan and write nothing',
     )  # fmt: skip
     group.add_argument(
-        '--stop-on-first-crash', action='store_true', help='stop all when one step fails'
+        '--stop-on-first-crash',
+        action='store_true',
+        default=None,
+        help='stop all when one step fails',
     )
-    group.add_argument('--force', action='store_true', help='compute anew what is already done')
+    group.add_argument(
+        '--force', action='store_true', default=None, help='compute anew what is already done'
+    )
     group.add_argument(
         '--config-file', type=Path, metavar='TOML',
-        help='settings, as config.toml in logs/<run>; flags win over it',
+        help='a call, or settings alone, as config.toml in logs/<run>; flags win over it',
     )  # fmt: skip
 
 
-def _options(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Walk over all fields that declare a flag."""
-    for item in dataclasses.fields(settings):
-        value = getattr(settings, item.name)
-        if dataclasses.is_dataclass(value):
-            for inner in dataclasses.fields(value):
-                if 'option' in inner.metadata:
-                    yield item.name, inner
-        elif 'option' in item.metadata:
-            yield '', item
-
-
-def _flag(section: str, item: Any) -> str:
-    """Name the flag of a setting."""
-    given = item.metadata['option']['flag']
-    name = f'{section}-{item.name}' if section else item.name
-    return str(given or '--' + name.replace('_', '-'))
-
-
-def _add_option(group: Any, section: str, item: Any) -> None:
+def _add_option(group: Any, item: Option) -> None:
     """Add one setting's flag; None means that the command line does not say."""
-    meta, default = item.metadata['option'], item.default
-    keywords: dict[str, Any] = {'dest': f'{section}.{item.name}', 'default': None}
-    shown = '' if default in (None, ()) else f' (default: {_shown(default)})'
-    keywords['help'] = (meta['help'] + shown).replace('%', '%%')
-    if isinstance(default, bool):
+    shown = '' if item.default in (None, ()) else f'default: {_shown(item.default)}'
+    allowed = '' if item.choices or item.is_flag else item.allowed
+    note = '; '.join(filter(None, [allowed, shown]))
+    text = f'{item.help} ({note})' if note else item.help
+    keywords: dict[str, Any] = {
+        'dest': f'{item.section}.{item.name}', 'default': None, 'help': text.replace('%', '%%'),
+    }  # fmt: skip
+    if item.is_flag:
         keywords['action'] = argparse.BooleanOptionalAction
     else:
-        keywords['type'] = meta['type'] or (type(default) if _is_plain(default) else str)
-        keywords.update({k: meta[k] for k in ('choices', 'metavar', 'nargs') if meta[k]})
-    group.add_argument(_flag(section, item), **keywords)
+        keywords['nargs'] = '+' if item.is_list else None
+        # Words are checked by the record, with what is allowed; argparse only lists them.
+        keywords['metavar'] = f'{{{",".join(item.choices)}}}' if item.choices else _metavar(item)
+    group.add_argument(item.flag, *ALIASES.get(item.flag, ()), **keywords)
 
 
-def _is_plain(value: Any) -> bool:
-    """Tell whether argparse can convert text to the value's type."""
-    return isinstance(value, int | float | str) and not isinstance(value, bool)
+def _metavar(item: Option) -> Any:
+    """Name the values of a setting in ``--help``."""
+    return item.metavar[0] if isinstance(item.metavar, tuple) else item.metavar
 
 
 def _shown(value: Any) -> str:
@@ -191,51 +199,109 @@ def parse(argv: Sequence[str] | None = None) -> Request:
     SettingsError
         If something is unknown, contradictory or has the wrong type.
     """
-    given = build_parser().parse_args(argv)
-    settings = Settings()
+    parser = build_parser()
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.unknown(unknown)
+    settings, asked = Settings(), dict[str, Any]()
+    where = f'--config-file {given.config_file}'
     if given.config_file is not None:
-        settings = update(
-            settings, read_toml(given.config_file), f'--config-file {given.config_file}'
-        )
-    settings = update(settings, _given_options(given), 'command line')
-    if settings.resources.nprocs < 1 or settings.resources.omp_nthreads < 1:
-        raise SettingsError('--nprocs and --omp-nthreads take a number of at least 1.')
-    return Request(
-        bids_dir=given.bids_dir.absolute(),
-        output_dir=given.output_dir.absolute(),
-        level=given.analysis_level,
-        settings=settings,
-        participant_labels=read_labels(given.participant_label, 'sub-'),
-        session_labels=read_labels(given.session_label, 'ses-'),
-        modalities=tuple(name for name in MODALITIES if name in given.modalities),
-        bids_filter_file=given.bids_filter_file,
-        bids_database_dir=given.bids_database_dir,
-        skip_bids_validation=given.skip_bids_validation,
-        derivatives=_derivatives([item for items in given.derivatives for item in items]),
-        work_dir=None if given.work_dir is None else given.work_dir.absolute(),
-        dry_run=given.dry_run,
-        stop_on_first_crash=given.stop_on_first_crash,
-        force=given.force,
-        verbosity=given.verbose,
+        content = read_toml(given.config_file)
+        asked = _section_request(content.pop('request', {}), where)
+        settings = update(settings, content, where)
+    settings = update(settings, _given_options(given))
+    asked |= _given_request(given)
+    if missing := [n for n in ('bids_dir', 'output_dir', 'level') if asked.get(n) is None]:
+        parser.error(f'missing: {" ".join(missing)}{_swallowed(given)}')
+    return _finished(asked, settings, where)
+
+
+def _swallowed(given: argparse.Namespace) -> str:
+    """Say which flag probably took the folders for its own values."""
+    several = {
+        '--participant-label': given.participant_label,
+        '--session-label': given.session_label,
+        '--modalities': given.modalities,
+        '--derivatives': given.derivatives,
+    }
+    taken = [flag for flag, values in several.items() if values]
+    if not taken:
+        return ''
+    return (
+        f'; {" and ".join(taken)} takes every word up to the next flag: '
+        'write bids_dir, output_dir and level first'
     )
+
+
+def _section_request(content: Any, where: str) -> dict[str, Any]:
+    """Take the section ``[request]`` of a configuration file."""
+    if not isinstance(content, Mapping):
+        raise SettingsError(f'{where}: request = {content!r}: it is a section, not a value.')
+    if 'settings' in content or 'dry_run' in content:
+        raise SettingsError(f'{where}: [request] holds neither settings nor dry_run.')
+    return dict(content)
 
 
 def _given_options(given: argparse.Namespace) -> dict[str, Any]:
     """Collect the settings that the command line names, nested as in the configuration file."""
     values: dict[str, Any] = {}
-    for section, item in _options(Settings()):
-        value = getattr(given, f'{section}.{item.name}')
+    for item in options(Settings):
+        value = getattr(given, f'{item.section}.{item.name}')
         if value is None:
             continue
-        target = values.setdefault(section, {}) if section else values
+        target = values.setdefault(item.section, {}) if item.section else values
         target[item.name] = tuple(value) if isinstance(value, list) else _absolute(value, item)
+    if given.mem_mb is not None:
+        values.setdefault('resources', {}).setdefault('mem_gb', given.mem_mb / 1000)
     return values
 
 
-def _absolute(value: Any, item: Any) -> Any:
+def _given_request(given: argparse.Namespace) -> dict[str, Any]:
+    """Collect what else the command line names, as fields of `Request`."""
+    values = {
+        'bids_dir': given.bids_dir, 'output_dir': given.output_dir,
+        'level': LEVELS.get(given.level), 'participant_labels': given.participant_label,
+        'session_labels': given.session_label, 'modalities': given.modalities,
+        'bids_filter_file': given.bids_filter_file, 'bids_database_dir': given.bids_database_dir,
+        'skip_bids_validation': given.skip_bids_validation, 'work_dir': given.work_dir,
+        'derivatives': given.derivatives and _derivatives(given.derivatives),
+        'dry_run': given.dry_run, 'stop_on_first_crash': given.stop_on_first_crash,
+        'force': given.force, 'verbosity': -1 if given.quiet else given.verbose,
+    }  # fmt: skip
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _finished(asked: Mapping[str, Any], settings: Settings, where: str) -> Request:
+    """Check what was asked for as a whole; folders become absolute, labels lose their prefix."""
+
+    def name_of(place: tuple[Any, ...], value: Any) -> str:
+        flag = f'--{str(place[0]).replace("_", "-")}'
+        given = f'{where}: [request] {place[0]}' if where else flag
+        return f'{given} = {value!r}' if where else f'{given} {value}'
+
+    def allowed(place: tuple[Any, ...]) -> str:
+        return f'one of {", ".join(MODALITIES)}' if place[0] == 'modalities' else ''
+
+    request = checked(Request, {**asked, 'settings': settings}, name_of, allowed, strict=False)
+    request = replace(
+        request,
+        bids_dir=request.bids_dir.absolute(),
+        output_dir=request.output_dir.absolute(),
+        work_dir=request.work_dir and request.work_dir.absolute(),
+        bids_filter_file=request.bids_filter_file and request.bids_filter_file.absolute(),
+        bids_database_dir=request.bids_database_dir and request.bids_database_dir.absolute(),
+        participant_labels=read_labels(request.participant_labels, 'sub-'),
+        session_labels=read_labels(request.session_labels, 'ses-'),
+        modalities=tuple(name for name in MODALITIES if name in request.modalities),
+    )
+    check_together(request)
+    return request
+
+
+def _absolute(value: Any, item: Option) -> Any:
     """Make the name of an existing file absolute: steps run in folders of their own."""
     named = isinstance(value, str) and ('/' in value or '.' in value)
-    named = named or (item.metadata['option']['folder'] and value != item.default)
+    named = named or (item.folder and value != item.default)
     return str(Path(value).absolute()) if named and Path(value).exists() else value
 
 
@@ -278,19 +344,11 @@ def read_labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(labels))
 
 
-def _derivatives(given: Sequence[str]) -> dict[str, Path]:
-    """Read NAME=PATH pairs; a bare path takes its folder's name.
-
-    Raises
-    ------
-    SettingsError
-        If a folder does not exist.
-    """
+def _derivatives(given: Sequence[Sequence[str]]) -> dict[str, Path]:
+    """Read NAME=PATH pairs of all flags; a bare path takes its folder's name."""
     found = {}
-    for item in given:
+    for item in itertools.chain.from_iterable(given):
         name, equals, path = item.partition('=')
         folder = Path(path if equals else item).absolute()
-        if not folder.is_dir():
-            raise SettingsError(f'--derivatives {item}: {folder} is no folder.')
         found[name if equals else folder.name] = folder
     return found

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_acc import __version__
-from bids_acc.cli.parser import Request, parse
+from bids_acc.cli.parser import parse
 from bids_acc.exceptions import BidsAccError, ExitCode, NothingSelectedError
 from bids_acc.files.private import use_private_matplotlib
+from bids_acc.settings import Request
 
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow, Session
@@ -98,7 +99,8 @@ def run(request: Request) -> ExitCode:
 
 def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
     """Send messages to the screen and, once there is one, to the run's log."""
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+    level = levels[min(verbosity, 2) + 1]
     logger = logging.getLogger('bids_acc')
     logger.setLevel(logging.DEBUG)
     for handler in list(logger.handlers):
@@ -277,7 +279,7 @@ def _keep_request(request: Request, run_folder: Path) -> None:
     from bids_acc.files.writing import write_bytes
     from bids_acc.settings import to_toml
 
-    write_bytes(run_folder / 'config.toml', to_toml(request.settings).encode())
+    write_bytes(run_folder / 'config.toml', to_toml(request).encode())
     command = shlex.join(sys.argv) + '\n'
     write_bytes(run_folder / 'command.txt', command.encode(errors='surrogateescape'))
 

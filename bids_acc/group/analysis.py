@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,6 @@ from bids_acc.exceptions import (
 from bids_acc.execution import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort import Cohort, load_cohort, names_in, sessions_on_disk
-from bids_acc.group.opnmf.labels import LabelRule
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.page import page_content, subtitle
 from bids_acc.group.parcels.atlas import apply_atlas
@@ -198,15 +197,8 @@ def parcellation_options(
         The run's seed.
     model : Model, optional
         Tells the cohorts and the strata of the halves.
-
-    Raises
-    ------
-    SettingsError
-        If the range of components is no range.
     """
-    low, high = group.k_range[0], group.k_range[-1]
-    if low < 2 or high < low:
-        raise SettingsError(f'--opnmf-k-range {low} {high}: give two numbers, 2 or more.')
+    low, high = group.k_range
     strata = group.strata
     if model is not None and not strata:
         ages = [c.name for c in model.covariates if c.name.lower() == 'age']
@@ -217,7 +209,7 @@ def parcellation_options(
             n_splits=group.n_splits,
             n_init=group.n_init,
             seed=seed,
-            label_rule=cast('LabelRule', group.labels),
+            label_rule=group.labels,
         ),
         n_components=group.n_components,
         stratify=strata,

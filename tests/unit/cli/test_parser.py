@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import replace
 
 import pytest
 
 from bids_acc.cli.parser import build_parser, parse, read_labels
 from bids_acc.exceptions import ExitCode, SettingsError
-from bids_acc.settings import Settings
+from bids_acc.settings import Settings, to_toml
+from bids_acc.settings.option import options
 
 
 def test_minimal(tmp_path):
@@ -28,17 +29,107 @@ def test_flags_win_over_the_configuration_file(tmp_path):
     assert (settings.resources.nprocs, settings.random_seed) == (8, 5)
 
 
-def test_every_option_reaches_the_settings(tmp_path):
-    """Each declared option has a flag, and its flag changes its own field and no other."""
-    text = build_parser().format_help()
-    settings = Settings()
-    for section in fields(settings):
-        value = getattr(settings, section.name)
-        for item in fields(value) if is_dataclass(value) else ():
-            if 'option' not in item.metadata:
-                continue
-            flag = item.metadata['option']['flag']
-            assert flag is None or flag in text
+@pytest.mark.parametrize('item', list(options(Settings)), ids=lambda item: item.flag)
+def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
+    (tmp_path / 'der').mkdir()
+    if item.is_flag:
+        words, expected = [], True
+    elif item.choices:
+        expected = next(word for word in item.choices if word != item.default)
+        words = [expected]
+    elif item.name == 'roi':
+        words, expected = ['insula'], ('insula',)
+    elif item.name == 'k_range':
+        words, expected = ['3', '4'], (3, 4)
+    elif item.is_list:
+        words, expected = ['a', 'b'], ('a', 'b')
+    else:
+        middle = {int: 7, float: 0.5}.get(item.annotation, 'word')
+        words, expected = [str(middle)], middle
+    base = [str(tmp_path), 'out', 'participant', '-d', f'x={tmp_path / "der"}', '--mrs-fits', 'f']
+    before = parse(base).settings
+    after = parse([*base, item.flag, *words]).settings
+    section = getattr(before, item.section) if item.section else before
+    changed = replace(section, **{item.name: expected})
+    assert after == (replace(before, **{item.section: changed}) if item.section else changed)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--dwi-b-max', '-5'], r'--dwi-b-max -5: allowed is above 0 s/mm2'),
+        (['--dwi-b-max', 'many'], 'takes a number, above 0'),
+        (['--opnmf-max-missing', '70'], r'at least 0 and below 1'),
+        (['--opnmf-k-range', '2', '3', '9'], r'--opnmf-k-range 2 3 9: it takes two values'),
+        (['--mem', '-3'], r'--mem -3: allowed is above 0 GB'),
+        (['--opnmf-components', '0'], 'at least 2'),
+        (['--opnmf-starts', '0'], 'at least 1'),
+        (['--opnmf-splits', '-4'], 'at least 1'),
+        (['--dwi-denois', 'none'], r'did you mean --dwi-denoise\?'),
+        (['--roi', 'insulaa'], '--roi insulaa: no cortical label'),
+        (['--roi', 'cortex', 'insula'], 'stands alone'),
+        (['--surface-source', 'freesurfer'], 'say where, with -d NAME=PATH'),
+        (['--dwi-source', 'derivative'], 'say where, with -d'),
+        (['--mrs-engine', 'import'], 'say where, with --mrs-fits'),
+        (['--modalities', 'anatt'], 'one of anat, dwi, mrs'),
+    ],
+)
+def test_refusals_name_the_flag_the_value_and_what_is_allowed(words, message):
+    with pytest.raises(SettingsError, match=message):
+        parse(['in', 'out', 'participant', *words])
+
+
+def test_a_flag_that_swallows_the_folders_is_named():
+    with pytest.raises(SettingsError, match='--participant-label takes every word'):
+        parse(['--participant-label', '01', 'in', 'out', 'participant'])
+    with pytest.raises(SettingsError, match='missing: bids_dir output_dir level'):
+        parse([])
+
+
+def test_names_of_other_apps(tmp_path):
+    request = parse(['in', 'out', 'subject', '--n_cpus', '3', '--mem_mb', '4000'])
+    assert (request.level, request.settings.resources.nprocs) == ('participant', 3)
+    assert request.settings.resources.mem_gb == 4
+    assert parse(['in', 'out', 'dataset', '-q']).verbosity == -1
+
+
+def test_a_configuration_file_repeats_the_call(tmp_path):
+    listed, other = tmp_path / 'wanted \U0001f9e0.txt', tmp_path / 'fs'
+    listed.write_text('sub-01\n02\n')
+    other.mkdir()
+    words = [
+        str(tmp_path), str(tmp_path / 'out'), 'participant', '--participant-label', str(listed),
+        '--session-label', 'ses-a', '--modalities', 'mrs', 'anat', '-d', f'freesurfer={other}',
+        '--bids-filter-file', 'f.json', '-w', 'work', '--force', '-v', '--dwi-b-max', '1200',
+        '--opnmf-k-range', '3', '5', '--skip-bids-validation', '--stop-on-first-crash',
+    ]  # fmt: skip
+    first = parse(words)
+    config = tmp_path / 'config.toml'
+    config.write_text(to_toml(first), encoding='utf-8')
+    assert parse(['--config-file', str(config)]) == first
+    again = parse(
+        ['--config-file', str(config), '--participant-label', '07', '--dwi-b-max', '900']
+    )
+    assert again.participant_labels == ('07',)
+    assert again.settings.dwi.b_max == 900
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('request = 3', 'it is a section'),
+        (
+            '[request]\nparticipant_labels = "01"',
+            r'participant_labels = .01.: it takes',
+        ),
+        ('[request]\nparticipants = ["01"]', 'unknown setting participants; did you mean'),
+        ('[request]\ndry_run = "text"', 'neither settings nor dry_run'),
+    ],
+)
+def test_a_wrong_request_in_the_file_is_refused(text, message, tmp_path):
+    (tmp_path / 'c.toml').write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        parse(['in', 'out', 'participant', '--config-file', str(tmp_path / 'c.toml')])
 
 
 def test_labels(tmp_path):
@@ -55,7 +146,7 @@ def test_labels(tmp_path):
     'arguments',
     [
         [],
-        ['in', 'out', 'subject'],
+        ['in', 'out', 'everything'],
         ['in', 'out', 'participant', '--nprocs', 'many'],
         ['in', 'out', 'participant', '--nprocs', '0'],
         ['in', 'out', 'participant', '--no-such-flag'],

@@ -1,0 +1,375 @@
+"""The settings of each part of a run, each described once: type, range, unit, default and help.
+
+Each modality has a record of its own and a workflow builder sees only that one. Settings that
+change a *result* live in `AnatSettings`, `DwiSettings`, `MrsSettings` and `GroupSettings`;
+settings that change only *how fast* a result comes (processes, memory, plugin) live in
+`Resources`. Resuming compares the former and ignores the latter, so that a rerun with more
+processes recomputes nothing.
+
+The command line makes one flag from each field, the configuration file accepts the same names
+(``[mrs] engine = "builtin"``), and pydantic holds every value to what the field says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from pydantic import ConfigDict, field_validator
+from pydantic.dataclasses import dataclass
+
+from bids_acc.settings.option import option
+
+STRICT = ConfigDict(extra='forbid', allow_inf_nan=False)
+"""No unknown names; infinity and NaN are no settings."""
+
+AtLeastTwo = Annotated[int, Ge(2)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class AnatSettings:
+    """How T1w images become surfaces."""
+
+    surface_source: Literal['auto', 'freesurfer', 'gifti', 'civet', 'builtin'] = option(
+        'auto',
+        'where surfaces come from; auto takes the best one that --derivatives offers',
+        flag='--surface-source',
+    )
+    roi: tuple[str, ...] = option(
+        ('caudalanteriorcingulate', 'rostralanteriorcingulate'),
+        'cortical labels that make up the region of interest; cortex for all of them',
+        flag='--roi',
+        metavar='LABEL',
+    )
+    density: Literal['41k', '10k'] = option(
+        '41k',
+        'vertices per hemisphere of the template mesh: 40,962 or 10,242',
+        flag='--density',
+    )
+    skull_strip: Literal['auto', 'force', 'skip'] = option(
+        'auto',
+        'extract the brain: auto does unless the background is zero already',
+        flag='--skull-strip',
+    )
+    average: bool = option(
+        False,
+        'average the runs of the T1w image that are as good as the best, after rigid alignment',
+        flag='--anat-average',
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class DwiSettings:
+    """How diffusion images become FA, MD and MO."""
+
+    source: Literal['auto', 'raw', 'derivative'] = option(
+        'auto',
+        'where the series comes from; auto takes one that --derivatives offers as preprocessed '
+        '(desc-preproc_dwi, e.g. of QSIPrep), else the raw one',
+        flag='--dwi-source',
+    )
+    denoise: Literal['auto', 'builtin', 'mrtrix3', 'dipy', 'none'] = option(
+        'auto',
+        'denoising by MP-PCA; auto takes dwidenoise when MRtrix3 is on PATH, else the built-in',
+        flag='--dwi-denoise',
+    )
+    unringing: Literal['auto', 'mrtrix3', 'dipy', 'none'] = option(
+        'auto',
+        'removal of Gibbs ringing; auto takes mrdegibbs when MRtrix3 is on PATH, else skips '
+        'it (DIPY takes minutes), and skips it for images acquired with partial Fourier',
+        flag='--dwi-unringing',
+    )
+    motion: Literal['builtin', 'ants', 'eddy', 'none'] = option(
+        'builtin',
+        'correction of head motion and eddy currents; eddy needs FSL on PATH',
+        flag='--dwi-motion',
+    )
+    susceptibility: Literal['auto', 'topup', 'pair', 'registration', 'none'] = option(
+        'auto',
+        'correction of susceptibility distortion; auto uses images of reversed phase encoding '
+        'where there are any (topup when FSL is on PATH, else pair, which is built in), else '
+        'registers to the T1w image when there is one, else skips it',
+        flag='--dwi-susceptibility',
+    )
+    bias: Literal['n4', 'none'] = option(
+        'n4', 'correction of the intensity bias field', flag='--dwi-bias'
+    )
+    tensor_fit: Literal['ols', 'wls', 'iwls'] = option(
+        'iwls',
+        'weights of the tensor fit: ols equal, wls squared signals, iwls squared predictions',
+        flag='--dwi-tensor-fit',
+    )
+    b_max: float = option(
+        1500.0,
+        'largest b-value used for the tensor',
+        flag='--dwi-b-max',
+        metavar='B',
+        gt=0,
+        unit='s/mm2',
+    )
+    gradient_fix: bool = option(
+        False,
+        'swap or flip gradient axes when fibre coherence says that the table is wrong '
+        '(it is always checked and reported)',
+        flag='--dwi-fix-gradients',
+    )
+    depths: Literal['ribbon', 'midthickness'] = option(
+        'ribbon',
+        'where the cortex is sampled',
+        flag='--dwi-depths',
+    )
+    noddi: Literal['auto', 'require', 'none'] = option(
+        'auto',
+        'NODDI maps (icvf, isovf, od) of --derivatives at the cortex; require fails without '
+        'them, they are never fitted here',
+        flag='--dwi-noddi',
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class MrsSettings:
+    """How spectra become gated metabolite levels."""
+
+    engine: Literal['auto', 'builtin', 'lcmodel', 'import'] = option(
+        'auto',
+        'what fits the spectra; auto imports the fits of --mrs-fits where there are any and '
+        'otherwise fits with the engine built in',
+        flag='--mrs-engine',
+    )
+    second_engine: Literal['none', 'builtin', 'lcmodel', 'import'] = option(
+        'none',
+        'a second engine, for a table of concordance',
+        flag='--mrs-second-engine',
+    )
+    basis: str = option(
+        'simulate',
+        'basis set: simulate, an LCModel .BASIS file, or a folder of FSL-MRS or Osprey',
+        flag='--mrs-basis',
+        metavar='PATH|simulate',
+        folder=True,
+    )
+    fits: str | None = option(
+        None,
+        'folder with fits made by LCModel, FSL-MRS or Osprey, named by spectrum',
+        flag='--mrs-fits',
+        metavar='PATH',
+        folder=True,
+    )
+    gate: str = option(
+        'acc-structure',
+        'thresholds: acc-structure, acc-glutamate or a JSON file',
+        flag='--mrs-gate',
+        metavar='PRESET|FILE',
+    )
+    ratios: tuple[str, ...] = option(
+        (),
+        'ratios besides those to tCr, such as Glx/tNAA',
+        flag='--mrs-ratios',
+        metavar='A/B',
+    )
+    relaxation: str = option(
+        'auto',
+        'relaxation constants: auto (by field: wyss-mlynarik at 3 T, xin-marjanska at 7 T, '
+        'gasparovic at 1.5 T, none elsewhere), one of these names, fsl (3 and 7 T), or a JSON '
+        'file',
+        flag='--mrs-relaxation',
+        metavar='SET|FILE',
+    )
+    sequence: Literal['auto', 'press', 'steam', 'slaser'] = option(
+        'auto',
+        'localisation sequence; auto reads it from the metadata',
+        flag='--mrs-sequence',
+    )
+    te1: float | None = option(
+        None,
+        'first part of the echo time; BIDS does not carry it and it moves glutamate '
+        'by up to a fifth (default: assumed from the sequence, and said so)',
+        flag='--mrs-te1',
+        metavar='SECONDS',
+        gt=0,
+        lt=1,
+        unit='s',
+    )
+    tm: float | None = option(
+        None,
+        'mixing time of STEAM (default: MixingTime of the sidecar, else assumed and said so)',
+        flag='--mrs-tm',
+        metavar='SECONDS',
+        gt=0,
+        lt=5,
+        unit='s',
+    )
+    macromolecules: str = option(
+        'auto',
+        'macromolecules and lipids of the built-in engine: auto (parametrised lines unless the '
+        'basis set holds measured ones), parametrised, none, or a measured, metabolite-nulled '
+        'spectrum of the same sequence as NIfTI-MRS file',
+        flag='--mrs-macromolecules',
+        metavar='MODEL|FILE',
+    )
+    baseline_ed: float | None = option(
+        None,
+        "flexibility of the built-in engine's baseline, in effective dimensions per ppm (default: "
+        '7 with parametrised macromolecules, 1.5 with measured ones); a second fit with another '
+        'one tells what depends on it',
+        flag='--mrs-baseline-ed',
+        metavar='N',
+        gt=0,
+        le=50,
+    )
+    eddy_current: Literal['auto', 'on', 'off'] = option(
+        'auto',
+        'eddy-current correction from the water reference; auto leaves it out where the scanner '
+        'has done it',
+        flag='--mrs-eddy-current',
+    )
+    edit_index: int = option(
+        -1,
+        'editing condition to fit, counted from 0 (-1: the one that the header calls OFF)',
+        flag='--mrs-edit-index',
+        metavar='N',
+        ge=-1,
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class GroupSettings:
+    """How the cohort is analysed."""
+
+    model: str | None = option(
+        None,
+        'model file (*_smdl.json), a shipped preset, or auto to accept the proposed model',
+        flag='--model',
+        metavar='FILE|PRESET|auto',
+    )
+    metrics: tuple[str, ...] = option(
+        ('thickness', 'area', 'fa', 'md'),
+        'vertex metrics that are factorized and compared; those of which there is no map are '
+        'left out, and it is said',
+        flag='--opnmf-metrics',
+        metavar='METRIC',
+    )
+    k_range: tuple[AtLeastTwo, AtLeastTwo] = option(
+        (2, 10),
+        'smallest and largest number of components that is examined',
+        flag='--opnmf-k-range',
+        metavar=('SMALLEST', 'LARGEST'),
+    )
+    n_components: int | None = option(
+        None,
+        'number of components to use in place of the one that the rule picks (both are reported)',
+        flag='--opnmf-components',
+        metavar='K',
+        ge=2,
+    )
+    hemispheres: Literal['together', 'apart'] = option(
+        'together',
+        'factorize both hemispheres at once, as published, or each by itself',
+        flag='--opnmf-hemispheres',
+    )
+    labels: Literal['variation', 'weight'] = option(
+        'variation',
+        'what a vertex is given to: the component whose scores it follows most closely over '
+        'sessions, or, as published, the one with its largest weight (both are written)',
+        flag='--opnmf-labels',
+    )
+    n_splits: int = option(
+        10,
+        'random halves for the stability index',
+        flag='--opnmf-splits',
+        metavar='N',
+        ge=1,
+    )
+    strata: tuple[str, ...] = option(
+        (),
+        'columns of participants.tsv of which both halves get equal shares, the most important '
+        "first; without, the model's group and age. Strata of one person are merged, and it is "
+        'said',
+        flag='--opnmf-strata',
+        metavar='COLUMN',
+    )
+    n_init: int = option(
+        1,
+        'starts of each factorization; 1 is the published practice',
+        flag='--opnmf-starts',
+        metavar='N',
+        ge=1,
+    )
+    n_bootstrap: int = option(
+        100,
+        'resampled cohorts for the confidence of each vertex',
+        flag='--opnmf-bootstraps',
+        metavar='N',
+        ge=0,
+    )
+    max_missing: float = option(
+        0.05,
+        'largest share of missing vertices with which a session takes part in the factorization',
+        flag='--opnmf-max-missing',
+        metavar='SHARE',
+        ge=0,
+        lt=1,
+    )
+    atlas: str | None = option(
+        None,
+        'parcellation made before (folder with label.gii files); its parcels are measured and '
+        'nothing is factorized',
+        flag='--opnmf-atlas',
+        metavar='PATH',
+        folder=True,
+    )
+
+    @field_validator('k_range')
+    @classmethod
+    def _smallest_first(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError('the smallest number comes first')
+        return value
+
+
+@dataclass(frozen=True, config=STRICT)
+class Resources:
+    """What the machine may give; never changes a result."""
+
+    nprocs: int = option(
+        1,
+        'processes that run at the same time',
+        flag='--nprocs',
+        metavar='N',
+        ge=1,
+    )
+    omp_nthreads: int = option(
+        1,
+        'threads that one step may use',
+        flag='--omp-nthreads',
+        metavar='N',
+        ge=1,
+    )
+    mem_gb: float | None = option(
+        None, 'memory to stay below, in GB (default: what the machine or cgroup allows)',
+        flag='--mem', metavar='GB',
+        gt=0, unit='GB',
+    )  # fmt: skip
+    plugin: str | None = option(
+        None, 'Nipype plug-in (Linear, MultiProc, SLURM, ...) or a YAML/JSON file that names '
+        'plugin and plugin_args', flag='--use-plugin', metavar='NAME|FILE',
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, config=STRICT)
+class Settings:
+    """Everything a run was asked to do except which files it reads and writes."""
+
+    anat: AnatSettings = dataclasses.field(default_factory=AnatSettings)
+    dwi: DwiSettings = dataclasses.field(default_factory=DwiSettings)
+    mrs: MrsSettings = dataclasses.field(default_factory=MrsSettings)
+    group: GroupSettings = dataclasses.field(default_factory=GroupSettings)
+    resources: Resources = dataclasses.field(default_factory=Resources)
+    random_seed: int = option(
+        20261121,
+        'seed of every random step',
+        flag='--random-seed',
+        metavar='N',
+        ge=0,
+    )
