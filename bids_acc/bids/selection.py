@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from bids.layout.models import Config
 
 from bids_acc.bids.inputs import MODALITIES
 from bids_acc.bids.sidecars import read_json
@@ -129,7 +132,8 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
     Raises
     ------
     SettingsError
-        If it is no JSON or names a query that bids_acc does not make.
+        If it is no JSON, names a query that bids_acc does not make, or holds an entity that BIDS
+        does not know or a value that no entity can have.
     """
     if path is None:
         return {}
@@ -137,9 +141,36 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
         content = read_json(path)
     except BidsAccError as error:
         raise SettingsError(f'--bids-filter-file: {error}') from error
-    if unknown := set(content) - set(FILTER_QUERIES):
-        raise SettingsError(
-            f'--bids-filter-file {path}: unknown query {", ".join(sorted(unknown))}; '
-            f'known: {", ".join(FILTER_QUERIES)}.'
-        )
+    where = f'--bids-filter-file {path}'
+    for query, wanted in content.items():
+        _check_filter(where, query, wanted)
     return content
+
+
+def _check_filter(where: str, query: str, wanted: Any) -> None:
+    """Refuse what PyBIDS would not understand, or would ignore without a word."""
+    if query not in FILTER_QUERIES:
+        raise SettingsError(f'{where}: unknown query {query}{_meant(query, list(FILTER_QUERIES))}')
+    if not isinstance(wanted, Mapping):
+        raise SettingsError(
+            f'{where}: {query} is {wanted!r}; it takes an object of entities and values, such as '
+            f'{{"{query}": {{"run": 1}}}}.'
+        )
+    known = [*Config.load('bids').entities, 'regex_search']
+    for entity, value in wanted.items():
+        if entity not in known:
+            raise SettingsError(
+                f'{where}: {query} names an unknown entity {entity}{_meant(entity, known)}'
+            )
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(v, str | int | None) for v in values):
+            raise SettingsError(
+                f'{where}: {query} {entity} is {value!r}; it takes text, a number, null (without '
+                'this entity) or a list of them.'
+            )
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """Say which known word was probably meant, or list them all."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f'; did you mean {close[0]}?' if close else f'; known: {", ".join(sorted(known))}.'

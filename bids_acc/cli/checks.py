@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bids_acc.anat.template import HEMISPHERES, WHOLE_CORTEX, load_template, region_mask
 from bids_acc.exceptions import SettingsError
 from bids_acc.settings import Request
+from bids_acc.surfaces.regions import WHOLE_CORTEX, region_mask
+from bids_acc.surfaces.template import HEMISPHERES, load_template
 
 
 def check_together(request: Request) -> None:

@@ -104,6 +104,22 @@ def test_labels_from_a_file_with_prefix(root, tmp_path):
     assert {row['participant_id'] for row in json.loads(done.stdout)} == {'sub-01'}
 
 
+def test_the_configuration_of_a_run_repeats_it(tmp_path):
+    root = write_dataset(tmp_path / 'bids \U0001f9e0')
+    for subject in ('01', '02'):
+        write_t1w(root, subject).write_bytes(b'')
+    out = tmp_path / 'out'
+    done = bids_acc(root, out, 'participant', '--modalities', 'anat', '--participant-label', '02')
+    assert done.returncode == 65, done.stderr
+    (config,) = out.glob('logs/*/config.toml')
+    again = bids_acc('--config-file', config)
+    assert again.returncode == 65, again.stderr
+    first, second = (p.read_text() for p in sorted(out.glob('logs/*/status.tsv')))
+    assert first == second
+    assert 'sub-02' in first
+    assert 'sub-01' not in first
+
+
 def test_database_is_made_and_reused(root, tmp_path):
     base = (root, tmp_path / 'out', 'participant', '--dry-run', '--bids-database-dir')
     first = bids_acc(*base, tmp_path / 'db')

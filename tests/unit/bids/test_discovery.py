@@ -229,11 +229,31 @@ def test_filter_file_chooses_among_runs(root):
     assert session.anat.t1w.name.endswith('run-2_T1w.nii.gz')
 
 
-def test_filter_file_with_unknown_query(tmp_path):
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"bold": {}}', 'unknown query bold; known: dwi, mrsref, svs, t1w'),
+        ('{"t1": {}}', 'unknown query t1; did you mean t1w'),
+        ('{"t1w": "run-1"}', 'it takes an object of entities'),
+        ('{"t1w": {"sesion": "pre"}}', 'unknown entity sesion; did you mean session'),
+        ('{"t1w": {"run": {"a": 1}}}', 'it takes text, a number, null'),
+        ('{"t1w": {"run": 1.5}}', 'it takes text, a number, null'),
+        ('[]', 'filter.json'),
+        ('nonsense', 'filter.json'),
+    ],
+)
+def test_a_wrong_filter_file_is_refused_by_name(text, message, tmp_path):
     path = tmp_path / 'filter.json'
-    path.write_text('{"bold": {}}')
-    with pytest.raises(SettingsError, match='unknown query bold'):
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message) as error:
         read_filters(path)
+    assert str(error.value).startswith('--bids-filter-file')
+
+
+def test_a_filter_file_may_ask_for_files_without_an_entity(tmp_path):
+    path = tmp_path / 'filter.json'
+    path.write_text('{"t1w": {"session": null, "run": [1, 2], "acquisition": "mprage"}}')
+    assert read_filters(path)['t1w']['run'] == [1, 2]
 
 
 def test_invalid_datasets(tmp_path):
