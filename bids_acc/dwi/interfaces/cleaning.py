@@ -17,6 +17,7 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi.denoise import mppca
 from bids_acc.images import files
+from bids_acc.programs import read_result, run_tool
 
 
 class _DenoiseInputSpec(BaseInterfaceInputSpec):
@@ -65,7 +66,9 @@ class Denoise(SimpleInterface):
                 nthreads=self.inputs.nthreads,
                 args='-quiet',
             )
-            return str(tool.run(cwd=runtime.cwd).outputs.out_file)
+            out_file = run_tool(tool, runtime.cwd).out_file
+            read_result(out_file, 'dwidenoise', data.shape, affine)
+            return str(out_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
         if self.inputs.engine == 'dipy':
             from dipy.denoise.localpca import mppca as dipy_mppca
@@ -104,6 +107,7 @@ class Unring(SimpleInterface):
         if self.inputs.partial_fourier:
             self._results['out_file'] = self.inputs.in_file
             return runtime
+        data, affine = files.read_image(self.inputs.in_file)
         if self.inputs.engine == 'mrtrix3':
             axes = [axis for axis in range(3) if axis != self.inputs.slice_axis]
             tool = mrtrix3.MRDeGibbs(
@@ -113,11 +117,12 @@ class Unring(SimpleInterface):
                 nthreads=self.inputs.nthreads,
                 args='-quiet',
             )
-            self._results['out_file'] = str(tool.run(cwd=runtime.cwd).outputs.out_file)
+            out_file = run_tool(tool, runtime.cwd).out_file
+            read_result(out_file, 'mrdegibbs', data.shape, affine)
+            self._results['out_file'] = str(out_file)
             return runtime
         from dipy.denoise.gibbs import gibbs_removal
 
-        data, affine = files.read_image(self.inputs.in_file)
         clean = gibbs_removal(data.astype(float), slice_axis=self.inputs.slice_axis)
         self._results['out_file'] = str(
             files.write_image(clean, affine, Path(runtime.cwd) / 'unringed.nii')

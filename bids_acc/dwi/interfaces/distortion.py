@@ -38,6 +38,7 @@ from bids_acc.images.distortion import (
 from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import displacement
 from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.programs import read_result, run_tool
 from bids_acc.surfaces.ribbon import blur_to_resolution
 from bids_acc.typing import FloatArray
 
@@ -130,8 +131,8 @@ class RunTopup(SimpleInterface):
             config='b02b0.cnf' if all(n % 2 == 0 for n in stack.shape[:3]) else 'b02b0_1.cnf',
             output_type='NIFTI_GZ',
         )
-        done = tool.run(cwd=runtime.cwd).outputs
-        hertz = files.read_image(done.out_field)[0]
+        done = run_tool(tool, runtime.cwd)
+        hertz = read_result(done.out_field, 'topup', stack.shape[:3], fsl_affine)
         hertz = hertz[::-1] if flipped else hertz
         axis = gradients.phase_axes[base[0]]
         spacing = float(voxel_sizes(affine)[phase_index(axis, affine)[0]])

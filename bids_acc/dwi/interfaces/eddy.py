@@ -32,6 +32,7 @@ from bids_acc.exceptions import ComputationError
 from bids_acc.images import files
 from bids_acc.images.distortion import fsl_parameters
 from bids_acc.images.motion import matrix_from_parameters
+from bids_acc.programs import read_result, run_tool
 from bids_acc.typing import FloatArray
 
 PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
@@ -151,7 +152,9 @@ class RunEddy(SimpleInterface):
             tool.inputs.in_topup_movpar = self.inputs.movpar
             tool.inputs.in_topup_fieldcoef = self.inputs.fieldcoef
         tool._cmd = program
-        return tool.run(cwd=runtime.cwd).outputs
+        done = run_tool(tool, runtime.cwd)
+        read_result(done.out_corrected, program, stack.shape, fsl_affine)
+        return done
 
     def _rows(self, flipped: bool) -> list[FloatArray]:
         """Return the acquisition parameters of each run.

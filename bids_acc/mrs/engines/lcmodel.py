@@ -8,29 +8,21 @@ shipped here.
 
 from __future__ import annotations
 
-import shutil
-import signal
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from nipype.interfaces.base import (
-    Bunch,
-    CommandLine,
-    CommandLineInputSpec,
-    File,
-    TraitedSpec,
-    traits,
-)
 
-from bids_acc.exceptions import ComputationError, InputDataError, ProgramError, ResourceError
+from bids_acc.exceptions import ComputationError, InputDataError, ProgramError
 from bids_acc.mrs.basis.basis_set import write_lcmodel_basis
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.programs import run_program
+
+PROGRAM = 'lcmodel'
+"""Name of the binary on PATH."""
 
 KEY = 210387309
 """Key of the free release."""
@@ -45,77 +37,19 @@ LONGEST_S = 1800
 _GRACE_S = 5
 """Seconds to end by itself when told to, before it is killed."""
 
-_TIMED_OUT, _NOT_STARTED = 124, (126, 127)
-"""Exit codes of ``timeout`` and of the shell."""
 
-
-class _LCModelInputSpec(CommandLineInputSpec):
-    control_file = File(
-        exists=True, mandatory=True, argstr='< %s', position=-1, desc='control file'
-    )
-    longest_s = traits.Int(LONGEST_S, usedefault=True, desc='seconds after which it is ended')
-
-
-class _LCModelOutputSpec(TraitedSpec):
-    table_file = File(exists=True, desc='concentrations and diagnostics')
-    coord_file = File(exists=True, desc='curves')
-
-
-class LCModel(CommandLine):
-    """Run LCModel on a control file; its outputs lie in the working folder."""
-
-    _cmd = 'lcmodel'
-    input_spec = _LCModelInputSpec
-    output_spec = _LCModelOutputSpec
-
-    def __init__(self, **inputs: Any) -> None:
-        super().__init__(**inputs)
-        # of the coreutils, which not every system has
-        if shutil.which('timeout'):
-            self._cmd_prefix = f'timeout -k {_GRACE_S} {self.inputs.longest_s} '
-
-    def _pre_run_hook(self, runtime: Bunch) -> Bunch:
-        self._begun = time.monotonic()
-        return runtime
-
-    def _post_run_hook(self, runtime: Bunch) -> Bunch:
-        if runtime.returncode:
-            late = time.monotonic() - self._begun >= self.inputs.longest_s
-            raise _died(runtime.returncode, runtime.stderr or '', self.inputs.longest_s, late)
-        return runtime
-
-    def _list_outputs(self) -> dict[str, str]:
-        cwd = Path(self.inputs.control_file).parent
-        table, coord = cwd / 'table', cwd / 'coord'
-        text = table.read_text(errors='replace') if table.exists() else ''
-        if '$$CONC' not in text:
-            tail = ' '.join(text[-300:].split())
-            if '$$DIAG' not in text:
-                raise ProgramError(f'LCModel wrote no complete table ({tail or "none at all"}).')
-            raise ComputationError(f'LCModel gave no concentrations ({tail}).')
-        if not coord.exists():
-            raise ProgramError('LCModel wrote a table and no curves.')
-        return {'table_file': str(table), 'coord_file': str(coord)}
-
-
-def _died(code: int, stderr: str, longest_s: int, late: bool) -> ProgramError | ResourceError:
-    """Say how LCModel ended, from the exit code of the shell that started it.
-
-    A shell adds 128 to the number of a signal; without one in between it is negative. A program
-    that does not heed the end of its time is killed as one is when memory runs out, but late.
-    """
-    number = -code if code < 0 else code - 128
-    if code == _TIMED_OUT or (late and number == signal.SIGKILL):
-        return ProgramError(f'LCModel did not end within {longest_s} s and was stopped.')
-    if number == signal.SIGKILL:
-        return ResourceError('LCModel was killed, most likely because memory ran out.')
-    said = ' '.join(stderr.split())[-300:]
-    said = f' ({said})' if said else ''
-    if code in _NOT_STARTED:
-        return ProgramError(f'LCModel could not be started{said}: try lcmodel in a shell.')
-    if number in {item.value for item in signal.Signals}:
-        return ProgramError(f'LCModel crashed with {signal.Signals(number).name}{said}.')
-    return ProgramError(f'LCModel ended with exit code {code}{said}.')
+def _complete_files(folder: Path) -> tuple[Path, Path]:
+    """Return LCModel's table and curves, or say what is missing."""
+    table, coord = folder / 'table', folder / 'coord'
+    text = table.read_text(errors='replace') if table.exists() else ''
+    if '$$CONC' not in text:
+        tail = ' '.join(text[-300:].split())
+        if '$$DIAG' not in text:
+            raise ProgramError(f'LCModel wrote no complete table ({tail or "none at all"}).')
+        raise ComputationError(f'LCModel gave no concentrations ({tail}).')
+    if not coord.exists():
+        raise ProgramError('LCModel wrote a table and no curves.')
+    return table, coord
 
 
 def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
@@ -224,9 +158,13 @@ def run_lcmodel(
     control = work_dir / 'control'
     own = bool(basis.mm_names) and macromolecules != 'parametrised'
     control.write_text(control_file(spectrum, water is not None, own or macromolecules == 'none'))
-    done = LCModel(control_file=str(control), longest_s=LONGEST_S).run(cwd=str(work_dir))
+    run_program(
+        [PROGRAM], cwd=work_dir, name='LCModel', stdin=control, longest_s=LONGEST_S,
+        grace_s=_GRACE_S,
+    )  # fmt: skip
+    table, coord = _complete_files(work_dir)
     try:
-        result = lcmodel_result(done.outputs.table_file, done.outputs.coord_file)
+        result = lcmodel_result(str(table), str(coord))
     except InputDataError as error:
         raise ProgramError(f'LCModel left what cannot be read: {error}') from error
     return replace(result, basis_sha256=basis.sha256)
