@@ -235,7 +235,7 @@ def test_filter_file_chooses_among_runs(root):
         ('{"bold": {}}', 'unknown query bold; known: dwi, mrsref, svs, t1w'),
         ('{"t1": {}}', 'unknown query t1; did you mean t1w'),
         ('{"t1w": "run-1"}', 'it takes an object of entities'),
-        ('{"t1w": {"sesion": "pre"}}', 'unknown entity sesion; did you mean session'),
+        ('{"t1w": {"sessoin": "pre"}}', 'unknown entity sessoin; did you mean session'),
         ('{"t1w": {"run": {"a": 1}}}', 'it takes text, a number, null'),
         ('{"t1w": {"run": 1.5}}', 'it takes text, a number, null'),
         ('[]', 'filter.json'),
