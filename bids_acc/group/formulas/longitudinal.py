@@ -202,7 +202,7 @@ def baseline_ancova(
     value_f /= len(columns)
     counts = count_levels(complete[group])
     effect = ('partial_eta2', partial_eta2(value_f, len(columns), dof))
-    interval = partial_eta2_confidence(value_f, len(columns), dof, len(complete))
+    interval = partial_eta2_confidence(value_f, len(columns), dof)
     contrast_name = ''
     if len(columns) == 1:
         low, high = level_order(complete[group])

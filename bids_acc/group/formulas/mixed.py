@@ -377,7 +377,7 @@ def mixed_model(
             half = stats.t.ppf(0.975, df) * se
             effect = (name, estimate, estimate - half, estimate + half)
         else:
-            limits = partial_eta2_confidence(value, df1, df2, round(df1 + df2 + 1))
+            limits = partial_eta2_confidence(value, df1, df2)
             effect = ('partial_eta2', partial_eta2(value, df1, df2), *limits)
         results.append(
             TestResult(

@@ -1,8 +1,9 @@
 """Several cohorts side by side: each alone, all together, and as a meta-analysis.
 
-With two or three cohorts the variance between them is hardly known. Its estimate is therefore
-shown with Q and its p, and the interval of the mean is Hartung and Knapp's, which is wide and
-keeps its promise when studies are few.
+With two cohorts the variance between them cannot be known: their common effect is reported with Q,
+and a random-effects interval beside it without a test (Bender et al. 2018). From three on the mean
+of the random-effects model has Hartung and Knapp's interval, whose standard error is never taken
+below the model's own (Roever et al. 2015): agreement by chance must not look like certainty.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class MetaAnalysis:
     """Cohorts."""
     method: str
     """Estimator of tau2 and of the interval."""
+    random_low: float = np.nan
+    """Lower end of the random-effects interval beside the common effect of two cohorts."""
+    random_high: float = np.nan
+    """Upper end of that interval."""
 
 
 def _tau2_dl(effects: FloatArray, variances: FloatArray) -> float:
@@ -107,7 +112,6 @@ def meta_analysis(
     variances: npt.ArrayLike,
     *,
     method: Method = 'REML',
-    hartung_knapp: bool = True,
 ) -> MetaAnalysis:
     """Average effects over cohorts.
 
@@ -119,13 +123,12 @@ def meta_analysis(
         Their squared standard errors.
     method : {'REML', 'DL', 'FE'}
         How the variance between cohorts is estimated; ``'FE'`` sets it to zero.
-    hartung_knapp : bool
-        Use Hartung and Knapp's standard error and t distribution (not for ``'FE'``).
 
     Returns
     -------
     MetaAnalysis
-        Mean, interval, heterogeneity.
+        Mean, interval, heterogeneity. With two cohorts the mean is that of the common-effect
+        model, whichever method is asked for.
 
     Raises
     ------
@@ -137,6 +140,8 @@ def meta_analysis(
     DerSimonian R, Laird N (1986). Control Clin Trials 7:177-188.
     doi:10.1016/0197-2456(86)90046-2.
     Knapp G, Hartung J (2003). Stat Med 22:2693-2710. doi:10.1002/sim.1482.
+    Roever C, Knapp G, Friede T (2015). BMC Med Res Methodol 15:99. doi:10.1186/s12874-015-0091-1.
+    Bender R, et al. (2018). Res Synth Methods 9:382-392. doi:10.1002/jrsm.1297.
 
     Examples
     --------
@@ -152,23 +157,48 @@ def meta_analysis(
         raise InputDataError('an effect is missing or its variance is not positive.')
     tau2 = {'FE': lambda *_: 0.0, 'DL': _tau2_dl, 'REML': _tau2_reml}[method](y, v)
     q, i2 = _heterogeneity(y, v, tau2)
-    w = 1 / (v + tau2)
-    estimate, se = float((w @ y) / w.sum()), float(1 / np.sqrt(w.sum()))
-    use_t = hartung_knapp and method != 'FE'
-    if use_t:
-        se *= float(np.sqrt(w @ (y - estimate) ** 2 / (k - 1)))
-    law = stats.t(k - 1) if use_t else stats.norm
-    value = estimate / se
+    if method == 'FE' and q > 0:
+        i2 = max(0.0, 100 * (q - k + 1) / q)
+    shared = {
+        'q': q, 'q_p': float(stats.chi2.sf(q, k - 1)), 'tau2': tau2, 'i2': i2, 'k': k,
+    }  # fmt: skip
+    common = method == 'FE' or k == 2
+    estimate, se = _mean(y, v, 0.0 if common else tau2)
+    if not common:
+        se *= _hartung_knapp(y, v, tau2)
+    law = stats.norm if common else stats.t(k - 1)
     half = float(law.ppf(0.975)) * se
     spread = float(stats.t.ppf(0.975, k - 2) * np.sqrt(tau2 + se**2)) if k > 2 else np.nan
+    random = _random_interval(y, v, tau2) if common and method != 'FE' else (np.nan, np.nan)
     return MetaAnalysis(
         estimate=estimate, se=se, ci_low=estimate - half, ci_high=estimate + half,
-        statistic='t' if use_t else 'z', value=value, df=float(k - 1) if use_t else np.nan,
-        p=float(2 * law.sf(abs(value))), q=q, q_p=float(stats.chi2.sf(q, k - 1)),
-        tau2=tau2, i2=max(0.0, 100 * (q - k + 1) / q) if method == 'FE' and q > 0 else i2,
-        prediction_low=estimate - spread, prediction_high=estimate + spread, k=k,
-        method=f'{method} meta-analysis' + ', Hartung-Knapp interval' * use_t,
+        statistic='z' if common else 't', value=estimate / se,
+        df=np.nan if common else float(k - 1), p=float(2 * law.sf(abs(estimate / se))),
+        prediction_low=estimate - spread, prediction_high=estimate + spread,
+        method='common-effect meta-analysis' if common
+        else f'{method} meta-analysis, Hartung-Knapp interval, standard error not below the '
+        "model's", random_low=random[0], random_high=random[1], **shared,
     )  # fmt: skip
+
+
+def _mean(y: FloatArray, v: FloatArray, tau2: float) -> tuple[float, float]:
+    """Return the weighted mean and the standard error that the model gives it."""
+    w = 1 / (v + tau2)
+    return float((w @ y) / w.sum()), float(1 / np.sqrt(w.sum()))
+
+
+def _hartung_knapp(y: FloatArray, v: FloatArray, tau2: float) -> float:
+    """Return Hartung and Knapp's factor of the standard error, at least one."""
+    w = 1 / (v + tau2)
+    spread = float(w @ (y - (w @ y) / w.sum()) ** 2) / (len(y) - 1)
+    return max(1.0, float(np.sqrt(spread)))
+
+
+def _random_interval(y: FloatArray, v: FloatArray, tau2: float) -> tuple[float, float]:
+    """Return the random-effects interval by the modified method of Hartung and Knapp."""
+    mean, se = _mean(y, v, tau2)
+    half = float(stats.t.ppf(0.975, len(y) - 1)) * se * _hartung_knapp(y, v, tau2)
+    return mean - half, mean + half
 
 
 def adjusted_difference(
@@ -327,7 +357,7 @@ def _interaction(
            for X in (design.X, small)]  # fmt: skip
     df1, df2 = len(columns), len(y) - design.X.shape[1]
     value = (rss[1] - rss[0]) / df1 / (rss[0] / df2)
-    low, high = partial_eta2_confidence(value, df1, df2, len(y))
+    low, high = partial_eta2_confidence(value, df1, df2)
     return TestResult(
         term=f'{group}:{site}', statistic='F', value=value, df1=df1, df2=df2,
         p=float(stats.f.sf(value, df1, df2)), n=len(y), n_per_group=count_levels(data[group]),

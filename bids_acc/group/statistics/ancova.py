@@ -23,10 +23,7 @@ def term_row(
     model: FittedModel, test: TermTest, study: Study, name: str, family: str, note: str = ''
 ) -> Row:
     """Return the row of the F test of one term."""
-    n = len(model.sample.frame)
-    low, high = partial_eta2_confidence(
-        test.f, test.df1, test.df2, n, level=study.model.confidence
-    )
+    low, high = partial_eta2_confidence(test.f, test.df1, test.df2, study.model.confidence)
     return model.row(
         name,
         term=test.term,

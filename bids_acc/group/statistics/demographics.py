@@ -83,10 +83,10 @@ def _tested(
     cells: Mapping[str, object],
 ) -> Row:
     """Return the row of t (two groups) or F (more)."""
-    n, level = len(sample.frame), study.model.confidence
+    level = study.model.confidence
     if len(used) > 2:
         test = one_way(list(used.values()))
-        low, high = partial_eta2_confidence(test.value, test.df1, test.df2, n, level)
+        low, high = partial_eta2_confidence(test.value, test.df1, test.df2, level)
         effect_name, effect = 'partial_eta2', partial_eta2(test.value, test.df1, test.df2)
         contrast, method = '', 'one-way analysis of variance'
     else:

@@ -1,8 +1,9 @@
 """Whether a group effect stands without the assumptions of its test.
 
 Residuals are tested for normality, variances for equality, and the group effect is tested again
-with a covariance that allows unequal variances, without influential participants, and by
-permutation. Each row says whether the conclusion at the model's level changes.
+with a covariance that allows unequal variances, by a robust regression, and by permutation; the
+largest change by any one participant is told. Each row says whether the
+conclusion at the model's level changes.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bids_acc.group.formulas.design import DesignError
+from bids_acc.exceptions import ComputationError
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.linear import f_survival, residual_ss
+from bids_acc.group.formulas.robust import largest_change, leave_one_out_p, mm_test
 from bids_acc.group.formulas.two_samples import brown_forsythe
 from bids_acc.group.statistics.ancova import structure_measures, term_tests
-from bids_acc.group.statistics.modelling import FittedModel, Sample, each_model, fit_model
+from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.study import Study, group_counts
+from bids_acc.group.statistics.study import Study
 from bids_acc.typing import BoolArray, FloatArray
 
 
@@ -113,35 +115,50 @@ def assumption_rows(model: FittedModel) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def without_influential(model: FittedModel, study: Study, term: str) -> Row:
-    """Return the test of a term without influential participants."""
-    alpha = study.model.alpha
-    _, p_before, _, _ = _group_p(model, study, term)
+def influence_row(model: FittedModel, study: Study, term: str) -> Row:
+    """Say how much one participant can change a term, without a test after deletion.
+
+    Refits without those whose Cook's distance exceeds 4/n reject 12 to 18 % of true nulls: the
+    deletion depends on the data. A significant effect that leaving out any one participant
+    undoes is said to be lost.
+    """
+    columns = list(model.design.terms[term])
     who = influential(model)
-    names = ', '.join(model.sample.frame.loc[who, 'participant_id'].astype(str))
-    distance = model.fit.cooks_distance()
-    extra: dict[str, Any] = {
-        'cooks_max': float(distance.max()), 'n_influential': int(who.sum()), 'influential': names,
-    }  # fmt: skip
-    kept = model.sample.frame[~who]
-    sample = Sample(
-        kept, model.sample.cohort, model.sample.measure,
-        {**model.sample.excluded, "Cook's distance > 4/n": int(who.sum())},
-        group_counts(kept, list(model.sample.n_per_group)),
+    people = model.sample.frame['participant_id'].astype(str).to_numpy()
+    change = largest_change(model.fit, columns)
+    p_before = _group_p(model, study, term)[1]
+    lost: list[str] = []
+    if p_before <= study.model.alpha:
+        p = leave_one_out_p(model.design.X, model.y, columns)
+        lost = list(people[p > study.model.alpha])
+    return model.row(
+        'influence', term=term, statistic='DFBETAS', value=change.dfbetas,
+        method='largest change by one participant, in standard errors of the coefficient; no '
+        'test is done after a deletion',
+        note=f'without {" or ".join(lost)} the effect is not significant' if lost else '',
+        extra={
+            'cooks_max': float(np.nanmax(model.fit.cooks_distance())),
+            'n_influential': int(who.sum()), 'influential': ', '.join(people[who]),
+            'largest_change_by': people[change.index], 'lost_without': ', '.join(lost),
+            'p_original': p_before, 'conclusion_changes': 'yes' if lost else 'no',
+        },
     )  # fmt: skip
-    method = "repeated without participants whose Cook's distance exceeds 4/n"
+
+
+def robust_row(model: FittedModel, study: Study, term: str) -> Row:
+    """Return the test of a term by a regression that single participants cannot move far."""
+    p_before = _group_p(model, study, term)[1]
     try:
-        again = fit_model(
-            study, sample, list(model.design.terms), [term.split(':', maxsplit=1)[0]]
-        )
-        f, p, df1, df2 = _group_p(again, study, term)
-    except (DesignError, StopIteration) as error:
-        return sample.row('influence', term=term, note=f'not done: {error}', extra=extra)
-    low, high = partial_eta2_confidence(f, df1, df2, len(kept), study.model.confidence)
-    return again.row(
-        'influence', term=term, statistic='F', value=f, df1=df1, df2=df2, p_unc=p,
+        f, df1, df2 = mm_test(model.design.X, model.y, list(model.design.terms[term]))
+    except ComputationError as error:
+        return model.row('robust', term=term, note=f'not done: {error}')
+    p = f_survival(f, df1, df2)
+    low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
+    return model.row(
+        'robust', term=term, statistic='F', value=f, df1=df1, df2=df2, p_unc=p,
         effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low, ci_high=high,
-        method=method, extra=extra | _verdict(p_before, p, alpha),
+        method="MM regression (Tukey's biweight, efficiency 95 %), Wald test",
+        extra=_verdict(p_before, p, study.model.alpha),
     )  # fmt: skip
 
 
@@ -149,22 +166,23 @@ def robustness_rows(
     model: FittedModel, study: Study, term: str, rng: np.random.Generator
 ) -> Iterator[Row]:
     """Yield the tests of a term with fewer assumptions."""
-    alpha, n = study.model.alpha, len(model.sample.frame)
+    alpha = study.model.alpha
     _, p_before, _, _ = _group_p(model, study, term)
     f, df1, df2 = robust_f(model, term)
     p = f_survival(f, df1, df2)
-    low, high = partial_eta2_confidence(f, df1, df2, n, study.model.confidence)
+    low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
     yield model.row(
         'hc3', term=term, statistic='F', value=f, df1=df1, df2=df2, p_unc=p,
         effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low, ci_high=high,
         method='Wald test with the HC3 covariance; partial eta squared from its F',
         extra=_verdict(p_before, p, alpha),
     )  # fmt: skip
-    yield without_influential(model, study, term)
+    yield influence_row(model, study, term)
+    yield robust_row(model, study, term)
     draws = int(study.model.content['Permutations'])
     if draws:
         f, p = permutation_p(model.design.X, model.y, list(model.design.terms[term]), draws, rng)
-        low, high = partial_eta2_confidence(f, df1, df2, n, study.model.confidence)
+        low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
         yield model.row(
             'permutation', term=term, statistic='F permuted', value=f, df1=df1, df2=df2, p_unc=p,
             effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low,

@@ -61,14 +61,28 @@ def _meta_row(
         value=meta.value, df2=meta.df, n=sum(counts.values()), n_per_group=counts,
         effect_name='mean_hedges_g', effect=meta.estimate, ci_low=meta.ci_low,
         ci_high=meta.ci_high, p_unc=meta.p, family='meta meta-analysis', method=meta.method,
-        formula='g ~ 1 + (1 | site)',
-        note='; '.join(f'{site} left out: {why}' for site, why in comparison.left_out.items()),
+        formula='g ~ 1' if meta.statistic == 'z' else 'g ~ 1 + (1 | site)',
+        note='; '.join([
+            *_two_cohorts(meta),
+            *(f'{site} left out: {why}' for site, why in comparison.left_out.items()),
+        ]),
         extra={
             'se': meta.se, 'n_sites': meta.k, 'tau2': meta.tau2, 'i2_pct': meta.i2, 'q': meta.q,
             'p_q': meta.q_p, 'prediction_low': meta.prediction_low,
-            'prediction_high': meta.prediction_high,
+            'prediction_high': meta.prediction_high, 'random_low': meta.random_low,
+            'random_high': meta.random_high,
         },
     )  # fmt: skip
+
+
+def _two_cohorts(meta: MetaAnalysis) -> list[str]:
+    """Say what the mean of two cohorts can and cannot tell."""
+    if meta.k > 2:
+        return []
+    text = 'two cohorts: common effect; the variance between them cannot be known'
+    if meta.q_p <= 0.1:  # Q has little power: its customary level
+        text += f', and they differ (Q p = {meta.q_p:.3f}): the mean may describe neither'
+    return [text]
 
 
 def _comparison_rows(

@@ -65,11 +65,11 @@ def test_limits_of_noncentrality_are_the_quantiles_they_claim():
 
 
 def test_interval_of_eta_squared():
-    low, high = inference.partial_eta2_confidence(5.0, 2, 68, 73)
-    for share, quantile in ((low, 0.975), (high, 0.025)):
-        ncp = share * 73 / (1 - share)
+    low, high = inference.partial_eta2_confidence(5.0, 2, 68)
+    for share, quantile in ((low, 0.95), (high, 0.05)):
+        ncp = share * 68 / (1 - share)
         assert stats.ncf.cdf(5.0, 2, 68, ncp) == pytest.approx(quantile, abs=1e-7)
-    assert inference.partial_eta2_confidence(0.2, 2, 68, 73)[0] == 0
+    assert inference.partial_eta2_confidence(0.2, 2, 68)[0] == 0
 
 
 def t_of(r, df):
@@ -257,6 +257,31 @@ def test_rules_exist_for_the_effects_that_rows_name():
 def test_limits_of_cramers_v_invert_the_noncentral_distribution(chi2, df, n, smaller):
     low, high = inference.cramers_v_confidence(chi2, df, n, smaller)
     shares = [stats.ncx2.cdf(chi2, df, v**2 * n * smaller) for v in (low, high)]
-    np.testing.assert_allclose(shares, [0.975, 0.025], atol=1e-8)
+    np.testing.assert_allclose(shares, [0.95, 0.05], atol=1e-8)
     assert low < inference.cramers_v(chi2, n, smaller + 1, smaller + 1) < high
     assert inference.cramers_v_confidence(0.1, df, n, smaller)[0] == 0
+
+
+@given(st.floats(0.01, 30), st.integers(1, 4), st.integers(3, 90), st.sampled_from([0.9, 0.95]))
+def test_interval_of_eta_squared_excludes_zero_exactly_when_f_is_significant(f, df1, df2, level):
+    low, high = inference.partial_eta2_confidence(f, df1, df2, level)
+    p = stats.f.sf(f, df1, df2)
+    if abs(p - (1 - level)) > 1e-6:
+        assert (low > 0) == (p < 1 - level)
+    assert low <= high
+
+
+def test_rank_biserial_interval_has_newcombes_limits():
+    # the limits solve (theta - estimate)^2 = z^2 V(theta), Newcombe 2006, method 5
+    z = stats.norm.ppf(0.975)
+    for effect, n_a, n_b in ((0.75, 8, 8), (-0.2, 19, 18), (1.0, 3, 3), (-1.0, 5, 9)):
+        observed = (effect + 1) / 2
+        low, high = inference.rank_biserial_confidence(effect, n_a, n_b)
+        assert -1 <= low <= effect <= high <= 1
+        for limit in (low, high):
+            t = (limit + 1) / 2
+            if t in (0, 1):
+                continue
+            spread = 1 + ((n_a + n_b) / 2 - 1) * ((1 - t) / (2 - t) + t / (1 + t))
+            v = t * (1 - t) * spread / (n_a * n_b)
+            assert abs(t - observed) == pytest.approx(z * np.sqrt(v), abs=1e-9)

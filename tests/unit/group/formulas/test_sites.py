@@ -37,13 +37,37 @@ def table():
 def test_metafor_agrees(reference, feature, variant):
     given_, expected = reference['meta'][feature], reference['meta'][feature][variant]
     method, knapp = VARIANTS[variant]
-    result = s.meta_analysis(
-        given_['b'], np.square(given_['se']), method=method, hartung_knapp=knapp
-    )
-    ours = [result.estimate, result.se, result.tau2, result.i2, result.q, result.q_p, result.p,
-            result.ci_low, result.ci_high]  # fmt: skip
-    theirs = [expected[k] for k in ('estimate', 'se', 'tau2', 'I2', 'Q', 'Qp', 'p')]
-    np.testing.assert_allclose(ours, [*theirs, *expected['ci']], rtol=1e-6, atol=1e-9)
+    result = s.meta_analysis(given_['b'], np.square(given_['se']), method=method)
+    ours = [result.estimate, result.tau2, result.i2, result.q, result.q_p]
+    theirs = [expected[k] for k in ('estimate', 'tau2', 'I2', 'Q', 'Qp')]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+    if method == 'FE':
+        np.testing.assert_allclose(
+            [result.se, result.p, result.ci_low, result.ci_high],
+            [expected['se'], expected['p'], *expected['ci']], rtol=1e-6,
+        )  # fmt: skip
+    elif knapp:
+        # metafor's test="knha" against its test="adhoc": the larger of both standard errors
+        plain = reference['meta'][feature][variant.removesuffix('HK')]['se']
+        assert result.se == pytest.approx(max(expected['se'], plain), rel=1e-6)
+        if expected['se'] > plain:
+            assert result.p == pytest.approx(expected['p'], rel=1e-6)
+
+
+def test_two_cohorts_get_the_common_effect_and_no_hartung_knapp_test():
+    two = s.meta_analysis([0.30, 0.32], [0.04, 0.05])
+    fixed = s.meta_analysis([0.30, 0.32], [0.04, 0.05], method='FE')
+    assert (two.statistic, two.p, two.se) == ('z', fixed.p, fixed.se)
+    assert two.random_high - two.random_low > 10 * two.se  # t with one degree of freedom
+    same = s.meta_analysis([0.4, 0.4], [0.1, 0.2])
+    assert same.estimate == pytest.approx(0.4)
+    assert same.se == pytest.approx(np.sqrt(1 / (1 / 0.1 + 1 / 0.2)))
+
+
+def test_agreement_by_chance_does_not_narrow_the_interval():
+    v = np.array([0.04, 0.05, 0.06])
+    result = s.meta_analysis([0.30, 0.30, 0.30], v)
+    assert result.se == pytest.approx(np.sqrt(1 / (1 / v).sum()))
 
 
 def test_pooled_and_interaction_agree_with_r(reference, table):
@@ -68,10 +92,8 @@ def test_pooled_and_interaction_agree_with_r(reference, table):
 )
 def test_meta_analysis_scales_with_the_unit(effects, variance, method):
     variances = variance * (1 + np.arange(len(effects)))
-    a = s.meta_analysis(effects, variances, method=method, hartung_knapp=False)
-    b = s.meta_analysis(
-        10 * np.array(effects), 100 * variances, method=method, hartung_knapp=False
-    )
+    a = s.meta_analysis(effects, variances, method=method)
+    b = s.meta_analysis(10 * np.array(effects), 100 * variances, method=method)
     assert b.estimate == pytest.approx(10 * a.estimate, rel=1e-4, abs=1e-4)
     assert b.tau2 == pytest.approx(100 * a.tau2, rel=1e-3, abs=1e-3)
     assert 0 <= a.i2 < 100
@@ -79,7 +101,7 @@ def test_meta_analysis_scales_with_the_unit(effects, variance, method):
 
 
 def test_equal_effects_have_no_heterogeneity():
-    result = s.meta_analysis([0.4, 0.4, 0.4], [0.1, 0.2, 0.3], hartung_knapp=False)
+    result = s.meta_analysis([0.4, 0.4, 0.4], [0.1, 0.2, 0.3])
     assert result.tau2 == 0
     assert result.q == pytest.approx(0, abs=1e-12)
     assert result.estimate == pytest.approx(0.4)

@@ -95,7 +95,7 @@ def test_permutation_agrees_with_f_when_its_assumptions_hold(rng):
     study, *_ = make(rng, effect=1.2)
     table = diagnostics(study, {}, rng)
     assert {row.analysis for row in table} == {
-        'normality', 'equal_variances', 'hc3', 'influence'
+        'normality', 'equal_variances', 'hc3', 'influence', 'robust'
     }  # fmt: skip
     X = np.column_stack([np.ones(60), rng.normal(size=(60, 2))])
     y = rng.normal(size=60) + 0.25 * X[:, 1]
