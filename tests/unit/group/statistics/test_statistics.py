@@ -268,9 +268,12 @@ def test_diagnostics_say_whether_the_conclusion_changes(tables):
     assert {'normality', 'equal_variances', 'hc3', 'influence', 'permutation'} <= set(
         table['analysis']
     )
-    robust = table[table['analysis'].isin(['hc3', 'influence', 'permutation'])]
+    robust = table[table['analysis'].isin(['hc3', 'robust', 'permutation'])]
     agree = (robust['p_unc'] <= 0.05) == (robust['p_original'] <= 0.05)
     assert (agree == (robust['conclusion_changes'] == 'no')).all()
+    influence = table[table['analysis'] == 'influence']
+    assert influence['p_unc'].isna().all()
+    assert ((influence['lost_without'] != '') == (influence['conclusion_changes'] == 'yes')).all()
 
 
 def test_one_outlier_is_found_and_taken_out(rng):
