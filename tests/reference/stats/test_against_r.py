@@ -123,6 +123,8 @@ def compare_f(row: pd.Series, key: tuple[str, str, str, str]) -> None:
         theirs = reference()[(*key, name)]
         ncp = theirs * row['n'] / (1 - theirs)
         np.testing.assert_allclose(ours, ncp / (ncp + row['df2']), rtol=TOLERANCE, atol=1e-12)
+
+
 COHORTS = pytest.mark.parametrize('cohort', ['tokyo', 'toronto'])
 
 
