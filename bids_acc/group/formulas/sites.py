@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +159,7 @@ def meta_analysis(
     q, i2 = _heterogeneity(y, v, tau2)
     if method == 'FE' and q > 0:
         i2 = max(0.0, 100 * (q - k + 1) / q)
-    shared = {
+    shared: dict[str, Any] = {
         'q': q, 'q_p': float(stats.chi2.sf(q, k - 1)), 'tau2': tau2, 'i2': i2, 'k': k,
     }  # fmt: skip
     common = method == 'FE' or k == 2
