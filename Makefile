@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian or Ubuntu with python3, python3-venv and make:
-#   make demo    set up, make a data set of known truth, run participant and group
+#   make demo    set up, make data of known truth (images; a cohort of 152), analyse and score them
 #   make test    set up, run the tests
 # Everything lands in .venv and .demo below this folder; nothing needs root.
 
@@ -59,7 +59,11 @@ demo: $(VENV)/.installed
 	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out participant --nprocs $(NPROCS) --density 10k -w $(DEMO)/work
 	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out group --model auto --nprocs $(NPROCS)
 	@$(BIN)/bids_acc-demo --score $(DEMO)/out $(DEMO)/bids
-	@echo "Report: $(abspath $(DEMO)/out/group.html)"
+	$(BIN)/bids_acc-demo --cohort $(DEMO)/cohort
+	$(BIN)/bids_acc $(DEMO)/cohort $(DEMO)/cohort group --model acc-structure --nprocs $(NPROCS) -w $(DEMO)/work-cohort
+	@$(BIN)/bids_acc-demo --score $(DEMO)/cohort
+	@echo "Report of twelve people from images: $(abspath $(DEMO)/out/group.html)"
+	@echo "Report of a cohort of 152: $(abspath $(DEMO)/cohort/group.html)"
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(NPROCS) --dist worksteal $(PYTEST_ARGS)

@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from bids_acc.demo.dataset import DemoOptions, write_dataset
+from bids_acc.demo.output_folder import TRUTH, CohortOptions, write_output_folder
 from bids_acc.exceptions import BidsAccError, ExitCode, OutputError, SettingsError
+from bids_acc.surfaces.template import DENSITIES
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,9 +21,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='bids_acc-demo',
         description='Write a small raw BIDS dataset (T1w, DWI, MRS) with known group differences '
-        'in the anterior cingulate; code/truth.json in it says what was planted.',
+        'in the anterior cingulate; code/truth.json in it says what was planted. With --cohort, '
+        'write the results of a study of two sites instead, ready for the group level.',
     )
-    parser.add_argument('directory', type=Path, metavar='DIR', help='folder to write')
+    parser.add_argument(
+        'directory', type=Path, metavar='DIR', nargs='?',
+        help='folder to write; with --score, the dataset that holds the truth',
+    )  # fmt: skip
     parser.add_argument(
         '--n-per-group', type=int, default=defaults.n_per_group, metavar='N',
         help='participants in each of the three groups (default: %(default)s)',
@@ -41,12 +47,32 @@ def build_parser() -> argparse.ArgumentParser:
         '--with-problems', action='store_true',
         help='add participants that are each broken in one way, to try the error handling',
     )  # fmt: skip
+    _add_cohort_options(parser)
     parser.add_argument(
         '--score', type=Path, metavar='OUTPUT_DIR',
         help='write nothing; tell how well the results in OUTPUT_DIR agree with what was planted '
-        'in DIR',
+        'in DIR, or in OUTPUT_DIR itself when that was written by --cohort',
     )  # fmt: skip
     return parser
+
+
+def _add_cohort_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the options of a folder of results."""
+    defaults = CohortOptions()
+    parser.add_argument(
+        '--cohort', action='store_true',
+        help='write an output folder of the participant level without images: two sites, vertex '
+        'maps, metabolite levels, quality and clinical tables, with planted parcels and effects '
+        'of the size that doi:10.1503/jpn.210113 reports',
+    )  # fmt: skip
+    parser.add_argument(
+        '--n-people', type=int, default=defaults.n_people, metavar='N',
+        help='with --cohort: people at both sites (default: %(default)s, as in the study)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--density', choices=tuple(DENSITIES), default=defaults.density,
+        help='with --cohort: mesh of the vertex maps (default: %(default)s)',
+    )  # fmt: skip
 
 
 def _check(options: DemoOptions) -> None:
@@ -75,8 +101,59 @@ def _is_there(folder: Path, options: DemoOptions) -> bool:
     )
 
 
+def _cohort_is_there(folder: Path, options: CohortOptions) -> bool:
+    """Tell whether the folder holds just this cohort; refuse a folder that holds other things."""
+    if options.n_people < 1:
+        raise SettingsError(f'--n-people {options.n_people}: at least 1 is needed.')
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    truth = folder / TRUTH
+    if truth.is_file() and json.loads(truth.read_text()).get('options') == asdict(options):
+        return True
+    raise OutputError(
+        f'{folder} is not empty and holds something else than this cohort: name another folder or '
+        'remove it.'
+    )
+
+
+def _score(results: Path, dataset: Path | None) -> str:
+    """Compare results with what was planted in a dataset, or in the folder of results itself."""
+    from bids_acc.demo.output_score import format_cohort_score, is_cohort, score_cohort
+    from bids_acc.demo.recovery import format_score
+    from bids_acc.demo.score import score
+
+    if dataset is None and not is_cohort(results):
+        raise SettingsError(
+            f'--score {results}: this folder holds no truth, as --cohort would have written; name '
+            'the demo dataset too: bids_acc-demo --score OUTPUT_DIR DIR.'
+        )
+    if dataset is None or is_cohort(dataset):
+        return format_cohort_score(score_cohort(results))
+    return format_score(*score(results, dataset))
+
+
+def _write_cohort(folder: Path, options: CohortOptions) -> str:
+    """Write the results of two sites; return what to say at the end."""
+    if _cohort_is_there(folder, options):
+        return 'already there'
+    write_output_folder(folder, options, lambda line: print(line, flush=True))
+    return (
+        f'done; now: bids_acc {folder} {folder} group --model acc-structure; then: bids_acc-demo '
+        f'--score {folder}'
+    )
+
+
+def _write_raw(folder: Path, options: DemoOptions) -> str:
+    """Write the raw dataset; return what to say at the end."""
+    _check(options)
+    if _is_there(folder, options):
+        return 'already there'
+    write_dataset(folder, options, lambda line: print(line, flush=True))
+    return 'done'
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the demo dataset.
+    """Write the demo dataset or the demo cohort, or score results.
 
     Parameters
     ----------
@@ -88,30 +165,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
-    arguments = vars(build_parser().parse_args(argv))
-    folder: Path = arguments.pop('directory')
-    results: Path | None = arguments.pop('score')
-    options = DemoOptions(**arguments)
+    given = build_parser().parse_args(argv)
+    folder: Path | None = given.directory
     try:
-        if results is not None:
-            from bids_acc.demo.recovery import format_score
-            from bids_acc.demo.score import score
-
-            print(format_score(*score(results, folder)))
+        if given.score is not None:
+            print(_score(given.score, folder))
             return int(ExitCode.OK)
-        _check(options)
-        if _is_there(folder, options):
-            print(f'{folder}: already there')
-            return int(ExitCode.OK)
-        write_dataset(folder, options, lambda line: print(line, flush=True))
+        if folder is None:
+            raise SettingsError('name the folder to write: bids_acc-demo DIR.')
+        if given.cohort:
+            _refuse_raw_options(given)
+            said = _write_cohort(folder, CohortOptions(given.n_people, given.seed, given.density))
+        else:
+            names = [field.name for field in fields(DemoOptions)]
+            said = _write_raw(folder, DemoOptions(**{n: getattr(given, n) for n in names}))
     except BidsAccError as error:
         print(f'bids_acc-demo: {error}', file=sys.stderr)
         return int(error.exit_code)
     except OSError as error:
         print(f'bids_acc-demo: cannot write {folder}: {error}', file=sys.stderr)
         return int(ExitCode.CANNOT_WRITE)
-    print(f'{folder}: done')
+    print(f'{folder}: {said}')
     return int(ExitCode.OK)
+
+
+def _refuse_raw_options(given: argparse.Namespace) -> None:
+    """Refuse options of images where there are none: ignoring them would mislead."""
+    plain = DemoOptions()
+    for name in ('n_per_group', 'sessions', 'resolution', 'with_problems'):
+        if getattr(given, name) != getattr(plain, name):
+            raise SettingsError(
+                f'--{name.replace("_", "-")} is for the raw dataset, not for --cohort; leave one '
+                'of the two out.'
+            )
 
 
 if __name__ == '__main__':

@@ -108,8 +108,13 @@ def group_difference(groups: npt.NDArray[np.str_], values: FloatArray) -> float:
     return float(values[groups == AFFECTED].mean() - values[groups == REFERENCE].mean())
 
 
-def adjusted_difference(formula: str, people: pd.DataFrame, values: FloatArray) -> float:
-    """Subtract the reference's mean from that of the affected group, at equal covariates.
+def adjusted_difference(
+    formula: str,
+    people: pd.DataFrame,
+    values: FloatArray,
+    pair: tuple[str, str] = (AFFECTED, REFERENCE),
+) -> float:
+    """Subtract the mean of one group from that of another, at equal covariates.
 
     Parameters
     ----------
@@ -119,6 +124,8 @@ def adjusted_difference(formula: str, people: pd.DataFrame, values: FloatArray) 
         ``group`` and the covariates.
     values : (n,) ndarray of float64
         Response.
+    pair : (str, str)
+        Groups: the first less the second.
 
     Returns
     -------
@@ -141,7 +148,7 @@ def adjusted_difference(formula: str, people: pd.DataFrame, values: FloatArray) 
     fit = ols(f'planted ~ {formula.split("~")[1]}', people.assign(planted=values)).fit()
     anyone = people.iloc[:1]
     affected, reference = (
-        float(fit.predict(anyone.assign(group=group)).iloc[0]) for group in (AFFECTED, REFERENCE)
+        float(fit.predict(anyone.assign(group=group)).iloc[0]) for group in pair
     )
     return affected - reference
 

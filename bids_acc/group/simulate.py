@@ -162,7 +162,7 @@ def planted_cohort(
     values = np.empty((len(design.metrics), design.n_subjects, 2 * len(region)))
     for i, metric in enumerate(design.metrics):
         offsets = membership @ fixed.standard_normal(design.n_parcels)
-        mean_map = _unit(offsets / 2 + _smooth(fixed.standard_normal(len(region)), smoother, 30))
+        mean_map = _unit(offsets / 2 + smoothed(fixed.standard_normal(len(region)), smoother, 30))
         standard = _subjects(design, mean_map, membership, smoother, rng)
         mean, deviation = SCALES[metric]
         values[i] = np.maximum(mean + deviation * standard, mean * 0.02)
@@ -199,8 +199,23 @@ def _voronoi(points: FloatArray, count: int, rng: np.random.Generator) -> IntArr
     return np.argmax(points @ points[seeds].T, axis=1).astype(np.int64)
 
 
-def _smooth(noise: FloatArray, smoother: csr_array, rounds: int) -> FloatArray:
-    """Average over neighbours, and give unit variance over vertices again."""
+def smoothed(noise: FloatArray, smoother: csr_array, rounds: int) -> FloatArray:
+    """Average over neighbours, and give unit variance over vertices again.
+
+    Parameters
+    ----------
+    noise : (n_vertices,) or (n_vertices, n_maps) ndarray of float64
+        Maps.
+    smoother : (n_vertices, n_vertices) csr_array
+        One round: each row sums to 1.
+    rounds : int
+        How often.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the same shape; mean 0 and variance 1 over vertices.
+    """
     for _ in range(rounds):
         noise = smoother @ noise
     return _unit(noise)
@@ -225,7 +240,7 @@ def _subjects(
     signal = design.map_effect * mean_map + shared + factors @ membership.T
     sides = []
     for _ in range(2):
-        smooth = _smooth(rng.standard_normal((size, n)), smoother, design.blur).T
+        smooth = smoothed(rng.standard_normal((size, n)), smoother, design.blur).T
         white = rng.standard_normal((n, size))
         sides.append(signal + design.smooth_noise * smooth + design.white_noise * white)
     return np.concatenate(sides, axis=1)

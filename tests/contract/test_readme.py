@@ -28,6 +28,7 @@ def test_table_of_exit_codes_is_complete():
 def test_named_flags_exist():
     text = README.read_text()
     known = set(build_parser().format_help().replace(',', ' ').split())
-    own = {'--rm', '--array', '--wrap', '--dependency', '--score', '--n-per-group', '--quick'}
+    own = {'--rm', '--array', '--wrap', '--dependency', '--score', '--n-per-group', '--quick',
+               '--cohort'}  # fmt: skip
     for flag in set(re.findall(r'(?<![\w-])--[a-z][a-z0-9-]+', text)) - own:
         assert flag in known, flag

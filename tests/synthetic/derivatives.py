@@ -5,37 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nb
 import numpy as np
 import pandas as pd
 
+from bids_acc.demo.output_folder import write_region_labels, write_vertex_maps
 from bids_acc.derivatives.dataset import write_tsv
-from bids_acc.derivatives.outputs import output_path, write_sidecar
+from bids_acc.derivatives.outputs import output_path
+from bids_acc.group.features import VertexMetrics
 from bids_acc.group.simulate import CohortDesign, planted_cohort
+from bids_acc.surfaces.gifti import label_image
 
-KEYS = {
-    'thickness': 'anat_thickness',
-    'area': 'anat_area',
-    'fa': 'dwi_vertex_fa',
-    'md': 'dwi_vertex_md',
-}
 LEVELS = ('HC', 'responder', 'resistant')
 EFFECT = {'HC': 0.0, 'responder': 0.5, 'resistant': 1.5}
 """Loss of thickness in parcel 0, in standard deviations, by group."""
-
-
-def write_gifti(path: Path, values: np.ndarray, labels: dict[int, str] | None = None) -> None:
-    """Write one map or label array."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    intent = 'NIFTI_INTENT_LABEL' if labels else 'NIFTI_INTENT_NONE'
-    dtype = np.int32 if labels else np.float32
-    array = nb.gifti.GiftiDataArray(values.astype(dtype), intent=intent)
-    image = nb.GiftiImage(darrays=[array])
-    for key, name in (labels or {}).items():
-        label = nb.gifti.GiftiLabel(key=key, red=1, green=0, blue=0, alpha=1)
-        label.label = name
-        image.labeltable.labels.append(label)
-    image.to_filename(path)
 
 
 def write_cohort(
@@ -74,28 +56,17 @@ def write_cohort(
     return people
 
 
-def _write_maps(root: Path, subject: str, data, index: int) -> None:
-    """Write the maps of one person on the whole mesh."""
+def _write_maps(root: Path, subject: str, data: VertexMetrics, index: int) -> None:
+    """Write the maps of one person on the whole mesh, with the writers of the demo cohort."""
     entities = {'subject': subject}
+    write_vertex_maps(root, entities, data, index)
+    names = {0: 'unknown', 2: 'caudalanteriorcingulate', 26: 'rostralanteriorcingulate'}
+    content = {}
     for side, size in zip('LR', data.mesh_sizes, strict=True):
-        own = (data.columns['hemisphere'] == side).to_numpy()
-        vertices = data.columns.loc[own, 'vertex'].to_numpy()
-        fields = {'hemisphere': side, 'density': '642'}
-        for m, metric in enumerate(data.metrics):
-            if metric not in KEYS:
-                continue
-            whole = np.full(size, np.nan)
-            whole[vertices] = data.values[m, index, own]
-            path = output_path(KEYS[metric], root, entities, **fields)
-            write_gifti(path, whole)
-            write_sidecar(KEYS[metric], path)
         labels = np.zeros(size)
-        labels[vertices] = 2
-        names = {0: 'unknown', 2: 'caudalanteriorcingulate', 26: 'rostralanteriorcingulate'}
-        for key in ('anat_parcellation',):
-            path = output_path(key, root, entities, **fields, segmentation='Desikan')
-            write_gifti(path, labels, names)
-            write_sidecar(key, path)
+        labels[data.columns.loc[data.columns['hemisphere'] == side, 'vertex']] = 2
+        content[side] = label_image(labels, names, side, {'Name': 'Desikan'}).to_bytes()
+    write_region_labels(root, entities, data.density, content)
 
 
 def _write_spectrum(root: Path, subject: str, severity: float, rng: np.random.Generator) -> None:
