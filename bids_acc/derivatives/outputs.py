@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+import glob
 import gzip
 import json
 import re
@@ -251,7 +252,7 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
     wanted = {_ALIASES.get(name, name): value for name, value in filters.items()}
     allowed = {*spec.entities, *spec.free, *spec.inherit}
     found = []
-    for path in sorted(Path(output_dir).glob(_pattern(spec))):
+    for path in sorted(Path(output_dir).glob(_pattern(spec, wanted.get('subject')))):
         entities = parse_entities(path.name)
         if set(entities) - allowed or any(entities.get(k) != v for k, v in spec.entities.items()):
             continue
@@ -267,13 +268,18 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
     return found
 
 
-def _pattern(spec: OutputSpec) -> str:
-    """Return a glob pattern, relative to the root, that no file of this key escapes."""
+def _pattern(spec: OutputSpec, subject: Any = None) -> str:
+    """Return a glob pattern, relative to the root, that no file of this key escapes.
+
+    With a subject only that folder is looked through: whoever asks for one subject after the other
+    would otherwise look through all of them each time.
+    """
     parts = [spec.folder] if spec.folder else []
     name = f'*{spec.entities.get("suffix", "")}{spec.entities.get("extension", ".*")}'
     if spec.level == 'dataset':
         return '/'.join([*parts, '**', name])
-    return '/'.join([*parts, 'sub-*', '**', name])
+    whose = '*' if subject is None else glob.escape(str(subject))
+    return '/'.join([*parts, f'sub-{whose}', '**', name])
 
 
 def sidecar_path(path: Path) -> Path:

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import reading
 from bids_acc.files.writing import write_json
 
 RECORDS = Path('logs') / 'records'
@@ -68,9 +70,25 @@ def record_path(output_dir: Path, label: str) -> Path:
 def read_record(output_dir: Path, label: str) -> Record | None:
     """Read a record; an absent or unreadable one counts as none."""
     try:
-        return Record(**json.loads(record_path(output_dir, label).read_text()))
-    except (OSError, json.JSONDecodeError, TypeError):
+        content = json.loads(record_path(output_dir, label).read_text())
+        record = Record(**content)
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    return record if record.label == label and _is_sound(record) else None
+
+
+def _is_sound(record: Record) -> bool:
+    """Tell whether what was read has the types of a record."""
+    texts = (record.version, record.settings)
+    tables = (record.inputs, record.upstream, record.outputs)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(record.fields, dict)
+        and all(
+            isinstance(table, dict) and all(isinstance(value, str) for value in table.values())
+            for table in tables
+        )
+    )
 
 
 def write_record(output_dir: Path, record: Record) -> None:
@@ -118,3 +136,48 @@ def still_valid(
         and dict(record.upstream) == dict(upstream)
         and outputs_intact(output_dir, record)
     )
+
+
+class Ledger:
+    """What the records of an output folder say about its files, each record read once.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    """
+
+    def __init__(self, output_dir: Path) -> None:
+        self._root = output_dir
+        self._known: dict[str, dict[str, str]] = {}
+
+    def intact(self, path: Path) -> Path:
+        """Return a file, if it still is what the participant level wrote.
+
+        A file that no record names passes: it may come from elsewhere.
+
+        Raises
+        ------
+        InputDataError
+            If its SHA-256 is another one.
+        """
+        name = str(path.relative_to(self._root))
+        expected = self._outputs(path).get(name)
+        if expected is not None:
+            with reading(path):
+                found = sha256(path)
+            if found != expected:
+                raise InputDataError(
+                    f'{path} is not what the participant level wrote (its SHA-256 is not that in '
+                    f'{RECORDS}); run it again for this participant.'
+                )
+        return path
+
+    def _outputs(self, path: Path) -> dict[str, str]:
+        """Return name and SHA-256 of all outputs of the session that a file belongs to."""
+        parts = path.relative_to(self._root).parts
+        label = '_'.join(part for part in parts[:2] if part.startswith(('sub-', 'ses-')))
+        if label not in self._known:
+            records = [read_record(self._root, f'{label}_{m}') for m in ('anat', 'dwi', 'mrs')]
+            self._known[label] = {k: v for r in records if r for k, v in r.outputs.items()}
+        return self._known[label]

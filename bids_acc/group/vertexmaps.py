@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
-from bids_acc.exceptions import GridMismatchError, MissingInputError
+from bids_acc.derivatives.records import Ledger
+from bids_acc.exceptions import BidsAccError, GridMismatchError, MissingInputError
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
@@ -54,8 +56,8 @@ def majority_region(
     ------
     MissingInputError
         If there is no label file on meshes of that density.
-    GridMismatchError
-        If label files of one density have different numbers of vertices.
+    InputDataError
+        If none of them can be read.
     """
     found = find_outputs(label_key, output_dir, hemisphere=hemisphere, density=density or None)
     if not found:
@@ -63,14 +65,24 @@ def majority_region(
             f'{output_dir}: no region labels of hemisphere {hemisphere}; run the participant '
             'level first.'
         )
-    votes = [region_mask(*read_labels(item.path), region) for item in found]
-    for item, vote in zip(found, votes, strict=True):
-        if len(vote) != len(votes[0]):
-            raise GridMismatchError(
-                f'{item.path}: {len(vote)} vertices, but {found[0].path.name} has '
-                f'{len(votes[0])}; remove it and run the participant level again.'
-            )
-    return np.mean(votes, axis=0) > 0.5
+    votes: list[tuple[FoundOutput, BoolArray]] = []
+    broken: list[BidsAccError] = []
+    for item in found:
+        try:
+            votes.append((item, region_mask(*read_labels(item.path), region)))
+        except BidsAccError as error:
+            broken.append(error)
+            LOGGER.warning('%s It has no vote on the region.', error)
+    if not votes:
+        raise broken[0]
+    size = Counter(len(vote) for _, vote in votes).most_common(1)[0][0]
+    for item, vote in votes:
+        if len(vote) != size:
+            LOGGER.warning(
+                '%s: %d vertices, but most label files have %d; it has no vote on the region.',
+                item.path, len(vote), size,
+            )  # fmt: skip
+    return np.mean([vote for _, vote in votes if len(vote) == size], axis=0) > 0.5
 
 
 def _by_session(found: list[FoundOutput], metric: str) -> dict[Session, FoundOutput]:
@@ -142,7 +154,8 @@ def gather_vertex_metrics(
     """Read the maps of all sessions inside a region.
 
     Of meshes of several densities the one at which most sessions have all maps is taken. Sessions
-    that lack a whole map are left out and named in `VertexMetrics.excluded`.
+    that lack a whole map, or of which one cannot be read, are left out and named in
+    `VertexMetrics.excluded`.
 
     Parameters
     ----------
@@ -166,8 +179,8 @@ def gather_vertex_metrics(
     ------
     MissingInputError
         If no session has all the maps.
-    GridMismatchError
-        If maps have different numbers of vertices.
+    GridMismatchError, InputDataError
+        If the maps of no session can be read or fit the labels.
     """
     by_density = maps_by_density(output_dir, metrics)
     every = sorted(
@@ -191,16 +204,22 @@ def gather_vertex_metrics(
             'participant level first, or choose fewer metrics.'
         )
     maps = by_density[density]
-    blocks, legends, sizes = [], [], {'L': 0, 'R': 0}
-    for side in hemispheres:
-        mask = majority_region(output_dir, side, region, label_key, density)
-        sizes[side] = len(mask)
-        blocks.append(_read_block(maps, metrics, side, complete, mask))
-        legends.append(pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)}))
+    masks = {
+        side: majority_region(output_dir, side, region, label_key, density) for side in hemispheres
+    }
+    rows, damaged = _read_rows(maps, metrics, complete, masks, Ledger(output_dir))
+    if not rows:
+        raise next(iter(damaged.values()))
+    complete = list(rows)
+    legends = [
+        pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)})
+        for side, mask in masks.items()
+    ]
+    sizes = {'L': 0, 'R': 0} | {side: len(mask) for side, mask in masks.items()}
     first = maps[metrics[0]][hemispheres[0]][complete[0]].entities
     columns = pd.concat(legends, ignore_index=True)
     return VertexMetrics(
-        values=np.concatenate(blocks, axis=2),
+        values=np.stack(list(rows.values()), axis=1),
         metrics=tuple(metrics),
         sessions=_legend(complete),
         columns=columns,
@@ -208,16 +227,22 @@ def gather_vertex_metrics(
         mesh_sizes=(sizes['L'], sizes['R']),
         density=density,
         template=first.get('space', 'fsaverage'),
-        excluded=_left_out(every, density, lacks),
+        excluded=_left_out(every, density, lacks, damaged),
     )
 
 
 def _left_out(
-    every: list[Session], density: str, lacks: Mapping[str, Mapping[Session, list[str]]]
+    every: list[Session],
+    density: str,
+    lacks: Mapping[str, Mapping[Session, list[str]]],
+    damaged: Mapping[Session, BidsAccError],
 ) -> pd.DataFrame:
     """List the sessions without all maps on meshes of that density, with the reason."""
     reasons = {}
     for session in every:
+        if session in damaged:
+            reasons[session] = str(damaged[session]).removesuffix('.')
+            continue
         if not (gaps := lacks[density][session]):
             continue
         others = sorted(name for name, of in lacks.items() if name != density and not of[session])
@@ -241,25 +266,46 @@ def _legend(sessions: list[Session]) -> pd.DataFrame:
     )
 
 
-def _read_block(
+def _read_rows(
     maps: Mapping[str, Mapping[str, Mapping[Session, FoundOutput]]],
     metrics: Sequence[str],
-    side: str,
-    sessions: list[Session],
-    mask: BoolArray,
-) -> FloatArray:
-    """Read one hemisphere: (n_metrics, n_sessions, n_vertices of the region)."""
-    block = np.empty((len(metrics), len(sessions), int(mask.sum())))
-    for i, metric in enumerate(metrics):
-        for j, session in enumerate(sessions):
-            path = maps[metric][side][session].path
-            values = read_map(path).astype(np.float64)
-            if len(values) != len(mask):
-                raise GridMismatchError(
-                    f'{path}: {len(values)} vertices, but the labels have {len(mask)}.'
-                )
-            block[i, j] = mask_unmeasured(values[mask], metric)
-    return block
+    sessions: Sequence[Session],
+    masks: Mapping[str, BoolArray],
+    ledger: Ledger,
+) -> tuple[dict[Session, FloatArray], dict[Session, BidsAccError]]:
+    """Read each session's maps, and say which sessions cannot be read and why.
+
+    Returns
+    -------
+    rows : dict of session to (n_metrics, n_vertices of the region) ndarray
+    damaged : dict of session to error
+    """
+    rows, damaged = {}, {}
+    for session in sessions:
+        try:
+            rows[session] = np.stack(
+                [
+                    np.concatenate(
+                        [_read_one(ledger.intact(maps[m][side][session].path), mask, m)
+                         for side, mask in masks.items()]
+                    )
+                    for m in metrics
+                ]
+            )  # fmt: skip
+        except BidsAccError as error:
+            damaged[session] = error
+            LOGGER.warning('%s is left out: %s', _name(session), error)
+    return rows, damaged
+
+
+def _read_one(path: Path, mask: BoolArray, metric: str) -> FloatArray:
+    """Read one map inside the region."""
+    values = read_map(path).astype(np.float64)
+    if len(values) != len(mask):
+        raise GridMismatchError(
+            f'{path}: {len(values)} vertices, but the labels have {len(mask)}.'
+        )
+    return mask_unmeasured(values[mask], metric)
 
 
 def mesh_neighbours(
@@ -291,12 +337,23 @@ def mesh_neighbours(
         if not len(vertices):
             continue
         found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side, density=density or None)
-        if not found:
-            return None
-        triangles = read_surface(found[0].path)[1]
-        if int(triangles.max()) >= sizes[side]:
+        triangles = _triangles(found, sizes[side])
+        if triangles is None:
             return None
         offset = len(lists)
         graph = within(adjacency(triangles, sizes[side]), vertices)
         lists += [row + offset for row in neighbour_lists(graph)]
     return lists
+
+
+def _triangles(found: Sequence[FoundOutput], size: int) -> IntArray | None:
+    """Return the triangles of the first surface that can be read and fits, if any."""
+    for item in found:
+        try:
+            vertices, triangles = read_surface(item.path)
+        except BidsAccError as error:
+            LOGGER.warning('%s Another surface is used.', error)
+            continue
+        if len(vertices) == size:
+            return triangles
+    return None

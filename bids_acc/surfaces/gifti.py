@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import math
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from xml.parsers import expat
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +20,10 @@ from nibabel.gifti.gifti import (
     GiftiLabelTable,
     GiftiMetaData,
 )
+from nibabel.nifti1 import data_type_codes
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import reading
 from bids_acc.typing import FloatArray, IntArray
 
 STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
@@ -144,12 +150,85 @@ def _image(hemi: str, arrays: list[Any], table: Any = None) -> GiftiImage:
     return GiftiImage(meta=meta, labeltable=table, darrays=arrays)
 
 
+MAX_BYTES = 1 << 29
+"""Of a file; a surface of a million vertices as text takes a tenth of it."""
+
+MAX_VALUES = 30_000_000
+"""Of one data array: three coordinates of ten million vertices."""
+
+
+class _Inspector:
+    """Look through the XML before anything is allocated, decoded or opened.
+
+    nibabel opens whatever ``ExternalFileName`` names and unpacks whatever is in an array,
+    however large.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+        self._encoding, self._values, self._itemsize = '', 0, 0
+        self._text: list[str] | None = None
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.EntityDeclHandler = self._entity
+        self._parser.buffer_text = True
+
+    def look(self, content: bytes) -> None:
+        """Refuse content that is not what it says."""
+        self._parser.Parse(content, True)
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise InputDataError(f'{self._path} is not read: {why}.')
+
+    def _entity(self, *_: Any) -> None:
+        self._refuse('it declares XML entities, which GIFTI does not need')
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name == 'DataArray':
+            self._encoding = attributes.get('Encoding', '')
+            if attributes.get('ExternalFileName') or self._encoding.startswith('External'):
+                self._refuse('its values lie in another file (ExternalFileName)')
+            n_dims = int(attributes['Dimensionality'])
+            sizes = [int(attributes[f'Dim{i}']) for i in range(n_dims)]
+            self._values = math.prod(sizes)
+            if not 1 <= n_dims <= 6 or min(sizes) < 0 or self._values > MAX_VALUES:
+                self._refuse(f'a data array of {" x ".join(map(str, sizes))} values')
+            dtypes: Any = data_type_codes.dtype  # made at run time, so that mypy knows nothing
+            self._itemsize = np.dtype(dtypes[attributes['DataType']]).itemsize
+        elif name == 'Data':
+            self._text = []
+
+    def _characters(self, text: str) -> None:
+        if self._text is not None:
+            self._text.append(text)
+
+    def _end(self, name: str) -> None:
+        if name != 'Data' or self._text is None:
+            return
+        packed, self._text = ''.join(self._text), None
+        if self._encoding == 'GZipBase64Binary':
+            expected = self._values * self._itemsize
+            found = zlib.decompressobj().decompress(base64.b64decode(packed), expected + 1)
+            if len(found) != expected:
+                more = 'more' if len(found) > expected else 'less'
+                self._refuse(f'a data array holds {more} than its {self._values} values')
+
+
 def _load(path: Path | str) -> Any:
     """Read a GIFTI file, or say that it is none."""
-    try:
-        return GiftiImage.from_filename(str(path))
-    except Exception as error:
-        raise InputDataError(f'{path} is no readable GIFTI file: {error}') from error
+    with reading(path, 'GIFTI file'):
+        if (size := Path(path).stat().st_size) > MAX_BYTES:
+            raise InputDataError(f'{path} is not read: {size} bytes are no surface.')
+        content = Path(path).read_bytes()
+        if not content:
+            raise InputDataError(f'{path} is empty (0 bytes); copy or fetch it again.')
+        _Inspector(path).look(content)
+        image = GiftiImage.from_bytes(content)
+        if image is None:
+            raise InputDataError(f'{path} is no GIFTI file: it is XML of another kind.')
+        return image
 
 
 def read_surface(path: Path | str) -> tuple[FloatArray, IntArray]:
@@ -157,15 +236,36 @@ def read_surface(path: Path | str) -> tuple[FloatArray, IntArray]:
 
     Raises
     ------
+    MissingInputError
+        If there is no such file.
     InputDataError
-        If the file is no GIFTI surface.
+        If it is no GIFTI surface.
     """
     image = _load(path)
     points = image.get_arrays_from_intent('NIFTI_INTENT_POINTSET')
     triangles = image.get_arrays_from_intent('NIFTI_INTENT_TRIANGLE')
     if len(points) != 1 or len(triangles) != 1:
         raise InputDataError(f'{path} holds no surface (one pointset and one triangle array).')
-    return points[0].data.astype(float), triangles[0].data.astype(np.int64)
+    vertices, faces = (np.asarray(one[0].data) for one in (points, triangles))
+    if not _is_mesh(vertices, faces):
+        raise InputDataError(
+            f'{path} is no surface: vertices of shape {vertices.shape}, triangles of shape '
+            f'{faces.shape}; expected three finite coordinates for each vertex and three numbers '
+            'of vertices for each triangle.'
+        )
+    return vertices.astype(float), faces.astype(np.int64)
+
+
+def _is_mesh(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> bool:
+    """Tell whether arrays can be vertices and the triangles between them."""
+    return (
+        vertices.ndim == faces.ndim == 2
+        and vertices.shape[1] == faces.shape[1] == 3
+        and min(len(vertices), len(faces)) > 0
+        and bool(np.isfinite(vertices).all())
+        and bool(np.equal(np.mod(faces, 1), 0).all())
+        and 0 <= faces.min() <= faces.max() < len(vertices)
+    )
 
 
 def read_map(path: Path | str) -> npt.NDArray[Any]:
@@ -188,7 +288,10 @@ def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
         If the file holds no single one-dimensional map.
     """
     image = _load(path)
-    labels = _only_map(image, path).astype(np.int64)
+    values = _only_map(image, path)
+    if not np.isfinite(values).all() or not np.equal(np.mod(values, 1), 0).all():
+        raise InputDataError(f'{path} holds values that are no labels (whole numbers).')
+    labels = values.astype(np.int64)
     return labels, {int(label.key): str(label.label) for label in image.labeltable.labels}
 
 

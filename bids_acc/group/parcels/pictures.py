@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_acc.derivatives.outputs import find_outputs, output_path
+from bids_acc.exceptions import BidsAccError
 from bids_acc.group.parcels.figures import confidence_figure, rank_figure, surface_figure
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
@@ -77,7 +78,10 @@ def _surfaces(
     for side in ('L', 'R'):
         found = find_outputs('anat_midthickness', output_dir, hemisphere=side)
         for item in found:
-            points, faces = read_surface(item.path)
+            try:
+                points, faces = read_surface(item.path)
+            except BidsAccError:  # that of the next session is as good
+                continue
             if len(points) == result.data.mesh_sizes['LR'.index(side)]:
                 surfaces[side] = (points, faces)
                 break

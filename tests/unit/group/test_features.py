@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import output_path
-from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
+from bids_acc.derivatives.records import Record, write_record
+from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.group.features import (
     VertexMetrics,
     complete_cases,
@@ -210,12 +213,12 @@ def test_the_density_of_most_sessions_is_taken(dataset, caplog):
     assert data.excluded['participant_id'].tolist() == ['sub-02', 'sub-03']
 
 
-def test_labels_of_one_density_and_two_sizes_are_named(dataset):
+def test_labels_of_one_density_and_two_sizes_are_named(dataset, caplog):
     path = output_path('anat_parcellation', dataset, {'subject': '02', 'session': '1'},
                        segmentation='DKT', hemisphere='L', density='41k')  # fmt: skip
     write_gii(path, np.ones(5, dtype=np.int32), 'NIFTI_INTENT_LABEL', NAMES)
-    with pytest.raises(GridMismatchError, match=r'sub-02.*5 vertices, but sub-01.* has 6; remove'):
-        gather_vertex_metrics(dataset, ['thickness'], ['cortex'])
+    assert gather_vertex_metrics(dataset, ['thickness'], ['cortex']).mesh_sizes == (6, 6)
+    assert re.search(r'sub-02.*: 5 vertices, but most label files have 6', caplog.text)
 
 
 def test_one_metric_keeps_all_subjects(dataset):
@@ -228,5 +231,29 @@ def test_missing_maps_and_meshes_of_another_size(dataset):
     path = output_path('anat_thickness', dataset, {'subject': '01', 'session': '1'},
                        hemisphere='L', density='41k')  # fmt: skip
     write_gii(path, np.ones(5, dtype=np.float32))
-    with pytest.raises(GridMismatchError, match='5 vertices, but the labels have 6'):
-        gather_vertex_metrics(dataset, ['thickness'], ['cortex'])
+    data = gather_vertex_metrics(dataset, ['thickness'], ['cortex'])
+    assert data.sessions['participant_id'].tolist() == ['sub-02', 'sub-03']
+    assert '5 vertices, but the labels have 6' in data.excluded['reason'].item()
+
+
+@pytest.mark.parametrize('damage', ['half', 'annex', 'changed'])
+@pytest.mark.parametrize('key', ['anat_thickness', 'anat_parcellation'])
+def test_one_damaged_file_costs_one_session(dataset, damage, key):
+    more = {'segmentation': 'DKT'} if key == 'anat_parcellation' else {}
+    path = output_path(key, dataset, {'subject': '02', 'session': '1'},
+                       hemisphere='R', density='41k', **more)  # fmt: skip
+    content = path.read_bytes()
+    if damage == 'annex':
+        path.unlink()
+        path.symlink_to('.git/annex/objects/XX/file.gii')
+    elif damage == 'half':
+        path.write_bytes(content[: len(content) // 2])
+    else:  # whole, but not what was recorded
+        outputs = {str(path.relative_to(dataset)): '0' * 64}
+        write_record(dataset, Record('sub-02_ses-1_anat', '1', '', {}, outputs=outputs))
+    data = gather_vertex_metrics(dataset, ['thickness'], ['cortex'])
+    if key == 'anat_parcellation':  # the others tell where the region is
+        assert data.excluded.empty
+    else:
+        assert data.sessions['participant_id'].tolist() == ['sub-01', 'sub-03']
+        assert path.name in data.excluded['reason'].item()

@@ -1,0 +1,146 @@
+"""One boundary around every file that is read: whatever goes wrong becomes one sentence.
+
+Readers of others raise what they happen to trip over (``struct.error``, ``OverflowError``,
+``RecursionError``, ``KeyError``): in a data set of ten thousand files each of these will come. The
+file is at fault then, not the program, and only what depends on this file may fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError, ResourceError
+
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+SENTENCE = 160
+"""Characters of a foreign message that are quoted; some quote the whole file."""
+
+
+@contextlib.contextmanager
+def reading(
+    path: Path | str,
+    what: str = 'file',
+    remedy: str = 'copy or fetch it again',
+    error: type[BidsAccError] = InputDataError,
+) -> Iterator[None]:
+    """Turn whatever is raised while a file is read into one sentence about it.
+
+    Our own errors pass as they are.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it should be, e.g. ``NIfTI image``.
+    remedy : str
+        What to do.
+    error : type
+        Raised for a file that is there and cannot be used.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is not there.
+    ResourceError
+        If it does not fit into memory.
+    InputDataError
+        Or ``error``, for everything else.
+
+    Examples
+    --------
+    >>> with reading('a.json', 'JSON'):
+    ...     {}['Name']
+    Traceback (most recent call last):
+        ...
+    bids_acc.exceptions.InputDataError: a.json is no readable JSON (KeyError: 'Name'); copy or fetch it again.
+    """  # noqa: E501 - the sentence as it is printed
+    try:
+        yield
+    except BidsAccError:
+        raise
+    except MemoryError as found:
+        raise ResourceError(f'{path} does not fit into memory.') from found
+    except OSError as found:
+        if found.errno in ABSENT:
+            raise MissingInputError(absent(Path(path))) from found
+        raise error(f'{path} is no readable {what} ({short(found)}); {remedy}.') from found
+    except Exception as found:
+        raise error(f'{path} is no readable {what} ({short(found)}); {remedy}.') from found
+
+
+def absent(path: Path) -> str:
+    """Say that a file is not there, and how to get it where it is a link into a git-annex."""
+    if path.is_symlink():
+        target = str(path.readlink())
+        if 'annex' in target:
+            return f'{path}: not fetched: `datalad get {path}`'
+        return f'{path} is a link to {target}, which does not exist.'
+    return f'{path} does not exist.'
+
+
+def short(error: Exception, limit: int = SENTENCE) -> str:
+    """Return the sentence of an error on one line, cut where it quotes too much.
+
+    A message that is not a sentence of its own, such as that of ``KeyError``, gets the name.
+
+    Examples
+    --------
+    >>> short(KeyError('a')), short(ValueError('no number'))
+    ("KeyError: 'a'", 'no number')
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = ' '.join(str(error).split())
+    if not text or not isinstance(error, ValueError | OSError | EOFError):
+        text = f'{type(error).__name__}: {text}'.rstrip(': ')
+    text = text.encode(errors='backslashreplace').decode()
+    return text if len(text) <= limit else f'{text[:limit]} ...'
+
+
+MAX_DEPTH = 50
+"""Levels of lists and objects in JSON; BIDS needs four."""
+
+_LARGEST_INT = 2**63
+
+
+def sane(content: Any, depth: int = 0) -> Any:
+    """Return JSON with nothing in it that a number, a name or the next writer cannot take.
+
+    Numbers beyond what a float or a 64-bit integer holds become None, which is "not known";
+    halves of surrogate pairs become the replacement character.
+
+    Raises
+    ------
+    ValueError
+        If it is nested too deeply.
+
+    Examples
+    --------
+    >>> sane({'EchoTime': 1e999, 'Name': chr(0xD800), 'n': 10**400})
+    {'EchoTime': None, 'Name': '�', 'n': None}
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f'nested deeper than {MAX_DEPTH} levels')
+    if isinstance(content, Mapping):
+        return {_whole(str(k)): sane(v, depth + 1) for k, v in content.items()}
+    if isinstance(content, list):
+        return [sane(item, depth + 1) for item in content]
+    if isinstance(content, str):
+        return _whole(content)
+    if isinstance(content, bool) or content is None:
+        return content
+    if isinstance(content, int):
+        return content if abs(content) < _LARGEST_INT else None
+    return content if math.isfinite(content) else None
+
+
+def _whole(text: str) -> str:
+    """Replace halves of surrogate pairs, which no file can be written with."""
+    return text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
