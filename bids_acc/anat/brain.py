@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from bids_acc.anat.registration import coarser, template_path, to_ants
+from bids_acc.anat.registration import coarser, template_path
 from bids_acc.exceptions import InputDataError
-from bids_acc.images.itk import itk_session
-from bids_acc.images.volumes import MAX_BRAIN_ML, MIN_BRAIN_ML, ball, largest_component
+from bids_acc.images.ants_bridge import itk_session, to_ants
+from bids_acc.images.masks import ball, largest_component
+from bids_acc.images.volumes import MAX_BRAIN_ML, MIN_BRAIN_ML
 from bids_acc.typing import BoolArray, FloatArray
 
 LOGGER = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nb
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from bids_acc.anat.fitting import FittedSurfaces, fit_surfaces
 from bids_acc.anat.morphometry import symmetric_thickness
@@ -34,11 +35,6 @@ UNDEFINED = {
     4: 'not measured by the source',
 }  # fmt: skip
 """Why a vertex has no value."""
-
-
-def voxel_sizes(affine: Any) -> FloatArray:
-    """Return the lengths of the voxel's edges in mm."""
-    return np.asarray(np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0))
 
 
 def template_priors() -> tuple[Any, FloatArray]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nb
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -26,18 +27,17 @@ from bids_acc.anat.builtin import (
     measure_hemisphere,
     segment_brain,
     tissue_image,
-    voxel_sizes,
 )
 from bids_acc.anat.quality import contrast_to_noise
 from bids_acc.anat.registration import bias_correct, register_to_template
 from bids_acc.anat.segmentation import TISSUES, discrete_segmentation
 from bids_acc.exceptions import InputDataError
+from bids_acc.images.masks import dice
 from bids_acc.images.volumes import (
     check_forms,
     check_gaps,
     check_volume,
     close_gaps,
-    dice,
     form_gap,
     is_skull_stripped,
     outside_grid,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -18,7 +19,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.anat.builtin import template_priors, voxel_sizes
+from bids_acc.anat.builtin import template_priors
 from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.quality import boundary_contrast, thickness_distribution, unusual
 from bids_acc.anat.registration import image_to_t1w, points_to_t1w

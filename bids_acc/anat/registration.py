@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.images.itk import itk_session
+from bids_acc.images.ants_bridge import itk_session, to_ants
 from bids_acc.typing import FloatArray
 
 TEMPLATE_NAME = 'MNI152NLin2009aSym'
@@ -37,28 +37,6 @@ def template_path(kind: str) -> Path:
 
     folder = Path(nilearn.__file__).parent / 'datasets' / 'data'
     return folder / f'mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz'
-
-
-def to_ants(data: Any, affine: FloatArray) -> Any:
-    """Turn an array in RAS scanner space into an ANTs image.
-
-    Parameters
-    ----------
-    data : (nx, ny, nz) ndarray
-        Values.
-    affine : (4, 4) ndarray
-        Voxel to scanner RAS in mm; must have orthogonal axes.
-    """
-    import ants
-
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    direction = np.diag(_LPS) @ affine[:3, :3] / spacing
-    return ants.from_numpy(
-        np.ascontiguousarray(data, dtype=np.float32),
-        origin=tuple(_LPS * affine[:3, 3]),
-        spacing=tuple(spacing),
-        direction=direction,
-    )
 
 
 def coarser(data: Any, affine: FloatArray, target_mm: float) -> tuple[Any, FloatArray]:

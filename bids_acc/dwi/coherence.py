@@ -154,7 +154,7 @@ def check_axes(directions: npt.ArrayLike, fa: npt.ArrayLike, affine: npt.ArrayLi
     -------
     AxisCheck
     """
-    from bids_acc.dwi.shells import axes_of
+    from bids_acc.images.affines import axes_of
 
     matrices = signed_permutations(axes_of(affine))
     if (np.nan_to_num(np.asarray(fa, dtype=float)) >= MIN_FA).sum() < MIN_VOXELS:

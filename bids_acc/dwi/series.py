@@ -9,19 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import voxel_sizes
 
 from bids_acc.dwi.gradients import Gradients
-from bids_acc.dwi.shells import (
-    B0_THRESHOLD,
-    axes_of,
-    bvecs_to_scanner,
-    check_gradients,
-    scheme_hash,
-)
+from bids_acc.dwi.shells import B0_THRESHOLD, bvecs_to_scanner, check_gradients, scheme_hash
 from bids_acc.exceptions import InputDataError, MetadataError
+from bids_acc.images.affines import axes_of, voxel_centres
 from bids_acc.images.distortion import readout_time
 from bids_acc.images.files import check_same_grid, read_image
-from bids_acc.images.resampling import sample, voxel_centres, voxel_sizes
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')

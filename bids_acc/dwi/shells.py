@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.images.affines import axes_of
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 B0_THRESHOLD = 50.0
@@ -188,25 +189,6 @@ def _listed(mask: BoolArray) -> str:
     indices = np.flatnonzero(mask)
     text = ', '.join(map(str, indices[:8]))
     return text + (f' and {indices.size - 8} more' if indices.size > 8 else '')
-
-
-def axes_of(affine: npt.ArrayLike) -> FloatArray:
-    """Return the orthonormal matrix nearest to the directions of the voxel axes.
-
-    Parameters
-    ----------
-    affine : (4, 4) array_like
-        Voxel indices to scanner coordinates, mm.
-
-    Returns
-    -------
-    (3, 3) ndarray
-        Columns are unit vectors; its determinant has the sign of the affine's.
-    """
-    linear = np.asarray(affine, dtype=float)[:3, :3]
-    linear = linear / np.linalg.norm(linear, axis=0)
-    left, _, right = np.linalg.svd(linear)
-    return left @ right
 
 
 def bvecs_to_scanner(bvecs: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_acc.dwi.shells import axes_of
 from bids_acc.exceptions import MetadataError
+from bids_acc.images.affines import axes_of
 from bids_acc.images.field import estimate_field
-from bids_acc.images.resampling import sample, voxel_sizes
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 FSL_AXES = 'ijk'

@@ -1,4 +1,4 @@
-"""Where the brain is, from b = 0 images alone."""
+"""Masks: pieces, balls and overlap, and where the brain is in a b = 0 image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.typing import BoolArray
+from bids_acc.typing import BoolArray, FloatArray
 
 
 def otsu_threshold(values: npt.ArrayLike, n_bins: int = 256) -> float:
@@ -46,6 +46,37 @@ def otsu_threshold(values: npt.ArrayLike, n_bins: int = 256) -> float:
     return float(edges[1:][np.nanargmax(between)])
 
 
+def largest_component(mask: npt.ArrayLike) -> BoolArray:
+    """Keep the largest face-connected part of a mask."""
+    labels, n = ndimage.label(np.asarray(mask, dtype=bool))
+    if n == 0:
+        return np.zeros(np.shape(mask), dtype=bool)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == sizes.argmax())
+
+
+def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> BoolArray:
+    """Return a structuring element of a radius in mm on an anisotropic grid."""
+    sizes = np.asarray(voxel_sizes, dtype=float)
+    reach = np.floor(radius_mm / sizes).astype(int)
+    grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing='ij'), axis=-1)
+    return np.asarray(((grid * sizes) ** 2).sum(axis=-1) <= radius_mm**2 + 1e-6)
+
+
+def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Return the overlap of two masks, from 0 to 1; NaN when both are empty.
+
+    Examples
+    --------
+    >>> round(dice([1, 1, 0], [0, 1, 1]), 3)
+    0.5
+    """
+    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    total = int(a.sum()) + int(b.sum())
+    return float(2 * (a & b).sum() / total) if total else float('nan')
+
+
 def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
     """Return the brain in a b = 0 image.
 
@@ -72,9 +103,10 @@ def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
     size = np.asarray(zooms, dtype=float)
     smooth = ndimage.gaussian_filter(values, 1.0 / size)
     rough = smooth > 0.8 * otsu_threshold(smooth)
-    core = _largest(_ball(ndimage.binary_erosion, rough, 5.0, size))
-    grown = _ball(ndimage.binary_dilation, core, 7.5, size) & rough
-    closed = _ball(ndimage.binary_closing, np.pad(grown, 8), 8.0, size)[8:-8, 8:-8, 8:-8]
+    core = largest_component(_eroded(rough, 5.0, size))
+    grown = _dilated(core, 7.5, size) & rough
+    padded = np.pad(grown, 8)
+    closed = (_eroded(_dilated(padded, 8.0, size), 8.0, size) | padded)[8:-8, 8:-8, 8:-8]
     mask = ndimage.binary_fill_holes(closed)
     volume_ml = float(mask.sum() * np.prod(size) / 1000)
     if not 50 <= volume_ml <= 4000:
@@ -85,20 +117,11 @@ def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
     return mask
 
 
-def _ball(operation: object, mask: BoolArray, radius_mm: float, zooms: npt.NDArray) -> BoolArray:
-    """Erode, dilate or close with a ball, by distance transforms."""
-    if operation is ndimage.binary_erosion:
-        return ndimage.distance_transform_edt(mask, zooms) > radius_mm
-    if operation is ndimage.binary_dilation:
-        return ndimage.distance_transform_edt(~mask, zooms) <= radius_mm
-    grown = _ball(ndimage.binary_dilation, mask, radius_mm, zooms)
-    return _ball(ndimage.binary_erosion, grown, radius_mm, zooms) | mask
+def _eroded(mask: BoolArray, radius_mm: float, zooms: FloatArray) -> BoolArray:
+    """Erode with a ball; what lies outside the image does not erode."""
+    return np.asarray(ndimage.distance_transform_edt(mask, zooms) > radius_mm)
 
 
-def _largest(mask: BoolArray) -> BoolArray:
-    """Keep the largest connected piece."""
-    labels, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = ndimage.sum_labels(mask, labels, np.arange(1, count + 1))
-    return labels == 1 + int(np.argmax(sizes))
+def _dilated(mask: BoolArray, radius_mm: float, zooms: FloatArray) -> BoolArray:
+    """Dilate with a ball."""
+    return np.asarray(ndimage.distance_transform_edt(~mask, zooms) <= radius_mm)

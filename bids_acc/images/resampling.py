@@ -11,55 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from bids_acc.images.affines import apply_matrix
 from bids_acc.typing import FloatArray
-
-
-def voxel_sizes(affine: npt.ArrayLike) -> FloatArray:
-    """Return the edges of a voxel in mm.
-
-    Examples
-    --------
-    >>> voxel_sizes(np.diag([-2, 2, 3, 1]))
-    array([2., 2., 3.])
-    """
-    return np.asarray(np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0))
-
-
-def apply_matrix(matrix: npt.ArrayLike, points: npt.ArrayLike) -> FloatArray:
-    """Apply a homogeneous matrix.
-
-    Parameters
-    ----------
-    matrix : (4, 4) array_like
-    points : (..., 3) array_like
-
-    Returns
-    -------
-    (..., 3) ndarray
-
-    Examples
-    --------
-    >>> apply_matrix(np.diag([2, 2, 2, 1]), [[1, 0, 0]])
-    array([[2., 0., 0.]])
-    """
-    values = np.asarray(matrix, dtype=float)
-    return np.asarray(points, dtype=float) @ values[:3, :3].T + values[:3, 3]
-
-
-def voxel_centres(mask: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
-    """Return where the voxels of a mask lie.
-
-    Parameters
-    ----------
-    mask : (i, j, k) array_like of bool
-    affine : (4, 4) array_like
-
-    Returns
-    -------
-    (n_voxels, 3) ndarray
-        Scanner coordinates in mm, in the order of ``np.argwhere``.
-    """
-    return apply_matrix(affine, np.argwhere(np.asarray(mask)))
 
 
 def spline_coefficients(volume: npt.ArrayLike) -> npt.NDArray[np.float32]:

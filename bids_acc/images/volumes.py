@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.images.masks import ball, largest_component
 from bids_acc.typing import BoolArray, FloatArray
 
 MIN_VOXEL, MAX_VOXEL = 0.3, 3.5
@@ -254,24 +255,6 @@ def has_skull(data: npt.ArrayLike, inside: npt.ArrayLike, voxel_sizes: npt.Array
     return False
 
 
-def largest_component(mask: npt.ArrayLike) -> BoolArray:
-    """Keep the largest face-connected part of a mask."""
-    labels, n = ndimage.label(np.asarray(mask, dtype=bool))
-    if n == 0:
-        return np.zeros(np.shape(mask), dtype=bool)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
-
-
-def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> BoolArray:
-    """Return a structuring element of a radius in mm on an anisotropic grid."""
-    sizes = np.asarray(voxel_sizes, dtype=float)
-    reach = np.floor(radius_mm / sizes).astype(int)
-    grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing='ij'), axis=-1)
-    return np.asarray(((grid * sizes) ** 2).sum(axis=-1) <= radius_mm**2 + 1e-6)
-
-
 def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> BoolArray:
     """Return the brain of an image whose background is zero, holes filled."""
     data = np.asarray(data)
@@ -385,19 +368,6 @@ def white_matter_euler(probability: npt.ArrayLike) -> int:
     """
     solid = largest_component(np.asarray(probability) > 0.5)
     return euler_number_of_solid(ndimage.binary_fill_holes(solid))
-
-
-def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Return the overlap of two masks, from 0 to 1; NaN when both are empty.
-
-    Examples
-    --------
-    >>> round(dice([1, 1, 0], [0, 1, 1]), 3)
-    0.5
-    """
-    a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
-    total = int(a.sum()) + int(b.sum())
-    return float(2 * (a & b).sum() / total) if total else float('nan')
 
 
 def ribbon_mask(

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_acc.images.resampling import sample, voxel_sizes
+from bids_acc.images.resampling import sample
 from bids_acc.typing import BoolArray, FloatArray
 
 RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -24,9 +25,6 @@ RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
 MIN_SHARE = 0.05
 """Grey-matter share that every sample is granted, so that no vertex of a thin gyrus is lost."""
 
-
-NODDI_NAMES = ('icvf', 'isovf', 'od')
-"""Parameters of NODDI-type maps: intra-neurite and isotropic volume fraction, dispersion."""
 
 HIGH_FLUID = 0.5
 """Vertices whose samples hold more than this share of fluid are counted in the quality table."""
@@ -87,7 +85,7 @@ def blur_to_resolution(
     -------
     (i, j, k) ndarray of float32
     """
-    zooms = voxel_sizes(affine)
+    zooms = voxel_sizes(np.asarray(affine, dtype=float))
     variance = np.maximum(resolution_mm**2 - zooms**2, 0) / 12
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
     return ndimage.gaussian_filter(values, np.sqrt(variance) / zooms, mode='constant')
@@ -203,32 +201,3 @@ def _mean(values: FloatArray) -> float:
     """Mean of the finite values, NaN without any."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else float('nan')
-
-
-def combine_noddi(
-    maps: Mapping[str, FloatArray], grey_share: FloatArray, fluid_share: FloatArray
-) -> dict[str, FloatArray]:
-    """Average NODDI parameters over the depths of each vertex.
-
-    Parameters
-    ----------
-    maps : mapping of (n_depths, n_vertices) ndarray
-        ``icvf``, ``isovf`` and ``od``; NaN outside the field of view. Where icvf is not
-        positive nothing was fitted.
-    grey_share, fluid_share : (n_depths, n_vertices) ndarray
-
-    Returns
-    -------
-    dict of (n_vertices,) ndarray
-    """
-    fitted = np.isfinite(maps['icvf']) & (np.nan_to_num(maps['icvf']) > 0)
-    tissue = np.clip(1 - np.nan_to_num(maps['isovf'], nan=1.0), 0, 1)
-    plain = combine_depths({'isovf': maps['isovf']}, fitted, grey_share, fluid_share)
-    share = np.sqrt(tissue) * np.maximum(grey_share, MIN_SHARE)
-    weights = share**2 * fitted
-    result = {'isovf': plain.values['isovf']}
-    with np.errstate(invalid='ignore', divide='ignore'):
-        for name in ('icvf', 'od'):
-            known = weights * np.isfinite(maps[name])
-            result[name] = (known * np.nan_to_num(maps[name])).sum(axis=0) / known.sum(axis=0)
-    return {name: result[name] for name in NODDI_NAMES}

@@ -26,22 +26,20 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from bids_acc.dwi.anchor import anchor_contrast
 from bids_acc.dwi.interfaces.distortion import MIN_GAIN
+from bids_acc.dwi.motion import estimate_motion, matrix_from_parameters, rotate_directions
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import bvecs_from_scanner, find_shells
 from bids_acc.dwi.tensor import fit_tensor, fractional_anisotropy, mode, scalar_maps
 from bids_acc.exceptions import BidsAccError
 from bids_acc.images import registration
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import apply_warp, field_from_anatomy, field_from_pair
 from bids_acc.images.files import write_image
 from bids_acc.images.masks import brain_mask
-from bids_acc.images.motion import (
-    estimate_motion,
-    matrix_from_parameters,
-    rotate_directions,
-    rotation_part,
-)
-from bids_acc.images.resampling import apply_matrix, sample, sample_series, voxel_centres
+from bids_acc.images.motion import rotation_part
+from bids_acc.images.resampling import sample, sample_series
 from bids_acc.surfaces.gifti import read_map, write_surface
 from bids_acc.surfaces.ribbon import blur_to_resolution
 
@@ -373,7 +371,7 @@ def _recover_motion(phantom: Phantom, n_b0: int, n_dwi: int, factor: int) -> Non
     start = cpu()
     motion = estimate_motion(
         moved, phantom.affine, find_shells(bvals), vectors, mask, [0, 1, 0],
-        anchor=lambda f, m, a: registration.anchor_contrast(f, m, a, mask),
+        anchor=lambda f, m, a: anchor_contrast(f, m, a, mask),
     )  # fmt: skip
     report('CPU seconds', f'{cpu() - start:.1f}')
     centres = voxel_centres(mask, phantom.affine)

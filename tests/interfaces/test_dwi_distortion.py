@@ -29,10 +29,11 @@ from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import bvecs_from_scanner
 from bids_acc.dwi.workflow import choose_engines, init_dwi_wf
 from bids_acc.exceptions import MetadataError, SettingsError
+from bids_acc.images.affines import apply_matrix
 from bids_acc.images.distortion import apply_warp, undistort
 from bids_acc.images.files import read_image, write_image
 from bids_acc.images.masks import brain_mask
-from bids_acc.images.resampling import apply_matrix, sample
+from bids_acc.images.resampling import sample
 from bids_acc.settings import DwiSettings
 from tests.interfaces.test_dwi_workflow import directions, phantom_signal, shares
 

@@ -15,8 +15,8 @@ from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import bvecs_from_scanner
 from bids_acc.dwi.tensor import fit_tensor, scalar_maps
 from bids_acc.dwi.workflow import init_dwi_wf
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.files import write_image
-from bids_acc.images.resampling import apply_matrix, voxel_centres
 from bids_acc.settings import DwiSettings
 from tests.interfaces.test_dwi_distortion import (
     CENTRE,

@@ -10,8 +10,8 @@ import pytest
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.dwi.shells import bvecs_from_scanner
 from bids_acc.dwi.workflow import init_dwi_wf
+from bids_acc.images.affines import apply_matrix
 from bids_acc.images.files import write_image
-from bids_acc.images.resampling import apply_matrix
 from bids_acc.settings import DwiSettings
 from bids_acc.surfaces.gifti import write_surface
 

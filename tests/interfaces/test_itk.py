@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bids_acc.images.itk import itk_session
+from bids_acc.images.ants_bridge import itk_session
 
 ants = pytest.importorskip('ants')
 THREADS = 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'

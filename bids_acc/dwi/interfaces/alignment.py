@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -18,7 +19,9 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi import quality
 from bids_acc.images import files, registration
-from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.images.affines import apply_matrix, voxel_centres
+from bids_acc.images.ants_bridge import write_matrix
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 
@@ -60,7 +63,7 @@ class Coregister(SimpleInterface):
         path = Path(runtime.cwd) / 'dwi_from_t1w.npy'
         np.save(path, matrix)
         itk = Path(runtime.cwd) / 'dwi_to_t1w.txt'
-        registration.write_matrix(matrix, itk)
+        write_matrix(matrix, itk)
         inside = sample(brain.astype(np.float32), t1w_affine,
                         apply_matrix(towards_t1w, voxel_centres(mask, affine)))  # fmt: skip
         volumes = (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces import fsl
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -26,6 +27,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files, registration
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import (
     correlation,
     displacement_from_hertz,
@@ -37,8 +39,8 @@ from bids_acc.images.distortion import (
 )
 from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import displacement
-from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
 from bids_acc.programs import read_result, run_tool
+from bids_acc.images.resampling import sample
 from bids_acc.surfaces.ribbon import blur_to_resolution
 from bids_acc.typing import FloatArray
 

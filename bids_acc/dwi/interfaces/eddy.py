@@ -27,11 +27,11 @@ from scipy.spatial.transform import Rotation
 
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.interfaces.distortion import to_radiological
+from bids_acc.dwi.motion import matrix_from_parameters
 from bids_acc.dwi.shells import bvecs_from_scanner, bvecs_to_scanner, find_shells
 from bids_acc.exceptions import ComputationError
 from bids_acc.images import files
 from bids_acc.images.distortion import fsl_parameters
-from bids_acc.images.motion import matrix_from_parameters
 from bids_acc.programs import read_result, run_tool
 from bids_acc.typing import FloatArray
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -16,12 +17,15 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.anchor import anchor_contrast
 from bids_acc.dwi.gradients import Gradients
+from bids_acc.dwi.motion import estimate_motion
 from bids_acc.dwi.shells import Shells, find_shells
 from bids_acc.images import files, registration
+from bids_acc.images.affines import voxel_centres
 from bids_acc.images.masks import brain_mask
-from bids_acc.images.motion import Motion, estimate_motion
-from bids_acc.images.resampling import sample_series, voxel_centres, voxel_sizes
+from bids_acc.images.motion import Motion
+from bids_acc.images.resampling import sample_series
 from bids_acc.typing import FloatArray
 
 
@@ -91,7 +95,7 @@ class EstimateMotion(SimpleInterface):
         """Run the package's own estimate."""
 
         def anchor(fixed: Any, moving: Any, grid: Any) -> Any:
-            return registration.anchor_contrast(fixed, moving, grid, mask, seed=self.inputs.seed)
+            return anchor_contrast(fixed, moving, grid, mask, seed=self.inputs.seed)
 
         return estimate_motion(
             data, affine, shells, gradients.directions, mask, gradients.phase_axes, anchor=anchor

@@ -18,8 +18,8 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.images import files
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.motion import displacement, framewise_displacement, rotation_part
-from bids_acc.images.resampling import apply_matrix, voxel_centres
 from bids_acc.typing import FloatArray
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -19,11 +20,12 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.dwi.gradients import Gradients
+from bids_acc.dwi.motion import rotate_directions
 from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files, registration
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import displace, field_and_gradient
-from bids_acc.images.motion import rotate_directions
-from bids_acc.images.resampling import apply_matrix, sample, voxel_centres, voxel_sizes
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 

@@ -10,9 +10,10 @@ from nipype.interfaces.base import Bunch, File, SimpleInterface, TraitedSpec, tr
 
 from bids_acc.dwi.interfaces.resampling import Chain, ChainInputSpec
 from bids_acc.images import files, registration
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import undistort
 from bids_acc.images.motion import displacement
-from bids_acc.images.resampling import apply_matrix, sample, voxel_centres
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 ROUNDS = 2

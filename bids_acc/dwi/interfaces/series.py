@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -25,7 +26,6 @@ from bids_acc.dwi.tensor import check_design
 from bids_acc.exceptions import InputDataError
 from bids_acc.images import files
 from bids_acc.images.masks import brain_mask
-from bids_acc.images.resampling import voxel_sizes
 
 
 class _JoinRunsInputSpec(BaseInterfaceInputSpec):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -19,18 +20,18 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi.interfaces.resampling import Chain, ChainInputSpec
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.noddi import NODDI_NAMES, combine_noddi
 from bids_acc.dwi.tensor import fit_tensor, scalar_maps
 from bids_acc.images import files
-from bids_acc.images.resampling import apply_matrix, sample, voxel_sizes
+from bids_acc.images.affines import apply_matrix
+from bids_acc.images.resampling import sample
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_map
 from bids_acc.surfaces.ribbon import (
     HIGH_FLUID,
-    NODDI_NAMES,
     RIBBON,
     VertexValues,
     blur_to_resolution,
     combine_depths,
-    combine_noddi,
     region_rows,
     ribbon_points,
     tissue_shares,

@@ -13,8 +13,8 @@ from bids_acc.derivatives.outputs import init_sink
 from bids_acc.dwi.interfaces.alignment import AlignMaps
 from bids_acc.dwi.interfaces.surface import PickSide, SampleMaps, SampleSurface
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.noddi import NODDI_NAMES
 from bids_acc.settings import DwiSettings
-from bids_acc.surfaces.ribbon import NODDI_NAMES
 
 HEMISPHERES = ('L', 'R')
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from bids_acc.images.masks import dice
 from bids_acc.typing import FloatArray, IntArray
 
 
@@ -146,7 +147,7 @@ def adjusted_rand_from_table(table: FloatArray) -> float:
     return float((pairs(table) - expected) / (highest - expected))
 
 
-def dice(a: IntArray, b: IntArray, pairs: list[tuple[int, int]]) -> FloatArray:
+def dice_of_pairs(a: IntArray, b: IntArray, pairs: list[tuple[int, int]]) -> FloatArray:
     """Return the Dice overlap of pairs of parcels.
 
     Parameters
@@ -161,12 +162,7 @@ def dice(a: IntArray, b: IntArray, pairs: list[tuple[int, int]]) -> FloatArray:
     (n_pairs,) ndarray of float64
         From 0 to 1; NaN when both parcels are empty.
     """
-    overlaps = []
-    for one, other in pairs:
-        inside_a, inside_b = a == one, b == other
-        size = inside_a.sum() + inside_b.sum()
-        overlaps.append(2.0 * (inside_a & inside_b).sum() / size if size else np.nan)
-    return np.array(overlaps)
+    return np.array([dice(a == one, b == other) for one, other in pairs])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,12 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.group.features import VertexMetrics
-from bids_acc.group.opnmf.agreement import adjusted_rand, agreement_test, dice, match_components
+from bids_acc.group.opnmf.agreement import (
+    adjusted_rand,
+    agreement_test,
+    dice_of_pairs,
+    match_components,
+)
 from bids_acc.typing import FloatArray, IntArray
 
 SUMMED_METRICS = frozenset({'area'})
@@ -174,14 +179,14 @@ def compare_cohorts(
             partner, cosine = match_components(a.W, b.W)
             pairs = [(c, int(p)) for c, p in enumerate(partner)]
             for (one, other), overlap, similar in zip(
-                pairs, dice(a.labels, b.labels, pairs), cosine, strict=True
+                pairs, dice_of_pairs(a.labels, b.labels, pairs), cosine, strict=True
             ):
                 rows.append(
                     {
                         'cohort_a': first.cohort, 'cohort_b': second.cohort,
                         'component_a': one + 1,
                         'component_b': other + 1 if other >= 0 else np.nan,
-                        'dice': overlap, 'cosine': similar, 'ari': test.ari,
+                        'dice_of_pairs': overlap, 'cosine': similar, 'ari': test.ari,
                         'ari_within': test.ari_within,
                         'null': test.null, 'null_mean': test.null_mean,
                         'null_p95': test.null_p95, 'p': test.p, 'n_null': test.n_null,

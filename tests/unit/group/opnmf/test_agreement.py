@@ -10,7 +10,7 @@ from bids_acc.group.opnmf.agreement import (
     adjusted_rand,
     agreement_test,
     connected_parts,
-    dice,
+    dice_of_pairs,
     match_components,
     regrow,
     stability_index,
@@ -75,7 +75,7 @@ def test_rand_is_that_of_scikit_learn_and_leaves_out_what_has_no_label(rng):
 
 def test_dice():
     a, b = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    np.testing.assert_allclose(dice(a, b, [(0, 0), (1, 1), (5, 5)]), [2 / 3, 0.8, np.nan])
+    np.testing.assert_allclose(dice_of_pairs(a, b, [(0, 0), (1, 1), (5, 5)]), [2 / 3, 0.8, np.nan])
 
 
 @pytest.fixture(scope='module')
