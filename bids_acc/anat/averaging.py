@@ -19,9 +19,10 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.anat.interfaces import load_t1w, save_volume
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.motion import displacement
 from bids_acc.images.registration import rigid
-from bids_acc.images.resampling import apply_matrix, sample, voxel_centres
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 MIN_CORRELATION = 0.8
