@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bids_acc.demo.dataset import DemoOptions, write_dataset
 from bids_acc.demo.output_folder import TRUTH, CohortOptions, write_output_folder
+from bids_acc.demo.problems import add_problems
 from bids_acc.exceptions import BidsAccError, ExitCode, OutputError, SettingsError
 from bids_acc.surfaces.template import DENSITIES
 
@@ -148,7 +150,10 @@ def _write_raw(folder: Path, options: DemoOptions) -> str:
     _check(options)
     if _is_there(folder, options):
         return 'already there'
-    write_dataset(folder, options, lambda line: print(line, flush=True))
+    progress = functools.partial(print, flush=True)
+    write_dataset(folder, options, progress)
+    if options.with_problems:
+        add_problems(folder, options, progress)
     return 'done'
 
 

@@ -94,10 +94,6 @@ def write_dataset(
         progress(f'[{count}/{len(people)}] sub-{person.label} ({person.group}) written')
     truth = _truth(options, rows)
     write_json(folder / 'code' / 'truth.json', truth)
-    if options.with_problems:
-        from bids_acc.demo.problems import add_problems
-
-        add_problems(folder, scene, options, progress)
     return truth
 
 

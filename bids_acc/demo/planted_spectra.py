@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.demo.two_sites import Person
-from bids_acc.mrs.results.quality import Measure
 from bids_acc.quality.gate import Verdict, judge_metabolite, judge_spectrum, load_gate
+from bids_acc.quality.measure import Measure
 from bids_acc.typing import FloatArray
 
 GATE = 'acc-structure'

@@ -7,17 +7,18 @@ nor the command. The dataset is then no longer valid BIDS, on purpose.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from bids_acc.demo.cohort import draw_cohort
+from bids_acc.demo.dataset import DemoOptions, append_participants, make_scene, write_participant
 from bids_acc.demo.files import write_json
 
-if TYPE_CHECKING:
-    from bids_acc.demo.dataset import DemoOptions, Scene
+LOGGER = logging.getLogger(__name__)
 
 ANNEX_TARGET = '../../.git/annex/objects/Xx/Yy/MD5E-s1--0/MD5E-s1--0.nii.gz'
 """Where the link of a file goes whose content git-annex has not fetched."""
@@ -116,7 +117,7 @@ PROBLEMS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
 
 
 def add_problems(
-    folder: Path, scene: Scene, options: DemoOptions, progress: Callable[[str], None]
+    folder: Path, options: DemoOptions, progress: Callable[[str], None] = LOGGER.info
 ) -> None:
     """Add one participant for each entry of `PROBLEMS`.
 
@@ -124,20 +125,14 @@ def add_problems(
     ----------
     folder : Path
         A dataset that `write_dataset` has written.
-    scene : Scene
-        What all participants share.
     options : DemoOptions
         The options of that dataset.
     progress : callable
         Told one line for each participant.
     """
-    from dataclasses import replace
-
-    from bids_acc.demo.dataset import append_participants, write_participant
-
     last = draw_cohort(options.n_per_group + 1, sessions=options.sessions, seed=options.seed)[-1]
     sound = replace(last, label='sound')
-    write_participant(folder, scene, sound, options.resolution)
+    write_participant(folder, make_scene(options.resolution), sound, options.resolution)
     people = [replace(last, label=label) for label in PROBLEMS]
     append_participants(folder, [sound, *people])
     record = {}

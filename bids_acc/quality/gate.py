@@ -18,8 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.mrs.results.quality import Measure
-from bids_acc.mrs.signal.artefacts import ARTEFACTS
+from bids_acc.quality.measure import Measure
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {'>': operator.gt, '>=': operator.ge, '<': operator.lt, '<=': operator.le}
@@ -55,6 +54,9 @@ FIELDS = frozenset(
     }
 )  # fmt: skip
 """Fields of a gate file."""
+
+ARTEFACTS = ('missing_naa', 'wrong_phase', 'lipid', 'residual_water', 'ghost', 'clipping')
+"""Checks of a spectrum whose finding a gate file may refuse."""
 
 PRESETS = ('acc-structure', 'acc-glutamate')
 """Gates that come with the package."""

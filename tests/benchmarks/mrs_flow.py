@@ -24,13 +24,13 @@ from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.tissue import concentration_factor
-from bids_acc.mrs.results.quality import Measure
 from bids_acc.mrs.signal.alignment import align_transients
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Spectrum, ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import remove_residual_water, water_amplitude
 from bids_acc.quality.gate import judge_spectrum, load_gate
+from bids_acc.quality.measure import Measure
 from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
 Row = tuple[str, str, str, str, bool | None]

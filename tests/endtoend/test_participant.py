@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.demo.dataset import DemoOptions, write_dataset
+from bids_acc.demo.problems import add_problems
 from bids_acc.derivatives.outputs import find_outputs
 from tests.endtoend.test_command import bids_acc
 
@@ -28,7 +29,9 @@ EXPECTED = (
 def raw(tmp_path_factory) -> Path:
     """Return a demo data set with broken participants."""
     root = tmp_path_factory.mktemp('demo') / 'bids'
-    write_dataset(root, DemoOptions(n_per_group=1, resolution=3.0, with_problems=True))
+    options = DemoOptions(n_per_group=1, resolution=3.0, with_problems=True)
+    write_dataset(root, options)
+    add_problems(root, options)
     return root
 
 

@@ -12,8 +12,8 @@ import bids_acc
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
-from bids_acc.mrs.results.quality import Measure
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.quality.measure import Measure
 
 LOGGER = logging.getLogger(__name__)
 

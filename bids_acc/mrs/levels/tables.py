@@ -14,8 +14,8 @@ from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import Level, WaterScaling, quantify
 from bids_acc.mrs.results.engine_result import EngineResult
-from bids_acc.mrs.results.quality import Measure
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
+from bids_acc.quality.measure import Measure
 
 LITTLE_OVERLAP = 0.1
 """A voxel with less of its volume in the anterior cingulate is remarked upon, not excluded."""

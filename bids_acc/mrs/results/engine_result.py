@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bids_acc.mrs.results.intervals import Interval, bounded_interval, bounded_ratio_interval
-from bids_acc.mrs.results.quality import Measure
+from bids_acc.quality.measure import Measure
 from bids_acc.typing import FloatArray
 
 COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(

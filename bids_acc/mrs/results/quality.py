@@ -29,38 +29,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A quality value that knows what it means."""
-
-    value: float
-    """NaN when undefined, never zero."""
-    unit: str
-    """``1``, ``Hz``, ``ppm`` or ``%``."""
-    definition: str
-    """Which formula, and whose."""
-
-    def in_unit(self, unit: str, spectrometer_mhz: float) -> float:
-        """Value in another unit; Hz and ppm are joined by the spectrometer frequency.
-
-        Examples
-        --------
-        >>> round(Measure(0.1, 'ppm', 'lcmodel_fwhm').in_unit('Hz', 127.79), 3)
-        12.779
-        """
-        if unit == self.unit:
-            return self.value
-        if (self.unit, unit) == ('ppm', 'Hz'):
-            return self.value * spectrometer_mhz
-        if (self.unit, unit) == ('Hz', 'ppm'):
-            return self.value / spectrometer_mhz
-        return math.nan
 
 
 def snr_lcm(signal: npt.ArrayLike, residual: npt.ArrayLike, n_parameters: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
-from bids_acc.mrs.results.quality import Measure
+from bids_acc.quality.measure import Measure
 
 
 def _plain(value: Any) -> Any:

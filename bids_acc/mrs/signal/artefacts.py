@@ -17,9 +17,6 @@ from bids_acc.mrs.signal.referencing import singlet_amplitudes
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray, FloatArray
 
-ARTEFACTS = ('missing_naa', 'wrong_phase', 'lipid', 'residual_water', 'ghost', 'clipping')
-"""Names of the checks."""
-
 MISSING_NAA_SD = 5.0
 """NAA is missing when nothing at 1.9-2.1 ppm rises this many noise SD above its flanks."""
 
@@ -52,7 +49,7 @@ class Artefact:
     """Outcome of one check."""
 
     name: str
-    """One of :data:`ARTEFACTS`."""
+    """One of `bids_acc.quality.gate.ARTEFACTS`."""
     found: bool
     """Whether it is there."""
     value: float

@@ -10,8 +10,9 @@ import pytest
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
-from bids_acc.mrs.results.quality import Measure, snr_lcm
+from bids_acc.mrs.results.quality import snr_lcm
 from bids_acc.quality.gate import judge_metabolite, judge_spectrum, load_gate
+from bids_acc.quality.measure import Measure
 
 MHZ = 127.8
 GOOD = {'metric': 'fwhm', 'definition': 'lcmodel_fwhm', 'op': '<', 'value': 9, 'unit': 'Hz'}

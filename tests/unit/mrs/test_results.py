@@ -15,8 +15,8 @@ from bids_acc.mrs.levels.quantify import WaterScaling, parse_ratio, quantify
 from bids_acc.mrs.levels.tables import concordance_table
 from bids_acc.mrs.levels.tissue import concentration_factor
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
-from bids_acc.mrs.results.quality import Measure
 from bids_acc.mrs.results.records import load_result, save_record
+from bids_acc.quality.measure import Measure
 
 NAMES = ('Glu', 'Gln', 'Cr', 'PCr', 'NAA', 'MM09')
 

@@ -16,7 +16,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
-from bids_acc.mrs.results.quality import Measure
+from bids_acc.quality.measure import Measure
 
 VERSION = '2'
 """FSL-MRS 1.1 to 2.4 write these columns."""

@@ -19,7 +19,7 @@ import numpy as np
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, Curves, EngineResult, kind_of
-from bids_acc.mrs.results.quality import Measure
+from bids_acc.quality.measure import Measure
 from bids_acc.typing import FloatArray
 
 KNOWN_VERSION = re.compile(r'Version (6\.[23]-\w+)')

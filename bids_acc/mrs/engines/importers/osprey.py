@@ -18,7 +18,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
-from bids_acc.mrs.results.quality import Measure
+from bids_acc.quality.measure import Measure
 
 SUB_SPECTRA = ('A', 'off')
 """First parts of the names of tables of unedited or edit-off spectra."""
