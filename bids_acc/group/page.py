@@ -85,6 +85,8 @@ def page_content(run: GroupRun) -> GroupPage:
             'The model as it was run: code/model-*_smdl.json.',
             'Seeds and versions: group/provenance.json.',
         ],
+        folder=run.output_dir,
+        tables_folder=run.output_dir / 'group' / 'stats',
     )
 
 

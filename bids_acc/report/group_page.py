@@ -112,6 +112,10 @@ class GroupPage:
     """Section to further blocks, put first."""
     methods: Sequence[str] = ()
     files: Sequence[str] = ()
+    folder: Path | None = None
+    """Where the page will lie; figures and tables below it are linked."""
+    tables_folder: Path | None = None
+    """Where the tables lie, each as ``<name>.tsv``."""
 
 
 def _by_group(row: pd.Series) -> dict[str, str]:
@@ -205,8 +209,9 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
         blocks[name] += [image_block(path, title, caption) for path, title, caption in figures]
     for name, table in page.tables.items():
         text = TABLES.get(name, TableText('Further analyses', name, ''))
+        file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
         blocks[text.section].append(
-            table_block(compact(table), text.title, text.caption, fold_above=16)
+            table_block(compact(table), text.title, text.caption, fold_above=16, file=file)
         )
     if len(undone := not_done(page.tables)):
         blocks['Checks'].insert(
@@ -215,4 +220,4 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
     blocks['Methods'].append(Block(paragraphs=list(page.methods)))
     blocks['Files'].append(Block(paragraphs=list(page.files)))
     sections = [Section(name, blocks[name]) for name in SECTIONS if blocks[name]]
-    return render_page('bids_acc group report', subtitle, sections)
+    return render_page('bids_acc group report', subtitle, sections, page.folder)

@@ -1,19 +1,22 @@
 """Self-contained pages from the figures and tables that lie in the output folder.
 
-A page asks nothing of the network and runs no script, so it can be mailed, archived and opened
-inside a hospital. What appears in a subject's page, and with which words, is said by the
+A page asks nothing of the network, so it can be mailed, archived and opened inside a hospital. Its
+one script, told to the browser by its hash, sorts, filters and copies tables; without it the page
+says the same. What appears in a subject's page, and with which words, is said by the
 ``report`` entries of the table of outputs.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -40,12 +43,23 @@ class Block:
     caption: str = ''
     image: str = ''
     """Data URI."""
-    source: str = ''
-    """Name of the file that the figure was read from."""
+    file: Path | None = None
+    """What the figure or table was read from; linked where the page lies above it."""
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Mapping[str, str]]] = ()
     folded: bool = False
+    """Whether a long table scrolls in a window of its own; in print it is whole."""
     paragraphs: Sequence[str] = ()
+
+    @property
+    def source(self) -> str:
+        """Name of the file."""
+        return self.file.name if self.file else ''
+
+    @property
+    def alternative(self) -> str:
+        """What a figure shows, for those who do not see it."""
+        return '. '.join(part.rstrip('.') for part in (self.title, self.caption) if part) + '.'
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def image_block(path: Path, title: str, caption: str = '') -> Block:
     """
     encoded = base64.b64encode(path.read_bytes()).decode()
     uri = f'data:{_MIME[path.suffix]};base64,{encoded}'
-    return Block(title=title, caption=caption, image=uri, source=path.name)
+    return Block(title=title, caption=caption, image=uri, file=path)
 
 
 def table_block(
@@ -79,8 +93,9 @@ def table_block(
     *,
     columns: Sequence[str] | None = None,
     fold_above: int = 40,
+    file: Path | None = None,
 ) -> Block:
-    """Show a table; a long one is folded.
+    """Show a table; a long one scrolls in a window of its own.
 
     Parameters
     ----------
@@ -91,19 +106,22 @@ def table_block(
     columns : sequence of str, optional
         Only these, in this order.
     fold_above : int
-        Number of rows from which the table is folded.
+        Number of rows from which the table scrolls.
+    file : Path, optional
+        The table itself, to be linked.
     """
     shown = [c for c in columns if c in table.columns] if columns else list(table.columns)
     rows = [[_cell(value) for value in record] for record in table[shown].itertuples(index=False)]
     return Block(
-        title=title, caption=caption, columns=shown, rows=rows, folded=len(rows) > fold_above
-    )
+        title=title, caption=caption, columns=shown, rows=rows,
+        folded=len(rows) > fold_above, file=file,
+    )  # fmt: skip
 
 
 def _cell(value: Any) -> dict[str, str]:
     """Write one table cell and choose its look."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
-        return {'text': 'n/a', 'css': ''}
+        return {'text': 'n/a', 'css': '' if value is None else 'number'}
     if isinstance(value, bool):
         return {'text': 'yes' if value else 'no', 'css': ''}
     if isinstance(value, float):
@@ -114,7 +132,9 @@ def _cell(value: Any) -> dict[str, str]:
     return {'text': text, 'css': text if text in _VERDICTS else ''}
 
 
-def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+def render_page(
+    title: str, subtitle: str, sections: Sequence[Section], folder: Path | None = None
+) -> str:
     """Fill the page template.
 
     Parameters
@@ -123,18 +143,37 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         Head of the page.
     sections : sequence of Section
         In order.
+    folder : Path, optional
+        Where the page will lie; files in it are linked.
 
     Returns
     -------
     str
         HTML; all text is escaped.
     """
-    source = (resources.files('bids_acc') / 'data' / 'report' / 'page.html.j2').read_text()
+    shipped = resources.files('bids_acc') / 'data' / 'report'
+    style, script = ((shipped / name).read_text('utf-8') for name in ('page.css', 'page.js'))
+    # The hash is that of all between the tags, the line break after the first one included.
+    digest = hashlib.sha256(f'\n{script}'.encode()).digest()
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    footer = f'bids_acc {__version__}. All figures and tables come from files in this folder.'
-    return environment.from_string(source).render(
-        title=title, subtitle=subtitle, sections=sections, footer=footer
+    template = environment.from_string((shipped / 'page.html.j2').read_text('utf-8'))
+    return template.render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        footer=f'bids_acc {__version__}. All figures and tables come from files in this folder.',
+        href=lambda block: _href(block.file, folder),
+        style=style,
+        script=script,
+        script_hash=f'sha256-{base64.b64encode(digest).decode()}',
     )
+
+
+def _href(file: Path | None, folder: Path | None) -> str:
+    """Write the link from a page to a file below its folder; empty where there is none."""
+    if file is None or folder is None or not file.is_relative_to(folder):
+        return ''
+    return quote(file.relative_to(folder).as_posix())
 
 
 def write_subject_report(
@@ -167,7 +206,9 @@ def write_subject_report(
                 sections.append(Section(f'{title} {session}' if session else title, blocks))
     path = output_dir / f'sub-{subject}.html'
     count = f', {len(sessions)} sessions' if len(sessions) > 1 else ''
-    page = render_page(f'sub-{subject}', f'bids_acc participant report{count}', sections)
+    page = render_page(
+        f'sub-{subject}', f'bids_acc participant report{count}', sections, output_dir
+    )
     write_bytes(path, page.encode())
     return path
 
@@ -203,7 +244,7 @@ def _arm_blocks(output_dir: Path, subject: str, session: str | None, arm: str) -
                 columns = report.get('columns')
                 if report.get('upright'):
                     table, columns = upright(table, spec.columns, columns), None
-                yield table_block(table, title, caption, columns=columns)
+                yield table_block(table, title, caption, columns=columns, file=found.path)
             else:
                 yield image_block(found.path, title, caption)
 

@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 
 from tests.endtoend.test_command import bids_acc
+from tests.synthetic.browser import check_page, needs_browser, started
 from tests.synthetic.derivatives import write_cohort
 
 FAST = ('--opnmf-k-range', '2', '5', '--opnmf-splits', '4', '--opnmf-bootstraps', '10')
@@ -72,10 +74,20 @@ def test_gated_spectra_are_left_out(analysed):
 
 def test_report_is_one_file_and_says_only_corrected_p(analysed):
     page = (analysed / 'group.html').read_text()
-    assert not re.search(r'(src|href)="(?!data:|#)', page)
-    summary = page.partition('<h2>Summary</h2>')[2].partition('</section>')[0]
+    assert not re.search(r'src="(?!data:)', page)
+    links = re.findall(r'href="(?!#)([^"]+)"', page)
+    assert links
+    assert [link for link in links if not (analysed / unquote(link)).is_file()] == []
+    summary = page.partition('>Summary</h2>')[2].partition('</section>')[0]
     assert 'parcels' in summary
     assert not re.search(r'(?<!corrected )\bp [=<]', summary)
+
+
+@needs_browser
+def test_the_page_can_be_used_by_all_and_asks_for_nothing(analysed):
+    with started() as browser:
+        check_page(browser, analysed / 'group.html', 400, 'light')
+        check_page(browser, analysed / 'group.html', 1280, 'dark')
 
 
 def test_each_table_has_a_dictionary(analysed):

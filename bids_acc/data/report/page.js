@@ -1,0 +1,63 @@
+// Comfort for tables: sort by a column, filter rows, copy. Without it the page says all the same.
+'use strict';
+const number = (text) => {
+  const found = text.replace(/^[<=\u2264>]\s*/, '').match(/^-?\d+(\.\d+)?([eE][-+]?\d+)?/);
+  return found ? Number(found[0]) : NaN;
+};
+const compare = (a, b) => {
+  const [x, y] = [number(a), number(b)];
+  if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1; // what is no number last
+  return Number.isNaN(x) ? a.localeCompare(b) : x - y;
+};
+const sortBy = (table, column, heading) => {
+  const ascending = heading.getAttribute('aria-sort') !== 'ascending';
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute('aria-sort');
+  heading.setAttribute('aria-sort', ascending ? 'ascending' : 'descending');
+  const body = table.tBodies[0];
+  const text = (row) => row.cells[column].textContent.trim();
+  const rows = [...body.rows].sort((a, b) => compare(text(a), text(b)));
+  body.append(...(ascending ? rows : rows.reverse()));
+};
+const shown = (table) => [...table.rows].filter((row) => !row.hidden)
+  .map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join('\t')).join('\n');
+const copy = async (text, button) => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // pages opened from a folder may not have the clipboard
+    const area = document.createElement('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+  button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+};
+for (const table of document.querySelectorAll('table')) {
+  const name = table.parentElement.getAttribute('aria-label');
+  [...table.tHead.rows[0].cells].forEach((heading, column) => {
+    const button = document.createElement('button');
+    button.textContent = heading.textContent;
+    button.title = 'Sort by this column';
+    button.addEventListener('click', () => sortBy(table, column, heading));
+    heading.replaceChildren(button);
+  });
+  if (table.tBodies[0].rows.length < 5) continue;
+  const tools = table.parentElement.previousElementSibling;
+  const filter = document.createElement('input');
+  filter.type = 'search';
+  filter.placeholder = 'Filter rows';
+  filter.setAttribute('aria-label', `Filter rows of ${name}`);
+  filter.addEventListener('input', () => {
+    const wanted = filter.value.toLowerCase();
+    for (const row of table.tBodies[0].rows) {
+      row.hidden = !row.textContent.toLowerCase().includes(wanted);
+    }
+  });
+  const button = document.createElement('button');
+  button.textContent = 'Copy';
+  button.setAttribute('aria-label', `Copy ${name}`);
+  button.addEventListener('click', () => copy(shown(table), button));
+  tools.prepend(filter, button);
+}

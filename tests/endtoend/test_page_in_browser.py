@@ -1,0 +1,107 @@
+"""Pages in a real browser: nothing asked of the network, nothing lost in print, usable by all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.report.html import Block, Section, image_block, render_page, table_block
+from tests.synthetic.browser import check_page, needs_browser, opened, started
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope='module')
+def browser() -> Iterator[Any]:
+    """Return headless Chromium."""
+    with started() as running:
+        yield running
+
+
+@pytest.fixture(scope='module')
+def page_file(tmp_path_factory) -> Path:
+    """Write a page with every kind of block: long words, wide and long tables, a figure."""
+    folder = tmp_path_factory.mktemp('page')
+    svg = folder / 'figures' / 'a b.svg'
+    svg.parent.mkdir()
+    svg.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="900" height="200"></svg>')
+    table = folder / 'long.tsv'
+    table.write_text('response\n')
+    rows = 300
+    long = pd.DataFrame(
+        {
+            'response': [f'thickness of parcel {i}' for i in range(rows)],
+            'p': np.random.default_rng(1).permutation(rows) / rows,
+            'verdict': ['pass', 'fail'] * (rows // 2),
+            'a_name_without_any_blank_in_it_that_is_long': ['x' * 40] * rows,
+        }
+    )
+    wide = pd.DataFrame({f'column {i}': [1.5 * i, np.nan] for i in range(25)})
+    sections = [
+        Section('Summary', [Block(paragraphs=['a' * 300]), table_block(wide, 'Wide', 'Words.')]),
+        Section('Figures', [image_block(svg, 'Thickness', 'Mean of each group.')]),
+        Section('Tables', [table_block(long, 'Long', fold_above=16, file=table)]),
+        *(Section(f'Section number {i}', [Block(paragraphs=['t'])]) for i in range(9)),
+    ]
+    path = folder / 'page.html'
+    path.write_text(render_page('bids_acc <report>', 'sub & title', sections, folder))
+    return path
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [400, 1280])
+def test_no_serious_barrier_no_request_no_sideways_scrolling(browser, page_file, width, scheme):
+    check_page(browser, page_file, width, scheme)
+
+
+def test_the_page_says_the_same_without_script(browser, page_file):
+    with_script, said = opened(browser, page_file)
+    assert said == [], 'the script is let through by its hash'
+    without, _ = opened(browser, page_file, java_script_enabled=False)
+    assert 'thickness of parcel 299' in without.inner_text('main')
+    assert without.get_by_text('Filter').count() == 0
+    assert with_script.get_by_role('button', name='Copy Long (table)').count() == 1
+
+
+def test_print_loses_no_row(browser, page_file):
+    page, _ = opened(browser, page_file)
+    page.emulate_media(media='print')
+    hidden = page.evaluate(
+        """[...document.querySelectorAll('td')].filter(cell => {
+            const box = cell.closest('.wide').getBoundingClientRect();
+            const own = cell.getBoundingClientRect();
+            return own.height === 0 || own.bottom > box.bottom + 1;
+        }).length"""
+    )
+    assert hidden == 0
+    page.emulate_media(media='screen')
+    assert page.evaluate("document.querySelector('.long').clientHeight") < 600
+
+
+def test_tables_are_sorted_filtered_and_linked(browser, page_file):
+    page, _ = opened(browser, page_file)
+    table = page.get_by_role('region', name='Long (table)')
+    values = 'rows => rows.filter(r => !r.hidden).map(r => r.cells[1].textContent)'
+    table.get_by_role('button', name='p', exact=True).click()
+    ascending = table.locator('tbody tr').evaluate_all(values)
+    assert ascending == sorted(ascending, key=float)
+    table.get_by_role('button', name='p', exact=True).click()
+    assert table.locator('tbody tr').evaluate_all(values) == ascending[::-1]
+    page.get_by_role('searchbox', name='Filter rows of Long (table)').fill('parcel 29')
+    assert len(table.locator('tbody tr').evaluate_all(values)) == 11
+    links = page.locator('main a').evaluate_all('all => all.map(a => a.getAttribute("href"))')
+    assert 'long.tsv' in links
+    assert 'figures/a%20b.svg' in links
+
+
+def test_every_table_can_be_reached_and_scrolled_by_keyboard(browser, page_file):
+    page, _ = opened(browser, page_file, viewport={'width': 400, 'height': 800})
+    table = page.get_by_role('region', name='Wide (table)')
+    table.focus()
+    page.keyboard.press('ArrowRight')
+    page.wait_for_function('document.activeElement.scrollLeft > 0')
