@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nb
 import numpy as np
 from bids import BIDSLayout
 
-from bids_acc.bids.inputs import AnatInputs, check_image, is_nifti1
+from bids_acc.bids.images import as_list, image_part, number_kind, open_image
+from bids_acc.bids.inputs import AnatInputs, check_image
 from bids_acc.bids.layout import (
     indexed_entities,
     metadata_of,
@@ -19,18 +19,13 @@ from bids_acc.bids.layout import (
     query_images,
     without_twins,
 )
+from bids_acc.bids.reasons import none_left, without_path
 from bids_acc.bids.spectra import named_by_spectra
 from bids_acc.exceptions import BidsAccError, InputDataError
 
 HEAD_MM = 120.0
 """An image whose least extent is smaller is taken for a slab. A round number below the size of
 grown-up heads; it only ranks images, and refuses none."""
-
-PARTS: Mapping[str, str] = {
-    'phase': 'phase', 'p': 'phase', 'real': 'real part', 'r': 'real part',
-    'imag': 'imaginary part', 'i': 'imaginary part', 'imaginary': 'imaginary part',
-}  # fmt: skip
-"""Words of ``part-`` and of DICOM's ImageType that say which part of a complex image this is."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class T1wCandidate:
     @property
     def is_normalised(self) -> bool:
         """Whether the scanner evened out the sensitivity of its coils."""
-        words = [str(w).upper() for w in _listed(self.metadata.get('ImageType'))]
+        words = [str(w).upper() for w in as_list(self.metadata.get('ImageType'))]
         return 'norm' in self.entities.get('reconstruction', '').lower() or 'NORM' in words
 
     @property
@@ -146,7 +141,7 @@ def find_anat(
     named = named_by_spectra(layout, subject, session, filters) if len(files) > 1 else set()
     good, refused = judge_t1w(layout, files, named)
     if not good:
-        raise _none_left(refused)
+        raise none_left(refused, 'T1w images')
     first, *others = sorted(good, key=lambda candidate: candidate.rank)
     averaged = [c for c in others if _is_run_of(c, first)] if average else []
     left = [c for c in others if c not in averaged]
@@ -213,11 +208,9 @@ def _candidate(layout: BIDSLayout, bids_file: Any, is_named: bool) -> T1wCandida
     if part := image_part(entities, metadata):
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
     shape = check_image(path, (3,), minimum_size=16)
-    image = (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
-    kind = image.get_data_dtype()
-    if kind.kind not in 'iuf':
-        what = 'complex numbers' if kind.kind == 'c' else 'colours'
-        raise InputDataError(f'{path} holds {what}; write a magnitude image of grey values.')
+    image = open_image(path)
+    if number_kind(path) == 'complex':
+        raise InputDataError(f'{path} holds complex numbers; write a magnitude image.')
     middle = np.nan_to_num(np.asarray(image.dataobj)[:, :, shape[2] // 2])
     if not middle.max() > middle.min():
         raise InputDataError(f'{path} shows nothing in its middle slice; export it again.')
@@ -226,43 +219,6 @@ def _candidate(layout: BIDSLayout, bids_file: Any, is_named: bool) -> T1wCandida
         path=path, entities=entities, metadata=metadata, is_named=is_named,
         voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
     )  # fmt: skip
-
-
-def image_part(entities: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
-    """Tell which part of a complex image this is, by its name or by DICOM's ImageType.
-
-    Parameters
-    ----------
-    entities : mapping
-        With BIDS' ``part``, where the name has it.
-    metadata : mapping
-        Sidecar.
-
-    Returns
-    -------
-    str
-        ``phase``, ``real part``, ``imaginary part``; empty for a magnitude image.
-
-    Examples
-    --------
-    >>> image_part({'part': 'phase'}, {}), image_part({}, {'ImageType': ['ORIGINAL', 'P', 'ND']})
-    ('phase', 'phase')
-    >>> image_part({'part': 'mag'}, {'ImageType': ['ORIGINAL', 'PRIMARY', 'M']})
-    ''
-    """
-    if 'part' in entities:
-        return PARTS.get(entities['part'].lower(), '')
-    words = [str(word).lower() for word in _listed(metadata.get('ImageType'))]
-    if {'m', 'magnitude'} & set(words):
-        return ''
-    return next((PARTS[word] for word in words if word in PARTS), '')
-
-
-def _listed(value: Any) -> list[Any]:
-    """Take a list as it is, a single value as a list of one, and None as an empty one."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _is_run_of(candidate: T1wCandidate, first: T1wCandidate) -> bool:
@@ -286,21 +242,6 @@ def _choice(
     if averaged:
         taken = f'{first.path.name} and {names} are averaged'
     others = [f'{c.path.name}: {c.beaten_by(first)}' for c in left]
-    others += [f'{path.name}: {_without_path(error, path)}' for path, error in refused]
+    others += [f'{path.name}: {without_path(error, path)}' for path, error in refused]
     listed = f'; not used: {"; ".join(others)}' if others else ''
     return f'{count} T1w images; {taken}{listed} (choose another with --bids-filter-file)'
-
-
-def _without_path(error: BidsAccError, path: Path) -> str:
-    """Shorten a message that begins with the path, where the name is said already."""
-    text = str(error).removeprefix(f'{path}: ').removeprefix(f'{path} ')
-    return text.replace(str(path), path.name).rstrip('.')
-
-
-def _none_left(refused: Sequence[tuple[Path, BidsAccError]]) -> BidsAccError:
-    """Return the error for a session of which no T1w image can be used."""
-    if len(refused) == 1:
-        return refused[0][1]
-    listed = '; '.join(f'{path.name}: {_without_path(error, path)}' for path, error in refused)
-    worst = max((error for _, error in refused), key=lambda error: -int(error.exit_code))
-    return type(worst)(f'none of {len(refused)} T1w images can be used: {listed}.')

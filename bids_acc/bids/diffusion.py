@@ -1,9 +1,8 @@
 """Diffusion data that come from elsewhere than ``dwi/`` of the raw data set.
 
-Preprocessed series and NODDI maps of other tools, as ``--derivatives`` offers them, and images
-of reversed phase encoding in ``fmap/``. Names are those of QSIPrep and QSIRecon (BIDS
-derivatives, with BEP016's ``model`` and ``param``), of AMICO's own output folder, and of the
-NODDI toolbox.
+Preprocessed series and NODDI maps of other tools, as ``--derivatives`` offers them. Names are
+those of QSIPrep and QSIRecon (BIDS derivatives, with BEP016's ``model`` and ``param``), of AMICO's
+own output folder, and of the NODDI toolbox.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_acc.bids.inputs import (
     B0_MAX,
@@ -22,7 +20,7 @@ from bids_acc.bids.inputs import (
     check_image,
     read_gradients,
 )
-from bids_acc.bids.sidecars import entities_of, inherited_metadata, read_json
+from bids_acc.bids.sidecars import entities_of, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import MissingInputError
 
@@ -264,58 +262,7 @@ def shell_values(bvals: Iterable[float]) -> list[float]:
     return [sum(group) / len(group) for group in groups]
 
 
-def find_reversed(root: Path, inputs: DwiInputs) -> list[tuple[Path, dict[str, Any]]]:
-    """Find images in ``fmap/`` whose phase encoding is opposite to the series'.
-
-    An ``_epi`` image belongs to the series when its sidecar says so (``IntendedFor`` or
-    ``B0FieldIdentifier``) or says nothing about what it is for.
-
-    Parameters
-    ----------
-    root : Path
-        Raw data set.
-    inputs : DwiInputs
-        The series.
-
-    Returns
-    -------
-    list of (Path, dict)
-        Images with their metadata; empty where there are none.
-    """
-    first = inputs.runs[0]
-    direction = str(first.metadata.get('PhaseEncodingDirection', ''))
-    if not direction:
-        return []
-    opposite = direction[:-1] if direction.endswith('-') else f'{direction}-'
-    folder = first.image.parent.parent / 'fmap'
-    found = []
-    for path in sorted(folder.glob('*_epi.nii*')):
-        metadata = inherited_metadata(path, root)
-        if metadata.get('PhaseEncodingDirection') == opposite and _is_for(metadata, inputs):
-            check_image(path, (3, 4), minimum_size=2)
-            found.append((path, metadata))
-    return found
-
-
-def _is_for(metadata: Mapping[str, Any], inputs: DwiInputs) -> bool:
-    """Tell whether a field map's sidecar means the series, or nothing in particular."""
-    identifiers = metadata.get('B0FieldIdentifier')
-    intended = metadata.get('IntendedFor')
-    if identifiers:
-        named = {identifiers} if isinstance(identifiers, str) else set(identifiers)
-        sources: set[str] = set()
-        for run in inputs.runs:
-            source = run.metadata.get('B0FieldSource', [])
-            sources |= {source} if isinstance(source, str) else set(source)
-        if named & sources:
-            return True
-    if intended:
-        targets = [intended] if isinstance(intended, str) else list(intended)
-        return any(str(t).endswith(run.image.name) for t in targets for run in inputs.runs)
-    return not identifiers
-
-
 __all__ = [
-    'NODDI_NAMES', 'NoddiMaps', 'find_noddi', 'find_preprocessed', 'find_reversed',
+    'NODDI_NAMES', 'NoddiMaps', 'find_noddi', 'find_preprocessed',
     'noddi_refusal', 'session_folders', 'shell_values', 'tool_name',
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,17 @@ from typing import Any
 from bids import BIDSLayout
 
 from bids_acc.bids.anatomy import find_anat
-from bids_acc.bids.diffusion import find_noddi, find_preprocessed, find_reversed, noddi_refusal
+from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
+from bids_acc.bids.diffusion_runs import find_raw
 from bids_acc.bids.inputs import (
     MODALITIES,
     DwiInputs,
-    DwiRun,
     PlanRow,
     PlanStatus,
     Session,
-    check_dwi_run,
-    check_image,
 )
 from bids_acc.bids.layout import (
     NothingThereError,
-    indexed_entities,
-    metadata_of,
-    nothing_there,
-    query_images,
 )
 from bids_acc.bids.selection import Selection, choose_labels, session_labels, subject_labels
 from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
@@ -135,17 +128,6 @@ def _paths(inputs: Any) -> tuple[str, ...]:
     return tuple(str(path) for unit in units for path in unit.files)
 
 
-def _gradient_file(layout: BIDSLayout, image: Path, extension: str) -> Path:
-    """Find the nearest gradient file by the inheritance principle."""
-    own = image.with_name(image.name.partition('.')[0] + extension)
-    if own.exists() or own.is_symlink():
-        return own
-    nearest = layout.get_nearest(str(image), suffix='dwi', extension=extension, all_=True)
-    if not nearest:
-        raise MissingInputError(f'{own} is missing, and no inherited {extension} file fits.')
-    return Path(nearest[0])
-
-
 def _choose_dwi(
     layout: BIDSLayout, subject: str, session: str | None, selection: Selection
 ) -> tuple[DwiInputs, list[str]]:
@@ -163,9 +145,7 @@ def _choose_dwi(
             f'({folders}).'
         )
     else:
-        inputs, notes = _find_dwi(layout, subject, session, selection.filters)
-        opposite = tuple(find_reversed(Path(layout.root), inputs))
-        inputs = replace(inputs, opposite=opposite)
+        inputs, notes = find_raw(layout, subject, session, selection)
     if selection.dwi_noddi == 'none':
         return inputs, notes
     maps = find_noddi(selection.derivatives, subject, session)
@@ -174,40 +154,3 @@ def _choose_dwi(
     elif selection.dwi_noddi == 'require':
         raise MissingInputError(noddi_refusal(inputs))
     return replace(inputs, noddi=maps.files, noddi_source=maps.source), notes
-
-
-def _find_dwi(
-    layout: BIDSLayout, subject: str, session: str | None, filters: Mapping[str, Any]
-) -> tuple[DwiInputs, list[str]]:
-    """Take all diffusion series of the session."""
-    files = query_images(layout, subject, session, filters, 'dwi')
-    if not files:
-        raise nothing_there(subject, session, 'dwi', 'dwi')
-    runs, notes = [], []
-    for bids_file in files:
-        path = Path(bids_file.path)
-        entities = indexed_entities(bids_file)
-        if entities.get('part') == 'phase':
-            notes.append(f'{path.name}: phase image, not used')
-            continue
-        check_image(path, (3, 4), minimum_size=2)
-        run = DwiRun(
-            image=path,
-            bval=_gradient_file(layout, path, '.bval'),
-            bvec=_gradient_file(layout, path, '.bvec'),
-            entities=entities,
-            metadata=metadata_of(layout, bids_file.path),
-        )
-        check_dwi_run(run)
-        runs.append(run)
-    if not runs:
-        raise nothing_there(subject, session, 'dwi', 'dwi')
-    if len(runs) > 1:
-        notes.append(f'{len(runs)} series are analysed together')
-    return DwiInputs(tuple(runs), _common(run.entities for run in runs)), notes
-
-
-def _common(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Keep the entities on which all agree."""
-    first, *rest = entities
-    return {k: v for k, v in first.items() if all(other.get(k) == v for other in rest)}

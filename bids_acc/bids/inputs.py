@@ -52,6 +52,23 @@ class DwiRun:
     bvec: Path
     entities: Mapping[str, str]
     metadata: Mapping[str, Any]
+    imaginary: Path | None = None
+    """Imaginary part, where `image` is the real one."""
+    n_base: int = 0
+    """Volumes that count as b = 0."""
+    n_weighted: int = 0
+    """Volumes with a direction that can be used."""
+
+    @property
+    def direction(self) -> str:
+        """PhaseEncodingDirection, or nothing."""
+        return str(self.metadata.get('PhaseEncodingDirection') or '')
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        parts = () if self.imaginary is None else (self.imaginary,)
+        return (self.image, *parts, self.bval, self.bvec)
 
 
 @dataclass(frozen=True)
@@ -65,23 +82,26 @@ class DwiInputs:
     mask: Path | None = None
     """Brain, where a derivative has one."""
     opposite: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
-    """Images of reversed phase encoding in ``fmap/``, with their metadata."""
+    """Further images of reversed phase encoding, b = 0, with their metadata."""
     noddi: Mapping[str, Path] = field(default_factory=dict)
     """``icvf``, ``isovf`` and ``od`` of a derivative, or nothing."""
     noddi_source: str = ''
     """Tool that made those."""
+    left_out: tuple[str, ...] = ()
+    """Images that are there and not used, each with the reason."""
+    no_opposite: tuple[str, ...] = ()
+    """Of those, the ones that might have served as images of reversed phase encoding."""
 
     @property
     def has_opposite(self) -> bool:
         """Whether b = 0 images were acquired with the phase encoding of a run reversed."""
-        given = {str(r.metadata.get('PhaseEncodingDirection', '')) for r in self.runs
-                 if (read_gradients(r.bval, r.bvec)[0] <= B0_MAX).any()} - {''}  # fmt: skip
+        given = {run.direction for run in self.runs if run.n_base} - {''}
         return bool(self.opposite) or any(f'{direction}-' in given for direction in given)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        series = [path for run in self.runs for path in (run.image, run.bval, run.bvec)]
+        series = [path for run in self.runs for path in run.files]
         more = [*(() if self.mask is None else (self.mask,)),
                 *(path for path, _ in self.opposite), *self.noddi.values()]  # fmt: skip
         return (*series, *more)

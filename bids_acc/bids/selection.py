@@ -12,6 +12,7 @@ from bids.layout.models import Config
 
 from bids_acc.bids.inputs import MODALITIES
 from bids_acc.bids.sidecars import read_json
+from bids_acc.dwi.shells import B0_THRESHOLD
 from bids_acc.exceptions import (
     BidsAccError,
     InvalidDatasetError,
@@ -44,6 +45,12 @@ class Selection:
     that."""
     dwi_noddi: str = 'auto'
     """``auto`` takes NODDI maps where there are any, ``require`` fails without, ``none`` never."""
+    dwi_b_max: float = 1500.0
+    """Largest b-value of the tensor, s/mm2."""
+    dwi_b0_threshold: float = B0_THRESHOLD
+    """Largest b-value that counts as zero, s/mm2."""
+    dwi_bvalue_scaling: str = 'auto'
+    """Whether b-values are told by the length of directions."""
     anat_average: bool = False
     """Whether equally good runs of the T1w image are averaged."""
 

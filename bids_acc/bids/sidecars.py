@@ -142,6 +142,35 @@ def inherited_metadata(path: Path, root: Path) -> dict[str, Any]:
     return metadata
 
 
+def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
+    """Find the file beside or above another that applies to it, such as its gradient table.
+
+    Parameters
+    ----------
+    path : Path
+        Data file.
+    root : Path
+        Root of its data set.
+    extension : str
+        With its dot.
+
+    Returns
+    -------
+    Path or None
+        The nearest, and there the one that shares most entities; also a link whose target is
+        absent, so that this can be said.
+    """
+    own, suffix = entities_of(path), suffix_of(path)
+    for folder in [p for p in path.parents if p.is_relative_to(root)]:
+        fitting = [
+            p for p in folder.glob(f'*{suffix}{extension}')
+            if suffix_of(p) == suffix and entities_of(p).items() <= own.items()
+        ]  # fmt: skip
+        if fitting:
+            return max(fitting, key=lambda p: (len(entities_of(p)), p.name))
+    return None
+
+
 def is_plain_json(path: Path) -> bool:
     """Tell whether a file is a JSON object in UTF-8, as every reader understands it."""
     try:

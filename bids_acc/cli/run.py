@@ -240,7 +240,8 @@ def discover_sessions(request: Request) -> list[Session]:
     selection = chosen.Selection(
         tuple(subjects), request.session_labels, filters, request.modalities,
         request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
-        request.settings.anat.average,
+        request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
+        request.settings.dwi.bvalue_scaling, request.settings.anat.average,
     )  # fmt: skip
     return discover(layout, selection)
 

@@ -12,11 +12,19 @@ import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 
 from bids_acc.dwi.gradients import Gradients
-from bids_acc.dwi.shells import B0_THRESHOLD, bvecs_to_scanner, check_gradients, scheme_hash
+from bids_acc.dwi.shells import (
+    B0_THRESHOLD,
+    GradientReport,
+    Scaling,
+    bvecs_to_scanner,
+    check_gradients,
+    scheme_hash,
+)
+from bids_acc.dwi.volumes import Volumes, read_base, read_table, read_volumes
 from bids_acc.exceptions import InputDataError, MetadataError
 from bids_acc.images.affines import axes_of, voxel_centres
 from bids_acc.images.distortion import readout_time
-from bids_acc.images.files import check_same_grid, read_image
+from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
@@ -193,6 +201,10 @@ def join_runs(
     sidecars: Sequence[Mapping[str, Any]],
     opposite: Sequence[tuple[str | Path, Mapping[str, Any]]] = (),
     combine: Combine = 'field',
+    *,
+    imaginary_files: Sequence[str | Path] = (),
+    b0_threshold: float = B0_THRESHOLD,
+    scaling: Scaling = 'auto',
 ) -> Series:
     """Read all runs and join them.
 
@@ -213,6 +225,13 @@ def join_runs(
         Which runs are joined. ``field``: all, because a distortion field will bring them
         together (but those without a b = 0 volume to align them with). ``same``: those of the
         reference's group. ``corrected``: all, as nothing is distorted any more.
+    imaginary_files : sequence of Path, optional
+        Imaginary part of each run whose file is a real part; an empty name for the others.
+    b0_threshold : float
+        Largest b-value that counts as zero, s/mm2.
+    scaling : {'auto', 'yes', 'no'}
+        Whether b-values are told by the length of directions, see
+        `bids_acc.dwi.shells.scaled_bvalues`.
 
     Returns
     -------
@@ -226,33 +245,31 @@ def join_runs(
     if not dwi_files:
         raise InputDataError('no diffusion run was given.')
     metadata = list(sidecars) or [{}] * len(dwi_files)
+    parts = list(imaginary_files) or [''] * len(dwi_files)
+    tables = list(zip(bval_files, bvec_files, strict=True))
+    images = [read_volumes(*pair) for pair in zip(dwi_files, parts, strict=True)]
+    grid = (images[0][0].shape, images[0][1])
     findings: list[str] = []
     runs: list[_Run] = []
-    images = [_read_volumes(path) for path in dwi_files]
-    grid = (images[0][0].shape, images[0][1])
-    for number, tables in enumerate(zip(bval_files, bvec_files, strict=True)):
-        data, affine = images[number]
+    for number, (data, affine) in enumerate(images):
         check_same_grid(grid, (data.shape, affine), Path(dwi_files[number]).name)
-        run, found = _read_run(number, data, affine, tables, metadata[number])
+        report = check_gradients(
+            *read_table(*tables[number]), data.shape[3], b0_threshold=b0_threshold, scaling=scaling
+        )
+        run, found = _as_run(number, data, affine, report, metadata[number])
         label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
         findings += [label + f for f in found]
         runs.append(run)
     further = []
     for path, sidecar in opposite:
-        data, affine = _read_volumes(path)
+        data, affine = read_base(path, b0_threshold)
         further.append((data, affine, acquisition_of(sidecar, data.shape)))
     groups = _grouped(runs, [entry[2] for entry in further], combine)
     used, reasons = _usable_groups(groups, combine)
     findings += [f'run {r.number + 1}: {reason}: not used.' for r, reason in reasons]
-    reference = used[0][0]
     chosen = [run for group in used for run in group]
-    wanted = opposite_of(reference.acquisition.direction)
-    pairs = [
-        (run.data[..., run.table.bvals <= B0_THRESHOLD], grid[1], run.acquisition)
-        for run in runs
-        if run.acquisition.direction == wanted and run.n_base
-    ]
-    pairs += [e for e in further if e[2].direction == wanted and e[0].shape[3]]
+    reference = chosen[0]
+    pair = _opposite_pair(runs, further, reference, grid[1])
     return Series(
         data=(
             chosen[0].data
@@ -272,26 +289,35 @@ def join_runs(
         ),
         acquisition=tuple(run.acquisition for run in runs),
         used=tuple(sorted(run.number for run in chosen)),
-        opposite=on_grid(*pairs[0][:2], *grid) if pairs else None,
-        opposite_acquisition=pairs[0][2] if pairs else None,
+        opposite=on_grid(*pair[:2], *grid) if pair else None,
+        opposite_acquisition=pair[2] if pair else None,
     )
 
 
-def _read_volumes(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
-    """Read an image with a fourth dimension."""
-    data, affine = read_image(path)
-    return (data if data.ndim == 4 else data[..., None]), affine
+def _opposite_pair(
+    runs: Sequence[_Run],
+    further: Sequence[tuple[Volumes, FloatArray, Acquisition]],
+    reference: _Run,
+    affine: FloatArray,
+) -> tuple[Volumes, FloatArray, Acquisition] | None:
+    """Return the first b = 0 images whose phase encoding is the reverse of the reference's."""
+    wanted = opposite_of(reference.acquisition.direction)
+    own = [
+        (run.data[..., run.table.bvals <= B0_THRESHOLD], affine, run.acquisition)
+        for run in runs if run.n_base
+    ]  # fmt: skip
+    fitting = [e for e in (*own, *further) if e[2].direction == wanted and e[0].shape[3]]
+    return fitting[0] if fitting else None
 
 
-def _read_run(
+def _as_run(
     number: int,
     data: npt.NDArray[np.float32],
     affine: FloatArray,
-    tables: Sequence[str | Path],
+    report: GradientReport,
     metadata: Mapping[str, Any],
 ) -> tuple[_Run, list[str]]:
-    """Check a run's gradient table and keep its usable volumes; also what was irregular."""
-    report = check_gradients(*read_table(*tables), data.shape[3])
+    """Keep the usable volumes of a run; also what was irregular."""
     axis, assumed = phase_axis(metadata, affine)
     acquisition = acquisition_of(metadata, data.shape)
     findings = [f for f in (*report.findings, assumed) if f]
@@ -395,20 +421,3 @@ def _joined(tables: Sequence[Gradients]) -> Gradients:
             for entry in fields(Gradients)
         )
     )
-
-
-def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArray]:
-    """Read FSL gradient files.
-
-    Raises
-    ------
-    InputDataError
-        If they hold no numbers.
-    """
-    tables = []
-    for path in (bval, bvec):
-        try:
-            tables.append(np.loadtxt(path, ndmin=2))
-        except ValueError as error:
-            raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
-    return tables[0].ravel(), tables[1]

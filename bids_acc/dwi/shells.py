@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,21 @@ SHELL_WIDTH = 100.0
 
 NORM_TOLERANCE = 0.05
 """How far from one a direction's length may be before it is reported."""
+
+SMALL_B = 200.0
+"""A volume without a direction whose b-value is at most this one, in s/mm2, was acquired without
+diffusion weighting: scanners write their crushers' b-value, such as 65 (tractoflow issue 76)."""
+
+LOWEST_B0 = 100.0
+"""Where nothing counts as b = 0, the lowest b-values do if they are at most this one, in s/mm2."""
+
+LEVEL_GAP, LEVEL_SPREAD, LEVEL_SIZE = 0.03, 0.03, 3
+"""Lengths of directions form levels where neighbours are further apart than the first, each level
+is no wider than the second and holds at least so many volumes. Rounding to four digits makes
+1e-4; a table whose lengths are merely wrong has no levels."""
+
+Scaling = Literal['auto', 'yes', 'no']
+"""Whether b-values are told by the length of directions, see `scaled_bvalues`."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +129,148 @@ def _nominal(values: FloatArray) -> int:
     return int(round(median / 50) * 50) or round(median)
 
 
+def scaled_bvalues(
+    bvals: npt.ArrayLike,
+    lengths: npt.ArrayLike,
+    scaling: Scaling = 'auto',
+    b0_threshold: float = B0_THRESHOLD,
+) -> tuple[FloatArray, str]:
+    """Multiply b-values by the squared length of their directions, where that is meant.
+
+    Some scanners acquire several shells with one nominal b-value and shorten the gradient, so that
+    b-values are all one and the directions' lengths tell the shells.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        In s/mm2.
+    lengths : (n_volumes,) array_like
+        Of the directions.
+    scaling : {'auto', 'yes', 'no'}
+        ``auto``: where all b-values above zero are one, the longest directions have length one,
+        and lengths form levels. Lengths beside b-values that differ tell nothing new.
+    b0_threshold : float
+        Largest b-value that counts as zero.
+
+    Returns
+    -------
+    bvals : (n_volumes,) ndarray
+        In s/mm2.
+    finding : str
+        What was done, or empty.
+
+    References
+    ----------
+    MRtrix3, "Diffusion gradient scheme handling", b-value scaling: b is multiplied by the square
+    of the vector's norm.
+
+    Examples
+    --------
+    >>> scaled_bvalues([0, *[1000] * 6], [0, *[0.7071] * 3, *[1] * 3])[0].round()
+    array([   0.,  500.,  500.,  500., 1000., 1000., 1000.])
+    >>> scaled_bvalues([0, *[500] * 3, *[1000] * 3], [0, *[0.7071] * 3, *[1] * 3])[0]
+    array([   0.,  500.,  500.,  500., 1000., 1000., 1000.])
+    """
+    values, norms = np.asarray(bvals, dtype=float), np.asarray(lengths, dtype=float)
+    found = scaling != 'yes' and has_length_levels(values, norms, b0_threshold)
+    if scaling == 'no' or not (found or scaling == 'yes'):
+        ignored = 'lengths of directions form levels and were ignored (--dwi-bvalue-scaling no).'
+        return values, ignored if found else ''
+    scaled = np.where(values > b0_threshold, values * norms**2, values)
+    if np.allclose(scaled, values, rtol=2 * NORM_TOLERANCE, atol=b0_threshold):
+        return scaled, ''
+    levels = ', '.join(map(str, find_shells(scaled, b0_threshold).bvalues))
+    why = 'as b-values are all one' if scaling == 'auto' else 'as --dwi-bvalue-scaling yes asks'
+    return scaled, f'b-values are told by the length of directions ({why}): b {levels}.'
+
+
+def has_length_levels(bvals: FloatArray, lengths: FloatArray, b0_threshold: float) -> bool:
+    """Tell whether the lengths of directions tell shells that b-values do not.
+
+    Parameters
+    ----------
+    bvals, lengths : (n_volumes,) ndarray
+    b0_threshold : float
+        Largest b-value that counts as zero.
+    """
+    weighted = (bvals > b0_threshold) & (lengths > 1e-6)
+    if not weighted.any() or np.ptp(bvals[weighted]) > 0.01 * bvals[weighted].max():
+        return False
+    norms = np.sort(lengths[weighted])
+    if abs(norms[-1] - 1) > NORM_TOLERANCE or norms[0] > 1 - NORM_TOLERANCE:
+        return False
+    levels = np.split(norms, np.flatnonzero(np.diff(norms) > LEVEL_GAP) + 1)
+    nominal = float(np.median(bvals[weighted]))
+    return all(
+        np.ptp(level) <= LEVEL_SPREAD
+        and (len(level) >= LEVEL_SIZE or nominal * level.max() ** 2 <= b0_threshold)
+        for level in levels
+    )
+
+
+def find_base(
+    bvals: FloatArray, lengths: FloatArray, b0_threshold: float = B0_THRESHOLD
+) -> tuple[BoolArray, list[str]]:
+    """Tell which volumes count as b = 0.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) ndarray
+        In s/mm2.
+    lengths : (n_volumes,) ndarray
+        Of the directions.
+    b0_threshold : float
+        Largest b-value that counts as zero in any case.
+
+    Returns
+    -------
+    is_b0 : (n_volumes,) ndarray of bool
+    findings : list of str
+        Why volumes above the threshold count as b = 0.
+
+    Examples
+    --------
+    >>> find_base(np.array([65.0, 995, 1000]), np.array([0.0, 1, 1]))[0]
+    array([ True, False, False])
+    """
+    is_b0 = bvals <= b0_threshold
+    findings = []
+    still = ~is_b0 & (lengths < 1e-6) & (bvals <= SMALL_B)
+    if still.any():
+        findings.append(
+            f'volumes {_listed(still)} (b {_range(bvals[still])}) have no direction: b = 0.'
+        )
+        is_b0 = is_b0 | still
+    lowest = ~is_b0 & (bvals <= min(LOWEST_B0, bvals.min(initial=np.inf) + SHELL_WIDTH / 2))
+    if not is_b0.any() and lowest.any() and not lowest.all():
+        findings.append(
+            f'no b-value is at most {b0_threshold:g}: the lowest ({_range(bvals[lowest])}, '
+            f'volumes {_listed(lowest)}) count as b = 0 (--dwi-b0-threshold).'
+        )
+        is_b0 = lowest
+    return is_b0, findings
+
+
+def _range(values: FloatArray) -> str:
+    """Write the smallest and the largest of some values."""
+    low, high = values.min(), values.max()
+    return f'{low:g}' if low == high else f'{low:g} to {high:g}'
+
+
 def check_gradients(
-    bvals: npt.ArrayLike, bvecs: npt.ArrayLike, n_volumes: int | None = None
+    bvals: npt.ArrayLike,
+    bvecs: npt.ArrayLike,
+    n_volumes: int | None = None,
+    *,
+    b0_threshold: float = B0_THRESHOLD,
+    scaling: Scaling = 'auto',
 ) -> GradientReport:
     """Check a gradient table, and repair what has only one sensible repair.
 
-    Directions of b = 0 volumes become zero. Directions whose length is off are normalised.
-    Volumes with b > 0 whose direction is missing (NaN or zero) cannot be used in a tensor and
-    are marked so.
+    Directions of b = 0 volumes become zero, and so do their b-values where they are above 50.
+    Directions whose length is off are normalised, after their length told the b-value where it
+    does (`scaled_bvalues`). Volumes with b > 0 whose direction is missing (NaN or zero) cannot be
+    used in a tensor and are marked so.
 
     Parameters
     ----------
@@ -130,6 +280,10 @@ def check_gradients(
         Directions, in any frame.
     n_volumes : int, optional
         Number of volumes in the image.
+    b0_threshold : float
+        Largest b-value that counts as zero.
+    scaling : {'auto', 'yes', 'no'}
+        See `scaled_bvalues`.
 
     Returns
     -------
@@ -149,14 +303,7 @@ def check_gradients(
     3
     """
     values = np.asarray(bvals, dtype=float).ravel()
-    vectors = np.array(bvecs, dtype=float, ndmin=2)
-    if vectors.shape != (values.size, 3) and vectors.shape == (3, values.size):
-        vectors = vectors.T
-    if vectors.shape != (values.size, 3):
-        raise InputDataError(
-            f'{values.size} b-values but directions of shape {vectors.shape}; one row of three '
-            'numbers is needed for each volume.'
-        )
+    vectors = _as_rows(bvecs, values.size)
     if n_volumes is not None and n_volumes != values.size:
         raise InputDataError(f'{n_volumes} volumes but {values.size} b-values.')
 
@@ -165,23 +312,40 @@ def check_gradients(
     if bad.any():
         findings.append(f'b-value missing or negative in volumes {_listed(bad)}: not used.')
     values = np.where(bad, 0.0, values)
-    is_b0 = (values <= B0_THRESHOLD) & ~bad
     missing = ~np.isfinite(vectors).all(axis=1)
     vectors[missing] = 0
     norms = np.linalg.norm(vectors, axis=1)
-    if (missing & is_b0).any():
-        findings.append(f'b = 0 volumes {_listed(missing & is_b0)} have NaN directions: zeroed.')
-    if (is_b0 & (norms > 0)).any():
-        findings.append(f'b = 0 volumes {_listed(is_b0 & (norms > 0))} have a direction: zeroed.')
-    lost = ~is_b0 & ~bad & (norms < 1e-6)
+    values, scaled = scaled_bvalues(values, norms, scaling, b0_threshold)
+    findings += [scaled] if scaled else []
+    base, said = find_base(np.where(bad, np.inf, values), norms, b0_threshold)
+    findings += said
+    values = np.where(base & (values > B0_THRESHOLD), 0.0, values)
+    if (missing & base).any():
+        findings.append(f'b = 0 volumes {_listed(missing & base)} have NaN directions: zeroed.')
+    if (base & (norms > 0)).any():
+        findings.append(f'b = 0 volumes {_listed(base & (norms > 0))} have a direction: zeroed.')
+    lost = ~base & ~bad & (norms < 1e-6)
     if lost.any():
         findings.append(f'volumes {_listed(lost)} have b > 0 and no direction: not used.')
-    off = ~is_b0 & ~bad & ~lost & (np.abs(norms - 1) > NORM_TOLERANCE)
-    if off.any():
+    off = ~base & ~bad & ~lost & (np.abs(norms - 1) > NORM_TOLERANCE)
+    if off.any() and not scaled:
         findings.append(f'directions of volumes {_listed(off)} are not of length 1: normalised.')
     unit = np.divide(vectors, norms[:, None], out=np.zeros_like(vectors), where=norms[:, None] > 0)
-    unit[is_b0 | bad] = 0
+    unit[base | bad] = 0
     return GradientReport(values, unit, ~(bad | lost), tuple(findings))
+
+
+def _as_rows(bvecs: npt.ArrayLike, n_volumes: int) -> FloatArray:
+    """Return directions as a copy, one in each row."""
+    vectors = np.array(bvecs, dtype=float, ndmin=2)
+    if vectors.shape != (n_volumes, 3) and vectors.shape == (3, n_volumes):
+        vectors = vectors.T
+    if vectors.shape != (n_volumes, 3):
+        raise InputDataError(
+            f'{n_volumes} b-values but directions of shape {vectors.shape}; one row of three '
+            'numbers is needed for each volume.'
+        )
+    return vectors
 
 
 def _listed(mask: BoolArray) -> str:

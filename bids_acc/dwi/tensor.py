@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.dwi.shells import find_shells
 from bids_acc.exceptions import InputDataError
 from bids_acc.typing import BoolArray, FloatArray
 
@@ -84,6 +85,36 @@ def check_design(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> None:
             f'{len(design)} volume{"s" * (len(design) != 1)} do not determine a diffusion tensor: '
             'at least six different directions and two b-values are needed.'
         )
+
+
+def check_scheme(
+    names: str, bvals: npt.ArrayLike, directions: npt.ArrayLike, b_max: float
+) -> None:
+    """Refuse series from which no tensor can be had, with what there is and what is used.
+
+    Parameters
+    ----------
+    names : str
+        Of the files, for the message.
+    bvals : (n_volumes,) array_like
+        Of the usable volumes, s/mm2.
+    directions : (n_volumes, 3) array_like
+    b_max : float
+        Largest b-value of the tensor, s/mm2.
+
+    Raises
+    ------
+    InputDataError
+    """
+    shells = find_shells(bvals)
+    used = shells.volume_bvalues <= b_max
+    try:
+        check_design(np.asarray(bvals)[used], np.asarray(directions)[used])
+    except InputDataError as error:
+        there = ', '.join(f'{len(shells.members(b))} at b {b}' for b in shells.bvalues)
+        raise InputDataError(
+            f'{names}: {error} There are {there}; those up to b {b_max:g} are used (--dwi-b-max).'
+        ) from error
 
 
 def fit_tensor(

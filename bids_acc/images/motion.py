@@ -81,16 +81,20 @@ def rotation_part(matrices: npt.ArrayLike) -> FloatArray:
 
 
 def framewise_displacement(
-    matrices: npt.ArrayLike, radius_mm: float = HEAD_RADIUS_MM
+    matrices: npt.ArrayLike, centre: npt.ArrayLike, radius_mm: float = HEAD_RADIUS_MM
 ) -> FloatArray:
     """Return how far the head moved since the volume before.
 
-    Sum of the absolute translations and of the absolute rotations as arcs on a sphere.
+    Sum of the absolute translations of the head's centre and of the absolute rotations as arcs on
+    a sphere around it. A matrix's own translation is that of the scanner's origin, which a turn
+    of the head moves the more the further it lies from the head.
 
     Parameters
     ----------
     matrices : (n_volumes, 4, 4) array_like
         Pull matrices in acquisition order.
+    centre : (3,) array_like
+        Of the head, scanner coordinates in mm.
     radius_mm : float
         Radius of that sphere.
 
@@ -103,10 +107,21 @@ def framewise_displacement(
     ----------
     Power JD, et al. (2012). NeuroImage 59:2142-2154.
     https://doi.org/10.1016/j.neuroimage.2011.10.018
+
+    Examples
+    --------
+    A turn by 0.01 rad about a head far from the origin is no translation of it.
+
+    >>> turn, centre = np.eye(4), np.array([0, 0, 80])
+    >>> turn[:3, :3] = Rotation.from_rotvec([0.01, 0, 0]).as_matrix()
+    >>> turn[:3, 3] = centre - turn[:3, :3] @ centre
+    >>> framewise_displacement([np.eye(4), turn], centre).round(3)
+    array([nan, 0.5])
     """
-    pulls = np.asarray(matrices, dtype=float)
+    pulls, middle = np.asarray(matrices, dtype=float), np.asarray(centre, dtype=float)
+    shifts = pulls[:, :3, :3] @ middle + pulls[:, :3, 3] - middle
     angles = Rotation.from_matrix(rotation_part(pulls)).as_rotvec()
-    steps = np.abs(np.diff(np.hstack([pulls[:, :3, 3], radius_mm * angles]), axis=0)).sum(axis=1)
+    steps = np.abs(np.diff(np.hstack([shifts, radius_mm * angles]), axis=0)).sum(axis=1)
     return np.concatenate([[np.nan], steps])
 
 

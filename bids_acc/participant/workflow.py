@@ -151,6 +151,8 @@ def _session_dwi(
         has_opposite=inputs.has_opposite,
         source=inputs.source,
         noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
+        left_out=inputs.left_out,
+        no_opposite=inputs.no_opposite,
     )
     node = workflow.get_node('inputnode')
     if inputs.opposite:
@@ -161,6 +163,7 @@ def _session_dwi(
     if inputs.noddi:
         node.inputs.noddi_maps = [str(inputs.noddi[name]) for name in ('icvf', 'isovf', 'od')]
     node.inputs.dwi_files = [str(run.image) for run in inputs.runs]
+    node.inputs.imaginary_files = [str(run.imaginary or '') for run in inputs.runs]
     node.inputs.bval_files = [str(run.bval) for run in inputs.runs]
     node.inputs.bvec_files = [str(run.bvec) for run in inputs.runs]
     node.inputs.sidecars = [dict(run.metadata) for run in inputs.runs]

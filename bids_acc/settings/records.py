@@ -108,6 +108,21 @@ class DwiSettings:
         gt=0,
         unit='s/mm2',
     )
+    b0_threshold: float = option(
+        50.0,
+        'largest b-value that counts as b = 0',
+        flag='--dwi-b0-threshold',
+        metavar='B',
+        ge=50,
+        lt=1000,
+        unit='s/mm2',
+    )
+    bvalue_scaling: Literal['auto', 'yes', 'no'] = option(
+        'auto',
+        'multiply b-values by the squared length of directions; auto does where all b-values are '
+        'one and lengths form levels, as some scanners write shells',
+        flag='--dwi-bvalue-scaling',
+    )
     gradient_fix: bool = option(
         False,
         'swap or flip gradient axes when fibre coherence says that the table is wrong '

@@ -24,7 +24,7 @@ ROOMS: Mapping[str, str] = {
     'exceptions': '',
     'files': 'typing exceptions',
     'tables': 'typing exceptions files',
-    'bids': BASE,
+    'bids': f'{BASE} dwi',  # the plan judges gradient tables by the rules of the run
     'programs': 'typing exceptions files',
     'settings': f'{BASE} bids',
     'derivatives': f'{BASE} settings',
@@ -63,6 +63,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('anat/registration.*', 'files'), ('anat/brain.*', 'files'), ('anat/builtin.*', 'files'),
     ('anat/civet.*', 'files'), ('anat/freesurfer.*', 'files'), ('anat/sources.*', 'files'),
     ('dwi/anchor.*', 'files'), ('dwi/gradients.*', 'files'), ('dwi/series.*', 'files'),
+    ('dwi/volumes.*', 'files'),
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
     ('mrs/results/records.*', 'files'), ('mrs/levels/tables.*', 'files'),
     ('*', 'formulas'),

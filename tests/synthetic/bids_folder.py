@@ -8,6 +8,15 @@ from pathlib import Path
 import nibabel as nb
 import numpy as np
 
+BVAL = '0 1000 1000 1000 1000 1000 1000 1000\n'
+"""b-values of `write_dwi`."""
+BVEC = """\
+0 1 0 0 0.7071 0.7071 0 0.5774
+0 0 1 0 0.7071 0 0.7071 0.5774
+0 0 0 1 0 0.7071 0.7071 0.5774
+"""
+"""Directions of `write_dwi`: three axes, three diagonals between two, and the one between all."""
+
 
 def write_image(path: Path, shape: tuple[int, ...], dtype: str = 'int16') -> Path:
     """Write an image of noise."""
@@ -38,12 +47,12 @@ def write_dwi(
     gradients: bool = True,
     **entities: str,
 ) -> Path:
-    """Write a diffusion series with four volumes."""
-    path = write_image(_path(root, subject, session, 'dwi', 'dwi', entities), (6, 6, 6, 4))
+    """Write a diffusion series with one volume of b = 0 and seven of b = 1000."""
+    path = write_image(_path(root, subject, session, 'dwi', 'dwi', entities), (6, 6, 6, 8))
     if gradients:
         stem = path.name.partition('.')[0]
-        path.with_name(f'{stem}.bval').write_text('0 1000 1000 1000\n')
-        path.with_name(f'{stem}.bvec').write_text('0 1 0 0\n0 0 1 0\n0 0 0 1\n')
+        path.with_name(f'{stem}.bval').write_text(BVAL)
+        path.with_name(f'{stem}.bvec').write_text(BVEC)
     return path
 
 

@@ -145,7 +145,7 @@ def motion_table(pulls: FloatArray, points: FloatArray, runs: Any) -> Any:
         columns=['trans_x', 'trans_y', 'trans_z', 'rot_x', 'rot_y', 'rot_z'],
     )
     table.insert(0, 'run', np.asarray(runs) + 1)
-    table['framewise_displacement'] = framewise_displacement(pulls)
+    table['framewise_displacement'] = framewise_displacement(pulls, centre)
     table.loc[np.flatnonzero(np.diff(runs) != 0) + 1, 'framewise_displacement'] = np.nan
     table['displacement'] = displacement(pulls, points)
     return table

@@ -22,8 +22,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import Shells, find_shells
-from bids_acc.dwi.tensor import check_design
-from bids_acc.exceptions import InputDataError
+from bids_acc.dwi.tensor import check_scheme
 from bids_acc.images import files
 from bids_acc.images.masks import brain_mask
 
@@ -37,7 +36,14 @@ class _JoinRunsInputSpec(BaseInterfaceInputSpec):
         File(exists=True), desc='further images of reversed phase encoding, b = 0'
     )
     opposite_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
+    imaginary_files = traits.List(
+        traits.Str(), desc='imaginary part of each whose file is a real part; else empty'
+    )
     b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value for the tensor, s/mm2')
+    b0_threshold = traits.Float(50.0, usedefault=True, desc='largest b-value that counts as zero')
+    scaling = traits.Enum(
+        'auto', 'yes', 'no', usedefault=True, desc='whether lengths of directions tell b-values'
+    )
     combine = traits.Enum(
         'field', 'same', 'corrected', usedefault=True,
         desc='join all runs, or those distorted alike, or all because nothing is distorted',
@@ -75,9 +81,15 @@ class JoinRuns(SimpleInterface):
             sidecars,
             extra,
             self.inputs.combine,
+            imaginary_files=(
+                self.inputs.imaginary_files if isdefined(self.inputs.imaginary_files) else []
+            ),
+            b0_threshold=self.inputs.b0_threshold,
+            scaling=self.inputs.scaling,
         )
         shells = find_shells(series.gradients.bvals)
-        self._refuse_too_little(series.gradients, shells)
+        names = ', '.join(Path(path).name for path in self.inputs.dwi_files)
+        check_scheme(names, series.gradients.bvals, series.gradients.directions, self.inputs.b_max)
         self._results['out_file'] = str(
             files.write_image(series.data, series.affine, Path(runtime.cwd) / 'series.nii')
         )
@@ -115,19 +127,6 @@ class JoinRuns(SimpleInterface):
             'slice_axis': series.slice_axis,
         }
         return runtime
-
-    def _refuse_too_little(self, gradients: Gradients, shells: Shells) -> None:
-        """Refuse runs from which no tensor can be had, before anything is computed."""
-        used = shells.volume_bvalues <= self.inputs.b_max
-        try:
-            check_design(gradients.bvals[used], gradients.directions[used])
-        except InputDataError as error:
-            names = ', '.join(Path(path).name for path in self.inputs.dwi_files)
-            there = ', '.join(f'{n} at b {b}' for b, n in _counts(shells).items())
-            raise InputDataError(
-                f'{names}: {error} There are {there}; those up to b {self.inputs.b_max:g} are '
-                'used (--dwi-b-max).'
-            ) from error
 
 
 def _counts(shells: Shells) -> dict[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from nipype.interfaces import fsl
@@ -95,22 +95,44 @@ def _susceptibility_engine(asked: str, *, has_anat: bool, has_opposite: bool) ->
 
 
 def decided_beforehand(
-    settings: DwiSettings, engines: Mapping[str, str], source: str
+    settings: DwiSettings,
+    engines: Mapping[str, str],
+    source: str,
+    no_opposite: Sequence[str] = (),
 ) -> list[str]:
-    """Say in words what was decided before the graph was built."""
+    """Say in words what was decided before the graph was built.
+
+    Parameters
+    ----------
+    settings : DwiSettings
+    engines : mapping
+        From `choose_engines`.
+    source : str
+        Tool that corrected the series already; empty for raw data.
+    no_opposite : sequence of str
+        Images that might have been of reversed phase encoding, each with why it is not used.
+    """
     if source:
         return [f'The series was taken as {source} corrected it; no step was repeated.']
     notes = []
     if engines['susceptibility'] == 'none':
         reason = 'it was switched off.'
         if settings.susceptibility != 'none':
-            reason = 'there is neither a T1w image nor one of reversed phase encoding.'
-            if settings.susceptibility in ('topup', 'pair'):
-                reason = 'there are no images of reversed phase encoding.'
+            reason = _nothing_to_correct_with(settings.susceptibility, no_opposite)
         notes.append(f'Susceptibility distortion was not corrected: {reason}')
     if engines['motion'] == 'eddy':
         notes.append('eddy interpolates the series, so that the maps are interpolated twice.')
     return notes
+
+
+def _nothing_to_correct_with(asked: str, no_opposite: Sequence[str]) -> str:
+    """Say what is missing; images that are there but do not serve are named."""
+    if no_opposite:
+        t1w = '' if asked in ('topup', 'pair') else 'there is no T1w image, and '
+        return f'{t1w}no image of reversed phase encoding can be used ({"; ".join(no_opposite)}).'
+    if asked in ('topup', 'pair'):
+        return 'there are no images of reversed phase encoding.'
+    return 'there is neither a T1w image nor one of reversed phase encoding.'
 
 
 def engine_versions(engines: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ def init_dwi_wf(
     has_opposite: bool = False,
     source: str = '',
     noddi_source: str = '',
+    left_out: Sequence[str] = (),
+    no_opposite: Sequence[str] = (),
 ) -> pe.Workflow:
     """Turn the diffusion series of a session into maps of the diffusion tensor.
 
@@ -74,6 +76,10 @@ def init_dwi_wf(
         Tool that corrected the series already; empty for raw data.
     noddi_source : str
         Tool that made NODDI maps; empty without any.
+    left_out : sequence of str
+        Images that are there and not used, each with the reason.
+    no_opposite : sequence of str
+        Of those, the ones that might have served as images of reversed phase encoding.
 
     Inputs
     ------
@@ -83,6 +89,8 @@ def init_dwi_wf(
         Metadata of each run.
     opposite_files, opposite_sidecars
         Images of reversed phase encoding besides the runs, and their metadata.
+    imaginary_files
+        Imaginary part of each run that is a real part.
     brain_mask
         Brain on the grid of the series, where ``source`` has one.
     noddi_maps
@@ -111,7 +119,7 @@ def init_dwi_wf(
 
     prepare_wf = init_dwi_prepare_wf(
         engines=engines,
-        b_max=settings.b_max,
+        settings=settings,
         min_volumes=MIN_VOLUMES if settings.denoise == 'auto' else 0,
         omp_nthreads=omp_nthreads,
         seed=seed,
@@ -121,7 +129,10 @@ def init_dwi_wf(
     )
     sinks_wf = init_dwi_sinks_wf(
         **where, engines=engines, settings=settings, has_anat=has_anat,
-        notes=decided_beforehand(settings, engines, source),
+        notes=[
+            *decided_beforehand(settings, engines, source, no_opposite),
+            *(f'Not used: {text}.' for text in left_out),
+        ],
     )  # fmt: skip
     reports = step_reports(engines)
     chain = ['series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report',

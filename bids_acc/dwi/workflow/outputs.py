@@ -14,7 +14,6 @@ from bids_acc.dwi.interfaces.quality import GatherReports, QualityTable
 from bids_acc.dwi.interfaces.reportlets import PlotMotion, PlotOverlay, PlotScheme
 from bids_acc.dwi.interfaces.surface import RegionTable
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
-from bids_acc.dwi.shells import B0_THRESHOLD
 from bids_acc.dwi.workflow.engines import engine_versions
 from bids_acc.dwi.workflow.prepare import STEP_REPORTS
 from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields
@@ -144,7 +143,8 @@ def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, Any]:
             'Weights': weights[method],
             'LargestBValue': settings.b_max,
             'OutlierSlices': 'weight zero',
-            'B0': f'volumes with b <= {B0_THRESHOLD:g} s/mm2 count as b = 0 and have no direction',
+            'B0': f'volumes with b <= {settings.b0_threshold:g} s/mm2 count as b = 0 and have no '
+            'direction',
         },
     }
 

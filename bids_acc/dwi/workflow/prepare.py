@@ -14,9 +14,10 @@ from bids_acc.dwi.interfaces.motion import EstimateMotion
 from bids_acc.dwi.interfaces.reportlets import PlotSteps
 from bids_acc.dwi.interfaces.series import BrainMask, JoinRuns
 from bids_acc.dwi.workflow.engines import combined_runs, field_is_left
+from bids_acc.settings import DwiSettings
 
 SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'opposite_files',
-          'opposite_sidecars')  # fmt: skip
+          'opposite_sidecars', 'imaginary_files')  # fmt: skip
 
 
 STEP_REPORTS = ('denoising', 'unringing', 'susceptibility', 'eddy')
@@ -25,7 +26,7 @@ STEP_REPORTS = ('denoising', 'unringing', 'susceptibility', 'eddy')
 def init_dwi_prepare_wf(
     *,
     engines: Mapping[str, str],
-    b_max: float = 1500.0,
+    settings: DwiSettings | None = None,
     min_volumes: int = 0,
     omp_nthreads: int = 1,
     seed: int = 0,
@@ -37,8 +38,8 @@ def init_dwi_prepare_wf(
     ----------
     engines : mapping
         From `choose_engines`.
-    b_max : float
-        Largest b-value of the tensor, s/mm2.
+    settings : DwiSettings, optional
+        Rules for gradient tables.
     min_volumes : int
         Series with fewer volumes are not denoised.
     omp_nthreads : int
@@ -54,6 +55,8 @@ def init_dwi_prepare_wf(
         One of each per run.
     opposite_files, opposite_sidecars
         Images of reversed phase encoding, and their metadata.
+    imaginary_files
+        Imaginary part of each run that is a real part.
     brain_mask
         Brain, where it is known.
 
@@ -78,7 +81,16 @@ def init_dwi_prepare_wf(
     fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
               'mask', 'report', 'slice_axis', 'figure', *STEP_REPORTS]  # fmt: skip
     outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
-    join = pe.Node(JoinRuns(combine=combined_runs(engines), b_max=b_max), name='join', mem_gb=1)
+    rules = settings or DwiSettings()
+    join = pe.Node(
+        JoinRuns(
+            combine=combined_runs(engines),
+            b_max=rules.b_max,
+            b0_threshold=rules.b0_threshold,
+            scaling=rules.bvalue_scaling,
+        ),
+        name='join', mem_gb=1,
+    )  # fmt: skip
     brain = pe.Node(BrainMask(), name='brain', mem_gb=0.5)
     figure = pe.Node(PlotSteps(), name='figure', mem_gb=1)
     workflow.connect([

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.bids.diffusion import find_noddi, find_reversed, shell_values
+from bids_acc.bids.diffusion import find_noddi, shell_values
 from bids_acc.bids.discovery import discover
+from bids_acc.bids.fieldmaps import find_reversed
 from bids_acc.bids.layout import open_layout
 from bids_acc.bids.selection import Selection
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_image
@@ -124,8 +125,8 @@ def test_noddi_on_single_shell_data_is_refused_with_the_reason(root):
 
 
 def test_noddi_on_two_shells_without_maps_names_the_remedy(root):
-    next(root.rglob('*.bval')).write_text('0 1000 2000 2005\n')
-    _, row = plan_of(root, dwi_noddi='require')
+    next(root.rglob('*.bval')).write_text('0 1000 1000 1000 2000 2005 2000 2000\n')
+    _, row = plan_of(root, dwi_noddi='require', dwi_b_max=2500.0)
     assert row.status == 'fail'
     assert '2 shells' in row.reason
     assert '--derivatives' in row.reason
@@ -158,5 +159,5 @@ def test_field_maps_of_reversed_phase_encoding_are_found(root, fields, expected)
     assert len(session.dwi.opposite) == expected
     assert session.dwi.has_opposite == bool(expected)
     if expected:
-        path, metadata = find_reversed(root, session.dwi)[0]
+        path, metadata = find_reversed(root, session.dwi.runs)[0][0]
         assert (path, metadata['TotalReadoutTime']) == (epi, 0.04)

@@ -19,6 +19,8 @@ from bids_acc.exceptions import (
 )
 from bids_acc.participant.workflow import other_space
 from tests.synthetic.bids_folder import (
+    BVAL,
+    BVEC,
     write_dataset,
     write_dwi,
     write_svs,
@@ -89,8 +91,8 @@ def test_a_folder_above_that_is_called_like_a_datatype_misleads_nobody(root, abo
 
 def test_inherited_gradients_and_metadata(root):
     write_dwi(root, '01', gradients=False)
-    (root / 'dwi.bval').write_text('0 1000 1000 1000\n')
-    (root / 'dwi.bvec').write_text('0 1 0 0\n0 0 1 0\n0 0 0 1\n')
+    (root / 'dwi.bval').write_text(BVAL)
+    (root / 'dwi.bvec').write_text(BVEC)
     (root / 'dwi.json').write_text(json.dumps({'PhaseEncodingDirection': 'j-'}))
     (session,) = find(root)
     assert session.dwi.runs[0].bval == root / 'dwi.bval'

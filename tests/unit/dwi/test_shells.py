@@ -89,3 +89,80 @@ def test_hash_knows_a_deviating_protocol(rng):
     assert scheme_hash(bvals, vectors) == scheme_hash(bvals[order] + 3, -vectors[order])
     assert scheme_hash(bvals, vectors) != scheme_hash(bvals * 2, vectors)
     assert scheme_hash(bvals, vectors) != scheme_hash(bvals, np.roll(vectors, 1, axis=1))
+
+
+LEVELS = np.r_[0.0, np.full(6, 0.70711), np.full(12, 1.0)]
+
+
+def table_of(lengths, rng):
+    """Return directions of these lengths."""
+    vectors = rng.normal(size=(len(lengths), 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(lengths)[:, None] * vectors
+
+
+@pytest.mark.parametrize('scaling', ['auto', 'yes'])
+def test_lengths_tell_shells_where_b_values_do_not(rng, scaling):
+    bvals = np.r_[0.0, np.full(18, 1000.0)]
+    report = check_gradients(bvals, table_of(LEVELS, rng), scaling=scaling)
+    assert find_shells(report.bvals).bvalues == (0, 500, 1000)
+    np.testing.assert_allclose(np.linalg.norm(report.bvecs, axis=1), [0] + [1] * 18)
+    assert 'b-values are told by the length of directions' in report.findings[0]
+    assert len(report.findings) == 1
+
+
+def test_lengths_are_ignored_on_request_and_it_is_said(rng):
+    bvals = np.r_[0.0, np.full(18, 1000.0)]
+    report = check_gradients(bvals, table_of(LEVELS, rng), scaling='no')
+    assert find_shells(report.bvals).bvalues == (0, 1000)
+    assert 'were ignored' in report.findings[0]
+
+
+def test_b0_acquired_as_a_zero_direction_of_a_table_of_lengths(rng):
+    lengths = np.r_[0.0, 0.0, LEVELS[1:]]
+    report = check_gradients(np.full(20, 1000.0), table_of(lengths, rng))
+    assert find_shells(report.bvals).labels[:2].tolist() == [0, 0]
+    assert report.usable.all()
+
+
+@pytest.mark.parametrize(
+    ('bvals', 'lengths'),
+    [
+        (np.r_[0, np.full(6, 500), np.full(12, 1000)], LEVELS),  # both tell the same
+        (np.r_[0, np.full(18, 1000)], np.r_[0, np.full(18, 0.7)]),  # one length, merely wrong
+        (np.r_[0, np.full(18, 1000)], np.r_[0, 0.7, np.full(17, 1)]),  # one wrong direction
+        (np.r_[0, np.full(18, 1000)], np.r_[0, np.linspace(0.5, 1, 18)]),  # no levels
+        (np.r_[0, np.full(18, 1000)], np.r_[0, np.full(18, 1.001)]),  # rounding
+    ],
+)
+def test_lengths_that_tell_nothing_new_change_no_b_value(rng, bvals, lengths):
+    report = check_gradients(bvals, table_of(lengths, rng))
+    np.testing.assert_array_equal(report.bvals, bvals)
+
+
+def test_crushers_b_value_without_direction_is_b0(rng):
+    vectors = table_of(np.r_[0.0, 0.0, np.full(12, 1.0)], rng)
+    report = check_gradients(np.r_[65.0, 0.0, np.full(12, 995.0)], vectors)
+    assert find_shells(report.bvals).bvalues == (0, 1000)
+    assert report.usable.all()
+    assert 'volumes 0 (b 65) have no direction: b = 0.' in report.findings
+
+
+def test_a_trace_image_is_no_b0():
+    report = check_gradients([0.0, 1000.0], np.zeros((2, 3)))
+    assert report.usable.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(('threshold', 'n_base'), [(50.0, 2), (60.0, 3), (120.0, 4)])
+def test_the_threshold_decides_what_counts_as_b0(rng, threshold, n_base):
+    bvals = np.r_[0, 45, 55, 110, np.full(12, 1000)]
+    report = check_gradients(bvals, table_of(np.ones(16), rng), b0_threshold=threshold)
+    assert (find_shells(report.bvals).labels == 0).sum() == n_base
+    assert (np.linalg.norm(report.bvecs, axis=1) == 0).sum() == n_base
+
+
+def test_the_lowest_b_values_are_b0_where_there_is_none(rng):
+    bvals = np.r_[65, 68, np.full(12, 995)]
+    report = check_gradients(bvals, table_of(np.ones(14), rng))
+    assert (find_shells(report.bvals).labels == 0).sum() == 2
+    assert '--dwi-b0-threshold' in report.findings[0]

@@ -1,0 +1,353 @@
+"""Which diffusion series of a session are analysed: each is judged, and the judgement is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from bids import BIDSLayout
+
+from bids_acc.bids.fieldmaps import find_reversed
+from bids_acc.bids.images import as_list, image_part, number_kind, read_grid
+from bids_acc.bids.inputs import DwiInputs, DwiRun, check_dwi_run, check_image, read_gradients
+from bids_acc.bids.layout import (
+    indexed_entities,
+    metadata_of,
+    nothing_there,
+    query_images,
+    without_twins,
+)
+from bids_acc.bids.phase_encoding import phase_direction
+from bids_acc.bids.reasons import listed, none_left
+from bids_acc.bids.selection import Selection
+from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
+from bids_acc.dwi.shells import GradientReport, Scaling, check_gradients
+from bids_acc.dwi.tensor import check_scheme
+from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
+from bids_acc.typing import FloatArray
+
+Refused = list[tuple[Path, BidsAccError]]
+"""Images that are not used, each with the reason."""
+
+MAPS = ('trace', 'tracew', 'adc', 'eadc', 'exp', 'fa', 'colfa', 'tensor', 'dec', 'md')
+"""Words of ``acq-``, ``rec-``, ``desc-`` and DICOM's ImageType for what scanners compute."""
+
+MAX_WITHOUT_TABLE = 10
+"""Images of more volumes without a gradient table are no handful of b = 0 images: their table is
+lost."""
+
+
+@dataclass(frozen=True)
+class JudgedRun:
+    """A series that can be used by itself."""
+
+    run: DwiRun
+    report: GradientReport
+    shape: tuple[int, ...]
+    affine: FloatArray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def multipart(self) -> str:
+        """MultipartID: which acquisition the series is a part of."""
+        return str(self.run.metadata.get('MultipartID') or '')
+
+    def shares_grid(self, other: JudgedRun) -> bool:
+        """Tell whether voxels lie at the same places, to 0.01 mm."""
+        return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-2)
+
+
+def find_raw(
+    layout: BIDSLayout, subject: str, session: str | None, selection: Selection
+) -> tuple[DwiInputs, list[str]]:
+    """Take the diffusion series of a session that can be analysed together.
+
+    Parameters
+    ----------
+    layout : BIDSLayout
+    subject, session : str
+        Labels without prefix.
+    selection : Selection
+        With filters and the rules for gradient tables.
+
+    Returns
+    -------
+    DwiInputs
+    list of str
+        Notes for the plan.
+
+    Raises
+    ------
+    NothingThereError
+        If there is no series.
+    MissingInputError, InputDataError
+        If none can be used; with the reason for each.
+    """
+    files = query_images(layout, subject, session, selection.filters, 'dwi')
+    if not files:
+        raise nothing_there(subject, session, 'dwi', 'dwi')
+    files, twins = without_twins(files)
+    root = Path(layout.root)
+    candidates, refused = _candidates(layout, files)
+    judged: list[JudgedRun] = []
+    without_table: list[Path] = []
+    for run in candidates:
+        try:
+            judged.append(_judge(run, root, selection))
+        except _NoTableError as error:
+            refused.append((run.image, error))
+            if _may_be_base(run):
+                without_table.append(run.image)
+        except BidsAccError as error:
+            refused.append((run.image, error))
+    chosen, others = _together(judged, selection.dwi_b_max, refused)
+    runs = tuple(one.run for one in chosen)
+    refused += others
+    base = [path for path, _ in others
+            if any(one.run.image == path and one.run.n_base for one in judged)]  # fmt: skip
+    references, maps = _companions(runs[0].image.parent)
+    found, unused, notes = find_reversed(root, runs, [*without_table, *base, *references])
+    taken = {path for path, _ in found}
+    left_out = listed([entry for entry in refused if entry[0] not in taken]) + maps + twins
+    named = {text.partition(':')[0] for text in left_out}
+    left_out += [text for text in unused if text.partition(':')[0] not in named]
+    inputs = DwiInputs(
+        runs, common_entities(run.entities for run in runs),
+        opposite=tuple(found), left_out=tuple(left_out), no_opposite=tuple(unused),
+    )  # fmt: skip
+    return inputs, _notes(chosen, inputs, notes)
+
+
+def common_entities(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Keep the entities on which all agree."""
+    first, *rest = entities
+    return {k: v for k, v in first.items() if all(other.get(k) == v for other in rest)}
+
+
+def _notes(chosen: Sequence[JudgedRun], inputs: DwiInputs, notes: Sequence[str]) -> list[str]:
+    """Say in the plan what is used, what had to be assumed and what is left out."""
+    said = []
+    if len(chosen) > 1:
+        said.append(f'{len(chosen)} series are analysed together')
+    for one in chosen:
+        irregular = [f.rstrip('.') for f in one.report.findings if not f.endswith('zeroed.')]
+        said += [f'{one.run.image.name}: {text}' for text in (*one.notes, *irregular)]
+    said += [f'{path.name}: taken for distortion correction' for path, _ in inputs.opposite
+             if suffix_of(path) != 'epi']  # fmt: skip
+    said += notes
+    if inputs.left_out:
+        said.append(f'not used: {"; ".join(inputs.left_out)}')
+    return said
+
+
+class _NoTableError(MissingInputError):
+    """An image has no gradient table."""
+
+
+# --- candidates ------------------------------------------------------------------------------
+
+
+def _candidates(layout: BIDSLayout, files: Sequence[Any]) -> tuple[list[DwiRun], Refused]:
+    """Put parts of complex images together; gradient tables are not looked at yet."""
+    runs: list[DwiRun] = []
+    refused: Refused = []
+    parts: dict[tuple[tuple[str, str], ...], dict[str, DwiRun]] = {}
+    for bids_file in files:
+        path = Path(bids_file.path)
+        entities = indexed_entities(bids_file)
+        try:
+            metadata = metadata_of(layout, path)
+        except BidsAccError as error:
+            refused.append((path, error))
+            continue
+        run = DwiRun(path, path, path, entities, metadata)
+        part = image_part(entities, metadata) or 'magnitude'
+        same = tuple(sorted((k, v) for k, v in entities.items() if k not in ('part', 'extension')))
+        slot = parts.setdefault(same, {})
+        # two whole images with the same entities are two candidates, not two parts of one
+        slot[part if part not in slot else str(path)] = run
+    for slot in parts.values():
+        kept, left = _whole(slot)
+        runs += kept
+        refused += left
+    return runs, refused
+
+
+def _whole(slot: Mapping[str, DwiRun]) -> tuple[list[DwiRun], Refused]:
+    """Take the magnitude of an image that comes in parts; else real and imaginary part."""
+    partial = ('phase', 'real part', 'imaginary part')
+    whole = [run for part, run in slot.items() if part not in partial]
+    refused: Refused = []
+    if not whole and {'real part', 'imaginary part'} <= set(slot):
+        real, imaginary = slot['real part'], slot['imaginary part']
+        entities = {k: v for k, v in real.entities.items() if k != 'part'}
+        return [replace(real, imaginary=imaginary.image, entities=entities)], [
+            (run.image, InputDataError('a phase image'))
+            for part, run in slot.items() if part == 'phase'
+        ]  # fmt: skip
+    for part in partial:
+        if part in slot:
+            why = 'its magnitude is used' if whole else 'there is no magnitude image to it'
+            refused.append((slot[part].image, InputDataError(f'a {part} image; {why}')))
+    return whole, refused
+
+
+def _companions(folder: Path) -> tuple[list[Path], list[str]]:
+    """List single-band references, and name the maps that lie beside the series."""
+    others = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) != 'dwi']
+    references = [p for p in others if suffix_of(p) == 'sbref' and not _is_phase(p)]
+    maps = [f'{p.name}: {suffix_of(p)}, no series' for p in others if p not in references]
+    return references, maps
+
+
+def _is_phase(path: Path) -> bool:
+    """Tell whether a name says that it is no magnitude image."""
+    return entities_of(path).get('part', 'mag') != 'mag'
+
+
+# --- one series ------------------------------------------------------------------------------
+
+
+def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
+    """Look into one series; the error says why it cannot be used."""
+    shape = check_image(run.image, (3, 4), minimum_size=2)
+    notes = []
+    if run.imaginary is not None:
+        if check_image(run.imaginary, (3, 4), minimum_size=2) != shape:
+            raise InputDataError(f'{run.image} and {run.imaginary.name} have different shapes.')
+        notes.append(f'magnitude of real part and imaginary part ({run.imaginary.name})')
+    elif number_kind(run.image) == 'complex':
+        notes.append('complex numbers, of which the magnitude is used')
+    run = replace(run, bval=_table(run, root, '.bval'), bvec=_table(run, root, '.bvec'))
+    check_dwi_run(run)
+    affine = read_grid(run.image)[1]
+    given = run.metadata.get('PhaseEncodingDirection')
+    direction, said = phase_direction(given, affine)
+    if given and not direction:
+        raise MetadataError(f'{run.image}: {said}.')
+    notes += [said] if said else []
+    report = check_gradients(
+        *read_gradients(run.bval, run.bvec),
+        b0_threshold=selection.dwi_b0_threshold,
+        scaling=cast('Scaling', selection.dwi_bvalue_scaling),
+    )  # fmt: skip
+    weighted = np.linalg.norm(report.bvecs, axis=1) > 0
+    run = replace(
+        run,
+        metadata={**run.metadata, **({'PhaseEncodingDirection': direction} if direction else {})},
+        n_base=int((report.usable & ~weighted).sum()),
+        n_weighted=int((report.usable & weighted).sum()),
+    )
+    return JudgedRun(run, report, shape[:3], affine, tuple(notes))
+
+
+def _table(run: DwiRun, root: Path, extension: str) -> Path:
+    """Find a gradient file by the inheritance principle."""
+    images = [run.image, *([run.imaginary] if run.imaginary else [])]
+    for image in images:
+        if (found := inherited_file(image, root, extension)) is not None:
+            return found
+    own = run.image.with_name(run.image.name.partition('.')[0] + extension)
+    raise _NoTableError(f'{own} is missing, and no inherited {extension} file fits.')
+
+
+def _may_be_base(run: DwiRun) -> bool:
+    """Tell whether an image without a gradient table may be a b = 0 image."""
+    words = {str(word).lower() for word in as_list(run.metadata.get('ImageType'))}
+    words |= {entities_of(run.image).get(key, '').lower() for key in ('acq', 'rec', 'desc')}
+    if any(word in MAPS or word.endswith(('trace', 'tracew', 'adc')) for word in words):
+        return False
+    shape = read_grid(run.image)[0]
+    return len(shape) < 4 or shape[3] <= MAX_WITHOUT_TABLE
+
+
+# --- several series --------------------------------------------------------------------------
+
+
+def _together(
+    judged: Sequence[JudgedRun], b_max: float, refused: Refused
+) -> tuple[list[JudgedRun], Refused]:
+    """Take the series that belong together and give a tensor; the others with the reason."""
+    if not judged:
+        raise none_left(refused, 'diffusion series')
+    left: Refused = []
+    chosen = list(judged)
+    for belongs, reason in RULES:
+        groups = _grouped(chosen, belongs)
+        chosen = max(groups, key=lambda group: _worth(group, b_max))
+        left += [
+            (one.run.image, InputDataError(reason(one, chosen[0].run.image.name)))
+            for group in groups if group is not chosen for one in group
+        ]  # fmt: skip
+    try:
+        _check(chosen, b_max)
+    except InputDataError as error:
+        if not left and not refused:
+            raise
+        more = '; '.join(listed([*refused, *left]))
+        raise InputDataError(f'{error} Not used besides: {more}.') from error
+    return chosen, left
+
+
+def _grouped(
+    judged: Sequence[JudgedRun], belongs: Callable[[JudgedRun, JudgedRun], bool]
+) -> list[list[JudgedRun]]:
+    """Put together what belongs together."""
+    groups: list[list[JudgedRun]] = []
+    for one in judged:
+        fitting = [group for group in groups if belongs(group[0], one)]
+        if fitting:
+            fitting[0].append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def _is_derived(one: JudgedRun) -> bool:
+    """Tell whether a name says that the series was computed from another."""
+    return 'desc' in entities_of(one.run.image)
+
+
+RULES: tuple[
+    tuple[Callable[[JudgedRun, JudgedRun], bool], Callable[[JudgedRun, str], str]], ...
+] = (
+    (
+        lambda one, other: _is_derived(one) == _is_derived(other),
+        lambda one, best: f'computed from a series (desc-), as {best} is not'
+        if _is_derived(one) else f'without the correction of {best}',
+    ),
+    (
+        lambda one, other: one.multipart == other.multipart,
+        lambda one, best: f'part of another acquisition (MultipartID {one.multipart!r}) than '
+        f'{best}',
+    ),
+    (
+        JudgedRun.shares_grid,
+        lambda one, best: f'another grid ({"x".join(map(str, one.shape))} voxels) than {best}',
+    ),
+)  # fmt: skip
+"""What must be the same in series that are analysed together, and how to say that it is not."""
+
+
+def _worth(group: Sequence[JudgedRun], b_max: float) -> tuple[bool, bool, int]:
+    """Rank groups of series: those that give a tensor, then raw ones, then by their volumes."""
+    try:
+        _check(group, b_max)
+        gives_tensor = True
+    except InputDataError:
+        gives_tensor = False
+    return gives_tensor, not _is_derived(group[0]), sum(one.run.n_weighted for one in group)
+
+
+def _check(group: Sequence[JudgedRun], b_max: float) -> None:
+    """Refuse series from which no tensor can be had together."""
+    usable = [one.report.usable for one in group]
+    check_scheme(
+        ', '.join(str(one.run.image.name) for one in group),
+        np.concatenate([one.report.bvals[u] for one, u in zip(group, usable, strict=True)]),
+        np.concatenate([one.report.bvecs[u] for one, u in zip(group, usable, strict=True)]),
+        b_max,
+    )

@@ -1,0 +1,89 @@
+"""What one image is: its grid, its kind of numbers, and which part of a complex image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+
+from bids_acc.bids.inputs import is_nifti1
+from bids_acc.exceptions import InputDataError
+from bids_acc.typing import FloatArray
+
+PARTS: Mapping[str, str] = {
+    'phase': 'phase', 'p': 'phase', 'real': 'real part', 'r': 'real part',
+    'imag': 'imaginary part', 'i': 'imaginary part', 'imaginary': 'imaginary part',
+}  # fmt: skip
+"""Words of ``part-`` and of DICOM's ImageType that say which part of a complex image this is."""
+
+
+def open_image(path: Path) -> Any:
+    """Open a NIfTI file that `bids_acc.bids.inputs.check_image` let pass; voxels are not read."""
+    return (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
+
+
+def read_grid(path: Path) -> tuple[tuple[int, ...], FloatArray]:
+    """Return shape and affine of an image.
+
+    Returns
+    -------
+    shape : tuple of int
+    affine : (4, 4) ndarray
+        Voxel indices to scanner RAS, mm.
+    """
+    image = open_image(path)
+    return tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=float)
+
+
+def number_kind(path: Path) -> str:
+    """Tell whether an image holds ``real`` or ``complex`` numbers.
+
+    Raises
+    ------
+    InputDataError
+        If it holds colours.
+    """
+    kind = open_image(path).get_data_dtype().kind
+    if kind not in 'iufc':
+        raise InputDataError(f'{path} holds colours; write a magnitude image of grey values.')
+    return 'complex' if kind == 'c' else 'real'
+
+
+def image_part(entities: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
+    """Tell which part of a complex image this is, by its name or by DICOM's ImageType.
+
+    Parameters
+    ----------
+    entities : mapping
+        With BIDS' ``part``, where the name has it.
+    metadata : mapping
+        Sidecar.
+
+    Returns
+    -------
+    str
+        ``phase``, ``real part``, ``imaginary part``; empty for a magnitude image.
+
+    Examples
+    --------
+    >>> image_part({'part': 'phase'}, {}), image_part({}, {'ImageType': ['ORIGINAL', 'P', 'ND']})
+    ('phase', 'phase')
+    >>> image_part({'part': 'mag'}, {'ImageType': ['ORIGINAL', 'PRIMARY', 'M']})
+    ''
+    """
+    if 'part' in entities:
+        return PARTS.get(entities['part'].lower(), '')
+    words = [str(word).lower() for word in as_list(metadata.get('ImageType'))]
+    if {'m', 'magnitude'} & set(words):
+        return ''
+    return next((PARTS[word] for word in words if word in PARTS), '')
+
+
+def as_list(value: Any) -> list[Any]:
+    """Take a list as it is, a single value as a list of one, and None as an empty one."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

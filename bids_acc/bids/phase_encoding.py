@@ -1,0 +1,83 @@
+"""PhaseEncodingDirection as BIDS wants it, out of what sidecars hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import nibabel as nb
+import numpy.typing as npt
+
+from bids_acc.dwi.series import PHASE_DIRECTIONS
+
+_SIDES = {'h': 's', 'f': 'i'}
+"""Head and foot of DICOM as superior and inferior."""
+
+_OPPOSITE = {'a': 'p', 'p': 'a', 'l': 'r', 'r': 'l', 's': 'i', 'i': 's'}
+
+
+def phase_direction(word: Any, affine: npt.ArrayLike) -> tuple[str, str]:
+    """Understand a phase-encoding direction.
+
+    Axes may be called x, y, z and have their sign before or behind; ``AP`` and the like are taken
+    as the way from the first side to the second, as converters name series (dcm2niix writes
+    ``j-`` where Siemens calls a series AP).
+
+    Parameters
+    ----------
+    word : object
+        What the sidecar holds; None where it holds nothing.
+    affine : (4, 4) array_like
+        Voxel indices to scanner RAS, which tells what side an axis runs to.
+
+    Returns
+    -------
+    direction : str
+        BIDS' word; empty where the sidecar holds nothing, or nothing that is understood.
+    note : str
+        What had to be translated or is not understood, in words; empty otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> phase_direction('j-', np.eye(4))
+    ('j-', '')
+    >>> phase_direction('AP', np.eye(4))[0], phase_direction('AP', np.diag([1, -1, 1, 1]))[0]
+    ('j-', 'j')
+    >>> phase_direction('COL', np.eye(4))[1]
+    "PhaseEncodingDirection is 'COL', which is none of i, i-, j, j-, k, k-"
+    """
+    if word is None or word == '':
+        return '', ''
+    if word in PHASE_DIRECTIONS:
+        return str(word), ''
+    found = _of_axis(word) or _of_sides(word, affine)
+    if not found:
+        allowed = ', '.join(PHASE_DIRECTIONS)
+        return '', f'PhaseEncodingDirection is {word!r}, which is none of {allowed}'
+    return found, f'PhaseEncodingDirection {word!r} is no word of BIDS and was taken as {found}'
+
+
+def _of_axis(word: Any) -> str:
+    """Understand the name of an axis with its sign before or behind it."""
+    parts = re.fullmatch(r'([+-]?)([ijkxyz])([+-]?)', re.sub(r'[\s_]', '', str(word).lower()))
+    if parts is None or (parts[1] and parts[3]):
+        return ''
+    axis = parts[2].translate(str.maketrans('xyz', 'ijk'))
+    return f'{axis}-' if '-' in (parts[1], parts[3]) else axis
+
+
+def _of_sides(word: Any, affine: npt.ArrayLike) -> str:
+    """Understand a way from one side of the head to the other."""
+    text = re.sub(r'(\W|_|to|2)+', ' ', str(word).strip().lower())
+    side = '(a(?:nt|nterior)?|p(?:ost|osterior)?|l(?:eft)?|r(?:ight)?|s(?:uperior)?|i(?:nferior)?'
+    side += '|h(?:ead)?|f(?:oot|eet)?)'
+    parts = re.fullmatch(f'{side} {side}', text) or re.fullmatch('([aplrsihf])([aplrsihf])', text)
+    if parts is None:
+        return ''
+    start, end = (_SIDES.get(part[0], part[0]) for part in parts.groups())
+    codes = [str(code).lower() for code in nb.aff2axcodes(affine)]
+    if _OPPOSITE[start] != end or not {start, end} & set(codes):
+        return ''
+    number = next(n for n, code in enumerate(codes) if code in (start, end))
+    return 'ijk'[number] + ('' if codes[number] == end else '-')

@@ -1,0 +1,111 @@
+"""Volumes and gradient tables as they are in the files; complex images as their magnitude."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nb
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import GridMismatchError, InputDataError
+from bids_acc.images.files import read_image
+from bids_acc.typing import FloatArray
+
+Volumes = npt.NDArray[np.float32]
+
+
+def read_volumes(
+    path: str | Path, imaginary: str | Path | None = None
+) -> tuple[Volumes, FloatArray]:
+    """Read an image with a fourth dimension, complex numbers as their magnitude.
+
+    The phase of diffusion-weighted images changes from shot to shot with the slightest motion, so
+    that only magnitudes can be compared between volumes.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI image.
+    imaginary : Path, optional
+        Imaginary part, where ``path`` is the real one.
+
+    Returns
+    -------
+    data : (i, j, k, n) ndarray of float32
+    affine : (4, 4) ndarray
+
+    Raises
+    ------
+    InputDataError
+        If a file cannot be read, or the parts do not fit each other.
+    """
+    data, affine = _magnitude(path)
+    if imaginary:
+        other, grid = read_image(imaginary)
+        if other.shape != data.shape or not np.allclose(affine, grid, atol=1e-2):
+            raise GridMismatchError(
+                f'{imaginary} has another grid {other.shape} than the real part {path} '
+                f'{data.shape}; convert both again.'
+            )
+        data = np.hypot(data, other)
+    return (data if data.ndim == 4 else data.reshape(*data.shape[:3], -1)), affine
+
+
+def _magnitude(path: str | Path) -> tuple[Volumes, FloatArray]:
+    """Read an image; the magnitude of complex numbers."""
+    try:
+        image: Any = nb.load(Path(path))
+        if image.get_data_dtype().kind != 'c':
+            return read_image(path)
+        values = np.abs(np.asarray(image.dataobj))
+    except (nb.filebasedimages.ImageFileError, OSError, EOFError) as error:
+        raise InputDataError(f'{path} is no readable image ({error}); fetch it again.') from error
+    return values.astype(np.float32), np.asarray(image.affine, dtype=np.float64)
+
+
+def read_base(path: str | Path, b0_threshold: float) -> tuple[Volumes, FloatArray]:
+    """Read the b = 0 volumes of an image; all of them where no b-values lie beside it.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI image.
+    b0_threshold : float
+        Largest b-value that counts as zero, s/mm2.
+    """
+    data, affine = read_volumes(path)
+    table = Path(path).with_name(Path(path).name.partition('.')[0] + '.bval')
+    if not table.is_file():
+        return data, affine
+    bvals = read_numbers(table).ravel()
+    if bvals.size != data.shape[3]:
+        return data, affine
+    lowest = max(b0_threshold, float(bvals.min()))
+    return data[..., bvals <= lowest], affine
+
+
+def read_numbers(path: str | Path) -> FloatArray:
+    """Read a table of numbers.
+
+    Raises
+    ------
+    InputDataError
+        If it holds something else.
+    """
+    try:
+        return np.loadtxt(path, ndmin=2)
+    except (ValueError, OSError) as error:
+        raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
+
+
+def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArray]:
+    """Read FSL gradient files.
+
+    Raises
+    ------
+    InputDataError
+        If they hold no numbers.
+    """
+    return read_numbers(bval).ravel(), read_numbers(bvec)
