@@ -31,6 +31,7 @@ from bids_acc.demo.recovery import (
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.group.cohort import read_mrs, sessions_on_disk
+from bids_acc.group.folders import parcels_there
 from bids_acc.group.vertexmaps import gather_vertex_metrics
 from bids_acc.surfaces.template import load_template
 from bids_acc.tables.reading import read_tsv
@@ -309,7 +310,7 @@ def _group_tables(output_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the parcel of each vertex and the parcels' values, of the first cohort."""
     tables = []
     for key in ('group_vertexindex', 'group_parcelvalues'):
-        found = find_outputs(key, output_dir)
+        found = [item for root in parcels_there(output_dir) for item in find_outputs(key, root)]
         if not found:
             raise MissingInputError(
                 f'{output_dir}: no parcels; the group level makes them once there are maps.'

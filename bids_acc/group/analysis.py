@@ -6,8 +6,10 @@ report and in the status table, and the rest goes on.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +27,48 @@ from bids_acc.exceptions import (
 )
 from bids_acc.execution import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.cohort import Cohort, load_cohort, names_in, sessions_on_disk
+from bids_acc.group.cohort import Cohort, load_cohort, names_in, read_quality, sessions_on_disk
+from bids_acc.group.folders import (
+    PAGE,
+    atlas_folder,
+    model_folder,
+    parcels_folder,
+    whole_folder,
+    write_index,
+)
 from bids_acc.group.opnmf.rank import SelectionOptions
-from bids_acc.group.page import page_content, subtitle
+from bids_acc.group.page import n_findings, page_content, subtitle
 from bids_acc.group.parcels.atlas import apply_atlas
 from bids_acc.group.parcels.files import write_parcellation
-from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcellation
+from bids_acc.group.parcels.parcellation import (
+    ParcellationOptions,
+    ParcellationResult,
+    run_parcellation,
+)
 from bids_acc.group.parcels.pictures import write_parcel_figures
 from bids_acc.group.people import People, join_phenotype
-from bids_acc.group.quality import flagged_sessions
+from bids_acc.group.quality import KEYS, flagged_sessions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
 from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.proposal import resolve_model
+from bids_acc.group.statistics.proposal import GUESS, resolve_model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.group.statistics.sessions import (
+    VisitOrder,
+    at_first_visit,
+    baseline_first,
+    visit_order,
+)
 from bids_acc.group.statistics.tables import write_tables
+from bids_acc.group.statistics.voxels import choose_voxels
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
 from bids_acc.tables.people import read_sidecar
+
+LOGGER = logging.getLogger(__name__)
 
 
 def run_group(
@@ -75,7 +97,8 @@ def run_group(
     Returns
     -------
     GroupRun
-        With a status row for each part; ``group.html`` and ``group/`` are written.
+        With a status row for each part; ``group/model-<name>``, ``group/parcels-<key>``,
+        ``group/index.html`` and ``group.html``, the page of this model, are written.
 
     Raises
     ------
@@ -84,12 +107,28 @@ def run_group(
     InputDataError
         If a table of the cohort cannot be read.
     """
-    run = GroupRun(output_dir, settings, load_cohort(output_dir, plan))
-    for text in run.cohort.notes:
-        run.note(text)
-    run.model = _model(run)
+    cohort = load_cohort(output_dir, plan)
+    notes = list(cohort.notes)
+    model = _model(output_dir, settings, cohort, notes)
+    place = model_folder(output_dir, None if model is None else model.name)
+    with whole_folder(place) as folder:
+        run = GroupRun(output_dir, folder, settings, cohort, model, notes=notes)
+        _analyse(run, work_dir, progress)
+    write_bytes(output_dir / 'group.html', (place / PAGE).read_bytes())
+    write_index(output_dir)
+    return run
+
+
+def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> None:
+    """Do all parts and write everything into the run's folder."""
+    if run.model is not None:
+        write_bytes(run.folder / 'model_smdl.json', run.model.to_json().encode())
     run.cohort = _treatment_history(run)
     run.cohort = _phenotype(run)
+    run.cohort = _analysed_spectra(run)
+    visits = visit_order(run.cohort.participants, run.model)
+    if len(visits.order) > 1:
+        run.note(visits.reason)
     _part(run, 'parcels', _parcels, work_dir, progress)
     _part(run, 'statistics', _statistics)
     write_tables(
@@ -98,33 +137,33 @@ def run_group(
     _exclusions(run)
     _provenance(run)
     page = render_group_page(page_content(run), subtitle(run))
-    write_bytes(output_dir / 'group.html', page.encode())
-    return run
+    write_bytes(run.folder / PAGE, page.encode())
 
 
-def _model(run: GroupRun) -> Model | None:
+def _model(output_dir: Path, settings: Settings, cohort: Cohort, notes: list[str]) -> Model | None:
     """Read, propose or refuse the model; without participants.tsv there is none."""
-    participants = run.cohort.participants
-    chosen = run.settings.group.model
+    participants = cohort.participants
+    chosen = settings.group.model
     if set(participants.columns) <= {'participant_id', 'session_id'}:
         if chosen not in (None, 'auto'):
             raise SettingsError(
-                f'--model {chosen}: there is no participants.tsv in {run.output_dir}, so there '
+                f'--model {chosen}: there is no participants.tsv in {output_dir}, so there '
                 'are no groups to compare; add it to the data set and run participant again.'
             )
         return None
-    sidecar = _participants_sidecar(run.output_dir)
-    proposal = run.output_dir / 'code' / 'model-proposed_smdl.json'
+    sidecar = _participants_sidecar(output_dir)
+    proposal = output_dir / 'code' / 'model-proposed_smdl.json'
     try:
-        model = resolve_model(chosen, participants, sidecar, proposal)
+        model = resolve_model(chosen, participants, sidecar, proposal, cohort.mrs)
     except InputDataError as error:
         if chosen not in (None, 'auto'):
             raise
-        run.note(f'Nothing is compared: {error}')
+        LOGGER.warning('Nothing is compared: %s', error)
+        notes.append(f'Nothing is compared: {error}')
         return None
-    write_bytes(
-        run.output_dir / 'code' / f'model-{model.name}_smdl.json', model.to_json().encode()
-    )
+    write_bytes(output_dir / 'code' / f'model-{model.name}_smdl.json', model.to_json().encode())
+    if chosen == 'auto':
+        notes += [reason for reason in model.content['Proposal'] if GUESS in reason]
     return model
 
 
@@ -146,7 +185,7 @@ def _phenotype(run: GroupRun) -> Cohort:
     known = {subject for subject, _ in sessions_on_disk(run.output_dir)}
     people = join_phenotype(
         People(run.cohort.participants), run.output_dir / 'phenotype',
-        names_in(run.model.content), known, sessions_in_order,
+        names_in(run.model.content), known, partial(visit_order, model=run.model),
     )  # fmt: skip
     for text in people.notes:
         run.note(text)
@@ -154,6 +193,25 @@ def _phenotype(run: GroupRun) -> Cohort:
         run.cohort, participants=people.frame,
         not_joined={**run.cohort.not_joined, **people.not_joined},
     )  # fmt: skip
+
+
+def _analysed_spectra(run: GroupRun) -> Cohort:
+    """Say which of several spectra are analysed, and read the quality of these."""
+    mrs = run.cohort.mrs
+    if run.model is None or mrs is None:
+        return run.cohort
+    try:
+        choice = choose_voxels(mrs, run.model)
+    except InputDataError as error:
+        run.note(str(error))
+        return run.cohort
+    if not choice.reason:
+        return run.cohort
+    run.note(choice.reason)
+    sessions = list(run.cohort.participants[KEYS].itertuples(index=False, name=None))
+    sessions = [(who, None if pd.isna(visit) else visit) for who, visit in sessions]
+    labels = {label for voxel in choice.used for label in voxel.labels}
+    return replace(run.cohort, qc=read_quality(run.output_dir, sessions, labels))
 
 
 def _participants_sidecar(output_dir: Path) -> dict[str, Any]:
@@ -185,7 +243,7 @@ class _NotPossibleError(Exception):
 
 
 def parcellation_options(
-    group: GroupSettings, seed: int, model: Model | None
+    group: GroupSettings, seed: int, model: Model | None, visits: VisitOrder
 ) -> ParcellationOptions:
     """Translate the settings into the options of the parcellation.
 
@@ -197,6 +255,8 @@ def parcellation_options(
         The run's seed.
     model : Model, optional
         Tells the cohorts and the strata of the halves.
+    visits : VisitOrder
+        Tells which session is factorized.
     """
     low, high = group.k_range
     strata = group.strata
@@ -218,6 +278,7 @@ def parcellation_options(
         max_missing=group.max_missing,
         n_init=group.n_init,
         n_bootstrap=group.n_bootstrap,
+        visits=baseline_first(visits),
     )
 
 
@@ -237,10 +298,14 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     wanted = set(run.cohort.participants['participant_id'])
     data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
     if group.atlas is not None:
-        result = apply_atlas(Path(group.atlas), data, run.output_dir)
+        place = atlas_folder(run.output_dir, Path(group.atlas))
+        with whole_folder(place) as folder:
+            result = apply_atlas(Path(group.atlas), data, folder)
+            run.figures['Parcels'] = _placed(result, run.output_dir, folder, place)
     else:
-        options = parcellation_options(group, run.settings.random_seed, run.model)
-        people = run.cohort.participants
+        visits = visit_order(run.cohort.participants, run.model)
+        options = parcellation_options(group, run.settings.random_seed, run.model, visits)
+        people = at_first_visit(run.cohort.participants, visits)
         if unknown := [name for name in group.strata if name not in people]:
             raise SettingsError(
                 f'--opnmf-strata {" ".join(unknown)}: participants.tsv has no such column; there '
@@ -256,10 +321,20 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
                 backend=backend,
                 progress=progress,
             )
-        write_parcellation(result, options, run.output_dir)
-    run.parcellation = result
-    run.figures['Parcels'] = write_parcel_figures(result, run.output_dir)
+        place = parcels_folder(run.output_dir, options, metrics, run.settings.anat.roi)
+        with whole_folder(place) as folder:
+            write_parcellation(result, options, folder)
+            run.figures['Parcels'] = _placed(result, run.output_dir, folder, place)
+    run.parcellation, run.parcels_name = result, place.name
     return f'k = {result.choice.k} ({result.choice.source})'
+
+
+def _placed(
+    result: ParcellationResult, output_dir: Path, folder: Path, place: Path
+) -> list[tuple[Path, str, str]]:
+    """Draw the parcels into a folder and name the figures as they will be found."""
+    entries = write_parcel_figures(result, output_dir, folder)
+    return [(place / path.relative_to(folder), title, caption) for path, title, caption in entries]
 
 
 def _statistics(run: GroupRun) -> str:
@@ -320,6 +395,10 @@ def _provenance(run: GroupRun) -> None:
             'Version': __version__,
             'RandomSeed': run.settings.random_seed,
             'Model': None if run.model is None else run.model.name,
+            'Description': None if run.model is None else run.model.content['Description'],
+            'Groups': [] if run.model is None else list(run.model.group.levels),
+            'Findings': n_findings(run),
+            'ParcelsFolder': run.parcels_name,
             'Participants': int(run.cohort.participants['participant_id'].nunique()),
             'Sessions': len(run.cohort.participants),
             'Components': None if result is None else result.choice.k,

@@ -7,7 +7,7 @@ without usable outputs is a row in the flow table, never a crash.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bids_acc.derivatives.outputs import ENTITIES, find_outputs
 from bids_acc.exceptions import MissingInputError, NothingSelectedError
 from bids_acc.group.people import read_participants, read_people
 from bids_acc.group.quality import KEYS, deviation_notes
-from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.tables.reading import read_tsv
 
 LOGGER = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     notes: list[str] = []
     sessions = list(dict.fromkeys((r['participant_id'], r['session_id']) for r in plan))
     known = {subject for subject, _ in sessions_on_disk(output_dir)}
-    people = read_people(output_dir, sessions, known, sessions_in_order)
+    people = read_people(output_dir, sessions, known, visit_order)
     participants = people.frame
     for note in people.notes:
         LOGGER.warning('%s', note)
@@ -217,8 +217,7 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     spectra = flow[(flow['modality'] == 'mrs') & flow['status'].isin(['run', 'exclude'])]
     if excluded := int((spectra['status'] == 'exclude').sum()):
         notes.append(
-            f'Spectra: {excluded} of {len(spectra)} sessions are excluded; group/qc/flow.tsv '
-            'says why.'
+            f'Spectra: {excluded} of {len(spectra)} sessions are excluded; qc/flow.tsv says why.'
         )
     return Cohort(
         participants=participants,
@@ -290,16 +289,33 @@ def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd
 
 
 def read_quality(
-    output_dir: Path, sessions: Sequence[tuple[str, str | None]]
+    output_dir: Path,
+    sessions: Sequence[tuple[str, str | None]],
+    labels: Collection[str] | None = None,
 ) -> pd.DataFrame | None:
     """Read the quality measures of all modalities, side by side.
 
-    Where a session has several spectra, the first by name stands for it.
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    sessions : sequence of (str, str or None)
+        Participants and sessions, with prefixes.
+    labels : collection of str, optional
+        Spectra to read (`voxel_name`); where a session has several, the first by name stands for
+        it.
+
+    Returns
+    -------
+    DataFrame or None
+        One row for each session; columns ``<modality>_<measure>``.
     """
     frame = pd.DataFrame(sessions, columns=KEYS)
     for modality, key in QC_TABLES.items():
         rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-        for subject, session, _, table in _read_all(key, output_dir, sessions):
+        for subject, session, label, table in _read_all(key, output_dir, sessions):
+            if modality == 'mrs' and labels is not None and label not in labels:
+                continue
             if len(table) and (subject, session) not in rows:
                 values = {f'{modality}_{k}': v for k, v in table.iloc[0].items() if k not in KEYS}
                 rows[subject, session] = {**dict(zip(KEYS, (subject, session), strict=True)),

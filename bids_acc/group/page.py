@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from bids_acc.group.folders import model_folder
 from bids_acc.group.methods import methods_text
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.state import GroupRun
@@ -51,7 +52,7 @@ def page_content(run: GroupRun) -> GroupPage:
         'People': [
             table_block(
                 _flow_counts(run.cohort.flow), 'Who has which data',
-                'Sessions by modality; group/qc/flow.tsv names each one and the reason.',
+                'Sessions by modality; qc/flow.tsv names each one and the reason.',
             )
         ],
     }  # fmt: skip
@@ -60,7 +61,7 @@ def page_content(run: GroupRun) -> GroupPage:
             table_block(
                 flags, 'Sessions to look at',
                 'Figures outside their usual range, and outliers to the worse side among the '
-                'sessions of this folder. Nobody is left out for them (group/qc/flags.tsv).',
+                'sessions of this folder. Nobody is left out for them (qc/flags.tsv).',
             )
         ]  # fmt: skip
     if run.parcellation is not None:
@@ -73,6 +74,8 @@ def page_content(run: GroupRun) -> GroupPage:
             extra['Parcels'].append(
                 table_block(run.parcellation.agreement, 'Agreement of the cohorts')
             )
+    name = None if run.model is None else run.model.name
+    place = model_folder(run.output_dir, name).relative_to(run.output_dir).as_posix()
     return GroupPage(
         summary=summary,
         tables=shown_tables(run),
@@ -80,10 +83,11 @@ def page_content(run: GroupRun) -> GroupPage:
         extra=extra,
         methods=methods_text(run),
         files=[
-            'Statistics: group/stats/*.tsv, each with a JSON file that explains its columns.',
-            'Parcels: tpl-*/ and group/opnmf/. Exclusions: group/qc/exclusions.tsv.',
-            'The model as it was run: code/model-*_smdl.json.',
-            'Seeds and versions: group/provenance.json.',
+            f'Everything of this model: {place}.',
+            'Statistics: stats/*.tsv, each with a JSON file that explains its columns.',
+            f'Exclusions: qc/exclusions.tsv. Parcels: group/{run.parcels_name or "none"}.',
+            'The model as it was run: model_smdl.json. Seeds and versions: provenance.json.',
+            'All models of this output folder: group/index.html.',
         ],
         folder=run.output_dir,
         tables_folder=run.output_dir / 'group' / 'stats',
@@ -105,6 +109,19 @@ def _findings(run: GroupRun) -> Iterator[Block]:
         'below.'
     )
     yield table_block(found, 'Findings', caption)
+
+
+def n_findings(run: GroupRun) -> int:
+    """Count what survived correction.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its tables.
+    """
+    if not run.tables or run.model is None:
+        return 0
+    return len(significant_findings(shown_tables(run), run.model.alpha))
 
 
 def shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:

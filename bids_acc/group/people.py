@@ -15,10 +15,13 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.quality import KEYS
+from bids_acc.group.statistics.sessions import VisitOrder, at_first_visit
 from bids_acc.tables.labels import match_labels, with_prefix
 from bids_acc.tables.people import PeopleTable, read_people_table, read_session_tables
 
 PARTICIPANTS = 'participants.tsv'
+Decide = Callable[[pd.DataFrame], VisitOrder]
+"""Tells the order of the sessions of a table (`statistics.sessions.visit_order`)."""
 
 
 @dataclass
@@ -167,7 +170,7 @@ def read_people(
     output_dir: Path,
     sessions: Sequence[tuple[str, str | None]],
     known: Iterable[str],
-    in_order: Callable[[Iterable[str]], list[str]],
+    decide: Decide,
 ) -> People:
     """Join participants.tsv and the tables of visits to the sessions.
 
@@ -179,8 +182,8 @@ def read_people(
         Participants and sessions, with prefixes.
     known : iterable of str
         All participants who have results.
-    in_order : callable
-        Puts session labels in order, the first in front.
+    decide : callable
+        Tells the order of the sessions of a table.
 
     Raises
     ------
@@ -199,19 +202,19 @@ def read_people(
     if unknown := set(people.frame['participant_id']) - set(table.frame['participant_id']):
         people.notes.append(f'Not in participants.tsv: {_some(unknown, 10)}.')
     if 'session_id' in table.frame:
-        attach(people, table.frame, PARTICIPANTS, in_order)
+        attach(people, table.frame, PARTICIPANTS, decide)
     else:
         people.frame = people.frame.merge(table.frame, on='participant_id', how='left')
     visits = read_session_tables(output_dir, sorted({s for s, _ in sessions}))
     if visits is not None:
         people.notes += visits.notes
-        attach(people, visits.frame, 'sessions.tsv', in_order)
+        attach(people, visits.frame, 'sessions.tsv', decide)
     return people
 
 
 def attach(
     people: People, table: pd.DataFrame, where: str,
-    in_order: Callable[[Iterable[str]], list[str]], columns: Sequence[str] | None = None,
+    decide: Decide, columns: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
     """Give people the columns of a table with one row for each visit.
 
@@ -227,13 +230,13 @@ def attach(
         With ``participant_id`` and ``session_id``.
     where : str
         The table, for messages.
-    in_order : callable
-        Puts session labels in order.
+    decide : callable
+        Tells the order of the sessions of a table.
     columns : sequence of str, optional
         Only these.
     """
     names = [c for c in (columns or table.columns) if c not in KEYS]
-    visits = _with_session_labels(people, table, where, in_order)
+    visits = _with_session_labels(people, table, where, decide)
     visits, notes, conflicts = one_row_each(visits, KEYS, where, names)
     people.notes += notes
     if conflicts:
@@ -241,7 +244,8 @@ def attach(
         people.not_joined |= dict.fromkeys(names, conflicts[0])
         return
     _say_unmatched(people, visits, where)
-    first = _first_sessions(people.frame, in_order)
+    order = decide(_with_times(people.frame[KEYS], visits))
+    first = _first_sessions(people.frame, order)
     keyed = people.frame[KEYS].merge(visits, on=KEYS, how='left', sort=False)
     for name in names:
         own = keyed[name].set_axis(people.frame.index)
@@ -269,21 +273,15 @@ def _words(column: pd.Series) -> pd.Series:
     return column.map(lambda v: None if pd.isna(v) else _short(v)).astype(object)
 
 
-def _first_sessions(
-    frame: pd.DataFrame, in_order: Callable[[Iterable[str]], list[str]]
-) -> pd.Series:
+def _first_sessions(frame: pd.DataFrame, order: VisitOrder) -> pd.Series:
     """Tell which rows are a person's first session."""
-    firsts = {
-        person: next(iter(in_order([str(v) for v in visits if not pd.isna(v)])), None)
-        for person, visits in frame.groupby('participant_id')['session_id']
-    }
-    first = frame['participant_id'].map(firsts)
-    return frame['session_id'].isna() | (frame['session_id'] == first)
+    first = at_first_visit(frame, order)
+    return pd.Series(frame.index.isin(first.index), index=frame.index)
 
 
 def _with_session_labels(
     people: People, table: pd.DataFrame, where: str,
-    in_order: Callable[[Iterable[str]], list[str]],
+    decide: Decide,
 ) -> pd.DataFrame:  # fmt: skip
     """Return a table of visits whose labels are those of the results, person by person."""
     by_person: Mapping[str, set[str]] = {
@@ -291,7 +289,7 @@ def _with_session_labels(
         for person, visits in people.frame.groupby('participant_id')['session_id']
     }
     if not any(by_person.values()):
-        return _first_visit_only(people, table, where, in_order)
+        return _first_visit_only(people, table, where, decide)
     parts = []
     for person, rows in table.groupby('participant_id', sort=True):
         known = by_person.get(str(person), set())
@@ -303,13 +301,20 @@ def _with_session_labels(
     return pd.concat(parts, ignore_index=True) if parts else table
 
 
+def _with_times(frame: pd.DataFrame, visits: pd.DataFrame) -> pd.DataFrame:
+    """Add when each session was, where a table tells."""
+    if 'acq_time' not in visits:
+        return frame
+    return frame.merge(visits[[*KEYS, 'acq_time']], on=KEYS, how='left', sort=False)
+
+
 def _first_visit_only(
     people: People, table: pd.DataFrame, where: str,
-    in_order: Callable[[Iterable[str]], list[str]],
+    decide: Decide,
 ) -> pd.DataFrame:  # fmt: skip
     """Return one row for each person of results that have no sessions: the first visit."""
     labels = table['session_id'].map(lambda v: None if pd.isna(v) else with_prefix(str(v), 'ses-'))
-    order = {label: i for i, label in enumerate(in_order([v for v in labels if v]))}
+    order = {label: i for i, label in enumerate(decide(table.assign(session_id=labels)).order)}
     ranked = table.assign(_rank=labels.map(lambda v: order.get(v, -1)), _label=labels)
     first = ranked.groupby('participant_id')['_rank'].transform('min')
     kept = ranked[ranked['_rank'] == first]
@@ -338,7 +343,7 @@ def _say_unmatched(people: People, visits: pd.DataFrame, where: str) -> None:
 
 def join_phenotype(
     people: People, folder: Path, names: set[str],
-    known: Iterable[str], in_order: Callable[[Iterable[str]], list[str]],
+    known: Iterable[str], decide: Decide,
 ) -> People:  # fmt: skip
     """Add the columns of phenotype tables that a model names.
 
@@ -352,8 +357,8 @@ def join_phenotype(
         Wanted columns.
     known : iterable of str
         All participants who have results.
-    in_order : callable
-        Puts session labels in order.
+    decide : callable
+        Tells the order of the sessions of a table.
 
     Returns
     -------
@@ -374,13 +379,13 @@ def join_phenotype(
         ]
         if wanted := [name for name in wanted if name not in again]:
             source |= dict.fromkeys(wanted, path.name)
-            _join_one(joined, matched(table, known, path.name), wanted, path.name, in_order)
+            _join_one(joined, matched(table, known, path.name), wanted, path.name, decide)
     return joined
 
 
 def _join_one(
     people: People, table: PeopleTable, wanted: list[str], where: str,
-    in_order: Callable[[Iterable[str]], list[str]],
+    decide: Decide,
 ) -> None:  # fmt: skip
     """Add some columns of one table."""
     people.notes += [note for note in table.notes if _is_about(note, wanted, where)]
@@ -391,7 +396,7 @@ def _join_one(
         people.not_joined |= dict.fromkeys(wanted, reason)
         return
     if 'session_id' in frame and frame['session_id'].notna().any():
-        attach(people, frame, where, in_order, wanted)
+        attach(people, frame, where, decide, wanted)
         return
     rows, notes, conflicts = one_row_each(frame, ['participant_id'], where, wanted)
     people.notes += notes

@@ -16,18 +16,20 @@ from bids_acc.settings import Settings
 
 LOGGER = logging.getLogger(__name__)
 
-GROUP_FOLDER = 'group'
-
 
 @dataclass
 class GroupRun:
     """What one run of the group level has found so far."""
 
     output_dir: Path
+    folder: Path
+    """Where tables, figures and the page are written before they take their place."""
     settings: Settings
     cohort: Cohort
     model: Model | None = None
     parcellation: ParcellationResult | None = None
+    parcels_name: str | None = None
+    """Name of the folder of parcels."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -39,8 +41,3 @@ class GroupRun:
         """Say a sentence in the terminal and at the head of the report."""
         LOGGER.warning('%s', text)
         self.notes.append(text)
-
-    @property
-    def folder(self) -> Path:
-        """Folder of tables and figures."""
-        return self.output_dir / GROUP_FOLDER

@@ -43,9 +43,13 @@ def outputs_table() -> str:
             ):
                 continue
             description = str(spec.metadata.get('Description', '')).strip()
-            lines.append(f'| `{example_name(spec)}` | {" ".join(description.split())} |')
+            root = 'group/parcels-<key>/' if prefix == 'group' else ''
+            lines.append(f'| `{root}{example_name(spec)}` | {" ".join(description.split())} |')
         lines.append('')
-    lines += ['**Statistics**, in `group/stats`; a table is there if its analysis was made', '']
+    lines += [
+        '**Statistics**, in `group/model-<name>/stats`; a table is there if its analysis was made',
+        '',
+    ]
     lines += ['| file | content |', '|---|---|']
     lines += [f'| `{name}.tsv` | {title} |' for name, title in TITLES.items()]
     return '\n'.join([*lines, ''])

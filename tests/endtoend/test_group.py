@@ -16,6 +16,13 @@ from tests.synthetic.browser import check_page, needs_browser, started
 from tests.synthetic.derivatives import write_cohort
 
 FAST = ('--opnmf-k-range', '2', '5', '--opnmf-splits', '4', '--opnmf-bootstraps', '10')
+MODEL = 'group/model-proposed'
+
+
+def parcels_of(root: Path) -> Path:
+    """Return the one folder of parcels."""
+    (folder,) = (root / 'group').glob('parcels-*')
+    return folder
 
 
 @pytest.fixture(scope='module')
@@ -56,19 +63,19 @@ def test_dry_run_writes_nothing(folder, tmp_path):
 
 
 def test_planted_effect_is_found(analysed):
-    table = pd.read_csv(analysed / 'group' / 'stats' / 'ancova.tsv', sep='\t')
+    table = pd.read_csv(analysed / MODEL / 'stats' / 'ancova.tsv', sep='\t')
     group = table[table['term'] == 'group'].set_index('response')
     thickness = [name for name in group.index if name.startswith('thickness')]
     assert group.loc[thickness, 'p_unc'].min() < 0.01
     assert group['value'].idxmax().startswith('thickness')
-    means = pd.read_csv(analysed / 'group' / 'opnmf' / 'parcels.tsv', sep='\t')
+    means = pd.read_csv(parcels_of(analysed) / 'opnmf' / 'parcels.tsv', sep='\t')
     assert set(means['metric']) == {'thickness', 'area', 'fa', 'md'}
 
 
 def test_gated_spectra_are_left_out(analysed):
-    excluded = pd.read_csv(analysed / 'group' / 'qc' / 'exclusions.tsv', sep='\t')
+    excluded = pd.read_csv(analysed / MODEL / 'qc' / 'exclusions.tsv', sep='\t')
     failed = excluded.loc[excluded['criterion'] == 'quality gate', 'participant_id'].nunique()
-    table = pd.read_csv(analysed / 'group' / 'stats' / 'mrs_group.tsv', sep='\t')
+    table = pd.read_csv(analysed / MODEL / 'stats' / 'mrs_group.tsv', sep='\t')
     assert table.loc[table['analysis'] == 'mrs_ancova', 'n'].max() == 24 - failed
 
 
@@ -91,7 +98,8 @@ def test_the_page_can_be_used_by_all_and_asks_for_nothing(analysed):
 
 
 def test_each_table_has_a_dictionary(analysed):
-    for path in (analysed / 'group').rglob('*.tsv'):
+    tables = [p for p in (analysed / 'group').rglob('*.tsv') if not p.stem.endswith('_dseg')]
+    for path in tables:
         sidecar = json.loads(path.with_suffix('.json').read_text())
         columns = path.read_text().splitlines()[0].split('\t')
         assert set(columns) <= set(sidecar), path.name
@@ -118,8 +126,8 @@ def test_without_participants_parcels_are_made_and_nothing_is_compared(folder, t
     (copy / 'participants.tsv').unlink()
     done = bids_acc('none', copy, 'group', '-w', tmp_path / 'w', *FAST)
     assert done.returncode == 0, done.stderr
-    assert (copy / 'group' / 'opnmf' / 'parcels.tsv').exists()
-    assert not (copy / 'group' / 'stats').exists()
+    assert (parcels_of(copy) / 'opnmf' / 'parcels.tsv').exists()
+    assert not list((copy / 'group').glob('model-*/stats'))
     assert 'no participants.tsv' in (copy / 'group.html').read_text()
 
 
@@ -131,8 +139,38 @@ def test_missing_people_do_not_stop_the_others(folder, tmp_path):
     shutil.rmtree(copy / 'sub-003' / 'mrs')
     done = bids_acc('none', copy, 'group', '--model', 'auto', '-w', tmp_path / 'w', *FAST)
     assert done.returncode == 0, done.stderr
-    flow = pd.read_csv(copy / 'group' / 'qc' / 'flow.tsv', sep='\t')
+    flow = pd.read_csv(copy / MODEL / 'qc' / 'flow.tsv', sep='\t')
     lost = flow[flow['status'] == 'skip'].groupby('participant_id')['modality'].agg(list)
     assert lost.to_dict() == {
         'sub-001': ['anat', 'dwi', 'mrs'], 'sub-002': ['dwi'], 'sub-003': ['mrs'],
     }  # fmt: skip
+
+
+def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(folder, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
+    for who in copy.glob('sub-*'):
+        shutil.rmtree(who / 'anat')
+    groups = {'Column': 'group', 'Levels': ['HC', 'TRS', 'non-TRS'], 'Reference': 'HC'}
+    groups['Levels'] = sorted(pd.read_csv(copy / 'participants.tsv', sep='\t')['group'].unique())
+    first = {'Name': 'first', 'Group': groups, 'Norms': {'Level': 'HC'}}
+    second = {'Name': 'second', 'Group': groups, 'Mixture': {'Measures': []}}
+    stats = {}
+    for model in (first, second, first):
+        (tmp_path / 'm.json').write_text(json.dumps(model))
+        done = bids_acc(
+            'none', copy, 'group', '--model', tmp_path / 'm.json', '-w', tmp_path, *FAST
+        )
+        assert done.returncode == 0, done.stderr
+        place = copy / 'group' / f'model-{model["Name"]}'
+        here = {str(p.relative_to(place)): p.read_bytes() for p in place.rglob('*.*')}
+        assert stats.setdefault(model['Name'], here) == here
+        assert json.loads((place / 'model_smdl.json').read_text())['Name'] == model['Name']
+    assert 'stats/zscores.tsv' in stats['first']
+    assert 'stats/zscores.tsv' not in stats['second']
+    assert {'stats/mrs_group.tsv', 'stats/flow.tsv', 'report.html'} < set(stats['second'])
+    assert (copy / 'group.html').read_bytes() == stats['first']['report.html']
+    index = (copy / 'group' / 'index.html').read_text()
+    for name in ('first', 'second'):
+        assert f'href="model-{name}/report.html"' in index
+    assert not [p for p in (copy / 'group').iterdir() if p.name.startswith('.')]

@@ -27,12 +27,13 @@ def people(levels: tuple[str, ...], n: int, **columns) -> pd.DataFrame:
 
 
 def table(root: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(root / 'group' / 'stats' / f'{name}.tsv', sep='\t')
+    (path,) = (root / 'group').glob(f'model-*/stats/{name}.tsv')
+    return pd.read_csv(path, sep='\t')
 
 
 def check_all_tables(root: Path, without: tuple[str, ...] = ('flow', 'gate')) -> None:
     """Every table has the common columns, and a sidecar that explains each of its columns."""
-    found = sorted((root / 'group' / 'stats').glob('*.tsv'))
+    found = sorted((root / 'group').glob('model-*/stats/*.tsv'))
     assert found
     for path in found:
         columns = path.read_text().splitlines()[0].split('\t')

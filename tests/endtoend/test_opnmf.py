@@ -15,6 +15,7 @@ import pytest
 
 from bids_acc.exceptions import ExitCode
 from tests.endtoend.test_command import bids_acc
+from tests.endtoend.test_group import parcels_of
 from tests.synthetic.derivatives import write_cohort
 
 FAST = ('--opnmf-k-range', '2', '4', '--opnmf-splits', '2', '--opnmf-bootstraps', '2')
@@ -37,7 +38,7 @@ def first(tmp_path_factory):
 
 def test_an_override_is_recorded_beside_what_the_rule_says(first):
     root, _, said = first
-    choice = json.loads((root / 'group/opnmf/rankchoice.json').read_text())
+    choice = json.loads((parcels_of(root) / 'opnmf/rankchoice.json').read_text())
     assert choice['NumberOfComponents'] == 3
     assert choice['Source'] == 'override'
     assert 'k = 3 was asked for.' in choice['Trace'][-1]
@@ -68,13 +69,13 @@ def test_a_selection_that_is_killed_goes_on_where_it_was(first):
     done = list(work.rglob('selection-*/*.json'))
     assert 1 <= len(done) < 8
     before = {path: path.stat().st_mtime_ns for path in done}
-    assert not (killed / 'group/opnmf').exists()
+    assert not list(killed.glob('group/parcels-*'))
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in done} == before
     assert len(list(work.rglob('selection-*/*.json'))) == 8
     for name in ('rankselection.tsv', 'rankcurves.tsv', 'vertexindex.tsv', 'model_W.npz'):
-        one, other = (folder / 'group/opnmf' / name for folder in (root, killed))
+        one, other = (parcels_of(folder) / 'opnmf' / name for folder in (root, killed))
         assert one.read_bytes() == other.read_bytes(), name
 
 
@@ -89,17 +90,25 @@ def test_strata_are_columns_of_participants(first):
 def test_an_existing_atlas_is_measured_and_nothing_is_factorized(first):
     root, plain, _ = first
     done = bids_acc(
-        'none', plain, 'group', '--model', 'auto', '--opnmf-atlas', root / 'tpl-fsaverage'
+        'none',
+        plain,
+        'group',
+        '--model',
+        'auto',
+        '--opnmf-atlas',
+        parcels_of(root) / 'tpl-fsaverage',
     )
     assert done.returncode == 0, done.stderr
     assert 'selection' not in done.stderr
-    tables = [pd.read_csv(f / 'group/opnmf/parcels.tsv', sep='\t') for f in (root, plain)]
+    tables = [pd.read_csv(parcels_of(f) / 'opnmf/parcels.tsv', sep='\t') for f in (root, plain)]
     pd.testing.assert_frame_equal(*tables)
-    assert not list((plain / 'group/opnmf').glob('*rankselection*'))
+    assert not list((parcels_of(plain) / 'opnmf').glob('*rankselection*'))
     seen: set[int] = set()
     for side in 'LR':
         one, other = (
-            nb.load(next(f.glob(f'tpl-*/**/*hemi-{side}*_dseg.label.gii'))).darrays[0].data
+            nb.load(next(parcels_of(f).glob(f'tpl-*/**/*hemi-{side}*_dseg.label.gii')))
+            .darrays[0]
+            .data
             for f in (root, plain)
         )
         assert (one == other).all()
@@ -108,4 +117,4 @@ def test_an_existing_atlas_is_measured_and_nothing_is_factorized(first):
     page = (plain / 'group.html').read_text()
     assert 'The parcels of tpl-fsaverage were applied to' in page
     assert 'factorized' not in page
-    assert len(list((plain / 'group/stats').glob('*.tsv'))) > 3
+    assert len(list((plain / 'group').glob('model-*/stats/*.tsv'))) > 3

@@ -23,7 +23,7 @@ def apply_atlas(atlas: Path, data: VertexMetrics, output_dir: Path) -> Parcellat
     data : VertexMetrics
         Maps of the region.
     output_dir : Path
-        Root of the derivative dataset.
+        Folder of these parcels.
     """
     one = read_atlas(atlas, data)
     everyone = pd.Series('', index=data.sessions['participant_id'].unique())

@@ -37,7 +37,7 @@ def write_parcellation(
     options : ParcellationOptions
         How it was asked for; written beside the choice of k.
     output_dir : Path
-        Root of the derivative dataset.
+        Folder of these parcels.
 
     Returns
     -------

@@ -58,6 +58,8 @@ class ParcellationOptions:
     """Resampled cohorts for the confidence of each vertex."""
     n_null: int = 1000
     """Null parcellations for the agreement of cohorts."""
+    visits: tuple[str, ...] = ()
+    """Sessions, the one that is factorized in front; of others each participant's earliest."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ def run_parcellation(
 ) -> ParcellationResult:
     """Choose the number of components, find the parcels, and measure every session in them.
 
-    The first session of each participant takes part in the factorization; all sessions are
-    measured. Cohorts are factorized apart, with one number of components for all, and the
-    components of later cohorts are numbered as their partners in the first.
+    The first session of each participant (`ParcellationOptions.visits`) takes part in the
+    factorization; all sessions are measured. Cohorts are factorized apart, with one number of
+    components for all, and the components of later cohorts are numbered as their partners in the
+    first.
 
     Parameters
     ----------
@@ -157,7 +160,7 @@ def run_parcellation(
         progress(Progress(0, 0, needed, float('nan')))
     listed = _listed(data.sessions, participants)
     cohorts = _cohorts(listed, options.cohort)
-    complete, _ = complete_cases(_first_sessions(data), options.max_missing)
+    complete, _ = complete_cases(_first_sessions(data, options.visits), options.max_missing)
     units = _units(complete, cohorts, options)
     curves = {
         name: run.curves(name, unit, strata(_rows_of(listed, unit), options.stratify))
@@ -322,10 +325,14 @@ def _cohorts(listed: pd.DataFrame, column: str | None) -> pd.Series:
     return names
 
 
-def _first_sessions(data: VertexMetrics) -> VertexMetrics:
-    """Return the first session of each participant."""
-    order = data.sessions.assign(session_id=data.sessions['session_id'].fillna(''))
-    first = order.sort_values(['participant_id', 'session_id']).drop_duplicates('participant_id')
+def _first_sessions(data: VertexMetrics, visits: Sequence[str]) -> VertexMetrics:
+    """Return the first session of each participant in the order of visits."""
+    place = {label: i for i, label in enumerate(visits)}
+    labels = data.sessions['session_id'].fillna('')
+    order = data.sessions.assign(
+        _place=labels.map(lambda label: place.get(label, len(place))), _label=labels
+    ).sort_values(['participant_id', '_place', '_label'])
+    first = order.drop_duplicates('participant_id')
     return data.take(np.sort(first.index.to_numpy()))
 
 

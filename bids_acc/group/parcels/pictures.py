@@ -21,7 +21,7 @@ LOGGER = logging.getLogger(__name__)
 Entry = tuple[Path, str, str]
 
 
-def write_parcel_figures(result: ParcellationResult, output_dir: Path) -> list[Entry]:
+def write_parcel_figures(result: ParcellationResult, output_dir: Path, root: Path) -> list[Entry]:
     """Draw what the parcellation found.
 
     Parameters
@@ -30,6 +30,8 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path) -> list[E
         What was found.
     output_dir : Path
         Root of the derivative data set; a subject's own surface there carries the picture.
+    root : Path
+        Folder of these parcels.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path) -> list[E
     """
     entries = []
     if result.curves:
-        path = output_path('group_opnmf_figure', output_dir, desc='rank')
+        path = output_path('group_opnmf_figure', root, desc='rank')
         figure = rank_figure(
             {name: found.curves for name, found in result.curves.items()}, result.choice.k
         )
@@ -53,14 +55,14 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path) -> list[E
         of = f' of {cohort}' if cohort else ''
         entities = {'cohort': cohort} if cohort else {}
         if surfaces:
-            path = output_path('group_opnmf_figure', output_dir, entities, desc='parcels')
+            path = output_path('group_opnmf_figure', root, entities, desc='parcels')
             figure = surface_figure(surfaces, _keys(one, result.data.mesh_sizes))
             caption = (
                 'Medial view of both hemispheres, on the mid-cortical surface of one participant.'
             )
             entries.append((save_svg(figure, path), f'Parcels{of}', caption))
         if one.confidence is not None:
-            path = output_path('group_opnmf_figure', output_dir, entities, desc='confidence')
+            path = output_path('group_opnmf_figure', root, entities, desc='confidence')
             figure = confidence_figure(one.confidence, one.labels)
             caption = (
                 'Share of resampled cohorts in which a vertex falls into the same parcel; parcels '

@@ -33,6 +33,7 @@ from bids_acc.group.statistics.sensitivity import gate_sensitivity
 from bids_acc.group.statistics.site_rows import sites_side_by_side
 from bids_acc.group.statistics.study import Study
 from bids_acc.group.statistics.treatment_rows import treatment_groups
+from bids_acc.group.statistics.voxel_rows import group_by_voxel
 from bids_acc.group.statistics.zscores import group_zscores
 
 AnalysisFunction = Callable[[Study, Mapping[str, pd.DataFrame], np.random.Generator], list[Row]]
@@ -63,6 +64,7 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(planned_contrasts, 'contrasts'),
     # Do they differ in metabolites, alone, corrected together, and at equal nuisance?
     Analysis(metabolites_by_group, 'mrs_group'),
+    Analysis(group_by_voxel, 'mrs_group'),
     Analysis(corrected_together, 'mrs_group'),
     Analysis(nuisance_regressions, 'mrs_group'),
     # How are structure and metabolite related, and both to symptoms?

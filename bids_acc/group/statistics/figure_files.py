@@ -102,7 +102,7 @@ def write_figures(
     tables : mapping of str to DataFrame
         Its result.
     folder : Path
-        For example ``group/figures``.
+        For example ``group/model-<name>/figures``.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.group.statistics.sessions import first_session
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.study import Measure, Study
 
 
 def participant_flow(study: Study) -> pd.DataFrame:
@@ -38,21 +38,31 @@ def participant_flow(study: Study) -> pd.DataFrame:
                 lost = failed.loc[part.index].get(measure.name, pd.Series(False, part.index))
                 rows.append({
                     'cohort': cohort, 'group': level, 'label': labels.get(level, level),
-                    'measure': measure.name, 'n_participants': len(part),
+                    'measure': measure.name, 'voxel': voxel_labels(study, measure),
+                    'n_participants': len(part),
                     'n_measured': int((used | lost.astype(bool)).sum()),
                     'n_used': int(used.sum()), 'excluded': '',
                 })  # fmt: skip
     rows += [
-        {'cohort': '', 'group': '', 'label': '', 'measure': '', 'n_participants': number,
+        {'cohort': '', 'group': '', 'label': '', 'measure': '', 'voxel': '',
+         'n_participants': number,
          'n_measured': 0, 'n_used': 0, 'excluded': reason}
         for reason, number in reasons.items()
         if number
     ]  # fmt: skip
-    columns = ['cohort', 'group', 'label', 'measure', 'n_participants', 'n_measured', 'n_used',
-               'excluded']  # fmt: skip
+    columns = ['cohort', 'group', 'label', 'measure', 'voxel', 'n_participants', 'n_measured',
+               'n_used', 'excluded']  # fmt: skip
     return pd.DataFrame(rows, columns=columns).sort_values(
         ['cohort', 'group', 'measure', 'excluded'], ignore_index=True
     )
+
+
+def voxel_labels(study: Study, measure: Measure) -> str:
+    """Return the labels of the spectra that a metabolite is from; empty for other measures."""
+    if measure.kind not in ('metabolite', 'ratio'):
+        return ''
+    used = [v for v in study.voxels.used if measure.voxel in ('', v.name)]
+    return ', '.join(label for voxel in used for label in voxel.labels)
 
 
 def flow_notes(flow: pd.DataFrame) -> list[str]:

@@ -17,6 +17,7 @@ from bids_acc.group.formulas.design import varies
 from bids_acc.group.statistics.model import Model, nearest
 from bids_acc.group.statistics.sessions import with_improvement
 from bids_acc.group.statistics.study import KEYS, Measure, Study, as_text
+from bids_acc.group.statistics.voxels import VoxelChoice, choose_voxels, for_voxels, selected
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,11 @@ def make_study(
         If the group, cohort or covariate columns are absent, or a cell has two values.
     """
     parcels = _keyed(parcels)
-    mrs = _keyed(mrs)
-    qc = _keyed(qc)
+    mrs, qc = _keyed(mrs), _keyed(qc)
+    voxels = choose_voxels(mrs, model) if 'voxel' in mrs and len(mrs) else VoxelChoice(())
+    if voxels.used:
+        model = for_voxels(model, voxels, mrs['metabolite'].dropna().astype(str).unique())
+        mrs = selected(mrs, voxels)
     people = _people(model, participants, not_joined or {})
     measures: list[Measure] = []
     structure, found = _parcel_columns(parcels, model) if len(parcels) else (parcels, [])
@@ -66,9 +70,7 @@ def make_study(
     ratios = set(model.content['Ratios'])
     named = {*model.content['Mrs']['Primary'], *model.content['Mrs']['Secondary'], *ratios}
     measures += [
-        Measure(str(name), 'ratio' if name in ratios else 'metabolite', str(name),
-                unit='' if name in ratios else model.content['Mrs']['UnitScheme'])
-        for name in metabolites.columns
+        _metabolite(str(name), model, voxels) for name in metabolites.columns
         if name in named or varies(metabolites[name])  # tCr in units of tCr is 1 in everybody
     ]  # fmt: skip
     present = [structure[[*KEYS, *(m.name for m in found)]]] if found else []
@@ -87,7 +89,20 @@ def make_study(
     gate_failed = mask.drop(columns=KEYS).eq(True)
     gate_failed.index = wide.index
     wide, dropped = _apply_groups(wide, model)
-    return Study(model, wide, tuple(measures), qc, mrs, gate_failed.loc[wide.index], dropped)
+    return Study(
+        model, wide, tuple(measures), qc, mrs, gate_failed.loc[wide.index], dropped, voxels
+    )
+
+
+def _metabolite(name: str, model: Model, voxels: VoxelChoice) -> Measure:
+    """Describe a metabolite or ratio, and where several are analysed, its voxel."""
+    ratio = name in model.content['Ratios']
+    ending = next((v.name for v in voxels.used if name.endswith(f'_{v.name}')), '')
+    ending = ending if len(voxels.used) > 1 else ''
+    parts = [part.removesuffix(f'_{ending}') if ending else part for part in name.split('/')]
+    unit = '' if ratio else str(model.content['Mrs']['UnitScheme'])
+    return Measure(name, 'ratio' if ratio else 'metabolite', '/'.join(parts), unit=unit,
+                   voxel=ending)  # fmt: skip
 
 
 def gated_values(
@@ -98,9 +113,10 @@ def gated_values(
     Parameters
     ----------
     mrs : DataFrame
-        Long table: participant_id, session_id, metabolite, unit_scheme, value, gate.
+        Long table: participant_id, session_id, metabolite, unit_scheme, value, gate; of the
+        analysed voxels (`bids_acc.group.statistics.voxels.selected`).
     model : Model
-        Unit scheme, voxel and ratios.
+        Unit scheme and ratios.
     use_gate : bool
         Empty the values whose gate is not ``pass``; a missing verdict does not pass.
 
@@ -109,7 +125,7 @@ def gated_values(
     values, failed : DataFrame
         Indexed by participant and session, one column per metabolite or ratio.
     """
-    table = _select_mrs(mrs, model)
+    table = _of_scheme(mrs, model)
     if table.empty:
         empty = pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=KEYS))
         return empty, empty
@@ -165,20 +181,11 @@ def _refuse_doubles(table: pd.DataFrame, keys: list[str], what: str) -> None:
         raise InputDataError(f'{what}: two values for {first}.')
 
 
-def _select_mrs(mrs: pd.DataFrame, model: Model) -> pd.DataFrame:
-    """Return the rows of the model's unit scheme and voxel."""
-    wanted = model.content['Mrs']
-    table = mrs
-    if 'unit_scheme' in table.columns:
-        table = table[table['unit_scheme'] == wanted['UnitScheme']]
-    if 'voxel' in table.columns and not table.empty:
-        voxels = sorted(table['voxel'].dropna().astype(str).unique())
-        if wanted['Voxel'] is not None:
-            table = table[table['voxel'].astype(str) == wanted['Voxel']]
-        elif len(voxels) > 1:
-            logger.warning('Several voxels (%s): %s is analysed.', ', '.join(voxels), voxels[0])
-            table = table[table['voxel'].astype(str) == voxels[0]]
-    return table
+def _of_scheme(mrs: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """Return the rows of the model's unit scheme."""
+    if 'unit_scheme' not in mrs.columns:
+        return mrs
+    return mrs[mrs['unit_scheme'] == model.content['Mrs']['UnitScheme']]
 
 
 def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:

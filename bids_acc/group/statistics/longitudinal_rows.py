@@ -13,7 +13,7 @@ from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correla
 from bids_acc.group.formulas.mixed import level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.study import Measure, Study, as_text
 
 
@@ -78,7 +78,8 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
         If the model names a session that nobody has.
     """
     wanted = study.model.section('Sessions')
-    present = sessions_in_order(study.wide['session_id'])
+    visits = visit_order(study.wide, study.model)
+    present = list(visits.order)
     by_label = {name.removeprefix('ses-'): name for name in present}
 
     def find(label: str) -> str:
@@ -88,7 +89,7 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
         return by_label[plain]
 
     order = [find(name) for name in wanted['Order']] or present
-    first = find(wanted['Baseline']) if wanted['Baseline'] is not None else order[0]
+    first = visits.baseline or order[0]
     later = [find(name) for name in wanted['FollowUps']] or [s for s in order if s != first]
     return first, later
 

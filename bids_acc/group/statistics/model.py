@@ -208,7 +208,7 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 FAMILIES = (
     'ancova', 'change', 'clinical', 'contrasts', 'crlb_absolute', 'demographics', 'interaction',
-    'meta', 'mrs_primary', 'mrs_secondary', 'mrs_together', 'partialcorr', 'posthoc',
+    'meta', 'mrs_primary', 'mrs_secondary', 'mrs_together', 'mrs_voxel', 'partialcorr', 'posthoc',
     'posthoc_plain', 'prediction', 'quality', 'relation', 'zscores',
 )  # fmt: skip
 """First words of the names of families; a variant has more words, such as ``quality passed``."""

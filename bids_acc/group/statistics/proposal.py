@@ -18,7 +18,11 @@ from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.files.writing import write_bytes
 from bids_acc.group.formulas.design import varies
 from bids_acc.group.statistics.model import Model, nearest, parse_model, read_model
-from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.group.statistics.sessions import at_first_visit, visit_order
+from bids_acc.group.statistics.study import as_text
+from bids_acc.group.statistics.voxels import usable_voxels, why_voxel
+from bids_acc.tables.missing import is_missing
+from bids_acc.tables.reading import number
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +35,17 @@ CONTROL = re.compile(
     r'^(hc|hv|nc|ctrl?|ctl|con|control|controls|healthy.*|td|normal.*|norm|comparison)$',
     re.IGNORECASE,
 )
+CONTROL_WORDS = re.compile(
+    r'\b(healthy|controls?|comparison|normal|norms?|neurotypical|typical(ly)?|unaffected|'
+    r'non-?patients?|non-?clinical|no (diagnosis|disorder|illness))\b',
+    re.IGNORECASE,
+)
+"""Words in the description of a level that tell controls (``Levels`` of participants.json)."""
+NOT_CONTROL_WORDS = re.compile(
+    r'\b(patients?|cases?|at risk|siblings?|relatives?)\b', re.IGNORECASE
+)
 SEX_NAMES = ('sex', 'gender')
-COHORT_NAMES = ('cohort',)
+COHORT_NAMES = ('cohort', 'dataset', 'source_dataset')
 SITE_NAMES = ('site', 'scanner', 'scanner_id', 'scannerserialnumber', 'centre', 'center')
 CLINICAL = re.compile(
     r'panss|bprs|saps|sans|madrs|ham_?[ad]|hdrs|bdi|qids|cgi|gaf|rbans|psyrats|ymrs|dose|cpz|'
@@ -53,13 +66,18 @@ def _levels(column: pd.Series) -> list[str]:
     present = column.dropna()
     if pd.api.types.is_numeric_dtype(present):
         return [f'{value:g}' for value in sorted(present.unique())]
-    text = present.astype(str).str.strip()
-    return sorted(set(text[~text.isin(['', 'n/a', 'N/A'])]))
+    text = as_text(present).astype(str)
+    return sorted({level for level in text if not is_missing(level)})
+
+
+def _known(column: pd.Series) -> pd.Series:
+    """Return the cells that are not missing."""
+    return column[~column.map(lambda v: pd.isna(v) or (isinstance(v, str) and is_missing(v)))]
 
 
 def _numeric(column: pd.Series) -> bool:
     """Tell whether a column holds numbers (besides n/a) that vary."""
-    cleaned = column.replace({'n/a': None, 'N/A': None, '': None}).dropna()
+    cleaned = _known(column)
     number = pd.to_numeric(cleaned, errors='coerce')
     return len(cleaned) > 0 and bool(number.notna().all()) and varies(number)
 
@@ -95,9 +113,11 @@ def _group_column(people: pd.DataFrame) -> str:
     )
 
 
-def _spellings(levels: Sequence[str], sizes: Mapping[str, int]) -> dict[str, str]:
-    """Return the levels that differ from a more frequent one by upper and lower case only."""
-    best: dict[str, str] = {}
+def _spellings(
+    levels: Sequence[str], sizes: Mapping[str, int], declared: Sequence[str]
+) -> dict[str, str]:
+    """Return the levels that differ in case only from a declared or more frequent one."""
+    best = {level.casefold(): level for level in reversed(declared)}
     for level in sorted(levels, key=lambda v: (-sizes.get(v, 0), v)):
         best.setdefault(level.casefold(), level)
     return {v: best[v.casefold()] for v in levels if v != best[v.casefold()]}
@@ -116,22 +136,79 @@ def _rare(
     return kept, rare
 
 
+def level_texts(description: Mapping[str, Any], present: Sequence[str]) -> dict[str, str]:
+    """Return what a sidecar says about each level, in its order.
+
+    Parameters
+    ----------
+    description : mapping
+        Entry of the column; ``Levels`` maps codes to words, or to objects with ``Description``
+        or ``LongName``, or words to codes, or is a list of levels.
+    present : sequence of str
+        Levels that occur.
+
+    Examples
+    --------
+    >>> level_texts({'Levels': {'0': {'Description': 'controls'}, '1.0': 'patients'}}, ['0', '1'])
+    {'0': 'controls', '1': 'patients'}
+    >>> level_texts({'Levels': {'control': 0, 'patient': 1}}, ['0', '1'])
+    {'0': 'control', '1': 'patient'}
+    """
+    declared = description.get('Levels', {})
+    if isinstance(declared, list):
+        declared = {str(level): '' for level in declared}
+    if not isinstance(declared, Mapping):
+        return {}
+    words = {str(level).strip(): _level_text(text) for level, text in declared.items()}
+    if not set(map(_plain_level, words)) & set(present):
+        turned = {text: level for level, text in words.items()}
+        words = turned if set(map(_plain_level, turned)) & set(present) else words
+    return {_plain_level(level): text for level, text in words.items()}
+
+
+def _level_text(entry: Any) -> str:
+    """Return the words of one entry of Levels."""
+    if isinstance(entry, Mapping):
+        entry = entry.get('LongName') or entry.get('Description') or ''
+    return str(entry).strip()
+
+
+def _plain_level(level: str) -> str:
+    """Write a code as the column has it: 1.0 is 1, and 01 is 1 among numbers."""
+    value = number(level)
+    return level if value is None else f'{value:g}'
+
+
+def reads_like_controls(level: str, text: str = '') -> bool:
+    """Tell whether a level is the control group, by its description if there is one.
+
+    Examples
+    --------
+    >>> reads_like_controls('0', 'healthy comparison subjects'), reads_like_controls('HC')
+    (True, True)
+    >>> reads_like_controls('1', 'patient'), reads_like_controls('control', 'patients, treated')
+    (False, False)
+    """
+    if text and NOT_CONTROL_WORDS.search(text):
+        return bool(re.match(r'(healthy|controls?|non-?patients?)\b', text, re.IGNORECASE))
+    return bool(CONTROL.match(level) or CONTROL.match(text) or CONTROL_WORDS.search(text))
+
+
 def _ordered_levels(
     column: pd.Series, description: Mapping[str, Any], reasons: list[str]
 ) -> tuple[list[str], str, dict[str, str]]:
     """Return the levels, in the sidecar's order if it tells one, the reference and recodings."""
     present = _levels(column)
-    declared = [str(level) for level in description.get('Levels', {})]
-    raw = column.dropna().map(lambda v: f'{v:g}' if isinstance(v, float) else str(v).strip())
-    counts = {str(name): int(n) for name, n in raw.value_counts().items()}
-    recode = _spellings(present, counts)
+    texts = level_texts(description, present)
+    counts = {str(name): int(n) for name, n in as_text(column).dropna().value_counts().items()}
+    recode = _spellings(present, counts, list(texts))
     for level, target in recode.items():
-        counts[target] += counts[level]
+        counts[target] = counts.get(target, 0) + counts[level]
         reasons.append(f'{level} is read as {target} (Group/Recode): they differ in case only.')
-    present = [level for level in present if level not in recode]
-    unknown = [level for level in present if level not in declared]
-    levels = [level for level in declared if level in present] + unknown
-    if declared and unknown:
+    present = sorted({recode.get(level, level) for level in present})
+    unknown = [level for level in present if level not in texts]
+    levels = [level for level in texts if level in present] + unknown
+    if texts and unknown:
         reasons.append(
             f'{", ".join(unknown)} occur in the column but not in participants.json: check the '
             'spelling (Group/Recode can mend it).'
@@ -142,18 +219,55 @@ def _ordered_levels(
             f'participants.tsv: {column.name} has only {len(levels)} group with two participants '
             f'or more ({", ".join(levels) or "none"}): there is nothing to compare.'
         )
-    controls = [level for level in levels if CONTROL.match(level)]
+    reference, why = _reference(levels, texts, counts)
+    reasons.append(why)
+    return levels, reference, recode
+
+
+GUESS = 'is a guess'
+"""Words of a reason that the report must show: the sign of every contrast hangs on it."""
+
+
+def _reference(
+    levels: Sequence[str], texts: Mapping[str, str], counts: Mapping[str, int]
+) -> tuple[str, str]:
+    """Return the level that others are compared with, and why."""
+    controls = [level for level in levels if reads_like_controls(level, texts.get(level, ''))]
     if controls:
-        reasons.append(f'Reference {controls[0]}: reads like the control group.')
-        return levels, controls[0], recode
-    largest = max(levels, key=lambda level: (counts.get(level, 0), level))
-    reasons.append(f'Reference {largest}: no group reads like controls, this one is the largest.')
-    return levels, largest, recode
+        first = controls[0]
+        said = f' ({texts[first]})' if texts.get(first) else ''
+        why = f'Reference {first}{said}: reads like the control group.'
+        if len(controls) > 1:
+            why = (
+                f'Reference {first}{said} {GUESS}: {", ".join(controls)} all read like controls, '
+                'it stands first; set Group/Reference.'
+            )
+        return first, why
+    turns = 'every difference changes its sign with it; set Group/Reference, or Levels in '
+    turns += 'participants.json'
+    if all(number(level) is not None for level in levels) and not any(texts.values()):
+        lowest = min(levels, key=float)
+        return lowest, (
+            f'Reference {lowest} {GUESS}: the codes {", ".join(levels)} are not described, it is '
+            f'the lowest; {turns}.'
+        )
+    most = max(counts.get(level, 0) for level in levels)
+    largest = [level for level in levels if counts.get(level, 0) == most]
+    if len(largest) > 1:
+        return largest[0], (
+            f'Reference {largest[0]} {GUESS}: no group reads like controls, and '
+            f'{" and ".join(largest)} are equally large ({most} participants), it stands first; '
+            f'{turns}.'
+        )
+    return largest[0], (
+        f'Reference {largest[0]} {GUESS}: no group reads like controls, this one is the largest '
+        f'({most} participants); {turns}.'
+    )
 
 
 def _why_not_numeric(people: pd.DataFrame, name: str) -> str:
     """Say which cell of a column is no number, or that all are alike."""
-    cleaned = people[name].replace({'n/a': None, 'N/A': None, '': None})
+    cleaned = _known(people[name]).reindex(people.index)
     wrong = cleaned.notna() & pd.to_numeric(cleaned, errors='coerce').isna()
     if not wrong.any():
         return 'it is the same in everybody, or nobody has it.'
@@ -190,7 +304,9 @@ def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]
 
 
 def propose_model(
-    participants: pd.DataFrame, sidecar: Mapping[str, Any] | None = None
+    participants: pd.DataFrame,
+    sidecar: Mapping[str, Any] | None = None,
+    mrs: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Propose a model from the participants table.
 
@@ -200,6 +316,8 @@ def propose_model(
         participants.tsv.
     sidecar : mapping, optional
         participants.json: its ``Levels`` give order and labels of the groups.
+    mrs : DataFrame, optional
+        Metabolite levels in long form: which voxels there are.
 
     Returns
     -------
@@ -221,18 +339,15 @@ def propose_model(
     reasons: list[str] = []
     visits = participants
     if 'participant_id' in participants:
-        participants = participants.drop_duplicates('participant_id')
+        participants = at_first_visit(participants, visit_order(participants))
     column = _group_column(participants)
     reasons.append(f'Group {column}: its name or its levels read like groups.')
     description = sidecar.get(column, {})
     description = description if isinstance(description, Mapping) else {}
     levels, reference, recode = _ordered_levels(participants[column], description, reasons)
     levels = [reference, *(level for level in levels if level != reference)]
-    labels = {
-        str(level): str(text)
-        for level, text in description.get('Levels', {}).items()
-        if str(level) in levels and isinstance(text, str)
-    }
+    texts = level_texts(description, levels)
+    labels = {level: texts[level] for level in levels if texts.get(level)}
     content: dict[str, Any] = {
         'Name': 'proposed',
         'Description': 'Proposed from participants.tsv; check it before you rely on it.',
@@ -245,6 +360,7 @@ def propose_model(
     used = {column, *(c['Name'] for c in content['Covariates'])}
     content |= _places(participants, used, reasons)
     content |= _visits(visits, reasons)
+    content |= _voxels(mrs, reasons)
     scores = [
         str(name)
         for name in participants.columns
@@ -286,16 +402,22 @@ def _places(people: pd.DataFrame, used: set[str], reasons: list[str]) -> dict[st
 
 def _visits(visits: pd.DataFrame, reasons: list[str]) -> dict[str, Any]:
     """Propose which session is the first, where there are several."""
-    if 'session_id' not in visits:
+    found = visit_order(visits)
+    if len(found.order) < 2:
         return {}
-    order = sessions_in_order(set(visits['session_id'].dropna().astype(str)) - {'n/a'})
-    if len(order) < 2:
+    reasons.append(found.reason)
+    return {'Sessions': {'Baseline': found.order[0], 'Order': list(found.order)}}
+
+
+def _voxels(mrs: pd.DataFrame | None, reasons: list[str]) -> dict[str, Any]:
+    """Propose which voxel is analysed, or which labels are one thing, where there are several."""
+    if mrs is None or 'voxel' not in mrs:
         return {}
-    reasons.append(
-        f'Sessions {", ".join(order)}: {order[0]} is taken for the first, at which everything but '
-        'change is analysed (Sessions/Baseline, Order).'
-    )
-    return {'Sessions': {'Baseline': order[0], 'Order': order}}
+    found = usable_voxels(mrs, 'ratio_tcr')
+    if len({label for one in found for label in one.labels}) < 2:
+        return {}
+    reasons.append(why_voxel(found))
+    return {'Mrs': {'Voxels': {one.name: list(one.labels) for one in found[:1]}}}
 
 
 def resolve_model(
@@ -303,6 +425,7 @@ def resolve_model(
     participants: pd.DataFrame,
     sidecar: Mapping[str, Any] | None,
     proposal_file: Path,
+    mrs: pd.DataFrame | None = None,
 ) -> Model:
     """Return the model that the user chose; without a choice, write a proposal and stop.
 
@@ -310,7 +433,7 @@ def resolve_model(
     ----------
     choice : str or None
         Path of a model file, name of a preset, ``auto`` to accept the proposal, or None.
-    participants, sidecar
+    participants, sidecar, mrs
         As in `propose_model`.
     proposal_file : Path
         Where the proposal is written, for example ``code/model-proposed_smdl.json``.
@@ -322,7 +445,7 @@ def resolve_model(
     """
     if choice is not None and choice != 'auto':
         return read_model(choice)
-    model = parse_model(propose_model(participants, sidecar), proposal_file.name)
+    model = parse_model(propose_model(participants, sidecar, mrs), proposal_file.name)
     _keep_edited(proposal_file, model.to_json())
     write_bytes(proposal_file, model.to_json().encode())
     reasons = '\n'.join(f'  - {reason}' for reason in model.content['Proposal'])

@@ -107,7 +107,10 @@ def run_statistics(
         If the columns that the model names are not there or nobody belongs to its groups.
     """
     study = make_study(model, parcels, mrs, participants, qc, not_joined=not_joined)
+    model = study.model
     tables = {'flow': participant_flow(study)}
+    if study.voxels.reason:
+        tables['voxels'] = study.voxels.table()
     tables |= run_analyses(study, int(rng.integers(2**62)))
     decisions = gate_decisions(tables, model)
     if len(decisions):

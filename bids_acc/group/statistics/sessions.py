@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -43,14 +45,149 @@ def sessions_in_order(labels: Iterable[str]) -> list[str]:
     return sorted({label for label in labels if label}, key=key)
 
 
+@dataclass(frozen=True)
+class VisitOrder:
+    """Sessions in the order of time, the baseline, and who says so."""
+
+    order: tuple[str, ...]
+    """As they stand in the table."""
+    baseline: str | None
+    """At which everything but change is analysed; None without sessions."""
+    reason: str
+    """For the report."""
+
+
+def visit_order(frame: pd.DataFrame, model: Model | None = None) -> VisitOrder:
+    """Decide the order of the sessions and which is the baseline, for every part of an analysis.
+
+    What the model says counts (``Sessions/Baseline``, ``Order``); otherwise ``acq_time`` of
+    sessions.tsv, if it tells all sessions apart; otherwise the labels (`sessions_in_order`).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row for each participant and session, with ``session_id`` and perhaps ``acq_time``.
+    model : Model, optional
+        Where one was chosen.
+
+    Raises
+    ------
+    InputDataError
+        If nobody has a session that the model names.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame(
+    ...     {'participant_id': ['sub-1', 'sub-1'], 'session_id': ['ses-b', 'ses-a']}
+    ... )
+    >>> visit_order(people).order
+    ('ses-a', 'ses-b')
+    >>> visit_order(people.assign(acq_time=['2020-01-01', '2020-02-01'])).order
+    ('ses-b', 'ses-a')
+    """
+    present = _labels(frame)
+    if not present:
+        return VisitOrder((), None, '')
+    wanted = {} if model is None else model.section('Sessions')
+    if wanted.get('Order'):
+        named = [_named(label, present, 'Order') for label in wanted['Order']]
+        order = named + [label for label in sessions_in_order(present) if label not in named]
+        source = 'the model file'
+    elif (timed := _by_time(frame, present)) is not None:
+        order, source = timed, 'acq_time of sessions.tsv'
+    else:
+        order, source = sessions_in_order(present), 'their labels'
+    baseline = order[0]
+    if wanted.get('Baseline') is not None:
+        baseline = _named(wanted['Baseline'], present, 'Baseline')
+        source = source if baseline == order[0] else f'{source}, the baseline by the model file'
+    reason = (
+        f'Sessions {", ".join(order)} in this order by {source}: everything but change is '
+        f'analysed at {baseline} (Sessions/Baseline, Order).'
+    )
+    return VisitOrder(tuple(order), baseline, reason)
+
+
+def _labels(frame: pd.DataFrame) -> list[str]:
+    """Return the session labels that occur."""
+    if 'session_id' not in frame:
+        return []
+    return sorted(set(frame['session_id'].dropna().astype(str)) - {'', 'n/a', 'None'})
+
+
+def _named(label: Any, present: list[str], where: str) -> str:
+    """Return the session that a model file means, with or without ``ses-``."""
+    plain = str(label).removeprefix('ses-')
+    for name in present:
+        if name.removeprefix('ses-') == plain:
+            return name
+    raise InputDataError(
+        f'Sessions/{where} {label!r}: there is no such session; there are: {", ".join(present)}.'
+    )
+
+
+def _by_time(frame: pd.DataFrame, present: list[str]) -> list[str] | None:
+    """Return the sessions by the place that they have among each person's dates.
+
+    Dates of different people are not compared: they are often shifted, person by person.
+    """
+    if 'acq_time' not in frame or len(present) < 2:
+        return None
+    times = pd.to_datetime(
+        frame['acq_time'].astype(str), errors='coerce', format='ISO8601', utc=True
+    )
+    known = frame.assign(_time=times).dropna(subset=['_time'])
+    known = known[known['session_id'].isin(present)]
+    if known.empty:
+        return None
+    by_person = known.groupby('participant_id')['_time']
+    several = known[by_person.transform('nunique') > 1]
+    since = several['_time'] - several.groupby('participant_id')['_time'].transform('min')
+    if set(several['session_id']) != set(present):
+        return None
+    typical = since.groupby(several['session_id']).median()
+    return None if typical.duplicated().any() else list(typical.sort_values().index)
+
+
+def at_first_visit(people: pd.DataFrame, visits: VisitOrder) -> pd.DataFrame:
+    """Return one row for each participant: the baseline, or the earliest session there is.
+
+    Parameters
+    ----------
+    people : DataFrame
+        One row for each participant and session.
+    visits : VisitOrder
+        From `visit_order`.
+    """
+    if 'session_id' not in people:
+        return people.drop_duplicates('participant_id')
+    labels = baseline_first(visits)
+    place = {label: i for i, label in enumerate(labels)}
+    rank = people['session_id'].map(lambda label: place.get(label, len(place)))
+    ordered = people.assign(_rank=rank).sort_values('_rank', kind='stable')
+    first = ordered.drop_duplicates('participant_id').sort_index()
+    return first.drop(columns='_rank')
+
+
+def baseline_first(visits: VisitOrder) -> tuple[str, ...]:
+    """Return the sessions, the baseline in front and the others in their order.
+
+    Examples
+    --------
+    >>> baseline_first(VisitOrder(('ses-a', 'ses-b'), 'ses-b', ''))
+    ('ses-b', 'ses-a')
+    """
+    first = () if visits.baseline is None else (visits.baseline,)
+    return (*first, *(label for label in visits.order if label not in first))
+
+
 def first_session(model: Model, frame: pd.DataFrame) -> str | None:
     """Return the session that cross-sectional analyses look at; None without sessions.
 
     Parameters
     ----------
     model : Model
-        Names it (``Sessions/Baseline``), or the order of all (``Sessions/Order``); otherwise it
-        is the first by `sessions_in_order`.
+        What it says counts, see `visit_order`.
     frame : DataFrame
         With ``session_id``.
 
@@ -59,21 +196,7 @@ def first_session(model: Model, frame: pd.DataFrame) -> str | None:
     InputDataError
         If nobody has the session that the model names.
     """
-    by_label = {name.removeprefix('ses-'): name for name in set(frame['session_id']) if name}
-    if not by_label:
-        return None
-    wanted = model.content['Sessions']['Baseline']
-    if wanted is not None:
-        label = str(wanted).removeprefix('ses-')
-        if label not in by_label:
-            raise InputDataError(
-                f'Sessions/Baseline {wanted!r}: there is no such session; there are: '
-                f'{", ".join(sorted(by_label.values()))}.'
-            )
-        return by_label[label]
-    order = [str(name).removeprefix('ses-') for name in model.content['Sessions']['Order']]
-    known = [by_label[name] for name in order if name in by_label]
-    return (known or sessions_in_order(by_label.values()))[0]
+    return visit_order(frame, model).baseline
 
 
 def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
@@ -104,7 +227,7 @@ def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
     score, first = wanted['Score'], first_session(model, wide)
     if score not in wide.columns:
         raise InputDataError(f'Sessions/Improvement: there is no column {score!r}.')
-    order = model.content['Sessions']['Order'] or sessions_in_order(set(wide['session_id']))
+    order = visit_order(wide, model).order
     label = str(wanted['Session'] or order[-1]).removeprefix('ses-') if order else ''
     visit = wide['session_id'].astype(str).str.removeprefix('ses-')
     if first is None or not (visit == label).any() or label == first.removeprefix('ses-'):

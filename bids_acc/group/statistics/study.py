@@ -15,6 +15,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.sessions import first_session
+from bids_acc.group.statistics.voxels import VoxelChoice
 
 KEYS = ['participant_id', 'session_id']
 Kind = Literal['parcel', 'metabolite', 'ratio', 'column']
@@ -30,6 +31,8 @@ class Measure:
     metric: str
     component: int | None = None
     unit: str = ''
+    voxel: str = ''
+    """Name of the voxel, where several are analysed."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Study:
     """Boolean, aligned with ``wide``: the measure was there but failed its gate."""
     not_in_groups: Mapping[str, int] = field(default_factory=dict)
     """Participants left out because of their group, by reason."""
+    voxels: VoxelChoice = field(default_factory=lambda: VoxelChoice(()))
+    """Which spectra are analysed where people have several."""
 
     @property
     def baseline(self) -> pd.DataFrame:

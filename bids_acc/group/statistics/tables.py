@@ -18,6 +18,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         'demographics': 'Demographic and clinical characteristics by group',
         'qc_by_group': 'Data quality by group, looked at before any result',
         'flow': 'Participants per cohort and group, and how many have which data',
+        'voxels': 'Which spectra are analysed, where people have several',
         'ancova': 'Group differences in structure at equal covariates',
         'gate': 'Which responses passed the replication rule',
         'posthoc': 'Pairwise comparisons of the responses that passed the replication rule',
@@ -41,6 +42,10 @@ TITLES: Mapping[str, str] = MappingProxyType(
 
 DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
+        'analysed': 'Whether its values are in the analyses',
+        'labels': 'Labels of the spectra that are this voxel, as in their file names',
+        'n_usable': 'Participants with a value that passed its gate',
+        'voxel': 'Name of the voxel; ending of its measures where several are analysed',
         'aic': "Akaike's information criterion",
         'aicc': "Akaike's information criterion for small samples",
         'akaike_weight_aicc': 'Akaike weight from AICc',
@@ -91,7 +96,7 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         'q': "Cochran's Q of heterogeneity",
         'random_high': 'Upper limit of the random-effects interval (modified Hartung-Knapp)',
         'random_low': 'Lower limit of the random-effects interval (modified Hartung-Knapp)',
-        'reason': 'Why the response was retained or not',
+        'reason': 'Why: the response was retained or not, the spectra are analysed or not',
         'retained': 'Whether further tests are done on the response',
         'sd_residual': 'Standard deviation that the effect was divided by',
         'sds': 'Standard deviations of the components',
@@ -161,7 +166,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[Path]
     tables : mapping of str to DataFrame
         Result of `bids_acc.group.statistics.run.run_statistics`.
     folder : Path
-        For example ``group/stats``.
+        For example ``group/model-<name>/stats``.
 
     Returns
     -------

@@ -111,7 +111,7 @@ def perfect_parcels(tmp_path):
             there = visits[-1]['thickness'].reindex(pd.MultiIndex.from_frame(part[PLACE]))
             found = there.mean() + 1e-3 * (number % 2)
             values.append((label, None, 'all', component, 'thickness', found, len(part)))
-    folder = tmp_path / 'group' / 'opnmf'
+    folder = tmp_path / 'group' / 'parcels-1' / 'opnmf'
     folder.mkdir(parents=True)
     index.to_csv(folder / 'vertexindex.tsv', sep='\t', index_label='row')
     people = ['participant_id', 'session_id', 'cohort']
@@ -126,7 +126,7 @@ def perfect_parcels(tmp_path):
 def with_report(out, truth, comparisons):
     """Write MD as planted, ages in the order of the visits, and the report's comparisons."""
     visits = pd.DataFrame(truth['visits'])
-    path = out / 'group' / 'opnmf' / 'parcels.tsv'
+    path = out / 'group' / 'parcels-1' / 'opnmf' / 'parcels.tsv'
     table = pd.read_csv(path, sep='\t')
     rises = dict(zip(visits['participant_id'], visits['md_change'], strict=True))
     md = [8e-4 * (1 + rises[p]['rise']) for p in table['participant_id']]
@@ -135,9 +135,9 @@ def with_report(out, truth, comparisons):
     )
     people = visits[['participant_id', 'group']].assign(age=range(len(visits)))
     people.to_csv(out / 'participants.tsv', sep='\t', index=False)
-    (out / 'group' / 'stats').mkdir()
+    (out / 'group' / 'model-m' / 'stats').mkdir(parents=True)
     pd.DataFrame(comparisons).to_csv(
-        out / 'group' / 'stats' / 'posthoc.tsv', sep='\t', index=False
+        out / 'group' / 'model-m' / 'stats' / 'posthoc.tsv', sep='\t', index=False
     )
 
 
@@ -178,9 +178,12 @@ def test_what_was_planted_is_adjusted_as_the_report_adjusts(perfect_parcels):
 
 def test_a_group_report_without_comparisons_says_why(perfect_parcels):
     out, truth = perfect_parcels
-    (out / 'group' / 'stats').mkdir()
+    stats = out / 'group' / 'model-m' / 'stats'
+    stats.mkdir(parents=True)
     cells = {'analysis': ['posthoc'], 'metric': ['n/a'], 'note': ['not done: no response is low']}
-    pd.DataFrame(cells).to_csv(out / 'group' / 'stats' / 'posthoc.tsv', sep='\t', index=False)
+    pd.DataFrame(cells).to_csv(
+        out / 'group' / 'model-m' / 'stats' / 'posthoc.tsv', sep='\t', index=False
+    )
     assert score_report(out, truth) == (
         [],
         [],

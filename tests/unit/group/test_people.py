@@ -7,7 +7,7 @@ import pytest
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.people import People, join_phenotype, read_people
-from bids_acc.group.statistics.sessions import sessions_in_order
+from bids_acc.group.statistics.sessions import visit_order
 
 PAIRS = [(f'sub-0{i}', f'ses-{v}') for i in (1, 2, 3) for v in ('pre', 'post')]
 
@@ -18,7 +18,7 @@ def people_of(folder, table: str, visits=None, sessions=PAIRS) -> People:
     for who, text in (visits or {}).items():
         (folder / who).mkdir()
         (folder / who / f'{who}_sessions.tsv').write_text(text)
-    return read_people(folder, sessions, {s for s, _ in sessions}, sessions_in_order)
+    return read_people(folder, sessions, {s for s, _ in sessions}, visit_order)
 
 
 TABLE = 'participant_id\tgroup\tage\nsub-01\tHC\t30\nsub-02\tHC\t31\nsub-03\tTRS\t32\n'
@@ -75,7 +75,7 @@ def joined(tmp_path, text: str, names=frozenset({'smoking'})) -> People:
     (tmp_path / 'phenotype' / 'habits.tsv').write_text(text)
     people = People(pd.DataFrame(PAIRS, columns=['participant_id', 'session_id']))
     known = {s for s, _ in PAIRS}
-    return join_phenotype(people, tmp_path / 'phenotype', set(names), known, sessions_in_order)
+    return join_phenotype(people, tmp_path / 'phenotype', set(names), known, visit_order)
 
 
 def test_phenotype_rows_of_one_person_that_agree_are_one(tmp_path):

@@ -119,21 +119,21 @@ def test_files_say_what_the_arrays_say_and_are_the_same_bytes(result, tmp_path):
     assert len(weights.darrays) == 4
     names = pd.read_csv(folder / f'{stem}_dseg.tsv', sep='\t')
     assert names['n_vertices'].sum() == right.sum()
-    with np.load(out / 'group/opnmf/cohort-Tokyo_model_W.npz') as model:
+    with np.load(out / 'opnmf/cohort-Tokyo_model_W.npz') as model:
         np.testing.assert_array_equal(model['W'], one.W)
-    index = pd.read_csv(out / 'group/opnmf/cohort-Tokyo_vertexindex.tsv', sep='\t')
+    index = pd.read_csv(out / 'opnmf/cohort-Tokyo_vertexindex.tsv', sep='\t')
     np.testing.assert_array_equal(index['component'], one.labels + 1)
     np.testing.assert_array_equal(index['component_by_weight'], one.W.argmax(axis=1) + 1)
     assert one.facts['label_rule'] == 'variation'
-    choice = json.loads((out / 'group/opnmf/rankchoice.json').read_text())
+    choice = json.loads((out / 'opnmf/rankchoice.json').read_text())
     assert choice['NumberOfComponents'] == 4
     assert choice['Trace']
     assert choice['Options']['selection']['label_rule'] == 'variation'
-    selection = pd.read_csv(out / 'group/opnmf/cohort-Tokyo_rankselection.tsv', sep='\t')
+    selection = pd.read_csv(out / 'opnmf/cohort-Tokyo_rankselection.tsv', sep='\t')
     assert {'k', 'split', 'stability', 'recon_error', 'gradient', 'n_iter', 'converged'} <= set(
         selection
     )
-    assert (out / 'group/opnmf/crosscohort_ari.tsv').exists()
+    assert (out / 'opnmf/crosscohort_ari.tsv').exists()
     assert json.loads((out / 'atlas-ACCOPNMF_description.json').read_text())['SampleSize'] == 48
 
 

@@ -1,0 +1,180 @@
+"""Folders of the group level: one for each model, one for each way of finding parcels.
+
+Each is written aside and takes its name when it is whole, so that no table of an earlier run stays
+beside those of this one, and a run that stops leaves the earlier results as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from bids_acc.files.writing import PART, write_bytes
+from bids_acc.group.parcels.parcellation import ParcellationOptions
+from bids_acc.group.tasks import digest
+from bids_acc.report.html import Block, Section, render_page, table_block
+
+GROUP_FOLDER = 'group'
+NO_MODEL = 'none'
+"""Name of the model where nothing is compared."""
+PAGE = 'report.html'
+INDEX = 'index.html'
+
+
+def model_folder(output_dir: Path, name: str | None) -> Path:
+    """Return the folder of one model's results.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    name : str or None
+        Of the model; None where nothing is compared.
+
+    Examples
+    --------
+    >>> model_folder(Path('out'), 'my model').as_posix()
+    'out/group/model-my-model'
+    """
+    plain = re.sub(r'[^A-Za-z0-9.]+', '-', name or NO_MODEL).strip('-.')
+    return output_dir / GROUP_FOLDER / f'model-{plain or NO_MODEL}'
+
+
+def parcels_folder(
+    output_dir: Path, options: ParcellationOptions, metrics: Sequence[str], region: Sequence[str]
+) -> Path:
+    """Return the folder of the parcels that are found in one way.
+
+    Models that ask for the same parcels share it.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    options : ParcellationOptions
+        How parcels are found.
+    metrics, region : sequence of str
+        In which maps and where.
+    """
+    settings = {**vars(options), 'selection': vars(options.selection)}
+    key = digest(settings, list(metrics), list(region))
+    return output_dir / GROUP_FOLDER / f'parcels-{key[:8]}'
+
+
+def atlas_folder(output_dir: Path, atlas: Path) -> Path:
+    """Return the folder of measures in the parcels of an existing atlas."""
+    plain = re.sub(r'[^A-Za-z0-9]+', '', atlas.name.partition('.')[0])
+    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}'
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into, which replaces the one of that name when all went well.
+
+    Parameters
+    ----------
+    folder : Path
+        The name that it takes.
+
+    Yields
+    ------
+    Path
+        A folder beside it. Nothing is left of it after an error.
+    """
+    token = uuid4().hex
+    aside = folder.with_name(f'.{folder.name}-{token}{PART}')
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        former = folder.with_name(f'.{folder.name}-{token}-former{PART}')
+        if folder.exists():
+            folder.replace(former)
+        aside.replace(folder)
+        shutil.rmtree(former, ignore_errors=True)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def models_there(output_dir: Path) -> list[dict[str, Any]]:
+    """Return what each model's results say of themselves, by name.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    """
+    found = []
+    for path in sorted((output_dir / GROUP_FOLDER).glob('model-*/provenance.json')):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            found.append({'Folder': path.parent.name, **json.loads(path.read_text('utf-8'))})
+    return found
+
+
+def parcels_there(output_dir: Path) -> list[Path]:
+    """Return the folders of parcels, those of the first model in front.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    """
+    used = [record.get('ParcelsFolder') for record in models_there(output_dir)]
+    folders = sorted((output_dir / GROUP_FOLDER).glob('parcels-*'))
+    return sorted(folders, key=lambda path: path.name not in used)
+
+
+def models_table(output_dir: Path) -> pd.DataFrame:
+    """Return a table of all models with results in the folder."""
+    rows = [
+        {
+            'model': record.get('Model') or 'no model',
+            'what for': record.get('Description') or '',
+            'groups': ', '.join(record.get('Groups') or []),
+            'participants': record.get('Participants'),
+            'parcels': (
+                f'{record["Components"]} ({record.get("ParcelsFolder")})'
+                if record.get('Components') else 'none'
+            ),
+            'significant': record.get('Findings'),
+            'page': f'{GROUP_FOLDER}/{record["Folder"]}/{PAGE}',
+        }
+        for record in models_there(output_dir)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def models_block(output_dir: Path) -> Block:
+    """Show all models with results in the folder."""
+    return table_block(
+        models_table(output_dir),
+        'Models in this folder',
+        'Each model has tables, figures and a page of its own; none reads or changes those of '
+        'another. Significant: findings after correction. Pages are named from the output folder.',
+    )
+
+
+def write_index(output_dir: Path) -> Path:
+    """Write the page over all models.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    """
+    path = output_dir / GROUP_FOLDER / INDEX
+    sections = [Section('Models', [models_block(output_dir)])]
+    page = render_page('bids_acc group level', 'All models of this folder', sections)
+    for record in models_there(output_dir):
+        name = f'{GROUP_FOLDER}/{record["Folder"]}/{PAGE}'
+        link = f'<a href="{record["Folder"]}/{PAGE}">{name}</a>'
+        page = page.replace(f'{name}<', f'{link}<', 1)
+    write_bytes(path, page.encode())
+    return path
