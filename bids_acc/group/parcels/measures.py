@@ -186,7 +186,7 @@ def compare_cohorts(
                         'cohort_a': first.cohort, 'cohort_b': second.cohort,
                         'component_a': one + 1,
                         'component_b': other + 1 if other >= 0 else np.nan,
-                        'dice_of_pairs': overlap, 'cosine': similar, 'ari': test.ari,
+                        'dice': overlap, 'cosine': similar, 'ari': test.ari,
                         'ari_within': test.ari_within,
                         'null': test.null, 'null_mean': test.null_mean,
                         'null_p95': test.null_p95, 'p': test.p, 'n_null': test.n_null,
