@@ -114,7 +114,8 @@ def run_group(
     with whole_folder(place) as folder:
         run = GroupRun(output_dir, folder, settings, cohort, model, notes=notes)
         _analyse(run, work_dir, progress)
-    write_bytes(output_dir / 'group.html', (place / PAGE).read_bytes())
+    _move(run, place)
+    _page(run, output_dir / 'group.html')
     write_index(output_dir)
     return run
 
@@ -136,8 +137,26 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     )
     _exclusions(run)
     _provenance(run)
-    page = render_group_page(page_content(run), subtitle(run))
-    write_bytes(run.folder / PAGE, page.encode())
+    _page(run, run.folder / PAGE)
+
+
+def _page(run: GroupRun, path: Path) -> None:
+    """Write the model's page; its links start where it lies."""
+    page = render_group_page(page_content(run, path.parent), subtitle(run))
+    write_bytes(path, page.encode())
+
+
+def _move(run: GroupRun, place: Path) -> None:
+    """Name figures and tables as they lie after the folder took its place."""
+    run.figures = {
+        section: [
+            (place / path.relative_to(run.folder) if path.is_relative_to(run.folder) else path,
+             title, caption)
+            for path, title, caption in entries
+        ]
+        for section, entries in run.figures.items()
+    }  # fmt: skip
+    run.folder = place
 
 
 def _model(output_dir: Path, settings: Settings, cohort: Cohort, notes: list[str]) -> Model | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 
@@ -28,13 +29,15 @@ def subtitle(run: GroupRun) -> str:
     return f'{people} participants, {len(run.cohort.participants)} sessions, {model}'
 
 
-def page_content(run: GroupRun) -> GroupPage:
+def page_content(run: GroupRun, folder: Path) -> GroupPage:
     """Collect the content of the page.
 
     Parameters
     ----------
     run : GroupRun
         A finished run; what it could not do is left out and said in its notes.
+    folder : Path
+        Where the page will lie.
 
     Returns
     -------
@@ -89,8 +92,8 @@ def page_content(run: GroupRun) -> GroupPage:
             'The model as it was run: model_smdl.json. Seeds and versions: provenance.json.',
             'All models of this output folder: group/index.html.',
         ],
-        folder=run.output_dir,
-        tables_folder=run.output_dir / 'group' / 'stats',
+        folder=folder,
+        tables_folder=run.folder / 'stats',
     )
 
 
