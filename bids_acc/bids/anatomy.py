@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bids import BIDSLayout
 
 from bids_acc.bids.images import as_list, image_part, number_kind, open_image
+from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import AnatInputs, check_image
 from bids_acc.bids.layout import (
-    indexed_entities,
     metadata_of,
     nothing_there,
     query_images,
@@ -97,7 +96,7 @@ class T1wCandidate:
 
 
 def find_anat(
-    layout: BIDSLayout,
+    index: ImageIndex,
     subject: str,
     session: str | None,
     filters: Mapping[str, Any],
@@ -108,7 +107,7 @@ def find_anat(
 
     Parameters
     ----------
-    layout : BIDSLayout
+    index : ImageIndex
     subject, session : str
         Labels without prefix.
     filters : mapping
@@ -129,17 +128,17 @@ def find_anat(
     MissingInputError, InputDataError
         If none can be used; with the reason for each.
     """
-    files = query_images(layout, subject, session, filters, 't1w')
+    files = query_images(index, subject, session, filters, 't1w')
     notes: list[str] = []
     if not files and session is not None and 't1w' not in filters:
-        files = query_images(layout, subject, None, {}, 't1w')
+        files = query_images(index, subject, None, {}, 't1w')
         if files:
             notes.append(f'no T1w in ses-{session}')
     if not files:
         raise nothing_there(subject, session, 'anat', 'T1w')
     files, twins = without_twins(files)
-    named = named_by_spectra(layout, subject, session, filters) if len(files) > 1 else set()
-    good, refused = judge_t1w(layout, files, named)
+    named = named_by_spectra(index, subject, session, filters) if len(files) > 1 else set()
+    good, refused = judge_t1w(index, files, named)
     if not good:
         raise none_left(refused, 'T1w images')
     first, *others = sorted(good, key=lambda candidate: candidate.rank)
@@ -170,14 +169,14 @@ def find_anat(
 
 
 def judge_t1w(
-    layout: BIDSLayout, files: Sequence[Any], named: set[Path]
+    index: ImageIndex, files: Sequence[ImageFile], named: set[Path]
 ) -> tuple[list[T1wCandidate], list[tuple[Path, BidsAccError]]]:
     """Look into each T1w image.
 
     Parameters
     ----------
-    layout : BIDSLayout
-    files : sequence of BIDSFile
+    index : ImageIndex
+    files : sequence of ImageFile
     named : set of Path
         Those that spectra name.
 
@@ -192,7 +191,7 @@ def judge_t1w(
     for bids_file in files:
         path = Path(bids_file.path)
         try:
-            candidate = _candidate(layout, bids_file, path.absolute() in named)
+            candidate = _candidate(index, bids_file, path.absolute() in named)
         except BidsAccError as error:
             refused.append((path, error))
         else:
@@ -200,11 +199,11 @@ def judge_t1w(
     return good, refused
 
 
-def _candidate(layout: BIDSLayout, bids_file: Any, is_named: bool) -> T1wCandidate:
+def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCandidate:
     """Read what is to be judged of one image; refuse one that is no magnitude image."""
     path = Path(bids_file.path)
-    entities = indexed_entities(bids_file)
-    metadata = metadata_of(layout, path)
+    entities = bids_file.get_entities()
+    metadata = metadata_of(index, path)
     if part := image_part(entities, metadata):
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
     shape = check_image(path, (3,), minimum_size=16)

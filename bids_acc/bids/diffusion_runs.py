@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from bids import BIDSLayout
 
 from bids_acc.bids.fieldmaps import find_reversed
 from bids_acc.bids.images import as_list, image_part, number_kind, read_grid
+from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import DwiInputs, DwiRun, check_dwi_run, check_image, read_gradients
 from bids_acc.bids.layout import (
-    indexed_entities,
     metadata_of,
     nothing_there,
     query_images,
@@ -61,13 +60,13 @@ class JudgedRun:
 
 
 def find_raw(
-    layout: BIDSLayout, subject: str, session: str | None, selection: Selection
+    index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> tuple[DwiInputs, list[str]]:
     """Take the diffusion series of a session that can be analysed together.
 
     Parameters
     ----------
-    layout : BIDSLayout
+    index : ImageIndex
     subject, session : str
         Labels without prefix.
     selection : Selection
@@ -86,12 +85,12 @@ def find_raw(
     MissingInputError, InputDataError
         If none can be used; with the reason for each.
     """
-    files = query_images(layout, subject, session, selection.filters, 'dwi')
+    files = query_images(index, subject, session, selection.filters, 'dwi')
     if not files:
         raise nothing_there(subject, session, 'dwi', 'dwi')
     files, twins = without_twins(files)
-    root = Path(layout.root)
-    candidates, refused = _candidates(layout, files)
+    root = index.root
+    candidates, refused = _candidates(index, files)
     judged: list[JudgedRun] = []
     without_table: list[Path] = []
     for run in candidates:
@@ -150,16 +149,16 @@ class _NoTableError(MissingInputError):
 # --- candidates ------------------------------------------------------------------------------
 
 
-def _candidates(layout: BIDSLayout, files: Sequence[Any]) -> tuple[list[DwiRun], Refused]:
+def _candidates(index: ImageIndex, files: Sequence[ImageFile]) -> tuple[list[DwiRun], Refused]:
     """Put parts of complex images together; gradient tables are not looked at yet."""
     runs: list[DwiRun] = []
     refused: Refused = []
     parts: dict[tuple[tuple[str, str], ...], dict[str, DwiRun]] = {}
     for bids_file in files:
         path = Path(bids_file.path)
-        entities = indexed_entities(bids_file)
+        entities = bids_file.get_entities()
         try:
-            metadata = metadata_of(layout, path)
+            metadata = metadata_of(index, path)
         except BidsAccError as error:
             refused.append((path, error))
             continue

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids import BIDSLayout
-
 from bids_acc.bids.anatomy import find_anat
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import (
     MODALITIES,
     DwiInputs,
@@ -21,18 +22,26 @@ from bids_acc.bids.inputs import (
 from bids_acc.bids.layout import (
     NothingThereError,
 )
-from bids_acc.bids.selection import Selection, choose_labels, session_labels, subject_labels
+from bids_acc.bids.selection import (
+    Selection,
+    choose_labels,
+    folders_without_label,
+    session_labels,
+    subject_labels,
+)
 from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
-from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
+from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
+
+LOGGER = logging.getLogger(__name__)
 
 
-def discover(layout: BIDSLayout, selection: Selection) -> list[Session]:
+def discover(index: ImageIndex, selection: Selection) -> list[Session]:
     """Find what each selected session offers.
 
     Parameters
     ----------
-    layout : BIDSLayout
-        From `open_layout`.
+    index : ImageIndex
+        Of the data set.
     selection : Selection
         Wanted subjects, sessions, filters and modalities.
 
@@ -47,7 +56,7 @@ def discover(layout: BIDSLayout, selection: Selection) -> list[Session]:
     NothingSelectedError
         If the labels match nothing, or no selected session has a usable modality.
     """
-    root = Path(layout.root)
+    root = index.root
     subjects = choose_labels(selection.participant_labels, subject_labels(root), 'participant')
     wanted_sessions = choose_labels(
         selection.session_labels, session_labels(root, subjects), 'session'
@@ -58,7 +67,8 @@ def discover(layout: BIDSLayout, selection: Selection) -> list[Session]:
         chosen: list[str | None] = [v for v in visits if v in wanted_sessions]
         if not visits:
             chosen = [None]
-        sessions += [_discover_session(layout, subject, visit, selection) for visit in chosen]
+        sessions += [_discover_session(index, subject, visit, selection) for visit in chosen]
+    sessions += _refused_sessions(root, subjects, selection)
     if not sessions:
         raise NothingSelectedError(
             f'No session is left after --session-label {" ".join(selection.session_labels)}.'
@@ -66,8 +76,41 @@ def discover(layout: BIDSLayout, selection: Selection) -> list[Session]:
     return sessions
 
 
+def _refused_sessions(root: Path, subjects: Sequence[str], selection: Selection) -> list[Session]:
+    """Name the folders that belong to nobody who could be asked for."""
+    refused = []
+    for subject, session, reason in folders_without_label(root, subjects):
+        if session is None and selection.participant_labels:
+            continue  # others were asked for
+        row = PlanRow(
+            participant_id=f'sub-{subject}',
+            session_id=None if session is None else f'ses-{session}',
+            modality='',
+            status='fail',
+            reason=reason,
+            reason_code='bad_label',
+            exit_code=ExitCode.BAD_DATA,
+        )
+        rows = (
+            replace(row, modality=name)
+            if name in selection.modalities
+            else replace(_not_asked(row), modality=name)
+            for name in MODALITIES
+        )
+        refused.append(Session(subject, session, None, None, (), tuple(rows)))
+    return refused
+
+
+def _not_asked(row: PlanRow) -> PlanRow:
+    """Turn a row into one of a modality that was not asked for."""
+    return replace(
+        row, status='skip', reason='not asked for', reason_code='not_selected',
+        exit_code=ExitCode.OK,
+    )  # fmt: skip
+
+
 def _discover_session(
-    layout: BIDSLayout, subject: str, session: str | None, selection: Selection
+    index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> Session:
     """Find the three modalities of one session; a broken one never hides the others."""
     found: dict[str, Any] = {'anat': None, 'dwi': None, 'mrs': ()}
@@ -82,7 +125,7 @@ def _discover_session(
             reason_code='not_selected',
         )
         if modality in selection.modalities:
-            row, found[modality] = _plan_modality(row, layout, subject, session, selection)
+            row, found[modality] = _plan_modality(row, index, subject, session, selection)
         rows.append(row)
     usable = tuple(s for s in found['mrs'] if not s.problem)
     broken = tuple(s for s in found['mrs'] if s.problem)
@@ -90,20 +133,20 @@ def _discover_session(
 
 
 def _plan_modality(
-    row: PlanRow, layout: BIDSLayout, subject: str, session: str | None, selection: Selection
+    row: PlanRow, index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> tuple[PlanRow, Any]:
     """Find one modality; say what will be done with it, and why."""
     nothing: Any = () if row.modality == 'mrs' else None
     inputs: Any
     try:
         if row.modality == 'dwi':
-            inputs, notes = _choose_dwi(layout, subject, session, selection)
+            inputs, notes = _choose_dwi(index, subject, session, selection)
         elif row.modality == 'anat':
             inputs, notes = find_anat(
-                layout, subject, session, selection.filters, average=selection.anat_average
+                index, subject, session, selection.filters, average=selection.anat_average
             )
         else:
-            inputs, notes = find_spectra(layout, subject, session, selection.filters)
+            inputs, notes = find_spectra(index, subject, session, selection.filters)
     except NothingThereError as absent:
         return replace(row, reason=str(absent), reason_code='no_data'), nothing
     except PartlyBrokenError as partly:
@@ -118,6 +161,13 @@ def _plan_modality(
             row, status='fail', reason=str(error), reason_code=error.exit_code.name.lower(),
             exit_code=error.exit_code,
         ), nothing  # fmt: skip
+    except Exception as error:
+        # nothing that one session holds may stop the others, not even what we did not think of
+        LOGGER.exception('%s %s: not planned', row.participant_id, row.modality)
+        return replace(
+            row, status='fail', reason=f'cannot be planned ({type(error).__name__}: {error})',
+            reason_code=ExitCode.INTERNAL.name.lower(), exit_code=ExitCode.INTERNAL,
+        ), nothing  # fmt: skip
     reason = '; '.join(notes)
     return replace(row, status='run', reason=reason, reason_code='', inputs=_paths(inputs)), inputs
 
@@ -129,7 +179,7 @@ def _paths(inputs: Any) -> tuple[str, ...]:
 
 
 def _choose_dwi(
-    layout: BIDSLayout, subject: str, session: str | None, selection: Selection
+    index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> tuple[DwiInputs, list[str]]:
     """Take a preprocessed series where there is one, else the raw ones; then NODDI maps."""
     inputs: DwiInputs | None = None
@@ -145,7 +195,7 @@ def _choose_dwi(
             f'({folders}).'
         )
     else:
-        inputs, notes = find_raw(layout, subject, session, selection)
+        inputs, notes = find_raw(index, subject, session, selection)
     if selection.dwi_noddi == 'none':
         return inputs, notes
     maps = find_noddi(selection.derivatives, subject, session)

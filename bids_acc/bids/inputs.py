@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import math
+import warnings
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +14,8 @@ from typing import Any, Literal
 import nibabel as nb
 import numpy as np
 
-from bids_acc.exceptions import BidsAccError, ExitCode, InputDataError, MissingInputError
+from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
+from bids_acc.files.reading import reading
 
 Modality = Literal['anat', 'dwi', 'mrs']
 MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'mrs')
@@ -244,17 +248,12 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
         With the reason.
     """
     check_readable(path)
-    try:
-        reader = nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image
-        image = reader.from_filename(path)
+    with reading(path, 'NIfTI image', 'copy or convert it again'):
+        image = (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
         shape = tuple(int(n) for n in image.shape)
         _check_data_complete(path, image)
-    except BidsAccError:
-        raise
-    except (nb.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
-        raise InputDataError(
-            f'{path} is no readable NIfTI image ({error}); copy or convert it again.'
-        ) from error
+        if minimum_size > 1:
+            _check_grid(path, image)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     welcome = tuple(n_dims)
@@ -276,26 +275,64 @@ def is_nifti1(path: Path) -> bool:
     return size in (b'\x5c\x01\x00\x00', b'\x00\x00\x01\x5c')
 
 
+LARGEST_RATIO = 1100
+"""gzip never packs tighter than 1032 to 1 (https://zlib.net/zlib_tech.html)."""
+
+
 def _check_data_complete(path: Path, image: Any) -> None:
-    """Read to the last voxel, so that a cut-off file is found before hours are spent on others."""
-    end = int(image.dataobj.offset) + int(
-        np.prod(image.shape, dtype=np.int64) * image.get_data_dtype().itemsize
-    )
-    if path.suffix == '.gz':
-        try:
-            size = 0
-            with gzip.open(path, 'rb') as stream:
-                while chunk := stream.read(1 << 22):
-                    size += len(chunk)
-        except (EOFError, OSError, gzip.BadGzipFile) as error:
-            raise InputDataError(
-                f'{path} is damaged ({error}); copy or fetch it again.'
-            ) from error
-    else:
-        size = path.stat().st_size
+    """Refuse a file that ends before its last voxel, before hours are spent on others.
+
+    The length of what is packed stands at the end of a gzip file, so that a sound one need not be
+    unpacked to be believed; where that does not fit, it is, up to the last voxel.
+    """
+    values = math.prod(int(n) for n in image.shape)
+    end = int(image.dataobj.offset) + values * image.get_data_dtype().itemsize
+    size = path.stat().st_size
+    if path.suffix == '.gz' and end <= size * LARGEST_RATIO:
+        size = end if _packed_size(path) == end % 2**32 else _unpacked_size(path, end)
     if size < end:
         raise InputDataError(
             f'{path} holds {size} bytes of the {end} that its header announces; fetch it again.'
+        )
+
+
+def _packed_size(path: Path) -> int:
+    """Return the length, modulo 2^32, that a gzip file gives at its end (RFC 1952)."""
+    with path.open('rb') as stream:
+        stream.seek(-4, 2)
+        return int.from_bytes(stream.read(4), 'little')
+
+
+def _unpacked_size(path: Path, enough: int) -> int:
+    """Unpack until there is enough, and return how much there was."""
+    size = 0
+    try:
+        with gzip.open(path, 'rb') as stream:
+            while size < enough and (chunk := stream.read(1 << 22)):
+                size += len(chunk)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputDataError(f'{path} is damaged ({error}); copy or fetch it again.') from error
+    return size
+
+
+LEAST_VOXEL_MM = 0.05
+"""Edge of a voxel below which the grid is not in millimetres; no scanner of people has it."""
+
+
+def _check_grid(path: Path, image: Any) -> None:
+    """Refuse a grid that lies nowhere."""
+    affine = np.asarray(image.affine, dtype=float)
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) == 0:
+        raise InputDataError(
+            f'{path}: the affine in its header is no grid (voxels of {edges.tolist()} mm); '
+            'convert the images again.'
+        )
+    if edges.max() < LEAST_VOXEL_MM:
+        unit = 'metres' if edges.max() >= 1e-4 else 'another unit'
+        raise InputDataError(
+            f'{path}: voxels of {edges.max():g} mm, so that its grid seems to be in {unit}; '
+            'write it in mm.'
         )
 
 
@@ -323,8 +360,9 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
     for path in (bval, bvec):
         check_readable(path)
         try:
-            tables.append(np.loadtxt(path, ndmin=2))
-        except ValueError as error:
+            with warnings.catch_warnings(action='ignore'):  # an empty table is refused below
+                tables.append(np.loadtxt(path, ndmin=2))
+        except (ValueError, OverflowError, MemoryError) as error:
             raise InputDataError(
                 f'{path} does not hold numbers separated by spaces ({_short(error)}); convert the '
                 'images again, or write the table by hand.'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from bids.layout.models import Config
 
+from bids_acc.bids.index import is_loop, printable
 from bids_acc.bids.inputs import MODALITIES
 from bids_acc.bids.sidecars import read_json
 from bids_acc.dwi.shells import B0_THRESHOLD
@@ -87,16 +89,64 @@ def check_dataset(bids_dir: Path) -> None:
         raise InvalidDatasetError(f'{bids_dir} holds no sub-* folder, so there is no data in it.')
 
 
+_LABEL = re.compile('[a-zA-Z0-9+]+')
+"""What BIDS allows in a label."""
+
+
+def _folders(parent: Path, prefix: str) -> list[Path]:
+    """List the folders that begin with a prefix, without links that lead round in a circle."""
+    return [p for p in sorted(parent.glob(f'{prefix}*')) if p.is_dir() and not is_loop(p)]
+
+
 def subject_labels(bids_dir: Path) -> list[str]:
     """List the subjects of a data set, without the prefix."""
-    return sorted(p.name[4:] for p in bids_dir.glob('sub-*') if p.is_dir())
+    names = [p.name[4:] for p in _folders(bids_dir, 'sub-')]
+    return [name for name in names if _LABEL.fullmatch(name)]
 
 
 def session_labels(bids_dir: Path, subjects: Iterable[str]) -> list[str]:
     """List the sessions of some subjects, without the prefix."""
-    return sorted(
-        {p.name[4:] for s in subjects for p in (bids_dir / f'sub-{s}').glob('ses-*') if p.is_dir()}
-    )
+    names = {p.name[4:] for s in subjects for p in _folders(bids_dir / f'sub-{s}', 'ses-')}
+    return sorted(name for name in names if _LABEL.fullmatch(name))
+
+
+def folders_without_label(
+    bids_dir: Path, subjects: Iterable[str]
+) -> list[tuple[str, str | None, str]]:
+    """Find the folders of people and visits that BIDS does not allow, or that hold themselves.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the data set.
+    subjects : iterable of str
+        Labels of the people whose visits are looked at.
+
+    Returns
+    -------
+    list of (subject, session, reason)
+        Labels as they can be printed; None where it is the person's folder.
+    """
+    people = [(path, path.name[4:], None) for path in sorted(bids_dir.glob('sub-*'))]
+    visits = [
+        (path, subject, path.name[4:])
+        for subject in subjects
+        for path in sorted((bids_dir / f'sub-{subject}').glob('ses-*'))
+    ]
+    found = []
+    for path, subject, session in (*people, *visits):
+        label = subject if session is None else session
+        if is_loop(path):
+            reason = f'{printable(str(path))} is a link to a folder that holds it; remove it.'
+        elif path.is_dir() and not _LABEL.fullmatch(label):
+            reason = (
+                f'{printable(str(path))}: {printable(label)!r} is no BIDS label (letters and '
+                'digits only); rename the folder and the files in it.'
+            )
+        else:
+            continue
+        found.append((printable(subject), None if session is None else printable(session), reason))
+    return found
 
 
 def choose_labels(asked: Sequence[str], there: Sequence[str], what: str) -> list[str]:

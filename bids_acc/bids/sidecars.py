@@ -1,8 +1,7 @@
 """Sidecars: how one is read, and what a file inherits from those above it.
 
 All JSON of a data set goes through `read_json`. PyBIDS reads UTF-8 only and stops at the first
-file that is something else, so that such files are kept from its index and metadata are taken
-from here.
+file that is something else.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from bids_acc.bids.inputs import check_readable
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import sane, short
 
 _MARKS = (
     (codecs.BOM_UTF8, 'utf-8-sig'),
@@ -64,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a file that holds a JSON object.
 
     ``NaN`` and ``Infinity``, which are no JSON but are written by Python and MATLAB, become None:
-    a value that is not known.
+    a value that is not known; so do numbers too large for a computer's (`sane`).
 
     Parameters
     ----------
@@ -80,11 +81,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     check_readable(path)
     try:
-        content = json.loads(
-            decode(path.read_bytes()), strict=False, parse_constant=lambda _: None
+        content = sane(
+            json.loads(decode(path.read_bytes()), strict=False, parse_constant=lambda _: None)
         )
     except (ValueError, RecursionError) as error:
-        raise InputDataError(f'{path} is no valid JSON: {error}') from error
+        raise InputDataError(f'{path} is no valid JSON: {short(error)}') from error
     except OSError as error:
         raise InputDataError(f'{path} cannot be read: {error.strerror}.') from error
     if not isinstance(content, dict):
@@ -114,7 +115,9 @@ def suffix_of(path: Path) -> str:
     return path.name.partition('.')[0].rsplit('_', 1)[-1]
 
 
-def inherited_metadata(path: Path, root: Path) -> dict[str, Any]:
+def inherited_metadata(
+    path: Path, root: Path, listing: Callable[[Path], Iterable[Path]] = Path.iterdir
+) -> dict[str, Any]:
     """Read the metadata of a file: its own sidecar, over those of the folders above it.
 
     A sidecar further up applies when it has the same suffix and names no entity that the file
@@ -126,6 +129,8 @@ def inherited_metadata(path: Path, root: Path) -> dict[str, Any]:
         Data file.
     root : Path
         Root of its data set.
+    listing : callable
+        Lists a folder; one that remembers saves listing the root for each file.
 
     Raises
     ------
@@ -135,7 +140,8 @@ def inherited_metadata(path: Path, root: Path) -> dict[str, Any]:
     own, suffix = entities_of(path), suffix_of(path)
     metadata: dict[str, Any] = {}
     for folder in [p for p in reversed(path.parents) if p.is_relative_to(root)]:
-        named = [p for p in folder.glob(f'*{suffix}.json') if suffix_of(p) == suffix]
+        files = (p for p in listing(folder) if p.name.endswith(f'{suffix}.json'))
+        named = [p for p in files if suffix_of(p) == suffix]
         fitting = [p for p in named if entities_of(p).items() <= own.items()]
         for sidecar in sorted(fitting, key=lambda p: (len(entities_of(p)), p.name)):
             metadata.update(read_json(sidecar))
@@ -169,11 +175,3 @@ def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
         if fitting:
             return max(fitting, key=lambda p: (len(entities_of(p)), p.name))
     return None
-
-
-def is_plain_json(path: Path) -> bool:
-    """Tell whether a file is a JSON object in UTF-8, as every reader understands it."""
-    try:
-        return isinstance(json.loads(path.read_text(encoding='utf-8')), dict)
-    except (OSError, ValueError, RecursionError):
-        return False

@@ -41,7 +41,7 @@ def resolve_uri(uri: str, root: Path, folder: Path) -> Path | None:
         return (root / target.removeprefix('file://') / relative).absolute()
     subject_folder = next((p for p in folder.parents if p.name.startswith('sub-')), root)
     for base in (folder, subject_folder, root):
-        if (base / uri).exists() or (base / uri).is_symlink():
+        if is_there(base / uri):
             return base / uri
     return folder / uri
 
@@ -53,3 +53,11 @@ def _dataset_links(root: Path) -> dict[str, str]:
     except BidsAccError:
         return {}
     return {str(k): str(v) for k, v in links.items()}
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file or link of that name is there; impossible names are not."""
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False

@@ -228,7 +228,7 @@ def discover_sessions(request: Request) -> list[Session]:
     """Find the selected sessions and what each offers."""
     from bids_acc.bids import selection as chosen
     from bids_acc.bids.discovery import discover
-    from bids_acc.bids.layout import open_layout
+    from bids_acc.bids.index import ImageIndex
 
     there = chosen.subject_labels(request.bids_dir)
     subjects = chosen.choose_labels(request.participant_labels, there, 'participant')
@@ -236,14 +236,13 @@ def discover_sessions(request: Request) -> list[Session]:
         request.session_labels, chosen.session_labels(request.bids_dir, subjects), 'session'
     )
     filters = chosen.read_filters(request.bids_filter_file)
-    layout = open_layout(request.bids_dir, subjects, request.bids_database_dir)
     selection = chosen.Selection(
-        tuple(subjects), request.session_labels, filters, request.modalities,
+        request.participant_labels, request.session_labels, filters, request.modalities,
         request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
     )  # fmt: skip
-    return discover(layout, selection)
+    return discover(ImageIndex(request.bids_dir), selection)
 
 
 def _code_if_nothing(rows: Sequence[PlanRow]) -> ExitCode:

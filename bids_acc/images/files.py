@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bids_acc.exceptions import GridMismatchError, InputDataError
+from bids_acc.exceptions import GridMismatchError
+from bids_acc.files.reading import reading
 from bids_acc.typing import FloatArray
 
 
@@ -21,11 +22,9 @@ def read_image(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
     InputDataError
         If it is no readable NIfTI image.
     """
-    try:
+    with reading(path, 'image', 'fetch it again'):
         image = nb.load(Path(path))
         values = image.get_fdata(dtype=np.float32)  # type: ignore[attr-defined]
-    except (nb.filebasedimages.ImageFileError, OSError, EOFError) as error:
-        raise InputDataError(f'{path} is no readable image ({error}); fetch it again.') from error
     return values, np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
 
 

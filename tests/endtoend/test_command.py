@@ -120,11 +120,13 @@ def test_the_configuration_of_a_run_repeats_it(tmp_path):
     assert 'sub-01' not in first
 
 
-def test_database_is_made_and_reused(root, tmp_path):
-    base = (root, tmp_path / 'out', 'participant', '--dry-run', '--bids-database-dir')
-    first = bids_acc(*base, tmp_path / 'db')
-    assert (tmp_path / 'db' / 'layout_index.sqlite').exists()
-    assert bids_acc(*base, tmp_path / 'db').stdout == first.stdout
+def test_a_database_is_neither_needed_nor_made(root, tmp_path):
+    plain = bids_acc(root, tmp_path / 'out', 'participant', '--dry-run')
+    given = bids_acc(
+        root, tmp_path / 'out', 'participant', '--dry-run', '--bids-database-dir', tmp_path / 'db'
+    )
+    assert given.stdout == plain.stdout
+    assert not (tmp_path / 'db').exists()
 
 
 def test_version_and_help():

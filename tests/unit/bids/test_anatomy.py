@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bids_acc.bids.discovery import discover
-from bids_acc.bids.layout import open_layout
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
 from bids_acc.exceptions import ExitCode
 from tests.synthetic.bids_folder import write_dataset
@@ -32,7 +32,7 @@ def write(root: Path, name: str, shape=ADULT[0], voxel=ADULT[1], meta=None, valu
 
 def anat_of(root: Path, **selection):
     """Return the plan and the inputs."""
-    (session,) = discover(open_layout(root), Selection(modalities=('anat',), **selection))
+    (session,) = discover(ImageIndex(root), Selection(modalities=('anat',), **selection))
     return session.row('anat'), session.anat
 
 

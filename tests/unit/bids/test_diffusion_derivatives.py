@@ -10,14 +10,14 @@ import pytest
 from bids_acc.bids.diffusion import find_noddi, shell_values
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.fieldmaps import find_reversed
-from bids_acc.bids.layout import open_layout
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_image
 
 
 def plan_of(root: Path, **selection):
     """Discover one session and return it with its plan for diffusion."""
-    session = discover(open_layout(root), Selection(modalities=('dwi',), **selection))[0]
+    session = discover(ImageIndex(root), Selection(modalities=('dwi',), **selection))[0]
     return session, session.row('dwi')
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bids_acc.bids.discovery import discover
-from bids_acc.bids.layout import open_layout
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
 from bids_acc.exceptions import ExitCode
 from tests.synthetic.bids_folder import BVAL, BVEC, write_dataset
@@ -42,7 +42,7 @@ PA = {'PhaseEncodingDirection': 'j'}
 
 def dwi_of(root: Path, **selection):
     """Return the plan and the inputs."""
-    (session,) = discover(open_layout(root), Selection(modalities=('dwi',), **selection))
+    (session,) = discover(ImageIndex(root), Selection(modalities=('dwi',), **selection))
     return session.row('dwi'), session.dwi
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_acc.bids.discovery import discover
-from bids_acc.bids.layout import open_layout
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection, check_dataset, read_filters
 from bids_acc.bids.uris import resolve_uri
 from bids_acc.exceptions import (
@@ -30,7 +30,7 @@ from tests.synthetic.bids_folder import (
 
 def find(root: Path, **selection):
     """Discover a whole folder."""
-    return discover(open_layout(root), Selection(**selection))
+    return discover(ImageIndex(root), Selection(**selection))
 
 
 @pytest.fixture

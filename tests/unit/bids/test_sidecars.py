@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_acc.bids.discovery import discover
-from bids_acc.bids.layout import open_layout
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import inherited_metadata, read_json
 from bids_acc.exceptions import InputDataError, MissingInputError
@@ -81,7 +81,7 @@ def test_a_foreign_accent_anywhere_costs_nothing(tmp_path, where):
     image = write_t1w(root, '01')
     sidecar = root / where if where else image.with_name('sub-01_T1w.json')
     sidecar.write_bytes(TEXT.encode('latin-1'))
-    (session,) = discover(open_layout(root), Selection(modalities=('anat',)))
+    (session,) = discover(ImageIndex(root), Selection(modalities=('anat',)))
     assert session.row('anat').status == 'run'
     assert session.anat.metadata['InstitutionName'] == 'Universität'
 
@@ -91,5 +91,5 @@ def test_a_foreign_participants_json_stops_nothing(tmp_path, content):
     root = write_dataset(tmp_path / 'bids')
     write_t1w(root, '01')
     (root / 'participants.json').write_bytes(content)
-    (session,) = discover(open_layout(root), Selection(modalities=('anat',)))
+    (session,) = discover(ImageIndex(root), Selection(modalities=('anat',)))
     assert session.row('anat').status == 'run'
