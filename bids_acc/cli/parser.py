@@ -133,6 +133,11 @@ def _add_selection(group: Any) -> None:
         '-d', '--derivatives', action='append', nargs='+', metavar='NAME=PATH',
         help="other tools' results to take surfaces or images from",
     )  # fmt: skip
+    group.add_argument(
+        '--more-outputs', nargs='+', type=Path, metavar='DIR',
+        help='group level: further output folders whose participants are analysed together with '
+        'those of output_dir, which alone is written to',
+    )  # fmt: skip
 
 
 def _add_run(group: Any) -> None:
@@ -226,6 +231,7 @@ def _swallowed(given: argparse.Namespace) -> str:
         '--session-label': given.session_label,
         '--modalities': given.modalities,
         '--derivatives': given.derivatives,
+        '--more-outputs': given.more_outputs,
     }
     taken = [flag for flag, values in several.items() if values]
     if not taken:
@@ -268,6 +274,7 @@ def _given_request(given: argparse.Namespace) -> dict[str, Any]:
         'bids_filter_file': given.bids_filter_file, 'bids_database_dir': given.bids_database_dir,
         'skip_bids_validation': given.skip_bids_validation, 'work_dir': given.work_dir,
         'derivatives': given.derivatives and _derivatives(given.derivatives),
+        'more_outputs': given.more_outputs,
         'dry_run': given.dry_run, 'stop_on_first_crash': given.stop_on_first_crash,
         'force': given.force, 'verbosity': -1 if given.quiet else given.verbose,
     }  # fmt: skip
@@ -290,6 +297,7 @@ def _finished(asked: Mapping[str, Any], settings: Settings, where: str) -> Reque
         request,
         bids_dir=request.bids_dir.absolute(),
         output_dir=request.output_dir.absolute(),
+        more_outputs=tuple(path.absolute() for path in request.more_outputs),
         work_dir=request.work_dir and request.work_dir.absolute(),
         bids_filter_file=request.bids_filter_file and request.bids_filter_file.absolute(),
         bids_database_dir=request.bids_database_dir and request.bids_database_dir.absolute(),

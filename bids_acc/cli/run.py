@@ -464,17 +464,26 @@ def write_participant_reports(
 
 def run_group(request: Request) -> ExitCode:
     """Analyse the cohort from the output folder alone."""
+    from bids_acc.group.cohort import plan_group
+    from bids_acc.group.several import read_as_one
+    from bids_acc.participant.folders import check_group_folder
+
+    check_group_folder(request.output_dir)
+    with read_as_one([request.output_dir, *request.more_outputs]) as data_dir:
+        plan = plan_group(data_dir, request.participant_labels, request.session_labels)
+        if request.dry_run:
+            print_group_plan(plan, request.dry_run)
+            return ExitCode.OK
+        return _analyse_group(request, data_dir, plan)
+
+
+def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]]) -> ExitCode:
+    """Run the group level on what was found."""
     from bids_acc.derivatives import dataset
     from bids_acc.files.writing import check_space
     from bids_acc.group import analysis
-    from bids_acc.group.cohort import plan_group
-    from bids_acc.participant.folders import check_group_folder, prepare_work_dir
+    from bids_acc.participant.folders import prepare_work_dir
 
-    check_group_folder(request.output_dir)
-    plan = plan_group(request.output_dir, request.participant_labels, request.session_labels)
-    if request.dry_run:
-        print_group_plan(plan, request.dry_run)
-        return ExitCode.OK
     check_space(request.output_dir)
     run_folder = dataset.new_run_folder(request.output_dir)
     _set_up_logging(request.verbosity, run_folder)
@@ -487,8 +496,9 @@ def run_group(request: Request) -> ExitCode:
         print(f'[{elapsed // 60}:{elapsed % 60:02d}] group: {progress}', file=sys.stderr)
 
     found = analysis.run_group(
-        request.output_dir, request.settings, plan, work_dir=work_dir, progress=_sparse(show)
-    )
+        request.output_dir, request.settings, plan, data_dir=data_dir, work_dir=work_dir,
+        progress=_sparse(show),
+    )  # fmt: skip
     dataset.write_status(run_folder, found.status)
     text, code = verdict(found.status)
     print(

@@ -17,6 +17,13 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.derivatives.outputs import load_table, read_sidecar
+from bids_acc.derivatives.sources import (
+    adopt_earlier,
+    keep_source,
+    merged_tables,
+    source_datasets,
+    with_source,
+)
 from bids_acc.files.writing import check_space, json_bytes, plain, write_bytes, write_once
 
 BIDS_VERSION = '1.11.1'
@@ -50,7 +57,8 @@ bids_acc derivatives
 ====================
 
 `sub-*.html` shows each person's images, spectra and quality verdicts; `group.html` the cohort's
-results. `participants.tsv` and `phenotype/` are copies of the input, so that the group level
+results. `participants.tsv` and `phenotype/` are copies of the input (of all data
+sets together, kept apart in `code/sources`), so that the group level
 needs this folder only. `logs/<run>/status.tsv` tells what was done, reused, skipped or failed,
 and why. Names that BIDS does not know yet are listed in `.bidsignore`: surface metrics (BEP011),
 diffusion maps named as BEP016 proposes, and MRS derivatives, for which no proposal exists.
@@ -107,26 +115,35 @@ def container_from_environment() -> dict[str, str] | None:
 
 
 def write_dataset_files(bids_dir: Path, output_dir: Path) -> None:
-    """Write the description, ``.bidsignore``, the README and copies of the cohort's tables.
+    """Write the description, ``.bidsignore``, the README and the tables of people.
+
+    A folder may be made from several data sets, one after the other: all are listed, and their
+    tables are merged by participant (`bids_acc.derivatives.sources`).
 
     Raises
     ------
+    InputDataError
+        If two data sets say different things of one person.
     OutputError
         If the folder cannot be written.
     """
     check_space(output_dir)
     description = dataset_description(bids_dir, container_from_environment())
+    adopt_earlier(output_dir, bids_dir)
+    sources, mine = with_source(
+        bids_dir, output_dir, read_sidecar(bids_dir / 'dataset_description.json')
+    )
+    tables = merged_tables(sources)  # contradictions are refused before anything is written
+    if len(sources) > 1:
+        description |= source_datasets(sources)
     # the description first: from then on the folder is known to be ours
     write_once(output_dir / 'dataset_description.json', json_bytes(description))
     write_once(output_dir / '.bidsignore', BIDSIGNORE.encode())
     write_once(output_dir / 'README.md', README.encode())
     _write_descriptions(output_dir)
-    for name in ('participants.tsv', 'participants.json'):
-        if (bids_dir / name).is_file():
-            write_once(output_dir / name, (bids_dir / name).read_bytes())
-    for table in sorted((bids_dir / 'phenotype').glob('*.[tj]s*')):
-        if table.is_file():
-            write_once(output_dir / 'phenotype' / table.name, table.read_bytes())
+    keep_source(bids_dir, mine)
+    for name, content in tables.items():
+        write_once(output_dir / name, content)
 
 
 def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:

@@ -76,6 +76,7 @@ def run_group(
     settings: Settings,
     plan: Sequence[Mapping[str, Any]],
     *,
+    data_dir: Path | None = None,
     work_dir: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> GroupRun:
@@ -89,6 +90,8 @@ def run_group(
         Of this run.
     plan : sequence of mapping
         From `bids_acc.group.cohort.plan_group`.
+    data_dir : Path, optional
+        Where results are read (`bids_acc.group.several`); the same as ``output_dir`` by default.
     work_dir : Path, optional
         Where finished factorizations are kept, so that a killed run continues.
     progress : callable, optional
@@ -107,12 +110,13 @@ def run_group(
     InputDataError
         If a table of the cohort cannot be read.
     """
-    cohort = load_cohort(output_dir, plan)
+    data_dir = data_dir or output_dir
+    cohort = load_cohort(data_dir, plan)
     notes = list(cohort.notes)
-    model = _model(output_dir, settings, cohort, notes)
+    model = _model(output_dir, data_dir, settings, cohort, notes)
     place = model_folder(output_dir, None if model is None else model.name)
     with whole_folder(place) as folder:
-        run = GroupRun(output_dir, folder, settings, cohort, model, notes=notes)
+        run = GroupRun(output_dir, data_dir, folder, settings, cohort, model, notes=notes)
         _analyse(run, work_dir, progress)
     _move(run, place)
     _page(run, output_dir / 'group.html')
@@ -159,18 +163,20 @@ def _move(run: GroupRun, place: Path) -> None:
     run.folder = place
 
 
-def _model(output_dir: Path, settings: Settings, cohort: Cohort, notes: list[str]) -> Model | None:
+def _model(
+    output_dir: Path, data_dir: Path, settings: Settings, cohort: Cohort, notes: list[str]
+) -> Model | None:
     """Read, propose or refuse the model; without participants.tsv there is none."""
     participants = cohort.participants
     chosen = settings.group.model
     if set(participants.columns) <= {'participant_id', 'session_id'}:
         if chosen not in (None, 'auto'):
             raise SettingsError(
-                f'--model {chosen}: there is no participants.tsv in {output_dir}, so there '
+                f'--model {chosen}: there is no participants.tsv in {data_dir}, so there '
                 'are no groups to compare; add it to the data set and run participant again.'
             )
         return None
-    sidecar = _participants_sidecar(output_dir)
+    sidecar = _participants_sidecar(data_dir)
     proposal = output_dir / 'code' / 'model-proposed_smdl.json'
     try:
         model = resolve_model(chosen, participants, sidecar, proposal, cohort.mrs)
@@ -190,7 +196,7 @@ def _treatment_history(run: GroupRun) -> Cohort:
     """Add response groups from the treatment history, where the model asks for them."""
     if run.model is None:
         return run.cohort
-    groups = classify_for_model(run.model.section('TreatmentHistory'), run.output_dir)
+    groups = classify_for_model(run.model.section('TreatmentHistory'), run.data_dir)
     if groups is None:
         return run.cohort
     write_groups(groups, run.output_dir)
@@ -201,9 +207,9 @@ def _phenotype(run: GroupRun) -> Cohort:
     """Add the columns of phenotype tables that the model names."""
     if run.model is None:
         return run.cohort
-    known = {subject for subject, _ in sessions_on_disk(run.output_dir)}
+    known = {subject for subject, _ in sessions_on_disk(run.data_dir)}
     people = join_phenotype(
-        People(run.cohort.participants), run.output_dir / 'phenotype',
+        People(run.cohort.participants), run.data_dir / 'phenotype',
         names_in(run.model.content), known, partial(visit_order, model=run.model),
     )  # fmt: skip
     for text in people.notes:
@@ -230,7 +236,7 @@ def _analysed_spectra(run: GroupRun) -> Cohort:
     sessions = list(run.cohort.participants[KEYS].itertuples(index=False, name=None))
     sessions = [(who, None if pd.isna(visit) else visit) for who, visit in sessions]
     labels = {label for voxel in choice.used for label in voxel.labels}
-    return replace(run.cohort, qc=read_quality(run.output_dir, sessions, labels))
+    return replace(run.cohort, qc=read_quality(run.data_dir, sessions, labels))
 
 
 def _participants_sidecar(output_dir: Path) -> dict[str, Any]:
@@ -304,14 +310,14 @@ def parcellation_options(
 def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> str:
     """Find the parcels and measure everybody in them."""
     group = run.settings.group
-    there = available_metrics(run.output_dir)
+    there = available_metrics(run.data_dir)
     metrics = tuple(name for name in group.metrics if name in there)
     if not metrics:
         raise _NotPossibleError('no vertex maps; parcels and structure are left out.')
     if absent := [name for name in group.metrics if name not in there]:
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
     try:
-        data = gather_vertex_metrics(run.output_dir, metrics, run.settings.anat.roi)
+        data = gather_vertex_metrics(run.data_dir, metrics, run.settings.anat.roi)
     except MissingInputError as error:
         raise _NotPossibleError(str(error)) from error
     wanted = set(run.cohort.participants['participant_id'])
@@ -320,7 +326,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         place = atlas_folder(run.output_dir, Path(group.atlas))
         with whole_folder(place) as folder:
             result = apply_atlas(Path(group.atlas), data, folder)
-            run.figures['Parcels'] = _placed(result, run.output_dir, folder, place)
+            run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
     else:
         visits = visit_order(run.cohort.participants, run.model)
         options = parcellation_options(group, run.settings.random_seed, run.model, visits)
@@ -343,7 +349,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         place = parcels_folder(run.output_dir, options, metrics, run.settings.anat.roi)
         with whole_folder(place) as folder:
             write_parcellation(result, options, folder)
-            run.figures['Parcels'] = _placed(result, run.output_dir, folder, place)
+            run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
     run.parcellation, run.parcels_name = result, place.name
     return f'k = {result.choice.k} ({result.choice.source})'
 

@@ -22,6 +22,8 @@ class GroupRun:
     """What one run of the group level has found so far."""
 
     output_dir: Path
+    data_dir: Path
+    """Where results are read: the same, or several output folders as one."""
     folder: Path
     """Where tables, figures and the page are written before they take their place."""
     settings: Settings

@@ -31,6 +31,7 @@ class Request:
     bids_database_dir: Path | None = None
     skip_bids_validation: bool = False
     derivatives: dict[str, Path] = dataclasses.field(default_factory=dict)
+    more_outputs: tuple[Path, ...] = ()
     work_dir: Path | None = None
     dry_run: Literal['text', 'json'] | None = None
     stop_on_first_crash: bool = False
