@@ -29,7 +29,7 @@ $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' |
   echo 'bids_acc needs Python 3.11, 3.12 or 3.13 (antspyx has no wheel for others); name one: make PYTHON=python3.12'; exit 1; }
 endef
 
-.PHONY: demo test slow lint types setup setup-test setup-dev benchmarks clean help
+.PHONY: demo test slow lint types docs setup setup-test setup-dev benchmarks clean help
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -78,6 +78,10 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Documentation: $(abspath docs/_build/index.html)"
 
 benchmarks: $(VENV)/.installed-dev
 	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

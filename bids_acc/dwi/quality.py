@@ -14,7 +14,7 @@ measure                  definition                                             
 ``coreg_nmi``            normalised mutual information of b = 0 and T1w image        higher
                          (Studholme et al. 1999), from 1 (none) to 2
 ``coreg_dice``           overlap of the brains in b = 0 and T1w image                higher
-``neighbour_corr``       mean correlation of each volume with its nearest in q-space higher
+``neighbour_corr``       mean correlation of each volume with its q-space neighbour  higher
                          (Yeh et al. 2019)
 ``residual_median``      median over voxels of the tensor fit's relative residual    lower
 ``non_positive_pct``     brain voxels with a non-positive tensor                     lower

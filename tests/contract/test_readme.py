@@ -8,16 +8,11 @@ from bids_acc.cli.parser import build_parser
 from bids_acc.exceptions import ExitCode
 
 from .outputs_table import README, readme_with_table
-from .settings_table import PAGE, page
 
 
 def test_table_of_outputs_is_up_to_date():
     text = README.read_text()
     assert readme_with_table(text) == text, 'run python tests/contract/outputs_table.py'
-
-
-def test_page_of_settings_is_up_to_date():
-    assert PAGE.read_text() == page(), 'run python tests/contract/settings_table.py'
 
 
 def test_table_of_exit_codes_is_complete():
