@@ -101,15 +101,16 @@ def _findings(run: GroupRun) -> Iterator[Block]:
     """Show what survived correction, or say that nothing did."""
     if not run.tables or run.model is None:
         return
-    found = significant_findings(shown_tables(run), run.model.alpha)
+    found = significant_findings(shown_tables(run), run.model.alpha, run.tables)
     level = f'correction for multiplicity (level {run.model.alpha:g})'
     if found.empty:
         yield Block(paragraphs=[f'No comparison is significant after {level}.'])
         return
     caption = (
         f'Comparisons that are significant after {level} in at least one cohort; a hypothesis '
-        'that the model file leaves uncorrected is called so. Test statistics are in the tables '
-        'below.'
+        'that the model file leaves uncorrected is called so. "The same otherwise" names other '
+        'analyses of the comparison, with uncorrected p where they disagree at that level. '
+        'Test statistics are in the tables below.'
     )
     yield table_block(found, 'Findings', caption)
 

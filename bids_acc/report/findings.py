@@ -1,89 +1,192 @@
-"""What survived correction, in words, with every cohort beside the others.
+"""What survived correction, in words: how adjusted, in which cohorts, and what says otherwise.
 
-A finding of one cohort is shown with what the other cohorts say of the same comparison, whether
-they agree or not: a reader sees at once what was replicated.
+A finding is a row of the declared model. Beside it stand every cohort in which the comparison
+exists, and what other means say of the same comparison (without covariates, by ranks, by
+permutation, robustly, with the gate off): a reader sees at once what it hangs on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from bids_acc.report.wording import effect_words, finding_words, is_directed, p_words, text_of
+from bids_acc.report.wording import (
+    effect_words,
+    finding_words,
+    goes_up,
+    is_directed,
+    p_words,
+    text_of,
+)
 
 VARIANTS = (
     'permutation', 'rank', 'welch', 'robust', 'sensitivity', 'nuisance', 'together',
 )  # fmt: skip
 """Ends of analysis names that repeat a main analysis by other means; not headline findings."""
 
-HEADLINES = ('ancova', 'posthoc', 'mrs_group', 'relation', 'partialcorr', 'clinical', 'change')
-"""Tables whose rows can be findings, in the order of the page."""
+HEADLINES = ('change', 'contrasts', 'ancova', 'posthoc', 'mrs_group', 'relation', 'clinical')
+"""Tables whose rows can be findings, in the order of the page. A partial correlation repeats the
+relation that it follows up: it stands beside it."""
 
-CONTINUOUS = ('relation', 'partialcorr', 'clinical')
+CONTINUOUS = ('relation', 'clinical')
 """Tables whose terms are measures; the terms of the others group people."""
+
+OTHERWISE: Mapping[str, str] = {
+    'mrs_ancova': 'analysis of covariance', 'mrs_adjusted': 'adjusted means',
+    'mrs_t': 't test without covariates', 'mrs_welch': "Welch's test", 'mrs_rank': 'ranks',
+    'mrs_permutation': 'permutation of labels', 'posthoc': 'adjusted means',
+    'posthoc_plain': 't test without covariates', 'ancova_f': 'F test',
+    'posthoc_t': 't test', 'posthoc_plain_t': 't test without covariates',
+    'contrasts_t': 't test', 'mrs_adjusted_t': 't test of adjusted means',
+    'hc3': 'unequal variances (HC3)', 'robust': 'robust regression',
+    'permutation': 'permutation of residuals', 'gate_off': 'quality gate off',
+    'partialcorr': 'without group in the model',
+}  # fmt: skip
+"""Analyses that make the same comparison by other means, in words."""
 
 _KEYS = ['analysis', 'response', 'term', 'contrast', 'correction']
 
 
-def significant_findings(tables: Mapping[str, pd.DataFrame], alpha: float) -> pd.DataFrame:
+def significant_findings(
+    tables: Mapping[str, pd.DataFrame],
+    alpha: float,
+    everything: Mapping[str, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Collect the comparisons that survive correction in at least one cohort.
 
     Parameters
     ----------
     tables : mapping
-        Statistics tables.
+        Statistics tables whose rows may be findings.
     alpha : float
-        Level.
+        Level: a corrected p is significant when it is at most this.
+    everything : mapping, optional
+        All tables, to look up what other means say (default: ``tables``).
 
     Returns
     -------
     DataFrame
-        One row for each comparison: ``finding`` in words; ``holds in``, where there are several
-        cohorts, the number in which it is significant in that direction; one column for each
-        cohort with effect, interval, p and n (``not tested`` where the model file's rules
-        did not lead there). Empty if nothing survived. A p value that the model does not
-        correct (a primary hypothesis) is called uncorrected; no other uncorrected p appears.
+        One row for each comparison: ``finding`` in words; ``adjusted for``; ``holds in``, where
+        there are several cohorts, the number in which it is significant in that direction of
+        those in which the comparison exists; one column for each cohort with effect, interval, p
+        and n; ``the same otherwise`` with the uncorrected p of other means. Empty if nothing
+        survived. A p value that the model does not correct (a primary hypothesis) is called
+        uncorrected.
     """
-    main = {name: _main_rows(tables[name]) for name in HEADLINES if name in tables}
+    everything = tables if everything is None else everything
+    main = {name: _main_rows(name, tables[name]) for name in HEADLINES if name in tables}
     cohorts = list(dict.fromkeys(c for t in main.values() for c in t['cohort'] if c != 'all'))
+    groups = _groups_of_cohorts(everything)
     rows = [
-        row for name, table in main.items() for row in _findings_of(name, table, cohorts, alpha)
+        {**row, 'the same otherwise': _otherwise(lead, everything, alpha)}
+        for name, table in main.items()
+        for lead, row in _findings_of(name, table, cohorts, groups, alpha)
     ]
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    return found.loc[:, (found != '').any()] if len(found) else found
 
 
-def _main_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows that are no repetition by other means; cohort-less ones are of all people."""
+def _main_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that can be findings; cohort-less ones are of all people."""
     if 'p_corrected' not in table:
         return table.iloc[:0].assign(cohort='', p_corrected=float('nan'))
     kept = table[~table['analysis'].astype(str).str.endswith(VARIANTS)]
     cohorts = [text_of(row, 'cohort') or 'all' for _, row in kept.iterrows()]
     p = pd.to_numeric(kept['p_corrected'], errors='coerce')
-    return kept.assign(cohort=cohorts, p_corrected=p)
+    kept = kept.assign(cohort=cohorts, p_corrected=p)
+    if name == 'mrs_group':
+        same = ['cohort', 'response', 'contrast']
+        kept = _without_doubles(kept, same, 'analysis', 'mrs_t', ('mrs_adjusted', 'mrs_exact'))
+    if name == 'clinical':
+        same = ['cohort', 'response', 'term']
+        kept = _without_doubles(kept, same, 'contrast', 'all groups', ('within groups',))
+    return kept
+
+
+def _without_doubles(
+    table: pd.DataFrame, same: Sequence[str], column: str, weaker: str, stronger: Sequence[str]
+) -> pd.DataFrame:
+    """Drop the rows of a weaker analysis where a stronger one makes the same comparison."""
+    key = table[list(same)].astype(str).agg('\t'.join, axis=1)
+    better = set(key[table[column].isin(list(stronger))])
+    return table[~((table[column] == weaker) & key.isin(better))]
+
+
+def _groups_of_cohorts(tables: Mapping[str, pd.DataFrame]) -> dict[str, set[str]]:
+    """Return the groups that each cohort has, from the counts in all rows."""
+    found: dict[str, set[str]] = {}
+    for table in tables.values():
+        if not {'cohort', 'n_per_group'} <= set(table):
+            continue
+        for cohort, counts in zip(table['cohort'], table['n_per_group'], strict=True):
+            if isinstance(counts, str) and isinstance(cohort, str):
+                names = {c.rsplit('=', 1)[0] for c in counts.split(';') if not c.endswith('=0')}
+                found.setdefault(cohort, set()).update(names - {'', 'n/a'})
+    return found
+
+
+def _exists(row: pd.Series, cohort: str, groups: Mapping[str, set[str]]) -> bool:
+    """Tell whether a cohort has both groups of a contrast 'A - B'."""
+    contrast = text_of(row, 'contrast')
+    everybody = set().union(*groups.values()) if groups else set()
+    if ' - ' not in contrast or not set(contrast.split(' - ', 1)) <= everybody:
+        return True
+    return set(contrast.split(' - ', 1)) <= groups.get(cohort, set())
 
 
 def _findings_of(
-    name: str, table: pd.DataFrame, cohorts: list[str], alpha: float
-) -> Iterator[dict[str, str]]:
-    """Yield one row for each comparison of a table that is significant somewhere."""
+    name: str,
+    table: pd.DataFrame,
+    cohorts: list[str],
+    groups: Mapping[str, set[str]],
+    alpha: float,
+) -> Iterator[tuple[pd.Series, dict[str, str]]]:
+    """Yield the leading row and the cells of each comparison that is significant somewhere."""
     labels = table[[c for c in _KEYS if c in table]].astype(str).agg('\t'.join, axis=1)
     for _, same in table.groupby(labels, sort=False):
-        found = same[same['p_corrected'] < alpha]
+        found = same[same['p_corrected'] <= alpha]
         if not len(found):
             continue
         lead = found.sort_values('p_corrected', kind='stable').iloc[0]
-        words = finding_words(lead, continuous=name in CONTINUOUS)
+        cells = {
+            'finding': finding_words(lead, continuous=name in CONTINUOUS),
+            'adjusted for': adjustment_words(lead),
+        }
         shown = [c for c in ('all', *cohorts) if c in cohorts or (same['cohort'] == c).any()]
         if len(shown) == 1:
-            yield {'finding': words, 'evidence': _evidence(lead)}
+            yield lead, {**cells, 'evidence': _evidence(lead)}
             continue
         by_cohort = {row['cohort']: row for _, row in same.iterrows()}
-        yield {
-            'finding': words,
-            'holds in': _replication(lead, found, len(shown)),
-            **{c: _evidence(by_cohort[c]) if c in by_cohort else 'not tested' for c in shown},
-        }
+        possible = [c for c in shown if c in by_cohort or _exists(lead, c, groups)]
+        evidence = {
+            c: _evidence(by_cohort[c]) if c in by_cohort
+            else 'not tested' if c in possible else 'no such group'
+            for c in shown
+        }  # fmt: skip
+        yield lead, {**cells, 'holds in': _replication(lead, found, len(possible)), **evidence}
+
+
+def adjustment_words(row: pd.Series) -> str:
+    """Say what a comparison is adjusted for.
+
+    Examples
+    --------
+    >>> adjustment_words(pd.Series({'covariates': 'age, sex', 'term': 'group'}))
+    'age, sex'
+    >>> adjustment_words(pd.Series({'covariates': '', 'formula': 'Glu ~ group', 'term': 'group'}))
+    'nothing'
+    >>> adjustment_words(
+    ...     pd.Series({'covariates': 'age', 'formula': 'y ~ Glx + age + group', 'term': 'Glx'})
+    ... )
+    'group, age'
+    """
+    names = text_of(row, 'covariates')
+    terms = text_of(row, 'formula').split(' ~ ')[-1].split(' + ')
+    own = text_of(row, 'term').split(':')
+    if 'group' in terms and 'group' not in own:
+        names = ', '.join(filter(None, ['group', names]))
+    return names or 'nothing'
 
 
 def _replication(lead: pd.Series, found: pd.DataFrame, n_cohorts: int) -> str:
@@ -91,7 +194,7 @@ def _replication(lead: pd.Series, found: pd.DataFrame, n_cohorts: int) -> str:
     opposite = [
         str(row['cohort'])
         for _, row in found.iterrows()
-        if is_directed(row) and (row['effect'] > 0) != (lead['effect'] > 0)
+        if is_directed(row) and goes_up(row) != goes_up(lead)
     ]
     text = f'{len(found) - len(opposite)} of {n_cohorts}'
     return f'{text}; the opposite in {", ".join(opposite)}' if opposite else text
@@ -110,3 +213,67 @@ def _evidence(row: pd.Series) -> str:
         f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
     ]
     return ', '.join(part for part in parts if part)
+
+
+def other_means(
+    lead: pd.Series, tables: Mapping[str, pd.DataFrame]
+) -> Iterator[tuple[str, float, str]]:
+    """Yield what other analyses say of a comparison: name, uncorrected p, and a remark.
+
+    Parameters
+    ----------
+    lead : Series
+        Row of a finding.
+    tables : mapping
+        All statistics tables.
+    """
+    term, contrast = text_of(lead, 'term'), text_of(lead, 'contrast')
+    for table in tables.values():
+        if not {'analysis', 'response', 'term', 'p_unc'} <= set(table):
+            continue
+        same = table[
+            (table['response'] == lead['response']) & (table['cohort'] == lead['cohort'])
+            & (table['term'] == term) & (table['analysis'] != lead['analysis'])
+        ]  # fmt: skip
+        for _, row in same.iterrows():
+            name, other = str(row['analysis']), text_of(row, 'contrast')
+            if name == 'influence' and text_of(row, 'lost_without'):
+                yield 'leave one out', float('nan'), f'lost without {row["lost_without"]}'
+            if name not in OTHERWISE or pd.isna(row['p_unc']):
+                continue
+            omnibus = not other or name == 'gate_off'
+            if other == contrast or (omnibus and (not contrast or _only_pair(row, contrast))):
+                yield OTHERWISE[name], float(row['p_unc']), ''
+    clinical = tables.get('clinical')
+    if contrast == 'within groups' and clinical is not None:
+        rest = clinical[
+            (clinical['response'] == lead['response']) & (clinical['cohort'] == lead['cohort'])
+            & (clinical['term'] == term) & (clinical['contrast'] != contrast)
+        ]  # fmt: skip
+        for _, row in rest[rest['p_unc'].notna()].iterrows():
+            name = 'pooled' if row['contrast'] == 'all groups' else f'{row["contrast"]} alone'
+            yield name, float(row['p_unc']), ''
+
+
+def _only_pair(row: pd.Series, contrast: str) -> bool:
+    """Tell whether an omnibus test has just the two groups of a contrast."""
+    counts = [c for c in text_of(row, 'n_per_group').split(';') if not c.endswith('=0')]
+    return {c.rsplit('=', 1)[0] for c in counts} == set(contrast.split(' - ', 1))
+
+
+def _otherwise(lead: pd.Series, tables: Mapping[str, pd.DataFrame], alpha: float) -> str:
+    """Write what other means say: first those that disagree."""
+    against, agree = [], []
+    for name, p, remark in other_means(lead, tables):
+        if remark:
+            against.append(remark)
+        elif p <= alpha:
+            agree.append(name)
+        else:
+            against.append(f'{name} p = {p_words(p)}')
+    text = []
+    if against:
+        text.append(f'DISAGREES: {", ".join(dict.fromkeys(against))}')
+    if agree:
+        text.append(f'agrees: {", ".join(dict.fromkeys(agree))}')
+    return '; '.join(text)

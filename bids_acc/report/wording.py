@@ -115,7 +115,17 @@ def response_words(row: pd.Series) -> str:
 
 def is_directed(row: pd.Series) -> bool:
     """Tell whether the sign of the effect says in which direction it goes."""
+    if pd.notna(row.get('partial_r')):
+        return True
+    if text_of(row, 'effect_name') == 'partial_eta2':
+        return False
     return text_of(row, 'statistic') not in ('F', 'chi2', 'LR') and pd.notna(row.get('effect'))
+
+
+def goes_up(row: pd.Series) -> bool:
+    """Tell the sign of a directed effect: that of the partial correlation, where a row has one."""
+    value = row.get('partial_r')
+    return bool((value if pd.notna(value) else row['effect']) > 0)
 
 
 def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
@@ -150,18 +160,19 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     """
     what, term, contrast = response_words(row), text_of(row, 'term'), text_of(row, 'contrast')
     directed = is_directed(row)
-    rises = directed and row['effect'] > 0
+    rises = directed and goes_up(row)
     if directed and ' - ' in contrast:
         one, other = contrast.split(' - ', 1)
         where = f' ({term})' if term not in ('', 'group', contrast) else ''
         return f'{what} is {"higher" if rises else "lower"} in {one} than in {other}{where}'
     scope = f' ({contrast})' if contrast else ''
-    if directed and text_of(row, 'effect_name') in ('r', 'partial_r'):
+    related = text_of(row, 'effect_name') in ('r', 'partial_r') or pd.notna(row.get('partial_r'))
+    if directed and related:
         return f'{what} {"rises" if rises else "falls"} with {term}{scope}'
     if ':' in term:
         one, other = term.split(':', 1)
         return f'the relation of {what} to {other} depends on {one}{scope}'
-    if text_of(row, 'statistic') == 'F' and term:
+    if text_of(row, 'statistic') in ('F', 'F permuted') and term:
         if continuous:
             return f'{what} varies with {term}{scope}'
         return f'{what} differs {"between groups" if term == "group" else f"by {term}"}{scope}'

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import formulaic
@@ -168,19 +169,39 @@ def code_terms(
     plain = {
         name: f'v{i}' for i, name in enumerate(dict.fromkeys(':'.join(terms).split(':'))) if name
     }
-    data: dict[str, Any] = {'n_': np.ones(len(frame))}
+    columns: list[tuple[str, tuple[str, ...] | None, bytes]] = []
     for name, short in plain.items():
-        data[short] = (
-            pd.Categorical(frame[name].astype(str), list(levels[name]))
-            if name in levels
-            else frame[name].to_numpy(dtype=float)
-        )
+        if name in levels:
+            known = {level: code for code, level in enumerate(levels[name])}
+            codes = np.array([known[str(value)] for value in frame[name]], dtype=np.int64)
+            columns.append((short, tuple(levels[name]), codes.tobytes()))
+        else:
+            columns.append((short, None, frame[name].to_numpy(dtype=float).tobytes()))
     numbers = 'center({})' if center else '{}'
     parts = {
         name: (f'C({short}, contr.sum)' if name in levels else numbers.format(short))
         for name, short in plain.items()
     }
     formula = ' + '.join(['1', *(':'.join(parts[p] for p in term.split(':')) for term in terms)])
+    X, spans = _coded(formula, len(frame), tuple(columns))
+    named = dict(zip(dict.fromkeys(terms), (tuple(range(a, b)) for a, b in spans), strict=True))
+    return X.copy(), named
+
+
+@lru_cache(maxsize=128)
+def _coded(
+    formula: str, n: int, columns: tuple[tuple[str, tuple[str, ...] | None, bytes], ...]
+) -> tuple[FloatArray, tuple[tuple[int, int], ...]]:
+    """Materialise a formula; sixteen responses of one sample share the result."""
+    data: dict[str, Any] = {'n_': np.ones(n)}
+    for name, levels, content in columns:
+        data[name] = (
+            np.frombuffer(content, dtype=float)
+            if levels is None
+            else pd.Categorical.from_codes(
+                np.frombuffer(content, dtype=np.int64), pd.Index(levels)
+            )
+        )
     coded = formulaic.model_matrix(
         formulaic.Formula(formula, _ordering='none'),
         pd.DataFrame(data),
@@ -188,11 +209,7 @@ def code_terms(
         context={},
     )
     slices = list(coded.model_spec.term_slices.values())[1:]
-    columns = {
-        term: tuple(range(part.start, part.stop))
-        for term, part in zip(dict.fromkeys(terms), slices, strict=True)
-    }
-    return coded.to_numpy(dtype=float), columns
+    return coded.to_numpy(dtype=float), tuple((part.start, part.stop) for part in slices)
 
 
 def _matrix(

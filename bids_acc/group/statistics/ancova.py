@@ -11,12 +11,24 @@ from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confide
 from bids_acc.group.formulas.linear import TermTest, anova
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.small import term_or_permutation
 from bids_acc.group.statistics.study import Measure, Study
 
 
 def structure_measures(study: Study) -> tuple[Measure, ...]:
     """Return the responses that the group comparison is about."""
     return study.measures_of('parcel', 'column')
+
+
+def named_measures(study: Study) -> list[Measure]:
+    """Return the responses that the model names: structure, columns, metabolites and ratios.
+
+    Other metabolites of the tables are not tested: they would only make families larger.
+    """
+    mrs = study.model.content['Mrs']
+    names = [*mrs['Primary'], *mrs['Secondary'], *study.model.content['Ratios']]
+    found = [study.measure(name) for name in dict.fromkeys(names)]
+    return [*structure_measures(study), *(measure for measure in found if measure is not None)]
 
 
 def term_row(
@@ -58,11 +70,13 @@ def ancova(
     The terms of the covariates are reported too, without correction: they show why the
     covariates are in the model.
     """
-    del earlier, rng
+    del earlier
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]
     for model in each_model(study, 'ancova', structure_measures(study), terms, ['group'], rows):
         for test in term_tests(model, study):
             family = 'ancova' if test.term == 'group' else ''
-            rows.append(term_row(model, test, study, 'ancova', family))
+            row = term_row(model, test, study, 'ancova', family)
+            main = test.term == 'group'
+            rows += term_or_permutation(row, model, study, 'group', rng) if main else [row]
     return rows

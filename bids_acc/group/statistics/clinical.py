@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.group.formulas.design import DesignError
+from bids_acc.group.formulas.two_samples import one_way
 from bids_acc.group.statistics.ancova import structure_measures
 from bids_acc.group.statistics.modelling import Sample, draw_sample, fit_model, not_done
 from bids_acc.group.statistics.mrs_groups import roles
@@ -16,6 +17,9 @@ from bids_acc.group.statistics.relation import partial_row
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
+
+WITHIN, POOLED = 'within groups', 'all groups'
+"""Scopes as they stand in the column ``contrast``; a single group is ``all groups`` alone."""
 
 
 def clinical_responses(study: Study, earlier: Mapping[str, pd.DataFrame]) -> list[Measure]:
@@ -33,39 +37,73 @@ def clinical_responses(study: Study, earlier: Mapping[str, pd.DataFrame]) -> lis
 def _scopes(
     study: Study, frame: pd.DataFrame, score: str
 ) -> Iterator[tuple[str, pd.DataFrame, str]]:
-    """Yield the parts of a cohort in which a score is analysed, with the rule's name."""
+    """Yield the parts of a cohort in which a score is analysed, with what to note.
+
+    Groups that differ in score and response are related through that alone when they are pooled:
+    where the subsample has several groups, the relation within them is always tested.
+    """
     part, rules = study.subsample(frame, score)
     note = f'subsample: {"; ".join(rules)}' if rules else ''
     scopes = study.model.content['Clinical']['Scopes']
-    if 'pooled' in scopes:
-        yield 'all groups', part, note
-    if 'by_group' in scopes:
+    several = len(study.group_levels(part[part[score].notna()])) > 1
+    if several and ('within_groups' in scopes or 'pooled' in scopes):
+        yield WITHIN, part, note
+    if 'pooled' in scopes or ('within_groups' in scopes and not several):
+        yield POOLED, part, '; '.join(filter(None, [note, _group_difference(study, part, score)]))
+    if 'by_group' in scopes and several:
         for level in study.group_levels(part):
             yield level, part[part['group'] == level], note
 
 
-def family_of(study: Study, score: str) -> str:
-    """Return the family of a score: the first whose patterns it matches."""
+def _group_difference(study: Study, part: pd.DataFrame, score: str) -> str:
+    """Warn of a score that itself differs between the groups that are pooled."""
+    filled = part[part[score].notna()]
+    samples = [x.to_numpy(dtype=float) for _, x in filled.groupby('group')[score] if len(x) > 1]
+    if len(samples) < 2:
+        return ''
+    p = one_way(samples).p
+    if not p <= study.model.alpha:
+        return ''
+    return (
+        f'{score} differs between the groups (p = {p:.3g}): the pooled relation may be the '
+        'difference of groups'
+    )
+
+
+def family_of(study: Study, score: str, *, pooled_groups: bool = False) -> str:
+    """Return the family of a score: the first whose patterns it matches.
+
+    Relations over several groups without group in the model are corrected apart.
+    """
+    pooled = ' pooled' if pooled_groups else ''
     families = study.model.content['Clinical']['Families']
     for name, patterns in families.items():
         if any(fnmatchcase(score, pattern) for pattern in patterns):
-            return f'clinical {name}'
-    return 'clinical'
+            return f'clinical {name}{pooled}'
+    return f'clinical{pooled}'
 
 
-def _score_row(study: Study, sample: Sample, score: str, scope: str, note: str) -> Row:
+def _score_row(
+    study: Study, sample: Sample, score: str, scope: str, note: str, family: str
+) -> Row:
     """Return the (partial) correlation of one response with one score."""
     terms = [score, *(name for name in study.model.covariate_names if name != score)]
+    keep = [score]
+    if scope == WITHIN:
+        terms, keep = [*terms, 'group'], [score, 'group']
     try:
-        model = fit_model(study, sample, terms, [score])
+        model = fit_model(study, sample, terms, keep)
     except DesignError as error:
         row = not_done(sample, 'clinical', terms, error)
         row.term, row.contrast = score, scope
         return row
     method = 'linear model of the response on the score and the covariates'
+    if scope == WITHIN:
+        method = 'linear model of the response on the score, group and the covariates'
     return partial_row(
-        model, score, study, analysis='clinical', family=family_of(study, score), contrast=scope,
-        method=method if model.covariates else 'Pearson correlation', note=note,
+        model, score, study, analysis='clinical', family=family,
+        contrast=scope,
+        method=method if len(model.design.terms) > 1 else 'Pearson correlation', note=note,
     )  # fmt: skip
 
 
@@ -87,10 +125,12 @@ def clinical_scores(
             numeric = frame.assign(**{score: pd.to_numeric(frame[score], errors='coerce')})
             for scope, part, note in _scopes(study, numeric, score):
                 needed = [score, *(c for c in study.model.covariate_names if c != score)]
+                mixed = scope == POOLED and len(study.group_levels(part[part[score].notna()])) > 1
+                family = family_of(study, score, pooled_groups=mixed)
                 rows += [
                     _score_row(
                         study, draw_sample(study, cohort, part, measure, needed), score, scope,
-                        note,
+                        note, family,
                     )
                     for measure in measures
                 ]  # fmt: skip

@@ -17,15 +17,17 @@ from scipy import stats
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
-from bids_acc.group.formulas.linear import f_survival, residual_ss
+from bids_acc.group.formulas.linear import f_survival
+from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.robust import largest_change, leave_one_out_p, mm_test
 from bids_acc.group.formulas.two_samples import brown_forsythe
 from bids_acc.group.statistics.ancova import structure_measures, term_tests
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.small import permutation_words
 from bids_acc.group.statistics.study import Study
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray
 
 
 def influential(model: FittedModel) -> BoolArray:
@@ -45,45 +47,6 @@ def robust_f(model: FittedModel, term: str) -> tuple[float, int, int]:
     b = model.fit.coefficients[columns]
     v = model.fit.covariance_hc3()[np.ix_(columns, columns)]
     return float(b @ np.linalg.solve(v, b)) / len(columns), len(columns), model.fit.df
-
-
-def permutation_p(
-    X: FloatArray,
-    y: FloatArray,
-    columns: list[int],
-    n_permutations: int,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Return F of some columns and its p by permuting the residuals of the reduced model.
-
-    Parameters
-    ----------
-    X : (n, p) ndarray
-        Design matrix.
-    y : (n,) ndarray
-        Response.
-    columns : list of int
-        Columns that are tested.
-    n_permutations : int
-        Number of permutations; the observed order counts as one more.
-    rng : Generator
-        Source of the permutations.
-
-    References
-    ----------
-    Freedman D, Lane D (1983). J Bus Econ Stat 1:292-298.
-    https://doi.org/10.1080/07350015.1983.10509354
-    """
-    reduced = np.delete(X, columns, axis=1)
-    q, _ = np.linalg.qr(reduced)
-    fitted = q @ (q.T @ y)
-    shuffled = rng.permuted(np.tile(y - fitted, (n_permutations, 1)), axis=1).T
-    everything = np.column_stack([y, fitted[:, None] + shuffled])
-    full, small = residual_ss(X, everything), residual_ss(reduced, everything)
-    df1, df2 = len(columns), X.shape[0] - X.shape[1]
-    f = (small - full) / df1 / (full / df2)
-    hits = int(np.sum(f[1:] >= f[0] * (1 - 1e-12)))
-    return float(f[0]), (hits + 1) / (n_permutations + 1)
 
 
 def _group_p(model: FittedModel, study: Study, term: str) -> tuple[float, float, int, int]:
@@ -181,14 +144,15 @@ def robustness_rows(
     yield robust_row(model, study, term)
     draws = int(study.model.content['Permutations'])
     if draws:
-        f, p = permutation_p(model.design.X, model.y, list(model.design.terms[term]), draws, rng)
+        test = permutation_p(model.design.X, model.y, model.design.terms[term], draws, rng)
+        f, p = test.f, test.p
         low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
         yield model.row(
             'permutation', term=term, statistic='F permuted', value=f, df1=df1, df2=df2, p_unc=p,
             effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low,
             ci_high=high,
-            method=f'Freedman-Lane permutation of residuals, {draws} at random',
-            extra={'n_resamples': draws, **_verdict(p_before, p, alpha)},
+            method=permutation_words(test),
+            extra={'n_resamples': test.n_resamples, **_verdict(p_before, p, alpha)},
         )  # fmt: skip
 
 

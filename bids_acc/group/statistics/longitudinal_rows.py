@@ -12,6 +12,7 @@ from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
 from bids_acc.group.formulas.mixed import level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
+from bids_acc.group.statistics.ancova import named_measures
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.study import Measure, Study, as_text
@@ -112,7 +113,7 @@ def _covariates(study: Study, frame: pd.DataFrame, response: str) -> list[str]:
 
 
 def chosen_measures(study: Study, names: Sequence[str]) -> list[Measure]:
-    """Return the named measures, or all when none is named.
+    """Return the named measures, or those that the model file names anywhere.
 
     Raises
     ------
@@ -122,7 +123,7 @@ def chosen_measures(study: Study, names: Sequence[str]) -> list[Measure]:
     known = {measure.name: measure for measure in study.measures}
     if missing := [name for name in names if name not in known]:
         raise InputDataError(f'no measure {missing[0]!r}; there are: {", ".join(known)}.')
-    return [known[name] for name in names] if names else list(study.measures)
+    return [known[name] for name in names] if names else named_measures(study)
 
 
 def why_incomplete(

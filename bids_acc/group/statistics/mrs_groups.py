@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,10 @@ from bids_acc.group.statistics.modelling import (
     fit_model,
     not_done,
 )
-from bids_acc.group.statistics.posthoc import adjusted_row
+from bids_acc.group.statistics.posthoc import adjusted_row, adjusted_rows
 from bids_acc.group.statistics.quality_groups import quality_frame, wanted_metabolites
 from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.small import FEWEST_DRAWS, term_or_permutation
 from bids_acc.group.statistics.study import Measure, Study
 from bids_acc.typing import FloatArray
 
@@ -136,7 +138,13 @@ def pair_rows(
     detected: float,
     rng: np.random.Generator,
 ) -> Iterator[Row]:
-    """Yield the tests of one pair of groups: t, Welch, ranks, permutation."""
+    """Yield the tests of one pair of groups without covariates: t, Welch, ranks, permutation.
+
+    Student's t is the main one where the model has no covariates and no group is small; in a
+    small one it is the permutation of means.
+    """
+    adjusted = bool(study.model.covariates)
+    small = min(sum(sample.frame['group'] == v) for v in pair) < study.model.content['ExactBelow']
     name, frame = sample.measure.name, sample.frame
     samples = {
         level: frame.loc[frame['group'] == level, name].to_numpy(dtype=float) for level in pair
@@ -152,19 +160,24 @@ def pair_rows(
         yield sample.row('mrs_t', note='not done: fewer than two values in a group', **fixed)
         return
     makers: list[tuple[Callable[..., dict[str, Any]], str]] = [
-        (_student_row, family), (_welch_row, f'{family} welch'), (_rank_row, f'{family} rank'),
+        (_student_row, f'{family} t' if adjusted or small else family),
+        (_welch_row, f'{family} welch'), (_rank_row, f'{family} rank'),
     ]  # fmt: skip
     for maker, own_family in makers:
         cells = maker(a, b, study.model.confidence)
         extra = {**cells.pop('extra', {}), **described}
         yield sample.row(cells.pop('analysis'), family=own_family, extra=extra, **cells, **fixed)
     draws = int(study.model.content['Permutations'])
+    if small:
+        draws = max(draws, FEWEST_DRAWS)
     if draws:
         test = permuted_means(a, b, draws, rng)
         interval = _welch_row(a, b, study.model.confidence)
         yield sample.row(
-            'mrs_permutation', statistic=test.statistic, value=test.value, p_unc=test.p,
-            family=f'{family} permutation', effect_name='difference of means', effect=test.value,
+            'mrs_exact' if small and not adjusted else 'mrs_permutation', statistic=test.statistic,
+            value=test.value, p_unc=test.p,
+            family=family if small and not adjusted else f'{family} permutation',
+            effect_name='difference of means', effect=test.value,
             ci_low=interval['ci_low'], ci_high=interval['ci_high'],
             method='permutation of group labels, '
             + ('all divisions' if test.exact else f'{draws} at random') + "; Welch's interval",
@@ -175,7 +188,11 @@ def pair_rows(
 def metabolites_by_group(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Compare metabolites between groups: omnibus with covariates, then pairs without."""
+    """Compare metabolites between groups: by the model, then pairs by other means.
+
+    Where the model has covariates, the findings are differences of adjusted means; tests without
+    covariates stand beside them.
+    """
     del earlier
     rows: list[Row] = not_measured(study)
     for cohort, frame in study.cohorts():
@@ -186,20 +203,45 @@ def metabolites_by_group(
             for pair in study.model.group.pairs('all', levels):
                 rows += pair_rows(study, sample, pair, family, detected, rng)
             if len(study.group_levels(frame)) > 2 or study.model.covariates:
-                rows.append(_omnibus(study, cohort, frame, measure, family))
+                rows += _by_the_model(study, cohort, frame, measure, family, rng)
     return rows
 
 
-def _omnibus(study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, family: str) -> Row:
-    """Return the group term of the model with the model file's covariates."""
+def _by_the_model(
+    study: Study,
+    cohort: str,
+    frame: pd.DataFrame,
+    measure: Measure,
+    family: str,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Return the group term of the model file's model and the pairs of its adjusted means."""
     terms = ['group', *study.model.covariate_names]
     sample = draw_sample(study, cohort, frame, measure, terms[1:])
     try:
         model = fit_model(study, sample, terms, ['group'])
     except DesignError as error:
-        return not_done(sample, 'mrs_ancova', terms, error)
+        return [not_done(sample, 'mrs_ancova', terms, error)]
     test = next(t for t in term_tests(model, study) if t.term == 'group')
-    return term_row(model, test, study, 'mrs_ancova', f'{family} ancova')
+    levels = list(model.design.levels['group'])
+    # Of two groups the pair of adjusted means is the same test, with a direction.
+    doubled = len(levels) == 2 and bool(study.model.covariates)
+    omnibus = term_row(model, test, study, 'mrs_ancova', '' if doubled else f'{family} ancova')
+    rows = term_or_permutation(omnibus, model, study, 'group', rng)
+    if study.model.covariates:
+        for a, b in study.model.group.pairs('all', levels):
+            rows += adjusted_rows(
+                model, {a: 1.0, b: -1.0}, f'{a} - {b}', study, rng, analysis='mrs_adjusted',
+                family=family, method='t test of the difference of covariate-adjusted means, '
+                'pooled residual variance',
+            )  # fmt: skip
+    return rows
+
+
+def defines_groups(study: Study, column: str) -> bool:
+    """Tell whether a column is of the symptom by which the groups were defined."""
+    patterns = study.model.content['Nuisance']['DefinesGroups']
+    return any(fnmatchcase(column, pattern) for pattern in patterns)
 
 
 def nuisance_columns(
@@ -226,9 +268,14 @@ def nuisance_columns(
             if table is None or table.empty:
                 continue
             chosen = table['analysis'].isin(['demographics', 'quality_passed'])
-            differs = (table['p_unc'] <= study.model.alpha) & (table['cohort'] == cohort)
-            for response, p in table.loc[chosen & differs, ['response', 'p_unc']].to_numpy():
-                found.setdefault(str(response), f'differs between groups, p = {p:.3g}')
+            # Of all quality measures that happen to be there some differ by chance.
+            guess = name == 'qc_by_group' and study.model.content['Quality']['Measures'] is None
+            p_value = 'p_corrected' if guess else 'p_unc'
+            differs = (table[p_value] <= study.model.alpha) & (table['cohort'] == cohort)
+            word = 'corrected p' if guess else 'p'
+            for response, p in table.loc[chosen & differs, ['response', p_value]].to_numpy():
+                if not defines_groups(study, str(response)):
+                    found.setdefault(str(response), f'differs between groups, {word} = {p:.3g}')
     return {name: reason for name, reason in found.items() if name in frame.columns}
 
 

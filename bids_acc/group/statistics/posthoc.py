@@ -14,11 +14,39 @@ from bids_acc.group.formulas.inference import (
     small_sample_factor,
 )
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
-from bids_acc.group.statistics.ancova import structure_measures
+from bids_acc.group.statistics.ancova import named_measures, structure_measures
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.small import (
+    is_small,
+    permuted_contrast,
+    permuted_means_rows,
+)
 from bids_acc.group.statistics.study import Study
+from bids_acc.typing import FloatArray
+
+
+def contrast_vector(model: FittedModel, weights: Mapping[str, float]) -> FloatArray:
+    """Return a contrast of adjusted group means as weights of the coefficients."""
+    design = model.design
+    return np.sum([w * design.level_weights('group', v) for v, w in weights.items()], axis=0)
+
+
+def adjusted_rows(
+    model: FittedModel,
+    weights: Mapping[str, float],
+    label: str,
+    study: Study,
+    rng: np.random.Generator,
+    **cells: object,
+) -> list[Row]:
+    """Return the test of a contrast of adjusted means; by permutation in small samples."""
+    row = adjusted_row(model, weights, label, study, **cells)
+    compared = {v: n for v, n in model.sample.n_per_group.items() if weights.get(v)}
+    if min(compared.values(), default=0) >= study.model.content['ExactBelow']:
+        return [row]
+    return permuted_contrast(row, model, study, contrast_vector(model, weights), rng)
 
 
 def adjusted_row(
@@ -29,9 +57,7 @@ def adjusted_row(
     The effect is the difference divided by the residual standard deviation, with Hedges'
     factor; its interval inverts the noncentral t.
     """
-    vector = np.sum(
-        [w * model.design.level_weights('group', level) for level, w in weights.items()], axis=0
-    )
+    vector = contrast_vector(model, weights)
     test = contrast_test(model.fit, vector)
     sigma, factor = model.fit.sigma, small_sample_factor(test.df)
     low, high = noncentrality_of_t(test.t, test.df, study.model.confidence)
@@ -60,6 +86,16 @@ def student_t(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
     pooled = np.sqrt((a.var(ddof=1) * (n_a - 1) + b.var(ddof=1) * (n_b - 1)) / df)
     se = pooled * np.sqrt(1 / n_a + 1 / n_b)
     return float((a.mean() - b.mean()) / se) if se > 0 else float('nan'), df, float(pooled)
+
+
+def plain_rows(
+    model: FittedModel, pair: tuple[str, str], study: Study, rng: np.random.Generator
+) -> list[Row]:
+    """Return the two-sample t test of one pair; of small groups the permutation of means."""
+    row = plain_row(model, pair, study)
+    frame, name = model.sample.frame, model.sample.measure.name
+    a, b = (frame.loc[frame['group'] == level, name].to_numpy(dtype=float) for level in pair)
+    return permuted_means_rows(row, a, b, study, rng) if is_small(study, row) else [row]
 
 
 def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
@@ -99,7 +135,6 @@ def posthoc(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
     """Compare pairs of groups in the responses that passed the replication rule."""
-    del rng
     retained = retained_responses(earlier.get('ancova'), study.model)
     measures = [m for m in structure_measures(study) if m.name in retained]
     rows = nothing_retained('posthoc', earlier.get('ancova'), study.model, retained)
@@ -108,19 +143,18 @@ def posthoc(
     for model in each_model(study, 'posthoc', measures, terms, ['group'], rows):
         note = retained[model.sample.measure.name]
         for a, b in study.model.group.pairs(which, list(model.design.levels['group'])):
-            rows.append(
-                adjusted_row(
-                    model,
-                    {a: 1.0, b: -1.0},
-                    f'{a} - {b}',
-                    study,
-                    family='posthoc',
-                    method='t test of the difference of covariate-adjusted means, pooled '
-                    'residual variance',
-                    note=note,
-                )
+            rows += adjusted_rows(
+                model,
+                {a: 1.0, b: -1.0},
+                f'{a} - {b}',
+                study,
+                rng,
+                family='posthoc',
+                method='t test of the difference of covariate-adjusted means, pooled '
+                'residual variance',
+                note=note,
             )
-            rows.append(plain_row(model, (a, b), study))
+            rows += plain_rows(model, (a, b), study, rng)
     return rows
 
 
@@ -128,12 +162,12 @@ def planned_contrasts(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
     """Test the model's planned contrasts in every response, without a gate."""
-    del earlier, rng
+    del earlier
     if not study.model.contrasts:
         return []
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]
-    measures = [*structure_measures(study), *study.measures_of('metabolite', 'ratio')]
+    measures = named_measures(study)
     for model in each_model(study, 'contrasts', measures, terms, ['group'], rows):
         present = set(model.design.levels['group'])
         for contrast in study.model.contrasts:
@@ -148,15 +182,14 @@ def planned_contrasts(
                 )
                 continue
             text = ', '.join(f'{level} {w:+g}' for level, w in contrast.weights.items())
-            rows.append(
-                adjusted_row(
-                    model,
-                    contrast.weights,
-                    contrast.name,
-                    study,
-                    analysis='contrasts',
-                    family='contrasts',
-                    method=f'contrast of covariate-adjusted means: {text}',
-                )
+            rows += adjusted_rows(
+                model,
+                contrast.weights,
+                contrast.name,
+                study,
+                rng,
+                analysis='contrasts',
+                family='contrasts',
+                method=f'contrast of covariate-adjusted means: {text}',
             )
     return rows

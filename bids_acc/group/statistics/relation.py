@@ -45,8 +45,24 @@ def relation(
         for model in each_model(study, 'relation', measures, terms, ['group', name], rows):
             test = next(t for t in term_tests(model, study) if t.term == wanted)
             note = f'{name} centred on the analysed sample'
-            rows.append(term_row(model, test, study, 'relation', family, note))
+            row = term_row(model, test, study, 'relation', family, note)
+            if wanted == name:
+                row.extra = direction(model, name, study)
+            rows.append(row)
     return rows
+
+
+def direction(model: FittedModel, term: str, study: Study) -> dict[str, float]:
+    """Return slope and partial correlation of a continuous term, all other terms equal."""
+    weights = np.zeros(model.design.X.shape[1])
+    weights[model.design.terms[term][0]] = 1
+    test = contrast_test(model.fit, weights)
+    r = r_from_t(test.t, test.df)
+    low, high = r_confidence(r, test.df, study.model.confidence)
+    return {
+        'slope': test.estimate, 'slope_se': test.se, 'partial_r': r, 'partial_r_low': low,
+        'partial_r_high': high,
+    }  # fmt: skip
 
 
 def partial_row(model: FittedModel, term: str, study: Study, **cells: object) -> Row:
@@ -83,7 +99,8 @@ def partial_correlations(
     """Correlate structure and metabolite, covariates partialled out, where the model allowed it.
 
     Only responses whose main effect of the metabolite was significant in that cohort are
-    followed up; group is not partialled out.
+    followed up: once without group, as published, and once with group partialled out too. The
+    first may hold the difference of the groups and nothing else.
     """
     del rng
     name = relation_measure(study)
@@ -94,17 +111,23 @@ def partial_correlations(
     allowed = set(zip(found['cohort'], found['response'], strict=True))
     measures = [m for m in structure_measures(study) if m.name in set(found['response'])]
     rows: list[Row] = []
-    terms = [name, *study.model.covariate_names]
-    models = list(each_model(study, 'partialcorr', measures, terms, [name], rows))
-    rows.extend(
-        partial_row(
-            model,
-            name,
-            study,
-            family='partialcorr',
-            method='partial correlation, df = n - 2 - q, Fisher interval',
-            note='followed up because the main effect was significant',
-        )
-        for model in models
-    )
+    plain = [name, *study.model.covariate_names]
+    selected = 'followed up because the main effect was significant: r is selected, and too large'
+    for kind, terms, keep in (
+        ('partialcorr', plain, [name]),
+        ('partialcorr_within', [*plain, 'group'], [name, 'group']),
+    ):
+        rows += [
+            partial_row(
+                model,
+                name,
+                study,
+                analysis=kind,
+                contrast='within groups' if kind == 'partialcorr_within' else '',
+                family='partialcorr' + ' within groups' * (kind == 'partialcorr_within'),
+                method='partial correlation, df = n - 2 - q, Fisher interval',
+                note=selected,
+            )
+            for model in each_model(study, kind, measures, terms, keep, rows)
+        ]
     return [row for row in rows if (row.cohort, row.response) in allowed]

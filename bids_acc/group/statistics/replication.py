@@ -32,7 +32,7 @@ def retained_responses(
     rule = model.content['Replication']
     if table is None or table.empty:
         return {}
-    rows = table[(table['term'] == term)]
+    rows = table[(table['term'] == term) & (table['analysis'] == 'ancova')]
     everyone = sorted(set(table['response'].astype(str)) - {''})
     if rule['Rule'] == 'none':
         return dict.fromkeys(everyone, 'no replication rule')
@@ -71,7 +71,11 @@ def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataF
     value = model.content['Replication']['Value']
     rows = []
     for response in sorted(set(table['response'].astype(str)) - {''}):
-        own = table[(table['response'] == response) & (table['term'] == 'group')]
+        own = table[
+            (table['response'] == response)
+            & (table['term'] == 'group')
+            & (table['analysis'] == 'ancova')
+        ]
         values = '; '.join(f'{c}: {p:.4g}' for c, p in zip(own['cohort'], own[value], strict=True))
         rows.append(
             {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bids_acc.exceptions import BidsAccError
+from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.statistics.analyses import ANALYSES
 from bids_acc.group.statistics.flow import participant_flow
 from bids_acc.group.statistics.joining import make_study
@@ -64,6 +64,28 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
     return tables
 
 
+def refuse_nothing_to_compare(study: Study) -> None:
+    """Refuse a model of whose groups no cohort has two.
+
+    Raises
+    ------
+    InputDataError
+        Names the groups that were looked for and those that the column holds besides.
+    """
+    groups = {name: study.group_levels(part) for name, part in study.cohorts()}
+    if any(len(levels) > 1 for levels in groups.values()):
+        return
+    group = study.model.group
+    there = ', '.join(sorted({level for levels in groups.values() for level in levels})) or 'none'
+    besides = ', '.join(study.not_in_groups) or 'nobody else'
+    source = study.model.source or f'model {study.model.name}'
+    raise InputDataError(
+        f'{source}: nothing can be compared: of the levels {", ".join(group.levels)} of column '
+        f'{group.column!r} only {there} occurs in a cohort (left out: {besides}). Check the '
+        'spelling of Group/Levels, or map values with Group/Recode.'
+    )
+
+
 def run_statistics(
     model: Model,
     parcels: pd.DataFrame | None,
@@ -104,10 +126,12 @@ def run_statistics(
     Raises
     ------
     InputDataError
-        If the columns that the model names are not there or nobody belongs to its groups.
+        If the columns that the model names are not there, nobody belongs to its groups, or no
+        cohort has two of them.
     """
     study = make_study(model, parcels, mrs, participants, qc, not_joined=not_joined)
     model = study.model
+    refuse_nothing_to_compare(study)
     tables = {'flow': participant_flow(study)}
     if study.voxels.reason:
         tables['voxels'] = study.voxels.table()

@@ -17,6 +17,7 @@ from bids_acc.group.formulas.sites import (
     adjusted_difference,
     compare_sites,
 )
+from bids_acc.group.statistics.ancova import named_measures
 from bids_acc.group.statistics.longitudinal_rows import row_of
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
@@ -136,7 +137,7 @@ def harmonised(study: Study, frame: pd.DataFrame, site: str) -> tuple[pd.DataFra
     InputDataError
         For each of ComBat's guards.
     """
-    names = [measure.name for measure in study.measures]
+    names = [measure.name for measure in named_measures(study)]
     covariates = [c for c in study.model.covariate_names if c != site]
     data = frame[[*names, site, 'group', *covariates]].dropna()
     combat = ComBat(
@@ -157,7 +158,7 @@ def _combat_rows(
         return [Row(analysis='after ComBat', note=f'not done: {error}')]
     covariates = [c for c in study.model.covariate_names if c != site]
     rows = []
-    for measure in study.measures:
+    for measure in named_measures(study):
         for levels in pairs:
             result = adjusted_difference(clean, measure.name, 'group', levels, covariates)
             row = _difference_row(result, measure, f'{levels[0]} - {levels[1]}', 'all',
@@ -180,7 +181,7 @@ def sites_side_by_side(
         return []
     pairs = shared_pairs(frame, study.group_levels(frame), site)
     rows: list[Row] = []
-    for measure in study.measures:
+    for measure in named_measures(study):
         for levels in pairs:
             try:
                 rows += _comparison_rows(study, frame, measure, levels, site)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.two_samples import welch
+from bids_acc.group.statistics.ancova import named_measures
 from bids_acc.group.statistics.rows import NAN, Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 from bids_acc.typing import FloatArray
@@ -51,7 +52,7 @@ def scored_measures(study: Study) -> list[Measure]:
     """Return the measures and columns that the model wants scored."""
     wanted = study.model.content['Norms']['Columns']
     if not wanted:
-        return list(study.measures)
+        return named_measures(study)
     return [study.measure(name) or Measure(name, 'column', name) for name in wanted]
 
 
