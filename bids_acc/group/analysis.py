@@ -297,6 +297,7 @@ def parcellation_options(
             label_rule=group.labels,
         ),
         n_components=group.n_components,
+        rule=group.rule,
         stratify=strata,
         cohort=None if model is None else model.cohort,
         hemispheres=group.hemispheres,

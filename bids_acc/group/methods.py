@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.derivatives.outputs import output_spec
+from bids_acc.group.formulas.inference import one_sided_level
+from bids_acc.group.opnmf.choice import THRESHOLD
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
@@ -25,6 +28,48 @@ RULES: Mapping[str, str] = {
     'every': 'significant in every cohort',
     'any': 'significant in any cohort',
 }
+
+
+RANK_RULES: Mapping[str, str] = {
+    'variation': 'of the numbers whose stability index was at least {threshold:g} in every cohort '
+    'and whose gain exceeded that of data exchanged between sessions, the one at which the gain '
+    'in the error of the variation between sessions slowed most was taken, or else the one after '
+    'which the index dropped most',
+    'stability': 'of the numbers whose stability index was at least {threshold:g} in every cohort '
+    'and whose gain exceeded that of data exchanged between sessions, the one after which the '
+    'index dropped most was taken',
+    'published': 'of the numbers whose stability index was at least {threshold:g} in every cohort '
+    'the one after which the index dropped most was taken, and compared with the gain in '
+    'reconstruction (doi:10.1503/jpn.210113)',
+}
+"""How each rule of `bids_acc.group.opnmf.choice` picks the number of components."""
+
+SOFTWARE = ('numpy', 'scipy', 'pandas', 'statsmodels', 'formulaic')
+"""Packages that the numbers of the group level come from."""
+
+
+def _starts(number: int) -> str:
+    """Say from how many starts each factorization was computed."""
+    return 'one start each' if number == 1 else f'the best of {number} starts each'
+
+
+def _sessions_in_words(result: ParcellationResult) -> str:
+    """Count the sessions that were factorized and those left out."""
+    everyone, left_out = result.data.values.shape[1], len(result.excluded)
+    used = f'{everyone - left_out} of {everyone} sessions took part'
+    return f'{used}.' if not left_out else f'{used}; {left_out} lacked too many vertices.'
+
+
+def _chosen_in_words(result: ParcellationResult) -> str:
+    """Say which number of components was used, and on whose word."""
+    choice = result.choice
+    if choice.source == 'override':
+        other = 'no rule could be applied' if choice.by_rule is None else (
+            f'the rule says {choice.by_rule}')  # fmt: skip
+        return f'{choice.k} were asked for and used ({other})'
+    if choice.source == 'default':
+        return f'no cohort was large enough, so the published number, {choice.k}, was used'
+    return f'{choice.k} were used'
 
 
 def methods_text(run: GroupRun) -> list[str]:
@@ -46,7 +91,8 @@ def methods_text(run: GroupRun) -> list[str]:
         paragraphs.append(_parcels_in_words(run, result))
     if run.model is not None and run.tables:
         paragraphs.append(' '.join(_statistics_in_words(run.model, run.tables)))
-    paragraphs.append(f'bids_acc {__version__}, seed {run.settings.random_seed}.')
+    software = ', '.join(f'{name} {version(name)}' for name in SOFTWARE)
+    paragraphs.append(f'bids_acc {__version__} with {software}; seed {run.settings.random_seed}.')
     return paragraphs
 
 
@@ -75,12 +121,42 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             f'Metabolite levels: {scheme[:1].lower()}{scheme[1:]}; spectra and metabolites that '
             f'failed the quality gate {gate}.'
         )
+        if model.covariates:
+            yield (
+                f'Pairs of groups were compared by metabolite levels adjusted for {names}; tests '
+                'without covariates stand beside them and are no findings.'
+            )
+    if 'clinical' in tables:
+        yield (
+            'Relations to clinical scores were estimated within groups (one slope, group in the '
+            'model) where a sample had several groups; pooled correlations stand beside them.'
+        )
+    if _permuted(tables):
+        yield (
+            f'Comparisons in which a group had fewer than {content["ExactBelow"]} people were '
+            'tested by permutation, exactly where all divisions of the people could be enumerated.'
+        )
     yield _corrections_in_words(content['Correction'], content['Families'])
     yield (
-        f'Intervals are {100 * model.confidence:g} % confidence intervals. The formula, degrees '
-        'of freedom, effect size, confidence interval, family and correction stand in every row '
-        'of the tables. A missing value leaves a person out of that analysis only, and is counted '
-        'there.'
+        f'Intervals are {100 * model.confidence:g} % confidence intervals; those of partial eta '
+        f"squared and Cramer's V, whose tests are one-sided, are "
+        f'{100 * one_sided_level(model.confidence):g} % intervals (Steiger 2004). The formula, '
+        'degrees of freedom, effect size, confidence interval, family and correction stand in '
+        'every row of the tables. A missing value leaves a person out of that analysis only, '
+        'and is counted there.'
+    )
+
+
+def _permuted(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Tell whether a finding rests on a permutation because a group is small."""
+    return any(
+        'statistic' in table
+        and (
+            table['statistic'].isin(['F permuted', 't permuted'])
+            & ~table['analysis'].isin(['permutation'])
+            | (table['analysis'] == 'mrs_exact')
+        ).any()
+        for table in tables.values()
     )
 
 
@@ -112,7 +188,7 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
     if group.atlas is not None:
         name = Path(group.atlas).name
         return f'The parcels of {name} were applied to {region}: {measured}.'
-    ks = group.k_range
+    low, high = group.k_range[0], group.k_range[-1]
     parcel = {
         'variation': 'whose scores its deviations from the mean maps follow most closely over '
         'sessions and metrics',
@@ -123,9 +199,9 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         'standardised per metric over the cohort, shifted to be non-negative and factorized by '
         'orthonormal projective non-negative matrix factorization (Yang and Oja 2010, '
         'doi:10.1109/TNN.2010.2041361; Sotiras et al. 2015, '
-        'doi:10.1016/j.neuroimage.2014.11.045). The number of components '
-        f'was examined from {ks[0]} to {ks[-1]} by {group.n_splits} split-half '
-        'repetitions, each half standardised by itself, and by the gain in reconstruction '
-        f'(after doi:10.1503/jpn.210113); {result.choice.k} were used ({result.choice.source}). '
+        f'doi:10.1016/j.neuroimage.2014.11.045), {_starts(group.n_init)}. '
+        f'{_sessions_in_words(result)} The number of components was examined from {low} to {high} '
+        f'in {group.n_splits} random split halves, each half standardised by itself: '
+        f'{RANK_RULES[group.rule].format(threshold=THRESHOLD)}; {_chosen_in_words(result)}. '
         f'Each vertex belongs to the component {parcel}; {measured}.'
     )

@@ -278,6 +278,12 @@ class GroupSettings:
         metavar='K',
         ge=2,
     )
+    rule: Literal['variation', 'stability', 'published'] = option(
+        'variation',
+        'what picks the number of components: the elbow of the variation error among stable '
+        'numbers, the largest drop of stability, or the published reading of the curves',
+        flag='--opnmf-rule',
+    )
     hemispheres: Literal['together', 'apart'] = option(
         'together',
         'factorize both hemispheres at once, as published, or each by itself',

@@ -34,10 +34,10 @@ from bids_acc.group.formulas.inference import (
     small_sample_factor,
 )
 from bids_acc.group.formulas.linear import anova, contrast_test, f_survival, fit_ols
+from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.robust import mm_test
 from bids_acc.group.formulas.sites import meta_analysis
 from bids_acc.group.formulas.two_samples import mann_whitney, permuted_means, student, welch
-from bids_acc.group.statistics.diagnostics import permutation_p
 from bids_acc.typing import FloatArray
 
 TOKYO = {'HC': 26, 'FL-Resp': 24, 'TRS': 23}
@@ -116,7 +116,7 @@ def null_structure(groups: dict[str, int], rng: np.random.Generator, tally: Tall
     tally.add('any of 16 by BH (FDR, all null)', (adjust_p(p, 'bh') <= 0.05).any())
     tally.add('any of 16 by Holm (FWER)', (adjust_p(p, 'holm') <= 0.05).any())
     tally.add('any of 16 by Bonferroni (FWER)', (adjust_p(p, 'bonferroni') <= 0.05).any())
-    _, p_perm = permutation_p(design.X, y[:, 0], list(design.terms['group']), 199, rng)
+    p_perm = permutation_p(design.X, y[:, 0], design.terms['group'], 199, rng).p
     tally.add('Freedman-Lane permutation, group', p_perm <= 0.05)
 
 

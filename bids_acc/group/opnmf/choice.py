@@ -1,4 +1,9 @@
-"""The written rule that picks the number of components, and its trace.
+"""The written rules that pick the number of components, and their trace.
+
+The rule is one of three: ``variation`` (all of what follows), ``stability`` (the drop decides, the
+elbow is told), and ``published`` (doi:10.1503/jpn.210113: a stability index above the threshold in
+every cohort, its largest drop, and beside it where the gain in the error of all data slows; no
+null).
 
 1. *Stable*: k is admissible when the stability index, averaged over splits, is at least 0.8 in
    every cohort.
@@ -25,9 +30,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+
+RankRule = Literal['published', 'variation', 'stability']
 
 THRESHOLD = 0.8
 """Stability index that a k must reach in every cohort; the published curves were read so."""
@@ -58,8 +66,9 @@ def choose_k(
     threshold: float = THRESHOLD,
     override: int | None = None,
     default: int = 4,
+    rule: RankRule = 'variation',
 ) -> RankChoice:
-    """Apply the written rule.
+    """Apply a written rule.
 
     Parameters
     ----------
@@ -72,6 +81,8 @@ def choose_k(
         Number of components asked for; the rule is still traced.
     default : int
         Used when no cohort has curves.
+    rule : {'variation', 'stability', 'published'}
+        See the module.
 
     Returns
     -------
@@ -87,7 +98,7 @@ def choose_k(
             f'The published number, k = {default}, is used without support from the data.'
         )
         return RankChoice(default, 'default', False, False, tuple(trace))
-    k, stable, agrees, trace = _rule(usable, threshold)
+    k, stable, agrees, trace = _rule(usable, threshold, rule)
     if override is None:
         return RankChoice(k, 'rule', stable, agrees, tuple(trace), k)
     trace.append(f'{_overridden(override)} The rule says {k}.')
@@ -103,19 +114,22 @@ def _overridden(k: int) -> str:
 
 
 def _rule(
-    curves: Mapping[str, pd.DataFrame], threshold: float
+    curves: Mapping[str, pd.DataFrame], threshold: float, rule: RankRule
 ) -> tuple[int, bool, bool, list[str]]:
     """Return k, whether it is stable, whether the criteria agree, and the trace."""
     stability = pd.concat([t['stability'] for t in curves.values()], axis=1, join='inner')
+    kind = 'full_error' if rule == 'published' else 'variation_error'
+    if not all(kind in table for table in curves.values()):
+        kind = 'variation_error'
     error = pd.concat(
-        [t['variation_error'] / t['variation_error'].iloc[0] for t in curves.values()],
-        axis=1, join='inner',
+        [t[kind] / t[kind].iloc[0] for t in curves.values()], axis=1, join='inner',
     ).mean(axis=1)  # fmt: skip
     mean = stability.mean(axis=1)
     trace = [
-        'Mean stability: ' + ', '.join(f'{k}: {value:.2f}' for k, value in mean.items()) + '.'
+        f'Rule: {rule}.',
+        'Mean stability: ' + ', '.join(f'{k}: {value:.2f}' for k, value in mean.items()) + '.',
     ]
-    admissible = _admissible(curves, stability, threshold, trace)
+    admissible = _admissible(curves, stability, threshold, trace, null=rule != 'published')
     if not admissible:
         best = (
             int(mean.index[int(np.nanargmax(mean))]) if mean.notna().any() else int(mean.index[0])
@@ -128,6 +142,9 @@ def _rule(
         verb = 'agree' if k_elbow is not None else 'cannot be compared'
         trace.append(f'Drop and elbow {verb}: k = {k_drop}.')
         return k_drop, True, k_elbow is not None, trace
+    if rule != 'variation':
+        trace.append(f'Drop ({k_drop}) and elbow ({k_elbow}) differ; k = {k_drop} by the rule.')
+        return k_drop, True, False, trace
     usable = k_elbow in admissible
     k = k_elbow if usable else k_drop
     trace.append(
@@ -142,15 +159,17 @@ def _admissible(
     stability: pd.DataFrame,
     threshold: float,
     trace: list[str],
+    *,
+    null: bool,
 ) -> list[int]:
-    """Return the k that are stable and gain more than the null, in every cohort."""
+    """Return the k that are stable and, if asked, gain more than the null, in every cohort."""
     good = (stability >= threshold).all(axis=1)
     trace.append(
         f'Stability >= {threshold:g} in every cohort at k = '
         f'{", ".join(str(k) for k in good.index[good]) or "none"}.'
     )
     for name, table in curves.items():
-        if 'null_gradient' not in table:
+        if not null or 'null_gradient' not in table:
             continue
         idle = table.index[(table['full_gradient'] >= table['null_gradient']).to_numpy(bool)]
         idle = idle.intersection(good.index[good])
@@ -179,8 +198,8 @@ def _elbow(error: pd.Series, trace: list[str]) -> int | None:
     """Return the k with the largest second difference of the error."""
     bend = (error.shift(1) - 2 * error + error.shift(-1)).dropna()
     if bend.empty:
-        trace.append('Too few k for an elbow of the error of variation.')
+        trace.append('Too few k for an elbow of the error.')
         return None
     k = int(bend.index[int(np.argmax(bend))])
-    trace.append(f'The gain in the error of variation slows most at k = {k}.')
+    trace.append(f'The gain in the error slows most at k = {k}.')
     return k

@@ -15,7 +15,7 @@ from bids_acc.group.features import FeatureMatrix, VertexMetrics, complete_cases
 from bids_acc.group.opnmf import fit_path, labels_of
 from bids_acc.group.opnmf.agreement import adjusted_rand
 from bids_acc.group.opnmf.anls import TOGETHER
-from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice, choose_k
+from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice, RankRule, choose_k
 from bids_acc.group.opnmf.initialise import spectral_norm
 from bids_acc.group.opnmf.labels import assign
 from bids_acc.group.opnmf.rank import RankCurves, SelectionOptions, rank_curves
@@ -44,6 +44,8 @@ class ParcellationOptions:
     """Number to use when no cohort is large enough to examine it."""
     threshold: float = THRESHOLD
     """Stability index of an admissible number of components."""
+    rule: RankRule = 'variation'
+    """Rule that picks the number of components."""
     stratify: tuple[str, ...] = ('group', 'age')
     """Columns of participants.tsv by which halves are balanced."""
     cohort: str | None = None
@@ -171,6 +173,7 @@ def run_parcellation(
         threshold=options.threshold,
         override=options.n_components,
         default=options.default_components,
+        rule=options.rule,
     )
     for line in choice.trace:
         LOGGER.info('Number of components: %s', line)

@@ -31,6 +31,12 @@ def named_measures(study: Study) -> list[Measure]:
     return [*structure_measures(study), *(measure for measure in found if measure is not None)]
 
 
+def nothing_named(study: Study) -> str:
+    """Say that of all measures none is named by the model."""
+    there = ', '.join(measure.name for measure in study.measures) or 'no measure'
+    return f'the model names none of the measures that are there ({there}); see Mrs/Primary'
+
+
 def term_row(
     model: FittedModel, test: TermTest, study: Study, name: str, family: str, note: str = ''
 ) -> Row:

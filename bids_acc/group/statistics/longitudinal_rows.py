@@ -12,7 +12,7 @@ from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
 from bids_acc.group.formulas.mixed import level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
-from bids_acc.group.statistics.ancova import named_measures
+from bids_acc.group.statistics.ancova import named_measures, nothing_named
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.study import Measure, Study, as_text
@@ -293,8 +293,11 @@ def change_between_sessions(
         **{response: pd.Categorical(text, levels)},
     )
     rows: list[Row] = []
+    measures = chosen_measures(study, study.model.section('Sessions')['Measures'])
+    if not measures:
+        rows.append(Row(analysis='mixed model', note=f'not done: {nothing_named(study)}'))
     for cohort, frame in study.cohorts(wide):
-        for measure in chosen_measures(study, study.model.section('Sessions')['Measures']):
+        for measure in measures:
             rows += _mixed_rows(study, frame, measure, cohort, response)
             for second in later:
                 rows += _paired_rows(study, frame, measure, first, second, cohort, response)

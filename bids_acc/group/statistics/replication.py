@@ -32,7 +32,7 @@ def retained_responses(
     rule = model.content['Replication']
     if table is None or table.empty:
         return {}
-    rows = table[(table['term'] == term) & (table['analysis'] == 'ancova')]
+    rows = _main(table[table['term'] == term])
     everyone = sorted(set(table['response'].astype(str)) - {''})
     if rule['Rule'] == 'none':
         return dict.fromkeys(everyone, 'no replication rule')
@@ -48,6 +48,13 @@ def retained_responses(
                 f' ({rule["Rule"]} of {len(cohorts)})'
             )
     return retained
+
+
+def _main(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the supplements of small samples."""
+    return (
+        table[~table['analysis'].astype(str).str.endswith('_f')] if 'analysis' in table else table
+    )
 
 
 def nothing_retained(
@@ -71,11 +78,7 @@ def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataF
     value = model.content['Replication']['Value']
     rows = []
     for response in sorted(set(table['response'].astype(str)) - {''}):
-        own = table[
-            (table['response'] == response)
-            & (table['term'] == 'group')
-            & (table['analysis'] == 'ancova')
-        ]
+        own = _main(table[(table['response'] == response) & (table['term'] == 'group')])
         values = '; '.join(f'{c}: {p:.4g}' for c, p in zip(own['cohort'], own[value], strict=True))
         rows.append(
             {

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import get_args
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from bids_acc.group.methods import methods_text
+from bids_acc.group.opnmf.choice import THRESHOLD, RankRule
 from bids_acc.group.statistics.model import read_model
+from bids_acc.settings import GroupSettings, Settings
 
 
 def statistics_in_words(model, *tables, **content):
@@ -52,3 +57,44 @@ def test_families_with_another_correction_are_named():
     assert 'Hochberg (1995), except posthoc (by the method of Bonferroni).' in text
     text = statistics_in_words('acc-structure', 'ancova', Correction='none', Families={})
     assert 'P values were not corrected for multiple tests.' in text
+
+
+def parcels_in_words(source='rule', excluded=2, by_rule=4, **group):
+    choice = SimpleNamespace(k=4, source=source, by_rule=by_rule)
+    values = np.zeros((2, 30, 1694))
+    result = SimpleNamespace(
+        choice=choice, excluded=pd.DataFrame({'participant_id': range(excluded)}),
+        data=SimpleNamespace(values=values, metrics=('thickness', 'md')),
+    )  # fmt: skip
+    settings = Settings(group=GroupSettings(**group))
+    run = SimpleNamespace(parcellation=result, model=None, tables={}, settings=settings)
+    return methods_text(run)[0]
+
+
+def test_parcels_are_described_by_the_settings_that_ran():
+    text = parcels_in_words(k_range=(3, 6), n_splits=7, n_init=5)
+    assert 'examined from 3 to 6 in 7 random split halves' in text
+    assert 'the best of 5 starts' in text
+    assert '28 of 30 sessions took part; 2 lacked too many vertices' in text
+    assert f'at least {THRESHOLD:g} in every cohort' in text
+    assert '4 were used.' in text
+    assert '5 were' not in text
+    asked = parcels_in_words(source='override', by_rule=3, n_components=4)
+    assert '4 were asked for and used (the rule says 3)' in asked
+
+
+@pytest.mark.parametrize('rule', get_args(RankRule))
+def test_the_published_rule_is_named_only_where_it_ran(rule):
+    text = parcels_in_words(rule=rule)
+    assert ('jpn.210113' in text) == (rule == 'published')
+    assert ('variation between sessions slowed most' in text) == (rule == 'variation')
+    assert ('exchanged between sessions' in text) == (rule != 'published')
+
+
+def test_findings_are_described_by_the_tests_that_made_them():
+    text = statistics_in_words('acc-structure', 'mrs_group', 'clinical')
+    assert 'metabolite levels adjusted for age, sex' in text
+    assert 'within groups' in text
+    assert 'permutation' not in text
+    assert "Cramer's V, whose tests are one-sided, are 90 % intervals" in text
+    assert 'adjusted for' not in statistics_in_words('acc-glutamate', 'mrs_group')

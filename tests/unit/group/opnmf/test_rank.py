@@ -275,3 +275,20 @@ def test_time_left_is_right_from_the_first_task():
     )  # fmt: skip
     assert 0.1 < left[0] < 0.4  # one after the other: 0.7
     assert left[-1] == 0.0
+
+
+def test_each_rule_follows_its_own_criterion():
+    # the index drops after 4, the variation error bends at 3, the whole error at 4
+    table = curves_of([0.95, 0.93, 0.92, 0.6, 0.5], [10, 6, 5.5, 5.2, 5.0])
+    table['full_error'] = [10, 8.5, 7, 6.8, 6.7]
+    table['full_gradient'] = table['full_error'].diff()
+    table['null_gradient'] = -0.1
+    assert [choose_k({'a': table}, rule=r).k for r in ('variation', 'stability', 'published')] == [
+        3, 4, 4,
+    ]  # fmt: skip
+    assert choose_k({'a': table}, rule='published').agrees
+    assert not choose_k({'a': table}, rule='stability').agrees
+    idle = table.assign(null_gradient=[np.nan, -2.0, -2.0, -2.0, -2.0])
+    assert choose_k({'a': idle}, rule='stability').k == 2  # no gain beyond the null from 3 on
+    assert choose_k({'a': idle}, rule='published').k == 4
+    assert choose_k({'a': table}, rule='published').trace[0] == 'Rule: published.'

@@ -9,8 +9,9 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.linear import fit_ols, residual_ss
+from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.statistics.ancova import ancova
-from bids_acc.group.statistics.diagnostics import diagnostics, permutation_p
+from bids_acc.group.statistics.diagnostics import diagnostics
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.figures import group_figure, scatter_figure, spread
 from bids_acc.group.statistics.joining import make_study
@@ -99,7 +100,8 @@ def test_permutation_agrees_with_f_when_its_assumptions_hold(rng):
     }  # fmt: skip
     X = np.column_stack([np.ones(60), rng.normal(size=(60, 2))])
     y = rng.normal(size=60) + 0.25 * X[:, 1]
-    f, p = permutation_p(X, y, [1], 1999, rng)
+    test = permutation_p(X, y, [1], 1999, rng)
+    f, p = test.f, test.p
     fit = fit_ols(X, y)
     assert f == pytest.approx(fit.coefficients[1] ** 2 / fit.covariance[1, 1])
     assert p == pytest.approx(stats.f.sf(f, 1, 57), abs=0.03)
@@ -107,7 +109,7 @@ def test_permutation_agrees_with_f_when_its_assumptions_hold(rng):
 
 def test_permutation_under_the_null_is_uniform(rng):
     X = np.column_stack([np.ones(20), rng.normal(size=(20, 2))])
-    p = [permutation_p(X, rng.exponential(size=20), [1], 49, rng)[1] for _ in range(200)]
+    p = [permutation_p(X, rng.exponential(size=20), [1], 49, rng).p for _ in range(200)]
     assert stats.kstest(p, 'uniform').pvalue > 1e-3
     assert min(p) >= 1 / 50
 

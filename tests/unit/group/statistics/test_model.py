@@ -103,7 +103,7 @@ def test_a_file_that_is_not_there_names_what_was_meant(tmp_path):
 
 
 def test_subsample_rules_use_wildcards():
-    rule = read_model('acc-structure').subsamples[0]
+    _, rule, _ = read_model('acc-structure').subsamples
     assert rule.covers('panss_positive')
     assert not rule.covers('cpz_dose')
 

@@ -58,13 +58,13 @@ def test_every_cohort_stands_beside_the_one_with_the_finding():
                    **{**T, 'value': value, 'p_unc': t_two_sided(value, 36.0)})  # fmt: skip
 
     rows = [row('one', 1.0, 3.0), row('two', 0.2, 0.6), row('three', -1.1, -2.8)]
-    relation = Row(analysis='partialcorr', cohort='two', response='md_c1', metric='md',
+    relation = Row(analysis='clinical', cohort='two', response='md_c1', metric='md',
                    component=1, term='Glx', effect_name='partial_r',
-                   effect=-3.0 / (9.0 + 36.0) ** 0.5, family='partialcorr',
+                   effect=-3.0 / (9.0 + 36.0) ** 0.5, family='clinical',
                    **{**T, 'value': -3.0})  # fmt: skip
     tables = {
         'posthoc': finish_table(rows, {}, Family()),
-        'partialcorr': finish_table([relation], {}, Family()),
+        'clinical': finish_table([relation], {}, Family()),
     }
     found = significant_findings(tables, 0.05)
     assert found['finding'].tolist() == [

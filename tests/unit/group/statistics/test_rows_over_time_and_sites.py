@@ -28,7 +28,7 @@ def content(**sections):
         'Group': {'Column': 'group', 'Levels': ['HC', 'resistant'], 'Reference': 'HC'},
         'Cohort': 'cohort',
         'Covariates': [{'Name': 'age', 'Kind': 'continuous'}],
-        'Mrs': {'UnitScheme': 'ratio_tcr'},
+        'Mrs': {'UnitScheme': 'ratio_tcr', 'Primary': ['Glu'], 'Secondary': ['NAA']},
         **sections,
     }  # fmt: skip
 
