@@ -62,20 +62,29 @@ TABLES: Mapping[str, TableText] = {
     ),
     'partialcorr': TableText(
         'Glutamate', 'Partial correlations',
-        'Only where the model above was significant; df = n - 2 - number of covariates.',
+        'Only where the model above was significant, so the correlations are selected; without '
+        'group as published, and with it (within). df = n - 2 - number of columns partialled out.',
     ),
     'clinical': TableText(
-        'Clinical measures', 'Parcel metrics, metabolites and clinical measures', '',
+        'Clinical measures', 'Parcel metrics, metabolites and clinical measures',
+        'Within groups: one slope with group in the model. All groups: pooled, where a difference '
+        'between groups looks like a relation; no finding of its own.',
     ),
     'mixture': TableText(
         'Further analyses', 'Mixture of Gaussians',
         'Is the distribution better described by one, two or three groups?',
     ),
     'zscores': TableText('Further analyses', 'Z-scores against the norm group', ''),
-    'change': TableText('Further analyses', 'Change between sessions', ''),
+    'change': TableText(
+        'Change', 'Change between sessions',
+        'Within participants (paired), by session and group over all visits (mixed model: the '
+        'term session by group asks whether groups change differently), and follow-up at equal '
+        'baseline.',
+    ),
     'meta': TableText(
         'Further analyses', 'Cohorts side by side',
-        'Each cohort, the pooled analysis with site, and the random-effects summary.',
+        'Each cohort, the pooled analysis with site, and their summary: of two cohorts the common '
+        'effect with Q, of more the random-effects mean.',
     ),
     'prediction': TableText(
         'Further analyses', 'Prediction of response',
@@ -84,8 +93,8 @@ TABLES: Mapping[str, TableText] = {
     'treatment': TableText('Further analyses', 'Treatment history', ''),
     'diagnostics': TableText(
         'Checks', 'Residuals and influence',
-        'Shapiro-Wilk test, Cook’s distance, and whether the conclusion changes without the '
-        'influential observations or with robust (HC3) standard errors.',
+        'Shapiro-Wilk test, the largest change by one participant, and whether the conclusion '
+        'changes with unequal variances (HC3), robust (MM) regression or permutation.',
     ),
     'sensitivity': TableText(
         'Checks', 'Sensitivity of the spectroscopy results', 'Gate on against gate off.'
@@ -94,8 +103,8 @@ TABLES: Mapping[str, TableText] = {
 """Known tables; others are shown at the end under their own name."""
 
 SECTIONS = (
-    'Summary', 'People', 'Quality', 'Parcels', 'Structure', 'Glutamate', 'Clinical measures',
-    'Further analyses', 'Checks', 'Methods', 'Files',
+    'Summary', 'Change', 'People', 'Quality', 'Parcels', 'Structure', 'Glutamate',
+    'Clinical measures', 'Further analyses', 'Checks', 'Methods', 'Files',
 )  # fmt: skip
 
 

@@ -128,6 +128,34 @@ def goes_up(row: pd.Series) -> bool:
     return bool((value if pd.notna(value) else row['effect']) > 0)
 
 
+def _change_words(row: pd.Series, what: str) -> str:
+    """Say what a model over sessions found.
+
+    Examples
+    --------
+    >>> row = {'term': 'session_id:group', 'effect_name': 'difference_of_differences'}
+    >>> contrast = '(ses-2 - ses-1) x (resistant - HC)'
+    >>> _change_words(pd.Series({**row, 'contrast': contrast, 'effect': 0.3}), 'Glu')
+    'Glu changes more upwards in resistant than in HC (ses-2 - ses-1)'
+    >>> row = {'term': 'session_id', 'effect_name': 'adjusted_difference', 'effect': -0.3}
+    >>> _change_words(pd.Series({**row, 'contrast': 'ses-2 - ses-1'}), 'Glu')
+    'Glu is lower in ses-2 than in ses-1'
+    """
+    contrast, up = text_of(row, 'contrast'), bool(row['effect'] > 0)
+    if text_of(row, 'effect_name') == 'difference_of_differences':
+        visits, groups = (part.strip('()') for part in contrast.split(' x '))
+        one, other = groups.split(' - ', 1)
+        way = 'upwards' if up else 'downwards'
+        return f'{what} changes more {way} in {one} than in {other} ({visits})'
+    if text_of(row, 'effect_name') == 'adjusted_difference':
+        one, other = contrast.split(' - ', 1)
+        return f'{what} is {"higher" if up else "lower"} in {one} than in {other}'
+    others = [part for part in text_of(row, 'term').split(':') if part != 'session_id']
+    if others:
+        return f'{what} changes differently by {" and ".join(others)}'
+    return f'{what} changes between sessions'
+
+
 def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     """Say in words what a significant row found, with its direction where it has one.
 
@@ -169,6 +197,8 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     related = text_of(row, 'effect_name') in ('r', 'partial_r') or pd.notna(row.get('partial_r'))
     if directed and related:
         return f'{what} {"rises" if rises else "falls"} with {term}{scope}'
+    if 'session_id' in term.split(':'):
+        return _change_words(row, what)
     if ':' in term:
         one, other = term.split(':', 1)
         return f'the relation of {what} to {other} depends on {one}{scope}'

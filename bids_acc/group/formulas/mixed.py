@@ -289,6 +289,10 @@ def fit_random_intercept(y: npt.ArrayLike, design: Design, subjects: npt.ArrayLi
         raise InputDataError('the response is the same in all observations.')
     if len(y) <= X.shape[1] + 1:
         raise InputDataError(f'{len(y)} rows are too few for {X.shape[1]} fixed effects.')
+    within = np.hstack([X, Z])
+    left = y - within @ np.linalg.lstsq(within, y, rcond=None)[0]
+    if float(left @ left) <= 1e-20 * float(np.sum((y - y.mean()) ** 2)):
+        raise InputDataError('the response is explained without any residual within subjects.')
     # The scale and offset of the response must not decide how precisely the search ends.
     offset, scale = float(y.mean()), float(y.std()) or 1.0
     z = (y - offset) / scale

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.statistics.figures import group_figure, scatter_figure
+from bids_acc.group.statistics.figures import group_figure, scatter_figure, trajectory_figure
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.mrs_groups import roles
@@ -23,8 +23,13 @@ Entry = tuple[Path, str, str]
 
 GROUP_CAPTION = (
     'Each point is a participant; beside them the mean of the group with its 95 % interval. '
-    'Values are not adjusted for covariates. Brackets: corrected p < 0.05 (*), 0.01 (**), '
-    '0.001 (***) in the post hoc table.'
+    'Values are not adjusted for covariates. Brackets: corrected p at most 0.05 (*), 0.01 (**), '
+    '0.001 (***) of the pair in the table of {table}.'
+)
+TRAJECTORY_CAPTION = (
+    'Each line is a participant with two or more sessions; black: mean of the group with its 95 % '
+    'interval at each session. The tests are in the table: a group that changes differently is '
+    'the term session by group.'
 )
 SCATTER_CAPTION = (
     'Residuals after the covariates, put back at the mean, with the line of the partial '
@@ -47,21 +52,45 @@ def _file_name(*parts: str) -> str:
 
 
 def _group_files(
-    study: Study, tables: Mapping[str, pd.DataFrame], folder: Path, metrics: list[str]
+    study: Study, pairs: pd.DataFrame | None, folder: Path, metrics: list[str], table: str
 ) -> list[Entry]:
-    """Draw one picture per cohort and metric."""
+    """Draw one picture per cohort and metric, with the pairs that differ in a table."""
     entries = []
     for cohort, _ in study.cohorts():
         for metric in metrics:
             try:
-                figure = group_figure(study, cohort, metric, tables.get('posthoc'))
+                figure = group_figure(study, cohort, metric, pairs)
             except InputDataError:
                 continue
             path = save_svg(figure, folder / _file_name('groups', cohort, metric))
             name = metric_words(metric)
             where = '' if cohort == 'all' else f', {cohort}'
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
-            entries.append((path, title, GROUP_CAPTION))
+            entries.append((path, title, GROUP_CAPTION.format(table=table)))
+    return entries
+
+
+def _trajectory_files(
+    study: Study, tables: Mapping[str, pd.DataFrame], folder: Path
+) -> list[Entry]:
+    """Draw the participants over the sessions, in each measure whose change was tested."""
+    table = tables.get('change')
+    if table is None or table.empty:
+        return []
+    tested = set(table.loc[table['p_unc'].notna(), 'response'])
+    entries = []
+    for cohort, _ in study.cohorts():
+        for measure in study.measures:
+            if measure.name not in tested:
+                continue
+            try:
+                figure = trajectory_figure(study, cohort, measure)
+            except InputDataError:
+                continue
+            path = save_svg(figure, folder / _file_name('change', cohort, measure.name))
+            where = '' if cohort == 'all' else f', {cohort}'
+            what = metric_words(measure.metric, measure.component)
+            entries.append((path, f'{what} over the sessions{where}', TRAJECTORY_CAPTION))
     return entries
 
 
@@ -113,9 +142,12 @@ def write_figures(
     metrics = sorted({measure.metric for measure in study.measures_of('parcel', 'column')})
     metabolites = [measure.metric for measure, _ in roles(study)]
     return {
-        'Structure': _group_files(study, tables, folder, metrics),
+        'Change': _trajectory_files(study, tables, folder),
+        'Structure': _group_files(
+            study, tables.get('posthoc'), folder, metrics, 'post hoc comparisons'
+        ),
         'Glutamate': [
-            *_group_files(study, {}, folder, metabolites),
+            *_group_files(study, tables.get('mrs_group'), folder, metabolites, 'metabolites'),
             *_scatter_files(study, tables, folder),
         ],
     }

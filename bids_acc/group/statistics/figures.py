@@ -19,6 +19,7 @@ from scipy import stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.inference import r_from_t
+from bids_acc.group.statistics.longitudinal_rows import session_roles
 from bids_acc.group.statistics.modelling import draw_sample, fit_model
 from bids_acc.group.statistics.study import Measure, Study
 from bids_acc.report.wording import metric_words
@@ -125,7 +126,7 @@ def draw_groups(
 
 def _stars(p: float) -> str:
     """Return the customary marks of a corrected p value."""
-    return '***' if p < 0.001 else '**' if p < 0.01 else '*' if p < 0.05 else ''
+    return '***' if p <= 0.001 else '**' if p <= 0.01 else '*' if p <= 0.05 else ''
 
 
 def draw_brackets(
@@ -162,16 +163,20 @@ def _label(measure: Measure) -> str:
 
 
 def _pairs(posthoc: pd.DataFrame | None, study: Study, cohort: str, response: str) -> Any:
-    """Return the pairs of groups and their corrected p values from the post hoc table."""
+    """Return the pairs of groups and their corrected p values from a table of pairs.
+
+    Of several analyses of a pair the one counts whose rows are findings: the kind of post hoc
+    test that the model names, and of metabolites the exact, the adjusted, or else the t test.
+    """
     if posthoc is None or posthoc.empty:
         return []
     report = study.model.content['PostHoc']['Report']
-    chosen = 'posthoc_plain' if report == 'plain' else 'posthoc'
-    rows = posthoc[
-        (posthoc['analysis'] == chosen)
-        & (posthoc['cohort'] == cohort)
-        & (posthoc['response'] == response)
-    ]
+    kinds = [
+        'posthoc_plain' if report == 'plain' else 'posthoc', 'mrs_exact', 'mrs_adjusted', 'mrs_t'
+    ]  # fmt: skip
+    rows = posthoc[(posthoc['cohort'] == cohort) & (posthoc['response'] == response)]
+    chosen = next((kind for kind in kinds if (rows['analysis'] == kind).any()), '')
+    rows = rows[rows['analysis'] == chosen]
     levels = study.model.group.levels
     names = {f'{a} - {b}': (a, b) for a in levels for b in levels}
     return [
@@ -221,6 +226,64 @@ def group_figure(
     if len(frames) > 1:
         figure.suptitle(cohort, fontsize=9)
     return figure
+
+
+def trajectory_figure(study: Study, cohort: str, measure: Measure) -> Figure:
+    """Draw each participant over the sessions, and mean and interval of each group.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    cohort : str
+        Name of the cohort.
+    measure : Measure
+        What to draw.
+
+    Raises
+    ------
+    InputDataError
+        If nobody of the cohort has two sessions of the measure.
+    """
+    first, later = session_roles(study)
+    visits = [first, *later]
+    frame = dict(study.cohorts(study.wide)).get(cohort)
+    if frame is None:
+        raise InputDataError(f'there is no cohort {cohort} to draw.')
+    wide = frame.pivot_table(index='participant_id', columns='session_id', values=measure.name)
+    wide = wide.reindex(columns=visits) * SCALE.get(measure.metric, 1.0)
+    wide = wide[wide.notna().sum(axis=1) >= 2]
+    if wide.empty:
+        raise InputDataError(f'nobody of cohort {cohort} has two sessions of {measure.name}.')
+    groups = frame.drop_duplicates('participant_id').set_index('participant_id')['group']
+    levels = [v for v in study.group_levels(frame) if (groups.loc[wide.index] == v).any()]
+    figure = Figure(figsize=(1.0 + 1.9 * len(levels), 2.9), layout='constrained')
+    row = figure.subplots(1, len(levels), squeeze=False, sharey=True)[0]
+    for i, (axes, level) in enumerate(zip(row, levels, strict=True)):
+        _draw_trajectories(axes, wide[groups.loc[wide.index] == level], i, study.model.confidence)
+        axes.set_title(level, fontsize=8)
+    row[0].set_ylabel(_label(measure), fontsize=8)
+    return figure
+
+
+def _draw_trajectories(axes: Axes, wide: pd.DataFrame, i: int, level: float) -> None:
+    """Draw the lines of one group and its means."""
+    x = np.arange(wide.shape[1])
+    colour = COLOURS[i % len(COLOURS)]
+    for values in wide.to_numpy(dtype=float):
+        there = np.isfinite(values)
+        axes.plot(x[there], values[there], color=colour, alpha=0.4, lw=0.8, marker='.', ms=3)
+    for at, name in enumerate(wide):
+        values = wide[name].dropna().to_numpy(dtype=float)
+        low, high = mean_interval(values, level)
+        axes.plot([at, at], [low, high], color='black', lw=1.6)
+    axes.plot(x, wide.mean(axis=0), color='black', lw=1.2, marker='_', ms=9)
+    axes.set_xticks(x)
+    counts = wide.notna().sum()
+    axes.set_xticklabels([f'{v.removeprefix("ses-")}\nn={counts[v]}' for v in wide], fontsize=7)
+    axes.tick_params(axis='y', labelsize=7)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.margins(x=0.2)
 
 
 def scatter_figure(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
@@ -209,10 +210,24 @@ def _mixed_rows(
     lost = _nothing_usable(study, frame, [measure.name, response, *covariates])
     return [
         row_of(result, measure, analysis='mixed model', cohort=cohort, covariates=covariates,
+               note=smallest_difference(result, study.model.alpha),
                family='' if result.term in covariates else f'change mixed {result.term}',
                excluded=lost)
         for result in results
     ]  # fmt: skip
+
+
+def smallest_difference(result: TestResult, alpha: float) -> str:
+    """Say which difference of change the sample would find with 80 % power.
+
+    The standard error found here stands for that of a repetition: ``(t_a + t_b) se``.
+    """
+    if result.effect_name != 'difference_of_differences' or not result.value > 0:
+        return ''
+    se = abs(result.effect) / np.sqrt(result.value)
+    law = stats.t(result.df2)
+    smallest = float(law.ppf(1 - alpha / 2) + law.ppf(0.8)) * se
+    return f'80 % power for differences of change of {smallest:.3g} or more'
 
 
 def _nothing_usable(study: Study, frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:

@@ -368,7 +368,7 @@ def _one_nuisance(
         row.extra = {'nuisance': column}
         return [row]
     present = list(model.design.levels['group'])
-    rows = _group_rows(study, model, present, f'{family} nuisance')
+    rows = group_rows(study, model, present, f'{family} nuisance')
     for row in rows:
         row.analysis = 'mrs_nuisance'
         row.covariates = (column,)
@@ -385,14 +385,14 @@ def raise_if_factor(study: Study, column: str) -> None:
         raise DesignError(f'{column} holds text: declare it as a categorical covariate.')
 
 
-def _group_rows(study: Study, model: FittedModel, present: list[str], family: str) -> list[Row]:
+def group_rows(study: Study, model: FittedModel, present: list[str], family: str) -> list[Row]:
     """Return t of the adjusted difference for two groups, F of the group term for more."""
     if len(present) == 2:
         a, b = study.model.group.pairs('all', present)[0]
         return [
             adjusted_row(
                 model, {a: 1.0, b: -1.0}, f'{a} - {b}', study, family=family,
-                method='linear regression with one nuisance covariate',
+                method='linear model of group and covariates',
             )
         ]  # fmt: skip
     test = next(t for t in term_tests(model, study) if t.term == 'group')

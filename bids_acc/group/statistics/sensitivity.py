@@ -17,7 +17,7 @@ from bids_acc.group.statistics.ancova import structure_measures, term_row, term_
 from bids_acc.group.statistics.demographics import compare_continuous
 from bids_acc.group.statistics.joining import gated_values
 from bids_acc.group.statistics.modelling import each_model
-from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.mrs_groups import group_rows, roles
 from bids_acc.group.statistics.quality_groups import crlb_values
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.replication import retained_responses
@@ -70,17 +70,8 @@ def gate_sensitivity(
     open_study, alpha = without_gate(study), study.model.alpha
     covariates = study.model.covariate_names
     groups: list[Row] = []
-    for cohort, frame in open_study.cohorts():
-        groups += [
-            compare_continuous(open_study, cohort, frame, measure.name, 'gate_off', '')
-            for measure, _ in roles(open_study)
-        ]
-    # the gated test without covariates lies in mrs_group only for pairs: compute it alike
-    gated = [
-        compare_continuous(study, cohort, frame, measure.name, 'gate_on', '')
-        for cohort, frame in study.cohorts()
-        for measure, _ in roles(study)
-    ]
+    groups += _group_effects(open_study, 'gate_off')
+    gated = _group_effects(study, 'gate_on')
     reference = pd.DataFrame(
         [
             {'analysis': r.analysis, 'cohort': r.cohort, 'response': r.response, 'term': r.term,
@@ -100,6 +91,17 @@ def gate_sensitivity(
             related.append(term_row(model, test, study, 'gate_off', ''))
         _compare(related, earlier.get('relation'), 'relation', alpha)
     return [*groups, *related, *_absolute_crlb(study)]
+
+
+def _group_effects(study: Study, name: str) -> list[Row]:
+    """Compare the metabolites between the groups by the model file's own model."""
+    rows: list[Row] = []
+    terms = ['group', *study.model.covariate_names]
+    measures = [measure for measure, _ in roles(study)]
+    for model in each_model(study, name, measures, terms, ['group'], rows):
+        present = list(model.design.levels['group'])
+        rows += [replace(row, analysis=name) for row in group_rows(study, model, present, '')]
+    return rows
 
 
 def _absolute_crlb(study: Study) -> list[Row]:

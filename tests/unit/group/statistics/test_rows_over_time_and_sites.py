@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.mixed import mixed_model
+from bids_acc.group.formulas.results import TestResult
 from bids_acc.group.statistics import (
     longitudinal_rows,
     mixture_rows,
@@ -14,10 +17,13 @@ from bids_acc.group.statistics import (
     site_rows,
     treatment_rows,
 )
+from bids_acc.group.statistics.figures import trajectory_figure
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.rows import COLUMNS, Family, finish_table
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.report.findings import significant_findings
+from bids_acc.report.group_page import SECTIONS, TABLES
 
 N = 60
 
@@ -376,3 +382,42 @@ def test_everything_at_once_in_one_run():
     assert change['contrast'] == '(ses-post - ses-pre) x (TRS - HC)'
     assert change['effect'] == pytest.approx(-0.1, abs=0.04)
     assert len(tables['mrs_group'].query("analysis == 'mrs_together'")) == 2
+
+
+def test_the_page_of_a_study_over_time_is_about_change(tmp_path):
+    """Planted: Glu of the resistant rises by 0.3 between the sessions."""
+    made = study(Permutations=99, Replication={'Rule': 'none'}, Mixture={'Measures': []})
+    tables = {'change': finish(longitudinal_rows.change_between_sessions(made, {}, rng()))}
+    found = significant_findings(tables, 0.05)
+    words = found['finding'].tolist()
+    assert 'Glu changes more upwards in resistant than in HC (ses-2 - ses-1)' in words
+    assert not any(text.startswith('NAA') for text in words)
+    interaction = tables['change'][tables['change']['term'] == 'session_id:group']
+    assert interaction['note'].str.contains('80 % power for differences of change of').all()
+    figure = trajectory_figure(made, 'tokyo', made.measure('Glu'))
+    lines = [len(axes.lines) for axes in figure.axes]
+    people = made.wide[made.wide['cohort'] == 'tokyo'].groupby('participant_id')['Glu'].count()
+    drawn = int((people >= 2).sum())
+    assert sum(lines) == drawn + len(figure.axes) * 3  # two intervals and the line of means each
+    assert SECTIONS[:2] == ('Summary', 'Change')
+    assert TABLES['change'].section == 'Change'
+
+
+def test_the_smallest_difference_of_change_has_80_percent_power():
+    # a difference of that size has its t at the two quantiles' sum: power by the noncentral t
+    result = TestResult(term='x', statistic='F', value=4.0, df1=1, df2=40.0, p=0.05, n=42,
+                        effect_name='difference_of_differences', effect=0.5)  # fmt: skip
+    text = longitudinal_rows.smallest_difference(result, 0.05)
+    smallest = float(text.split(' of ')[2].split(' ')[0])
+    ncp = smallest / 0.25
+    assert stats.nct.sf(stats.t.ppf(0.975, 40), 40, ncp) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_mixed_model_without_residual_is_refused():
+    table = pd.DataFrame({
+        'participant_id': np.repeat([f'sub-{i}' for i in range(8)], 2),
+        'session_id': ['ses-1', 'ses-2'] * 8, 'group': np.repeat(['a', 'b'], 8),
+    })  # fmt: skip
+    table['y'] = np.repeat(np.arange(8.0), 2) + (table['session_id'] == 'ses-2')
+    with pytest.raises(InputDataError, match='without any residual'):
+        mixed_model(table, 'y', ['session_id', 'group'])

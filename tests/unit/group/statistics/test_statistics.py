@@ -630,3 +630,27 @@ def test_every_analysis_of_the_package_is_listed_once_and_has_a_heading():
             if own and list(inspect.signature(thing).parameters) == shape:
                 defined.add(thing)
     assert defined == set(listed)
+
+
+APART = {
+    'r': "Fisher's interval approximates the t test of a correlation",
+    'partial_r': "Fisher's interval approximates the t test of a correlation",
+}
+"""Effects whose interval does not come from the distribution of their test, and why."""
+
+
+def test_an_interval_excludes_the_null_exactly_when_p_is_at_most_alpha(tables):
+    """Rows whose p comes from a permutation or an exact test are no part of this."""
+    seen = set()
+    for name, table in tables.items():
+        if 'p_unc' not in table:
+            continue
+        tested = table[
+            table['statistic'].isin(['t', 'F', 'chi2', 'z']) & ~table['effect_name'].isin(APART)
+        ]
+        tested = tested[tested[['p_unc', 'ci_low', 'ci_high']].notna().all(axis=1)]
+        excludes = (tested['ci_low'] > 0) | (tested['ci_high'] < 0)
+        wrong = tested[excludes != (tested['p_unc'] <= 0.05)]
+        assert wrong.empty, (name, wrong[['analysis', 'response', 'p_unc', 'ci_low', 'ci_high']])
+        seen |= set(tested['effect_name'])
+    assert {'partial_eta2', 'cramers_v', 'hedges_g', 'hedges_g_adjusted'} <= seen
