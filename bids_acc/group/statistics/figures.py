@@ -273,14 +273,14 @@ def _draw_trajectories(axes: Axes, wide: pd.DataFrame, i: int, level: float) -> 
     for values in wide.to_numpy(dtype=float):
         there = np.isfinite(values)
         axes.plot(x[there], values[there], color=colour, alpha=0.4, lw=0.8, marker='.', ms=3)
-    for at, name in enumerate(wide):
-        values = wide[name].dropna().to_numpy(dtype=float)
+    for at, column in enumerate(wide.to_numpy(dtype=float).T):
+        values = column[np.isfinite(column)]
         low, high = mean_interval(values, level)
         axes.plot([at, at], [low, high], color='black', lw=1.6)
     axes.plot(x, wide.mean(axis=0), color='black', lw=1.2, marker='_', ms=9)
     axes.set_xticks(x)
-    counts = wide.notna().sum()
-    axes.set_xticklabels([f'{v.removeprefix("ses-")}\nn={counts[v]}' for v in wide], fontsize=7)
+    labels = zip(map(str, wide.columns), wide.notna().sum(), strict=True)
+    axes.set_xticklabels([f'{v.removeprefix("ses-")}\nn={n}' for v, n in labels], fontsize=7)
     axes.tick_params(axis='y', labelsize=7)
     axes.spines[['top', 'right']].set_visible(False)
     axes.margins(x=0.2)
