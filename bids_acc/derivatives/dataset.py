@@ -7,7 +7,7 @@ first second, not after a night.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from bids_acc.derivatives.sources import (
     source_datasets,
     with_source,
 )
-from bids_acc.files.writing import check_space, json_bytes, plain, write_bytes, write_once
+from bids_acc.files.writing import check_space, json_bytes, write_bytes, write_once
 
 BIDS_VERSION = '1.11.1'
 
@@ -187,31 +187,3 @@ def new_run_folder(output_dir: Path) -> Path:
     folder = output_dir / 'logs' / f'{stamp}_{uuid4().hex[:8]}'
     folder.mkdir(parents=True)
     return folder
-
-
-STATUS_COLUMNS = (
-    'participant_id', 'session_id', 'arm', 'status', 'reason_code', 'reason_text', 'log',
-)  # fmt: skip
-
-
-def write_status(run_folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write ``status.tsv`` of a run.
-
-    Parameters
-    ----------
-    run_folder : Path
-        From `new_run_folder`.
-    rows : sequence of mapping
-        With the keys of `STATUS_COLUMNS`.
-
-    Returns
-    -------
-    Path
-        The table.
-    """
-    table = pd.DataFrame([plain(dict(row)) for row in rows], columns=list(STATUS_COLUMNS))
-    for column in ('reason_text', 'reason_code'):
-        table[column] = table[column].str.replace(r'\s+', ' ', regex=True)
-    path = run_folder / 'status.tsv'
-    write_tsv(path, table.replace('', None))
-    return path

@@ -18,14 +18,14 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.clinical.classify import classify_for_model, join_labels, write_groups
+from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import (
     BidsAccError,
-    ExitCode,
     InputDataError,
     MissingInputError,
     SettingsError,
 )
-from bids_acc.execution import joblib_workers
+from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort import Cohort, load_cohort, names_in, read_quality, sessions_on_disk
 from bids_acc.group.folders import (
@@ -246,19 +246,17 @@ def _participants_sidecar(output_dir: Path) -> dict[str, Any]:
 
 def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
     """Do one part; what it cannot do becomes a status row, and the rest goes on."""
-    row = {
-        'participant_id': 'n/a', 'session_id': None, 'arm': 'group', 'status': 'done',
-        'reason_code': name, 'reason_text': '', 'log': '', 'exit_code': ExitCode.OK,
-    }  # fmt: skip
+    row = StatusRow('n/a', None, 'group', 'done', reason_code=name)
     try:
-        row['reason_text'] = function(run, *arguments)
+        row = replace(row, reason_text=function(run, *arguments))
     except _NotPossibleError as reason:
-        row.update(status='skipped', reason_text=f'{name}: {reason}')
+        row = replace(row, status='skipped', reason_text=f'{name}: {reason}')
         run.note(f'{name.capitalize()}: {reason}')
     except SettingsError:
         raise
     except BidsAccError as error:
-        row.update(status='failed', reason_text=f'{name}: {error}', exit_code=error.exit_code)
+        text = f'{name}: {error}'
+        row = replace(row, status='failed', reason_text=text, exit_code=error.exit_code)
         run.notes.append(f'{name.capitalize()} failed: {error}')
     run.status.append(row)
 

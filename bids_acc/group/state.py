@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from bids_acc.derivatives.status import StatusRow
 from bids_acc.group.cohort import Cohort
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.statistics.model import Model
@@ -36,8 +36,7 @@ class GroupRun:
     figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Sentences for the head of the report."""
-    status: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of ``status.tsv``."""
+    status: list[StatusRow] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         """Say a sentence in the terminal and at the head of the report."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nipype.pipeline.engine import Workflow
 
 from bids_acc.bids.inputs import MrsInputs
 from bids_acc.mrs.failed import init_mrs_failed_wf
-from bids_acc.participant.jobs import Job
-from bids_acc.participant.workflow import spectrum_names, workflow_name
+from bids_acc.participant.plan import Job
+from bids_acc.participant.status import FailedGraph
+from bids_acc.participant.workflow import GRAPHS, spectrum_names, workflow_name
 from bids_acc.settings import Settings
 
 
@@ -30,7 +30,7 @@ class FailedSpectrum:
 
 
 def failed_spectra(
-    jobs: Iterable[Job], status: Sequence[Mapping[str, Any]]
+    jobs: Iterable[Job], failures: Mapping[str, Mapping[str, FailedGraph]]
 ) -> list[FailedSpectrum]:
     """Return the spectra that gave no levels.
 
@@ -38,28 +38,22 @@ def failed_spectra(
     ----------
     jobs : iterable of Job
         What was asked for.
-    status : sequence of mapping
-        What became of it; ``failed_graphs`` maps the graph of each spectrum that failed to its
-        reason and to the steps that ended well.
+    failures : mapping of str to mapping of str to FailedGraph
+        Label of each session to the graphs of its spectra that did not end well.
 
     Returns
     -------
     list of FailedSpectrum
         Those that could not be read, then those whose graph failed, by session.
     """
-    reasons = {
-        (row['participant_id'], row['session_id']): row.get('failed_graphs', {})
-        for row in status
-        if row['arm'] == 'mrs'
-    }
     found = []
     for job in jobs:
         session = job.session
         found += [FailedSpectrum(one, one.problem) for one in session.broken_mrs]
-        failed = reasons.get((session.participant_id, session.session_id), {})
-        graph = f'bids_acc_wf.{workflow_name(session.label)}'
+        failed = failures.get(session.label, {})
+        graph = f'{GRAPHS}.{workflow_name(session.label)}'
         found += [
-            FailedSpectrum(spectrum, failed[name][0], f'{graph}.{name}', failed[name][1])
+            FailedSpectrum(spectrum, failed[name].reason, f'{graph}.{name}', failed[name].ended)
             for name, spectrum in zip(spectrum_names(session.mrs), session.mrs, strict=True)
             if name in failed
         ]

@@ -247,7 +247,7 @@ def prepare_work_dir(output_dir: Path, work_dir: Path | None, state: str) -> tup
     work_dir : Path, optional
         Folder that the user named.
     state : str
-        Name of the code that runs (`bids_acc.execution.code_state`).
+        Name of the code that runs (`bids_acc.execution.configure.code_state`).
 
     Returns
     -------

@@ -34,7 +34,7 @@ from bids_acc.derivatives.records import (
     write_record,
 )
 from bids_acc.files.writing import write_json
-from bids_acc.participant.jobs import Job, record_label
+from bids_acc.participant.plan import Job, record_label
 
 
 class _FieldsInputSpec(DynamicTraitedSpec):

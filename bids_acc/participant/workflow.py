@@ -14,56 +14,61 @@ from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import isdefined
+from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Workflow
 
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
-from bids_acc.bids.inputs import MODALITIES, DwiInputs, MrsInputs, Session
+from bids_acc.bids.inputs import DwiInputs, MrsInputs, Session
 from bids_acc.dwi.workflow import init_dwi_wf
+from bids_acc.execution.graphs import Graph
+from bids_acc.execution.progress import Step
 from bids_acc.mrs.workflow import init_mrs_wf
-from bids_acc.participant.jobs import Job, record_label
+from bids_acc.participant.plan import Job, record_label
 from bids_acc.participant.records import keep_fields, stored_fields
 from bids_acc.settings import Settings
 
+GRAPHS = 'bids_acc_wf'
+"""Folder below the working folder that holds those of the sessions' graphs."""
 
-def init_participant_wf(
-    jobs: Sequence[Job],
-    *,
-    output_dir: Path,
-    work_dir: Path,
-    settings: Settings,
-) -> Workflow:
-    """Join the graphs of all sessions that have something to compute.
+
+def build_session(job: Job, *, output_dir: Path, work_dir: Path, settings: Settings) -> Graph:
+    """Build the graph of a session, and say of each node what it is.
 
     Parameters
     ----------
-    jobs : sequence of Job
-        From `plan_jobs`.
+    job : Job
+        What to compute and what to take over.
     output_dir, work_dir : Path
         Root of the derivative data set; where Nipype keeps its files.
     settings : Settings
         Of this run.
-
-    Returns
-    -------
-    Workflow
-        Without nodes if there is nothing to do.
     """
-    workflow = Workflow(name='bids_acc_wf', base_dir=str(work_dir))
-    for job in jobs:
-        if any(job.wants(modality) for modality in MODALITIES):
-            session = init_session_wf(
-                job,
-                output_dir=output_dir,
-                settings=settings,
-                basis_cache=work_dir / 'mrs_basis',
-            )
-            workflow.add_nodes([session])
-    return workflow
+    workflow, modalities = init_session_wf(
+        job, output_dir=output_dir, settings=settings, basis_cache=work_dir / 'mrs_basis'
+    )
+    workflow.base_dir = str(work_dir / GRAPHS)
+    session = ' '.join(filter(None, [job.session.participant_id, job.session.session_id]))
+    steps = {
+        f'{workflow.name}.{part}.{name}': Step(session, modality, part, name)
+        for part, modality in modalities.items()
+        for name in computing_nodes(workflow.get_node(part))
+    }
+    return Graph(workflow, steps)
+
+
+def computing_nodes(workflow: Workflow) -> list[str]:
+    """Name the nodes that will run.
+
+    Identity nodes only pass values on; Nipype takes them out of the graph before it runs.
+    """
+    names: list[str] = workflow.list_node_names()
+    identity = IdentityInterface
+    return [n for n in names if not isinstance(workflow.get_node(n).interface, identity)]
 
 
 def init_session_wf(
     job: Job, *, output_dir: Path, settings: Settings, basis_cache: Path | None = None
-) -> Workflow:
+) -> tuple[Workflow, dict[str, str]]:
     """Process one session.
 
     Parameters
@@ -79,11 +84,14 @@ def init_session_wf(
 
     Returns
     -------
-    Workflow
+    workflow : Workflow
         With one sub-workflow for each modality or spectrum that is computed.
+    modalities : dict of str to str
+        Name of each sub-workflow to the modality.
     """
     session = job.session
     workflow = Workflow(name=workflow_name(session.label))
+    modalities: dict[str, str] = {}
     common: dict[str, Any] = {'output_dir': output_dir}
     anat: Any = None
     if job.wants('anat') and session.anat is not None:
@@ -108,11 +116,13 @@ def init_session_wf(
         if job.surfaces.folder is not None:
             anat.get_node('inputnode').inputs.surface_dir = str(job.surfaces.folder)
         keep_fields(anat, output_dir, record_label(session, 'anat'))
+        modalities[anat.name] = 'anat'
     elif 'anat' in job.records:
         anat = stored_fields(job.records['anat'], output_dir)
     if job.wants('dwi') and session.dwi is not None:
         dwi = _session_dwi(session, session.dwi, anat is not None, settings, common)
         keep_fields(dwi, output_dir, record_label(session, 'dwi'))
+        modalities[dwi.name] = 'dwi'
         _join(workflow, anat, dwi)
     if job.wants('mrs'):
         names = spectrum_names(session.mrs)
@@ -125,10 +135,11 @@ def init_session_wf(
                 settings,
                 common | {'cache_dir': basis_cache},
             )
+            modalities[mrs.name] = 'mrs'
             _join(workflow, anat, mrs)
     if job.wants('anat') and anat is not None and anat not in workflow._graph.nodes():
         workflow.add_nodes([anat])
-    return workflow
+    return workflow, modalities
 
 
 def _session_dwi(

@@ -28,11 +28,12 @@ from bids_acc.derivatives.outputs import (
     find_outputs,
     load_table,
 )
+from bids_acc.derivatives.status import StatusRow
 from bids_acc.files.writing import write_bytes
 
 _MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
 _VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag')
-_ARM_TITLES = {'anat': 'Structure (T1w)', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy (1H-MRS)'}
+_MODALITY_TITLES = {'anat': 'Structure (T1w)', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy (1H-MRS)'}
 
 
 @dataclass(frozen=True)
@@ -176,9 +177,7 @@ def _href(file: Path | None, folder: Path | None) -> str:
     return quote(file.relative_to(folder).as_posix())
 
 
-def write_subject_report(
-    output_dir: Path, subject: str, status: Sequence[Mapping[str, Any]]
-) -> Path:
+def write_subject_report(output_dir: Path, subject: str, status: Sequence[StatusRow]) -> Path:
     """Write a subject's page.
 
     Parameters
@@ -187,8 +186,8 @@ def write_subject_report(
         Root of the derivative data set.
     subject : str
         Label without prefix.
-    status : sequence of mapping
-        The subject's rows of ``status.tsv``.
+    status : sequence of StatusRow
+        Those of the subject.
 
     Returns
     -------
@@ -196,12 +195,12 @@ def write_subject_report(
         ``sub-<label>.html``.
     """
     sections = [_status_section(status)]
-    sessions = sorted({str(row['session_id']) for row in status if row['session_id']})
+    sessions = sorted({row.session_id for row in status if row.session_id})
     visits: list[str | None] = [*sessions] or [None]
     for session in visits:
-        for arm, title in _ARM_TITLES.items():
+        for modality, title in _MODALITY_TITLES.items():
             label = session.removeprefix('ses-') if session else None
-            blocks = list(_arm_blocks(output_dir, subject, label, arm))
+            blocks = list(_modality_blocks(output_dir, subject, label, modality))
             if blocks:
                 sections.append(Section(f'{title} {session}' if session else title, blocks))
     path = output_dir / f'sub-{subject}.html'
@@ -213,15 +212,15 @@ def write_subject_report(
     return path
 
 
-def _status_section(status: Sequence[Mapping[str, Any]]) -> Section:
+def _status_section(status: Sequence[StatusRow]) -> Section:
     """Tell first what was done and what was not."""
     table = pd.DataFrame(
         [
             {
-                'session': row['session_id'] or '',
-                'modality': row['arm'],
-                'status': row['status'],
-                'why': row['reason_text'] or '',
+                'session': row.session_id or '',
+                'modality': row.modality,
+                'status': row.status,
+                'why': row.reason_text,
             }
             for row in status
         ]
@@ -231,9 +230,11 @@ def _status_section(status: Sequence[Mapping[str, Any]]) -> Section:
     return Section('Summary', [table_block(table)])
 
 
-def _arm_blocks(output_dir: Path, subject: str, session: str | None, arm: str) -> Iterable[Block]:
+def _modality_blocks(
+    output_dir: Path, subject: str, session: str | None, modality: str
+) -> Iterable[Block]:
     """Collect what the table of outputs wants shown, in its order."""
-    wanted = [s for s in load_table().values() if s.report and _arm_of(s.key) == arm]
+    wanted = [s for s in load_table().values() if s.report and _modality_of(s.key) == modality]
     for spec in sorted(wanted, key=lambda s: (s.report or {}).get('order', 100)):
         report = spec.report or {}
         for found in find_outputs(spec.key, output_dir, subject=subject, session=session):
@@ -299,7 +300,7 @@ def _of_any_shell(name: str) -> str:
     return re.sub(r'_b\d+$', '_b', name)
 
 
-def _arm_of(key: str) -> str:
+def _modality_of(key: str) -> str:
     """Read the modality off an output key."""
     return key.partition('_')[0]
 

@@ -47,7 +47,7 @@ ROOMS: Mapping[str, str] = {
 """Room (folder or module below the package) and the rooms that it may import."""
 
 ROLES: tuple[tuple[str, str], ...] = (
-    ('cli/*', 'top'), ('participant/*', 'top'), ('execution.*', 'top'), ('__main__.*', 'top'),
+    ('cli/*', 'top'), ('participant/*', 'top'), ('execution/*', 'top'), ('__main__.*', 'top'),
     ('settings*', 'settings'), ('programs*', 'files'),
     ('*/workflow.*', 'workflow'), ('*/workflow/*', 'workflow'), ('mrs/failed.*', 'workflow'),
     ('*interfaces*', 'interfaces'), ('anat/averaging.*', 'interfaces'),

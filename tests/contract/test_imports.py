@@ -33,7 +33,7 @@ def test_no_modules_import_each_other_in_a_circle(sources):
         ('group/cohort.py', 'from bids_acc.bids.layout import build_layout'),
         ('group/features.py', 'import nipype'),
         ('group/opnmf/anls.py', 'from bids_acc.group.parcels.files import read_atlas'),
-        ('participant/jobs.py', 'from bids_acc.cli import parser'),
+        ('participant/plan.py', 'from bids_acc.cli import parser'),
         ('mrs/lcm/fit.py', 'from bids_acc.settings import Settings'),
     ],
 )  # fmt: skip

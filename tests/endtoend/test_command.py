@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.cli.run import verdict
+from bids_acc.derivatives.status import StatusRow, verdict
 from bids_acc.exceptions import ExitCode
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
 
@@ -145,10 +145,9 @@ def test_no_home_is_needed(root, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def row(status: str, code: ExitCode) -> dict:
+def row(status: str, code: ExitCode) -> StatusRow:
     """Return a status row."""
-    return {'participant_id': 'sub-01', 'session_id': None, 'arm': 'anat', 'status': status,
-            'reason_text': 'why', 'exit_code': code}  # fmt: skip
+    return StatusRow('sub-01', None, 'anat', status, reason_text='why', exit_code=code)
 
 
 @pytest.mark.parametrize(

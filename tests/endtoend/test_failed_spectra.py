@@ -145,7 +145,7 @@ def test_the_sound_spectrum_went_on(done: Path) -> None:
 def test_status_says_the_same(done: Path) -> None:
     newest = max((done / 'logs').glob('2*'))
     rows = pd.read_csv(newest / 'status.tsv', sep='\t')
-    rows = rows[rows['arm'] == 'mrs'].set_index('participant_id')
+    rows = rows[rows['modality'] == 'mrs'].set_index('participant_id')
     for label, (_, reason) in FAULTS.items():
         if label not in GOES_ON:
             assert rows.loc[f'sub-{label}', 'status'] == 'failed'

@@ -15,7 +15,7 @@ import pytest
 from bids_acc.cli.run import main
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import ExitCode
-from bids_acc.execution import DISK_FULL, KILLED
+from bids_acc.execution.crashes import DISK_FULL, KILLED
 from tests.endtoend.test_command import bids_acc
 from tests.endtoend.test_failed_spectra import FAULTS as FAULTS_OF_DATA
 from tests.interfaces.test_mrs_robustness import Case, measure

@@ -85,7 +85,7 @@ def test_broken_participants_do_not_stop_the_others(raw, tmp_path):
         '-w', tmp_path / 'work',
     )  # fmt: skip
     rows = status(tmp_path / 'out')
-    mrs = rows[rows['arm'] == 'mrs']
+    mrs = rows[rows['modality'] == 'mrs']
     assert run.returncode in (65, 66), run.stderr
     assert (mrs['status'] == 'done').sum() >= 3
     failed = mrs[mrs['status'] == 'failed']

@@ -87,7 +87,7 @@ def quality(out: Path, subject: str) -> pd.Series:
 
 def test_source_is_always_said(out):
     table = pd.read_csv(next((out / 'logs').glob('2*/status.tsv')), sep='\t')
-    anat = table[table['arm'] == 'anat'].set_index('participant_id')
+    anat = table[table['modality'] == 'anat'].set_index('participant_id')
     assert list(anat['status']) == ['done'] * 4
     for subject, source in SOURCES.items():
         assert f'surfaces: {source}' in anat.loc[f'sub-{subject}', 'reason_text']

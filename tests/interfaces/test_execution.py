@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 
 import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
-from bids_acc import execution
-from bids_acc.exceptions import ExitCode, ResourceError, SettingsError
-from bids_acc.execution import (
-    Progress,
-    available_memory_gb,
-    configure_nipype,
-    make_plugin,
-    read_crashes,
-)
+from bids_acc.exceptions import ExitCode, SettingsError
+from bids_acc.execution import configure
+from bids_acc.execution.configure import code_state, configure_nipype
+from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
+from bids_acc.execution.plugins import available_memory_gb, make_plugin
+from bids_acc.execution.progress import Progress, Step
 from bids_acc.settings import Resources
 
 
@@ -41,75 +42,144 @@ def killed(x):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(tmp_path, functions: dict, plugin_name: str | None = None) -> tuple[Progress, dict]:
-    """Run one node for each function, in a session workflow."""
-    (tmp_path / 'logs').mkdir()
-    configure_nipype(tmp_path / 'work', tmp_path / 'logs', stop_on_first_crash=False)
-    workflow = pe.Workflow('bids_acc_wf', base_dir=str(tmp_path / 'work'))
-    session = pe.Workflow('sub_01_wf')
-    for name, function in functions.items():
-        arm = pe.Workflow(f'{name}_wf')
+def session_graph(folder: Path, name: str, functions: dict) -> Graph:
+    """Make a session of two nodes for each function."""
+    session = pe.Workflow(f'{name}_wf', base_dir=str(folder / 'work'))
+    steps = {}
+    for modality, function in functions.items():
+        part = pe.Workflow(f'{modality}_wf')
         first = pe.Node(Function(function=function), name='first')
         first.inputs.x = 1
         second = pe.Node(Function(function=fine), name='second')
-        arm.connect(first, 'out', second, 'x')
-        session.add_nodes([arm])
-    workflow.add_nodes([session])
-    progress = Progress.for_workflow(workflow, 2)
-    progress.stream = io.StringIO()
-    plugin = make_plugin(Resources(nprocs=2, plugin=plugin_name), progress)
+        part.connect(first, 'out', second, 'x')
+        session.add_nodes([part])
+        for node in ('first', 'second'):
+            step = Step(name.replace('_', '-'), modality, part.name, node)
+            steps[f'{session.name}.{part.name}.{node}'] = step
+    return Graph(session, steps)
+
+
+def run(
+    tmp_path: Path, sessions: dict[str, dict], plugin: str | None = None, *, stop: bool = False
+) -> tuple[dict[str, GraphResult], Progress, int]:
+    """Run a graph for each session; return results, progress and how many never began."""
+    (tmp_path / 'logs').mkdir()
+    configure_nipype(tmp_path / 'work', tmp_path / 'logs', stop_on_first_crash=stop)
+    tasks = deque(partial(session_graph, tmp_path, name, f) for name, f in sessions.items())
+    progress = Progress(graphs=len(tasks), nprocs=2, stream=io.StringIO())
+    results = {}
     with progress.beating():
-        if set(functions.values()) == {fine}:
-            workflow.run(plugin=plugin)
-        else:
-            with pytest.raises((RuntimeError, ResourceError)):
-                workflow.run(plugin=plugin)
-    crashes = {c.node.split('.')[2]: c for c in read_crashes(tmp_path / 'logs')}
-    return progress, crashes
+        for graph, result in run_graphs(
+            tasks, make_plugin(Resources(nprocs=2, plugin=plugin)),
+            run_folder=tmp_path / 'logs', progress=progress,
+        ):  # fmt: skip
+            results[graph.workflow.name.removesuffix('_wf')] = result
+    return results, progress, len(tasks)
 
 
-def test_all_well(tmp_path):
-    progress, crashes = run(tmp_path, {'anat': fine, 'dwi': fine})
-    assert crashes == {}
-    assert len(progress.ended) == progress.total == 4
+def modalities(names: Iterable[str]) -> set[str]:
+    """Name the modalities of nodes."""
+    return {name.split('.')[1].removesuffix('_wf') for name in names}
+
+
+PLUGINS = (None, 'Linear')
+
+
+@pytest.mark.parametrize('plugin', PLUGINS)
+def test_all_well(tmp_path, plugin):
+    sessions = {f'sub_{n:02d}': {'anat': fine, 'dwi': fine} for n in range(5)}
+    results, progress, left = run(tmp_path, sessions, plugin)
+    assert sorted(results) == sorted(sessions)
+    assert all(len(r.ended) == 4 and not r.unfinished and not r.crashes for r in results.values())
+    assert progress.done == progress.total == 20
     assert progress.left_s() == 0
+    assert left == 0
+    assert not progress._steps
+
+
+def test_no_more_sessions_are_built_than_can_run(tmp_path):
+    (tmp_path / 'logs').mkdir()
+    configure_nipype(tmp_path / 'work', tmp_path / 'logs', stop_on_first_crash=False)
+    alive, most = set(), []
+
+    def build(name):
+        alive.add(f'{name}_wf')
+        most.append(len(alive))
+        return session_graph(tmp_path, name, {'anat': fine})
+
+    tasks = deque(partial(build, f'sub_{n}') for n in range(8))
+    for graph, _ in run_graphs(
+        tasks, make_plugin(Resources(nprocs=2)), run_folder=tmp_path / 'logs',
+        progress=Progress(graphs=8, stream=io.StringIO()),
+    ):  # fmt: skip
+        alive.remove(graph.workflow.name)
+    assert len(most) == 8
+    assert max(most) == 3
 
 
 def test_intermediate_files_of_other_code_are_not_reused(tmp_path, monkeypatch):
-    before = execution.code_state()
-    assert before == execution.code_state()
-    for name in ('execution.py', 'settings.py'):
+    before = code_state()
+    assert before == code_state()
+    for name in ('execution/configure.py', 'settings.py'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('')
-    monkeypatch.setattr(execution, '__file__', str(tmp_path / 'execution.py'))
-    other = execution.code_state()
+    monkeypatch.setattr(configure, '__file__', str(tmp_path / 'execution' / 'configure.py'))
+    other = code_state()
     (tmp_path / 'settings.py').write_text('x = 1')
-    assert len({before, other, execution.code_state()}) == 3
+    assert len({before, other, code_state()}) == 3
 
 
 def test_no_time_is_told_before_the_kinds_of_step_were_seen():
-    progress = Progress(total=3, stream=io.StringIO())
-    progress.remaining.update({'short': 1, 'long': 2})
-    progress._seconds['short'] = [1.0]
+    progress = Progress(graphs=2, stream=io.StringIO())
+    names = {'s.a.short': 'short', 's.a.long': 'long', 's.b.long': 'long'}
+    steps = {full: Step('sub-01', 'anat', 'anat_wf', name) for full, name in names.items()}
+    progress.begin(steps)
+    assert progress.total == 6
+    progress._seconds['anat_wf', 'short'] = (2, 2.0)
     assert progress.left_s() is None
-    progress._seconds['long'] = [100.0]
+    progress._seconds['anat_wf', 'long'] = (1, 100.0)
+    assert progress.left_s() == 2 * 201
+    progress.end(steps)
     assert progress.left_s() == 201
+    assert (progress.done, progress.total) == (3, 6)
 
 
-def test_failures_are_named_and_do_not_stop_the_others(tmp_path):
-    progress, crashes = run(tmp_path, {'anat': bad_data, 'dwi': bug, 'mrs': fine})
+@pytest.mark.parametrize('plugin', PLUGINS)
+def test_failures_are_named_and_stop_neither_the_rest_nor_other_sessions(tmp_path, plugin):
+    sessions = {
+        'sub_01': {'anat': bad_data, 'dwi': bug, 'mrs': fine},
+        'sub_02': {'anat': fine, 'mrs': bug},
+    }
+    results, progress, _ = run(tmp_path, sessions, plugin)
+    first, second = results['sub_01'], results['sub_02']
+    crashes = {crash.node.split('.')[1]: crash for crash in first.crashes}
     assert crashes['anat_wf'].exit_code is ExitCode.BAD_DATA
     assert crashes['anat_wf'].reason == 'sub-01_T1w.nii.gz is upside down; turn it.'
     assert crashes['dwi_wf'].exit_code is ExitCode.INTERNAL
     assert crashes['dwi_wf'].reason == 'IndexError: list index out of range'
-    assert {name.split('.')[2] for name in progress.ended} == {'mrs_wf'}
-    assert len(progress.ended) == 2
+    assert modalities(first.ended) == {'mrs'}
+    assert modalities(first.unfinished) == {'anat', 'dwi'}
+    assert len(first.ended) == 2
+    assert [crash.node for crash in second.crashes] == ['sub_02_wf.mrs_wf.first']
+    assert modalities(second.ended) == {'anat'}
     assert 'FAILED sub-01 anat: first' in progress.stream.getvalue()
+    assert progress.done == progress.total
+
+
+@pytest.mark.parametrize('plugin', PLUGINS)
+def test_the_first_crash_stops_the_run_on_request(tmp_path, plugin):
+    sessions = {f'sub_{n}': {'anat': bad_data} for n in range(9)}
+    results, _, left = run(tmp_path, sessions, plugin, stop=True)
+    assert left == 9 - len(results) > 0
+    assert sum(len(result.crashes) for result in results.values()) == 1
 
 
 def test_a_killed_worker_neither_hangs_nor_stops_the_others(tmp_path):
-    _, crashes = run(tmp_path, {'anat': killed, 'mrs': fine})
-    assert crashes['anat_wf'].exit_code is ExitCode.TRY_AGAIN
-    assert 'memory' in crashes['anat_wf'].reason
+    sessions = {'sub_01': {'anat': killed, 'mrs': fine}, 'sub_02': {'anat': fine}}
+    results, _, _ = run(tmp_path, sessions)
+    crash = next(c for c in results['sub_01'].crashes if 'anat_wf' in c.node)
+    assert crash.exit_code is ExitCode.TRY_AGAIN
+    assert 'memory' in crash.reason
 
 
 @pytest.fixture(scope='module')
@@ -126,18 +196,19 @@ def dask_plugin(tmp_path_factory):
 
 @pytest.mark.slow
 def test_dask_runs_all_and_names_failures(tmp_path, dask_plugin):
-    functions = {'anat': bad_data, 'dwi': fine, 'mrs': fine}
-    progress, crashes = run(tmp_path, functions, dask_plugin)
-    assert list(crashes) == ['anat_wf']
-    assert crashes['anat_wf'].exit_code is ExitCode.BAD_DATA
-    assert {name.split('.')[2] for name in progress.ended} == {'dwi_wf', 'mrs_wf'}
+    sessions = {'sub_01': {'anat': bad_data, 'dwi': fine}, 'sub_02': {'mrs': fine}}
+    results, _, _ = run(tmp_path, sessions, dask_plugin)
+    assert [crash.exit_code for crash in results['sub_01'].crashes] == [ExitCode.BAD_DATA]
+    assert modalities(results['sub_01'].ended) == {'dwi'}
+    assert modalities(results['sub_02'].ended) == {'mrs'}
 
 
 @pytest.mark.slow
 def test_a_dying_dask_worker_stops_only_its_node(tmp_path, dask_plugin):
-    _, crashes = run(tmp_path, {'anat': killed, 'mrs': fine}, dask_plugin)
-    assert list(crashes) == ['anat_wf']
-    assert crashes['anat_wf'].exit_code is ExitCode.TRY_AGAIN
+    sessions = {'sub_01': {'anat': killed}, 'sub_02': {'mrs': fine}}
+    results, _, _ = run(tmp_path, sessions, dask_plugin)
+    assert [crash.exit_code for crash in results['sub_01'].crashes] == [ExitCode.TRY_AGAIN]
+    assert modalities(results['sub_02'].ended) == {'mrs'}
 
 
 def test_plugins(tmp_path):

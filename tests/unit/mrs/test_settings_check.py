@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.cli.run import verdict
+from bids_acc.derivatives.status import StatusRow, verdict
 from bids_acc.exceptions import BidsAccError, ExitCode
 from bids_acc.mrs.failed import expected_names
 from bids_acc.mrs.fitting import check_mrs_settings
@@ -43,10 +43,10 @@ def test_defaults_and_files_that_are_there_pass(tmp_path: Path) -> None:
 
 
 def test_a_wrong_option_never_ends_well() -> None:
-    row = {
-        'participant_id': 'sub-01', 'session_id': None, 'arm': 'mrs', 'status': 'failed',
-        'reason_text': 'the gate asks what no engine gives', 'exit_code': ExitCode.USAGE,
-    }  # fmt: skip
+    row = StatusRow(
+        'sub-01', None, 'mrs', 'failed', reason_text='the gate asks what no engine gives',
+        exit_code=ExitCode.USAGE,
+    )  # fmt: skip
     text, code = verdict([row])
     assert code is ExitCode.USAGE
     assert 'the gate asks' in text

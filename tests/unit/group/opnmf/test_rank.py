@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from bids_acc import execution
+from bids_acc.execution import plugins
 from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import fit_path, rank
 from bids_acc.group.opnmf.choice import choose_k
@@ -229,8 +229,8 @@ def test_dask_workers_give_the_same_bytes(cohort, found):
         resources = Resources(plugin='Dask')
         options = {'scheduler': cluster.scheduler_address}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(execution, '_plugin_choice', lambda asked: (asked, options))
-            with execution.joblib_workers(resources) as (backend, n_jobs):
+            patch.setattr(plugins, '_plugin_choice', lambda asked: (asked, options))
+            with plugins.joblib_workers(resources) as (backend, n_jobs):
                 assert (backend, n_jobs) == ('dask', 2)
                 done = []
                 again = rank_curves(
@@ -247,7 +247,7 @@ def test_dask_workers_give_the_same_bytes(cohort, found):
 
 
 def test_without_dask_the_workers_are_processes_of_this_machine():
-    with execution.joblib_workers(Resources(nprocs=3)) as workers:
+    with plugins.joblib_workers(Resources(nprocs=3)) as workers:
         assert workers == ('loky', 3)
 
 

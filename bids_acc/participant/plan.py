@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from bids_acc import __version__
 from bids_acc.anat.sources import inspect_surfaces
+from bids_acc.bids import selection as chosen
+from bids_acc.bids.discovery import discover
+from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import MODALITIES, PlanRow, Session
 from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces
 from bids_acc.derivatives.records import (
@@ -17,8 +20,11 @@ from bids_acc.derivatives.records import (
     read_record,
     still_valid,
 )
-from bids_acc.exceptions import BidsAccError
-from bids_acc.settings import Settings, fingerprint
+from bids_acc.derivatives.status import StatusRow
+from bids_acc.exceptions import BidsAccError, NothingSelectedError
+from bids_acc.mrs.fitting import check_mrs_settings
+from bids_acc.participant.folders import check_folders
+from bids_acc.settings import Request, Settings, fingerprint
 
 
 @dataclass(frozen=True)
@@ -166,35 +172,86 @@ def settings_fingerprint(settings: Settings, modality: str) -> str:
     return fingerprint(own, settings.random_seed, content)
 
 
-def without_failed_anat(jobs: Sequence[Job], status: Sequence[Mapping[str, Any]]) -> list[Job]:
-    """Return the sessions whose other modalities can still be had without the T1w image.
+def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
+    """Return what can still be had of a session whose T1w image failed.
 
     Parameters
     ----------
-    jobs : sequence of Job
+    job : Job
         What was tried.
-    status : sequence of mapping
-        What became of it, as in ``status.tsv``.
+    rows : iterable of StatusRow
+        What became of it.
 
     Returns
     -------
-    list of Job
-        Sessions whose T1w failed, with the modalities that waited for it. Their records name
-        no T1w, so that a later run with a usable one computes them again.
+    Job or None
+        The modalities that waited for the T1w image; None without any. Their records name no
+        T1w, so that a later run with a usable one computes them again.
     """
-    became = {(r['participant_id'], r['session_id'], r['arm']): r['status'] for r in status}
-    again = []
-    for job in jobs:
-        where = (job.session.participant_id, job.session.session_id)
-        waited = [m for m in ('dwi', 'mrs') if job.wants(m) and became[*where, m] == 'failed']
-        if not job.wants('anat') or became[*where, 'anat'] != 'failed' or not waited:
-            continue
-        plan = {
-            m: row if m in waited else replace(row, status='skip') for m, row in job.plan.items()
-        }
-        for m in waited:
-            reason = '; '.join(filter(None, [plan[m].reason, 'without T1w, which failed']))
-            plan[m] = replace(plan[m], reason=reason)
-        expected = {m: replace(r, upstream={}) for m, r in job.expected.items()}
-        again.append(replace(job, plan=plan, records={}, expected=expected))
-    return again
+    became = {row.modality: row.status for row in rows}
+    waited = [m for m in ('dwi', 'mrs') if job.wants(m) and became[m] == 'failed']
+    if not job.wants('anat') or became['anat'] != 'failed' or not waited:
+        return None
+    plan = {m: row if m in waited else replace(row, status='skip') for m, row in job.plan.items()}
+    for m in waited:
+        reason = '; '.join(filter(None, [plan[m].reason, 'without T1w, which failed']))
+        plan[m] = replace(plan[m], reason=reason)
+    expected = {m: replace(r, upstream={}) for m, r in job.expected.items()}
+    return replace(job, plan=plan, records={}, expected=expected)
+
+
+def discover_sessions(request: Request) -> list[Session]:
+    """Find the selected sessions and what each offers."""
+    there = chosen.subject_labels(request.bids_dir)
+    subjects = chosen.choose_labels(request.participant_labels, there, 'participant')
+    chosen.choose_labels(
+        request.session_labels, chosen.session_labels(request.bids_dir, subjects), 'session'
+    )
+    filters = chosen.read_filters(request.bids_filter_file)
+    selection = chosen.Selection(
+        request.participant_labels, request.session_labels, filters, request.modalities,
+        request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
+        request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
+        request.settings.dwi.bvalue_scaling, request.settings.anat.average,
+    )  # fmt: skip
+    return discover(ImageIndex(request.bids_dir), selection)
+
+
+def plan_participant(request: Request) -> list[Job]:
+    """Check what was asked for and tell what will be done, without writing anything.
+
+    Raises
+    ------
+    BidsAccError
+        If folders, data set, options or labels are refused.
+    """
+    check_folders(
+        request.bids_dir, request.output_dir, request.work_dir,
+        validate=not request.skip_bids_validation,
+    )  # fmt: skip
+    if not request.skip_bids_validation:
+        chosen.check_dataset(request.bids_dir)
+    if 'mrs' in request.modalities:
+        check_mrs_settings(request.settings.mrs)
+    return plan_jobs(
+        discover_sessions(request),
+        bids_dir=request.bids_dir,
+        output_dir=request.output_dir,
+        settings=request.settings,
+        derivatives=request.derivatives,
+        force=request.force,
+    )
+
+
+def refuse_nothing(rows: Sequence[PlanRow]) -> None:
+    """Refuse a selection that offers nothing at all.
+
+    Raises
+    ------
+    NothingSelectedError
+        If every modality of every session is skipped.
+    """
+    if all(row.status == 'skip' for row in rows):
+        reasons = Counter(row.reason for row in rows)
+        common = '; '.join(reason for reason, _ in reasons.most_common(3))
+        raise NothingSelectedError(f'No selected session has anything to process: {common}.')

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from bids_acc.cli import run
-from bids_acc.participant import failed_spectra
+from bids_acc.participant import run
 
 
 def test_only_the_tables_that_failed_are_tried_again(
@@ -32,11 +31,11 @@ def test_only_the_tables_that_failed_are_tried_again(
         SimpleNamespace(inputs=SimpleNamespace(svs=Path(name)))
         for name in ('lost', 'half a fit', 'sound')
     ]
-    monkeypatch.setattr(failed_spectra, 'failed_spectra', lambda jobs, status: failures)
-    monkeypatch.setattr(failed_spectra, 'init_failed_spectrum_wf', build)
+    monkeypatch.setattr(run, 'failed_spectra', lambda jobs, known: failures)
+    monkeypatch.setattr(run, 'init_failed_spectrum_wf', build)
     request = SimpleNamespace(output_dir=Path(), settings=None)
     with caplog.at_level(logging.WARNING):
-        run._tabulate_failed_spectra([], [], request, Path())  # type: ignore[arg-type]
+        run._tabulate_failed_spectra([], run._Ledger(Path()), request, Path())  # type: ignore[arg-type]
     assert tried == [
         ('lost', True), ('lost', False), ('half a fit', True), ('half a fit', False),
         ('sound', True),

@@ -1,0 +1,75 @@
+"""Why a node failed, as its crash file tells it."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_acc import exceptions
+from bids_acc.exceptions import BidsAccError, ExitCode
+
+KILLED = (
+    'a worker process was killed, most likely because memory ran out; run the same command '
+    'again with fewer --nprocs or a larger --mem (what is finished is reused)'
+)
+
+DISK_FULL = (
+    'no space is left in the working or output folder; free some, or name another with '
+    '--work-dir, and run the same command again (what is finished is reused)'
+)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Why a node failed."""
+
+    node: str
+    reason: str
+    exit_code: ExitCode
+    file: Path | None = None
+
+
+_LAST_LINE = re.compile(r'^\s*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (.*))?$')
+
+
+def read_crash(path: Path) -> Crash:
+    """Find the node, the exception and its sentence in a crash file."""
+    text = path.read_text(errors='replace')
+    node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
+    reason, code = 'the step failed; see the log', ExitCode.INTERNAL
+    for name, sentence in reversed(_exceptions_in(text)):
+        kind = getattr(exceptions, name.rpartition('.')[2], None)
+        if isinstance(kind, type) and issubclass(kind, BidsAccError):
+            reason, code = sentence, kind.exit_code
+            break
+    else:
+        found = _exceptions_in(text)
+        if found:
+            name, sentence = found[-1]
+            name = name.rpartition('.')[2]
+            if name == 'NodeExecutionError' and len(found) > 1:
+                name, sentence = found[-2][0].rpartition('.')[2], found[-2][1]
+            reason = f'{name}: {sentence}' if sentence else name
+            if name in ('MemoryError', 'BrokenProcessPool', '_ArrayMemoryError'):
+                reason, code = KILLED, ExitCode.TRY_AGAIN
+            elif sentence.startswith(f'[Errno {errno.ENOSPC}]'):
+                reason, code = DISK_FULL, ExitCode.CANNOT_WRITE
+    return Crash(node[1] if node else path.name, reason, code, path)
+
+
+def _exceptions_in(text: str) -> list[tuple[str, str]]:
+    """List ``Name: sentence`` lines that look like the end of a traceback.
+
+    A name that stands alone, such as ``MemoryError``, counts at the beginning of a line.
+    """
+    found = []
+    for line in text.splitlines():
+        match = _LAST_LINE.match(line)
+        if not match or not re.search(r'(Error|Exception|Pool|Warning|Exit)$', match[1]):
+            continue
+        # Nipype indents the traceback of a worker by one tab
+        if match[2] or not line.removeprefix('\t')[:1].isspace():
+            found.append((match[1], (match[2] or '').strip()))
+    return found

@@ -1,0 +1,200 @@
+"""Plug-ins that run the nodes of graphs: processes of this machine, Dask, or Nipype's own."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nipype
+import psutil
+import yaml
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
+
+from bids_acc.exceptions import ResourceError, SettingsError
+from bids_acc.execution.crashes import KILLED
+from bids_acc.settings import Resources
+
+
+class MultiProc(MultiProcPlugin):
+    """Nipype's MultiProc that survives the death of a worker.
+
+    In Nipype 1.11 the result of a killed worker never arrives and the run waits for ever: the
+    exception is raised inside the callback that should have delivered the result. Here each
+    pending task fails with the reason, and a fresh pool goes on with the rest.
+    """
+
+    def __init__(self, plugin_args: Mapping[str, Any] | None = None) -> None:
+        self._workers: dict[str, Any] = {}
+        super().__init__(plugin_args=plugin_args)
+        self._sharing: list[MultiProc] = [self]
+
+    @property
+    def pool(self) -> Any:
+        """The workers, the same for all plug-ins that share them."""
+        return self._workers['pool']
+
+    @pool.setter
+    def pool(self, pool: Any) -> None:
+        self._workers['pool'] = pool
+
+    def for_another_graph(self) -> MultiProc:
+        """Return a plug-in that runs a graph of its own on the same workers."""
+        other = copy.copy(self)
+        other._taskresult, other._task_obj, other.pending_tasks = {}, {}, []
+        self._sharing.append(other)
+        return other
+
+    def leave(self) -> None:
+        """Give up the share in the workers."""
+        self._sharing.remove(self)
+
+    def _check_resources(self, running_tasks: Any) -> tuple[float, int, int]:
+        """Return memory and processors that no graph uses."""
+        del running_tasks  # of this graph only
+        memory_gb, processors, gpus = self.memory_gb, self.processors, self.n_gpu_procs
+        for plugin in self._sharing:
+            for _, job in plugin.pending_tasks:
+                node = plugin.procs[job]
+                memory_gb -= min(node.mem_gb, memory_gb)
+                processors -= min(node.n_procs, processors)
+                if node.is_gpu_node():
+                    gpus -= min(node.n_procs, gpus)
+        return memory_gb, processors, gpus
+
+    def _async_callback(self, args: Future) -> None:
+        """Take a result; a task that died in the pool gives a traceback instead."""
+        error = None if args.cancelled() else args.exception()
+        if error is None and not args.cancelled():
+            super()._async_callback(args)
+
+    def _get_result(self, taskid: int) -> Any:
+        """Return a task's result, or None while it runs."""
+        future = self._task_obj.get(taskid)
+        error = future.exception() if future is not None and future.done() else None
+        if error is None:
+            return self._taskresult.get(taskid)
+        name = f'{ResourceError.__module__}.{ResourceError.__name__}: {KILLED}'
+        # By name: Dask's KilledWorker cannot be imported without the package.
+        if not isinstance(error, BrokenProcessPool) and type(error).__name__ != 'KilledWorker':
+            name = f'{type(error).__name__}: {error}'
+        # A list, not a text: Nipype 1.11's crash report cannot take a text here.
+        return {'result': None, 'traceback': [f'{name}\n'], 'taskid': taskid}
+
+    def _renew_pool(self) -> None:
+        """Start new workers in place of the broken pool."""
+        if getattr(self.pool, '_broken', False):
+            self.pool.shutdown(wait=False)
+            self.pool = ProcessPoolExecutor(
+                max_workers=self.processors,
+                initializer=process_initializer,
+                initargs=(self._cwd,),
+            )
+
+    def _submit_job(self, node: Any, updatehash: bool = False) -> Any:
+        self._renew_pool()
+        return super()._submit_job(node, updatehash)
+
+
+class Dask(MultiProc):
+    """Run nodes on the workers of a Dask scheduler (``plugin_args: {scheduler: ADDRESS}``)."""
+
+    def __init__(self, plugin_args: Mapping[str, Any] | None = None) -> None:
+        options = dict(plugin_args or {})
+        self._client = _dask_client(options.pop('scheduler', None))
+        options['n_procs'] = max(1, sum(self._client.nthreads().values()))
+        super().__init__(plugin_args=options)
+        self.pool.shutdown()
+        self.pool = self._client.get_executor(pure=False)
+
+    def _postrun_check(self) -> None:
+        super()._postrun_check()
+        self._client.close()
+
+
+def available_memory_gb() -> float:
+    """Return the memory that this process may use: the machine's, or the cgroup's if smaller."""
+    limits = [psutil.virtual_memory().total]
+    for name in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(Path(name).read_text()))
+    return min(limits) / 1024**3
+
+
+def make_plugin(resources: Resources) -> Any:
+    """Make the plug-in that runs the graphs.
+
+    Parameters
+    ----------
+    resources : Resources
+        Processes, memory and plug-in as asked for.
+
+    Raises
+    ------
+    SettingsError
+        If the plug-in file cannot be read or the plug-in is unknown.
+    """
+    name, options = _plugin_choice(resources.plugin)
+    if name in ('MultiProc', 'Dask'):
+        options.setdefault('n_procs', max(1, resources.nprocs))
+        options.setdefault('memory_gb', resources.mem_gb or 0.9 * available_memory_gb())
+        options.setdefault('raise_insufficient', False)
+        return MultiProc(plugin_args=options) if name == 'MultiProc' else Dask(options)
+    plugin = getattr(nipype.pipeline.plugins, f'{name}Plugin', None)
+    if plugin is None:
+        raise SettingsError(f'--use-plugin {name}: Nipype has no such plug-in.')
+    return plugin(plugin_args=options)
+
+
+@contextlib.contextmanager
+def joblib_workers(resources: Resources) -> Iterator[tuple[str, int]]:
+    """Offer the workers of a run to joblib, for work that is no Nipype graph.
+
+    Parameters
+    ----------
+    resources : Resources
+        With ``plugin: Dask`` the workers of its scheduler, else processes of this machine.
+
+    Yields
+    ------
+    backend : str
+        Name of the joblib backend.
+    n_jobs : int
+        Workers.
+    """
+    name, options = _plugin_choice(resources.plugin)
+    if name != 'Dask':
+        yield 'loky', max(1, resources.nprocs)
+        return
+    with _dask_client(options.get('scheduler')) as client:
+        yield 'dask', max(1, sum(client.nthreads().values()))
+
+
+def _dask_client(scheduler: str | None) -> Any:
+    """Connect to a Dask scheduler."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise SettingsError(
+            "--use-plugin Dask needs the package distributed: pip install 'bids_acc[cluster]'."
+        ) from error
+    return Client(scheduler)
+
+
+def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
+    """Read the name and the arguments of a plug-in."""
+    if asked is None:
+        return 'MultiProc', {}
+    if not asked.endswith(('.yml', '.yaml', '.json')):
+        return asked, {}
+    try:
+        content = yaml.safe_load(Path(asked).read_text())
+        return str(content['plugin']), dict(content.get('plugin_args') or {})
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f'--use-plugin {asked}: expected YAML or JSON with plugin and plugin_args ({error}).'
+        ) from error

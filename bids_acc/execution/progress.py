@@ -1,0 +1,182 @@
+"""One line that tells which subject, which step and how much is left."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TextIO
+
+
+class Step(NamedTuple):
+    """What a node of a graph is."""
+
+    session: str
+    """Which session it belongs to, in words."""
+    modality: str
+    """Which modality it belongs to."""
+    part: str
+    """Graph of the session in which it lies: a modality, or one spectrum."""
+    name: str
+    """Its name there, the same for all sessions."""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What durations carry over to from one session to the next."""
+        return self.part, self.name
+
+    def __str__(self) -> str:
+        """Return the step in words, as in ``sub-01 ses-1 dwi: tensor``."""
+        words = '.'.join(part.removesuffix('_wf') for part in self.name.split('.'))
+        return f'{self.session} {self.part.removesuffix("_wf")}: {words}'
+
+
+@dataclass
+class Progress:
+    """One line that tells which subject, which step and how much is left.
+
+    Told of each graph that begins or ends, and of each of its nodes that starts, ends or fails.
+    It keeps the names of the nodes of running graphs only.
+    """
+
+    graphs: int = 1
+    """Graphs of the run."""
+    nprocs: int = 1
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    heartbeat_s: float = 30.0
+    """A line is printed at least this often, so that a long step is not taken for a hang."""
+    UNSEEN_SHARE: ClassVar[float] = 0.1
+    """Share of the steps to come that may be of a kind not seen yet, for an estimate of time."""
+    done: int = 0
+    """Nodes that ended, well or not."""
+    begun: int = 0
+    """Graphs that began."""
+    _steps: dict[str, Step] = field(default_factory=dict)
+    _kinds: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
+    """Kind of step to the number of nodes of all graphs that began."""
+    _remaining: dict[Any, int] = field(default_factory=lambda: defaultdict(int))
+    """The same for those that are still to come."""
+    _running: dict[str, float] = field(default_factory=dict)
+    _seconds: dict[Any, tuple[int, float]] = field(default_factory=dict)
+    """Kind of step to how many ended and the seconds that they took."""
+    _started: float = field(default_factory=time.monotonic)
+    _printed: float = 0.0
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def begin(self, steps: Mapping[str, Step]) -> None:
+        """Take note of a graph and its nodes, by full name."""
+        with self._lock:
+            self.begun += 1
+            self._steps.update(steps)
+            for step in steps.values():
+                self._kinds[step.kind] += 1
+                self._remaining[step.kind] += 1
+
+    def end(self, steps: Mapping[str, Step]) -> None:
+        """Forget the nodes of a graph; those that did not run are done with, too."""
+        with self._lock:
+            for name, step in steps.items():
+                if self._steps.pop(name, None) is not None:
+                    self._remaining[step.kind] -= 1
+                    self.done += 1
+                self._running.pop(name, None)
+
+    @property
+    def total(self) -> int:
+        """Nodes of the run; those of graphs to come are estimated from those that began."""
+        return round(sum(self._kinds.values()) * self._scale())
+
+    def _scale(self) -> float:
+        """Return how many graphs there are for each that began."""
+        return max(self.graphs, self.begun) / max(1, self.begun)
+
+    def __call__(self, name: str, status: str) -> None:
+        """Take note of a node that starts, ends or fails."""
+        now = time.monotonic()
+        with self._lock:
+            step = self._steps.get(name)
+            if step is None:
+                return
+            if status == 'start':
+                self._running[name] = now
+            else:
+                del self._steps[name]
+                count, seconds = self._seconds.get(step.kind, (0, 0.0))
+                took = now - self._running.pop(name, now)
+                self._seconds[step.kind] = count + 1, seconds + took
+                self._remaining[step.kind] -= 1
+                self.done += 1
+            slow = status == 'start' or now - self._printed > self.heartbeat_s
+        if status == 'exception':
+            self._print(f'FAILED {step}')
+        elif slow and now - self._printed > 1.0:
+            self._print(str(step))
+
+    def left_s(self) -> float | None:
+        """Estimate the seconds that are left; None until most kinds of step were seen.
+
+        A few steps take nearly all the time, so what is still unseen may be far from the mean
+        of what was seen.
+        """
+        known = {kind: seconds / count for kind, (count, seconds) in self._seconds.items()}
+        ahead = self._scale() - 1
+        left = {kind: self._remaining[kind] + n * ahead for kind, n in self._kinds.items()}
+        unseen = sum(count for kind, count in left.items() if kind not in known)
+        if not known or unseen > self.UNSEEN_SHARE * sum(left.values()):
+            return None
+        mean = sum(known.values()) / len(known)
+        work = sum(count * known.get(kind, mean) for kind, count in left.items())
+        now = time.monotonic()
+        for name, begun in self._running.items():
+            work -= min(now - begun, known.get(self._steps[name].kind, mean))
+        return max(0.0, work / max(1, self.nprocs))
+
+    def _print(self, what: str) -> None:
+        """Print one line."""
+        self._printed = time.monotonic()
+        left = self.left_s()
+        hint = '' if left is None else f', about {_clock(left)} left'
+        about = '' if self.begun >= self.graphs else 'about '
+        elapsed = _clock(self._printed - self._started)
+        self.stream.write(f'[{self.done:3d}/{about}{self.total} steps, {elapsed}{hint}] {what}\n')
+        self.stream.flush()
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[Progress]:
+        """Print a sign of life while graphs run."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(self.heartbeat_s / 3):
+                if time.monotonic() - self._printed < self.heartbeat_s:
+                    continue
+                now = time.monotonic()
+                with self._lock:
+                    longest = sorted(self._running.items(), key=lambda item: item[1])[:2]
+                    steps = [f'{self._steps[name]} since {_clock(now - t)}' for name, t in longest]
+                self._print('; '.join(steps) or 'waiting')
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _clock(seconds: float) -> str:
+    """Write a duration as people read it.
+
+    Examples
+    --------
+    >>> _clock(75)
+    '1:15'
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'

@@ -1,0 +1,170 @@
+"""The participant level, from the plan to the pages: sessions run to their ends, some at a time.
+
+What a session has finished is recorded when its graph has ended, so that a run that is broken off
+goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bids_acc.derivatives import dataset
+from bids_acc.derivatives.status import StatusRow, write_status
+from bids_acc.execution.configure import code_state, configure_nipype
+from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
+from bids_acc.execution.plugins import make_plugin
+from bids_acc.execution.progress import Progress
+from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
+from bids_acc.participant.folders import prepare_work_dir
+from bids_acc.participant.plan import Job, without_failed_anat
+from bids_acc.participant.records import forget_before_run, keep_record
+from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
+from bids_acc.participant.workflow import build_session, workflow_name
+from bids_acc.report.html import write_subject_report
+from bids_acc.settings import Request
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunFolders:
+    """Where one run works and where it leaves its logs."""
+
+    base: Path
+    """What may be removed when all is done, if the user did not name it."""
+    work: Path
+    logs: Path
+
+
+def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
+    """Make the folders of a run, and what makes the output a data set of its own.
+
+    Raises
+    ------
+    OutputError
+        If a folder cannot be made or written.
+    """
+    base, work = prepare_work_dir(request.output_dir, request.work_dir, code_state())
+    dataset.write_dataset_files(request.bids_dir, request.output_dir)
+    for subject in sorted({job.session.subject for job in jobs}):
+        dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
+    return RunFolders(base, work, dataset.new_run_folder(request.output_dir))
+
+
+def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) -> list[StatusRow]:
+    """Process each session; one that is incomplete never stops the others.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+    jobs : sequence of Job
+        From `plan_participant`.
+    folders : RunFolders
+        From `open_run`.
+
+    Returns
+    -------
+    list of StatusRow
+        One for each modality of each session; ``status.tsv`` and the subjects' pages are written.
+    """
+    configure_nipype(folders.work, folders.logs, stop_on_first_crash=request.stop_on_first_crash)
+    forget_before_run(jobs, request.output_dir)
+    ledger = _run_sessions(request, jobs, folders)
+    _tabulate_failed_spectra(jobs, ledger, request, folders.work)
+    status = [row for job in jobs for row in ledger.rows[job.session.label]]
+    write_status(folders.logs, status)
+    for subject in sorted({job.session.subject for job in jobs}):
+        rows = [row for row in status if row.participant_id == f'sub-{subject}']
+        write_subject_report(request.output_dir, subject, rows)
+    return status
+
+
+def close_run(request: Request, folders: RunFolders) -> None:
+    """Remove the intermediate files, unless the user named their place."""
+    if request.work_dir is None:
+        shutil.rmtree(folders.base, ignore_errors=True)
+
+
+@dataclass
+class _Ledger:
+    """What became of the sessions so far, by label."""
+
+    output_dir: Path
+    rows: dict[str, list[StatusRow]] = field(default_factory=dict)
+    failures: dict[str, dict[str, FailedGraph]] = field(default_factory=dict)
+    """Graphs of spectra that did not end well."""
+
+    def enter(self, job: Job, graph: Graph, result: GraphResult) -> list[StatusRow]:
+        """Record what a session has finished and what has failed; return the rows of the job."""
+        rows = session_rows(job, graph.steps, result)
+        for row in rows:
+            if row.status == 'done':
+                keep_record(job, row.modality, graph.workflow, self.output_dir)
+        label = job.session.label
+        if job.wants('mrs'):
+            self.failures[label] = failed_graphs('mrs', rows, graph.steps, result)
+        self.rows[label] = [
+            # of a second attempt, without the T1w image, only what was tried counts
+            new if job.wants(new.modality) else old
+            for old, new in zip(self.rows.get(label, rows), rows, strict=True)
+        ]
+        return rows
+
+
+def _run_sessions(request: Request, jobs: Sequence[Job], folders: RunFolders) -> _Ledger:
+    """Run the graphs of all sessions, and once more those that go on without their T1w image."""
+    ledger = _Ledger(request.output_dir)
+    build = partial(
+        build_session, output_dir=request.output_dir, work_dir=folders.work,
+        settings=request.settings,
+    )  # fmt: skip
+    wanted = [job for job in jobs if any(map(job.wants, job.plan))]
+    for job in jobs:
+        if job not in wanted:
+            ledger.rows[job.session.label] = [planned_row(plan) for plan in job.plan.values()]
+    current = {workflow_name(job.session.label): job for job in wanted}
+    tasks: deque[Callable[[], Graph]] = deque(partial(build, job) for job in wanted)
+    resources = request.settings.resources
+    progress = Progress(graphs=len(tasks), nprocs=resources.nprocs)
+    if tasks:
+        plugin = make_plugin(resources)
+        with progress.beating():
+            for graph, result in run_graphs(
+                tasks, plugin, run_folder=folders.logs, progress=progress
+            ):
+                job = current.pop(graph.workflow.name)
+                again = without_failed_anat(job, ledger.enter(job, graph, result))
+                if again is not None and not request.stop_on_first_crash:
+                    LOGGER.info('%s goes on without its T1w image', job.session.label)
+                    current[graph.workflow.name] = again
+                    progress.graphs += 1
+                    tasks.append(partial(build, again))
+    nothing = GraphResult(frozenset(), frozenset(), ())
+    for job in current.values():  # the run stopped before them
+        ledger.rows.setdefault(job.session.label, session_rows(job, {}, nothing))
+    return ledger
+
+
+def _tabulate_failed_spectra(
+    jobs: Sequence[Job], ledger: _Ledger, request: Request, work_dir: Path
+) -> None:
+    """Write tables of n/a for spectra that failed, so that the group level can count them."""
+    for failure in failed_spectra(jobs, ledger.failures):
+        for keep_fit in (True, False):
+            try:
+                workflow = init_failed_spectrum_wf(
+                    failure, output_dir=request.output_dir, work_dir=work_dir,
+                    settings=request.settings, keep_fit=keep_fit,
+                )  # fmt: skip
+                workflow.run(plugin='Linear')
+            except (RuntimeError, OSError, ValueError, MemoryError) as error:
+                LOGGER.warning('no tables of %s: %s', failure.inputs.svs.name, error)
+            else:
+                break
