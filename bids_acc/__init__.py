@@ -11,4 +11,9 @@ and sidecars of all outputs come from one declared table (``data/outputs``); onl
 ``participant`` see whole settings. ``tests/contract`` holds the code to this.
 """
 
-__version__ = '0.1.0.dev0'
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version('bids_acc')  # from the tags of the repository, when it was installed
+except PackageNotFoundError:  # imported from a folder that was never installed
+    __version__ = '0.0.0'
