@@ -24,6 +24,7 @@ from nipype.interfaces.base import (
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
+from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import (
     TableInputs,
@@ -120,6 +121,7 @@ class _PreprocessInputSpec(BaseInterfaceInputSpec):
     ref_metadata = traits.Dict(desc='its BIDS metadata')
     eddy_current = traits.Enum('auto', 'on', 'off', usedefault=True, desc='correction from water')
     edit_index = traits.Int(-1, usedefault=True, desc='editing condition; -1 takes edit-off')
+    acquisition = traits.Str('', usedefault=True, desc='label of the acq entity')
     note = traits.Str('', usedefault=True, desc='what is known beforehand about the spectrum')
 
 
@@ -138,7 +140,9 @@ class PreprocessSpectrum(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data = read_nifti_mrs(self.inputs.svs_file, _given(self.inputs.svs_metadata))
-        condition = edit_index(data, self.inputs.edit_index)
+        wanted = self.inputs.edit_index
+        data = tell_conditions(repetitions_in_coils(data), self.inputs.acquisition, wanted)
+        condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
         done, artefacts, unusable = self._processed(data, reference, condition)
         report = preprocessing_report(data, done, reference) | {
@@ -187,6 +191,7 @@ class PreprocessSpectrum(SimpleInterface):
         left_out = 'left out: no eddy-current correction, no water scaling.'
         try:
             reference = read_nifti_mrs(ref_file, _given(self.inputs.ref_metadata))
+            reference = repetitions_in_coils(reference)
         except InputDataError as error:
             LOGGER.warning('water reference left out: %s', error)
             return None, [f'water reference {error} It is {left_out}']

@@ -275,7 +275,10 @@ def init_mrs_wf(
     )
     preproc = pe.Node(
         PreprocessSpectrum(
-            eddy_current=settings.eddy_current, edit_index=settings.edit_index, note=note
+            eddy_current=settings.eddy_current,
+            edit_index=settings.edit_index,
+            acquisition=str(entities.get('acquisition', '')),
+            note=note,
         ),
         name='preproc',
     )

@@ -21,6 +21,7 @@ from bids_acc.mrs.signal.alignment import (
     unlike_transients,
 )
 from bids_acc.mrs.signal.coils import combine_coils
+from bids_acc.mrs.signal.ending import wrapped_samples
 from bids_acc.mrs.signal.measures import peak_measures
 from bids_acc.mrs.signal.referencing import (
     LARGEST_SHIFT_PPM,
@@ -360,6 +361,14 @@ def preprocess(
     fids = np.asarray(fids, dtype=complex)
     first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
     history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
+    if wrapped := wrapped_samples(fids, dwell_time):
+        fids = fids[..., :-wrapped]
+        history.add(
+            'wrapped_end',
+            first[:, :-wrapped].mean(axis=0),
+            f'{wrapped} samples at the end, where the decay rises again, left out: the start of '
+            "the receiver's digital filter, wrapped round",
+        )
     if reference is not None:
         reference = np.asarray(reference, dtype=complex)
     alive = np.any(fids != 0, axis=(1, 2))

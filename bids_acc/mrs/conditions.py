@@ -1,0 +1,201 @@
+"""What the dimensions of a file really hold: transients called coils, editing called repetition.
+
+A conversion that loses a tag makes a file that reads well and means something else. Names and
+data are asked, and where they do not settle it the file is refused with the remedy.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bids_acc.exceptions import MetadataError
+from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.signal.coils import combine_coils
+from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds
+
+LOGGER = logging.getLogger(__name__)
+
+SEQUENCE_FIELDS = ('PulseSequenceType', 'SequenceName', 'PulseSequenceDetails', 'ProtocolName',
+                   'SeriesDescription', 'PulseSequenceFile')  # fmt: skip
+"""Fields that may name an edited sequence."""
+
+EQUAL_AMPLITUDE, EQUAL_PHASE_RAD = 0.15, 0.35
+"""Coils whose amplitudes scatter by less than this share of their mean, and whose phases by less
+than this, are repetitions of one signal: elements of a coil see a voxel at any phase."""
+
+MIN_EQUAL_COILS = 4
+"""With fewer coils, equality may be chance."""
+
+_EDITED = re.compile(
+    r'mega(?![a-z]*hertz)|hermes|hercules|(?<!un)(?<!non)(?<!no)(?<!non[-_ ])(?<!no[-_ ])'
+    r'(?<![a-df-z])edit(?!or)', re.IGNORECASE
+)  # fmt: skip
+_FOUR = re.compile(r'hermes|hercules', re.IGNORECASE)
+_OFF = re.compile(
+    r'(?:mega|edit|press|[-_ ]|^)off(?![a-z])|(?<![a-z])(?:un|non?[-_ ]?)edited', re.IGNORECASE
+)
+
+
+def editing_named(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str, str]:
+    """Field that says that a spectrum was edited, and what it says; empty where none does.
+
+    Parameters
+    ----------
+    metadata : mapping
+        BIDS metadata.
+    acquisition : str
+        Label of the ``acq`` entity.
+
+    Examples
+    --------
+    >>> editing_named({'ProtocolName': 'MEGA-PRESS GABA'})
+    ('ProtocolName', 'MEGA-PRESS GABA')
+    >>> editing_named({'SequenceName': 'svs_edit_859'}), editing_named({}, 'hermes')
+    (('SequenceName', 'svs_edit_859'), ('acq entity', 'hermes'))
+    >>> editing_named({'ProtocolName': 'press_unedited'}), editing_named({'SequenceName': 'press'})
+    (('', ''), ('', ''))
+    """
+    places = {name: metadata.get(name) for name in SEQUENCE_FIELDS} | {'acq entity': acquisition}
+    for name, value in places.items():
+        text = value.get('Value', '') if isinstance(value, Mapping) else value
+        if text and _EDITED.search(str(text)):
+            return name, str(text)
+    target = metadata.get('EditTarget') or metadata.get('EditPulse')
+    return ('EditTarget', str(target)) if target else ('', '')
+
+
+def _only_off(metadata: Mapping[str, Any], acquisition: str) -> bool:
+    """Whether a name says that all transients are of the condition without editing."""
+    texts = [str(metadata.get(name, '')) for name in SEQUENCE_FIELDS]
+    return any(_OFF.search(text) for text in (*texts, acquisition))
+
+
+def repetitions_in_coils(data: MrsData) -> MrsData:
+    """Take coils that are all alike as transients, which is what they are, and say so.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read.
+
+    Returns
+    -------
+    MrsData
+        The same unless there are several coils, one transient, and the coils agree in amplitude
+        (:data:`EQUAL_AMPLITUDE`) and phase (:data:`EQUAL_PHASE_RAD`).
+    """
+    n_coils, n_transients = data.fids.shape[:2]
+    if data.unusable or n_coils < MIN_EQUAL_COILS or n_transients != 1:
+        return data
+    early = data.fids[:, 0, 0, : max(int(0.1 / data.dwell_time), 32)]
+    mean = early.mean(axis=0)
+    power = float(np.vdot(mean, mean).real)
+    if not power > 0:
+        return data
+    factors = early @ mean.conj() / power
+    turns = np.angle(factors * np.exp(-1j * np.angle(factors.mean())))
+    if np.std(np.abs(factors)) > EQUAL_AMPLITUDE or np.std(turns) > EQUAL_PHASE_RAD:
+        return data
+    note = (
+        f'the {n_coils} coils of the file agree in amplitude and phase, as elements of a coil '
+        'never do: they are taken as transients; tag the dimension DIM_DYN.'
+    )
+    LOGGER.warning('%s: %s', data.source, note)
+    return replace(data, fids=np.swapaxes(data.fids, 0, 1), notes=(*data.notes, note))
+
+
+def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> MrsData:
+    """Tell editing conditions apart that the file calls repetitions.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read.
+    acquisition : str
+        Label of the ``acq`` entity.
+    wanted : int
+        Condition that the user asks for; -1 for none. Where no two kinds are found it vouches for
+        the transients being of one.
+
+    Returns
+    -------
+    MrsData
+        With two editing conditions where the transients clearly fall into two kinds, the same
+        otherwise.
+
+    Raises
+    ------
+    MetadataError
+        If names or data say that the spectrum was edited and the conditions cannot be told apart.
+    """
+    if data.unusable or data.fids.shape[2] > 1:
+        return data
+    field, text = editing_named(data.metadata, acquisition)
+    said = f'{field} {text!r} names an edited sequence' if field else ''
+    if wanted < 0 and _FOUR.search(text):
+        raise MetadataError(
+            f'{data.source}: {said} of four conditions, which no dimension tells apart: tag it '
+            'DIM_EDIT with its EditCondition when converting; edited differences of four '
+            'conditions are not computed.'
+        )
+    n_transients = data.fids.shape[1]
+    kinds = None
+    if n_transients >= MIN_SHOTS:
+        transients = combine_coils(data.fids[:, :, 0])[0]
+        kinds = find_two_kinds(transients, data.dwell_time, data.spectrometer_mhz)
+        if kinds.clear:
+            return _split(data, kinds)
+    if wanted >= 0 or _only_off(data.metadata, acquisition):
+        return data
+    if field or (kinds is not None and kinds.doubtful):
+        raise MetadataError(_refusal(data, said, kinds))
+    return data
+
+
+def _refusal(data: MrsData, said: str, kinds: TwoKinds | None) -> str:
+    """Say why the conditions must be told, and how."""
+    n_transients = data.fids.shape[1]
+    if kinds is not None and kinds.doubtful:
+        found = (
+            f'its {n_transients} transients seem to be of two kinds, {kinds.pattern} (what differs '
+            f'is {kinds.unlike:.1f} times what chance explains)'
+        )
+    elif n_transients == 1:
+        found = 'the file holds one average, and nothing tells whether ON and OFF are in it'
+    else:
+        found = f'nothing tells ON from OFF among its {n_transients} transients'
+    return (
+        f'{data.source}: {"; ".join(part for part in (said, found) if part)}: convert the scan '
+        'again with the editing dimension tagged (DIM_EDIT), or, if all transients are of one '
+        'condition, say --mrs-edit-index 0.'
+    )
+
+
+def _split(data: MrsData, kinds: TwoKinds) -> MrsData:
+    """Give the two kinds a dimension of their own, the kind of the first transient first."""
+    first, second = np.flatnonzero(kinds.first), np.flatnonzero(~kinds.first)
+    count = min(first.size, second.size)
+    fids = np.stack([data.fids[:, part[:count], 0] for part in (first, second)], axis=2)
+    ratio = kinds.naa_ratio
+    labels: list[str] = []
+    if ratio < SUPPRESSED_NAA:
+        labels = ['ON', 'OFF']
+    elif ratio > 1 / SUPPRESSED_NAA:
+        labels = ['OFF', 'ON']
+    note = (
+        f'{data.fids.shape[1]} transients of two kinds, {kinds.pattern} (contrast '
+        f'{kinds.contrast:.0f}, unlike {kinds.unlike:.0f} times chance): told apart, {count} of '
+        'each'
+        + (f'; {labels[0]} comes first, by the height of NAA' if labels else '')
+        + '; tag the dimension DIM_EDIT.'
+    )
+    LOGGER.warning('%s: %s', data.source, note)
+    header = {'dim_7_header': {'EditCondition': labels}} if labels else {}
+    metadata = {**data.metadata, **header}
+    return replace(data, fids=fids, metadata=metadata, notes=(*data.notes, note))

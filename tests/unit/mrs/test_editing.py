@@ -1,0 +1,106 @@
+"""Editing that no tag tells: found, told apart or refused; and no alarm where nothing is edited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_acc.exceptions import MetadataError
+from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions
+from bids_acc.mrs.interfaces import edit_index
+from bids_acc.mrs.io import MrsData, read_nifti_mrs
+from bids_acc.mrs.signal.editing import DOUBT_LIMIT, find_two_kinds
+
+DWELL, MHZ, N = 5e-4, 127.75, 1024
+TIME = np.arange(N) * DWELL
+OFF = {2.008: 30.0, 3.027: 25.0, 3.21: 12.0, 3.913: 16.0, 2.35: 6.0}
+
+
+def lines(heights: dict[float, float], width_hz: float = 5.0) -> np.ndarray:
+    return np.sum(
+        [
+            height * np.exp((2j * np.pi * (4.65 - ppm) * MHZ - np.pi * width_hz) * TIME)
+            for ppm, height in heights.items()
+        ],
+        axis=0,
+    )
+
+
+def noisy(fids: np.ndarray, rng: np.random.Generator, sd: float = 6.0) -> np.ndarray:
+    return fids + sd * (rng.standard_normal((*fids.shape, 2)) @ np.array([1, 1j]))
+
+
+def acquisition(shots: np.ndarray, metadata: dict[str, object] | None = None) -> MrsData:
+    return MrsData(
+        fids=shots[None, :, None, :], dwell_time=DWELL, spectrometer_mhz=MHZ, echo_time=0.068,
+        repetition_time=2.0, affine=np.eye(4), metadata=metadata or {}, source='sub-01_svs.nii.gz',
+    )  # fmt: skip
+
+
+def edited(first: np.ndarray) -> np.ndarray:
+    """Shots of both kinds; NAA is gone in those that were edited."""
+    on = lines(OFF | {2.008: 1.0, 2.95: 2.0, 3.05: 2.0})
+    return np.where(first[:, None], on, lines(OFF))
+
+
+@pytest.mark.parametrize('block', [1, 2, 8, 16])
+def test_hidden_editing_is_told_apart(block: int, rng: np.random.Generator) -> None:
+    first = (np.arange(32) // block) % 2 == 0
+    data = tell_conditions(acquisition(noisy(edited(first), rng)))
+    assert data.fids.shape == (1, 16, 2, N)
+    assert edit_index(data, -1) == 1
+    assert 'of two kinds' in data.notes[-1]
+
+
+def test_a_series_of_one_kind_raises_no_alarm(rng: np.random.Generator) -> None:
+    """A head that moved at mid-scan, and breath that moves every second transient."""
+    shot = np.arange(32)
+    for number in range(12):
+        moved = shot >= 16 if number % 2 else shot % 2 == 0
+        frequency = np.cumsum(rng.normal(0, 0.2, 32)) + moved * rng.normal(0, 2)
+        phase, width = rng.normal(0, 0.1, 32) + 0.4 * moved, moved * abs(rng.normal(0, 1))
+        scale = (1 - 0.08 * moved) * np.exp(1j * phase)
+        shots = lines(OFF) * scale[:, None] * np.exp(
+            np.outer(2j * np.pi * frequency - np.pi * width, TIME)
+        )  # fmt: skip
+        kinds = find_two_kinds(noisy(shots, rng), DWELL, MHZ)
+        assert not (kinds.contrast > 10 and kinds.unlike > DOUBT_LIMIT), kinds
+
+
+def test_names_without_two_kinds_are_refused(rng: np.random.Generator) -> None:
+    data = acquisition(
+        noisy(np.tile(lines(OFF), (16, 1)), rng), {'PulseSequenceType': 'MEGA-PRESS'}
+    )
+    with pytest.raises(MetadataError, match='DIM_EDIT'):
+        tell_conditions(data)
+    assert tell_conditions(data, wanted=0) is data
+    assert tell_conditions(acquisition(data.fids[0, :, 0], {'ProtocolName': 'MEGA_OFF'})).notes == ()
+    with pytest.raises(MetadataError, match='one average'):
+        tell_conditions(data.with_fids(data.fids[:, :1]))
+    with pytest.raises(MetadataError, match='four conditions'):
+        tell_conditions(acquisition(data.fids[0, :, 0], {'SequenceName': 'HERMES'}))
+
+
+def test_equal_coils_are_transients(rng: np.random.Generator) -> None:
+    shots = noisy(np.tile(lines(OFF), (32, 1)), rng)
+    coils = acquisition(shots).with_fids(shots[:, None, None, :])
+    found = repetitions_in_coils(coils)
+    assert found.fids.shape == (1, 32, 1, N)
+    turned = coils.with_fids(
+        coils.fids * np.exp(2j * np.pi * rng.random(32))[:, None, None, None]
+    )
+    assert repetitions_in_coils(turned) is turned
+
+
+def test_a_real_untagged_scan_equals_its_tagged_copy(shared_data: Path) -> None:
+    folder = shared_data / 'mrs-mega68/sub-01/mrs'
+    if not folder.is_dir():
+        pytest.skip('no mrs-mega68')
+    tagged = read_nifti_mrs(folder / 'sub-01_acq-mega_svs.nii.gz')
+    found = tell_conditions(read_nifti_mrs(folder / 'sub-01_acq-untagged_svs.nii.gz'))
+    assert np.array_equal(found.fids, tagged.fids)
+    assert edit_index(found, -1) == edit_index(tagged, -1)
+    halves = (find_two_kinds(tagged.fids[0, :, k], tagged.dwell_time, MHZ) for k in (0, 1))
+    assert not any(half.clear or half.doubtful for half in halves)
