@@ -163,8 +163,8 @@ def _refusal(data: MrsData, said: str, kinds: TwoKinds | None) -> str:
     n_transients = data.fids.shape[1]
     if kinds is not None and kinds.doubtful:
         found = (
-            f'its {n_transients} transients seem to be of two kinds, {kinds.pattern} (what differs '
-            f'is {kinds.unlike:.1f} times what chance explains)'
+            f'its {n_transients} transients seem to be of two kinds, {kinds.pattern} (what '
+            f'differs is {kinds.unlike:.1f} times what chance explains)'
         )
     elif n_transients == 1:
         found = 'the file holds one average, and nothing tells whether ON and OFF are in it'

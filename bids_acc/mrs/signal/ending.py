@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 RISE = 5.0
-"""The end of a decay is wrapped when its magnitude is this many times that of its quietest part."""
+"""An end is wrapped when its magnitude is this many times that of the quietest part."""
 
 RETURN = 1.5
 """It begins where the magnitude exceeds that of the quietest part by this factor for good."""
@@ -25,7 +25,7 @@ _BLOCKS = 64
 
 
 def wrapped_samples(fids: npt.ArrayLike, dwell_time: float) -> int:
-    """Samples at the end of decays that belong before their start.
+    """Count the samples at the end of decays that belong before their start.
 
     Parameters
     ----------
