@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nb
+
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import MrsInputs, check_image
-from bids_acc.bids.layout import metadata_of, nothing_there, query_images
+from bids_acc.bids.layout import (
+    NothingThereError,
+    metadata_of,
+    nothing_there,
+    query_images,
+)
+from bids_acc.bids.references import Candidate, choose_reference
+from bids_acc.bids.sidecars import read_json
 from bids_acc.bids.uris import is_there, resolve_uri
 from bids_acc.exceptions import BidsAccError, ExitCode
+
+PROTON = ('1H', 'H1', 'H')
+"""Spellings of the nucleus whose spectra are fitted."""
+
+NIFTI_MRS_CODE = 44
+"""Header extension of NIfTI-MRS."""
 
 
 class PartlyBrokenError(Exception):
@@ -25,17 +41,20 @@ class PartlyBrokenError(Exception):
 def find_spectra(
     index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
 ) -> tuple[tuple[MrsInputs, ...], list[str]]:
-    """Take all spectra of the session, each with its water reference."""
+    """Take all proton spectra of the session, each with its water reference."""
     files = query_images(index, subject, session, filters, 'svs')
+    candidates = _references(index, subject, session, filters)
     notes, problems, spectra = [], [], []
+    passed_over: dict[Path, str] = {}
     worst = ExitCode.OK
     for bids_file in files:
         path = Path(bids_file.path)
-        if 'inversion' in (entities := bids_file.get_entities()) or '_inv-' in path.name:
-            notes.append(f'{path.name}: metabolite-nulled, not fitted')
+        entities = bids_file.get_entities()
+        if left_out := _left_out(path, entities):
+            notes.append(f'{path.name}: {left_out}')
             continue
         try:
-            spectrum = _one_spectrum(index, bids_file, entities, session, filters)
+            spectrum, reasons = _one_spectrum(index, bids_file, entities, candidates)
         except BidsAccError as error:
             problems.append(str(error))
             worst = max(worst, error.exit_code)
@@ -44,25 +63,86 @@ def find_spectra(
         else:
             spectra.append(spectrum)
             notes += spectrum.notes
+            passed_over = {**reasons, **passed_over}
     if not spectra:
-        raise nothing_there(subject, session, 'mrs', 'svs')
+        absent = nothing_there(subject, session, 'mrs', 'svs')
+        raise NothingThereError('; '.join([*notes, str(absent)]) if notes else str(absent))
+    notes += _not_taken(passed_over, spectra)
     if problems:
         raise PartlyBrokenError(tuple(spectra), '; '.join(problems + notes), worst)
     return tuple(spectra), notes
+
+
+def _left_out(path: Path, entities: Mapping[str, str]) -> str:
+    """Say why a spectrum is none that is fitted; empty when it is."""
+    if 'inversion' in entities or '_inv-' in path.name:
+        return 'metabolite-nulled, not fitted'
+    nucleus = _nucleus(path, entities)
+    return '' if nucleus in PROTON else f'{nucleus}; only proton spectra are fitted'
+
+
+def _nucleus(path: Path, entities: Mapping[str, str]) -> str:
+    """Nucleus by entity, sidecar or header; 1H where none tells or the file cannot be read."""
+    told: Any = entities.get('nucleus') or entities.get('nuc')
+    sidecar = path.with_name(path.name.split('.nii')[0] + '.json')
+    try:
+        told = told or read_json(sidecar).get('ResonantNucleus')
+    except BidsAccError:
+        told = told or None  # what is wrong with it is said where its metadata are read
+    if not told:
+        told = _header_field(path, 'ResonantNucleus')
+    if isinstance(told, list | tuple):
+        told = told[0] if told else None
+    return str(told).strip().upper() if told else '1H'
+
+
+def _header_field(path: Path, name: str) -> Any:
+    """Field of the NIfTI-MRS header extension; None without, or when it cannot be read."""
+    try:
+        image: Any = nb.load(path)  # type: ignore[attr-defined]
+        for extension in image.header.extensions:
+            if extension.get_code() == NIFTI_MRS_CODE:
+                return json.loads(bytes(extension.get_content()).rstrip(b'\x00')).get(name)
+    except Exception:  # noqa: BLE001 (a file that cannot be read is refused later, with words)
+        return None
+    return None
+
+
+def _references(
+    index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
+) -> list[Candidate]:
+    """All water references of the session, with what can be read of their metadata."""
+    found = []
+    for bids_file in query_images(index, subject, session, filters, 'mrsref'):
+        try:
+            metadata = metadata_of(index, bids_file.path)
+        except BidsAccError:  # said when it is taken
+            metadata = {}
+        found.append(Candidate(Path(bids_file.path), bids_file.get_entities(), metadata))
+    return found
+
+
+def _not_taken(reasons: Mapping[Path, str], spectra: Sequence[MrsInputs]) -> list[str]:
+    """Name the references that no spectrum takes, with the reason."""
+    taken = {spectrum.reference for spectrum in spectra}
+    return [
+        f'{path.name} is there and not taken: {reason}'
+        for path, reason in sorted(reasons.items())
+        if path not in taken
+    ]
 
 
 def _one_spectrum(
     index: ImageIndex,
     bids_file: ImageFile,
     entities: Mapping[str, str],
-    session: str | None,
-    filters: Mapping[str, Any],
-) -> MrsInputs:
-    """Check one spectrum and find the water reference that belongs to it."""
+    candidates: Sequence[Candidate],
+) -> tuple[MrsInputs, Mapping[Path, str]]:
+    """Check one spectrum and find its water reference, and why the others are not it."""
     path = Path(bids_file.path)
     check_image(path, (4, 5, 6, 7))
     metadata = metadata_of(index, bids_file.path)
-    reference, notes = _find_reference(index, path, entities, metadata, session, filters)
+    reference, reasons, notes = _find_reference(index, path, entities, metadata, candidates)
     reference_metadata: dict[str, Any] = {}
     if reference is not None:
         try:
@@ -72,10 +152,10 @@ def _one_spectrum(
             notes.append(f'water reference not usable ({error}); no water-scaled values')
             reference = None
     else:
-        notes.append(f'{path.name}: no water reference; no water-scaled values')
+        notes.append(f'{path.name}: no water reference{_named(reasons)}; no water-scaled values')
     anatomical, missing = find_anatomical(index, path, metadata)
     notes += missing
-    return MrsInputs(
+    spectrum = MrsInputs(
         svs=path,
         entities=entities,
         metadata=metadata,
@@ -84,6 +164,15 @@ def _one_spectrum(
         anatomical=anatomical,
         notes=tuple(notes),
     )
+    return spectrum, reasons if reference is not None else {}
+
+
+def _named(reasons: Mapping[Path, str]) -> str:
+    """List the references that were not taken, and how to say which one belongs."""
+    if not reasons:
+        return ''
+    listed = '; '.join(f'{path.name}: {reason}' for path, reason in sorted(reasons.items()))
+    return f' chosen ({listed}): name one in ReferenceSignal of the sidecar'
 
 
 def _find_reference(
@@ -91,27 +180,38 @@ def _find_reference(
     svs: Path,
     entities: Mapping[str, str],
     metadata: Mapping[str, Any],
-    session: str | None,
-    filters: Mapping[str, Any],
-) -> tuple[Path | None, list[str]]:
+    candidates: Sequence[Candidate],
+) -> tuple[Path | None, Mapping[Path, str], list[str]]:
     """Find the water reference: as the sidecar names it, else by its entities, else ``_ref``."""
-    root = index.root
-    named = metadata.get('ReferenceSignal')
-    if named:
-        uris = [str(one) for one in named] if isinstance(named, list) else [str(named)]
-        path = resolve_uri(uris[0], root, svs.parent)
-        if path is not None and is_there(path):
-            return path, [_legacy_note(path)] if '_ref.nii' in path.name else []
-        notes = [f'{svs.name}: ReferenceSignal {uris[0]!r} does not exist']
-    else:
-        notes = []
-    candidates = query_images(index, entities['subject'], session, filters, 'mrsref')
-    if match := _best_match(candidates, entities):
-        return match, notes
+    named, notes = _named_in_sidecar(index, svs, metadata, candidates)
+    if len(named) == 1:
+        path = named[0].path
+        return path, {}, [*notes, *([_legacy_note(path)] if '_ref.nii' in path.name else [])]
+    choice = choose_reference(named or candidates, entities, metadata)
+    notes += [choice.note] if choice.note else []
+    if choice.path is not None:
+        return choice.path, choice.reasons, notes
     legacy = svs.with_name(re.sub(r'_svs(?=\.nii)', '_ref', svs.name))
-    if legacy.exists() or legacy.is_symlink():
-        return legacy, [*notes, _legacy_note(legacy)]
-    return None, notes
+    if is_there(legacy):
+        return legacy, choice.reasons, [*notes, _legacy_note(legacy)]
+    return None, choice.reasons, notes
+
+
+def _named_in_sidecar(
+    index: ImageIndex, svs: Path, metadata: Mapping[str, Any], candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], list[str]]:
+    """List the references that ``ReferenceSignal`` names, with a note for each missing one."""
+    value = metadata.get('ReferenceSignal') or []
+    uris = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+    known = {candidate.path.absolute(): candidate for candidate in candidates}
+    found, notes = [], []
+    for uri in uris:
+        path = resolve_uri(uri, index.root, svs.parent)
+        if path is None or not is_there(path):
+            notes.append(f'{svs.name}: ReferenceSignal {uri!r} does not exist')
+        else:
+            found.append(known.get(path.absolute(), Candidate(path, {})))
+    return found, notes
 
 
 def _legacy_note(path: Path) -> str:
@@ -122,33 +222,20 @@ def _legacy_note(path: Path) -> str:
     )
 
 
-def _best_match(candidates: Sequence[ImageFile], entities: Mapping[str, str]) -> Path | None:
-    """Take the reference that contradicts no entity of the spectrum and shares most."""
-    ignore = {'suffix', 'extension', 'datatype'}
-    ranked = []
-    for bids_file in candidates:
-        own = {k: v for k, v in bids_file.get_entities().items() if k not in ignore}
-        path = Path(bids_file.path)
-        if '_inv-' in path.name:
-            continue
-        contradicts = any(entities.get(k) not in (None, v) for k, v in own.items())
-        extra = sum(k not in entities for k in own)
-        if not contradicts and (extra == 0 or len(candidates) == 1):
-            ranked.append((-sum(entities.get(k) == v for k, v in own.items()), str(path)))
-    return Path(min(ranked)[1]) if ranked else None
-
-
 def find_anatomical(
     index: ImageIndex, svs: Path, metadata: Mapping[str, Any]
 ) -> tuple[Path | None, list[str]]:
     """T1w image that ``AnatomicalImage`` names, and a note when it is not there."""
     named = metadata.get('AnatomicalImage')
+    more = list(named[1:]) if isinstance(named, list) else []
     uri = named[0] if isinstance(named, list) and named else named
     if not isinstance(uri, str) or not uri:
         return None, []
     path = resolve_uri(uri, index.root, svs.parent)
     if path is not None and is_there(path):
-        return path, []
+        others = ', '.join(map(str, more))
+        note = f'{svs.name}: AnatomicalImage names several; {path.name} is used, not {others}'
+        return path, [note] if more else []
     return None, [f'{svs.name}: AnatomicalImage {uri!r} does not exist']
 
 

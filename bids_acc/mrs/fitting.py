@@ -13,7 +13,8 @@ import bids_acc
 from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
-from bids_acc.mrs.basis.sequence import sequence_of
+from bids_acc.mrs.basis.sequence import sequence_of, too_short
+from bids_acc.mrs.conditions import editing_named
 from bids_acc.mrs.engines.builtin import choose_engine, run_builtin
 from bids_acc.mrs.engines.importers import import_result
 from bids_acc.mrs.engines.lcmodel import run_lcmodel
@@ -174,8 +175,10 @@ def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
     and not refused: the assumption is the weaker of the two.
     """
     if request.basis == 'simulate' and math.isnan(spectrum.echo_time):
+        told = request.metadata.get('EchoTime')
+        found = 'missing' if told is None else f'{told!r}, no number'
         raise MetadataError(
-            f'{request.svs_name}: EchoTime is missing, so no basis set can be simulated: add it '
+            f'{request.svs_name}: EchoTime is {found}, so no basis set can be simulated: add it '
             f'to the sidecar, in seconds, or name a basis set with --mrs-basis.'
         )
     assumed = not (request.sequence or sequence_of(request.metadata, request.acquisition)[0])
@@ -261,6 +264,14 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         If a fit to import is not there.
     """
     spectrum, notes = spectrum_of(data, request)
+    edited = bool(editing_named(request.metadata, request.acquisition)[0])
+    impossible = too_short(spectrum.sequence, spectrum.echo_time, edited)
+    if impossible and request.engine != 'import':
+        raise MetadataError(
+            f'{request.svs_name or data.source}: {impossible} (it may be the time of the first '
+            f'echo): give the whole echo time in the sidecar, in seconds, or another sequence '
+            f'with --mrs-sequence.'
+        )
     if request.unusable and request.engine != 'import':
         names = spin_systems.available()
         return EngineResult.failed(
@@ -272,8 +283,8 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
         info: dict[str, Any] = {'ImportedFiles': files}
         result, checked = _check_import(result, spectrum, request)
         info |= checked
-        if request.unusable:
-            result = replace(result, invalid=(*result.invalid, request.unusable))
+        invalid = tuple(part for part in (request.unusable, impossible) if part)
+        result = replace(result, invalid=(*result.invalid, *invalid))
     else:
         basis = _load(spectrum, request)
         info = basis_info(basis)

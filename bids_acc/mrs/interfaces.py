@@ -25,7 +25,7 @@ from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
 from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions
-from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
+from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import (
     TableInputs,
     checklist_table,
@@ -233,7 +233,7 @@ class VoxelTissue(SimpleInterface):
     output_spec = _VoxelOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        voxel_affine = read_nifti_mrs(self.inputs.svs_file).affine
+        voxel_affine = read_affine(self.inputs.svs_file)
         t1w = nb.Nifti1Image.from_filename(self.inputs.t1w_file)
         nx, ny, nz = t1w.shape[:3]
         coverage = voxel_coverage(voxel_affine, t1w.affine, (nx, ny, nz))

@@ -110,7 +110,7 @@ def _scalar(value: Any) -> float:
     if isinstance(value, list | tuple):
         value = value[0] if value else None
     try:
-        return float(value) if value is not None else math.nan
+        return math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         return math.nan
 
@@ -172,9 +172,13 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
         )
     frequency = _scalar(metadata.get('SpectrometerFrequency'))
     if not 20 <= frequency <= 600:
+        told = metadata.get('SpectrometerFrequency')
+        found = f'is {frequency:g} MHz, outside 20-600 MHz'
+        if math.isnan(frequency):
+            found = 'is missing' if told is None else f'is {told!r}, no number'
         raise MetadataError(
-            f'{source}: SpectrometerFrequency is {frequency:g} MHz, outside 20-600 MHz: give it '
-            f'in the sidecar, in MHz (for example 127.75 at 3 T).'
+            f'{source}: SpectrometerFrequency {found}: give it in the sidecar, in MHz (for '
+            f'example 127.75 at 3 T).'
         )
     field_strength = _scalar(metadata.get('MagneticFieldStrength'))
     implied = frequency / GYROMAGNETIC_RATIO_1H
@@ -192,30 +196,119 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
     return echo_time, repetition_time, frequency
 
 
-def _header_metadata(image: nb.Nifti1Image, source: str) -> dict[str, Any]:
-    """JSON of the NIfTI-MRS header extension."""
+def _decoded(content: bytes) -> str:
+    """Text of a header or sidecar; what is no UTF-8 is read as Latin-1, which takes any byte."""
+    content = content.rstrip(b'\x00')
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode('latin-1')
+
+
+def _read_extension(content: bytes) -> tuple[dict[str, Any], str]:
+    """Metadata of the header extension, and why they cannot be read; empty when they can."""
+    try:
+        found = json.loads(_decoded(content), strict=False)
+    except (ValueError, RecursionError) as error:
+        return {}, f'its header extension is no JSON ({error})'
+    if not isinstance(found, dict):
+        return {}, 'its header extension is no JSON object'
+    return found, ''
+
+
+def _header_metadata(
+    image: nb.Nifti1Image, sidecar: Mapping[str, Any], source: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Read the JSON of the NIfTI-MRS header extension, with a note where the sidecar stands in.
+
+    It does when the extension cannot be read, the sidecar tells the spectrometer frequency, and
+    no dimension lost its meaning.
+    """
     for extension in image.header.extensions:
         if extension.get_code() == HEADER_CODE:
             content = extension.get_content()
-            text = content if isinstance(content, str) else bytes(content).decode()
-            return dict(json.loads(text.rstrip('\x00')))
-    raise InputDataError(
-        f'{source}: no NIfTI-MRS header extension (code {HEADER_CODE}): convert the scanner file '
-        f'with spec2nii.'
-    )
+            raw = content.encode('latin-1') if isinstance(content, str) else bytes(content)
+            found, problem = _read_extension(raw)
+            break
+    else:
+        raise InputDataError(
+            f'{source}: no NIfTI-MRS header extension (code {HEADER_CODE}): convert the scanner '
+            f'file with spec2nii.'
+        )
+    if not problem:
+        return found, []
+    told = [axis for axis, size in enumerate(image.shape[4:], start=5) if size > 1]
+    lost = [str(axis) for axis in told if f'dim_{axis}' not in sidecar]
+    if lost or math.isnan(_scalar(sidecar.get('SpectrometerFrequency'))):
+        what = f'what dimension {", ".join(lost)} holds' if lost else 'SpectrometerFrequency'
+        raise InputDataError(
+            f'{source}: {problem}, and the sidecar does not tell {what}: convert the scanner file '
+            f'again with spec2nii.'
+        )
+    return {}, [f'{problem}: the sidecar is used alone.']
+
+
+NUMBERS = ('EchoTime', 'RepetitionTime', 'SpectrometerFrequency', 'MixingTime', 'SpectralWidth',
+           'DwellTime', 'MagneticFieldStrength')  # fmt: skip
+"""Fields that must hold a number, or a list that begins with one."""
+
+COMPARED = NUMBERS[:4]
+"""Those of which the sidecar's is remarked upon when the header has another."""
 
 
 def _merge(
     header: Mapping[str, Any], sidecar: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Sidecar over header, with a note for each number on which they disagree."""
-    merged = dict(header) | dict(sidecar or {})
+    """Sidecar over header, with a note for each number on which they disagree.
+
+    What is empty, or no number where there must be one, does not beat what the header tells.
+    """
+    sidecar = dict(sidecar or {})
+    merged = dict(header) | {
+        key: value
+        for key, value in sidecar.items()
+        if key not in header or value not in (None, '', [], {})
+    }
     notes = []
-    for key in ('EchoTime', 'RepetitionTime', 'SpectrometerFrequency', 'MixingTime'):
-        ours, theirs = _scalar(merged.get(key)), _scalar(header.get(key))
-        if not math.isclose(ours, theirs, rel_tol=1e-3) and not math.isnan(ours + theirs):
+    for key in NUMBERS:
+        told, ours, theirs = sidecar.get(key), _scalar(sidecar.get(key)), _scalar(header.get(key))
+        if told is not None and math.isnan(ours):
+            instead = 'it is taken as missing'
+            if not math.isnan(theirs):
+                merged[key], instead = header[key], f"the header's {theirs:g} is used"
+            notes.append(f'{key} of the sidecar is {told!r}, no number: {instead}.')
+            continue
+        same = math.isnan(ours + theirs) or math.isclose(ours, theirs, rel_tol=1e-3)
+        if key in COMPARED and not same:
             notes.append(f'{key}: sidecar says {ours:g}, header {theirs:g}; the sidecar is used.')
     return merged, notes
+
+
+TIMINGS = ('EchoTime', 'InversionTime', 'MixingTime')
+"""Fields that must be the same for all transients of a spectrum."""
+
+
+def _check_constant(metadata: Mapping[str, Any], source: str) -> None:
+    """Refuse transients whose timing varies: one basis set describes one echo time."""
+    places = [('', metadata)]
+    for axis in (5, 6, 7):
+        header = metadata.get(f'dim_{axis}_header')
+        if isinstance(header, Mapping):
+            places.append((f' of dimension {axis}', header))
+    for where, fields in places:
+        for key in TIMINGS:
+            value = fields.get(key)
+            if isinstance(value, Mapping):
+                value = value.get('Value', value.get('increment') and [0, value['increment']])
+            if not isinstance(value, list | tuple):
+                continue
+            numbers = {round(_scalar(item), 6) for item in value if not math.isnan(_scalar(item))}
+            if len(numbers) > 1:
+                told = ', '.join(f'{number:g}' for number in sorted(numbers))
+                raise MetadataError(
+                    f'{source}: {key}{where} varies ({told} s); only transients of one {key} are '
+                    f'averaged and fitted: split the file by {key}.'
+                )
 
 
 def _plausible(dwell: float) -> bool:
@@ -321,6 +414,38 @@ def _open(path: Path) -> nb.Nifti1Image:
         raise InputDataError(f'{path.name}: not readable as NIfTI ({error}).') from error
 
 
+def _own_sidecar(path: Path) -> dict[str, Any]:
+    """Read the JSON beside a file; nothing without one."""
+    own = path.with_name(path.name.split('.')[0] + '.json')
+    if not own.exists():
+        return {}
+    found, problem = _read_extension(own.read_bytes())
+    if problem:
+        raise InputDataError(f'{own.name}: no valid JSON object: correct it.')
+    return found
+
+
+def read_affine(path: str | Path) -> FloatArray:
+    """Place of the voxel of a NIfTI-MRS file, for which no metadata are needed.
+
+    Parameters
+    ----------
+    path : str or Path
+        NIfTI file.
+
+    Returns
+    -------
+    (4, 4) ndarray of float64
+        Voxel to scanner millimetres (RAS).
+
+    Raises
+    ------
+    InputDataError
+        If the file is no NIfTI.
+    """
+    return np.asarray(_open(Path(path)).affine, dtype=np.float64)
+
+
 def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -> MrsData:
     """Read a single-voxel NIfTI-MRS file.
 
@@ -359,9 +484,11 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
             f'least {MIN_POINTS} points: convert the scanner file with spec2nii.'
         )
     if sidecar is None:
-        own = path.with_name(path.name.split('.')[0] + '.json')
-        sidecar = json.loads(own.read_text()) if own.exists() else None
-    metadata, notes = _merge(_header_metadata(image, path.name), sidecar)
+        sidecar = _own_sidecar(path)
+    header, replaced = _header_metadata(image, sidecar, path.name)
+    metadata, notes = _merge(header, sidecar)
+    notes = [*replaced, *notes]
+    _check_constant(metadata, path.name)
     echo_time, repetition_time, frequency = check_metadata(metadata, path.name)
     fids, more = _arrange(data.astype(complex), metadata, path.name)
     dwell_time, said = _dwell_time(image, metadata, path.name)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 SEQUENCES = ('press', 'steam', 'slaser')
 """Sequences that can be simulated."""
+
+SHORTEST_TE = MappingProxyType({'press': 0.010, 'steam': 0.004, 'slaser': 0.018})
+"""Echo time in s below which a sequence does not fit on a scanner for people: what is shorter is
+the time of a part of the sequence. The shortest semi-LASER on a clinical system has 20.1 ms
+(Landheer, Gajdosik and Juchem 2020, NMR Biomed 33:e4324, https://doi.org/10.1002/nbm.4324). Those
+of PRESS (one excitation, two refocusing pulses, their spoilers) and STEAM are conventions of this
+package, set well below the usual 30 and 6 ms."""
+
+SHORTEST_EDITED_TE = 0.050
+"""The same for spectra edited by two selective pulses within the echo time, each some 15 ms long:
+a convention, below the usual 68 ms."""
 
 _PATTERNS = (
     ('slaser', re.compile(r's(emi)?[-_ ]?laser', re.IGNORECASE)),
@@ -51,3 +63,32 @@ def sequence_of(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str
             if pattern.search(text):
                 return sequence, name
     return '', ''
+
+
+def too_short(sequence: str, echo_time: float, edited: bool = False) -> str:
+    """Say that an echo time is too short for a sequence; empty when it is not, or not known.
+
+    Parameters
+    ----------
+    sequence : str
+        One of :data:`SEQUENCES`.
+    echo_time : float
+        In s.
+    edited : bool
+        Whether two editing pulses must fit as well.
+
+    Examples
+    --------
+    >>> too_short('slaser', 0.008)
+    'EchoTime 8 ms is too short for slaser, which takes 18 ms or more'
+    >>> too_short('slaser', 0.028), too_short('press', float('nan'))
+    ('', '')
+    """
+    shortest = SHORTEST_EDITED_TE if edited else SHORTEST_TE.get(sequence, 0.0)
+    if not echo_time < shortest - 1e-9:
+        return ''
+    what = f'edited {sequence}' if edited else sequence
+    return (
+        f'EchoTime {1e3 * echo_time:g} ms is too short for {what}, which takes '
+        f'{1e3 * shortest:g} ms or more'
+    )

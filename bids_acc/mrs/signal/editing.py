@@ -145,7 +145,7 @@ def _left_over(
         scale = np.vdot(ours, target) / np.vdot(ours, ours).real
         rest = target - scale * ours
         if whole:  # in units of the pair's mean scale, whichever was moved
-            rest = rest / math.sqrt(max(abs(scale), 1e-3))
+            rest = rest / math.sqrt(max(float(abs(scale)), 1e-3))
         return np.concatenate([rest.real, rest.imag])
 
     bounds = ([-_SHIFT_HZ, -_WIDTH_HZ], [_SHIFT_HZ, _WIDTH_HZ])
@@ -196,7 +196,7 @@ def find_two_kinds(
     inside = ppm_mask(ppm, *MATCH_PPM)
     flat = _parabola(ppm[inside])
     # the scatter in the window of the match, the pattern itself left out
-    _, scatter = _contrasts(spectra[:, inside] @ flat)[pattern]
+    _, scatter = _contrasts(np.asarray(spectra[:, inside] @ flat, dtype=complex))[pattern]
     means = aligned[first].mean(axis=0), aligned[~first].mean(axis=0)
     left = _left_over(*means, inside, flat, dwell_time)
     expected = scatter * (1 / first.sum() + 1 / (~first).sum())

@@ -270,3 +270,67 @@ def test_uri_to_a_linked_dataset(tmp_path):
     write_dataset(tmp_path, DatasetLinks={'other': 'file:///elsewhere'})
     assert resolve_uri('bids:other:a.nii', tmp_path, tmp_path) == Path('/elsewhere/a.nii')
     assert resolve_uri('bids:unknown:a.nii', tmp_path, tmp_path) is None
+
+
+def references(root, labels, **entities):
+    for label in labels:
+        write_svs(root, '01', suffix='mrsref', acq=label, **entities)
+
+
+def test_reference_of_another_acq_is_taken_when_it_is_the_only_one(root):
+    write_svs(root, '01', acq='press', voi='ACC')
+    references(root, ['pressnows'], voi='ACC')
+    (session,) = find(root)
+    assert session.mrs[0].reference.name == 'sub-01_acq-pressnows_voi-ACC_mrsref.nii.gz'
+    assert 'the only one of this voxel' in session.row('mrs').reason
+
+
+def test_reference_for_quantification_is_told_from_that_for_eddy_currents(root):
+    write_svs(root, '01')
+    references(root, ['conc', 'ecc'])
+    (session,) = find(root)
+    assert session.mrs[0].reference.name == 'sub-01_acq-conc_mrsref.nii.gz'
+    assert 'acq-ecc_mrsref.nii.gz is there and not taken' in session.row('mrs').reason
+
+
+def test_reference_is_told_by_echo_time_and_averages(root):
+    write_svs(root, '01')
+    write_svs(root, '01', suffix='mrsref', acq='a', metadata={'EchoTime': 0.02})
+    references(root, ['b'])
+    assert find(root)[0].mrs[0].reference.name == 'sub-01_acq-b_mrsref.nii.gz'
+    for label, count in (('b', 2), ('c', 16)):
+        metadata = {'NumberOfTransients': count}
+        write_svs(root, '01', suffix='mrsref', acq=label, metadata=metadata)
+    assert find(root)[0].mrs[0].reference.name == 'sub-01_acq-c_mrsref.nii.gz'
+
+
+def test_references_that_cannot_be_told_apart_are_named(root):
+    write_svs(root, '01')
+    references(root, ['a', 'b'])
+    (session,) = find(root)
+    assert session.mrs[0].reference is None
+    reason = session.row('mrs').reason
+    assert 'acq-a_mrsref' in reason
+    assert 'acq-b_mrsref' in reason
+    assert 'ReferenceSignal' in reason
+    uris = [f'bids::sub-01/mrs/sub-01_acq-{a}_mrsref.nii.gz' for a in ('ecc', 'conc')]
+    references(root, ['conc', 'ecc'])
+    write_svs(root, '01', metadata={'ReferenceSignal': uris})
+    assert find(root)[0].mrs[0].reference.name == 'sub-01_acq-conc_mrsref.nii.gz'
+
+
+def test_reference_of_another_voxel_is_named_and_not_taken(root):
+    write_svs(root, '01', voi='ACC')
+    references(root, ['w'], voi='PCC')
+    (session,) = find(root)
+    assert session.mrs[0].reference is None
+    assert 'its voi is PCC, that of the spectrum ACC' in session.row('mrs').reason
+
+
+def test_another_nucleus_is_passed_over(root):
+    write_svs(root, '01', acq='press')
+    write_svs(root, '01', nuc='31P', metadata={'ResonantNucleus': ['31P']})
+    (session,) = find(root)
+    assert [spectrum.svs.name for spectrum in session.mrs] == ['sub-01_acq-press_svs.nii.gz']
+    assert session.row('mrs').exit_code is ExitCode.OK
+    assert '31P; only proton spectra are fitted' in session.row('mrs').reason

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
-from bids_acc.mrs.io import MrsData, check_metadata, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.io import MrsData, check_metadata, read_affine, read_nifti_mrs, write_nifti_mrs
 
 GOOD = {
     'SpectrometerFrequency': [127.75],
@@ -92,7 +92,7 @@ def test_sidecar_beside_the_file_is_found(tmp_path: Path) -> None:
         ({'RepetitionTime': 2000}, 'RepetitionTime is 2000 s, .* looks like a value in ms'),
         ({'RepetitionTime': 0.2}, 'RepetitionTime is 0.2 s, outside 0.3-20 s'),
         ({'SpectrometerFrequency': 127.75e6}, 'SpectrometerFrequency is 1.2775e.08 MHz'),
-        ({'SpectrometerFrequency': None}, 'SpectrometerFrequency is nan MHz'),
+        ({'SpectrometerFrequency': None}, 'SpectrometerFrequency is missing'),
         ({'ResonantNucleus': ['31P']}, "ResonantNucleus is '31P'"),
         (
             {'MagneticFieldStrength': 1.5},
@@ -201,3 +201,62 @@ def test_shared_spectra_are_read(shared_data: Path) -> None:
     assert data.field_tesla == pytest.approx(3.0005, abs=1e-3)
     assert data.voxel_volume_ml == pytest.approx(20.28)
     assert data.notes == ()
+
+
+def header_only(path: Path, content: bytes, shape: tuple[int, ...] = (1, 1, 1, 512)) -> Path:
+    """Write a decay with any bytes as its header extension."""
+    image = nb.Nifti2Image(np.ones(shape, dtype=np.complex64), np.eye(4))
+    image.header.set_zooms((1.0, 1, 1, 5e-4) + (1.0,) * (len(shape) - 4))
+    image.header.set_xyzt_units('mm', 'sec')
+    image.header.extensions.append(nb.nifti1.Nifti1Extension(44, content))
+    image.to_filename(path)
+    return path
+
+
+def test_header_in_latin_1_is_read(tmp_path: Path) -> None:
+    text = json.dumps(GOOD | {'InstitutionName': 'Universität'}, ensure_ascii=False)
+    data = read_nifti_mrs(header_only(tmp_path / 'x_svs.nii', text.encode('latin-1')))
+    assert data.metadata['InstitutionName'] == 'Universität'
+
+
+def test_header_that_is_cut_off_gives_way_to_the_sidecar(tmp_path: Path) -> None:
+    path = header_only(tmp_path / 'x_svs.nii', json.dumps(GOOD).encode()[:40])
+    data = read_nifti_mrs(path, GOOD)
+    assert data.echo_time == 0.035
+    assert 'no JSON' in data.notes[0]
+    with pytest.raises(InputDataError, match=r'no JSON.*SpectrometerFrequency'):
+        read_nifti_mrs(path, {'EchoTime': 0.03})
+    many = header_only(tmp_path / 'y_svs.nii', b'{"dim_5"', (1, 1, 1, 512, 8))
+    with pytest.raises(InputDataError, match=r'what dimension 5 holds'):
+        read_nifti_mrs(many, GOOD)
+    assert read_nifti_mrs(many, GOOD | {'dim_5': 'DIM_DYN'}).fids.shape[1] == 8
+
+
+@pytest.mark.parametrize('value', ['35 ms', '0,035', [], True])
+def test_a_value_that_is_no_number_does_not_beat_the_header(tmp_path: Path, value: object) -> None:
+    header = dict(GOOD)
+    path = header_only(tmp_path / 'x_svs.nii', json.dumps(header).encode())
+    data = read_nifti_mrs(path, {'EchoTime': value})
+    assert data.echo_time == 0.035
+    assert any(repr(value) in note for note in data.notes)
+    del header['RepetitionTime']
+    path = header_only(tmp_path / 'y_svs.nii', json.dumps(header).encode())
+    nothing = read_nifti_mrs(path, {'RepetitionTime': value})
+    assert np.isnan(nothing.repetition_time)
+    assert any(repr(value) in note for note in nothing.notes)
+    with pytest.raises(MetadataError, match='no number'):
+        check_metadata({'SpectrometerFrequency': value}, 'x_svs')
+
+
+def test_echo_times_that_vary_are_refused(tmp_path: Path) -> None:
+    varied = {'dim_5': 'DIM_DYN', 'dim_5_header': {'EchoTime': [0.03, 0.05]}}
+    path = header_only(tmp_path / 'x.nii', json.dumps(GOOD | varied).encode(), (1, 1, 1, 512, 2))
+    with pytest.raises(MetadataError, match='EchoTime of dimension 5 varies'):
+        read_nifti_mrs(path)
+    path = header_only(tmp_path / 'y.nii', json.dumps(GOOD).encode(), (1, 1, 1, 512, 2))
+    with pytest.raises(MetadataError, match='EchoTime varies'):
+        read_nifti_mrs(path, {'EchoTime': [0.03, 0.05]})
+
+
+def test_the_place_of_a_voxel_needs_no_metadata(tmp_path: Path) -> None:
+    assert np.array_equal(read_affine(header_only(tmp_path / 'x.nii', b'{')), np.eye(4))
