@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 STRICT = {'session': 'ses', 'volume': 'voi', 'run': 'run', 'task': 'task', 'nucleus': 'nuc'}
-"""Entities that a reference must not contradict, with their keys in names: it was measured elsewhere
-or at another time."""
+"""Entities that a reference must not contradict, with their keys in names: it was then measured
+elsewhere or at another time."""
 
 FOR_EDDY_CURRENTS = re.compile(r'ecc|eddy', re.IGNORECASE)
 """Labels of references that were measured for eddy currents only."""
