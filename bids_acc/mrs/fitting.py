@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 import bids_acc
 from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
 from bids_acc.mrs.basis import spin_systems
@@ -72,6 +74,8 @@ class FitRequest:
     """Water signal at time zero."""
     water_file: str | None = None
     """Combined and averaged water, for engines that scale by themselves."""
+    seed: int = 0
+    """Seed of the noise by which the built-in fit is probed."""
     work_dir: Path = Path()
     """Where an external program may write."""
 
@@ -307,5 +311,6 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
                 ed_per_ppm=request.baseline_ed_per_ppm,
                 macromolecules=kinds.get(request.macromolecules, 'auto'),
             )
-            result = run_builtin(spectrum, basis, options, request.water_amplitude)
+            rng = np.random.default_rng(np.random.SeedSequence(request.seed))
+            result = run_builtin(spectrum, basis, options, request.water_amplitude, rng)
     return replace(result, notes=(*notes, *result.notes)), info

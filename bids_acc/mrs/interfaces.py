@@ -245,19 +245,20 @@ class VoxelTissue(SimpleInterface):
             overlap = overlap_fraction(coverage, self._on_grid(acc, t1w) > 0.5)
         nominal = abs(np.linalg.det(voxel_affine[:3, :3])) / 1000
         covered = coverage.sum() * abs(np.linalg.det(t1w.affine[:3, :3])) / 1000
+        share = min(covered / nominal, 1.0)
         cwd = Path(runtime.cwd)
         image = nb.Nifti1Image(coverage.astype(np.float32), t1w.affine)
         image.header.set_xyzt_units('mm', 'sec')
         image.to_filename(cwd / 'voxel_mask.nii.gz')
         self._results['metadata'] = {'Sources': [raw_uri(Path(self.inputs.svs_file))]}
         tissue = {
-            'f_gm': fractions[0],
-            'f_wm': fractions[1],
-            'f_csf': fractions[2],
-            'voxel_in_tissue_fraction': inside,
+            'f_gm': fractions[0] * share,
+            'f_wm': fractions[1] * share,
+            'f_csf': fractions[2] * share,
+            'voxel_in_tissue_fraction': inside * share,
             'voxel_in_acc_fraction': overlap,
             'voxel_volume_ml': nominal,
-            'voxel_in_image_fraction': covered / nominal,
+            'voxel_in_image_fraction': share,
         }
         self._results['mask_file'] = str(cwd / 'voxel_mask.nii.gz')
         self._results['tissue_file'] = str(save_record(tissue, cwd / 'tissue.json'))
@@ -293,6 +294,7 @@ class _FitInputSpec(BaseInterfaceInputSpec):
         'auto', usedefault=True, desc='auto, parametrised, none, or a measured spectrum'
     )
     cache_dir = traits.Str(desc='folder where simulated basis sets are kept')
+    seed = traits.Int(0, usedefault=True, desc='of the noise by which the fit is probed')
     baseline_ed_per_ppm = traits.Float(desc='stiffness of the baseline')
 
 
@@ -328,6 +330,7 @@ class FitSpectrum(SimpleInterface):
             metadata=report['metadata'],
             water_amplitude=report['water_amplitude'],
             water_file=_given(self.inputs.water_file),
+            seed=self.inputs.seed,
             work_dir=Path(runtime.cwd),
         )
         result, basis_info = run_engine(data, request)

@@ -44,6 +44,7 @@ def _fit_node(
     entities: Mapping[str, Any],
     name: str,
     cache_dir: Path | None = None,
+    seed: int = 0,
 ) -> pe.Node:
     """Node that runs one engine."""
     node = pe.Node(
@@ -53,6 +54,7 @@ def _fit_node(
             sequence='' if settings.sequence == 'auto' else settings.sequence,
             acquisition=str(entities.get('acquisition', '')),
             macromolecules=settings.macromolecules,
+            seed=seed,
         ),
         name=name,
         mem_gb=0.5,
@@ -221,7 +223,7 @@ def init_mrs_wf(
     has_anat: bool,
     cache_dir: Path | None = None,
     note: str = '',
-    seed: int = 0,  # noqa: ARG001 - nothing in this graph is random
+    seed: int = 0,
     name: str = 'mrs_wf',
 ) -> pe.Workflow:
     """Turn one raw spectrum into gated, tissue-corrected levels.
@@ -241,7 +243,7 @@ def init_mrs_wf(
     note : str
         What is known beforehand about this spectrum and belongs into its tables.
     seed : int
-        Part of every builder's signature; nothing here is random.
+        Of the noise by which the built-in fit is probed.
     name : str
         Name of the workflow.
 
@@ -282,7 +284,7 @@ def init_mrs_wf(
         ),
         name='preproc',
     )
-    fit = _fit_node(engine, settings, entities, 'fit', cache_dir)
+    fit = _fit_node(engine, settings, entities, 'fit', cache_dir, seed)
     report_wf = init_mrs_report_wf(
         output_dir=output_dir, entities=entities, settings=settings, second=second != 'none'
     )
@@ -313,7 +315,7 @@ def init_mrs_wf(
     ])  # fmt: skip
     if second != 'none':
         other = _fit_node(choose_engine(second, settings.fits is not None), settings, entities,
-                          'second_fit', cache_dir)  # fmt: skip
+                          'second_fit', cache_dir, seed)  # fmt: skip
         workflow.connect([
             (inputnode, other, [('svs_file', 'svs_file')]),
             (preproc, other, list(FIT_INPUTS)),

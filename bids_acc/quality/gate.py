@@ -55,7 +55,10 @@ FIELDS = frozenset(
 )  # fmt: skip
 """Fields of a gate file."""
 
-ARTEFACTS = ('missing_naa', 'wrong_phase', 'lipid', 'residual_water', 'ghost', 'clipping')
+ARTEFACTS = (
+    'missing_naa', 'wrong_phase', 'lipid', 'strong_lipid', 'residual_water', 'ghost', 'clipping',
+    'implausible_ratio', 'first_order_phase', 'unstable_fit', 'voxel_outside',
+)  # fmt: skip
 """Checks of a spectrum whose finding a gate file may refuse."""
 
 PRESETS = ('acc-structure', 'acc-glutamate')

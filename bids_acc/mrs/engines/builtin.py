@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 
 import bids_acc
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
+from bids_acc.mrs.lcm.stability import refits
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
 from bids_acc.quality.measure import Measure
@@ -115,7 +117,29 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
 
 
 def run_builtin(
-    spectrum: Spectrum, basis: Basis, options: FitOptions, water_amplitude: float
+    spectrum: Spectrum,
+    basis: Basis,
+    options: FitOptions,
+    water_amplitude: float,
+    rng: np.random.Generator | None = None,
 ) -> EngineResult:
-    """Fit with the package's own linear-combination model."""
-    return builtin_result(fit_spectrum(spectrum, basis, options), water_amplitude)
+    """Fit with the package's own linear-combination model.
+
+    Parameters
+    ----------
+    spectrum, basis, options
+        As for `bids_acc.mrs.lcm.fit_spectrum`.
+    water_amplitude : float
+        Magnitude of the water decay at time zero; NaN without water.
+    rng : Generator, optional
+        With it, copies of the spectrum that no measurement could tell from it are fitted too.
+
+    Returns
+    -------
+    EngineResult
+    """
+    fit = fit_spectrum(spectrum, basis, options)
+    result = builtin_result(fit, water_amplitude)
+    if rng is None or fit.failed:
+        return result
+    return replace(result, refits=refits(spectrum, basis, options, rng))

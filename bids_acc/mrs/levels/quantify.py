@@ -34,6 +34,11 @@ class Level:
     """Lower limit of the 95 % confidence interval, in the same unit; NaN when not known."""
     ci_high: float
     """Its upper limit."""
+    ci_estimate: float
+    """The estimate that the interval belongs to, in the same unit; NaN when not known."""
+    spread: float
+    """Largest change when the spectrum is changed by less than can be measured, in the same
+    unit; NaN when not known."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,10 @@ def parse_ratio(text: str) -> tuple[str, str]:
 
 
 def _scaled(result: EngineResult, name: str, factor: float = 1.0) -> tuple[float, ...]:
-    """Amount, its standard deviation, its bound and its interval times a factor."""
+    """Amount, its errors, its interval with the estimate it is of, and its spread, scaled."""
     value, bound = result.amount(name)
-    numbers = (value, result.amount_sd(name), bound, *result.amount_interval(name))
+    numbers = (value, result.amount_sd(name), bound, *result.amount_interval(name),
+               result.unbiased_amount(name), result.spread(name))  # fmt: skip
     return tuple(number * factor for number in numbers)
 
 
@@ -84,7 +90,8 @@ def _ratio_level(result: EngineResult, above: str, below: str) -> Level:
     """Level of a ratio."""
     value, bound = result.ratio(above, below)
     sd, limits = result.ratio_sd(above, below), result.ratio_interval(above, below)
-    return Level(above, f'ratio_{below.lower()}', '1', value, sd, bound, *limits)
+    others = result.unbiased_amount(above, below), result.spread(above, below)
+    return Level(above, f'ratio_{below.lower()}', '1', value, sd, bound, *limits, *others)
 
 
 def _tissue_factor(result: EngineResult, name: str, scaling: WaterScaling, unit: str) -> float:

@@ -14,6 +14,7 @@ from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import Level, WaterScaling, quantify
 from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.results.signs import LEAST_IN_IMAGE, signs_of_fit
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
 from bids_acc.quality.measure import Measure
 
@@ -74,6 +75,7 @@ class TableInputs:
     ) -> TableInputs:
         """Judge the spectrum and prepare water scaling."""
         thresholds = load_gate(gate)
+        report = {**report, 'artefacts': _all_signs(report, result, tissue)}
         artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
         measures = dict(result.measures) | {
             'residual_water': (Measure(report['residual_water_ratio'], '1', 'water_over_naa'),)
@@ -119,6 +121,21 @@ class TableInputs:
         }
 
 
+def _all_signs(
+    report: Mapping[str, Any], result: EngineResult, tissue: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Artefacts of data, fit and place; one that several know is found by any of them."""
+    signs = [dict(entry) for entry in report['artefacts']]
+    named = {entry['name']: entry for entry in signs}
+    for sign in signs_of_fit(result, tissue):
+        before = named.get(sign.name)
+        if before is None:
+            signs.append(vars(sign).copy())
+        elif sign.found and not before['found']:
+            before |= vars(sign)
+    return signs
+
+
 def _width_contradicts(result: EngineResult, report: Mapping[str, Any]) -> tuple[str, ...]:
     """Say that the lines of the built-in fit are much narrower than the data's."""
     fitted = float(result.extra.get('fwhm_hz', math.nan))
@@ -160,12 +177,20 @@ def _water_scaling(
         )
     if not tissue:
         notes.append('no tissue maps: levels are not corrected for tissue.')
+    share = float(tissue.get('voxel_in_image_fraction', 1.0))
+    if share < LEAST_IN_IMAGE:
+        notes.append(
+            f'only {100 * share:.0f} % of the voxel lies in the T1w image, less than '
+            f'{100 * LEAST_IN_IMAGE:.0f} %: levels are not corrected for tissue.'
+        )
     if math.isnan(data.repetition_time):
         notes.append('RepetitionTime is missing: levels are not corrected for relaxation.')
+    # the tissue outside the image is taken as that inside, where little is outside
+    scale = 1 / share if share >= LEAST_IN_IMAGE else math.nan
     fractions = (
-        float(tissue.get('f_gm', math.nan)),
-        float(tissue.get('f_wm', math.nan)),
-        float(tissue.get('f_csf', math.nan)),
+        float(tissue.get('f_gm', math.nan)) * scale,
+        float(tissue.get('f_wm', math.nan)) * scale,
+        float(tissue.get('f_csf', math.nan)) * scale,
     )
     scaling = WaterScaling(
         fractions=fractions,
@@ -182,6 +207,11 @@ def _split_assumed(basis_info: Mapping[str, Any]) -> str | None:
     """Whether the parts of the echo time were assumed; None when nothing is known of them."""
     assumed = basis_info.get('BasisTESplitAssumed')
     return None if assumed is None else str(bool(assumed)).lower()
+
+
+def _word(verdict: bool, value: float) -> str | None:
+    """Write ``true`` or ``false``; None when the value behind it is not known."""
+    return None if math.isnan(value) else str(bool(verdict)).lower()
 
 
 def _why_unknown(inputs: TableInputs, level: Level) -> str:
@@ -229,7 +259,10 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
                 'value_sd': level.value_sd,
                 'ci_low': level.ci_low,
                 'ci_high': level.ci_high,
+                'ci_estimate': level.ci_estimate,
                 'value_crlb': level.value_crlb,
+                'refit_spread': level.spread,
+                'unstable': _word(level.spread > level.value_crlb, level.spread),
                 'crlb_pct': crlb,
                 'detected': None if math.isnan(crlb) else str(detected).lower(),
                 'baseline_sensitivity': result.baseline_sensitivity.get(
@@ -310,6 +343,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'f_wm': tissue.get('f_wm', math.nan),
         'f_csf': tissue.get('f_csf', math.nan),
         'voxel_volume_ml': report['voxel_volume_ml'],
+        'voxel_in_image_fraction': tissue.get('voxel_in_image_fraction', math.nan),
         'voxel_in_tissue_fraction': tissue.get('voxel_in_tissue_fraction', math.nan),
         'voxel_in_acc_fraction': tissue.get('voxel_in_acc_fraction', math.nan),
         'n_coils': report['n_coils'],
@@ -452,7 +486,7 @@ def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     shown = [name for name in SHOWN if (name, 'ratio_tcr') in levels]
     # other engines than the built-in one give a standard deviation, no interval
     has_interval = any(pd.notna(levels[name, 'ratio_tcr'].get('ci_low')) for name in shown)
-    errors = ('ci_low', 'ci_high') if has_interval else ('value_sd',)
+    errors = ('ci_estimate', 'ci_low', 'ci_high') if has_interval else ('value_sd',)
     rows = []
     for name in shown:
         row = levels[name, 'ratio_tcr']
@@ -468,6 +502,6 @@ def level_lines(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
                 str(row['gate']) + (f': {reason}'[:60] if isinstance(reason, str) else ''),
             ]
         )
-    titles = ['95 %\nfrom', '\nto'] if has_interval else ['± SD']
+    titles = ['data\nalone', '95 %\nfrom', '\nto'] if has_interval else ['± SD']
     header = ['', '/tCr', *titles, '%SD', 'raw\nmmol/kg', 'tissue\nmmol/kg', 'gate']
     return header, rows

@@ -25,6 +25,10 @@ COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Sums reported besides single metabolites, with their members."""
 
+LARGEST_CRLB = 100.0
+"""Relative bound in percent beyond which a metabolite is not detected: its amplitude is smaller
+than the bound."""
+
 UNDETECTED_CRLB = 999.0
 """Relative Cramer-Rao bound in percent that LCModel prints for an amplitude of zero."""
 
@@ -100,6 +104,9 @@ class EngineResult:
     """Amplitudes without soft ratios and bound at zero, (n,), where the engine tells them."""
     unbiased_covariance: FloatArray | None = None
     """Covariance of their errors over spectra, (n, n)."""
+    refits: FloatArray | None = None
+    """Amplitudes of the spectrum changed by less than can be measured, (n_copies, n), where the
+    engine tells them."""
     sums: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Amplitude and bound of sums that the engine itself reports, where there is no covariance."""
     printed_crlb: Mapping[str, float] = field(default_factory=dict)
@@ -204,6 +211,53 @@ class EngineResult:
             float(weights @ self.unbiased), _spread(weights, self.unbiased_covariance)
         )
 
+    def unbiased_amount(self, name: str, below: str = '') -> float:
+        """Return the estimate that an interval belongs to, of an amount or a ratio.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+        below : str
+            Denominator of a ratio; empty for the amount itself.
+
+        Returns
+        -------
+        float
+            Zero where it would be negative; NaN where there is no interval.
+        """
+        limits = self.ratio_interval(name, below) if below else self.amount_interval(name)
+        if self.unbiased is None or not all(map(math.isfinite, limits)):
+            return math.nan
+        value = float(self._members(name) @ self.unbiased)
+        if below:
+            value /= float(self._members(below) @ self.unbiased)
+        return max(value, 0.0)
+
+    def spread(self, name: str, below: str = '') -> float:
+        """Return the largest change of an amount or ratio over the changed copies of the spectrum.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+        below : str
+            Denominator of a ratio; empty for the amount itself.
+
+        Returns
+        -------
+        float
+            NaN without copies, or where a copy has no such ratio.
+        """
+        if self.refits is None or not self.refits.size or not self._indices(name):
+            return math.nan
+        values = self.refits @ self._members(name)
+        if below:
+            lower = self.refits @ self._members(below)
+            values = np.divide(values, lower, out=np.full_like(values, np.nan), where=lower > 0)
+        value = self.ratio(name, below)[0] if below else self.amount(name)[0]
+        return float(np.max(np.abs(values - value)))
+
     def _members(self, name: str) -> FloatArray:
         """Mark a name's members, (n,)."""
         weights = np.zeros(len(self.names))
@@ -220,8 +274,8 @@ class EngineResult:
         return min(100 * sd / value, UNDETECTED_CRLB) if value > 0 else UNDETECTED_CRLB
 
     def detected(self, name: str) -> bool:
-        """Whether the amplitude is above zero and its bound, where it is known, below 999 %."""
-        return self.amount(name)[0] > 0 and not self.crlb_pct(name) >= UNDETECTED_CRLB
+        """Whether the amplitude is above zero and larger than its bound, where that is known."""
+        return self.amount(name)[0] > 0 and not self.crlb_pct(name) > LARGEST_CRLB
 
     def ratio(self, numerator: str, denominator: str) -> tuple[float, float]:
         """Ratio of two amounts with its standard deviation from the covariance.

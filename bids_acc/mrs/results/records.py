@@ -64,8 +64,8 @@ def load_result(path: str | Path) -> EngineResult:
     content = json.loads(Path(path).read_text())
     curves = content['curves']
     optional = {
-        key: None if content[key] is None else np.array(content[key], dtype=float)
-        for key in ('covariance', 'sampling', 'unbiased', 'unbiased_covariance')
+        key: None if content.get(key) is None else np.array(content[key], dtype=float)
+        for key in ('covariance', 'sampling', 'unbiased', 'unbiased_covariance', 'refits')
     }
     return EngineResult(
         **content

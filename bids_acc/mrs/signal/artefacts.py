@@ -24,6 +24,9 @@ LIPID_RATIO = 1.0
 """Lipid is a contamination when the signal between 0.8 and 1.5 ppm departs from zero by more
 than the height of NAA."""
 
+STRONG_LIPID_RATIO = 2.0
+"""Lipid this many times as high as NAA hides what lies beneath it: no healthy brain shows it."""
+
 INVERTED_LIPID_RATIO = 0.05
 """So is a dip between 0.8 and 1.2 ppm deeper than this share of NAA's height and than five noise
 SD: macromolecules point up there and lactate lies outside, so only lipid from beyond the voxel
@@ -79,7 +82,8 @@ def is_clipped(fids: npt.ArrayLike, n_samples: int = CLIPPED_SAMPLES) -> bool:
     Returns
     -------
     bool
-        True when the extreme real or imaginary magnitude of a decay occurs this often.
+        True when the extreme real or imaginary part of a decay, or its extreme magnitude, occurs
+        this often.
 
     Examples
     --------
@@ -88,7 +92,7 @@ def is_clipped(fids: npt.ArrayLike, n_samples: int = CLIPPED_SAMPLES) -> bool:
     (False, True)
     """
     fids = np.asarray(fids, dtype=complex)
-    for part in (fids.real, fids.imag):
+    for part in (fids.real, fids.imag, np.abs(fids)):
         rows = np.abs(part.reshape(-1, part.shape[-1]))
         top = rows.max(axis=1, keepdims=True)
         at_top = (rows >= top * (1 - 1e-6)) & (top > 0)
@@ -151,6 +155,12 @@ def check_artefacts(
             lipid,
             f'signal at 0.8-1.5 ppm above {LIPID_RATIO:g} times NAA, or a dip at 0.8-1.2 ppm of '
             f'more than {INVERTED_LIPID_RATIO:g} times NAA',
+        ),
+        Artefact(
+            'strong_lipid',
+            lipid > STRONG_LIPID_RATIO,
+            lipid,
+            f'signal at 0.8-1.5 ppm above {STRONG_LIPID_RATIO:g} times NAA',
         ),
         Artefact(
             'residual_water',

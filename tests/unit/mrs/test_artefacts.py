@@ -120,3 +120,16 @@ def test_narrow_spectral_width_leaves_checks_unknown_not_found() -> None:
     assert np.isnan(checks['lipid'].value)
     assert np.isnan(checks['missing_naa'].value)
     assert not any(a.found for a in checks.values())
+
+
+def test_a_decay_clipped_in_magnitude(rng: np.random.Generator) -> None:
+    decay = brain() + 0.1 * (rng.standard_normal((N, 2)) @ np.array([1, 1j]))
+    size = np.abs(decay)
+    assert not is_clipped(decay)
+    assert is_clipped(decay * np.minimum(1, 0.05 * size.max() / size))
+
+
+def test_lipid_far_above_naa_is_a_sign_of_its_own() -> None:
+    fid = brain() + 60 * np.exp((2j * np.pi * (4.65 - 1.3) * MHZ - np.pi * 15) * TIME) * 5
+    found = {a.name for a in check_artefacts(fid, DWELL, MHZ, 0.0, False) if a.found}
+    assert {'lipid', 'strong_lipid'} <= found

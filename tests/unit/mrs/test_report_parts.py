@@ -107,13 +107,17 @@ def test_figure_of_a_voxel_outside_the_image(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ('limits', 'titles', 'cells'),
-    [((1.1, 1.4), ['95 %\nfrom', '\nto'], ['1.1', '1.4']), ((np.nan, np.nan), ['± SD'], ['0.05'])],
+    [
+        ((1.1, 1.4), ['data\nalone', '95 %\nfrom', '\nto'], ['1.3', '1.1', '1.4']),
+        ((np.nan, np.nan), ['± SD'], ['0.05']),
+    ],
 )
 def test_the_figure_of_levels_shows_the_interval_or_else_the_standard_deviation(
     limits, titles, cells
 ):
     row = {
         'metabolite': 'Glu', 'unit_scheme': 'ratio_tcr', 'value': 1.25, 'value_sd': 0.05,
+        'ci_estimate': 1.3,
         'ci_low': limits[0], 'ci_high': limits[1], 'crlb_pct': 4.0, 'gate': 'pass',
         'gate_reason': np.nan,
     }  # fmt: skip

@@ -164,7 +164,7 @@ def test_intervals_are_scaled_like_their_levels() -> None:
             factor = level.value / amount.value
             limits = amount.ci_low * factor, amount.ci_high * factor
             assert (level.ci_low, level.ci_high) == pytest.approx(limits)
-        assert 0 <= level.ci_low <= level.ci_high
+        assert 0 <= level.ci_low <= level.ci_estimate <= level.ci_high
     assert levels['Gln', 'ratio_tcr'].ci_low == 0
     spread = math.sqrt(0.16 + 0.25 - 2 * 0.15)
     sums = levels['Glx', 'engine']

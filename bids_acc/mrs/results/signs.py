@@ -1,0 +1,124 @@
+"""Signs of a spoilt spectrum that only a fit, or the voxel's place, can tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.signal.artefacts import Artefact
+
+NAA_SHARE = 1 / 3
+"""NAA is missing in a fit whose bound of tNAA is more than this share of it."""
+
+PHASE1_LIMIT = 15.0
+"""First-order phase in degrees per ppm beyond which start and filter of the decay are in doubt:
+at 3 T it means a start that is wrong by a third of a millisecond."""
+
+LEAST_IN_IMAGE = 0.95
+"""Share of the voxel that must lie in the T1w image for levels to be corrected for tissue."""
+
+LEVELS_MMOL_KG: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        'tNAA': (8.5, 19.3), 'Glu': (6.0, 12.5), 'Glx': (9.0, 18.3), 'Ins': (3.8, 8.1),
+        'tCho': (0.9, 2.5), 'tCr': (8.3, 16.1),
+    }
+)  # fmt: skip
+"""Lowest and highest level in the brain of adults, in mmol/kg, sums over their members
+(Govindaraju, Young and Maudsley 2000, NMR Biomed 13:129, table of concentrations,
+https://doi.org/10.1002/1099-1492(200005)13:3<129::AID-NBM619>3.0.CO;2-V)."""
+
+MARGIN = 2.0
+"""A ratio is remarked upon beyond this factor outside what those levels allow: relaxation, echo
+time and disease move ratios."""
+
+
+def ratio_ranges() -> dict[str, tuple[float, float]]:
+    """Ratios to tCr between which nothing is remarked upon.
+
+    Examples
+    --------
+    >>> [round(limit, 2) for limit in ratio_ranges()['Glx']]
+    [0.28, 4.41]
+    """
+    low, high = LEVELS_MMOL_KG['tCr']
+    return {
+        name: (lowest / high / MARGIN, highest / low * MARGIN)
+        for name, (lowest, highest) in LEVELS_MMOL_KG.items()
+        if name != 'tCr'
+    }
+
+
+def unstable(result: EngineResult, name: str, below: str = '') -> bool:
+    """Whether a level changes by more than its bound when the spectrum hardly does.
+
+    Parameters
+    ----------
+    result : EngineResult
+        With the amplitudes of fits to changed copies.
+    name : str
+        Metabolite or sum.
+    below : str
+        Denominator of a ratio; empty for the amount itself.
+    """
+    bound = result.ratio(name, below)[1] if below else result.amount(name)[1]
+    return bool(result.spread(name, below) > bound)
+
+
+def signs_of_fit(result: EngineResult, tissue: Mapping[str, float]) -> list[Artefact]:
+    """Check a fit and the voxel's place.
+
+    Parameters
+    ----------
+    result : EngineResult
+        Fit.
+    tissue : mapping
+        What is known of the voxel's place; empty without T1w image.
+
+    Returns
+    -------
+    list of Artefact
+        In a fixed order, those that were not found too.
+    """
+    amount, bound = result.amount('tNAA')
+    share = bound / amount if amount > 0 else math.inf
+    known = 'tNAA' in result.metabolites() and not math.isnan(amount)
+    phase = float(result.extra.get('phase1_deg_per_ppm', math.nan))
+    inside = float(tissue.get('voxel_in_image_fraction', math.nan))
+    names = [name for name in result.metabolites() if name not in ('Cr', 'PCr', 'tCr')]
+    moved = [name for name in names if unstable(result, name, 'tCr')]
+    shown = [name for name in moved if name in LEVELS_MMOL_KG]
+    return [
+        Artefact(
+            'missing_naa', known and share > NAA_SHARE, share,
+            f'the bound of the fitted tNAA is more than {100 * NAA_SHARE:.0f} % of it',
+        ),
+        Artefact(
+            'implausible_ratio', bool(strange := _strange(result)), math.nan,
+            'ratios to tCr outside those of any brain, twofold: ' + (', '.join(strange) or 'none'),
+        ),
+        Artefact(
+            'first_order_phase', abs(phase) > PHASE1_LIMIT, phase,
+            f'first-order phase beyond {PHASE1_LIMIT:g} degrees/ppm',
+        ),
+        Artefact(
+            'unstable_fit', bool(shown), float(len(moved)),
+            'levels that change by more than their bound when the spectrum is moved by a tenth of '
+            f'a hertz: {", ".join(moved) or "none"}',
+        ),
+        Artefact(
+            'voxel_outside', inside < LEAST_IN_IMAGE, inside,
+            f'less than {100 * LEAST_IN_IMAGE:.0f} % of the voxel lies in the T1w image',
+        ),
+    ]  # fmt: skip
+
+
+def _strange(result: EngineResult) -> list[str]:
+    """Ratios that no brain has, with their values."""
+    found = []
+    for name, (low, high) in ratio_ranges().items():
+        value = result.ratio(name, 'tCr')[0] if name in result.metabolites() else math.nan
+        if value < low or value > high:
+            found.append(f'{name} {value:.2f} ({low:.2f}-{high:.2f})')
+    return found
