@@ -199,7 +199,7 @@ class MrsSettings:
     te1: float | None = option(
         None,
         'first part of the echo time; BIDS does not carry it and it moves glutamate '
-        'by up to a fifth (default: assumed from the sequence, and said so)',
+        'by up to 30 percent (default: assumed from the sequence, and said so)',
         flag='--mrs-te1',
         metavar='SECONDS',
         gt=0,
