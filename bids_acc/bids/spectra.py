@@ -99,7 +99,7 @@ def _nucleus(path: Path, entities: Mapping[str, str]) -> str:
 def _header_field(path: Path, name: str) -> Any:
     """Field of the NIfTI-MRS header extension; None without, or when it cannot be read."""
     try:
-        image: Any = nb.load(path)  # type: ignore[attr-defined]
+        image: Any = nb.load(path)
         for extension in image.header.extensions:
             if extension.get_code() == NIFTI_MRS_CODE:
                 return json.loads(bytes(extension.get_content()).rstrip(b'\x00')).get(name)

@@ -65,7 +65,8 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('dwi/anchor.*', 'files'), ('dwi/gradients.*', 'files'), ('dwi/series.*', 'files'),
     ('dwi/volumes.*', 'files'),
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
-    ('mrs/conditions.*', 'files'), ('mrs/results/records.*', 'files'), ('mrs/levels/tables.*', 'files'),
+    ('mrs/conditions.*', 'files'), ('mrs/results/records.*', 'files'),
+    ('mrs/levels/tables.*', 'files'),
     ('*', 'formulas'),
 )  # fmt: skip
 """Pattern of a file below the package and its role; the first that fits, so that a new module is
