@@ -3,8 +3,8 @@
 The echo time of PRESS has two parts, and BIDS has no field for them. In three spectra of brain at
 TE 30 and 35 ms, Glu/tCr with TE1 between 8 and 15 ms runs from 29 % below to 12 % above that at
 the assumed 12.4 ms, mI/tCr from 11 % below, tNAA/tCr within 3 %; with the basis set of one
-vendor's own pulses Glu/tCr is 19 % below. TE1 therefore is an explicit argument, and a basis set that had to
-assume it says so.
+vendor's own pulses Glu/tCr is 19 % below. TE1 therefore is an explicit argument, and a basis set
+that had to assume it says so.
 """
 
 from __future__ import annotations
