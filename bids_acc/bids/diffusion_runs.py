@@ -101,7 +101,9 @@ def find_raw(
             if _may_be_base(run):
                 without_table.append(run.image)
         except BidsAccError as error:
-            refused.append((run.image, error))
+            is_map = isinstance(error, InputDataError) and _is_map(run)
+            why = InputDataError(f'a map of the scanner, no series ({error})') if is_map else error
+            refused.append((run.image, why))
     chosen, others = _together(judged, selection.dwi_b_max, refused)
     runs = tuple(one.run for one in chosen)
     refused += others
@@ -113,11 +115,14 @@ def find_raw(
     left_out = listed([entry for entry in refused if entry[0] not in taken]) + maps + twins
     named = {text.partition(':')[0] for text in left_out}
     left_out += [text for text in unused if text.partition(':')[0] not in named]
+    read = [f'{one.run.image.name}: {text}' for one in chosen for text in one.notes]
+    read += [f'{path.name}: taken for distortion correction' for path, _ in found
+             if suffix_of(path) != 'epi']  # fmt: skip
     inputs = DwiInputs(
-        runs, common_entities(run.entities for run in runs),
-        opposite=tuple(found), left_out=tuple(left_out), no_opposite=tuple(unused),
+        runs, common_entities(run.entities for run in runs), opposite=tuple(found),
+        notes=(*read, *notes), left_out=tuple(left_out), no_opposite=tuple(unused),
     )  # fmt: skip
-    return inputs, _notes(chosen, inputs, notes)
+    return inputs, _notes(chosen, inputs)
 
 
 def common_entities(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -126,17 +131,13 @@ def common_entities(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {k: v for k, v in first.items() if all(other.get(k) == v for other in rest)}
 
 
-def _notes(chosen: Sequence[JudgedRun], inputs: DwiInputs, notes: Sequence[str]) -> list[str]:
+def _notes(chosen: Sequence[JudgedRun], inputs: DwiInputs) -> list[str]:
     """Say in the plan what is used, what had to be assumed and what is left out."""
-    said = []
-    if len(chosen) > 1:
-        said.append(f'{len(chosen)} series are analysed together')
-    for one in chosen:
+    said = [f'{len(chosen)} series are analysed together'] if len(chosen) > 1 else []
+    for one in chosen:  # the run itself says these again, in its findings
         irregular = [f.rstrip('.') for f in one.report.findings if not f.endswith('zeroed.')]
-        said += [f'{one.run.image.name}: {text}' for text in (*one.notes, *irregular)]
-    said += [f'{path.name}: taken for distortion correction' for path, _ in inputs.opposite
-             if suffix_of(path) != 'epi']  # fmt: skip
-    said += notes
+        said += [f'{one.run.image.name}: {text}' for text in irregular]
+    said += inputs.notes
     if inputs.left_out:
         said.append(f'not used: {"; ".join(inputs.left_out)}')
     return said
@@ -253,11 +254,16 @@ def _table(run: DwiRun, root: Path, extension: str) -> Path:
     raise _NoTableError(f'{own} is missing, and no inherited {extension} file fits.')
 
 
-def _may_be_base(run: DwiRun) -> bool:
-    """Tell whether an image without a gradient table may be a b = 0 image."""
+def _is_map(run: DwiRun) -> bool:
+    """Tell whether name or sidecar say that the scanner computed the image from a series."""
     words = {str(word).lower() for word in as_list(run.metadata.get('ImageType'))}
     words |= {entities_of(run.image).get(key, '').lower() for key in ('acq', 'rec', 'desc')}
-    if any(word in MAPS or word.endswith(('trace', 'tracew', 'adc')) for word in words):
+    return any(word in MAPS or word.endswith(('trace', 'tracew', 'adc')) for word in words)
+
+
+def _may_be_base(run: DwiRun) -> bool:
+    """Tell whether an image without a gradient table may be a b = 0 image."""
+    if _is_map(run):
         return False
     shape = read_grid(run.image)[0]
     return len(shape) < 4 or shape[3] <= MAX_WITHOUT_TABLE

@@ -91,6 +91,8 @@ class DwiInputs:
     """``icvf``, ``isovf`` and ``od`` of a derivative, or nothing."""
     noddi_source: str = ''
     """Tool that made those."""
+    notes: tuple[str, ...] = ()
+    """What had to be translated, assumed or converted before the series could be read."""
     left_out: tuple[str, ...] = ()
     """Images that are there and not used, each with the reason."""
     no_opposite: tuple[str, ...] = ()

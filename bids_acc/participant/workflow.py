@@ -162,6 +162,7 @@ def _session_dwi(
         has_opposite=inputs.has_opposite,
         source=inputs.source,
         noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
+        notes=inputs.notes,
         left_out=inputs.left_out,
         no_opposite=inputs.no_opposite,
     )

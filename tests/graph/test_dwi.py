@@ -6,6 +6,7 @@ import pytest
 
 from bids_acc.dwi.workflow import choose_engines, init_dwi_wf
 from bids_acc.dwi.workflow import engines as module
+from bids_acc.dwi.workflow.engines import decided_beforehand
 from bids_acc.settings import DwiSettings
 
 ENTITIES = {'subject': '01', 'session': 'a'}
@@ -106,3 +107,31 @@ def test_settings_reach_the_fit(tmp_path):
     assert (fit.method, fit.b_max) == ('wls', 1200.0)
     side = workflow.get_node('surface_wf').get_node('sample_R').inputs
     assert (side.method, side.b_max, side.depths) == ('wls', 1200.0, 'midthickness')
+
+
+@pytest.mark.parametrize(
+    ('asked', 'named', 'words'),
+    [
+        ('auto', (), 'neither a T1w image nor one of reversed'),
+        (
+            'auto',
+            ('a_epi.nii.gz: for something else',),
+            'can be used (a_epi.nii.gz: for something',
+        ),
+        ('pair', ('a_epi.nii.gz: for something else',), 'corrected: no image of reversed phase'),
+        ('pair', (), 'there are no images of reversed'),
+    ],
+)
+def test_images_that_cannot_correct_distortion_are_named(asked, named, words):
+    settings = DwiSettings(susceptibility=asked)
+    (note,) = decided_beforehand(settings, choose_engines(settings), '', named)
+    assert words in note
+    assert ('neither' in note) == (asked == 'auto' and not named)
+
+
+def test_what_was_left_out_reaches_the_sidecar(tmp_path):
+    said = {'notes': ['a: taken as j'], 'left_out': ['b: a map'], 'no_opposite': ['c: another']}
+    workflow, _ = nodes_of(tmp_path, False, said)
+    findings = workflow.get_node('sinks_wf').get_node('table').inputs.notes
+    assert {'a: taken as j.', 'Not used: b: a map.'} <= set(findings)
+    assert any('(c: another)' in text for text in findings)

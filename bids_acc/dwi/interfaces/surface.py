@@ -21,7 +21,8 @@ from nipype.interfaces.base import (
 from bids_acc.dwi.interfaces.resampling import Chain, ChainInputSpec
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.noddi import NODDI_NAMES, combine_noddi
-from bids_acc.dwi.tensor import fit_tensor, scalar_maps
+from bids_acc.dwi.noise_floor import isotropic_fa
+from bids_acc.dwi.tensor import N_PARAMETERS, fit_tensor, scalar_maps
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix
 from bids_acc.images.resampling import sample
@@ -83,6 +84,8 @@ class _SampleSurfaceOutputSpec(TraitedSpec):
     mo = File(exists=True, desc='mode of anisotropy')
     coverage = File(exists=True, desc='fraction of depths with a usable tensor')
     fluid = File(exists=True, desc='share of the sampled volume that is no brain tissue')
+    white = File(exists=True, desc='share of the sampled volume that is white matter')
+    fa_isotropic = File(exists=True, desc='FA that noise would make of isotropic tissue')
     report = traits.Dict(desc='coverage of this hemisphere')
     parcels = traits.List(traits.Dict(), desc='one row for each region of this hemisphere')
 
@@ -101,6 +104,7 @@ class SampleSurface(SimpleInterface):
         )
         maps, usable = self._tensor_maps(chain, points.reshape(-1, 3))
         grey, fluid = self._shares(chain, points.reshape(-1, 3))
+        maps['white'] = 1 - grey - fluid
         shape = points.shape[:2]
         result = combine_depths(
             {name: values.reshape(shape) for name, values in maps.items()},
@@ -121,15 +125,13 @@ class SampleSurface(SimpleInterface):
             bad, slices = np.load(self.inputs.outliers), chain.slices(points).astype(np.int64)
             rows = np.minimum(slices, len(bad) - 1)
             weights = (~np.take_along_axis(bad, rows, axis=0) | (slices >= len(bad)))[:, used]
-        fit = fit_tensor(
-            signal,
-            chain.gradients.bvals[used],
-            chain.directions()[used] @ axes.T,
-            method=self.inputs.method,
-            weights=weights,
-        )
+        scheme = chain.gradients.bvals[used], chain.directions()[used] @ axes.T
+        fit = fit_tensor(signal, *scheme, method=self.inputs.method, weights=weights)
+        maps = scalar_maps(fit)
+        noise = fit.residual * np.sqrt(len(scheme[0]) / max(len(scheme[0]) - N_PARAMETERS, 1))
+        maps['fa_isotropic'] = isotropic_fa(maps['md'], noise, *scheme)
         seen = np.isfinite(signal).all(axis=1)
-        return scalar_maps(fit), seen & ~fit.non_positive & np.isfinite(fit.evals[:, 0])
+        return maps, seen & ~fit.non_positive & np.isfinite(fit.evals[:, 0])
 
     def _shares(self, chain: Chain, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the tissues that a diffusion voxel around each point holds."""
@@ -231,7 +233,8 @@ class RegionTable(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         import pandas as pd
 
-        columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'fluid', *MAP_NAMES]
+        columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'fluid', 'white',
+                   *MAP_NAMES, 'fa_isotropic']  # fmt: skip
         frame = pd.DataFrame(list(self.inputs.rows), columns=columns)
         self._results['out_file'] = str(
             files.format_table(frame, Path(runtime.cwd) / 'regions.tsv')

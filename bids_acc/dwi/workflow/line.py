@@ -46,6 +46,7 @@ def init_dwi_wf(
     has_opposite: bool = False,
     source: str = '',
     noddi_source: str = '',
+    notes: Sequence[str] = (),
     left_out: Sequence[str] = (),
     no_opposite: Sequence[str] = (),
 ) -> pe.Workflow:
@@ -76,6 +77,8 @@ def init_dwi_wf(
         Tool that corrected the series already; empty for raw data.
     noddi_source : str
         Tool that made NODDI maps; empty without any.
+    notes : sequence of str
+        What had to be translated or assumed to read the images.
     left_out : sequence of str
         Images that are there and not used, each with the reason.
     no_opposite : sequence of str
@@ -131,6 +134,7 @@ def init_dwi_wf(
         **where, engines=engines, settings=settings, has_anat=has_anat,
         notes=[
             *decided_beforehand(settings, engines, source, no_opposite),
+            *(f'{text}.' for text in notes),
             *(f'Not used: {text}.' for text in left_out),
         ],
     )  # fmt: skip

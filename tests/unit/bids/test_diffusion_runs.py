@@ -89,6 +89,15 @@ def test_one_foreign_file_stops_nothing_and_is_named(root, other, words):
     assert text in row.reason
 
 
+def test_a_map_that_inherits_the_table_of_the_series_is_called_a_map(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'dwi')
+    write(root, 'desc-FA_dwi', (6, 6, 6), **NO_TABLE)
+    row, dwi = dwi_of(root)
+    assert row.status == 'run'
+    assert 'sub-01_desc-FA_dwi.nii.gz: a map of the scanner, no series' in dwi.left_out[0]
+
+
 @pytest.mark.parametrize('content', [b'', b'nonsense', b'\x1f\x8b\x08\x00cut'])
 def test_an_unreadable_run_is_left_out(root, content):
     broken = write(root, 'run-2_dwi')

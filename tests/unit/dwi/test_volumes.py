@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bids_acc.dwi.series import join_runs
+from bids_acc.dwi.tensor import fit_tensor, scalar_maps
 from bids_acc.dwi.volumes import read_base, read_volumes
 from bids_acc.exceptions import GridMismatchError
 
@@ -63,3 +64,22 @@ def test_only_b0_volumes_of_a_field_map_are_used(parts, bvals, kept):
     if bvals:
         (folder / 'real.bval').write_text(bvals)
     assert read_base(folder / 'real.nii.gz', 50.0)[0].shape[3] == kept
+
+
+@pytest.mark.parametrize(('scaling', 'right'), [('auto', True), ('no', False)])
+def test_shells_told_by_lengths_give_the_planted_diffusivity(tmp_path, rng, scaling, right):
+    lengths = np.r_[0.0, np.full(8, np.sqrt(0.5)), np.full(8, 1.0)]
+    vectors = rng.normal(size=(17, 3))
+    vectors *= (lengths / np.linalg.norm(vectors, axis=1))[:, None]
+    signal = 100 * np.exp(-1000 * lengths**2 * 1e-3)  # isotropic, b 500 and 1000
+    data = np.broadcast_to(signal, (3, 3, 3, 17)).astype(np.float32)
+    nb.Nifti1Image(data, np.eye(4)).to_filename(tmp_path / 'a.nii')
+    np.savetxt(tmp_path / 'a.bvec', vectors.T)
+    (tmp_path / 'a.bval').write_text('0 ' + '1000 ' * 16)
+    series = join_runs(
+        [tmp_path / 'a.nii'], [tmp_path / 'a.bval'], [tmp_path / 'a.bvec'], [], scaling=scaling
+    )
+    table = series.gradients
+    maps = scalar_maps(fit_tensor(series.data.reshape(-1, 17), table.bvals, table.directions))
+    assert (abs(maps['md'][0] - 1e-3) < 1e-6) == right
+    assert (maps['fa'][0] < 1e-3) == right
