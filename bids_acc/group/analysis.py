@@ -378,6 +378,9 @@ def _statistics(run: GroupRun) -> str:
         np.random.default_rng(seed),
         not_joined=run.cohort.not_joined,
     )
+    if 'confounding' in run.tables:
+        for text in run.tables['confounding']['note']:
+            LOGGER.warning('%s', text)
     for text in flow_notes(run.tables['flow']):
         run.note(text)
     write_tables(run.tables, run.folder / 'stats')

@@ -50,6 +50,8 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
         summary.insert(0, ' '.join([sentence, *cautions]))
+    if 'confounding' in run.tables:  # before any result
+        summary[:0] = list(run.tables['confounding']['note'])
     extra: dict[str, list[Block]] = {
         'Summary': list(_findings(run)),
         'People': [

@@ -51,6 +51,17 @@ TABLES: Mapping[str, TableText] = {
     'flow': TableText(
         'People', 'Participants by group', 'How many have which data, and how many were used.'
     ),
+    'voxels': TableText(
+        'People', 'Spectra', 'Which spectra are analysed, where people have several.'
+    ),
+    'confounding': TableText(
+        'People', 'Groups and where they were measured',
+        'Pairs of groups that share no site, scanner, acquisition or data set, or hardly one: '
+        'their difference cannot be told from one of the measurement.',
+    ),
+    'asked': TableText(
+        'Checks', 'Asked for and not done', 'Asked for in the model file; the data do not allow it.'
+    ),
     'mrs_group': TableText(
         'Glutamate', 'Metabolites between groups',
         'Spectra and metabolites that failed the quality gate are left out; the sensitivity '

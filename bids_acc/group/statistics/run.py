@@ -11,10 +11,17 @@ import pandas as pd
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.statistics.analyses import ANALYSES
+from bids_acc.group.statistics.confounding import (
+    NOT_ABOUT_MEASURES,
+    confounded_groups,
+    confounding_table,
+    with_notes,
+)
 from bids_acc.group.statistics.flow import participant_flow
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.replication import gate_decisions
+from bids_acc.group.statistics.requests import asked_and_not_done
 from bids_acc.group.statistics.rows import Row, finish_table, without_contradictions
 from bids_acc.group.statistics.study import Study
 from bids_acc.group.statistics.zscores import participant_scores
@@ -136,6 +143,15 @@ def run_statistics(
     if study.voxels.reason:
         tables['voxels'] = study.voxels.table()
     tables |= run_analyses(study, int(rng.integers(2**62)))
+    if asked := asked_and_not_done(study, tables):
+        tables['asked'] = finish_table(asked, model.families, model.correction)
+    found = confounded_groups(study)
+    if found:
+        tables = {
+            name: table if name in NOT_ABOUT_MEASURES else with_notes(table, found)
+            for name, table in tables.items()
+        }
+        tables['confounding'] = confounding_table(found)
     decisions = gate_decisions(tables, model)
     if len(decisions):
         tables['gate'] = decisions

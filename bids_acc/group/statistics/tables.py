@@ -18,6 +18,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         'demographics': 'Demographic and clinical characteristics by group',
         'qc_by_group': 'Data quality by group, looked at before any result',
         'flow': 'Participants per cohort and group, and how many have which data',
+        'confounding': 'Groups that were measured in different places or ways',
+        'asked': 'Asked for in the model file and not done, with the reason',
         'voxels': 'Which spectra are analysed, where people have several',
         'ancova': 'Group differences in structure at equal covariates',
         'gate': 'Which responses passed the replication rule',
@@ -42,6 +44,9 @@ TITLES: Mapping[str, str] = MappingProxyType(
 
 DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
+        'column': 'Column that tells where or how people were measured',
+        'fully': 'Whether no value of the column has both groups',
+        'n_comparable': 'People where both groups were measured',
         'analysed': 'Whether its values are in the analyses',
         'labels': 'Labels of the spectra that are this voxel, as in their file names',
         'n_usable': 'Participants with a value that passed its gate',
