@@ -60,7 +60,7 @@ TABLES: Mapping[str, TableText] = {
         'their difference cannot be told from one of the measurement.',
     ),
     'asked': TableText(
-        'Checks', 'Asked for and not done', 'Asked for in the model file; the data do not allow it.'
+        'Checks', 'Asked for and not done', 'By the model file; the data do not allow it.'
     ),
     'mrs_group': TableText(
         'Glutamate', 'Metabolites between groups',
