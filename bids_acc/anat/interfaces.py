@@ -18,9 +18,12 @@ from nipype.interfaces.base import (
     OutputMultiObject,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
+from bids_acc.anat.brain import BrainMask, find_brain, find_in_stripped, given_brain
+from bids_acc.anat.brain_weights import weights_record
 from bids_acc.anat.builtin import (
     UNDEFINED,
     fit_hemisphere,
@@ -41,25 +44,41 @@ from bids_acc.images.volumes import (
     form_gap,
     is_skull_stripped,
     outside_grid,
-    stripped_mask,
 )
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
 from bids_acc.surfaces.template import load_template
 
 
 def load_volume(path: str | Path) -> tuple[Any, Any]:
-    """Return data as float32 and affine of a NIfTI file.
+    """Return data as float32 and affine of a NIfTI file; of complex numbers, their magnitude.
 
     Raises
     ------
     InputDataError
-        If the file cannot be read.
+        If the file cannot be read, or holds colours.
     """
+    image = _open_nifti(path)
     try:
-        image = nb.Nifti1Image.from_filename(str(path))
+        if image.get_data_dtype().kind == 'c':
+            return np.abs(np.asanyarray(image.dataobj)).astype(np.float32), image.affine
         return image.get_fdata(dtype=np.float32), image.affine
     except Exception as error:
         raise InputDataError(f'{path} is no readable NIfTI image: {error}') from error
+
+
+def _open_nifti(path: str | Path) -> nb.Nifti1Image:
+    """Open a NIfTI-1 or NIfTI-2 file whose voxels are numbers."""
+    try:
+        image = nb.load(str(path))
+    except Exception as error:
+        raise InputDataError(f'{path} is no readable NIfTI image: {error}') from error
+    if not isinstance(image, nb.Nifti1Image):  # of which NIfTI-2 is a kind
+        raise InputDataError(f'{path} is no NIfTI image, but {type(image).__name__}.')
+    if image.get_data_dtype().fields:
+        raise InputDataError(
+            f'{path} holds colours (RGB) and no intensities: convert the image again from DICOM.'
+        )
+    return image
 
 
 def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
@@ -83,7 +102,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3])
     check_volume(data, affine, str(path))
-    header: Any = nb.Nifti1Image.from_filename(str(path)).header
+    header: Any = _open_nifti(path).header
     sform = header.get_sform() if header['sform_code'] > 0 else None
     qform = header.get_qform() if header['qform_code'] > 0 else None
     check_forms(sform, qform, str(path))
@@ -105,6 +124,7 @@ def save_volume(path: Path, data: Any, affine: Any) -> str:
 
 class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
     t1w_file = File(exists=True, mandatory=True, desc='T1-weighted image')
+    brain_mask = File(exists=True, desc='brain as somebody gives it')
     skull_strip = traits.Enum('auto', 'force', 'skip', usedefault=True, desc='brain extraction')
     seed = traits.Int(0, usedefault=True, desc='seed of the registration')
     num_threads = traits.Int(1, usedefault=True, nohash=True, desc='threads of ITK')
@@ -113,6 +133,7 @@ class _PrepareT1wInputSpec(BaseInterfaceInputSpec):
 class _PrepareT1wOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='image with axes nearest to right, anterior, superior')
     mask_file = File(exists=True, desc='brain')
+    mask_metadata = traits.Dict(desc='who found the brain, for the sidecar of the mask')
     facts = traits.Dict(desc='what was met with in the input, for the table of quality')
 
 
@@ -128,31 +149,54 @@ class PrepareT1w(SimpleInterface):
         data, gap_share = close_gaps(raw)
         check_gaps(gap_share, source)
         sizes = voxel_sizes(affine)
+        out = Path(runtime.cwd)
         stripped = self.inputs.skull_strip == 'skip' or (
             self.inputs.skull_strip == 'auto' and is_skull_stripped(data, sizes)
         )
-        if stripped:
-            mask = stripped_mask(data, sizes)
-        else:
-            from bids_acc.anat.brain import extract_brain
-
-            try:
-                mask = extract_brain(
-                    data, affine, Path(runtime.cwd) / 'head_',
-                    seed=self.inputs.seed, n_threads=self.inputs.num_threads,
-                )  # fmt: skip
-            except InputDataError as error:
-                raise InputDataError(f'{source}: {error}') from error
-        out = Path(runtime.cwd)
+        brain = self._brain(data, affine, stripped, out)
         self._results['out_file'] = save_volume(out / 'ras.nii.gz', data, affine)
-        self._results['mask_file'] = save_volume(out / 'mask.nii.gz', mask, affine)
+        self._results['mask_file'] = save_volume(out / 'mask.nii.gz', brain.mask, affine)
+        self._results['mask_metadata'] = mask_metadata(brain.method, self.inputs.brain_mask)
         self._results['facts'] = {
             'voxel_max_mm': float(sizes.max()),
             'skull_stripped': str(bool(stripped)).lower(),
+            'brain_method': brain.method,
+            'brain_agreement': brain.agreement,
             'gap_share': gap_share,
             'form_gap_mm': form_gap_mm,
         }
         return runtime
+
+    def _brain(self, data: Any, affine: Any, stripped: bool, folder: Path) -> BrainMask:
+        """Take the given mask, or find the brain; whatever fails names the file."""
+        given, source = self.inputs.brain_mask, self.inputs.t1w_file
+        try:
+            if isdefined(given):
+                source = given
+                return given_brain(data, affine, *load_volume(given))
+            if stripped:
+                return find_in_stripped(data, affine, sure=self.inputs.skull_strip == 'skip')
+            return find_brain(
+                data, affine, folder, seed=self.inputs.seed, n_threads=self.inputs.num_threads
+            )
+        except InputDataError as error:
+            raise InputDataError(f'{source}: {error}') from error
+
+
+def mask_metadata(method: str, given: Any) -> dict[str, Any]:
+    """Return what the sidecar of a brain mask says about who found the brain."""
+    said = {
+        'network': 'two trained networks',
+        'registration': 'affine registration of a template, trimmed to the intensities',
+        'background': 'all that is not zero in the T1w image, which has no skull',
+        'given': 'mask that was given',
+    }
+    found: dict[str, Any] = {'Method': said[method]}
+    if method == 'network':
+        found['Weights'] = weights_record()
+    if method == 'given':
+        found['MaskFile'] = Path(given).name
+    return found
 
 
 class _BiasCorrectInputSpec(BaseInterfaceInputSpec):

@@ -16,6 +16,7 @@ EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         'gap_share': (0.0, 0.001),
         'brain_ml': (800.0, 2000.0),
+        'brain_agreement': (0.85, 1.0),
         'cut_cm2': (0.0, 20.0),
         'field_of_view_share': (0.98, 1.0),
         'registration_dice': (0.90, 1.0),

@@ -31,7 +31,14 @@ OUTPUTS = (
     'midthickness', 'thickness', 'area', 'parcellation', 'acc_labels', 'acc_mask', 'qc',
 )  # fmt: skip
 """Fields of the output node."""
-FITTED = (*OUTPUTS, 'undefined', 'surfaces_figure', 'registration_figure', 'roi_metadata')
+FITTED = (
+    *OUTPUTS,
+    'mask_metadata',
+    'undefined',
+    'surfaces_figure',
+    'registration_figure',
+    'roi_metadata',
+)
 """What is computed: the outputs, and what only the sinks take."""
 CORRESPONDENCE = {
     'builtin': "the template's own surfaces, carried to the subject and fitted",
@@ -41,7 +48,7 @@ CORRESPONDENCE = {
     'the template',
 }
 """How a subject's vertices were matched with the template's."""
-INPUTS = ['t1w_file', 'surface_dir']
+INPUTS = ['t1w_file', 'brain_mask', 'surface_dir']
 """Fields of the input node."""
 
 
@@ -153,6 +160,8 @@ def init_anat_wf(
     ------
     t1w_file
         The T1w image.
+    brain_mask
+        Brain in the space of the T1w image; without it, the brain is extracted.
     surface_dir
         FreeSurfer or CIVET subject or GIFTI anat folder, unless surfaces are built in.
 
@@ -215,7 +224,7 @@ def _init_fit_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
     prepare = pe.Node(
         PrepareT1w(skull_strip=settings.skull_strip, seed=seed, **itk),
-        name='prepare', mem_gb=1.5, n_procs=omp_nthreads,
+        name='prepare', mem_gb=2.0, n_procs=omp_nthreads,
     )  # fmt: skip
     n4 = pe.Node(BiasCorrect(**itk), name='n4', mem_gb=1.5, n_procs=omp_nthreads)
     register = pe.Node(
@@ -254,7 +263,7 @@ def _init_fit_wf(
             workflow.connect(register, 'points_to_t1w', surfaces, 'points_to_t1w')
         workflow.connect(surfaces, 'parcellation', region, 'labels')
     workflow.connect([
-        (inputnode, prepare, [('t1w_file', 't1w_file')]),
+        (inputnode, prepare, [('t1w_file', 't1w_file'), ('brain_mask', 'brain_mask')]),
         (prepare, n4, [('out_file', 'in_file'), ('mask_file', 'mask_file')]),
         (n4, register, [('out_file', 'in_file')]),
         (prepare, segment, [('mask_file', 'mask_file')]),
@@ -272,7 +281,7 @@ def _init_fit_wf(
         (surfaces, figures, both),
         (region, figures, [('roi_labels', 'roi_labels')]),
         (register, figures, [('images_to_t1w', 'images_to_t1w')]),
-        (prepare, outputnode, [('mask_file', 't1w_mask')]),
+        (prepare, outputnode, [('mask_file', 't1w_mask'), ('mask_metadata', 'mask_metadata')]),
         (n4, outputnode, [('out_file', 't1w_preproc')]),
         (register, outputnode, [('images_to_t1w', 'template_to_t1w_xfm')]),
         (segment, outputnode, [('tpms', 'tpms'), ('dseg', 'dseg')]),
@@ -301,9 +310,12 @@ def _init_sinks_wf(
     atlas = atlas_metadata(origin)
     mesh = surface_metadata(density, origin)
 
-    def keep(field: str, key: str, metadata: dict[str, Any] | None = None) -> None:
+    def keep(field: str, key: str, metadata: dict[str, Any] | str | None = None) -> None:
         sink = init_sink(key, output_dir=output_dir, entities=entities)
-        sink.inputs.metadata = metadata or {}
+        if isinstance(metadata, str):
+            workflow.connect(inputnode, metadata, sink, 'metadata')
+        else:
+            sink.inputs.metadata = metadata or {}
         workflow.connect(inputnode, field, sink, 'in_file')
         if field in OUTPUTS:
             workflow.connect(sink, 'out_file', outputnode, field)
@@ -338,7 +350,7 @@ def _init_sinks_wf(
     keep('t1w_preproc', 'anat_t1w', t1w_metadata(image_notes))
     # replaces the metadata above where runs were averaged; undefined otherwise
     workflow.connect(inputnode, 't1w_metadata', workflow.get_node('ds_anat_t1w'), 'metadata')
-    keep('t1w_mask', 'anat_brain_mask')
+    keep('t1w_mask', 'anat_brain_mask', 'mask_metadata')
     keep('dseg', 'anat_dseg')
     keep('acc_mask', 'anat_roi_mask', {**atlas, 'Labels': list(roi)})
     keep('qc', 'anat_qc')

@@ -10,6 +10,7 @@ from pathlib import Path
 from bids_acc import __version__
 from bids_acc.anat.sources import inspect_surfaces
 from bids_acc.bids import selection as chosen
+from bids_acc.bids.brain_masks import MaskChoice, choose_brain_mask
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import MODALITIES, PlanRow, Session
@@ -21,7 +22,7 @@ from bids_acc.derivatives.records import (
     still_valid,
 )
 from bids_acc.derivatives.status import StatusRow
-from bids_acc.exceptions import BidsAccError, NothingSelectedError
+from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsError
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
 from bids_acc.settings import Request, Settings, fingerprint
@@ -40,6 +41,8 @@ class Job:
     """What the records of the modalities will hold once they are done, without outputs."""
     surfaces: SurfaceChoice = field(default_factory=SurfaceChoice)
     """Where the surfaces come from."""
+    brain_mask: MaskChoice = field(default_factory=MaskChoice)
+    """Brain mask that is there already."""
 
     def wants(self, modality: str) -> bool:
         """Tell whether a modality is to be computed."""
@@ -78,7 +81,14 @@ def plan_jobs(
         Name to folder of other tools' results.
     force : bool
         Reuse nothing.
+
+    Raises
+    ------
+    SettingsError
+        If one brain mask is named for several images.
     """
+    sessions = list(sessions)
+    _check_brain_mask(sessions, settings.anat.brain_mask)
     return [
         _plan_job(
             session,
@@ -90,6 +100,16 @@ def plan_jobs(
         )
         for session in sessions
     ]
+
+
+def _check_brain_mask(sessions: Sequence[Session], asked: str) -> None:
+    """Refuse one mask for several images."""
+    several = len({session.anat.t1w for session in sessions if session.anat}) > 1
+    if asked and several and '{' not in asked:
+        raise SettingsError(
+            f'--anat-brain-mask {asked} names one mask for several T1w images: put {{subject}} '
+            'and {session} where the labels stand, or choose with --participant-label.'
+        )
 
 
 def _plan_job(
@@ -106,17 +126,19 @@ def _plan_job(
     records: dict[str, Record] = {}
     expected: dict[str, Record] = {}
     upstream: dict[str, str] = {}
-    surfaces = SurfaceChoice()
+    surfaces, mask = SurfaceChoice(), MaskChoice()
     for modality in MODALITIES:
         row = session.row(modality)
         if modality == 'anat' and row.status == 'run':
             row, surfaces = _with_surfaces(row, session, settings, derivatives)
+        if modality == 'anat' and row.status == 'run':
+            row, mask = _with_brain_mask(row, session, settings, derivatives)
         plan[modality] = row
         if row.status != 'run':
             continue
         files = [Path(path) for path in row.inputs]
         if modality == 'anat':
-            files += surfaces.files
+            files += [*surfaces.files, *([mask.path] if mask.path else [])]
         label = record_label(session, modality)
         now = Record(
             label=label,
@@ -138,7 +160,7 @@ def _plan_job(
             # What anat will give is known before it is computed: the same inputs, settings and
             # version. So dwi can be compared although anat may run again.
             upstream['anat'] = fingerprint(now.inputs, now.settings, now.version)
-    return Job(session, plan, records, expected, surfaces)
+    return Job(session, plan, records, expected, surfaces, mask)
 
 
 def _with_surfaces(
@@ -158,6 +180,26 @@ def _with_surfaces(
     if derivatives and asked != 'builtin':
         row = replace(row, reason='; '.join(filter(None, [row.reason, choice.describe()])))
     return row, choice
+
+
+def _with_brain_mask(
+    row: PlanRow, session: Session, settings: Settings, derivatives: Mapping[str, Path]
+) -> tuple[PlanRow, MaskChoice]:
+    """Choose the brain mask, and say in the plan which it is or why the named one is none."""
+    if session.anat is None or settings.anat.skull_strip != 'auto':
+        derivatives = {}
+    try:
+        choice = choose_brain_mask(
+            settings.anat.brain_mask, derivatives, session.subject, session.session,
+            session.anat.t1w if session.anat else Path(),
+        )  # fmt: skip
+    except BidsAccError as error:
+        return replace(
+            row, status='fail', reason=f'--anat-brain-mask: {error}',
+            reason_code=error.exit_code.name.lower(), exit_code=error.exit_code,
+        ), MaskChoice()  # fmt: skip
+    reason = '; '.join(filter(None, [row.reason, choice.note]))
+    return replace(row, reason=reason), choice
 
 
 def settings_fingerprint(settings: Settings, modality: str) -> str:

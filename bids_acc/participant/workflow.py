@@ -113,6 +113,8 @@ def init_session_wf(
             image_notes=session.anat.notes,
         )
         anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
+        if job.brain_mask.path is not None:
+            anat.get_node('inputnode').inputs.brain_mask = str(job.brain_mask.path)
         if job.surfaces.folder is not None:
             anat.get_node('inputnode').inputs.surface_dir = str(job.surfaces.folder)
         keep_fields(anat, output_dir, record_label(session, 'anat'))

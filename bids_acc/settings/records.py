@@ -52,6 +52,14 @@ class AnatSettings:
         'extract the brain: auto does unless the background is zero already',
         flag='--skull-strip',
     )
+    brain_mask: str = option(
+        '',
+        'brain mask in the space of the T1w image, in whose name {subject} and {session} stand '
+        'for the labels, e.g. masks/sub-{subject}_mask.nii.gz; without it, a desc-brain_mask of '
+        '--derivatives is taken, or the brain is extracted',
+        flag='--anat-brain-mask',
+        metavar='FILE',
+    )
     average: bool = option(
         False,
         'average the runs of the T1w image that are as good as the best, after rigid alignment',
