@@ -97,6 +97,7 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
         found = {'registration_dice': 0.98, 'registration_dice_wm': 0.9, 'cnr': 3, 'snr_wm': 20}
         model.write_text(json.dumps({**found, 'converged': True}))
         facts = {'voxel_max_mm': 2.0, 'skull_stripped': 'true', 'gap_share': 0.0,
+                 'brain_method': 'background', 'brain_agreement': 0.98,
                  'form_gap_mm': math.nan}  # fmt: skip
         result = AnatQuality(
             in_file=paths['in_file'], mask_file=paths['mask_file'],
@@ -114,7 +115,7 @@ def test_every_column_is_described_with_its_unit(table: Table) -> None:
     assert set(row.index) == set(columns)
     assert set(EXPECTED) <= set(row.index)
     unitless = ('euler_wm', 'roi_vertices', 'verdict', 'flags', 'surface_source', 'converged',
-                'skull_stripped')  # fmt: skip
+                'skull_stripped', 'brain_method')  # fmt: skip
     for name, about in columns.items():
         assert about['Description']
         assert ('Units' in about) != name.startswith(unitless), name
