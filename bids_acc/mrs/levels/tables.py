@@ -14,6 +14,7 @@ from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import Level, WaterScaling, quantify
 from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.results.quality import of_curves
 from bids_acc.mrs.results.signs import LEAST_IN_IMAGE, signs_of_fit
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
 from bids_acc.quality.measure import Measure
@@ -294,6 +295,14 @@ def _in_unit(inputs: TableInputs, metric: str, definition: str, unit: str) -> fl
     return math.nan
 
 
+def _recomputed(inputs: TableInputs) -> tuple[float, float]:
+    """S/N and width in Hz from the curves of any engine; NaN without curves."""
+    curves = inputs.result.curves
+    if curves is None or not curves.ppm.size:
+        return math.nan, math.nan
+    return of_curves(curves.ppm, curves.data, curves.fit, curves.baseline, inputs.spectrometer_mhz)
+
+
 def quality_row(inputs: TableInputs) -> dict[str, Any]:
     """Quality of the spectrum, every definition in its own column.
 
@@ -312,6 +321,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
     step = float(extra.get('fwhm_step_ppm', math.nan))
     sensitivity = result.baseline_sensitivity
     found = [entry['name'] for entry in report['artefacts'] if entry['found']]
+    recomputed = _recomputed(inputs)
     return {
         'engine': result.engine,
         'engine_version': result.version,
@@ -322,6 +332,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'snr_residual': _in_unit(inputs, 'snr', 'fsl_snr_residual', '1'),
         'snr_fsl_peak': _in_unit(inputs, 'snr', 'fsl_snr_peak', '1'),
         'snr_osprey': _in_unit(inputs, 'snr', 'osprey_snr', '1'),
+        'snr_recomputed': recomputed[0],
         'fwhm_hz': _in_unit(inputs, 'fwhm', 'builtin_fwhm', 'Hz'),
         'fwhm_ppm': _in_unit(inputs, 'fwhm', 'builtin_fwhm', 'ppm'),
         'fwhm_kernel_hz': _in_unit(inputs, 'fwhm', 'builtin_kernel_fwhm', 'Hz'),
@@ -330,6 +341,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'fwhm_step_hz': step * inputs.spectrometer_mhz,
         'fwhm_fsl_hz': _in_unit(inputs, 'fwhm', 'fsl_fwhm', 'Hz'),
         'fwhm_osprey_hz': _in_unit(inputs, 'fwhm', 'osprey_fwhm', 'Hz'),
+        'fwhm_recomputed_hz': recomputed[1],
         'fwhm_water_hz': report['fwhm_water_hz'],
         'shift_ppm': extra.get('shift_ppm', math.nan),
         'phase0_deg': extra.get('phase0_deg', math.nan),

@@ -33,6 +33,11 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.mrs.signal.measures import full_width_half_maximum, ppm_mask
+
+NAA_PPM = (1.9, 2.12)
+"""Where the highest point of a fitted NAA singlet lies."""
+
 
 def snr_lcm(signal: npt.ArrayLike, residual: npt.ArrayLike, n_parameters: float) -> float:
     """S/N by LCModel's formula.
@@ -75,3 +80,52 @@ def snr_noise(signal: npt.ArrayLike, noise_sd: float) -> float:
     if not noise_sd > 0:
         return math.nan
     return float(np.max(np.abs(np.asarray(signal, dtype=float))) / noise_sd)
+
+
+def of_curves(
+    ppm: npt.ArrayLike,
+    data: npt.ArrayLike,
+    fit: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    spectrometer_mhz: float,
+) -> tuple[float, float]:
+    """S/N and line width from the curves of a fit, by one formula whoever made it.
+
+    Engines count parameters and define widths each in its own way. Here the highest point of fit
+    minus baseline is divided by twice the plain standard deviation of the residual, and the width
+    is that of the fitted NAA peak at half height.
+
+    Parameters
+    ----------
+    ppm : (n_points,) array_like
+        Chemical shifts, in order.
+    data, fit, baseline : (n_points,) array_like
+        Curves.
+    spectrometer_mhz : float
+        Spectrometer frequency in MHz.
+
+    Returns
+    -------
+    snr : float
+        Dimensionless; NaN without a residual.
+    fwhm_hz : float
+        NaN when there is no peak, or it does not fall to half on both sides.
+
+    Examples
+    --------
+    >>> axis = np.linspace(4.2, 0.2, 4001)
+    >>> peak = 10 / (1 + ((axis - 2.008) / 0.025) ** 2)
+    >>> noise = np.where(np.arange(4001) % 2, 0.5, -0.5)
+    >>> [round(value, 2) for value in of_curves(axis, peak + noise, peak, 0 * axis, 127.75)]
+    [10.0, 6.39]
+    """
+    axis, signal = np.asarray(ppm, dtype=float), np.asarray(fit, float) - np.asarray(baseline)
+    snr = snr_lcm(signal, np.asarray(data, float) - np.asarray(fit, float), 0)
+    inside = np.flatnonzero(ppm_mask(axis, *NAA_PPM))
+    if inside.size == 0:
+        return snr, math.nan
+    top = axis[inside[np.argmax(signal[inside])]]
+    near = np.abs(axis - top) < 0.25
+    if signal[near].max() > signal[inside].max():
+        return snr, math.nan
+    return snr, full_width_half_maximum(axis[near] * spectrometer_mhz, signal[near])

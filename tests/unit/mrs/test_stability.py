@@ -18,6 +18,7 @@ from bids_acc.mrs.levels.quantify import quantify
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
 from bids_acc.mrs.results.signs import ratio_ranges, signs_of_fit
+from bids_acc.mrs.signal import preprocessing
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Spectrum
 
@@ -122,3 +123,21 @@ def test_estimates_of_a_real_spectrum_lie_in_their_intervals(shared_data: Path) 
     levels = [level for level in quantify(found, None) if np.isfinite(level.ci_low)]
     assert len(levels) > 20
     assert all(level.ci_low <= level.ci_estimate <= level.ci_high for level in levels)
+
+
+def test_a_spectrum_that_depends_on_a_hair_is_flagged(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan whose decay ends in the start of a filter, with that end left in."""
+    path = shared_data / 'mrs-siemens30/sub-01/mrs/sub-01_acq-rda_svs.nii.gz'
+    if not path.exists():
+        pytest.skip('no mrs-siemens30')
+    monkeypatch.setattr(preprocessing, 'wrapped_samples', lambda *_: 0)
+    data = read_nifti_mrs(path)
+    fid = preprocess(data.fids[:, :, 0], data.dwell_time, data.spectrometer_mhz).fid
+    spectrum = Spectrum(fid, data.dwell_time, data.spectrometer_mhz, data.echo_time)
+    options = FitOptions(baseline_sensitivity=False)
+    basis = load_basis('simulate', spectrum)
+    found = run_builtin(spectrum, basis, options, np.nan, np.random.default_rng(0))
+    signs = {sign.name for sign in signs_of_fit(found, {}) if sign.found}
+    assert {'unstable_fit', 'first_order_phase'} <= signs
