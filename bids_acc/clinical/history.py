@@ -21,6 +21,7 @@ import jsonschema
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.reading import reads
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.reading import INVISIBLE, read_raw
 
@@ -130,6 +131,7 @@ def _record(row: Mapping[Hashable, Any], rules: Mapping[str, Any]) -> dict[str, 
     return {name: value for name, value in cells.items() if value is not None}
 
 
+@reads('table', 'save it as tab-separated text')
 def read_table(path: Path) -> pd.DataFrame:
     """Read a tab-separated phenotype table as text.
 

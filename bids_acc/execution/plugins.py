@@ -17,6 +17,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 
 from bids_acc.exceptions import ResourceError, SettingsError
 from bids_acc.execution.crashes import KILLED
+from bids_acc.files.reading import reading
 from bids_acc.settings import Resources
 
 
@@ -191,10 +192,7 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
         return 'MultiProc', {}
     if not asked.endswith(('.yml', '.yaml', '.json')):
         return asked, {}
-    try:
+    what = 'YAML or JSON with plugin and plugin_args'
+    with reading(f'--use-plugin {asked}', what, 'mend it', SettingsError):
         content = yaml.safe_load(Path(asked).read_text())
         return str(content['plugin']), dict(content.get('plugin_args') or {})
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f'--use-plugin {asked}: expected YAML or JSON with plugin and plugin_args ({error}).'
-        ) from error

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError, ResourceError
+
+P = ParamSpec('P')
+R = TypeVar('R')
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -144,3 +148,26 @@ def sane(content: Any, depth: int = 0) -> Any:
 def _whole(text: str) -> str:
     """Replace halves of surrogate pairs, which no file can be written with."""
     return text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')
+
+
+def reads(
+    what: str, remedy: str = 'copy or fetch it again', error: type[BidsAccError] = InputDataError
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Put `reading` around a function whose first argument is the file.
+
+    Parameters
+    ----------
+    what, remedy, error
+        As in `reading`.
+    """
+
+    def around(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            path = args[0] if args else next(iter(kwargs.values()))
+            with reading(str(path), what, remedy, error):
+                return function(*args, **kwargs)
+
+        return guarded
+
+    return around

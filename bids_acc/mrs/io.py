@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from bids_acc.files.reading import reads
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
 from bids_acc.typing import ComplexArray, FloatArray
 
@@ -446,6 +447,7 @@ def read_affine(path: str | Path) -> FloatArray:
     return np.asarray(_open(Path(path)).affine, dtype=np.float64)
 
 
+@reads('NIfTI-MRS file', 'copy or convert it again')
 def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -> MrsData:
     """Read a single-voxel NIfTI-MRS file.
 

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.reading import reads, short
 from bids_acc.quality.measure import Measure
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
@@ -169,7 +170,7 @@ def _threshold(entry: Mapping[str, Any], where: str, metrics: Iterable[str]) -> 
     except (KeyError, TypeError, ValueError) as error:
         raise SettingsError(
             f'{where}: a threshold needs metric, definition, operator, value and unit; {entry!r} '
-            f'does not ({error!r}).'
+            f'does not ({short(error)}).'
         ) from error
     if found.operator not in OPERATORS or not math.isfinite(found.value):
         raise SettingsError(
@@ -191,6 +192,7 @@ def _check_known(where: str, what: str, given: Iterable[str], known: Iterable[st
         )
 
 
+@reads('gate', 'mend it', SettingsError)
 def load_gate(name: str | Path) -> Gate:
     """Read a preset or a gate file.
 
@@ -229,7 +231,7 @@ def load_gate(name: str | Path) -> Gate:
         spectrum, metabolite = content['spectrum'], content['metabolite']
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
-            f'{where}: must be JSON with the lists "spectrum" and "metabolite" ({error!r}).'
+            f'{where}: must be JSON with the lists "spectrum" and "metabolite" ({short(error)}).'
         ) from error
     _check_known(where, 'field', content, FIELDS)
     _check_known(where, 'artefact', content.get('artefacts', ()), ARTEFACTS)

@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.reading import reads
 from bids_acc.settings.option import Option, options
 from bids_acc.settings.records import Settings
 from bids_acc.settings.request import Request
@@ -175,6 +176,7 @@ def _complaint(error: dict[str, Any], allowed: str) -> str:
     return f'allowed is {allowed}{hint}' if allowed else str(error['msg'])
 
 
+@reads('TOML', 'mend it', SettingsError)
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a configuration file.
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import jsonschema
 
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.reading import reads
 from bids_acc.group.statistics.rows import Family
 
 
@@ -317,6 +318,7 @@ def presets() -> dict[str, Path]:
     }
 
 
+@reads('model', 'mend it', SettingsError)
 def read_model(source: str | Path) -> Model:
     """Read a model file or a shipped preset.
 

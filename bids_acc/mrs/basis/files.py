@@ -10,6 +10,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.lcmodel_file import RawBasis, read_lcmodel_basis
 from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Spectrum
 from bids_acc.typing import ComplexArray
@@ -17,6 +18,7 @@ from bids_acc.typing import ComplexArray
 _CENTRE_PPM = 2.6
 
 
+@reads('basis set', 'make or fetch it again')
 def read_basis_file(path: Path) -> RawBasis:
     """Read whatever kind of basis set this is.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import reads
 from bids_acc.mrs.signal.spectrum import Basis
 from bids_acc.typing import ComplexArray
 
@@ -42,6 +43,7 @@ class RawBasis:
     sha256: str
 
 
+@reads('basis set of LCModel', 'make or fetch it again')
 def read_lcmodel_basis(path: Path | str) -> RawBasis:
     """Read a .BASIS file.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.reading import reads, short
 
 TISSUES = ('GM', 'WM', 'CSF')
 """Order of tissues everywhere in the spectroscopy part."""
@@ -95,6 +96,7 @@ def _parse(document: Mapping[str, Any], name: str) -> RelaxationSet:
     )
 
 
+@reads('set of relaxation times', 'mend it', SettingsError)
 def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet | None:
     """Constants of a shipped set, or of a JSON file of the same form.
 
@@ -131,7 +133,7 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
             return _parse(document, wanted.lstrip(':') or next(iter(document['sets'])))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(
-                f'--mrs-relaxation {name}: not a file of relaxation constants ({error!r}).'
+                f'--mrs-relaxation {name}: not a file of relaxation constants ({short(error)}).'
             ) from error
     known = []
     for file_name in SHIPPED:

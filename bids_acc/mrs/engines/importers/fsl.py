@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
 from bids_acc.quality.measure import Measure
@@ -53,6 +54,7 @@ def _quality(table: pd.DataFrame, column: str) -> float:
     return math.nan
 
 
+@reads('summary of fsl_mrs', 'run the fit again, or fetch the file again')
 def fsl_result(summary_file: str | Path, qc_file: str | Path | None = None) -> EngineResult:
     """FSL-MRS's tables in the common form.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, Curves, EngineResult, kind_of
 from bids_acc.quality.measure import Measure
@@ -166,6 +167,7 @@ def _inputs(lines: list[str]) -> dict[str, str]:
     return {key: value.strip("'") for key, value in inputs.items()}
 
 
+@reads('table of LCModel', 'run the fit again, or fetch the file again')
 def parse_table(path: str | Path) -> Table:
     """Read an LCModel ``.table``.
 
@@ -215,6 +217,7 @@ def parse_table(path: str | Path) -> Table:
     )
 
 
+@reads('file of LCModel curves', 'run the fit again, or fetch the file again')
 def parse_coord(path: str | Path) -> tuple[Curves, dict[str, FloatArray]]:
     """Read curves from an LCModel ``.coord``.
 
@@ -277,6 +280,7 @@ def _coord_heading(line: str) -> str | None:
     return found.group(1) if found else None
 
 
+@reads('spreadsheet of LCModel', 'run the fit again, or fetch the file again')
 def parse_csv(path: str | Path) -> dict[str, tuple[float, float, float]]:
     """Read concentration, %SD and ratio by name from an LCModel spreadsheet.
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
 from bids_acc.quality.measure import Measure
@@ -66,6 +67,7 @@ def _first(values: dict[str, float], *names: str) -> float:
     return next((values[n] for n in names if values.get(n, math.nan) > 0), math.nan)
 
 
+@reads('folder of Osprey', 'run the fit again, or fetch the file again')
 def osprey_result(folder: str | Path, subject: str = '') -> EngineResult:
     """Osprey's tables in the common form.
 

@@ -1,0 +1,184 @@
+"""Every reader of a file that users give, against noise: one of our errors, or a result.
+
+The corpus is built here: a small sound file of each kind. Each example damages it in one of the
+ways in which files are damaged (bytes changed, cut, doubled, words put in), or replaces it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bids_acc.bids.selection import read_filters
+from bids_acc.clinical.history import read_table
+from bids_acc.derivatives.records import read_record
+from bids_acc.exceptions import BidsAccError
+from bids_acc.execution.plugins import make_plugin
+from bids_acc.group.statistics.model import presets, read_model
+from bids_acc.images.files import read_image
+from bids_acc.mrs.basis.basis_set import write_lcmodel_basis
+from bids_acc.mrs.basis.files import read_basis_file
+from bids_acc.mrs.engines.importers.fsl import fsl_result
+from bids_acc.mrs.engines.importers.lcmodel import parse_coord, parse_csv, parse_table
+from bids_acc.mrs.engines.importers.osprey import osprey_result
+from bids_acc.mrs.io import read_nifti_mrs
+from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.quality.gate import load_gate
+from bids_acc.settings import Resources
+from bids_acc.settings.files import read_toml
+from bids_acc.tables.reading import read_tsv
+from tests.interfaces.test_mrs_robustness import Case, measure
+from tests.synthetic.bids_folder import write_image
+from tests.synthetic.lcmodel import creatine
+
+PACKAGE = Path(__file__).resolve().parents[2] / 'bids_acc'
+EXAMPLES = int(os.environ.get('BIDS_ACC_FUZZ', '60'))
+"""Examples of each reader; set it to many thousands for a long search."""
+
+TABLE = b""" LCModel (Version 6.3-1N)
+ title
+ Data of: 32 ms
+$$CONC 4 lines in following concentration table = NCONC+1
+    Conc.  %SD /Cr+PCr  Metabolite
+    5.000   5%   0.500 Cr
+    5.000   5%   0.500 PCr
+    9.000   4%   0.900 Glu
+$$MISC 2 lines in following misc. output table
+  FWHM = 0.046 ppm    S/N = 25
+  Data shift = 0.012 ppm
+$$DIAG 0 lines in following diagnostic table:
+$$INPU 3 lines in following table:
+ deltat= 5e-4
+ hzpppm= 127.75
+ wconc= 55510
+"""
+COORD = b""" LCModel (Version 6.3-1N)
+4 points on ppm-axis = NY
+ 4.0 3.0 2.0 1.0
+NY phased data points follow
+ 1.0 2.0 3.0 4.0
+NY points of the fit to the data follow
+ 1.0 2.0 3.0 4.0
+NY background values follow
+ 0.0 0.0 0.0 0.0
+ Cr       Conc. = 5.0
+ 1.0 2.0 3.0 4.0
+"""
+CSV = b'Row, Col, Cr, Cr %SD, Cr/Cr, Glu, Glu %SD, Glu/Cr\n 1, 1, 5.0, 5, 1.0, 9.0, 4, 1.8\n'
+FSL = b'Metab,mMol/kg,mMol/kg CRLB,%CRLB,SNR,FWHM\nCr,5.0,0.2,4,30,5\nGlu,9.0,0.3,3,30,5\n'
+PLUGIN = b'plugin: MultiProc\nplugin_args:\n  n_procs: 2\n  memory_gb: 4\n'
+FILTERS = b'{"t1w": {"run": 1, "acquisition": ["a", null]}, "dwi": {"direction": "AP"}}'
+RECORD = b"""{"label": "sub-01_anat", "version": "1", "settings": "a", "inputs": {"a": "b"},
+"upstream": {}, "outputs": {"sub-01/a.tsv": "c"}, "fields": {"x": ["sub-01/a.tsv"]}}"""
+HISTORY = b'participant_id\tdrug\tdose\tstart\nsub-01\tclozapine\t300\t2020-01-01\n'
+
+
+def basis(folder: Path) -> bytes:
+    """Return a basis set of LCModel with one metabolite."""
+    return write_lcmodel_basis(folder / 'a.basis', creatine()[1]).read_bytes()
+
+
+def image(folder: Path, shape: tuple[int, ...], dtype: str) -> bytes:
+    """Return a small NIfTI image."""
+    return write_image(folder / 'a.nii', shape, dtype).read_bytes()
+
+
+def spectrum(folder: Path) -> bytes:
+    """Return a spectrum as NIfTI-MRS with its header extension."""
+    return Path(measure(Case(points=64), folder)[0]).read_bytes()
+
+
+Reader = Callable[[Path], Any]
+READERS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Reader]] = {
+    'LCModel table': ('a.table', TABLE, parse_table),
+    'LCModel curves': ('a.coord', COORD, parse_coord),
+    'LCModel spreadsheet': ('a.csv', CSV, parse_csv),
+    'LCModel basis': ('a.basis', basis, read_basis_file),
+    'fsl_mrs': ('summary.csv', FSL, fsl_result),
+    'history': ('trials.tsv', HISTORY, read_table),
+    'table': ('a.tsv', HISTORY, read_tsv),
+    'plug-in': ('a.yml', PLUGIN, lambda p: make_plugin(Resources(plugin=str(p)))),
+    'NIfTI-MRS': ('a.nii.gz', spectrum, read_nifti_mrs),
+    'image': ('a.nii', lambda f: image(f, (3, 3, 3), 'int16'), read_image),
+    'gate': ('a.json', (PACKAGE / 'data/mrs/gates/acc-glutamate.json').read_bytes(), load_gate),
+    'relaxation': (
+        'a.json', (PACKAGE / 'data/mrs/relaxation-3T.json').read_bytes(),
+        lambda p: load_relaxation(str(p)),
+    ),
+    'settings': ('a.toml', b'random_seed = 1\n[dwi]\nb_max = 1500.0\n', read_toml),
+    'filters': ('a.json', FILTERS, read_filters),
+    'model': ('a.json', next(iter(presets().values())).read_bytes(), read_model),
+    'record': (
+        'logs/records/sub-01_anat.json', RECORD,
+        lambda p: read_record(p.parents[2], 'sub-01_anat'),
+    ),
+}  # fmt: skip
+
+WORDS = [b'', b'\x00', b'\xff\xfe', b'\xef\xbb\xbf', b'9' * 400, b'1e999', b'nan', b'-1', b'{',
+         b'[', b'"', b'\t', b'\n', b'null', b'true', b'\\ud800', b'$', b'%', b',', b'= ',
+         b'99999999999', b'[' * 5000, 'é'.encode('latin-1')]  # fmt: skip
+
+
+@st.composite
+def damage(draw: st.DrawFn, sound: bytes) -> bytes:
+    """Damage a file in a few places."""
+    content = sound
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(content)))
+        length = draw(st.sampled_from([0, 1, 3, 10, 100, len(content)]))
+        new = draw(st.sampled_from(WORDS) | st.binary(max_size=8))
+        content = content[:start] + new + content[start + length :]
+    return content
+
+
+@pytest.mark.parametrize('kind', READERS)
+def test_no_file_raises_what_is_not_ours(kind, tmp_path):
+    name, sound, reader = READERS[kind]
+    if not isinstance(sound, bytes):
+        sound = sound(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    @settings(max_examples=EXAMPLES)
+    @given(damage(sound) | st.binary(max_size=200))
+    def search(content: bytes) -> None:
+        path.write_bytes(content)
+        said = ''
+        try:
+            reader(path)
+        except BidsAccError as error:
+            said = str(error)
+        assert len(said.encode()) < 2000  # can be printed
+
+    search()
+
+
+@pytest.mark.parametrize('kind', READERS)
+def test_the_corpus_is_sound(kind, tmp_path):
+    """Noise on files that are refused anyway would find nothing."""
+    name, sound, reader = READERS[kind]
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(sound if isinstance(sound, bytes) else sound(tmp_path))
+    found = reader(path)
+    assert found is not None
+    assert not (isinstance(found, np.ndarray) and found.size == 0)
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_osprey_folders(tmp_path_factory, amounts, ratios):
+    root = tmp_path_factory.mktemp('osprey')
+    folder = root / 'QuantifyResults'
+    folder.mkdir()
+    for quantity, content in (('amplMets', amounts), ('tCr', ratios)):
+        (folder / f'A_{quantity}_Voxel_1_Basis_1.tsv').write_bytes(content)
+    with pytest.raises(BidsAccError):
+        osprey_result(root)
