@@ -54,7 +54,8 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('mrs/fitting.*', 'interfaces'), ('mrs/engines/lcmodel.*', 'interfaces'),
     ('*figures.*', 'figures'),
     ('derivatives/*', 'derivatives'), ('bids/*', 'bids'), ('report/*', 'report'),
-    ('demo/*', 'demo'), ('tables/*', 'tables'), ('clinical/*', 'tables'), ('files/*', 'files'),
+    ('demo/*', 'demo'), ('tables/*', 'tables'), ('clinical/*', 'tables'),
+    ('files/reading.*', 'formulas'), ('files/*', 'files'),
     ('group/formulas/*', 'statistics'), ('group/opnmf/*', 'statistics'),
     ('group/features.*', 'statistics'), ('group/tasks.*', 'parallel'),
     ('group/*', 'group'),
@@ -104,7 +105,7 @@ MAY: Mapping[str, tuple[str, str]] = {
     'demo': ('formulas files tables settings statistics parallel derivatives group demo',
              f'{FORMATS} sklearn statsmodels'),
     'top': ('formulas files tables settings bids derivatives report interfaces workflow group top',
-            f'{FORMATS} nipype psutil distributed dask_jobqueue'),
+            f'{FORMATS} nipype psutil distributed dask_jobqueue packaging'),
 }  # fmt: skip
 """Role, the roles of our modules that it may import, and the outside packages."""
 
