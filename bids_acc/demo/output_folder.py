@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_acc import __version__
 from bids_acc.demo.planted_maps import SCALES, PlantedMaps, plant_maps
 from bids_acc.demo.planted_spectra import PlantedSpectra, plant_spectra
 from bids_acc.demo.two_sites import (
@@ -251,7 +252,13 @@ def _write_tables(folder: Path, people: Sequence[Person]) -> None:
             'BIDSVersion': BIDS_VERSION,
             'DatasetType': 'derivative',
             'License': 'CC0',
-            'GeneratedBy': [{'Name': 'bids_acc-demo', 'Description': 'Simulated results'}],
+            'GeneratedBy': [
+                {
+                    'Name': 'bids_acc',
+                    'Version': __version__,
+                    'Description': 'Simulated by bids_acc-demo as the participant level writes',
+                }
+            ],
         },
     )
     write_tsv(folder / 'participants.tsv', participants_table(people))

@@ -20,6 +20,7 @@ from bids_acc.derivatives.outputs import find_outputs, output_path
 from bids_acc.exceptions import ExitCode
 from bids_acc.group.cohort import load_cohort, plan_group, read_mrs, sessions_on_disk
 from bids_acc.group.vertexmaps import gather_vertex_metrics
+from bids_acc.participant.folders import check_group_folder
 from bids_acc.tables.reading import read_tsv
 
 N = 14
@@ -88,6 +89,10 @@ def test_the_group_level_finds_everybody_and_every_table(folder):
     glx = water[water['metabolite'] == 'Glx']['value']
     parts = [water[water['metabolite'] == name]['value'] for name in ('Glu', 'Gln')]
     assert glx.to_numpy() == pytest.approx((parts[0] + parts[1]).to_numpy(), rel=1e-4)
+
+
+def test_the_command_takes_the_folder_for_one_of_ours(folder):
+    check_group_folder(folder)
 
 
 def test_the_same_seed_writes_the_same_bytes_and_another_one_others(folder, tmp_path):
