@@ -32,6 +32,8 @@ ALPHA = 0.05
 NEXT_TO_NOTHING = 0.1
 """A planted difference of less than this many standard deviations between people, as soft borders
 carry into neighbouring parcels, is neither counted as an effect nor as none."""
+WORTH_FINDING = 0.3
+"""As many standard deviations are told when the report has no pairs of a planted difference."""
 PER_MILLION = {'md': 1e6}
 """Factor by which small numbers are shown."""
 UNITS = {'thickness': 'mm', 'md': '1e-6 mm2/s', 'Glx': 'mmol/kg'}
@@ -98,7 +100,8 @@ class CohortScore:
     """p of the tests of what was not planted."""
     not_compared: Sequence[str]
     """Planted differences that the report does not test, and why."""
-    model: str = ''
+    model: str
+    """Name of the model that was scored."""
 
 
 def is_cohort(folder: Path) -> bool:
@@ -150,8 +153,11 @@ def score_cohort(folder: Path) -> CohortScore:
         If there is no truth, or the group level has not run.
     """
     truth = read_cohort_truth(folder)
-    parcels = _parcels(folder)
-    tables = _statistics(folder)
+    home = _model_folder(folder)
+    parcels = _parcels(folder, home)
+    tables: dict[str, pd.DataFrame] = {
+        path.stem: read_tsv(path) for path in sorted((home / 'stats').glob('*.tsv'))
+    }
     agreement = {
         cohort: float(adjusted_rand_score(truth.parts.loc[own.index, 'part'], own))
         for cohort, own in parcels.items()
@@ -163,18 +169,29 @@ def score_cohort(folder: Path) -> CohortScore:
         effects=effects,
         unplanted=np.array(list(_unplanted(tables, truth, parcels))),
         not_compared=list(_not_compared(tables, truth, parcels)),
-        model=str(tables.get('name', '')),
+        model=home.name.removeprefix('model-'),
     )
 
 
-def _parcels(folder: Path) -> dict[str, pd.Series]:
-    """Return each cohort's parcels by hemisphere and vertex."""
-    found = find_outputs('group_vertexindex', folder)
+def _model_folder(folder: Path) -> Path:
+    """Return the folder of the model acc-structure, or else of the first model with results."""
+    found = sorted((folder / 'group').glob('model-*/stats/ancova.tsv'))
     if not found:
         raise MissingInputError(
-            f'{folder}: no parcels; run `bids_acc {folder} {folder} group --model acc-structure` '
-            'first.'
+            f'{folder}: no group comparisons; run `bids_acc {folder} {folder} group --model '
+            'acc-structure` first.'
         )
+    homes = [path.parent.parent for path in found]
+    return next((home for home in homes if home.name == 'model-acc-structure'), homes[0])
+
+
+def _parcels(folder: Path, home: Path) -> dict[str, pd.Series]:
+    """Return each cohort's parcels of a model by hemisphere and vertex."""
+    record = json.loads((home / 'provenance.json').read_text())
+    name = record.get('ParcelsFolder')
+    found = find_outputs('group_vertexindex', folder / 'group' / name) if name else []
+    if not found:
+        raise MissingInputError(f'{folder}: {home.name} has no parcels to be compared.')
     return {
         item.entities.get('cohort', 'all'): read_tsv(item.path)
         .set_index(['hemisphere', 'vertex'])['component']
@@ -184,19 +201,7 @@ def _parcels(folder: Path) -> dict[str, pd.Series]:
     }
 
 
-def _statistics(folder: Path) -> dict[str, Any]:
-    """Read the report's tables; of several models those of the one that pairs were tested in."""
-    found = sorted((folder / 'group').rglob('stats/ancova.tsv'))
-    if not found:
-        raise MissingInputError(f'{folder}: no group comparisons; run group with --model.')
-    structure = [p for p in found if 'acc-structure' in str(p.relative_to(folder))]
-    home = (structure or found)[0].parent
-    name = home.parent.name.removeprefix('model-') if home.parent.name != 'group' else ''
-    tables: dict[str, Any] = {path.stem: read_tsv(path) for path in sorted(home.glob('*.tsv'))}
-    return tables | {'name': name}
-
-
-def _rows(tables: Mapping[str, Any], table: str, analysis: str) -> pd.DataFrame:
+def _rows(tables: Mapping[str, pd.DataFrame], table: str, analysis: str) -> pd.DataFrame:
     """Return the rows of one analysis; an absent table has none."""
     found = tables.get(table)
     if found is None:
@@ -213,7 +218,7 @@ def _part_of(
 
 
 def _structure(
-    tables: Mapping[str, Any], truth: Truth, parcels: Mapping[str, pd.Series]
+    tables: Mapping[str, pd.DataFrame], truth: Truth, parcels: Mapping[str, pd.Series]
 ) -> Iterator[FoundEffect]:
     """Yield the pairs that the report compares in parcels where they were made to differ."""
     rows = _rows(tables, 'posthoc', 'posthoc')
@@ -260,7 +265,7 @@ def _effect(row: pd.Series, where: str, expected: float, planted: float) -> Foun
     )
 
 
-def _glx(tables: Mapping[str, Any], truth: Truth) -> Iterator[FoundEffect]:
+def _glx(tables: Mapping[str, pd.DataFrame], truth: Truth) -> Iterator[FoundEffect]:
     """Yield the pairs that were made to differ in Glx."""
     by_site = {site.name: site.glx for site in SITES}
     sd = LEVELS['Glx'][1]
@@ -284,7 +289,7 @@ def _largest(truth: Truth, cohort: str, metric: str, weights: FloatArray) -> flo
 
 
 def _unplanted(
-    tables: Mapping[str, Any], truth: Truth, parcels: Mapping[str, pd.Series]
+    tables: Mapping[str, pd.DataFrame], truth: Truth, parcels: Mapping[str, pd.Series]
 ) -> Iterator[float]:
     """Yield p of tests of what is not there.
 
@@ -307,14 +312,14 @@ def _unplanted(
 
 
 def _not_compared(
-    tables: Mapping[str, Any], truth: Truth, parcels: Mapping[str, pd.Series]
+    tables: Mapping[str, pd.DataFrame], truth: Truth, parcels: Mapping[str, pd.Series]
 ) -> Iterator[str]:
     """Yield what was planted in a parcel whose pairs the report does not compare."""
     pairs = _rows(tables, 'posthoc', 'posthoc')
     groups = _rows(tables, 'ancova', 'ancova')
     for _, row in groups[groups['term'] == 'group'].iterrows():
         weights = _part_of(parcels, truth, row['cohort'], row['component'])
-        if _largest(truth, row['cohort'], row['metric'], weights) < NEXT_TO_NOTHING:
+        if _largest(truth, row['cohort'], row['metric'], weights) < WORTH_FINDING:
             continue
         if not (pairs['cohort'].eq(row['cohort']) & pairs['response'].eq(row['response'])).any():
             yield (
@@ -336,7 +341,7 @@ def format_cohort_score(score: CohortScore) -> str:
     str
         Several lines.
     """
-    lines = ['Parcels against planted parts']
+    lines = [f'Model {score.model}: parcels against planted parts']
     for cohort, ari in score.agreement.items():
         lines.append(
             f'  {cohort}: {score.n_parcels[cohort]} parcels, adjusted Rand index {ari:.2f}'

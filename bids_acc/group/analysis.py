@@ -36,6 +36,15 @@ from bids_acc.group.folders import (
     whole_folder,
     write_index,
 )
+from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.measures_run import (
+    TAKEN,
+    analysed_session,
+    cohort_of,
+    descriptions,
+    make_measures,
+)
+from bids_acc.group.measures_snippets import write_snippets
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.page import n_findings, page_content, subtitle
 from bids_acc.group.parcels.atlas import apply_atlas
@@ -113,10 +122,17 @@ def run_group(
     data_dir = data_dir or output_dir
     cohort = load_cohort(data_dir, plan)
     notes = list(cohort.notes)
+    given = None
+    if settings.group.measures is not None:
+        given = read_measures(Path(settings.group.measures))
+        cohort = cohort_of(given, cohort)
+        notes.append(f'The table {settings.group.measures} is analysed, {TAKEN}')
     model = _model(output_dir, data_dir, settings, cohort, notes)
     place = model_folder(output_dir, None if model is None else model.name)
     with whole_folder(place) as folder:
-        run = GroupRun(output_dir, data_dir, folder, settings, cohort, model, notes=notes)
+        run = GroupRun(
+            output_dir, data_dir, folder, settings, cohort, model, measures=given, notes=notes
+        )
         _analyse(run, work_dir, progress)
     _move(run, place)
     _page(run, output_dir / 'group.html')
@@ -128,13 +144,10 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     """Do all parts and write everything into the run's folder."""
     if run.model is not None:
         write_bytes(run.folder / 'model_smdl.json', run.model.to_json().encode())
-    run.cohort = _treatment_history(run)
-    run.cohort = _phenotype(run)
-    run.cohort = _analysed_spectra(run)
-    visits = visit_order(run.cohort.participants, run.model)
-    if len(visits.order) > 1:
-        run.note(visits.reason)
-    _part(run, 'parcels', _parcels, work_dir, progress)
+    if run.measures is None:
+        _measure(run, work_dir, progress)
+    else:
+        write_measures(run.measures, run.folder, descriptions(run.data_dir))
     _part(run, 'statistics', _statistics)
     write_tables(
         {'flow': run.cohort.flow, 'flags': flagged_sessions(run.cohort.qc)}, run.folder / 'qc'
@@ -142,6 +155,18 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     _exclusions(run)
     _provenance(run)
     _page(run, run.folder / PAGE)
+
+
+def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> None:
+    """Join people and tables, find parcels, and write everything that is measured."""
+    run.cohort = _treatment_history(run)
+    run.cohort = _phenotype(run)
+    run.cohort = _analysed_spectra(run)
+    visits = visit_order(run.cohort.participants, run.model)
+    if len(visits.order) > 1:
+        run.note(visits.reason)
+    _part(run, 'parcels', _parcels, work_dir, progress)
+    _part(run, 'measures', make_measures)
 
 
 def _page(run: GroupRun, path: Path) -> None:
@@ -365,16 +390,18 @@ def _statistics(run: GroupRun) -> str:
     """Run every analysis of the model."""
     if run.model is None:
         raise _NotPossibleError('no groups are known, so nothing is compared.')
-    parcels = None if run.parcellation is None else run.parcellation.table
-    if parcels is None and run.cohort.mrs is None:
+    if run.measures is None:
+        raise _NotPossibleError('there is no table of measures.')
+    people, parcels, mrs = run.measures.participants, run.measures.parcels, run.measures.mrs
+    if parcels is None and mrs is None:
         raise _NotPossibleError('neither parcels nor spectra.')
     seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
     run.tables = run_statistics(
         run.model,
         parcels,
-        run.cohort.mrs,
-        run.cohort.participants,
-        run.cohort.qc,
+        mrs,
+        people,
+        run.measures.qc,
         np.random.default_rng(seed),
         not_joined=run.cohort.not_joined,
     )
@@ -384,11 +411,12 @@ def _statistics(run: GroupRun) -> str:
     for text in flow_notes(run.tables['flow']):
         run.note(text)
     write_tables(run.tables, run.folder / 'stats')
+    write_snippets(run.folder, run.model, run.tables, analysed_session(run.model, people))
     figures = write_figures(
         run.model,
         parcels,
-        run.cohort.mrs,
-        run.cohort.participants,
+        mrs,
+        people,
         run.tables,
         run.folder / 'figures',
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.group.cohort import Cohort
+from bids_acc.group.measures import Measures
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.statistics.model import Model
 from bids_acc.settings import Settings
@@ -32,6 +33,8 @@ class GroupRun:
     parcellation: ParcellationResult | None = None
     parcels_name: str | None = None
     """Name of the folder of parcels."""
+    measures: Measures | None = None
+    """The table that every analysis is computed from."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -266,6 +266,13 @@ class GroupSettings:
         flag='--model',
         metavar='FILE|PRESET|auto',
     )
+    measures: str | None = option(
+        None,
+        'table of measures (group/measures.tsv, edited or extended) that is analysed in place of '
+        'the results in the output folder',
+        flag='--measures',
+        metavar='FILE',
+    )
     metrics: tuple[str, ...] = option(
         ('thickness', 'area', 'fa', 'md'),
         'vertex metrics that are factorized and compared; those of which there is no map are '

@@ -47,12 +47,21 @@ def outputs_table() -> str:
             lines.append(f'| `{root}{example_name(spec)}` | {" ".join(description.split())} |')
         lines.append('')
     lines += [
+        MEASURES,
+        '',
         '**Statistics**, in `group/model-<name>/stats`; a table is there if its analysis was made',
         '',
     ]
     lines += ['| file | content |', '|---|---|']
     lines += [f'| `{name}.tsv` | {title} |' for name, title in TITLES.items()]
     return '\n'.join([*lines, ''])
+
+
+MEASURES = """\
+**Measures**: `group/model-<name>/measures.tsv`, everything that is measured with a row for each
+participant and session, and `measures_long.tsv`; the JSON file beside it describes every column.
+All analyses are made of this table. `measures_example.R` and `.py` compute a row of the report
+from it; edited or extended, it is analysed by `group --measures FILE`."""
 
 
 def readme_with_table(text: str) -> str:

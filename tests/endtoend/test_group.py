@@ -175,3 +175,24 @@ def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(f
     for name in ('first', 'second'):
         assert f'href="model-{name}/report.html"' in index
     assert not [p for p in (copy / 'group').iterdir() if p.name.startswith('.')]
+
+
+def test_an_edited_table_of_measures_is_analysed_in_place_of_the_results(analysed, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(analysed, copy)
+    table = pd.read_csv(
+        copy / 'group' / 'model-proposed' / 'measures.tsv', sep='\t', na_values='n/a'
+    )
+    edited = tmp_path / 'edited.tsv'
+    table[table['participant_id'] != 'sub-001'].to_csv(edited, sep='\t', index=False, na_rep='NA')
+    shutil.copy(copy / 'group' / 'model-proposed' / 'measures.json', edited.with_suffix('.json'))
+    model = copy / 'code' / 'model-proposed_smdl.json'
+    done = bids_acc('none', copy, 'group', '--model', model, '--measures', edited)
+    assert done.returncode == 0, done.stderr
+    before, after = (
+        pd.read_csv(root / 'group' / 'stats' / 'ancova.tsv', sep='\t') for root in (analysed, copy)
+    )
+    assert list(after['response']) == list(before['response'])
+    assert set(before['n']) == {24}
+    assert set(after['n']) == {23}
+    assert 'sub-001' not in (copy / 'group' / 'model-proposed' / 'measures.tsv').read_text()

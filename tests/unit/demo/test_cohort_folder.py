@@ -24,6 +24,7 @@ from bids_acc.participant.folders import check_group_folder
 from bids_acc.tables.reading import read_tsv
 
 N = 14
+PARCELS = 'group/parcels-a'
 
 
 @pytest.fixture(scope='module')
@@ -114,11 +115,12 @@ def _pretend_results(folder, shift: float):
     mean = tokyo.groupby('group')['thickness_2'].mean()
     for cohort in ('Tokyo', 'Toronto'):
         index = parts[['hemisphere', 'vertex']].assign(component=parts['part'])
-        path = output_path('group_vertexindex', folder, {'cohort': cohort})
+        path = output_path('group_vertexindex', folder / PARCELS, {'cohort': cohort})
         path.parent.mkdir(parents=True, exist_ok=True)
         index.to_csv(path, sep='\t', index=False)
-    stats = folder / 'group' / 'stats'
+    stats = folder / 'group' / 'model-acc-structure' / 'stats'
     stats.mkdir(parents=True, exist_ok=True)
+    (stats.parent / 'provenance.json').write_text(json.dumps({'ParcelsFolder': 'parcels-a'}))
     row = {
         'analysis': 'posthoc', 'cohort': 'Tokyo', 'response': 'thickness_c2',
         'metric': 'thickness', 'component': 2,
@@ -152,7 +154,7 @@ def test_parcels_that_cut_across_the_parts_score_low(folder, tmp_path):
     copy = tmp_path / 'out'
     shutil.copytree(folder, copy)
     _pretend_results(copy, 0.0)
-    for item in find_outputs('group_vertexindex', copy):
+    for item in find_outputs('group_vertexindex', copy / PARCELS):
         table = read_tsv(item.path)
         table['component'] = np.arange(len(table)) % 4 + 1
         table.to_csv(item.path, sep='\t', index=False)

@@ -1,0 +1,301 @@
+"""The table of measures as files: wide and long, with a data dictionary, and read back.
+
+Numbers are written with all their digits, so that who reads the table computes what the group
+level computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.derivatives.outputs import load_table
+from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.measures import (
+    GATED,
+    Meaning,
+    Measures,
+    long_form,
+    meaning_of,
+    metabolite_column,
+)
+from bids_acc.group.quality import KEYS
+from bids_acc.tables.missing import is_missing
+from bids_acc.tables.people import read_sidecar
+from bids_acc.tables.reading import INVISIBLE, read_raw, typed
+
+TABLE = 'measures.tsv'
+LONG = 'measures_long.tsv'
+HOLDS = 'Holds'
+"""Entry of the data dictionary that a program reads."""
+QC_OUTPUTS: Mapping[str, str] = {'anat': 'anat_qc', 'dwi': 'dwi_qc', 'mrs': 'mrs_quality'}
+LONG_COLUMNS: Mapping[str, str] = {
+    'participant_id': 'Participant',
+    'session_id': 'Session; n/a without sessions',
+    'measure': 'Column of measures.tsv',
+    'kind': 'parcel, metabolite or quality',
+    'metric': 'Vertex metric of a parcel',
+    'component': 'Number of the parcel',
+    'hemisphere': 'L, R, or both for the parcel over both hemispheres',
+    'voxel': 'Spectrum, by the entities of its file name',
+    'unit_scheme': 'How the amplitude was made a level',
+    'metabolite': 'Metabolite or sum of metabolites',
+    'unit': 'Unit of the value',
+    'value': 'Value, whether or not it passed its gate',
+    'gate': 'Verdict of the quality gate on a metabolite level',
+}
+
+
+def _cell(value: Any) -> str:
+    """Write one cell; numbers with all their digits."""
+    if value is None or value is pd.NA:
+        return 'n/a'
+    if isinstance(value, bool | np.bool_):
+        return 'true' if value else 'false'
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if not np.isfinite(number):
+            return 'n/a'
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
+    return ' '.join(str(value).split()) or 'n/a'
+
+
+def exact_text(table: pd.DataFrame) -> str:
+    r"""Write a table as tab-separated text without rounding.
+
+    Examples
+    --------
+    >>> exact_text(pd.DataFrame({'a': [0.1 + 0.2], 'b': [None]}))
+    'a\tb\n0.30000000000000004\tn/a\n'
+    """
+    lines = ['\t'.join(map(str, table.columns))]
+    lines += ['\t'.join(map(_cell, row)) for row in table.itertuples(index=False, name=None)]
+    return '\n'.join(lines) + '\n'
+
+
+def write_measures(
+    measures: Measures, folder: Path, people: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the wide and the long table and their data dictionaries.
+
+    Parameters
+    ----------
+    measures : Measures
+        The table.
+    folder : Path
+        Where to.
+    people : mapping, optional
+        Descriptions of the people's columns, as in ``participants.json``.
+
+    Returns
+    -------
+    Path
+        The wide table.
+    """
+    path = folder / TABLE
+    write_bytes(path, exact_text(measures.wide).encode())
+    write_json(path.with_suffix('.json'), data_dictionary(measures, people or {}))
+    write_bytes(folder / LONG, exact_text(long_form(measures)).encode())
+    write_json(
+        (folder / LONG).with_suffix('.json'),
+        {'Description': 'Measures of the group level, one row for each value'}
+        | {name: {'Description': text} for name, text in LONG_COLUMNS.items()},
+    )
+    return path
+
+
+def data_dictionary(measures: Measures, people: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe every column of the wide table.
+
+    Parameters
+    ----------
+    measures : Measures
+        The table.
+    people : mapping
+        Descriptions of the people's columns.
+
+    Returns
+    -------
+    dict
+        ``Description``, ``Units`` where there is one, ``Levels`` where they are declared, and
+        ``Holds``, which tells a program what the column is.
+    """
+    content: dict[str, Any] = {
+        'Description': 'Everything that the group level analyses, a row for each participant and '
+        'session. Edit or extend it and run: bids_acc BIDS_DIR OUTPUT_DIR group --measures FILE',
+        'participant_id': {'Description': 'Participant'},
+        'session_id': {'Description': 'Session; n/a without sessions'},
+    }
+    for name, meaning in measures.meanings.items():
+        entry = _entry(name, meaning, people)
+        entry[HOLDS] = {k: v for k, v in asdict(meaning).items() if v not in ('', 0)}
+        content[name] = entry
+    return content
+
+
+def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe one column."""
+    if meaning.kind == 'person':
+        known = people.get(name)
+        plain = {'Description': f'{name}, as in participants.tsv, sessions.tsv or phenotype/'}
+        return plain | dict(known) if isinstance(known, Mapping) else plain
+    if meaning.kind == 'quality':
+        return _quality_entry(name)
+    if meaning.kind == 'status':
+        what, modality = name.split('_', 1)
+        texts = {
+            'status': f'Whether results of {modality} are usable, absent or excluded',
+            'reason': f'Why results of {modality} are not usable, or what is missing',
+        }
+        return {'Description': texts[what]}
+    text = _parcel_text(meaning) if meaning.kind == 'parcel' else _level_text(meaning)
+    return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
+
+
+def _quality_entry(name: str) -> dict[str, Any]:
+    """Describe a quality measure as the participant level describes it."""
+    modality, measure = name.split('_', 1)
+    columns = load_table()[QC_OUTPUTS[modality]].columns if modality in QC_OUTPUTS else {}
+    known = columns.get(measure)
+    entry = dict(known) if isinstance(known, Mapping) else {'Description': measure}
+    entry['Description'] = f'Quality of {modality}: {entry.get("Description", measure)}'
+    return entry
+
+
+def _parcel_text(meaning: Meaning) -> str:
+    """Describe a parcel's column."""
+    kind = 'Sum' if meaning.metric == 'area' else 'Mean'
+    side = {'L': 'left hemisphere', 'R': 'right hemisphere'}.get(
+        meaning.hemisphere, 'both hemispheres'
+    )
+    return f'{kind} of {meaning.metric} over parcel {meaning.component}, {side}'
+
+
+def _level_text(meaning: Meaning) -> str:
+    """Describe a metabolite's column."""
+    columns = load_table()['mrs_quantities'].columns
+    texts = {
+        'value': 'level, whether or not it passed the gate',
+        GATED: 'level if it passed the gate, otherwise n/a; must agree with value and gate',
+        'gate': 'verdict of the quality gate; only pass is analysed',
+        'detected': 'whether the amplitude is above zero',
+    }
+    known = columns.get(meaning.quantity, {})
+    what = texts.get(meaning.quantity, str(known.get('Description', meaning.quantity)))
+    scheme = f', {meaning.scheme}' if meaning.scheme else ''
+    levels = columns.get('unit_scheme', {}).get('Levels', {})
+    more = f' ({levels[meaning.scheme]})' if meaning.scheme in levels else ''
+    return f'{meaning.metabolite} in {meaning.voxel}{scheme}{more}: {what}'
+
+
+def read_measures(path: Path) -> Measures:
+    """Read a table of measures, edited or not.
+
+    Parameters
+    ----------
+    path : Path
+        Wide table; the JSON file beside it says what the columns hold, and where it is silent
+        their names do. Columns that it does not know belong to the people.
+
+    Returns
+    -------
+    Measures
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    InputDataError
+        If it cannot be read, a participant and session has two rows, or a gated level disagrees
+        with the level and its verdict.
+    """
+    if not path.is_file():
+        raise MissingInputError(f'--measures {path}: there is no such file.')
+    raw = read_raw(path)
+    if 'participant_id' not in raw.header:
+        raise InputDataError(f'{path}: the column participant_id is missing.')
+    columns = {
+        name: _read_column(name, [row[i] for row in raw.rows]) for i, name in enumerate(raw.header)
+    }
+    wide = pd.DataFrame(columns)
+    if 'session_id' not in wide:
+        wide.insert(1, 'session_id', '')
+    wide['session_id'] = wide['session_id'].fillna('')
+    _check_keys(path, wide)
+    sidecar = read_sidecar(path.with_suffix('.json'))
+    meanings = {
+        name: _read_meaning(name, sidecar.get(name)) for name in wide.columns if name not in KEYS
+    }
+    found = Measures(wide[[*KEYS, *meanings]], meanings)
+    _check_numbers(path, found)
+    _check_gated(path, found)
+    return found
+
+
+def _read_column(name: str, cells: list[str]) -> pd.Series:
+    """Type one column; the spellings of missing that other programs write are missing."""
+    plain = [cell.strip(INVISIBLE) for cell in cells]
+    known: list[str | None] = [None if is_missing(cell) else cell for cell in plain]
+    return pd.Series(known, dtype=object) if name in KEYS else typed(known)
+
+
+def _read_meaning(name: str, entry: Any) -> Meaning:
+    """Return what the data dictionary says a column holds, otherwise what its name says."""
+    held = entry.get(HOLDS) if isinstance(entry, Mapping) else None
+    if not isinstance(held, Mapping) or not held.get('kind'):
+        return meaning_of(name)
+    known = {key: held[key] for key in Meaning.__dataclass_fields__ if key in held}
+    return Meaning(**known)
+
+
+def _check_keys(path: Path, wide: pd.DataFrame) -> None:
+    """Refuse rows without a participant, and two rows of one session."""
+    if wide['participant_id'].isna().any():
+        line = int(np.flatnonzero(wide['participant_id'].isna())[0]) + 2
+        raise InputDataError(f'{path}, row {line}: participant_id is missing.')
+    double = wide.duplicated(KEYS)
+    if double.any():
+        who = ' '.join(wide.loc[double, KEYS].iloc[0]).strip()
+        raise InputDataError(f'{path}: {who} has two rows; keep one.')
+
+
+def _check_numbers(path: Path, measures: Measures) -> None:
+    """Refuse text where a measure has numbers."""
+    for name, meaning in measures.meanings.items():
+        numeric = meaning.kind == 'parcel' or meaning.quantity in ('value', 'value_sd', GATED)
+        if not numeric or pd.api.types.is_numeric_dtype(measures.wide[name]):
+            continue
+        column = measures.wide[name]
+        wrong = column.notna() & pd.to_numeric(column, errors='coerce').isna()
+        who = measures.wide.loc[wrong, 'participant_id']
+        cell = f'{column[wrong].iloc[0]!r} of {who.iloc[0]}' if len(who) else 'text'
+        raise InputDataError(f'{path}: {name} holds {cell}, which is no number.')
+
+
+def _check_gated(path: Path, measures: Measures) -> None:
+    """Refuse a gated level that was edited without its level or verdict."""
+    for name, meaning in measures.meanings.items():
+        if meaning.quantity != GATED:
+            continue
+        value, gate = (
+            metabolite_column(meaning.voxel, meaning.scheme, meaning.metabolite, quantity)
+            for quantity in ('value', 'gate')
+        )
+        if value not in measures.wide or gate not in measures.wide:
+            continue
+        passed = measures.wide[gate].astype(str).str.lower() == 'pass'
+        wanted = measures.wide[value].where(passed).to_numpy(dtype=float)
+        there = measures.wide[name].to_numpy(dtype=float)
+        apart = ~np.isclose(wanted, there, rtol=1e-6, atol=0, equal_nan=True)
+        if apart.any():
+            who = measures.wide['participant_id'].iloc[int(np.flatnonzero(apart)[0])]
+            raise InputDataError(
+                f'{path}: {name} of {who} does not follow from {value} and {gate}; edit these '
+                'two, from which the analysis is made, or remove the column.'
+            )

@@ -1,0 +1,83 @@
+"""The table of measures within a run of the group level: made, written, read back; or given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.cohort import Cohort
+from bids_acc.group.measures import Measures, build_measures, parcels_by_side
+from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.sessions import first_session
+from bids_acc.tables.people import read_sidecar
+
+TAKEN = (
+    'not what lies in the output folder; the counts of who has which data are those of the folder.'
+)
+"""What follows when a table is given."""
+
+
+def make_measures(run: GroupRun) -> str:
+    """Join everything that is measured, write it, and take it as the file has it.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its cohort and, where there are maps, its parcels.
+
+    Returns
+    -------
+    str
+        How large the table is.
+    """
+    found = run.parcellation
+    parcels = None if found is None else parcels_by_side(found)
+    cohort = run.cohort
+    measures = build_measures(cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow)
+    path = write_measures(measures, run.folder, descriptions(run.data_dir))
+    run.measures = read_measures(path)
+    return f'{len(measures.wide)} rows, {len(measures.meanings)} columns'
+
+
+def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:
+    """Return a cohort with the people, levels and quality of a table that somebody has edited.
+
+    Parameters
+    ----------
+    measures : Measures
+        The table.
+    cohort : Cohort
+        Of the output folder; who has which data there is kept.
+
+    Returns
+    -------
+    Cohort
+    """
+    return replace(cohort, participants=measures.participants, mrs=measures.mrs, qc=measures.qc)
+
+
+def descriptions(data_dir: Path) -> dict[str, Any]:
+    """Collect what is said of the people's columns; a broken file describes nothing."""
+    found: dict[str, Any] = {}
+    files = [*sorted((data_dir / 'phenotype').glob('*.json')), data_dir / 'sessions.json',
+             data_dir / 'participants.json']  # fmt: skip
+    for path in files:
+        try:
+            content: Mapping[str, Any] = read_sidecar(path)
+        except InputDataError:
+            continue
+        found |= content
+    return found
+
+
+def analysed_session(model: Model, people: pd.DataFrame) -> str | None:
+    """Return the session at which groups are compared, None without sessions."""
+    keyed = people.assign(session_id=people['session_id'].fillna(''))
+    return first_session(model, keyed) or None

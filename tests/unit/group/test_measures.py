@@ -1,0 +1,242 @@
+"""The table of measures: nothing is lost on the way, and analyses are made of it alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.group.measures import build_measures, long_form, parcels_by_side
+from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.measures_snippets import write_snippets
+from bids_acc.group.parcels.measures import Parcellation, parcel_table
+from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.simulate import CohortDesign, planted_cohort
+from bids_acc.group.statistics.ancova import ancova
+from bids_acc.group.statistics.joining import make_study
+from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.rows import finish_table
+
+KEYS = ['participant_id', 'session_id']
+MODEL = {
+    'Name': 'm', 'Group': {'Column': 'dx', 'Levels': ['HC', 'TRS'], 'Recode': {'hc': 'HC'}},
+    'Covariates': [{'Name': 'age', 'Kind': 'continuous'}, {'Name': 'sex', 'Kind': 'categorical'}],
+    'Mrs': {'UnitScheme': 'ratio_tcr', 'Primary': ['Glx']},
+}  # fmt: skip
+
+
+@pytest.fixture
+def tables():
+    """Return people, parcels, levels, quality and flow of twelve people at two visits."""
+    rng = np.random.default_rng(4)
+    who = [f'sub-{i:02d}' for i in range(1, 13)]
+    people = pd.DataFrame([
+        {'participant_id': p, 'session_id': s, 'dx': ('TRS', 'HC', 'hc')[i % 3],
+         'age': rng.normal(40, 9), 'sex': 'MF'[i % 2], 'score': np.nan if i == 3 else 0.1 * i}
+        for i, p in enumerate(who) for s in ('ses-1', 'ses-2')
+    ])  # fmt: skip
+    keys = people[KEYS].itertuples(index=False, name=None)
+    keys = list(keys)
+    parcels = pd.DataFrame([
+        {'participant_id': p, 'session_id': s, 'component': c, 'metric': m,
+         'hemisphere': side, 'value': rng.normal(2, 0.3)}
+        for p, s in keys for c in (1, 2) for m in ('thickness', 'md')
+        for side in ('L', 'R', 'both')
+    ])  # fmt: skip
+    mrs = pd.DataFrame([
+        {'participant_id': p, 'session_id': s, 'voxel': voxel, 'metabolite': name,
+         'unit_scheme': scheme, 'unit': '1', 'value': rng.normal(1.3, 0.1), 'crlb_pct': 7.5,
+         'detected': True, 'gate': 'fail' if p == 'sub-05' else 'pass',
+         'gate_reason': 'fwhm < 10 Hz: 12 fail' if p == 'sub-05' else None}
+        for p, s in keys if p != 'sub-06'
+        for voxel in ('acq-press_voi-ACC', 'voi-striatum') for name in ('Glx', 'NAA+NAAG')
+        for scheme in ('ratio_tcr', 'water_tissue')
+    ])  # fmt: skip
+    qc = people[KEYS].assign(anat_cnr=rng.normal(3, 0.1, len(people)), dwi_scheme='30dir')
+    flow = people[KEYS].assign(modality='mrs', status='run', reason='')
+    flow.loc[flow['participant_id'] == 'sub-06', ['status', 'reason']] = ['skip', 'no spectrum']
+    return people, parcels, mrs, qc, flow
+
+
+@pytest.fixture
+def written(tables, tmp_path):
+    return write_measures(build_measures(*tables), tmp_path, {'age': {'Units': 'year'}})
+
+
+def _sorted(table, *more):
+    keys = [*KEYS, *more]
+    return table.sort_values(keys, ignore_index=True)
+
+
+def test_what_is_written_is_read_back_to_the_last_digit(tables, written):
+    people, parcels, mrs, qc, _ = tables
+    found = read_measures(written)
+    pd.testing.assert_frame_equal(
+        _sorted(found.participants), _sorted(people), check_dtype=False, check_exact=True
+    )
+    pd.testing.assert_frame_equal(
+        _sorted(found.qc), _sorted(qc), check_dtype=False, check_exact=True
+    )
+    both = parcels[parcels['hemisphere'] == 'both'].drop(columns='hemisphere')
+    more = ('component', 'metric')
+    columns = [*KEYS, *more, 'value']
+    pd.testing.assert_frame_equal(
+        _sorted(found.parcels, *more)[columns], _sorted(both, *more)[columns],
+        check_dtype=False, check_exact=True,
+    )  # fmt: skip
+    more = ('voxel', 'metabolite', 'unit_scheme')
+    columns = [*KEYS, *more, 'value', 'crlb_pct', 'gate', 'gate_reason']
+    pd.testing.assert_frame_equal(
+        _sorted(found.mrs, *more)[columns], _sorted(mrs, *more)[columns],
+        check_dtype=False, check_exact=True,
+    )  # fmt: skip
+
+
+def test_gated_levels_are_empty_where_the_gate_failed_and_ungated_are_not(written):
+    table = read_measures(written).wide.set_index(KEYS)
+    name = 'acq_press_voi_ACC__ratio_tcr__Glx'
+    failed = table.loc['sub-05']
+    assert failed[f'{name}__gated'].isna().all()
+    assert failed[name].notna().all()
+    passed = table.loc['sub-01']
+    assert passed[f'{name}__gated'].to_list() == passed[name].to_list()
+    assert (table.loc['sub-06', 'status_mrs'] == 'absent').all()
+    assert (table.loc['sub-06', 'reason_mrs'] == 'no spectrum').all()
+
+
+def test_every_column_is_described_and_measures_have_units(written):
+    wide = pd.read_csv(written, sep='\t')
+    words = json.loads(written.with_suffix('.json').read_text())
+    assert set(wide.columns) <= set(words)
+    assert all(words[name]['Description'] for name in wide.columns)
+    assert words['age']['Units'] == 'year'
+    assert words['md_c1_L']['Units'] == 'mm2/s'
+    assert words['thickness_c2']['Units'] == 'mm'
+
+
+def test_the_long_form_has_the_same_values_once_each(written):
+    found = read_measures(written)
+    table = long_form(found)
+    assert not table.duplicated([*KEYS, 'measure']).any()
+    for name, part in table.groupby('measure'):
+        assert part['value'].to_list() == found.wide[name].dropna().to_list()
+    failed = table[(table['participant_id'] == 'sub-05') & (table['kind'] == 'metabolite')]
+    assert set(failed['gate']) == {'fail'}
+
+
+def _ancova(model, measures):
+    study = make_study(model, measures.parcels, measures.mrs, measures.participants, measures.qc)
+    rows = ancova(study, {}, np.random.default_rng(0))
+    return finish_table(rows, model.families, model.correction)
+
+
+def _numbers(text):
+    return [float(x) for x in re.findall(r'= ([\d.e+-]+)', text)]
+
+
+@pytest.mark.parametrize('language', ['py', 'R'])
+def test_the_scripts_give_the_row_of_the_report(tables, written, language):
+    program = sys.executable if language == 'py' else shutil.which('Rscript')
+    if program is None:
+        pytest.skip('Rscript is not installed')
+    model = parse_model(MODEL)
+    table = _ancova(model, read_measures(written))
+    write_snippets(written.parent, model, {'ancova': table}, 'ses-1')
+    done = subprocess.run(
+        [program, written.parent / f'measures_example.{language}'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    row = table[table['term'] == 'group'].iloc[0]
+    assert f'F({row["df1"]:.0f}, {row["df2"]:.0f})' in done.stdout
+    assert _numbers(done.stdout) == pytest.approx([row['value'], row['p_unc']], rel=1e-5)
+
+
+def test_an_added_column_is_a_response_and_a_removed_row_is_gone(written):
+    wide = pd.read_csv(written, sep='\t', na_values='n/a')
+    wide['hippocampus'] = np.arange(len(wide), dtype=float)
+    wide[wide['participant_id'] != 'sub-01'].to_csv(written, sep='\t', index=False, na_rep='NA')
+    found = read_measures(written)
+    assert 'hippocampus' in found.participants
+    model = parse_model({**MODEL, 'Responses': {'Columns': ['hippocampus']}})
+    table = _ancova(model, found)
+    row = table[(table['response'] == 'hippocampus') & (table['term'] == 'group')].iloc[0]
+    assert row['n'] == 11
+
+
+def test_without_its_data_dictionary_the_names_tell(written):
+    before = read_measures(written)
+    written.with_suffix('.json').unlink()
+    after = read_measures(written)
+    assert {n: m.kind for n, m in after.meanings.items()} == {
+        n: m.kind for n, m in before.meanings.items()
+    }
+    assert len(after.mrs) == len(before.mrs)
+    assert set(after.mrs['voxel']) == {'acq_press_voi_ACC', 'voi_striatum'}
+
+
+def _edit(path, name, who, value):
+    wide = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    wide.loc[wide['participant_id'] == who, name] = value
+    wide.to_csv(path, sep='\t', index=False)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        ('acq_press_voi_ACC__ratio_tcr__Glx', '9', '__gated of sub-02 does not follow'),
+        ('thickness_c1', '2,5', "thickness_c1 holds '2,5' of sub-02, which is no number"),
+        ('session_id', 'ses-1', 'sub-02 ses-1 has two rows'),
+        ('participant_id', 'n/a', 'participant_id is missing'),
+    ],
+)
+def test_edits_that_contradict_are_refused_with_the_place(written, name, value, message):
+    _edit(written, name, 'sub-02', value)
+    with pytest.raises(InputDataError, match=re.escape(message)):
+        read_measures(written)
+
+
+def test_an_absent_table_is_missing_input(tmp_path):
+    with pytest.raises(MissingInputError, match='no such file'):
+        read_measures(tmp_path / 'measures.tsv')
+
+
+def test_a_column_of_the_people_named_as_a_measure_is_refused(tables):
+    people, *others = tables
+    with pytest.raises(InputDataError, match=r'thickness_c1.*rename the column'):
+        build_measures(people.assign(thickness_c1=1.0), *others)
+
+
+def test_two_values_of_one_cell_are_refused(tables):
+    people, parcels, *others = tables
+    doubled = pd.concat([parcels, parcels.iloc[:1]])
+    with pytest.raises(InputDataError, match='two values of'):
+        build_measures(people, doubled, *others)
+
+
+def test_sides_of_a_parcel_make_the_whole():
+    planted = planted_cohort(
+        CohortDesign(n_subjects=6), np.random.default_rng(1), level=3, region_size=80
+    )
+    one = Parcellation('', np.zeros((1, 1)), planted.labels, planted.data.columns, {})
+    whole = parcel_table(planted.data, planted.labels, planted.data.columns)
+    result = ParcellationResult(
+        parcellations={'': one}, choice=None, curves={}, matrices={}, table=whole,
+        agreement=pd.DataFrame(), data=planted.data, excluded=pd.DataFrame(),
+    )  # fmt: skip
+    table = parcels_by_side(result)
+    index = ['participant_id', 'metric', 'component']
+    wide = table.pivot_table(index=index, columns='hemisphere', values='value')
+    area = wide.xs('area', level='metric')
+    assert (area['L'] + area['R']).to_numpy() == pytest.approx(area['both'].to_numpy())
+    count = table.pivot_table(index=index, columns='hemisphere', values='n_vertices')
+    mean = wide.xs('md', level='metric')
+    weights = count.xs('md', level='metric')
+    joined = (mean['L'] * weights['L'] + mean['R'] * weights['R']) / weights['both']
+    assert joined.to_numpy() == pytest.approx(mean['both'].to_numpy())
