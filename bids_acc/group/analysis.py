@@ -28,6 +28,14 @@ from bids_acc.exceptions import (
 from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort import Cohort, load_cohort, names_in, read_quality, sessions_on_disk
+from bids_acc.group.exclusions import (
+    Verdicts,
+    exclusions_table,
+    honour,
+    read_verdicts,
+    without_verdicts,
+)
+from bids_acc.group.flow_figures import draw_flow
 from bids_acc.group.folders import (
     PAGE,
     atlas_folder,
@@ -36,6 +44,7 @@ from bids_acc.group.folders import (
     whole_folder,
     write_index,
 )
+from bids_acc.group.measures import Measures
 from bids_acc.group.measures_files import read_measures, write_measures
 from bids_acc.group.measures_run import (
     TAKEN,
@@ -55,10 +64,11 @@ from bids_acc.group.parcels.parcellation import (
     run_parcellation,
 )
 from bids_acc.group.parcels.pictures import write_parcel_figures
+from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.quality import KEYS, flagged_sessions
 from bids_acc.group.state import GroupRun
-from bids_acc.group.statistics.figure_files import write_figures
+from bids_acc.group.statistics.figure_files import save_svg, write_figures
 from bids_acc.group.statistics.flow import flow_notes
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.proposal import GUESS, resolve_model
@@ -127,17 +137,36 @@ def run_group(
         given = read_measures(Path(settings.group.measures))
         cohort = cohort_of(given, cohort)
         notes.append(f'The table {settings.group.measures} is analysed, {TAKEN}')
+    verdicts = _verdicts(output_dir, settings, plan, given is None)
+    cohort = honour(cohort, verdicts)
+    notes += verdicts.notes
     model = _model(output_dir, data_dir, settings, cohort, notes)
     place = model_folder(output_dir, None if model is None else model.name)
     with whole_folder(place) as folder:
         run = GroupRun(
-            output_dir, data_dir, folder, settings, cohort, model, measures=given, notes=notes
-        )
+            output_dir, data_dir, folder, settings, cohort, model,
+            verdicts=verdicts, measures=given, notes=notes,
+        )  # fmt: skip
         _analyse(run, work_dir, progress)
     _move(run, place)
     _page(run, output_dir / 'group.html')
     write_index(output_dir)
     return run
+
+
+def _verdicts(
+    output_dir: Path, settings: Settings, plan: Sequence[Mapping[str, Any]], fresh: bool
+) -> Verdicts:
+    """Read what raters left out; a table of measures that is given has been judged already."""
+    chosen = settings.group.exclude
+    if not fresh:
+        if chosen is not None:
+            raise SettingsError(
+                '--exclude and --measures: remove the rows from the table instead.'
+            )
+        return Verdicts()
+    sessions = {(row['participant_id'], row['session_id']) for row in plan}
+    return read_verdicts(None if chosen is None else Path(chosen), output_dir, sessions)
 
 
 def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> None:
@@ -346,6 +375,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         raise _NotPossibleError(str(error)) from error
     wanted = set(run.cohort.participants['participant_id'])
     data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
+    data = without_verdicts(data, run.verdicts)
     if group.atlas is not None:
         place = atlas_folder(run.output_dir, Path(group.atlas))
         with whole_folder(place) as folder:
@@ -411,7 +441,9 @@ def _statistics(run: GroupRun) -> str:
     for text in flow_notes(run.tables['flow']):
         run.note(text)
     write_tables(run.tables, run.folder / 'stats')
-    write_snippets(run.folder, run.model, run.tables, analysed_session(run.model, people))
+    session = analysed_session(run.model, people)
+    write_snippets(run.folder, run.model, run.tables, session)
+    _flow(run, run.measures, run.model, session)
     figures = write_figures(
         run.model,
         parcels,
@@ -425,19 +457,25 @@ def _statistics(run: GroupRun) -> str:
     return f'{len(run.tables)} tables'
 
 
+def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) -> None:
+    """Count who is left at each step, and draw it."""
+    table = participant_flow(measures, model, session)
+    if table.empty:
+        return
+    write_tables({'participant_flow': table}, run.folder / 'qc')
+    path = save_svg(draw_flow(table), run.folder / 'figures' / 'participant_flow.svg')
+    caption = (
+        'From everybody listed to everybody analysed, for each modality: numbers of each cohort '
+        'and group, and why the others are not there (qc/participant_flow.tsv; qc/exclusions.tsv '
+        'names each one).'
+    )
+    run.figures.setdefault('People', []).insert(0, (path, 'Participant flow', caption))
+
+
 def _exclusions(run: GroupRun) -> None:
     """Write who was left out of what, by which criterion."""
-    parts = []
-    if run.parcellation is not None and len(run.parcellation.excluded):
-        parts.append(run.parcellation.excluded.assign(arm='parcels', criterion='vertex maps'))
-    if run.cohort.mrs is not None and 'gate' in run.cohort.mrs:
-        failed = run.cohort.mrs[run.cohort.mrs['gate'] == 'fail']
-        columns = ['participant_id', 'session_id', 'voxel', 'metabolite', 'gate_reason']
-        kept = failed[[c for c in columns if c in failed]].drop_duplicates()
-        parts.append(kept.rename(columns={'gate_reason': 'reason'}).assign(
-            arm='mrs', criterion='quality gate'))  # fmt: skip
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(
-        columns=['participant_id', 'session_id', 'arm', 'criterion', 'reason'])  # fmt: skip
+    maps = None if run.parcellation is None else run.parcellation.excluded
+    table = exclusions_table(run.cohort, run.verdicts, maps)
     write_tables({'exclusions': table}, run.folder / 'qc')
 
 

@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bids_acc.files.writing import write_bytes
+from bids_acc.group.formulas.linear import f_survival
 from bids_acc.group.statistics.model import Model
 
 PYTHON = """\
 # One row of {where}, computed from measures.tsv:
-# {response}, cohort {cohort}: term group, F = {f:.6g}, p = {p:.6g}
+# {response}, cohort {cohort}: term group, F = {f:.6g}, p = {p:.6g}{other}
 import os
 import pandas as pd
 import statsmodels.formula.api as smf
@@ -32,7 +34,7 @@ print(f'F({{df:.0f}}, {{full.df_resid:.0f}}) = {{f:.6g}}, p = {{p:.6g}}')
 
 R = """\
 # One row of {where}, computed from measures.tsv:
-# {response}, cohort {cohort}: term group, F = {f:.6g}, p = {p:.6g}
+# {response}, cohort {cohort}: term group, F = {f:.6g}, p = {p:.6g}{other}
 here <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))
 m <- read.delim(file.path(here, "measures.tsv"), na.strings = "n/a", check.names = FALSE,
                 quote = "", comment.char = "")
@@ -97,9 +99,12 @@ def _values(model: Model, row: pd.Series, first_session: str | None) -> dict[str
     in_r = [f'`{n}`' if k == 'continuous' else f'factor(`{n}`)' for n, k in covariates]
     columns = [response, *(name for name, _ in covariates)]
     with_cohort = model.cohort is not None
+    p = f_survival(float(row['value']), float(row['df1']), float(row['df2']))
+    same = np.isclose(p, row['p_unc'], rtol=1e-4)
+    other = '' if same else f' (by permutation, as in the report: {row["p_unc"]:.6g})'
     return {
         'where': 'stats/ancova.tsv', 'response': response, 'cohort': cohort,
-        'f': row['value'], 'p': row['p_unc'], 'group': group.column,
+        'f': row['value'], 'p': p, 'other': other, 'group': group.column,
         'recode': dict(group.recode), 'levels': levels, 'columns': columns,
         'cohort_rule': f" & m[{model.cohort!r}].astype(str).eq({cohort!r})" if with_cohort else '',
         'session_rule': f" & m['session_id'].eq({first_session!r})" if first_session else '',

@@ -158,7 +158,11 @@ def shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:
 
 def _flow_counts(flow: pd.DataFrame) -> pd.DataFrame:
     """Count the usable and the other sessions of each modality."""
-    words = {'run': 'used', 'skip': 'not available', 'exclude': 'excluded by the quality gate'}
+    words = {
+        'run': 'used',
+        'skip': 'not available',
+        'exclude': 'excluded by the quality gate or a rater',
+    }
     counts = flow.assign(status=flow['status'].map(words).fillna(flow['status']))
     return pd.crosstab(counts['modality'], counts['status']).reset_index()
 

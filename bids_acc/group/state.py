@@ -10,6 +10,7 @@ import pandas as pd
 
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.group.cohort import Cohort
+from bids_acc.group.exclusions import Verdicts
 from bids_acc.group.measures import Measures
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.statistics.model import Model
@@ -33,6 +34,8 @@ class GroupRun:
     parcellation: ParcellationResult | None = None
     parcels_name: str | None = None
     """Name of the folder of parcels."""
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    """What raters left out."""
     measures: Measures | None = None
     """The table that every analysis is computed from."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -266,6 +266,13 @@ class GroupSettings:
         flag='--model',
         metavar='FILE|PRESET|auto',
     )
+    exclude: str | None = option(
+        None,
+        'table of what raters left out (participant_id, session_id, modality, reason, rater); '
+        'without it code/exclude.tsv in the output folder, if there is one',
+        flag='--exclude',
+        metavar='FILE',
+    )
     measures: str | None = option(
         None,
         'table of measures (group/measures.tsv, edited or extended) that is analysed in place of '

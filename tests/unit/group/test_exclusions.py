@@ -1,0 +1,115 @@
+"""Verdicts of raters: read as people write them, honoured everywhere, and shown."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.group.cohort import Cohort
+from bids_acc.group.exclusions import (
+    exclusions_table,
+    honour,
+    read_verdicts,
+    without_verdicts,
+)
+from bids_acc.group.features import complete_cases
+from bids_acc.group.simulate import CohortDesign, planted_cohort
+
+SESSIONS = {('sub-01', 'ses-1'), ('sub-01', 'ses-2'), ('sub-02', 'ses-1'), ('sub-03', 'ses-1')}
+
+
+def _write(path, *rows):
+    header = 'participant_id\tsession_id\tmodality\treason\trater'
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('\n'.join([header, *('\t'.join(row) for row in rows)]) + '\n')
+
+
+@pytest.fixture
+def verdicts(tmp_path):
+    _write(
+        tmp_path / 'code' / 'exclude.tsv',
+        ('01', '2', 'T1w', 'ghosting', 'AB'), ('sub-02', 'n/a', 'mrs', 'lipids', 'n/a'),
+        ('sub-09', 'n/a', 'dwi', 'x', 'AB'), ('sub-03', 'ses-7', 'all', 'x', 'AB'),
+    )  # fmt: skip
+    return read_verdicts(None, tmp_path, SESSIONS)
+
+
+@pytest.fixture
+def cohort():
+    keys = pd.DataFrame(sorted(SESSIONS), columns=['participant_id', 'session_id'])
+    flow = pd.concat(
+        [keys.assign(modality=m, status='run', reason='') for m in ('anat', 'dwi', 'mrs')],
+        ignore_index=True,
+    )
+    mrs = keys.assign(voxel='v', metabolite='Glx', value=1.0, gate='pass', gate_reason=None)
+    mrs.loc[3, ['gate', 'gate_reason']] = ['fail', 'fwhm < 10 Hz: 12.5 fail; snr > 10: unknown']
+    return Cohort(participants=keys, mrs=mrs, qc=None, flow=flow)
+
+
+def test_labels_words_and_unknown_people_are_read_as_written(verdicts):
+    first = verdicts.table.iloc[0]
+    assert list(first[['participant_id', 'session_id', 'modality']]) == ['sub-01', 'ses-2', 'anat']
+    assert any('sub-09, sub-03 ses-7' in note for note in verdicts.notes)
+
+
+def test_without_a_table_nothing_is_left_out(tmp_path, cohort):
+    none = read_verdicts(None, tmp_path, SESSIONS)
+    assert honour(cohort, none) is cohort
+    with pytest.raises(MissingInputError, match='--exclude'):
+        read_verdicts(tmp_path / 'a.tsv', tmp_path, SESSIONS)
+
+
+def test_a_modality_that_there_is_not_is_refused_with_the_person(tmp_path):
+    _write(tmp_path / 'e.tsv', ('sub-01', 'n/a', 'pet', 'x', 'AB'))
+    with pytest.raises(InputDataError, match=re.escape("'pet' of sub-01")):
+        read_verdicts(tmp_path / 'e.tsv', tmp_path, SESSIONS)
+
+
+def test_spectra_fail_and_the_flow_says_by_whom(verdicts, cohort):
+    found = honour(cohort, verdicts)
+    mrs = found.mrs.set_index(['participant_id', 'session_id'])
+    assert mrs['gate'].to_dict() == {
+        ('sub-01', 'ses-1'): 'pass', ('sub-01', 'ses-2'): 'pass',
+        ('sub-02', 'ses-1'): 'fail', ('sub-03', 'ses-1'): 'fail',
+    }  # fmt: skip
+    assert mrs.loc[('sub-02', 'ses-1'), 'gate_reason'] == 'left out by a rater: lipids'
+    left = found.flow[found.flow['status'] == 'exclude']
+    assert left[['participant_id', 'session_id', 'modality', 'reason']].to_numpy().tolist() == [
+        ['sub-01', 'ses-2', 'anat', 'left out by AB: ghosting'],
+        ['sub-02', 'ses-1', 'mrs', 'left out by a rater: lipids'],
+    ]
+    assert (cohort.flow['status'] == 'run').all()
+
+
+def test_exclusions_have_value_threshold_and_rater(verdicts, cohort):
+    table = exclusions_table(honour(cohort, verdicts), verdicts)
+    human = table[table['criterion'] == 'human verdict']
+    assert len(human) == len(verdicts.table)
+    assert set(human['definition']) == {'exclude.tsv'}
+    gate = table[table['participant_id'].eq('sub-03') & table['metabolite'].eq('Glx')]
+    rows = gate.set_index('criterion')
+    assert rows.loc['fwhm', 'value'] == 12.5
+    assert rows.loc['fwhm', 'threshold'] == '< 10 Hz'
+    assert np.isnan(rows.loc['snr', 'value'])
+    assert not (table['participant_id'].eq('sub-02') & table['metabolite'].eq('Glx')).any()
+
+
+def test_maps_left_out_take_part_in_nothing_and_dwi_keeps_its_thickness(tmp_path):
+    planted = planted_cohort(
+        CohortDesign(n_subjects=5), np.random.default_rng(1), level=3, region_size=60
+    )
+    who = planted.data.sessions['participant_id']
+    _write(tmp_path / 'e.tsv', (who[0], 'n/a', 'anat', 'x', 'A'), (who[1], 'n/a', 'dwi', 'x', 'A'))
+    verdicts = read_verdicts(tmp_path / 'e.tsv', tmp_path, {(p, None) for p in who})
+    data = without_verdicts(planted.data, verdicts)
+    empty = np.isnan(data.values).all(axis=2)
+    by_metric = dict(zip(data.metrics, empty, strict=True))
+    assert by_metric['thickness'].tolist() == [True, False, False, False, False]
+    assert by_metric['md'].tolist() == [True, True, False, False, False]
+    kept, _ = complete_cases(data)
+    assert kept.sessions['participant_id'].tolist() == who[2:].tolist()
+    assert not np.isnan(planted.data.values).any()
