@@ -7,6 +7,7 @@ before anything is factorized or compared, and shown with every other exclusion.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from bids_acc.group.features import VertexMetrics
 from bids_acc.group.people import matched
 from bids_acc.group.quality import KEYS
 from bids_acc.tables.people import read_people_table
+
+LOGGER = logging.getLogger(__name__)
 
 FILE = Path('code') / 'exclude.tsv'
 """Where a table of verdicts is looked for in the output folder."""
@@ -107,9 +110,10 @@ def read_verdicts(path: Path | None, output_dir: Path, sessions: Iterable[tuple[
     frame['modality'] = words.map(dict(MODALITIES))
     frame['session_id'] = _sessions(frame['session_id'])
     frame[['reason', 'rater']] = frame[['reason', 'rater']].astype(object)
-    return Verdicts(
-        frame[COLUMNS], (*table.notes, *_not_there(frame, there, chosen.name)), chosen.name
-    )
+    notes = (*table.notes, *_not_there(frame, there, chosen.name))
+    for note in notes:
+        LOGGER.warning('%s', note)
+    return Verdicts(frame[COLUMNS], notes, chosen.name)
 
 
 def _sessions(column: pd.Series) -> pd.Series:

@@ -50,11 +50,11 @@ def _draw_step(axis, row: int, step: str, part: pd.DataFrame) -> None:  # type: 
     axis.text(0.5, row + 0.62, text, ha='center', va='center', fontsize=7.5, bbox=box)
     if row:
         axis.annotate(
-            '', (0.12, row + 0.42), (0.12, row - 0.1),
+            '', (0.27, row + 0.38), (0.27, row - 0.12),
             arrowprops={'arrowstyle': '->', 'color': '#33566f'},
         )  # fmt: skip
     if lost := int(part['lost'].sum()):
-        axis.text(0.16, row + 0.14, f'{lost} not: {_reasons(part)}', fontsize=6.5, va='center')
+        axis.text(0.3, row + 0.13, f'{lost} not: {_reasons(part)}', fontsize=6.5, va='center')
 
 
 def _by_group(part: pd.DataFrame) -> str:
