@@ -89,8 +89,9 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         methods=methods_text(run),
         files=[
             f'Everything of this model: {place}.',
-            'All measures, a row for each participant and session: measures.tsv. Edited or',
-            'extended, they are analysed by --measures FILE; see measures_example.py and .R.',
+            'All measures, a row for each participant and session: measures.tsv.',
+            'Edited, that table is analysed by --measures FILE.',
+            'measures_example.py and .R compute a row of this report from it.',
             'Statistics: stats/*.tsv, each with a JSON file that explains its columns.',
             f'Exclusions: qc/exclusions.tsv. Parcels: group/{run.parcels_name or "none"}.',
             'The model as it was run: model_smdl.json. Seeds and versions: provenance.json.',
