@@ -26,6 +26,7 @@ from bids_acc.group.measures import (
     metabolite_column,
 )
 from bids_acc.group.quality import KEYS
+from bids_acc.group.statistics.tables import table_text
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.people import read_sidecar
 from bids_acc.tables.reading import INVISIBLE, read_raw, typed
@@ -52,33 +53,6 @@ LONG_COLUMNS: Mapping[str, str] = {
 }
 
 
-def _cell(value: Any) -> str:
-    """Write one cell; numbers with all their digits."""
-    if value is None or value is pd.NA:
-        return 'n/a'
-    if isinstance(value, bool | np.bool_):
-        return 'true' if value else 'false'
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        if not np.isfinite(number):
-            return 'n/a'
-        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
-    return ' '.join(str(value).split()) or 'n/a'
-
-
-def exact_text(table: pd.DataFrame) -> str:
-    r"""Write a table as tab-separated text without rounding.
-
-    Examples
-    --------
-    >>> exact_text(pd.DataFrame({'a': [0.1 + 0.2], 'b': [None]}))
-    'a\tb\n0.30000000000000004\tn/a\n'
-    """
-    lines = ['\t'.join(map(str, table.columns))]
-    lines += ['\t'.join(map(_cell, row)) for row in table.itertuples(index=False, name=None)]
-    return '\n'.join(lines) + '\n'
-
-
 def write_measures(
     measures: Measures, folder: Path, people: Mapping[str, Any] | None = None
 ) -> Path:
@@ -99,9 +73,9 @@ def write_measures(
         The wide table.
     """
     path = folder / TABLE
-    write_bytes(path, exact_text(measures.wide).encode())
+    write_bytes(path, table_text(measures.wide, exact=True).encode())
     write_json(path.with_suffix('.json'), data_dictionary(measures, people or {}))
-    write_bytes(folder / LONG, exact_text(long_form(measures)).encode())
+    write_bytes(folder / LONG, table_text(long_form(measures), exact=True).encode())
     write_json(
         (folder / LONG).with_suffix('.json'),
         {'Description': 'Measures of the group level, one row for each value'}

@@ -121,20 +121,29 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
 """Columns that only some tables have."""
 
 
-def _cell(value: Any) -> str:
-    """Write one cell."""
+def _cell(value: Any, exact: bool) -> str:
+    """Write one cell; an exact number has the fewest digits that give it back."""
     if value is None or value is pd.NA:
         return 'n/a'
     if isinstance(value, bool | np.bool_):
         return 'true' if value else 'false'
     if isinstance(value, float | np.floating):
-        return f'{value:.6g}' if np.isfinite(value) else 'n/a'
+        if not np.isfinite(value):
+            return 'n/a'
+        return repr(float(value)) if exact else f'{value:.6g}'
     text = str(value).replace('\t', ' ').replace('\n', ' ')
     return text or 'n/a'
 
 
-def table_text(table: pd.DataFrame) -> str:
+def table_text(table: pd.DataFrame, *, exact: bool = False) -> str:
     r"""Write a table as tab-separated text, the same bytes for the same numbers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Any.
+    exact : bool
+        Write numbers with all their digits, not with six.
 
     Examples
     --------
@@ -142,7 +151,8 @@ def table_text(table: pd.DataFrame) -> str:
     'n\tp\tnote\n3\tn/a\tn/a\n'
     """
     lines = ['\t'.join(map(str, table.columns))]
-    lines += ['\t'.join(map(_cell, row)) for row in table.itertuples(index=False, name=None)]
+    rows = table.itertuples(index=False, name=None)
+    lines += ['\t'.join(_cell(value, exact) for value in row) for row in rows]
     return '\n'.join(lines) + '\n'
 
 
