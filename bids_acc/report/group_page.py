@@ -81,6 +81,12 @@ TABLES: Mapping[str, TableText] = {
         'Within groups: one slope with group in the model. All groups: pooled, where a difference '
         'between groups looks like a relation; no finding of its own.',
     ),
+    'evidence': TableText(
+        'Further analyses', 'Evidence for the absence of an effect',
+        'Bayes factors (BF10 below 1/3 speaks for no effect, above 3 for one), and equivalence '
+        'tests where the model file declares a smallest effect of interest: a small p there says '
+        'that the effect is smaller.',
+    ),
     'mixture': TableText(
         'Further analyses', 'Mixture of Gaussians',
         'Is the distribution better described by one, two or three groups?',

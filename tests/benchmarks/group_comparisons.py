@@ -20,6 +20,7 @@ from scipy import stats
 
 from bids_acc.group.formulas.contingency import chi_squared
 from bids_acc.group.formulas.design import Design, build_design
+from bids_acc.group.formulas.evidence import bayes_factor_t, equivalence_p
 from bids_acc.group.formulas.inference import (
     adjust_p,
     cramers_v_confidence,
@@ -37,7 +38,13 @@ from bids_acc.group.formulas.linear import anova, contrast_test, f_survival, fit
 from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.robust import mm_test
 from bids_acc.group.formulas.sites import meta_analysis
-from bids_acc.group.formulas.two_samples import mann_whitney, permuted_means, student, welch
+from bids_acc.group.formulas.two_samples import (
+    mann_whitney,
+    permuted_means,
+    pooled_sd,
+    student,
+    welch,
+)
 from bids_acc.typing import FloatArray
 
 TOKYO = {'HC': 26, 'FL-Resp': 24, 'TRS': 23}
@@ -231,6 +238,25 @@ def coverage(rng: np.random.Generator, tally: Tally) -> None:
     tally.add('partial correlation (Fisher)', low <= rho <= high)
 
 
+def print_evidence(n_cohorts: int, rng: np.random.Generator) -> None:
+    """Print error rate and power of equivalence tests, and what Bayes factors say."""
+    for n in (23, 60, 150):
+        for truth in (0.0, 0.5):
+            tally = Tally()
+            for _ in range(n_cohorts):
+                a, b = rng.standard_normal(n) + truth, rng.standard_normal(n)
+                test = student(a, b)
+                difference = float(a.mean() - b.mean())
+                se, df = difference / test.value, test.df2
+                bound = 0.5 * pooled_sd(a, b)
+                tally.add('equivalent', equivalence_p(difference, se, df, bound) <= 0.05)
+                bf10 = bayes_factor_t(test.value, df, n / 2)
+                tally.add('BF01 > 3', bf10 < 1 / 3)
+                tally.add('BF10 > 3', bf10 > 3)
+            rates = ', '.join(f'{name} {tally.rate(name):.1f} %' for name in tally.hits)
+            print(f'  {n} v {n}, d {truth}, bound 0.5 SD: {rates}')
+
+
 def print_summaries(n_pairs: int, rng: np.random.Generator) -> None:
     """Print power and coverage of the mean of two cohorts, and of three."""
     sizes = ((23, 26), (21, 26), (19, 18))
@@ -297,7 +323,7 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=20261121)
     arguments = parser.parse_args()
     n = 200 if arguments.quick else 1000
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(arguments.seed).spawn(6)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(arguments.seed).spawn(7)]
     noise = 196 * np.sqrt(0.05 * 0.95 / n)
 
     def type_one() -> None:
@@ -326,6 +352,9 @@ def main() -> None:
             ok = 'ok' if abs(tally.rate(name) - nominal) <= 2 else 'OFF'
             print(f'  {name:<36} {tally.rate(name):6.1f} %  {ok}')
 
+    def absence() -> None:
+        print_evidence(n, streams[6])
+
     def summaries() -> None:
         print_summaries(10 * n, streams[4])
 
@@ -334,7 +363,7 @@ def main() -> None:
 
     parts = {
         'type I': type_one, 'power': power, 'coverage': intervals,
-        'meta-analysis': summaries, 'influence': influential_people,
+        'evidence': absence, 'meta-analysis': summaries, 'influence': influential_people,
     }  # fmt: skip
     for name, part in parts.items():
         timed(name, part)

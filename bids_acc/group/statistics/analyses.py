@@ -17,6 +17,7 @@ from bids_acc.group.statistics.ancova import ancova
 from bids_acc.group.statistics.clinical import clinical_scores
 from bids_acc.group.statistics.demographics import demographics
 from bids_acc.group.statistics.diagnostics import diagnostics
+from bids_acc.group.statistics.evidence_rows import evidence
 from bids_acc.group.statistics.longitudinal_rows import change_between_sessions
 from bids_acc.group.statistics.mixture_rows import mixture_of_populations
 from bids_acc.group.statistics.mrs_groups import (
@@ -71,6 +72,8 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(relation, 'relation'),
     Analysis(partial_correlations, 'partialcorr'),
     Analysis(clinical_scores, 'clinical'),
+    # Where nothing was found: is it shown to be small?
+    Analysis(evidence, 'evidence'),
     # Further questions: hidden populations, norms, change, sites, prediction, treatment.
     Analysis(mixture_of_populations, 'mixture'),
     Analysis(group_zscores, 'zscores'),

@@ -279,3 +279,31 @@ def test_a_relation_tells_its_direction(rng):
     found = significant_findings(tables, 0.05)
     words = found['finding'].tolist()
     assert 'volume falls with Glx' in words
+
+
+def test_absence_is_shown_where_the_sample_is_large_enough():
+    rng = np.random.default_rng(4)
+    frame, _ = people(rng, 150, 150)
+    frame['dose'] = rng.normal(300, 30, 300)
+    model = {
+        'Evidence': {'SmallestDifference': 0.5, 'SmallestCorrelation': 0.3},
+        'Clinical': {'Scores': ['dose'], 'Responses': 'all'}, 'Covariates': [{'Name': 'age'}],
+    }  # fmt: skip
+    mrs = metabolites(frame, Glx=rng.normal(1, 0.1, 300))
+    table = run(model, mrs, frame, rng)['evidence']
+    pair = rows(table, analysis='equivalence', term='group').iloc[0]
+    assert pair['p_unc'] < 0.05
+    assert -0.5 < pair['ci_low'] < pair['ci_high'] < 0.5
+    dose = rows(table, analysis='equivalence', term='dose')
+    assert set(dose['contrast']) == {'within groups', 'all groups'}
+    assert (dose['p_unc'] < 0.05).all()
+    factor = rows(table, analysis='bayes_factor', term='group').iloc[0]
+    assert factor['bf01'] == pytest.approx(1 / factor['value'])
+    assert 'evidence for no effect' in factor['note']
+    few, _ = people(rng, 9, 9)
+    table = run(
+        {'Evidence': model['Evidence']}, metabolites(few, Glx=rng.normal(1, 0.1, 18)), few, rng
+    )['evidence']
+    assert rows(table, analysis='equivalence').iloc[0]['p_unc'] > 0.05
+    none = run({}, metabolites(few, Glx=rng.normal(1, 0.1, 18)), few, rng)['evidence']
+    assert set(none['analysis']) == {'bayes_factor'}
