@@ -115,7 +115,8 @@ def _findings(run: GroupRun) -> Iterator[Block]:
         f'Comparisons that are significant after {level} in at least one cohort; a hypothesis '
         'that the model file leaves uncorrected is called so. "The same otherwise" names other '
         'analyses of the comparison, with uncorrected p where they disagree at that level. '
-        'Test statistics are in the tables below.'
+        'Intervals are those of the level in the methods; of partial η² and V the 90 % interval '
+        'that goes with a one-sided test. Test statistics are in the tables below.'
     )
     yield table_block(found, 'Findings', caption)
 

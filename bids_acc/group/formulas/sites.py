@@ -66,6 +66,8 @@ class MetaAnalysis:
     """Lower end of the random-effects interval beside the common effect of two cohorts."""
     random_high: float = np.nan
     """Upper end of that interval."""
+    common: tuple[float, float, float] = (np.nan, np.nan, np.nan)
+    """Mean of the common-effect model with its 95 % interval, beside a random-effects mean."""
 
 
 def _tau2_dl(effects: FloatArray, variances: FloatArray) -> float:
@@ -170,6 +172,8 @@ def meta_analysis(
     half = float(law.ppf(0.975)) * se
     spread = float(stats.t.ppf(0.975, k - 2) * np.sqrt(tau2 + se**2)) if k > 2 else np.nan
     random = _random_interval(y, v, tau2) if common and method != 'FE' else (np.nan, np.nan)
+    fixed, fixed_se = _mean(y, v, 0.0)
+    margin = float(stats.norm.ppf(0.975)) * fixed_se
     return MetaAnalysis(
         estimate=estimate, se=se, ci_low=estimate - half, ci_high=estimate + half,
         statistic='z' if common else 't', value=estimate / se,
@@ -177,7 +181,8 @@ def meta_analysis(
         prediction_low=estimate - spread, prediction_high=estimate + spread,
         method='common-effect meta-analysis' if common
         else f'{method} meta-analysis, Hartung-Knapp interval, standard error not below the '
-        "model's", random_low=random[0], random_high=random[1], **shared,
+        "model's", random_low=random[0], random_high=random[1],
+        common=(fixed, fixed - margin, fixed + margin), **shared,
     )  # fmt: skip
 
 

@@ -11,7 +11,13 @@ import pandas as pd
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.two_samples import one_way
 from bids_acc.group.statistics.ancova import structure_measures
-from bids_acc.group.statistics.modelling import Sample, draw_sample, fit_model, not_done
+from bids_acc.group.statistics.modelling import (
+    FittedModel,
+    Sample,
+    draw_sample,
+    fit_model,
+    not_done,
+)
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import partial_row
 from bids_acc.group.statistics.replication import retained_responses
@@ -83,18 +89,28 @@ def family_of(study: Study, score: str, *, pooled_groups: bool = False) -> str:
     return f'clinical{pooled}'
 
 
+def score_model(study: Study, sample: Sample, score: str, scope: str) -> FittedModel:
+    """Fit the model of one response on one score.
+
+    Raises
+    ------
+    DesignError
+        If the sample cannot carry it.
+    """
+    terms = [score, *(name for name in study.model.covariate_names if name != score)]
+    if scope == WITHIN:
+        return fit_model(study, sample, [*terms, 'group'], [score, 'group'])
+    return fit_model(study, sample, terms, [score])
+
+
 def _score_row(
     study: Study, sample: Sample, score: str, scope: str, note: str, family: str
 ) -> Row:
     """Return the (partial) correlation of one response with one score."""
-    terms = [score, *(name for name in study.model.covariate_names if name != score)]
-    keep = [score]
-    if scope == WITHIN:
-        terms, keep = [*terms, 'group'], [score, 'group']
     try:
-        model = fit_model(study, sample, terms, keep)
+        model = score_model(study, sample, score, scope)
     except DesignError as error:
-        row = not_done(sample, 'clinical', terms, error)
+        row = not_done(sample, 'clinical', [score, *study.model.covariate_names], error)
         row.term, row.contrast = score, scope
         return row
     method = 'linear model of the response on the score and the covariates'
@@ -122,11 +138,9 @@ def clinical_scores(
                         note=f'not done: no value of {score} in this cohort')
                 )  # fmt: skip
                 continue
-            numeric = frame.assign(**{score: pd.to_numeric(frame[score], errors='coerce')})
-            for scope, part, note in _scopes(study, numeric, score):
-                needed = [score, *(c for c in study.model.covariate_names if c != score)]
-                mixed = scope == POOLED and len(study.group_levels(part[part[score].notna()])) > 1
+            for scope, part, note, mixed in score_samples(study, frame, score):
                 family = family_of(study, score, pooled_groups=mixed)
+                needed = [score, *(c for c in study.model.covariate_names if c != score)]
                 rows += [
                     _score_row(
                         study, draw_sample(study, cohort, part, measure, needed), score, scope,
@@ -135,3 +149,41 @@ def clinical_scores(
                     for measure in measures
                 ]  # fmt: skip
     return rows
+
+
+def score_samples(
+    study: Study, frame: pd.DataFrame, score: str
+) -> Iterator[tuple[str, pd.DataFrame, str, bool]]:
+    """Yield scope, participants, note, and whether groups are pooled, with the score as number."""
+    numeric = frame.assign(**{score: pd.to_numeric(frame[score], errors='coerce')})
+    for scope, part, note in _scopes(study, numeric, score):
+        several = len(study.group_levels(part[part[score].notna()])) > 1
+        yield scope, part, note, scope == POOLED and several
+
+
+def significant_models(
+    study: Study, table: pd.DataFrame | None
+) -> Iterator[tuple[FittedModel, str, str]]:
+    """Yield the models, scores and scopes of the relations that may be findings.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    table : DataFrame or None
+        Finished table of clinical scores.
+    """
+    if table is None or table.empty:
+        return
+    frames = dict(study.cohorts())
+    found = table[(table['p_unc'] <= study.model.alpha) & (table['analysis'] == 'clinical')]
+    for _, row in found.iterrows():
+        measure, score = study.measure(str(row['response'])), str(row['term'])
+        if measure is None:
+            continue
+        for scope, part, _, mixed in score_samples(study, frames[row['cohort']], score):
+            if scope != row['contrast'] or mixed:
+                continue
+            needed = [score, *(c for c in study.model.covariate_names if c != score)]
+            sample = draw_sample(study, str(row['cohort']), part, measure, needed)
+            yield score_model(study, sample, score, scope), score, scope

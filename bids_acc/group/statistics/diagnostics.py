@@ -9,6 +9,7 @@ conclusion at the model's level changes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.robust import largest_change, leave_one_out_p, mm_test
 from bids_acc.group.formulas.two_samples import brown_forsythe
 from bids_acc.group.statistics.ancova import structure_measures, term_tests
+from bids_acc.group.statistics.clinical import significant_models
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import permutation_words
 from bids_acc.group.statistics.study import Study
@@ -61,13 +64,19 @@ def _verdict(p_before: float, p_after: float, alpha: float) -> dict[str, Any]:
     return {'p_original': p_before, 'conclusion_changes': 'yes' if changes else 'no'}
 
 
-def assumption_rows(model: FittedModel) -> Iterator[Row]:
-    """Yield the tests of normality and of equal variances."""
+def normality_row(model: FittedModel, term: str, contrast: str) -> Row:
+    """Return Shapiro and Wilk's test of the residuals; of a relation, with its term."""
     w, p = stats.shapiro(model.fit.residuals)
-    yield model.row(
-        'normality', term='residuals', statistic='W', value=float(w), p_unc=float(p),
+    return model.row(
+        'normality', term=f'residuals, {term}' if term else 'residuals', contrast=contrast,
+        statistic='W', value=float(w), p_unc=float(p),
         method='Shapiro-Wilk test of the residuals',
     )  # fmt: skip
+
+
+def assumption_rows(model: FittedModel) -> Iterator[Row]:
+    """Yield the tests of normality and of equal variances."""
+    yield normality_row(model, '', '')
     groups = model.sample.frame['group'].to_numpy()
     parts = [model.fit.residuals[groups == level] for level in model.design.levels['group']]
     if min(map(len, parts)) >= 3:
@@ -159,12 +168,31 @@ def robustness_rows(
 def diagnostics(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Check assumptions and robustness of the group effect on structure and metabolites."""
-    del earlier
+    """Check assumptions and robustness of group effects, and of relations that are significant."""
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]
     measures = [*structure_measures(study), *(measure for measure, _ in roles(study))]
     for model in each_model(study, 'diagnostics', measures, terms, ['group'], rows):
         rows += assumption_rows(model)
         rows += robustness_rows(model, study, 'group', rng)
-    return rows
+    return [*rows, *_relation_checks(study, earlier, rng)]
+
+
+def _relation_checks(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> Iterator[Row]:
+    """Yield the same checks of the relations to the metabolite and to clinical scores."""
+    name, table = relation_measure(study), earlier.get('relation')
+    if name is not None and table is not None and not table.empty:
+        tested = table[(table['term'] == name) & (table['p_unc'] <= study.model.alpha)]
+        wanted = set(zip(tested['cohort'], tested['response'], strict=True))
+        measures = [m for m in structure_measures(study) if m.name in set(tested['response'])]
+        terms = ['group', name, *study.model.covariate_names]
+        for model in each_model(study, 'diagnostics', measures, terms, ['group', name], []):
+            if (model.sample.cohort, model.sample.measure.name) in wanted:
+                yield normality_row(model, name, '')
+                yield from robustness_rows(model, study, name, rng)
+    for model, score, scope in significant_models(study, earlier.get('clinical')):
+        yield normality_row(model, score, scope)
+        for row in robustness_rows(model, study, score, rng):
+            yield replace(row, contrast=scope)

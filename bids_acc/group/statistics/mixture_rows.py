@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bids_acc.exceptions import BidsAccError
 from bids_acc.group.formulas.mixture import (
     RECOMMENDED_EVIDENCE_RATIO,
     MixtureComparison,
+    MixtureFit,
     compare_mixtures,
 )
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
+from bids_acc.typing import FloatArray
 
 
 def _numbers(values: np.ndarray) -> str:
@@ -23,7 +26,29 @@ def _numbers(values: np.ndarray) -> str:
     return ';'.join(f'{value:.6g}' for value in values)
 
 
-def _model_row(comparison: MixtureComparison, k: int, common: Mapping[str, object]) -> Row:
+def members(fit: MixtureFit, values: FloatArray, people: Sequence[str]) -> str:
+    """Write who most probably belongs to which component.
+
+    Parameters
+    ----------
+    fit : MixtureFit
+        Components sorted by mean.
+    values : (n,) ndarray
+        Values that were fitted.
+    people : sequence of str
+        Participants, in the same order.
+    """
+    log_density = stats.norm.logpdf(values[:, None], fit.means, fit.sds) + np.log(fit.weights)
+    belongs = np.argmax(log_density, axis=1)
+    return '; '.join(
+        f'{k + 1}: {", ".join(p for p, b in zip(people, belongs, strict=True) if b == k)}'
+        for k in range(len(fit.means))
+    )
+
+
+def _model_row(
+    comparison: MixtureComparison, k: int, common: Mapping[str, object], sample: pd.DataFrame
+) -> Row:
     """Return the row of the model with k components, tested against k - 1."""
     fit = comparison.fits[k - 1]
     notes = []
@@ -50,7 +75,11 @@ def _model_row(comparison: MixtureComparison, k: int, common: Mapping[str, objec
             'evidence_ratio': comparison.evidence_ratio(k, k - 1) if tested else np.nan,
             'log_likelihood': fit.log_likelihood, 'n_parameters': fit.n_parameters,
             'means': _numbers(fit.means), 'sds': _numbers(fit.sds),
-            'weights': _numbers(fit.weights), 'n_resamples': comparison.n_bootstrap,
+            'weights': _numbers(fit.weights),
+            'members': members(
+                fit, sample.iloc[:, 1].to_numpy(dtype=float), list(sample.iloc[:, 0].astype(str))
+            ) if tested else '',
+            'n_resamples': comparison.n_bootstrap,
         },
     )  # fmt: skip
 
@@ -78,7 +107,9 @@ def _measure_rows(
         )  # fmt: skip
     except BidsAccError as error:
         return [Row(**common, note=f'not done: {error}')]  # type: ignore[arg-type]
-    return [_model_row(comparison, k, common) for k in range(1, wanted['MaxComponents'] + 1)]
+    sample = complete[['participant_id', measure.name]]
+    components = range(1, wanted['MaxComponents'] + 1)
+    return [_model_row(comparison, k, common, sample) for k in components]
 
 
 def mixture_of_populations(

@@ -64,20 +64,25 @@ def _meta_row(
         ci_high=meta.ci_high, p_unc=meta.p, family='meta meta-analysis', method=meta.method,
         formula='g ~ 1' if meta.statistic == 'z' else 'g ~ 1 + (1 | site)',
         note='; '.join([
-            *_two_cohorts(meta),
+            *_few_cohorts(meta),
             *(f'{site} left out: {why}' for site, why in comparison.left_out.items()),
         ]),
         extra={
             'se': meta.se, 'n_sites': meta.k, 'tau2': meta.tau2, 'i2_pct': meta.i2, 'q': meta.q,
             'p_q': meta.q_p, 'prediction_low': meta.prediction_low,
             'prediction_high': meta.prediction_high, 'random_low': meta.random_low,
-            'random_high': meta.random_high,
+            'random_high': meta.random_high, 'common_effect': meta.common[0],
+            'common_low': meta.common[1], 'common_high': meta.common[2],
         },
     )  # fmt: skip
 
 
-def _two_cohorts(meta: MetaAnalysis) -> list[str]:
-    """Say what the mean of two cohorts can and cannot tell."""
+def _few_cohorts(meta: MetaAnalysis) -> list[str]:
+    """Say what the mean of two, three or four cohorts can and cannot tell."""
+    if 2 < meta.k < 5:  # Bender et al. 2018: very few studies
+        mean, low, high = meta.common
+        text = f'{meta.k} cohorts: the random-effects test has little power; common effect'
+        return [f'{text} {mean:.2f} [{low:.2f}, {high:.2f}]']
     if meta.k > 2:
         return []
     text = 'two cohorts: common effect; the variance between them cannot be known'

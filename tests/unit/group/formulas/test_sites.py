@@ -67,6 +67,8 @@ def test_two_cohorts_get_the_common_effect_and_no_hartung_knapp_test():
 def test_agreement_by_chance_does_not_narrow_the_interval():
     v = np.array([0.04, 0.05, 0.06])
     result = s.meta_analysis([0.30, 0.30, 0.30], v)
+    fixed = s.meta_analysis([0.30, 0.30, 0.30], v, method='FE')
+    assert result.common == (fixed.estimate, fixed.ci_low, fixed.ci_high)
     assert result.se == pytest.approx(np.sqrt(1 / (1 / v).sum()))
 
 

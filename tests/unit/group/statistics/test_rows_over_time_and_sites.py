@@ -9,6 +9,7 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.mixed import mixed_model
+from bids_acc.group.formulas.mixture import MixtureFit
 from bids_acc.group.formulas.results import TestResult
 from bids_acc.group.statistics import (
     longitudinal_rows,
@@ -421,3 +422,11 @@ def test_a_mixed_model_without_residual_is_refused():
     table['y'] = np.repeat(np.arange(8.0), 2) + (table['session_id'] == 'ses-2')
     with pytest.raises(InputDataError, match='without any residual'):
         mixed_model(table, 'y', ['session_id', 'group'])
+
+
+def test_who_belongs_to_which_component():
+    fit = MixtureFit(weights=np.array([0.5, 0.5]), means=np.array([0.0, 5.0]),
+                     sds=np.array([1.0, 1.0]), log_likelihood=0.0, n=3,
+                     converged=True, degenerate=False)  # fmt: skip
+    text = mixture_rows.members(fit, np.array([5.5, -0.2, 0.3]), ['sub-a', 'sub-b', 'sub-c'])
+    assert text == '1: sub-b, sub-c; 2: sub-a'

@@ -80,6 +80,9 @@ def test_a_relation_within_groups_is_a_finding_with_its_adjustment(rng):
     )  # fmt: skip
     found = significant_findings(tables, 0.05)
     row = found[found['finding'].str.contains('rises with dose')].iloc[0]
+    assert 'robust regression' in row['the same otherwise']
+    checks = rows(tables['diagnostics'], term='dose', contrast='within groups')
+    assert {'hc3', 'influence', 'robust', 'permutation'} <= set(checks['analysis'])
     assert 'within groups' in row['finding']
     assert row['adjusted for'] == 'group, age'
 
