@@ -211,7 +211,12 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for _, row in table.iterrows()
         if text_of(row, 'note').startswith(('not done: ', 'refused by the self-check: '))
     ]
-    return pd.DataFrame(rows).drop_duplicates() if rows else pd.DataFrame()
+    if not rows:
+        return pd.DataFrame()
+    # One reason for many responses is one row.
+    folded = pd.DataFrame(rows).drop_duplicates().groupby(['analysis', 'why'], sort=False)
+    names = folded.agg(lambda cells: ', '.join(dict.fromkeys(filter(None, cells))))
+    return names.reset_index()[['analysis', 'cohort', 'response', 'why']]
 
 
 def render_group_page(page: GroupPage, subtitle: str) -> str:

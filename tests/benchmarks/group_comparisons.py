@@ -257,6 +257,48 @@ def print_evidence(n_cohorts: int, rng: np.random.Generator) -> None:
             print(f'  {n} v {n}, d {truth}, bound 0.5 SD: {rates}')
 
 
+def print_relations(n_cohorts: int, rng: np.random.Generator) -> None:
+    """Print how often null relations are found when groups differ in both measures."""
+    tally = Tally()
+    for _ in range(n_cohorts):
+        frame = covariates(LONDON, rng)
+        resistant = (frame['group'] == 'resistant').to_numpy(dtype=float)
+        frame['score'] = resistant + rng.standard_normal(len(frame))
+        y = resistant + rng.standard_normal(len(frame))
+        for name, terms in (('pooled', ['score']), ('within groups', ['score', 'group'])):
+            design = build_design(frame, terms, {'group': list(LONDON)})
+            p = next(t.p for t in anova(design.X, y, design.terms, 'II') if t.term == 'score')
+            tally.add(name, p <= 0.05)
+    rates = ', '.join(f'{name} {tally.rate(name):.1f} %' for name in tally.hits)
+    print(f'  no relation within groups that differ by 1 SD in both, n 37: found {rates}')
+
+
+def print_small(n_cohorts: int, rng: np.random.Generator) -> None:
+    """Print type I error and power of the tests of small groups, normal and skewed."""
+    for sizes in ((3, 3), (4, 5), (6, 7)):
+        n = sum(sizes)
+        group = np.repeat([1.0, -1.0], sizes)
+        age = rng.standard_normal(n)
+        for label, draw in (('normal', rng.standard_normal), ('skewed', rng.exponential)):
+            tally = Tally()
+            for _ in range(n_cohorts):
+                noise = draw(size=n) ** (1 if label == 'normal' else 2)
+                for shift in (0.0, 2.0):
+                    y = noise + shift * float(noise.std()) * (group > 0)
+                    word = 'power' if shift else 'type I'
+                    plain = np.column_stack([np.ones(n), group])
+                    tally.add(f't {word}', student(y[group > 0], y[group < 0]).p <= 0.05)
+                    tally.add(
+                        f'exact {word}', permutation_p(plain, y, [1], 999, rng).p <= 0.05 + 1e-12
+                    )
+                    if n >= 9:
+                        adjusted = np.column_stack([plain, age])
+                        test = permutation_p(adjusted, y, [1], 499, rng)
+                        tally.add(f'with a covariate {word}', test.p <= 0.05)
+            rates = ', '.join(f'{name} {tally.rate(name):.1f} %' for name in tally.hits)
+            print(f'  {sizes[0]} v {sizes[1]}, {label}: {rates}')
+
+
 def print_summaries(n_pairs: int, rng: np.random.Generator) -> None:
     """Print power and coverage of the mean of two cohorts, and of three."""
     sizes = ((23, 26), (21, 26), (19, 18))
@@ -320,10 +362,11 @@ def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='200 cohorts instead of 1,000')
+    parser.add_argument('--only', help='one part, by its name')
     parser.add_argument('--seed', type=int, default=20261121)
     arguments = parser.parse_args()
     n = 200 if arguments.quick else 1000
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(arguments.seed).spawn(7)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(arguments.seed).spawn(9)]
     noise = 196 * np.sqrt(0.05 * 0.95 / n)
 
     def type_one() -> None:
@@ -355,6 +398,12 @@ def main() -> None:
     def absence() -> None:
         print_evidence(n, streams[6])
 
+    def relations() -> None:
+        print_relations(n, streams[7])
+
+    def small_groups() -> None:
+        print_small(n, streams[8])
+
     def summaries() -> None:
         print_summaries(10 * n, streams[4])
 
@@ -363,9 +412,12 @@ def main() -> None:
 
     parts = {
         'type I': type_one, 'power': power, 'coverage': intervals,
-        'evidence': absence, 'meta-analysis': summaries, 'influence': influential_people,
+        'relations': relations, 'small groups': small_groups, 'evidence': absence,
+        'meta-analysis': summaries, 'influence': influential_people,
     }  # fmt: skip
     for name, part in parts.items():
+        if arguments.only not in (None, name):
+            continue
         timed(name, part)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f'Peak memory {peak:.0f} MB')

@@ -19,7 +19,7 @@ from bids_acc.group.formulas.evidence import (
 )
 from bids_acc.group.formulas.inference import r_confidence
 
-# R 4.2.2, BayesFactor 0.9.12-4.4: exp(ttest.tstat(t, n1, n2)$bf), default rscale
+# R 4.2.2, BayesFactor 0.9.12-4.4: exp of $bf of its function for t statistics, default rscale
 T_TESTS = [(2.1, 19, 18, 1.704188), (-4.0621, 10, 0, 17.25829)]
 # the same: exp(linearReg.R2stat(N, 1, R2)$bf), default rscale; the first is R's data set attitude,
 # rating on complaints, for which the package's manual prints 417938.6
