@@ -197,6 +197,11 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 
+def _listed(cells: pd.Series) -> str:
+    """List different words once."""
+    return ', '.join(dict.fromkeys(str(cell) for cell in cells if cell))
+
+
 def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Collect the analyses that could not be done, with the reason."""
     rows = [
@@ -215,7 +220,7 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         return pd.DataFrame()
     # One reason for many responses is one row.
     folded = pd.DataFrame(rows).drop_duplicates().groupby(['analysis', 'why'], sort=False)
-    names = folded.agg(lambda cells: ', '.join(dict.fromkeys(filter(None, cells))))
+    names = folded.agg(_listed)
     return names.reset_index()[['analysis', 'cohort', 'response', 'why']]
 
 
