@@ -45,6 +45,9 @@ OTHERWISE: Mapping[str, str] = {
 }  # fmt: skip
 """Analyses that make the same comparison by other means, in words."""
 
+CHANGE = ('mixed model', 'paired change', 'baseline-adjusted', 'change-change')
+"""Analyses of the table of change."""
+
 _KEYS = ['analysis', 'response', 'term', 'contrast', 'correction']
 
 
@@ -183,7 +186,7 @@ def adjustment_words(row: pd.Series) -> str:
     """
     names = text_of(row, 'covariates')
     terms = text_of(row, 'formula').split(' ~ ')[-1].split(' + ')
-    own = text_of(row, 'term').split(':')
+    own = text_of(row, 'term').replace(' in ', ':').split(':')
     if 'group' in terms and 'group' not in own:
         names = ', '.join(filter(None, ['group', names]))
     return names or 'nothing'
@@ -228,6 +231,10 @@ def other_means(
         All statistics tables.
     """
     term, contrast = text_of(lead, 'term'), text_of(lead, 'contrast')
+    if lead['analysis'] in CHANGE:  # no other table compares visits
+        if pd.notna(lead.get('p_wilcoxon')):
+            yield 'signed ranks', float(lead['p_wilcoxon']), ''
+        return
     for table in tables.values():
         if not {'analysis', 'response', 'term', 'p_unc'} <= set(table):
             continue

@@ -119,6 +119,8 @@ def is_directed(row: pd.Series) -> bool:
         return True
     if text_of(row, 'effect_name') == 'partial_eta2':
         return False
+    if text_of(row, 'effect_name') in ('adjusted_difference', 'difference_of_differences'):
+        return pd.notna(row.get('effect'))
     return text_of(row, 'statistic') not in ('F', 'chi2', 'LR') and pd.notna(row.get('effect'))
 
 
@@ -189,6 +191,8 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     what, term, contrast = response_words(row), text_of(row, 'term'), text_of(row, 'contrast')
     directed = is_directed(row)
     rises = directed and goes_up(row)
+    if 'session_id' in term.split(':'):
+        return _change_words(row, what)
     if directed and ' - ' in contrast:
         one, other = contrast.split(' - ', 1)
         where = f' ({term})' if term not in ('', 'group', contrast) else ''
@@ -197,8 +201,6 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     related = text_of(row, 'effect_name') in ('r', 'partial_r') or pd.notna(row.get('partial_r'))
     if directed and related:
         return f'{what} {"rises" if rises else "falls"} with {term}{scope}'
-    if 'session_id' in term.split(':'):
-        return _change_words(row, what)
     if ':' in term:
         one, other = term.split(':', 1)
         return f'the relation of {what} to {other} depends on {one}{scope}'

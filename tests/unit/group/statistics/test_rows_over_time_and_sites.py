@@ -393,6 +393,10 @@ def test_the_page_of_a_study_over_time_is_about_change(tmp_path):
     words = found['finding'].tolist()
     assert 'Glu changes more upwards in resistant than in HC (ses-2 - ses-1)' in words
     assert not any(text.startswith('NAA') for text in words)
+    adjusted = found[found['finding'] == 'Glu is higher in resistant than in HC (group in ses-2)']
+    assert adjusted['adjusted for'].tolist() == ['baseline, age']
+    paired = found[found['finding'] == 'Glu is higher in ses-2 than in ses-1 (resistant)']
+    assert paired['the same otherwise'].tolist() == ['agrees: signed ranks']
     interaction = tables['change'][tables['change']['term'] == 'session_id:group']
     assert interaction['note'].str.contains('80 % power for differences of change of').all()
     figure = trajectory_figure(made, 'tokyo', made.measure('Glu'))
