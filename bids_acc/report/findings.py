@@ -152,13 +152,11 @@ def _findings_of(
         if not len(found):
             continue
         lead = found.sort_values('p_corrected', kind='stable').iloc[0]
-        cells = {
-            'finding': finding_words(lead, continuous=name in CONTINUOUS),
-            'adjusted for': adjustment_words(lead),
-        }
+        words = {'finding': finding_words(lead, continuous=name in CONTINUOUS)}
+        adjusted = {'adjusted for': adjustment_words(lead)}
         shown = [c for c in ('all', *cohorts) if c in cohorts or (same['cohort'] == c).any()]
         if len(shown) == 1:
-            yield lead, {**cells, 'evidence': _evidence(lead)}
+            yield lead, {**words, 'evidence': _evidence(lead), **adjusted}
             continue
         by_cohort = {row['cohort']: row for _, row in same.iterrows()}
         possible = [c for c in shown if c in by_cohort or _exists(lead, c, groups)]
@@ -167,7 +165,8 @@ def _findings_of(
             else 'not tested' if c in possible else 'no such group'
             for c in shown
         }  # fmt: skip
-        yield lead, {**cells, 'holds in': _replication(lead, found, len(possible)), **evidence}
+        holds = {'holds in': _replication(lead, found, len(possible))}
+        yield lead, {**words, **holds, **evidence, **adjusted}
 
 
 def adjustment_words(row: pd.Series) -> str:
@@ -277,7 +276,7 @@ def _otherwise(lead: pd.Series, tables: Mapping[str, pd.DataFrame], alpha: float
         elif p <= alpha:
             agree.append(name)
         else:
-            against.append(f'{name} p = {p_words(p)}')
+            against.append(f'{name} (uncorrected p = {p_words(p)})')
     text = []
     if against:
         text.append(f'DISAGREES: {", ".join(dict.fromkeys(against))}')

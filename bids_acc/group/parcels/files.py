@@ -68,7 +68,7 @@ def write_table(
         elif shown[name].dtype == object:
             shown[name] = shown[name].replace('', None)
     text = shown.to_csv(
-        sep='\t', index=False, na_rep='n/a', float_format='%.6g', lineterminator='\n'
+        sep='\t', index=False, na_rep='n/a', float_format='%.8g', lineterminator='\n'
     )
     write_bytes(path, text.encode())
     write_sidecar(key, path)

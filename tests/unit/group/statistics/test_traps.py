@@ -156,7 +156,7 @@ def test_disagreement_of_other_means_stands_first():
     ])  # fmt: skip
     found = significant_findings({'mrs_group': table}, 0.05)
     assert found['the same otherwise'].tolist() == [
-        "DISAGREES: ranks p = 0.080; agrees: Welch's test"
+        "DISAGREES: ranks (uncorrected p = 0.080); agrees: Welch's test"
     ]
 
 
