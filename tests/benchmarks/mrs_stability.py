@@ -3,7 +3,7 @@
     python tests/benchmarks/mrs_stability.py [--quick]
 
 Each real spectrum of ../shared/data (BIDS_ACC_SHARED overrides), and simulated ones of the fitting
-challenge, are preprocessed; copies are moved by 0.1 Hz, turned by 0.1 rad and given a tenth of
+challenge, are preprocessed; copies are moved by 0.1 Hz, turned by 0.1 rad and given a twentieth of
 their noise, and each is fitted from the beginning. Printed are the median and the worst change of
 the ratios to tCr in percent, and in units of their bound; a level is flagged when it changes by
 more than that.

@@ -21,9 +21,9 @@ from bids_acc.typing import FloatArray
 SHIFT_HZ, PHASE_RAD = 0.1, 0.1
 """How far a copy is moved and turned: both are free in the fit, so that nothing should change."""
 
-NOISE_SHARE = 0.1
-"""Noise added to a copy, as a share of the spectrum's own: it widens errors by half a percent, and
-by itself moves a level by a tenth of its bound."""
+NOISE_SHARE = 0.05
+"""Noise added to a copy, as a share of the spectrum's own: it widens errors by an eighth of a
+percent, and by itself moves a level by about a twentieth of its bound."""
 
 N_COPIES = 3
 """Copies that are fitted again."""

@@ -46,6 +46,15 @@ SUPPRESSED_NAA = 0.7
 USED_S = 0.3
 """Only this much of the decays is looked at, in s: later samples hold mostly noise."""
 
+MATCHED_HZ = 6.0
+"""The spectra are smoothed by a line of this width, that of the lines that are looked for."""
+
+N_LIKELY = 3
+"""Patterns of the highest contrast that are looked at closely."""
+
+DISTINCT = 0.7
+"""Two patterns are distinct when this much of one is left without the other, of 1."""
+
 _SHIFT_HZ, _WIDTH_HZ = 6.0, 8.0
 
 
@@ -99,19 +108,28 @@ def _without_trend(n_shots: int) -> FloatArray:
 
 
 def _contrasts(spectra: ComplexArray) -> dict[str, tuple[float, float]]:
-    """Energy of each pattern over that of all others, and the latter, by name."""
+    """Energy of each pattern over the mean energy of all other contrasts, and the latter, by name.
+
+    The strongest of the other patterns is left out of that mean: water whose sign the phase cycle
+    turns must not hide an editing pulse that is switched in blocks.
+    """
     n_shots = spectra.shape[0]
     projector = _without_trend(n_shots)
     flat = projector @ spectra
     total = float(np.sum(np.abs(flat) ** 2))
-    found = {}
+    units = {}
     for name, first in _patterns(n_shots).items():
         weights = projector @ np.where(first, 1.0, -1.0)
         size = float(np.linalg.norm(weights))
-        if size < 1e-6 * math.sqrt(n_shots):
-            continue
-        energy = float(np.sum(np.abs((weights / size) @ flat) ** 2))
-        other = (total - energy) / (n_shots - 4)
+        if size > 1e-6 * math.sqrt(n_shots):
+            units[name] = weights / size
+    found = {}
+    for name, unit in units.items():
+        energy = float(np.sum(np.abs(unit @ flat) ** 2))
+        besides = [other - (other @ unit) * unit for other in units.values()]
+        own = [part / np.linalg.norm(part) for part in besides if np.linalg.norm(part) > DISTINCT]
+        strongest = max((float(np.sum(np.abs(part @ flat) ** 2)) for part in own), default=0.0)
+        other = max(total - energy - strongest, 0.0) / max(n_shots - 5, 1)
         found[name] = (energy / other if other > 0 else math.inf, other)
     return found
 
@@ -189,25 +207,25 @@ def find_two_kinds(
         aligned, dry = aligned.conj(), dry.conj()
     ppm = ppm_axis(aligned.shape[1], dwell_time, spectrometer_mhz)
     ppm = ppm - find_shift(dry, dwell_time, spectrometer_mhz)
-    spectra = np.array([to_spectrum(fid) for fid in aligned])
-    contrasts = _contrasts(spectra[:, ppm_mask(ppm, *CONTRAST_PPM)])
-    pattern = max(contrasts, key=lambda name: contrasts[name][0])
-    first = _patterns(n_shots)[pattern]
     inside = ppm_mask(ppm, *MATCH_PPM)
     flat = _parabola(ppm[inside])
+    smooth = np.exp(-np.pi * MATCHED_HZ * np.arange(aligned.shape[1]) * dwell_time)
+    spectra = np.array([to_spectrum(fid * smooth) for fid in aligned])
+    contrasts = _contrasts(spectra[:, ppm_mask(ppm, *CONTRAST_PPM)])
     # the scatter in the window of the match, the pattern itself left out
-    _, scatter = _contrasts(np.asarray(spectra[:, inside] @ flat, dtype=complex))[pattern]
-    means = aligned[first].mean(axis=0), aligned[~first].mean(axis=0)
-    left = _left_over(*means, inside, flat, dwell_time)
-    expected = scatter * (1 / first.sum() + 1 / (~first).sum())
-    naa = [_height(mean, ppm) for mean in means]
-    return TwoKinds(
-        pattern,
-        first,
-        contrasts[pattern][0],
-        left / expected if expected > 0 else math.inf,
-        naa[0] / naa[1] if naa[1] > 0 else math.nan,
-    )
+    scatters = _contrasts(np.asarray(spectra[:, inside] @ flat, dtype=complex))
+    likely = sorted(contrasts, key=lambda name: -contrasts[name][0])[:N_LIKELY]
+    found = []
+    for pattern in likely:
+        first = _patterns(n_shots)[pattern]
+        means = [aligned[kind].mean(axis=0) for kind in (first, ~first)]
+        left = _left_over(means[0] * smooth, means[1] * smooth, inside, flat, dwell_time)
+        expected = scatters[pattern][1] * (1 / first.sum() + 1 / (~first).sum())
+        unlike = left / expected if expected > 0 else math.inf
+        naa = [_height(mean, ppm) for mean in means]
+        ratio = naa[0] / naa[1] if naa[1] > 0 else math.nan
+        found.append(TwoKinds(pattern, first, contrasts[pattern][0], unlike, ratio))
+    return max(found, key=lambda kinds: (kinds.contrast > CONTRAST_LIMIT, kinds.unlike))
 
 
 def _height(fid: ComplexArray, ppm: FloatArray) -> float:
