@@ -18,7 +18,8 @@ from bids_acc.mrs.interfaces import (
     TabulateSpectrum,
     VoxelTissue,
 )
-from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
+from bids_acc.mrs.levels.tables import _water_scaling
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
 TIME = np.arange(N) * DWELL
@@ -210,6 +211,34 @@ def test_fractions_of_a_known_arrangement(svs: str, tissue: dict, tmp_path: Path
     mask = nb.Nifti1Image.from_filename(out.mask_file)
     assert mask.get_fdata().sum() == pytest.approx(512)
     assert out.metadata == {'Sources': ['bids:raw:sub-01_svs.nii.gz']}
+
+
+def test_a_voxel_that_leaves_the_image_is_of_its_nominal_volume(
+    svs: str, tissue: dict, tmp_path: Path
+) -> None:
+    """The image ends at 10.5 mm along the first axis, the voxel at 14: 56 % of it are inside."""
+    for path in (tissue['t1w_file'], tissue['acc_mask'], *tissue['tpms']):
+        whole = nb.Nifti1Image.from_filename(path)
+        cut = whole.get_fdata()[:11]
+        nb.Nifti1Image(cut.astype(np.float32), whole.affine).to_filename(path)
+    out = VoxelTissue(svs_file=svs, **tissue).run(cwd=str(tmp_path)).outputs
+    found = json.loads(Path(out.tissue_file).read_text())
+    share = 4.5 / 8
+    assert found['voxel_in_image_fraction'] == pytest.approx(share, abs=1e-6)
+    assert found['f_gm'] + found['f_wm'] + found['f_csf'] == pytest.approx(share, abs=1e-6)
+
+
+@pytest.mark.parametrize(('share', 'corrected'), [(0.56, False), (0.97, True)])
+def test_levels_are_corrected_for_tissue_only_where_the_voxel_is_in_the_image(
+    share: float, corrected: bool
+) -> None:
+    tissue = {'f_gm': 0.6 * share, 'f_wm': 0.3 * share, 'f_csf': 0.1 * share,
+              'voxel_in_image_fraction': share}  # fmt: skip
+    report = {'ref_echo_time': 0.035, 'ref_repetition_time': 2.0}
+    data = unread(METADATA, 'x', '')
+    scaling, notes = _water_scaling(report, tissue, 'auto', data)
+    assert np.allclose(scaling.fractions, [0.6, 0.3, 0.1]) is corrected
+    assert any('lies in the T1w image' in note for note in notes) is not corrected
 
 
 def test_maps_on_another_grid_are_refused(svs: str, tissue: dict, tmp_path: Path) -> None:
