@@ -38,8 +38,8 @@ width are matched, is this many times what the scatter of the transients explain
 
 DOUBT_LIMIT = 4.0
 """Beyond this ratio the series may hold two kinds. In 216 simulated series of one kind, with a
-head that moved, phases that followed breath and water whose sign was turned, the ratio stayed below
-2.5 (the benchmark of editing)."""
+head that moved, phases that followed breath and water whose sign was turned, the ratio stayed
+below 2.5 (the benchmark of editing)."""
 
 SUPPRESSED_NAA = 0.7
 """A condition whose NAA is lower than this share of the other's was edited there (GABA)."""
