@@ -133,11 +133,11 @@ def plot_levels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
     Figure
         To be saved by the caller.
     """
-    figure = Figure(figsize=(8.5, 0.7 + 0.27 * (len(rows) + 1)), layout='constrained')
+    figure = Figure(figsize=(9.4, 0.7 + 0.27 * (len(rows) + 1)), layout='constrained')
     axes = figure.subplots()
     axes.axis('off')
-    right = np.linspace(0.16, 0.72, len(header) - 2)
-    places = [0.0, *right, 0.78]
+    right = np.linspace(0.15, 0.78, len(header) - 2)
+    places = [0.0, *right, 0.82]
     for k, row in enumerate([header, *rows]):
         for column, (x, text) in enumerate(zip(places, row, strict=True)):
             last = column == len(header) - 1
@@ -148,7 +148,7 @@ def plot_levels(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
                 weight='bold' if k == 0 else 'normal',
             )  # fmt: skip
     axes.axhline(-0.55, color='0.6', lw=0.8)
-    axes.set_xlim(0, 1.25)
+    axes.set_xlim(0, 1.28)
     axes.set_ylim(-len(rows) - 0.5, 0.9)
     return figure
 
