@@ -33,13 +33,13 @@ MIN_EQUAL_COILS = 4
 """With fewer coils, equality may be chance."""
 
 _EDITED = re.compile(
-    r'mega(?![a-z]*hertz)|hermes|hercules|(?<!un)(?<!non)(?<!no)(?<!non[-_ ])(?<!no[-_ ])'
-    r'(?<![a-df-z])edit(?!or)', re.IGNORECASE
-)  # fmt: skip
-_FOUR = re.compile(r'hermes|hercules', re.IGNORECASE)
-_OFF = re.compile(
-    r'(?:mega|edit|press|[-_ ]|^)off(?![a-z])|(?<![a-z])(?:un|non?[-_ ]?)edited', re.IGNORECASE
+    r'(?<!o)mega(?!hertz)|hermes|hercules'
+    r'|(?<![a-z])(?<!no[-_ ])(?<!non[-_ ])(?<!not[-_ ])(?<!un[-_ ])edit(?!or)',
+    re.IGNORECASE,
 )
+_FOUR = re.compile(r'hermes|hercules', re.IGNORECASE)
+_OFF = re.compile(r'(?:mega|edit(?:ed|ing)?)[-_ ]?off(?![a-z])|^off$', re.IGNORECASE)
+_ON = re.compile(r'(?<![a-z])(?:mega|edit(?:ed|ing)?)?[-_ ]?on(?![a-z])', re.IGNORECASE)
 
 
 def editing_named(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str, str]:
@@ -58,7 +58,7 @@ def editing_named(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[s
     ('ProtocolName', 'MEGA-PRESS GABA')
     >>> editing_named({'SequenceName': 'svs_edit_859'}), editing_named({}, 'hermes')
     (('SequenceName', 'svs_edit_859'), ('acq entity', 'hermes'))
-    >>> editing_named({'ProtocolName': 'press_unedited'}), editing_named({'SequenceName': 'press'})
+    >>> editing_named({'ProtocolName': 'press_unedited'}), editing_named({'SequenceName': 'omega'})
     (('', ''), ('', ''))
     """
     places = {name: metadata.get(name) for name in SEQUENCE_FIELDS} | {'acq entity': acquisition}
@@ -72,8 +72,8 @@ def editing_named(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[s
 
 def _only_off(metadata: Mapping[str, Any], acquisition: str) -> bool:
     """Whether a name says that all transients are of the condition without editing."""
-    texts = [str(metadata.get(name, '')) for name in SEQUENCE_FIELDS]
-    return any(_OFF.search(text) for text in (*texts, acquisition))
+    texts = [str(metadata.get(name, '')) for name in SEQUENCE_FIELDS] + [acquisition]
+    return any(map(_OFF.search, texts)) and not any(map(_ON.search, texts))
 
 
 def repetitions_in_coils(data: MrsData) -> MrsData:

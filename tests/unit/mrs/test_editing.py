@@ -78,6 +78,9 @@ def test_names_without_two_kinds_are_refused(rng: np.random.Generator) -> None:
     assert tell_conditions(data, wanted=0) is data
     off = acquisition(data.fids[0, :, 0], {'ProtocolName': 'MEGA_OFF'})
     assert tell_conditions(off) is off
+    both = acquisition(data.fids[0, :, 0], {'ProtocolName': 'mega_on_off'})
+    with pytest.raises(MetadataError, match='nothing tells ON from OFF'):
+        tell_conditions(both)
     with pytest.raises(MetadataError, match='one average'):
         tell_conditions(data.with_fids(data.fids[:, :1]))
     with pytest.raises(MetadataError, match='four conditions'):
