@@ -249,7 +249,7 @@ class MrsSettings:
     )
     edit_index: int = option(
         -1,
-        'editing condition to fit, counted from 0 (-1: the one that the header calls OFF)',
+        'editing condition to fit, counted from 0 (-1: edit-OFF, by header or data)',
         flag='--mrs-edit-index',
         metavar='N',
         ge=-1,
