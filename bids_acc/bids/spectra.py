@@ -12,12 +12,7 @@ import nibabel as nb
 
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import MrsInputs, check_image
-from bids_acc.bids.layout import (
-    NothingThereError,
-    metadata_of,
-    nothing_there,
-    query_images,
-)
+from bids_acc.bids.layout import metadata_of, nothing_there, query_images
 from bids_acc.bids.references import Candidate, choose_reference
 from bids_acc.bids.sidecars import read_json
 from bids_acc.bids.uris import is_there, resolve_uri
@@ -47,11 +42,12 @@ def find_spectra(
     notes, problems, spectra = [], [], []
     passed_over: dict[Path, str] = {}
     worst = ExitCode.OK
+    left_out = _left_out(files)
     for bids_file in files:
         path = Path(bids_file.path)
         entities = bids_file.get_entities()
-        if left_out := _left_out(path, entities):
-            notes.append(f'{path.name}: {left_out}')
+        if path in left_out:
+            notes.append(f'{path.name}: {left_out[path]}')
             continue
         try:
             spectrum, reasons = _one_spectrum(index, bids_file, entities, candidates)
@@ -65,20 +61,29 @@ def find_spectra(
             notes += spectrum.notes
             passed_over = {**reasons, **passed_over}
     if not spectra:
-        absent = nothing_there(subject, session, 'mrs', 'svs')
-        raise NothingThereError('; '.join([*notes, str(absent)]) if notes else str(absent))
+        raise nothing_there(subject, session, 'mrs', 'svs')
     notes += _not_taken(passed_over, spectra)
     if problems:
         raise PartlyBrokenError(tuple(spectra), '; '.join(problems + notes), worst)
     return tuple(spectra), notes
 
 
-def _left_out(path: Path, entities: Mapping[str, str]) -> str:
-    """Say why a spectrum is none that is fitted; empty when it is."""
-    if 'inversion' in entities or '_inv-' in path.name:
-        return 'metabolite-nulled, not fitted'
-    nucleus = _nucleus(path, entities)
-    return '' if nucleus in PROTON else f'{nucleus}; only proton spectra are fitted'
+def _left_out(files: Sequence[ImageFile]) -> dict[Path, str]:
+    """Say which spectra are none that are fitted, and why.
+
+    Those of another nucleus are passed over beside a proton spectrum. Where there is no other,
+    they are kept: what is refused later has tables with the reason, and is counted.
+    """
+    nulled, others, proton = {}, {}, False
+    for bids_file in files:
+        path, entities = Path(bids_file.path), bids_file.get_entities()
+        if 'inversion' in entities or '_inv-' in path.name:
+            nulled[path] = 'metabolite-nulled, not fitted'
+        elif (nucleus := _nucleus(path, entities)) in PROTON:
+            proton = True
+        else:
+            others[path] = f'{nucleus}; only proton spectra are fitted'
+    return nulled | (others if proton else {})
 
 
 def _nucleus(path: Path, entities: Mapping[str, str]) -> str:
