@@ -13,11 +13,33 @@ from bids_acc.typing import FloatArray
 
 FloatMap = npt.NDArray[np.float32]
 
-SCALP_MARGIN = 16
-"""Voxels (mm) added on each side of the brain for skull and scalp."""
+MARGINS = ((16, 16), (16, 44), (52, 16))
+"""Voxels (mm) added on both sides of the brain along x, y, z, for skull, scalp, face and neck."""
 
-SHELLS = ((1.5, 0.26), (5.5, 0.10), (11.0, 0.62))
-"""Outer distance from the brain (mm) and T1w intensity of fluid, skull and scalp."""
+SHELLS = ((1.5, 0.26), (5.0, 0.10), (8.5, 0.70))
+"""Outer distance from the brain (mm) and T1w intensity of fluid, skull and a thin scalp."""
+
+AIR = 0.01
+"""T1w intensity up to which there is nothing yet."""
+
+Ellipsoid = tuple[tuple[float, float, float], tuple[float, float, float], float]
+"""Centre and half axes in MNI mm, and T1w intensity."""
+SOFT_PARTS: tuple[Ellipsoid, ...] = (
+    ((0, 52, -52), (60, 50, 58), 0.62),  # skin and fat of the face
+    ((0, 50, -52), (54, 46, 54), 0.44),  # muscles of the face
+    ((0, 66, -40), (17, 30, 24), 0.03),  # nose and sinuses: air
+    ((0, 50, -76), (32, 30, 12), 0.50),  # tongue and palate
+    ((-32, 62, -36), (13, 13, 13), 0.24),  # eyes
+    ((32, 62, -36), (13, 13, 13), 0.24),
+    ((0, -32, -110), (62, 62, 90), 0.75),  # fat of the neck
+    ((0, -32, -110), (55, 55, 86), 0.42),  # muscles of the neck
+    ((0, 16, -110), (10, 9, 50), 0.02),  # pharynx and windpipe: air
+    ((0, -22, -110), (18, 20, 60), 0.60),  # marrow of the vertebrae
+    ((0, -44, -112), (9, 8, 60), 0.20),  # fluid of the spinal canal
+    ((0, -44, -112), (5, 5, 58), 0.72),  # spinal cord
+)
+"""Parts of face and neck, the later on top of the earlier. They are as large and as bright as such
+parts are and no anatomy: whoever looks for the brain has to tell it from them."""
 
 BORDER_REACH_MM = (4.0, 2.6)
 """How far a shift of the GM/WM border is felt into white and into grey matter, mm."""
@@ -70,14 +92,14 @@ def _brain() -> tuple[FloatArray, FloatMap, FloatMap]:
     )
 
     image = load_mni152_template(resolution=1)
-    pad = [(SCALP_MARGIN, SCALP_MARGIN)] * 3
+    pad = MARGINS
     t1w = np.pad(np.asarray(image.dataobj, dtype=np.float32), pad)
     gm, wm = (
         np.pad(np.asarray(load(resolution=1).dataobj, dtype=np.float32), pad)
         for load in (load_mni152_gm_template, load_mni152_wm_template)
     )
     affine = np.array(image.affine, dtype=float)
-    affine[:3, 3] -= SCALP_MARGIN
+    affine[:3, 3] -= [before for before, _ in MARGINS]
     brain = t1w > 0
     csf = np.clip(1 - gm - wm, 0, 1)
     tissues = np.stack([gm, wm, csf]) * brain
@@ -95,6 +117,32 @@ def add_scalp(t1w: FloatMap) -> FloatMap:
         head[(distance > inner) & (distance <= outer)] = intensity
         inner = outer
     return np.where(brain, t1w, gaussian_filter(head, 0.8)).astype(np.float32)
+
+
+def add_face_and_neck(head: FloatMap, affine: FloatArray) -> FloatMap:
+    """Put a face and a neck where there is air; brain, skull and scalp do not change.
+
+    Parameters
+    ----------
+    head : (x, y, z) ndarray of float32
+        Brain, skull and scalp, from `add_scalp`.
+    affine : (4, 4) ndarray of float64
+        Voxel to MNI, mm, without rotation.
+
+    Returns
+    -------
+    (x, y, z) ndarray of float32
+        With `SOFT_PARTS`, blurred by 0.8 mm.
+    """
+    axes = [affine[k, k] * np.arange(n) + affine[k, 3] for k, n in enumerate(head.shape)]
+    soft = np.zeros_like(head)
+    for centre, half, intensity in SOFT_PARTS:
+        x, y, z = (
+            ((axis - c) / h) ** 2 for axis, c, h in zip(axes, centre, half, strict=True)
+        )  # fmt: skip
+        inside = x[:, None, None] + y[None, :, None] + z[None, None, :] < 1
+        soft[inside] = intensity
+    return np.where(head > AIR, head, np.maximum(head, gaussian_filter(soft, 0.8)))
 
 
 def border_field(wm: FloatMap) -> FloatMap:
@@ -186,7 +234,7 @@ def load_head() -> Head:
     x_mm = coarse[0, 0] * np.arange(len(half)) + coarse[0, 3]
     return Head(
         affine=affine,
-        t1w=add_scalp(t1w),
+        t1w=add_face_and_neck(add_scalp(t1w), affine),
         tissues=tissues,
         border=Box(box_affine, border_field(box_wm)),
         fibres=Box(coarse, fibre_dyadics(half, x_mm)),

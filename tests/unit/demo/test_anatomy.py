@@ -7,7 +7,14 @@ import pytest
 
 from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.patterns import DEPTH_MM, PATTERNS
-from bids_acc.demo.templates import Box, add_scalp, border_field, fibre_dyadics
+from bids_acc.demo.templates import (
+    AIR,
+    Box,
+    add_face_and_neck,
+    add_scalp,
+    border_field,
+    fibre_dyadics,
+)
 from bids_acc.demo.warp import HeadShape
 
 CENTRE = np.array([DEPTH_MM, PATTERNS[1].y_mm, PATTERNS[1].z_mm])
@@ -66,6 +73,23 @@ def test_scalp_leaves_the_brain_alone_and_ends_in_air():
     profile = head[30, 30, 35:]
     assert profile[3] < 0.25 < 0.4 < profile[7], 'dark skull inside bright scalp'
     assert profile[-8] < 0.02
+
+
+def test_face_and_neck_lie_in_the_air_around_the_head():
+    brain = np.zeros((60, 90, 90), dtype=np.float32)
+    brain[20:40, 20:50, 50:80] = 0.8
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:3, 3] = (-90, -135, -165)
+    scalp = add_scalp(brain)
+    head = add_face_and_neck(scalp, affine)
+    covered = scalp > AIR
+    assert head[covered] == pytest.approx(scalp[covered])
+    added = (head > 0.2) & ~covered
+    volume_ml = added.sum() * 0.027
+    assert 500 < volume_ml < 4000
+    assert added[:, 60:, :50].any(), 'a face in front, below'
+    assert added[:, :, :10].any(), 'a neck down to the edge'
+    assert not added[:, :, 82:].any(), 'nothing above'
 
 
 def test_fibres_run_along_a_rod():

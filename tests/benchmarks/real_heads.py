@@ -1,0 +1,190 @@
+"""What brain extraction and tissues come to on real whole heads, and at what cost.
+
+Usage: ``python tests/benchmarks/real_heads.py [HEADS] [--tissue] [--full] [--seed N]
+[--threads N] [--only NAME ...] [--out FOLDER]``. HEADS holds ``NAME.nii.gz`` with a
+``NAME_mask.nii.gz`` to compare with (default: ``../shared/data/heads``).
+
+For each head a line: method, volume, Dice overlap with the reference mask and ratio of the
+volumes, agreement of two methods, CPU seconds and peak memory. ``--tissue`` adds the volumes of
+GM, WM and CSF and the ratio of the first two (one to three CPU minutes a head), ``--full`` the
+mean thickness of the anterior cingulate and the share of its vertices with a value (four more).
+Below stands what is asked. ``OUT/heads.png`` shows the outlines: the reference in red below what
+was found in yellow; look at it.
+
+The reference masks are of the package whose networks are used here: a Dice near 1 says that the
+same is done, and only eyes say that it is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import nibabel as nb
+import numpy as np
+import pandas as pd
+from nibabel.affines import voxel_sizes
+
+mpl.use('Agg')
+
+import matplotlib.pyplot as plt
+
+from bids_acc.anat.brain import BrainMask, find_brain, find_in_stripped, volume_ml
+from bids_acc.anat.builtin import measure_brain, register_brain
+from bids_acc.anat.interfaces import load_t1w
+from bids_acc.anat.quality import ACC_LABELS, EXPECTED
+from bids_acc.images.masks import dice
+from bids_acc.images.volumes import close_gaps, is_skull_stripped
+from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.template import load_template
+
+HEADS = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'heads'
+ASKED = {'dice': 0.90, 'median dice': 0.96, 'ratio': 0.15}
+"""Least Dice of a head and of all, and how far the ratio of the volumes may be from one."""
+
+
+def main() -> None:
+    """Run all heads, print the table, draw the contact sheet."""
+    given = parse()
+    given.out.mkdir(parents=True, exist_ok=True)
+    paths = [
+        p for p in sorted(given.heads.glob('*.nii.gz')) if not p.name.endswith('_mask.nii.gz')
+    ]
+    paths = [p for p in paths if not given.only or p.name.split('.')[0] in given.only]
+    if not paths:
+        raise SystemExit(f'{given.heads}: no heads there.')
+    rows, views = [], []
+    for path in paths:
+        row, view = measure(path, given)
+        rows.append(row)
+        views.append(view)
+        print('  '.join(f'{k} {v}' for k, v in row.items()), flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(given.out / 'heads.tsv', sep='\t', index=False)
+    contact_sheet(views, given.out / 'heads.png')
+    print(f'{given.out / "heads.tsv"}, {given.out / "heads.png"}')
+    sys.exit(not verdict(table))
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('heads', type=Path, nargs='?', default=HEADS)
+    parser.add_argument('--tissue', action='store_true')
+    parser.add_argument('--full', action='store_true')
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--only', nargs='+', default=[])
+    parser.add_argument('--out', type=Path, default=Path(tempfile.gettempdir()) / 'real_heads')
+    return parser.parse_args()
+
+
+def measure(path: Path, given: argparse.Namespace) -> tuple[dict[str, Any], Any]:
+    """Find the brain of one head; return a line of the table and what is to be drawn."""
+    name = path.name.split('.')[0]
+    data, affine, _ = load_t1w(path)
+    data, _ = close_gaps(data)
+    row: dict[str, Any] = {
+        'name': name,
+        'voxel_mm': 'x'.join(f'{s:.2g}' for s in voxel_sizes(affine)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        try:
+            found = extract(data, affine, Path(folder), given)
+        except Exception as error:  # noqa: BLE001 - a refusal is a result
+            return row | {'method': 'refused', 'why': str(error)}, (name, data, None, None)
+        row |= {
+            'method': found.method, 'ml': round(volume_ml(found.mask, affine)),
+            'agreement': round(found.agreement, 3),
+            'cpu_s': round(time.process_time() - start, 1),
+        }  # fmt: skip
+        reference = read_reference(path)
+        if reference is not None:
+            row['dice'] = round(dice(found.mask, reference), 4)
+            row['ratio'] = round(float(found.mask.sum() / reference.sum()), 3)
+        if given.tissue or given.full:
+            row |= tissues(np.where(found.mask, data, 0), affine, Path(folder), given)
+    row['peak_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    low, high = EXPECTED['brain_agreement']
+    row['flagged'] = not low <= found.agreement <= high
+    return row, (name, data, found.mask, reference)
+
+
+def extract(data: Any, affine: Any, folder: Path, given: argparse.Namespace) -> BrainMask:
+    """Do as the participant level does."""
+    if is_skull_stripped(data, voxel_sizes(affine)):
+        return find_in_stripped(data, affine)
+    return find_brain(data, affine, folder, seed=given.seed, n_threads=given.threads)
+
+
+def read_reference(path: Path) -> Any:
+    """Read the mask beside a head, with the head's axes."""
+    mask = path.with_name(path.name.replace('.nii.gz', '_mask.nii.gz'))
+    if not mask.exists():
+        return None
+    return np.asarray(nb.as_closest_canonical(nb.load(mask)).dataobj) > 0
+
+
+def tissues(brain: Any, affine: Any, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Segment the brain; with ``--full``, fit and measure the surfaces."""
+    registered = register_brain(brain, affine, folder, seed=given.seed, n_threads=given.threads)
+    millilitre = float(voxel_sizes(affine).prod()) / 1000
+    gm, wm, csf = (float(p.sum()) * millilitre for p in registered.probabilities)
+    row: dict[str, Any] = {'gm_ml': round(gm), 'wm_ml': round(wm), 'csf_ml': round(csf),
+                           'gm_wm': round(gm / wm, 2)}  # fmt: skip
+    if given.full:
+        for hemi, found in measure_brain(registered).items():
+            mesh = load_template()[hemi]
+            region = region_mask(mesh.labels, mesh.names, tuple(sorted(ACC_LABELS)))
+            values = found.thickness[region]
+            row[f'acc_mm_{hemi}'] = round(float(np.nanmean(values)), 2)
+            row[f'acc_defined_{hemi}'] = round(float(np.isfinite(values).mean()), 2)
+    return row
+
+
+def contact_sheet(views: list[Any], path: Path) -> None:
+    """Draw three slices of each head with the outlines."""
+    figure, axes = plt.subplots(len(views), 3, figsize=(9, 3 * len(views)), squeeze=False)
+    for line, (name, data, mask, reference) in zip(axes, views, strict=True):
+        shown = data if mask is None else mask
+        centre = [int(c) for c in np.argwhere(shown > 0).mean(axis=0)]
+        for axis, place in enumerate(line):
+            place.axis('off')
+            image = np.take(data, centre[axis], axis=axis).T
+            place.imshow(image, cmap='gray', origin='lower', aspect='auto',
+                         vmax=np.quantile(image, 0.995))  # fmt: skip
+            for outline, colour, width in ((reference, 'red', 1.6), (mask, 'yellow', 0.7)):
+                if outline is not None:
+                    cut = np.take(outline, centre[axis], axis=axis).T
+                    place.contour(cut, [0.5], colors=colour, linewidths=width)
+        line[0].set_title(name, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=60)
+    plt.close(figure)
+
+
+def verdict(table: pd.DataFrame) -> bool:
+    """Print what is asked of all heads and whether it is so."""
+    refused = table['name'][table['method'] == 'refused'].tolist()
+    print(f'refused: {", ".join(refused) or "none"} (asked: none)')
+    if 'dice' not in table:
+        return not refused
+    least, median = table['dice'].min(), table['dice'].median()
+    apart = (table['ratio'] - 1).abs().max()
+    print(
+        f'Dice least {least:.3f} (asked {ASKED["dice"]}), median {median:.3f} (asked '
+        f'{ASKED["median dice"]}); volume off by at most {apart:.1%} (asked {ASKED["ratio"]:.0%})'
+    )
+    good = least >= ASKED['dice'] and median >= ASKED['median dice'] and apart <= ASKED['ratio']
+    return bool(good and not refused)
+
+
+if __name__ == '__main__':
+    main()
