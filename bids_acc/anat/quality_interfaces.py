@@ -78,6 +78,7 @@ class AnatQuality(SimpleInterface):
             'brain_ml': float((mask > 0).sum()) * millilitre,
             **{f'{n.lower()}_ml': v for n, v in zip(TISSUES, volumes, strict=True)},
             'gm_share': volumes[0] / max(sum(volumes), 1e-9),
+            'gm_wm_ratio': volumes[0] / volumes[1] if volumes[1] > 0 else np.nan,
             'euler_wm': float(white_matter_euler(white_matter)),
             'cut_cm2': cut_area(mask > 0, voxel_sizes(affine)),
             'field_of_view_share': 1 - float(outside_grid(brain, mask.shape, affine).mean()),
