@@ -21,6 +21,8 @@ from bids_acc.bids.layout import (
 from bids_acc.bids.reasons import none_left, without_path
 from bids_acc.bids.spectra import named_by_spectra
 from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.images.volumes import check_forms, check_volume
+from bids_acc.typing import FloatArray
 
 HEAD_MM = 120.0
 """An image whose least extent is smaller is taken for a slab. A round number below the size of
@@ -210,14 +212,20 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
     image = open_image(path)
     if number_kind(path) == 'complex':
         raise InputDataError(f'{path} holds complex numbers; write a magnitude image.')
-    middle = np.nan_to_num(np.asarray(image.dataobj)[:, :, shape[2] // 2])
-    if not middle.max() > middle.min():
-        raise InputDataError(f'{path} shows nothing in its middle slice; export it again.')
+    check_volume(np.asarray(image.dataobj).reshape(shape), image.affine, str(path))
+    check_forms(_form(image.header, 'sform'), _form(image.header, 'qform'), str(path))
     edges = np.linalg.norm(image.affine[:3, :3], axis=0)
     return T1wCandidate(
         path=path, entities=entities, metadata=metadata, is_named=is_named,
         voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
     )  # fmt: skip
+
+
+def _form(header: Any, kind: str) -> FloatArray | None:
+    """Return an affine of a header; None where its code is zero."""
+    if not header[f'{kind}_code'] > 0:
+        return None
+    return np.asarray(getattr(header, f'get_{kind}')(), dtype=float)
 
 
 def _is_run_of(candidate: T1wCandidate, first: T1wCandidate) -> bool:

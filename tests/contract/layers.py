@@ -24,7 +24,7 @@ ROOMS: Mapping[str, str] = {
     'exceptions': '',
     'files': 'typing exceptions',
     'tables': 'typing exceptions files',
-    'bids': f'{BASE} dwi',  # the plan judges gradient tables by the rules of the run
+    'bids': f'{BASE} images dwi',  # the plan judges images and tables by the rules of the run
     'programs': 'typing exceptions files',
     'settings': f'{BASE} bids',
     'derivatives': f'{BASE} settings',

@@ -22,7 +22,7 @@ def write_image(path: Path, shape: tuple[int, ...], dtype: str = 'int16') -> Pat
     """Write an image of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
-    nb.Nifti1Image(values, np.diag([4.0, 4.0, 4.0, 1.0])).to_filename(path)
+    nb.Nifti1Image(values, np.diag([3.0, 3.0, 3.0, 1.0])).to_filename(path)
     return path
 
 

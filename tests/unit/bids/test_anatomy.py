@@ -15,16 +15,21 @@ from bids_acc.bids.selection import Selection
 from bids_acc.exceptions import ExitCode
 from tests.synthetic.bids_folder import write_dataset
 
-ADULT = ((44, 56, 44), (4.0, 4.0, 4.0))
+ADULT = ((44, 56, 44), (3.0, 3.0, 3.0))
 
 
-def write(root: Path, name: str, shape=ADULT[0], voxel=ADULT[1], meta=None, values=None) -> Path:
+def write(
+    root: Path, name: str, shape=ADULT[0], voxel=ADULT[1], meta=None, values=None, codes=(1, 1)
+) -> Path:
     """Write a T1w image of noise."""
     path = root / 'sub-01' / 'anat' / f'sub-01_{name}T1w.nii.gz'
     path.parent.mkdir(parents=True, exist_ok=True)
     if values is None:
         values = np.random.default_rng(0).integers(1, 100, shape).astype(np.int16)
-    nb.Nifti1Image(values, np.diag([*voxel, 1.0])).to_filename(path)
+    image = nb.Nifti1Image(values, np.diag([*voxel, 1.0]))
+    image.set_sform(image.affine, codes[0])
+    image.set_qform(image.affine, codes[1])
+    image.to_filename(path)
     if meta is not None:
         path.with_name(f'sub-01_{name}T1w.json').write_text(json.dumps(meta))
     return path
@@ -53,11 +58,13 @@ def root(tmp_path: Path) -> Path:
         ({'name': 'part-imag_'}, 'imaginary part image'),
         ({'name': 'acq-a_', 'meta': {'ImageType': ['ORIGINAL', 'PRIMARY', 'P']}}, 'phase image'),
         ({'name': 'acq-hippo_', 'shape': (200, 200, 20), 'voxel': (1, 1, 2)}, 'covers only 40 mm'),
-        ({'name': 'acq-a_', 'shape': (44, 56, 30), 'voxel': (4, 4, 6)}, 'voxels of 6.0 mm, not 4'),
-        ({'name': 'acq-a_', 'values': np.zeros((44, 56, 44), np.int16)}, 'shows nothing'),
+        ({'name': 'acq-a_', 'voxel': (3, 3, 3.4)}, 'voxels of 3.4 mm, not 3'),
+        ({'name': 'acq-a_', 'values': np.zeros((44, 56, 44), np.int16)}, 'holds no anatomy'),
         ({'name': 'acq-a_', 'values': np.ones((44, 56, 44, 3), np.int16)}, '4 dimensions'),
         ({'name': 'acq-a_', 'values': np.ones((44, 56, 44), np.complex64)}, 'complex numbers'),
         ({'name': 'inv-1_'}, 'one of several images'),
+        ({'name': 'acq-a_', 'shape': (44, 56, 20), 'voxel': (3, 3, 6)}, '0.3 to 3.5 mm can be'),
+        ({'name': 'acq-a_', 'codes': (0, 0)}, 'sform_code and qform_code are 0'),
     ],
 )
 def test_a_worse_image_is_left_out_and_said(root, other, words):
@@ -121,7 +128,7 @@ def test_runs_are_averaged_when_asked(tmp_path):
     root = write_dataset(tmp_path / 'bids')
     for run in (1, 2):
         write(root, f'run-{run}_')
-    write(root, 'acq-other_', (44, 56, 30), (4, 4, 5))
+    write(root, 'acq-other_', voxel=(3, 3, 3.4))
     row, anat = anat_of(root, anat_average=True)
     assert len(row.inputs) == 2
     assert [p.name for p in anat.averaged] == ['sub-01_run-2_T1w.nii.gz']
