@@ -185,13 +185,14 @@ def _whole(slot: Mapping[str, DwiRun]) -> tuple[list[DwiRun], Refused]:
         real, imaginary = slot['real part'], slot['imaginary part']
         entities = {k: v for k, v in real.entities.items() if k != 'part'}
         return [replace(real, imaginary=imaginary.image, entities=entities)], [
-            (run.image, InputDataError('a phase image'))
+            (run.image, InputDataError(f'{run.image} is a phase image.'))
             for part, run in slot.items() if part == 'phase'
         ]  # fmt: skip
     for part in partial:
         if part in slot:
             why = 'its magnitude is used' if whole else 'there is no magnitude image to it'
-            refused.append((slot[part].image, InputDataError(f'a {part} image; {why}')))
+            path = slot[part].image
+            refused.append((path, InputDataError(f'{path} is a {part} image; {why}.')))
     return whole, refused
 
 
@@ -235,6 +236,11 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
         scaling=cast('Scaling', selection.dwi_bvalue_scaling),
     )  # fmt: skip
     weighted = np.linalg.norm(report.bvecs, axis=1) > 0
+    if not weighted.any() and (report.bvals > selection.dwi_b0_threshold).any():
+        raise InputDataError(
+            f'{run.image} is diffusion-weighted without directions, as a mean over directions '
+            '(TRACE) is.'
+        )
     run = replace(
         run,
         metadata={**run.metadata, **({'PhaseEncodingDirection': direction} if direction else {})},

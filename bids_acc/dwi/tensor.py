@@ -82,8 +82,8 @@ def check_design(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> None:
     singular = np.linalg.svd(design, compute_uv=False)
     if len(design) < N_PARAMETERS or singular[-1] < 1e-4 * singular[0]:
         raise InputDataError(
-            f'{len(design)} volume{"s" * (len(design) != 1)} do not determine a diffusion tensor: '
-            'at least six different directions and two b-values are needed.'
+            f'{len(design)} {"volume does" if len(design) == 1 else "volumes do"} not determine a '
+            'diffusion tensor: at least six different directions and two b-values are needed.'
         )
 
 

@@ -70,6 +70,8 @@ MOVED = AFFINE + np.array([[0, 0, 0, 3.0]] + [[0] * 4] * 3)
         ({'name': 'run-2_dwi', 'bval': 'not numbers'}, 'does not hold numbers'),
         ({'name': 'run-2_dwi', 'bvec': None}, '.bvec is missing'),
         ({'name': 'part-phase_dwi'}, 'a phase image'),
+        ({'name': 'rec-TRACE_dwi', 'shape': (6, 6, 6, 2), 'bval': '0 1000', 'bvec': '0 0\n' * 3},
+         'without directions'),
         ({'name': 'part-real_dwi'}, 'a real part image; there is no magnitude'),
         ({'name': 'run-2_dwi', 'meta': {'PhaseEncodingDirection': 'COL'}}, "'COL', which is none"),
         ({'name': 'run-2_dwi', 'meta': {'MultipartID': 'b'}}, 'MultipartID'),
@@ -127,11 +129,12 @@ def test_it_fails_when_nothing_is_left(tmp_path):
         ({'bvec': '0 1 1 1 1 1 1 1\n' + ZEROS * 2}, 'do not determine a diffusion'),
         ({'bval': '0 ' + '3000 ' * 7}, 'those up to b 1500 are used'),
         ({'meta': {'PhaseEncodingDirection': 'sideways'}}, "'sideways', which is none"),
+        ({'name': 'part-real_dwi'}, 'part-real_dwi.nii.gz is a real part image; there is no'),
     ],
 )  # fmt: skip
 def test_the_plan_refuses_what_the_run_would(tmp_path, table, words):
     root = write_dataset(tmp_path / 'bids')
-    write(root, 'dwi', **table)
+    write(root, **{'name': 'dwi', **table})
     row, _ = dwi_of(root)
     assert (row.status, row.exit_code) == ('fail', ExitCode.BAD_DATA)
     assert words in row.reason
