@@ -89,40 +89,55 @@ def find_raw(
     if not files:
         raise nothing_there(subject, session, 'dwi', 'dwi')
     files, twins = without_twins(files)
-    root = index.root
     candidates, refused = _candidates(index, files)
+    judged, more, without_table = _judge_each(candidates, index.root, selection)
+    refused += more
+    chosen, others = _together(judged, selection.dwi_b_max, refused)
+    left = {path for path, _ in others}
+    base = [one.run.image for one in judged if one.run.image in left and one.run.n_base]
+    inputs = _with_companions(chosen, [*without_table, *base], [*refused, *others], index.root)
+    inputs = replace(inputs, left_out=(*inputs.left_out, *twins))
+    return inputs, _notes(chosen, inputs)
+
+
+def _judge_each(
+    candidates: Sequence[DwiRun], root: Path, selection: Selection
+) -> tuple[list[JudgedRun], Refused, list[Path]]:
+    """Look into each series; also what is refused, and what may be b = 0 without a table."""
     judged: list[JudgedRun] = []
+    refused: Refused = []
     without_table: list[Path] = []
     for run in candidates:
         try:
             judged.append(_judge(run, root, selection))
         except _NoTableError as error:
             refused.append((run.image, error))
-            if _may_be_base(run):
-                without_table.append(run.image)
+            without_table += [run.image] if _may_be_base(run) else []
         except BidsAccError as error:
             is_map = isinstance(error, InputDataError) and _is_map(run)
             why = InputDataError(f'a map of the scanner, no series ({error})') if is_map else error
             refused.append((run.image, why))
-    chosen, others = _together(judged, selection.dwi_b_max, refused)
+    return judged, refused, without_table
+
+
+def _with_companions(
+    chosen: Sequence[JudgedRun], base: Sequence[Path], refused: Refused, root: Path
+) -> DwiInputs:
+    """Add images of reversed phase encoding, and name what lies there and is not used."""
     runs = tuple(one.run for one in chosen)
-    refused += others
-    base = [path for path, _ in others
-            if any(one.run.image == path and one.run.n_base for one in judged)]  # fmt: skip
     references, maps = _companions(runs[0].image.parent)
-    found, unused, notes = find_reversed(root, runs, [*without_table, *base, *references])
+    found, unused, notes = find_reversed(root, runs, [*base, *references])
     taken = {path for path, _ in found}
-    left_out = listed([entry for entry in refused if entry[0] not in taken]) + maps + twins
+    left_out = listed([entry for entry in refused if entry[0] not in taken]) + maps
     named = {text.partition(':')[0] for text in left_out}
     left_out += [text for text in unused if text.partition(':')[0] not in named]
     read = [f'{one.run.image.name}: {text}' for one in chosen for text in one.notes]
     read += [f'{path.name}: taken for distortion correction' for path, _ in found
              if suffix_of(path) != 'epi']  # fmt: skip
-    inputs = DwiInputs(
+    return DwiInputs(
         runs, common_entities(run.entities for run in runs), opposite=tuple(found),
         notes=(*read, *notes), left_out=tuple(left_out), no_opposite=tuple(unused),
     )  # fmt: skip
-    return inputs, _notes(chosen, inputs)
 
 
 def common_entities(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
