@@ -339,6 +339,12 @@ def copy_canonical(source: Path, target: Path) -> None:
             shutil.copyfileobj(stream, raw)
 
 
+def keep_file(key: str, source: Path, target: Path, metadata: Mapping[str, Any]) -> None:
+    """Keep a file under its BIDS name, with its sidecar."""
+    copy_canonical(source, target)
+    write_sidecar(key, target, metadata)
+
+
 class _SinkInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='the file to keep')
     out_path = traits.Str(mandatory=True, desc='where it belongs')
@@ -358,10 +364,9 @@ class Sink(SimpleInterface):
     _always_run = True
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        source, target = Path(self.inputs.in_file), Path(self.inputs.out_path)
-        copy_canonical(source, target)
+        target = Path(self.inputs.out_path)
         metadata = self.inputs.metadata if isdefined(self.inputs.metadata) else {}
-        write_sidecar(self.inputs.key, target, metadata)
+        keep_file(self.inputs.key, Path(self.inputs.in_file), target, metadata)
         self._results['out_file'] = str(target)
         return runtime
 

@@ -14,9 +14,9 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +91,37 @@ class _CrashFiles:
         return any(self.folder.glob('crash-*.txt'))
 
 
+Arrange = Callable[[Any], Collection[str]]
+"""Changes an expanded graph in place; returns the full names of the nodes that are gone."""
+
+
+@dataclass(frozen=True)
+class _How:
+    """What all graphs of a run share."""
+
+    crash_files: _CrashFiles
+    progress: Progress
+    arrange: Arrange
+
+
 class _Run:
     """A graph on its way."""
 
     def __init__(
-        self, graph: Graph, plugin: Any, progress: Progress, *, only_started: bool = False
+        self, graph: Graph, plugin: Any, how: _How, *, only_started: bool = False
     ) -> None:
-        self.graph, self.plugin, self.progress = graph, plugin, progress
-        self.only_started = only_started
+        self.plugin, self.progress, self.only_started = plugin, how.progress, only_started
         self.started: set[str] = set()
         self.ended: set[str] = set()
         self.failed: set[str] = set()
         expander = _Expander()
         graph.workflow.run(plugin=expander)
         self.expanded, self.config = expander.graph, expander.config
+        gone = how.arrange(self.expanded)
+        steps = {name: step for name, step in graph.steps.items() if name not in gone}
+        self.graph = replace(graph, steps=steps)
         plugin._status_callback = self._note
-        progress.begin(graph.steps)
+        self.progress.begin(steps)
 
     def _note(self, node: Any, status: str) -> None:
         """Take note of a node.
@@ -168,7 +183,12 @@ class _Run:
 
 
 def run_graphs(
-    tasks: deque[Callable[[], Graph]], plugin: Any, *, run_folder: Path, progress: Progress
+    tasks: deque[Callable[[], Graph]],
+    plugin: Any,
+    *,
+    run_folder: Path,
+    progress: Progress,
+    arrange: Arrange = lambda _: (),
 ) -> Iterator[tuple[Graph, GraphResult]]:
     """Build and run graphs, and tell of each that has ended.
 
@@ -187,10 +207,13 @@ def run_graphs(
         Where crash files are written.
     progress : Progress
         Told of each node.
+    arrange : callable, optional
+        Changes each graph before it runs.
 
     Yields
     ------
     graph : Graph
+        With the nodes that ran.
     result : GraphResult
     """
     gc.collect()
@@ -198,13 +221,13 @@ def run_graphs(
     together = isinstance(plugin, MultiProc | SGELikeBatchManagerBase)
     run = _run_together if together else _run_in_turn
     try:
-        yield from run(tasks, plugin, _CrashFiles(run_folder), progress)
+        yield from run(tasks, plugin, _How(_CrashFiles(run_folder), progress, arrange))
     finally:
         gc.unfreeze()
 
 
 def _run_together(
-    tasks: deque[Callable[[], Graph]], plugin: Any, crash_files: _CrashFiles, progress: Progress
+    tasks: deque[Callable[[], Graph]], plugin: Any, how: _How
 ) -> Iterator[tuple[Graph, GraphResult]]:
     """Run graphs at the same time, the earlier ones first wherever a worker is free."""
     shares = isinstance(plugin, MultiProc)
@@ -217,7 +240,7 @@ def _run_together(
         while (tasks or active) and stopped is None:
             while tasks and len(active) < at_once:
                 own = plugin.for_another_graph() if shares else copy.copy(plugin)
-                run = _Run(tasks.popleft()(), own, progress)
+                run = _Run(tasks.popleft()(), own, how)
                 active.append((run, run.rounds()))
             for run, rounds in list(active):
                 others = sum(len(o.plugin.pending_tasks) for o, _ in active if o is not run)
@@ -231,14 +254,14 @@ def _run_together(
                     active.remove((run, rounds))
                     if shares:
                         run.plugin.leave()
-                    yield run.graph, run.result(crash_files)
+                    yield run.graph, run.result(how.crash_files)
             _wait([run.plugin for run, _ in active])
         if stopped is not None:
             LOGGER.debug('nipype: %s', stopped)
-            if not crash_files.any():
+            if not how.crash_files.any():
                 raise stopped
             for run, _ in active:
-                yield run.graph, run.result(crash_files)
+                yield run.graph, run.result(how.crash_files)
         complete = stopped is None
     finally:
         _close(plugin, complete)
@@ -263,19 +286,19 @@ def _close(plugin: Any, complete: bool) -> None:
 
 
 def _run_in_turn(
-    tasks: deque[Callable[[], Graph]], plugin: Any, crash_files: _CrashFiles, progress: Progress
+    tasks: deque[Callable[[], Graph]], plugin: Any, how: _How
 ) -> Iterator[tuple[Graph, GraphResult]]:
     """Run one graph after another, each by the plug-in's own loop."""
     while tasks:
         own = type(plugin)(plugin_args=plugin.plugin_args)
-        run = _Run(tasks.popleft()(), own, progress, only_started=True)
+        run = _Run(tasks.popleft()(), own, how, only_started=True)
         error: Exception | None = None
         try:
             run.plugin.run(run.expanded, config=run.config, updatehash=False)
         except Exception as caught:  # noqa: BLE001 - a node's; its crash file tells more
             error = caught
             LOGGER.debug('nipype: %s', error)
-        result = run.result(crash_files)
+        result = run.result(how.crash_files)
         if error is not None and not result.crashes:
             raise error
         yield run.graph, result

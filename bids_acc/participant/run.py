@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from bids_acc.derivatives import dataset
+from bids_acc.derivatives.sinks import gather_sinks
 from bids_acc.derivatives.status import StatusRow, write_status
 from bids_acc.execution.configure import code_state, configure_nipype
 from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
@@ -137,7 +138,7 @@ def _run_sessions(request: Request, jobs: Sequence[Job], folders: RunFolders) ->
         plugin = make_plugin(resources)
         with progress.beating():
             for graph, result in run_graphs(
-                tasks, plugin, run_folder=folders.logs, progress=progress
+                tasks, plugin, run_folder=folders.logs, progress=progress, arrange=gather_sinks
             ):
                 job = current.pop(graph.workflow.name)
                 again = without_failed_anat(job, ledger.enter(job, graph, result))
