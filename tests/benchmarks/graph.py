@@ -1,6 +1,6 @@
 """What running the participant level costs besides the work: one graph of all, or one for each.
 
-    python tests/benchmarks/graph.py [--sessions 12 100 1000] [--nodes 138] [--steps 600]
+    python tests/benchmarks/graph.py [--sessions 12 100 1000] [--nodes 138] [--steps 600] [--quick]
 
 Each session is a graph of nodes that do nothing, shaped like that of the participant level: some
 nodes in a row, each with a fan of sinks. *One graph* is how Nipype is meant to be used, *each its
@@ -151,8 +151,11 @@ def main() -> None:
     parser.add_argument('--nodes', type=int, default=138)
     parser.add_argument('--steps', type=int, default=600)
     parser.add_argument('--ways', nargs='+', default=list(WAYS), choices=list(WAYS))
+    parser.add_argument('--quick', action='store_true', help='12 sessions, 150 steps')
     parser.add_argument('--inside', action='store_true', help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.quick:
+        given.sessions, given.steps = [12], 150
     if given.inside:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
