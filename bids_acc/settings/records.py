@@ -77,7 +77,7 @@ class DwiSettings:
         '(desc-preproc_dwi, e.g. of QSIPrep), else the raw one',
         flag='--dwi-source',
     )
-    denoise: Literal['auto', 'builtin', 'mrtrix3', 'dipy', 'none'] = option(
+    denoise: Literal['auto', 'builtin', 'mrtrix3', 'none'] = option(
         'auto',
         'denoising by MP-PCA; auto takes dwidenoise when MRtrix3 is on PATH, else the built-in',
         flag='--dwi-denoise',

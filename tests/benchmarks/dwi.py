@@ -672,7 +672,7 @@ ENGINES = {
     'built-in': {'denoise': 'builtin', 'unringing': 'none', 'motion': 'builtin'},
     'MRtrix3': {'denoise': 'mrtrix3', 'unringing': 'mrtrix3', 'motion': 'builtin'},
     'ANTs': {'denoise': 'builtin', 'unringing': 'none', 'motion': 'ants'},
-    'DIPY': {'denoise': 'dipy', 'unringing': 'dipy', 'motion': 'builtin'},
+    'DIPY': {'denoise': 'builtin', 'unringing': 'dipy', 'motion': 'builtin'},
 }
 """Sets of engines; steps that are not named are the same in all."""
 

@@ -23,7 +23,7 @@ from bids_acc.programs import read_result, run_tool
 class _DenoiseInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='series as acquired')
     mask = File(exists=True, mandatory=True, desc='brain')
-    engine = traits.Enum('builtin', 'mrtrix3', 'dipy', usedefault=True, desc='implementation')
+    engine = traits.Enum('builtin', 'mrtrix3', usedefault=True, desc='implementation')
     min_volumes = traits.Int(
         0, usedefault=True, desc='with fewer volumes the series is left as it is'
     )
@@ -70,12 +70,7 @@ class Denoise(SimpleInterface):
             read_result(out_file, 'dwidenoise', data.shape, affine)
             return str(out_file)
         mask = files.read_image(self.inputs.mask)[0] > 0
-        if self.inputs.engine == 'dipy':
-            from dipy.denoise.localpca import mppca as dipy_mppca
-
-            clean = dipy_mppca(data, mask=mask, patch_radius=2, suppress_warning=True)
-        else:
-            clean = mppca(data, mask).series
+        clean = mppca(data, mask).series
         return str(files.write_image(clean, affine, Path(runtime.cwd) / 'denoised.nii'))
 
 

@@ -411,16 +411,14 @@ def predict(
         out would have to be harmonised.
     """
     _check_features(table, features, outcome, harmonise)
-    data = table[table[outcome].notna()].reset_index(drop=True)
-    y, counts, note = _checked_outcome(data, outcome, positive, min_per_class, force)
     if scheme == 'leave-site-out' and (site is None or harmonise is not None):
         raise InputDataError(
             'leaving a site out needs a site column and no ComBat: the site that is left out '
             'has no subjects from which its correction could be learnt.'
         )
-    extra = [] if harmonise is None else [harmonise.site, *harmonise.preserve]
-    X: Any = _numeric(data, [c for c in features if c not in extra])
-    X = X.to_numpy() if harmonise is None else X.join(data[extra])
+    data = table[table[outcome].notna()].reset_index(drop=True)
+    y, counts, note = _checked_outcome(data, outcome, positive, min_per_class, force)
+    X = _predictors(data, features, harmonise)
     classify = positive is not None
     plan = _Plan(
         pipeline=make_pipeline(classify=classify, harmonise=harmonise),
@@ -434,21 +432,36 @@ def predict(
     if np.isnan(scores).any():
         note = '; '.join(filter(None, [note, 'a test fold with one class was left out']))
     value = float(np.nanmean(scores))
-    p = np.nan
-    if n_permutations:
-        null = [
-            float(np.nanmean([_cross_validate(plan, X, shuffled, seed)[0]
-                              for seed in seeds]))
-            for shuffled in _permutations(y, plan.sites, n_permutations, rng)
-        ]  # fmt: skip
-        p = (1 + np.count_nonzero(np.array(null) >= value - 1e-12)) / (1 + n_permutations)
-    k = scores.shape[1]
     low, high = corrected_interval(
-        scores.ravel(), 1 / (k - 1), (0.0, 1.0) if classify else (-1.0, 1.0)
+        scores.ravel(), 1 / (scores.shape[1] - 1), (0.0, 1.0) if classify else (-1.0, 1.0)
     )
     return PredictionResult(
-        metric='AUC' if classify else 'r', value=value, ci_low=low, ci_high=high, p=float(p),
+        metric='AUC' if classify else 'r', value=value, ci_low=low, ci_high=high,
+        p=_permutation_p(plan, X, y, seeds, value, n_permutations, rng),
         n_permutations=n_permutations, n=len(y), n_per_class=counts, scheme=scheme,
         fold_scores=scores, chosen_penalties=tuple(c for run in runs for c in run[2]),
         out_of_fold=np.mean([run[1] for run in runs], axis=0), note=note,
     )  # fmt: skip
+
+
+def _predictors(data: pd.DataFrame, features: Sequence[str], harmonise: ComBat | None) -> Any:
+    """Return the predictors: numbers, or a table with what ComBat needs besides."""
+    if harmonise is None:
+        return _numeric(data, list(features)).to_numpy()
+    extra = [harmonise.site, *harmonise.preserve]
+    return _numeric(data, [c for c in features if c not in extra]).join(data[extra])
+
+
+def _permutation_p(
+    plan: _Plan, X: Any, y: FloatArray, seeds: Sequence[int], value: float, n_permutations: int,
+    rng: np.random.Generator,
+) -> float:  # fmt: skip
+    """Return the share of shuffled outcomes that are predicted as well; NaN without any."""
+    if not n_permutations:
+        return float('nan')
+    null = [
+        float(np.nanmean([_cross_validate(plan, X, shuffled, seed)[0] for seed in seeds]))
+        for shuffled in _permutations(y, plan.sites, n_permutations, rng)
+    ]
+    as_good = np.count_nonzero(np.array(null) >= value - 1e-12)
+    return float((1 + as_good) / (1 + n_permutations))

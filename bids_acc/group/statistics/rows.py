@@ -165,6 +165,75 @@ def _differs(a: float, b: float) -> bool:
     return bool(abs(a - b) > TOLERANCE * max(abs(a), abs(b)) + 1e-12)
 
 
+def _p_is_none(row: Row) -> str | None:
+    """Say that p is no probability."""
+    if np.isfinite(row.p_unc) and not 0 <= row.p_unc <= 1:
+        return f'p_unc {row.p_unc} outside [0, 1]'
+    return None
+
+
+PARAMETRIC = frozenset({'t', 'F', 'chi2', 'z', 'r'})
+"""Statistics from which p follows."""
+
+
+def _p_is_anothers(row: Row) -> str | None:
+    """Say that p does not follow from the statistic."""
+    if not np.isfinite(row.p_unc) or row.statistic not in PARAMETRIC:
+        return None
+    expected = _p_of(row)
+    if np.isfinite(expected) and not _differs(expected, row.p_unc):
+        return None
+    degrees = '/'.join(f'{d:g}' for d in (row.df1, row.df2) if np.isfinite(d))
+    return (
+        f'p_unc {row.p_unc:g} but {row.statistic} = {row.value:g} with df '
+        f'{degrees or "none"} gives {expected:g}'
+    )
+
+
+def _p_is_too_small(row: Row) -> str | None:
+    """Say that so few resamples cannot show such a p."""
+    draws = row.extra.get('n_resamples', NAN)
+    if row.statistic not in PARAMETRIC and row.p_unc < 1 / (draws + 1) - 1e-12:
+        return f'p_unc {row.p_unc:g} is smaller than {draws:g} resamples can show'
+    return None
+
+
+def _effect_is_anothers(row: Row) -> str | None:
+    """Say that the effect does not follow from statistic and n."""
+    rule = EFFECT_RULES.get(row.effect_name)
+    if rule is None or not (np.isfinite(row.effect) and np.isfinite(row.value)):
+        return None
+    expected = rule(row)
+    if np.isfinite(expected) and not _differs(expected, row.effect):
+        return None
+    return f'{row.effect_name} {row.effect:g} but the statistic and n give {expected:g}'
+
+
+def _interval_is_upside_down(row: Row) -> str | None:
+    """Say that the interval's ends are exchanged."""
+    if np.isfinite(row.ci_low) and np.isfinite(row.ci_high) and row.ci_low > row.ci_high:
+        return f'interval from {row.ci_low:g} to {row.ci_high:g} is upside down'
+    return None
+
+
+def _groups_do_not_sum(row: Row) -> str | None:
+    """Say that n is not that of the groups."""
+    if row.n_per_group and sum(row.n_per_group.values()) != row.n:
+        return f'n = {row.n} but the groups sum to {sum(row.n_per_group.values())}'
+    return None
+
+
+CHECKS: tuple[Callable[[Row], str | None], ...] = (
+    _p_is_none,
+    _p_is_anothers,
+    _p_is_too_small,
+    _effect_is_anothers,
+    _interval_is_upside_down,
+    _groups_do_not_sum,
+)
+"""Ways in which a row can contradict itself, in the order in which they are looked for."""
+
+
 def disagreement(row: Row) -> str | None:
     """Say how a row contradicts itself, or None when it does not.
 
@@ -184,34 +253,7 @@ def disagreement(row: Row) -> str | None:
     >>> disagreement(row)
     'p_unc 0.0251 but t = 2.34 with df 35 gives 0.0251138'
     """
-    if np.isfinite(row.p_unc):
-        if not 0 <= row.p_unc <= 1:
-            return f'p_unc {row.p_unc} outside [0, 1]'
-        expected = _p_of(row)
-        if row.statistic in {'t', 'F', 'chi2', 'z', 'r'} and (
-            not np.isfinite(expected) or _differs(expected, row.p_unc)
-        ):
-            degrees = '/'.join(f'{d:g}' for d in (row.df1, row.df2) if np.isfinite(d))
-            return (
-                f'p_unc {row.p_unc:g} but {row.statistic} = {row.value:g} with df '
-                f'{degrees or "none"} gives {expected:g}'
-            )
-        draws = row.extra.get('n_resamples', NAN)
-        if (
-            row.statistic not in {'t', 'F', 'chi2', 'z', 'r'}
-            and row.p_unc < 1 / (draws + 1) - 1e-12
-        ):
-            return f'p_unc {row.p_unc:g} is smaller than {draws:g} resamples can show'
-    rule = EFFECT_RULES.get(row.effect_name)
-    if rule is not None and np.isfinite(row.effect) and np.isfinite(row.value):
-        expected = rule(row)
-        if not np.isfinite(expected) or _differs(expected, row.effect):
-            return f'{row.effect_name} {row.effect:g} but the statistic and n give {expected:g}'
-    if np.isfinite(row.ci_low) and np.isfinite(row.ci_high) and row.ci_low > row.ci_high:
-        return f'interval from {row.ci_low:g} to {row.ci_high:g} is upside down'
-    if row.n_per_group and sum(row.n_per_group.values()) != row.n:
-        return f'n = {row.n} but the groups sum to {sum(row.n_per_group.values())}'
-    return None
+    return next(filter(None, (check(row) for check in CHECKS)), None)
 
 
 def without_contradictions(rows: Iterable[Row]) -> list[Row]:
