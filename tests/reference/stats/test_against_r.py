@@ -209,7 +209,7 @@ def test_planned_contrast(cohort: str) -> None:
     ],
 )
 def test_diagnostics(cohort: str, ours: str, term: str, columns: dict[str, str]) -> None:
-    table = rows_of(structure_tables(cohort, 'II')['diagnostics'], analysis=ours)
+    table = rows_of(structure_tables(cohort, 'II')['diagnostics'], analysis=ours, term=term)
     assert len(table) == 9
     for _, row in table[table['metric'] != 'Glx'].iterrows():
         compare(row, (cohort, ours, row['response'], term), columns)
@@ -217,7 +217,9 @@ def test_diagnostics(cohort: str, ours: str, term: str, columns: dict[str, str])
 
 @COHORTS
 def test_cooks_distance(cohort: str) -> None:
-    table = rows_of(structure_tables(cohort, 'II')['diagnostics'], analysis='influence')
+    table = rows_of(
+        structure_tables(cohort, 'II')['diagnostics'], analysis='influence', term='group'
+    )
     for _, row in table[table['metric'] != 'Glx'].iterrows():
         compare(
             row,
