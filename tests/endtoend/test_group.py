@@ -30,6 +30,11 @@ def folder(tmp_path_factory) -> Path:
     """Return a derivative folder of 24 people."""
     root = tmp_path_factory.mktemp('group') / 'out'
     write_cohort(root, n_per_group=8)
+    for path in root.glob('sub-002/mrs/*quantities*.tsv'):
+        table = pd.read_csv(path, sep='\t')
+        table['crlb_pct'], table['gate'] = 25.0, 'fail'
+        table['gate_reason'] = 'crlb < 20 %: 25 fail'
+        table.to_csv(path, sep='\t', index=False, na_rep='n/a')
     return root
 
 
@@ -74,7 +79,12 @@ def test_planted_effect_is_found(analysed):
 
 def test_gated_spectra_are_left_out(analysed):
     excluded = pd.read_csv(analysed / MODEL / 'qc' / 'exclusions.tsv', sep='\t')
-    failed = excluded.loc[excluded['criterion'] == 'quality gate', 'participant_id'].nunique()
+    gate = excluded[excluded['arm'] == 'mrs']
+    assert set(gate['criterion']) == {'crlb'}
+    assert set(gate['threshold']) == {'< 20 %'}
+    assert set(gate['value']) == {25}
+    failed = gate['participant_id'].nunique()
+    assert failed == 1
     table = pd.read_csv(analysed / MODEL / 'stats' / 'mrs_group.tsv', sep='\t')
     assert table.loc[table['analysis'] == 'mrs_ancova', 'n'].max() == 24 - failed
 
@@ -190,9 +200,29 @@ def test_an_edited_table_of_measures_is_analysed_in_place_of_the_results(analyse
     done = bids_acc('none', copy, 'group', '--model', model, '--measures', edited)
     assert done.returncode == 0, done.stderr
     before, after = (
-        pd.read_csv(root / 'group' / 'stats' / 'ancova.tsv', sep='\t') for root in (analysed, copy)
+        pd.read_csv(root / MODEL / 'stats' / 'ancova.tsv', sep='\t') for root in (analysed, copy)
     )
-    assert list(after['response']) == list(before['response'])
+    # a group of seven has a permutation test beside each F, so that there are more rows
+    assert set(after['response']) == set(before['response'])
     assert set(before['n']) == {24}
     assert set(after['n']) == {23}
     assert 'sub-001' not in (copy / 'group' / 'model-proposed' / 'measures.tsv').read_text()
+
+
+def test_what_a_rater_left_out_is_in_no_comparison_and_stands_in_the_report(folder, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'logs', 'tpl-*'))
+    (copy / 'code').mkdir(exist_ok=True)
+    (copy / 'code' / 'exclude.tsv').write_text(
+        'participant_id\tmodality\treason\trater\n001\tall\tmoved\tAB\n'
+    )
+    done = bids_acc(
+        'none', copy, 'group', '--model', 'auto', '-w', tmp_path / 'w', *FAST,
+        '--opnmf-components', '3',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ancova = pd.read_csv(copy / MODEL / 'stats' / 'ancova.tsv', sep='\t')
+    assert set(ancova['n']) == {23}
+    flow = pd.read_csv(copy / MODEL / 'qc' / 'participant_flow.tsv', sep='\t')
+    assert flow['reasons'].str.contains('left out by AB: moved=1').sum() == 3
+    assert 'Participant flow' in (copy / 'group.html').read_text()
