@@ -62,6 +62,16 @@ class _Parser(argparse.ArgumentParser):
         self.error(f'unrecognized: {" ".join(hints)}')
 
 
+class _Licences(argparse.Action):
+    """Print the licences, as ``--version`` prints the version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from bids_acc.cli.licences import licence_text
+
+        print(licence_text())
+        parser.exit()
+
+
 def build_parser() -> _Parser:
     """Build the parser; settings bring their own flags."""
     parser = _Parser(
@@ -86,6 +96,12 @@ def build_parser() -> _Parser:
         '--config-schema', action='version', version=json.dumps(json_schema(), indent=2),
         help='print the JSON schema of the configuration file',
     )  # fmt: skip
+    parser.add_argument(
+        '--licences',
+        action=_Licences,
+        nargs=0,
+        help='list the licence of every package that is needed, and exit',
+    )
     parser.add_argument('-v', '--verbose', action='count', help='say more; -vv all')
     parser.add_argument('-q', '--quiet', action='store_true', help='say only what went wrong')
     _add_selection(parser.add_argument_group('which data'))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import logging
 import os
 import shlex
-import shutil
 import signal
 import sys
 import time
@@ -20,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from bids_acc import __version__
 from bids_acc.cli.parser import parse
 from bids_acc.exceptions import BidsAccError, ExitCode
-from bids_acc.files.private import use_private_matplotlib
+from bids_acc.files.private import temporary_folder, use_private_matplotlib
+from bids_acc.files.writing import (
+    WRITE_ERRORS,
+    cannot_write,
+    check_space,
+    full_folder,
+    write_bytes,
+)
 from bids_acc.settings import Request
 
 if TYPE_CHECKING:
@@ -38,9 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault('MPLBACKEND', 'Agg')
     # As process 1 of a container Python ignores SIGTERM unless told otherwise.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    request = None
     try:
         use_private_matplotlib()
-        return int(run(parse(argv)))
+        request = parse(argv)
+        return int(run(request))
     except BidsAccError as error:
         return _refuse(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -48,14 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _refuse('out of memory; run again with fewer --nprocs', ExitCode.TRY_AGAIN)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-            return _refuse(
-                f'{error.filename}: {error.strerror}; nothing more can be written',
-                ExitCode.CANNOT_WRITE,
-            )
+        if error.errno in WRITE_ERRORS:
+            return _refuse(str(cannot_write(_place(error, request), error)), ExitCode.CANNOT_WRITE)
         return _internal(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence; it is logged
         return _internal(error)
+
+
+def _place(error: OSError, request: Request | None) -> Path:
+    """Name what could not be written; where the system does not say, the disk that is full."""
+    if error.filename is not None:
+        return Path(os.fsdecode(error.filename))
+    folders = [temporary_folder()]
+    if request is not None:
+        folders = [p for p in (request.output_dir, request.work_dir) if p is not None] + folders
+    return full_folder(folders) or folders[0]
 
 
 def _refuse(message: str, code: int) -> int:
@@ -122,7 +135,7 @@ def run_participant(request: Request) -> ExitCode:
     text, code = verdict(run.run_participant(request, jobs, folders))
     print(f'{text} Status: {folders.logs / "status.tsv"}', file=sys.stderr)
     if code is ExitCode.OK:
-        run.close_run(request, folders)
+        folders.intermediate.close()
     return code
 
 
@@ -142,7 +155,6 @@ def print_plan(rows: Sequence[PlanRow], form: str, stream: Any = None) -> None:
 
 def _keep_request(request: Request, run_folder: Path) -> None:
     """Write down how this run was called."""
-    from bids_acc.files.writing import write_bytes
     from bids_acc.settings import to_toml
 
     write_bytes(run_folder / 'config.toml', to_toml(request).encode())
@@ -172,7 +184,6 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
     """Run the group level on what was found."""
     from bids_acc.derivatives import dataset
     from bids_acc.derivatives.status import verdict, write_status
-    from bids_acc.files.writing import check_space
     from bids_acc.group import analysis
     from bids_acc.participant.folders import prepare_work_dir
 
@@ -180,7 +191,7 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
     run_folder = dataset.new_run_folder(request.output_dir)
     _set_up_logging(request.verbosity, run_folder)
     _keep_request(request, run_folder)
-    work_base, work_dir = prepare_work_dir(request.output_dir, request.work_dir, 'group')
+    work = prepare_work_dir(request.output_dir, request.work_dir, 'group')
     started = time.monotonic()
 
     def show(progress: Any) -> None:
@@ -188,7 +199,7 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
         print(f'[{elapsed // 60}:{elapsed % 60:02d}] group: {progress}', file=sys.stderr)
 
     found = analysis.run_group(
-        request.output_dir, request.settings, plan, data_dir=data_dir, work_dir=work_dir,
+        request.output_dir, request.settings, plan, data_dir=data_dir, work_dir=work.path,
         progress=_sparse(show),
     )  # fmt: skip
     write_status(run_folder, found.status)
@@ -197,10 +208,8 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
         f'{text} Report: {request.output_dir / "group.html"} Status: {run_folder / "status.tsv"}',
         file=sys.stderr,
     )
-    if code is ExitCode.OK and request.work_dir is None:
-        shutil.rmtree(work_dir, ignore_errors=True)
-        with contextlib.suppress(OSError):  # the participant level may have left its own there
-            work_base.rmdir()
+    if code is ExitCode.OK:
+        work.close()
     return code
 
 

@@ -31,6 +31,8 @@ class Crash:
     file: Path | None = None
 
 
+_DISK_ERROR = re.compile(rf"\[Errno (?:{errno.ENOSPC}|{errno.EDQUOT})\][^:]*(?:: '(.*?)')?")
+
 _LAST_LINE = re.compile(r'^\s*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (.*))?$')
 
 
@@ -54,8 +56,9 @@ def read_crash(path: Path) -> Crash:
             reason = f'{name}: {sentence}' if sentence else name
             if name in ('MemoryError', 'BrokenProcessPool', '_ArrayMemoryError'):
                 reason, code = KILLED, ExitCode.TRY_AGAIN
-            elif sentence.startswith(f'[Errno {errno.ENOSPC}]'):
-                reason, code = DISK_FULL, ExitCode.CANNOT_WRITE
+            elif full := _DISK_ERROR.match(sentence):
+                where = f'{full[1]}: ' if full[1] else ''
+                reason, code = where + DISK_FULL, ExitCode.CANNOT_WRITE
     return Crash(node[1] if node else path.name, reason, code, path)
 
 

@@ -33,6 +33,9 @@ LOGGER = logging.getLogger(__name__)
 CLUSTER_GRAPHS = 64
 """Graphs that run at a time where a batch system has the workers."""
 
+END_S = 3.0
+"""Seconds that workers have to end by themselves when a run is broken off."""
+
 POLL_S = 0.1
 """Seconds between two looks at nodes that run elsewhere."""
 
@@ -281,8 +284,21 @@ def _close(plugin: Any, complete: bool) -> None:
     if complete:
         plugin._postrun_check()
     elif isinstance(plugin, MultiProc):
+        workers = list((getattr(plugin.pool, '_processes', None) or {}).values())
         with contextlib.suppress(TypeError):  # Dask's executor knows no such option
             plugin.pool.shutdown(wait=False, cancel_futures=True)
+        _end(workers)
+
+
+def _end(workers: Sequence[Any]) -> None:
+    """End processes: told to, and killed when they do not, as in the middle of a registration."""
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + END_S
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            worker.kill()
 
 
 def _run_in_turn(

@@ -8,6 +8,7 @@ folder that is there already is looked at before it is used.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shutil
 import stat
@@ -70,6 +71,43 @@ def _taken_over(path: Path) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
+
+
+class InUse:
+    """A private folder that several runs may use at a time; the last one removes it.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+
+    Raises
+    ------
+    OutputError
+        As `private_folder`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        while True:
+            mark = private_folder(folder) / '.in-use'
+            try:
+                self._stream = mark.open('a')
+                fcntl.flock(self._stream, fcntl.LOCK_SH)
+                if os.fstat(self._stream.fileno()).st_ino == mark.stat().st_ino:
+                    return
+            except FileNotFoundError:
+                pass  # the run before removed it just now
+            except OSError as error:
+                raise cannot_write(mark, error) from error
+
+    def remove_if_last(self) -> None:
+        """Remove the folder unless another run uses it; that one will."""
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def temporary_folder() -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bids_acc.bids.sidecars import read_json
@@ -18,7 +19,7 @@ from bids_acc.exceptions import (
     MissingInputError,
     OutputError,
 )
-from bids_acc.files.private import private_folder, temporary_folder
+from bids_acc.files.private import InUse, private_folder, temporary_folder
 from bids_acc.files.writing import cannot_write, check_space
 
 GENERATOR = 'bids_acc'
@@ -237,7 +238,22 @@ def default_work_dir(output_dir: Path) -> Path:
     return temporary_folder() / f'bids_acc-{os.getuid()}-{digest}'
 
 
-def prepare_work_dir(output_dir: Path, work_dir: Path | None, state: str) -> tuple[Path, Path]:
+@dataclass(frozen=True)
+class WorkFolder:
+    """Where intermediate files lie."""
+
+    path: Path
+    """Private to this user."""
+    in_use: InUse | None
+    """Its parent, where the user did not name that."""
+
+    def close(self) -> None:
+        """Remove the files, unless the user named their place or another run uses them."""
+        if self.in_use is not None:
+            self.in_use.remove_if_last()
+
+
+def prepare_work_dir(output_dir: Path, work_dir: Path | None, state: str) -> WorkFolder:
     """Make the folder for intermediate files, which only this user can write.
 
     Parameters
@@ -251,21 +267,19 @@ def prepare_work_dir(output_dir: Path, work_dir: Path | None, state: str) -> tup
 
     Returns
     -------
-    base : Path
-        What may be removed when all is done, if the user did not name it.
-    work : Path
-        Where Nipype works.
+    WorkFolder
 
     Raises
     ------
     OutputError
         If they cannot be made, belong to another user, or their disk is full.
     """
-    base = work_dir or private_folder(default_work_dir(output_dir))
+    base = work_dir or default_work_dir(output_dir)
+    in_use = InUse(base) if work_dir is None else None
     if base.exists() and not base.is_dir():
         raise OutputError(
             f'--work-dir {base} is a file, not a folder; remove it, or name another folder.'
         )
     work = private_folder(base / state)
     check_space(work)
-    return base, work
+    return WorkFolder(work, in_use)

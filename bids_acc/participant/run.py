@@ -7,7 +7,6 @@ goes on where it stopped.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
 from bids_acc.execution.plugins import make_plugin
 from bids_acc.execution.progress import Progress
 from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
-from bids_acc.participant.folders import prepare_work_dir
+from bids_acc.participant.folders import WorkFolder, prepare_work_dir
 from bids_acc.participant.plan import Job, without_failed_anat
 from bids_acc.participant.records import forget_before_run, keep_record
 from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
@@ -37,10 +36,13 @@ LOGGER = logging.getLogger(__name__)
 class RunFolders:
     """Where one run works and where it leaves its logs."""
 
-    base: Path
-    """What may be removed when all is done, if the user did not name it."""
-    work: Path
+    intermediate: WorkFolder
     logs: Path
+
+    @property
+    def work(self) -> Path:
+        """Where Nipype works."""
+        return self.intermediate.path
 
 
 def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
@@ -51,11 +53,11 @@ def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
     OutputError
         If a folder cannot be made or written.
     """
-    base, work = prepare_work_dir(request.output_dir, request.work_dir, code_state())
+    work = prepare_work_dir(request.output_dir, request.work_dir, code_state())
     dataset.write_dataset_files(request.bids_dir, request.output_dir)
     for subject in sorted({job.session.subject for job in jobs}):
         dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
-    return RunFolders(base, work, dataset.new_run_folder(request.output_dir))
+    return RunFolders(work, dataset.new_run_folder(request.output_dir))
 
 
 def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) -> list[StatusRow]:
@@ -77,20 +79,19 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     """
     configure_nipype(folders.work, folders.logs, stop_on_first_crash=request.stop_on_first_crash)
     forget_before_run(jobs, request.output_dir)
-    ledger = _run_sessions(request, jobs, folders)
+    ledger = _Ledger(request.output_dir)
+    try:
+        _run_sessions(request, jobs, folders, ledger)
+    except KeyboardInterrupt:
+        write_status(folders.logs, ledger.so_far(jobs))
+        raise
     _tabulate_failed_spectra(jobs, ledger, request, folders.work)
-    status = [row for job in jobs for row in ledger.rows[job.session.label]]
+    status = ledger.so_far(jobs)
     write_status(folders.logs, status)
     for subject in sorted({job.session.subject for job in jobs}):
         rows = [row for row in status if row.participant_id == f'sub-{subject}']
         write_subject_report(request.output_dir, subject, rows)
     return status
-
-
-def close_run(request: Request, folders: RunFolders) -> None:
-    """Remove the intermediate files, unless the user named their place."""
-    if request.work_dir is None:
-        shutil.rmtree(folders.base, ignore_errors=True)
 
 
 @dataclass
@@ -118,10 +119,20 @@ class _Ledger:
         ]
         return rows
 
+    def so_far(self, jobs: Sequence[Job]) -> list[StatusRow]:
+        """Return the rows of all sessions; those that the run did not come to say so."""
+        nothing = GraphResult(frozenset(), frozenset(), ())
+        return [
+            row
+            for job in jobs
+            for row in self.rows.get(job.session.label) or session_rows(job, {}, nothing)
+        ]
 
-def _run_sessions(request: Request, jobs: Sequence[Job], folders: RunFolders) -> _Ledger:
+
+def _run_sessions(
+    request: Request, jobs: Sequence[Job], folders: RunFolders, ledger: _Ledger
+) -> None:
     """Run the graphs of all sessions, and once more those that go on without their T1w image."""
-    ledger = _Ledger(request.output_dir)
     build = partial(
         build_session, output_dir=request.output_dir, work_dir=folders.work,
         settings=request.settings,
@@ -147,10 +158,6 @@ def _run_sessions(request: Request, jobs: Sequence[Job], folders: RunFolders) ->
                     current[graph.workflow.name] = again
                     progress.graphs += 1
                     tasks.append(partial(build, again))
-    nothing = GraphResult(frozenset(), frozenset(), ())
-    for job in current.values():  # the run stopped before them
-        ledger.rows.setdefault(job.session.label, session_rows(job, {}, nothing))
-    return ledger
 
 
 def _tabulate_failed_spectra(

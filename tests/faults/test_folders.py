@@ -165,10 +165,14 @@ def test_other_derivatives_are_input_only_when_asked(raw, tmp_path):
 def test_the_work_folder_is_private(tmp_path, monkeypatch):
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     out = tmp_path / 'out'
-    base, work = prepare_work_dir(out, None, 'state')
-    assert base == default_work_dir(out)
+    first, second = (prepare_work_dir(out, None, 'state') for _ in range(2))
+    base, work = default_work_dir(out), first.path
+    assert work == base / 'state'
     assert {stat.S_IMODE(p.stat().st_mode) for p in (base, work)} == {0o700}
-    shutil.rmtree(base)
+    first.close()
+    assert work.is_dir()  # the second run uses it
+    second.close()
+    assert not base.exists()
     base.mkdir()
     base.chmod(0o777)  # whoever made it may have filled it
     with pytest.raises(OutputError, match='other users'):
@@ -179,7 +183,7 @@ def test_a_named_work_folder_may_be_shared_but_not_what_is_run(tmp_path):
     shared = tmp_path / 'lab'
     shared.mkdir()
     shared.chmod(0o777)
-    _, work = prepare_work_dir(tmp_path / 'out', shared, 'state')
+    work = prepare_work_dir(tmp_path / 'out', shared, 'state').path
     assert stat.S_IMODE(work.stat().st_mode) == 0o700
     work.rmdir()
     work.symlink_to(tmp_path)

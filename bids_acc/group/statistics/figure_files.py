@@ -11,12 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.writing import whole_file
 from bids_acc.group.statistics.figures import group_figure, scatter_figure, trajectory_figure
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.study import Study
+from bids_acc.report.plain_figures import as_written
 from bids_acc.report.wording import metric_words
 
 Entry = tuple[Path, str, str]
@@ -40,9 +42,12 @@ SCATTER_CAPTION = (
 
 def save_svg(figure: Figure, path: Path) -> Path:
     """Write a figure as SVG, the same bytes for the same picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none'}):
-        figure.savefig(path, format='svg', metadata={'Date': None, 'Creator': None})
+    as_written(figure)
+    with (
+        mpl.rc_context({'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none'}),
+        whole_file(path) as stream,
+    ):
+        figure.savefig(stream, format='svg', metadata={'Date': None, 'Creator': None})
     return path
 
 

@@ -1,0 +1,104 @@
+"""Many processes into one output, and processes that are ended: real ones, of the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.endtoend.test_command import bids_acc
+from tests.interfaces.test_mrs_robustness import Case, measure
+from tests.synthetic.bids_folder import write_dataset
+
+pytestmark = [pytest.mark.slow, pytest.mark.endtoend]
+
+N_JOBS = int(os.environ.get('BIDS_ACC_JOBS', '8'))
+"""Processes at a time, each with a person of its own."""
+
+REPEATS = int(os.environ.get('BIDS_ACC_REPEATS', '1'))
+
+
+@pytest.fixture(scope='module')
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data set with one spectrum for each process."""
+    root = write_dataset(tmp_path_factory.mktemp('array') / 'bids')
+    svs, _, metadata = measure(Case(points=1024), tmp_path_factory.mktemp('measured'))
+    for i in range(N_JOBS):
+        folder = root / f'sub-{i:02d}' / 'mrs'
+        folder.mkdir(parents=True)
+        shutil.copyfile(svs, folder / f'sub-{i:02d}_svs.nii.gz')
+        (folder / f'sub-{i:02d}_svs.json').write_text(json.dumps(metadata))
+    people = '\n'.join(f'sub-{i:02d}' for i in range(N_JOBS))
+    (root / 'participants.tsv').write_text(f'participant_id\n{people}\n')
+    return root
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """Read all results; logs differ from run to run."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob('*'))
+        if path.is_file() and path.relative_to(out).parts[:2] != ('logs', 'x')
+        and (path.relative_to(out).parts[0] != 'logs' or 'records' in path.parts)
+    }  # fmt: skip
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start the command."""
+    return subprocess.Popen(
+        [sys.executable, '-m', 'bids_acc', *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_an_array_leaves_the_bytes_of_one_process(raw, tmp_path):
+    alone = tmp_path / 'alone'
+    done = bids_acc(raw, alone, 'participant', '--nprocs', '1', '-w', tmp_path / 'w')
+    assert done.returncode == 0, done.stderr
+    expected = content(alone)
+    for repeat in range(REPEATS):
+        out = tmp_path / f'array{repeat}'
+        jobs = [
+            start(raw, out, 'participant', '--participant-label', f'{i:02d}', '--nprocs', '1')
+            for i in range(N_JOBS)
+        ]
+        said = [job.communicate()[1] for job in jobs]
+        assert [job.returncode for job in jobs] == [0] * N_JOBS, '\n'.join(said)
+        found = content(out)
+        assert sorted(found) == sorted(expected)
+        assert [name for name in found if found[name] != expected[name]] == []
+        assert list(out.rglob('*.part')) == []
+
+
+def test_one_that_is_ended_says_what_was_done_and_goes_on(raw, tmp_path):
+    out = tmp_path / 'out'
+    arguments = (raw, out, 'participant', '--nprocs', '2', '-w', tmp_path / 'w')
+    job = start(*arguments)
+    deadline = time.monotonic() + 300
+    records = out / 'logs' / 'records'
+    while not any(records.glob('*_mrs.json')) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    begun = time.monotonic()
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate()
+    assert time.monotonic() - begun < 60  # seconds, on a machine that does much else
+    assert job.returncode == 130
+    assert 'Traceback' not in said
+    (table,) = out.glob('logs/*/status.tsv')
+    became = pd.read_csv(table, sep='\t')
+    assert len(became) >= N_JOBS
+    assert {'done', 'failed'} <= set(became.loc[became['arm'] == 'mrs', 'status'])
+    assert list(out.rglob('*.part')) == []
+    again = bids_acc(*arguments)
+    assert again.returncode == 0, again.stderr
+    alone = tmp_path / 'alone'
+    assert bids_acc(raw, alone, 'participant', '-w', tmp_path / 'w2').returncode == 0
+    assert content(out) == content(alone)
