@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.derivatives.outputs import ENTITIES, find_outputs
-from bids_acc.exceptions import MissingInputError, NothingSelectedError
+from bids_acc.derivatives.records import Ledger
+from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
 from bids_acc.group.people import read_participants, read_people
 from bids_acc.group.quality import KEYS, deviation_notes
 from bids_acc.group.statistics.sessions import visit_order
@@ -165,16 +166,29 @@ def _plan_row(
         reason = f'no {", ".join(missing)}: not processed, or failed (see logs/*/status.tsv)'
         return _row(subject, session, modality, 'skip', reason)
     reason = f'no {", ".join(missing)}' if missing else ''
-    if modality == 'mrs' and (why := _excluded_spectra(output_dir, entities)):
-        return _row(subject, session, modality, 'exclude', why, files)
+    if modality == 'mrs':
+        try:
+            why = _excluded_spectra(output_dir, entities)
+        except BidsAccError as error:
+            why = str(error)
+        if why:
+            return _row(subject, session, modality, 'exclude', why, files)
     return _row(subject, session, modality, 'run', reason, files)
 
 
 def _excluded_spectra(output_dir: Path, entities: Mapping[str, str | None]) -> str:
-    """Say why none of the spectra of a session passes its gate; empty when one does."""
-    reasons = []
+    """Say why none of the spectra of a session passes its gate; empty when one does.
+
+    Raises
+    ------
+    InputDataError, MissingInputError
+        If one of its tables cannot be read, or is not what was written.
+    """
+    ledger, reasons = Ledger(output_dir), []
+    for found in find_outputs('mrs_quantities', output_dir, **entities):
+        read_tsv(ledger.intact(found.path))
     for found in find_outputs('mrs_quality', output_dir, **entities):
-        table = read_tsv(found.path)
+        table = read_tsv(ledger.intact(found.path))
         if table.empty or str(table.iloc[0].get('gate')) != 'fail':
             return ''
         reasons.append(f'{voxel_name(found.entities)}: {table.iloc[0].get("gate_reasons")}')
@@ -262,15 +276,23 @@ def voxel_name(entities: Mapping[str, str]) -> str:
 def _read_all(
     key: str, output_dir: Path, sessions: Sequence[tuple[str, str | None]]
 ) -> list[tuple[str, str | None, str, pd.DataFrame]]:
-    """Read all tables of one output key, with participant, session and voxel."""
-    wanted = set(sessions)
+    """Read all tables of one output key, with participant, session and voxel.
+
+    A table that cannot be read, or is not what was written, is left out and named.
+    """
+    wanted, ledger = set(sessions), Ledger(output_dir)
     tables = []
     for found in find_outputs(key, output_dir):
         subject = f'sub-{found.entities["subject"]}'
         visit = found.entities.get('session')
         session = None if visit is None else f'ses-{visit}'
         if (subject, session) in wanted:
-            tables.append((subject, session, voxel_name(found.entities), read_tsv(found.path)))
+            try:
+                table = read_tsv(ledger.intact(found.path))
+            except BidsAccError as error:
+                LOGGER.warning('%s It is left out.', error)
+                continue
+            tables.append((subject, session, voxel_name(found.entities), table))
     return tables
 
 

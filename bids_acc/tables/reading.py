@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.reading import absent, short
 
 INVISIBLE = ' \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff\u2007\u202f'
 """Blanks that spreadsheets leave around a cell: no-break and zero-width ones included."""
@@ -49,7 +50,10 @@ def read_text(path: Path) -> tuple[str, str | None]:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise MissingInputError(f'{path}: there is no such table.') from error
+        sentence = absent(path) if path.is_symlink() else f'{path}: there is no such table.'
+        raise MissingInputError(sentence) from error
+    except OSError as error:
+        raise InputDataError(f'{path} cannot be read ({short(error)}).') from error
     if content.startswith(_NOT_TEXT):
         raise InputDataError(
             f'{path} is a spreadsheet or an archive, not text; save it as tab-separated text.'

@@ -95,7 +95,7 @@ def test_one_that_is_ended_says_what_was_done_and_goes_on(raw, tmp_path):
     (table,) = out.glob('logs/*/status.tsv')
     became = pd.read_csv(table, sep='\t')
     assert len(became) >= N_JOBS
-    assert {'done', 'failed'} <= set(became.loc[became['arm'] == 'mrs', 'status'])
+    assert {'done', 'failed'} <= set(became.loc[became['modality'] == 'mrs', 'status'])
     assert list(out.rglob('*.part')) == []
     again = bids_acc(*arguments)
     assert again.returncode == 0, again.stderr
