@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import as_list, image_part, number_kind, open_image
+from bids_acc.bids.images import as_list, image_part, number_kind
 from bids_acc.bids.index import ImageFile, ImageIndex
-from bids_acc.bids.inputs import AnatInputs, check_image
+from bids_acc.bids.inputs import AnatInputs, check_image, open_image
 from bids_acc.bids.layout import (
     metadata_of,
     nothing_there,

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nb
 import numpy as np
 
-from bids_acc.bids.inputs import is_nifti1
+from bids_acc.bids.inputs import open_image
 from bids_acc.exceptions import InputDataError
 from bids_acc.typing import FloatArray
 
@@ -18,11 +17,6 @@ PARTS: Mapping[str, str] = {
     'imag': 'imaginary part', 'i': 'imaginary part', 'imaginary': 'imaginary part',
 }  # fmt: skip
 """Words of ``part-`` and of DICOM's ImageType that say which part of a complex image this is."""
-
-
-def open_image(path: Path) -> Any:
-    """Open a NIfTI file that `bids_acc.bids.inputs.check_image` let pass; voxels are not read."""
-    return (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
 
 
 def read_grid(path: Path) -> tuple[tuple[int, ...], FloatArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import math
 import warnings
@@ -251,7 +252,7 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     """
     check_readable(path)
     with reading(path, 'NIfTI image', 'copy or convert it again'):
-        image = (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
+        image = open_image(path)
         shape = tuple(int(n) for n in image.shape)
         _check_data_complete(path, image)
         if minimum_size > 1:
@@ -267,6 +268,23 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     if min(shape[:3]) < minimum_size:
         raise InputDataError(f'{path} has only {shape} voxels; this is no whole image.')
     return shape
+
+
+def open_image(path: Path) -> Any:
+    """Open a NIfTI file; voxels are not read.
+
+    Several questions are asked of one image, one after the other: its header is read once, as long
+    as size and time of the file stay what they were.
+    """
+    found = path.stat()
+    return _opened(path, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(path: Path, size: int, mtime_ns: int) -> Any:
+    """Read the header of a file in this state."""
+    del size, mtime_ns
+    return (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
 
 
 def is_nifti1(path: Path) -> bool:
