@@ -370,7 +370,7 @@ def join_phenotype(
     source: dict[str, str] = {}
     known = set(known)
     for path in sorted(folder.glob('*.tsv')):
-        table = read_people_table(path)
+        table = read_people_table(path, names)
         wanted = [c for c in table.frame.columns if c in names - set(people.frame.columns)]
         again = [c for c in wanted if c in source]
         joined.notes += [

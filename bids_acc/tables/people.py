@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.tables.missing import declared_missing, is_missing
-from bids_acc.tables.ranges import is_code, range_of
+from bids_acc.tables.ranges import CODES, is_code, range_of
 from bids_acc.tables.reading import INVISIBLE, RawTable, number, read_raw, read_text, typed
 
 KEYS = ('participant_id', 'session_id')
@@ -54,13 +54,15 @@ class _Cell:
     who: str
 
 
-def read_people_table(path: Path) -> PeopleTable:
+def read_people_table(path: Path, wanted: Collection[str] | None = None) -> PeopleTable:
     """Read a table about people.
 
     Parameters
     ----------
     path : Path
         A tab-separated table; a JSON file of the same name describes its columns.
+    wanted : collection of str, optional
+        Only these columns, besides the keys.
 
     Raises
     ------
@@ -71,6 +73,8 @@ def read_people_table(path: Path) -> PeopleTable:
     raw = _with_keys(path, read_raw(path), 'participant_id')
     notes = list(raw.notes)
     raw = _without_nobody(path, raw, 'participant_id', notes)
+    if wanted is not None:
+        raw = _columns_of(raw, {*KEYS, *wanted})
     return _typed_table(raw, read_sidecar(path.with_suffix('.json')), path.name, notes)
 
 
@@ -120,6 +124,13 @@ def _with_keys(path: Path, raw: RawTable, wanted: str) -> RawTable:
     header = tuple(_key_name(name) for name in raw.header)
     _check_keys(path, header, wanted)
     return RawTable(header, raw.rows, raw.lines, raw.notes)
+
+
+def _columns_of(raw: RawTable, wanted: Collection[str]) -> RawTable:
+    """Return some columns of a table."""
+    kept = [i for i, name in enumerate(raw.header) if name in wanted]
+    rows = tuple(tuple(row[i] for i in kept) for row in raw.rows)
+    return RawTable(tuple(raw.header[i] for i in kept), rows, raw.lines, raw.notes)
 
 
 def _typed_table(
@@ -294,7 +305,7 @@ def _possible(
     limits = range_of(name, description)
     known = values.dropna()
     codes = set()
-    for value in sorted(set(known)):
+    for value in sorted(CODES.intersection(known)):
         others = [float(v) for v in known[known != value]]
         if f'{value:g}' not in levels and is_code(float(value), others):
             codes.add(value)
