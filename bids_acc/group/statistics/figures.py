@@ -159,7 +159,9 @@ def draw_brackets(
 def _label(measure: Measure) -> str:
     """Return the axis label of a measure."""
     unit = UNITS.get(measure.metric, SCHEMES.get(measure.unit, measure.unit))
-    return metric_words(measure.metric, measure.component) + (f' ({unit})' if unit else '')
+    where = f' in {measure.voxel}' if measure.voxel else ''
+    words = metric_words(measure.metric, measure.component)
+    return f'{words}{where}' + (f' ({unit})' if unit else '')
 
 
 def _pairs(posthoc: pd.DataFrame | None, study: Study, cohort: str, response: str) -> Any:
