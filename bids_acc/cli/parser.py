@@ -136,10 +136,7 @@ def _add_selection(group: Any) -> None:
         help='JSON with PyBIDS queries for t1w, dwi, svs, mrsref',
     )  # fmt: skip
     group.add_argument(
-        '--bids-database-dir',
-        type=Path,
-        metavar='DIR',
-        help='accepted as in other BIDS Apps; no index is needed, so nothing is read or written',
+        '--bids-database-dir', type=Path, metavar='DIR', help='PyBIDS index to reuse or make'
     )
     group.add_argument(
         '--skip-bids-validation', '--skip_bids_validation', action='store_true', default=None,

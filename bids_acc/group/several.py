@@ -37,7 +37,9 @@ def read_as_one(folders: Sequence[Path]) -> Iterator[Path]:
     """
     for folder in folders:
         if not folder.is_dir():
-            raise MissingInputError(f'{folder}: there is no such output folder.')
+            raise MissingInputError(
+                f'{folder}: there is no such output folder; run the participant level first.'
+            )
     if len(folders) == 1:
         yield folders[0]
         return

@@ -256,7 +256,8 @@ def discover_sessions(request: Request) -> list[Session]:
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
     )  # fmt: skip
-    return discover(ImageIndex(request.bids_dir), selection)
+    index = ImageIndex(request.bids_dir, subjects, request.bids_database_dir)
+    return discover(index, selection)
 
 
 def plan_participant(request: Request) -> list[Job]:

@@ -120,13 +120,19 @@ def test_the_configuration_of_a_run_repeats_it(tmp_path):
     assert 'sub-01' not in first
 
 
-def test_a_database_is_neither_needed_nor_made(root, tmp_path):
+def test_database_is_made_and_reused(root, tmp_path):
     plain = bids_acc(root, tmp_path / 'out', 'participant', '--dry-run')
-    given = bids_acc(
-        root, tmp_path / 'out', 'participant', '--dry-run', '--bids-database-dir', tmp_path / 'db'
-    )
-    assert given.stdout == plain.stdout
-    assert not (tmp_path / 'db').exists()
+    base = (root, tmp_path / 'out', 'participant', '--dry-run', '--bids-database-dir')
+    first = bids_acc(*base, tmp_path / 'db')
+    assert (tmp_path / 'db' / 'layout_index.sqlite').exists()
+    assert first.stdout == plain.stdout
+    write_t1w(root, '03')  # the index is believed, as in other BIDS Apps
+    assert 'sub-03               anat  skip' in bids_acc(*base, tmp_path / 'db').stdout
+    (tmp_path / 'db' / 'layout_index.sqlite').write_bytes(b'no database')
+    damaged = bids_acc(*base, tmp_path / 'db')
+    assert damaged.returncode == 64
+    assert 'holds no PyBIDS index' in damaged.stderr
+    assert 'Traceback' not in damaged.stderr
 
 
 def test_version_and_help():
