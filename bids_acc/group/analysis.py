@@ -44,6 +44,7 @@ from bids_acc.group.folders import (
     whole_folder,
     write_index,
 )
+from bids_acc.group.gates import Gated, apply_gates, has_gates, of_gates, sessions_left_out
 from bids_acc.group.measures import Measures
 from bids_acc.group.measures_files import read_measures, write_measures
 from bids_acc.group.measures_run import (
@@ -138,14 +139,15 @@ def run_group(
         cohort = cohort_of(given, cohort)
         notes.append(f'The table {settings.group.measures} is analysed, {TAKEN}')
     verdicts = _verdicts(output_dir, settings, plan, given is None)
-    cohort = honour(cohort, verdicts)
     notes += verdicts.notes
-    model = _model(output_dir, data_dir, settings, cohort, notes)
+    model = _model(output_dir, data_dir, settings, honour(cohort, verdicts), notes)
+    gated = _gated(cohort, model, data_dir, given is None, notes)
+    cohort = honour(gated.cohort, verdicts)
     place = model_folder(output_dir, None if model is None else model.name)
     with whole_folder(place) as folder:
         run = GroupRun(
             output_dir, data_dir, folder, settings, cohort, model,
-            verdicts=verdicts, measures=given, notes=notes,
+            verdicts=verdicts, images=gated.images, measures=given, notes=notes,
         )  # fmt: skip
         _analyse(run, work_dir, progress)
     _move(run, place)
@@ -167,6 +169,19 @@ def _verdicts(
         return Verdicts()
     sessions = {(row['participant_id'], row['session_id']) for row in plan}
     return read_verdicts(None if chosen is None else Path(chosen), output_dir, sessions)
+
+
+def _gated(
+    cohort: Cohort, model: Model | None, data_dir: Path, fresh: bool, notes: list[str]
+) -> Gated:
+    """Apply the model's gates; a table of measures that is given has its own verdicts."""
+    if model is None or fresh:
+        found = apply_gates(cohort, model, data_dir)
+        notes[: len(cohort.notes)] = found.cohort.notes
+        return found
+    if has_gates(model):
+        notes.append(f'The verdicts of --measures count; the Gate of {model.name} is not applied.')
+    return Gated(cohort)
 
 
 def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> None:
@@ -262,9 +277,10 @@ def _phenotype(run: GroupRun) -> Cohort:
     if run.model is None:
         return run.cohort
     known = {subject for subject, _ in sessions_on_disk(run.data_dir)}
+    asked = {part: value for part, value in run.model.content.items() if part != 'Gate'}
     people = join_phenotype(
         People(run.cohort.participants), run.data_dir / 'phenotype',
-        names_in(run.model.content), known, partial(visit_order, model=run.model),
+        names_in(asked), known, partial(visit_order, model=run.model),
     )  # fmt: skip
     for text in people.notes:
         run.note(text)
@@ -290,7 +306,9 @@ def _analysed_spectra(run: GroupRun) -> Cohort:
     sessions = list(run.cohort.participants[KEYS].itertuples(index=False, name=None))
     sessions = [(who, None if pd.isna(visit) else visit) for who, visit in sessions]
     labels = {label for voxel in choice.used for label in voxel.labels}
-    return replace(run.cohort, qc=read_quality(run.data_dir, sessions, labels))
+    return replace(run.cohort, qc=read_quality(
+        run.data_dir, sessions, labels, run.cohort.judged
+    ))  # fmt: skip
 
 
 def _participants_sidecar(output_dir: Path) -> dict[str, Any]:
@@ -375,9 +393,10 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         raise _NotPossibleError(str(error)) from error
     wanted = set(run.cohort.participants['participant_id'])
     data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
-    data = without_verdicts(data, run.verdicts)
+    data = without_verdicts(without_verdicts(data, run.verdicts), of_gates(run.images))
+    left_out = sessions_left_out(run.images)
     if group.atlas is not None:
-        place = atlas_folder(run.output_dir, Path(group.atlas))
+        place = atlas_folder(run.output_dir, Path(group.atlas), left_out)
         with whole_folder(place) as folder:
             result = apply_atlas(Path(group.atlas), data, folder)
             run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
@@ -400,7 +419,8 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
                 backend=backend,
                 progress=progress,
             )
-        place = parcels_folder(run.output_dir, options, metrics, run.settings.anat.roi)
+        region = run.settings.anat.roi
+        place = parcels_folder(run.output_dir, options, metrics, region, left_out)
         with whole_folder(place) as folder:
             write_parcellation(result, options, folder)
             run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
@@ -475,7 +495,7 @@ def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) 
 def _exclusions(run: GroupRun) -> None:
     """Write who was left out of what, by which criterion."""
     maps = None if run.parcellation is None else run.parcellation.excluded
-    table = exclusions_table(run.cohort, run.verdicts, maps)
+    table = exclusions_table(run.cohort, run.verdicts, maps, run.images)
     write_tables({'exclusions': table}, run.folder / 'qc')
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from bids_acc.derivatives.records import Ledger
 from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
 from bids_acc.group.people import read_participants, read_people
 from bids_acc.group.quality import KEYS, deviation_notes
+from bids_acc.group.spectra_gate import excluded_because
 from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.tables.reading import read_tsv
 
@@ -54,6 +56,9 @@ class Cohort:
     notes: Sequence[str] = field(default_factory=tuple)
     not_joined: Mapping[str, str] = field(default_factory=dict)
     """Columns of tables that could not be joined, each with the reason."""
+    judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = field(default_factory=dict)
+    """Columns of the table of quality with the verdict of a model's gate, by participant, session
+    and voxel; empty where the participant level's verdicts count."""
 
 
 def sessions_on_disk(output_dir: Path) -> list[tuple[str, str | None]]:
@@ -184,15 +189,14 @@ def _excluded_spectra(output_dir: Path, entities: Mapping[str, str | None]) -> s
     InputDataError, MissingInputError
         If one of its tables cannot be read, or is not what was written.
     """
-    ledger, reasons = Ledger(output_dir), []
+    ledger, verdicts = Ledger(output_dir), []
     for found in find_outputs('mrs_quantities', output_dir, **entities):
         read_tsv(ledger.intact(found.path))
     for found in find_outputs('mrs_quality', output_dir, **entities):
         table = read_tsv(ledger.intact(found.path))
-        if table.empty or str(table.iloc[0].get('gate')) != 'fail':
-            return ''
-        reasons.append(f'{voxel_name(found.entities)}: {table.iloc[0].get("gate_reasons")}')
-    return '; '.join(reasons)
+        row = {} if table.empty else dict(table.iloc[0])
+        verdicts.append((voxel_name(found.entities), row))
+    return excluded_because(verdicts)
 
 
 def _listed_participants(output_dir: Path, known: set[str]) -> list[str]:
@@ -228,11 +232,7 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
     for note in deviation_notes(qc, participants):
         LOGGER.warning('%s', note)
         notes.append(note)
-    spectra = flow[(flow['modality'] == 'mrs') & flow['status'].isin(['run', 'exclude'])]
-    if excluded := int((spectra['status'] == 'exclude').sum()):
-        notes.append(
-            f'Spectra: {excluded} of {len(spectra)} sessions are excluded; qc/flow.tsv says why.'
-        )
+    notes += excluded_note(flow)
     return Cohort(
         participants=participants,
         mrs=read_mrs(output_dir, sessions),
@@ -241,6 +241,15 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
         notes=tuple(notes),
         not_joined=people.not_joined,
     )
+
+
+def excluded_note(flow: pd.DataFrame) -> list[str]:
+    """Count the sessions without a spectrum that passed; nothing where there are none."""
+    spectra = flow[(flow['modality'] == 'mrs') & flow['status'].isin(['run', 'exclude'])]
+    excluded = int((spectra['status'] == 'exclude').sum())
+    if not excluded:
+        return []
+    return [f'Spectra: {excluded} of {len(spectra)} sessions are excluded; qc/flow.tsv says why.']
 
 
 def names_in(content: Any) -> set[str]:
@@ -273,7 +282,7 @@ def voxel_name(entities: Mapping[str, str]) -> str:
     return '_'.join(parts) or 'svs'
 
 
-def _read_all(
+def read_tables(
     key: str, output_dir: Path, sessions: Sequence[tuple[str, str | None]]
 ) -> list[tuple[str, str | None, str, pd.DataFrame]]:
     """Read all tables of one output key, with participant, session and voxel.
@@ -300,7 +309,7 @@ def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd
     """Read the metabolite levels of all spectra into one long table."""
     tables = [
         table.assign(participant_id=subject, session_id=session, voxel=voxel)
-        for subject, session, voxel, table in _read_all('mrs_quantities', output_dir, sessions)
+        for subject, session, voxel, table in read_tables('mrs_quantities', output_dir, sessions)
         if len(table)
     ]
     if not tables:
@@ -314,6 +323,7 @@ def read_quality(
     output_dir: Path,
     sessions: Sequence[tuple[str, str | None]],
     labels: Collection[str] | None = None,
+    judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = MappingProxyType({}),
 ) -> pd.DataFrame | None:
     """Read the quality measures of all modalities, side by side.
 
@@ -326,6 +336,8 @@ def read_quality(
     labels : collection of str, optional
         Spectra to read (`voxel_name`); where a session has several, the first by name stands for
         it.
+    judged : mapping, optional
+        Verdicts of a model's gate (`Cohort.judged`), which take the place of those in the tables.
 
     Returns
     -------
@@ -335,11 +347,14 @@ def read_quality(
     frame = pd.DataFrame(sessions, columns=KEYS)
     for modality, key in QC_TABLES.items():
         rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-        for subject, session, label, table in _read_all(key, output_dir, sessions):
+        for subject, session, label, table in read_tables(key, output_dir, sessions):
             if modality == 'mrs' and labels is not None and label not in labels:
                 continue
             if len(table) and (subject, session) not in rows:
-                values = {f'{modality}_{k}': v for k, v in table.iloc[0].items() if k not in KEYS}
+                row = dict(table.iloc[0])
+                if modality == 'mrs':
+                    row |= judged.get((subject, session, label), {})
+                values = {f'{modality}_{k}': v for k, v in row.items() if k not in KEYS}
                 rows[subject, session] = {**dict(zip(KEYS, (subject, session), strict=True)),
                                           **values}  # fmt: skip
         if rows:

@@ -221,7 +221,10 @@ def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:
 
 
 def exclusions_table(
-    cohort: Cohort, verdicts: Verdicts, maps: pd.DataFrame | None = None
+    cohort: Cohort,
+    verdicts: Verdicts,
+    maps: pd.DataFrame | None = None,
+    images: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """List who is left out of what, by which criterion, with value and threshold.
 
@@ -233,6 +236,8 @@ def exclusions_table(
         Of raters.
     maps : DataFrame, optional
         Sessions without complete maps: keys and ``reason``.
+    images : DataFrame, optional
+        Criteria that images did not meet (`bids_acc.group.gates.Gated`).
 
     Returns
     -------
@@ -245,6 +250,8 @@ def exclusions_table(
     parts = [] if maps is None or maps.empty else [
         maps.assign(arm='parcels', criterion='vertex maps', verdict='fail')
     ]  # fmt: skip
+    if images is not None and len(images):
+        parts.append(images)
     if len(verdicts.table):
         own = verdicts.table.rename(columns={'modality': 'arm'})
         parts.append(own.assign(criterion='human verdict', definition=verdicts.source,
@@ -257,7 +264,10 @@ def exclusions_table(
 
 
 def _failed_levels(mrs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each criterion that a level or its spectrum did not meet."""
+    """Return a row for each criterion that a level or its spectrum did not meet.
+
+    A definition is named in a reason only where the gate does not ask for it.
+    """
     names = [c for c in (*KEYS, 'voxel', 'metabolite', 'gate_reason', 'engine') if c in mrs]
     failed = mrs.loc[mrs['gate'].astype(str).str.lower() == 'fail', names].drop_duplicates()
     rows = []

@@ -49,7 +49,11 @@ def model_folder(output_dir: Path, name: str | None) -> Path:
 
 
 def parcels_folder(
-    output_dir: Path, options: ParcellationOptions, metrics: Sequence[str], region: Sequence[str]
+    output_dir: Path,
+    options: ParcellationOptions,
+    metrics: Sequence[str],
+    region: Sequence[str],
+    left_out: Sequence[Sequence[str]] = (),
 ) -> Path:
     """Return the folder of the parcels that are found in one way.
 
@@ -63,16 +67,31 @@ def parcels_folder(
         How parcels are found.
     metrics, region : sequence of str
         In which maps and where.
+    left_out : sequence of sequence of str
+        Participant, session and modality of the images that the model's gates leave out: parcels
+        that are found in other people are other parcels.
     """
     settings = {**vars(options), 'selection': vars(options.selection)}
-    key = digest(settings, list(metrics), list(region))
+    gated = [[list(entry) for entry in left_out]] if left_out else []
+    key = digest(settings, list(metrics), list(region), *gated)
     return output_dir / GROUP_FOLDER / f'parcels-{key[:8]}'
 
 
-def atlas_folder(output_dir: Path, atlas: Path) -> Path:
-    """Return the folder of measures in the parcels of an existing atlas."""
+def atlas_folder(output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]] = ()) -> Path:
+    """Return the folder of measures in the parcels of an existing atlas.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    atlas : Path
+        Its file.
+    left_out : sequence of sequence of str
+        As in `parcels_folder`.
+    """
     plain = re.sub(r'[^A-Za-z0-9]+', '', atlas.name.partition('.')[0])
-    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}'
+    gated = f'-{digest([list(entry) for entry in left_out])[:8]}' if left_out else ''
+    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}{gated}'
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         gate = 'were left out' if content['Mrs']['Gate'] else 'were kept'
         yield (
             f'Metabolite levels: {scheme[:1].lower()}{scheme[1:]}; spectra and metabolites that '
-            f'failed the quality gate {gate}.'
+            f'failed the quality gate{_gate_name(model)} {gate}.'
         )
         if model.covariates:
             yield (
@@ -205,3 +205,9 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         f'{RANK_RULES[group.rule].format(threshold=THRESHOLD)}; {_chosen_in_words(result)}. '
         f'Each vertex belongs to the component {parcel}; {measured}.'
     )
+
+
+def _gate_name(model: Model) -> str:
+    """Name the gate of spectra that the model asks for; empty where it asks for none."""
+    gate = model.spectra_gate
+    return '' if gate is None else f' {gate.name}'

@@ -36,6 +36,8 @@ class GroupRun:
     """Name of the folder of parcels."""
     verdicts: Verdicts = field(default_factory=Verdicts)
     """What raters left out."""
+    images: pd.DataFrame | None = None
+    """Criteria of the model's gates that images did not meet, one row each."""
     measures: Measures | None = None
     """The table that every analysis is computed from."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -64,6 +64,8 @@ ARTEFACTS = (
 
 PRESETS = ('acc-structure', 'acc-glutamate')
 """Gates that come with the package."""
+NOT_A_GATE = 'must be JSON with the lists "spectrum" and "metabolite"'
+"""What is wrong with a file that holds something else."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,34 @@ class Verdict:
         return '; '.join([*self.extra, *(str(c) for c in self.criteria)])
 
 
-def _threshold(entry: Mapping[str, Any], where: str, metrics: Iterable[str]) -> Threshold:
-    """One threshold of a gate file."""
+def parse_threshold(
+    entry: Mapping[str, Any],
+    where: str,
+    units: Mapping[str, tuple[str, ...]],
+    definitions_of: Callable[[str], Iterable[str]] | None = None,
+) -> Threshold:
+    """Read one threshold of a gate file.
+
+    Parameters
+    ----------
+    entry : mapping
+        ``metric, definition, operator, value, unit``.
+    where : str
+        Which file, for messages.
+    units : mapping of str to tuple of str
+        Metrics that may be named here, with their units.
+    definitions_of : callable, optional
+        Definitions that a metric may have; `DEFINITIONS` by default.
+
+    Returns
+    -------
+    Threshold
+
+    Raises
+    ------
+    SettingsError
+        If a part is missing, or is not known.
+    """
     try:
         definitions = entry['definition']
         found = Threshold(
@@ -176,13 +204,14 @@ def _threshold(entry: Mapping[str, Any], where: str, metrics: Iterable[str]) -> 
         raise SettingsError(
             f'{where}: {entry!r}: operator must be one of {" ".join(OPERATORS)}, value a number.'
         )
-    _check_known(where, f'metric of {entry!r}', [found.metric], metrics)
-    _check_known(where, f'unit of {entry!r}', [found.unit], UNITS[found.metric])
-    _check_known(where, f'definition of {entry!r}', found.definitions, DEFINITIONS)
+    check_known(where, f'metric of {entry!r}', [found.metric], units)
+    check_known(where, f'unit of {entry!r}', [found.unit], units[found.metric])
+    known = DEFINITIONS if definitions_of is None else definitions_of(found.metric)
+    check_known(where, f'definition of {entry!r}', found.definitions, known)
     return found
 
 
-def _check_known(where: str, what: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_known(where: str, what: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse words that a gate file must not hold: a typing error would exclude everybody."""
     listed = sorted(known)
     if unknown := [word for word in given if word not in listed]:
@@ -228,25 +257,64 @@ def load_gate(name: str | Path) -> Gate:
     where = f'--mrs-gate {name}'
     try:
         content = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f'{where}: {NOT_A_GATE} ({short(error)}).') from error
+    return parse_gate(content, where, Path(name).stem)
+
+
+def parse_gate(content: Any, where: str, name: str = 'gate') -> Gate:
+    """Check the content of a gate file for spectra.
+
+    Parameters
+    ----------
+    content : mapping
+        Content of the file.
+    where : str
+        Which file, for messages.
+    name : str
+        Name of a gate that does not tell its own.
+
+    Returns
+    -------
+    Gate
+        Checked thresholds.
+
+    Raises
+    ------
+    SettingsError
+        If it is not of the right form, or a word in it is not known.
+    """
+    try:
         spectrum, metabolite = content['spectrum'], content['metabolite']
-    except (ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f'{where}: must be JSON with the lists "spectrum" and "metabolite" ({short(error)}).'
-        ) from error
-    _check_known(where, 'field', content, FIELDS)
-    _check_known(where, 'artefact', content.get('artefacts', ()), ARTEFACTS)
-    missing = content.get('missing', 'strict')
-    if missing not in ('strict', 'lenient'):
-        raise SettingsError(f'{where}: "missing" is {missing!r}; it must be strict or lenient.')
+    except (KeyError, TypeError) as error:
+        raise SettingsError(f'{where}: {NOT_A_GATE} ({short(error)}).') from error
+    check_known(where, 'field', content, FIELDS)
+    check_known(where, 'artefact', content.get('artefacts', ()), ARTEFACTS)
+    of_spectra = {metric: units for metric, units in UNITS.items() if metric != 'crlb'}
+    of_levels = {'crlb': UNITS['crlb']}
     return Gate(
-        name=str(content.get('name', Path(name).stem)),
-        spectrum=tuple(_threshold(entry, where, set(UNITS) - {'crlb'}) for entry in spectrum),
-        metabolite=tuple(_threshold(entry, where, {'crlb'}) for entry in metabolite),
+        name=str(content.get('name', name)),
+        spectrum=tuple(parse_threshold(entry, where, of_spectra) for entry in spectrum),
+        metabolite=tuple(parse_threshold(entry, where, of_levels) for entry in metabolite),
         artefacts=tuple(content.get('artefacts', ())),
-        missing=missing,
+        missing=missing_of(content, where),
         allow_cross_definition=bool(content.get('allow_cross_definition', False)),
         content=content,
     )
+
+
+def missing_of(content: Mapping[str, Any], where: str) -> Literal['strict', 'lenient']:
+    """Return what a gate does with a value that cannot be told.
+
+    Raises
+    ------
+    SettingsError
+        If it is neither ``strict`` nor ``lenient``.
+    """
+    missing = content.get('missing', 'strict')
+    if missing not in ('strict', 'lenient'):
+        raise SettingsError(f'{where}: "missing" is {missing!r}; it must be strict or lenient.')
+    return missing
 
 
 def _choose(
@@ -275,17 +343,24 @@ def _compare(
     measure = _choose(threshold, measures, cross)
     value = math.nan if measure is None else measure.in_unit(threshold.unit, spectrometer_mhz)
     definition = '' if measure is None else measure.definition
+    return held_against(threshold, value, definition)
+
+
+def held_against(threshold: Threshold, value: float, definition: str) -> Criterion:
+    """Hold a value, in the unit of the threshold, against it; NaN is unknown."""
     if math.isnan(value):
         return Criterion(threshold, value, definition, 'unknown')
     met = OPERATORS[threshold.operator](value, threshold.value)
     return Criterion(threshold, value, definition, 'pass' if met else 'fail')
 
 
-def _verdict(criteria: tuple[Criterion, ...], extra: tuple[str, ...], gate: Gate) -> Verdict:
-    """Join criteria; unknown ones exclude under a strict gate."""
+def join_criteria(
+    criteria: tuple[Criterion, ...], extra: tuple[str, ...], missing: Literal['strict', 'lenient']
+) -> Verdict:
+    """Make one verdict of all criteria; unknown ones exclude under a strict gate."""
     outcomes = {criterion.outcome for criterion in criteria}
     unknown = 'unknown' in outcomes
-    passed = not extra and 'fail' not in outcomes and not (unknown and gate.missing == 'strict')
+    passed = not extra and 'fail' not in outcomes and not (unknown and missing == 'strict')
     return Verdict(passed, criteria, extra, flagged=passed and unknown)
 
 
@@ -341,7 +416,7 @@ def judge_spectrum(
     )
     named = [f'artefact: {name}' for name in artefacts if name in gate.artefacts]
     extra = (*invalid, *named)
-    return _verdict(criteria, extra, gate)
+    return join_criteria(criteria, extra, gate.missing)
 
 
 def judge_metabolite(gate: Gate, crlb: Measure, detected: bool) -> Verdict:
@@ -382,4 +457,4 @@ def judge_metabolite(gate: Gate, crlb: Measure, detected: bool) -> Verdict:
         for t in gate.metabolite
     )
     extra = () if detected else ('not detected',)
-    return _verdict(criteria, extra, gate)
+    return join_criteria(criteria, extra, gate.missing)

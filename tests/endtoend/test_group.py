@@ -187,6 +187,49 @@ def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(f
     assert not [p for p in (copy / 'group').iterdir() if p.name.startswith('.')]
 
 
+def test_two_models_with_different_gates_exclude_different_spectra(folder, tmp_path):
+    copy = tmp_path / 'out'
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
+    for who in copy.glob('sub-*'):
+        shutil.rmtree(who / 'anat')
+    levels = sorted(pd.read_csv(copy / 'participants.tsv', sep='\t')['group'].unique())
+    bound = {'metric': 'crlb', 'definition': 'builtin_crlb', 'operator': '<', 'value': 30,
+             'unit': '%'}  # fmt: skip
+    ratio = {'metric': 'snr', 'definition': 'builtin_snr_lcm', 'operator': '>=', 'value': 20,
+             'unit': '1'}  # fmt: skip
+    (tmp_path / 'loud.json').write_text(json.dumps({'spectrum': [ratio], 'metabolite': [bound]}))
+    groups = {'Column': 'group', 'Levels': levels, 'Reference': 'HC'}
+    as_processed = {'Name': 'asprocessed', 'Group': groups}
+    loud = {'Name': 'loud', 'Group': groups, 'Gate': {'mrs': 'loud.json'}}
+    tables = {}
+    for model in (as_processed, loud, as_processed):
+        (tmp_path / 'm.json').write_text(json.dumps(model))
+        done = bids_acc(
+            'none', copy, 'group', '--model', tmp_path / 'm.json', '-w', tmp_path, *FAST
+        )
+        assert done.returncode == 0, done.stderr
+        place = copy / 'group' / f'model-{model["Name"]}'
+        here = {str(p.relative_to(place)): p.read_bytes() for p in place.rglob('*.*')}
+        assert tables.setdefault(model['Name'], here) == here
+    quality, levels_of = (
+        pd.concat([pd.read_csv(path, sep='\t').assign(who=path.name[:7])
+                   for path in copy.rglob(f'*_desc-{kind}_svs.tsv')])
+        for kind in ('qualitycontrol', 'quantities')
+    )  # fmt: skip
+    left_out = {}
+    for name in ('asprocessed', 'loud'):
+        table = pd.read_csv(copy / 'group' / f'model-{name}' / 'qc' / 'exclusions.tsv', sep='\t')
+        spectra = table[table['arm'] == 'mrs']
+        left_out[name] = {
+            criterion: set(rows['participant_id'])
+            for criterion, rows in spectra.groupby('criterion')
+        }
+    assert left_out['asprocessed'] == {
+        'crlb': set(levels_of.loc[levels_of['gate'] == 'fail', 'who'])
+    }
+    assert left_out['loud'] == {'snr': set(quality.loc[quality['snr_lcm'] < 20, 'who'])}
+
+
 def test_an_edited_table_of_measures_is_analysed_in_place_of_the_results(analysed, tmp_path):
     copy = tmp_path / 'out'
     shutil.copytree(analysed, copy)

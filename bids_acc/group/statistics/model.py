@@ -21,7 +21,10 @@ import jsonschema
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import reads
+from bids_acc.group.statistics.model_gates import session_gate, spectra_gate, with_gate_files
 from bids_acc.group.statistics.rows import Family
+from bids_acc.quality.gate import Gate
+from bids_acc.quality.sessions import SessionGate
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,15 @@ class Model:
             for name, entry in self.content['Families'].items()
         }
 
+    @property
+    def spectra_gate(self) -> Gate | None:
+        """Thresholds for spectra; None for the verdicts of the participant level."""
+        return spectra_gate(self.content['Gate']['mrs'], self.source)
+
+    def session_gate(self, modality: Literal['anat', 'dwi']) -> SessionGate | None:
+        """Return the thresholds for the images of a session; None for none."""
+        return session_gate(self.content['Gate'][modality], modality, self.source)
+
     def section(self, name: str) -> dict[str, Any]:
         """Return one part of the file, with defaults filled in."""
         return dict(self.content[name])
@@ -275,6 +287,7 @@ def parse_model(content: Any, source: str = 'model') -> Model:
     complaints = [f'{source}: {text}' for text in _contradictions(model)]
     if complaints:
         raise SettingsError('\n'.join(complaints))
+    _ = model.spectra_gate, model.session_gate('anat'), model.session_gate('dwi')  # or refused
     return model
 
 
@@ -347,4 +360,4 @@ def read_model(source: str | Path) -> Model:
         raise SettingsError(f'--model {source}: no such file or preset; {hint}') from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f'--model {path} is no valid JSON: {error}') from error
-    return parse_model(content, path.name)
+    return parse_model(with_gate_files(content, path.parent, path.name), path.name)

@@ -1,0 +1,219 @@
+"""The quality gate of images: figures of a session's T1w image or diffusion series.
+
+A criterion names a column of the table of quality. A figure of each hemisphere (``clamped_share``
+for ``clamped_share_L`` and ``clamped_share_R``) must meet it on both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, Literal
+
+from bids_acc.exceptions import SettingsError
+from bids_acc.quality.gate import (
+    Criterion,
+    Threshold,
+    Verdict,
+    check_known,
+    held_against,
+    join_criteria,
+    missing_of,
+    parse_threshold,
+)
+
+SIDED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        'anat': {
+            'in_brain_share': '1', 'boundary_contrast': '1', 'clamped_share': '1',
+            'intersecting_share': '1', 'thickness_median': 'mm', 'thickness_outside_share': '1',
+            'roi_defined_share': '1', 'roi_thickness_mean': 'mm',
+        },
+        'dwi': {'coverage': '1', 'fluid': '1', 'fluid_high': '1'},
+    }
+)  # fmt: skip
+"""Metrics of each hemisphere, with their units."""
+WHOLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        'anat': {
+            'brain_agreement': '1', 'gap_share': '1', 'form_gap_mm': 'mm', 'brain_ml': 'mL',
+            'gm_share': '1', 'gm_wm_ratio': '1', 'euler_wm': '1', 'cut_cm2': 'cm2',
+            'field_of_view_share': '1', 'registration_dice': '1', 'registration_dice_wm': '1',
+            'cnr': '1', 'snr_wm': '1',
+        },
+        'dwi': {
+            'n_volumes': '1', 'n_missing': '1', 'fd_mean': 'mm', 'fd_max': 'mm',
+            'motion_mean': 'mm', 'motion_max': 'mm', 'outlier_slices': '1',
+            'outlier_slices_pct': '%', 'snr_b0': '1', 'brain_seen': '1', 'neighbour_corr': '1',
+            'residual_median': '1', 'non_positive_pct': '%', 'coherence': '1', 'coreg_dice': '1',
+            'coreg_nmi': '1', 'sdc_similarity': '1', 'sdc_moved': 'mm',
+        },
+    }
+)  # fmt: skip
+"""Metrics of the whole image, with their units."""
+SHELL = re.compile(r'(snr|cnr)_b\d+')
+"""Metrics of one shell of a diffusion series."""
+FIELDS = frozenset({'name', 'version', 'description', 'missing', 'session'})
+"""Fields of a gate file for images."""
+PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {'anat': ('anat-usual',), 'dwi': ('dwi-usual',)}
+)
+"""Gates that come with the package, by modality."""
+NONE = 'none'
+"""Word for no gate."""
+
+
+@dataclass(frozen=True)
+class SessionGate:
+    """Thresholds for the images of a session."""
+
+    name: str
+    """Name of the gate."""
+    modality: Literal['anat', 'dwi']
+    """Whose figures are held against the thresholds."""
+    session: tuple[Threshold, ...]
+    """Criteria; all must be met."""
+    missing: Literal['strict', 'lenient'] = 'strict'
+    """Whether a value that cannot be told excludes (strict) or is flagged (lenient)."""
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """The file as read."""
+
+
+def definition_of(metric: str) -> str:
+    """Name the definition of a metric of images: this package's, as its tables describe it.
+
+    Examples
+    --------
+    >>> definition_of('registration_dice')
+    'builtin_registration_dice'
+    """
+    return f'builtin_{metric}'
+
+
+def session_preset(modality: Literal['anat', 'dwi'], name: str, where: str) -> SessionGate:
+    """Read a gate for images that comes with the package.
+
+    Parameters
+    ----------
+    modality : {'anat', 'dwi'}
+        Of which images.
+    name : str
+        Of the gate, one of `PRESETS`.
+    where : str
+        Who asks, for messages.
+
+    Returns
+    -------
+    SessionGate
+
+    Raises
+    ------
+    SettingsError
+        If there is no such gate.
+
+    Examples
+    --------
+    >>> gate = session_preset('dwi', 'dwi-usual', 'Gate/dwi')
+    >>> str(gate.session[0])
+    'fd_mean <= 2 mm'
+    """
+    check_known(where, 'gate', [name], [NONE, *PRESETS[modality]])
+    file = resources.files('bids_acc').joinpath(f'data/quality/{name}.json')
+    return parse_session_gate(json.loads(file.read_text('utf-8')), modality, where)
+
+
+def parse_session_gate(
+    content: Any, modality: Literal['anat', 'dwi'], where: str, name: str = 'gate'
+) -> SessionGate:
+    """Check the content of a gate file for images.
+
+    Parameters
+    ----------
+    content : mapping
+        Content of the file.
+    modality : {'anat', 'dwi'}
+        Of which images.
+    where : str
+        Which file, for messages.
+    name : str
+        Name of a gate that does not tell its own.
+
+    Returns
+    -------
+    SessionGate
+
+    Raises
+    ------
+    SettingsError
+        If it is not of the right form, or a word in it is not known.
+    """
+    if not isinstance(content, Mapping) or not isinstance(content.get('session'), list):
+        raise SettingsError(f'{where}: must be JSON with the list "session".')
+    check_known(where, 'field', content, FIELDS)
+    units = {metric: (unit,) for metric, unit in known_metrics(modality).items()}
+    for entry in content['session']:
+        metric = str(entry.get('metric')) if isinstance(entry, Mapping) else ''
+        if modality == 'dwi' and SHELL.fullmatch(metric):
+            units[metric] = ('1',)
+    criteria = tuple(
+        parse_threshold(entry, where, units, lambda metric: [definition_of(metric)])
+        for entry in content['session']
+    )
+    missing = missing_of(content, where)
+    return SessionGate(str(content.get('name', name)), modality, criteria, missing, content)
+
+
+def known_metrics(modality: Literal['anat', 'dwi']) -> dict[str, str]:
+    """Return the metrics that a gate for images may name, but for those of shells, with units."""
+    return {**WHOLE[modality], **SIDED[modality]}
+
+
+def judge_session(gate: SessionGate, figures: Mapping[str, Any]) -> Verdict:
+    """Whether the images of a session are kept.
+
+    Parameters
+    ----------
+    gate : SessionGate
+        Thresholds.
+    figures : mapping of str to float
+        Columns of the session's table of quality; a column that is not there is unknown.
+
+    Returns
+    -------
+    Verdict
+        With every criterion, one for each hemisphere where the metric has two.
+
+    Examples
+    --------
+    >>> gate = session_preset('dwi', 'dwi-usual', 'Gate/dwi')
+    >>> good = {'fd_mean': 0.3, 'outlier_slices_pct': 0.1, 'coreg_dice': 0.93}
+    >>> sides = {'coverage_L': 1.0, 'coverage_R': 0.7}
+    >>> judge_session(gate, good | sides).reasons
+    'coverage_R >= 0.9: 0.7 fail'
+    """
+    criteria = tuple(
+        _criterion(threshold, column, figures)
+        for threshold in gate.session
+        for column in _columns(threshold.metric, gate.modality)
+    )
+    return join_criteria(criteria, (), gate.missing)
+
+
+def _columns(metric: str, modality: str) -> tuple[str, ...]:
+    """Return the columns of a metric: one, or one for each hemisphere."""
+    return (f'{metric}_L', f'{metric}_R') if metric in SIDED[modality] else (metric,)
+
+
+def _criterion(threshold: Threshold, column: str, figures: Mapping[str, Any]) -> Criterion:
+    """Hold one column against a threshold; text that is no number is unknown."""
+    try:
+        value = float(figures.get(column, math.nan))
+    except (TypeError, ValueError):
+        value = math.nan
+    definition = threshold.definitions[0]
+    return held_against(replace(threshold, metric=column), value, definition)
