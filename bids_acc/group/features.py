@@ -14,7 +14,17 @@ from bids_acc.typing import BoolArray, FloatArray, IntArray
 SIGNED_METRICS = frozenset({'mo'})
 """Metrics that may be negative; in all others a value of 0 or below means that nothing was
 measured (medial wall, outside the field of view). Exactly 0 means so in every metric."""
-UNITS = {'thickness': 'mm', 'area': 'mm2', 'fa': '1', 'md': 'mm2/s', 'mo': '1'}
+PARTIAL_VOLUME = {
+    'white': 'share of white matter in the samples',
+    'fluid': 'share of what is no brain tissue in the samples',
+    'faiso': 'FA that noise would make of isotropic tissue',
+}
+"""What stands beside diffusion metrics at the vertices, in words: no responses but covariates. Of
+these, 0 is a value."""
+UNITS = {
+    'thickness': 'mm', 'area': 'mm2', 'fa': '1', 'md': 'mm2/s', 'mo': '1',
+    'white': '1', 'fluid': '1', 'faiso': '1',
+}  # fmt: skip
 """Unit of each metric, as stored."""
 
 
@@ -94,7 +104,8 @@ def mask_unmeasured(values: npt.ArrayLike, metric: str) -> FloatArray:
     values : array_like
         Map values in physical units.
     metric : str
-        Name of the metric; only `SIGNED_METRICS` may be negative.
+        Name of the metric; only `SIGNED_METRICS` may be negative, and of `PARTIAL_VOLUME` every
+        number is a value.
 
     Returns
     -------
@@ -110,6 +121,8 @@ def mask_unmeasured(values: npt.ArrayLike, metric: str) -> FloatArray:
     """
     values = np.array(values, dtype=np.float64)
     bad = values == 0 if metric in SIGNED_METRICS else values <= 0
+    if metric in PARTIAL_VOLUME:
+        bad = np.zeros(values.shape, dtype=bool)
     values[bad | ~np.isfinite(values)] = np.nan
     return values
 

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.features import UNITS
-from bids_acc.group.parcels.measures import parcel_table
+from bids_acc.group.features import UNITS, VertexMetrics
+from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.quality import KEYS
 from bids_acc.surfaces.template import HEMISPHERES
@@ -364,13 +364,18 @@ def _flow_wide(flow: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Meaning]]:
     ), meanings  # fmt: skip
 
 
-def parcels_by_side(result: ParcellationResult) -> pd.DataFrame:
+def parcels_by_side(
+    result: ParcellationResult, beside: VertexMetrics | None = None
+) -> pd.DataFrame:
     """Measure every parcel over both hemispheres, in the left and in the right one.
 
     Parameters
     ----------
     result : ParcellationResult
         Parcels and maps.
+    beside : VertexMetrics, optional
+        What is measured in the same parcels besides
+        (`bids_acc.group.vertexmaps.gather_beside`); same sessions and vertices as the maps.
 
     Returns
     -------
@@ -382,12 +387,23 @@ def parcels_by_side(result: ParcellationResult) -> pd.DataFrame:
     of_cohort = result.table.drop_duplicates('participant_id').set_index('participant_id')
     for cohort, one in result.parcellations.items():
         mine = result.data.take((session.map(of_cohort['cohort']) == cohort).to_numpy())
-        for side in HEMISPHERES:
-            half = mine.hemisphere(side)
-            if half.n_sessions and len(half.columns):
-                table = parcel_table(half, one.labels, one.columns, cohort)
-                parts.append(table.assign(hemisphere=side))
+        parts += _sides(mine, one, cohort)
+        if beside is not None:
+            other = beside.take((session.map(of_cohort['cohort']) == cohort).to_numpy())
+            if other.n_sessions:
+                table = parcel_table(other, one.labels, one.columns, cohort)
+                parts.append(table.assign(hemisphere=BOTH))
+            parts += _sides(other, one, cohort)
     return pd.concat(parts, ignore_index=True)
+
+
+def _sides(data: VertexMetrics, parcels: Parcellation, cohort: str) -> Iterator[pd.DataFrame]:
+    """Yield the parcels of one cohort in each hemisphere."""
+    for side in HEMISPHERES:
+        half = data.hemisphere(side)
+        if half.n_sessions and len(half.columns):
+            table = parcel_table(half, parcels.labels, parcels.columns, cohort)
+            yield table.assign(hemisphere=side)
 
 
 def long_form(measures: Measures) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import pandas as pd
 from bids_acc.derivatives.outputs import load_table
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.features import PARTIAL_VOLUME
 from bids_acc.group.measures import (
     GATED,
     Meaning,
@@ -148,7 +149,8 @@ def _parcel_text(meaning: Meaning) -> str:
     side = {'L': 'left hemisphere', 'R': 'right hemisphere'}.get(
         meaning.hemisphere, 'both hemispheres'
     )
-    return f'{kind} of {meaning.metric} over parcel {meaning.component}, {side}'
+    what = PARTIAL_VOLUME.get(meaning.metric, meaning.metric)
+    return f'{kind} of {what} over parcel {meaning.component}, {side}'
 
 
 def _level_text(meaning: Meaning) -> str:

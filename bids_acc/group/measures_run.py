@@ -16,6 +16,8 @@ from bids_acc.group.measures_files import read_measures, write_measures
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.sessions import first_session
+from bids_acc.group.statistics.study import DIFFUSION
+from bids_acc.group.vertexmaps import gather_beside
 from bids_acc.tables.people import read_sidecar
 
 TAKEN = (
@@ -38,7 +40,11 @@ def make_measures(run: GroupRun) -> str:
         How large the table is.
     """
     found = run.parcellation
-    parcels = None if found is None else parcels_by_side(found)
+    parcels, beside = None, None
+    if found is not None:
+        if DIFFUSION & set(found.data.metrics):
+            beside = gather_beside(run.data_dir, found.data)
+        parcels = parcels_by_side(found, beside)
     cohort = run.cohort
     measures = build_measures(cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow)
     path = write_measures(measures, run.folder, descriptions(run.data_dir))

@@ -95,6 +95,9 @@ def _values(model: Model, row: pd.Series, first_session: str | None) -> dict[str
     response, cohort = str(row['response']), str(row['cohort'])
     group, levels = model.group, list(model.group.levels)
     covariates = [(c.name, c.kind) for c in model.covariates]
+    known = {'', 'nan', *model.covariate_names}
+    own = [name for name in str(row['covariates']).split(', ') if name not in known]
+    covariates += [(name, 'continuous') for name in own]
     in_python = [f'Q({n!r})' if k == 'continuous' else f'C(Q({n!r}))' for n, k in covariates]
     in_r = [f'`{n}`' if k == 'continuous' else f'factor(`{n}`)' for n, k in covariates]
     columns = [response, *(name for name, _ in covariates)]

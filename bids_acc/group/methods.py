@@ -113,6 +113,15 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             rule = 'significant'
         where = f'where the effect of group was {rule}' if rule else 'for every response'
         yield f'Pairs of groups were compared by {kind[content["PostHoc"]["Report"]]} {where}.'
+    if model.content['PartialVolume']['Covariates']:
+        own = ', '.join(model.content['PartialVolume']['Covariates'])
+        yield f'Diffusion metrics had the means of {own} in their own parcel as covariates.'
+    if 'partialvolume' in tables:
+        yield (
+            'Differences of FA and MD that were no longer significant at equal share of white '
+            'matter and equal noise floor (FA) or share of fluid (MD) of the parcel were not '
+            'counted as findings.'
+        )
     if 'mrs_group' in tables:
         levels = output_spec('mrs_quantities').columns['unit_scheme']['Levels']
         scheme = str(levels[content['Mrs']['UnitScheme']])

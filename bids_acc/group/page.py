@@ -11,7 +11,7 @@ from bids_acc.group.folders import model_folder
 from bids_acc.group.methods import methods_text
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.state import GroupRun
-from bids_acc.report.findings import significant_findings
+from bids_acc.report.findings import explained_differences, significant_findings
 from bids_acc.report.group_page import GroupPage
 from bids_acc.report.html import Block, table_block
 
@@ -110,7 +110,17 @@ def _findings(run: GroupRun) -> Iterator[Block]:
     level = f'correction for multiplicity (level {run.model.alpha:g})'
     if found.empty:
         yield Block(paragraphs=[f'No comparison is significant after {level}.'])
-        return
+    else:
+        yield _findings_table(found, level)
+    if explained := explained_differences(shown_tables(run), run.model.alpha, run.tables):
+        yield Block(
+            title='Kept out of the findings: partial volume or noise explains them',
+            paragraphs=explained,
+        )
+
+
+def _findings_table(found: pd.DataFrame, level: str) -> Block:
+    """Return the table of findings with what its columns mean."""
     caption = (
         f'Comparisons that are significant after {level} in at least one cohort; a hypothesis '
         'that the model file leaves uncorrected is called so. "The same otherwise" names other '
@@ -118,7 +128,7 @@ def _findings(run: GroupRun) -> Iterator[Block]:
         'Intervals are those of the level in the methods; of partial η² and V the 90 % interval '
         'that goes with a one-sided test. Test statistics are in the tables below.'
     )
-    yield table_block(found, 'Findings', caption)
+    return table_block(found, 'Findings', caption)
 
 
 def n_findings(run: GroupRun) -> int:
@@ -131,7 +141,7 @@ def n_findings(run: GroupRun) -> int:
     """
     if not run.tables or run.model is None:
         return 0
-    return len(significant_findings(shown_tables(run), run.model.alpha))
+    return len(significant_findings(shown_tables(run), run.model.alpha, run.tables))
 
 
 def shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bids_acc.group.features import PARTIAL_VOLUME
 from bids_acc.group.measures import BOTH, Measures
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.model import Model
@@ -145,7 +146,7 @@ def _with_value(measures: Measures, modality: str, session: str | None) -> set[s
     names = [
         name for name, m in measures.meanings.items()
         if (modality == 'mrs' and m.quantity == 'gated')
-        or (m.kind == 'parcel' and m.hemisphere == BOTH
+        or (m.kind == 'parcel' and m.hemisphere == BOTH and m.metric not in PARTIAL_VOLUME
             and (m.metric in OF_ANAT) == (modality == 'anat') and modality != 'mrs')
     ]  # fmt: skip
     there = rows[names].notna().any(axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,12 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'od': ('dwi_vertex_od', {}),
 }
 """Output key, and entities besides, of each metric's maps."""
+BESIDE_KEYS: Mapping[str, str] = {
+    'white': 'dwi_vertex_white',
+    'fluid': 'dwi_vertex_fluid',
+    'faiso': 'dwi_vertex_fa_isotropic',
+}
+"""Output key of each map of `bids_acc.group.features.PARTIAL_VOLUME`."""
 LABEL_KEY = 'anat_parcellation'
 """Output key of the cortical labels."""
 SURFACE_KEY = 'anat_midthickness'
@@ -229,6 +236,64 @@ def gather_vertex_metrics(
         template=first.get('space', 'fsaverage'),
         excluded=_left_out(every, density, lacks, damaged),
     )
+
+
+def gather_beside(output_dir: Path, data: VertexMetrics) -> VertexMetrics | None:
+    """Read what stands beside the diffusion metrics of the same sessions and vertices.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    data : VertexMetrics
+        From `gather_vertex_metrics`.
+
+    Returns
+    -------
+    VertexMetrics or None
+        Those of `BESIDE_KEYS` of which there is any map on this mesh; NaN for sessions that lack
+        it (made by an older version) or whose map cannot be read. None where there is none.
+    """
+    ledger, maps = Ledger(output_dir), {}
+    for metric, key in BESIDE_KEYS.items():
+        by_side = {}
+        for side in data.columns['hemisphere'].unique():
+            found = find_outputs(key, output_dir, hemisphere=side, density=data.density or None)
+            by_side[side] = _by_session(found, metric)
+        values = np.stack([
+            _beside_of(session, metric, by_side, data, ledger)
+            for session in data.sessions[['participant_id', 'session_id']].itertuples(index=False)
+        ])  # fmt: skip
+        if np.isfinite(values).any():
+            maps[metric] = values
+    if not maps:
+        return None
+    return replace(data, values=np.stack(list(maps.values())), metrics=tuple(maps))
+
+
+def _beside_of(
+    row: tuple[str, str | None],
+    metric: str,
+    maps: Mapping[str, Mapping[Session, FoundOutput]],
+    data: VertexMetrics,
+    ledger: Ledger,
+) -> FloatArray:
+    """Read one map of one session at the vertices of the data; NaN where there is none."""
+    visit = None if pd.isna(row[1]) else str(row[1]).removeprefix('ses-')
+    session = (str(row[0]).removeprefix('sub-'), visit or None)
+    values = np.full(len(data.columns), np.nan)
+    for side, found in maps.items():
+        if session not in found:
+            continue
+        inside = (data.columns['hemisphere'] == side).to_numpy()
+        mesh = np.ones(data.mesh_sizes['LR'.index(side)], dtype=bool)
+        try:
+            whole = _read_one(ledger.intact(found[session].path), mesh, metric)
+            values[inside] = whole[data.columns.loc[inside, 'vertex'].to_numpy()]
+        except BidsAccError as error:
+            LOGGER.warning('%s: its %s is missing: %s', _name(session), metric, error)
+            return np.full(len(data.columns), np.nan)
+    return values
 
 
 def _left_out(

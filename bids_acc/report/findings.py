@@ -42,8 +42,12 @@ OTHERWISE: Mapping[str, str] = {
     'hc3': 'unequal variances (HC3)', 'robust': 'robust regression',
     'permutation': 'permutation of residuals', 'gate_off': 'quality gate off',
     'partialcorr': 'without group in the model',
+    'partial_volume': 'at equal partial volume and noise',
 }  # fmt: skip
 """Analyses that make the same comparison by other means, in words."""
+
+EXPLAINED = 'explained by partial volume/noise'
+"""How a note starts that keeps a difference out of the findings."""
 
 CHANGE = ('mixed model', 'paired change', 'baseline-adjusted', 'change-change')
 """Analyses of the table of change."""
@@ -74,11 +78,12 @@ def significant_findings(
         there are several cohorts, the number in which it is significant in that direction of
         those in which the comparison exists; one column for each cohort with effect, interval, p
         and n; ``the same otherwise`` with the uncorrected p of other means. Empty if nothing
-        survived. A p value that the model does not correct (a primary hypothesis) is called
-        uncorrected.
+        survived. A difference that partial volume or noise explains (table ``partialvolume``) is
+        none; `explained_differences` names it. A p value that the model does not correct (a
+        primary hypothesis) is called uncorrected.
     """
     everything = tables if everything is None else everything
-    main = {name: _main_rows(name, tables[name]) for name in HEADLINES if name in tables}
+    main = _main_tables(tables, everything)
     cohorts = list(dict.fromkeys(c for t in main.values() for c in t['cohort'] if c != 'all'))
     groups = _groups_of_cohorts(everything)
     rows = [
@@ -88,6 +93,53 @@ def significant_findings(
     ]
     found = pd.DataFrame(rows)
     return found.loc[:, (found != '').any()] if len(found) else found
+
+
+def explained_differences(
+    tables: Mapping[str, pd.DataFrame],
+    alpha: float,
+    everything: Mapping[str, pd.DataFrame] | None = None,
+) -> list[str]:
+    """Name the comparisons that survive correction and that partial volume or noise explains.
+
+    Parameters
+    ----------
+    tables, alpha, everything
+        As for `significant_findings`.
+
+    Returns
+    -------
+    list of str
+        One sentence for each comparison and cohort.
+    """
+    main = _main_tables(tables, tables if everything is None else everything)
+    sentences = []
+    for name, table in main.items():
+        for _, row in table[(table['p_corrected'] <= alpha) & table['explained']].iterrows():
+            where = f' ({row["cohort"]})' if row['cohort'] != 'all' else ''
+            words = finding_words(row, continuous=name in CONTINUOUS)
+            note = text_of(row, 'note')
+            sentences.append(f'{words}{where}: {note[max(note.find(EXPLAINED), 0) :]}.')
+    return list(dict.fromkeys(sentences))
+
+
+def _main_tables(
+    tables: Mapping[str, pd.DataFrame], everything: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """Return the rows that can be findings, and whether partial volume or noise explains each."""
+    keys = ['cohort', 'response', 'term', 'contrast']
+    checks = everything.get('partialvolume', pd.DataFrame())
+    known: set[tuple[str, ...]] = set()
+    if 'explained' in checks:
+        vanished = checks[checks['explained'] == 'yes']
+        known = {tuple(text_of(row, key) for key in keys) for _, row in vanished.iterrows()}
+    found = {}
+    for name in (name for name in HEADLINES if name in tables):
+        table = _main_rows(name, tables[name])
+        of_rows = [tuple(text_of(row, key) for key in keys) for _, row in table.iterrows()]
+        explained = pd.Series([key in known for key in of_rows], table.index, dtype=bool)
+        found[name] = table.assign(explained=explained)
+    return found
 
 
 def _main_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -148,7 +200,7 @@ def _findings_of(
     """Yield the leading row and the cells of each comparison that is significant somewhere."""
     labels = table[[c for c in _KEYS if c in table]].astype(str).agg('\t'.join, axis=1)
     for _, same in table.groupby(labels, sort=False):
-        found = same[same['p_corrected'] <= alpha]
+        found = same[(same['p_corrected'] <= alpha) & ~same['explained']]
         if not len(found):
             continue
         lead = found.sort_values('p_corrected', kind='stable').iloc[0]
@@ -213,6 +265,7 @@ def _evidence(row: pd.Series) -> str:
         effect_words(row),
         f'{kind} p {p}' if p.startswith('<') else f'{kind} p = {p}',
         f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
+        EXPLAINED if row['explained'] else '',
     ]
     return ', '.join(part for part in parts if part)
 

@@ -25,6 +25,7 @@ from bids_acc.group.statistics.mrs_groups import (
     metabolites_by_group,
     nuisance_regressions,
 )
+from bids_acc.group.statistics.partial_volume import partial_volume
 from bids_acc.group.statistics.posthoc import planned_contrasts, posthoc
 from bids_acc.group.statistics.prediction_rows import prediction_of_outcome
 from bids_acc.group.statistics.quality_groups import quality_by_group
@@ -63,6 +64,8 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(ancova, 'ancova'),
     Analysis(posthoc, 'posthoc'),
     Analysis(planned_contrasts, 'contrasts'),
+    # Is a difference of FA or MD one of partial volume or noise?
+    Analysis(partial_volume, 'partialvolume'),
     # Do they differ in metabolites, alone, corrected together, and at equal nuisance?
     Analysis(metabolites_by_group, 'mrs_group'),
     Analysis(group_by_voxel, 'mrs_group'),

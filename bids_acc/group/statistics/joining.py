@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.features import PARTIAL_VOLUME
 from bids_acc.group.formulas.design import varies
 from bids_acc.group.statistics.model import Model, nearest
 from bids_acc.group.statistics.sessions import with_improvement
@@ -73,7 +74,7 @@ def make_study(
         _metabolite(str(name), model, voxels) for name in metabolites.columns
         if name in named or varies(metabolites[name])  # tCr in units of tCr is 1 in everybody
     ]  # fmt: skip
-    present = [structure[[*KEYS, *(m.name for m in found)]]] if found else []
+    present = [structure] if found else []
     if len(metabolites.columns):
         present.append(metabolites.reset_index())
     wide = _join(people, present)
@@ -149,14 +150,19 @@ def gated_values(
 
 
 def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, list[Measure]]:
-    """Spread the long table of parcels over columns such as ``thickness_c1``."""
+    """Spread the long table of parcels over columns such as ``thickness_c1``.
+
+    What stands beside diffusion (`PARTIAL_VOLUME`) is a column and no response, unless the model
+    names it as one.
+    """
     wanted = model.content['Responses']
-    table = parcels
+    named, table = set(wanted['Metrics'] or []), parcels
     if wanted['Metrics'] is not None:
-        table = table[table['metric'].isin(wanted['Metrics'])]
+        table = table[table['metric'].isin([*named, *PARTIAL_VOLUME])]
     if wanted['Components'] is not None:
         table = table[table['component'].isin(wanted['Components'])]
-    if table.empty:
+    responses = table[~table['metric'].isin(PARTIAL_VOLUME) | table['metric'].isin(named)]
+    if responses.empty:
         return pd.DataFrame(columns=KEYS), []
     label = table['metric'].astype(str) + '_c' + table['component'].astype(int).astype(str)
     long = table.assign(measure=label)
@@ -167,7 +173,7 @@ def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, 
         Measure(f'{metric}_c{component}', 'parcel', str(metric), int(component),
                 units.get(str(metric), ''))
         for metric, component in sorted(
-            {(m, int(c)) for m, c in zip(table['metric'], table['component'], strict=True)}
+            {(m, int(c)) for m, c in zip(responses['metric'], responses['component'], strict=True)}
         )
     ]  # fmt: skip
     return wide, measures

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.features import PARTIAL_VOLUME
 from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.linear import LinearFit, fit_ols
 from bids_acc.group.statistics.rows import Row
@@ -48,6 +49,8 @@ class FittedModel:
     design: Design
     fit: LinearFit
     covariates: tuple[str, ...]
+    caution: str = ''
+    """What the model lacks of what was asked for."""
 
     @property
     def y(self) -> FloatArray:
@@ -61,7 +64,8 @@ class FittedModel:
 
     def row(self, analysis: str, **cells: Any) -> Row:
         """Return a row with the cells that describe model and sample filled in."""
-        note = '; '.join(part for part in (*self.design.notes, cells.pop('note', '')) if part)
+        notes = (*self.design.notes, self.caution, cells.pop('note', ''))
+        note = '; '.join(part for part in notes if part)
         return self.sample.row(
             analysis, covariates=self.covariates, formula=self.formula, note=note, **cells
         )
@@ -83,9 +87,10 @@ def draw_sample(
     measure : Measure
         Response.
     columns : sequence of str
-        Further columns that must be there.
+        Further columns that must be there; covariates of the response's own are added.
     """
-    complete, excluded = study.missing(frame, [measure.name, *columns])
+    needed = dict.fromkeys([measure.name, *columns, *study.own_covariates(measure)])
+    complete, excluded = study.missing(frame, list(needed))
     levels = study.group_levels(frame)
     return Sample(complete, cohort, measure, excluded, group_counts(complete, levels))
 
@@ -105,7 +110,7 @@ def fit_model(
     sample : Sample
         Complete participants.
     terms : sequence of str
-        Terms of the model.
+        Terms of the model; covariates of the response's own are added.
     keep : sequence of str
         Columns without which the model is of no use.
 
@@ -127,14 +132,19 @@ def fit_model(
                 f'group {", ".join(small)} has fewer than two complete participants '
                 f'({", ".join(sample.excluded) or "none left out"}).'
             )
+    own = study.own_covariates(sample.measure)
+    terms = list(dict.fromkeys([*terms, *own]))
     design = build_design(frame, terms, study.factors(frame), keep=keep)
     y = frame[sample.measure.name].to_numpy(dtype=float)
     fit = fit_ols(design.X, y)
     if fit.rss <= 1e-20 * float(np.sum((y - y.mean()) ** 2)):
         raise DesignError(f'{sample.measure.name} is explained without any residual.')
     main = {part for term in terms for part in term.split(':')} & set(design.terms)
-    covariates = tuple(name for name in study.model.covariate_names if name in main)
-    return FittedModel(sample, design, fit, covariates)
+    known = dict.fromkeys(
+        [*study.model.covariate_names, *study.beside(sample.measure, tuple(PARTIAL_VOLUME))]
+    )
+    covariates = tuple(name for name in known if name in main)
+    return FittedModel(sample, design, fit, covariates, study.not_beside(sample.measure))
 
 
 def each_model(

@@ -20,6 +20,7 @@ from bids_acc.group.statistics.confounding import (
 from bids_acc.group.statistics.flow import participant_flow
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.partial_volume import explained_notes
 from bids_acc.group.statistics.replication import gate_decisions
 from bids_acc.group.statistics.requests import asked_and_not_done
 from bids_acc.group.statistics.rows import Row, finish_table, without_contradictions
@@ -152,6 +153,7 @@ def run_statistics(
             for name, table in tables.items()
         }
         tables['confounding'] = confounding_table(found)
+    tables |= explained_notes(tables)
     decisions = gate_decisions(tables, model)
     if len(decisions):
         tables['gate'] = decisions

@@ -18,6 +18,8 @@ from bids_acc.group.statistics.sessions import first_session
 from bids_acc.group.statistics.voxels import VoxelChoice
 
 KEYS = ['participant_id', 'session_id']
+DIFFUSION = frozenset({'fa', 'md', 'mo'})
+"""Metrics that change with what else is in the voxel and with noise."""
 Kind = Literal['parcel', 'metabolite', 'ratio', 'column']
 
 
@@ -76,6 +78,35 @@ class Study:
     def measure(self, name: str) -> Measure | None:
         """Return a measure by its name."""
         return next((measure for measure in self.measures if measure.name == name), None)
+
+    def beside(self, measure: Measure, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns of the parcel of a diffusion metric that are there.
+
+        Parameters
+        ----------
+        measure : Measure
+            A response; only diffusion metrics of parcels have any.
+        names : sequence of str
+            Of `bids_acc.group.features.PARTIAL_VOLUME`.
+        """
+        if measure.kind != 'parcel' or measure.metric not in DIFFUSION:
+            return ()
+        columns = (f'{name}_c{measure.component}' for name in names)
+        return tuple(name for name in columns if name in self.wide and name != measure.name)
+
+    def own_covariates(self, measure: Measure) -> tuple[str, ...]:
+        """Return the covariates of one response alone, as the model file asks for them."""
+        return self.beside(measure, self.model.content['PartialVolume']['Covariates'])
+
+    def not_beside(self, measure: Measure) -> str:
+        """Say which covariates of its own a response should have and has not."""
+        asked = self.model.content['PartialVolume']['Covariates']
+        if measure.kind != 'parcel' or measure.metric not in DIFFUSION:
+            return ''
+        lacking = [n for n in asked if f'{n}_c{measure.component}' not in self.wide]
+        if not lacking:
+            return ''
+        return f'without {", ".join(lacking)} of the parcel: nobody has these maps'
 
     def cohorts(self, frame: pd.DataFrame | None = None) -> list[tuple[str, pd.DataFrame]]:
         """Return the cohorts with their part of a table, sorted by name."""

@@ -19,7 +19,7 @@ from bids_acc.group.features import (
     mask_unmeasured,
     standardise,
 )
-from bids_acc.group.vertexmaps import gather_vertex_metrics
+from bids_acc.group.vertexmaps import gather_beside, gather_vertex_metrics
 
 
 def make_metrics(values, metrics=('thickness', 'md')):
@@ -68,7 +68,11 @@ def test_halves_know_nothing_of_each_other(values):
 
 @pytest.mark.parametrize(
     ('metric', 'expected'),
-    [('thickness', [1, np.nan, np.nan, np.nan]), ('mo', [1, np.nan, -1, np.nan])],
+    [
+        ('thickness', [1, np.nan, np.nan, np.nan]),
+        ('mo', [1, np.nan, -1, np.nan]),
+        ('white', [1, 0, -1, np.nan]),
+    ],
 )
 def test_what_was_not_measured_is_missing(metric, expected):
     np.testing.assert_array_equal(mask_unmeasured([1.0, 0.0, -1.0, np.inf], metric), expected)
@@ -234,6 +238,23 @@ def test_missing_maps_and_meshes_of_another_size(dataset):
     data = gather_vertex_metrics(dataset, ['thickness'], ['cortex'])
     assert data.sessions['participant_id'].tolist() == ['sub-02', 'sub-03']
     assert '5 vertices, but the labels have 6' in data.excluded['reason'].item()
+
+
+def test_what_stands_beside_is_read_where_it_is_and_missing_elsewhere(dataset, caplog):
+    data = gather_vertex_metrics(dataset, ['thickness'], ['caudalanteriorcingulate'])
+    assert gather_beside(dataset, data) is None
+    shares = np.array([np.nan, 0.0, 0.25, 0.5, 0.75, 1], dtype=np.float32)
+    for subject, size in (('01', 6), ('02', 5)):  # the second does not fit the mesh
+        for side in 'LR':
+            path = output_path('dwi_vertex_white', dataset, {'subject': subject, 'session': '1'},
+                               hemisphere=side, density='41k')  # fmt: skip
+            write_gii(path, shares[:size])
+    beside = gather_beside(dataset, data)
+    assert beside.metrics == ('white',)
+    np.testing.assert_array_equal(beside.values[0, 0], [0, 0.25, 0.75] * 2)  # vertices 1, 2, 4
+    assert np.isnan(beside.values[0, 1:]).all()
+    assert re.search(r'sub-02/ses-1: its white is missing: .*5 vertices', caplog.text)
+    assert beside.sessions is data.sessions
 
 
 @pytest.mark.parametrize('damage', ['half', 'annex', 'changed'])

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -216,6 +217,43 @@ def test_a_column_of_the_people_named_as_a_measure_is_refused(tables):
         build_measures(people.assign(thickness_c1=1.0), *others)
 
 
+def test_the_share_of_white_matter_is_described_and_no_response(tables, tmp_path):
+    people, parcels, *others = tables
+    white = parcels[parcels['metric'] == 'md'].assign(metric='white', value=0.3)
+    path = write_measures(build_measures(people, pd.concat([parcels, white]), *others), tmp_path)
+    words = json.loads(path.with_suffix('.json').read_text())['white_c1_L']
+    assert words['Description'] == (
+        'Mean of share of white matter in the samples over parcel 1, left hemisphere'
+    )
+    assert words['Units'] == '1'
+    measures = read_measures(path)
+    study = make_study(parse_model(MODEL), measures.parcels, measures.mrs, measures.participants)
+    assert {m.metric for m in study.measures_of('parcel')} == {'md', 'thickness'}
+    assert (study.wide['white_c2'] == 0.3).all()
+
+
+@pytest.mark.parametrize('language', ['py', 'R'])
+def test_the_script_knows_the_covariates_of_one_parcel(tables, tmp_path, language):
+    program = sys.executable if language == 'py' else shutil.which('Rscript')
+    if program is None:
+        pytest.skip('Rscript is not installed')
+    people, parcels, *others = tables
+    rng = np.random.default_rng(8)
+    white = parcels[parcels['metric'] == 'md'].assign(metric='white')
+    white['value'] = rng.normal(0.3, 0.02, len(white))
+    path = write_measures(build_measures(people, pd.concat([parcels, white]), *others), tmp_path)
+    model = parse_model({**MODEL, 'PartialVolume': {'Covariates': ['white']}})
+    table = _ancova(model, read_measures(path))
+    write_snippets(tmp_path, model, {'ancova': table}, 'ses-1')
+    done = subprocess.run(
+        [program, tmp_path / f'measures_example.{language}'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    row = table[table['term'] == 'group'].iloc[0]
+    assert row['covariates'] == 'age, sex, white_c1'
+    assert _numbers(done.stdout)[0] == pytest.approx(row['value'], rel=1e-5)
+
+
 def test_two_values_of_one_cell_are_refused(tables):
     people, parcels, *others = tables
     doubled = pd.concat([parcels, parcels.iloc[:1]])
@@ -236,6 +274,13 @@ def test_sides_of_a_parcel_make_the_whole():
     table = parcels_by_side(result)
     index = ['participant_id', 'metric', 'component']
     wide = table.pivot_table(index=index, columns='hemisphere', values='value')
+    beside = replace(planted.data, values=planted.data.values[:1], metrics=('white',))
+    more = parcels_by_side(result, beside)
+    pd.testing.assert_frame_equal(more[more['metric'] != 'white'].reset_index(drop=True), table)
+    first = table[table['metric'] == planted.data.metrics[0]]
+    white = more[more['metric'] == 'white']
+    assert sorted(white['hemisphere'].unique()) == ['L', 'R', 'both']
+    np.testing.assert_allclose(white['value'], first['value'])
     area = wide.xs('area', level='metric')
     assert (area['L'] + area['R']).to_numpy() == pytest.approx(area['both'].to_numpy())
     count = table.pivot_table(index=index, columns='hemisphere', values='n_vertices')
