@@ -15,6 +15,13 @@ from bids_acc.report.findings import explained_differences, significant_findings
 from bids_acc.report.group_page import GroupPage
 from bids_acc.report.html import Block, table_block
 
+KEPT_OUT = (
+    'Significant without and not with the share of white matter and the noise floor (FA) or the '
+    'share of fluid (MD) of the parcel in the model, in the same people: partial volume or noise '
+    'makes the difference, or the covariates hide a real one (table partialvolume).'
+)
+"""What it means that a difference is explained."""
+
 
 def subtitle(run: GroupRun) -> str:
     """Say what the page is about in one line.
@@ -114,8 +121,8 @@ def _findings(run: GroupRun) -> Iterator[Block]:
         yield _findings_table(found, level)
     if explained := explained_differences(shown_tables(run), run.model.alpha, run.tables):
         yield Block(
-            title='Kept out of the findings: partial volume or noise explains them',
-            paragraphs=explained,
+            title='Kept out of the findings',
+            paragraphs=[KEPT_OUT, *explained],
         )
 
 
