@@ -99,6 +99,12 @@ def _columns(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple
                 f'Responses/Metrics {metric}',
                 f'no parcel has it; there are {", ".join(known) or "none"}',
             )
+    for name in content['PartialVolume']['Covariates']:
+        if not any(f'{name}_c{m.component}' in there for m in study.measures_of('parcel')):
+            yield (
+                f'PartialVolume/Covariates {name}',
+                f'nobody has maps of {name}; compute diffusion again, then the group level',
+            )
     demographics = content['Demographics']
     for name in (*demographics['Continuous'], *demographics['Categorical']):
         if name not in there:

@@ -150,6 +150,10 @@ def test_without_maps_nothing_changes_and_it_is_said_only_if_asked():
     words = 'without white, faiso of the parcel: nobody has these maps'
     assert (notes['fa_c1'] == words).all()
     assert (notes['thickness_c1'] == '').all()
+    assert asked['asked']['term'].tolist() == [
+        'PartialVolume/Covariates faiso', 'PartialVolume/Covariates white',
+    ]  # fmt: skip
+    assert 'asked' not in plain
     drop = ['note']
     pd.testing.assert_frame_equal(asked['ancova'].drop(columns=drop),
                                   plain['ancova'].drop(columns=drop))  # fmt: skip
