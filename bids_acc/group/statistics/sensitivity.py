@@ -2,11 +2,13 @@
 
 A gate on relative CRLB leaves out low values more readily than high ones (Kreis R (2016). Magn
 Reson Med 75:15-18, https://doi.org/10.1002/mrm.25568), so the group comparison is repeated
-without the gate, and the absolute CRLB is compared between the groups.
+without the gate and with each of its criteria alone, and the absolute CRLB is compared between the
+groups.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -24,17 +26,68 @@ from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import KEYS, Study
 
+_FIGURES = re.compile(r': (?:unknown|[\d.e+-]+(?: \(\w+\))? fail)$')
+"""What a reason says of one value: it is taken off to see which criterion it was."""
+_NO_VALUE = 'value unknown'
+"""How a reason begins that is no criterion."""
+
+
+def criteria_of(reason: object) -> tuple[str, ...]:
+    """Return the criteria that a level or its spectrum did not meet, without the figures.
+
+    Examples
+    --------
+    >>> criteria_of('fwhm < 10 Hz: 12.3 fail; crlb < 20 %: unknown; artefact: lipid')
+    ('fwhm < 10 Hz', 'crlb < 20 %', 'artefact: lipid')
+    >>> criteria_of(None)
+    ()
+    """
+    if not isinstance(reason, str):
+        return ()
+    told = reason.partition(_NO_VALUE)[0]
+    return tuple(_FIGURES.sub('', part) for part in told.split('; ') if part)
+
 
 def without_gate(study: Study) -> Study:
     """Return the study with the metabolite values that failed their gate put back."""
-    values, _ = gated_values(study.mrs, study.model, use_gate=False)
-    if not len(values.columns):
-        return study
+    values, failed = gated_values(study.mrs, study.model, use_gate=False)
+    return _with_values(study, values, failed)
+
+
+def with_criterion_alone(study: Study, criterion: str) -> Study:
+    """Return the study as a gate of one criterion would have left it.
+
+    Parameters
+    ----------
+    study : Study
+        With ``gate_reason`` in its table of levels.
+    criterion : str
+        As `criteria_of` names it.
+    """
+    fails = study.mrs['gate_reason'].map(lambda reason: criterion in criteria_of(reason))
+    mrs = study.mrs.assign(gate=np.where(fails, 'fail', 'pass'))
+    values, failed = gated_values(mrs, study.model)
+    return _with_values(study, values, failed)
+
+
+def _with_values(study: Study, values: pd.DataFrame, failed: pd.DataFrame) -> Study:
+    """Return the study with other metabolite values, and where a gate emptied them."""
     names = [name for name in values.columns if name in study.wide.columns]
+    if not names:
+        return study
     wide = study.wide.drop(columns=names)
     joined = wide.merge(values[names].reset_index(), on=KEYS, how='left').set_axis(wide.index)
-    nothing = study.gate_failed.astype(bool) & False
-    return replace(study, wide=joined, gate_failed=nothing)
+    index = pd.MultiIndex.from_frame(wide[KEYS])
+    known = failed.reindex(index=index, columns=study.gate_failed.columns)
+    return replace(study, wide=joined, gate_failed=known.eq(True).set_axis(wide.index))
+
+
+def alone(study: Study) -> list[str]:
+    """List the criteria that left out a level; none where one is the gate itself."""
+    if study.mrs is None or 'gate_reason' not in study.mrs:
+        return []
+    found = {name for reason in study.mrs['gate_reason'] for name in criteria_of(reason)}
+    return sorted(found) if len(found) > 1 else []
 
 
 def _lookup(table: pd.DataFrame | None, analysis_name: str, row: Row) -> float:
@@ -63,34 +116,48 @@ def _compare(rows: list[Row], table: pd.DataFrame | None, gated: str, alpha: flo
 def gate_sensitivity(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Repeat the metabolite analyses without the gate and compare absolute CRLBs."""
+    """Repeat the metabolite analyses under other gates and compare absolute CRLBs."""
     del rng
     if not len(study.gate_failed.columns):
         return []
-    open_study, alpha = without_gate(study), study.model.alpha
-    covariates = study.model.covariate_names
-    groups: list[Row] = []
-    groups += _group_effects(open_study, 'gate_off')
-    gated = _group_effects(study, 'gate_on')
-    reference = pd.DataFrame(
+    alpha = study.model.alpha
+    gated = pd.DataFrame(
         [
             {'analysis': r.analysis, 'cohort': r.cohort, 'response': r.response, 'term': r.term,
              'p_unc': r.p_unc}
-            for r in gated
+            for r in _group_effects(study, 'gate_on')
         ]
     )  # fmt: skip
-    _compare(groups, reference, 'gate_on', alpha)
-    related: list[Row] = []
-    name = relation_measure(open_study)
-    if name is not None:
-        retained = retained_responses(earlier.get('ancova'), study.model)
-        measures = [m for m in structure_measures(study) if m.name in retained]
-        terms = ['group', name, *covariates]
-        for model in each_model(open_study, 'gate_off', measures, terms, ['group', name], related):
-            test = next(t for t in term_tests(model, study) if t.term == name)
-            related.append(term_row(model, test, study, 'gate_off', ''))
-        _compare(related, earlier.get('relation'), 'relation', alpha)
+    open_study = without_gate(study)
+    groups = _group_effects(open_study, 'gate_off')
+    related = _relations(open_study, study, earlier, 'gate_off')
+    for criterion in alone(study):
+        one = with_criterion_alone(study, criterion)
+        for rows, more in (
+            (groups, _group_effects(one, 'gate_alone')),
+            (related, _relations(one, study, earlier, 'gate_alone')),
+        ):
+            rows += [replace(row, extra={**row.extra, 'criterion': criterion}) for row in more]
+    _compare(groups, gated, 'gate_on', alpha)
+    _compare(related, earlier.get('relation'), 'relation', alpha)
     return [*groups, *related, *_absolute_crlb(study)]
+
+
+def _relations(
+    other: Study, study: Study, earlier: Mapping[str, pd.DataFrame], name: str
+) -> list[Row]:
+    """Relate the retained structure to the metabolite as another gate leaves it."""
+    rows: list[Row] = []
+    metabolite = relation_measure(other)
+    if metabolite is None:
+        return rows
+    retained = retained_responses(earlier.get('ancova'), study.model)
+    measures = [m for m in structure_measures(study) if m.name in retained]
+    terms = ['group', metabolite, *study.model.covariate_names]
+    for model in each_model(other, name, measures, terms, ['group', metabolite], rows):
+        test = next(t for t in term_tests(model, study) if t.term == metabolite)
+        rows.append(term_row(model, test, study, name, ''))
+    return rows
 
 
 def _group_effects(study: Study, name: str) -> list[Row]:

@@ -65,6 +65,7 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         'common_low': 'Lower limit of the common effect',
         'conclusion_changes': 'yes if p_original and p_unc lie on different sides of alpha',
         'cooks_max': "Largest Cook's distance in the sample",
+        'criterion': 'The criterion of the gate that alone left values out',
         'description': 'Mean (standard deviation) and n, or counts, of each group',
         'detected_rate': 'Share of the spectra in which the metabolite was found at all',
         'estimate': 'Difference or contrast of means, in the unit of the response',
