@@ -266,20 +266,27 @@ def exclusions_table(
 def _failed_levels(mrs: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each criterion that a level or its spectrum did not meet.
 
-    A definition is named in a reason only where the gate does not ask for it.
+    The definition is known where a gate of the model was applied; a reason of the participant
+    level names it only where the gate does not ask for it.
     """
     names = [c for c in (*KEYS, 'voxel', 'metabolite', 'gate_reason', 'engine') if c in mrs]
-    failed = mrs.loc[mrs['gate'].astype(str).str.lower() == 'fail', names].drop_duplicates()
+    bad = mrs[mrs['gate'].astype(str).str.lower() == 'fail']
+    failed = bad[names].drop_duplicates()
+    judged = bad.get('gate_definitions', pd.Series(None, bad.index, dtype=object))
+    failed = failed.assign(definitions=judged.reindex(failed.index))
     rows = []
     for row in failed.to_dict('records'):
         reason = row.pop('gate_reason', None)
         text = reason if isinstance(reason, str) else ''
+        known = row.pop('definitions')
+        known = known if isinstance(known, dict) else {}
         if text.startswith('left out by'):
             continue  # a human verdict has its own row
         common = {**row, 'arm': 'mrs', 'verdict': 'fail', 'reason': reason}
         found = list(CRITERION.finditer(text))
         rows += [
-            {**common, 'criterion': m['criterion'], 'definition': m['definition'],
+            {**common, 'criterion': m['criterion'],
+             'definition': m['definition'] or known.get(m['criterion']),
              'threshold': m['threshold'],
              'value': float(m['value']) if m['value'] else np.nan}
             for m in found

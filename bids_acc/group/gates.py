@@ -41,6 +41,22 @@ class Gated:
     verdict, reason``."""
 
 
+def images_note(gate: SessionGate, failed: Sequence[Mapping[str, Any]], there: int) -> str:
+    """Say how many of the sessions that could be used a gate of images leaves out.
+
+    Examples
+    --------
+    >>> from bids_acc.quality.sessions import session_preset
+    >>> row = {'participant_id': 'sub-1', 'session_id': None}
+    >>> images_note(session_preset('dwi', 'dwi-usual', ''), [row, row], 12)
+    'Diffusion: 1 of 12 sessions fail the gate dwi-usual; qc/exclusions.tsv says why.'
+    """
+    lost = len({(row['participant_id'], str(row['session_id'])) for row in failed})
+    what = 'T1w' if gate.modality == 'anat' else 'Diffusion'
+    why = '; qc/exclusions.tsv says why' if lost else ''
+    return f'{what}: {lost} of {there} sessions fail the gate {gate.name}{why}.'
+
+
 def has_gates(model: Model) -> bool:
     """Tell whether a model asks for anything but the participant level's verdicts."""
     return model.spectra_gate is not None or any(
@@ -78,7 +94,12 @@ def apply_gates(cohort: Cohort, model: Model | None, data_dir: Path) -> Gated:
     for modality in IMAGES:
         gate = model.session_gate(modality)
         if gate is not None:
+            flow = cohort.flow
+            there = int(((flow['modality'] == modality) & (flow['status'] == 'run')).sum())
             cohort, failed = _images(cohort, gate)
+            note = images_note(gate, failed, there)
+            LOGGER.warning('%s', note)
+            cohort = replace(cohort, notes=(*cohort.notes, note))
             rows += failed
     return Gated(cohort, pd.DataFrame(rows) if rows else None)
 

@@ -115,7 +115,8 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
     Returns
     -------
     DataFrame
-        ``gate_spectrum, gate_metabolite, gate, gate_reason, gate_criteria`` for each row.
+        ``gate_spectrum, gate_metabolite, gate, gate_reason, gate_criteria`` for each row, and
+        ``gate_definitions``, a mapping of each metric to the definition that was judged.
 
     Raises
     ------
@@ -141,6 +142,10 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
             'gate_spectrum': spectrum.word, 'gate_metabolite': own.word,
             'gate': 'pass' if passed else 'fail', 'gate_reason': '; '.join(reasons) or None,
             'gate_criteria': '; '.join(criteria) or None,
+            'gate_definitions': {
+                criterion.threshold.metric: criterion.definition
+                for criterion in (*spectrum.criteria, *own.criteria) if criterion.definition
+            },
         })  # fmt: skip
     return pd.DataFrame(rows, index=levels.index, dtype=object)
 

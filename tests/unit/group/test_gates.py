@@ -220,6 +220,10 @@ def test_flow_and_exclusions_follow_the_gate_and_human_verdicts_stay(spectra):
     table = exclusions_table(honour(gated, of_gates(None)), of_gates(None))
     row = table[table['participant_id'].eq('sub-02') & table['criterion'].eq('fwhm')].iloc[0]
     assert (row['value'], row['threshold'], row['verdict']) == (12.0, '< 10 Hz', 'fail')
+    made = table[table['value'].notna()].groupby('criterion')['definition'].unique()
+    assert {k: list(v) for k, v in made.items()} == {
+        'snr': ['builtin_snr_lcm'], 'fwhm': ['builtin_fwhm'], 'crlb': ['builtin_crlb'],
+    }  # fmt: skip
 
 
 def test_a_spectrum_that_failed_can_pass_another_gate(tmp_path):
@@ -287,6 +291,8 @@ def test_images_that_fail_are_left_out_with_criterion_value_and_threshold(images
         'registration_dice', 'builtin_registration_dice', 0.8, '>= 0.9', 'fail'
     ]  # fmt: skip
     assert np.isnan(rows.loc[('sub-004', 'anat'), 'value'])
+    assert any('T1w: 2 of 4 sessions fail the gate anat-usual' in n for n in found.cohort.notes)
+    assert any('Diffusion: 1 of 2 sessions fail' in note for note in found.cohort.notes)
     flow = found.cohort.flow.set_index(['participant_id', 'modality'])
     assert flow.loc[('sub-002', 'anat'), 'reason'] == 'registration_dice >= 0.9: 0.8 fail'
     assert flow.loc[('sub-002', 'dwi'), 'reason'].startswith('T1w image: registration_dice')
