@@ -156,16 +156,18 @@ def test_missing_people_do_not_stop_the_others(folder, tmp_path):
     }  # fmt: skip
 
 
-def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(folder, tmp_path):
+def _spectra_only(folder, tmp_path):
+    """Copy a folder of results without its maps, which take time."""
     copy = tmp_path / 'out'
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
     for who in copy.glob('sub-*'):
         shutil.rmtree(who / 'anat')
-    groups = {'Column': 'group', 'Levels': ['HC', 'TRS', 'non-TRS'], 'Reference': 'HC'}
-    groups['Levels'] = sorted(pd.read_csv(copy / 'participants.tsv', sep='\t')['group'].unique())
-    first = {'Name': 'first', 'Group': groups, 'Norms': {'Level': 'HC'}}
-    second = {'Name': 'second', 'Group': groups, 'Mixture': {'Measures': []}}
-    stats = {}
+    return copy
+
+
+def _in_turn(copy, tmp_path, first, second):
+    """Run two models and the first again, which must give the same bytes; return all files."""
+    files = {}
     for model in (first, second, first):
         (tmp_path / 'm.json').write_text(json.dumps(model))
         done = bids_acc(
@@ -174,8 +176,18 @@ def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(f
         assert done.returncode == 0, done.stderr
         place = copy / 'group' / f'model-{model["Name"]}'
         here = {str(p.relative_to(place)): p.read_bytes() for p in place.rglob('*.*')}
-        assert stats.setdefault(model['Name'], here) == here
+        assert files.setdefault(model['Name'], here) == here
         assert json.loads((place / 'model_smdl.json').read_text())['Name'] == model['Name']
+    return files
+
+
+def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(folder, tmp_path):
+    copy = _spectra_only(folder, tmp_path)
+    groups = {'Column': 'group', 'Levels': ['HC', 'TRS', 'non-TRS'], 'Reference': 'HC'}
+    groups['Levels'] = sorted(pd.read_csv(copy / 'participants.tsv', sep='\t')['group'].unique())
+    first = {'Name': 'first', 'Group': groups, 'Norms': {'Level': 'HC'}}
+    second = {'Name': 'second', 'Group': groups, 'Mixture': {'Measures': []}}
+    stats = _in_turn(copy, tmp_path, first, second)
     assert 'stats/zscores.tsv' in stats['first']
     assert 'stats/zscores.tsv' not in stats['second']
     assert {'stats/mrs_group.tsv', 'stats/flow.tsv', 'report.html'} < set(stats['second'])
@@ -188,10 +200,7 @@ def test_two_models_are_complete_side_by_side_and_none_has_tables_of_the_other(f
 
 
 def test_two_models_with_different_gates_exclude_different_spectra(folder, tmp_path):
-    copy = tmp_path / 'out'
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns('group*', 'code', 'logs', 'tpl-*'))
-    for who in copy.glob('sub-*'):
-        shutil.rmtree(who / 'anat')
+    copy = _spectra_only(folder, tmp_path)
     levels = sorted(pd.read_csv(copy / 'participants.tsv', sep='\t')['group'].unique())
     bound = {'metric': 'crlb', 'definition': 'builtin_crlb', 'operator': '<', 'value': 30,
              'unit': '%'}  # fmt: skip
@@ -201,16 +210,7 @@ def test_two_models_with_different_gates_exclude_different_spectra(folder, tmp_p
     groups = {'Column': 'group', 'Levels': levels, 'Reference': 'HC'}
     as_processed = {'Name': 'asprocessed', 'Group': groups}
     loud = {'Name': 'loud', 'Group': groups, 'Gate': {'mrs': 'loud.json'}}
-    tables = {}
-    for model in (as_processed, loud, as_processed):
-        (tmp_path / 'm.json').write_text(json.dumps(model))
-        done = bids_acc(
-            'none', copy, 'group', '--model', tmp_path / 'm.json', '-w', tmp_path, *FAST
-        )
-        assert done.returncode == 0, done.stderr
-        place = copy / 'group' / f'model-{model["Name"]}'
-        here = {str(p.relative_to(place)): p.read_bytes() for p in place.rglob('*.*')}
-        assert tables.setdefault(model['Name'], here) == here
+    _in_turn(copy, tmp_path, as_processed, loud)
     quality, levels_of = (
         pd.concat([pd.read_csv(path, sep='\t').assign(who=path.name[:7])
                    for path in copy.rglob(f'*_desc-{kind}_svs.tsv')])
