@@ -119,7 +119,9 @@ TABLES: Mapping[str, TableText] = {
         'changes with unequal variances (HC3), robust (MM) regression or permutation.',
     ),
     'sensitivity': TableText(
-        'Checks', 'Sensitivity of the spectroscopy results', 'Gate on against gate off.'
+        'Checks', 'Sensitivity of the spectroscopy results',
+        'The same with the quality gate off (gate_off), and with one of its criteria alone '
+        '(gate_alone) where several left values out.',
     ),
 }  # fmt: skip
 """Known tables; others are shown at the end under their own name."""
@@ -180,6 +182,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
         {
             'cohort': text_of(row, 'cohort'),
             'analysis': text_of(row, 'analysis'),
+            'criterion': text_of(row, 'criterion'),
             'response': text_of(row, 'response'),
             'term': tested(row),
             **_by_group(row),

@@ -9,6 +9,7 @@ import pytest
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.sensitivity import criteria_of
+from bids_acc.report.group_page import compact
 
 MODEL = {
     'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS'], 'Reference': 'HC'},
@@ -66,6 +67,13 @@ def test_without_the_gate_is_everybody_and_names_no_criterion(several):
     assert off['n'].tolist() == [N]
     assert off['criterion'].isna().all() or (off['criterion'] == '').all()
     assert table.loc[table['analysis'] == 'gate_alone', 'p_original'].nunique() == 1
+
+
+def test_the_page_tells_which_criterion_it_was(several):
+    shown = compact(several[0]['sensitivity'])
+    alone = shown[shown['analysis'] == 'gate_alone']
+    assert alone['criterion'].tolist() == ['crlb < 20 %', 'fwhm < 10 Hz']
+    assert 'criterion' not in compact(several[0]['mrs_group'])
 
 
 def test_one_criterion_is_the_gate_itself():
