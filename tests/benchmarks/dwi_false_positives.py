@@ -255,12 +255,19 @@ ADJUSTED = {
 }  # fmt: skip
 
 
-def rates(cohorts: list[dict[str, np.ndarray]]) -> list[tuple[str, str, str, np.ndarray, float]]:
-    """Return kind, measure, covariates, share of cohorts with p < .05 by parcel, effect in SD."""
+def rates(
+    cohorts: list[dict[str, np.ndarray]],
+) -> list[tuple[str, str, str, np.ndarray, float, float]]:
+    """Return kind, measure, covariates, share with p < .05 by parcel, effect in SD, share kept.
+
+    Shares are of cohorts; kept is the one that the group level leaves among its findings:
+    p < .05 with and without.
+    """
     rows = []
     for kind in KINDS:
         for measure_name, ways in ADJUSTED.items():
             number = MEASURES.index(measure_name)
+            plain = np.zeros((len(cohorts), N_PARCELS))
             for way, names in ways.items():
                 hits = np.zeros((len(cohorts), N_PARCELS))
                 effects = np.zeros((len(cohorts), N_PARCELS))
@@ -274,7 +281,10 @@ def rates(cohorts: list[dict[str, np.ndarray]]) -> list[tuple[str, str, str, np.
                         hits[row, parcel] = p_values(a, b, more) < 0.05
                         spread = np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
                         effects[row, parcel] = (b.mean() - a.mean()) / spread
-                rows.append((kind, measure_name, way, hits.mean(axis=0), float(effects.mean())))
+                plain = plain if names else hits
+                kept = float((hits * plain).mean())
+                effect = float(effects.mean())
+                rows.append((kind, measure_name, way, hits.mean(axis=0), effect, kept))
     return rows
 
 
@@ -288,10 +298,12 @@ def main(n_cohorts: int = 20, n_people: int = 12, voxel_mm: float = 3.0) -> None
     everyone = np.concatenate([cohort['controls'] for cohort in cohorts])
     print('controls:', ', '.join(
         f'{name} {everyone[:, n].mean():.4g}' for n, name in enumerate(MEASURES)))  # fmt: skip
-    print(f'{"planted":10s} {"measure":8s} {"covariates":24s} {"rate":>6s}  by parcel; effect, SD')
-    for kind, name, way, by_parcel, effect in rates(cohorts):
+    print(f'{"planted":10s} {"measure":8s} {"covariates":24s} {"rate":>6s} {"kept":>6s}  '
+          'by parcel; effect, SD')  # fmt: skip
+    for kind, name, way, by_parcel, effect, kept in rates(cohorts):
         listed = ' '.join(f'{rate:.2f}' for rate in by_parcel)
-        print(f'{kind:10s} {name:8s} {way:24s} {by_parcel.mean():6.3f}  {listed}; {effect:+.2f}')
+        shares = f'{by_parcel.mean():6.3f} {kept:6.3f}  {listed}'
+        print(f'{kind:10s} {name:8s} {way:24s} {shares}; {effect:+.2f}')
 
 
 if __name__ == '__main__':
