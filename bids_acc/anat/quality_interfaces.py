@@ -167,6 +167,7 @@ class AnatFigures(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.anat.figures import contours_on_slices, surfaces_on_slices
+        from bids_acc.report.figures import save_figure
 
         data, affine = load_volume(self.inputs.in_file)
         surfaces, centres = [], []
@@ -180,8 +181,7 @@ class AnatFigures(SimpleInterface):
             data, affine, surfaces, np.mean(centres, axis=0),
             'white (yellow) and pial (red) surfaces around the region of interest',
         )  # fmt: skip
-        figure.savefig(out / 'surfaces.png', dpi=72, metadata={'Software': None})
-        self._results['surfaces'] = str(out / 'surfaces.png')
+        self._results['surfaces'] = str(save_figure(figure, out / 'surfaces.png', dpi=72))
         priors, prior_affine = template_priors()
         outlines = [
             (image_to_t1w(p, prior_affine, data.shape, affine, self.inputs.images_to_t1w), colour)
@@ -190,6 +190,5 @@ class AnatFigures(SimpleInterface):
         figure = contours_on_slices(
             data, affine, outlines, 'template white matter (yellow) and brain (red) on the T1w'
         )
-        figure.savefig(out / 'registration.png', dpi=70, metadata={'Software': None})
-        self._results['registration'] = str(out / 'registration.png')
+        self._results['registration'] = str(save_figure(figure, out / 'registration.png', dpi=70))
         return runtime

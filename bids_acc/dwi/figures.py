@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -384,10 +383,3 @@ def plot_fields(panels: Sequence[FieldPanel]) -> Figure:
         bar.set_label(panel.unit, color='white', fontsize=8)
         bar.ax.tick_params(colors='white', labelsize=7)
     return figure
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Save a figure without the time of day in it."""
-    metadata = {'Date': None} if path.suffix == '.svg' else {'Software': None}
-    figure.savefig(path, dpi=90, metadata=metadata)
-    return path

@@ -69,7 +69,7 @@ from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.quality import KEYS, flagged_sessions
 from bids_acc.group.state import GroupRun
-from bids_acc.group.statistics.figure_files import save_svg, write_figures
+from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.proposal import GUESS, resolve_model
@@ -84,6 +84,7 @@ from bids_acc.group.statistics.tables import write_tables
 from bids_acc.group.statistics.voxels import choose_voxels
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
+from bids_acc.report.figures import save_figure
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
 from bids_acc.tables.people import read_sidecar
@@ -483,7 +484,7 @@ def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) 
     if table.empty:
         return
     write_tables({'participant_flow': table}, run.folder / 'qc')
-    path = save_svg(draw_flow(table), run.folder / 'figures' / 'participant_flow.svg')
+    path = save_figure(draw_flow(table), run.folder / 'figures' / 'participant_flow.svg')
     caption = (
         'From everybody listed to everybody analysed, for each modality: numbers of each cohort '
         'and group, and why the others are not there (qc/participant_flow.tsv; qc/exclusions.tsv '

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
@@ -205,11 +203,3 @@ def plot_no_fit(title: str) -> Figure:
     figure = Figure(figsize=(7.5, 1.2))
     figure.text(0.5, 0.5, f'no fit: {title}', ha='center', va='center', fontsize=9, wrap=True)
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Save without dates, so that equal figures are equal files."""
-    metadata = {'Date': None} if path.suffix == '.svg' else {'Software': None}
-    with mpl.rc_context({'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none'}):
-        figure.savefig(path, metadata=metadata, dpi=90, facecolor=figure.get_facecolor())
-    return path

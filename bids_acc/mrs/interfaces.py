@@ -421,8 +421,9 @@ class PlotFit(SimpleInterface):
     output_spec = _PlotOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.mrs.figures import plot_fit, plot_no_fit, save_figure
+        from bids_acc.mrs.figures import plot_fit, plot_no_fit
         from bids_acc.mrs.results.engine_result import Curves
+        from bids_acc.report.figures import save_figure
 
         table = pd.read_csv(self.inputs.fit_file, sep='\t', na_values='n/a')
         quality = pd.read_csv(self.inputs.quality_file, sep='\t', na_values='n/a').iloc[0]
@@ -458,7 +459,8 @@ class PlotLevels(SimpleInterface):
     output_spec = _PlotOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.mrs.figures import plot_levels, save_figure
+        from bids_acc.mrs.figures import plot_levels
+        from bids_acc.report.figures import save_figure
 
         table = pd.read_csv(self.inputs.quantities_file, sep='\t', na_values='n/a')
         figure = plot_levels(*level_lines(table))
@@ -478,7 +480,8 @@ class PlotConcordance(SimpleInterface):
     output_spec = _PlotOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.mrs.figures import plot_concordance, plot_no_fit, save_figure
+        from bids_acc.mrs.figures import plot_concordance, plot_no_fit
+        from bids_acc.report.figures import save_figure
 
         table = pd.read_csv(self.inputs.concordance_file, sep='\t', na_values='n/a')
         figure = plot_no_fit('the engines share no metabolite')
@@ -505,7 +508,8 @@ class PlotVoxel(SimpleInterface):
     output_spec = _PlotOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.mrs.figures import plot_voxel, save_figure
+        from bids_acc.mrs.figures import plot_voxel
+        from bids_acc.report.figures import save_figure
 
         def load(path: str) -> tuple[np.ndarray, tuple[float, ...]]:
             image = nb.as_closest_canonical(nb.Nifti1Image.from_filename(path))

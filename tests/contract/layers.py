@@ -88,7 +88,7 @@ MAY: Mapping[str, tuple[str, str]] = {
         'formulas files tables bids settings', 'pydantic pydantic_core annotated_types tomli_w'
     ),
     'files': ('formulas files tables settings', FORMATS),
-    'figures': ('formulas figures statistics tables report group', f'{TABLES} matplotlib'),
+    'figures': ('formulas files figures statistics tables report group', f'{TABLES} matplotlib'),
     'bids': ('formulas files tables bids', f'{FORMATS} bids'),
     'derivatives': ('formulas files tables derivatives', f'{FORMATS} nipype'),
     'report': ('formulas files tables derivatives report', f'{TABLES} jinja2 matplotlib'),

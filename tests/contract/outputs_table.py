@@ -1,7 +1,7 @@
-"""Write the README's table of outputs from the declared one.
+"""Write the documentation's table of outputs from the declared one.
 
 Run ``python tests/contract/outputs_table.py`` after a change in ``bids_acc/data/outputs``;
-``test_readme.py`` fails while the two differ.
+``test_docs.py`` fails while the two differ.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from bids_acc.derivatives.outputs import ENTITIES, OutputSpec, build_path, load_table
 from bids_acc.group.statistics.tables import TITLES
 
-README = Path(__file__).resolve().parents[2] / 'README.md'
+PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'outputs.md'
 BEGIN = '<!-- outputs: written by `python tests/contract/outputs_table.py` -->'
 END = '<!-- /outputs -->'
 HEADINGS = {
@@ -64,12 +64,12 @@ All analyses are made of this table. `measures_example.R` and `.py` compute a ro
 from it; edited or extended, it is analysed by `group --measures FILE`."""
 
 
-def readme_with_table(text: str) -> str:
-    """Put the table between its two marks."""
-    head, _, rest = text.partition(BEGIN)
+def page() -> str:
+    """Return the whole page, with the table between its two marks."""
+    head, _, rest = PAGE.read_text().partition(BEGIN)
     tail = rest.partition(END)[2]
     return f'{head}{BEGIN}\n\n{outputs_table()}\n{END}{tail}'
 
 
 if __name__ == '__main__':
-    README.write_text(readme_with_table(README.read_text()))
+    PAGE.write_text(page())

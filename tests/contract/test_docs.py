@@ -10,14 +10,14 @@ import pytest
 
 from bids_acc.cli.parser import build_parser
 from bids_acc.group.statistics.model import parse_model
-from tests.contract import numbers_page, settings_table
+from tests.contract import numbers_page, outputs_table, settings_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / 'docs').rglob('*.md'))
 
 
 def test_generated_pages_are_up_to_date():
-    for made in (numbers_page, settings_table):
+    for made in (numbers_page, outputs_table, settings_table):
         name = Path(made.__file__).name
         assert made.PAGE.read_text() == made.page(), f'run python tests/contract/{name}'
 

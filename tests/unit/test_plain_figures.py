@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bids_acc.group.statistics.figure_files import save_svg
+from bids_acc.report.figures import save_figure
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_a_word_is_drawn_as_it_is_written(word, tmp_path):
     axes.set_xticks([0, 1], [word, 'HC'])
     axes.set_title(word)
     axes.legend()
-    text = save_svg(figure, tmp_path / 'a.svg').read_text()
+    text = save_figure(figure, tmp_path / 'a.svg').read_text()
     assert (word if len(word) < 100 else f'{word[:40]} … {word[:16]}') in text
 
 
@@ -28,5 +28,5 @@ def test_numbers_at_axes_are_still_numbers(tmp_path):
     axes = figure.subplots()
     axes.plot(np.logspace(-3, 3, 7))
     axes.set_yscale('log')
-    text = save_svg(figure, tmp_path / 'a.svg').read_text()
+    text = save_figure(figure, tmp_path / 'a.svg').read_text()
     assert '>$' not in text  # TeX as it stands; Matplotlib notes its own in a comment

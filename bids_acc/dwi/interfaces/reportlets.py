@@ -43,7 +43,8 @@ class PlotOverlay(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.dwi.figures import plot_overlay, save
+        from bids_acc.dwi.figures import plot_overlay
+        from bids_acc.report.figures import save_figure
 
         fa, affine = files.read_image(self.inputs.fa)
         md = files.read_image(self.inputs.md)[0]
@@ -58,7 +59,7 @@ class PlotOverlay(SimpleInterface):
             affine,
             title,
         )
-        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'fa.png'))
+        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'fa.png'))
         return runtime
 
 
@@ -75,7 +76,8 @@ class PlotMotion(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.dwi.figures import plot_motion, save
+        from bids_acc.dwi.figures import plot_motion
+        from bids_acc.report.figures import save_figure
 
         table = pd.read_csv(self.inputs.motion, sep='\t', na_values='n/a')
         figure = plot_motion(
@@ -85,7 +87,7 @@ class PlotMotion(SimpleInterface):
             table['framewise_displacement'],
             Gradients.read(self.inputs.gradients).bvals,
         )
-        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'motion.svg'))
+        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'motion.svg'))
         return runtime
 
 
@@ -101,13 +103,14 @@ class PlotScheme(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.dwi.figures import plot_scheme, save
+        from bids_acc.dwi.figures import plot_scheme
+        from bids_acc.report.figures import save_figure
 
         table = Gradients.read(self.inputs.gradients)
         shells = self.inputs.report.get('shells', {})
         title = ', '.join(f'{n} x b {b}' for b, n in shells.items())
         figure = plot_scheme(table.bvals, table.directions, title)
-        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'scheme.svg'))
+        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'scheme.svg'))
         return runtime
 
 
@@ -126,7 +129,8 @@ class PlotSteps(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.dwi.figures import plot_steps, save
+        from bids_acc.dwi.figures import plot_steps
+        from bids_acc.report.figures import save_figure
 
         bvals = Gradients.read(self.inputs.gradients).bvals
         labels = find_shells(bvals).labels
@@ -143,7 +147,7 @@ class PlotSteps(SimpleInterface):
                 steps.append((label, data[..., chosen[0]], data[..., chosen[1]]))
         mask = files.read_image(self.inputs.mask)[0] > 0
         figure = plot_steps(steps, affine, mask)
-        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'steps.png'))
+        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'steps.png'))
         return runtime
 
 
@@ -164,7 +168,8 @@ class PlotAlignment(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.dwi.figures import plot_alignment, save
+        from bids_acc.dwi.figures import plot_alignment
+        from bids_acc.report.figures import save_figure
 
         image: npt.NDArray[Any]
         image, affine = files.read_image(self.inputs.reference)
@@ -183,7 +188,7 @@ class PlotAlignment(SimpleInterface):
             f'Dice {found["coreg_dice"]:.3f}, NMI {found["coreg_nmi"]:.3f}'
         )
         figure = plot_alignment(image, placed, white, white + grey, grid, shift, title)
-        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'alignment.png'))
+        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'alignment.png'))
         return runtime
 
 
@@ -201,7 +206,8 @@ class PlotFields(SimpleInterface):
     output_spec = _FigureOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.dwi.figures import FieldPanel, plot_fields, save
+        from bids_acc.dwi.figures import FieldPanel, plot_fields
+        from bids_acc.report.figures import save_figure
 
         panels = []
         for name, title, limits, unit in (
@@ -213,5 +219,5 @@ class PlotFields(SimpleInterface):
                 mask = files.read_image(getattr(self.inputs, f'{name}_mask'))[0] > 0
                 panels.append(FieldPanel(title, values, affine, mask, limits, unit))
         figure = plot_fields(panels)
-        self._results['out_file'] = str(save(figure, Path(runtime.cwd) / 'fields.png'))
+        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'fields.png'))
         return runtime

@@ -12,7 +12,7 @@ from bids_acc.exceptions import BidsAccError
 from bids_acc.group.parcels.figures import confidence_figure, rank_figure, surface_figure
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.statistics.figure_files import save_svg
+from bids_acc.report.figures import save_figure
 from bids_acc.surfaces.gifti import read_surface
 from bids_acc.typing import FloatArray, IntArray
 
@@ -49,7 +49,7 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path, root: Pat
             'Right: gain in reconstruction with each component, beside that of shuffled data. '
             'The line marks the number that is used.'
         )
-        entries.append((save_svg(figure, path), 'Stability and reconstruction', caption))
+        entries.append((save_figure(figure, path), 'Stability and reconstruction', caption))
     surfaces = _surfaces(output_dir, result)
     for cohort, one in result.parcellations.items():
         of = f' of {cohort}' if cohort else ''
@@ -60,7 +60,7 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path, root: Pat
             caption = (
                 'Medial view of both hemispheres, on the mid-cortical surface of one participant.'
             )
-            entries.append((save_svg(figure, path), f'Parcels{of}', caption))
+            entries.append((save_figure(figure, path), f'Parcels{of}', caption))
         if one.confidence is not None:
             path = output_path('group_opnmf_figure', root, entities, desc='confidence')
             figure = confidence_figure(one.confidence, one.labels)
@@ -68,7 +68,7 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path, root: Pat
                 'Share of resampled cohorts in which a vertex falls into the same parcel; parcels '
                 'whose line rises late are sure.'
             )
-            entries.append((save_svg(figure, path), f'Confidence{of}', caption))
+            entries.append((save_figure(figure, path), f'Confidence{of}', caption))
     return entries
 
 

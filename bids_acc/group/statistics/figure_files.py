@@ -6,19 +6,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.files.writing import whole_file
 from bids_acc.group.statistics.figures import group_figure, scatter_figure, trajectory_figure
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.study import Study
-from bids_acc.report.plain_figures import as_written
+from bids_acc.report.figures import save_figure
 from bids_acc.report.wording import metric_words
 
 Entry = tuple[Path, str, str]
@@ -40,17 +37,6 @@ SCATTER_CAPTION = (
 )
 
 
-def save_svg(figure: Figure, path: Path) -> Path:
-    """Write a figure as SVG, the same bytes for the same picture."""
-    as_written(figure)
-    with (
-        mpl.rc_context({'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none'}),
-        whole_file(path) as stream,
-    ):
-        figure.savefig(stream, format='svg', metadata={'Date': None, 'Creator': None})
-    return path
-
-
 def _file_name(*parts: str) -> str:
     """Return a file name of letters, digits and underscores."""
     return '_'.join(re.sub(r'[^A-Za-z0-9]+', '', part) for part in parts if part) + '.svg'
@@ -67,7 +53,7 @@ def _group_files(
                 figure = group_figure(study, cohort, metric, pairs)
             except InputDataError:
                 continue
-            path = save_svg(figure, folder / _file_name('groups', cohort, metric))
+            path = save_figure(figure, folder / _file_name('groups', cohort, metric))
             name = metric_words(metric)
             where = '' if cohort == 'all' else f', {cohort}'
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
@@ -92,7 +78,7 @@ def _trajectory_files(
                 figure = trajectory_figure(study, cohort, measure)
             except InputDataError:
                 continue
-            path = save_svg(figure, folder / _file_name('change', cohort, measure.name))
+            path = save_figure(figure, folder / _file_name('change', cohort, measure.name))
             where = '' if cohort == 'all' else f', {cohort}'
             what = metric_words(measure.metric, measure.component)
             entries.append((path, f'{what} over the sessions{where}', TRAJECTORY_CAPTION))
@@ -111,7 +97,7 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
             figure = scatter_figure(study, cohort, response, name, tables.get('partialcorr'))
         except InputDataError:
             continue
-        path = save_svg(figure, folder / _file_name('relation', cohort, response, name))
+        path = save_figure(figure, folder / _file_name('relation', cohort, response, name))
         where = '' if cohort == 'all' else f', {cohort}'
         measure = study.measure(response)
         what = metric_words(measure.metric, measure.component) if measure else response
