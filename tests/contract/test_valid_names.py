@@ -27,7 +27,9 @@ def test_all_names_are_valid(tmp_path):
     for key, spec in outputs.load_table().items():
         fields = {name: EXAMPLES.get(name, 'x1') for name in spec.free}
         entities = {name: EXAMPLE.get(name, 'x2') for name in spec.inherit}
-        path = outputs.output_path(key, root, entities, **fields)
+        # results of the group level lie in folders by model and by parcels
+        place = root / 'group' / 'model-x' if key.startswith('group_') else root
+        path = outputs.output_path(key, place, entities, **fields)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.name.endswith('.nii.gz'):
             shape = (3, 3, 3, 1) if 'dwi' in path.name else (3, 3, 3)

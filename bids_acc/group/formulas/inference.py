@@ -404,8 +404,8 @@ def rank_biserial_confidence(
 
     Examples
     --------
-    >>> np.round(rank_biserial_confidence(1.0, 3, 3), 2)
-    array([0.03, 1.  ])
+    >>> np.round(rank_biserial_confidence(1.0, 3, 3), 3)
+    array([0.002, 1.   ])
     """
     if not np.isfinite(effect):
         return float('nan'), float('nan')
