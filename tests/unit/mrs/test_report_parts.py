@@ -11,16 +11,11 @@ import pytest
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.basis.sequence import sequence_of
 from bids_acc.mrs.engines.builtin import choose_engine
-from bids_acc.mrs.figures import (
-    plot_concordance,
-    plot_fit,
-    plot_no_fit,
-    plot_voxel,
-    save_figure,
-)
+from bids_acc.mrs.figures import plot_concordance, plot_fit, plot_no_fit, plot_voxel
 from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.tables import concordance_lines, level_lines
 from bids_acc.mrs.results.engine_result import Curves
+from bids_acc.report.figures import save_figure
 
 
 def test_checklist_says_what_is_missing() -> None:
