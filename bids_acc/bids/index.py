@@ -34,6 +34,7 @@ _NUMBERS = ('run', 'echo', 'inv', 'flip', 'chunk')
 
 _LEFT_OUT = (
     re.compile(r'^/(?!sub-)[^/]+/'),  # derivatives, sourcedata, code, ...
+    re.compile(r'^/sub-(?![a-zA-Z0-9+]+(/|$))'),  # no BIDS label: the plan names the folder
     re.compile(rf'^/sub-[^/]+/(ses-[^/]+/)?(?!ses-|(?:{"|".join(DATATYPES)})(?:/|$))[^/]+(/|$)'),
     re.compile(rf'^/sub-[^/]+/(ses-[^/]+/)?(?:{"|".join(DATATYPES)})/(?!.*\.nii(\.gz)?$)'),
     re.compile(r'[\udc80-\udcff]'),  # names that are no UTF-8, which the database cannot hold

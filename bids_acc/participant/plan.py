@@ -256,7 +256,9 @@ def discover_sessions(request: Request) -> list[Session]:
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
     )  # fmt: skip
-    index = ImageIndex(request.bids_dir, subjects, request.bids_database_dir)
+    # A pattern of all labels would be tried on each path: only a choice is handed on.
+    chosen_ones = subjects if request.participant_labels else None
+    index = ImageIndex(request.bids_dir, chosen_ones, request.bids_database_dir)
     return discover(index, selection)
 
 
