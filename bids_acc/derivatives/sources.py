@@ -64,8 +64,8 @@ def with_source(
     if doi := description.get('DatasetDOI'):
         record['DOI'] = str(doi)
     folder = _folder_of(record, bids_dir, output_dir)
-    folders = sorted({*(s.folder for s in sources_of(output_dir)), folder})
-    records = [record if f == folder else _record_of(f) for f in folders]
+    known = {s.folder: s.record for s in sources_of(output_dir)} | {folder: record}
+    folders, records = _in_order(known)
     sources = [
         Source(name, bids_dir if f == folder else f, r)
         for name, f, r in zip(names_of(records), folders, records, strict=True)
@@ -154,16 +154,25 @@ def _record_of(folder: Path) -> dict[str, str]:
     return dict(json.loads((folder / RECORD).read_text('utf-8')))
 
 
+def _in_order(
+    known: Mapping[Path, Mapping[str, str]],
+) -> tuple[list[Path], list[Mapping[str, str]]]:
+    """Order data sets by what a reader sees of them, not by the digests in their folders' names."""
+    ordered = sorted(known.items(), key=lambda item: (
+        item[1]['Name'], item[1]['Folder'], item[1]['URL'], item[0].name))  # fmt: skip
+    return [folder for folder, _ in ordered], [record for _, record in ordered]
+
+
 def sources_of(output_dir: Path) -> list[Source]:
-    """Return the data sets of an output folder, by the names of their folders.
+    """Return the data sets of an output folder, by their names, else their folders.
 
     Parameters
     ----------
     output_dir : Path
         Root of the derivative data set.
     """
-    folders = [path.parent for path in sorted((output_dir / SOURCES).glob(f'*/{RECORD}'))]
-    records = [_record_of(folder) for folder in folders]
+    found = [path.parent for path in (output_dir / SOURCES).glob(f'*/{RECORD}')]
+    folders, records = _in_order({folder: _record_of(folder) for folder in found})
     return [
         Source(name, folder, record)
         for name, folder, record in zip(names_of(records), folders, records, strict=True)

@@ -126,3 +126,11 @@ def test_several_output_folders_are_read_as_one(tmp_path):
         pass
     with pytest.raises(MissingInputError), read_as_one([tmp_path / 'none']) as view:
         pass
+
+
+@pytest.mark.parametrize('place', [f'place{i}' for i in range(6)])
+def test_the_order_of_data_sets_is_that_of_their_names_wherever_they_lie(tmp_path, place):
+    out = tmp_path / 'out'
+    for name, rows in (('b', TWO), ('a', ONE)):
+        write_dataset_files(dataset(tmp_path / place / name, rows, 'x'), out)
+    assert people(out)['dataset'].tolist() == ['a', 'a', 'b', 'b']
