@@ -157,7 +157,7 @@ def _record_of(folder: Path) -> dict[str, str]:
 def _in_order(
     known: Mapping[Path, Mapping[str, str]],
 ) -> tuple[list[Path], list[Mapping[str, str]]]:
-    """Order data sets by what a reader sees of them, not by the digests in their folders' names."""
+    """Order data sets by what a reader sees of them, not by their folders' digests."""
     ordered = sorted(known.items(), key=lambda item: (
         item[1]['Name'], item[1]['Folder'], item[1]['URL'], item[0].name))  # fmt: skip
     return [folder for folder, _ in ordered], [record for _, record in ordered]
