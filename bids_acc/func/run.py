@@ -1,41 +1,42 @@
 """The preprocessed run: what fMRIPrep leaves and what the built-in line makes, in one shape.
 
-This is the border between preparing a BOLD series and measuring in it. A run consists of files and
-facts:
+This is the border between preparing a BOLD series and measuring in it. A run consists of files
+and facts:
 
-================  ==================================================================================
-``bold``          One 4D NIfTI image whose header places it in ``space``, head motion corrected; or
-                  two ``func.gii``, left and right, one data array per volume. Any intensity scale,
-                  not demeaned, not filtered, not denoised, no confound regressed. Where there is
-                  no signal, values are 0 or NaN.
-``mask``          Brain on the grid of ``bold`` (3D NIfTI, > 0); none for ``func.gii``. Only noise
-                  outside the head is kept out by it: coverage is judged by the signal.
-``confounds``     Table with **one row for each volume of ``bold``** and the column names of
-                  fMRIPrep's ``desc-confounds_timeseries.tsv``: ``trans_x, trans_y, trans_z`` (mm),
-                  ``rot_x, rot_y, rot_z`` (radians) with ``_derivative1``, ``_power2`` and
-                  ``_derivative1_power2``; ``framewise_displacement`` (mm, Power 2012, 50 mm),
-                  ``dvars``, ``std_dvars``; ``white_matter``, ``csf``, ``global_signal`` with the
-                  same three; ``a_comp_cor_00`` ...; ``cosine00`` ...;
-                  ``non_steady_state_outlier00`` ... What a derivative of the first volume cannot
-                  have is ``n/a``.
-``sidecar``       JSON beside it: for each ``a_comp_cor_*`` the fields ``Mask`` (``WM``, ``CSF`` or
-                  ``combined``), ``Method``, ``Retained``, ``SingularValue``,
-                  ``VarianceExplained``, as fMRIPrep writes them.
-``facts``         See `RunFacts`.
-================  ==================================================================================
+``bold``
+    One 4D NIfTI image whose header places it in ``space``, head motion corrected; or two
+    ``func.gii``, left and right, one data array per volume. Any intensity scale, not demeaned, not
+    filtered, not denoised, no confound regressed. Where there is no signal, values are 0 or NaN.
+``mask``
+    Brain on the grid of ``bold`` (3D NIfTI, > 0); none for ``func.gii``. Only what is outside the
+    head is kept out by it: coverage is judged by the signal.
+``confounds``
+    Table with **one row for each volume of ``bold``** and the column names of fMRIPrep's
+    ``desc-confounds_timeseries.tsv``: ``trans_x, trans_y, trans_z`` (mm), ``rot_x, rot_y, rot_z``
+    (radians) with ``_derivative1``, ``_power2`` and ``_derivative1_power2``;
+    ``framewise_displacement`` (mm, Power 2012, 50 mm), ``dvars``, ``std_dvars``;
+    ``white_matter``, ``csf``, ``global_signal`` with the same three; ``a_comp_cor_00`` ...;
+    ``cosine00`` ...; ``non_steady_state_outlier00`` ... What a derivative of the first volume
+    cannot have is ``n/a``.
+``sidecar``
+    JSON beside it: for each ``a_comp_cor_*`` the fields ``Mask`` (``WM``, ``CSF`` or
+    ``combined``), ``Method``, ``Retained``, ``SingularValue``, ``VarianceExplained``, as fMRIPrep
+    writes them.
+``facts``
+    See `RunFacts`.
 
-``n_dummy`` volumes at the start of ``bold`` **and** of the table are not of the steady state and are
-dropped before anything is filtered. The built-in line drops dummy volumes itself and gives 0.
+``n_dummy`` volumes at the start of ``bold`` **and** of the table are not of the steady state and
+are dropped before anything is filtered. The built-in line drops dummy volumes itself and gives 0.
 
 In a graph a session's runs travel as five lists of equal length, one item for each run
-(`RUN_FIELDS`): a builder that prepares runs has them on its ``outputnode``, the builder that measures
-has them on its ``inputnode``. ``bold_files`` holds a list of one or two paths for each run,
-``mask_files`` and ``confounds_sidecars`` hold ``''`` where there is none, ``run_facts`` holds
+(`RUN_FIELDS`): a builder that prepares runs has them on its ``outputnode``, the builder that
+measures has them on its ``inputnode``. ``bold_files`` holds a list of one or two paths for each
+run, ``mask_files`` and ``confounds_sidecars`` hold ``''`` where there is none, ``run_facts`` holds
 ``RunFacts.as_dict()``.
 
 The built-in line gives ``space`` ``T1w`` (or ``bold`` where there is no T1w image: then the series
-is on its own grid, and no vertex or region is measured) and ``source`` ``built-in``; its grid keeps
-about the acquired voxel size, since ReHo counts neighbours on it.
+is on its own grid, and no vertex or region is measured) and ``source`` ``built-in``; its grid
+keeps about the acquired voxel size, since ReHo counts neighbours on it.
 """
 
 from __future__ import annotations
