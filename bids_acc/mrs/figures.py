@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bids_acc.mrs.results.engine_result import Curves
+from bids_acc.mrs.results.engine_result import Curves, kind_of
+from bids_acc.mrs.signal.water import water_parabola
 from bids_acc.typing import FloatArray
 
 LABELS_PPM = {
@@ -62,6 +63,134 @@ def plot_fit(curves: Curves, title: str = '') -> Figure:
     axes[1].set_yticks([])
     axes[1].legend(frameon=False, fontsize=8, loc='upper left')
     figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def plot_components(
+    ppm: npt.ArrayLike, components: Mapping[str, npt.ArrayLike], data: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+) -> Figure:  # fmt: skip
+    """Draw what each metabolite adds to the model, macromolecules, baseline and residual.
+
+    Parameters
+    ----------
+    ppm : (n_ppm,) array_like
+        Chemical shifts.
+    components : mapping of str to (n_ppm,) array_like
+        By name; those of zero are named and not drawn. Macromolecules and lipids are drawn as
+        their sums.
+    data, baseline : (n_ppm,) array_like
+        Of the spectrum; data minus baseline and all components is the residual.
+
+    Returns
+    -------
+    Figure
+        One line below the other, all on one scale.
+    """
+    axis, signal = np.asarray(ppm, dtype=float), np.asarray(data, dtype=float)
+    base = np.asarray(baseline, dtype=float)
+    lines: dict[str, FloatArray] = {'data': signal}
+    empty = []
+    for name, values in components.items():
+        curve = np.asarray(values, dtype=float)
+        kind = {'macromolecule': 'macromolecules', 'lipid': 'lipids'}.get(kind_of(name), name)
+        if np.any(curve):
+            lines[kind] = lines.get(kind, np.zeros_like(signal)) + curve
+        else:
+            empty.append(name)
+    whole = sum((np.asarray(v, dtype=float) for v in components.values()), np.zeros_like(signal))
+    lines |= {'baseline': base, 'residual': signal - base - whole}
+    step = 0.22 * float(np.nanmax(np.abs(signal)))
+    figure = Figure(figsize=(7.5, 1.6 + 0.3 * len(lines)), layout='constrained')
+    axes = figure.subplots()
+    colours = {'data': '0.3', 'baseline': '#1f6fb4', 'residual': '0.45'}
+    for place, (name, curve) in enumerate(lines.items()):
+        # the data stand on a line of their own, with room for their peaks above
+        axes.plot(axis, curve - place * step, color=colours.get(name, '#c8102e'), lw=0.8)
+        axes.annotate(
+            name, (1.0, -place * step), (4, 0), xycoords=('axes fraction', 'data'),
+            textcoords='offset points', va='center', fontsize=8,
+        )  # fmt: skip
+    axes.set_xlim(float(axis.max()), float(axis.min()))
+    axes.set_xlabel('chemical shift (ppm)')
+    axes.set_yticks([])
+    axes.spines[['left', 'right', 'top']].set_visible(False)
+    if empty:
+        axes.set_title(f'zero: {", ".join(empty)}', fontsize=8)
+    return figure
+
+
+def plot_correlation(names: Sequence[str], correlation: npt.ArrayLike) -> Figure:
+    """Draw the correlations of the amplitudes' errors.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of rows and columns.
+    correlation : (n, n) array_like
+        From -1 to 1; NaN is left grey.
+
+    Returns
+    -------
+    Figure
+        Strong ones (at least 0.3 in size) carry their number.
+    """
+    values = np.asarray(correlation, dtype=float)
+    size = 1.6 + 0.3 * len(names)
+    figure = Figure(figsize=(size + 0.8, size), layout='constrained')
+    axes = figure.subplots()
+    axes.set_facecolor('0.85')
+    drawn = axes.imshow(values, cmap='RdBu_r', vmin=-1, vmax=1)
+    for row, column in np.argwhere(np.abs(np.nan_to_num(values)) >= 0.3):
+        if row != column:
+            colour = 'white' if abs(values[row, column]) > 0.6 else 'black'
+            text = f'{values[row, column]:.1f}'.replace('0.', '.', 1)
+            axes.text(column, row, text, ha='center', va='center', fontsize=6, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    figure.colorbar(drawn, ax=axes, shrink=0.6, label='correlation of the errors')
+    return figure
+
+
+def plot_water(water: npt.ArrayLike, dwell_time: float) -> Figure:
+    """Draw the water reference: its peak, and its decay with the line that gives the amplitude.
+
+    Parameters
+    ----------
+    water : (n_points,) array_like of complex
+        Combined and averaged decay.
+    dwell_time : float
+        Sampling interval in s.
+
+    Returns
+    -------
+    Figure
+        Left the magnitude spectrum within 60 Hz of its highest point; right the magnitude of
+        the decay with the parabola of `bids_acc.mrs.signal.water.water_parabola`.
+    """
+    decay = np.asarray(water, dtype=complex)
+    figure = Figure(figsize=(7.5, 2.8), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    n_points = 4 * decay.size
+    spectrum = np.abs(np.fft.fftshift(np.fft.fft(decay, n_points)))
+    hertz = np.fft.fftshift(np.fft.fftfreq(n_points, dwell_time))
+    offset = hertz - hertz[int(np.argmax(spectrum))]
+    near = np.abs(offset) <= 60
+    left.plot(offset[near], spectrum[near] / spectrum.max(), color='0.3', lw=1)
+    left.axhline(0.5, color='0.75', lw=0.8)
+    left.set(xlabel='offset from the peak (Hz)', yticks=[0, 0.5, 1], ylabel='magnitude')
+    milliseconds = 1e3 * np.arange(decay.size) * dwell_time
+    shown = milliseconds <= 60
+    right.plot(milliseconds[shown], np.abs(decay)[shown], '.', color='0.4', ms=3, label='measured')
+    parabola = water_parabola(decay, dwell_time)
+    if parabola is not None:
+        time = np.linspace(0, 0.03, 60)
+        right.plot(1e3 * time, np.exp(np.polyval(parabola, time)), color='#c8102e', label='fit')
+        right.plot([0], [np.exp(parabola[-1])], 'o', color='#c8102e', ms=5, label='amplitude')
+    right.set(xlabel='time (ms)', ylabel='magnitude of the decay', yscale='log')
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.spines[['top', 'right']].set_visible(False)
     return figure
 
 

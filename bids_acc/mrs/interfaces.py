@@ -29,8 +29,11 @@ from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_
 from bids_acc.mrs.levels.tables import (
     TableInputs,
     checklist_table,
+    column_meanings,
+    components_table,
     concordance_lines,
     concordance_table,
+    correlation_table,
     fit_table,
     level_lines,
     quality_row,
@@ -361,7 +364,11 @@ class _TabulateOutputSpec(TraitedSpec):
     fit_file = File(exists=True, desc='curves')
     concordance_file = File(exists=True, desc='two engines side by side')
     checklist_file = File(exists=True, desc='MRSinMRS list')
+    components_file = File(exists=True, desc='what each metabolite adds to the model')
+    correlation_file = File(exists=True, desc='correlations of the amplitudes')
     metadata = traits.Dict(desc='for all sidecars')
+    components_metadata = traits.Dict(desc='columns of the components')
+    correlation_metadata = traits.Dict(desc='columns of the correlations')
 
 
 class TabulateSpectrum(SimpleInterface):
@@ -393,6 +400,8 @@ class TabulateSpectrum(SimpleInterface):
             'quality': pd.DataFrame([quality_row(inputs)]),
             'fit': fit_table(inputs),
             'checklist': checklist_table(inputs, data),
+            'components': components_table(inputs),
+            'correlation': correlation_table(inputs),
         }
         second = _given(self.inputs.second_result_file)
         if second is not None:
@@ -402,6 +411,9 @@ class TabulateSpectrum(SimpleInterface):
             table.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
             self._results[f'{name}_file'] = str(path)
         self._results['metadata'] = inputs.sidecar()
+        for name in ('components', 'correlation'):
+            meanings = column_meanings(inputs, name)
+            self._results[f'{name}_metadata'] = {**meanings, 'Engine': inputs.result.engine}
         return runtime
 
 
@@ -445,6 +457,53 @@ class PlotFit(SimpleInterface):
             figure = plot_no_fit(title)
         out_file = save_figure(figure, Path(runtime.cwd) / 'fit.svg')
         self._results['out_file'] = str(out_file)
+        return runtime
+
+
+class _PlotModelInputSpec(BaseInterfaceInputSpec):
+    fit_file = File(exists=True, mandatory=True, desc='curves')
+    components_file = File(exists=True, mandatory=True, desc='what each metabolite adds')
+    correlation_file = File(exists=True, mandatory=True, desc='correlations of the amplitudes')
+    water_file = File(exists=True, desc='combined and averaged water, NIfTI-MRS')
+
+
+class _PlotModelOutputSpec(TraitedSpec):
+    components = File(exists=True, desc='single metabolites, SVG')
+    correlation = File(exists=True, desc='matrix of correlations, SVG')
+    water = File(exists=True, desc='water reference, SVG')
+
+
+class PlotModel(SimpleInterface):
+    """Draw the parts of the model, the correlations of its amplitudes, and the water reference."""
+
+    input_spec = _PlotModelInputSpec
+    output_spec = _PlotModelOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs import figures
+        from bids_acc.report.figures import save_figure
+
+        names = ('fit_file', 'components_file', 'correlation_file')
+        fit, parts, correlation = (
+            pd.read_csv(getattr(self.inputs, name), sep='\t', na_values='n/a') for name in names
+        )
+        none = figures.plot_no_fit
+        drawn = dict.fromkeys(('components', 'correlation'), none('the engine does not tell'))
+        drawn['water'] = none('no water reference')
+        if len(parts) and fit['fit'].notna().any():
+            curves = {str(name): parts[name].to_numpy() for name in parts.columns[1:]}
+            drawn['components'] = figures.plot_components(
+                fit['ppm'], curves, fit['data'], fit['baseline']
+            )
+        if len(correlation):
+            metabolites = [str(name) for name in correlation['metabolite']]
+            drawn['correlation'] = figures.plot_correlation(metabolites, correlation.iloc[:, 1:])
+        if (water_file := _given(self.inputs.water_file)) is not None:
+            water = read_nifti_mrs(water_file, {})
+            drawn['water'] = figures.plot_water(water.fids[0, 0, 0].ravel(), water.dwell_time)
+        for name, figure in drawn.items():
+            path = save_figure(figure, Path(runtime.cwd) / f'{name}.svg')
+            self._results[name] = str(path)
         return runtime
 
 

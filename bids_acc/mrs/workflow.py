@@ -16,6 +16,7 @@ from bids_acc.mrs.interfaces import (
     PlotConcordance,
     PlotFit,
     PlotLevels,
+    PlotModel,
     PlotVoxel,
     PreprocessSpectrum,
     TabulateSpectrum,
@@ -28,6 +29,8 @@ TABLES = {
     'quality': 'mrs_quality',
     'fit': 'mrs_fit',
     'checklist': 'mrs_checklist',
+    'components': 'mrs_components',
+    'correlation': 'mrs_correlation',
 }
 """Tables of a spectrum and their rows in the table of outputs."""
 
@@ -160,8 +163,8 @@ def init_mrs_report_wf(
 
     Inputs
     ------
-    in_file, report_file, result_file, second_result_file, tissue_file, basis_info
-        Preprocessed spectrum, report, fits, tissue and basis set.
+    in_file, water_file, report_file, result_file, second_result_file, tissue_file, basis_info
+        Preprocessed spectrum and water, report, fits, tissue and basis set.
 
     Outputs
     -------
@@ -172,7 +175,8 @@ def init_mrs_report_wf(
     fields = ['in_file', 'report_file', 'result_file', 'second_result_file', 'tissue_file',
               'basis_info']  # fmt: skip
     inputnode = pe.Node(
-        niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
+        niu.IdentityInterface(fields=[*fields, 'water_file'], mandatory_inputs=False),
+        name='inputnode',
     )
     tabulate = pe.Node(
         TabulateSpectrum(
@@ -182,6 +186,7 @@ def init_mrs_report_wf(
     )
     plot = pe.Node(PlotFit(), name='plot_fit')
     plot_levels = pe.Node(PlotLevels(), name='plot_levels')
+    plot_model = pe.Node(PlotModel(), name='plot_model')
     ds_plot, ds_levels = (
         init_sink(f'mrs_figure_{what}', output_dir=output_dir, entities=entities, name=name)
         for what, name in (('fit', 'ds_plot'), ('levels', 'ds_levels'))
@@ -195,7 +200,16 @@ def init_mrs_report_wf(
         (tabulate, plot_levels, [('quantities_file', 'quantities_file')]),
         (plot, ds_plot, [('out_file', 'in_file')]),
         (plot_levels, ds_levels, [('out_file', 'in_file')]),
+        (inputnode, plot_model, [('water_file', 'water_file')]),
+        (tabulate, plot_model, [
+            (f'{what}_file', f'{what}_file') for what in ('fit', 'components', 'correlation')
+        ]),
     ])  # fmt: skip
+    for what in ('components', 'correlation', 'water'):
+        sink = init_sink(
+            f'mrs_figure_{what}', output_dir=output_dir, entities=entities, name=f'ds_plot_{what}'
+        )
+        workflow.connect(plot_model, what, sink, 'in_file')
     if second:
         plot_both = pe.Node(PlotConcordance(), name='plot_concordance')
         ds_both = init_sink(
@@ -209,7 +223,8 @@ def init_mrs_report_wf(
     for table, key in tables.items():
         sink = init_sink(key, output_dir=output_dir, entities=entities, name=f'ds_{table}')
         workflow.connect(tabulate, f'{table}_file', sink, 'in_file')
-        workflow.connect(tabulate, 'metadata', sink, 'metadata')
+        own = f'{table}_metadata' if table in ('components', 'correlation') else 'metadata'
+        workflow.connect(tabulate, own, sink, 'metadata')
         if table in ('quantities', 'quality', 'fit'):
             workflow.connect(sink, 'out_file', outputnode, table)
     return workflow
@@ -304,6 +319,7 @@ def init_mrs_wf(
         (preproc, report_wf, [
             ('out_file', 'inputnode.in_file'),
             ('report_file', 'inputnode.report_file'),
+            ('water_file', 'inputnode.water_file'),
         ]),
         (fit, report_wf, [
             ('result_file', 'inputnode.result_file'),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from bids_acc.execution.plugins import make_plugin
 from bids_acc.execution.progress import Progress
 from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
 from bids_acc.participant.folders import WorkFolder, prepare_work_dir
+from bids_acc.participant.page_facts import inputs_table, run_facts
 from bids_acc.participant.plan import Job, without_failed_anat
 from bids_acc.participant.records import forget_before_run, keep_record
 from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
 from bids_acc.participant.workflow import build_session, workflow_name
-from bids_acc.report.html import write_subject_report
+from bids_acc.report.subject.page import write_subject_report
+from bids_acc.report.subject.view import SubjectView
 from bids_acc.settings import Request
 
 LOGGER = logging.getLogger(__name__)
@@ -77,6 +80,7 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     list of StatusRow
         One for each modality of each session; ``status.tsv`` and the subjects' pages are written.
     """
+    started = datetime.now(UTC)
     configure_nipype(folders.work, folders.logs, stop_on_first_crash=request.stop_on_first_crash)
     forget_before_run(jobs, request.output_dir)
     ledger = _Ledger(request.output_dir)
@@ -88,10 +92,18 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     _tabulate_failed_spectra(jobs, ledger, request, folders.work)
     status = ledger.so_far(jobs)
     write_status(folders.logs, status)
+    _write_pages(request, jobs, status, run_facts(request, folders.logs, started))
+    return status
+
+
+def _write_pages(
+    request: Request, jobs: Sequence[Job], status: Sequence[StatusRow], about: Mapping[str, str]
+) -> None:
+    """Write the page of each subject."""
     for subject in sorted({job.session.subject for job in jobs}):
         rows = [row for row in status if row.participant_id == f'sub-{subject}']
-        write_subject_report(request.output_dir, subject, rows)
-    return status
+        inputs = inputs_table(job for job in jobs if job.session.subject == subject)
+        write_subject_report(SubjectView(request.output_dir, subject, rows, inputs, about))
 
 
 @dataclass

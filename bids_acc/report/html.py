@@ -2,8 +2,7 @@
 
 A page asks nothing of the network, so it can be mailed, archived and opened inside a hospital. Its
 one script, told to the browser by its hash, sorts, filters and copies tables; without it the page
-says the same. What appears in a subject's page, and with which words, is said by the
-``report`` entries of the table of outputs.
+says the same.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -22,18 +21,9 @@ import jinja2
 import pandas as pd
 
 from bids_acc import __version__
-from bids_acc.derivatives.outputs import (
-    ENTITIES,
-    FoundOutput,
-    find_outputs,
-    load_table,
-)
-from bids_acc.derivatives.status import StatusRow
-from bids_acc.files.writing import write_bytes
 
 _MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
-_VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag')
-_MODALITY_TITLES = {'anat': 'Structure (T1w)', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy (1H-MRS)'}
+_VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag', 'unknown')
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,8 @@ class Block:
     folded: bool = False
     """Whether a long table scrolls in a window of its own; in print it is whole."""
     paragraphs: Sequence[str] = ()
+    kind: str = ''
+    """``bad`` sets paragraphs off, as errors."""
 
     @property
     def source(self) -> str:
@@ -177,79 +169,6 @@ def _href(file: Path | None, folder: Path | None) -> str:
     return quote(file.relative_to(folder).as_posix())
 
 
-def write_subject_report(output_dir: Path, subject: str, status: Sequence[StatusRow]) -> Path:
-    """Write a subject's page.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the derivative data set.
-    subject : str
-        Label without prefix.
-    status : sequence of StatusRow
-        Those of the subject.
-
-    Returns
-    -------
-    Path
-        ``sub-<label>.html``.
-    """
-    sections = [_status_section(status)]
-    sessions = sorted({row.session_id for row in status if row.session_id})
-    visits: list[str | None] = [*sessions] or [None]
-    for session in visits:
-        for modality, title in _MODALITY_TITLES.items():
-            label = session.removeprefix('ses-') if session else None
-            blocks = list(_modality_blocks(output_dir, subject, label, modality))
-            if blocks:
-                sections.append(Section(f'{title} {session}' if session else title, blocks))
-    path = output_dir / f'sub-{subject}.html'
-    count = f', {len(sessions)} sessions' if len(sessions) > 1 else ''
-    page = render_page(
-        f'sub-{subject}', f'bids_acc participant report{count}', sections, output_dir
-    )
-    write_bytes(path, page.encode())
-    return path
-
-
-def _status_section(status: Sequence[StatusRow]) -> Section:
-    """Tell first what was done and what was not."""
-    table = pd.DataFrame(
-        [
-            {
-                'session': row.session_id or '',
-                'modality': row.modality,
-                'status': row.status,
-                'why': row.reason_text,
-            }
-            for row in status
-        ]
-    )
-    if not table['session'].any():
-        table = table.drop(columns='session')
-    return Section('Summary', [table_block(table)])
-
-
-def _modality_blocks(
-    output_dir: Path, subject: str, session: str | None, modality: str
-) -> Iterable[Block]:
-    """Collect what the table of outputs wants shown, in its order."""
-    wanted = [s for s in load_table().values() if s.report and _modality_of(s.key) == modality]
-    for spec in sorted(wanted, key=lambda s: (s.report or {}).get('order', 100)):
-        report = spec.report or {}
-        for found in find_outputs(spec.key, output_dir, subject=subject, session=session):
-            title = report['title'] + _what_differs(found, spec.entities)
-            caption = ' '.join(str(report.get('caption', '')).split())
-            if found.path.suffix == '.tsv':
-                table = pd.read_csv(found.path, sep='\t', na_values='n/a', keep_default_na=False)
-                columns = report.get('columns')
-                if report.get('upright'):
-                    table, columns = upright(table, spec.columns, columns), None
-                yield table_block(table, title, caption, columns=columns, file=found.path)
-            else:
-                yield image_block(found.path, title, caption)
-
-
 def upright(
     table: pd.DataFrame, described: Mapping[str, Any], columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
@@ -298,15 +217,3 @@ def upright(
 def _of_any_shell(name: str) -> str:
     """Leave the b-value out of a column's name."""
     return re.sub(r'_b\d+$', '_b', name)
-
-
-def _modality_of(key: str) -> str:
-    """Read the modality off an output key."""
-    return key.partition('_')[0]
-
-
-def _what_differs(found: FoundOutput, fixed: Mapping[str, str]) -> str:
-    """Name the acquisition, voxel or run, where a session has more than one."""
-    hidden = {'subject', 'session', 'suffix', 'extension', *fixed}
-    parts = [f'{ENTITIES[k]}-{v}' for k, v in found.entities.items() if k not in hidden]
-    return f' ({" ".join(parts)})' if parts else ''

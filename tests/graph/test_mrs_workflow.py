@@ -126,7 +126,8 @@ def test_raw_to_tables(tmp_path: Path, with_reference: bool) -> None:
     written = {key for key in load_table() if key.startswith('mrs_') and find_outputs(key, out)}
     assert written == {
         'mrs_preproc', 'mrs_quantities', 'mrs_quality', 'mrs_fit', 'mrs_steps', 'mrs_checklist',
-        'mrs_figure_fit', 'mrs_figure_levels',
+        'mrs_components', 'mrs_correlation', 'mrs_figure_fit', 'mrs_figure_levels',
+        'mrs_figure_components', 'mrs_figure_correlation', 'mrs_figure_water',
     }  # fmt: skip
     found = find_outputs('mrs_quantities', out)[0]
     assert found.path.name == 'sub-01_ses-1_acq-press_voi-ACC_desc-quantities_svs.tsv'

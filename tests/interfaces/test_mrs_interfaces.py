@@ -14,12 +14,15 @@ from bids_acc.exceptions import GridMismatchError, MetadataError
 from bids_acc.mrs.interfaces import (
     FitSpectrum,
     PlotFit,
+    PlotModel,
     PreprocessSpectrum,
     TabulateSpectrum,
     VoxelTissue,
 )
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import _water_scaling
+from bids_acc.mrs.results.engine_result import Curves, EngineResult
+from bids_acc.mrs.results.records import save_record
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
 TIME = np.arange(N) * DWELL
@@ -386,3 +389,55 @@ def test_fit_of_another_spectrum_fails(shared_data: Path, tmp_path: Path) -> Non
     tables = imported(shared_data, tmp_path, 'challenge-01')
     row = pd.read_csv(tables.quality_file, sep='\t').iloc[0]
     assert row['gate_reasons'] == 'the fit was made at 123.2 MHz, the spectrum at 127.755 MHz'
+
+
+def test_parts_of_the_model_correlations_and_water_are_drawn(
+    preprocessed: object, tmp_path: Path
+) -> None:
+    """The parts add up to the model; a correlation has its sign and ones on the diagonal."""
+    ppm = np.linspace(4.2, 0.2, 80)
+    parts = np.stack([np.exp(-((ppm - 2.0) ** 2)), np.exp(-((ppm - 3.0) ** 2)), 0 * ppm])
+    baseline = 0.1 * ppm
+    result = EngineResult(
+        engine='builtin', version='1', names=('NAA', 'Cr', 'Lac'), kinds=('metabolite',) * 3,
+        values=np.array([2.0, 1.0, 0.0]), sd=np.array([0.1, 0.2, 0.0]),
+        covariance=np.array([[0.01, -0.01, 0], [-0.01, 0.04, 0], [0, 0, 0]]),
+        curves=Curves(ppm, parts.sum(0) + baseline, parts.sum(0) + baseline, baseline, parts),
+    )  # fmt: skip
+    node = TabulateSpectrum(
+        result_file=str(save_record(result, tmp_path / 'result.json')),
+        report_file=preprocessed.report_file,
+        in_file=preprocessed.out_file,
+    )
+    found = node.run(cwd=str(tmp_path)).outputs
+    table = pd.read_csv(found.components_file, sep='\t')
+    fit = pd.read_csv(found.fit_file, sep='\t')
+    whole = table[['NAA', 'Cr', 'Lac']].sum(axis=1) + fit['baseline']
+    assert whole.to_numpy() == pytest.approx(fit['fit'].to_numpy(), abs=1e-4)
+    correlation = pd.read_csv(found.correlation_file, sep='\t', index_col=0, na_values='n/a')
+    assert correlation.loc['NAA', 'Cr'] == pytest.approx(-0.5)
+    assert correlation.loc['NAA', 'NAA'] == pytest.approx(1)
+    assert correlation.loc['Lac'].isna().all(), 'no variance, no correlation'
+    assert set(found.components_metadata) == {'NAA', 'Cr', 'Lac', 'Engine'}
+    drawn = PlotModel(
+        fit_file=found.fit_file, components_file=found.components_file,
+        correlation_file=found.correlation_file, water_file=preprocessed.water_file,
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    text = Path(drawn.components).read_text()
+    assert all(word in text for word in ('NAA', 'baseline', 'residual', 'zero: Lac'))
+    assert '-.5' in Path(drawn.correlation).read_text()
+    assert 'amplitude' in Path(drawn.water).read_text()
+
+
+def test_engines_that_tell_nothing_say_so(preprocessed: object, tmp_path: Path) -> None:
+    result = EngineResult.failed('lcmodel', '1', ['NAA'], 'no fit')
+    found = TabulateSpectrum(
+        result_file=str(save_record(result, tmp_path / 'result.json')),
+        report_file=preprocessed.report_file, in_file=preprocessed.out_file,
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    drawn = PlotModel(
+        fit_file=found.fit_file, components_file=found.components_file,
+        correlation_file=found.correlation_file,
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    assert 'the engine does not tell' in Path(drawn.components).read_text()
+    assert 'no water reference' in Path(drawn.water).read_text()

@@ -92,7 +92,7 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
             ),
             'shift': (Measure(fit.shift_ppm, 'ppm', 'builtin_shift'),),
         },
-        curves=Curves(fit.ppm, fit.data, fit.fit, fit.baseline),
+        curves=Curves(fit.ppm, fit.data, fit.fit, fit.baseline, fit.components),
         water_scale=per_proton / (water_amplitude / 2) if has_water else math.nan,
         baseline_sensitivity=dict(fit.baseline_sensitivity),
         extra={

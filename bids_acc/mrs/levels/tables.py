@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bids_acc.mrs.io import MrsData
@@ -385,6 +386,41 @@ def fit_table(inputs: TableInputs) -> pd.DataFrame:
     if curves is None:
         return pd.DataFrame(columns=columns)
     return pd.DataFrame({name: getattr(curves, name) for name in columns})
+
+
+def components_table(inputs: TableInputs) -> pd.DataFrame:
+    """Tabulate what each name adds to the model; no row where the engine does not tell."""
+    curves = inputs.result.curves
+    if curves is None or not curves.components.size:
+        return pd.DataFrame(columns=['ppm'])
+    named = dict(zip(inputs.result.names, curves.components, strict=True))
+    return pd.DataFrame({'ppm': curves.ppm, **named})
+
+
+def correlation_table(inputs: TableInputs) -> pd.DataFrame:
+    """Correlate the errors of the amplitudes; no row where the engine gives no covariance.
+
+    A metabolite whose variance is zero or unknown correlates with nothing (NaN).
+    """
+    names, covariance = inputs.result.names, inputs.result.covariance
+    if covariance is None:
+        return pd.DataFrame(columns=['metabolite'])
+    variance = np.diagonal(covariance)
+    sd = np.sqrt(np.where(variance > 0, variance, np.nan))
+    table = pd.DataFrame(covariance / np.outer(sd, sd), columns=list(names))
+    table.insert(0, 'metabolite', list(names))
+    return table
+
+
+def column_meanings(inputs: TableInputs, table: str) -> dict[str, Any]:
+    """Describe the columns that are named after what was fitted, for a sidecar."""
+    words = {
+        'components': 'Contribution of {} to the model, in units of the column data of desc-fit',
+        'correlation': 'Correlation of the error of {} with that of the row',
+    }
+    if table not in words:
+        return {}
+    return {name: {'Description': words[table].format(name)} for name in inputs.result.names}
 
 
 def concordance_table(first: EngineResult, second: EngineResult) -> pd.DataFrame:

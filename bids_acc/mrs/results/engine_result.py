@@ -73,6 +73,9 @@ class Curves:
     """Model with baseline."""
     baseline: FloatArray
     """Baseline."""
+    components: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    """What each of the result's names adds to the model, (n, n_ppm); empty where the engine does
+    not tell."""
 
     @property
     def residual(self) -> FloatArray:

@@ -217,10 +217,30 @@ def water_amplitude(water: npt.ArrayLike, dwell_time: float, skip: int = 4) -> f
     >>> round(water_amplitude(decay, 5e-4), 6)
     100.0
     """
+    parabola = water_parabola(water, dwell_time, skip)
+    return float('nan') if parabola is None else float(np.exp(parabola[-1]))
+
+
+def water_parabola(
+    water: npt.ArrayLike, dwell_time: float, skip: int = 4
+) -> npt.NDArray[np.float64] | None:
+    """Fit the logarithm of the first 30 ms of a water decay's magnitude.
+
+    Parameters
+    ----------
+    water, dwell_time, skip
+        As for `water_amplitude`.
+
+    Returns
+    -------
+    (3,) ndarray of float64 or None
+        Coefficients by falling power of the time in s, as `numpy.polyval` takes them; None when
+        the decay is no water decay.
+    """
     magnitude = np.abs(np.asarray(water, dtype=complex))
     n_used = max(int(0.03 / dwell_time), 12)
     used = magnitude[skip : skip + n_used]
     if used.size < 8 or not np.all(used > 0) or used[0] < 3 * np.median(magnitude[-32:]):
-        return float('nan')
+        return None
     time = np.arange(skip, skip + used.size) * dwell_time
-    return float(np.exp(np.polyfit(time, np.log(used), 2)[-1]))
+    return np.asarray(np.polyfit(time, np.log(used), 2), dtype=np.float64)

@@ -1,0 +1,189 @@
+"""What a subject's page says of its inputs and of the run that wrote it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_acc import __version__
+from bids_acc.bids.inputs import AnatInputs, DwiRun, MrsInputs, open_image, read_gradients
+from bids_acc.derivatives.dataset import container_from_environment
+from bids_acc.dwi.shells import find_shells
+from bids_acc.mrs.io import read_affine
+from bids_acc.participant.plan import Job
+from bids_acc.settings import Request
+
+COLUMNS = ('session', 'modality', 'file', 'sequence', 'TE', 'TR', 'voxel', 'more')
+SHOWN_PACKAGES = ('nipype', 'nibabel', 'antspyx', 'dipy', 'numpy', 'scipy')
+"""Whose versions may change a number."""
+SEQUENCE_FIELDS = ('PulseSequenceType', 'PulseSequenceDetails', 'SequenceName', 'ScanningSequence')
+"""Fields of a BIDS sidecar that name the sequence; the first that is there counts."""
+
+
+def inputs_table(jobs: Iterable[Job]) -> pd.DataFrame:
+    """List what was read, with sequence, times, b-values and size of the voxel.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        Of one subject.
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, all text; empty where neither sidecar nor header tells.
+    """
+    rows = [
+        {'session': job.session.session_id or '', **row} for job in jobs for row in _rows_of(job)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).fillna('')
+
+
+def _rows_of(job: Job) -> Iterator[dict[str, str]]:
+    """Yield a row for each image or spectrum of a session that can be read."""
+    session = job.session
+    if session.anat is not None:
+        yield _anat_row(job, session.anat)
+    if session.dwi is not None:
+        for run in session.dwi.runs:
+            yield _dwi_row(run, session.dwi.source)
+    for spectrum in session.mrs:
+        yield _mrs_row(spectrum)
+
+
+def _anat_row(job: Job, inputs: AnatInputs) -> dict[str, str]:
+    """Describe a T1w image and where its surfaces come from."""
+    more = [job.surfaces.describe()]
+    if inputs.averaged:
+        more.append(f'averaged with {len(inputs.averaged)} further runs')
+    if (field := _number(inputs.metadata, 'MagneticFieldStrength')) is not None:
+        more.append(f'{field:g} T')
+    return {
+        'modality': 'anat', 'file': inputs.t1w.name, 'voxel': _voxel(inputs.t1w),
+        'more': '; '.join(more), **_timing(inputs.metadata),
+    }  # fmt: skip
+
+
+def _dwi_row(run: DwiRun, source: str) -> dict[str, str]:
+    """Describe a diffusion series."""
+    more = [_shells(run)]
+    if run.direction:
+        more.append(f'phase encoding {run.direction}')
+    if source:
+        more.append(f'corrected by {source}')
+    return {
+        'modality': 'dwi', 'file': run.image.name, 'voxel': _voxel(run.image),
+        'more': '; '.join(filter(None, more)), **_timing(run.metadata),
+    }  # fmt: skip
+
+
+def _mrs_row(inputs: MrsInputs) -> dict[str, str]:
+    """Describe a spectrum."""
+    told = [f'water: {inputs.reference.name}' if inputs.reference else 'no water reference']
+    if (transients := _number(inputs.metadata, 'NumberOfTransients')) is not None:
+        told.append(f'{transients:g} transients')
+    try:
+        edges = np.linalg.norm(np.asarray(read_affine(inputs.svs))[:3, :3], axis=0)
+        voxel = _edges(edges)
+    except (OSError, ValueError):  # the table of quality says what is wrong with it
+        voxel = ''
+    return {
+        'modality': 'mrs', 'file': inputs.svs.name, 'voxel': voxel, 'more': '; '.join(told),
+        **_timing(inputs.metadata),
+    }  # fmt: skip
+
+
+def _shells(run: DwiRun) -> str:
+    """Count the volumes of each shell.
+
+    ``4 x b 0, 30 x b 1000``
+    """
+    try:
+        shells = find_shells(read_gradients(run.bval, run.bvec)[0])
+    except (OSError, ValueError):  # the plan says what is wrong with it
+        return ''
+    counts = np.bincount(shells.labels, minlength=len(shells.bvalues))
+    return ', '.join(f'{n} x b {b}' for n, b in zip(counts, shells.bvalues, strict=True))
+
+
+def _timing(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Name the sequence and its times, as far as a sidecar tells."""
+    names = (metadata.get(key) for key in SEQUENCE_FIELDS)
+    times = {}
+    for name, key in (('TE', 'EchoTime'), ('TR', 'RepetitionTime')):
+        seconds = _number(metadata, key)
+        times[name] = '' if seconds is None else f'{1e3 * seconds:g} ms'
+    return {'sequence': next((str(name) for name in names if name), ''), **times}
+
+
+def _number(metadata: Mapping[str, Any], key: str) -> float | None:
+    """Return a number of a sidecar, if it is one."""
+    value = metadata.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _voxel(path: Path) -> str:
+    """Write the edges of an image's voxel."""
+    try:
+        return _edges(np.asarray(open_image(path).header.get_zooms()[:3], dtype=float))
+    except (OSError, ValueError):  # the plan says what is wrong with it
+        return ''
+
+
+def _edges(edges: np.ndarray) -> str:
+    """Write three edges in mm.
+
+    Examples
+    --------
+    >>> _edges(np.array([1.0, 1.0, 1.25]))
+    '1 x 1 x 1.25 mm'
+    """
+    return ' x '.join(f'{edge:.3g}' for edge in edges) + ' mm'
+
+
+def run_facts(request: Request, logs: Path, started: datetime) -> dict[str, str]:
+    """Tell how the run was called, by which versions, when and for how long.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+    logs : Path
+        Folder of the run.
+    started : datetime
+        When it began, with its time zone.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    command = logs / 'command.txt'
+    container = container_from_environment()
+    took = int((datetime.now(UTC) - started).total_seconds())
+    facts = {
+        'command': command.read_text('utf-8', 'replace').strip() if command.is_file() else '',
+        'bids_acc': __version__,
+        'container': ' '.join(container.values()) if container else '',
+        'Python and packages': ', '.join([f'Python {platform.python_version()}', *_packages()]),
+        'date': f'{started:%Y-%m-%d %H:%M} UTC',
+        'run time': f'{took // 60} min {took % 60} s (all participants of this run)',
+        'seed': str(request.settings.random_seed),
+        'settings, log and status': f'logs/{logs.name}',
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _packages() -> Iterator[str]:
+    """Yield name and version of the packages that compute."""
+    for name in SHOWN_PACKAGES:
+        try:
+            yield f'{name} {version(name)}'
+        except PackageNotFoundError:
+            continue

@@ -1,0 +1,1 @@
+"""A subject's page: one file for each kind of section, `page` puts them in order."""

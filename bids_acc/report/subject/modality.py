@@ -1,0 +1,45 @@
+"""What the table of outputs wants shown of a modality, in its order and with its words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bids_acc.derivatives.outputs import OutputSpec, load_table
+from bids_acc.report.html import Block, image_block, table_block, upright
+from bids_acc.report.subject.view import SubjectView, read_table, what_differs
+
+
+def declared_blocks(view: SubjectView, session: str | None, modality: str) -> Iterator[Block]:
+    """Yield the figures and tables of a modality that have a ``report`` entry.
+
+    Parameters
+    ----------
+    view : SubjectView
+        The subject.
+    session : str or None
+        Label without prefix.
+    modality : str
+        How the keys of its outputs begin.
+
+    Yields
+    ------
+    Block
+    """
+    wanted = [s for s in load_table().values() if s.report and s.key.partition('_')[0] == modality]
+    for spec in sorted(wanted, key=lambda s: (s.report or {}).get('order', 100)):
+        yield from _blocks_of(view, session, spec)
+
+
+def _blocks_of(view: SubjectView, session: str | None, spec: OutputSpec) -> Iterator[Block]:
+    """Yield the blocks of one output key."""
+    report = spec.report or {}
+    caption = ' '.join(str(report.get('caption', '')).split())
+    for found in view.outputs(spec.key, session):
+        title = report['title'] + what_differs(found)
+        if found.path.suffix == '.tsv':
+            table, columns = read_table(found.path), report.get('columns')
+            if report.get('upright'):
+                table, columns = upright(table, spec.columns, columns), None
+            yield table_block(table, title, caption, columns=columns, file=found.path)
+        else:
+            yield image_block(found.path, title, caption)
