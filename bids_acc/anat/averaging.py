@@ -60,13 +60,13 @@ def average_runs(
     reports = []
     for values, own in runs[1:]:
         moving, grid = np.asarray(values, dtype=float), np.asarray(own, dtype=float)
-        pull = rigid(first, affine, moving, grid, seed=seed)
-        placed = sample(moving, grid, apply_matrix(pull, centres)).reshape(first.shape)
+        to_source = rigid(first, affine, moving, grid, seed=seed)
+        placed = sample(moving, grid, apply_matrix(to_source, centres)).reshape(first.shape)
         seen = np.isfinite(placed)
         both = head & seen
         alike = _correlation(first[both], placed[both])
         used = alike >= MIN_CORRELATION
-        apart = displacement(pull[None], voxel_centres(head, affine)[::97])[0]
+        apart = displacement(to_source[None], voxel_centres(head, affine)[::97])[0]
         reports.append({
             'displacement_mm': float(apart), 'correlation': alike, 'used': float(used),
         })  # fmt: skip

@@ -38,7 +38,7 @@ from bids_acc.images.volumes import stripped_mask
 from bids_acc.typing import BoolArray, FloatArray
 
 BRAIN_ML = (900.0, 2100.0)
-"""Volumes that an adult brain with the fluid around its folds can have. Of 26 real heads the
+"""Volumes that an adult brain with the CSF around its folds can have. Of 26 real heads the
 largest has 1956 mL (2015 by registration); a template stretched to the scalp has 2400."""
 LEAST_AGREEMENT = 0.85
 """Dice overlap of two methods below which one of them is wrong. On eight real heads right masks
@@ -209,9 +209,9 @@ def given_brain(
         If what lies in the image has not the volume of a brain.
     """
     inside = (np.asarray(given) > 0).astype(np.float32)
-    pull = np.linalg.inv(given_affine) @ affine
+    to_source = np.linalg.inv(given_affine) @ affine
     mask = ndimage.affine_transform(
-        inside, pull[:3, :3], pull[:3, 3], output_shape=data.shape, order=0
+        inside, to_source[:3, :3], to_source[:3, 3], output_shape=data.shape, order=0
     ).astype(bool)
     if not is_brain_sized(mask, affine):
         low, high = BRAIN_ML

@@ -267,9 +267,9 @@ def carried_outline(fit: AffineFit, shape: tuple[int, ...], affine: FloatArray) 
         Of the head, voxel to scanner RAS in mm.
     """
     brain, template_affine, _ = _template()
-    pull = np.linalg.inv(template_affine) @ np.linalg.inv(fit.matrix) @ affine
+    to_source = np.linalg.inv(template_affine) @ np.linalg.inv(fit.matrix) @ affine
     carried = ndimage.affine_transform(
-        brain, pull[:3, :3], pull[:3, 3], output_shape=shape, order=1, output=np.float32
+        brain, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=1, output=np.float32
     )
     return np.asarray(carried > 0.5)
 

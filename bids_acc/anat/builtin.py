@@ -41,8 +41,8 @@ def template_priors() -> tuple[Any, FloatArray]:
     """Return the template's GM, WM and CSF probabilities (3, nx, ny, nz) and their affine."""
     images = [nb.Nifti1Image.from_filename(template_path(kind)) for kind in ('gm', 'wm', 't1')]
     grey, white, t1w = (image.get_fdata(dtype=np.float32) for image in images)
-    fluid = np.clip((t1w > 0) - (grey + white) / 255, 0, 1).astype(np.float32)
-    return np.stack([grey / 255, white / 255, fluid]), images[0].affine
+    csf = np.clip((t1w > 0) - (grey + white) / 255, 0, 1).astype(np.float32)
+    return np.stack([grey / 255, white / 255, csf]), images[0].affine
 
 
 def segment_brain(

@@ -82,7 +82,7 @@ def surfaces_on_slices(
     centre : (3,) ndarray
         Centre of the region in mm.
     title : str
-        Above the picture.
+        Above the figure.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def contours_on_slices(
     maps : sequence of ((nx, ny, nz) ndarray, colour)
         Probability maps.
     title : str
-        Above the picture.
+        Above the figure.
     """
     corners = np.argwhere(np.asarray(volume) > 0)
     box = np.stack([corners.min(axis=0), corners.max(axis=0)])

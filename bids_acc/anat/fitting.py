@@ -38,14 +38,14 @@ class FitOptions:
     """Distance between samples of a profile in mm."""
     margin: float = 3.0
     """How far a profile goes beyond the search range in mm, to tell a dip from noise: as far as
-    the other bank of a narrow sulcus. With 2 mm four times as many vertices saw no boundary in a
+    the other wall of a narrow sulcus. With 2 mm four times as many vertices saw no boundary in a
     noiseless brain."""
     profile_smoothing: int = 4
     """How often a profile is averaged with the neighbours' ones: with less, noise decides which
     edge is the nearest; with more, narrow folds are lost."""
-    floor_share: float = 0.7
+    sulcal_minimum_share: float = 0.7
     """By how much of the way to the floor of a narrow sulcus the intensity has fallen where its
-    bank is taken to lie. Between banks less than two blurs apart, the place that a model of the
+    wall is taken to lie. Between walls less than two blurs apart, the place that a model of the
     blur tells depends on the last few percent of the dip's depth: it lay 0.4 to 0.7 mm further out
     in the cingulate of simulated brains, a third of the vertices ended in intersections, and the
     repair, not the image, decided where the surface came to lie. The price is that the cortex
@@ -53,7 +53,7 @@ class FitOptions:
     cingulate 0.06 mm thinner and follows noise a little more, 0.75 makes it 0.09 mm thicker (seeds
     100-103 at 1.5 mm)."""
     repair_rounds: int = 16
-    """How often at most intersections are mended."""
+    """How often at most intersections are repaired."""
     min_thickness: float = 0.3
     """The pial surface stays so far outside the white surface, in mm."""
 
@@ -98,28 +98,28 @@ def _positions(limit: float, step: float) -> FloatArray:
 
 def pial_targets(
     grey: FloatArray,
-    fluid: FloatArray,
+    csf: FloatArray,
     profiles: FloatArray,
     places: FloatArray,
-    floor_share: float,
+    sulcal_minimum_share: float,
 ) -> FloatArray:
     r"""Return how far the GM/CSF boundary lies along the normal.
 
-    It lies where the intensity is half-way, but between two banks less than some 2.5 times the
+    It lies where the intensity is half-way, but between two walls less than some 2.5 times the
     blur apart half-way is reached too far out or never. There it is taken to lie where the
-    intensity has fallen by a share of the way to the floor of the dip between the banks. With dips
+    intensity has fallen by a share of the way to the floor of the dip between the walls. With dips
     so deep that this is half-way between GM and CSF, the one rule passes into the other. A dip
     nearer than the half-way place is a sulcus in between.
 
     Parameters
     ----------
-    grey, fluid : (n,) ndarray
+    grey, csf : (n,) ndarray
         Intensities of GM and CSF.
     profiles : (n, n_samples) ndarray
         Intensities from inside to outside.
     places : (n_samples,) ndarray
         Positions of the samples in mm, equally spaced.
-    floor_share : float
+    sulcal_minimum_share : float
         See `FitOptions`.
 
     Returns
@@ -127,13 +127,13 @@ def pial_targets(
     (n,) ndarray
         In mm, NaN where there is neither an edge nor a dip.
     """
-    edge = nearest_crossing(profiles, (grey + fluid) / 2, places)
-    contrast = np.maximum(grey - fluid, 1e-9)
+    edge = nearest_crossing(profiles, (grey + csf) / 2, places)
+    contrast = np.maximum(grey - csf, 1e-9)
     dip, floor = nearest_dip(profiles, DIP_DEPTH * contrast, places)
-    fall = floor_share * (grey - floor)
+    fall = sulcal_minimum_share * (grey - floor)
     before = np.where(places <= dip[:, None], profiles, np.nan)
-    bank = nearest_crossing(before, grey - fall, places)
-    return np.where((fall < contrast / 2) & ~(bank > edge), bank, edge)
+    wall = nearest_crossing(before, grey - fall, places)
+    return np.where((fall < contrast / 2) & ~(wall > edge), wall, edge)
 
 
 def _keep_side(image: TissueImage, vertices: FloatArray, side: int) -> FloatArray:
@@ -165,7 +165,7 @@ def repair_intersections(
     Relaxing fills hollows: the pial surface of a brain came 0.2 mm outwards on average. With a
     surface nearby that does not pass through itself, what is relaxed is the way from there to the
     vertices, which is also halved in each round, so that the mesh ends at that surface if nothing
-    else helps; what is still entangled after most of the rounds is relaxed as a whole.
+    else helps; what is still intersecting after most of the rounds is relaxed as a whole.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def repair_intersections(
     return vertices, bad
 
 
-def evened(
+def tangentially_relaxed(
     vertices: FloatArray, inner: FloatArray, faces: IntArray, mean_of_neighbours: sparse.csr_array
 ) -> FloatArray:
     """Slide vertices along their surface, so that neighbours lie alike above an inner surface.
@@ -238,7 +238,7 @@ def evened(
     return vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
 
 
-def lifted(
+def with_minimum_thickness(
     pial: FloatArray, white: FloatArray, faces: IntArray, least: float, cortex: BoolArray
 ) -> FloatArray:
     """Push a pial surface out of the white one.
@@ -310,16 +310,16 @@ class _Fit:
     ) -> tuple[FloatArray, BoolArray]:
         """Take one step of the pial surface, never into the white one."""
         grey, _ = self.levels(white, pial, vertex_normals(white, self.mesh.faces), blur)
-        _, _, fluid = self.image.tissue_means(pial)
+        _, _, csf = self.image.tissue_means(pial)
         normals = vertex_normals(pial, self.mesh.faces)
         places = _positions(limit + self.options.margin, self.options.step)
         profiles = _profiles(self.image, pial, normals, places, self.mesh.links, self.options)
-        target = pial_targets(grey, fluid, profiles, places, self.options.floor_share)
+        target = pial_targets(grey, csf, profiles, places, self.options.sulcal_minimum_share)
         seen = self.mesh.cortex & (np.abs(target) <= limit)
         room = np.einsum('ij,ij->i', pial - white, normals)
         target = np.maximum(target, self.options.min_thickness - room)
         moved = self._follow(pial, normals, target, seen, stiffness)
-        return evened(moved, white, self.mesh.faces, self.mesh.links), seen
+        return tangentially_relaxed(moved, white, self.mesh.faces, self.mesh.links), seen
 
     def _follow(
         self,
@@ -379,7 +379,7 @@ def fit_surfaces(
         white = moved
     white, bad = repair_intersections(white, faces, mesh.links, options.repair_rounds)
     pial, pial_seen = fit.move_pial(white, pial, limit, stiffness, blur)
-    base = lifted(start, white, faces, options.min_thickness, mesh.cortex)
+    base = with_minimum_thickness(start, white, faces, options.min_thickness, mesh.cortex)
     pial, pial_bad = repair_intersections(
         pial, faces, mesh.links, options.repair_rounds, base=base
     )

@@ -111,7 +111,7 @@ def register_to_template(
 
     Avants et al. (2008), Med Image Anal 12:26-41, https://doi.org/10.1016/j.media.2007.06.004.
     Mutual information widens the fissure between the hemispheres: in a brain of known truth both
-    banks of the cingulate come to lie 0.7 to 1.5 mm too far from the midline, and 0.1 mm with
+    walls of the cingulate come to lie 0.7 to 1.5 mm too far from the midline, and 0.1 mm with
     cross-correlation (cubes of three voxels). The finest level gets more rounds where voxels are
     small.
 

@@ -91,10 +91,10 @@ def fit_tissue_model(
         total = p.sum(axis=0)
         p = np.where(total > 1e-20, p / np.maximum(total, 1e-20), b)
         converged = bool(np.abs(means - previous).max() < tolerance * np.ptp(means))
-    grey, white, fluid = means
-    if not fluid < grey < white:
+    grey, white, csf = means
+    if not csf < grey < white:
         raise InputDataError(
-            f'mean intensities CSF {fluid:.4g}, GM {grey:.4g}, WM {white:.4g} are not in the '
+            f'mean intensities CSF {csf:.4g}, GM {grey:.4g}, WM {white:.4g} are not in the '
             'order of a T1-weighted image: check that the file is a T1w and that its '
             'registration to the template worked.'
         )

@@ -57,8 +57,8 @@ class TissueImage:
 
     def tissue_means(self, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the local means of GM, WM and CSF at points (..., 3) in mm."""
-        grey, white, fluid = (sample_volume(m, self.mean_affine, points) for m in self.means)
-        return grey, white, fluid
+        grey, white, csf = (sample_volume(m, self.mean_affine, points) for m in self.means)
+        return grey, white, csf
 
 
 def sample_volume(volume: npt.ArrayLike, affine: FloatArray, points: npt.ArrayLike) -> FloatArray:
@@ -113,7 +113,7 @@ def cortical_levels(
 
     and the normal equations of this regression are averaged along the surface. In the cortex
     samples count by the probability of GM; below it they count unless they are nearly as dark as
-    GM (`DARKEST_WHITE`): a nucleus, the other bank of a thin blade, a surface that is not yet in
+    GM (`DARKEST_WHITE`): a nucleus, the other wall of a thin blade, a surface that is not yet in
     its place. The probability of WM would be no good weight there: where a bias field left it
     darker than elsewhere, it picks the brighter part.
 
@@ -137,7 +137,7 @@ def cortical_levels(
     grey, white_matter : (n_vertices,) ndarray
         Intensities.
     """
-    grey, white_matter, fluid = image.tissue_means(white)
+    grey, white_matter, csf = image.tissue_means(white)
     thickness = np.maximum(np.einsum('ij,ij->i', pial - white, normals), 2 * max(blur, 1e-3))
     sums = np.zeros((len(white), 5))
     samples = [(0, share * thickness, white + share * (pial - white)) for share in CORTEX_SHARES]
@@ -154,7 +154,7 @@ def cortical_levels(
         weight = weight * cortex / counts[tissue]
         below, beyond = _mixing(height, thickness, blur)
         within = 1 - below - beyond
-        rest = values - beyond * fluid
+        rest = values - beyond * csf
         columns = (within**2, within * below, below**2, within * rest, below * rest)
         sums += weight[:, None] * np.stack(columns, axis=1)
     gg, gw, ww, gy, wy = spread_on_mesh(sums, white, links, POOLED_FWHM).T

@@ -135,7 +135,7 @@ def _with_companions(
     read += [f'{path.name}: taken for distortion correction' for path, _ in found
              if suffix_of(path) != 'epi']  # fmt: skip
     return DwiInputs(
-        runs, common_entities(run.entities for run in runs), opposite=tuple(found),
+        runs, common_entities(run.entities for run in runs), reversed_pe=tuple(found),
         notes=(*read, *notes), left_out=tuple(left_out), no_opposite=tuple(unused),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from bids_acc.bids.inputs import DwiRun, check_image
 from bids_acc.bids.phase_encoding import phase_direction
 from bids_acc.bids.reasons import without_path
 from bids_acc.bids.sidecars import inherited_metadata, read_json, suffix_of
-from bids_acc.dwi.series import opposite_of
+from bids_acc.dwi.series import reversed_pe_of
 from bids_acc.exceptions import BidsAccError, InputDataError
 
 Opposite = tuple[Path, dict[str, Any]]
@@ -25,7 +25,7 @@ OTHER_MAPS = ('phasediff', 'phase1', 'fieldmap', 'TB1DAM', 'TB1EPI')
 def find_reversed(
     root: Path, runs: Sequence[DwiRun], others: Iterable[Path] = ()
 ) -> tuple[list[Opposite], list[str], list[str]]:
-    """Find images whose phase encoding is opposite to the series'.
+    """Find images whose phase encoding is the reverse of the series'.
 
     An ``_epi`` image in ``fmap/`` belongs to the series when its sidecar says so
     (``IntendedFor``, or ``B0FieldIdentifier`` with the series' ``B0FieldSource`` or its own
@@ -89,7 +89,7 @@ def _judge(path: Path, root: Path, direction: str) -> tuple[dict[str, Any], list
         raise InputDataError(note or 'its sidecar has no PhaseEncodingDirection')
     if not direction:
         raise InputDataError('the diffusion series has no PhaseEncodingDirection to compare with')
-    if given != opposite_of(direction):
+    if given != reversed_pe_of(direction):
         same = 'the same as' if given == direction else 'not the reverse of'
         raise InputDataError(f'its phase encoding is {given}, {same} that of the series')
     return {**metadata, 'PhaseEncodingDirection': given}, [note] if note else []

@@ -86,7 +86,7 @@ class DwiInputs:
     """Tool that corrected the series already; empty for raw data."""
     mask: Path | None = None
     """Brain, where a derivative has one."""
-    opposite: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
+    reversed_pe: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
     """Further images of reversed phase encoding, b = 0, with their metadata."""
     noddi: Mapping[str, Path] = field(default_factory=dict)
     """``icvf``, ``isovf`` and ``od`` of a derivative, or nothing."""
@@ -100,17 +100,17 @@ class DwiInputs:
     """Of those, the ones that might have served as images of reversed phase encoding."""
 
     @property
-    def has_opposite(self) -> bool:
+    def has_reversed_pe(self) -> bool:
         """Whether b = 0 images were acquired with the phase encoding of a run reversed."""
         given = {run.direction for run in self.runs if run.n_base} - {''}
-        return bool(self.opposite) or any(f'{direction}-' in given for direction in given)
+        return bool(self.reversed_pe) or any(f'{direction}-' in given for direction in given)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
         series = [path for run in self.runs for path in run.files]
         more = [*(() if self.mask is None else (self.mask,)),
-                *(path for path, _ in self.opposite), *self.noddi.values()]  # fmt: skip
+                *(path for path, _ in self.reversed_pe), *self.noddi.values()]  # fmt: skip
         return (*series, *more)
 
 

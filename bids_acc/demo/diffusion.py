@@ -144,7 +144,7 @@ def tissue_signal(
     md_relative: FloatArray,
     b_value: float,
 ) -> FloatArray:
-    """Sum the signals of grey matter, white matter and fluid.
+    """Sum the signals of grey matter, white matter and CSF.
 
     Parameters
     ----------

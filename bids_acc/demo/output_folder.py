@@ -231,8 +231,8 @@ def _write_image_quality(
         'outlier_slices_pct': float(rng.exponential(0.25)),
         'snr_b0': rng.normal(person.site.diffusion_snr, 1.5),
         'neighbour_corr': rng.normal(0.78, 0.02), 'coreg_dice': rng.normal(0.93, 0.01),
-        'coverage_L': 1.0, 'coverage_R': 1.0, 'fluid_L': rng.normal(0.16, 0.03),
-        'fluid_R': rng.normal(0.16, 0.03),
+        'coverage_L': 1.0, 'coverage_R': 1.0, 'csf_L': rng.normal(0.16, 0.03),
+        'csf_R': rng.normal(0.16, 0.03),
     }  # fmt: skip
     for key, row in (('anat_qc', anat), ('dwi_qc', dwi)):
         path = output_path(key, folder, entities)

@@ -209,7 +209,7 @@ def score_diffusivity(
 ) -> tuple[list[Recovery], list[Effect]]:
     """Compare differences of mean diffusivity with those planted in grey matter.
 
-    In per cent of the planted grey matter's own diffusivity: fluid in the samples raises the
+    In per cent of the planted grey matter's own diffusivity: CSF in the samples raises the
     measured level, and would make the same difference in mm2/s a smaller share of it.
     """
     maps = _vertex_maps(output_dir, truth, 'md')
@@ -387,7 +387,7 @@ def score_report(
         level = values[values['metric'] == 'md']['value'].mean() / truth['gm_md_mm2_per_s']
         remarks.append(
             f'MD of the parcels is {100 * (level - 1):.0f} % above the level of grey matter, by '
-            'fluid in the samples; differences are in per cent of that of grey matter'
+            'CSF in the samples; differences are in per cent of that of grey matter'
         )
         remarks.append(
             f'group report: {inside} of {len(effects)} intervals of MD hold what was planted'

@@ -17,7 +17,7 @@ MARGINS = ((16, 16), (16, 44), (52, 16))
 """Voxels (mm) added on both sides of the brain along x, y, z, for skull, scalp, face and neck."""
 
 SHELLS = ((1.5, 0.26), (5.0, 0.10), (8.5, 0.70))
-"""Outer distance from the brain (mm) and T1w intensity of fluid, skull and a thin scalp."""
+"""Outer distance from the brain (mm) and T1w intensity of CSF, skull and a thin scalp."""
 
 AIR = 0.01
 """T1w intensity up to which there is nothing yet."""
@@ -35,7 +35,7 @@ SOFT_PARTS: tuple[Ellipsoid, ...] = (
     ((0, -32, -110), (55, 55, 86), 0.42),  # muscles of the neck
     ((0, 16, -110), (10, 9, 50), 0.02),  # pharynx and windpipe: air
     ((0, -22, -110), (18, 20, 60), 0.60),  # marrow of the vertebrae
-    ((0, -44, -112), (9, 8, 60), 0.20),  # fluid of the spinal canal
+    ((0, -44, -112), (9, 8, 60), 0.20),  # CSF of the spinal canal
     ((0, -44, -112), (5, 5, 58), 0.72),  # spinal cord
 )
 """Parts of face and neck, the later on top of the earlier. They are as large and as bright as such
@@ -108,7 +108,7 @@ def _brain() -> tuple[FloatArray, FloatMap, FloatMap]:
 
 
 def add_scalp(t1w: FloatMap) -> FloatMap:
-    """Wrap fluid, skull and scalp around a brain; the brain's own voxels do not change."""
+    """Wrap CSF, skull and scalp around a brain; the brain's own voxels do not change."""
     brain = t1w > 0
     distance = distance_transform_edt(~brain)
     head = np.zeros_like(t1w)

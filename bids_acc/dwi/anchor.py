@@ -30,7 +30,7 @@ def anchor_contrast(
     """Align the mean of a shell with the mean b = 0 image.
 
     First on the whole image, then inside the brain only, without its outer rim: there a voxel
-    that is half fluid and half skull or air looks like tissue in one image and not in the other,
+    that is half CSF and half skull or air looks like tissue in one image and not in the other,
     which shifts the alignment by 0.2 mm (measured on a head that kept still; 0.07 mm without
     the rim). What the brain alone says counts only as a small correction.
 
@@ -47,7 +47,7 @@ def anchor_contrast(
     Returns
     -------
     (4, 4) ndarray
-        RAS+ pull matrix, fixed to moving.
+        RAS+ affine matrix, fixed to moving.
     """
     first = rigid(fixed, affine, moving, affine, seed=seed)
     zooms = voxel_sizes(affine)

@@ -74,7 +74,7 @@ def plot_overlay(
     affine : (4, 4) array_like
         Of ``fa`` and ``direction``.
     title : str
-        Above the picture.
+        Above the figure.
 
     Returns
     -------
@@ -110,9 +110,9 @@ def plot_overlay(
     return figure
 
 
-def _show(axes: Any, picture: FloatArray, extent: tuple[float, float, float, float]) -> None:
+def _show(axes: Any, image: FloatArray, extent: tuple[float, float, float, float]) -> None:
     """Draw one slice without ticks."""
-    axes.imshow(picture, origin='lower', extent=extent, interpolation='nearest')
+    axes.imshow(image, origin='lower', extent=extent, interpolation='nearest')
     axes.set_axis_off()
 
 
@@ -173,7 +173,7 @@ def plot_scheme(bvals: npt.ArrayLike, directions: npt.ArrayLike, title: str = ''
     directions : (n_volumes, 3) array_like
         Scanner coordinates.
     title : str
-        Above the picture.
+        Above the figure.
 
     Returns
     -------
@@ -284,7 +284,7 @@ def plot_alignment(
     shift : (i, j, k) array_like, optional
         Displacement by susceptibility, mm.
     title : str
-        Above the picture.
+        Above the figure.
 
     Returns
     -------

@@ -9,7 +9,7 @@ and turn of each shell as a whole is taken from one registration of its mean to 
 Measured and not kept (tests/benchmarks/dwi.py prints what is): a target that is predicted
 from neighbours in q-space leaves whatever misalignment is a smooth function of the gradient;
 one that is a function of the b = 0 image (correlation ratio) misjudges the size of the brain,
-because fluid is bright in one contrast and dark in the other, as does mutual information of each
+because CSF is bright in one contrast and dark in the other, as does mutual information of each
 volume with the b = 0 image when twelve parameters are free.
 
 For volume :math:`i` a point :math:`x` of the reference is found at
@@ -45,7 +45,7 @@ from bids_acc.images.motion import (
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 Anchor = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], FloatArray], FloatArray]
-"""(reference, moving, affine) -> pull matrix; aligns two contrasts."""
+"""(reference, moving, affine) -> affine matrix; aligns two contrasts."""
 
 PRIOR_SD = np.concatenate([RIGID_PRIOR_SD, [0.01] * 3])
 """Expected size of translations (mm), rotations (rad) and eddy terms (mm/mm). A turn together
@@ -59,7 +59,7 @@ SCHEDULE = (Level(8.0, 2), Level(2.5, 1, rounds=2))
 def matrix_from_parameters(
     parameters: npt.ArrayLike, centre: npt.ArrayLike, phase_axis: npt.ArrayLike
 ) -> FloatArray:
-    """Return the pull matrix of one volume (see the module's equation).
+    """Return the affine matrix of one volume (see the module's equation).
 
     Parameters
     ----------
@@ -174,10 +174,10 @@ def estimate_motion(
                 )
         if eddy:
             parameters[:, 6:] = proportional_eddy(parameters[:, 6:], directions, shells)
-    pulls = head.pulls(parameters)
+    to_sources = head.to_sources(parameters)
     if anchor is not None:
-        pulls = _anchored(data, affine, pulls, head, anchor)
-    return Motion(pulls, parameters)
+        to_sources = _anchored(data, affine, to_sources, head, anchor)
+    return Motion(to_sources, parameters)
 
 
 def proportional_eddy(
@@ -242,20 +242,21 @@ class _Head:
         return int(np.flatnonzero(self.is_base)[0])
 
     def transform(self, index: int) -> Transform:
-        """Return what makes a pull matrix of a volume's parameters."""
+        """Return what makes a affine matrix of a volume's parameters."""
         return lambda p: matrix_from_parameters(p, self.centre, self.axes[index])
 
-    def pulls(self, parameters: FloatArray) -> FloatArray:
-        """Return all pull matrices."""
+    def to_sources(self, parameters: FloatArray) -> FloatArray:
+        """Return all affine matrices."""
         pairs = zip(parameters, self.axes, strict=True)
         return np.array([matrix_from_parameters(p, self.centre, u) for p, u in pairs])
 
 
 def _targets(work: SmoothedSeries, head: _Head, parameters: FloatArray) -> npt.NDArray[np.float32]:
     """Return what each volume is aligned to, on the reference's grid."""
-    pulls = head.pulls(parameters)
+    to_sources = head.to_sources(parameters)
     aligned = np.stack(
-        [pull_grid(work.volume(n), work.affine, pulls[n]) for n in range(len(pulls))], axis=-1
+        [pull_grid(work.volume(n), work.affine, to_sources[n]) for n in range(len(to_sources))],
+        axis=-1,
     )
     targets = np.empty_like(aligned)
     targets[..., head.is_base] = aligned[..., [head.reference]]
@@ -268,23 +269,24 @@ def _targets(work: SmoothedSeries, head: _Head, parameters: FloatArray) -> npt.N
 
 
 def _anchored(
-    data: npt.NDArray, affine: npt.ArrayLike, pulls: FloatArray, head: _Head, anchor: Anchor
+    data: npt.NDArray, affine: npt.ArrayLike, to_sources: FloatArray, head: _Head, anchor: Anchor
 ) -> FloatArray:
     """Bring each shell's mean to the reference's place."""
     grid = np.asarray(affine, dtype=float)
-    result = pulls.copy()
-    fixed = _mean_of(data, grid, pulls, np.flatnonzero(head.is_base))
+    result = to_sources.copy()
+    fixed = _mean_of(data, grid, to_sources, np.flatnonzero(head.is_base))
     for bvalue in head.shells.bvalues[1:]:
         members = head.shells.members(bvalue)
-        shift = anchor(fixed, _mean_of(data, grid, pulls, members), grid)
-        result[members] = pulls[members] @ shift
+        shift = anchor(fixed, _mean_of(data, grid, to_sources, members), grid)
+        result[members] = to_sources[members] @ shift
     return result
 
 
 def _mean_of(
-    data: npt.NDArray, affine: FloatArray, pulls: FloatArray, members: IntArray
+    data: npt.NDArray, affine: FloatArray, to_sources: FloatArray, members: IntArray
 ) -> npt.NDArray[np.float32]:
     """Mean of some volumes on the reference's grid."""
     return np.mean(
-        [pull_grid(data[..., n].astype(np.float32), affine, pulls[n]) for n in members], axis=0
+        [pull_grid(data[..., n].astype(np.float32), affine, to_sources[n]) for n in members],
+        axis=0,
     )

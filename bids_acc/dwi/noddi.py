@@ -14,7 +14,7 @@ NODDI_NAMES = ('icvf', 'isovf', 'od')
 
 
 def combine_noddi(
-    maps: Mapping[str, FloatArray], grey_share: FloatArray, fluid_share: FloatArray
+    maps: Mapping[str, FloatArray], grey_share: FloatArray, csf_share: FloatArray
 ) -> dict[str, FloatArray]:
     """Average NODDI parameters over the depths of each vertex.
 
@@ -23,7 +23,7 @@ def combine_noddi(
     maps : mapping of (n_depths, n_vertices) ndarray
         ``icvf``, ``isovf`` and ``od``; NaN outside the field of view. Where icvf is not
         positive nothing was fitted.
-    grey_share, fluid_share : (n_depths, n_vertices) ndarray
+    grey_share, csf_share : (n_depths, n_vertices) ndarray
 
     Returns
     -------
@@ -31,7 +31,7 @@ def combine_noddi(
     """
     fitted = np.isfinite(maps['icvf']) & (np.nan_to_num(maps['icvf']) > 0)
     tissue = np.clip(1 - np.nan_to_num(maps['isovf'], nan=1.0), 0, 1)
-    plain = combine_depths({'isovf': maps['isovf']}, fitted, grey_share, fluid_share)
+    plain = combine_depths({'isovf': maps['isovf']}, fitted, grey_share, csf_share)
     share = np.sqrt(tissue) * np.maximum(grey_share, MIN_SHARE)
     weights = share**2 * fitted
     result = {'isovf': plain.values['isovf']}

@@ -59,9 +59,9 @@ class Series:
     used: tuple[int, ...]
     """Numbers of the runs in `data`, in the order of the files; `gradients` tells that of `data`,
     where the reference's group comes first."""
-    opposite: npt.NDArray[np.float32] | None
-    """(i, j, k, n) b = 0 volumes of opposite phase encoding, where there are any."""
-    opposite_acquisition: Acquisition | None
+    reversed_pe: npt.NDArray[np.float32] | None
+    """(i, j, k, n) b = 0 volumes of reversed phase encoding, where there are any."""
+    reversed_pe_acquisition: Acquisition | None
     """Of those."""
 
 
@@ -86,12 +86,12 @@ class Acquisition:
         return self.direction + known
 
 
-def opposite_of(direction: str) -> str:
+def reversed_pe_of(direction: str) -> str:
     """Return the reversed phase-encoding direction.
 
     Examples
     --------
-    >>> opposite_of('j'), opposite_of('j-')
+    >>> reversed_pe_of('j'), reversed_pe_of('j-')
     ('j-', 'j')
     """
     return direction[:-1] if direction.endswith('-') else f'{direction}-'
@@ -199,7 +199,7 @@ def join_runs(
     bval_files: Sequence[str | Path],
     bvec_files: Sequence[str | Path],
     sidecars: Sequence[Mapping[str, Any]],
-    opposite: Sequence[tuple[str | Path, Mapping[str, Any]]] = (),
+    reversed_pe: Sequence[tuple[str | Path, Mapping[str, Any]]] = (),
     combine: Combine = 'field',
     *,
     imaginary_files: Sequence[str | Path] = (),
@@ -209,7 +209,7 @@ def join_runs(
     """Read all runs and join them.
 
     Runs that are distorted alike form a group. The reference is the group with most
-    diffusion-weighted volumes (among those with images of opposite phase encoding, where there
+    diffusion-weighted volumes (among those with images of reversed phase encoding, where there
     are any), and its runs come first in the series. Volumes with b > 0 and no direction, and
     volumes without any signal, are left out.
 
@@ -219,8 +219,8 @@ def join_runs(
         One of each per run; FSL gradient files in either orientation.
     sidecars : sequence of mapping
         Metadata of each run; may be empty.
-    opposite : sequence of (Path, mapping)
-        Further images of opposite phase encoding, b = 0, with their metadata.
+    reversed_pe : sequence of (Path, mapping)
+        Further images of reversed phase encoding, b = 0, with their metadata.
     combine : {'field', 'same', 'corrected'}
         Which runs are joined. ``field``: all, because a distortion field will bring them
         together (but those without a b = 0 volume to align them with). ``same``: those of the
@@ -261,7 +261,7 @@ def join_runs(
         findings += [label + f for f in found]
         runs.append(run)
     further = []
-    for path, sidecar in opposite:
+    for path, sidecar in reversed_pe:
         data, affine = read_base(path, b0_threshold)
         further.append((data, affine, acquisition_of(sidecar, data.shape)))
     groups = _grouped(runs, [entry[2] for entry in further], combine)
@@ -289,8 +289,8 @@ def join_runs(
         ),
         acquisition=tuple(run.acquisition for run in runs),
         used=tuple(sorted(run.number for run in chosen)),
-        opposite=on_grid(*pair[:2], *grid) if pair else None,
-        opposite_acquisition=pair[2] if pair else None,
+        reversed_pe=on_grid(*pair[:2], *grid) if pair else None,
+        reversed_pe_acquisition=pair[2] if pair else None,
     )
 
 
@@ -301,7 +301,7 @@ def _opposite_pair(
     affine: FloatArray,
 ) -> tuple[Volumes, FloatArray, Acquisition] | None:
     """Return the first b = 0 images whose phase encoding is the reverse of the reference's."""
-    wanted = opposite_of(reference.acquisition.direction)
+    wanted = reversed_pe_of(reference.acquisition.direction)
     own = [
         (run.data[..., run.table.bvals <= B0_THRESHOLD], affine, run.acquisition)
         for run in runs if run.n_base
@@ -365,7 +365,7 @@ def _grouped(
 
     def rank(group: list[_Run]) -> tuple[bool, int]:
         has_base = any(run.n_base for run in group)
-        paired = has_base and opposite_of(group[0].acquisition.direction) in there
+        paired = has_base and reversed_pe_of(group[0].acquisition.direction) in there
         return (combine == 'field' and paired), sum(run.n_weighted for run in group)
 
     first = max(groups, key=rank)

@@ -193,6 +193,6 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
     if not asked.endswith(('.yml', '.yaml', '.json')):
         return asked, {}
     what = 'YAML or JSON with plugin and plugin_args'
-    with reading(f'--use-plugin {asked}', what, 'mend it', SettingsError):
+    with reading(f'--use-plugin {asked}', what, 'correct it', SettingsError):
         content = yaml.safe_load(Path(asked).read_text())
         return str(content['plugin']), dict(content.get('plugin_args') or {})

@@ -49,7 +49,7 @@ def cannot_write(path: Path | str, error: OSError) -> OutputError:
     Examples
     --------
     >>> print(cannot_write('/out/a.tsv', OSError(errno.EROFS, 'Read-only file system')))
-    /out/a.tsv cannot be written (Read-only file system); choose another folder or mend its permissions.
+    /out/a.tsv cannot be written (Read-only file system); choose another folder or change its permissions.
     """  # noqa: E501 - the sentence as it is printed
     if error.errno in DISK_ERRORS:
         return OutputError(
@@ -57,8 +57,8 @@ def cannot_write(path: Path | str, error: OSError) -> OutputError:
             'disk, and run the same command again (what is finished is reused).'
         )
     return OutputError(
-        f'{path} cannot be written ({error.strerror or error}); choose another folder or mend its '
-        'permissions.'
+        f'{path} cannot be written ({error.strerror or error}); choose another folder or '
+        'change its permissions.'
     )
 
 

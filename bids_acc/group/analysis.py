@@ -58,13 +58,13 @@ from bids_acc.group.measures_snippets import write_snippets
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.page import n_findings, page_content, subtitle
 from bids_acc.group.parcels.atlas import apply_atlas
+from bids_acc.group.parcels.figure_files import write_parcel_figures
 from bids_acc.group.parcels.files import write_parcellation
 from bids_acc.group.parcels.parcellation import (
     ParcellationOptions,
     ParcellationResult,
     run_parcellation,
 )
-from bids_acc.group.parcels.pictures import write_parcel_figures
 from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.quality import KEYS, flagged_sessions

@@ -242,19 +242,18 @@ def exclusions_table(
     Returns
     -------
     DataFrame
-        ``participant_id, session_id, arm, voxel, metabolite, criterion, definition, value,
+        ``participant_id, session_id, modality, voxel, metabolite, criterion, definition, value,
         threshold, verdict, rater, reason``; a row for each criterion that was not met.
     """
-    columns = [*KEYS, 'arm', 'voxel', 'metabolite', 'criterion', 'definition', 'value',
+    columns = [*KEYS, 'modality', 'voxel', 'metabolite', 'criterion', 'definition', 'value',
                'threshold', 'verdict', 'rater', 'reason']  # fmt: skip
     parts = [] if maps is None or maps.empty else [
-        maps.assign(arm='parcels', criterion='vertex maps', verdict='fail')
+        maps.assign(modality='parcels', criterion='vertex maps', verdict='fail')
     ]  # fmt: skip
     if images is not None and len(images):
         parts.append(images)
     if len(verdicts.table):
-        own = verdicts.table.rename(columns={'modality': 'arm'})
-        parts.append(own.assign(criterion='human verdict', definition=verdicts.source,
+        parts.append(verdicts.table.assign(criterion='human verdict', definition=verdicts.source,
                                 verdict='fail'))  # fmt: skip
     if cohort.mrs is not None and 'gate' in cohort.mrs:
         parts.append(_failed_levels(cohort.mrs))
@@ -282,7 +281,7 @@ def _failed_levels(mrs: pd.DataFrame) -> pd.DataFrame:
         known = known if isinstance(known, dict) else {}
         if text.startswith('left out by'):
             continue  # a human verdict has its own row
-        common = {**row, 'arm': 'mrs', 'verdict': 'fail', 'reason': reason}
+        common = {**row, 'modality': 'mrs', 'verdict': 'fail', 'reason': reason}
         found = list(CRITERION.finditer(text))
         rows += [
             {**common, 'criterion': m['criterion'],

@@ -16,14 +16,14 @@ SIGNED_METRICS = frozenset({'mo'})
 measured (medial wall, outside the field of view). Exactly 0 means so in every metric."""
 PARTIAL_VOLUME = {
     'white': 'share of white matter in the samples',
-    'fluid': 'share of what is no brain tissue in the samples',
+    'csf': 'share of what is no brain tissue in the samples',
     'faiso': 'FA that noise would make of isotropic tissue',
 }
 """What stands beside diffusion metrics at the vertices, in words: no responses but covariates. Of
 these, 0 is a value."""
 UNITS = {
     'thickness': 'mm', 'area': 'mm2', 'fa': '1', 'md': 'mm2/s', 'mo': '1',
-    'white': '1', 'fluid': '1', 'faiso': '1',
+    'white': '1', 'csf': '1', 'faiso': '1',
 }  # fmt: skip
 """Unit of each metric, as stored."""
 

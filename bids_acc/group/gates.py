@@ -37,8 +37,8 @@ class Gated:
 
     cohort: Cohort
     images: pd.DataFrame | None = None
-    """Criteria that images did not meet: keys, ``arm, criterion, definition, value, threshold,
-    verdict, reason``."""
+    """Criteria that images did not meet: keys, ``modality, criterion, definition, value,
+    threshold, verdict, reason``."""
 
 
 def images_note(gate: SessionGate, failed: Sequence[Mapping[str, Any]], there: int) -> str:
@@ -217,7 +217,7 @@ def _failed(row: pd.Series, gate: SessionGate, verdict: Verdict) -> list[dict[st
     return [
         {
             'participant_id': row['participant_id'], 'session_id': row['session_id'],
-            'arm': gate.modality, 'criterion': criterion.threshold.metric,
+            'modality': gate.modality, 'criterion': criterion.threshold.metric,
             'definition': criterion.threshold.definitions[0], 'value': criterion.value,
             'threshold': str(criterion.threshold).removeprefix(f'{criterion.threshold.metric} '),
             'verdict': 'fail', 'reason': f'gate {gate.name}: {criterion}',
@@ -230,7 +230,7 @@ def of_gates(images: pd.DataFrame | None) -> Verdicts:
     """Return the images that fail as verdicts, so that their maps are left out as those are."""
     if images is None:
         return Verdicts()
-    table = images.rename(columns={'arm': 'modality'}).assign(rater=np.nan)[COLUMNS]
+    table = images.assign(rater=np.nan)[COLUMNS]
     return Verdicts(table.drop_duplicates([*KEYS, 'modality'], ignore_index=True))
 
 
@@ -238,5 +238,5 @@ def sessions_left_out(images: pd.DataFrame | None) -> list[tuple[str, str, str]]
     """List participant, session and modality of the images that fail, in order."""
     if images is None:
         return []
-    names = images[[*KEYS, 'arm']].astype(object)
+    names = images[[*KEYS, 'modality']].astype(object)
     return sorted(set(names.where(names.notna(), '').itertuples(index=False, name=None)))

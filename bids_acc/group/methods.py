@@ -119,7 +119,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
     if 'partialvolume' in tables:
         yield (
             'Differences of FA and MD that were no longer significant at equal share of white '
-            'matter and equal noise floor (FA) or share of fluid (MD) of the parcel were not '
+            'matter and equal noise floor (FA) or share of CSF (MD) of the parcel were not '
             'counted as findings.'
         )
     if 'mrs_group' in tables:

@@ -17,7 +17,7 @@ from bids_acc.report.html import Block, table_block
 
 KEPT_OUT = (
     'Significant without and not with the share of white matter and the noise floor (FA) or the '
-    'share of fluid (MD) of the parcel in the model, in the same people: partial volume or noise '
+    'share of CSF (MD) of the parcel in the model, in the same people: partial volume or noise '
     'makes the difference, or the covariates hide a real one (table partialvolume).'
 )
 """What it means that a difference is explained."""

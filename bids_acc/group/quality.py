@@ -32,7 +32,7 @@ HIGHER_IS_BETTER = (
 """How columns begin of which a high value is no reason to look."""
 LOWER_IS_BETTER = (
     'anat_clamped', 'anat_cut', 'anat_form_gap', 'anat_gap', 'anat_intersecting',
-    'anat_thickness_outside', 'dwi_fd', 'dwi_fluid', 'dwi_motion', 'dwi_n_missing',
+    'anat_thickness_outside', 'dwi_fd', 'dwi_csf', 'dwi_motion', 'dwi_n_missing',
     'dwi_non_positive', 'dwi_outlier', 'dwi_residual', 'dwi_run_scale', 'dwi_runs_apart',
     'dwi_sdc_moved', 'mrs_baseline_sensitivity', 'mrs_drift', 'mrs_fwhm', 'mrs_residual_water',
 )  # fmt: skip
@@ -132,17 +132,17 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``participant_id, session_id, arm, criterion, reason``; without rows if all is usual.
+        ``participant_id, session_id, modality, criterion, reason``; without rows if all is usual.
 
     Examples
     --------
     >>> qc = pd.DataFrame(
     ...     {'participant_id': ['sub-1'], 'session_id': None, 'anat_flags': 'cnr 0.5'}
     ... )
-    >>> flagged_sessions(qc)[['arm', 'criterion', 'reason']].values.tolist()
+    >>> flagged_sessions(qc)[['modality', 'criterion', 'reason']].values.tolist()
     [['anat', 'usual range', 'cnr 0.5']]
     """
-    columns = [*KEYS, 'arm', 'criterion', 'reason']
+    columns = [*KEYS, 'modality', 'criterion', 'reason']
     if qc is None:
         return pd.DataFrame(columns=columns)
     rows = []
@@ -150,13 +150,13 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
         told = qc[qc[name].notna()]
         rows.append(
             told[KEYS].assign(
-                arm=name.partition('_')[0], criterion='usual range', reason=told[name]
+                modality=name.partition('_')[0], criterion='usual range', reason=told[name]
             )
         )
     for name in qc.columns:
         if name in KEYS or not pd.api.types.is_numeric_dtype(qc[name]) or _is_bool(qc[name]):
             continue
-        arm, _, measure = name.partition('_')
+        modality, _, measure = name.partition('_')
         values = qc[name].to_numpy(dtype=float)
         score, middle = modified_z(values)
         away = _worse(name, score) > OUTLIER_Z
@@ -165,13 +165,15 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
             for value, z in zip(values[away], score[away], strict=True)
         ]
         rows.append(
-            qc.loc[away, KEYS].assign(arm=arm, criterion='outlier in the cohort', reason=reasons)
+            qc.loc[away, KEYS].assign(
+                modality=modality, criterion='outlier in the cohort', reason=reasons
+            )
         )
     rows = [part for part in rows if len(part)]
     if not rows:
         return pd.DataFrame(columns=columns)
     found = pd.concat(rows, ignore_index=True)[columns]
-    return found.sort_values([*KEYS, 'arm', 'criterion'], kind='stable', ignore_index=True)
+    return found.sort_values([*KEYS, 'modality', 'criterion'], kind='stable', ignore_index=True)
 
 
 def _worse(column: str, score: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
 """Output key, and entities besides, of each metric's maps."""
 BESIDE_KEYS: Mapping[str, str] = {
     'white': 'dwi_vertex_white',
-    'fluid': 'dwi_vertex_fluid',
+    'csf': 'dwi_vertex_csf',
     'faiso': 'dwi_vertex_fa_isotropic',
 }
 """Output key of each map of `bids_acc.group.features.PARTIAL_VOLUME`."""

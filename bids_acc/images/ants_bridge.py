@@ -79,7 +79,7 @@ def to_ants(volume: npt.ArrayLike, affine: npt.ArrayLike, *, missing_as_zero: bo
 
 
 def read_matrix(path: str | Path) -> FloatArray:
-    """Read an ITK affine as a RAS+ pull matrix, fixed to moving.
+    """Read an ITK affine as a RAS+ matrix, fixed to moving.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def read_matrix(path: str | Path) -> FloatArray:
 
 
 def write_matrix(matrix: npt.ArrayLike, path: Path) -> None:
-    """Write a RAS+ pull matrix as an ITK text file, which ANTs and Workbench read."""
+    """Write a RAS+ affine matrix as an ITK text file, which ANTs and Workbench read."""
     itk = LPS @ np.asarray(matrix, dtype=float) @ LPS
     numbers = ' '.join(f'{v:.10g}' for v in [*itk[:3, :3].ravel(), *itk[:3, 3]])
     path.write_text(

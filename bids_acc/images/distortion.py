@@ -130,7 +130,7 @@ def undistort(
     affine : (4, 4) array_like
     axis : (3,) array_like
     modulate : bool
-        Whether the signal is multiplied with the stretch; not for masks.
+        Whether the signal is multiplied with the Jacobian; not for masks.
 
     Returns
     -------
@@ -256,7 +256,7 @@ def expected_contrast(
     image : (i, j, k) array_like
         Mean b = 0 image.
     tissues : sequence of (i, j, k) array_like
-        Fractions of grey matter, white matter and fluid on the same grid, at its resolution.
+        Fractions of grey matter, white matter and CSF on the same grid, at its resolution.
     anatomy : (i, j, k) array_like
         T1w image on the same grid.
     inside : (i, j, k) array_like of bool
@@ -299,17 +299,17 @@ def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 def field_from_pair(
     image: npt.ArrayLike,
-    opposite: npt.ArrayLike,
+    reversed_pe: npt.ArrayLike,
     mask: npt.ArrayLike,
     affine: npt.ArrayLike,
     axis: npt.ArrayLike,
     ratio: float = 1.0,
 ) -> FloatArray:
-    """Estimate the displacement from two images of opposite phase encoding.
+    """Estimate the displacement from two images of reversed phase encoding.
 
     Parameters
     ----------
-    image, opposite : (i, j, k) array_like
+    image, reversed_pe : (i, j, k) array_like
         b = 0 images on the same grid.
     mask : (i, j, k) array_like of bool
         Brain in ``image``.
@@ -317,7 +317,7 @@ def field_from_pair(
     axis : (3,) array_like
         Signed unit vector of phase encoding of ``image``.
     ratio : float
-        Readout time of the opposite image, relative to the first one's.
+        Readout time of the reversed image, relative to the first one's.
 
     Returns
     -------
@@ -327,7 +327,7 @@ def field_from_pair(
     index, sign = phase_index(axis, affine)
     zooms = voxel_sizes(affine)
     wide = ndimage.binary_dilation(np.asarray(mask, dtype=bool), iterations=2)
-    return sign * estimate_field(image, zooms, index, wide, opposite=opposite, ratio=ratio)
+    return sign * estimate_field(image, zooms, index, wide, reversed_pe=reversed_pe, ratio=ratio)
 
 
 def field_from_anatomy(
@@ -355,7 +355,7 @@ def field_from_anatomy(
     anatomy, brain : (i, j, k) array_like
         T1w image and its brain on the same grid, after the rigid alignment.
     tissues : sequence of (i, j, k) array_like
-        Fractions of grey matter, white matter and fluid on the same grid.
+        Fractions of grey matter, white matter and CSF on the same grid.
     rounds : int
         How often contrast and field are estimated in turn.
 

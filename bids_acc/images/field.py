@@ -5,7 +5,7 @@ The shift :math:`u` is a cubic B-spline. Gauss-Newton minimises, over the brain,
 .. math:: \sum_x \rho\bigl(I(x + u e)\,(1 + u') - g(x)\,T(x)\bigr) + \lambda\,|\Delta u|^2
 
 where the target :math:`T` is what the undistorted image should look like and :math:`g` a slowly
-varying gain, or, with two images of opposite phase encoding,
+varying gain, or, with two images of reversed phase encoding,
 
 .. math:: \sum_x \rho\bigl(I_1(x + u e)(1 + u') - I_2(x - k u e)(1 - k u')\bigr)
           + \lambda\,|\Delta u|^2
@@ -28,7 +28,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from bids_acc.typing import BoolArray, FloatArray
 
-MIN_STRETCH = 0.05
+MIN_JACOBIAN = 0.05
 """Least value of ``1 + u'``: a field that folds the image is not believed."""
 
 
@@ -181,25 +181,25 @@ def _target_model(image: FloatArray, target: FloatArray, gain_sd: FloatArray, ax
 
     def model(shift: FloatArray, slope: FloatArray) -> _Linear:
         value, gradient = shifted(image, shift, axis)
-        stretch = np.maximum(1 + slope, MIN_STRETCH)
-        corrected = value * stretch
+        jacobian = np.maximum(1 + slope, MIN_JACOBIAN)
+        corrected = value * jacobian
         gain = (smooth(corrected * target) + floor) / (energy + floor)
-        return _Linear(corrected - gain * target, gradient * stretch, value)
+        return _Linear(corrected - gain * target, gradient * jacobian, value)
 
     return model
 
 
-def _pair_model(image: FloatArray, opposite: FloatArray, ratio: float, axis: int) -> Model:
-    """Compare two images of opposite phase encoding."""
+def _pair_model(image: FloatArray, reversed_pe: FloatArray, ratio: float, axis: int) -> Model:
+    """Compare two images of reversed phase encoding."""
 
     def model(shift: FloatArray, slope: FloatArray) -> _Linear:
         one, one_gradient = shifted(image, shift, axis)
-        two, two_gradient = shifted(opposite, -ratio * shift, axis)
-        stretch = np.maximum(1 + slope, MIN_STRETCH)
-        squeeze = np.maximum(1 - ratio * slope, MIN_STRETCH)
+        two, two_gradient = shifted(reversed_pe, -ratio * shift, axis)
+        jacobian = np.maximum(1 + slope, MIN_JACOBIAN)
+        squeeze = np.maximum(1 - ratio * slope, MIN_JACOBIAN)
         return _Linear(
-            one * stretch - two * squeeze,
-            one_gradient * stretch + ratio * two_gradient * squeeze,
+            one * jacobian - two * squeeze,
+            one_gradient * jacobian + ratio * two_gradient * squeeze,
             one + ratio * two,
         )
 
@@ -213,7 +213,7 @@ def estimate_field(
     mask: npt.ArrayLike,
     *,
     target: npt.ArrayLike | None = None,
-    opposite: npt.ArrayLike | None = None,
+    reversed_pe: npt.ArrayLike | None = None,
     ratio: float = 1.0,
     levels: Sequence[FieldLevel] | None = None,
 ) -> FloatArray:
@@ -231,10 +231,10 @@ def estimate_field(
         Where the images are compared.
     target : (i, j, k) array_like, optional
         What the undistorted image should look like, up to a slowly varying gain.
-    opposite : (i, j, k) array_like, optional
-        Image of opposite phase encoding, in place of a target.
+    reversed_pe : (i, j, k) array_like, optional
+        Image of reversed phase encoding, in place of a target.
     ratio : float
-        Readout time of the opposite image, relative to the first one's.
+        Readout time of the reversed image, relative to the first one's.
     levels : sequence of FieldLevel
         Coarse to fine; by default `PAIR_LEVELS` or `TARGET_LEVELS`.
 
@@ -246,24 +246,24 @@ def estimate_field(
     Raises
     ------
     ValueError
-        Unless one of ``target`` and ``opposite`` is given.
+        Unless one of ``target`` and ``reversed_pe`` is given.
     """
-    if (target is None) == (opposite is None):
-        raise ValueError('give either a target or an image of opposite phase encoding')
+    if (target is None) == (reversed_pe is None):
+        raise ValueError('give either a target or an image of reversed phase encoding')
     size = np.asarray(zooms, dtype=float)
     box = _box(np.asarray(mask, dtype=bool), MARGIN_MM / size)
     inside = np.asarray(mask, dtype=float)[box]
     scale = float(np.median(np.asarray(image, dtype=float)[box][inside > 0])) or 1.0
-    other = target if opposite is None else opposite
+    other = target if reversed_pe is None else reversed_pe
     volumes = [np.nan_to_num(np.asarray(v, dtype=float)) / scale for v in (image, other)]
     shift = np.zeros(inside.shape)
-    for level in levels or (TARGET_LEVELS if opposite is None else PAIR_LEVELS):
+    for level in levels or (TARGET_LEVELS if reversed_pe is None else PAIR_LEVELS):
         sd = level.smoothing_mm / 2.3548 / size
         first, second = (ndimage.gaussian_filter(v, sd, truncate=3)[box] for v in volumes)
         spline = _Spline.on(first.shape, level.spacing_mm / size, axis)
         model = (
             _target_model(first, second, GAIN_MM / 2.3548 / size, axis)
-            if opposite is None
+            if reversed_pe is None
             else _pair_model(first, second, ratio, axis)
         )
         shift = _fit_level(spline, model, inside, shift, level)

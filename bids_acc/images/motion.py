@@ -22,7 +22,7 @@ from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray, IntArray
 
 Transform = Callable[[FloatArray], FloatArray]
-"""Parameters to (4, 4) pull matrix, reference to volume."""
+"""Parameters to (4, 4) affine matrix, reference to volume."""
 
 RIGID_PRIOR_SD = np.array([10.0] * 3 + [0.05] * 3)
 """Expected size of translations (mm) and rotations (rad)."""
@@ -54,7 +54,7 @@ class Motion:
     """Where the head was, volume by volume."""
 
     matrices: FloatArray
-    """(n_volumes, 4, 4) pull matrices, reference to volume."""
+    """(n_volumes, 4, 4) affine matrices, reference to volume."""
     parameters: FloatArray
     """(n_volumes, n_parameters): translation (mm), rotation vector (rad), and the modality's
     own terms."""
@@ -118,9 +118,9 @@ def framewise_displacement(
     >>> framewise_displacement([np.eye(4), turn], centre).round(3)
     array([nan, 0.5])
     """
-    pulls, middle = np.asarray(matrices, dtype=float), np.asarray(centre, dtype=float)
-    shifts = pulls[:, :3, :3] @ middle + pulls[:, :3, 3] - middle
-    angles = Rotation.from_matrix(rotation_part(pulls)).as_rotvec()
+    to_sources, middle = np.asarray(matrices, dtype=float), np.asarray(centre, dtype=float)
+    shifts = to_sources[:, :3, :3] @ middle + to_sources[:, :3, 3] - middle
+    angles = Rotation.from_matrix(rotation_part(to_sources)).as_rotvec()
     steps = np.abs(np.diff(np.hstack([shifts, radius_mm * angles]), axis=0)).sum(axis=1)
     return np.concatenate([[np.nan], steps])
 
@@ -219,7 +219,7 @@ def align_volume(
     start : (n_parameters,) ndarray
         Translation (mm), rotation vector (rad) and whatever else `transform` takes.
     transform : callable
-        Parameters to pull matrix, reference to volume.
+        Parameters to affine matrix, reference to volume.
     prior_sd : (n_free,) ndarray
         Expected size of the first parameters, which are fitted; the others keep their values.
     n_iterations : int
@@ -254,7 +254,7 @@ def align_volume(
 
 
 def _parameter_steps(parameters: FloatArray, transform: Transform, n_free: int) -> FloatArray:
-    """Return the derivative of the pull matrix by each parameter, (n_free, 4, 4)."""
+    """Return the derivative of the affine matrix by each parameter, (n_free, 4, 4)."""
     step = 1e-5
     result = np.empty((n_free, 4, 4))
     for k in range(n_free):

@@ -49,7 +49,7 @@ def rigid(
     Returns
     -------
     (4, 4) ndarray
-        RAS+ pull matrix, fixed to moving.
+        RAS+ affine matrix, fixed to moving.
 
     References
     ----------

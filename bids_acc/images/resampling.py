@@ -1,8 +1,9 @@
 """Taking values out of volumes at points in space: the only place that interpolates.
 
-Points and transforms are in scanner coordinates (RAS+, mm). A transform *pulls*: it takes a
-point of the reference to the point of the moving volume that holds its signal, so that chains
-of transforms are products of matrices and a value is interpolated once, whatever the chain.
+Points and transforms are in scanner coordinates (RAS+, mm). A transform goes from target
+to source: it takes a point of the reference to the point of the moving volume that holds its
+signal, so that chains of transforms are products of matrices and a value is interpolated once,
+whatever the chain.
 """
 
 from __future__ import annotations
@@ -103,10 +104,12 @@ def sample_series(
     (n_points, n_volumes) ndarray of float32
         NaN where a point lies outside that volume.
     """
-    data, pulls = np.asanyarray(series), np.asarray(matrices, dtype=float)
-    factors = np.ones(len(pulls)) if modulation is None else np.asarray(modulation, dtype=float)
-    result = np.empty((len(np.asarray(points)), len(pulls)), dtype=np.float32)
-    for index, (matrix, factor) in enumerate(zip(pulls, factors, strict=True)):
+    data, to_sources = np.asanyarray(series), np.asarray(matrices, dtype=float)
+    factors = (
+        np.ones(len(to_sources)) if modulation is None else np.asarray(modulation, dtype=float)
+    )
+    result = np.empty((len(np.asarray(points)), len(to_sources)), dtype=np.float32)
+    for index, (matrix, factor) in enumerate(zip(to_sources, factors, strict=True)):
         moved = apply_matrix(matrix, points)
         result[:, index] = factor * sample(data[..., index], affine, moved, order=order)
     return result

@@ -286,7 +286,7 @@ def plot_concordance(
     second: npt.ArrayLike,
     engines: tuple[str, str],
 ) -> Figure:
-    """Table of two engines' ratios to tCr, with a picture of them beside it.
+    """Table of two engines' ratios to tCr, with a figure of them beside it.
 
     Parameters
     ----------

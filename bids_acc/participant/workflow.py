@@ -161,7 +161,7 @@ def _session_dwi(
         omp_nthreads=settings.resources.omp_nthreads,
         seed=task_seed(settings.random_seed, record_label(session, 'dwi')),
         name='dwi_wf',
-        has_opposite=inputs.has_opposite,
+        has_reversed_pe=inputs.has_reversed_pe,
         source=inputs.source,
         noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
         notes=inputs.notes,
@@ -169,9 +169,9 @@ def _session_dwi(
         no_opposite=inputs.no_opposite,
     )
     node = workflow.get_node('inputnode')
-    if inputs.opposite:
-        node.inputs.opposite_files = [str(path) for path, _ in inputs.opposite]
-        node.inputs.opposite_sidecars = [dict(metadata) for _, metadata in inputs.opposite]
+    if inputs.reversed_pe:
+        node.inputs.reversed_pe_files = [str(path) for path, _ in inputs.reversed_pe]
+        node.inputs.reversed_pe_sidecars = [dict(metadata) for _, metadata in inputs.reversed_pe]
     if inputs.mask is not None:
         node.inputs.brain_mask = str(inputs.mask)
     if inputs.noddi:

@@ -221,7 +221,7 @@ def check_known(where: str, what: str, given: Iterable[str], known: Iterable[str
         )
 
 
-@reads('gate', 'mend it', SettingsError)
+@reads('gate', 'correct it', SettingsError)
 def load_gate(name: str | Path) -> Gate:
     """Read a preset or a gate file.
 

@@ -34,7 +34,7 @@ SIDED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             'intersecting_share': '1', 'thickness_median': 'mm', 'thickness_outside_share': '1',
             'roi_defined_share': '1', 'roi_thickness_mean': 'mm',
         },
-        'dwi': {'coverage': '1', 'fluid': '1', 'fluid_high': '1'},
+        'dwi': {'coverage': '1', 'csf': '1', 'csf_high': '1'},
     }
 )  # fmt: skip
 """Metrics of each hemisphere, with their units."""

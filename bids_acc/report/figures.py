@@ -1,4 +1,4 @@
-"""Figures as files: the same picture gives the same bytes, whole or not at all."""
+"""Figures as files: the same figure gives the same bytes, whole or not at all."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ TABLES: Mapping[str, TableText] = {
     'partialvolume': TableText(
         'Structure', 'FA and MD at equal partial volume and noise',
         'The same comparisons with the share of white matter and the noise floor (FA) or the '
-        'share of fluid (MD) of the parcel as covariates. What vanishes is no finding.',
+        'share of CSF (MD) of the parcel as covariates. What vanishes is no finding.',
     ),
     'flow': TableText(
         'People', 'Participants by group', 'How many have which data, and how many were used.'

@@ -1,4 +1,4 @@
-"""Text of users in pictures, as they wrote it: no TeX in it, and not longer than the picture."""
+"""Text of users in figures, as they wrote it: no TeX in it, and not longer than the figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 LONGEST = 60
-"""Characters of a tick or of an entry in a legend; more would leave no room for the picture."""
+"""Characters of a tick or of an entry in a legend; more would leave no room for the figure."""
 
 
 def as_written(figure: Figure) -> None:

@@ -176,7 +176,7 @@ def _complaint(error: dict[str, Any], allowed: str) -> str:
     return f'allowed is {allowed}{hint}' if allowed else str(error['msg'])
 
 
-@reads('TOML', 'mend it', SettingsError)
+@reads('TOML', 'correct it', SettingsError)
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a configuration file.
 

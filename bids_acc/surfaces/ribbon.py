@@ -2,7 +2,7 @@
 
 The diffusion signal itself is taken to the points of the cortical ribbon, through all
 transforms at once, and the tensor is fitted there: a value is interpolated once, and not a
-second time as a map. Points that share their voxel with fluid or white matter count less.
+second time as a map. Points that share their voxel with CSF or white matter count less.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MIN_SHARE = 0.05
 """Grey-matter share that every sample is granted, so that no vertex of a thin gyrus is lost."""
 
 
-HIGH_FLUID = 0.5
-"""Vertices whose samples hold more than this share of fluid are counted in the quality table."""
+HIGH_CSF = 0.5
+"""Vertices whose samples hold more than this share of CSF are counted in the quality table."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class VertexValues:
     """(n_vertices,) for each map; NaN where nothing was measured."""
     coverage: FloatArray
     """(n_vertices,) fraction of the depths with a usable tensor."""
-    fluid: FloatArray
+    csf: FloatArray
     """(n_vertices,) weighted share of the samples' volume that is not brain tissue."""
 
 
@@ -108,7 +108,7 @@ def tissue_shares(
 
     Returns
     -------
-    grey_share, fluid_share : (n_points,) ndarray
+    grey_share, csf_share : (n_points,) ndarray
         In [0, 1]; outside the images nothing is tissue.
     """
     shares = [
@@ -121,7 +121,7 @@ def combine_depths(
     maps: dict[str, FloatArray],
     usable: BoolArray,
     grey_share: FloatArray,
-    fluid_share: FloatArray,
+    csf_share: FloatArray,
 ) -> VertexValues:
     """Average the depths of each vertex, weighted by how pure their grey matter is.
 
@@ -134,7 +134,7 @@ def combine_depths(
         NaN where undefined.
     usable : (n_depths, n_vertices) ndarray of bool
         Inside the field of view and with a positive tensor.
-    grey_share, fluid_share : (n_depths, n_vertices) ndarray
+    grey_share, csf_share : (n_depths, n_vertices) ndarray
 
     Returns
     -------
@@ -146,8 +146,8 @@ def combine_depths(
         for name, depths in maps.items():
             known = weights * np.isfinite(depths)
             values[name] = (known * np.nan_to_num(depths)).sum(axis=0) / known.sum(axis=0)
-        fluid = (weights * fluid_share).sum(axis=0) / weights.sum(axis=0)
-    return VertexValues(values, usable.mean(axis=0), fluid)
+        csf = (weights * csf_share).sum(axis=0) / weights.sum(axis=0)
+    return VertexValues(values, usable.mean(axis=0), csf)
 
 
 def region_rows(
@@ -168,7 +168,7 @@ def region_rows(
     -------
     list of dict
         ``region``, ``n_vertices``, ``coverage`` (share of the vertices with a value),
-        ``fluid`` (mean share of fluid) and the mean of each map.
+        ``csf`` (mean share of CSF) and the mean of each map.
 
     Examples
     --------
@@ -190,7 +190,7 @@ def region_rows(
                 'region': name,
                 'n_vertices': int(inside.sum()),
                 'coverage': float(measured.sum() / inside.sum()),
-                'fluid': _mean(result.fluid[inside]),
+                'csf': _mean(result.csf[inside]),
                 **{what: _mean(values[inside]) for what, values in result.values.items()},
             }
         )

@@ -88,7 +88,7 @@ def _add(
             row[name] = (cell, dataset)
         elif not is_missing(cell) and not _same(former, cell):
             raise InputDataError(
-                f'{where}: {who} has {name} {former} in {source} and {cell} in {dataset}; mend '
+                f'{where}: {who} has {name} {former} in {source} and {cell} in {dataset}; correct '
                 'one, or give different people different labels or output folders.'
             )
     if own:

@@ -275,20 +275,20 @@ def _numbers_as_written(
             f'{where}: {name} of {person} is {commas[0]}, where the comma may be a decimal comma '
             'or part thousands; write numbers with a point and without a separator of thousands.'
         )
-    mended: list[str | None] = []
+    corrected: list[str | None] = []
     for cell, person in zip(cells, who, strict=True):
         if cell is None or cell not in rest:
             if cell is not None and cell in odd:
                 told.append(_Cell('word', cell, person))
                 cell = None  # noqa: PLW2901
-            mended.append(cell)
+            corrected.append(cell)
         elif cell in commas:
             told.append(_Cell('comma', cell, person))
-            mended.append(cell.replace(',', '.'))
+            corrected.append(cell.replace(',', '.'))
         else:
             told.append(_Cell('capped', cell, person))
-            mended.append(cell.rstrip('+ '))
-    return mended
+            corrected.append(cell.rstrip('+ '))
+    return corrected
 
 
 def _may_be_groups(cells: Sequence[str]) -> bool:

@@ -2,7 +2,7 @@
 
 Prints, as they are: agreement of the tensor with MRtrix3 and DIPY on real data; identities;
 bias and spread of FA and MD against SNR; recovery of simulated motion and eddy currents, with
-the error of FA and MD; what is left of a planted susceptibility distortion; runs of opposite
+the error of FA and MD; what is left of a planted susceptibility distortion; runs of reversed
 phase encoding in one tensor; time and memory of each step on a 96 x 96 x 60 x 33 series; FA and
 MD at the vertices of a demo, and the rise of MD that was planted in it.
 """
@@ -109,13 +109,13 @@ class Phantom:
         """Signal at points of the scanner, of a head that moved by ``pull``."""
         x = apply_matrix(np.linalg.inv(pull), points)
         cosine = (self.fibres(x) @ (rotation_part(pull).T @ g)) ** 2
-        grey, white, fluid = (
+        grey, white, csf = (
             np.nan_to_num(sample(t, self.template_affine, x)) for t in self.tissues
         )
         signal = (
             1000 * grey * np.exp(-b * (0.75e-3 + 0.15e-3 * cosine))
             + 800 * white * np.exp(-b * (0.45e-3 + 1.05e-3 * cosine))
-            + 1600 * fluid * np.exp(-b * 3e-3)
+            + 1600 * csf * np.exp(-b * 3e-3)
         )
         return signal / np.linalg.det(pull[:3, :3])  # stretched tissue is dimmer
 
@@ -240,7 +240,7 @@ def real_series() -> None:
             command = ['dwi2mask', '-quiet', '-fslgrad', files[2], files[1], files[0], 'm.nii']
             subprocess.run(command, check=True, cwd=here)
             masks['mask of MRtrix3'] = nb.load(here / 'm.nii').get_fdata() > 0
-        masks['own mask, MD below 1.5e-3 (no fluid)'] = np.isfinite(fa) & (md < 1.5e-3)
+        masks['own mask, MD below 1.5e-3 (no CSF)'] = np.isfinite(fa) & (md < 1.5e-3)
         for label, mask in masks.items():
             known = mask & np.isfinite(fa)
             report(f'{label}: {mask.sum() * 0.064:.0f} mL, median FA (asked .15 to .35)',
@@ -456,7 +456,7 @@ def distorted_b0(
 
 
 def three_classes(image: np.ndarray, brain: np.ndarray) -> list[np.ndarray]:
-    """Split a T1w image into grey matter, white matter and fluid by its intensity alone."""
+    """Split a T1w image into grey matter, white matter and CSF by its intensity alone."""
     values = image[brain] / np.percentile(image[brain], 99)
     centres = np.array([0.2, 0.6, 0.9])
     for _ in range(30):
@@ -518,8 +518,8 @@ def susceptibility() -> None:
         used = 'used' if found['sdc_gain'] >= MIN_GAIN else 'not used'
         report('  share of unexplained variance it takes away', f'{found["sdc_gain"]:.3f}: {used}')
         start = cpu()
-        opposite = distorted_b0(phantom, scale, -1.0, rng)
-        field = field_from_pair(image, opposite, mask, phantom.affine, axis)
+        reversed_pe = distorted_b0(phantom, scale, -1.0, rng)
+        field = field_from_pair(image, reversed_pe, mask, phantom.affine, axis)
         spent = cpu() - start
         _missed(f'  field from a pair ({spent:.0f} CPU s), true rigid alignment',
                 apply_warp(field, phantom.affine, truth, axis)[0], seen, shift)  # fmt: skip
@@ -557,11 +557,11 @@ def distorted_volume(
 
 
 def several_runs() -> None:
-    """Join runs of opposite phase encoding, between which the head moved, in one tensor."""
+    """Join runs of reversed phase encoding, between which the head moved, in one tensor."""
     from nipype import logging
 
     logging.getLogger('nipype.workflow').setLevel('ERROR')
-    print('Runs of opposite phase encoding (3 mm; displaced by up to 9 mm; 4 mm and 4 degrees '
+    print('Runs of reversed phase encoding (3 mm; displaced by up to 9 mm; 4 mm and 4 degrees '
           'apart; second run at 0.8 of the brightness; 2 b0 + 15 b1000 each)')  # fmt: skip
     phantom = Phantom((64, 78, 56), 3.0)
     rng = np.random.default_rng(SEED)
@@ -585,16 +585,21 @@ def several_runs() -> None:
             np.savetxt(here / f'{name}.bvec', bvecs_from_scanner(table, phantom.affine).T)
         image = nb.load(here / 'PA.nii')
         write_image(image.get_fdata()[..., :2], image.affine, here / 'b0.nii')
-        for label, names, opposite, engine in (
+        for label, names, reversed_pe, engine in (
             ('AP run alone, no correction', ['AP'], [], 'none'),
             ('AP run alone, field from the b0 of PA', ['AP'], [here / 'b0.nii'], 'pair'),
             ('both runs', ['AP', 'PA'], [], 'pair'),
         ):
-            _joined_error(phantom, here, label, names, opposite, engine)
+            _joined_error(phantom, here, label, names, reversed_pe, engine)
 
 
 def _joined_error(
-    phantom: Phantom, here: Path, label: str, names: list[str], opposite: list[Path], engine: str
+    phantom: Phantom,
+    here: Path,
+    label: str,
+    names: list[str],
+    reversed_pe: list[Path],
+    engine: str,
 ) -> None:
     """Run the line on some runs, and print errors in the tissue."""
     from bids_acc.derivatives.outputs import find_outputs
@@ -604,7 +609,7 @@ def _joined_error(
     out = here / label.replace(' ', '_').replace(',', '')
     workflow = init_dwi_wf(
         output_dir=out, entities={'subject': '01'}, has_anat=False, name='runs_wf',
-        has_opposite=bool(opposite) or len(names) > 1,
+        has_reversed_pe=bool(reversed_pe) or len(names) > 1,
         settings=DwiSettings(denoise='none', unringing='none', bias='none',
                              susceptibility=engine),
     )  # fmt: skip
@@ -616,9 +621,9 @@ def _joined_error(
     inputs.bval_files = [str(here / f'{n}.bval') for n in names]
     inputs.bvec_files = [str(here / f'{n}.bvec') for n in names]
     inputs.sidecars = [sidecars[n] for n in names]
-    if opposite:
-        inputs.opposite_files = [str(p) for p in opposite]
-        inputs.opposite_sidecars = [sidecars['PA']] * len(opposite)
+    if reversed_pe:
+        inputs.reversed_pe_files = [str(p) for p in reversed_pe]
+        inputs.reversed_pe_sidecars = [sidecars['PA']] * len(reversed_pe)
     start = cpu()
     workflow.run()
     spent = cpu() - start
@@ -794,7 +799,7 @@ def demo(folder: Path) -> None:
     template = load_template(found.density or '41k')
     places = list(zip(found.columns['hemisphere'], found.columns['vertex'], strict=True))
     points = np.array([template[side].white[vertex] for side, vertex in places])
-    errors: dict[str, list[np.ndarray]] = {'fa': [], 'md': [], 'fluid': []}
+    errors: dict[str, list[np.ndarray]] = {'fa': [], 'md': [], 'csf': []}
     for row, person in enumerate(found.sessions['participant_id']):
         if person not in planted:
             continue
@@ -802,16 +807,16 @@ def demo(folder: Path) -> None:
         maps = dict(zip(found.metrics, found.values[:, row], strict=True))
         errors['fa'].append(maps['fa'])  # grey matter is isotropic in the phantom
         errors['md'].append((maps['md'] - level) * 1e3)
-        fluid = {
+        csf = {
             side: read_map(find_outputs(
-                'dwi_vertex_fluid', out, subject=person[4:], hemisphere=side)[0].path)
+                'dwi_vertex_csf', out, subject=person[4:], hemisphere=side)[0].path)
             for side in ('L', 'R')
         }  # fmt: skip
-        errors['fluid'].append(np.array([fluid[side][vertex] for side, vertex in places]))
-    fa, md, fluid = (np.concatenate(errors[n]) for n in ('fa', 'md', 'fluid'))
+        errors['csf'].append(np.array([csf[side][vertex] for side, vertex in places]))
+    fa, md, csf = (np.concatenate(errors[n]) for n in ('fa', 'md', 'csf'))
     for label, chosen in (
         ('all vertices of the ACC', np.isfinite(fa)),
-        ('with less than 20 % fluid', np.isfinite(fa) & (fluid < 0.2)),
+        ('with less than 20 % CSF', np.isfinite(fa) & (csf < 0.2)),
     ):
         report(f'{label}: FA MAE (truth 0) / MD MAE, bias (e-3 mm2/s), n',
                f'{np.abs(fa[chosen]).mean():.3f} / {np.abs(md[chosen]).mean():.3f}, '

@@ -51,7 +51,7 @@ MD_CHANGE = 0.10
 THICKNESS_CHANGE_MM = -0.25
 KINDS = {'none': (0.0, 0.0), 'md': (MD_CHANGE, 0.0), 'thickness': (0.0, THICKNESS_CHANGE_MM),
          'both': (MD_CHANGE, THICKNESS_CHANGE_MM)}  # fmt: skip
-MEASURES = ('fa', 'md', 'fa_isotropic', 'white', 'fluid')
+MEASURES = ('fa', 'md', 'fa_isotropic', 'white', 'csf')
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def acquire(
     bvals, vectors = gradient_table()
     along, across = WM_DIFFUSIVITY
     parts = tissue.fractions.reshape(*(k for n in person.shape for k in (n, SUBSAMPLES)), 3)
-    grey_share, _, fluid_share = np.moveaxis(parts.mean(axis=(1, 3, 5)), -1, 0)
+    grey_share, _, csf_share = np.moveaxis(parts.mean(axis=(1, 3, 5)), -1, 0)
     white = np.flatnonzero(tissue.fractions[:, 1])
     where = np.unravel_index(white, tissue.shape)
     cells = np.ravel_multi_index(tuple(index // SUBSAMPLES for index in where), person.shape)
@@ -163,7 +163,7 @@ def acquire(
         sums = np.bincount(cells, decay, minlength=int(np.prod(person.shape)))
         clean = sums.reshape(person.shape) / SUBSAMPLES**3
         clean += grey_share * S0['GM'] * np.exp(-b * person.gm_md)
-        clean += fluid_share * S0['CSF'] * np.exp(-b * CSF_MD)
+        clean += csf_share * S0['CSF'] * np.exp(-b * CSF_MD)
         noise = rng.normal(scale=S0['WM'] / SNR, size=(2, *person.shape))
         volumes.append(np.hypot(clean + noise[0], noise[1]))
     return np.stack(volumes, axis=-1), bvals, vectors
@@ -251,7 +251,7 @@ def p_values(
 ADJUSTED = {
     'fa': {'': (), '+ expected FA': ('fa_isotropic',),
            '+ expected FA, white': ('fa_isotropic', 'white')},
-    'md': {'': (), '+ white, fluid': ('white', 'fluid')},
+    'md': {'': (), '+ white, csf': ('white', 'csf')},
 }  # fmt: skip
 
 

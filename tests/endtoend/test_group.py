@@ -79,7 +79,7 @@ def test_planted_effect_is_found(analysed):
 
 def test_gated_spectra_are_left_out(analysed):
     excluded = pd.read_csv(analysed / MODEL / 'qc' / 'exclusions.tsv', sep='\t')
-    gate = excluded[excluded['arm'] == 'mrs']
+    gate = excluded[excluded['modality'] == 'mrs']
     assert set(gate['criterion']) == {'crlb'}
     assert set(gate['threshold']) == {'< 20 %'}
     assert set(gate['value']) == {25}
@@ -219,7 +219,7 @@ def test_two_models_with_different_gates_exclude_different_spectra(folder, tmp_p
     left_out = {}
     for name in ('asprocessed', 'loud'):
         table = pd.read_csv(copy / 'group' / f'model-{name}' / 'qc' / 'exclusions.tsv', sep='\t')
-        spectra = table[table['arm'] == 'mrs']
+        spectra = table[table['modality'] == 'mrs']
         left_out[name] = {
             criterion: set(rows['participant_id'])
             for criterion, rows in spectra.groupby('criterion')

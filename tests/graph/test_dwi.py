@@ -61,17 +61,17 @@ def test_auto_takes_what_is_on_path(monkeypatch, there, expected):
 
 
 @pytest.mark.parametrize('has_anat', [True, False])
-@pytest.mark.parametrize('opposite', [True, False])
+@pytest.mark.parametrize('reversed_pe', [True, False])
 @pytest.mark.parametrize('asked', ['auto', 'pair', 'registration', 'none'])
 def test_one_engine_at_most_corrects_susceptibility(
-    tmp_path, monkeypatch, has_anat, opposite, asked
+    tmp_path, monkeypatch, has_anat, reversed_pe, asked
 ):
     monkeypatch.setattr(module.shutil, 'which', lambda name: None)
     _, names = nodes_of(
-        tmp_path, has_anat, {'has_opposite': opposite}, susceptibility=asked, denoise='none',
+        tmp_path, has_anat, {'has_reversed_pe': reversed_pe}, susceptibility=asked, denoise='none',
         unringing='none',
     )  # fmt: skip
-    pair = opposite and asked in ('auto', 'pair')
+    pair = reversed_pe and asked in ('auto', 'pair')
     assert ('prepare_wf.field' in names) == pair
     assert ('prepare_wf.undistort' in names) == pair
     registered = has_anat and not pair and asked in ('auto', 'registration')
@@ -80,7 +80,9 @@ def test_one_engine_at_most_corrects_susceptibility(
 
 def test_nothing_of_a_preprocessed_series_is_corrected_again(tmp_path):
     workflow, names = nodes_of(
-        tmp_path, True, {'source': 'QSIPrep 1', 'has_opposite': True, 'noddi_source': 'QSIRecon'}
+        tmp_path,
+        True,
+        {'source': 'QSIPrep 1', 'has_reversed_pe': True, 'noddi_source': 'QSIRecon'},
     )
     assert not names & {'prepare_wf.denoise', 'prepare_wf.unring', 'prepare_wf.field',
                         'tensor_wf.distortion'}  # fmt: skip
@@ -91,7 +93,7 @@ def test_nothing_of_a_preprocessed_series_is_corrected_again(tmp_path):
 
 def test_the_field_reaches_maps_and_vertices(tmp_path, monkeypatch):
     monkeypatch.setattr(module.shutil, 'which', lambda name: None)
-    for build in ({'has_opposite': True}, {}):
+    for build in ({'has_reversed_pe': True}, {}):
         workflow, _ = nodes_of(tmp_path, True, build)
         flat = workflow._create_flat_graph()
         for name in ('resample', 'sample_L', 'sample_R'):

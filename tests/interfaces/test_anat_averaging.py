@@ -23,7 +23,7 @@ def head(shape=(48, 56, 48), seed: int = 3) -> np.ndarray:
 def test_average_of_moved_runs():
     rng, truth, affine = np.random.default_rng(1), head(), np.diag([2.0, 2.0, 2.0, 1.0])
     moved = affine.copy()
-    moved[:3, 3] = [3.0, -2.0, 1.0]  # the same picture, said to lie elsewhere
+    moved[:3, 3] = [3.0, -2.0, 1.0]  # the same image, said to lie elsewhere
     noisy = [truth + rng.normal(0, 10, truth.shape) for _ in range(2)]
     mean, (report,) = average_runs([(noisy[0], affine), (2 * noisy[1], moved)])
     assert report['used'] == 1

@@ -57,7 +57,7 @@ if any(n % 2 for n in image.shape[:3]):
 else:
     assert given['config'] == 'b02b0.cnf'
 field = np.load(os.environ['STANDIN_FIELD'])
-assert (rows[0, :3] == -rows[-1, :3]).all(), 'opposite phase encoding'
+assert (rows[0, :3] == -rows[-1, :3]).all(), 'reversed phase encoding'
 write = lambda v, name: nb.Nifti1Image(v.astype('f4'), image.affine).to_filename(name)
 write(field, given['fout'])
 write(field, given['out'] + '_fieldcoef.nii.gz')
@@ -143,11 +143,11 @@ def write_series(folder: Path, affine: np.ndarray, volumes: int = 3) -> dict[str
         np.zeros(volumes, dtype=int),
         np.ones(volumes),
     )
-    opposite = distorted(affine, -1.0)[..., None]
+    reversed_pe = distorted(affine, -1.0)[..., None]
     return {
         'in_file': str(write_image(image, affine, folder / 'series.nii')),
         'gradients': str(table.write(folder / 'gradients.tsv')),
-        'opposite': str(write_image(opposite, affine, folder / 'opposite.nii')),
+        'reversed_pe': str(write_image(reversed_pe, affine, folder / 'reversed_pe.nii')),
         'mask': str(write_image(brain_mask(image[..., 0], [3.0] * 3), affine,
                                 folder / 'mask.nii')),
         'reference': str(write_image(image[..., 0].reshape(shape), affine, folder / 'ref.nii')),
@@ -180,7 +180,7 @@ def stand_ins(tmp_path, monkeypatch):
 def acquisition() -> dict:
     """Return both directions with their readout times."""
     return {'acquisition': [{'direction': 'j', 'readout': READOUT}],
-            'opposite_acquisition': {'direction': 'j-', 'readout': READOUT}}  # fmt: skip
+            'reversed_pe_acquisition': {'direction': 'j-', 'readout': READOUT}}  # fmt: skip
 
 
 @pytest.mark.parametrize('sign', [1.0, -1.0])
@@ -207,7 +207,8 @@ def test_topup_without_a_readout_time_is_refused(stand_ins):
     entries['acquisition'][0]['readout'] = float('nan')
     with pytest.raises(MetadataError, match='TotalReadoutTime is missing'):
         RunTopup(
-            in_file=files['in_file'], gradients=files['gradients'], opposite=files['opposite'],
+            in_file=files['in_file'], gradients=files['gradients'],
+            reversed_pe=files['reversed_pe'],
             **entries,
         ).run(cwd=stand_ins)  # fmt: skip
 
@@ -246,14 +247,14 @@ def test_the_t1w_image_gives_a_field_only_where_there_is_one(tmp_path, really):
     points = apply_matrix(affine, np.indices(SHAPE).reshape(3, -1).T)
     if not really:
         write_image(distorted(affine, 0.0), affine, Path(files['reference']))
-    core, cortex, fluid = (v.reshape(SHAPE) for v in shares(points, 3.0))
+    core, cortex, csf = (v.reshape(SHAPE) for v in shares(points, 3.0))
     np.save(tmp_path / 'coreg.npy', np.eye(4))
     tissues = [
         str(write_image(v, affine, tmp_path / f'{n}.nii'))
-        for n, v in (('gm', cortex), ('wm', core), ('csf', fluid))
+        for n, v in (('gm', cortex), ('wm', core), ('csf', csf))
     ]
-    t1w = write_image(110 * core + 75 * cortex + 25 * fluid, affine, tmp_path / 't1w.nii')
-    brain = write_image(core + cortex + fluid > 0.5, affine, tmp_path / 'brain.nii')
+    t1w = write_image(110 * core + 75 * cortex + 25 * csf, affine, tmp_path / 't1w.nii')
+    brain = write_image(core + cortex + csf > 0.5, affine, tmp_path / 'brain.nii')
     done = RegisterDistortion(
         reference=files['reference'], mask=files['mask'], gradients=files['gradients'],
         t1w=str(t1w), t1w_mask=str(brain), tpms=tissues,
@@ -352,7 +353,7 @@ def test_the_whole_line_with_topup_and_eddy(stand_ins):
     for motion in ('none', 'eddy'):
         out = stand_ins / f'out_{motion}'
         workflow = init_dwi_wf(
-            output_dir=out, entities={'subject': '01'}, has_anat=False, has_opposite=True,
+            output_dir=out, entities={'subject': '01'}, has_anat=False, has_reversed_pe=True,
             settings=DwiSettings(**{**vars(settings), 'motion': motion}), name=f'{motion}_wf',
         )  # fmt: skip
         workflow.base_dir = str(stand_ins / 'work')
@@ -362,8 +363,10 @@ def test_the_whole_line_with_topup_and_eddy(stand_ins):
             [str(stand_ins / 'a.bval')], [str(stand_ins / 'a.bvec')],
         )  # fmt: skip
         inputs.sidecars = [{'PhaseEncodingDirection': 'j', 'TotalReadoutTime': READOUT}]
-        inputs.opposite_files = [str(stand_ins / 'epi.nii.gz')]
-        inputs.opposite_sidecars = [{'PhaseEncodingDirection': 'j-', 'TotalReadoutTime': READOUT}]
+        inputs.reversed_pe_files = [str(stand_ins / 'epi.nii.gz')]
+        inputs.reversed_pe_sidecars = [
+            {'PhaseEncodingDirection': 'j-', 'TotalReadoutTime': READOUT}
+        ]
         workflow.run()
         qc = find_outputs('dwi_qc', out)[0].path
         found[motion] = pd.read_csv(qc, sep='\t').loc[0]
@@ -380,10 +383,10 @@ def test_the_whole_line_with_topup_and_eddy(stand_ins):
 
 
 def test_engines_follow_what_is_there(stand_ins, monkeypatch):
-    chosen = choose_engines(DwiSettings(), has_anat=True, has_opposite=True)
+    chosen = choose_engines(DwiSettings(), has_anat=True, has_reversed_pe=True)
     assert chosen['susceptibility'] == 'topup'
     monkeypatch.setenv('PATH', str(stand_ins))
-    assert choose_engines(DwiSettings(), has_opposite=True)['susceptibility'] == 'pair'
+    assert choose_engines(DwiSettings(), has_reversed_pe=True)['susceptibility'] == 'pair'
     assert choose_engines(DwiSettings(), has_anat=True)['susceptibility'] == 'registration'
     assert choose_engines(DwiSettings())['susceptibility'] == 'none'
     taken = choose_engines(DwiSettings(), source='QSIPrep')
@@ -414,6 +417,6 @@ def test_runs_of_opposite_phase_encoding_are_kept_for_the_field(tmp_path):
     assert series.data.shape[3] == 6
     assert series.n_expected == 7
     assert any('volumes 2 hold no signal' in f for f in series.findings)
-    assert series.opposite.shape == (*SHAPE, 2)
+    assert series.reversed_pe.shape == (*SHAPE, 2)
     assert [a.direction for a in series.acquisition] == ['j-', 'j']
-    assert series.opposite_acquisition.readout == pytest.approx(0.041)
+    assert series.reversed_pe_acquisition.readout == pytest.approx(0.041)

@@ -93,7 +93,7 @@ def analysed(folder, out, names, **settings):
     given = {n: SIDECARS[n]['PhaseEncodingDirection'] for n in names}
     workflow = init_dwi_wf(
         output_dir=out, entities={'subject': '01'}, has_anat=False,
-        has_opposite={'j', 'j-'} <= set(given.values()),
+        has_reversed_pe={'j', 'j-'} <= set(given.values()),
         settings=DwiSettings(denoise='none', unringing='none', bias='none', **settings),
     )  # fmt: skip
     workflow.base_dir = str(out.parent / 'work')
@@ -182,8 +182,8 @@ def test_groups_ratios_and_the_run_that_leads(session):
         [table.ratios[table.runs == n].mean() for n in (0, 1, 2)], [0.5, 1.0, 1.0]
     )
     assert list(dict.fromkeys(table.runs.tolist())) == [1, 0, 2]
-    assert series.opposite.shape[3] == 2
-    assert series.opposite_acquisition.direction == 'j'
+    assert series.reversed_pe.shape[3] == 2
+    assert series.reversed_pe_acquisition.direction == 'j'
     same = join_runs(*arguments(session, 'lr', 'pa', 'ap'), combine='same')
     assert same.used == (1,)
     done = join_runs(*arguments(session, 'lr', 'pa', 'ap'), combine='corrected')
@@ -202,4 +202,4 @@ def test_a_run_that_cannot_be_placed_is_left_out_with_the_reason(session, tmp_pa
     series = join_runs(*files)
     assert series.used == (0,)
     assert any('no b = 0 volume to align it with' in f for f in series.findings)
-    assert series.opposite is None
+    assert series.reversed_pe is None

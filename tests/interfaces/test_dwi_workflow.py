@@ -17,7 +17,7 @@ from bids_acc.surfaces.gifti import write_surface
 
 CORTEX_MD, CORE_MD = 0.9e-3, 0.7e-3
 RADII = (32.0, 38.0, 44.0)
-"""White surface, pial surface and outer border of the fluid, mm."""
+"""White surface, pial surface and outer border of the CSF, mm."""
 AXES = np.array([0.85, 1.2, 0.95])
 VENTRICLES = (((9, 14, 6), 7.0), ((-9, 12, 6), 7.0), ((8, -18, -4), 5.0), ((-3, -6, -16), 6.0))
 """Centres and radii, mm; without them a rotation could hardly be seen."""
@@ -34,25 +34,25 @@ def directions(count: int) -> np.ndarray:
 
 
 def shares(points: np.ndarray, edge: float) -> list[np.ndarray]:
-    """Fractions of core, cortex and fluid, with borders as wide as a voxel."""
+    """Fractions of core, cortex and CSF, with borders as wide as a voxel."""
     radius = np.linalg.norm(points / AXES, axis=-1)
     inner, middle, outer = (np.clip((r - radius) / edge + 0.5, 0, 1) for r in RADII)
-    core, cortex, fluid = inner, middle - inner, outer - middle
+    core, cortex, csf = inner, middle - inner, outer - middle
     for centre, size in VENTRICLES:
         inside = np.clip((size - np.linalg.norm(points - centre, axis=-1)) / edge + 0.5, 0, 1)
-        fluid, core = fluid + core * inside, core * (1 - inside)
-    return [core, cortex, fluid]
+        csf, core = csf + core * inside, core * (1 - inside)
+    return [core, cortex, csf]
 
 
 def phantom_signal(points: np.ndarray, b: float, g: np.ndarray) -> np.ndarray:
-    """Core with a left-right bundle (FA 0.63) in its middle, isotropic cortex, fluid."""
-    core, cortex, fluid = shares(points, 3.0)
+    """Core with a left-right bundle (FA 0.63) in its middle, isotropic cortex, csf."""
+    core, cortex, csf = shares(points, 3.0)
     bundle = np.clip((12.0 - np.linalg.norm(points, axis=-1)) / 3.0 + 0.5, 0, 1)
     along = CORE_MD + bundle * 0.9e-3 * (g[0] ** 2 - 1 / 3)
     return (
         800 * core * np.exp(-b * along)
         + 1000 * cortex * np.exp(-b * CORTEX_MD)
-        + 1600 * fluid * np.exp(-b * 3e-3)
+        + 1600 * csf * np.exp(-b * 3e-3)
     )
 
 
@@ -81,10 +81,10 @@ def phantom(tmp_path_factory):
     fine = np.diag([1.5, 1.5, 1.5, 1.0])
     fine[:3, 3] = -75.0
     points = apply_matrix(fine, np.indices((101, 101, 101)).reshape(3, -1).T)
-    core, cortex, fluid = (v.reshape(101, 101, 101) for v in shares(points, 1.5))
-    write_image(110 * core + 75 * cortex + 25 * fluid, fine, folder / 't1w.nii.gz')
-    write_image(core + cortex + fluid > 0.5, fine, folder / 't1w_mask.nii.gz')
-    for name, values in (('gm', cortex), ('wm', core), ('csf', fluid)):
+    core, cortex, csf = (v.reshape(101, 101, 101) for v in shares(points, 1.5))
+    write_image(110 * core + 75 * cortex + 25 * csf, fine, folder / 't1w.nii.gz')
+    write_image(core + cortex + csf > 0.5, fine, folder / 't1w_mask.nii.gz')
+    for name, values in (('gm', cortex), ('wm', core), ('csf', csf)):
         write_image(values, fine, folder / f'{name}.nii.gz')
     sphere = np.vstack([directions(400), -directions(400)])
     for name, radius in (('white', RADII[0]), ('pial', RADII[1])):
@@ -168,15 +168,15 @@ def derivative(phantom):
     folder, files = phantom
     image = nb.load(files['dwi'])
     points = apply_matrix(image.affine, np.indices(image.shape[:3]).reshape(3, -1).T)
-    core, cortex, fluid = (v.reshape(image.shape[:3]) for v in shares(points, 3.0))
+    core, cortex, csf = (v.reshape(image.shape[:3]) for v in shares(points, 3.0))
     tissue = np.maximum(core + cortex, 1e-6)
-    # a fit gives the tissue's own values wherever there is tissue, and the fluid's share
-    values = {'icvf': (0.7 * core + 0.4 * cortex) / tissue, 'isovf': fluid,
+    # a fit gives the tissue's own values wherever there is tissue, and the CSF's share
+    values = {'icvf': (0.7 * core + 0.4 * cortex) / tissue, 'isovf': csf,
               'od': (0.2 * core + 0.5 * cortex) / tissue}  # fmt: skip
     values['icvf'][core + cortex < 0.01] = 0
     for name, volume in values.items():
         write_image(volume, image.affine, folder / f'{name}.nii.gz')
-    mask = core + cortex + fluid > 0.5
+    mask = core + cortex + csf > 0.5
     mask[: mask.shape[0] // 3] = False
     write_image(mask, image.affine, folder / 'mask.nii.gz')
     keys = np.r_[np.full(400, 1), np.full(400, 2)].astype(np.int32)

@@ -30,7 +30,7 @@ from bids_acc.surfaces.geometry import subdivide
 from bids_acc.surfaces.neighbours import neighbour_mean
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
-OPTIONS = FitOptions(floor_share=2 / 3, margin=2.0)
+OPTIONS = FitOptions(sulcal_minimum_share=2 / 3, margin=2.0)
 """A share a little below that of the fit: simulated brains of this template are then found neither
 too thick with voxels of 1 mm nor, with more blur, too thin with 1.5 mm (seeds 100-103). The margin
 is that of the fit when the template was made."""
@@ -52,8 +52,8 @@ def tissue_image() -> TissueImage:
     t1w = template_image('t1')
     intensity = t1w.get_fdata(dtype=np.float32)
     grey, white = (template_image(n).get_fdata(dtype=np.float32) / 255 for n in ('gm', 'wm'))
-    fluid = np.clip((intensity > 0) - grey - white, 0, 1)
-    model = fit_tissue_model(intensity, intensity > 0, np.stack([grey, white, fluid]))
+    csf = np.clip((intensity > 0) - grey - white, 0, 1)
+    model = fit_tissue_model(intensity, intensity > 0, np.stack([grey, white, csf]))
     means, _ = local_tissue_means(intensity, model.probabilities, (1.0, 1.0, 1.0))
     coarse = t1w.affine @ np.diag([2.0, 2, 2, 1])
     side = (np.indices(means[0].shape)[0] * 2 + t1w.affine[0, 3]).astype(np.float32)
@@ -74,9 +74,9 @@ def settled(
     links = neighbour_mean(faces, len(white))
     stored = []
     for vertices in (white, pial):
-        mended, bad = repair_intersections(vertices, faces, links, 30)
+        corrected, bad = repair_intersections(vertices, faces, links, 30)
         print(side, 'vertices still intersecting:', int(bad.sum()))  # noqa: T201
-        stored.append(mended.round(3).astype(np.float32))
+        stored.append(corrected.round(3).astype(np.float32))
     return stored
 
 

@@ -34,7 +34,7 @@ class _CoregisterInputSpec(BaseInterfaceInputSpec):
 
 
 class _CoregisterOutputSpec(TraitedSpec):
-    transform = File(exists=True, desc='pull matrix, T1w to b = 0')
+    transform = File(exists=True, desc='affine matrix, T1w to b = 0')
     itk_transform = File(exists=True, desc='the same for ANTs')
     report = traits.Dict(desc='overlap of the brains and similarity')
 
@@ -83,14 +83,14 @@ class Coregister(SimpleInterface):
 class _AlignMapsInputSpec(BaseInterfaceInputSpec):
     maps = InputMultiObject(File(exists=True), mandatory=True, desc='icvf, isovf and od')
     reference = File(exists=True, mandatory=True, desc='mean b = 0 image of the series')
-    coregistration = File(exists=True, mandatory=True, desc='pull matrix, T1w to reference')
+    coregistration = File(exists=True, mandatory=True, desc='affine matrix, T1w to reference')
     t1w = File(exists=True, mandatory=True, desc='T1w image')
     t1w_mask = File(exists=True, mandatory=True, desc='its brain')
     seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
 
 
 class _AlignMapsOutputSpec(TraitedSpec):
-    transform = File(exists=True, desc='pull matrix, T1w to maps')
+    transform = File(exists=True, desc='affine matrix, T1w to maps')
 
 
 class AlignMaps(SimpleInterface):

@@ -51,7 +51,7 @@ phantom and 0.08 on the demo data, where the field would have added 0.5 mm of er
 at its peak it was 0.34. A distortion of half a voxel is too small to be told."""
 
 FAR_APART_MM = 2.0
-"""Movement between images of opposite phase encoding beyond which a finding says so: on the
+"""Movement between images of reversed phase encoding beyond which a finding says so: on the
 benchmark's phantom 4 mm and 4 degrees left a slowly varying error in the field, which a small
 rotation and a shear along the phase encoding share."""
 
@@ -80,9 +80,9 @@ def to_radiological(data: Any, affine: FloatArray) -> tuple[Any, FloatArray, boo
 class _RunTopupInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='series; its first b = 0 is the reference')
     gradients = File(exists=True, mandatory=True, desc='its gradient table')
-    opposite = File(exists=True, mandatory=True, desc='b = 0 images of reversed phase encoding')
+    reversed_pe = File(exists=True, mandatory=True, desc='b = 0 images of reversed phase encoding')
     acquisition = traits.List(traits.Dict(), mandatory=True, desc='direction and readout by run')
-    opposite_acquisition = traits.Dict(mandatory=True, desc='the same of the reversed images')
+    reversed_pe_acquisition = traits.Dict(mandatory=True, desc='the same of the reversed images')
 
 
 class _RunTopupOutputSpec(TraitedSpec):
@@ -94,7 +94,7 @@ class _RunTopupOutputSpec(TraitedSpec):
 
 
 class RunTopup(SimpleInterface):
-    """Estimate the field from images of opposite phase encoding with FSL's topup.
+    """Estimate the field from images of reversed phase encoding with FSL's topup.
 
     The two images must agree better after the correction than before; the sign of the field is
     the one with which they do.
@@ -110,14 +110,14 @@ class RunTopup(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
-        opposite, _ = files.read_image(self.inputs.opposite)
+        reversed_pe, _ = files.read_image(self.inputs.reversed_pe)
         gradients = Gradients.read(self.inputs.gradients)
         base = np.flatnonzero(find_shells(gradients.bvals).labels == 0)
         base = base[gradients.groups[base] == gradients.groups[base[0]]][:MAX_B0]
-        images = [data[..., base], opposite[..., :MAX_B0]]
+        images = [data[..., base], reversed_pe[..., :MAX_B0]]
         stack, fsl_affine, flipped = to_radiological(np.concatenate(images, axis=3), affine)
         first = self.inputs.acquisition[int(gradients.runs[base[0]])]
-        other = self.inputs.opposite_acquisition
+        other = self.inputs.reversed_pe_acquisition
         rows = [
             fsl_parameters(entry['direction'], entry['readout'], flip_x=flipped)
             for entry, part in ((first, images[0]), (other, images[1]))
@@ -155,22 +155,22 @@ class RunTopup(SimpleInterface):
 
 
 def best_sign(
-    shift: Any, image: Any, opposite: Any, affine: FloatArray, axis: FloatArray,
+    shift: Any, image: Any, reversed_pe: Any, affine: FloatArray, axis: FloatArray,
     ratio: float = 1.0,
 ) -> tuple[FloatArray, dict[str, Any]]:  # fmt: skip
-    """Take the sign of a field with which images of opposite phase encoding agree.
+    """Take the sign of a field with which images of reversed phase encoding agree.
 
     Parameters
     ----------
     shift : (i, j, k) ndarray
         Displacement along ``axis``, mm.
-    image, opposite : (i, j, k) ndarray
+    image, reversed_pe : (i, j, k) ndarray
         b = 0 images.
     affine : (4, 4) ndarray
     axis : (3,) ndarray
         Phase encoding of ``image``.
     ratio : float
-        Readout time of the opposite image, relative to the first one's.
+        Readout time of the reversed image, relative to the first one's.
 
     Returns
     -------
@@ -178,16 +178,16 @@ def best_sign(
     measures : dict
     """
     mask = brain_mask(image, voxel_sizes(affine))
-    before = correlation(image[mask], opposite[mask])
+    before = correlation(image[mask], reversed_pe[mask])
     scores = {}
     for sign in (1.0, -1.0):
         one = undistort(image, sign * shift, affine, axis)
-        two = undistort(opposite, sign * ratio * shift, affine, -axis)
+        two = undistort(reversed_pe, sign * ratio * shift, affine, -axis)
         scores[sign] = correlation(one[mask], two[mask])
     sign = 1.0 if scores[1.0] >= scores[-1.0] else -1.0
     finding = ''
     if scores[sign] <= before:
-        finding = 'The field does not make the images of opposite phase encoding agree.'
+        finding = 'The field does not make the images of reversed phase encoding agree.'
     elif sign < 0:
         finding = "The field was used with its sign reversed, as the images' fit told."
     return sign * shift, {
@@ -211,9 +211,9 @@ class _FieldFromPairInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='series; its first b = 0 is the reference')
     gradients = File(exists=True, mandatory=True, desc='its gradient table')
     mask = File(exists=True, mandatory=True, desc='brain in the reference')
-    opposite = File(exists=True, mandatory=True, desc='b = 0 images of reversed phase encoding')
+    reversed_pe = File(exists=True, mandatory=True, desc='b = 0 images of reversed phase encoding')
     acquisition = traits.List(traits.Dict(), mandatory=True, desc='direction and readout by run')
-    opposite_acquisition = traits.Dict(mandatory=True, desc='the same of the reversed images')
+    reversed_pe_acquisition = traits.Dict(mandatory=True, desc='the same of the reversed images')
     seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
 
 
@@ -223,7 +223,7 @@ class _FieldFromPairOutputSpec(TraitedSpec):
 
 
 class FieldFromPair(SimpleInterface):
-    """Estimate the field from images of opposite phase encoding, without FSL.
+    """Estimate the field from images of reversed phase encoding, without FSL.
 
     The head may have moved between the two: field and rigid alignment are estimated in turn, from
     two starts (no movement, and the alignment of the distorted images), of which the one is taken
@@ -237,22 +237,22 @@ class FieldFromPair(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
-        opposite, _ = files.read_image(self.inputs.opposite)
+        reversed_pe, _ = files.read_image(self.inputs.reversed_pe)
         mask = files.read_image(self.inputs.mask)[0] > 0
         gradients = Gradients.read(self.inputs.gradients)
         base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
         first = self.inputs.acquisition[int(gradients.runs[base])]
-        ratio = self.inputs.opposite_acquisition['readout'] / first['readout']
+        ratio = self.inputs.reversed_pe_acquisition['readout'] / first['readout']
         pair = _Pair(
             image=data[..., base],
-            opposite=opposite[..., 0],
+            reversed_pe=reversed_pe[..., 0],
             mask=mask,
             affine=affine,
             axis=gradients.phase_axes[base],
             ratio=ratio if np.isfinite(ratio) else 1.0,
             seed=self.inputs.seed,
         )
-        starts = [pair.field(np.eye(4)), pair.field(pair.aligned(pair.image, pair.opposite))]
+        starts = [pair.field(np.eye(4)), pair.field(pair.aligned(pair.image, pair.reversed_pe))]
         _, shift, moved = max(starts, key=lambda found: found[0])
         moved = pair.realigned(shift, moved)
         _, shift, moved = pair.field(moved)
@@ -263,7 +263,7 @@ class FieldFromPair(SimpleInterface):
         finding = measures['sdc_finding']
         if gap > FAR_APART_MM:
             finding = (
-                f'{finding} The head moved by {gap:.1f} mm between the images of opposite phase '
+                f'{finding} The head moved by {gap:.1f} mm between the images of reversed phase '
                 'encoding; the field may hold part of that movement.'
             ).strip()
         self._results['report'] = {**measures, 'sdc_moved': gap, 'sdc_finding': finding}
@@ -275,10 +275,10 @@ class FieldFromPair(SimpleInterface):
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two b = 0 images of opposite phase encoding, between which the head may have moved."""
+    """Two b = 0 images of reversed phase encoding, between which the head may have moved."""
 
     image: Any
-    opposite: Any
+    reversed_pe: Any
     mask: Any
     affine: FloatArray
     axis: FloatArray
@@ -286,11 +286,11 @@ class _Pair:
     seed: int
 
     def seen_at(self, moved: FloatArray) -> Any:
-        """Return the opposite image where the head was in the first one."""
+        """Return the reversed image where the head was in the first one."""
         if np.array_equal(moved, np.eye(4)):
-            return self.opposite
+            return self.reversed_pe
         centres = voxel_centres(np.ones(self.image.shape, dtype=bool), self.affine)
-        values = sample(self.opposite, self.affine, apply_matrix(moved, centres))
+        values = sample(self.reversed_pe, self.affine, apply_matrix(moved, centres))
         return np.nan_to_num(values).reshape(self.image.shape)
 
     def field(self, moved: FloatArray) -> tuple[float, FloatArray, FloatArray]:
@@ -312,7 +312,7 @@ class _Pair:
         return moved @ self.aligned(*self.undistorted(shift, self.seen_at(moved)))
 
     def aligned(self, one: Any, two: Any) -> FloatArray:
-        """Return the rigid pull matrix from one image to the other."""
+        """Return the rigid affine matrix from one image to the other."""
         return registration.rigid(one, self.affine, two, self.affine, sampling=1.0, seed=self.seed)
 
 
@@ -355,7 +355,7 @@ class _RegisterDistortionInputSpec(BaseInterfaceInputSpec):
     t1w = File(exists=True, mandatory=True, desc='T1w image')
     t1w_mask = File(exists=True, mandatory=True, desc='its brain')
     tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
-    coregistration = File(exists=True, mandatory=True, desc='pull matrix, T1w to reference')
+    coregistration = File(exists=True, mandatory=True, desc='affine matrix, T1w to reference')
 
 
 class _RegisterDistortionOutputSpec(TraitedSpec):

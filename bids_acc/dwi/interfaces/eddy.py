@@ -62,7 +62,7 @@ class _RunEddyOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='corrected series')
     gradients = File(exists=True, desc='rotated gradient table')
     transforms = File(exists=True, desc='identity for each volume: nothing is left to correct')
-    motion = File(exists=True, desc='pull matrices as eddy found them, for the quality table')
+    motion = File(exists=True, desc='affine matrices as eddy found them, for the quality table')
     reference = File(exists=True, desc='mean corrected b = 0 image')
     report = traits.Dict(desc='outlier slices')
 

@@ -38,7 +38,7 @@ class _EstimateMotionInputSpec(BaseInterfaceInputSpec):
 
 
 class _EstimateMotionOutputSpec(TraitedSpec):
-    transforms = File(exists=True, desc="pull matrices, reference of a volume's group to volume")
+    transforms = File(exists=True, desc="affine matrices, reference of a volume's group to volume")
     reference = File(exists=True, desc='mean of the aligned b = 0 volumes of the first group')
     references = File(exists=True, desc='the same of all groups')
 
@@ -82,7 +82,7 @@ class EstimateMotion(SimpleInterface):
     def _estimate(
         self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: Gradients
     ) -> FloatArray:
-        """Return the pull matrices of volumes that are distorted alike."""
+        """Return the affine matrices of volumes that are distorted alike."""
         if self.inputs.engine == 'ants':
             return self._with_ants(data, affine, mask, shells)
         if self.inputs.engine == 'builtin':
@@ -119,10 +119,10 @@ class EstimateMotion(SimpleInterface):
         return matrices
 
 
-def mean_base(volumes: Any, affine: FloatArray, pulls: FloatArray) -> Any:
+def mean_base(volumes: Any, affine: FloatArray, to_sources: FloatArray) -> Any:
     """Return the mean of b = 0 volumes on the grid of their reference, zero outside."""
     centres = voxel_centres(np.ones(volumes.shape[:3], dtype=bool), affine)
-    aligned = sample_series(volumes, affine, centres, pulls, order=1)
+    aligned = sample_series(volumes, affine, centres, to_sources, order=1)
     with warnings.catch_warnings():  # nowhere seen: zero
         warnings.simplefilter('ignore', RuntimeWarning)
         mean = np.nanmean(aligned, axis=1)

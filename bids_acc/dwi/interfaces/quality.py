@@ -58,7 +58,7 @@ class GatherReports(SimpleInterface):
 
 class _QualityTableInputSpec(BaseInterfaceInputSpec):
     reports = traits.List(traits.Dict(), mandatory=True, desc='what the steps found')
-    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    transforms = File(exists=True, mandatory=True, desc='affine matrices, reference to volume')
     gradients = File(exists=True, mandatory=True, desc='gradient table, with the runs')
     mask = File(exists=True, mandatory=True, desc='brain in the reference')
     engines = traits.Dict(desc='step to program')
@@ -83,11 +83,11 @@ class QualityTable(SimpleInterface):
         merged: dict[str, Any] = {}
         for report in self.inputs.reports:
             merged.update(report)
-        pulls = np.load(self.inputs.transforms)
+        to_sources = np.load(self.inputs.transforms)
         mask, affine = files.read_image(self.inputs.mask)
         centres = voxel_centres(mask > 0, affine)
         runs = Gradients.read(self.inputs.gradients).runs
-        motion = motion_table(pulls, centres[:: max(1, len(centres) // 2000)], runs)
+        motion = motion_table(to_sources, centres[:: max(1, len(centres) // 2000)], runs)
         row = {
             **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},
             **{f'n_b{b}': n for b, n in merged.get('shells', {}).items()},
@@ -129,7 +129,7 @@ class QualityTable(SimpleInterface):
         return engines
 
 
-def motion_table(pulls: FloatArray, points: FloatArray, runs: Any) -> Any:
+def motion_table(to_sources: FloatArray, points: FloatArray, runs: Any) -> Any:
     """Return run, translation, rotation and displacement of each volume as a table.
 
     Between the last volume of a run and the first of the next there is no framewise displacement.
@@ -138,16 +138,16 @@ def motion_table(pulls: FloatArray, points: FloatArray, runs: Any) -> Any:
     from scipy.spatial.transform import Rotation
 
     centre = points.mean(axis=0)
-    shift = np.array([apply_matrix(m, centre) - centre for m in pulls])
-    angles = Rotation.from_matrix(rotation_part(pulls)).as_rotvec(degrees=True)
+    shift = np.array([apply_matrix(m, centre) - centre for m in to_sources])
+    angles = Rotation.from_matrix(rotation_part(to_sources)).as_rotvec(degrees=True)
     table = pd.DataFrame(
         np.hstack([shift, angles]),
         columns=['trans_x', 'trans_y', 'trans_z', 'rot_x', 'rot_y', 'rot_z'],
     )
     table.insert(0, 'run', np.asarray(runs) + 1)
-    table['framewise_displacement'] = framewise_displacement(pulls, centre)
+    table['framewise_displacement'] = framewise_displacement(to_sources, centre)
     table.loc[np.flatnonzero(np.diff(runs) != 0) + 1, 'framewise_displacement'] = np.nan
-    table['displacement'] = displacement(pulls, points)
+    table['displacement'] = displacement(to_sources, points)
     return table
 
 

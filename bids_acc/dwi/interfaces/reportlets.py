@@ -156,7 +156,7 @@ class _PlotAlignmentInputSpec(BaseInterfaceInputSpec):
     gradients = File(exists=True, mandatory=True, desc='gradient table with phase encoding')
     t1w = File(exists=True, mandatory=True, desc='T1w image')
     tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
-    coregistration = File(exists=True, mandatory=True, desc='pull matrix, T1w to reference')
+    coregistration = File(exists=True, mandatory=True, desc='affine matrix, T1w to reference')
     warp = File(exists=True, desc='displacement on the reference, where one was estimated')
     report = traits.Dict(mandatory=True, desc='overlap and cost of the alignment')
 
@@ -180,7 +180,7 @@ class PlotAlignment(SimpleInterface):
             shift = files.read_image(self.inputs.warp)[0]
             axis = Gradients.read(self.inputs.gradients).phase_axes[0]
             image = undistort(image, shift, affine, axis)
-        # the picture is in T1w space: the image's own grid is put where it lies there
+        # the figure is in T1w space: the image's own grid is put where it lies there
         placed = np.linalg.inv(np.load(self.inputs.coregistration)) @ affine
         found = self.inputs.report
         title = (

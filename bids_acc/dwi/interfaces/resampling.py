@@ -34,8 +34,8 @@ class ChainInputSpec(BaseInterfaceInputSpec):
 
     in_file = File(exists=True, mandatory=True, desc='series before any interpolation')
     gradients = File(exists=True, mandatory=True, desc='its gradient table')
-    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
-    coregistration = File(exists=True, desc='pull matrix, T1w to reference')
+    transforms = File(exists=True, mandatory=True, desc='affine matrices, reference to volume')
+    coregistration = File(exists=True, desc='affine matrix, T1w to reference')
     scales = File(exists=True, desc='factor of each volume that makes its run as bright as others')
     warp = File(exists=True, desc='displacement along the phase encoding on the reference, mm')
     slice_axis = traits.Range(0, 2, value=2, usedefault=True, desc='axis of the slices')
@@ -45,7 +45,7 @@ class Chain:
     """A series with all its transforms, which a value passes in one go.
 
     The field of susceptibility moves with the head, but what it displaces is displaced along the
-    scanner's axis: for a volume whose pull matrix is :math:`P` (linear part :math:`A`), a point
+    scanner's axis: for a volume whose affine matrix is :math:`P` (linear part :math:`A`), a point
     :math:`x` of the reference is found at :math:`P x + u(x) e`, which is
     :math:`P (x + u(x) A^{-1} e)`. Each volume has its own axis :math:`e`, and its own readout
     time, so that runs of any phase encoding are brought together.
@@ -55,8 +55,8 @@ class Chain:
         self.data, self.affine = files.read_image(inputs.in_file)
         self.gradients = Gradients.read(inputs.gradients)
         self.shells = find_shells(self.gradients.bvals)
-        self.pulls = np.load(inputs.transforms)
-        count = len(self.pulls)
+        self.to_sources = np.load(inputs.transforms)
+        count = len(self.to_sources)
         self.scales = np.load(inputs.scales) if isdefined(inputs.scales) else np.ones(count)
         has_t1w = isdefined(inputs.coregistration)
         self.coregistration = np.load(inputs.coregistration) if has_t1w else np.eye(4)
@@ -65,16 +65,18 @@ class Chain:
 
     def directions(self) -> FloatArray:
         """Gradient directions in the frame of the output."""
-        return rotate_directions(self.gradients.directions, self.pulls @ self.coregistration)
+        return rotate_directions(self.gradients.directions, self.to_sources @ self.coregistration)
 
     def signal(
         self, points: FloatArray, order: int = 3, volumes: Iterable[int] | None = None
     ) -> Any:
         """Signal at points of the output's space, (n_points, n_volumes), all volumes or some."""
-        chosen = range(len(self.pulls)) if volumes is None else list(volumes)
+        chosen = range(len(self.to_sources)) if volumes is None else list(volumes)
         signal = np.empty((len(points), len(chosen)), dtype=np.float32)
         for column, (index, (where, factor)) in enumerate(self._found(points, chosen)):
-            brightness = self.scales[index] * np.linalg.det(self.pulls[index, :3, :3]) * factor
+            brightness = (
+                self.scales[index] * np.linalg.det(self.to_sources[index, :3, :3]) * factor
+            )
             values = sample(self.data[..., index], self.affine, where, order=order)
             signal[:, column] = brightness * values
         return signal
@@ -86,20 +88,20 @@ class Chain:
         reference = apply_matrix(self.coregistration, points)
         field = None if self.warp is None else field_and_gradient(*self.warp, reference)
         for index in volumes:
-            pull, where = self.pulls[index], reference
+            to_source, where = self.to_sources[index], reference
             factor: Any = 1.0
             if field is not None:
                 scanner = self.gradients.ratios[index] * self.gradients.phase_axes[index]
-                axis = np.linalg.solve(pull[:3, :3], scanner)
+                axis = np.linalg.solve(to_source[:3, :3], scanner)
                 where, factor = displace(reference, *field, axis)
-            yield index, (apply_matrix(pull, where), factor)
+            yield index, (apply_matrix(to_source, where), factor)
 
     def slices(self, points: FloatArray) -> Any:
         """Slice of each volume in which a point was acquired, (n_points, n_volumes)."""
         row = np.linalg.inv(self.affine)[self.slice_axis]
         top = self.data.shape[self.slice_axis] - 1
-        numbers = np.empty((len(points), len(self.pulls)), dtype=np.int16)
-        for index, (where, _) in self._found(points, range(len(self.pulls))):
+        numbers = np.empty((len(points), len(self.to_sources)), dtype=np.int16)
+        for index, (where, _) in self._found(points, range(len(self.to_sources))):
             numbers[:, index] = np.clip(np.rint(where @ row[:3] + row[3]), 0, top)
         return numbers
 

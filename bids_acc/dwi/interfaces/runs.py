@@ -27,7 +27,7 @@ class _PlaceRunsInputSpec(ChainInputSpec):
 
 
 class _PlaceRunsOutputSpec(TraitedSpec):
-    transforms = File(exists=True, desc='pull matrices, reference to volume')
+    transforms = File(exists=True, desc='affine matrices, reference to volume')
     scales = File(exists=True, desc='factor of each volume that makes its run as bright as others')
     report = traits.Dict(desc='distance of the groups, brightness of the runs')
 
@@ -50,17 +50,17 @@ class PlaceRuns(SimpleInterface):
         report: dict[str, Any] = {}
         places = self._places(chain)
         if len(places) > 1:
-            chain.pulls = chain.pulls @ places[chain.gradients.groups]
+            chain.to_sources = chain.to_sources @ places[chain.gradients.groups]
             report['runs_apart'] = float(displacement(places[1:], points).max())
         report |= scale_runs(chain, points)
-        for name, values in (('transforms', chain.pulls), ('scales', chain.scales)):
+        for name, values in (('transforms', chain.to_sources), ('scales', chain.scales)):
             np.save(Path(runtime.cwd) / f'{name}.npy', values)
             self._results[name] = str(Path(runtime.cwd) / f'{name}.npy')
         self._results['report'] = report
         return runtime
 
     def _places(self, chain: Chain) -> FloatArray:
-        """Return the pull matrix from the reference to each group's own reference."""
+        """Return the affine matrix from the reference to each group's own reference."""
         n_groups = int(chain.gradients.groups.max()) + 1
         places = np.tile(np.eye(4), (n_groups, 1, 1))
         if n_groups == 1:

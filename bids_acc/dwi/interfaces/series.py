@@ -32,10 +32,10 @@ class _JoinRunsInputSpec(BaseInterfaceInputSpec):
     bval_files = InputMultiObject(File(exists=True), mandatory=True, desc='b-values of each')
     bvec_files = InputMultiObject(File(exists=True), mandatory=True, desc='directions of each')
     sidecars = traits.List(traits.Dict(), desc='metadata of each')
-    opposite_files = InputMultiObject(
+    reversed_pe_files = InputMultiObject(
         File(exists=True), desc='further images of reversed phase encoding, b = 0'
     )
-    opposite_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
+    reversed_pe_sidecars = traits.List(traits.Dict(), desc='metadata of each of those')
     imaginary_files = traits.List(
         traits.Str(), desc='imaginary part of each whose file is a real part; else empty'
     )
@@ -57,8 +57,8 @@ class _JoinRunsOutputSpec(TraitedSpec):
     partial_fourier = traits.Bool(desc='whether k-space was acquired only in part')
     slice_axis = traits.Int(desc='voxel axis of the slices')
     acquisition = traits.List(traits.Dict(), desc='phase encoding and readout time of each run')
-    opposite = File(exists=True, desc='b = 0 volumes of reversed phase encoding')
-    opposite_acquisition = traits.Dict(desc='their phase encoding and readout time')
+    reversed_pe = File(exists=True, desc='b = 0 volumes of reversed phase encoding')
+    reversed_pe_acquisition = traits.Dict(desc='their phase encoding and readout time')
 
 
 class JoinRuns(SimpleInterface):
@@ -70,9 +70,9 @@ class JoinRuns(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         sidecars = self.inputs.sidecars if isdefined(self.inputs.sidecars) else []
         extra: list[Any] = []
-        if isdefined(self.inputs.opposite_files):
+        if isdefined(self.inputs.reversed_pe_files):
             extra = list(
-                zip(self.inputs.opposite_files, self.inputs.opposite_sidecars, strict=True)
+                zip(self.inputs.reversed_pe_files, self.inputs.reversed_pe_sidecars, strict=True)
             )
         series = join_runs(
             self.inputs.dwi_files,
@@ -101,11 +101,11 @@ class JoinRuns(SimpleInterface):
         )
         self._results['slice_axis'] = series.slice_axis
         self._results['acquisition'] = [asdict(entry) for entry in series.acquisition]
-        if series.opposite is not None and series.opposite_acquisition is not None:
-            self._results['opposite_acquisition'] = asdict(series.opposite_acquisition)
-            self._results['opposite'] = str(
+        if series.reversed_pe is not None and series.reversed_pe_acquisition is not None:
+            self._results['reversed_pe_acquisition'] = asdict(series.reversed_pe_acquisition)
+            self._results['reversed_pe'] = str(
                 files.write_image(
-                    series.opposite, series.affine, Path(runtime.cwd) / 'opposite.nii'
+                    series.reversed_pe, series.affine, Path(runtime.cwd) / 'reversed_pe.nii'
                 )
             )
         self._results['report'] = {

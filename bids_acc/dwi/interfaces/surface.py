@@ -28,7 +28,7 @@ from bids_acc.images.affines import apply_matrix
 from bids_acc.images.resampling import sample
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_map
 from bids_acc.surfaces.ribbon import (
-    HIGH_FLUID,
+    HIGH_CSF,
     RIBBON,
     VertexValues,
     blur_to_resolution,
@@ -83,7 +83,7 @@ class _SampleSurfaceOutputSpec(TraitedSpec):
     rd = File(exists=True, desc='radial diffusivity, mm2/s')
     mo = File(exists=True, desc='mode of anisotropy')
     coverage = File(exists=True, desc='fraction of depths with a usable tensor')
-    fluid = File(exists=True, desc='share of the sampled volume that is no brain tissue')
+    csf = File(exists=True, desc='share of the sampled volume that is no brain tissue')
     white = File(exists=True, desc='share of the sampled volume that is white matter')
     fa_isotropic = File(exists=True, desc='FA that noise would make of isotropic tissue')
     report = traits.Dict(desc='coverage of this hemisphere')
@@ -103,14 +103,14 @@ class SampleSurface(SimpleInterface):
             read_surface(self.inputs.white)[0], read_surface(self.inputs.pial)[0], depths
         )
         maps, usable = self._tensor_maps(chain, points.reshape(-1, 3))
-        grey, fluid = self._shares(chain, points.reshape(-1, 3))
-        maps['white'] = 1 - grey - fluid
+        grey, csf = self._shares(chain, points.reshape(-1, 3))
+        maps['white'] = 1 - grey - csf
         shape = points.shape[:2]
         result = combine_depths(
             {name: values.reshape(shape) for name, values in maps.items()},
             usable.reshape(shape),
             grey.reshape(shape),
-            fluid.reshape(shape),
+            csf.reshape(shape),
         )
         self._write(runtime, result)
         return runtime
@@ -145,15 +145,15 @@ class SampleSurface(SimpleInterface):
     def _write(self, runtime: Bunch, result: VertexValues) -> None:
         """Write the vertex maps."""
         side = self.inputs.hemisphere
-        maps = {**result.values, 'coverage': result.coverage, 'fluid': result.fluid}
+        maps = {**result.values, 'coverage': result.coverage, 'csf': result.csf}
         for name, values in maps.items():
             path = Path(runtime.cwd) / f'{name}_{side}.shape.gii'
             self._results[name] = str(write_map(path, values, side, name))
-        seen = np.isfinite(result.fluid)
+        seen = np.isfinite(result.csf)
         self._results['report'] = {
             f'coverage_{side}': float(np.mean(result.coverage > 0)),
-            f'fluid_{side}': float(np.median(result.fluid[seen])) if seen.any() else float('nan'),
-            f'fluid_high_{side}': float(np.mean(result.fluid[seen] > HIGH_FLUID))
+            f'csf_{side}': float(np.median(result.csf[seen])) if seen.any() else float('nan'),
+            f'csf_high_{side}': float(np.mean(result.csf[seen] > HIGH_CSF))
             if seen.any()
             else float('nan'),
         }
@@ -166,7 +166,7 @@ class SampleSurface(SimpleInterface):
 
 class _SampleMapsInputSpec(BaseInterfaceInputSpec):
     maps = InputMultiObject(File(exists=True), mandatory=True, desc='icvf, isovf and od')
-    transform = File(exists=True, mandatory=True, desc='pull matrix, T1w to maps')
+    transform = File(exists=True, mandatory=True, desc='affine matrix, T1w to maps')
     white = File(exists=True, mandatory=True, desc='white surface, scanner RAS')
     pial = File(exists=True, mandatory=True, desc='pial surface, same vertices')
     tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
@@ -233,7 +233,7 @@ class RegionTable(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         import pandas as pd
 
-        columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'fluid', 'white',
+        columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'csf', 'white',
                    *MAP_NAMES, 'fa_isotropic']  # fmt: skip
         frame = pd.DataFrame(list(self.inputs.rows), columns=columns)
         self._results['out_file'] = str(

@@ -20,7 +20,7 @@ def choose_engines(
     settings: DwiSettings,
     *,
     has_anat: bool = False,
-    has_opposite: bool = False,
+    has_reversed_pe: bool = False,
     source: str = '',
 ) -> dict[str, str]:
     """Decide which program does each step, from the settings and what is on PATH.
@@ -30,7 +30,7 @@ def choose_engines(
     settings : DwiSettings
     has_anat : bool
         Whether there is a T1w image.
-    has_opposite : bool
+    has_reversed_pe : bool
         Whether there are images of reversed phase encoding with known readout times.
     source : str
         Tool that corrected the series already; then nothing is corrected again.
@@ -59,7 +59,7 @@ def choose_engines(
         'unringing': on_path('mrdegibbs', 'none') if unringing == 'auto' else unringing,
         'motion': _motion_engine(settings.motion),
         'susceptibility': _susceptibility_engine(
-            settings.susceptibility, has_anat=has_anat, has_opposite=has_opposite
+            settings.susceptibility, has_anat=has_anat, has_reversed_pe=has_reversed_pe
         ),
         'bias': settings.bias,
         'mask': 'builtin',
@@ -77,11 +77,11 @@ def _motion_engine(asked: str) -> str:
     return asked
 
 
-def _susceptibility_engine(asked: str, *, has_anat: bool, has_opposite: bool) -> str:
+def _susceptibility_engine(asked: str, *, has_anat: bool, has_reversed_pe: bool) -> str:
     """Choose how susceptibility distortion is corrected."""
     there = shutil.which('topup') is not None
     if asked == 'auto':
-        if has_opposite:
+        if has_reversed_pe:
             return 'topup' if there else 'pair'
         return 'registration' if has_anat else 'none'
     if asked == 'topup' and not there:
@@ -89,7 +89,7 @@ def _susceptibility_engine(asked: str, *, has_anat: bool, has_opposite: bool) ->
             '--dwi-susceptibility topup: topup is not on PATH; install FSL, or choose pair, '
             'which is built in.'
         )
-    if asked in ('topup', 'pair') and not has_opposite:
+    if asked in ('topup', 'pair') and not has_reversed_pe:
         return 'none'
     return 'none' if asked == 'registration' and not has_anat else asked
 

@@ -43,7 +43,7 @@ def init_dwi_wf(
     omp_nthreads: int = 1,
     seed: int = 0,
     name: str = 'dwi_wf',
-    has_opposite: bool = False,
+    has_reversed_pe: bool = False,
     source: str = '',
     noddi_source: str = '',
     notes: Sequence[str] = (),
@@ -71,7 +71,7 @@ def init_dwi_wf(
         Of registration.
     name : str
         Name of the workflow.
-    has_opposite : bool
+    has_reversed_pe : bool
         Whether there are images of reversed phase encoding with known readout times.
     source : str
         Tool that corrected the series already; empty for raw data.
@@ -90,7 +90,7 @@ def init_dwi_wf(
         One of each per run.
     sidecars
         Metadata of each run.
-    opposite_files, opposite_sidecars
+    reversed_pe_files, reversed_pe_sidecars
         Images of reversed phase encoding besides the runs, and their metadata.
     imaginary_files
         Imaginary part of each run that is a real part.
@@ -112,7 +112,9 @@ def init_dwi_wf(
     qc
         Table of quality measures.
     """
-    engines = choose_engines(settings, has_anat=has_anat, has_opposite=has_opposite, source=source)
+    engines = choose_engines(
+        settings, has_anat=has_anat, has_reversed_pe=has_reversed_pe, source=source
+    )
     workflow = pe.Workflow(name=name)
     fields = [*INPUTS, *(ANAT_INPUTS if has_anat else ())]
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')

@@ -16,8 +16,8 @@ from bids_acc.dwi.interfaces.series import BrainMask, JoinRuns
 from bids_acc.dwi.workflow.engines import combined_runs, field_is_left
 from bids_acc.settings import DwiSettings
 
-SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'opposite_files',
-          'opposite_sidecars', 'imaginary_files')  # fmt: skip
+SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'reversed_pe_files',
+          'reversed_pe_sidecars', 'imaginary_files')  # fmt: skip
 
 
 STEP_REPORTS = ('denoising', 'unringing', 'susceptibility', 'eddy')
@@ -53,7 +53,7 @@ def init_dwi_prepare_wf(
     ------
     dwi_files, bval_files, bvec_files, sidecars
         One of each per run.
-    opposite_files, opposite_sidecars
+    reversed_pe_files, reversed_pe_sidecars
         Images of reversed phase encoding, and their metadata.
     imaginary_files
         Imaginary part of each run that is a real part.
@@ -66,7 +66,7 @@ def init_dwi_prepare_wf(
         All usable volumes, not interpolated (but by eddy), and their gradient table.
     transforms, motion, warp
         Pull matrices that are still to be applied, within each group of runs that are distorted
-        alike; those of the head's motion (only with eddy); field from images of opposite phase
+        alike; those of the head's motion (only with eddy); field from images of reversed phase
         encoding.
     reference, references, mask
         Mean b = 0 image (undistorted where the field is known), those of all groups (distorted),
@@ -74,7 +74,7 @@ def init_dwi_prepare_wf(
     report, denoising, unringing, susceptibility, eddy
         Counts and findings.
     slice_axis, figure
-        Voxel axis of the slices, and a picture of the steps.
+        Voxel axis of the slices, and a figure of the steps.
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(niu.IdentityInterface([*SERIES, 'brain_mask']), name='inputnode')
@@ -187,7 +187,7 @@ def _add_motion(
 def _add_field(
     workflow: pe.Workflow, engines: Mapping[str, str], last: pe.Node, *, seed: int
 ) -> pe.Node:
-    """Add the estimate of the field from images of opposite phase encoding."""
+    """Add the estimate of the field from images of reversed phase encoding."""
     join, brain, outputnode = (workflow.get_node(n) for n in ('join', 'brain', 'outputnode'))
     with_topup = engines['susceptibility'] == 'topup'
     field = pe.Node(
@@ -195,8 +195,8 @@ def _add_field(
     )
     workflow.connect([
         (last, field, [('out_file', 'in_file')]),
-        (join, field, [(n, n) for n in ('gradients', 'opposite', 'acquisition',
-                                        'opposite_acquisition')]),
+        (join, field, [(n, n) for n in ('gradients', 'reversed_pe', 'acquisition',
+                                        'reversed_pe_acquisition')]),
         (field, outputnode, [('report', 'susceptibility'), ('warp', 'warp')]),
     ])  # fmt: skip
     if not with_topup:

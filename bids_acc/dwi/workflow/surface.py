@@ -19,7 +19,7 @@ from bids_acc.settings import DwiSettings
 HEMISPHERES = ('L', 'R')
 
 
-VERTEX_NAMES = (*MAP_NAMES, 'coverage', 'fluid', 'white', 'fa_isotropic')
+VERTEX_NAMES = (*MAP_NAMES, 'coverage', 'csf', 'white', 'fa_isotropic')
 
 
 def init_dwi_surface_wf(

@@ -48,7 +48,7 @@ def init_dwi_tensor_wf(
     Inputs
     ------
     series, gradients, transforms, reference, references, mask, report, warp, slice_axis
-        From `init_dwi_prepare_wf`; the field only where images of opposite phase encoding gave it.
+        From `init_dwi_prepare_wf`; the field only where images of reversed phase encoding gave it.
     t1w_preproc, t1w_mask, tpms, white
         Only with ``has_anat``.
 
@@ -140,12 +140,12 @@ def init_dwi_tensor_wf(
                                   ('itk_transform', 'itk_transform'),
                                   ('report', 'coreg_report')]),
     ])  # fmt: skip
-    picture = pe.Node(PlotAlignment(), name='picture')
+    figure = pe.Node(PlotAlignment(), name='figure')
     workflow.connect([
-        (inputnode, picture, [('reference', 'reference'), ('t1w_preproc', 't1w'),
+        (inputnode, figure, [('reference', 'reference'), ('t1w_preproc', 't1w'),
                               ('tpms', 'tpms'), ('gradients', 'gradients')]),
-        (coregister, picture, [('transform', 'coregistration'), ('report', 'report')]),
-        (picture, outputnode, [('out_file', 'coreg_figure')]),
+        (coregister, figure, [('transform', 'coregistration'), ('report', 'report')]),
+        (figure, outputnode, [('out_file', 'coreg_figure')]),
     ])  # fmt: skip
     if engines['susceptibility'] == 'registration':
         distortion = pe.Node(RegisterDistortion(), name='distortion', mem_gb=2)
@@ -157,7 +157,7 @@ def init_dwi_tensor_wf(
             (distortion, resample, [('warp', 'warp')]),
             (distortion, runs, [('warp', 'warp')]),
             (distortion, fields_drawn, [('warp', 'warp')]),
-            (distortion, picture, [('warp', 'warp')]),
+            (distortion, figure, [('warp', 'warp')]),
             (distortion, outputnode, [('warp', 'warp'), ('report', 'distortion_report')]),
         ])  # fmt: skip
     return workflow
@@ -173,20 +173,20 @@ def draws_fields(engines: Mapping[str, str]) -> bool:
 
 
 def _add_fields(workflow: pe.Workflow, engines: Mapping[str, str]) -> pe.Node | None:
-    """Add the picture of the fields that are corrected; None where there is none."""
+    """Add the figure of the fields that are corrected; None where there is none."""
     if not draws_fields(engines):
         return None
     inputnode, resample, outputnode = (
         workflow.get_node(n) for n in ('inputnode', 'resample', 'outputnode')
     )
-    picture = pe.Node(PlotFields(), name='fields')
+    figure = pe.Node(PlotFields(), name='fields')
     workflow.connect([
-        (inputnode, picture, [('mask', 'warp_mask')]),
-        (resample, picture, [('out_mask', 'bias_mask')]),
-        (picture, outputnode, [('out_file', 'fields_figure')]),
+        (inputnode, figure, [('mask', 'warp_mask')]),
+        (resample, figure, [('out_mask', 'bias_mask')]),
+        (figure, outputnode, [('out_file', 'fields_figure')]),
     ])  # fmt: skip
     if engines['bias'] != 'none':
-        workflow.connect(resample, 'field', picture, 'bias')
+        workflow.connect(resample, 'field', figure, 'bias')
     if field_is_left(engines):
-        workflow.connect(inputnode, 'warp', picture, 'warp')
-    return picture
+        workflow.connect(inputnode, 'warp', figure, 'warp')
+    return figure

@@ -1,4 +1,4 @@
-"""The pictures of a finished analysis as files, for the group page."""
+"""The figures of a finished analysis as files, for the group page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TRAJECTORY_CAPTION = (
 SCATTER_CAPTION = (
     'Residuals after the covariates, put back at the mean, with the line of the partial '
     'correlation and the 95 % band of the line. The test of the relation, in the table, is made '
-    'within groups; this picture is not.'
+    'within groups; this figure is not.'
 )
 
 
@@ -45,7 +45,7 @@ def _file_name(*parts: str) -> str:
 def _group_files(
     study: Study, pairs: pd.DataFrame | None, folder: Path, metrics: list[str], table: str
 ) -> list[Entry]:
-    """Draw one picture per cohort and metric, with the pairs that differ in a table."""
+    """Draw one figure per cohort and metric, with the pairs that differ in a table."""
     entries = []
     for cohort, _ in study.cohorts():
         for metric in metrics:

@@ -1,6 +1,6 @@
 """Pictures of group results as functions of tables: points, means with intervals, scatter.
 
-Every picture shows each participant. Colours are those of Okabe and Ito, which can be told apart
+Every figure shows each participant. Colours are those of Okabe and Ito, which can be told apart
 with the common kinds of colour blindness; groups also differ by marker.
 """
 
@@ -44,7 +44,7 @@ def spread(values: npt.ArrayLike, width: float = 0.3) -> FloatArray:
     """Return horizontal offsets that keep points of similar value apart.
 
     The offsets follow from the ranks within bins, not from chance: the same data give the
-    same picture.
+    same figure.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def scatter_figure(
     cohort, response, name : str
         Cohort, response and metabolite.
     partialcorr : DataFrame, optional
-        Finished table; its numbers are written into the picture. Without a row there, the
+        Finished table; its numbers are written into the figure. Without a row there, the
         correlation is drawn without p value.
 
     Raises

@@ -331,7 +331,7 @@ def presets() -> dict[str, Path]:
     }
 
 
-@reads('model', 'mend it', SettingsError)
+@reads('model', 'correct it', SettingsError)
 def read_model(source: str | Path) -> Model:
     """Read a model file or a shipped preset.
 

@@ -1,6 +1,6 @@
 """Differences of FA and MD that partial volume and noise explain.
 
-A thinner cortex is sampled nearer to white matter and fluid, and noise makes anisotropy of
+A thinner cortex is sampled nearer to white matter and CSF, and noise makes anisotropy of
 isotropic tissue (Pierpaoli C, Basser PJ (1996). Magn Reson Med 36:893-906,
 https://doi.org/10.1002/mrm.1910360612; Jones DK, Basser PJ (2004). Magn Reson Med 52:979-993,
 https://doi.org/10.1002/mrm.20283): groups that differ in thickness or noise differ in FA. Each
@@ -24,7 +24,7 @@ from bids_acc.group.statistics.posthoc import adjusted_row
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
 
-FLAGGED: Mapping[str, tuple[str, ...]] = {'fa': ('white', 'faiso'), 'md': ('white', 'fluid')}
+FLAGGED: Mapping[str, tuple[str, ...]] = {'fa': ('white', 'faiso'), 'md': ('white', 'csf')}
 """What stands beside each metric that is checked; tests/benchmarks/dwi_false_positives.py."""
 KEYS = ['cohort', 'response', 'term', 'contrast']
 COMPARISONS = ('ancova', 'posthoc', 'contrasts')

@@ -131,7 +131,9 @@ def _rare(
     kept = [level for level in levels if level not in rare]
     for level in rare:
         meant = nearest(level, kept)
-        hint = f' Is it {meant}? Then mend the cell, or name it in Group/Recode.' if meant else ''
+        hint = (
+            f' Is it {meant}? Then correct the cell, or name it in Group/Recode.' if meant else ''
+        )
         reasons.append(f'{level} is left out of the groups: it has one participant only.{hint}')
     return kept, rare
 
@@ -211,7 +213,7 @@ def _ordered_levels(
     if texts and unknown:
         reasons.append(
             f'{", ".join(unknown)} occur in the column but not in participants.json: check the '
-            'spelling (Group/Recode can mend it).'
+            'spelling (Group/Recode can correct it).'
         )
     levels, _ = _rare(levels, counts, reasons)
     if len(levels) < 2:
@@ -296,7 +298,8 @@ def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]
         folded = {level.lower()[:1] for level in levels}
         if len(folded) < len(levels):
             reasons.append(
-                f'{sex} is written in several ways ({", ".join(levels)}): mend participants.tsv.'
+                f'{sex} is written in several ways ({", ".join(levels)}): correct '
+                'participants.tsv.'
             )
     if not covariates:
         reasons.append('No covariates: there is no column age, sex or gender.')

@@ -161,12 +161,12 @@ def resample(fids: ComplexArray, raw: RawBasis, spectrum: Spectrum) -> ComplexAr
     shifts. The band is centred first: a quintic spline then is accurate to 1e-3 for a dwell
     time up to 0.5 ms, and exact when the grids coincide.
     """
-    stretch = spectrum.spectrometer_frequency / raw.spectrometer_frequency
-    times = spectrum.time * stretch
+    frequency_ratio = spectrum.spectrometer_frequency / raw.spectrometer_frequency
+    times = spectrum.time * frequency_ratio
     grid = np.arange(fids.shape[-1]) * raw.dwell_time
     centre = 2j * np.pi * (PPM_REFERENCE - _CENTRE_PPM) * raw.spectrometer_frequency
     inside = times <= grid[-1]
-    if np.isclose(stretch, 1, atol=1e-9) and spectrum.dwell_time == raw.dwell_time:
+    if np.isclose(frequency_ratio, 1, atol=1e-9) and spectrum.dwell_time == raw.dwell_time:
         resampled: ComplexArray = fids[:, : inside.sum()]
     else:
         spline = make_interp_spline(grid, fids * np.exp(-centre * grid), k=5, axis=-1)

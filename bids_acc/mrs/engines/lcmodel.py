@@ -2,7 +2,7 @@
 
 LCModel ends with exit code 0 after fatal errors too, so success is judged by the table. A fit
 that it gives up says so in a table; a program that dies, hangs or leaves half a table is another
-matter, which a later run may mend. It is free software since 2021 (BSD-3); binaries are not
+matter, which a later run may correct. It is free software since 2021 (BSD-3); binaries are not
 shipped here.
 """
 

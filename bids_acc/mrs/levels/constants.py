@@ -96,7 +96,7 @@ def _parse(document: Mapping[str, Any], name: str) -> RelaxationSet:
     )
 
 
-@reads('set of relaxation times', 'mend it', SettingsError)
+@reads('set of relaxation times', 'correct it', SettingsError)
 def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet | None:
     """Constants of a shipped set, or of a JSON file of the same form.
 

@@ -15,7 +15,7 @@ from scipy.optimize import least_squares
 
 from bids_acc.mrs.signal.alignment import align_transients
 from bids_acc.mrs.signal.measures import ppm_mask
-from bids_acc.mrs.signal.referencing import find_shift, is_turned
+from bids_acc.mrs.signal.referencing import find_shift, is_conjugated
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import remove_residual_water
 from bids_acc.typing import BoolArray, ComplexArray, FloatArray
@@ -203,11 +203,11 @@ def find_two_kinds(
         return TwoKinds('', np.ones(n_shots, dtype=bool), math.nan, math.nan, math.nan)
     transients = transients[:, : max(int(USED_S / dwell_time), 64)]
     aligned, _ = align_transients(transients, dwell_time, n_passes=2)
-    dry = remove_residual_water(aligned.mean(axis=0), dwell_time, spectrometer_mhz)
-    if is_turned(dry, dwell_time, spectrometer_mhz):
-        aligned, dry = aligned.conj(), dry.conj()
+    water_removed = remove_residual_water(aligned.mean(axis=0), dwell_time, spectrometer_mhz)
+    if is_conjugated(water_removed, dwell_time, spectrometer_mhz):
+        aligned, water_removed = aligned.conj(), water_removed.conj()
     ppm = ppm_axis(aligned.shape[1], dwell_time, spectrometer_mhz)
-    ppm = ppm - find_shift(dry, dwell_time, spectrometer_mhz)
+    ppm = ppm - find_shift(water_removed, dwell_time, spectrometer_mhz)
     inside = ppm_mask(ppm, *MATCH_PPM)
     flat = _parabola(ppm[inside])
     smooth = np.exp(-np.pi * MATCHED_HZ * np.arange(aligned.shape[1]) * dwell_time)

@@ -28,7 +28,7 @@ from bids_acc.mrs.signal.referencing import (
     WIDEST_SHIFT_PPM,
     find_phase,
     find_shift,
-    is_turned,
+    is_conjugated,
     singlet_score,
 )
 from bids_acc.mrs.signal.water import (
@@ -162,10 +162,10 @@ def _without_water(
 
     Where the scale is off, the usual window would take the lines at 4.1 ppm away as well.
     """
-    dry = remove_residual_water(fid, dwell_time, mhz)
-    shift = find_shift(dry, dwell_time, mhz)
+    water_removed = remove_residual_water(fid, dwell_time, mhz)
+    shift = find_shift(water_removed, dwell_time, mhz)
     if abs(shift) <= WINDOW_SLACK_PPM:
-        return dry, RESIDUAL_WATER_PPM
+        return water_removed, RESIDUAL_WATER_PPM
     window = (RESIDUAL_WATER_PPM[0] + shift, RESIDUAL_WATER_PPM[1] + shift)
     return remove_residual_water(fid, dwell_time, mhz, window), window
 
@@ -226,26 +226,28 @@ def _centre(
 
     def score(offset: float) -> float:
         moved = shift_and_phase(fid, dwell_time, offset, 0.0)
-        dry = remove_residual_water(moved, dwell_time, mhz)
-        return max(singlet_score(d, dwell_time, mhz) for d in (dry, dry.conj()))
+        water_removed = remove_residual_water(moved, dwell_time, mhz)
+        return max(
+            singlet_score(d, dwell_time, mhz) for d in (water_removed, water_removed.conj())
+        )
 
     places = {}
-    for told_by, decay in (('the highest line', fid), ('the water reference', water)):
+    for evidence, decay in (('the highest line', fid), ('the water reference', water)):
         if decay is not None:
             offset = _highest(decay, dwell_time)
             if abs(offset) > LARGEST_SHIFT_PPM * mhz:
-                places[round(offset)] = (offset, told_by)
-    dry = remove_residual_water(fid, dwell_time, mhz)
-    wide = -find_shift(dry, dwell_time, mhz, WIDEST_SHIFT_PPM) * mhz
+                places[round(offset)] = (offset, evidence)
+    water_removed = remove_residual_water(fid, dwell_time, mhz)
+    wide = -find_shift(water_removed, dwell_time, mhz, WIDEST_SHIFT_PPM) * mhz
     if abs(wide) > LARGEST_SHIFT_PPM * mhz:
         places.setdefault(round(wide), (wide, 'the place of the singlets'))
     if not places:
         return 0.0, ''
     best, chosen = score(0.0), (0.0, '')
-    for offset, told_by in places.values():
+    for offset, evidence in places.values():
         found = score(offset)
         if found > max(CENTRED_GAIN * best, CENTRED_SCORE):
-            best, chosen = found, (offset, told_by)
+            best, chosen = found, (offset, evidence)
     return chosen
 
 
@@ -390,14 +392,14 @@ def preprocess(
     water = None
     if reference is not None:
         water, shared = _average_reference(reference, weights, dwell_time, fid.size)
-    offset, told_by = _centre(fid, water, dwell_time, spectrometer_mhz)
+    offset, evidence = _centre(fid, water, dwell_time, spectrometer_mhz)
     if offset:
         fid = shift_and_phase(fid, dwell_time, offset, 0.0)
         if water is not None and _lies_at(water, dwell_time, offset):
             water = shift_and_phase(water, dwell_time, offset, 0.0)
-        history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {told_by} was off the centre')
-    dry = remove_residual_water(fid, dwell_time, spectrometer_mhz)
-    if is_turned(dry, dwell_time, spectrometer_mhz):
+        history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {evidence} was off the centre')
+    water_removed = remove_residual_water(fid, dwell_time, spectrometer_mhz)
+    if is_conjugated(water_removed, dwell_time, spectrometer_mhz):
         fid = fid.conj()
         water = None if water is None else water.conj()
         history.add('conjugate', fid, 'the lines lay downfield of water')

@@ -98,7 +98,7 @@ def _scores(
     return grid, score
 
 
-def is_turned(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> bool:
+def is_conjugated(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> bool:
     """Whether the spectrum is mirrored, as conjugated decays are.
 
     The singlets must stand out of the mirrored spectrum more than twice as high as out of the
@@ -120,7 +120,7 @@ def is_turned(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) ->
     --------
     >>> time = np.arange(1024) * 5e-4
     >>> naa = np.exp((2j * np.pi * (4.65 - 2.008) * 127.75 - 15) * time)
-    >>> is_turned(naa, 5e-4, 127.75), is_turned(naa.conj(), 5e-4, 127.75)
+    >>> is_conjugated(naa, 5e-4, 127.75), is_conjugated(naa.conj(), 5e-4, 127.75)
     (False, True)
     """
     fid = np.asarray(fid, dtype=complex)

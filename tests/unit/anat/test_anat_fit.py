@@ -8,11 +8,11 @@ from scipy import special
 
 from bids_acc.anat.fitting import (
     FitOptions,
-    evened,
     fit_surfaces,
-    lifted,
     pial_targets,
     repair_intersections,
+    tangentially_relaxed,
+    with_minimum_thickness,
 )
 from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.profiles import nearest_crossing, nearest_dip
@@ -93,7 +93,7 @@ def test_bank_of_a_sulcus_is_found_however_narrow(width: float) -> None:
     gap = special.ndtr((places - bank) / BLUR) - special.ndtr((places - bank - width) / BLUR)
     profile = (GREY - (GREY - FLUID) * gap)[None]
     levels = np.array([GREY]), np.array([FLUID])
-    found = float(pial_targets(*levels, profile, places, FitOptions.floor_share)[0])
+    found = float(pial_targets(*levels, profile, places, FitOptions.sulcal_minimum_share)[0])
     assert bank - BLUR < found < bank + 0.05
     if width >= 2 * BLUR:
         assert found == pytest.approx(bank, abs=0.06)
@@ -108,7 +108,7 @@ def test_bank_moves_with_the_sulcus_and_hardly_with_its_width() -> None:
     inner = (places - bank[:, None]) / BLUR
     gap = special.ndtr(inner) - special.ndtr(inner - width[:, None] / BLUR)
     profiles = GREY - (GREY - FLUID) * gap
-    share = FitOptions.floor_share
+    share = FitOptions.sulcal_minimum_share
     found = pial_targets(np.full(4, GREY), np.full(4, FLUID), profiles, places, share)
     assert found[0] - found[1] == pytest.approx(0.4, abs=0.03)
     assert abs(found[3] - found[2]) < 0.1
@@ -129,7 +129,7 @@ def test_evening_keeps_the_shape(rng: np.random.Generator) -> None:
     points, faces = make_sphere(4)
     turn = points + 0.02 * rng.standard_normal(points.shape)
     outer = 21 * turn / np.linalg.norm(turn, axis=1, keepdims=True)
-    even = evened(outer, 20 * points, faces, neighbour_mean(faces, len(points)))
+    even = tangentially_relaxed(outer, 20 * points, faces, neighbour_mean(faces, len(points)))
     assert np.linalg.norm(even, axis=1) == pytest.approx(21, abs=0.1)
     assert np.linalg.norm(even - 21 * points, axis=1).mean() < (
         0.8 * np.linalg.norm(outer - 21 * points, axis=1).mean()
@@ -145,12 +145,12 @@ def test_repair_towards_a_surface_nearby_ends_crossings(rng: np.random.Generator
     links = neighbour_mean(faces, len(points))
     tangle = tangled(points, 20, rng)
     assert self_intersecting_faces(tangle, faces).any()
-    mended, bad = repair_intersections(tangle, faces, links, base=19.5 * points)
+    corrected, bad = repair_intersections(tangle, faces, links, base=19.5 * points)
     assert not bad.any()
-    assert not self_intersecting_faces(mended, faces).any()
+    assert not self_intersecting_faces(corrected, faces).any()
     still = points[:, 0] < -0.2
-    assert np.array_equal(mended[still], tangle[still])
-    height = np.linalg.norm(mended[points[:, 0] > 0.7], axis=1).mean()
+    assert np.array_equal(corrected[still], tangle[still])
+    height = np.linalg.norm(corrected[points[:, 0] > 0.7], axis=1).mean()
     assert 19.5 <= height < 20.1
 
 
@@ -159,9 +159,9 @@ def test_repair_ends_at_the_surface_nearby_if_nothing_else_helps(rng: np.random.
     links = neighbour_mean(faces, len(points))
     base = 19.5 * points
     hopeless = base + 8 * rng.standard_normal(points.shape)
-    mended, bad = repair_intersections(hopeless, faces, links, base=base)
+    corrected, bad = repair_intersections(hopeless, faces, links, base=base)
     assert not bad.any()
-    assert np.linalg.norm(mended - base, axis=1).mean() < 2
+    assert np.linalg.norm(corrected - base, axis=1).mean() < 2
 
 
 def test_pial_surface_is_lifted_out_of_the_white_one() -> None:
@@ -169,7 +169,7 @@ def test_pial_surface_is_lifted_out_of_the_white_one() -> None:
     pial = 18.5 * points
     sunk, cortex = points[:, 0] > 0.5, points[:, 1] < 0.9
     pial[sunk] *= 17 / 18.5
-    out = np.linalg.norm(lifted(pial, 18 * points, faces, 0.3, cortex), axis=1)
+    out = np.linalg.norm(with_minimum_thickness(pial, 18 * points, faces, 0.3, cortex), axis=1)
     assert out[sunk & cortex] == pytest.approx(18.3, abs=0.01)
     assert out[~sunk] == pytest.approx(18.5)
     assert out[sunk & ~cortex] == pytest.approx(17)

@@ -156,8 +156,8 @@ def test_field_maps_of_reversed_phase_encoding_are_found(root, fields, expected)
     (root / 'dir-PA_epi.json').write_text(json.dumps({'TotalReadoutTime': 0.04}))
     epi.with_name('sub-01_ses-a_dir-PA_epi.json').write_text(json.dumps(fields))
     session, _ = plan_of(root)
-    assert len(session.dwi.opposite) == expected
-    assert session.dwi.has_opposite == bool(expected)
+    assert len(session.dwi.reversed_pe) == expected
+    assert session.dwi.has_reversed_pe == bool(expected)
     if expected:
         path, metadata = find_reversed(root, session.dwi.runs)[0][0]
         assert (path, metadata['TotalReadoutTime']) == (epi, 0.04)

@@ -85,7 +85,7 @@ def test_one_foreign_file_stops_nothing_and_is_named(root, other, words):
     row, dwi = dwi_of(root)
     assert (row.status, row.exit_code) == ('run', ExitCode.OK)
     assert [run.image.name for run in dwi.runs] == ['sub-01_run-1_dwi.nii.gz']
-    assert dwi.opposite == ()
+    assert dwi.reversed_pe == ()
     (text,) = [text for text in dwi.left_out if text.startswith(f'{foreign.name}: ')]
     assert words in text
     assert text in row.reason
@@ -148,10 +148,10 @@ def test_the_plan_refuses_what_the_run_would(tmp_path, table, words):
 def test_a_reversed_image_without_table_corrects_distortion(root, name, shape, word):
     path = write(root, name, shape, meta={**META, 'PhaseEncodingDirection': word}, **NO_TABLE)
     row, dwi = dwi_of(root)
-    ((found, metadata),) = dwi.opposite
+    ((found, metadata),) = dwi.reversed_pe
     assert found == path
     assert metadata['PhaseEncodingDirection'] == 'j'
-    assert dwi.has_opposite
+    assert dwi.has_reversed_pe
     assert f'{path.name}: taken for distortion correction' in row.reason
     assert str(path) in row.inputs
     assert not any(path.name in text for text in dwi.left_out)
@@ -162,7 +162,7 @@ def test_a_reversed_run_on_another_grid_corrects_distortion(root):
     zero = '0 0\n0 0\n0 0\n'
     path = write(root, 'dir-PA_dwi', (6, 6, 5, 2), meta=meta, bval='0 0', bvec=zero)
     _, dwi = dwi_of(root)
-    assert [found for found, _ in dwi.opposite] == [path]
+    assert [found for found, _ in dwi.reversed_pe] == [path]
 
 
 def test_parts_of_one_acquisition_are_joined_and_others_are_not(tmp_path):
@@ -217,7 +217,7 @@ def test_every_field_map_is_used_or_named(root, fields, series, words):
     (root / 'sub-01/dwi/sub-01_run-1_dwi.json').write_text(json.dumps({**META, **series}))
     epi = write(root, 'dir-PA_epi', (6, 6, 6, 2), 'fmap', meta=fields, **NO_TABLE)
     row, dwi = dwi_of(root)
-    assert dwi.has_opposite == (words is None)
+    assert dwi.has_reversed_pe == (words is None)
     if words is None:
         assert dwi.left_out == ()
     else:
@@ -231,7 +231,7 @@ def test_a_field_map_of_another_image_is_left_alone(root):
     write(root, 'dir-PA_epi', (6, 6, 6), 'fmap', meta=meta, **NO_TABLE)
     write(root, 'task-rest_bold', (6, 6, 6), 'func', meta={'B0FieldSource': ['p']}, **NO_TABLE)
     _, dwi = dwi_of(root)
-    assert dwi.opposite == ()
+    assert dwi.reversed_pe == ()
     assert 'B0FieldSource of sub-01_task-rest_bold' in dwi.left_out[0]
 
 

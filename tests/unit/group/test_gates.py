@@ -284,7 +284,7 @@ def _cohort_of_images(folder):
 
 def test_images_that_fail_are_left_out_with_criterion_value_and_threshold(images):
     found = _gate(_cohort_of_images(images), images, anat='anat-usual', dwi={'session': [FD]})
-    rows = found.images.set_index(['participant_id', 'arm'])
+    rows = found.images.set_index(['participant_id', 'modality'])
     assert list(rows.index) == [('sub-002', 'anat'), ('sub-004', 'anat'), ('sub-003', 'dwi')]
     row = rows.loc[('sub-002', 'anat')]
     assert row[['criterion', 'definition', 'value', 'threshold', 'verdict']].tolist() == [

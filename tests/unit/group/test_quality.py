@@ -68,7 +68,7 @@ def test_flags_and_outliers_are_listed_and_nobody_is_dropped():
     qc.loc[4, 'anat_cnr'] = 1.0
     qc.loc[5, 'dwi_fd_mean'] = np.nan
     found = flagged_sessions(qc)
-    told = {tuple(row) for row in found[['participant_id', 'arm', 'criterion']].values}
+    told = {tuple(row) for row in found[['participant_id', 'modality', 'criterion']].values}
     assert told == {
         ('sub-19', 'anat', 'usual range'), ('sub-04', 'anat', 'outlier in the cohort'),
     }  # fmt: skip
@@ -94,8 +94,8 @@ def test_better_than_all_others_is_no_reason_to_look(column, low, high):
 
 def test_directions_are_those_of_columns_that_are_written():
     written = [
-        f'{arm}_{column}'
-        for arm, key in (('anat', 'anat_qc'), ('dwi', 'dwi_qc'), ('mrs', 'mrs_quality'))
+        f'{modality}_{column}'
+        for modality, key in (('anat', 'anat_qc'), ('dwi', 'dwi_qc'), ('mrs', 'mrs_quality'))
         for column in output_spec(key).columns
     ]
     for start in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):

@@ -212,8 +212,8 @@ def test_cache_returns_the_same_and_survives_damage(tmp_path):
     again = simulate.basis(echo_time=0.03, cache_dir=tmp_path, **COMMON)
     assert np.array_equal(first.fids, again.fids)
     file.write_bytes(b'damaged')
-    mended = simulate.basis(echo_time=0.03, cache_dir=tmp_path, **COMMON)
-    assert np.array_equal(first.fids, mended.fids)
+    corrected = simulate.basis(echo_time=0.03, cache_dir=tmp_path, **COMMON)
+    assert np.array_equal(first.fids, corrected.fids)
     simulate.basis(echo_time=0.031, cache_dir=tmp_path, **COMMON)
     assert len(list(tmp_path.iterdir())) == 2
 

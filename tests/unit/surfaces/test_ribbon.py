@@ -14,4 +14,4 @@ def test_depths_are_weighted_by_grey_matter_and_missing_is_nan():
     result = combine_depths(maps, usable, grey, 1 - grey)
     np.testing.assert_allclose(result.values['md'], [(1 + 0.25 * 3) / 1.25, 1.0, np.nan])
     np.testing.assert_allclose(result.coverage, [1, 0.5, 0])
-    assert np.isnan(result.fluid[2])
+    assert np.isnan(result.csf[2])

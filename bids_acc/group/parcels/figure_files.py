@@ -29,7 +29,7 @@ def write_parcel_figures(result: ParcellationResult, output_dir: Path, root: Pat
     result : ParcellationResult
         What was found.
     output_dir : Path
-        Root of the derivative data set; a subject's own surface there carries the picture.
+        Root of the derivative data set; a subject's own surface there carries the figure.
     root : Path
         Folder of these parcels.
 
