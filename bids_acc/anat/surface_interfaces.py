@@ -25,8 +25,9 @@ from bids_acc.anat.native import on_template
 from bids_acc.anat.registration import points_to_t1w
 from bids_acc.anat.sources import READERS
 from bids_acc.images.volumes import ribbon_mask
+from bids_acc.surfaces.atlases import all_labels
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_labels, write_map
-from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.regions import Labels, region_codes
 from bids_acc.surfaces.template import load_template, mask_sha256
 
 
@@ -88,6 +89,8 @@ class _RegionInputSpec(BaseInterfaceInputSpec):
     grid_file = File(exists=True, mandatory=True, desc='T1w image whose grid the mask gets')
     density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
     roi = traits.Tuple(mandatory=True, desc='names of the labels')
+    atlases = traits.Tuple(usedefault=True, desc='atlases besides the shipped ones')
+    own_atlas = traits.Str('', usedefault=True, desc='atlas of the own labels')
     labels = InputMultiObject(File(exists=True), desc='own labels instead of the template ones')
     metadata = traits.Dict(usedefault=True, desc='what the sidecars of the labels say besides')
 
@@ -113,15 +116,17 @@ class RegionOfInterest(SimpleInterface):
         out = Path(runtime.cwd)
         labels_files, roi_files, sidecars = [], [], []
         for index, (hemi, mesh) in enumerate(load_template(self.inputs.density).items()):
-            labels, table = mesh.labels, mesh.names
+            atlases = all_labels(hemi, self.inputs.density, self.inputs.atlases)
             if isdefined(self.inputs.labels):
-                labels, table = read_labels(self.inputs.labels[index])
-            mask = region_mask(labels, table, tuple(self.inputs.roi)) & mesh.cortex
+                own = Labels(self.inputs.own_atlas, *read_labels(self.inputs.labels[index]))
+                atlases.insert(0, own)
+            codes, names = region_codes(atlases, tuple(self.inputs.roi))
+            kept = np.where(mesh.cortex, codes, 0)
+            mask = kept > 0
             sidecars.append({**self.inputs.metadata, **region_facts(mask, self.inputs.roi)})
-            kept = np.where(mask, labels, 0)
-            names = {c: n for c, n in table.items() if c in {0, *np.unique(kept)}}
             path = out / f'{hemi}_parcellation.label.gii'
-            labels_files.append(str(write_labels(path, labels, table, hemi, 'atlas')))
+            first = atlases[0]
+            labels_files.append(str(write_labels(path, first.codes, first.names, hemi, 'atlas')))
             path = out / f'{hemi}_roi.label.gii'
             roi_files.append(str(write_labels(path, kept, names, hemi, 'region of interest')))
             white, faces = read_surface(self.inputs.white[index])

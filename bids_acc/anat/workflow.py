@@ -24,7 +24,8 @@ from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
 from bids_acc.derivatives.outputs import init_sink
 from bids_acc.settings import AnatSettings
-from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, atlas_provenance
+from bids_acc.surfaces.atlases import DEFAULT_ATLAS, PROVENANCE
+from bids_acc.surfaces.template import DENSITIES, HEMISPHERES
 
 OUTPUTS = (
     't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 'white', 'pial',
@@ -71,7 +72,7 @@ class SurfaceOrigin:
     @property
     def segmentation(self) -> str:
         """Name of the atlas, for file names."""
-        return self.own_labels or 'Desikan'
+        return self.own_labels or DEFAULT_ATLAS
 
 
 def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def atlas_metadata(origin: SurfaceOrigin) -> dict[str, str]:
     """Return which atlas the labels are of, and whose."""
     if origin.own_labels:
         return {'Atlas': f"the subject's own {origin.own_labels} labels, from its annotation"}
-    return {'Atlas': atlas_provenance()['Atlas']}
+    return {'Atlas': PROVENANCE[DEFAULT_ATLAS]}
 
 
 def metric_metadata(origin: SurfaceOrigin, density: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -235,6 +236,8 @@ def _init_fit_wf(
         RegionOfInterest(
             density=density,
             roi=tuple(settings.roi),
+            atlases=tuple(settings.atlas),
+            own_atlas=origin.own_labels,
             metadata={**surface_metadata(density, origin), **atlas_metadata(origin)},
         ),
         name='region', mem_gb=0.5,
@@ -261,7 +264,8 @@ def _init_fit_wf(
         workflow.connect(inputnode, 'surface_dir', surfaces, 'surface_dir')
         if source == 'civet':
             workflow.connect(register, 'points_to_t1w', surfaces, 'points_to_t1w')
-        workflow.connect(surfaces, 'parcellation', region, 'labels')
+        if origin.own_labels:
+            workflow.connect(surfaces, 'parcellation', region, 'labels')
     workflow.connect([
         (inputnode, prepare, [('t1w_file', 't1w_file'), ('brain_mask', 'brain_mask')]),
         (prepare, n4, [('out_file', 'in_file'), ('mask_file', 'mask_file')]),

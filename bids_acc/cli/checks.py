@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.settings import Request
-from bids_acc.surfaces.regions import WHOLE_CORTEX, region_mask
-from bids_acc.surfaces.template import HEMISPHERES, load_template
+from bids_acc.surfaces.atlases import check_region, parse_atlas
+from bids_acc.surfaces.regions import WHOLE_CORTEX
 
 
 def check_together(request: Request) -> None:
@@ -25,12 +25,14 @@ def check_together(request: Request) -> None:
 
 
 def _check_region(request: Request) -> None:
-    """Refuse names of a region that no atlas has; the template knows all of Desikan-Killiany."""
-    roi = request.settings.anat.roi
-    if WHOLE_CORTEX in roi and len(roi) > 1:
+    """Refuse atlases that cannot be used and names of a region that none of them has."""
+    anat = request.settings.anat
+    if WHOLE_CORTEX in anat.roi and len(anat.roi) > 1:
         raise SettingsError('--roi cortex stands alone: it means every label.')
-    mesh = load_template('10k')[HEMISPHERES[0]]
-    region_mask(mesh.labels, mesh.names, roi)
+    names = [parse_atlas(text)[0] for text in anat.atlas]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SettingsError(f'--atlas {twice[0]}: two atlases have this name.')
+    check_region(anat.roi, anat.atlas)
 
 
 def _check_sources(request: Request) -> None:

@@ -272,7 +272,10 @@ def _given_options(given: argparse.Namespace) -> dict[str, Any]:
         if value is None:
             continue
         target = values.setdefault(item.section, {}) if item.section else values
-        target[item.name] = tuple(value) if isinstance(value, list) else _absolute(value, item)
+        target[item.name] = (
+            tuple(_absolute_pair(v) for v in value) if isinstance(value, list)
+            else _absolute(value, item)
+        )  # fmt: skip
     if given.mem_mb is not None:
         values.setdefault('resources', {}).setdefault('mem_gb', given.mem_mb / 1000)
     return values
@@ -327,6 +330,12 @@ def _absolute(value: Any, item: Option) -> Any:
     named = isinstance(value, str) and ('/' in value or '.' in value)
     named = named or (item.folder and value != item.default)
     return str(Path(value).absolute()) if named and Path(value).exists() else value
+
+
+def _absolute_pair(word: str) -> str:
+    """Make the path of a NAME=PATH absolute."""
+    name, equals, path = str(word).partition('=')
+    return f'{name}={Path(path).absolute()}' if equals and Path(path).exists() else word
 
 
 def read_labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:

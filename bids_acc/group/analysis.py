@@ -389,7 +389,10 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     if absent := [name for name in group.metrics if name not in there]:
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
     try:
-        data = gather_vertex_metrics(run.data_dir, metrics, run.settings.anat.roi)
+        data = gather_vertex_metrics(
+            run.data_dir, metrics, run.settings.anat.roi, atlases=run.settings.anat.atlas,
+            smooth_mm=group.smooth_mm,
+        )  # fmt: skip
     except MissingInputError as error:
         raise _NotPossibleError(str(error)) from error
     wanted = set(run.cohort.participants['participant_id'])
@@ -397,7 +400,8 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     data = without_verdicts(without_verdicts(data, run.verdicts), of_gates(run.images))
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
-        place = atlas_folder(run.output_dir, Path(group.atlas), left_out)
+        run.notes += data.notes
+        place = atlas_folder(run.output_dir, Path(group.atlas), left_out, group.smooth_mm)
         with whole_folder(place) as folder:
             result = apply_atlas(Path(group.atlas), data, folder)
             run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
@@ -420,8 +424,8 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
                 backend=backend,
                 progress=progress,
             )
-        region = run.settings.anat.roi
-        place = parcels_folder(run.output_dir, options, metrics, region, left_out)
+        region = (*run.settings.anat.roi, *run.settings.anat.atlas)
+        place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
         with whole_folder(place) as folder:
             write_parcellation(result, options, folder)
             run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)

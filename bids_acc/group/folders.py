@@ -54,6 +54,7 @@ def parcels_folder(
     metrics: Sequence[str],
     region: Sequence[str],
     left_out: Sequence[Sequence[str]] = (),
+    smooth_mm: float = 0.0,
 ) -> Path:
     """Return the folder of the parcels that are found in one way.
 
@@ -70,14 +71,19 @@ def parcels_folder(
     left_out : sequence of sequence of str
         Participant, session and modality of the images that the model's gates leave out: parcels
         that are found in other people are other parcels.
+    smooth_mm : float
+        Kernel with which the maps were smoothed before.
     """
     settings = {**vars(options), 'selection': vars(options.selection)}
     gated = [[list(entry) for entry in left_out]] if left_out else []
-    key = digest(settings, list(metrics), list(region), *gated)
+    smoothed = [f'smoothed by {smooth_mm:g} mm'] if smooth_mm else []
+    key = digest(settings, list(metrics), list(region), *gated, *smoothed)
     return output_dir / GROUP_FOLDER / f'parcels-{key[:8]}'
 
 
-def atlas_folder(output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]] = ()) -> Path:
+def atlas_folder(
+    output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]] = (), smooth_mm: float = 0.0
+) -> Path:
     """Return the folder of measures in the parcels of an existing atlas.
 
     Parameters
@@ -86,12 +92,13 @@ def atlas_folder(output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]
         Root of the derivative data set.
     atlas : Path
         Its file.
-    left_out : sequence of sequence of str
+    left_out, smooth_mm
         As in `parcels_folder`.
     """
     plain = re.sub(r'[^A-Za-z0-9]+', '', atlas.name.partition('.')[0])
     gated = f'-{digest([list(entry) for entry in left_out])[:8]}' if left_out else ''
-    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}{gated}'
+    smoothed = f'-smooth{smooth_mm:g}' if smooth_mm else ''
+    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}{gated}{smoothed}'
 
 
 @contextlib.contextmanager

@@ -194,9 +194,10 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         if names
     )
     region = f'{result.data.values.shape[2]} vertices of {" and ".join(run.settings.anat.roi)}'
+    smoothed = _smoothing_in_words(group.smooth_mm)
     if group.atlas is not None:
         name = Path(group.atlas).name
-        return f'The parcels of {name} were applied to {region}: {measured}.'
+        return f'The parcels of {name} were applied to {region}{smoothed}: {measured}.'
     low, high = group.k_range[0], group.k_range[-1]
     parcel = {
         'variation': 'whose scores its deviations from the mean maps follow most closely over '
@@ -204,15 +205,26 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         'weight': 'with its largest weight',
     }[group.labels]
     return (
-        f'Vertex-wise {", ".join(map(metric_words, result.data.metrics))} of {region} were '
-        'standardised per metric over the cohort, shifted to be non-negative and factorized by '
-        'orthonormal projective non-negative matrix factorization (Yang and Oja 2010, '
+        f'Vertex-wise {", ".join(map(metric_words, result.data.metrics))} of {region}{smoothed} '
+        'were standardised per metric over the cohort, shifted to be non-negative and factorized '
+        'by orthonormal projective non-negative matrix factorization (Yang and Oja 2010, '
         'doi:10.1109/TNN.2010.2041361; Sotiras et al. 2015, '
         f'doi:10.1016/j.neuroimage.2014.11.045), {_starts(group.n_init)}. '
         f'{_sessions_in_words(result)} The number of components was examined from {low} to {high} '
         f'in {group.n_splits} random split halves, each half standardised by itself: '
         f'{RANK_RULES[group.rule].format(threshold=THRESHOLD)}; {_chosen_in_words(result)}. '
         f'Each vertex belongs to the component {parcel}; {measured}.'
+    )
+
+
+def _smoothing_in_words(smooth_mm: float) -> str:
+    """Say how maps were smoothed; empty where they were not."""
+    if not smooth_mm:
+        return ''
+    return (
+        f' (smoothed along the mid-surface of the template by a heat kernel of {smooth_mm:g} mm '
+        'full width at half maximum, cotangent Laplacian and implicit Euler steps, before the '
+        'region was cut out)'
     )
 
 

@@ -13,11 +13,20 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
 from bids_acc.derivatives.records import Ledger
-from bids_acc.exceptions import BidsAccError, GridMismatchError, MissingInputError
+from bids_acc.exceptions import (
+    BidsAccError,
+    GridMismatchError,
+    InputDataError,
+    MissingInputError,
+)
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
+from bids_acc.group.parcels.measures import SUMMED_METRICS
+from bids_acc.surfaces.atlases import all_labels
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
-from bids_acc.surfaces.regions import region_mask
+from bids_acc.surfaces.regions import Labels, find_region
+from bids_acc.surfaces.smoothing import HeatKernel, template_kernel
+from bids_acc.surfaces.template import DENSITIES, load_template
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
@@ -52,12 +61,14 @@ DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
 
 
 def majority_region(
-    output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str
-) -> BoolArray:
+    output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str,
+    atlases: Sequence[str] = (),
+) -> BoolArray:  # fmt: skip
     """Return the vertices that more than half of the sessions put inside the region.
 
     With labels that come from the template all sessions agree; with each subject's own
-    parcellation, resampled to the template mesh, the majority decides.
+    parcellation, resampled to the template mesh, the majority decides. Names that the sessions'
+    labels do not have are looked for in the atlases of the template mesh.
 
     Raises
     ------
@@ -76,7 +87,7 @@ def majority_region(
     broken: list[BidsAccError] = []
     for item in found:
         try:
-            votes.append((item, region_mask(*read_labels(item.path), region)))
+            votes.append((item, _region_of(item, region, hemisphere, density, atlases)))
         except BidsAccError as error:
             broken.append(error)
             LOGGER.warning('%s It has no vote on the region.', error)
@@ -90,6 +101,21 @@ def majority_region(
                 item.path, len(vote), size,
             )  # fmt: skip
     return np.mean([vote for _, vote in votes if len(vote) == size], axis=0) > 0.5
+
+
+def _region_of(
+    item: FoundOutput, region: Sequence[str], hemisphere: str, density: str,
+    atlases: Sequence[str],
+) -> BoolArray:  # fmt: skip
+    """Return the region by the labels of one session, and where these lack a name, by others'."""
+    codes, names = read_labels(item.path)
+    known = [Labels(item.entities.get('segmentation', 'labels'), codes, names)]
+    mesh = None
+    if len(codes) == DENSITIES.get(density):
+        known += all_labels(hemisphere, density, atlases)
+        mesh = load_template(density)[hemisphere]
+    inside = find_region(known, region)
+    return inside if mesh is None else inside & mesh.cortex
 
 
 def _by_session(found: list[FoundOutput], metric: str) -> dict[Session, FoundOutput]:
@@ -157,6 +183,8 @@ def gather_vertex_metrics(
     *,
     hemispheres: Sequence[str] = ('L', 'R'),
     label_key: str = LABEL_KEY,
+    atlases: Sequence[str] = (),
+    smooth_mm: float = 0.0,
 ) -> VertexMetrics:
     """Read the maps of all sessions inside a region.
 
@@ -176,6 +204,11 @@ def gather_vertex_metrics(
         ``L``, ``R`` or both.
     label_key : str
         Output key of the region labels.
+    atlases : sequence of str
+        Atlases besides the shipped ones, of which the region may be.
+    smooth_mm : float
+        Full width at half maximum of the kernel that maps are smoothed with over the whole
+        cortex, before the region is cut out; 0 for none.
 
     Returns
     -------
@@ -212,9 +245,11 @@ def gather_vertex_metrics(
         )
     maps = by_density[density]
     masks = {
-        side: majority_region(output_dir, side, region, label_key, density) for side in hemispheres
+        side: majority_region(output_dir, side, region, label_key, density, atlases)
+        for side in hemispheres
     }
-    rows, damaged = _read_rows(maps, metrics, complete, masks, Ledger(output_dir))
+    kernels = _kernels(masks, density, smooth_mm)
+    rows, damaged = _read_rows(maps, metrics, complete, masks, Ledger(output_dir), kernels)
     if not rows:
         raise next(iter(damaged.values()))
     complete = list(rows)
@@ -235,7 +270,43 @@ def gather_vertex_metrics(
         density=density,
         template=first.get('space', 'fsaverage'),
         excluded=_left_out(every, density, lacks, damaged),
+        notes=_smoothing_notes(kernels, masks, smooth_mm),
     )
+
+
+def _kernels(
+    masks: Mapping[str, BoolArray], density: str, smooth_mm: float
+) -> dict[str, HeatKernel]:
+    """Return the kernel of each hemisphere; none without smoothing.
+
+    Raises
+    ------
+    InputDataError
+        If the maps are not on the template's mesh.
+    """
+    if not smooth_mm:
+        return {}
+    for mask in masks.values():
+        if len(mask) != DENSITIES.get(density):
+            raise InputDataError(
+                f'--opnmf-smooth-mm {smooth_mm:g}: the maps have {len(mask)} vertices and are not '
+                'on the template mesh, along which they are smoothed; leave it out.'
+            )
+    return {side: template_kernel(density, side, smooth_mm) for side in masks}
+
+
+def _smoothing_notes(
+    kernels: Mapping[str, HeatKernel], masks: Mapping[str, BoolArray], smooth_mm: float
+) -> tuple[str, ...]:
+    """Say that maps were smoothed, and how much of the kernel lies inside the region."""
+    if not kernels:
+        return ()
+    within = np.mean([kernel.share_within(masks[side]) for side, kernel in kernels.items()])
+    text = (
+        f'Maps were smoothed along the cortex (FWHM {smooth_mm:g} mm) before the region was cut '
+        f'out: on average {100 * within:.0f} % of what a vertex holds comes from inside it.'
+    )
+    return (text,)
 
 
 def gather_beside(output_dir: Path, data: VertexMetrics) -> VertexMetrics | None:
@@ -337,6 +408,7 @@ def _read_rows(
     sessions: Sequence[Session],
     masks: Mapping[str, BoolArray],
     ledger: Ledger,
+    kernels: Mapping[str, HeatKernel],
 ) -> tuple[dict[Session, FloatArray], dict[Session, BidsAccError]]:
     """Read each session's maps, and say which sessions cannot be read and why.
 
@@ -351,7 +423,8 @@ def _read_rows(
             rows[session] = np.stack(
                 [
                     np.concatenate(
-                        [_read_one(ledger.intact(maps[m][side][session].path), mask, m)
+                        [_read_one(ledger.intact(maps[m][side][session].path), mask, m,
+                                   kernels.get(side))
                          for side, mask in masks.items()]
                     )
                     for m in metrics
@@ -363,14 +436,19 @@ def _read_rows(
     return rows, damaged
 
 
-def _read_one(path: Path, mask: BoolArray, metric: str) -> FloatArray:
-    """Read one map inside the region."""
+def _read_one(
+    path: Path, mask: BoolArray, metric: str, kernel: HeatKernel | None = None
+) -> FloatArray:
+    """Read one map inside the region, smoothed over the whole cortex if a kernel is given."""
     values = read_map(path).astype(np.float64)
     if len(values) != len(mask):
         raise GridMismatchError(
             f'{path}: {len(values)} vertices, but the labels have {len(mask)}.'
         )
-    return mask_unmeasured(values[mask], metric)
+    if kernel is None:
+        return mask_unmeasured(values[mask], metric)
+    whole = mask_unmeasured(values, metric)
+    return kernel.smooth(whole, summed=metric in SUMMED_METRICS)[mask]
 
 
 def mesh_neighbours(

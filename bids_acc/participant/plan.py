@@ -26,6 +26,7 @@ from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsErro
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
 from bids_acc.settings import Request, Settings, fingerprint
+from bids_acc.surfaces.atlases import atlas_files
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ def settings_fingerprint(settings: Settings, modality: str) -> str:
     own = getattr(settings, modality)
     named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '/' in v]
     files = [f for p in named for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
+    atlases = (*getattr(own, 'atlas', ()), *filter(None, [getattr(own, 'tract_atlas', None)]))
+    files += [file for text in atlases for file in atlas_files(text)]
     content = hash_files(files)
     return fingerprint(own, settings.random_seed, content)
 

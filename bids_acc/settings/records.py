@@ -38,9 +38,20 @@ class AnatSettings:
     )
     roi: tuple[str, ...] = option(
         ('caudalanteriorcingulate', 'rostralanteriorcingulate'),
-        'cortical labels that make up the region of interest; cortex for all of them',
+        'cortical labels that make up the region of interest: of DKT, of any atlas of --atlas, '
+        'areas of HCP-MMP1.0 and their groups subgenualACC, pregenualACC and dorsalACC, or of '
+        'Desikan-Killiany, where ATLAS:LABEL names one; cortex for all of DKT',
         flag='--roi',
         metavar='LABEL',
+    )
+    atlas: tuple[str, ...] = option(
+        (),
+        'atlases of which regions are measured besides DKT and the cingulate areas of HCP-MMP1.0 '
+        '(cortex) and CerebrA (volumes): NAME=PATH of a file or BIDS atlas folder (.nii.gz with '
+        'a table index, name in MNI152 space; .label.gii or .annot on fsaverage), or HCPMMP1 or '
+        'Desikan',
+        flag='--atlas',
+        metavar='NAME=PATH',
     )
     density: Literal['41k', '10k'] = option(
         '41k',
@@ -286,6 +297,17 @@ class GroupSettings:
         'left out, and it is said',
         flag='--opnmf-metrics',
         metavar='METRIC',
+    )
+    smooth_mm: float = option(
+        0.0,
+        'full width at half maximum of the kernel with which maps are smoothed along the cortex '
+        'before they are factorized and measured in parcels; 0 for none (users of CIVET take 20 '
+        'to 30, and their maps may be smoothed already)',
+        flag='--opnmf-smooth-mm',
+        metavar='MM',
+        ge=0,
+        le=60,
+        unit='mm',
     )
     k_range: tuple[AtLeastTwo, AtLeastTwo] = option(
         (2, 10),

@@ -105,6 +105,81 @@ def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     return float(triple.sum() / 6)
 
 
+def prism_volumes(white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
+    r"""Return the volume between each white triangle and its pial one.
+
+    The two triangles and three sides between them enclose a prism. A side is the bilinear patch
+    through its four corners, which two prisms share, so that nothing is counted twice. By the
+    divergence theorem, with the corners A, B, C (white) and D, E, F (pial), winding outwards,
+
+    .. math::
+        V = \tfrac16 [\det(D,E,F) - \det(A,B,C) + Q(A,B,E,D) + Q(B,C,F,E) + Q(C,A,D,F)],
+
+    .. math::
+        Q(a,b,c,d) = \tfrac12 [\det(a,b,c)+\det(a,c,d)+\det(a,b,d)+\det(b,c,d)]:
+
+    the flux through a bilinear patch is the mean of those through its two triangulations (own
+    derivation; exact on a prism, a frustum and in the limit on a spherical shell).
+
+    Parameters
+    ----------
+    white, pial : (n_vertices, 3) array_like
+        Coordinates in mm; the same index is the same place.
+    faces : (n_faces, 3) array_like of int
+        Vertex indices, wound outwards.
+
+    Returns
+    -------
+    (n_faces,) ndarray
+        In mm3; negative where the pial triangle lies inside the white one.
+
+    Examples
+    --------
+    >>> low = [[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    >>> high = [[0.0, 0, 2], [1, 0, 2], [0, 1, 2]]
+    >>> prism_volumes(low, high, [[0, 1, 2]]).round(12)
+    array([1.])
+    """
+    faces = np.asarray(faces, dtype=np.int64)
+    inner = np.asarray(white, dtype=float)[faces]
+    outer = np.asarray(pial, dtype=float)[faces]
+    middle = (inner + outer).mean(axis=1, keepdims=True) / 2  # far from it, digits are lost
+    a, b, c = np.moveaxis(inner - middle, 1, 0)
+    d, e, f = np.moveaxis(outer - middle, 1, 0)
+    sides = _patch_flux(a, b, e, d) + _patch_flux(b, c, f, e) + _patch_flux(c, a, d, f)
+    volumes: FloatArray = (_det(d, e, f) - _det(a, b, c) + sides) / 6
+    return volumes
+
+
+def _det(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
+    """Return the determinant of three vectors in each row."""
+    return np.einsum('ij,ij->i', a, np.cross(b, c))
+
+
+def _patch_flux(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
+    """Return six times the volume of the cone from the origin over a bilinear patch."""
+    return (_det(a, b, c) + _det(a, c, d) + _det(a, b, d) + _det(b, c, d)) / 2
+
+
+def vertex_volumes(white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
+    """Return a third of the volume of the prisms around each vertex, see `prism_volumes`.
+
+    Parameters
+    ----------
+    white, pial : (n_vertices, 3) array_like
+        Coordinates in mm.
+    faces : (n_faces, 3) array_like of int
+        Vertex indices.
+
+    Returns
+    -------
+    (n_vertices,) ndarray
+        In mm3; the sum is the volume between the surfaces.
+    """
+    faces = np.asarray(faces, dtype=np.int64)
+    return _add_at_vertices(faces, prism_volumes(white, pial, faces) / 3, len(np.asarray(white)))
+
+
 def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[IntArray, list[FloatArray]]:
     """Split each triangle into four at the midpoints of its edges.
 

@@ -43,7 +43,7 @@ def test_labels_say_whose_they_are(tmp_path: Path, own_labels: str) -> None:
         settings=AnatSettings(),
         origin=SurfaceOrigin('freesurfer', own_labels),
     )
-    atlas = own_labels or 'Desikan'
+    atlas = own_labels or 'DKT'
     sink = wf.get_node(f'sinks_wf.ds_anat_parcellation_L_41k_{atlas}')
     region = wf.get_node('fit_wf.region').inputs.metadata
     assert sink.inputs.metadata['Atlas'] == region['Atlas']

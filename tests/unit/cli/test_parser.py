@@ -39,6 +39,8 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         words = [expected]
     elif item.name == 'roi':
         words, expected = ['insula'], ('insula',)
+    elif item.flag == '--atlas':
+        words, expected = ['Desikan', 'HCPMMP1'], ('Desikan', 'HCPMMP1')
     elif item.name == 'k_range':
         words, expected = ['3', '4'], (3, 4)
     elif item.is_list:
@@ -69,6 +71,11 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         (['--opnmf-splits', '-4'], 'at least 1'),
         (['--dwi-denois', 'none'], r'did you mean --dwi-denoise\?'),
         (['--roi', 'insulaa'], '--roi insulaa: no cortical label'),
+        (['--roi', 'subgenual'], 'did you mean subgenualacc'),
+        (['--roi', 'amygdala'], 'region of the volume of CerebrA'),
+        (['--atlas', 'AAL'], 'neither NAME=PATH nor one that is shipped'),
+        (['--atlas', 'Mine=nowhere.nii.gz'], 'there is no file nowhere.nii.gz'),
+        (['--atlas', 'Desikan', 'Desikan'], 'two atlases have this name'),
         (['--roi', 'cortex', 'insula'], 'stands alone'),
         (['--surface-source', 'freesurfer'], 'say where, with -d NAME=PATH'),
         (['--dwi-source', 'derivative'], 'say where, with -d'),
