@@ -74,7 +74,6 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         (['--roi', 'subgenual'], 'did you mean subgenualacc'),
         (['--roi', 'amygdala'], 'region of the volume of CerebrA'),
         (['--atlas', 'AAL'], 'neither NAME=PATH nor one that is shipped'),
-        (['--atlas', 'Mine=nowhere.nii.gz'], 'there is no file nowhere.nii.gz'),
         (['--atlas', 'Desikan', 'Desikan'], 'two atlases have this name'),
         (['--roi', 'cortex', 'insula'], 'stands alone'),
         (['--surface-source', 'freesurfer'], 'say where, with -d NAME=PATH'),
