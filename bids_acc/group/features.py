@@ -11,6 +11,8 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
+BOTH = 'both'
+"""Word for both hemispheres."""
 SIGNED_METRICS = frozenset({'mo'})
 """Metrics that may be negative; in all others a value of 0 or below means that nothing was
 measured (medial wall, outside the field of view). Exactly 0 means so in every metric."""

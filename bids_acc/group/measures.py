@@ -19,15 +19,13 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.features import UNITS, VertexMetrics
+from bids_acc.group.features import BOTH, UNITS, VertexMetrics
 from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.quality import KEYS
 from bids_acc.surfaces.template import HEMISPHERES
 
 Kind = Literal['person', 'parcel', 'metabolite', 'quality', 'status']
-BOTH = 'both'
-"""Word for both hemispheres."""
 PER_LEVEL = ('value', 'value_sd', 'gate', 'gate_reason')
 """What is kept of each level in each unit scheme."""
 PER_METABOLITE = ('crlb_pct', 'detected')
@@ -88,14 +86,15 @@ class Measures:
 
     @property
     def parcels(self) -> pd.DataFrame | None:
-        """Parcels over both hemispheres in long form, or None."""
+        """Parcels in long form with their ``hemisphere`` (L, R or both), or None."""
         parts = [
             self._keys.assign(
-                component=meaning.component, metric=meaning.metric, value=self.wide[name]
+                component=meaning.component, metric=meaning.metric, value=self.wide[name],
+                hemisphere=meaning.hemisphere,
             )
             for name, meaning in self.meanings.items()
-            if meaning.kind == 'parcel' and meaning.hemisphere == BOTH
-        ]
+            if meaning.kind == 'parcel'
+        ]  # fmt: skip
         if not parts:
             return None
         return pd.concat(parts, ignore_index=True).dropna(subset=['value'])

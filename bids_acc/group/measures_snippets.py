@@ -69,10 +69,13 @@ def write_snippets(
     Returns
     -------
     list of Path
-        Empty when the report has no such row.
+        Empty when the report has no such row, or the model has splines or covariates of some
+        groups only, which the programs of the scripts code in other ways.
     """
     table = tables.get('ancova')
     if table is None or 'term' not in table:
+        return []
+    if any(covariate.spline or covariate.only_in for covariate in model.covariates):
         return []
     rows = table[(table['term'] == 'group') & table['p_unc'].notna() & table['component'].notna()]
     if rows.empty:

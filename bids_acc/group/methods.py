@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from bids_acc.group.opnmf.choice import THRESHOLD
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
-from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.model import Covariate, Model
 from bids_acc.report.wording import metric_words
 
 CORRECTIONS: Mapping[str, str] = {
@@ -99,7 +99,7 @@ def methods_text(run: GroupRun) -> list[str]:
 def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Describe the comparisons that were made, sentence by sentence."""
     content = model.content
-    names = ', '.join(model.covariate_names)
+    names = ', '.join(map(_covariate_in_words, model.covariates))
     covariates = f'the covariates {names}' if names else 'no covariates'
     yield (
         f'Groups ({", ".join(model.group.levels)}; reference {model.group.reference}) were '
@@ -135,6 +135,14 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
                 f'Pairs of groups were compared by metabolite levels adjusted for {names}; tests '
                 'without covariates stand beside them and are no findings.'
             )
+    if _has_rows(tables, 'interactions'):
+        yield (
+            f'Whether the difference between groups depends on {_listed(content["Interactions"])} '
+            'was tested by the interaction with group, each in a model of its own beside all main '
+            'effects; that with hemisphere is the group effect on the difference of left and '
+            'right. Groups were compared within levels, or at the 10th, 50th and 90th percentile, '
+            'as a description.'
+        )
     if 'clinical' in tables:
         yield (
             'Relations to clinical scores were estimated within groups (one slope, group in the '
@@ -154,6 +162,22 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         'every row of the tables. A missing value leaves a person out of that analysis only, '
         'and is counted there.'
     )
+
+
+def _has_rows(tables: Mapping[str, pd.DataFrame], name: str) -> bool:
+    """Tell whether a table has a test."""
+    return name in tables and bool(tables[name]['p_unc'].notna().any())
+
+
+def _listed(names: Sequence[str]) -> str:
+    """List names as prose does."""
+    return ' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _covariate_in_words(covariate: Covariate) -> str:
+    """Name a covariate with its shape; the groups that it is asked of are in its name."""
+    curve = f' (natural cubic spline, {covariate.spline} df)' if covariate.spline else ''
+    return f'{covariate.name}{curve}'
 
 
 def _permuted(tables: Mapping[str, pd.DataFrame]) -> bool:

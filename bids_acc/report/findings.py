@@ -22,10 +22,14 @@ from bids_acc.report.wording import (
 
 VARIANTS = (
     'permutation', 'rank', 'welch', 'robust', 'sensitivity', 'nuisance', 'together',
+    'simple_effect', 'slope',
 )  # fmt: skip
 """Ends of analysis names that repeat a main analysis by other means; not headline findings."""
 
-HEADLINES = ('change', 'contrasts', 'ancova', 'posthoc', 'mrs_group', 'relation', 'clinical')
+HEADLINES = (
+    'change', 'contrasts', 'ancova', 'posthoc', 'mrs_group', 'interactions', 'relation',
+    'clinical',
+)  # fmt: skip
 """Tables whose rows can be findings, in the order of the page. A partial correlation repeats the
 relation that it follows up: it stands beside it."""
 
@@ -38,7 +42,8 @@ OTHERWISE: Mapping[str, str] = {
     'mrs_permutation': 'permutation of labels', 'posthoc': 'adjusted means',
     'posthoc_plain': 't test without covariates', 'ancova_f': 'F test',
     'posthoc_t': 't test', 'posthoc_plain_t': 't test without covariates',
-    'contrasts_t': 't test', 'mrs_adjusted_t': 't test of adjusted means',
+    'contrasts_t': 't test', 'interactions_f': 'F test',
+    'mrs_adjusted_t': 't test of adjusted means',
     'hc3': 'unequal variances (HC3)', 'robust': 'robust regression',
     'permutation': 'permutation of residuals', 'gate_off': 'quality gate off',
     'partialcorr': 'without group in the model',

@@ -72,6 +72,12 @@ TABLES: Mapping[str, TableText] = {
         'Spectra and metabolites that failed the quality gate are left out; the sensitivity '
         'table shows the same with the gate off.',
     ),
+    'interactions': TableText(
+        'Interactions', 'What the difference between groups depends on',
+        'interactions: the test of group x covariate, or of the group effect on left minus right. '
+        'simple_effect: the groups compared at each level, or at the 10th, 50th and 90th '
+        'percentile, and how these comparisons differ. Only the first is a finding.',
+    ),
     'relation': TableText(
         'Glutamate', 'Parcel metrics and the metabolite',
         'Main effect of the (centred) metabolite and its interaction with group.',
@@ -127,7 +133,7 @@ TABLES: Mapping[str, TableText] = {
 """Known tables; others are shown at the end under their own name."""
 
 SECTIONS = (
-    'Summary', 'Change', 'People', 'Quality', 'Parcels', 'Structure', 'Glutamate',
+    'Summary', 'Change', 'People', 'Quality', 'Parcels', 'Structure', 'Glutamate', 'Interactions',
     'Clinical measures', 'Further analyses', 'Checks', 'Methods', 'Files',
 )  # fmt: skip
 

@@ -187,12 +187,17 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     ...     )
     ... )
     'thickness of parcel 2 falls with Glx'
+    >>> finding_words(pd.Series({**row, 'analysis': 'interactions', 'term': 'group:sex'}))
+    'the difference between groups in thickness of parcel 2 depends on sex'
     """
     what, term, contrast = response_words(row), text_of(row, 'term'), text_of(row, 'contrast')
     directed = is_directed(row)
     rises = directed and goes_up(row)
     if 'session_id' in term.split(':'):
         return _change_words(row, what)
+    if text_of(row, 'analysis') == 'interactions':
+        on = term.replace(' x ', ':').partition(':')[2]
+        return f'the difference between groups in {what} depends on {on}'
     if directed and ' - ' in contrast:
         one, other = contrast.split(' - ', 1)
         where = f' ({term})' if term not in ('', 'group', contrast) else ''

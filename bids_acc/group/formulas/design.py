@@ -19,6 +19,9 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.typing import FloatArray
 
+OUTSIDE = '(not asked)'
+"""Cell of a factor in people whom it is not asked of: all its codes are zero there."""
+
 
 class DesignError(InputDataError):
     """The sample cannot carry the model: a cell is empty or columns are collinear."""
@@ -43,7 +46,7 @@ class Design:
         """Return the coefficients' weights in the adjusted mean of one level.
 
         Other factors are averaged with equal weight for each level, continuous covariates are
-        at their mean.
+        at their mean, splines at the average of their curve.
 
         Parameters
         ----------
@@ -57,6 +60,29 @@ class Design:
         weights = np.zeros(self.X.shape[1])
         weights[0] = 1
         weights[list(self.terms[factor])] = sum_coding(self.levels[factor])[level]
+        return weights
+
+    def cell_weights(self, factor: str, level: str, other: str, codes: FloatArray) -> FloatArray:
+        """Return the weights in the adjusted mean of one level at one value of another term.
+
+        Parameters
+        ----------
+        factor, level : str
+            Factor and one of its levels.
+        other : str
+            Term that the factor interacts with, as ``factor:other``.
+        codes : (q,) ndarray of float64
+            Codes of the value: a row of the columns of ``other``.
+
+        Returns
+        -------
+        (p,) ndarray of float64
+        """
+        weights = self.level_weights(factor, level)
+        own = sum_coding(self.levels[factor])[level]
+        weights[list(self.terms[other])] = codes
+        # formulaic lets the columns of the first part of a:b run fastest
+        weights[list(self.terms[f'{factor}:{other}'])] = np.outer(codes, own).ravel()
         return weights
 
 
@@ -79,6 +105,7 @@ def build_design(
     *,
     center: bool = True,
     keep: Sequence[str] = (),
+    splines: Mapping[str, int] | None = None,
 ) -> Design:
     """Build the design matrix of a linear model.
 
@@ -94,12 +121,17 @@ def build_design(
         Subtract the sample's mean from continuous columns.
     keep : sequence of str
         Terms that must not be left out, even when constant: then the design is refused.
+    splines : mapping of str to int, optional
+        Continuous columns that enter as natural cubic splines, and the number of coefficients
+        of each; knots at quantiles of the sample, the columns centred (Wood 2006, Generalized
+        Additive Models, section 4.1.2; formulaic's ``cr``).
 
     Raises
     ------
     DesignError
-        If a kept term does not vary, a cell of an interaction is empty, columns are collinear,
-        or there are no more observations than coefficients. The message names the columns.
+        If a kept term does not vary, a spline has too few values, a cell of an interaction is
+        empty, columns are collinear, or there are no more observations than coefficients. The
+        message names the columns.
 
     Examples
     --------
@@ -127,7 +159,11 @@ def build_design(
             )
         notes.append(f'{name} is the same in all {len(frame)} and was left out')
     kept = [term for term in terms if set(term.split(':')) <= set(used)]
-    design = _matrix(frame, kept, {k: v for k, v in levels.items() if k in used}, center)
+    curved = {name: df for name, df in (splines or {}).items() if name in used}
+    _refuse_few_values(frame, curved)
+    levels = {k: v for k, v in levels.items() if k in used}
+    X, columns = code_terms(frame, kept, levels, center=center, splines=curved)
+    design = Design(X, columns, levels, _in_words(kept, curved))
     _refuse_empty_cells(frame, kept, levels)
     _refuse_collinear(design)
     return Design(design.X, design.terms, design.levels, design.formula, tuple(notes))
@@ -144,6 +180,7 @@ def code_terms(
     levels: Mapping[str, Sequence[str]],
     *,
     center: bool = True,
+    splines: Mapping[str, int] | None = None,
 ) -> tuple[FloatArray, dict[str, tuple[int, ...]]]:
     """Code columns and their interactions by formulaic: factors sum to zero, numbers centred.
 
@@ -154,9 +191,12 @@ def code_terms(
     terms : sequence of str
         Column names and interactions ``a:b``.
     levels : mapping of str to sequence of str
-        Levels of the factors, all of which occur; the last is coded -1 throughout.
+        Levels of the factors, all of which occur; the last is coded -1 throughout. A cell that
+        is `OUTSIDE` has codes of zero.
     center : bool
         Subtract the mean from numbers.
+    splines : mapping of str to int, optional
+        As in `build_design`.
 
     Returns
     -------
@@ -172,7 +212,7 @@ def code_terms(
     columns: list[tuple[str, tuple[str, ...] | None, bytes]] = []
     for name, short in plain.items():
         if name in levels:
-            known = {level: code for code, level in enumerate(levels[name])}
+            known = {level: code for code, level in enumerate(levels[name])} | {OUTSIDE: 0}
             codes = np.array([known[str(value)] for value in frame[name]], dtype=np.int64)
             columns.append((short, tuple(levels[name]), codes.tobytes()))
         else:
@@ -182,10 +222,18 @@ def code_terms(
         name: (f'C({short}, contr.sum)' if name in levels else numbers.format(short))
         for name, short in plain.items()
     }
+    for name, df in (splines or {}).items():
+        parts[name] = f"cr({plain[name]}, df={df}, constraints='center')"
     formula = ' + '.join(['1', *(':'.join(parts[p] for p in term.split(':')) for term in terms)])
     X, spans = _coded(formula, len(frame), tuple(columns))
     named = dict(zip(dict.fromkeys(terms), (tuple(range(a, b)) for a, b in spans), strict=True))
-    return X.copy(), named
+    X = X.copy()
+    for name in levels:
+        outside = (frame[name] == OUTSIDE).to_numpy()
+        if outside.any():
+            own = [i for term, span in named.items() if name in term.split(':') for i in span]
+            X[np.ix_(outside, own)] = 0
+    return X, named
 
 
 @lru_cache(maxsize=128)
@@ -212,12 +260,22 @@ def _coded(
     return coded.to_numpy(dtype=float), tuple((part.start, part.stop) for part in slices)
 
 
-def _matrix(
-    frame: pd.DataFrame, terms: Sequence[str], levels: Mapping[str, tuple[str, ...]], center: bool
-) -> Design:
-    """Code the variables and name the model."""
-    X, columns = code_terms(frame, terms, levels, center=center)
-    return Design(X, columns, levels, ' + '.join(terms) if terms else '1')
+def _in_words(terms: Sequence[str], splines: Mapping[str, int]) -> str:
+    """Write the right-hand side of a model as a reader would."""
+    shown = {name: f'ns({name}, df={df})' for name, df in splines.items()}
+    named = [':'.join(shown.get(part, part) for part in term.split(':')) for term in terms]
+    return ' + '.join(named) if named else '1'
+
+
+def _refuse_few_values(frame: pd.DataFrame, splines: Mapping[str, int]) -> None:
+    """Refuse splines whose knots, at quantiles, would not all be different."""
+    for name, df in splines.items():
+        knots = np.quantile(np.unique(frame[name]), np.linspace(0, 1, df + 1))
+        if len(np.unique(knots)) <= df or frame[name].nunique() <= df + 1:
+            raise DesignError(
+                f'{name} has only {frame[name].nunique()} different values, too few for a spline '
+                f'of {df} coefficients; set Shape to linear or a smaller Df.'
+            )
 
 
 def _refuse_empty_cells(

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import linalg, optimize, stats
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.formulas.design import code_terms
+from bids_acc.group.formulas.design import OUTSIDE, code_terms
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.results import TestResult
 from bids_acc.typing import FloatArray
@@ -68,7 +68,7 @@ def _levels(column: pd.Series) -> list[str] | None:
     """
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return None
-    levels = level_order(column)
+    levels = [level for level in level_order(column) if level != OUTSIDE]
     if not levels:
         raise InputDataError(f'{column.name}: nobody has all values that the model needs.')
     if len(levels) < 2:

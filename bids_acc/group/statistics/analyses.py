@@ -18,6 +18,7 @@ from bids_acc.group.statistics.clinical import clinical_scores
 from bids_acc.group.statistics.demographics import demographics
 from bids_acc.group.statistics.diagnostics import diagnostics
 from bids_acc.group.statistics.evidence_rows import evidence
+from bids_acc.group.statistics.interaction_rows import interactions
 from bids_acc.group.statistics.longitudinal_rows import change_between_sessions
 from bids_acc.group.statistics.mixture_rows import mixture_of_populations
 from bids_acc.group.statistics.mrs_groups import (
@@ -71,6 +72,8 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(group_by_voxel, 'mrs_group'),
     Analysis(corrected_together, 'mrs_group'),
     Analysis(nuisance_regressions, 'mrs_group'),
+    # Does a difference depend on sex, age, hemisphere?
+    Analysis(interactions, 'interactions'),
     # How are structure and metabolite related, and both to symptoms?
     Analysis(relation, 'relation'),
     Analysis(partial_correlations, 'partialcorr'),

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.features import PARTIAL_VOLUME
-from bids_acc.group.formulas.design import varies
-from bids_acc.group.statistics.model import Model, nearest
+from bids_acc.group.features import BOTH, PARTIAL_VOLUME
+from bids_acc.group.formulas.design import OUTSIDE, varies
+from bids_acc.group.statistics.model import HEMISPHERE, Covariate, Model, nearest
 from bids_acc.group.statistics.sessions import with_improvement
 from bids_acc.group.statistics.study import KEYS, Measure, Study, as_text
 from bids_acc.group.statistics.voxels import VoxelChoice, choose_voxels, for_voxels, selected
@@ -161,10 +161,14 @@ def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, 
         table = table[table['metric'].isin([*named, *PARTIAL_VOLUME])]
     if wanted['Components'] is not None:
         table = table[table['component'].isin(wanted['Components'])]
+    side = table['hemisphere'] if 'hemisphere' in table else pd.Series(BOTH, table.index)
+    if HEMISPHERE not in model.content['Interactions']:
+        table, side = table[side == BOTH], side[side == BOTH]
     responses = table[~table['metric'].isin(PARTIAL_VOLUME) | table['metric'].isin(named)]
     if responses.empty:
         return pd.DataFrame(columns=KEYS), []
     label = table['metric'].astype(str) + '_c' + table['component'].astype(int).astype(str)
+    label += side.map({BOTH: '', 'L': '_L', 'R': '_R'})
     long = table.assign(measure=label)
     _refuse_doubles(long, [*KEYS, 'measure'], 'parcels')
     wide = long.pivot(index=KEYS, columns='measure', values='value').reset_index()  # noqa: PD010
@@ -216,7 +220,7 @@ def _people(
     people = people.replace({'n/a': np.nan, 'N/A': np.nan, '': np.nan})
     needed = [
         model.group.column,
-        *model.covariate_names,
+        *(covariate.column for covariate in model.covariates),
         *([model.cohort] if model.cohort else []),
     ]
     for name in needed:
@@ -234,15 +238,35 @@ def _people(
                 f'The model asks for column {name!r}, which neither participants.tsv nor '
                 f'sessions.tsv nor a table in phenotype/ has; {hint}: {", ".join(columns)}.'
             )
-    for covariate in model.covariates:
-        column = people[covariate.name]
-        if covariate.kind == 'categorical':
-            people[covariate.name] = as_text(column)
-        else:
-            people[covariate.name] = _numbers(column, people['participant_id'])
     group = as_text(people[model.group.column]).replace(dict(model.group.recode))
     cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
-    return people.assign(group=group, cohort=cohort)
+    for covariate in model.covariates:
+        column = people[covariate.column]
+        if covariate.kind == 'categorical':
+            people[covariate.column] = as_text(column)
+        else:
+            people[covariate.column] = _numbers(column, people['participant_id'])
+    nested = {
+        covariate.name: _asked_of_some(people[covariate.column], covariate, group, cohort)
+        for covariate in model.covariates
+        if covariate.only_in
+    }
+    return people.assign(group=group, cohort=cohort, **nested)
+
+
+def _asked_of_some(
+    column: pd.Series, covariate: Covariate, group: pd.Series, cohort: pd.Series
+) -> pd.Series:
+    """Give the people whom a covariate is not asked of a value that adjusts nothing.
+
+    Numbers become the mean of the cohort's people who are asked: the slope is theirs alone, and
+    groups are compared at that mean. Levels become `OUTSIDE`, whose codes are zero.
+    """
+    asked = group.isin(covariate.only_in)
+    if covariate.kind == 'categorical':
+        return column.where(asked, OUTSIDE)
+    means = column.where(asked).groupby(cohort).transform('mean')
+    return column.where(asked, means)
 
 
 def _numbers(column: pd.Series, who: pd.Series) -> pd.Series:

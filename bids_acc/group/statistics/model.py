@@ -52,9 +52,19 @@ class Group:
 class Covariate:
     """A covariate of every model."""
 
-    name: str
+    column: str
+    """Column of the people's tables."""
     kind: Literal['continuous', 'categorical']
     levels: tuple[str, ...] = ()
+    spline: int = 0
+    """Coefficients of a natural cubic spline; 0: a straight line."""
+    only_in: tuple[str, ...] = ()
+    """Groups that it is asked of, such as a dose of patients; empty: all."""
+
+    @property
+    def name(self) -> str:
+        """Name of the term, and of its column in the analysis."""
+        return f'{self.column} in {"/".join(self.only_in)}' if self.only_in else self.column
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,13 @@ class Model:
     def covariates(self) -> tuple[Covariate, ...]:
         """Covariates of every model."""
         return tuple(
-            Covariate(entry['Name'], entry['Kind'], tuple(entry['Levels']))
+            Covariate(
+                entry['Name'],
+                entry['Kind'],
+                tuple(entry['Levels']),
+                entry['Df'] if entry['Shape'] == 'spline' else 0,
+                tuple(entry['OnlyIn']),
+            )
             for entry in self.content['Covariates']
         )
 
@@ -155,7 +171,8 @@ class Model:
     @property
     def families(self) -> dict[str, Family]:
         """Correction by family."""
-        shipped = {'posthoc': ('cohort', 'response'), 'posthoc_plain': ('cohort', 'response')}
+        by_response = ('posthoc', 'posthoc_plain', 'simple_effects')
+        shipped = dict.fromkeys(by_response, ('cohort', 'response'))
         method = self.content['Correction']
         families = {name: Family(method, over) for name, over in shipped.items()}
         return families | {
@@ -221,10 +238,15 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 FAMILIES = (
     'ancova', 'change', 'clinical', 'contrasts', 'crlb_absolute', 'demographics', 'interaction',
-    'meta', 'mrs_primary', 'mrs_secondary', 'mrs_together', 'mrs_voxel', 'partialcorr', 'posthoc',
-    'posthoc_plain', 'prediction', 'quality', 'relation', 'zscores',
+    'interactions', 'meta', 'mrs_primary', 'mrs_secondary', 'mrs_together', 'mrs_voxel',
+    'partialcorr', 'posthoc', 'posthoc_plain', 'prediction', 'quality', 'relation',
+    'simple_effects', 'zscores',
 )  # fmt: skip
 """First words of the names of families; a variant has more words, such as ``quality passed``."""
+
+
+HEMISPHERE = 'hemisphere'
+"""The one interaction that is no covariate: with the side of a parcel."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -312,6 +334,7 @@ def _contradictions(model: Model) -> Iterator[str]:
     for contrast in model.contrasts:
         if abs(sum(contrast.weights.values())) > 1e-9:
             yield f'Contrasts/{contrast.name}: the weights do not sum to zero.'
+    yield from _wrong_covariates(model)
     names = model.covariate_names
     for name in sorted(set(names)):
         if names.count(name) > 1:
@@ -320,6 +343,29 @@ def _contradictions(model: Model) -> Iterator[str]:
             yield f'Covariates: {name!r} is the group column.'
         elif name in {'group', 'cohort'}:
             yield f'Covariates: {name!r} is a name of the analysis itself; rename the column.'
+
+
+def _wrong_covariates(model: Model) -> Iterator[str]:
+    """Say what of shapes, groups and interactions of covariates cannot be."""
+    levels = model.group.levels
+    for covariate in model.covariates:
+        if covariate.spline and covariate.kind == 'categorical':
+            yield f'Covariates: {covariate.column!r} is categorical and can be no spline.'
+        for level in covariate.only_in:
+            if level not in levels:
+                known = ', '.join(levels)
+                yield f'Covariates/{covariate.column}/OnlyIn: {level!r} is none of {known}.'
+    allowed = (*(c.name for c in model.covariates if not c.only_in), HEMISPHERE)
+    for name in model.content['Interactions']:
+        nested = next((c for c in model.covariates if c.only_in and name == c.column), None)
+        if nested is not None:
+            yield f'Interactions: {name!r} is asked of {", ".join(nested.only_in)} only (OnlyIn).'
+        elif name == 'voxel':
+            yield 'Interactions: group x voxel is tested wherever Mrs/Voxels names several voxels.'
+        elif name not in allowed:
+            meant = nearest(name, allowed)
+            hint = f'did you mean {meant!r}?' if meant else f'put it there, or take {HEMISPHERE}'
+            yield f'Interactions: {name!r} is none of the Covariates; {hint}'
 
 
 def presets() -> dict[str, Path]:

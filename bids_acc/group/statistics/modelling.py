@@ -134,7 +134,7 @@ def fit_model(
             )
     own = study.own_covariates(sample.measure)
     terms = list(dict.fromkeys([*terms, *own]))
-    design = build_design(frame, terms, study.factors(frame), keep=keep)
+    design = build_design(frame, terms, study.factors(frame), keep=keep, splines=study.splines)
     y = frame[sample.measure.name].to_numpy(dtype=float)
     fit = fit_ols(design.X, y)
     if fit.rss <= 1e-20 * float(np.sum((y - y.mean()) ** 2)):

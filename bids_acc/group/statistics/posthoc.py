@@ -42,29 +42,48 @@ def adjusted_rows(
     **cells: object,
 ) -> list[Row]:
     """Return the test of a contrast of adjusted means; by permutation in small samples."""
-    row = adjusted_row(model, weights, label, study, **cells)
+    vector = contrast_vector(model, weights)
+    row = vector_row(model, vector, label, study, **cells)
+    return vector_or_permutation(row, model, vector, weights, study, rng)
+
+
+def vector_or_permutation(
+    row: Row,
+    model: FittedModel,
+    vector: FloatArray,
+    weights: Mapping[str, float],
+    study: Study,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Return the t test of a contrast; where a weighted group is small, its permutation too."""
     compared = {v: n for v, n in model.sample.n_per_group.items() if weights.get(v)}
     if min(compared.values(), default=0) >= study.model.content['ExactBelow']:
         return [row]
-    return permuted_contrast(row, model, study, contrast_vector(model, weights), rng)
+    return permuted_contrast(row, model, study, vector, rng)
 
 
 def adjusted_row(
     model: FittedModel, weights: Mapping[str, float], label: str, study: Study, **cells: object
 ) -> Row:
-    """Return the t test of a contrast of adjusted group means.
+    """Return the t test of a contrast of adjusted group means, see `vector_row`."""
+    return vector_row(model, contrast_vector(model, weights), label, study, **cells)
+
+
+def vector_row(
+    model: FittedModel, vector: FloatArray, label: str, study: Study, **cells: object
+) -> Row:
+    """Return the t test of a difference of means, given in coefficients of the design.
 
     The effect is the difference divided by the residual standard deviation, with Hedges'
     factor; its interval inverts the noncentral t.
     """
-    vector = contrast_vector(model, weights)
     test = contrast_test(model.fit, vector)
     sigma, factor = model.fit.sigma, small_sample_factor(test.df)
     low, high = noncentrality_of_t(test.t, test.df, study.model.confidence)
     scale = test.se / sigma * factor
     return model.row(
         str(cells.pop('analysis', 'posthoc')),
-        term='group',
+        term=str(cells.pop('term', 'group')),
         contrast=label,
         statistic='t',
         value=test.t,

@@ -80,6 +80,7 @@ def _others(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[
         'Prediction/Outcome': (content['Prediction']['Outcome'], 'prediction'),
         'Clinical/Scores': (content['Clinical']['Scores'], 'clinical'),
         'Contrasts': (content['Contrasts'], 'contrasts'),
+        'Interactions': (content['Interactions'], 'interactions'),
         'TreatmentHistory/Definition': (content['TreatmentHistory']['Definition'], 'treatment'),
         'Mrs/Together': (content['Mrs']['Together'], 'mrs_group'),
     }

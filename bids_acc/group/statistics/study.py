@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.design import OUTSIDE
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.sessions import first_session
 from bids_acc.group.statistics.voxels import VoxelChoice
@@ -125,10 +126,15 @@ class Study:
         factors = {'group': self.group_levels(frame)}
         for covariate in self.model.covariates:
             if covariate.kind == 'categorical':
-                present = sorted(frame[covariate.name].dropna().astype(str).unique())
+                present = sorted({*frame[covariate.name].dropna().astype(str)} - {OUTSIDE})
                 known = [level for level in covariate.levels if level in present]
                 factors[covariate.name] = known if covariate.levels else present
         return factors
+
+    @property
+    def splines(self) -> dict[str, int]:
+        """Covariates that are splines, with the number of their coefficients."""
+        return {c.name: c.spline for c in self.model.covariates if c.spline}
 
     def subsample(self, frame: pd.DataFrame, column: str) -> tuple[pd.DataFrame, list[str]]:
         """Return the participants in whom a column is analysed, and the names of the rules."""

@@ -27,6 +27,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         'contrasts': 'Planned contrasts',
         'partialvolume': 'Differences of FA and MD at equal partial volume and noise',
         'mrs_group': 'Metabolites by group, with and without nuisance covariates',
+        'interactions': 'What the difference between groups depends on',
         'relation': 'Relation of structure to the metabolite, and its interaction with group',
         'partialcorr': 'Partial correlations of structure and metabolite',
         'clinical': 'Relation of structure and metabolites to clinical scores',
