@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from bids_acc.group.features import PARTIAL_VOLUME
-from bids_acc.group.measures import BOTH, Measures
+from bids_acc.group.features import BOTH, PARTIAL_VOLUME
+from bids_acc.group.measures import Measures
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.study import as_text

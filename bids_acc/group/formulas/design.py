@@ -230,9 +230,9 @@ def code_terms(
     X = X.copy()
     for name in levels:
         outside = (frame[name] == OUTSIDE).to_numpy()
-        if outside.any():
-            own = [i for term, span in named.items() if name in term.split(':') for i in span]
-            X[np.ix_(outside, own)] = 0
+        for term, span in named.items():
+            if name in term.split(':'):
+                X[outside, span[0] : span[-1] + 1] = 0
     return X, named
 
 
