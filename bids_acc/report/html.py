@@ -21,6 +21,7 @@ import jinja2
 import pandas as pd
 
 from bids_acc import __version__
+from bids_acc.report.surface_view import mesh_content
 
 _MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
 _VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag', 'unknown')
@@ -41,6 +42,9 @@ class Block:
     folded: bool = False
     """Whether a long table scrolls in a window of its own; in print it is whole."""
     paragraphs: Sequence[str] = ()
+    viewer: str = ''
+    """Maps on surfaces as JSON (`bids_acc.report.surface_view`); the image is shown without
+    script."""
     kind: str = ''
     """``bad`` sets paragraphs off, as errors."""
 
@@ -145,9 +149,9 @@ def render_page(
         HTML; all text is escaped.
     """
     shipped = resources.files('bids_acc') / 'data' / 'report'
-    style, script = ((shipped / name).read_text('utf-8') for name in ('page.css', 'page.js'))
-    # The hash is that of all between the tags, the line break after the first one included.
-    digest = hashlib.sha256(f'\n{script}'.encode()).digest()
+    turned = any(block.viewer for section in sections for block in section.blocks)
+    names = ('page.js', 'surface.js') if turned else ('page.js',)
+    scripts = [(shipped / name).read_text('utf-8') for name in names]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((shipped / 'page.html.j2').read_text('utf-8'))
     return template.render(
@@ -156,10 +160,17 @@ def render_page(
         sections=sections,
         footer=f'bids_acc {__version__}. All figures and tables come from files in this folder.',
         href=lambda block: _href(block.file, folder),
-        style=style,
-        script=script,
-        script_hash=f'sha256-{base64.b64encode(digest).decode()}',
+        style=(shipped / 'page.css').read_text('utf-8'),
+        mesh=mesh_content() if turned else '',
+        scripts=scripts,
+        script_hashes=[_script_hash(script) for script in scripts],
     )
+
+
+def _script_hash(script: str) -> str:
+    """Tell the browser which script may run: by all that stands between its tags."""
+    digest = hashlib.sha256(f'\n{script}'.encode()).digest()  # with the line break after the tag
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _href(file: Path | None, folder: Path | None) -> str:

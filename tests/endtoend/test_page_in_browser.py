@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
+from bids_acc.report.surface_view import SurfaceMap, viewer_content
+from bids_acc.surfaces.inflated import inflated_template
 from tests.synthetic.browser import check_page, needs_browser, opened, started
 
 pytestmark = needs_browser
@@ -21,6 +23,21 @@ def browser() -> Iterator[Any]:
     """Return headless Chromium."""
     with started() as running:
         yield running
+
+
+def surface_block() -> Block:
+    """Return a map that is 1 in front and 2 behind, and its still picture."""
+    both = inflated_template()
+    values = {side: np.where(own.vertices[:, 1] > 0, 1.0, 2.0) for side, own in both.items()}
+    outline = {side: own.labels == 27 for side, own in both.items()}
+    pixel = (
+        'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5E'
+        'rkJggg=='
+    )
+    return Block(
+        title='Surface', caption='A map.', image=f'data:image/png;base64,{pixel}',
+        viewer=viewer_content([SurfaceMap('thickness', values, 'mm')], outline),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -45,6 +62,7 @@ def page_file(tmp_path_factory) -> Path:
     sections = [
         Section('Summary', [Block(paragraphs=['a' * 300]), table_block(wide, 'Wide', 'Words.')]),
         Section('Figures', [image_block(svg, 'Thickness', 'Mean of each group.')]),
+        Section('Maps', [surface_block()]),
         Section('Tables', [table_block(long, 'Long', fold_above=16, file=table)]),
         *(Section(f'Section number {i}', [Block(paragraphs=['t'])]) for i in range(9)),
     ]
@@ -105,3 +123,42 @@ def test_every_table_can_be_reached_and_scrolled_by_keyboard(browser, page_file)
     table.focus()
     page.keyboard.press('ArrowRight')
     page.wait_for_function('document.activeElement.scrollLeft > 0')
+
+
+def test_a_surface_is_turned_and_read_and_its_still_picture_stays_without_script(
+    browser, page_file
+):
+    page, said = opened(browser, page_file, viewport={'width': 1000, 'height': 800})
+    canvas = page.locator('.surface canvas')
+    canvas.scroll_into_view_if_needed()
+    frame = canvas.bounding_box()
+    left_half = {'x': frame['width'] * 0.25, 'y': frame['height'] * 0.3}
+
+    def told() -> str:
+        canvas.hover(position=left_half)
+        return page.locator('.surface output').inner_text()
+
+    assert 'left' in told()
+    spot = {'x': frame['width'] * 0.4, 'y': frame['height'] * 0.55}
+    canvas.hover(position=spot)
+    medial = page.locator('.surface output').inner_text()
+    assert '1.00 mm' in medial, (
+        'seen from the midline the left hemisphere has its front on the right'
+    )
+    page.get_by_role('button', name='lateral').click()
+    canvas.hover(position={'x': spot['x'] + 1, 'y': spot['y']})
+    assert '2.00 mm' in page.locator('.surface output').inner_text()
+    canvas.focus()
+    before = canvas.screenshot()
+    for _ in range(4):
+        page.keyboard.press('ArrowLeft')
+    assert canvas.screenshot() != before
+    assert said == []
+    still = page.locator('figure.still img')
+    assert not still.is_visible()
+    page.emulate_media(media='print')
+    assert still.is_visible()
+    assert not canvas.is_visible()
+    without, _ = opened(browser, page_file, java_script_enabled=False)
+    assert without.get_by_alt_text('Surface. A map.').is_visible()
+    assert not without.locator('.surface').is_visible()

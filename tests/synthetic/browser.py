@@ -14,7 +14,8 @@ import pytest
 
 CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium')
 QUIET = (
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--disable-quic',
+    '--no-first-run',
     '--disable-background-networking', '--disable-component-update', '--disable-sync',
 )  # fmt: skip
 

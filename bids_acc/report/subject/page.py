@@ -15,6 +15,7 @@ from bids_acc.report.html import Block, Section, render_page
 from bids_acc.report.subject.modality import declared_blocks
 from bids_acc.report.subject.spectroscopy import gate_blocks, levels_blocks
 from bids_acc.report.subject.summary import summary_blocks
+from bids_acc.report.subject.surface_maps import surface_blocks
 from bids_acc.report.subject.view import SubjectView
 
 BlocksOf = Callable[[SubjectView, str | None], Iterable[Block]]
@@ -31,6 +32,7 @@ SESSION_SECTIONS: Sequence[tuple[str, BlocksOf]] = (
     ('Structure (T1w)', partial(declared_blocks, modality='anat')),
     ('Diffusion', partial(declared_blocks, modality='dwi')),
     ('Spectroscopy (1H-MRS)', _spectroscopy),
+    ('Surface maps', surface_blocks),
 )
 """Title and content of each section of a session; a section without blocks is left out."""
 

@@ -1,0 +1,101 @@
+"""Maps of a session on inflated surfaces that can be turned, with its region outlined."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.derivatives.outputs import FoundOutput
+from bids_acc.exceptions import BidsAccError
+from bids_acc.report.figures import plain_png
+from bids_acc.report.html import Block
+from bids_acc.report.subject.cohort import percentile_blocks
+from bids_acc.report.subject.view import SubjectView, what_differs
+from bids_acc.report.surface_view import SurfaceMap, still_picture, viewer_content
+from bids_acc.surfaces.gifti import read_labels, read_map
+from bids_acc.surfaces.inflated import N_VERTICES
+
+MAPS: Mapping[str, tuple[str, str, float]] = {
+    'anat_thickness': ('cortical thickness', 'mm', 1.0),
+    'anat_area': ('surface area', 'mm²', 1.0),
+    'dwi_vertex_fa': ('FA', '', 1.0),
+    'dwi_vertex_md': ('MD', '10⁻³ mm²/s', 1e3),
+    'dwi_vertex_mo': ('MO', '', 1.0),
+}
+"""Key of the output: words, unit on the page, and the factor to that unit."""
+
+CAPTION = (
+    'Inflated template surfaces; the line is the border of the region of interest. Grey: no '
+    'value (dark grey: sulci). Colours run from the 2nd to the 98th percentile of this session. '
+    'Turn by dragging or with the arrow keys; point at a place to read its value. A sharp edge '
+    'outside the region of interest, or stripes, mean a surface or an image that went wrong.'
+)
+
+
+def surface_blocks(view: SubjectView, session: str | None) -> Iterator[Block]:
+    """Yield the maps of a session, and how its region stands in the cohort.
+
+    Parameters
+    ----------
+    view : SubjectView
+        The subject.
+    session : str or None
+        Label without prefix.
+
+    Yields
+    ------
+    Block
+    """
+    maps = list(_maps(view, session))
+    if maps:
+        outline = _outline(view, session)
+        figure = still_picture(maps, outline)
+        stream = io.BytesIO()
+        plain_png(figure, stream)
+        yield Block(
+            title='Maps on the surface', caption=CAPTION,
+            image=f'data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}',
+            viewer=viewer_content(maps, outline),
+        )  # fmt: skip
+    yield from percentile_blocks(view, session)
+
+
+def _maps(view: SubjectView, session: str | None) -> Iterator[SurfaceMap]:
+    """Yield the maps of which both hemispheres can be read."""
+    for key, (words, unit, factor) in MAPS.items():
+        pairs: dict[str, dict[str, FoundOutput]] = {}
+        for found in view.outputs(key, session):
+            hidden = ('hemisphere', 'density')
+            entities = {k: v for k, v in found.entities.items() if k not in hidden}
+            name = what_differs(FoundOutput(key, found.path, entities))
+            pairs.setdefault(name, {})[found.entities['hemisphere']] = found
+        for name, both in pairs.items():
+            values = {side: _read(found) for side, found in both.items()}
+            if set(values) == {'L', 'R'} and all(len(v) >= N_VERTICES for v in values.values()):
+                scaled = {side: factor * one for side, one in values.items()}
+                yield SurfaceMap(words + name, scaled, unit)
+
+
+def _read(found: FoundOutput) -> npt.NDArray[np.float64]:
+    """Read a map; one that cannot be read is empty and not shown."""
+    try:
+        return np.asarray(read_map(found.path), dtype=float)
+    except BidsAccError:
+        return np.empty(0)
+
+
+def _outline(view: SubjectView, session: str | None) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the region of interest of each hemisphere; empty where there is none."""
+    outline = {side: np.zeros(N_VERTICES, dtype=np.int64) for side in ('L', 'R')}
+    for found in view.outputs('anat_roi_labels', session):
+        try:
+            labels = np.asarray(read_labels(found.path)[0])
+        except BidsAccError:
+            continue
+        if len(labels) >= N_VERTICES:
+            outline[found.entities['hemisphere']] = (labels[:N_VERTICES] > 0).astype(np.int64)
+    return outline
