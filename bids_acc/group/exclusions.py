@@ -2,7 +2,8 @@
 
 A table ``exclude.tsv`` has a row for each verdict: ``participant_id``, ``session_id`` (n/a for
 every session), ``modality`` (anat, dwi, mrs or all), ``reason`` and ``rater``. It is honoured
-before anything is factorized or compared, and shown with every other exclusion.
+before anything is factorized or compared, and shown with every other exclusion. With a column
+``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ LOGGER = logging.getLogger(__name__)
 
 FILE = Path('code') / 'exclude.tsv'
 """Where a table of verdicts is looked for in the output folder."""
+OF_SUBJECTS = '*_exclude.tsv'
+"""Tables of single subjects beside it, as their pages give them to a rater."""
+RATINGS = ('exclude', 'unsure', 'keep')
+"""Words of the column ``rating``; only the first leaves somebody out."""
 COLUMNS = [*KEYS, 'modality', 'reason', 'rater']
 MODALITIES: Mapping[str, str] = MappingProxyType(
     {
@@ -68,7 +73,8 @@ def read_verdicts(path: Path | None, output_dir: Path, sessions: Iterable[tuple[
     Parameters
     ----------
     path : Path or None
-        The table; None for ``code/exclude.tsv`` in the output folder, if there is one.
+        The table; None for ``code/exclude.tsv`` in the output folder and those of single
+        subjects (`OF_SUBJECTS`) beside it, if there are any.
     output_dir : Path
         Root of the derivatives.
     sessions : iterable of (str, str or None)
@@ -83,14 +89,25 @@ def read_verdicts(path: Path | None, output_dir: Path, sessions: Iterable[tuple[
     MissingInputError
         If the table that was named is not there.
     InputDataError
-        If it cannot be read, lacks a column, or names a modality that there is not.
+        If it cannot be read, lacks a column, or names a modality or a rating that there is not.
     """
-    chosen = output_dir / FILE if path is None else path
-    if not chosen.is_file():
-        if path is not None:
-            raise MissingInputError(f'--exclude {path}: there is no such file.')
+    if path is not None and not path.is_file():
+        raise MissingInputError(f'--exclude {path}: there is no such file.')
+    own = [output_dir / FILE] if (output_dir / FILE).is_file() else []
+    beside = sorted((output_dir / FILE.parent).glob(OF_SUBJECTS))
+    chosen = [path] if path is not None else [*own, *beside]
+    found = [_read_table(one, set(sessions)) for one in chosen]
+    if not found:
         return Verdicts()
-    there = set(sessions)
+    table = pd.concat([one.table for one in found], ignore_index=True)
+    notes = tuple(note for one in found for note in one.notes)
+    for note in notes:
+        LOGGER.warning('%s', note)
+    return Verdicts(table, notes, ', '.join(one.source for one in found))
+
+
+def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
+    """Read one table of verdicts."""
     table = matched(read_people_table(chosen), {who for who, _ in there}, chosen.name)
     frame = table.frame.copy()
     if 'modality' not in frame:
@@ -108,12 +125,25 @@ def read_verdicts(path: Path | None, output_dir: Path, sessions: Iterable[tuple[
             'dwi, mrs, all.'
         )
     frame['modality'] = words.map(dict(MODALITIES))
+    frame = _left_out(frame, chosen)
     frame['session_id'] = _sessions(frame['session_id'])
     frame[['reason', 'rater']] = frame[['reason', 'rater']].astype(object)
     notes = (*table.notes, *_not_there(frame, there, chosen.name))
-    for note in notes:
-        LOGGER.warning('%s', note)
     return Verdicts(frame[COLUMNS], notes, chosen.name)
+
+
+def _left_out(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the rows that leave somebody out; without ratings, all do."""
+    if 'rating' not in frame:
+        return frame
+    words = frame['rating'].fillna(RATINGS[0]).astype(str).str.strip().str.lower()
+    if (unknown := ~words.isin(RATINGS)).any():
+        row = frame[unknown].iloc[0]
+        raise InputDataError(
+            f'{path}: rating {row["rating"]!r} of {row["participant_id"]} is none of '
+            f'{", ".join(RATINGS)}.'
+        )
+    return frame[words == RATINGS[0]].reset_index(drop=True)
 
 
 def _sessions(column: pd.Series) -> pd.Series:

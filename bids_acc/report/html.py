@@ -45,6 +45,8 @@ class Block:
     viewer: str = ''
     """Maps on surfaces as JSON (`bids_acc.report.surface_view`); the image is shown without
     script."""
+    rating: tuple[str, Sequence[tuple[str, str]]] | None = None
+    """Participant, and session and modality of each row of a form for raters."""
     kind: str = ''
     """``bad`` sets paragraphs off, as errors."""
 

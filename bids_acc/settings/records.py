@@ -280,7 +280,7 @@ class GroupSettings:
     exclude: str | None = option(
         None,
         'table of what raters left out (participant_id, session_id, modality, reason, rater); '
-        'without it code/exclude.tsv in the output folder, if there is one',
+        'without it code/exclude.tsv and code/*_exclude.tsv in the output folder, if there',
         flag='--exclude',
         metavar='FILE',
     )

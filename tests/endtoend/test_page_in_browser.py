@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_acc.group.exclusions import read_verdicts
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
 from bids_acc.report.surface_view import SurfaceMap, viewer_content
 from bids_acc.surfaces.inflated import inflated_template
@@ -63,6 +64,7 @@ def page_file(tmp_path_factory) -> Path:
         Section('Summary', [Block(paragraphs=['a' * 300]), table_block(wide, 'Wide', 'Words.')]),
         Section('Figures', [image_block(svg, 'Thickness', 'Mean of each group.')]),
         Section('Maps', [surface_block()]),
+        Section('Rating', [Block(rating=('sub-01', (('ses-1', 'anat'), ('ses-1', 'mrs'))))]),
         Section('Tables', [table_block(long, 'Long', fold_above=16, file=table)]),
         *(Section(f'Section number {i}', [Block(paragraphs=['t'])]) for i in range(9)),
     ]
@@ -162,3 +164,23 @@ def test_a_surface_is_turned_and_read_and_its_still_picture_stays_without_script
     without, _ = opened(browser, page_file, java_script_enabled=False)
     assert without.get_by_alt_text('Surface. A map.').is_visible()
     assert not without.locator('.surface').is_visible()
+
+
+def test_a_rating_becomes_the_table_that_the_group_level_reads(browser, page_file, tmp_path):
+    page, said = opened(browser, page_file, accept_downloads=True)
+    page.get_by_role('button', name='Download').click()
+    assert page.get_by_text('Rate something first.').is_visible()
+    page.get_by_label('Rater').fill('A  B')
+    spectrum = page.get_by_role('group', name='ses-1 mrs')
+    spectrum.get_by_label('exclude').check()
+    spectrum.get_by_label('Reason').fill('lipids\tand more')
+    with page.expect_download() as event:
+        page.get_by_role('button', name='Download').click()
+    assert event.value.suggested_filename == 'sub-01_exclude.tsv'
+    (tmp_path / 'code').mkdir()
+    event.value.save_as(tmp_path / 'code' / 'sub-01_exclude.tsv')
+    verdicts = read_verdicts(None, tmp_path, {('sub-01', 'ses-1')})
+    assert verdicts.table.to_numpy().tolist() == [
+        ['sub-01', 'ses-1', 'mrs', 'lipids and more', 'A B']
+    ]
+    assert said == []

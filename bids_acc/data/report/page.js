@@ -61,3 +61,27 @@ for (const table of document.querySelectorAll('table')) {
   button.addEventListener('click', () => copy(shown(table), button));
   tools.prepend(filter, button);
 }
+// A rater's verdicts become the table that the group level reads.
+const plain = (text) => text.replace(/\s+/g, ' ').trim() || 'n/a';
+const ratings = (form) => [...form.querySelectorAll('fieldset')].flatMap((row) => {
+  const chosen = row.querySelector('input:checked');
+  if (!chosen) return [];
+  const { session, modality } = row.dataset;
+  return [[form.dataset.participant, session, modality, plain(row.querySelector('[name=reason]').value),
+    plain(form.querySelector('[name=rater]').value), chosen.value].join('\t')];
+});
+for (const form of document.querySelectorAll('form.rating')) {
+  form.hidden = false;
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const rows = ratings(form);
+    form.querySelector('output').textContent = rows.length ? '' : 'Rate something first.';
+    if (!rows.length) return;
+    const header = 'participant_id\tsession_id\tmodality\treason\trater\trating';
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([[header, ...rows, ''].join('\n')], { type: 'text/tab-separated-values' }));
+    link.download = `${form.dataset.participant}_exclude.tsv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  });
+}

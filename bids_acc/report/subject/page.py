@@ -13,6 +13,7 @@ from pathlib import Path
 from bids_acc.files.writing import write_bytes
 from bids_acc.report.html import Block, Section, render_page
 from bids_acc.report.subject.modality import declared_blocks
+from bids_acc.report.subject.rating import rating_blocks
 from bids_acc.report.subject.spectroscopy import gate_blocks, levels_blocks
 from bids_acc.report.subject.summary import summary_blocks
 from bids_acc.report.subject.surface_maps import surface_blocks
@@ -54,6 +55,8 @@ def subject_sections(view: SubjectView) -> list[Section]:
         for title, blocks_of in SESSION_SECTIONS:
             if blocks := list(blocks_of(view, session)):
                 sections.append(Section(f'{title} ses-{session}' if session else title, blocks))
+    if rating := list(rating_blocks(view)):
+        sections.append(Section('Rating', rating))
     return sections
 
 

@@ -113,3 +113,21 @@ def test_maps_left_out_take_part_in_nothing_and_dwi_keeps_its_thickness(tmp_path
     kept, _ = complete_cases(data)
     assert kept.sessions['participant_id'].tolist() == who[2:].tolist()
     assert not np.isnan(planted.data.values).any()
+
+
+def test_ratings_of_subjects_pages_are_joined_and_only_exclude_leaves_out(tmp_path):
+    header = 'participant_id\tsession_id\tmodality\treason\trater\trating\n'
+    code = tmp_path / 'code'
+    code.mkdir()
+    (code / 'sub-01_exclude.tsv').write_text(
+        f'{header}sub-01\tses-1\tanat\tn/a\tAB\tkeep\nsub-01\tses-2\tmrs\tlipids\tAB\texclude\n'
+    )
+    (code / 'sub-02_exclude.tsv').write_text(f'{header}sub-02\tses-1\tdwi\tn/a\tAB\tunsure\n')
+    _write(code / 'exclude.tsv', ('sub-03', 'n/a', 'all', 'withdrew', 'CD'))
+    found = read_verdicts(None, tmp_path, SESSIONS)
+    assert found.table[['participant_id', 'modality', 'reason']].to_numpy().tolist() == [
+        ['sub-03', 'all', 'withdrew'], ['sub-01', 'mrs', 'lipids'],
+    ]  # fmt: skip
+    (code / 'sub-02_exclude.tsv').write_text(f'{header}sub-02\tses-1\tdwi\tn/a\tAB\tmaybe\n')
+    with pytest.raises(InputDataError, match="'maybe' of sub-02 is none of exclude, unsure, keep"):
+        read_verdicts(None, tmp_path, SESSIONS)
