@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bids_acc.files.writing import whole_file
 from bids_acc.report.plain_figures import as_written
-
-
-def plain_png(figure: Figure, stream: BinaryIO, dpi: float = 90) -> None:
-    """Write a figure as PNG without date and program in it.
-
-    Parameters
-    ----------
-    figure : Figure
-        Its text is drawn as written, never read as TeX.
-    stream : binary file
-        Where to.
-    dpi : float
-        Pixels to the inch.
-    """
-    as_written(figure)
-    figure.savefig(stream, format='png', dpi=dpi, metadata={'Software': None})
 
 
 def save_figure(figure: Figure, path: Path, dpi: float = 90) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -262,3 +263,18 @@ def still_picture(
         figure.legend(handles=handles, loc='outside lower center', ncols=min(3, len(handles)),
                       frameon=False, fontsize=8)  # fmt: skip
     return figure
+
+
+def as_png(figure: Figure, dpi: float = 90) -> str:
+    """Return a figure as the text that stands for it in a page.
+
+    Parameters
+    ----------
+    figure : Figure
+        Of words of this package, which have no TeX in them.
+    dpi : float
+        Pixels to the inch.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format='png', dpi=dpi, metadata={'Software': None})
+    return f'data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}'

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -11,11 +9,10 @@ import numpy.typing as npt
 
 from bids_acc.derivatives.outputs import FoundOutput
 from bids_acc.exceptions import BidsAccError
-from bids_acc.report.figures import plain_png
 from bids_acc.report.html import Block
 from bids_acc.report.subject.cohort import percentile_blocks
 from bids_acc.report.subject.view import SubjectView, what_differs
-from bids_acc.report.surface_view import SurfaceMap, still_picture, viewer_content
+from bids_acc.report.surface_view import SurfaceMap, as_png, still_picture, viewer_content
 from bids_acc.surfaces.gifti import read_labels, read_map
 from bids_acc.surfaces.inflated import N_VERTICES
 
@@ -53,12 +50,9 @@ def surface_blocks(view: SubjectView, session: str | None) -> Iterator[Block]:
     maps = list(_maps(view, session))
     if maps:
         outline = _outline(view, session)
-        figure = still_picture(maps, outline)
-        stream = io.BytesIO()
-        plain_png(figure, stream)
         yield Block(
             title='Maps on the surface', caption=CAPTION,
-            image=f'data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}',
+            image=as_png(still_picture(maps, outline)),
             viewer=viewer_content(maps, outline),
         )  # fmt: skip
     yield from percentile_blocks(view, session)
