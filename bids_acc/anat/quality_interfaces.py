@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nb
 import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
@@ -22,9 +23,10 @@ from nipype.interfaces.base import (
 from bids_acc.anat.builtin import template_priors
 from bids_acc.anat.interfaces import load_volume
 from bids_acc.anat.quality import boundary_contrast, thickness_distribution, unusual
-from bids_acc.anat.registration import image_to_t1w, points_to_t1w
+from bids_acc.anat.registration import image_to_t1w, points_to_t1w, template_path
 from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.tissues import sample_volume
+from bids_acc.images.frames import Frame, places_within
 from bids_acc.images.volumes import cut_area, outside_grid, white_matter_euler
 from bids_acc.surfaces.geometry import vertex_normals
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
@@ -157,6 +159,7 @@ class _FiguresInputSpec(BaseInterfaceInputSpec):
 class _FiguresOutputSpec(TraitedSpec):
     surfaces = File(exists=True, desc='surfaces over slices')
     registration = File(exists=True, desc='template tissue outlines over slices')
+    template = File(exists=True, desc='T1w image and template at the same places')
 
 
 class AnatFigures(SimpleInterface):
@@ -168,6 +171,7 @@ class AnatFigures(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.anat.figures import contours_on_slices, surfaces_on_slices
         from bids_acc.report.figures import save_figure
+        from bids_acc.report.frame_figures import two_frames
 
         data, affine = load_volume(self.inputs.in_file)
         surfaces, centres = [], []
@@ -191,4 +195,16 @@ class AnatFigures(SimpleInterface):
             data, affine, outlines, 'template white matter (yellow) and brain (red) on the T1w'
         )
         self._results['registration'] = str(save_figure(figure, out / 'registration.png', dpi=70))
+        template = nb.Nifti1Image.from_filename(template_path('t1'))
+        carried = image_to_t1w(
+            template.get_fdata(dtype=np.float32), template.affine, data.shape, affine,
+            self.inputs.images_to_t1w,
+        )  # fmt: skip
+        figure = two_frames(
+            Frame('T1w image', data, affine),
+            Frame('template, carried to the T1w image', carried, affine),
+            places_within(np.asarray(data) > 0, affine, (0.35, 0.6)),
+            [(outline, affine, colour) for outline, colour in outlines],
+        )
+        self._results['template'] = str(save_figure(figure, out / 'template.png', dpi=90))
         return runtime

@@ -38,6 +38,7 @@ FITTED = (
     'undefined',
     'surfaces_figure',
     'registration_figure',
+    'template_figure',
     'roi_metadata',
 )
 """What is computed: the outputs, and what only the sinks take."""
@@ -294,7 +295,8 @@ def _init_fit_wf(
                               ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
         (quality, outputnode, [('out_file', 'qc')]),
         (figures, outputnode, [('surfaces', 'surfaces_figure'),
-                               ('registration', 'registration_figure')]),
+                               ('registration', 'registration_figure'),
+                               ('template', 'template_figure')]),
     ])  # fmt: skip
     return workflow
 
@@ -360,6 +362,7 @@ def _init_sinks_wf(
     keep('qc', 'anat_qc')
     keep('surfaces_figure', 'anat_surfaces_figure')
     keep('registration_figure', 'anat_registration_figure')
+    keep('template_figure', 'anat_template_figure')
     keep_each('tpms', 'anat_tpm', [{'label': tissue} for tissue in TISSUES], [{}] * 3)
     transforms = [
         {'desc': 'affine', 'extension': '.mat'}, {'desc': 'warp', 'extension': '.nii.gz'}

@@ -42,6 +42,9 @@ class Block:
     folded: bool = False
     """Whether a long table scrolls in a window of its own; in print it is whole."""
     paragraphs: Sequence[str] = ()
+    frames: bool = False
+    """Whether the image has two halves, one above the other, that a slider lays over each
+    other."""
     viewer: str = ''
     """Maps on surfaces as JSON (`bids_acc.report.surface_view`); the image is shown without
     script."""

@@ -31,7 +31,7 @@ ROOMS: Mapping[str, str] = {
     'quality': BASE,
     'images': BASE,
     'surfaces': f'{BASE} images',
-    'report': f'{BASE} derivatives surfaces',
+    'report': f'{BASE} derivatives images surfaces',
     'clinical': f'{BASE} derivatives',
     'anat': MODALITY,
     'dwi': MODALITY,

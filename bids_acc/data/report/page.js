@@ -85,3 +85,42 @@ for (const form of document.querySelectorAll('form.rating')) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
 }
+// Two halves of a picture are laid over each other: a slider and a flicker tell what moved.
+for (const figure of document.querySelectorAll('figure.frames')) {
+  const image = figure.querySelector('img');
+  const build = () => {
+    if (image.naturalHeight < 200) return; // a sentence in place of two frames
+    const box = document.createElement('div');
+    box.className = 'overlay';
+    box.style.aspectRatio = `${image.naturalWidth} / ${image.naturalHeight / 2}`;
+    const layers = ['top', 'bottom'].map((place) => {
+      const layer = document.createElement('div');
+      layer.style.backgroundImage = `url("${image.src}")`;
+      layer.style.backgroundPosition = place;
+      box.append(layer);
+      return layer;
+    });
+    const tools = document.createElement('div');
+    tools.className = 'tools';
+    const slider = document.createElement('input');
+    Object.assign(slider, { type: 'range', min: 0, max: 100, value: 50 });
+    slider.setAttribute('aria-label', `From the first to the second image: ${image.alt}`);
+    const show = () => { layers[1].style.clipPath = `inset(0 0 0 ${100 - slider.value}%)`; };
+    slider.addEventListener('input', show);
+    const button = document.createElement('button');
+    Object.assign(button, { type: 'button', textContent: 'Flicker' });
+    let timer = 0;
+    button.addEventListener('click', () => {
+      clearInterval(timer);
+      if (timer) { timer = 0; button.textContent = 'Flicker'; return; }
+      button.textContent = 'Stop';
+      timer = setInterval(() => { slider.value = slider.value > 50 ? 0 : 100; show(); }, 700);
+    });
+    tools.append(slider, button);
+    image.before(tools, box);
+    figure.classList.add('still');
+    show();
+  };
+  if (image.complete) build();
+  else image.addEventListener('load', build);
+}

@@ -23,6 +23,7 @@ from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files
 from bids_acc.images.distortion import undistort
+from bids_acc.images.frames import Frame, places_within
 
 
 class _FigureOutputSpec(TraitedSpec):
@@ -161,35 +162,60 @@ class _PlotAlignmentInputSpec(BaseInterfaceInputSpec):
     report = traits.Dict(mandatory=True, desc='overlap and cost of the alignment')
 
 
+class _PlotAlignmentOutputSpec(_FigureOutputSpec):
+    anatomy = File(exists=True, desc='b = 0 and T1w image at the same places')
+    distortion = File(exists=True, desc='b = 0 image before and after the correction')
+
+
 class PlotAlignment(SimpleInterface):
-    """Draw the borders of the T1w image's tissues over the b = 0 image."""
+    """Draw the borders of the T1w image's tissues over the b = 0 image, and both in turn."""
 
     input_spec = _PlotAlignmentInputSpec
-    output_spec = _FigureOutputSpec
+    output_spec = _PlotAlignmentOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.dwi.figures import plot_alignment
         from bids_acc.report.figures import save_figure
+        from bids_acc.report.frame_figures import no_frames, two_frames
 
-        image: npt.NDArray[Any]
-        image, affine = files.read_image(self.inputs.reference)
+        measured, affine = files.read_image(self.inputs.reference)
         grey, grid = files.read_image(self.inputs.tpms[0])
         white = files.read_image(self.inputs.tpms[1])[0]
-        shift = None
-        if isdefined(self.inputs.warp):
-            shift = files.read_image(self.inputs.warp)[0]
-            axis = Gradients.read(self.inputs.gradients).phase_axes[0]
-            image = undistort(image, shift, affine, axis)
-        # the figure is in T1w space: the image's own grid is put where it lies there
+        shift, image = self._corrected(measured, affine)
+        # the picture is in T1w space: the image's own grid is put where it lies there
         placed = np.linalg.inv(np.load(self.inputs.coregistration)) @ affine
         found = self.inputs.report
         title = (
             f'b = 0 image with borders of white matter (red) and brain tissue (yellow) from T1w; '
             f'Dice {found["coreg_dice"]:.3f}, NMI {found["coreg_nmi"]:.3f}'
         )
-        figure = plot_alignment(image, placed, white, white + grey, grid, shift, title)
-        self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'alignment.png'))
+        brain = white + grey
+        out = Path(runtime.cwd)
+        figure = plot_alignment(image, placed, white, brain, grid, shift, title)
+        self._results['out_file'] = str(save_figure(figure, out / 'alignment.png'))
+        places = places_within(brain, grid)
+        outlines = [(white, grid, '#e03a3e'), (brain, grid, '#e8b000')]
+        t1w, t1w_grid = files.read_image(self.inputs.t1w)
+        after = Frame('b = 0 image', image, placed)
+        figure = two_frames(after, Frame('T1w image', t1w, t1w_grid), places, outlines)
+        self._results['anatomy'] = str(save_figure(figure, out / 'anatomy.png'))
+        figure = no_frames('no displacement was applied: there is no field, or it is zero')
+        if shift is not None:
+            before = Frame('b = 0 image as measured', measured, placed)
+            after = Frame('b = 0 image, displacement by susceptibility undone', image, placed)
+            figure = two_frames(before, after, places, outlines)
+        self._results['distortion'] = str(save_figure(figure, out / 'distortion.png'))
         return runtime
+
+    def _corrected(self, image: Any, affine: Any) -> tuple[Any, Any]:
+        """Return displacement and undistorted image; a field of zeros is none."""
+        if not isdefined(self.inputs.warp):
+            return None, image
+        shift = files.read_image(self.inputs.warp)[0]
+        if not np.any(shift):
+            return None, image
+        axis = Gradients.read(self.inputs.gradients).phase_axes[0]
+        return shift, undistort(image, shift, affine, axis)
 
 
 class _PlotFieldsInputSpec(BaseInterfaceInputSpec):
@@ -208,6 +234,7 @@ class PlotFields(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.dwi.figures import FieldPanel, plot_fields
         from bids_acc.report.figures import save_figure
+        from bids_acc.report.frame_figures import no_frames
 
         panels = []
         for name, title, limits, unit in (
@@ -216,8 +243,10 @@ class PlotFields(SimpleInterface):
         ):
             if isdefined(getattr(self.inputs, name)):
                 values, affine = files.read_image(getattr(self.inputs, name))
+                if name == 'warp' and not np.any(values):
+                    continue  # a field of zeros corrects nothing
                 mask = files.read_image(getattr(self.inputs, f'{name}_mask'))[0] > 0
                 panels.append(FieldPanel(title, values, affine, mask, limits, unit))
-        figure = plot_fields(panels)
+        figure = plot_fields(panels) if panels else no_frames('no field was corrected')
         self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'fields.png'))
         return runtime

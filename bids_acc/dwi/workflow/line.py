@@ -189,7 +189,8 @@ def init_dwi_wf(
                                  for n in ('transforms', 'scales', 'coregistration', 'axes',
                                            'outliers', *field)]),
         (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                               for n in ('itk_transform', 'coreg_report', 'coreg_figure')]),
+                               for n in ('itk_transform', 'coreg_report', 'coreg_figure',
+                                         'anatomy_figure', 'distortion_figure')]),
         (surface_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.surface_{n}')
                                 for n in ('reports', 'parcels')]),
         (surface_wf, outputnode, [(f'outputnode.{n}', n) for n in vertex]),

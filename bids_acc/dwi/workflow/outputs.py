@@ -54,8 +54,8 @@ def init_dwi_sinks_wf(
     Inputs
     ------
     gradients, motion, mask, report, runs_report, background, itk_transform, coreg_report,
-    coreg_figure, fields_figure, figure, surface_reports, surface_parcels, and the outputs of
-    `init_dwi_tensor_wf`.
+    coreg_figure, anatomy_figure, distortion_figure, fields_figure, figure, surface_reports,
+    surface_parcels, and the outputs of `init_dwi_tensor_wf`.
 
     Outputs
     -------
@@ -67,8 +67,9 @@ def init_dwi_sinks_wf(
     workflow = pe.Workflow(name=name)
     fields = ['gradients', 'motion', 'mask', 'report', 'runs_report', *STEP_REPORTS, 'background',
               'figure',
-              'itk_transform', 'coreg_report', 'coreg_figure', 'fields_figure', 'surface_reports',
-              'surface_parcels', *SINK_FIELDS]  # fmt: skip
+              'itk_transform', 'coreg_report', 'coreg_figure', 'anatomy_figure',
+              'distortion_figure', 'fields_figure', 'surface_reports', 'surface_parcels',
+              *SINK_FIELDS]  # fmt: skip
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
     used = {**dict(engines), 'versions': engine_versions(engines)}
@@ -93,11 +94,12 @@ def init_dwi_sinks_wf(
         workflow.connect(inputnode, 'itk_transform', ds_xfm, 'in_file')
         regions = pe.Node(RegionTable(), name='regions')
         ds_regions = init_sink('dwi_regions', **where, name='ds_regions')
-        ds_coreg = init_sink('dwi_figure_coreg', **where, name='ds_coreg')
+        for what in ('coreg', 'anatomy', 'distortion'):
+            ds_figure = init_sink(f'dwi_figure_{what}', **where, name=f'ds_{what}')
+            workflow.connect(inputnode, f'{what}_figure', ds_figure, 'in_file')
         workflow.connect([
             (inputnode, regions, [('surface_parcels', 'rows')]),
             (regions, ds_regions, [('out_file', 'in_file')]),
-            (inputnode, ds_coreg, [('coreg_figure', 'in_file')]),
         ])  # fmt: skip
     ds_steps = init_sink('dwi_figure_steps', **where, name='ds_steps')
     workflow.connect(inputnode, 'figure', ds_steps, 'in_file')

@@ -66,7 +66,7 @@ def init_dwi_tensor_wf(
         Factor of each volume that makes all runs equally bright.
     outliers
         Slices that were left out of the fit.
-    coreg_figure, fields_figure
+    coreg_figure, anatomy_figure, distortion_figure, fields_figure
         Pictures of the alignment, and of the fields that were corrected.
     """
     workflow = pe.Workflow(name=name)
@@ -86,6 +86,8 @@ def init_dwi_tensor_wf(
                 'distortion_report',
                 'runs_report',
                 'coreg_figure',
+                'anatomy_figure',
+                'distortion_figure',
                 'fields_figure',
                 'transforms',
                 'scales',
@@ -145,7 +147,8 @@ def init_dwi_tensor_wf(
         (inputnode, figure, [('reference', 'reference'), ('t1w_preproc', 't1w'),
                               ('tpms', 'tpms'), ('gradients', 'gradients')]),
         (coregister, figure, [('transform', 'coregistration'), ('report', 'report')]),
-        (figure, outputnode, [('out_file', 'coreg_figure')]),
+        (figure, outputnode, [('out_file', 'coreg_figure'), ('anatomy', 'anatomy_figure'),
+                              ('distortion', 'distortion_figure')]),
     ])  # fmt: skip
     if engines['susceptibility'] == 'registration':
         distortion = pe.Node(RegisterDistortion(), name='distortion', mem_gb=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from bids_acc.derivatives.outputs import OutputSpec, load_table
 from bids_acc.report.html import Block, image_block, table_block, upright
@@ -42,4 +43,5 @@ def _blocks_of(view: SubjectView, session: str | None, spec: OutputSpec) -> Iter
                 table, columns = upright(table, spec.columns, columns), None
             yield table_block(table, title, caption, columns=columns, file=found.path)
         else:
-            yield image_block(found.path, title, caption)
+            block = image_block(found.path, title, caption)
+            yield replace(block, frames=bool(report.get('frames')))
