@@ -143,6 +143,8 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             'right. Groups were compared within levels, or at the 10th, 50th and 90th percentile, '
             'as a description.'
         )
+    if _has_rows(tables, 'change') or _has_rows(tables, 'trial'):
+        yield from _trial_in_words(content['Sessions'], model.group.reference)
     if 'clinical' in tables:
         yield (
             'Relations to clinical scores were estimated within groups (one slope, group in the '
@@ -162,6 +164,37 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         'every row of the tables. A missing value leaves a person out of that analysis only, '
         'and is counted there.'
     )
+
+
+def _trial_in_words(sessions: Mapping[str, Any], reference: str) -> Iterator[str]:
+    """Describe what was done over visits."""
+    yield (
+        'Visits were compared by linear mixed models with a random intercept of the person (REML, '
+        "Satterthwaite's degrees of freedom), in everybody who was seen (intention to treat, "
+        'valid where values are missing at random) and, beside it, in those who completed all '
+        'visits; groups without later visits took no part.'
+    )
+    if sessions['Time'] is not None:
+        yield (
+            'Slopes over time were compared by mixed models with a random intercept and slope '
+            '(Laird and Ware 1982), degrees of freedom between people.'
+        )
+    improvement = sessions['Improvement']
+    if improvement is not None:
+        cut = improvement['Remission']
+        well = '' if cut is None else f'; remission as a score of at most {cut:g}'
+        yield (
+            f'Response was defined as an improvement of {improvement["Score"]} by at least '
+            f"{improvement['Threshold']:g} %{well}. Rates were compared by Fisher's exact test "
+            'with the interval of Newcombe (1998); who had no last score counted as not improved.'
+        )
+    if sessions['Normalisation']:
+        yield f'Each followed group was compared at each visit with {reference} at the first.'
+    if sessions['Crossover'] is not None:
+        yield (
+            'The two treatments of the crossover were compared by the t test of within-person '
+            'differences between the two orders (Hills and Armitage 1979).'
+        )
 
 
 def _has_rows(tables: Mapping[str, pd.DataFrame], name: str) -> bool:

@@ -22,12 +22,12 @@ from bids_acc.report.wording import (
 
 VARIANTS = (
     'permutation', 'rank', 'welch', 'robust', 'sensitivity', 'nuisance', 'together',
-    'simple_effect', 'slope',
+    'simple_effect', 'slope', 'completers', 'dropout rate', 'mixed contrast',
 )  # fmt: skip
 """Ends of analysis names that repeat a main analysis by other means; not headline findings."""
 
 HEADLINES = (
-    'change', 'contrasts', 'ancova', 'posthoc', 'mrs_group', 'interactions', 'relation',
+    'trial', 'change', 'contrasts', 'ancova', 'posthoc', 'mrs_group', 'interactions', 'relation',
     'clinical',
 )  # fmt: skip
 """Tables whose rows can be findings, in the order of the page. A partial correlation repeats the
@@ -54,7 +54,10 @@ OTHERWISE: Mapping[str, str] = {
 EXPLAINED = 'explained by partial volume/noise'
 """How a note starts that keeps a difference out of the findings."""
 
-CHANGE = ('mixed model', 'paired change', 'baseline-adjusted', 'change-change')
+CHANGE = (
+    'mixed model', 'paired change', 'baseline-adjusted', 'change-change', 'slopes',
+    'response rate', 'remission rate', 'normalisation', 'crossover',
+)  # fmt: skip
 """Analyses of the table of change."""
 
 _KEYS = ['analysis', 'response', 'term', 'contrast', 'correction']
@@ -291,6 +294,7 @@ def other_means(
     if lead['analysis'] in CHANGE:  # no other table compares visits
         if pd.notna(lead.get('p_wilcoxon')):
             yield 'signed ranks', float(lead['p_wilcoxon']), ''
+        yield from _in_completers(lead, tables)
         return
     for table in tables.values():
         if not {'analysis', 'response', 'term', 'p_unc'} <= set(table):
@@ -317,6 +321,21 @@ def other_means(
         for _, row in rest[rest['p_unc'].notna()].iterrows():
             name = 'pooled' if row['contrast'] == 'all groups' else f'{row["contrast"]} alone'
             yield name, float(row['p_unc']), ''
+
+
+def _in_completers(
+    lead: pd.Series, tables: Mapping[str, pd.DataFrame]
+) -> Iterator[tuple[str, float, str]]:
+    """Yield the same comparison in those who were seen at every visit."""
+    for name in ('change', 'trial'):
+        table = tables.get(name)
+        if table is None:
+            continue
+        same = table[table['analysis'] == f'{lead["analysis"]} completers']
+        for key in ('cohort', 'response', 'term', 'contrast'):
+            same = same[same[key] == lead[key]]
+        for p in same['p_unc'].dropna():
+            yield 'completers', float(p), ''
 
 
 def _only_pair(row: pd.Series, contrast: str) -> bool:

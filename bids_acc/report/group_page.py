@@ -109,6 +109,15 @@ TABLES: Mapping[str, TableText] = {
         'term session by group asks whether groups change differently), and follow-up at equal '
         'baseline.',
     ),
+    'trial': TableText(
+        'Change', 'The trial',
+        'Slopes of the groups over the visits, shares of responders and remitted, patients '
+        'against controls who were measured once, treatments of a crossover. Everybody who was '
+        'seen takes part; the rows of completers stand beside.',
+    ),
+    'dropouts': TableText(
+        'Change', 'Not seen at every visit', 'People of groups that have later visits.'
+    ),
     'meta': TableText(
         'Further analyses', 'Cohorts side by side',
         'Each cohort, the pooled analysis with site, and their summary: of two cohorts the common '

@@ -119,7 +119,9 @@ def is_directed(row: pd.Series) -> bool:
         return True
     if text_of(row, 'effect_name') == 'partial_eta2':
         return False
-    if text_of(row, 'effect_name') in ('adjusted_difference', 'difference_of_differences'):
+    if text_of(row, 'effect_name') in (
+        'adjusted_difference', 'difference_of_differences', 'slope_difference',
+    ):  # fmt: skip
         return pd.notna(row.get('effect'))
     return text_of(row, 'statistic') not in ('F', 'chi2', 'LR') and pd.notna(row.get('effect'))
 
@@ -189,12 +191,21 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     'thickness of parcel 2 falls with Glx'
     >>> finding_words(pd.Series({**row, 'analysis': 'interactions', 'term': 'group:sex'}))
     'the difference between groups in thickness of parcel 2 depends on sex'
+    >>> row = {'response': 'Glx', 'term': 'group:time', 'effect_name': 'slope_difference'}
+    >>> finding_words(pd.Series({**row, 'contrast': 'drug - placebo', 'effect': 0.2}))
+    'Glx rises more over time in drug than in placebo'
     """
     what, term, contrast = response_words(row), text_of(row, 'term'), text_of(row, 'contrast')
     directed = is_directed(row)
     rises = directed and goes_up(row)
     if 'session_id' in term.split(':'):
         return _change_words(row, what)
+    if text_of(row, 'effect_name') == 'slope_difference' and ' - ' in contrast:
+        one, other = contrast.split(' - ', 1)
+        return f'{what} {"rises" if rises else "falls"} more over time in {one} than in {other}'
+    if text_of(row, 'effect_name') == 'risk_difference' and ' - ' in contrast:
+        one, other = contrast.split(' - ', 1)
+        return f'{what} is {"more" if rises else "less"} frequent in {one} than in {other}'
     if text_of(row, 'analysis') == 'interactions':
         on = term.replace(' x ', ':').partition(':')[2]
         return f'the difference between groups in {what} depends on {on}'

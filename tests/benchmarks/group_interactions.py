@@ -114,12 +114,12 @@ def main() -> None:
     lines = [
         ('group x sex: type I', *rate(n, 1, 'sex', False, lambda f: 0.5 * ill(f) + man(f))),
         ('group x sex: power', *rate(n, 2, 'sex', False, lambda f: 1.2 * ill(f) * man(f))),
-        ('group x age, line: type I', *rate(n, 3, 'age', False, lambda f: age(f) / 12)),
+        ('group x age, line: type I', *rate(4 * n, 3, 'age', False, lambda f: age(f) / 12)),
         ('group x age, line: power', *rate(n, 4, 'age', False, lambda f: ill(f) * age(f) / 14)),
         # In truth a curve, the same in both groups: a line takes it for an interaction, since the
         # groups differ in age.
         ('group x age, line, age curved: type I',
-         *rate(n, 5, 'age', False, lambda f: curve(age(f)))),
+         rate(n, 5, 'age', False, lambda f: curve(age(f)))[0], float('nan')),
         ('group x age, spline, age curved: type I',
          *rate(n, 5, 'age', True, lambda f: curve(age(f)))),
         ('group x age, spline: power', *rate(n, 6, 'age', True, lambda f: ill(f) * curve(age(f)))),
@@ -127,7 +127,7 @@ def main() -> None:
         ('group x hemisphere: type I', hemisphere(n, 0.0), 0.05),
         ('group x hemisphere: power', hemisphere(n, 0.5), float('nan')),
     ]  # fmt: skip
-    print(f'{n} cohorts of {PEOPLE}')
+    print(f'{n} cohorts of {PEOPLE} (four times as many for group x age, type I)')
     for name, found, theory in lines:
         expected = 0.05 if np.isnan(theory) else theory
         band = 1.96 * np.sqrt(expected * (1 - expected) / n)

@@ -36,6 +36,7 @@ from bids_acc.group.statistics.sensitivity import gate_sensitivity
 from bids_acc.group.statistics.site_rows import sites_side_by_side
 from bids_acc.group.statistics.study import Study
 from bids_acc.group.statistics.treatment_rows import treatment_groups
+from bids_acc.group.statistics.trial_rows import trials
 from bids_acc.group.statistics.voxel_rows import group_by_voxel
 from bids_acc.group.statistics.zscores import group_zscores
 
@@ -84,6 +85,7 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(mixture_of_populations, 'mixture'),
     Analysis(group_zscores, 'zscores'),
     Analysis(change_between_sessions, 'change'),
+    Analysis(trials, 'trial'),
     Analysis(sites_side_by_side, 'meta'),
     Analysis(prediction_of_outcome, 'prediction'),
     Analysis(treatment_groups, 'treatment'),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.group.formulas.design import sum_coding
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
-from bids_acc.group.formulas.mixed import level_order, mixed_model
+from bids_acc.group.formulas.mixed import MixedModel, level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
 from bids_acc.group.statistics.ancova import named_measures, nothing_named
 from bids_acc.group.statistics.rows import Row
@@ -172,7 +174,7 @@ def _paired_rows(
     """Yield the change of all participants, then that of each group."""
     contrast = f'{second} - {first}'
     scopes = [('all groups', frame)]
-    levels = levels_of(frame, response)
+    levels = levels_of(_followed_levels(frame, response)[0], response)
     if len(levels) > 1:
         scopes += [(level, frame[frame[response].astype(str) == level]) for level in levels]
     for scope, part in scopes:
@@ -198,23 +200,110 @@ def _mixed_rows(
 ) -> list[Row]:
     """Return the F tests of session, group and their interaction."""
     covariates = _covariates(study, frame, response)
+    frame, once = _followed_levels(frame, response)
     terms = ['session_id', *covariates]
     if len(levels_of(frame, response)) > 1:
         terms = ['session_id', response, f'session_id:{response}', *covariates]
     try:
-        _, results = mixed_model(frame, measure.name, terms, group=response)
+        fit, results = mixed_model(frame, measure.name, terms, group=response)
     except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
         return [Row(analysis='mixed model', cohort=cohort, response=measure.name,
                     component=measure.component, metric=measure.metric, term='session_id',
                     note=f'not done: {error}')]  # fmt: skip
     lost = _nothing_usable(study, frame, [measure.name, response, *covariates])
-    return [
+    rows = [
         row_of(result, measure, analysis='mixed model', cohort=cohort, covariates=covariates,
-               note=smallest_difference(result, study.model.alpha),
+               note='; '.join(
+                   filter(None, [smallest_difference(result, study.model.alpha), once])),
                family='' if result.term in covariates else f'change mixed {result.term}',
                excluded=lost)
         for result in results
     ]  # fmt: skip
+    by_visit = changes_by_visit(fit, frame, results, response)
+    rows += [
+        row_of(result, measure, analysis='mixed contrast', cohort=cohort, covariates=covariates,
+               family='change contrasts', excluded=lost)
+        for result in by_visit
+    ]  # fmt: skip
+    return rows + _completer_rows(frame, measure, cohort, response, terms, covariates)
+
+
+def _completer_rows(
+    frame: pd.DataFrame, measure: Measure, cohort: str, response: str, terms: list[str],
+    covariates: list[str],
+) -> list[Row]:  # fmt: skip
+    """Return the mixed model of those with a value at every visit, where others lack one."""
+    have = frame[frame[measure.name].notna()]
+    counts = have.groupby('participant_id')['session_id'].nunique()
+    who = set(counts.index[counts == have['session_id'].nunique()])
+    if who == set(have['participant_id']):
+        return []
+    name = 'mixed model completers'
+    try:
+        own = frame[frame['participant_id'].isin(who)]
+        _, results = mixed_model(own, measure.name, terms, group=response)
+    except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
+        return [Row(analysis=name, cohort=cohort, response=measure.name,
+                    component=measure.component, metric=measure.metric, term='session_id',
+                    note=f'not done: {error}')]  # fmt: skip
+    return [
+        row_of(result, measure, analysis=name, cohort=cohort, covariates=covariates, family='')
+        for result in results if result.term not in covariates
+    ]  # fmt: skip
+
+
+def changes_by_visit(
+    fit: MixedModel, frame: pd.DataFrame, results: Sequence[TestResult], response: str
+) -> Iterator[TestResult]:
+    """Yield, with three or more visits, how groups differ in the change up to each of them.
+
+    Parameters
+    ----------
+    fit : MixedModel
+        With ``session_id``, ``response`` and their interaction, coded to sum to zero.
+    frame : DataFrame
+        Its data.
+    results : sequence of TestResult
+        Its F tests; that of the interaction says who took part.
+    response : str
+        Column of the groups.
+    """
+    visits, groups = level_order(frame['session_id']), levels_of(frame, response)
+    omnibus = next((r for r in results if r.term == f'session_id:{response}'), None)
+    if omnibus is None or len(visits) < 3:
+        return
+    time, group = sum_coding(visits), sum_coding(groups)
+    columns = [i for i, name in enumerate(fit.names) if _is_interaction(name, response)]
+    for visit in visits[1:]:
+        for b, a in combinations(groups, 2):
+            weights = np.zeros(len(fit.beta))
+            # the columns of the first part of session_id:group run fastest
+            weights[columns] = np.outer(group[a] - group[b], time[visit] - time[visits[0]]).ravel()
+            estimate, se, t, df = fit.contrast(weights)
+            half = float(stats.t.ppf(0.975, df)) * se
+            yield replace(
+                omnibus, statistic='t', value=t, df1=1, df2=df,
+                p=float(2 * stats.t.sf(abs(t), df)),
+                effect_name='difference_of_differences', effect=estimate, ci_low=estimate - half,
+                ci_high=estimate + half, contrast=f'({visit} - {visits[0]}) x ({a} - {b})',
+                method='contrast of the linear mixed model, REML, Satterthwaite',
+            )  # fmt: skip
+
+
+def _is_interaction(name: str, response: str) -> bool:
+    """Tell whether a fixed effect belongs to session by group."""
+    return name.startswith('session_id[') and f':{response}[' in name
+
+
+def _followed_levels(frame: pd.DataFrame, response: str) -> tuple[pd.DataFrame, str]:
+    """Leave out groups that nobody followed: without later visits they have no change."""
+    first = frame['session_id'].cat.categories[0]
+    later = set(frame.loc[frame['session_id'] != first, response].dropna().astype(str))
+    once = [level for level in levels_of(frame, response) if level not in later]
+    if not once or not later:
+        return frame, ''
+    kept = frame[frame[response].astype(str).isin(later)]
+    return kept, f'without {", ".join(once)}, measured once'
 
 
 def smallest_difference(result: TestResult, alpha: float) -> str:

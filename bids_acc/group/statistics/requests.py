@@ -63,7 +63,8 @@ def _sites(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[s
 def _sessions(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str]]:
     """Yield what was asked about change between sessions."""
     wanted = study.model.section('Sessions')
-    names = ('FollowUps', 'ResponseColumn', 'Measures', 'ChangeCorrelations')
+    names = ('FollowUps', 'ResponseColumn', 'Measures', 'ChangeCorrelations', 'Time',
+             'Normalisation', 'Crossover')  # fmt: skip
     if _analyses(tables, 'change'):
         return
     n_sessions = study.wide['session_id'].replace('', None).nunique()

@@ -25,6 +25,7 @@ from bids_acc.group.statistics.replication import gate_decisions
 from bids_acc.group.statistics.requests import asked_and_not_done
 from bids_acc.group.statistics.rows import Row, finish_table, without_contradictions
 from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.trial_rows import dropouts
 from bids_acc.group.statistics.zscores import participant_scores
 
 logger = logging.getLogger(__name__)
@@ -154,6 +155,8 @@ def run_statistics(
         }
         tables['confounding'] = confounding_table(found)
     tables |= explained_notes(tables)
+    if len(absent := dropouts(study)):
+        tables['dropouts'] = absent
     decisions = gate_decisions(tables, model)
     if len(decisions):
         tables['gate'] = decisions

@@ -212,9 +212,9 @@ def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With ``<score>_improvement`` in per cent and ``<score>_response``, the same in all of a
-        participant's sessions; missing where either session lacks the score or the first is at
-        its minimum.
+        With ``<score>_improvement`` in per cent, ``<score>_response`` and, with a cut-off,
+        ``<score>_remission``, the same in all of a participant's sessions; missing where either
+        session lacks the score or the first is at its minimum.
 
     Raises
     ------
@@ -247,4 +247,8 @@ def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
     wide = wide.copy()
     wide[f'{score}_improvement'] = who.map(improvement)
     wide[f'{score}_response'] = who.map(words)
+    if wanted['Remission'] is not None:
+        left = (after + wanted['Minimum'])[before.notna() & after.notna()]
+        well = (left <= wanted['Remission']).map({True: 'remitted', False: 'not remitted'})
+        wide[f'{score}_remission'] = who.map(well)
     return wide
