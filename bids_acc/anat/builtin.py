@@ -24,7 +24,7 @@ from bids_acc.anat.registration import (
 from bids_acc.anat.segmentation import TissueModel, fit_tissue_model, local_tissue_means
 from bids_acc.anat.tissues import TissueImage
 from bids_acc.images.volumes import finer, stripped_mask
-from bids_acc.surfaces.geometry import gathered, vertex_areas
+from bids_acc.surfaces.geometry import gathered, vertex_areas, vertex_volumes
 from bids_acc.surfaces.neighbours import neighbour_mean
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.typing import FloatArray
@@ -118,6 +118,8 @@ class MeasuredHemisphere:
     """(n_vertices,) in mm, NaN on the medial wall and where undefined."""
     area: FloatArray
     """(n_vertices,) in mm2, NaN on the medial wall and where undefined."""
+    volume: FloatArray
+    """(n_vertices,) in mm3, of the prisms between the surfaces; NaN as area."""
 
 
 def measure_hemisphere(
@@ -147,12 +149,13 @@ def measure_hemisphere(
     first = slice(DENSITIES[density])
     thickness = symmetric_thickness(white, pial, mesh.faces)[first]
     area = vertex_areas((white + pial) / 2, mesh.faces)
+    volume = vertex_volumes(white, pial, mesh.faces)
     if len(kept.white) < len(mesh.white):
-        area = gathered(area, kept.faces, len(kept.white))
+        area, volume = (gathered(v, kept.faces, len(kept.white)) for v in (area, volume))
     defined = kept.cortex & (undefined[first] == 0)
     return MeasuredHemisphere(
         white[first], pial[first], undefined[first],
-        np.where(defined, thickness, np.nan), np.where(defined, area, np.nan),
+        *(np.where(defined, values, np.nan) for values in (thickness, area, volume)),
     )  # fmt: skip
 
 

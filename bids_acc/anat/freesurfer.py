@@ -78,6 +78,59 @@ def read_freesurfer(subject_dir: Path, hemi: str) -> NativeHemisphere:
     )
 
 
+def read_aseg_volumes(subject_dir: Path) -> list[dict[str, Any]]:
+    """Read FreeSurfer's volumes of subcortical structures and of the skull's inside.
+
+    Parameters
+    ----------
+    subject_dir : Path
+        With ``stats/aseg.stats``.
+
+    Returns
+    -------
+    list of dict
+        ``atlas`` (aseg), ``region``, ``hemisphere``, ``method`` and ``volume_mm3``; the estimated
+        total intracranial volume is the region ``etiv``. Empty without the file.
+
+    Raises
+    ------
+    InputDataError
+        If the file is damaged.
+    """
+    path = Path(subject_dir) / 'stats' / 'aseg.stats'
+    if not path.is_file():
+        return []
+    found: dict[tuple[str, str], float] = {}
+    try:
+        for line in path.read_text(errors='replace').splitlines():
+            if line.startswith('# Measure EstimatedTotalIntraCranialVol'):
+                found['etiv', 'both'] = float(line.split(',')[-2])
+            elif line.strip() and not line.startswith('#'):
+                words = line.split()
+                found[_structure(words[4])] = float(words[3])
+    except (IndexError, ValueError) as error:
+        raise InputDataError(f'{path} is no readable table of volumes: {error}') from error
+    return [
+        {'atlas': 'aseg', 'region': name, 'hemisphere': side, 'method': 'freesurfer',
+         'volume_mm3': value}
+        for (name, side), value in found.items()
+    ]  # fmt: skip
+
+
+def _structure(name: str) -> tuple[str, str]:
+    """Return region and side of a structure's name.
+
+    Examples
+    --------
+    >>> _structure('Left-Thalamus-Proper'), _structure('Brain-Stem')
+    (('thalamus', 'L'), ('brainstem', 'both'))
+    """
+    words = name.lower().split('-')
+    side = {'left': 'L', 'right': 'R'}.get(words[0], 'both')
+    kept = words if side == 'both' else words[1:]
+    return ''.join(w for w in kept if w != 'proper').replace('_', ''), side
+
+
 def _pial(surf: Path, prefix: str) -> Path:
     """Return the pial surface; since FreeSurfer 7 its name is a link that copies lose."""
     linked, real = surf / f'{prefix}.pial', surf / f'{prefix}.pial.T1'

@@ -48,6 +48,9 @@ from bids_acc.images.volumes import (
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
 from bids_acc.surfaces.template import load_template
 
+MAPS = ('thickness', 'area', 'volume')
+"""What is measured at each vertex."""
+
 
 def load_volume(path: str | Path) -> tuple[Any, Any]:
     """Return data as float32 and affine of a NIfTI file; of complex numbers, their magnitude.
@@ -320,6 +323,7 @@ class _FitSurfacesOutputSpec(TraitedSpec):
     undefined = OutputMultiObject(File(exists=True), desc='1 clamped, 2 self-intersecting')
     thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
     area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
+    volume = OutputMultiObject(File(exists=True), desc='mm3, left and right')
 
 
 class FitSurfaces(SimpleInterface):
@@ -345,7 +349,8 @@ class FitSurfaces(SimpleInterface):
             path = out / f'{hemi}_undefined.label.gii'
             write_labels(path, found.undefined, UNDEFINED, hemi, 'undefined')
             results['undefined'].append(str(path))
-            for name, values in (('thickness', found.thickness), ('area', found.area)):
+            for name in MAPS:
+                values = getattr(found, name)
                 path = out / f'{hemi}_{name}.shape.gii'
                 results[name].append(str(write_map(path, values, hemi, name)))
         self._results.update(results)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import ComputationError, InputDataError, MissingInputError
-from bids_acc.surfaces.geometry import enclosed_volume, vertex_normals
+from bids_acc.surfaces.geometry import enclosed_volume, vertex_normals, vertex_volumes
 from bids_acc.surfaces.resampling import (
     area_weights,
     barycentric_weights,
@@ -93,6 +93,8 @@ class ResampledHemisphere:
     """NaN on the medial wall and where the software measured none."""
     area: FloatArray
     """Its sum over all vertices, medial wall included, is that of the native mesh."""
+    volume: FloatArray
+    """Of the prisms between the native surfaces, handed over as area is."""
     labels: IntArray
     names: dict[int, str]
 
@@ -154,6 +156,8 @@ def on_template(
         gather @ native.pial,
         np.where(cortex, resample_values(gather, measured), np.nan),
         handed @ native.area,
+        handed
+        @ vertex_volumes(native.white, native.pial, wound_outwards(native.white, native.faces)),
         labels,
         names,
     )

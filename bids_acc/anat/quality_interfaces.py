@@ -51,6 +51,7 @@ class _AnatQualityInputSpec(BaseInterfaceInputSpec):
     area = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
     roi_labels = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
     facts = traits.Dict(mandatory=True, desc='what was met with in the input')
+    region_facts = traits.Dict(usedefault=True, desc='what the regions came to')
     surface_source = traits.Str('builtin', usedefault=True, desc='who made the surfaces')
     surface_note = traits.Str('', usedefault=True, desc='a better source that was passed over')
 
@@ -78,6 +79,7 @@ class AnatQuality(SimpleInterface):
             'surface_source': source,
             **self.inputs.facts,
             'brain_ml': float((mask > 0).sum()) * millilitre,
+            **self.inputs.region_facts,
             **{f'{n.lower()}_ml': v for n, v in zip(TISSUES, volumes, strict=True)},
             'gm_share': volumes[0] / max(sum(volumes), 1e-9),
             'gm_wm_ratio': volumes[0] / volumes[1] if volumes[1] > 0 else np.nan,

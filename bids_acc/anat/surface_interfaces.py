@@ -20,7 +20,7 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.anat.builtin import UNDEFINED
-from bids_acc.anat.interfaces import load_volume, save_volume, write_surfaces
+from bids_acc.anat.interfaces import MAPS, load_volume, save_volume, write_surfaces
 from bids_acc.anat.native import on_template
 from bids_acc.anat.registration import points_to_t1w
 from bids_acc.anat.sources import READERS
@@ -47,6 +47,7 @@ class _ExternalSurfacesOutputSpec(TraitedSpec):
     undefined = OutputMultiObject(File(exists=True), desc='4 not measured by the source')
     thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
     area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
+    volume = OutputMultiObject(File(exists=True), desc='mm3, left and right')
     parcellation = OutputMultiObject(File(exists=True), desc='own labels, or the template ones')
 
 
@@ -69,8 +70,8 @@ class ExternalSurfaces(SimpleInterface):
             defined = np.isfinite(found.thickness)
             for kind, path in write_surfaces(out, found.white, found.pial, mesh.faces, hemi):
                 results[kind].append(path)
-            area = np.where(defined, found.area, np.nan)
-            for name, values in (('thickness', found.thickness), ('area', area)):
+            for name in MAPS:
+                values = np.where(defined, getattr(found, name), np.nan)
                 file = out / f'{hemi}_{name}.shape.gii'
                 results[name].append(str(write_map(file, values, hemi, name)))
             for name, labels, names in (

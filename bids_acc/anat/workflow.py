@@ -13,6 +13,7 @@ from nipype.pipeline import engine as pe
 
 from bids_acc.anat.averaging import AverageT1w
 from bids_acc.anat.interfaces import (
+    MAPS,
     BiasCorrect,
     FitSurfaces,
     PrepareT1w,
@@ -20,6 +21,7 @@ from bids_acc.anat.interfaces import (
     SegmentTissues,
 )
 from bids_acc.anat.quality_interfaces import AnatFigures, AnatQuality
+from bids_acc.anat.region_interfaces import MeasureRegions
 from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
 from bids_acc.derivatives.outputs import init_sink
@@ -28,8 +30,9 @@ from bids_acc.surfaces.atlases import DEFAULT_ATLAS, PROVENANCE
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES
 
 OUTPUTS = (
-    't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 'white', 'pial',
-    'midthickness', 'thickness', 'area', 'parcellation', 'acc_labels', 'acc_mask', 'qc',
+    't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 't1w_to_template_xfm',
+    'white', 'pial', 'midthickness', 'thickness', 'area', 'volume', 'parcellation', 'acc_labels',
+    'acc_mask', 'regions', 'qc',
 )  # fmt: skip
 """Fields of the output node."""
 FITTED = (
@@ -40,6 +43,9 @@ FITTED = (
     'registration_figure',
     'template_figure',
     'roi_metadata',
+    'regions_metadata',
+    'region_labels',
+    'region_names',
 )
 """What is computed: the outputs, and what only the sinks take."""
 CORRESPONDENCE = {
@@ -175,10 +181,14 @@ def init_anat_wf(
         Probabilities of GM, WM and CSF.
     template_to_t1w_xfm
         Affine and warp that carry template images to the T1w, in ANTs' order.
+    t1w_to_template_xfm
+        Warp and affine that carry T1w images to the template, in ANTs' order.
     white, pial, midthickness
         Left and right surface in scanner RAS of the T1w; vertices are those of the template.
-    thickness, area
+    thickness, area, volume
         Left and right map; NaN where undefined.
+    regions
+        Table of thickness, area and volume of each region.
     parcellation, acc_labels
         Left and right atlas labels: all, and those of the region of interest.
     acc_mask
@@ -246,10 +256,17 @@ def _init_fit_wf(
     quality = pe.Node(
         AnatQuality(surface_source=source, surface_note=origin.note), name='quality', mem_gb=0.8
     )
+    regions = pe.Node(
+        MeasureRegions(
+            density=density, atlases=tuple(settings.atlas), own_atlas=origin.own_labels
+        ),
+        name='regions', mem_gb=2.0,
+    )  # fmt: skip
     figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
     outputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='outputnode')
     both = [('white', 'white'), ('pial', 'pial')]
     maps = [(name, name) for name in ('undefined', 'thickness', 'area')]
+    measured = [(name, name) for name in MAPS]
     if source == 'builtin':
         surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
         workflow.connect([
@@ -267,6 +284,9 @@ def _init_fit_wf(
             workflow.connect(register, 'points_to_t1w', surfaces, 'points_to_t1w')
         if origin.own_labels:
             workflow.connect(surfaces, 'parcellation', region, 'labels')
+            workflow.connect(surfaces, 'parcellation', regions, 'labels')
+        if source == 'freesurfer':
+            workflow.connect(inputnode, 'surface_dir', regions, 'freesurfer_dir')
     workflow.connect([
         (inputnode, prepare, [('t1w_file', 't1w_file'), ('brain_mask', 'brain_mask')]),
         (prepare, n4, [('out_file', 'in_file'), ('mask_file', 'mask_file')]),
@@ -275,6 +295,11 @@ def _init_fit_wf(
         (n4, segment, [('out_file', 'in_file')]),
         (register, segment, [('images_to_t1w', 'images_to_t1w')]),
         (surfaces, region, both),
+        (surfaces, regions, measured),
+        (n4, regions, [('out_file', 'grid_file')]),
+        (segment, regions, [('tpms', 'tpms')]),
+        (register, regions, [('images_to_t1w', 'images_to_t1w')]),
+        (regions, quality, [('facts', 'region_facts')]),
         (n4, region, [('out_file', 'grid_file')]),
         (prepare, quality, [('mask_file', 'mask_file'), ('facts', 'facts')]),
         (n4, quality, [('out_file', 'in_file')]),
@@ -288,9 +313,13 @@ def _init_fit_wf(
         (register, figures, [('images_to_t1w', 'images_to_t1w')]),
         (prepare, outputnode, [('mask_file', 't1w_mask'), ('mask_metadata', 'mask_metadata')]),
         (n4, outputnode, [('out_file', 't1w_preproc')]),
-        (register, outputnode, [('images_to_t1w', 'template_to_t1w_xfm')]),
+        (register, outputnode, [('images_to_t1w', 'template_to_t1w_xfm'),
+                                ('points_to_t1w', 't1w_to_template_xfm')]),
+        (regions, outputnode, [('out_file', 'regions'), ('metadata', 'regions_metadata'),
+                               ('dseg', 'region_labels'), ('dseg_table', 'region_names')]),
         (segment, outputnode, [('tpms', 'tpms'), ('dseg', 'dseg')]),
-        (surfaces, outputnode, [*both, ('midthickness', 'midthickness'), *maps]),
+        (surfaces, outputnode, [*both, ('midthickness', 'midthickness'), *maps,
+                                ('volume', 'volume')]),
         (region, outputnode, [('parcellation', 'parcellation'), ('roi_labels', 'acc_labels'),
                               ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
         (quality, outputnode, [('out_file', 'qc')]),
@@ -368,11 +397,17 @@ def _init_sinks_wf(
         {'desc': 'affine', 'extension': '.mat'}, {'desc': 'warp', 'extension': '.nii.gz'}
     ]  # fmt: skip
     keep_each('template_to_t1w_xfm', 'anat_xfm', transforms, [{}, {}])
+    back = [transforms[1], transforms[0]]
+    keep_each('t1w_to_template_xfm', 'anat_xfm_to_template', back, [{}, {}])
+    keep('regions', 'anat_regions', 'regions_metadata')
+    keep('region_labels', 'anat_region_labels')
+    keep('region_names', 'anat_region_names')
     for kind in ('white', 'pial', 'midthickness'):
         keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
     thickness, area = metric_metadata(origin, density)
     keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thickness}] * 2)
     keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
+    keep_each('volume', 'anat_volume', hemis, [{**mesh, 'Method': VOLUME_METHOD}] * 2)
     keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
     keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)
     keep_each('acc_labels', 'anat_roi_labels', labelled, 'roi_metadata')
@@ -386,5 +421,10 @@ THICKNESS_METHOD = (
 """How thickness was measured, for the sidecar."""
 AREA_METHOD = 'A third of the area of the triangles around the vertex, on the mid-surface'
 """How area was measured, for the sidecar."""
+VOLUME_METHOD = (
+    'A third of the volume of the prisms around the vertex, between the white and the pial '
+    'surface (exact for bilinear sides)'
+)
+"""How volume was measured, for the sidecar."""
 FINER_METHOD = '; measured on the mesh of 40962 vertices that this one is subdivided into'
 """What the sidecar says besides of a coarser mesh with built-in surfaces."""

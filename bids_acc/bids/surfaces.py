@@ -135,14 +135,15 @@ def _freesurfer(folder: Path, subject: str, session: str | None) -> Iterator[Sur
             if not (place / 'surf').is_dir():
                 continue
             files = [
-                path for pattern in ('surf/[lr]h.*', 'label/[lr]h.aparc*.annot')
+                path for pattern in FREESURFER_PATTERNS
                 for path in place.glob(pattern) if path.name.partition('.')[2] in FREESURFER_FILES
-                or path.suffix == '.annot'
+                or path.suffix in ('.annot', '.stats')
             ]  # fmt: skip
             note = '' if name in own or not session else _shared(place, subject)
             yield SurfaceChoice('freesurfer', place, files=tuple(sorted(files)), note=note)
 
 
+FREESURFER_PATTERNS = ('surf/[lr]h.*', 'label/[lr]h.aparc*.annot', 'stats/aseg.stats')
 FREESURFER_FILES = frozenset({'white', 'pial', 'pial.T1', 'thickness', 'area', 'sphere.reg'})
 """Names in ``surf/``, behind ``lh.`` or ``rh.``, on which the result depends."""
 

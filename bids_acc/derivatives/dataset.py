@@ -36,6 +36,7 @@ sub-*/mrs
 sub-*/ses-*/mrs
 *_thickness.*
 *_area.*
+*_volume.*
 *_dwimap.*
 tpl-*/**/*_probseg.*
 *_desc-preproc_dwi.bv*

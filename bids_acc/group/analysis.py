@@ -334,6 +334,10 @@ def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
     run.status.append(row)
 
 
+NAMING_COLUMNS = ('Covariates', 'OwnCovariates', 'Responses', 'Clinical')
+"""Parts of a model file that may name regions and figures of quality as columns."""
+
+
 class _NotPossibleError(Exception):
     """The data do not offer what this part needs."""
 
@@ -447,9 +451,11 @@ def _statistics(run: GroupRun) -> str:
         raise _NotPossibleError('no groups are known, so nothing is compared.')
     if run.measures is None:
         raise _NotPossibleError('there is no table of measures.')
-    people, parcels, mrs = run.measures.participants, run.measures.parcels, run.measures.mrs
-    if parcels is None and mrs is None:
-        raise _NotPossibleError('neither parcels nor spectra.')
+    asked = {part: value for part, value in run.model.content.items() if part in NAMING_COLUMNS}
+    people = run.measures.people_with(names_in(asked))
+    parcels, mrs = run.measures.parcels, run.measures.mrs
+    if parcels is None and mrs is None and not run.measures.columns('region'):
+        raise _NotPossibleError('neither parcels nor regions nor spectra.')
     seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
     run.tables = run_statistics(
         run.model,

@@ -42,7 +42,7 @@ MODALITIES: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 """Words for a modality in small letters, and which is meant."""
-STRUCTURE = frozenset({'thickness', 'area'})
+STRUCTURE = frozenset({'thickness', 'area', 'volume'})
 """Vertex metrics of the T1w image; all others are of the diffusion images."""
 CRITERION = re.compile(
     r'(?P<criterion>\w+) (?P<threshold>[<>]=? [\d.e+-]+(?: (?:Hz|ppm|%))?): '

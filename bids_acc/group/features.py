@@ -24,7 +24,8 @@ PARTIAL_VOLUME = {
 """What stands beside diffusion metrics at the vertices, in words: no responses but covariates. Of
 these, 0 is a value."""
 UNITS = {
-    'thickness': 'mm', 'area': 'mm2', 'fa': '1', 'md': 'mm2/s', 'mo': '1',
+    'thickness': 'mm', 'area': 'mm2', 'volume': 'mm3', 'gmvolume': 'mm3', 'fa': '1',
+    'md': 'mm2/s', 'mo': '1',
     'white': '1', 'csf': '1', 'faiso': '1',
 }  # fmt: skip
 """Unit of each metric, as stored."""

@@ -4,15 +4,16 @@ The group level's analyses are computed from this table alone, as it was written
 column's meaning lies in the JSON file beside it (`Meaning`); where that is lost, the name tells
 it: ``thickness_c1`` is a parcel over both hemispheres and ``thickness_c1_L`` the left one,
 ``<voxel>__<unit scheme>__<metabolite>`` a metabolite level whether or not it passed its gate, the
-same with ``__gated`` the level if it passed, with ``__gate`` the verdict. Any other column belongs
-to the person.
+same with ``__gated`` the level if it passed, with ``__gate`` the verdict,
+``volume__CerebrA__hippocampus__L`` a region of an atlas. Any other column belongs to the person.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -25,12 +26,14 @@ from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.quality import KEYS
 from bids_acc.surfaces.template import HEMISPHERES
 
-Kind = Literal['person', 'parcel', 'metabolite', 'quality', 'status']
+Kind = Literal['person', 'parcel', 'region', 'metabolite', 'quality', 'status']
 PER_LEVEL = ('value', 'value_sd', 'gate', 'gate_reason')
 """What is kept of each level in each unit scheme."""
 PER_METABOLITE = ('crlb_pct', 'detected')
 """What is the same in all unit schemes."""
 GATED = 'gated'
+WILD = frozenset('*?[')
+"""What makes a name a pattern."""
 _PARCEL = re.compile(r'(?P<metric>[a-z]+)_c(?P<component>\d+)(?:_(?P<hemisphere>[LR]))?')
 _QUALITY = re.compile(r'(anat|dwi|func|mrs)_.+')
 _STATUS = re.compile(r'(status|reason)_(anat|dwi|func|mrs)')
@@ -51,6 +54,10 @@ class Meaning:
     quantity: str = ''
     """Column of the participant level's table of levels, or ``gated``."""
     unit: str = ''
+    atlas: str = ''
+    """Of a region."""
+    region: str = ''
+    """Its name."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,21 @@ class Measures:
     def participants(self) -> pd.DataFrame:
         """People with their own columns, as participants.tsv has them."""
         return self._keys.join(self.wide[self.columns('person')])
+
+    def people_with(self, wanted: Iterable[str]) -> pd.DataFrame:
+        """Return people with their own columns, and regions and quality that a model names.
+
+        Parameters
+        ----------
+        wanted : iterable of str
+            Names of columns, or patterns of them.
+        """
+        patterns = set(wanted)
+        more = [
+            name for name in (*self.columns('region'), *self.columns('quality'))
+            if name in patterns or any(fnmatchcase(name, p) for p in patterns if set(p) & WILD)
+        ]  # fmt: skip
+        return self.participants.join(self.wide[more])
 
     @property
     def qc(self) -> pd.DataFrame | None:
@@ -164,6 +186,17 @@ def metabolite_column(voxel: str, scheme: str, metabolite: str, quantity: str = 
     return '__'.join([*parts, *([] if quantity == 'value' else [quantity])])
 
 
+def region_column(metric: str, atlas: str, region: str, hemisphere: str) -> str:
+    """Name a region's column.
+
+    Examples
+    --------
+    >>> region_column('volume', 'CerebrA', 'hippocampus', 'L')
+    'volume__CerebrA__hippocampus__L'
+    """
+    return '__'.join([metric, safe(atlas), safe(region), hemisphere])
+
+
 def meaning_of(name: str) -> Meaning:
     """Tell what a column holds by its name.
 
@@ -171,6 +204,8 @@ def meaning_of(name: str) -> Meaning:
     --------
     >>> meaning_of('md_c2_R').hemisphere, meaning_of('voi_ACC__ratio_tcr__Glx__gate').quantity
     ('R', 'gate')
+    >>> meaning_of('volume__CerebrA__amygdala__R').region
+    'amygdala'
     >>> meaning_of('age').kind, meaning_of('anat_cnr').kind, meaning_of('status_mrs').kind
     ('person', 'quality', 'status')
     """
@@ -187,7 +222,11 @@ def meaning_of(name: str) -> Meaning:
 
 
 def _metabolite_meaning(parts: list[str]) -> Meaning:
-    """Read the parts of a metabolite's column."""
+    """Read the parts of a region's or a metabolite's column."""
+    if len(parts) == 4 and parts[3] in (*HEMISPHERES, BOTH):
+        metric, atlas, region, side = parts
+        return Meaning('region', metric, hemisphere=side, unit=UNITS.get(metric, ''),
+                       atlas=atlas, region=region)  # fmt: skip
     quantities = {*PER_LEVEL, *PER_METABOLITE, GATED}
     quantity = parts.pop() if parts[-1] in quantities else 'value'
     if len(parts) == 2 and quantity in PER_METABOLITE:
@@ -205,6 +244,7 @@ def build_measures(
     mrs: pd.DataFrame | None,
     qc: pd.DataFrame | None,
     flow: pd.DataFrame | None = None,
+    regions: pd.DataFrame | None = None,
 ) -> Measures:
     """Join everything that is known of each participant and session.
 
@@ -221,6 +261,8 @@ def build_measures(
         Keys and columns named ``<modality>_<measure>``.
     flow : DataFrame, optional
         Keys, ``modality``, ``status``, ``reason``.
+    regions : DataFrame, optional
+        Long: keys, ``metric``, ``atlas``, ``region``, ``hemisphere``, ``value``.
 
     Returns
     -------
@@ -237,6 +279,8 @@ def build_measures(
     ]
     if parcels is not None and len(parcels):
         tables.append(_parcels_wide(parcels))
+    if regions is not None and len(regions):
+        tables.append(_regions_wide(regions))
     if mrs is not None and len(mrs):
         tables.append(_mrs_wide(mrs))
     if qc is not None:
@@ -300,6 +344,22 @@ def _parcels_wide(parcels: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Meanin
         parcel_column(metric, int(component), side)
         for metric, component, side in zip(*(table[key] for key in keys), strict=True)
     ]
+    return _pivoted(table, 'name')[[*KEYS, *meanings]], meanings
+
+
+def _regions_wide(regions: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Meaning]]:
+    """Spread regions over columns."""
+    table = _keyed(regions)
+    keys = ['metric', 'atlas', 'region', 'hemisphere']
+    meanings: dict[str, Meaning] = {}
+    names: dict[tuple[str, ...], str] = {}
+    for cell in table[keys].drop_duplicates().itertuples(index=False, name=None):
+        metric, atlas, region, side = map(str, cell)
+        name = region_column(metric, atlas, region, side)
+        names[cell] = name
+        meanings[name] = Meaning('region', metric, hemisphere=side, unit=UNITS.get(metric, ''),
+                                 atlas=atlas, region=region)  # fmt: skip
+    table['name'] = [names[c] for c in table[keys].itertuples(index=False, name=None)]
     return _pivoted(table, 'name')[[*KEYS, *meanings]], meanings
 
 
@@ -416,22 +476,22 @@ def long_form(measures: Measures) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``participant_id, session_id, measure, kind, metric, component, hemisphere, voxel,
-        unit_scheme, metabolite, unit, value, gate``.
+        ``participant_id, session_id, measure, kind, metric, component, atlas, region, hemisphere,
+        voxel, unit_scheme, metabolite, unit, value, gate``.
     """
     parts = [
         part for name, meaning in measures.meanings.items()
         if (part := _long_rows(measures, name, meaning)) is not None
     ]  # fmt: skip
-    columns = [*KEYS, 'measure', 'kind', 'metric', 'component', 'hemisphere', 'voxel',
-               'unit_scheme', 'metabolite', 'unit', 'value', 'gate']  # fmt: skip
+    columns = [*KEYS, 'measure', 'kind', 'metric', 'component', 'atlas', 'region', 'hemisphere',
+               'voxel', 'unit_scheme', 'metabolite', 'unit', 'value', 'gate']  # fmt: skip
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _long_rows(measures: Measures, name: str, meaning: Meaning) -> pd.DataFrame | None:
     """Return the rows of one column, or None if it is no measure."""
     values = measures.wide[name]
-    wanted = meaning.kind in ('parcel', 'quality') or meaning.quantity == 'value'
+    wanted = meaning.kind in ('parcel', 'region', 'quality') or meaning.quantity == 'value'
     if not wanted or not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
         return None
     gate: Any = None
@@ -440,7 +500,8 @@ def _long_rows(measures: Measures, name: str, meaning: Meaning) -> pd.DataFrame 
         gate = measures.wide.get(verdict)
     rows = measures.wide[KEYS].assign(
         measure=name, kind=meaning.kind, metric=meaning.metric or None,
-        component=meaning.component or np.nan, hemisphere=meaning.hemisphere or None,
+        component=meaning.component or np.nan, atlas=meaning.atlas or None,
+        region=meaning.region or None, hemisphere=meaning.hemisphere or None,
         voxel=meaning.voxel or None, unit_scheme=meaning.scheme or None,
         metabolite=meaning.metabolite or None, unit=meaning.unit or None, value=values, gate=gate,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from bids_acc.group.measures import (
     meaning_of,
     metabolite_column,
 )
+from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.tables import table_text
 from bids_acc.tables.missing import is_missing
@@ -41,9 +42,11 @@ LONG_COLUMNS: Mapping[str, str] = {
     'participant_id': 'Participant',
     'session_id': 'Session; n/a without sessions',
     'measure': 'Column of measures.tsv',
-    'kind': 'parcel, metabolite or quality',
-    'metric': 'Vertex metric of a parcel',
+    'kind': 'parcel, region, metabolite or quality',
+    'metric': 'What is measured of a parcel or region',
     'component': 'Number of the parcel',
+    'atlas': 'Atlas of a region',
+    'region': 'Name of the region',
     'hemisphere': 'L, R, or both for the parcel over both hemispheres',
     'voxel': 'Spectrum, by the entities of its file name',
     'unit_scheme': 'How the amplitude was made a level',
@@ -129,7 +132,8 @@ def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, 
             'reason': f'Why results of {modality} are not usable, or what is missing',
         }
         return {'Description': texts[what]}
-    text = _parcel_text(meaning) if meaning.kind == 'parcel' else _level_text(meaning)
+    words = {'parcel': _parcel_text, 'region': _region_text}
+    text = words.get(meaning.kind, _level_text)(meaning)
     return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
 
 
@@ -145,12 +149,21 @@ def _quality_entry(name: str) -> dict[str, Any]:
 
 def _parcel_text(meaning: Meaning) -> str:
     """Describe a parcel's column."""
-    kind = 'Sum' if meaning.metric == 'area' else 'Mean'
+    kind = 'Sum' if meaning.metric in SUMMED_METRICS else 'Mean'
     side = {'L': 'left hemisphere', 'R': 'right hemisphere'}.get(
         meaning.hemisphere, 'both hemispheres'
     )
     what = PARTIAL_VOLUME.get(meaning.metric, meaning.metric)
     return f'{kind} of {what} over parcel {meaning.component}, {side}'
+
+
+def _region_text(meaning: Meaning) -> str:
+    """Describe a region's column."""
+    side = {'L': ', left', 'R': ', right'}.get(meaning.hemisphere, '')
+    what = {'gmvolume': 'volume of grey matter within the label'}.get(
+        meaning.metric, PARTIAL_VOLUME.get(meaning.metric, meaning.metric)
+    )
+    return f'{what.capitalize()} of {meaning.region}{side} ({meaning.atlas})'
 
 
 def _level_text(meaning: Meaning) -> str:
@@ -244,7 +257,11 @@ def _check_keys(path: Path, wide: pd.DataFrame) -> None:
 def _check_numbers(path: Path, measures: Measures) -> None:
     """Refuse text where a measure has numbers."""
     for name, meaning in measures.meanings.items():
-        numeric = meaning.kind == 'parcel' or meaning.quantity in ('value', 'value_sd', GATED)
+        numeric = meaning.kind in ('parcel', 'region') or meaning.quantity in (
+            'value',
+            'value_sd',
+            GATED,
+        )
         if not numeric or pd.api.types.is_numeric_dtype(measures.wide[name]):
             continue
         column = measures.wide[name]

@@ -13,6 +13,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.cohort import Cohort
 from bids_acc.group.measures import Measures, build_measures, parcels_by_side
 from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.region_tables import read_regions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.sessions import first_session
@@ -46,10 +47,20 @@ def make_measures(run: GroupRun) -> str:
             beside = gather_beside(run.data_dir, found.data)
         parcels = parcels_by_side(found, beside)
     cohort = run.cohort
-    measures = build_measures(cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow)
+    measures = build_measures(
+        cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow,
+        _of_cohort(read_regions(run.data_dir), cohort),
+    )  # fmt: skip
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
     run.measures = read_measures(path)
     return f'{len(measures.wide)} rows, {len(measures.meanings)} columns'
+
+
+def _of_cohort(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | None:
+    """Keep the people of the cohort."""
+    if regions is None:
+        return None
+    return regions[regions['participant_id'].isin(set(cohort.participants['participant_id']))]
 
 
 def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:

@@ -27,7 +27,7 @@ STEPS: Mapping[str, str] = {
 }
 """Steps in order, with their headings."""
 MODALITIES: Mapping[str, str] = {'anat': 'T1w', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy'}
-OF_ANAT = frozenset({'thickness', 'area'})
+OF_ANAT = frozenset({'thickness', 'area', 'volume'})
 NO_GROUP = 'n/a'
 """Group and cohort of those who have none."""
 _VALUES = re.compile(r': [\d.e+-]+(?: \(\w+\))?(?: fail)?')

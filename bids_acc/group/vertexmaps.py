@@ -38,6 +38,7 @@ Maps = dict[str, dict[str, dict[Session, FoundOutput]]]
 METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'thickness': ('anat_thickness', {}),
     'area': ('anat_area', {}),
+    'volume': ('anat_volume', {}),
     'fa': ('dwi_vertex_fa', {}),
     'md': ('dwi_vertex_md', {}),
     'mo': ('dwi_vertex_mo', {}),

@@ -122,7 +122,9 @@ def init_session_wf(
     elif 'anat' in job.records:
         anat = stored_fields(job.records['anat'], output_dir)
     if job.wants('dwi') and session.dwi is not None:
-        dwi = _session_dwi(session, session.dwi, anat is not None, settings, common)
+        dwi = _session_dwi(
+            session, session.dwi, anat is not None, settings, common, job.surfaces.own_labels
+        )
         keep_fields(dwi, output_dir, record_label(session, 'dwi'))
         modalities[dwi.name] = 'dwi'
         _join(workflow, anat, dwi)
@@ -150,6 +152,7 @@ def _session_dwi(
     has_anat: bool,
     settings: Settings,
     common: Mapping[str, Any],
+    own_atlas: str,
 ) -> Workflow:
     """Build the diffusion graph of a session."""
     workflow = init_dwi_wf(
@@ -167,6 +170,8 @@ def _session_dwi(
         notes=inputs.notes,
         left_out=inputs.left_out,
         no_opposite=inputs.no_opposite,
+        own_atlas=own_atlas,
+        atlases=settings.anat.atlas,
     )
     node = workflow.get_node('inputnode')
     if inputs.reversed_pe:

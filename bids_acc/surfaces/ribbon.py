@@ -7,7 +7,6 @@ second time as a map. Points that share their voxel with CSF or white matter cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from bids_acc.images.resampling import sample
+from bids_acc.surfaces.regions import Labels
 from bids_acc.typing import BoolArray, FloatArray
 
 RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -150,24 +150,20 @@ def combine_depths(
     return VertexValues(values, usable.mean(axis=0), csf)
 
 
-def region_rows(
-    keys: npt.ArrayLike, names: Mapping[int, str], result: VertexValues
-) -> list[dict[str, Any]]:
+def region_rows(labels: Labels, result: VertexValues) -> list[dict[str, Any]]:
     """Summarise each region of a hemisphere.
 
     Parameters
     ----------
-    keys : (n_vertices,) array_like of int
-        Region of each vertex.
-    names : mapping of int to str
-        Name of each key; regions without vertices are left out.
+    labels : Labels
+        Regions; those without vertices are left out.
     result : VertexValues
         What was measured.
 
     Returns
     -------
     list of dict
-        ``region``, ``n_vertices``, ``coverage`` (share of the vertices with a value),
+        ``atlas``, ``region``, ``n_vertices``, ``coverage`` (share of the vertices with a value),
         ``csf`` (mean share of CSF) and the mean of each map.
 
     Examples
@@ -175,18 +171,16 @@ def region_rows(
     >>> values = VertexValues(
     ...     {'md': np.array([1.0, 3, np.nan])}, np.array([1, 0.4, 0]), np.array([0.1, 0.3, np.nan])
     ... )
-    >>> region_rows([1, 1, 1], {0: 'unknown', 1: 'acc'}, values)[0]['md']
+    >>> labels = Labels('Mine', np.array([1, 1, 1]), {0: 'unknown', 1: 'acc'})
+    >>> region_rows(labels, values)[0]['md']
     2.0
     """
-    where = np.asarray(keys, dtype=np.int64)
     rows = []
-    for key, name in sorted(names.items()):
-        inside = where == key
-        if not inside.any():
-            continue
+    for name, inside in labels.regions():
         measured = inside & (result.coverage > 0)
         rows.append(
             {
+                'atlas': labels.atlas,
                 'region': name,
                 'n_vertices': int(inside.sum()),
                 'coverage': float(measured.sum() / inside.sum()),

@@ -62,6 +62,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('images/files.*', 'files'), ('images/ants_bridge.*', 'files'),
     ('images/registration.*', 'files'), ('surfaces/gifti.*', 'files'),
     ('surfaces/atlases.*', 'files'),
+    ('images/template_space.*', 'files'),
     ('anat/registration.*', 'files'), ('anat/builtin.*', 'files'), ('anat/brain.*', 'files'),
     ('anat/brain_registration.*', 'files'), ('anat/brain_weights.*', 'files'),
     ('anat/civet.*', 'files'), ('anat/freesurfer.*', 'files'), ('anat/sources.*', 'files'),

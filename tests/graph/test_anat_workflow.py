@@ -24,7 +24,7 @@ def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: st
     paths = [Path(node.inputs.out_path) for node in kept]
     assert len(set(paths)) == len(paths)
     assert all(p.is_relative_to(tmp_path / 'sub-01') for p in paths)
-    assert sum(f'den-{density}' in p.name for p in paths) == 16
+    assert sum(f'den-{density}' in p.name for p in paths) == 18
     sinks = wf.get_node('sinks_wf')
     fed = {
         target

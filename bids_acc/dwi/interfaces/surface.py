@@ -26,7 +26,9 @@ from bids_acc.dwi.tensor import N_PARAMETERS, fit_tensor, scalar_maps
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix
 from bids_acc.images.resampling import sample
+from bids_acc.surfaces.atlases import DEFAULT_ATLAS, surface_labels
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_map
+from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.ribbon import (
     HIGH_CSF,
     RIBBON,
@@ -37,6 +39,7 @@ from bids_acc.surfaces.ribbon import (
     ribbon_points,
     tissue_shares,
 )
+from bids_acc.surfaces.template import DENSITIES
 from bids_acc.typing import FloatArray
 
 
@@ -71,6 +74,8 @@ class _SampleSurfaceInputSpec(ChainInputSpec):
     axes = File(exists=True, desc='matrix by which gradient directions were turned')
     outliers = File(exists=True, desc='acquired slices by volumes, whether they are outliers')
     labels = InputMultiObject(File(exists=True), desc='regions, left and right (label.gii)')
+    own_atlas = traits.Str('', usedefault=True, desc='atlas of these; empty: DKT')
+    atlases = traits.Tuple(usedefault=True, desc='atlases besides the shipped ones')
     method = traits.Enum('iwls', 'wls', 'ols', usedefault=True, desc='weights')
     b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value used, s/mm2')
     depths = traits.Enum('ribbon', 'midthickness', usedefault=True, desc='where to sample')
@@ -159,8 +164,12 @@ class SampleSurface(SimpleInterface):
         }
         self._results['parcels'] = []
         if isdefined(self.inputs.labels):
-            keys, names = read_labels(self.inputs.labels['LR'.index(side)])
-            rows = region_rows(keys, names, result)
+            codes, names = read_labels(self.inputs.labels['LR'.index(side)])
+            own = Labels(self.inputs.own_atlas or DEFAULT_ATLAS, codes, names)
+            density = next((d for d, n in DENSITIES.items() if n == len(codes)), '')
+            others = surface_labels(side, density, self.inputs.atlases) if density else []
+            rows = [row for labels in (own, *(o for o in others if o.atlas != own.atlas))
+                    for row in region_rows(labels, result)]  # fmt: skip
             self._results['parcels'] = [{'hemisphere': side, **row} for row in rows]
 
 
@@ -233,7 +242,7 @@ class RegionTable(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         import pandas as pd
 
-        columns = ['hemisphere', 'region', 'n_vertices', 'coverage', 'csf', 'white',
+        columns = ['atlas', 'hemisphere', 'region', 'n_vertices', 'coverage', 'csf', 'white',
                    *MAP_NAMES, 'fa_isotropic']  # fmt: skip
         frame = pd.DataFrame(list(self.inputs.rows), columns=columns)
         self._results['out_file'] = str(

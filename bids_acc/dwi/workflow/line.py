@@ -49,6 +49,8 @@ def init_dwi_wf(
     notes: Sequence[str] = (),
     left_out: Sequence[str] = (),
     no_opposite: Sequence[str] = (),
+    own_atlas: str = '',
+    atlases: Sequence[str] = (),
 ) -> pe.Workflow:
     """Turn the diffusion series of a session into maps of the diffusion tensor.
 
@@ -83,6 +85,10 @@ def init_dwi_wf(
         Images that are there and not used, each with the reason.
     no_opposite : sequence of str
         Of those, the ones that might have served as images of reversed phase encoding.
+    own_atlas : str
+        Atlas of the parcellation; empty for DKT.
+    atlases : sequence of str
+        Atlases besides the shipped ones, of which regions are measured.
 
     Inputs
     ------
@@ -164,8 +170,9 @@ def init_dwi_wf(
         return workflow
 
     surface_wf = init_dwi_surface_wf(
-        **where, settings=settings, density=density, noddi_source=noddi_source, seed=seed
-    )
+        **where, settings=settings, density=density, noddi_source=noddi_source, seed=seed,
+        own_atlas=own_atlas, atlases=atlases,
+    )  # fmt: skip
     if engines['susceptibility'] == 'registration':
         field = ['warp']
         workflow.connect(

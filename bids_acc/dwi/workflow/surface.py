@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def init_dwi_surface_wf(
     settings: DwiSettings,
     density: str,
     noddi_source: str = '',
+    own_atlas: str = '',
+    atlases: Sequence[str] = (),
     seed: int = 0,
     name: str = 'surface_wf',
 ) -> pe.Workflow:
@@ -45,6 +47,10 @@ def init_dwi_surface_wf(
         Of the template mesh.
     noddi_source : str
         Tool that made NODDI maps; empty without any.
+    own_atlas : str
+        Atlas of the parcellation; empty for DKT.
+    atlases : sequence of str
+        Atlases besides the shipped ones, of which regions are measured.
     seed : int
         Of registration.
     name : str
@@ -79,7 +85,8 @@ def init_dwi_surface_wf(
     for number, side in enumerate(HEMISPHERES):
         node = pe.Node(
             SampleSurface(hemisphere=side, method=settings.tensor_fit, b_max=settings.b_max,
-                          depths=settings.depths),
+                          depths=settings.depths, own_atlas=own_atlas,
+                          atlases=tuple(atlases)),
             name=f'sample_{side}', mem_gb=2,
         )  # fmt: skip
         pick = pe.Node(PickSide(index=number), name=f'pick_{side}')

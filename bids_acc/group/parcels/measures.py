@@ -16,7 +16,7 @@ from bids_acc.group.opnmf.agreement import (
 )
 from bids_acc.typing import FloatArray, IntArray
 
-SUMMED_METRICS = frozenset({'area'})
+SUMMED_METRICS = frozenset({'area', 'volume'})
 """Metrics of which a parcel has the sum, not the mean."""
 _LEAST_MEASURED = 0.5
 

@@ -7,7 +7,8 @@ pass its quality gate is missing there, and `Study.gate_failed` keeps where.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pandas as pd
@@ -78,9 +79,7 @@ def make_study(
     if len(metabolites.columns):
         present.append(metabolites.reset_index())
     wide = _join(people, present)
-    for name in model.content['Responses']['Columns']:
-        if name not in wide.columns:
-            raise InputDataError(f'Responses/Columns: there is no column {name!r}.')
+    for name in response_columns(model, wide.columns):
         wide[name] = pd.to_numeric(wide[name], errors='coerce')
         measures.append(Measure(name, 'column', name))
     wide = with_improvement(wide.sort_values(KEYS, kind='stable', ignore_index=True), model)
@@ -93,6 +92,30 @@ def make_study(
     return Study(
         model, wide, tuple(measures), qc, mrs, gate_failed.loc[wide.index], dropped, voxels
     )
+
+
+def response_columns(model: Model, there: Iterable[str]) -> list[str]:
+    """Return the columns that are responses besides, in the order of the model file.
+
+    A pattern stands for all columns that it fits; where none does, `requests` says so.
+
+    Raises
+    ------
+    InputDataError
+        If a column is named that is not there.
+    """
+    known = [str(name) for name in there]
+    found: dict[str, None] = {}
+    for name in model.content['Responses']['Columns']:
+        if set(name) & set('*?['):
+            found |= dict.fromkeys(n for n in known if fnmatchcase(n, name))
+        elif name in known:
+            found[name] = None
+        else:
+            close = nearest(name, known)
+            hint = f' Did you mean {close!r}?' if close else ''
+            raise InputDataError(f'Responses/Columns: there is no column {name!r}.{hint}')
+    return list(found)
 
 
 def _metabolite(name: str, model: Model, voxels: VoxelChoice) -> Measure:
@@ -172,7 +195,7 @@ def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, 
     long = table.assign(measure=label)
     _refuse_doubles(long, [*KEYS, 'measure'], 'parcels')
     wide = long.pivot(index=KEYS, columns='measure', values='value').reset_index()  # noqa: PD010
-    units = {'thickness': 'mm', 'area': 'mm2', 'md': 'mm2/s'}
+    units = {'thickness': 'mm', 'area': 'mm2', 'volume': 'mm3', 'md': 'mm2/s'}
     measures = [
         Measure(f'{metric}_c{component}', 'parcel', str(metric), int(component),
                 units.get(str(metric), ''))

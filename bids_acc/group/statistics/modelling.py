@@ -141,7 +141,11 @@ def fit_model(
         raise DesignError(f'{sample.measure.name} is explained without any residual.')
     main = {part for term in terms for part in term.split(':')} & set(design.terms)
     known = dict.fromkeys(
-        [*study.model.covariate_names, *study.beside(sample.measure, tuple(PARTIAL_VOLUME))]
+        [
+            *study.model.covariate_names,
+            *own,
+            *study.beside(sample.measure, tuple(PARTIAL_VOLUME)),
+        ]
     )
     covariates = tuple(name for name in known if name in main)
     return FittedModel(sample, design, fit, covariates, study.not_beside(sample.measure))

@@ -101,6 +101,9 @@ def _columns(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple
                 f'Responses/Metrics {metric}',
                 f'no parcel has it; there are {", ".join(known) or "none"}',
             )
+    for pattern in content['Responses']['Columns']:
+        if not any(fnmatchcase(m.name, pattern) for m in study.measures_of('column')):
+            yield f'Responses/Columns {pattern}', 'no column has such a name'
     for name in content['PartialVolume']['Covariates']:
         if not any(f'{name}_c{m.component}' in there for m in study.measures_of('parcel')):
             yield (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -97,10 +98,22 @@ class Study:
 
     def own_covariates(self, measure: Measure) -> tuple[str, ...]:
         """Return the covariates of one response alone, as the model file asks for them."""
-        return self.beside(measure, self.model.content['PartialVolume']['Covariates'])
+        beside = self.beside(measure, self.model.content['PartialVolume']['Covariates'])
+        return (*beside, *(name for name in self._of_columns(measure) if name in self.wide))
+
+    def _of_columns(self, measure: Measure) -> list[str]:
+        """Return the covariates that the model file names for a column, such as head size."""
+        named = [
+            name for rule in self.model.content['OwnCovariates'] for name in rule['Covariates']
+            if any(fnmatchcase(measure.name, pattern) for pattern in rule['Columns'])
+        ]  # fmt: skip
+        others = {measure.name, *self.model.covariate_names}
+        return [name for name in dict.fromkeys(named) if name not in others]
 
     def not_beside(self, measure: Measure) -> str:
         """Say which covariates of its own a response should have and has not."""
+        if absent := [name for name in self._of_columns(measure) if name not in self.wide]:
+            return f'without {", ".join(absent)}: nobody has it'
         asked = self.model.content['PartialVolume']['Covariates']
         if measure.kind != 'parcel' or measure.metric not in DIFFUSION:
             return ''

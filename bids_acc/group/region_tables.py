@@ -1,0 +1,73 @@
+"""Regions out of the participants' tables: what the table of measures takes up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.derivatives.outputs import FoundOutput, find_outputs
+from bids_acc.group.quality import KEYS
+
+LOGGER = logging.getLogger(__name__)
+
+REGION_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    'anat_regions': {'thickness_mm': 'thickness', 'area_mm2': 'area', 'volume_mm3': 'volume',
+                     'gm_volume_mm3': 'gmvolume'},
+    'dwi_regions': {'fa': 'fa', 'md': 'md', 'mo': 'mo'},
+}  # fmt: skip
+"""Output key of each kind of table, and the metric that each of its columns becomes."""
+
+
+def read_regions(data_dir: Path) -> pd.DataFrame | None:
+    """Read the regions of all sessions.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Root of the derivatives.
+
+    Returns
+    -------
+    DataFrame or None
+        Long: keys, ``metric, atlas, region, hemisphere, value``; None where nobody has any. A
+        table that cannot be read is named in a warning and left out, and of several runs the
+        first counts.
+    """
+    parts = [part for key in REGION_COLUMNS for part in _of_kind(key, data_dir)]
+    if not parts:
+        return None
+    found = pd.concat(parts, ignore_index=True)
+    found = found[np.isfinite(found['value'])]
+    return found.drop_duplicates([*KEYS, 'metric', 'atlas', 'region', 'hemisphere'])
+
+
+def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
+    """Yield the long table of each session's file of one kind."""
+    metrics = REGION_COLUMNS[key]
+    for item in find_outputs(key, data_dir):
+        try:
+            frame = pd.read_csv(item.path, sep='\t', na_values=['n/a'])
+            there = {column: name for column, name in metrics.items() if column in frame}
+            values = frame[list(there)].astype(float)
+        except (OSError, ValueError) as error:
+            LOGGER.warning('%s is left out: %s', item.path, error)
+            continue
+        if not {'atlas', 'region', 'hemisphere'} <= set(frame.columns):
+            LOGGER.warning('%s is left out: no atlas in it; compute it again.', item.path)
+            continue
+        keys = frame[['atlas', 'region', 'hemisphere']].astype(str)
+        for column, name in there.items():
+            yield keys.assign(**_session(item), metric=name, value=values[column])
+
+
+def _session(item: FoundOutput) -> dict[str, str | None]:
+    """Return the keys of a file's session."""
+    session = item.entities.get('session')
+    return {
+        'participant_id': f'sub-{item.entities["subject"]}',
+        'session_id': f'ses-{session}' if session else None,
+    }

@@ -1,0 +1,57 @@
+"""Where each voxel of an image lies in the template, and what atlases say of that place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_acc.images.ants_bridge import to_ants
+from bids_acc.typing import FloatArray
+
+_FAR_MM = 1000.0
+"""Added to coordinates on their way, so that ITK's 0 outside the template is told apart."""
+_GRID = np.diag([4.0, 4.0, 4.0, 1.0])
+_GRID[:3, 3] = (-98.0, -134.0, -72.0)
+_GRID_SHAPE = (50, 60, 50)
+"""A coarse grid over the template: coordinates are linear, so that they interpolate exactly."""
+
+
+def template_coordinates(
+    shape: tuple[int, ...], affine: FloatArray, images_to_t1w: Sequence[Path | str]
+) -> Any:
+    """Return the place in the template of each voxel of an image.
+
+    Parameters
+    ----------
+    shape : (3,) tuple of int
+        Grid, in the space of the T1w image.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    images_to_t1w : sequence of Path
+        Transforms that carry template images to the T1w image, in ANTs' order.
+
+    Returns
+    -------
+    (nx, ny, nz, 3) ndarray of float32
+        Template RAS in mm; NaN outside the template's field of view.
+    """
+    import ants
+
+    fixed = to_ants(np.zeros(shape[:3], dtype=np.float32), affine)
+    index = np.indices(_GRID_SHAPE)
+    found = np.empty((*shape[:3], 3), dtype=np.float32)
+    for axis in range(3):
+        values = index[axis] * _GRID[axis, axis] + _GRID[axis, 3] + _FAR_MM
+        moved = ants.apply_transforms(
+            fixed=fixed,
+            moving=to_ants(values, _GRID),
+            transformlist=[str(path) for path in images_to_t1w],
+            whichtoinvert=[False] * len(images_to_t1w),
+            interpolator='linear',
+        )
+        found[..., axis] = moved.numpy() - _FAR_MM
+    found[found.min(axis=3) < -_FAR_MM / 2] = np.nan
+    return found
