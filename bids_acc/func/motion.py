@@ -1,0 +1,196 @@
+r"""Where the head was in each volume of a BOLD series, which has one contrast throughout.
+
+A volume is aligned to a target by the inverse compositional form of Gauss-Newton (Baker &
+Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd): the target's slopes are taken once for all
+volumes, and the step found for the *target* is turned round and put behind the volume's
+transform. Differences count by Huber's weights, and a gain is fitted along, so that neither the
+eyes nor a drift of intensity draws the head. First all volumes are brought to the first one,
+coarsely, then to the mean of those between which the head moved least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.affines import voxel_sizes
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from bids_acc.images.affines import apply_matrix, centre_of_mass
+from bids_acc.images.motion import Level, Motion, framewise_displacement, pull_grid, rotation_part
+from bids_acc.images.resampling import sample
+from bids_acc.typing import BoolArray, FloatArray
+
+COARSE = Level(smoothing_mm=8.0, factor=1, max_points=6_000)
+FINE = Level(smoothing_mm=4.0, factor=1, max_points=15_000)
+"""Measured in tests/benchmarks/func.py; a level finer than the voxels makes the error larger."""
+
+N_CALM = 60
+"""Volumes whose mean is the target of the fine level."""
+MAX_STEPS = 25
+SMALL_MM, SMALL_RAD = 0.002, 4e-5
+"""A step below which an alignment has ended."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What volumes are aligned to, with all that does not depend on the volume."""
+
+    points: FloatArray
+    """(n_points, 3) in scanner coordinates, mm."""
+    design: FloatArray
+    """(n_points, 7): intensity, and its change with translations (mm) and rotations (rad)."""
+    centre: FloatArray
+    """(3,) about which rotations turn."""
+    affine: FloatArray
+    smoothing: FloatArray
+    """(3,) standard deviation in voxels."""
+
+    @classmethod
+    def prepare(
+        cls, volume: npt.NDArray[np.float32], affine: FloatArray, mask: BoolArray, level: Level
+    ) -> Target:
+        """Smooth the target and take its slopes at points spread evenly over the brain."""
+        smoothing = level.smoothing_mm / 2.3548 / voxel_sizes(affine)
+        smooth = _smoothed(volume, smoothing)
+        indices = np.argwhere(ndimage.binary_dilation(mask))
+        indices = indices[:: -(-len(indices) // level.max_points)]
+        where = tuple(indices.T)
+        points, centre = apply_matrix(affine, indices), centre_of_mass(mask, affine)
+        slopes = np.stack([slope[where] for slope in np.gradient(smooth)], axis=1)
+        slopes = slopes @ np.linalg.inv(affine[:3, :3])
+        turns = np.cross(points - centre, slopes)
+        design = np.column_stack([smooth[where], slopes, turns]).astype(float)
+        return cls(points, design, centre, affine, smoothing)
+
+    def align(self, volume: npt.NDArray[np.float32], start: FloatArray) -> FloatArray:
+        """Return the pull matrix, target to volume, from one to start with."""
+        moving, matrix = _smoothed(volume, self.smoothing), start
+        for _ in range(MAX_STEPS):
+            found = sample(moving, self.affine, apply_matrix(matrix, self.points))
+            step = _robust_step(self.design, found)
+            matrix = matrix @ np.linalg.inv(rigid_matrix(step, self.centre))
+            if np.abs(step[:3]).max() < SMALL_MM and np.abs(step[3:]).max() < SMALL_RAD:
+                break
+        return matrix
+
+
+def rigid_matrix(parameters: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArray:
+    """Return the matrix of a translation of the centre and a rotation about it.
+
+    Parameters
+    ----------
+    parameters : (6,) array_like
+        Translation (mm), rotation vector (rad).
+    centre : (3,) array_like
+
+    Returns
+    -------
+    (4, 4) ndarray
+
+    Examples
+    --------
+    >>> rigid_matrix([1, 0, 0, 0, 0, np.pi], [5, 0, 0]).round(3)[:3, 3].tolist()
+    [11.0, 0.0, 0.0]
+    """
+    values, middle = np.asarray(parameters, dtype=float), np.asarray(centre, dtype=float)
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_rotvec(values[3:]).as_matrix()
+    matrix[:3, 3] = middle + values[:3] - matrix[:3, :3] @ middle
+    return matrix
+
+
+def rigid_parameters(matrices: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArray:
+    """Return translations of a point and rotation vectors: the inverse of `rigid_matrix`.
+
+    Parameters
+    ----------
+    matrices : (n, 4, 4) array_like
+    centre : (3,) array_like
+
+    Returns
+    -------
+    (n, 6) ndarray
+        In mm and rad.
+    """
+    pulls, middle = np.asarray(matrices, dtype=float), np.asarray(centre, dtype=float)
+    shifts = pulls[:, :3, :3] @ middle + pulls[:, :3, 3] - middle
+    return np.hstack([shifts, Rotation.from_matrix(rotation_part(pulls)).as_rotvec()])
+
+
+def _smoothed(volume: npt.NDArray, smoothing: FloatArray) -> npt.NDArray[np.float32]:
+    """Apply the Gaussian of a level; missing values are zero."""
+    values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
+    return np.asarray(ndimage.gaussian_filter(values, smoothing, truncate=3))
+
+
+def _robust_step(design: FloatArray, found: FloatArray) -> FloatArray:
+    """One Huber-weighted step of the target towards the volume; the gain is fitted along."""
+    seen = np.isfinite(found)
+    if seen.sum() < 10 * design.shape[1]:  # the head has left the image
+        return np.zeros(6)
+    columns, values = design[seen], found[seen]
+    gain = (values @ columns[:, 0]) / (columns[:, 0] @ columns[:, 0])
+    gap = np.abs(values - gain * columns[:, 0])
+    spread = 1.4826 * np.median(gap) + 1e-12
+    weights = np.minimum(1, 1.345 * spread / np.maximum(gap, 1e-12))
+    weighted = columns * weights[:, None]
+    gains = np.linalg.lstsq(weighted.T @ columns, weighted.T @ values, rcond=None)[0]
+    return np.asarray(gains[1:] / gains[0]) if abs(gains[0]) > 1e-6 else np.zeros(6)
+
+
+def estimate_motion(
+    data: npt.NDArray[np.float32], affine: npt.ArrayLike, mask: npt.ArrayLike, first: int = 0
+) -> Motion:
+    """Align all volumes of a series.
+
+    Parameters
+    ----------
+    data : (i, j, k, n_volumes) ndarray
+        Before any interpolation.
+    affine : (4, 4) array_like
+    mask : (i, j, k) array_like of bool
+        Brain in the reference.
+    first : int
+        The reference, and the first volume of the steady state; those before are aligned too, and
+        have no part in the mean.
+
+    Returns
+    -------
+    Motion
+        Pull matrices, reference to volume; translations of the brain's centre and rotations.
+    """
+    grid, brain = np.asarray(affine, dtype=float), np.asarray(mask, dtype=bool)
+    count = data.shape[3]
+    centre = centre_of_mass(brain, grid)
+    matrices = np.tile(np.eye(4), (count, 1, 1))
+    coarse = Target.prepare(data[..., first], grid, brain, COARSE)
+    for index in [*range(first + 1, count), *range(first - 1, -1, -1)]:
+        before = index - 1 if index > first else index + 1
+        matrices[index] = coarse.align(data[..., index], matrices[before])
+    fine = Target.prepare(
+        mean_volume(data, grid, matrices, calm_volumes(matrices, centre, first)), grid, brain, FINE
+    )
+    for index in range(count):
+        matrices[index] = fine.align(data[..., index], matrices[index])
+    return Motion(matrices, rigid_parameters(matrices, centre))
+
+
+def calm_volumes(matrices: FloatArray, centre: FloatArray, first: int = 0) -> FloatArray:
+    """List the volumes between which and their neighbours the head moved least, in order."""
+    steps = np.nan_to_num(framewise_displacement(matrices, centre), nan=0.0)
+    around = np.maximum(steps, np.append(steps[1:], 0.0))[first:]
+    return np.sort(first + np.argsort(around, kind='stable')[:N_CALM])
+
+
+def mean_volume(
+    data: npt.NDArray[np.float32], affine: FloatArray, matrices: FloatArray, chosen: npt.ArrayLike
+) -> npt.NDArray[np.float32]:
+    """Average some volumes where the reference has them, interpolated linearly."""
+    total = np.zeros(data.shape[:3], dtype=np.float32)
+    indices = np.asarray(chosen, dtype=int)
+    for index in indices:
+        total += pull_grid(np.nan_to_num(data[..., index]), affine, matrices[index])
+    return np.asarray(total / len(indices), dtype=np.float32)

@@ -1,0 +1,223 @@
+"""A raw BOLD run: what is offered to the built-in line, and what its volumes and sidecar must be.
+
+The plan refuses by these rules before anything is computed; the run refuses by the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_acc.exceptions import InputDataError, MetadataError
+
+MIN_TR, MAX_TR = 0.2, 12.0
+"""Accepted repetition times, s."""
+MIN_VOLUMES = 40
+MIN_SECONDS = 120.0
+"""A shorter series tells nothing of fluctuations of .01 Hz: own convention."""
+
+CHECKED_VOLUMES = 50
+"""Volumes at the start among which those before the steady state are looked for."""
+OUTLIER_Z = 3.5
+"""Modified z-score of an outlier (Iglewicz & Hoaglin 1993, How to detect and handle outliers)."""
+
+
+@dataclass(frozen=True)
+class RawRun:
+    """One run of BOLD images, one image for each echo."""
+
+    images: tuple[Path, ...]
+    """In the order of their echo times."""
+    metadata: tuple[Mapping[str, Any], ...]
+    """Of each image."""
+    entities: Mapping[str, str] = field(default_factory=dict)
+    """Without ``echo`` and ``part``."""
+    opposite: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
+    """Images of reversed phase encoding, with their metadata."""
+    events: Path | None = None
+    notes: tuple[str, ...] = ()
+    """What had to be translated or assumed."""
+
+    @property
+    def image(self) -> Path:
+        """The first echo."""
+        return self.images[0]
+
+    @property
+    def direction(self) -> str:
+        """PhaseEncodingDirection, or nothing."""
+        return str(self.metadata[0].get('PhaseEncodingDirection') or '')
+
+    @property
+    def repetition_time(self) -> float:
+        """In s, as the sidecar says."""
+        return float(self.metadata[0]['RepetitionTime'])
+
+    @property
+    def task(self) -> str:
+        """Label of the task."""
+        return str(self.entities.get('task', ''))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        more = (path for path, _ in self.opposite)
+        return (*self.images, *([self.events] if self.events else []), *more)
+
+
+def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
+    """Return the repetition time of a sidecar; the header's is not believed.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar.
+    where : str
+        File, for the message.
+
+    Returns
+    -------
+    float
+        In s.
+
+    Raises
+    ------
+    MetadataError
+        If it is absent, no number, in milliseconds, or not between `MIN_TR` and `MAX_TR`.
+
+    Examples
+    --------
+    >>> check_repetition_time({'RepetitionTime': 2}, 'bold.nii')
+    2.0
+    """
+    given = metadata.get('RepetitionTime')
+    if given is None:
+        raise MetadataError(
+            f'{where}: its sidecar has no RepetitionTime, and the header\'s is not to be relied '
+            'on; write it, in s.'
+        )  # fmt: skip
+    value = float(given) if _is_number(given) else math.nan
+    if MIN_TR <= value <= MAX_TR:
+        return value
+    in_ms = ', which seems to be in ms' if MIN_TR <= value / 1000 <= MAX_TR else ''
+    raise MetadataError(
+        f'{where}: RepetitionTime is {given!r}{in_ms}; write it in s '
+        f'({MIN_TR:g} to {MAX_TR:g} can be used).'
+    )
+
+
+def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
+    """Refuse a run that is too short for what is measured.
+
+    Raises
+    ------
+    InputDataError
+        If it has fewer than `MIN_VOLUMES` volumes or lasts less than `MIN_SECONDS`.
+    """
+    seconds = n_volumes * repetition_time
+    if n_volumes < MIN_VOLUMES or seconds < MIN_SECONDS:
+        raise InputDataError(
+            f'{where}: {n_volumes} volumes, {seconds:.0f} s; at least {MIN_VOLUMES} volumes and '
+            f'{MIN_SECONDS:.0f} s are needed.'
+        )
+
+
+def check_signal(data: npt.ArrayLike, where: str) -> None:
+    """Refuse a series in which nothing changes.
+
+    Raises
+    ------
+    InputDataError
+        If all values are zero, none is finite, or no voxel changes in time.
+    """
+    values = np.asarray(data)
+    finite = np.isfinite(values)
+    if not finite.any() or not values[finite].any():
+        what = 'all values are zero' if finite.any() else 'no value is finite'
+        raise InputDataError(f'{where}: {what}; copy or convert the series again.')
+    first = np.nan_to_num(values[..., :1])
+    if not any((np.nan_to_num(values[..., [n]]) != first).any() for n in range(values.shape[-1])):
+        raise InputDataError(
+            f'{where}: all volumes are the same, so that it is no series; convert it again.'
+        )
+
+
+def check_echoes(shapes: Sequence[Sequence[int]], echo_times: Sequence[Any], where: str) -> None:
+    """Refuse echoes that do not belong to one another.
+
+    Parameters
+    ----------
+    shapes : sequence of sequence of int
+        Of the images.
+    echo_times : sequence
+        ``EchoTime`` of each image's sidecar.
+    where : str
+        The first file, for the message.
+
+    Raises
+    ------
+    InputDataError
+        If shapes differ.
+    MetadataError
+        If echo times are missing or not all different.
+
+    Examples
+    --------
+    >>> check_echoes([(4, 4, 4, 9)] * 2, [0.012, 0.03], 'echo-1_bold.nii')
+    """
+    if len({tuple(shape) for shape in shapes}) > 1:
+        listed = ', '.join('x'.join(map(str, shape)) for shape in shapes)
+        raise InputDataError(
+            f'{where}: its echoes have different shapes ({listed}); convert the series again.'
+        )
+    if len(shapes) < 2:
+        return
+    numbers = [float(t) if _is_number(t) else math.nan for t in echo_times]
+    if not all(t > 0 for t in numbers) or len(set(numbers)) < len(numbers):
+        raise MetadataError(
+            f'{where}: the EchoTime of its echoes must be there and different, not '
+            f'{", ".join(map(repr, echo_times))}; write them, in s.'
+        )
+
+
+def _is_number(value: Any) -> bool:
+    """Tell a finite number from anything else that a sidecar may hold."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def count_dummies(volume_means: npt.ArrayLike) -> int:
+    """Count the volumes at the start that were acquired before the steady state.
+
+    Magnetisation that has not yet relaxed to its steady state gives a brighter image: leading
+    volumes whose mean is an outlier upwards, by the modified z-score among the first
+    `CHECKED_VOLUMES`. Volumes that the scanner or a user discarded already
+    (``NumberOfVolumesDiscardedByScanner``, ``...ByUser``) are not in the file and do not count.
+
+    Parameters
+    ----------
+    volume_means : (n_volumes,) array_like
+        Mean intensity of each volume.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_dummies([900, 610, *[500, 501, 499, 502, 500] * 6])
+    2
+    """
+    means = np.asarray(volume_means, dtype=float)[:CHECKED_VOLUMES]
+    middle = np.median(means)
+    spread = np.median(np.abs(means - middle))
+    if not spread > 0:
+        return 0
+    is_outlier = 0.6745 * (means - middle) / spread > OUTLIER_Z
+    return int(np.argmin(is_outlier)) if not is_outlier.all() else 0
