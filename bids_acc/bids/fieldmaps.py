@@ -1,22 +1,39 @@
-"""Images of reversed phase encoding for a diffusion series, and why others are not taken."""
+"""Images of reversed phase encoding for a series, and why others are not taken."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bids_acc.bids.images import read_grid
 from bids_acc.bids.inputs import DwiRun, check_image
 from bids_acc.bids.phase_encoding import phase_direction
 from bids_acc.bids.reasons import without_path
 from bids_acc.bids.sidecars import inherited_metadata, read_json, suffix_of
-from bids_acc.dwi.series import reversed_pe_of
 from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.images.distortion import reversed_pe_of
 
 Opposite = tuple[Path, dict[str, Any]]
 """An image of reversed phase encoding and its metadata."""
+
+
+class Series(Protocol):
+    """What is asked of a series that a field map may belong to."""
+
+    @property
+    def image(self) -> Path:
+        """Its first image."""
+
+    @property
+    def metadata_of_image(self) -> Mapping[str, Any]:
+        """Sidecar of that image."""
+
+    @property
+    def direction(self) -> str:
+        """PhaseEncodingDirection, or nothing."""
+
 
 OTHER_MAPS = ('phasediff', 'phase1', 'fieldmap', 'TB1DAM', 'TB1EPI')
 """Field maps of other kinds."""
@@ -65,11 +82,65 @@ def find_reversed(
         else:
             found.append((path, metadata))
             notes += [f'{path.name}: {text}' for text in said]
-    left_out += [
+    left_out += _other_maps(folder)
+    return found, left_out, notes
+
+
+def find_field_images(
+    root: Path, run: Series, what: str = 'BOLD'
+) -> tuple[list[Opposite], Path | None, list[str], list[str]]:
+    """Find the field map of one series: ``_epi`` images of both phase encodings.
+
+    Parameters
+    ----------
+    root : Path
+        Raw data set.
+    run : Series
+    what : str
+        Name of the kind of series, for messages.
+
+    Returns
+    -------
+    found : list of (Path, dict)
+        Images of reversed phase encoding with their metadata.
+    alike : Path or None
+        Image of the field map with the series' own phase encoding, for comparison with the first
+        of the others; None where they differ in shape or there is none.
+    left_out : list of str
+        The others, each with the reason.
+    notes : list of str
+        What had to be translated or assumed.
+    """
+    folder = run.image.parent.parent / 'fmap'
+    images = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) == 'epi']
+    found: list[Opposite] = []
+    alike: list[Path] = []
+    left_out, notes = [], []
+    for path in images:
+        try:
+            metadata, said = _judge(path, root, run.direction, what, same=True)
+            said += _belongs(path, metadata, [run], what)
+        except BidsAccError as error:
+            left_out.append(f'{path.name}: {without_path(error, path)}')
+            continue
+        if metadata['PhaseEncodingDirection'] == run.direction:
+            alike.append(path)
+        else:
+            found.append((path, metadata))
+        notes += [f'{path.name}: {text}' for text in said]
+    left_out += _other_maps(folder)
+    if alike and not found:
+        left_out += [f'{path.name}: there is none of reversed phase encoding to it'
+                     for path in alike]  # fmt: skip
+    return found, alike[0] if alike and found else None, left_out, notes
+
+
+def _other_maps(folder: Path) -> list[str]:
+    """Name field maps of other kinds."""
+    return [
         f'{path.name}: not used, only images of reversed phase encoding (epi) are'
         for path in sorted(folder.glob('*.nii*')) if suffix_of(path) in OTHER_MAPS
     ]  # fmt: skip
-    return found, left_out, notes
 
 
 def main_direction(runs: Iterable[DwiRun]) -> str:
@@ -80,26 +151,33 @@ def main_direction(runs: Iterable[DwiRun]) -> str:
     return max(counts, key=lambda direction: counts[direction])
 
 
-def _judge(path: Path, root: Path, direction: str) -> tuple[dict[str, Any], list[str]]:
-    """Read an image's metadata; refuse it where its phase encoding is not the reverse."""
+def _judge(
+    path: Path, root: Path, direction: str, what: str = 'diffusion', *, same: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """Read an image's metadata; refuse it where its phase encoding is not the reverse.
+
+    With ``same``, the series' own phase encoding is welcome, too.
+    """
     check_image(path, (3, 4), minimum_size=2)
     metadata = inherited_metadata(path, root)
     given, note = phase_direction(metadata.get('PhaseEncodingDirection'), read_grid(path)[1])
     if not given:
         raise InputDataError(note or 'its sidecar has no PhaseEncodingDirection')
     if not direction:
-        raise InputDataError('the diffusion series has no PhaseEncodingDirection to compare with')
-    if given != reversed_pe_of(direction):
-        same = 'the same as' if given == direction else 'not the reverse of'
-        raise InputDataError(f'its phase encoding is {given}, {same} that of the series')
+        raise InputDataError(f'the {what} series has no PhaseEncodingDirection to compare with')
+    if given != reversed_pe_of(direction) and not (same and given == direction):
+        relation = 'the same as' if given == direction else 'not the reverse of'
+        raise InputDataError(f'its phase encoding is {given}, {relation} that of the series')
     return {**metadata, 'PhaseEncodingDirection': given}, [note] if note else []
 
 
-def _belongs(path: Path, metadata: Mapping[str, Any], runs: Sequence[DwiRun]) -> list[str]:
+def _belongs(
+    path: Path, metadata: Mapping[str, Any], runs: Sequence[Series], what: str = 'diffusion'
+) -> list[str]:
     """Refuse a field map that is for something else; say what was assumed."""
     identifiers = _words(metadata.get('B0FieldIdentifier'))
-    sources = {w for r in runs for w in _words(r.metadata.get('B0FieldSource'))}
-    own = {w for r in runs for w in _words(r.metadata.get('B0FieldIdentifier'))}
+    sources = {w for r in runs for w in _words(r.metadata_of_image.get('B0FieldSource'))}
+    own = {w for r in runs for w in _words(r.metadata_of_image.get('B0FieldIdentifier'))}
     if identifiers & (sources | own):
         return []
     targets = _words(metadata.get('IntendedFor'))
@@ -109,7 +187,7 @@ def _belongs(path: Path, metadata: Mapping[str, Any], runs: Sequence[DwiRun]) ->
         return []
     if targets:
         named = ', '.join(sorted(Path(t).name for t in targets)[:3])
-        raise InputDataError(f'IntendedFor names {named}, not the diffusion series')
+        raise InputDataError(f'IntendedFor names {named}, not the {what} series')
     if not identifiers:
         return []
     wanted = ', '.join(sorted(identifiers))

@@ -24,7 +24,7 @@ from bids_acc.exceptions import OutputError, SettingsError
 
 LOGGER = logging.getLogger(__name__)
 
-DATATYPES = ('anat', 'dwi', 'mrs')
+DATATYPES = ('anat', 'dwi', 'func', 'mrs')
 """Folders that are looked into."""
 
 IMAGE_EXTENSIONS = ('.nii', '.nii.gz')

@@ -65,6 +65,11 @@ class DwiRun:
     """Volumes with a direction that can be used."""
 
     @property
+    def metadata_of_image(self) -> Mapping[str, Any]:
+        """Sidecar."""
+        return self.metadata
+
+    @property
     def direction(self) -> str:
         """PhaseEncodingDirection, or nothing."""
         return str(self.metadata.get('PhaseEncodingDirection') or '')

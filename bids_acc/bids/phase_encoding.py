@@ -8,7 +8,7 @@ from typing import Any
 import nibabel as nb
 import numpy.typing as npt
 
-from bids_acc.dwi.series import PHASE_DIRECTIONS
+from bids_acc.images.distortion import PHASE_DIRECTIONS
 
 _SIDES = {'h': 's', 'f': 'i'}
 """Head and foot of DICOM as superior and inferior."""

@@ -26,6 +26,7 @@ from bids_acc.exceptions import (
 FILTER_QUERIES = {
     't1w': {'datatype': 'anat', 'suffix': 'T1w'},
     'dwi': {'datatype': 'dwi', 'suffix': 'dwi'},
+    'bold': {'datatype': 'func', 'suffix': 'bold'},
     'svs': {'datatype': 'mrs', 'suffix': 'svs'},
     'mrsref': {'datatype': 'mrs', 'suffix': 'mrsref'},
 }

@@ -21,15 +21,11 @@ from bids_acc.dwi.shells import (
     scheme_hash,
 )
 from bids_acc.dwi.volumes import Volumes, read_base, read_table, read_volumes
-from bids_acc.exceptions import InputDataError, MetadataError
-from bids_acc.images.affines import axes_of, voxel_centres
-from bids_acc.images.distortion import readout_time
+from bids_acc.exceptions import InputDataError
+from bids_acc.images.distortion import reversed_pe_of, phase_axis, readout_time
 from bids_acc.images.files import check_same_grid
-from bids_acc.images.resampling import sample
+from bids_acc.images.resampling import on_grid
 from bids_acc.typing import FloatArray
-
-PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')
-"""What BIDS allows as PhaseEncodingDirection."""
 
 SAME_READOUT = 0.01
 """Runs whose displacement by a field differs by less than this share are distorted alike."""
@@ -86,77 +82,10 @@ class Acquisition:
         return self.direction + known
 
 
-def reversed_pe_of(direction: str) -> str:
-    """Return the reversed phase-encoding direction.
-
-    Examples
-    --------
-    >>> reversed_pe_of('j'), reversed_pe_of('j-')
-    ('j-', 'j')
-    """
-    return direction[:-1] if direction.endswith('-') else f'{direction}-'
-
-
 def acquisition_of(metadata: Mapping[str, Any], shape: Sequence[int]) -> Acquisition:
     """Read direction and readout time out of a sidecar; ``j`` is assumed."""
     given = metadata.get('PhaseEncodingDirection') or metadata.get('PhaseEncodingAxis') or 'j'
     return Acquisition(str(given), readout_time(metadata, shape['ijk'.index(str(given)[0])]))
-
-
-def on_grid(
-    data: npt.NDArray[np.float32],
-    affine: FloatArray,
-    shape: Sequence[int],
-    grid: FloatArray,
-) -> npt.NDArray[np.float32]:
-    """Return volumes on another grid, linearly; as they are where it is the same.
-
-    Parameters
-    ----------
-    data : (i, j, k, n) ndarray
-    affine : (4, 4) ndarray
-        Of the volumes.
-    shape, grid : shape and affine
-        Of the wanted grid.
-    """
-    if data.shape[:3] == tuple(shape[:3]) and np.allclose(affine, grid, atol=1e-2):
-        return data
-    centres = voxel_centres(np.ones(shape[:3], dtype=bool), grid)
-    moved = [np.nan_to_num(sample(data[..., n], affine, centres)) for n in range(data.shape[3])]
-    return np.stack([m.reshape(shape[:3]) for m in moved], axis=3).astype(np.float32)
-
-
-def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[FloatArray, str]:
-    """Return the phase-encoding direction in scanner coordinates.
-
-    Parameters
-    ----------
-    metadata : mapping
-        Sidecar, with ``PhaseEncodingDirection`` or, failing that, ``PhaseEncodingAxis``.
-    affine : (4, 4) array_like
-
-    Returns
-    -------
-    axis : (3,) ndarray
-        Unit vector, RAS+.
-    finding : str
-        Empty, or what had to be assumed.
-
-    Raises
-    ------
-    MetadataError
-        If the field holds something that BIDS does not know.
-    """
-    given = metadata.get('PhaseEncodingDirection') or metadata.get('PhaseEncodingAxis')
-    if given is not None and given not in PHASE_DIRECTIONS:
-        raise MetadataError(
-            f'PhaseEncodingDirection is {given!r}; it must be one of '
-            f'{", ".join(PHASE_DIRECTIONS)}.'
-        )
-    finding = '' if given else 'PhaseEncodingDirection is missing: j (usually AP) is assumed.'
-    name = given or 'j'
-    sign = -1.0 if name.endswith('-') else 1.0
-    return sign * axes_of(affine)[:, 'ijk'.index(name[0])], finding
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,10 @@ def dvars(series: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     https://doi.org/10.1016/j.neuroimage.2017.12.098
     """
     data = np.asarray(series, dtype=np.float32)
-    low, middle, high = np.percentile(data, [25, 50, 75], axis=1, method='lower')
+    low, high = np.percentile(data, [25, 75], axis=1, method='lower')
     spread = (high - low) / 1.349
     kept = (np.ptp(data, axis=1) > 0) & (spread > 0)
-    level = float(np.median(middle[middle > 0])) if (middle > 0).any() else 0.0
+    level = float(np.median(data))
     if not kept.any() or not level > 0:
         return (np.full(data.shape[1], np.nan),) * 2
     data, spread = data[kept], spread[kept]

@@ -68,7 +68,10 @@ def t2star(means: npt.ArrayLike, echo_times: npt.ArrayLike, usable: npt.ArrayLik
     with np.errstate(divide='ignore', invalid='ignore'):
         logs = np.where(good, np.log(values), 0.0)
         total = weights.sum(axis=0)
-        t_mean, y_mean = (weights * times).sum(axis=0) / total, (weights * logs).sum(axis=0) / total
+        t_mean, y_mean = (
+            (weights * times).sum(axis=0) / total,
+            (weights * logs).sum(axis=0) / total,
+        )
         spread = (weights * (times - t_mean) ** 2).sum(axis=0)
         rate = -(weights * (times - t_mean) * (logs - y_mean)).sum(axis=0) / spread
         # a signal that does not decay has the longest T2*, not a negative one

@@ -92,8 +92,8 @@ def rigid_matrix(parameters: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArray
 
     Examples
     --------
-    >>> rigid_matrix([1, 0, 0, 0, 0, np.pi], [5, 0, 0]).round(3)[:3, 3].tolist()
-    [11.0, 0.0, 0.0]
+    >>> float(rigid_matrix([1, 0, 0, 0, 0, np.pi], [5, 0, 0])[0, 3])
+    11.0
     """
     values, middle = np.asarray(parameters, dtype=float), np.asarray(centre, dtype=float)
     matrix = np.eye(4)

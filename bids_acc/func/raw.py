@@ -28,6 +28,13 @@ OUTLIER_Z = 3.5
 """Modified z-score of an outlier (Iglewicz & Hoaglin 1993, How to detect and handle outliers)."""
 
 
+NAMING = {
+    'task': 'task', 'acquisition': 'acq', 'ceagent': 'ce', 'reconstruction': 'rec',
+    'direction': 'dir', 'run': 'run',
+}  # fmt: skip
+"""PyBIDS' name of each entity that tells runs apart, and its key in file names."""
+
+
 @dataclass(frozen=True)
 class RawRun:
     """One run of BOLD images, one image for each echo."""
@@ -40,6 +47,8 @@ class RawRun:
     """Without ``echo`` and ``part``."""
     opposite: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
     """Images of reversed phase encoding, with their metadata."""
+    alike: Path | None = None
+    """Image of the field map whose phase encoding is the series'."""
     events: Path | None = None
     notes: tuple[str, ...] = ()
     """What had to be translated or assumed."""
@@ -48,6 +57,11 @@ class RawRun:
     def image(self) -> Path:
         """The first echo."""
         return self.images[0]
+
+    @property
+    def metadata_of_image(self) -> Mapping[str, Any]:
+        """Sidecar of the first echo."""
+        return self.metadata[0]
 
     @property
     def direction(self) -> str:
@@ -65,10 +79,17 @@ class RawRun:
         return str(self.entities.get('task', ''))
 
     @property
+    def name(self) -> str:
+        """Entities that tell the run from others of the session, with their keys in names."""
+        return '_'.join(f'{key}-{self.entities[e]}' for e, key in NAMING.items()
+                        if e in self.entities)  # fmt: skip
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        more = (path for path, _ in self.opposite)
-        return (*self.images, *([self.events] if self.events else []), *more)
+        more = [path for path, _ in self.opposite]
+        single = [path for path in (self.events, self.alike) if path is not None]
+        return (*self.images, *single, *more)
 
 
 def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:

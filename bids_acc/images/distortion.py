@@ -29,6 +29,9 @@ from bids_acc.typing import FloatArray
 FSL_AXES = 'ijk'
 """Names of the voxel axes in the order of FSL's table of acquisition parameters."""
 
+PHASE_DIRECTIONS = ('i', 'i-', 'j', 'j-', 'k', 'k-')
+"""What BIDS allows as PhaseEncodingDirection."""
+
 
 def apply_warp(
     field: npt.ArrayLike, affine: npt.ArrayLike, points: npt.ArrayLike, axis: npt.ArrayLike
@@ -170,6 +173,50 @@ def displacement_from_hertz(
     array([5.])
     """
     return np.asarray(field_hz, dtype=float) * readout_s * spacing_mm
+
+
+def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[FloatArray, str]:
+    """Return the phase-encoding direction in scanner coordinates.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar, with ``PhaseEncodingDirection`` or, failing that, ``PhaseEncodingAxis``.
+    affine : (4, 4) array_like
+
+    Returns
+    -------
+    axis : (3,) ndarray
+        Unit vector, RAS+.
+    finding : str
+        Empty, or what had to be assumed.
+
+    Raises
+    ------
+    MetadataError
+        If the field holds something that BIDS does not know.
+    """
+    given = metadata.get('PhaseEncodingDirection') or metadata.get('PhaseEncodingAxis')
+    if given is not None and given not in PHASE_DIRECTIONS:
+        raise MetadataError(
+            f'PhaseEncodingDirection is {given!r}; it must be one of '
+            f'{", ".join(PHASE_DIRECTIONS)}.'
+        )
+    finding = '' if given else 'PhaseEncodingDirection is missing: j (usually AP) is assumed.'
+    name = given or 'j'
+    sign = -1.0 if name.endswith('-') else 1.0
+    return sign * axes_of(affine)[:, 'ijk'.index(name[0])], finding
+
+
+def reversed_pe_of(direction: str) -> str:
+    """Return the reversed phase-encoding direction.
+
+    Examples
+    --------
+    >>> reversed_pe_of('j'), reversed_pe_of('j-')
+    ('j-', 'j')
+    """
+    return direction[:-1] if direction.endswith('-') else f'{direction}-'
 
 
 def readout_time(metadata: Mapping[str, Any], n_phase: int) -> float:

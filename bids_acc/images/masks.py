@@ -77,8 +77,10 @@ def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     return float(2 * (a & b).sum() / total) if total else float('nan')
 
 
-def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
-    """Return the brain in a b = 0 image.
+def brain_mask(
+    image: npt.ArrayLike, zooms: npt.ArrayLike, what: str = 'the b = 0 image'
+) -> BoolArray:
+    """Return the brain in a b = 0 image, or another in which it is bright.
 
     Smoothed, thresholded, opened to cut eyes and skin off, the largest piece kept, grown back
     and filled.
@@ -89,6 +91,8 @@ def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
         Mean of the b = 0 volumes.
     zooms : (3,) array_like
         Voxel size in mm.
+    what : str
+        The image, for the message.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def brain_mask(image: npt.ArrayLike, zooms: npt.ArrayLike) -> BoolArray:
     volume_ml = float(mask.sum() * np.prod(size) / 1000)
     if not 50 <= volume_ml <= 4000:
         raise ComputationError(
-            f'brain mask of the b = 0 image has {volume_ml:.0f} mL; supply a mask, or check '
+            f'brain mask of {what} has {volume_ml:.0f} mL; supply a mask, or check '
             'whether the image shows a whole brain.'
         )
     return mask

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.images.affines import centre_of_mass
+from bids_acc.images.affines import apply_matrix, centre_of_mass, voxel_centres
 from bids_acc.images.ants_bridge import itk_session, read_matrix, to_ants, write_matrix
+from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
 
@@ -152,3 +153,62 @@ def centre_shift(
     if np.linalg.norm(centres[1] - centres[0]) > trust_mm:
         matrix[:3, 3] = centres[1] - centres[0]
     return matrix
+
+
+def align_brains(
+    image: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    t1w: npt.ArrayLike,
+    t1w_affine: npt.ArrayLike,
+    *,
+    masks: tuple[npt.ArrayLike, npt.ArrayLike],
+    seed: int,
+) -> FloatArray:
+    """Align a brain of any contrast with that of the T1w image, rigidly.
+
+    Parameters
+    ----------
+    image, t1w : (i, j, k) array_like
+        Zero outside the brain.
+    affine, t1w_affine : (4, 4) array_like
+    masks : tuple of (i, j, k) array_like of bool
+        Both brains, for a start where scanner coordinates do not agree.
+    seed : int
+        Of the random sampling.
+
+    Returns
+    -------
+    (4, 4) ndarray
+        Pull matrix, image to T1w: the smaller image is the fixed one, which is several times
+        faster.
+    """
+    start = centre_shift(masks[0], affine, masks[1], t1w_affine)
+    return rigid(image, affine, t1w, t1w_affine, initial=start, seed=seed)
+
+
+def moved_overlap(
+    mask: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    brain: npt.ArrayLike,
+    brain_affine: npt.ArrayLike,
+    matrix: npt.ArrayLike,
+) -> float:
+    """Return the overlap (Dice) of two masks of different grids, the first one moved.
+
+    Parameters
+    ----------
+    mask, brain : (i, j, k) array_like of bool
+    affine, brain_affine : (4, 4) array_like
+    matrix : (4, 4) array_like
+        Pull matrix, ``mask`` to ``brain``.
+
+    Returns
+    -------
+    float
+    """
+    moved = apply_matrix(matrix, voxel_centres(mask, affine))
+    inside = np.nan_to_num(sample(np.asarray(brain, dtype=np.float32), brain_affine, moved)).sum()
+    sizes = [np.abs(np.linalg.det(np.asarray(a, dtype=float)[:3, :3]))
+             for a in (affine, brain_affine)]  # fmt: skip
+    volumes = np.asarray(mask).sum() * sizes[0] + np.asarray(brain).sum() * sizes[1]
+    return float(2 * inside * sizes[0] / volumes)

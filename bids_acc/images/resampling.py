@@ -8,11 +8,14 @@ whatever the chain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from bids_acc.images.affines import apply_matrix
+from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.typing import FloatArray
 
 
@@ -113,3 +116,64 @@ def sample_series(
         moved = apply_matrix(matrix, points)
         result[:, index] = factor * sample(data[..., index], affine, moved, order=order)
     return result
+
+
+def output_grid(
+    mask: npt.ArrayLike, affine: FloatArray, zooms: FloatArray
+) -> tuple[tuple[int, ...], FloatArray]:
+    """Return a grid along the axes of a mask's image, around the mask, with cubic voxels.
+
+    Parameters
+    ----------
+    mask : (i, j, k) ndarray of bool
+    affine : (4, 4) ndarray
+        Of the mask.
+    zooms : (3,) ndarray
+        Voxel size whose volume the new voxels have, mm.
+
+    Returns
+    -------
+    shape : tuple of int
+    affine : (4, 4) ndarray
+    """
+    size = float(np.cbrt(np.prod(zooms)))
+    indices = np.argwhere(np.asarray(mask))
+    start, stop = indices.min(axis=0), indices.max(axis=0) + 1
+    steps = size / voxel_sizes(affine)
+    shape = np.ceil((stop - start) / steps).astype(int) + 2
+    middle = (start + stop - 1) / 2
+    grid = affine @ np.diag([*steps, 1.0])
+    origin = apply_matrix(affine, middle) - grid[:3, :3] @ ((shape - 1) / 2)
+    grid[:3, 3] = origin
+    return tuple(int(n) for n in shape), grid
+
+
+def on_grid(
+    data: npt.NDArray[np.float32],
+    affine: FloatArray,
+    shape: Sequence[int],
+    grid: FloatArray,
+    matrix: FloatArray | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return volumes on another grid, linearly; as they are where it is the same.
+
+    Parameters
+    ----------
+    data : (i, j, k, n) ndarray
+    affine : (4, 4) ndarray
+        Of the volumes.
+    shape, grid : shape and affine
+        Of the wanted grid.
+    matrix : (4, 4) ndarray, optional
+        Pull matrix, wanted grid to volumes, both in scanner coordinates.
+    """
+    if (
+        matrix is None
+        and data.shape[:3] == tuple(shape[:3])
+        and np.allclose(affine, grid, atol=1e-2)
+    ):
+        return data
+    centres = voxel_centres(np.ones(shape[:3], dtype=bool), grid)
+    centres = centres if matrix is None else apply_matrix(matrix, centres)
+    moved = [np.nan_to_num(sample(data[..., n], affine, centres)) for n in range(data.shape[3])]
+    return np.stack([m.reshape(shape[:3]) for m in moved], axis=3).astype(np.float32)

@@ -24,7 +24,7 @@ ROOMS: Mapping[str, str] = {
     'exceptions': '',
     'files': 'typing exceptions',
     'tables': 'typing exceptions files',
-    'bids': f'{BASE} images dwi',  # the plan judges images and tables by the rules of the run
+    'bids': f'{BASE} images dwi func',  # the plan judges images and tables by the rules of the run
     'programs': 'typing exceptions files',
     'settings': f'{BASE} bids',
     'derivatives': f'{BASE} settings',
@@ -60,7 +60,8 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('group/features.*', 'statistics'), ('group/tasks.*', 'parallel'),
     ('group/*', 'group'),
     ('images/files.*', 'files'), ('images/ants_bridge.*', 'files'),
-    ('images/registration.*', 'files'), ('surfaces/gifti.*', 'files'),
+    ('images/registration.*', 'files'), ('images/reversed_pe.*', 'files'),
+    ('surfaces/gifti.*', 'files'),
     ('surfaces/atlases.*', 'files'),
     ('images/template_space.*', 'files'),
     ('anat/registration.*', 'files'), ('anat/builtin.*', 'files'), ('anat/brain.*', 'files'),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -50,30 +49,19 @@ class Coregister(SimpleInterface):
         mask = files.read_image(self.inputs.mask)[0] > 0
         t1w, t1w_affine = files.read_image(self.inputs.t1w)
         brain = files.read_image(self.inputs.t1w_mask)[0] > 0
-        # the smaller image is the fixed one, which is several times faster
-        towards_t1w = registration.rigid(
-            np.where(mask, reference, 0),
-            affine,
-            np.where(brain, t1w, 0),
-            t1w_affine,
-            initial=registration.centre_shift(mask, affine, brain, t1w_affine),
-            seed=self.inputs.seed,
-        )
+        towards_t1w = registration.align_brains(
+            np.where(mask, reference, 0), affine, np.where(brain, t1w, 0), t1w_affine,
+            masks=(mask, brain), seed=self.inputs.seed,
+        )  # fmt: skip
         matrix = np.linalg.inv(towards_t1w)
         path = Path(runtime.cwd) / 'dwi_from_t1w.npy'
         np.save(path, matrix)
         itk = Path(runtime.cwd) / 'dwi_to_t1w.txt'
         write_matrix(matrix, itk)
-        inside = sample(brain.astype(np.float32), t1w_affine,
-                        apply_matrix(towards_t1w, voxel_centres(mask, affine)))  # fmt: skip
-        volumes = (
-            mask.sum() * np.prod(voxel_sizes(affine)),
-            brain.sum() * np.prod(voxel_sizes(t1w_affine)),
-        )
-        shared = np.nan_to_num(inside).sum() * np.prod(voxel_sizes(affine))
+        overlap = registration.moved_overlap(mask, affine, brain, t1w_affine, towards_t1w)
         there = sample(t1w, t1w_affine, apply_matrix(towards_t1w, voxel_centres(mask, affine)))
         self._results['report'] = {
-            'coreg_dice': float(2 * shared / sum(volumes)),
+            'coreg_dice': overlap,
             'coreg_nmi': quality.normalised_mutual_information(reference[mask], there),
         }
         self._results['transform'], self._results['itk_transform'] = str(path), str(itk)
@@ -118,12 +106,8 @@ class AlignMaps(SimpleInterface):
         values = np.nan_to_num(icvf)
         t1w, t1w_affine = files.read_image(self.inputs.t1w)
         brain = files.read_image(self.inputs.t1w_mask)[0] > 0
-        towards = registration.rigid(
-            values,
-            affine,
-            np.where(brain, t1w, 0),
-            t1w_affine,
-            initial=registration.centre_shift(values > 0, affine, brain, t1w_affine),
-            seed=self.inputs.seed,
-        )
+        towards = registration.align_brains(
+            values, affine, np.where(brain, t1w, 0), t1w_affine,
+            masks=(values > 0, brain), seed=self.inputs.seed,
+        )  # fmt: skip
         return np.asarray(np.linalg.inv(towards))

@@ -25,7 +25,7 @@ from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files, registration
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import displace, field_and_gradient
-from bids_acc.images.resampling import sample
+from bids_acc.images.resampling import output_grid, sample
 from bids_acc.typing import FloatArray
 
 
@@ -171,36 +171,6 @@ class ResampleSeries(SimpleInterface):
             bval=str(bval),
             gradients=str(table.write(Path(runtime.cwd) / 'gradients.tsv')),
         )
-
-
-def output_grid(
-    mask: Any, affine: FloatArray, zooms: FloatArray
-) -> tuple[tuple[int, ...], FloatArray]:
-    """Return a grid along the axes of a mask's image, around the mask, with cubic voxels.
-
-    Parameters
-    ----------
-    mask : (i, j, k) ndarray of bool
-    affine : (4, 4) ndarray
-        Of the mask.
-    zooms : (3,) ndarray
-        Voxel size whose volume the new voxels have, mm.
-
-    Returns
-    -------
-    shape : tuple of int
-    affine : (4, 4) ndarray
-    """
-    size = float(np.cbrt(np.prod(zooms)))
-    indices = np.argwhere(mask)
-    start, stop = indices.min(axis=0), indices.max(axis=0) + 1
-    steps = size / voxel_sizes(affine)
-    shape = np.ceil((stop - start) / steps).astype(int) + 2
-    middle = (start + stop - 1) / 2
-    grid = affine @ np.diag([*steps, 1.0])
-    origin = apply_matrix(affine, middle) - grid[:3, :3] @ ((shape - 1) / 2)
-    grid[:3, 3] = origin
-    return tuple(int(n) for n in shape), grid
 
 
 def grow(mask: Any) -> Any:

@@ -1,0 +1,173 @@
+"""Raw BOLD runs of a session, and why an image is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bids_acc.bids.fieldmaps import find_field_images
+from bids_acc.bids.images import image_part, number_kind, read_grid
+from bids_acc.bids.index import ImageFile, ImageIndex
+from bids_acc.bids.inputs import check_image
+from bids_acc.bids.layout import metadata_of, nothing_there, query_images, without_twins
+from bids_acc.bids.phase_encoding import phase_direction
+from bids_acc.bids.reasons import listed, none_left
+from bids_acc.bids.selection import Selection
+from bids_acc.bids.sidecars import inherited_file, suffix_of
+from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.func.raw import RawRun, check_echoes, check_length, check_repetition_time
+from bids_acc.func.slice_timing import slice_times
+
+Refused = list[tuple[Path, BidsAccError]]
+"""Images that are not used, each with the reason."""
+
+ECHO = ('echo', 'part', 'extension', 'suffix', 'datatype')
+"""Entities that do not tell one run from another."""
+
+
+def find_raw_runs(
+    index: ImageIndex, subject: str, session: str | None, selection: Selection
+) -> tuple[tuple[RawRun, ...], list[str], list[str]]:
+    """Find the BOLD runs of a session that can be used, each by itself.
+
+    Parameters
+    ----------
+    index : ImageIndex
+    subject, session : str
+        Labels without prefix.
+    selection : Selection
+        With filters (``bold``).
+
+    Returns
+    -------
+    tuple of RawRun
+        Sorted by name.
+    left_out : list of str
+        Images that are there and not used, each with the reason.
+    notes : list of str
+        For the plan.
+
+    Raises
+    ------
+    NothingThereError
+        If there is no BOLD image.
+    MissingInputError, InputDataError
+        If none can be used; with the reason for each.
+    """
+    files = query_images(index, subject, session, selection.filters, 'bold')
+    if not files:
+        raise nothing_there(subject, session, 'func', 'bold')
+    files, twins = without_twins(files)
+    groups, refused = _grouped(index, files)
+    runs: list[RawRun] = []
+    for group in groups:
+        try:
+            runs.append(_judge(group, index.root))
+        except BidsAccError as error:
+            refused.append((group[0][0], error))
+    if not runs:
+        raise none_left(refused, 'BOLD runs')
+    left_out = [*listed(refused), *_companions(runs[0].image.parent), *twins]
+    found = []
+    for run in runs:
+        with_field, unused = _with_field(run, index.root)
+        found.append(with_field)
+        left_out += [text for text in unused if text not in left_out]
+    return tuple(found), left_out, _notes(found, left_out)
+
+
+Echo = tuple[Path, Mapping[str, str], Mapping[str, Any]]
+"""An image, its entities and its metadata."""
+
+
+def _grouped(index: ImageIndex, files: Sequence[ImageFile]) -> tuple[list[list[Echo]], Refused]:
+    """Put the echoes of each run together; parts of complex images are left out."""
+    groups: dict[tuple[tuple[str, str], ...], list[Echo]] = {}
+    refused: Refused = []
+    for file in files:
+        path, entities = Path(file.path), file.get_entities()
+        try:
+            metadata = metadata_of(index, path)
+            if part := image_part(entities, metadata):
+                raise InputDataError(f'{path} is a {part} image; only magnitudes are used.')
+        except BidsAccError as error:
+            refused.append((path, error))
+            continue
+        same = tuple(sorted((k, v) for k, v in entities.items() if k not in ECHO))
+        groups.setdefault(same, []).append((path, entities, metadata))
+    return [groups[same] for same in sorted(groups)], refused
+
+
+def _judge(group: Sequence[Echo], root: Path) -> RawRun:
+    """Look into one run; the error says why it cannot be used."""
+    shapes = [check_image(path, (4,), minimum_size=2) for path, _, _ in group]
+    echoes = sorted(group, key=lambda echo: _echo_time(echo[2]))
+    path, entities, metadata = echoes[0]
+    if number_kind(path) == 'complex':
+        raise InputDataError(f'{path} holds complex numbers; write their magnitude.')
+    spacing = check_repetition_time(metadata, str(path))
+    check_echoes(shapes, [m.get('EchoTime') for _, _, m in echoes], str(path))
+    check_length(shapes[0][3], spacing, str(path))
+    direction, said = phase_direction(metadata.get('PhaseEncodingDirection'), read_grid(path)[1])
+    notes = [f'{said}.'] if said else []
+    plain = {k: v for k, v in metadata.items() if k != 'PhaseEncodingDirection'}
+    kept = {**plain, 'PhaseEncodingDirection': direction} if direction else plain
+    return RawRun(
+        images=tuple(echo[0] for echo in echoes),
+        metadata=(kept, *(m for _, _, m in echoes[1:])),
+        entities={k: v for k, v in entities.items() if k not in ('echo', 'part', 'extension')},
+        events=_events(path, root),
+        notes=tuple(notes),
+    )
+
+
+def _echo_time(metadata: Mapping[str, Any]) -> float:
+    """Return the echo time for sorting; what is no number comes first, and is refused then."""
+    value = metadata.get('EchoTime')
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _events(image: Path, root: Path) -> Path | None:
+    """Find the table of events, which is shared by echoes and inherited."""
+    stem = '_'.join(
+        part for part in image.name.partition('.')[0].split('_')[:-1]
+        if not part.startswith(('echo-', 'part-'))
+    )  # fmt: skip
+    return inherited_file(image.with_name(f'{stem}_events.tsv'), root, '.tsv')
+
+
+def _companions(folder: Path) -> list[str]:
+    """Name the images beside the series that are none."""
+    others = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) != 'bold']
+    why = {'sbref': 'single-band reference; the mean of the series is aligned instead'}
+    return [f'{p.name}: {why.get(suffix_of(p), f"{suffix_of(p)}, no BOLD series")}'
+            for p in others]  # fmt: skip
+
+
+def _with_field(run: RawRun, root: Path) -> tuple[RawRun, list[str]]:
+    """Add images of reversed phase encoding; an incomplete field map does not stop the run."""
+    opposite, alike, left_out, notes = find_field_images(root, run)
+    return replace(
+        run,
+        opposite=tuple(opposite),
+        alike=alike,
+        notes=(*run.notes, *(f'{text}.' for text in notes)),
+    ), left_out
+
+
+def _notes(runs: Sequence[RawRun], left_out: Sequence[str]) -> list[str]:
+    """Say in the plan what is used, what steps cannot be done, and what is left out."""
+    said = [f'{len(runs)} runs, each prepared by itself'] if len(runs) > 1 else []
+    for run in runs:
+        name = run.image.name
+        if len(run.images) > 1:
+            said.append(f'{name}: {len(run.images)} echoes, combined')
+        shape = read_grid(run.image)[0]
+        if reason := slice_times(run.metadata[0], shape, run.repetition_time)[2]:
+            said.append(f'{name}: slice timing is not corrected: {reason}')
+        said += [f'{name}: {text.rstrip(".")}' for text in run.notes]
+    if left_out:
+        said.append(f'not used: {"; ".join(left_out)}')
+    return said

@@ -1,0 +1,1 @@
+"""Nipype shells of the functional line: read, call a formula, write."""
