@@ -7,17 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bids_acc.bids.fieldmaps import find_field_images
 from bids_acc.bids.images import image_part, number_kind, read_grid
 from bids_acc.bids.index import ImageFile, ImageIndex
-from bids_acc.bids.inputs import check_image
+from bids_acc.bids.inputs import check_image, open_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images, without_twins
 from bids_acc.bids.phase_encoding import phase_direction
 from bids_acc.bids.reasons import listed, none_left
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import inherited_file, suffix_of
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.func.raw import RawRun, check_echoes, check_length, check_repetition_time
+from bids_acc.func.raw import (
+    RawRun,
+    check_echoes,
+    check_length,
+    check_repetition_time,
+    check_signal,
+)
 from bids_acc.func.slice_timing import slice_times
 
 Refused = list[tuple[Path, BidsAccError]]
@@ -71,7 +79,7 @@ def find_raw_runs(
         raise none_left(refused, 'BOLD runs')
     left_out = [*listed(refused), *_companions(runs[0].image.parent), *twins]
     found = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.name):
         with_field, unused = _with_field(run, index.root)
         found.append(with_field)
         left_out += [text for text in unused if text not in left_out]
@@ -110,6 +118,8 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
     spacing = check_repetition_time(metadata, str(path))
     check_echoes(shapes, [m.get('EchoTime') for _, _, m in echoes], str(path))
     check_length(shapes[0][3], spacing, str(path))
+    for one, _, _ in group:
+        _check_not_empty(one)
     direction, said = phase_direction(metadata.get('PhaseEncodingDirection'), read_grid(path)[1])
     notes = [f'{said}.'] if said else []
     plain = {k: v for k, v in metadata.items() if k != 'PhaseEncodingDirection'}
@@ -121,6 +131,13 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
         events=_events(path, root),
         notes=tuple(notes),
     )
+
+
+def _check_not_empty(path: Path) -> None:
+    """Refuse a series of zeros; of one that begins with a signal nothing more is read."""
+    values = open_image(path).dataobj
+    if not np.nan_to_num(np.asarray(values[..., 0])).any():
+        check_signal(np.asarray(values), str(path))
 
 
 def _echo_time(metadata: Mapping[str, Any]) -> float:

@@ -28,12 +28,19 @@ def read_image(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
     return values, np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
 
 
-def write_image(values: npt.ArrayLike, affine: npt.ArrayLike, path: Path) -> Path:
-    """Write an image; masks as bytes, everything else as float32."""
+def write_image(
+    values: npt.ArrayLike,
+    affine: npt.ArrayLike,
+    path: Path,
+    repetition_time: float | None = None,
+) -> Path:
+    """Write an image; masks as bytes, everything else as float32; time between volumes in s."""
     array = np.asarray(values)
     array = array.astype(np.uint8 if array.dtype == bool else np.float32)
     image = nb.Nifti1Image(array, np.asarray(affine, dtype=float))
     image.header.set_xyzt_units('mm', 'sec')
+    if repetition_time is not None:
+        image.header.set_zooms((*image.header.get_zooms()[:3], repetition_time))
     image.set_sform(image.affine, 1)
     image.set_qform(image.affine, 1)
     image.to_filename(path)

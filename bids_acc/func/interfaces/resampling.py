@@ -35,9 +35,10 @@ from bids_acc.typing import FloatArray
 MARGIN_VOXELS = 2
 """How far around the brain values are kept, for measures that look at neighbours."""
 
-PURE = 0.95
+PURITIES = (0.95, 0.9, 0.8, 0.7)
 """A voxel belongs to a tissue's noise pool when at least this share of what it sees is of that
-tissue: own convention, in place of an erosion whose depth would depend on voxel sizes."""
+tissue, by the first of these shares that enough voxels have: own convention, in place of an
+erosion whose depth would depend on voxel sizes, and which leaves no fluid in coarse voxels."""
 
 TISSUES = {'WM': (1, 'white_matter'), 'CSF': (2, 'csf')}
 """Name in fMRIPrep's JSON, place among the tissue maps, and name of the mean's column."""
@@ -89,11 +90,15 @@ class ResampleBold(SimpleInterface):
         series, brain = np.nan_to_num(values).reshape(*shape, -1), seen.reshape(shape)
         folder = Path(runtime.cwd)
         self._results.update(
-            out_file=str(files.write_image(series, grid, folder / 'bold.nii')),
+            out_file=str(files.write_image(series, grid, folder / 'bold.nii', self._spacing())),
             out_mask=str(files.write_image(brain, grid, folder / 'brain.nii.gz')),
             seen=float(seen.sum() / max(inside.sum(), 1)),
         )
         return runtime
+
+    def _spacing(self) -> float | None:
+        """Return the repetition time, s."""
+        return self.inputs.sidecar['RepetitionTime'] if isdefined(self.inputs.sidecar) else None
 
     def _combined(self, first: Any, affine: FloatArray, points: FloatArray) -> Any:
         """Return the series at points of the output's space, echoes combined."""
@@ -185,13 +190,20 @@ class ConfoundsTable(SimpleInterface):
         for name, (place, _) in TISSUES.items():
             fractions, grid = files.read_image(self.inputs.tpms[place])
             seen = sample(blur_to_resolution(fractions, grid, resolution), grid, centres)
-            pool = (np.nan_to_num(seen).reshape(shape) >= PURE) & mask
-            if (count := int(pool.sum())) >= noise.MIN_TISSUE_VOXELS:
-                pools[name] = pool
-            else:
+            share = np.where(mask, np.nan_to_num(seen).reshape(shape), 0)
+            counts = [int((share >= purity).sum()) for purity in PURITIES]
+            enough = [n for n, count in enumerate(counts) if count >= noise.MIN_TISSUE_VOXELS]
+            if not enough:
                 notes.append(
-                    f'Only {count} voxels hold nothing but {name}; the table goes without its '
-                    'signal and noise components.'
+                    f'Only {counts[-1]} voxels are {name} to {PURITIES[-1]:.0%}; the table goes '
+                    'without its signal and noise components.'
+                )
+                continue
+            pools[name] = share >= PURITIES[enough[0]]
+            if enough[0]:
+                notes.append(
+                    f'Noise of {name} is taken from voxels that are {PURITIES[enough[0]]:.0%} '
+                    f'{name}; purer ones are too few.'
                 )
         return pools, notes
 

@@ -1,0 +1,164 @@
+"""Each raw BOLD image is judged: what is used, what is left out, and with which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+from bids_acc.bids.bold_runs import find_raw_runs
+from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.selection import Selection
+from bids_acc.exceptions import BidsAccError
+from tests.synthetic.bids_folder import write_dataset
+
+META = {'RepetitionTime': 3.0, 'EchoTime': 0.03, 'PhaseEncodingDirection': 'j-',
+        'TotalReadoutTime': 0.03, 'SliceTiming': [0.0, 0.5, 1.0, 1.5]}  # fmt: skip
+
+
+def write(root: Path, name: str, shape=(4, 4, 4, 42), folder='func', value=None, **changes):
+    """Write a small image with its sidecar; a field that is None is left out."""
+    path = root / 'sub-01' / folder / f'sub-01_{name}.nii.gz'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(0).uniform(1, 100, shape).astype('f4')
+    if value is not None:
+        values[...] = value
+    nb.Nifti1Image(values, np.diag([4.0, 4, 4, 1])).to_filename(path)
+    meta = {k: v for k, v in {**META, **changes}.items() if v is not None}
+    path.with_name(f'sub-01_{name}.json').write_text(json.dumps(meta))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a data set with one good run."""
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'task-rest_run-1_bold')
+    return root
+
+
+def found(root, **selection):
+    """Return runs, what is left out, and notes."""
+    return find_raw_runs(ImageIndex(root), '01', None, Selection(**selection))
+
+
+def test_a_good_run_is_taken_and_nothing_said(root):
+    (run,), left_out, notes = found(root)
+    assert run.name == 'task-rest_run-1'
+    assert (run.task, run.repetition_time, run.direction) == ('rest', 3.0, 'j-')
+    assert left_out == []
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'value': 0}, 'all values are zero'),
+        ({'shape': (4, 4, 4)}, 'dimensions'),
+        ({'shape': (4, 4, 4, 30)}, '30 volumes'),
+        ({'RepetitionTime': 0}, 'RepetitionTime is 0'),
+        ({'RepetitionTime': 2000}, 'in ms'),
+        ({'RepetitionTime': None}, 'no RepetitionTime'),
+        ({'RepetitionTime': 1.0}, '42 s'),
+    ],
+)  # fmt: skip
+def test_a_bad_run_is_left_out_and_the_other_taken(root, changes, said):
+    write(root, 'task-rest_run-2_bold', **changes)
+    (run,), left_out, notes = found(root)
+    assert run.name == 'task-rest_run-1'
+    (reason,) = left_out
+    assert reason.startswith('sub-01_task-rest_run-2_bold.nii.gz: ')
+    assert said in reason
+    assert reason in notes[-1]
+
+
+def test_where_no_run_is_good_the_error_says_why(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'task-rest_bold', RepetitionTime=None)
+    with pytest.raises(BidsAccError, match='no RepetitionTime'):
+        found(root)
+
+
+def test_echoes_are_one_run_in_the_order_of_their_times(root):
+    for echo, time in ((1, 0.045), (2, 0.013), (3, 0.029)):
+        write(root, f'task-rest_run-2_echo-{echo}_bold', EchoTime=time)
+    runs, left_out, notes = found(root)
+    echoes = next(run for run in runs if run.name == 'task-rest_run-2')
+    assert [m['EchoTime'] for m in echoes.metadata] == [0.013, 0.029, 0.045]
+    assert not left_out
+    assert any('3 echoes' in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [({'shape': (4, 4, 4, 41)}, 'different shapes'), ({'EchoTime': None}, 'EchoTime'),
+     ({'EchoTime': 0.013}, 'EchoTime')],
+)  # fmt: skip
+def test_echoes_that_do_not_fit_are_refused(root, changes, said):
+    write(root, 'task-rest_run-2_echo-1_bold', EchoTime=0.013)
+    write(root, 'task-rest_run-2_echo-2_bold', **{'EchoTime': 0.03, **changes})
+    (_,), (reason,), _ = found(root)
+    assert said in reason
+
+
+def test_parts_and_references_are_named(root):
+    write(root, 'task-rest_run-2_part-mag_bold')
+    write(root, 'task-rest_run-2_part-phase_bold')
+    write(root, 'task-rest_run-2_sbref', shape=(4, 4, 4))
+    runs, left_out, _ = found(root)
+    assert [run.name for run in runs] == ['task-rest_run-1', 'task-rest_run-2']
+    assert runs[1].image.name == 'sub-01_task-rest_run-2_part-mag_bold.nii.gz'
+    assert any('phase image' in text for text in left_out)
+    assert any('single-band reference' in text for text in left_out)
+
+
+def test_slice_times_that_cannot_be_used_are_noted(root):
+    write(root, 'task-rest_run-1_bold', SliceTiming=[0, 500, 1000, 1500])
+    _, _, notes = found(root)
+    assert any('in ms' in note for note in notes)
+
+
+def test_events_are_found_beside_and_above(root):
+    write(root, 'task-faces_echo-1_bold', EchoTime=0.01)
+    write(root, 'task-faces_echo-2_bold', EchoTime=0.03)
+    (root / 'task-faces_events.tsv').write_text('onset\tduration\n1\t2\n')
+    runs, _, _ = found(root)
+    assert runs[0].task == 'faces'
+    assert runs[0].events.name == 'task-faces_events.tsv'
+    assert runs[1].events is None
+
+
+def test_field_map_of_both_directions(root):
+    write(root, 'dir-AP_epi', (4, 4, 4, 3), 'fmap')
+    write(root, 'dir-PA_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection='j')
+    (run,), left_out, _ = found(root)
+    assert [path.name for path, _ in run.opposite] == ['sub-01_dir-PA_epi.nii.gz']
+    assert run.alike.name == 'sub-01_dir-AP_epi.nii.gz'
+    assert not left_out
+    assert len(run.files) == 3
+
+
+def test_an_incomplete_field_map_does_not_stop(root):
+    """fmriprep#2970: without its direction, for another series, without its reverse."""
+    write(root, 'dir-AP_epi', (4, 4, 4, 3), 'fmap')
+    write(root, 'dir-PA_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection=None)
+    write(root, 'acq-x_epi', (4, 4, 4), 'fmap', PhaseEncodingDirection='j',
+          IntendedFor='dwi/sub-01_dwi.nii.gz')  # fmt: skip
+    write(root, 'phasediff', (4, 4, 4), 'fmap')
+    (run,), left_out, notes = found(root)
+    assert run.opposite == ()
+    assert run.alike is None
+    text = ' '.join(left_out)
+    for said in ('no PhaseEncodingDirection', 'not the BOLD series', 'phasediff',
+                 'none of reversed phase encoding to it'):  # fmt: skip
+        assert said in text
+    assert 'not used' in notes[-1]
+
+
+def test_a_filter_chooses_runs(root):
+    write(root, 'task-rest_run-2_bold')
+    (run,), _, _ = found(root, filters={'bold': {'run': '2'}})
+    assert run.name == 'task-rest_run-2'
