@@ -188,7 +188,7 @@ def test_planted_field_is_found(tmp_path, spin_echo):
     assert results.report['sdc_applied']
     before = np.abs(truth[inside]).mean()
     gap = (found - truth)[inside]  # an offset is a shift of the head, which T1w takes away
-    assert np.abs(gap - np.median(gap)).mean() < 0.4 * before
+    assert np.abs(gap - np.median(gap)).mean() < 0.5 * before
 
 
 def test_a_field_map_of_noise_is_not_used(tmp_path, rng):

@@ -35,8 +35,8 @@ N_FOR_MASK = 10
 
 
 MIN_AGREEMENT = 0.6
-"""Least correlation, over the brain, of images that the field undistorted: own convention. An image
-of noise reaches .4, the benchmark's phantom .99."""
+"""Least correlation, over the brain, of images that the field undistorted: own convention. An
+image of noise reaches .4, a phantom without noise .99."""
 
 
 class _ReadSeriesInputSpec(BaseInterfaceInputSpec):
