@@ -165,10 +165,10 @@ def _companions(folder: Path) -> list[str]:
 
 def _with_field(run: RawRun, root: Path) -> tuple[RawRun, list[str]]:
     """Add images of reversed phase encoding; an incomplete field map does not stop the run."""
-    opposite, alike, left_out, notes = find_field_images(root, run)
+    reversed_pe, alike, left_out, notes = find_field_images(root, run)
     return replace(
         run,
-        opposite=tuple(opposite),
+        reversed_pe=tuple(reversed_pe),
         alike=alike,
         notes=(*run.notes, *(f'{text}.' for text in notes)),
     ), left_out

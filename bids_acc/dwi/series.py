@@ -22,7 +22,7 @@ from bids_acc.dwi.shells import (
 )
 from bids_acc.dwi.volumes import Volumes, read_base, read_table, read_volumes
 from bids_acc.exceptions import InputDataError
-from bids_acc.images.distortion import reversed_pe_of, phase_axis, readout_time
+from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import on_grid
 from bids_acc.typing import FloatArray

@@ -80,7 +80,7 @@ class Target:
         return cls(points, design, centre, affine, smoothing)
 
     def align(self, volume: npt.NDArray[np.float32], start: FloatArray) -> FloatArray:
-        """Return the pull matrix, target to volume, from one to start with."""
+        """Return the affine matrix, target to volume, from one to start with."""
         moving, matrix = _smoothed(volume, self.smoothing), start
         for _ in range(MAX_STEPS):
             found = sample(moving, self.affine, apply_matrix(matrix, self.points))
@@ -174,7 +174,7 @@ def estimate_motion(
     Returns
     -------
     Motion
-        Pull matrices, reference to volume; translations of the brain's centre and rotations.
+        Affine matrices, reference to volume; translations of the brain's centre and rotations.
     """
     grid, brain = np.asarray(affine, dtype=float), np.asarray(mask, dtype=bool)
     count = data.shape[3]

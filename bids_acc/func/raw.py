@@ -45,7 +45,7 @@ class RawRun:
     """Of each image."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """Without ``echo`` and ``part``."""
-    opposite: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
+    reversed_pe: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
     """Images of reversed phase encoding, with their metadata."""
     alike: Path | None = None
     """Image of the field map whose phase encoding is the series'."""
@@ -87,7 +87,7 @@ class RawRun:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        more = [path for path, _ in self.opposite]
+        more = [path for path, _ in self.reversed_pe]
         single = [path for path in (self.events, self.alike) if path is not None]
         return (*self.images, *single, *more)
 

@@ -92,7 +92,7 @@ def framewise_displacement(
     Parameters
     ----------
     matrices : (n_volumes, 4, 4) array_like
-        Pull matrices in acquisition order.
+        Affine matrices in acquisition order.
     centre : (3,) array_like
         Of the head, scanner coordinates in mm.
     radius_mm : float

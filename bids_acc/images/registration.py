@@ -38,7 +38,7 @@ def rigid(
     fixed_mask : (i, j, k) array_like of bool, optional
         Where the images are compared.
     initial : (4, 4) array_like, optional
-        Pull matrix to start from; by default the scanner's coordinates are trusted.
+        Affine matrix to start from; by default the scanner's coordinates are trusted.
     iterations, shrink, smoothing : tuple of int
         Coarse to fine.
     transform : {'Rigid', 'Affine'}
@@ -143,7 +143,7 @@ def centre_shift(
     Returns
     -------
     (4, 4) ndarray
-        Pull matrix, fixed to moving.
+        Affine matrix, fixed to moving.
     """
     centres = [
         centre_of_mass(mask, affine)
@@ -179,7 +179,7 @@ def align_brains(
     Returns
     -------
     (4, 4) ndarray
-        Pull matrix, image to T1w: the smaller image is the fixed one, which is several times
+        Affine matrix, image to T1w: the smaller image is the fixed one, which is several times
         faster.
     """
     start = centre_shift(masks[0], affine, masks[1], t1w_affine)
@@ -200,7 +200,7 @@ def moved_overlap(
     mask, brain : (i, j, k) array_like of bool
     affine, brain_affine : (4, 4) array_like
     matrix : (4, 4) array_like
-        Pull matrix, ``mask`` to ``brain``.
+        Affine matrix, ``mask`` to ``brain``.
 
     Returns
     -------

@@ -165,7 +165,7 @@ def on_grid(
     shape, grid : shape and affine
         Of the wanted grid.
     matrix : (4, 4) ndarray, optional
-        Pull matrix, wanted grid to volumes, both in scanner coordinates.
+        Affine matrix, wanted grid to volumes, both in scanner coordinates.
     """
     if (
         matrix is None

@@ -160,15 +160,15 @@ def distorted(sign, peak=9.0):
     return values.reshape(SHAPE).astype('f4'), field(points).reshape(SHAPE)
 
 
-def field_shell(tmp_path, opposite, **given):
-    """Return the shell for the phantom and an opposite image."""
+def field_shell(tmp_path, reversed_pe, **given):
+    """Return the shell for the phantom and an reversed_pe image."""
     image, _ = distorted(1)
     mask = ndimage.binary_fill_holes(image > 300)
     return EstimateField(
         reference=str(save(tmp_path / 'ref.nii.gz', image, affine_at())),
         mask=str(save(tmp_path / 'mask.nii.gz', mask.astype('u1'), affine_at())),
-        sidecar=SIDECAR, opposite=str(save(tmp_path / 'opp.nii.gz', opposite, affine_at())),
-        opposite_sidecar={'PhaseEncodingDirection': 'j', 'TotalReadoutTime': 0.03}, **given,
+        sidecar=SIDECAR, reversed_pe=str(save(tmp_path / 'rev.nii.gz', reversed_pe, affine_at())),
+        reversed_pe_sidecar={'PhaseEncodingDirection': 'j', 'TotalReadoutTime': 0.03}, **given,
     )  # fmt: skip
 
 
@@ -176,13 +176,15 @@ def field_shell(tmp_path, opposite, **given):
 def test_planted_field_is_found(tmp_path, spin_echo):
     """Also from a pair of another contrast, for which the series has an image distorted alike."""
     image, truth = distorted(1)
-    opposite, _ = distorted(-1)
+    reversed_pe, _ = distorted(-1)
     given = {}
     if spin_echo:  # contrast of its own, the same in both images of the field map
-        opposite = 25 * np.sqrt(opposite)
+        reversed_pe = 25 * np.sqrt(reversed_pe)
         alike = 25 * np.sqrt(image)
         given['alike'] = str(save(tmp_path / 'alike.nii.gz', alike.astype('f4'), affine_at()))
-    results = field_shell(tmp_path, opposite.astype('f4'), **given).run(cwd=str(tmp_path)).outputs
+    results = (
+        field_shell(tmp_path, reversed_pe.astype('f4'), **given).run(cwd=str(tmp_path)).outputs
+    )
     found = np.asarray(nb.load(results.warp).dataobj)
     inside = np.asarray(nb.load(tmp_path / 'mask.nii.gz').dataobj) > 0
     assert results.report['sdc_applied']

@@ -35,8 +35,8 @@ from bids_acc.images.distortion import (
     undistort,
 )
 from bids_acc.images.masks import brain_mask
-from bids_acc.images.reversed_pe import ReversedPair, best_sign, shift_sizes
 from bids_acc.images.resampling import sample
+from bids_acc.images.reversed_pe import ReversedPair, best_sign, shift_sizes
 from bids_acc.programs import read_result, run_tool
 from bids_acc.surfaces.ribbon import blur_to_resolution
 from bids_acc.typing import FloatArray

@@ -26,8 +26,8 @@ from bids_acc.images import files, registration
 from bids_acc.images.affines import centre_of_mass
 from bids_acc.images.distortion import phase_axis, readout_time, undistort
 from bids_acc.images.masks import brain_mask
-from bids_acc.images.opposite import OppositePair
 from bids_acc.images.resampling import on_grid
+from bids_acc.images.reversed_pe import ReversedPair
 from bids_acc.typing import FloatArray
 
 N_FOR_MASK = 10
@@ -117,7 +117,7 @@ class _EstimateMotionInputSpec(BaseInterfaceInputSpec):
 
 
 class _EstimateMotionOutputSpec(TraitedSpec):
-    transforms = File(exists=True, desc='pull matrices, reference to volume')
+    transforms = File(exists=True, desc='affine matrices, reference to volume')
     parameters = File(exists=True, desc="translations of the head's centre, and rotations")
     reference = File(exists=True, desc='mean of the calmest volumes')
     mask = File(exists=True, desc='brain in it')
@@ -157,9 +157,9 @@ class _EstimateFieldInputSpec(BaseInterfaceInputSpec):
     reference = File(exists=True, mandatory=True, desc='mean BOLD image, distorted')
     mask = File(exists=True, mandatory=True, desc='its brain')
     sidecar = traits.Dict(mandatory=True, desc='metadata of the series')
-    opposite = File(exists=True, mandatory=True, desc='image of reversed phase encoding')
-    opposite_sidecar = traits.Dict(mandatory=True, desc='its metadata')
-    alike = File(exists=True, desc="image of the series' phase encoding, contrast as opposite")
+    reversed_pe = File(exists=True, mandatory=True, desc='image of reversed phase encoding')
+    reversed_pe_sidecar = traits.Dict(mandatory=True, desc='its metadata')
+    alike = File(exists=True, desc="image of the series' phase encoding, contrast as reversed_pe")
     seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
 
 
@@ -196,7 +196,7 @@ class EstimateField(SimpleInterface):
         used = _is_better(report)
         if report and report['sdc_similarity'] < MIN_AGREEMENT:
             finding = (
-                'Images of opposite phase encoding do not show the same head (correlation '
+                'Images of reversed phase encoding do not show the same head (correlation '
                 f'{report["sdc_similarity"]:.2f} with the field).'
             )
         if not used:
@@ -216,23 +216,23 @@ class EstimateField(SimpleInterface):
     ) -> tuple[FloatArray, dict[str, Any]]:
         """Return the displacement and what is to be said of it."""
         pull, image = np.eye(4), reference
-        opposite, grid = _first_volumes(self.inputs.opposite)
+        reversed_pe, grid = _first_volumes(self.inputs.reversed_pe)
         if isdefined(self.inputs.alike):
             alike, own = _first_volumes(self.inputs.alike)
             pull = registration.rigid(
                 reference, affine, alike.mean(axis=3), own, seed=self.inputs.seed
             )
             image = on_grid(alike, own, reference.shape, affine, pull).mean(axis=3)
-        other = on_grid(opposite, grid, reference.shape, affine, pull).mean(axis=3)
-        ratio = 1.0 if isdefined(self.inputs.alike) else self._ratio(opposite.shape)
-        pair = OppositePair(image, other, mask, affine, axis, ratio, self.inputs.seed)
+        other = on_grid(reversed_pe, grid, reference.shape, affine, pull).mean(axis=3)
+        ratio = 1.0 if isdefined(self.inputs.alike) else self._ratio(reversed_pe.shape)
+        pair = ReversedPair(image, other, mask, affine, axis, ratio, self.inputs.seed)
         return pair.displacement()
 
     def _ratio(self, shape: tuple[int, ...]) -> float:
-        """Return how much longer the opposite image's readout is; 1 where it is not known."""
+        """Return how much longer the reversed_pe image's readout is; 1 where it is not known."""
         times = [
             readout_time(sidecar, shape['ijk'.index(sidecar['PhaseEncodingDirection'][0])])
-            for sidecar in (self.inputs.opposite_sidecar, self.inputs.sidecar)
+            for sidecar in (self.inputs.reversed_pe_sidecar, self.inputs.sidecar)
         ]
         known = all(np.isfinite(time) and time > 0 for time in times)
         return times[0] / times[1] if known else 1.0
@@ -260,7 +260,7 @@ class _CoregisterInputSpec(BaseInterfaceInputSpec):
 
 
 class _CoregisterOutputSpec(TraitedSpec):
-    transform = File(exists=True, desc='pull matrix, T1w to BOLD')
+    transform = File(exists=True, desc='affine matrix, T1w to BOLD')
     report = traits.Dict(desc='overlap of the brains and similarity')
 
 

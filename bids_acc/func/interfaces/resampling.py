@@ -48,9 +48,9 @@ class _ResampleInputSpec(BaseInterfaceInputSpec):
     in_files = InputMultiObject(File(exists=True), mandatory=True, desc='each echo')
     echo_times = traits.List(traits.Float(), desc='of several echoes, s')
     n_dummy = traits.Int(0, usedefault=True, desc='volumes before the steady state')
-    transforms = File(exists=True, mandatory=True, desc='pull matrices, reference to volume')
+    transforms = File(exists=True, mandatory=True, desc='affine matrices, reference to volume')
     mask = File(exists=True, mandatory=True, desc='brain: of the T1w image, or the reference')
-    coregistration = File(exists=True, desc='pull matrix, T1w to reference')
+    coregistration = File(exists=True, desc='affine matrix, T1w to reference')
     warp = File(exists=True, desc='displacement along the phase encoding on the reference, mm')
     sidecar = traits.Dict(desc='metadata, with the phase encoding')
 
@@ -66,7 +66,7 @@ class ResampleBold(SimpleInterface):
 
     With a coregistration the grid lies along the T1w image's axes, with cubic voxels of the
     series' volume; else it is the reference's. The field of susceptibility moves with the head,
-    what it displaces is displaced along the scanner's axis: for a volume whose pull matrix is
+    what it displaces is displaced along the scanner's axis: for a volume whose affine matrix is
     :math:`P` (linear part :math:`A`), a point :math:`x` of the reference is found at
     :math:`P (x + u(x) A^{-1} e)`. Echoes are combined at their places.
     """

@@ -79,7 +79,7 @@ def init_func_preproc_wf(
     for number, run in enumerate(runs, start=1):
         one = init_bold_run_wf(
             run=run, has_anat=has_anat, slice_timing=slice_timing,
-            distortion=distortion and bool(run.opposite), seed=seed, name=f'run_{number}_wf',
+            distortion=distortion and bool(run.reversed_pe), seed=seed, name=f'run_{number}_wf',
         )  # fmt: skip
         if has_anat:
             workflow.connect([(inputnode, one, [(n, f'inputnode.{n}') for n in ANAT_INPUTS])])
@@ -172,11 +172,11 @@ def init_bold_run_wf(
 
 def _add_field(workflow: pe.Workflow, run: RawRun, seed: int) -> pe.Node:
     """Add the field of susceptibility between motion and the alignment with the T1w image."""
-    opposite, sidecar = run.opposite[0]
+    reversed_pe, sidecar = run.reversed_pe[0]
     field = pe.Node(
         EstimateField(
-            sidecar=dict(run.metadata[0]), opposite=str(opposite), opposite_sidecar=dict(sidecar),
-            seed=seed + 1,
+            sidecar=dict(run.metadata[0]), seed=seed + 1,
+            reversed_pe=str(reversed_pe), reversed_pe_sidecar=dict(sidecar),
         ),
         name='field', mem_gb=1,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def test_field_map_of_both_directions(root):
     write(root, 'dir-AP_epi', (4, 4, 4, 3), 'fmap')
     write(root, 'dir-PA_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection='j')
     (run,), left_out, _ = found(root)
-    assert [path.name for path, _ in run.opposite] == ['sub-01_dir-PA_epi.nii.gz']
+    assert [path.name for path, _ in run.reversed_pe] == ['sub-01_dir-PA_epi.nii.gz']
     assert run.alike.name == 'sub-01_dir-AP_epi.nii.gz'
     assert not left_out
     assert len(run.files) == 3
@@ -149,7 +149,7 @@ def test_an_incomplete_field_map_does_not_stop(root):
           IntendedFor='dwi/sub-01_dwi.nii.gz')  # fmt: skip
     write(root, 'phasediff', (4, 4, 4), 'fmap')
     (run,), left_out, notes = found(root)
-    assert run.opposite == ()
+    assert run.reversed_pe == ()
     assert run.alike is None
     text = ' '.join(left_out)
     for said in ('no PhaseEncodingDirection', 'not the BOLD series', 'phasediff',
