@@ -11,18 +11,16 @@ from typing import Any
 
 import nibabel as nb
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.images.ants_bridge import itk_session, to_ants
+from bids_acc.images.ants_bridge import carry_points, itk_session, to_ants
 from bids_acc.typing import FloatArray
 
 TEMPLATE_NAME = 'MNI152NLin2009aSym'
 """The T1w template that comes with nilearn."""
 FINE_MM = 1.6
 """Voxels up to this size in mm are worth more rounds of registration."""
-_LPS = np.array([-1.0, -1.0, 1.0])
 
 
 def template_path(kind: str) -> Path:
@@ -189,11 +187,7 @@ def points_to_t1w(points: FloatArray, transforms: Sequence[Path | str]) -> Float
     (n, 3) ndarray
         Scanner RAS of the T1w in mm.
     """
-    import ants
-
-    frame = pd.DataFrame(np.asarray(points) * _LPS, columns=['x', 'y', 'z'])
-    moved = ants.apply_transforms_to_points(3, frame, [str(p) for p in transforms])
-    return np.asarray(moved[['x', 'y', 'z']], dtype=float) * _LPS
+    return carry_points(points, transforms)
 
 
 def image_to_t1w(

@@ -44,7 +44,7 @@ tpl-*/**/*_probseg.*
 *_pial.*
 *_midthickness.*
 *_label-ACC_dseg.*
-*_desc-mrsvoxel_mask.*
+*_desc-mrsvoxel_*
 *_xfm.*
 *_desc-qualitycontrol_*
 *_desc-motion_*

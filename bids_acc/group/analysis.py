@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.clinical.classify import classify_for_model, join_labels, write_groups
@@ -67,7 +66,8 @@ from bids_acc.group.parcels.parcellation import (
 )
 from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
-from bids_acc.group.quality import KEYS, flagged_sessions
+from bids_acc.group.places_run import place_voxels, sessions_of
+from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
@@ -81,7 +81,7 @@ from bids_acc.group.statistics.sessions import (
     visit_order,
 )
 from bids_acc.group.statistics.tables import write_tables
-from bids_acc.group.statistics.voxels import choose_voxels
+from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
 from bids_acc.report.figures import save_figure
@@ -211,6 +211,8 @@ def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     if len(visits.order) > 1:
         run.note(visits.reason)
     _part(run, 'parcels', _parcels, work_dir, progress)
+    if run.cohort.mrs is not None:
+        _part(run, 'voxels', place_voxels)
     _part(run, 'measures', make_measures)
 
 
@@ -292,23 +294,22 @@ def _phenotype(run: GroupRun) -> Cohort:
 
 
 def _analysed_spectra(run: GroupRun) -> Cohort:
-    """Say which of several spectra are analysed, and read the quality of these."""
+    """Say which of several spectra are analysed, and read the quality of all, these first."""
     mrs = run.cohort.mrs
-    if run.model is None or mrs is None:
+    if mrs is None:
         return run.cohort
     try:
-        choice = choose_voxels(mrs, run.model)
+        names = voxel_names(mrs, run.model)
+        reason = '' if run.model is None else choose_voxels(mrs, run.model).reason
     except InputDataError as error:
         run.note(str(error))
         return run.cohort
-    if not choice.reason:
+    if reason:
+        run.note(reason)
+    if len(names) < 2:
         return run.cohort
-    run.note(choice.reason)
-    sessions = list(run.cohort.participants[KEYS].itertuples(index=False, name=None))
-    sessions = [(who, None if pd.isna(visit) else visit) for who, visit in sessions]
-    labels = {label for voxel in choice.used for label in voxel.labels}
     return replace(run.cohort, qc=read_quality(
-        run.data_dir, sessions, labels, run.cohort.judged
+        run.data_dir, sessions_of(run.cohort), names, run.cohort.judged
     ))  # fmt: skip
 
 

@@ -7,7 +7,7 @@ without usable outputs is a row in the flow table, never a crash.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,16 @@ QC_TABLES: Mapping[str, str] = {
     'mrs': 'mrs_quality',
 }
 """Tables of quality measures, one row for each session or spectrum."""
+
+
+SIDE_BY_SIDE = (
+    'snr_lcm', 'snr_noise', 'snr_lcmodel', 'snr_spectrum', 'snr_osprey', 'snr_recomputed',
+    'fwhm_hz', 'fwhm_ppm', 'fwhm_lcmodel_ppm', 'fwhm_fsl_hz', 'fwhm_osprey_hz',
+    'fwhm_recomputed_hz', 'fwhm_water_hz', 'residual_water_ratio', 'drift_hz',
+    'n_transients_used', 'f_gm', 'f_wm', 'f_csf', 'voxel_in_image_fraction',
+    'voxel_in_tissue_fraction', 'voxel_in_acc_fraction', 'artefacts', 'gate', 'gate_reasons',
+)  # fmt: skip
+"""What is kept of the quality of second voxels, beside that of the first."""
 
 
 @dataclass(frozen=True)
@@ -322,7 +332,7 @@ def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd
 def read_quality(
     output_dir: Path,
     sessions: Sequence[tuple[str, str | None]],
-    labels: Collection[str] | None = None,
+    names: Mapping[str, str] | None = None,
     judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = MappingProxyType({}),
 ) -> pd.DataFrame | None:
     """Read the quality measures of all modalities, side by side.
@@ -333,9 +343,10 @@ def read_quality(
         Root of the derivative data set.
     sessions : sequence of (str, str or None)
         Participants and sessions, with prefixes.
-    labels : collection of str, optional
-        Spectra to read (`voxel_name`); where a session has several, the first by name stands for
-        it.
+    names : mapping of str to str, optional
+        Label of each spectrum (`voxel_name`) to the voxel that it is one of. Those of the first
+        voxel stand for the session; columns of the others (`SIDE_BY_SIDE`) end in their name.
+        Without it, of several spectra of a session the first by name stands for it.
     judged : mapping, optional
         Verdicts of a model's gate (`Cohort.judged`), which take the place of those in the tables.
 
@@ -345,18 +356,28 @@ def read_quality(
         One row for each session; columns ``<modality>_<measure>``.
     """
     frame = pd.DataFrame(sessions, columns=KEYS)
+    first = next(iter(names.values()), '') if names else ''
     for modality, key in QC_TABLES.items():
         rows: dict[tuple[str, str | None], dict[str, Any]] = {}
         for subject, session, label, table in read_tables(key, output_dir, sessions):
-            if modality == 'mrs' and labels is not None and label not in labels:
+            if not len(table):
                 continue
-            if len(table) and (subject, session) not in rows:
-                row = dict(table.iloc[0])
-                if modality == 'mrs':
-                    row |= judged.get((subject, session, label), {})
-                values = {f'{modality}_{k}': v for k, v in row.items() if k not in KEYS}
-                rows[subject, session] = {**dict(zip(KEYS, (subject, session), strict=True)),
-                                          **values}  # fmt: skip
+            row, ending = dict(table.iloc[0]), ''
+            if modality == 'mrs':
+                row |= judged.get((subject, session, label), {})
+                if names is not None:
+                    if label not in names:
+                        continue
+                    ending = '' if names[label] == first else f'__{names[label]}'
+            values = {
+                f'{modality}_{k}{ending}': v for k, v in row.items()
+                if k not in KEYS and (not ending or k in SIDE_BY_SIDE)
+            }  # fmt: skip
+            known = rows.setdefault(
+                (subject, session), dict(zip(KEYS, (subject, session), strict=True))
+            )
+            if not known.keys() & values.keys():
+                known |= values
         if rows:
             frame = frame.merge(pd.DataFrame(rows.values()), on=KEYS, how='left', sort=False)
     return frame if len(frame.columns) > len(KEYS) else None

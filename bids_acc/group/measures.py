@@ -5,6 +5,7 @@ column's meaning lies in the JSON file beside it (`Meaning`); where that is lost
 it: ``thickness_c1`` is a parcel over both hemispheres and ``thickness_c1_L`` the left one,
 ``<voxel>__<unit scheme>__<metabolite>`` a metabolite level whether or not it passed its gate, the
 same with ``__gated`` the level if it passed, with ``__gate`` the verdict,
+``<voxel>__voxel__share_c1`` the share of the voxel that lies in a parcel, and
 ``volume__CerebrA__hippocampus__L`` a region of an atlas. Any other column belongs to the person.
 """
 
@@ -26,7 +27,7 @@ from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.quality import KEYS
 from bids_acc.surfaces.template import HEMISPHERES
 
-Kind = Literal['person', 'parcel', 'region', 'metabolite', 'quality', 'status']
+Kind = Literal['person', 'parcel', 'region', 'metabolite', 'voxel', 'quality', 'status']
 PER_LEVEL = ('value', 'value_sd', 'gate', 'gate_reason')
 """What is kept of each level in each unit scheme."""
 PER_METABOLITE = ('crlb_pct', 'detected')
@@ -34,6 +35,10 @@ PER_METABOLITE = ('crlb_pct', 'detected')
 GATED = 'gated'
 WILD = frozenset('*?[')
 """What makes a name a pattern."""
+VOXEL = 'voxel'
+"""Where others have a unit scheme, in the names of what is measured of the place of a voxel."""
+VOXEL_UNITS = {'thickness': 'mm', 'md': 'mm2/s', 'fa': '1'}
+"""Unit of what is averaged over a voxel's cortex; shares have none."""
 _PARCEL = re.compile(r'(?P<metric>[a-z]+)_c(?P<component>\d+)(?:_(?P<hemisphere>[LR]))?')
 _QUALITY = re.compile(r'(anat|dwi|func|mrs)_.+')
 _STATUS = re.compile(r'(status|reason)_(anat|dwi|func|mrs)')
@@ -86,7 +91,7 @@ class Measures:
         return self._keys.join(self.wide[self.columns('person')])
 
     def people_with(self, wanted: Iterable[str]) -> pd.DataFrame:
-        """Return people with their own columns, and regions and quality that a model names.
+        """Return people with their own columns, and others than levels that a model names.
 
         Parameters
         ----------
@@ -95,7 +100,7 @@ class Measures:
         """
         patterns = set(wanted)
         more = [
-            name for name in (*self.columns('region'), *self.columns('quality'))
+            name for kind in ('region', 'voxel', 'quality') for name in self.columns(kind)
             if name in patterns or any(fnmatchcase(name, p) for p in patterns if set(p) & WILD)
         ]  # fmt: skip
         return self.participants.join(self.wide[more])
@@ -214,11 +219,13 @@ def meaning_of(name: str) -> Meaning:
             'parcel', found['metric'], int(found['component']), found['hemisphere'] or BOTH,
             unit=UNITS.get(found['metric'], ''),
         )  # fmt: skip
-    if '__' in name:
-        return _metabolite_meaning(name.split('__'))
     if _STATUS.fullmatch(name):
         return Meaning('status')
-    return Meaning('quality' if _QUALITY.fullmatch(name) else 'person')
+    if _QUALITY.fullmatch(name):
+        return Meaning('quality')
+    if '__' in name:
+        return _metabolite_meaning(name.split('__'))
+    return Meaning('person')
 
 
 def _metabolite_meaning(parts: list[str]) -> Meaning:
@@ -227,6 +234,8 @@ def _metabolite_meaning(parts: list[str]) -> Meaning:
         metric, atlas, region, side = parts
         return Meaning('region', metric, hemisphere=side, unit=UNITS.get(metric, ''),
                        atlas=atlas, region=region)  # fmt: skip
+    if len(parts) == 3 and parts[1] == VOXEL:
+        return voxel_meaning(parts[0], parts[2])
     quantities = {*PER_LEVEL, *PER_METABOLITE, GATED}
     quantity = parts.pop() if parts[-1] in quantities else 'value'
     if len(parts) == 2 and quantity in PER_METABOLITE:
@@ -238,6 +247,21 @@ def _metabolite_meaning(parts: list[str]) -> Meaning:
                    quantity=quantity)  # fmt: skip
 
 
+def voxel_meaning(voxel: str, measure: str) -> Meaning:
+    """Say what is measured of the place of a voxel.
+
+    Examples
+    --------
+    >>> voxel_meaning('voi-ACC', 'share_c2').component, voxel_meaning('svs', 'md').unit
+    (2, 'mm2/s')
+    """
+    component = re.fullmatch(r'share_c(\d+)', measure)
+    return Meaning(
+        'voxel', metric=measure, component=int(component[1]) if component else 0, voxel=voxel,
+        unit=VOXEL_UNITS.get(measure, '1'),
+    )  # fmt: skip
+
+
 def build_measures(
     participants: pd.DataFrame,
     parcels: pd.DataFrame | None,
@@ -245,6 +269,7 @@ def build_measures(
     qc: pd.DataFrame | None,
     flow: pd.DataFrame | None = None,
     regions: pd.DataFrame | None = None,
+    places: pd.DataFrame | None = None,
 ) -> Measures:
     """Join everything that is known of each participant and session.
 
@@ -263,6 +288,8 @@ def build_measures(
         Keys, ``modality``, ``status``, ``reason``.
     regions : DataFrame, optional
         Long: keys, ``metric``, ``atlas``, ``region``, ``hemisphere``, ``value``.
+    places : DataFrame, optional
+        Long: keys, ``voxel``, ``measure``, ``value``, of where spectra were measured.
 
     Returns
     -------
@@ -283,6 +310,8 @@ def build_measures(
         tables.append(_regions_wide(regions))
     if mrs is not None and len(mrs):
         tables.append(_mrs_wide(mrs))
+    if places is not None and len(places):
+        tables.append(_places_wide(places))
     if qc is not None:
         own = _keyed(qc)
         tables.append((own, {str(name): Meaning('quality') for name in own if name not in KEYS}))
@@ -407,6 +436,16 @@ def _quantity_wide(table: pd.DataFrame, quantity: str) -> tuple[pd.DataFrame, di
     return _pivoted(own, 'name', quantity)[[*KEYS, *meanings]], meanings
 
 
+def _places_wide(places: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Meaning]]:
+    """Spread what is measured of the places of voxels over columns."""
+    table = _keyed(places)
+    pairs = list(zip(table['voxel'].astype(str), table['measure'].astype(str), strict=True))
+    table['name'] = [f'{safe(voxel)}__{VOXEL}__{measure}' for voxel, measure in pairs]
+    named = dict(zip(table['name'], pairs, strict=True))
+    meanings = {name: voxel_meaning(*pair) for name, pair in sorted(named.items())}
+    return _pivoted(table, 'name')[[*KEYS, *meanings]], meanings
+
+
 def _flow_wide(flow: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Meaning]]:
     """Spread what was usable, and why not, over columns."""
     words = {'run': 'usable', 'skip': 'absent', 'exclude': 'excluded'}
@@ -491,7 +530,8 @@ def long_form(measures: Measures) -> pd.DataFrame:
 def _long_rows(measures: Measures, name: str, meaning: Meaning) -> pd.DataFrame | None:
     """Return the rows of one column, or None if it is no measure."""
     values = measures.wide[name]
-    wanted = meaning.kind in ('parcel', 'region', 'quality') or meaning.quantity == 'value'
+    wanted = meaning.kind in ('parcel', 'region', 'voxel', 'quality')
+    wanted |= meaning.quantity == 'value'
     if not wanted or not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
         return None
     gate: Any = None

@@ -38,12 +38,23 @@ LONG = 'measures_long.tsv'
 HOLDS = 'Holds'
 """Entry of the data dictionary that a program reads."""
 QC_OUTPUTS: Mapping[str, str] = {'anat': 'anat_qc', 'dwi': 'dwi_qc', 'mrs': 'mrs_quality'}
+VOXEL_QUALITY: Mapping[str, Mapping[str, str]] = {
+    'mrs_voxel_dice': {
+        'Description': 'Dice coefficient of the voxel with the mean of the other voxels of the '
+        'cohort, in the template', 'Units': '1',
+    },
+    'mrs_voxel_distance_mm': {
+        'Description': "Distance of the voxel's centre from the cohort's median centre, in the "
+        'template', 'Units': 'mm',
+    },
+}  # fmt: skip
+"""What the group level adds to the quality of spectra."""
 LONG_COLUMNS: Mapping[str, str] = {
     'participant_id': 'Participant',
     'session_id': 'Session; n/a without sessions',
     'measure': 'Column of measures.tsv',
-    'kind': 'parcel, region, metabolite or quality',
-    'metric': 'What is measured of a parcel or region',
+    'kind': 'parcel, region, metabolite, voxel or quality',
+    'metric': 'What is measured of a parcel or region, or of the place of a voxel',
     'component': 'Number of the parcel',
     'atlas': 'Atlas of a region',
     'region': 'Name of the region',
@@ -132,7 +143,7 @@ def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, 
             'reason': f'Why results of {modality} are not usable, or what is missing',
         }
         return {'Description': texts[what]}
-    words = {'parcel': _parcel_text, 'region': _region_text}
+    words = {'parcel': _parcel_text, 'region': _region_text, 'voxel': _place_text}
     text = words.get(meaning.kind, _level_text)(meaning)
     return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
 
@@ -140,10 +151,12 @@ def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, 
 def _quality_entry(name: str) -> dict[str, Any]:
     """Describe a quality measure as the participant level describes it."""
     modality, measure = name.split('_', 1)
+    measure, _, other = measure.partition('__')
     columns = load_table()[QC_OUTPUTS[modality]].columns if modality in QC_OUTPUTS else {}
-    known = columns.get(measure)
+    known = VOXEL_QUALITY.get(name.partition('__')[0], columns.get(measure))
     entry = dict(known) if isinstance(known, Mapping) else {'Description': measure}
-    entry['Description'] = f'Quality of {modality}: {entry.get("Description", measure)}'
+    of = f'{modality}, voxel {other}' if other else modality
+    entry['Description'] = f'Quality of {of}: {entry.get("Description", measure)}'
     return entry
 
 
@@ -164,6 +177,15 @@ def _region_text(meaning: Meaning) -> str:
         meaning.metric, PARTIAL_VOLUME.get(meaning.metric, meaning.metric)
     )
     return f'{what.capitalize()} of {meaning.region}{side} ({meaning.atlas})'
+
+
+def _place_text(meaning: Meaning) -> str:
+    """Describe a column about the place of a voxel."""
+    if meaning.component:
+        return f'Share of the volume of {meaning.voxel} that lies in parcel {meaning.component}'
+    if meaning.metric == 'share_cortex':
+        return f'Share of the volume of {meaning.voxel} that is cortex'
+    return f'Mean of {meaning.metric} over the cortex inside {meaning.voxel}'
 
 
 def _level_text(meaning: Meaning) -> str:
@@ -257,7 +279,7 @@ def _check_keys(path: Path, wide: pd.DataFrame) -> None:
 def _check_numbers(path: Path, measures: Measures) -> None:
     """Refuse text where a measure has numbers."""
     for name, meaning in measures.meanings.items():
-        numeric = meaning.kind in ('parcel', 'region') or meaning.quantity in (
+        numeric = meaning.kind in ('parcel', 'region', 'voxel') or meaning.quantity in (
             'value',
             'value_sd',
             GATED,

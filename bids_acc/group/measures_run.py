@@ -50,6 +50,7 @@ def make_measures(run: GroupRun) -> str:
     measures = build_measures(
         cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow,
         _of_cohort(read_regions(run.data_dir), cohort),
+        None if run.places is None else run.places.values,
     )  # fmt: skip
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
     run.measures = read_measures(path)

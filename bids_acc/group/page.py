@@ -76,6 +76,15 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
                 'sessions of this folder. Nobody is left out for them (qc/flags.tsv).',
             )
         ]  # fmt: skip
+    if run.places is not None and len(run.places.values):
+        extra['Glutamate'] = [
+            table_block(
+                _place_means(run.places.values), 'Cortex and parcels of the voxels',
+                'Mean (standard deviation) over the spectra: shares of the volume of the voxel, '
+                'and thickness (mm), MD (mm²/s) and FA of the cortex inside it. Each person has '
+                'them in measures.tsv, from where a model can take them as covariates.',
+            )
+        ]  # fmt: skip
     if run.parcellation is not None:
         extra['Parcels'] = [
             Block(title='How the number of parcels was chosen',
@@ -184,6 +193,17 @@ def _flow_counts(flow: pd.DataFrame) -> pd.DataFrame:
     }
     counts = flow.assign(status=flow['status'].map(words).fillna(flow['status']))
     return pd.crosstab(counts['modality'], counts['status']).reset_index()
+
+
+def _place_means(values: pd.DataFrame) -> pd.DataFrame:
+    """Average what is measured of the place of each voxel over people."""
+    order = list(dict.fromkeys(values['measure']))
+    found = values.groupby(['voxel', 'measure'])['value'].agg(['mean', 'std', 'count'])
+    words = found.apply(
+        lambda row: f'{row["mean"]:.3g} ({row["std"]:.2g})' if row['count'] > 1
+        else f'{row["mean"]:.3g}', axis=1,
+    )  # fmt: skip
+    return words.unstack('measure')[order].reset_index()  # noqa: PD010
 
 
 def _parcel_means(table: pd.DataFrame) -> pd.DataFrame:

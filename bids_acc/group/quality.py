@@ -27,7 +27,7 @@ HIGHER_IS_BETTER = (
     'anat_in_brain_share', 'anat_registration_dice', 'anat_roi_defined_share', 'anat_snr',
     'dwi_brain_seen', 'dwi_cnr', 'dwi_coherence', 'dwi_coreg', 'dwi_coverage',
     'dwi_neighbour_corr', 'dwi_sdc_similarity', 'dwi_snr', 'mrs_n_transients_used', 'mrs_snr',
-    'mrs_voxel_in_',
+    'mrs_voxel_dice', 'mrs_voxel_in_',
 )  # fmt: skip
 """How columns begin of which a high value is no reason to look."""
 LOWER_IS_BETTER = (
@@ -35,6 +35,7 @@ LOWER_IS_BETTER = (
     'anat_thickness_outside', 'dwi_fd', 'dwi_csf', 'dwi_motion', 'dwi_n_missing',
     'dwi_non_positive', 'dwi_outlier', 'dwi_residual', 'dwi_run_scale', 'dwi_runs_apart',
     'dwi_sdc_moved', 'mrs_baseline_sensitivity', 'mrs_drift', 'mrs_fwhm', 'mrs_residual_water',
+    'mrs_voxel_distance',
 )  # fmt: skip
 """How columns begin of which a low value is no reason to look."""
 ONE_OF_A_KIND: Mapping[str, tuple[str, str]] = MappingProxyType(

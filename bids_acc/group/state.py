@@ -13,6 +13,7 @@ from bids_acc.group.cohort import Cohort
 from bids_acc.group.exclusions import Verdicts
 from bids_acc.group.measures import Measures
 from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.places import Places
 from bids_acc.group.statistics.model import Model
 from bids_acc.settings import Settings
 
@@ -38,6 +39,8 @@ class GroupRun:
     """What raters left out."""
     images: pd.DataFrame | None = None
     """Criteria of the model's gates that images did not meet, one row each."""
+    places: Places | None = None
+    """Where the spectra were measured."""
     measures: Measures | None = None
     """The table that every analysis is computed from."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)

@@ -6,7 +6,7 @@ Everything here is in RAS+ and mm; what ANTs wants is made, and what it gives is
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,31 @@ def to_ants(volume: npt.ArrayLike, affine: npt.ArrayLike, *, missing_as_zero: bo
         spacing=spacing.tolist(),
         direction=matrix[:3, :3] / spacing,
     )
+
+
+def carry_points(points: npt.ArrayLike, transforms: Sequence[str | Path]) -> FloatArray:
+    """Carry points of the fixed image to the moving one.
+
+    Parameters
+    ----------
+    points : (n, 3) array_like
+        RAS+ of the fixed image in mm.
+    transforms : sequence of Path
+        That resample the moving image onto the fixed one, in ANTs' order, none to be inverted.
+
+    Returns
+    -------
+    (n, 3) ndarray
+        RAS+ of the moving image in mm.
+    """
+    import ants
+    import pandas as pd
+
+    to_lps = np.diag(LPS)[:3]
+    frame = pd.DataFrame(np.asarray(points, dtype=float) * to_lps, columns=['x', 'y', 'z'])
+    names = [str(path) for path in transforms]
+    moved = ants.apply_transforms_to_points(3, frame, names, whichtoinvert=[False] * len(names))
+    return np.asarray(moved[['x', 'y', 'z']], dtype=float) * to_lps
 
 
 def read_matrix(path: str | Path) -> FloatArray:

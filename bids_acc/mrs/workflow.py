@@ -22,6 +22,7 @@ from bids_acc.mrs.interfaces import (
     TabulateSpectrum,
     VoxelTissue,
 )
+from bids_acc.mrs.voxel_interfaces import VoxelInTemplate, VoxelOnCortex
 from bids_acc.settings import MrsSettings
 
 TABLES = {
@@ -75,8 +76,18 @@ def _fit_node(
     return node
 
 
+TISSUE_INPUTS = (
+    'svs_file', 't1w_preproc', 'tpms', 'acc_mask', 'template_to_t1w_xfm', 'white', 'pial',
+)  # fmt: skip
+"""The raw spectrum and the anatomy that its voxel is drawn into."""
+
+
 def init_mrs_tissue_wf(
-    *, output_dir: Path, entities: Mapping[str, Any], name: str = 'mrs_tissue_wf'
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    density: str,
+    name: str = 'mrs_tissue_wf',
 ) -> pe.Workflow:
     """Say where a spectrum was measured and in which tissues.
 
@@ -86,6 +97,8 @@ def init_mrs_tissue_wf(
         Root of the derivative dataset.
     entities : mapping
         Entities of the spectrum.
+    density : str
+        Of the surfaces' mesh, for file names.
     name : str
         Name of the workflow.
 
@@ -99,6 +112,10 @@ def init_mrs_tissue_wf(
         Maps of GM, WM and CSF on its grid.
     acc_mask
         Anterior cingulate on its grid; may be left open.
+    template_to_t1w_xfm
+        Affine and warp that resample template images onto the T1w image.
+    white, pial
+        Left and right surfaces in its space.
 
     Outputs
     -------
@@ -108,11 +125,21 @@ def init_mrs_tissue_wf(
         Coverage of the T1w image by the voxel, in ``output_dir``.
     """
     workflow = pe.Workflow(name=name)
-    fields = ['svs_file', 't1w_preproc', 'tpms', 'acc_mask']
     inputnode = pe.Node(
-        niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
+        niu.IdentityInterface(fields=list(TISSUE_INPUTS), mandatory_inputs=False), name='inputnode'
     )
     voxel = pe.Node(VoxelTissue(), name='voxel', mem_gb=1)
+    template = pe.Node(VoxelInTemplate(), name='template', mem_gb=0.5)
+    ds_template = init_sink(
+        'mrs_template_voxel', output_dir=output_dir, entities=entities, name='ds_template'
+    )
+    cortex = pe.Node(VoxelOnCortex(), name='cortex', mem_gb=0.5)
+    for side, field in (('L', 'left'), ('R', 'right')):
+        sink = init_sink(
+            'mrs_vertex_voxel', output_dir=output_dir, entities=entities, hemisphere=side,
+            density=density, name=f'ds_cortex_{side}',
+        )  # fmt: skip
+        workflow.connect(cortex, field, sink, 'in_file')
     plot = pe.Node(PlotVoxel(), name='plot_voxel', mem_gb=1)
     ds_voxel = init_sink('mrs_voxel', output_dir=output_dir, entities=entities, name='ds_voxel')
     ds_plot = init_sink(
@@ -129,6 +156,9 @@ def init_mrs_tissue_wf(
             ('acc_mask', 'acc_mask'),
         ]),
         (inputnode, plot, [('t1w_preproc', 't1w_file'), ('acc_mask', 'acc_mask')]),
+        (inputnode, template, [('svs_file', 'svs_file'), ('template_to_t1w_xfm', 'transforms')]),
+        (template, ds_template, [('out_file', 'in_file')]),
+        (inputnode, cortex, [(field, field) for field in ('svs_file', 'white', 'pial')]),
         (voxel, plot, [('mask_file', 'mask_file')]),
         (voxel, ds_voxel, [('mask_file', 'in_file'), ('metadata', 'metadata')]),
         (plot, ds_plot, [('out_file', 'in_file')]),
@@ -236,6 +266,7 @@ def init_mrs_wf(
     entities: Mapping[str, Any],
     settings: MrsSettings,
     has_anat: bool,
+    density: str = '41k',
     cache_dir: Path | None = None,
     note: str = '',
     seed: int = 0,
@@ -253,6 +284,8 @@ def init_mrs_wf(
         Engine, basis set, gate and constants.
     has_anat : bool
         Whether there is a segmented T1w image of the same session.
+    density : str
+        Of its surfaces' mesh, for file names.
     cache_dir : Path, optional
         Folder where simulated basis sets are kept, named by a digest of all that made them.
     note : str
@@ -268,9 +301,9 @@ def init_mrs_wf(
         Raw spectrum (NIfTI-MRS) and its BIDS metadata.
     ref_file, ref_metadata
         Unsuppressed water of the same voxel; without it there is no water scaling.
-    t1w_preproc, tpms, acc_mask
-        T1w image, maps of GM, WM, CSF and the anterior cingulate, all on one grid; read only
-        with ``has_anat``.
+    t1w_preproc, tpms, acc_mask, template_to_t1w_xfm, white, pial
+        T1w image, maps of GM, WM, CSF and the anterior cingulate, all on one grid, with its
+        transforms and surfaces; read only with ``has_anat``.
 
     Outputs
     -------
@@ -285,8 +318,7 @@ def init_mrs_wf(
     engine = choose_engine(settings.engine, settings.fits is not None)
     second = settings.second_engine if settings.second_engine != engine else 'none'
     workflow = pe.Workflow(name=name)
-    fields = ['svs_file', 'svs_metadata', 'ref_file', 'ref_metadata', 't1w_preproc', 'tpms',
-              'acc_mask']  # fmt: skip
+    fields = ['svs_file', 'svs_metadata', 'ref_file', 'ref_metadata', *TISSUE_INPUTS[1:]]
     inputnode = pe.Node(
         niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
     )
@@ -338,12 +370,9 @@ def init_mrs_wf(
             (other, report_wf, [('result_file', 'inputnode.second_result_file')]),
         ])  # fmt: skip
     if has_anat:
-        tissue_wf = init_mrs_tissue_wf(output_dir=output_dir, entities=entities)
+        tissue_wf = init_mrs_tissue_wf(output_dir=output_dir, entities=entities, density=density)
         workflow.connect([
-            (inputnode, tissue_wf, [
-                (field, f'inputnode.{field}') for field in ('svs_file', 't1w_preproc', 'tpms',
-                                                            'acc_mask')
-            ]),
+            (inputnode, tissue_wf, [(field, f'inputnode.{field}') for field in TISSUE_INPUTS]),
             (tissue_wf, report_wf, [('outputnode.tissue_file', 'inputnode.tissue_file')]),
         ])  # fmt: skip
     return workflow

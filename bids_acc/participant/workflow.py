@@ -204,6 +204,7 @@ def _session_mrs(
         entities=dict(inputs.entities),
         settings=settings.mrs,
         has_anat=has_anat and not elsewhere,
+        density=settings.anat.density,
         note=elsewhere,
         seed=task_seed(settings.random_seed, f'{record_label(session, "mrs")}_{name}'),
         name=name,

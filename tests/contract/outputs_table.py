@@ -31,6 +31,10 @@ def example_name(spec: OutputSpec) -> str:
     return str(build_path(spec, {**subject, **spec.entities, **fields}))
 
 
+GROUP_ROOTS = {'voxels': 'group/model-<name>/'}
+"""Where folders of the group level lie that are not those of the parcels."""
+
+
 def outputs_table() -> str:
     """Return the Markdown of all outputs but the figures."""
     lines = []
@@ -43,7 +47,9 @@ def outputs_table() -> str:
             ):
                 continue
             description = str(spec.metadata.get('Description', '')).strip()
-            root = 'group/parcels-<key>/' if prefix == 'group' else ''
+            root = (
+                GROUP_ROOTS.get(spec.folder, 'group/parcels-<key>/') if prefix == 'group' else ''
+            )
             lines.append(f'| `{root}{example_name(spec)}` | {" ".join(description.split())} |')
         lines.append('')
     lines += [

@@ -41,7 +41,8 @@ def test_nodes_follow_the_inputs(tmp_path: Path, has_anat: bool, second: str) ->
         tmp_path, has_anat, engine='builtin', second_engine=second, fits=str(tmp_path)
     )
     nodes = names(workflow)
-    assert ('mrs_tissue_wf.voxel' in nodes) is has_anat
+    for node in ('voxel', 'ds_template', 'ds_cortex_L', 'ds_cortex_R'):
+        assert (f'mrs_tissue_wf.{node}' in nodes) is has_anat
     assert ('second_fit' in nodes) is (second == 'import')
     assert ('mrs_report_wf.ds_concordance' in nodes) is (second == 'import')
     for sink in ('ds_quantities', 'ds_quality', 'ds_fit', 'ds_checklist', 'ds_plot'):

@@ -19,7 +19,7 @@ from bids_acc.mrs.interfaces import (
     TabulateSpectrum,
     VoxelTissue,
 )
-from bids_acc.mrs.io import MrsData, read_nifti_mrs, unread, write_nifti_mrs
+from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import _water_scaling
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.mrs.results.records import save_record
@@ -214,6 +214,42 @@ def test_fractions_of_a_known_arrangement(svs: str, tissue: dict, tmp_path: Path
     mask = nb.Nifti1Image.from_filename(out.mask_file)
     assert mask.get_fdata().sum() == pytest.approx(512)
     assert out.metadata == {'Sources': ['bids:raw:sub-01_svs.nii.gz']}
+
+
+def test_voxel_in_the_template_follows_the_transform(svs: str, tmp_path: Path) -> None:
+    """A transform that takes T1w points 20 mm to the front and half as far from the origin."""
+    from bids_acc.images.ants_bridge import write_matrix
+    from bids_acc.mrs.voxel_interfaces import VoxelInTemplate
+
+    matrix = np.diag([2.0, 2, 2, 1])
+    matrix[1, 3] = 20
+    write_matrix(matrix, tmp_path / 'affine.mat')
+    out = VoxelInTemplate(svs_file=svs, transforms=[str(tmp_path / 'affine.mat')])
+    mask = nb.Nifti1Image.from_filename(out.run(cwd=str(tmp_path)).outputs.out_file)
+    values = mask.get_fdata()
+    where = np.stack(np.nonzero(values > 0.5), axis=1) @ mask.affine[:3, :3] + mask.affine[:3, 3]
+    centre = 2 * read_affine(svs)[:3, 3] + [0, 20, 0]
+    assert np.allclose((where.min(axis=0) + where.max(axis=0)) / 2, centre, atol=1.1)
+    assert values.sum() * 8 == pytest.approx(8 * 512, rel=0.02)
+
+
+def test_voxel_on_the_cortex_has_a_share_of_each_column(svs: str, tmp_path: Path) -> None:
+    from bids_acc.mrs.voxel_interfaces import VoxelOnCortex
+    from bids_acc.surfaces.gifti import read_map, write_surface
+
+    centre = read_affine(svs)[:3, 3]
+    white = centre + np.array([[0.0, 0, 0], [0, 0, 3], [0, 0, 50]])
+    faces = np.array([[0, 1, 2]])
+    files = {
+        name: [
+            str(write_surface(tmp_path / f'{name}_{s}.surf.gii', points, faces, s, name))
+            for s in 'LR'
+        ]
+        for name, points in (('white', white), ('pial', white + [0, 0, 2]))
+    }
+    out = VoxelOnCortex(svs_file=svs, **files).run(cwd=str(tmp_path)).outputs
+    assert read_map(out.left).tolist() == pytest.approx([1, 0.5, 0])
+    assert read_map(out.right).tolist() == read_map(out.left).tolist()
 
 
 def test_a_voxel_that_leaves_the_image_is_of_its_nominal_volume(

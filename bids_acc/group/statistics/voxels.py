@@ -9,6 +9,7 @@ model file can say so itself, and can name several voxels that are measured side
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -218,6 +219,50 @@ def choose_voxels(mrs: pd.DataFrame, model: Model) -> VoxelChoice:
     if left:
         reason += f' Not analysed: {", ".join(voxel.name for voxel in left)}.'
     return VoxelChoice(used, left, reason)
+
+
+def voxel_names(mrs: pd.DataFrame, model: Model | None) -> dict[str, str]:
+    """Name the voxel that each spectrum is one of, the analysed ones first.
+
+    Parameters
+    ----------
+    mrs : DataFrame
+        Metabolites in long form with ``voxel``.
+    model : Model, optional
+        Says what is analysed; without one, the voxels of most people come first.
+
+    Returns
+    -------
+    dict of str to str
+        Label of each spectrum to the name of its voxel.
+
+    Raises
+    ------
+    InputDataError
+        As `choose_voxels`.
+    """
+    if model is None:
+        found = usable_voxels(mrs, 'ratio_tcr')
+    else:
+        choice = choose_voxels(mrs, model)
+        taken = {voxel.name for voxel in choice.used}
+        left = [
+            replace(v, name=_free_name(v.labels, taken)) if v.labels == (v.name,) else v
+            for v in choice.left
+        ]
+        found = [*choice.used, *left]
+    return {label: safe_name(voxel.name) for voxel in found for label in voxel.labels}
+
+
+def safe_name(name: str) -> str:
+    """Return letters and digits only, for columns and file names.
+
+    Examples
+    --------
+    >>> safe_name('acq-press_voi-ACC')
+    'acqpressvoiACC'
+    """
+    return re.sub(r'[^0-9A-Za-z]', '', name) or 'svs'
 
 
 def _declared_labels(

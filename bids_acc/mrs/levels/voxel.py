@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.typing import FloatArray
+from bids_acc.images.affines import apply_matrix
+from bids_acc.surfaces.ribbon import ribbon_points
+from bids_acc.typing import BoolArray, FloatArray
+
+TEMPLATE_SHAPE = (99, 117, 95)
+TEMPLATE_AFFINE = np.array([[2.0, 0, 0, -98], [0, 2, 0, -134], [0, 0, 2, -72], [0, 0, 0, 1]])
+"""Grid of 2 mm that begins at the first voxel of the 1 mm template and ends at its last: every
+cohort's voxels lie on the same one."""
 
 
 def voxel_corners(affine: npt.ArrayLike) -> FloatArray:
@@ -78,3 +87,143 @@ def overlap_fraction(coverage: npt.ArrayLike, mask: npt.ArrayLike) -> float:
     coverage = np.asarray(coverage, dtype=float)
     total = float(coverage.sum())
     return float((coverage * np.asarray(mask, dtype=float)).sum() / total) if total else np.nan
+
+
+def inside_voxel(points: npt.ArrayLike, voxel_affine: npt.ArrayLike) -> BoolArray:
+    """Tell which points lie in the spectroscopic voxel.
+
+    Parameters
+    ----------
+    points : (..., 3) array_like
+        World coordinates, mm.
+    voxel_affine : (4, 4) array_like
+        Affine of the spectrum's NIfTI-MRS file.
+
+    Returns
+    -------
+    (...) ndarray of bool
+
+    Examples
+    --------
+    >>> inside_voxel([[9.0, 0, 0], [11, 0, 0]], np.diag([20.0, 20, 20, 1])).tolist()
+    [True, False]
+    """
+    points = np.asarray(points, dtype=float)
+    index = apply_matrix(np.linalg.inv(np.asarray(voxel_affine, float)), points.reshape(-1, 3))
+    inside: BoolArray = np.all(np.abs(index) <= 0.5, axis=1)
+    return inside.reshape(points.shape[:-1])
+
+
+def columns_inside(
+    voxel_affine: npt.ArrayLike, white: npt.ArrayLike, pial: npt.ArrayLike, n_depths: int = 20
+) -> FloatArray:
+    """Share of the cortical column of each vertex that lies in the spectroscopic voxel.
+
+    Parameters
+    ----------
+    voxel_affine : (4, 4) array_like
+        Affine of the spectrum's NIfTI-MRS file.
+    white, pial : (n_vertices, 3) array_like
+        Paired surfaces in the same world space, mm.
+    n_depths : int
+        Points along each column, in the middle of equal parts.
+
+    Returns
+    -------
+    (n_vertices,) ndarray
+        0 to 1; NaN where a surface is not defined.
+
+    Examples
+    --------
+    >>> columns_inside(np.diag([4.0, 4, 4, 1]), [[0, 0, 1], [0, 0, 9]], [[0, 0, 3], [0, 0, 9]])
+    array([0.5, 0. ])
+    """
+    depths = (np.arange(n_depths) + 0.5) / n_depths
+    points = ribbon_points(white, pial, depths)
+    share = inside_voxel(points, voxel_affine).mean(axis=0)
+    return np.where(np.isfinite(points).all(axis=(0, 2)), share, np.nan)
+
+
+def inverse_points(
+    forward: Callable[[FloatArray], FloatArray],
+    linear: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    rounds: int = 12,
+) -> FloatArray:
+    """Find the points that a transform carries to given places.
+
+    Fixed-point iteration x <- x + L^-1 (target - T(x)), which converges where the transform
+    differs from its linear part by a field whose gradient stays below one (Chen et al. 2008, Med
+    Phys 35:81-88, https://doi.org/10.1118/1.2816107, for displacement fields).
+
+    Parameters
+    ----------
+    forward : callable
+        The transform, (n, 3) to (n, 3).
+    linear : (4, 4) array_like
+        Its linear part.
+    targets : (n, 3) array_like
+        Where the points shall arrive.
+    rounds : int
+        Iterations.
+
+    Returns
+    -------
+    (n, 3) ndarray
+
+    Examples
+    --------
+    >>> found = inverse_points(lambda x: x + 0.3 * np.sin(x), np.eye(4), [[1.0, 2, 3]])
+    >>> (found + 0.3 * np.sin(found)).round(4).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
+    targets = np.asarray(targets, dtype=float)
+    back = np.linalg.inv(np.asarray(linear, dtype=float))
+    found = apply_matrix(back, targets)
+    for _ in range(rounds):
+        found = found + (targets - forward(found)) @ back[:3, :3].T
+    return found
+
+
+def template_coverage(
+    voxel_affine: npt.ArrayLike,
+    to_template: Callable[[FloatArray], FloatArray],
+    linear: npt.ArrayLike,
+    subdivision: int = 2,
+) -> FloatArray:
+    """Share of each voxel of the template's grid that lies in the spectroscopic voxel.
+
+    Parameters
+    ----------
+    voxel_affine : (4, 4) array_like
+        Affine of the spectrum's NIfTI-MRS file, in the space of the T1w image.
+    to_template : callable
+        Carries (n, 3) points of that space to the template.
+    linear : (4, 4) array_like
+        Its linear part.
+    subdivision : int
+        Parts into which a template voxel is cut along each axis.
+
+    Returns
+    -------
+    `TEMPLATE_SHAPE` ndarray of float64
+        0 to 1.
+    """
+    edges = np.linspace(-0.5, 0.5, 7)
+    faces = np.stack(np.meshgrid(edges, edges, edges), axis=-1).reshape(-1, 3)
+    moved = to_template(apply_matrix(voxel_affine, faces))
+    grid = apply_matrix(np.linalg.inv(TEMPLATE_AFFINE), moved)
+    low = np.clip(np.floor(grid.min(axis=0)).astype(int) - 2, 0, TEMPLATE_SHAPE)
+    high = np.clip(np.ceil(grid.max(axis=0)).astype(int) + 3, 0, TEMPLATE_SHAPE)
+    coverage = np.zeros(TEMPLATE_SHAPE)
+    if np.any(high <= low):
+        return coverage
+    steps = (np.arange(subdivision) + 0.5) / subdivision - 0.5
+    axes = [(np.arange(a, b)[:, None] + steps).ravel() for a, b in zip(low, high, strict=True)]
+    index = np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1)
+    points = apply_matrix(TEMPLATE_AFFINE, index.reshape(-1, 3))
+    inside = inside_voxel(inverse_points(to_template, linear, points), voxel_affine)
+    parts = [n for size in high - low for n in (int(size), subdivision)]
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    coverage[box] = inside.reshape(parts).mean(axis=(1, 3, 5))
+    return coverage
