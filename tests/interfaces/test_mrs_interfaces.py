@@ -223,8 +223,8 @@ def test_voxel_in_the_template_follows_the_transform(svs: str, tmp_path: Path) -
 
     matrix = np.diag([2.0, 2, 2, 1])
     matrix[1, 3] = 20
-    write_matrix(matrix, tmp_path / 'affine.mat')
-    out = VoxelInTemplate(svs_file=svs, transforms=[str(tmp_path / 'affine.mat')])
+    write_matrix(matrix, tmp_path / 'affine.txt')
+    out = VoxelInTemplate(svs_file=svs, transforms=[str(tmp_path / 'affine.txt')])
     mask = nb.Nifti1Image.from_filename(out.run(cwd=str(tmp_path)).outputs.out_file)
     values = mask.get_fdata()
     where = np.stack(np.nonzero(values > 0.5), axis=1) @ mask.affine[:3, :3] + mask.affine[:3, 3]
@@ -245,7 +245,7 @@ def test_voxel_on_the_cortex_has_a_share_of_each_column(svs: str, tmp_path: Path
             str(write_surface(tmp_path / f'{name}_{s}.surf.gii', points, faces, s, name))
             for s in 'LR'
         ]
-        for name, points in (('white', white), ('pial', white + [0, 0, 2]))
+        for name, points in (('white', white), ('pial', white + np.array([0.0, 0, 2])))
     }
     out = VoxelOnCortex(svs_file=svs, **files).run(cwd=str(tmp_path)).outputs
     assert read_map(out.left).tolist() == pytest.approx([1, 0.5, 0])

@@ -190,7 +190,7 @@ def test_template_coverage_undoes_the_transform() -> None:
 def test_columns_of_undefined_surfaces_are_missing() -> None:
     affine = np.diag([20.0, 20, 20, 1])
     white = np.array([[0.0, 0, 0], [0, 0, 9], [np.nan, 0, 0]])
-    pial = white + [0, 0, 2]
+    pial = white + np.array([0.0, 0, 2])
     assert columns_inside(affine, white, pial)[:2].tolist() == [1.0, 0.5]
     assert np.isnan(columns_inside(affine, white, pial)[2])
     assert not inside_voxel([0, 0, 10.1], affine)
