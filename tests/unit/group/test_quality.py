@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import output_spec
+from bids_acc.group.measures_files import VOXEL_QUALITY
 from bids_acc.group.quality import (
     HIGHER_IS_BETTER,
     LOWER_IS_BETTER,
@@ -97,7 +98,7 @@ def test_directions_are_those_of_columns_that_are_written():
         f'{modality}_{column}'
         for modality, key in (('anat', 'anat_qc'), ('dwi', 'dwi_qc'), ('mrs', 'mrs_quality'))
         for column in output_spec(key).columns
-    ]
+    ] + list(VOXEL_QUALITY)
     for start in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):
         assert any(column.startswith(start) for column in written), start
 
