@@ -15,7 +15,7 @@ import bids_acc
 from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
-from bids_acc.mrs.basis.sequence import sequence_of, too_short
+from bids_acc.mrs.basis.sequence import sequence_of, too_short, usual_te1
 from bids_acc.mrs.conditions import editing_named
 from bids_acc.mrs.engines.builtin import choose_engine, run_builtin
 from bids_acc.mrs.engines.importers import import_result
@@ -296,6 +296,9 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
             notes.append(
                 'the basis set does not state TE1: say it with --mrs-te1, for the record.'
             )
+        usual = usual_te1(request.metadata, spectrum.echo_time)
+        if info['BasisTESplitAssumed'] and basis.sequence == 'press' and usual is not None:
+            notes.append(usual.sentence)
         if basis.sequence and basis.sequence != spectrum.sequence:
             notes.append(f'the basis set was made for {basis.sequence}, which no field confirms.')
         if request.engine == 'lcmodel':

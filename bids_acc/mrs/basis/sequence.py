@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,10 @@ package, set well below the usual 30 and 6 ms."""
 SHORTEST_EDITED_TE = 0.050
 """The same for spectra edited by two selective pulses within the echo time, each some 15 ms long:
 a convention, below the usual 68 ms."""
+
+SHORTEST_PART = 0.008
+"""What the second part of the echo time takes at least, in s: a refocusing pulse of some 5 ms and
+its spoilers. A convention."""
 
 _PATTERNS = (
     ('slaser', re.compile(r's(emi)?[-_ ]?laser', re.IGNORECASE)),
@@ -63,6 +68,62 @@ def sequence_of(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str
             if pattern.search(text):
                 return sequence, name
     return '', ''
+
+
+@dataclass(frozen=True)
+class UsualSplit:
+    """How a manufacturer's PRESS usually divides the echo time."""
+
+    manufacturer: str
+    te1: float
+    """First part in s."""
+
+    @property
+    def sentence(self) -> str:
+        """Offer it."""
+        return (
+            f'PRESS of {self.manufacturer} usually has TE1 {1e3 * self.te1:.1f} ms (Hui et al. '
+            f'2022): check it against the protocol and say --mrs-te1 {self.te1:.4f}.'
+        )
+
+
+USUAL_TE1 = MappingProxyType({'Philips': 0.0163, 'Siemens': 0.0164, 'GE': 0.0147})
+"""First part of the echo time of unedited PRESS in s by manufacturer, as MRSCloud 2022 simulates
+it with the manufacturers' pulses (Hui et al. 2022, Magn Reson Med 88:1994-2004,
+https://doi.org/10.1002/mrm.29370; its functions/load_parameters.m, which had 14.8 ms for Philips
+before). It depends on pulses and software, so that it is offered and not assumed."""
+
+
+def usual_te1(metadata: Mapping[str, Any], echo_time: float) -> UsualSplit | None:
+    """First part of the echo time that the manufacturer's PRESS usually has.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar with ``Manufacturer``.
+    echo_time : float
+        In s.
+
+    Returns
+    -------
+    UsualSplit or None
+        None where the manufacturer is not known, or the echo time cannot hold it.
+
+    Examples
+    --------
+    >>> usual_te1({'Manufacturer': 'SIEMENS'}, 0.03).te1
+    0.0164
+    >>> usual_te1({'Manufacturer': 'GE MEDICAL SYSTEMS'}, 0.035).manufacturer
+    'GE'
+    >>> usual_te1({}, 0.03) is None, usual_te1({'Manufacturer': 'Philips'}, 0.02) is None
+    (True, True)
+    """
+    told = str(metadata.get('Manufacturer', '')).lower()
+    for name, te1 in USUAL_TE1.items():
+        here = re.search(rf'(?<![a-z]){name.lower()}(?![a-z])', told)
+        if here and te1 + SHORTEST_PART < echo_time:
+            return UsualSplit(name, te1)
+    return None
 
 
 def too_short(sequence: str, echo_time: float, edited: bool = False) -> str:
