@@ -61,7 +61,7 @@ def segment_brain(
     priors = np.stack(
         [image_to_t1w(p, prior_affine, data.shape, affine, images_to_t1w) for p in tissues]
     )
-    return fit_tissue_model(data, mask, priors), priors
+    return fit_tissue_model(data, mask, priors, voxel_sizes(affine)), priors
 
 
 def tissue_image(

@@ -291,6 +291,7 @@ class SegmentTissues(SimpleInterface):
             'registration_dice_wm': dice(carried[1] > 0.5, labels == 2),
             'cnr': cnr,
             'snr_wm': snr,
+            'spread_ratio': model.spread_ratio,
             'converged': model.converged,
         }
         model_file = out / 'tissues.json'

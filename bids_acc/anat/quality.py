@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from bids_acc.anat.segmentation import UNEQUAL
 from bids_acc.typing import BoolArray
 
 EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -25,6 +26,7 @@ EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
         'euler_wm': (-2000.0, 2.0),
         'cnr': (1.5, math.inf),
         'snr_wm': (8.0, math.inf),
+        'spread_ratio': (0.0, UNEQUAL),
         'in_brain_share_L': (0.95, 1.0),
         'in_brain_share_R': (0.95, 1.0),
         'boundary_contrast_L': (0.08, 0.6),
