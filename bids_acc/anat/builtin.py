@@ -173,6 +173,8 @@ class RegisteredBrain:
     """For template points, in ANTs' order."""
     images_to_t1w: list[Path]
     """For template images, in ANTs' order."""
+    spread_ratio: float = float('nan')
+    """See `bids_acc.anat.segmentation.TissueModel`."""
 
 
 def register_brain(
@@ -199,7 +201,7 @@ def register_brain(
         brain, affine, folder / 'template_', seed=seed, n_threads=n_threads
     )
     model, _ = segment_brain(brain, affine, mask, images)
-    return RegisteredBrain(brain, affine, model.probabilities, points, images)
+    return RegisteredBrain(brain, affine, model.probabilities, points, images, model.spread_ratio)
 
 
 def measure_brain(

@@ -40,6 +40,8 @@ class T1wCandidate:
     """Largest edge of a voxel."""
     extent_mm: float
     """Least extent of the image."""
+    is_complex: bool = False
+    """Whether it holds complex numbers, of which the magnitude is used."""
     is_named: bool = False
     """Whether a spectrum's sidecar names it as the image that its voxel was planned on."""
 
@@ -68,6 +70,7 @@ class T1wCandidate:
             bool(self.contrast_agent),
             self.extent_mm < HEAD_MM,
             self.is_preparation,
+            self.is_complex,
             round(self.voxel_mm, 1),
             not self.is_normalised,
         )
@@ -82,15 +85,17 @@ class T1wCandidate:
             found.append(f'covers only {self.extent_mm:.0f} mm of the head')
         if self.is_preparation:
             found.append('one of several images that make a T1w image together')
+        if self.is_complex:
+            found.append('complex numbers, of which the magnitude is used')
         return found
 
     def beaten_by(self, better: T1wCandidate) -> str:
         """Say why another one was taken."""
         if better.is_named and not self.is_named:
             return 'not the one that the spectrum names'
-        if self.rank[:4] != better.rank[:4]:
+        if self.rank[:5] != better.rank[:5]:
             return ', '.join(self.reservations)
-        if self.rank[4] != better.rank[4]:
+        if self.rank[5] != better.rank[5]:
             return f'voxels of {self.voxel_mm:.1f} mm, not {better.voxel_mm:.1f} mm'
         if self.rank != better.rank:
             return 'without intensity normalisation (rec-norm)'
@@ -210,13 +215,14 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
     shape = check_image(path, (3,), minimum_size=16)
     image = open_image(path)
-    if number_kind(path) == 'complex':
-        raise InputDataError(f'{path} holds complex numbers; write a magnitude image.')
-    check_volume(np.asarray(image.dataobj).reshape(shape), image.affine, str(path))
+    is_complex = number_kind(path) == 'complex'
+    values = np.asarray(image.dataobj).reshape(shape)
+    check_volume(np.abs(values) if is_complex else values, image.affine, str(path))
     check_forms(_form(image.header, 'sform'), _form(image.header, 'qform'), str(path))
     edges = np.linalg.norm(image.affine[:3, :3], axis=0)
     return T1wCandidate(
-        path=path, entities=entities, metadata=metadata, is_named=is_named,
+        path=path, entities=entities, metadata=metadata, is_complex=is_complex,
+        is_named=is_named,
         voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ import nibabel as nb
 import numpy as np
 import pytest
 
+from bids_acc.anat.interfaces import load_t1w
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
@@ -49,6 +50,10 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
+COMPLEX = np.random.default_rng(0).normal(size=(44, 56, 44)).astype(np.complex64) * 50j
+"""Complex numbers on the grid of a head."""
+
+
 @pytest.mark.parametrize(
     ('other', 'words'),
     [
@@ -61,7 +66,7 @@ def root(tmp_path: Path) -> Path:
         ({'name': 'acq-a_', 'voxel': (3, 3, 3.4)}, 'voxels of 3.4 mm, not 3'),
         ({'name': 'acq-a_', 'values': np.zeros((44, 56, 44), np.int16)}, 'holds no anatomy'),
         ({'name': 'acq-a_', 'values': np.ones((44, 56, 44, 3), np.int16)}, '4 dimensions'),
-        ({'name': 'acq-a_', 'values': np.ones((44, 56, 44), np.complex64)}, 'complex numbers'),
+        ({'name': 'acq-a_', 'values': COMPLEX}, 'complex numbers'),
         ({'name': 'inv-1_'}, 'one of several images'),
         ({'name': 'acq-a_', 'shape': (44, 56, 20), 'voxel': (3, 3, 6)}, '0.3 to 3.5 mm can be'),
         ({'name': 'acq-a_', 'codes': (0, 0)}, 'sform_code and qform_code are 0'),
@@ -83,6 +88,15 @@ def test_a_worse_image_is_better_than_none(tmp_path):
     assert row.status == 'run'
     assert anat.t1w.name == 'sub-01_ce-gad_T1w.nii.gz'
     assert 'contrast agent (gad)' in row.reason
+
+
+def test_of_a_complex_image_the_magnitude_is_used_and_said(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    path = write(root, '', values=COMPLEX)
+    row, anat = anat_of(root)
+    assert (row.status, anat.t1w) == ('run', path)
+    assert 'complex numbers, of which the magnitude is used' in row.reason
+    np.testing.assert_allclose(load_t1w(path)[0], np.abs(COMPLEX), rtol=1e-6)
 
 
 @pytest.mark.parametrize('content', [b'', b'no image', b'\x1f\x8b\x08\x00cut'])

@@ -75,6 +75,7 @@ MOVED = AFFINE + np.array([[0, 0, 0, 3.0]] + [[0] * 4] * 3)
         ({'name': 'part-real_dwi'}, 'a real part image; there is no magnitude'),
         ({'name': 'run-2_dwi', 'meta': {'PhaseEncodingDirection': 'COL'}}, "'COL', which is none"),
         ({'name': 'run-2_dwi', 'meta': {'MultipartID': 'b'}}, 'MultipartID'),
+        ({'name': 'rec-norm_run-2_dwi'}, 'another reconstruction (rec-norm) than sub-01_run-1'),
         ({'name': 'desc-denoised_dwi'}, 'computed from a series (desc-)'),
         ({'name': 'acq-adc_dwi', 'shape': (6, 6, 6), 'meta': {'PhaseEncodingDirection': 'j'},
           **NO_TABLE}, '.bval is missing'),
@@ -98,6 +99,16 @@ def test_a_map_that_inherits_the_table_of_the_series_is_called_a_map(tmp_path):
     row, dwi = dwi_of(root)
     assert row.status == 'run'
     assert 'sub-01_desc-FA_dwi.nii.gz: a map of the scanner, no series' in dwi.left_out[0]
+
+
+@pytest.mark.parametrize(('second', 'together'), [(0.0905, 2), (None, 2), ('90', 2), (0.07, 1)])
+def test_series_of_another_echo_time_are_not_joined(tmp_path, second, together):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'run-1_dwi', meta={**META, 'EchoTime': 0.09})
+    write(root, 'run-2_dwi', meta=META if second is None else {**META, 'EchoTime': second})
+    row, dwi = dwi_of(root)
+    assert (row.status, len(dwi.runs)) == ('run', together)
+    assert ('another echo time (70 ms) than' in row.reason) is (together == 1)
 
 
 @pytest.mark.parametrize('content', [b'', b'nonsense', b'\x1f\x8b\x08\x00cut'])
