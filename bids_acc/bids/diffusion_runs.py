@@ -67,8 +67,7 @@ class JudgedRun:
     def echo_time(self) -> float:
         """EchoTime in s; NaN where no number is told."""
         told = self.run.metadata.get('EchoTime')
-        is_number = isinstance(told, int | float) and not isinstance(told, bool)
-        return float(told) if is_number else float('nan')
+        return float(told) if isinstance(told, int | float) else float('nan')
 
     def shares_echo_time(self, other: JudgedRun) -> bool:
         """Tell whether b = 0 is the same in both, up to `ECHO_TIME_S`; unknown ones are."""
@@ -388,7 +387,7 @@ RULES: tuple[
 
 
 def _worth(group: Sequence[JudgedRun], b_max: float) -> tuple[bool, bool, int, bool]:
-    """Rank groups of series: those that give a tensor, raw ones, by their volumes, without rec-."""
+    """Rank groups of series: a tensor to be had, raw, more volumes, no ``rec-``."""
     try:
         _check(group, b_max)
         gives_tensor = True
