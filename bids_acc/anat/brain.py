@@ -51,6 +51,11 @@ REMEDY = (
 """What can be done when nothing finds a brain."""
 
 
+LEAST_COHERENCE = 0.3
+"""Correlation of neighbouring voxels in a brain below which there is no brain. Noise has none;
+six real heads of 0.7 to 3 mm have .68 to .95, the lowest two of them clipped at export."""
+
+
 @dataclass(frozen=True)
 class BrainMask:
     """Where the brain is, and who says so."""
@@ -77,6 +82,63 @@ def volume_ml(mask: npt.ArrayLike, affine: npt.ArrayLike) -> float:
 def is_brain_sized(mask: npt.ArrayLike, affine: npt.ArrayLike) -> bool:
     """Tell whether a mask has the volume of a brain, `BRAIN_ML`."""
     return BRAIN_ML[0] <= volume_ml(mask, affine) <= BRAIN_ML[1]
+
+
+def coherence(data: npt.ArrayLike, mask: npt.ArrayLike) -> float:
+    """Return the correlation of neighbouring voxels within a mask, along the best of the axes.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        Intensities.
+    mask : (nx, ny, nz) array_like of bool
+        Where to look.
+
+    Returns
+    -------
+    float
+        NaN where no two voxels adjoin or all are the same.
+
+    Examples
+    --------
+    >>> rows = np.repeat(np.arange(8.0) % 3, 64).reshape(8, 8, 8)
+    >>> round(coherence(rows, rows >= 0), 3)
+    1.0
+    """
+    data, mask = np.asarray(data, dtype=float), np.asarray(mask, dtype=bool)
+    found = [_along(data, mask, axis) for axis in range(3)]
+    return max((value for value in found if np.isfinite(value)), default=float('nan'))
+
+
+def _along(data: FloatArray, mask: BoolArray, axis: int) -> float:
+    """Return the correlation of neighbours along one axis."""
+    values, inside = np.moveaxis(data, axis, 0), np.moveaxis(mask, axis, 0)
+    both = inside[:-1] & inside[1:]
+    return _correlation(values[:-1][both], values[1:][both])
+
+
+def _correlation(first: FloatArray, second: FloatArray) -> float:
+    """Return Pearson's correlation; NaN where there is none."""
+    if len(first) < 2 or not (np.ptp(first) > 0 and np.ptp(second) > 0):
+        return float('nan')
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def check_coherent(data: npt.ArrayLike, mask: npt.ArrayLike, where: str) -> None:
+    """Refuse a brain whose voxels are noise.
+
+    Raises
+    ------
+    InputDataError
+        If neighbours are less alike than `LEAST_COHERENCE`, or all voxels are the same.
+    """
+    found = coherence(data, mask)
+    if not found >= LEAST_COHERENCE:
+        raise InputDataError(
+            f'{where}: this is noise and no brain: neighbouring voxels correlate by {found:.2f}, '
+            'those of a head by more than 0.6. Convert the image again from DICOM, or take another one '
+            '(--bids-filter-file).'
+        )
 
 
 def find_brain(

@@ -22,7 +22,13 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.anat.brain import BrainMask, find_brain, find_in_stripped, given_brain
+from bids_acc.anat.brain import (
+    BrainMask,
+    check_coherent,
+    find_brain,
+    find_in_stripped,
+    given_brain,
+)
 from bids_acc.anat.brain_weights import weights_record
 from bids_acc.anat.builtin import (
     UNDEFINED,
@@ -157,6 +163,7 @@ class PrepareT1w(SimpleInterface):
             self.inputs.skull_strip == 'auto' and is_skull_stripped(data, sizes)
         )
         brain = self._brain(data, affine, stripped, out)
+        check_coherent(data, brain.mask, source)
         self._results['out_file'] = save_volume(out / 'ras.nii.gz', data, affine)
         self._results['mask_file'] = save_volume(out / 'mask.nii.gz', brain.mask, affine)
         self._results['mask_metadata'] = mask_metadata(brain.method, self.inputs.brain_mask)

@@ -194,3 +194,16 @@ def test_given_mask_is_carried_to_the_grid_of_the_image(
     with pytest.raises(InputDataError, match='same space'):
         given_brain(head, GRID, right, elsewhere)
     assert BRAIN_ML[0] < right.sum() * 0.027 < BRAIN_ML[1]
+
+
+def test_noise_is_no_brain_whatever_found_one(rng: np.random.Generator) -> None:
+    """The networks find 2000 mL in a ball of noise; thick slices are alike within the slice."""
+    axis = np.arange(40) - 19.5
+    ball = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 < 17**2
+    noise = np.where(ball, rng.uniform(400, 600, ball.shape), 5)
+    with pytest.raises(InputDataError, match=r'head\.nii: this is noise and no brain'):
+        brain.check_coherent(noise, ball, 'head.nii')
+    with pytest.raises(InputDataError, match='nan'):
+        brain.check_coherent(np.ones_like(noise), ball, 'head.nii')
+    slices = np.repeat(np.repeat(rng.normal(size=(14, 14, 40)), 3, 0), 3, 1)[:40, :40]
+    brain.check_coherent(slices, ball, 'head.nii')
