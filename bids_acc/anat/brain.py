@@ -136,8 +136,8 @@ def check_coherent(data: npt.ArrayLike, mask: npt.ArrayLike, where: str) -> None
     if not found >= LEAST_COHERENCE:
         raise InputDataError(
             f'{where}: this is noise and no brain: neighbouring voxels correlate by {found:.2f}, '
-            'those of a head by more than 0.6. Convert the image again from DICOM, or take another one '
-            '(--bids-filter-file).'
+            'those of a head by more than 0.6. Convert the image again from DICOM, or take '
+            'another one (--bids-filter-file).'
         )
 
 

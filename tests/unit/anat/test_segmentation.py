@@ -65,7 +65,7 @@ def test_shares_of_cubes_are_the_true_ones(ventricle: float, noise: float) -> No
         assert np.abs(apart).max() < 0.03, (corner, apart)
 
 
-def test_a_ventricle_wider_than_the_templates_is_fluid() -> None:
+def test_a_ventricle_wider_than_the_templates_is_csf() -> None:
     truth = shares(10.0)
     found = fitted(truth, 0.08).probabilities
     core = ndimage.binary_erosion(truth[2] > 0.99) & (truth[2] > 0.99)
