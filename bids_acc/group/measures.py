@@ -161,7 +161,10 @@ def safe(text: str) -> str:
     --------
     >>> safe('acq-press_voi-ACC'), safe('NAA+NAAG')
     ('acq_press_voi_ACC', 'NAA_NAAG')
+    >>> safe('GABA'), safe('GABA+')
+    ('GABA', 'GABAplus')
     """
+    text = re.sub(r'\+$', 'plus', text)
     return re.sub(r'[^0-9A-Za-z]+', '_', text).strip('_')
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from bids_acc.mrs.results.engine_result import Curves, kind_of
 from bids_acc.mrs.signal.water import water_parabola
@@ -23,7 +24,14 @@ LABELS_PPM = {
 """Where the well-known peaks stand."""
 
 
-def plot_fit(curves: Curves, title: str = '') -> Figure:
+NAA_PPM = (1.85, 2.2)
+"""Where NAA stands in a difference."""
+
+EDITED_PPM = {'GABA+': 3.01, 'Glx': 3.75, 'MM': 0.92, 'Glx ': 2.35}
+"""Where the peaks of a difference edited for GABA stand."""
+
+
+def plot_fit(curves: Curves, title: str = '', difference: Curves | None = None) -> Figure:
     """Draw data with the fit, baseline below and residual above.
 
     Parameters
@@ -32,13 +40,42 @@ def plot_fit(curves: Curves, title: str = '') -> Figure:
         Phased data and model.
     title : str
         Verdict or name above the axes.
+    difference : Curves, optional
+        Those of the difference of an edited scan, drawn beneath.
 
     Returns
     -------
     Figure
         To be saved by the caller.
     """
-    figure = Figure(figsize=(7.5, 4.6), layout='constrained')
+    if difference is None:
+        figure = Figure(figsize=(7.5, 4.6), layout='constrained')
+        _draw_fit(figure, curves, LABELS_PPM)
+    else:
+        figure = Figure(figsize=(7.5, 8.2), layout='constrained')
+        upper, lower = np.ravel(figure.subfigures(2, 1, squeeze=False))
+        _draw_fit(upper, curves, LABELS_PPM)
+        _draw_fit(lower, difference, EDITED_PPM)
+        _without_naa(lower.axes[1], difference)
+        upper.suptitle('condition OFF', fontsize=9, x=0.02, ha='left')
+        lower.suptitle('difference, ON - OFF', fontsize=9, x=0.02, ha='left')
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _without_naa(axes: Axes, difference: Curves) -> None:
+    """Let NAA, which was edited away, leave the picture, so that the edited lines are seen."""
+    ppm = difference.ppm
+    shown = (ppm < NAA_PPM[0]) | (ppm > NAA_PPM[1])
+    if shown.any() and not shown.all():
+        values = difference.data[shown] / max(float(np.nanmax(np.abs(difference.data))), 1e-300)
+        span = float(np.ptp(values))
+        axes.set_ylim(float(values.min()) - 0.25 * span, float(values.max()) + 0.35 * span)
+    axes.legend(frameon=False, fontsize=8, loc='lower left')
+
+
+def _draw_fit(figure: Figure | SubFigure, curves: Curves, labels: Mapping[str, float]) -> None:
+    """Draw one fit into a figure or a part of one."""
     axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 5))
     scale = 1 / max(float(np.nanmax(np.abs(curves.data))), 1e-300)
     limit = 1.2 * float(np.nanmax(np.abs(curves.residual))) * scale
@@ -49,7 +86,7 @@ def plot_fit(curves: Curves, title: str = '') -> Figure:
     axes[1].plot(curves.ppm, curves.data * scale, color='0.35', lw=0.9, label='data')
     axes[1].plot(curves.ppm, curves.fit * scale, color='#c8102e', lw=1.1, label='fit')
     axes[1].plot(curves.ppm, curves.baseline * scale, color='#1f6fb4', lw=1.1, label='baseline')
-    for name, ppm in LABELS_PPM.items():
+    for name, ppm in labels.items():
         near = np.abs(curves.ppm - ppm) < 0.06
         if near.any():
             height = float(np.nanmax(curves.data[near])) * scale
@@ -62,8 +99,6 @@ def plot_fit(curves: Curves, title: str = '') -> Figure:
     axes[1].set_xlabel('chemical shift (ppm)')
     axes[1].set_yticks([])
     axes[1].legend(frameon=False, fontsize=8, loc='upper left')
-    figure.suptitle(title, fontsize=9)
-    return figure
 
 
 def plot_components(

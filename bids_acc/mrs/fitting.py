@@ -15,9 +15,12 @@ import bids_acc
 from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
+from bids_acc.mrs.basis.edit_metadata import editing_of
 from bids_acc.mrs.basis.sequence import sequence_of, too_short, usual_te1
 from bids_acc.mrs.conditions import editing_named
 from bids_acc.mrs.engines.builtin import choose_engine, run_builtin
+from bids_acc.mrs.engines.edited import NAMES as EDITED_NAMES
+from bids_acc.mrs.engines.edited import EditedScan
 from bids_acc.mrs.engines.importers import import_result
 from bids_acc.mrs.engines.lcmodel import run_lcmodel
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
@@ -76,6 +79,8 @@ class FitRequest:
     """Combined and averaged water, for engines that scale by themselves."""
     seed: int = 0
     """Seed of the noise by which the built-in fit is probed."""
+    naa_ratio: float = math.nan
+    """NAA of ON - OFF over NAA of OFF; NaN without two editing conditions."""
     work_dir: Path = Path()
     """Where an external program may write."""
 
@@ -229,6 +234,17 @@ def _check_import(
     return replace(result, invalid=tuple(invalid), notes=(*result.notes, *notes)), info
 
 
+def edited_scan(data: MrsData, request: FitRequest) -> EditedScan | None:
+    """Difference of a scan with both conditions, OFF first; None without them.
+
+    Only PRESS with editing pulses is simulated; of another sequence OFF is fitted alone.
+    """
+    if data.fids.shape[2] != 2:
+        return None
+    editing = editing_of(request.metadata, request.naa_ratio)
+    return EditedScan(data.fids[0, 0, 1] - data.fids[0, 0, 0], editing)
+
+
 def _lcmodel(
     spectrum: Spectrum,
     basis: Basis,
@@ -277,7 +293,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
             f'with --mrs-sequence.'
         )
     if request.unusable and request.engine != 'import':
-        names = spin_systems.available()
+        names = (*spin_systems.available(), *(EDITED_NAMES if edited else ()))
         return EngineResult.failed(
             request.engine, bids_acc.__version__, names, request.unusable
         ), {}
@@ -315,5 +331,9 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
                 macromolecules=kinds.get(request.macromolecules, 'auto'),
             )
             rng = np.random.default_rng(np.random.SeedSequence(request.seed))
-            result = run_builtin(spectrum, basis, options, request.water_amplitude, rng)
+            scan = edited_scan(data, request)
+            cache = None if request.cache_dir is None else Path(request.cache_dir)
+            result = run_builtin(
+                spectrum, basis, options, request.water_amplitude, rng, scan, cache
+            )
     return replace(result, notes=(*notes, *result.notes)), info

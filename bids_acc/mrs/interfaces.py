@@ -25,6 +25,7 @@ from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
 from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions
+from bids_acc.mrs.differences import SecondCondition, second_condition
 from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import (
     TableInputs,
@@ -78,6 +79,12 @@ def edit_index(data: MrsData, wanted: int) -> int:
         return 0
     if 0 <= wanted < n_edits:
         return wanted
+    if n_edits > 2:
+        raise MetadataError(
+            f'{data.source}: {n_edits} editing conditions, as HERMES and HERCULES have: their '
+            f'differences are not computed; say which condition to fit alone with '
+            f'--mrs-edit-index (0 to {n_edits - 1}).'
+        )
     for axis in (5, 6, 7):
         header = data.metadata.get(f'dim_{axis}_header') or {}
         for key in ('EditCondition', 'EditPulse'):
@@ -148,14 +155,30 @@ class PreprocessSpectrum(SimpleInterface):
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
         done, artefacts, unusable = self._processed(data, reference, condition)
+        second = self._second(data, done, condition, unusable)
+        if second.exchanged:
+            condition = 1 - condition
+            done, artefacts, unusable = self._processed(data, reference, condition)
+            second = self._second(data, done, condition, unusable)
+            notes = [*notes, 'the labels ON and OFF are exchanged, by the height of NAA.']
+        told = (*data.notes, *notes, *second.notes, self.inputs.note, unusable)
         report = preprocessing_report(data, done, reference) | {
             'edit_index': condition,
-            'artefacts': artefacts,
+            'editing': second.report,
+            'artefacts': [*artefacts, *second.artefacts],
             'unusable': unusable,
-            'notes': [part for part in (*data.notes, *notes, self.inputs.note, unusable) if part],
+            'notes': [part for part in told if part],
         }
+        if second.report:
+            report['n_transients'] += second.report['n_transients_on']
+            report['n_transients_used'] += second.report['n_transients_on_used']
         cwd = Path(runtime.cwd)
-        out_file = write_nifti_mrs(data.with_fids(done.fid), cwd / 'preproc_svs.nii.gz')
+        out_file = write_nifti_mrs(
+            data.with_fids(done.fid)
+            if second.pair is None
+            else data.with_conditions({'OFF': second.pair.off, 'ON': second.pair.on}),
+            cwd / 'preproc_svs.nii.gz',
+        )
         steps = pd.DataFrame(json.loads(save_record(done.steps, cwd / 'steps.json').read_text()))
         steps.to_csv(cwd / 'steps.tsv', sep='\t', index=False, na_rep='n/a', float_format='%.6g')
         if done.water is not None and math.isfinite(done.water_amplitude):
@@ -185,6 +208,18 @@ class PreprocessSpectrum(SimpleInterface):
                 ratio = done.residual_water_ratio
                 return done, check_artefacts(done.fid, *axis, ratio, is_clipped(fids)), ''
         return nothing_usable(data.n_points, reason), [], reason
+
+    def _second(
+        self, data: MrsData, done: Preprocessed, condition: int, unusable: str
+    ) -> SecondCondition:
+        """Lay ON upon OFF, where there are both and no other condition was asked for."""
+        if unusable or data.fids.shape[2] != 2 or self.inputs.edit_index >= 0:
+            return SecondCondition()
+        try:
+            return second_condition(data, done, condition)
+        except (InputDataError, np.linalg.LinAlgError, ArpackError, ValueError) as error:
+            LOGGER.warning('%s: condition ON left out: %s', data.source, error)
+            return SecondCondition(notes=(f'the condition ON could not be used: {error}',))
 
     def _reference(self, data: MrsData) -> tuple[MrsData | None, list[str]]:
         """Water reference, checked against the spectrum."""
@@ -334,6 +369,7 @@ class FitSpectrum(SimpleInterface):
             water_amplitude=report['water_amplitude'],
             water_file=_given(self.inputs.water_file),
             seed=self.inputs.seed,
+            naa_ratio=float((report.get('editing') or {}).get('naa_ratio', math.nan)),
             work_dir=Path(runtime.cwd),
         )
         result, basis_info = run_engine(data, request)
@@ -452,7 +488,12 @@ class PlotFit(SimpleInterface):
         if table['fit'].notna().any():
             columns = ('ppm', 'data', 'fit', 'baseline')
             curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))
-            figure = plot_fit(curves, title)
+            difference = None
+            if 'fit_difference' in table:
+                part = table[table['fit_difference'].notna()]
+                names = ('ppm', *(f'{name}_difference' for name in columns[1:]))
+                difference = Curves(*(part[name].to_numpy(dtype=float) for name in names))
+            figure = plot_fit(curves, title, difference)
         else:
             figure = plot_no_fit(title)
         out_file = save_figure(figure, Path(runtime.cwd) / 'fit.svg')

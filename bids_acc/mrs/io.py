@@ -49,6 +49,9 @@ FIELD_TOLERANCE = 0.05
 DEFAULT_TAGS = ('DIM_COIL', 'DIM_DYN', 'DIM_INDIRECT_0')
 """Meaning of the fifth to seventh dimension when the header does not tag them."""
 
+CONDITIONS = 'EditConditions'
+"""Where conditions that are to be written stand, until the place of their dimension is known."""
+
 AVERAGED_TAGS = ('DIM_DYN', 'DIM_MEAS', 'DIM_PHASE_CYCLE', 'DIM_ISIS')
 """Dimensions along which transients are repeated; they are averaged together."""
 
@@ -104,6 +107,12 @@ class MrsData:
         fids = np.asarray(fids, dtype=complex)
         shape = (1,) * (4 - fids.ndim) + fids.shape
         return replace(self, fids=fids.reshape(shape))
+
+    def with_conditions(self, conditions: Mapping[str, npt.ArrayLike]) -> MrsData:
+        """Return the same acquisition with one decay for each editing condition, by name."""
+        stacked = self.with_fids(np.array(list(conditions.values()), dtype=complex))
+        header = {'EditCondition': list(conditions)}
+        return replace(stacked, metadata={**self.metadata, CONDITIONS: header})
 
 
 def _scalar(value: Any) -> float:
@@ -371,6 +380,14 @@ def _without_unusable(fids: ComplexArray) -> tuple[ComplexArray, list[str], str]
     return fids, notes, '' if np.any(fids) else 'the decays are zero throughout'
 
 
+def _lists_conditions(metadata: Mapping[str, Any], number: int, size: int) -> bool:
+    """Whether the header of a dimension names an editing condition for each of its places."""
+    header = metadata.get(f'dim_{number}_header')
+    found = header.get('EditCondition') if isinstance(header, Mapping) else None
+    values = found.get('Value') if isinstance(found, Mapping) else found
+    return isinstance(values, list | tuple) and len(values) == size > 1
+
+
 def _arrange(
     data: ComplexArray, metadata: Mapping[str, Any], source: str
 ) -> tuple[ComplexArray, list[str]]:
@@ -392,6 +409,8 @@ def _arrange(
     for axis, tag in enumerate(moved, start=1):
         kind = {'DIM_COIL': 'coil', 'DIM_EDIT': 'edit'}.get(tag)
         kind = 'dyn' if tag in AVERAGED_TAGS else kind
+        if _lists_conditions(metadata, axis + 4, block.shape[axis]):
+            kind = 'edit'  # whatever a converter calls it: conditions are never averaged
         if kind is None and block.shape[axis] > 1:
             raise InputDataError(
                 f'{source}: dimension {tag} of size {block.shape[axis]} cannot be handled: split '
@@ -587,6 +606,9 @@ def write_nifti_mrs(data: MrsData, path: str | Path) -> Path:
         'SpectralWidth': 1 / data.dwell_time,
     }
     header |= {f'dim_{5 + n}': tags[axis] for n, axis in enumerate(keep)}
+    if CONDITIONS in header:
+        conditions = header.pop(CONDITIONS)
+        header |= {f'dim_{5 + n}_header': conditions for n, axis in enumerate(keep) if axis == 2}
     image = nb.Nifti2Image(block.astype(np.complex64), data.affine)
     image.header['intent_name'] = b'mrs_v0_11'
     image.header.set_zooms((*image.header.get_zooms()[:3], data.dwell_time) + (1.0,) * len(keep))

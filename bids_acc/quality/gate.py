@@ -59,10 +59,11 @@ FIELDS = frozenset(
 ARTEFACTS = (
     'missing_naa', 'wrong_phase', 'lipid', 'strong_lipid', 'residual_water', 'ghost', 'clipping',
     'implausible_ratio', 'first_order_phase', 'unstable_fit', 'voxel_outside',
+    'editing_misaligned', 'subtraction_residue', 'editing_absent',
 )  # fmt: skip
 """Checks of a spectrum whose finding a gate file may refuse."""
 
-PRESETS = ('acc-structure', 'acc-glutamate')
+PRESETS = ('acc-structure', 'acc-glutamate', 'mega-press')
 """Gates that come with the package."""
 NOT_A_GATE = 'must be JSON with the lists "spectrum" and "metabolite"'
 """What is wrong with a file that holds something else."""

@@ -192,7 +192,7 @@ class MrsSettings:
     )
     gate: str = option(
         'acc-structure',
-        'thresholds: acc-structure, acc-glutamate or a JSON file',
+        'thresholds: acc-structure, acc-glutamate, mega-press or a JSON file',
         flag='--mrs-gate',
         metavar='PRESET|FILE',
     )

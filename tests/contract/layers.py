@@ -71,7 +71,8 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('dwi/anchor.*', 'files'), ('dwi/gradients.*', 'files'), ('dwi/series.*', 'files'),
     ('dwi/volumes.*', 'files'),
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
-    ('mrs/conditions.*', 'files'), ('mrs/results/records.*', 'files'),
+    ('mrs/conditions.*', 'files'), ('mrs/differences.*', 'files'),
+    ('mrs/results/records.*', 'files'),
     ('mrs/levels/tables.*', 'files'),
     ('*', 'formulas'),
 )  # fmt: skip

@@ -100,6 +100,10 @@ class Ensemble:
         self._order = np.round(np.diag(self._to_eigen(total_z))[:, None] * 2)
         self._order = (self._order - self._order.T) / 2
         self._n_spins, self._n_protons = n_spins, n_protons
+        self._shifts = np.asarray(group.shifts_ppm)
+        self.spectrometer_frequency = spectrometer_frequency
+        self._total_x = self._to_eigen(total_x)
+        self._total_z = self._to_eigen(total_z)
         self.density: ComplexArray = self._to_eigen(total_x).astype(complex)
         self._normaliser = group.protons_each * group.weight / 2 ** (n_spins - 2)
 
@@ -119,6 +123,56 @@ class Ensemble:
             rotation = np.kron(rotation, half if spin < self._n_protons else np.eye(2))
         rotation = self._to_eigen(rotation)
         self.density = rotation @ self.density @ rotation.T
+
+    def rotate_near(self, ppm: float, half_width_ppm: float) -> None:
+        """Ideal 180 degree pulse about y on the protons near a chemical shift only."""
+        flip, rotation = np.array([[0.0, -1.0], [1.0, 0.0]]), np.eye(1)
+        for spin in range(self._n_spins):
+            near = spin < self._n_protons and abs(self._shifts[spin] - ppm) <= half_width_ppm
+            rotation = np.kron(rotation, flip if near else np.eye(2))
+        self._within_orders(self._to_eigen(rotation).astype(complex))
+
+    def selective(self, amplitudes: FloatArray, step: float, ppm: float) -> ComplexArray:
+        """Propagator of a selective pulse in small steps.
+
+        Parameters
+        ----------
+        amplitudes : (n_steps,) ndarray
+            Nutation frequency in each step, in Hz; an even number, the same from both ends.
+        step : float
+            Duration of a step in s.
+        ppm : float
+            Carrier.
+
+        Returns
+        -------
+        (n, n) ndarray of complex128
+            In the basis of the Hamiltonian's eigenvectors.
+        """
+        offset = (PPM_REFERENCE - ppm) * self.spectrometer_frequency
+        # in the frame of the carrier the pulse stands still
+        resting = np.diag(self._energies) - offset * self._total_z
+        half = np.eye(self._energies.size, dtype=complex)
+        for amplitude in amplitudes[: amplitudes.size // 2].tolist():
+            energies, vectors = np.linalg.eigh(resting + amplitude * self._total_x)
+            phase = np.exp(-2j * np.pi * step * energies)
+            half = vectors @ (phase[:, None] * (vectors.T @ half))
+        # each step is a symmetric matrix, so that the second half is the first one transposed
+        turn = np.exp(-2j * np.pi * offset * step * amplitudes.size * np.diag(self._total_z))
+        return turn[:, None] * (half.T @ half)
+
+    def edit(self, propagator: ComplexArray) -> None:
+        """Apply a selective pulse between spoilers that keep each coherence order."""
+        self._within_orders(propagator)
+
+    def _within_orders(self, unitary: ComplexArray) -> None:
+        """Apply a pulse and keep only what has the same single-quantum order before and after."""
+        kept = np.zeros_like(self.density)
+        for order in (1, -1):
+            before = np.where(self._order == order, self.density, 0.0)
+            after = unitary @ before @ unitary.conj().T
+            kept += np.where(self._order == order, after, 0.0)
+        self.density = kept
 
     def evolve(self, duration: float) -> None:
         """Free precession for a duration in s."""

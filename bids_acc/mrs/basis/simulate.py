@@ -98,7 +98,7 @@ def basis(
     >>> small.names, small.fids.shape, round(small.te2, 3), small.te_split_assumed
     (('Cr', 'Lac'), (2, 1024), 0.019, False)
     """
-    timing, assumed = _timing(sequence, echo_time, te1, te2, tm)
+    timing, assumed = timing_of(sequence, echo_time, te1, te2, tm)
     names = tuple(metabolites) if metabolites is not None else spin_systems.available()
     systems = {name: spin_systems.load(name) for name in names}
     provenance: dict[str, object] = {
@@ -116,7 +116,7 @@ def basis(
         'spin_systems': {name: systems[name].sha256 for name in names},
     }
     digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()
-    fids = _cached(cache_dir, digest)
+    fids = cached(cache_dir, digest)
     if fids is None:
         decay = np.exp(-np.pi * linewidth_hz * dwell_time * np.arange(n_points))
         fids = np.array(
@@ -130,7 +130,7 @@ def basis(
                 for system in systems.values()
             ]
         )
-        _store(cache_dir, digest, fids)
+        store(cache_dir, digest, fids)
     return Basis(
         names=names,
         fids=fids,
@@ -150,7 +150,7 @@ def basis(
     )
 
 
-def _timing(
+def timing_of(
     sequence: str, echo_time: float, te1: float | None, te2: float | None, tm: float | None
 ) -> tuple[Timing, bool]:
     """Check the delays and fill in what must be assumed."""
@@ -185,7 +185,7 @@ def _assumptions(timing: Timing, *, assumed: bool) -> tuple[str, ...]:
     return ('evenly spaced refocusing pulses assumed',)
 
 
-def _cached(cache_dir: Path | None, digest: str) -> ComplexArray | None:
+def cached(cache_dir: Path | None, digest: str) -> ComplexArray | None:
     """Read a former result; None when there is none that can be read."""
     path = None if cache_dir is None else Path(cache_dir) / f'basis-{digest[:32]}.npy'
     if path is None or not path.is_file():
@@ -197,7 +197,7 @@ def _cached(cache_dir: Path | None, digest: str) -> ComplexArray | None:
         return None
 
 
-def _store(cache_dir: Path | None, digest: str, fids: ComplexArray) -> None:
+def store(cache_dir: Path | None, digest: str, fids: ComplexArray) -> None:
     """Write a result, complete or not at all."""
     if cache_dir is None:
         return

@@ -6,11 +6,13 @@ import logging
 import math
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 import bids_acc
 from bids_acc.exceptions import SettingsError
+from bids_acc.mrs.engines.edited import EditedScan, join_difference
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.lcm.stability import refits
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
@@ -122,6 +124,8 @@ def run_builtin(
     options: FitOptions,
     water_amplitude: float,
     rng: np.random.Generator | None = None,
+    scan: EditedScan | None = None,
+    cache_dir: Path | None = None,
 ) -> EngineResult:
     """Fit with the package's own linear-combination model.
 
@@ -133,6 +137,10 @@ def run_builtin(
         Magnitude of the water decay at time zero; NaN without water.
     rng : Generator, optional
         With it, copies of the spectrum that no measurement could tell from it are fitted too.
+    scan : EditedScan, optional
+        Difference of an edited scan, of which ``spectrum`` is the condition OFF.
+    cache_dir : Path, optional
+        Folder where its simulated basis set is kept.
 
     Returns
     -------
@@ -140,6 +148,16 @@ def run_builtin(
     """
     fit = fit_spectrum(spectrum, basis, options)
     result = builtin_result(fit, water_amplitude)
-    if rng is None or fit.failed:
+    if fit.failed:
         return result
-    return replace(result, refits=refits(spectrum, basis, options, rng))
+    if rng is not None:
+        result = replace(result, refits=refits(spectrum, basis, options, rng))
+    if scan is None:
+        return result
+    if spectrum.sequence != 'press':
+        reason = f'edited {spectrum.sequence} is not simulated: the difference is not fitted.'
+        return replace(result, notes=(*result.notes, reason))
+    try:
+        return join_difference(result, fit, spectrum, scan, rng, cache_dir)
+    except SettingsError as error:
+        return replace(result, notes=(*result.notes, f'the difference is not fitted: {error}'))

@@ -42,6 +42,7 @@ singlets has described something else: in brain at any usual echo time these are
 
 _SINGLETS = (('NAA', 'NAAG'), ('Cr', 'PCr'), ('GPC', 'PCh'))
 _ED_START = 1.5
+_GAUSS_UNIT_HZ = 4.0
 _RATIO_FLOOR = 0.05
 _TURNED = 'the FID was conjugated: its lines lay downfield of water'
 
@@ -144,6 +145,7 @@ def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepar
         lorentz_prior=options.lorentz_prior_hz,
         phase1_sd=float(np.deg2rad(options.phase1_sd_deg)),
     )
+    _set_known(model, options)
     first, second = dimensions(prepared, basis, options)
     coarse = _coarse(model, options)
     final, bound = _refine(model, coarse.parameters, first, options)
@@ -156,15 +158,32 @@ def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepar
     return _with_sensitivity(result, again)
 
 
+def _set_known(model: Model, options: FitOptions) -> None:
+    """Give the shared parameters the means and SDs that are known beforehand."""
+    known = options.known_phase
+    if known is not None:
+        turned = known.phase1_deg_per_ppm * (model.pivot - known.pivot_ppm)
+        model.prior_mean[PHASE0] = np.deg2rad(known.phase0_deg + turned)
+        model.prior_sd[PHASE0] = np.deg2rad(known.phase0_sd_deg)
+        model.prior_mean[PHASE1] = np.deg2rad(known.phase1_deg_per_ppm)
+        model.prior_mean[SHIFT] = known.shift_ppm * model.spectrometer_frequency
+        model.prior_sd[SHIFT] = known.shift_sd_hz
+    if options.gauss_prior_hz is not None:
+        width, sd = (value / _GAUSS_UNIT_HZ for value in options.gauss_prior_hz)
+        model.prior_mean[VARIANCE] = width**2
+        model.prior_sd[VARIANCE] = max(2 * width * sd, sd**2)
+
+
 def _coarse(model: Model, options: FitOptions) -> Descent:
     """Phase, shift and line shape with a stiff baseline, from several starts."""
     window = options.ppm_range[1] - options.ppm_range[0]
     model.set_dimension(_ED_START * window)
     max_shift = options.max_shift_ppm * model.spectrometer_frequency
     free = shared_only(model)
+    known = options.known_phase is not None
     descents = [
         descend(model, start, free, max_iterations=12, tolerance=1e-3)
-        for start in starts(model, max_shift)
+        for start in ([model.start()] if known else starts(model, max_shift))
     ]
     best = min(descents, key=lambda item: item.solution.cost)
     return descend(model, best.parameters, free, max_iterations=25, tolerance=1e-4)
@@ -248,7 +267,7 @@ def _result(
     ndf = _counted(model, solution)
     residual = solution.residual * prepared.fid_scale
     residual_sd = float(np.sqrt(residual @ residual / max(residual.size - ndf, 1)))
-    gauss_hz = 4.0 * float(np.sqrt(parameters[VARIANCE]))
+    gauss_hz = _GAUSS_UNIT_HZ * float(np.sqrt(parameters[VARIANCE]))
     sds = np.sqrt(np.maximum(np.diagonal(bound.covariance), 0)) * unit
     fwhm_hz = _singlet_width(prepared.names, amplitudes, sds, model, parameters, spectrum)
     notes: tuple[str, ...] = ()
@@ -286,7 +305,7 @@ def _result(
         baseline_ed_per_ppm=float('nan'),
         converged=descent.converged,
         notes=notes,
-        invalid=_dominated(prepared, components),
+        invalid=_dominated(prepared, components) if options.singlets_dominate else (),
         options=options,
         basis=basis,
         n_iterations=descent.n_iterations,

@@ -57,6 +57,24 @@ RATIO_PRIORS = (
 
 
 @dataclass(frozen=True)
+class KnownPhase:
+    """Phase and shift that are known beforehand, and how well; no others are looked for."""
+
+    phase0_deg: float
+    """Zero-order phase of the data, at ``pivot_ppm``."""
+    phase1_deg_per_ppm: float
+    """First-order phase; its SD is ``FitOptions.phase1_sd_deg``."""
+    shift_ppm: float
+    """Common shift of the data against the basis; positive: towards lower ppm."""
+    pivot_ppm: float
+    """Where the zero-order phase holds."""
+    phase0_sd_deg: float = 2.0
+    """SD of the zero-order phase."""
+    shift_sd_hz: float = 0.3
+    """SD of the common shift."""
+
+
+@dataclass(frozen=True)
 class FitOptions:
     """Settings of a linear-combination fit; the defaults follow LCModel where it has one."""
 
@@ -84,6 +102,13 @@ class FitOptions:
     """How far each metabolite may widen by itself (LCModel's DESDT2, 0.4 /s)."""
     phase1_sd_deg: float = 20.0
     """SD of the first-order phase per ppm (LCModel's SDDEGP)."""
+    known_phase: KnownPhase | None = None
+    """Phase and shift where another fit has told them."""
+    gauss_prior_hz: tuple[float, float] | None = None
+    """Mean and SD of the shared Gaussian width for data that hardly tell it; None: a weak one."""
+    singlets_dominate: bool = True
+    """Whether NAA, creatine and cholines must be the highest lines, as in brain without
+    editing."""
     max_shift_ppm: float = 0.15
     """Range of the search for the common shift."""
     ratio_priors: tuple[RatioPrior, ...] = RATIO_PRIORS

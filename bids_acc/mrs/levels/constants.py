@@ -48,8 +48,10 @@ class RelaxationSet:
     """Where the values come from."""
 
     def metabolite(self, name: str) -> tuple[float, float]:
-        """T1 and T2 of a metabolite in s."""
-        return self.metabolites.get(name, self.metabolites['default'])
+        """T1 and T2 of a metabolite in s; the macromolecules edited along count as GABA."""
+        plain = name.removesuffix('_edited')
+        plain = 'GABA' if plain == 'MM30' else plain
+        return self.metabolites.get(plain, self.metabolites['default'])
 
     def describe(self) -> dict[str, Any]:
         """Everything that goes into a sidecar."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.levels.constants import WATER_MOLALITY, RelaxationSet
-from bids_acc.mrs.levels.tissue import concentration_factor
-from bids_acc.mrs.results.engine_result import EngineResult, members_of
+from bids_acc.mrs.levels.tissue import alpha_share, concentration_factor
+from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, members_of
+
+ALPHA: Mapping[str, float] = MappingProxyType(
+    {'GABA+': 0.5, 'GABA_edited': 0.5, 'Glx_edited': 0.5, 'GSH_edited': 1.0}
+)
+"""Level in white matter over that in grey matter that is assumed by ``water_alpha``: GABA 0.5
+(Harris, Puts and Edden 2015, J Magn Reson Imaging 42:1431, https://doi.org/10.1002/jmri.24903),
+the others as Gannet 3 has them."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +27,8 @@ class Level:
     metabolite: str
     """Metabolite or sum."""
     unit_scheme: str
-    """``engine``, ``ratio_<denominator>``, ``water_raw``, ``water_csf``, ``water_tissue`` or
-    ``water_tissue_molar``."""
+    """``engine``, ``ratio_<denominator>``, ``water_raw``, ``water_csf``, ``water_tissue``,
+    ``water_tissue_molar`` or ``water_alpha``."""
     unit: str
     """``1``, ``mmol/kg``, ``mmol/L`` or ``engine units``."""
     value: float
@@ -123,12 +131,16 @@ def _water_levels(result: EngineResult, name: str, scaling: WaterScaling) -> lis
     """Scale one metabolite by water, in four stages of correction."""
     csf = scaling.fractions[2]
     outside_csf = 1 / (1 - csf) if csf < 1 else math.nan
-    schemes = (
+    schemes: tuple[tuple[str, str, float], ...] = (
         ('water_raw', 'mmol/kg', WATER_MOLALITY),
         ('water_csf', 'mmol/kg', WATER_MOLALITY * outside_csf),
         ('water_tissue', 'mmol/kg', _tissue_factor(result, name, scaling, 'molal')),
         ('water_tissue_molar', 'mmol/L', _tissue_factor(result, name, scaling, 'molar')),
     )
+    if name in ALPHA:
+        alpha = _tissue_factor(result, name, scaling, 'molar')
+        alpha *= alpha_share(scaling.fractions, ALPHA[name])
+        schemes = (*schemes, ('water_alpha', 'mmol/L', alpha))
     return [
         Level(name, scheme, unit, *_scaled(result, name, factor * result.water_scale))
         for scheme, unit, factor in schemes
@@ -163,7 +175,8 @@ def quantify(
     """
     known = result.metabolites()
     declared = [parse_ratio(text) for text in ratios]
-    for name in {part for pair in declared for side in pair for part in side.split('+')}:
+    sides = {side for pair in declared for side in pair}
+    for name in {p for s in sides for p in ((s,) if s in COMBINED else s.split('+'))}:
         if name not in known:
             raise SettingsError(
                 f'--mrs-ratios: {name} is not in the fit; there are {", ".join(known)}.'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,39 @@ WIDTH_SHARE, WIDTH_SLACK_HZ = 0.5, 2.5
 """A fit whose singlet is narrower than this share of the NAA peak of the data, less the slack, has
 described the peak by something else than NAA, and its numbers mean nothing."""
 
-SHOWN = ('tNAA', 'tCr', 'tCho', 'Ins', 'Glu', 'Gln', 'Glx', 'GSH', 'GABA', 'Lac', 'Tau')
+EDITING_COLUMNS = (
+    'on_shift_hz', 'on_phase_deg', 'water_shift_hz', 'water_phase_deg', 'choline_residual',
+    'naa_ratio', 'gannet_gaba_cr', 'gannet_gaba_fit_error_pct', 'gannet_glx_fit_error_pct',
+    'gannet_gaba_fwhm_hz', 'gannet_gaba_snr', 'osprey_difference_snr',
+)  # fmt: skip
+"""Numbers of an edited scan that go into the table of quality as they are."""
+
+SHOWN = (
+    'tNAA',
+    'tCr',
+    'tCho',
+    'Ins',
+    'Glu',
+    'Gln',
+    'Glx',
+    'GSH',
+    'GABA',
+    'Lac',
+    'Tau',
+    'GABA+',
+    'Glx_edited',
+    'GSH_edited',
+)
 """Metabolites in the figure of levels, where the fit has them."""
+
+
+REMARKS: Mapping[str, str] = MappingProxyType(
+    {
+        'GABA+': 'GABA with macromolecules at 3.0 ppm',
+        'GABA_edited': 'rests on the model of the macromolecules at 3.0 ppm',
+    }
+)
+"""What a reader of a level must know."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +302,9 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
                 'baseline_sensitivity': result.baseline_sensitivity.get(
                     level.metabolite, math.nan
                 ),
+                'macromolecule_spread': level.value
+                * result.model_spread.get(level.metabolite, math.nan),
+                'remark': REMARKS.get(level.metabolite),
                 'engine': result.engine,
                 'engine_version': result.version,
                 'basis_sha256': result.basis_sha256 or None,
@@ -359,6 +394,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
         'voxel_in_image_fraction': tissue.get('voxel_in_image_fraction', math.nan),
         'voxel_in_tissue_fraction': tissue.get('voxel_in_tissue_fraction', math.nan),
         'voxel_in_acc_fraction': tissue.get('voxel_in_acc_fraction', math.nan),
+        **_editing(inputs),
         'n_coils': report['n_coils'],
         'n_transients': report['n_transients'],
         'n_transients_used': report['n_transients_used'],
@@ -379,13 +415,47 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
     }
 
 
+def _editing(inputs: TableInputs) -> dict[str, Any]:
+    """Quality of an edited difference; n/a in all columns for a scan that is not edited."""
+    told = inputs.report.get('editing') or {}
+    fitted = inputs.result.extra.get('difference', {})
+    target = told.get('target')
+    return {
+        'edit_target': target,
+        **{name: told.get(name, math.nan) for name in EDITING_COLUMNS},
+        'edit_aligned_by': told.get('aligned_by'),
+        'gaba_cr_area': _area_ratio(inputs.result),
+        'snr_difference_lcm': fitted.get('snr_lcm', math.nan),
+    }
+
+
+def _area_ratio(result: EngineResult) -> float:
+    """Area of GABA+ in (ON - OFF)/2 over that of the methyl line of creatine in OFF."""
+    fitted = result.extra.get('difference', {})
+    area, proton = (fitted.get(key) or math.nan for key in _AREAS)
+    gaba, creatine = result.amount('GABA+')[0], result.amount('tCr')[0]
+    return gaba * area / 2 / (3 * proton * creatine) if creatine > 0 else math.nan
+
+
+_AREAS = ('gaba_area_per_unit', 'amplitude_per_proton')
+
+
 def fit_table(inputs: TableInputs) -> pd.DataFrame:
     """Curves of the fit, one row per point of the ppm axis; empty when the engine gives none."""
     columns = ['ppm', 'data', 'fit', 'baseline', 'residual']
-    curves = inputs.result.curves
+    curves, difference = inputs.result.curves, inputs.result.difference
     if curves is None:
         return pd.DataFrame(columns=columns)
-    return pd.DataFrame({name: getattr(curves, name) for name in columns})
+    table = pd.DataFrame({name: getattr(curves, name) for name in columns})
+    if difference is None:
+        return table
+    # both windows are cut from one axis
+    places = np.abs(table['ppm'].to_numpy()[:, None] - difference.ppm[None, :]).argmin(axis=0)
+    for name in columns[1:]:
+        values = np.full(len(table), math.nan)
+        values[places] = getattr(difference, name)
+        table[f'{name}_difference'] = values
+    return table
 
 
 def components_table(inputs: TableInputs) -> pd.DataFrame:

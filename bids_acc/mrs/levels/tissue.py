@@ -106,6 +106,39 @@ def relaxation_factor(
     return saturation * np.exp(-echo_time / np.asarray(t2, dtype=float))
 
 
+def alpha_share(fractions: npt.ArrayLike, alpha: float) -> float:
+    r"""Factor that turns a molar level into one corrected for unequal tissues.
+
+    A level per litre of tissue takes grey and white matter to hold the same. Where white matter
+    holds *alpha* of what grey matter holds, the level in grey matter is that level times
+
+    .. math:: \frac{1 - f_{CSF}}{f_{GM} + \alpha f_{WM}}
+
+    (Harris, Puts and Edden 2015, J Magn Reson Imaging 42:1431, equation of the tissue correction
+    without normalisation to a group's voxel, https://doi.org/10.1002/jmri.24903).
+
+    Parameters
+    ----------
+    fractions : (3,) array_like
+        Volume fractions of GM, WM and CSF.
+    alpha : float
+        Level in white matter over that in grey matter.
+
+    Returns
+    -------
+    float
+        NaN without fractions, or with CSF only.
+
+    Examples
+    --------
+    >>> alpha_share([0.6, 0.3, 0.1], 1.0), alpha_share([0.6, 0.3, 0.1], 0.5)
+    (1.0, 1.2)
+    """
+    gm, wm, csf = (float(value) for value in np.asarray(fractions, dtype=float))
+    visible = gm + alpha * wm
+    return (1 - csf) / visible if visible > 1e-6 else float('nan')
+
+
 def concentration_factor(
     metabolite: str,
     fractions: npt.ArrayLike,

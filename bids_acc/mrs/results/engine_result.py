@@ -21,9 +21,12 @@ COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         'tNAA': ('NAA', 'NAAG'),
         'tCho': ('GPC', 'PCh'),
         'Glx': ('Glu', 'Gln'),
+        'GABA+': ('GABA_edited', 'MM30_edited'),
+        'Glx_edited': ('Glu_edited', 'Gln_edited'),
     }
 )
-"""Sums reported besides single metabolites, with their members."""
+"""Sums reported besides single metabolites, with their members. What ends in ``_edited``, and
+GABA+, comes from the difference of an edited scan."""
 
 LARGEST_CRLB = 100.0
 """Relative bound in percent beyond which a metabolite is not detected: its amplitude is smaller
@@ -40,8 +43,10 @@ def members_of(name: str) -> tuple[str, ...]:
     --------
     >>> members_of('Glx'), members_of('tNAA+Ins'), members_of('Glu')
     (('Glu', 'Gln'), ('NAA', 'NAAG', 'Ins'), ('Glu',))
+    >>> members_of('GABA+')
+    ('GABA_edited', 'MM30_edited')
     """
-    parts = name.split('+')
+    parts = (name,) if name in COMBINED else name.split('+')
     found = [member for part in parts for member in COMBINED.get(part, (part,))]
     return tuple(dict.fromkeys(found))
 
@@ -94,7 +99,8 @@ class EngineResult:
     names: tuple[str, ...]
     """Metabolites, macromolecules and lipids."""
     kinds: tuple[str, ...]
-    """``metabolite``, ``macromolecule`` or ``lipid`` for each name."""
+    """``metabolite``, ``macromolecule``, ``lipid``, or ``part`` for what is in an edited
+    difference and has no row of its own."""
     values: FloatArray
     """Amplitudes, (n,); NaN when the fit failed."""
     sd: FloatArray
@@ -119,6 +125,10 @@ class EngineResult:
     """Quality by metric; several definitions may stand side by side."""
     curves: Curves | None = None
     """Data and model."""
+    difference: Curves | None = None
+    """Those of the difference of an edited scan."""
+    model_spread: Mapping[str, float] = field(default_factory=dict)
+    """Largest relative change of an edited amount under other models of the macromolecules."""
     water_scale: float = math.nan
     """Factor from an amplitude to :math:`A_m / (A_w / 2)`; NaN without water."""
     baseline_sensitivity: Mapping[str, float] = field(default_factory=dict)
@@ -150,8 +160,10 @@ class EngineResult:
 
     def metabolites(self) -> list[str]:
         """Metabolites, then the sums of which a member is there."""
-        single = [n for n, k in zip(self.names, self.kinds, strict=True) if k == 'metabolite']
-        sums = [name for name, members in COMBINED.items() if any(m in single for m in members)]
+        kinds = dict(zip(self.names, self.kinds, strict=True))
+        single = [name for name, kind in kinds.items() if kind == 'metabolite']
+        summed = {name for name, kind in kinds.items() if kind in ('metabolite', 'part')}
+        sums = [name for name, members in COMBINED.items() if summed.intersection(members)]
         return single + sums
 
     def _indices(self, name: str) -> list[int]:

@@ -62,10 +62,15 @@ def load_result(path: str | Path) -> EngineResult:
         Equal to what was written.
     """
     content = json.loads(Path(path).read_text())
-    curves = content['curves']
     optional = {
         key: None if content.get(key) is None else np.array(content[key], dtype=float)
         for key in ('covariance', 'sampling', 'unbiased', 'unbiased_covariance', 'refits')
+    }
+    curves = {
+        name: None
+        if content.get(name) is None
+        else Curves(**{key: np.array(value, dtype=float) for key, value in content[name].items()})
+        for name in ('curves', 'difference')
     }
     return EngineResult(
         **content
@@ -80,9 +85,7 @@ def load_result(path: str | Path) -> EngineResult:
                 metric: tuple(Measure(**entry) for entry in entries)
                 for metric, entries in content['measures'].items()
             },
-            'curves': None
-            if curves is None
-            else Curves(**{key: np.array(value, dtype=float) for key, value in curves.items()}),
+            **curves,
             'notes': tuple(content['notes']),
             'invalid': tuple(content['invalid']),
         }

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.signal.alignment import (
     UNLIKE_SD,
     Alignment,
@@ -79,6 +80,24 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class Replay:
+    """What was done to a spectrum, so that another condition of the same scan gets the same."""
+
+    coils: BoolArray
+    """Which coils were used."""
+    weights: ComplexArray
+    """Of these coils."""
+    conjugated: bool
+    """Whether the decays were conjugated, after they were averaged."""
+    turn: ComplexArray
+    """(n_points,) factors of modulus one that follow: eddy currents, ppm scale, phase."""
+    wet: ComplexArray
+    """(n_points,) the decay with all of this, and with its residual water."""
+    water_ppm: tuple[float, float] | None
+    """Where residual water was taken out, before the ppm scale was set; None when it was not."""
+
+
+@dataclass(frozen=True)
 class Preprocessed:
     """One averaged, corrected decay with the history of its making."""
 
@@ -108,6 +127,8 @@ class Preprocessed:
     """Offset and phase of each transient."""
     used: BoolArray = field(default_factory=lambda: np.ones(1, dtype=bool))
     """Which transients were averaged."""
+    replay: Replay | None = None
+    """What another condition of the scan needs; None when there was nothing usable."""
 
 
 class _History:
@@ -200,6 +221,11 @@ def _align_and_average(
         )
     history.add('average', aligned.mean(axis=0), f'mean of {aligned.shape[0]} transients')
     return aligned.mean(axis=0), alignment, used
+
+
+def _between(before: ComplexArray, after: ComplexArray) -> ComplexArray:
+    """Factors of modulus one that lead from a decay to another."""
+    return np.exp(1j * np.angle(after * before.conj()))
 
 
 def _highest(decay: ComplexArray, dwell_time: float) -> float:
@@ -392,6 +418,7 @@ def preprocess(
     water = None
     if reference is not None:
         water, shared = _average_reference(reference, weights, dwell_time, fid.size)
+    averaged = fid
     offset, evidence = _centre(fid, water, dwell_time, spectrometer_mhz)
     if offset:
         fid = shift_and_phase(fid, dwell_time, offset, 0.0)
@@ -399,13 +426,16 @@ def preprocess(
             water = shift_and_phase(water, dwell_time, offset, 0.0)
         history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {evidence} was off the centre')
     water_removed = remove_residual_water(fid, dwell_time, spectrometer_mhz)
-    if is_conjugated(water_removed, dwell_time, spectrometer_mhz):
+    conjugated = is_conjugated(water_removed, dwell_time, spectrometer_mhz)
+    if conjugated:
         fid = fid.conj()
         water = None if water is None else water.conj()
         history.add('conjugate', fid, 'the lines lay downfield of water')
     fid = _correct_eddy_currents(fid, water, eddy_current, history)
 
+    turn = _between(averaged.conj() if conjugated else averaged, fid)
     ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)
+    window = None
     if residual_water:
         fid, window = _without_water(fid, dwell_time, spectrometer_mhz)
         detail = f'HLSVD, 30 components, {window[0]:.2f}-{window[1]:.2f} ppm'
@@ -419,6 +449,8 @@ def preprocess(
     phase = find_phase(fid, dwell_time, spectrometer_mhz)
     fid = fid * np.exp(-1j * phase)
     history.add('phase', fid, f'{math.degrees(phase):.1f} deg taken away')
+    turn = shift_and_phase(turn, dwell_time, -shift * spectrometer_mhz, phase)
+    wet = (averaged.conj() if conjugated else averaged) * turn
     return Preprocessed(
         fid=fid,
         water=water,
@@ -437,4 +469,48 @@ def preprocess(
         residual_water_ratio=ratio,
         alignment=alignment,
         used=used,
+        replay=Replay(alive, weights, conjugated, turn, wet, window),
     )
+
+
+def replayed(
+    fids: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float, done: Preprocessed
+) -> tuple[ComplexArray, ComplexArray, int]:
+    """Make a spectrum of another condition of a scan, treated as the first one was.
+
+    Parameters
+    ----------
+    fids : (n_coils, n_transients, n_points) array_like of complex
+        Decays of the other condition.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    done : Preprocessed
+        The first condition.
+
+    Returns
+    -------
+    fid, wet : (n_points,) ndarray of complex128
+        Decay without and with residual water. Transients are aligned among themselves; coils,
+        eddy currents, ppm scale and phase are those of the first condition.
+    n_used : int
+        Transients that were averaged.
+
+    Raises
+    ------
+    InputDataError
+        If there is nothing to replay.
+    """
+    replay = done.replay
+    if replay is None:
+        raise InputDataError('the other editing condition holds nothing usable')
+    n_points = replay.turn.size
+    used = np.asarray(fids, dtype=complex)[replay.coils, :, :n_points]
+    transients = np.asarray(np.tensordot(replay.weights, used, axes=1), dtype=np.complex128)
+    history = _History(transients.mean(axis=0), dwell_time, spectrometer_mhz)
+    fid, _, kept = _align_and_average(transients, dwell_time, history)
+    wet = (fid.conj() if replay.conjugated else fid) * replay.turn
+    if replay.water_ppm is None:
+        return wet, wet, int(kept.sum())
+    low, high = (ppm - done.shift_ppm for ppm in replay.water_ppm)
+    dry = remove_residual_water(wet, dwell_time, spectrometer_mhz, (low, high))
+    return dry, wet, int(kept.sum())
