@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bids_acc.bids.anatomy import find_anat
+from bids_acc.bids.bold import find_bold
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import (
     MODALITIES,
     DwiInputs,
+    FuncInputs,
     PlanRow,
     PlanStatus,
     Session,
@@ -73,7 +75,22 @@ def discover(index: ImageIndex, selection: Selection) -> list[Session]:
         raise NothingSelectedError(
             f'No session is left after --session-label {" ".join(selection.session_labels)}.'
         )
-    return sessions
+    return _without_func(sessions) if _has_no_func(sessions, selection) else sessions
+
+
+def _has_no_func(sessions: Sequence[Session], selection: Selection) -> bool:
+    """Tell whether nobody has a BOLD series and it was not asked for by name either."""
+    asked = 'func' in selection.modalities and len(selection.modalities) < len(MODALITIES)
+    codes = ('no_data', 'not_selected', 'bad_label')
+    return not asked and all(session.row('func').reason_code in codes for session in sessions)
+
+
+def _without_func(sessions: Sequence[Session]) -> list[Session]:
+    """Take the rows of function out of the plan."""
+    return [
+        replace(session, plan=tuple(row for row in session.plan if row.modality != 'func'))
+        for session in sessions
+    ]
 
 
 def _refused_sessions(root: Path, subjects: Sequence[str], selection: Selection) -> list[Session]:
@@ -112,8 +129,8 @@ def _not_asked(row: PlanRow) -> PlanRow:
 def _discover_session(
     index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> Session:
-    """Find the three modalities of one session; a broken one never hides the others."""
-    found: dict[str, Any] = {'anat': None, 'dwi': None, 'mrs': ()}
+    """Find the modalities of one session; a broken one never hides the others."""
+    found: dict[str, Any] = {'anat': None, 'dwi': None, 'func': None, 'mrs': ()}
     rows = []
     for modality in MODALITIES:
         row = PlanRow(
@@ -125,22 +142,30 @@ def _discover_session(
             reason_code='not_selected',
         )
         if modality in selection.modalities:
-            row, found[modality] = _plan_modality(row, index, subject, session, selection)
+            has_anat = found['anat'] is not None
+            row, found[modality] = _plan_modality(
+                row, index, subject, session, selection, has_anat=has_anat
+            )
         rows.append(row)
     usable = tuple(s for s in found['mrs'] if not s.problem)
     broken = tuple(s for s in found['mrs'] if s.problem)
-    return Session(subject, session, found['anat'], found['dwi'], usable, tuple(rows), broken)
+    return Session(
+        subject, session, found['anat'], found['dwi'], usable, tuple(rows), broken, found['func']
+    )
 
 
 def _plan_modality(
-    row: PlanRow, index: ImageIndex, subject: str, session: str | None, selection: Selection
-) -> tuple[PlanRow, Any]:
+    row: PlanRow, index: ImageIndex, subject: str, session: str | None, selection: Selection,
+    *, has_anat: bool,
+) -> tuple[PlanRow, Any]:  # fmt: skip
     """Find one modality; say what will be done with it, and why."""
     nothing: Any = () if row.modality == 'mrs' else None
     inputs: Any
     try:
         if row.modality == 'dwi':
             inputs, notes = _choose_dwi(index, subject, session, selection)
+        elif row.modality == 'func':
+            inputs, notes = _choose_func(index, subject, session, selection, has_anat=has_anat)
         elif row.modality == 'anat':
             inputs, notes = find_anat(
                 index, subject, session, selection.filters, average=selection.anat_average
@@ -204,3 +229,19 @@ def _choose_dwi(
     elif selection.dwi_noddi == 'require':
         raise MissingInputError(noddi_refusal(inputs))
     return replace(inputs, noddi=maps.files, noddi_source=maps.source), notes
+
+
+def _choose_func(
+    index: ImageIndex, subject: str, session: str | None, selection: Selection, *, has_anat: bool
+) -> tuple[FuncInputs, list[str]]:
+    """Take the series that another tool has prepared."""
+    inputs, notes = find_bold(
+        selection.derivatives, subject, session, raw_root=index.root, has_anat=has_anat,
+        density=selection.density, space=selection.func_space,
+    )  # fmt: skip
+    if inputs is not None:
+        return inputs, notes
+    folder = f'sub-{subject}/' + (f'ses-{session}/' if session else '')
+    raise NothingThereError(
+        f'no derivative holds {folder}func/*_desc-preproc_bold.nii[.gz] or *_bold.func.gii'
+    )

@@ -18,12 +18,12 @@ import numpy as np
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import reading
 
-Modality = Literal['anat', 'dwi', 'mrs']
-MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'mrs')
+Modality = Literal['anat', 'dwi', 'func', 'mrs']
+MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'func', 'mrs')
+"""In the order in which they are processed."""
 
 B0_MAX = 50.0
 """b-values up to this one, in s/mm2, count as b = 0."""
-"""In the order in which they are processed."""
 
 PlanStatus = Literal['run', 'reuse', 'skip', 'fail']
 
@@ -120,6 +120,48 @@ class DwiInputs:
 
 
 @dataclass(frozen=True)
+class BoldRun:
+    """One BOLD series that another tool has prepared, with its table of confounds."""
+
+    bold: tuple[Path, ...]
+    """A 4D image, or the left and the right ``func.gii``."""
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    space: str
+    source: str
+    """Tool that prepared it."""
+    mask: Path | None = None
+    confounds: Path | None = None
+    confounds_sidecar: Path | None = None
+    events: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        more = (self.mask, self.confounds, self.confounds_sidecar, self.events)
+        return (*self.bold, *(path for path in more if path is not None))
+
+
+@dataclass(frozen=True)
+class FuncInputs:
+    """BOLD series of one session."""
+
+    runs: tuple[BoldRun, ...] = ()
+    """Prepared series; none where the built-in line prepares raw ones."""
+    source: str = ''
+    """Tool that prepared them."""
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Images that are there and not used, each with the reason."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        return tuple(path for run in self.runs for path in run.files)
+
+
+@dataclass(frozen=True)
 class MrsInputs:
     """One single-voxel spectrum and its water reference."""
 
@@ -176,9 +218,10 @@ class Session:
     dwi: DwiInputs | None
     mrs: tuple[MrsInputs, ...]
     plan: tuple[PlanRow, ...]
-    """One row for each modality."""
+    """One row for each modality; for ``func`` only in a data set that has any."""
     broken_mrs: tuple[MrsInputs, ...] = ()
     """Spectra that are there and cannot be used, each with its ``problem``."""
+    func: FuncInputs | None = None
 
     @property
     def participant_id(self) -> str:

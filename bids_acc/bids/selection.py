@@ -56,6 +56,10 @@ class Selection:
     """Whether b-values are told by the length of directions."""
     anat_average: bool = False
     """Whether equally good runs of the T1w image are averaged."""
+    density: str = '41k'
+    """Of the template mesh."""
+    func_space: str = 'auto'
+    """Space of the prepared BOLD series that is wanted; ``auto`` takes the best."""
 
 
 def check_dataset(bids_dir: Path) -> None:

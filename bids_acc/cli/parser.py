@@ -20,9 +20,9 @@ from bids_acc.settings.files import checked
 from bids_acc.settings.option import Option, options
 
 DESCRIPTION = """\
-From T1w, diffusion and single-voxel 1H-MRS to the anterior cingulate cortex: surfaces with
-thickness and area, FA, MD and MO at the cortex, fitted and gated metabolites; at the group
-level parcels by OPNMF and their statistics.
+From T1w, diffusion, BOLD and single-voxel 1H-MRS to the anterior cingulate cortex: surfaces with
+thickness and area, FA, MD and MO at the cortex, local activity and connectivity, fitted and
+gated metabolites; at the group level parcels by OPNMF and their statistics.
 """
 
 EPILOG = """\
@@ -106,7 +106,8 @@ def build_parser() -> _Parser:
     parser.add_argument('-q', '--quiet', action='store_true', help='say only what went wrong')
     _add_selection(parser.add_argument_group('which data'))
     _add_run(parser.add_argument_group('how to run'))
-    titles = {'anat': 'T1w', 'dwi': 'diffusion', 'mrs': 'spectroscopy', 'group': 'group level',
+    titles = {'anat': 'T1w', 'dwi': 'diffusion', 'func': 'function', 'mrs': 'spectroscopy',
+              'group': 'group level',
               'resources': 'resources', '': 'general'}  # fmt: skip
     groups = {name: parser.add_argument_group(title) for name, title in titles.items()}
     for item in options(Settings):
@@ -129,11 +130,11 @@ def _add_selection(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         '--modalities', nargs='+', metavar='{' + ','.join(MODALITIES) + '}',
-        help='process only these (default: all)',
+        help='process only these (default: all that is there)',
     )  # fmt: skip
     group.add_argument(
         '--bids-filter-file', type=Path, metavar='FILE',
-        help='JSON with PyBIDS queries for t1w, dwi, svs, mrsref',
+        help="JSON with PyBIDS queries for t1w, dwi, svs, mrsref",
     )  # fmt: skip
     group.add_argument(
         '--bids-database-dir', type=Path, metavar='DIR', help='PyBIDS index to reuse or make'

@@ -34,6 +34,8 @@ figures
 group
 sub-*/mrs
 sub-*/ses-*/mrs
+sub-*/func
+sub-*/ses-*/func
 *_thickness.*
 *_area.*
 *_volume.*
@@ -62,7 +64,8 @@ results. `participants.tsv` and `phenotype/` are copies of the input (of all dat
 sets together, kept apart in `code/sources`), so that the group level
 needs this folder only. `logs/<run>/status.tsv` tells what was done, reused, skipped or failed,
 and why. Names that BIDS does not know yet are listed in `.bidsignore`: surface metrics (BEP011),
-diffusion maps named as BEP016 proposes, and MRS derivatives, for which no proposal exists.
+diffusion maps named as BEP016 proposes, functional ones named as BEP012 proposes and XCP-D writes
+them, and MRS derivatives, for which no proposal exists.
 """
 
 
@@ -81,7 +84,7 @@ def dataset_description(
     generator: dict[str, Any] = {
         'Name': 'bids_acc',
         'Version': __version__,
-        'Description': 'Anterior cingulate structure, diffusion and 1H-MRS',
+        'Description': 'Anterior cingulate structure, diffusion, function and 1H-MRS',
     }
     if container:
         generator['Container'] = dict(container)

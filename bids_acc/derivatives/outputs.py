@@ -3,7 +3,7 @@
 Each entry is an output key with its level, its data type, its fixed entities, the entities that
 a workflow builder supplies, and the constant part of its sidecar. The order of the entities in a
 file name follows the BIDS schema, with BEP016's ``model`` and ``param`` where QSIRecon puts
-them.
+them and ``contrast`` and ``stat`` as BEP012, BEP041 and XCP-D name them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ ENTITIES = {
     'reconstruction': 'rec', 'direction': 'dir', 'run': 'run', 'echo': 'echo', 'inversion': 'inv',
     'part': 'part', 'hemisphere': 'hemi', 'space': 'space', 'atlas': 'atlas',
     'segmentation': 'seg', 'scale': 'scale', 'resolution': 'res', 'density': 'den',
-    'model': 'model', 'param': 'param', 'label': 'label', 'description': 'desc',
+    'model': 'model', 'param': 'param', 'label': 'label', 'contrast': 'contrast',
+    'stat': 'stat', 'description': 'desc',
     'from': 'from', 'to': 'to', 'mode': 'mode',
 }  # fmt: skip
 """Long to short entity names, in the order in which they stand in a file name (BIDS 1.11.1)."""

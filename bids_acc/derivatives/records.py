@@ -178,6 +178,8 @@ class Ledger:
         parts = path.relative_to(self._root).parts
         label = '_'.join(part for part in parts[:2] if part.startswith(('sub-', 'ses-')))
         if label not in self._known:
-            records = [read_record(self._root, f'{label}_{m}') for m in ('anat', 'dwi', 'mrs')]
+            records = [
+                read_record(self._root, f'{label}_{m}') for m in ('anat', 'dwi', 'func', 'mrs')
+            ]
             self._known[label] = {k: v for r in records if r for k, v in r.outputs.items()}
         return self._known[label]

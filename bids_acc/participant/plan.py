@@ -13,7 +13,7 @@ from bids_acc.bids import selection as chosen
 from bids_acc.bids.brain_masks import MaskChoice, choose_brain_mask
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
-from bids_acc.bids.inputs import MODALITIES, PlanRow, Session
+from bids_acc.bids.inputs import PlanRow, Session
 from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces
 from bids_acc.derivatives.records import (
     Record,
@@ -25,6 +25,7 @@ from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsError
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
+from bids_acc.participant.function import judged_row
 from bids_acc.settings import Request, Settings, fingerprint
 from bids_acc.surfaces.atlases import atlas_files
 
@@ -47,11 +48,11 @@ class Job:
 
     def wants(self, modality: str) -> bool:
         """Tell whether a modality is to be computed."""
-        return self.plan[modality].status == 'run'
+        return modality in self.plan and self.plan[modality].status == 'run'
 
     def has(self, modality: str) -> bool:
         """Tell whether a modality's outputs are or will be there."""
-        return self.plan[modality].status in ('run', 'reuse')
+        return modality in self.plan and self.plan[modality].status in ('run', 'reuse')
 
 
 def record_label(session: Session, modality: str) -> str:
@@ -128,12 +129,16 @@ def _plan_job(
     expected: dict[str, Record] = {}
     upstream: dict[str, str] = {}
     surfaces, mask = SurfaceChoice(), MaskChoice()
-    for modality in MODALITIES:
+    for modality in [planned.modality for planned in session.plan]:
         row = session.row(modality)
         if modality == 'anat' and row.status == 'run':
             row, surfaces = _with_surfaces(row, session, settings, derivatives)
         if modality == 'anat' and row.status == 'run':
             row, mask = _with_brain_mask(row, session, settings, derivatives)
+        if modality == 'func' and row.status == 'run' and session.func is not None:
+            has_anat = 'anat' in plan and plan['anat'].status in ('run', 'reuse')
+            row, func = judged_row(row, session.func, settings.func, has_anat=has_anat)
+            session = replace(session, func=func)
         plan[modality] = row
         if row.status != 'run':
             continue
@@ -214,7 +219,8 @@ def settings_fingerprint(settings: Settings, modality: str) -> str:
     atlases = (*getattr(own, 'atlas', ()), *filter(None, [getattr(own, 'tract_atlas', None)]))
     files += [file for text in atlases for file in atlas_files(text)]
     content = hash_files(files)
-    return fingerprint(own, settings.random_seed, content)
+    mesh = [settings.anat.density] if modality == 'func' else []  # may do without the T1w image
+    return fingerprint(own, settings.random_seed, content, *mesh)
 
 
 def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
@@ -234,7 +240,10 @@ def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
         T1w, so that a later run with a usable one computes them again.
     """
     became = {row.modality: row.status for row in rows}
-    waited = [m for m in ('dwi', 'mrs') if job.wants(m) and became[m] == 'failed']
+    waited = [m for m in ('dwi', 'func', 'mrs') if job.wants(m) and became[m] == 'failed']
+    func = job.session.func if 'func' in waited else None
+    if func is not None and any(run.space == 'T1w' for run in func.runs):
+        waited = [m for m in waited if m != 'func']
     if not job.wants('anat') or became['anat'] != 'failed' or not waited:
         return None
     plan = {m: row if m in waited else replace(row, status='skip') for m, row in job.plan.items()}
@@ -258,6 +267,7 @@ def discover_sessions(request: Request) -> list[Session]:
         request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
+        density=request.settings.anat.density, func_space=request.settings.func.space,
     )  # fmt: skip
     # A pattern of all labels would be tried on each path: only a choice is handed on.
     chosen_ones = subjects if request.participant_labels else None

@@ -1,7 +1,7 @@
-"""One graph for each session, which joins the three modalities.
+"""One graph for each session, which joins the modalities.
 
-``anat`` comes first; ``dwi`` and ``mrs`` take its outputs where there are any and run without
-them where not.
+``anat`` comes first; ``dwi``, ``func`` and ``mrs`` take its outputs where there are any and run
+without them where not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from bids_acc.bids.inputs import DwiInputs, MrsInputs, Session
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
+from bids_acc.func.workflow.measure import init_func_measure_wf
 from bids_acc.mrs.workflow import init_mrs_wf
+from bids_acc.participant.function import Task, run_lists, seed_names, tasks_of
 from bids_acc.participant.plan import Job, record_label
 from bids_acc.participant.records import keep_fields, stored_fields
 from bids_acc.settings import Settings
@@ -128,6 +130,11 @@ def init_session_wf(
         keep_fields(dwi, output_dir, record_label(session, 'dwi'))
         modalities[dwi.name] = 'dwi'
         _join(workflow, anat, dwi)
+    if job.wants('func') and session.func is not None:
+        for task in tasks_of(session.func, settings.func):
+            func = _session_task(task, settings, common)
+            modalities[func.name] = 'func'
+            _join(workflow, anat, func)
     if job.wants('mrs'):
         names = spectrum_names(session.mrs)
         for name, spectrum in zip(names, session.mrs, strict=True):
@@ -189,6 +196,26 @@ def _session_dwi(
     return workflow
 
 
+def _session_task(task: Task, settings: Settings, common: Mapping[str, Any]) -> Workflow:
+    """Build the graph of one task's BOLD runs."""
+    workflow = init_func_measure_wf(
+        **common,
+        entities=task.entities,
+        settings=settings.func,
+        density=settings.anat.density,
+        space=task.space,
+        n_runs=len(task.runs),
+        seeds=seed_names(settings.func),
+        contrasts=task.contrasts,
+        source=task.runs[0].source,
+        name=task.name,
+    )
+    node = workflow.get_node('inputnode')
+    for name, values in run_lists(task.runs).items():
+        setattr(node.inputs, name, values)
+    return workflow
+
+
 def _session_mrs(
     session: Session,
     inputs: MrsInputs,
@@ -231,6 +258,9 @@ def _join(workflow: Workflow, anat: Any, other: Workflow) -> None:
     if not is_workflow:
         offered = [n for n in offered if isdefined(getattr(source.inputs, n))]
     shared = [name for name in offered if name in taken]
+    if not shared:
+        workflow.add_nodes([other])
+        return
     workflow.connect([(anat, other, [(f'{prefix}{n}', f'inputnode.{n}') for n in shared])])
 
 

@@ -1,4 +1,4 @@
-"""The quality gate of images: figures of a session's T1w image or diffusion series.
+"""The quality gate of images: figures of a session's T1w image, diffusion or BOLD series.
 
 A criterion names a column of the table of quality. A figure of each hemisphere (``clamped_share``
 for ``clamped_share_L`` and ``clamped_share_R``) must meet it on both sides.
@@ -12,10 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.reading import reading
 from bids_acc.quality.gate import (
     Criterion,
     Threshold,
@@ -35,6 +37,7 @@ SIDED: Mapping[str, Mapping[str, str]] = MappingProxyType(
             'roi_defined_share': '1', 'roi_thickness_mean': 'mm',
         },
         'dwi': {'coverage': '1', 'csf': '1', 'csf_high': '1'},
+        'func': {'coverage': '1', 'acc_coverage': '1', 'acc_tsnr': '1'},
     }
 )  # fmt: skip
 """Metrics of each hemisphere, with their units."""
@@ -53,6 +56,11 @@ WHOLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             'residual_median': '1', 'non_positive_pct': '%', 'coherence': '1', 'coreg_dice': '1',
             'coreg_nmi': '1', 'sdc_similarity': '1', 'sdc_moved': 'mm',
         },
+        'func': {
+            'n_volumes': '1', 'n_kept': '1', 'minutes_left': 'min', 'fd_mean': 'mm',
+            'fd_max': 'mm', 'fd_above_02': '1', 'fd_above_05': '1', 'dvars_mean': '1',
+            'dof': '1', 'tsnr_median': '1', 'coreg_dice': '1', 'n_regions': '1',
+        },
     }
 )  # fmt: skip
 """Metrics of the whole image, with their units."""
@@ -61,11 +69,13 @@ SHELL = re.compile(r'(snr|cnr)_b\d+')
 FIELDS = frozenset({'name', 'version', 'description', 'missing', 'session'})
 """Fields of a gate file for images."""
 PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {'anat': ('anat-usual',), 'dwi': ('dwi-usual',)}
+    {'anat': ('anat-usual',), 'dwi': ('dwi-usual',), 'func': ('rest', 'rest-strict')}
 )
 """Gates that come with the package, by modality."""
 NONE = 'none'
 """Word for no gate."""
+ImageModality = Literal['anat', 'dwi', 'func']
+"""Modalities whose images have a gate."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class SessionGate:
 
     name: str
     """Name of the gate."""
-    modality: Literal['anat', 'dwi']
+    modality: ImageModality
     """Whose figures are held against the thresholds."""
     session: tuple[Threshold, ...]
     """Criteria; all must be met."""
@@ -95,12 +105,12 @@ def definition_of(metric: str) -> str:
     return f'builtin_{metric}'
 
 
-def session_preset(modality: Literal['anat', 'dwi'], name: str, where: str) -> SessionGate:
+def session_preset(modality: ImageModality, name: str, where: str) -> SessionGate:
     """Read a gate for images that comes with the package.
 
     Parameters
     ----------
-    modality : {'anat', 'dwi'}
+    modality : {'anat', 'dwi', 'func'}
         Of which images.
     name : str
         Of the gate, one of `PRESETS`.
@@ -127,8 +137,35 @@ def session_preset(modality: Literal['anat', 'dwi'], name: str, where: str) -> S
     return parse_session_gate(json.loads(file.read_text('utf-8')), modality, where)
 
 
+def load_session_gate(modality: ImageModality, name: str, where: str) -> SessionGate:
+    """Read a gate for images that comes with the package, or a file.
+
+    Parameters
+    ----------
+    modality : {'anat', 'dwi', 'func'}
+        Of which images.
+    name : str
+        One of `PRESETS`, or a JSON file.
+    where : str
+        Who asks, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such gate or file, or it is not of the right form.
+    """
+    if name in PRESETS[modality]:
+        return session_preset(modality, name, where)
+    if not Path(name).is_file():
+        listed = ', '.join(PRESETS[modality])
+        raise SettingsError(f'{where}: neither a preset ({listed}, {NONE}) nor a file.')
+    with reading(name, 'gate', 'mend it', SettingsError):
+        content = json.loads(Path(name).read_text('utf-8'))
+    return parse_session_gate(content, modality, where, Path(name).stem)
+
+
 def parse_session_gate(
-    content: Any, modality: Literal['anat', 'dwi'], where: str, name: str = 'gate'
+    content: Any, modality: ImageModality, where: str, name: str = 'gate'
 ) -> SessionGate:
     """Check the content of a gate file for images.
 
@@ -136,7 +173,7 @@ def parse_session_gate(
     ----------
     content : mapping
         Content of the file.
-    modality : {'anat', 'dwi'}
+    modality : {'anat', 'dwi', 'func'}
         Of which images.
     where : str
         Which file, for messages.
@@ -168,7 +205,7 @@ def parse_session_gate(
     return SessionGate(str(content.get('name', name)), modality, criteria, missing, content)
 
 
-def known_metrics(modality: Literal['anat', 'dwi']) -> dict[str, str]:
+def known_metrics(modality: ImageModality) -> dict[str, str]:
     """Return the metrics that a gate for images may name, but for those of shells, with units."""
     return {**WHOLE[modality], **SIDED[modality]}
 

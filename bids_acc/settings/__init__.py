@@ -8,6 +8,7 @@ from bids_acc.settings.files import fingerprint, json_schema, read_toml, to_toml
 from bids_acc.settings.records import (
     AnatSettings,
     DwiSettings,
+    FuncSettings,
     GroupSettings,
     MrsSettings,
     Resources,
@@ -18,6 +19,7 @@ from bids_acc.settings.request import Request
 __all__ = [
     'AnatSettings',
     'DwiSettings',
+    'FuncSettings',
     'GroupSettings',
     'MrsSettings',
     'Request',

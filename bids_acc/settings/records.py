@@ -1,9 +1,9 @@
 """The settings of each part of a run, each described once: type, range, unit, default and help.
 
 Each modality has a record of its own and a workflow builder sees only that one. Settings that
-change a *result* live in `AnatSettings`, `DwiSettings`, `MrsSettings` and `GroupSettings`;
-settings that change only *how fast* a result comes (processes, memory, plugin) live in
-`Resources`. Resuming compares the former and ignores the latter, so that a rerun with more
+change a *result* live in `AnatSettings`, `DwiSettings`, `FuncSettings`, `MrsSettings` and
+`GroupSettings`; settings that change only *how fast* a result comes (processes, memory, plugin)
+live in `Resources`. Resuming compares the former and ignores the latter, so that a rerun with more
 processes recomputes nothing.
 
 The command line makes one flag from each field, the configuration file accepts the same names
@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from pydantic import ConfigDict, field_validator
 from pydantic.dataclasses import dataclass
 
@@ -25,6 +25,7 @@ STRICT = ConfigDict(extra='forbid', allow_inf_nan=False)
 """No unknown names; infinity and NaN are no settings."""
 
 AtLeastTwo = Annotated[int, Ge(2)]
+PositiveHz = Annotated[float, Gt(0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -159,6 +160,81 @@ class DwiSettings:
         'them, they are never fitted here',
         flag='--dwi-noddi',
     )
+
+
+@dataclass(frozen=True, config=STRICT)
+class FuncSettings:
+    """How BOLD series become activity, connectivity and task response."""
+
+    space: Literal[
+        'auto', 'T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym',
+        'fsaverage', 'fsaverage6', 'fsaverage5',
+    ] = option(
+        'auto',
+        'space of the prepared series that is taken from --derivatives; auto takes T1w where '
+        'there is a T1w image, else MNI152, else fsaverage',
+        flag='--func-space',
+    )  # fmt: skip
+    strategy: Literal[
+        'compcor', 'compcor24', 'simple', '36p', 'compcor+gsr', 'compcor24+gsr', 'simple+gsr',
+    ] = option(
+        'compcor',
+        'confounds that are regressed out: compcor 12 motion parameters, 5 components of white '
+        'matter and 5 of CSF; compcor24 with squares too; simple 24 motion parameters, white '
+        'matter and CSF; 36p with the global signal and all squares; +gsr adds the global signal',
+        flag='--func-strategy',
+    )  # fmt: skip
+    censor_fd: float | None = option(
+        None,
+        'framewise displacement above which a volume and the one after it are left out '
+        '(default: none is left out; their number is reported)',
+        flag='--func-censor-fd',
+        metavar='MM',
+        gt=0,
+        le=5,
+        unit='mm',
+    )
+    band: tuple[PositiveHz, PositiveHz] = option(
+        (0.01, 0.1),
+        'lowest and highest frequency of connectivity, ReHo, ALFF and fALFF',
+        flag='--func-band',
+        metavar=('LOW', 'HIGH'),
+        unit='Hz',
+    )
+    seeds: str = option(
+        '',
+        'table of seeds (name, x, y, z, radius_mm in MNI152, source) besides those of the package',
+        flag='--func-seeds',
+        metavar='FILE',
+    )
+    atlas: str = option(
+        '',
+        'labelled image in MNI152 whose regions are measured besides; a TSV of the same name '
+        'with index and name beside it gives their names',
+        flag='--func-atlas',
+        metavar='FILE',
+    )
+    contrasts: tuple[str, ...] = option(
+        (),
+        'contrasts of the conditions of a task, such as faces-shapes (default: each condition '
+        'against rest)',
+        flag='--func-contrasts',
+        metavar='A-B',
+    )
+    gate: str = option(
+        'rest',
+        'thresholds for a resting series: rest, rest-strict, none or a JSON file; the verdict '
+        'stands in the table of quality',
+        flag='--func-gate',
+        metavar='PRESET|FILE',
+    )
+
+    @field_validator('band')
+    @classmethod
+    def _lowest_first(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError('the lowest frequency comes first')
+        return value
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -428,6 +504,7 @@ class Settings:
 
     anat: AnatSettings = dataclasses.field(default_factory=AnatSettings)
     dwi: DwiSettings = dataclasses.field(default_factory=DwiSettings)
+    func: FuncSettings = dataclasses.field(default_factory=FuncSettings)
     mrs: MrsSettings = dataclasses.field(default_factory=MrsSettings)
     group: GroupSettings = dataclasses.field(default_factory=GroupSettings)
     resources: Resources = dataclasses.field(default_factory=Resources)

@@ -279,6 +279,29 @@ def read_map(path: Path | str) -> npt.NDArray[Any]:
     return _only_map(_load(path), path)
 
 
+def read_series(path: Path | str) -> npt.NDArray[np.float32]:
+    """Read the series of each vertex, one data array for each volume (``func.gii``).
+
+    Returns
+    -------
+    (n_volumes, n_vertices) ndarray of float32
+
+    Raises
+    ------
+    InputDataError
+        If the file holds no maps, or maps of different lengths.
+    """
+    arrays = [np.asarray(one.data, dtype=np.float32) for one in _load(path).darrays]
+    if len(arrays) == 1 and arrays[0].ndim == 2:
+        return arrays[0].T  # one array of vertices by volumes, as some tools write it
+    if not arrays or any(a.ndim != 1 or len(a) != len(arrays[0]) for a in arrays):
+        raise InputDataError(
+            f'{path} holds no series: expected one value per vertex for each volume; fetch it '
+            'again.'
+        )
+    return np.stack(arrays)
+
+
 def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
     """Read one label per vertex, and the names.
 

@@ -70,6 +70,8 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('anat/civet.*', 'files'), ('anat/freesurfer.*', 'files'), ('anat/sources.*', 'files'),
     ('dwi/anchor.*', 'files'), ('dwi/gradients.*', 'files'), ('dwi/series.*', 'files'),
     ('dwi/volumes.*', 'files'),
+    ('func/denoising.*', 'files'), ('func/sampling.*', 'files'), ('func/regions.*', 'files'),
+    ('func/task.*', 'files'), ('func/measuring.*', 'files'), ('func/joining.*', 'files'),
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
     ('mrs/conditions.*', 'files'), ('mrs/differences.*', 'files'),
     ('mrs/results/records.*', 'files'),

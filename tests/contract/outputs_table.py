@@ -17,6 +17,7 @@ END = '<!-- /outputs -->'
 HEADINGS = {
     'anat': 'Structure',
     'dwi': 'Diffusion',
+    'func': 'Function',
     'mrs': 'Spectroscopy',
     'group': 'Group',
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bids_acc.group.opnmf.choice import THRESHOLD
+from bids_acc.report.surface_figures import draw_side
 from bids_acc.typing import FloatArray, IntArray
 
 COLOURS = (
@@ -115,7 +115,7 @@ def surface_figure(
     panels = np.atleast_1d(figure.subplots(1, len(surfaces)))
     for axes, (side, (vertices, faces)) in zip(panels, surfaces.items(), strict=True):
         colours = _vertex_colours(keys[side], None if shade is None else shade.get(side))
-        _draw_medial(axes, vertices, faces, colours, side)
+        draw_side(axes, vertices, faces, colours, side)
         axes.set_title({'L': 'left', 'R': 'right'}.get(side, side), fontsize=9)
     handles = [
         mpl.patches.Patch(color=COLOURS[(i - 1) % len(COLOURS)], label=f'component {i}')
@@ -136,36 +136,6 @@ def _vertex_colours(keys: IntArray, shade: FloatArray | None) -> FloatArray:
     inside = keys > 0
     colours[inside] = np.array(COLOURS)[(keys[inside] - 1) % len(COLOURS)]
     return colours
-
-
-def _draw_medial(
-    axes: Any, vertices: FloatArray, faces: IntArray, colours: FloatArray, side: str
-) -> None:
-    """Paint the triangles that face the midline, the farthest first."""
-    toward = 1.0 if side == 'L' else -1.0
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    lengths = np.linalg.norm(normals, axis=1)
-    facing = toward * normals[:, 0] / np.where(lengths > 0, lengths, 1.0)
-    if np.sum(facing * corners[:, :, 0].mean(axis=1) * toward) < 0:  # triangles wound inwards
-        facing = -facing
-    shown = np.flatnonzero(facing > 0)
-    order = shown[np.argsort(toward * corners[shown, :, 0].mean(axis=1), kind='stable')]
-    # the left hemisphere seen from the midline has its front on the left of the page
-    flat = np.stack([-toward * corners[order, :, 1], corners[order, :, 2]], axis=-1)
-    light = 0.55 + 0.45 * facing[order]
-    # the colour most of the three corners have, so that borders stay sharp
-    first, second, third = np.moveaxis(colours[faces[order]], 1, 0)
-    most = np.where((second == third).all(axis=1, keepdims=True), second, first)
-    face_colours = most * light[:, None]
-    collection = mpl.collections.PolyCollection(
-        list(flat), facecolors=np.clip(face_colours, 0, 1), edgecolors='face', linewidths=0.1,
-        rasterized=True,
-    )  # fmt: skip
-    axes.add_collection(collection)
-    axes.autoscale_view()
-    axes.set_aspect('equal')
-    axes.axis('off')
 
 
 def confidence_figure(confidence: FloatArray, labels: IntArray) -> Figure:

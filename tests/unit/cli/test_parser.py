@@ -43,6 +43,8 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         words, expected = ['Desikan', 'HCPMMP1'], ('Desikan', 'HCPMMP1')
     elif item.name == 'k_range':
         words, expected = ['3', '4'], (3, 4)
+    elif item.name == 'band':
+        words, expected = ['0.02', '0.08'], (0.02, 0.08)
     elif item.is_list:
         words, expected = ['a', 'b'], ('a', 'b')
     else:
@@ -79,7 +81,7 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         (['--surface-source', 'freesurfer'], 'say where, with -d NAME=PATH'),
         (['--dwi-source', 'derivative'], 'say where, with -d'),
         (['--mrs-engine', 'import'], 'say where, with --mrs-fits'),
-        (['--modalities', 'anatt'], 'one of anat, dwi, mrs'),
+        (['--modalities', 'anatt'], 'one of anat, dwi, func, mrs'),
     ],
 )
 def test_refusals_name_the_flag_the_value_and_what_is_allowed(words, message):

@@ -1,0 +1,360 @@
+"""BOLD series that fMRIPrep has prepared, as ``--derivatives`` offers them.
+
+Names are those of fMRIPrep 20.2 to 25. A derivative that cannot be used is refused here, by name,
+header and sidecar, before anything is computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
+from bids_acc.bids.sidecars import entities_of, inherited_metadata, read_json
+from bids_acc.bids.tools import generated_by
+from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
+
+SPACES = ('T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym', 'fsaverage',
+          'fsaverage6', 'fsaverage5')  # fmt: skip
+"""Spaces in which a prepared series is welcome, the best first: our surfaces are those of the
+T1w image; a template's lies as near as the registration brought it."""
+LEAST_TR, LARGEST_TR = 0.2, 12.0
+"""Repetition times that are believed, in s."""
+LEAST_VOLUMES = 40
+LEAST_SECONDS = 120.0
+"""Fewer volumes or less time tell nothing of fluctuations of .01 Hz (own convention)."""
+
+_NAMES = {'task': 'task', 'acq': 'acquisition', 'ce': 'ceagent', 'rec': 'reconstruction',
+          'dir': 'direction', 'run': 'run'}  # fmt: skip
+"""Entities of a file name that name an acquisition, and PyBIDS' words for them."""
+
+
+def find_bold(
+    derivatives: Mapping[str, Path],
+    subject: str,
+    session: str | None,
+    *,
+    raw_root: Path,
+    has_anat: bool,
+    density: str = '41k',
+    space: str = 'auto',
+) -> tuple[FuncInputs | None, list[str]]:
+    """Find the series that fMRIPrep has prepared for a session.
+
+    Parameters
+    ----------
+    derivatives : mapping
+        Name to folder.
+    subject, session : str
+        Labels without prefix.
+    raw_root : Path
+        Root of the raw data set, where events and repetition times may stand.
+    has_anat : bool
+        Whether surfaces of the T1w image will be there; without them ``T1w`` is of no use.
+    density : str
+        Of the template mesh; ``41k`` needs at least the vertices of ``fsaverage6``.
+    space : str
+        ``auto`` takes the best that is there; otherwise one of `SPACES`.
+
+    Returns
+    -------
+    inputs : FuncInputs or None
+        None where no derivative holds a prepared series of this session.
+    notes : list of str
+        For the plan.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        If there are some, but none can be used; with the reason for each.
+    """
+    for name, root in derivatives.items():
+        folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
+        images = _images(folder) if folder.is_dir() else []
+        made = generated_by(folder.parents)
+        source = ' '.join(filter(None, made[0])) if made else name
+        if not images or source.startswith(('bids_acc', 'XCP-D', 'xcp_d')):
+            continue
+        welcome = _welcome(space, has_anat, density)
+        chosen = _best_space(images, welcome)
+        if not chosen:
+            raise MissingInputError(_no_space(folder, images, space, has_anat, density))
+        return _judged(chosen, source, raw_root)
+    return None, []
+
+
+def _images(folder: Path) -> list[Path]:
+    """List the prepared series of a folder, a hemisphere's left half standing for both."""
+    volumes = [p for p in sorted(folder.glob('*_desc-preproc_bold.nii*'))
+               if p.name.endswith(('.nii', '.nii.gz'))
+               and 'echo' not in entities_of(p)]  # fmt: skip
+    surfaces = [p for p in sorted(folder.glob('*_bold.func.gii'))
+                if entities_of(p).get('hemi') == 'L']  # fmt: skip
+    return [*volumes, *surfaces]
+
+
+def _welcome(space: str, has_anat: bool, density: str) -> list[str]:
+    """List the spaces that can be used here, the best first."""
+    usable = [s for s in SPACES if (has_anat or s != 'T1w')
+              and (density == '10k' or s != 'fsaverage5')]  # fmt: skip
+    return usable if space == 'auto' else [s for s in usable if s == space]
+
+
+def _space_of(path: Path) -> str:
+    """Return the space of a prepared series; fsaverage's densities have names of their own."""
+    entities = entities_of(path)
+    space = entities.get('space', '')
+    by_density = {'41k': 'fsaverage6', '10k': 'fsaverage5'}
+    return by_density.get(entities.get('den', ''), space) if space == 'fsaverage' else space
+
+
+def _best_space(images: Sequence[Path], welcome: Sequence[str]) -> list[Path]:
+    """Take the best space that is there, and there one resolution: the finest by name."""
+    for space in welcome:
+        found = [path for path in images if _space_of(path) == space]
+        by_run: dict[tuple[tuple[str, str], ...], Path] = {}
+        for path in found:
+            own = tuple(sorted((k, v) for k, v in entities_of(path).items() if k in _NAMES))
+            by_run.setdefault(own, path)
+        if by_run:
+            return list(by_run.values())
+    return []
+
+
+def _no_space(
+    folder: Path, images: Sequence[Path], space: str, has_anat: bool, density: str
+) -> str:
+    """Say why none of the spaces that are there can be used."""
+    there = sorted({_space_of(path) or 'the own grid of the series' for path in images})
+    asked = '' if space == 'auto' else f'--func-space {space}: '
+    hints = []
+    if 'T1w' in there and not has_anat:
+        hints.append('space T1w needs the T1w image of the session (--modalities anat func)')
+    if 'fsaverage5' in there and density != '10k':
+        hints.append('fsaverage5 is for --density 10k')
+    hints = hints or [f'run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}']
+    return (
+        f'{asked}{folder} holds prepared series in {", ".join(there)} only, and none of them can '
+        f'be used: {"; ".join(hints)}.'
+    )
+
+
+def _judged(images: Sequence[Path], source: str, raw_root: Path) -> tuple[FuncInputs, list[str]]:
+    """Keep the runs that can be used, with the reason for each that cannot."""
+    runs: list[BoldRun] = []
+    refused: list[tuple[Path, BidsAccError]] = []
+    for image in images:
+        try:
+            runs.append(_prepared_run(image, source, raw_root))
+        except BidsAccError as error:
+            refused.append((image, error))
+    if not runs:
+        worst = refused[0][1]
+        raise type(worst)('; '.join(str(error).removesuffix('.') for _, error in refused) + '.')
+    left_out = tuple(f'{path.name}: {error}' for path, error in refused)
+    names = ', '.join(run.bold[0].name for run in runs)
+    notes = [f'taken as preprocessed by {source}: {names}',
+             *(f'not used: {text}' for text in left_out)]  # fmt: skip
+    return FuncInputs(tuple(runs), source=source, left_out=left_out), notes
+
+
+def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
+    """Check a prepared run with its table of confounds.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        With the reason.
+    """
+    bold: tuple[Path, ...] = (image,)
+    short = entities_of(image)
+    if image.name.endswith('.gii'):
+        bold = (image, image.with_name(image.name.replace('_hemi-L_', '_hemi-R_')))
+        for path in bold:
+            check_readable(path)
+        n_volumes = 0
+    else:
+        shape = check_image(image, (3, 4), minimum_size=2)
+        if len(shape) != 4:
+            raise InputDataError(f'{image} is one volume {shape}, not a series; fetch it again.')
+        n_volumes = shape[3]
+    names = {'subject': short['sub'], **({'session': short['ses']} if 'ses' in short else {}),
+             **{_NAMES[k]: v for k, v in short.items() if k in _NAMES}}  # fmt: skip
+    table, sidecar = _confounds_of(image, short)
+    raw = _raw_of(short, raw_root)
+    metadata = {**_raw_metadata(raw, raw_root), **_own_metadata(image)}
+    run = BoldRun(
+        bold=bold, entities=names, metadata=metadata, space=_space_of(image), source=source,
+        mask=_mask_of(image, short), confounds=table, confounds_sidecar=sidecar,
+        events=_events_of(raw, short, raw_root),
+    )  # fmt: skip
+    repetition_time = check_repetition_time(metadata, str(image))
+    if n_volumes:
+        check_length(n_volumes, repetition_time, str(image))
+        check_rows(table, n_volumes, str(image))
+    run = replace(run, notes=_slice_timing_notes(metadata, repetition_time))
+    if run.events is not None:
+        check_readable(run.events)
+    return run
+
+
+def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
+    """Return the repetition time of a sidecar in s; the header's is not believed.
+
+    Raises
+    ------
+    MetadataError
+        If it is absent, no number, or not between `LEAST_TR` and `LARGEST_TR`.
+
+    Examples
+    --------
+    >>> check_repetition_time({'RepetitionTime': 2}, 'bold.nii')
+    2.0
+    """
+    given = metadata.get('RepetitionTime')
+    if given is None:
+        raise MetadataError(
+            f'{where}: no sidecar gives RepetitionTime, and the header is not believed; add it to '
+            'the JSON file beside the series, in s.'
+        )
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    value = float(given) if number else math.nan
+    if LEAST_TR <= value <= LARGEST_TR:
+        return value
+    in_ms = ' (it seems to be in ms)' if LEAST_TR <= value / 1000 <= LARGEST_TR else ''
+    raise MetadataError(
+        f'{where}: RepetitionTime is {given!r}{in_ms}; it must be a number of seconds from '
+        f'{LEAST_TR:g} to {LARGEST_TR:g}: mend the JSON file beside the series.'
+    )
+
+
+def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
+    """Refuse a run that is too short.
+
+    Raises
+    ------
+    InputDataError
+        If it has fewer than `LEAST_VOLUMES` volumes or lasts less than `LEAST_SECONDS`.
+    """
+    seconds = n_volumes * repetition_time
+    if n_volumes < LEAST_VOLUMES or seconds < LEAST_SECONDS:
+        raise InputDataError(
+            f'{where} has {n_volumes} volumes, {seconds:.0f} s; at least {LEAST_VOLUMES} volumes '
+            f'and {LEAST_SECONDS:.0f} s are needed, so that this run is left out.'
+        )
+
+
+def check_rows(table: Path, n_volumes: int, where: str) -> None:
+    """Refuse a table of confounds that has another length than its series.
+
+    Raises
+    ------
+    InputDataError
+        With both numbers.
+    """
+    with table.open(encoding='utf-8', errors='replace') as stream:
+        rows = sum(1 for line in stream if line.strip()) - 1
+    if rows != n_volumes:
+        raise InputDataError(
+            f'{table} has {rows} rows, but {where} has {n_volumes} volumes; one row is needed for '
+            'each volume: fetch both again, or run fMRIPrep again.'
+        )
+
+
+def _slice_timing_notes(metadata: Mapping[str, Any], repetition_time: float) -> tuple[str, ...]:
+    """Say what is wrong with slice times that fMRIPrep was given; it has used them or not."""
+    times = metadata.get('SliceTiming')
+    if not isinstance(times, list) or not times:
+        return ()
+    values = [t for t in times if isinstance(t, int | float) and not isinstance(t, bool)]
+    if len(values) == len(times) and max(values) <= repetition_time:
+        return ()
+    return ('SliceTiming is beyond the repetition time, so that it is not used.',)
+
+
+def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | None]:
+    """Find the table of confounds of a run, and the JSON beside it."""
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *_NAMES)}
+    for suffix in ('timeseries', 'regressors'):
+        for path in sorted(image.parent.glob(f'*_desc-confounds_{suffix}.tsv')):
+            found = {k: v for k, v in entities_of(path).items() if k != 'desc'}
+            if found == own:
+                check_readable(path)
+                sidecar = path.with_suffix('.json')
+                return path, sidecar if sidecar.is_file() else None
+    raise MissingInputError(
+        f'{image}: its table of confounds (desc-confounds_timeseries.tsv) is not in the same '
+        'folder; fetch it as well, or run fMRIPrep again.'
+    )
+
+
+def _mask_of(image: Path, short: Mapping[str, str]) -> Path | None:
+    """Find the brain mask on the grid of a prepared series."""
+    if image.name.endswith('.gii'):
+        return None
+    wanted = {k: v for k, v in short.items() if k != 'desc'}
+    for path in sorted(image.parent.glob('*_desc-brain_mask.nii*')):
+        if {k: v for k, v in entities_of(path).items() if k != 'desc'} == wanted:
+            shape = check_image(path, (3,), minimum_size=2)
+            if shape != tuple(open_image(image).shape[:3]):
+                raise InputDataError(
+                    f'{path} has the grid {shape}, but {image.name} has '
+                    f'{tuple(open_image(image).shape[:3])}; fetch both again.'
+                )
+            return path
+    return None
+
+
+def _own_metadata(image: Path) -> dict[str, Any]:
+    """Read the sidecar beside a prepared series."""
+    path = image.with_name(image.name.partition('.')[0] + '.json')
+    return read_json(path) if path.is_file() else {}
+
+
+def _raw_of(short: Mapping[str, str], raw_root: Path) -> Path | None:
+    """Find the raw series, or the name that it would have."""
+    folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *_NAMES)}
+    for path in sorted((folder / 'func').glob('*_bold.nii*')):
+        if {k: v for k, v in entities_of(path).items() if k not in ('echo', 'part')} == own:
+            return path
+    return None
+
+
+def _raw_metadata(raw: Path | None, raw_root: Path) -> dict[str, Any]:
+    """Read what the raw data set says of a series."""
+    return inherited_metadata(raw, raw_root) if raw is not None else {}
+
+
+def _events_of(raw: Path | None, short: Mapping[str, str], raw_root: Path) -> Path | None:
+    """Find the table of events of a run, beside the raw series or above it."""
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *_NAMES)}
+    folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
+    start = raw.parent if raw is not None else folder / 'func'
+    for place in (start, *(p for p in start.parents if p.is_relative_to(raw_root))):
+        fitting = [p for p in place.glob('*_events.tsv') if entities_of(p).items() <= own.items()
+                   and entities_of(p).get('task') == own.get('task')]  # fmt: skip
+        if fitting:
+            return max(fitting, key=lambda p: (len(entities_of(p)), p.name))
+    return None
+
+
+def start_time(metadata: Mapping[str, Any], repetition_time: float) -> float:
+    """Return the time within the TR that volumes stand for, in s.
+
+    fMRIPrep writes ``StartTime`` where it has corrected slice times (fmriprep#2477); otherwise the
+    middle of the TR is the mean over slices.
+
+    Examples
+    --------
+    >>> start_time({'StartTime': 0.4, 'SliceTimingCorrected': True}, 2.0), start_time({}, 2.0)
+    (0.4, 1.0)
+    """
+    given = metadata.get('StartTime')
+    valid = isinstance(given, int | float) and np.isfinite(given) and 0 <= given <= repetition_time
+    return float(given) if valid else repetition_time / 2  # type: ignore[arg-type]

@@ -1,0 +1,295 @@
+"""What is regressed out of a series, and the matrix that does it.
+
+Regressors are chosen and filter and regression are made by nilearn. All of that is linear in the
+series, so that cleaning the identity matrix gives the one matrix that cleans any series of the
+run: of voxels, vertices and regions alike, at the price of a product. Interpolation in space and
+cleaning in time may therefore be made in any order.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nilearn import signal
+from nilearn.interfaces.fmriprep import load_confounds
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import reading, short
+from bids_acc.typing import BoolArray, FloatArray
+
+_MOTION12 = {'strategy': ('motion', 'high_pass', 'compcor'), 'motion': 'derivatives',
+             'compcor': 'anat_separated', 'n_compcor': 5}  # fmt: skip
+STRATEGIES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        'compcor': _MOTION12,
+        'compcor24': {**_MOTION12, 'motion': 'full'},
+        'simple': {
+            'strategy': ('motion', 'high_pass', 'wm_csf'), 'motion': 'full', 'wm_csf': 'basic',
+        },
+        '36p': {
+            'strategy': ('motion', 'high_pass', 'wm_csf', 'global_signal'), 'motion': 'full',
+            'wm_csf': 'full', 'global_signal': 'full',
+        },
+    }
+)  # fmt: skip
+"""Arguments of `nilearn.interfaces.fmriprep.load_confounds` for each strategy.
+
+``compcor``: 6 motion parameters, their derivatives, 5 components of white matter and 5 of CSF
+(Behzadi et al. 2007, doi:10.1016/j.neuroimage.2007.04.042; anatomical masks, Muschelli et al.
+2014, doi:10.1016/j.neuroimage.2014.03.028) with the cosines that they were computed with;
+``compcor24``: with squares as well (Friston et al. 1996, doi:10.1002/mrm.1910350312); ``simple``
+and ``36p``: white matter and CSF, and the global signal (Ciric et al. 2017,
+doi:10.1016/j.neuroimage.2017.03.020)."""
+
+GLOBAL = '+gsr'
+"""End of a strategy's name that adds the global signal."""
+
+EXTRAPOLATE = False
+"""Whether values beyond the first and last kept volume are made up before filtering."""
+
+
+@dataclass(frozen=True)
+class Confounds:
+    """The table of a run, without its dummy volumes."""
+
+    table: pd.DataFrame
+    """One row for each volume that is used."""
+    sidecar: Mapping[str, Any]
+    """What the JSON says of the components."""
+    path: Path
+    """Where it was read."""
+
+    def column(self, name: str) -> FloatArray:
+        """Return a column; NaN where it is absent."""
+        if name not in self.table:
+            return np.full(len(self.table), np.nan)
+        return self.table[name].to_numpy(dtype=float)
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Matrices that clean the series of a run."""
+
+    filtered: FloatArray
+    """(n_kept, n_volumes): confounds regressed out and band-passed."""
+    regressed: FloatArray
+    """(n_kept, n_volumes): confounds regressed out."""
+    detrended: FloatArray
+    """(n_volumes, n_volumes): slow drifts taken off, nothing else."""
+    kept: BoolArray
+    """(n_volumes,) volumes that were not censored."""
+    regressors: pd.DataFrame
+    """(n_volumes, n_regressors)."""
+    n_regressors: int
+    """Their rank over the kept volumes."""
+
+
+def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: int) -> Confounds:
+    """Read a table of confounds in fMRIPrep's names and hold it against its series.
+
+    Parameters
+    ----------
+    path : Path
+        ``desc-confounds_timeseries.tsv`` or the older ``desc-confounds_regressors.tsv``.
+    sidecar : Path or None
+        JSON with the components' masks.
+    n_volumes : int
+        Of the series, dummy volumes among them.
+    n_dummy : int
+        Volumes at the start that are dropped.
+
+    Raises
+    ------
+    InputDataError
+        If it is no such table, or has another number of rows than the series has volumes.
+    """
+    with reading(path, 'table of confounds', 'run fMRIPrep again, or fetch it again'):
+        table = pd.read_csv(path, sep='\t', na_values=['n/a'], encoding='utf-8')
+    if len(table) != n_volumes:
+        raise InputDataError(
+            f'{path} has {len(table)} rows, but the series has {n_volumes} volumes; one row is '
+            'needed for each volume: fetch both again, or run fMRIPrep again.'
+        )
+    text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
+    if text:
+        raise InputDataError(
+            f'{path}: the column {text[0]} holds something else than numbers and n/a; fetch it '
+            'again.'
+        )
+    found: Any = {}
+    if sidecar is not None:
+        with reading(sidecar, 'JSON file', 'fetch it again'):
+            found = json.loads(sidecar.read_text())
+    used = table.iloc[n_dummy:].reset_index(drop=True)
+    steady = [name for name in used if not str(name).startswith('non_steady_state')]
+    return Confounds(used[steady], found if isinstance(found, dict) else {}, path)
+
+
+def count_dummies(path: Path) -> int:
+    """Count the volumes at the start that fMRIPrep marks as not of the steady state.
+
+    Only the table of all confounds has them (``non_steady_state_outlier00`` ...).
+
+    Parameters
+    ----------
+    path : Path
+        Table of confounds.
+    """
+    with reading(path, 'table of confounds', 'run fMRIPrep again, or fetch it again'):
+        table = pd.read_csv(path, sep='\t', na_values=['n/a'], encoding='utf-8')
+    marks = [name for name in table if str(name).startswith('non_steady_state')]
+    marked = np.flatnonzero((table[marks] > 0).any(axis=1)) if marks else np.array([])
+    return int(marked.max()) + 1 if len(marked) else 0
+
+
+def choose_regressors(confounds: Confounds, strategy: str) -> pd.DataFrame:
+    """Take the columns of a strategy out of a table.
+
+    Parameters
+    ----------
+    confounds : Confounds
+    strategy : str
+        One of `STRATEGIES`, with or without ``+gsr``.
+
+    Returns
+    -------
+    DataFrame
+        (n_volumes, n_regressors), means taken off.
+
+    Raises
+    ------
+    InputDataError
+        If the table lacks what the strategy needs.
+    """
+    name = strategy.removesuffix(GLOBAL)
+    wanted: dict[str, Any] = dict(STRATEGIES[name])
+    if strategy.endswith(GLOBAL) and 'global_signal' not in wanted['strategy']:
+        wanted['strategy'] = (*wanted['strategy'], 'global_signal')
+        wanted['global_signal'] = 'basic'
+    if 'compcor' in wanted['strategy'] and not confounds.sidecar:
+        raise InputDataError(
+            f'{confounds.path}: the JSON file beside it is missing, which tells components of '
+            'white matter from those of CSF; add it, or choose --func-strategy simple.'
+        )
+    with TemporaryDirectory() as folder:
+        stem = Path(folder) / 'sub-1_task-1'
+        confounds.table.to_csv(
+            f'{stem}_desc-confounds_timeseries.tsv', sep='\t', index=False, na_rep='n/a'
+        )
+        Path(f'{stem}_desc-confounds_timeseries.json').write_text(
+            json.dumps(dict(confounds.sidecar))
+        )
+        image = Path(f'{stem}_desc-preproc_bold.nii.gz')
+        image.touch()  # nilearn finds the table by the name of an image, which it does not open
+        try:
+            with warnings.catch_warnings(action='ignore'):
+                chosen, _ = load_confounds(str(image), **wanted)
+        except (ValueError, KeyError, IndexError, TypeError, FileNotFoundError) as error:
+            raise InputDataError(
+                f'{confounds.path}: --func-strategy {strategy} needs columns that are not there '
+                f'({short(error)}); choose another strategy, or run fMRIPrep again.'
+            ) from error
+    return _complete(confounds, chosen)
+
+
+def _complete(confounds: Confounds, chosen: Any) -> pd.DataFrame:
+    """Refuse regressors with gaps, which would make every series NaN."""
+    table = pd.DataFrame(chosen)
+    gaps = table.isna()
+    if gaps.to_numpy().any():
+        column = str(gaps.columns[gaps.any()][0])
+        row = int(np.flatnonzero(gaps[column])[0]) + 1
+        raise InputDataError(
+            f'{confounds.path}: {column} has no value in row {row} (dummy volumes not counted); '
+            'run fMRIPrep again, or choose another --func-strategy.'
+        )
+    return table
+
+
+def censored(displacement: FloatArray, threshold: float | None) -> BoolArray:
+    """Tell which volumes are kept: not those of large motion, nor the one after each.
+
+    Parameters
+    ----------
+    displacement : (n_volumes,) ndarray
+        Framewise displacement in mm; that of the first volume is not known and counts as none.
+    threshold : float or None
+        In mm; None keeps all.
+
+    Returns
+    -------
+    (n_volumes,) ndarray of bool
+        True where kept.
+
+    Examples
+    --------
+    >>> censored(np.array([np.nan, 0.1, 0.9, 0.1, 0.1]), 0.5)
+    array([ True,  True, False, False,  True])
+
+    References
+    ----------
+    Power JD et al. (2012). Spurious but systematic correlations in functional connectivity MRI
+    networks arise from subject motion. NeuroImage 59(3):2142-2154.
+    https://doi.org/10.1016/j.neuroimage.2011.10.018
+    """
+    if threshold is None:
+        return np.ones(len(displacement), dtype=bool)
+    moved = np.nan_to_num(displacement) > threshold
+    after = np.concatenate([[False], moved[:-1]])
+    return ~(moved | after)
+
+
+def make_cleaning(
+    regressors: pd.DataFrame,
+    cosines: pd.DataFrame,
+    kept: BoolArray,
+    repetition_time: float,
+    band: tuple[float, float],
+) -> Cleaning:
+    """Make the matrices that clean the series of a run.
+
+    Filter and regression are made together, so that neither brings back what the other took
+    (Lindquist et al. 2019, doi:10.1002/hbm.24528); censored volumes are interpolated for the
+    filter and then left out.
+
+    Parameters
+    ----------
+    regressors : DataFrame
+        (n_volumes, n_regressors).
+    cosines : DataFrame
+        (n_volumes, n): slow drifts.
+    kept : (n_volumes,) ndarray of bool
+    repetition_time : float
+        In s.
+    band : (float, float)
+        In Hz.
+    """
+    n = len(kept)
+    common: dict[str, Any] = {
+        'detrend': True, 'standardize': None, 't_r': repetition_time, 'extrapolate': EXTRAPOLATE,
+    }  # fmt: skip
+    mask = None if kept.all() else np.flatnonzero(kept)
+    nyquist = 1 / (2 * repetition_time)
+    highest = band[1] if band[1] < nyquist else None
+    values = regressors.to_numpy(dtype=float) if regressors.shape[1] else None
+    drifts = cosines.to_numpy(dtype=float) if cosines.shape[1] else None
+    with warnings.catch_warnings(action='ignore'):
+        filtered = signal.clean(
+            np.eye(n), confounds=values, sample_mask=mask, filter='butterworth',
+            high_pass=band[0], low_pass=highest, **common,
+        )  # fmt: skip
+        regressed = signal.clean(
+            np.eye(n), confounds=values, sample_mask=mask, filter=False, **common
+        )
+        detrended = signal.clean(np.eye(n), confounds=drifts, filter=False, **common)
+    rank = 0 if values is None else int(np.linalg.matrix_rank(values[kept]))
+    return Cleaning(filtered, regressed, detrended, kept, regressors, rank)

@@ -1,0 +1,255 @@
+"""Nipype shells: one prepared run measured, and the runs of a task joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    DynamicTraitedSpec,
+    File,
+    InputMultiObject,
+    SimpleInterface,
+    TraitedSpec,
+    isdefined,
+    traits,
+)
+from nipype.interfaces.io import add_traits
+
+from bids_acc.func import joining
+from bids_acc.func.connectivity import fisher_z
+from bids_acc.func.measuring import (
+    VERTEX_MAPS,
+    AnatFiles,
+    Carpet,
+    Choices,
+    Prepared,
+    RunFiles,
+    carpet_of,
+    measure_rest,
+    prepare,
+)
+from bids_acc.func.run import RUN_FIELDS, RunFacts
+from bids_acc.images.files import format_table
+from bids_acc.quality.sessions import judge_session, load_session_gate
+from bids_acc.surfaces.gifti import read_labels, write_map
+from bids_acc.surfaces.template import HEMISPHERES, load_template
+
+TABLES = ('regions', 'markers', 'parcels', 'qc', 'matrix', 'partial', 'timeseries')
+"""Tables of a resting task."""
+
+
+class AnatInputSpec(BaseInterfaceInputSpec):
+    """What the T1w image gave, where there is one."""
+
+    white = InputMultiObject(File(exists=True), desc='white surfaces, left and right')
+    pial = InputMultiObject(File(exists=True), desc='pial surfaces, left and right')
+    tpms = InputMultiObject(File(exists=True), desc='fractions of GM, WM, CSF')
+    parcellation = InputMultiObject(File(exists=True), desc='labels, left and right')
+    template_to_t1w_xfm = InputMultiObject(File(exists=True), desc='template images to T1w')
+    t1w_mask = File(exists=True, desc='brain of the T1w image')
+
+
+class RunInputSpec(AnatInputSpec):
+    """A prepared run and the settings."""
+
+    bold = traits.List(File(exists=True), mandatory=True, desc='4D image, or left and right')
+    mask = traits.Str('', usedefault=True, desc='brain on the grid of the series')
+    confounds = File(exists=True, mandatory=True, desc='table of confounds')
+    sidecar = traits.Str('', usedefault=True, desc='JSON of the components')
+    facts = traits.Dict(mandatory=True, desc='of the run, see bids_acc.func.run')
+    strategy = traits.Str('compcor', usedefault=True, desc='what is regressed out')
+    censor_fd = traits.Either(None, traits.Float(), usedefault=True, desc='mm')
+    band = traits.Tuple((0.01, 0.1), usedefault=True, desc='Hz')
+    seeds = traits.Str('', usedefault=True, desc='table of further seeds')
+    atlas = traits.Str('', usedefault=True, desc='labelled image in MNI152')
+    density = traits.Str('41k', usedefault=True, desc='of the mesh')
+
+
+def anat_files(inputs: Any) -> AnatFiles:
+    """Collect what the T1w image gave."""
+
+    def those(name: str) -> list[Path]:
+        value = getattr(inputs, name)
+        return [Path(p) for p in value] if isdefined(value) else []
+
+    brain = Path(inputs.t1w_mask) if isdefined(inputs.t1w_mask) else None
+    return AnatFiles(those('white'), those('pial'), those('tpms'), those('parcellation'),
+                     those('template_to_t1w_xfm'), brain)  # fmt: skip
+
+
+def prepare_run(inputs: Any) -> tuple[Prepared, AnatFiles, Choices]:
+    """Read the run of an interface's inputs."""
+    choices = Choices(
+        inputs.strategy, inputs.censor_fd, tuple(inputs.band),
+        Path(inputs.seeds) if inputs.seeds else None,
+        Path(inputs.atlas) if inputs.atlas else None, inputs.density,
+    )  # fmt: skip
+    files = RunFiles(
+        [Path(p) for p in inputs.bold], Path(inputs.mask) if inputs.mask else None,
+        Path(inputs.confounds), Path(inputs.sidecar) if inputs.sidecar else None,
+    )  # fmt: skip
+    anat = anat_files(inputs)
+    return prepare(files, RunFacts.from_dict(inputs.facts), anat, choices), anat, choices
+
+
+class _PickRunInputSpec(BaseInterfaceInputSpec):
+    bold_files = traits.List(traits.List(File(exists=True)), mandatory=True, desc='of each run')
+    mask_files = traits.List(traits.Str(), mandatory=True, desc='of each run')
+    confounds_files = traits.List(File(exists=True), mandatory=True, desc='of each run')
+    confounds_sidecars = traits.List(traits.Str(), mandatory=True, desc='of each run')
+    run_facts = traits.List(traits.Dict(), mandatory=True, desc='of each run')
+    number = traits.Int(mandatory=True, desc='from 0')
+
+
+class _PickRunOutputSpec(TraitedSpec):
+    bold = traits.List(File(exists=True), desc='4D image, or left and right')
+    mask = traits.Str(desc='brain, or nothing')
+    confounds = File(exists=True, desc='table')
+    sidecar = traits.Str(desc='JSON, or nothing')
+    facts = traits.Dict(desc='see bids_acc.func.run')
+
+
+class PickRun(SimpleInterface):
+    """Take one run out of those of a session."""
+
+    input_spec = _PickRunInputSpec
+    output_spec = _PickRunOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        names = ('bold', 'mask', 'confounds', 'sidecar', 'facts')
+        for field, name in zip(RUN_FIELDS, names, strict=True):
+            self._results[name] = getattr(self.inputs, field)[self.inputs.number]
+        return runtime
+
+
+class _MeasureRestOutputSpec(TraitedSpec):
+    measures = File(exists=True, desc='what the run gave')
+    carpet = File(exists=True, desc='series before and after, and motion, for the picture')
+
+
+class MeasureRest(SimpleInterface):
+    """Measure local activity and connectivity in one run."""
+
+    input_spec = RunInputSpec
+    output_spec = _MeasureRestOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        prepared, anat, choices = prepare_run(self.inputs)
+        found = measure_rest(prepared, anat, choices)
+        folder = Path(runtime.cwd)
+        self._results['measures'] = str(joining.write_rest(folder / 'rest.npz', found))
+        self._results['carpet'] = str(write_carpet(folder / 'carpet.npz', carpet_of(prepared)))
+        return runtime
+
+
+def write_carpet(path: Path, carpet: Carpet) -> Path:
+    """Keep what the picture of a run is made of."""
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(carpet).items()}
+    np.savez(path, **arrays)
+    return path
+
+
+def read_carpet(path: Path) -> Carpet:
+    """Read what `write_carpet` kept."""
+    with np.load(path) as content:
+        values = {name: content[name] for name in content.files}
+    return Carpet(**{**values, 'repetition_time': float(values['repetition_time'])})
+
+
+class JoinInputSpec(BaseInterfaceInputSpec):
+    """Measures of the runs of a task."""
+
+    measures = InputMultiObject(File(exists=True), mandatory=True, desc='of each run')
+    parcellation = InputMultiObject(File(exists=True), desc='labels, left and right')
+    density = traits.Str('41k', usedefault=True, desc='of the mesh')
+    space = traits.Str(mandatory=True, desc='of the series')
+    gate = traits.Str('rest', usedefault=True, desc='preset, file or none')
+    about = traits.Dict({}, usedefault=True, desc='how it was measured, for the sidecars')
+
+
+class _DynamicSpec(DynamicTraitedSpec):
+    pass
+
+
+class JoinRest(SimpleInterface):
+    """Join the runs of a task at rest, and write maps and tables."""
+
+    input_spec = JoinInputSpec
+    output_spec = _DynamicSpec
+
+    def __init__(self, seeds: Sequence[str] = (), **inputs: Any) -> None:
+        """Take the names of the seeds, which name outputs."""
+        super().__init__(**inputs)
+        self._seeds = list(seeds)
+
+    def _outputs(self) -> Any:
+        """Return one output for each map and side, and for each table."""
+        maps = [*VERTEX_MAPS, *(f'seed_{name}' for name in self._seeds)]
+        names = [f'{name}_{side}' for name in maps for side in HEMISPHERES]
+        return add_traits(super()._outputs(), [*names, *TABLES, 'metadata', 'joined'])
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        folder = Path(runtime.cwd)
+        found = joining.join_rest([joining.read_rest(Path(p)) for p in self.inputs.measures])
+        n_left = len(found.maps['reho']) // 2
+        missing = np.full(len(found.maps['reho']), np.nan)
+        maps = dict(found.maps)
+        for name in self._seeds:
+            maps[f'seed_{name}'] = fisher_z(found.seed_maps.get(name, missing))
+        self._results |= write_sides(folder, maps, n_left)
+        labels, names = region_labels(self.inputs, self.inputs.space)
+        tables = {
+            'regions': joining.region_table(found),
+            'markers': joining.marker_table(found),
+            'parcels': joining.parcel_table(found.maps, labels, names, n_left),
+            'matrix': joining.matrix_table(found.matrix, found),
+            'partial': joining.matrix_table(joining.partial_matrix(found), found),
+            'timeseries': joining.series_table(found),
+            'qc': pd.DataFrame([gated(dict(found.report), self.inputs.gate)]),
+        }
+        for name, table in tables.items():
+            self._results[name] = str(format_table(table, folder / f'{name}.tsv'))
+        stored = folder / 'joined.npz'
+        kept: dict[str, Any] = {'matrix': found.matrix, **maps}
+        np.savez(stored, **kept)
+        self._results['joined'] = str(stored)
+        self._results['metadata'] = {
+            **self.inputs.about,
+            'Findings': list(found.findings), 'DegreesOfFreedom': found.dof,
+            'RepetitionTime': found.report['repetition_time'],
+            'NumberOfVolumes': found.report['n_kept'],
+        }  # fmt: skip
+        return runtime
+
+
+def write_sides(folder: Path, maps: Any, n_left: int) -> dict[str, str]:
+    """Write the left and the right half of each map."""
+    written = {}
+    for name, values in maps.items():
+        for side, half in zip(HEMISPHERES, (slice(0, n_left), slice(n_left, None)), strict=True):
+            path = folder / f'{name}_{side}.shape.gii'
+            written[f'{name}_{side}'] = str(write_map(path, values[half], side, name))
+    return written
+
+
+def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str]]:
+    """Return labels of all vertices and their names: the subject's in its space, or the mesh's."""
+    if space == 'T1w' and isdefined(inputs.parcellation):
+        halves = [read_labels(path) for path in inputs.parcellation]
+        return np.concatenate([labels for labels, _ in halves]), dict(halves[0][1])
+    mesh = load_template(inputs.density)
+    return np.concatenate([mesh[h].labels for h in HEMISPHERES]), dict(mesh[HEMISPHERES[0]].names)
+
+
+def gated(figures: dict[str, Any], gate: str) -> dict[str, Any]:
+    """Add the verdict of a gate to figures of quality."""
+    if gate == 'none':
+        return {**figures, 'gate': 'n/a', 'gate_reason': 'n/a'}
+    verdict = judge_session(load_session_gate('func', gate, f'--func-gate {gate}'), figures)
+    return {**figures, 'gate': verdict.word, 'gate_reason': verdict.reasons or 'n/a'}

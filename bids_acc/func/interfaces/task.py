@@ -1,0 +1,187 @@
+"""Nipype shells: task response of one run, and fixed effects over the runs of a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nipype.interfaces.base import (
+    Bunch,
+    DynamicTraitedSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+from nipype.interfaces.io import add_traits
+
+from bids_acc.func.connectivity import degrees_of_freedom
+from bids_acc.func.interfaces.measuring import (
+    JoinInputSpec,
+    RunInputSpec,
+    gated,
+    prepare_run,
+    write_carpet,
+    write_sides,
+)
+from bids_acc.func.joining import join_quality
+from bids_acc.func.measuring import (
+    carpet_of,
+    find_regions,
+    findings_of,
+    joined_members,
+    places_of,
+    quality_of,
+)
+from bids_acc.func.regions import mean_series
+from bids_acc.func.task import (
+    Contrast,
+    Response,
+    design_matrix,
+    fit_run,
+    fixed_effects,
+    read_events,
+)
+from bids_acc.images.files import format_table
+from bids_acc.surfaces.template import HEMISPHERES
+
+PARTS = ('effect', 'variance', 'z')
+
+
+class _FitTaskInputSpec(RunInputSpec):
+    contrasts = traits.List(traits.Dict(), mandatory=True, desc='name, words and weights')
+
+
+class _FitTaskOutputSpec(TraitedSpec):
+    measures = File(exists=True, desc='effects of the run')
+    carpet = File(exists=True, desc='series before and after, and motion, for the picture')
+
+
+class FitTask(SimpleInterface):
+    """Fit the design of one run at the vertices and regions."""
+
+    input_spec = _FitTaskInputSpec
+    output_spec = _FitTaskOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        prepared, anat, choices = prepare_run(self.inputs)
+        facts, cleaning = prepared.facts, prepared.cleaning
+        n_volumes = len(cleaning.kept)
+        whole = (n_volumes + facts.n_dummy) * facts.repetition_time
+        events = read_events(Path(facts.events), whole)
+        spikes = np.eye(n_volumes)[:, ~cleaning.kept]  # a regressor for each censored volume
+        extra = pd.DataFrame(spikes, columns=[f'censored{n}' for n in range(spikes.shape[1])])
+        design = design_matrix(
+            events, n_volumes, facts.n_dummy, facts.repetition_time, facts.start_time,
+            pd.concat([cleaning.regressors.reset_index(drop=True), extra], axis=1),
+        )  # fmt: skip
+        contrasts = [Contrast(**one) for one in self.inputs.contrasts]
+        groups = find_regions(prepared, anat, choices)
+        regions = np.hstack([mean_series(places_of(prepared, on), one) for one, on in groups])
+        vertices = np.where(prepared.signal, prepared.series.vertices, np.nan)
+        found = fit_run(np.hstack([vertices, regions]), design, contrasts)
+        members = joined_members([one for one, _ in groups])
+        dof = degrees_of_freedom(
+            int(cleaning.kept.sum()), cleaning.n_regressors, choices.band, facts.repetition_time
+        )
+        about = {
+            'report': quality_of(prepared, choices, dof, members),
+            'findings': findings_of(prepared, members),
+            'names': [r.name for r in members.regions], 'kinds': [r.kind for r in members.regions],
+            'networks': [r.network for r in members.regions], 'reasons': list(members.reasons),
+            'n_vertices': int(vertices.shape[1]), 'dof': {n: r.dof for n, r in found.items()},
+        }  # fmt: skip
+        arrays: dict[str, Any] = {
+            f'{name}__{part}': getattr(one, part) for name, one in found.items() for part in PARTS
+        }
+        path = Path(runtime.cwd) / 'task.npz'
+        np.savez(
+            path, about=np.array(json.dumps(about)), coverage=np.array(members.coverage), **arrays
+        )
+        self._results['measures'] = str(path)
+        carpet = write_carpet(Path(runtime.cwd) / 'carpet.npz', carpet_of(prepared))
+        self._results['carpet'] = str(carpet)
+        return runtime
+
+
+class JoinTask(SimpleInterface):
+    """Combine the runs of a task, and write maps and tables."""
+
+    input_spec = JoinInputSpec
+    output_spec = DynamicTraitedSpec
+
+    def __init__(self, contrasts: Sequence[str] = (), **inputs: Any) -> None:
+        """Take the names of the contrasts, which name outputs."""
+        super().__init__(**inputs)
+        self._contrasts = list(contrasts)
+
+    def _outputs(self) -> Any:
+        """Return one output for each contrast, part and side."""
+        names = [f'{name}_{part}_{side}' for name in self._contrasts
+                 for part in ('effect', 'z') for side in HEMISPHERES]  # fmt: skip
+        return add_traits(super()._outputs(), [*names, 'table', 'qc', 'joined', 'metadata'])
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        folder = Path(runtime.cwd)
+        runs = [_read(Path(path)) for path in self.inputs.measures]
+        about = runs[0][0]
+        rows, maps = [], {}
+        for name in self._contrasts:
+            found = fixed_effects([_response(one, name) for one in runs if name in one[0]['dof']])
+            n = about['n_vertices']
+            maps[f'{name}_effect'], maps[f'{name}_z'] = found.effect[:n], found.z[:n]
+            rows.append(_rows(name, found, about, runs[0][1]['coverage']))
+        self._results |= write_sides(folder, maps, about['n_vertices'] // 2)
+        report = join_quality([one[0]['report'] for one in runs])
+        tables = {
+            'table': pd.concat(rows, ignore_index=True),
+            'qc': pd.DataFrame([gated(report, self.inputs.gate)]),
+        }
+        for key, table in tables.items():
+            self._results[key] = str(format_table(table, folder / f'{key}.tsv'))
+        kept: dict[str, Any] = {k: v for k, v in maps.items() if k.endswith('_effect')}
+        np.savez(folder / 'joined.npz', **kept)
+        self._results['joined'] = str(folder / 'joined.npz')
+        self._results['metadata'] = {
+            **self.inputs.about,
+            'Findings': [text for one in runs for text in one[0]['findings']],
+            'RepetitionTime': report['repetition_time'], 'NumberOfVolumes': report['n_kept'],
+        }  # fmt: skip
+        return runtime
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what one run gave."""
+    with np.load(path) as content:
+        arrays = {name: content[name] for name in content.files if name != 'about'}
+        return json.loads(str(content['about'])), arrays
+
+
+def _response(run: tuple[dict[str, Any], dict[str, Any]], name: str) -> Response:
+    """Return a contrast of one run."""
+    about, arrays = run
+    parts = {part: arrays[f'{name}__{part}'] for part in PARTS}
+    return Response(**parts, dof=about['dof'][name])
+
+
+def _rows(name: str, found: Response, about: dict[str, Any], coverage: Any) -> pd.DataFrame:
+    """List a contrast by region."""
+    n = about['n_vertices']
+    return pd.DataFrame(
+        {
+            'contrast': name,
+            'region': about['names'],
+            'kind': about['kinds'],
+            'network': [network or np.nan for network in about['networks']],
+            'effect': found.effect[n:],
+            'se': np.sqrt(found.variance[n:]),
+            'z': found.z[n:],
+            'dof': found.dof,
+            'coverage': coverage,
+            'reason': [reason or np.nan for reason in about['reasons']],
+        }
+    )

@@ -1,0 +1,306 @@
+"""Where connectivity is measured: regions of the literature, seeds, parcels, a user's atlas.
+
+The 300 regions and their networks are Seitzman's (2020), which nilearn brings along; amygdala,
+hippocampus and thalamus are the union of its regions there. Seeds stand in a table with sources.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from nilearn.datasets import fetch_coords_seitzman_2018
+from scipy.spatial import cKDTree
+
+from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.files.reading import reading
+from bids_acc.images.files import read_image
+from bids_acc.images.resampling import sample
+from bids_acc.typing import BoolArray, FloatArray
+
+LEAST_COVERAGE = 0.5
+"""Share of a region with signal below which it is not measured (own convention)."""
+SUBCORTICAL = ('amygdala', 'hippocampus', 'thalamus')
+"""Structures that are seeds as the union of Seitzman's regions in them."""
+SEED_COLUMNS = ('name', 'x', 'y', 'z', 'radius_mm')
+ACC_LABELS = {'caudalanteriorcingulate': 'ACCcaudal', 'rostralanteriorcingulate': 'ACCrostral'}
+"""Labels of the cortical atlas that are seeds of their own, with their names here."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a mean series is taken."""
+
+    name: str
+    kind: str
+    """``seitzman``, ``seed``, ``parcel`` or ``atlas``."""
+    network: str = ''
+    spheres: tuple[tuple[float, float, float, float], ...] = ()
+    """Centre in MNI152 and radius, mm; several are taken together."""
+    source: str = ''
+
+    @property
+    def volume(self) -> float:
+        """Volume of the spheres in mm3, as if none overlapped."""
+        return float(sum(4 / 3 * np.pi * sphere[3] ** 3 for sphere in self.spheres))
+
+
+@dataclass(frozen=True)
+class Members:
+    """Which places of a run lie in which region."""
+
+    regions: tuple[Region, ...]
+    where: tuple[npt.NDArray[np.int64], ...]
+    """Places with signal, for each region."""
+    coverage: tuple[float, ...]
+    """Share of each region with signal."""
+    reasons: tuple[str, ...] = field(default=())
+    """Why a region is not measured; empty where it is."""
+
+
+def seitzman_regions() -> list[Region]:
+    """Return the 300 regions of Seitzman et al. (2020, doi:10.1016/j.neuroimage.2019.116290)."""
+    networks, spheres, _ = _seitzman()
+    return [
+        Region(f'{network}{number:03d}', 'seitzman', network, (_sphere(row),), 'Seitzman 2020')
+        for number, (network, row) in enumerate(zip(networks, spheres, strict=True), start=1)
+    ]
+
+
+def _sphere(row: npt.ArrayLike) -> tuple[float, float, float, float]:
+    """Return centre and radius as plain numbers."""
+    x, y, z, radius = (float(value) for value in np.asarray(row))
+    return x, y, z, radius
+
+
+def _seitzman() -> tuple[list[str], npt.NDArray[Any], list[str]]:
+    """Return network, sphere and structure of each region."""
+    with warnings.catch_warnings(action='ignore'):
+        atlas = fetch_coords_seitzman_2018(ordered_regions=True)
+    spheres = np.column_stack([atlas.rois[['x', 'y', 'z']].to_numpy(float), atlas.radius])
+    return [str(n) for n in atlas.networks], spheres, [str(r) for r in atlas.regions]
+
+
+def seed_regions(path: Path | None = None) -> list[Region]:
+    """Return the seeds of the package, and those of a user's table.
+
+    Parameters
+    ----------
+    path : Path or None
+        Table with ``name, x, y, z, radius_mm`` and, if known, ``source``; rows of one name are
+        taken together, and a name of the package is replaced.
+
+    Raises
+    ------
+    SettingsError
+        If the table cannot be used.
+    """
+    own = resources.files('bids_acc') / 'data' / 'func' / 'seeds.tsv'
+    with resources.as_file(own) as shipped:
+        found = _seed_table(shipped)
+    _, spheres, structures = _seitzman()
+    for name in SUBCORTICAL:
+        chosen = spheres[[s == name for s in structures]]
+        found[name] = Region(name, 'seed', '', tuple(map(_sphere, chosen)), 'Seitzman 2020')
+    if path is not None:
+        found |= _seed_table(path)
+    return list(found.values())
+
+
+def _seed_table(path: Path) -> dict[str, Region]:
+    """Read a table of seeds."""
+    with reading(path, 'table of seeds', 'mend it', SettingsError):
+        table = pd.read_csv(path, sep='\t')
+    if missing := [name for name in SEED_COLUMNS if name not in table]:
+        raise SettingsError(
+            f'--func-seeds {path}: the column {missing[0]} is missing; a table of seeds has '
+            f'{", ".join(SEED_COLUMNS)}, separated by tabs.'
+        )
+    numbers = table[list(SEED_COLUMNS[1:])].apply(pd.to_numeric, errors='coerce')
+    if numbers.isna().to_numpy().any() or (numbers['radius_mm'] <= 0).any():
+        raise SettingsError(
+            f'--func-seeds {path}: x, y, z and radius_mm must be numbers, the radius above 0.'
+        )
+    found = {}
+    for name, rows in table.groupby('name', sort=False):
+        if not str(name).isalnum():
+            raise SettingsError(
+                f'--func-seeds {path}: {name!r} is no BIDS label (letters and digits only); '
+                'rename the seed.'
+            )
+        source = str(rows['source'].iloc[0]) if 'source' in rows else str(path.name)
+        spheres = tuple(map(_sphere, numbers.loc[rows.index].to_numpy(float)))
+        found[str(name)] = Region(str(name), 'seed', '', spheres, source)
+    return found
+
+
+def members_of_spheres(
+    regions: Sequence[Region],
+    places: FloatArray,
+    signal: BoolArray,
+    place_volume: float | None,
+) -> Members:
+    """Find the places of each region.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+    places : (n, 3) ndarray
+        MNI152 coordinates, mm.
+    signal : (n,) ndarray of bool
+        Where there is signal.
+    place_volume : float or None
+        Volume of a voxel in mm3, by which coverage is the share of the spheres' volume; None for
+        vertices, of which coverage is the share with signal.
+    """
+    tree = cKDTree(places)
+    where, coverage, reasons = [], [], []
+    for region in regions:
+        lists = [tree.query_ball_point(s[:3], s[3]) for s in region.spheres]
+        inside = np.unique(np.concatenate([np.asarray(found, dtype=np.int64) for found in lists]))
+        good = inside[signal[inside]]
+        if place_volume is None:
+            share = float(len(good) / len(inside)) if len(inside) else 0.0
+        else:
+            share = float(min(len(good) * place_volume / region.volume, 1.0))
+        where.append(good)
+        coverage.append(share)
+        reasons.append(_reason(len(inside), len(good), share))
+    return Members(tuple(regions), tuple(where), tuple(coverage), tuple(reasons))
+
+
+def _reason(n_inside: int, n_good: int, share: float) -> str:
+    """Say why a region is not measured."""
+    if n_inside == 0:
+        return 'outside the field of view or the surface'
+    if n_good == 0 or share < LEAST_COVERAGE:
+        return f'signal in {share:.0%} of it only'
+    return ''
+
+
+def members_of_parcels(
+    labels: npt.NDArray[Any],
+    names: Mapping[int, str],
+    signal: BoolArray,
+    n_left: int,
+) -> Members:
+    """Find the vertices of each part of the ACC, left and right.
+
+    Parameters
+    ----------
+    labels : (n_vertices,) ndarray
+        Codes of the cortical atlas, left before right.
+    names : mapping of int to str
+        Code to name.
+    signal : (n_vertices,) ndarray of bool
+    n_left : int
+        Vertices of the left half.
+    """
+    left = np.arange(len(labels)) < n_left
+    regions, where, coverage, reasons = [], [], [], []
+    for code, label in names.items():
+        if label not in ACC_LABELS:
+            continue
+        for side, half in (('L', left), ('R', ~left)):
+            inside = np.flatnonzero((labels == code) & half)
+            good = inside[signal[inside]]
+            share = float(len(good) / len(inside)) if len(inside) else 0.0
+            name = f'{ACC_LABELS[label]}{side}'
+            regions.append(Region(name, 'parcel', '', (), 'parcel of the cortical atlas'))
+            where.append(good)
+            coverage.append(share)
+            reasons.append(_reason(len(inside), len(good), share))
+    return Members(tuple(regions), tuple(where), tuple(coverage), tuple(reasons))
+
+
+def members_of_atlas(path: Path, places: FloatArray, signal: BoolArray) -> Members:
+    """Find the voxels of each region of a labelled image in MNI152.
+
+    Parameters
+    ----------
+    path : Path
+        Image of whole numbers, 0 outside; ``<name>.tsv`` beside it may give ``index`` and
+        ``name``.
+    places : (n, 3) ndarray
+        MNI152 coordinates, mm.
+    signal : (n,) ndarray of bool
+
+    Raises
+    ------
+    InputDataError
+        If it is no 3D image of labels.
+    """
+    values, affine = read_image(path)
+    if values.ndim != 3 or not np.array_equal(values, np.round(np.nan_to_num(values))):
+        raise InputDataError(f'--func-atlas {path}: expected a 3D image of whole numbers.')
+    found = np.nan_to_num(sample(values, affine, places, order=0)).astype(np.int64)
+    names = _atlas_names(path)
+    regions, where, coverage, reasons = [], [], [], []
+    for code in np.unique(values[values > 0]).astype(np.int64):
+        inside = np.flatnonzero(found == code)
+        good = inside[signal[inside]]
+        share = float(len(good) / len(inside)) if len(inside) else 0.0
+        regions.append(Region(names.get(int(code), f'region{code}'), 'atlas', '', (), path.name))
+        where.append(good)
+        coverage.append(share)
+        reasons.append(_reason(len(inside), len(good), share))
+    return Members(tuple(regions), tuple(where), tuple(coverage), tuple(reasons))
+
+
+def _atlas_names(path: Path) -> dict[int, str]:
+    """Read the names of an atlas' labels, where there is a table."""
+    table = path.with_name(path.name.removesuffix('.gz').removesuffix('.nii') + '.tsv')
+    if not table.is_file():
+        return {}
+    with reading(table, 'table of labels', 'mend it', SettingsError):
+        frame = pd.read_csv(table, sep='\t')
+        return {int(i): str(n) for i, n in zip(frame['index'], frame['name'], strict=True)}
+
+
+def mean_series(series: npt.NDArray[Any], members: Members) -> FloatArray:
+    """Return the mean series of each region; NaN where it is not measured.
+
+    Parameters
+    ----------
+    series : (n_volumes, n_places) ndarray
+    members : Members
+
+    Returns
+    -------
+    (n_volumes, n_regions) ndarray
+    """
+    result = np.full((len(series), len(members.regions)), np.nan)
+    for index, (where, reason) in enumerate(zip(members.where, members.reasons, strict=True)):
+        if not reason:
+            result[:, index] = series[:, where].mean(axis=1, dtype=float)
+    return result
+
+
+def partial_correlations(series: FloatArray) -> FloatArray:
+    """Return the correlation of each pair of regions with all others held constant.
+
+    By the covariance of Ledoit and Wolf (2004, doi:10.1016/S0047-259X(03)00096-4), so that more
+    regions than degrees of freedom are no obstacle; by its shrinkage, values are smaller than
+    those of a regression would be.
+
+    Parameters
+    ----------
+    series : (n_volumes, n_regions) ndarray
+        A region with NaN gives NaN and counts for no other.
+    """
+    from nilearn.connectome import ConnectivityMeasure
+
+    there = np.isfinite(series).all(axis=0)
+    result = np.full((series.shape[1],) * 2, np.nan)
+    if there.sum() > 1:
+        measure = ConnectivityMeasure(kind='partial correlation', standardize=False)
+        with warnings.catch_warnings(action='ignore'):
+            result[np.ix_(there, there)] = measure.fit_transform([series[:, there]])[0]
+    return result

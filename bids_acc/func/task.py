@@ -1,0 +1,236 @@
+"""Task response: a general linear model of each place, by nilearn.
+
+The z of one run is not an inference about it (fluctuations are more than AR(1)): contrasts go to
+the group level as per cent signal change.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from nilearn.glm.contrasts import compute_contrast
+from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
+
+from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.files.reading import reading
+from bids_acc.typing import FloatArray
+
+_NOT_A_LABEL = re.compile('[^0-9A-Za-z]+')
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of conditions."""
+
+    name: str
+    """As a BIDS label."""
+    words: str
+    """As it was asked for."""
+    weights: Mapping[str, float]
+    """Condition to weight."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A contrast at each place."""
+
+    effect: FloatArray
+    """(n_places,) per cent of the place's mean signal."""
+    variance: FloatArray
+    """(n_places,) of the effect."""
+    z: FloatArray
+    """(n_places,)."""
+    dof: float
+
+
+def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
+    """Read a table of events.
+
+    Parameters
+    ----------
+    path : Path
+        ``events.tsv`` with ``onset``, ``duration`` and, for several conditions, ``trial_type``.
+    run_seconds : float
+        Length of the run, in s.
+
+    Raises
+    ------
+    InputDataError
+        If a column is missing, a time is no number, or an event lies outside the run.
+    """
+    with reading(path, 'table of events'):
+        table = pd.read_csv(path, sep='\t', na_values=['n/a'])
+    if missing := [name for name in ('onset', 'duration') if name not in table]:
+        raise InputDataError(f'{path}: the column {missing[0]} is missing; BIDS asks for it.')
+    times = table[['onset', 'duration']].apply(pd.to_numeric, errors='coerce')
+    table = table.assign(onset=times['onset'], duration=times['duration'].fillna(0.0))
+    if 'trial_type' not in table:
+        table['trial_type'] = 'event'
+    table = table.dropna(subset=['onset', 'trial_type'])
+    if table.empty:
+        raise InputDataError(f'{path} holds no event with an onset; mend it.')
+    if (table['duration'] < 0).any():
+        raise InputDataError(f'{path}: an event has a duration below 0; mend it.')
+    outside = table[(table['onset'] >= run_seconds) | (table['onset'] + table['duration'] <= 0)]
+    if len(outside):
+        raise InputDataError(
+            f'{path}: {len(outside)} of {len(table)} events lie outside the run of '
+            f'{run_seconds:.0f} s (onset {outside["onset"].iloc[0]:g} s); onsets are in s from '
+            'the first volume: mend the table, or fetch the right one.'
+        )
+    return table[['onset', 'duration', 'trial_type']].astype({'trial_type': str})
+
+
+def choose_contrasts(conditions: Sequence[str], asked: Sequence[str]) -> list[Contrast]:
+    """Turn words into contrasts.
+
+    Parameters
+    ----------
+    conditions : sequence of str
+        Of the events.
+    asked : sequence of str
+        ``A``, ``A-B`` or ``A+B-C``; each side is averaged. None: each condition against rest.
+
+    Raises
+    ------
+    SettingsError
+        If a condition is not there.
+
+    Examples
+    --------
+    >>> choose_contrasts(['faces', 'shapes'], ['faces-shapes'])[0].weights
+    {'faces': 1.0, 'shapes': -1.0}
+    """
+    found = []
+    for words in asked or list(conditions):
+        weights = {words: 1.0} if words in conditions else _weights(words, conditions)
+        found.append(Contrast(_NOT_A_LABEL.sub('', words.replace('-', 'Vs')), words, weights))
+    return found
+
+
+def _weights(words: str, conditions: Sequence[str]) -> dict[str, float]:
+    """Read the conditions of a contrast, longest name first: names may hold the signs."""
+    known = '|'.join(re.escape(name) for name in sorted(conditions, key=len, reverse=True))
+    parts = re.findall(rf'([+-]?)\s*({known})\s*', words)
+    if not parts or ''.join(f'{sign}{name}' for sign, name in parts) != re.sub(r'\s', '', words):
+        raise SettingsError(
+            f'--func-contrasts {words}: not made of the conditions {", ".join(conditions)}; write '
+            'for example A-B.'
+        )
+    plus = [name for sign, name in parts if sign != '-']
+    minus = [name for sign, name in parts if sign == '-']
+    return {**{n: 1 / len(plus) for n in plus}, **{n: -1 / len(minus) for n in minus}}
+
+
+def design_matrix(
+    events: pd.DataFrame,
+    n_volumes: int,
+    n_dummy: int,
+    repetition_time: float,
+    start_time: float,
+    regressors: pd.DataFrame,
+) -> pd.DataFrame:
+    """Make the design of a run.
+
+    Parameters
+    ----------
+    events : DataFrame
+        From `read_events`.
+    n_volumes, n_dummy : int
+        Volumes that are used, and those before them that are not.
+    repetition_time, start_time : float
+        In s; volumes stand for ``start_time`` after they begin (fmriprep#2477).
+    regressors : DataFrame
+        (n_volumes, n) confounds, cosines among them.
+
+    Returns
+    -------
+    DataFrame
+        (n_volumes, conditions + regressors + 1), conditions convolved with SPM's canonical
+        response.
+    """
+    times = (np.arange(n_volumes) + n_dummy) * repetition_time + start_time
+    has_cosines = any(str(name).startswith('cosine') for name in regressors)
+    with warnings.catch_warnings(action='ignore'):
+        return make_first_level_design_matrix(
+            times, events, hrf_model='spm', drift_model=None if has_cosines else 'cosine',
+            high_pass=1 / 128, add_regs=regressors.to_numpy(float),
+            add_reg_names=[f'confound{n}' for n in range(regressors.shape[1])],
+        )  # fmt: skip
+
+
+def fit_run(
+    series: npt.NDArray[np.floating], design: pd.DataFrame, contrasts: Sequence[Contrast]
+) -> dict[str, Response]:
+    """Fit a run by generalised least squares with AR(1) noise.
+
+    Parameters
+    ----------
+    series : (n_volumes, n_places) ndarray
+        Not cleaned: confounds are in the design. NaN gives NaN.
+    design : DataFrame
+        From `design_matrix`.
+    contrasts : sequence of Contrast
+
+    Returns
+    -------
+    dict of str to Response
+        By name of the contrast.
+
+    Raises
+    ------
+    InputDataError
+        If a condition has no event in this run.
+    """
+    missing = sorted({c for one in contrasts for c in one.weights} - set(design.columns))
+    if missing:
+        raise InputDataError(f'the condition {missing[0]} has no event in this run.')
+    values = np.asarray(series, dtype=float)
+    mean = values.mean(axis=0)
+    good = np.isfinite(mean) & (mean > 0) & (values.std(axis=0) > 0)
+    scaled = 100 * values[:, good] / mean[good]
+    with warnings.catch_warnings(action='ignore'):
+        labels, fits = run_glm(scaled, design.to_numpy(float), noise_model='ar1')
+    found = {}
+    for contrast in contrasts:
+        vector = np.array([contrast.weights.get(name, 0.0) for name in design.columns])
+        made = compute_contrast(labels, fits, vector, stat_type='t')
+        parts = [np.full(len(mean), np.nan) for _ in range(3)]
+        for whole, part in zip(
+            parts, (made.effect_size(), made.effect_variance(), made.z_score()), strict=True
+        ):
+            whole[good] = np.ravel(part)
+        effect, variance, z = parts
+        found[contrast.name] = Response(effect, variance, z, float(made.dof))
+    return found
+
+
+def fixed_effects(runs: Sequence[Response]) -> Response:
+    """Combine runs, weighted by the inverse of their variance.
+
+    Parameters
+    ----------
+    runs : sequence of Response
+        Of the same contrast and places.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    from scipy import stats
+
+    with np.errstate(divide='ignore', invalid='ignore'):
+        precision = np.array([np.where(r.variance > 0, 1 / r.variance, 0.0) for r in runs])
+        effect = np.array([np.nan_to_num(r.effect) for r in runs])
+        total = precision.sum(axis=0)
+        mean = np.where(total > 0, (precision * effect).sum(axis=0) / total, np.nan)
+        variance = np.where(total > 0, 1 / total, np.nan)
+        dof = float(sum(r.dof for r in runs))
+        t = mean / np.sqrt(variance)
+        z = stats.norm.isf(stats.t.sf(np.abs(t), dof)) * np.sign(t)
+    return Response(mean, variance, z, dof)

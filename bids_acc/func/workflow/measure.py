@@ -1,0 +1,204 @@
+"""What is measured in the prepared runs of one task, as a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nipype.interfaces import utility as niu
+from nipype.pipeline import engine as pe
+
+from bids_acc.derivatives.outputs import init_sink
+from bids_acc.func.interfaces.measuring import JoinRest, MeasureRest, PickRun
+from bids_acc.func.interfaces.reportlets import PlotCarpet, PlotContrasts, PlotMaps, PlotMatrix
+from bids_acc.func.interfaces.task import FitTask, JoinTask
+from bids_acc.func.measuring import VERTEX_MAPS
+from bids_acc.func.run import RUN_FIELDS
+from bids_acc.settings import FuncSettings
+from bids_acc.surfaces.template import HEMISPHERES
+
+ANAT_INPUTS = ('white', 'pial', 'tpms', 'parcellation', 'template_to_t1w_xfm', 't1w_mask')
+"""What is taken of the T1w image."""
+PER_RUN = ('bold', 'mask', 'confounds', 'sidecar', 'facts')
+"""Names of `RUN_FIELDS` in the shell that measures one run."""
+
+
+def init_func_measure_wf(
+    *,
+    output_dir: Path,
+    entities: Mapping[str, Any],
+    settings: FuncSettings,
+    density: str,
+    space: str,
+    n_runs: int,
+    seeds: Sequence[str] = (),
+    contrasts: Sequence[Mapping[str, Any]] = (),
+    source: str = '',
+    name: str = 'func_wf',
+) -> pe.Workflow:
+    """Measure function in the prepared runs of one task.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative dataset.
+    entities : mapping
+        Entities that the runs share.
+    settings : FuncSettings
+    density : str
+        Of the template mesh.
+    space : str
+        Of the series; with ``T1w`` the surfaces of the T1w image are needed.
+    n_runs : int
+        Number of runs.
+    seeds : sequence of str
+        Names of the seeds that get a map.
+    contrasts : sequence of mapping
+        ``name, words, weights`` of each; empty for a task at rest.
+    source : str
+        What prepared the series.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    bold_files, mask_files, confounds_files, confounds_sidecars, run_facts
+        Of each run, see `bids_acc.func.run`.
+    white, pial, tpms, parcellation, template_to_t1w_xfm, t1w_mask
+        Of the T1w image; only for a series in its space.
+
+    Outputs
+    -------
+    qc
+        Table of quality.
+    """
+    workflow = pe.Workflow(name=name)
+    with_anat = space == 'T1w'
+    fields = [*RUN_FIELDS, *(ANAT_INPUTS if with_anat else ())]
+    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
+    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    shell = FitTask if contrasts else MeasureRest
+    chosen: dict[str, Any] = {
+        'strategy': settings.strategy, 'censor_fd': settings.censor_fd, 'band': settings.band,
+        'seeds': settings.seeds, 'atlas': settings.atlas, 'density': density,
+        **({'contrasts': [dict(one) for one in contrasts]} if contrasts else {}),
+    }  # fmt: skip
+    gather = {n: pe.Node(niu.Merge(n_runs), name=f'gather_{n}') for n in ('measures', 'carpet')}
+    for number in range(n_runs):
+        pick = pe.Node(PickRun(number=number), name=f'pick_{number + 1}')
+        measure = pe.Node(shell(**chosen), name=f'measure_{number + 1}', mem_gb=2)
+        workflow.connect([
+            (inputnode, pick, [(n, n) for n in RUN_FIELDS]),
+            (pick, measure, [(n, n) for n in PER_RUN]),
+            *((measure, node, [(n, f'in{number + 1}')]) for n, node in gather.items()),
+        ])  # fmt: skip
+        if with_anat:
+            workflow.connect([(inputnode, measure, [(n, n) for n in ANAT_INPUTS])])
+    about = _method(settings, space, source)
+    common: dict[str, Any] = {'density': density, 'space': space, 'about': about}
+    if contrasts:
+        join = pe.Node(
+            JoinTask([str(one['name']) for one in contrasts], gate='none', **common), name='join'
+        )
+    else:
+        join = pe.Node(JoinRest(seeds, gate=settings.gate, **common), name='join')
+    workflow.connect([(gather['measures'], join, [('out', 'measures')])])
+    if with_anat:
+        workflow.connect([(inputnode, join, [('parcellation', 'parcellation')])])
+    if contrasts:
+        _keep_task(workflow, join, where, density, contrasts, about)
+    else:
+        _keep_rest(workflow, join, where, density, seeds, about)
+    qc = init_sink('func_qc', **where)
+    carpet = pe.Node(PlotCarpet(), name='plot_carpet')
+    ds_carpet = init_sink('func_figure_carpet', **where)
+    workflow.connect([
+        (join, qc, [('qc', 'in_file'), ('metadata', 'metadata')]),
+        (qc, outputnode, [('out_file', 'qc')]),
+        (gather['carpet'], carpet, [('out', 'carpets')]),
+        (join, carpet, [('qc', 'qc')]),
+        (carpet, ds_carpet, [('out_file', 'in_file')]),
+    ])  # fmt: skip
+    return workflow
+
+
+def _method(settings: FuncSettings, space: str, source: str) -> dict[str, Any]:
+    """Return what the sidecars say of how it was measured."""
+    return {
+        'SpatialReference': {'VolumeReference': space},
+        'PreparedBy': source,
+        'Confounds': settings.strategy,
+        'CensoringThreshold': settings.censor_fd if settings.censor_fd is not None else 'none',
+        'Band': list(settings.band),
+        'Software': {'bids_acc': version('bids_acc'), 'nilearn': version('nilearn')},
+    }
+
+
+def _keep_rest(
+    workflow: pe.Workflow,
+    join: pe.Node,
+    where: Mapping[str, Any],
+    density: str,
+    seeds: Sequence[str],
+    about: Mapping[str, Any],
+) -> None:
+    """Keep maps, tables and figures of a task at rest."""
+    for side in HEMISPHERES:
+        mesh: dict[str, Any] = {'hemisphere': side, 'density': density}
+        for name in VERTEX_MAPS:
+            sink = init_sink(f'func_vertex_{name}', **where, **mesh, name=f'ds_{name}_{side}')
+            sink.inputs.metadata = dict(about)
+            workflow.connect(join, f'{name}_{side}', sink, 'in_file')
+        for seed in seeds:
+            sink = init_sink(
+                'func_vertex_seed', **where, **mesh, label=seed, name=f'ds_seed_{seed}_{side}'
+            )
+            sink.inputs.metadata = dict(about)
+            workflow.connect(join, f'seed_{seed}_{side}', sink, 'in_file')
+    for key in ('timeseries', 'matrix', 'partial', 'regions', 'markers', 'parcels'):
+        sink = init_sink(f'func_{key}', **where)
+        workflow.connect([(join, sink, [(key, 'in_file'), ('metadata', 'metadata')])])
+    matrix = pe.Node(PlotMatrix(), name='plot_matrix')
+    workflow.connect(join, 'regions', matrix, 'regions')
+    figures = {'matrix': matrix, 'signal': pe.Node(PlotMaps(kind='signal'), name='plot_signal'),
+               'activity': pe.Node(PlotMaps(kind='activity'), name='plot_activity'),
+               'seed': pe.Node(PlotMaps(kind='seed'), name='plot_seed')}  # fmt: skip
+    for key, node in figures.items():
+        sink = init_sink(f'func_figure_{key}', **where)
+        workflow.connect([(join, node, [('joined', 'joined')]),
+                          (node, sink, [('out_file', 'in_file')])])  # fmt: skip
+
+
+def _keep_task(
+    workflow: pe.Workflow,
+    join: pe.Node,
+    where: Mapping[str, Any],
+    density: str,
+    contrasts: Sequence[Mapping[str, Any]],
+    about: Mapping[str, Any],
+) -> None:
+    """Keep maps, table and figure of a task with events."""
+    for side in HEMISPHERES:
+        for one in contrasts:
+            for part in ('effect', 'z'):
+                sink = init_sink(
+                    f'func_contrast_{part}', **where, hemisphere=side, density=density,
+                    contrast=one['name'], name=f'ds_{one["name"]}_{part}_{side}',
+                )  # fmt: skip
+                sink.inputs.metadata = {
+                    'Contrast': one['words'], 'Weights': dict(one['weights']),
+                    'Model': 'canonical response of SPM, noise AR(1), confounds in the design',
+                    **about,
+                }  # fmt: skip
+                workflow.connect(join, f'{one["name"]}_{part}_{side}', sink, 'in_file')
+    table = init_sink('func_contrasts', **where)
+    figure = pe.Node(PlotContrasts(), name='plot_contrasts')
+    ds_figure = init_sink('func_figure_contrasts', **where)
+    workflow.connect([
+        (join, table, [('table', 'in_file'), ('metadata', 'metadata')]),
+        (join, figure, [('joined', 'joined')]),
+        (figure, ds_figure, [('out_file', 'in_file')]),
+    ])  # fmt: skip

@@ -1,0 +1,169 @@
+"""The BOLD runs of a session as tasks: what is measured together, and what the events allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bids_acc.bids.bold import start_time
+from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
+from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.func.denoising import count_dummies
+from bids_acc.func.regions import ACC_LABELS, seed_regions
+from bids_acc.func.run import RunFacts
+from bids_acc.func.sampling import count_volumes
+from bids_acc.func.task import choose_contrasts, read_events
+from bids_acc.settings import FuncSettings
+from bids_acc.surfaces.template import HEMISPHERES
+
+TOGETHER = ('task', 'acquisition', 'ceagent', 'reconstruction')
+"""Entities that the runs of one task share; the others tell its runs apart."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Runs that are measured together."""
+
+    name: str
+    """As a part of a graph's name."""
+    runs: tuple[BoldRun, ...]
+    contrasts: tuple[Mapping[str, Any], ...] = ()
+    """None at rest."""
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """Entities that all runs share."""
+        if len(self.runs) == 1:
+            return {k: v for k, v in self.runs[0].entities.items() if k != 'run'}
+        same = set.intersection(*(set(run.entities.items()) for run in self.runs))
+        return {k: v for k, v in sorted(same) if k != 'run'}
+
+    @property
+    def space(self) -> str:
+        """Of the runs."""
+        return self.runs[0].space
+
+
+def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
+    """Group the runs of a session by task; a task with events is fitted, one without is rest.
+
+    Parameters
+    ----------
+    inputs : FuncInputs
+    settings : FuncSettings
+
+    Raises
+    ------
+    InputDataError, SettingsError
+        If events cannot be used, or do not hold the conditions of a contrast.
+    """
+    groups: dict[tuple[str, ...], list[BoldRun]] = {}
+    for run in inputs.runs:
+        groups.setdefault(tuple(run.entities.get(n, '') for n in TOGETHER), []).append(run)
+    tasks = []
+    for key, runs in groups.items():
+        name = re.sub(r'\W', '_', '_'.join(['func', *filter(None, key), 'wf']))
+        task = Task(name, tuple(runs))
+        if all(run.events is not None for run in runs):
+            task = replace(task, contrasts=_contrasts(runs, settings))
+        tasks.append(task)
+    return tasks
+
+
+def _contrasts(runs: Sequence[BoldRun], settings: FuncSettings) -> tuple[Mapping[str, Any], ...]:
+    """Return the contrasts of a task's events."""
+    conditions: dict[str, None] = {}
+    for run in runs:
+        seconds = count_volumes(run.bold) * float(run.metadata['RepetitionTime'])
+        events = read_events(run.events or Path(), seconds)
+        conditions |= dict.fromkeys(sorted(events['trial_type'].unique()))
+    found = choose_contrasts(list(conditions), settings.contrasts)
+    return tuple({'name': c.name, 'words': c.words, 'weights': dict(c.weights)} for c in found)
+
+
+def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
+    """Leave out the runs whose events cannot be used, each with the reason.
+
+    Raises
+    ------
+    InputDataError
+        If none is left.
+    """
+    kept, left_out = [], []
+    for run in inputs.runs:
+        try:
+            if run.events is not None:
+                seconds = count_volumes(run.bold) * float(run.metadata['RepetitionTime'])
+                read_events(run.events, seconds)
+        except BidsAccError as error:
+            left_out.append(f'not used: {run.bold[0].name}: {error}')
+        else:
+            kept.append(run)
+    if not kept:
+        raise InputDataError('; '.join(left_out))
+    return replace(inputs, runs=tuple(kept)), left_out
+
+
+def judged_row(
+    row: PlanRow, inputs: FuncInputs, settings: FuncSettings, *, has_anat: bool
+) -> tuple[PlanRow, FuncInputs | None]:
+    """Hold the series of a session against the settings; say in the plan what they come to."""
+    try:
+        if not has_anat and any(run.space == 'T1w' for run in inputs.runs):
+            raise InputDataError(
+                'the series lie in the space of the T1w image, whose surfaces are not to be had; '
+                'choose a template with --func-space.'
+            )
+        kept, notes = usable_runs(inputs)
+        tasks = tasks_of(kept, settings)
+    except BidsAccError as error:
+        return replace(
+            row, status='fail', reason=str(error), reason_code=error.exit_code.name.lower(),
+            exit_code=error.exit_code,
+        ), None  # fmt: skip
+    words = [
+        f'{t.runs[0].entities.get("task", "?")}: '
+        + (', '.join(str(c['words']) for c in t.contrasts) if t.contrasts else 'at rest')
+        for t in tasks
+    ]
+    reason = '; '.join(filter(None, [row.reason, *notes, *words]))
+    return replace(row, reason=reason), kept
+
+
+def seed_names(settings: FuncSettings) -> list[str]:
+    """Name the seeds that get a map."""
+    own = [r.name for r in seed_regions(Path(settings.seeds) if settings.seeds else None)]
+    return [*own, *(f'{name}{side}' for name in ACC_LABELS.values() for side in HEMISPHERES)]
+
+
+def facts_of(run: BoldRun) -> RunFacts:
+    """Return what is known of a prepared run."""
+    seconds = float(run.metadata['RepetitionTime'])
+    entities = dict(run.entities)
+    told = {k: v for k, v in entities.items() if k not in ('subject', 'session')}
+    return RunFacts(
+        name='_'.join(f'{k}-{v}' for k, v in told.items()),
+        task=entities.get('task', ''),
+        repetition_time=seconds,
+        start_time=start_time(run.metadata, seconds),
+        space=run.space,
+        source=run.source,
+        n_dummy=count_dummies(run.confounds) if run.confounds else 0,
+        entities=entities,
+        events=str(run.events or ''),
+        notes=run.notes,
+    )
+
+
+def run_lists(runs: Sequence[BoldRun]) -> dict[str, list[Any]]:
+    """Return runs as they travel through a graph (`bids_acc.func.run.RUN_FIELDS`)."""
+    return {
+        'bold_files': [[str(path) for path in run.bold] for run in runs],
+        'mask_files': [str(run.mask or '') for run in runs],
+        'confounds_files': [str(run.confounds) for run in runs],
+        'confounds_sidecars': [str(run.confounds_sidecar or '') for run in runs],
+        'run_facts': [facts_of(run).as_dict() for run in runs],
+    }

@@ -1,0 +1,167 @@
+"""Prepared BOLD series: which is taken, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+from bids_acc.bids.bold import check_repetition_time, find_bold, start_time
+from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from tests.synthetic.bids_folder import write_dataset, write_image
+from tests.synthetic.fmriprep import confound_table, write_fmriprep, write_surfaces
+
+N = 70
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    root = write_dataset(tmp_path / 'raw')
+    (root / 'sub-01' / 'func').mkdir(parents=True)
+    return root
+
+
+def run(tmp_path, rng, n=N, rows=None, **options) -> Path:
+    """Write a small prepared run."""
+    series = rng.integers(100, 200, (6, 6, 6, n)).astype(np.float32)
+    table = confound_table(rng, rows or n)
+    mask, affine = np.ones((6, 6, 6)), np.diag([3.0, 3, 3, 1])
+    return write_fmriprep(tmp_path / 'fp', '01', series, mask, affine, table, **options)
+
+
+def find(tmp_path, raw, **options):
+    """Look for the series of the one subject."""
+    wanted = {'has_anat': False, **options}
+    return find_bold({'fmriprep': tmp_path / 'fp'}, '01', None, raw_root=raw, **wanted)
+
+
+def test_a_run_with_its_files(tmp_path, rng, raw):
+    image = run(tmp_path, rng, sidecar={'StartTime': 0.8, 'SliceTimingCorrected': True})
+    (raw / 'sub-01' / 'func' / 'sub-01_task-rest_events.tsv').write_text('onset\tduration\n1\t1\n')
+    inputs, notes = find(tmp_path, raw)
+    (found,) = inputs.runs
+    assert found.bold == (image,)
+    assert found.entities == {'subject': '01', 'task': 'rest'}
+    assert found.source == 'fMRIPrep 23.2.1'
+    assert found.space == 'MNI152NLin2009cAsym'
+    assert found.mask.name.endswith('_desc-brain_mask.nii.gz')
+    assert found.confounds.name == 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    assert found.confounds_sidecar.suffix == '.json'
+    assert found.events.name == 'sub-01_task-rest_events.tsv'
+    assert len(found.files) == 5
+    assert 'fMRIPrep 23.2.1' in notes[0]
+    assert start_time(found.metadata, 2.0) == 0.8
+
+
+def test_the_best_space_is_taken(tmp_path, rng, raw):
+    for space in ('MNI152NLin6Asym', 'MNI152NLin2009cAsym', 'T1w'):
+        run(tmp_path, rng, space=space)
+    assert find(tmp_path, raw)[0].runs[0].space == 'MNI152NLin2009cAsym'
+    assert find(tmp_path, raw, has_anat=True)[0].runs[0].space == 'T1w'
+    chosen = find(tmp_path, raw, has_anat=True, space='MNI152NLin6Asym')
+    assert chosen[0].runs[0].space == 'MNI152NLin6Asym'
+
+
+def test_surfaces_of_fsaverage5_need_the_coarse_mesh(tmp_path, rng, raw):
+    values = rng.standard_normal((N, 20))
+    paths = write_surfaces(tmp_path / 'fp', '01', [values, values], confound_table(rng, N))
+    assert find(tmp_path, raw, density='10k')[0].runs[0].bold == tuple(paths)
+    with pytest.raises(MissingInputError, match='fsaverage5 is for --density 10k'):
+        find(tmp_path, raw)
+
+
+def test_t1w_space_alone_needs_the_t1w_image(tmp_path, rng, raw):
+    run(tmp_path, rng, space='T1w')
+    with pytest.raises(MissingInputError, match='needs the T1w image of the session'):
+        find(tmp_path, raw)
+
+
+def test_nothing_there_is_no_error(tmp_path, raw):
+    assert find(tmp_path, raw) == (None, [])
+
+
+def test_older_names_of_the_table(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    table = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    old = table.with_name('sub-01_task-rest_desc-confounds_regressors.tsv')
+    table.rename(old)
+    assert find(tmp_path, raw)[0].runs[0].confounds == old
+
+
+def test_the_raw_sidecar_gives_the_repetition_time(tmp_path, rng, raw):
+    run(tmp_path, rng, repetition_time=None)
+    (raw / 'task-rest_bold.json').write_text(json.dumps({'RepetitionTime': 2.2}))
+    write_image(raw / 'sub-01' / 'func' / 'sub-01_task-rest_bold.nii.gz', (4, 4, 4, 5))
+    assert find(tmp_path, raw)[0].runs[0].metadata['RepetitionTime'] == 2.2
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'match'),
+    [
+        ({'n': 39}, InputDataError, 'has 39 volumes, 78 s; at least 40 volumes and 120 s'),
+        ({'n': 100, 'repetition_time': 0.8}, InputDataError, 'has 100 volumes, 80 s'),
+        ({'repetition_time': None}, MetadataError, 'no sidecar gives RepetitionTime'),
+        ({'repetition_time': 2000}, MetadataError, r'2000 \(it seems to be in ms\)'),
+        ({'repetition_time': 15}, MetadataError, 'from 0.2 to 12'),
+        ({'repetition_time': 0}, MetadataError, 'RepetitionTime is 0'),
+        ({'rows': N + 1}, InputDataError, f'has {N + 1} rows, but .* has {N} volumes'),
+    ],
+)
+def test_what_cannot_be_used(tmp_path, rng, raw, options, error, match):
+    run(tmp_path, rng, **options)
+    with pytest.raises(error, match=match):
+        find(tmp_path, raw)
+
+
+def test_one_volume_is_no_series(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    nb.Nifti1Image(np.ones((6, 6, 6), np.int16), np.eye(4)).to_filename(image)
+    with pytest.raises(InputDataError, match='is one volume'):
+        find(tmp_path, raw)
+
+
+def test_a_mask_on_another_grid(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    mask = image.with_name(image.name.replace('preproc_bold', 'brain_mask'))
+    nb.Nifti1Image(np.ones((5, 6, 6), np.uint8), np.eye(4)).to_filename(mask)
+    with pytest.raises(InputDataError, match='has the grid'):
+        find(tmp_path, raw)
+
+
+def test_a_run_without_its_table(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    (image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv').unlink()
+    with pytest.raises(MissingInputError, match='its table of confounds'):
+        find(tmp_path, raw)
+
+
+def test_a_bad_run_does_not_hide_the_others(tmp_path, rng, raw):
+    run(tmp_path, rng, name='task-rest_run-1')
+    run(tmp_path, rng, n=20, name='task-rest_run-2')
+    inputs, notes = find(tmp_path, raw)
+    assert [r.entities['run'] for r in inputs.runs] == ['1']
+    assert 'not used: ' in notes[1]
+    assert 'run-2' in inputs.left_out[0]
+
+
+def test_slice_times_in_ms_are_named(tmp_path, rng, raw):
+    run(tmp_path, rng, sidecar={'SliceTiming': [0, 500, 1000, 1500]})
+    assert 'SliceTiming is beyond' in find(tmp_path, raw)[0].runs[0].notes[0]
+
+
+def test_our_own_results_are_no_source(tmp_path, rng, raw):
+    run(tmp_path, rng)
+    about = tmp_path / 'fp' / 'dataset_description.json'
+    about.write_text(json.dumps({'Name': 'x', 'GeneratedBy': [{'Name': 'bids_acc'}]}))
+    assert find(tmp_path, raw) == (None, [])
+    shutil.rmtree(tmp_path / 'fp')
+
+
+@pytest.mark.parametrize('given', [True, '2', float('nan'), None, -1])
+def test_repetition_times_that_are_none(given):
+    with pytest.raises(MetadataError):
+        check_repetition_time({'RepetitionTime': given}, 'bold.nii')

@@ -1,0 +1,144 @@
+"""Task response: against statsmodels, a planted block, runs together, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.func import task
+from bids_acc.func.task import choose_contrasts, design_matrix, fit_run, fixed_effects, read_events
+
+TR = 2.0
+
+
+def events(n_blocks=8, length=12.0):
+    """Blocks of two conditions in turn."""
+    return pd.DataFrame(
+        {
+            'onset': np.arange(n_blocks) * 2 * length,
+            'duration': length,
+            'trial_type': ['faces', 'shapes'] * (n_blocks // 2),
+        }
+    )
+
+
+def design(rng, n=100, start=1.0):
+    regressors = pd.DataFrame(rng.standard_normal((n, 3)), columns=['a', 'b', 'cosine00'])
+    return design_matrix(events(), n, 0, TR, start, regressors)
+
+
+def test_ordinary_and_ar1_equal_statsmodels(rng, monkeypatch):
+    matrix, contrast = design(rng), choose_contrasts(['faces', 'shapes'], ['faces-shapes'])
+    series = 500 + rng.standard_normal((100, 1)).cumsum(axis=0) * 0.3
+    scaled = 100 * series[:, 0] / series.mean()
+    weights = [contrast[0].weights.get(c, 0) for c in matrix.columns]
+
+    def ordinary(y, x, noise_model):
+        del noise_model
+        return run(y, x, noise_model='ols')
+
+    run = task.run_glm
+    monkeypatch.setattr(task, 'run_glm', ordinary)
+    found = fit_run(series, matrix, contrast)['facesVsshapes']
+    expected = sm.OLS(scaled, matrix.to_numpy()).fit().t_test(weights)
+    assert found.effect[0] == pytest.approx(expected.effect[0], rel=1e-6)
+    assert found.variance[0] == pytest.approx(expected.sd[0, 0] ** 2, rel=1e-6)
+    monkeypatch.setattr(task, 'run_glm', run)
+
+    labels, _ = run(scaled[:, None], matrix.to_numpy(), noise_model='ar1')
+    rho = float(str(labels[0]).split('_')[-1]) if isinstance(labels[0], str) else float(labels[0])
+    found = fit_run(series, matrix, contrast)['facesVsshapes']
+    # nilearn whitens as y[t] - rho y[t - 1] and leaves the first volume as it is
+    white = scaled - rho * np.concatenate([[0], scaled[:-1]])
+    x = matrix.to_numpy()
+    expected = sm.OLS(white, x - rho * np.vstack([np.zeros(x.shape[1]), x[:-1]])).fit()
+    assert found.effect[0] == pytest.approx(expected.t_test(weights).effect[0], rel=1e-6)
+
+
+def test_a_planted_block_comes_back_in_per_cent(rng):
+    matrix = design(rng)
+    contrasts = choose_contrasts(['faces', 'shapes'], ['faces', 'faces-shapes'])
+    noise = rng.standard_normal((100, 200))
+    planted = 800 * (1 + 0.02 * matrix['faces'].to_numpy() + 0.005 * matrix['shapes'].to_numpy())
+    found = fit_run(planted[:, None] + 2 * noise, matrix, contrasts)
+    # per cent of the mean over time, which the blocks raise a little
+    level = planted.mean() / 800
+    assert found['faces'].effect.mean() == pytest.approx(2 / level, rel=0.02)
+    assert found['facesVsshapes'].effect.mean() == pytest.approx(1.5 / level, rel=0.03)
+    assert found['facesVsshapes'].z.min() > 5
+
+
+def test_slices_half_a_tr_off_cost_effect(rng):
+    truth = design(rng, start=1.0)
+    off = design_matrix(events(length=8.0), 100, 0, TR, 2.0, pd.DataFrame(index=range(100)))
+    right = design_matrix(events(length=8.0), 100, 0, TR, 1.0, pd.DataFrame(index=range(100)))
+    series = 500 * (1 + 0.02 * right['faces'].to_numpy())[:, None] + rng.standard_normal((100, 50))
+    wanted = choose_contrasts(['faces', 'shapes'], ['faces'])
+    good = fit_run(series, right, wanted)['faces'].effect.mean()
+    assert fit_run(series, off, wanted)['faces'].effect.mean() < 0.99 * good
+    assert len(truth) == 100
+
+
+def test_places_without_signal_are_missing(rng):
+    series = 500 + rng.standard_normal((100, 3))
+    series[:, 1] = np.nan
+    series[:, 2] = 0
+    found = fit_run(series, design(rng), choose_contrasts(['faces', 'shapes'], []))
+    assert np.isfinite(found['faces'].effect).tolist() == [True, False, False]
+
+
+def test_fixed_effects_weigh_by_precision(rng):
+    contrast = choose_contrasts(['faces', 'shapes'], ['faces'])
+    runs = [
+        fit_run(500 + sd * rng.standard_normal((100, 4)), design(rng), contrast)['faces']
+        for sd in (1.0, 4.0)
+    ]
+    found = fixed_effects(runs)
+    precision = 1 / np.array([r.variance for r in runs])
+    expected = (precision * [r.effect for r in runs]).sum(axis=0) / precision.sum(axis=0)
+    np.testing.assert_allclose(found.effect, expected)
+    assert (found.variance < np.minimum(runs[0].variance, runs[1].variance)).all()
+    assert fixed_effects(runs[:1]) is runs[0]
+
+
+@pytest.mark.parametrize(
+    ('words', 'weights'),
+    [('faces', {'faces': 1}), ('faces-shapes', {'faces': 1, 'shapes': -1}),
+     ('faces+go-stop-shapes', {'faces': 1, 'go-stop': 1, 'shapes': -1})],
+)  # fmt: skip
+def test_contrasts(words, weights):
+    found = choose_contrasts(['faces', 'shapes', 'go-stop'], [words])[0]
+    plus = sum(w > 0 for w in weights.values())
+    assert dict(found.weights) == {k: w / plus if w > 0 else w for k, w in weights.items()}
+    assert found.name.isalnum()
+
+
+def test_an_unknown_condition_is_refused():
+    with pytest.raises(SettingsError, match='faces-houses: not made of the conditions'):
+        choose_contrasts(['faces', 'shapes'], ['faces-houses'])
+
+
+@pytest.mark.parametrize(
+    ('text', 'match'),
+    [('onset\tduration\n900\t2\n', '1 of 1 events lie outside the run of 200 s'),
+     ('onset\tduration\n-5\t2\n', 'lie outside the run'),
+     ('onset\ttrial_type\n5\ta\n', 'the column duration is missing'),
+     ('onset\tduration\nn/a\t2\n', 'no event with an onset'),
+     ('onset\tduration\n4\t-2\n', 'duration below 0')],
+)  # fmt: skip
+def test_events_that_cannot_be_used(tmp_path, text, match):
+    path = tmp_path / 'events.tsv'
+    path.write_text(text)
+    with pytest.raises(InputDataError, match=match):
+        read_events(path, 200.0)
+
+
+def test_events_without_conditions_are_one(tmp_path):
+    path = tmp_path / 'events.tsv'
+    path.write_text('onset\tduration\n4\tn/a\n')
+    assert read_events(path, 200.0).iloc[0].to_dict() == {
+        'onset': 4.0, 'duration': 0.0, 'trial_type': 'event',
+    }  # fmt: skip
