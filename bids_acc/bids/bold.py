@@ -6,7 +6,6 @@ header and sidecar, before anything is computed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +16,13 @@ import numpy as np
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
 from bids_acc.bids.sidecars import entities_of, inherited_metadata, read_json
 from bids_acc.bids.tools import generated_by
-from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
+from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
+from bids_acc.func.raw import check_length, check_repetition_time
 
 SPACES = ('T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym', 'fsaverage',
           'fsaverage6', 'fsaverage5')  # fmt: skip
 """Spaces in which a prepared series is welcome, the best first: our surfaces are those of the
 T1w image; a template's lies as near as the registration brought it."""
-LEAST_TR, LARGEST_TR = 0.2, 12.0
-"""Repetition times that are believed, in s."""
-LEAST_VOLUMES = 40
-LEAST_SECONDS = 120.0
-"""Fewer volumes or less time tell nothing of fluctuations of .01 Hz (own convention)."""
-
 _NAMES = {'task': 'task', 'acq': 'acquisition', 'ce': 'ceagent', 'rec': 'reconstruction',
           'dir': 'direction', 'run': 'run'}  # fmt: skip
 """Entities of a file name that name an acquisition, and PyBIDS' words for them."""
@@ -201,52 +195,6 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
     if run.events is not None:
         check_readable(run.events)
     return run
-
-
-def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
-    """Return the repetition time of a sidecar in s; the header's is not believed.
-
-    Raises
-    ------
-    MetadataError
-        If it is absent, no number, or not between `LEAST_TR` and `LARGEST_TR`.
-
-    Examples
-    --------
-    >>> check_repetition_time({'RepetitionTime': 2}, 'bold.nii')
-    2.0
-    """
-    given = metadata.get('RepetitionTime')
-    if given is None:
-        raise MetadataError(
-            f'{where}: no sidecar gives RepetitionTime, and the header is not believed; add it to '
-            'the JSON file beside the series, in s.'
-        )
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    value = float(given) if number else math.nan
-    if LEAST_TR <= value <= LARGEST_TR:
-        return value
-    in_ms = ' (it seems to be in ms)' if LEAST_TR <= value / 1000 <= LARGEST_TR else ''
-    raise MetadataError(
-        f'{where}: RepetitionTime is {given!r}{in_ms}; it must be a number of seconds from '
-        f'{LEAST_TR:g} to {LARGEST_TR:g}: mend the JSON file beside the series.'
-    )
-
-
-def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
-    """Refuse a run that is too short.
-
-    Raises
-    ------
-    InputDataError
-        If it has fewer than `LEAST_VOLUMES` volumes or lasts less than `LEAST_SECONDS`.
-    """
-    seconds = n_volumes * repetition_time
-    if n_volumes < LEAST_VOLUMES or seconds < LEAST_SECONDS:
-        raise InputDataError(
-            f'{where} has {n_volumes} volumes, {seconds:.0f} s; at least {LEAST_VOLUMES} volumes '
-            f'and {LEAST_SECONDS:.0f} s are needed, so that this run is left out.'
-        )
 
 
 def check_rows(table: Path, n_volumes: int, where: str) -> None:

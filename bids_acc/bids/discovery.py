@@ -10,6 +10,7 @@ from typing import Any
 
 from bids_acc.bids.anatomy import find_anat
 from bids_acc.bids.bold import find_bold
+from bids_acc.bids.bold_runs import find_raw_runs
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
 from bids_acc.bids.index import ImageIndex
@@ -234,14 +235,20 @@ def _choose_dwi(
 def _choose_func(
     index: ImageIndex, subject: str, session: str | None, selection: Selection, *, has_anat: bool
 ) -> tuple[FuncInputs, list[str]]:
-    """Take the series that another tool has prepared."""
-    inputs, notes = find_bold(
-        selection.derivatives, subject, session, raw_root=index.root, has_anat=has_anat,
-        density=selection.density, space=selection.func_space,
-    )  # fmt: skip
-    if inputs is not None:
-        return inputs, notes
-    folder = f'sub-{subject}/' + (f'ses-{session}/' if session else '')
-    raise NothingThereError(
-        f'no derivative holds {folder}func/*_desc-preproc_bold.nii[.gz] or *_bold.func.gii'
-    )
+    """Take the series that another tool has prepared where there are some, else the raw ones."""
+    inputs: FuncInputs | None = None
+    if selection.func_source != 'raw':
+        inputs, notes = find_bold(
+            selection.derivatives, subject, session, raw_root=index.root, has_anat=has_anat,
+            density=selection.density, space=selection.func_space,
+        )  # fmt: skip
+        if inputs is not None:
+            return inputs, notes
+    if selection.func_source == 'derivative':
+        folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
+        raise MissingInputError(
+            f'--func-source derivative: no desc-preproc_bold of sub-{subject} in --derivatives '
+            f'({folders}).'
+        )
+    runs, left_out, notes = find_raw_runs(index, subject, session, selection)
+    return FuncInputs(raw=runs, left_out=tuple(left_out)), notes

@@ -17,6 +17,7 @@ import numpy as np
 
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import reading
+from bids_acc.func.raw import RawRun
 
 Modality = Literal['anat', 'dwi', 'func', 'mrs']
 MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'func', 'mrs')
@@ -149,6 +150,8 @@ class FuncInputs:
 
     runs: tuple[BoldRun, ...] = ()
     """Prepared series; none where the built-in line prepares raw ones."""
+    raw: tuple[RawRun, ...] = ()
+    """Raw series, for the built-in line."""
     source: str = ''
     """Tool that prepared them."""
     notes: tuple[str, ...] = ()
@@ -158,7 +161,8 @@ class FuncInputs:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        return tuple(path for run in self.runs for path in run.files)
+        runs: list[BoldRun | RawRun] = [*self.runs, *self.raw]
+        return tuple(path for run in runs for path in run.files)
 
 
 @dataclass(frozen=True)

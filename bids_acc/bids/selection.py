@@ -58,6 +58,9 @@ class Selection:
     """Whether equally good runs of the T1w image are averaged."""
     density: str = '41k'
     """Of the template mesh."""
+    func_source: str = 'auto'
+    """``auto`` takes prepared BOLD series where there are some, ``raw`` never, ``derivative`` only
+    those."""
     func_space: str = 'auto'
     """Space of the prepared BOLD series that is wanted; ``auto`` takes the best."""
 

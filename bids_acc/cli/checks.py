@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bids_acc.exceptions import SettingsError
-from bids_acc.settings import Request
+from bids_acc.func.regions import seed_regions
+from bids_acc.quality.sessions import load_session_gate
+from bids_acc.settings import FuncSettings, Request
 from bids_acc.surfaces.atlases import check_region, parse_atlas
 from bids_acc.surfaces.regions import WHOLE_CORTEX
 
@@ -38,16 +42,20 @@ def _check_region(request: Request) -> None:
 def _check_sources(request: Request) -> None:
     """Refuse a source of surfaces, images or fits that the call does not name."""
     anat, dwi, mrs = request.settings.anat, request.settings.dwi, request.settings.mrs
+    func = request.settings.func
     of_others = {
         'anat': (anat.surface_source not in ('auto', 'builtin'),
                  f'--surface-source {anat.surface_source}'),
         'dwi': (dwi.source == 'derivative', '--dwi-source derivative'),
+        'func': (func.source == 'derivative', '--func-source derivative'),
     }  # fmt: skip
     for modality, (wanted, flag) in of_others.items():
         if wanted and modality in request.modalities and not request.derivatives:
             raise SettingsError(
                 f'{flag} takes the results of another tool: say where, with -d NAME=PATH.'
             )
+    if 'func' in request.modalities:
+        _check_func(func)
     if dwi.noddi == 'require' and 'dwi' in request.modalities and not request.derivatives:
         raise SettingsError(
             '--dwi-noddi require takes the maps of another tool: say where, with -d NAME=PATH.'
@@ -56,3 +64,12 @@ def _check_sources(request: Request) -> None:
         raise SettingsError(
             '--mrs-engine import takes fits of another tool: say where, with --mrs-fits.'
         )
+
+
+def _check_func(func: FuncSettings) -> None:
+    """Refuse tables and gates that cannot be read, before hours are spent."""
+    seed_regions(Path(func.seeds) if func.seeds else None)
+    if func.atlas and not Path(func.atlas).is_file():
+        raise SettingsError(f'--func-atlas {func.atlas}: there is no such file.')
+    if func.gate != 'none':
+        load_session_gate('func', func.gate, f'--func-gate {func.gate}')

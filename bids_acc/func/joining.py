@@ -16,6 +16,7 @@ from bids_acc.func.connectivity import LEAST_DOF, fisher_z, join_means, z_sd
 from bids_acc.func.measuring import RestMeasures, dof_finding
 from bids_acc.func.networks import markers
 from bids_acc.func.regions import Region, partial_correlations
+from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.ribbon import VertexValues, region_rows
 from bids_acc.typing import FloatArray
 
@@ -260,7 +261,7 @@ def parcel_table(
         values = {name: v[half] for name, v in maps.items() if name != 'coverage'}
         found = VertexValues(values, coverage, np.full(len(coverage), np.nan))
         rows += [
-            {'hemisphere': side, **row} for row in region_rows(labels[half], names, found)
-            if row['region'] != 'unknown'
+            {'hemisphere': side, **row}
+            for row in region_rows(Labels('', labels[half].astype(np.int64), names), found)
         ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(columns))

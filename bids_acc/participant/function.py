@@ -10,10 +10,11 @@ from typing import Any
 
 from bids_acc.bids.bold import start_time
 from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
-from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.func.denoising import count_dummies
+from bids_acc.func.raw import RawRun
 from bids_acc.func.regions import ACC_LABELS, seed_regions
-from bids_acc.func.run import RunFacts
+from bids_acc.func.run import BUILTIN, RunFacts
 from bids_acc.func.sampling import count_volumes
 from bids_acc.func.task import choose_contrasts, read_events
 from bids_acc.settings import FuncSettings
@@ -29,7 +30,8 @@ class Task:
 
     name: str
     """As a part of a graph's name."""
-    runs: tuple[BoldRun, ...]
+    runs: tuple[BoldRun | RawRun, ...]
+    """All prepared, or all raw."""
     contrasts: tuple[Mapping[str, Any], ...] = ()
     """None at rest."""
 
@@ -42,9 +44,24 @@ class Task:
         return {k: v for k, v in sorted(same) if k != 'run'}
 
     @property
+    def raw(self) -> list[RawRun]:
+        """Runs that the built-in line prepares."""
+        return [run for run in self.runs if isinstance(run, RawRun)]
+
+    @property
+    def prepared(self) -> list[BoldRun]:
+        """Runs that another tool has prepared."""
+        return [run for run in self.runs if isinstance(run, BoldRun)]
+
+    @property
     def space(self) -> str:
-        """Of the runs."""
-        return self.runs[0].space
+        """Of the runs, as they are measured."""
+        return self.prepared[0].space if self.prepared else 'T1w'
+
+    @property
+    def source(self) -> str:
+        """What prepares them."""
+        return self.prepared[0].source if self.prepared else BUILTIN
 
 
 def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
@@ -60,8 +77,8 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
     InputDataError, SettingsError
         If events cannot be used, or do not hold the conditions of a contrast.
     """
-    groups: dict[tuple[str, ...], list[BoldRun]] = {}
-    for run in inputs.runs:
+    groups: dict[tuple[str, ...], list[BoldRun | RawRun]] = {}
+    for run in _all_runs(inputs):
         groups.setdefault(tuple(run.entities.get(n, '') for n in TOGETHER), []).append(run)
     tasks = []
     for key, runs in groups.items():
@@ -73,12 +90,13 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
     return tasks
 
 
-def _contrasts(runs: Sequence[BoldRun], settings: FuncSettings) -> tuple[Mapping[str, Any], ...]:
+def _contrasts(
+    runs: Sequence[BoldRun | RawRun], settings: FuncSettings
+) -> tuple[Mapping[str, Any], ...]:
     """Return the contrasts of a task's events."""
     conditions: dict[str, None] = {}
     for run in runs:
-        seconds = count_volumes(run.bold) * float(run.metadata['RepetitionTime'])
-        events = read_events(run.events or Path(), seconds)
+        events = read_events(run.events or Path(), _seconds(run))
         conditions |= dict.fromkeys(sorted(events['trial_type'].unique()))
     found = choose_contrasts(list(conditions), settings.contrasts)
     return tuple({'name': c.name, 'words': c.words, 'weights': dict(c.weights)} for c in found)
@@ -92,19 +110,43 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
     InputDataError
         If none is left.
     """
-    kept, left_out = [], []
-    for run in inputs.runs:
+    kept: list[BoldRun | RawRun] = []
+    left_out = []
+    for run in _all_runs(inputs):
         try:
             if run.events is not None:
-                seconds = count_volumes(run.bold) * float(run.metadata['RepetitionTime'])
-                read_events(run.events, seconds)
+                read_events(run.events, _seconds(run))
         except BidsAccError as error:
-            left_out.append(f'not used: {run.bold[0].name}: {error}')
+            left_out.append(f'not used: {_image(run).name}: {error}')
         else:
             kept.append(run)
     if not kept:
         raise InputDataError('; '.join(left_out))
-    return replace(inputs, runs=tuple(kept)), left_out
+    prepared = tuple(run for run in kept if isinstance(run, BoldRun))
+    raw = tuple(run for run in kept if isinstance(run, RawRun))
+    return replace(inputs, runs=prepared, raw=raw), left_out
+
+
+def _all_runs(inputs: FuncInputs) -> list[BoldRun | RawRun]:
+    """List the runs of a session."""
+    return [*inputs.runs, *inputs.raw]
+
+
+def _image(run: BoldRun | RawRun) -> Path:
+    """Return the first file of a run."""
+    return run.bold[0] if isinstance(run, BoldRun) else run.image
+
+
+def _seconds(run: BoldRun | RawRun) -> float:
+    """Return how long a run lasts."""
+    if isinstance(run, BoldRun):
+        return count_volumes(run.bold) * float(run.metadata['RepetitionTime'])
+    return count_volumes([run.image]) * run.repetition_time
+
+
+def needs_anat(inputs: FuncInputs) -> bool:
+    """Tell whether the series can only be measured with the surfaces of the T1w image."""
+    return bool(inputs.raw) or any(run.space == 'T1w' for run in inputs.runs)
 
 
 def judged_row(
@@ -112,10 +154,11 @@ def judged_row(
 ) -> tuple[PlanRow, FuncInputs | None]:
     """Hold the series of a session against the settings; say in the plan what they come to."""
     try:
-        if not has_anat and any(run.space == 'T1w' for run in inputs.runs):
-            raise InputDataError(
-                'the series lie in the space of the T1w image, whose surfaces are not to be had; '
-                'choose a template with --func-space.'
+        if not has_anat and needs_anat(inputs):
+            raise MissingInputError(
+                'the series are measured with the surfaces of the T1w image, which are not to be '
+                'had here: add anat to --modalities, or give series prepared in MNI152 or '
+                'fsaverage by --derivatives.'
             )
         kept, notes = usable_runs(inputs)
         tasks = tasks_of(kept, settings)

@@ -25,7 +25,7 @@ from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsError
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
-from bids_acc.participant.function import judged_row
+from bids_acc.participant.function import judged_row, needs_anat
 from bids_acc.settings import Request, Settings, fingerprint
 from bids_acc.surfaces.atlases import atlas_files
 
@@ -242,7 +242,7 @@ def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
     became = {row.modality: row.status for row in rows}
     waited = [m for m in ('dwi', 'func', 'mrs') if job.wants(m) and became[m] == 'failed']
     func = job.session.func if 'func' in waited else None
-    if func is not None and any(run.space == 'T1w' for run in func.runs):
+    if func is not None and needs_anat(func):
         waited = [m for m in waited if m != 'func']
     if not job.wants('anat') or became['anat'] != 'failed' or not waited:
         return None
@@ -267,7 +267,8 @@ def discover_sessions(request: Request) -> list[Session]:
         request.derivatives, request.settings.dwi.source, request.settings.dwi.noddi,
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
-        density=request.settings.anat.density, func_space=request.settings.func.space,
+        density=request.settings.anat.density, func_source=request.settings.func.source,
+        func_space=request.settings.func.space,
     )  # fmt: skip
     # A pattern of all labels would be tried on each path: only a choice is handed on.
     chosen_ones = subjects if request.participant_labels else None

@@ -22,7 +22,7 @@ from bids_acc.bids.inputs import DwiInputs, MrsInputs, Session
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
-from bids_acc.func.workflow.measure import init_func_measure_wf
+from bids_acc.func.workflow.measure import init_func_measure_wf, init_func_raw_wf
 from bids_acc.mrs.workflow import init_mrs_wf
 from bids_acc.participant.function import Task, run_lists, seed_names, tasks_of
 from bids_acc.participant.plan import Job, record_label
@@ -132,7 +132,8 @@ def init_session_wf(
         _join(workflow, anat, dwi)
     if job.wants('func') and session.func is not None:
         for task in tasks_of(session.func, settings.func):
-            func = _session_task(task, settings, common)
+            seed = task_seed(settings.random_seed, record_label(session, task.name))
+            func = _session_task(task, settings, common, seed)
             modalities[func.name] = 'func'
             _join(workflow, anat, func)
     if job.wants('mrs'):
@@ -196,22 +197,26 @@ def _session_dwi(
     return workflow
 
 
-def _session_task(task: Task, settings: Settings, common: Mapping[str, Any]) -> Workflow:
-    """Build the graph of one task's BOLD runs."""
-    workflow = init_func_measure_wf(
+def _session_task(
+    task: Task, settings: Settings, common: Mapping[str, Any], seed: int
+) -> Workflow:
+    """Build the graph of one task's BOLD runs: prepared by others, or by the built-in line."""
+    measure: dict[str, Any] = {
         **common,
-        entities=task.entities,
-        settings=settings.func,
-        density=settings.anat.density,
-        space=task.space,
-        n_runs=len(task.runs),
-        seeds=seed_names(settings.func),
-        contrasts=task.contrasts,
-        source=task.runs[0].source,
-        name=task.name,
-    )
+        'entities': task.entities,
+        'settings': settings.func,
+        'density': settings.anat.density,
+        'space': task.space,
+        'n_runs': len(task.runs),
+        'seeds': seed_names(settings.func),
+        'contrasts': task.contrasts,
+        'source': task.source,
+    }
+    if task.raw:
+        return init_func_raw_wf(runs=task.raw, measure=measure, seed=seed, name=task.name)
+    workflow = init_func_measure_wf(**measure, name=task.name)
     node = workflow.get_node('inputnode')
-    for name, values in run_lists(task.runs).items():
+    for name, values in run_lists(task.prepared).items():
         setattr(node.inputs, name, values)
     return workflow
 

@@ -166,6 +166,12 @@ class DwiSettings:
 class FuncSettings:
     """How BOLD series become activity, connectivity and task response."""
 
+    source: Literal['auto', 'raw', 'derivative'] = option(
+        'auto',
+        'where the series comes from; auto takes one that --derivatives offers as prepared '
+        '(desc-preproc_bold of fMRIPrep), else the raw one',
+        flag='--func-source',
+    )
     space: Literal[
         'auto', 'T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym',
         'fsaverage', 'fsaverage6', 'fsaverage5',

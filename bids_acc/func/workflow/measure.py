@@ -15,7 +15,10 @@ from bids_acc.func.interfaces.measuring import JoinRest, MeasureRest, PickRun
 from bids_acc.func.interfaces.reportlets import PlotCarpet, PlotContrasts, PlotMaps, PlotMatrix
 from bids_acc.func.interfaces.task import FitTask, JoinTask
 from bids_acc.func.measuring import VERTEX_MAPS
+from bids_acc.func.raw import RawRun
 from bids_acc.func.run import RUN_FIELDS
+from bids_acc.func.workflow.preproc import ANAT_INPUTS as PREPARE_INPUTS
+from bids_acc.func.workflow.preproc import init_func_preproc_wf
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
 
@@ -121,6 +124,46 @@ def init_func_measure_wf(
         (gather['carpet'], carpet, [('out', 'carpets')]),
         (join, carpet, [('qc', 'qc')]),
         (carpet, ds_carpet, [('out_file', 'in_file')]),
+    ])  # fmt: skip
+    return workflow
+
+
+def init_func_raw_wf(
+    *, runs: Sequence[RawRun], measure: Mapping[str, Any], seed: int, name: str
+) -> pe.Workflow:
+    """Prepare the raw runs of one task, and measure function in them.
+
+    Parameters
+    ----------
+    runs : sequence of RawRun
+    measure : mapping
+        Arguments of `init_func_measure_wf`.
+    seed : int
+        Of registration.
+    name : str
+        Name of the workflow.
+
+    Inputs
+    ------
+    t1w_preproc, t1w_mask, tpms, white, pial, parcellation, template_to_t1w_xfm
+        Of the T1w image.
+
+    Outputs
+    -------
+    qc
+        Table of quality.
+    """
+    workflow = pe.Workflow(name=name)
+    fields = list(dict.fromkeys([*PREPARE_INPUTS, *ANAT_INPUTS]))
+    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
+    prepare_wf = init_func_preproc_wf(runs=runs, has_anat=True, seed=seed, name='prepare_wf')
+    measure_wf = init_func_measure_wf(**measure, name='measure_wf')
+    workflow.connect([
+        (inputnode, prepare_wf, [(n, f'inputnode.{n}') for n in PREPARE_INPUTS]),
+        (inputnode, measure_wf, [(n, f'inputnode.{n}') for n in ANAT_INPUTS]),
+        (prepare_wf, measure_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in RUN_FIELDS]),
+        (measure_wf, outputnode, [('outputnode.qc', 'qc')]),
     ])  # fmt: skip
     return workflow
 
