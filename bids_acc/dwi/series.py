@@ -25,6 +25,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import on_grid
+from bids_acc.images.volumes import check_gaps, close_gaps
 from bids_acc.typing import FloatArray
 
 SAME_READOUT = 0.01
@@ -32,6 +33,11 @@ SAME_READOUT = 0.01
 
 Combine = Literal['field', 'same', 'corrected']
 """Which runs are joined, see `join_runs`."""
+
+NOISE_SHARE = 0.1
+"""Share of a volume's largest values up to which a value may be noise around zero."""
+MAX_NEGATIVE = 0.05
+"""Share of negative values beyond noise above which a series is no magnitude. Own convention."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +188,7 @@ def join_runs(
     runs: list[_Run] = []
     for number, (data, affine) in enumerate(images):
         check_same_grid(grid, (data.shape, affine), Path(dwi_files[number]).name)
+        check_signal(data, str(dwi_files[number]))
         report = check_gradients(
             *read_table(*tables[number]), data.shape[3], b0_threshold=b0_threshold, scaling=scaling
         )
@@ -223,6 +230,60 @@ def join_runs(
     )
 
 
+def check_signal(data: Volumes, where: str) -> None:
+    """Refuse a series without signal, or one that is mostly holes.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray
+        Signal.
+    where : str
+        File, for the message.
+
+    Raises
+    ------
+    InputDataError
+        If all voxels of every volume are the same, or more than a tenth of the object in the
+        volume with most voxels is not finite.
+    """
+    finite = np.isfinite(data)
+    values = data[finite]
+    if not values.size or np.ptp(values) <= 0:
+        raise InputDataError(f'{where}: the series is constant: it holds no signal.')
+    fullest = int(finite.sum(axis=(0, 1, 2)).argmax())
+    if not finite[..., fullest].all():
+        check_gaps(close_gaps(data[..., fullest])[1], where)
+
+
+def negative_share(data: npt.ArrayLike) -> float:
+    """Return the share of negative values among those that are no noise.
+
+    A magnitude image has none, one that was interpolated or whose phase was corrected hardly any
+    beyond the noise; one from which a mean was subtracted has many.
+
+    Parameters
+    ----------
+    data : array_like
+        Signal of one volume.
+
+    Returns
+    -------
+    float
+        Among values beyond `NOISE_SHARE` of the largest (99th percentile); NaN without any.
+
+    Examples
+    --------
+    >>> negative_share([100.0, 80.0, -1.0, 60.0, -70.0])
+    0.25
+    """
+    values = np.asarray(data)[np.isfinite(data)]
+    size = np.abs(values)
+    if not size.size:
+        return float('nan')
+    signal = values[size > NOISE_SHARE * np.percentile(size, 99)]
+    return float((signal < 0).mean()) if signal.size else float('nan')
+
+
 def _opposite_pair(
     runs: Sequence[_Run],
     further: Sequence[tuple[Volumes, FloatArray, Acquisition]],
@@ -255,6 +316,12 @@ def _as_run(
         listed = ', '.join(map(str, np.flatnonzero(blank)))
         findings.append(f'volumes {listed} hold no signal: not used.')
     keep = report.usable & ~blank
+    negative = negative_share(data[..., int(keep.argmax())])
+    if negative > MAX_NEGATIVE:
+        findings.append(
+            f'{negative:.0%} of the signal is negative: this is no magnitude image, or something '
+            'was subtracted from it; diffusivities are wrong.'
+        )
     count = int(keep.sum())
     table = Gradients(
         report.bvals[keep],

@@ -128,7 +128,8 @@ def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:
     data : (nx, ny, nz) ndarray of float32
         Finite everywhere.
     share : float
-        Gaps inside, as a share of all voxels that are no such background.
+        Gaps inside, as a share of all voxels that are no such background; gaps between two
+        neighbours that are finite count as inside, however they hang together.
 
     Examples
     --------
@@ -149,7 +150,17 @@ def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:
     if inside.any():
         nearest = ndimage.distance_transform_edt(gaps, return_distances=False, return_indices=True)
         filled[inside] = data[tuple(nearest)][inside]
-    return filled, float(inside.sum() / max(int((~background).sum()), 1))
+    within = inside | _pinched(gaps)
+    return filled, float(within.sum() / max(int((~gaps | within).sum()), 1))
+
+
+def _pinched(gaps: BoolArray) -> BoolArray:
+    """Tell which gaps have no gap on either side along some axis."""
+    found = np.zeros_like(gaps)
+    for axis in range(gaps.ndim):
+        here, there = np.moveaxis(found, axis, 0), np.moveaxis(gaps, axis, 0)
+        here[1:-1] |= there[1:-1] & ~there[:-2] & ~there[2:]
+    return found
 
 
 def check_gaps(share: float, where: str) -> None:

@@ -95,11 +95,11 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
                 files[kind].append(str(write_map(path, values, hemi, kind)))
         model = tmp_path / 'model.json'
         found = {'registration_dice': 0.98, 'registration_dice_wm': 0.9, 'cnr': 3, 'snr_wm': 20,
-                 'spread_ratio': 1.5, 'tiv_ml': 1500.0}  # fmt: skip
+                 'spread_ratio': 1.5}  # fmt: skip
         model.write_text(json.dumps({**found, 'converged': True}))
         facts = {'voxel_max_mm': 2.0, 'skull_stripped': 'true', 'gap_share': 0.0,
                  'brain_method': 'background', 'brain_agreement': 0.98,
-                 'form_gap_mm': math.nan}  # fmt: skip
+                 'form_gap_mm': math.nan, 'tiv_ml': 1500.0}  # fmt: skip
         result = AnatQuality(
             in_file=paths['in_file'], mask_file=paths['mask_file'],
             tpms=[paths[f'tpm{k}'] for k in range(3)], model_file=str(model),
