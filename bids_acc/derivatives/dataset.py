@@ -25,6 +25,7 @@ from bids_acc.derivatives.sources import (
     with_source,
 )
 from bids_acc.files.writing import check_space, json_bytes, write_bytes, write_once
+from bids_acc.tables.cells import as_text
 
 BIDS_VERSION = '1.11.1'
 
@@ -177,8 +178,8 @@ def write_tsv(path: Path, table: pd.DataFrame) -> None:
 
 
 def tsv_bytes(table: pd.DataFrame) -> bytes:
-    """Return a table as BIDS asks for it."""
-    ready = table.copy()
+    """Return a table as BIDS asks for it, without text that a spreadsheet would run."""
+    ready = as_text(table).copy()
     for column in ready.select_dtypes(bool).columns:
         ready[column] = ready[column].map({True: 'true', False: 'false'})
     text = ready.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.6g')

@@ -22,6 +22,7 @@ from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult
 from bids_acc.surfaces.gifti import STRUCTURES, label_image, map_image, read_labels
+from bids_acc.tables.cells import as_text
 from bids_acc.typing import FloatArray, IntArray
 
 
@@ -61,7 +62,7 @@ def write_table(
 ) -> Path:
     """Write a table with its sidecar; ``n/a`` for missing, truth values in small letters."""
     path = output_path(key, output_dir, entities)
-    shown = table.copy()
+    shown = as_text(table).copy()
     for name in shown.columns:
         if shown[name].dtype == bool:
             shown[name] = shown[name].map({True: 'true', False: 'false'})

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.statistics.rows import COLUMNS
+from bids_acc.tables.cells import as_text
 
 TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -169,6 +170,7 @@ def table_text(table: pd.DataFrame, *, exact: bool = False) -> str:
     >>> table_text(pd.DataFrame({'n': [3], 'p': [float('nan')], 'note': ['']}))
     'n\tp\tnote\n3\tn/a\tn/a\n'
     """
+    table = as_text(table)
     lines = ['\t'.join(map(str, table.columns))]
     rows = table.itertuples(index=False, name=None)
     lines += ['\t'.join(_cell(value, exact) for value in row) for row in rows]
