@@ -186,14 +186,17 @@ def join_runs(
     grid = (images[0][0].shape, images[0][1])
     findings: list[str] = []
     runs: list[_Run] = []
-    for number, (data, affine) in enumerate(images):
-        check_same_grid(grid, (data.shape, affine), Path(dwi_files[number]).name)
-        check_signal(data, str(dwi_files[number]))
+    for number, (raw, affine) in enumerate(images):
+        check_same_grid(grid, (raw.shape, affine), Path(dwi_files[number]).name)
+        check_signal(raw, str(dwi_files[number]))
+        data, gaps = without_gaps(raw)
         report = check_gradients(
             *read_table(*tables[number]), data.shape[3], b0_threshold=b0_threshold, scaling=scaling
         )
         run, found = _as_run(number, data, affine, report, metadata[number])
         label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
+        if gaps:
+            found.append(f'{gaps} values inside the object are NaN: their neighbours were taken.')
         findings += [label + f for f in found]
         runs.append(run)
     further = []
@@ -253,6 +256,28 @@ def check_signal(data: Volumes, where: str) -> None:
     fullest = int(finite.sum(axis=(0, 1, 2)).argmax())
     if not finite[..., fullest].all():
         check_gaps(close_gaps(data[..., fullest])[1], where)
+
+
+def without_gaps(data: Volumes) -> tuple[Volumes, int]:
+    """Replace values that are not finite, volume by volume, as in a T1w image.
+
+    Programs that filter in the Fourier domain spread a NaN over its whole line, so a background
+    of NaN cannot stay. Volumes without any value stay as they are: they are left out later.
+
+    Returns
+    -------
+    data : (nx, ny, nz, n_volumes) ndarray
+        See `bids_acc.images.volumes.close_gaps`; the array itself if all is finite.
+    count : int
+        Values inside the object that were replaced.
+    """
+    finite = np.isfinite(data)
+    holed = [n for n in np.flatnonzero(~finite.all(axis=(0, 1, 2))) if finite[..., n].any()]
+    closed = data.copy() if holed else data
+    for volume in holed:
+        closed[..., volume] = close_gaps(data[..., volume])[0]
+    count = int((closed[..., holed][~finite[..., holed]] != 0).sum())
+    return closed, count
 
 
 def negative_share(data: npt.ArrayLike) -> float:

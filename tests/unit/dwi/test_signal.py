@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_acc.dwi.series import MAX_NEGATIVE, check_signal, negative_share
+from bids_acc.dwi.series import MAX_NEGATIVE, check_signal, negative_share, without_gaps
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.volumes import MAX_GAPS, close_gaps
 
@@ -52,3 +52,19 @@ def test_a_subtracted_mean_is_seen_and_noise_around_zero_is_not(
     assert negative_share(base) == 0
     assert negative_share(base + rng.normal(0, 30, base.shape)) < MAX_NEGATIVE
     assert negative_share(base - base.mean()) > 5 * MAX_NEGATIVE
+
+
+def test_gaps_are_closed_before_a_program_spreads_them(head: np.ndarray) -> None:
+    whole = head.copy()
+    background = head[..., 0] < 500
+    head[background] = np.nan
+    head[12, 12, 12, 2] = np.inf
+    head[..., 1] = np.nan
+    found, count = without_gaps(head)
+    assert np.isfinite(found[..., [0, 2]]).all()
+    assert np.isnan(found[..., 1]).all()
+    assert (found[background][:, [0, 2]] == 0).mean() > 0.95
+    assert 1 <= count < 0.1 * (~background).sum()
+    np.testing.assert_array_equal(found[~background][:, 0], whole[~background][:, 0])
+    assert found[12, 12, 12, 2] == pytest.approx(350, abs=100)
+    assert without_gaps(whole)[0] is whole
