@@ -86,7 +86,7 @@ def run_program(
                 list(command), cwd=cwd, stdin=source, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - takes no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - takes no lock
             )  # fmt: skip
         except OSError as error:
             raise ProgramError(
@@ -139,10 +139,16 @@ def _input(path: Path | None) -> Iterator[IO[bytes] | int]:
         yield stream
 
 
-def _die_with_parent() -> None:
-    """Ask the system to end this process when the one that started it is gone."""
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Ask the system to end this process when the one that started it is gone.
+
+    Parameters
+    ----------
+    number : int
+        Signal to get then.
+    """
     with contextlib.suppress(OSError, AttributeError):  # Linux only
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 def _end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:

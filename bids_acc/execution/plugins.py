@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,14 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 from bids_acc.exceptions import ResourceError, SettingsError
 from bids_acc.execution.crashes import KILLED
 from bids_acc.files.reading import reading
+from bids_acc.programs import die_with_parent
 from bids_acc.settings import Resources
+
+
+def _begin_worker(folder: str) -> None:
+    """Begin in a folder, and never outlive the run: nothing takes an orphan's result."""
+    die_with_parent(signal.SIGKILL)  # in the middle of a registration it hears nothing else
+    process_initializer(folder)
 
 
 class MultiProc(MultiProcPlugin):
@@ -32,6 +41,8 @@ class MultiProc(MultiProcPlugin):
     def __init__(self, plugin_args: Mapping[str, Any] | None = None) -> None:
         self._workers: dict[str, Any] = {}
         super().__init__(plugin_args=plugin_args)
+        self.pool.shutdown()  # without workers yet: they come with the first task
+        self.pool = self._new_pool()
         self._sharing: list[MultiProc] = [self]
 
     @property
@@ -90,11 +101,15 @@ class MultiProc(MultiProcPlugin):
         """Start new workers in place of the broken pool."""
         if getattr(self.pool, '_broken', False):
             self.pool.shutdown(wait=False)
-            self.pool = ProcessPoolExecutor(
-                max_workers=self.processors,
-                initializer=process_initializer,
-                initargs=(self._cwd,),
-            )
+            self.pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        """Return workers that end with this process."""
+        context = get_context(self.plugin_args.get('mp_context'))
+        return ProcessPoolExecutor(
+            max_workers=self.processors, mp_context=context,
+            initializer=_begin_worker, initargs=(self._cwd,),
+        )  # fmt: skip
 
     def _submit_job(self, node: Any, updatehash: bool = False) -> Any:
         self._renew_pool()

@@ -65,21 +65,33 @@ def test_what_it_says_is_returned_and_it_reads_its_input(tmp_path):
     assert run_program([str(tool)], cwd=tmp_path, stdin=tmp_path / 'in') == 'abcdone\n'
 
 
-def test_nothing_outlives_the_process_that_started_it(tmp_path):
-    """As when a worker is killed: the system ends what it had started."""
-    tool = program(tmp_path / 'bin', 'echo $$ > pid; exec sleep 600')
-    code = (
+STARTERS = {
+    'a program': (
         'import sys; from bids_acc.programs import run_program; '
-        f'run_program([{str(tool)!r}], cwd={str(tmp_path)!r})'
-    )
-    worker = psutil.Popen([sys.executable, '-c', code])
+        "run_program(['/bin/sh', '-c', 'echo $$ > pid; exec sleep 600'], cwd=sys.argv[1])"
+    ),
+    'a worker': (
+        'import os, sys, time; from pathlib import Path; '
+        'from bids_acc.execution.plugins import MultiProc; '
+        "pool = MultiProc({'n_procs': 1, 'memory_gb': 1}).pool; "
+        "pool.submit(exec, 'import os, time; '"
+        " 'open(\\'pid\\', \\'w\\').write(str(os.getpid())); time.sleep(600)').result()"
+    ),
+}
+
+
+@pytest.mark.parametrize('what', STARTERS)
+def test_nothing_outlives_the_process_that_started_it(tmp_path, what):
+    """As when a worker or the run itself is killed: the system ends what it had started."""
+    code = STARTERS[what]
+    starter = psutil.Popen([sys.executable, '-c', code, str(tmp_path)], cwd=tmp_path)
     listed = tmp_path / 'pid'
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (listed.exists() and listed.read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.05)
     pid = int(listed.read_text())
-    worker.kill()
-    worker.wait()
+    starter.kill()
+    starter.wait()
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
