@@ -34,6 +34,7 @@ from bids_acc.group.exclusions import (
     read_verdicts,
     without_verdicts,
 )
+from bids_acc.group.features import VertexMetrics
 from bids_acc.group.flow_figures import draw_flow
 from bids_acc.group.folders import (
     PAGE,
@@ -71,8 +72,10 @@ from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
+from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.proposal import GUESS, resolve_model
+from bids_acc.group.statistics.rows import finish_table
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.sessions import (
     VisitOrder,
@@ -84,6 +87,7 @@ from bids_acc.group.statistics.tables import write_tables
 from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
+from bids_acc.group.vertexwise import clusters, vertexwise, write_vertexwise
 from bids_acc.report.figures import save_figure
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
@@ -194,6 +198,8 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     else:
         write_measures(run.measures, run.folder, descriptions(run.data_dir))
     _part(run, 'statistics', _statistics)
+    if run.model is not None and run.model.content['Vertexwise'] is not None:
+        _part(run, 'vertexwise', _vertexwise)
     write_tables(
         {'flow': run.cohort.flow, 'flags': flagged_sessions(run.cohort.qc)}, run.folder / 'qc'
     )
@@ -393,16 +399,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         raise _NotPossibleError('no vertex maps; parcels and structure are left out.')
     if absent := [name for name in group.metrics if name not in there]:
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
-    try:
-        data = gather_vertex_metrics(
-            run.data_dir, metrics, run.settings.anat.roi, atlases=run.settings.anat.atlas,
-            smooth_mm=group.smooth_mm,
-        )  # fmt: skip
-    except MissingInputError as error:
-        raise _NotPossibleError(str(error)) from error
-    wanted = set(run.cohort.participants['participant_id'])
-    data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
-    data = without_verdicts(without_verdicts(data, run.verdicts), of_gates(run.images))
+    data = _vertex_maps(run, metrics, run.settings.anat.roi)
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
         run.notes += data.notes
@@ -487,6 +484,54 @@ def _statistics(run: GroupRun) -> str:
     for section, entries in figures.items():
         run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'
+
+
+def _vertexwise(run: GroupRun) -> str:
+    """Compare the groups at every vertex."""
+    if run.model is None or run.measures is None:
+        raise _NotPossibleError('there is no table of measures.')
+    wanted = run.model.section('Vertexwise')
+    metrics = tuple(wanted['Metrics'] or run.settings.group.metrics)
+    there = available_metrics(run.data_dir)
+    if absent := [name for name in metrics if name not in there]:
+        run.note(f'Vertexwise: no vertex maps of {", ".join(absent)}.')
+    metrics = tuple(name for name in metrics if name in there)
+    if not metrics:
+        raise _NotPossibleError('no vertex maps.')
+    region = ('cortex',) if wanted['Region'] == 'cortex' else run.settings.anat.roi
+    data = _vertex_maps(run, metrics, region)
+    study = make_study(
+        run.model, run.measures.parcels, run.measures.mrs, run.measures.participants
+    )
+    results = list(vertexwise(study, data, run.settings.random_seed))
+    tables = {'vertexwise': finish_table(
+        [result.row for result in results], study.model.families, study.model.correction
+    )}  # fmt: skip
+    found = [clusters(result, data, study.model.alpha) for result in results]
+    if any(len(table) for table in found):
+        tables['vertexwise_clusters'] = pd.concat(
+            [table for table in found if len(table)], ignore_index=True
+        )
+    write_tables(tables, run.folder / 'stats')
+    run.tables |= tables
+    run.figures.setdefault('Structure', []).extend(
+        write_vertexwise(results, data, run.folder, study.model.alpha)
+    )
+    return f'{len(results)} contrasts'
+
+
+def _vertex_maps(run: GroupRun, metrics: tuple[str, ...], region: Sequence[str]) -> VertexMetrics:
+    """Read the maps of everybody whom verdicts and gates leave in."""
+    try:
+        data = gather_vertex_metrics(
+            run.data_dir, metrics, region, atlases=run.settings.anat.atlas,
+            smooth_mm=run.settings.group.smooth_mm,
+        )  # fmt: skip
+    except MissingInputError as error:
+        raise _NotPossibleError(str(error)) from error
+    wanted = set(run.cohort.participants['participant_id'])
+    data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
+    return without_verdicts(without_verdicts(data, run.verdicts), of_gates(run.images))
 
 
 def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) -> None:

@@ -113,6 +113,15 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             rule = 'significant'
         where = f'where the effect of group was {rule}' if rule else 'for every response'
         yield f'Pairs of groups were compared by {kind[content["PostHoc"]["Report"]]} {where}.'
+    if _has_rows(tables, 'vertexwise'):
+        parts = {'roi': 'of the region', 'cortex': 'of the whole cortex'}
+        asked = content['Vertexwise']
+        yield (
+            f'Groups were compared with the same covariates at every vertex '
+            f'{parts[asked["Region"]]} by threshold-free cluster enhancement (Smith and Nichols '
+            f'2009; E 1, H 2) with {asked["Permutations"]} permutations of residuals (Freedman '
+            'and Lane 1983), family-wise over all vertices of both hemispheres.'
+        )
     if model.content['PartialVolume']['Covariates']:
         own = ', '.join(model.content['PartialVolume']['Covariates'])
         yield f'Diffusion metrics had the means of {own} in their own parcel as covariates.'

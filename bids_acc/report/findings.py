@@ -27,8 +27,8 @@ VARIANTS = (
 """Ends of analysis names that repeat a main analysis by other means; not headline findings."""
 
 HEADLINES = (
-    'trial', 'change', 'contrasts', 'ancova', 'posthoc', 'mrs_group', 'interactions', 'relation',
-    'clinical',
+    'trial', 'change', 'contrasts', 'ancova', 'posthoc', 'vertexwise', 'mrs_group',
+    'interactions', 'relation', 'clinical',
 )  # fmt: skip
 """Tables whose rows can be findings, in the order of the page. A partial correlation repeats the
 relation that it follows up: it stands beside it."""

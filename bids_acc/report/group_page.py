@@ -48,6 +48,15 @@ TABLES: Mapping[str, TableText] = {
         'model file says. The sign follows the contrast as written: A - B.',
     ),
     'contrasts': TableText('Structure', 'Planned contrasts', 'As the model file declares them.'),
+    'vertexwise': TableText(
+        'Structure', 'Groups at every vertex',
+        'Each contrast at every vertex, p corrected for all vertices by permutation '
+        '(threshold-free cluster enhancement), then for metrics and contrasts by the family. The '
+        'maps are in the folder vertexwise.',
+    ),
+    'vertexwise_clusters': TableText(
+        'Structure', 'Where', 'Connected vertices whose corrected p is at most alpha.'
+    ),
     'partialvolume': TableText(
         'Structure', 'FA and MD at equal partial volume and noise',
         'The same comparisons with the share of white matter and the noise floor (FA) or the '

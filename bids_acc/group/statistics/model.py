@@ -240,7 +240,7 @@ FAMILIES = (
     'ancova', 'change', 'clinical', 'contrasts', 'crlb_absolute', 'demographics', 'interaction',
     'interactions', 'meta', 'mrs_primary', 'mrs_secondary', 'mrs_together', 'mrs_voxel',
     'partialcorr', 'posthoc', 'posthoc_plain', 'prediction', 'quality', 'relation',
-    'simple_effects', 'trial', 'zscores',
+    'simple_effects', 'trial', 'vertexwise', 'zscores',
 )  # fmt: skip
 """First words of the names of families; a variant has more words, such as ``quality passed``."""
 
