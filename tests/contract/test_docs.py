@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.cli import check_file
+from bids_acc.cli import check_file, power
 from bids_acc.cli.parser import build_parser
 from bids_acc.group.statistics.model import parse_model
 from tests.contract import numbers_page, outputs_table, settings_table
@@ -20,6 +20,11 @@ PAGES = sorted((ROOT / 'docs').rglob('*.md'))
 def check_help() -> str:
     """Return the help of the command that checks spectra."""
     return check_file.build_parser().format_help()
+
+
+def power_help() -> str:
+    """Return the help of the command that simulates studies."""
+    return power.build_parser().format_help()
 
 
 def test_generated_pages_are_up_to_date():
@@ -47,7 +52,8 @@ def test_named_flags_and_links_exist(page):
         '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
         '--chmod', '--no-install-recommends', '--tag',
     }  # fmt: skip
-    known = set(re.split(r'[\s,\[\]]+', build_parser().format_help() + check_help())) | others
+    help_texts = build_parser().format_help() + check_help() + power_help()
+    known = set(re.split(r'[\s,\[\]]+', help_texts)) | others
     named = set(re.findall(r'(?<![\w-])--[a-z][a-z0-9-]+', text))
     assert named - known == set()
     for target in re.findall(r'\]\(([^)#:]+)(?:#[^)]*)?\)', text):
