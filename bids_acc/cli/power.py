@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from bids_acc import __version__
 from bids_acc.exceptions import BidsAccError, ExitCode, SettingsError
-from bids_acc.files.writing import write_bytes, write_json
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,10 +85,8 @@ def effects_of(texts: Sequence[str]) -> dict[str, float]:
 def _run(options: argparse.Namespace) -> str:
     """Simulate, write what was asked for, and return the table as text."""
     from bids_acc.group.power import Assumptions, power_table, smallest_sizes
-    from bids_acc.group.power_figures import power_figure
+    from bids_acc.group.power_files import write_power
     from bids_acc.group.statistics.model import read_model
-    from bids_acc.group.statistics.tables import table_text
-    from bids_acc.report.figures import save_figure
 
     if min(options.n) < 3:
         raise SettingsError(f'--n {min(options.n)}: at least 3 people in each group are needed.')
@@ -103,15 +99,7 @@ def _run(options: argparse.Namespace) -> str:
     )  # fmt: skip
     table = power_table(model, given, sorted(set(options.n)), options.studies, options.seed)
     if options.out is not None:
-        write_bytes(options.out / 'power.tsv', table_text(table).encode())
-        record = {
-            'Description': 'Share of simulated studies in which the declared model finds an '
-            'assumed effect, with Wilson intervals (95 %)',
-            'Model': model.name, 'Assumptions': asdict(given), 'Seed': options.seed,
-            'Version': __version__,
-        }  # fmt: skip
-        write_json(options.out / 'power.json', record)
-        save_figure(power_figure(table), options.out / 'power.svg')
+        write_power(table, model.name, given, options.seed, options.out)
     shown = table.pivot_table(index='n_per_group', columns='test', values='power', sort=False)
     lines = [shown.round(3).to_string()]
     for test, size in smallest_sizes(table).items():
