@@ -7,9 +7,12 @@ beside those of this one, and a run that stops leaves the earlier results as the
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,8 @@ from bids_acc.report.html import Block, Section, render_page, table_block
 GROUP_FOLDER = 'group'
 NO_MODEL = 'none'
 """Name of the model where nothing is compared."""
+YOUNG_S = 1.0
+"""Seconds for which a folder aside is left alone, as its run may be about to claim it."""
 PAGE = 'report.html'
 INDEX = 'index.html'
 
@@ -113,12 +118,16 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        A folder beside it. Nothing is left of it after an error.
+        A folder beside it. Nothing is left of it after an error; what runs left that were killed
+        is removed first.
     """
+    _remove_leftovers(folder.parent)
     token = uuid4().hex
     aside = folder.with_name(f'.{folder.name}-{token}{PART}')
     aside.mkdir(parents=True)
+    claim = os.open(aside, os.O_RDONLY)
     try:
+        _claim(claim)
         yield aside
         former = folder.with_name(f'.{folder.name}-{token}-former{PART}')
         if folder.exists():
@@ -127,6 +136,29 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        os.close(claim)
+
+
+def _claim(descriptor: int) -> bool:
+    """Claim an open folder for this process, if no living one has; the system gives it back."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another's, or a file system without locks
+        return False
+    return True
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove folders that were being written when their run was killed."""
+    for left in sorted(parent.glob(f'.*-*{PART}')):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                old = time.time() - os.fstat(descriptor).st_mtime > YOUNG_S
+                if old and _claim(descriptor):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def models_there(output_dir: Path) -> list[dict[str, Any]]:

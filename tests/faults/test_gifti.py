@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import re
 import resource
 import zlib
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.surfaces import gifti
+from tests.faults.tally import damaged
 
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 FACES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
@@ -140,5 +140,5 @@ def test_noise_in_a_file_is_refused_or_read(sound, tmp_path_factory, data):
         content[place] = byte
     path = tmp_path_factory.mktemp('noise') / 'a.gii'
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
-    with contextlib.suppress(BidsAccError):
+    with damaged('GIFTI'):
         reader(path)

@@ -34,6 +34,7 @@ from bids_acc.quality.gate import load_gate
 from bids_acc.settings import Resources
 from bids_acc.settings.files import read_toml
 from bids_acc.tables.reading import read_tsv
+from tests.faults.tally import damaged
 from tests.interfaces.test_mrs_robustness import Case, measure
 from tests.synthetic.bids_folder import write_image
 from tests.synthetic.lcmodel import creatine
@@ -150,12 +151,13 @@ def test_no_file_raises_what_is_not_ours(kind, tmp_path):
     @given(damage(sound) | st.binary(max_size=200))
     def search(content: bytes) -> None:
         path.write_bytes(content)
-        said = ''
-        try:
-            reader(path)
-        except BidsAccError as error:
-            said = str(error)
-        assert len(said.encode()) < 2000  # can be printed
+        with damaged(kind):
+            said = ''
+            try:
+                reader(path)
+            except BidsAccError as error:
+                said = str(error)
+            assert len(said.encode()) < 2000  # can be printed
 
     search()
 
@@ -180,5 +182,5 @@ def test_osprey_folders(tmp_path_factory, amounts, ratios):
     folder.mkdir()
     for quantity, content in (('amplMets', amounts), ('tCr', ratios)):
         (folder / f'A_{quantity}_Voxel_1_Basis_1.tsv').write_bytes(content)
-    with pytest.raises(BidsAccError):
+    with damaged('Osprey folder'), pytest.raises(BidsAccError):
         osprey_result(root)
