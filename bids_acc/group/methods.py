@@ -152,8 +152,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             'right. Groups were compared within levels, or at the 10th, 50th and 90th percentile, '
             'as a description.'
         )
-    if _has_rows(tables, 'change') or _has_rows(tables, 'trial'):
-        yield from _trial_in_words(content['Sessions'], model.group.reference)
+    yield from _visits_in_words(model, tables)
     if 'clinical' in tables:
         yield (
             'Relations to clinical scores were estimated within groups (one slope, group in the '
@@ -173,6 +172,19 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         'every row of the tables. A missing value leaves a person out of that analysis only, '
         'and is counted there.'
     )
+
+
+def _visits_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """Describe what was done with several sessions."""
+    sessions = model.content['Sessions']
+    if _has_rows(tables, 'reliability'):
+        yield (
+            f'Reliability of {_listed(sessions["Reliability"])} was estimated by ICC(2,1), the '
+            'standard error of measurement and the smallest detectable change (Shrout and Fleiss '
+            '1979; de Vet et al. 2006).'
+        )
+    if _has_rows(tables, 'change') or _has_rows(tables, 'trial'):
+        yield from _trial_in_words(sessions, model.group.reference)
 
 
 def _trial_in_words(sessions: Mapping[str, Any], reference: str) -> Iterator[str]:

@@ -124,6 +124,12 @@ TABLES: Mapping[str, TableText] = {
         'against controls who were measured once, treatments of a crossover. Everybody who was '
         'seen takes part; the rows of completers stand beside.',
     ),
+    'reliability': TableText(
+        'Quality', 'Agreement of sessions without treatment between them',
+        'ICC(2,1) with its interval; a change of one person below the smallest detectable one '
+        '(sdc, in the table) may be error of measurement. ICCs are larger where people differ '
+        'more: compare them within groups.',
+    ),
     'dropouts': TableText(
         'Change', 'Not seen at every visit', 'People of groups that have later visits.'
     ),

@@ -17,6 +17,7 @@ EFFECT_NAMES: Mapping[str, str] = {
     'cramers_v': "Cramér's V",
     'rank_biserial': 'rank-biserial r',
     'akaike_weight': 'Akaike weight',
+    'icc_2_1': 'ICC(2,1)',
 }
 """Effect sizes as papers write them; others are shown with spaces for underscores."""
 

@@ -31,6 +31,7 @@ from bids_acc.group.statistics.posthoc import planned_contrasts, posthoc
 from bids_acc.group.statistics.prediction_rows import prediction_of_outcome
 from bids_acc.group.statistics.quality_groups import quality_by_group
 from bids_acc.group.statistics.relation import partial_correlations, relation
+from bids_acc.group.statistics.reliability_rows import agreement_of_sessions
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.sensitivity import gate_sensitivity
 from bids_acc.group.statistics.site_rows import sites_side_by_side
@@ -86,6 +87,7 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(group_zscores, 'zscores'),
     Analysis(change_between_sessions, 'change'),
     Analysis(trials, 'trial'),
+    Analysis(agreement_of_sessions, 'reliability'),
     Analysis(sites_side_by_side, 'meta'),
     Analysis(prediction_of_outcome, 'prediction'),
     Analysis(treatment_groups, 'treatment'),

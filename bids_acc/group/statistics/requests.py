@@ -82,6 +82,7 @@ def _others(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[
         'Clinical/Scores': (content['Clinical']['Scores'], 'clinical'),
         'Contrasts': (content['Contrasts'], 'contrasts'),
         'Interactions': (content['Interactions'], 'interactions'),
+        'Sessions/Reliability': (content['Sessions']['Reliability'], 'reliability'),
         'TreatmentHistory/Definition': (content['TreatmentHistory']['Definition'], 'treatment'),
         'Mrs/Together': (content['Mrs']['Together'], 'mrs_group'),
     }
