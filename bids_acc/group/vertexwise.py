@@ -34,8 +34,9 @@ from bids_acc.surfaces.template import DENSITIES, load_template
 from bids_acc.typing import BoolArray, FloatArray
 
 MAX_MISSING = 0.1
-"""Share of vertices without a value above which a person is left out of a map (own convention).
-Vertices that then lack a value in anybody are left out for all."""
+"""Share of vertices without a value above which a person is left out of a map (own convention), of
+those that more than half of the people have. Vertices that then lack a value in anybody are left
+out for all."""
 
 CAPTION = (
     't of {contrast} at each vertex, adjusted as in the table; dark lines enclose the vertices '
@@ -88,7 +89,10 @@ def _of_metric(
     excluded['no vertex maps'] = int((positions < 0).sum())
     complete, positions = complete[positions >= 0], positions[positions >= 0]
     Y = data.values[data.metrics.index(metric), positions]
-    few = np.isnan(Y).mean(axis=1) > MAX_MISSING
+    usual = np.isnan(Y).mean(axis=0) < 0.5 if len(Y) else np.zeros(Y.shape[1], dtype=bool)
+    few = (
+        np.isnan(Y[:, usual]).mean(axis=1) > MAX_MISSING if usual.any() else np.ones(len(Y), bool)
+    )
     excluded[f'{metric} missing at over {100 * MAX_MISSING:g} % of the vertices'] = int(few.sum())
     complete, Y = complete[~few], Y[~few]
     inside = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0 if len(Y) else False)

@@ -107,3 +107,12 @@ def test_what_cannot_be_done_says_why(near, rng, people):
     unknown = VertexMetrics(**{**data.__dict__, 'neighbours': None})
     (result,) = vertexwise(study_of(people), unknown, 1)
     assert 'which vertices are neighbours' in result.row.note
+
+
+def test_maps_of_a_part_of_the_mesh_are_compared_there(near, rng, people):
+    _, data = maps(near, rng, people, lacking=[(slice(None), slice(0, SIZE))])
+    (result,) = vertexwise(study_of(people), data, 1)
+    assert result.row.n == N
+    assert result.row.extra['n_vertices'] == SIZE
+    assert not result.inside[:SIZE].any()
+    assert result.found.p.min() == 1 / 60
