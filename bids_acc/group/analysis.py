@@ -45,6 +45,7 @@ from bids_acc.group.folders import (
     whole_folder,
     write_index,
 )
+from bids_acc.group.forest_files import write_forests
 from bids_acc.group.gates import Gated, apply_gates, has_gates, of_gates, sessions_left_out
 from bids_acc.group.measures import Measures
 from bids_acc.group.measures_files import read_measures, write_measures
@@ -89,7 +90,7 @@ from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
 from bids_acc.group.vertexwise import clusters, vertexwise, write_vertexwise
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
 from bids_acc.tables.people import read_sidecar
@@ -407,7 +408,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         place = atlas_folder(run.output_dir, Path(group.atlas), left_out, group.smooth_mm)
         with whole_folder(place) as folder:
             result = apply_atlas(Path(group.atlas), data, folder)
-            run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
+            run.figures['Parcels'] = _placed(result, folder, place)
     else:
         visits = visit_order(run.cohort.participants, run.model)
         options = parcellation_options(group, run.settings.random_seed, run.model, visits)
@@ -431,16 +432,14 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
         with whole_folder(place) as folder:
             write_parcellation(result, options, folder)
-            run.figures['Parcels'] = _placed(result, run.data_dir, folder, place)
+            run.figures['Parcels'] = _placed(result, folder, place)
     run.parcellation, run.parcels_name = result, place.name
     return f'k = {result.choice.k} ({result.choice.source})'
 
 
-def _placed(
-    result: ParcellationResult, output_dir: Path, folder: Path, place: Path
-) -> list[tuple[Path, str, str]]:
+def _placed(result: ParcellationResult, folder: Path, place: Path) -> list[tuple[Path, str, str]]:
     """Draw the parcels into a folder and name the figures as they will be found."""
-    entries = write_parcel_figures(result, output_dir, folder)
+    entries = write_parcel_figures(result, folder)
     return [(place / path.relative_to(folder), title, caption) for path, title, caption in entries]
 
 
@@ -482,7 +481,8 @@ def _statistics(run: GroupRun) -> str:
         run.tables,
         run.folder / 'figures',
     )
-    for section, entries in figures.items():
+    forests = write_forests(run.tables, run.folder / 'figures')
+    for section, entries in [*forests.items(), *figures.items()]:
         run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'
 
@@ -541,7 +541,7 @@ def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) 
     if table.empty:
         return
     write_tables({'participant_flow': table}, run.folder / 'qc')
-    path = save_figure(draw_flow(table), run.folder / 'figures' / 'participant_flow.svg')
+    path = save_for_paper(draw_flow(table), run.folder / 'figures' / 'participant_flow.svg')
     caption = (
         'From everybody listed to everybody analysed, for each modality: numbers of each cohort '
         'and group, and why the others are not there (qc/participant_flow.tsv; qc/exclusions.tsv '

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bids_acc.group.folders import model_folder
+from bids_acc.group.folders import GROUP_FOLDER, model_folder
 from bids_acc.group.methods import methods_text
+from bids_acc.group.page_parcels import parcel_surface_blocks
+from bids_acc.group.page_people import excluded_blocks
+from bids_acc.group.page_quality import quality_blocks
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.state import GroupRun
 from bids_acc.report.findings import explained_differences, significant_findings
@@ -65,17 +68,19 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             table_block(
                 _flow_counts(run.cohort.flow), 'Who has which data',
                 'Sessions by modality; qc/flow.tsv names each one and the reason.',
-            )
+            ),
+            *excluded_blocks(run),
         ],
+        'Quality': list(quality_blocks(run)),
     }  # fmt: skip
     if len(flags := flagged_sessions(run.cohort.qc)):
-        extra['Quality'] = [
+        extra['Quality'].append(
             table_block(
                 flags, 'Sessions to look at',
                 'Figures outside their usual range, and outliers to the worse side among the '
                 'sessions of this folder. Nobody is left out for them (qc/flags.tsv).',
             )
-        ]  # fmt: skip
+        )  # fmt: skip
     if run.places is not None and len(run.places.values):
         extra['Glutamate'] = [
             table_block(
@@ -89,6 +94,10 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         extra['Parcels'] = [
             Block(title='How the number of parcels was chosen',
                   paragraphs=[*run.parcellation.choice.trace, *run.parcellation.notes]),
+            *parcel_surface_blocks(
+                run.parcellation,
+                run.output_dir / GROUP_FOLDER / run.parcels_name if run.parcels_name else None,
+            ),
             table_block(_parcel_means(run.parcellation.table), 'Mean of each metric by parcel'),
         ]  # fmt: skip
         if len(run.parcellation.agreement):

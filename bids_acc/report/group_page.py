@@ -9,7 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
-from bids_acc.report.wording import effect_words, p_words, statistic_words, tested, text_of
+from bids_acc.report.wording import (
+    effect_words,
+    heading_words,
+    name_words,
+    p_words,
+    response_words,
+    statistic_words,
+    tested,
+    text_of,
+)
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ TABLES: Mapping[str, TableText] = {
 """Known tables; others are shown at the end under their own name."""
 
 SECTIONS = (
-    'Summary', 'Change', 'People', 'Quality', 'Parcels', 'Structure', 'Glutamate', 'Interactions',
+    'Summary', 'Quality', 'People', 'Change', 'Parcels', 'Structure', 'Glutamate', 'Interactions',
     'Clinical measures', 'Further analyses', 'Checks', 'Methods', 'Files',
 )  # fmt: skip
 
@@ -207,14 +216,14 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
         With the common columns; any other table is returned as it is.
     """
     if 'p_unc' not in table or table.empty:
-        return table
+        return in_words(table)
     rows = [
         {
             'cohort': text_of(row, 'cohort'),
             'analysis': text_of(row, 'analysis'),
             'criterion': text_of(row, 'criterion'),
-            'response': text_of(row, 'response'),
-            'term': tested(row),
+            'response': response_words(row),
+            'term': name_words(tested(row)),
             **_by_group(row),
             'n': str(int(row['n'])) if pd.notna(row.get('n')) and row['n'] else '',
             'test': statistic_words(row),
@@ -235,6 +244,18 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the names of a table that has no tests into words: of columns, and of measures.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Any.
+    """
+    named = {c: table[c].map(name_words) for c in ('measure', 'metric', 'response') if c in table}
+    return table.assign(**named).rename(columns=heading_words)
+
+
 def _listed(cells: pd.Series) -> str:
     """List different words once."""
     return ', '.join(dict.fromkeys(str(cell) for cell in cells if cell))
@@ -246,7 +267,7 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         {
             'analysis': text_of(row, 'analysis'),
             'cohort': text_of(row, 'cohort'),
-            'response': text_of(row, 'response'),
+            'response': name_words(text_of(row, 'response')),
             'why': text_of(row, 'note').removeprefix('not done: '),
         }
         for table in tables.values()

@@ -42,6 +42,8 @@ class Block:
     folded: bool = False
     """Whether a long table scrolls in a window of its own; in print it is whole."""
     paragraphs: Sequence[str] = ()
+    markup: str = ''
+    """SVG that stands in the page itself; its text is escaped by whoever made it."""
     frames: bool = False
     """Whether the image has two halves, one above the other, that a slider lays over each
     other."""

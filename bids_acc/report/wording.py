@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -111,7 +112,51 @@ def response_words(row: pd.Series) -> str:
     metric, component = text_of(row, 'metric'), row.get('component')
     if metric and pd.notna(component):
         return metric_words(metric, component)
-    return text_of(row, 'response')
+    return name_words(text_of(row, 'response'))
+
+
+MODALITY_WORDS: Mapping[str, str] = {'anat': 'T1w', 'dwi': 'diffusion', 'mrs': 'spectrum'}
+"""How the names of columns of quality begin, in words."""
+HEADINGS: Mapping[str, str] = {
+    'null_mean': 'mean by chance', 'null_p95': '95 % by chance stay below', 'p_unc': 'p',
+    'ari': 'adjusted Rand index', 'n_participants': 'people', 'n_measured': 'measured',
+    'n_used': 'used', 'sd': 'SD', 'component': 'parcel', 'min_group_size': 'smallest group',
+}  # fmt: skip
+"""Columns whose name says too little by itself."""
+
+
+def name_words(name: object) -> str:
+    """Put the name of a measure into words; any other text is returned as it is.
+
+    Examples
+    --------
+    >>> name_words('md_c2'), name_words('thickness_c1_L'), name_words('Glx')
+    ('MD of parcel 2', 'thickness of parcel 1, left', 'Glx')
+    >>> name_words('anat_boundary_contrast_L'), name_words('panss_total')
+    ('T1w: boundary contrast, left', 'panss_total')
+    """
+    text = str(name)
+    side = {'_L': ', left', '_R': ', right'}.get(text[-2:], '')
+    plain = text[:-2] if side else text
+    if found := re.fullmatch(r'(\w+)_c(\d+)', plain):
+        return metric_words(found[1], float(found[2])) + side
+    modality, _, rest = plain.partition('_')
+    if modality in MODALITY_WORDS and rest:
+        return f'{MODALITY_WORDS[modality]}: {rest.replace("_", " ")}{side}'
+    if modality == 'crlb' and rest:
+        return f'%SD of {rest}'
+    return text
+
+
+def heading_words(name: object) -> str:
+    """Put the name of a column into words.
+
+    Examples
+    --------
+    >>> heading_words('null_p95'), heading_words('matched_cosine')
+    ('95 % by chance stay below', 'matched cosine')
+    """
+    return HEADINGS.get(str(name), str(name).replace('_', ' '))
 
 
 def is_directed(row: pd.Series) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import COLUMN_MM, PAPER, PAPER_DPI, save_figure, save_for_paper
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,23 @@ def test_numbers_at_axes_are_still_numbers(tmp_path):
     axes.set_yscale('log')
     text = save_figure(figure, tmp_path / 'a.svg').read_text()
     assert '>$' not in text  # TeX as it stands; Matplotlib notes its own in a comment
+
+
+def test_a_paper_gets_pdf_and_png_of_a_columns_width_the_same_each_time(tmp_path):
+    def drawn(folder, width):
+        figure = Figure(figsize=(width, 3))
+        figure.subplots().plot([0, 1])
+        path = save_for_paper(figure, folder / 'a.svg')
+        assert tuple(figure.get_size_inches()) == (width, 3), 'the page has its own size'
+        return path.parent / PAPER
+
+    first, second = drawn(tmp_path / '1', 9.6), drawn(tmp_path / '2', 9.6)
+    for name in ('a.pdf', 'a.png'):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    pixels = imread(first / 'a.png').shape[1]
+    assert pixels / PAPER_DPI * 25.4 == pytest.approx(COLUMN_MM[1], abs=0.1)
+    narrow = drawn(tmp_path / '3', 4.0)
+    assert imread(narrow / 'a.png').shape[1] / PAPER_DPI * 25.4 == pytest.approx(
+        COLUMN_MM[0], abs=0.1
+    )
+    assert b'/CIDFontType2' in (first / 'a.pdf').read_bytes(), 'text can be edited'

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bids_acc.group.opnmf.choice import THRESHOLD
-from bids_acc.report.surface_figures import draw_side
 from bids_acc.typing import FloatArray, IntArray
 
 COLOURS = (
-    (0.30, 0.45, 0.69), (0.87, 0.52, 0.32), (0.33, 0.66, 0.41), (0.77, 0.31, 0.32),
-    (0.51, 0.45, 0.70), (0.58, 0.47, 0.38), (0.85, 0.55, 0.76), (0.55, 0.55, 0.55),
-    (0.80, 0.73, 0.45), (0.39, 0.71, 0.80),
+    (0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.00, 0.62, 0.45), (0.80, 0.47, 0.65),
+    (0.90, 0.62, 0.00), (0.34, 0.71, 0.91), (0.94, 0.89, 0.26), (0.36, 0.36, 0.36),
 )  # fmt: skip
-"""Colours of the parcels, repeated beyond ten."""
-_CORTEX = (0.82, 0.82, 0.82)
-_DARK = (0.66, 0.66, 0.66)
+"""Colours of the parcels, told apart with any colour vision (Okabe and Ito 2008,
+https://jfly.uni-koeln.de/color; grey for their black); repeated beyond eight."""
 
 
 def rank_figure(
@@ -84,60 +80,6 @@ def _cycle(count: int) -> list[tuple[float, float, float]]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def surface_figure(
-    surfaces: Mapping[str, tuple[FloatArray, IntArray]],
-    keys: Mapping[str, IntArray],
-    *,
-    shade: Mapping[str, FloatArray] | None = None,
-    title: str = '',
-) -> Figure:
-    """Draw parcels on the medial side of each hemisphere.
-
-    Parameters
-    ----------
-    surfaces : mapping of str to (vertices, faces)
-        Mesh of ``L`` and ``R`` in right-anterior-superior coordinates, in mm; an inflated one
-        shows the sulci best.
-    keys : mapping of str to (n_vertices,) ndarray of int
-        Parcel at each vertex, from 1; 0 outside.
-    shade : mapping of str to (n_vertices,) ndarray of float64, optional
-        Sulcal depth or curvature; positive is drawn darker.
-    title : str
-        Above the figure.
-
-    Returns
-    -------
-    Figure
-        One panel for each hemisphere, seen from the midline.
-    """
-    largest = max((int(one.max(initial=0)) for one in keys.values()), default=0)
-    figure = Figure(figsize=(4.2 * max(len(surfaces), 1), 3.6), layout='constrained')
-    panels = np.atleast_1d(figure.subplots(1, len(surfaces)))
-    for axes, (side, (vertices, faces)) in zip(panels, surfaces.items(), strict=True):
-        colours = _vertex_colours(keys[side], None if shade is None else shade.get(side))
-        draw_side(axes, vertices, faces, colours, side)
-        axes.set_title({'L': 'left', 'R': 'right'}.get(side, side), fontsize=9)
-    handles = [
-        mpl.patches.Patch(color=COLOURS[(i - 1) % len(COLOURS)], label=f'component {i}')
-        for i in range(1, largest + 1)
-    ]
-    figure.legend(handles=handles, loc='outside lower center', ncols=min(6, max(largest, 1)),
-                  frameon=False, fontsize=8)  # fmt: skip
-    if title:
-        figure.suptitle(title, fontsize=10)
-    return figure
-
-
-def _vertex_colours(keys: IntArray, shade: FloatArray | None) -> FloatArray:
-    """Return a colour for each vertex."""
-    colours = np.tile(np.array(_CORTEX), (len(keys), 1))
-    if shade is not None:
-        colours[shade > 0] = _DARK
-    inside = keys > 0
-    colours[inside] = np.array(COLOURS)[(keys[inside] - 1) % len(COLOURS)]
-    return colours
-
-
 def confidence_figure(confidence: FloatArray, labels: IntArray) -> Figure:
     """Draw how sure the vertices of each parcel are.
 
@@ -161,7 +103,7 @@ def confidence_figure(confidence: FloatArray, labels: IntArray) -> Figure:
             continue
         share = np.arange(1, len(values) + 1) / len(values)
         colour = COLOURS[component % len(COLOURS)]
-        axes.step(values, share, color=colour, where='post', label=f'component {component + 1}')
+        axes.step(values, share, color=colour, where='post', label=f'parcel {component + 1}')
     axes.set(
         xlabel='share of resampled cohorts that agree', ylabel='share of vertices', xlim=(0, 1)
     )

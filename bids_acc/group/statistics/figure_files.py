@@ -15,7 +15,7 @@ from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.study import Study
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import save_for_paper
 from bids_acc.report.wording import metric_words
 
 Entry = tuple[Path, str, str]
@@ -53,7 +53,7 @@ def _group_files(
                 figure = group_figure(study, cohort, metric, pairs)
             except InputDataError:
                 continue
-            path = save_figure(figure, folder / _file_name('groups', cohort, metric))
+            path = save_for_paper(figure, folder / _file_name('groups', cohort, metric))
             name = metric_words(metric)
             where = '' if cohort == 'all' else f', {cohort}'
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
@@ -78,7 +78,7 @@ def _trajectory_files(
                 figure = trajectory_figure(study, cohort, measure)
             except InputDataError:
                 continue
-            path = save_figure(figure, folder / _file_name('change', cohort, measure.name))
+            path = save_for_paper(figure, folder / _file_name('change', cohort, measure.name))
             where = '' if cohort == 'all' else f', {cohort}'
             what = metric_words(measure.metric, measure.component)
             entries.append((path, f'{what} over the sessions{where}', TRAJECTORY_CAPTION))
@@ -97,7 +97,7 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
             figure = scatter_figure(study, cohort, response, name, tables.get('partialcorr'))
         except InputDataError:
             continue
-        path = save_figure(figure, folder / _file_name('relation', cohort, response, name))
+        path = save_for_paper(figure, folder / _file_name('relation', cohort, response, name))
         where = '' if cohort == 'all' else f', {cohort}'
         measure = study.measure(response)
         what = metric_words(measure.metric, measure.component) if measure else response

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.parcels.figures import COLOURS, confidence_figure, rank_figure, surface_figure
-from bids_acc.group.simulate import icosphere
+from bids_acc.group.parcels.figures import confidence_figure, rank_figure
 
 
 def saved(figure):
@@ -36,25 +35,6 @@ def test_rank_figure_shows_every_cohort_and_marks_k(curves):
     np.testing.assert_allclose(right.lines[0].get_ydata()[1:], [5, 1])
     assert any(np.array_equal(line.get_xdata(), [3, 3]) for line in left.lines)
     assert len(saved(figure)) < 400_000
-
-
-def test_only_the_medial_side_is_drawn_in_the_parcels_colours():
-    vertices, faces = icosphere(3)
-    keys = np.where(vertices[:, 0] > 0.5, 1, 0)
-    figure = surface_figure(
-        {'L': (vertices, faces), 'R': (vertices, faces)}, {'L': keys, 'R': keys}
-    )
-    left, right = (axes.collections[0] for axes in figure.axes)
-    assert 0 < len(left.get_facecolors()) < 0.6 * len(faces)
-    blue = np.array(COLOURS[0])
-
-    def coloured(collection):
-        colours = collection.get_facecolors()[:, :3]
-        hue = colours / colours.sum(axis=1, keepdims=True)
-        return (np.abs(hue - blue / blue.sum()) < 1e-6).all(axis=1).sum()
-
-    assert coloured(left) > 50  # the medial side of the left hemisphere has larger x
-    assert coloured(right) == 0
 
 
 def test_confidence_figure_leaves_out_vertices_without_parcel():

@@ -1,0 +1,70 @@
+"""Who was left out, by name, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bids_acc.group.exclusions import exclusions_table
+from bids_acc.group.participant_flow import MODALITIES, plain_reason
+from bids_acc.group.quality import KEYS
+from bids_acc.group.state import GroupRun
+from bids_acc.report.html import Block, table_block
+
+WORDS = {**MODALITIES, 'parcels': 'Parcels'}
+
+
+def excluded_blocks(run: GroupRun) -> Iterator[Block]:
+    """Yield a table of who is left out of what, with the reason; one row for each person.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its cohort and verdicts.
+
+    Yields
+    ------
+    Block
+    """
+    maps = None if run.parcellation is None else run.parcellation.excluded
+    table = exclusions_table(run.cohort, run.verdicts, maps, run.images)
+    if table.empty:
+        return
+    yield table_block(
+        people_left_out(table), 'Left out, and why',
+        'A spectrum may pass while single metabolites do not; those are named. '
+        'qc/exclusions.tsv has a row for each criterion, with value and threshold.',
+    )  # fmt: skip
+
+
+def people_left_out(table: pd.DataFrame) -> pd.DataFrame:
+    """Gather the criteria of each person, session and modality in one row.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `bids_acc.group.exclusions.exclusions_table`.
+
+    Returns
+    -------
+    DataFrame
+        ``participant``, ``session`` where there are any, ``left out of``, ``metabolites`` and
+        ``why``.
+    """
+    frame = table.assign(session_id=table['session_id'].fillna(''), arm=table['arm'].fillna(''))
+    rows = []
+    for (who, visit, arm), part in frame.groupby([*KEYS, 'arm'], sort=True):
+        metabolites = list(dict.fromkeys(part['metabolite'].dropna().astype(str)))
+        own = dict.fromkeys(
+            plain_reason(str(reason)) if arm == 'mrs' else str(reason)
+            for reason in part['reason'].dropna()
+        )
+        rows.append(
+            {
+                'participant': who, 'session': visit, 'left out of': WORDS.get(str(arm), str(arm)),
+                'metabolites': ', '.join(metabolites), 'why': '; '.join(own) or 'not told',
+            }
+        )  # fmt: skip
+    shown = pd.DataFrame(rows)
+    return shown.loc[:, (shown != '').any()]
