@@ -57,6 +57,7 @@ from bids_acc.group.measures_run import (
     make_measures,
 )
 from bids_acc.group.measures_snippets import write_snippets
+from bids_acc.group.methods import methods_text
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.page import n_findings, page_content, subtitle
 from bids_acc.group.parcels.atlas import apply_atlas
@@ -71,6 +72,7 @@ from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.places_run import place_voxels, sessions_of
 from bids_acc.group.quality import flagged_sessions
+from bids_acc.group.references import write_methods
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
@@ -207,6 +209,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     )
     _exclusions(run)
     _provenance(run)
+    write_methods(run, methods_text(run), run.folder)
     _page(run, run.folder / PAGE)
 
 

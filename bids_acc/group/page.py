@@ -13,6 +13,7 @@ from bids_acc.group.page_parcels import parcel_surface_blocks
 from bids_acc.group.page_people import excluded_blocks
 from bids_acc.group.page_quality import quality_blocks
 from bids_acc.group.quality import flagged_sessions
+from bids_acc.group.references import FREE, bibliography, in_words, used_keys
 from bids_acc.group.state import GroupRun
 from bids_acc.report.findings import explained_differences, significant_findings
 from bids_acc.report.group_page import GroupPage
@@ -106,12 +107,14 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             )
     name = None if run.model is None else run.model.name
     place = model_folder(run.output_dir, name).relative_to(run.output_dir).as_posix()
+    methods = methods_text(run)
+    lines = [in_words(bibliography()[key]) for key in used_keys(run)]
     return GroupPage(
         summary=summary,
         tables=shown_tables(run),
         figures=run.figures,
         extra=extra,
-        methods=methods_text(run),
+        methods=[*methods, 'References:', *lines, FREE],
         files=[
             f'Everything of this model: {place}.',
             'All measures, a row for each participant and session: measures.tsv.',
@@ -119,6 +122,8 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             'measures_example.py and .R compute a row of this report from it.',
             'Statistics: stats/*.tsv, each with a JSON file that explains its columns.',
             f'Exclusions: qc/exclusions.tsv. Parcels: group/{run.parcels_name or "none"}.',
+            'Methods and references, ready to paste: methods.md, references.bib.',
+            'Figures as PDF and 300 dpi PNG, as wide as a column: figures/paper.',
             'The model as it was run: model_smdl.json. Seeds and versions: provenance.json.',
             'All models of this output folder: group/index.html.',
         ],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bids_acc.group.exclusions import exclusions_table
+from bids_acc.group.exclusions import exclusions_table, sentence
 from bids_acc.group.participant_flow import MODALITIES, plain_reason
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
@@ -52,19 +52,27 @@ def people_left_out(table: pd.DataFrame) -> pd.DataFrame:
         ``participant``, ``session`` where there are any, ``left out of``, ``metabolites`` and
         ``why``.
     """
-    frame = table.assign(session_id=table['session_id'].fillna(''), arm=table['arm'].fillna(''))
+    frame = table.fillna({'session_id': '', 'modality': ''})
     rows = []
-    for (who, visit, arm), part in frame.groupby([*KEYS, 'arm'], sort=True):
+    for (who, visit, modality), part in frame.groupby([*KEYS, 'modality'], sort=True):
         metabolites = list(dict.fromkeys(part['metabolite'].dropna().astype(str)))
-        own = dict.fromkeys(
-            plain_reason(str(reason)) if arm == 'mrs' else str(reason)
-            for reason in part['reason'].dropna()
-        )
+        reasons = dict.fromkeys(_reason(row) for _, row in part.iterrows())
         rows.append(
             {
-                'participant': who, 'session': visit, 'left out of': WORDS.get(str(arm), str(arm)),
-                'metabolites': ', '.join(metabolites), 'why': '; '.join(own) or 'not told',
+                'participant': who,
+                'session': visit,
+                'left out of': WORDS.get(str(modality), str(modality)),
+                'metabolites': ', '.join(metabolites),
+                'why': '; '.join(filter(None, reasons)) or 'not told',
             }
-        )  # fmt: skip
+        )
     shown = pd.DataFrame(rows)
     return shown.loc[:, (shown != '').any()]
+
+
+def _reason(row: pd.Series) -> str:
+    """Say why, and by whom where it was a person."""
+    if row['criterion'] == 'human verdict':
+        return sentence(row['reason'], row['rater'])
+    reason = str(row['reason']) if isinstance(row['reason'], str) else ''
+    return plain_reason(reason) if row['modality'] == 'mrs' else reason

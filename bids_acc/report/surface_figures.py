@@ -47,8 +47,8 @@ def draw_side(
         facing = -facing
     shown = np.flatnonzero(facing > 0)
     order = shown[np.argsort(toward * corners[shown, :, 0].mean(axis=1), kind='stable')]
-    # the left hemisphere seen from the midline has its front on the left of the page
-    flat = np.stack([-toward * corners[order, :, 1], corners[order, :, 2]], axis=-1)
+    # whoever looks at the left hemisphere from the midline has its front to the right
+    flat = np.stack([toward * corners[order, :, 1], corners[order, :, 2]], axis=-1)
     light = 0.55 + 0.45 * facing[order]
     painted = colours[faces[order]].mean(axis=1) if mixed else _most(colours, faces[order])
     collection = mpl.collections.PolyCollection(

@@ -17,6 +17,7 @@ from bids_acc.group.exclusions import (
     without_verdicts,
 )
 from bids_acc.group.features import complete_cases
+from bids_acc.group.page_people import people_left_out
 from bids_acc.group.simulate import CohortDesign, planted_cohort
 
 SESSIONS = {('sub-01', 'ses-1'), ('sub-01', 'ses-2'), ('sub-02', 'ses-1'), ('sub-03', 'ses-1')}
@@ -131,3 +132,12 @@ def test_ratings_of_subjects_pages_are_joined_and_only_exclude_leaves_out(tmp_pa
     (code / 'sub-02_exclude.tsv').write_text(f'{header}sub-02\tses-1\tdwi\tn/a\tAB\tmaybe\n')
     with pytest.raises(InputDataError, match="'maybe' of sub-02 is none of exclude, unsure, keep"):
         read_verdicts(None, tmp_path, SESSIONS)
+
+
+def test_the_page_names_each_person_once_for_each_modality(verdicts, cohort):
+    shown = people_left_out(exclusions_table(honour(cohort, verdicts), verdicts))
+    rows = shown.set_index(['participant', 'left out of'])
+    assert rows.index.is_unique
+    assert rows.loc[('sub-01', 'T1w'), 'why'] == 'left out by AB: ghosting'
+    assert rows.loc[('sub-03', 'Spectroscopy'), 'why'] == 'fwhm < 10 Hz, snr > 10: unknown'
+    assert rows.loc[('sub-03', 'Spectroscopy'), 'metabolites'] == 'Glx'
