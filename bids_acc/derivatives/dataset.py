@@ -16,10 +16,13 @@ from uuid import uuid4
 import pandas as pd
 
 from bids_acc import __version__
+from bids_acc.derivatives.links import link_names, location
 from bids_acc.derivatives.outputs import load_table, read_sidecar
 from bids_acc.derivatives.sources import (
+    LINK,
     adopt_earlier,
     keep_source,
+    links_of,
     merged_tables,
     source_datasets,
     with_source,
@@ -71,7 +74,9 @@ them, and MRS derivatives, for which no proposal exists.
 
 
 def dataset_description(
-    bids_dir: Path | None, container: Mapping[str, str] | None = None
+    bids_dir: Path | None,
+    container: Mapping[str, str] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Describe the derivative data set.
 
@@ -81,6 +86,8 @@ def dataset_description(
         Root of the raw data set.
     container : mapping, optional
         ``Type``, ``Tag`` and ``URI`` of the image.
+    links : mapping, optional
+        Name of each data set in BIDS URIs to where it lies.
     """
     generator: dict[str, Any] = {
         'Name': 'bids_acc',
@@ -102,8 +109,7 @@ def dataset_description(
         if doi := raw.get('DatasetDOI'):
             source['DOI'] = str(doi)
         description['SourceDatasets'] = [source]
-        relative = os.path.relpath(bids_dir.absolute(), start='/')
-        description['DatasetLinks'] = {'raw': f'file:///{relative}'}
+        description['DatasetLinks'] = dict(links or {})
     return description
 
 
@@ -119,11 +125,25 @@ def container_from_environment() -> dict[str, str] | None:
     return {'Type': 'docker', 'Tag': tag} if tag else None
 
 
-def write_dataset_files(bids_dir: Path, output_dir: Path) -> None:
+def write_dataset_files(
+    bids_dir: Path, output_dir: Path, derivatives: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
     """Write the description, ``.bidsignore``, the README and the tables of people.
 
     A folder may be made from several data sets, one after the other: all are listed, and their
     tables are merged by participant (`bids_acc.derivatives.sources`).
+
+    Parameters
+    ----------
+    bids_dir, output_dir : Path
+        Root of the raw and of the derivative data set.
+    derivatives : mapping of str to Path, optional
+        Further data sets that are read.
+
+    Returns
+    -------
+    dict of str to Path
+        Name of each data set in BIDS URIs, and its root.
 
     Raises
     ------
@@ -133,22 +153,28 @@ def write_dataset_files(bids_dir: Path, output_dir: Path) -> None:
         If the folder cannot be written.
     """
     check_space(output_dir)
-    description = dataset_description(bids_dir, container_from_environment())
     adopt_earlier(output_dir, bids_dir)
     sources, mine = with_source(
         bids_dir, output_dir, read_sidecar(bids_dir / 'dataset_description.json')
     )
     tables = merged_tables(sources)  # contradictions are refused before anything is written
+    names = link_names(str(mine.record[LINK]), bids_dir, derivatives or {})
+    # sidecars of earlier runs may name a data set that this one does not read
+    earlier = read_sidecar(output_dir / 'dataset_description.json').get('DatasetLinks') or {}
+    found = {name: location(root, output_dir) for name, root in names.items()}
+    links = {**earlier, **links_of(sources), **found}
+    description = dataset_description(bids_dir, container_from_environment(), links)
     if len(sources) > 1:
-        description |= source_datasets(sources)
+        description['SourceDatasets'] = source_datasets(sources)
     # the description first: from then on the folder is known to be ours
     write_once(output_dir / 'dataset_description.json', json_bytes(description))
     write_once(output_dir / '.bidsignore', BIDSIGNORE.encode())
     write_once(output_dir / 'README.md', README.encode())
     _write_descriptions(output_dir)
     keep_source(bids_dir, mine)
-    for name, content in tables.items():
-        write_once(output_dir / name, content)
+    for table, content in tables.items():
+        write_once(output_dir / table, content)
+    return names
 
 
 def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:

@@ -346,11 +346,26 @@ def keep_file(key: str, source: Path, target: Path, metadata: Mapping[str, Any])
     write_sidecar(key, target, metadata)
 
 
+def with_sources(metadata: Mapping[str, Any], sources: Any) -> dict[str, Any]:
+    """Add ``Sources`` to the metadata of a sidecar, unless it tells its own.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of the sidecar.
+    sources : list of str
+        BIDS URIs; nothing is added where they are not known.
+    """
+    known = {'Sources': list(sources)} if isdefined(sources) and sources else {}
+    return {**known, **metadata}
+
+
 class _SinkInputSpec(BaseInterfaceInputSpec):
     in_file = File(exists=True, mandatory=True, desc='the file to keep')
     out_path = traits.Str(mandatory=True, desc='where it belongs')
     key = traits.Str(mandatory=True, desc='its row in the table of outputs')
     metadata = traits.Dict(desc='what its sidecar says besides the constants of its row')
+    sources = traits.List(traits.Str(), desc='BIDS URIs of the files that it was made from')
 
 
 class _SinkOutputSpec(TraitedSpec):
@@ -367,6 +382,7 @@ class Sink(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         target = Path(self.inputs.out_path)
         metadata = self.inputs.metadata if isdefined(self.inputs.metadata) else {}
+        metadata = with_sources(metadata, self.inputs.sources)
         keep_file(self.inputs.key, Path(self.inputs.in_file), target, metadata)
         self._results['out_file'] = str(target)
         return runtime

@@ -16,7 +16,7 @@ from nipype.interfaces.base import Bunch, DynamicTraitedSpec, SimpleInterface, i
 from nipype.interfaces.io import add_traits
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import Sink, keep_file
+from bids_acc.derivatives.outputs import Sink, keep_file, with_sources
 
 
 class _FilesSpec(DynamicTraitedSpec):
@@ -29,8 +29,8 @@ class Sinks(SimpleInterface):
     input_spec = output_spec = _FilesSpec
     _always_run = True
 
-    def __init__(self, kept: Sequence[tuple[str, str]] = (), **inputs: Any) -> None:
-        """Take key and place of each file."""
+    def __init__(self, kept: Sequence[tuple[str, str, Any]] = (), **inputs: Any) -> None:
+        """Take key, place and sources of each file."""
         super().__init__(**inputs)
         self._kept = list(kept)
         numbers = range(len(self._kept))
@@ -42,11 +42,11 @@ class Sinks(SimpleInterface):
         return add_traits(super()._outputs(), [f'out_file_{n}' for n in range(len(self._kept))])
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        for number, (key, target) in enumerate(self._kept):
+        for number, (key, target, sources) in enumerate(self._kept):
             metadata = getattr(self.inputs, f'metadata_{number}')
             keep_file(
                 key, Path(getattr(self.inputs, f'in_file_{number}')), Path(target),
-                metadata if isdefined(metadata) else {},
+                with_sources(metadata if isdefined(metadata) else {}, sources),
             )  # fmt: skip
             self._results[f'out_file_{number}'] = target
         return runtime
@@ -80,7 +80,8 @@ def gather_sinks(graph: Any) -> set[str]:
 def _gather(graph: Any, sinks: Sequence[Any]) -> None:
     """Replace sinks by one node."""
     first = sinks[0]
-    kept = [(sink.inputs.key, sink.inputs.out_path) for sink in sinks]
+    told = [sink.inputs for sink in sinks]
+    kept = [(each.key, each.out_path, each.sources) for each in told]
     node = pe.Node(Sinks(kept), name=first.name, mem_gb=0.1)
     for name in ('_hierarchy', 'base_dir', 'config', 'index'):
         setattr(node, name, getattr(first, name))

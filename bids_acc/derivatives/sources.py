@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_acc.derivatives.links import RAW
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.writing import json_bytes, write_once
 from bids_acc.tables.labels import with_prefix
@@ -24,6 +25,9 @@ from bids_acc.tables.reading import read_raw
 
 SOURCES = Path('code') / 'sources'
 RECORD = 'source.json'
+LINK = 'Link'
+"""Field of the record with the data set's name in BIDS URIs. It is given once and kept: sidecars
+that were written before must not come to mean another data set."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,24 @@ def with_source(
     if doi := description.get('DatasetDOI'):
         record['DOI'] = str(doi)
     folder = _folder_of(record, bids_dir, output_dir)
-    known = {s.folder: s.record for s in sources_of(output_dir)} | {folder: record}
+    before = {s.folder: s.record for s in sources_of(output_dir)}
+    record[LINK] = _link(before, folder)
+    known: dict[Path, Mapping[str, str]] = {**before, folder: record}
     folders, records = _in_order(known)
     sources = [
         Source(name, bids_dir if f == folder else f, r)
         for name, f, r in zip(names_of(records), folders, records, strict=True)
     ]
     return sources, Source(names_of(records)[folders.index(folder)], folder, record)
+
+
+def _link(before: Mapping[Path, Mapping[str, str]], folder: Path) -> str:
+    """Return the name that a data set has in URIs, or the next one that is free."""
+    if LINK in before.get(folder, {}):
+        return before[folder][LINK]
+    taken = {record.get(LINK) for record in before.values()}
+    names = [RAW, *(f'{RAW}{number}' for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
 
 
 def keep_source(bids_dir: Path, source: Source) -> None:
@@ -104,8 +119,8 @@ def adopt_earlier(output_dir: Path, bids_dir: Path) -> None:
     listed = read_sidecar(output_dir / 'dataset_description.json').get('SourceDatasets') or [{}]
     url = str(listed[0].get('URL', 'file:///unknown'))
     name = url.rstrip('/').rpartition('/')[2]
-    source = Source(name, output_dir / SOURCES / 'earlier', {'Name': name, 'Folder': name,
-                                                            'URL': url})  # fmt: skip
+    record = {'Name': name, 'Folder': name, 'URL': url, LINK: RAW}
+    source = Source(name, output_dir / SOURCES / 'earlier', record)
     keep_source(output_dir, source)
 
 
@@ -229,7 +244,7 @@ def merged_tables(sources: Sequence[Source]) -> dict[Path, bytes]:
     return merged
 
 
-def source_datasets(sources: Sequence[Source]) -> dict[str, Any]:
+def source_datasets(sources: Sequence[Source]) -> list[dict[str, Any]]:
     """Return what dataset_description.json says of all data sets.
 
     Parameters
@@ -237,9 +252,13 @@ def source_datasets(sources: Sequence[Source]) -> dict[str, Any]:
     sources : sequence of Source
         In the order in which they are named.
     """
-    listed = [{k: s.record[k] for k in ('URL', 'DOI') if k in s.record} for s in sources]
-    links = {
-        'raw' if i == 1 else f'raw{i}': s.record['URL'].replace('file://', 'file:///', 1)
-        .replace('////', '///') for i, s in enumerate(sources, start=1)
-    }  # fmt: skip
-    return {'SourceDatasets': listed, 'DatasetLinks': links}
+    return [{k: s.record[k] for k in ('URL', 'DOI') if k in s.record} for s in sources]
+
+
+def links_of(sources: Sequence[Source]) -> dict[str, str]:
+    """Return the name of each data set in BIDS URIs, and where it lay when it was read."""
+    return {
+        s.record[LINK]: s.record['URL'].replace('file://', 'file:///', 1).replace('////', '///')
+        for s in sources
+        if LINK in s.record
+    }

@@ -54,18 +54,6 @@ def _given(value: Any) -> Any:
     return value if isdefined(value) and value else None
 
 
-def raw_uri(path: Path) -> str:
-    """Make the BIDS URI of a raw file.
-
-    Examples
-    --------
-    >>> raw_uri(Path('/data/sub-01/ses-1/mrs/sub-01_ses-1_svs.nii.gz'))
-    'bids:raw:sub-01/ses-1/mrs/sub-01_ses-1_svs.nii.gz'
-    """
-    starts = [k for k, part in enumerate(path.parts[:-1]) if part.startswith('sub-')]
-    return f'bids:raw:{"/".join(path.parts[starts[0] :] if starts else path.parts[-1:])}'
-
-
 def edit_index(data: MrsData, wanted: int) -> int:
     """Editing condition to fit: the wanted one, or the one that the header calls off.
 
@@ -261,7 +249,6 @@ class _VoxelInputSpec(BaseInterfaceInputSpec):
 class _VoxelOutputSpec(TraitedSpec):
     mask_file = File(exists=True, desc='share of each T1w voxel inside the spectroscopic voxel')
     tissue_file = File(exists=True, desc='fractions, overlap and volumes, JSON')
-    metadata = traits.Dict(desc='for the sidecar of the mask')
 
 
 class VoxelTissue(SimpleInterface):
@@ -288,7 +275,6 @@ class VoxelTissue(SimpleInterface):
         image = nb.Nifti1Image(coverage.astype(np.float32), t1w.affine)
         image.header.set_xyzt_units('mm', 'sec')
         image.to_filename(cwd / 'voxel_mask.nii.gz')
-        self._results['metadata'] = {'Sources': [raw_uri(Path(self.inputs.svs_file))]}
         tissue = {
             'f_gm': fractions[0] * share,
             'f_wm': fractions[1] * share,

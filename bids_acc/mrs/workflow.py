@@ -160,7 +160,7 @@ def init_mrs_tissue_wf(
         (template, ds_template, [('out_file', 'in_file')]),
         (inputnode, cortex, [(field, field) for field in ('svs_file', 'white', 'pial')]),
         (voxel, plot, [('mask_file', 'mask_file')]),
-        (voxel, ds_voxel, [('mask_file', 'in_file'), ('metadata', 'metadata')]),
+        (voxel, ds_voxel, [('mask_file', 'in_file')]),
         (plot, ds_plot, [('out_file', 'in_file')]),
         (voxel, outputnode, [('tissue_file', 'tissue_file')]),
         (ds_voxel, outputnode, [('out_file', 'voxel_mask')]),

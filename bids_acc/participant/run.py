@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from bids_acc.derivatives import dataset
+from bids_acc.derivatives.links import bids_uris
 from bids_acc.derivatives.sinks import gather_sinks
 from bids_acc.derivatives.status import StatusRow, write_status
 from bids_acc.execution.configure import code_state, configure_nipype
@@ -27,7 +28,7 @@ from bids_acc.participant.page_facts import inputs_table, run_facts
 from bids_acc.participant.plan import Job, without_failed_anat
 from bids_acc.participant.records import forget_before_run, keep_record
 from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
-from bids_acc.participant.workflow import build_session, workflow_name
+from bids_acc.participant.workflow import build_session, tell_sources, workflow_name
 from bids_acc.report.subject.page import write_subject_report
 from bids_acc.report.subject.view import SubjectView
 from bids_acc.settings import Request
@@ -41,6 +42,8 @@ class RunFolders:
 
     intermediate: WorkFolder
     logs: Path
+    datasets: Mapping[str, Path] = field(default_factory=dict)
+    """Name of each data set in BIDS URIs, and its root."""
 
     @property
     def work(self) -> Path:
@@ -57,10 +60,12 @@ def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
         If a folder cannot be made or written.
     """
     work = prepare_work_dir(request.output_dir, request.work_dir, code_state())
-    dataset.write_dataset_files(request.bids_dir, request.output_dir)
+    datasets = dataset.write_dataset_files(
+        request.bids_dir, request.output_dir, request.derivatives
+    )
     for subject in sorted({job.session.subject for job in jobs}):
         dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
-    return RunFolders(work, dataset.new_run_folder(request.output_dir))
+    return RunFolders(work, dataset.new_run_folder(request.output_dir), datasets)
 
 
 def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) -> list[StatusRow]:
@@ -89,7 +94,7 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     except KeyboardInterrupt:
         write_status(folders.logs, ledger.so_far(jobs))
         raise
-    _tabulate_failed_spectra(jobs, ledger, request, folders.work)
+    _tabulate_failed_spectra(jobs, ledger, request, folders)
     status = ledger.so_far(jobs)
     write_status(folders.logs, status)
     _write_pages(request, jobs, status, run_facts(request, folders.logs, started))
@@ -147,7 +152,7 @@ def _run_sessions(
     """Run the graphs of all sessions, and once more those that go on without their T1w image."""
     build = partial(
         build_session, output_dir=request.output_dir, work_dir=folders.work,
-        settings=request.settings,
+        settings=request.settings, datasets=folders.datasets,
     )  # fmt: skip
     wanted = [job for job in jobs if any(map(job.wants, job.plan))]
     for job in jobs:
@@ -173,16 +178,17 @@ def _run_sessions(
 
 
 def _tabulate_failed_spectra(
-    jobs: Sequence[Job], ledger: _Ledger, request: Request, work_dir: Path
+    jobs: Sequence[Job], ledger: _Ledger, request: Request, folders: RunFolders
 ) -> None:
     """Write tables of n/a for spectra that failed, so that the group level can count them."""
     for failure in failed_spectra(jobs, ledger.failures):
         for keep_fit in (True, False):
             try:
                 workflow = init_failed_spectrum_wf(
-                    failure, output_dir=request.output_dir, work_dir=work_dir,
+                    failure, output_dir=request.output_dir, work_dir=folders.work,
                     settings=request.settings, keep_fit=keep_fit,
                 )  # fmt: skip
+                tell_sources(workflow, bids_uris(failure.inputs.files, folders.datasets))
                 workflow.run(plugin='Linear')
             except (RuntimeError, OSError, ValueError, MemoryError) as error:
                 LOGGER.warning('no tables of %s: %s', failure.inputs.svs.name, error)

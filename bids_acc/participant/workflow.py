@@ -19,6 +19,8 @@ from nipype.pipeline.engine import Workflow
 
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
 from bids_acc.bids.inputs import DwiInputs, MrsInputs, Session
+from bids_acc.derivatives.links import bids_uris
+from bids_acc.derivatives.outputs import Sink
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
@@ -33,7 +35,14 @@ GRAPHS = 'bids_acc_wf'
 """Folder below the working folder that holds those of the sessions' graphs."""
 
 
-def build_session(job: Job, *, output_dir: Path, work_dir: Path, settings: Settings) -> Graph:
+def build_session(
+    job: Job,
+    *,
+    output_dir: Path,
+    work_dir: Path,
+    settings: Settings,
+    datasets: Mapping[str, Path] | None = None,
+) -> Graph:
     """Build the graph of a session, and say of each node what it is.
 
     Parameters
@@ -44,10 +53,14 @@ def build_session(job: Job, *, output_dir: Path, work_dir: Path, settings: Setti
         Root of the derivative data set; where Nipype keeps its files.
     settings : Settings
         Of this run.
+    datasets : mapping of str to Path, optional
+        Name of each data set in BIDS URIs, and its root: where outputs say they come from.
     """
     workflow, modalities = init_session_wf(
         job, output_dir=output_dir, settings=settings, basis_cache=work_dir / 'mrs_basis'
     )
+    for part, files in _files_of(job, modalities).items():
+        tell_sources(workflow.get_node(part), bids_uris(files, datasets or {}))
     workflow.base_dir = str(work_dir / GRAPHS)
     session = ' '.join(filter(None, [job.session.participant_id, job.session.session_id]))
     steps = {
@@ -56,6 +69,41 @@ def build_session(job: Job, *, output_dir: Path, work_dir: Path, settings: Setti
         for name in computing_nodes(workflow.get_node(part))
     }
     return Graph(workflow, steps)
+
+
+def _files_of(job: Job, modalities: Mapping[str, str]) -> dict[str, list[Path]]:
+    """List the files that each sub-workflow's outputs are made from."""
+    session = job.session
+    anat: list[Path] = []
+    if session.anat is not None and job.has('anat'):
+        mask = [] if job.brain_mask.path is None else [job.brain_mask.path]
+        anat = [*session.anat.files, *mask, *job.surfaces.files]
+    spectra = dict(zip(spectrum_names(session.mrs), session.mrs, strict=True))
+    files = {}
+    for part, modality in modalities.items():
+        if modality == 'anat':
+            files[part] = anat
+        elif modality == 'dwi' and session.dwi is not None:
+            files[part] = [*session.dwi.files, *anat[:1]]
+        elif part in spectra:
+            files[part] = [*spectra[part].files, *anat[:1]]
+    return files
+
+
+def tell_sources(workflow: Workflow, uris: list[str]) -> None:
+    """Tell each sink of a workflow what its outputs are made from.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Changed in place.
+    uris : list of str
+        From `bids_acc.derivatives.links.bids_uris`.
+    """
+    for name in workflow.list_node_names():
+        interface = workflow.get_node(name).interface
+        if isinstance(interface, Sink):
+            interface.inputs.sources = uris
 
 
 def computing_nodes(workflow: Workflow) -> list[str]:

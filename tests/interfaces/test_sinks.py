@@ -52,6 +52,7 @@ def build(folder, fail=''):
                 workflow.connect(step, 'meta', sink, 'metadata')
             else:
                 sink.inputs.metadata = {'Fixed': True}
+            sink.inputs.sources = ['bids:raw:sub-01/anat/sub-01_T1w.nii.gz']
     reader = pe.Node(Function(function=read), name='reader')
     workflow.connect(workflow.get_node('ds_anat_brain_mask'), 'out_file', reader, 'path')
     names = [f'{workflow.name}.{name}' for name in workflow.list_node_names()]
@@ -83,3 +84,11 @@ def test_gathered_sinks_keep_the_same_files(tmp_path, fail):
     assert 'sub_01_wf.reader' in after.ended
     sidecar = next(json.loads(v) for k, v in gathered.items() if k.endswith('T1w.json'))
     assert sidecar['Seen'] == 3
+
+
+def test_each_sidecar_tells_its_sources(tmp_path):
+    files, _ = kept(tmp_path, gather_sinks)
+    for name, content in files.items():
+        if name.endswith('.json'):
+            sidecar = json.loads(content)
+            assert sidecar['Sources'] == ['bids:raw:sub-01/anat/sub-01_T1w.nii.gz']

@@ -134,3 +134,19 @@ def test_the_order_of_data_sets_is_that_of_their_names_wherever_they_lie(tmp_pat
     for name, rows in (('b', TWO), ('a', ONE)):
         write_dataset_files(dataset(tmp_path / place / name, rows, 'x'), out)
     assert people(out)['dataset'].tolist() == ['a', 'a', 'b', 'b']
+
+
+def test_the_name_of_a_data_set_in_uris_stays_whatever_is_added(tmp_path):
+    """A sidecar that was written before must not come to mean another data set."""
+    out = tmp_path / 'out'
+    late, early = dataset(tmp_path / 'z', ONE, 'z'), dataset(tmp_path / 'a', TWO, 'a')
+    assert write_dataset_files(late, out) == {'raw': late}
+    surfaces = {'free-surfer': tmp_path / 'fs'}
+    assert write_dataset_files(early, out, surfaces) == {
+        'raw2': early, 'freesurfer': tmp_path / 'fs',
+    }  # fmt: skip
+    links = json.loads((out / 'dataset_description.json').read_text())['DatasetLinks']
+    assert links == {'raw': f'file://{late}', 'raw2': '../a', 'freesurfer': '../fs'}
+    assert write_dataset_files(late, out) == {'raw': late}
+    links = json.loads((out / 'dataset_description.json').read_text())['DatasetLinks']
+    assert links == {'raw': '../z', 'raw2': f'file://{early}', 'freesurfer': '../fs'}
