@@ -27,7 +27,7 @@ def strip_picture(values: pd.DataFrame, title: str, groups: Sequence[str], unit:
     title : str
         Above the picture.
     groups : sequence of str
-        In the order of the columns.
+        In the order of the columns; those without a value have none.
     unit : str
         Of the values.
 
@@ -42,10 +42,11 @@ def strip_picture(values: pd.DataFrame, title: str, groups: Sequence[str], unit:
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
     span = (high - low) or 1.0
     parts = []
-    column = (WIDTH - LEFT) / max(len(groups), 1)
-    for number, group in enumerate(groups):
+    present = [group for group in groups if (known['group'] == group).any()]
+    column = (WIDTH - LEFT) / max(len(present), 1)
+    for number, group in enumerate(present):
         centre = LEFT + (number + 0.5) * column
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLOURS[list(groups).index(group) % len(COLOURS)]  # the same in every picture
         own = known[known['group'] == group].sort_values('value', kind='stable')
         heights = (
             HEIGHT - FOOT - (own['value'].to_numpy(float) - low) / span * (HEIGHT - FOOT - 26)
@@ -57,12 +58,11 @@ def strip_picture(values: pd.DataFrame, title: str, groups: Sequence[str], unit:
                 f'<circle cx="{centre + x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}" '
                 f'fill-opacity="0.75"><title>{told}</title></circle>'
             )
-        if len(own):
-            middle = float(np.median(heights))
-            parts.append(
-                f'<line x1="{centre - 14:.1f}" x2="{centre + 14:.1f}" y1="{middle:.1f}" '
-                f'y2="{middle:.1f}" stroke="currentColor" stroke-width="2"/>'
-            )
+        middle = float(np.median(heights))
+        parts.append(
+            f'<line x1="{centre - 14:.1f}" x2="{centre + 14:.1f}" y1="{middle:.1f}" '
+            f'y2="{middle:.1f}" stroke="currentColor" stroke-width="2"/>'
+        )
         parts.append(
             f'<text x="{centre:.1f}" y="{HEIGHT - 18}" text-anchor="middle">{html.escape(group)}'
             f'</text><text x="{centre:.1f}" y="{HEIGHT - 4}" text-anchor="middle">n = {len(own)}'

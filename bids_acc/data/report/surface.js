@@ -21,24 +21,29 @@
   const FRAGMENT = `precision mediump float; varying vec3 lit;
     void main() { gl_FragColor = vec4(lit, 1.0); }`;
 
-  const content = JSON.parse(source.textContent);
-  const faces = numbers(content.faces, Uint16Array);
-  const hemispheres = SIDES.map((side) => {
-    const places = Float32Array.from(numbers(content[side].places, Int16Array), (v) => v / 100);
-    const normals = new Float32Array(places.length);
-    for (let f = 0; f < faces.length; f += 3) {
-      const [a, b, c] = [3 * faces[f], 3 * faces[f + 1], 3 * faces[f + 2]];
-      const u = [0, 1, 2].map((k) => places[b + k] - places[a + k]);
-      const v = [0, 1, 2].map((k) => places[c + k] - places[a + k]);
-      const n = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
-      for (const corner of [a, b, c]) n.forEach((value, k) => { normals[corner + k] += value; });
-    }
-    for (let i = 0; i < normals.length; i += 3) {
-      const length = Math.hypot(normals[i], normals[i + 1], normals[i + 2]) || 1;
-      for (let k = 0; k < 3; k += 1) normals[i + k] /= length;
-    }
-    return { places, normals, sulcus: bytes(content[side].sulcus) };
-  });
+  let faces;
+  let hemispheres;
+  const readMesh = () => { // once, when the first surface comes into view
+    if (faces) return;
+    const content = JSON.parse(source.textContent);
+    faces = numbers(content.faces, Uint16Array);
+    hemispheres = SIDES.map((side) => {
+      const places = Float32Array.from(numbers(content[side].places, Int16Array), (v) => v / 100);
+      const normals = new Float32Array(places.length);
+      for (let f = 0; f < faces.length; f += 3) {
+        const [a, b, c] = [3 * faces[f], 3 * faces[f + 1], 3 * faces[f + 2]];
+        const u = [0, 1, 2].map((k) => places[b + k] - places[a + k]);
+        const v = [0, 1, 2].map((k) => places[c + k] - places[a + k]);
+        const n = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+        for (const corner of [a, b, c]) n.forEach((value, k) => { normals[corner + k] += value; });
+      }
+      for (let i = 0; i < normals.length; i += 3) {
+        const length = Math.hypot(normals[i], normals[i + 1], normals[i + 2]) || 1;
+        for (let k = 0; k < 3; k += 1) normals[i + k] /= length;
+      }
+      return { places, normals, sulcus: bytes(content[side].sulcus) };
+    });
+  };
   const spread = (values) => { // one entry for each corner of each face
     const all = new Float32Array(3 * faces.length);
     for (let i = 0; i < faces.length; i += 1) {
@@ -75,6 +80,7 @@
       this.canvas = box.querySelector('canvas');
       this.gl = this.canvas.getContext('webgl', { antialias: true });
       if (!this.gl) return;
+      readMesh();
       const told = JSON.parse(document.getElementById(box.dataset.maps).textContent);
       this.maps = told.maps.map((map) => ({
         ...map, values: SIDES.map((side) => numbers(map.values[side], Uint16Array)),
@@ -288,5 +294,12 @@
       });
     }
   }
-  for (const box of document.querySelectorAll('.surface')) new Viewer(box);
+  for (const box of document.querySelectorAll('.surface')) {
+    const still = box.previousElementSibling;
+    new IntersectionObserver((seen, observer) => {
+      if (!seen.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      new Viewer(box);
+    }, { rootMargin: '200px' }).observe(still);
+  }
 })();
