@@ -7,8 +7,10 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from bids_acc.report.subject.cohort import LEAST_PEOPLE, percentile
+from bids_acc.report.surface_figures import draw_side
 from bids_acc.report.surface_view import (
     MISSING,
     SurfaceMap,
@@ -121,3 +123,18 @@ def test_percentile_needs_people_and_a_value() -> None:
     assert np.isnan(percentile(1.0, range(LEAST_PEOPLE - 1)))
     assert np.isnan(percentile(np.nan, range(50)))
     assert percentile(25.0, [*range(50), np.nan]) == 51.0
+
+
+@pytest.mark.parametrize(
+    ('side', 'medial', 'front'),
+    [('L', False, 'left'), ('L', True, 'right'), ('R', False, 'right'), ('R', True, 'left')],
+)
+def test_nobody_is_mirrored_in_figures_of_surfaces(side: str, medial: bool, front: str) -> None:
+    mesh = load_template('10k')[side]
+    colours = np.where(mesh.pial[:, 1:2] > 0, (1.0, 0, 0), (0, 0, 1.0))
+    axes = Figure().subplots()
+    draw_side(axes, mesh.pial, mesh.faces, colours, side, medial=medial)
+    (painted_faces,) = axes.collections
+    across = np.array([path.vertices[:3, 0].mean() for path in painted_faces.get_paths()])
+    red = painted_faces.get_facecolors()[:, 0] > 0.3
+    assert (across[red].mean() < across[~red].mean()) == (front == 'left')
