@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
@@ -359,6 +360,35 @@ def plot_concordance(
     axes.set_xlim(left=0)
     axes.grid(axis='x', color='0.92')
     axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_course(lines: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw ratios to tCr over blocks, one panel for each metabolite.
+
+    Parameters
+    ----------
+    lines : mapping of str to DataFrame
+        ``label``, ``value`` and ``value_sd`` in the order of the blocks.
+
+    Returns
+    -------
+    Figure
+        To be saved by the caller.
+    """
+    figure = Figure(figsize=(7.5, 0.6 + 1.25 * len(lines)), layout='constrained')
+    panels = np.ravel(figure.subplots(len(lines), 1, sharex=True, squeeze=False))
+    for axes, (name, table) in zip(panels, lines.items(), strict=True):
+        places = np.arange(len(table))
+        axes.errorbar(
+            places, table['value'], table['value_sd'], fmt='o-', color='#1f6fb4', ms=4, lw=0.9,
+            capsize=2,
+        )  # fmt: skip
+        axes.set_ylabel(f'{name}/tCr', fontsize=8)
+        axes.set_xticks(places, [str(label) for label in table['label']], fontsize=8)
+        axes.tick_params(axis='y', labelsize=8)
+        axes.grid(axis='y', color='0.92')
+    panels[-1].set_xlabel('block')
     return figure
 
 

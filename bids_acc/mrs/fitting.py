@@ -12,19 +12,25 @@ from typing import Any, Literal
 import numpy as np
 
 import bids_acc
-from bids_acc.exceptions import ComputationError, MetadataError, MissingInputError
+from bids_acc.exceptions import (
+    ComputationError,
+    MetadataError,
+    MissingInputError,
+    SettingsError,
+)
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
 from bids_acc.mrs.basis.edit_metadata import editing_of
 from bids_acc.mrs.basis.sequence import sequence_of, too_short, usual_te1
 from bids_acc.mrs.conditions import editing_named
-from bids_acc.mrs.engines.builtin import choose_engine, run_builtin
+from bids_acc.mrs.engines.builtin import builtin_result, choose_engine, run_builtin
 from bids_acc.mrs.engines.edited import NAMES as EDITED_NAMES
 from bids_acc.mrs.engines.edited import EditedScan
 from bids_acc.mrs.engines.importers import import_result
 from bids_acc.mrs.engines.lcmodel import run_lcmodel
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
+from bids_acc.mrs.lcm.timecourse import fit_blocks
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import parse_ratio
 from bids_acc.mrs.nulled import check_nulled, read_nulled
@@ -153,6 +159,7 @@ def check_mrs_settings(settings: MrsSettings) -> None:
         if engine != 'none':
             choose_engine(engine, settings.fits is not None)
     load_gate(settings.gate)
+    check_blocks(settings.blocks)
     load_relaxation(settings.relaxation)
     for text in settings.ratios:
         parse_ratio(text)
@@ -259,6 +266,58 @@ def _lcmodel(
         return EngineResult.failed('lcmodel', 'unknown', basis.names, str(error))
 
 
+def _options(request: FitRequest) -> FitOptions:
+    """Make the settings of the built-in engine."""
+    kinds: dict[str, Literal['parametrised', 'none']] = {
+        'parametrised': 'parametrised', 'none': 'none',
+    }  # fmt: skip
+    return FitOptions(
+        ed_per_ppm=request.baseline_ed_per_ppm,
+        macromolecules=kinds.get(request.macromolecules, 'auto'),
+    )
+
+
+def run_blocks(data: MrsData, request: FitRequest) -> list[EngineResult]:
+    """Fit the blocks of a series with the built-in engine.
+
+    Parameters
+    ----------
+    data : MrsData
+        One decay per block, in the place of transients, with one alignment and line shape.
+    request : FitRequest
+        As for the whole spectrum.
+
+    Returns
+    -------
+    list of EngineResult
+        One for each block.
+
+    Raises
+    ------
+    MetadataError, InputDataError
+        If the basis set does not fit the data or a file cannot be read.
+    """
+    spectrum, _ = spectrum_of(data, request)
+    basis = _load(spectrum, request)
+    _, fits = fit_blocks(data.fids[0, :, 0], spectrum, basis, _options(request))
+    return [builtin_result(fit, request.water_amplitude) for fit in fits]
+
+
+def check_blocks(text: str | None) -> None:
+    """Refuse a division into blocks that cannot be meant.
+
+    Raises
+    ------
+    SettingsError
+        If it is neither ``events`` nor a number of two or more.
+    """
+    if text is None or text == 'events' or (text.isdigit() and int(text) >= 2):
+        return
+    raise SettingsError(
+        f'--mrs-blocks {text}: give the number of blocks, 2 or more, or the word events.'
+    )
+
+
 def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
     """Fit, or import.
 
@@ -323,13 +382,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
                 water = read_nifti_mrs(request.water_file, {}).fids[0, 0, 0]
             result = _lcmodel(spectrum, basis, water, request)
         else:
-            kinds: dict[str, Literal['parametrised', 'none']] = {
-                'parametrised': 'parametrised', 'none': 'none',
-            }  # fmt: skip
-            options = FitOptions(
-                ed_per_ppm=request.baseline_ed_per_ppm,
-                macromolecules=kinds.get(request.macromolecules, 'auto'),
-            )
+            options = _options(request)
             rng = np.random.default_rng(np.random.SeedSequence(request.seed))
             scan = edited_scan(data, request)
             cache = None if request.cache_dir is None else Path(request.cache_dir)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nb
 import numpy as np
@@ -40,11 +41,32 @@ from bids_acc.mrs.levels.tables import (
     quality_row,
     quantity_table,
 )
+from bids_acc.mrs.levels.timecourse import (
+    contrast_table,
+    course_lines,
+    course_table,
+    primary_changes,
+)
 from bids_acc.mrs.levels.tissue import volume_fractions
 from bids_acc.mrs.levels.voxel import overlap_fraction, voxel_coverage
+from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
 from bids_acc.mrs.signal.artefacts import Artefact, check_artefacts, is_clipped
+from bids_acc.mrs.signal.blocks import (
+    Block,
+    block_averages,
+    equal_blocks,
+    event_blocks,
+    match_widths,
+)
 from bids_acc.mrs.signal.preprocessing import Preprocessed, nothing_usable, preprocess
+from bids_acc.tables.reading import read_tsv
+
+if TYPE_CHECKING:
+    from bids_acc.mrs.fitting import FitRequest
+
+COURSE_SHOWN = ('Glu', 'Glx', 'GABA', 'tNAA', 'tCho')
+"""Metabolites in the figure of a time course."""
 
 LOGGER = logging.getLogger('nipype.interface')
 
@@ -87,6 +109,47 @@ def edit_index(data: MrsData, wanted: int) -> int:
     )
 
 
+def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[Block]:
+    """Divide a series into equal blocks, or by the events beside the spectrum.
+
+    Parameters
+    ----------
+    wanted : str
+        A number of blocks, or ``events``.
+    svs_file : Path
+        Raw spectrum, whose name gives that of the events.
+    data : MrsData
+        As read.
+
+    Returns
+    -------
+    list of Block
+
+    Raises
+    ------
+    InputDataError
+        If there are no events, or no blocks can be made of them.
+    """
+    n_transients = data.fids.shape[1]
+    if wanted != 'events':
+        return equal_blocks(n_transients, int(wanted), data.repetition_time)
+    path = svs_file.with_name(svs_file.name.split('.')[0].removesuffix('svs') + 'events.tsv')
+    if not path.is_file():
+        raise InputDataError(f'{path.name} is not there: add it, or give a number of blocks')
+    table = read_tsv(path)
+    if missing := [n for n in ('onset', 'duration') if n not in table]:
+        raise InputDataError(f'{path.name}: the column {", ".join(missing)} is missing')
+    numbers = table[['onset', 'duration']].apply(pd.to_numeric, errors='coerce')
+    if numbers.isna().any(axis=None):
+        raise InputDataError(f'{path.name}: an onset or duration is no number: correct it')
+    kinds = table['trial_type'].astype(str) if 'trial_type' in table else ['event'] * len(table)
+    # conditions of an edited scan take turns
+    step = data.repetition_time * data.fids.shape[2]
+    return event_blocks(
+        numbers['onset'].tolist(), numbers['duration'].tolist(), list(kinds), n_transients, step
+    )
+
+
 def preprocessing_report(
     data: MrsData, done: Preprocessed, reference: MrsData | None = None
 ) -> dict[str, Any]:
@@ -121,6 +184,7 @@ class _PreprocessInputSpec(BaseInterfaceInputSpec):
     edit_index = traits.Int(-1, usedefault=True, desc='editing condition; -1 takes edit-off')
     acquisition = traits.Str('', usedefault=True, desc='label of the acq entity')
     note = traits.Str('', usedefault=True, desc='what is known beforehand about the spectrum')
+    blocks = traits.Str('', usedefault=True, desc='number of blocks, or events; empty for none')
 
 
 class _PreprocessOutputSpec(TraitedSpec):
@@ -128,6 +192,7 @@ class _PreprocessOutputSpec(TraitedSpec):
     report_file = File(exists=True, desc='steps and measures, JSON')
     water_file = File(desc='combined and averaged water, NIfTI-MRS')
     steps_file = File(exists=True, desc='one row per step')
+    blocks_file = File(desc='averages of blocks, NIfTI-MRS')
 
 
 class PreprocessSpectrum(SimpleInterface):
@@ -161,6 +226,9 @@ class PreprocessSpectrum(SimpleInterface):
             report['n_transients'] += second.report['n_transients_on']
             report['n_transients_used'] += second.report['n_transients_on_used']
         cwd = Path(runtime.cwd)
+        if self.inputs.blocks:
+            report['blocks'], reason = self._blocks(data, done, condition, unusable, cwd)
+            report['notes'] += [f'no time course: {reason}.'] if reason else []
         out_file = write_nifti_mrs(
             data.with_fids(done.fid)
             if second.pair is None
@@ -196,6 +264,29 @@ class PreprocessSpectrum(SimpleInterface):
                 ratio = done.residual_water_ratio
                 return done, check_artefacts(done.fid, *axis, ratio, is_clipped(fids)), ''
         return nothing_usable(data.n_points, reason), [], reason
+
+    def _blocks(
+        self, data: MrsData, done: Preprocessed, condition: int, unusable: str, cwd: Path
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Average blocks of transients; what they are, and why there are none."""
+        if unusable:
+            return [], unusable
+        fids, axis = data.fids[:, :, condition], (data.dwell_time, data.spectrometer_mhz)
+        try:
+            blocks = blocks_of(self.inputs.blocks, Path(self.inputs.svs_file), data)
+            averages, counts = block_averages(fids, *axis, done, blocks)
+            matched, added = match_widths(averages, *axis)
+        except (InputDataError, np.linalg.LinAlgError, ArpackError) as error:
+            LOGGER.warning('%s: no time course: %s', data.source, error)
+            return [], str(error).rstrip('.')
+        out_file = write_nifti_mrs(data.with_fids(matched[:, None]), cwd / 'blocks_svs.nii.gz')
+        self._results['blocks_file'] = str(out_file)
+        told = zip(blocks, counts, added, strict=True)
+        return [
+            {'label': block.label, 'onset_s': block.onset_s, 'n_transients': count,
+             'width_added_hz': float(width)}
+            for block, count, width in told
+        ], ''  # fmt: skip
 
     def _second(
         self, data: MrsData, done: Preprocessed, condition: int, unusable: str
@@ -303,7 +394,7 @@ class VoxelTissue(SimpleInterface):
 
 
 class _FitInputSpec(BaseInterfaceInputSpec):
-    in_file = File(exists=True, mandatory=True, desc='preprocessed decay, NIfTI-MRS')
+    in_file = File(exists=True, desc='preprocessed decay, NIfTI-MRS; averages of blocks')
     report_file = File(exists=True, mandatory=True, desc='report of preprocessing')
     water_file = File(exists=True, desc='combined and averaged water, NIfTI-MRS')
     svs_file = File(exists=True, desc='raw spectrum, whose name finds imported fits')
@@ -334,11 +425,25 @@ class FitSpectrum(SimpleInterface):
     output_spec = _FitOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.mrs.fitting import FitRequest, run_engine
+        from bids_acc.mrs.fitting import run_engine
 
         data = read_nifti_mrs(self.inputs.in_file, {})
+        request = self._request(Path(runtime.cwd))
+        result, basis_info = run_engine(data, request)
+        out_file = save_record(result, Path(runtime.cwd) / 'result.json')
+        # kept as a file too, for the tables of a spectrum of which a later step fails
+        kept = Path(runtime.cwd) / 'basis_info.json'
+        kept.write_text(json.dumps(basis_info, default=str))
+        self._results['result_file'] = str(out_file)
+        self._results['basis_info'] = json.loads(kept.read_text())
+        return runtime
+
+    def _request(self, work_dir: Path) -> FitRequest:
+        """Gather what is asked of the engine."""
+        from bids_acc.mrs.fitting import FitRequest
+
         report = json.loads(Path(self.inputs.report_file).read_text())
-        request = FitRequest(
+        return FitRequest(
             engine=self.inputs.engine,
             basis=self.inputs.basis,
             fits_dir=_given(self.inputs.fits_dir),
@@ -356,15 +461,42 @@ class FitSpectrum(SimpleInterface):
             water_file=_given(self.inputs.water_file),
             seed=self.inputs.seed,
             naa_ratio=float((report.get('editing') or {}).get('naa_ratio', math.nan)),
-            work_dir=Path(runtime.cwd),
+            work_dir=work_dir,
         )
-        result, basis_info = run_engine(data, request)
-        out_file = save_record(result, Path(runtime.cwd) / 'result.json')
-        # kept as a file too, for the tables of a spectrum of which a later step fails
-        kept = Path(runtime.cwd) / 'basis_info.json'
-        kept.write_text(json.dumps(basis_info, default=str))
-        self._results['result_file'] = str(out_file)
-        self._results['basis_info'] = json.loads(kept.read_text())
+
+
+class _FitBlocksOutputSpec(TraitedSpec):
+    course_file = File(exists=True, desc='a level for each block')
+    contrast_file = File(exists=True, desc='differences between blocks')
+    plot_file = File(exists=True, desc='figure, SVG')
+
+
+class FitBlocks(FitSpectrum):
+    """Fit the blocks of a series and compare them; empty tables where there are none."""
+
+    output_spec = _FitBlocksOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.figures import plot_course, plot_no_fit
+        from bids_acc.mrs.fitting import run_blocks
+        from bids_acc.report.figures import save_figure
+
+        cwd, in_file = Path(runtime.cwd), _given(self.inputs.in_file)
+        results: list[EngineResult] = []
+        blocks: list[dict[str, Any]] = []
+        if in_file is not None:
+            report = json.loads(Path(self.inputs.report_file).read_text())
+            blocks = report['blocks']
+            results = run_blocks(read_nifti_mrs(in_file, {}), self._request(cwd))
+        course = course_table(results, blocks)
+        tables = {'course': course, 'contrast': contrast_table(course)}
+        for name, table in tables.items():
+            path = cwd / f'{name}.tsv'
+            table.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+            self._results[f'{name}_file'] = str(path)
+        lines = course_lines(course, COURSE_SHOWN)
+        figure = plot_course(lines) if lines else plot_no_fit('no blocks')
+        self._results['plot_file'] = str(save_figure(figure, cwd / 'course.svg'))
         return runtime
 
 
@@ -373,6 +505,7 @@ class _TabulateInputSpec(BaseInterfaceInputSpec):
     second_result_file = File(exists=True, desc='result of a second engine')
     report_file = File(exists=True, mandatory=True, desc='report of preprocessing')
     tissue_file = File(exists=True, desc='tissue fractions')
+    contrast_file = File(exists=True, desc='differences between blocks')
     in_file = File(exists=True, desc='preprocessed decay; open when there is none')
     basis_info = traits.Dict(desc='basis set')
     gate = traits.Str('acc-structure', usedefault=True, desc='preset or file')
@@ -417,6 +550,10 @@ class TabulateSpectrum(SimpleInterface):
             relaxation=self.inputs.relaxation,
             data=data,
         )
+        contrasts = _given(self.inputs.contrast_file)
+        if contrasts is not None:
+            table = pd.read_csv(contrasts, sep='\t', na_values='n/a')
+            inputs = replace(inputs, changes=primary_changes(table))
         tables = {
             'quantities': quantity_table(inputs),
             'quality': pd.DataFrame([quality_row(inputs)]),

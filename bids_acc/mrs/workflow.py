@@ -12,6 +12,7 @@ from nipype.pipeline import engine as pe
 from bids_acc.derivatives.outputs import init_sink
 from bids_acc.mrs.engines.builtin import choose_engine
 from bids_acc.mrs.interfaces import (
+    FitBlocks,
     FitSpectrum,
     PlotConcordance,
     PlotFit,
@@ -49,10 +50,11 @@ def _fit_node(
     name: str,
     cache_dir: Path | None = None,
     seed: int = 0,
+    interface: type[FitSpectrum] = FitSpectrum,
 ) -> pe.Node:
     """Node that runs one engine."""
     node = pe.Node(
-        FitSpectrum(
+        interface(
             engine=engine,
             basis=settings.basis,
             sequence='' if settings.sequence == 'auto' else settings.sequence,
@@ -193,8 +195,10 @@ def init_mrs_report_wf(
 
     Inputs
     ------
-    in_file, water_file, report_file, result_file, second_result_file, tissue_file, basis_info
-        Preprocessed spectrum and water, report, fits, tissue and basis set.
+    in_file, water_file, report_file, result_file, second_result_file, tissue_file, basis_info,
+    contrast_file
+        Preprocessed spectrum and water, report, fits, tissue, basis set, and differences between
+        blocks.
 
     Outputs
     -------
@@ -203,7 +207,7 @@ def init_mrs_report_wf(
     """
     workflow = pe.Workflow(name=name)
     fields = ['in_file', 'report_file', 'result_file', 'second_result_file', 'tissue_file',
-              'basis_info']  # fmt: skip
+              'basis_info', 'contrast_file']  # fmt: skip
     inputnode = pe.Node(
         niu.IdentityInterface(fields=[*fields, 'water_file'], mandatory_inputs=False),
         name='inputnode',
@@ -258,6 +262,28 @@ def init_mrs_report_wf(
         if table in ('quantities', 'quality', 'fit'):
             workflow.connect(sink, 'out_file', outputnode, table)
     return workflow
+
+
+def _add_time_course(
+    workflow: pe.Workflow,
+    settings: MrsSettings,
+    entities: Mapping[str, Any],
+    output_dir: Path,
+    cache_dir: Path | None,
+) -> None:
+    """Fit blocks beside the whole spectrum, and hand their differences to the table of levels."""
+    fit = _fit_node('builtin', settings, entities, 'fit_blocks', cache_dir, interface=FitBlocks)
+    preproc, report = (workflow.get_node(name) for name in ('preproc', 'mrs_report_wf'))
+    workflow.connect([
+        (preproc, fit, [('blocks_file', 'in_file'), ('report_file', 'report_file')]),
+        (fit, report, [('contrast_file', 'inputnode.contrast_file')]),
+    ])  # fmt: skip
+    sinks = {'course': 'mrs_timecourse', 'contrast': 'mrs_contrasts',
+             'plot': 'mrs_figure_timecourse'}  # fmt: skip
+    for field, key in sinks.items():
+        name = f'ds_{field}'
+        sink = init_sink(key, output_dir=output_dir, entities=entities, name=name)
+        workflow.connect(fit, f'{field}_file', sink, 'in_file')
 
 
 def init_mrs_wf(
@@ -328,6 +354,7 @@ def init_mrs_wf(
             edit_index=settings.edit_index,
             acquisition=str(entities.get('acquisition', '')),
             note=note,
+            blocks=settings.blocks or '',
         ),
         name='preproc',
     )
@@ -361,6 +388,8 @@ def init_mrs_wf(
             (f'outputnode.{field}', field) for field in ('quantities', 'quality', 'fit')
         ]),
     ])  # fmt: skip
+    if settings.blocks is not None:
+        _add_time_course(workflow, settings, entities, output_dir, cache_dir)
     if second != 'none':
         other = _fit_node(choose_engine(second, settings.fits is not None), settings, entities,
                           'second_fit', cache_dir, seed)  # fmt: skip

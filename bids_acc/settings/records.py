@@ -340,6 +340,13 @@ class MrsSettings:
         'has done it',
         flag='--mrs-eddy-current',
     )
+    blocks: str | None = option(
+        None,
+        'time course: fit the averages of this many equal blocks of transients, or those of the '
+        'types of events in *_events.tsv beside the spectrum',
+        flag='--mrs-blocks',
+        metavar='N|events',
+    )
     edit_index: int = option(
         -1,
         'editing condition to fit, counted from 0 (-1: edit-OFF, by header or data)',

@@ -75,7 +75,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
     ('mrs/conditions.*', 'files'), ('mrs/differences.*', 'files'),
     ('mrs/results/records.*', 'files'),
-    ('mrs/levels/tables.*', 'files'),
+    ('mrs/levels/tables.*', 'files'), ('mrs/levels/timecourse.*', 'files'),
     ('*', 'formulas'),
 )  # fmt: skip
 """Pattern of a file below the package and its role; the first that fits, so that a new module is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -91,6 +91,8 @@ class TableInputs:
     """Declared ratios."""
     notes: tuple[str, ...] = ()
     """Sentences about water scaling and the place of the voxel."""
+    changes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Change of each ratio to tCr between blocks of a time course, with its SD."""
     scaling_notes: tuple[str, ...] = ()
     """Those of them that say why a water-scaled level is not corrected."""
 
@@ -276,7 +278,8 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
     result = inputs.result
     definition = result.crlb_definition
     rows = []
-    for level in quantify(result, inputs.scaling, inputs.ratios):
+    levels = quantify(result, inputs.scaling, inputs.ratios)
+    for level in [*levels, *_change_levels(inputs)]:
         crlb = result.crlb_pct(level.metabolite)
         detected = result.detected(level.metabolite)
         verdict = judge_metabolite(inputs.gate, Measure(crlb, '%', definition), detected)
@@ -321,6 +324,19 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _change_levels(inputs: TableInputs) -> list[Level]:
+    """Give changes between blocks as levels, with the interval of a normal error."""
+    return [
+        Level(name, 'change_tcr', '1', value, sd, math.nan, value - NORMAL_95 * sd,
+              value + NORMAL_95 * sd, value, math.nan)
+        for name, (value, sd) in inputs.changes.items()
+    ]  # fmt: skip
+
+
+NORMAL_95 = 1.959964
+"""Two-sided 95 % point of the normal distribution."""
 
 
 def _in_unit(inputs: TableInputs, metric: str, definition: str, unit: str) -> float:
@@ -459,11 +475,15 @@ def fit_table(inputs: TableInputs) -> pd.DataFrame:
 
 
 def components_table(inputs: TableInputs) -> pd.DataFrame:
-    """Tabulate what each name adds to the model; no row where the engine does not tell."""
+    """Tabulate what each name adds to the model; no row where the engine does not tell.
+
+    Of an edited scan, the condition OFF.
+    """
     curves = inputs.result.curves
     if curves is None or not curves.components.size:
         return pd.DataFrame(columns=['ppm'])
-    named = dict(zip(inputs.result.names, curves.components, strict=True))
+    of_off = inputs.result.names[: len(curves.components)]
+    named = dict(zip(of_off, curves.components, strict=True))
     return pd.DataFrame({'ppm': curves.ppm, **named})
 
 
@@ -490,7 +510,10 @@ def column_meanings(inputs: TableInputs, table: str) -> dict[str, Any]:
     }
     if table not in words:
         return {}
-    return {name: {'Description': words[table].format(name)} for name in inputs.result.names}
+    curves, names = inputs.result.curves, inputs.result.names
+    if table == 'components' and curves is not None:
+        names = names[: len(curves.components)]
+    return {name: {'Description': words[table].format(name)} for name in names}
 
 
 def concordance_table(first: EngineResult, second: EngineResult) -> pd.DataFrame:

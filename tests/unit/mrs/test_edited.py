@@ -27,7 +27,7 @@ from bids_acc.mrs.differences import second_condition
 from bids_acc.mrs.engines.builtin import run_builtin
 from bids_acc.mrs.engines.edited import EditedScan
 from bids_acc.mrs.fitting import FitRequest, run_engine
-from bids_acc.mrs.interfaces import PreprocessSpectrum, edit_index
+from bids_acc.mrs.interfaces import PlotFit, PreprocessSpectrum, TabulateSpectrum, edit_index
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.levels.constants import load_relaxation
@@ -310,6 +310,34 @@ def test_both_conditions_go_through_preprocessing(
     alone, plain = run_preprocessing(data, tmp_path, edit_index=1)
     assert read_nifti_mrs(alone, {}).fids.shape == (1, 1, 1, N_POINTS)
     assert plain['editing'] == {}
+
+
+def test_tables_and_figures_of_an_edited_scan(
+    joined: EngineResult, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    out, _ = run_preprocessing(acquisition(rng), tmp_path)
+    result = save_record(joined, tmp_path / 'result.json')
+    done = TabulateSpectrum(
+        result_file=str(result), report_file=str(out.with_name('report.json')), in_file=str(out),
+        gate='mega-press', ratios=['GABA+/tNAA'],
+    ).run(cwd=str(tmp_path)).outputs  # fmt: skip
+    levels = pd.read_csv(done.quantities_file, sep='\t', na_values='n/a')
+    own = levels[levels['metabolite'] == 'GABA+'].set_index('unit_scheme')
+    assert own.loc['ratio_tcr', 'gate'] == 'pass'
+    assert own.loc['ratio_tcr', 'macromolecule_spread'] > 0
+    assert own.loc['ratio_tnaa', 'value'] > 0
+    assert 'rests on the model' in str(
+        levels.loc[levels['metabolite'] == 'GABA_edited', 'remark'].iloc[0]
+    )
+    quality = pd.read_csv(done.quality_file, sep='\t').iloc[0]
+    assert quality['edit_target'] == 'GABA'
+    assert 0.05 < quality['gaba_cr_area'] < 0.3
+    assert 0.05 < quality['gannet_gaba_cr'] < 0.3
+    curves = pd.read_csv(done.fit_file, sep='\t', na_values='n/a')
+    assert curves['fit_difference'].notna().sum() == joined.difference.ppm.size
+    assert 'GABA_edited' not in pd.read_csv(done.components_file, sep='\t')
+    drawn = PlotFit(fit_file=done.fit_file, quality_file=done.quality_file).run(cwd=str(tmp_path))
+    assert 'difference, ON' in Path(drawn.outputs.out_file).read_text()
 
 
 def test_exchanged_labels_are_put_right(rng: np.random.Generator, tmp_path: Path) -> None:
