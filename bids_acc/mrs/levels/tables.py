@@ -457,19 +457,23 @@ _AREAS = ('gaba_area_per_unit', 'amplitude_per_proton')
 
 
 def fit_table(inputs: TableInputs) -> pd.DataFrame:
-    """Curves of the fit, one row per point of the ppm axis; empty when the engine gives none."""
-    columns = ['ppm', 'data', 'fit', 'baseline', 'residual']
+    """Curves of the fit, one row per point of the ppm axis; empty when the engine gives none.
+
+    The difference of an edited scan has columns of its own, n/a where there is none.
+    """
+    columns = ('ppm', 'data', 'fit', 'baseline', 'residual')
     curves, difference = inputs.result.curves, inputs.result.difference
-    if curves is None:
-        return pd.DataFrame(columns=columns)
-    table = pd.DataFrame({name: getattr(curves, name) for name in columns})
-    if difference is None:
-        return table
-    # both windows are cut from one axis
-    places = np.abs(table['ppm'].to_numpy()[:, None] - difference.ppm[None, :]).argmin(axis=0)
+    table = pd.DataFrame(
+        {name: [] if curves is None else getattr(curves, name) for name in columns}, dtype=float
+    )
+    places = np.empty(0, dtype=int)
+    if difference is not None:  # both windows are cut from one axis
+        apart = table['ppm'].to_numpy()[:, None] - difference.ppm[None, :]
+        places = np.abs(apart).argmin(axis=0)
     for name in columns[1:]:
         values = np.full(len(table), math.nan)
-        values[places] = getattr(difference, name)
+        if difference is not None:
+            values[places] = getattr(difference, name)
         table[f'{name}_difference'] = values
     return table
 
