@@ -612,7 +612,7 @@ class PlotFit(SimpleInterface):
             columns = ('ppm', 'data', 'fit', 'baseline')
             curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))
             difference = None
-            if table['fit_difference'].notna().any():
+            if 'fit_difference' in table and table['fit_difference'].notna().any():
                 part = table[table['fit_difference'].notna()]
                 names = ('ppm', *(f'{name}_difference' for name in columns[1:]))
                 difference = Curves(*(part[name].to_numpy(dtype=float) for name in names))
