@@ -27,8 +27,8 @@ LARGEST = ('fd_max', 'n_regressors')
 SMALLEST = ('n_regions', 'coreg_dice')
 """Figures of which the smallest counts."""
 _SAME_TR = 1e-3
-PARCEL_COLUMNS = ('hemisphere', 'region', 'n_vertices', 'coverage', 'tsnr', 'reho', 'alff',
-                  'alffz', 'falff')  # fmt: skip
+PARCEL_COLUMNS = ('hemisphere', 'atlas', 'region', 'n_vertices', 'coverage', 'tsnr', 'reho',
+                  'alff', 'alffz', 'falff')  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -239,6 +239,7 @@ def parcel_table(
     labels: FloatArray,
     names: Mapping[int, str],
     n_left: int,
+    atlas: str = 'Desikan',
     columns: Sequence[str] = PARCEL_COLUMNS,
 ) -> pd.DataFrame:
     """Average maps over the labels of the cortical atlas.
@@ -252,6 +253,8 @@ def parcel_table(
         Of the labels.
     n_left : int
         Vertices of the left half.
+    atlas : str
+        Name of the labels' atlas.
     columns : sequence of str
         Of the table.
     """
@@ -262,6 +265,6 @@ def parcel_table(
         found = VertexValues(values, coverage, np.full(len(coverage), np.nan))
         rows += [
             {'hemisphere': side, **row}
-            for row in region_rows(Labels('', labels[half].astype(np.int64), names), found)
+            for row in region_rows(Labels(atlas, labels[half].astype(np.int64), names), found)
         ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(columns))

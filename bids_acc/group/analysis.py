@@ -27,7 +27,14 @@ from bids_acc.exceptions import (
 )
 from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.cohort import Cohort, load_cohort, names_in, read_quality, sessions_on_disk
+from bids_acc.group.cohort import (
+    Cohort,
+    has_function,
+    load_cohort,
+    names_in,
+    read_quality,
+    sessions_on_disk,
+)
 from bids_acc.group.exclusions import (
     Verdicts,
     exclusions_table,
@@ -46,6 +53,7 @@ from bids_acc.group.folders import (
     write_index,
 )
 from bids_acc.group.forest_files import write_forests
+from bids_acc.group.function import function_quality
 from bids_acc.group.gates import Gated, apply_gates, has_gates, of_gates, sessions_left_out
 from bids_acc.group.measures import Measures
 from bids_acc.group.measures_files import read_measures, write_measures
@@ -201,6 +209,8 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         _measure(run, work_dir, progress)
     else:
         write_measures(run.measures, run.folder, descriptions(run.data_dir))
+    if has_function(run.data_dir):
+        _part(run, 'function', function_quality)
     _part(run, 'statistics', _statistics)
     if run.model is not None and run.model.content['Vertexwise'] is not None:
         _part(run, 'vertexwise', _vertexwise)

@@ -29,6 +29,7 @@ LOGGER = logging.getLogger(__name__)
 ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     'anat': ('anat_thickness', 'anat_area'),
     'dwi': ('dwi_vertex_fa', 'dwi_vertex_md', 'dwi_vertex_mo'),
+    'func': ('func_qc',),
     'mrs': ('mrs_quantities', 'mrs_quality'),
 }
 """Outputs of the participant level that the group level needs, by modality."""
@@ -36,6 +37,7 @@ ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
 QC_TABLES: Mapping[str, str] = {
     'anat': 'anat_qc',
     'dwi': 'dwi_qc',
+    'func': 'func_qc',
     'mrs': 'mrs_quality',
 }
 """Tables of quality measures, one row for each session or spectrum."""
@@ -119,10 +121,11 @@ def plan_group(
         if (not participant_labels or s.removeprefix('sub-') in participant_labels)
         and (not session_labels or v is None or v.removeprefix('ses-') in session_labels)
     ]  # fmt: skip
+    modalities = [name for name in ARM_OUTPUTS if name != 'func' or has_function(output_dir)]
     rows = [
         _plan_row(output_dir, subject, session, modality)
         for subject, session in wanted
-        for modality in ARM_OUTPUTS
+        for modality in modalities
     ]
     known = {subject for subject, _ in there}
     for subject in _listed_participants(output_dir, known):
@@ -130,9 +133,25 @@ def plan_group(
         if subject not in known and (not participant_labels or label in participant_labels):
             rows += [
                 _row(subject, None, modality, 'skip', 'listed in participants.tsv, but no results')
-                for modality in ARM_OUTPUTS
+                for modality in modalities
             ]
     return rows
+
+
+def has_function(output_dir: Path) -> bool:
+    """Tell whether anybody has results of a BOLD series; without, no row speaks of them."""
+    return bool(find_outputs('func_qc', output_dir))
+
+
+def rest_first(label: str) -> tuple[bool, str]:
+    """Order tasks: rest comes first, then the others by name.
+
+    Examples
+    --------
+    >>> sorted(['task-hariri', 'task-rest'], key=rest_first)
+    ['task-rest', 'task-hariri']
+    """
+    return 'rest' not in label.lower(), label
 
 
 def _check_labels(asked: Iterable[str], there: set[str], what: str) -> None:
@@ -359,7 +378,10 @@ def read_quality(
     first = next(iter(names.values()), '') if names else ''
     for modality, key in QC_TABLES.items():
         rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-        for subject, session, label, table in read_tables(key, output_dir, sessions):
+        tables = read_tables(key, output_dir, sessions)
+        if modality == 'func':  # of several tasks rest stands for the session
+            tables = sorted(tables, key=lambda one: (one[0], one[1] or '', rest_first(one[2])))
+        for subject, session, label, table in tables:
             if not len(table):
                 continue
             row, ending = dict(table.iloc[0]), ''

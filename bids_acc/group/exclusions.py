@@ -38,12 +38,15 @@ MODALITIES: Mapping[str, str] = MappingProxyType(
     {
         'anat': 'anat', 't1w': 'anat', 't1': 'anat', 'structural': 'anat',
         'dwi': 'dwi', 'dti': 'dwi', 'diffusion': 'dwi',
+        'func': 'func', 'bold': 'func', 'fmri': 'func', 'function': 'func',
         'mrs': 'mrs', 'svs': 'mrs', 'spectroscopy': 'mrs', 'all': 'all', '*': 'all',
     }
 )  # fmt: skip
 """Words for a modality in small letters, and which is meant."""
 STRUCTURE = frozenset({'thickness', 'area', 'volume'})
-"""Vertex metrics of the T1w image; all others are of the diffusion images."""
+"""Vertex metrics of the T1w image."""
+FUNCTION = frozenset({'reho', 'alff', 'falff'})
+"""Vertex metrics of the BOLD series; all others are of the diffusion images."""
 CRITERION = re.compile(
     r'(?P<criterion>\w+) (?P<threshold>[<>]=? [\d.e+-]+(?: (?:Hz|ppm|%))?): '
     r'(?:(?P<value>[\d.e+-]+)(?: \((?P<definition>\w+)\))? fail|(?P<unknown>unknown))'
@@ -244,9 +247,11 @@ def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:
         return data
     anat = _rows_of(data.sessions, verdicts.of('anat')).notna().to_numpy()
     dwi = _rows_of(data.sessions, verdicts.of('dwi')).notna().to_numpy() | anat
+    func = _rows_of(data.sessions, verdicts.of('func')).notna().to_numpy()
     values = data.values.copy()
     for number, metric in enumerate(data.metrics):
-        values[number, anat if metric in STRUCTURE else dwi] = np.nan
+        own = func if metric in FUNCTION else dwi
+        values[number, anat if metric in STRUCTURE else own] = np.nan
     return replace(data, values=values)
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,12 @@ from bids_acc.group.spectra_gate import (
 )
 from bids_acc.group.statistics.model import Model
 from bids_acc.quality.gate import Gate, Verdict
-from bids_acc.quality.sessions import SessionGate, judge_session
+from bids_acc.quality.sessions import ImageModality, SessionGate, judge_session
 
 LOGGER = logging.getLogger(__name__)
 
-IMAGES: tuple[Literal['anat', 'dwi'], ...] = ('anat', 'dwi')
+IMAGES: tuple[ImageModality, ...] = ('anat', 'dwi', 'func')
+WORDS = {'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function'}
 """Modalities whose sessions have a gate."""
 
 
@@ -52,7 +53,7 @@ def images_note(gate: SessionGate, failed: Sequence[Mapping[str, Any]], there: i
     'Diffusion: 1 of 12 sessions fail the gate dwi-usual; qc/exclusions.tsv says why.'
     """
     lost = len({(row['participant_id'], str(row['session_id'])) for row in failed})
-    what = 'T1w' if gate.modality == 'anat' else 'Diffusion'
+    what = WORDS[gate.modality]
     why = '; qc/exclusions.tsv says why' if lost else ''
     return f'{what}: {lost} of {there} sessions fail the gate {gate.name}{why}.'
 

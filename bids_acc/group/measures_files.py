@@ -37,7 +37,12 @@ TABLE = 'measures.tsv'
 LONG = 'measures_long.tsv'
 HOLDS = 'Holds'
 """Entry of the data dictionary that a program reads."""
-QC_OUTPUTS: Mapping[str, str] = {'anat': 'anat_qc', 'dwi': 'dwi_qc', 'mrs': 'mrs_quality'}
+QC_OUTPUTS: Mapping[str, str] = {
+    'anat': 'anat_qc',
+    'dwi': 'dwi_qc',
+    'func': 'func_qc',
+    'mrs': 'mrs_quality',
+}
 VOXEL_QUALITY: Mapping[str, Mapping[str, str]] = {
     'mrs_voxel_dice': {
         'Description': 'Dice coefficient of the voxel with the mean of the other voxels of the '

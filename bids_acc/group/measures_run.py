@@ -58,10 +58,20 @@ def make_measures(run: GroupRun) -> str:
 
 
 def _of_cohort(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | None:
-    """Keep the people of the cohort."""
+    """Keep the people of the cohort, and of them what no gate and no rater left out."""
     if regions is None:
         return None
-    return regions[regions['participant_id'].isin(set(cohort.participants['participant_id']))]
+    own = regions[regions['participant_id'].isin(set(cohort.participants['participant_id']))]
+    out = cohort.flow[cohort.flow['status'] == 'exclude']
+    left_out = zip(out['participant_id'], out['session_id'], out['modality'], strict=True)
+    gone = {(who, _visit(when), what) for who, when, what in left_out}
+    keys = zip(own['participant_id'], own['session_id'], own['modality'], strict=True)
+    return own[[(who, _visit(when), what) not in gone for who, when, what in keys]]
+
+
+def _visit(session: Any) -> str:
+    """Return a session as text; nothing where there is none."""
+    return '' if pd.isna(session) else str(session)
 
 
 def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:

@@ -26,8 +26,11 @@ STEPS: Mapping[str, str] = {
     'analysed': 'With a value at the analysed session',
 }
 """Steps in order, with their headings."""
-MODALITIES: Mapping[str, str] = {'anat': 'T1w', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy'}
+MODALITIES: Mapping[str, str] = {
+    'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mrs': 'Spectroscopy',
+}  # fmt: skip
 OF_ANAT = frozenset({'thickness', 'area', 'volume'})
+OF_FUNC = frozenset({'reho', 'alff', 'falff', 'fc', 'psc'})
 NO_GROUP = 'n/a'
 """Group and cohort of those who have none."""
 _VALUES = re.compile(r': [\d.e+-]+(?: \(\w+\))?(?: fail)?')
@@ -146,8 +149,10 @@ def _with_value(measures: Measures, modality: str, session: str | None) -> set[s
     names = [
         name for name, m in measures.meanings.items()
         if (modality == 'mrs' and m.quantity == 'gated')
+        or (modality == 'func' and m.kind in ('parcel', 'region') and m.metric in OF_FUNC)
         or (m.kind == 'parcel' and m.hemisphere == BOTH and m.metric not in PARTIAL_VOLUME
-            and (m.metric in OF_ANAT) == (modality == 'anat') and modality != 'mrs')
+            and m.metric not in OF_FUNC
+            and (m.metric in OF_ANAT) == (modality == 'anat') and modality in ('anat', 'dwi'))
     ]  # fmt: skip
     there = rows[names].notna().any(axis=1)
     return set(rows.loc[there, 'participant_id'])

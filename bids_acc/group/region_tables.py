@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
+from bids_acc.group.cohort import rest_first
+from bids_acc.group.features import BOTH
 from bids_acc.group.quality import KEYS
 
 LOGGER = logging.getLogger(__name__)
@@ -18,6 +20,9 @@ REGION_COLUMNS: Mapping[str, Mapping[str, str]] = {
     'anat_regions': {'thickness_mm': 'thickness', 'area_mm2': 'area', 'volume_mm3': 'volume',
                      'gm_volume_mm3': 'gmvolume'},
     'dwi_regions': {'fa': 'fa', 'md': 'md', 'mo': 'mo'},
+    'func_parcels': {'reho': 'reho', 'alff': 'alff', 'falff': 'falff'},
+    'func_markers': {'z': 'fc'},
+    'func_contrasts': {'effect': 'psc'},
 }  # fmt: skip
 """Output key of each kind of table, and the metric that each of its columns becomes."""
 
@@ -33,7 +38,8 @@ def read_regions(data_dir: Path) -> pd.DataFrame | None:
     Returns
     -------
     DataFrame or None
-        Long: keys, ``metric, atlas, region, hemisphere, value``; None where nobody has any. A
+        Long: keys, ``metric, atlas, region, hemisphere, value, modality``; None where nobody has
+        any. A
         table that cannot be read is named in a warning and left out, and of several runs the
         first counts.
     """
@@ -48,7 +54,8 @@ def read_regions(data_dir: Path) -> pd.DataFrame | None:
 def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
     """Yield the long table of each session's file of one kind."""
     metrics = REGION_COLUMNS[key]
-    for item in find_outputs(key, data_dir):
+    found = sorted(find_outputs(key, data_dir), key=lambda f: rest_first(f.path.name))
+    for item in found:
         try:
             frame = pd.read_csv(item.path, sep='\t', na_values=['n/a'])
             there = {column: name for column, name in metrics.items() if column in frame}
@@ -56,12 +63,26 @@ def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
         except (OSError, ValueError) as error:
             LOGGER.warning('%s is left out: %s', item.path, error)
             continue
+        frame = _as_regions(key, frame)
+        values = values.loc[frame.index]
         if not {'atlas', 'region', 'hemisphere'} <= set(frame.columns):
             LOGGER.warning('%s is left out: no atlas in it; compute it again.', item.path)
             continue
         keys = frame[['atlas', 'region', 'hemisphere']].astype(str)
         for column, name in there.items():
-            yield keys.assign(**_session(item), metric=name, value=values[column])
+            yield keys.assign(
+                **_session(item), metric=name, value=values[column], modality=key.partition('_')[0]
+            )
+
+
+def _as_regions(key: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Name markers and contrasts as regions are: by atlas, region and side."""
+    if key == 'func_markers':
+        return frame.assign(atlas='Seitzman', region=frame['marker'], hemisphere=BOTH)
+    if key == 'func_contrasts':
+        own = frame[frame['kind'] != 'seitzman']
+        return own.assign(atlas=own['contrast'], hemisphere=BOTH)
+    return frame
 
 
 def _session(item: FoundOutput) -> dict[str, str | None]:

@@ -19,6 +19,7 @@ from bids_acc.exceptions import (
     InputDataError,
     MissingInputError,
 )
+from bids_acc.group.cohort import rest_first
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.surfaces.atlases import all_labels
@@ -45,6 +46,9 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'icvf': ('dwi_vertex_icvf', {}),
     'isovf': ('dwi_vertex_isovf', {}),
     'od': ('dwi_vertex_od', {}),
+    'reho': ('func_vertex_reho', {}),
+    'alff': ('func_vertex_alff', {}),
+    'falff': ('func_vertex_falff', {}),
 }
 """Output key, and entities besides, of each metric's maps."""
 BESIDE_KEYS: Mapping[str, str] = {
@@ -122,7 +126,7 @@ def _region_of(
 def _by_session(found: list[FoundOutput], metric: str) -> dict[Session, FoundOutput]:
     """Keep one file for each session; of several runs or acquisitions the first."""
     chosen: dict[Session, FoundOutput] = {}
-    for item in found:
+    for item in sorted(found, key=lambda one: rest_first(one.path.name)):
         session = (item.entities['subject'], item.entities.get('session'))
         if session in chosen:
             LOGGER.warning(

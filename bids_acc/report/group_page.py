@@ -166,7 +166,8 @@ TABLES: Mapping[str, TableText] = {
 """Known tables; others are shown at the end under their own name."""
 
 SECTIONS = (
-    'Summary', 'Quality', 'People', 'Change', 'Parcels', 'Structure', 'Glutamate', 'Interactions',
+    'Summary', 'Quality', 'People', 'Change', 'Parcels', 'Structure', 'Function', 'Glutamate',
+    'Interactions',
     'Clinical measures', 'Further analyses', 'Checks', 'Methods', 'Files',
 )  # fmt: skip
 

@@ -21,6 +21,7 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
+from bids_acc.derivatives.outputs import parse_entities
 from bids_acc.func import joining
 from bids_acc.func.connectivity import fisher_z
 from bids_acc.func.measuring import (
@@ -203,11 +204,11 @@ class JoinRest(SimpleInterface):
         for name in self._seeds:
             maps[f'seed_{name}'] = fisher_z(found.seed_maps.get(name, missing))
         self._results |= write_sides(folder, maps, n_left)
-        labels, names = region_labels(self.inputs, self.inputs.space)
+        labels, names, atlas = region_labels(self.inputs, self.inputs.space)
         tables = {
             'regions': joining.region_table(found),
             'markers': joining.marker_table(found),
-            'parcels': joining.parcel_table(found.maps, labels, names, n_left),
+            'parcels': joining.parcel_table(found.maps, labels, names, n_left, atlas),
             'matrix': joining.matrix_table(found.matrix, found),
             'partial': joining.matrix_table(joining.partial_matrix(found), found),
             'timeseries': joining.series_table(found),
@@ -238,13 +239,15 @@ def write_sides(folder: Path, maps: Any, n_left: int) -> dict[str, str]:
     return written
 
 
-def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str]]:
-    """Return labels of all vertices and their names: the subject's in its space, or the mesh's."""
+def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str], str]:
+    """Return labels of all vertices, their names and atlas: the subject's own, or the mesh's."""
     if space == 'T1w' and isdefined(inputs.parcellation):
         halves = [read_labels(path) for path in inputs.parcellation]
-        return np.concatenate([labels for labels, _ in halves]), dict(halves[0][1])
+        atlas = parse_entities(Path(inputs.parcellation[0]).name).get('segmentation', 'Desikan')
+        return np.concatenate([labels for labels, _ in halves]), dict(halves[0][1]), atlas
     mesh = load_template(inputs.density)
-    return np.concatenate([mesh[h].labels for h in HEMISPHERES]), dict(mesh[HEMISPHERES[0]].names)
+    names = dict(mesh[HEMISPHERES[0]].names)
+    return np.concatenate([mesh[h].labels for h in HEMISPHERES]), names, 'Desikan'
 
 
 def gated(figures: dict[str, Any], gate: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from bids_acc.files.reading import reads
 from bids_acc.group.statistics.model_gates import session_gate, spectra_gate, with_gate_files
 from bids_acc.group.statistics.rows import Family
 from bids_acc.quality.gate import Gate
-from bids_acc.quality.sessions import SessionGate
+from bids_acc.quality.sessions import ImageModality, SessionGate
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Model:
         """Thresholds for spectra; None for the verdicts of the participant level."""
         return spectra_gate(self.content['Gate']['mrs'], self.source)
 
-    def session_gate(self, modality: Literal['anat', 'dwi']) -> SessionGate | None:
+    def session_gate(self, modality: ImageModality) -> SessionGate | None:
         """Return the thresholds for the images of a session; None for none."""
         return session_gate(self.content['Gate'][modality], modality, self.source)
 
@@ -310,6 +310,7 @@ def parse_model(content: Any, source: str = 'model') -> Model:
     if complaints:
         raise SettingsError('\n'.join(complaints))
     _ = model.spectra_gate, model.session_gate('anat'), model.session_gate('dwi')  # or refused
+    _ = model.session_gate('func')
     return model
 
 

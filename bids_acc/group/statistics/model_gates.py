@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import short
 from bids_acc.quality import sessions
 from bids_acc.quality.gate import PRESETS, Gate, load_gate, parse_gate
-from bids_acc.quality.sessions import SessionGate, parse_session_gate, session_preset
+from bids_acc.quality.sessions import (
+    ImageModality,
+    SessionGate,
+    parse_session_gate,
+    session_preset,
+)
 
-MODALITIES = ('mrs', 'anat', 'dwi')
+MODALITIES = ('mrs', 'anat', 'dwi', 'func')
 """Parts of the section ``Gate``."""
 
 
@@ -83,7 +88,8 @@ def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, Any]
     if modality == 'mrs':
         parse_gate(content, where)
     else:
-        parse_session_gate(content, 'anat' if modality == 'anat' else 'dwi', where)
+        kinds: dict[str, ImageModality] = {'anat': 'anat', 'func': 'func'}
+        parse_session_gate(content, kinds.get(modality, 'dwi'), where)
     return {'name': Path(name).stem, **content}
 
 
@@ -111,14 +117,14 @@ def spectra_gate(entry: Any, source: str) -> Gate | None:
     raise SettingsError(f'{where}: {entry!r} is none of {", ".join(PRESETS)}{hint}.')
 
 
-def session_gate(entry: Any, modality: Literal['anat', 'dwi'], source: str) -> SessionGate | None:
+def session_gate(entry: Any, modality: ImageModality, source: str) -> SessionGate | None:
     """Return the gate of images that a model names; None where there is none.
 
     Parameters
     ----------
     entry : str or mapping
-        ``Gate/anat`` or ``Gate/dwi`` of the model.
-    modality : {'anat', 'dwi'}
+        ``Gate/anat``, ``Gate/dwi`` or ``Gate/func`` of the model.
+    modality : {'anat', 'dwi', 'func'}
         Which of them.
     source : str
         Name of the model file, for messages.
