@@ -116,7 +116,8 @@ def test_lenient_keeps_what_is_unknown_and_a_shell_can_be_named():
         ({'dwi': {'sessions': []}}, ['Gate/dwi', 'list "session"']),
         ({'anat': {'session': [], 'limit': 3}}, ['Gate/anat', "'limit'"]),
         ({'mrs': {'session': []}}, ['Gate/mrs', '"spectrum"']),
-        ({'func': 'x'}, ["'func'", 'Gate']),
+        ({'func': 'x'}, ["'x'", 'Gate/func', 'rest-strict']),
+        ({'pet': 'x'}, ["'pet'", 'Gate']),
     ],
 )
 def test_what_is_not_known_is_named_with_what_is(gate, words):
