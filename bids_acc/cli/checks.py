@@ -8,7 +8,7 @@ from bids_acc.exceptions import SettingsError
 from bids_acc.func.regions import seed_regions
 from bids_acc.quality.sessions import load_session_gate
 from bids_acc.settings import FuncSettings, Request
-from bids_acc.surfaces.atlases import check_region, parse_atlas
+from bids_acc.surfaces.atlases import check_region, load_tract_atlas, parse_atlas
 from bids_acc.surfaces.regions import WHOLE_CORTEX
 
 
@@ -37,6 +37,8 @@ def _check_region(request: Request) -> None:
     if twice := [name for name in names if names.count(name) > 1]:
         raise SettingsError(f'--atlas {twice[0]}: two atlases have this name.')
     check_region(anat.roi, anat.atlas)
+    if (tracts := request.settings.dwi.tract_atlas) is not None:
+        load_tract_atlas(tracts)
 
 
 def _check_sources(request: Request) -> None:

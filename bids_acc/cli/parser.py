@@ -328,6 +328,8 @@ def _finished(asked: Mapping[str, Any], settings: Settings, where: str) -> Reque
 
 def _absolute(value: Any, item: Option) -> Any:
     """Make the name of an existing file absolute: steps run in folders of their own."""
+    if item.metavar == 'NAME=PATH':
+        return _absolute_pair(value)
     named = isinstance(value, str) and ('/' in value or '.' in value)
     named = named or (item.folder and value != item.default)
     return str(Path(value).absolute()) if named and Path(value).exists() else value

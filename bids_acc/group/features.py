@@ -25,7 +25,8 @@ PARTIAL_VOLUME = {
 these, 0 is a value."""
 UNITS = {
     'thickness': 'mm', 'area': 'mm2', 'volume': 'mm3', 'gmvolume': 'mm3', 'fa': '1',
-    'md': 'mm2/s', 'mo': '1', 'reho': '1', 'alff': '%', 'falff': '1', 'fc': '1', 'psc': '%',
+    'fawm': '1', 'md': 'mm2/s', 'mo': '1', 'reho': '1', 'alff': '%', 'falff': '1', 'fc': '1',
+    'psc': '%',
     'white': '1', 'csf': '1', 'faiso': '1',
 }  # fmt: skip
 """Unit of each metric, as stored."""

@@ -178,9 +178,9 @@ def _parcel_text(meaning: Meaning) -> str:
 def _region_text(meaning: Meaning) -> str:
     """Describe a region's column."""
     side = {'L': ', left', 'R': ', right'}.get(meaning.hemisphere, '')
-    what = {'gmvolume': 'volume of grey matter within the label'}.get(
-        meaning.metric, PARTIAL_VOLUME.get(meaning.metric, meaning.metric)
-    )
+    words = {'gmvolume': 'volume of grey matter within the label',
+             'fawm': 'FA weighted by white matter'}  # fmt: skip
+    what = words.get(meaning.metric, PARTIAL_VOLUME.get(meaning.metric, meaning.metric))
     return f'{what.capitalize()} of {meaning.region}{side} ({meaning.atlas})'
 
 

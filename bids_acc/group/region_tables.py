@@ -20,6 +20,7 @@ REGION_COLUMNS: Mapping[str, Mapping[str, str]] = {
     'anat_regions': {'thickness_mm': 'thickness', 'area_mm2': 'area', 'volume_mm3': 'volume',
                      'gm_volume_mm3': 'gmvolume'},
     'dwi_regions': {'fa': 'fa', 'md': 'md', 'mo': 'mo'},
+    'dwi_tracts': {'fa': 'fa', 'md': 'md', 'mo': 'mo', 'fa_wm': 'fawm', 'volume_mm3': 'volume'},
     'func_parcels': {'reho': 'reho', 'alff': 'alff', 'falff': 'falff'},
     'func_markers': {'z': 'fc'},
     'func_contrasts': {'effect': 'psc'},

@@ -22,8 +22,13 @@ EFFECT_NAMES: Mapping[str, str] = {
 }
 """Effect sizes as papers write them; others are shown with spaces for underscores."""
 
-METRIC_NAMES: Mapping[str, str] = {'fa': 'FA', 'md': 'MD', 'mo': 'MO'}
-"""Vertex metrics whose customary name is not the column's."""
+METRIC_NAMES: Mapping[str, str] = {
+    'fa': 'FA', 'md': 'MD', 'mo': 'MO', 'fawm': 'FA (weighted by white matter)',
+    'gmvolume': 'grey matter volume',
+}  # fmt: skip
+"""Metrics whose customary name is not the column's."""
+SIDES: Mapping[str, str] = {'L': ', left', 'R': ', right', 'both': ''}
+"""Sides of a region in words."""
 
 
 def text_of(row: pd.Series, name: str) -> str:
@@ -94,7 +99,13 @@ def metric_words(metric: str, component: float | None = None) -> str:
     --------
     >>> metric_words('md', 2), metric_words('Glx')
     ('MD of parcel 2', 'Glx')
+    >>> metric_words('volume__CerebrA__hippocampus__L')
+    'volume of hippocampus, left (CerebrA)'
     """
+    parts = metric.split('__')
+    if len(parts) == 4 and parts[3] in SIDES:
+        what, atlas, region, side = parts
+        return f'{METRIC_NAMES.get(what, what)} of {region}{SIDES[side]} ({atlas})'
     name = METRIC_NAMES.get(metric, metric)
     return name if component is None or pd.isna(component) else f'{name} of parcel {component:.0f}'
 
@@ -136,6 +147,8 @@ def name_words(name: object) -> str:
     ('T1w: boundary contrast, left', 'panss_total')
     """
     text = str(name)
+    if text.count('__') == 3:  # a region
+        return metric_words(text)
     side = {'_L': ', left', '_R': ', right'}.get(text[-2:], '')
     plain = text[:-2] if side else text
     if found := re.fullmatch(r'(\w+)_c(\d+)', plain):

@@ -154,6 +154,14 @@ class DwiSettings:
         'where the cortex is sampled',
         flag='--dwi-depths',
     )
+    tract_atlas: str | None = option(
+        None,
+        'atlas of white matter tracts (NAME=PATH of a .nii.gz of codes or probabilities in MNI152 '
+        'space, with a table index, name beside it): means of the tensor maps over each tract; '
+        'needs a T1w image',
+        flag='--tract-atlas',
+        metavar='NAME=PATH',
+    )
     noddi: Literal['auto', 'require', 'none'] = option(
         'auto',
         'NODDI maps (icvf, isovf, od) of --derivatives at the cortex; require fails without '

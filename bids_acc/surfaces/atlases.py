@@ -218,6 +218,25 @@ def load_atlas(text: str, flag: str = '--atlas') -> SurfaceAtlas | VolumeAtlas:
         raise SettingsError(f'{flag} {text}: {error}') from error
 
 
+def load_tract_atlas(text: str) -> VolumeAtlas:
+    """Read the atlas that ``--tract-atlas`` names.
+
+    Raises
+    ------
+    SettingsError, MissingInputError
+        If it is no volume, or cannot be used.
+    """
+    if '=' not in text:
+        raise SettingsError(
+            f'--tract-atlas {text}: write NAME=PATH of an atlas of white matter in MNI152 space; '
+            'none is shipped.'
+        )
+    atlas = load_atlas(text, '--tract-atlas')
+    if isinstance(atlas, SurfaceAtlas):
+        raise SettingsError(f'--tract-atlas {text}: tracts are those of a volume, not of a mesh.')
+    return atlas
+
+
 def read_atlas(name: str, path: Path) -> SurfaceAtlas | VolumeAtlas:
     """Read an atlas from a file, or from the folder of a BIDS atlas.
 

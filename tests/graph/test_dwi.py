@@ -137,3 +137,17 @@ def test_what_was_left_out_reaches_the_sidecar(tmp_path):
     findings = workflow.get_node('sinks_wf').get_node('table').inputs.notes
     assert {'a: taken as j.', 'Not used: b: a map.'} <= set(findings)
     assert any('(c: another)' in text for text in findings)
+
+
+def test_tracts_are_measured_where_an_atlas_and_a_t1w_image_are(tmp_path):
+    workflow, names = nodes_of(tmp_path, True, tract_atlas='Mine=/atlas.nii.gz')
+    assert {'tracts', 'ds_tracts'} <= names
+    flat = workflow._create_flat_graph()
+    node = next(n for n in flat.nodes() if n.name == 'tracts')
+    fed = {end for _, _, data in flat.in_edges(node, data=True) for _, end in data['connect']}
+    assert {'maps', 'tpms', 'images_to_t1w'} <= fed
+    assert 'tracts' not in nodes_of(tmp_path, True)[1]
+    workflow, names = nodes_of(tmp_path, False, tract_atlas='Mine=/atlas.nii.gz')
+    assert 'tracts' not in names
+    notes = workflow.get_node('sinks_wf').get_node('table').inputs.notes
+    assert 'Tracts were not measured: there is no T1w image.' in notes

@@ -9,7 +9,9 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
+from bids_acc.derivatives.outputs import init_sink
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
+from bids_acc.dwi.interfaces.tracts import TRACT_MAPS, MeasureTracts
 from bids_acc.dwi.workflow.engines import (
     choose_engines,
     decided_beforehand,
@@ -108,6 +110,8 @@ def init_dwi_wf(
         T1w image, its brain, and fractions of GM, WM and CSF (only with ``has_anat``).
     white, pial, midthickness, parcellation
         Surfaces, left and right, scanner RAS, and regions (only with ``has_anat``).
+    template_to_t1w_xfm
+        Affine and warp that carry template images to the T1w (only with an atlas of tracts).
 
     Outputs
     -------
@@ -122,7 +126,9 @@ def init_dwi_wf(
         settings, has_anat=has_anat, has_reversed_pe=has_reversed_pe, source=source
     )
     workflow = pe.Workflow(name=name)
+    tracts = settings.tract_atlas if has_anat else None
     fields = [*INPUTS, *(ANAT_INPUTS if has_anat else ())]
+    fields += ['template_to_t1w_xfm'] if tracts else []
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     vertex = [f'vertex_{n}' for n in ('fa', 'md', 'mo')] if has_anat else []
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc', *vertex]), name='outputnode')
@@ -144,6 +150,8 @@ def init_dwi_wf(
             *decided_beforehand(settings, engines, source, no_opposite),
             *(f'{text}.' for text in notes),
             *(f'Not used: {text}.' for text in left_out),
+            *(['Tracts were not measured: there is no T1w image.']
+              if settings.tract_atlas and not has_anat else []),
         ],
     )  # fmt: skip
     reports = step_reports(engines)
@@ -202,4 +210,23 @@ def init_dwi_wf(
                                 for n in ('reports', 'parcels')]),
         (surface_wf, outputnode, [(f'outputnode.{n}', n) for n in vertex]),
     ])  # fmt: skip
+    if tracts:
+        _add_tracts(workflow, inputnode, tensor_wf, tracts, where)
     return workflow
+
+
+def _add_tracts(
+    workflow: pe.Workflow, inputnode: pe.Node, tensor_wf: pe.Workflow, atlas: str,
+    where: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """Add the table of means over the tracts of an atlas."""
+    maps = pe.Node(niu.Merge(len(TRACT_MAPS)), name='tract_maps', run_without_submitting=True)
+    measure = pe.Node(MeasureTracts(atlas=atlas), name='tracts', mem_gb=1)
+    sink = init_sink('dwi_tracts', **where, name='ds_tracts')
+    workflow.connect([
+        (tensor_wf, maps, [(f'outputnode.{n}', f'in{i}')
+                           for i, n in enumerate(TRACT_MAPS, start=1)]),
+        (maps, measure, [('out', 'maps')]),
+        (inputnode, measure, [('tpms', 'tpms'), ('template_to_t1w_xfm', 'images_to_t1w')]),
+        (measure, sink, [('out_file', 'in_file'), ('metadata', 'metadata')]),
+    ])  # fmt: skip

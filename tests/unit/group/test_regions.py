@@ -13,9 +13,11 @@ from bids_acc.group.measures_files import read_measures, write_measures
 from bids_acc.group.region_tables import read_regions
 from bids_acc.group.statistics.ancova import ancova
 from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model import parse_model, read_model
 from bids_acc.group.statistics.requests import asked_and_not_done
 from bids_acc.group.statistics.rows import finish_table
+from bids_acc.group.statistics.run import run_statistics
+from bids_acc.report.wording import response_words
 
 HIPPOCAMPUS = 'volume__CerebrA__hippocampus__L'
 MODEL = {
@@ -121,3 +123,26 @@ def test_a_table_that_cannot_be_read_is_left_out(folder, caplog):
     assert found is not None
     assert found['participant_id'].nunique() == 23
     assert 'sub-03' in caplog.text
+
+
+def test_the_preset_of_depression_compares_what_there_is(tmp_path):
+    rng = np.random.default_rng(8)
+    names = ['volume__CerebrA__hippocampus__L', 'volume__CerebrA__amygdala__R',
+             'thickness__HCPMMP1__subgenualACC__L', 'fa__Mine__Uncinate_fasciculus__R',
+             'mo__Mine__Uncinate_fasciculus__R']  # fmt: skip
+    people = pd.DataFrame(rng.normal(10, 1, size=(36, len(names))), columns=names)
+    people['participant_id'] = [f'sub-{i:02d}' for i in range(36)]
+    people['group'] = ['control', 'responder', 'nonresponder'] * 12
+    people['sex'] = ['M', 'F', 'F', 'M'] * 9
+    people['age'], people['anat_tiv_ml'] = rng.normal(40, 8, 36), rng.normal(1500, 100, 36)
+    people[names[0]] -= 4 * (people['group'] == 'nonresponder')
+    tables = run_statistics(read_model('trd-structure'), None, None, people, None,
+                            np.random.default_rng(1))  # fmt: skip
+    found = tables['contrasts'].set_index(['response', 'contrast'])
+    assert set(found.index.get_level_values(0)) == set(names)
+    assert found.loc[names[0], 'non-responders - responders']['p_corrected'] < 1e-6
+    assert found.loc[names[0], 'non-responders - responders']['covariates'] == (
+        'age, sex, anat_tiv_ml'
+    )
+    text = response_words(tables['contrasts'].iloc[0])
+    assert '__' not in text

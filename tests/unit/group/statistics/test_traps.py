@@ -244,6 +244,10 @@ SAMPLES = {
         )
     },
     'prepost': {},
+    # doi:10.1016/bs.pbr.2023.04.001, 4.3: severity and duration of depression
+    'trd-structure': {
+        score: ['responder', 'nonresponder'] for score in ('madrs', 'episode_duration')
+    },
 }  # fmt: skip
 
 
