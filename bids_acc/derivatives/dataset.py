@@ -55,6 +55,7 @@ tpl-*/**/*_probseg.*
 *_desc-qualitycontrol_*
 *_desc-motion_*
 *_desc-regions_*
+*_desc-tracts_*
 """
 """Names that BIDS 1.11 does not know; a folder stands without a slash, which the validator
 would not match."""
