@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,10 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         words = [expected]
     elif item.name == 'roi':
         words, expected = ['insula'], ('insula',)
+    elif item.flag == '--tract-atlas':
+        atlases = Path(str(resources.files('bids_acc') / 'data' / 'atlases'))
+        expected = f'Mine={atlases / "CerebrA_dseg.nii.gz"}'
+        words = [expected]
     elif item.flag == '--atlas':
         words, expected = ['Desikan', 'HCPMMP1'], ('Desikan', 'HCPMMP1')
     elif item.name == 'k_range':
