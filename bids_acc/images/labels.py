@@ -67,27 +67,29 @@ def sum_labels(
     n_codes = int(codes.max(initial=0)) + 1
     amount, weighted = np.zeros(n_codes), np.zeros((len(fields), n_codes))
     nearest = np.zeros(len(points), dtype=np.int64)
-    for part, near, share in _corners(codes, np.asarray(affine, dtype=float), points):
+    for chosen, near, share in _corners(codes, np.asarray(affine, dtype=float), points):
         flat = near.ravel()
         amount += np.bincount(flat, weights=share.ravel(), minlength=n_codes)
         for number, field in enumerate(fields):
             weighted[number] += np.bincount(
-                flat, weights=(share * field[part]).ravel(), minlength=n_codes
+                flat, weights=(share * field[chosen]).ravel(), minlength=n_codes
             )
-        nearest[part] = _largest(near, share)
+        nearest[chosen] = _largest(near, share)
+    amount[0] = len(points) - amount[1:].sum()
+    weighted[:, 0] = fields.sum(axis=1) - weighted[:, 1:].sum(axis=1)
     return LabelSums(amount, weighted, nearest)
 
 
 def _corners(
     codes: IntArray, affine: FloatArray, points: FloatArray
-) -> Iterator[tuple[slice, IntArray, FloatArray]]:
-    """Yield, for parts of the points, codes and weights (8, n) of the voxels around each."""
+) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    """Yield, part by part, points near any label, and codes and weights (8, n) around each."""
     inverse = np.linalg.inv(affine)
     padded = np.pad(codes, 1)
     limit = np.array(padded.shape)[:, None]
     for start in range(0, len(points), CHUNK):
-        part = slice(start, start + CHUNK)
-        index = apply_matrix(inverse, np.asarray(points[part], dtype=float)).T + 1
+        block = np.asarray(points[start : start + CHUNK], dtype=float)
+        index = apply_matrix(inverse, block).T + 1
         outside = ~np.all(np.isfinite(index) & (index > 0) & (index < limit - 1), axis=0)
         index[:, outside] = 0
         low = np.floor(index).astype(np.int64)
@@ -95,7 +97,10 @@ def _corners(
         places = low[:, None, :] + _CORNERS[:, :, None]
         weights = np.where(_CORNERS[:, :, None] == 1, rest[:, None, :], 1 - rest[:, None, :])
         places = np.minimum(places, limit[:, :, None] - 1)
-        yield part, padded[tuple(places)].astype(np.int64), weights.prod(axis=0)
+        near = padded[tuple(places)].astype(np.int64)
+        labelled = near.any(axis=0)
+        chosen = np.flatnonzero(labelled) + start
+        yield chosen, near[:, labelled], weights.prod(axis=0)[:, labelled]
 
 
 def _largest(near: IntArray, share: FloatArray) -> IntArray:
