@@ -30,7 +30,7 @@ from bids_acc.demo.two_sites import (
     draw_people,
     participants_table,
 )
-from bids_acc.derivatives.dataset import BIDS_VERSION, BIDSIGNORE, write_tsv
+from bids_acc.derivatives.dataset import BIDS_VERSION, bidsignore, write_tsv
 from bids_acc.derivatives.outputs import output_path, write_sidecar
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.features import VertexMetrics
@@ -244,7 +244,7 @@ def _write_tables(folder: Path, people: Sequence[Person]) -> None:
     """Write what describes the folder and the people."""
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / 'README.md', README.encode())
-    write_bytes(folder / '.bidsignore', BIDSIGNORE.encode())
+    write_bytes(folder / '.bidsignore', bidsignore().encode())
     write_json(
         folder / 'dataset_description.json',
         {

@@ -17,7 +17,7 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.derivatives.links import link_names, location
-from bids_acc.derivatives.outputs import load_table, read_sidecar
+from bids_acc.derivatives.outputs import ENTITIES, OutputSpec, load_table, read_sidecar
 from bids_acc.derivatives.sources import (
     LINK,
     adopt_earlier,
@@ -32,33 +32,74 @@ from bids_acc.tables.cells import as_text
 
 BIDS_VERSION = '1.11.1'
 
-BIDSIGNORE = """\
-*.html
-figures
-group
-sub-*/mrs
-sub-*/ses-*/mrs
-sub-*/func
-sub-*/ses-*/func
-*_thickness.*
-*_area.*
-*_volume.*
-*_dwimap.*
-tpl-*/**/*_probseg.*
-*_desc-preproc_dwi.bv*
-*_white.*
-*_pial.*
-*_midthickness.*
-*_label-ACC_dseg.*
-*_desc-mrsvoxel_*
-*_xfm.*
-*_desc-qualitycontrol_*
-*_desc-motion_*
-*_desc-regions_*
-*_desc-tracts_*
-"""
-"""Names that BIDS 1.11 does not know; a folder stands without a slash, which the validator
-would not match."""
+FOLDERS = 'group\nfigures\nsub-*.html\ngroup.html\ntpl-*/**/*_probseg.*\n'
+"""What ``.bidsignore`` names besides the outputs of subjects; a folder stands without a slash,
+which the validator would not match."""
+
+DENSITIES = ('41k', '10k')
+"""Densities of the template mesh."""
+UNKNOWN_DATATYPES = frozenset({'mrs', 'func'})
+"""Data types for whose derivatives BIDS 1.11 has no names at all."""
+UNKNOWN_SUFFIXES = frozenset(
+    {'thickness', 'area', 'volume', 'dwimap', 'white', 'pial', 'midthickness', 'xfm'}
+)
+"""Suffixes of proposals that are not merged (BEP011, BEP014, BEP016)."""
+UNKNOWN_DESCRIPTIONS = frozenset({'qualitycontrol', 'motion', 'regions', 'tracts', 'mrsvoxel'})
+UNKNOWN_EXTENSIONS = frozenset({'.bval', '.bvec'})
+
+
+def bidsignore() -> str:
+    """Return ``.bidsignore``: the names of the table of outputs that BIDS 1.11 does not know.
+
+    Each name is written with all that is fixed in it, so that a file which does not belong here
+    is still found by the validator.
+    """
+    specs = [spec for spec in load_table().values() if spec.level != 'dataset']
+    patterns = (pattern for spec in specs if _is_unknown(spec) for pattern in name_patterns(spec))
+    return FOLDERS + '\n'.join(dict.fromkeys(patterns)) + '\n'
+
+
+def _is_unknown(spec: OutputSpec) -> bool:
+    """Tell whether BIDS has no rule for an output."""
+    names = spec.entities
+    return (
+        spec.datatype in UNKNOWN_DATATYPES
+        or names.get('suffix') in UNKNOWN_SUFFIXES
+        or names.get('description') in UNKNOWN_DESCRIPTIONS
+        or names.get('extension') in UNKNOWN_EXTENSIONS
+        or (names.get('label') == 'ACC' and names.get('suffix') == 'dseg')
+    )
+
+
+def name_patterns(spec: OutputSpec) -> list[str]:
+    """Return patterns for the names of an output and of its sidecar.
+
+    Of the name, as much is written as is fixed before its end. The validator's patterns know two
+    stars, not three.
+
+    Examples
+    --------
+    >>> from bids_acc.derivatives.outputs import output_spec
+    >>> name_patterns(output_spec('mrs_fit'))
+    ['*_desc-fit_svs.*']
+    >>> name_patterns(output_spec('anat_thickness'))
+    ['*_space-fsaverage_den-41k_thickness.*', '*_space-fsaverage_den-10k_thickness.*']
+    >>> name_patterns(output_spec('dwi_map'))
+    ['*_model-tensor_param-*']
+    """
+    ends = [f'_{spec.entities.get("suffix", "")}.*']
+    for long in reversed([name for name in ENTITIES if name != 'subject']):
+        short = ENTITIES[long]
+        if long in spec.entities:
+            ends = [f'_{short}-{spec.entities[long]}{end}' for end in ends]
+        elif long == 'density' and long in spec.free:
+            ends = [f'_{short}-{density}{end}' for density in DENSITIES for end in ends]
+        elif long in spec.free and ends == [f'_{spec.entities["suffix"]}.*']:
+            ends = [f'_{short}-*']
+        elif long in spec.free or long in spec.inherit:
+            break
+    return [f'*{end}' for end in ends]
+
 
 README = """\
 bids_acc derivatives
@@ -169,7 +210,7 @@ def write_dataset_files(
         description['SourceDatasets'] = source_datasets(sources)
     # the description first: from then on the folder is known to be ours
     write_once(output_dir / 'dataset_description.json', json_bytes(description))
-    write_once(output_dir / '.bidsignore', BIDSIGNORE.encode())
+    write_once(output_dir / '.bidsignore', bidsignore().encode())
     write_once(output_dir / 'README.md', README.encode())
     _write_descriptions(output_dir)
     keep_source(bids_dir, mine)

@@ -50,3 +50,30 @@ def test_all_names_are_valid(tmp_path):
     issues = json.loads(done.stdout)['issues']['issues']
     errors = [f'{i["code"]} {i.get("location")}' for i in issues if i['severity'] == 'error']
     assert errors == []
+
+
+WRONG = (
+    'sub-01/mrs/sub-01_notes.txt', 'sub-01/mrs/sub-01_desc-other_svs.tsv',
+    'sub-01/anat/sub-01_thickness.nii.gz', 'sub-01/anat/sub-01_hemi-L_thickness.shape.gii',
+    'sub-01/dwi/sub-01_dwimap.nii.gz', 'sub-01/func/sub-01_task-rest_desc-mine_bold.tsv',
+    'notes.html', 'sub-01/sub-01_xfm.txt',
+)  # fmt: skip
+
+
+@pytest.mark.validator
+@pytest.mark.skipif(
+    shutil.which('bids-validator-deno') is None, reason='bids-validator-deno is not installed'
+)
+def test_a_file_that_does_not_belong_here_is_still_found(tmp_path):
+    raw, root = write_dataset(tmp_path / 'raw'), tmp_path / 'out'
+    dataset.write_dataset_files(raw, root)
+    for name in WRONG:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text('x')
+    done = subprocess.run(
+        ['bids-validator-deno', str(root), '--format', 'json'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    issues = json.loads(done.stdout)['issues']['issues']
+    found = {str(i.get('location')) for i in issues if i['severity'] == 'error'}
+    assert {f'/{name}' for name in WRONG} <= found
