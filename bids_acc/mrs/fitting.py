@@ -30,6 +30,7 @@ from bids_acc.mrs.engines.importers import import_result
 from bids_acc.mrs.engines.lcmodel import run_lcmodel
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
+from bids_acc.mrs.lcm.options import ANALYSIS_PPM
 from bids_acc.mrs.lcm.timecourse import fit_blocks
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import parse_ratio
@@ -71,6 +72,8 @@ class FitRequest:
     """Mixing time in s."""
     baseline_ed_per_ppm: float | None = None
     """Stiffness of the baseline."""
+    ppm_max: float = ANALYSIS_PPM[1]
+    """Upper end of the range that is fitted, in ppm."""
     macromolecules: str = 'auto'
     """``auto``, ``parametrised``, ``none``, or a metabolite-nulled spectrum."""
     cache_dir: str | None = None
@@ -260,7 +263,9 @@ def _lcmodel(
 ) -> EngineResult:
     """Run LCModel; a fit that it gives up becomes NaN with its reason."""
     try:
-        return run_lcmodel(spectrum, basis, water, request.work_dir, request.macromolecules)
+        return run_lcmodel(
+            spectrum, basis, water, request.work_dir, request.macromolecules, request.ppm_max
+        )
     except ComputationError as error:
         LOGGER.warning('%s', error)
         return EngineResult.failed('lcmodel', 'unknown', basis.names, str(error))
@@ -272,6 +277,7 @@ def _options(request: FitRequest) -> FitOptions:
         'parametrised': 'parametrised', 'none': 'none',
     }  # fmt: skip
     return FitOptions(
+        ppm_range=(ANALYSIS_PPM[0], request.ppm_max),
         ed_per_ppm=request.baseline_ed_per_ppm,
         macromolecules=kinds.get(request.macromolecules, 'auto'),
     )

@@ -411,6 +411,7 @@ class _FitInputSpec(BaseInterfaceInputSpec):
     cache_dir = traits.Str(desc='folder where simulated basis sets are kept')
     seed = traits.Int(0, usedefault=True, desc='of the noise by which the fit is probed')
     baseline_ed_per_ppm = traits.Float(desc='stiffness of the baseline')
+    ppm_max = traits.Float(4.2, usedefault=True, desc='upper end of the range that is fitted')
 
 
 class _FitOutputSpec(TraitedSpec):
@@ -454,6 +455,7 @@ class FitSpectrum(SimpleInterface):
             tm=_given(self.inputs.tm),
             baseline_ed_per_ppm=_given(self.inputs.baseline_ed_per_ppm),
             macromolecules=self.inputs.macromolecules,
+            ppm_max=self.inputs.ppm_max,
             cache_dir=_given(self.inputs.cache_dir),
             unusable=report['unusable'],
             metadata=report['metadata'],

@@ -60,6 +60,7 @@ def _fit_node(
             sequence='' if settings.sequence == 'auto' else settings.sequence,
             acquisition=str(entities.get('acquisition', '')),
             macromolecules=settings.macromolecules,
+            ppm_max=settings.ppm_max,
             seed=seed,
         ),
         name=name,

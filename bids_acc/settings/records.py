@@ -342,6 +342,15 @@ class MrsSettings:
         gt=0,
         le=50,
     )
+    ppm_max: float = option(
+        4.2,
+        'upper end of the range that is fitted, in ppm; 4.0 is the default of LCModel, for ratios '
+        'that are compared with its own',
+        flag='--mrs-ppm-max',
+        metavar='PPM',
+        ge=3.6,
+        le=4.3,
+    )
     eddy_current: Literal['auto', 'on', 'off'] = option(
         'auto',
         'eddy-current correction from the water reference; auto leaves it out where the scanner '

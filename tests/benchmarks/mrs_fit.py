@@ -205,7 +205,11 @@ def analytic() -> tuple[str, bool]:
 # B: Monte Carlo -------------------------------------------------------------------------------
 def monte_carlo(quick: bool) -> None:
     """Rows B, from the module beside this one."""
-    for section in (mrs_monte_carlo.known_macromolecules, mrs_monte_carlo.unknown_macromolecules):
+    for section in (
+        mrs_monte_carlo.known_macromolecules,
+        mrs_monte_carlo.unknown_macromolecules,
+        mrs_monte_carlo.unknown_in_two_ranges,
+    ):
         for found in section(quick):
             row(*found)
 
@@ -338,8 +342,28 @@ def real_spectra(quick: bool) -> None:
           f'{fit.linewidth_kernel_hz / spectrum.spectrometer_frequency:.3f} ppm, LCModel {fwhm}; '
           f'baseline sensitivity Glu {fit.baseline_sensitivity["Glu"]:.2f}')  # fmt: skip
     row('C5', f'time, {len(fit.names)} members', '<= 5 CPU s', f'{used:.2f} CPU s', used <= 5)
+    same_range(spectrum, basis, reference)
     with_simulated_basis()
     refit([(spectrum, basis), *other_real()], 2 if quick else 5)
+
+
+def same_range(
+    spectrum: Spectrum, basis: Basis, reference: dict[str, tuple[float, float]]
+) -> None:
+    """The real spectrum in the range that LCModel fitted there, which ends at 4.0 ppm."""
+    fit = fit_spectrum(
+        spectrum, basis, FitOptions(ppm_range=(0.2, 4.0), baseline_sensitivity=False)
+    )
+    targets = {key: members for key, members in TARGETS.items() if key != 'tCr'}
+    found = {
+        key: 100 * (fit.ratio(members, TCR)[0] / reference[key][0] - 1)
+        for key, members in {**targets, 'Gln': ('Gln',)}.items()
+    }
+    limits = {'Glu': 8, 'Glx': 5, 'mI': 8, 'Gln': 25}
+    row('C2w', "1 real spectrum in LCModel's range (to 4.0 ppm)",
+        'Glu<=8 Glx<=5 mI<=8 Gln<=25 %',
+        ' '.join(f'{key} {value:+.1f}' for key, value in found.items()),
+        all(abs(found[key]) <= limit for key, limit in limits.items()))  # fmt: skip
 
 
 SIMULATED_PEER = {

@@ -57,11 +57,12 @@ def test_settings_reach_the_nodes(tmp_path: Path, settings: dict, engine: str) -
     workflow = build(
         tmp_path, te1=0.0124, gate='acc-glutamate', ratios=('Glx/tNAA',), relaxation='fsl',
         sequence='steam', eddy_current='off', edit_index=1, basis='b.BASIS', tm=0.02,
-        macromolecules='none', baseline_ed=4.0, **settings,
+        macromolecules='none', baseline_ed=4.0, ppm_max=4.0, **settings,
     )  # fmt: skip
     fit, tabulate = workflow.get_node('fit').inputs, workflow.get_node('mrs_report_wf.tabulate')
     assert (fit.engine, fit.te1, fit.sequence, fit.basis) == (engine, 0.0124, 'steam', 'b.BASIS')
     assert (fit.tm, fit.macromolecules, fit.baseline_ed_per_ppm) == (0.02, 'none', 4.0)
+    assert fit.ppm_max == 4.0
     inputs = tabulate.inputs
     assert (inputs.gate, inputs.ratios, inputs.relaxation) == (
         'acc-glutamate',

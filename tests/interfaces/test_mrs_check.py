@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from bids_acc.cli.check_file import find_reference, main
+from bids_acc.exceptions import ProgramError
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
 from bids_acc.mrs.check import Remark, check_file
 from bids_acc.mrs.fitting import FitRequest, run_engine
 from bids_acc.mrs.io import MrsData, write_nifti_mrs
+from tests.synthetic.lcmodel import install_stand_in
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024
 METADATA = {
@@ -177,6 +179,18 @@ def test_the_usual_split_is_offered_with_a_fit_that_assumes_one(
     result, info = run_engine(scan(), request)
     assert info['BasisTE1'] == (te1 or 0.0124)  # offered, not taken
     assert any('Philips usually has TE1 16.3 ms' in note for note in result.notes) is offered
+
+
+def test_the_range_reaches_both_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in fit has no point above it; LCModel is told it, and its table ends the run."""
+    request = FitRequest('builtin', te1=0.0163, metadata=METADATA, ppm_max=4.0)
+    result, _ = run_engine(scan(), request)
+    assert result.curves is not None
+    assert 3.99 < result.curves.ppm.max() <= 4.0
+    install_stand_in('cat > seen\nexit 3\n', tmp_path, monkeypatch)
+    with pytest.raises(ProgramError):
+        run_engine(scan(), replace(request, engine='lcmodel', work_dir=tmp_path))
+    assert re.search(r'^ ppmst=4\.0$', (tmp_path / 'seen').read_text(), re.MULTILINE)
 
 
 def test_lcmodel_as_the_docs_add_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

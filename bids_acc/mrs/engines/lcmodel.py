@@ -17,6 +17,7 @@ import numpy.typing as npt
 from bids_acc.exceptions import ComputationError, InputDataError, ProgramError
 from bids_acc.mrs.basis.basis_set import write_lcmodel_basis
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
+from bids_acc.mrs.lcm.options import ANALYSIS_PPM
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
 from bids_acc.programs import run_program
@@ -82,7 +83,12 @@ def write_raw(fid: npt.ArrayLike, path: Path, spectrum: Spectrum) -> Path:
     return path
 
 
-def control_file(spectrum: Spectrum, has_water: bool, no_simulated_mm: bool = False) -> str:
+def control_file(
+    spectrum: Spectrum,
+    has_water: bool,
+    no_simulated_mm: bool = False,
+    ppm_max: float = ANALYSIS_PPM[1],
+) -> str:
     """Text of the control file; all names are relative, because LCModel cuts long ones.
 
     Examples
@@ -94,7 +100,8 @@ def control_file(spectrum: Spectrum, has_water: bool, no_simulated_mm: bool = Fa
     True
     """
     values = {
-        'title': "'bids_acc'", 'key': KEY, 'ppmst': 4.2, 'ppmend': 0.2, 'neach': 99,
+        'title': "'bids_acc'", 'key': KEY, 'ppmst': ppm_max, 'ppmend': ANALYSIS_PPM[0],
+        'neach': 99,
         'nunfil': spectrum.n_points, 'hzpppm': f'{spectrum.spectrometer_frequency:.6f}',
         'deltat': f'{spectrum.dwell_time:.6e}', 'filbas': "'basis.basis'", 'filraw': "'data.raw'",
         'filps': "'ps'", 'filtab': "'table'", 'ltable': 7, 'filcoo': "'coord'", 'lcoord': 9,
@@ -117,6 +124,7 @@ def run_lcmodel(
     water: npt.ArrayLike | None,
     work_dir: Path,
     macromolecules: str = 'auto',
+    ppm_max: float = ANALYSIS_PPM[1],
 ) -> EngineResult:
     """Fit with LCModel.
 
@@ -133,6 +141,8 @@ def run_lcmodel(
     macromolecules : str
         ``none`` and ``auto`` with a basis set that holds measured ones switch off those that
         LCModel simulates.
+    ppm_max : float
+        Upper end of the range that is fitted, in ppm.
 
     Returns
     -------
@@ -157,7 +167,9 @@ def run_lcmodel(
         write_raw(decay, work_dir / 'water.raw', spectrum)
     control = work_dir / 'control'
     own = bool(basis.mm_names) and macromolecules != 'parametrised'
-    control.write_text(control_file(spectrum, water is not None, own or macromolecules == 'none'))
+    control.write_text(
+        control_file(spectrum, water is not None, own or macromolecules == 'none', ppm_max)
+    )
     run_program(
         [PROGRAM], cwd=work_dir, name='LCModel', stdin=control, longest_s=LONGEST_S,
         grace_s=_GRACE_S,

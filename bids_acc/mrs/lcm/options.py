@@ -19,6 +19,13 @@ COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Sums that short echo times at 3 T determine better than their parts."""
 
 
+ANALYSIS_PPM = (0.2, 4.2)
+"""Range that is fitted, in ppm. LCModel's default ends at 4.0, without myo-inositol's lines at
+4.06, and mI/tCr of two real spectra is 22 to 38 % higher there. In spectra of known levels whose
+macromolecules the basis set lacks it is 18 % too high with a range to 4.0 and 6 % too low with one
+to 4.2, and the fit moves more under changes that no measurement could tell."""
+
+
 @dataclass(frozen=True)
 class RatioPrior:
     """Expected ratio of one component to a weighted sum of others."""
@@ -78,7 +85,7 @@ class KnownPhase:
 class FitOptions:
     """Settings of a linear-combination fit; the defaults follow LCModel where it has one."""
 
-    ppm_range: tuple[float, float] = (0.2, 4.2)
+    ppm_range: tuple[float, float] = ANALYSIS_PPM
     """Analysis window in ppm."""
     ed_per_ppm: float | None = None
     """Effective dimension of the baseline per ppm; by default 7 with parametrised and 1.5

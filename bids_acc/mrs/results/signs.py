@@ -25,9 +25,14 @@ LEVELS_MMOL_KG: Mapping[str, tuple[float, float]] = MappingProxyType(
         'tCho': (0.9, 2.5), 'tCr': (8.3, 16.1),
     }
 )  # fmt: skip
-"""Lowest and highest level in the brain of adults, in mmol/kg, sums over their members
-(Govindaraju, Young and Maudsley 2000, NMR Biomed 13:129, table of concentrations,
-https://doi.org/10.1002/1099-1492(200005)13:3<129::AID-NBM619>3.0.CO;2-V)."""
+"""Lowest and highest level in the brain of adults, in mmol/kg, sums over their members. A
+convention of this package: they are meant as the ranges that Govindaraju, Young and Maudsley
+(2000, NMR Biomed 13:129, https://doi.org/10.1002/1099-1492(200005)13:3<129::AID-NBM619>3.0.CO;2-V)
+collect, of which only the table of shifts could be checked. Levels that others measured by water
+lie in them: tCr 10.6 and 11.6, NAA 16.6 and 17.2, cholines 1.9 and 2.0 in white matter and
+thalamus (NMR Biomed 1993 6:89-94, https://doi.org/10.1002/nbm.1940060114), and so does NAA to tCr
+by an external reference, 8 to 9 over 5 to 6 (NMR Biomed 1992 5:193-199,
+https://doi.org/10.1002/nbm.1940050406). They only raise a remark, twofold beyond (`MARGIN`)."""
 
 MARGIN = 2.0
 """A ratio is remarked upon beyond this factor outside what those levels allow: relaxation, echo
