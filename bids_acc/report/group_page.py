@@ -149,7 +149,8 @@ TABLES: Mapping[str, TableText] = {
     ),
     'prediction': TableText(
         'Further analyses', 'Prediction of response',
-        'Cross-validated only; an in-sample accuracy is never reported.',
+        'Cross-validated only; an in-sample accuracy is never reported. Of two classes also '
+        'sensitivity and specificity, calibration and net benefit in unseen people.',
     ),
     'treatment': TableText('Further analyses', 'Treatment history', ''),
     'diagnostics': TableText(

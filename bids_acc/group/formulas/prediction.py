@@ -30,8 +30,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.classification import youden_cutoff
 from bids_acc.group.formulas.harmonise import ComBat
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 Folds = list[tuple[IntArray, IntArray]]
 Scheme = Literal['folds', 'leave-site-out']
@@ -70,6 +71,11 @@ class PredictionResult:
     """Penalty that the inner folds chose, for each outer fold."""
     out_of_fold: FloatArray = field(repr=False)
     """(n,) Mean decision value of each subject when unseen."""
+    truth: FloatArray = field(repr=False, default_factory=lambda: np.empty(0))
+    """(n,) Outcome; 1 and 0 for two classes."""
+    called: BoolArray = field(repr=False, default_factory=lambda: np.empty(0, dtype=bool))
+    """(n,) Whether most repeats call the unseen subject positive, at Youden's cut-off of the
+    training folds; empty for a continuous outcome."""
     note: str = ''
     """What the reader must know besides."""
 
@@ -233,18 +239,22 @@ class _Plan:
 
 def _cross_validate(
     plan: _Plan, X: Any, y: FloatArray, seed: int
-) -> tuple[FloatArray, FloatArray, list[float]]:
-    """Run one repeat: scores of the test folds, unseen decision values, chosen penalties."""
+) -> tuple[FloatArray, FloatArray, list[float], BoolArray]:
+    """Run one repeat: scores of test folds, unseen decision values, penalties, unseen calls."""
     scores, penalties = [], []
+    called = np.zeros(len(y), dtype=bool)
     decisions = np.full(len(y), np.nan)
     for train, test in plan.folds(X, y, seed):
         with warnings.catch_warnings(), config_context(skip_parameter_validation=True):
             warnings.simplefilter('ignore', ConvergenceWarning)
             model, penalty = _fit_with_inner_folds(plan, _take(X, train), y[train], seed)
         decisions[test] = _decisions(model, _take(X, test), plan.classify)
+        if plan.classify:
+            seen = _decisions(model, _take(X, train), plan.classify)
+            called[test] = decisions[test] >= youden_cutoff(y[train] > 0.5, seen)
         scores.append(_fold_score(y[test], decisions[test], plan.classify))
         penalties.append(penalty)
-    return np.array(scores), decisions, penalties
+    return np.array(scores), decisions, penalties, called
 
 
 def corrected_interval(
@@ -440,7 +450,8 @@ def predict(
         p=_permutation_p(plan, X, y, seeds, value, n_permutations, rng),
         n_permutations=n_permutations, n=len(y), n_per_class=counts, scheme=scheme,
         fold_scores=scores, chosen_penalties=tuple(c for run in runs for c in run[2]),
-        out_of_fold=np.mean([run[1] for run in runs], axis=0), note=note,
+        out_of_fold=np.mean([run[1] for run in runs], axis=0), note=note, truth=y,
+        called=np.mean([run[3] for run in runs], axis=0) > 0.5,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
 from bids_acc.group.formulas.prediction import PredictionResult, Scheme, predict
+from bids_acc.group.statistics.classification_rows import classification_rows
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.site_rows import site_column
@@ -49,8 +51,8 @@ def prediction_row(result: PredictionResult, outcome: str, features: list[str]) 
     )  # fmt: skip
 
 
-def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> Row:
-    """Predict by one scheme."""
+def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> list[Row]:
+    """Predict by one scheme; a classification is told in full."""
     wanted, sites = study.model.section('Prediction'), study.model.section('Sites')
     features = [m.name for m in chosen_measures(study, wanted['Predictors'])]
     outcome = str(wanted['Outcome'])
@@ -74,7 +76,10 @@ def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> Row:
     row = prediction_row(result, outcome, features)
     lost = len(study.baseline) - result.n
     row.excluded = {'outcome or predictor missing': lost} if lost else {}
-    return row
+    if result.metric != 'AUC':
+        return [row]
+    more = classification_rows(result, outcome, wanted['Cutoff'])
+    return [row, *(replace(one, excluded=row.excluded, formula=row.formula) for one in more)]
 
 
 def prediction_of_outcome(
@@ -91,7 +96,7 @@ def prediction_of_outcome(
     rows = []
     for scheme in schemes:
         try:
-            rows.append(_run(study, scheme, rng))
+            rows += _run(study, scheme, rng)
         except BidsAccError as error:
             rows.append(
                 Row(analysis='prediction', response=str(wanted['Outcome']), term=scheme,

@@ -130,6 +130,7 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         'cv_pct': 'Coefficient of variation within people, root mean square, per cent',
         'sdc': 'Smallest detectable change of one person (95 %), in the unit of the response',
         'sem': 'Standard error of measurement, in the unit of the response',
+        'treat_all': 'Net benefit of treating everybody',
         'p_original': 'p_unc of the main analysis',
         'p_q': 'p value of Q',
         'p_wilcoxon': "p value of Wilcoxon's signed-rank test",

@@ -208,7 +208,8 @@ class TestImprovement:
         assert shifted.loc['sub-02', 'madrs_improvement'] == pytest.approx(expected)
 
     def test_baseline_predicts_response(self):
-        row = finish(prediction_rows.prediction_of_outcome(self.make(), {}, rng())).iloc[0]
+        table = finish(prediction_rows.prediction_of_outcome(self.make(), {}, rng()))
+        row = table[table['analysis'] == 'prediction'].iloc[0]
         assert row['statistic'] == 'AUC'
         assert row['value'] > 0.9
         assert row['p_unc'] == pytest.approx(0.05)
@@ -292,6 +293,10 @@ class TestPrediction:
     def test_rows(self):
         one = study(Prediction={**self.options, 'LeaveSiteOut': True})
         table = finish(prediction_rows.prediction_of_outcome(one, {}, rng()))
+        told = table[table['analysis'] == 'sensitivity']
+        assert set(told['term']) == {'folds', 'leave-site-out'}
+        assert told['effect'].between(0.5, 1).all()
+        table = table[table['analysis'] == 'prediction']
         assert list(table['term']) == ['folds', 'leave-site-out']
         assert (table['value'] > 0.7).all()
         assert list(table['n_per_group']) == ['no=30;yes=30'] * 2
@@ -304,7 +309,7 @@ class TestPrediction:
 
     def test_combat_inside_the_folds(self):
         one = study(shift=2.0, Prediction=self.options, Sites={'Harmonise': 'combat'})
-        (row,) = prediction_rows.prediction_of_outcome(one, {}, rng())
+        row, *_ = prediction_rows.prediction_of_outcome(one, {}, rng())
         assert row.value > 0.7
         assert row.excluded == {'outcome or predictor missing': 1}
 

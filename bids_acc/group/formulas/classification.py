@@ -1,0 +1,213 @@
+"""What a prediction of unseen people is worth: ROC curve, cut-offs, calibration, net benefit.
+
+Everything here takes decision values of people whom the model has not seen.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+from statsmodels.discrete.discrete_model import Logit
+from statsmodels.stats.proportion import proportion_confint
+
+from bids_acc.typing import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of people with its Wilson interval (95 %)."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    count: int
+    n: int
+
+
+def share(events: BoolArray) -> Share:
+    """Return the share of true values; NaN of nobody.
+
+    Examples
+    --------
+    >>> found = share(np.array([True, True, False, True]))
+    >>> found.value, round(found.ci_low, 3), round(found.ci_high, 3)
+    (0.75, 0.301, 0.954)
+    """
+    count, n = int(events.sum()), len(events)
+    if not n:
+        return Share(*(float('nan'),) * 3, 0, 0)
+    low, high = proportion_confint(count, n, method='wilson')
+    return Share(count / n, float(low), float(high), count, n)
+
+
+def at_cutoff(truth: BoolArray, called: BoolArray) -> dict[str, Share]:
+    """Return sensitivity, specificity and predictive values of a yes or no.
+
+    Parameters
+    ----------
+    truth, called : (n,) ndarray of bool
+        Who is positive, and who is called so.
+    """
+    return {
+        'sensitivity': share(called[truth]),
+        'specificity': share(~called[~truth]),
+        'positive predictive value': share(truth[called]),
+        'negative predictive value': share(~truth[~called]),
+    }
+
+
+def roc_curve(truth: BoolArray, decision: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return false and true positive rates at falling cut-offs, from (0, 0) to (1, 1).
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        Who is positive; both classes occur.
+    decision : (n,) ndarray of float64
+        Larger means more likely positive.
+
+    Returns
+    -------
+    false_positive, true_positive, cutoff : (m,) ndarray of float64
+        Called positive are those at or above the cut-off.
+    """
+    cutoffs = np.unique(decision)[::-1]
+    called = decision[None, :] >= cutoffs[:, None]
+    true = (called & truth).sum(axis=1) / truth.sum()
+    false = (called & ~truth).sum(axis=1) / (~truth).sum()
+    return np.r_[0.0, false], np.r_[0.0, true], np.r_[np.inf, cutoffs]
+
+
+def youden_cutoff(truth: BoolArray, decision: FloatArray) -> float:
+    """Return the cut-off with the largest sum of sensitivity and specificity.
+
+    References
+    ----------
+    Youden WJ (1950). Cancer 3:32-35.
+    doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3
+
+    Examples
+    --------
+    >>> youden_cutoff(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.5, 0.8]))
+    0.5
+    """
+    false, true, cutoffs = roc_curve(truth, decision)
+    return float(cutoffs[1:][np.argmax((true - false)[1:])])
+
+
+def auc_interval(
+    truth: BoolArray, decision: FloatArray, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the area under the ROC curve and its interval on the logit scale.
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        Who is positive.
+    decision : (n,) ndarray of float64
+        Larger means more likely positive.
+    level : float
+        Coverage.
+
+    References
+    ----------
+    DeLong ER, et al. (1988). Biometrics 44:837-845. doi:10.2307/2531595
+    """
+    yes, no = decision[truth], decision[~truth]
+    wins = (yes[:, None] > no) + 0.5 * (yes[:, None] == no)
+    auc = float(wins.mean())
+    variance = wins.mean(axis=1).var(ddof=1) / len(yes) + wins.mean(axis=0).var(ddof=1) / len(no)
+    if not 0 < auc < 1 or not variance > 0:
+        return auc, float('nan'), float('nan')
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auc * (1 - auc))
+    low, high = special.expit(special.logit(auc) + np.array([-half, half]))
+    return auc, float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether predicted probabilities are those that come true."""
+
+    slope: float
+    """Of the outcome's logit over the predicted one; below 1 the predictions are too extreme."""
+    slope_low: float
+    slope_high: float
+    intercept: float
+    """In the large: logit of the outcome minus the predicted one; above 0 they are too low."""
+    intercept_low: float
+    intercept_high: float
+    brier: float
+    """Mean squared difference of probability and outcome."""
+    brier_of_rate: float
+    """The same of predicting everybody's rate."""
+
+
+def calibration(truth: BoolArray, decision: FloatArray) -> Calibration:
+    """Compare predicted probabilities with what came true.
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        Who is positive.
+    decision : (n,) ndarray of float64
+        Predicted logits of people who were not seen.
+
+    References
+    ----------
+    Van Calster B, et al. (2019). BMC Med 17:230. doi:10.1186/s12916-019-1466-7
+    Brier GW (1950). Mon Weather Rev 78:1-3.
+    doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
+    """
+    y, ones = truth.astype(float), np.ones((len(truth), 1))
+    slope = _logit(y, np.column_stack([ones, decision]), None)
+    large = _logit(y, ones, decision)
+    p = special.expit(decision)
+    return Calibration(
+        *slope, *large, float(np.mean((p - y) ** 2)), float(y.mean() * (1 - y.mean()))
+    )
+
+
+def _logit(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> tuple[float, float, float]:
+    """Return the last coefficient of a logistic regression with its interval, or NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            fit = Logit(y, X, offset=offset).fit(disp=False)
+        except (np.linalg.LinAlgError, ValueError):  # the classes are told apart completely
+            return (float('nan'),) * 3
+        if not fit.mle_retvals['converged']:
+            return (float('nan'),) * 3
+        low, high = fit.conf_int()[-1]
+    return float(fit.params[-1]), float(low), float(high)
+
+
+def net_benefit(truth: BoolArray, decision: FloatArray, thresholds: npt.ArrayLike) -> FloatArray:
+    """Return the net benefit of treating those whose predicted probability reaches a threshold.
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        Who is positive.
+    decision : (n,) ndarray of float64
+        Predicted logits.
+    thresholds : (m,) array_like
+        Probabilities; one unneeded treatment weighs p / (1 - p) needed ones.
+
+    Returns
+    -------
+    (2, m) ndarray of float64
+        Of the model, and of treating everybody; treating nobody has none.
+
+    References
+    ----------
+    Vickers AJ, Elkin EB (2006). Med Decis Making 26:565-574. doi:10.1177/0272989X06295361
+    """
+    p = np.asarray(thresholds, dtype=float)
+    odds = p / (1 - p)
+    called = special.expit(decision)[None, :] >= p[:, None]
+    model = (called & truth).mean(axis=1) - (called & ~truth).mean(axis=1) * odds
+    return np.array([model, truth.mean() - (~truth).mean() * odds])
