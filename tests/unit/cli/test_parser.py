@@ -41,6 +41,11 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         words = [expected]
     elif item.name == 'roi':
         words, expected = ['insula'], ('insula',)
+    elif item.flag in ('--func-seeds', '--func-atlas'):  # files that are read at once
+        expected = str(resources.files('bids_acc') / 'data' / 'func' / 'seeds.tsv')
+        words = [expected]
+    elif item.flag == '--func-gate':
+        words, expected = ['none'], 'none'
     elif item.flag == '--tract-atlas':
         atlases = Path(str(resources.files('bids_acc') / 'data' / 'atlases'))
         expected = f'Mine={atlases / "CerebrA_dseg.nii.gz"}'
