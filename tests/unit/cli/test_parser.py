@@ -61,7 +61,7 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
     else:
         middle = {int: 7, float: 0.5}.get(item.annotation, 'word')
         if isinstance(item.default, float) and item.default > 1:  # 0.5 may be below its range
-            middle = item.default + 1
+            middle = item.default + (0.1 if item.flag == '--mrs-ppm-max' else 1)
         words, expected = [str(middle)], middle
     base = [str(tmp_path), 'out', 'participant', '-d', f'x={tmp_path / "der"}', '--mrs-fits', 'f']
     before = parse(base).settings
