@@ -54,6 +54,11 @@ def _rows_of(job: Job) -> Iterator[dict[str, str]]:
     if session.dwi is not None:
         for run in session.dwi.runs:
             yield _dwi_row(run, session.dwi.source)
+    if session.func is not None:
+        for prepared in session.func.runs:
+            yield _func_row(prepared.files[0], prepared.metadata, session.func.source)
+        for raw in session.func.raw:
+            yield _func_row(raw.image, raw.metadata_of_image, session.func.source)
     for spectrum in session.mrs:
         yield _mrs_row(spectrum)
 
@@ -81,6 +86,17 @@ def _dwi_row(run: DwiRun, source: str) -> dict[str, str]:
     return {
         'modality': 'dwi', 'file': run.image.name, 'voxel': _voxel(run.image),
         'more': '; '.join(filter(None, more)), **_timing(run.metadata),
+    }  # fmt: skip
+
+
+def _func_row(path: Path, metadata: Mapping[str, Any], source: str) -> dict[str, str]:
+    """Describe a BOLD series."""
+    told = [f'prepared by {source}'] if source else []
+    if direction := metadata.get('PhaseEncodingDirection'):
+        told.append(f'phase encoding {direction}')
+    return {
+        'modality': 'func', 'file': path.name, 'more': '; '.join(told),
+        'voxel': '' if path.suffix == '.gii' else _voxel(path), **_timing(metadata),
     }  # fmt: skip
 
 

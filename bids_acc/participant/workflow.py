@@ -85,6 +85,8 @@ def _files_of(job: Job, modalities: Mapping[str, str]) -> dict[str, list[Path]]:
             files[part] = anat
         elif modality == 'dwi' and session.dwi is not None:
             files[part] = [*session.dwi.files, *anat[:1]]
+        elif modality == 'func' and session.func is not None:
+            files[part] = [*session.func.files, *anat[:1]]
         elif part in spectra:
             files[part] = [*spectra[part].files, *anat[:1]]
     return files

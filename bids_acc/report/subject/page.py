@@ -32,6 +32,7 @@ def _spectroscopy(view: SubjectView, session: str | None) -> Iterator[Block]:
 SESSION_SECTIONS: Sequence[tuple[str, BlocksOf]] = (
     ('Structure (T1w)', partial(declared_blocks, modality='anat')),
     ('Diffusion', partial(declared_blocks, modality='dwi')),
+    ('Function (BOLD)', partial(declared_blocks, modality='func')),
     ('Spectroscopy (1H-MRS)', _spectroscopy),
     ('Surface maps', surface_blocks),
 )

@@ -22,8 +22,17 @@ MAPS: Mapping[str, tuple[str, str, float]] = {
     'dwi_vertex_fa': ('FA', '', 1.0),
     'dwi_vertex_md': ('MD', '10⁻³ mm²/s', 1e3),
     'dwi_vertex_mo': ('MO', '', 1.0),
+    'func_vertex_tsnr': ('temporal S/N', '', 1.0),
+    'func_vertex_reho': ('regional homogeneity', '', 1.0),
+    'func_vertex_alff': ('ALFF', '%', 1.0),
+    'func_vertex_falff': ('fALFF', '', 1.0),
+    'func_vertex_seed': ("seed connectivity (Fisher's z)", '', 1.0),
+    'func_contrast_effect': ('task response', '%', 1.0),
 }
 """Key of the output: words, unit on the page, and the factor to that unit."""
+
+STILL = 8
+"""Maps in the still picture; the viewer has all of them."""
 
 CAPTION = (
     'Inflated template surfaces; the line is the border of the region of interest. Grey: no '
@@ -52,7 +61,7 @@ def surface_blocks(view: SubjectView, session: str | None) -> Iterator[Block]:
         outline = _outline(view, session)
         yield Block(
             title='Maps on the surface', caption=CAPTION,
-            image=as_png(still_picture(maps, outline)),
+            image=as_png(still_picture(maps[:STILL], outline)),
             viewer=viewer_content(maps, outline),
         )  # fmt: skip
     yield from percentile_blocks(view, session)
