@@ -201,6 +201,8 @@ def _described(found: DifferenceFit, edited: EditedBasis) -> dict[str, Any]:
         'lorentz_hz': fit.lorentz_hz,
         'gauss_hz': fit.gauss_hz,
         'phase0_deg': fit.phase0_deg,
+        'misfit_phase_deg': math.degrees(fit.value('PhaseMisfit')[0]),
+        'misfit_shift_hz': fit.value('ShiftMisfit')[0],
         'shift_ppm': fit.shift_ppm,
         'converged': fit.converged,
     }

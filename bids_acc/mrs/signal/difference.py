@@ -34,7 +34,8 @@ Gaussian fit of GABA from 8.4 to 7.1 %.)"""
 
 WATER_LIMIT_HZ, WATER_LIMIT_DEG = 0.3, 5.0
 """Offset and phase between the alignments by cholines and by residual water beyond which they
-disagree, and the alignment is in doubt. 0.5 Hz, or 3 degrees, moves GABA+ by some 15 %."""
+disagree, and the alignment is in doubt. 0.5 Hz, or 3 degrees, would move GABA+ by some 15 %,
+were they not fitted along."""
 
 CHOLINE_PPM, CHOLINE_LIMIT = (3.12, 3.3), 0.2
 """Peak to peak of the difference in this range, over the height of the cholines in OFF, beyond

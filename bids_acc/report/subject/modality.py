@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pandas as pd
+
 from bids_acc.derivatives.outputs import OutputSpec, load_table
 from bids_acc.report.html import Block, image_block, table_block, upright
 from bids_acc.report.subject.view import SubjectView, read_table, what_differs
@@ -34,11 +36,14 @@ def declared_blocks(view: SubjectView, session: str | None, modality: str) -> It
 def _blocks_of(view: SubjectView, session: str | None, spec: OutputSpec) -> Iterator[Block]:
     """Yield the blocks of one output key."""
     report = spec.report or {}
-    caption = ' '.join(str(report.get('caption', '')).split())
+    caption, empty = ' '.join(str(report.get('caption', '')).split()), pd.Series(dtype=object)
     for found in view.outputs(spec.key, session):
         title = report['title'] + what_differs(found)
         if found.path.suffix == '.tsv':
             table, columns = read_table(found.path), report.get('columns')
+            # of what few files have, the figures that this one has
+            known = [c for c in report.get('where_known', ()) if table.get(c, empty).notna().any()]
+            columns = [*columns, *known] if columns and known else columns
             if report.get('upright'):
                 table, columns = upright(table, spec.columns, columns), None
             yield table_block(table, title, caption, columns=columns, file=found.path)

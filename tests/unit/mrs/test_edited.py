@@ -13,7 +13,10 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import MetadataError, SettingsError
-from bids_acc.group.measures import metabolite_column
+from bids_acc.group.measures import build_measures, metabolite_column
+from bids_acc.group.statistics.joining import make_study
+from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.mrs_groups import metabolites_by_group
 from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.basis.edit_metadata import editing_of
 from bids_acc.mrs.basis.editing import (
@@ -397,6 +400,57 @@ def test_a_real_scan_has_the_gaba_of_published_ones(shared_data: Path) -> None:
     assert 0.09 < second.report['gannet_gaba_cr'] < 0.14
     assert second.report['gannet_gaba_fit_error_pct'] < 10
     assert not any(artefact.found for artefact in second.artefacts)
+
+
+def test_the_group_level_compares_gaba_plus() -> None:
+    """By its name, and apart from the GABA of the condition OFF."""
+    rng, n = np.random.default_rng(5), 40
+    people = pd.DataFrame(
+        {'participant_id': [f'sub-{k:02d}' for k in range(n)], 'group': ['HC', 'P'] * (n // 2)}
+    )
+    patient = (people['group'] == 'P').to_numpy()
+    levels = {'GABA+': rng.normal(0.3, 0.02, n) + 0.05 * patient, 'GABA': rng.normal(0.2, 0.02, n)}
+    mrs = pd.concat(
+        [
+            pd.DataFrame({
+                'participant_id': people['participant_id'], 'session_id': '', 'voxel': 'svs',
+                'metabolite': name, 'unit_scheme': 'ratio_tcr', 'value': values, 'gate': 'pass',
+                'gate_reason': '',
+            })
+            for name, values in levels.items()
+        ]
+    )  # fmt: skip
+    model = parse_model({
+        'Name': 'edited', 'ModelVersion': '1', 'Group': {'Column': 'group', 'Levels': ['HC', 'P']},
+        'Mrs': {'UnitScheme': 'ratio_tcr', 'Primary': ['GABA+'], 'Secondary': ['GABA']},
+    })  # fmt: skip
+    rows = metabolites_by_group(make_study(model, None, mrs, people), {}, rng)
+    found = {row.response: row for row in rows if row.analysis == 'mrs_t'}
+    assert set(found) == {'GABA+', 'GABA'}
+    assert abs(found['GABA+'].value) > 4 > abs(found['GABA'].value)
+    wide = build_measures(people, None, mrs, None).wide
+    columns = [name for name in wide if str(name).startswith('svs__ratio_tcr__GABA')]
+    assert {'svs__ratio_tcr__GABA', 'svs__ratio_tcr__GABAplus'} <= set(columns)
+    means = wide[['svs__ratio_tcr__GABA', 'svs__ratio_tcr__GABAplus']].mean()
+    assert means.iloc[1] > means.iloc[0]
+
+
+def test_a_small_offset_of_on_moves_no_level(joined: EngineResult) -> None:
+    """0.3 Hz and 3 degrees would move GABA+ by a fifth, were they not in the fit."""
+    truth = edited_truth()
+    basis = simulate.basis(**(GRID | {'n_points': N_POINTS}), metabolites=list(LEVELS))
+    rng = np.random.default_rng(3)
+    sd = truth.noise_sd(20.0)
+    off = Spectrum(noisy(truth.off, sd, rng), DWELL, MHZ, 0.068, 2.0, 'press')
+    on = shift_and_phase(noisy(truth.on, sd, rng), DWELL, -0.3, np.radians(3))
+    scan = EditedScan(on - off.fid, editing_of(HEADER))
+    options = FitOptions(baseline_sensitivity=False)
+    moved = run_builtin(off, basis, options, math.nan, None, scan)
+    for name in ('GABA+', 'Glx_edited'):
+        assert moved.ratio(name, 'tCr')[0] == pytest.approx(joined.ratio(name, 'tCr')[0], rel=0.05)
+    told = moved.extra['difference']
+    assert told['misfit_phase_deg'] == pytest.approx(3, abs=1)
+    assert told['misfit_shift_hz'] == pytest.approx(0.3, abs=0.1)
 
 
 def test_replay_gives_the_first_condition_back(rng: np.random.Generator) -> None:
