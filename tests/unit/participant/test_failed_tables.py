@@ -28,14 +28,16 @@ def test_only_the_tables_that_failed_are_tried_again(
         return SimpleNamespace(run=work)
 
     failures = [
-        SimpleNamespace(inputs=SimpleNamespace(svs=Path(name)))
+        SimpleNamespace(inputs=SimpleNamespace(svs=Path(name), files=[]))
         for name in ('lost', 'half a fit', 'sound')
     ]
     monkeypatch.setattr(run, 'failed_spectra', lambda jobs, known: failures)
     monkeypatch.setattr(run, 'init_failed_spectrum_wf', build)
+    monkeypatch.setattr(run, 'tell_sources', lambda workflow, sources: None)
+    folders: Any = SimpleNamespace(work=Path(), datasets={})
     request = SimpleNamespace(output_dir=Path(), settings=None)
     with caplog.at_level(logging.WARNING):
-        run._tabulate_failed_spectra([], run._Ledger(Path()), request, Path())  # type: ignore[arg-type]
+        run._tabulate_failed_spectra([], run._Ledger(Path()), request, folders)  # type: ignore[arg-type]
     assert tried == [
         ('lost', True), ('lost', False), ('half a fit', True), ('half a fit', False),
         ('sound', True),
