@@ -35,7 +35,7 @@ from bids_acc.derivatives.outputs import output_path, write_sidecar
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.features import VertexMetrics
 from bids_acc.surfaces.gifti import label_image, write_map, write_surface
-from bids_acc.surfaces.template import HEMISPHERES, load_template
+from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.typing import FloatArray
 
 MAP_KEYS: Mapping[str, str] = {
@@ -181,7 +181,12 @@ def write_region_labels(
             key, folder, entities, hemisphere=side, density=density, segmentation='Desikan'
         )
         write_bytes(path, labels)
-        write_sidecar(key, path)
+        write_sidecar(key, path, _density(density))
+
+
+def _density(density: str) -> dict[str, str]:
+    """Describe the mesh, as BIDS asks for where a name has ``den-``."""
+    return {'Density': f'{DENSITIES[density]} vertices per hemisphere'}
 
 
 def _write_template_surfaces(folder: Path, person: Person, density: str) -> None:
@@ -190,7 +195,7 @@ def _write_template_surfaces(folder: Path, person: Person, density: str) -> None
     for side, mesh in load_template(density).items():
         path = output_path('anat_midthickness', folder, entities, hemisphere=side, density=density)
         write_surface(path, (mesh.white + mesh.pial) / 2, mesh.faces, side, 'midthickness')
-        write_sidecar('anat_midthickness', path)
+        write_sidecar('anat_midthickness', path, _density(density))
 
 
 def _write_spectrum(
