@@ -186,7 +186,7 @@ def write_region_labels(
 
 def _density(density: str) -> dict[str, str]:
     """Describe the mesh, as BIDS asks for where a name has ``den-``."""
-    return {'Density': f'{DENSITIES[density]} vertices per hemisphere'}
+    return {'Density': f'{DENSITIES.get(density, density)} vertices per hemisphere'}
 
 
 def _write_template_surfaces(folder: Path, person: Person, density: str) -> None:
