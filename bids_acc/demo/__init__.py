@@ -9,6 +9,8 @@
     anatomy.py     from the scanner back to the template, with the shift of the GM/WM border
     structural.py  head + plan -> T1w image
     diffusion.py   head + plan -> diffusion-weighted volumes
+    networks.py    series of brain regions whose correlations are known
+    bold.py        head + series -> BOLD volumes, each source of error of its own
     spectrum.py    plan -> PRESS spectrum and water reference
     files.py, sidecars.py   bytes and words
     dataset.py     all of it as files: images, sidecars, tables, code/truth.json

@@ -147,6 +147,14 @@ class Effects:
     """Volumes before the steady state at the start."""
 
 
+DEMO = Protocol(shape=(34, 42, 34), voxel_mm=5.0, repetition_time=3.0, n_volumes=104, tilt_deg=7.0)
+"""Coarse, and as long as the gate asks for: it is the demo that must be quick."""
+DEMO_EFFECTS = Effects(n_dummy=2, distortion_mm=1.5)
+RESTLESS_EFFECTS = replace(
+    DEMO_EFFECTS, motion_mm=0.12, spikes=(2.0, 3.0, 1.5, 2.5, 3.0, 2.0, 1.5, 3.0)
+)
+"""Of the participant who moves too much for the gate."""
+
 CLEAN = Effects(
     tsnr=None, background=False, physiology=False, drift=False, motion_mm=0.0, slice_timing=False,
     dropout=False,

@@ -34,6 +34,17 @@ GLX_TCR: Mapping[str, float] = MappingProxyType({
 })  # fmt: skip
 """Mean ratio of glutamate plus glutamine to total creatine."""
 
+SGACC_COUPLING: Mapping[str, float] = MappingProxyType({
+    'HC': 0.3, 'responder': 0.4, 'resistant': 0.8
+})  # fmt: skip
+"""Mean correlation of the subgenual cingulate with the default-mode network's own series, see
+`bids_acc.demo.networks.draw_series`."""
+SGACC_COUPLING_SD = 0.06
+"""Its standard deviation between participants."""
+
+RESTLESS = 7
+"""Number of the participant who moves in the BOLD run, from zero."""
+
 THICKNESS_SD_MM = 0.22
 """Between-participant standard deviation of each thickness loading, mm."""
 
@@ -85,6 +96,16 @@ class Participant:
     visits: tuple[Visit, ...]
     seed: tuple[int, int]
     """Seed of the dataset and number of the participant: the images' source of randomness."""
+
+    @property
+    def restless(self) -> bool:
+        """Whether this is the one who moves in the BOLD run."""
+        return self.seed[1] == RESTLESS
+
+    def coupling(self, rng: np.random.Generator) -> float:
+        """Draw the coupling of the subgenual cingulate with the default-mode network."""
+        drawn = SGACC_COUPLING[self.group] + SGACC_COUPLING_SD * rng.standard_normal()
+        return round(float(np.clip(drawn, 0, 0.95)), 4)
 
     def generator(self, *stream: int) -> np.random.Generator:
         """Return the generator of one stream of random numbers of this participant."""

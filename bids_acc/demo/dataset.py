@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bids_acc.demo import cohort, diffusion, sidecars, spectrum, structural
+from bids_acc.demo import bold, cohort, diffusion, sidecars, spectrum, structural
 from bids_acc.demo.anatomy import Anatomy, draw_placement, draw_shape
 from bids_acc.demo.cohort import Participant, Visit
 from bids_acc.demo.cortex import thickness_change, thickness_table, true_thickness
 from bids_acc.demo.files import write_image, write_json, write_spectrum, write_tsv
+from bids_acc.demo.networks import DMN, SGACC, mean_fisher_z, regions
 from bids_acc.demo.patterns import (
     DEPTH_MM,
     LATERAL_WIDTH_MM,
@@ -26,6 +27,7 @@ from bids_acc.demo.patterns import (
 )
 from bids_acc.demo.templates import FloatMap, Head, load_head
 from bids_acc.demo.warp import apply_affine, rigid, sample, to_voxels
+from bids_acc.images.motion import framewise_displacement
 from bids_acc.typing import FloatArray
 
 LOGGER = logging.getLogger(__name__)
@@ -58,12 +60,19 @@ class Scene:
     head: Head
     blurred: FloatMap
     maps: diffusion.DiffusionMaps
+    bold_tissues: FloatMap
+    """The template's tissues at the resolution of the BOLD series."""
 
 
 def make_scene(resolution: float) -> Scene:
     """Prepare the template head for T1w images of one voxel size."""
     head = load_head()
-    return Scene(head, structural.blur_to(head.t1w, resolution), diffusion.diffusion_maps(head))
+    return Scene(
+        head,
+        structural.blur_to(head.t1w, resolution),
+        diffusion.diffusion_maps(head),
+        bold.blurred_tissues(head, bold.DEMO.voxel_mm),
+    )
 
 
 def write_dataset(
@@ -120,6 +129,7 @@ def _truth(options: DemoOptions, rows: list[dict[str, Any]]) -> dict[str, Any]:
                 'thickness_mm': cohort.THICKNESS_EFFECT_MM[group],
                 'md_rise': cohort.MD_RISE[group],
                 'glx_tcr': cohort.GLX_TCR[group],
+                'sgacc_coupling': cohort.SGACC_COUPLING[group],
             }
             for group in cohort.GROUPS
         },
@@ -127,6 +137,7 @@ def _truth(options: DemoOptions, rows: list[dict[str, Any]]) -> dict[str, Any]:
             'thickness_mm': cohort.THICKNESS_SD_MM,
             'md_relative': cohort.MD_SD,
             'glx_tcr': cohort.GLX_SD,
+            'sgacc_coupling': cohort.SGACC_COUPLING_SD,
         },
         'follow_up': {g: dict(v) for g, v in cohort.FOLLOW_UP.items()},
         'glx_thickness_r': {'pattern': PATTERNS[1].name, 'r': cohort.GLX_THICKNESS_R},
@@ -151,10 +162,11 @@ def write_participant(
         writer.write_t1w(resolution, rng)
         motion = writer.write_dwi(rng)
         voxel = writer.write_mrs(rng)
+        function = writer.write_bold(person.generator(3, number))
         thickness = true_thickness(anatomy)
         path = writer.truth_path('thickness.tsv')
         write_tsv(path, thickness_table(thickness))
-        row = _visit_truth(person, visit, anatomy, motion, voxel)
+        row = _visit_truth(person, visit, anatomy, motion | function, voxel)
         row['thickness_file'] = path.relative_to(folder / 'code').as_posix()
         row['thickness_change'] = thickness_change(anatomy, thickness)
         rows.append(row)
@@ -219,6 +231,27 @@ class VisitWriter:
         write_json(self.path('dwi', 'dwi.json'), {**sidecars.DWI, 'SliceTiming': times})
         shift = max(float(np.linalg.norm(m[:3, 3])) for m in motion)
         return {'dwi_max_translation_mm': round(shift, 4)}
+
+    def write_bold(self, rng: np.random.Generator) -> dict[str, float]:
+        """Write the BOLD run at rest, for which the head lies a little differently."""
+        nudge = rigid(0.8 * rng.standard_normal(3), 0.6 * rng.standard_normal(3))
+        anatomy = replace(self.anatomy, placement=nudge @ self.anatomy.placement)
+        effects = bold.RESTLESS_EFFECTS if self.person.restless else bold.DEMO_EFFECTS
+        head = self.scene.head
+        maps = bold.head_maps(head, self.scene.bold_tissues, anatomy, rng, dropout=effects.dropout)
+        coupling = self.person.coupling(rng)
+        (image,), truth = bold.simulate(bold.DEMO, maps, anatomy, effects, coupling, rng)
+        write_image(
+            self.path('func', 'task-rest_bold.nii.gz'), image, bold.DEMO.affine,
+            bold.DEMO.repetition_time,
+        )  # fmt: skip
+        write_json(self.path('func', 'task-rest_bold.json'), sidecars.BOLD)
+        series, where = truth.series.at(truth.volume_times), regions()
+        z = mean_fisher_z(series, where.members(SGACC), where.members(DMN))
+        centre = bold.DEMO.centre_mm
+        moved = np.nanmean(framewise_displacement(truth.motion, centre))
+        return {'sgacc_coupling': coupling, 'sgacc_dmn_z': round(z, 4),
+                'mean_fd_mm': round(float(moved), 4)}  # fmt: skip
 
     def write_mrs(self, rng: np.random.Generator) -> spectrum.SpectrumTruth:
         """Write the spectrum and its water reference."""

@@ -138,6 +138,65 @@ def score_spectra(
     return recoveries, effects
 
 
+MARKER = 'sgACC_DMN'
+"""Connectivity of the subgenual cingulate with the default-mode network in `func_markers`."""
+
+
+def score_function(
+    output_dir: Path, truth: Mapping[str, Any]
+) -> tuple[list[Recovery], list[Effect], list[str]]:
+    """Compare connectivity of the subgenual cingulate with that of the planted series.
+
+    Noise lowers every correlation that is measured, so that differences are compared and not
+    levels.
+
+    Returns
+    -------
+    recoveries : list of Recovery
+    effects : list of Effect
+        The group difference of Fisher's z.
+    remarks : list of str
+        Whose run did not pass the gate, beside who moved.
+    """
+    rows: dict[tuple[str, str], tuple[float, bool]] = {}
+    gates = {_who(item.entities): str(read_tsv(item.path)['gate'].iloc[0])
+             for item in find_outputs('func_qc', output_dir)}  # fmt: skip
+    for item in find_outputs('func_markers', output_dir):
+        table = read_tsv(item.path).set_index('marker')['z']
+        who = _who(item.entities)
+        rows[who] = float(table.get(MARKER, np.nan)), gates.get(who) == 'pass'
+    visits, matched = _match(truth, rows)
+    visits = [visit for visit in visits if 'sgacc_dmn_z' in visit]
+    if len(visits) < 3:
+        return [], [], []
+    found = [list(rows.values())[row] for row in matched]
+    measured = np.array([z if passed else np.nan for z, passed in found])
+    planted = np.array([visit['sgacc_dmn_z'] for visit in visits])
+    groups = [visit['group'] for visit in visits]
+    failed = [v['participant_id'] for v, (_, passed) in zip(visits, found, strict=True)
+              if not passed]  # fmt: skip
+    moved = [v['participant_id'] for v in visits if v['mean_fd_mm'] > MUCH_MOTION_MM]
+    remark = (
+        f'function: {", ".join(failed) or "nobody"} did not pass the gate; planted to move too '
+        f'much: {", ".join(moved) or "nobody"}'
+    )
+    return (
+        [compare('z of sgACC and DMN', '', planted, measured, absolute=False)],
+        [group_effect('z of sgACC and DMN', '', groups, planted, measured)],
+        [remark],
+    )
+
+
+MUCH_MOTION_MM = 0.5
+"""Mean framewise displacement above which the gate `rest` leaves a run out."""
+
+
+def _who(entities: Mapping[str, str]) -> tuple[str, str]:
+    """Return participant and session of an output."""
+    session = entities.get('session')
+    return f'sub-{entities["subject"]}', f'ses-{session}' if session else ''
+
+
 @dataclass(frozen=True)
 class VertexMaps:
     """A vertex metric of the visits whose truth is known."""
@@ -443,7 +502,9 @@ def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect
     recoveries: list[Recovery] = []
     effects: list[Effect] = []
     notes: list[str] = []
-    for part in (score_thickness, score_diffusivity, score_spectra, score_parcels, score_report):
+    parts = (score_thickness, score_diffusivity, score_spectra, score_function, score_parcels,
+             score_report)  # fmt: skip
+    for part in parts:
         try:
             found, differences, *remarks = part(output_dir, truth)
         except BidsAccError as error:

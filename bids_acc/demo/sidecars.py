@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from bids_acc.demo import diffusion, spectrum
+from bids_acc.demo import bold, diffusion, spectrum
 
 _SCANNER: dict[str, Any] = {
     'Manufacturer': 'bids_acc',
@@ -39,6 +39,13 @@ DWI: dict[str, Any] = {
     'TotalReadoutTime': 0.0355,
     'SliceThickness': diffusion.RESOLUTION_MM,
     'MultipartID': 'dwi_1',
+}
+
+BOLD: dict[str, Any] = {
+    **_SCANNER,
+    'MRAcquisitionType': '2D',
+    'PulseSequenceType': 'Gradient-echo EPI',
+    **bold.DEMO.sidecar(),
 }
 
 MRS: dict[str, Any] = {

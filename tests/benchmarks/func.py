@@ -468,7 +468,7 @@ def main() -> None:
     nipype_logging.getLogger('nipype.workflow').setLevel('ERROR')
     nipype_logging.getLogger('nipype.utils').setLevel('ERROR')
     protocol = (
-        bold.Protocol(shape=(42, 50, 30), voxel_mm=4.5, n_volumes=90)
+        bold.Protocol(shape=(36, 44, 34), voxel_mm=5.0, repetition_time=3.0, n_volumes=110)
         if args.quick else bold.Protocol()
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from bids_acc.demo.recovery import Effect, compare, format_score, group_effect
 from bids_acc.demo.score import (
     read_truth,
     score,
+    score_function,
     score_parcels,
     score_report,
     score_thickness,
@@ -238,3 +239,35 @@ def test_a_data_set_without_true_thickness_is_refused(tmp_path):
     (tmp_path / 'code' / 'truth.json').write_text(json.dumps({'visits': [visit]}))
     with pytest.raises(MissingInputError, match='earlier bids_acc-demo'):
         read_truth(tmp_path)
+
+
+def write_function(folder: Path, subject: str, z: float, gate: str) -> None:
+    """Write what the score reads of one person's function."""
+    place = folder / f'sub-{subject}' / 'func'
+    place.mkdir(parents=True)
+    stem = f'sub-{subject}_task-rest'
+    (place / f'{stem}_desc-markers_bold.tsv').write_text(f'marker\tz\nsgACC_DMN\t{z}\n')
+    (place / f'{stem}_desc-qualitycontrol_bold.tsv').write_text(f'fd_mean\tgate\n0.1\t{gate}\n')
+
+
+def test_function_is_compared_where_the_gate_let_it_pass(tmp_path):
+    visits = []
+    for number in range(9):
+        group = GROUPS[number % 3]
+        planted = 0.2 + 0.4 * (group == 'resistant') + 0.01 * number
+        moves = number == 8
+        visits.append({
+            'participant_id': f'sub-{number}', 'session_id': None, 'group': group,
+            'sgacc_dmn_z': planted, 'mean_fd_mm': 0.9 if moves else 0.1,
+        })  # fmt: skip
+        write_function(tmp_path, str(number), 0.7 * planted, 'fail' if moves else 'pass')
+    (recovery,), (effect,), (remark,) = score_function(tmp_path, {'visits': visits})
+    assert recovery.n == 8
+    assert recovery.r == pytest.approx(1)
+    assert recovery.slope == pytest.approx(0.7)
+    assert effect.measured == pytest.approx(0.7 * effect.planted, abs=0.03)
+    assert remark.count('sub-8') == 2
+
+
+def test_without_function_nothing_is_said_of_it(tmp_path):
+    assert score_function(tmp_path, {'visits': []}) == ([], [], [])
