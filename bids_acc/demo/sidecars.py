@@ -112,10 +112,11 @@ Simulated anterior cingulate study
 
 Every file in this dataset was computed by `bids_acc-demo`; no person was scanned. Heads are
 smooth random variants of the MNI ICBM152 template, diffusion images follow tissue-wise tensors,
-spectra follow published spin systems.
+spectra follow published spin systems, BOLD series hold networks whose correlations are known.
 
 Group differences are planted in the anterior cingulate: cortical thickness (the border between
-grey and white matter is moved), mean diffusivity of grey matter, and glutamate plus glutamine.
+grey and white matter is moved), mean diffusivity of grey matter, glutamate plus glutamine, and
+the coupling of its subgenual part with the default-mode network. One participant moves too much.
 `code/truth.json` says how much of what was planted where, for each participant, and `code/truth`
 how thick the cortex then is at each vertex. Neither is read by the analysis;
 `bids_acc-demo --score OUTPUT_DIR DIR` compares results with them.

@@ -26,7 +26,7 @@ and facts:
     See `RunFacts`.
 
 ``n_dummy`` volumes at the start of ``bold`` **and** of the table are not of the steady state and
-are dropped before anything is filtered. The built-in line drops dummy volumes itself and gives 0.
+are dropped before anything is filtered; both sources leave them in, so that times of events hold.
 
 In a graph a session's runs travel as five lists of equal length, one item for each run
 (`RUN_FIELDS`): a builder that prepares runs has them on its ``outputnode``, the builder that

@@ -77,7 +77,7 @@ def test_another_seed_is_another_dataset(dataset, tmp_path):
     assert all(other[name] != first[name] for name in images)
 
 
-def test_every_participant_has_all_three_modalities(dataset):
+def test_every_participant_has_all_modalities(dataset):
     people = pd.read_csv(dataset / 'participants.tsv', sep='\t', keep_default_na=False)
     assert people['group'].tolist() == ['HC', 'responder', 'resistant']
     assert people.loc[0, 'panss_total'] == 'n/a'
@@ -86,6 +86,7 @@ def test_every_participant_has_all_three_modalities(dataset):
         assert names == {
             f'{label}_T1w.nii.gz',
             f'{label}_dwi.nii.gz',
+            f'{label}_task-rest_bold.nii.gz',
             f'{label}_acq-press_voi-ACC_svs.nii.gz',
             f'{label}_acq-press_voi-ACC_mrsref.nii.gz',
         }
