@@ -22,9 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     defaults = DemoOptions()
     parser = argparse.ArgumentParser(
         prog='bids_acc-demo',
-        description='Write a small raw BIDS dataset (T1w, DWI, BOLD, MRS) with known group differences '
-        'in the anterior cingulate; code/truth.json in it says what was planted. With --cohort, '
-        'write the results of a study of two sites instead, ready for the group level.',
+        description='Write a small raw BIDS dataset (T1w, DWI, BOLD, MRS) with known group '
+        'differences in the anterior cingulate; code/truth.json in it says what was planted. With '
+        '--cohort, write the results of a study of two sites instead, ready for the group level.',
     )
     parser.add_argument(
         'directory', type=Path, metavar='DIR', nargs='?',
