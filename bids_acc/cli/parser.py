@@ -134,7 +134,7 @@ def _add_selection(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         '--bids-filter-file', type=Path, metavar='FILE',
-        help="JSON with PyBIDS queries for t1w, dwi, svs, mrsref",
+        help="JSON with PyBIDS queries for t1w, dwi, bold, svs, mrsref",
     )  # fmt: skip
     group.add_argument(
         '--bids-database-dir', type=Path, metavar='DIR', help='PyBIDS index to reuse or make'

@@ -12,6 +12,7 @@ from scipy import stats
 from bids_acc.cli.run import main
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.group.cohort import has_function, plan_group
+from bids_acc.group.formulas.linear import anova
 from bids_acc.group.formulas.motion_relation import motion_relation, network_difference
 from bids_acc.group.function import read_matrices
 from bids_acc.group.region_tables import read_regions
@@ -125,3 +126,26 @@ def test_presets_declare_their_families(name):
     assert model.session_gate('func').name == 'rest'
     assert 'func_fd_mean' in model.covariate_names
     assert model.families['ancova'].over == ('cohort',)
+
+
+def _simulated(rng, effect, n=20):
+    """Return design and response of a cohort in which the resistant move more, and motion adds."""
+    group = np.repeat([0, 1, 2], n)
+    motion = rng.gamma(4, 0.05, 3 * n) + 0.06 * (group == 2)
+    response = rng.standard_normal(3 * n) + 4 * motion + effect * (group == 2)
+    contrasts = [(group == k) * 1.0 - (group == 0) for k in (1, 2)]
+    design = np.column_stack([np.ones(3 * n), motion - motion.mean(), *contrasts])
+    return design, response
+
+
+def test_type_one_error_and_power_with_motion_as_a_covariate(rng):
+    terms = {'fd': [1], 'group': [2, 3]}
+    null = [anova(*_simulated(rng, 0.0), terms)[1].p for _ in range(1000)]
+    assert np.mean(np.array(null) < 0.05) == pytest.approx(0.05, abs=0.021)  # 3 SE
+    without = []
+    for _ in range(300):
+        design, response = _simulated(rng, 0.0)
+        without.append(anova(np.delete(design, 1, axis=1), response, {'group': [1, 2]})[0].p)
+    assert np.mean(np.array(without) < 0.05) > 0.06  # motion left out comes out as group
+    power = [anova(*_simulated(rng, 1.0), terms)[1].p for _ in range(300)]
+    assert np.mean(np.array(power) < 0.05) > 0.75
