@@ -113,11 +113,16 @@ def _random_slopes(
             fit = MixedLM(y, X, people, exog_re=Z).fit(reml=True, method=['lbfgs', 'powell'])
         except (np.linalg.LinAlgError, ValueError) as error:
             raise InputDataError(f'the mixed model could not be fitted ({error}).') from error
-    q = X.shape[1]
-    cov = np.asarray(fit.cov_params(), dtype=float)[:q, :q]
-    if not np.isfinite(cov).all() or (np.diag(cov) <= 0).any():
+    beta, spread = np.asarray(fit.fe_params, dtype=float), np.asarray(fit.cov_re, dtype=float)
+    if not (np.isfinite(beta).all() and np.isfinite(spread).all() and fit.scale > 0):
         raise InputDataError('the mixed model did not converge.')
-    return np.asarray(fit.fe_params, dtype=float), cov
+    # From the variances, not from the Hessian, which is singular where one of them is zero.
+    information = np.zeros((X.shape[1], X.shape[1]))
+    for person in np.unique(people):
+        own = people == person
+        variance = fit.scale * np.eye(own.sum()) + Z[own] @ spread @ Z[own].T
+        information += X[own].T @ np.linalg.solve(variance, X[own])
+    return beta, np.linalg.inv(information).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,15 @@ def test_slopes_do_not_depend_on_the_unit_of_time_or_response(rng):
     assert two.effect == pytest.approx(one.effect * 1e-4 / 7, rel=1e-4)
 
 
+def test_people_without_slopes_of_their_own_are_no_obstacle():
+    """The variance of the slopes is zero in truth, and estimated so in half of the draws."""
+    for seed in range(20):
+        table = visits(np.random.default_rng(seed), n=20, slope_sd=0.0)
+        found = slopes_by_group(table, 'glx', time='week', group='group')
+        assert 0 < found.p <= 1
+        assert found.ci_low < found.effect < found.ci_high
+
+
 def test_two_visits_have_no_slope(rng):
     with pytest.raises(InputDataError, match='slopes need three visits, not 2'):
         slopes_by_group(visits(rng, times=(0.0, 4.0)), 'glx', time='week', group='group')
