@@ -72,7 +72,7 @@ def _without_naa(axes: Axes, difference: Curves) -> None:
         values = difference.data[shown] / max(float(np.nanmax(np.abs(difference.data))), 1e-300)
         span = float(np.ptp(values))
         axes.set_ylim(float(values.min()) - 0.25 * span, float(values.max()) + 0.35 * span)
-    axes.legend(frameon=False, fontsize=8, loc='lower left')
+    axes.legend(frameon=False, fontsize=8, loc='lower right')
 
 
 def _draw_fit(figure: Figure | SubFigure, curves: Curves, labels: Mapping[str, float]) -> None:

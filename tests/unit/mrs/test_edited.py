@@ -200,7 +200,7 @@ def test_on_is_laid_upon_off(water: float, rng: np.random.Generator) -> None:
     """Within 0.15 Hz and 2 degrees at S/N 30, by cholines or by strong residual water."""
     truth = edited_truth()
     errors = []
-    for _ in range(4):
+    for _ in range(3):
         sd = truth.noise_sd(30.0)
         residue = residual_water(N_POINTS, DWELL, water * abs(truth.off[0])) if water else 0
         fids = [noisy(fid, sd, rng) for fid in (truth.on, truth.off)]
@@ -295,11 +295,15 @@ def run_preprocessing(data: MrsData, folder: Path, **inputs: Any) -> tuple[Path,
     return Path(done.outputs.out_file), json.loads(Path(done.outputs.report_file).read_text())
 
 
-def test_both_conditions_go_through_preprocessing(
-    rng: np.random.Generator, tmp_path: Path
-) -> None:
-    data = acquisition(rng)
-    out, report = run_preprocessing(data, tmp_path)
+@pytest.fixture(scope='module')
+def processed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Output and report of the preprocessing of an edited scan."""
+    data = acquisition(np.random.default_rng(1234))
+    return run_preprocessing(data, tmp_path_factory.mktemp('edited'))
+
+
+def test_both_conditions_go_through_preprocessing(processed: tuple[Path, dict[str, Any]]) -> None:
+    out, report = processed
     kept = read_nifti_mrs(out, {})
     assert kept.fids.shape == (1, 1, 2, N_POINTS)
     assert kept.metadata['dim_5_header'] == {'EditCondition': ['OFF', 'ON']}
@@ -310,15 +314,19 @@ def test_both_conditions_go_through_preprocessing(
     found = {a['name']: a['found'] for a in report['artefacts']}
     assert not (found['editing_misaligned'])
     assert not (found['editing_absent'])
-    alone, plain = run_preprocessing(data, tmp_path, edit_index=1)
+
+
+@pytest.mark.slow
+def test_one_condition_can_be_asked_for(rng: np.random.Generator, tmp_path: Path) -> None:
+    alone, plain = run_preprocessing(acquisition(rng), tmp_path, edit_index=1)
     assert read_nifti_mrs(alone, {}).fids.shape == (1, 1, 1, N_POINTS)
     assert plain['editing'] == {}
 
 
 def test_tables_and_figures_of_an_edited_scan(
-    joined: EngineResult, rng: np.random.Generator, tmp_path: Path
+    joined: EngineResult, processed: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    out, _ = run_preprocessing(acquisition(rng), tmp_path)
+    out, _ = processed
     result = save_record(joined, tmp_path / 'result.json')
     done = TabulateSpectrum(
         result_file=str(result), report_file=str(out.with_name('report.json')), in_file=str(out),
@@ -351,6 +359,7 @@ def test_exchanged_labels_are_put_right(rng: np.random.Generator, tmp_path: Path
     assert report['editing']['naa_ratio'] == pytest.approx(-1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_conditions_without_editing_are_flagged(rng: np.random.Generator, tmp_path: Path) -> None:
     data = acquisition(rng)
     same = replace(data, fids=np.repeat(data.fids[:, :, 1:], 2, axis=2))
