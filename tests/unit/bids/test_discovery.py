@@ -234,7 +234,7 @@ def test_filter_file_chooses_among_runs(root):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"bold": {}}', 'unknown query bold; known: dwi, mrsref, svs, t1w'),
+        ('{"pet": {}}', 'unknown query pet; known: bold, dwi, mrsref, svs, t1w'),
         ('{"t1": {}}', 'unknown query t1; did you mean t1w'),
         ('{"t1w": "run-1"}', 'it takes an object of entities'),
         ('{"t1w": {"sessoin": "pre"}}', 'unknown entity sessoin; did you mean session'),

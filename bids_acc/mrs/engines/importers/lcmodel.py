@@ -98,7 +98,7 @@ def _version(lines: list[str], name: str) -> str:
             return found.group(1)
     raise InputDataError(
         f'{name}: not a file of LCModel 6.2 or 6.3 (it begins with '
-        f'{lines[0].strip() if lines else ""!r}): give the table of a run that finished.'
+        f'{lines[0].strip()[:80] if lines else ""!r}): give the table of a run that finished.'
     )
 
 
@@ -132,7 +132,7 @@ def _rows(lines: list[str], name: str) -> tuple[Row, ...]:
             continue
         match = _ROW.match(line)
         if not match:
-            raise InputDataError(f'{name}: line {line.strip()!r} is no concentration line.')
+            raise InputDataError(f'{name}: line {line.strip()[:80]!r} is no concentration line.')
         rows.append(
             Row(
                 match['name'],

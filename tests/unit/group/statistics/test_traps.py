@@ -248,6 +248,8 @@ SAMPLES = {
     'trd-structure': {
         score: ['responder', 'nonresponder'] for score in ('madrs', 'episode_duration')
     },
+    'trd-function': {},
+    'trd-function-prepost': {},
 }  # fmt: skip
 
 
