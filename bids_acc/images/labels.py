@@ -58,7 +58,7 @@ def sum_labels(
     Examples
     --------
     >>> found = sum_labels([[[0]], [[5]]], np.eye(4), [[0.25, 0, 0], [1, 0, 0]], [[8.0, 2]])
-    >>> found.amount[5], found.weighted[0, 5], found.nearest.tolist()
+    >>> float(found.amount[5]), float(found.weighted[0, 5]), found.nearest.tolist()
     (1.25, 4.0, [0, 5])
     """
     codes = np.asarray(codes)

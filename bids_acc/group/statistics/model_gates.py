@@ -28,7 +28,7 @@ def shipped(modality: str) -> tuple[str, ...]:
     Examples
     --------
     >>> shipped('anat'), shipped('mrs')
-    (('none', 'anat-usual'), ('acc-structure', 'acc-glutamate'))
+    (('none', 'anat-usual'), ('acc-structure', 'acc-glutamate', 'mega-press'))
     """
     if modality == 'mrs':
         return PRESETS

@@ -70,8 +70,8 @@ def scatter(values: Sequence[float]) -> float:
 
     Examples
     --------
-    >>> scatter([1.0, 1.2, 1.0, 1.2]), scatter([1.0, 1.2])
-    (0.1414213562373095, nan)
+    >>> round(scatter([1.0, 1.2, 1.0, 1.2]), 4), scatter([1.0, 1.2])
+    (0.1414, nan)
     """
     steps = np.diff(np.asarray(values, dtype=float))
     if steps.size < 3:

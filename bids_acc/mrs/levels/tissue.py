@@ -131,8 +131,8 @@ def alpha_share(fractions: npt.ArrayLike, alpha: float) -> float:
 
     Examples
     --------
-    >>> alpha_share([0.6, 0.3, 0.1], 1.0), alpha_share([0.6, 0.3, 0.1], 0.5)
-    (1.0, 1.2)
+    >>> [round(alpha_share([0.6, 0.3, 0.1], alpha), 6) for alpha in (1.0, 0.5)]
+    [1.0, 1.2]
     """
     gm, wm, csf = (float(value) for value in np.asarray(fractions, dtype=float))
     visible = gm + alpha * wm
