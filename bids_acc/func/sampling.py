@@ -15,14 +15,13 @@ from typing import Any
 import nibabel as nb
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from nibabel.affines import voxel_sizes
 from scipy import ndimage, sparse
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading
 from bids_acc.images.affines import apply_matrix, voxel_centres
-from bids_acc.images.ants_bridge import LPS
+from bids_acc.images.ants_bridge import carry_points
 from bids_acc.images.files import read_image
 from bids_acc.images.resampling import sample, spline_coefficients
 from bids_acc.surfaces.gifti import read_series, read_surface
@@ -307,12 +306,8 @@ def places_in_template(
     centres = voxel_centres(series.inside, series.affine)
     if transforms is None:
         return centres
-    import ants
-
     # what carries an image from the template carries points to it
-    frame = pd.DataFrame(apply_matrix(LPS, centres), columns=['x', 'y', 'z'])
-    moved = ants.apply_transforms_to_points(3, frame, [str(p) for p in transforms])
-    return apply_matrix(LPS, np.asarray(moved[['x', 'y', 'z']], dtype=float))
+    return carry_points(centres, transforms)
 
 
 def brain_overlap(mask: Path, brain: Path) -> float:
