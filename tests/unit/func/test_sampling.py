@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bids_acc.func.regions import Region, members_of_spheres
 from bids_acc.func.sampling import RunSeries, places_in_template
 
 
@@ -28,3 +29,15 @@ def test_places_in_the_template_follow_an_affine_that_stands_before_a_warp(tmp_p
     transforms = [tmp_path / 'affine.mat', tmp_path / 'warp.nii.gz']
     found = places_in_template(series, transforms, '10k')
     np.testing.assert_allclose(found, [shift, np.add(shift, [2, 2, 0])], atol=1e-4)
+
+
+def test_coverage_does_not_depend_on_where_a_coarse_grid_falls():
+    """Of a sphere of 5 mm one to four voxels of 5 mm have their centres inside."""
+    region = Region('r', 'seed', spheres=((0.0, 0.0, 0.0, 5.0),))
+    grid = 5.0 * np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3), axis=-1).reshape(-1, 3)
+    for shift in ((0, 0, 0), (2.5, 0, 0), (2.5, 2.5, 2.5), (1, 2, 0.5)):
+        places = grid + shift
+        whole = members_of_spheres([region], places, np.ones(len(places), bool), 125.0)
+        assert whole.coverage == (1.0,)
+        left = members_of_spheres([region], places, places[:, 0] <= shift[0] - 2.5, 125.0)
+        assert left.coverage[0] < 0.6
