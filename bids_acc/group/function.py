@@ -185,6 +185,8 @@ def _differences(
     if run.model is None or run.measures is None:
         return
     people = run.measures.participants.drop_duplicates('participant_id')
+    if run.model.group.column not in people:
+        return
     group = people.set_index('participant_id')[run.model.group.column].astype(str)
     group = group.replace(dict(run.model.group.recode)).reindex(names)
     networks = sorted(n for n in regions['network'].dropna().unique() if n != 'unassigned')

@@ -206,6 +206,8 @@ def _findings_of(
     alpha: float,
 ) -> Iterator[tuple[pd.Series, dict[str, str]]]:
     """Yield the leading row and the cells of each comparison that is significant somewhere."""
+    if table.empty:  # of which pandas would make no column of labels
+        return
     labels = table[[c for c in _KEYS if c in table]].astype(str).agg('\t'.join, axis=1)
     for _, same in table.groupby(labels, sort=False):
         found = same[(same['p_corrected'] <= alpha) & ~same['explained']]
