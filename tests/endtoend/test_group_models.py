@@ -81,7 +81,9 @@ def test_prepost_preset(tmp_path):
     assert done.returncode == 0, done.stderr
     check_all_tables(tmp_path)
     change = table(tmp_path, 'change')
-    assert set(change['analysis']) == {'paired change', 'mixed model', 'baseline-adjusted'}
+    assert set(change['analysis']) == {
+        'paired change', 'mixed model', 'mixed model completers', 'baseline-adjusted',
+    }  # fmt: skip
     paired = change.query("analysis == 'paired change' and response == 'Glx'")
     assert set(paired['contrast']) == {'ses-post - ses-pre'}
     assert paired.set_index('term').loc['responder', 'effect'] < -0.5
