@@ -62,6 +62,7 @@ from bids_acc.group.measures_run import (
     analysed_session,
     cohort_of,
     descriptions,
+    keep_codebook,
     make_measures,
 )
 from bids_acc.group.measures_snippets import write_snippets
@@ -209,6 +210,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         _measure(run, work_dir, progress)
     else:
         write_measures(run.measures, run.folder, descriptions(run.data_dir))
+        keep_codebook(run)
     if has_function(run.data_dir):
         _part(run, 'function', function_quality)
     _part(run, 'statistics', _statistics)

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.codebook import write_codebook
 from bids_acc.group.cohort import Cohort
 from bids_acc.group.measures import Measures, build_measures, parcels_by_side
-from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.measures_files import data_dictionary, read_measures, write_measures
 from bids_acc.group.region_tables import read_regions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model import Model
@@ -54,7 +55,21 @@ def make_measures(run: GroupRun) -> str:
     )  # fmt: skip
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
     run.measures = read_measures(path)
+    keep_codebook(run)
     return f'{len(measures.wide)} rows, {len(measures.meanings)} columns'
+
+
+def keep_codebook(run: GroupRun) -> None:
+    """Write what each column of the run's table holds.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its measures.
+    """
+    if run.measures is not None:
+        dictionary = data_dictionary(run.measures, descriptions(run.data_dir))
+        write_codebook(run.measures, dictionary, run.folder)
 
 
 def _of_cohort(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | None:

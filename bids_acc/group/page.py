@@ -117,7 +117,8 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         methods=[*methods, 'References:', *lines, FREE],
         files=[
             f'Everything of this model: {place}.',
-            'All measures, a row for each participant and session: measures.tsv.',
+            'All measures, a row for each participant and session: measures.tsv. What each column '
+            'holds, and how many have it: codebook.html.',
             'Edited, that table is analysed by --measures FILE.',
             'measures_example.py and .R compute a row of this report from it.',
             'Statistics: stats/*.tsv, each with a JSON file that explains its columns.',

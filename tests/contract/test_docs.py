@@ -10,6 +10,7 @@ import pytest
 
 from bids_acc.cli import check_file, power
 from bids_acc.cli.parser import build_parser
+from bids_acc.demo import cli as demo
 from bids_acc.group.statistics.model import parse_model
 from tests.contract import numbers_page, outputs_table, settings_table
 
@@ -48,11 +49,12 @@ def test_every_recipe_is_a_model(text):
 def test_named_flags_and_links_exist(page):
     text = page.read_text()
     others = {
-        '--rm', '--array', '--wrap', '--dependency', '--score', '--cohort', '--user', '--network',
+        '--rm', '--array', '--wrap', '--dependency', '--user', '--network',
         '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
-        '--chmod', '--no-install-recommends', '--tag',
+        '--chmod', '--no-install-recommends', '--tag', '--to-scanner',
     }  # fmt: skip
     help_texts = build_parser().format_help() + check_help() + power_help()
+    help_texts += demo.build_parser().format_help()
     known = set(re.split(r'[\s,\[\]]+', help_texts)) | others
     named = set(re.findall(r'(?<![\w-])--[a-z][a-z0-9-]+', text))
     assert named - known == set()
