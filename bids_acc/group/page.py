@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from bids_acc.group.folders import GROUP_FOLDER, model_folder
+from bids_acc.group.folders import GROUP_FOLDER
 from bids_acc.group.methods import methods_text
 from bids_acc.group.page_parcels import parcel_surface_blocks
 from bids_acc.group.page_people import excluded_blocks
@@ -105,8 +105,6 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             extra['Parcels'].append(
                 table_block(run.parcellation.agreement, 'Agreement of the cohorts')
             )
-    name = None if run.model is None else run.model.name
-    place = model_folder(run.output_dir, name).relative_to(run.output_dir).as_posix()
     methods = methods_text(run)
     lines = [in_words(bibliography()[key]) for key in used_keys(run)]
     return GroupPage(
@@ -115,22 +113,40 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         figures=run.figures,
         extra=extra,
         methods=[*methods, 'References:', *lines, FREE],
-        files=[
-            f'Everything of this model: {place}.',
-            'All measures, a row for each participant and session: measures.tsv. What each column '
-            'holds, and how many have it: codebook.html.',
-            'Edited, that table is analysed by --measures FILE.',
-            'measures_example.py and .R compute a row of this report from it.',
-            'Statistics: stats/*.tsv, each with a JSON file that explains its columns.',
-            f'Exclusions: qc/exclusions.tsv. Parcels: group/{run.parcels_name or "none"}.',
-            'Methods and references, ready to paste: methods.md, references.bib.',
-            'Figures as PDF and 300 dpi PNG, as wide as a column: figures/paper.',
-            'The model as it was run: model_smdl.json. Seeds and versions: provenance.json.',
-            'All models of this output folder: group/index.html.',
-        ],
+        files=list(_files(run)),
         folder=folder,
         tables_folder=run.folder / 'stats',
     )
+
+
+FILES: Mapping[str, str] = {
+    'measures.tsv': 'all measures, a row for each participant and session; edited, it is analysed '
+    'by --measures FILE',
+    'codebook.html': 'what each column of that table holds: definition, unit, usual range, how '
+    'many have it',
+    'measures_example.py': 'computes a row of this report from measures.tsv in Python',
+    'measures_example.R': 'the same in R',
+    'stats': 'every table of statistics, each with a JSON file that explains its columns',
+    'qc/exclusions.tsv': 'who was left out, by which criterion, with value and threshold',
+    'methods.md': 'methods as they ran, ready to paste',
+    'references.bib': 'their references',
+    'checklists': 'COBIDAS, STROBE and MRSinMRS, filled from this run as far as it knows',
+    'figures/paper': 'figures as PDF and 300 dpi PNG, as wide as a column',
+    'model_smdl.json': 'the model as it was run',
+    'provenance.json': 'seed and versions',
+}
+"""What lies in a model's folder, beside the page."""
+
+
+def _files(run: GroupRun) -> Iterator[tuple[Path, str]]:
+    """Name what was written, with what it holds."""
+    for name, words in FILES.items():
+        if (path := run.folder / name).exists():
+            yield path, words
+    if run.parcels_name:
+        place = run.output_dir / GROUP_FOLDER / run.parcels_name
+        yield place, 'parcels, their weights, and how their number was chosen'
+    yield run.output_dir / GROUP_FOLDER / 'index.html', 'all models of this output folder'
 
 
 def _findings(run: GroupRun) -> Iterator[Block]:

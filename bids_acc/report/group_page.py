@@ -185,7 +185,8 @@ class GroupPage:
     extra: Mapping[str, Sequence[Block]] = field(default_factory=dict)
     """Section to further blocks, put first."""
     methods: Sequence[str] = ()
-    files: Sequence[str] = ()
+    files: Sequence[tuple[Path, str]] = ()
+    """What else lies in the folder, with what it holds."""
     folder: Path | None = None
     """Where the page will lie; figures and tables below it are linked."""
     tables_folder: Path | None = None
@@ -315,6 +316,6 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
             0, table_block(undone, 'Not done, and why', 'Analyses that the data do not allow.')
         )
     blocks['Methods'].append(Block(paragraphs=list(page.methods)))
-    blocks['Files'].append(Block(paragraphs=list(page.files)))
+    blocks['Files'].append(Block(links=list(page.files)))
     sections = [Section(name, blocks[name]) for name in SECTIONS if blocks[name]]
     return render_page('bids_acc group report', subtitle, sections, page.folder)

@@ -52,6 +52,8 @@ class Block:
     script."""
     rating: tuple[str, Sequence[tuple[str, str]]] | None = None
     """Participant, and session and modality of each row of a form for raters."""
+    links: Sequence[tuple[Path, str]] = ()
+    """Files with what they hold; one below the page's folder is linked."""
     kind: str = ''
     """``bad`` sets paragraphs off, as errors."""
 
@@ -167,6 +169,7 @@ def render_page(
         sections=sections,
         footer=f'bids_acc {__version__}. All figures and tables come from files in this folder.',
         href=lambda block: _href(block.file, folder),
+        link=lambda file: _href(file, folder),
         style=(shipped / 'page.css').read_text('utf-8'),
         mesh=mesh_content() if turned else '',
         scripts=scripts,
