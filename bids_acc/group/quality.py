@@ -15,6 +15,9 @@ KEYS = ['participant_id', 'session_id']
 OUTLIER_Z = 3.5
 """Modified z score beyond which a figure is an outlier (Iglewicz and Hoaglin 1993, How to Detect
 and Handle Outliers, ASQC)."""
+LEAST_CHANGE = 0.05
+"""Share of the cohort's median by which an outlier differs at least (own convention): where a
+measure is nearly the same in everybody, a score is large for differences that nobody can see."""
 MIN_SESSIONS = 8
 """Fewer sessions have no distribution to be an outlier of."""
 SOURCE_ADVICE = (
@@ -26,15 +29,18 @@ HIGHER_IS_BETTER = (
     'anat_boundary_contrast', 'anat_cnr', 'anat_euler', 'anat_field_of_view_share',
     'anat_in_brain_share', 'anat_registration_dice', 'anat_roi_defined_share', 'anat_snr',
     'dwi_brain_seen', 'dwi_cnr', 'dwi_coherence', 'dwi_coreg', 'dwi_coverage',
-    'dwi_neighbour_corr', 'dwi_sdc_similarity', 'dwi_snr', 'mrs_n_transients_used', 'mrs_snr',
-    'mrs_voxel_dice', 'mrs_voxel_in_',
+    'dwi_neighbour_corr', 'dwi_sdc_similarity', 'dwi_snr', 'func_acc_coverage', 'func_acc_tsnr',
+    'func_coreg_dice', 'func_coverage', 'func_dof', 'func_minutes_left', 'func_n_kept',
+    'func_n_regions', 'func_tsnr', 'mrs_n_transients_used', 'mrs_snr', 'mrs_voxel_dice',
+    'mrs_voxel_in_',
 )  # fmt: skip
 """How columns begin of which a high value is no reason to look."""
 LOWER_IS_BETTER = (
     'anat_clamped', 'anat_cut', 'anat_form_gap', 'anat_gap', 'anat_intersecting',
     'anat_thickness_outside', 'dwi_fd', 'dwi_csf', 'dwi_motion', 'dwi_n_missing',
     'dwi_non_positive', 'dwi_outlier', 'dwi_residual', 'dwi_run_scale', 'dwi_runs_apart',
-    'dwi_sdc_moved', 'mrs_baseline_sensitivity', 'mrs_drift', 'mrs_fwhm', 'mrs_residual_water',
+    'dwi_sdc_moved', 'func_dvars', 'func_fd', 'mrs_baseline_sensitivity', 'mrs_drift', 'mrs_fwhm',
+    'mrs_residual_water',
     'mrs_voxel_distance',
 )  # fmt: skip
 """How columns begin of which a low value is no reason to look."""
@@ -122,7 +128,8 @@ def _named(sessions: pd.DataFrame, most: int = 3) -> str:
 def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
     """List the sessions whose figures are unusual in themselves, or among those of the others.
 
-    Where one direction is better, only outliers in the other one are listed.
+    Where one direction is better, only outliers in the other one are listed. What differs from the
+    median by less than `LEAST_CHANGE` of it is none.
 
     Parameters
     ----------
@@ -160,7 +167,7 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
         modality, _, measure = name.partition('_')
         values = qc[name].to_numpy(dtype=float)
         score, middle = modified_z(values)
-        away = _worse(name, score) > OUTLIER_Z
+        away = (_worse(name, score) > OUTLIER_Z) & _visible(values, middle)
         reasons = [
             f'{measure} {value:.4g} (median of the cohort {middle:.4g}, modified z {z:+.1f})'
             for value, z in zip(values[away], score[away], strict=True)
@@ -182,6 +189,11 @@ def _worse(column: str, score: np.ndarray) -> np.ndarray:
     if column.startswith(HIGHER_IS_BETTER):
         return -score
     return score if column.startswith(LOWER_IS_BETTER) else np.abs(score)
+
+
+def _visible(values: np.ndarray, middle: float) -> np.ndarray:
+    """Tell which values differ from the median by more than `LEAST_CHANGE` of it."""
+    return np.abs(values - middle) >= LEAST_CHANGE * abs(middle)
 
 
 def _is_bool(values: pd.Series) -> bool:

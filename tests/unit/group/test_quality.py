@@ -93,12 +93,23 @@ def test_better_than_all_others_is_no_reason_to_look(column, low, high):
     assert found == {who for who, told in (('sub-03', low), ('sub-07', high)) if told}
 
 
+def test_what_nobody_can_see_is_no_outlier():
+    n = 20
+    values = np.linspace(0.999, 1, n)
+    values[3], values[7] = 0.97, 0.9
+    qc = pd.DataFrame({'participant_id': [f'sub-{k:02}' for k in range(n)], 'session_id': None})
+    found = flagged_sessions(qc.assign(func_coreg_dice=values))
+    assert list(found['participant_id']) == ['sub-07']
+
+
 def test_directions_are_those_of_columns_that_are_written():
     written = [
         f'{modality}_{column}'
-        for modality, key in (('anat', 'anat_qc'), ('dwi', 'dwi_qc'), ('mrs', 'mrs_quality'))
+        for modality, key in (
+            ('anat', 'anat_qc'), ('dwi', 'dwi_qc'), ('func', 'func_qc'), ('mrs', 'mrs_quality'),
+        )
         for column in output_spec(key).columns
-    ] + list(VOXEL_QUALITY)
+    ] + list(VOXEL_QUALITY)  # fmt: skip
     for start in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):
         assert any(column.startswith(start) for column in written), start
 
