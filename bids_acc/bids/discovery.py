@@ -22,9 +22,7 @@ from bids_acc.bids.inputs import (
     PlanStatus,
     Session,
 )
-from bids_acc.bids.layout import (
-    NothingThereError,
-)
+from bids_acc.bids.layout import NothingThereError, query_images
 from bids_acc.bids.selection import (
     Selection,
     choose_labels,
@@ -36,6 +34,10 @@ from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
 
 LOGGER = logging.getLogger(__name__)
+QUERY_OF = {'anat': 't1w', 'dwi': 'dwi', 'func': 'bold', 'mrs': 'svs'}
+"""The query of a filter file by which a modality is found."""
+FILTERED = 'filtered'
+"""Reason code of a modality of which a filter left nothing."""
 
 
 def discover(index: ImageIndex, selection: Selection) -> list[Session]:
@@ -155,6 +157,21 @@ def _discover_session(
     )
 
 
+def _filtered_out(
+    index: ImageIndex, subject: str, session: str | None, selection: Selection, modality: str
+) -> str:
+    """Say that a filter took all files of a modality away; empty where it did not."""
+    name = QUERY_OF[modality]
+    if not selection.filters.get(name) or query_images(
+        index, subject, session, selection.filters, name
+    ):
+        return ''
+    n_files = len(query_images(index, subject, session, {}, name))
+    if not n_files:
+        return ''
+    return f'--bids-filter-file: {name} leaves none of {n_files} file{"s"[: n_files > 1]}'
+
+
 def _plan_modality(
     row: PlanRow, index: ImageIndex, subject: str, session: str | None, selection: Selection,
     *, has_anat: bool,
@@ -174,6 +191,8 @@ def _plan_modality(
         else:
             inputs, notes = find_spectra(index, subject, session, selection.filters)
     except NothingThereError as absent:
+        if said := _filtered_out(index, subject, session, selection, row.modality):
+            return replace(row, reason=said, reason_code=FILTERED), nothing
         return replace(row, reason=str(absent), reason_code='no_data'), nothing
     except PartlyBrokenError as partly:
         usable = tuple(spectrum for spectrum in partly.inputs if not spectrum.problem)

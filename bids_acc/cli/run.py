@@ -123,11 +123,12 @@ def run_participant(request: Request) -> ExitCode:
 
     jobs = plan.plan_participant(request)
     rows = [row for job in jobs for row in job.plan.values()]
+    everybody = not (request.participant_labels or request.session_labels)
     if request.dry_run:
         print_plan(rows, request.dry_run)
-        plan.refuse_nothing(rows)
+        plan.refuse_nothing(rows, everybody=everybody)
         return ExitCode.OK
-    plan.refuse_nothing(rows)
+    plan.refuse_nothing(rows, everybody=everybody)
     folders = run.open_run(request, jobs)
     _set_up_logging(request.verbosity, folders.logs)
     _keep_request(request, folders.logs)

@@ -11,7 +11,7 @@ from bids_acc import __version__
 from bids_acc.anat.sources import inspect_surfaces
 from bids_acc.bids import selection as chosen
 from bids_acc.bids.brain_masks import MaskChoice, choose_brain_mask
-from bids_acc.bids.discovery import discover
+from bids_acc.bids.discovery import FILTERED, discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import PlanRow, Session
 from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces
@@ -302,15 +302,39 @@ def plan_participant(request: Request) -> list[Job]:
     )
 
 
-def refuse_nothing(rows: Sequence[PlanRow]) -> None:
-    """Refuse a selection that offers nothing at all.
+def refuse_nothing(rows: Sequence[PlanRow], *, everybody: bool = False) -> None:
+    """Refuse a selection that offers nothing at all, and a filter that matches nothing anywhere.
+
+    Parameters
+    ----------
+    rows : sequence of PlanRow
+        Of all selected sessions.
+    everybody : bool
+        Whether all sessions of the data set are selected: only then is it known that a filter
+        matches nothing anywhere, and not only in the one session of a job.
 
     Raises
     ------
     NothingSelectedError
-        If every modality of every session is skipped.
+        If every modality of every session is skipped, or a filter leaves nothing of a modality.
     """
+    if everybody:
+        _refuse_empty_filter(rows)
     if all(row.status == 'skip' for row in rows):
         reasons = Counter(row.reason for row in rows)
         common = '; '.join(reason for reason, _ in reasons.most_common(3))
         raise NothingSelectedError(f'No selected session has anything to process: {common}.')
+
+
+def _refuse_empty_filter(rows: Sequence[PlanRow]) -> None:
+    """Refuse a filter that leaves nothing of a modality in any session."""
+    for modality in dict.fromkeys(row.modality for row in rows):
+        own = [row for row in rows if row.modality == modality]
+        gone = [row for row in own if row.reason_code == FILTERED]
+        if gone and all(row.status == 'skip' for row in own):
+            others = len(gone) - 1
+            more = f', and nothing in {others} other session{"s"[: others > 1]}' if others else ''
+            raise NothingSelectedError(
+                f'{gone[0].reason} of {gone[0].participant_id}{more}: correct the filter, or '
+                'leave the modality out with --modalities.'
+            )

@@ -17,6 +17,7 @@ from bids_acc.exceptions import (
     NothingSelectedError,
     SettingsError,
 )
+from bids_acc.participant.plan import refuse_nothing
 from bids_acc.participant.workflow import other_space
 from tests.synthetic.bids_folder import (
     BVAL,
@@ -229,6 +230,31 @@ def test_filter_file_chooses_among_runs(root):
     assert '2 T1w images' in session.row('anat').reason
     (session,) = find(root, filters={'t1w': {'run': 2}})
     assert session.anat.t1w.name.endswith('run-2_T1w.nii.gz')
+
+
+def test_a_filter_that_leaves_nothing_of_a_session_says_of_how_many(root):
+    for label in ('01', '02'):
+        write_t1w(root, label)
+    write_svs(root, '01', acq='press')
+    write_svs(root, '02', acq='steam')
+    filters = {'svs': {'acquisition': 'steam'}, 'dwi': {'run': 7}}
+    one, other = find(root, filters=filters)
+    assert one.row('mrs').reason == '--bids-filter-file: svs leaves none of 1 file'
+    assert other.row('mrs').status == 'run'
+    assert 'no file matches' in one.row('dwi').reason, 'no filter took it away'
+    rows = [row for session in (one, other) for row in session.plan]
+    refuse_nothing(rows, everybody=True)
+
+
+def test_a_filter_that_matches_nothing_anywhere_is_refused(root):
+    for label in ('01', '02'):
+        write_t1w(root, label)
+        write_svs(root, label)
+    rows = [row for one in find(root, filters={'svs': {'run': 7}}) for row in one.plan]
+    words = 'svs leaves none of 1 file of sub-01, and nothing in 1 other session:'
+    with pytest.raises(NothingSelectedError, match=words):
+        refuse_nothing(rows, everybody=True)
+    refuse_nothing(rows)  # one job of many: others may have what it asks for
 
 
 @pytest.mark.parametrize(
