@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger('bids_acc')
 
+HEARTBEAT_S = 60.0
+"""Seconds between two lines of a log."""
+MOST_PAGES = 4
+"""Pages that the last line names one by one."""
 ISOLATED = ('PYTHONPATH', 'PYTHONUSERBASE', 'PYTHONSTARTUP')
 """Variables of the host that leak into a container and change which code is imported."""
 
@@ -95,6 +100,15 @@ def run(request: Request) -> ExitCode:
     return run_participant(request) if request.level == 'participant' else run_group(request)
 
 
+class _Screen(logging.StreamHandler[Any]):
+    """Writes to what is the terminal at that moment: above live lines, where there are any."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
     """Send messages to the screen and, once there is one, to the run's log."""
     levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
@@ -103,7 +117,7 @@ def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
     logger.setLevel(logging.DEBUG)
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
-    screen = logging.StreamHandler()
+    screen = _Screen()
     screen.setLevel(level)
     screen.setFormatter(logging.Formatter('%(levelname)s: %(message)s'))
     logger.addHandler(screen)
@@ -132,12 +146,27 @@ def run_participant(request: Request) -> ExitCode:
     folders = run.open_run(request, jobs)
     _set_up_logging(request.verbosity, folders.logs)
     _keep_request(request, folders.logs)
-    print_plan(rows, 'text', stream=sys.stderr)
+    if request.verbosity >= 0:
+        print_plan(rows, 'text', stream=sys.stderr)
     text, code = verdict(run.run_participant(request, jobs, folders))
-    print(f'{text} Status: {folders.logs / "status.tsv"}', file=sys.stderr)
+    _close(request, f'{text} Status: {folders.logs / "status.tsv"}', code,
+           sorted({job.session.subject for job in jobs}))  # fmt: skip
     if code is ExitCode.OK:
         folders.intermediate.close()
     return code
+
+
+def _close(request: Request, text: str, code: ExitCode, subjects: Sequence[str] = ()) -> None:
+    """Say how it ended; the last line names the pages. Quiet, only what went wrong is said."""
+    if request.verbosity < 0 and code is ExitCode.OK:
+        return
+    names = [f'sub-{subject}.html' for subject in subjects] or ['group.html']
+    pages = [path for name in names if (path := request.output_dir / name).is_file()]
+    print(text, file=sys.stderr)
+    if len(pages) > MOST_PAGES:
+        print(f'Pages: {request.output_dir}/sub-*.html ({len(pages)})', file=sys.stderr)
+    elif pages:
+        print(f'Page{"s"[: len(pages) > 1]}: {" ".join(map(str, pages))}', file=sys.stderr)
 
 
 def print_plan(rows: Sequence[PlanRow], form: str, stream: Any = None) -> None:
@@ -195,26 +224,33 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
     work = prepare_work_dir(request.output_dir, request.work_dir, 'group')
     started = time.monotonic()
 
+    terminal = sys.stderr.isatty()
+
     def show(progress: Any) -> None:
+        if request.verbosity < 0:
+            return
         elapsed = int(time.monotonic() - started)
-        print(f'[{elapsed // 60}:{elapsed % 60:02d}] group: {progress}', file=sys.stderr)
+        said = f'[{elapsed // 60}:{elapsed % 60:02d}] group: {progress}'
+        if terminal:  # one line, written over
+            end = '\n' if progress.done == progress.total else ''
+            print(f'\r{said:.{shutil.get_terminal_size().columns - 1}s}\x1b[K', end=end,
+                  file=sys.stderr, flush=True)  # fmt: skip
+        else:
+            print(said, file=sys.stderr)
 
     found = analysis.run_group(
         request.output_dir, request.settings, plan, data_dir=data_dir, work_dir=work.path,
-        progress=_sparse(show),
+        progress=_sparse(show, 0.5 if terminal else HEARTBEAT_S),
     )  # fmt: skip
     write_status(run_folder, found.status)
     text, code = verdict(found.status)
-    print(
-        f'{text} Report: {request.output_dir / "group.html"} Status: {run_folder / "status.tsv"}',
-        file=sys.stderr,
-    )
+    _close(request, f'{text} Status: {run_folder / "status.tsv"}', code)
     if code is ExitCode.OK:
         work.close()
     return code
 
 
-def _sparse(show: Callable[[Any], None], every_s: float = 2.0) -> Callable[[Any], None]:
+def _sparse(show: Callable[[Any], None], every_s: float) -> Callable[[Any], None]:
     """Pass on the first, the last and otherwise one message in a while."""
     last = [-every_s]
 

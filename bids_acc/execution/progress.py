@@ -1,8 +1,13 @@
-"""One line that tells which subject, which step and how much is left."""
+"""Which subject, which step and how much is left.
+
+On a terminal one live line for each step that runs, below the count of all; in a log one line a
+minute, so that a run of a day can be read.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -10,6 +15,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 
 class Step(NamedTuple):
@@ -37,7 +46,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Progress:
-    """One line that tells which subject, which step and how much is left.
+    """Which subject, which step and how much is left.
 
     Told of each graph that begins or ends, and of each of its nodes that starts, ends or fails.
     It keeps the names of the nodes of running graphs only.
@@ -47,8 +56,10 @@ class Progress:
     """Graphs of the run."""
     nprocs: int = 1
     stream: TextIO = field(default_factory=lambda: sys.stderr)
-    heartbeat_s: float = 30.0
-    """A line is printed at least this often, so that a long step is not taken for a hang."""
+    quiet: bool = False
+    """Say only what failed."""
+    heartbeat_s: float = 60.0
+    """A line is printed this often, so that a long step is not taken for a hang."""
     UNSEEN_SHARE: ClassVar[float] = 0.1
     """Share of the steps to come that may be of a kind not seen yet, for an estimate of time."""
     done: int = 0
@@ -66,6 +77,8 @@ class Progress:
     _started: float = field(default_factory=time.monotonic)
     _printed: float = 0.0
     _lock: Any = field(default_factory=threading.Lock)
+    _live: Live | None = None
+    """The lines on a terminal, while graphs run."""
 
     def begin(self, steps: Mapping[str, Step]) -> None:
         """Take note of a graph and its nodes, by full name."""
@@ -110,10 +123,9 @@ class Progress:
                 self._seconds[step.kind] = count + 1, seconds + took
                 self._remaining[step.kind] -= 1
                 self.done += 1
-            slow = status == 'start' or now - self._printed > self.heartbeat_s
         if status == 'exception':
             self._print(f'FAILED {step}')
-        elif slow and now - self._printed > 1.0:
+        elif not self.quiet and now - self._printed > self.heartbeat_s:
             self._print(str(step))
 
     def left_s(self) -> float | None:
@@ -135,35 +147,80 @@ class Progress:
             work -= min(now - begun, known.get(self._steps[name].kind, mean))
         return max(0.0, work / max(1, self.nprocs))
 
-    def _print(self, what: str) -> None:
-        """Print one line."""
-        self._printed = time.monotonic()
+    def _count(self) -> str:
+        """Tell how many steps are done, and how long it takes."""
         left = self.left_s()
         hint = '' if left is None else f', about {_clock(left)} left'
         about = '' if self.begun >= self.graphs else 'about '
-        elapsed = _clock(self._printed - self._started)
-        self.stream.write(f'[{self.done:3d}/{about}{self.total} steps, {elapsed}{hint}] {what}\n')
+        elapsed = _clock(time.monotonic() - self._started)
+        return f'[{self.done:3d}/{about}{self.total} steps, {elapsed}{hint}]'
+
+    def _print(self, what: str) -> None:
+        """Print one line; above the live ones, where there are any."""
+        self._printed = time.monotonic()
+        line = f'{self._count()} {what}'
+        if self._live is not None:
+            self._live.console.print(Text(line))
+            return
+        self.stream.write(f'{line}\n')
         self.stream.flush()
+
+    def running(self) -> list[str]:
+        """Name the steps that run, the longest first, each with how long it has.
+
+        Returns
+        -------
+        list of str
+        """
+        now = time.monotonic()
+        with self._lock:
+            begun = sorted(self._running.items(), key=lambda item: item[1])
+            return [f'{self._steps[name]} since {_clock(now - t)}' for name, t in begun]
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[Progress]:
-        """Print a sign of life while graphs run."""
+        """Give a sign of life while graphs run: live lines on a terminal, else one a minute."""
+        if self.quiet:
+            yield self
+        elif self.stream.isatty() and os.environ.get('TERM') != 'dumb':
+            with self._on_terminal():
+                yield self
+        else:
+            with self._in_a_log():
+                yield self
+
+    @contextlib.contextmanager
+    def _on_terminal(self) -> Iterator[None]:
+        """Keep a line for each running step at the foot of the terminal."""
+
+        def lines() -> Text:
+            return Text('\n'.join([self._count(), *(f'  {one}' for one in self.running())]))
+
+        live = Live(
+            get_renderable=lines, console=Console(file=self.stream), refresh_per_second=2,
+            transient=True, redirect_stdout=False, vertical_overflow='ellipsis',
+        )  # fmt: skip
+        with live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    @contextlib.contextmanager
+    def _in_a_log(self) -> Iterator[None]:
+        """Print a line now and then."""
         stop = threading.Event()
 
         def beat() -> None:
             while not stop.wait(self.heartbeat_s / 3):
-                if time.monotonic() - self._printed < self.heartbeat_s:
-                    continue
-                now = time.monotonic()
-                with self._lock:
-                    longest = sorted(self._running.items(), key=lambda item: item[1])[:2]
-                    steps = [f'{self._steps[name]} since {_clock(now - t)}' for name, t in longest]
-                self._print('; '.join(steps) or 'waiting')
+                if time.monotonic() - self._printed >= self.heartbeat_s:
+                    self._print('; '.join(self.running()[:2]) or 'waiting')
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
-            yield self
+            yield
         finally:
             stop.set()
             thread.join()

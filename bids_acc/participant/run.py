@@ -161,7 +161,7 @@ def _run_sessions(
     current = {workflow_name(job.session.label): job for job in wanted}
     tasks: deque[Callable[[], Graph]] = deque(partial(build, job) for job in wanted)
     resources = request.settings.resources
-    progress = Progress(graphs=len(tasks), nprocs=resources.nprocs)
+    progress = Progress(graphs=len(tasks), nprocs=resources.nprocs, quiet=request.verbosity < 0)
     if tasks:
         plugin = make_plugin(resources)
         with progress.beating():

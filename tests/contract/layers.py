@@ -112,7 +112,7 @@ MAY: Mapping[str, tuple[str, str]] = {
     'demo': ('formulas files tables settings statistics parallel derivatives group demo',
              f'{FORMATS} sklearn statsmodels'),
     'top': ('formulas files tables settings bids derivatives report interfaces workflow group top',
-            f'{FORMATS} nipype psutil distributed dask_jobqueue packaging'),
+            f'{FORMATS} nipype psutil distributed dask_jobqueue packaging rich'),
 }  # fmt: skip
 """Role, the roles of our modules that it may import, and the outside packages."""
 
