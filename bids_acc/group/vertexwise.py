@@ -22,6 +22,7 @@ from bids_acc.group.features import VertexMetrics
 from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, VertexContrast, components, contrast_at_vertices
+from bids_acc.group.statistics.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study, group_counts
 from bids_acc.report.figures import save_figure
@@ -144,14 +145,15 @@ def _row(
     at = part.columns.iloc[peak]
     significant = found.p <= alpha
     return Row(
-        analysis='vertexwise', statistic='TFCE', value=float(found.enhanced[peak]), df2=found.df,
-        p_unc=float(found.p.min()), family='vertexwise', effect_name='t_at_peak',
-        effect=float(found.t[peak]),
+        analysis='vertexwise', family='vertexwise',
+        test=ResampledTest(statistic='TFCE', value=float(found.enhanced[peak]), df2=found.df,
+                           p=float(found.p.min()), n_resamples=len(found.null)),
+        effect=Effect('t_at_peak', float(found.t[peak])),
         method=f'linear model at {len(found.t)} vertices; threshold-free cluster enhancement '
         f'(E 1, H 2), {len(found.null)} permutations (Freedman-Lane), family-wise p',
         note='the peak is selected: its t is too large',
         extra={
-            'n_resamples': len(found.null), 'n_vertices': len(found.t),
+            'n_vertices': len(found.t),
             'n_significant': int(significant.sum()),
             'share_of_area': float(mesh.areas[significant].sum() / mesh.areas.sum()),
             'peak_hemisphere': at['hemisphere'], 'peak_vertex': int(at['vertex']),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
 from bids_acc.group.formulas.linear import TermTest, anova
+from bids_acc.group.statistics.kinds import Effect, FTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import term_or_permutation
@@ -43,17 +44,10 @@ def term_row(
     """Return the row of the F test of one term."""
     low, high = partial_eta2_confidence(test.f, test.df1, test.df2, study.model.confidence)
     return model.row(
-        name,
+        analysis=name,
         term=test.term,
-        statistic='F',
-        value=test.f,
-        df1=test.df1,
-        df2=test.df2,
-        effect_name='partial_eta2',
-        effect=partial_eta2(test.f, test.df1, test.df2),
-        ci_low=low,
-        ci_high=high,
-        p_unc=test.p,
+        test=FTest(value=test.f, df1=test.df1, df2=test.df2, p=test.p),
+        effect=Effect('partial_eta2', partial_eta2(test.f, test.df1, test.df2), low, high),
         family=family,
         method=(
             f'analysis of covariance, type {study.model.ss_type} sums of squares, '

@@ -14,6 +14,7 @@ from bids_acc.group.formulas.classification import (
     net_benefit,
 )
 from bids_acc.group.formulas.prediction import PredictionResult
+from bids_acc.group.statistics.kinds import Effect
 from bids_acc.group.statistics.rows import Row
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -39,7 +40,7 @@ def classification_rows(result: PredictionResult, outcome: str, cutoff: float) -
     }  # fmt: skip
     auc, low, high = auc_interval(truth, decision)
     yield Row(
-        analysis='AUC pooled', effect_name='AUC', effect=auc, ci_low=low, ci_high=high,
+        analysis='AUC pooled', effect=Effect('AUC', auc, low, high),
         method='ranks of the unseen decision values of all folds together; DeLong, logit scale',
         **common,
     )  # fmt: skip
@@ -50,24 +51,25 @@ def classification_rows(result: PredictionResult, outcome: str, cutoff: float) -
     ):  # fmt: skip
         for what, found in at_cutoff(truth, called).items():
             yield Row(
-                analysis=what, contrast=name, effect_name='share', effect=found.value,
-                ci_low=found.ci_low, ci_high=found.ci_high,
+                analysis=what, contrast=name,
+                effect=Effect('share', found.value, found.ci_low, found.ci_high),
                 method=f'{words}, unseen people; Wilson interval',
                 extra={'description': f'all: {found.count}/{found.n}'}, **common,
             )  # fmt: skip
     fit = calibration(truth, decision)
     yield Row(
-        analysis='calibration slope', effect_name='slope', effect=fit.slope, ci_low=fit.slope_low,
-        ci_high=fit.slope_high, method='logistic regression on the unseen logits; 1 is perfect',
+        analysis='calibration slope',
+        effect=Effect('slope', fit.slope, fit.slope_low, fit.slope_high),
+        method='logistic regression on the unseen logits; 1 is perfect',
         **common,
     )  # fmt: skip
     yield Row(
-        analysis='calibration in the large', effect_name='intercept', effect=fit.intercept,
-        ci_low=fit.intercept_low, ci_high=fit.intercept_high,
+        analysis='calibration in the large',
+        effect=Effect('intercept', fit.intercept, fit.intercept_low, fit.intercept_high),
         method='logistic regression with the unseen logits as offset; 0 is perfect', **common,
     )  # fmt: skip
     yield Row(
-        analysis='Brier score', effect_name='brier', effect=fit.brier,
+        analysis='Brier score', effect=Effect('brier', fit.brier),
         method="mean squared error of the unseen probabilities; that of everybody's rate is "
         f'{fit.brier_of_rate:.3g}', **common,
     )  # fmt: skip
@@ -75,7 +77,8 @@ def classification_rows(result: PredictionResult, outcome: str, cutoff: float) -
         THRESHOLDS, *net_benefit(truth, decision, THRESHOLDS), strict=True
     ):
         yield Row(
-            analysis='net benefit', contrast=f'probability {p:g}', effect_name='net_benefit',
-            effect=float(model), method='decision curve (Vickers and Elkin 2006), unseen people',
+            analysis='net benefit', contrast=f'probability {p:g}',
+            effect=Effect('net_benefit', float(model)),
+            method='decision curve (Vickers and Elkin 2006), unseen people',
             extra={'treat_all': float(everybody)}, **common,
         )  # fmt: skip

@@ -18,8 +18,17 @@ from bids_acc.group.formulas.inference import (
     small_sample_factor,
 )
 from bids_acc.group.formulas.two_samples import one_way, student
+from bids_acc.group.statistics.kinds import (
+    NAN,
+    ChiSquaredTest,
+    Effect,
+    FTest,
+    ResampledTest,
+    StatisticalTest,
+    TTest,
+)
 from bids_acc.group.statistics.modelling import Sample
-from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.rows import Row, Told
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 from bids_acc.typing import FloatArray
 
@@ -63,45 +72,39 @@ def compare_continuous(
     measure = study.measure(name) or Measure(name, 'column', name)
     sample = Sample(kept, cohort, measure, excluded, group_counts(kept, list(used)))
     note = f'fewer than two values in {", ".join(left_out)}' if left_out else ''
-    cells = {
-        'term': 'group', 'note': note, 'formula': f'{name} ~ group',
+    told: Told = {
+        'analysis': analysis_name, 'term': 'group', 'note': note, 'formula': f'{name} ~ group',
         'extra': {'description': describe(used)},
     }  # fmt: skip
     if len(used) < 2 or np.ptp(kept[name].to_numpy(dtype=float)) == 0:
         few = 'not done: fewer than two groups have values'
         reason = 'not done: no variation' if len(used) >= 2 else few
-        return sample.row(analysis_name, **(cells | {'note': f'{reason}; {note}'.strip('; ')}))
-    return _tested(study, sample, used, analysis_name, family, cells)
+        told['note'] = f'{reason}; {note}'.strip('; ')
+        return sample.row(**told)
+    return sample.row(**(told | {'family': family} | _tested(used, study.model.confidence)))
 
 
-def _tested(
-    study: Study,
-    sample: Sample,
-    used: Mapping[str, FloatArray],
-    analysis_name: str,
-    family: str,
-    cells: Mapping[str, object],
-) -> Row:
-    """Return the row of t (two groups) or F (more)."""
-    level = study.model.confidence
+def _tested(used: Mapping[str, FloatArray], level: float) -> Told:
+    """Return t (two groups) or F (more), its effect and what was done."""
     if len(used) > 2:
         test = one_way(list(used.values()))
         low, high = partial_eta2_confidence(test.value, test.df1, test.df2, level)
-        effect_name, effect = 'partial_eta2', partial_eta2(test.value, test.df1, test.df2)
-        contrast, method = '', 'one-way analysis of variance'
-    else:
-        b, a = used
-        test = student(used[a], used[b])
-        sizes = len(used[a]), len(used[b])
-        factor = small_sample_factor(test.df2)
-        low, high = d_confidence(test.value, *sizes, level, hedges=True)
-        effect_name, effect = 'hedges_g', d_from_t(test.value, *sizes) * factor
-        contrast, method = f'{a} - {b}', "Student's t test"
-    return sample.row(
-        analysis_name, contrast=contrast, statistic=test.statistic, value=test.value,
-        df1=test.df1, df2=test.df2, effect_name=effect_name, effect=effect, ci_low=low,
-        ci_high=high, p_unc=test.p, family=family, method=method, **cells,
-    )  # fmt: skip
+        return {
+            'test': FTest(value=test.value, df1=test.df1, df2=test.df2, p=test.p),
+            'effect': Effect(
+                'partial_eta2', partial_eta2(test.value, test.df1, test.df2), low, high
+            ),
+            'method': 'one-way analysis of variance',
+        }  # fmt: skip
+    b, a = used
+    test = student(used[a], used[b])
+    sizes = len(used[a]), len(used[b])
+    low, high = d_confidence(test.value, *sizes, level, hedges=True)
+    g = d_from_t(test.value, *sizes) * small_sample_factor(test.df2)
+    return {
+        'contrast': f'{a} - {b}', 'test': TTest(value=test.value, df2=test.df2, p=test.p),
+        'effect': Effect('hedges_g', g, low, high), 'method': "Student's t test",
+    }  # fmt: skip
 
 
 def compare_categorical(
@@ -123,41 +126,37 @@ def compare_categorical(
         f'{level}: ' + ', '.join(f'{c} {n}' for c, n in counts.loc[level].items())
         for level in levels
     )
-    cells = {'term': 'group', 'formula': f'{name} ~ group'}
+    told: Told = {
+        'analysis': analysis_name, 'term': 'group', 'formula': f'{name} ~ group',
+        'extra': {'description': text},
+    }  # fmt: skip
     if min(counts.shape) < 2:
-        return [
-            sample.row(
-                analysis_name, note='not done: one category or one group only',
-                extra={'description': text}, **cells,
-            )
-        ]  # fmt: skip
+        told['note'] = 'not done: one category or one group only'
+        return [sample.row(**told)]
     table = counts.to_numpy(dtype=np.int64)
     value, df, p = chi_squared(table)
     smallest = float(expected_counts(table).min())
     small = smallest < 5
     n, smaller = int(table.sum()), min(table.shape) - 1
     low, high = cramers_v_confidence(value, df, n, smaller, study.model.confidence)
-    rows = [
-        sample.row(
-            analysis_name, statistic='chi2', value=value, df1=df, p_unc=p, effect_name='cramers_v',
-            effect=cramers_v(value, n, *table.shape), ci_low=low, ci_high=high, family=family,
-            method='chi squared test of Pearson, no continuity correction',
-            note=f'smallest expected count {smallest:.2g}: prefer the exact test' if small else '',
-            extra={'description': text, 'smaller_dim': smaller}, **cells,
-        )
-    ]  # fmt: skip
+    effect = Effect('cramers_v', cramers_v(value, n, *table.shape), low, high)
+    chi2: Told = {
+        'test': ChiSquaredTest(value=value, df1=df, p=p), 'effect': effect, 'family': family,
+        'method': 'chi squared test of Pearson, no continuity correction',
+        'note': f'smallest expected count {smallest:.2g}: prefer the exact test' if small else '',
+        'extra': {'description': text, 'smaller_dim': smaller},
+    }  # fmt: skip
+    rows = [sample.row(**(told | chi2))]
     if small:
         p_exact, drawn = fisher_exact(table, rng)
-        rows.append(
-            sample.row(
-                f'{analysis_name}_exact', statistic='exact', p_unc=p_exact,
-                effect_name='cramers_v', effect=cramers_v(value, n, *table.shape), ci_low=low,
-                ci_high=high,
-                family=f'{family} exact', method="Fisher's exact test (Freeman and Halton)"
-                + (f', {drawn} tables drawn' if drawn else ', all tables enumerated'),
-                extra={'description': text, **({'n_resamples': drawn} if drawn else {})}, **cells,
-            )
-        )  # fmt: skip
+        exact: Told = {
+            'analysis': f'{analysis_name}_exact', 'effect': effect, 'family': f'{family} exact',
+            'test': ResampledTest(statistic='exact', p=p_exact, n_resamples=drawn) if drawn
+            else StatisticalTest(statistic='exact', p=p_exact),
+            'method': "Fisher's exact test (Freeman and Halton)"
+            + (f', {drawn} tables drawn' if drawn else ', all tables enumerated'),
+        }  # fmt: skip
+        rows.append(sample.row(**(told | exact)))
     return rows
 
 

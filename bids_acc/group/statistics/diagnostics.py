@@ -24,6 +24,7 @@ from bids_acc.group.formulas.robust import largest_change, leave_one_out_p, mm_t
 from bids_acc.group.formulas.two_samples import brown_forsythe
 from bids_acc.group.statistics.ancova import structure_measures, term_tests
 from bids_acc.group.statistics.clinical import significant_models
+from bids_acc.group.statistics.kinds import Effect, FTest, ResampledTest, StatisticalTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
@@ -68,8 +69,9 @@ def normality_row(model: FittedModel, term: str, contrast: str) -> Row:
     """Return Shapiro and Wilk's test of the residuals; of a relation, with its term."""
     w, p = stats.shapiro(model.fit.residuals)
     return model.row(
-        'normality', term=f'residuals, {term}' if term else 'residuals', contrast=contrast,
-        statistic='W', value=float(w), p_unc=float(p),
+        analysis='normality', term=f'residuals, {term}' if term else 'residuals',
+        contrast=contrast,
+        test=StatisticalTest(statistic='W', value=float(w), p=float(p)),
         method='Shapiro-Wilk test of the residuals',
     )  # fmt: skip
 
@@ -82,8 +84,9 @@ def assumption_rows(model: FittedModel) -> Iterator[Row]:
     if min(map(len, parts)) >= 3:
         test = brown_forsythe(parts)
         yield model.row(
-            'equal_variances', term='group', statistic='F', value=test.value, df1=test.df1,
-            df2=test.df2, p_unc=test.p, method='Brown-Forsythe test of the residuals by group',
+            analysis='equal_variances', term='group',
+            test=FTest(value=test.value, df1=test.df1, df2=test.df2, p=test.p),
+            method='Brown-Forsythe test of the residuals by group',
         )  # fmt: skip
 
 
@@ -104,7 +107,8 @@ def influence_row(model: FittedModel, study: Study, term: str) -> Row:
         p = leave_one_out_p(model.design.X, model.y, columns)
         lost = list(people[p > study.model.alpha])
     return model.row(
-        'influence', term=term, statistic='DFBETAS', value=change.dfbetas,
+        analysis='influence', term=term,
+        test=StatisticalTest(statistic='DFBETAS', value=change.dfbetas),
         method='largest change by one participant, in standard errors of the coefficient; no '
         'test is done after a deletion',
         note=f'without {" or ".join(lost)} the effect is not significant' if lost else '',
@@ -123,12 +127,12 @@ def robust_row(model: FittedModel, study: Study, term: str) -> Row:
     try:
         f, df1, df2 = mm_test(model.design.X, model.y, list(model.design.terms[term]))
     except ComputationError as error:
-        return model.row('robust', term=term, note=f'not done: {error}')
+        return model.row(analysis='robust', term=term, note=f'not done: {error}')
     p = f_survival(f, df1, df2)
     low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
     return model.row(
-        'robust', term=term, statistic='F', value=f, df1=df1, df2=df2, p_unc=p,
-        effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low, ci_high=high,
+        analysis='robust', term=term, test=FTest(value=f, df1=df1, df2=df2, p=p),
+        effect=Effect('partial_eta2', partial_eta2(f, df1, df2), low, high),
         method="MM regression (Tukey's biweight, efficiency 95 %), Wald test",
         extra=_verdict(p_before, p, study.model.alpha),
     )  # fmt: skip
@@ -144,8 +148,8 @@ def robustness_rows(
     p = f_survival(f, df1, df2)
     low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
     yield model.row(
-        'hc3', term=term, statistic='F', value=f, df1=df1, df2=df2, p_unc=p,
-        effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low, ci_high=high,
+        analysis='hc3', term=term, test=FTest(value=f, df1=df1, df2=df2, p=p),
+        effect=Effect('partial_eta2', partial_eta2(f, df1, df2), low, high),
         method='Wald test with the HC3 covariance; partial eta squared from its F',
         extra=_verdict(p_before, p, alpha),
     )  # fmt: skip
@@ -157,11 +161,11 @@ def robustness_rows(
         f, p = test.f, test.p
         low, high = partial_eta2_confidence(f, df1, df2, study.model.confidence)
         yield model.row(
-            'permutation', term=term, statistic='F permuted', value=f, df1=df1, df2=df2, p_unc=p,
-            effect_name='partial_eta2', effect=partial_eta2(f, df1, df2), ci_low=low,
-            ci_high=high,
-            method=permutation_words(test),
-            extra={'n_resamples': test.n_resamples, **_verdict(p_before, p, alpha)},
+            analysis='permutation', term=term,
+            test=ResampledTest(statistic='F permuted', value=f, df1=df1, df2=df2, p=p,
+                               n_resamples=test.n_resamples),
+            effect=Effect('partial_eta2', partial_eta2(f, df1, df2), low, high),
+            method=permutation_words(test), extra=_verdict(p_before, p, alpha),
         )  # fmt: skip
 
 

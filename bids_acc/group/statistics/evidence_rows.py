@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,10 @@ from bids_acc.group.formulas.evidence import (
 from bids_acc.group.formulas.inference import one_sided_level, r_confidence
 from bids_acc.group.formulas.linear import ContrastTest, contrast_test
 from bids_acc.group.statistics.ancova import named_measures
+from bids_acc.group.statistics.kinds import Effect, StatisticalTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.posthoc import contrast_vector
-from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.rows import Row, Told
 from bids_acc.group.statistics.study import Study
 
 
@@ -55,26 +57,29 @@ def _difference_rows(
     wanted, sigma = study.model.section('Evidence'), model.fit.sigma
     level = one_sided_level(study.model.confidence)
     half = float(stats.t.ppf((1 + level) / 2, test.df)) * test.se
-    cells = {
-        'term': 'group', 'contrast': contrast, 'effect_name': 'difference_in_sd',
-        'effect': test.estimate / sigma, 'ci_low': (test.estimate - half) / sigma,
-        'ci_high': (test.estimate + half) / sigma, 'df2': test.df,
+    told: Told = {
+        'term': 'group', 'contrast': contrast,
+        'effect': Effect('difference_in_sd', test.estimate / sigma,
+                         (test.estimate - half) / sigma, (test.estimate + half) / sigma),
     }  # fmt: skip
     bound = wanted['SmallestDifference']
     if bound is not None:
         p = equivalence_p(test.estimate, test.se, test.df, bound * sigma)
         distance = (bound * sigma - abs(test.estimate)) / test.se
-        yield model.row(
-            'equivalence', statistic='t one-sided', value=distance, p_unc=p,
-            family='equivalence', method=f'two one-sided t tests against {bound:g} SD; '
-            f'{100 * level:g} % interval', **cells,
-        )  # fmt: skip
+        equivalence: Told = {
+            'analysis': 'equivalence', 'family': 'equivalence',
+            'test': StatisticalTest(statistic='t one-sided', value=distance, df2=test.df, p=p),
+            'method': f'two one-sided t tests against {bound:g} SD; {100 * level:g} % interval',
+        }  # fmt: skip
+        yield model.row(**(told | equivalence))
     bf10 = bayes_factor_t(test.t, test.df, (sigma / test.se) ** 2, wanted['PriorScale'])
-    yield model.row(
-        'bayes_factor', statistic='BF10', value=bf10, note=evidence_words(bf10),
-        method=f'JZS Bayes factor, Cauchy prior of scale {wanted["PriorScale"]:.3g}',
-        extra={'bf01': 1 / bf10}, **cells,
-    )  # fmt: skip
+    bayes: Told = {
+        'analysis': 'bayes_factor', 'note': evidence_words(bf10),
+        'test': StatisticalTest(statistic='BF10', value=bf10, df2=test.df),
+        'method': f'JZS Bayes factor, Cauchy prior of scale {wanted["PriorScale"]:.3g}',
+        'extra': {'bf01': 1 / bf10},
+    }  # fmt: skip
+    yield model.row(**(told | bayes))
 
 
 def _relation_rows(study: Study, table: pd.DataFrame) -> Iterator[Row]:
@@ -90,27 +95,30 @@ def _relation_rows(study: Study, table: pd.DataFrame) -> Iterator[Row]:
         df = float(row['df2'])
         low, high = r_confidence(float(r), df, level)
         counts = [c.rsplit('=', 1) for c in str(row['n_per_group']).split(';') if '=' in c]
-        cells = {
+        relation: dict[str, Any] = {
             'cohort': row['cohort'], 'response': row['response'], 'metric': row['metric'],
             'component': None if pd.isna(row['component']) else int(row['component']),
             'term': row['term'], 'contrast': row['contrast'], 'n': int(row['n']),
             'n_per_group': {name: int(n) for name, n in counts}, 'formula': row['formula'],
             'covariates': tuple(filter(None, str(row['covariates'] or '').split(', '))),
-            'effect_name': 'partial_correlation', 'effect': float(r), 'ci_low': low,
-            'ci_high': high, 'df2': df,
+            'effect': Effect('partial_correlation', float(r), low, high),
         }  # fmt: skip
         bound = wanted['SmallestCorrelation']
         if bound is not None:
             yield Row(
-                analysis='equivalence', statistic='z one-sided', family='equivalence',
-                value=(np.arctanh(bound) - abs(np.arctanh(r))) * np.sqrt(df - 1),
-                p_unc=correlation_equivalence_p(float(r), df, bound),
+                analysis='equivalence', family='equivalence',
+                test=StatisticalTest(
+                    statistic='z one-sided', df2=df,
+                    value=(np.arctanh(bound) - abs(np.arctanh(r))) * np.sqrt(df - 1),
+                    p=correlation_equivalence_p(float(r), df, bound),
+                ),
                 method=f"two one-sided tests against r = {bound:g} on Fisher's scale; "
-                f'{100 * level:g} % interval', **cells,
+                f'{100 * level:g} % interval', **relation,
             )  # fmt: skip
         bf10 = bayes_factor_r(float(r), df)
         yield Row(
-            analysis='bayes_factor', statistic='BF10', value=bf10, note=evidence_words(bf10),
+            analysis='bayes_factor', note=evidence_words(bf10),
+            test=StatisticalTest(statistic='BF10', value=bf10, df2=df),
             method='JZS Bayes factor of a slope, scale sqrt(2)/4', extra={'bf01': 1 / bf10},
-            **cells,
+            **relation,
         )  # fmt: skip

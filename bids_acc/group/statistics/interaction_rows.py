@@ -18,6 +18,7 @@ from bids_acc.group.statistics.ancova import (
     term_row,
     term_tests,
 )
+from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.model import HEMISPHERE
 from bids_acc.group.statistics.modelling import (
     FittedModel,
@@ -71,7 +72,7 @@ def interactions(
             test = next(t for t in term_tests(model, study) if t.term == terms[-1])
             row = term_row(model, test, study, 'interactions', f'interactions group x {name}')
             own = term_or_permutation(row, model, study, terms[-1], rng)
-            note = '' if own[0].p_unc <= study.model.alpha else NO_INTERACTION
+            note = '' if own[0].test.p <= study.model.alpha else NO_INTERACTION
             rows += [*own, *_simple_effects(model, name, study, rng, note)]
             if name not in study.factors(model.sample.frame) and name not in study.splines:
                 rows += _slopes(model, name, study)
@@ -147,9 +148,9 @@ def _slopes(model: FittedModel, name: str, study: Study) -> Iterator[Row]:
         test = contrast_test(model.fit, vector)
         half = float(stats.t.ppf((1 + study.model.confidence) / 2, test.df)) * test.se
         yield model.row(
-            'slope', term=name, contrast=level, statistic='t', value=test.t, df2=test.df,
-            effect_name='slope', effect=test.estimate, ci_low=test.estimate - half,
-            ci_high=test.estimate + half, p_unc=test.p,
+            analysis='slope', term=name, contrast=level,
+            test=TTest(value=test.t, df2=test.df, p=test.p),
+            effect=Effect('slope', test.estimate, test.estimate - half, test.estimate + half),
             method='slope within the group, all groups in one model',
         )  # fmt: skip
 
@@ -200,7 +201,7 @@ def _one_parcel(
                            'group effect on left minus right')  # fmt: skip
             rows = term_or_permutation(row, model, study, 'group', rng)
             yield from (replace(r, term='group x hemisphere', contrast=side) for r in rows)
-            note = '' if rows[0].p_unc <= study.model.alpha else NO_INTERACTION
+            note = '' if rows[0].test.p <= study.model.alpha else NO_INTERACTION
             continue
         for label, weights in _comparisons(model, study):
             vector = contrast_vector(model, weights)

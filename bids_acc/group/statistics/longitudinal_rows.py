@@ -16,7 +16,8 @@ from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correla
 from bids_acc.group.formulas.mixed import MixedModel, level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
 from bids_acc.group.statistics.ancova import named_measures, nothing_named
-from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.kinds import Effect, FTest, TTest
+from bids_acc.group.statistics.rows import Cell, Row
 from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.study import Measure, Study, as_text
 
@@ -24,7 +25,7 @@ from bids_acc.group.statistics.study import Measure, Study, as_text
 def row_of(
     result: TestResult, measure: Measure, *, analysis: str, cohort: str, family: str,
     contrast: str = '', covariates: Sequence[str] = (), note: str = '',
-    extra: Mapping[str, object] | None = None, excluded: Mapping[str, int] | None = None,
+    extra: Mapping[str, Cell] | None = None, excluded: Mapping[str, int] | None = None,
 ) -> Row:  # fmt: skip
     """Turn a test result into a row of a table.
 
@@ -48,10 +49,11 @@ def row_of(
     return Row(
         analysis=analysis, cohort=cohort, response=measure.name, component=measure.component,
         metric=measure.metric, term=result.term, contrast=contrast or result.contrast,
-        statistic=result.statistic, value=result.value,
-        df1=np.nan if result.statistic == 't' else result.df1, df2=result.df2, n=result.n,
-        n_per_group=result.n_per_group, effect_name=result.effect_name, effect=result.effect,
-        ci_low=result.ci_low, ci_high=result.ci_high, p_unc=result.p, family=family,
+        test=TTest(value=result.value, df2=result.df2, p=result.p) if result.statistic == 't'
+        else FTest(value=result.value, df1=result.df1, df2=result.df2, p=result.p),
+        n=result.n, n_per_group=result.n_per_group,
+        effect=Effect(result.effect_name, result.effect, result.ci_low, result.ci_high),
+        family=family,
         covariates=tuple(covariates), formula=result.formula, method=result.method,
         excluded=excluded,
         note='; '.join(filter(None, [result.note, note])), extra=dict(extra or {}),

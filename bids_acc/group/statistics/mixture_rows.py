@@ -15,6 +15,7 @@ from bids_acc.group.formulas.mixture import (
     MixtureFit,
     compare_mixtures,
 )
+from bids_acc.group.statistics.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
@@ -64,10 +65,13 @@ def _model_row(
     return Row(
         **common,  # type: ignore[arg-type]
         term=f'{k} component{"s" * (k > 1)}', contrast=f'{k} v {k - 1}' if tested else '',
-        statistic='LR' if tested else '',
-        value=float(comparison.likelihood_ratios[k - 2]) if tested else np.nan,
-        p_unc=float(comparison.bootstrap_p[k - 2]) if tested else np.nan,
-        effect_name='akaike_weight', effect=float(comparison.aic_weights[k - 1]),
+        test=ResampledTest(
+            statistic='LR' if tested else '',
+            value=float(comparison.likelihood_ratios[k - 2]) if tested else np.nan,
+            p=float(comparison.bootstrap_p[k - 2]) if tested else np.nan,
+            n_resamples=comparison.n_bootstrap,
+        ),
+        effect=Effect('akaike_weight', float(comparison.aic_weights[k - 1])),
         note='; '.join(notes),
         extra={
             'aic': fit.aic, 'aicc': fit.aicc, 'bic': fit.bic,
@@ -79,7 +83,6 @@ def _model_row(
             'members': members(
                 fit, sample.iloc[:, 1].to_numpy(dtype=float), list(sample.iloc[:, 0].astype(str))
             ) if tested else '',
-            'n_resamples': comparison.n_bootstrap,
         },
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pandas as pd
 from bids_acc.group.features import PARTIAL_VOLUME
 from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.linear import LinearFit, fit_ols
-from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.rows import Row, Told
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 from bids_acc.typing import FloatArray
 
@@ -27,18 +27,15 @@ class Sample:
     excluded: Mapping[str, int]
     n_per_group: Mapping[str, int]
 
-    def row(self, analysis: str, **cells: Any) -> Row:
+    def row(self, covariates: tuple[str, ...] = (), **told: Unpack[Told]) -> Row:
         """Return a row with the cells that describe the sample filled in."""
-        common: dict[str, Any] = {
-            'cohort': self.cohort,
-            'response': self.measure.name,
-            'component': self.measure.component,
-            'metric': self.measure.metric,
-            'n': len(self.frame),
-            'n_per_group': self.n_per_group,
-            'excluded': self.excluded,
-        }
-        return Row(analysis=analysis, **(common | cells))
+        row = Row(
+            cohort=self.cohort, response=self.measure.name, component=self.measure.component,
+            metric=self.measure.metric, excluded=self.excluded, covariates=covariates, **told,
+        )  # fmt: skip
+        if 'n' not in told:
+            row.n, row.n_per_group = len(self.frame), self.n_per_group
+        return row
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,12 @@ class FittedModel:
         """Model as a reader would write it."""
         return f'{self.sample.measure.name} ~ {self.design.formula}'
 
-    def row(self, analysis: str, **cells: Any) -> Row:
+    def row(self, **told: Unpack[Told]) -> Row:
         """Return a row with the cells that describe model and sample filled in."""
-        notes = (*self.design.notes, self.caution, cells.pop('note', ''))
-        note = '; '.join(part for part in notes if part)
-        return self.sample.row(
-            analysis, covariates=self.covariates, formula=self.formula, note=note, **cells
-        )
+        notes = (*self.design.notes, self.caution, told.get('note', ''))
+        told['note'] = '; '.join(part for part in notes if part)
+        told['formula'] = self.formula
+        return self.sample.row(self.covariates, **told)
 
 
 def draw_sample(
@@ -187,7 +183,7 @@ def each_model(
 def not_done(sample: Sample, analysis: str, terms: Sequence[str], error: Exception) -> Row:
     """Return the row of an analysis that could not be done, with the reason."""
     return sample.row(
-        analysis,
+        analysis=analysis,
         formula=f'{sample.measure.name} ~ {" + ".join(terms)}',
         note=f'not done: {error}',
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from bids_acc.group.formulas.two_samples import (
 )
 from bids_acc.group.statistics.ancova import term_row, term_tests
 from bids_acc.group.statistics.demographics import describe
+from bids_acc.group.statistics.kinds import NAN, Effect, ResampledTest, StatisticalTest, TTest
 from bids_acc.group.statistics.modelling import (
     FittedModel,
     Sample,
@@ -36,7 +37,7 @@ from bids_acc.group.statistics.modelling import (
 )
 from bids_acc.group.statistics.posthoc import adjusted_row, adjusted_rows
 from bids_acc.group.statistics.quality_groups import quality_frame, wanted_metabolites
-from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.rows import Cell, Row, Told
 from bids_acc.group.statistics.small import FEWEST_DRAWS, term_or_permutation
 from bids_acc.group.statistics.study import Measure, Study
 from bids_acc.typing import FloatArray
@@ -85,15 +86,15 @@ def detected_rate(study: Study, name: str, frame: pd.DataFrame) -> float:
     return float(table['value'].notna().mean())
 
 
-def _student_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
+def _student_row(a: FloatArray, b: FloatArray, level: float) -> Told:
     """Return the cells of Student's t with Cohen's d, and Hedges' g beside it."""
     test, sizes = student(a, b), (len(a), len(b))
     low, high = d_confidence(test.value, *sizes, level)
     g_low, g_high = d_confidence(test.value, *sizes, level, hedges=True)
     d = d_from_t(test.value, *sizes)
     return {
-        'analysis': 'mrs_t', 'statistic': 't', 'value': test.value, 'df2': test.df2,
-        'effect_name': 'cohen_d', 'effect': d, 'ci_low': low, 'ci_high': high, 'p_unc': test.p,
+        'analysis': 'mrs_t', 'test': TTest(value=test.value, df2=test.df2, p=test.p),
+        'effect': Effect('cohen_d', d, low, high),
         'method': "Student's t test, pooled variance; d = difference / pooled SD",
         'extra': {
             'hedges_g': d * small_sample_factor(test.df2), 'hedges_g_low': g_low,
@@ -103,29 +104,28 @@ def _student_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _welch_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
+def _welch_row(a: FloatArray, b: FloatArray, level: float) -> Told:
     """Return the cells of Welch's t with the difference and its interval."""
     test = welch(a, b)
     difference = float(a.mean() - b.mean())
     se = difference / test.value if test.value else NAN
     margin = float(stats.t.ppf((1 + level) / 2, test.df2)) * se
     return {
-        'analysis': 'mrs_welch', 'statistic': 't', 'value': test.value, 'df2': test.df2,
-        'effect_name': 'mean_difference', 'effect': difference, 'ci_low': difference - margin,
-        'ci_high': difference + margin, 'p_unc': test.p,
+        'analysis': 'mrs_welch', 'test': TTest(value=test.value, df2=test.df2, p=test.p),
+        'effect': Effect('mean_difference', difference, difference - margin, difference + margin),
         'method': "Welch's t test, unequal variances", 'extra': {'se': se},
     }  # fmt: skip
 
 
-def _rank_row(a: FloatArray, b: FloatArray, level: float) -> dict[str, Any]:
+def _rank_row(a: FloatArray, b: FloatArray, level: float) -> Told:
     """Return the cells of Mann-Whitney's U."""
     test, sizes = mann_whitney(a, b), (len(a), len(b))
     effect = rank_biserial(test.value, *sizes)
     low, high = rank_biserial_confidence(effect, *sizes, level)
     return {
-        'analysis': 'mrs_rank', 'statistic': 'U', 'value': test.value,
-        'effect_name': 'rank_biserial', 'effect': effect, 'ci_low': low, 'ci_high': high,
-        'p_unc': test.p, 'note': test.note,
+        'analysis': 'mrs_rank',
+        'test': StatisticalTest(statistic='U', value=test.value, p=test.p),
+        'effect': Effect('rank_biserial', effect, low, high), 'note': test.note,
         'method': f'Mann-Whitney U, {"exact" if test.exact else "normal approximation"}',
     }  # fmt: skip
 
@@ -151,38 +151,41 @@ def pair_rows(
     }
     a, b = samples[pair[0]], samples[pair[1]]
     counts = {level: len(x) for level, x in samples.items()}
-    fixed: dict[str, Any] = {
+    fixed: Told = {
         'term': 'group', 'contrast': ' - '.join(pair), 'n': len(a) + len(b),
         'n_per_group': counts, 'formula': f'{name} ~ group',
     }  # fmt: skip
-    described = {'description': describe(samples), 'detected_rate': detected}
+    described: dict[str, Cell] = {'description': describe(samples), 'detected_rate': detected}
     if min(counts.values()) < 2 or np.ptp(np.concatenate([a, b])) == 0:
-        yield sample.row('mrs_t', note='not done: fewer than two values in a group', **fixed)
+        few: Told = {'analysis': 'mrs_t', 'note': 'not done: fewer than two values in a group'}
+        yield sample.row(**(fixed | few))
         return
-    makers: list[tuple[Callable[..., dict[str, Any]], str]] = [
+    makers: list[tuple[Callable[[FloatArray, FloatArray, float], Told], str]] = [
         (_student_row, f'{family} t' if adjusted or small else family),
         (_welch_row, f'{family} welch'), (_rank_row, f'{family} rank'),
     ]  # fmt: skip
     for maker, own_family in makers:
-        cells = maker(a, b, study.model.confidence)
-        extra = {**cells.pop('extra', {}), **described}
-        yield sample.row(cells.pop('analysis'), family=own_family, extra=extra, **cells, **fixed)
+        told = maker(a, b, study.model.confidence)
+        told['extra'] = {**told.get('extra', {}), **described}
+        told['family'] = own_family
+        yield sample.row(**(fixed | told))
     draws = int(study.model.content['Permutations'])
     if small:
         draws = max(draws, FEWEST_DRAWS)
     if draws:
         test = permuted_means(a, b, draws, rng)
-        interval = _welch_row(a, b, study.model.confidence)
-        yield sample.row(
-            'mrs_exact' if small and not adjusted else 'mrs_permutation', statistic=test.statistic,
-            value=test.value, p_unc=test.p,
-            family=family if small and not adjusted else f'{family} permutation',
-            effect_name='difference of means', effect=test.value,
-            ci_low=interval['ci_low'], ci_high=interval['ci_high'],
-            method='permutation of group labels, '
+        main = small and not adjusted
+        interval = _welch_row(a, b, study.model.confidence)['effect']
+        permuted: Told = {
+            'analysis': 'mrs_exact' if main else 'mrs_permutation',
+            'test': ResampledTest(statistic=test.statistic, value=test.value, p=test.p,
+                                  n_resamples=test.n_resamples),
+            'family': family if main else f'{family} permutation',
+            'effect': replace(interval, name='difference of means', size=test.value),
+            'method': 'permutation of group labels, '
             + ('all divisions' if test.exact else f'{draws} at random') + "; Welch's interval",
-            extra={'n_resamples': test.n_resamples}, **fixed,
-        )  # fmt: skip
+        }  # fmt: skip
+        yield sample.row(**(fixed | permuted))
 
 
 def metabolites_by_group(
@@ -312,12 +315,13 @@ def _together_rows(
         a, b = (part.to_numpy(dtype=float) for part in parts)
         if min(len(a), len(b)) < 2 or np.ptp(np.concatenate([a, b])) == 0:
             continue  # the row of the main analysis says so
-        cells = _student_row(a, b, study.model.confidence) | {'analysis': 'mrs_together'}
-        yield sample.row(
-            cells.pop('analysis'), term='group', contrast=' - '.join(pair), n=len(a) + len(b),
-            n_per_group=dict(zip(pair, (len(a), len(b)), strict=True)),
-            family=f'mrs_together {family}', formula=f'{measure.name} ~ group', **cells,
-        )  # fmt: skip
+        own: Told = {
+            'analysis': 'mrs_together', 'term': 'group', 'contrast': ' - '.join(pair),
+            'n': len(a) + len(b),
+            'n_per_group': dict(zip(pair, (len(a), len(b)), strict=True)),
+            'family': f'mrs_together {family}', 'formula': f'{measure.name} ~ group',
+        }  # fmt: skip
+        yield sample.row(**(_student_row(a, b, study.model.confidence) | own))
 
 
 def nuisance_regressions(

@@ -82,9 +82,9 @@ def _comparisons(model: FittedModel, study: Study) -> Iterator[Row]:
 
 def _beside(row: Row, plain: Row, alpha: float) -> Row:
     """Write beside a comparison what it is without the covariates, and whether they explain it."""
-    explained = plain.p_unc <= alpha < row.p_unc
+    explained = plain.test.p <= alpha < row.test.p
     row.extra = {
-        **row.extra, 'p_without': plain.p_unc, 'effect_without': plain.effect,
+        **row.extra, 'p_without': plain.test.p, 'effect_without': plain.effect.size,
         'explained': 'yes' if explained else 'no',
     }  # fmt: skip
     return row

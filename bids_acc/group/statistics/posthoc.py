@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from bids_acc.group.formulas.inference import (
 )
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
 from bids_acc.group.statistics.ancova import named_measures, structure_measures
+from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
-from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.rows import Row, Told
 from bids_acc.group.statistics.small import (
     is_small,
     permuted_contrast,
@@ -39,11 +41,11 @@ def adjusted_rows(
     label: str,
     study: Study,
     rng: np.random.Generator,
-    **cells: object,
+    **told: Unpack[Told],
 ) -> list[Row]:
     """Return the test of a contrast of adjusted means; by permutation in small samples."""
     vector = contrast_vector(model, weights)
-    row = vector_row(model, vector, label, study, **cells)
+    row = vector_row(model, vector, label, study, **told)
     return vector_or_permutation(row, model, vector, weights, study, rng)
 
 
@@ -63,14 +65,18 @@ def vector_or_permutation(
 
 
 def adjusted_row(
-    model: FittedModel, weights: Mapping[str, float], label: str, study: Study, **cells: object
+    model: FittedModel,
+    weights: Mapping[str, float],
+    label: str,
+    study: Study,
+    **told: Unpack[Told],
 ) -> Row:
     """Return the t test of a contrast of adjusted group means, see `vector_row`."""
-    return vector_row(model, contrast_vector(model, weights), label, study, **cells)
+    return vector_row(model, contrast_vector(model, weights), label, study, **told)
 
 
 def vector_row(
-    model: FittedModel, vector: FloatArray, label: str, study: Study, **cells: object
+    model: FittedModel, vector: FloatArray, label: str, study: Study, **told: Unpack[Told]
 ) -> Row:
     """Return the t test of a difference of means, given in coefficients of the design.
 
@@ -81,21 +87,14 @@ def vector_row(
     sigma, factor = model.fit.sigma, small_sample_factor(test.df)
     low, high = noncentrality_of_t(test.t, test.df, study.model.confidence)
     scale = test.se / sigma * factor
-    return model.row(
-        str(cells.pop('analysis', 'posthoc')),
-        term=str(cells.pop('term', 'group')),
-        contrast=label,
-        statistic='t',
-        value=test.t,
-        df2=test.df,
-        effect_name='hedges_g_adjusted',
-        effect=test.estimate / sigma * factor,
-        ci_low=low * scale,
-        ci_high=high * scale,
-        p_unc=test.p,
-        extra={'estimate': test.estimate, 'se': test.se, 'sd_residual': sigma},
-        **cells,
-    )
+    row: Told = {
+        'analysis': 'posthoc', 'term': 'group', 'contrast': label,
+        'test': TTest(value=test.t, df2=test.df, p=test.p),
+        'effect': Effect('hedges_g_adjusted', test.estimate / sigma * factor, low * scale,
+                         high * scale),
+        'extra': {'estimate': test.estimate, 'se': test.se, 'sd_residual': sigma},
+    }  # fmt: skip
+    return model.row(**(row | told))
 
 
 def student_t(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
@@ -126,19 +125,13 @@ def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
     low, high = d_confidence(t, n_a, n_b, study.model.confidence, hedges=True)
     difference = float(values[0].mean() - values[1].mean())
     return model.sample.row(
-        'posthoc_plain',
+        analysis='posthoc_plain',
         term='group',
         contrast=' - '.join(pair),
-        statistic='t',
-        value=t,
-        df2=df,
+        test=TTest(value=t, df2=df, p=t_two_sided(t, df)),
         n=n_a + n_b,
         n_per_group=dict(zip(pair, (n_a, n_b), strict=True)),
-        effect_name='hedges_g',
-        effect=d_from_t(t, n_a, n_b) * small_sample_factor(df),
-        ci_low=low,
-        ci_high=high,
-        p_unc=t_two_sided(t, df),
+        effect=Effect('hedges_g', d_from_t(t, n_a, n_b) * small_sample_factor(df), low, high),
         family='posthoc_plain',
         formula=f'{name} ~ group',
         method="Student's two-sample t test with pooled variance, no covariates",
@@ -194,7 +187,7 @@ def planned_contrasts(
             if absent:
                 rows.append(
                     model.row(
-                        'contrasts',
+                        analysis='contrasts',
                         contrast=contrast.name,
                         note=f'not done: no participant in {", ".join(absent)}',
                     )

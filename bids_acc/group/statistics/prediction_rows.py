@@ -12,6 +12,7 @@ from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
 from bids_acc.group.formulas.prediction import PredictionResult, Scheme, predict
 from bids_acc.group.statistics.classification_rows import classification_rows
+from bids_acc.group.statistics.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.site_rows import site_column
@@ -32,10 +33,13 @@ def prediction_row(result: PredictionResult, outcome: str, features: list[str]) 
     """
     return Row(
         analysis='prediction', response=outcome, term=result.scheme,
-        statistic='AUC' if result.metric == 'AUC' else 'out-of-sample r', value=result.value,
-        n=result.n, n_per_group=result.n_per_class, p_unc=result.p, family='prediction',
-        effect_name='AUC' if result.metric == 'AUC' else 'out_of_sample_r', effect=result.value,
-        ci_low=result.ci_low, ci_high=result.ci_high,
+        test=ResampledTest(
+            statistic='AUC' if result.metric == 'AUC' else 'out-of-sample r', value=result.value,
+            p=result.p, n_resamples=result.n_permutations,
+        ),
+        n=result.n, n_per_group=result.n_per_class, family='prediction',
+        effect=Effect('AUC' if result.metric == 'AUC' else 'out_of_sample_r', result.value,
+                      result.ci_low, result.ci_high),
         formula=f'{outcome} ~ {" + ".join(features)}',
         method='ridge-penalised '
         + ('logistic' if result.metric == 'AUC' else 'linear')
@@ -43,7 +47,7 @@ def prediction_row(result: PredictionResult, outcome: str, features: list[str]) 
         'permutation p',
         note=result.note,
         extra={
-            'n_resamples': result.n_permutations, 'n_folds': result.fold_scores.shape[1],
+            'n_folds': result.fold_scores.shape[1],
             'n_repeats': result.fold_scores.shape[0],
             'fold_min': float(np.nanmin(result.fold_scores)),
             'fold_max': float(np.nanmax(result.fold_scores)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import pandas as pd
 from bids_acc.group.formulas.inference import r_confidence, r_from_t
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
 from bids_acc.group.statistics.ancova import structure_measures, term_row, term_tests
+from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
-from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.rows import Row, Told
 from bids_acc.group.statistics.study import Study
 
 
@@ -65,32 +67,24 @@ def direction(model: FittedModel, term: str, study: Study) -> dict[str, float]:
     }  # fmt: skip
 
 
-def partial_row(model: FittedModel, term: str, study: Study, **cells: object) -> Row:
+def partial_row(model: FittedModel, column: str, study: Study, **told: Unpack[Told]) -> Row:
     """Return the partial correlation of the response with one continuous term.
 
     The correlation of the residuals after the other terms equals ``t / sqrt(t^2 + df)`` of the
     term's coefficient, with df = n - 2 - q.
     """
     weights = np.zeros(model.design.X.shape[1])
-    weights[model.design.terms[term][0]] = 1
+    weights[model.design.terms[column][0]] = 1
     test = contrast_test(model.fit, weights)
     r, df = r_from_t(test.t, test.df), test.df
     low, high = r_confidence(r, df, study.model.confidence)
     q = model.design.X.shape[1] - 2
-    return model.row(
-        str(cells.pop('analysis', 'partialcorr')),
-        term=term,
-        statistic='t',
-        value=test.t,
-        df2=df,
-        effect_name='partial_r' if q else 'r',
-        effect=r,
-        ci_low=low,
-        ci_high=high,
-        p_unc=t_two_sided(test.t, df),
-        extra={'slope': test.estimate, 'slope_se': test.se, 'n_partialled': q},
-        **cells,
-    )
+    row: Told = {
+        'term': column, 'test': TTest(value=test.t, df2=df, p=t_two_sided(test.t, df)),
+        'effect': Effect('partial_r' if q else 'r', r, low, high),
+        'extra': {'slope': test.estimate, 'slope_se': test.se, 'n_partialled': q},
+    }  # fmt: skip
+    return model.row(**(row | told))
 
 
 def partial_correlations(

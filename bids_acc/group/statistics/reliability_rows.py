@@ -10,6 +10,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.longitudinal import wide_sessions
 from bids_acc.group.formulas.reliability import reliability
+from bids_acc.group.statistics.kinds import Effect, FTest
 from bids_acc.group.statistics.longitudinal_rows import chosen_measures, why_incomplete
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
@@ -68,10 +69,9 @@ def _row(
     except InputDataError as error:
         row.note = f'not done: {error}'
         return row
-    row.statistic, row.value, row.df1, row.df2 = 'F', found.f, found.df1, found.df2
-    row.p_unc, row.n = found.p, len(wide)
-    row.effect_name, row.effect = 'icc_2_1', found.icc
-    row.ci_low, row.ci_high = found.ci_low, found.ci_high
+    row.test = FTest(value=found.f, df1=found.df1, df2=found.df2, p=found.p)
+    row.n = len(wide)
+    row.effect = Effect('icc_2_1', found.icc, found.ci_low, found.ci_high)
     row.excluded = why_incomplete(study, part, [measure.name], sessions)
     row.method = 'ICC(2,1): two-way random effects, absolute agreement, single measurement'
     row.extra = {name: getattr(found, name) for name in EXTRA}

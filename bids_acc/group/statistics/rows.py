@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.group.formulas.inference import (
@@ -26,11 +25,9 @@ from bids_acc.group.formulas.inference import (
     rank_biserial,
     small_sample_factor,
 )
-from bids_acc.group.formulas.linear import f_survival, t_two_sided
+from bids_acc.group.statistics.kinds import NAN, Effect, StatisticalTest, differs
 
 logger = logging.getLogger(__name__)
-
-NAN = float('nan')
 
 COLUMNS: Mapping[str, str] = {
     'analysis': 'Name of the analysis',
@@ -66,9 +63,13 @@ COLUMNS: Mapping[str, str] = {
 """Columns that every table of statistics has, in order, and what they mean."""
 
 
+Cell = str | float
+"""What stands in a column that only some tables have."""
+
+
 @dataclass(kw_only=True)
 class Row:
-    """One test or estimate; missing numbers are NaN and missing text is empty."""
+    """One test or estimate: of what, in whom, how; missing text is empty."""
 
     analysis: str
     cohort: str = 'all'
@@ -77,24 +78,35 @@ class Row:
     metric: str = ''
     term: str = ''
     contrast: str = ''
-    statistic: str = ''
-    value: float = NAN
-    df1: float = NAN
-    df2: float = NAN
+    test: StatisticalTest = field(default_factory=StatisticalTest)
     n: int = 0
     n_per_group: Mapping[str, int] = field(default_factory=dict)
-    effect_name: str = ''
-    effect: float = NAN
-    ci_low: float = NAN
-    ci_high: float = NAN
-    p_unc: float = NAN
+    effect: Effect = field(default_factory=Effect)
     family: str = ''
     covariates: tuple[str, ...] = ()
     formula: str = ''
     method: str = ''
     excluded: Mapping[str, int] = field(default_factory=dict)
     note: str = ''
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Cell] = field(default_factory=dict)
+    """Columns of this row's table alone."""
+
+
+class Told(TypedDict, total=False):
+    """What an analysis tells of a row that a sample or a model has begun; fields of `Row`."""
+
+    analysis: str
+    term: str
+    contrast: str
+    test: StatisticalTest
+    n: int
+    n_per_group: Mapping[str, int]
+    effect: Effect
+    family: str
+    formula: str
+    method: str
+    note: str
+    extra: Mapping[str, Cell]
 
 
 @dataclass(frozen=True)
@@ -106,24 +118,6 @@ class Family:
     """Columns whose values split the family: one correction per combination."""
 
 
-def _p_of(row: Row) -> float:
-    """Recompute p from statistic and degrees of freedom; NaN when there is no rule."""
-    value = row.value
-    if row.statistic == 't':
-        return t_two_sided(value, row.df2)
-    if row.statistic == 'F':
-        return f_survival(value, row.df1, row.df2)
-    if row.statistic == 'chi2':
-        return float(special.chdtrc(row.df1, value))
-    if row.statistic == 'z':
-        return float(2 * special.ndtr(-abs(value)))
-    if row.statistic == 'r':
-        with np.errstate(divide='ignore'):
-            t = value * np.sqrt(row.df2 / (1 - value**2)) if abs(value) < 1 else np.inf
-        return t_two_sided(t, row.df2)
-    return NAN
-
-
 def _sizes(row: Row) -> tuple[float, float]:
     """Return the sizes of the two groups of a contrast 'A - B'; NaN when it names no two."""
     for a, n_a in row.n_per_group.items():
@@ -133,87 +127,52 @@ def _sizes(row: Row) -> tuple[float, float]:
     return NAN, NAN
 
 
+def _cohen_d(row: Row) -> float:
+    return d_from_t(row.test.value, *_sizes(row))
+
+
 def _hedges_g(row: Row) -> float:
-    n_a, n_b = _sizes(row)
-    return d_from_t(row.value, n_a, n_b) * small_sample_factor(n_a + n_b - 2)
+    return _cohen_d(row) * small_sample_factor(sum(_sizes(row)) - 2)
 
 
 def _adjusted_g(row: Row) -> float:
-    return float(row.extra['estimate'] / row.extra['sd_residual'] * small_sample_factor(row.df2))
+    difference = float(row.extra['estimate']) / float(row.extra['sd_residual'])
+    return difference * small_sample_factor(row.test.df2)
+
+
+def _r(row: Row) -> float:
+    return r_from_t(row.test.value, row.test.df2)
+
+
+def _cramers_v(row: Row) -> float:
+    return float(np.sqrt(row.test.value / (row.n * float(row.extra['smaller_dim']))))
 
 
 EFFECT_RULES: Mapping[str, Callable[[Row], float]] = {
-    'cohen_d': lambda row: d_from_t(row.value, *_sizes(row)),
+    'cohen_d': _cohen_d,
     'hedges_g': _hedges_g,
     'hedges_g_adjusted': _adjusted_g,
-    'partial_eta2': lambda row: partial_eta2(row.value, row.df1, row.df2),
-    'r': lambda row: row.value if row.statistic == 'r' else r_from_t(row.value, row.df2),
-    'partial_r': lambda row: row.value if row.statistic == 'r' else r_from_t(row.value, row.df2),
-    'cohen_dz': lambda row: float(row.value / np.sqrt(row.n)),
-    'rank_biserial': lambda row: rank_biserial(row.value, *_sizes(row)),
-    'mean_difference': lambda row: float(row.value * row.extra['se']),
-    'cramers_v': lambda row: float(np.sqrt(row.value / (row.n * row.extra['smaller_dim']))),
+    'partial_eta2': lambda row: partial_eta2(row.test.value, row.test.df1, row.test.df2),
+    'r': _r,
+    'partial_r': _r,
+    'cohen_dz': lambda row: float(row.test.value / np.sqrt(row.n)),
+    'rank_biserial': lambda row: rank_biserial(row.test.value, *_sizes(row)),
+    'mean_difference': lambda row: row.test.value * float(row.extra['se']),
+    'cramers_v': _cramers_v,
 }
 """Effects that can be recomputed from the rest of the row, and how."""
-
-TOLERANCE = 1e-7
-"""Relative difference above which a recomputed number contradicts the row."""
-
-
-def _differs(a: float, b: float) -> bool:
-    """Tell whether two finite numbers are too far apart."""
-    return bool(abs(a - b) > TOLERANCE * max(abs(a), abs(b)) + 1e-12)
-
-
-def _p_is_none(row: Row) -> str | None:
-    """Say that p is no probability."""
-    if np.isfinite(row.p_unc) and not 0 <= row.p_unc <= 1:
-        return f'p_unc {row.p_unc} outside [0, 1]'
-    return None
-
-
-PARAMETRIC = frozenset({'t', 'F', 'chi2', 'z', 'r'})
-"""Statistics from which p follows."""
-
-
-def _p_is_anothers(row: Row) -> str | None:
-    """Say that p does not follow from the statistic."""
-    if not np.isfinite(row.p_unc) or row.statistic not in PARAMETRIC:
-        return None
-    expected = _p_of(row)
-    if np.isfinite(expected) and not _differs(expected, row.p_unc):
-        return None
-    degrees = '/'.join(f'{d:g}' for d in (row.df1, row.df2) if np.isfinite(d))
-    return (
-        f'p_unc {row.p_unc:g} but {row.statistic} = {row.value:g} with df '
-        f'{degrees or "none"} gives {expected:g}'
-    )
-
-
-def _p_is_too_small(row: Row) -> str | None:
-    """Say that so few resamples cannot show such a p."""
-    draws = row.extra.get('n_resamples', NAN)
-    if row.statistic not in PARAMETRIC and row.p_unc < 1 / (draws + 1) - 1e-12:
-        return f'p_unc {row.p_unc:g} is smaller than {draws:g} resamples can show'
-    return None
 
 
 def _effect_is_anothers(row: Row) -> str | None:
     """Say that the effect does not follow from statistic and n."""
-    rule = EFFECT_RULES.get(row.effect_name)
-    if rule is None or not (np.isfinite(row.effect) and np.isfinite(row.value)):
+    name, size = row.effect.name, row.effect.size
+    rule = EFFECT_RULES.get(name)
+    if rule is None or not (np.isfinite(size) and np.isfinite(row.test.value)):
         return None
     expected = rule(row)
-    if np.isfinite(expected) and not _differs(expected, row.effect):
+    if np.isfinite(expected) and not differs(expected, size):
         return None
-    return f'{row.effect_name} {row.effect:g} but the statistic and n give {expected:g}'
-
-
-def _interval_is_upside_down(row: Row) -> str | None:
-    """Say that the interval's ends are exchanged."""
-    if np.isfinite(row.ci_low) and np.isfinite(row.ci_high) and row.ci_low > row.ci_high:
-        return f'interval from {row.ci_low:g} to {row.ci_high:g} is upside down'
-    return None
+    return f'{name} {size:g} but the statistic and n give {expected:g}'
 
 
 def _groups_do_not_sum(row: Row) -> str | None:
@@ -221,17 +180,6 @@ def _groups_do_not_sum(row: Row) -> str | None:
     if row.n_per_group and sum(row.n_per_group.values()) != row.n:
         return f'n = {row.n} but the groups sum to {sum(row.n_per_group.values())}'
     return None
-
-
-CHECKS: tuple[Callable[[Row], str | None], ...] = (
-    _p_is_none,
-    _p_is_anothers,
-    _p_is_too_small,
-    _effect_is_anothers,
-    _interval_is_upside_down,
-    _groups_do_not_sum,
-)
-"""Ways in which a row can contradict itself, in the order in which they are looked for."""
 
 
 def disagreement(row: Row) -> str | None:
@@ -249,11 +197,17 @@ def disagreement(row: Row) -> str | None:
 
     Examples
     --------
-    >>> row = Row(analysis='t', statistic='t', value=2.34, df2=35, p_unc=0.0251)
+    >>> from bids_acc.group.statistics.kinds import TTest
+    >>> row = Row(analysis='t', test=TTest(value=2.34, df2=35, p=0.0251))
     >>> disagreement(row)
     'p_unc 0.0251 but t = 2.34 with df 35 gives 0.0251138'
     """
-    return next(filter(None, (check(row) for check in CHECKS)), None)
+    return (
+        row.test.contradiction()
+        or _effect_is_anothers(row)
+        or row.effect.contradiction()
+        or _groups_do_not_sum(row)
+    )
 
 
 def without_contradictions(rows: Iterable[Row]) -> list[Row]:
@@ -299,13 +253,16 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 def _record(row: Row) -> dict[str, Any]:
     """Turn a row into the cells of a table."""
-    record: dict[str, Any] = {f.name: getattr(row, f.name) for f in fields(row)}
-    record |= {
+    test = {f.name: getattr(row.test, f.name) for f in fields(row.test)}
+    effect = row.effect
+    return {
+        **{f.name: getattr(row, f.name) for f in fields(row)}, **row.extra, **test,
+        'p_unc': row.test.p, 'effect_name': effect.name, 'effect': effect.size,
+        'ci_low': effect.low, 'ci_high': effect.high,
         'n_per_group': counts_text(row.n_per_group),
         'excluded': counts_text({k: v for k, v in row.excluded.items() if v}),
         'covariates': ', '.join(row.covariates),
-    }
-    return record | dict(record.pop('extra'))
+    }  # fmt: skip
 
 
 def finish_table(
@@ -340,19 +297,15 @@ def finish_table(
                 f'{row.analysis}, {row.cohort}, {row.response} {row.term} {row.contrast}: '
                 f'{problem}.'
             )
-    extra = sorted({name for row in rows for name in row.extra} - set(COLUMNS))
-    table = pd.DataFrame([_record(row) for row in rows], columns=_raw_columns(extra))
+    known = {*COLUMNS, *(f.name for f in fields(Row)), 'p'}
+    records = [_record(row) for row in rows]
+    extra = sorted({name for record in records for name in record} - known)
+    table = pd.DataFrame(records, columns=[*COLUMNS, *extra])
     table['component'] = table['component'].astype('Int64')
     table = _correct(table, families, default)
     table = table[[*COLUMNS, *extra]]
     keys = ['analysis', 'cohort', 'response', 'term', 'contrast', 'statistic']
     return table.sort_values(keys, kind='stable', key=lambda s: s.astype(str), ignore_index=True)
-
-
-def _raw_columns(extra: list[str]) -> list[str]:
-    """Columns that the rows fill themselves."""
-    own = [f.name for f in fields(Row) if f.name != 'extra']
-    return [*own, *extra]
 
 
 def _correct(table: pd.DataFrame, families: Mapping[str, Family], default: Family) -> pd.DataFrame:

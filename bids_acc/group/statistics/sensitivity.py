@@ -108,8 +108,8 @@ def _compare(rows: list[Row], table: pd.DataFrame | None, gated: str, alpha: flo
     """Write beside each row what the gated analysis said."""
     for row in rows:
         p = _lookup(table, gated, row)
-        known = np.isfinite(p) and np.isfinite(row.p_unc)
-        changes = ('yes' if (p <= alpha) != (row.p_unc <= alpha) else 'no') if known else ''
+        known = np.isfinite(p) and np.isfinite(row.test.p)
+        changes = ('yes' if (p <= alpha) != (row.test.p <= alpha) else 'no') if known else ''
         row.extra = {**row.extra, 'p_original': p, 'conclusion_changes': changes}
 
 
@@ -124,7 +124,7 @@ def gate_sensitivity(
     gated = pd.DataFrame(
         [
             {'analysis': r.analysis, 'cohort': r.cohort, 'response': r.response, 'term': r.term,
-             'p_unc': r.p_unc}
+             'p_unc': r.test.p}
             for r in _group_effects(study, 'gate_on')
         ]
     )  # fmt: skip

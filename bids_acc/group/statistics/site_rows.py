@@ -18,6 +18,7 @@ from bids_acc.group.formulas.sites import (
     compare_sites,
 )
 from bids_acc.group.statistics.ancova import named_measures
+from bids_acc.group.statistics.kinds import Effect, TTest, ZTest
 from bids_acc.group.statistics.longitudinal_rows import row_of
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study
@@ -58,10 +59,12 @@ def _meta_row(
             counts[name] = counts.get(name, 0) + n
     return Row(
         analysis='meta-analysis', cohort='all', response=measure.name, metric=measure.metric,
-        component=measure.component, term='group', contrast=contrast, statistic=meta.statistic,
-        value=meta.value, df2=meta.df, n=sum(counts.values()), n_per_group=counts,
-        effect_name='mean_hedges_g', effect=meta.estimate, ci_low=meta.ci_low,
-        ci_high=meta.ci_high, p_unc=meta.p, family='meta meta-analysis', method=meta.method,
+        component=measure.component, term='group', contrast=contrast,
+        test=ZTest(value=meta.value, p=meta.p) if meta.statistic == 'z'
+        else TTest(value=meta.value, df2=meta.df, p=meta.p),
+        n=sum(counts.values()), n_per_group=counts,
+        effect=Effect('mean_hedges_g', meta.estimate, meta.ci_low, meta.ci_high),
+        family='meta meta-analysis', method=meta.method,
         formula='g ~ 1' if meta.statistic == 'z' else 'g ~ 1 + (1 | site)',
         note='; '.join([
             *_few_cohorts(meta),

@@ -14,6 +14,7 @@ import numpy as np
 
 from bids_acc.group.formulas.permutation import PermutationTest, contrast_first, permutation_p
 from bids_acc.group.formulas.two_samples import permuted_means
+from bids_acc.group.statistics.kinds import ResampledTest
 from bids_acc.group.statistics.modelling import FittedModel
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study
@@ -56,10 +57,11 @@ def _permuted(row: Row, test: PermutationTest, statistic: str, value: float) -> 
     if test.exact:  # both signs of a difference: two of the divisions reach the largest F
         note = f'smallest possible p is {2 / (test.n_resamples + 1):.2g}'
     return replace(
-        row, statistic=statistic, value=value, p_unc=test.p,
+        row,
+        test=ResampledTest(statistic=statistic, value=value, df1=row.test.df1, df2=row.test.df2,
+                           p=test.p, n_resamples=test.n_resamples),
         method=f'{permutation_words(test)}; effect and interval as in {row.method}',
         note='; '.join(filter(None, [row.note, note])),
-        extra={**row.extra, 'n_resamples': test.n_resamples},
     )  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def permuted_contrast(
     if X.shape[1] == 2:  # two groups alone: their own coding lets all divisions be enumerated
         X, column = model.design.X, 1
     test = permutation_p(X, model.y, [column], _draws(study), rng)
-    value = float(np.copysign(np.sqrt(test.f), row.value))
+    value = float(np.copysign(np.sqrt(test.f), row.test.value))
     return [_permuted(row, test, 't permuted', value), _as_supplement(row, 't', study)]
 
 
@@ -133,6 +135,6 @@ def permuted_means_rows(
     """
     found = permuted_means(a, b, _draws(study), rng)
     test = PermutationTest(
-        row.value**2, found.p, 1, len(a) + len(b) - 2, found.n_resamples, found.exact
+        row.test.value**2, found.p, 1, len(a) + len(b) - 2, found.n_resamples, found.exact
     )
-    return [_permuted(row, test, 't permuted', row.value), _as_supplement(row, 't', study)]
+    return [_permuted(row, test, 't permuted', row.test.value), _as_supplement(row, 't', study)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.statistics.kinds import Effect
 from bids_acc.group.statistics.rows import Row, counts_text
 from bids_acc.group.statistics.study import Study
 
@@ -37,8 +38,8 @@ def treatment_groups(
                 Row(
                     analysis='treatment', cohort=cohort, response=name, term=group,
                     n=len(labels), n_per_group={group: len(labels)},
-                    effect_name='share_undetermined',
-                    effect=counts.get('undetermined', 0) / len(labels),
+                    effect=Effect('share_undetermined',
+                                  counts.get('undetermined', 0) / len(labels)),
                     method='labels from the treatment history, rule by rule (see the trace)',
                     note=counts_text(counts),
                 )

@@ -23,6 +23,7 @@ from bids_acc.group.formulas.trials import (
     rate_difference,
     slopes_by_group,
 )
+from bids_acc.group.statistics.kinds import Effect, StatisticalTest
 from bids_acc.group.statistics.longitudinal_rows import (
     attempt,
     chosen_measures,
@@ -214,8 +215,9 @@ def _rate_rows(
         )
         family = 'trial rates' if analysis.endswith('rate') and 'dropout' not in analysis else ''
         yield Row(
-            **common, statistic='Fisher exact', p_unc=rate.p, effect_name='risk_difference',
-            effect=rate.difference, ci_low=rate.ci_low, ci_high=rate.ci_high, family=family,
+            **common, test=StatisticalTest(statistic='Fisher exact', p=rate.p),
+            effect=Effect('risk_difference', rate.difference, rate.ci_low, rate.ci_high),
+            family=family,
             method="Fisher's exact test; difference of shares with Newcombe's hybrid score "
             f'interval; {who}',
             extra={
@@ -253,7 +255,7 @@ def _normalisation(
                     yield not_done(sample, 'normalisation', terms, error)
                     continue
                 row = _against_controls(study, model, level, visit, visits[0], before)
-                before = row.extra['estimate'] if visit == visits[0] else before
+                before = float(row.extra['estimate']) if visit == visits[0] else before
                 yield row
 
 
@@ -272,16 +274,17 @@ def _against_controls(
     note = 'a difference that is no longer significant is not shown to be gone'
     if visit == first:
         return row
-    row.extra = {**row.extra, 'share_left': row.extra['estimate'] / before}
+    estimate = float(row.extra['estimate'])
+    row.extra = {**row.extra, 'share_left': estimate / before}
     if bound is not None:
-        sigma = row.extra['sd_residual']
-        p = equivalence_p(row.extra['estimate'], row.extra['se'], row.df2, bound * sigma)
+        se, sigma = float(row.extra['se']), float(row.extra['sd_residual'])
+        p = equivalence_p(estimate, se, row.test.df2, bound * sigma)
         row.extra = {**row.extra, 'p_equivalence': p}
         note = (
             f'{"smaller" if p <= study.model.alpha else "not shown to be smaller"} than {bound:g} '
             f'SD (two one-sided tests, p = {p:.3g})'
         )
-    elif row.p_unc <= study.model.alpha:
+    elif row.test.p <= study.model.alpha:
         note = ''
     row.note = '; '.join(filter(None, [row.note, note]))
     return row

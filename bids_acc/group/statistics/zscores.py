@@ -12,7 +12,8 @@ from scipy import stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.two_samples import welch
 from bids_acc.group.statistics.ancova import named_measures
-from bids_acc.group.statistics.rows import NAN, Row
+from bids_acc.group.statistics.kinds import NAN, Effect, TTest
+from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Measure, Study, group_counts
 from bids_acc.typing import FloatArray
 
@@ -115,10 +116,11 @@ def group_zscores(
                     Row(
                         analysis='zscores', cohort=cohort, response=measure.name,
                         component=measure.component, metric=measure.metric, term='group',
-                        contrast=f'{name} - {level}', statistic='t', value=test.value,
-                        df2=test.df2, n=sum(counts.values()), n_per_group=counts,
-                        effect_name='mean z', effect=mean_z, ci_low=mean_z - margin,
-                        ci_high=mean_z + margin, p_unc=test.p, family='zscores',
+                        contrast=f'{name} - {level}',
+                        test=TTest(value=test.value, df2=test.df2, p=test.p),
+                        n=sum(counts.values()), n_per_group=counts,
+                        effect=Effect('mean z', mean_z, mean_z - margin, mean_z + margin),
+                        family='zscores',
                         formula=f'z({measure.name}) ~ group',
                         method=f"z by mean and SD of {level} in the cohort; Welch's t test and "
                         'interval, the SD taken as known',

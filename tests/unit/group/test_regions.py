@@ -100,7 +100,7 @@ def test_volumes_are_compared_at_equal_head_size(folder):
     assert found.loc[HIPPOCAMPUS, 'p_unc'] < 1e-6  # lost in the sizes of heads without it
     plain = parse_model({**MODEL, 'OwnCovariates': []})
     without = ancova(make_study(plain, None, None, people), {}, np.random.default_rng(0))
-    p = next(r.p_unc for r in without if r.response == HIPPOCAMPUS and r.term == 'group')
+    p = next(r.test.p for r in without if r.response == HIPPOCAMPUS and r.term == 'group')
     assert p > 1e-3
 
 

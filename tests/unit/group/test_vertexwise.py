@@ -63,8 +63,8 @@ def test_a_thin_patch_is_found_named_and_written(near, rng, people, tmp_path):
     study = study_of(people)
     (result,) = vertexwise(study, data, entropy=1)
     assert disagreement(result.row) is None
-    assert result.row.p_unc == 1 / 60
-    assert result.row.effect < 0
+    assert result.row.test.p == 1 / 60
+    assert result.row.effect.size < 0
     assert result.row.extra['peak_hemisphere'] == 'R'
     assert result.row.extra['n_significant'] >= 6
     largest = clusters(result, data, 0.05).iloc[0]

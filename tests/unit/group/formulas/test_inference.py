@@ -13,6 +13,15 @@ from statsmodels.stats.multitest import multipletests
 from bids_acc.exceptions import ComputationError, InputDataError
 from bids_acc.group.formulas import inference, two_samples
 from bids_acc.group.formulas.contingency import fisher_exact
+from bids_acc.group.statistics.kinds import (
+    ChiSquaredTest,
+    Effect,
+    FTest,
+    ResampledTest,
+    StatisticalTest,
+    TTest,
+    ZTest,
+)
 from bids_acc.group.statistics.rows import (
     COLUMNS,
     EFFECT_RULES,
@@ -169,12 +178,21 @@ def test_large_tables_are_drawn(rng):
     assert 1 / 200 <= p <= 1
 
 
+P = 2 * stats.t.sf(2.34, 35)
+
+
+D = inference.d_from_t(2.34, 19, 18)
+
+
+def cohen_d(size=D, **ends):
+    return Effect('cohen_d', size, **ends)
+
+
 def t_row(**changes):
     t, n = 2.34, {'resistant': 19, 'responsive': 18}
     cells = {
-        'analysis': 'mrs_t', 'contrast': 'resistant - responsive', 'statistic': 't', 'value': t,
-        'df2': 35, 'n': 37, 'n_per_group': n, 'effect_name': 'cohen_d',
-        'effect': inference.d_from_t(t, 19, 18), 'p_unc': 2 * stats.t.sf(t, 35),
+        'analysis': 'mrs_t', 'contrast': 'resistant - responsive', 'n': 37, 'n_per_group': n,
+        'test': TTest(value=t, df2=35, p=P), 'effect': cohen_d(),
     }  # fmt: skip
     return Row(**(cells | changes))
 
@@ -186,15 +204,15 @@ def test_a_row_that_agrees_passes():
 @pytest.mark.parametrize(
     ('changes', 'words'),
     [
-        ({'df2': 34}, 'p_unc'),
-        ({'p_unc': 0.02}, 'p_unc'),
-        ({'p_unc': 1.2}, 'outside'),
-        ({'effect': 0.7}, 'cohen_d'),
-        ({'effect': -inference.d_from_t(2.34, 19, 18)}, 'cohen_d'),
+        ({'test': TTest(value=2.34, df2=34, p=P)}, 'p_unc'),
+        ({'test': TTest(value=2.34, df2=35, p=0.02)}, 'p_unc'),
+        ({'test': TTest(value=2.34, df2=35, p=1.2)}, 'outside'),
+        ({'effect': cohen_d(0.7)}, 'cohen_d'),
+        ({'effect': cohen_d(-D)}, 'cohen_d'),
         ({'contrast': 'responsive - nobody'}, 'cohen_d'),
         ({'n': 38}, 'groups sum to 37'),
-        ({'ci_low': 1.0, 'ci_high': 0.0}, 'upside down'),
-        ({'statistic': 'perm', 'p_unc': 0.001, 'extra': {'n_resamples': 99}}, 'resamples'),
+        ({'effect': cohen_d(low=1.0, high=0.0)}, 'upside down'),
+        ({'test': ResampledTest(value=2.34, p=0.001, n_resamples=99)}, 'resamples'),
     ],
 )
 def test_a_row_that_contradicts_itself_is_refused(changes, words):
@@ -205,26 +223,33 @@ def test_a_row_that_contradicts_itself_is_refused(changes, words):
 
 
 @pytest.mark.parametrize(
-    ('statistic', 'value', 'df1', 'df2', 'p'),
+    ('kind', 'value', 'degrees', 'p'),
     [
-        ('F', 5.0, 2, 68, stats.f.sf(5.0, 2, 68)),
-        ('chi2', 5.0, 3, np.nan, stats.chi2.sf(5.0, 3)),
-        ('z', -2.5, np.nan, np.nan, 2 * stats.norm.sf(2.5)),
-        ('r', 0.3, np.nan, 61, stats.pearsonr(np.arange(3), [1, 2, 4]).pvalue),
+        (FTest, 5.0, {'df1': 2, 'df2': 68}, stats.f.sf(5.0, 2, 68)),
+        (ChiSquaredTest, 5.0, {'df1': 3}, stats.chi2.sf(5.0, 3)),
+        (ZTest, -2.5, {}, 2 * stats.norm.sf(2.5)),
     ],
 )
-def test_p_is_recomputed_for_each_statistic(statistic, value, df1, df2, p):
-    if statistic == 'r':
-        p = 2 * stats.t.sf(0.3 * np.sqrt(61 / (1 - 0.09)), 61)
-    row = Row(analysis='x', statistic=statistic, value=value, df1=df1, df2=df2, p_unc=p)
+def test_p_is_recomputed_for_each_kind_of_test(kind, value, degrees, p):
+    row = Row(analysis='x', test=kind(value=value, p=p, **degrees))
     assert disagreement(row) is None
-    row.p_unc = p * 1.01
+    row.test = kind(value=value, p=p * 1.01, **degrees)
     assert disagreement(row) is not None
+
+
+def test_a_kind_of_test_takes_no_degrees_of_freedom_but_its_own():
+    for kind, wrong in ((TTest, 'df1'), (ChiSquaredTest, 'df2'), (ZTest, 'df2')):
+        with pytest.raises(TypeError, match=wrong):
+            kind(value=1.0, p=0.5, **{wrong: 3})
+
+
+def only(p):
+    return StatisticalTest(p=p)
 
 
 def test_families_split_over_columns_and_leave_uncorrected_rows_alone():
     rows = [
-        Row(analysis='a', cohort=cohort, response=str(i), p_unc=p, family=family)
+        Row(analysis='a', cohort=cohort, response=str(i), test=only(p), family=family)
         for i, (cohort, p, family) in enumerate(
             [('x', 0.01, 'f'), ('x', 0.04, 'f'), ('y', 0.03, 'f'), ('y', 0.5, '')]
         )
@@ -237,13 +262,13 @@ def test_families_split_over_columns_and_leave_uncorrected_rows_alone():
 
 
 def test_variants_of_a_family_follow_its_rule():
-    rows = [Row(analysis='a', response=r, p_unc=0.02, family='f welch') for r in 'ab']
+    rows = [Row(analysis='a', response=r, test=only(0.02), family='f welch') for r in 'ab']
     table = finish_table(rows, {'f': Family('bonferroni')}, Family('none'))
     assert list(table['p_corrected']) == [0.04, 0.04]
 
 
 def test_order_of_the_rows_does_not_matter():
-    rows = [Row(analysis='a', response=str(i), p_unc=i / 10, family='f') for i in range(1, 9)]
+    rows = [Row(analysis='a', response=str(i), test=only(i / 10), family='f') for i in range(1, 9)]
     first = finish_table(rows, {}, Family())
     pd.testing.assert_frame_equal(first, finish_table(rows[::-1], {}, Family()))
     assert list(first.columns) == list(COLUMNS)

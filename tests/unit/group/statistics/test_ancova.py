@@ -53,9 +53,9 @@ def test_covariates_are_reported_but_not_corrected(rng):
 def test_the_effect_of_the_group_is_found_at_equal_age(rng):
     study, *_ = make(rng, effect=3.0)
     row = ancova(study, {}, rng)[0]
-    assert (row.term, row.df1, row.df2, row.n) == ('group', 2, 56, 60)
-    assert row.p_unc < 1e-4
-    assert 0 < row.ci_low < row.effect < row.ci_high < 1
+    assert (row.term, row.test.df1, row.test.df2, row.n) == ('group', 2, 56, 60)
+    assert row.test.p < 1e-4
+    assert 0 < row.effect.low < row.effect.size < row.effect.high < 1
 
 
 def test_the_type_of_sums_of_squares_is_said(rng):
@@ -117,8 +117,8 @@ def test_permutation_under_the_null_is_uniform(rng):
 def test_hc3_notices_unequal_variances(rng):
     study, *_ = make(rng, n=90, spread_by_group=(0.3, 1, 6))
     rows = {row.analysis: row for row in diagnostics(study, {}, rng)[:4]}
-    assert rows['equal_variances'].p_unc < 1e-4
-    assert rows['hc3'].value != pytest.approx(ancova(study, {}, rng)[0].value, rel=0.02)
+    assert rows['equal_variances'].test.p < 1e-4
+    assert rows['hc3'].test.value != pytest.approx(ancova(study, {}, rng)[0].test.value, rel=0.02)
 
 
 def test_residual_sums_of_squares_of_several_responses(rng):

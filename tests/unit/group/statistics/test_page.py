@@ -8,12 +8,18 @@ import pandas as pd
 
 from bids_acc.group.formulas.linear import t_two_sided
 from bids_acc.group.page import shown_tables
+from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.rows import Family, Row, finish_table
 from bids_acc.report.findings import significant_findings
 from bids_acc.report.group_page import compact
 
-T = {'statistic': 't', 'value': 3.0, 'df2': 36.0, 'p_unc': t_two_sided(3.0, 36.0), 'n': 38}
+
+def t_test(value: float) -> TTest:
+    return TTest(value=value, df2=36.0, p=t_two_sided(value, 36.0))
+
+
+T = {'test': t_test(3.0), 'n': 38}
 
 
 def test_the_page_of_a_study_in_which_nothing_passed_the_gate():
@@ -53,15 +59,13 @@ def test_a_primary_hypothesis_is_not_called_corrected_and_variants_are_no_findin
 def test_every_cohort_stands_beside_the_one_with_the_finding():
     def row(cohort: str, effect: float, value: float) -> Row:
         return Row(analysis='posthoc', cohort=cohort, response='md_c1', metric='md', component=1,
-                   term='group', contrast='TRS - HC', effect_name='difference of means',
-                   effect=effect, family=f'posthoc {cohort}',
-                   **{**T, 'value': value, 'p_unc': t_two_sided(value, 36.0)})  # fmt: skip
+                   term='group', contrast='TRS - HC', family=f'posthoc {cohort}', n=38,
+                   effect=Effect('difference of means', effect), test=t_test(value))  # fmt: skip
 
     rows = [row('one', 1.0, 3.0), row('two', 0.2, 0.6), row('three', -1.1, -2.8)]
     relation = Row(analysis='clinical', cohort='two', response='md_c1', metric='md',
-                   component=1, term='Glx', effect_name='partial_r',
-                   effect=-3.0 / (9.0 + 36.0) ** 0.5, family='clinical',
-                   **{**T, 'value': -3.0})  # fmt: skip
+                   component=1, term='Glx', family='clinical', n=38, test=t_test(-3.0),
+                   effect=Effect('partial_r', -3.0 / (9.0 + 36.0) ** 0.5))  # fmt: skip
     tables = {
         'posthoc': finish_table(rows, {}, Family()),
         'clinical': finish_table([relation], {}, Family()),

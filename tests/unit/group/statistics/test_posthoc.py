@@ -50,15 +50,15 @@ def test_plain_pairs_are_two_sample_t_tests(people, rng):
     for row in rows:
         a, b = (base.loc[base['group'] == g, 'thickness_c1'] for g in row.contrast.split(' - '))
         expected = stats.ttest_ind(a, b)
-        assert (row.value, row.p_unc) == pytest.approx((expected.statistic, expected.pvalue))
-        assert row.df2 == len(a) + len(b) - 2
+        assert (row.test.value, row.test.p) == pytest.approx((expected.statistic, expected.pvalue))
+        assert row.test.df2 == len(a) + len(b) - 2
         assert row.extra['estimate'] == pytest.approx(a.mean() - b.mean())
 
 
 def test_adjusted_pairs_share_the_residual_variance(people, rng):
     rows = [r for r in posthoc(study_of(people, rng), TESTED, rng) if r.analysis == 'posthoc']
     assert len({row.extra['sd_residual'] for row in rows}) == 1
-    assert {row.df2 for row in rows} == {sum(SIZES) - 3 - 1}
+    assert {row.test.df2 for row in rows} == {sum(SIZES) - 3 - 1}
     one, two, three = (row.extra['estimate'] for row in rows)
     assert three == pytest.approx(two - one)
 
@@ -85,14 +85,14 @@ def test_planned_contrast_and_a_group_that_is_not_there(people, rng):
     assert disagreement(row) is None
     (row,) = planned_contrasts(study_of(people[people['group'] != 'FL'], rng, **model), {}, rng)
     assert row.note == 'not done: no participant in FL'
-    assert np.isnan(row.p_unc)
+    assert np.isnan(row.test.p)
 
 
 def test_a_column_of_two_groups_only_is_compared_between_them(people, rng):
     study = study_of(people, rng)
     row = compare_continuous(study, 'all', study.baseline, 'panss', 'x', '')
     assert row.contrast == 'TRS - FL'
-    assert row.statistic == 't'
+    assert row.test.statistic == 't'
     assert row.note == 'fewer than two values in HC'
     assert row.excluded == {'panss missing': 14}
     assert disagreement(row) is None

@@ -310,7 +310,7 @@ class TestPrediction:
     def test_combat_inside_the_folds(self):
         one = study(shift=2.0, Prediction=self.options, Sites={'Harmonise': 'combat'})
         row, *_ = prediction_rows.prediction_of_outcome(one, {}, rng())
-        assert row.value > 0.7
+        assert row.test.value > 0.7
         assert row.excluded == {'outcome or predictor missing': 1}
 
     def test_nothing_asked_nothing_done(self):

@@ -16,6 +16,7 @@ from bids_acc.group.statistics import run
 from bids_acc.group.statistics.analyses import ANALYSES, Analysis
 from bids_acc.group.statistics.flow import participant_flow
 from bids_acc.group.statistics.joining import make_study
+from bids_acc.group.statistics.kinds import StatisticalTest, TTest
 from bids_acc.group.statistics.model import parse_model, read_model
 from bids_acc.group.statistics.proposal import propose_model
 from bids_acc.group.statistics.rows import COLUMNS, Row
@@ -215,7 +216,7 @@ def test_another_analysis_does_not_move_the_random_numbers(cohorts, monkeypatch)
     before = run_analyses(study, 1)['mrs_group']
 
     def extra(study, earlier, rng):
-        return [Row(analysis='extra', value=rng.random())]
+        return [Row(analysis='extra', test=StatisticalTest(value=rng.random()))]
 
     monkeypatch.setattr(run, 'ANALYSES', (Analysis(extra, 'x'), *ANALYSES))
     pd.testing.assert_frame_equal(run_analyses(study, 1)['mrs_group'], before)
@@ -247,11 +248,8 @@ def test_a_row_that_contradicts_itself_is_refused_and_the_rest_is_written(
     parcels, mrs, people, qc = cohorts
 
     def wrong(study, earlier, rng):
-        row = {'analysis': 'x', 'statistic': 't', 'df2': 10}
-        return [
-            Row(**row, response='good', value=0.0, p_unc=1.0, family='x'),
-            Row(**row, response='bad', value=2.0, p_unc=0.01, family='x'),
-        ]
+        tests = {'good': TTest(value=0.0, df2=10, p=1.0), 'bad': TTest(value=2.0, df2=10, p=0.01)}
+        return [Row(analysis='x', response=r, test=t, family='x') for r, t in tests.items()]
 
     monkeypatch.setattr(run, 'ANALYSES', (Analysis(wrong, 'x'),))
     study = make_study(light(read_model('acc-structure')), parcels, mrs, people, qc)
