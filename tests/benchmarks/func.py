@@ -4,12 +4,15 @@ Prints, as they are, for one head of the demo with planted networks: the error o
 ANTs on ten volumes; framewise displacement, also with the head elsewhere in the scanner; the
 correlation of planted and found region correlations with the price of each source of error, and by
 denoising strategy; what slice timing, distortion and several echoes cost and give; agreement with
-an fMRIPrep-shaped folder of the same data; time and memory of 64 x 64 x 36 x 200.
+an fMRIPrep-shaped folder of the same data; white noise through the whole line; measures against
+their definitions; time and memory of 64 x 64 x 36 x 200. Motion and groups over people are in
+``func_people.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
 import tempfile
@@ -25,18 +28,28 @@ os.environ.setdefault('NO_ET', '1')
 
 import nibabel as nb
 import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from nilearn.glm.first_level import run_glm
 from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.signal import clean
 from nipype import logging as nipype_logging
+from scipy import stats
 
 from bids_acc.demo import bold, structural
 from bids_acc.demo.anatomy import Anatomy, draw_placement, draw_shape
 from bids_acc.demo.networks import regions
 from bids_acc.demo.templates import load_head
 from bids_acc.demo.warp import apply_affine, sample, to_voxels
+from bids_acc.func.amplitude import low_frequency
 from bids_acc.func.interfaces.resampling import ConfoundsTable
+from bids_acc.func.measuring import AnatFiles, Choices, RestMeasures, RunFiles, measure_rest
+from bids_acc.func.measuring import prepare as read_run
 from bids_acc.func.motion import estimate_motion
 from bids_acc.func.raw import RawRun
+from bids_acc.func.reho import regional_homogeneity
+from bids_acc.func.run import RunFacts
+from bids_acc.func.task import choose_contrasts, design_matrix, fit_run
 from bids_acc.func.workflow.preproc import init_func_preproc_wf
 from bids_acc.images.affines import apply_matrix, centre_of_mass, voxel_centres
 from bids_acc.images.files import write_image
@@ -44,6 +57,8 @@ from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import framewise_displacement
 from bids_acc.images.resampling import sample as sample_volume
 from bids_acc.images.resampling import spline_coefficients
+from bids_acc.surfaces.gifti import write_surface
+from bids_acc.surfaces.template import HEMISPHERES, load_template
 
 SEED = 20261130
 BAND_HZ = (0.01, 0.1)
@@ -117,11 +132,41 @@ class Subject:
     ) -> tuple[list[np.ndarray], bold.BoldTruth, bold.Protocol]:
         """Simulate a run; everything that is drawn depends on the seed only."""
         protocol = replace(self.protocol, **changes)
+        if effects.tsnr is not None:  # that of voxels of 3.5 mm; larger ones have more signal
+            larger = (protocol.voxel_mm / bold.Protocol.voxel_mm) ** 3
+            effects = replace(effects, tsnr=effects.tsnr * larger)
         rng = np.random.default_rng((SEED, 1))
         maps = bold.head_maps(self.head, self.tissues, self.anatomy, rng, dropout=effects.dropout)
         run_rng = np.random.default_rng((SEED, 2, seed))
         images, truth = bold.simulate(protocol, maps, self.anatomy, effects, 0.6, run_rng)
         return images, truth, protocol
+
+    def anat_files(self, density: str) -> AnatFiles:
+        """Carry the template's surfaces into the head, and write the map of the head."""
+        sides: dict[str, list[Path]] = {'white': [], 'pial': []}
+        for side in HEMISPHERES:
+            mesh = load_template(density)[side]
+            for kind, paths in sides.items():
+                inside = self.anatomy.template_to_head(
+                    np.asarray(getattr(mesh, kind), dtype=float)
+                )
+                carried = apply_affine(self.anatomy.placement, inside)
+                path = self.folder / f'hemi-{side}_{kind}.surf.gii'
+                paths.append(write_surface(path, carried, mesh.faces, side, kind))
+        return AnatFiles(sides['white'], sides['pial'], list(map(Path, self.files['tpms'])), (),
+                         [self._to_template()], Path(self.files['t1w_mask']))  # fmt: skip
+
+    def _to_template(self) -> Path:
+        """Write where each point of the T1w image lies in the template, as ITK reads it."""
+        affine, shape = structural.grid(4.0, structural.FIELD_OF_VIEW_MM)
+        points = structural.grid_points(affine, shape)
+        moved = self.anatomy.head_to_template(self.anatomy.scanner_to_head(points)) - points
+        field = (moved * [-1, -1, 1]).reshape(*shape, 1, 3).astype(np.float32)
+        image = nb.Nifti1Image(field, affine)
+        image.header.set_intent('vector')
+        path = self.folder / 'to_template.nii.gz'
+        image.to_filename(path)
+        return path
 
     def region_centres(self) -> np.ndarray:
         """Return where the planted regions lie in the T1w image, mm."""
@@ -223,7 +268,7 @@ def cleaned(prepared: Prepared, centres: np.ndarray, strategy: str) -> np.ndarra
     found = np.full(series.shape, np.nan)
     found[there] = clean(
         series[there].T, confounds=kept, t_r=prepared.facts['repetition_time'],
-        low_pass=BAND_HZ[1], high_pass=BAND_HZ[0], standardize=False, detrend=True,
+        low_pass=BAND_HZ[1], high_pass=BAND_HZ[0], standardize=None, detrend=True,
     ).T  # fmt: skip
     return found
 
@@ -300,6 +345,31 @@ def _beside_ants(
            f'{own[chosen].mean():.3f} ({own[chosen].max():.3f})')  # fmt: skip
 
 
+def measured(anat: AnatFiles, done: Prepared, density: str = '10k') -> RestMeasures:
+    """Measure a prepared run as the command does."""
+    known = {'name', 'task', 'repetition_time', 'start_time', 'space', 'source', 'n_dummy'}
+    facts = RunFacts(**{k: v for k, v in done.facts.items() if k in known})
+    table = done.table
+    files = RunFiles([done.bold], done.mask, table, table.with_suffix('.json'))
+    choices = Choices(density=density)
+    return measure_rest(read_run(files, facts, anat, choices), anat, choices)
+
+
+def _as_the_command(subject: Subject, done: Prepared, truth: bold.BoldTruth) -> str:
+    """Compare planted correlations with those that the command's own measures give."""
+    found = measured(subject.anat_files('10k'), done)
+    own = np.array([r.spheres[0][:3] if r.kind == 'seitzman' else (np.nan,) * 3
+                    for r in found.members.regions])  # fmt: skip
+    centres = regions().centres
+    gap = np.linalg.norm(centres[:, None] - own[None], axis=2)
+    match = np.nanargmin(np.where(np.isfinite(gap), gap, 1e9), axis=1)
+    same = (gap[np.arange(len(centres)), match] < 0.1) & np.isfinite(np.diag(found.matrix)[match])
+    times = truth.volume_times[done.facts['n_dummy'] :] + done.facts['start_time']
+    planted = np.corrcoef(truth.series.at(times)[same])
+    r = similarity(planted, found.matrix[np.ix_(match[same], match[same])])
+    return f'{r:.3f}, {int(same.sum())} regions'
+
+
 def section_regions(subject: Subject, quick: bool) -> None:
     """Planted against found region correlations, each price by itself and all together."""
     centres = subject.region_centres()
@@ -321,6 +391,9 @@ def section_regions(subject: Subject, quick: bool) -> None:
         values = {s: recovery(done, truth, centres, s) for s in tried}
         text = ', '.join(f'{s} {r:.3f}' for s, r in values.items())
         report(f'r of region correlations, {name}', text)
+        if effects is everything:
+            report('  the same as the command measures it (default strategy)',
+                   _as_the_command(subject, done, truth))  # fmt: skip
         if effects.slice_timing and effects.tsnr is None:
             other = prepare(subject, images, protocol, 'run', slice_timing=False)
             report('  the same without slice timing correction',
@@ -437,16 +510,133 @@ def _parameters(matrices: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> n
     return rigid_parameters(matrices, centre_of_mass(mask, affine))
 
 
+def section_noise(subject: Subject, quick: bool) -> None:
+    """Nothing but white noise around a head's mean image, through the whole line."""
+    protocol = subject.protocol
+    one, _, _ = subject.series(replace(bold.CLEAN, dropout=True), n_volumes=1)
+    rng = np.random.default_rng((SEED, 3))
+    level = one[0][..., 0].astype(np.float32)
+    inside = level > 0.1 * level.max()
+    noise = rng.standard_normal((*level.shape, protocol.n_volumes), dtype=np.float32)
+    series = level[..., None] + 0.01 * np.median(level[inside]) * noise
+    done = prepare(subject, [series], protocol, 'noise', slice_timing=False)
+    found = measured(subject.anat_files('10k'), done)
+    reho = found.maps['reho']
+    there = np.isfinite(reho)
+    report('ReHo of noise at vertices, mean (1/27 without interpolation)',
+           f'{reho[there].mean():.4f} ({1 / 27:.4f})')  # fmt: skip
+    rho = stats.spearmanr(reho[there], vertex_spacing(subject, '10k')[there]).statistic
+    report('Spearman of that ReHo with the spacing of vertices', f'{rho:+.3f}')
+    kind = np.array([r.kind == 'seitzman' for r in found.members.regions])
+    matrix = found.matrix[np.ix_(kind, kind)]
+    centres = np.array([r.spheres[0][:3] for r in found.members.regions if r.kind == 'seitzman'])
+    upper = np.triu_indices(len(matrix), 1)
+    apart = np.linalg.norm(centres[upper[0]] - centres[upper[1]], axis=1) > 25
+    r = matrix[upper][apart & np.isfinite(matrix[upper])]
+    report('SD of r of regions more than 25 mm apart; 1/sqrt(dof)',
+           f'{r.std():.4f}; {1 / np.sqrt(found.dof):.4f} (dof {found.dof:.0f})')  # fmt: skip
+
+
+def vertex_spacing(subject: Subject, density: str) -> np.ndarray:
+    """Return the mean length of the edges at each vertex, half-way between the surfaces, mm."""
+    anat, found = subject.anat_files(density), []
+    for side, white, pial in zip(HEMISPHERES, anat.white, anat.pial, strict=True):
+        middle = (nb.load(white).agg_data('pointset') + nb.load(pial).agg_data('pointset')) / 2
+        faces = load_template(density)[side].faces
+        edges = np.vstack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+        length = np.linalg.norm(middle[edges[:, 0]] - middle[edges[:, 1]], axis=1)
+        total = np.bincount(edges.ravel(), np.repeat(length, 2), minlength=len(middle))
+        found.append(total / np.bincount(edges.ravel(), minlength=len(middle)))
+    return np.concatenate(found)
+
+
+def section_definitions(subject: Subject, quick: bool) -> None:
+    """ReHo, ALFF and the task model against other programs' definitions of them."""
+    rng = np.random.default_rng((SEED, 4))
+    series = rng.standard_normal((100, 27))
+    centre = regional_homogeneity(series, np.ones((3, 3, 3), dtype=bool))[1, 1, 1]
+    friedman = stats.friedmanchisquare(*series).statistic / (27 * 99)
+    report("ReHo less Friedman's W (SciPy)", f'{abs(centre - friedman):.1e}')
+    kept = np.ones(100, dtype=bool)
+    alff, _ = low_frequency(series, kept, 2.0, BAND_HZ)
+    frequency = np.fft.rfftfreq(100, 2.0)
+    band = (frequency >= BAND_HZ[0]) & (frequency <= BAND_HZ[1])
+    power = np.abs(np.fft.rfft(series - series.mean(axis=0), axis=0)) * np.sqrt(2) / 100
+    wanted = power[band].mean(axis=0) * np.sqrt(100)
+    report('ALFF less that of the Fourier transform, at most', f'{abs(alff - wanted).max():.1e}')
+    report('GLM (AR(1)) less statsmodels after the same whitening, at most',
+           f'{_model_difference(rng):.1e}')  # fmt: skip
+    for n in (100, 200, 400, 600):
+        process = sm.tsa.arma_generate_sample([1, -0.5], [1], (n, 2000), burnin=50,
+                                              distrvs=rng.standard_normal)  # fmt: skip
+        alff, falff = low_frequency(process, np.ones(n, dtype=bool), 2.0, BAND_HZ)
+        report(f'ALFF (fALFF) of one process, {n} volumes',
+               f'{alff.mean():.3f} ({falff.mean():.3f})')  # fmt: skip
+
+
+def _model_difference(rng: np.random.Generator) -> float:
+    """Return the largest difference of effects from ordinary least squares after whitening."""
+    events = pd.DataFrame({'onset': np.arange(8) * 24.0, 'duration': 12.0,
+                           'trial_type': ['faces', 'shapes'] * 4})  # fmt: skip
+    confounds = pd.DataFrame(rng.standard_normal((100, 3)), columns=['a', 'b', 'cosine00'])
+    design = design_matrix(events, 100, 0, 2.0, 1.0, confounds)
+    contrast = choose_contrasts(['faces', 'shapes'], ['faces-shapes'])
+    series = 500 + 0.3 * rng.standard_normal((100, 20)).cumsum(axis=0)
+    found = fit_run(series, design, contrast)[contrast[0].name].effect
+    scaled, x = 100 * series / series.mean(axis=0), design.to_numpy()
+    weights = [contrast[0].weights.get(c, 0) for c in design.columns]
+    labels, _ = run_glm(scaled, x, noise_model='ar1')
+    gaps = []
+    for y, label, effect in zip(scaled.T, labels, found, strict=True):
+        rho = float(str(label).split('_')[-1])
+        white = y - rho * np.concatenate([[0], y[:-1]])
+        fit = sm.OLS(white, x - rho * np.vstack([np.zeros(x.shape[1]), x[:-1]])).fit()
+        gaps.append(abs(effect - fit.t_test(weights).effect[0]))
+    return float(max(gaps))
+
+
 def section_cost(subject: Subject, quick: bool) -> None:
-    """CPU seconds and memory of the whole line."""
+    """CPU seconds and memory of preparing a raw run, and of measuring in a prepared one."""
     shape = 'x'.join(map(str, (*subject.protocol.shape, subject.protocol.n_volumes)))
     images, _, protocol = subject.series(bold.Effects(spikes=SPIKES, motion_mm=0.05))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with timed(f'raw line, {shape}'):
-        prepare(subject, images, protocol, 'run')
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report('peak memory of this process, GB (the simulation has had)',
-           f'{peak / 1e6:.2f} ({before / 1e6:.2f})')  # fmt: skip
+    raw = subject.folder / 'raw.npy'
+    np.save(raw, images[0])
+    del images
+    light = replace(subject, head=None, tissues=None, anatomy=None)  # what the line need not have
+    seconds, peak, done = alone(_prepare_saved, light, raw, protocol)
+    report(f'raw line, {shape}: CPU s; peak memory, GB', f'{seconds:.0f}; {peak:.2f}')
+    for density in ('10k', '41k'):
+        seconds, peak, _ = alone(measured, subject.anat_files(density), done, density)
+        report(f'measures of a prepared run, {density}: CPU s; peak memory, GB',
+               f'{seconds:.0f}; {peak:.2f}')  # fmt: skip
+
+
+def _prepare_saved(subject: Subject, raw: Path, protocol: bold.Protocol) -> Prepared:
+    """Prepare a saved series."""
+    return prepare(subject, [np.load(raw)], protocol, 'cost')
+
+
+def alone(work: Callable[..., object], *arguments: object) -> tuple[float, float, object]:
+    """Do something in a process of its own; return CPU seconds, peak GB, and what it gave.
+
+    The process imports what it needs before it is measured.
+    """
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        return pool.apply(_watched, (work, arguments))
+
+
+def _watched(work: Callable[..., object], arguments: tuple[object, ...]) -> object:
+    """Do something, and tell what it took."""
+    nipype_logging.getLogger('nipype.workflow').setLevel('ERROR')
+    start = cpu()
+    found = work(*arguments)
+    return cpu() - start, peak_memory(), found if isinstance(found, Prepared) else None
+
+
+def peak_memory() -> float:
+    """Return the largest memory of this process, GB; what rusage says was its parent's, too."""
+    status = Path('/proc/self/status').read_text()
+    return float(status.partition('VmHWM:')[2].split()[0]) / 1e6
 
 
 SECTIONS: dict[str, Callable[[Subject, bool], None]] = {
@@ -455,6 +645,8 @@ SECTIONS: dict[str, Callable[[Subject, bool], None]] = {
     'distortion': section_distortion,
     'echoes': section_echoes,
     'fmriprep': section_fmriprep,
+    'noise': section_noise,
+    'definitions': section_definitions,
     'cost': section_cost,
 }
 
