@@ -567,7 +567,7 @@ def section_definitions(subject: Subject, quick: bool) -> None:
     report('GLM (AR(1)) less statsmodels after the same whitening, at most',
            f'{_model_difference(rng):.1e}')  # fmt: skip
     for n in (100, 200, 400, 600):
-        process = sm.tsa.arma_generate_sample([1, -0.5], [1], (n, 2000), burnin=50,
+        process = sm.tsa.arma_generate_sample([1, -0.5], [1], (n, 2000),
                                               distrvs=rng.standard_normal)  # fmt: skip
         alff, falff = low_frequency(process, np.ones(n, dtype=bool), 2.0, BAND_HZ)
         report(f'ALFF (fALFF) of one process, {n} volumes',
