@@ -160,8 +160,9 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         )
     if _permuted(tables):
         yield (
-            f'Comparisons in which a group had fewer than {content["ExactBelow"]} people were '
-            'tested by permutation, exactly where all divisions of the people could be enumerated.'
+            f'Comparisons in which a group had fewer than {content["ExactBelow"]} people, and '
+            f'relations in fewer than {2 * content["ExactBelow"]} people, were tested by '
+            'permutation, exactly where all divisions or orders could be enumerated.'
         )
     yield _corrections_in_words(content['Correction'], content['Families'])
     yield (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
+from itertools import combinations, permutations
+from math import comb, factorial
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,8 @@ def permutation_p(
 ) -> PermutationTest:
     """Test some columns by permuting the residuals of the reduced model.
 
-    Two groups without covariates are divided in all ways there are, if these are at most
+    Without covariates, all ways of dividing two groups, or all orders of the response of a
+    simple regression, are looked at if they are at most
     `bids_acc.group.formulas.two_samples.MAX_DIVISIONS`; the p value is then exact.
 
     Parameters
@@ -67,13 +68,19 @@ def permutation_p(
     >>> test = permutation_p(X, np.array([4.0, 5, 6, 1, 2, 3]), [1], 99, np.random.default_rng(0))
     >>> test.p, test.n_resamples, test.exact
     (0.1, 19, True)
+
+    Of the 24 orders of four values, the rising and the falling one correlate most.
+
+    >>> X = np.column_stack([np.ones(4), np.arange(4.0)])
+    >>> permutation_p(X, np.array([1.0, 2, 3, 5]), [1], 99, np.random.default_rng(0)).p * 12
+    1.0
     """
     columns = list(columns)
     reduced = np.delete(X, columns, axis=1)
     q, _ = np.linalg.qr(reduced)
     fitted = q @ (q.T @ y)
     residuals = y - fitted
-    orders = _all_divisions(X, columns)
+    orders = _all_orders(X, columns)
     exact = orders is not None
     if orders is None:
         shuffled = rng.permuted(np.tile(residuals, (n_permutations, 1)), axis=1).T
@@ -90,14 +97,24 @@ def permutation_p(
     return PermutationTest(float(f[0]), p, df1, df2, n - 1 if exact else n, exact)
 
 
-def _all_divisions(X: FloatArray, columns: list[int]) -> npt.NDArray[np.intp] | None:
-    """Return all orders that divide two groups differently; None where that is not the design."""
+def _all_orders(X: FloatArray, columns: list[int]) -> npt.NDArray[np.intp] | None:
+    """Return all orders of a response that differ in one tested column beside the intercept.
+
+    None with other columns, or where there are too many.
+    """
     if X.shape[1] != 2 or len(columns) != 1:
         return None
     codes = X[:, columns[0]]
     values = np.unique(codes)
-    if len(values) != 2:
+    if len(values) == 2:
+        return _all_divisions(codes, values)
+    if factorial(len(codes)) > MAX_DIVISIONS:
         return None
+    return np.array(list(permutations(range(len(codes)))), dtype=np.intp)
+
+
+def _all_divisions(codes: FloatArray, values: FloatArray) -> npt.NDArray[np.intp] | None:
+    """Return all orders that divide two groups differently; None where they are too many."""
     first = np.flatnonzero(codes == values[0])
     second = np.flatnonzero(codes == values[1])
     n = len(codes)

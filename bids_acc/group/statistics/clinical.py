@@ -22,6 +22,7 @@ from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import partial_row
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
+from bids_acc.group.statistics.small import slope_or_permutation
 from bids_acc.group.statistics.study import Measure, Study
 
 WITHIN, POOLED = 'within groups', 'all groups'
@@ -103,31 +104,32 @@ def score_model(study: Study, sample: Sample, score: str, scope: str) -> FittedM
     return fit_model(study, sample, terms, [score])
 
 
-def _score_row(
-    study: Study, sample: Sample, score: str, scope: str, note: str, family: str
-) -> Row:
+def _score_rows(
+    study: Study, sample: Sample, score: str, scope: str, note: str, family: str,
+    rng: np.random.Generator,
+) -> list[Row]:  # fmt: skip
     """Return the (partial) correlation of one response with one score."""
     try:
         model = score_model(study, sample, score, scope)
     except DesignError as error:
         row = not_done(sample, 'clinical', [score, *study.model.covariate_names], error)
         row.term, row.contrast = score, scope
-        return row
+        return [row]
     method = 'linear model of the response on the score and the covariates'
     if scope == WITHIN:
         method = 'linear model of the response on the score, group and the covariates'
-    return partial_row(
+    row = partial_row(
         model, score, study, analysis='clinical', family=family,
         contrast=scope,
         method=method if len(model.design.terms) > 1 else 'Pearson correlation', note=note,
     )  # fmt: skip
+    return slope_or_permutation(row, model, study, score, rng)
 
 
 def clinical_scores(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
     """Relate each response to each clinical score in the score's subsample."""
-    del rng
     rows: list[Row] = []
     measures = clinical_responses(study, earlier)
     for cohort, frame in study.cohorts():
@@ -141,13 +143,9 @@ def clinical_scores(
             for scope, part, note, mixed in score_samples(study, frame, score):
                 family = family_of(study, score, pooled_groups=mixed)
                 needed = [score, *(c for c in study.model.covariate_names if c != score)]
-                rows += [
-                    _score_row(
-                        study, draw_sample(study, cohort, part, measure, needed), score, scope,
-                        note, family,
-                    )
-                    for measure in measures
-                ]  # fmt: skip
+                for measure in measures:
+                    sample = draw_sample(study, cohort, part, measure, needed)
+                    rows += _score_rows(study, sample, score, scope, note, family, rng)
     return rows
 
 

@@ -188,7 +188,8 @@ def _relation_checks(
     """Yield the same checks of the relations to the metabolite and to clinical scores."""
     name, table = relation_measure(study), earlier.get('relation')
     if name is not None and table is not None and not table.empty:
-        tested = table[(table['term'] == name) & (table['p_unc'] <= study.model.alpha)]
+        main = table[(table['analysis'] == 'relation') & (table['term'] == name)]
+        tested = main[main['p_unc'] <= study.model.alpha]
         wanted = set(zip(tested['cohort'], tested['response'], strict=True))
         measures = [m for m in structure_measures(study) if m.name in set(tested['response'])]
         terms = ['group', name, *study.model.covariate_names]

@@ -86,7 +86,8 @@ def _relation_rows(study: Study, table: pd.DataFrame) -> Iterator[Row]:
     """Yield the same for the relations of a table that have a (partial) correlation."""
     wanted = study.model.section('Evidence')
     level = one_sided_level(study.model.confidence)
-    for _, row in table[table['p_unc'].notna()].iterrows():
+    supplement = table['analysis'].astype(str).str.endswith(('_t', '_f'))  # of a permutation
+    for _, row in table[table['p_unc'].notna() & ~supplement].iterrows():
         r = row.get('partial_r')
         if r is None or not np.isfinite(r):
             if row['effect_name'] not in ('r', 'partial_r'):

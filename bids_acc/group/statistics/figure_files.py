@@ -90,7 +90,8 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
     name, table = relation_measure(study), tables.get('relation')
     if name is None or table is None or table.empty:
         return []
-    tested = table[(table['term'] == name) & table['p_unc'].notna()]
+    tested = table[(table['analysis'] == 'relation') & (table['term'] == name)]
+    tested = tested[tested['p_unc'].notna()]
     entries = []
     for cohort, response in sorted(zip(tested['cohort'], tested['response'], strict=True)):
         try:

@@ -15,6 +15,7 @@ from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.rows import Row, Told
+from bids_acc.group.statistics.small import slope_or_permutation, term_or_permutation
 from bids_acc.group.statistics.study import Study
 
 
@@ -32,7 +33,6 @@ def relation(
     The main effect comes from the model without the interaction, so that it means the same
     under both types of sums of squares; the interaction from the model with it.
     """
-    del rng
     name = relation_measure(study)
     if name is None:
         return []
@@ -50,7 +50,9 @@ def relation(
             row = term_row(model, test, study, 'relation', family, note)
             if wanted == name:
                 row.extra = direction(model, name, study)
-            rows.append(row)
+                rows += slope_or_permutation(row, model, study, name, rng)
+            else:
+                rows += term_or_permutation(row, model, study, wanted, rng)
     return rows
 
 
@@ -96,7 +98,6 @@ def partial_correlations(
     followed up: once without group, as published, and once with group partialled out too. The
     first may hold the difference of the groups and nothing else.
     """
-    del rng
     name = relation_measure(study)
     table = earlier.get('relation')
     if name is None or table is None or table.empty:
@@ -111,8 +112,8 @@ def partial_correlations(
         ('partialcorr', plain, [name]),
         ('partialcorr_within', [*plain, 'group'], [name, 'group']),
     ):
-        rows += [
-            partial_row(
+        for model in each_model(study, kind, measures, terms, keep, rows):
+            row = partial_row(
                 model,
                 name,
                 study,
@@ -122,6 +123,5 @@ def partial_correlations(
                 method='partial correlation, df = n - 2 - q, Fisher interval',
                 note=selected,
             )
-            for model in each_model(study, kind, measures, terms, keep, rows)
-        ]
+            rows += slope_or_permutation(row, model, study, name, rng)
     return [row for row in rows if (row.cohort, row.response) in allowed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -316,3 +317,48 @@ def test_absence_is_shown_where_the_sample_is_large_enough():
     assert rows(table, analysis='equivalence').iloc[0]['p_unc'] > 0.05
     none = run({}, metabolites(few, Glx=rng.normal(1, 0.1, 18)), few, rng)['evidence']
     assert set(none['analysis']) == {'bayes_factor'}
+
+
+def few(rng, n, slope=0.3):
+    """Return a cohort of n people whose Glx follows a score within both groups."""
+    frame, _ = people(rng, n // 2, n - n // 2)
+    frame['score'] = rng.normal(50, 10, n)
+    glx = 1.3 + slope * 0.01 * (frame['score'] - 50) + rng.normal(0, 0.05, n)
+    return frame, metabolites(frame, Glx=glx)
+
+
+@pytest.mark.parametrize(('n', 'permuted'), [(14, True), (16, False)])
+def test_relations_of_few_people_are_permuted(rng, n, permuted):
+    frame, mrs = few(rng, n)
+    tables = run({'Clinical': {'Scores': ['score'], 'Responses': 'all'}}, mrs, frame, rng)
+    main = rows(tables['clinical'], analysis='clinical', contrast='within groups')
+    assert set(main['statistic']) == {'t permuted' if permuted else 't'}
+    beside = rows(tables['clinical'], analysis='clinical_t', contrast='within groups')
+    assert len(beside) == permuted
+    if permuted:
+        assert beside['p_corrected'].isna().all()
+        assert beside['note'].str.contains('fewer than 16 people').all()
+        assert main['effect'].tolist() == beside['effect'].tolist()
+        assert abs(np.log(main['p_unc'].item() / beside['p_unc'].item())) < 3
+    weighed = rows(tables['evidence'], analysis='bayes_factor', term='score')
+    assert not weighed.duplicated(['response', 'contrast']).any()
+
+
+def test_six_people_are_put_in_every_order(rng):
+    frame, mrs = few(rng, 6)
+    model = {
+        'Clinical': {'Scores': ['score'], 'Responses': 'all', 'Scopes': ['pooled']},
+        'Subsamples': [
+            {'Name': 'resistant', 'Columns': ['score'], 'Where': {'group': ['resistant']}}
+        ],
+        'ExactBelow': 8,
+    }
+    frame.loc[1:, 'group'] = 'resistant'
+    tables = run(model, mrs, frame, rng)
+    row = rows(tables['clinical'], analysis='clinical').iloc[0]
+    x = frame.loc[1:, 'score'].to_numpy()
+    y = mrs['value'].to_numpy()[1:]
+    r = [abs(np.corrcoef(x, order)[0, 1]) for order in itertools.permutations(y)]
+    assert row['p_unc'] == pytest.approx(np.mean(np.array(r) >= r[0] - 1e-9))
+    assert row['n_resamples'] == 119
+    assert 'all 120 orders' in row['method']
