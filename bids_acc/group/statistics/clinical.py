@@ -23,7 +23,7 @@ from bids_acc.group.statistics.relation import partial_row
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import slope_or_permutation
-from bids_acc.group.statistics.study import Measure, Study
+from bids_acc.group.statistics.study import Measure, Study, group_counts
 
 WITHIN, POOLED = 'within groups', 'all groups'
 """Scopes as they stand in the column ``contrast``; a single group is ``all groups`` alone."""
@@ -52,7 +52,7 @@ def _scopes(
     part, rules = study.subsample(frame, score)
     note = f'subsample: {"; ".join(rules)}' if rules else ''
     scopes = study.model.content['Clinical']['Scopes']
-    several = len(study.group_levels(part[part[score].notna()])) > 1
+    several = _several_groups(study, part, score)
     if several and ('within_groups' in scopes or 'pooled' in scopes):
         yield WITHIN, part, note
     if 'pooled' in scopes or ('within_groups' in scopes and not several):
@@ -60,6 +60,12 @@ def _scopes(
     if 'by_group' in scopes and several:
         for level in study.group_levels(part):
             yield level, part[part['group'] == level], note
+
+
+def _several_groups(study: Study, part: pd.DataFrame, score: str) -> bool:
+    """Tell whether at least two groups have two people with the score."""
+    counts = group_counts(part[part[score].notna()], study.group_levels(part))
+    return sum(n > 1 for n in counts.values()) > 1
 
 
 def _group_difference(study: Study, part: pd.DataFrame, score: str) -> str:
@@ -155,8 +161,7 @@ def score_samples(
     """Yield scope, participants, note, and whether groups are pooled, with the score as number."""
     numeric = frame.assign(**{score: pd.to_numeric(frame[score], errors='coerce')})
     for scope, part, note in _scopes(study, numeric, score):
-        several = len(study.group_levels(part[part[score].notna()])) > 1
-        yield scope, part, note, scope == POOLED and several
+        yield scope, part, note, scope == POOLED and _several_groups(study, part, score)
 
 
 def significant_models(

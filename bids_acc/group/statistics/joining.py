@@ -269,6 +269,17 @@ def _people(
             people[covariate.column] = as_text(column)
         else:
             people[covariate.column] = _numbers(column, people['participant_id'])
+        if people[covariate.column].isna().all():
+            raise InputDataError(
+                f'participants.tsv: {covariate.column} is empty in everybody; fill it in, or take '
+                'it out of the Covariates of the model file.'
+            )
+    for name in (
+        *model.content['Clinical']['Scores'],
+        *model.content['Demographics']['Continuous'],
+    ):
+        if name in people.columns:
+            people[name] = _numbers(people[name], people['participant_id'])
     nested = {
         covariate.name: _asked_of_some(people[covariate.column], covariate, group, cohort)
         for covariate in model.covariates
@@ -297,11 +308,14 @@ def _numbers(column: pd.Series, who: pd.Series) -> pd.Series:
     number = pd.to_numeric(column, errors='coerce')
     wrong = number.isna() & column.notna()
     if wrong.any():
+        comma = pd.to_numeric(column[wrong].astype(str).str.replace(',', '.'), errors='coerce')
+        remedy = 'write n/a for what is not known, or declare a covariate categorical'
+        if comma.notna().all():
+            remedy = 'write decimal points in place of commas'
         raise InputDataError(
             f'participants.tsv: {column.name} of {who[wrong].iloc[0]} is '
             f'{column[wrong].iloc[0]!r}, which is no number ({int(wrong.sum())} such cells); '
-            'write n/a for what is not known, or declare the covariate categorical in the model '
-            'file.'
+            f'{remedy}.'
         )
     return number.astype(float)
 

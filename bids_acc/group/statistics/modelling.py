@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Unpack
 
 import numpy as np
@@ -110,24 +110,24 @@ def fit_model(
     keep : sequence of str
         Columns without which the model is of no use.
 
+    A group of fewer than two people carries no comparison: where two others remain it is left
+    out, and the row counts who.
+
     Raises
     ------
     DesignError
         If the sample cannot carry the model, or the response does not vary.
     """
+    _refuse_nobody(sample)
+    caution = study.not_beside(sample.measure)
+    if 'group' in keep:
+        sample, without = _comparable_groups(sample)
+        caution = '; '.join(filter(None, [without, caution]))
     frame = sample.frame
     if sample.measure.name in frame and frame[sample.measure.name].nunique() < 2:
         raise DesignError(
             f'{sample.measure.name} does not vary in the {len(frame)} complete participants.'
         )
-    if 'group' in keep:
-        small = [level for level, number in sample.n_per_group.items() if number < 2]
-        filled = [level for level, number in sample.n_per_group.items() if number >= 2]
-        if small and len(filled) < len(sample.n_per_group):
-            raise DesignError(
-                f'group {", ".join(small)} has fewer than two complete participants '
-                f'({", ".join(sample.excluded) or "none left out"}).'
-            )
     own = study.own_covariates(sample.measure)
     terms = list(dict.fromkeys([*terms, *own]))
     design = build_design(frame, terms, study.factors(frame), keep=keep, splines=study.splines)
@@ -144,7 +144,41 @@ def fit_model(
         ]
     )
     covariates = tuple(name for name in known if name in main)
-    return FittedModel(sample, design, fit, covariates, study.not_beside(sample.measure))
+    return FittedModel(sample, design, fit, covariates, caution)
+
+
+def _refuse_nobody(sample: Sample) -> None:
+    """Refuse a sample in which nobody is complete, and say what everybody lacks."""
+    if len(sample.frame):
+        return
+    why = ', '.join(f'{reason} in {n}' for reason, n in sample.excluded.items())
+    raise DesignError(f'nobody is complete ({why or "there are no participants"}).')
+
+
+def _comparable_groups(sample: Sample) -> tuple[Sample, str]:
+    """Leave out groups of fewer than two complete people, and say so.
+
+    Raises
+    ------
+    DesignError
+        If fewer than two groups remain.
+    """
+    small = [level for level, number in sample.n_per_group.items() if number < 2]
+    if not small:
+        return sample, ''
+    names = ', '.join(small)
+    if len(sample.n_per_group) - len(small) < 2:
+        raise DesignError(
+            f'group {names} has fewer than two complete participants '
+            f'({", ".join(sample.excluded) or "none left out"}).'
+        )
+    lost = sample.frame['group'].isin(small)
+    counts = {level: n for level, n in sample.n_per_group.items() if level not in small}
+    excluded = dict(sample.excluded)
+    if lost.any():
+        excluded['alone in the group'] = int(lost.sum())
+    kept = replace(sample, frame=sample.frame[~lost], excluded=excluded, n_per_group=counts)
+    return kept, f'without group {names}: fewer than two complete participants'
 
 
 def each_model(

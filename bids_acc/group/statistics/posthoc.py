@@ -189,7 +189,7 @@ def planned_contrasts(
                     model.row(
                         analysis='contrasts',
                         contrast=contrast.name,
-                        note=f'not done: no participant in {", ".join(absent)}',
+                        note='not done: fewer than two participants in ' + ', '.join(absent),
                     )
                 )
                 continue

@@ -85,6 +85,13 @@ def refuse_nothing_to_compare(study: Study) -> None:
     if any(len(levels) > 1 for levels in groups.values()):
         return
     group = study.model.group
+    if len({level for levels in groups.values() for level in levels}) > 1:
+        each = ', '.join(f'{name} has {levels[0]}' for name, levels in groups.items() if levels)
+        raise InputDataError(
+            f'{study.model.source or f"model {study.model.name}"}: nothing can be compared: each '
+            f'cohort has one group only ({each}). Groups are compared within cohorts; take Cohort '
+            'out of the model file, knowing that groups and cohorts are then the same.'
+        )
     there = ', '.join(sorted({level for levels in groups.values() for level in levels})) or 'none'
     besides = ', '.join(study.not_in_groups) or 'nobody else'
     source = study.model.source or f'model {study.model.name}'

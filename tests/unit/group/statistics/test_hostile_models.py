@@ -1,0 +1,118 @@
+"""Models and tables that cannot be what somebody meant: one sentence, or the rest is done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.run import run_statistics
+
+LEVELS = ('HC', 'FL', 'TRS')
+MODEL = {
+    'Name': 'hostile', 'Group': {'Column': 'group', 'Levels': list(LEVELS)},
+    'Covariates': [{'Name': 'age'}], 'Mrs': {'Primary': ['Glu'], 'Relation': None},
+    'Clinical': {'Scores': ['panss_total'], 'Responses': 'all'},
+    'Mixture': {'Measures': []}, 'Permutations': 19, 'Replication': {'Rule': 'none'},
+}  # fmt: skip
+
+
+def cohort(rng, n=36):
+    group = np.resize(LEVELS, n)
+    return pd.DataFrame({
+        'participant_id': [f'sub-{i:02d}' for i in range(n)], 'group': group,
+        'age': rng.normal(38, 9, n).round(1),
+        'panss_total': np.where(group == 'HC', np.nan, rng.normal(70, 12, n).round()),
+    })  # fmt: skip
+
+
+def run(frame, rng, **changes):
+    glu = pd.DataFrame({
+        'participant_id': frame['participant_id'], 'voxel': 'ACC', 'metabolite': 'Glu',
+        'unit_scheme': 'ratio_tcr', 'value': rng.normal(1.3, 0.1, len(frame)), 'crlb_pct': 8.0,
+        'gate': 'pass',
+    })  # fmt: skip
+    model = parse_model({**MODEL, **changes})
+    return run_statistics(model, None, glu, frame, None, rng)
+
+
+def alone(frame):
+    """Leave one person in the group FL."""
+    return frame.drop(index=frame.index[frame['group'] == 'FL'][1:]).reset_index(drop=True)
+
+
+def test_a_group_of_one_does_not_stop_the_others(rng):
+    rows = run(alone(cohort(rng)), rng)['mrs_group']
+    adjusted = rows[rows['analysis'] == 'mrs_adjusted']
+    assert list(adjusted['contrast']) == ['TRS - HC']
+    assert list(adjusted['n_per_group']) == ['HC=12;TRS=12']
+    assert list(adjusted['excluded']) == ['alone in the group=1']
+    assert adjusted['note'].str.contains('without group FL: fewer than two').all()
+    assert np.isfinite(adjusted['p_unc']).all()
+
+
+def test_a_score_of_patients_is_related_within_them_without_any_rule(rng):
+    rows = run(cohort(rng), rng)['clinical']
+    within = rows[rows['contrast'] == 'within groups']
+    assert np.isfinite(within['p_unc']).all()
+    assert set(within['n_per_group']) == {'FL=12;TRS=12'}
+    assert within['note'].str.contains('without group HC').all()
+
+
+def test_a_planned_contrast_of_a_group_of_one_says_so(rng):
+    frame = alone(cohort(rng))
+    planned = [{'Name': 'ill', 'Weights': {'HC': -1, 'FL': 0.5, 'TRS': 0.5}}]
+    notes = run(frame, rng, Contrasts=planned)['contrasts']['note']
+    assert notes.str.contains('not done: fewer than two participants in FL').all()
+
+
+def test_two_groups_of_one_leave_nothing_to_compare(rng):
+    frame = alone(cohort(rng))
+    frame = frame.drop(index=frame.index[frame['group'] == 'TRS'][1:]).reset_index(drop=True)
+    rows = run(frame, rng)['mrs_group']
+    assert rows['note'].str.contains('FL, TRS has fewer than two').any()
+    assert rows.loc[rows['analysis'].isin(['mrs_ancova', 'mrs_adjusted']), 'p_unc'].isna().all()
+
+
+@pytest.mark.parametrize(
+    ('column', 'cells', 'says'),
+    [
+        ('age', lambda v: str(v).replace('.', ','), 'age of sub-00 .* decimal points'),
+        ('age', lambda v: 'old' if v > 30 else v, "age of .* is 'old', .* write n/a"),
+        ('age', lambda v: np.nan, 'age is empty in everybody'),
+        ('panss_total', lambda v: 'n/a' if v != v else f'{v:.0f},5', 'panss_total of sub-01'),
+    ],
+)
+def test_columns_that_are_no_numbers_are_refused(rng, column, cells, says):
+    frame = cohort(rng)
+    frame[column] = frame[column].astype(object).map(cells)
+    with pytest.raises(InputDataError, match=says):
+        run(frame, rng)
+
+
+def test_cohorts_of_one_group_each_are_named(rng):
+    frame = cohort(rng)
+    frame['site'] = frame['group'].map({'HC': 'north', 'FL': 'south', 'TRS': 'east'})
+    with pytest.raises(InputDataError, match=r'each cohort has one group only .*north has HC'):
+        run(frame, rng, Cohort='site')
+
+
+def test_what_does_not_vary_or_cannot_be_told_apart_is_said(rng):
+    frame = cohort(rng).assign(bmi=22.0)
+    frame['months'] = 12 * frame['age']
+    notes = run(frame, rng, Covariates=[{'Name': 'bmi'}])['mrs_group']['note']
+    assert notes.str.contains('bmi is the same in all 36 and was left out').any()
+    both = [{'Name': 'age'}, {'Name': 'months'}]
+    notes = run(frame, rng, Covariates=both)['mrs_group']['note']
+    assert notes.str.contains('age and months are collinear').any()
+
+
+def test_nobody_complete_is_said_with_the_reason(rng):
+    frame = cohort(rng)
+    frame.loc[frame['group'] != 'HC', 'age'] = np.nan
+    frame['dose'] = np.where(frame['group'] == 'HC', np.nan, 300 + np.arange(36))
+    both = [{'Name': 'age'}, {'Name': 'dose'}]
+    notes = run(frame, rng, Covariates=both)['mrs_group']['note']
+    assert notes.str.contains('nobody is complete .age missing in 24, dose missing in 12').any()
