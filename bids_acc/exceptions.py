@@ -7,6 +7,7 @@ cannot disagree.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 
@@ -31,6 +32,33 @@ class ExitCode(IntEnum):
     """The output or working folder cannot be written."""
     TRY_AGAIN = 75
     """Out of memory or killed: run the same command again, with fewer processes."""
+
+
+_NO_MEMORY = re.compile(
+    r'\[Errno 12\]|cannot allocate memory|unable to allocate|bad_?alloc|out of memory'
+    r"|can't start new thread|failed to map segment|resource temporarily unavailable",
+    re.IGNORECASE,
+)
+"""What the system, NumPy, C++ and the loader of libraries say when memory ends."""
+
+
+def ran_out_of_memory(name: str, sentence: str) -> bool:
+    """Tell whether an exception means that memory, or the right to more of it, ended.
+
+    Parameters
+    ----------
+    name, sentence : str
+        Class and message. Memory that cannot be mapped comes as an ``ImportError``, a thread that
+        cannot be given its stack as a ``RuntimeError``.
+
+    Examples
+    --------
+    >>> ran_out_of_memory('RuntimeError', "can't start new thread")
+    True
+    >>> ran_out_of_memory('RuntimeError', 'no such thread')
+    False
+    """
+    return name in ('MemoryError', '_ArrayMemoryError') or bool(_NO_MEMORY.search(sentence))
 
 
 class BidsAccError(Exception):

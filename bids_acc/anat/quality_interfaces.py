@@ -32,6 +32,7 @@ from bids_acc.surfaces.geometry import vertex_normals
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.intersection import self_intersecting_faces
 from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.tables.writing import write_tsv
 from bids_acc.typing import FloatArray
 
 WHITE_DEPTH_MM = 1.0
@@ -98,9 +99,7 @@ class AnatQuality(SimpleInterface):
         figures['verdict'] = 'unusual' if flags else 'usual'
         figures['flags'] = '; '.join(flags) or 'n/a'
         path = Path(runtime.cwd) / 'qc.tsv'
-        pd.DataFrame([figures]).to_csv(
-            path, sep='\t', index=False, na_rep='n/a', float_format='%.6g', lineterminator='\n'
-        )
+        write_tsv(path, pd.DataFrame([figures]))
         self._results['out_file'] = str(path)
         return runtime
 

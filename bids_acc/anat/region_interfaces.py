@@ -32,6 +32,7 @@ from bids_acc.surfaces.gifti import read_labels, read_map
 from bids_acc.surfaces.region_means import cortex_rows
 from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.tables.writing import write_tsv
 
 COLUMNS = (
     'atlas', 'region', 'hemisphere', 'method', 'volume_mm3', 'gm_volume_mm3', 'thickness_mm',
@@ -99,9 +100,7 @@ class MeasureRegions(SimpleInterface):
             rows += read_aseg_volumes(Path(self.inputs.freesurfer_dir))
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         path = out / 'regions.tsv'
-        frame.to_csv(
-            path, sep='\t', index=False, na_rep='n/a', float_format='%.8g', lineterminator='\n'
-        )
+        write_tsv(path, frame, digits=8)
         self._results['out_file'] = str(path)
         self._results['facts'] = facts
         self._results['metadata'] = {
@@ -238,5 +237,5 @@ def _write_names(atlas: VolumeAtlas, path: Path) -> str:
          in sorted(atlas.regions.items())],
         columns=['index', 'name'],
     )  # fmt: skip
-    frame.to_csv(path, sep='\t', index=False, lineterminator='\n')
+    write_tsv(path, frame)
     return str(path)

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_acc import __version__
-from bids_acc.cli.parser import parse
-from bids_acc.exceptions import BidsAccError, ExitCode
+from bids_acc.exceptions import BidsAccError, ExitCode, ran_out_of_memory
 from bids_acc.files.private import temporary_folder, use_private_matplotlib
 from bids_acc.files.writing import (
     WRITE_ERRORS,
@@ -26,10 +25,10 @@ from bids_acc.files.writing import (
     full_folder,
     write_bytes,
 )
-from bids_acc.settings import Request
 
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow
+    from bids_acc.settings import Request
 
 LOGGER = logging.getLogger('bids_acc')
 
@@ -50,14 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = None
     try:
         use_private_matplotlib()
+        from bids_acc.cli.parser import parse  # here, so that memory that ends is told of
+
         request = parse(argv)
         return int(run(request))
     except BidsAccError as error:
         return _refuse(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _refuse('interrupted; the same command goes on where it stopped', 130)
-    except MemoryError:
-        return _refuse('out of memory; run again with fewer --nprocs', ExitCode.TRY_AGAIN)
     except OSError as error:
         if error.errno in WRITE_ERRORS:
             return _refuse(str(cannot_write(_place(error, request), error)), ExitCode.CANNOT_WRITE)
@@ -83,7 +82,12 @@ def _refuse(message: str, code: int) -> int:
 
 
 def _internal(error: Exception) -> int:
-    """Say that this is our fault, with the traceback."""
+    """Say that this is our fault, with the traceback, unless memory ended."""
+    if ran_out_of_memory(type(error).__name__, str(error)):
+        return _refuse(
+            'out of memory; run the same command again with fewer --nprocs or more memory (what '
+            'is finished is reused)', ExitCode.TRY_AGAIN,
+        )  # fmt: skip
     LOGGER.error('internal error', exc_info=error)
     return _refuse(
         'internal error, see the traceback above; please report it with the command and '

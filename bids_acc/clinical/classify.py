@@ -23,8 +23,8 @@ from bids_acc.clinical.evidence import Context, Thresholds, load_thresholds
 from bids_acc.clinical.history import collect_histories, read_table
 from bids_acc.derivatives import outputs
 from bids_acc.exceptions import InputDataError
-from bids_acc.files.writing import write_bytes
 from bids_acc.tables.labels import match_labels
+from bids_acc.tables.writing import write_tsv
 
 LOGGER = logging.getLogger(__name__)
 
@@ -233,10 +233,7 @@ def write_groups(groups: Groups, output_dir: Path) -> dict[str, Path]:
         ('clinical_doses', groups.doses),
     ):
         path = outputs.output_path(key, output_dir)
-        text = table.replace('', 'n/a').to_csv(
-            sep='\t', index=False, na_rep='n/a', float_format='%.6g', lineterminator='\n'
-        )
-        write_bytes(path, text.encode())
+        write_tsv(path, table)
         outputs.write_sidecar(key, path)
         paths[key] = path
     return paths

@@ -30,12 +30,13 @@ from bids_acc.demo.two_sites import (
     draw_people,
     participants_table,
 )
-from bids_acc.derivatives.dataset import BIDS_VERSION, bidsignore, write_tsv
+from bids_acc.derivatives.dataset import BIDS_VERSION, bidsignore
 from bids_acc.derivatives.outputs import output_path, write_sidecar
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.features import VertexMetrics
 from bids_acc.surfaces.gifti import label_image, write_map, write_surface
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
+from bids_acc.tables.writing import write_tsv
 from bids_acc.typing import FloatArray
 
 MAP_KEYS: Mapping[str, str] = {

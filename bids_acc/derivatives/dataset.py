@@ -27,8 +27,8 @@ from bids_acc.derivatives.sources import (
     source_datasets,
     with_source,
 )
-from bids_acc.files.writing import check_space, json_bytes, write_bytes, write_once
-from bids_acc.tables.cells import as_text
+from bids_acc.files.writing import check_space, json_bytes, write_once
+from bids_acc.tables.writing import tsv_bytes
 
 BIDS_VERSION = '1.11.1'
 
@@ -238,20 +238,6 @@ def _write_descriptions(output_dir: Path) -> None:
         table = pd.DataFrame({'desc_id': sorted(used)})
         table['description'] = [used[name] for name in table['desc_id']]
         write_once(output_dir / 'descriptions.tsv', tsv_bytes(table))
-
-
-def write_tsv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as BIDS asks: tabs, ``n/a`` for missing, lower-case truth values."""
-    write_bytes(path, tsv_bytes(table))
-
-
-def tsv_bytes(table: pd.DataFrame) -> bytes:
-    """Return a table as BIDS asks for it, without text that a spreadsheet would run."""
-    ready = as_text(table).copy()
-    for column in ready.select_dtypes(bool).columns:
-        ready[column] = ready[column].map({True: 'true', False: 'false'})
-    text = ready.to_csv(sep='\t', index=False, na_rep='n/a', float_format='%.6g')
-    return text.encode('utf-8', 'surrogateescape')
 
 
 def new_run_folder(output_dir: Path) -> Path:

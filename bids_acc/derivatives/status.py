@@ -10,9 +10,9 @@ from typing import Literal
 
 import pandas as pd
 
-from bids_acc.derivatives.dataset import write_tsv
 from bids_acc.exceptions import ExitCode
 from bids_acc.files.writing import plain
+from bids_acc.tables.writing import write_tsv
 
 SEVERITY = (
     ExitCode.CANNOT_WRITE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_acc import exceptions
-from bids_acc.exceptions import BidsAccError, ExitCode
+from bids_acc.exceptions import BidsAccError, ExitCode, ran_out_of_memory
 
 KILLED = (
     'a worker process was killed, most likely because memory ran out; run the same command '
@@ -54,7 +54,7 @@ def read_crash(path: Path) -> Crash:
             if name == 'NodeExecutionError' and len(found) > 1:
                 name, sentence = found[-2][0].rpartition('.')[2], found[-2][1]
             reason = f'{name}: {sentence}' if sentence else name
-            if name in ('MemoryError', 'BrokenProcessPool', '_ArrayMemoryError'):
+            if name == 'BrokenProcessPool' or ran_out_of_memory(name, sentence):
                 reason, code = KILLED, ExitCode.TRY_AGAIN
             elif full := _DISK_ERROR.match(sentence):
                 where = f'{full[1]}: ' if full[1] else ''

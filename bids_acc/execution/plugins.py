@@ -23,6 +23,11 @@ from bids_acc.files.reading import reading
 from bids_acc.programs import die_with_parent
 from bids_acc.settings import Resources
 
+PLUGIN_FILE = 'YAML or JSON with plugin and plugin_args'
+"""What ``--use-plugin`` reads."""
+LONGEST_FILE = 4000
+"""Characters of such a file. Deeply nested YAML is read for minutes. Own convention."""
+
 
 def _begin_worker(folder: str) -> None:
     """Begin in a folder, and never outlive the run: nothing takes an orphan's result."""
@@ -154,7 +159,15 @@ def make_plugin(resources: Resources) -> Any:
     SettingsError
         If the plug-in file cannot be read or the plug-in is unknown.
     """
+    if resources.plugin is None:
+        return _made('MultiProc', {}, resources)
     name, options = _plugin_choice(resources.plugin)
+    with reading(f'--use-plugin {resources.plugin}', PLUGIN_FILE, 'correct it', SettingsError):
+        return _made(name, options, resources)
+
+
+def _made(name: str, options: dict[str, Any], resources: Resources) -> Any:
+    """Make a plug-in with its options; those of the command line where it has none."""
     if name in ('MultiProc', 'Dask'):
         options.setdefault('n_procs', max(1, resources.nprocs))
         options.setdefault('memory_gb', resources.mem_gb or 0.9 * available_memory_gb())
@@ -207,7 +220,19 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
         return 'MultiProc', {}
     if not asked.endswith(('.yml', '.yaml', '.json')):
         return asked, {}
-    what = 'YAML or JSON with plugin and plugin_args'
-    with reading(f'--use-plugin {asked}', what, 'correct it', SettingsError):
-        content = yaml.safe_load(Path(asked).read_text())
-        return str(content['plugin']), dict(content.get('plugin_args') or {})
+    with reading(f'--use-plugin {asked}', PLUGIN_FILE, 'correct it', SettingsError):
+        text = Path(asked).read_text()
+        if len(text) > LONGEST_FILE:
+            raise ValueError(f'longer than {LONGEST_FILE} characters')
+        content = yaml.safe_load(text)
+        options = dict(content.get('plugin_args') or {})
+        _check_numbers(options)
+        return str(content['plugin']), options
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Refuse numbers that the scheduler would stumble over later."""
+    for name, kinds in (('n_procs', int), ('memory_gb', int | float)):
+        value = options.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < 2**31:
+            raise ValueError(f'{name} is {repr(value)[:20]}, not a number above 0')

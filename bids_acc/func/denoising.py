@@ -23,7 +23,8 @@ from nilearn import signal
 from nilearn.interfaces.fmriprep import load_confounds
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.files.reading import reading, short
+from bids_acc.files.reading import reading, sane, short
+from bids_acc.tables.reading import THEIRS, read_text, read_tsv
 from bids_acc.typing import BoolArray, FloatArray
 
 _MOTION12 = {'strategy': ('motion', 'high_pass', 'compcor'), 'motion': 'derivatives',
@@ -113,7 +114,7 @@ def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: in
         If it is no such table, or has another number of rows than the series has volumes.
     """
     with reading(path, 'table of confounds', 'run fMRIPrep again, or fetch it again'):
-        table = pd.read_csv(path, sep='\t', na_values=['n/a'], encoding='utf-8')
+        table = read_tsv(path, THEIRS)
     if len(table) != n_volumes:
         raise InputDataError(
             f'{path} has {len(table)} rows, but the series has {n_volumes} volumes; one row is '
@@ -128,7 +129,7 @@ def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: in
     found: Any = {}
     if sidecar is not None:
         with reading(sidecar, 'JSON file', 'fetch it again'):
-            found = json.loads(sidecar.read_text())
+            found = sane(json.loads(read_text(sidecar)[0]))
     used = table.iloc[n_dummy:].reset_index(drop=True)
     steady = [name for name in used if not str(name).startswith('non_steady_state')]
     return Confounds(used[steady], found if isinstance(found, dict) else {}, path)
@@ -145,7 +146,7 @@ def count_dummies(path: Path) -> int:
         Table of confounds.
     """
     with reading(path, 'table of confounds', 'run fMRIPrep again, or fetch it again'):
-        table = pd.read_csv(path, sep='\t', na_values=['n/a'], encoding='utf-8')
+        table = read_tsv(path, THEIRS)
     marks = [name for name in table if str(name).startswith('non_steady_state')]
     marked = np.flatnonzero((table[marks] > 0).any(axis=1)) if marks else np.array([])
     return int(marked.max()) + 1 if len(marked) else 0

@@ -23,6 +23,7 @@ from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.files.reading import reading
 from bids_acc.images.files import read_image
 from bids_acc.images.resampling import sample
+from bids_acc.tables.reading import read_tsv
 from bids_acc.typing import BoolArray, FloatArray
 
 LEAST_COVERAGE = 0.5
@@ -117,7 +118,7 @@ def seed_regions(path: Path | None = None) -> list[Region]:
 def _seed_table(path: Path) -> dict[str, Region]:
     """Read a table of seeds."""
     with reading(path, 'table of seeds', 'mend it', SettingsError):
-        table = pd.read_csv(path, sep='\t')
+        table = read_tsv(path)
     if missing := [name for name in SEED_COLUMNS if name not in table]:
         raise SettingsError(
             f'--func-seeds {path}: the column {missing[0]} is missing; a table of seeds has '
@@ -276,7 +277,7 @@ def _atlas_names(path: Path) -> dict[int, str]:
     if not table.is_file():
         return {}
     with reading(table, 'table of labels', 'mend it', SettingsError):
-        frame = pd.read_csv(table, sep='\t')
+        frame = read_tsv(table)
         return {int(i): str(n) for i, n in zip(frame['index'], frame['name'], strict=True)}
 
 

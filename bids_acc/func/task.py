@@ -20,6 +20,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.files.reading import reading
+from bids_acc.tables.reading import THEIRS, read_tsv
 from bids_acc.typing import FloatArray
 
 _NOT_A_LABEL = re.compile('[^0-9A-Za-z]+')
@@ -66,7 +67,7 @@ def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
         If a column is missing, a time is no number, or an event lies outside the run.
     """
     with reading(path, 'table of events'):
-        table = pd.read_csv(path, sep='\t', na_values=['n/a'])
+        table = read_tsv(path, THEIRS, {'trial_type'})
     if missing := [name for name in ('onset', 'duration') if name not in table]:
         raise InputDataError(f'{path}: the column {missing[0]} is missing; BIDS asks for it.')
     times = table[['onset', 'duration']].apply(pd.to_numeric, errors='coerce')

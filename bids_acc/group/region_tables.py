@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, find_outputs
+from bids_acc.exceptions import BidsAccError
 from bids_acc.group.cohort import rest_first
 from bids_acc.group.features import BOTH
 from bids_acc.group.quality import KEYS
+from bids_acc.tables.reading import read_tsv
 
 LOGGER = logging.getLogger(__name__)
 
@@ -58,13 +60,16 @@ def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
     found = sorted(find_outputs(key, data_dir), key=lambda f: rest_first(f.path.name))
     for item in found:
         try:
-            frame = pd.read_csv(item.path, sep='\t', na_values=['n/a'])
+            frame = read_tsv(item.path)
             there = {column: name for column, name in metrics.items() if column in frame}
             values = frame[list(there)].astype(float)
-        except (OSError, ValueError) as error:
+            frame = _as_regions(key, frame)
+        except (BidsAccError, OSError, ValueError) as error:
             LOGGER.warning('%s is left out: %s', item.path, error)
             continue
-        frame = _as_regions(key, frame)
+        except KeyError as error:
+            LOGGER.warning('%s is left out: the column %s is missing.', item.path, error)
+            continue
         values = values.loc[frame.index]
         if not {'atlas', 'region', 'hemisphere'} <= set(frame.columns):
             LOGGER.warning('%s is left out: no atlas in it; compute it again.', item.path)

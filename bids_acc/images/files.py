@@ -11,6 +11,7 @@ import pandas as pd
 
 from bids_acc.exceptions import GridMismatchError
 from bids_acc.files.reading import reading
+from bids_acc.tables.writing import write_tsv
 from bids_acc.typing import FloatArray
 
 
@@ -68,5 +69,5 @@ def check_same_grid(
 
 def format_table(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table as BIDS wants it: tabs, ``n/a``, six significant digits."""
-    frame.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+    write_tsv(path, frame)
     return path

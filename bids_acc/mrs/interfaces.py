@@ -61,6 +61,7 @@ from bids_acc.mrs.signal.blocks import (
 )
 from bids_acc.mrs.signal.preprocessing import Preprocessed, nothing_usable, preprocess
 from bids_acc.tables.reading import read_tsv
+from bids_acc.tables.writing import write_tsv
 
 if TYPE_CHECKING:
     from bids_acc.mrs.fitting import FitRequest
@@ -236,7 +237,7 @@ class PreprocessSpectrum(SimpleInterface):
             cwd / 'preproc_svs.nii.gz',
         )
         steps = pd.DataFrame(json.loads(save_record(done.steps, cwd / 'steps.json').read_text()))
-        steps.to_csv(cwd / 'steps.tsv', sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+        write_tsv(cwd / 'steps.tsv', steps)
         if done.water is not None and math.isfinite(done.water_amplitude):
             water = write_nifti_mrs(data.with_fids(done.water), cwd / 'water.nii.gz')
             self._results['water_file'] = str(water)
@@ -494,7 +495,7 @@ class FitBlocks(FitSpectrum):
         tables = {'course': course, 'contrast': contrast_table(course)}
         for name, table in tables.items():
             path = cwd / f'{name}.tsv'
-            table.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+            write_tsv(path, table)
             self._results[f'{name}_file'] = str(path)
         lines = course_lines(course, COURSE_SHOWN)
         figure = plot_course(lines) if lines else plot_no_fit('no blocks')
@@ -569,7 +570,7 @@ class TabulateSpectrum(SimpleInterface):
             tables['concordance'] = concordance_table(inputs.result, load_result(second))
         for name, table in tables.items():
             path = Path(runtime.cwd) / f'{name}.tsv'
-            table.to_csv(path, sep='\t', index=False, na_rep='n/a', float_format='%.6g')
+            write_tsv(path, table)
             self._results[f'{name}_file'] = str(path)
         self._results['metadata'] = inputs.sidecar()
         for name in ('components', 'correlation'):

@@ -22,10 +22,12 @@ import pandas as pd
 from nibabel.freesurfer.io import read_annot
 
 from bids_acc.exceptions import BidsAccError, MissingInputError, SettingsError
+from bids_acc.files.reading import reading
 from bids_acc.images.affines import apply_matrix
 from bids_acc.surfaces.gifti import read_labels
 from bids_acc.surfaces.regions import Labels, find_region, plain_label
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, atlas_provenance, load_template
+from bids_acc.tables.reading import read_raw
 from bids_acc.typing import FloatArray, IntArray
 
 DEFAULT_ATLAS = 'DKT'
@@ -211,8 +213,9 @@ def load_atlas(text: str, flag: str = '--atlas') -> SurfaceAtlas | VolumeAtlas:
     if path is None:
         return cerebra() if name == 'CerebrA' else shipped_surface(name)
     try:
-        return read_atlas(name, path)
-    except (BidsAccError, OSError, ValueError) as error:
+        with reading(path, 'atlas', error=SettingsError):
+            return read_atlas(name, path)
+    except BidsAccError as error:
         if isinstance(error, MissingInputError | SettingsError):
             raise type(error)(f'{flag} {text}: {error}') from error
         raise SettingsError(f'{flag} {text}: {error}') from error
@@ -409,8 +412,9 @@ def read_region_names(path: Path, n_maps: int = 0) -> dict[int, tuple[str, str]]
             f'{tables[0].name}, the table that names its regions (columns index and name), is not '
             'beside it.'
         )
-    frame = pd.read_csv(table, sep='\t', dtype=str, keep_default_na=False)
-    frame.columns = [column.strip().lower() for column in frame.columns]
+    raw = read_raw(table)
+    columns = [name.strip().lower() for name in raw.header]
+    frame = pd.DataFrame(list(raw.rows), columns=columns, dtype=str)
     names = next((c for c in ('name', 'label', 'region') if c in frame), None)
     if names is None or ('index' not in frame and not n_maps):
         raise SettingsError(f'{table.name} needs the columns index and name.')

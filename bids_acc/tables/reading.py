@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,14 +163,31 @@ def _check_lengths(
     )
 
 
-def read_tsv(path: Path) -> pd.DataFrame:
-    r"""Read a table of this package's own outputs; ``n/a`` and empty cells are missing.
+IDS = frozenset({'participant_id', 'session_id'})
+OURS = frozenset({'', 'n/a', 'N/A'})
+"""How this package writes that a cell is missing."""
+THEIRS = OURS | {'nan', 'NaN', 'NAN', 'NA'}
+"""How other programs do."""
+
+
+def read_tsv(
+    path: Path, missing: Collection[str] = OURS, text: Collection[str] = IDS
+) -> pd.DataFrame:
+    r"""Read a table that a program wrote; ``n/a`` and empty cells are missing.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated text; blanks around a cell are no part of it.
+    missing : collection of str
+        Cells that are missing: `OURS`, or `THEIRS` for tables of other programs.
+    text : collection of str
+        Columns that are text whatever they hold: labels may look like numbers.
 
     Returns
     -------
     DataFrame
-        Numbers and truth values where a column holds nothing else; ``participant_id`` and
-        ``session_id`` are always text.
+        Numbers and truth values where a column holds nothing else.
 
     Raises
     ------
@@ -189,15 +206,20 @@ def read_tsv(path: Path) -> pd.DataFrame:
     columns = list(zip(*raw.rows, strict=True)) or [()] * len(raw.header)
     return pd.DataFrame(
         {
-            name: _column(name, [None if c in ('', 'n/a', 'N/A') else c for c in cells])
+            name: _column(name in text, [None if c in missing else c for c in map(_bare, cells)])
             for name, cells in zip(raw.header, columns, strict=True)
         }
     )
 
 
-def _column(name: str, cells: list[str | None]) -> pd.Series:
-    """Type one column of our own tables."""
-    if name in ('participant_id', 'session_id'):
+def _bare(cell: str) -> str:
+    """Return a cell without the blanks around it."""
+    return cell.strip(INVISIBLE)
+
+
+def _column(is_text: bool, cells: list[str | None]) -> pd.Series:
+    """Type one column."""
+    if is_text:
         return pd.Series(cells, dtype='str')
     return typed(cells)
 

@@ -22,7 +22,7 @@ from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult
 from bids_acc.surfaces.gifti import STRUCTURES, label_image, map_image, read_labels
-from bids_acc.tables.cells import as_text
+from bids_acc.tables.writing import write_tsv
 from bids_acc.typing import FloatArray, IntArray
 
 
@@ -62,16 +62,7 @@ def write_table(
 ) -> Path:
     """Write a table with its sidecar; ``n/a`` for missing, truth values in small letters."""
     path = output_path(key, output_dir, entities)
-    shown = as_text(table).copy()
-    for name in shown.columns:
-        if shown[name].dtype == bool:
-            shown[name] = shown[name].map({True: 'true', False: 'false'})
-        elif shown[name].dtype == object:
-            shown[name] = shown[name].replace('', None)
-    text = shown.to_csv(
-        sep='\t', index=False, na_rep='n/a', float_format='%.8g', lineterminator='\n'
-    )
-    write_bytes(path, text.encode())
+    write_tsv(path, table, digits=8)
     write_sidecar(key, path)
     return path
 
@@ -174,10 +165,7 @@ def write_maps(
             write_bytes(paths[key], image.to_bytes())
             write_sidecar(key, paths[key], {'Density': _density(data, side)})
         table = _label_table(keys, one.n_components)
-        text = table.to_csv(sep='\t', index=False, lineterminator='\n')
-        write_bytes(
-            output_path('group_parcels_table', output_dir, entities, **fields), text.encode()
-        )
+        write_tsv(output_path('group_parcels_table', output_dir, entities, **fields), table)
     return paths
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from bids_acc.derivatives.dataset import write_tsv
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.exceptions import SettingsError
 from bids_acc.group.cohort import load_cohort, plan_group
@@ -30,6 +29,7 @@ from bids_acc.quality.sessions import (
     parse_session_gate,
     session_preset,
 )
+from bids_acc.tables.writing import write_tsv
 
 BASE = {'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS']}}
 FD = {

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.derivatives.dataset import write_tsv
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import ExitCode
@@ -17,6 +16,7 @@ from bids_acc.report.subject.page import subject_sections, write_subject_report
 from bids_acc.report.subject.spectroscopy import gate_rows, levels_table
 from bids_acc.report.subject.summary import REMEDIES
 from bids_acc.report.subject.view import SubjectView
+from bids_acc.tables.writing import write_tsv
 
 LEVELS = pd.DataFrame(
     {

@@ -20,6 +20,7 @@ from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
 from bids_acc.quality.measure import Measure
+from bids_acc.tables.reading import THEIRS, read_raw, read_tsv
 
 SUB_SPECTRA = ('A', 'off')
 """First parts of the names of tables of unedited or edit-off spectra."""
@@ -33,7 +34,7 @@ def _table(folder: Path, quantity: str) -> pd.DataFrame | None:
     for sub in SUB_SPECTRA:
         hits = sorted(folder.glob(f'{sub}_{quantity}_Voxel_1*.tsv'))
         if hits:
-            return pd.read_csv(hits[0], sep='\t', na_values=['NaN', 'n/a'])
+            return read_tsv(hits[0], THEIRS)
     return None
 
 
@@ -43,7 +44,7 @@ def _row(root: Path, table: pd.DataFrame, subject: str) -> int:
         return 0
     names_file = root / 'subject_names_and_excluded.tsv'
     if names_file.exists():
-        names = pd.read_csv(names_file, sep='\t', dtype=str).iloc[:, 0].astype(str)
+        names = pd.Series([cells[0] for cells in read_raw(names_file).rows], dtype=str)
         hits = np.flatnonzero(names.str.contains(f'{subject}(?:[_/.]|$)', regex=True))
         if len(hits) == 1:
             return int(hits[0])
@@ -58,7 +59,7 @@ def _quality(root: Path, row: int) -> dict[str, float]:
     path = root / 'QM_processed_spectra.tsv'
     if not path.exists():
         return {}
-    table = pd.read_csv(path, sep='\t', na_values=['NaN', 'n/a'])
+    table = read_tsv(path, THEIRS)
     return {str(k): float(v) for k, v in table.iloc[row].items() if isinstance(v, int | float)}
 
 
