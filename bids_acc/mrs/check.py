@@ -299,6 +299,10 @@ def _signal(data: MrsData, water: MrsData | None, condition: int) -> Iterator[Re
         'Lines lie where the NIfTI-MRS convention puts them.',
     )  # fmt: skip
     yield _seen(done)
+    left_out = done.n_transients - done.n_transients_used
+    if left_out:
+        told = f'{left_out} of {done.n_transients} transients are unlike the others: left out.'
+        yield Remark('note', told)
     found = check_artefacts(done.fid, *axis, done.residual_water_ratio, is_clipped(fids))
     for artefact in found:
         if artefact.found:

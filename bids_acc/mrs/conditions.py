@@ -149,6 +149,8 @@ def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> M
     if n_transients >= MIN_SHOTS:
         transients = combine_coils(data.fids[:, :, 0])[0]
         kinds = find_two_kinds(transients, data.dwell_time, data.spectrometer_mhz)
+        if kinds.cycled:
+            raise MetadataError(_cycled(data, kinds))
         if kinds.clear:
             return _split(data, kinds)
     if wanted >= 0 or _only_off(data.metadata, acquisition):
@@ -156,6 +158,15 @@ def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> M
     if field or (kinds is not None and kinds.doubtful):
         raise MetadataError(_refusal(data, said, kinds))
     return data
+
+
+def _cycled(data: MrsData, kinds: TwoKinds) -> str:
+    """Say that metabolites take turns in sign, and what to do."""
+    return (
+        f'{data.source}: metabolites are inverted, {kinds.pattern}, beneath water that is not '
+        '(metabolite cycling): their average would be water alone. Subtract the transients in '
+        'pairs when converting (DIM_METCYCLE; half their sum is the water reference, mrsref).'
+    )
 
 
 def _refusal(data: MrsData, said: str, kinds: TwoKinds | None) -> str:
@@ -182,6 +193,7 @@ def _split(data: MrsData, kinds: TwoKinds) -> MrsData:
     first, second = np.flatnonzero(kinds.first), np.flatnonzero(~kinds.first)
     count = min(first.size, second.size)
     fids = np.stack([data.fids[:, part[:count], 0] for part in (first, second)], axis=2)
+    kept = tuple(data.positions[place] for place in first[:count]) if data.positions else ()
     ratio = kinds.naa_ratio
     labels: list[str] = []
     if ratio < SUPPRESSED_NAA:
@@ -198,4 +210,7 @@ def _split(data: MrsData, kinds: TwoKinds) -> MrsData:
     LOGGER.warning('%s: %s', data.source, note)
     header = {'dim_7_header': {'EditCondition': labels}} if labels else {}
     metadata = {**data.metadata, **header}
-    return replace(data, fids=fids, metadata=metadata, notes=(*data.notes, note))
+    return replace(
+        data, fids=fids, metadata=metadata, notes=(*data.notes, note),
+        positions=tuple(place // 2 for place in kept),
+    )  # fmt: skip

@@ -147,8 +147,9 @@ def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[Block]:
     # conditions of an edited scan take turns
     step = data.repetition_time * data.fids.shape[2]
     return event_blocks(
-        numbers['onset'].tolist(), numbers['duration'].tolist(), list(kinds), n_transients, step
-    )
+        numbers['onset'].tolist(), numbers['duration'].tolist(), list(kinds), n_transients, step,
+        data.positions,
+    )  # fmt: skip
 
 
 def preprocessing_report(

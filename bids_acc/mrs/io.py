@@ -6,6 +6,7 @@ a complex NIfTI whose fourth axis is time and whose header extension 44 holds JS
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import math
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
 from bids_acc.files.reading import reads
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
+from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
 from bids_acc.typing import ComplexArray, FloatArray
 
 LOGGER = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ ECHO_TIME_RANGE_S = (0.001, 0.5)
 
 REPETITION_TIME_RANGE_S = (0.3, 20.0)
 """Plausible repetition times, in s."""
+
+SLIPS: Mapping[str, float] = {'ms': 1e-3, 'us': 1e-6, 'ms that was multiplied again': 1e-9}
+"""Units in which times come in s, by what undoes them. Converters of GE files have written us."""
 
 MIN_POINTS = 64
 """Samples below which a decay is no spectrum."""
@@ -51,6 +56,13 @@ DEFAULT_TAGS = ('DIM_COIL', 'DIM_DYN', 'DIM_INDIRECT_0')
 
 CONDITIONS = 'EditConditions'
 """Where conditions that are to be written stand, until the place of their dimension is known."""
+
+CENTRE = ('SpecFreqChemShift', 'RxOffset')
+"""Fields of the standard (since 2026) that tell the chemical shift in the centre, in ppm."""
+
+NEAR_CENTRE_PPM, FURTHEST_CENTRE_PPM = 0.2, 5.0
+"""An offset that the search for the lines finds anyhow, and one that leaves the protons' lines.
+Conventions of this package."""
 
 AVERAGED_TAGS = ('DIM_DYN', 'DIM_MEAS', 'DIM_PHASE_CYCLE', 'DIM_ISIS')
 """Dimensions along which transients are repeated; they are averaged together."""
@@ -80,6 +92,8 @@ class MrsData:
     """File name, for messages."""
     unusable: str = ''
     """Why no level can come of these decays; empty when one can."""
+    positions: tuple[int, ...] = ()
+    """Places of the transients in the file where some were left out; empty where none was."""
 
     @property
     def n_points(self) -> int:
@@ -116,24 +130,26 @@ class MrsData:
 
 
 def _scalar(value: Any) -> float:
-    """First number of a number or list; NaN when there is none."""
+    """First number of a number or list; NaN when there is none that is finite."""
     if isinstance(value, list | tuple):
         value = value[0] if value else None
     try:
-        return math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
-def _check_range(
-    value: float, name: str, limits: tuple[float, float], source: str, slip: float, unit: str
-) -> None:
+def _check_range(value: float, name: str, limits: tuple[float, float], source: str) -> None:
     """Refuse a value outside its range, telling the unit slip that would explain it."""
     if math.isnan(value) or limits[0] <= value <= limits[1]:
         return
-    hint = ''
-    if limits[0] <= value * slip <= limits[1]:
-        hint = f'; it looks like a value in {unit}'
+    hints = [
+        f'; it looks like a value in {unit}'
+        for unit, slip in SLIPS.items()
+        if limits[0] <= value * slip <= limits[1]
+    ]
+    hint = hints[0] if hints else ''
     raise MetadataError(
         f'{source}: {name} is {value:g} s, outside {limits[0]:g}-{limits[1]:g} s{hint}: '
         f'correct {name} in the sidecar, in seconds.'
@@ -184,6 +200,8 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
     if not 20 <= frequency <= 600:
         told = metadata.get('SpectrometerFrequency')
         found = f'is {frequency:g} MHz, outside 20-600 MHz'
+        if 20 <= 1e-6 * frequency <= 600:
+            found += ' (it looks like a value in Hz)'
         if math.isnan(frequency):
             found = 'is missing' if told is None else f'is {told!r}, no number'
         raise MetadataError(
@@ -201,14 +219,27 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
         )
     echo_time = _scalar(metadata.get('EchoTime'))
     repetition_time = _scalar(metadata.get('RepetitionTime'))
-    _check_range(echo_time, 'EchoTime', ECHO_TIME_RANGE_S, source, 1e-3, 'ms')
-    _check_range(repetition_time, 'RepetitionTime', REPETITION_TIME_RANGE_S, source, 1e-3, 'ms')
+    _check_range(echo_time, 'EchoTime', ECHO_TIME_RANGE_S, source)
+    _check_range(repetition_time, 'RepetitionTime', REPETITION_TIME_RANGE_S, source)
     return echo_time, repetition_time, frequency
 
 
+_MARKS = (
+    (codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+)  # fmt: skip
+
+
 def _decoded(content: bytes) -> str:
-    """Text of a header or sidecar; what is no UTF-8 is read as Latin-1, which takes any byte."""
-    content = content.rstrip(b'\x00')
+    """Text of a header or sidecar; what is no UTF-8 is read as Latin-1, which takes any byte.
+
+    JSON holds no zero bytes: what follows the first one is padding that was not cleared.
+    """
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            whole = content + b'\x00' * (len(content) % 2)  # the padding of a header is cut
+            return whole.decode(encoding, errors='replace').rstrip('\x00')
+    content = content.split(b'\x00', 1)[0]
     try:
         return content.decode()
     except UnicodeDecodeError:
@@ -282,6 +313,8 @@ def _merge(
     notes = []
     for key in NUMBERS:
         told, ours, theirs = sidecar.get(key), _scalar(sidecar.get(key)), _scalar(header.get(key))
+        if header.get(key) is not None and math.isnan(theirs) and math.isnan(ours):
+            notes.append(f'{key} of the header is {header[key]!r}, no number: taken as missing.')
         if told is not None and math.isnan(ours):
             instead = 'it is taken as missing'
             if not math.isnan(theirs):
@@ -367,17 +400,58 @@ def _without_zero_filling(fids: ComplexArray) -> tuple[ComplexArray, list[str]]:
     return fids[..., :n_points], [note]
 
 
-def _without_unusable(fids: ComplexArray) -> tuple[ComplexArray, list[str], str]:
-    """Leave out transients with values that are not finite; say so, or why none is left."""
+def _without_unusable(
+    fids: ComplexArray,
+) -> tuple[ComplexArray, list[str], str, tuple[int, ...]]:
+    """Leave out transients that are not finite, or zero, as a series that was stopped leaves them.
+
+    Also what to say, why none is left, and the places of those that are when some are not.
+    """
     finite = np.isfinite(fids).all(axis=(0, 2, 3))
     if not finite.any():
-        return fids, [], 'no decay is finite throughout'
+        return fids, [], 'no decay is finite throughout', ()
     notes = []
     if not finite.all():
         count = int((~finite).sum())
         notes.append(f'{count} of {finite.size} transients hold values that are not finite.')
-    fids = fids[:, finite]
-    return fids, notes, '' if np.any(fids) else 'the decays are zero throughout'
+    measured = finite & np.any(fids != 0, axis=(0, 3)).all(axis=1)
+    if not measured.any():
+        reason = 'the decays are zero throughout'
+        if np.any(fids):
+            reason = 'one of the editing conditions is zero in each transient'
+        return fids[:, finite], notes, reason, ()
+    if count := int((finite & ~measured).sum()):
+        notes.append(f'{count} of {finite.size} transients are zero throughout: left out.')
+    kept = () if measured.all() else tuple(int(place) for place in np.flatnonzero(measured))
+    return fids[:, measured], notes, '', kept
+
+
+def _centred_on_water(
+    fids: ComplexArray, metadata: Mapping[str, Any], dwell_time: float, frequency: float
+) -> tuple[ComplexArray, dict[str, Any], list[str]]:
+    """Bring water to the centre of a spectrum that was received around another chemical shift.
+
+    The centre is `SpecFreqChemShift` (4.65 ppm when it is not told) plus `RxOffset`, both in ppm,
+    as the tools of the standard have them. They are taken out of the metadata, because they no
+    longer hold for what is written.
+    """
+    told = [_scalar(metadata.get(name)) for name in CENTRE]
+    kept = {key: value for key, value in metadata.items() if key not in CENTRE}
+    centre = (PPM_REFERENCE if math.isnan(told[0]) else told[0]) + (
+        0.0 if math.isnan(told[1]) else told[1]
+    )
+    offset = centre - PPM_REFERENCE
+    if abs(offset) < NEAR_CENTRE_PPM:
+        return fids, kept, []
+    if abs(offset) > FURTHEST_CENTRE_PPM:
+        return (
+            fids,
+            kept,
+            [f'{" and ".join(CENTRE)} put {centre:g} ppm into the centre: not believed.'],
+        )
+    turn = np.exp(-2j * np.pi * offset * frequency * dwell_time * np.arange(fids.shape[-1]))
+    note = f'the centre lies at {centre:g} ppm, by its metadata: moved to {PPM_REFERENCE:g} ppm.'
+    return fids * turn, kept, [note]
 
 
 def _lists_conditions(metadata: Mapping[str, Any], number: int, size: int) -> bool:
@@ -513,12 +587,13 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     echo_time, repetition_time, frequency = check_metadata(metadata, path.name)
     fids, more = _arrange(data.astype(complex), metadata, path.name)
     dwell_time, said = _dwell_time(image, metadata, path.name)
-    fids, left_out, unusable = _without_unusable(fids)
+    fids, left_out, unusable, positions = _without_unusable(fids)
     fids, cut = _without_zero_filling(fids)
+    fids, metadata, centred = _centred_on_water(fids, metadata, dwell_time, frequency)
     duration = fids.shape[-1] * dwell_time
     if not unusable and duration < MIN_DURATION_S:
         unusable = f'the decay lasts {duration:.3f} s, less than {MIN_DURATION_S:g} s'
-    notes += [*more, *said, *left_out, *cut]
+    notes += [*more, *said, *left_out, *cut, *centred]
     for note in (*notes, *([unusable] if unusable else [])):
         LOGGER.warning('%s: %s', path.name, note)
     return MrsData(
@@ -532,6 +607,7 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
         notes=tuple(notes),
         source=path.name,
         unusable=unusable,
+        positions=positions,
     )
 
 

@@ -88,6 +88,7 @@ def event_blocks(
     kinds: Sequence[str],
     n_transients: int,
     repetition_time: float,
+    positions: Sequence[int] = (),
 ) -> list[Block]:
     """Put each transient to the event during which it was excited, all others to rest.
 
@@ -101,6 +102,8 @@ def event_blocks(
         Transients of the series.
     repetition_time : float
         In s.
+    positions : sequence of int
+        Places of the transients among those that were measured; empty where none was left out.
 
     Returns
     -------
@@ -119,8 +122,9 @@ def event_blocks(
     >>> [(block.label, int(block.members.sum())) for block in blocks]
     [('rest', 10), ('task', 10)]
     """
-    times = np.arange(n_transients) * repetition_time
-    length = n_transients * repetition_time
+    places = np.array(positions or range(n_transients))
+    times = places * repetition_time
+    length = float(places[-1] + 1) * repetition_time
     ends = [onset + duration for onset, duration in zip(onsets, durations, strict=True)]
     if not (math.isfinite(length) and ends and max(ends) <= 1.1 * length):
         raise InputDataError(

@@ -59,6 +59,12 @@ DISTINCT = 0.7
 _SHIFT_HZ, _WIDTH_HZ = 6.0, 8.0
 
 
+SINGLETS_PPM, INVERTED, UNSUPPRESSED = (2.9, 3.35), -0.7, 40.0
+"""Window of creatine and cholines; correlation of both kinds there below which they are opposite;
+height of water over them that no suppressed water has. Own conventions: metabolite
+cycling inverts all metabolites and leaves water as it is, editing leaves creatine and cholines."""
+
+
 @dataclass(frozen=True)
 class TwoKinds:
     """How clearly a series of transients falls into two kinds."""
@@ -73,6 +79,8 @@ class TwoKinds:
     """What remains after matching, over what the scatter explains; NaN without a contrast."""
     naa_ratio: float
     """Height of NAA in the first kind over that in the other; NaN without a contrast."""
+    cycled: bool = False
+    """Whether creatine and cholines are inverted in one kind beneath unsuppressed water."""
 
     @property
     def clear(self) -> bool:
@@ -225,8 +233,21 @@ def find_two_kinds(
         unlike = left / expected if expected > 0 else math.inf
         naa = [_height(mean, ppm) for mean in means]
         ratio = naa[0] / naa[1] if naa[1] > 0 else math.nan
-        found.append(TwoKinds(pattern, first, contrasts[pattern][0], unlike, ratio))
+        cycled = _cycled(means[0], means[1], ppm)
+        found.append(TwoKinds(pattern, first, contrasts[pattern][0], unlike, ratio, cycled))
     return max(found, key=lambda kinds: (kinds.contrast > CONTRAST_LIMIT, kinds.unlike))
+
+
+def _cycled(first: ComplexArray, second: ComplexArray, ppm: FloatArray) -> bool:
+    """Whether metabolites are inverted in one of two means that were aligned by their water."""
+    inside = ppm_mask(ppm, *SINGLETS_PPM)
+    flat = _parabola(ppm[inside])
+    ours, theirs = (flat @ to_spectrum(mean)[inside] for mean in (first, second))
+    size = float(np.linalg.norm(ours) * np.linalg.norm(theirs))
+    if not size > 0 or np.vdot(ours, theirs).real / size > INVERTED:
+        return False
+    water = np.abs(to_spectrum(first + second)[ppm_mask(ppm, 4.4, 4.9)]).max(initial=0.0)
+    return bool(water > UNSUPPRESSED * np.abs(np.concatenate([ours, theirs])).max())
 
 
 def _height(fid: ComplexArray, ppm: FloatArray) -> float:

@@ -106,3 +106,20 @@ def test_a_real_untagged_scan_equals_its_tagged_copy(shared_data: Path) -> None:
     assert edit_index(found, -1) == edit_index(tagged, -1)
     halves = (find_two_kinds(tagged.fids[0, :, k], tagged.dwell_time, MHZ) for k in (0, 1))
     assert not any(half.clear or half.doubtful for half in halves)
+
+
+@pytest.mark.parametrize('block', [1, 16])
+def test_cycled_metabolites_are_no_editing(block: int, rng: np.random.Generator) -> None:
+    """All lines inverted beneath water that stays: averaged, they would be gone."""
+    sign = np.where((np.arange(32) // block) % 2 == 0, 1, -1)[:, None]
+    shots = lines({4.65: 8e4}, width_hz=8) + sign * lines(OFF)
+    with pytest.raises(MetadataError, match=r'metabolites are inverted.*pairs'):
+        tell_conditions(acquisition(noisy(shots, rng)))
+
+
+def test_residual_water_of_changing_sign_is_no_metabolite_cycling(
+    rng: np.random.Generator,
+) -> None:
+    sign = np.where(np.arange(32) % 2 == 0, 1, -1)[:, None]
+    shots = sign * lines({4.65: 300.0}, width_hz=8) + lines(OFF)
+    assert tell_conditions(acquisition(noisy(shots, rng))).fids.shape[2] == 1

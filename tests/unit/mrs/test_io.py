@@ -260,3 +260,81 @@ def test_echo_times_that_vary_are_refused(tmp_path: Path) -> None:
 
 def test_the_place_of_a_voxel_needs_no_metadata(tmp_path: Path) -> None:
     assert np.array_equal(read_affine(header_only(tmp_path / 'x.nii', b'{')), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'hint'),
+    [
+        ('EchoTime', 35000.0, 'a value in us'),
+        ('RepetitionTime', 2000.0, 'a value in ms'),
+        ('SpectrometerFrequency', [127.75e6], 'a value in Hz'),
+    ],
+)
+def test_slips_of_the_unit_are_named(field: str, value: object, hint: str) -> None:
+    with pytest.raises(MetadataError, match=hint):
+        check_metadata({**GOOD, field: value}, 'x_svs')
+
+
+@pytest.mark.parametrize('mark', ['utf-8-sig', 'utf-16'])
+def test_sidecars_and_headers_with_a_byte_order_mark_are_read(tmp_path: Path, mark: str) -> None:
+    path = header_only(tmp_path / 'x_svs.nii.gz', json.dumps(GOOD).encode(mark))
+    (tmp_path / 'x_svs.json').write_bytes(json.dumps({'EchoTime': 0.03}).encode(mark))
+    assert read_nifti_mrs(path).echo_time == 0.03
+
+
+def test_padding_of_a_header_that_was_not_cleared_is_no_part_of_it(tmp_path: Path) -> None:
+    content = json.dumps(GOOD).encode() + b'\x00\x00"EchoTime": 0.03}'
+    assert read_nifti_mrs(header_only(tmp_path / 'x_svs.nii.gz', content), {}).echo_time == 0.035
+
+
+def test_an_unreadable_number_of_the_header_is_quoted(tmp_path: Path) -> None:
+    header = GOOD | {'EchoTime': '35 ms'}
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 512)), header)
+    found = read_nifti_mrs(path, {})
+    assert np.isnan(found.echo_time)
+    assert any("EchoTime of the header is '35 ms'" in note for note in found.notes)
+
+
+def test_transients_that_were_not_measured_are_left_out(tmp_path: Path) -> None:
+    """A series that was stopped, or a reference that another dimension was allotted for."""
+    data = np.zeros((1, 1, 1, 512, 6))
+    data[..., [1, 4]] = 1
+    path = make_file(tmp_path / 'x_svs.nii.gz', data, GOOD | {'dim_5': 'DIM_DYN'})
+    found = read_nifti_mrs(path, {})
+    assert found.fids.shape == (1, 2, 1, 512)
+    assert found.positions == (1, 4)
+    assert any('4 of 6 transients are zero' in note for note in found.notes)
+
+
+def test_a_condition_without_data_is_said(tmp_path: Path) -> None:
+    data = np.ones((1, 1, 1, 512, 4, 2))
+    data[..., 1] = 0
+    tags = {'dim_5': 'DIM_DYN', 'dim_6': 'DIM_EDIT'}
+    found = read_nifti_mrs(make_file(tmp_path / 'x_svs.nii.gz', data, GOOD | tags), {})
+    assert 'one of the editing conditions is zero' in found.unusable
+
+
+@pytest.mark.parametrize(
+    'told', [{'SpecFreqChemShift': 3.0}, {'RxOffset': -1.65}, {'SpecFreqChemShift': 4.65,
+                                                              'RxOffset': [-1.65]}]
+)  # fmt: skip
+def test_a_spectrum_received_off_water_is_moved_to_its_place(
+    tmp_path: Path, told: dict[str, object]
+) -> None:
+    """NAA at 2.008 ppm lies 0.992 ppm above the centre of 3.0 ppm, and must lie where it is."""
+    time = np.arange(1024) * 5e-4
+    naa = np.exp((2j * np.pi * (3.0 - 2.008) * 127.75 - 20) * time)[None, None, None]
+    path = make_file(tmp_path / 'x_svs.nii.gz', naa, GOOD | told)
+    found = read_nifti_mrs(path, {})
+    wanted = np.exp((2j * np.pi * (4.65 - 2.008) * 127.75 - 20) * time)
+    np.testing.assert_allclose(found.fids[0, 0, 0], wanted, atol=1e-3)
+    # what is written lies at its place, and is not moved again
+    again = read_nifti_mrs(write_nifti_mrs(found, tmp_path / 'y_svs.nii.gz'), {})
+    np.testing.assert_allclose(again.fids, found.fids, atol=1e-5)
+
+
+def test_an_offset_beyond_the_protons_is_not_believed(tmp_path: Path) -> None:
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 512)), GOOD | {'RxOffset': 211})
+    found = read_nifti_mrs(path, {})
+    assert np.all(found.fids == 1)
+    assert any('not believed' in note for note in found.notes)

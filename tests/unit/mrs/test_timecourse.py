@@ -156,3 +156,11 @@ def test_too_short_a_series_and_wrong_words_are_refused() -> None:
         with pytest.raises(SettingsError, match='--mrs-blocks'):
             check_blocks(text)
     check_blocks('events')
+
+
+def test_transients_that_were_left_out_move_no_event() -> None:
+    """The tenth to the last transient lie in the event, of which the first two were lost."""
+    positions = [place for place in range(20) if place not in (3, 10, 11)]
+    rest, task = event_blocks([20.0], [20.0], ['task'] * 1, len(positions), 2.0, positions)
+    assert (int(rest.members.sum()), int(task.members.sum())) == (9, 8)
+    assert task.onset_s == 24.0
