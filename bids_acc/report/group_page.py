@@ -120,7 +120,11 @@ TABLES: Mapping[str, TableText] = {
         'Further analyses', 'Mixture of Gaussians',
         'Is the distribution better described by one, two or three groups?',
     ),
-    'zscores': TableText('Further analyses', 'Z-scores against the norm group', ''),
+    'zscores': TableText(
+        'Further analyses', 'Distance from the norm',
+        'Mean z score of each group, and the share of its people below and above a centile of the '
+        'norm (share_below, share_above); each person is in zscores_participants.',
+    ),
     'change': TableText(
         'Change', 'Change between sessions',
         'Within participants (paired), by session and group over all visits (mixed model: the '
@@ -264,6 +268,10 @@ def _listed(cells: pd.Series) -> str:
     return ', '.join(dict.fromkeys(str(cell) for cell in cells if cell))
 
 
+NOT_DONE = ('not done: ', 'refused by the self-check: ')
+"""What the note of a row without a test says."""
+
+
 def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Collect the analyses that could not be done, with the reason."""
     rows = [
@@ -271,12 +279,12 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             'analysis': text_of(row, 'analysis'),
             'cohort': text_of(row, 'cohort'),
             'response': name_words(text_of(row, 'response')),
-            'why': text_of(row, 'note').removeprefix('not done: '),
+            'why': text_of(row, 'note').split('not done: ')[-1],
         }
         for table in tables.values()
         if 'note' in table
         for _, row in table.iterrows()
-        if text_of(row, 'note').startswith(('not done: ', 'refused by the self-check: '))
+        if any(word in text_of(row, 'note') for word in NOT_DONE)
     ]
     if not rows:
         return pd.DataFrame()

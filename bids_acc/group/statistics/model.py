@@ -336,6 +336,7 @@ def _contradictions(model: Model) -> Iterator[str]:
         if abs(sum(contrast.weights.values())) > 1e-9:
             yield f'Contrasts/{contrast.name}: the weights do not sum to zero.'
     yield from _wrong_covariates(model)
+    yield from _wrong_norms(model)
     names = model.covariate_names
     for name in sorted(set(names)):
         if names.count(name) > 1:
@@ -367,6 +368,19 @@ def _wrong_covariates(model: Model) -> Iterator[str]:
             meant = nearest(name, allowed)
             hint = f'did you mean {meant!r}?' if meant else f'put it there, or take {HEMISPHERE}'
             yield f'Interactions: {name!r} is none of the Covariates; {hint}'
+
+
+def _wrong_norms(model: Model) -> Iterator[str]:
+    """Say which covariates of the norms the model does not have."""
+    allowed = [c.name for c in model.covariates if not c.only_in]
+    for key in ('Adjust', 'Spread'):
+        for name in dict.fromkeys(
+            p for term in model.content['Norms'][key] for p in term.split(':')
+        ):
+            if name not in allowed:
+                meant = nearest(name, allowed)
+                hint = f'did you mean {meant!r}?' if meant else 'put it there'
+                yield f'Norms/{key}: {name!r} is none of the Covariates; {hint}'
 
 
 def presets() -> dict[str, Path]:

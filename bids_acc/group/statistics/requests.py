@@ -78,6 +78,7 @@ def _others(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[
     content = study.model.content
     asked = {
         'Norms/Level': (content['Norms']['Level'], 'zscores'),
+        'Norms/Table': (content['Norms']['Table'], 'zscores'),
         'Prediction/Outcome': (content['Prediction']['Outcome'], 'prediction'),
         'Clinical/Scores': (content['Clinical']['Scores'], 'clinical'),
         'Contrasts': (content['Contrasts'], 'contrasts'),

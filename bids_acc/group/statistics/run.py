@@ -167,6 +167,6 @@ def run_statistics(
     decisions = gate_decisions(tables, model)
     if len(decisions):
         tables['gate'] = decisions
-    if model.content['Norms']['Level'] is not None:
+    if model.content['Norms']['Level'] is not None or model.content['Norms']['Table']:
         tables['zscores_participants'] = participant_scores(study)
     return tables

@@ -34,8 +34,8 @@ TITLES: Mapping[str, str] = MappingProxyType(
         'relation': 'Relation of structure to the metabolite, and its interaction with group',
         'partialcorr': 'Partial correlations of structure and metabolite',
         'clinical': 'Relation of structure and metabolites to clinical scores',
-        'zscores': 'Distance of the groups from the norm group',
-        'zscores_participants': 'Distance of each participant from the norm group',
+        'zscores': 'Distance of the groups from the norm, and shares beyond its centiles',
+        'zscores_participants': 'Distance and centile of each participant from the norm',
         'diagnostics': 'Assumptions, influence and robustness of the group effects',
         'sensitivity': 'What the quality gate does to the results',
         'evidence': 'Evidence for the absence of differences and relations',
@@ -105,7 +105,11 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         'n_resamples': 'Random permutations or tables; the smallest possible p is 1/(n + 1)',
         'n_sites': 'Sites in the summary',
         'n_used': 'Participants with a value that passed the gate',
-        'norm_n': 'Participants of the norm group',
+        'centile': 'Share of the norm population with a smaller value, per cent; a member of '
+        'the norm group is judged by the norm without that member',
+        'norm': 'Norm group, or where the table of norms is from',
+        'norm_n': 'Participants of the norm group; n/a for a table of norms',
+        'outside_norm': 'Whether a covariate lies outside those of the norm',
         'nuisance': 'Covariate that the group comparison is corrected for',
         'p_by_cohort': 'The p values that the replication rule looked at',
         'last_session': 'Last session at which the participant was seen',
@@ -156,7 +160,7 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
         'smaller_dim': 'The smaller of rows and columns of the table of counts, minus one',
         'tau2': 'Variance of the true effect between sites',
         'weights': 'Shares of the components',
-        'z': "Standard deviations from the norm group's mean",
+        'z': 'Standard deviations from what the norm expects',
     }
 )
 """Columns that only some tables have."""

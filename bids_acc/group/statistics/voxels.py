@@ -360,6 +360,10 @@ def for_voxels(model: Model, choice: VoxelChoice, metabolites: Iterable[str]) ->
         ('Sessions', 'Measures'), ('Prediction', 'Predictors'), ('Norms', 'Columns'),
     ):  # fmt: skip
         content[section][key] = [new for name in content[section][key] for new in of_each(name)]
+    content['Norms']['Table'] = [
+        {**entry, 'Measure': new}
+        for entry in content['Norms']['Table'] for new in of_each(entry['Measure'])
+    ]  # fmt: skip
     content['Ratios'] = [new for name in content['Ratios'] for new in of_each(name)]
     content['Mrs']['Together'] = {
         family: [new for name in members for new in of_each(name)]

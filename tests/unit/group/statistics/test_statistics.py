@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.norms import sample_norms
 from bids_acc.group.statistics import run
 from bids_acc.group.statistics.analyses import ANALYSES, Analysis
 from bids_acc.group.statistics.flow import participant_flow
@@ -28,7 +29,6 @@ from bids_acc.group.statistics.tables import (
     table_text,
     write_tables,
 )
-from bids_acc.group.statistics.zscores import z_score
 
 SIZES = {
     'tokyo': {'HC': 26, 'FL-Resp': 24, 'TRS': 23},
@@ -310,7 +310,7 @@ def test_z_scores_of_the_norm_group_have_mean_zero_and_sd_one(tables):
 
 def test_a_norm_that_does_not_vary_is_refused():
     with pytest.raises(InputDataError, match='no z scores'):
-        z_score([1.0], [2.0, 2.0])
+        sample_norms(np.ones((3, 1)), np.array([1.0, 2, 2]), np.array([False, True, True]))
 
 
 def people_and_parcels(rng, n=40, **columns):
