@@ -41,7 +41,7 @@ DENSITIES = ('41k', '10k')
 UNKNOWN_DATATYPES = frozenset({'mrs', 'func'})
 """Data types for whose derivatives BIDS 1.11 has no names at all."""
 UNKNOWN_SUFFIXES = frozenset(
-    {'thickness', 'area', 'volume', 'dwimap', 'white', 'pial', 'midthickness', 'xfm'}
+    {'thickness', 'area', 'volume', 'dwimap', 'white', 'pial', 'midthickness', 'xfm', 'scanner'}
 )
 """Suffixes of proposals that are not merged (BEP011, BEP014, BEP016)."""
 UNKNOWN_DESCRIPTIONS = frozenset({'qualitycontrol', 'motion', 'regions', 'tracts', 'mrsvoxel'})

@@ -316,10 +316,14 @@ def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = Non
 
     Columns are written as BIDS asks for tables: one object for each column name.
     """
+    if output_spec(key).sidecar:
+        write_json(sidecar_path(path), sidecar_content(key, metadata))
+
+
+def sidecar_content(key: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what `write_sidecar` writes."""
     spec = output_spec(key)
-    if not spec.sidecar:
-        return
-    write_json(sidecar_path(path), {**spec.metadata, **spec.columns, **(metadata or {})})
+    return {**spec.metadata, **spec.columns, **(metadata or {})}
 
 
 def copy_canonical(source: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ without usable outputs is a row in the flow table, never a crash.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,14 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from bids_acc.derivatives.outputs import ENTITIES, find_outputs
+from bids_acc.derivatives.outputs import ENTITIES, find_outputs, output_spec
 from bids_acc.derivatives.records import Ledger
 from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
 from bids_acc.group.people import read_participants, read_people
 from bids_acc.group.quality import KEYS, deviation_notes
 from bids_acc.group.spectra_gate import excluded_because
 from bids_acc.group.statistics.sessions import visit_order
-from bids_acc.tables.reading import read_tsv
+from bids_acc.tables.reading import IDS, read_tsv
 
 LOGGER = logging.getLogger(__name__)
 
@@ -312,11 +312,15 @@ def voxel_name(entities: Mapping[str, str]) -> str:
 
 
 def read_tables(
-    key: str, output_dir: Path, sessions: Sequence[tuple[str, str | None]]
+    key: str,
+    output_dir: Path,
+    sessions: Sequence[tuple[str, str | None]],
+    text: Collection[str] = IDS,
 ) -> list[tuple[str, str | None, str, pd.DataFrame]]:
     """Read all tables of one output key, with participant, session and voxel.
 
-    A table that cannot be read, or is not what was written, is left out and named.
+    A table that cannot be read, or is not what was written, is left out and named; columns in
+    ``text`` are text whatever they hold.
     """
     wanted, ledger = set(sessions), Ledger(output_dir)
     tables = []
@@ -326,7 +330,7 @@ def read_tables(
         session = None if visit is None else f'ses-{visit}'
         if (subject, session) in wanted:
             try:
-                table = read_tsv(ledger.intact(found.path))
+                table = read_tsv(ledger.intact(found.path), text=text)
             except BidsAccError as error:
                 LOGGER.warning('%s It is left out.', error)
                 continue
@@ -346,6 +350,26 @@ def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd
     joined = pd.concat(tables, ignore_index=True)
     first = [*KEYS, 'voxel']
     return joined[[*first, *(c for c in joined.columns if c not in first)]]
+
+
+def _with_scanners(
+    frame: pd.DataFrame, output_dir: Path, sessions: Sequence[tuple[str, str | None]]
+) -> pd.DataFrame:
+    """Add where and how each modality was measured, in columns ``<modality>_<what>``."""
+    names = output_spec('session_scanner').columns
+    rows = [
+        {**dict(zip(KEYS, (subject, session), strict=True)),
+         **{f'{row["modality"]}_{name}': value for row in table.to_dict('records')
+            for name, value in row.items() if name in names and name != 'modality'}}
+        for subject, session, _, table in read_tables('session_scanner', output_dir, sessions,
+                                                       {*IDS, *names})
+        if 'modality' in table
+    ]  # fmt: skip
+    if not rows:
+        return frame
+    found = pd.DataFrame(rows)
+    return frame.merge(found[[c for c in found if c in KEYS or c not in frame]], on=KEYS,
+                       how='left', sort=False)  # fmt: skip
 
 
 def read_quality(
@@ -402,4 +426,5 @@ def read_quality(
                 known |= values
         if rows:
             frame = frame.merge(pd.DataFrame(rows.values()), on=KEYS, how='left', sort=False)
+    frame = _with_scanners(frame, output_dir, sessions)
     return frame if len(frame.columns) > len(KEYS) else None

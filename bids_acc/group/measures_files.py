@@ -158,6 +158,9 @@ def _quality_entry(name: str) -> dict[str, Any]:
     modality, measure = name.split('_', 1)
     measure, _, other = measure.partition('__')
     columns = load_table()[QC_OUTPUTS[modality]].columns if modality in QC_OUTPUTS else {}
+    if measure in (places := load_table()['session_scanner'].columns):
+        return {**places[measure], 'Description':
+                f'Where {modality} was measured: {places[measure]["Description"]}'}  # fmt: skip
     known = VOXEL_QUALITY.get(name.partition('__')[0], columns.get(measure))
     entry = dict(known) if isinstance(known, Mapping) else {'Description': measure}
     of = f'{modality}, voxel {other}' if other else modality

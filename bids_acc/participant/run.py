@@ -27,6 +27,7 @@ from bids_acc.participant.folders import WorkFolder, prepare_work_dir
 from bids_acc.participant.page_facts import inputs_table, run_facts
 from bids_acc.participant.plan import Job, without_failed_anat
 from bids_acc.participant.records import forget_before_run, keep_record
+from bids_acc.participant.scanners import keep_scanner
 from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
 from bids_acc.participant.workflow import build_session, tell_sources, workflow_name
 from bids_acc.report.subject.page import write_subject_report
@@ -65,6 +66,8 @@ def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
     )
     for subject in sorted({job.session.subject for job in jobs}):
         dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
+    for job in jobs:
+        keep_scanner(job.session, request.output_dir)
     return RunFolders(work, dataset.new_run_folder(request.output_dir), datasets)
 
 

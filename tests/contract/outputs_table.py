@@ -19,6 +19,7 @@ HEADINGS = {
     'dwi': 'Diffusion',
     'func': 'Function',
     'mrs': 'Spectroscopy',
+    'session': 'Session',
     'group': 'Group',
 }
 

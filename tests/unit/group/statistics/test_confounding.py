@@ -105,3 +105,17 @@ def test_what_was_done_leaves_none():
     frame = people({'HC': 'AB', 'TRS': 'AB', 'FEP': 'AB'})
     found = tables(frame, Sites={'Column': 'scanner'}, Norms={'Level': 'HC'})
     assert 'asked' not in found
+
+
+def test_scanners_of_the_sidecars_count_without_a_column_of_the_people():
+    """As `bids_acc.group.cohort.read_quality` gives what the participant level kept."""
+    frame = people({'HC': 'AB', 'TRS': 'AB', 'FEP': 'AB'}).drop(columns='scanner')
+    frame['session_id'] = None
+    qc = frame[['participant_id', 'session_id']].assign(
+        anat_scanner=np.where(frame['group'] == 'FEP', '0452', '0451'),
+        anat_software='E11', mrs_sequence=['press', 'steam'] * (len(frame) // 2),
+    )  # fmt: skip
+    found = confounded_groups(make_study(parse_model(CONTENT), None, None, frame, qc))
+    assert {(one.column, one.groups, one.fully) for one in found} == {
+        ('anat_scanner', ('FEP', 'HC'), True), ('anat_scanner', ('FEP', 'TRS'), True),
+    }  # fmt: skip

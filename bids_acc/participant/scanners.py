@@ -1,0 +1,111 @@
+"""Where and how a session was measured, kept for the group level.
+
+Groups that were measured on different scanners, with other software or another sequence cannot
+be compared whatever the statistics; the sidecars of the raw images know it, and the group level
+reads the output folder only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.bids.inputs import Session
+from bids_acc.derivatives.outputs import output_path, sidecar_content, sidecar_path
+from bids_acc.files.writing import json_bytes, write_once
+from bids_acc.tables.writing import tsv_bytes
+
+KEY = 'session_scanner'
+FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'manufacturer': ('Manufacturer',),
+        'scanner_model': ('ManufacturersModelName',),
+        'scanner': ('DeviceSerialNumber', 'StationName'),
+        'field_strength': ('MagneticFieldStrength',),
+        'software': ('SoftwareVersions', 'SoftwareVersion'),
+        'sequence': ('PulseSequenceType', 'SequenceName', 'ScanningSequence'),
+        'coil': ('ReceiveCoilName',),
+        'institution': ('InstitutionName',),
+    }
+)
+"""Column, and the fields of BIDS that it is taken from, the first that is there."""
+
+
+def scanner_table(session: Session) -> pd.DataFrame:
+    """Return one row for each modality of which the sidecars tell anything.
+
+    Several runs or spectra that differ are all told, separated by a semicolon.
+
+    Parameters
+    ----------
+    session : Session
+        From discovery, with the metadata of its inputs.
+    """
+    rows = []
+    for modality, sidecars in _metadata(session).items():
+        row = {name: told_by(sidecars, fields) for name, fields in FIELDS.items()}
+        if any(row.values()):
+            rows.append({'modality': modality, **row})
+    return pd.DataFrame(rows, columns=['modality', *FIELDS])
+
+
+def told_by(sidecars: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | None:
+    """Return what sidecars tell of one thing; None if nothing.
+
+    Examples
+    --------
+    >>> told_by([{'StationName': 'A'}, {'StationName': 'B'}, {}], ['StationName'])
+    'A; B'
+    """
+    found = dict.fromkeys(_first(sidecar, fields) for sidecar in sidecars)
+    return '; '.join(text for text in found if text) or None
+
+
+def _first(sidecar: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """Return the first field that is there, as one line of text."""
+    for name in fields:
+        value = sidecar.get(name)
+        parts = value if isinstance(value, list) else [value]
+        plain = [p for p in parts if isinstance(p, str | int | float) and not isinstance(p, bool)]
+        text = ' '.join(' '.join(_word(part) for part in plain).split())
+        if text:
+            return text
+    return ''
+
+
+def _word(value: str | float) -> str:
+    """Write a value; 3 and 3.0 T are the same."""
+    return value if isinstance(value, str) else f'{value:g}'
+
+
+def _metadata(session: Session) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the sidecars of the inputs of each modality."""
+    func = session.func
+    return {
+        'anat': [] if session.anat is None else [session.anat.metadata],
+        'dwi': [] if session.dwi is None else [run.metadata for run in session.dwi.runs],
+        'func': [] if func is None else [*(run.metadata for run in func.runs),
+                                         *(run.metadata[0] for run in func.raw)],
+        'mrs': [one.metadata for one in session.mrs],
+    }  # fmt: skip
+
+
+def keep_scanner(session: Session, output_dir: Path) -> None:
+    """Write the table of a session, unless it holds the same already or nothing is known.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
+    table = scanner_table(session)
+    if table.empty:
+        return
+    entities = {'subject': session.subject, 'session': session.session}
+    path = output_path(KEY, output_dir, entities)
+    write_once(path, tsv_bytes(table))
+    write_once(sidecar_path(path), json_bytes(sidecar_content(KEY)))

@@ -1,0 +1,69 @@
+"""Scanner, software and sequence come from the sidecars and reach the group level."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bids_acc.bids.discovery import discover
+from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.selection import Selection
+from bids_acc.group.cohort import read_quality
+from bids_acc.group.measures_files import _quality_entry
+from bids_acc.participant.scanners import keep_scanner, scanner_table, told_by
+from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
+
+SCANNER = {
+    'Manufacturer': 'Siemens', 'ManufacturersModelName': 'Prisma', 'DeviceSerialNumber': '0451',
+    'MagneticFieldStrength': 3, 'SoftwareVersions': 'syngo MR E11', 'InstitutionName': 'CAMH',
+    'StationName': 'MR2', 'ScanningSequence': ['GR', 'IR'], 'ReceiveCoilName': 'HeadNeck_64',
+}  # fmt: skip
+
+
+def raw(root: Path) -> Path:
+    """Write a data set of one person with inherited sidecars."""
+    write_dataset(root)
+    write_t1w(root, '01')
+    write_dwi(root, '01')
+    write_svs(root, '01', metadata={'Manufacturer': 'Siemens', 'SequenceName': '=svs_se'})
+    (root / 'T1w.json').write_text(json.dumps(SCANNER))
+    return root
+
+
+def test_what_sidecars_tell_is_kept_for_the_group(tmp_path):
+    (session,) = discover(ImageIndex(raw(tmp_path / 'bids')), Selection())
+    table = scanner_table(session).set_index('modality')
+    assert list(table.index) == ['anat', 'mrs']  # nothing is known of the diffusion series
+    assert table.loc['anat'].to_dict() == {
+        'manufacturer': 'Siemens', 'scanner_model': 'Prisma', 'scanner': '0451',
+        'field_strength': '3', 'software': 'syngo MR E11', 'sequence': 'GR IR',
+        'coil': 'HeadNeck_64', 'institution': 'CAMH',
+    }  # fmt: skip
+    out = tmp_path / 'out'
+    keep_scanner(session, out)
+    (path,) = out.rglob('*.tsv')
+    assert path.name == 'sub-01_scanner.tsv'
+    before = path.stat().st_mtime_ns
+    keep_scanner(session, out)
+    assert path.stat().st_mtime_ns == before
+    quality = read_quality(out, [('sub-01', None), ('sub-02', None)])
+    assert quality is not None
+    assert quality['anat_scanner'].tolist()[0] == '0451'  # no number, so never an outlier
+    assert quality['mrs_sequence'].tolist()[0] == "'=svs_se"
+    assert quality.loc[1].drop(['participant_id', 'session_id']).isna().all()
+    assert 'SoftwareVersions' in _quality_entry('anat_software')['Description']
+
+
+def test_nothing_known_writes_nothing(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write_t1w(root, '01')
+    (session,) = discover(ImageIndex(root), Selection())
+    keep_scanner(session, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_words_of_any_kind():
+    assert told_by([{'a': None}, {'a': [1.5, True, {'b': 1}]}], ['a']) == '1.5'
+    assert told_by([{'a': ' x\ty '}, {'a': 'x y'}], ['a']) == 'x y'
+    assert told_by([{}, {'a': []}], ['a', 'b']) is None
+    assert told_by([{'b': 3.0}, {'b': 3}], ['a', 'b']) == '3'
