@@ -28,8 +28,9 @@ def named_measures(study: Study) -> list[Measure]:
     """
     mrs = study.model.content['Mrs']
     names = [*mrs['Primary'], *mrs['Secondary'], *study.model.content['Ratios']]
-    found = [study.measure(name) for name in dict.fromkeys(names)]
-    return [*structure_measures(study), *(measure for measure in found if measure is not None)]
+    found = [study.measure(name) for name in names]
+    measures = [*structure_measures(study), *(m for m in found if m is not None)]
+    return list({measure.name: measure for measure in measures}.values())
 
 
 def nothing_named(study: Study) -> str:
