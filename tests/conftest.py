@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import hypothesis
-import numpy as np
-import pytest
+# before NumPy is imported, which reads them once: threads that wait for work cost five times the
+# CPU time of the small matrices here
+for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'):
+    os.environ.setdefault(_name, '1')
+
+import hypothesis  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
 os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
-for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS'):
-    os.environ.setdefault(_name, '1')
 
 hypothesis.settings.register_profile('ci', derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.load_profile('ci')

@@ -23,7 +23,8 @@ ANALYSIS_PPM = (0.2, 4.2)
 """Range that is fitted, in ppm. LCModel's default ends at 4.0, without myo-inositol's lines at
 4.06, and mI/tCr of two real spectra is 22 to 38 % higher there. In spectra of known levels whose
 macromolecules the basis set lacks it is 18 % too high with a range to 4.0 and 6 % too low with one
-to 4.2, and the fit moves more under changes that no measurement could tell."""
+to 4.2, and the fit moves more under changes that no measurement could tell. In twins of both real
+spectra with LCModel's levels as truth mI is right to 4 % with either."""
 
 
 @dataclass(frozen=True)
