@@ -1,7 +1,8 @@
 """People's own verdicts on data: who is left out of what, by whom and why.
 
 A table ``exclude.tsv`` has a row for each verdict: ``participant_id``, ``session_id`` (n/a for
-every session), ``modality`` (anat, dwi, mrs or all), ``reason`` and ``rater``. It is honoured
+every session), ``modality`` (anat, dwi, func, mrs or all), ``reason`` and ``rater``; in place of
+the first three, ``bids_name`` as in MRIQC's tables (``sub-01_ses-1_T1w``). It is honoured
 before anything is factorized or compared, and shown with every other exclusion. With a column
 ``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out.
 """
@@ -23,7 +24,7 @@ from bids_acc.group.cohort import Cohort
 from bids_acc.group.features import VertexMetrics
 from bids_acc.group.people import matched
 from bids_acc.group.quality import KEYS
-from bids_acc.tables.people import read_people_table
+from bids_acc.tables.people import BIDS_NAME, read_people_table
 
 LOGGER = logging.getLogger(__name__)
 
@@ -113,9 +114,14 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
     """Read one table of verdicts."""
     table = matched(read_people_table(chosen), {who for who, _ in there}, chosen.name)
     frame = table.frame.copy()
+    if BIDS_NAME in frame and not {'rating', 'reason'} & set(frame):
+        raise InputDataError(
+            f'{chosen} holds measures and no verdicts; add a column rating with '
+            f'{", ".join(RATINGS)}, or keep the rows that are to be left out and add a reason.'
+        )
     if 'modality' not in frame:
         raise InputDataError(
-            f'{chosen}: the column modality is missing; write anat, dwi, mrs or all.'
+            f'{chosen}: the column modality is missing; write anat, dwi, func, mrs or all.'
         )
     for name in COLUMNS:
         if name not in frame:
@@ -125,7 +131,7 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
         row = frame[unknown].iloc[0]
         raise InputDataError(
             f'{chosen}: modality {row["modality"]!r} of {row["participant_id"]} is none of anat, '
-            'dwi, mrs, all.'
+            'dwi, func, mrs, all.'
         )
     frame['modality'] = words.map(dict(MODALITIES))
     frame = _left_out(frame, chosen)

@@ -70,7 +70,7 @@ def read_people_table(path: Path, wanted: Collection[str] | None = None) -> Peop
         If it cannot be read, has no column ``participant_id``, or numbers with a comma that may
         be decimal or not.
     """
-    raw = _with_keys(path, read_raw(path), 'participant_id')
+    raw = _with_keys(path, _with_names_split(read_raw(path)), 'participant_id')
     notes = list(raw.notes)
     raw = _without_nobody(path, raw, 'participant_id', notes)
     if wanted is not None:
@@ -117,6 +117,28 @@ def read_session_tables(output_dir: Path, subjects: Sequence[str]) -> PeopleTabl
     rows = tuple(tuple(record.get(name, 'n/a') for name in header) for record in records)
     joined = RawTable(tuple(header), rows, tuple(range(len(rows))))
     return _typed_table(joined, sidecar, 'sessions.tsv', notes)
+
+
+BIDS_NAME = 'bids_name'
+"""Column of MRIQC's group tables: a file name without its extension."""
+
+
+def _with_names_split(raw: RawTable) -> RawTable:
+    """Add participant, session and modality where a table has names of files in their place."""
+    keys = {_key_name(name) for name in raw.header}
+    if BIDS_NAME not in raw.header or 'participant_id' in keys:
+        return raw
+    where, rows = raw.header.index(BIDS_NAME), []
+    added = [name for name in ('participant_id', 'session_id', 'modality') if name not in keys]
+    for row in raw.rows:
+        parts = row[where].strip(INVISIBLE).partition('.')[0].split('_')
+        known = {
+            'participant_id': next((p for p in parts if p.startswith('sub-')), ''),
+            'session_id': next((p for p in parts if p.startswith('ses-')), 'n/a'),
+            'modality': parts[-1],
+        }
+        rows.append((*(known[name] for name in added), *row))
+    return RawTable((*added, *raw.header), tuple(rows), raw.lines, raw.notes)
 
 
 def _with_keys(path: Path, raw: RawTable, wanted: str) -> RawTable:

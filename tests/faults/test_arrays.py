@@ -14,13 +14,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bids_acc.execution.graphs import END_S
 from tests.endtoend.test_command import bids_acc
 from tests.interfaces.test_mrs_robustness import Case, measure
 from tests.synthetic.bids_folder import write_dataset
+from tests.synthetic.surfaces import write_t1w
 
 pytestmark = [pytest.mark.slow, pytest.mark.endtoend]
 
-N_JOBS = int(os.environ.get('BIDS_ACC_JOBS', '8'))
+N_JOBS = int(os.environ.get('BIDS_ACC_JOBS', '12'))
 """Processes at a time, each with a person of its own."""
 
 REPEATS = int(os.environ.get('BIDS_ACC_REPEATS', '1'))
@@ -108,3 +110,30 @@ def test_one_that_is_ended_says_what_was_done_and_goes_on(raw, tmp_path):
     assert sorted(found) == sorted(expected)
     differ = {name for name in found if found[name] != expected[name]}
     assert {Path(name).suffix for name in differ} <= {'.html'}  # pages tell what was reused
+
+
+def test_told_to_end_in_the_middle_of_a_registration(tmp_path):
+    """ANTs hears no signal; a scheduler gives some seconds before it kills (10 are asked for)."""
+    root = write_dataset(tmp_path / 'bids')
+    image = root / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
+    image.parent.mkdir(parents=True)
+    write_t1w(image)
+    out = tmp_path / 'out'
+    job = start(
+        root, out, 'participant', '--nprocs', '1', '--density', '10k', '-w', tmp_path / 'w'
+    )
+    assert job.stderr is not None
+    for line in job.stderr:
+        if 'anat: fit.register' in line:
+            break
+    time.sleep(2)
+    begun = time.monotonic()
+    job.send_signal(signal.SIGTERM)
+    _, said = job.communicate()
+    assert time.monotonic() - begun < END_S + 30  # seconds, on a machine that does much else
+    assert job.returncode == 130
+    assert 'the same command goes on where it stopped' in said
+    (table,) = out.glob('logs/*/status.tsv')
+    became = pd.read_csv(table, sep='\t').set_index('modality')
+    assert became.loc['anat', 'status'] == 'failed'
+    assert became.loc['anat', 'reason_code'] == 'not_run'

@@ -141,3 +141,23 @@ def test_the_page_names_each_person_once_for_each_modality(verdicts, cohort):
     assert rows.loc[('sub-01', 'T1w'), 'why'] == 'left out by AB: ghosting'
     assert rows.loc[('sub-03', 'Spectroscopy'), 'why'] == 'fwhm < 10 Hz, snr > 10: unknown'
     assert rows.loc[('sub-03', 'Spectroscopy'), 'metabolites'] == 'Glx'
+
+
+def test_tables_of_mriqc_name_files(tmp_path):
+    path = tmp_path / 'group_T1w.tsv'
+    path.write_text(
+        'bids_name\tcjv\trating\tcomment\nsub-01_ses-1_T1w\t0.4\texclude\tx\n'
+        'sub-02_ses-1_T1w\t0.3\tkeep\tn/a\nsub-02_ses-1_task-rest_bold.nii.gz\t0.3\texclude\tn/a\n'
+    )
+    there = [('sub-01', 'ses-1'), ('sub-02', 'ses-1')]
+    table = read_verdicts(path, tmp_path, there).table
+    assert table[['participant_id', 'session_id', 'modality']].to_numpy().tolist() == [
+        ['sub-01', 'ses-1', 'anat'], ['sub-02', 'ses-1', 'func'],
+    ]  # fmt: skip
+
+
+def test_measures_without_verdicts_leave_nobody_out_silently(tmp_path):
+    path = tmp_path / 'group_T1w.tsv'
+    path.write_text('bids_name\tcjv\nsub-01_T1w\t0.4\n')
+    with pytest.raises(InputDataError, match='no verdicts; add a column rating'):
+        read_verdicts(path, tmp_path, [('sub-01', None)])
