@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.func.regions import seed_regions
 from bids_acc.quality.sessions import load_session_gate
 from bids_acc.settings import FuncSettings, Request
 from bids_acc.surfaces.atlases import check_region, load_tract_atlas, parse_atlas
@@ -70,7 +69,10 @@ def _check_sources(request: Request) -> None:
 
 def _check_func(func: FuncSettings) -> None:
     """Refuse tables and gates that cannot be read, before hours are spent."""
-    seed_regions(Path(func.seeds) if func.seeds else None)
+    if func.seeds:
+        from bids_acc.func.regions import seed_regions  # nilearn, which takes a second to load
+
+        seed_regions(Path(func.seeds))
     if func.atlas and not Path(func.atlas).is_file():
         raise SettingsError(f'--func-atlas {func.atlas}: there is no such file.')
     if func.gate != 'none':

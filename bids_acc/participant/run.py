@@ -22,6 +22,8 @@ from bids_acc.execution.configure import code_state, configure_nipype
 from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
 from bids_acc.execution.plugins import make_plugin
 from bids_acc.execution.progress import Progress
+from bids_acc.files.reading import short
+from bids_acc.files.writing import DISK_ERRORS
 from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
 from bids_acc.participant.folders import WorkFolder, prepare_work_dir
 from bids_acc.participant.page_facts import inputs_table, run_facts
@@ -194,6 +196,8 @@ def _tabulate_failed_spectra(
                 tell_sources(workflow, bids_uris(failure.inputs.files, folders.datasets))
                 workflow.run(plugin='Linear')
             except (RuntimeError, OSError, ValueError, MemoryError) as error:
-                LOGGER.warning('no tables of %s: %s', failure.inputs.svs.name, error)
+                LOGGER.warning('no tables of %s: %s', failure.inputs.svs.name, short(error))
+                if getattr(error, 'errno', None) in DISK_ERRORS:
+                    break  # a disk that is full is full for either
             else:
                 break
