@@ -482,7 +482,7 @@ def _statistics(run: GroupRun) -> str:
     if 'confounding' in run.tables:
         for text in run.tables['confounding']['note']:
             LOGGER.warning('%s', text)
-    for text in flow_notes(run.tables['flow']):
+    for text in flow_notes(run.tables['flow'], run.model.group.levels):
         run.note(text)
     write_tables(run.tables, run.folder / 'stats')
     session = analysed_session(run.model, people)

@@ -309,7 +309,9 @@ def other_means(
         for _, row in same.iterrows():
             name, other = str(row['analysis']), text_of(row, 'contrast')
             if name == 'influence' and text_of(row, 'lost_without'):
-                yield 'leave one out', float('nan'), f'lost without {row["lost_without"]}'
+                who = text_of(row, 'lost_without').split(', ')
+                named = ' or '.join(who) if len(who) < 4 else f'any one of {len(who)} people'
+                yield 'leave one out', float('nan'), f'lost without {named}'
             if name not in OTHERWISE or pd.isna(row['p_unc']):
                 continue
             omnibus = not other or name == 'gate_off'

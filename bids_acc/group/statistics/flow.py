@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -65,18 +66,21 @@ def voxel_labels(study: Study, measure: Measure) -> str:
     return ', '.join(label for voxel in used for label in voxel.labels)
 
 
-def flow_notes(flow: pd.DataFrame) -> list[str]:
+def flow_notes(flow: pd.DataFrame, levels: Sequence[str] = ()) -> list[str]:
     """Say what a reader of the tables must know about who is in them.
 
     Parameters
     ----------
     flow : DataFrame
         From `participant_flow`.
+    levels : sequence of str
+        Groups that the model names.
 
     Returns
     -------
     list of str
-        Who is left out of every comparison, and cohorts with one group only.
+        Who is left out of every comparison, groups without anybody or with one person, and
+        cohorts with one group only.
 
     Examples
     --------
@@ -92,10 +96,18 @@ def flow_notes(flow: pd.DataFrame) -> list[str]:
     if len(left_out):
         reasons = (f'{row.n_participants} ({row.excluded})' for row in left_out.itertuples())
         notes.append(f'Left out of every comparison: {", ".join(reasons)}.')
-    for cohort, part in flow[flow['group'] != ''].groupby('cohort'):
+    there = flow[flow['group'] != '']
+    if absent := [level for level in levels if level not in set(there['group'])]:
+        notes.append(f'Nobody is in {", ".join(absent)}, which the model file names as groups.')
+    for cohort, part in there.groupby('cohort'):
         groups = sorted(set(part['group']))
+        where = '' if cohort == 'all' else f' in cohort {cohort}'
+        alone = sorted(set(part.loc[part['n_participants'] == 1, 'group']))
+        if alone and len(groups) > 1:
+            notes.append(
+                f'In no comparison of groups, with one person each{where}: {", ".join(alone)}.'
+            )
         if len(groups) == 1:
-            where = '' if cohort == 'all' else f' in cohort {cohort}'
             notes.append(
                 f'Only the group {groups[0]} has participants{where}: nothing can be compared.'
             )

@@ -288,6 +288,8 @@ def _share_rows(
         centile = limit if side == 'below' else 100 - limit
         for name, who in members.items():
             hits, n = int(beyond[who].sum()), len(who)
+            if n < 2:
+                continue
             low, high = proportion_confint(hits, n, 1 - study.model.confidence, 'beta')
             test, how = StatisticalTest(), 'no test'
             if not level:

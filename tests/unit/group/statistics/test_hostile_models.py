@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.statistics.flow import flow_notes
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.run import run_statistics
 
@@ -116,3 +117,11 @@ def test_nobody_complete_is_said_with_the_reason(rng):
     both = [{'Name': 'age'}, {'Name': 'dose'}]
     notes = run(frame, rng, Covariates=both)['mrs_group']['note']
     assert notes.str.contains('nobody is complete .age missing in 24, dose missing in 12').any()
+
+
+def test_groups_of_nobody_and_of_one_are_named(rng):
+    flow = run(alone(cohort(rng)), rng)['flow']
+    assert flow_notes(flow, ['HC', 'FL', 'TRS', 'TRSX']) == [
+        'Nobody is in TRSX, which the model file names as groups.',
+        'In no comparison of groups, with one person each: FL.',
+    ]
