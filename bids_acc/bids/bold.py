@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from bids_acc.bids.images import check_not_empty
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
 from bids_acc.bids.sidecars import entities_of, inherited_metadata, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
+from bids_acc.func.denoising import count_dummies, read_confounds
 from bids_acc.func.raw import check_length, check_repetition_time
 
 SPACES = ('T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym', 'fsaverage',
@@ -189,29 +191,14 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
     )  # fmt: skip
     repetition_time = check_repetition_time(metadata, str(image))
     if n_volumes:
-        check_length(n_volumes, repetition_time, str(image))
-        check_rows(table, n_volumes, str(image))
+        n_dummy = count_dummies(table)
+        check_length(n_volumes - n_dummy, repetition_time, str(image))
+        read_confounds(table, sidecar, n_volumes, n_dummy)
+        check_not_empty(image)
     run = replace(run, notes=_slice_timing_notes(metadata, repetition_time))
     if run.events is not None:
         check_readable(run.events)
     return run
-
-
-def check_rows(table: Path, n_volumes: int, where: str) -> None:
-    """Refuse a table of confounds that has another length than its series.
-
-    Raises
-    ------
-    InputDataError
-        With both numbers.
-    """
-    with table.open(encoding='utf-8', errors='replace') as stream:
-        rows = sum(1 for line in stream if line.strip()) - 1
-    if rows != n_volumes:
-        raise InputDataError(
-            f'{table} has {rows} rows, but {where} has {n_volumes} volumes; one row is needed for '
-            'each volume: fetch both again, or run fMRIPrep again.'
-        )
 
 
 def _slice_timing_notes(metadata: Mapping[str, Any], repetition_time: float) -> tuple[str, ...]:

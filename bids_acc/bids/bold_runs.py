@@ -7,24 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bids_acc.bids.fieldmaps import find_field_images
-from bids_acc.bids.images import image_part, number_kind, read_grid
+from bids_acc.bids.images import check_not_empty, image_part, number_kind, read_grid
 from bids_acc.bids.index import ImageFile, ImageIndex
-from bids_acc.bids.inputs import check_image, open_image
+from bids_acc.bids.inputs import check_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images, without_twins
 from bids_acc.bids.phase_encoding import phase_direction
 from bids_acc.bids.reasons import listed, none_left
 from bids_acc.bids.selection import Selection
-from bids_acc.bids.sidecars import inherited_file, suffix_of
+from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.func.raw import (
     RawRun,
     check_echoes,
     check_length,
     check_repetition_time,
-    check_signal,
 )
 from bids_acc.func.slice_timing import slice_times
 
@@ -119,7 +116,7 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
     check_echoes(shapes, [m.get('EchoTime') for _, _, m in echoes], str(path))
     check_length(shapes[0][3], spacing, str(path))
     for one, _, _ in group:
-        _check_not_empty(one)
+        check_not_empty(one)
     direction, said = phase_direction(metadata.get('PhaseEncodingDirection'), read_grid(path)[1])
     notes = [f'{said}.'] if said else []
     plain = {k: v for k, v in metadata.items() if k != 'PhaseEncodingDirection'}
@@ -131,13 +128,6 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
         events=_events(path, root),
         notes=tuple(notes),
     )
-
-
-def _check_not_empty(path: Path) -> None:
-    """Refuse a series of zeros; of one that begins with a signal nothing more is read."""
-    values = open_image(path).dataobj
-    if not np.nan_to_num(np.asarray(values[..., 0])).any():
-        check_signal(np.asarray(values), str(path))
 
 
 def _echo_time(metadata: Mapping[str, Any]) -> float:
@@ -174,13 +164,21 @@ def _with_field(run: RawRun, root: Path) -> tuple[RawRun, list[str]]:
     ), left_out
 
 
+def _lacking(run: RawRun) -> str:
+    """Name the echoes between the first and the last that are not there."""
+    numbers = [entities_of(path).get('echo', '') for path in run.images]
+    given = {int(n) for n in numbers if n.isdigit()}
+    missing = sorted(set(range(1, max(given, default=0))) - given)
+    return f' without echo {", ".join(map(str, missing))}, which is not there' if missing else ''
+
+
 def _notes(runs: Sequence[RawRun], left_out: Sequence[str]) -> list[str]:
     """Say in the plan what is used, what steps cannot be done, and what is left out."""
     said = [f'{len(runs)} runs, each prepared by itself'] if len(runs) > 1 else []
     for run in runs:
         name = run.image.name
         if len(run.images) > 1:
-            said.append(f'{name}: {len(run.images)} echoes, combined')
+            said.append(f'{name}: {len(run.images)} echoes, combined{_lacking(run)}')
         shape = read_grid(run.image)[0]
         if reason := slice_times(run.metadata[0], shape, run.repetition_time)[2]:
             said.append(f'{name}: slice timing is not corrected: {reason}')

@@ -10,6 +10,7 @@ import numpy as np
 
 from bids_acc.bids.inputs import open_image
 from bids_acc.exceptions import InputDataError
+from bids_acc.func.raw import check_signal
 from bids_acc.typing import FloatArray
 
 PARTS: Mapping[str, str] = {
@@ -81,3 +82,10 @@ def as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def check_not_empty(path: Path) -> None:
+    """Refuse a series of zeros; of one that begins with a signal nothing more is read."""
+    values = open_image(path).dataobj
+    if not np.nan_to_num(np.asarray(values[..., 0])).any():
+        check_signal(np.asarray(values), str(path))

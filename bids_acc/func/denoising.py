@@ -120,6 +120,10 @@ def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: in
             f'{path} has {len(table)} rows, but the series has {n_volumes} volumes; one row is '
             'needed for each volume: fetch both again, or run fMRIPrep again.'
         )
+    if table.shape[1] == 1:
+        raise InputDataError(
+            f'{path} has one column only; its values must be separated by tabs: fetch it again.'
+        )
     text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     if text:
         raise InputDataError(
@@ -178,8 +182,9 @@ def choose_regressors(confounds: Confounds, strategy: str) -> pd.DataFrame:
         wanted['global_signal'] = 'basic'
     if 'compcor' in wanted['strategy'] and not confounds.sidecar:
         raise InputDataError(
-            f'{confounds.path}: the JSON file beside it is missing, which tells components of '
-            'white matter from those of CSF; add it, or choose --func-strategy simple.'
+            f'{confounds.path}: the JSON file beside it is missing or empty, which tells '
+            'components of white matter from those of CSF; add it, or choose '
+            '--func-strategy simple.'
         )
     with TemporaryDirectory() as folder:
         stem = Path(folder) / 'sub-1_task-1'

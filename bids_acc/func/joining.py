@@ -26,7 +26,8 @@ LARGEST = ('fd_max', 'n_regressors')
 """Figures of which the largest counts."""
 SMALLEST = ('n_regions', 'coreg_dice')
 """Figures of which the smallest counts."""
-_SAME_TR = 1e-3
+SAME_TR_S = 1e-3
+"""Difference of repetition times, s, up to which they are the same."""
 PARCEL_COLUMNS = ('hemisphere', 'atlas', 'region', 'n_vertices', 'coverage', 'tsnr', 'reho',
                   'alff', 'alffz', 'falff')  # fmt: skip
 
@@ -112,7 +113,7 @@ def join_rest(runs: Sequence[StoredRest]) -> StoredRest:
         If repetition times differ.
     """
     times = [float(run.report['repetition_time']) for run in runs]
-    if max(times) - min(times) > _SAME_TR:
+    if max(times) - min(times) > SAME_TR_S:
         raise InputDataError(
             f'runs of one task have repetition times of {" and ".join(f"{t:g}" for t in times)} '
             's and are not joined; select one with --bids-filter-file or leave it out of the '

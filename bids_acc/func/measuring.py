@@ -28,6 +28,7 @@ from bids_acc.func.denoising import (
     make_cleaning,
     read_confounds,
 )
+from bids_acc.func.raw import check_length
 from bids_acc.func.regions import (
     ACC_LABELS,
     Members,
@@ -179,6 +180,7 @@ def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices)
         If series and confounds do not fit each other, or cannot be used.
     """
     n_volumes = count_volumes(files.bold)
+    check_length(n_volumes - facts.n_dummy, facts.repetition_time, str(files.bold[0]))
     confounds = read_confounds(files.confounds, files.sidecar, n_volumes, facts.n_dummy)
     regressors = choose_regressors(confounds, choices.strategy)
     cosines = confounds.table.filter(regex='^cosine').fillna(0.0)

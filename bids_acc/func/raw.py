@@ -18,6 +18,9 @@ from bids_acc.exceptions import InputDataError, MetadataError
 
 MIN_TR, MAX_TR = 0.2, 12.0
 """Accepted repetition times, s."""
+MAX_TE = 0.2
+"""Echo time in s beyond which it must be in another unit: four times T2* of grey matter at 3 T,
+after which nothing is left (own convention)."""
 MIN_VOLUMES = 40
 MIN_SECONDS = 120.0
 """A shorter series tells nothing of fluctuations of .01 Hz: own convention."""
@@ -150,23 +153,44 @@ def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
 
 
 def check_signal(data: npt.ArrayLike, where: str) -> None:
-    """Refuse a series in which nothing changes.
+    """Refuse a series in which nothing changes, or with volumes that are empty.
+
+    Parameters
+    ----------
+    data : (..., n_volumes) array_like
+    where : str
+        File, for the message.
 
     Raises
     ------
     InputDataError
-        If all values are zero, none is finite, or no voxel changes in time.
+        If all values are zero, none is finite, no voxel changes, or a volume holds nothing.
     """
     values = np.asarray(data)
     finite = np.isfinite(values)
     if not finite.any() or not values[finite].any():
         what = 'all values are zero' if finite.any() else 'no value is finite'
         raise InputDataError(f'{where}: {what}; copy or convert the series again.')
-    first = np.nan_to_num(values[..., :1])
-    if not any((np.nan_to_num(values[..., [n]]) != first).any() for n in range(values.shape[-1])):
+    first, changes, empty = _without_gaps(values[..., 0]), False, []
+    for number in range(values.shape[-1]):
+        volume = _without_gaps(values[..., number])
+        changes = changes or bool((volume != first).any())
+        if not volume.any():
+            empty.append(str(number + 1))
+    if not changes:
         raise InputDataError(
             f'{where}: all volumes are the same, so that it is no series; convert it again.'
         )
+    if empty:
+        raise InputDataError(
+            f'{where}: volume {", ".join(empty[:3])}{" ..." * (len(empty) > 3)} holds zeros or no '
+            'finite value; convert the series again, or end it before.'
+        )
+
+
+def _without_gaps(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Put zeros for what is no finite number."""
+    return np.nan_to_num(volume, posinf=0, neginf=0)
 
 
 def check_echoes(shapes: Sequence[Sequence[int]], echo_times: Sequence[Any], where: str) -> None:
@@ -186,7 +210,7 @@ def check_echoes(shapes: Sequence[Sequence[int]], echo_times: Sequence[Any], whe
     InputDataError
         If shapes differ.
     MetadataError
-        If echo times are missing or not all different.
+        If echo times are missing, not all different, or beyond `MAX_TE`.
 
     Examples
     --------
@@ -204,6 +228,12 @@ def check_echoes(shapes: Sequence[Sequence[int]], echo_times: Sequence[Any], whe
         raise MetadataError(
             f'{where}: the EchoTime of its echoes must be there and different, not '
             f'{", ".join(map(repr, echo_times))}; write them, in s.'
+        )
+    if max(numbers) > MAX_TE:
+        in_ms = ' (it seems to be in ms)' if max(numbers) / 1000 <= MAX_TE else ''
+        raise MetadataError(
+            f'{where}: an EchoTime of {max(numbers):g} s cannot be that of a BOLD series{in_ms}; '
+            'write those of all echoes in s.'
         )
 
 

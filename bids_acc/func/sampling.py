@@ -20,6 +20,7 @@ from scipy import ndimage, sparse
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading
+from bids_acc.func.raw import check_signal
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.ants_bridge import carry_points
 from bids_acc.images.files import read_image
@@ -86,7 +87,7 @@ def read_volume_run(
         voxels[index] = volume[inside]
         vertices[index] = matrix @ spline_coefficients(volume).ravel()
     vertices[:, ~seen] = np.nan
-    check_signal(voxels, path)
+    check_signal(voxels.T, str(path))
     return RunSeries(vertices, points.shape[1] // 2, voxels, inside, affine)
 
 
@@ -182,25 +183,8 @@ def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSe
             'again.'
         )
     joined = np.hstack([half[n_dummy:, :n_vertices] for half in halves])
-    check_signal(joined, paths[0])
+    check_signal(joined.T, str(paths[0]))
     return RunSeries(joined, n_vertices)
-
-
-def check_signal(series: npt.NDArray[Any], path: Path) -> None:
-    """Refuse a series in which nothing changes.
-
-    Raises
-    ------
-    InputDataError
-        If all values are zero or not finite, or no place changes in time.
-    """
-    finite = np.nan_to_num(series)
-    if not finite.any():
-        raise InputDataError(f'{path}: all values are zero; fetch or prepare the series again.')
-    if not (finite.max(axis=0) > finite.min(axis=0)).any():
-        raise InputDataError(
-            f'{path}: all volumes are the same, so that it is no series; fetch it again.'
-        )
 
 
 def count_volumes(paths: Sequence[Path]) -> int:

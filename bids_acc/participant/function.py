@@ -12,6 +12,7 @@ from bids_acc.bids.bold import start_time
 from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.func.denoising import count_dummies
+from bids_acc.func.joining import SAME_TR_S
 from bids_acc.func.raw import RawRun
 from bids_acc.func.regions import ACC_LABELS, seed_regions
 from bids_acc.func.run import BUILTIN, RunFacts
@@ -79,7 +80,7 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
     """
     groups: dict[tuple[str, ...], list[BoldRun | RawRun]] = {}
     for run in _all_runs(inputs):
-        groups.setdefault(tuple(run.entities.get(n, '') for n in TOGETHER), []).append(run)
+        groups.setdefault(_together(run), []).append(run)
     tasks = []
     for key, runs in groups.items():
         name = re.sub(r'\W', '_', '_'.join(['func', *filter(None, key), 'wf']))
@@ -103,7 +104,10 @@ def _contrasts(
 
 
 def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
-    """Leave out the runs whose events cannot be used, each with the reason.
+    """Leave out the runs that cannot be measured with their task, each with the reason.
+
+    Those are runs with events that cannot be used, or with another repetition time than the
+    first of the task.
 
     Raises
     ------
@@ -112,8 +116,10 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
     """
     kept: list[BoldRun | RawRun] = []
     left_out = []
+    spacing: dict[tuple[str, ...], float] = {}
     for run in _all_runs(inputs):
         try:
+            check_joined(run, spacing.setdefault(_together(run), _repetition_time(run)))
             if run.events is not None:
                 read_events(run.events, _seconds(run))
         except BidsAccError as error:
@@ -125,6 +131,40 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
     prepared = tuple(run for run in kept if isinstance(run, BoldRun))
     raw = tuple(run for run in kept if isinstance(run, RawRun))
     return replace(inputs, runs=prepared, raw=raw), left_out
+
+
+def check_joined(run: BoldRun | RawRun, seconds: float) -> None:
+    """Refuse a run whose repetition time is not that of its task's first run.
+
+    Parameters
+    ----------
+    run : BoldRun or RawRun
+    seconds : float
+        Repetition time of the first run.
+
+    Raises
+    ------
+    InputDataError
+        With both.
+    """
+    if abs(_repetition_time(run) - seconds) > SAME_TR_S:
+        raise InputDataError(
+            f"its repetition time is {_repetition_time(run):g} s and that of the task's first run "
+            f'{seconds:g} s; runs of unlike repetition times are not joined: choose by '
+            '--bids-filter-file.'
+        )
+
+
+def _repetition_time(run: BoldRun | RawRun) -> float:
+    """Return the repetition time of a run, s."""
+    return (
+        run.repetition_time if isinstance(run, RawRun) else float(run.metadata['RepetitionTime'])
+    )
+
+
+def _together(run: BoldRun | RawRun) -> tuple[str, ...]:
+    """Return what the runs of one task share."""
+    return tuple(run.entities.get(n, '') for n in TOGETHER)
 
 
 def _all_runs(inputs: FuncInputs) -> list[BoldRun | RawRun]:
@@ -139,9 +179,8 @@ def _image(run: BoldRun | RawRun) -> Path:
 
 def _seconds(run: BoldRun | RawRun) -> float:
     """Return how long a run lasts."""
-    if isinstance(run, BoldRun):
-        return count_volumes(run.bold) * float(run.metadata['RepetitionTime'])
-    return count_volumes([run.image]) * run.repetition_time
+    files = run.bold if isinstance(run, BoldRun) else [run.image]
+    return count_volumes(files) * _repetition_time(run)
 
 
 def needs_anat(inputs: FuncInputs) -> bool:
@@ -156,9 +195,9 @@ def judged_row(
     try:
         if not has_anat and needs_anat(inputs):
             raise MissingInputError(
-                'the series are measured with the surfaces of the T1w image, which are not to be '
-                'had here: add anat to --modalities, or give series prepared in MNI152 or '
-                'fsaverage by --derivatives.'
+                'the series are measured with the surfaces of the T1w image, and there are none '
+                'of this session: add anat to --modalities, or mend what keeps its T1w image from '
+                'being used, or give series prepared in MNI152 or fsaverage by --derivatives.'
             )
         kept, notes = usable_runs(inputs)
         tasks = tasks_of(kept, settings)

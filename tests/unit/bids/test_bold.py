@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nb
 import numpy as np
+import pandas as pd
 import pytest
 
 from bids_acc.bids.bold import find_bold, start_time
@@ -115,6 +116,53 @@ def test_the_raw_sidecar_gives_the_repetition_time(tmp_path, rng, raw):
 def test_what_cannot_be_used(tmp_path, rng, raw, options, error, match):
     run(tmp_path, rng, **options)
     with pytest.raises(error, match=match):
+        find(tmp_path, raw)
+
+
+def dummies(table, n):
+    """Mark as many volumes as not of the steady state."""
+    names = [f'non_steady_state_outlier{number:02d}' for number in range(n)]
+    return pd.concat([table, pd.DataFrame(np.eye(N)[:, :n], columns=names)], axis=1)
+
+
+@pytest.mark.parametrize('n', [40, N])
+def test_what_is_left_after_dummies_counts(tmp_path, rng, raw, n):
+    image = run(tmp_path, rng)
+    dummies(confound_table(rng, N), n).to_csv(
+        image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv', sep='\t', index=False
+    )
+    with pytest.raises(InputDataError, match=f'{N - n} volumes, {2 * (N - n)} s; at least'):
+        find(tmp_path, raw)
+
+
+@pytest.mark.parametrize(
+    ('change', 'match'),
+    [(lambda text: text.replace('\t', ','), 'separated by tabs'),
+     (lambda text: text.replace('\n0.', '\nx0.', 1), 'holds something else than numbers'),
+     (lambda text: '', 'is empty')],
+)  # fmt: skip
+def test_tables_that_are_none(tmp_path, rng, raw, change, match):
+    image = run(tmp_path, rng)
+    table = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    frame = confound_table(rng, N).abs()
+    table.write_text(change(frame.to_csv(sep='\t', index=False, na_rep='n/a')))
+    with pytest.raises(InputDataError, match=match):
+        find(tmp_path, raw)
+
+
+def test_a_broken_json_is_refused_in_the_plan(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    (image.parent / 'sub-01_task-rest_desc-confounds_timeseries.json').write_text('{')
+    with pytest.raises(InputDataError, match='no readable JSON'):
+        find(tmp_path, raw)
+
+
+@pytest.mark.parametrize(('value', 'match'), [(0, 'all values are zero'), (np.nan, 'is finite')])
+def test_prepared_series_without_signal(tmp_path, rng, raw, value, match):
+    image = run(tmp_path, rng)
+    empty = np.full((6, 6, 6, N), value, np.float32)
+    nb.Nifti1Image(empty, nb.load(image).affine).to_filename(image)
+    with pytest.raises(InputDataError, match=match):
         find(tmp_path, raw)
 
 

@@ -95,13 +95,20 @@ def test_echoes_are_one_run_in_the_order_of_their_times(root):
 @pytest.mark.parametrize(
     ('changes', 'said'),
     [({'shape': (4, 4, 4, 41)}, 'different shapes'), ({'EchoTime': None}, 'EchoTime'),
-     ({'EchoTime': 0.013}, 'EchoTime')],
+     ({'EchoTime': 0.013}, 'EchoTime'), ({'EchoTime': 30}, 'seems to be in ms')],
 )  # fmt: skip
 def test_echoes_that_do_not_fit_are_refused(root, changes, said):
     write(root, 'task-rest_run-2_echo-1_bold', EchoTime=0.013)
     write(root, 'task-rest_run-2_echo-2_bold', **{'EchoTime': 0.03, **changes})
     (_,), (reason,), _ = found(root)
     assert said in reason
+
+
+def test_an_echo_that_is_not_there_is_named(root):
+    for echo, time in ((1, 0.013), (3, 0.045)):
+        write(root, f'task-rest_run-2_echo-{echo}_bold', EchoTime=time)
+    notes = found(root)[2]
+    assert any('2 echoes, combined without echo 2, which is not there' in note for note in notes)
 
 
 def test_parts_and_references_are_named(root):

@@ -135,6 +135,16 @@ def test_series_without_signal_are_refused(value, said):
         check_signal(np.full((3, 3, 3, 5), value, dtype=float), 'x')
 
 
+@pytest.mark.parametrize('value', [0.0, np.nan, np.inf])
+def test_empty_volumes_are_named(rng, value):
+    series = rng.uniform(1, 9, (3, 3, 3, 6))
+    series[..., [2, 4]] = value
+    with pytest.raises(InputDataError, match='volume 3, 5 holds zeros or no finite value'):
+        check_signal(series, 'x')
+    series[..., [2, 4]] = 1.0  # a flat volume is one
+    check_signal(series, 'x')
+
+
 def test_no_volume_of_a_steady_series_is_dropped(rng):
     drift = np.linspace(510, 500, 200) + rng.standard_normal(200)
     assert count_dummies(drift) == 0

@@ -1,0 +1,76 @@
+"""Runs of a session as tasks: what is measured together, and what is left out with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nb
+import numpy as np
+import pytest
+
+from bids_acc.bids.inputs import FuncInputs, PlanRow
+from bids_acc.exceptions import ExitCode, InputDataError
+from bids_acc.func.raw import RawRun
+from bids_acc.participant.function import judged_row, tasks_of, usable_runs
+from bids_acc.settings import FuncSettings
+
+ROW = PlanRow('sub-01', None, 'func', 'run')
+
+
+@pytest.fixture
+def run(tmp_path) -> RawRun:
+    """Return a raw run of 80 volumes."""
+    path = tmp_path / 'sub-01_task-rest_run-1_bold.nii.gz'
+    nb.Nifti1Image(np.zeros((3, 3, 3, 80), np.int16), np.eye(4)).to_filename(path)
+    return RawRun((path,), ({'RepetitionTime': 2.0},), {'task': 'rest', 'run': '1'})
+
+
+def with_events(run: RawRun, text: str, **entities: str) -> RawRun:
+    """Give a run a table of events."""
+    path = Path(run.image.parent) / f'{"_".join(entities.values())}_events.tsv'
+    path.write_text(text)
+    return replace(run, events=path, entities=entities)
+
+
+def test_runs_of_unlike_repetition_times_are_not_joined(run):
+    slower = replace(
+        run, metadata=({'RepetitionTime': 2.5},), entities={'task': 'rest', 'run': '2'}
+    )
+    other = replace(slower, entities={'task': 'face'})
+    kept, notes = usable_runs(FuncInputs(raw=(run, slower, other)))
+    assert kept.raw == (run, other)
+    assert len(notes) == 1
+    assert "is 2.5 s and that of the task's first run 2 s" in notes[0]
+
+
+def test_a_task_with_events_is_fitted_and_one_without_is_rest(run):
+    events = 'onset\tduration\ttrial_type\n1\tn/a\tB\n30\t2\tA\n'
+    face = with_events(run, events, task='face')
+    tasks = tasks_of(FuncInputs(raw=(run, face)), FuncSettings())
+    assert [len(task.contrasts) for task in tasks] == [0, 2]
+    row, kept = judged_row(ROW, FuncInputs(raw=(run, face)), FuncSettings(), has_anat=True)
+    assert (row.status, kept.raw) == ('run', (run, face))
+    assert row.reason == 'rest: at rest; face: A, B'
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [('onset\tduration\n400\t2\n', 'lie outside the run of 160 s'),
+     ('onset,duration\n1,2\n', 'the column onset is missing; BIDS asks for it, with tabs'),
+     ('duration\n1\n', 'the column onset is missing')],
+)  # fmt: skip
+def test_events_that_cannot_be_used_leave_the_other_runs(run, text, said):
+    face = with_events(run, text, task='face')
+    kept, (note,) = usable_runs(FuncInputs(raw=(run, face)))
+    assert kept.raw == (run,)
+    assert said in note
+    with pytest.raises(InputDataError, match=said):
+        usable_runs(FuncInputs(raw=(face,)))
+
+
+def test_raw_series_need_the_surfaces_of_the_t1w_image(run):
+    row, kept = judged_row(ROW, FuncInputs(raw=(run,)), FuncSettings(), has_anat=False)
+    assert (row.status, kept) == ('fail', None)
+    assert row.exit_code is not ExitCode.OK
+    assert 'mend what keeps its T1w image from being used' in row.reason
