@@ -69,10 +69,7 @@ def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
     with reading(path, 'table of events'):
         table = read_tsv(path, THEIRS, {'trial_type'})
     if missing := [name for name in ('onset', 'duration') if name not in table]:
-        raise InputDataError(
-            f'{path}: the column {missing[0]} is missing; BIDS asks for it, '
-            'with tabs between columns.'
-        )
+        raise InputDataError(f'{path}: the column {missing[0]} is missing; BIDS asks for it.')
     times = table[['onset', 'duration']].apply(pd.to_numeric, errors='coerce')
     table = table.assign(onset=times['onset'], duration=times['duration'].fillna(0.0))
     if 'trial_type' not in table:

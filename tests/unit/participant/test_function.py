@@ -57,7 +57,7 @@ def test_a_task_with_events_is_fitted_and_one_without_is_rest(run):
 @pytest.mark.parametrize(
     ('text', 'said'),
     [('onset\tduration\n400\t2\n', 'lie outside the run of 160 s'),
-     ('onset,duration\n1,2\n', 'the column onset is missing; BIDS asks for it, with tabs'),
+     ('onset,duration\n1,2\n', 'is separated by commas'),
      ('duration\n1\n', 'the column onset is missing')],
 )  # fmt: skip
 def test_events_that_cannot_be_used_leave_the_other_runs(run, text, said):
