@@ -120,10 +120,6 @@ def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: in
             f'{path} has {len(table)} rows, but the series has {n_volumes} volumes; one row is '
             'needed for each volume: fetch both again, or run fMRIPrep again.'
         )
-    if table.shape[1] == 1:
-        raise InputDataError(
-            f'{path} has one column only; its values must be separated by tabs: fetch it again.'
-        )
     text = [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     if text:
         raise InputDataError(
