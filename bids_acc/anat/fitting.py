@@ -26,7 +26,7 @@ DIP_DEPTH = 0.08
 
 
 @dataclass(frozen=True)
-class FitOptions:
+class SurfaceFitOptions:
     """How far and how smoothly the surfaces may move."""
 
     ranges: tuple[float, ...] = (3.0, 2.5, 2.0, 1.5, 1.0)
@@ -80,7 +80,7 @@ def _profiles(
     normals: FloatArray,
     places: FloatArray,
     links: sparse.csr_array,
-    options: FitOptions,
+    options: SurfaceFitOptions,
 ) -> FloatArray:
     """Sample the image along the normals and average with the neighbours' profiles."""
     points = vertices[:, None, :] + places[None, :, None] * normals[:, None, :]
@@ -120,7 +120,7 @@ def pial_targets(
     places : (n_samples,) ndarray
         Positions of the samples in mm, equally spaced.
     sulcal_minimum_share : float
-        See `FitOptions`.
+        See `SurfaceFitOptions`.
 
     Returns
     -------
@@ -281,7 +281,7 @@ class _Fit:
 
     image: TissueImage
     mesh: _Mesh
-    options: FitOptions
+    options: SurfaceFitOptions
 
     def levels(
         self, white: FloatArray, pial: FloatArray, normals: FloatArray, blur: float
@@ -342,7 +342,7 @@ def fit_surfaces(
     *,
     cortex: npt.ArrayLike,
     side: int = 0,
-    options: FitOptions | None = None,
+    options: SurfaceFitOptions | None = None,
 ) -> FittedSurfaces:
     """Fit one hemisphere's white and pial surfaces to an image.
 
@@ -358,7 +358,7 @@ def fit_surfaces(
         Vertices that have a boundary to look for; the medial wall follows its surroundings.
     side : int
         -1 for the left hemisphere, 1 for the right, 0 for no midsagittal guard.
-    options : FitOptions, optional
+    options : SurfaceFitOptions, optional
         Ranges and smoothness.
 
     Returns
@@ -366,7 +366,7 @@ def fit_surfaces(
     FittedSurfaces
         With flags of unsupported and self-intersecting vertices.
     """
-    options = options or FitOptions()
+    options = options or SurfaceFitOptions()
     white, pial = np.asarray(white, dtype=float), np.asarray(pial, dtype=float)
     faces = np.asarray(faces, dtype=np.int64)
     mesh = _Mesh(faces, neighbour_mean(faces, len(white)), np.asarray(cortex, dtype=bool), side)

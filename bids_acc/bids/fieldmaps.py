@@ -15,11 +15,11 @@ from bids_acc.bids.sidecars import inherited_metadata, read_json, suffix_of
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.images.distortion import reversed_pe_of
 
-Opposite = tuple[Path, dict[str, Any]]
+ReversedImage = tuple[Path, dict[str, Any]]
 """An image of reversed phase encoding and its metadata."""
 
 
-class Series(Protocol):
+class CorrectableSeries(Protocol):
     """What is asked of a series that a field map may belong to."""
 
     @property
@@ -41,7 +41,7 @@ OTHER_MAPS = ('phasediff', 'phase1', 'fieldmap', 'TB1DAM', 'TB1EPI')
 
 def find_reversed(
     root: Path, runs: Sequence[DwiRun], others: Iterable[Path] = ()
-) -> tuple[list[Opposite], list[str], list[str]]:
+) -> tuple[list[ReversedImage], list[str], list[str]]:
     """Find images whose phase encoding is the reverse of the series'.
 
     An ``_epi`` image in ``fmap/`` belongs to the series when its sidecar says so
@@ -70,7 +70,7 @@ def find_reversed(
     direction = main_direction(runs)
     folder = runs[0].image.parent.parent / 'fmap'
     images = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) == 'epi']
-    found: list[Opposite] = []
+    found: list[ReversedImage] = []
     left_out, notes = [], []
     for path in [*images, *others]:
         try:
@@ -87,15 +87,15 @@ def find_reversed(
 
 
 def find_field_images(
-    root: Path, run: Series, what: str = 'BOLD'
-) -> tuple[list[Opposite], Path | None, list[str], list[str]]:
+    root: Path, run: CorrectableSeries, what: str = 'BOLD'
+) -> tuple[list[ReversedImage], Path | None, list[str], list[str]]:
     """Find the field map of one series: ``_epi`` images of both phase encodings.
 
     Parameters
     ----------
     root : Path
         Raw data set.
-    run : Series
+    run : CorrectableSeries
     what : str
         Name of the kind of series, for messages.
 
@@ -113,7 +113,7 @@ def find_field_images(
     """
     folder = run.image.parent.parent / 'fmap'
     images = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) == 'epi']
-    found: list[Opposite] = []
+    found: list[ReversedImage] = []
     alike: list[Path] = []
     left_out, notes = [], []
     for path in images:
@@ -172,7 +172,10 @@ def _judge(
 
 
 def _belongs(
-    path: Path, metadata: Mapping[str, Any], runs: Sequence[Series], what: str = 'diffusion'
+    path: Path,
+    metadata: Mapping[str, Any],
+    runs: Sequence[CorrectableSeries],
+    what: str = 'diffusion',
 ) -> list[str]:
     """Refuse a field map that is for something else; say what was assumed."""
     identifiers = _words(metadata.get('B0FieldIdentifier'))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bids_acc.clinical.depression import trd, trd_stage
-from bids_acc.clinical.evidence import Context, Verdict
+from bids_acc.clinical.evidence import Context, DefinitionVerdict
 from bids_acc.clinical.history import History
 from bids_acc.clinical.logic import Rule
 from bids_acc.clinical.schizophrenia import clozapine, kane, rswg, trrip
 from bids_acc.exceptions import SettingsError
 
-DEFINITIONS: Mapping[str, Callable[[History, Context], Verdict]] = {
+DEFINITIONS: Mapping[str, Callable[[History, Context], DefinitionVerdict]] = {
     'clozapine': clozapine,
     'kane': kane,
     'rswg': rswg,
@@ -28,7 +28,7 @@ UNCLASSIFIED = 'unclassified'
 """Label when all evidence is there and no group of the definition fits."""
 
 
-def decide(verdict: Verdict) -> str:
+def decide(verdict: DefinitionVerdict) -> str:
     """Return the label: the true one, ``undetermined`` or ``unclassified``."""
     true = [name for name, truth in verdict.labels.items() if truth is True]
     if len(true) == 1:
@@ -38,12 +38,12 @@ def decide(verdict: Verdict) -> str:
     return UNCLASSIFIED
 
 
-def explain(verdict: Verdict) -> str:
+def explain(verdict: DefinitionVerdict) -> str:
     """Name the rules that lack evidence."""
     return ', '.join(rule.name for rule in verdict.rules if rule.truth is None)
 
 
-def definition(name: str) -> Callable[[History, Context], Verdict]:
+def definition(name: str) -> Callable[[History, Context], DefinitionVerdict]:
     """Return a definition.
 
     Raises

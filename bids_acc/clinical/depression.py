@@ -9,7 +9,7 @@ from bids_acc.clinical.evidence import (
     THASE_SOURCE,
     TRD_SOURCE,
     Context,
-    Verdict,
+    DefinitionVerdict,
     flag_rule,
     trial_failed,
 )
@@ -19,7 +19,7 @@ from bids_acc.clinical.logic import Rule, Truth, all_of, any_of, at_least, compa
 TRD_STAGES = ('0', 'I', 'II', 'III', 'IV', 'V')
 
 
-def trd(history: History, context: Context) -> Verdict:
+def trd(history: History, context: Context) -> DefinitionVerdict:
     """Tell treatment-resistant depression from the number of failed adequate trials."""
     numbers = context.thresholds['trd']
     failures = [_antidepressant_failed(t, numbers) for t in _antidepressants(history)]
@@ -39,10 +39,10 @@ def trd(history: History, context: Context) -> Verdict:
         'TRD': all_of([patient.truth, truth]),
         'not TRD': all_of([patient.truth, negate(truth)]),
     }
-    return Verdict((patient, rule), labels)
+    return DefinitionVerdict((patient, rule), labels)
 
 
-def trd_stage(history: History, context: Context) -> Verdict:
+def trd_stage(history: History, context: Context) -> DefinitionVerdict:
     """Stage treatment-resistant depression after Thase and Rush, 0 to V."""
     numbers = context.thresholds['trd']
     complete = history.rating.get('history_complete')
@@ -84,7 +84,7 @@ def trd_stage(history: History, context: Context) -> Verdict:
         f'stage {TRD_STAGES[i]}': all_of([patient.truth, ladder[i], negate(ladder[i + 1])])
         for i in range(6)
     }
-    return Verdict((patient, *rules), {'HC': negate(patient.truth), **labels})
+    return DefinitionVerdict((patient, *rules), {'HC': negate(patient.truth), **labels})
 
 
 def _antidepressants(history: History) -> list[Record]:

@@ -66,7 +66,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DefinitionVerdict:
     """Rules of one definition and the truth of each of its labels."""
 
     rules: tuple[Rule, ...]

@@ -18,7 +18,7 @@ from bids_acc.clinical.evidence import (
     RSWG_SOURCE,
     TRRIP_SOURCE,
     Context,
-    Verdict,
+    DefinitionVerdict,
     antipsychotics,
     clozapine_given,
     failed_trials_rule,
@@ -31,7 +31,7 @@ from bids_acc.clinical.history import History, Record
 from bids_acc.clinical.logic import Rule, Truth, all_of, any_of, compare, negate
 
 
-def trrip(history: History, context: Context) -> Verdict:
+def trrip(history: History, context: Context) -> DefinitionVerdict:
     """Apply the minimum requirements of the TRRIP consensus, modified as the notes say.
 
     Labels: HC, FL-Resp, TRS (resistant, clozapine not yet tried adequately), URS (resistant to
@@ -89,7 +89,7 @@ def trrip(history: History, context: Context) -> Verdict:
     }
     who = flag_rule(history, 'patient', name='patient', source=TRRIP_SOURCE, wanted=True)
     rules = (who, failed, symptoms, functioning, tried, failed_clz, answered_clz, first_line)
-    return Verdict(rules, labels)
+    return DefinitionVerdict(rules, labels)
 
 
 def _functioning_rule(history: History, numbers: Mapping[str, float]) -> Rule:
@@ -153,7 +153,7 @@ def _clozapine_rules(
     )
 
 
-def kane(history: History, context: Context) -> Verdict:
+def kane(history: History, context: Context) -> DefinitionVerdict:
     """Apply the modified Kane criteria. Labels: HC, resistant, responsive."""
     numbers = context.thresholds['kane']
     months = numbers['min_months']
@@ -214,7 +214,7 @@ def kane(history: History, context: Context) -> Verdict:
         'resistant': all_of([*eligible, failed.truth, positive.truth, gaf.truth, lasting.truth]),
         'responsive': all_of([*eligible, mild.truth, stable.truth]),
     }
-    return Verdict(
+    return DefinitionVerdict(
         (patient, naive, adherent, failed, positive, gaf, lasting, mild, stable), labels
     )
 
@@ -225,7 +225,7 @@ def _clozapine_evidence(history: History) -> str:
     return f'{n} clozapine trials on record, clozapine_ever = {str(stated).lower()}'
 
 
-def rswg(history: History, context: Context) -> Verdict:
+def rswg(history: History, context: Context) -> DefinitionVerdict:
     """Apply the remission criteria of the Remission in Schizophrenia Working Group."""
     numbers = context.thresholds['rswg']
     severity = items_rule(
@@ -251,10 +251,10 @@ def rswg(history: History, context: Context) -> Verdict:
         'no remission': all_of([patient.truth, negate(remission)]),
         'remission': all_of([patient.truth, remission]),
     }
-    return Verdict((patient, severity, time), labels)
+    return DefinitionVerdict((patient, severity, time), labels)
 
 
-def clozapine(history: History, context: Context) -> Verdict:  # noqa: ARG001 - one signature
+def clozapine(history: History, context: Context) -> DefinitionVerdict:  # noqa: ARG001 - one signature
     """Apply the clozapine response criteria of paper 4. Labels: HC, CLZ-R, CLZ-NR.
 
     Full effect means both symptom groups full; a partial effect means each group at least
@@ -299,7 +299,9 @@ def clozapine(history: History, context: Context) -> Verdict:  # noqa: ARG001 - 
     eligible = [rules[0].truth, given.truth]
     responsive = all_of([*eligible, good, negate(all_of([combined, poor]))])
     resistant = all_of([*eligible, combined, poor, negate(good)])
-    return Verdict(rules, {'CLZ-NR': resistant, 'CLZ-R': responsive, 'HC': negate(rules[0].truth)})
+    return DefinitionVerdict(
+        rules, {'CLZ-NR': resistant, 'CLZ-R': responsive, 'HC': negate(rules[0].truth)}
+    )
 
 
 def _clozapine_effect(trial: Record) -> tuple[Truth, Truth]:

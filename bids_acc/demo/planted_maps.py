@@ -51,7 +51,7 @@ WITHIN_PARTS = 0.25
 
 
 @dataclass(frozen=True)
-class Region:
+class PlantedRegion:
     """The anterior cingulate of both hemispheres and its planted parts."""
 
     places: pd.DataFrame
@@ -72,7 +72,7 @@ class PlantedMaps:
 
     data: VertexMetrics
     """Physical units."""
-    region: Region
+    region: PlantedRegion
     values: Mapping[str, FloatArray]
     """By metric, (n_people, n_parts): each person's value above the mean map, without noise."""
     part_sd: Mapping[str, float]
@@ -81,7 +81,7 @@ class PlantedMaps:
     """(n_people,) what is a person's own of the thickness of the affected parts, unit variance."""
 
 
-def plant_region(density: str, blur: int = CohortDesign.blur // 2) -> Region:
+def plant_region(density: str, blur: int = CohortDesign.blur // 2) -> PlantedRegion:
     """Cut the region out of the template and lay the parts into it.
 
     Parameters
@@ -93,7 +93,7 @@ def plant_region(density: str, blur: int = CohortDesign.blur // 2) -> Region:
 
     Returns
     -------
-    Region
+    PlantedRegion
     """
     places, points, smoothers = [], [], []
     for side, mesh in load_template(density).items():
@@ -108,7 +108,9 @@ def plant_region(density: str, blur: int = CohortDesign.blur // 2) -> Region:
     membership = np.eye(len(PATTERNS))[parts]
     for _ in range(blur):
         membership = smoother @ membership
-    return Region(pd.concat(places, ignore_index=True), parts, membership, smoother, density)
+    return PlantedRegion(
+        pd.concat(places, ignore_index=True), parts, membership, smoother, density
+    )
 
 
 def plant_maps(
@@ -175,7 +177,7 @@ def _explained(people: Sequence[Person], metric: str) -> FloatArray:
     return np.asarray(group + (AGE_SHARE[metric] * age + SEX_SHARE[metric] * sex)[:, None])
 
 
-def _mean_map(design: CohortDesign, region: Region, rng: np.random.Generator) -> FloatArray:
+def _mean_map(design: CohortDesign, region: PlantedRegion, rng: np.random.Generator) -> FloatArray:
     """Draw the map that all people have in common, (n_vertices,)."""
     offsets = region.membership @ rng.standard_normal(len(PATTERNS))
     pattern = smoothed(rng.standard_normal(len(region.parts)), region.smoother, 30)
@@ -183,7 +185,9 @@ def _mean_map(design: CohortDesign, region: Region, rng: np.random.Generator) ->
     return np.asarray(design.map_effect * (whole - whole.mean()) / whole.std())
 
 
-def _noise(design: CohortDesign, region: Region, n: int, rng: np.random.Generator) -> FloatArray:
+def _noise(
+    design: CohortDesign, region: PlantedRegion, n: int, rng: np.random.Generator
+) -> FloatArray:
     """Draw what belongs to no part, (n_people, n_vertices)."""
     white = rng.standard_normal((len(region.parts), n))
     smooth = smoothed(white, region.smoother, design.blur)
@@ -193,7 +197,9 @@ def _noise(design: CohortDesign, region: Region, n: int, rng: np.random.Generato
     )
 
 
-def _as_metrics(values: FloatArray, people: Sequence[Person], region: Region) -> VertexMetrics:
+def _as_metrics(
+    values: FloatArray, people: Sequence[Person], region: PlantedRegion
+) -> VertexMetrics:
     """Lay maps out as the group level holds them."""
     sessions = pd.DataFrame(
         {'participant_id': [person.label for person in people], 'session_id': None}, dtype=object

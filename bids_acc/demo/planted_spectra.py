@@ -15,7 +15,7 @@ import pandas as pd
 
 from bids_acc.demo.two_sites import Person
 from bids_acc.quality.gate import Verdict, judge_metabolite, judge_spectrum, load_gate
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 from bids_acc.typing import FloatArray
 
 GATE = 'acc-structure'
@@ -94,8 +94,8 @@ def _quality(person: Person, rng: np.random.Generator) -> tuple[dict[str, Any], 
     width = rng.uniform(10.3, 13) if lost else np.clip(rng.normal(6.8, 0.9), 4.5, 9.5)
     snr = max(rng.normal(person.site.snr, 2.5) * (0.75 if lost else 1), 10.5)
     measures = {
-        'snr': (Measure(snr, '1', 'builtin_snr_lcm'),),
-        'fwhm': (Measure(width, 'Hz', 'builtin_fwhm'),),
+        'snr': (QualityMeasure(snr, '1', 'builtin_snr_lcm'),),
+        'fwhm': (QualityMeasure(width, 'Hz', 'builtin_fwhm'),),
     }
     gate = load_gate(GATE)
     verdict = judge_spectrum(gate, measures, SPECTROMETER_MHZ)
@@ -130,7 +130,9 @@ def _levels(
     rows = []
     for scheme, (unit, divisor) in schemes.items():
         for name, level in value.items():
-            own = judge_metabolite(load_gate(GATE), Measure(crlb[name], '%', 'builtin_crlb'), True)
+            own = judge_metabolite(
+                load_gate(GATE), QualityMeasure(crlb[name], '%', 'builtin_crlb'), True
+            )
             rows.append({
                 'metabolite': name, 'unit_scheme': scheme, 'unit': unit,
                 'value': level / divisor, 'value_sd': level / divisor * crlb[name] / 100,

@@ -34,7 +34,7 @@ class Recovery:
 
 
 @dataclass(frozen=True)
-class Effect:
+class GroupEffect:
     """A group difference, measured and planted."""
 
     name: str
@@ -155,17 +155,17 @@ def adjusted_difference(
 
 def group_effect(
     name: str, unit: str, groups: Sequence[str], planted: FloatArray, measured: FloatArray
-) -> Effect:
+) -> GroupEffect:
     """Compare the affected group with the reference, and with what was planted in them."""
     of = np.asarray(groups)
     known = np.isfinite(measured)
     a, b = measured[known & (of == AFFECTED)], measured[known & (of == REFERENCE)]
     truth = group_difference(of[known], planted[known])
     if min(len(a), len(b)) < 2:
-        return Effect(name, unit, truth, math.nan, math.nan, math.nan)
+        return GroupEffect(name, unit, truth, math.nan, math.nan, math.nan)
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     low, high = float(interval.low), float(interval.high)
-    return Effect(name, unit, truth, float(a.mean() - b.mean()), low, high)
+    return GroupEffect(name, unit, truth, float(a.mean() - b.mean()), low, high)
 
 
 def _number(value: float, digits: int = 3) -> str:
@@ -174,7 +174,7 @@ def _number(value: float, digits: int = 3) -> str:
 
 
 def format_score(
-    recoveries: Sequence[Recovery], effects: Sequence[Effect], notes: Sequence[str] = ()
+    recoveries: Sequence[Recovery], effects: Sequence[GroupEffect], notes: Sequence[str] = ()
 ) -> str:
     """Write the comparison as a table for the terminal.
 

@@ -21,7 +21,7 @@ from bids_acc.demo.patterns import PATTERNS, DiffusivityChange, pattern_weights
 from bids_acc.demo.recovery import (
     AFFECTED,
     REFERENCE,
-    Effect,
+    GroupEffect,
     Recovery,
     adjusted_difference,
     compare,
@@ -101,7 +101,7 @@ def _match(
 
 def score_spectra(
     output_dir: Path, truth: Mapping[str, Any]
-) -> tuple[list[Recovery], list[Effect]]:
+) -> tuple[list[Recovery], list[GroupEffect]]:
     """Compare ratios to total creatine with what the spectra hold.
 
     Parameters
@@ -115,7 +115,7 @@ def score_spectra(
     -------
     recoveries : list of Recovery
         One for each of `METABOLITES`; values that did not pass the gate are left out.
-    effects : list of Effect
+    effects : list of GroupEffect
         The group difference of Glx.
     """
     table = read_mrs(output_dir, sessions_on_disk(output_dir))
@@ -144,7 +144,7 @@ MARKER = 'sgACC_DMN'
 
 def score_function(
     output_dir: Path, truth: Mapping[str, Any]
-) -> tuple[list[Recovery], list[Effect], list[str]]:
+) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Compare connectivity of the subgenual cingulate with that of the planted series.
 
     Noise lowers every correlation that is measured, so that differences are compared and not
@@ -153,7 +153,7 @@ def score_function(
     Returns
     -------
     recoveries : list of Recovery
-    effects : list of Effect
+    effects : list of GroupEffect
         The group difference of Fisher's z.
     remarks : list of str
         Whose run did not pass the gate, beside who moved.
@@ -239,7 +239,7 @@ def _true_thickness(visits: Sequence[Mapping[str, Any]], places: pd.MultiIndex) 
 
 def score_thickness(
     output_dir: Path, truth: Mapping[str, Any]
-) -> tuple[list[Recovery], list[Effect]]:
+) -> tuple[list[Recovery], list[GroupEffect]]:
     """Compare thickness with that of the template's surfaces, carried into each head.
 
     Each pattern and each vertex is compared as difference from the mean over all visits, so that
@@ -265,7 +265,7 @@ def planted_diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatAr
 
 def score_diffusivity(
     output_dir: Path, truth: Mapping[str, Any]
-) -> tuple[list[Recovery], list[Effect]]:
+) -> tuple[list[Recovery], list[GroupEffect]]:
     """Compare differences of mean diffusivity with those planted in grey matter.
 
     In per cent of the planted grey matter's own diffusivity: CSF in the samples raises the
@@ -288,7 +288,7 @@ def _score_patterns(
     measured: FloatArray,
     *,
     absolute: bool,
-) -> tuple[list[Recovery], list[Effect]]:
+) -> tuple[list[Recovery], list[GroupEffect]]:
     """Score one metric over all patterns and its group difference in the pregenual one."""
     if len(visits) < 3:
         return [], []
@@ -325,14 +325,14 @@ def _mean(values: FloatArray, axis: int) -> FloatArray:
 
 def score_parcels(
     output_dir: Path, truth: Mapping[str, Any]
-) -> tuple[list[Recovery], list[Effect], list[str]]:
+) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Compare the group level's parcels with the planted parts and effects.
 
     Returns
     -------
     recoveries : list of Recovery
         None: parcels are compared by group.
-    effects : list of Effect
+    effects : list of GroupEffect
         Thickness in the parcel in which most was planted, diffusivity in all.
     remarks : list of str
         How many parcels there are and how they agree with the planted parts.
@@ -385,7 +385,7 @@ def _parcel_effect(
     metric: str,
     unit: str,
     planted: FloatArray,
-) -> Effect | None:
+) -> GroupEffect | None:
     """Compare one metric's group difference in one parcel; None without that metric.
 
     ``planted`` has one value for each visit of the truth.
@@ -406,14 +406,14 @@ def _parcel_effect(
 
 def score_report(
     output_dir: Path, truth: Mapping[str, Any]
-) -> tuple[list[Recovery], list[Effect], list[str]]:
+) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Look up the planted rise of diffusivity in the group report's own pairwise comparisons.
 
     Returns
     -------
     recoveries : list of Recovery
         None.
-    effects : list of Effect
+    effects : list of GroupEffect
         Adjusted difference of each parcel's MD with the interval that its estimate, standard
         error and degrees of freedom give, in per cent of the planted grey matter's diffusivity;
         beside it the difference of what was planted, adjusted in the same way.
@@ -460,7 +460,7 @@ def _reported_effect(
     people: pd.DataFrame,
     truth: Mapping[str, Any],
     points: FloatArray,
-) -> Effect:
+) -> GroupEffect:
     """Turn a row of pairwise comparisons into an effect in per cent."""
     own = values[(values['metric'] == 'md') & (values['component'] == row['component'])]
     keys = [_key(p, s) for p, s in zip(own['participant_id'], own['session_id'], strict=True)]
@@ -471,7 +471,7 @@ def _reported_effect(
     factor /= truth['gm_md_mm2_per_s']
     middle = factor * float(row['estimate'])
     margin = abs(factor) * float(row['se']) * float(stats.t.ppf(0.975, float(row['df2'])))
-    return Effect(
+    return GroupEffect(
         name=f'md, parcel {row["component"]:.0f}, group report',
         unit='%',
         planted=adjusted_difference(row['formula'], compared, planted),
@@ -481,7 +481,7 @@ def _reported_effect(
     )
 
 
-def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect], list[str]]:
+def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Compare all results with the truth.
 
     Parameters
@@ -494,13 +494,13 @@ def score(output_dir: Path, bids_dir: Path) -> tuple[list[Recovery], list[Effect
     Returns
     -------
     recoveries : list of Recovery
-    effects : list of Effect
+    effects : list of GroupEffect
     remarks : list of str
         What the parcels look like, and what could not be compared and why.
     """
     truth = read_truth(bids_dir)
     recoveries: list[Recovery] = []
-    effects: list[Effect] = []
+    effects: list[GroupEffect] = []
     notes: list[str] = []
     parts = (score_thickness, score_diffusivity, score_spectra, score_function, score_parcels,
              score_report)  # fmt: skip

@@ -34,8 +34,8 @@ from bids_acc.dwi.shells import Shells
 from bids_acc.images.affines import centre_of_mass
 from bids_acc.images.motion import (
     RIGID_PRIOR_SD,
-    Level,
     Motion,
+    PyramidLevel,
     SmoothedSeries,
     Transform,
     align_volume,
@@ -52,7 +52,7 @@ PRIOR_SD = np.concatenate([RIGID_PRIOR_SD, [0.01] * 3])
 with a shear leaves an ellipsoid as it is; without an expectation the two drift away together
 where a head shows little but its outline."""
 
-SCHEDULE = (Level(8.0, 2), Level(2.5, 1, rounds=2))
+SCHEDULE = (PyramidLevel(8.0, 2), PyramidLevel(2.5, 1, rounds=2))
 """Coarse to fine; measured in tests/benchmarks/dwi.py."""
 
 
@@ -123,7 +123,7 @@ def estimate_motion(
     phase_axis: npt.ArrayLike,
     *,
     anchor: Anchor | None = None,
-    schedule: Sequence[Level] = SCHEDULE,
+    schedule: Sequence[PyramidLevel] = SCHEDULE,
     eddy: bool = True,
 ) -> Motion:
     """Estimate where the head was in each volume.
@@ -142,7 +142,7 @@ def estimate_motion(
         Unit vector of phase encoding, scanner coordinates.
     anchor : callable, optional
         Aligns the mean of a shell, whose volumes only know each other, to the reference.
-    schedule : sequence of Level
+    schedule : sequence of PyramidLevel
         Coarse to fine.
     eddy : bool
         Whether shears and scaling along the phase-encoding direction are estimated.

@@ -110,7 +110,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRun:
     """A run read and judged, before anything is measured in it."""
 
     series: RunSeries
@@ -171,7 +171,7 @@ class RestMeasures:
     findings: Sequence[str] = ()
 
 
-def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices) -> Prepared:
+def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices) -> PreparedRun:
     """Read a run, hold it against its confounds, and find where there is signal.
 
     Raises
@@ -199,7 +199,7 @@ def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices)
     overlap = float('nan')
     if facts.space == 'T1w' and files.mask is not None and anat.brain is not None:
         overlap = brain_overlap(files.mask, anat.brain)
-    return Prepared(
+    return PreparedRun(
         series, facts, confounds, cleaning, mean, tsnr, cortex & has_signal(mean, tsnr, reference),
         cortex, voxel_signal, voxel_tsnr, points, weights, labels, names, overlap,
     )  # fmt: skip
@@ -247,12 +247,12 @@ def _tsnr(
     return mean, temporal_snr(mean, sd)
 
 
-def measure_rest(prepared: Prepared, anat: AnatFiles, choices: Choices) -> RestMeasures:
+def measure_rest(prepared: PreparedRun, anat: AnatFiles, choices: Choices) -> RestMeasures:
     """Measure local activity and connectivity in a run.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRun
         From `prepare`.
     anat : AnatFiles
     choices : Choices
@@ -290,7 +290,7 @@ def _cleaned(operator: FloatArray, series: npt.NDArray[np.float32]) -> npt.NDArr
     return cleaned
 
 
-def _in_percent(prepared: Prepared) -> npt.NDArray[np.float32]:
+def _in_percent(prepared: PreparedRun) -> npt.NDArray[np.float32]:
     """Return the vertices' series in per cent of their mean; NaN without signal."""
     with np.errstate(invalid='ignore', divide='ignore'):
         factor = np.where(prepared.signal, 100 / prepared.mean, np.nan).astype(np.float32)
@@ -300,7 +300,7 @@ def _in_percent(prepared: Prepared) -> npt.NDArray[np.float32]:
 
 
 def _vertex_maps(
-    prepared: Prepared, filtered: npt.NDArray[np.float32], choices: Choices
+    prepared: PreparedRun, filtered: npt.NDArray[np.float32], choices: Choices
 ) -> dict[str, FloatArray]:
     """Measure local activity at each vertex."""
     cleaning, signal = prepared.cleaning, prepared.signal
@@ -322,7 +322,7 @@ def _vertex_maps(
     }
 
 
-def _reho(prepared: Prepared, filtered: npt.NDArray[np.float32]) -> FloatArray:
+def _reho(prepared: PreparedRun, filtered: npt.NDArray[np.float32]) -> FloatArray:
     """Return ReHo at the vertices: of voxels where there are any, else of a ball of vertices."""
     series = prepared.series
     if series.voxels is None or series.inside is None or series.affine is None:
@@ -334,7 +334,7 @@ def _reho(prepared: Prepared, filtered: npt.NDArray[np.float32]) -> FloatArray:
     return sample_map(found, series.affine, prepared.points, prepared.weights)
 
 
-def _reho_of_vertices(prepared: Prepared, filtered: npt.NDArray[np.float32]) -> FloatArray:
+def _reho_of_vertices(prepared: PreparedRun, filtered: npt.NDArray[np.float32]) -> FloatArray:
     """Compare the series of all vertices with signal within `BALL_MM` of each."""
     middle = prepared.points[len(prepared.points) // 2]
     found = np.full(len(middle), np.nan)
@@ -373,13 +373,13 @@ def sample_map(
 
 
 def find_regions(
-    prepared: Prepared, anat: AnatFiles, choices: Choices
+    prepared: PreparedRun, anat: AnatFiles, choices: Choices
 ) -> list[tuple[Members, bool]]:
     """Find the places of all regions; also whether they are vertices.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRun
     anat : AnatFiles
     choices : Choices
     """
@@ -402,13 +402,13 @@ def find_regions(
     return groups
 
 
-def places_of(prepared: Prepared, on_mesh: bool) -> npt.NDArray[np.float32]:
+def places_of(prepared: PreparedRun, on_mesh: bool) -> npt.NDArray[np.float32]:
     """Return the series that a group of regions is made of."""
     voxels = prepared.series.voxels
     return prepared.series.vertices if on_mesh or voxels is None else voxels
 
 
-def _region_tsnr(members: Members, prepared: Prepared, on_mesh: bool) -> FloatArray:
+def _region_tsnr(members: Members, prepared: PreparedRun, on_mesh: bool) -> FloatArray:
     """Return the median tSNR of each region."""
     tsnr = prepared.tsnr if on_mesh else prepared.voxel_tsnr
     return np.array([float(np.median(tsnr[w])) if len(w) else np.nan for w in members.where])
@@ -432,7 +432,7 @@ CARPET_ROWS = 400
 """Vertices that the carpet plot shows, evenly spaced over the cortex with signal."""
 
 
-def carpet_of(prepared: Prepared) -> Carpet:
+def carpet_of(prepared: PreparedRun) -> Carpet:
     """Return the series before and after cleaning, and the motion, as a picture shows them."""
     cleaning = prepared.cleaning
     there = np.flatnonzero(prepared.signal)
@@ -448,7 +448,7 @@ def carpet_of(prepared: Prepared) -> Carpet:
 
 
 def quality_of(
-    prepared: Prepared, choices: Choices, dof: float, members: Members | None = None
+    prepared: PreparedRun, choices: Choices, dof: float, members: Members | None = None
 ) -> dict[str, Any]:
     """Return the figures of quality of a run, as the table of quality names them."""
     cleaning, facts = prepared.cleaning, prepared.facts
@@ -515,7 +515,7 @@ def dof_finding(dof: float, n_kept: float, n_regressors: float) -> str:
     return ''
 
 
-def findings_of(prepared: Prepared, members: Members) -> list[str]:
+def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
     """Say in sentences what a reader must know of a run."""
     cleaning = prepared.cleaning
     found = list(prepared.facts.notes)

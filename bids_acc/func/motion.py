@@ -23,8 +23,8 @@ from scipy.spatial.transform import Rotation
 from bids_acc.images.affines import apply_matrix, centre_of_mass
 from bids_acc.images.motion import (
     HEAD_RADIUS_MM,
-    Level,
     Motion,
+    PyramidLevel,
     framewise_displacement,
     pull_grid,
     rotation_part,
@@ -32,8 +32,8 @@ from bids_acc.images.motion import (
 from bids_acc.images.resampling import sample
 from bids_acc.typing import BoolArray, FloatArray
 
-COARSE = Level(smoothing_mm=8.0, factor=1, max_points=6_000)
-FINE = Level(smoothing_mm=4.0, factor=1, max_points=15_000)
+COARSE = PyramidLevel(smoothing_mm=8.0, factor=1, max_points=6_000)
+FINE = PyramidLevel(smoothing_mm=4.0, factor=1, max_points=15_000)
 """Measured in tests/benchmarks/func.py."""
 FINEST_VOXELS = 4.0 / 3.5
 """Smoothing of the fine level is at least so many voxels: a finer one makes the error larger."""
@@ -62,7 +62,11 @@ class Target:
 
     @classmethod
     def prepare(
-        cls, volume: npt.NDArray[np.float32], affine: FloatArray, mask: BoolArray, level: Level
+        cls,
+        volume: npt.NDArray[np.float32],
+        affine: FloatArray,
+        mask: BoolArray,
+        level: PyramidLevel,
     ) -> Target:
         """Smooth the target and take its slopes at points spread evenly over the brain."""
         smoothing = level.smoothing_mm / 2.3548 / voxel_sizes(affine)

@@ -27,7 +27,7 @@ _NOT_A_LABEL = re.compile('[^0-9A-Za-z]+')
 
 
 @dataclass(frozen=True)
-class Contrast:
+class ConditionContrast:
     """A weighted sum of conditions."""
 
     name: str
@@ -89,7 +89,7 @@ def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
     return table[['onset', 'duration', 'trial_type']].astype({'trial_type': str})
 
 
-def choose_contrasts(conditions: Sequence[str], asked: Sequence[str]) -> list[Contrast]:
+def choose_contrasts(conditions: Sequence[str], asked: Sequence[str]) -> list[ConditionContrast]:
     """Turn words into contrasts.
 
     Parameters
@@ -112,7 +112,9 @@ def choose_contrasts(conditions: Sequence[str], asked: Sequence[str]) -> list[Co
     found = []
     for words in asked or list(conditions):
         weights = {words: 1.0} if words in conditions else _weights(words, conditions)
-        found.append(Contrast(_NOT_A_LABEL.sub('', words.replace('-', 'Vs')), words, weights))
+        found.append(
+            ConditionContrast(_NOT_A_LABEL.sub('', words.replace('-', 'Vs')), words, weights)
+        )
     return found
 
 
@@ -168,7 +170,7 @@ def design_matrix(
 
 
 def fit_run(
-    series: npt.NDArray[np.floating], design: pd.DataFrame, contrasts: Sequence[Contrast]
+    series: npt.NDArray[np.floating], design: pd.DataFrame, contrasts: Sequence[ConditionContrast]
 ) -> dict[str, Response]:
     """Fit a run by generalised least squares with AR(1) noise.
 
@@ -178,7 +180,7 @@ def fit_run(
         Not cleaned: confounds are in the design. NaN gives NaN.
     design : DataFrame
         From `design_matrix`.
-    contrasts : sequence of Contrast
+    contrasts : sequence of ConditionContrast
 
     Returns
     -------

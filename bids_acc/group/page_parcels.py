@@ -12,7 +12,7 @@ import pandas as pd
 from bids_acc.group.parcels.figure_files import parcels_figure_path
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.parcels.places import Place, parcel_name, parcel_places
+from bids_acc.group.parcels.places import ParcelPlace, parcel_name, parcel_places
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
 from bids_acc.report.html import Block, image_block, table_block
 from bids_acc.report.surface_view import VIEWS, as_png, still_picture, viewer_content
@@ -55,7 +55,7 @@ def parcel_surface_blocks(result: ParcellationResult, root: Path | None) -> Iter
             yield _viewer(one, places, of, figure)
 
 
-def places_table(one: Parcellation, places: Mapping[int, Place]) -> pd.DataFrame:
+def places_table(one: Parcellation, places: Mapping[int, ParcelPlace]) -> pd.DataFrame:
     """Return one row for each parcel."""
     rows = []
     for number in range(1, one.n_components + 1):
@@ -71,7 +71,9 @@ def places_table(one: Parcellation, places: Mapping[int, Place]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _viewer(one: Parcellation, places: Mapping[int, Place], of: str, figure: Path | None) -> Block:
+def _viewer(
+    one: Parcellation, places: Mapping[int, ParcelPlace], of: str, figure: Path | None
+) -> Block:
     """Return the block with the surfaces; four views stand for them without script."""
     maps, outline = surface_maps(one, places), borders(one)
     title, content = f'Parcels on the surface{of}', viewer_content(maps, outline)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 MEASURES: Mapping[str, Mapping[str, tuple[tuple[str, str, str], ...]]] = MappingProxyType(
     {
@@ -81,14 +81,14 @@ def judge_again(gate: Gate, quality: Mapping[str, Any], source: str) -> Verdict:
     """
     measures = {
         metric: tuple(
-            Measure(number(quality.get(column)), unit, definition)
+            QualityMeasure(number(quality.get(column)), unit, definition)
             for column, unit, definition in entries
             if not math.isnan(number(quality.get(column)))
         )
         for metric, entries in MEASURES.get(engine_family(quality.get('engine')), {}).items()
     }
     water = number(quality.get('residual_water_ratio'))
-    measures['residual_water'] = (Measure(water, '1', 'water_over_naa'),)
+    measures['residual_water'] = (QualityMeasure(water, '1', 'water_over_naa'),)
     artefacts = [name for name in text(quality.get('artefacts')).split(', ') if name]
     frequency = number(quality.get('spectrometer_mhz'))
     try:
@@ -126,7 +126,7 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
     rows = []
     level: Any
     for level in levels.to_dict('records'):
-        bound = Measure(
+        bound = QualityMeasure(
             number(level.get('crlb_pct')), '%', f'{engine_family(level.get("engine"))}_crlb'
         )
         try:

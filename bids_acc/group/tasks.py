@@ -25,7 +25,7 @@ Records = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Progress:
+class TaskProgress:
     """How far a list of tasks has come."""
 
     done: int
@@ -45,7 +45,7 @@ class Progress:
         return f'{self.done}/{self.total} {self.label}{left}'
 
 
-ProgressCallback = Callable[[Progress], None]
+ProgressCallback = Callable[[TaskProgress], None]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def run_tasks(
         if progress is not None:
             pace.add(task, seconds)
             left = pace.seconds_left([t for t in waiting if t.name not in results], n_workers)
-            progress(Progress(len(results), len(tasks), task.name, left))
+            progress(TaskProgress(len(results), len(tasks), task.name, left))
     return {task.name: results[task.name] for task in tasks}
 
 

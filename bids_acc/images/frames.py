@@ -27,7 +27,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Places:
+class CutPlanes:
     """Where both images are cut: three slices of each direction, square and of one size."""
 
     points: Sequence[FloatArray] = field(default_factory=tuple)
@@ -37,7 +37,7 @@ class Places:
 def places_within(
     mask: npt.ArrayLike, affine: npt.ArrayLike, shares: Sequence[float] = (0.5,),
     step_mm: float = 1.0,
-) -> Places:  # fmt: skip
+) -> CutPlanes:  # fmt: skip
     """Choose slices through a mask.
 
     Parameters
@@ -53,7 +53,7 @@ def places_within(
 
     Returns
     -------
-    Places
+    CutPlanes
         Sagittal, coronal and axial slices, in this order. A sagittal slice in the very middle is
         moved aside by 4 mm, off the longitudinal fissure.
     """
@@ -76,7 +76,7 @@ def places_within(
             points[..., across] = middle[across] + ticks[None, :]
             points[..., up] = middle[up] + ticks[:, None]
             slices.append(points)
-    return Places(tuple(slices))
+    return CutPlanes(tuple(slices))
 
 
 def cut(volume: npt.ArrayLike, affine: npt.ArrayLike, points: FloatArray) -> FloatArray:

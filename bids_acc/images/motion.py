@@ -36,7 +36,7 @@ doi:10.1016/j.neuroimage.2011.10.018)."""
 
 
 @dataclass(frozen=True)
-class Level:
+class PyramidLevel:
     """One step from coarse to fine."""
 
     smoothing_mm: float
@@ -163,7 +163,7 @@ class SmoothedSeries:
 
     @classmethod
     def prepare(
-        cls, data: npt.NDArray, affine: npt.ArrayLike, mask: npt.ArrayLike, level: Level
+        cls, data: npt.NDArray, affine: npt.ArrayLike, mask: npt.ArrayLike, level: PyramidLevel
     ) -> SmoothedSeries:
         """Smooth and thin; the samples are evenly spread over the (slightly grown) mask."""
         zooms = voxel_sizes(np.asarray(affine, dtype=float))

@@ -53,7 +53,7 @@ from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
 from bids_acc.mrs.signal.artefacts import Artefact, check_artefacts, is_clipped
 from bids_acc.mrs.signal.blocks import (
-    Block,
+    TransientBlock,
     block_averages,
     equal_blocks,
     event_blocks,
@@ -110,7 +110,7 @@ def edit_index(data: MrsData, wanted: int) -> int:
     )
 
 
-def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[Block]:
+def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[TransientBlock]:
     """Divide a series into equal blocks, or by the events beside the spectrum.
 
     Parameters

@@ -26,7 +26,7 @@ TOGETHER = ('task', 'acquisition', 'ceagent', 'reconstruction')
 
 
 @dataclass(frozen=True)
-class Task:
+class RunSet:
     """Runs that are measured together."""
 
     name: str
@@ -65,7 +65,7 @@ class Task:
         return self.prepared[0].source if self.prepared else BUILTIN
 
 
-def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
+def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
     """Group the runs of a session by task; a task with events is fitted, one without is rest.
 
     Parameters
@@ -84,7 +84,7 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[Task]:
     tasks = []
     for key, runs in groups.items():
         name = re.sub(r'\W', '_', '_'.join(['func', *filter(None, key), 'wf']))
-        task = Task(name, tuple(runs))
+        task = RunSet(name, tuple(runs))
         if all(run.events is not None for run in runs):
             task = replace(task, contrasts=_contrasts(runs, settings))
         tasks.append(task)

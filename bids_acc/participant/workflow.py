@@ -26,7 +26,7 @@ from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
 from bids_acc.func.workflow.measure import init_func_measure_wf, init_func_raw_wf
 from bids_acc.mrs.workflow import init_mrs_wf
-from bids_acc.participant.function import Task, run_lists, seed_names, tasks_of
+from bids_acc.participant.function import RunSet, run_lists, seed_names, tasks_of
 from bids_acc.participant.plan import Job, record_label
 from bids_acc.participant.records import keep_fields, stored_fields
 from bids_acc.settings import Settings
@@ -248,7 +248,7 @@ def _session_dwi(
 
 
 def _session_task(
-    task: Task, settings: Settings, common: Mapping[str, Any], seed: int
+    task: RunSet, settings: Settings, common: Mapping[str, Any], seed: int
 ) -> Workflow:
     """Build the graph of one task's BOLD runs: prepared by others, or by the built-in line."""
     measure: dict[str, Any] = {

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import reads, short
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {'>': operator.gt, '>=': operator.ge, '<': operator.lt, '<=': operator.le}
@@ -319,8 +319,8 @@ def missing_of(content: Mapping[str, Any], where: str) -> Literal['strict', 'len
 
 
 def _choose(
-    threshold: Threshold, measures: Sequence[Measure], allow_cross_definition: bool
-) -> Measure | None:
+    threshold: Threshold, measures: Sequence[QualityMeasure], allow_cross_definition: bool
+) -> QualityMeasure | None:
     """Find the measure that a threshold may be compared with."""
     for definition in threshold.definitions:
         for measure in measures:
@@ -338,7 +338,7 @@ def _choose(
 
 
 def _compare(
-    threshold: Threshold, measures: Sequence[Measure], spectrometer_mhz: float, cross: bool
+    threshold: Threshold, measures: Sequence[QualityMeasure], spectrometer_mhz: float, cross: bool
 ) -> Criterion:
     """One criterion; a missing or NaN value is unknown."""
     measure = _choose(threshold, measures, cross)
@@ -367,7 +367,7 @@ def join_criteria(
 
 def judge_spectrum(
     gate: Gate,
-    measures: Mapping[str, Sequence[Measure]],
+    measures: Mapping[str, Sequence[QualityMeasure]],
     spectrometer_mhz: float,
     artefacts: Sequence[str] = (),
     invalid: Sequence[str] = (),
@@ -378,7 +378,7 @@ def judge_spectrum(
     ----------
     gate : Gate
         Thresholds.
-    measures : mapping of str to sequence of Measure
+    measures : mapping of str to sequence of QualityMeasure
         Values by metric.
     spectrometer_mhz : float
         Joins Hz and ppm.
@@ -420,14 +420,14 @@ def judge_spectrum(
     return join_criteria(criteria, extra, gate.missing)
 
 
-def judge_metabolite(gate: Gate, crlb: Measure, detected: bool) -> Verdict:
+def judge_metabolite(gate: Gate, crlb: QualityMeasure, detected: bool) -> Verdict:
     """Whether a metabolite is kept; one with an amplitude of zero never is.
 
     Parameters
     ----------
     gate : Gate
         Thresholds.
-    crlb : Measure
+    crlb : QualityMeasure
         Relative Cramer-Rao bound in percent.
     detected : bool
         Whether the amplitude is above zero.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Measure:
+class QualityMeasure:
     """A quality value that knows what it means."""
 
     value: float

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from bids_acc.images.frames import Frame, Places, cut
+from bids_acc.images.frames import CutPlanes, Frame, cut
 
 Outline = tuple[npt.ArrayLike, npt.ArrayLike, str]
 """Map, its affine, and the colour of its 0.5 contour."""
 
 
 def two_frames(
-    first: Frame, second: Frame, places: Places, outlines: Sequence[Outline] = ()
+    first: Frame, second: Frame, places: CutPlanes, outlines: Sequence[Outline] = ()
 ) -> Figure:
     """Draw two images, each with the same outlines.
 
@@ -27,7 +27,7 @@ def two_frames(
     ----------
     first, second : Frame
         Upper and lower half; each is scaled by its own 99th percentile within the slices.
-    places : Places
+    places : CutPlanes
         Where they are cut.
     outlines : sequence of (map, affine, colour)
         Drawn into both.

@@ -30,7 +30,7 @@ from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Spectrum, ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import remove_residual_water, water_amplitude
 from bids_acc.quality.gate import judge_spectrum, load_gate
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
 Row = tuple[str, str, str, str, bool | None]
@@ -256,8 +256,8 @@ def gate_sentences(data: Path | None) -> Iterator[Row]:
     """The sentences about the gate."""
     structure, glutamate = load_gate('acc-structure'), load_gate('acc-glutamate')
     own = {
-        'snr': [Measure(21, '1', 'lcmodel_snr')],
-        'fwhm': [Measure(0.084, 'ppm', 'lcmodel_fwhm')],
+        'snr': [QualityMeasure(21, '1', 'lcmodel_snr')],
+        'fwhm': [QualityMeasure(0.084, 'ppm', 'lcmodel_fwhm')],
     }
     words = [judge_spectrum(gate, own, 127.8).word for gate in (structure, glutamate)]
     yield (

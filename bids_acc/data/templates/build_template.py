@@ -23,14 +23,14 @@ import nibabel as nb
 import nilearn
 import numpy as np
 
-from bids_acc.anat.fitting import FitOptions, fit_surfaces, repair_intersections
+from bids_acc.anat.fitting import SurfaceFitOptions, fit_surfaces, repair_intersections
 from bids_acc.anat.segmentation import fit_tissue_model, local_tissue_means
 from bids_acc.anat.tissues import TissueImage
 from bids_acc.surfaces.geometry import subdivide
 from bids_acc.surfaces.neighbours import neighbour_mean
 
 DATA = Path(nilearn.__file__).parent / 'datasets' / 'data'
-OPTIONS = FitOptions(sulcal_minimum_share=2 / 3, margin=2.0)
+OPTIONS = SurfaceFitOptions(sulcal_minimum_share=2 / 3, margin=2.0)
 """A share a little below that of the fit: simulated brains of this template are then found neither
 too thick with voxels of 1 mm nor, with more blur, too thin with 1.5 mm (seeds 100-103). The margin
 is that of the fit when the template was made."""

@@ -144,7 +144,7 @@ class _BrainMaskOutputSpec(TraitedSpec):
     out_file = File(exists=True, desc='brain in the first b = 0 volume')
 
 
-class BrainMask(SimpleInterface):
+class MaskReference(SimpleInterface):
     """Find the brain in the reference volume."""
 
     input_spec = _BrainMaskInputSpec

@@ -12,7 +12,7 @@ from bids_acc.dwi.interfaces.distortion import FieldFromPair, RunTopup, Undistor
 from bids_acc.dwi.interfaces.eddy import RunEddy
 from bids_acc.dwi.interfaces.motion import EstimateMotion
 from bids_acc.dwi.interfaces.reportlets import PlotSteps
-from bids_acc.dwi.interfaces.series import BrainMask, JoinRuns
+from bids_acc.dwi.interfaces.series import JoinRuns, MaskReference
 from bids_acc.dwi.workflow.engines import combined_runs, field_is_left
 from bids_acc.settings import DwiSettings
 
@@ -91,7 +91,7 @@ def init_dwi_prepare_wf(
         ),
         name='join', mem_gb=1,
     )  # fmt: skip
-    brain = pe.Node(BrainMask(), name='brain', mem_gb=0.5)
+    brain = pe.Node(MaskReference(), name='brain', mem_gb=0.5)
     figure = pe.Node(PlotSteps(), name='figure', mem_gb=1)
     workflow.connect([
         (inputnode, join, [(n, n) for n in SERIES]),

@@ -29,7 +29,7 @@ from bids_acc.func.measuring import (
     AnatFiles,
     Carpet,
     Choices,
-    Prepared,
+    PreparedRun,
     RunFiles,
     carpet_of,
     measure_rest,
@@ -84,7 +84,7 @@ def anat_files(inputs: Any) -> AnatFiles:
                      those('template_to_t1w_xfm'), brain)  # fmt: skip
 
 
-def prepare_run(inputs: Any) -> tuple[Prepared, AnatFiles, Choices]:
+def prepare_run(inputs: Any) -> tuple[PreparedRun, AnatFiles, Choices]:
     """Read the run of an interface's inputs."""
     choices = Choices(
         inputs.strategy, inputs.censor_fd, tuple(inputs.band),

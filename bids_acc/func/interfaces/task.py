@@ -39,7 +39,7 @@ from bids_acc.func.measuring import (
 )
 from bids_acc.func.regions import mean_series
 from bids_acc.func.task import (
-    Contrast,
+    ConditionContrast,
     Response,
     design_matrix,
     fit_run,
@@ -79,7 +79,7 @@ class FitTask(SimpleInterface):
             events, n_volumes, facts.n_dummy, facts.repetition_time, facts.start_time,
             pd.concat([cleaning.regressors.reset_index(drop=True), extra], axis=1),
         )  # fmt: skip
-        contrasts = [Contrast(**one) for one in self.inputs.contrasts]
+        contrasts = [ConditionContrast(**one) for one in self.inputs.contrasts]
         groups = find_regions(prepared, anat, choices)
         regions = np.hstack([mean_series(places_of(prepared, on), one) for one, on in groups])
         vertices = np.where(prepared.signal, prepared.series.vertices, np.nan)

@@ -23,7 +23,7 @@ from bids_acc.typing import FloatArray
 
 
 @dataclass(frozen=True)
-class Design:
+class MixedDesign:
     """Columns of a linear model and the terms that they belong to."""
 
     X: FloatArray
@@ -76,7 +76,7 @@ def _levels(column: pd.Series) -> list[str] | None:
     return levels
 
 
-def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
+def make_design(table: pd.DataFrame, terms: Sequence[str]) -> MixedDesign:
     """Build a model matrix from main effects and ``a:b`` interactions.
 
     Factors are coded to sum to zero and numbers are centred, so that the test of a main effect
@@ -92,7 +92,7 @@ def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
 
     Returns
     -------
-    Design
+    MixedDesign
         Matrix with an intercept.
 
     Raises
@@ -118,7 +118,7 @@ def make_design(table: pd.DataFrame, terms: Sequence[str]) -> Design:
             f'the terms {", ".join(terms)} are collinear or a cell is empty '
             f'({X.shape[1]} columns of rank {rank}); take a term out.'
         )
-    return Design(X, {'Intercept': (0,), **columns}, tuple(names))
+    return MixedDesign(X, {'Intercept': (0,), **columns}, tuple(names))
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,9 @@ def _variance_information(
     return (gradients[0], gradients[1]), np.linalg.inv(info)
 
 
-def fit_random_intercept(y: npt.ArrayLike, design: Design, subjects: npt.ArrayLike) -> MixedModel:
+def fit_random_intercept(
+    y: npt.ArrayLike, design: MixedDesign, subjects: npt.ArrayLike
+) -> MixedModel:
     r"""Fit a linear model with a random intercept per subject by REML.
 
     .. math:: y_{ij} = x_{ij}^T\beta + u_i + e_{ij},\quad u_i \sim N(0, \sigma_u^2),\;
@@ -258,7 +260,7 @@ def fit_random_intercept(y: npt.ArrayLike, design: Design, subjects: npt.ArrayLi
     ----------
     y : (n_rows,) array_like
         Response.
-    design : Design
+    design : MixedDesign
         Fixed effects.
     subjects : (n_rows,) array_like
         Subject of each row; each may have any number of rows.

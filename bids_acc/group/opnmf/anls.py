@@ -4,7 +4,7 @@ With :math:`A = X^\top X`, a step solves the non-negative least squares problem 
 for the given observations' amounts and goes a share of the way. Three things make it cheap:
 
 * most steps are taken on compressed data, :math:`A_c \approx A`, with the difference
-  :math:`(A - A_c) W` kept from the last product with the data themselves (`Model`); these
+  :math:`(A - A_c) W` kept from the last product with the data themselves (`CompressedData`); these
   products, a handful, are shared by all factorizations, and only they decide about convergence;
 * near a fixed point the modes that are left are summed to their end: by the derivative of the
   step where that of the leading observations is a small matrix (`newton_point`), else by what the
@@ -24,7 +24,7 @@ import numpy as np
 from bids_acc.group.opnmf.acceleration import Extrapolation
 from bids_acc.group.opnmf.covariance import CovarianceOperator
 from bids_acc.group.opnmf.initialise import spectral_norm
-from bids_acc.group.opnmf.model import Model
+from bids_acc.group.opnmf.model import CompressedData
 from bids_acc.group.opnmf.newton import SMALL, Resolvent, newton_point
 from bids_acc.group.opnmf.nnls import PassiveSets, nnls_columns
 from bids_acc.group.opnmf.solvers import Factorization, reconstruction_error
@@ -139,7 +139,7 @@ class _State:
     best: float = np.inf
     stale: int = 0
     sweeping: bool = False
-    model: Model | None = None
+    model: CompressedData | None = None
     """Compressed data; without, every step takes a product with the data themselves."""
     lowest: float = np.inf
     """Smallest residual on the data."""
@@ -248,7 +248,7 @@ def _solve_together(
     states = [_State(_unit_length(np.ascontiguousarray(start.T)), theta) for start in starts]
     if coarse is not None:
         for state in states:
-            state.model = Model(coarse, _rank(len(state.V)))
+            state.model = CompressedData(coarse, _rank(len(state.V)))
             rough = _NEWTON_ROUGH if _leading_rows(operator, state) else _ROUGH
             _descend(state, state.model, max(rough, tol), max_iter // 2)
     while running := [state for state in states if state.done is None]:
@@ -344,7 +344,7 @@ def _watch(state: _State, residual: float) -> None:
         state.sweeping, state.stale = True, 0
 
 
-def _descend(state: _State, model: Model, aim: float, most: int) -> None:
+def _descend(state: _State, model: CompressedData, aim: float, most: int) -> None:
     """Take steps on compressed data until their residual is small."""
     state.extrapolation.pause()
     slack = _SLACK

@@ -8,7 +8,7 @@ from bids_acc.group.opnmf.covariance import CovarianceOperator, factor_on
 from bids_acc.typing import FloatArray
 
 
-class Model:
+class CompressedData:
     r"""Compressed data of one factorization, exact where it has been.
 
     A product with the data, AV, is learnt by appending rows to the compressed data: with

@@ -10,7 +10,7 @@ from scipy.linalg.lapack import dgesv, dgetrs
 
 from bids_acc.group.opnmf.acceleration import is_long, steps_to_come, within_reach
 from bids_acc.group.opnmf.nnls import (
-    Groups,
+    PassiveSetGroups,
     PassiveSets,
     inverses_in_groups,
     regular,
@@ -111,7 +111,7 @@ def newton_point(
     return np.maximum(point, 0.0, out=point), found[1]
 
 
-def _products(rows: FloatArray, groups: Groups) -> FloatArray:
+def _products(rows: FloatArray, groups: PassiveSetGroups) -> FloatArray:
     """Return the products of the columns of each group with each other, (n_groups, r, r)."""
     ordered = np.take(rows, groups.order, axis=1)
     products = np.empty((len(groups.sets), len(rows), len(rows)))

@@ -24,7 +24,7 @@ _SHORT_CODES = 16
 
 
 @dataclass(frozen=True)
-class Groups:
+class PassiveSetGroups:
     """Vertices grouped by equal passive sets."""
 
     order: npt.NDArray[np.intp]
@@ -55,7 +55,7 @@ class PassiveSets:
         return _codes(self.passive)
 
     @cached_property
-    def groups(self) -> Groups:
+    def groups(self) -> PassiveSetGroups:
         """The vertices by equal sets."""
         order = np.argsort(self.codes, kind='stable')
         ordered = np.take(self.codes, order)
@@ -64,7 +64,7 @@ class PassiveSets:
         back[order] = np.arange(len(order))
         edges = [0, *starts.tolist(), len(order)]
         sets = self.passive[:, order[edges[:-1]]].T.astype(np.float64)
-        return Groups(order, back, edges, sets)
+        return PassiveSetGroups(order, back, edges, sets)
 
 
 def _codes(passive: BoolArray) -> npt.NDArray[Any]:
@@ -248,7 +248,7 @@ def _all_sets(k: int) -> tuple[FloatArray, FloatArray]:
     return _inside_and_outside(sets.astype(np.float64))
 
 
-def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: Groups) -> FloatArray:
+def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: PassiveSetGroups) -> FloatArray:
     """Multiply each column by the inverse of its group."""
     ordered = np.take(rhs, groups.order, axis=1)
     solution = np.empty_like(ordered)
@@ -257,7 +257,7 @@ def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: Groups) -> Fl
     return np.take(solution, groups.back, axis=1)
 
 
-def inverses_in_groups(gram: FloatArray, groups: Groups) -> npt.NDArray[Any]:
+def inverses_in_groups(gram: FloatArray, groups: PassiveSetGroups) -> npt.NDArray[Any]:
     """Return the inverse of the matrix on the set of each group, zero outside: (n, k, k)."""
     return _inverses(gram, *groups.inside_and_outside)
 

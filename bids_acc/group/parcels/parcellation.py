@@ -27,7 +27,7 @@ from bids_acc.group.parcels.measures import (
     in_order_of,
     parcel_table,
 )
-from bids_acc.group.tasks import Progress, ProgressCallback, child_rng
+from bids_acc.group.tasks import ProgressCallback, TaskProgress, child_rng
 
 LOGGER = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def run_parcellation(
     needed = f'the parcellation needs at most {memory_estimate_gb(data, options, n_jobs):.1f} GB'
     LOGGER.info(needed)
     if progress is not None:
-        progress(Progress(0, 0, needed, float('nan')))
+        progress(TaskProgress(0, 0, needed, float('nan')))
     listed = _listed(data.sessions, participants)
     cohorts = _cohorts(listed, options.cohort)
     complete, _ = complete_cases(_first_sessions(data, options.visits), options.max_missing)
@@ -299,7 +299,7 @@ class _Run:
         }  # fmt: skip
         return Parcellation(cohort, end.W, labels, matrix.columns, facts, confidence, ari)
 
-    def _named(self, unit: str, what: str) -> Callable[[Progress], None] | None:
+    def _named(self, unit: str, what: str) -> Callable[[TaskProgress], None] | None:
         """Return the progress callback with the unit's name in front."""
         if self.progress is None:
             return None

@@ -26,7 +26,7 @@ LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Place:
+class ParcelPlace:
     """Where one parcel lies."""
 
     words: str
@@ -62,7 +62,9 @@ def sector(y: float, z: float) -> str:
     return next(name for name, (low, high) in SECTORS.items() if low <= angle <= high)
 
 
-def parcel_places(columns: pd.DataFrame, labels: IntArray, n_vertices: int) -> dict[int, Place]:
+def parcel_places(
+    columns: pd.DataFrame, labels: IntArray, n_vertices: int
+) -> dict[int, ParcelPlace]:
     """Say of each parcel where it lies.
 
     Parameters
@@ -91,7 +93,7 @@ def parcel_places(columns: pd.DataFrame, labels: IntArray, n_vertices: int) -> d
     return found
 
 
-def _place_of(own: pd.DataFrame, template: Mapping[str, object]) -> Place:
+def _place_of(own: pd.DataFrame, template: Mapping[str, object]) -> ParcelPlace:
     """Return the place of one parcel's vertices."""
     centre, names = {}, []
     for side, part in own.groupby('hemisphere', sort=True):
@@ -105,10 +107,10 @@ def _place_of(own: pd.DataFrame, template: Mapping[str, object]) -> Place:
     cingulate = sum(share for name, share in shares.items() if name.endswith(CINGULATE))
     middle = np.mean(list(centre.values()), axis=0)
     words = sector(float(middle[1]), float(middle[2])) if cingulate > 0.5 else ''
-    return Place(words, centre, shares, len(own))
+    return ParcelPlace(words, centre, shares, len(own))
 
 
-def parcel_name(number: int, place: Place | None) -> str:
+def parcel_name(number: int, place: ParcelPlace | None) -> str:
     """Return the one name of a parcel.
 
     Examples

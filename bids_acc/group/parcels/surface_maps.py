@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
-from bids_acc.group.parcels.places import Place, parcel_name
+from bids_acc.group.parcels.places import ParcelPlace, parcel_name
 from bids_acc.report.surface_view import SurfaceMap
 from bids_acc.surfaces.inflated import N_VERTICES
 
 Values = dict[str, npt.NDArray[np.float64]]
 
 
-def surface_maps(one: Parcellation, places: Mapping[int, Place]) -> list[SurfaceMap]:
+def surface_maps(one: Parcellation, places: Mapping[int, ParcelPlace]) -> list[SurfaceMap]:
     """Return parcels, weights and confidence as maps.
 
     Parameters

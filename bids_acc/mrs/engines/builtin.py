@@ -17,7 +17,7 @@ from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.lcm.stability import refits
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 LOGGER = logging.getLogger(__name__)
 
@@ -85,14 +85,14 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
         unbiased_covariance=np.asarray(fit.unbiased_covariance),
         measures={
             'snr': (
-                Measure(fit.snr_lcm, '1', 'builtin_snr_lcm'),
-                Measure(fit.snr_noise, '1', 'builtin_snr_noise'),
+                QualityMeasure(fit.snr_lcm, '1', 'builtin_snr_lcm'),
+                QualityMeasure(fit.snr_noise, '1', 'builtin_snr_noise'),
             ),
             'fwhm': (
-                Measure(fit.fwhm_hz, 'Hz', 'builtin_fwhm'),
-                Measure(fit.linewidth_kernel_hz, 'Hz', 'builtin_kernel_fwhm'),
+                QualityMeasure(fit.fwhm_hz, 'Hz', 'builtin_fwhm'),
+                QualityMeasure(fit.linewidth_kernel_hz, 'Hz', 'builtin_kernel_fwhm'),
             ),
-            'shift': (Measure(fit.shift_ppm, 'ppm', 'builtin_shift'),),
+            'shift': (QualityMeasure(fit.shift_ppm, 'ppm', 'builtin_shift'),),
         },
         curves=Curves(fit.ppm, fit.data, fit.fit, fit.baseline, fit.components),
         water_scale=per_proton / (water_amplitude / 2) if has_water else math.nan,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_acc.exceptions import ComputationError
-from bids_acc.mrs.lcm.model import Model, Solution
+from bids_acc.mrs.lcm.model import LinearCombinationModel, Solution
 from bids_acc.typing import FloatArray
 
 
@@ -25,7 +25,9 @@ class Uncertainty:
     """Effective number of parameters (LCModel's NDF)."""
 
 
-def uncertainty(model: Model, parameters: FloatArray, solution: Solution) -> Uncertainty:
+def uncertainty(
+    model: LinearCombinationModel, parameters: FloatArray, solution: Solution
+) -> Uncertainty:
     r"""Covariance of the amplitudes from the full Fisher information.
 
     With :math:`J` the derivatives of the model by all amplitudes, spline coefficients, phases,
@@ -46,7 +48,7 @@ def uncertainty(model: Model, parameters: FloatArray, solution: Solution) -> Unc
 
     Parameters
     ----------
-    model : Model
+    model : LinearCombinationModel
         The fit.
     parameters : (n_parameters,) ndarray
         Nonlinear parameters at the minimum.
@@ -88,7 +90,9 @@ def uncertainty(model: Model, parameters: FloatArray, solution: Solution) -> Unc
     return Uncertainty(inverse[block, block], sampling, sd, n_effective)
 
 
-def all_derivatives(model: Model, parameters: FloatArray, solution: Solution) -> FloatArray:
+def all_derivatives(
+    model: LinearCombinationModel, parameters: FloatArray, solution: Solution
+) -> FloatArray:
     """Differentiate model minus data by nonlinear parameters, amplitudes and splines.
 
     Returns
@@ -101,7 +105,7 @@ def all_derivatives(model: Model, parameters: FloatArray, solution: Solution) ->
     )
 
 
-def precision_of_priors(model: Model, sd: float) -> FloatArray:
+def precision_of_priors(model: LinearCombinationModel, sd: float) -> FloatArray:
     """Precision of priors and penalties, in the order of :func:`all_derivatives`.
 
     The penalty's weight is relative to the data's; the noise scales both.

@@ -17,7 +17,7 @@ from bids_acc.mrs.lcm.model import (
     PHASE1,
     SHIFT,
     VARIANCE,
-    Model,
+    LinearCombinationModel,
     Solution,
 )
 from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
@@ -134,7 +134,7 @@ def _unusable(spectrum: Spectrum, basis: Basis) -> str:
 def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepared) -> FitResult:
     """Search, descend, and turn the minimum into a result."""
     noise = noise_sd(spectrum) / prepared.fid_scale
-    model = Model(
+    model = LinearCombinationModel(
         spectrum.fid / prepared.fid_scale,
         prepared.fids,
         prepared.components,
@@ -158,7 +158,7 @@ def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepar
     return _with_sensitivity(result, again)
 
 
-def _set_known(model: Model, options: FitOptions) -> None:
+def _set_known(model: LinearCombinationModel, options: FitOptions) -> None:
     """Give the shared parameters the means and SDs that are known beforehand."""
     known = options.known_phase
     if known is not None:
@@ -174,7 +174,7 @@ def _set_known(model: Model, options: FitOptions) -> None:
         model.prior_sd[VARIANCE] = max(2 * width * sd, sd**2)
 
 
-def _coarse(model: Model, options: FitOptions) -> Descent:
+def _coarse(model: LinearCombinationModel, options: FitOptions) -> Descent:
     """Phase, shift and line shape with a stiff baseline, from several starts."""
     window = options.ppm_range[1] - options.ppm_range[0]
     model.set_dimension(_ED_START * window)
@@ -190,7 +190,11 @@ def _coarse(model: Model, options: FitOptions) -> Descent:
 
 
 def _refine(
-    model: Model, parameters: FloatArray, ed_per_ppm: float, options: FitOptions, passes: int = 2
+    model: LinearCombinationModel,
+    parameters: FloatArray,
+    ed_per_ppm: float,
+    options: FitOptions,
+    passes: int = 2,
 ) -> tuple[Descent, Uncertainty]:
     """All parameters, with the wanted baseline; priors weighed by the residual's own noise."""
     window = options.ppm_range[1] - options.ppm_range[0]
@@ -217,7 +221,7 @@ def _refine(
 
 
 def _ratio_rows(
-    model: Model, amplitudes: FloatArray, priors: tuple[RatioPrior, ...]
+    model: LinearCombinationModel, amplitudes: FloatArray, priors: tuple[RatioPrior, ...]
 ) -> FloatArray:
     """Soft ratios as rows on the amplitudes, in SDs.
 
@@ -246,7 +250,7 @@ def _result(
     basis: Basis,
     options: FitOptions,
     prepared: Prepared,
-    model: Model,
+    model: LinearCombinationModel,
     descent: Descent,
     bound: Uncertainty,
     noise: float,
@@ -333,7 +337,7 @@ def _dominated(prepared: Prepared, components: FloatArray) -> tuple[str, ...]:
     return (sentence,)
 
 
-def _counted(model: Model, solution: Solution) -> int:
+def _counted(model: LinearCombinationModel, solution: Solution) -> int:
     """Parameters as LCModel counts them: amplitudes in use, splines, and all nonlinear ones."""
     active = int(np.count_nonzero(solution.amplitudes > 0))
     return active + model.splines.shape[1] + N_SHARED + 2 * active
@@ -343,7 +347,7 @@ def _singlet_width(
     names: tuple[str, ...],
     amplitudes: FloatArray,
     sds: FloatArray,
-    model: Model,
+    model: LinearCombinationModel,
     parameters: FloatArray,
     spectrum: Spectrum,
 ) -> float:

@@ -51,14 +51,14 @@ class Solution:
     columns: FloatArray
     """(n_window, n_components) real model spectra."""
     gram: FloatArray
-    """(n_components, n_components) inner products, see :meth:`Model.gram`."""
+    """(n_components, n_components) inner products, see :meth:`LinearCombinationModel.gram`."""
     residual: FloatArray
     """(n_window,) data minus model and baseline."""
     cost: float
     """Squared residual in units of the noise variance, with the parameters' priors."""
 
 
-class Model:
+class LinearCombinationModel:
     """Data, model FIDs and baseline of one fit.
 
     Parameters

@@ -13,7 +13,7 @@ from bids_acc.mrs.lcm.model import (
     PHASE1,
     SHIFT,
     VARIANCE,
-    Model,
+    LinearCombinationModel,
     Solution,
     nonnegative,
 )
@@ -48,7 +48,7 @@ class Descent:
 
 
 def descend(
-    model: Model,
+    model: LinearCombinationModel,
     parameters: FloatArray,
     free: BoolArray,
     *,
@@ -59,7 +59,7 @@ def descend(
 
     Parameters
     ----------
-    model : Model
+    model : LinearCombinationModel
         What to fit.
     parameters : (n_parameters,) ndarray
         Start.
@@ -132,19 +132,21 @@ def _pushed_out(parameters: FloatArray, gradient: FloatArray) -> BoolArray:
     return out
 
 
-def shared_only(model: Model) -> BoolArray:
+def shared_only(model: LinearCombinationModel) -> BoolArray:
     """Mask of the parameters that all components share."""
     free = np.zeros(model.n_parameters, dtype=bool)
     free[:N_SHARED] = True
     return free
 
 
-def starts(model: Model, max_shift_hz: float, n_starts: int = 3) -> list[FloatArray]:
+def starts(
+    model: LinearCombinationModel, max_shift_hz: float, n_starts: int = 3
+) -> list[FloatArray]:
     """Promising phases and shifts, best first.
 
     Parameters
     ----------
-    model : Model
+    model : LinearCombinationModel
         What to fit; its baseline should be stiff here.
     max_shift_hz : float
         Range of the shift in both directions.
@@ -185,7 +187,9 @@ def _differ(first: FloatArray, second: FloatArray) -> bool:
     return bool(abs(turn) > 0.4 or abs(first[SHIFT] - second[SHIFT]) > 1.5)
 
 
-def _likely_shifts(model: Model, max_shift_hz: float, n_best: int = 3) -> list[float]:
+def _likely_shifts(
+    model: LinearCombinationModel, max_shift_hz: float, n_best: int = 3
+) -> list[float]:
     """Shifts in Hz at which the magnitudes of data and a typical brain agree."""
     names = [component.name for component in model.components]
     weights = np.array([_TYPICAL.get(name, 0.0) for name in names])
@@ -219,7 +223,9 @@ def _correlation(data: FloatArray, reference: FloatArray, lag: int) -> float:
     return float(first @ second / scale) if scale > 0 else -1.0
 
 
-def _phase_scan(model: Model, parameters: FloatArray) -> list[tuple[float, float]]:
+def _phase_scan(
+    model: LinearCombinationModel, parameters: FloatArray
+) -> list[tuple[float, float]]:
     """Phases around the circle with the misfit at each."""
     columns = model.columns(parameters)
     gram = model.gram(columns)

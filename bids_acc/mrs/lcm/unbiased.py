@@ -6,7 +6,7 @@ import numpy as np
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.mrs.lcm.crlb import all_derivatives, inverted, precision_of_priors
-from bids_acc.mrs.lcm.model import N_SHARED, Model, Solution
+from bids_acc.mrs.lcm.model import N_SHARED, LinearCombinationModel, Solution
 from bids_acc.typing import BoolArray, FloatArray
 
 LOOSER = 2.0
@@ -23,7 +23,7 @@ first derivative. (From the same simulations.)"""
 
 
 def unbiased_amplitudes(
-    model: Model, parameters: FloatArray, solution: Solution
+    model: LinearCombinationModel, parameters: FloatArray, solution: Solution
 ) -> tuple[FloatArray, FloatArray]:
     r"""Amplitudes without soft ratios and without the bound at zero, and their covariance.
 
@@ -47,7 +47,7 @@ def unbiased_amplitudes(
 
     Parameters
     ----------
-    model : Model
+    model : LinearCombinationModel
         The fit; its noise is that of the residual.
     parameters : (n_parameters,) ndarray
         Nonlinear parameters at the minimum.
@@ -85,7 +85,7 @@ def unbiased_amplitudes(
     return solution.amplitudes + inverse @ downhill, BEYOND_LINEAR**2 * covariance
 
 
-def _kept(model: Model, metabolite: BoolArray) -> tuple[FloatArray, FloatArray]:
+def _kept(model: LinearCombinationModel, metabolite: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Precision that stays, and what it adds to the variance of the amplitudes' errors."""
     first, n_components = model.n_parameters, model.n_components
     precision = precision_of_priors(model, model.noise_sd)

@@ -19,7 +19,7 @@ from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.quality import of_curves
 from bids_acc.mrs.results.signs import LEAST_IN_IMAGE, signs_of_fit
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 LITTLE_OVERLAP = 0.1
 """A voxel with less of its volume in the anterior cingulate is remarked upon, not excluded."""
@@ -114,7 +114,9 @@ class TableInputs:
         report = {**report, 'artefacts': _all_signs(report, result, tissue)}
         artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
         measures = dict(result.measures) | {
-            'residual_water': (Measure(report['residual_water_ratio'], '1', 'water_over_naa'),)
+            'residual_water': (
+                QualityMeasure(report['residual_water_ratio'], '1', 'water_over_naa'),
+            )
         }
         result = replace(result, invalid=(*result.invalid, *_width_contradicts(result, report)))
         verdict = judge_spectrum(
@@ -282,7 +284,7 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
     for level in [*levels, *_change_levels(inputs)]:
         crlb = result.crlb_pct(level.metabolite)
         detected = result.detected(level.metabolite)
-        verdict = judge_metabolite(inputs.gate, Measure(crlb, '%', definition), detected)
+        verdict = judge_metabolite(inputs.gate, QualityMeasure(crlb, '%', definition), detected)
         passed = verdict.passed and inputs.verdict.passed and math.isfinite(level.value)
         reasons = [inputs.verdict.reasons, verdict.reasons]
         if not math.isfinite(level.value):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bids_acc.mrs.results.intervals import Interval, bounded_interval, bounded_ratio_interval
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 from bids_acc.typing import FloatArray
 
 COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -121,7 +121,7 @@ class EngineResult:
     printed_crlb: Mapping[str, float] = field(default_factory=dict)
     """Relative bounds in percent as the engine prints them; they win over a quotient, so that
     20 % stays 20 %."""
-    measures: Mapping[str, tuple[Measure, ...]] = field(default_factory=dict)
+    measures: Mapping[str, tuple[QualityMeasure, ...]] = field(default_factory=dict)
     """Quality by metric; several definitions may stand side by side."""
     curves: Curves | None = None
     """Data and model."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 
 def _plain(value: Any) -> Any:
@@ -82,7 +82,7 @@ def load_result(path: str | Path) -> EngineResult:
             **optional,
             'sums': {name: (pair[0], pair[1]) for name, pair in content['sums'].items()},
             'measures': {
-                metric: tuple(Measure(**entry) for entry in entries)
+                metric: tuple(QualityMeasure(**entry) for entry in entries)
                 for metric, entries in content['measures'].items()
             },
             **curves,

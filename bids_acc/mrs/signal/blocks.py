@@ -32,7 +32,7 @@ WIDEST_HZ = 5.0
 
 
 @dataclass(frozen=True)
-class Block:
+class TransientBlock:
     """Transients that are averaged together."""
 
     label: str
@@ -43,7 +43,7 @@ class Block:
     """Start of its first transient after the start of the scan."""
 
 
-def equal_blocks(n_transients: int, count: int, repetition_time: float) -> list[Block]:
+def equal_blocks(n_transients: int, count: int, repetition_time: float) -> list[TransientBlock]:
     """Cut a series into blocks of equal length; some are longer by one where it does not go up.
 
     Parameters
@@ -75,7 +75,7 @@ def equal_blocks(n_transients: int, count: int, repetition_time: float) -> list[
         )
     parts = np.array_split(np.arange(n_transients), count)
     return [
-        Block(
+        TransientBlock(
             str(number), np.isin(np.arange(n_transients), part), float(part[0] * repetition_time)
         )
         for number, part in enumerate(parts, start=1)
@@ -89,7 +89,7 @@ def event_blocks(
     n_transients: int,
     repetition_time: float,
     positions: Sequence[int] = (),
-) -> list[Block]:
+) -> list[TransientBlock]:
     """Put each transient to the event during which it was excited, all others to rest.
 
     Parameters
@@ -145,7 +145,7 @@ def event_blocks(
     if small or len(members) < 2:
         what = f'fewer than {MIN_TRANSIENTS} transients in {", ".join(small)}'
         raise InputDataError(what if small else 'the events leave one block, nothing to compare')
-    return [Block(k, m, float(times[m][0])) for k, m in members.items()]
+    return [TransientBlock(k, m, float(times[m][0])) for k, m in members.items()]
 
 
 def block_averages(
@@ -153,7 +153,7 @@ def block_averages(
     dwell_time: float,
     spectrometer_mhz: float,
     done: Preprocessed,
-    blocks: Sequence[Block],
+    blocks: Sequence[TransientBlock],
 ) -> tuple[ComplexArray, list[int]]:
     """Average blocks of a series, with the alignment and corrections of the whole.
 
@@ -165,7 +165,7 @@ def block_averages(
         Sampling interval in s and spectrometer frequency in MHz.
     done : Preprocessed
         The whole series, preprocessed.
-    blocks : sequence of Block
+    blocks : sequence of TransientBlock
         What to average.
 
     Returns

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from bids_acc.anat.fitting import (
-    FitOptions,
+    SurfaceFitOptions,
     fit_surfaces,
     pial_targets,
     repair_intersections,
@@ -93,7 +93,9 @@ def test_bank_of_a_sulcus_is_found_however_narrow(width: float) -> None:
     gap = special.ndtr((places - bank) / BLUR) - special.ndtr((places - bank - width) / BLUR)
     profile = (GREY - (GREY - FLUID) * gap)[None]
     levels = np.array([GREY]), np.array([FLUID])
-    found = float(pial_targets(*levels, profile, places, FitOptions.sulcal_minimum_share)[0])
+    found = float(
+        pial_targets(*levels, profile, places, SurfaceFitOptions.sulcal_minimum_share)[0]
+    )
     assert bank - BLUR < found < bank + 0.05
     if width >= 2 * BLUR:
         assert found == pytest.approx(bank, abs=0.06)
@@ -108,7 +110,7 @@ def test_bank_moves_with_the_sulcus_and_hardly_with_its_width() -> None:
     inner = (places - bank[:, None]) / BLUR
     gap = special.ndtr(inner) - special.ndtr(inner - width[:, None] / BLUR)
     profiles = GREY - (GREY - FLUID) * gap
-    share = FitOptions.sulcal_minimum_share
+    share = SurfaceFitOptions.sulcal_minimum_share
     found = pial_targets(np.full(4, GREY), np.full(4, FLUID), profiles, places, share)
     assert found[0] - found[1] == pytest.approx(0.4, abs=0.03)
     assert abs(found[3] - found[2]) < 0.1
@@ -176,7 +178,7 @@ def test_pial_surface_is_lifted_out_of_the_white_one() -> None:
 
 
 def test_without_rounds_nothing_is_repaired() -> None:
-    assert FitOptions(repair_rounds=0).ranges == FitOptions().ranges
+    assert SurfaceFitOptions(repair_rounds=0).ranges == SurfaceFitOptions().ranges
     points, faces = make_sphere(3)
     pierced = points.copy()
     pierced[np.argmax(points[:, 2]), 2] = -1.3

@@ -10,7 +10,7 @@ import pytest
 
 from bids_acc.demo.cohort import GROUPS, MD_RISE, THICKNESS_EFFECT_MM
 from bids_acc.demo.patterns import pattern_weights
-from bids_acc.demo.recovery import Effect, compare, format_score, group_effect
+from bids_acc.demo.recovery import GroupEffect, compare, format_score, group_effect
 from bids_acc.demo.score import (
     read_truth,
     score,
@@ -60,7 +60,7 @@ def test_group_effect_has_the_sign_of_affected_minus_reference(rng):
     ],
 )
 def test_verdict(low, high, words):
-    assert Effect('x', '', 0.5, 0.3, low, high).verdict == words
+    assert GroupEffect('x', '', 0.5, 0.3, low, high).verdict == words
 
 
 def test_truth_is_needed(tmp_path):

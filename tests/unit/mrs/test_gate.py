@@ -12,7 +12,7 @@ from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
 from bids_acc.mrs.results.quality import snr_lcm
 from bids_acc.quality.gate import judge_metabolite, judge_spectrum, load_gate
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 MHZ = 127.8
 GOOD = {'metric': 'fwhm', 'definition': 'lcmodel_fwhm', 'op': '<', 'value': 9, 'unit': 'Hz'}
@@ -25,8 +25,8 @@ def measures(snr: float, fwhm: float, unit: str = 'Hz', who: str = 'lcmodel') ->
         'builtin': ('builtin_snr_lcm', 'builtin_fwhm'),
     }
     return {
-        'snr': [Measure(snr, '1', names[who][0])],
-        'fwhm': [Measure(fwhm, unit, names[who][1])],
+        'snr': [QualityMeasure(snr, '1', names[who][0])],
+        'fwhm': [QualityMeasure(fwhm, unit, names[who][1])],
     }
 
 
@@ -62,7 +62,9 @@ def test_boundaries(preset: str, snr: float, fwhm: float, unit: str, word: str, 
     ],
 )
 def test_metabolite_boundaries(preset: str, crlb: float, detected: bool, word: str) -> None:
-    verdict = judge_metabolite(load_gate(preset), Measure(crlb, '%', 'builtin_crlb'), detected)
+    verdict = judge_metabolite(
+        load_gate(preset), QualityMeasure(crlb, '%', 'builtin_crlb'), detected
+    )
     assert verdict.word == word
 
 
@@ -91,7 +93,7 @@ def test_missing_metric_excludes_strictly_and_is_flagged_leniently(tmp_path: Pat
 
 
 def test_other_definition_is_an_error_unless_allowed(tmp_path: Path) -> None:
-    foreign = measures(30, 5) | {'snr': [Measure(30, '1', 'osprey_snr')]}
+    foreign = measures(30, 5) | {'snr': [QualityMeasure(30, '1', 'osprey_snr')]}
     with pytest.raises(SettingsError, match=r'defined by lcmodel_snr .* gives osprey_snr'):
         judge_spectrum(load_gate('acc-structure'), foreign, MHZ)
     path = tmp_path / 'gate.json'

@@ -10,7 +10,14 @@ from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.lcm import NOT_DETECTED, FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.baseline import penalty_for, second_differences, spline_columns
 from bids_acc.mrs.lcm.lineshape import broaden, gauss_variance, peak_width, voigt_width
-from bids_acc.mrs.lcm.model import N_SHARED, PHASE0, SHIFT, Component, Model, nonnegative
+from bids_acc.mrs.lcm.model import (
+    N_SHARED,
+    PHASE0,
+    SHIFT,
+    Component,
+    LinearCombinationModel,
+    nonnegative,
+)
 from bids_acc.mrs.lcm.options import RatioPrior
 from bids_acc.mrs.lcm.prepare import noise_sd
 from bids_acc.mrs.lcm.search import starts
@@ -62,7 +69,7 @@ def make_model(basis, **more):
         'phase1_sd': 0.35,
     }
     data = more.pop('data', spectrum(basis, 0.05, lorentz_hz=4.0).fid)
-    return Model(data, basis.fids, components, **(settings | more))
+    return LinearCombinationModel(data, basis.fids, components, **(settings | more))
 
 
 # pieces ---------------------------------------------------------------------------------------

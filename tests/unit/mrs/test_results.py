@@ -16,7 +16,7 @@ from bids_acc.mrs.levels.tables import concordance_table
 from bids_acc.mrs.levels.tissue import concentration_factor
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 NAMES = ('Glu', 'Gln', 'Cr', 'PCr', 'NAA', 'MM09')
 
@@ -31,7 +31,7 @@ def make_result(covariance: np.ndarray | None = None, **changes: object) -> Engi
     result = EngineResult(
         engine='builtin', version='1', names=NAMES, kinds=('metabolite',) * 5 + ('macromolecule',),
         values=values, sd=np.sqrt(np.diagonal(covariance)), covariance=covariance,
-        measures={'snr': (Measure(20.0, '1', 'builtin_snr_lcm'),)}, water_scale=1e-4,
+        measures={'snr': (QualityMeasure(20.0, '1', 'builtin_snr_lcm'),)}, water_scale=1e-4,
         curves=Curves(*(np.array([1.0, np.nan]) for _ in range(4))),
     )  # fmt: skip
     return dataclasses.replace(result, **changes)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 
 VERSION = '2'
 """FSL-MRS 1.1 to 2.4 write these columns."""
@@ -110,8 +110,8 @@ def fsl_result(summary_file: str | Path, qc_file: str | Path | None = None) -> E
         printed_crlb=crlb,
         crlb_definition='fsl_crlb',
         measures={
-            'snr': (Measure(snr, '1', 'fsl_snr_peak'),),
-            'fwhm': (Measure(fwhm, 'Hz', 'fsl_fwhm'),),
+            'snr': (QualityMeasure(snr, '1', 'fsl_snr_peak'),),
+            'fwhm': (QualityMeasure(fwhm, 'Hz', 'fsl_fwhm'),),
         },
         extra={
             'scale': scale,

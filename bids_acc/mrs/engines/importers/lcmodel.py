@@ -20,7 +20,7 @@ from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, Curves, EngineResult, kind_of
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 from bids_acc.typing import FloatArray
 
 KNOWN_VERSION = re.compile(r'Version (6\.[23]-\w+)')
@@ -37,7 +37,7 @@ _NUMBER = r'(-?\d*\.?\d+(?:E[-+]?\d+)?)'
 
 
 @dataclass(frozen=True)
-class Row:
+class ConcentrationLine:
     """One line of the concentration table."""
 
     name: str
@@ -62,7 +62,7 @@ class Table:
     """Title of the run."""
     reference: str
     """Denominator of the ratios."""
-    rows: tuple[Row, ...]
+    rows: tuple[ConcentrationLine, ...]
     """Concentration table."""
     fwhm_ppm: float = math.nan
     """LCModel's FWHM in ppm."""
@@ -124,7 +124,7 @@ def _check_complete(lines: list[str], tag: str, name: str) -> None:
         )
 
 
-def _rows(lines: list[str], name: str) -> tuple[Row, ...]:
+def _rows(lines: list[str], name: str) -> tuple[ConcentrationLine, ...]:
     """Concentration lines, of which each must be understood."""
     rows = []
     for line in lines:
@@ -134,7 +134,7 @@ def _rows(lines: list[str], name: str) -> tuple[Row, ...]:
         if not match:
             raise InputDataError(f'{name}: line {line.strip()[:80]!r} is no concentration line.')
         rows.append(
-            Row(
+            ConcentrationLine(
                 match['name'],
                 float(match['conc']),
                 float(match['sd']),
@@ -316,7 +316,7 @@ def parse_csv(path: str | Path) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def _printed_crlb(rows: tuple[Row, ...]) -> dict[str, float]:
+def _printed_crlb(rows: tuple[ConcentrationLine, ...]) -> dict[str, float]:
     """%SD by name, single metabolites and known sums."""
     found: dict[str, float] = {}
     for row in rows:
@@ -327,7 +327,7 @@ def _printed_crlb(rows: tuple[Row, ...]) -> dict[str, float]:
     return found
 
 
-def _sums(rows: tuple[Row, ...]) -> dict[str, tuple[float, float]]:
+def _sums(rows: tuple[ConcentrationLine, ...]) -> dict[str, tuple[float, float]]:
     """Amount and bound of the sums that bids_acc knows, from LCModel's own sums."""
     found: dict[str, tuple[float, float]] = {}
     for row in rows:
@@ -393,9 +393,9 @@ def lcmodel_result(
         printed_crlb=_printed_crlb(table.rows),
         crlb_definition='lcmodel_crlb',
         measures={
-            'snr': (Measure(table.snr, '1', 'lcmodel_snr'),),
-            'fwhm': (Measure(table.fwhm_ppm, 'ppm', 'lcmodel_fwhm'),),
-            'shift': (Measure(table.shift_ppm, 'ppm', 'lcmodel_shift'),),
+            'snr': (QualityMeasure(table.snr, '1', 'lcmodel_snr'),),
+            'fwhm': (QualityMeasure(table.fwhm_ppm, 'ppm', 'lcmodel_fwhm'),),
+            'shift': (QualityMeasure(table.shift_ppm, 'ppm', 'lcmodel_shift'),),
         },
         curves=curves,
         water_scale=_water_scale(table.inputs),
@@ -436,7 +436,7 @@ def lcmodel_csv_result(csv_file: str | Path) -> EngineResult:
         As :func:`parse_csv`.
     """
     cells = parse_csv(csv_file)
-    rows = tuple(Row(name, *values) for name, values in cells.items())
+    rows = tuple(ConcentrationLine(name, *values) for name, values in cells.items())
     single = [row for row in rows if '+' not in row.name]
     values = np.array([row.concentration for row in single])
     bounds = np.array([row.sd_pct for row in single])

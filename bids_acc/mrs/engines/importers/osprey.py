@@ -19,7 +19,7 @@ from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.basis_set import canonical_name
 from bids_acc.mrs.results.engine_result import COMBINED, EngineResult, kind_of
-from bids_acc.quality.measure import Measure
+from bids_acc.quality.measure import QualityMeasure
 from bids_acc.tables.reading import THEIRS, read_raw, read_tsv
 
 SUB_SPECTRA = ('A', 'off')
@@ -129,8 +129,8 @@ def osprey_result(folder: str | Path, subject: str = '') -> EngineResult:
         },
         crlb_definition='osprey_crlb',
         measures={
-            'snr': (Measure(_first(quality, 'tCr_SNR', 'Cr_SNR'), '1', 'osprey_snr'),),
-            'fwhm': (Measure(_first(quality, 'tCr_FWHM', 'Cr_FWHM'), 'Hz', 'osprey_fwhm'),),
+            'snr': (QualityMeasure(_first(quality, 'tCr_SNR', 'Cr_SNR'), '1', 'osprey_snr'),),
+            'fwhm': (QualityMeasure(_first(quality, 'tCr_FWHM', 'Cr_FWHM'), 'Hz', 'osprey_fwhm'),),
         },
         extra={'scale': scale, 'original_names': single, 'quality': quality}
         | {

@@ -23,7 +23,7 @@ from bids_acc.group.opnmf.covariance import (
     orthonormal,
 )
 from bids_acc.group.opnmf.initialise import Starts, nndsvd, spectral_norm
-from bids_acc.group.opnmf.model import Model
+from bids_acc.group.opnmf.model import CompressedData
 from bids_acc.group.opnmf.newton import newton_point
 from bids_acc.group.opnmf.nnls import nnls_columns
 from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_mu, solve_pnmf
@@ -371,7 +371,7 @@ def test_compressed_data_save_products_with_the_data(monkeypatch):
 def test_futile_compression_is_given_up(X, monkeypatch):
     operator = CovarianceOperator(X)
     start = Starts(operator, 4, 'nndsvd').first(4, None)
-    monkeypatch.setattr(Model, 'times', lambda self, V: 0 * V + 1.0)  # a model that is wrong
+    monkeypatch.setattr(CompressedData, 'times', lambda self, V: 0 * V + 1.0)  # a wrong model
     end = solve_anls(operator, [start], rank=32)[0]
     assert end.converged
     assert fixed_point_residual(end.W, X.T @ (X @ end.W))[0] <= 1e-5
@@ -379,7 +379,7 @@ def test_futile_compression_is_given_up(X, monkeypatch):
 
 def test_model_is_exact_where_it_has_been(X, rng):
     operator = CovarianceOperator(X)
-    model = Model(operator.compressed(8))
+    model = CompressedData(operator.compressed(8))
     points = [rng.random((3, X.shape[1])) for _ in range(3)]
     A = X.T @ X
     for V in points:
