@@ -84,7 +84,7 @@ def test_planned_contrast_and_a_group_that_is_not_there(people, rng):
     assert row.contrast == 'patients - controls'
     assert disagreement(row) is None
     (row,) = planned_contrasts(study_of(people[people['group'] != 'FL'], rng, **model), {}, rng)
-    assert row.note == 'not done: no participant in FL'
+    assert row.note == 'not done: fewer than two participants in FL'
     assert np.isnan(row.test.p)
 
 
