@@ -57,6 +57,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/bids_acc-demo $(DEMO)/bids
 	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out participant --nprocs $(NPROCS) --density 10k -w $(DEMO)/work
+	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out group --model trd-function --nprocs $(NPROCS)
 	$(BIN)/bids_acc $(DEMO)/bids $(DEMO)/out group --model auto --nprocs $(NPROCS)
 	@$(BIN)/bids_acc-demo --score $(DEMO)/out $(DEMO)/bids
 	$(BIN)/bids_acc-demo --cohort $(DEMO)/cohort

@@ -274,7 +274,9 @@ def _model(
     sidecar = _participants_sidecar(data_dir)
     proposal = output_dir / 'code' / 'model-proposed_smdl.json'
     try:
-        model = resolve_model(chosen, participants, sidecar, proposal, cohort.mrs)
+        model = resolve_model(
+            chosen, participants, sidecar, proposal, cohort.mrs, function=has_function(data_dir)
+        )
     except InputDataError as error:
         if chosen not in (None, 'auto'):
             raise

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bids_acc.group.statistics.figures import COLOURS, MARKERS
-from bids_acc.report.wording import response_words, text_of
+from bids_acc.report.wording import is_functional, response_words, text_of
 
 STANDARDISED: Mapping[str, str] = {
     'hedges_g_adjusted': 'adjusted for covariates',
@@ -18,6 +18,11 @@ STANDARDISED: Mapping[str, str] = {
 """Effect sizes that share an axis, and how they were made."""
 ROW_IN, GAP = 0.2, 0.9
 """Height of a line in inches, and room between comparisons, in lines."""
+
+
+def _kind(metric: str) -> str:
+    """Return which figure a metric stands in: all markers of one functional metric in one."""
+    return metric.split('__', maxsplit=1)[0] if is_functional(metric) else metric
 
 
 def forest_rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -47,7 +52,7 @@ def forest_rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 continue
             rows.append(
                 {
-                    'metric': text_of(row, 'metric') or text_of(row, 'response'),
+                    'metric': _kind(text_of(row, 'metric') or text_of(row, 'response')),
                     'response': response_words(row), 'contrast': text_of(row, 'contrast'),
                     'cohort': text_of(row, 'cohort') or 'all',
                     'kind': STANDARDISED[str(row['effect_name'])],

@@ -11,7 +11,7 @@ import pandas as pd
 from bids_acc.group.forest_figures import forest_figure, forest_rows
 from bids_acc.group.statistics.figures import UNITS
 from bids_acc.report.figures import save_for_paper
-from bids_acc.report.wording import metric_words
+from bids_acc.report.wording import is_functional, metric_words
 
 CAPTION = (
     "Hedges' g of each comparison with its interval: for each cohort, with and without "
@@ -43,9 +43,11 @@ def write_forests(
     found: dict[str, list[tuple[Path, str, str]]] = {}
     for metric, rows in forest_rows(tables).groupby('metric', sort=False):
         words = metric_words(str(metric))
-        title = f'{words[:1].upper()}{words[1:]}: differences between groups side by side'
+        first = words[:1] if words[1:2].isupper() else words[:1].upper()  # fALFF
+        title = f'{first}{words[1:]}: differences between groups side by side'
         name = re.sub(r'[^A-Za-z0-9]+', '', str(metric))
         path = save_for_paper(forest_figure(rows, title), folder / f'forest_{name}.svg')
         section = 'Structure' if metric in UNITS else 'Glutamate'
+        section = 'Function' if is_functional(str(metric)) else section
         found.setdefault(section, []).append((path, title, CAPTION))
     return found

@@ -23,6 +23,7 @@ from bids_acc.group.measures_run import analysed_session
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.tables import write_tables
 from bids_acc.report.figures import save_figure
+from bids_acc.report.wording import is_functional
 from bids_acc.tables.reading import read_tsv
 from bids_acc.typing import FloatArray
 
@@ -178,6 +179,17 @@ def _report(run: GroupRun, found: MotionRelation, n: int) -> None:
     run.note(text)
 
 
+def _what_is_tested(run: GroupRun) -> str:
+    """Say which functional measures the model compares, or how to have them compared."""
+    names = run.model.content['Responses']['Columns'] if run.model is not None else []
+    if any(map(is_functional, names)):
+        return 'The measures that the model declares are tested below.'
+    return (
+        'This model declares no functional measure: run group once more with --model trd-function '
+        'to have the markers tested.'
+    )
+
+
 def _differences(
     run: GroupRun, names: list[str], stacked: FloatArray, regions: pd.DataFrame
 ) -> None:
@@ -205,7 +217,7 @@ def _differences(
         plot_differences(panels, networks), run.folder / 'figures' / 'func_networks.svg'
     )
     caption = (
-        "Difference of mean Fisher's z within and between networks; a picture, not a test: the "
-        'declared markers are tested.'
+        "Difference of mean Fisher's z within and between networks; a picture, not a test. "
+        + _what_is_tested(run)
     )
     run.figures.setdefault('Function', []).append((path, 'Networks by group', caption))

@@ -73,25 +73,28 @@ def apply_gates(cohort: Cohort, model: Model | None, data_dir: Path) -> Gated:
     cohort : Cohort
         As read, with the verdicts of the participant level.
     model : Model or None
-        Names the gates.
+        Names the gates; without one the verdicts of the participant level count.
     data_dir : Path
         Where the tables of quality lie.
 
     Returns
     -------
     Gated
-        The same cohort where the model names no gate.
+        Where the model names no gate, the verdicts of the participant level count: those of
+        spectra as they were read, those of BOLD series here.
 
     Raises
     ------
     SettingsError
         If a gate of spectra does not accept the definitions of the engine that was used.
     """
+    rows: list[dict[str, Any]] = []
+    if model is None or model.content['Gate']['func'] is None:
+        cohort, rows = _participant_level(cohort)
     if model is None or not has_gates(model):
-        return Gated(cohort)
+        return _gated(cohort, rows)
     if model.spectra_gate is not None:
         cohort = _spectra(cohort, model.spectra_gate, data_dir, f'{model.source}: Gate/mrs')
-    rows = []
     for modality in IMAGES:
         gate = model.session_gate(modality)
         if gate is not None:
@@ -102,7 +105,46 @@ def apply_gates(cohort: Cohort, model: Model | None, data_dir: Path) -> Gated:
             LOGGER.warning('%s', note)
             cohort = replace(cohort, notes=(*cohort.notes, note))
             rows += failed
+    return _gated(cohort, rows)
+
+
+def _gated(cohort: Cohort, rows: Sequence[Mapping[str, Any]]) -> Gated:
+    """Join a cohort with the criteria that its images did not meet."""
     return Gated(cohort, pd.DataFrame(rows) if rows else None)
+
+
+def _participant_level(cohort: Cohort) -> tuple[Cohort, list[dict[str, Any]]]:
+    """Leave out the BOLD series that failed the gate of the participant level."""
+    flow, rows = cohort.flow.copy(), []
+    figures = _figures(cohort.qc, 'func')
+    there = flow[(flow['modality'] == 'func') & (flow['status'] == 'run')]
+    for index, row in there.iterrows():
+        own = figures.get(_key(row), {})
+        if own.get('gate') != 'fail':
+            continue
+        reason = f'gate of the participant level: {own.get("gate_reason")}'
+        flow.loc[index, ['status', 'reason']] = ['exclude', reason]
+        rows.append(
+            {
+                'participant_id': row['participant_id'], 'session_id': row['session_id'],
+                'modality': 'func', 'criterion': 'func_gate', 'definition': 'n/a',
+                'value': np.nan, 'threshold': 'pass', 'verdict': 'fail', 'reason': reason,
+            }
+        )  # fmt: skip
+    if not rows:
+        return cohort, rows
+    note = (
+        f'Function: {len(rows)} of {len(there)} sessions failed the gate at the participant '
+        'level; qc/exclusions.tsv says why.'
+    )
+    LOGGER.warning('%s', note)
+    return replace(cohort, flow=flow, notes=(*cohort.notes, note)), rows
+
+
+def _key(row: pd.Series) -> tuple[str, str]:
+    """Return participant and session of a row of the flow."""
+    visit = row['session_id']
+    return row['participant_id'], '' if pd.isna(visit) else visit
 
 
 def _spectra(cohort: Cohort, gate: Gate, data_dir: Path, source: str) -> Cohort:
@@ -181,8 +223,7 @@ def _images(cohort: Cohort, gate: SessionGate) -> tuple[Cohort, list[dict[str, A
     figures = _figures(cohort.qc, gate.modality)
     own = (flow['modality'] == gate.modality) & (flow['status'] == 'run')
     for index, row in flow[own].iterrows():
-        key = (row['participant_id'], '' if pd.isna(row['session_id']) else row['session_id'])
-        verdict = judge_session(gate, figures.get(key, {}))
+        verdict = judge_session(gate, figures.get(_key(row), {}))
         if verdict.passed:
             continue
         flow.loc[index, ['status', 'reason']] = ['exclude', verdict.reasons]

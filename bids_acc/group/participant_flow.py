@@ -17,6 +17,7 @@ from bids_acc.group.measures import Measures
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.study import as_text
+from bids_acc.report.wording import FUNCTIONAL
 
 STEPS: Mapping[str, str] = {
     'listed': 'Listed',
@@ -30,7 +31,6 @@ MODALITIES: Mapping[str, str] = {
     'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mrs': 'Spectroscopy',
 }  # fmt: skip
 OF_ANAT = frozenset({'thickness', 'area', 'volume'})
-OF_FUNC = frozenset({'reho', 'alff', 'falff', 'fc', 'psc'})
 NO_GROUP = 'n/a'
 """Group and cohort of those who have none."""
 _VALUES = re.compile(r': [\d.e+-]+(?: \(\w+\))?(?: fail)?')
@@ -149,9 +149,9 @@ def _with_value(measures: Measures, modality: str, session: str | None) -> set[s
     names = [
         name for name, m in measures.meanings.items()
         if (modality == 'mrs' and m.quantity == 'gated')
-        or (modality == 'func' and m.kind in ('parcel', 'region') and m.metric in OF_FUNC)
+        or (modality == 'func' and m.kind in ('parcel', 'region') and m.metric in FUNCTIONAL)
         or (m.kind == 'parcel' and m.hemisphere == BOTH and m.metric not in PARTIAL_VOLUME
-            and m.metric not in OF_FUNC
+            and m.metric not in FUNCTIONAL
             and (m.metric in OF_ANAT) == (modality == 'anat') and modality in ('anat', 'dwi'))
     ]  # fmt: skip
     there = rows[names].notna().any(axis=1)

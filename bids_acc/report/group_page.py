@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from bids_acc.report.html import Block, Section, image_block, render_page, table
 from bids_acc.report.wording import (
     effect_words,
     heading_words,
+    is_functional,
     name_words,
     p_words,
     response_words,
@@ -28,6 +29,8 @@ class TableText:
     section: str
     title: str
     caption: str
+    functional: str = ''
+    """Title of its rows about function, which stand in that section; empty: it is not parted."""
 
 
 TABLES: Mapping[str, TableText] = {
@@ -45,18 +48,24 @@ TABLES: Mapping[str, TableText] = {
     'ancova': TableText(
         'Structure', 'Parcel metrics between groups',
         'One analysis of covariance for each parcel and metric. Only the corrected p counts.',
+        'Functional measures between groups',
     ),
     'gate': TableText(
         'Structure', 'Which responses go on to post hoc tests',
         'A response is followed up only where the rule of the model file is met, such as '
         'significance in every cohort.',
+        'Which functional measures go on to post hoc tests',
     ),
     'posthoc': TableText(
         'Structure', 'Post hoc comparisons',
         'Pairs of groups: plain two-sample t tests, or means adjusted for the covariates, as the '
         'model file says. The sign follows the contrast as written: A - B.',
+        'Post hoc comparisons of functional measures',
     ),
-    'contrasts': TableText('Structure', 'Planned contrasts', 'As the model file declares them.'),
+    'contrasts': TableText(
+        'Structure', 'Planned contrasts', 'As the model file declares them.',
+        'Planned contrasts of functional measures',
+    ),
     'vertexwise': TableText(
         'Structure', 'Groups at every vertex',
         'Each contrast at every vertex, p corrected for all vertices by permutation '
@@ -294,6 +303,17 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return names.reset_index()[['analysis', 'cohort', 'response', 'why']]
 
 
+def _parts(text: TableText, table: pd.DataFrame) -> Iterator[tuple[TableText, pd.DataFrame]]:
+    """Yield a table in one, or its rows about structure and those about function."""
+    own = table['response'].map(lambda name: is_functional(str(name))) if text.functional else None
+    if own is None or not own.any():
+        yield text, table
+        return
+    if not own.all():
+        yield text, table[~own]
+    yield replace(text, section='Function', title=text.functional), table[own]
+
+
 def render_group_page(page: GroupPage, subtitle: str) -> str:
     """Put the cohort's page together.
 
@@ -316,9 +336,10 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
     for name, table in page.tables.items():
         text = TABLES.get(name, TableText('Further analyses', name, ''))
         file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
-        blocks[text.section].append(
-            table_block(compact(table), text.title, text.caption, fold_above=16, file=file)
-        )
+        for part, rows in _parts(text, table):
+            blocks[part.section].append(
+                table_block(compact(rows), part.title, part.caption, fold_above=16, file=file)
+            )
     if len(undone := not_done(page.tables)):
         blocks['Checks'].insert(
             0, table_block(undone, 'Not done, and why', 'Analyses that the data do not allow.')

@@ -24,11 +24,25 @@ EFFECT_NAMES: Mapping[str, str] = {
 
 METRIC_NAMES: Mapping[str, str] = {
     'fa': 'FA', 'md': 'MD', 'mo': 'MO', 'fawm': 'FA (weighted by white matter)',
-    'gmvolume': 'grey matter volume',
+    'gmvolume': 'grey matter volume', 'fc': 'connectivity', 'reho': 'ReHo', 'alff': 'ALFF',
+    'falff': 'fALFF', 'psc': 'signal change',
 }  # fmt: skip
 """Metrics whose customary name is not the column's."""
 SIDES: Mapping[str, str] = {'L': ', left', 'R': ', right', 'both': ''}
 """Sides of a region in words."""
+FUNCTIONAL = frozenset({'reho', 'alff', 'falff', 'fc', 'psc'})
+"""Metrics of BOLD series."""
+
+
+def is_functional(name: str) -> bool:
+    """Tell whether a response or metric is measured in BOLD series.
+
+    Examples
+    --------
+    >>> [is_functional(name) for name in ('fc__Seitzman__sgACC_DMN__both', 'reho_c2', 'fa_c2')]
+    [True, True, False]
+    """
+    return name.split('_', 1)[0] in FUNCTIONAL
 
 
 def text_of(row: pd.Series, name: str) -> str:

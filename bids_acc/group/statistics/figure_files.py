@@ -16,7 +16,7 @@ from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.study import Study
 from bids_acc.report.figures import save_for_paper
-from bids_acc.report.wording import metric_words
+from bids_acc.report.wording import is_functional, metric_words
 
 Entry = tuple[Path, str, str]
 
@@ -135,9 +135,16 @@ def write_figures(
     metabolites = [measure.metric for measure, _ in roles(study)]
     return {
         'Change': _trajectory_files(study, tables, folder),
-        'Structure': _group_files(
-            study, tables.get('posthoc'), folder, metrics, 'post hoc comparisons'
-        ),
+        **{
+            section: _group_files(
+                study,
+                tables.get('posthoc'),
+                folder,
+                [name for name in metrics if is_functional(name) == (section == 'Function')],
+                'post hoc comparisons',
+            )
+            for section in ('Structure', 'Function')
+        },
         'Glutamate': [
             *_group_files(study, tables.get('mrs_group'), folder, metabolites, 'metabolites'),
             *_scatter_files(study, tables, folder),

@@ -118,11 +118,11 @@ def spectra_gate(entry: Any, source: str) -> Gate | None:
 
 
 def session_gate(entry: Any, modality: ImageModality, source: str) -> SessionGate | None:
-    """Return the gate of images that a model names; None where there is none.
+    """Return the gate of images that a model names; None where it names none.
 
     Parameters
     ----------
-    entry : str or mapping
+    entry : str, mapping or None
         ``Gate/anat``, ``Gate/dwi`` or ``Gate/func`` of the model.
     modality : {'anat', 'dwi', 'func'}
         Which of them.
@@ -137,4 +137,4 @@ def session_gate(entry: Any, modality: ImageModality, source: str) -> SessionGat
     where = f'{source}: Gate/{modality}'
     if isinstance(entry, Mapping):
         return parse_session_gate(entry, modality, where)
-    return None if entry == sessions.NONE else session_preset(modality, entry, where)
+    return None if entry in (None, sessions.NONE) else session_preset(modality, entry, where)

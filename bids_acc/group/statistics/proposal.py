@@ -53,6 +53,8 @@ CLINICAL = re.compile(
     re.IGNORECASE,
 )
 MAX_LEVELS = 8
+FUNCTION_PRESET = 'trd-function'
+"""Model whose responses are functional."""
 
 
 def _find(columns: Sequence[str], names: Sequence[str]) -> str | None:
@@ -310,6 +312,8 @@ def propose_model(
     participants: pd.DataFrame,
     sidecar: Mapping[str, Any] | None = None,
     mrs: pd.DataFrame | None = None,
+    *,
+    function: bool = False,
 ) -> dict[str, Any]:
     """Propose a model from the participants table.
 
@@ -321,6 +325,8 @@ def propose_model(
         participants.json: its ``Levels`` give order and labels of the groups.
     mrs : DataFrame, optional
         Metabolite levels in long form: which voxels there are.
+    function : bool
+        Whether there are BOLD series.
 
     Returns
     -------
@@ -364,6 +370,11 @@ def propose_model(
     content |= _places(participants, used, reasons)
     content |= _visits(visits, reasons)
     content |= _voxels(mrs, reasons)
+    if function:
+        reasons.append(
+            f'Functional measures are not compared in this model: run group once more with '
+            f'--model {FUNCTION_PRESET}, or name columns in Responses/Columns.'
+        )
     scores = [
         str(name)
         for name in participants.columns
@@ -429,6 +440,8 @@ def resolve_model(
     sidecar: Mapping[str, Any] | None,
     proposal_file: Path,
     mrs: pd.DataFrame | None = None,
+    *,
+    function: bool = False,
 ) -> Model:
     """Return the model that the user chose; without a choice, write a proposal and stop.
 
@@ -436,7 +449,7 @@ def resolve_model(
     ----------
     choice : str or None
         Path of a model file, name of a preset, ``auto`` to accept the proposal, or None.
-    participants, sidecar, mrs
+    participants, sidecar, mrs, function
         As in `propose_model`.
     proposal_file : Path
         Where the proposal is written, for example ``code/model-proposed_smdl.json``.
@@ -448,7 +461,9 @@ def resolve_model(
     """
     if choice is not None and choice != 'auto':
         return read_model(choice)
-    model = parse_model(propose_model(participants, sidecar, mrs), proposal_file.name)
+    model = parse_model(
+        propose_model(participants, sidecar, mrs, function=function), proposal_file.name
+    )
     _keep_edited(proposal_file, model.to_json())
     write_bytes(proposal_file, model.to_json().encode())
     reasons = '\n'.join(f'  - {reason}' for reason in model.content['Proposal'])

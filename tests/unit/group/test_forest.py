@@ -45,3 +45,13 @@ def test_each_interval_stands_at_its_effect_with_the_colour_of_its_cohort() -> N
     heights = [line.get_ydata()[0] for line in spans]
     assert len(set(heights)) == 4
     assert [t.get_text() for t in axes.get_yticklabels()] == ['MD of parcel 1: TRS - HC']
+
+
+def test_markers_of_one_functional_metric_share_a_figure():
+    names = ['fc__Seitzman__sgACC_DMN__both', 'fc__Seitzman__within_DMN__both', 'reho_c1']
+    table = pd.DataFrame(
+        {'metric': names, 'response': names, 'contrast': 'TRS - HC', 'cohort': 'all',
+         'effect_name': 'hedges_g', 'effect': 0.5, 'ci_low': 0.1, 'ci_high': 0.9,
+         'component': None}
+    )  # fmt: skip
+    assert forest_rows({'posthoc': table})['metric'].tolist() == ['fc', 'fc', 'reho_c1']

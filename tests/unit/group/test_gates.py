@@ -12,7 +12,7 @@ import yaml
 
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.exceptions import SettingsError
-from bids_acc.group.cohort import load_cohort, plan_group
+from bids_acc.group.cohort import Cohort, load_cohort, plan_group
 from bids_acc.group.exclusions import exclusions_table, honour, without_verdicts
 from bids_acc.group.folders import atlas_folder, parcels_folder
 from bids_acc.group.gates import apply_gates, of_gates, sessions_left_out
@@ -324,3 +324,40 @@ def test_parcels_of_other_people_lie_in_another_folder(images):
     assert parcels_folder(images, options, ['md'], region, []) == whole
     assert parcels_folder(images, options, ['md'], region, left_out) != whole
     assert atlas_folder(images, images / 'a.nii', left_out) != atlas_folder(images, images / 'a')
+
+
+# -- the participant level's verdict of BOLD series ----------------------------------------------
+
+
+def _with_function(gate):
+    people = [f'sub-{k}' for k in range(3)]
+    flow = pd.DataFrame(
+        {'participant_id': people, 'session_id': None, 'modality': 'func', 'status': 'run',
+         'reason': ''}
+    )  # fmt: skip
+    qc = pd.DataFrame(
+        {'participant_id': people, 'session_id': None, 'func_gate': ['pass', gate, 'pass'],
+         'func_gate_reason': [None, 'fd_mean <= 0.5 mm: 1.55 fail', None], 'func_fd_mean': 0.1}
+    )  # fmt: skip
+    return Cohort(flow[['participant_id', 'session_id']], None, qc, flow)
+
+
+@pytest.mark.parametrize(
+    ('model', 'out'),
+    [(None, ['sub-1']), (_model(), ['sub-1']), (_model(func='none'), [])],
+)
+def test_series_that_failed_at_the_participant_level_are_left_out(tmp_path, model, out):
+    found = apply_gates(_with_function('fail'), model, tmp_path)
+    left = found.cohort.flow[found.cohort.flow['status'] == 'exclude']
+    assert left['participant_id'].to_list() == out
+    assert [row[0] for row in sessions_left_out(found.images)] == out
+    if out:
+        assert '1.55 fail' in left['reason'].iloc[0]
+        assert found.cohort.notes[-1].startswith('Function: 1 of 3 sessions failed')
+        without = honour(found.cohort, of_gates(found.images))
+        assert not without.qc['func_fd_mean'].isna().all()
+
+
+def test_nobody_is_left_out_where_all_series_pass(tmp_path):
+    cohort = _with_function('pass')
+    assert apply_gates(cohort, _model(), tmp_path).cohort is cohort

@@ -213,3 +213,9 @@ def test_real_tables_get_the_right_proposal(shared_data, dataset, column, refere
     sidecar = json.loads(file.read_text()) if file.exists() else None
     group = parse_model(propose_model(people, sidecar)).group
     assert (group.column, group.reference, len(group.levels)) == (column, reference, n_levels)
+
+
+def test_proposal_tells_how_function_is_compared(people):
+    told = ' '.join(propose_model(people, function=True)['Proposal'])
+    assert '--model trd-function' in told
+    assert 'trd-function' not in ' '.join(propose_model(people)['Proposal'])

@@ -12,7 +12,7 @@ from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.rows import Family, Row, finish_table
 from bids_acc.report.findings import significant_findings
-from bids_acc.report.group_page import compact
+from bids_acc.report.group_page import GroupPage, compact, render_group_page
 
 
 def t_test(value: float) -> TTest:
@@ -100,3 +100,17 @@ def test_a_score_is_named_beside_its_scope():
     assert compact(table)['term'].tolist() == ['panss_total: all groups']
     words = significant_findings({'clinical': table}, 0.05)['finding'].tolist()
     assert words == ['Glu: panss_total: all groups']
+
+
+def test_functional_responses_stand_under_function():
+    rows = [
+        Row(analysis='ancova', response=name, family='ancova', **T)
+        for name in ('thickness_c1', 'fc__Seitzman__sgACC_DMN__both')
+    ]
+    page = GroupPage(summary=(), tables={'ancova': finish_table(rows, {}, Family())})
+    text = render_group_page(page, '')
+    order = [text.index(words) for words in (
+        'Parcel metrics between groups', 'thickness',
+        'Functional measures between groups', 'sgACC',
+    )]  # fmt: skip
+    assert order == sorted(order)
