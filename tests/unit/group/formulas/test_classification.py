@@ -96,10 +96,12 @@ def test_rows_of_a_prediction_are_of_unseen_people(rng):
                      n_permutations=0)  # fmt: skip
     rows = {(r.analysis, r.contrast): r for r in classification_rows(result, 'outcome', 0.5)}
     truth = (table['outcome'] == 'yes').to_numpy()
-    assert rows['sensitivity', 'Youden'].effect == pytest.approx(result.called[truth].mean())
+    assert rows['sensitivity', 'Youden'].effect.size == pytest.approx(result.called[truth].mean())
     called = result.out_of_fold >= 0
-    assert rows['specificity', 'probability 0.5'].effect == pytest.approx((~called[~truth]).mean())
-    assert rows['AUC pooled', ''].effect == pytest.approx(result.value, abs=0.05)
+    assert rows['specificity', 'probability 0.5'].effect.size == pytest.approx(
+        (~called[~truth]).mean()
+    )
+    assert rows['AUC pooled', ''].effect.size == pytest.approx(result.value, abs=0.05)
     alone = predict(table, 'outcome', ['noise'], positive='yes', rng=rng, n_repeats=1,
                     n_permutations=0)  # fmt: skip
     chance = alone.called[truth].mean() + (~alone.called[~truth]).mean()
