@@ -94,8 +94,9 @@ def _check_not_derivative(bids_dir: Path, output_dir: Path, *, validate: bool) -
     except BidsAccError:
         return  # said where the data set is checked
     made = _generators(bids_dir)
-    if kind != 'derivative' or not (validate or GENERATOR in made):
-        return
+    derived = str(kind).strip().lower() == 'derivative'
+    if GENERATOR not in made and not (derived and validate):
+        return  # our own results are never input, whatever is left of their description
     by = f' of {", ".join(made)}' if made else ''
     swapped = '; did you swap it with the output folder?'
     if (output_dir / 'dataset_description.json').is_file() and not _generators(output_dir):

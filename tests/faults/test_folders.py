@@ -208,3 +208,16 @@ def test_nothing_is_run_from_another_users_folder(raw, tmp_path):
     assert done.returncode == 73
     assert 'belongs to another user' in done.stderr
     assert not out.exists()
+
+
+@pytest.mark.parametrize('fields', [
+    {'DatasetType': 'derivative'}, {'DatasetType': 'Derivative'}, {'DatasetType': None}, {},
+])  # fmt: skip
+def test_our_own_results_are_never_input(tmp_path, fields):
+    """Also where somebody has edited the description."""
+    made = described(tmp_path / 'made', GeneratedBy=[{'Name': 'bids_acc'}], **fields)
+    for validate in (True, False):
+        with pytest.raises(InvalidDatasetError, match='swap'):
+            check_folders(made, tmp_path / 'out', None, validate=validate)
+    demo = described(tmp_path / 'demo', GeneratedBy=[{'Name': 'bids_acc-demo'}])
+    check_folders(demo, tmp_path / 'out', None)
