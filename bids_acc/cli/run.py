@@ -113,6 +113,15 @@ class _Screen(logging.StreamHandler[Any]):
         super().emit(record)
 
 
+class _RunLog(logging.FileHandler):
+    """The run's log, without a traceback for each line that a full disk does not take."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Pass over what the disk refuses: the run itself says so, once."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
     """Send messages to the screen and, once there is one, to the run's log."""
     levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
@@ -126,7 +135,7 @@ def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
     screen.setFormatter(logging.Formatter('%(levelname)s: %(message)s'))
     logger.addHandler(screen)
     if run_folder is not None:
-        file = logging.FileHandler(run_folder / 'run.log')
+        file = _RunLog(run_folder / 'run.log')
         file.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))
         logger.addHandler(file)
 
