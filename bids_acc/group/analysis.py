@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.clinical.classify import classify_for_model, join_labels, write_groups
@@ -22,7 +21,6 @@ from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import (
     BidsAccError,
     InputDataError,
-    MissingInputError,
     SettingsError,
 )
 from bids_acc.execution.plugins import joblib_workers
@@ -40,9 +38,7 @@ from bids_acc.group.exclusions import (
     exclusions_table,
     honour,
     read_verdicts,
-    without_verdicts,
 )
-from bids_acc.group.features import VertexMetrics
 from bids_acc.group.flow_figures import draw_flow
 from bids_acc.group.folders import (
     PAGE,
@@ -54,7 +50,7 @@ from bids_acc.group.folders import (
 )
 from bids_acc.group.forest_files import write_forests
 from bids_acc.group.function import function_quality
-from bids_acc.group.gates import Gated, apply_gates, has_gates, of_gates, sessions_left_out
+from bids_acc.group.gates import Gated, apply_gates, has_gates, sessions_left_out
 from bids_acc.group.measures import Measures
 from bids_acc.group.measures_files import read_measures, write_measures
 from bids_acc.group.measures_run import (
@@ -82,13 +78,11 @@ from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.places_run import place_voxels, sessions_of
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.references import write_methods
-from bids_acc.group.state import GroupRun
+from bids_acc.group.state import GroupRun, NotPossibleError
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
-from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.proposal import GUESS, resolve_model
-from bids_acc.group.statistics.rows import finish_table
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.sessions import (
     VisitOrder,
@@ -99,8 +93,8 @@ from bids_acc.group.statistics.sessions import (
 from bids_acc.group.statistics.tables import write_tables
 from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
-from bids_acc.group.vertexmaps import available_metrics, gather_vertex_metrics
-from bids_acc.group.vertexwise import clusters, vertexwise, write_vertexwise
+from bids_acc.group.vertexmaps import available_metrics
+from bids_acc.group.vertexwise_run import compare_vertices, read_vertex_maps
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
 from bids_acc.settings import GroupSettings, Settings
@@ -215,7 +209,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         _part(run, 'function', function_quality)
     _part(run, 'statistics', _statistics)
     if run.model is not None and run.model.content['Vertexwise'] is not None:
-        _part(run, 'vertexwise', _vertexwise)
+        _part(run, 'vertexwise', compare_vertices)
     write_tables(
         {'flow': run.cohort.flow, 'flags': flagged_sessions(run.cohort.qc)}, run.folder / 'qc'
     )
@@ -348,7 +342,7 @@ def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
     row = StatusRow('n/a', None, 'group', 'done', reason_code=name)
     try:
         row = replace(row, reason_text=function(run, *arguments))
-    except _NotPossibleError as reason:
+    except NotPossibleError as reason:
         row = replace(row, status='skipped', reason_text=f'{name}: {reason}')
         run.note(f'{name.capitalize()}: {reason}')
     except SettingsError:
@@ -362,10 +356,6 @@ def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
 
 NAMING_COLUMNS = ('Covariates', 'OwnCovariates', 'Responses', 'Clinical')
 """Parts of a model file that may name regions and figures of quality as columns."""
-
-
-class _NotPossibleError(Exception):
-    """The data do not offer what this part needs."""
 
 
 def parcellation_options(
@@ -415,10 +405,10 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     there = available_metrics(run.data_dir)
     metrics = tuple(name for name in group.metrics if name in there)
     if not metrics:
-        raise _NotPossibleError('no vertex maps; parcels and structure are left out.')
+        raise NotPossibleError('no vertex maps; parcels and structure are left out.')
     if absent := [name for name in group.metrics if name not in there]:
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
-    data = _vertex_maps(run, metrics, run.settings.anat.roi)
+    data = read_vertex_maps(run, metrics, run.settings.anat.roi)
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
         run.notes += data.notes
@@ -463,14 +453,14 @@ def _placed(result: ParcellationResult, folder: Path, place: Path) -> list[tuple
 def _statistics(run: GroupRun) -> str:
     """Run every analysis of the model."""
     if run.model is None:
-        raise _NotPossibleError('no groups are known, so nothing is compared.')
+        raise NotPossibleError('no groups are known, so nothing is compared.')
     if run.measures is None:
-        raise _NotPossibleError('there is no table of measures.')
+        raise NotPossibleError('there is no table of measures.')
     asked = {part: value for part, value in run.model.content.items() if part in NAMING_COLUMNS}
     people = run.measures.people_with(names_in(asked))
     parcels, mrs = run.measures.parcels, run.measures.mrs
     if parcels is None and mrs is None and not run.measures.columns('region'):
-        raise _NotPossibleError('neither parcels nor regions nor spectra.')
+        raise NotPossibleError('neither parcels nor regions nor spectra.')
     seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
     run.tables = run_statistics(
         run.model,
@@ -502,54 +492,6 @@ def _statistics(run: GroupRun) -> str:
     for section, entries in [*forests.items(), *figures.items()]:
         run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'
-
-
-def _vertexwise(run: GroupRun) -> str:
-    """Compare the groups at every vertex."""
-    if run.model is None or run.measures is None:
-        raise _NotPossibleError('there is no table of measures.')
-    wanted = run.model.section('Vertexwise')
-    metrics = tuple(wanted['Metrics'] or run.settings.group.metrics)
-    there = available_metrics(run.data_dir)
-    if absent := [name for name in metrics if name not in there]:
-        run.note(f'Vertexwise: no vertex maps of {", ".join(absent)}.')
-    metrics = tuple(name for name in metrics if name in there)
-    if not metrics:
-        raise _NotPossibleError('no vertex maps.')
-    region = ('cortex',) if wanted['Region'] == 'cortex' else run.settings.anat.roi
-    data = _vertex_maps(run, metrics, region)
-    study = make_study(
-        run.model, run.measures.parcels, run.measures.mrs, run.measures.participants
-    )
-    results = list(vertexwise(study, data, run.settings.random_seed))
-    tables = {'vertexwise': finish_table(
-        [result.row for result in results], study.model.families, study.model.correction
-    )}  # fmt: skip
-    found = [clusters(result, data, study.model.alpha) for result in results]
-    if any(len(table) for table in found):
-        tables['vertexwise_clusters'] = pd.concat(
-            [table for table in found if len(table)], ignore_index=True
-        )
-    write_tables(tables, run.folder / 'stats')
-    run.tables |= tables
-    run.figures.setdefault('Structure', []).extend(
-        write_vertexwise(results, data, run.folder, study.model.alpha)
-    )
-    return f'{len(results)} contrasts'
-
-
-def _vertex_maps(run: GroupRun, metrics: tuple[str, ...], region: Sequence[str]) -> VertexMetrics:
-    """Read the maps of everybody whom verdicts and gates leave in."""
-    try:
-        data = gather_vertex_metrics(
-            run.data_dir, metrics, region, atlases=run.settings.anat.atlas,
-            smooth_mm=run.settings.group.smooth_mm,
-        )  # fmt: skip
-    except MissingInputError as error:
-        raise _NotPossibleError(str(error)) from error
-    wanted = set(run.cohort.participants['participant_id'])
-    data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
-    return without_verdicts(without_verdicts(data, run.verdicts), of_gates(run.images))
 
 
 def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) -> None:

@@ -20,6 +20,10 @@ from bids_acc.settings import Settings
 LOGGER = logging.getLogger(__name__)
 
 
+class NotPossibleError(Exception):
+    """The data do not offer what this part needs."""
+
+
 @dataclass
 class GroupRun:
     """What one run of the group level has found so far."""
