@@ -62,26 +62,33 @@ def find_bold(
     inputs : FuncInputs or None
         None where no derivative holds a prepared series of this session.
     notes : list of str
-        For the plan.
+        For the plan; of derivatives that are not read, too.
 
     Raises
     ------
     MissingInputError, InputDataError
         If there are some, but none can be used; with the reason for each.
     """
+    said = []
     for name, root in derivatives.items():
         folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
         images = _images(folder) if folder.is_dir() else []
         made = generated_by(folder.parents)
         source = ' '.join(filter(None, made[0])) if made else name
-        if not images or source.startswith(('bids_acc', 'XCP-D', 'xcp_d')):
+        if folder.is_dir() and source.lower().startswith(('xcp-d', 'xcp_d')):
+            said.append(
+                f'{folder}: results of XCP-D are not read; give the folder of fMRIPrep from which '
+                'they were made'
+            )
+            continue
+        if not images or source.startswith('bids_acc'):
             continue
         welcome = _welcome(space, has_anat, density)
         chosen = _best_space(images, welcome)
         if not chosen:
             raise MissingInputError(_no_space(folder, images, space, has_anat, density))
         return _judged(chosen, source, raw_root)
-    return None, []
+    return None, said
 
 
 def _images(folder: Path) -> list[Path]:

@@ -255,19 +255,19 @@ def _choose_func(
     index: ImageIndex, subject: str, session: str | None, selection: Selection, *, has_anat: bool
 ) -> tuple[FuncInputs, list[str]]:
     """Take the series that another tool has prepared where there are some, else the raw ones."""
-    inputs: FuncInputs | None = None
+    said: list[str] = []
     if selection.func_source != 'raw':
-        inputs, notes = find_bold(
+        inputs, said = find_bold(
             selection.derivatives, subject, session, raw_root=index.root, has_anat=has_anat,
             density=selection.density, space=selection.func_space,
         )  # fmt: skip
         if inputs is not None:
-            return inputs, notes
+            return inputs, said
     if selection.func_source == 'derivative':
         folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
         raise MissingInputError(
             f'--func-source derivative: no desc-preproc_bold of sub-{subject} in --derivatives '
-            f'({folders}).'
+            f'({folders}).{"".join(f" {text}." for text in said)}'
         )
     runs, left_out, notes = find_raw_runs(index, subject, session, selection)
-    return FuncInputs(raw=runs, left_out=tuple(left_out)), notes
+    return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]
