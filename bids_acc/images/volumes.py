@@ -16,6 +16,8 @@ MIN_VOXEL, MAX_VOXEL = 0.3, 3.5
 """Accepted voxel sizes in mm."""
 MAX_SHEAR = 0.01
 """Largest cosine between two axes of the grid; ANTs knows rotations only."""
+MAX_SCALE = 0.05
+"""By how much, as a share, sform and qform may differ about the size of a voxel."""
 MAX_GAPS = 0.1
 """Largest share of voxels inside the object that may be NaN or infinite."""
 MIN_BRAIN_ML, MAX_BRAIN_ML = 600.0, 2300.0
@@ -80,7 +82,7 @@ def check_forms(sform: FloatArray | None, qform: FloatArray | None, where: str) 
     Raises
     ------
     InputDataError
-        If neither is set, or one is a mirror image of the other.
+        If neither is set, one is a mirror image of the other, or their voxels differ in size.
     """
     if sform is None and qform is None:
         raise InputDataError(
@@ -94,6 +96,13 @@ def check_forms(sform: FloatArray | None, qform: FloatArray | None, where: str) 
         raise InputDataError(
             f'{where}: sform and qform disagree about left and right; set the wrong one to the '
             'other, or its code to 0.'
+        )
+    first, second = (np.linalg.norm(form[:3, :3], axis=0) for form in (sform, qform))
+    if np.abs(np.log(first / second)).max() > MAX_SCALE:
+        sizes = [' x '.join(f'{s:.2f}' for s in form) for form in (first, second)]
+        raise InputDataError(
+            f'{where}: voxels have {sizes[0]} mm by sform and {sizes[1]} mm by qform; set the '
+            'wrong one to the other, or its code to 0.'
         )
 
 

@@ -121,3 +121,27 @@ def test_tissues_in_another_order_are_refused() -> None:
     inverted = image_of(truth, 0.03, levels=(600.0, 300.0, 900.0))
     with pytest.raises(InputDataError, match='not in the order of a T1-weighted image'):
         fit_tissue_model(inverted, truth.sum(axis=0) > 0.5, template())
+
+
+def smooth_noise(shape: tuple[int, ...]) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=shape), 2.0)
+    return noise / noise.std()
+
+
+def test_smooth_noise_in_the_shape_of_a_brain_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its tissues come out in the order of a T1w, once in six times."""
+    monkeypatch.setattr(segmentation, '_in_order', lambda _: True)
+    mask = shares(6.0).sum(axis=0) > 0.5
+    with pytest.raises(InputDataError, match=r'this is no brain'):
+        fit_tissue_model(600 + 100 * smooth_noise(mask.shape), mask, template())
+
+
+def test_likeness_is_that_of_a_brain_only() -> None:
+    truth = shares(6.0)
+    mask = truth.sum(axis=0) > 0.5
+    priors = template()[:, mask]
+    priors /= priors.sum(axis=0)
+    assert segmentation.likeness(image_of(truth, 0.1)[mask], priors) > 0.5
+    of_noise = segmentation.likeness(smooth_noise(mask.shape)[mask], priors)
+    assert abs(of_noise) < segmentation.LEAST_LIKENESS
+    assert np.isnan(segmentation.likeness(np.ones(int(mask.sum())), priors))
