@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.mrs.basis.sequence import sequence_of, too_short, usual_te1
+from bids_acc.mrs.basis.sequence import other_sequence, sequence_of, too_short, usual_te1
 from bids_acc.mrs.conditions import editing_named, repetitions_in_coils, tell_conditions
 from bids_acc.mrs.interfaces import edit_index as condition_of
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
@@ -208,9 +208,13 @@ def _voxel(data: MrsData) -> Iterator[Remark]:
 def _timing(data: MrsData, acquisition: str, sequence: str, te1: float | None) -> Iterator[Remark]:
     """Sequence, echo time and its parts, repetition and mixing time."""
     named, origin = sequence_of(data.metadata, acquisition)
+    other = other_sequence(data.metadata, acquisition)
+    unnamed = 'No field names the sequence'
+    if other:
+        unnamed = f'{other} (its own basis set can be given with --mrs-basis)'
     yield _tells(
         not (sequence or named), 'lacks',
-        'No field names the sequence: PRESS is assumed; say it with --mrs-sequence.',
+        f'{unnamed}: PRESS is assumed; say it with --mrs-sequence.',
         f'Sequence {sequence or named} ({"as told" if sequence else origin}).',
     )  # fmt: skip
     sequence = sequence or named or 'press'

@@ -21,7 +21,7 @@ from bids_acc.exceptions import (
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
 from bids_acc.mrs.basis.edit_metadata import editing_of
-from bids_acc.mrs.basis.sequence import sequence_of, too_short, usual_te1
+from bids_acc.mrs.basis.sequence import other_sequence, sequence_of, too_short, usual_te1
 from bids_acc.mrs.conditions import editing_named
 from bids_acc.mrs.engines.builtin import builtin_result, choose_engine, run_builtin
 from bids_acc.mrs.engines.edited import NAMES as EDITED_NAMES
@@ -106,6 +106,8 @@ def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]
         reason = (
             f'PulseSequenceType {told!r} is unknown' if told else 'no field names the sequence'
         )
+        if other := other_sequence(request.metadata, request.acquisition):
+            reason = f'{other} (its own basis set can be given with --mrs-basis)'
         notes.append(f'{reason}: PRESS assumed; say it with --mrs-sequence.')
     else:
         notes.append(f'sequence {sequence} read from {origin}.')

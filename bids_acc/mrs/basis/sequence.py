@@ -27,10 +27,13 @@ SHORTEST_PART = 0.008
 its spoilers. A convention."""
 
 _PATTERNS = (
-    ('slaser', re.compile(r's(emi)?[-_ ]?laser', re.IGNORECASE)),
-    ('steam', re.compile(r'steam|svs_st(?![a-z])', re.IGNORECASE)),
-    ('press', re.compile(r'press|svs_se', re.IGNORECASE)),
+    ('slaser', re.compile(r's(emi)?[-_ ]?laser|probe[-_ ]?sl(?![a-z])', re.IGNORECASE)),
+    ('steam', re.compile(r'steam|svs_st(?![a-z])|probe[-_ ]?s(?![a-z])', re.IGNORECASE)),
+    ('press', re.compile(r'press|svs_se|probe[-_ ]?p(?![a-z])', re.IGNORECASE)),
 )
+# svs_* are the sequences of Siemens, PROBE-* those of GE
+
+_OTHER = re.compile(r'(?<![a-z])(special|isis|laser|fid|hise|cosy)(?![a-z])', re.IGNORECASE)
 
 _FIELDS = ('PulseSequenceType', 'SequenceName', 'PulseSequenceDetails', 'ProtocolName',
            'SeriesDescription')  # fmt: skip
@@ -68,6 +71,25 @@ def sequence_of(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str
             if pattern.search(text):
                 return sequence, name
     return '', ''
+
+
+def other_sequence(metadata: Mapping[str, Any], acquisition: str = '') -> str:
+    """Field that names a sequence that cannot be simulated, with its name; empty where none does.
+
+    Only asked where :func:`sequence_of` finds none.
+
+    Examples
+    --------
+    >>> other_sequence({'PulseSequenceType': 'SPECIAL'})
+    "PulseSequenceType names 'SPECIAL', which is not simulated"
+    >>> other_sequence({'ProtocolName': 'ACC'})
+    ''
+    """
+    places = [(name, str(metadata[name])) for name in _FIELDS if name in metadata]
+    for name, text in [*places, ('acq entity', acquisition)]:
+        if _OTHER.search(text):
+            return f'{name} names {text!r}, which is not simulated'
+    return ''
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,13 @@ def test_unknown_dimension_is_refused(tmp_path: Path) -> None:
         read_nifti_mrs(path)
 
 
+def test_cycled_metabolites_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    header = GOOD | {'dim_5': 'DIM_METCYCLE'}
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128, 2)), header)
+    with pytest.raises(InputDataError, match='subtract its two halves'):
+        read_nifti_mrs(path)
+
+
 def test_real_valued_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / 'x_svs.nii.gz'
     nb.Nifti1Image(np.ones((1, 1, 1, 128), np.float32), np.eye(4)).to_filename(path)
