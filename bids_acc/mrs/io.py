@@ -64,12 +64,6 @@ NEAR_CENTRE_PPM, FURTHEST_CENTRE_PPM = 0.2, 5.0
 """An offset that the search for the lines finds anyhow, and one that leaves the protons' lines.
 Conventions of this package."""
 
-REMEDIES = {
-    'DIM_METCYCLE': 'subtract its two halves when converting (half their sum is the water '
-    'reference, mrsref)',
-}
-"""What is done about dimensions that have a meaning of their own."""
-
 AVERAGED_TAGS = ('DIM_DYN', 'DIM_MEAS', 'DIM_PHASE_CYCLE', 'DIM_ISIS')
 """Dimensions along which transients are repeated; they are averaged together."""
 
@@ -491,12 +485,15 @@ def _arrange(
         kind = 'dyn' if tag in AVERAGED_TAGS else kind
         if _lists_conditions(metadata, axis + 4, block.shape[axis]):
             kind = 'edit'  # whatever a converter calls it: conditions are never averaged
-        if kind is None and block.shape[axis] > 1:
-            remedy = REMEDIES.get(tag, 'split the file so that only coils, transients and editing '
-                                  'conditions remain')  # fmt: skip
+        if tag == 'DIM_METCYCLE' and block.shape[axis] > 1:
             raise InputDataError(
-                f'{source}: dimension {tag} of size {block.shape[axis]} cannot be handled: '
-                f'{remedy}.'
+                f'{source}: dimension {axis + 4} holds cycled metabolites (DIM_METCYCLE): '
+                f'subtract its two halves when converting; half their sum is the water reference (mrsref).'
+            )
+        if kind is None and block.shape[axis] > 1:
+            raise InputDataError(
+                f'{source}: dimension {tag} of size {block.shape[axis]} cannot be handled: split '
+                f'the file so that only coils, transients and editing conditions remain.'
             )
         groups[kind or 'dyn'].append(axis)
     order = [*groups['coil'], *groups['dyn'], *groups['edit']]
