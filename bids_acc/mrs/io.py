@@ -488,7 +488,8 @@ def _arrange(
         if tag == 'DIM_METCYCLE' and block.shape[axis] > 1:
             raise InputDataError(
                 f'{source}: dimension {axis + 4} holds cycled metabolites (DIM_METCYCLE): '
-                f'subtract its two halves when converting; half their sum is the water reference (mrsref).'
+                f'subtract its two halves when converting; half their sum is the water reference '
+                f'(mrsref).'
             )
         if kind is None and block.shape[axis] > 1:
             raise InputDataError(
