@@ -24,11 +24,14 @@ def write_cohort(
     effect: float = 0.0,
     motion_effect: float = 0.0,
     n_regions: int = 30,
+    sessions: tuple[str | None, ...] = (None,),
 ) -> pd.DataFrame:
     """Write an output folder of the participant level; return who is in it.
 
     The resistant have ``effect`` more sgACC-DMN connectivity (SD 1 within groups);
-    ``motion_effect`` is how much Fisher's z of every edge rises with 1 mm of motion.
+    ``motion_effect`` is how much Fisher's z of every edge rises with 1 mm of motion. At each later
+    session the resistant have ``effect`` less of it than at the one before; the first marker is
+    otherwise the same at all of them up to half a standard deviation.
     """
     write_dataset(root, DatasetType='derivative', GeneratedBy=[{'Name': 'bids_acc'}])
     people = []
@@ -40,16 +43,22 @@ def write_cohort(
         who = {'participant_id': f'sub-{label}', 'group': group, 'fd': motion,
                'age': float(rng.normal(35, 8)), 'sex': 'FM'[int(rng.integers(2))]}  # fmt: skip
         people.append(who)
-        _write_person(root, label, who, rng, regions, effect, motion_effect)
+        own = float(rng.standard_normal())
+        for visit, session in enumerate(sessions):
+            entities = {'subject': label, 'task': 'rest'}
+            if session is not None:
+                entities['session'] = session
+            spread = own if visit == 0 else own + 0.5 * float(rng.standard_normal())
+            marker = spread + effect * (1 - visit) * (group == 'resistant')
+            _write_person(root, entities, who, rng, regions, marker, motion_effect)
     table = pd.DataFrame(people)
     shown = table.drop(columns='fd')
     shown.to_csv(root / 'participants.tsv', sep='\t', index=False)
     return table
 
 
-def _write_person(root, label, who, rng, regions, effect, motion_effect) -> None:
-    """Write the tables of one person."""
-    entities = {'subject': label, 'task': 'rest'}
+def _write_person(root, entities, who, rng, regions, marker, motion_effect) -> None:
+    """Write the tables of one person at one session."""
 
     def keep(key: str, frame: pd.DataFrame) -> None:
         path = output_path(key, root, entities)
@@ -57,7 +66,7 @@ def _write_person(root, label, who, rng, regions, effect, motion_effect) -> None
         frame.to_csv(path, sep='\t', index=False, na_rep='n/a')
 
     z = rng.standard_normal(len(MARKERS))
-    z[0] += effect * (who['group'] == 'resistant')
+    z[0] = marker
     keep('func_markers', pd.DataFrame({'marker': MARKERS, 'z': z, 'sd': 0.15, 'dof': 44.0,
                                        'n_pairs': 60, 'reason': np.nan}))  # fmt: skip
     names = [f'{part}anteriorcingulate' for part in ('rostral', 'caudal')]

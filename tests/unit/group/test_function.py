@@ -120,6 +120,21 @@ def test_the_planted_difference_and_the_gate(cohort):
     assert holds['fc__Seitzman__sgACC_DMN__both']['Holds']['kind'] == 'region'
 
 
+@pytest.mark.slow
+def test_the_planted_change_before_and_after_treatment(tmp_path):
+    root = tmp_path / 'out'
+    write_cohort(root, np.random.default_rng(6), n_per_group=8, effect=2.5, sessions=('01', '02'))
+    assert main([str(root), str(root), 'group', '--model', 'trd-function-prepost']) == 0
+    stats_dir = root / 'group' / 'model-trd-function-prepost' / 'stats'
+    change = pd.read_csv(stats_dir / 'change.tsv', sep='\t')
+    paired = change[change['analysis'] == 'paired change']
+    assert len(set(paired['response'])) == 8 + 8
+    best = paired.loc[paired['p_corrected'].idxmin()]
+    assert best['response'] == 'fc__Seitzman__sgACC_DMN__both'
+    assert best['p_corrected'] < 0.05
+    assert best['mean_change'] == pytest.approx(-2.5, abs=0.6)  # three SE of eight differences
+
+
 @pytest.mark.parametrize('name', ['trd-function', 'trd-function-prepost'])
 def test_presets_declare_their_families(name):
     model = read_model(name)
