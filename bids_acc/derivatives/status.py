@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from bids_acc.exceptions import ExitCode
-from bids_acc.files.writing import plain
+from bids_acc.files.writing import plain, write_json
 from bids_acc.tables.writing import write_tsv
 
 SEVERITY = (
@@ -23,6 +23,18 @@ SEVERITY = (
     ExitCode.NO_INPUT,
 )
 """When sessions fail for different reasons, the first of these that occurs is returned."""
+
+
+COLUMNS = {
+    'participant_id': 'Participant; n/a for parts of the group level',
+    'session_id': 'Session; n/a without sessions',
+    'modality': 'anat, dwi, func, mrs, or group',
+    'status': 'done, reused (as an earlier run left it), skipped or failed',
+    'reason_code': 'Reason in a word, for programs',
+    'reason_text': 'Reason in a sentence, with what to do',
+    'log': 'Crash file beside this table',
+}
+"""What ``status.tsv`` holds."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class StatusRow:
 
 
 def write_status(run_folder: Path, rows: Sequence[StatusRow]) -> Path:
-    """Write ``status.tsv`` of a run.
+    """Write ``status.tsv`` of a run, and what its columns hold.
 
     Parameters
     ----------
@@ -68,6 +80,8 @@ def write_status(run_folder: Path, rows: Sequence[StatusRow]) -> Path:
         table[column] = table[column].str.replace(r'\s+', ' ', regex=True)
     path = run_folder / 'status.tsv'
     write_tsv(path, table.replace('', None))
+    described = {name: {'Description': text} for name, text in COLUMNS.items()}
+    write_json(path.with_suffix('.json'), described)
     return path
 
 

@@ -25,6 +25,7 @@ from bids_acc.exceptions import (
 )
 from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.checklists import write_checklists
 from bids_acc.group.cohort import (
     Cohort,
     has_function,
@@ -97,6 +98,7 @@ from bids_acc.group.vertexmaps import available_metrics
 from bids_acc.group.vertexwise_run import compare_vertices, read_vertex_maps
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
+from bids_acc.report.reading import explained
 from bids_acc.settings import GroupSettings, Settings
 from bids_acc.tables.people import read_sidecar
 
@@ -215,7 +217,9 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     )
     _exclusions(run)
     _provenance(run)
-    write_methods(run, methods_text(run), run.folder)
+    methods = methods_text(run)
+    write_methods(run, methods, run.folder)
+    write_checklists(run, methods, run.folder)
     _page(run, run.folder / PAGE)
 
 
@@ -506,7 +510,9 @@ def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) 
         'and group, and why the others are not there (qc/participant_flow.tsv; qc/exclusions.tsv '
         'names each one).'
     )
-    run.figures.setdefault('People', []).insert(0, (path, 'Participant flow', caption))
+    run.figures.setdefault('People', []).insert(
+        0, (path, 'Participant flow', explained('flow', caption))
+    )
 
 
 def _exclusions(run: GroupRun) -> None:

@@ -11,15 +11,12 @@ import pandas as pd
 from bids_acc.group.forest_figures import forest_figure, forest_rows
 from bids_acc.group.statistics.figures import UNITS
 from bids_acc.report.figures import save_for_paper
+from bids_acc.report.reading import explained
 from bids_acc.report.wording import is_functional, metric_words
 
 CAPTION = (
     "Hedges' g of each comparison with its interval: for each cohort, with and without "
-    'covariates, and together where there are several. How to read: an interval that crosses the '
-    'line is compatible with no difference; cohorts agree where their intervals overlap on one '
-    'side. What this cannot tell: no correction for the number of comparisons is made here (the '
-    'tables have it), and an interval that crosses the line does not show that there is no '
-    'difference.'
+    'covariates, and together where there are several.'
 )
 
 
@@ -49,5 +46,5 @@ def write_forests(
         path = save_for_paper(forest_figure(rows, title), folder / f'forest_{name}.svg')
         section = 'Structure' if metric in UNITS else 'Glutamate'
         section = 'Function' if is_functional(str(metric)) else section
-        found.setdefault(section, []).append((path, title, CAPTION))
+        found.setdefault(section, []).append((path, title, explained('forest', CAPTION)))
     return found

@@ -22,7 +22,8 @@ from bids_acc.group.function_figures import plot_differences, plot_motion_relati
 from bids_acc.group.measures_run import analysed_session
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.tables import write_tables
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import save_for_paper
+from bids_acc.report.reading import explained
 from bids_acc.report.wording import is_functional
 from bids_acc.tables.reading import read_tsv
 from bids_acc.typing import FloatArray
@@ -145,14 +146,16 @@ def _relate(
     places = regions[['x', 'y', 'z']].to_numpy(dtype=float)
     distances = np.linalg.norm(places[upper[0]] - places[upper[1]], axis=1)
     found = motion_relation(stacked[:, upper[0], upper[1]], moved, distances)
-    path = save_figure(
+    path = save_for_paper(
         plot_motion_relation(found, distances), run.folder / 'figures' / 'func_qcfc.png'
     )
     caption = (
         'Correlation over people of each edge with mean framewise displacement, before any '
         'result; by chance 5 % of the edges have p < .05. Right: by the distance of the regions.'
     )
-    run.figures.setdefault('Quality', []).append((path, 'Motion and connectivity', caption))
+    run.figures.setdefault('Quality', []).append(
+        (path, 'Motion and connectivity', explained('motion_connectivity', caption))
+    )
     return found
 
 
@@ -213,11 +216,13 @@ def _differences(
         panels.append((f'{level} - {reference} ({here.sum()}, {there.sum()})', gap))
     if not panels:
         return
-    path = save_figure(
+    path = save_for_paper(
         plot_differences(panels, networks), run.folder / 'figures' / 'func_networks.svg'
     )
     caption = (
         "Difference of mean Fisher's z within and between networks; a picture, not a test. "
         + _what_is_tested(run)
     )
-    run.figures.setdefault('Function', []).append((path, 'Networks by group', caption))
+    run.figures.setdefault('Function', []).append(
+        (path, 'Networks by group', explained('networks', caption))
+    )

@@ -8,15 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 from bids_acc.group.folders import GROUP_FOLDER
+from bids_acc.group.measures_run import descriptions
 from bids_acc.group.methods import methods_text
 from bids_acc.group.page_parcels import parcel_surface_blocks
 from bids_acc.group.page_people import excluded_blocks
 from bids_acc.group.page_quality import quality_blocks
 from bids_acc.group.quality import flagged_sessions
-from bids_acc.group.references import FREE, bibliography, in_words, used_keys
+from bids_acc.group.references import FREE, bibliography, used_keys
+from bids_acc.group.references import in_words as reference
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.figures import SCALE, UNITS
 from bids_acc.report.findings import explained_differences, significant_findings
-from bids_acc.report.group_page import GroupPage
+from bids_acc.report.group_page import GroupPage, in_words
 from bids_acc.report.html import Block, table_block
 
 KEPT_OUT = (
@@ -61,10 +64,11 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
         summary.insert(0, ' '.join([sentence, *cautions]))
+    summary += list(_count_of_findings(run))
     if 'confounding' in run.tables:  # before any result
         summary[:0] = list(run.tables['confounding']['note'])
     extra: dict[str, list[Block]] = {
-        'Summary': list(_findings(run)),
+        'Findings': list(_findings(run)),
         'People': [
             table_block(
                 _flow_counts(run.cohort.flow), 'Who has which data',
@@ -77,7 +81,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     if len(flags := flagged_sessions(run.cohort.qc)):
         extra['Quality'].append(
             table_block(
-                flags, 'Sessions to look at',
+                in_words(flags), 'Sessions to look at',
                 'Figures outside their usual range, and outliers to the worse side among the '
                 'sessions of this folder. Nobody is left out for them (qc/flags.tsv).',
             )
@@ -103,10 +107,10 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         ]  # fmt: skip
         if len(run.parcellation.agreement):
             extra['Parcels'].append(
-                table_block(run.parcellation.agreement, 'Agreement of the cohorts')
+                table_block(in_words(run.parcellation.agreement), 'Agreement of the cohorts')
             )
     methods = methods_text(run)
-    lines = [in_words(bibliography()[key]) for key in used_keys(run)]
+    lines = [reference(bibliography()[key]) for key in used_keys(run)]
     return GroupPage(
         summary=summary,
         tables=shown_tables(run),
@@ -114,9 +118,30 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         extra=extra,
         methods=[*methods, 'References:', *lines, FREE],
         files=list(_files(run)),
+        names=own_names(run),
         folder=folder,
         tables_folder=run.folder / 'stats',
     )
+
+
+def own_names(run: GroupRun) -> dict[str, str]:
+    """Return what the data set calls its own columns, for people.
+
+    Parameters
+    ----------
+    run : GroupRun
+        Groups and cohorts stand for themselves; a column with a ``LongName`` is called so.
+    """
+    found = {
+        str(name): str(about['LongName'])
+        for name, about in descriptions(run.data_dir).items()
+        if isinstance(about, Mapping) and about.get('LongName')
+    }
+    if run.model is None:
+        return found
+    people, cohort = run.cohort.participants, run.model.cohort
+    cohorts = people[cohort].dropna().unique() if cohort in people else ()
+    return found | {str(name): str(name) for name in (*run.model.group.levels, *cohorts)}
 
 
 FILES: Mapping[str, str] = {
@@ -147,6 +172,16 @@ def _files(run: GroupRun) -> Iterator[tuple[Path, str]]:
         place = run.output_dir / GROUP_FOLDER / run.parcels_name
         yield place, 'parcels, their weights, and how their number was chosen'
     yield run.output_dir / GROUP_FOLDER / 'index.html', 'all models of this output folder'
+
+
+def _count_of_findings(run: GroupRun) -> Iterator[str]:
+    """Say how many findings there are; quality is read before them."""
+    if run.tables and run.model is not None:
+        n = n_findings(run)
+        yield (
+            f'{n} finding{"s"[: n > 1]}: see Findings, and Quality before.' if n
+            else 'No comparison is significant after correction for multiplicity.'
+        )  # fmt: skip
 
 
 def _findings(run: GroupRun) -> Iterator[Block]:
@@ -223,7 +258,7 @@ def _flow_counts(flow: pd.DataFrame) -> pd.DataFrame:
         'exclude': 'excluded by the quality gate or a rater',
     }
     counts = flow.assign(status=flow['status'].map(words).fillna(flow['status']))
-    return pd.crosstab(counts['modality'], counts['status']).reset_index()
+    return in_words(pd.crosstab(counts['modality'], counts['status']).reset_index())
 
 
 def _place_means(values: pd.DataFrame) -> pd.DataFrame:
@@ -238,8 +273,12 @@ def _place_means(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parcel_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Average each metric over people, by cohort and parcel."""
+    """Average each metric over people, by cohort and parcel, in the unit of papers."""
     keys = ['cohort', 'component', 'metric']
     found = table.groupby(keys, sort=True)['value'].agg(['mean', 'std', 'count']).reset_index()
-    found = found.rename(columns={'std': 'sd', 'count': 'n'})
-    return found if found['cohort'].any() else found.drop(columns='cohort')
+    factor = found['metric'].map(lambda name: SCALE.get(name, 1.0))
+    found['unit'] = found['metric'].map(lambda name: UNITS.get(name, ''))
+    found[['mean', 'std']] = found[['mean', 'std']].mul(factor, axis=0)
+    found = found.rename(columns={'std': 'sd', 'count': 'people'})
+    shown = found[[*keys, 'unit', 'mean', 'sd', 'people']]
+    return in_words(shown if found['cohort'].any() else shown.drop(columns='cohort'))

@@ -15,15 +15,13 @@ from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.parcels.places import ParcelPlace, parcel_name, parcel_places
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
 from bids_acc.report.html import Block, image_block, table_block
+from bids_acc.report.reading import explained
 from bids_acc.report.surface_view import VIEWS, as_png, still_picture, viewer_content
 from bids_acc.surfaces.inflated import N_VERTICES
 
 READ = (
     'Parcels on the inflated template; turn by dragging or with the arrow keys, point at a place '
-    'to read its name. Weight: how strongly a vertex takes part in its parcel, over the largest '
-    'weight of that parcel. Confidence: share of resampled cohorts in which the vertex falls into '
-    'the same parcel. What this cannot tell: borders are no borders of cytoarchitecture; a vertex '
-    'of low confidence belongs to either neighbour.'
+    'to read its name.'
 )
 
 
@@ -77,7 +75,8 @@ def _viewer(
     """Return the block with the surfaces; four views stand for them without script."""
     maps, outline = surface_maps(one, places), borders(one)
     title, content = f'Parcels on the surface{of}', viewer_content(maps, outline)
+    caption = explained('parcels', READ)
     if figure is not None and figure.is_file():
-        return replace(image_block(figure, title, READ), viewer=content)
+        return replace(image_block(figure, title, caption), viewer=content)
     still = as_png(still_picture(maps[:1], outline, list(VIEWS)))
-    return Block(title=title, caption=READ, image=still, viewer=content)
+    return Block(title=title, caption=caption, image=still, viewer=content)

@@ -10,6 +10,7 @@ import pandas as pd
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
 from bids_acc.report.html import Block
+from bids_acc.report.reading import explained
 from bids_acc.report.strips import strip_picture
 
 MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -32,12 +33,7 @@ MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Columns of the table of quality that are drawn, where they are there: words and unit."""
 
-READ = (
-    'Each point is a session of a person (point at it to see whose), the line is the median. Look '
-    'for a group or a site that is shifted as a whole: a difference in the outcome may then come '
-    'from it. Look for single points far from the others: open the page of that person. What '
-    'this cannot tell: whether a difference in quality is a cause or a consequence of the group.'
-)
+READ = 'Each point is a session of a person (point at it to see whose), the line is the median.'
 
 
 def quality_blocks(run: GroupRun) -> Iterator[Block]:
@@ -64,7 +60,11 @@ def quality_blocks(run: GroupRun) -> Iterator[Block]:
         ]
         if pictures:
             where = f', {place!s}' if place else ''
-            yield Block(title=f'Quality by group{where}', caption=READ, markup=''.join(pictures))
+            yield Block(
+                title=f'Quality by group{where}',
+                caption=explained('quality', READ),
+                markup=''.join(pictures),
+            )
 
 
 def _frame(run: GroupRun) -> pd.DataFrame | None:

@@ -17,7 +17,8 @@ from bids_acc.group.places_figures import plot_mean_voxel
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.voxels import voxel_names
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import save_for_paper
+from bids_acc.report.reading import explained
 
 NO_PLACES = (
     'no spectrum has a voxel in the template: they were fitted without a T1w image, or by an '
@@ -86,14 +87,17 @@ def _draw(run: GroupRun, places: Places) -> None:
         figure = plot_mean_voxel(
             one.mean, one.affine, brain, template.affine, centre_of(one.mean, one.affine)
         )
-        path = save_figure(figure, run.folder / 'figures' / f'voxel_{one.name}.png', dpi=110)
+        path = run.folder / 'figures' / f'voxel_{one.name}.png'
+        save_for_paper(figure, path, dpi=110)
         rows = places.overlap[places.overlap['voxel'] == one.name]
         caption = (
             f'Share of the {one.n} voxels that cover a place of the template; the red line holds '
             f'what at least half of them cover. {overlap_words(rows)} The table '
             'voxels/*_overlap.tsv has every voxel.'
         )
-        run.figures.setdefault('Glutamate', []).append((path, f'Voxel {one.name}', caption))
+        run.figures.setdefault('Glutamate', []).append(
+            (path, f'Voxel {one.name}', explained('voxel', caption))
+        )
 
 
 def overlap_words(rows: pd.DataFrame) -> str:

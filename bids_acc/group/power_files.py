@@ -12,7 +12,7 @@ from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.power import Assumptions
 from bids_acc.group.power_figures import power_figure
 from bids_acc.group.statistics.tables import table_text
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import save_for_paper
 
 
 def write_power(
@@ -31,7 +31,8 @@ def write_power(
     seed : int
         Of the random numbers.
     folder : Path
-        Receives ``power.tsv``, ``power.json`` and ``power.svg``.
+        Receives ``power.tsv``, ``power.json`` and ``power.svg``, which is a PDF and a PNG in the
+        folder ``paper`` as well.
     """
     write_bytes(folder / 'power.tsv', table_text(table).encode())
     record = {
@@ -40,4 +41,4 @@ def write_power(
         'Model': model, 'Assumptions': asdict(given), 'Seed': seed, 'Version': __version__,
     }  # fmt: skip
     write_json(folder / 'power.json', record)
-    save_figure(power_figure(table), folder / 'power.svg')
+    save_for_paper(power_figure(table), folder / 'power.svg')

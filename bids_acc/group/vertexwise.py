@@ -25,7 +25,8 @@ from bids_acc.group.formulas.tfce import Mesh, VertexContrast, components, contr
 from bids_acc.group.statistics.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study, group_counts
-from bids_acc.report.figures import save_figure
+from bids_acc.report.figures import save_for_paper
+from bids_acc.report.reading import explained
 from bids_acc.report.surface_view import VIEWS, SurfaceMap, still_picture
 from bids_acc.report.wording import metric_words
 from bids_acc.surfaces.geometry import vertex_areas
@@ -334,7 +335,7 @@ def _picture(
     row, found = result.row, result.found
     assert found is not None  # noqa: S101 - only called with one
     far = float(np.ceil(np.abs(found.t).max()))
-    shown = SurfaceMap(f'{row.metric}, {row.contrast}', maps['t'], 't', (-far, far))
+    shown = SurfaceMap(f'{metric_words(row.metric)}, {row.contrast}', maps['t'], 't', (-far, far))
     outline = {side: (maps['p'][side] <= alpha).astype(int) for side in 'LR'}
     figure = still_picture([shown], outline, list(VIEWS))
     where = '' if row.cohort == 'all' else f', {row.cohort}'
@@ -342,4 +343,8 @@ def _picture(
     path = folder / 'figures' / f'vertexwise_{name}.svg'
     title = f'{metric_words(row.metric)} at each vertex, {row.contrast}{where}'
     caption = CAPTION.format(contrast=row.contrast, n=len(found.null), alpha=alpha)
-    return save_figure(figure, path), title[:1].upper() + title[1:], caption
+    return (
+        save_for_paper(figure, path),
+        title[:1].upper() + title[1:],
+        explained('vertexwise', caption),
+    )

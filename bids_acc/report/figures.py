@@ -58,29 +58,32 @@ def save_figure(figure: Figure, path: Path, dpi: float = 90) -> Path:
     return path
 
 
-def save_for_paper(figure: Figure, path: Path) -> Path:
-    """Save a figure for the page, and as PDF and PNG at the width of a journal's column.
+def save_for_paper(figure: Figure, path: Path, dpi: float = 90) -> Path:
+    """Save a figure for the page, and as SVG, PDF and PNG at the width of a journal's column.
 
     Parameters
     ----------
     figure : Figure
         As for `save_figure`.
     path : Path
-        Ending in ``.svg``; the others go into the folder `PAPER` beside it.
+        Of the page's figure. The others go into the folder `PAPER` beside it; an SVG is
+        not written twice.
+    dpi : float
+        Of what is drawn as pixels in the page's figure.
 
     Returns
     -------
     Path
         The same.
     """
-    save_figure(figure, path)
+    save_figure(figure, path, dpi)
     width, height = figure.get_size_inches()
     narrow, wide = (mm / 25.4 for mm in COLUMN_MM)
     column = narrow if width < (narrow + wide) / 2 else wide
     figure.set_size_inches(column, height * column / width)
     folder = path.parent / PAPER
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix in ('.pdf', '.png'):
+    for suffix in ('.pdf', '.png') if path.suffix == '.svg' else ('.svg', '.pdf', '.png'):
         save_figure(figure, folder / f'{path.stem}{suffix}', dpi=PAPER_DPI)
     figure.set_size_inches(width, height)
     return path

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
+from bids_acc.report.plain_words import ANALYSES, plain_sections
 from bids_acc.report.wording import (
+    MODALITY_WORDS,
     effect_words,
     heading_words,
     is_functional,
@@ -180,9 +182,9 @@ TABLES: Mapping[str, TableText] = {
 """Known tables; others are shown at the end under their own name."""
 
 SECTIONS = (
-    'Summary', 'Quality', 'People', 'Change', 'Parcels', 'Structure', 'Function', 'Glutamate',
-    'Interactions',
-    'Clinical measures', 'Further analyses', 'Checks', 'Methods', 'Files',
+    'Summary', 'Quality', 'Findings', 'People', 'Change', 'Parcels', 'Structure',
+    'Function', 'Glutamate', 'Interactions', 'Clinical measures', 'Further analyses', 'Checks',
+    'Methods', 'Files',
 )  # fmt: skip
 
 
@@ -198,6 +200,8 @@ class GroupPage:
     extra: Mapping[str, Sequence[Block]] = field(default_factory=dict)
     """Section to further blocks, put first."""
     methods: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Columns that the data set explains, in words; groups and cohorts stand for themselves."""
     files: Sequence[tuple[Path, str]] = ()
     """What else lies in the folder, with what it holds."""
     folder: Path | None = None
@@ -236,7 +240,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {
             'cohort': text_of(row, 'cohort'),
-            'analysis': text_of(row, 'analysis'),
+            'analysis': analysis_words(row),
             'criterion': text_of(row, 'criterion'),
             'response': response_words(row),
             'term': name_words(tested(row)),
@@ -260,6 +264,12 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 
+def analysis_words(row: pd.Series) -> str:
+    """Name the analysis of a row."""
+    name = text_of(row, 'analysis')
+    return ANALYSES.get(name, name)
+
+
 def in_words(table: pd.DataFrame) -> pd.DataFrame:
     """Put the names of a table that has no tests into words: of columns, and of measures.
 
@@ -269,6 +279,8 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
         Any.
     """
     named = {c: table[c].map(name_words) for c in ('measure', 'metric', 'response') if c in table}
+    if 'modality' in table:
+        named['modality'] = table['modality'].map(lambda name: MODALITY_WORDS.get(name, name))
     return table.assign(**named).rename(columns=heading_words)
 
 
@@ -285,9 +297,9 @@ def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Collect the analyses that could not be done, with the reason."""
     rows = [
         {
-            'analysis': text_of(row, 'analysis'),
+            'analysis': analysis_words(row),
             'cohort': text_of(row, 'cohort'),
-            'response': name_words(text_of(row, 'response')),
+            'response': name_words(text_of(row, 'response')) or tested(row),
             'why': text_of(row, 'note').split('not done: ')[-1],
         }
         for table in tables.values()
@@ -347,4 +359,5 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
     blocks['Methods'].append(Block(paragraphs=list(page.methods)))
     blocks['Files'].append(Block(links=list(page.files)))
     sections = [Section(name, blocks[name]) for name in SECTIONS if blocks[name]]
-    return render_page('bids_acc group report', subtitle, sections, page.folder)
+    plain = plain_sections(sections, page.names)
+    return render_page('bids_acc group report', subtitle, plain, page.folder)

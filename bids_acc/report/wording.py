@@ -140,10 +140,33 @@ def response_words(row: pd.Series) -> str:
     return name_words(text_of(row, 'response'))
 
 
-MODALITY_WORDS: Mapping[str, str] = {'anat': 'T1w', 'dwi': 'diffusion', 'mrs': 'spectrum'}
+QUALITY: Mapping[str, str] = {
+    'baseline_sensitivity_glx_pct': 'change of Glx with the baseline (%)',
+    'boundary_contrast': 'contrast at the white surface', 'brain_ml': 'brain (mL)',
+    'clamped_share': 'share of the surface that was held back', 'cnr': 'contrast to noise',
+    'coreg_dice': 'overlap of diffusion and T1w', 'crlb_pct': '%SD', 'euler_wm':
+    'Euler number of white matter', 'f_csf': 'share of CSF', 'f_gm': 'share of grey matter',
+    'f_wm': 'share of white matter', 'fd_max': 'largest head motion (mm)',
+    'fd_mean': 'mean head motion (mm)', 'field_of_view_share': 'share in the field of view',
+    'fwhm_hz': 'line width (Hz)', 'fwhm_ppm': 'line width (ppm)',
+    'neighbour_corr': 'correlation of neighbouring volumes',
+    'outlier_slices_pct': 'slices without signal (%)',
+    'registration_dice': 'overlap with the template',
+    'roi_defined_share': 'share of the region with a value', 'snr_b0': 'S/N of b = 0',
+    'snr_lcm': 'S/N of the spectrum (peak over noise)', 'snr_wm': 'S/N of white matter',
+    'tsnr_median': 'temporal S/N, median', 'voxel_in_acc_fraction':
+    'share of the voxel in the cingulate', 'voxel_max_mm': 'longest edge of a voxel (mm)',
+}  # fmt: skip
+"""Figures of quality, without modality and side."""
+MODALITY_WORDS: Mapping[str, str] = {
+    'anat': 'T1w', 'dwi': 'diffusion', 'func': 'BOLD', 'mrs': 'spectrum',
+}  # fmt: skip
 """How the names of columns of quality begin, in words."""
 HEADINGS: Mapping[str, str] = {
-    'null_mean': 'mean by chance', 'null_p95': '95 % by chance stay below', 'p_unc': 'p',
+    'participant_id': 'participant', 'session_id': 'session', 'null_mean': 'mean by chance',
+    'n_null': 'draws by chance', 'ari_within': 'adjusted Rand index within halves',
+    'cohort_a': 'cohort', 'cohort_b': 'other cohort', 'component_a': 'its parcel',
+    'component_b': 'parcel of the other', 'null_p95': '95 % by chance stay below', 'p_unc': 'p',
     'ari': 'adjusted Rand index', 'n_participants': 'people', 'n_measured': 'measured',
     'n_used': 'used', 'sd': 'SD', 'component': 'parcel', 'min_group_size': 'smallest group',
 }  # fmt: skip
@@ -158,9 +181,11 @@ def name_words(name: object) -> str:
     >>> name_words('md_c2'), name_words('thickness_c1_L'), name_words('Glx')
     ('MD of parcel 2', 'thickness of parcel 1, left', 'Glx')
     >>> name_words('anat_boundary_contrast_L'), name_words('panss_total')
-    ('T1w: boundary contrast, left', 'panss_total')
+    ('T1w: contrast at the white surface, left', 'panss_total')
     """
     text = str(name)
+    if text in METRIC_NAMES:
+        return METRIC_NAMES[text]
     if text.count('__') == 3:  # a region
         return metric_words(text)
     side = {'_L': ', left', '_R': ', right'}.get(text[-2:], '')
@@ -169,7 +194,7 @@ def name_words(name: object) -> str:
         return metric_words(found[1], float(found[2])) + side
     modality, _, rest = plain.partition('_')
     if modality in MODALITY_WORDS and rest:
-        return f'{MODALITY_WORDS[modality]}: {rest.replace("_", " ")}{side}'
+        return f'{MODALITY_WORDS[modality]}: {QUALITY.get(rest, rest.replace("_", " "))}{side}'
     if modality == 'crlb' and rest:
         return f'%SD of {rest}'
     return text

@@ -14,6 +14,7 @@ import pytest
 from tests.endtoend.test_command import bids_acc
 from tests.synthetic.browser import check_page, needs_browser, started
 from tests.synthetic.derivatives import write_cohort
+from tests.synthetic.seen import raw_names, undescribed, visible_texts
 
 FAST = ('--opnmf-k-range', '2', '5', '--opnmf-splits', '4', '--opnmf-bootstraps', '10')
 MODEL = 'group/model-proposed'
@@ -94,7 +95,10 @@ def test_report_is_one_file_and_says_only_corrected_p(analysed):
     assert not re.search(r'src="(?!data:)', page)
     links = re.findall(r'href="(?!#)([^"]+)"', page)
     assert links
-    assert [link for link in links if not (analysed / unquote(link)).is_file()] == []
+    assert [link for link in links if not (analysed / unquote(link)).exists()] == []
+    assert f'{MODEL}/codebook.html' in links
+    order = re.findall(r'<h2 id="h\d+">([^<]*)</h2>', page)
+    assert order[:3] == ['Summary', 'Quality', 'Findings'], 'quality is read first'
     summary = page.partition('>Summary</h2>')[2].partition('</section>')[0]
     assert 'parcels' in summary
     assert not re.search(r'(?<!corrected )\bp [=<]', summary)
@@ -107,12 +111,58 @@ def test_the_page_can_be_used_by_all_and_asks_for_nothing(analysed):
         check_page(browser, analysed / 'group.html', 1280, 'dark')
 
 
-def test_each_table_has_a_dictionary(analysed):
-    tables = [p for p in (analysed / 'group').rglob('*.tsv') if not p.stem.endswith('_dseg')]
-    for path in tables:
-        sidecar = json.loads(path.with_suffix('.json').read_text())
-        columns = path.read_text().splitlines()[0].split('\t')
-        assert set(columns) <= set(sidecar), path.name
+def test_no_name_of_a_column_is_seen_in_a_page(analysed):
+    measures = (analysed / MODEL / 'measures.tsv').read_text().partition('\n')[0].split('\t')
+    stats = [
+        name for path in (analysed / MODEL / 'stats').glob('*.tsv')
+        for name in path.read_text().partition('\n')[0].split('\t')
+    ]  # fmt: skip
+    raw = {name for name in [*measures, *stats] if '_' in name}
+    assert {'md_c1', 'p_unc'} <= raw
+    texts = visible_texts((analysed / 'group.html').read_text())
+    assert any('MD of parcel 1' in text for text in texts)
+    assert raw_names(texts, raw) == []
+
+
+def test_every_figure_says_how_it_is_read_and_what_it_cannot_tell(analysed):
+    page = (analysed / 'group.html').read_text()
+    captions = re.findall(r'<figcaption>(.*?)</figcaption>', page, re.DOTALL)
+    assert len(captions) > 5
+    for words in ('How to read: ', 'What this cannot tell: '):
+        assert [text for text in captions if words not in text] == []
+
+
+def test_the_figures_of_the_page_have_versions_for_papers(analysed):
+    for folder in (analysed / MODEL / 'figures', parcels_of(analysed) / 'figures'):
+        figures = [path for path in folder.glob('*.*') if path.suffix in ('.svg', '.png')]
+        assert figures
+        wanted = {f'{path.stem}{kind}' for path in figures for kind in ('.pdf', '.png')}
+        assert wanted <= {path.name for path in (folder / 'paper').iterdir()}
+
+
+def test_reporting_lists_are_filled_from_the_run(analysed):
+    lists = {
+        name: pd.read_csv(analysed / MODEL / 'checklists' / f'{name}.tsv', sep='\t', dtype=str)
+        for name in ('strobe', 'cobidas')
+    }
+    assert lists['strobe']['item'].tolist() == [str(i) for i in range(1, 23)]
+    answers = lists['cobidas'].set_index('asked')['answer']
+    assert answers['Number of people, and of each group'].startswith('24 people: ')
+    assert answers['Who was left out, and why'] == 'mrs: something of 1 left out'
+    assert pd.isna(answers['Ethics and consent']), 'what a run cannot know is left to the authors'
+    named = {
+        part.strip() for table in lists.values() for text in table['where'].dropna()
+        for part in re.findall(r'[\w/]+\.(?:tsv|md|json|html|svg|py)', text)
+    }  # fmt: skip
+    tables = analysed / MODEL
+    missing = [name for name in named if not list(tables.rglob(Path(name).name))]
+    assert [
+        name for name in missing if 'prediction' not in name and 'confounding' not in name
+    ] == []
+
+
+def test_every_column_of_every_table_is_described(analysed):
+    assert undescribed(analysed / 'group') == []
 
 
 def test_a_second_run_gives_the_same_bytes(analysed, tmp_path):

@@ -66,11 +66,11 @@ def test_glutamate_preset(tmp_path):
     assert rows.loc[('mrs_together', 'Glu'), 'family_size'] == 2
     assert rows.loc[('mrs_t', 'Ins'), 'family_size'] == 4
     page = (tmp_path / 'group.html').read_text()
-    summary = page.partition('>Summary</h2>')[2].partition('</section>')[0]
+    found = page.partition('>Findings</h2>')[2].partition('</section>')[0]
     row = (
         r'<td[^>]*>Glu is higher in resistant than in responsive</td><td[^>]*>[^<]*, uncorrected p'
     )
-    assert re.search(row, summary)
+    assert re.search(row, found)
 
 
 def test_prepost_preset(tmp_path):

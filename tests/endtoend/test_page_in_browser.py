@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,6 +100,11 @@ def test_print_loses_no_row(browser, page_file):
         }).length"""
     )
     assert hidden == 0
+    page.set_viewport_size({'width': 680, 'height': 1000})  # A4 with margins, at 96 dpi
+    cut = """[...document.querySelectorAll('td, th, img')].filter(
+        cell => cell.getBoundingClientRect().right > window.innerWidth).length"""
+    assert page.evaluate(cut) == 0
+    page.set_viewport_size({'width': 1280, 'height': 720})
     page.emulate_media(media='screen')
     assert page.evaluate("document.querySelector('.long').clientHeight") < 600
 
@@ -126,6 +132,30 @@ def test_every_table_can_be_reached_and_scrolled_by_keyboard(browser, page_file)
     page.keyboard.press('ArrowRight')
     moved = 'document.activeElement.scrollLeft'
     assert any(page.evaluate(moved) or page.wait_for_timeout(100) for _ in range(50))
+
+
+def test_a_page_of_20_megabytes_is_open_within_3_seconds_of_the_processor(browser, tmp_path):
+    noise = np.random.default_rng(1)
+    blocks = []
+    for i in range(8):  # pictures that cannot be compressed, as scans
+        path = tmp_path / f'scan{i}.png'
+        plt.imsave(path, noise.integers(0, 256, (700, 900, 3), dtype=np.uint8))
+        blocks.append(image_block(path, f'Scan {i}', 'Noise.'))
+    long = pd.DataFrame({f'c{i}': noise.standard_normal(400) for i in range(12)})
+    sections = [
+        Section('Scans', blocks), Section('Maps', [surface_block()]),
+        Section('Tables', [table_block(long, f'Table {i}') for i in range(6)]),
+    ]  # fmt: skip
+    path = tmp_path / 'large.html'
+    path.write_text(render_page('large', '', sections, tmp_path))
+    assert 19e6 < path.stat().st_size < 30e6
+    page = browser.new_context(viewport={'width': 1280, 'height': 900}).new_page()
+    session = page.context.new_cdp_session(page)
+    # seconds of the processor and not of the clock: other work on the machine does not count
+    session.send('Performance.enable', {'timeDomain': 'threadTicks'})
+    page.goto(path.as_uri(), wait_until='load')
+    found = {m['name']: m['value'] for m in session.send('Performance.getMetrics')['metrics']}
+    assert 0 < found['TaskDuration'] < 3
 
 
 @pytest.mark.slow  # drawn without a graphics card

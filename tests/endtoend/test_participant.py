@@ -14,6 +14,7 @@ from bids_acc.demo.dataset import DemoOptions, write_dataset
 from bids_acc.demo.problems import add_problems
 from bids_acc.derivatives.outputs import find_outputs
 from tests.endtoend.test_command import bids_acc
+from tests.synthetic.seen import undescribed
 
 pytestmark = [pytest.mark.slow, pytest.mark.endtoend]
 
@@ -63,6 +64,12 @@ def test_everything_is_there(done):
         assert found, key
     page = (done / 'sub-01.html').read_text()
     assert page.count('<img src="data:image') >= 5
+
+
+def test_every_column_of_every_table_is_described(done):
+    # BIDS itself says what descriptions.tsv holds
+    left = [line for line in undescribed(done) if not line.startswith('descriptions.tsv: ')]
+    assert [line for line in left if not line.startswith('participants.tsv: participant_id')] == []
 
 
 def test_outputs_validate(done):

@@ -10,6 +10,7 @@ from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.parcels.places import parcel_places
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
 from bids_acc.report.figures import save_for_paper
+from bids_acc.report.reading import explained
 from bids_acc.report.surface_view import VIEWS, still_picture
 from bids_acc.surfaces.inflated import N_VERTICES
 
@@ -42,7 +43,13 @@ def write_parcel_figures(result: ParcellationResult, root: Path) -> list[Entry]:
             'Right: gain in reconstruction with each component, beside that of shuffled data. '
             'The line marks the number that is used.'
         )
-        entries.append((save_for_paper(figure, path), 'Stability and reconstruction', caption))
+        entries.append(
+            (
+                save_for_paper(figure, path),
+                'Stability and reconstruction',
+                explained('rank', caption),
+            )
+        )
     for cohort, one in result.parcellations.items():
         of = f' of {cohort}' if cohort else ''
         entities = {'cohort': cohort} if cohort else {}
@@ -54,11 +61,10 @@ def write_parcel_figures(result: ParcellationResult, root: Path) -> list[Entry]:
         if one.confidence is not None:
             path = output_path('group_opnmf_figure', root, entities, desc='confidence')
             figure = confidence_figure(one.confidence, one.labels)
-            caption = (
-                'Share of resampled cohorts in which a vertex falls into the same parcel; parcels '
-                'whose line rises late are sure.'
+            caption = 'Share of resampled cohorts in which a vertex falls into the same parcel.'
+            entries.append(
+                (save_for_paper(figure, path), f'Confidence{of}', explained('confidence', caption))
             )
-            entries.append((save_for_paper(figure, path), f'Confidence{of}', caption))
     return entries
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,25 @@ LEAST_SHARE = 0.05
 """Regions with less of a parcel are not named."""
 
 
+PARTS = (
+    'rostral', 'caudal', 'anterior', 'posterior', 'isthmus', 'superior', 'inferior', 'middle',
+    'medial', 'lateral', 'orbito', 'frontal', 'temporal', 'parietal', 'transverse', 'cingulate',
+)  # fmt: skip
+"""Words that the atlas writes without blanks."""
+
+
+def region_words(name: str) -> str:
+    """Put blanks into the name of a region.
+
+    Examples
+    --------
+    >>> region_words('rostralanteriorcingulate'), region_words('medialorbitofrontal')
+    ('rostral anterior cingulate', 'medial orbitofrontal')
+    """
+    spaced = re.sub('|'.join(PARTS), lambda found: f'{found[0]} ', name)
+    return ' '.join(spaced.replace('orbito ', 'orbito').split())
+
+
 @dataclass(frozen=True)
 class ParcelPlace:
     """Where one parcel lies."""
@@ -42,7 +62,9 @@ class ParcelPlace:
     def regions_in_words(self) -> str:
         """Regions with their shares, the largest first."""
         named = sorted(self.regions.items(), key=lambda item: -item[1])
-        return ', '.join(f'{name} {share:.0%}' for name, share in named if share >= LEAST_SHARE)
+        return ', '.join(
+            f'{region_words(name)} {share:.0%}' for name, share in named if share >= LEAST_SHARE
+        )
 
 
 def sector(y: float, z: float) -> str:

@@ -16,6 +16,7 @@ from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.study import Study
 from bids_acc.report.figures import save_for_paper
+from bids_acc.report.reading import explained
 from bids_acc.report.wording import is_functional, metric_words
 
 Entry = tuple[Path, str, str]
@@ -57,7 +58,7 @@ def _group_files(
             name = metric_words(metric)
             where = '' if cohort == 'all' else f', {cohort}'
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
-            entries.append((path, title, GROUP_CAPTION.format(table=table)))
+            entries.append((path, title, explained('groups', GROUP_CAPTION.format(table=table))))
     return entries
 
 
@@ -81,7 +82,9 @@ def _trajectory_files(
             path = save_for_paper(figure, folder / _file_name('change', cohort, measure.name))
             where = '' if cohort == 'all' else f', {cohort}'
             what = metric_words(measure.metric, measure.component)
-            entries.append((path, f'{what} over the sessions{where}', TRAJECTORY_CAPTION))
+            entries.append(
+                (path, f'{what} over the sessions{where}', explained('change', TRAJECTORY_CAPTION))
+            )
     return entries
 
 
@@ -102,7 +105,7 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
         where = '' if cohort == 'all' else f', {cohort}'
         measure = study.measure(response)
         what = metric_words(measure.metric, measure.component) if measure else response
-        entries.append((path, f'{what} and {name}{where}', SCATTER_CAPTION))
+        entries.append((path, f'{what} and {name}{where}', explained('relation', SCATTER_CAPTION)))
     return entries
 
 

@@ -22,6 +22,7 @@ from bids_acc.group.formulas.inference import r_from_t
 from bids_acc.group.statistics.longitudinal_rows import session_roles
 from bids_acc.group.statistics.modelling import draw_sample, fit_model
 from bids_acc.group.statistics.study import Measure, Study
+from bids_acc.report.plain_words import SCHEMES
 from bids_acc.report.wording import metric_words
 from bids_acc.typing import FloatArray
 
@@ -30,8 +31,6 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 UNITS: Mapping[str, str] = {
     'thickness': 'mm', 'area': 'mm²', 'md': '10⁻³ mm²/s', 'fa': '', 'mo': ''
 }  # fmt: skip
-SCHEMES: Mapping[str, str] = {'ratio_tcr': 'ratio to tCr'}
-"""Unit schemes of metabolites that are spelt out."""
 SCALE: Mapping[str, float] = {'md': 1e3}
 """Factors that bring a metric into the unit of `UNITS`."""
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import OutputSpec, load_table
 from bids_acc.report.html import Block, image_block, table_block, upright
+from bids_acc.report.reading import explained
 from bids_acc.report.subject.view import SubjectView, read_table, what_differs
 
 
@@ -48,5 +49,5 @@ def _blocks_of(view: SubjectView, session: str | None, spec: OutputSpec) -> Iter
                 table, columns = upright(table, spec.columns, columns), None
             yield table_block(table, title, caption, columns=columns, file=found.path)
         else:
-            block = image_block(found.path, title, caption)
+            block = image_block(found.path, title, explained(spec.key, caption))
             yield replace(block, frames=bool(report.get('frames')))

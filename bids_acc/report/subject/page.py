@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bids_acc.files.writing import write_bytes
 from bids_acc.report.html import Block, Section, render_page
+from bids_acc.report.plain_words import plain_sections
 from bids_acc.report.subject.modality import declared_blocks
 from bids_acc.report.subject.rating import rating_blocks
 from bids_acc.report.subject.spectroscopy import gate_blocks, levels_blocks
@@ -55,7 +56,8 @@ def subject_sections(view: SubjectView) -> list[Section]:
     for session in view.visits:
         for title, blocks_of in SESSION_SECTIONS:
             if blocks := list(blocks_of(view, session)):
-                sections.append(Section(f'{title} ses-{session}' if session else title, blocks))
+                name = f'{title} ses-{session}' if session else title
+                sections += plain_sections([Section(name, blocks)])
     if rating := list(rating_blocks(view)):
         sections.append(Section('Rating', rating))
     return sections

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bids_acc.derivatives.outputs import FoundOutput
 from bids_acc.exceptions import BidsAccError
 from bids_acc.report.html import Block
+from bids_acc.report.reading import explained
 from bids_acc.report.subject.cohort import percentile_blocks
 from bids_acc.report.subject.view import SubjectView, what_differs
 from bids_acc.report.surface_view import SurfaceMap, as_png, still_picture, viewer_content
@@ -37,8 +38,7 @@ STILL = 8
 CAPTION = (
     'Inflated template surfaces; the line is the border of the region of interest. Grey: no '
     'value (dark grey: sulci). Colours run from the 2nd to the 98th percentile of this session. '
-    'Turn by dragging or with the arrow keys; point at a place to read its value. A sharp edge '
-    'outside the region of interest, or stripes, mean a surface or an image that went wrong.'
+    'Turn by dragging or with the arrow keys; point at a place to read its value.'
 )
 
 
@@ -60,7 +60,7 @@ def surface_blocks(view: SubjectView, session: str | None) -> Iterator[Block]:
     if maps:
         outline = _outline(view, session)
         yield Block(
-            title='Maps on the surface', caption=CAPTION,
+            title='Maps on the surface', caption=explained('anat_maps', CAPTION),
             image=as_png(still_picture(maps[:STILL], outline)),
             viewer=viewer_content(maps, outline),
         )  # fmt: skip

@@ -83,7 +83,9 @@ def test_the_command_writes_table_figure_and_assumptions(tmp_path, capsys):
     first = (tmp_path / 'power.tsv').read_bytes()
     assert main(arguments) == 0
     assert (tmp_path / 'power.tsv').read_bytes() == first
-    assert {p.name for p in tmp_path.iterdir()} == {'power.tsv', 'power.json', 'power.svg'}
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {'power.tsv', 'power.json', 'power.svg', 'paper'}
+    assert {p.name for p in (tmp_path / 'paper').iterdir()} == {'power.pdf', 'power.png'}
     assert 'TRS - HC: power of 0.8' in capsys.readouterr().out
 
 
