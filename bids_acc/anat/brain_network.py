@@ -48,7 +48,7 @@ class BrainNetworks:
     """Finds the brain's outline in the box."""
 
 
-def nearest_resampled(data: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray:
+def nearest_resampled(data: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
     """Take the nearest voxels on a grid of another size over the same field of view.
 
     Parameters

@@ -269,7 +269,11 @@ def _targets(work: SmoothedSeries, head: _Head, parameters: FloatArray) -> npt.N
 
 
 def _anchored(
-    data: npt.NDArray, affine: npt.ArrayLike, to_sources: FloatArray, head: _Head, anchor: Anchor
+    data: npt.NDArray[np.floating],
+    affine: npt.ArrayLike,
+    to_sources: FloatArray,
+    head: _Head,
+    anchor: Anchor,
 ) -> FloatArray:
     """Bring each shell's mean to the reference's place."""
     grid = np.asarray(affine, dtype=float)
@@ -283,7 +287,7 @@ def _anchored(
 
 
 def _mean_of(
-    data: npt.NDArray, affine: FloatArray, to_sources: FloatArray, members: IntArray
+    data: npt.NDArray[np.floating], affine: FloatArray, to_sources: FloatArray, members: IntArray
 ) -> npt.NDArray[np.float32]:
     """Mean of some volumes on the reference's grid."""
     return np.mean(

@@ -83,7 +83,7 @@ class MultiProc(MultiProcPlugin):
                     gpus -= min(node.n_procs, gpus)
         return memory_gb, processors, gpus
 
-    def _async_callback(self, args: Future) -> None:
+    def _async_callback(self, args: Future[Any]) -> None:
         """Take a result; a task that died in the pool gives a traceback instead."""
         error = None if args.cancelled() else args.exception()
         if error is None and not args.cancelled():

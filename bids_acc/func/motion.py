@@ -138,7 +138,7 @@ def rigid_parameters(matrices: npt.ArrayLike, centre: npt.ArrayLike) -> FloatArr
     return np.hstack([shifts, Rotation.from_matrix(rotation_part(pulls)).as_rotvec()])
 
 
-def _smoothed(volume: npt.NDArray, smoothing: FloatArray) -> npt.NDArray[np.float32]:
+def _smoothed(volume: npt.NDArray[np.generic], smoothing: FloatArray) -> npt.NDArray[np.float32]:
     """Apply the Gaussian of a level; missing values are zero."""
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
     return np.asarray(ndimage.gaussian_filter(values, smoothing, truncate=3))

@@ -163,7 +163,11 @@ class SmoothedSeries:
 
     @classmethod
     def prepare(
-        cls, data: npt.NDArray, affine: npt.ArrayLike, mask: npt.ArrayLike, level: PyramidLevel
+        cls,
+        data: npt.NDArray[np.floating],
+        affine: npt.ArrayLike,
+        mask: npt.ArrayLike,
+        level: PyramidLevel,
     ) -> SmoothedSeries:
         """Smooth and thin; the samples are evenly spread over the (slightly grown) mask."""
         zooms = voxel_sizes(np.asarray(affine, dtype=float))

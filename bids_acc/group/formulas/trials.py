@@ -104,7 +104,7 @@ def slopes_by_group(
 
 
 def _random_slopes(
-    y: FloatArray, X: FloatArray, Z: FloatArray, people: npt.NDArray
+    y: FloatArray, X: FloatArray, Z: FloatArray, people: npt.NDArray[np.generic]
 ) -> tuple[FloatArray, FloatArray]:
     """Fit by REML; return the fixed effects and their covariance."""
     with warnings.catch_warnings():
@@ -189,7 +189,10 @@ class Crossover:
 
 
 def crossover(
-    first: FloatArray, second: FloatArray, order: npt.NDArray, treatments: tuple[str, str]
+    first: FloatArray,
+    second: FloatArray,
+    order: npt.NDArray[np.generic],
+    treatments: tuple[str, str],
 ) -> Crossover:
     """Test treatment, period and carry-over of a two-period crossover.
 
@@ -231,7 +234,8 @@ def crossover(
 
 
 def _two_orders(
-    term: str, values: FloatArray, groups: Sequence[npt.NDArray], weights: tuple[float, float],
+    term: str, values: FloatArray, groups: Sequence[npt.NDArray[np.generic]],
+    weights: tuple[float, float],
     contrast: str, treatments: tuple[str, str],
 ) -> TestResult:  # fmt: skip
     """Test a weighted sum of the means of the two orders with pooled variance."""

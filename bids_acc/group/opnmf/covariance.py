@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ class CovarianceOperator:
 
     def __init__(
         self,
-        X: npt.NDArray,
+        X: npt.NDArray[Any],
         n_columns: int = 4,
         n_products: int = _EXPECTED_PRODUCTS,
         side: Side | None = None,
@@ -193,7 +193,7 @@ class CovarianceOperator:
         return CovarianceOperator(rows, side='thin')
 
 
-def lowest_and_square(X: npt.NDArray) -> tuple[float, float]:
+def lowest_and_square(X: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Return the smallest value, NaN if any is, and the sum of squares, in one pass."""
     flat = X.ravel(order='K')
     size = _BLOCK_BYTES // 8
@@ -205,7 +205,7 @@ def lowest_and_square(X: npt.NDArray) -> tuple[float, float]:
     return float(np.min(lowest)), square
 
 
-def nonzero_columns(X: npt.NDArray) -> BoolArray:
+def nonzero_columns(X: npt.NDArray[np.floating]) -> BoolArray:
     """Tell the columns of non-negative data that are not zero everywhere."""
     found = X[:10].any(axis=0)  # as a rule these rows tell
     return np.asarray(found if found.all() else X.any(axis=0))

@@ -189,11 +189,11 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             )
         return self
 
-    def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray, BoolArray, float]:
+    def _prepare(self, X: npt.ArrayLike) -> tuple[npt.NDArray[np.floating], BoolArray, float]:
         """Check the data; return them, the vertices that are not zero everywhere, X's square."""
         dtypes = [np.float64, np.float32] if self.dtype is None else [np.dtype(self.dtype)]
         as_asked = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype in dtypes
-        data: npt.NDArray = validate_data(
+        data: npt.NDArray[np.floating] = validate_data(
             self, X, dtype=dtypes, ensure_all_finite=False, skip_check_array=as_asked
         )
         lowest, square = lowest_and_square(data)
@@ -267,7 +267,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Number of output columns, for ``get_feature_names_out``."""
         return int(self.components_.shape[0])
 
-    def transform(self, X: npt.ArrayLike) -> npt.NDArray:
+    def transform(self, X: npt.ArrayLike) -> npt.NDArray[np.floating]:
         """Return the amount of each component in each observation, X W.
 
         Parameters
@@ -281,10 +281,12 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Weighted sums over vertices.
         """
         check_is_fitted(self)
-        data: npt.NDArray = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        data: npt.NDArray[np.floating] = validate_data(
+            self, X, dtype=[np.float64, np.float32], reset=False
+        )
         return data @ self.components_.T.astype(data.dtype, copy=False)
 
-    def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray:
+    def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray[np.floating]:
         """Return the data that the amounts of components stand for.
 
         Parameters
@@ -309,7 +311,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
 
 def fit_path(
-    X: npt.NDArray,
+    X: npt.NDArray[np.floating],
     ks: Iterable[int],
     *,
     init: Init = 'nndsvd',

@@ -13,7 +13,7 @@ LabelRule = Literal['variation', 'weight']
 """``variation`` is `labels_by_variation`, ``weight`` is `labels_of`."""
 
 
-def labels_of(W: npt.NDArray) -> IntArray:
+def labels_of(W: npt.NDArray[np.floating]) -> IntArray:
     """Return the component with the largest weight in each row of W, -1 for rows of zeros.
 
     Examples

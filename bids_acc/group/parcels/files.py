@@ -199,7 +199,7 @@ def _label_table(keys: npt.NDArray[np.int32], k: int) -> pd.DataFrame:
     )
 
 
-def npz_bytes(arrays: Mapping[str, npt.NDArray]) -> bytes:
+def npz_bytes(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     """Return arrays as an ``.npz`` archive whose bytes depend on the arrays alone.
 
     Examples
