@@ -15,9 +15,11 @@ from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import (
+    IF_ANY,
     MODALITIES,
     DwiInputs,
     FuncInputs,
+    MtrInputs,
     PlanRow,
     PlanStatus,
     Session,
@@ -31,6 +33,7 @@ from bids_acc.bids.selection import (
     subject_labels,
 )
 from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
+from bids_acc.bids.transfer import find_mtr
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
 
 LOGGER = logging.getLogger(__name__)
@@ -78,20 +81,21 @@ def discover(index: ImageIndex, selection: Selection) -> list[Session]:
         raise NothingSelectedError(
             f'No session is left after --session-label {" ".join(selection.session_labels)}.'
         )
-    return _without_func(sessions) if _has_no_func(sessions, selection) else sessions
+    absent = [name for name in IF_ANY if _has_none(sessions, selection, name)]
+    return _without(sessions, absent) if absent else sessions
 
 
-def _has_no_func(sessions: Sequence[Session], selection: Selection) -> bool:
-    """Tell whether nobody has a BOLD series and it was not asked for by name either."""
-    asked = 'func' in selection.modalities and len(selection.modalities) < len(MODALITIES)
+def _has_none(sessions: Sequence[Session], selection: Selection, modality: str) -> bool:
+    """Tell whether nobody has this modality and it was not asked for by name either."""
+    asked = modality in selection.modalities and len(selection.modalities) < len(MODALITIES)
     codes = ('no_data', 'not_selected', 'bad_label')
-    return not asked and all(session.row('func').reason_code in codes for session in sessions)
+    return not asked and all(session.row(modality).reason_code in codes for session in sessions)
 
 
-def _without_func(sessions: Sequence[Session]) -> list[Session]:
-    """Take the rows of function out of the plan."""
+def _without(sessions: Sequence[Session], modalities: Sequence[str]) -> list[Session]:
+    """Take the rows of some modalities out of the plan."""
     return [
-        replace(session, plan=tuple(row for row in session.plan if row.modality != 'func'))
+        replace(session, plan=tuple(r for r in session.plan if r.modality not in modalities))
         for session in sessions
     ]
 
@@ -133,7 +137,7 @@ def _discover_session(
     index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> Session:
     """Find the modalities of one session; a broken one never hides the others."""
-    found: dict[str, Any] = {'anat': None, 'dwi': None, 'func': None, 'mrs': ()}
+    found: dict[str, Any] = {'anat': None, 'dwi': None, 'func': None, 'mtr': None, 'mrs': ()}
     rows = []
     for modality in MODALITIES:
         row = PlanRow(
@@ -153,8 +157,9 @@ def _discover_session(
     usable = tuple(s for s in found['mrs'] if not s.problem)
     broken = tuple(s for s in found['mrs'] if s.problem)
     return Session(
-        subject, session, found['anat'], found['dwi'], usable, tuple(rows), broken, found['func']
-    )
+        subject, session, found['anat'], found['dwi'], usable, tuple(rows), broken, found['func'],
+        found['mtr'],
+    )  # fmt: skip
 
 
 def _filtered_out(
@@ -184,6 +189,8 @@ def _plan_modality(
             inputs, notes = _choose_dwi(index, subject, session, selection)
         elif row.modality == 'func':
             inputs, notes = _choose_func(index, subject, session, selection, has_anat=has_anat)
+        elif row.modality == 'mtr':
+            inputs, notes = _choose_mtr(index, subject, session, selection, has_anat=has_anat)
         elif row.modality == 'anat':
             inputs, notes = find_anat(
                 index, subject, session, selection.filters, average=selection.anat_average
@@ -271,3 +278,17 @@ def _choose_func(
         )
     runs, left_out, notes = find_raw_runs(index, subject, session, selection)
     return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]
+
+
+def _choose_mtr(
+    index: ImageIndex, subject: str, session: str | None, selection: Selection, *, has_anat: bool
+) -> tuple[MtrInputs, list[str]]:
+    """Take magnetization transfer images; tissues and surfaces of the T1w image are needed."""
+    inputs, notes = find_mtr(index, subject, session, selection)
+    if not has_anat:
+        anat = 'anat' in selection.modalities
+        why = 'it cannot be used' if anat else 'add anat to --modalities'
+        raise MissingInputError(
+            f'{inputs.images[0]}: the T1w image of the session is needed as well ({why}).'
+        )
+    return inputs, notes

@@ -19,9 +19,11 @@ from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import reading
 from bids_acc.func.raw import RawRun
 
-Modality = Literal['anat', 'dwi', 'func', 'mrs']
-MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'func', 'mrs')
+Modality = Literal['anat', 'dwi', 'func', 'mtr', 'mrs']
+MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'func', 'mtr', 'mrs')
 """In the order in which they are processed."""
+IF_ANY: tuple[Modality, ...] = ('func', 'mtr')
+"""Of which the plan speaks only where somebody has them, or where they were asked for."""
 
 B0_MAX = 50.0
 """b-values up to this one, in s/mm2, count as b = 0."""
@@ -166,6 +168,34 @@ class FuncInputs:
 
 
 @dataclass(frozen=True)
+class MtrInputs:
+    """What the magnetization transfer ratio of a session is made from."""
+
+    images: tuple[Path, ...]
+    """With and without saturation, in this order; or one ready map."""
+    entities: Mapping[str, str]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Sidecar of the image with saturation, or of the map."""
+    factor: float = 1.0
+    """What makes per cent of a ready map."""
+    source: str = ''
+    """Tool that made the map; empty for images of the scanner."""
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Images that are there and not used, each with the reason."""
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is a ready map."""
+        return len(self.images) == 1
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on."""
+        return self.images
+
+
+@dataclass(frozen=True)
 class MrsInputs:
     """One single-voxel spectrum and its water reference."""
 
@@ -222,10 +252,11 @@ class Session:
     dwi: DwiInputs | None
     mrs: tuple[MrsInputs, ...]
     plan: tuple[PlanRow, ...]
-    """One row for each modality; for ``func`` only in a data set that has any."""
+    """One row for each modality; for those of `IF_ANY` only in a data set that has any."""
     broken_mrs: tuple[MrsInputs, ...] = ()
     """Spectra that are there and cannot be used, each with its ``problem``."""
     func: FuncInputs | None = None
+    mtr: MtrInputs | None = None
 
     @property
     def participant_id(self) -> str:

@@ -25,7 +25,7 @@ def query_images(
     name: str,
 ) -> list[ImageFile]:
     """Find the images of one query, refined by the filter file."""
-    query: dict[str, Any] = {**FILTER_QUERIES[name], 'extension': IMAGE_EXTENSIONS}
+    query: dict[str, Any] = {**dict(FILTER_QUERIES[name]), 'extension': IMAGE_EXTENSIONS}
     if session is not None:
         query['session'] = session
     query.update({k: v for k, v in filters.get(name, {}).items() if k != 'subject'})

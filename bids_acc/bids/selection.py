@@ -23,10 +23,11 @@ from bids_acc.exceptions import (
     SettingsError,
 )
 
-FILTER_QUERIES = {
+FILTER_QUERIES: Mapping[str, Mapping[str, Any]] = {
     't1w': {'datatype': 'anat', 'suffix': 'T1w'},
     'dwi': {'datatype': 'dwi', 'suffix': 'dwi'},
     'bold': {'datatype': 'func', 'suffix': 'bold'},
+    'mtr': {'datatype': 'anat', 'suffix': ['MTR', 'MTS', 'MTRmap']},
     'svs': {'datatype': 'mrs', 'suffix': 'svs'},
     'mrsref': {'datatype': 'mrs', 'suffix': 'mrsref'},
 }
@@ -63,6 +64,9 @@ class Selection:
     those."""
     func_space: str = 'auto'
     """Space of the prepared BOLD series that is wanted; ``auto`` takes the best."""
+    mtr_source: str = 'auto'
+    """``auto`` takes a pair of images where there is one, else a ready map; ``pair`` or ``map``
+    only that."""
 
 
 def check_dataset(bids_dir: Path) -> None:

@@ -106,8 +106,8 @@ def build_parser() -> _Parser:
     parser.add_argument('-q', '--quiet', action='store_true', help='say only what went wrong')
     _add_selection(parser.add_argument_group('which data'))
     _add_run(parser.add_argument_group('how to run'))
-    titles = {'anat': 'T1w', 'dwi': 'diffusion', 'func': 'function', 'mrs': 'spectroscopy',
-              'group': 'group level',
+    titles = {'anat': 'T1w', 'dwi': 'diffusion', 'func': 'function',
+              'mtr': 'magnetization transfer', 'mrs': 'spectroscopy', 'group': 'group level',
               'resources': 'resources', '': 'general'}  # fmt: skip
     groups = {name: parser.add_argument_group(title) for name, title in titles.items()}
     for item in options(Settings):
@@ -134,7 +134,7 @@ def _add_selection(group: Any) -> None:
     )  # fmt: skip
     group.add_argument(
         '--bids-filter-file', type=Path, metavar='FILE',
-        help="JSON with PyBIDS queries for t1w, dwi, bold, svs, mrsref",
+        help="JSON with PyBIDS queries for t1w, dwi, bold, mtr, svs, mrsref",
     )  # fmt: skip
     group.add_argument(
         '--bids-database-dir', type=Path, metavar='DIR', help='PyBIDS index to reuse or make'

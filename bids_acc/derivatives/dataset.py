@@ -67,6 +67,7 @@ def _is_unknown(spec: OutputSpec) -> bool:
         or names.get('suffix') in UNKNOWN_SUFFIXES
         or names.get('description') in UNKNOWN_DESCRIPTIONS
         or names.get('extension') in UNKNOWN_EXTENSIONS
+        or (names.get('suffix') == 'MTRmap' and names.get('extension') == '.shape.gii')
         or (names.get('label') == 'ACC' and names.get('suffix') == 'dseg')
     )
 

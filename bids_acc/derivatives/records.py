@@ -179,7 +179,8 @@ class Ledger:
         label = '_'.join(part for part in parts[:2] if part.startswith(('sub-', 'ses-')))
         if label not in self._known:
             records = [
-                read_record(self._root, f'{label}_{m}') for m in ('anat', 'dwi', 'func', 'mrs')
+                read_record(self._root, f'{label}_{m}')
+                for m in ('anat', 'dwi', 'func', 'mtr', 'mrs')
             ]
             self._known[label] = {k: v for r in records if r for k, v in r.outputs.items()}
         return self._known[label]

@@ -30,14 +30,18 @@ ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     'anat': ('anat_thickness', 'anat_area'),
     'dwi': ('dwi_vertex_fa', 'dwi_vertex_md', 'dwi_vertex_mo'),
     'func': ('func_qc',),
+    'mtr': ('mtr_qc',),
     'mrs': ('mrs_quantities', 'mrs_quality'),
 }
 """Outputs of the participant level that the group level needs, by modality."""
+IF_ANY = ('func', 'mtr')
+"""Modalities of which no row speaks where nobody has a table of quality."""
 
 QC_TABLES: Mapping[str, str] = {
     'anat': 'anat_qc',
     'dwi': 'dwi_qc',
     'func': 'func_qc',
+    'mtr': 'mtr_qc',
     'mrs': 'mrs_quality',
 }
 """Tables of quality measures, one row for each session or spectrum."""
@@ -121,7 +125,7 @@ def plan_group(
         if (not participant_labels or s.removeprefix('sub-') in participant_labels)
         and (not session_labels or v is None or v.removeprefix('ses-') in session_labels)
     ]  # fmt: skip
-    modalities = [name for name in ARM_OUTPUTS if name != 'func' or has_function(output_dir)]
+    modalities = [n for n in ARM_OUTPUTS if n not in IF_ANY or find_outputs(f'{n}_qc', output_dir)]
     rows = [
         _plan_row(output_dir, subject, session, modality)
         for subject, session in wanted
@@ -403,7 +407,7 @@ def read_quality(
     for modality, key in QC_TABLES.items():
         rows: dict[tuple[str, str | None], dict[str, Any]] = {}
         tables = read_tables(key, output_dir, sessions)
-        if modality == 'func':  # of several tasks rest stands for the session
+        if modality in IF_ANY:  # of several tasks rest stands for the session
             tables = sorted(tables, key=lambda one: (one[0], one[1] or '', rest_first(one[2])))
         for subject, session, label, table in tables:
             if not len(table):

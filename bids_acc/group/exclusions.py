@@ -1,7 +1,7 @@
 """People's own verdicts on data: who is left out of what, by whom and why.
 
 A table ``exclude.tsv`` has a row for each verdict: ``participant_id``, ``session_id`` (n/a for
-every session), ``modality`` (anat, dwi, func, mrs or all), ``reason`` and ``rater``; in place of
+every session), ``modality`` (anat, dwi, func, mtr, mrs or all), ``reason`` and ``rater``; in place of
 the first three, ``bids_name`` as in MRIQC's tables (``sub-01_ses-1_T1w``). It is honoured
 before anything is factorized or compared, and shown with every other exclusion. With a column
 ``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out.
@@ -40,6 +40,7 @@ MODALITIES: Mapping[str, str] = MappingProxyType(
         'anat': 'anat', 't1w': 'anat', 't1': 'anat', 'structural': 'anat',
         'dwi': 'dwi', 'dti': 'dwi', 'diffusion': 'dwi',
         'func': 'func', 'bold': 'func', 'fmri': 'func', 'function': 'func',
+        'mtr': 'mtr', 'mt': 'mtr', 'mtrmap': 'mtr', 'magnetization transfer': 'mtr',
         'mrs': 'mrs', 'svs': 'mrs', 'spectroscopy': 'mrs', 'all': 'all', '*': 'all',
     }
 )  # fmt: skip
@@ -47,7 +48,9 @@ MODALITIES: Mapping[str, str] = MappingProxyType(
 STRUCTURE = frozenset({'thickness', 'area', 'volume'})
 """Vertex metrics of the T1w image."""
 FUNCTION = frozenset({'reho', 'alff', 'falff'})
-"""Vertex metrics of the BOLD series; all others are of the diffusion images."""
+"""Vertex metrics of the BOLD series."""
+TRANSFER = frozenset({'mtr'})
+"""Vertex metrics of magnetization transfer; all others are of the diffusion images."""
 CRITERION = re.compile(
     r'(?P<criterion>\w+) (?P<threshold>[<>]=? [\d.e+-]+(?: (?:Hz|ppm|%))?): '
     r'(?:(?P<value>[\d.e+-]+)(?: \((?P<definition>\w+)\))? fail|(?P<unknown>unknown))'
@@ -121,7 +124,7 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
         )
     if 'modality' not in frame:
         raise InputDataError(
-            f'{chosen}: the column modality is missing; write anat, dwi, func, mrs or all.'
+            f'{chosen}: the column modality is missing; write anat, dwi, func, mtr, mrs or all.'
         )
     for name in COLUMNS:
         if name not in frame:
@@ -131,7 +134,7 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
         row = frame[unknown].iloc[0]
         raise InputDataError(
             f'{chosen}: modality {row["modality"]!r} of {row["participant_id"]} is none of anat, '
-            'dwi, func, mrs, all.'
+            'dwi, func, mtr, mrs, all.'
         )
     frame['modality'] = words.map(dict(MODALITIES))
     frame = _left_out(frame, chosen)
@@ -236,7 +239,7 @@ def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:
     """Empty the maps that raters left out: they take part in no parcels and have no value there.
 
     Without its T1w image a session has no surface to sample, so that a verdict on anat empties
-    the diffusion maps too.
+    the diffusion and magnetization transfer maps too.
 
     Parameters
     ----------
@@ -254,9 +257,10 @@ def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:
     anat = _rows_of(data.sessions, verdicts.of('anat')).notna().to_numpy()
     dwi = _rows_of(data.sessions, verdicts.of('dwi')).notna().to_numpy() | anat
     func = _rows_of(data.sessions, verdicts.of('func')).notna().to_numpy()
+    mtr = _rows_of(data.sessions, verdicts.of('mtr')).notna().to_numpy() | anat
     values = data.values.copy()
     for number, metric in enumerate(data.metrics):
-        own = func if metric in FUNCTION else dwi
+        own = func if metric in FUNCTION else mtr if metric in TRANSFER else dwi
         values[number, anat if metric in STRUCTURE else own] = np.nan
     return replace(data, values=values)
 

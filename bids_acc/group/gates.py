@@ -27,8 +27,8 @@ from bids_acc.quality.sessions import ImageModality, SessionGate, judge_session
 
 LOGGER = logging.getLogger(__name__)
 
-IMAGES: tuple[ImageModality, ...] = ('anat', 'dwi', 'func')
-WORDS = {'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function'}
+IMAGES: tuple[ImageModality, ...] = ('anat', 'dwi', 'func', 'mtr')
+WORDS = {'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mtr': 'Magnetization transfer'}
 """Modalities whose sessions have a gate."""
 
 
@@ -234,10 +234,10 @@ def _images(cohort: Cohort, gate: SessionGate) -> tuple[Cohort, list[dict[str, A
 
 
 def _without_surface(flow: pd.DataFrame, row: pd.Series, reasons: str) -> pd.DataFrame:
-    """Leave out the diffusion maps of a session whose surfaces are left out."""
+    """Leave out the other maps of a session whose surfaces are left out."""
     visit, same = row['session_id'], flow['participant_id'] == row['participant_id']
     same &= flow['session_id'].isna() if pd.isna(visit) else flow['session_id'] == visit
-    same &= (flow['modality'] == 'dwi') & (flow['status'] == 'run')
+    same &= flow['modality'].isin(['dwi', 'mtr']) & (flow['status'] == 'run')
     flow.loc[same, ['status', 'reason']] = ['exclude', f'T1w image: {reasons}']
     return flow
 

@@ -40,8 +40,8 @@ VOXEL = 'voxel'
 VOXEL_UNITS = {'thickness': 'mm', 'md': 'mm2/s', 'fa': '1'}
 """Unit of what is averaged over a voxel's cortex; shares have none."""
 _PARCEL = re.compile(r'(?P<metric>[a-z]+)_c(?P<component>\d+)(?:_(?P<hemisphere>[LR]))?')
-_QUALITY = re.compile(r'(anat|dwi|func|mrs)_.+')
-_STATUS = re.compile(r'(status|reason)_(anat|dwi|func|mrs)')
+_QUALITY = re.compile(r'(anat|dwi|func|mtr|mrs)_.+')
+_STATUS = re.compile(r'(status|reason)_(anat|dwi|func|mtr|mrs)')
 
 
 @dataclass(frozen=True)

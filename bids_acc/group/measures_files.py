@@ -41,6 +41,7 @@ QC_OUTPUTS: Mapping[str, str] = {
     'anat': 'anat_qc',
     'dwi': 'dwi_qc',
     'func': 'func_qc',
+    'mtr': 'mtr_qc',
     'mrs': 'mrs_quality',
 }
 VOXEL_QUALITY: Mapping[str, Mapping[str, str]] = {
@@ -182,7 +183,10 @@ def _region_text(meaning: Meaning) -> str:
     """Describe a region's column."""
     side = {'L': ', left', 'R': ', right'}.get(meaning.hemisphere, '')
     words = {'gmvolume': 'volume of grey matter within the label',
-             'fawm': 'FA weighted by white matter'}  # fmt: skip
+             'fawm': 'FA weighted by white matter',
+             'mtr': 'magnetization transfer ratio',
+             'mtrgm': 'magnetization transfer ratio weighted by grey matter',
+             'mtrwm': 'magnetization transfer ratio weighted by white matter'}  # fmt: skip
     what = words.get(meaning.metric, PARTIAL_VOLUME.get(meaning.metric, meaning.metric))
     return f'{what.capitalize()} of {meaning.region}{side} ({meaning.atlas})'
 

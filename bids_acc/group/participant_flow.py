@@ -28,9 +28,11 @@ STEPS: Mapping[str, str] = {
 }
 """Steps in order, with their headings."""
 MODALITIES: Mapping[str, str] = {
-    'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mrs': 'Spectroscopy',
+    'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mtr': 'Magnetization transfer',
+    'mrs': 'Spectroscopy',
 }  # fmt: skip
 OF_ANAT = frozenset({'thickness', 'area', 'volume'})
+OF_MTR = frozenset({'mtr', 'mtrgm', 'mtrwm'})
 NO_GROUP = 'n/a'
 """Group and cohort of those who have none."""
 _VALUES = re.compile(r': [\d.e+-]+(?: \(\w+\))?(?: fail)?')
@@ -150,8 +152,9 @@ def _with_value(measures: Measures, modality: str, session: str | None) -> set[s
         name for name, m in measures.meanings.items()
         if (modality == 'mrs' and m.quantity == 'gated')
         or (modality == 'func' and m.kind in ('parcel', 'region') and m.metric in FUNCTIONAL)
+        or (modality == 'mtr' and m.kind in ('parcel', 'region') and m.metric in OF_MTR)
         or (m.kind == 'parcel' and m.hemisphere == BOTH and m.metric not in PARTIAL_VOLUME
-            and m.metric not in FUNCTIONAL
+            and m.metric not in FUNCTIONAL | OF_MTR
             and (m.metric in OF_ANAT) == (modality == 'anat') and modality in ('anat', 'dwi'))
     ]  # fmt: skip
     there = rows[names].notna().any(axis=1)

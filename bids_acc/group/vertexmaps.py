@@ -46,6 +46,7 @@ METRIC_KEYS: Mapping[str, tuple[str, dict[str, str]]] = {
     'icvf': ('dwi_vertex_icvf', {}),
     'isovf': ('dwi_vertex_isovf', {}),
     'od': ('dwi_vertex_od', {}),
+    'mtr': ('mtr_vertex_mtr', {}),
     'reho': ('func_vertex_reho', {}),
     'alff': ('func_vertex_alff', {}),
     'falff': ('func_vertex_falff', {}),

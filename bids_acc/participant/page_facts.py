@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 
 from bids_acc import __version__
-from bids_acc.bids.inputs import AnatInputs, DwiRun, MrsInputs, open_image, read_gradients
+from bids_acc.bids.inputs import (
+    AnatInputs,
+    DwiRun,
+    MrsInputs,
+    MtrInputs,
+    open_image,
+    read_gradients,
+)
 from bids_acc.derivatives.dataset import container_from_environment
 from bids_acc.dwi.shells import find_shells
 from bids_acc.mrs.io import read_affine
@@ -59,6 +66,8 @@ def _rows_of(job: Job) -> Iterator[dict[str, str]]:
             yield _func_row(prepared.files[0], prepared.metadata, session.func.source)
         for raw in session.func.raw:
             yield _func_row(raw.image, raw.metadata_of_image, session.func.source)
+    if session.mtr is not None:
+        yield from _mtr_rows(session.mtr)
     for spectrum in session.mrs:
         yield _mrs_row(spectrum)
 
@@ -98,6 +107,17 @@ def _func_row(path: Path, metadata: Mapping[str, Any], source: str) -> dict[str,
         'modality': 'func', 'file': path.name, 'more': '; '.join(told),
         'voxel': '' if path.suffix == '.gii' else _voxel(path), **_timing(metadata),
     }  # fmt: skip
+
+
+def _mtr_rows(inputs: MtrInputs) -> Iterator[dict[str, str]]:
+    """Describe the images of a pair, or a ready map."""
+    told = (inputs.source and f'made by {inputs.source}') if inputs.is_map else ''
+    words = (told or 'ready map',) if inputs.is_map else ('with saturation', 'without saturation')
+    for path, more in zip(inputs.images, words, strict=True):
+        yield {
+            'modality': 'mtr', 'file': path.name, 'voxel': _voxel(path), 'more': more,
+            **_timing(inputs.metadata),
+        }  # fmt: skip
 
 
 def _mrs_row(inputs: MrsInputs) -> dict[str, str]:

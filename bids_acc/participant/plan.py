@@ -216,11 +216,15 @@ def settings_fingerprint(settings: Settings, modality: str) -> str:
     own = getattr(settings, modality)
     named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '/' in v]
     files = [f for p in named for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
-    atlases = (*getattr(own, 'atlas', ()), *filter(None, [getattr(own, 'tract_atlas', None)]))
+    tracts = settings.dwi.tract_atlas if modality in ('dwi', 'mtr') else None
+    atlases = (*getattr(own, 'atlas', ()), *filter(None, [tracts]))
     files += [file for text in atlases for file in atlas_files(text)]
     content = hash_files(files)
-    mesh = [settings.anat.density] if modality == 'func' else []  # may do without the T1w image
-    return fingerprint(own, settings.random_seed, content, *mesh)
+    more: dict[str, list[str]] = {
+        'func': [settings.anat.density],  # may do without the T1w image
+        'mtr': [settings.dwi.tract_atlas or ''],
+    }
+    return fingerprint(own, settings.random_seed, content, *more.get(modality, []))
 
 
 def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
@@ -268,7 +272,7 @@ def discover_sessions(request: Request) -> list[Session]:
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
         density=request.settings.anat.density, func_source=request.settings.func.source,
-        func_space=request.settings.func.space,
+        func_space=request.settings.func.space, mtr_source=request.settings.mtr.source,
     )  # fmt: skip
     # A pattern of all labels would be tried on each path: only a choice is handed on.
     chosen_ones = subjects if request.participant_labels else None

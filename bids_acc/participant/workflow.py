@@ -1,7 +1,7 @@
 """One graph for each session, which joins the modalities.
 
 ``anat`` comes first; ``dwi``, ``func`` and ``mrs`` take its outputs where there are any and run
-without them where not.
+without them where not; ``mtr`` needs them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Workflow
 
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
-from bids_acc.bids.inputs import DwiInputs, MrsInputs, Session
+from bids_acc.bids.inputs import DwiInputs, MrsInputs, MtrInputs, Session
 from bids_acc.derivatives.links import bids_uris
 from bids_acc.derivatives.outputs import Sink
 from bids_acc.dwi.workflow import init_dwi_wf
@@ -26,6 +26,7 @@ from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
 from bids_acc.func.workflow.measure import init_func_measure_wf, init_func_raw_wf
 from bids_acc.mrs.workflow import init_mrs_wf
+from bids_acc.mtr.workflow import init_mtr_wf
 from bids_acc.participant.function import RunSet, run_lists, seed_names, tasks_of
 from bids_acc.participant.plan import Job, record_label
 from bids_acc.participant.records import keep_fields, stored_fields
@@ -87,6 +88,8 @@ def _files_of(job: Job, modalities: Mapping[str, str]) -> dict[str, list[Path]]:
             files[part] = [*session.dwi.files, *anat[:1]]
         elif modality == 'func' and session.func is not None:
             files[part] = [*session.func.files, *anat[:1]]
+        elif modality == 'mtr' and session.mtr is not None:
+            files[part] = [*session.mtr.files, *anat[:1]]
         elif part in spectra:
             files[part] = [*spectra[part].files, *anat[:1]]
     return files
@@ -186,6 +189,10 @@ def init_session_wf(
             func = _session_task(task, settings, common, seed)
             modalities[func.name] = 'func'
             _join(workflow, anat, func)
+    if job.wants('mtr') and session.mtr is not None and anat is not None:
+        mtr = _session_mtr(session, session.mtr, settings, common, job.surfaces.own_labels)
+        modalities[mtr.name] = 'mtr'
+        _join(workflow, anat, mtr)
     if job.wants('mrs'):
         names = spectrum_names(session.mrs)
         for name, spectrum in zip(names, session.mrs, strict=True):
@@ -268,6 +275,35 @@ def _session_task(
     node = workflow.get_node('inputnode')
     for name, values in run_lists(task.prepared).items():
         setattr(node.inputs, name, values)
+    return workflow
+
+
+def _session_mtr(
+    session: Session,
+    inputs: MtrInputs,
+    settings: Settings,
+    common: Mapping[str, Any],
+    own_atlas: str,
+) -> Workflow:
+    """Build the graph of magnetization transfer."""
+    workflow = init_mtr_wf(
+        **common,
+        entities=dict(inputs.entities),
+        settings=settings.mtr,
+        density=settings.anat.density,
+        is_map=inputs.is_map,
+        factor=inputs.factor,
+        own_atlas=own_atlas,
+        atlases=settings.anat.atlas,
+        tract_atlas=settings.dwi.tract_atlas or '',
+        about={
+            **({'GeneratedBy': inputs.source} if inputs.source else {}),
+            **({'Notes': list(inputs.notes)} if inputs.notes else {}),
+        },
+        seed=task_seed(settings.random_seed, record_label(session, 'mtr')),
+        name='mtr_wf',
+    )
+    workflow.get_node('inputnode').inputs.images = [str(path) for path in inputs.images]
     return workflow
 
 

@@ -38,6 +38,7 @@ SIDED: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         'dwi': {'coverage': '1', 'csf': '1', 'csf_high': '1'},
         'func': {'coverage': '1', 'acc_coverage': '1', 'acc_tsnr': '1'},
+        'mtr': {'coverage': '1', 'csf': '1'},
     }
 )  # fmt: skip
 """Metrics of each hemisphere, with their units."""
@@ -61,6 +62,11 @@ WHOLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
             'fd_max': 'mm', 'fd_above_02': '1', 'fd_above_05': '1', 'dvars_mean': '1',
             'dof': '1', 'tsnr_median': '1', 'coreg_dice': '1', 'n_regions': '1',
         },
+        'mtr': {
+            'resolution_mm': 'mm', 'snr_off': '1', 'on_off_moved': 'mm', 'on_off_gap': 'mm',
+            'mtr_gm': '%', 'mtr_wm': '%', 'mtr_csf': '%', 'mtr_wm_gm': '%',
+            'negative_share': '1', 'measured_share': '1',
+        },
     }
 )  # fmt: skip
 """Metrics of the whole image, with their units."""
@@ -69,12 +75,17 @@ SHELL = re.compile(r'(snr|cnr)_b\d+')
 FIELDS = frozenset({'name', 'version', 'description', 'missing', 'session'})
 """Fields of a gate file for images."""
 PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {'anat': ('anat-usual',), 'dwi': ('dwi-usual',), 'func': ('rest', 'rest-strict')}
+    {
+        'anat': ('anat-usual',),
+        'dwi': ('dwi-usual',),
+        'func': ('rest', 'rest-strict'),
+        'mtr': ('mtr-usual',),
+    }
 )
 """Gates that come with the package, by modality."""
 NONE = 'none'
 """Word for no gate."""
-ImageModality = Literal['anat', 'dwi', 'func']
+ImageModality = Literal['anat', 'dwi', 'func', 'mtr']
 """Modalities whose images have a gate."""
 
 
@@ -110,7 +121,7 @@ def session_preset(modality: ImageModality, name: str, where: str) -> SessionGat
 
     Parameters
     ----------
-    modality : {'anat', 'dwi', 'func'}
+    modality : {'anat', 'dwi', 'func', 'mtr'}
         Of which images.
     name : str
         Of the gate, one of `PRESETS`.
@@ -142,7 +153,7 @@ def load_session_gate(modality: ImageModality, name: str, where: str) -> Session
 
     Parameters
     ----------
-    modality : {'anat', 'dwi', 'func'}
+    modality : {'anat', 'dwi', 'func', 'mtr'}
         Of which images.
     name : str
         One of `PRESETS`, or a JSON file.
@@ -173,7 +184,7 @@ def parse_session_gate(
     ----------
     content : mapping
         Content of the file.
-    modality : {'anat', 'dwi', 'func'}
+    modality : {'anat', 'dwi', 'func', 'mtr'}
         Of which images.
     where : str
         Which file, for messages.

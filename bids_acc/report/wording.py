@@ -26,6 +26,8 @@ METRIC_NAMES: Mapping[str, str] = {
     'fa': 'FA', 'md': 'MD', 'mo': 'MO', 'fawm': 'FA (weighted by white matter)',
     'gmvolume': 'grey matter volume', 'fc': 'connectivity', 'reho': 'ReHo', 'alff': 'ALFF',
     'falff': 'fALFF', 'psc': 'signal change',
+    'mtr': 'MTR', 'mtrgm': 'MTR (weighted by grey matter)',
+    'mtrwm': 'MTR (weighted by white matter)',
 }  # fmt: skip
 """Metrics whose customary name is not the column's."""
 SIDES: Mapping[str, str] = {'L': ', left', 'R': ', right', 'both': ''}

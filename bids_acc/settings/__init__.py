@@ -11,6 +11,7 @@ from bids_acc.settings.records import (
     FuncSettings,
     GroupSettings,
     MrsSettings,
+    MtrSettings,
     Resources,
     Settings,
 )
@@ -22,6 +23,7 @@ __all__ = [
     'FuncSettings',
     'GroupSettings',
     'MrsSettings',
+    'MtrSettings',
     'Request',
     'Resources',
     'Settings',

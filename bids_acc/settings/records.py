@@ -1,10 +1,10 @@
 """The settings of each part of a run, each described once: type, range, unit, default and help.
 
 Each modality has a record of its own and a workflow builder sees only that one. Settings that
-change a *result* live in `AnatSettings`, `DwiSettings`, `FuncSettings`, `MrsSettings` and
-`GroupSettings`; settings that change only *how fast* a result comes (processes, memory, plugin)
-live in `Resources`. Resuming compares the former and ignores the latter, so that a rerun with more
-processes recomputes nothing.
+change a *result* live in `AnatSettings`, `DwiSettings`, `FuncSettings`, `MtrSettings`,
+`MrsSettings` and `GroupSettings`; settings that change only *how fast* a result comes (processes,
+memory, plugin) live in `Resources`. Resuming compares the former and ignores the latter, so that a
+rerun with more processes recomputes nothing.
 
 The command line makes one flag from each field, the configuration file accepts the same names
 (``[mrs] engine = "builtin"``), and pydantic holds every value to what the field says.
@@ -249,6 +249,26 @@ class FuncSettings:
         if value[0] >= value[1]:
             raise ValueError('the lowest frequency comes first')
         return value
+
+
+@dataclass(frozen=True, config=STRICT)
+class MtrSettings:
+    """How magnetization transfer images become a ratio."""
+
+    source: Literal['auto', 'pair', 'map'] = option(
+        'auto',
+        'what the ratio is taken from: a pair of images with and without saturation (mt-on and '
+        'mt-off), or a ready MTRmap, also of --derivatives; auto prefers the pair',
+        flag='--mtr-source',
+    )
+    noise_floor: float = option(
+        5.0,
+        'signal without saturation below which there is no ratio, as a multiple of the noise',
+        flag='--mtr-noise-floor',
+        metavar='N',
+        ge=0,
+        le=50,
+    )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -535,6 +555,7 @@ class Settings:
     anat: AnatSettings = dataclasses.field(default_factory=AnatSettings)
     dwi: DwiSettings = dataclasses.field(default_factory=DwiSettings)
     func: FuncSettings = dataclasses.field(default_factory=FuncSettings)
+    mtr: MtrSettings = dataclasses.field(default_factory=MtrSettings)
     mrs: MrsSettings = dataclasses.field(default_factory=MrsSettings)
     group: GroupSettings = dataclasses.field(default_factory=GroupSettings)
     resources: Resources = dataclasses.field(default_factory=Resources)

@@ -24,7 +24,7 @@ ROOMS: Mapping[str, str] = {
     'exceptions': '',
     'files': 'typing exceptions',
     'tables': 'typing exceptions files',
-    'bids': f'{BASE} images dwi func',  # the plan judges images and tables by the rules of the run
+    'bids': f'{BASE} images dwi func mtr',  # the plan judges by the rules of the run
     'programs': 'typing exceptions files',
     'settings': f'{BASE} bids',
     'derivatives': f'{BASE} settings',
@@ -36,11 +36,12 @@ ROOMS: Mapping[str, str] = {
     'anat': MODALITY,
     'dwi': MODALITY,
     'func': MODALITY,
+    'mtr': MODALITY,
     'mrs': MODALITY,
     'execution': f'{BASE} settings',
     'group': f'{BASE} settings derivatives quality images surfaces report clinical execution',
-    'participant': f'{MODALITY} bids anat dwi func mrs execution',
-    'cli': f'{MODALITY} bids anat dwi func mrs execution group participant clinical',
+    'participant': f'{MODALITY} bids anat dwi func mtr mrs execution',
+    'cli': f'{MODALITY} bids anat dwi func mtr mrs execution group participant clinical',
     '__main__': 'cli',
     'demo': f'{MODALITY} anat dwi func mrs group',
 }

@@ -18,6 +18,7 @@ HEADINGS = {
     'anat': 'Structure',
     'dwi': 'Diffusion',
     'func': 'Function',
+    'mtr': 'Magnetization transfer',
     'mrs': 'Spectroscopy',
     'session': 'Session',
     'group': 'Group',

@@ -15,6 +15,7 @@ from bids_acc.settings.option import Option, options
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'settings.md'
 HEADINGS = {
     'anat': 'T1w', 'dwi': 'Diffusion', 'mrs': 'Spectroscopy', 'func': 'Function',
+    'mtr': 'Magnetization transfer',
     'group': 'Group level', 'resources': 'Resources', '': 'General',
 }  # fmt: skip
 HEAD = """\

@@ -18,7 +18,7 @@ from bids_acc.quality.sessions import (
     session_preset,
 )
 
-MODALITIES = ('mrs', 'anat', 'dwi', 'func')
+MODALITIES = ('mrs', 'anat', 'dwi', 'func', 'mtr')
 """Parts of the section ``Gate``."""
 
 
@@ -88,7 +88,7 @@ def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, Any]
     if modality == 'mrs':
         parse_gate(content, where)
     else:
-        kinds: dict[str, ImageModality] = {'anat': 'anat', 'func': 'func'}
+        kinds: dict[str, ImageModality] = {'anat': 'anat', 'func': 'func', 'mtr': 'mtr'}
         parse_session_gate(content, kinds.get(modality, 'dwi'), where)
     return {'name': Path(name).stem, **content}
 
@@ -123,8 +123,8 @@ def session_gate(entry: Any, modality: ImageModality, source: str) -> SessionGat
     Parameters
     ----------
     entry : str, mapping or None
-        ``Gate/anat``, ``Gate/dwi`` or ``Gate/func`` of the model.
-    modality : {'anat', 'dwi', 'func'}
+        ``Gate/anat``, ``Gate/dwi``, ``Gate/func`` or ``Gate/mtr`` of the model.
+    modality : {'anat', 'dwi', 'func', 'mtr'}
         Which of them.
     source : str
         Name of the model file, for messages.

@@ -34,6 +34,7 @@ SESSION_SECTIONS: Sequence[tuple[str, BlocksOf]] = (
     ('Structure (T1w)', partial(declared_blocks, modality='anat')),
     ('Diffusion', partial(declared_blocks, modality='dwi')),
     ('Function (BOLD)', partial(declared_blocks, modality='func')),
+    ('Magnetization transfer', partial(declared_blocks, modality='mtr')),
     ('Spectroscopy (1H-MRS)', _spectroscopy),
     ('Surface maps', surface_blocks),
 )

@@ -23,6 +23,7 @@ MAPS: Mapping[str, tuple[str, str, float]] = {
     'dwi_vertex_fa': ('FA', '', 1.0),
     'dwi_vertex_md': ('MD', '10⁻³ mm²/s', 1e3),
     'dwi_vertex_mo': ('MO', '', 1.0),
+    'mtr_vertex_mtr': ('magnetization transfer ratio', '%', 1.0),
     'func_vertex_tsnr': ('temporal S/N', '', 1.0),
     'func_vertex_reho': ('regional homogeneity', '', 1.0),
     'func_vertex_alff': ('ALFF', '%', 1.0),

@@ -260,7 +260,7 @@ def test_a_filter_that_matches_nothing_anywhere_is_refused(root):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"pet": {}}', 'unknown query pet; known: bold, dwi, mrsref, svs, t1w'),
+        ('{"pet": {}}', 'unknown query pet; known: bold, dwi, mrsref, mtr, svs, t1w'),
         ('{"t1": {}}', 'unknown query t1; did you mean t1w'),
         ('{"t1w": "run-1"}', 'it takes an object of entities'),
         ('{"t1w": {"sessoin": "pre"}}', 'unknown entity sessoin; did you mean session'),
