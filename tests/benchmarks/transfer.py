@@ -2,7 +2,7 @@
 
     python tests/benchmarks/transfer.py [--quick] [--work DIR]
 
-The head is the demo's with 2 mm voxels. Planted: 33 % in grey and 45 % in white matter, 2 % in CSF.
+The head is the demo's with 2 mm voxels. Planted: 33 % in grey, 45 % in white matter, 2 % in CSF.
 True values of CerebrA's labels are ratios of sums through the exact warp. The installed command
 runs; structure is made once, the conditions after it take it over. Printed for each condition:
 errors over the labels in points, the ratio by tissue, and how the two images came to lie on each

@@ -1,4 +1,4 @@
-"""A head of the demo with a T1w image and a pair of magnetization transfer images of known ratio."""
+"""A head of the demo with a T1w image and a magnetization transfer pair of known ratio."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         (['--surface-source', 'freesurfer'], 'say where, with -d NAME=PATH'),
         (['--dwi-source', 'derivative'], 'say where, with -d'),
         (['--mrs-engine', 'import'], 'say where, with --mrs-fits'),
-        (['--modalities', 'anatt'], 'one of anat, dwi, func, mrs'),
+        (['--modalities', 'anatt'], 'one of anat, dwi, func, mtr, mrs'),
     ],
 )
 def test_refusals_name_the_flag_the_value_and_what_is_allowed(words, message):
