@@ -1,8 +1,8 @@
 """People's own verdicts on data: who is left out of what, by whom and why.
 
 A table ``exclude.tsv`` has a row for each verdict: ``participant_id``, ``session_id`` (n/a for
-every session), ``modality`` (anat, dwi, func, mtr, mrs or all), ``reason`` and ``rater``; in place of
-the first three, ``bids_name`` as in MRIQC's tables (``sub-01_ses-1_T1w``). It is honoured
+every session), ``modality`` (anat, dwi, func, mtr, mrs or all), ``reason`` and ``rater``; in place
+of the first three, ``bids_name`` as in MRIQC's tables (``sub-01_ses-1_T1w``). It is honoured
 before anything is factorized or compared, and shown with every other exclusion. With a column
 ``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out.
 """

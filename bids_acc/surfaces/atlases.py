@@ -30,6 +30,13 @@ from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, atlas_provenance,
 from bids_acc.tables.reading import read_raw
 from bids_acc.typing import FloatArray, IntArray
 
+BETWEEN = 0.01
+"""How far a code may be from a whole number, as numbers are stored (own convention)."""
+BESIDE, ROOM_MM = 0.1, 8.0
+"""Share of an atlas that may lie beside the brain, and the room that counts to it (own
+conventions: spinal cord, and the spaces of MNI, which differ by some mm)."""
+CIFTI = ('.dlabel.nii', '.dscalar.nii', '.dtseries.nii')
+"""Endings of files that are NIfTI by name only."""
 DEFAULT_ATLAS = 'DKT'
 """Whose labels the region of interest is of unless somebody says otherwise."""
 SUBREGIONS: Mapping[str, tuple[str, ...]] = {
@@ -263,10 +270,16 @@ def read_atlas(name: str, path: Path) -> SurfaceAtlas | VolumeAtlas:
         path = _in_folder(path)
     if not path.is_file():
         raise MissingInputError(f'there is no file {path}.')
-    if path.name.endswith(('.nii', '.nii.gz')):
-        return _read_volume(name, path)
-    if path.name.endswith(('.label.gii', '.annot')):
-        return _read_surfaces(name, path)
+    if path.name.endswith(CIFTI):
+        raise SettingsError(
+            f'{path.name} is a CIFTI file; take the surfaces out of it with wb_command '
+            '-cifti-separate and bring them to fsaverage with -label-resample.'
+        )
+    with reading(path, 'atlas', 'fetch or convert it again', SettingsError):
+        if path.name.endswith(('.nii', '.nii.gz')):
+            return _read_volume(name, path)
+        if path.name.endswith(('.label.gii', '.annot')):
+            return _read_surfaces(name, path)
     raise SettingsError(f'{path.name} is no .nii.gz, .label.gii or .annot file.')
 
 
@@ -346,7 +359,10 @@ def _read_side(path: Path) -> tuple[IntArray, dict[int, str]]:
             'or the 163842 of fsaverage (den-164k): resample it, e.g. with wb_command '
             '-label-resample.'
         )
-    return np.asarray(codes[:n_vertices], dtype=np.int64), names
+    codes = np.asarray(codes[:n_vertices], dtype=np.int64)
+    if not {int(code) for code in np.unique(codes) if code != 0} & set(names):
+        raise SettingsError(f'{path.name} names none of its codes: its table of labels is empty.')
+    return codes, names
 
 
 def _read_volume(name: str, path: Path) -> VolumeAtlas:
@@ -354,10 +370,9 @@ def _read_volume(name: str, path: Path) -> VolumeAtlas:
     image: Any = nb.load(str(path))
     affine = np.asarray(image.affine, dtype=float)
     if len(image.shape) == 3:
-        data: Any = np.asarray(image.dataobj).round().astype(np.int32)
+        data: Any = _whole_codes(image, path)
     elif len(image.shape) == 4:
-        data = image.get_fdata(dtype=np.float32)
-        data = data / (100 if data.max() > 1.5 else 1)  # FSL writes percent
+        data = _probabilities(image, path)
     else:
         raise SettingsError(f'{path.name} has {len(image.shape)} dimensions, not 3 or 4.')
     regions = read_region_names(path, 0 if data.ndim == 3 else data.shape[3])
@@ -367,8 +382,64 @@ def _read_volume(name: str, path: Path) -> VolumeAtlas:
         if not regions:
             raise SettingsError(f'none of the codes in the table is in {path.name}.')
     atlas = VolumeAtlas(name, data, affine, regions, _space_note(path))
+    check_place(atlas)
     check_sides(atlas)
     return atlas
+
+
+def _whole_codes(image: Any, path: Path) -> IntArray:
+    """Read codes; those between whole numbers are of labels that somebody has interpolated."""
+    values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32), posinf=0, neginf=0)
+    codes = values.round()
+    if (codes < 0).any():
+        raise SettingsError(f'{path.name} holds negative codes; labels are whole numbers from 1.')
+    labelled = values != 0
+    between = np.abs(values - codes)[labelled] > BETWEEN
+    if between.any():
+        raise SettingsError(
+            f'{path.name} holds values between whole numbers in {100 * between.mean():.2g} % of '
+            'its voxels: its labels were interpolated. Resample them by nearest neighbour.'
+        )
+    return codes.astype(np.int32)
+
+
+def _probabilities(image: Any, path: Path) -> FloatArray:
+    """Read maps of probability, from 0 to 1 or, as FSL writes them, to 100."""
+    data = np.nan_to_num(image.get_fdata(dtype=np.float32), posinf=-1, neginf=-1)
+    if data.min() < -BETWEEN or data.max() > 100 + BETWEEN:
+        raise SettingsError(
+            f'{path.name} holds {data.min():.4g} to {data.max():.4g}; the maps of a 4-D atlas are '
+            'probabilities from 0 to 1 or 0 to 100 %.'
+        )
+    return np.asarray(data / (100 if data.max() > 1.5 else 1))
+
+
+def check_place(atlas: VolumeAtlas) -> None:
+    """Refuse an atlas that lies beside the brain: its grid or its space is another one.
+
+    Raises
+    ------
+    SettingsError
+        If more than `BESIDE` of its labels lie outside the box around CerebrA.
+    """
+    low, high = _brain_box()
+    data = np.asarray(atlas.data)
+    index = np.argwhere((data if data.ndim == 3 else data.max(axis=3)) > 0)
+    places = apply_matrix(atlas.affine, index)
+    beside = float(((places < low) | (places > high)).any(axis=1).mean()) if len(index) else 0.0
+    if beside > BESIDE:
+        raise SettingsError(
+            f'{100 * beside:.0f} % of its labels lie outside the brain of MNI152: its header or '
+            'its space is another one. Bring it to MNI152, in mm.'
+        )
+
+
+@cache
+def _brain_box() -> tuple[FloatArray, FloatArray]:
+    """Return the corners of a box around CerebrA with `ROOM_MM` on each side."""
+    atlas = cerebra()
+    places = apply_matrix(atlas.affine, np.argwhere(np.asarray(atlas.data) > 0))
+    return places.min(axis=0) - ROOM_MM, places.max(axis=0) + ROOM_MM
 
 
 def _space_note(path: Path) -> str:
@@ -429,6 +500,11 @@ def read_region_names(path: Path, n_maps: int = 0) -> dict[int, tuple[str, str]]
         if code != 0 or n_maps:
             found[code] = (own if said in ('L', 'R') else str(frame[names].iloc[row]).strip(),
                            said if said in ('L', 'R') else '')  # fmt: skip
+    known = list(found.values())
+    if twice := sorted({' '.join(region).strip() for region in known if known.count(region) > 1}):
+        raise SettingsError(
+            f'{table.name}: {", ".join(twice[:4])} stands for several regions; give each a name.'
+        )
     return found
 
 

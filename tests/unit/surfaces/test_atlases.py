@@ -135,6 +135,71 @@ def test_tables_that_are_missing_or_do_not_fit(folder):
         load_atlas(f'A3={folder / "nothing.nii.gz"}')
 
 
+def _change(folder: Path, change, affine=None) -> Path:
+    """Write CerebrA's codes, changed, with its table."""
+    source = nb.Nifti1Image.from_filename(next(folder.glob('*res-02*')))
+    values = change(np.asarray(source.dataobj).astype(np.float32))
+    path = folder / 'atlas-Mine_dseg.nii.gz'
+    nb.Nifti1Image(values, source.affine if affine is None else affine).to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda v: 0.98 * v + 0.2 * (v > 0), 'between whole numbers .*interpolated'),
+        (lambda v: v - 300 * (v == 5), 'negative codes'),
+        (lambda v: 0 * v, 'none of the codes'),
+        (lambda v: np.stack([v, v], axis=3), 'from 0 to 1'),
+    ],
+)
+def test_voxels_that_are_no_labels_are_refused(folder, change, words):
+    """Interpolated codes would be labels of regions that are not there."""
+    path = _change(folder, lambda v: change(v) if change(v).ndim == 3 else 9 * change(v))
+    if change(np.zeros((1, 1, 1))).ndim == 4:
+        (folder / 'atlas-Mine_dseg.tsv').write_text('name\na\nb\n')
+    with pytest.raises(SettingsError, match=words):
+        read_atlas('Mine', path)
+
+
+def test_missing_values_are_no_label(folder):
+    """Outside of the brain some tools write NaN; float codes are codes."""
+    path = _change(folder, lambda v: np.where(v == 0, np.nan, v))
+    assert len(read_atlas('Mine', path).regions) == len(cerebra().regions)
+
+
+def test_an_atlas_beside_the_brain_is_refused(folder):
+    """A header without its transform, or of another voxel size."""
+    with pytest.raises(SettingsError, match='outside the brain of MNI152'):
+        read_atlas('Mine', _change(folder, lambda v: v, np.diag([2.0, 2, 2, 1])))
+
+
+def test_a_name_of_two_regions_is_refused(folder):
+    """One of them would be lost in the table of measures."""
+    path = _change(folder, lambda v: v)
+    table = folder / 'atlas-Mine_dseg.tsv'
+    frame = pd.read_csv(table, sep='\t')
+    frame.iloc[1] = [frame.iloc[1, 0], *frame.iloc[0, 1:]]
+    frame.to_csv(table, sep='\t', index=False)
+    with pytest.raises(SettingsError, match='several regions'):
+        read_atlas('Mine', path)
+
+
+def test_files_that_are_no_atlas_are_refused_in_a_sentence(tmp_path):
+    """CIFTI is NIfTI by name only; a broken file, and labels without names."""
+    for name, words in (('a.dlabel.nii', 'CIFTI'), ('b.nii.gz', 'convert it again')):
+        (tmp_path / name).write_bytes(b'nothing')
+        with pytest.raises(SettingsError, match=words):
+            load_atlas(f'Mine={tmp_path / name}')
+    codes = np.ones(40962, dtype=np.int32)
+    for side in 'LR':
+        array = nb.gifti.GiftiDataArray(codes, intent='NIFTI_INTENT_LABEL')
+        image = nb.gifti.GiftiImage(darrays=[array])
+        image.to_filename(tmp_path / f'x_hemi-{side}_dseg.label.gii')
+    with pytest.raises(SettingsError, match='names none of its codes'):
+        load_atlas(f'Mine={tmp_path / "x_hemi-L_dseg.label.gii"}')
+
+
 def test_probabilities_become_labels_of_the_mesh(tmp_path):
     atlas = cerebra()
     code = {region: code for code, region in atlas.regions.items()}
