@@ -37,7 +37,7 @@ from bids_acc.bids.transfer import find_mtr
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
 
 LOGGER = logging.getLogger(__name__)
-QUERY_OF = {'anat': 't1w', 'dwi': 'dwi', 'func': 'bold', 'mrs': 'svs'}
+QUERY_OF = {'anat': 't1w', 'dwi': 'dwi', 'func': 'bold', 'mtr': 'mtr', 'mrs': 'svs'}
 """The query of a filter file by which a modality is found."""
 FILTERED = 'filtered'
 """Reason code of a modality of which a filter left nothing."""
