@@ -55,6 +55,11 @@ READINGS: Mapping[str, Reading] = MappingProxyType({
         'of the brain should stay.',
         'whether distortion is left where the image has no edges.',
     ),
+    'mtr_figure': Reading(
+        'what moves when you change between the images is not aligned; white matter is brightest, '
+        'and a bright or dark rim along one side means that the two images lie apart.',
+        'whether the ratio differs by the scanner: it depends on the pulse and on B1+.',
+    ),
     'dwi_figure_distortion': Reading(
         'frontal pole and brain stem should fit their outlines better after.',
         'whether signal that was pressed into one voxel was told apart again.',
