@@ -27,11 +27,11 @@ SHORTEST_PART = 0.008
 its spoilers. A convention."""
 
 _PATTERNS = (
-    ('slaser', re.compile(r's(emi)?[-_ ]?laser|probe[-_ ]?sl(?![a-z])', re.IGNORECASE)),
+    ('slaser', re.compile(r's(emi)?[-_ ]?laser', re.IGNORECASE)),
     ('steam', re.compile(r'steam|svs_st(?![a-z])|probe[-_ ]?s(?![a-z])', re.IGNORECASE)),
     ('press', re.compile(r'press|svs_se|probe[-_ ]?p(?![a-z])', re.IGNORECASE)),
 )
-# svs_* are the sequences of Siemens, PROBE-* those of GE
+# svs_* are sequences of Siemens, PROBE-P and PROBE-S (PRESS, STEAM) those of GE
 
 _OTHER = re.compile(r'(?<![a-z])(special|isis|laser|fid|hise|cosy)(?![a-z])', re.IGNORECASE)
 

@@ -42,7 +42,6 @@ def test_checklist_says_what_is_missing() -> None:
         ({'ProtocolName': 'STEAM TE20'}, '', 'steam'),
         ({'SequenceName': 'PROBE-P'}, '', 'press'),
         ({'SequenceName': 'probe-s'}, '', 'steam'),
-        ({'SequenceName': 'PROBE-SL'}, '', 'slaser'),
         ({'PulseSequenceType': 'SPECIAL'}, '', ''),
         ({}, 'pressACC', 'press'),
         ({'ProtocolName': 'cortex'}, 'x', ''),
