@@ -180,7 +180,7 @@ def format_score(
 
     Examples
     --------
-    >>> text = format_score([], [Effect('MD', '%', 9.0, 8.0, 4.0, 12.0)])
+    >>> text = format_score([], [GroupEffect('MD', '%', 9.0, 8.0, 4.0, 12.0)])
     >>> text.splitlines()[0]
     'Planted group difference, resistant - HC'
     >>> text.splitlines()[-1].split('  ')[-1]

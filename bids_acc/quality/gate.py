@@ -400,8 +400,8 @@ def judge_spectrum(
     Examples
     --------
     >>> measures = {
-    ...     'snr': [Measure(21, '1', 'lcmodel_snr')],
-    ...     'fwhm': [Measure(0.084, 'ppm', 'lcmodel_fwhm')],
+    ...     'snr': [QualityMeasure(21, '1', 'lcmodel_snr')],
+    ...     'fwhm': [QualityMeasure(0.084, 'ppm', 'lcmodel_fwhm')],
     ... }
     >>> verdict = judge_spectrum(load_gate('acc-structure'), measures, 127.8)
     >>> verdict.word, verdict.reasons
@@ -445,11 +445,11 @@ def judge_metabolite(gate: Gate, crlb: QualityMeasure, detected: bool) -> Verdic
     Examples
     --------
     >>> gate = load_gate('acc-structure')
-    >>> judge_metabolite(gate, Measure(19.9, '%', 'lcmodel_crlb'), True).word
+    >>> judge_metabolite(gate, QualityMeasure(19.9, '%', 'lcmodel_crlb'), True).word
     'pass'
-    >>> judge_metabolite(gate, Measure(20.0, '%', 'lcmodel_crlb'), True).word
+    >>> judge_metabolite(gate, QualityMeasure(20.0, '%', 'lcmodel_crlb'), True).word
     'fail'
-    >>> judge_metabolite(gate, Measure(999.0, '%', 'lcmodel_crlb'), False).reasons
+    >>> judge_metabolite(gate, QualityMeasure(999.0, '%', 'lcmodel_crlb'), False).reasons
     'not detected; crlb < 20 %: 999 fail'
     """
     known = () if math.isnan(crlb.value) else (crlb,)

@@ -22,7 +22,7 @@ class QualityMeasure:
 
         Examples
         --------
-        >>> round(Measure(0.1, 'ppm', 'lcmodel_fwhm').in_unit('Hz', 127.79), 3)
+        >>> round(QualityMeasure(0.1, 'ppm', 'lcmodel_fwhm').in_unit('Hz', 127.79), 3)
         12.779
         """
         if unit == self.unit:

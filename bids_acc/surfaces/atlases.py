@@ -360,7 +360,9 @@ def _read_side(path: Path) -> tuple[IntArray, dict[int, str]]:
             '-label-resample.'
         )
     codes = np.asarray(codes[:n_vertices], dtype=np.int64)
-    if not {int(code) for code in np.unique(codes) if code != 0} & set(names):
+    # Code 0 is a region of some annotations; where others occur and it alone is named, it is none.
+    own = {int(code) for code in np.unique(codes) if code >= 0}
+    if not own & set(names) or (own & set(names) == {0} and own != {0}):
         raise SettingsError(f'{path.name} names none of its codes: its table of labels is empty.')
     return codes, names
 

@@ -11,6 +11,7 @@ import pytest
 from bids_acc.derivatives import dataset, outputs, records
 from bids_acc.exceptions import OutputError
 from bids_acc.files.writing import check_space, write_json
+from bids_acc.tables.writing import write_tsv
 
 EXAMPLE = {
     'subject': '01', 'session': '1', 'acquisition': 'press', 'run': '1', 'template': 'fsaverage',
@@ -66,7 +67,7 @@ def test_gzip_bytes_do_not_depend_on_time_or_name(tmp_path):
 
 def test_tables_write_missing_as_bids_asks(tmp_path):
     table = pd.DataFrame({'a': [1.0, float('nan')], 'b': [True, False], 'c': ['x', None]})
-    dataset.write_tsv(tmp_path / 't.tsv', table)
+    write_tsv(tmp_path / 't.tsv', table)
     assert (tmp_path / 't.tsv').read_text() == 'a\tb\tc\n1\ttrue\tx\nn/a\tfalse\tn/a\n'
 
 

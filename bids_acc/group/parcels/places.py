@@ -137,7 +137,7 @@ def parcel_name(number: int, place: ParcelPlace | None) -> str:
 
     Examples
     --------
-    >>> parcel_name(2, Place('dorsal', {}, {}, 0)), parcel_name(2, None)
+    >>> parcel_name(2, ParcelPlace('dorsal', {}, {}, 0)), parcel_name(2, None)
     ('parcel 2 (dorsal)', 'parcel 2')
     """
     return f'parcel {number} ({place.words})' if place and place.words else f'parcel {number}'

@@ -42,5 +42,5 @@ def test_only_the_tables_that_failed_are_tried_again(
         ('lost', True), ('lost', False), ('half a fit', True), ('half a fit', False),
         ('sound', True),
     ]  # fmt: skip
-    assert caplog.text.count('no tables of lost: Linear crashed') == 2
+    assert caplog.text.count('no tables of lost: RuntimeError: Linear crashed') == 2
     assert 'sound' not in caplog.text

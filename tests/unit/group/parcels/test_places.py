@@ -30,7 +30,7 @@ def test_caudal_is_dorsal_and_rostral_in_front_and_others_have_no_word() -> None
     columns, labels = parcels('caudalanteriorcingulate', 'rostralanteriorcingulate', 'insula')
     found = parcel_places(columns, labels, N_VERTICES)
     assert [found[n].words for n in (1, 2, 3)] == ['dorsal', 'perigenual', '']
-    assert found[1].regions_in_words == 'caudalanteriorcingulate 100%'
+    assert found[1].regions_in_words == 'caudal anterior cingulate 100%'
     left, right = found[1].centre['L'], found[1].centre['R']
     assert left[0] < 0 < right[0]
     assert left[1:] == pytest.approx(right[1:], abs=4), 'the template is symmetric'

@@ -71,7 +71,7 @@ def test_without_the_gate_is_everybody_and_names_no_criterion(several):
 
 def test_the_page_tells_which_criterion_it_was(several):
     shown = compact(several[0]['sensitivity'])
-    alone = shown[shown['analysis'] == 'gate_alone']
+    alone = shown[shown['analysis'] == 'one criterion alone']
     assert alone['criterion'].tolist() == ['crlb < 20 %', 'fwhm < 10 Hz']
     assert 'criterion' not in compact(several[0]['mrs_group'])
 
