@@ -147,8 +147,9 @@ def test_memory_that_ends(megabytes, raw, tmp_path):
     out = tmp_path / 'out'
     done = start(raw, out, 'participant', '--nprocs', '1', '-w', tmp_path / 'w',
                  limit=megabytes * 2**20)  # fmt: skip
-    assert done.returncode in (0, 75), done.stderr[-2000:]
-    if done.returncode:
+    # A library may end the process itself where it cannot allocate: nothing is lost then either.
+    assert done.returncode in (0, 75) or done.returncode < 0, done.stderr[-2000:]
+    if done.returncode > 0:
         assert 'memory' in done.stderr
     assert list(tmp_path.rglob('*.part')) == []
     for table in out.glob('logs/*/status.tsv'):
