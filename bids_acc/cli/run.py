@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -34,6 +35,10 @@ LOGGER = logging.getLogger('bids_acc')
 
 HEARTBEAT_S = 60.0
 """Seconds between two lines of a log."""
+LEAST_ADDRESS_SPACE = 2**30
+"""Bytes of address space below which nothing is begun (own convention: a spectrum alone takes
+some 0.7 GB). OpenBLAS tries for ever to get memory where the limit (``ulimit -v``) lets it have
+none."""
 MOST_PAGES = 4
 """Pages that the last line names one by one."""
 ISOLATED = ('PYTHONPATH', 'PYTHONUSERBASE', 'PYTHONSTARTUP')
@@ -47,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # As process 1 of a container Python ignores SIGTERM unless told otherwise.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if 0 <= limit < LEAST_ADDRESS_SPACE:
+        return _refuse(
+            f'this shell limits memory to {limit / 2**30:.2g} GB of address space (ulimit -v), at '
+            f'least {LEAST_ADDRESS_SPACE / 2**30:.2g} GB are needed; raise the limit and run the '
+            'same command again', ExitCode.TRY_AGAIN,
+        )  # fmt: skip
     try:
         use_private_matplotlib()
         from bids_acc.cli.parser import parse  # here, so that memory that ends is told of

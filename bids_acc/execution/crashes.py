@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bids_acc import exceptions
 from bids_acc.exceptions import BidsAccError, ExitCode, ran_out_of_memory
+from bids_acc.files.writing import full_folder
 
 KILLED = (
     'a worker process was killed, most likely because memory ran out; run the same command '
@@ -32,6 +33,8 @@ class Crash:
 
 
 _DISK_ERROR = re.compile(rf"\[Errno (?:{errno.ENOSPC}|{errno.EDQUOT})\][^:]*(?:: '(.*?)')?")
+
+_MISSING_FILE = re.compile(rf"\[Errno {errno.ENOENT}\][^:]*: '(.*?)'")
 
 _LAST_LINE = re.compile(r'^\s*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (.*))?$')
 
@@ -59,7 +62,15 @@ def read_crash(path: Path) -> Crash:
             elif full := _DISK_ERROR.match(sentence):
                 where = f'{full[1]}: ' if full[1] else ''
                 reason, code = where + DISK_FULL, ExitCode.CANNOT_WRITE
+            elif (gone := _MISSING_FILE.match(sentence)) and _on_full_disk(Path(gone[1])):
+                reason, code = f'{gone[1]}: {DISK_FULL}', ExitCode.CANNOT_WRITE
     return Crash(node[1] if node else path.name, reason, code, path)
+
+
+def _on_full_disk(missing: Path) -> bool:
+    """Tell whether a file is missing on a full disk: an earlier step could not write it."""
+    there = next((folder for folder in missing.parents if folder.is_dir()), None)
+    return there is not None and full_folder([there]) is not None
 
 
 def _exceptions_in(text: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nipype
 import psutil
@@ -32,7 +32,14 @@ LONGEST_FILE = 4000
 def _begin_worker(folder: str) -> None:
     """Begin in a folder, and never outlive the run: nothing takes an orphan's result."""
     die_with_parent(signal.SIGKILL)  # in the middle of a registration it hears nothing else
+    signal.signal(signal.SIGTERM, _end)
     process_initializer(folder)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End a worker that is told to; an interrupt would print where it waited for work."""
+    del frame
+    raise SystemExit(128 + number)
 
 
 class MultiProc(MultiProcPlugin):

@@ -72,7 +72,8 @@ def _failed(row: StatusRow, steps: Mapping[str, Step], crashes: Sequence[Crash])
             row, status='failed', reason_code='not_run', exit_code=ExitCode.TRY_AGAIN,
             reason_text='not run: the run stopped before it',
         )  # fmt: skip
-    crash = crashes[0]
+    # what was missing follows from a full disk or a wrong input, where there is such a crash too
+    crash = next((c for c in crashes if c.exit_code is not ExitCode.INTERNAL), crashes[0])
     step = steps[crash.node]
     return replace(
         row,

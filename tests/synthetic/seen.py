@@ -33,9 +33,15 @@ def raw_names(texts: Iterable[str], names: Iterable[str]) -> list[str]:
 
 
 def undescribed(root: Path) -> list[str]:
-    """List the columns of the TSV files below a folder that their JSON does not describe."""
+    """List the columns of the TSV files below a folder that their JSON does not describe.
+
+    Those of series and matrices are regions, which the table of regions describes row by row;
+    those of label tables are BIDS's own.
+    """
     missing = []
     for path in sorted(root.rglob('*.tsv')):
+        if path.stem.endswith(('_timeseries', '_relmat', '_dseg')):
+            continue
         sidecar = path.with_suffix('.json')
         known = json.loads(sidecar.read_text()) if sidecar.is_file() else {}
         for name in path.read_text().partition('\n')[0].split('\t'):

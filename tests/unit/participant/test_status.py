@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from bids_acc.bids.inputs import PlanRow
 from bids_acc.exceptions import ExitCode
-from bids_acc.execution.crashes import Crash
+from bids_acc.execution.crashes import Crash, read_crash
 from bids_acc.execution.graphs import GraphResult
 from bids_acc.execution.progress import Step
 from bids_acc.participant.plan import Job, without_failed_anat
@@ -76,3 +76,26 @@ def test_each_spectrum_that_failed_has_its_own_reason():
     }  # fmt: skip
     assert rows[2].reason_text == 'mrs_a_wf.fit: no peak'
     assert failed_graphs('dwi', rows, STEPS, found) == {}
+
+
+def test_what_is_missing_after_a_full_disk_is_not_called_our_fault():
+    crashed = (
+        Crash('sub_01_wf.mrs_a_wf.fit', 'FileNotFoundError: fit', ExitCode.INTERNAL),
+        Crash('sub_01_wf.mrs_b_wf.fit', 'no space', ExitCode.CANNOT_WRITE),
+    )
+    nodes = frozenset(crash.node for crash in crashed)
+    found = GraphResult(frozenset(STEPS.keys() - nodes), nodes, crashed)
+    (row,) = session_rows(job(mrs='run'), STEPS, found)
+    assert row.exit_code is ExitCode.CANNOT_WRITE
+
+
+def test_a_file_that_is_missing_on_a_full_disk(tmp_path, monkeypatch):
+    crash = tmp_path / 'crash-1.txt'
+    gone = tmp_path / 'work' / 'fit.json'
+    crash.write_text(
+        'Node: wf.fit\nTraceback (most recent call last):\n'
+        f"FileNotFoundError: [Errno 2] No such file or directory: '{gone}'\n"
+    )
+    assert read_crash(crash).exit_code is ExitCode.INTERNAL
+    monkeypatch.setattr('bids_acc.execution.crashes.full_folder', lambda folders: folders[0])
+    assert read_crash(crash).exit_code is ExitCode.CANNOT_WRITE
