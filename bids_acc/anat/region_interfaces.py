@@ -27,7 +27,14 @@ from bids_acc.anat.registration import template_path
 from bids_acc.images.labels import sum_labels
 from bids_acc.images.resampling import sample
 from bids_acc.images.template_space import template_coordinates
-from bids_acc.surfaces.atlases import PROVENANCE, VolumeAtlas, cerebra, load_atlas, surface_labels
+from bids_acc.surfaces.atlases import (
+    PROVENANCE,
+    VolumeAtlas,
+    cerebra,
+    load_atlas,
+    surface_labels,
+    with_own,
+)
 from bids_acc.surfaces.gifti import read_labels, read_map
 from bids_acc.surfaces.region_means import cortex_rows
 from bids_acc.surfaces.regions import Labels
@@ -132,7 +139,7 @@ class MeasureRegions(SimpleInterface):
         if not isdefined(self.inputs.labels):
             return known
         own = Labels(self.inputs.own_atlas, *read_labels(self.inputs.labels[index]))
-        return [own, *(labels for labels in known if labels.atlas != own.atlas)]
+        return with_own(known, own)
 
 
 class FineGrid:

@@ -15,19 +15,18 @@ import numpy as np
 
 from bids_acc.bids.images import check_not_empty
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
-from bids_acc.bids.sidecars import entities_of, inherited_metadata, read_json
+from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
-from bids_acc.func.denoising import count_dummies, read_confounds
+from bids_acc.func.denoising import checked_confounds, dummies_in, read_confound_table
 from bids_acc.func.raw import check_length, check_repetition_time
 
 SPACES = ('T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym', 'fsaverage',
           'fsaverage6', 'fsaverage5')  # fmt: skip
 """Spaces in which a prepared series is welcome, the best first: our surfaces are those of the
 T1w image; a template's lies as near as the registration brought it."""
-_NAMES = {'task': 'task', 'acq': 'acquisition', 'ce': 'ceagent', 'rec': 'reconstruction',
-          'dir': 'direction', 'run': 'run'}  # fmt: skip
-"""Entities of a file name that name an acquisition, and PyBIDS' words for them."""
+_NAMES = ('task', 'acq', 'ce', 'rec', 'dir', 'run')
+"""Entities of a file name that tell the series of a session apart."""
 
 
 def find_bold(
@@ -186,8 +185,7 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
         if len(shape) != 4:
             raise InputDataError(f'{image} is one volume {shape}, not a series; fetch it again.')
         n_volumes = shape[3]
-    names = {'subject': short['sub'], **({'session': short['ses']} if 'ses' in short else {}),
-             **{_NAMES[k]: v for k, v in short.items() if k in _NAMES}}  # fmt: skip
+    names = long_names(short, ('sub', 'ses', *_NAMES))
     table, sidecar = _confounds_of(image, short)
     raw = _raw_of(short, raw_root)
     metadata = {**_raw_metadata(raw, raw_root), **_own_metadata(image)}
@@ -198,9 +196,10 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
     )  # fmt: skip
     repetition_time = check_repetition_time(metadata, str(image))
     if n_volumes:
-        n_dummy = count_dummies(table)
+        confounds = read_confound_table(table)  # once: it takes longer than the rest of the plan
+        n_dummy = dummies_in(confounds)
         check_length(n_volumes - n_dummy, repetition_time, str(image))
-        read_confounds(table, sidecar, n_volumes, n_dummy)
+        checked_confounds(confounds, table, sidecar, n_volumes, n_dummy)
         check_not_empty(image)
     run = replace(run, notes=_slice_timing_notes(metadata, repetition_time))
     if run.events is not None:

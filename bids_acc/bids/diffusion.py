@@ -20,7 +20,7 @@ from bids_acc.bids.inputs import (
     check_image,
     read_gradients,
 )
-from bids_acc.bids.sidecars import entities_of, read_json
+from bids_acc.bids.sidecars import entities_of, long_names, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import MissingInputError
 
@@ -127,7 +127,7 @@ def _preprocessed(images: list[Path], source: str) -> DwiInputs:
                 )
         sidecar = image.with_name(stem + '.json')
         metadata = read_json(sidecar) if sidecar.is_file() else {}
-        names = _long_names(entities_of(image))
+        names = long_names(entities_of(image), ('sub', 'ses', 'acq', 'rec', 'dir', 'run'))
         run = DwiRun(image, tables[0], tables[1], names, metadata)
         check_dwi_run(run)
         runs.append(run)
@@ -135,13 +135,6 @@ def _preprocessed(images: list[Path], source: str) -> DwiInputs:
     return DwiInputs(
         runs=tuple(runs), entities=dict(same), source=source, mask=_mask_of(images[0])
     )
-
-
-def _long_names(entities: Mapping[str, str]) -> dict[str, str]:
-    """Keep what names an acquisition, with BIDS' long names."""
-    long = {'sub': 'subject', 'ses': 'session', 'acq': 'acquisition', 'rec': 'reconstruction',
-            'dir': 'direction', 'run': 'run'}  # fmt: skip
-    return {name: entities[short] for short, name in long.items() if short in entities}
 
 
 def _mask_of(image: Path) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,24 @@ def entities_of(path: Path) -> dict[str, str]:
     'icvf'
     """
     return dict(re.findall(r'(?:^|_)([a-zA-Z0-9]+)-([^_.]+)', path.name.partition('.')[0]))
+
+
+LONG_NAMES: Mapping[str, str] = {
+    'sub': 'subject', 'ses': 'session', 'task': 'task', 'acq': 'acquisition', 'ce': 'ceagent',
+    'rec': 'reconstruction', 'dir': 'direction', 'run': 'run',
+}  # fmt: skip
+"""Entities that name an acquisition, in the order of a file name, and PyBIDS' words for them."""
+
+
+def long_names(entities: Mapping[str, str], kept: Sequence[str]) -> dict[str, str]:
+    """Keep some entities of a file name, with PyBIDS' words for them.
+
+    Examples
+    --------
+    >>> long_names({'sub': '01', 'acq': 'a', 'space': 'T1w'}, ('sub', 'ses', 'acq'))
+    {'subject': '01', 'acquisition': 'a'}
+    """
+    return {LONG_NAMES[name]: entities[name] for name in kept if name in entities}
 
 
 def suffix_of(path: Path) -> str:

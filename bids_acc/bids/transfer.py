@@ -20,7 +20,7 @@ from bids_acc.bids.inputs import MtrInputs, check_image, open_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images, without_twins
 from bids_acc.bids.reasons import listed, none_left
 from bids_acc.bids.selection import Selection
-from bids_acc.bids.sidecars import entities_of, inherited_metadata
+from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.images.masks import otsu_threshold
@@ -288,10 +288,6 @@ def _map(
     return MtrInputs((path,), kept, metadata, factor, source, notes)
 
 
-_NAMES = {'sub': 'subject', 'ses': 'session', 'acq': 'acquisition', 'rec': 'reconstruction',
-          'run': 'run'}  # fmt: skip
-
-
 def _derived(
     derivatives: Mapping[str, Path], subject: str, session: str | None, refused: Refused
 ) -> list[MtrInputs]:
@@ -311,7 +307,7 @@ def _derived(
                         f'{path} lies in {short["space"]}; the map is needed in the space of the '
                         'person.'
                     )
-                own = {_NAMES[k]: v for k, v in short.items() if k in _NAMES}
+                own = long_names(short, ('sub', 'ses', 'acq', 'rec', 'run'))
                 found.append(_map(path, own, inherited_metadata(path, root), source))
             except BidsAccError as error:
                 refused.append((path, error))

@@ -28,7 +28,7 @@ SEVERITY = (
 COLUMNS = {
     'participant_id': 'Participant; n/a for parts of the group level',
     'session_id': 'Session; n/a without sessions',
-    'modality': 'anat, dwi, func, mrs, or group',
+    'modality': 'anat, dwi, func, mtr, mrs, or group',
     'status': 'done, reused (as an earlier run left it), skipped or failed',
     'reason_code': 'Reason in a word, for programs',
     'reason_text': 'Reason in a sentence, with what to do',

@@ -113,8 +113,25 @@ def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: in
     InputDataError
         If it is no such table, or has another number of rows than the series has volumes.
     """
+    return checked_confounds(read_confound_table(path), path, sidecar, n_volumes, n_dummy)
+
+
+def read_confound_table(path: Path) -> pd.DataFrame:
+    """Read a table of confounds as it is.
+
+    Raises
+    ------
+    InputDataError
+        If it is no table.
+    """
     with reading(path, 'table of confounds', 'run fMRIPrep again, or fetch it again'):
-        table = read_tsv(path, THEIRS)
+        return read_tsv(path, THEIRS)
+
+
+def checked_confounds(
+    table: pd.DataFrame, path: Path, sidecar: Path | None, n_volumes: int, n_dummy: int
+) -> Confounds:
+    """Hold a table that was read against its series; as `read_confounds`."""
     if len(table) != n_volumes:
         raise InputDataError(
             f'{path} has {len(table)} rows, but the series has {n_volumes} volumes; one row is '
@@ -145,8 +162,11 @@ def count_dummies(path: Path) -> int:
     path : Path
         Table of confounds.
     """
-    with reading(path, 'table of confounds', 'run fMRIPrep again, or fetch it again'):
-        table = read_tsv(path, THEIRS)
+    return dummies_in(read_confound_table(path))
+
+
+def dummies_in(table: pd.DataFrame) -> int:
+    """Count the marked volumes in a table that was read; as `count_dummies`."""
     marks = [name for name in table if str(name).startswith('non_steady_state')]
     marked = np.flatnonzero((table[marks] > 0).any(axis=1)) if marks else np.array([])
     return int(marked.max()) + 1 if len(marked) else 0

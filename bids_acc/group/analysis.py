@@ -36,7 +36,6 @@ from bids_acc.group.cohort import (
 )
 from bids_acc.group.exclusions import (
     Verdicts,
-    exclusions_table,
     honour,
     read_verdicts,
 )
@@ -517,9 +516,7 @@ def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) 
 
 def _exclusions(run: GroupRun) -> None:
     """Write who was left out of what, by which criterion."""
-    maps = None if run.parcellation is None else run.parcellation.excluded
-    table = exclusions_table(run.cohort, run.verdicts, maps, run.images)
-    write_tables({'exclusions': table}, run.folder / 'qc')
+    write_tables({'exclusions': run.exclusions()}, run.folder / 'qc')
 
 
 def _provenance(run: GroupRun) -> None:

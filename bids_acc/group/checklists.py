@@ -12,6 +12,7 @@ al. (2021), NMR Biomed 34:e4484, https://doi.org/10.1002/nbm.4484.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,6 @@ from bids_acc import __version__
 from bids_acc.exceptions import BidsAccError
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort import sessions_on_disk
-from bids_acc.group.exclusions import exclusions_table
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
@@ -60,7 +60,8 @@ def write_checklists(run: GroupRun, methods: Sequence[str], folder: Path) -> lis
     -------
     list of Path
     """
-    lists = {'cobidas': list(cobidas(run, methods)), 'strobe': list(strobe(run))}
+    known = _Known(run)
+    lists = {'cobidas': list(_cobidas(known, methods)), 'strobe': list(_strobe(known))}
     spectra = list(mrsinmrs(run))
     if spectra:
         lists['mrsinmrs'] = spectra
@@ -77,22 +78,8 @@ def write_checklists(run: GroupRun, methods: Sequence[str], folder: Path) -> lis
     return written
 
 
-def cobidas(run: GroupRun, methods: Sequence[str]) -> Iterator[Item]:
-    """Yield the items of COBIDAS that a study of this kind is asked, area by area.
-
-    Parameters
-    ----------
-    run : GroupRun
-        A finished run.
-    methods : sequence of str
-        Paragraphs of its methods.
-
-    Yields
-    ------
-    tuple of str
-        As `COLUMNS`.
-    """
-    known = _Known(run)
+def _cobidas(known: _Known, methods: Sequence[str]) -> Iterator[Item]:
+    """Yield the items of COBIDAS that a study of this kind is asked, area by area."""
     acquired = "participants' pages: Summary (sequence, TE, TR, b-values, voxel)"
     yield 'Design', 'Number of people, and of each group', known.people, 'qc/participant_flow.tsv'
     yield 'Design', 'Who was left out, and why', known.losses, 'qc/exclusions.tsv'
@@ -109,7 +96,7 @@ def cobidas(run: GroupRun, methods: Sequence[str]) -> Iterator[Item]:
         'Preprocessing',
         'Steps, in order, with parameters',
         known.modalities,
-        ("participants' pages; logs/<run>/config.toml"),
+        "participants' pages; logs/<run>/config.toml",
     )
     yield 'Preprocessing', 'Regions of interest and atlas', known.region, 'methods.md'
     yield 'Statistics', 'Measures that were tested', known.measures, 'measures.json'
@@ -118,14 +105,14 @@ def cobidas(run: GroupRun, methods: Sequence[str]) -> Iterator[Item]:
         'Statistics',
         'Kind of inference, correction for multiple tests',
         known.correction,
-        ('methods.md'),
+        'methods.md',
     )
     yield 'Statistics', 'Repeated measures and dependence', known.visits, 'methods.md'
     yield (
         'Statistics',
         'Prediction and validation',
         known.table('prediction'),
-        ('stats/prediction.tsv'),
+        'stats/prediction.tsv',
     )
     yield 'Results', 'Every test that was made, significant or not', known.tests, 'stats'
     yield 'Results', 'Effect sizes with intervals', known.effects, 'stats'
@@ -137,20 +124,8 @@ def cobidas(run: GroupRun, methods: Sequence[str]) -> Iterator[Item]:
     yield 'Reproducibility', 'A result computed again from the table', '', 'measures_example.py'
 
 
-def strobe(run: GroupRun) -> Iterator[Item]:
-    """Yield the 22 items of STROBE.
-
-    Parameters
-    ----------
-    run : GroupRun
-        A finished run.
-
-    Yields
-    ------
-    tuple of str
-        As `COLUMNS`.
-    """
-    known = _Known(run)
+def _strobe(known: _Known) -> Iterator[Item]:
+    """Yield the 22 items of STROBE."""
     yield '1', 'Design in title or abstract; balanced summary', '', ''
     yield '2', 'Background and rationale', '', ''
     yield '3', 'Objectives, hypotheses declared beforehand', known.hypotheses, 'model_smdl.json'
@@ -167,13 +142,13 @@ def strobe(run: GroupRun) -> Iterator[Item]:
         '13',
         'People at each stage, with reasons; flow diagram',
         known.losses,
-        ('qc/participant_flow.tsv, figures/participant_flow.svg'),
+        'qc/participant_flow.tsv, figures/participant_flow.svg',
     )
     yield (
         '14',
         'Characteristics of people; how many lack what',
         known.described,
-        ('stats/demographics.tsv, codebook.html'),
+        'stats/demographics.tsv, codebook.html',
     )
     yield '15', 'Summary of outcomes in each group', known.measures, 'stats/flow.tsv, measures.tsv'
     yield '16', 'Unadjusted and adjusted estimates with intervals', known.effects, 'stats'
@@ -257,12 +232,10 @@ class _Known:
         parts = [f'{level} {counts.get(level, 0)}' for level in self.model.group.levels]
         return f'{n} people: {", ".join(parts)}'
 
-    @property
+    @cached_property
     def losses(self) -> str:
         """Count the people of whom something was left out, by modality."""
-        run = self.run
-        maps = None if run.parcellation is None else run.parcellation.excluded
-        table = exclusions_table(run.cohort, run.verdicts, maps, run.images)
+        table = self.run.exclusions()
         if table.empty:
             return 'nobody was left out of anything'
         counts = table.fillna({'modality': 'all'}).groupby('modality')['participant_id'].nunique()

@@ -21,6 +21,7 @@ from bids_acc.group.formulas.motion_relation import (
 from bids_acc.group.function_figures import plot_differences, plot_motion_relation
 from bids_acc.group.measures_run import analysed_session
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.proposal import FUNCTION_PRESET
 from bids_acc.group.statistics.tables import write_tables
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
@@ -188,8 +189,8 @@ def _what_is_tested(run: GroupRun) -> str:
     if any(map(is_functional, names)):
         return 'The measures that the model declares are tested below.'
     return (
-        'This model declares no functional measure: run group once more with --model trd-function '
-        'to have the markers tested.'
+        f'This model declares no functional measure: run group once more with --model '
+        f'{FUNCTION_PRESET} to have the markers tested.'
     )
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from bids_acc.quality.sessions import ImageModality, SessionGate, judge_session
 
 LOGGER = logging.getLogger(__name__)
 
-IMAGES: tuple[ImageModality, ...] = ('anat', 'dwi', 'func', 'mtr')
+IMAGES: tuple[ImageModality, ...] = get_args(ImageModality)
 WORDS = {'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mtr': 'Magnetization transfer'}
 """Modalities whose sessions have a gate."""
 

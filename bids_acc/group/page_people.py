@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from bids_acc.group.exclusions import exclusions_table, sentence
+from bids_acc.group.exclusions import sentence
 from bids_acc.group.participant_flow import MODALITIES, plain_reason
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
@@ -27,8 +27,7 @@ def excluded_blocks(run: GroupRun) -> Iterator[Block]:
     ------
     Block
     """
-    maps = None if run.parcellation is None else run.parcellation.excluded
-    table = exclusions_table(run.cohort, run.verdicts, maps, run.images)
+    table = run.exclusions()
     if table.empty:
         return
     yield table_block(

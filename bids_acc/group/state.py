@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.group.cohort import Cohort
-from bids_acc.group.exclusions import Verdicts
+from bids_acc.group.exclusions import Verdicts, exclusions_table
 from bids_acc.group.measures import Measures
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.places import Places
@@ -52,6 +52,11 @@ class GroupRun:
     notes: list[str] = field(default_factory=list)
     """Sentences for the head of the report."""
     status: list[StatusRow] = field(default_factory=list)
+
+    def exclusions(self) -> pd.DataFrame:
+        """Return who is left out of what, by which criterion; see `exclusions_table`."""
+        maps = None if self.parcellation is None else self.parcellation.excluded
+        return exclusions_table(self.cohort, self.verdicts, maps, self.images)
 
     def note(self, text: str) -> None:
         """Say a sentence in the terminal and at the head of the report."""

@@ -25,11 +25,11 @@ from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.ants_bridge import write_matrix
 from bids_acc.images.frames import Frame, places_within
 from bids_acc.images.masks import brain_mask
+from bids_acc.images.motion import displacement
 from bids_acc.images.registration import centre_shift, rigid
 from bids_acc.images.resampling import sample
 from bids_acc.images.template_space import template_coordinates
 from bids_acc.mtr.ratio import (
-    mean_displacement,
     noise_sd,
     tissue_figures,
     transfer_ratio,
@@ -43,6 +43,7 @@ from bids_acc.surfaces.atlases import (
     load_atlas,
     load_tract_atlas,
     surface_labels,
+    with_own,
 )
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_map
 from bids_acc.surfaces.regions import Labels
@@ -155,8 +156,8 @@ class AlignTransfer(SimpleInterface):
         )  # fmt: skip
         centres = voxel_centres(inside, off_grid)
         return there, {
-            'on_off_moved': mean_displacement(there, centres),
-            'on_off_gap': mean_displacement(back @ there, centres),
+            'on_off_moved': float(displacement([there], centres)[0]),
+            'on_off_gap': float(displacement([back @ there], centres)[0]),
         }
 
 
@@ -400,7 +401,7 @@ class SampleTransfer(SimpleInterface):
             return known
         name = self.inputs.own_atlas or DEFAULT_ATLAS
         own = Labels(name, *read_labels(self.inputs.parcellation[index]))
-        return [own, *(labels for labels in known if labels.atlas != own.atlas)]
+        return with_own(known, own)
 
 
 def _surface_row(row: dict[str, Any], side: str) -> dict[str, Any]:

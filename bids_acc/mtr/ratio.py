@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.images.affines import apply_matrix
 from bids_acc.typing import BoolArray, FloatArray
 
 MAD_TO_SD = 0.6745
@@ -164,26 +163,6 @@ UNITS: Mapping[str, float] = {
     '1': 100.0, 'fraction': 100.0, 'ratio': 100.0, 'unitless': 100.0,
 }  # fmt: skip
 """Words for a unit in small letters, and what makes per cent of it."""
-
-
-def mean_displacement(matrix: npt.ArrayLike, points: npt.ArrayLike) -> float:
-    """Return how far a transform moves points, in mm, on average.
-
-    Parameters
-    ----------
-    matrix : (4, 4) array_like
-    points : (n, 3) array_like
-
-    Examples
-    --------
-    >>> shift = np.eye(4)
-    >>> shift[0, 3] = 0.5
-    >>> mean_displacement(shift, [[0, 0, 0], [9, 9, 9]])
-    0.5
-    """
-    places = np.asarray(points, dtype=float)
-    moved = apply_matrix(matrix, places) - places
-    return float(np.linalg.norm(moved, axis=1).mean()) if len(places) else float('nan')
 
 
 def tissue_figures(

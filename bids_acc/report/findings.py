@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from bids_acc.report.plain_words import ANALYSES
 from bids_acc.report.wording import (
     effect_words,
     finding_words,
@@ -37,15 +38,16 @@ CONTINUOUS = ('relation', 'clinical')
 """Tables whose terms are measures; the terms of the others group people."""
 
 OTHERWISE: Mapping[str, str] = {
-    'mrs_ancova': 'analysis of covariance', 'mrs_adjusted': 'adjusted means',
-    'mrs_t': 't test without covariates', 'mrs_welch': "Welch's test", 'mrs_rank': 'ranks',
-    'mrs_permutation': 'permutation of labels', 'posthoc': 'adjusted means',
-    'posthoc_plain': 't test without covariates', 'ancova_f': 'F test',
+    **{name: ANALYSES[name] for name in (
+        'mrs_ancova', 'mrs_adjusted', 'mrs_t', 'mrs_welch', 'mrs_permutation', 'posthoc',
+        'posthoc_plain', 'hc3',
+    )},
+    'mrs_rank': 'ranks', 'ancova_f': 'F test',
     'posthoc_t': 't test', 'posthoc_plain_t': 't test without covariates',
     'contrasts_t': 't test', 'interactions_f': 'F test', 'relation_f': 'F test',
     'clinical_t': 't test', 'partialcorr_t': 't test without group in the model',
     'mrs_adjusted_t': 't test of adjusted means',
-    'hc3': 'unequal variances (HC3)', 'robust': 'robust regression',
+    'robust': 'robust regression',
     'permutation': 'permutation of residuals', 'gate_off': 'quality gate off',
     'partialcorr': 'without group in the model',
     'partial_volume': 'at equal partial volume and noise',

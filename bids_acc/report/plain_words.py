@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bids_acc.report.html import Block, Section
-from bids_acc.report.wording import QUALITY, name_words
+from bids_acc.report.wording import ENDINGS, QUALITY, name_words
 
 ANALYSES: Mapping[str, str] = MappingProxyType({
     'ancova': 'analysis of covariance', 'bayes_factor': 'Bayes factor',
@@ -31,7 +31,6 @@ ANALYSES: Mapping[str, str] = MappingProxyType({
     'zscores': 'z scores',
 })  # fmt: skip
 """Analyses, as the column of that name has them."""
-SIDES: Mapping[str, str] = MappingProxyType({'_L': ', left', '_R': ', right'})
 SUPPLEMENTS: Mapping[str, str] = MappingProxyType({'_f': ', F test', '_t': ', t test'})
 """How the usual test of an analysis is named that stands beside one for small groups."""
 SCHEMES: Mapping[str, str] = MappingProxyType({
@@ -40,6 +39,7 @@ SCHEMES: Mapping[str, str] = MappingProxyType({
     'water_tissue_alpha': 'to water, tissue- and alpha-corrected',
 })  # fmt: skip
 """Unit schemes of metabolite levels."""
+_KNOWN: Mapping[str, str] = MappingProxyType({**ANALYSES, **QUALITY, **SCHEMES})
 SCALES: Mapping[str, str] = MappingProxyType({
     name: name.upper() for name in (
         'panss', 'bprs', 'cgi', 'gaf', 'rbans', 'madrs', 'hamd', 'hdrs', 'qids', 'bdi', 'ymrs',
@@ -80,15 +80,15 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
     >>> word_of('acq_press_voi_ACC__ratio_tcr__Glx')
     'Glx in acq press voi ACC, ratio to tCr'
     """
-    known = {**ANALYSES, **QUALITY, **SCHEMES, **(names or {})}
-    if name in known:
-        return known[name]
+    for known in (names or {}, _KNOWN):
+        if name in known:
+            return known[name]
     if name[-2:] in SUPPLEMENTS and name[:-2] in ANALYSES:
         return ANALYSES[name[:-2]] + SUPPLEMENTS[name[-2:]]
     parts = name.split('__')
     if len(parts) == 3 and parts[1] in SCHEMES:
         return f'{parts[2]} in {parts[0].replace("_", " ")}, {SCHEMES[parts[1]]}'
-    side = SIDES.get(name[-2:], '')
+    side = ENDINGS.get(name[-2:], '')
     if side and name[:-2] in QUALITY:
         return QUALITY[name[:-2]] + side
     said = name_words(name)

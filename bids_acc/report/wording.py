@@ -32,6 +32,8 @@ METRIC_NAMES: Mapping[str, str] = {
 """Metrics whose customary name is not the column's."""
 SIDES: Mapping[str, str] = {'L': ', left', 'R': ', right', 'both': ''}
 """Sides of a region in words."""
+ENDINGS: Mapping[str, str] = {f'_{side}': SIDES[side] for side in 'LR'}
+"""The same at the end of a column's name."""
 FUNCTIONAL = frozenset({'reho', 'alff', 'falff', 'fc', 'psc'})
 """Metrics of BOLD series."""
 
@@ -190,7 +192,7 @@ def name_words(name: object) -> str:
         return METRIC_NAMES[text]
     if text.count('__') == 3:  # a region
         return metric_words(text)
-    side = {'_L': ', left', '_R': ', right'}.get(text[-2:], '')
+    side = ENDINGS.get(text[-2:], '')
     plain = text[:-2] if side else text
     if found := re.fullmatch(r'(\w+)_c(\d+)', plain):
         return metric_words(found[1], float(found[2])) + side

@@ -220,12 +220,24 @@ def load_atlas(text: str, flag: str = '--atlas') -> SurfaceAtlas | VolumeAtlas:
     if path is None:
         return cerebra() if name == 'CerebrA' else shipped_surface(name)
     try:
-        with reading(path, 'atlas', error=SettingsError):
-            return read_atlas(name, path)
+        return read_atlas(name, path)
     except BidsAccError as error:
         if isinstance(error, MissingInputError | SettingsError):
             raise type(error)(f'{flag} {text}: {error}') from error
         raise SettingsError(f'{flag} {text}: {error}') from error
+
+
+def with_own(known: Sequence[Labels], own: Labels) -> list[Labels]:
+    """Put a subject's own labels first, in the place of those of the same atlas.
+
+    Parameters
+    ----------
+    known : sequence of Labels
+        Of the template's mesh.
+    own : Labels
+        At the same vertices.
+    """
+    return [own, *(labels for labels in known if labels.atlas != own.atlas)]
 
 
 def load_tract_atlas(text: str) -> VolumeAtlas:

@@ -1,4 +1,7 @@
-"""The one way in which tables are written: as BIDS asks, and without anything that runs."""
+"""How tables are written: as BIDS asks, and without anything that a spreadsheet would run.
+
+Tables of statistics have `bids_acc.group.statistics.tables.table_text`, which can keep all digits.
+"""
 
 from __future__ import annotations
 

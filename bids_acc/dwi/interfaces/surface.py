@@ -26,7 +26,7 @@ from bids_acc.dwi.tensor import N_PARAMETERS, fit_tensor, scalar_maps
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix
 from bids_acc.images.resampling import sample
-from bids_acc.surfaces.atlases import DEFAULT_ATLAS, surface_labels
+from bids_acc.surfaces.atlases import DEFAULT_ATLAS, surface_labels, with_own
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_map
 from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.ribbon import (
@@ -168,8 +168,7 @@ class SampleSurface(SimpleInterface):
             own = Labels(self.inputs.own_atlas or DEFAULT_ATLAS, codes, names)
             density = next((d for d, n in DENSITIES.items() if n == len(codes)), '')
             others = surface_labels(side, density, self.inputs.atlases) if density else []
-            rows = [row for labels in (own, *(o for o in others if o.atlas != own.atlas))
-                    for row in region_rows(labels, result)]  # fmt: skip
+            rows = [row for labels in with_own(others, own) for row in region_rows(labels, result)]
             self._results['parcels'] = [{'hemisphere': side, **row} for row in rows]
 
 

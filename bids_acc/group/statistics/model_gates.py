@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import short
@@ -18,7 +18,7 @@ from bids_acc.quality.sessions import (
     session_preset,
 )
 
-MODALITIES = ('mrs', 'anat', 'dwi', 'func', 'mtr')
+MODALITIES: tuple[str, ...] = ('mrs', *get_args(ImageModality))
 """Parts of the section ``Gate``."""
 
 
@@ -88,8 +88,7 @@ def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, Any]
     if modality == 'mrs':
         parse_gate(content, where)
     else:
-        kinds: dict[str, ImageModality] = {'anat': 'anat', 'func': 'func', 'mtr': 'mtr'}
-        parse_session_gate(content, kinds.get(modality, 'dwi'), where)
+        parse_session_gate(content, cast('ImageModality', modality), where)
     return {'name': Path(name).stem, **content}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bids_acc.images.motion import displacement
 from bids_acc.mtr.ratio import (
     USUAL,
-    mean_displacement,
     noise_sd,
     percent_factor,
     tissue_figures,
@@ -90,7 +90,7 @@ def test_displacement_of_a_rotation() -> None:
     angle = np.deg2rad(2)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    assert mean_displacement(turn, [[50, 0, 7]]) == pytest.approx(100 * np.sin(angle / 2))
+    assert displacement([turn], [[50, 0, 7]])[0] == pytest.approx(100 * np.sin(angle / 2))
 
 
 def test_a_label_has_the_ratio_of_sums() -> None:
