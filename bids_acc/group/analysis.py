@@ -88,6 +88,7 @@ from bids_acc.group.statistics.sessions import (
     VisitOrder,
     at_first_visit,
     baseline_first,
+    unshared_sessions,
     visit_order,
 )
 from bids_acc.group.statistics.tables import write_tables
@@ -230,6 +231,8 @@ def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     visits = visit_order(run.cohort.participants, run.model)
     if len(visits.order) > 1:
         run.note(visits.reason)
+    if text := unshared_sessions(run.cohort.participants, visits):
+        run.note(text)
     _part(run, 'parcels', _parcels, work_dir, progress)
     if run.cohort.mrs is not None:
         _part(run, 'voxels', place_voxels)

@@ -10,9 +10,11 @@ import pandas as pd
 from bids_acc.group.folders import GROUP_FOLDER
 from bids_acc.group.measures_run import descriptions
 from bids_acc.group.methods import methods_text
-from bids_acc.group.page_parcels import parcel_surface_blocks
+from bids_acc.group.opnmf.choice import THRESHOLD
+from bids_acc.group.page_parcels import choice_in_words, parcel_surface_blocks
 from bids_acc.group.page_people import excluded_blocks
 from bids_acc.group.page_quality import quality_blocks
+from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.references import FREE, bibliography, used_keys
 from bids_acc.group.references import in_words as reference
@@ -97,8 +99,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         ]  # fmt: skip
     if run.parcellation is not None:
         extra['Parcels'] = [
-            Block(title='How the number of parcels was chosen',
-                  paragraphs=[*run.parcellation.choice.trace, *run.parcellation.notes]),
+            *_choice_blocks(run, run.parcellation),
             *parcel_surface_blocks(
                 run.parcellation,
                 run.output_dir / GROUP_FOLDER / run.parcels_name if run.parcels_name else None,
@@ -122,6 +123,17 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         folder=folder,
         tables_folder=run.folder / 'stats',
     )
+
+
+def _choice_blocks(run: GroupRun, result: ParcellationResult) -> Iterator[Block]:
+    """Yield how the number of parcels was chosen: for a clinician, and step by step."""
+    title, group = 'How the number of parcels was chosen', run.settings.group
+    if group.atlas is not None:
+        yield Block(title=title, paragraphs=[*result.choice.trace, *result.notes])
+        return
+    words = choice_in_words(result.choice, result.curves, group.rule, THRESHOLD)
+    yield Block(title=title, paragraphs=[*words, *result.notes])
+    yield Block(title='The same step by step', paragraphs=result.choice.trace)
 
 
 def own_names(run: GroupRun) -> dict[str, str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.opnmf.choice import RankChoice, RankRule
+from bids_acc.group.opnmf.rank import RankCurves
 from bids_acc.group.parcels.figure_files import parcels_figure_path
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
@@ -23,6 +25,79 @@ READ = (
     'Parcels on the inflated template; turn by dragging or with the arrow keys, point at a place '
     'to read its name.'
 )
+
+
+HOW = (
+    'How it is decided: the cohort is split into two halves at random, again and again, and '
+    'parcels are found in each half alone. A number of parcels is trusted where the two halves '
+    'draw the same map (agreement of {threshold:g} or more; 1 is perfect{everywhere}).'
+)
+"""What stability means, for readers who do not factorize matrices."""
+
+THEN: Mapping[RankRule, str] = {
+    'variation': 'Of the numbers that are trusted, that one is taken after which more parcels '
+    'explain little more of how people differ from each other.',
+    'stability': 'Of the numbers that are trusted, the last one before the halves begin to '
+    'disagree is taken: the largest drop of agreement.',
+    'published': 'Of the numbers that are trusted, the last one before the halves begin to '
+    'disagree is taken: the largest drop of agreement (as in doi:10.1503/jpn.210113).',
+}  # fmt: skip
+"""What each rule does among the numbers that are stable."""
+
+
+def choice_in_words(
+    choice: RankChoice, curves: Mapping[str, RankCurves], rule: RankRule, threshold: float
+) -> list[str]:
+    """Say to a clinician how the number of parcels was chosen, and what it rests on.
+
+    Parameters
+    ----------
+    choice : RankChoice
+        The number.
+    curves : mapping of str to RankCurves
+        What each cohort says.
+    rule : RankRule
+        By which it was chosen.
+    threshold : float
+        Agreement of halves that is asked for.
+
+    Returns
+    -------
+    list of str
+        Sentences; the rule's own trace has every step.
+    """
+    if choice.source == 'default':
+        return [f'{choice.k} parcels, as published: the cohort is too small to ask its halves.']
+    everywhere = ', in every cohort' if len(curves) > 1 else ''
+    how = HOW.format(threshold=threshold, everywhere=everywhere)
+    found = [f'{how} {THEN[rule]}']
+    if choice.source == 'override':
+        own = '' if choice.by_rule is None else f'; the rule would take {choice.by_rule}'
+        found.append(f'Here {choice.k} parcels were asked for{own}.')
+    found += [_agreement(choice.k, one, name) for name, one in curves.items() if len(one.curves)]
+    if not choice.stable:
+        found.append(
+            'No number of parcels passed: the halves draw different maps, so these parcels '
+            'describe this sample and may look otherwise in the next.'
+            if choice.source == 'rule'
+            else 'The halves do not agree enough at this number: these parcels may look otherwise '
+            'in the next sample.'
+        )
+    elif not choice.agrees and choice.source == 'rule':
+        found.append(
+            'The two signs, agreement of the halves and what more parcels explain, point to '
+            'different numbers here: read the results with a neighbouring number too '
+            '(--opnmf-components).'
+        )
+    return found
+
+
+def _agreement(k: int, one: RankCurves, name: str) -> str:
+    """Say how well halves agree at a number and beside it."""
+    stability = one.curves.set_index('k')['stability']
+    near = [j for j in (k - 1, k, k + 1) if j in stability.index]
+    numbers = ', '.join(f'{stability[j]:.2f} with {j}' for j in near)
+    return f'Agreement of halves{f" in {name}" if name else ""}: {numbers} parcels.'
 
 
 def parcel_surface_blocks(result: ParcellationResult, root: Path | None) -> Iterator[Block]:

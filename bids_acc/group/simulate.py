@@ -35,6 +35,9 @@ class CohortDesign:
     """Subjects."""
     n_parcels: int = 4
     """Planted parcels."""
+    size_ratio: float = 1.0
+    """Vertices of the largest planted parcel over those of the smallest, the others between in
+    equal ratios; 1 for parcels of about equal size."""
     parcel_effect: float = 0.55
     """Subject-to-subject variation that a parcel shares."""
     global_effect: float = 0.3
@@ -155,7 +158,7 @@ def planted_cohort(
         graph + diags_array(np.ones(len(region)))
     )
     fixed = np.random.default_rng(geometry_seed)
-    labels = _voronoi(vertices[region], design.n_parcels, fixed)
+    labels = _voronoi(vertices[region], design.n_parcels, fixed, design.size_ratio)
     membership = np.eye(design.n_parcels)[labels]
     for _ in range(design.blur // 2):
         membership = smoother @ membership
@@ -185,7 +188,9 @@ def planted_cohort(
     return PlantedCohort(data, np.tile(labels, 2), _participants(design, rng))
 
 
-def _voronoi(points: FloatArray, count: int, rng: np.random.Generator) -> IntArray:
+def _voronoi(
+    points: FloatArray, count: int, rng: np.random.Generator, size_ratio: float = 1.0
+) -> IntArray:
     """Split points into contiguous parcels around well-separated random seeds."""
     seeds = [int(rng.integers(len(points)))]
     while len(seeds) < count:
@@ -196,7 +201,29 @@ def _voronoi(points: FloatArray, count: int, rng: np.random.Generator) -> IntArr
         labels = np.argmax(points @ points[seeds].T, axis=1)
         centres = np.array([points[labels == j].mean(axis=0) for j in range(count)])
         seeds = [int(np.argmax(points @ centre)) for centre in centres]
-    return np.argmax(points @ points[seeds].T, axis=1).astype(np.int64)
+    if size_ratio == 1.0:
+        return np.argmax(points @ points[seeds].T, axis=1).astype(np.int64)
+    return _of_sizes(points @ points[seeds].T, size_ratio, rng)
+
+
+def _of_sizes(nearness: FloatArray, ratio: float, rng: np.random.Generator) -> IntArray:
+    """Move the borders until the parcels have sizes in equal ratios, in random order.
+
+    The cells of a power diagram stay convex: the nearness to a seed is raised or lowered as a
+    whole.
+
+    References
+    ----------
+    Aurenhammer F (1987). SIAM J Comput 16:78-96. doi:10.1137/0216006
+    """
+    n, count = nearness.shape
+    wanted = rng.permutation(np.geomspace(1.0, ratio, count))
+    wanted *= n / wanted.sum()
+    offset = np.zeros(count)
+    for step in np.geomspace(0.3, 0.003, 300):
+        sizes = np.bincount(np.argmax(nearness + offset, axis=1), minlength=count)
+        offset += step * (wanted - sizes) / n
+    return np.argmax(nearness + offset, axis=1).astype(np.int64)
 
 
 def smoothed(noise: FloatArray, smoother: csr_array, rounds: int) -> FloatArray:

@@ -1,9 +1,11 @@
-"""How often each rule for the number of parcels picks the planted one.
+"""How often each rule for the number of parcels picks the planted one, and how right its map is.
 
-Pairs of cohorts share their planted parcels (3 to 6, of about equal size, smooth borders); size,
-noise and strength of the parcels vary. All rules read the same curves. Run::
+Pairs of cohorts share their planted parcels (3 to 6, smooth borders); size, noise and strength of
+the parcels vary, and whether the largest has as many vertices as the smallest or four times as
+many. All rules read the same curves; the adjusted Rand index is that of the parcels of the whole
+cohort with the planted ones, at the number that the rule picks, mean of both cohorts. Run::
 
-    python tests/benchmarks/opnmf_rules.py [--seeds 3]
+    python tests/benchmarks/opnmf_rules.py [--seeds 3] [--quick]
 """
 
 from __future__ import annotations
@@ -11,15 +13,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import product
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.features import standardise
+from bids_acc.group.opnmf.agreement import adjusted_rand
 from bids_acc.group.opnmf.choice import RankRule, choose_k
+from bids_acc.group.opnmf.estimator import fit_path
+from bids_acc.group.opnmf.labels import labels_by_variation
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
-from bids_acc.group.simulate import CohortDesign, planted_cohort
+from bids_acc.group.simulate import CohortDesign, PlantedCohort, planted_cohort
 
 RULES: tuple[RankRule, ...] = get_args(RankRule)
 SIZES = ((25, 25), (73, 79), (150, 150))
@@ -27,18 +34,53 @@ NOISE = (0.5, 0.75, 1.0, 1.5)
 EFFECTS = (0.4, 0.55)
 
 
-def curves_of(
-    k: int, size: int, noise: float, effect: float, seed: int, side: int
-) -> pd.DataFrame:
-    """Examine one cohort; ``seed`` fixes the parcels, ``side`` the people."""
-    design = CohortDesign(
-        n_subjects=size, n_parcels=k, parcel_effect=effect, smooth_noise=0.5 * noise,
-        white_noise=0.4 * noise, blur=4,
-    )  # fmt: skip
-    rng = np.random.default_rng([seed, side, k, size, int(100 * noise), int(100 * effect)])
-    cohort = planted_cohort(design, rng, level=4, region_size=120, geometry_seed=seed)
-    options = SelectionOptions(ks=tuple(range(2, 9)), n_splits=4, n_null=2, seed=seed)
-    return rank_curves(cohort.data.values, cohort.participants['group'], options).curves
+RATIOS = (1.0, 4.0)
+"""Vertices of the largest planted parcel over those of the smallest."""
+KS = tuple(range(2, 9))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is planted in a pair of cohorts."""
+
+    k: int
+    sizes: tuple[int, int]
+    noise: float
+    effect: float
+    ratio: float
+    seed: int
+
+    def cohort(self, side: int) -> PlantedCohort:
+        """Draw one cohort of the pair; the seed fixes the parcels, the side the people."""
+        design = CohortDesign(
+            n_subjects=self.sizes[side], n_parcels=self.k, parcel_effect=self.effect,
+            smooth_noise=0.5 * self.noise, white_noise=0.4 * self.noise, blur=4,
+            size_ratio=self.ratio,
+        )  # fmt: skip
+        entropy = [self.seed, side, self.k, self.sizes[side], int(100 * self.noise),
+                   int(100 * self.effect)]  # fmt: skip
+        rng = np.random.default_rng(entropy)
+        return planted_cohort(design, rng, level=4, region_size=120, geometry_seed=self.seed)
+
+    @property
+    def parts(self) -> tuple[tuple[str, object], ...]:
+        """Rows of the table that the pair counts in."""
+        return (
+            ('all', ''), ('n', f'{self.sizes[0]} + {self.sizes[1]}'), ('noise', self.noise),
+            ('parcels of SD', self.effect), ('planted k', self.k),
+            ('sizes', 'equal' if self.ratio == 1 else f'1 to {self.ratio:g}'),
+        )  # fmt: skip
+
+
+def examined(cohort: PlantedCohort, seed: int) -> tuple[pd.DataFrame, dict[int, float]]:
+    """Return the curves of a cohort, and how well its parcels at each k agree with the planted."""
+    options = SelectionOptions(ks=KS, n_splits=4, n_null=2, seed=seed)
+    values = cohort.data.values
+    curves = rank_curves(values, cohort.participants['group'], options).curves
+    X = standardise(values)[0]
+    path = fit_path(X, KS, rng=np.random.default_rng(seed))
+    found = {k: labels_by_variation(path[k][0].W, X, len(values)) for k in KS}
+    return curves, {k: adjusted_rand(found[k], cohort.labels) for k in KS}
 
 
 def elbow(curves: dict[str, pd.DataFrame], column: str) -> int:
@@ -49,37 +91,42 @@ def elbow(curves: dict[str, pd.DataFrame], column: str) -> int:
     return int(bend.idxmax())
 
 
+def picked(kind: Kind) -> dict[str, tuple[int, float]]:
+    """Return what each rule picks in a pair of cohorts, and the agreement of that map."""
+    pairs = [examined(kind.cohort(side), kind.seed) for side in (0, 1)]
+    curves = {str(side): pair[0] for side, pair in enumerate(pairs)}
+    ks = {str(rule): choose_k(curves, rule=rule).k for rule in RULES}
+    ks['elbow of variation alone'] = elbow(curves, 'variation_error')
+    ks['elbow of the whole error'] = elbow(curves, 'full_error')
+    ks['planted k'] = kind.k
+    return {name: (k, float(np.mean([pair[1][k] for pair in pairs]))) for name, k in ks.items()}
+
+
 def main() -> None:
-    """Print the share of pairs in which each rule is right."""
+    """Print the share of pairs in which each rule is right, and its maps' agreement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seeds', type=int, default=1, help='pairs of each kind')
-    seeds = parser.parse_args().seeds
+    parser.add_argument('--quick', action='store_true', help='one size, two levels of noise')
+    options = parser.parse_args()
     start = time.process_time()
-    hits: dict[tuple[str, object], dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    kinds = product((3, 4, 5, 6), SIZES, NOISE, EFFECTS, range(seeds))
-    for k, sizes, noise, effect, seed in kinds:
-        curves = {
-            str(side): curves_of(k, size, noise, effect, seed, side)
-            for side, size in enumerate(sizes)
-        }
-        found = {rule: choose_k(curves, rule=rule).k for rule in RULES}
-        found['elbow of variation alone'] = elbow(curves, 'variation_error')
-        found['elbow of the whole error'] = elbow(curves, 'full_error')
-        for name, chosen in found.items():
-            for part in (
-                ('all', ''), ('n', f'{sizes[0]} + {sizes[1]}'), ('noise', noise),
-                ('parcels of SD', effect), ('planted k', k),
-            ):  # fmt: skip
-                hits[part][name].append(chosen == k)
-    names = [*RULES, 'elbow of variation alone', 'elbow of the whole error']
-    print('Planted number of parcels picked, per cent of pairs (stability from 4 splits)')
-    print(f'  {"":<22}{"pairs":>6} ' + ' '.join(f'{name:>26}' for name in names))
-    for part in sorted(hits, key=str):
-        rates = [100 * float(np.mean(hits[part][name])) for name in names]
+    found: dict[tuple[str, object], dict[str, list[tuple[bool, float]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    sizes, noise = (SIZES[1:2], NOISE[:2]) if options.quick else (SIZES, NOISE)
+    for values in product((3, 4, 5, 6), sizes, noise, EFFECTS, RATIOS, range(options.seeds)):
+        kind = Kind(*values)
+        for name, (k, ari) in picked(kind).items():
+            for part in kind.parts:
+                found[part][name].append((k == kind.k, ari))
+    names = [*RULES, 'elbow of variation alone', 'elbow of the whole error', 'planted k']
+    print('Planted number picked, per cent of pairs (4 splits); adjusted Rand index of its map')
+    print(f'  {"":<22}{"pairs":>6} ' + ' '.join(f'{name:>25}' for name in names))
+    for part in sorted(found, key=str):
         label = ' '.join(str(word) for word in part)
+        cells = (np.mean(found[part][name], axis=0) for name in names)
         print(
-            f'  {label:<22}{len(hits[part]["variation"]):>6} '
-            + ' '.join(f'{rate:>26.0f}' for rate in rates)
+            f'  {label:<22}{len(found[part]["variation"]):>6} '
+            + ' '.join(f'{100 * rate:>20.0f} {ari:.2f}' for rate, ari in cells)
         )
     print(f'  [{time.process_time() - start:.0f} CPU s]')
 

@@ -27,6 +27,8 @@ class PermutationTest:
     """Exchanges looked at besides the observed order."""
     exact: bool
     """Whether these were all there are."""
+    smallest: float
+    """Smallest p that any of these orders could have had."""
 
 
 def permutation_p(
@@ -66,8 +68,15 @@ def permutation_p(
 
     >>> X = np.column_stack([np.ones(6), [1, 1, 1, -1, -1, -1]])
     >>> test = permutation_p(X, np.array([4.0, 5, 6, 1, 2, 3]), [1], 99, np.random.default_rng(0))
-    >>> test.p, test.n_resamples, test.exact
-    (0.1, 19, True)
+    >>> test.p, test.n_resamples, test.exact, test.smallest
+    (0.1, 19, True, 0.1)
+
+    Of two against four, one of the 15 divisions is the most extreme.
+
+    >>> X = np.column_stack([np.ones(6), [1, 1, -1, -1, -1, -1]])
+    >>> test = permutation_p(X, np.array([1.0, 2, 3, 4, 5, 7]), [1], 99, np.random.default_rng(0))
+    >>> round(test.smallest * 15)
+    1
 
     Of the 24 orders of four values, the rising and the falling one correlate most.
 
@@ -94,7 +103,10 @@ def permutation_p(
     hits = int(np.sum(f[1:] >= f[0] * (1 - 1e-9)))
     n = shuffled.shape[1]
     p = hits / n if exact else (hits + 1) / (n + 1)
-    return PermutationTest(float(f[0]), p, df1, df2, n - 1 if exact else n, exact)
+    # Groups of equal size reach the largest F twice (labels exchanged), others but once; tied
+    # values reach it more often.
+    smallest = np.mean(f[1:] >= f[1:].max() * (1 - 1e-9)) if exact else 1 / (n + 1)
+    return PermutationTest(float(f[0]), p, df1, df2, n - 1 if exact else n, exact, float(smallest))
 
 
 def _all_orders(X: FloatArray, columns: list[int]) -> npt.NDArray[np.intp] | None:

@@ -33,6 +33,8 @@ class Comparison:
     exact: bool = False
     n_resamples: int = 0
     note: str = ''
+    smallest: float = 0.0
+    """Smallest p that another division of these values could have; 0 where none is looked at."""
 
 
 def student(a: FloatArray, b: FloatArray) -> Comparison:
@@ -105,18 +107,18 @@ def mann_whitney(a: FloatArray, b: FloatArray) -> Comparison:
     n_a, n_b = len(a), len(b)
     ties = len(np.unique(np.concatenate([a, b]))) < n_a + n_b
     divisions = comb(n_a + n_b, n_a)
+    smallest = min(2 / divisions, 1.0)  # both ends of U, whatever the sizes
     if not ties and min(n_a, n_b) <= 50:
         test = stats.mannwhitneyu(a, b, method='exact')
         u, p, exact = float(test.statistic), float(test.pvalue), True
     elif divisions <= MAX_DIVISIONS:
-        u, p = _enumerated_ranks(a, b)
+        u, p, smallest = _enumerated_ranks(a, b)
         exact = True
     else:
         test = stats.mannwhitneyu(a, b, method='asymptotic')
         u, p, exact = float(test.statistic), float(test.pvalue), False
-    smallest = min(2 / divisions, 1.0)
     note = f'smallest possible p is {smallest:.2g}' if smallest > 0.05 else ''
-    return Comparison('U', u, float('nan'), float('nan'), p, exact, note=note)
+    return Comparison('U', u, float('nan'), float('nan'), p, exact, note=note, smallest=smallest)
 
 
 def _divisions(n: int, n_a: int) -> npt.NDArray[np.intp]:
@@ -124,16 +126,17 @@ def _divisions(n: int, n_a: int) -> npt.NDArray[np.intp]:
     return np.array(list(combinations(range(n), n_a)), dtype=np.intp)
 
 
-def _enumerated_ranks(a: FloatArray, b: FloatArray) -> tuple[float, float]:
-    """Return U and its exact two-sided p with ties, by enumerating all divisions."""
+def _enumerated_ranks(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:
+    """Return U, its exact two-sided p and the smallest possible one, from all divisions."""
     ranks = stats.rankdata(np.concatenate([a, b]))
     n_a, n_b = len(a), len(b)
     shift = n_a * (n_a + 1) / 2
     observed = float(ranks[:n_a].sum() - shift)
     every = ranks[_divisions(n_a + n_b, n_a)].sum(axis=1) - shift
     centre = n_a * n_b / 2
-    p = np.mean(np.abs(every - centre) >= abs(observed - centre) - 1e-9)
-    return observed, float(p)
+    extreme = np.abs(every - centre)
+    p = np.mean(extreme >= abs(observed - centre) - 1e-9)
+    return observed, float(p), float(np.mean(extreme >= extreme.max() - 1e-9))
 
 
 def permuted_means(
@@ -175,8 +178,12 @@ def permuted_means(
     tolerance = 1e-12 * float(np.abs(pooled).max() or 1.0)
     hits = int(np.sum(np.abs(differences) >= abs(observed) - tolerance))
     p = hits / total if exact else (hits + 1) / (n_permutations + 1)
+    largest = float(np.abs(differences).max()) - tolerance
+    smallest = np.mean(np.abs(differences) >= largest) if exact else 1 / (n_permutations + 1)
     nan = float('nan')
-    return Comparison('mean difference', observed, nan, nan, float(p), exact, draws)
+    return Comparison(
+        'mean difference', observed, nan, nan, float(p), exact, draws, smallest=float(smallest)
+    )
 
 
 def brown_forsythe(samples: list[FloatArray]) -> Comparison:

@@ -184,6 +184,7 @@ def pair_rows(
             'effect': replace(interval, name='difference of means', size=test.value),
             'method': 'permutation of group labels, '
             + ('all divisions' if test.exact else f'{draws} at random') + "; Welch's interval",
+            'note': f'smallest possible p is {test.smallest:.2g}' if main else '',
         }  # fmt: skip
         yield sample.row(**(fixed | permuted))
 

@@ -108,6 +108,57 @@ def visit_order(frame: pd.DataFrame, model: Model | None = None) -> VisitOrder:
     return VisitOrder(tuple(order), baseline, reason)
 
 
+def unshared_sessions(frame: pd.DataFrame, visits: VisitOrder) -> str:
+    """Say that sessions cannot be compared between people, because labels differ.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row for each participant and session.
+    visits : VisitOrder
+        From `visit_order`.
+
+    Returns
+    -------
+    str
+        Empty where the labels are shared, or only one person has sessions.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame(
+    ...     {'participant_id': ['sub-1', 'sub-2'], 'session_id': ['ses-1a', 'ses-2a']}
+    ... )
+    >>> unshared_sessions(people, visit_order(people))[:49]
+    'No two participants share a session label (ses-1a'
+    >>> unshared_sessions(people.assign(session_id='ses-1'), visit_order(people))
+    ''
+    """
+    if visits.baseline is None:
+        return ''
+    seen = frame[frame['session_id'].isin(visits.order)].drop_duplicates(
+        ['participant_id', 'session_id']
+    )
+    n, people = seen['session_id'].value_counts(), seen['participant_id'].nunique()
+    if people < 2:
+        return ''
+    some = ', '.join(visits.order[:3]) + (', ...' if len(visits.order) > 3 else '')
+    remedy = (
+        'Name the same visit alike in everybody (ses-01, ses-02) and run again, or name the '
+        'visits in Sessions/Order and Baseline of the model file.'
+    )
+    if n.max() == 1:
+        return (
+            f'No two participants share a session label ({some}): visits cannot be matched, and '
+            f'only one person has the baseline {visits.baseline}. {remedy}'
+        )
+    if 2 * n[visits.baseline] < people:  # own convention: less than half
+        return (
+            f'Only {n[visits.baseline]} of {people} participants with sessions have the baseline '
+            f'{visits.baseline}; the others are left out of everything but change. {remedy}'
+        )
+    return ''
+
+
 def _labels(frame: pd.DataFrame) -> list[str]:
     """Return the session labels that occur."""
     if 'session_id' not in frame:

@@ -71,10 +71,7 @@ def _permuted(
     row: Row, test: PermutationTest, statistic: str, value: float, *, slope: bool = False
 ) -> Row:
     """Return the main row with the p value of the permutation test."""
-    note = f'smallest possible p is {1 / (test.n_resamples + 1):.2g}'
-    if test.exact and not slope:
-        # both signs of a difference: two of the divisions reach the largest F
-        note = f'smallest possible p is {2 / (test.n_resamples + 1):.2g}'
+    note = f'smallest possible p is {test.smallest:.2g}'
     return replace(
         row,
         test=ResampledTest(statistic=statistic, value=value, df1=row.test.df1, df2=row.test.df2,
@@ -186,8 +183,9 @@ def permuted_means_rows(
     """
     found = permuted_means(a, b, _draws(study), rng)
     test = PermutationTest(
-        row.test.value**2, found.p, 1, len(a) + len(b) - 2, found.n_resamples, found.exact
-    )
+        row.test.value**2, found.p, 1, len(a) + len(b) - 2, found.n_resamples, found.exact,
+        found.smallest,
+    )  # fmt: skip
     return [
         _permuted(row, test, 't permuted', row.test.value),
         _as_supplement(row, 't', _why_small(study)),

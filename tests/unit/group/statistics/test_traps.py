@@ -8,8 +8,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.formulas.two_samples import mann_whitney, permuted_means
 from bids_acc.group.statistics.model import parse_model, presets, read_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.report.findings import significant_findings
@@ -104,6 +106,38 @@ def test_with_few_people_the_exact_test_is_the_finding(rng):
     supplement = rows(tables['ancova'], analysis='ancova_f').iloc[0]
     assert supplement['family'] in ('', None)
     assert significant_findings(tables, 0.05).empty
+
+
+def test_the_smallest_possible_p_of_unequal_groups_is_that_of_one_division(rng):
+    frame, resistant = people(rng, 2, 4)
+    frame['volume'] = 5 + resistant + rng.normal(0, 0.05, 6)
+    glx = 1.0 + 0.5 * resistant + rng.normal(0, 0.05, 6)
+    tables = run({'Responses': {'Columns': ['volume']}}, metabolites(frame, Glx=glx), frame, rng)
+    column = rows(tables['ancova'], response='volume', analysis='ancova').iloc[0]
+    assert column['p_unc'] == pytest.approx(1 / 15)  # of 15 divisions this is the most extreme
+    assert 'smallest possible p is 0.067' in column['note']
+    exact = rows(tables['mrs_group'], analysis='mrs_exact').iloc[0]
+    assert 'smallest possible p is 0.067' in exact['note']
+    ranks = rows(tables['mrs_group'], analysis='mrs_rank').iloc[0]
+    assert 'smallest possible p is 0.13' in ranks['note']  # U at either end: two of 15
+
+
+def test_ties_are_counted_in_the_smallest_possible_p():
+    a, b = np.array([1.0, 2.0, 2.0]), np.array([2.0, 3.0, 3.0, 4.0])
+    draw = np.random.default_rng(0)
+    pooled = np.concatenate([a, b])
+    every = [
+        abs(pooled[list(c)].mean() - np.delete(pooled, list(c)).mean())
+        for c in itertools.combinations(range(7), 3)
+    ]
+    most = np.mean(np.isclose(every, max(every)))
+    assert permuted_means(a, b, 10, draw).smallest == pytest.approx(most)
+    ranks = stats.rankdata(pooled)
+    sums = [abs(ranks[list(c)].sum() - 12) for c in itertools.combinations(range(7), 3)]
+    found = mann_whitney(a, b)
+    assert found.exact
+    assert found.smallest == pytest.approx(np.mean(np.isclose(sums, max(sums))))
+    assert mann_whitney(np.ones(2), np.array([1.0, 1.0, 2.0])).smallest == pytest.approx(0.4)
 
 
 def test_small_groups_with_covariates_are_permuted_too(rng):

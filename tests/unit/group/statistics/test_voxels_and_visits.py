@@ -11,7 +11,7 @@ from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model
 from bids_acc.group.statistics.proposal import propose_model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sessions import at_first_visit, visit_order
+from bids_acc.group.statistics.sessions import at_first_visit, unshared_sessions, visit_order
 from bids_acc.group.statistics.voxels import choose_voxels
 
 MODEL = {
@@ -195,3 +195,21 @@ def test_a_case_that_the_sidecar_knows_is_the_spelling():
     content = groups(['hc', 'TRS'], (6, 6), Levels={'HC': 'controls', 'TRS': 'resistant'})
     assert content['Group']['Recode'] == {'hc': 'HC'}
     assert content['Group']['Reference'] == 'HC'
+
+
+def test_labels_that_nobody_shares_are_said_and_shared_ones_are_not():
+    own = pd.DataFrame({
+        'participant_id': ['sub-1', 'sub-1', 'sub-2', 'sub-2'],
+        'session_id': ['ses-20200101', 'ses-20200301', 'ses-20200215', 'ses-20200501'],
+    })  # fmt: skip
+    text = unshared_sessions(own, visit_order(own))
+    assert text.startswith('No two participants share a session label (ses-20200101,')
+    assert 'ses-01' in text
+    alike = own.assign(session_id=['ses-1', 'ses-2'] * 2)
+    assert unshared_sessions(alike, visit_order(alike)) == ''
+    assert unshared_sessions(own[:2], visit_order(own[:2])) == ''  # one person alone
+    few = pd.DataFrame({
+        'participant_id': ['sub-1', 'sub-1', 'sub-2', 'sub-3'],
+        'session_id': ['ses-1', 'ses-2', 'ses-2', 'ses-2'],
+    })  # fmt: skip
+    assert unshared_sessions(few, visit_order(few)).startswith('Only 1 of 3 participants')
