@@ -32,7 +32,8 @@ from bids_acc.mrs.engines.edited import EditedScan
 from bids_acc.mrs.fitting import FitRequest, run_engine
 from bids_acc.mrs.interfaces import PlotFit, PreprocessSpectrum, TabulateSpectrum, edit_index
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
-from bids_acc.mrs.lcm import FitOptions
+from bids_acc.mrs.lcm import FitOptions, fit_spectrum
+from bids_acc.mrs.lcm.difference import amount_under, difference_options
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import WaterScaling, quantify
 from bids_acc.mrs.levels.tissue import concentration_factor
@@ -48,6 +49,7 @@ from tests.synthetic.edited import (
     DWELL,
     LEVELS,
     MHZ,
+    MM09_AREA,
     MM30_AREA,
     N_POINTS,
     edited_truth,
@@ -144,7 +146,7 @@ def test_ways_to_tie_the_macromolecules_describe_the_same_line() -> None:
 def test_planted_gaba_and_glx_come_back(joined: EngineResult) -> None:
     creatine = LEVELS['Cr'] + LEVELS['PCr']
     area = edited_area(full_basis(), 'GABA', GABA_30_PPM)
-    planted = LEVELS['GABA'] + 2.8 / area
+    planted = LEVELS['GABA'] + MM30_AREA / area
     for name, truth in (('GABA+', planted), ('Glx_edited', 12.0), ('GABA_edited', 1.5)):
         ratio, bound = joined.ratio(name, 'tCr')
         assert abs(ratio - truth / creatine) < 4 * bound + 0.03 * ratio, name
@@ -154,6 +156,25 @@ def test_planted_gaba_and_glx_come_back(joined: EngineResult) -> None:
     shown = joined.metabolites()
     assert {'GABA', 'GABA+', 'Glx', 'Glx_edited', 'GABA_edited'} <= set(shown)
     assert not {'NAA_edited', 'GSH_edited', 'MM30_edited'} & set(shown)
+
+
+@pytest.mark.parametrize(('mm09', 'wrong'), [(1.0, set()), (1.8, {'3to2'})])
+def test_only_the_model_that_rests_on_the_line_at_09_ppm_follows_it(
+    mm09: float, wrong: set[str]
+) -> None:
+    """A third fewer macromolecules at 3.0 ppm; where those at 0.9 are higher than 3 to 2, GABA+
+    tied to them is too high by a fifth or more, and by no other model."""
+    clean = edited_truth(mm30=0.7 * MM30_AREA, mm09=mm09 * MM09_AREA)
+    plain = simulate.basis(**GRID, metabolites=list(LEVELS))
+    options = FitOptions(baseline_sensitivity=False)
+    off = fit_spectrum(Spectrum(clean.off, *AXIS, 0.068, 2.0, 'press'), plain, options)
+    difference = Spectrum(clean.on - clean.off, *AXIS, 0.068, 2.0, 'press')
+    truth = LEVELS['GABA'] + 0.7 * MM30_AREA / edited_area(full_basis(), 'GABA', GABA_30_PPM)
+    edited = edited_basis(**GRID, on=EditPulse(1.9), off=EditPulse(7.46))
+    for model in ('free', '3to2', '1to1'):
+        fit = fit_spectrum(difference, edited.difference(model), difference_options(off, 'GABA'))
+        error = amount_under(model, fit, 'GABA+') / truth - 1
+        assert (error > 0.2) if model in wrong else (abs(error) < 0.06), model
 
 
 def test_a_joined_result_survives_its_file(joined: EngineResult, tmp_path: Path) -> None:
