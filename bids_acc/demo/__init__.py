@@ -11,6 +11,7 @@
     diffusion.py   head + plan -> diffusion-weighted volumes
     networks.py    series of brain regions whose correlations are known
     bold.py        head + series -> BOLD volumes, each source of error of its own
+    attenuation.py what noise leaves of a planted correlation
     spectrum.py    plan -> PRESS spectrum and water reference
     files.py, sidecars.py   bytes and words
     dataset.py     all of it as files: images, sidecars, tables, code/truth.json

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bids_acc.demo import bold, cohort, diffusion, sidecars, spectrum, structural
 from bids_acc.demo.anatomy import Anatomy, draw_placement, draw_shape
+from bids_acc.demo.attenuation import expected_z
 from bids_acc.demo.cohort import Participant, Visit
 from bids_acc.demo.cortex import thickness_change, thickness_table, true_thickness
 from bids_acc.demo.files import write_image, write_json, write_spectrum, write_tsv
@@ -248,9 +249,11 @@ class VisitWriter:
         write_json(self.path('func', 'task-rest_bold.json'), sidecars.BOLD)
         series, where = truth.series.at(truth.volume_times), regions()
         z = mean_fisher_z(series, where.members(SGACC), where.members(DMN))
+        expected = expected_z(bold.DEMO, maps, anatomy, effects, truth)
         centre = bold.DEMO.centre_mm
         moved = np.nanmean(framewise_displacement(truth.motion, centre))
         return {'sgacc_coupling': coupling, 'sgacc_dmn_z': round(z, 4),
+                'sgacc_dmn_expected_z': round(expected, 4),
                 'mean_fd_mm': round(float(moved), 4)}  # fmt: skip
 
     def write_mrs(self, rng: np.random.Generator) -> spectrum.SpectrumTruth:

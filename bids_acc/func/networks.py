@@ -28,6 +28,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ('sgACC', 'DMN'), ('sgACC', 'salience'), ('sgACC', 'control'), ('sgACC', 'DLPFC'),
     ('sgACC', 'amygdala'), ('sgACC', 'hippocampus'), ('sgACC', 'accumbens'),
     ('sgACC', 'thalamus'), ('pgACC', 'DMN'), ('pgACC', 'control'), ('pgACC', 'amygdala'),
+    ('dACC', 'DMN'), ('dACC', 'salience'), ('dACC', 'control'), ('dACC', 'amygdala'),
     ('amygdala', 'salience'), ('amygdala', 'control'), ('accumbens', 'control'),
     ('accumbens', 'DMN'),
 )  # fmt: skip

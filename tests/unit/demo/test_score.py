@@ -258,15 +258,18 @@ def test_function_is_compared_where_the_gate_let_it_pass(tmp_path):
         moves = number == 8
         visits.append({
             'participant_id': f'sub-{number}', 'session_id': None, 'group': group,
-            'sgacc_dmn_z': planted, 'mean_fd_mm': 0.9 if moves else 0.1,
+            'sgacc_dmn_z': 2 * planted, 'sgacc_dmn_expected_z': planted,
+            'mean_fd_mm': 0.9 if moves else 0.1,
         })  # fmt: skip
         write_function(tmp_path, str(number), 0.7 * planted, 'fail' if moves else 'pass')
-    (recovery,), (effect,), (remark,) = score_function(tmp_path, {'visits': visits})
+    (recovery,), (effect,), (remark, noise) = score_function(tmp_path, {'visits': visits})
     assert recovery.n == 8
     assert recovery.r == pytest.approx(1)
     assert recovery.slope == pytest.approx(0.7)
     assert effect.measured == pytest.approx(0.7 * effect.planted, abs=0.03)
     assert remark.count('sub-8') == 2
+    assert f'differ by {2 * effect.planted:.3f};' in noise
+    assert f'leave {effect.planted:.3f} of it' in noise
 
 
 def test_without_function_nothing_is_said_of_it(tmp_path):
