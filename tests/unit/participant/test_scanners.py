@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
@@ -12,6 +15,7 @@ from bids_acc.group.cohort import read_quality
 from bids_acc.group.measures_files import _quality_entry
 from bids_acc.participant.scanners import keep_scanner, scanner_table, told_by
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
+from tests.synthetic.transfer import write_image
 
 SCANNER = {
     'Manufacturer': 'Siemens', 'ManufacturersModelName': 'Prisma', 'DeviceSerialNumber': '0451',
@@ -60,6 +64,21 @@ def test_nothing_known_writes_nothing(tmp_path):
     (session,) = discover(ImageIndex(root), Selection())
     keep_scanner(session, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('names', [('mt-on_MTR', 'mt-off_MTR'), ('MTRmap',)])
+def test_magnetization_transfer_tells_its_scanner_too(tmp_path, names):
+    root = write_dataset(tmp_path / 'bids')
+    write_t1w(root, '01')
+    base = np.full((10, 10, 10), 40.0, dtype=np.float32)
+    base[:3] = 1
+    for name, level in zip(names, (1, 2), strict=False):
+        state = name[3:].partition('_')[0] if '_' in name else ''
+        path = root / 'sub-01' / 'anat' / f'sub-01_{name}.nii.gz'
+        write_image(path, base * level, np.eye(4), state, **SCANNER)
+    (session,) = discover(ImageIndex(root), Selection())
+    table = scanner_table(session).set_index('modality')
+    assert table.loc['mtr', ['scanner', 'software']].tolist() == ['0451', 'syngo MR E11']
 
 
 def test_words_of_any_kind():
