@@ -33,6 +33,7 @@ from bids_acc.bids.selection import (
     subject_labels,
 )
 from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
+from bids_acc.bids.tract_tables import find_tracts
 from bids_acc.bids.transfer import find_mtr
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
 
@@ -248,6 +249,9 @@ def _choose_dwi(
         )
     else:
         inputs, notes = find_raw(index, subject, session, selection)
+    tracts = find_tracts(selection.derivatives, subject, session)
+    notes += tracts.notes
+    inputs = replace(inputs, tract_tables=tracts.files, tract_sources=tracts.sources)
     if selection.dwi_noddi == 'none':
         return inputs, notes
     maps = find_noddi(selection.derivatives, subject, session)

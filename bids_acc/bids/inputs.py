@@ -100,6 +100,10 @@ class DwiInputs:
     """``icvf``, ``isovf`` and ``od`` of a derivative, or nothing."""
     noddi_source: str = ''
     """Tool that made those."""
+    tract_tables: tuple[Path, ...] = ()
+    """Tables of tracts that other tools measured."""
+    tract_sources: tuple[str, ...] = ()
+    """Tool that made each of those."""
     notes: tuple[str, ...] = ()
     """What had to be translated, assumed or converted before the series could be read."""
     left_out: tuple[str, ...] = ()
@@ -118,7 +122,8 @@ class DwiInputs:
         """All files that the result depends on."""
         series = [path for run in self.runs for path in run.files]
         more = [*(() if self.mask is None else (self.mask,)),
-                *(path for path, _ in self.reversed_pe), *self.noddi.values()]  # fmt: skip
+                *(path for path, _ in self.reversed_pe), *self.noddi.values(),
+                *self.tract_tables]  # fmt: skip
         return (*series, *more)
 
 

@@ -44,7 +44,9 @@ UNKNOWN_SUFFIXES = frozenset(
     {'thickness', 'area', 'volume', 'dwimap', 'white', 'pial', 'midthickness', 'xfm', 'scanner'}
 )
 """Suffixes of proposals that are not merged (BEP011, BEP014, BEP016)."""
-UNKNOWN_DESCRIPTIONS = frozenset({'qualitycontrol', 'motion', 'regions', 'tracts', 'mrsvoxel'})
+UNKNOWN_DESCRIPTIONS = frozenset(
+    {'qualitycontrol', 'motion', 'regions', 'tracts', 'bundles', 'mrsvoxel'}
+)
 UNKNOWN_EXTENSIONS = frozenset({'.bval', '.bvec'})
 
 

@@ -25,9 +25,10 @@ PARTIAL_VOLUME = {
 these, 0 is a value."""
 UNITS = {
     'thickness': 'mm', 'area': 'mm2', 'volume': 'mm3', 'gmvolume': 'mm3', 'fa': '1',
-    'fawm': '1', 'md': 'mm2/s', 'mo': '1', 'reho': '1', 'alff': '%', 'falff': '1', 'fc': '1',
-    'psc': '%', 'mtr': '%', 'mtrgm': '%', 'mtrwm': '%',
-    'white': '1', 'csf': '1', 'faiso': '1',
+    'fawm': '1', 'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s', 'mk': '1',
+    'icvf': '1', 'isovf': '1', 'od': '1', 'mo': '1', 'reho': '1', 'alff': '%', 'falff': '1',
+    'fc': '1', 'psc': '%', 'mtr': '%', 'mtrgm': '%', 'mtrwm': '%', 'white': '1', 'csf': '1',
+    'faiso': '1',
 }  # fmt: skip
 """Unit of each metric, as stored."""
 

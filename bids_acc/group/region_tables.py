@@ -23,6 +23,8 @@ REGION_COLUMNS: Mapping[str, Mapping[str, str]] = {
                      'gm_volume_mm3': 'gmvolume'},
     'dwi_regions': {'fa': 'fa', 'md': 'md', 'mo': 'mo'},
     'dwi_tracts': {'fa': 'fa', 'md': 'md', 'mo': 'mo', 'fa_wm': 'fawm', 'volume_mm3': 'volume'},
+    'dwi_bundles': {'fa': 'fa', 'md': 'md', 'ad': 'ad', 'rd': 'rd', 'mk': 'mk', 'icvf': 'icvf',
+                    'isovf': 'isovf', 'od': 'od', 'volume_mm3': 'volume'},
     'mtr_regions': {'mtr': 'mtr', 'mtr_gm': 'mtrgm', 'mtr_wm': 'mtrwm'},
     'func_parcels': {'reho': 'reho', 'alff': 'alff', 'falff': 'falff'},
     'func_markers': {'z': 'fc'},

@@ -232,6 +232,7 @@ def _session_dwi(
         has_reversed_pe=inputs.has_reversed_pe,
         source=inputs.source,
         noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
+        tract_tables=dict(zip(map(str, inputs.tract_tables), inputs.tract_sources, strict=True)),
         notes=inputs.notes,
         left_out=inputs.left_out,
         no_opposite=inputs.no_opposite,

@@ -23,7 +23,8 @@ EFFECT_NAMES: Mapping[str, str] = {
 """Effect sizes as papers write them; others are shown with spaces for underscores."""
 
 METRIC_NAMES: Mapping[str, str] = {
-    'fa': 'FA', 'md': 'MD', 'mo': 'MO', 'fawm': 'FA (weighted by white matter)',
+    'fa': 'FA', 'md': 'MD', 'ad': 'AD', 'rd': 'RD', 'mk': 'MK', 'icvf': 'ICVF', 'isovf': 'ISOVF',
+    'od': 'OD', 'mo': 'MO', 'fawm': 'FA (weighted by white matter)',
     'gmvolume': 'grey matter volume', 'fc': 'connectivity', 'reho': 'ReHo', 'alff': 'ALFF',
     'falff': 'fALFF', 'psc': 'signal change',
     'mtr': 'MTR', 'mtrgm': 'MTR (weighted by grey matter)',

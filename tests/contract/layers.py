@@ -70,7 +70,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('anat/brain_registration.*', 'files'), ('anat/brain_weights.*', 'files'),
     ('anat/civet.*', 'files'), ('anat/freesurfer.*', 'files'), ('anat/sources.*', 'files'),
     ('dwi/anchor.*', 'files'), ('dwi/gradients.*', 'files'), ('dwi/series.*', 'files'),
-    ('dwi/volumes.*', 'files'),
+    ('dwi/volumes.*', 'files'), ('dwi/tract_tables.*', 'files'),
     ('func/denoising.*', 'files'), ('func/sampling.*', 'files'), ('func/regions.*', 'files'),
     ('func/task.*', 'files'), ('func/measuring.*', 'files'), ('func/joining.*', 'files'),
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),

@@ -151,3 +151,15 @@ def test_tracts_are_measured_where_an_atlas_and_a_t1w_image_are(tmp_path):
     assert 'tracts' not in names
     notes = workflow.get_node('sinks_wf').get_node('table').inputs.notes
     assert 'Tracts were not measured: there is no T1w image.' in notes
+
+
+@pytest.mark.parametrize('has_anat', [True, False])
+def test_tables_of_other_tools_are_taken_without_a_t1w_image(tmp_path, has_anat):
+    table = tmp_path / 'Tractometry_FA.csv'
+    table.write_text('AF_left\n.4\n')
+    build = {'tract_tables': {str(table): 'TractSeg'}}
+    workflow, names = nodes_of(tmp_path, has_anat, build)
+    assert {'other_tracts', 'ds_bundles'} <= names
+    sink = workflow.get_node('ds_bundles').inputs.out_path
+    assert sink.endswith('sub-01_ses-a_desc-bundles_dwi.tsv')
+    assert 'other_tracts' not in nodes_of(tmp_path, has_anat)[1]

@@ -1,4 +1,4 @@
-"""Nipype shell: means of diffusion over the tracts of an atlas."""
+"""Nipype shells: tracts measured over an atlas, or taken from the tables of other tools."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.dwi.tract_tables import combine, read_tracts
 from bids_acc.exceptions import GridMismatchError
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix
@@ -142,6 +143,38 @@ class MeasureTracts(SimpleInterface):
         points = apply_matrix(affine, np.indices(shape).reshape(3, -1).T)
         blurred = blur_to_resolution(values, own, resolution)
         return np.nan_to_num(sample(blurred, own, points)).reshape(shape)
+
+
+class _ImportTractsInputSpec(BaseInterfaceInputSpec):
+    files = InputMultiObject(File(exists=True), mandatory=True, desc='tables of other tools')
+    sources = traits.List(traits.Str(), mandatory=True, desc='tool that made each')
+
+
+class _ImportTractsOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='table, one row for each tract')
+    metadata = traits.Dict(desc='which measures came from which file')
+
+
+class ImportTracts(SimpleInterface):
+    """Put the tables of tracts of other tools side by side, in our names and units."""
+
+    input_spec = _ImportTractsInputSpec
+    output_spec = _ImportTractsOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        paths, sources = [Path(p) for p in self.inputs.files], self.inputs.sources
+        tables = [read_tracts(path) for path in paths]
+        wide, taken = combine(zip(sources, tables, strict=True))
+        out = Path(runtime.cwd) / 'bundles.tsv'
+        self._results['out_file'] = str(files.format_table(wide, out))
+        words = [dict(zip(t['metric'], t['word'], strict=True)) for t in tables]
+        self._results['metadata'] = {
+            'TractTables': [
+                {'File': path.name, 'Tool': source, 'Measures': {m: own[m] for m in metrics}}
+                for path, source, own, metrics in zip(paths, sources, words, taken, strict=True)
+            ]
+        }
+        return runtime
 
 
 def tract_shares(atlas: VolumeAtlas, points: FloatArray) -> dict[tuple[str, str], FloatArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nipype.interfaces import utility as niu
@@ -11,7 +12,7 @@ from nipype.pipeline import engine as pe
 
 from bids_acc.derivatives.outputs import init_sink
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
-from bids_acc.dwi.interfaces.tracts import TRACT_MAPS, MeasureTracts
+from bids_acc.dwi.interfaces.tracts import TRACT_MAPS, ImportTracts, MeasureTracts
 from bids_acc.dwi.workflow.engines import (
     choose_engines,
     decided_beforehand,
@@ -48,6 +49,7 @@ def init_dwi_wf(
     has_reversed_pe: bool = False,
     source: str = '',
     noddi_source: str = '',
+    tract_tables: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[str] = (),
     left_out: Sequence[str] = (),
     no_opposite: Sequence[str] = (),
@@ -81,6 +83,8 @@ def init_dwi_wf(
         Tool that corrected the series already; empty for raw data.
     noddi_source : str
         Tool that made NODDI maps; empty without any.
+    tract_tables : mapping of str to str
+        Tables of tracts that other tools measured, and who made each.
     notes : sequence of str
         What had to be translated or assumed to read the images.
     left_out : sequence of str
@@ -173,6 +177,8 @@ def init_dwi_wf(
                                for n in (*SINK_FIELDS, 'runs_report', *drawn)]),
         (sinks_wf, outputnode, [(f'outputnode.{n}', n) for n in (*MAP_NAMES, 'qc')]),
     ])  # fmt: skip
+    if tract_tables:
+        _import_tracts(workflow, tract_tables, where)
     if not has_anat:
         workflow.connect(prepare_wf, 'outputnode.reference', sinks_wf, 'inputnode.background')
         return workflow
@@ -230,3 +236,14 @@ def _add_tracts(
         (inputnode, measure, [('tpms', 'tpms'), ('template_to_t1w_xfm', 'images_to_t1w')]),
         (measure, sink, [('out_file', 'in_file'), ('metadata', 'metadata')]),
     ])  # fmt: skip
+
+
+def _import_tracts(
+    workflow: pe.Workflow, tables: Mapping[str, str], where: Mapping[str, Any]
+) -> None:
+    """Add the table of what other tools measured in tracts."""
+    read = pe.Node(
+        ImportTracts(files=list(tables), sources=list(tables.values())), name='other_tracts'
+    )
+    sink = init_sink('dwi_bundles', **where, name='ds_bundles')
+    workflow.connect([(read, sink, [('out_file', 'in_file'), ('metadata', 'metadata')])])

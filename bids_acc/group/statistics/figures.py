@@ -29,9 +29,10 @@ from bids_acc.typing import FloatArray
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X')
 UNITS: Mapping[str, str] = {
-    'thickness': 'mm', 'area': 'mm²', 'md': '10⁻³ mm²/s', 'fa': '', 'mo': ''
+    'thickness': 'mm', 'area': 'mm²', 'md': '10⁻³ mm²/s', 'ad': '10⁻³ mm²/s', 'rd': '10⁻³ mm²/s',
+    'fa': '', 'mo': ''
 }  # fmt: skip
-SCALE: Mapping[str, float] = {'md': 1e3}
+SCALE: Mapping[str, float] = {'md': 1e3, 'ad': 1e3, 'rd': 1e3}
 """Factors that bring a metric into the unit of `UNITS`."""
 
 
