@@ -49,6 +49,7 @@ from bids_acc.images.volumes import (
     close_gaps,
     form_gap,
     is_skull_stripped,
+    lifted,
     outside_grid,
 )
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
@@ -96,7 +97,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     Returns
     -------
     data : (nx, ny, nz) ndarray of float32
-        Intensities, as they are in the file.
+        Intensities; where they reach below zero, shifted (`bids_acc.images.volumes.lifted`).
     affine : (4, 4) ndarray
         Voxel to scanner RAS in mm.
     form_gap_mm : float
@@ -115,7 +116,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     sform = header.get_sform() if header['sform_code'] > 0 else None
     qform = header.get_qform() if header['qform_code'] > 0 else None
     check_forms(sform, qform, str(path))
-    image = nb.as_closest_canonical(nb.Nifti1Image(data, affine))
+    image = nb.as_closest_canonical(nb.Nifti1Image(lifted(data), affine))
     return image.get_fdata(dtype=np.float32), image.affine, form_gap(sform, qform, data.shape)
 
 

@@ -20,6 +20,8 @@ MAX_SCALE = 0.05
 """By how much, as a share, sform and qform may differ about the size of a voxel."""
 MAX_GAPS = 0.1
 """Largest share of voxels inside the object that may be NaN or infinite."""
+MIN_EMPTY = 0.25
+"""Share of voxels that are exactly zero above which zero is background; own convention."""
 MIN_BRAIN_ML, MAX_BRAIN_ML = 600.0, 2300.0
 """Brain volumes outside this range are no whole human brain."""
 
@@ -119,6 +121,47 @@ def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[in
     ends = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], indexing='ij'), axis=-1)
     corners = np.c_[ends.reshape(-1, 3), np.ones(8)]
     return float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
+
+
+def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Shift intensities that reach below zero, so that the darkest of them come to lie at zero.
+
+    Standardised images, uniform ones of MP2RAGE from -0.5 to 0.5, and exports with air far below
+    zero would lose their dark tissues where zero is taken for black. A background of exact zeros
+    stays what it is, and what lies above it keeps above it.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        Intensities.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of float32
+        Shifted by the quantile .005 if that lies below zero by more than a hundredth of the
+        range to the quantile .995 (own convention; interpolation undershoots by less); otherwise
+        as they were. What is not finite stays so.
+
+    Examples
+    --------
+    >>> lifted([[[-4.0, 1.0, 4.0]]]).round()
+    array([[[0., 5., 8.]]], dtype=float32)
+    >>> lifted([[[0.0, 1.0, 4.0]]])
+    array([[[0., 1., 4.]]], dtype=float32)
+    """
+    data = np.asarray(data, dtype=np.float32)
+    finite = np.isfinite(data)
+    empty = data == 0
+    if empty.sum() <= MIN_EMPTY * finite.sum():
+        empty = np.zeros_like(finite)
+    shown = data[finite & ~empty]
+    if not shown.size:
+        return data
+    low, high = (float(q) for q in np.quantile(shown, (0.005, 0.995)))
+    if low >= -0.01 * (high - low):
+        return data
+    least = 1e-3 * (high - low) if empty.any() else 0.0
+    return np.where(empty, np.float32(0), np.maximum(data - np.float32(low), np.float32(least)))
 
 
 def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:

@@ -1,23 +1,28 @@
 """What brain extraction and tissues come to on real whole heads, and at what cost.
 
 Usage: ``python -m tests.benchmarks.real_heads [HEADS] [--quick] [--tissue] [--full]
-[--robust [HOW ...]] [--seed N] [--threads N] [--only NAME ...] [--resume] [--out FOLDER]``. HEADS
-holds ``NAME.nii.gz`` with a ``NAME_mask.nii.gz`` to compare with (default:
+[--robust [HOW ...]] [--verdicts] [--seed N] [--threads N] [--only NAME ...] [--resume]
+[--out FOLDER]``. HEADS holds ``NAME.nii.gz`` with a ``NAME_mask.nii.gz`` to compare with (default:
 ``../shared/data/heads``).
 
 For each head a line: method, volume, Dice overlap with the reference mask and ratio of the
 volumes, agreement of two methods, CPU seconds and peak memory. ``--tissue`` adds the volumes of
 GM, WM and CSF, the ratio of the first two and that of their deviations (one to three CPU minutes a
-head), ``--full`` the mean thickness of the anterior cingulate and the share of its vertices with a
-value (four more); ``--quick`` takes the heads with voxels above 1.5 mm only, ``--resume`` what OUT
-has of a head from an earlier run. Below stands what is asked. ``OUT/heads.png`` shows the
-outlines: the reference in red below what was found in yellow, and with ``--tissue`` the borders of
-white matter (yellow) and fluid (cyan); look at it.
+head), ``--full`` the mean thickness of the anterior cingulate, the share of its vertices with a
+value and other figures of the surfaces, drawn in ``OUT/NAME_surfaces.png`` (four more);
+``--quick`` takes the heads with voxels above 1.5 mm only, ``--resume`` what OUT has of a head from
+an earlier run. Below stands what is asked. ``OUT/heads.png`` shows the outlines: the reference in
+red below what was found in yellow, and with ``--tissue`` the borders of white matter (yellow) and
+fluid (cyan); look at it.
 
 ``--robust`` finds the brain in each head as it is and as other scanners and hands would have left
 it (`tests.synthetic.strange_heads`; 5 to 30 CPU seconds each), with the command's own steps: Dice
-overlap with the mask carried along, or the refusal. What is no head has to be refused, at the
-latest by its tissues (some 60 CPU seconds).
+overlap with the mask carried along, or the refusal. What is no head goes through the tissues as
+well (some 60 CPU seconds), which refuse it at the latest.
+
+``--verdicts`` measures each head as far as its tissues (with ``--full``, its surfaces) under three
+seeds and with one, two and four threads of ITK, and prints what is decided of it (the method, a
+refusal and its reason, the flags) and how far the figures spread: all runs have to decide alike.
 
 The reference masks are of the package whose networks are used here: a Dice near 1 says that the
 same is done, and only eyes say that it is right.
@@ -27,7 +32,9 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,12 +52,26 @@ mpl.use('Agg')
 import matplotlib.pyplot as plt
 
 from bids_acc.anat.brain import BrainMask, find_brain, find_in_stripped, volume_ml
-from bids_acc.anat.builtin import measure_brain, register_brain
-from bids_acc.anat.interfaces import PrepareT1w, load_t1w
-from bids_acc.anat.quality import ACC_LABELS, EXPECTED
+from bids_acc.anat.builtin import (
+    MeasuredHemisphere,
+    RegisteredBrain,
+    measure_brain,
+    register_brain,
+)
+from bids_acc.anat.figures import surfaces_on_slices
+from bids_acc.anat.interfaces import (
+    BiasCorrect,
+    PrepareT1w,
+    RegisterTemplate,
+    SegmentTissues,
+    load_t1w,
+)
+from bids_acc.anat.quality import ACC_LABELS, ACC_THICKNESS_MM, EXPECTED
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.masks import dice
 from bids_acc.images.volumes import close_gaps, is_skull_stripped
+from bids_acc.report.figures import save_figure
+from bids_acc.surfaces.intersection import self_intersecting_faces
 from bids_acc.surfaces.regions import region_mask
 from bids_acc.surfaces.template import load_template
 from tests.synthetic.strange_heads import FITTING, NO_HEADS, REFUSABLE, Head
@@ -60,8 +81,6 @@ ASKED = {'dice': 0.90, 'median dice': 0.96, 'ratio': 0.15}
 """Least Dice of a head and of all, and how far the ratio of the volumes may be from one."""
 COARSE_MM = 1.5
 """Heads with larger voxels are quick."""
-RATIO_FLAGS = ('gm_wm_ratio', 'spread_ratio')
-"""Figures of the tissues that `bids_acc.anat.quality.EXPECTED` judges."""
 
 
 def main() -> None:
@@ -78,6 +97,8 @@ def main() -> None:
         raise SystemExit(f'{given.heads}: no heads there.')
     if given.robust is not None:
         sys.exit(not robust(paths, given))
+    if given.verdicts:
+        sys.exit(not verdicts(given))
     rows, views = [], []
     for path in paths:
         row, view = remembered(path, given)
@@ -99,6 +120,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--tissue', action='store_true')
     parser.add_argument('--full', action='store_true')
     parser.add_argument('--robust', nargs='*', metavar='HOW')
+    parser.add_argument('--verdicts', action='store_true')
     parser.add_argument('--resume', action='store_true')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--threads', type=int, default=1)
@@ -128,26 +150,28 @@ def measure(path: Path, given: argparse.Namespace) -> tuple[dict[str, Any], Any]
     }
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
+        reference, mask, maps = read_reference(path), None, None
         try:
             found = extract(data, affine, Path(folder), given)
-        except Exception as error:  # noqa: BLE001 - a refusal is a result
-            return row | {'method': 'refused', 'why': str(error)}, (name, data, None, None, None)
-        row |= {
-            'method': found.method, 'ml': round(volume_ml(found.mask, affine)),
-            'agreement': round(found.agreement, 3),
-            'cpu_s': round(time.process_time() - start, 1),
-        }  # fmt: skip
-        reference = read_reference(path)
-        if reference is not None:
-            row['dice'] = round(dice(found.mask, reference), 4)
-            row['ratio'] = round(float(found.mask.sum() / reference.sum()), 3)
-        maps = None
-        if given.tissue or given.full:
-            own, maps = tissues(np.where(found.mask, data, 0), affine, Path(folder), given)
-            row |= own
+            mask = found.mask
+            row |= {
+                'method': found.method, 'ml': round(volume_ml(mask, affine)),
+                'brain_agreement': round(found.agreement, 3),
+                'cpu_s': round(time.process_time() - start, 1),
+            }  # fmt: skip
+            if reference is not None:
+                row['dice'] = round(dice(mask, reference), 4)
+                row['ratio'] = round(float(mask.sum() / reference.sum()), 3)
+            if given.tissue or given.full:
+                own, maps = tissues(
+                    np.where(mask, data, 0), affine, Path(folder), given, given.out / name
+                )
+                row |= own
+        except InputDataError as error:  # a refusal is a result
+            row |= {'method': 'refused', 'why': str(error)}
     row['peak_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    row['flagged'] = ' '.join(flags({**row, 'brain_agreement': found.agreement})) or 'no'
-    return row, (name, data, found.mask, reference, maps)
+    row['flagged'] = ' '.join(flags(row)) or 'no'
+    return row, (name, data, mask, reference, maps)
 
 
 def robust(paths: list[Path], given: argparse.Namespace) -> bool:
@@ -160,7 +184,7 @@ def robust(paths: list[Path], given: argparse.Namespace) -> bool:
         for how in given.robust or ways:
             start = time.process_time()
             try:
-                overlap, said = found_in(ways[how](plain), given)
+                overlap, said = found_in(ways[how](plain), given, no_head=how in NO_HEADS)
                 as_asked = how in FITTING and overlap >= ASKED['dice']
             except Exception as error:  # noqa: BLE001 - a refusal is a result
                 refused = isinstance(error, InputDataError)
@@ -174,13 +198,25 @@ def robust(paths: list[Path], given: argparse.Namespace) -> bool:
     return good
 
 
-def found_in(head: Head, given: argparse.Namespace) -> tuple[float, str]:
+def check_tissues(prepared: Any, folder: Path, given: argparse.Namespace) -> None:
+    """Take the command's next steps, of which the last refuses what is no brain."""
+    threads, mask = given.threads, prepared.mask_file
+    even = BiasCorrect(in_file=prepared.out_file, mask_file=mask, num_threads=threads)
+    in_file = even.run(cwd=str(folder)).outputs.out_file
+    placed = RegisterTemplate(in_file=in_file, seed=given.seed, num_threads=threads)
+    to_t1w = placed.run(cwd=str(folder)).outputs.images_to_t1w
+    SegmentTissues(in_file=in_file, mask_file=mask, images_to_t1w=to_t1w).run(cwd=str(folder))
+
+
+def found_in(head: Head, given: argparse.Namespace, *, no_head: bool) -> tuple[float, str]:
     """Find a brain by the command's first steps; return its overlap and what is to be printed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'T1w.nii.gz'
         head.image().to_filename(path)
         step = PrepareT1w(t1w_file=path, seed=given.seed, num_threads=given.threads)
         outputs = step.run(cwd=folder).outputs
+        if no_head:
+            check_tissues(outputs, Path(folder), given)
         found = nb.load(outputs.mask_file)
         brain = np.asarray(found.dataobj) > 0
         affine = nb.load(path).affine  # as saved: at 45 degrees the last digit decides on axes
@@ -196,8 +232,10 @@ def found_in(head: Head, given: argparse.Namespace) -> tuple[float, str]:
 
 def flags(figures: dict[str, Any]) -> list[str]:
     """Name the figures of a head that lie outside their usual range."""
-    judged = [k for k in ('brain_agreement', *RATIO_FLAGS) if k in figures]
-    return [k for k in judged if not EXPECTED[k][0] <= figures[k] <= EXPECTED[k][1]]
+    judged = {**EXPECTED, **{f'roi_thickness_mean_{hemi}': ACC_THICKNESS_MM for hemi in 'LR'}}
+    return [
+        k for k, (low, high) in judged.items() if k in figures and not low <= figures[k] <= high
+    ]
 
 
 def extract(data: Any, affine: Any, folder: Path, given: argparse.Namespace) -> BrainMask:
@@ -216,9 +254,9 @@ def read_reference(path: Path) -> Any:
 
 
 def tissues(
-    brain: Any, affine: Any, folder: Path, given: argparse.Namespace
+    brain: Any, affine: Any, folder: Path, given: argparse.Namespace, pictures: Path
 ) -> tuple[dict[str, Any], Any]:
-    """Segment the brain; with ``--full``, fit and measure the surfaces."""
+    """Segment the brain; with ``--full``, fit, measure and draw the surfaces."""
     start = time.process_time()
     registered = register_brain(brain, affine, folder, seed=given.seed, n_threads=given.threads)
     millilitre = float(voxel_sizes(affine).prod()) / 1000
@@ -228,13 +266,105 @@ def tissues(
                            'spread_ratio': round(registered.spread_ratio, 2),
                            'tissue_cpu_s': round(time.process_time() - start)}  # fmt: skip
     if given.full:
-        for hemi, found in measure_brain(registered).items():
-            mesh = load_template()[hemi]
-            region = region_mask(mesh.labels, mesh.names, tuple(sorted(ACC_LABELS)))
-            values = found.thickness[region]
-            row[f'acc_mm_{hemi}'] = round(float(np.nanmean(values)), 2)
-            row[f'acc_defined_{hemi}'] = round(float(np.isfinite(values).mean()), 2)
+        found = measure_brain(registered)
+        row |= {
+            f'{k}_{h}': v for h, one in found.items() for k, v in surface_figures(h, one).items()
+        }
+        draw_surfaces(registered, found, pictures.with_name(f'{pictures.name}_surfaces.png'))
+        row['full_cpu_s'] = round(time.process_time() - start)
     return row, registered.probabilities
+
+
+def cingulate(hemi: str) -> Any:
+    """Return which vertices of the template's mesh are anterior cingulate."""
+    mesh = load_template()[hemi]
+    return region_mask(mesh.labels, mesh.names, tuple(sorted(ACC_LABELS)))
+
+
+def surface_figures(hemi: str, found: MeasuredHemisphere) -> dict[str, float]:
+    """Return what the table of quality says of a hemisphere, as far as it is judged here."""
+    mesh, region = load_template()[hemi], cingulate(hemi)
+    values = found.thickness[region]
+    crossing = [self_intersecting_faces(v, mesh.faces) for v in (found.white, found.pial)]
+    figures = {
+        'roi_thickness_mean': float(np.nanmean(values)),
+        'roi_defined_share': float(np.isfinite(values).mean()),
+        'thickness_median': float(np.nanmedian(found.thickness)),
+        'clamped_share': float((found.undefined == 1).mean()),
+        'intersecting_share': float(np.concatenate(crossing).mean()),
+    }
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def draw_surfaces(
+    registered: RegisteredBrain, found: dict[str, MeasuredHemisphere], path: Path
+) -> None:
+    """Draw white (yellow) and pial (red) surfaces around the anterior cingulate."""
+    lines = [
+        (vertices, load_template()[hemi].faces, colour)
+        for hemi, one in found.items()
+        for vertices, colour in ((one.white, 'gold'), (one.pial, 'red'))
+    ]
+    centre = np.mean([one.pial[cingulate(h)].mean(axis=0) for h, one in found.items()], axis=0)
+    figure = surfaces_on_slices(registered.brain, registered.affine, lines, centre, path.stem)
+    save_figure(figure, path, dpi=110)
+
+
+RUNS = ((1, 1), (2, 2), (3, 4))
+"""Seed and threads of each run that has to decide alike."""
+
+
+def verdicts(given: argparse.Namespace) -> bool:
+    """Measure the heads several times over; print and return whether all runs decide alike.
+
+    Each run is a process of its own: ITK asks for its threads once in a process.
+    """
+    tables = []
+    for seed, threads in RUNS:
+        out = given.out / f'seed-{seed}_threads-{threads}'
+        options = [f for f in ('--quick', '--full', '--resume') if getattr(given, f[2:])]
+        subprocess.run(
+            [sys.executable, '-m', 'tests.benchmarks.real_heads', str(given.heads), '--tissue',
+             '--seed', str(seed), '--threads', str(threads), '--out', str(out), *options,
+             *(['--only', *given.only] if given.only else [])],
+            check=False,
+        )  # fmt: skip
+        tables.append(pd.read_csv(out / 'heads.tsv', sep='\t').set_index('name'))
+    return decided_alike(tables)
+
+
+def decided_alike(tables: list[pd.DataFrame]) -> bool:
+    """Print what the runs decide of each head and how far its figures spread.
+
+    Examples
+    --------
+    >>> one = pd.DataFrame({'method': ['network'], 'flagged': ['no'], 'ml': [1400]}, index=['a'])
+    >>> decided_alike([one, one.assign(ml=1410)])
+    a: network, flagged no | spread: ml 10
+    True
+    >>> decided_alike([one, one.assign(flagged='gm_wm_ratio')])
+    a: DIFFERS: network, flagged no / network, flagged gm_wm_ratio | spread: ml 0
+    False
+    """
+    same = True
+    measured = [t.drop(columns=['cpu_s', 'tissue_cpu_s', 'full_cpu_s', 'peak_mb'], errors='ignore')
+                for t in tables]  # fmt: skip
+    for name in tables[0].index:
+        said = list(dict.fromkeys(_decision(table.loc[name]) for table in tables))
+        same &= len(said) == 1
+        figures = pd.DataFrame([t.select_dtypes('number').loc[name] for t in measured])
+        spread = (figures.max() - figures.min()).dropna()
+        print(f'{name}: {"DIFFERS: " if len(said) > 1 else ""}{" / ".join(said)} | spread: '
+              + ', '.join(f'{k} {v:.3g}' for k, v in spread.items()), flush=True)  # fmt: skip
+    return same
+
+
+def _decision(row: pd.Series) -> str:
+    """Say what is decided of a head; of a refusal the reason without its figures."""
+    why = row.get('why')
+    if isinstance(why, str):
+        return f'{row["method"]}: ' + re.sub(r'[\d.]+', '#', why)
+    return f'{row["method"]}, flagged {row["flagged"]}'
 
 
 def contact_sheet(views: list[Any], path: Path) -> None:

@@ -29,7 +29,7 @@ def write_ball(path: Path, affine: np.ndarray, shape: tuple[int, ...] = (60, 60,
     index = np.indices(shape).reshape(3, -1).T
     points = index @ affine[:3, :3].T + affine[:3, 3]
     inside = (np.linalg.norm(points - points.mean(axis=0), axis=1) < 55).reshape(shape)
-    data = np.where(inside, 100 + points[:, 0].reshape(shape), 0).astype(np.float32)
+    data = np.where(inside, 200 + points[:, 0].reshape(shape), 0).astype(np.float32)
     nb.Nifti1Image(data, affine).to_filename(path)
     return path
 
@@ -48,7 +48,7 @@ def test_orientation_does_not_move_the_brain(
     index = np.argwhere(image.get_fdata() > 0)
     points = index @ image.affine[:3, :3].T + image.affine[:3, 3]
     values = image.get_fdata()[tuple(index.T)]
-    assert values == pytest.approx(100 + points[:, 0], abs=1e-3)
+    assert values == pytest.approx(200 + points[:, 0], abs=1e-3)
 
 
 def test_oblique_and_anisotropic_grids_keep_their_places(
@@ -67,7 +67,7 @@ def test_oblique_and_anisotropic_grids_keep_their_places(
     assert nb.aff2axcodes(image.affine) == ('R', 'A', 'S')
     index = np.argwhere(image.get_fdata() > 0)
     points = index @ image.affine[:3, :3].T + image.affine[:3, 3]
-    assert image.get_fdata()[tuple(index.T)] == pytest.approx(100 + points[:, 0], abs=1e-3)
+    assert image.get_fdata()[tuple(index.T)] == pytest.approx(200 + points[:, 0], abs=1e-3)
 
 
 def test_sheared_grid_is_refused(tmp_path: Path) -> None:

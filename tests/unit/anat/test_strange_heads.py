@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nb
@@ -10,7 +11,7 @@ import pytest
 
 from bids_acc.anat.interfaces import load_t1w
 from bids_acc.exceptions import InputDataError
-from bids_acc.images.volumes import close_gaps, is_skull_stripped
+from bids_acc.images.volumes import close_gaps, is_skull_stripped, lifted
 from tests.synthetic.strange_heads import (
     Head,
     nan_border,
@@ -53,6 +54,38 @@ def test_borders_and_background_of_nan_are_air(head: Head) -> None:
     assert share == 0
     assert is_skull_stripped(alone, (3, 3, 3))
     assert not is_skull_stripped(head.data, (3, 3, 3))
+
+
+@pytest.mark.parametrize(('slope', 'offset'), [(1.0, -300.0), (1 / 800, -0.5), (1 / 200, -2.0)])
+def test_intensities_below_zero_are_shifted(
+    tmp_path: Path, head: Head, slope: float, offset: float
+) -> None:
+    """Air far below zero, a uniform image from -0.5 to 0.5, a standardised one."""
+    path = tmp_path / 'T1w.nii.gz'
+    replace(head, data=head.data * slope + offset).image().to_filename(path)
+    data = load_t1w(path)[0] / slope
+    assert data.min() == 0
+    assert np.median(data[head.mask]) == pytest.approx(700, abs=15)
+    assert not is_skull_stripped(data, (3, 3, 3))
+
+
+def test_standardised_brain_alone_keeps_its_dark_tissues(tmp_path: Path, head: Head) -> None:
+    """Zero is the background there, and the mean of the brain."""
+    path = tmp_path / 'T1w.nii.gz'
+    below = np.indices(head.data.shape)[0] < 29  # half of the brain lies below its mean
+    brain = np.where(below, -1.5, 1.0) + (head.data - 700) / 100
+    replace(head, data=np.where(head.mask, brain, 0)).image().to_filename(path)
+    data = load_t1w(path)[0]
+    np.testing.assert_array_equal(data > 0, head.mask)
+    assert is_skull_stripped(data, (3, 3, 3))
+
+
+def test_what_lies_above_zero_stays_as_it_is(head: Head) -> None:
+    """Also where interpolation undershoots a little."""
+    below = np.where(head.data < 20, head.data - 10, head.data)
+    below = np.maximum(below, -6)
+    for values in (np.maximum(head.data, 0), below):
+        np.testing.assert_array_equal(lifted(values), np.float32(values))
 
 
 def test_forms_that_differ_in_the_size_of_a_voxel_are_refused(tmp_path: Path, head: Head) -> None:
