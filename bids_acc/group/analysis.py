@@ -94,6 +94,7 @@ from bids_acc.group.statistics.sessions import (
 from bids_acc.group.statistics.tables import write_tables
 from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
+from bids_acc.group.treatment_files import write_timelines
 from bids_acc.group.vertexmaps import available_metrics
 from bids_acc.group.vertexwise_run import compare_vertices, read_vertex_maps
 from bids_acc.report.figures import save_for_paper
@@ -495,6 +496,7 @@ def _statistics(run: GroupRun) -> str:
         run.folder / 'figures',
     )
     forests = write_forests(run.tables, run.folder / 'figures')
+    figures['People'] = write_timelines(run, parcels, mrs, people)
     for section, entries in [*forests.items(), *figures.items()]:
         run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'

@@ -195,6 +195,40 @@ READINGS: Mapping[str, Reading] = MappingProxyType({
         'cause or direction; and a line over all people may come from a difference between '
         'groups.',
     ),
+    'interaction': Reading(
+        'lines that run apart, or means whose distance changes from level to level, are a '
+        'difference that depends on the covariate; see the test of the interaction in the table '
+        'before reading one level alone.',
+        'whether the groups differ outside the range of the points, and why: people of different '
+        'age or sex differ in other things too.',
+    ),
+    'roc': Reading(
+        'the further the curve lies above the diagonal, the better are people ranked; crosses '
+        'are sensitivity and specificity at a cut-off, with their intervals.',
+        'how the prediction does elsewhere: people were unseen, but from the same study. The '
+        'cut-offs need the calibration to hold.',
+    ),
+    'calibration': Reading(
+        'points and curve on the diagonal mean that of people with 30 % predicted, 30 % have it; '
+        'a curve flatter than the diagonal means that predictions are too extreme.',
+        'whether people are told apart: a prediction of the rate for everybody is calibrated too.',
+    ),
+    'decision': Reading(
+        'at the probability from which on you would treat, the prediction helps where its line is '
+        'the highest of the three.',
+        'which threshold is right: that is a judgement of harm against benefit. Small wiggles are '
+        'chance; no interval is drawn.',
+    ),
+    'timeline': Reading(
+        'each line is a person: look for histories that do not fit the group, short or low trials '
+        'before a new drug, and people without any trial.',
+        'calendar time, pauses and combinations: trials are laid end to end in their order.',
+    ),
+    'trial_outcomes': Reading(
+        'the height of a bar is the share of the group that had so many trials; colours tell how '
+        'they went.',
+        'whether a drug works: who needs a third trial did not respond to two.',
+    ),
     'voxel': Reading(
         'the smaller the red outline beside the whole cloud, the more people were measured '
         'elsewhere.',

@@ -107,7 +107,9 @@ def main() -> None:
     """Print all rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='100 cohorts instead of 1,000')
-    n = 100 if parser.parse_args().quick else 1000
+    parser.add_argument('--cohorts', type=int, default=1000, help='how many are simulated')
+    options = parser.parse_args()
+    n = 100 if options.quick else options.cohorts
     ill = lambda f: (f['group'] == 'TRS').to_numpy(dtype=float)  # noqa: E731
     man = lambda f: (f['sex'] == 'M').to_numpy(dtype=float)  # noqa: E731
     age = lambda f: f['age'].to_numpy()  # noqa: E731

@@ -94,7 +94,9 @@ def main() -> None:
     """Print all rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='100 trials instead of 1,000')
-    n = 100 if parser.parse_args().quick else 1000
+    parser.add_argument('--trials', type=int, default=1000, help='how many are simulated')
+    options = parser.parse_args()
+    n = 100 if options.quick else options.trials
     shift = 0.7 / np.sqrt(2 / 24)
     crossover_power = float(stats.ncf.sf(stats.f.ppf(0.95, 1, 22), 1, 22, shift**2))
     whole, gone = slopes(n, 0.0, 0.0), slopes(n, 0.0, 0.3)

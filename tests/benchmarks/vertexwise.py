@@ -62,7 +62,9 @@ def main() -> None:
     """Print rates and costs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='50 cohorts instead of 1,000')
-    n = 50 if parser.parse_args().quick else 1000
+    parser.add_argument('--cohorts', type=int, default=1000, help='how many are simulated')
+    options = parser.parse_args()
+    n = 50 if options.quick else options.cohorts
     band = 1.96 * np.sqrt(0.05 * 0.95 / n)
     print(f'{n} cohorts of {PEOPLE}, 162 vertices, {PERMUTATIONS} permutations')
     for name, skewed in (('normal noise', False), ('lognormal noise', True)):

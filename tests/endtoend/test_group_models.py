@@ -18,7 +18,7 @@ from tests.synthetic.derivatives import write_cohort, write_spectra
 pytestmark = pytest.mark.slow
 
 
-OWN_COLUMNS = ('dropouts', 'confounding', 'flow', 'gate', 'voxels')
+OWN_COLUMNS = ('dropouts', 'confounding', 'flow', 'gate', 'voxels', 'prediction_participants')
 """Tables that hold no tests."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -171,18 +172,85 @@ def calibration(truth: BoolArray, decision: FloatArray) -> Calibration:
     )
 
 
+def calibration_curve(
+    truth: BoolArray, decision: FloatArray, level: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Return what comes true of each predicted probability, by logistic recalibration.
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        Who is positive.
+    decision : (n,) ndarray of float64
+        Predicted logits of people who were not seen.
+    level : float
+        Coverage of the band, pointwise.
+
+    Returns
+    -------
+    predicted : (50,) ndarray of float64
+        Probabilities from the smallest to the largest that was predicted.
+    observed : (3, 50) ndarray of float64
+        Share that comes true, with the lower and upper limit of its band (Wald, on the logit
+        scale); NaN where the classes are told apart completely.
+
+    References
+    ----------
+    Cox DR (1958). Biometrika 45:562-565. doi:10.1093/biomet/45.3-4.562
+    """
+    grid = np.linspace(decision.min(), decision.max(), 50)
+    fit = _logistic(truth.astype(float), np.column_stack([np.ones(len(truth)), decision]), None)
+    if fit is None:
+        return special.expit(grid), np.full((3, 50), np.nan)
+    X = np.column_stack([np.ones(50), grid])
+    logit = X @ fit.params
+    half = stats.norm.ppf((1 + level) / 2) * np.sqrt(np.sum(X @ fit.cov_params() * X, axis=1))
+    return special.expit(grid), special.expit(np.array([logit, logit - half, logit + half]))
+
+
+def calibration_groups(
+    truth: BoolArray, decision: FloatArray, smallest: int = 10
+) -> list[tuple[float, Share]]:
+    """Return mean predicted probability and observed share in groups of rising prediction.
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        Who is positive.
+    decision : (n,) ndarray of float64
+        Predicted logits.
+    smallest : int
+        People in a group at least; at most ten groups are made (own convention).
+
+    Examples
+    --------
+    >>> truth, decision = np.arange(20) >= 10, np.linspace(-2, 2, 20)
+    >>> [(round(p, 2), found.value) for p, found in calibration_groups(truth, decision)]
+    [(0.27, 0.0), (0.73, 1.0)]
+    """
+    count = int(np.clip(len(truth) // smallest, 1, 10))
+    order = np.array_split(np.argsort(decision, kind='stable'), count)
+    return [(float(special.expit(decision[who]).mean()), share(truth[who])) for who in order]
+
+
 def _logit(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> tuple[float, float, float]:
     """Return the last coefficient of a logistic regression with its interval, or NaN."""
+    fit = _logistic(y, X, offset)
+    if fit is None:
+        return (float('nan'),) * 3
+    low, high = fit.conf_int()[-1]
+    return float(fit.params[-1]), float(low), float(high)
+
+
+def _logistic(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> Any:
+    """Fit a logistic regression; None where it has no maximum."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
             fit = Logit(y, X, offset=offset).fit(disp=False)
         except (np.linalg.LinAlgError, ValueError):  # the classes are told apart completely
-            return (float('nan'),) * 3
-        if not fit.mle_retvals['converged']:
-            return (float('nan'),) * 3
-        low, high = fit.conf_int()[-1]
-    return float(fit.params[-1]), float(low), float(high)
+            return None
+        return fit if fit.mle_retvals['converged'] else None
 
 
 def net_benefit(truth: BoolArray, decision: FloatArray, thresholds: npt.ArrayLike) -> FloatArray:

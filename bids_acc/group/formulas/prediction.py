@@ -78,6 +78,8 @@ class PredictionResult:
     training folds; empty for a continuous outcome."""
     note: str = ''
     """What the reader must know besides."""
+    rows: IntArray = field(repr=False, default_factory=lambda: np.empty(0, dtype=np.int64))
+    """(n,) Row of each subject in the table that was given, from 0."""
 
 
 def make_pipeline(*, classify: bool = True, harmonise: ComBat | None = None) -> Pipeline:
@@ -452,6 +454,7 @@ def predict(
         fold_scores=scores, chosen_penalties=tuple(c for run in runs for c in run[2]),
         out_of_fold=np.mean([run[1] for run in runs], axis=0), note=note, truth=y,
         called=np.mean([run[3] for run in runs], axis=0) > 0.5,
+        rows=np.flatnonzero(table[outcome].notna()),
     )  # fmt: skip
 
 

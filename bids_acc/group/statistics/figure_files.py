@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.group.statistics.classification_figures import (
+    calibration_figure,
+    decision_figure,
+    roc_figure,
+    unseen,
+)
 from bids_acc.group.statistics.figures import group_figure, scatter_figure, trajectory_figure
+from bids_acc.group.statistics.interaction_figures import interaction_figure
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
 from bids_acc.group.statistics.mrs_groups import roles
@@ -17,7 +25,7 @@ from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.study import Study
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
-from bids_acc.report.wording import is_functional, metric_words
+from bids_acc.report.wording import is_functional, metric_words, name_words, p_words
 
 Entry = tuple[Path, str, str]
 
@@ -35,6 +43,29 @@ SCATTER_CAPTION = (
     'Residuals after the covariates, put back at the mean, with the line of the partial '
     'correlation and the 95 % band of the line. The test of the relation, in the table, is made '
     'within groups; this figure is not.'
+)
+
+
+INTERACTION_CAPTION = (
+    'Each point is a participant: the response without what the model gives to the other '
+    'covariates (partial residuals), at their mean. Lines, or dashes with intervals, are the '
+    "model's adjusted means with their {level:g} % interval. {p}"
+)
+ROC_CAPTION = (
+    'Sensitivity over 1 - specificity of {n} people at every cut-off of the predicted '
+    'probability, each predicted by models that had not seen the person ({scheme}); band: Wilson '
+    'interval (95 %) of the sensitivity. AUC of all unseen people together with its interval '
+    '(DeLong, logit scale).'
+)
+CALIBRATION_CAPTION = (
+    'Points: groups of at least ten people of rising predicted probability, with the Wilson '
+    'interval (95 %) of the share that has the outcome; curve and band: logistic recalibration; '
+    'ticks above and below: people with and without the outcome. Dashed: perfect.'
+)
+DECISION_CAPTION = (
+    'Net benefit of treating those whose predicted probability reaches the threshold: true '
+    'positives per person, less false ones weighted by the odds of the threshold (Vickers and '
+    'Elkin 2006, doi:10.1177/0272989X06295361).'
 )
 
 
@@ -109,6 +140,73 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
     return entries
 
 
+def _interaction_files(
+    study: Study, tables: Mapping[str, pd.DataFrame], folder: Path
+) -> list[Entry]:
+    """Draw each interaction with group that was tested."""
+    table = tables.get('interactions')
+    if table is None or table.empty:
+        return []
+    tested = table[(table['analysis'] == 'interactions') & table['p_unc'].notna()]
+    entries = []
+    for row in tested.to_dict('records'):
+        name = str(row['term']).replace(' x ', ':').partition(':')[2]
+        measure = study.measure(str(row['response']))
+        if measure is None:
+            continue
+        try:
+            figure = interaction_figure(study, row['cohort'], measure, name)
+        except InputDataError:
+            continue
+        path = folder / _file_name('interaction', row['cohort'], measure.name, name)
+        save_for_paper(figure, path)
+        what = metric_words(measure.metric, measure.component)
+        where = '' if row['cohort'] == 'all' else f', {row["cohort"]}'
+        caption = INTERACTION_CAPTION.format(
+            level=100 * study.model.confidence, p=_interaction_words(row)
+        )
+        title = f'{what[:1].upper()}{what[1:]} by group and {name_words(name)}{where}'
+        entries.append((path, title, explained('interaction', caption)))
+    return entries
+
+
+def _interaction_words(row: Mapping[Hashable, Any]) -> str:
+    """Write the test of an interaction."""
+    corrected = pd.notna(row['p_corrected'])
+    p = row['p_corrected'] if corrected else row['p_unc']
+    words = p_words(p)
+    return (
+        f'Interaction: {"corrected " if corrected else ""}p '
+        f'{words if words.startswith("<") else f"= {words}"}.'
+    )
+
+
+def _classification_files(
+    study: Study, tables: Mapping[str, pd.DataFrame], folder: Path
+) -> list[Entry]:
+    """Draw what the prediction of a two-level outcome is worth in unseen people."""
+    people = tables.get('prediction_participants')
+    if people is None:
+        return []
+    cutoff = float(study.model.section('Prediction')['Cutoff'])
+    entries: list[Entry] = []
+    for scheme, own in people.groupby('scheme', sort=True):
+        truth, decision, called = unseen(own)
+        positive, outcome = str(own['positive'].iloc[0]), name_words(own['response'].iloc[0])
+        roc = ROC_CAPTION.format(n=len(own), scheme=scheme)
+        for kind, figure, title, caption in (
+            ('roc', roc_figure(truth, decision, called, cutoff), 'ROC curve',
+             explained('roc', roc)),
+            ('calibration', calibration_figure(truth, decision, positive), 'Calibration',
+             explained('calibration', CALIBRATION_CAPTION)),
+            ('decision', decision_figure(truth, decision, positive), 'Decision curve',
+             explained('decision', DECISION_CAPTION)),
+        ):  # fmt: skip
+            path = save_for_paper(figure, folder / _file_name(kind, str(scheme)))
+            entries.append((path, f'{title}: {outcome}, {scheme}', caption))
+    return entries
+
+
 def write_figures(
     model: Model,
     parcels: pd.DataFrame | None,
@@ -152,4 +250,6 @@ def write_figures(
             *_group_files(study, tables.get('mrs_group'), folder, metabolites, 'metabolites'),
             *_scatter_files(study, tables, folder),
         ],
+        'Interactions': _interaction_files(study, tables, folder),
+        'Further analyses': _classification_files(study, tables, folder),
     }

@@ -156,7 +156,7 @@ def draw_brackets(
     axes.set_ylim(low, high + (len(found) + 0.4) * step)
 
 
-def _label(measure: Measure) -> str:
+def axis_label(measure: Measure) -> str:
     """Return the axis label of a measure."""
     unit = UNITS.get(measure.metric, SCHEMES.get(measure.unit, measure.unit))
     where = f' in {measure.voxel}' if measure.voxel else ''
@@ -223,7 +223,7 @@ def group_figure(
             level: frame.loc[frame['group'] == level, measure.name].to_numpy(dtype=float) * scale
             for level in levels
         }
-        draw_groups(axes, samples, _label(measure), study.model.confidence)
+        draw_groups(axes, samples, axis_label(measure), study.model.confidence)
         draw_brackets(axes, levels, _pairs(posthoc, study, cohort, measure.name))
     if len(frames) > 1:
         figure.suptitle(cohort, fontsize=9)
@@ -264,7 +264,7 @@ def trajectory_figure(study: Study, cohort: str, measure: Measure) -> Figure:
     for i, (axes, level) in enumerate(zip(row, levels, strict=True)):
         _draw_trajectories(axes, wide[groups.loc[wide.index] == level], i, study.model.confidence)
         axes.set_title(level, fontsize=8)
-    row[0].set_ylabel(_label(measure), fontsize=8)
+    row[0].set_ylabel(axis_label(measure), fontsize=8)
     return figure
 
 
@@ -343,8 +343,8 @@ def scatter_figure(
                    fontsize=8)  # fmt: skip
     adjusted = ', adjusted' if model.covariates else ''
     metabolite = study.measure(name)
-    axes.set_xlabel((_label(metabolite) if metabolite else name) + adjusted, fontsize=8)
-    axes.set_ylabel(_label(measure) + adjusted, fontsize=8)
+    axes.set_xlabel((axis_label(metabolite) if metabolite else name) + adjusted, fontsize=8)
+    axes.set_ylabel(axis_label(measure) + adjusted, fontsize=8)
     axes.tick_params(labelsize=7)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(fontsize=6, frameon=False, loc='best')

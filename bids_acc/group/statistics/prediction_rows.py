@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
@@ -82,8 +83,45 @@ def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> list[Row]:
     row.excluded = {'outcome or predictor missing': lost} if lost else {}
     if result.metric != 'AUC':
         return [row]
+    row.people = people_of(result, frame, outcome, str(wanted['Positive']))
     more = classification_rows(result, outcome, wanted['Cutoff'])
     return [row, *(replace(one, excluded=row.excluded, formula=row.formula) for one in more)]
+
+
+def people_of(
+    result: PredictionResult, frame: pd.DataFrame, outcome: str, positive: str
+) -> pd.DataFrame:
+    """Return what was predicted of each participant, unseen.
+
+    Parameters
+    ----------
+    result : PredictionResult
+        Of a two-level outcome.
+    frame : DataFrame
+        The table that it was made from.
+    outcome, positive : str
+        What was predicted, and its level that counts as positive.
+
+    Returns
+    -------
+    DataFrame
+        A row for each participant: the outcome, the predicted logit and probability of the
+        positive level, and whether Youden's cut-off calls the participant positive.
+    """
+    own = frame.iloc[result.rows]
+    return pd.DataFrame(
+        {
+            'participant_id': own['participant_id'].astype(str).to_numpy(),
+            'cohort': own['cohort'].to_numpy(),
+            'scheme': result.scheme,
+            'response': outcome,
+            'positive': positive,
+            'observed': own[outcome].astype(str).to_numpy(),
+            'decision': result.out_of_fold,
+            'probability': special.expit(result.out_of_fold),
+            'called': np.where(result.called, 'yes', 'no'),
+        }
+    )
 
 
 def prediction_of_outcome(

@@ -90,6 +90,8 @@ class Row:
     note: str = ''
     extra: Mapping[str, Cell] = field(default_factory=dict)
     """Columns of this row's table alone."""
+    people: pd.DataFrame | None = field(default=None, compare=False, repr=False)
+    """What the row says of each participant, for the table ``<table>_participants``."""
 
 
 class Told(TypedDict, total=False):

@@ -70,6 +70,8 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
         everything = [*collected.get(item.table, []), *without_contradictions(rows)]
         tables[item.table] = finish_table(everything, study.model.families, study.model.correction)
         collected[item.table] = everything
+        if people := [row.people for row in everything if row.people is not None]:
+            tables[f'{item.table}_participants'] = pd.concat(people, ignore_index=True)
     return tables
 
 

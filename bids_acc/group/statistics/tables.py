@@ -46,6 +46,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         'dropouts': 'Who was not seen at every visit',
         'meta': 'Cohorts or sites side by side, pooled, and their random-effects summary',
         'prediction': 'Prediction of unseen participants, cross-validated',
+        'prediction_participants': 'What was predicted of each participant, unseen',
         'treatment': 'Groups by treatment history',
     }
 )
@@ -53,6 +54,14 @@ TITLES: Mapping[str, str] = MappingProxyType(
 
 DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
     {
+        'scheme': 'How unseen people were made: random folds, or one site left out at a time',
+        'positive': 'Level of the outcome whose probability is predicted',
+        'observed': 'Outcome of the participant',
+        'decision': 'Predicted logit of the positive level, mean over repeats, never of a model '
+        'that has seen the participant',
+        'probability': 'The same as a probability',
+        'called': "Whether Youden's cut-off of the training folds calls the participant positive "
+        '(most of the repeats)',
         'column': 'Column that tells where or how people were measured',
         'fully': 'Whether no value of the column has both groups',
         'n_comparable': 'People where both groups were measured',
