@@ -12,7 +12,7 @@ import numpy as np
 from bids_acc.bids.fieldmaps import find_reversed
 from bids_acc.bids.images import as_list, image_part, number_kind, read_grid
 from bids_acc.bids.index import ImageFile, ImageIndex
-from bids_acc.bids.inputs import DwiInputs, DwiRun, check_dwi_run, check_image, read_gradients
+from bids_acc.bids.inputs import DwiInputs, DwiRun, check_dwi_run, check_image
 from bids_acc.bids.layout import (
     metadata_of,
     nothing_there,
@@ -257,7 +257,7 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     elif number_kind(run.image) == 'complex':
         notes.append('complex numbers, of which the magnitude is used')
     run = replace(run, bval=_table(run, root, '.bval'), bvec=_table(run, root, '.bvec'))
-    check_dwi_run(run)
+    table = check_dwi_run(run)
     affine = read_grid(run.image)[1]
     given = run.metadata.get('PhaseEncodingDirection')
     direction, said = phase_direction(given, affine)
@@ -265,7 +265,7 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
         raise MetadataError(f'{run.image}: {said}.')
     notes += [said] if said else []
     report = check_gradients(
-        *read_gradients(run.bval, run.bvec),
+        *table,
         b0_threshold=selection.dwi_b0_threshold,
         scaling=cast('Scaling', selection.dwi_bvalue_scaling),
     )  # fmt: skip
@@ -322,6 +322,8 @@ def _together(
     chosen = list(judged)
     for belongs, reason in RULES:
         groups = _grouped(chosen, belongs)
+        if len(groups) == 1:
+            continue
         chosen = max(groups, key=lambda group: _worth(group, b_max))
         left += [
             (one.run.image, InputDataError(reason(one, chosen[0].run.image.name)))

@@ -10,14 +10,17 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import nibabel as nb
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.openers import ImageOpener
 
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import reading
 from bids_acc.func.raw import RawRun
+from bids_acc.typing import FloatArray
 
 Modality = Literal['anat', 'dwi', 'func', 'mtr', 'mrs']
 MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'func', 'mtr', 'mrs')
@@ -358,7 +361,28 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     return shape
 
 
-def open_image(path: Path) -> Any:
+@dataclass(frozen=True)
+class ImageOnDisk:
+    """An image of which the header was read."""
+
+    header: Any
+    """NIfTI header of nibabel."""
+    affine: FloatArray
+    """(4, 4) voxel indices to scanner RAS, mm."""
+    dataobj: ArrayProxy
+    """Voxels, read when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extent of each dimension."""
+        return tuple(self.dataobj.shape)
+
+    def get_data_dtype(self) -> np.dtype[Any]:
+        """Return the type of the numbers in the file."""
+        return cast('np.dtype[Any]', self.header.get_data_dtype())
+
+
+def open_image(path: Path) -> ImageOnDisk:
     """Open a NIfTI file; voxels are not read.
 
     Several questions are asked of one image, one after the other: its header is read once, as long
@@ -369,17 +393,30 @@ def open_image(path: Path) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _opened(path: Path, size: int, mtime_ns: int) -> Any:
-    """Read the header of a file in this state."""
+def _opened(path: Path, size: int, mtime_ns: int) -> ImageOnDisk:
+    """Read the header of a file in this state.
+
+    nibabel's images copy and check it three times, which matters where there are thousands.
+    """
     del size, mtime_ns
-    return (nb.Nifti1Image if is_nifti1(path) else nb.Nifti2Image).from_filename(path)
+    with ImageOpener(str(path), 'rb') as stream:
+        kind = nb.Nifti1Image if _begins_as_nifti1(stream.read(4)) else nb.Nifti2Image
+        stream.seek(0)
+        header = kind.header_class.from_fileobj(stream)
+    return ImageOnDisk(
+        header, np.asarray(header.get_best_affine(), dtype=float), ArrayProxy(str(path), header)
+    )
 
 
 def is_nifti1(path: Path) -> bool:
     """Tell NIfTI-1 from NIfTI-2 by the header's size field."""
     opener = gzip.open if path.suffix == '.gz' else open
     with opener(path, 'rb') as stream:
-        size = stream.read(4)
+        return _begins_as_nifti1(stream.read(4))
+
+
+def _begins_as_nifti1(size: bytes) -> bool:
+    """Tell whether the size of the header, in whichever byte order, is that of NIfTI-1."""
     return size in (b'\x5c\x01\x00\x00', b'\x00\x00\x01\x5c')
 
 
@@ -493,8 +530,15 @@ def _short(error: Exception, limit: int = 60) -> str:
     return text if len(text) <= limit else f'{text[:limit]} ...'
 
 
-def check_dwi_run(run: DwiRun) -> None:
-    """Refuse a diffusion series that does not fit its gradient table.
+def check_dwi_run(run: DwiRun) -> tuple[np.ndarray, np.ndarray]:
+    """Refuse a diffusion series that does not fit its gradient table, and return the table.
+
+    Returns
+    -------
+    bvals : (n_volumes,) ndarray
+        In s/mm2.
+    bvecs : (n_volumes, 3) ndarray
+        As written in the file.
 
     Raises
     ------
@@ -503,10 +547,11 @@ def check_dwi_run(run: DwiRun) -> None:
     """
     shape = check_image(run.image, (3, 4), minimum_size=2)
     n_volumes = shape[3] if len(shape) == 4 else 1
-    bvals, _ = read_gradients(run.bval, run.bvec)
+    bvals, bvecs = read_gradients(run.bval, run.bvec)
     if bvals.size != n_volumes:
         raise InputDataError(
             f'{run.image} has {n_volumes} volume{"s" * (n_volumes > 1)}, but {run.bval} has '
             f'{bvals.size} b-value{"s" * (bvals.size > 1)}; one is needed for each volume: fetch '
             'both again, or convert the images again.'
         )
+    return bvals, bvecs

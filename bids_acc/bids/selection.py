@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from bids.layout.models import Config
 
-from bids_acc.bids.index import is_loop, printable
+from bids_acc.bids.indexing import LABEL, is_loop, printable
 from bids_acc.bids.inputs import MODALITIES
 from bids_acc.bids.sidecars import read_json
 from bids_acc.dwi.shells import B0_THRESHOLD
@@ -101,10 +100,6 @@ def check_dataset(bids_dir: Path) -> None:
         raise InvalidDatasetError(f'{bids_dir} holds no sub-* folder, so there is no data in it.')
 
 
-_LABEL = re.compile('[a-zA-Z0-9+]+')
-"""What BIDS allows in a label."""
-
-
 def _folders(parent: Path, prefix: str) -> list[Path]:
     """List the folders that begin with a prefix, without links that lead round in a circle."""
     return [p for p in sorted(parent.glob(f'{prefix}*')) if p.is_dir() and not is_loop(p)]
@@ -113,13 +108,13 @@ def _folders(parent: Path, prefix: str) -> list[Path]:
 def subject_labels(bids_dir: Path) -> list[str]:
     """List the subjects of a data set, without the prefix."""
     names = [p.name[4:] for p in _folders(bids_dir, 'sub-')]
-    return [name for name in names if _LABEL.fullmatch(name)]
+    return [name for name in names if LABEL.fullmatch(name)]
 
 
 def session_labels(bids_dir: Path, subjects: Iterable[str]) -> list[str]:
     """List the sessions of some subjects, without the prefix."""
     names = {p.name[4:] for s in subjects for p in _folders(bids_dir / f'sub-{s}', 'ses-')}
-    return sorted(name for name in names if _LABEL.fullmatch(name))
+    return sorted(name for name in names if LABEL.fullmatch(name))
 
 
 def folders_without_label(
@@ -150,7 +145,7 @@ def folders_without_label(
         label = subject if session is None else session
         if is_loop(path):
             reason = f'{printable(str(path))} is a link to a folder that holds it; remove it.'
-        elif path.is_dir() and not _LABEL.fullmatch(label):
+        elif path.is_dir() and not LABEL.fullmatch(label):
             reason = (
                 f'{printable(str(path))}: {printable(label)!r} is no BIDS label (letters and '
                 'digits only); rename the folder and the files in it.'

@@ -157,13 +157,23 @@ def inherited_metadata(
     """
     own, suffix = entities_of(path), suffix_of(path)
     metadata: dict[str, Any] = {}
-    for folder in [p for p in reversed(path.parents) if p.is_relative_to(root)]:
+    for folder in _folders_down_to(path, root):
         files = (p for p in listing(folder) if p.name.endswith(f'{suffix}.json'))
         named = [p for p in files if suffix_of(p) == suffix]
         fitting = [p for p in named if entities_of(p).items() <= own.items()]
         for sidecar in sorted(fitting, key=lambda p: (len(entities_of(p)), p.name)):
             metadata.update(read_json(sidecar))
     return metadata
+
+
+def _folders_down_to(path: Path, root: Path) -> list[Path]:
+    """List the folders from the root to the one that a file lies in; none of one elsewhere."""
+    if not path.is_relative_to(root):
+        return []
+    folders = [root]
+    for name in path.relative_to(root).parts[:-1]:
+        folders.append(folders[-1] / name)
+    return folders
 
 
 def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
@@ -185,7 +195,7 @@ def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
         absent, so that this can be said.
     """
     own, suffix = entities_of(path), suffix_of(path)
-    for folder in [p for p in path.parents if p.is_relative_to(root)]:
+    for folder in reversed(_folders_down_to(path, root)):
         fitting = [
             p for p in folder.glob(f'*{suffix}{extension}')
             if suffix_of(p) == suffix and entities_of(p).items() <= own.items()

@@ -1,0 +1,221 @@
+"""How the images of a data set get into PyBIDS' index.
+
+PyBIDS' own indexer looks at each file of a data set by some tens of path objects, which is three
+times the cost of all that a plan does besides. So the folders are walked here, and only images are
+told to PyBIDS: its entities read their names, and its data base keeps them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from bids import BIDSLayout
+from bids.layout.models import BIDSImageFile, Tag
+
+from bids_acc.exceptions import OutputError, SettingsError
+
+LOGGER = logging.getLogger(__name__)
+
+DATATYPES = ('anat', 'dwi', 'func', 'mrs')
+"""Folders that are looked into."""
+
+LABEL = re.compile('[a-zA-Z0-9+]+')
+"""What BIDS allows in a label."""
+
+AT_ONCE = 5000
+"""Images that are written to the data base together; bounds memory."""
+
+
+class ImageIndexer:
+    """Tell PyBIDS of the images of a data set, as its ``indexer``.
+
+    Parameters
+    ----------
+    subjects : sequence of str, optional
+        Labels without prefix; only these are indexed.
+    """
+
+    def __init__(self, subjects: Sequence[str] | None = None) -> None:
+        self.subjects = subjects
+
+    def __call__(self, layout: BIDSLayout) -> None:
+        """Fill the data base of a layout.
+
+        Entities are read from the path below the root: PyBIDS 0.22 searches the whole path, so
+        that a root such as /data/dwi/sub-9 would tell datatype and subject of every file.
+        """
+        root = Path(layout.root)
+        entities = [e for config in layout.config.values() for e in config.entities.values()]
+        paths = iter_images(root, self.subjects)
+        while some := list(islice(paths, AT_ONCE)):
+            layout.session.bulk_insert_mappings(BIDSImageFile, [_row(path) for path in some])
+            layout.session.bulk_insert_mappings(
+                Tag, [tag for path in some for tag in _tags(path, path[len(str(root)):], entities)]
+            )  # fmt: skip
+        layout.session.commit()
+
+
+def _row(path: str) -> dict[str, Any]:
+    """Return what the data base keeps of a file."""
+    folder, _, name = path.rpartition('/')
+    return {'path': path, 'filename': name, 'dirname': folder, 'is_dir': False,
+            'class_': 'image_file'}  # fmt: skip
+
+
+def _tags(path: str, below: str, entities: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """Yield what the data base keeps of the entities in a name."""
+    named = SimpleNamespace(path=below)
+    for entity in entities:
+        value = entity.match_file(named)
+        if value is not None:
+            yield {'file_path': path, 'entity_name': entity.name, '_value': str(value),
+                   '_dtype': entity._dtype, 'is_metadata': False}  # fmt: skip
+
+
+def open_layout(
+    root: Path, subjects: Sequence[str] | None = None, database_dir: Path | None = None
+) -> BIDSLayout:
+    """Index the images of some subjects.
+
+    Parameters
+    ----------
+    root : Path
+        Of the data set.
+    subjects : sequence of str, optional
+        Labels without prefix; only these are indexed.
+    database_dir : Path, optional
+        PyBIDS' index of an earlier call, or the place for a new one.
+
+    Returns
+    -------
+    BIDSLayout
+        Without metadata, which `bids_acc.bids.sidecars` reads for the files that are used.
+
+    Raises
+    ------
+    SettingsError
+        If the database is none, or was made for another data set or with other options.
+    OutputError
+        If it cannot be written.
+    """
+    there = database_dir is not None and (database_dir / 'layout_index.sqlite').exists()
+    try:
+        return BIDSLayout(
+            root,
+            validate=False,
+            indexer=ImageIndexer(subjects),
+            database_path=database_dir,
+            reset_database=database_dir is not None and not there,
+        )
+    except Exception as error:
+        if database_dir is None:
+            raise
+        if there:
+            raise SettingsError(
+                f'--bids-database-dir {database_dir} holds no PyBIDS index of {root} '
+                f'({_first_line(error)}); name an empty folder, and it is made.'
+            ) from error
+        raise OutputError(
+            f'--bids-database-dir {database_dir}: the index cannot be made there '
+            f'({_first_line(error)}).'
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return the beginning of a message that may be long."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def iter_images(root: Path, subjects: Sequence[str] | None = None) -> Iterator[str]:
+    """Yield the images of some people, in the folders of `DATATYPES`.
+
+    Folders that would hold everything once more or that cannot be listed, and images whose names
+    are no UTF-8, are named in a warning and left out. A folder that is named as an image is
+    yielded, to be refused by name.
+
+    Parameters
+    ----------
+    root, subjects
+        As for `open_layout`.
+    """
+    if subjects is None:
+        subjects = [name[4:] for name in sorted(os.listdir(root)) if name.startswith('sub-')]  # noqa: PTH208
+    for subject in filter(LABEL.fullmatch, subjects):
+        person = f'{root}/sub-{subject}'
+        for place in _folders_of(person):
+            name = place.rpartition('/')[2]
+            if name.startswith('ses-'):
+                for inner in _folders_of(place):
+                    yield from _images_in(inner)
+            else:
+                yield from _images_in(place)
+
+
+def _folders_of(folder: str) -> list[str]:
+    """List the folders in one that is walked."""
+    if not _walkable(folder):
+        return []
+    with os.scandir(folder) as entries:
+        found = [entry.path for entry in entries if _is_folder(entry)]
+    return sorted(path for path in found if path == printable(path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link that cannot be followed to its end."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return True
+
+
+def _images_in(folder: str) -> Iterator[str]:
+    """Yield the images of a folder that is to be looked into."""
+    if not _walkable(folder) or folder.rpartition('/')[2] not in DATATYPES:
+        return
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names that are no UTF-8
+        if not name.endswith(('.nii', '.nii.gz')):
+            continue
+        if name != printable(name):
+            LOGGER.warning('%s is left out: its name is no UTF-8.', printable(name))
+        else:
+            yield f'{folder}/{name}'
+
+
+def _walkable(folder: str) -> bool:
+    """Tell whether a folder can be looked into; warn where it cannot."""
+    if os.path.islink(folder) and is_loop(Path(folder)):  # noqa: PTH114 - no path object for each
+        LOGGER.warning('%s is a link to a folder that holds it; it is left out.', folder)
+        return False
+    if not os.access(folder, os.R_OK | os.X_OK):
+        LOGGER.warning('%s cannot be listed; it is left out.', printable(folder))
+        return False
+    return True
+
+
+def is_loop(folder: Path) -> bool:
+    """Tell whether a folder is a link to one that holds it."""
+    if not folder.is_symlink():
+        return False
+    try:
+        real = folder.resolve(strict=True)
+    except (OSError, RuntimeError):  # a link to itself
+        return True
+    return folder.parent.resolve().is_relative_to(real)
+
+
+def printable(name: str) -> str:
+    r"""Return a file name that may be no UTF-8 as it can be printed.
+
+    Examples
+    --------
+    >>> printable(os.fsdecode(b'sub-\xff1'))
+    'sub-?1'
+    """
+    return name.encode(errors='replace').decode()
