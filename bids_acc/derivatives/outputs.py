@@ -8,12 +8,13 @@ them and ``contrast`` and ``stat`` as BEP012, BEP041 and XCP-D name them.
 
 from __future__ import annotations
 
-import glob
 import gzip
+import itertools
 import json
+import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -253,7 +254,7 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
     wanted = {_ALIASES.get(name, name): value for name, value in filters.items()}
     allowed = {*spec.entities, *spec.free, *spec.inherit}
     found = []
-    for path in sorted(Path(output_dir).glob(_pattern(spec, wanted.get('subject')))):
+    for path in sorted(_files_of_key(spec, Path(output_dir), wanted.get('subject'))):
         entities = parse_entities(path.name)
         if set(entities) - allowed or any(entities.get(k) != v for k, v in spec.entities.items()):
             continue
@@ -269,18 +270,42 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
     return found
 
 
-def _pattern(spec: OutputSpec, subject: Any = None) -> str:
-    """Return a glob pattern, relative to the root, that no file of this key escapes.
+def _files_of_key(spec: OutputSpec, root: Path, subject: Any = None) -> Iterator[Path]:
+    """Yield files of which none of this key is left out.
 
     With a subject only that folder is looked through: whoever asks for one subject after the other
     would otherwise look through all of them each time.
     """
-    parts = [spec.folder] if spec.folder else []
-    name = f'*{spec.entities.get("suffix", "")}{spec.entities.get("extension", ".*")}'
+    ending = spec.entities.get('suffix', '') + spec.entities.get('extension', '.')
+    folder = root / spec.folder
     if spec.level == 'dataset':
-        return '/'.join([*parts, '**', name])
-    whose = '*' if subject is None else glob.escape(str(subject))
-    return '/'.join([*parts, f'sub-{whose}', '**', name])
+        people = [str(folder)]
+    elif subject is not None:
+        people = [f'{folder}/sub-{subject}']
+    else:
+        people = [entry.path for entry in _entries(str(folder)) if entry.name.startswith('sub-')]
+    for path in itertools.chain.from_iterable(map(_files_below, people)):
+        name = path.rpartition('/')[2]
+        if name.endswith(ending) or ('extension' not in spec.entities and ending in name):
+            yield Path(path)
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    """Yield the files below a folder; links to folders are not followed, as by `Path.glob`."""
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(entry.path)
+        else:
+            yield entry.path
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """List what lies in a folder; nothing where it is none, or cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
 
 
 def sidecar_path(path: Path) -> Path:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import absent, short
+from bids_acc.typing import FloatArray
+
+Values = np.ndarray[Any, Any] | pd.api.extensions.ExtensionArray
+"""Values of a column."""
 
 INVISIBLE = ' \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff\u2007\u202f'
 """Blanks that spreadsheets leave around a cell: no-break and zero-width ones included."""
@@ -109,7 +114,7 @@ def read_raw(path: Path) -> RawTable:
     """
     text, note = read_text(path)
     notes = [] if note is None else [f'{path.name} {note}.']
-    lines = re.split('\r\n|\n|\r', text)
+    lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
     numbered = [
         (number, _cells(line))
         for number, line in enumerate(lines, start=1)
@@ -204,24 +209,28 @@ def read_tsv(
     """
     raw = read_raw(path)
     columns = list(zip(*raw.rows, strict=True)) or [()] * len(raw.header)
+    words = frozenset(missing)
+    # numbers keep their value with blanks around them, so that most columns need no second look
+    as_they_are = all(number(word) is None for word in words)
     return pd.DataFrame(
         {
-            name: _column(name in text, [None if c in missing else c for c in map(_bare, cells)])
+            name: _column(cells, words, is_text=name in text, as_they_are=as_they_are)
             for name, cells in zip(raw.header, columns, strict=True)
         }
     )
 
 
-def _bare(cell: str) -> str:
-    """Return a cell without the blanks around it."""
-    return cell.strip(INVISIBLE)
-
-
-def _column(is_text: bool, cells: list[str | None]) -> pd.Series:
-    """Type one column."""
-    if is_text:
-        return pd.Series(cells, dtype='str')
-    return typed(cells)
+def _column(
+    cells: Sequence[str], missing: frozenset[str], *, is_text: bool, as_they_are: bool
+) -> Values:
+    """Type one column; its cells may have blanks around them."""
+    if as_they_are and not is_text:
+        numbers = _numbers(cells)
+        if numbers is not None:
+            return _whole(cells, numbers)
+    bare = [cell.strip(INVISIBLE) for cell in cells]
+    known = [None if cell in missing else cell for cell in bare]
+    return pd.Series(known, dtype='str').array if is_text else _typed_values(known)
 
 
 _TRUTH = {'true': True, 'false': False}
@@ -242,21 +251,46 @@ def typed(cells: Sequence[str | None]) -> pd.Series:
     >>> typed(['1_000', '2']).tolist()
     ['1_000', '2']
     """
+    return pd.Series(_typed_values(cells))
+
+
+def _typed_values(cells: Sequence[str | None]) -> Values:
+    """Return the values of `typed`: a table of many columns is slow to put together of series."""
     known = [cell for cell in cells if cell is not None]
     if not known:
-        return pd.Series([float('nan')] * len(cells), dtype='float64')
+        return np.full(len(cells), np.nan)
     if all(cell.lower() in _TRUTH for cell in known):
         values = [None if cell is None else _TRUTH[cell.lower()] for cell in cells]
-        return pd.Series(values, dtype='bool' if len(known) == len(cells) else 'object')
-    numbers = [number(cell) for cell in known]
-    if any(value is None for value in numbers):
-        return pd.Series(list(cells), dtype='str')
-    if len(known) == len(cells) and all(cell.lstrip('+-').isdigit() for cell in known):
-        whole = [int(cell) for cell in known]
-        if max(map(abs, whole)) < 2**62:
-            return pd.Series(whole, dtype='int64')
-    found = iter(numbers)
-    return pd.Series([float('nan') if c is None else next(found) for c in cells], dtype='float64')
+        return np.array(values, dtype='bool' if len(known) == len(cells) else 'object')
+    numbers = _numbers(known)
+    if numbers is None:
+        return pd.Series(list(cells), dtype='str').array
+    if len(known) == len(cells):
+        return _whole(known, numbers)
+    found = np.full(len(cells), np.nan)
+    found[[cell is not None for cell in cells]] = numbers
+    return found
+
+
+def _whole(cells: Sequence[str], numbers: FloatArray) -> Values:
+    """Return numbers as integers where all are written as such, blanks around them or not."""
+    if (
+        all(cell.strip().lstrip('+-').isdigit() for cell in cells)
+        and np.abs(numbers).max() < 2**62
+    ):
+        return np.array([int(cell) for cell in cells], dtype='int64')
+    return numbers
+
+
+def _numbers(cells: Sequence[str]) -> FloatArray | None:
+    """Return the numbers that cells hold, or None where one of them is none (`number`)."""
+    if not cells:
+        return None
+    try:
+        values = np.array(list(map(float, cells)))
+    except ValueError:
+        return None
+    return None if '_' in ''.join(cells) or np.isnan(values).any() else values
 
 
 def number(text: str) -> float | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.tables.reading import read_raw, read_tsv
+from bids_acc.tables.reading import INVISIBLE, OURS, number, read_raw, read_tsv
 
 TEXT = 'participant_id\tgroup\tage\nsub-01\tHC\t30\nsub-02\tTRS\t41.5\n'
 
@@ -88,3 +88,36 @@ def test_own_tables_come_back_as_they_were_written(tmp_path_factory, rows):
                 assert str(after).lower() == before.lower()
             else:
                 assert float(after) == pytest.approx(float(before), rel=1e-12)
+
+
+CELLS = (
+    '1', ' 3', '+4', '-5', '007', '1.5', '1e5', 'inf', '-0', '9' * 25, '1_0', '²', '٣', '+-3',
+    'nan', 'n/a', '', '\u00a07', '8\u200b', 'true', 'False', 'x', '"4"',
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(CELLS), min_size=1, max_size=4))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_column_is_what_its_cells_are_one_by_one(tmp_path, cells):
+    path = tmp_path / 'a.tsv'
+    path.write_text('\n'.join(['k\tv', *(f'x\t{cell}' for cell in cells)]))
+    found = read_tsv(path)['v'].tolist()
+    bare = [cell.strip(INVISIBLE).strip('"') for cell in cells]
+    known = [cell for cell in bare if cell not in OURS]
+    words = {'true': True, 'False': False}
+    if known and all(cell in words for cell in known):
+        expected = [words.get(cell) for cell in bare]
+    elif any(number(cell) is None for cell in known):
+        expected = [cell if cell in known else None for cell in bare]
+    else:
+        expected = [None if cell not in known else number(cell) for cell in bare]
+    for one, wanted in zip(found, expected, strict=True):
+        assert pd.isna(one) if wanted is None else one == wanted
+
+
+def test_whole_numbers_stay_whole(tmp_path):
+    path = tmp_path / 'a.tsv'
+    path.write_text('a\tb\tc\td\n1\t 2\t3\t9007199254740993\n+4\t-5\tn/a\t1\n')
+    frame = read_tsv(path)
+    assert list(map(str, frame.dtypes)) == ['int64', 'int64', 'float64', 'int64']
+    assert frame['d'][0] == 9007199254740993
