@@ -21,12 +21,14 @@ from nipype.interfaces.base import (
     traits,
 )
 
+from bids_acc.anat.density import jacobian_determinant, modulated
 from bids_acc.anat.freesurfer import read_aseg_volumes
 from bids_acc.anat.interfaces import load_volume, save_volume
 from bids_acc.anat.registration import template_path
+from bids_acc.images.affines import apply_matrix
 from bids_acc.images.labels import sum_labels
 from bids_acc.images.resampling import sample
-from bids_acc.images.template_space import template_coordinates
+from bids_acc.images.template_space import person_coordinates, template_coordinates
 from bids_acc.surfaces.atlases import (
     PROVENANCE,
     VolumeAtlas,
@@ -40,10 +42,11 @@ from bids_acc.surfaces.region_means import cortex_rows
 from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.template import HEMISPHERES
 from bids_acc.tables.writing import write_tsv
+from bids_acc.typing import FloatArray
 
 COLUMNS = (
-    'atlas', 'region', 'hemisphere', 'method', 'volume_mm3', 'gm_volume_mm3', 'thickness_mm',
-    'area_mm2', 'n_vertices', 'defined_share', 'n_voxels',
+    'atlas', 'region', 'hemisphere', 'method', 'volume_mm3', 'gm_volume_mm3', 'gm_density',
+    'thickness_mm', 'area_mm2', 'n_vertices', 'defined_share', 'n_voxels',
 )  # fmt: skip
 
 
@@ -62,6 +65,7 @@ class _MeasureRegionsInputSpec(BaseInterfaceInputSpec):
     atlases = traits.Tuple(usedefault=True, desc='atlases besides the shipped ones')
     own_atlas = traits.Str('', usedefault=True, desc='atlas of the own labels')
     labels = InputMultiObject(File(exists=True), desc='own labels, left and right')
+    density_file = File(exists=True, desc='modulated grey matter in the template')
     freesurfer_dir = Directory(exists=True, desc='FreeSurfer subject, for its aseg.stats')
 
 
@@ -95,7 +99,7 @@ class MeasureRegions(SimpleInterface):
             found, nearest = volume_rows(
                 atlas, points, grey_there, millimetres, float(voxel_sizes(affine).prod())
             )
-            rows += found
+            rows += self._with_density(atlas, found)
             if atlas.name == 'CerebrA' and nearest is not None:
                 labels = np.zeros(fine.shape, dtype=np.uint8)
                 labels[known] = nearest
@@ -117,6 +121,16 @@ class MeasureRegions(SimpleInterface):
             **({'AtlasNotes': notes} if (notes := [a.note for a in volumes if a.note]) else {}),
         }
         return runtime
+
+    def _with_density(
+        self, atlas: VolumeAtlas, rows: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Add the mean modulated density of each region."""
+        if not isdefined(self.inputs.density_file):
+            return rows
+        values, affine = load_volume(self.inputs.density_file)
+        means = region_densities(atlas, values, affine)
+        return [{**row, 'gm_density': means[row['region'], row['hemisphere']]} for row in rows]
 
     def _cortex(self) -> list[dict[str, Any]]:
         """Return the rows of regions on the mesh."""
@@ -140,6 +154,78 @@ class MeasureRegions(SimpleInterface):
             return known
         own = Labels(self.inputs.own_atlas, *read_labels(self.inputs.labels[index]))
         return with_own(known, own)
+
+
+DENSITY_MM = 1.5
+"""Voxels of the map of modulated grey matter, mm, as CAT12 writes it by default."""
+
+
+def density_grid() -> tuple[tuple[int, ...], FloatArray]:
+    """Return shape and affine of the grid of modulated grey matter, over the whole template."""
+    template = nb.Nifti1Image.from_filename(template_path('t1'))
+    corner = np.asarray(template.affine) @ [-0.5, -0.5, -0.5, 1]
+    affine = np.diag([DENSITY_MM, DENSITY_MM, DENSITY_MM, 1.0])
+    affine[:3, 3] = corner[:3] + DENSITY_MM / 2
+    extent = np.array(template.shape[:3]) * voxel_sizes(template.affine)
+    return tuple(int(n) for n in np.ceil(extent / DENSITY_MM)), affine
+
+
+class _ModulateGreyInputSpec(BaseInterfaceInputSpec):
+    tpms = InputMultiObject(File(exists=True), mandatory=True, desc='GM, WM and CSF')
+    points_to_t1w = InputMultiObject(File(exists=True), mandatory=True, desc='T1w to template')
+
+
+class _ModulateGreyOutputSpec(TraitedSpec):
+    out_file = File(exists=True, desc='grey matter per volume of the template')
+
+
+class ModulateGrey(SimpleInterface):
+    """Carry grey matter to the template, times how much space was stretched."""
+
+    input_spec = _ModulateGreyInputSpec
+    output_spec = _ModulateGreyOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        grey, own = load_volume(self.inputs.tpms[0])
+        shape, affine = density_grid()
+        places = person_coordinates(shape, affine, self.inputs.points_to_t1w, grey.shape, own)
+        there = sample(grey, own, places.reshape(-1, 3)).reshape(shape)
+        values = modulated(there, jacobian_determinant(places, affine))
+        path = Path(runtime.cwd) / 'modulated.nii.gz'
+        self._results['out_file'] = save_volume(path, values.astype(np.float32), affine)
+        return runtime
+
+
+def region_densities(
+    atlas: VolumeAtlas, values: Any, affine: FloatArray
+) -> dict[tuple[str, str], float]:
+    """Return the mean of a map in the template over each region of an atlas.
+
+    Parameters
+    ----------
+    atlas : VolumeAtlas
+    values : (nx, ny, nz) ndarray
+    affine : (4, 4) ndarray
+        Voxel to template RAS in mm.
+
+    Returns
+    -------
+    dict of (str, str) to float
+        Region and side to the mean, weighted by the region's share of each voxel; NaN without any.
+    """
+    points = apply_matrix(affine, np.indices(values.shape).reshape(3, -1).T)
+    flat = np.asarray(values).ravel()
+    if atlas.data.ndim == 4:
+        shares = [np.nan_to_num(sample(atlas.data[..., code], atlas.affine, points))
+                  for code in atlas.regions]  # fmt: skip
+        sums = [(float((p * flat).sum()), float(p.sum())) for p in shares]
+    else:
+        found = sum_labels(atlas.data, atlas.affine, points, [flat])
+        sums = [(float(found.weighted[0, c]), float(found.amount[c])) for c in atlas.regions]
+    return {
+        (name, side or 'both'): total / amount if amount else float('nan')
+        for (name, side), (total, amount) in zip(atlas.regions.values(), sums, strict=True)
+    }
 
 
 class FineGrid:

@@ -21,7 +21,7 @@ from bids_acc.anat.interfaces import (
     SegmentTissues,
 )
 from bids_acc.anat.quality_interfaces import AnatFigures, AnatQuality
-from bids_acc.anat.region_interfaces import MeasureRegions
+from bids_acc.anat.region_interfaces import MeasureRegions, ModulateGrey
 from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
 from bids_acc.derivatives.outputs import init_sink
@@ -39,6 +39,7 @@ FITTED = (
     *OUTPUTS,
     'mask_metadata',
     'undefined',
+    'gm_density',
     'surfaces_figure',
     'registration_figure',
     'template_figure',
@@ -262,6 +263,7 @@ def _init_fit_wf(
         ),
         name='regions', mem_gb=2.0,
     )  # fmt: skip
+    density_map = pe.Node(ModulateGrey(), name='modulate', mem_gb=1.5)
     figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
     outputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='outputnode')
     both = [('white', 'white'), ('pial', 'pial')]
@@ -299,6 +301,10 @@ def _init_fit_wf(
         (n4, regions, [('out_file', 'grid_file')]),
         (segment, regions, [('tpms', 'tpms')]),
         (register, regions, [('images_to_t1w', 'images_to_t1w')]),
+        (segment, density_map, [('tpms', 'tpms')]),
+        (register, density_map, [('points_to_t1w', 'points_to_t1w')]),
+        (density_map, regions, [('out_file', 'density_file')]),
+        (density_map, outputnode, [('out_file', 'gm_density')]),
         (regions, quality, [('facts', 'region_facts')]),
         (n4, region, [('out_file', 'grid_file')]),
         (prepare, quality, [('mask_file', 'mask_file'), ('facts', 'facts')]),
@@ -399,6 +405,7 @@ def _init_sinks_wf(
     keep_each('template_to_t1w_xfm', 'anat_xfm', transforms, [{}, {}])
     back = [transforms[1], transforms[0]]
     keep_each('t1w_to_template_xfm', 'anat_xfm_to_template', back, [{}, {}])
+    keep('gm_density', 'anat_gm_density')
     keep('regions', 'anat_regions', 'regions_metadata')
     keep('region_labels', 'anat_region_labels')
     keep('region_names', 'anat_region_names')

@@ -24,8 +24,8 @@ PARTIAL_VOLUME = {
 """What stands beside diffusion metrics at the vertices, in words: no responses but covariates. Of
 these, 0 is a value."""
 UNITS = {
-    'thickness': 'mm', 'area': 'mm2', 'volume': 'mm3', 'gmvolume': 'mm3', 'fa': '1',
-    'fawm': '1', 'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s', 'mk': '1',
+    'thickness': 'mm', 'area': 'mm2', 'volume': 'mm3', 'gmvolume': 'mm3', 'gmdensity': '1',
+    'fa': '1', 'fawm': '1', 'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s', 'mk': '1',
     'icvf': '1', 'isovf': '1', 'od': '1', 'mo': '1', 'reho': '1', 'alff': '%', 'falff': '1',
     'fc': '1', 'psc': '%', 'mtr': '%', 'mtrgm': '%', 'mtrwm': '%', 'white': '1', 'csf': '1',
     'faiso': '1',

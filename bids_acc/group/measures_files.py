@@ -183,6 +183,7 @@ def _region_text(meaning: Meaning) -> str:
     """Describe a region's column."""
     side = {'L': ', left', 'R': ', right'}.get(meaning.hemisphere, '')
     words = {'gmvolume': 'volume of grey matter within the label',
+             'gmdensity': 'modulated density of grey matter',
              'fawm': 'FA weighted by white matter',
              'mtr': 'magnetization transfer ratio',
              'mtrgm': 'magnetization transfer ratio weighted by grey matter',

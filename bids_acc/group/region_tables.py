@@ -20,7 +20,7 @@ LOGGER = logging.getLogger(__name__)
 
 REGION_COLUMNS: Mapping[str, Mapping[str, str]] = {
     'anat_regions': {'thickness_mm': 'thickness', 'area_mm2': 'area', 'volume_mm3': 'volume',
-                     'gm_volume_mm3': 'gmvolume'},
+                     'gm_volume_mm3': 'gmvolume', 'gm_density': 'gmdensity'},
     'dwi_regions': {'fa': 'fa', 'md': 'md', 'mo': 'mo'},
     'dwi_tracts': {'fa': 'fa', 'md': 'md', 'mo': 'mo', 'fa_wm': 'fawm', 'volume_mm3': 'volume'},
     'dwi_bundles': {'fa': 'fa', 'md': 'md', 'ad': 'ad', 'rd': 'rd', 'mk': 'mk', 'icvf': 'icvf',

@@ -25,7 +25,8 @@ EFFECT_NAMES: Mapping[str, str] = {
 METRIC_NAMES: Mapping[str, str] = {
     'fa': 'FA', 'md': 'MD', 'ad': 'AD', 'rd': 'RD', 'mk': 'MK', 'icvf': 'ICVF', 'isovf': 'ISOVF',
     'od': 'OD', 'mo': 'MO', 'fawm': 'FA (weighted by white matter)',
-    'gmvolume': 'grey matter volume', 'fc': 'connectivity', 'reho': 'ReHo', 'alff': 'ALFF',
+    'gmvolume': 'grey matter volume', 'gmdensity': 'grey matter density',
+    'fc': 'connectivity', 'reho': 'ReHo', 'alff': 'ALFF',
     'falff': 'fALFF', 'psc': 'signal change',
     'mtr': 'MTR', 'mtrgm': 'MTR (weighted by grey matter)',
     'mtrwm': 'MTR (weighted by white matter)',
