@@ -136,20 +136,47 @@ def pial_targets(
     return np.where((fall < contrast / 2) & ~(wall > edge), wall, edge)
 
 
-def _keep_side(image: TissueImage, vertices: FloatArray, side: int) -> FloatArray:
-    """Push vertices that crossed the midsagittal plane back to their own side of it."""
+SIDE_STEP_MM = 4.0
+"""Over how far to either side the slope of the signed side is taken: the grid it is known on."""
+
+
+def kept_on_side(image: TissueImage, vertices: FloatArray, side: int) -> FloatArray:
+    """Push vertices that crossed the midsagittal plane back to it, the shortest way.
+
+    Parameters
+    ----------
+    image : TissueImage
+        With the signed side; without it nothing moves.
+    vertices : (n_vertices, 3) ndarray
+        In mm.
+    side : int
+        -1 for the left hemisphere, 1 for the right, 0 for neither.
+
+    Returns
+    -------
+    (n_vertices, 3) ndarray
+        In mm.
+    """
     if image.side is None or side == 0:
         return vertices
     signed = side * sample_volume(image.side, image.mean_affine, vertices)
-    axis = _side_axis(image)
-    return vertices + np.maximum(-signed, 0)[:, None] * side * axis
+    crossed = signed < 0
+    slope = side * _slope(image.side, image.mean_affine, vertices[crossed])
+    squared = np.maximum((slope**2).sum(axis=1), 0.25)  # where it hardly grows, no long ways
+    kept = vertices.copy()
+    kept[crossed] -= (signed[crossed] / squared)[:, None] * slope
+    return kept
 
 
-def _side_axis(image: TissueImage) -> FloatArray:
-    """Return the mean direction, in mm, in which the signed side grows."""
-    gradient = np.stack([g.mean() for g in np.gradient(np.asarray(image.side))])
-    axis = np.linalg.inv(image.mean_affine[:3, :3]).T @ gradient
-    return axis / max(float(np.linalg.norm(axis)), 1e-9)
+def _slope(volume: npt.NDArray[np.float32], affine: FloatArray, points: FloatArray) -> FloatArray:
+    """Return how a volume grows at points (n, 3) along each axis, per mm.
+
+    At the place and not on average: beyond the template's own field of view the signed side is
+    zero, so in an image that is wider than that its mean slope points anywhere.
+    """
+    ends = points[:, None, None, :] + SIDE_STEP_MM * np.stack([-np.eye(3), np.eye(3)], axis=1)
+    values = sample_volume(volume, affine, ends)
+    return np.asarray((values[..., 1] - values[..., 0]) / (2 * SIDE_STEP_MM))
 
 
 def repair_intersections(
@@ -331,7 +358,7 @@ class _Fit:
     ) -> FloatArray:
         """Move vertices along their normals by the smooth field that follows the targets."""
         distance = smooth_displacement(target, seen.astype(float), self.mesh.links, stiffness)
-        return _keep_side(self.image, vertices + distance[:, None] * normals, self.mesh.side)
+        return kept_on_side(self.image, vertices + distance[:, None] * normals, self.mesh.side)
 
 
 def fit_surfaces(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import special
@@ -9,6 +11,7 @@ from scipy import special
 from bids_acc.anat.fitting import (
     SurfaceFitOptions,
     fit_surfaces,
+    kept_on_side,
     pial_targets,
     repair_intersections,
     tangentially_relaxed,
@@ -185,3 +188,25 @@ def test_without_rounds_nothing_is_repaired() -> None:
     same, bad = repair_intersections(pierced, faces, neighbour_mean(faces, len(points)), 0)
     assert np.array_equal(same, pierced)
     assert bad.any()
+
+
+@pytest.mark.parametrize('wide', [80.0, 140.0])
+@pytest.mark.parametrize('side', [-1, 1])
+def test_vertices_go_back_to_the_midsagittal_plane_the_shortest_way(
+    rng: np.random.Generator, side: int, wide: float
+) -> None:
+    """Also where the image is wider than the template, beyond which the side is not known."""
+    ticks = np.arange(-wide, wide + 1, 4.0)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -wide
+    places = np.stack(np.meshgrid(ticks, ticks, ticks, indexing='ij'), axis=-1)
+    axis = np.array([0.96, 0.28, 0.0])  # a head that is turned
+    growth = 1.2  # of the template's mm in the head's
+    signed = np.where(np.abs(places[..., 0]) < 98, growth * places @ axis, 0)
+    image = replace(ball_image(rng, 0.0), side=signed.astype(np.float32), mean_affine=affine)
+    vertices = rng.uniform(-25, 25, (400, 3))
+    height = side * vertices @ axis
+    kept = kept_on_side(image, vertices, side)
+    expected = vertices - np.minimum(height, 0)[:, None] * side * axis
+    np.testing.assert_allclose(kept, expected, atol=1e-3)
+    np.testing.assert_array_equal(kept_on_side(image, vertices, 0), vertices)
