@@ -8,12 +8,15 @@ folder that is there already is looked at before it is used.
 from __future__ import annotations
 
 import atexit
+import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from bids_acc.exceptions import OutputError
 from bids_acc.files.writing import cannot_write
@@ -108,6 +111,50 @@ class InUse:
         except OSError:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Claims:
+    """What this process is at work on, so that another leaves it alone.
+
+    All are ranges of one file, so that thousands cost one open file; the system gives them back
+    when the process ends, however it ends. Where it has no locks, everything is granted.
+
+    Parameters
+    ----------
+    path : Path
+        File of the claims; made, with its folder, if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._stream: IO[bytes] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = path.open('ab')
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def claim(self, name: str) -> bool:
+        """Claim something; tell whether no other process has it.
+
+        Parameters
+        ----------
+        name : str
+            What is claimed.
+        """
+        if self._stream is None:
+            return True
+        start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+        try:
+            fcntl.lockf(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, start)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EAGAIN)
+        return True
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
 
 def temporary_folder() -> Path:

@@ -25,6 +25,7 @@ from bids_acc.exceptions import (
 )
 from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.acquisition import data_dictionary
 from bids_acc.group.checklists import write_checklists
 from bids_acc.group.cohort import (
     Cohort,
@@ -102,6 +103,7 @@ from bids_acc.report.group_page import render_group_page
 from bids_acc.report.reading import explained
 from bids_acc.settings import GroupSettings, Settings
 from bids_acc.tables.people import read_sidecar
+from bids_acc.tables.writing import tsv_bytes
 
 LOGGER = logging.getLogger(__name__)
 
@@ -217,6 +219,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         {'flow': run.cohort.flow, 'flags': flagged_sessions(run.cohort.qc)}, run.folder / 'qc'
     )
     _exclusions(run)
+    _acquisition(run)
     _provenance(run)
     methods = methods_text(run)
     write_methods(run, methods, run.folder)
@@ -335,7 +338,7 @@ def _analysed_spectra(run: GroupRun) -> Cohort:
     if len(names) < 2:
         return run.cohort
     return replace(run.cohort, qc=read_quality(
-        run.data_dir, sessions_of(run.cohort), names, run.cohort.judged
+        run.data_dir, sessions_of(run.cohort), names, run.cohort.judged, run.cohort.scanners
     ))  # fmt: skip
 
 
@@ -517,6 +520,15 @@ def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) 
     run.figures.setdefault('People', []).insert(
         0, (path, 'Participant flow', explained('flow', caption))
     )
+
+
+def _acquisition(run: GroupRun) -> None:
+    """Write how each modality was acquired, where the sidecars tell."""
+    if (table := run.acquisition()).empty:
+        return
+    path = run.folder / 'qc' / 'acquisition.tsv'
+    write_bytes(path, tsv_bytes(table))
+    write_json(path.with_suffix('.json'), data_dictionary(table))
 
 
 def _exclusions(run: GroupRun) -> None:

@@ -20,6 +20,7 @@ import pandas as pd
 from bids_acc import __version__
 from bids_acc.exceptions import BidsAccError
 from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.acquisition import acquisition_sentences
 from bids_acc.group.cohort import sessions_on_disk
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.tables import table_text
@@ -80,16 +81,16 @@ def write_checklists(run: GroupRun, methods: Sequence[str], folder: Path) -> lis
 
 def _cobidas(known: _Known, methods: Sequence[str]) -> Iterator[Item]:
     """Yield the items of COBIDAS that a study of this kind is asked, area by area."""
-    acquired = "participants' pages: Summary (sequence, TE, TR, b-values, voxel)"
+    acquired = 'qc/acquisition.tsv' if known.protocols else "participants' pages: Summary"
     yield 'Design', 'Number of people, and of each group', known.people, 'qc/participant_flow.tsv'
     yield 'Design', 'Who was left out, and why', known.losses, 'qc/exclusions.tsv'
     yield 'Design', 'Inclusion, exclusion, recruitment', '', ''
     yield 'Design', 'Age, sex and other descriptions', known.described, 'stats/demographics.tsv'
     yield 'Design', 'Ethics and consent', '', ''
     yield 'Design', 'Size of the study and power', '', 'bids_acc-power MODEL'
-    yield 'Acquisition', 'Scanners and sites', known.sites, 'measures.tsv'
+    yield 'Acquisition', 'Scanners and sites', known.scanners, 'qc/acquisition.tsv, measures.tsv'
     yield 'Acquisition', 'Preparation and instruction of people', '', ''
-    yield 'Acquisition', 'Sequences and their parameters', '', acquired
+    yield 'Acquisition', 'Sequences and their parameters', known.protocols, acquired
     yield 'Acquisition', 'Checks of quality of the data', known.quality, 'stats/qc_by_group.tsv'
     yield 'Preprocessing', 'Programs and versions', known.software, 'provenance.json'
     yield (
@@ -258,6 +259,23 @@ class _Known:
         return ', '.join(f'{place} {n}' for place, n in counts.items())
 
     @property
+    def scanners(self) -> str:
+        """Name scanners with the number of sessions, after the sites."""
+        table = self.run.acquisition()
+        kept = [name for name in ('manufacturer', 'scanner_model', 'field_strength')
+                if name in table]  # fmt: skip
+        if not kept:
+            return self.sites
+        told = table.drop_duplicates(['cohort', *kept])[kept].fillna('')
+        names = [' '.join(part for part in row if part) for row in told.to_numpy()]
+        return '; '.join(filter(None, [self.sites, *dict.fromkeys(names)]))
+
+    @property
+    def protocols(self) -> str:
+        """Return what sidecars and headers tell of the sequences."""
+        return ' '.join(acquisition_sentences(self.run.acquisition()))
+
+    @property
     def quality(self) -> str:
         """Name what was compared between groups of the quality."""
         gate = self.model.spectra_gate if self.model is not None else None
@@ -335,7 +353,8 @@ class _Known:
         """Name the effect sizes."""
         named = [table['effect_name'].dropna() for table in self.run.tables.values()
                  if 'effect_name' in table]  # fmt: skip
-        return ', '.join(dict.fromkeys(pd.concat(named))) if named else ''
+        names = dict.fromkeys(pd.concat(named)) if named else {}
+        return ', '.join(filter(None, names))
 
     @property
     def undone(self) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 from bids_acc.derivatives.outputs import ENTITIES, find_outputs, output_spec
 from bids_acc.derivatives.records import Ledger
 from bids_acc.exceptions import BidsAccError, MissingInputError, NothingSelectedError
+from bids_acc.group.acquisition import PLACES, kind_of_protocol, scanners_of
 from bids_acc.group.people import read_participants, read_people
 from bids_acc.group.quality import KEYS, deviation_notes
 from bids_acc.group.spectra_gate import excluded_because
@@ -72,6 +73,8 @@ class Cohort:
     notes: Sequence[str] = field(default_factory=tuple)
     not_joined: Mapping[str, str] = field(default_factory=dict)
     """Columns of tables that could not be joined, each with the reason."""
+    scanners: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Where and how each modality of a session was measured; see `scanners_of`."""
     judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = field(default_factory=dict)
     """Columns of the table of quality with the verdict of a model's gate, by participant, session
     and voxel; empty where the participant level's verdicts count."""
@@ -261,7 +264,8 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
         LOGGER.warning('%s', note)
     notes += people.notes
     flow = pd.DataFrame(plan).drop(columns='inputs')
-    qc = read_quality(output_dir, sessions)
+    scanners = read_scanners(output_dir, sessions)
+    qc = read_quality(output_dir, sessions, scanners=scanners)
     for note in deviation_notes(qc, participants):
         LOGGER.warning('%s', note)
         notes.append(note)
@@ -273,6 +277,7 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
         flow=flow,
         notes=tuple(notes),
         not_joined=people.not_joined,
+        scanners=scanners,
     )
 
 
@@ -356,24 +361,26 @@ def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd
     return joined[[*first, *(c for c in joined.columns if c not in first)]]
 
 
-def _with_scanners(
-    frame: pd.DataFrame, output_dir: Path, sessions: Sequence[tuple[str, str | None]]
-) -> pd.DataFrame:
+def read_scanners(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd.DataFrame:
+    """Read where and how each modality of each session was measured."""
+    text = {*IDS, *output_spec('session_scanner').columns}
+    return scanners_of(read_tables('session_scanner', output_dir, sessions, text))
+
+
+def _with_scanners(frame: pd.DataFrame, scanners: pd.DataFrame) -> pd.DataFrame:
     """Add where and how each modality was measured, in columns ``<modality>_<what>``."""
-    names = output_spec('session_scanner').columns
-    rows = [
-        {**dict(zip(KEYS, (subject, session), strict=True)),
-         **{f'{row["modality"]}_{name}': value for row in table.to_dict('records')
-            for name, value in row.items() if name in names and name != 'modality'}}
-        for subject, session, _, table in read_tables('session_scanner', output_dir, sessions,
-                                                       {*IDS, *names})
-        if 'modality' in table
-    ]  # fmt: skip
-    if not rows:
+    if scanners.empty:
         return frame
-    found = pd.DataFrame(rows)
-    return frame.merge(found[[c for c in found if c in KEYS or c not in frame]], on=KEYS,
-                       how='left', sort=False)  # fmt: skip
+    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for told in scanners.to_dict('records'):
+        key = (told['participant_id'], told['session_id'])
+        row = rows.setdefault(key, dict(zip(KEYS, key, strict=True)))
+        about = {name: told.get(name) for name in PLACES}
+        about['protocol'] = kind_of_protocol(told) or None
+        row |= {f'{told["modality"]}_{name}': value for name, value in about.items()}
+    found = pd.DataFrame(rows.values())
+    told = [c for c in found if c not in (*KEYS, *frame) and found[c].notna().any()]
+    return frame.merge(found[[*KEYS, *told]], on=KEYS, how='left', sort=False)
 
 
 def read_quality(
@@ -381,6 +388,7 @@ def read_quality(
     sessions: Sequence[tuple[str, str | None]],
     names: Mapping[str, str] | None = None,
     judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = MappingProxyType({}),
+    scanners: pd.DataFrame | None = None,
 ) -> pd.DataFrame | None:
     """Read the quality measures of all modalities, side by side.
 
@@ -396,6 +404,8 @@ def read_quality(
         Without it, of several spectra of a session the first by name stands for it.
     judged : mapping, optional
         Verdicts of a model's gate (`Cohort.judged`), which take the place of those in the tables.
+    scanners : DataFrame, optional
+        Result of `read_scanners`, where it is known already.
 
     Returns
     -------
@@ -430,5 +440,6 @@ def read_quality(
                 known |= values
         if rows:
             frame = frame.merge(pd.DataFrame(rows.values()), on=KEYS, how='left', sort=False)
-    frame = _with_scanners(frame, output_dir, sessions)
+    known_places = read_scanners(output_dir, sessions) if scanners is None else scanners
+    frame = _with_scanners(frame, known_places)
     return frame if len(frame.columns) > len(KEYS) else None

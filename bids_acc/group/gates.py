@@ -166,7 +166,7 @@ def _spectra(cohort: Cohort, gate: Gate, data_dir: Path, source: str) -> Cohort:
         LOGGER.warning('%s', ' '.join(new) or 'Under the gate of the model every spectrum passes.')
     return replace(
         cohort, flow=flow, notes=tuple(notes), judged=judged,
-        qc=read_quality(data_dir, sessions, None, judged),
+        qc=read_quality(data_dir, sessions, None, judged, cohort.scanners),
         mrs=_levels(cohort.mrs, gate, verdicts, source),
     )  # fmt: skip
 

@@ -162,6 +162,9 @@ def _quality_entry(name: str) -> dict[str, Any]:
     if measure in (places := load_table()['session_scanner'].columns):
         return {**places[measure], 'Description':
                 f'Where {modality} was measured: {places[measure]["Description"]}'}  # fmt: skip
+    if measure == 'protocol':
+        what = 'echo time, voxel and what else tells protocols apart, times with two digits'
+        return {'Description': f'How {modality} was acquired: {what}'}
     known = VOXEL_QUALITY.get(name.partition('__')[0], columns.get(measure))
     entry = dict(known) if isinstance(known, Mapping) else {'Description': measure}
     of = f'{modality}, voxel {other}' if other else modality

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.derivatives.outputs import output_spec
+from bids_acc.group.acquisition import acquisition_sentences
 from bids_acc.group.formulas.inference import one_sided_level
 from bids_acc.group.opnmf.choice import THRESHOLD
 from bids_acc.group.parcels.measures import SUMMED_METRICS
@@ -85,7 +86,10 @@ def methods_text(run: GroupRun) -> list[str]:
     list of str
         Paragraphs.
     """
-    paragraphs = []
+    acquired = list(acquisition_sentences(run.acquisition()))
+    paragraphs = [f'Acquisition, as sidecars and headers tell it. {" ".join(acquired)}'] * bool(
+        acquired
+    )
     result = run.parcellation
     if result is not None:
         paragraphs.append(_parcels_in_words(run, result))
@@ -141,7 +145,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         )
         if model.covariates:
             yield (
-                f'Pairs of groups were compared by metabolite levels adjusted for {names}; tests '
+                f'Metabolite levels of pairs of groups were compared adjusted for {names}; tests '
                 'without covariates stand beside them and are no findings.'
             )
     if _has_rows(tables, 'interactions'):

@@ -165,6 +165,7 @@ FILES: Mapping[str, str] = {
     'measures_example.R': 'the same in R',
     'stats': 'every table of statistics, each with a JSON file that explains its columns',
     'qc/exclusions.tsv': 'who was left out, by which criterion, with value and threshold',
+    'qc/acquisition.tsv': 'how each modality was acquired, with the number of sessions',
     'methods.md': 'methods as they ran, ready to paste',
     'references.bib': 'their references',
     'checklists': 'COBIDAS, STROBE and MRSinMRS, filled from this run as far as it knows',

@@ -72,9 +72,7 @@ def _frame(run: GroupRun) -> pd.DataFrame | None:
     qc, people = run.cohort.qc, run.cohort.participants
     if qc is None or qc.empty:
         return None
-    place = None if run.model is None else run.model.cohort
-    if place not in people:  # none, or one that the table lacks, which the analyses tell
-        place = next((c for c in ('cohort', 'site') if c in people), None)
+    place = run.place()
     known = people[KEYS].assign(place='' if place is None else people[place].astype(str))
     if run.model is None or run.model.group.column not in people:
         known['group'] = 'everybody'

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bids_acc.derivatives.status import StatusRow
+from bids_acc.group.acquisition import acquisition_table
 from bids_acc.group.cohort import Cohort
 from bids_acc.group.exclusions import Verdicts, exclusions_table
 from bids_acc.group.measures import Measures
@@ -57,6 +58,18 @@ class GroupRun:
         """Return who is left out of what, by which criterion; see `exclusions_table`."""
         maps = None if self.parcellation is None else self.parcellation.excluded
         return exclusions_table(self.cohort, self.verdicts, maps, self.images)
+
+    def acquisition(self) -> pd.DataFrame:
+        """Return how each modality was acquired in each cohort; see `acquisition_table`."""
+        return acquisition_table(self.cohort.scanners, self.cohort.participants, self.place())
+
+    def place(self) -> str | None:
+        """Return the column that tells cohorts or sites; None without one."""
+        people = self.cohort.participants
+        named = None if self.model is None else self.model.cohort
+        if named in people:
+            return named
+        return next((name for name in ('cohort', 'site') if name in people), None)
 
     def note(self, text: str) -> None:
         """Say a sentence in the terminal and at the head of the report."""

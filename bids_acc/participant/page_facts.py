@@ -18,12 +18,10 @@ from bids_acc.bids.inputs import (
     DwiRun,
     MrsInputs,
     MtrInputs,
-    open_image,
-    read_gradients,
 )
 from bids_acc.derivatives.dataset import container_from_environment
-from bids_acc.dwi.shells import find_shells
 from bids_acc.mrs.io import read_affine
+from bids_acc.participant.acquisition import edges_words, number, shells_words, voxel_words
 from bids_acc.participant.plan import Job
 from bids_acc.settings import Request
 
@@ -77,23 +75,23 @@ def _anat_row(job: Job, inputs: AnatInputs) -> dict[str, str]:
     more = [job.surfaces.describe()]
     if inputs.averaged:
         more.append(f'averaged with {len(inputs.averaged)} further runs')
-    if (field := _number(inputs.metadata, 'MagneticFieldStrength')) is not None:
+    if (field := number(inputs.metadata, 'MagneticFieldStrength')) is not None:
         more.append(f'{field:g} T')
     return {
-        'modality': 'anat', 'file': inputs.t1w.name, 'voxel': _voxel(inputs.t1w),
+        'modality': 'anat', 'file': inputs.t1w.name, 'voxel': voxel_words(inputs.t1w),
         'more': '; '.join(more), **_timing(inputs.metadata),
     }  # fmt: skip
 
 
 def _dwi_row(run: DwiRun, source: str) -> dict[str, str]:
     """Describe a diffusion series."""
-    more = [_shells(run)]
+    more = [shells_words(run.bval, run.bvec)]
     if run.direction:
         more.append(f'phase encoding {run.direction}')
     if source:
         more.append(f'corrected by {source}')
     return {
-        'modality': 'dwi', 'file': run.image.name, 'voxel': _voxel(run.image),
+        'modality': 'dwi', 'file': run.image.name, 'voxel': voxel_words(run.image),
         'more': '; '.join(filter(None, more)), **_timing(run.metadata),
     }  # fmt: skip
 
@@ -105,7 +103,7 @@ def _func_row(path: Path, metadata: Mapping[str, Any], source: str) -> dict[str,
         told.append(f'phase encoding {direction}')
     return {
         'modality': 'func', 'file': path.name, 'more': '; '.join(told),
-        'voxel': '' if path.suffix == '.gii' else _voxel(path), **_timing(metadata),
+        'voxel': '' if path.suffix == '.gii' else voxel_words(path), **_timing(metadata),
     }  # fmt: skip
 
 
@@ -115,7 +113,7 @@ def _mtr_rows(inputs: MtrInputs) -> Iterator[dict[str, str]]:
     words = (told or 'ready map',) if inputs.is_map else ('with saturation', 'without saturation')
     for path, more in zip(inputs.images, words, strict=True):
         yield {
-            'modality': 'mtr', 'file': path.name, 'voxel': _voxel(path), 'more': more,
+            'modality': 'mtr', 'file': path.name, 'voxel': voxel_words(path), 'more': more,
             **_timing(inputs.metadata),
         }  # fmt: skip
 
@@ -123,11 +121,11 @@ def _mtr_rows(inputs: MtrInputs) -> Iterator[dict[str, str]]:
 def _mrs_row(inputs: MrsInputs) -> dict[str, str]:
     """Describe a spectrum."""
     told = [f'water: {inputs.reference.name}' if inputs.reference else 'no water reference']
-    if (transients := _number(inputs.metadata, 'NumberOfTransients')) is not None:
+    if (transients := number(inputs.metadata, 'NumberOfTransients')) is not None:
         told.append(f'{transients:g} transients')
     try:
         edges = np.linalg.norm(np.asarray(read_affine(inputs.svs))[:3, :3], axis=0)
-        voxel = _edges(edges)
+        voxel = edges_words(edges)
     except (OSError, ValueError):  # the table of quality says what is wrong with it
         voxel = ''
     return {
@@ -136,52 +134,14 @@ def _mrs_row(inputs: MrsInputs) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _shells(run: DwiRun) -> str:
-    """Count the volumes of each shell.
-
-    ``4 x b 0, 30 x b 1000``
-    """
-    try:
-        shells = find_shells(read_gradients(run.bval, run.bvec)[0])
-    except (OSError, ValueError):  # the plan says what is wrong with it
-        return ''
-    counts = np.bincount(shells.labels, minlength=len(shells.bvalues))
-    return ', '.join(f'{n} x b {b}' for n, b in zip(counts, shells.bvalues, strict=True))
-
-
 def _timing(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Name the sequence and its times, as far as a sidecar tells."""
     names = (metadata.get(key) for key in SEQUENCE_FIELDS)
     times = {}
     for name, key in (('TE', 'EchoTime'), ('TR', 'RepetitionTime')):
-        seconds = _number(metadata, key)
+        seconds = number(metadata, key)
         times[name] = '' if seconds is None else f'{1e3 * seconds:g} ms'
     return {'sequence': next((str(name) for name in names if name), ''), **times}
-
-
-def _number(metadata: Mapping[str, Any], key: str) -> float | None:
-    """Return a number of a sidecar, if it is one."""
-    value = metadata.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _voxel(path: Path) -> str:
-    """Write the edges of an image's voxel."""
-    try:
-        return _edges(np.asarray(open_image(path).header.get_zooms()[:3], dtype=float))
-    except (OSError, ValueError):  # the plan says what is wrong with it
-        return ''
-
-
-def _edges(edges: np.ndarray) -> str:
-    """Write three edges in mm.
-
-    Examples
-    --------
-    >>> _edges(np.array([1.0, 1.0, 1.25]))
-    '1 x 1 x 1.25 mm'
-    """
-    return ' x '.join(f'{edge:.3g}' for edge in edges) + ' mm'
 
 
 def run_facts(request: Request, logs: Path, started: datetime) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,18 @@ from bids_acc.derivatives import dataset
 from bids_acc.derivatives.links import bids_uris
 from bids_acc.derivatives.sinks import gather_sinks
 from bids_acc.derivatives.status import StatusRow, write_status
+from bids_acc.exceptions import ExitCode
 from bids_acc.execution.configure import code_state, configure_nipype
 from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
 from bids_acc.execution.plugins import make_plugin
 from bids_acc.execution.progress import Progress
+from bids_acc.files.private import Claims
 from bids_acc.files.reading import short
 from bids_acc.files.writing import DISK_ERRORS
 from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
 from bids_acc.participant.folders import WorkFolder, prepare_work_dir
 from bids_acc.participant.page_facts import inputs_table, run_facts
-from bids_acc.participant.plan import Job, without_failed_anat
+from bids_acc.participant.plan import Job, record_label, without_failed_anat
 from bids_acc.participant.records import forget_before_run, keep_record
 from bids_acc.participant.scanners import keep_scanner
 from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
@@ -37,6 +39,12 @@ from bids_acc.report.subject.view import SubjectView
 from bids_acc.settings import Request
 
 LOGGER = logging.getLogger(__name__)
+CLAIMS = Path('logs') / '.running'
+"""Below the output folder: what runs are at work on."""
+TAKEN = (
+    'another run is at work on it in this output folder; wait for that run, then give the same '
+    'command again, which takes over what is finished.'
+)
 
 
 @dataclass(frozen=True)
@@ -92,18 +100,42 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     """
     started = datetime.now(UTC)
     configure_nipype(folders.work, folders.logs, stop_on_first_crash=request.stop_on_first_crash)
-    forget_before_run(jobs, request.output_dir)
+    claims = Claims(request.output_dir / CLAIMS)
+    taken = [job for job in jobs if not _claimed(job, claims)]
+    free = [job for job in jobs if job not in taken]
+    for job in taken:
+        LOGGER.warning('%s: %s', job.session.label, TAKEN)
+    forget_before_run(free, request.output_dir)
     ledger = _Ledger(request.output_dir)
+    ledger.rows |= {job.session.label: _left_alone(job) for job in taken}
     try:
-        _run_sessions(request, jobs, folders, ledger)
+        _run_sessions(request, free, folders, ledger)
     except KeyboardInterrupt:
         write_status(folders.logs, ledger.so_far(jobs))
         raise
-    _tabulate_failed_spectra(jobs, ledger, request, folders)
+    _tabulate_failed_spectra(free, ledger, request, folders)
     status = ledger.so_far(jobs)
     write_status(folders.logs, status)
-    _write_pages(request, jobs, status, run_facts(request, folders.logs, started))
+    busy = {job.session.subject for job in taken}
+    pages = [job for job in free if job.session.subject not in busy]
+    _write_pages(request, pages, status, run_facts(request, folders.logs, started))
+    claims.close()
     return status
+
+
+def _claimed(job: Job, claims: Claims) -> bool:
+    """Claim what is to be computed of a session; tell whether no other run is at work on it."""
+    wanted = [modality for modality in job.plan if job.wants(modality)]
+    return all(claims.claim(record_label(job.session, modality)) for modality in wanted)
+
+
+def _left_alone(job: Job) -> list[StatusRow]:
+    """Return the rows of a session that another run is at work on."""
+    return [
+        replace(planned_row(plan), status='failed', reason_code='taken', reason_text=TAKEN,
+                exit_code=ExitCode.TRY_AGAIN) if job.wants(modality) else planned_row(plan)
+        for modality, plan in job.plan.items()
+    ]  # fmt: skip
 
 
 def _write_pages(

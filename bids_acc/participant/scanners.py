@@ -17,6 +17,7 @@ import pandas as pd
 from bids_acc.bids.inputs import Session
 from bids_acc.derivatives.outputs import output_path, sidecar_content, sidecar_path
 from bids_acc.files.writing import json_bytes, write_once
+from bids_acc.participant.acquisition import shells_words, volumes_of, voxel_words
 from bids_acc.tables.writing import tsv_bytes
 
 KEY = 'session_scanner'
@@ -33,6 +34,22 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Column, and the fields of BIDS that it is taken from, the first that is there."""
+PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'repetition_time': ('RepetitionTime', 'RepetitionTimeExcitation'),
+        'echo_time': ('EchoTime',),
+        'inversion_time': ('InversionTime',),
+        'flip_angle': ('FlipAngle',),
+        'phase_encoding': ('PhaseEncodingDirection',),
+        'multiband': ('MultibandAccelerationFactor',),
+        'parallel_reduction': ('ParallelReductionFactorInPlane',),
+        'partial_fourier': ('PartialFourier',),
+    }
+)
+"""Parameters of the sequence, likewise; of images only, since what a spectrum's sidecar says is
+judged before it is believed (`bids_acc.mrs.levels.checklist`)."""
+MEASURED = ('voxel_size', 'volumes', 'b_values')
+"""What the headers and gradient tables tell."""
 
 
 def scanner_table(session: Session) -> pd.DataFrame:
@@ -45,12 +62,16 @@ def scanner_table(session: Session) -> pd.DataFrame:
     session : Session
         From discovery, with the metadata of its inputs.
     """
+    images = _images(session)
     rows = []
     for modality, sidecars in _metadata(session).items():
         row = {name: told_by(sidecars, fields) for name, fields in FIELDS.items()}
+        if modality != 'mrs':
+            row |= {name: told_by(sidecars, fields) for name, fields in PARAMETERS.items()}
+            row |= _measured(images[modality])
         if any(row.values()):
             rows.append({'modality': modality, **row})
-    return pd.DataFrame(rows, columns=['modality', *FIELDS])
+    return pd.DataFrame(rows, columns=['modality', *FIELDS, *PARAMETERS, *MEASURED])
 
 
 def told_by(sidecars: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | None:
@@ -93,6 +114,35 @@ def _metadata(session: Session) -> dict[str, list[Mapping[str, Any]]]:
         'mtr': [] if session.mtr is None else [session.mtr.metadata],
         'mrs': [one.metadata for one in session.mrs],
     }  # fmt: skip
+
+
+def _images(session: Session) -> dict[str, list[tuple[Path, str]]]:
+    """Return the images of each modality, each with the words for its gradient table."""
+    func, dwi = session.func, session.dwi
+    found = (
+        []
+        if func is None
+        else [*(run.bold[0] for run in func.runs), *(run.image for run in func.raw)]
+    )
+    return {
+        'anat': [] if session.anat is None else [(session.anat.t1w, '')],
+        'dwi': [] if dwi is None else [(run.image, shells_words(run.bval, run.bvec))
+                                       for run in dwi.runs],
+        'func': [(path, '') for path in found if path.suffix != '.gii'],
+    }  # fmt: skip
+
+
+def _measured(images: Sequence[tuple[Path, str]]) -> dict[str, str | None]:
+    """Return voxel, number of volumes and b-values; series that differ stand side by side."""
+    told: tuple[list[str], ...] = (
+        [voxel_words(path) for path, _ in images],
+        [str(n) for path, _ in images if (n := volumes_of(path)) > 1],
+        [words for _, words in images],
+    )
+    return {
+        name: '; '.join(dict.fromkeys(filter(None, texts))) or None
+        for name, texts in zip(MEASURED, told, strict=True)
+    }
 
 
 def keep_scanner(session: Session, output_dir: Path) -> None:

@@ -165,7 +165,8 @@ QUALITY: Mapping[str, str] = {
 }  # fmt: skip
 """Figures of quality, without modality and side."""
 MODALITY_WORDS: Mapping[str, str] = {
-    'anat': 'T1w', 'dwi': 'diffusion', 'func': 'BOLD', 'mrs': 'spectrum',
+    'anat': 'T1w', 'dwi': 'diffusion', 'func': 'BOLD', 'mtr': 'magnetization transfer',
+    'mrs': 'spectrum',
 }  # fmt: skip
 """How the names of columns of quality begin, in words."""
 HEADINGS: Mapping[str, str] = {

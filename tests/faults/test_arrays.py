@@ -83,6 +83,24 @@ def test_an_array_leaves_the_bytes_of_one_process(raw, tmp_path):
         assert list(out.rglob('*.part')) == []
 
 
+def test_the_same_command_twice_at_a_time_leaves_the_bytes_of_one(raw, tmp_path):
+    out, alone = tmp_path / 'out', tmp_path / 'alone'
+    command = ('participant', '--participant-label', '00', '01', '--nprocs', '1')
+    jobs = [start(raw, out, *command) for _ in range(2)]
+    said = [job.communicate()[1] for job in jobs]
+    assert sorted(job.returncode for job in jobs) == [0, 75], '\n'.join(said)
+    (refused,) = (text for job, text in zip(jobs, said, strict=True) if job.returncode)
+    assert 'another run is at work on it in this output folder' in refused
+    again = bids_acc(raw, out, *command)
+    assert again.returncode == 0, again.stderr
+    assert '2 reused' in again.stderr
+    assert bids_acc(raw, alone, *command).returncode == 0
+    found, expected = content(out), content(alone)
+    assert {name for name in {*found, *expected} if found.get(name) != expected.get(name)} <= {
+        'sub-00.html', 'sub-01.html',
+    }  # fmt: skip
+
+
 def test_one_that_is_ended_says_what_was_done_and_goes_on(raw, tmp_path):
     out = tmp_path / 'out'
     arguments = (raw, out, 'participant', '--nprocs', '2', '-w', tmp_path / 'w')

@@ -156,3 +156,40 @@ def test_matplotlib_gets_another_folder_when_its_own_is_taken(tmp_path, monkeypa
     private.use_private_matplotlib()
     assert Path(os.environ['MPLCONFIGDIR']).parent == tmp_path
     assert Path(os.environ['MPLCONFIGDIR']) != taken
+
+
+CLAIM = """
+import sys
+from pathlib import Path
+from bids_acc.files.private import Claims
+claims = Claims(Path(sys.argv[1]))
+print(*(claims.claim(name) for name in sys.argv[2:]), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_another_process_is_at_work_on_is_not_claimed(tmp_path):
+    path = tmp_path / 'logs' / '.running'
+    with subprocess.Popen(
+        [sys.executable, '-c', CLAIM, path, 'sub-01 mrs', 'sub-02 mrs'],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == 'True True\n'
+        claims = private.Claims(path)
+        assert not claims.claim('sub-01 mrs')
+        assert claims.claim('sub-03 mrs')
+        other.kill()
+        other.wait()
+        assert claims.claim('sub-01 mrs')
+    claims.close()
+    claims.close()
+    assert claims.claim('anything')  # nothing is held any more, and nothing is refused
+
+
+def test_a_file_system_without_locks_grants_everything(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+
+    monkeypatch.setattr(private.fcntl, 'lockf', refuse)
+    assert private.Claims(tmp_path / 'x').claim('sub-01 mrs')

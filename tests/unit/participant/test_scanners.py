@@ -20,7 +20,8 @@ from tests.synthetic.transfer import write_image
 SCANNER = {
     'Manufacturer': 'Siemens', 'ManufacturersModelName': 'Prisma', 'DeviceSerialNumber': '0451',
     'MagneticFieldStrength': 3, 'SoftwareVersions': 'syngo MR E11', 'InstitutionName': 'CAMH',
-    'StationName': 'MR2', 'ScanningSequence': ['GR', 'IR'], 'ReceiveCoilName': 'HeadNeck_64',
+    'StationName': 'MR2', 'ScanningSequence': ['GR', 'IR'], 'EchoTime': 0.00298,
+    'ReceiveCoilName': 'HeadNeck_64',
 }  # fmt: skip
 
 
@@ -37,8 +38,14 @@ def raw(root: Path) -> Path:
 def test_what_sidecars_tell_is_kept_for_the_group(tmp_path):
     (session,) = discover(ImageIndex(raw(tmp_path / 'bids')), Selection())
     table = scanner_table(session).set_index('modality')
-    assert list(table.index) == ['anat', 'mrs']  # nothing is known of the diffusion series
-    assert table.loc['anat'].to_dict() == {
+    assert list(table.index) == ['anat', 'dwi', 'mrs']
+    assert table.loc['dwi'].dropna().to_dict() == {  # its sidecar tells nothing
+        'voxel_size': '3 x 3 x 3 mm', 'volumes': '8', 'b_values': '1 x b 0, 7 x b 1000',
+    }  # fmt: skip
+    anat = table.loc['anat'].dropna().to_dict()
+    assert anat.pop('voxel_size') == '3 x 3 x 3 mm'
+    assert anat.pop('echo_time') == '0.00298'
+    assert anat == {
         'manufacturer': 'Siemens', 'scanner_model': 'Prisma', 'scanner': '0451',
         'field_strength': '3', 'software': 'syngo MR E11', 'sequence': 'GR IR',
         'coil': 'HeadNeck_64', 'institution': 'CAMH',
@@ -54,13 +61,14 @@ def test_what_sidecars_tell_is_kept_for_the_group(tmp_path):
     assert quality is not None
     assert quality['anat_scanner'].tolist()[0] == '0451'  # no number, so never an outlier
     assert quality['mrs_sequence'].tolist()[0] == "'=svs_se"
+    assert quality['anat_protocol'].tolist()[0] == 'TE 3 ms, voxels of 3 x 3 x 3 mm'
     assert quality.loc[1].drop(['participant_id', 'session_id']).isna().all()
     assert 'SoftwareVersions' in _quality_entry('anat_software')['Description']
 
 
-def test_nothing_known_writes_nothing(tmp_path):
+def test_without_images_nothing_is_written(tmp_path):
     root = write_dataset(tmp_path / 'bids')
-    write_t1w(root, '01')
+    write_svs(root, '01', metadata={'ResonantNucleus': ['1H']})
     (session,) = discover(ImageIndex(root), Selection())
     keep_scanner(session, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
