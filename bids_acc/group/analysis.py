@@ -77,6 +77,7 @@ from bids_acc.group.parcels.parcellation import (
 from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.places_run import place_voxels, sessions_of
+from bids_acc.group.processing import processing_paragraphs
 from bids_acc.group.quality import flagged_sessions
 from bids_acc.group.references import write_methods
 from bids_acc.group.state import GroupRun, NotPossibleError
@@ -221,6 +222,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     _exclusions(run)
     _acquisition(run)
     _provenance(run)
+    run.processing = processing_paragraphs(run.data_dir, set(sessions_of(run.cohort)))
     methods = methods_text(run)
     write_methods(run, methods, run.folder)
     write_checklists(run, methods, run.folder)

@@ -90,6 +90,7 @@ def methods_text(run: GroupRun) -> list[str]:
     paragraphs = [f'Acquisition, as sidecars and headers tell it. {" ".join(acquired)}'] * bool(
         acquired
     )
+    paragraphs += run.processing
     result = run.parcellation
     if result is not None:
         paragraphs.append(_parcels_in_words(run, result))

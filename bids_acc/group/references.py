@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +17,15 @@ FREE = (
 _ENTRY = re.compile(r'@\w+\{(?P<key>\w+),.*?\n\}', re.DOTALL)
 _FIELD = re.compile(r'(\w+) = \{((?:[^{}]|\{[^{}]*\})*)\}')
 _CORRECTIONS = {'bh': 'benjamini1995', 'holm': 'holm1979'}
+
+
+MADE_WITH: Mapping[str, tuple[str, ...]] = {
+    'Desikan et al.': ('desikan2006',),
+    'CerebrA': ('klein2012', 'manera2020'),
+    'deepbet': ('fisch2024',),
+    'N4 (': ('tustison2010',),
+}
+"""Words of the description of the processing, and the references that go with them."""
 
 
 def bibliography() -> dict[str, str]:
@@ -51,8 +60,12 @@ def used_keys(run: GroupRun) -> list[str]:
 def _used(run: GroupRun) -> Iterator[str]:
     """Yield the keys of the methods of a run."""
     yield 'gorgolewski2016'
+    made = ' '.join(run.processing)
+    for word, keys in MADE_WITH.items():
+        if word in made:
+            yield from keys
     if run.parcellation is not None:
-        yield 'desikan2006'
+        yield 'desikan2006'  # the page names parcels by it
         if run.parcellation.choice.source != 'atlas':
             yield from ('yang2010', 'sotiras2015')
     if run.model is None or not run.tables:

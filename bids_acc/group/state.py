@@ -52,6 +52,8 @@ class GroupRun:
     figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Sentences for the head of the report."""
+    processing: list[str] = field(default_factory=list)
+    """How images and spectra were processed, for the methods."""
     status: list[StatusRow] = field(default_factory=list)
 
     def exclusions(self) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def statistics_in_words(model, *tables, **content):
     model.content.update(content)
     run = SimpleNamespace(
         parcellation=None, model=model, tables={name: pd.DataFrame() for name in tables},
-        settings=SimpleNamespace(random_seed=7),
+        settings=SimpleNamespace(random_seed=7), acquisition=pd.DataFrame, processing=[],
     )  # fmt: skip
     text, version = methods_text(run)
     assert version.endswith('seed 7.')
@@ -67,7 +67,10 @@ def parcels_in_words(source='rule', excluded=2, by_rule=4, **group):
         data=SimpleNamespace(values=values, metrics=('thickness', 'md')),
     )  # fmt: skip
     settings = Settings(group=GroupSettings(**group))
-    run = SimpleNamespace(parcellation=result, model=None, tables={}, settings=settings)
+    run = SimpleNamespace(
+        parcellation=result, model=None, tables={}, settings=settings, processing=[],
+        acquisition=pd.DataFrame,
+    )  # fmt: skip
     return methods_text(run)[0]
 
 
@@ -93,7 +96,7 @@ def test_the_published_rule_is_named_only_where_it_ran(rule):
 
 def test_findings_are_described_by_the_tests_that_made_them():
     text = statistics_in_words('acc-structure', 'mrs_group', 'clinical')
-    assert 'metabolite levels adjusted for age, sex' in text
+    assert 'levels of pairs of groups were compared adjusted for age, sex' in text
     assert 'within groups' in text
     assert 'permutation' not in text
     assert "Cramer's V, whose tests are one-sided, are 90 % intervals" in text

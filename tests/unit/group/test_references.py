@@ -11,11 +11,15 @@ import pytest
 from bids_acc.group.references import bibliography, in_words, used_keys, write_methods
 
 
-def run(correction: str = 'bh', scheme: str = 'ratio_tcr', source: str = 'rule') -> object:
+def run(
+    correction: str = 'bh', scheme: str = 'ratio_tcr', source: str = 'rule',
+    processing: tuple[str, ...] = (),
+) -> object:  # fmt: skip
     content = {'Correction': correction, 'Families': {}, 'Mrs': {'UnitScheme': scheme}}
     return SimpleNamespace(
         parcellation=SimpleNamespace(choice=SimpleNamespace(source=source)),
         model=SimpleNamespace(content=content), tables={'mrs_group': pd.DataFrame()},
+        processing=list(processing),
     )  # fmt: skip
 
 
@@ -45,6 +49,9 @@ def test_what_did_not_run_is_not_cited() -> None:
     assert 'yang2010' not in used_keys(run(source='atlas'))
     assert 'holm1979' in used_keys(run(correction='holm'))
     assert 'benjamini1995' not in used_keys(run(correction='none'))
+    made = run(processing=('T1w: brain extraction: two networks (deepbet 1)', 'labels of CerebrA'))
+    assert {'fisch2024', 'klein2012', 'manera2020'} < set(used_keys(made))
+    assert 'fisch2024' not in used_keys(run())
 
 
 def test_files_hold_the_text_and_the_entries(tmp_path) -> None:

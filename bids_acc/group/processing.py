@@ -1,0 +1,228 @@
+"""How images and spectra were processed, over the people of a cohort, in sentences for a paper.
+
+Everything is read from the sidecars of the results, so it is what ran and not what was set; where
+sessions differ, each way is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bids_acc.derivatives.outputs import find_outputs, read_sidecar
+from bids_acc.exceptions import InputDataError
+
+Sidecar = Mapping[str, Any]
+Facts = Callable[[Sidecar], Iterator[tuple[str, str]]]
+"""Yields what is said (brain mask, tensor ...) and how it was done."""
+
+PROGRAMS: Mapping[str, str] = MappingProxyType(
+    {'mrtrix3': 'MRtrix3', 'topup': "FSL's topup", 'eddy': "FSL's eddy", 'builtin': 'bids_acc',
+     'n4': 'N4 (Tustison et al. 2010)', 'dipy': 'DIPY', 'antspyx': 'ANTsPy',
+     'pair': 'the field from a pair of images of opposite phase encoding',
+     'registration': 'registration to the T1w image along the phase encoding', 'none': 'none'}
+)  # fmt: skip
+"""Names of engines, in words."""
+STEPS: Mapping[str, str] = MappingProxyType(
+    {'denoise': 'denoising (MP-PCA)', 'unringing': 'removal of Gibbs ringing',
+     'motion': 'correction of motion and eddy currents',
+     'susceptibility': 'correction of susceptibility distortion', 'bias': 'bias field'}
+)  # fmt: skip
+"""Steps of diffusion, in their order."""
+FITS: Mapping[str, str] = MappingProxyType(
+    {'ols': 'ordinary', 'wls': 'weighted', 'iwls': 'iteratively reweighted'}
+)
+MOST_TOLD = 3
+"""Different ways of one step that are told."""
+
+
+def processing_paragraphs(
+    output_dir: Path, sessions: Collection[tuple[str, str | None]]
+) -> list[str]:
+    """Say how the results of a cohort were made.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    sessions : collection of (str, str or None)
+        Participants and sessions that count, with prefixes.
+
+    Returns
+    -------
+    list of str
+        A paragraph for each modality with results.
+    """
+    paragraphs = []
+    for name, keys in SOURCES.items():
+        told: dict[str, Counter[str]] = {}
+        seen: set[tuple[str, str | None]] = set()
+        for key, facts in keys:
+            for session, sidecar in _sidecars(key, output_dir, sessions):
+                seen.add(session)
+                for what, how in facts(sidecar):
+                    told.setdefault(what, Counter())[how] += 1
+        if told:
+            ways = '; '.join(f'{what}: {_counted(hows)}' for what, hows in told.items())
+            plural = 's'[: len(seen) > 1]
+            paragraphs.append(f'{name} ({len(seen)} session{plural}): {ways}.')
+    return paragraphs
+
+
+def _sidecars(
+    key: str, output_dir: Path, sessions: Collection[tuple[str, str | None]]
+) -> Iterator[tuple[tuple[str, str | None], Sidecar]]:
+    """Yield the sidecars of an output; of two hemispheres the left one's."""
+    for found in find_outputs(key, output_dir):
+        entities = found.entities
+        visit = entities.get('session')
+        session = (f'sub-{entities["subject"]}', None if visit is None else f'ses-{visit}')
+        if session in sessions and entities.get('hemisphere') != 'R':
+            try:
+                sidecar = read_sidecar(found.path)
+            except (InputDataError, OSError):  # who has no sidecar is not described
+                continue
+            if isinstance(sidecar, dict):
+                yield session, sidecar
+
+
+def _counted(hows: Counter[str]) -> str:
+    """Write one way as it is, and several with their number."""
+    if len(hows) == 1:
+        return next(iter(hows))
+    ordered = sorted(hows.items(), key=lambda one: (-one[1], one[0]))
+    told = ', '.join(f'{how} ({n})' for how, n in ordered[:MOST_TOLD])
+    more = len(ordered) - MOST_TOLD
+    return told + (f', {more} others' if more > 0 else '')
+
+
+def _text(sidecar: Sidecar, *names: str) -> str:
+    """Return a text of a sidecar as a part of a sentence; empty where there is none."""
+    value: Any = sidecar
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if not isinstance(value, str | float | int):
+        return ''
+    text = ' '.join(str(value).split()).rstrip('.').replace(';', ',')
+    sentence = len(text) > 1 and text[1].islower() and ' ' in text
+    return text[:1].lower() + text[1:] if sentence else text
+
+
+def brain_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield how the brain was extracted, from the mask's sidecar."""
+    if method := _text(sidecar, 'Method'):
+        weights = [_text(sidecar, 'Weights', name) for name in ('Name', 'Version', 'Reference')]
+        named = [part for part in (' '.join(filter(None, weights[:2])), weights[2]) if part]
+        yield 'brain extraction', f'{method} ({", ".join(named)})' if named else method
+
+
+def surface_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield where surfaces come from and how thickness was measured."""
+    source = _text(sidecar, 'SurfaceSource')
+    software = _text(sidecar, 'Software', 'antspyx')
+    words = f'built in (registration by ANTsPy {software})' if source == 'builtin' else source
+    if source:
+        yield 'cortical surfaces', words
+    for what, name in (('correspondence of vertices', 'Correspondence'), ('mesh', 'Density'),
+                       ('thickness', 'Method')):  # fmt: skip
+        if text := _text(sidecar, name):
+            yield what, text
+
+
+def atlas_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield the atlas of the labels."""
+    if atlas := _text(sidecar, 'Atlas'):
+        yield 'labels', atlas
+
+
+def diffusion_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield what was done to a diffusion series."""
+    engines = sidecar.get('Engines')
+    if not isinstance(engines, Mapping):
+        return
+    if done := _text(engines, 'preprocessing'):
+        yield 'preprocessing', done
+    else:
+        for step, words in STEPS.items():
+            if engine := _text(engines, step):
+                yield words, _program(engine, engines)
+    if fit := _text(engines, 'tensor_fit'):
+        yield 'tensor', f'{FITS.get(fit, fit)} least squares of the log signal'
+
+
+def _program(engine: str, engines: Mapping[str, Any]) -> str:
+    """Name a program with its version, where it is known."""
+    version = _text(engines, 'versions', engine) if engine != 'builtin' else ''
+    return f'{PROGRAMS.get(engine, engine)} {version}'.strip()
+
+
+def sampling_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield how a map was sampled on the surface."""
+    depths, weights = _text(sidecar, 'SamplingDepths'), _text(sidecar, 'Weights')
+    if depths:
+        where = 'across the cortical ribbon' if depths == 'ribbon' else f'at depths {depths}'
+        yield 'sampling at vertices', f'{where}, weights: {weights}' if weights else where
+
+
+def function_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield how a BOLD series was prepared and denoised."""
+    for what, name in (('preprocessing', 'PreparedBy'), ('confounds', 'Confounds'),
+                       ('censoring', 'CensoringThreshold')):  # fmt: skip
+        if text := _text(sidecar, name):
+            yield what, f'strategy {text}' if name == 'Confounds' else text
+    band = sidecar.get('Band')
+    if isinstance(band, list) and len(band) == 2:
+        low, high = band
+        yield 'band', f'{low} to {high} Hz'
+
+
+def spectrum_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
+    """Yield how a spectrum was processed and fitted."""
+    steps = [
+        str(step['step']).replace('_', ' ')
+        for step in sidecar.get('Preprocessing') or ()
+        if isinstance(step, Mapping) and step.get('applied') and step.get('step')
+    ]
+    if steps:
+        yield 'steps', ', '.join(steps)
+    if engine := _text(sidecar, 'Engine'):
+        version = _text(sidecar, 'EngineVersion')
+        named = 'bids_acc, linear combination' if engine == 'builtin' else engine
+        yield 'fit', f'{named} {version}'.strip()
+    if basis := _basis(sidecar):
+        yield 'basis set', basis
+    if constants := _text(sidecar, 'RelaxationConstants', 'Set'):
+        yield 'relaxation times and water contents', f'set {constants}'
+    if gate := _text(sidecar, 'Gate', 'name'):
+        yield 'quality gate', f'{gate} {_text(sidecar, "Gate", "version")}'.strip()
+
+
+def _basis(sidecar: Sidecar) -> str:
+    """Say what the basis set is made of and for."""
+    sequence, seconds = _text(sidecar, 'BasisSequence'), sidecar.get('BasisEchoTime')
+    if not sequence or not isinstance(seconds, int | float):
+        return ''
+    names = sidecar.get('BasisNames')
+    n = f'{len(names)} metabolites, ' if isinstance(names, list) else ''
+    first = sidecar.get('BasisTE1')
+    assumed = ' assumed' if sidecar.get('BasisTESplitAssumed') else ''
+    split = f', TE1 {1e3 * first:.4g} ms{assumed}' if isinstance(first, int | float) else ''
+    model = _text(sidecar, 'BasisProvenance', 'model')
+    return f'{n}{sequence.upper()}, TE {1e3 * seconds:.4g} ms{split}' + (
+        f', by {model}' if model else ''
+    )
+
+
+SOURCES: Mapping[str, tuple[tuple[str, Facts], ...]] = MappingProxyType(
+    {
+        'T1w': (('anat_brain_mask', brain_facts), ('anat_thickness', surface_facts),
+                ('anat_parcellation', atlas_facts)),
+        'Diffusion': (('dwi_qc', diffusion_facts), ('dwi_vertex_fa', sampling_facts)),
+        'BOLD': (('func_qc', function_facts),),
+        'Spectroscopy': (('mrs_quality', spectrum_facts),),
+    }
+)  # fmt: skip
+"""Paragraph, and the outputs whose sidecars tell."""
