@@ -37,8 +37,8 @@ def test_ways_are_counted_where_sessions_differ_and_others_do_not_count(tmp_path
     wanted = [(f'sub-0{n}', None) for n in (1, 2, 3, 4)]
     (said,) = processing_paragraphs(tmp_path, wanted)
     assert said == (
-        'Diffusion (3 sessions): denoising (MP-PCA): MRtrix3 3.0.3 (2), bids_acc (1); removal of Gibbs '
-        'ringing: none; correction of motion and eddy currents: bids_acc; correction of '
+        'Diffusion (3 sessions): denoising (MP-PCA): MRtrix3 3.0.3 (2), bids_acc (1); removal of '
+        'Gibbs ringing: none; correction of motion and eddy currents: bids_acc; correction of '
         'susceptibility distortion: the field from a pair of images of opposite phase encoding; '
         'bias field: N4 (Tustison et al. 2010); tensor: iteratively reweighted least squares of '
         'the log signal.'
@@ -54,7 +54,8 @@ def test_nothing_there_says_nothing(tmp_path):
     [
         (brain_facts, {'Method': 'two networks', 'Weights': {'Name': 'deepbet', 'Version': '1'}},
          {'brain extraction': 'two networks (deepbet 1)'}),
-        (brain_facts, {'Method': 'Mask of fMRIPrep; x.'}, {'brain extraction': 'mask of fMRIPrep, x'}),
+        (brain_facts, {'Method': 'Mask of fMRIPrep; x.'},
+         {'brain extraction': 'mask of fMRIPrep, x'}),
         (surface_facts, {'SurfaceSource': 'freesurfer', 'Method': 'as freesurfer measured it'},
          {'cortical surfaces': 'freesurfer', 'thickness': 'as freesurfer measured it'}),
         (surface_facts, {'SurfaceSource': 'builtin', 'Software': {'antspyx': '0.6'}},
