@@ -46,7 +46,7 @@ MOST_TOLD = 3
 """Different ways of one modality and cohort that the sentence tells; the table has all."""
 
 
-def protocol_words(row: Mapping[str, Any]) -> str:
+def protocol_words(row: Mapping[Any, Any]) -> str:
     """Say the parameters of a sequence as a paper does.
 
     Parameters
@@ -65,7 +65,7 @@ def protocol_words(row: Mapping[str, Any]) -> str:
     return ', '.join(_parameters(row))
 
 
-def kind_of_protocol(row: Mapping[str, Any]) -> str:
+def kind_of_protocol(row: Mapping[Any, Any]) -> str:
     """Say what of a protocol people can be told apart by: two digits of each time, no lengths.
 
     Repetition times of diffusion and numbers of volumes differ from person to person in one
@@ -82,7 +82,7 @@ def kind_of_protocol(row: Mapping[str, Any]) -> str:
     return ', '.join(_parameters(kept, digits=2))
 
 
-def _parameters(row: Mapping[str, Any], digits: int = 6) -> Iterator[str]:
+def _parameters(row: Mapping[Any, Any], digits: int = 6) -> Iterator[str]:
     """Yield each parameter that is known, in words; times with so many digits."""
     for name, (sign, factor, unit) in TIMES.items():
         if values := _values(row, name):
@@ -92,7 +92,7 @@ def _parameters(row: Mapping[str, Any], digits: int = 6) -> Iterator[str]:
             yield pattern.format(_listed(values))
 
 
-def _values(row: Mapping[str, Any], name: str) -> list[str]:
+def _values(row: Mapping[Any, Any], name: str) -> list[str]:
     """Return what a cell tells; several runs are separated by a semicolon."""
     cell = row.get(name)
     if cell is None or pd.isna(cell):
@@ -141,7 +141,7 @@ def acquisition_table(
     place = 'all' if cohort not in people else people[cohort].fillna('n/a').astype(str)
     known = _keyed(people[KEYS].assign(**{COHORT: place})).drop_duplicates(KEYS)
     frame = _keyed(scanners).merge(known, on=KEYS, how='inner').drop(columns=KEYS)
-    names = [name for name in frame if name not in (COHORT, 'modality')]
+    names = [str(name) for name in frame if name not in (COHORT, 'modality')]
     frame[names] = frame[names].astype(object).where(frame[names].notna(), '').astype(str)
     counted = frame.groupby([COHORT, 'modality', *names], sort=False).size().reset_index(name=N)
     counted['order'] = counted['modality'].map({name: i for i, name in enumerate(ORDER)})
@@ -188,7 +188,7 @@ def acquisition_sentences(table: pd.DataFrame) -> Iterator[str]:
         yield f'{where}: {told}{rest}.'
 
 
-def _way(row: Mapping[str, Any]) -> str:
+def _way(row: Mapping[Any, Any]) -> str:
     """Say scanner, sequence and parameters of a row."""
     maker = ' '.join(_values(row, 'manufacturer')[:1] + _values(row, 'scanner_model')[:1])
     field = [f'{value} T' for value in _values(row, 'field_strength')]

@@ -372,12 +372,12 @@ def _with_scanners(frame: pd.DataFrame, scanners: pd.DataFrame) -> pd.DataFrame:
     if scanners.empty:
         return frame
     rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-    for told in scanners.to_dict('records'):
-        key = (told['participant_id'], told['session_id'])
+    for one in scanners.to_dict('records'):
+        key = (one['participant_id'], one['session_id'])
         row = rows.setdefault(key, dict(zip(KEYS, key, strict=True)))
-        about = {name: told.get(name) for name in PLACES}
-        about['protocol'] = kind_of_protocol(told) or None
-        row |= {f'{told["modality"]}_{name}': value for name, value in about.items()}
+        about = {name: one.get(name) for name in PLACES}
+        about['protocol'] = kind_of_protocol(one) or None
+        row |= {f'{one["modality"]}_{name}': value for name, value in about.items()}
     found = pd.DataFrame(rows.values())
     told = [c for c in found if c not in (*KEYS, *frame) and found[c].notna().any()]
     return frame.merge(found[[*KEYS, *told]], on=KEYS, how='left', sort=False)

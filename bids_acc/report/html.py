@@ -208,13 +208,13 @@ def upright(
     --------
     >>> wide = pd.DataFrame({'cnr': [2.5]})
     >>> upright(wide, {'cnr': {'Description': 'Contrast', 'Units': '1'}}).iloc[0].to_dict()
-    {'figure': 'cnr', 'value': '2.5', 'unit': '', 'meaning': 'Contrast'}
+    {'measure': 'cnr', 'value': '2.5', 'unit': '', 'meaning': 'Contrast'}
 
     Of shells one is named and described for all.
 
     >>> shells = pd.DataFrame({'snr_b2000': [12.0], 'n': [3]})
     >>> about = {'snr_b1000': {'Description': 'S/N of a shell'}}
-    >>> upright(shells, about, ['snr_b1000'])[['figure', 'meaning']].values.tolist()
+    >>> upright(shells, about, ['snr_b1000'])[['measure', 'meaning']].values.tolist()
     [['snr_b2000', 'S/N of a shell']]
     """
     wanted = dict.fromkeys(_of_any_shell(c) for c in columns or table.columns)
@@ -226,13 +226,13 @@ def upright(
         unit = str(about.get('Units', ''))
         rows.append(
             {
-                'figure': name,
+                'measure': name,
                 'value': _cell(table[name].iloc[0])['text'],
                 'unit': '' if unit == '1' else unit,
                 'meaning': ' '.join(str(about.get('Description', '')).split()),
             }
         )
-    return pd.DataFrame(rows, columns=['figure', 'value', 'unit', 'meaning'])
+    return pd.DataFrame(rows, columns=['measure', 'value', 'unit', 'meaning'])
 
 
 def _of_any_shell(name: str) -> str:

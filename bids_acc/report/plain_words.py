@@ -35,7 +35,7 @@ SUPPLEMENTS: Mapping[str, str] = MappingProxyType({'_f': ', F test', '_t': ', t 
 """How the usual test of an analysis is named that stands beside one for small groups."""
 SCHEMES: Mapping[str, str] = MappingProxyType({
     'ratio_tcr': 'ratio to tCr', 'water_raw': 'to water', 'water_csf': 'to water without CSF',
-    'water_tissue': 'to water, tissue-corrected (mmol/kg)',
+    'water_tissue': 'to water, tissue-corrected',
     'water_tissue_alpha': 'to water, tissue- and alpha-corrected',
 })  # fmt: skip
 """Unit schemes of metabolite levels."""
@@ -75,8 +75,8 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
     ('MD of parcel 2, left', 'spectrum: line width (Hz)', 'analysis of covariance, F test')
     >>> word_of('panss_total'), word_of('cpz', {'cpz': 'dose'})
     ('PANSS total', 'dose')
-    >>> word_of('boundary_contrast_L'), word_of('roi_thickness_mean_R')
-    ('contrast at the white surface, left', 'roi thickness mean, right')
+    >>> word_of('boundary_contrast_L'), word_of('snr_b2000')
+    ('contrast at the white surface, left', 'S/N, b = 2000')
     >>> word_of('acq_press_voi_ACC__ratio_tcr__Glx')
     'Glx in acq press voi ACC, ratio to tCr'
     """
@@ -88,6 +88,8 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
     parts = name.split('__')
     if len(parts) == 3 and parts[1] in SCHEMES:
         return f'{parts[2]} in {parts[0].replace("_", " ")}, {SCHEMES[parts[1]]}'
+    if shell := re.fullmatch(r'(snr|cnr)_b(\d+)', name):  # described once for all shells
+        return f'{QUALITY[f"{shell[1]}_b1000"].partition(",")[0]}, b = {shell[2]}'
     side = ENDINGS.get(name[-2:], '')
     if side and name[:-2] in QUALITY:
         return QUALITY[name[:-2]] + side
