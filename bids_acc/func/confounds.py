@@ -203,9 +203,13 @@ def after_dummies(columns: npt.ArrayLike, n_dummy: int) -> FloatArray:
 
 
 def outliers(displacement: npt.ArrayLike, std_dvars: npt.ArrayLike, n_dummy: int) -> BoolArray:
-    """Tell in which volumes of the steady state the head moved or the image changed much."""
+    """Tell in which volumes of the steady state the head moved or the image changed much.
+
+    The change to the first of them from one before it is that of the steady state, not of motion.
+    """
     moved = np.nan_to_num(np.asarray(displacement, dtype=float)) > FD_OUTLIER_MM
     changed = np.nan_to_num(np.asarray(std_dvars, dtype=float)) > STD_DVARS_OUTLIER
+    changed[n_dummy : n_dummy + 1] = False
     flags = moved | changed
     flags[:n_dummy] = False
     return np.asarray(flags)

@@ -443,8 +443,16 @@ def carpet_of(prepared: PreparedRun) -> Carpet:
     return Carpet(
         (cleaning.detrended @ series).T, after,
         prepared.confounds.column('framewise_displacement'),
-        prepared.confounds.column('std_dvars'), prepared.facts.repetition_time,
+        _changes(prepared), prepared.facts.repetition_time,
     )  # fmt: skip
+
+
+def _changes(prepared: PreparedRun) -> FloatArray:
+    """Return the standardised DVARS; the change from a dropped volume to the first is unknown."""
+    found = np.array(prepared.confounds.column('std_dvars'), dtype=float)
+    if prepared.facts.n_dummy:
+        found[:1] = np.nan
+    return found
 
 
 def quality_of(
@@ -454,7 +462,7 @@ def quality_of(
     cleaning, facts = prepared.cleaning, prepared.facts
     motion = prepared.confounds.column('framewise_displacement')
     known = motion[np.isfinite(motion)]
-    dvars = prepared.confounds.column('std_dvars')
+    dvars = _changes(prepared)
     n_kept = int(cleaning.kept.sum())
     figures: dict[str, Any] = {
         'n_volumes': len(cleaning.kept), 'n_dummy': facts.n_dummy, 'n_kept': n_kept,

@@ -168,6 +168,8 @@ def test_the_carpet_has_gaps_where_censored(planted):
     choices = Choices(density='10k', censor_fd=0.1)
     prepared = prepare(files_of(planted[0]), facts(2), AnatFiles(), choices)
     carpet = carpet_of(prepared)
+    assert np.isnan(carpet.dvars[0])  # the change from a volume that was dropped
+    assert np.isfinite(carpet.dvars[1:]).all()
     gone = ~prepared.cleaning.kept
     assert 0 < gone.mean() < 1
     assert np.isnan(carpet.after[:, gone]).all()

@@ -304,3 +304,7 @@ def test_few_voxels_or_volumes_give_few_components(rng):
 def test_outliers_do_not_count_dummies():
     flags = noise.outliers([np.nan, 0.9, 0.1, 0.6], [np.nan, 9, 1, 1], n_dummy=2)
     assert flags.tolist() == [False, False, False, True]
+    # the image changes into the steady state, though nobody moves
+    flags = noise.outliers([np.nan, 0.1, 0.1, 0.1], [np.nan, 1, 9, 9], n_dummy=2)
+    assert flags.tolist() == [False, False, False, True]
+    assert noise.outliers([0.1, 0.6], [9, 1], n_dummy=0).tolist() == [False, True]
