@@ -40,11 +40,19 @@ def describe(samples: Mapping[str, FloatArray]) -> str:
     --------
     >>> describe({'HC': np.array([1.0, 2.0, 3.0])})
     'HC: 2 (1), n=3'
+    >>> describe({'HC': np.full(24, 0.9)})
+    'HC: 0.9 (0), n=24'
     """
     return '; '.join(
-        f'{level}: {x.mean():.4g} ({x.std(ddof=1) if len(x) > 1 else NAN:.4g}), n={len(x)}'
-        for level, x in samples.items()
+        f'{level}: {x.mean():.4g} ({_spread(x):.4g}), n={len(x)}' for level, x in samples.items()
     )
+
+
+def _spread(values: FloatArray) -> float:
+    """Return the standard deviation; of equal values exactly zero, which rounding spoils."""
+    if len(values) < 2:
+        return NAN
+    return float(values.std(ddof=1)) if np.ptp(values) > 0 else 0.0
 
 
 def compare_continuous(
