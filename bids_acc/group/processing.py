@@ -107,7 +107,8 @@ def _text(sidecar: Sidecar, *names: str) -> str:
     if not isinstance(value, str | float | int):
         return ''
     text = ' '.join(str(value).split()).rstrip('.').replace(';', ',')
-    sentence = len(text) > 1 and text[1].islower() and ' ' in text
+    first = text.partition(' ')[0]
+    sentence = text != first and first.isalpha() and first[1:].islower()
     return text[:1].lower() + text[1:] if sentence else text
 
 

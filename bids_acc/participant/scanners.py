@@ -129,6 +129,7 @@ def _images(session: Session) -> dict[str, list[tuple[Path, str]]]:
         'dwi': [] if dwi is None else [(run.image, shells_words(run.bval, run.bvec))
                                        for run in dwi.runs],
         'func': [(path, '') for path in found if path.suffix != '.gii'],
+        'mtr': [] if session.mtr is None else [(path, '') for path in session.mtr.images],
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bids_acc.group.processing import (
+    atlas_facts,
     brain_facts,
     diffusion_facts,
     function_facts,
@@ -62,6 +63,8 @@ def test_nothing_there_says_nothing(tmp_path):
          {'cortical surfaces': 'built in (registration by ANTsPy 0.6)'}),
         (diffusion_facts, {'Engines': {'preprocessing': 'QSIPrep', 'denoise': 'none'}},
          {'preprocessing': 'QSIPrep'}),
+        (atlas_facts, {'Atlas': 'Desikan-Killiany labels.'},
+         {'labels': 'Desikan-Killiany labels'}),
         (diffusion_facts, {'Engines': ['no', 'table']}, {}),
         (function_facts, {'PreparedBy': 'fMRIPrep 23', 'Confounds': 'compcor',
                           'Band': [0.01, 0.1]},
