@@ -66,6 +66,7 @@ from bids_acc.group.measures_snippets import write_snippets
 from bids_acc.group.methods import methods_text
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.page import n_findings, page_content, subtitle
+from bids_acc.group.paper_tables_files import write_paper_tables
 from bids_acc.group.parcels.atlas import apply_atlas
 from bids_acc.group.parcels.figure_files import write_parcel_figures
 from bids_acc.group.parcels.files import write_parcellation
@@ -221,6 +222,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     )
     _exclusions(run)
     _acquisition(run)
+    write_paper_tables(run)
     _provenance(run)
     run.processing = processing_paragraphs(run.data_dir, set(sessions_of(run.cohort)))
     methods = methods_text(run)

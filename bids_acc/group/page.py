@@ -164,6 +164,9 @@ FILES: Mapping[str, str] = {
     'measures_example.py': 'computes a row of this report from measures.tsv in Python',
     'measures_example.R': 'the same in R',
     'stats': 'every table of statistics, each with a JSON file that explains its columns',
+    'tables/desc-all_tables.md': 'the primary results as tables of a paper (APA style)',
+    'tables': 'each of them as Markdown and, with all digits, as CSV for a supplement; '
+    'desc-tables_codebook.csv explains the columns',
     'qc/exclusions.tsv': 'who was left out, by which criterion, with value and threshold',
     'qc/acquisition.tsv': 'how each modality was acquired, with the number of sessions',
     'methods.md': 'methods as they ran, ready to paste',

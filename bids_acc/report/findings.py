@@ -146,14 +146,14 @@ def _main_tables(
         known = {tuple(text_of(row, key) for key in keys) for _, row in vanished.iterrows()}
     found = {}
     for name in (name for name in HEADLINES if name in tables):
-        table = _main_rows(name, tables[name])
+        table = main_rows(name, tables[name])
         of_rows = [tuple(text_of(row, key) for key in keys) for _, row in table.iterrows()]
         explained = pd.Series([key in known for key in of_rows], table.index, dtype=bool)
         found[name] = table.assign(explained=explained)
     return found
 
 
-def _main_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
+def main_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows that can be findings; cohort-less ones are of all people."""
     if 'p_corrected' not in table:
         return table.iloc[:0].assign(cohort='', p_corrected=float('nan'))

@@ -210,12 +210,12 @@ class GroupPage:
     """Where the tables lie, each as ``<name>.tsv``."""
 
 
-def _by_group(row: pd.Series) -> dict[str, str]:
+def by_group(row: pd.Series) -> dict[str, str]:
     """Return what a row says of each group: mean (SD), n or counts, by the group's name.
 
     Examples
     --------
-    >>> _by_group(pd.Series({'description': 'HC: 41 (9), n=26; TRS: 39 (8), n=23'}))
+    >>> by_group(pd.Series({'description': 'HC: 41 (9), n=26; TRS: 39 (8), n=23'}))
     {'HC': '41 (9), n=26', 'TRS': '39 (8), n=23'}
     """
     parts = [part.split(': ', 1) for part in text_of(row, 'description').split('; ')]
@@ -244,7 +244,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
             'criterion': text_of(row, 'criterion'),
             'response': response_words(row),
             'term': name_words(tested(row)),
-            **_by_group(row),
+            **by_group(row),
             'n': str(int(row['n'])) if pd.notna(row.get('n')) and row['n'] else '',
             'test': statistic_words(row),
             'effect [CI]': effect_words(row),
@@ -255,7 +255,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
         for _, row in table.iterrows()
     ]
     shown = pd.DataFrame(rows).fillna('')
-    groups = list(dict.fromkeys(name for _, row in table.iterrows() for name in _by_group(row)))
+    groups = list(dict.fromkeys(name for _, row in table.iterrows() for name in by_group(row)))
     names = [name for name in shown if name not in groups]
     at = names.index('n')
     shown = shown[[*names[:at], *groups, *names[at:]]]

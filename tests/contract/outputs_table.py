@@ -22,6 +22,7 @@ HEADINGS = {
     'mrs': 'Spectroscopy',
     'session': 'Session',
     'group': 'Group',
+    'clinical': 'Treatment history',
 }
 
 
@@ -34,7 +35,7 @@ def example_name(spec: OutputSpec) -> str:
     return str(build_path(spec, {**subject, **spec.entities, **fields}))
 
 
-GROUP_ROOTS = {'voxels': 'group/model-<name>/'}
+GROUP_ROOTS = dict.fromkeys(('voxels', 'vertexwise', 'tables'), 'group/model-<name>/')
 """Where folders of the group level lie that are not those of the parcels."""
 
 
