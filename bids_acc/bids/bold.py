@@ -25,7 +25,7 @@ SPACES = ('T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym',
           'fsaverage6', 'fsaverage5')  # fmt: skip
 """Spaces in which a prepared series is welcome, the best first: our surfaces are those of the
 T1w image; a template's lies as near as the registration brought it."""
-_NAMES = ('task', 'acq', 'ce', 'rec', 'dir', 'run')
+NAMES = ('task', 'acq', 'ce', 'rec', 'dir', 'run')
 """Entities of a file name that tell the series of a session apart."""
 
 
@@ -68,18 +68,10 @@ def find_bold(
     MissingInputError, InputDataError
         If there are some, but none can be used; with the reason for each.
     """
-    said = []
     for name, root in derivatives.items():
         folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
         images = _images(folder) if folder.is_dir() else []
-        made = generated_by(folder.parents)
-        source = ' '.join(filter(None, made[0])) if made else name
-        if folder.is_dir() and source.lower().startswith(('xcp-d', 'xcp_d')):
-            said.append(
-                f'{folder}: results of XCP-D are not read; give the folder of fMRIPrep from which '
-                'they were made'
-            )
-            continue
+        source = source_of(folder, name)
         if not images or source.startswith('bids_acc'):
             continue
         welcome = _welcome(space, has_anat, density)
@@ -87,7 +79,21 @@ def find_bold(
         if not chosen:
             raise MissingInputError(_no_space(folder, images, space, has_anat, density))
         return _judged(chosen, source, raw_root)
-    return None, said
+    return None, []
+
+
+def source_of(folder: Path, name: str) -> str:
+    """Name the tool that made a folder of derivatives, with its version.
+
+    Parameters
+    ----------
+    folder : Path
+        Below the root of the derivatives.
+    name : str
+        What the folder is called where nothing tells.
+    """
+    made = generated_by(folder.parents)
+    return ' '.join(filter(None, made[0])) if made else name
 
 
 def _images(folder: Path) -> list[Path]:
@@ -121,7 +127,7 @@ def _best_space(images: Sequence[Path], welcome: Sequence[str]) -> list[Path]:
         found = [path for path in images if _space_of(path) == space]
         by_run: dict[tuple[tuple[str, str], ...], Path] = {}
         for path in found:
-            own = tuple(sorted((k, v) for k, v in entities_of(path).items() if k in _NAMES))
+            own = tuple(sorted((k, v) for k, v in entities_of(path).items() if k in NAMES))
             by_run.setdefault(own, path)
         if by_run:
             return list(by_run.values())
@@ -185,7 +191,7 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
         if len(shape) != 4:
             raise InputDataError(f'{image} is one volume {shape}, not a series; fetch it again.')
         n_volumes = shape[3]
-    names = long_names(short, ('sub', 'ses', *_NAMES))
+    names = long_names(short, ('sub', 'ses', *NAMES))
     table, sidecar = _confounds_of(image, short)
     raw = _raw_of(short, raw_root)
     metadata = {**_raw_metadata(raw, raw_root), **_own_metadata(image)}
@@ -220,7 +226,7 @@ def _slice_timing_notes(metadata: Mapping[str, Any], repetition_time: float) -> 
 
 def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | None]:
     """Find the table of confounds of a run, and the JSON beside it."""
-    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *_NAMES)}
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
     for suffix in ('timeseries', 'regressors'):
         for path in sorted(image.parent.glob(f'*_desc-confounds_{suffix}.tsv')):
             found = {k: v for k, v in entities_of(path).items() if k != 'desc'}
@@ -260,7 +266,7 @@ def _own_metadata(image: Path) -> dict[str, Any]:
 def _raw_of(short: Mapping[str, str], raw_root: Path) -> Path | None:
     """Find the raw series, or the name that it would have."""
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
-    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *_NAMES)}
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
     for path in sorted((folder / 'func').glob('*_bold.nii*')):
         if {k: v for k, v in entities_of(path).items() if k not in ('echo', 'part')} == own:
             return path
@@ -272,9 +278,22 @@ def _raw_metadata(raw: Path | None, raw_root: Path) -> dict[str, Any]:
     return inherited_metadata(raw, raw_root) if raw is not None else {}
 
 
+def raw_metadata_of(short: Mapping[str, str], raw_root: Path) -> dict[str, Any]:
+    """Read what the raw data set says of the series with these entities; empty without it.
+
+    Parameters
+    ----------
+    short : mapping
+        Entities of a file name.
+    raw_root : Path
+        Root of the raw data set.
+    """
+    return _raw_metadata(_raw_of(short, raw_root), raw_root)
+
+
 def _events_of(raw: Path | None, short: Mapping[str, str], raw_root: Path) -> Path | None:
     """Find the table of events of a run, beside the raw series or above it."""
-    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *_NAMES)}
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
     start = raw.parent if raw is not None else folder / 'func'
     for place in (start, *(p for p in start.parents if p.is_relative_to(raw_root))):

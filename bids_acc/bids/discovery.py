@@ -13,6 +13,7 @@ from bids_acc.bids.bold import find_bold
 from bids_acc.bids.bold_runs import find_raw_runs
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
+from bids_acc.bids.finished import find_finished
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import (
     IF_ANY,
@@ -265,20 +266,30 @@ def _choose_dwi(
 def _choose_func(
     index: ImageIndex, subject: str, session: str | None, selection: Selection, *, has_anat: bool
 ) -> tuple[FuncInputs, list[str]]:
-    """Take the series that another tool has prepared where there are some, else the raw ones."""
+    """Take series that another tool has prepared, else measures that one made, else raw ones."""
     said: list[str] = []
-    if selection.func_source != 'raw':
+    if selection.func_source in ('auto', 'derivative'):
         inputs, said = find_bold(
             selection.derivatives, subject, session, raw_root=index.root, has_anat=has_anat,
             density=selection.density, space=selection.func_space,
         )  # fmt: skip
         if inputs is not None:
             return inputs, said
-    if selection.func_source == 'derivative':
+    if selection.func_source in ('auto', 'finished'):
+        inputs, notes = find_finished(
+            selection.derivatives, subject, session, raw_root=index.root,
+            space=selection.func_space, atlas=selection.func_finished_atlas,
+        )  # fmt: skip
+        if inputs is not None:
+            return inputs, [*said, *notes]
+    if selection.func_source in ('derivative', 'finished'):
+        wanted = 'desc-preproc_bold' if selection.func_source == 'derivative' else (
+            'maps or tables of XCP-D'
+        )  # fmt: skip
         folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
         raise MissingInputError(
-            f'--func-source derivative: no desc-preproc_bold of sub-{subject} in --derivatives '
-            f'({folders}).{"".join(f" {text}." for text in said)}'
+            f'--func-source {selection.func_source}: no {wanted} of sub-{subject} in '
+            f'--derivatives ({folders}).{"".join(f" {text}." for text in said)}'
         )
     runs, left_out, notes = find_raw_runs(index, subject, session, selection)
     return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]

@@ -19,6 +19,7 @@ from nibabel.openers import ImageOpener
 
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import reading
+from bids_acc.func.finished import FinishedRun
 from bids_acc.func.raw import RawRun
 from bids_acc.typing import FloatArray
 
@@ -167,11 +168,13 @@ class FuncInputs:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     """Images that are there and not used, each with the reason."""
+    finished: tuple[FinishedRun, ...] = ()
+    """Runs whose measures another tool has made, instead of series."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        runs: list[BoldRun | RawRun] = [*self.runs, *self.raw]
+        runs: list[BoldRun | RawRun | FinishedRun] = [*self.runs, *self.raw, *self.finished]
         return tuple(path for run in runs for path in run.files)
 
 

@@ -59,10 +59,12 @@ class Selection:
     density: str = '41k'
     """Of the template mesh."""
     func_source: str = 'auto'
-    """``auto`` takes prepared BOLD series where there are some, ``raw`` never, ``derivative`` only
-    those."""
+    """``auto`` takes prepared BOLD series where there are some, else finished measures of them,
+    ``raw`` never, ``derivative`` only series, ``finished`` only measures."""
     func_space: str = 'auto'
     """Space of the prepared BOLD series that is wanted; ``auto`` takes the best."""
+    func_finished_atlas: str = ''
+    """Atlas of finished measures; nothing takes the best that is there."""
     mtr_source: str = 'auto'
     """``auto`` takes a pair of images where there is one, else a ready map; ``pair`` or ``map``
     only that."""

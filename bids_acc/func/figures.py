@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bids_acc.func.measuring import Carpet
-from bids_acc.func.networks import NETWORKS
+from bids_acc.func.networks import NETWORKS, SYNONYMS
 from bids_acc.report.surface_figures import draw_side
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.typing import FloatArray
@@ -146,4 +146,5 @@ def ordered(networks: Sequence[str]) -> list[int]:
     first = list(NETWORKS.values())
     rank: Mapping[str, int] = {name: number for number, name in enumerate(first)}
     with_one = [i for i, name in enumerate(networks) if name]
-    return sorted(with_one, key=lambda i: (rank.get(networks[i], len(first)), networks[i], i))
+    known = [SYNONYMS.get(name, name) for name in networks]
+    return sorted(with_one, key=lambda i: (rank.get(known[i], len(first)), known[i], i))

@@ -173,7 +173,8 @@ def join_quality(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             joined[name] = float(finite.min())
         else:
             joined[name] = float(join_means(list(values[:, None]), list(weights))[0])
-    return {k: int(v) if k.startswith(('n_', 'fd_above')) else v for k, v in joined.items()}
+    whole = ('n_', 'fd_above')
+    return {k: int(v) if k.startswith(whole) and np.isfinite(v) else v for k, v in joined.items()}
 
 
 def region_table(found: StoredRest) -> pd.DataFrame:
@@ -193,8 +194,8 @@ def region_table(found: StoredRest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def marker_table(found: StoredRest) -> pd.DataFrame:
-    """List the means of Fisher's z within and between networks, and of seeds."""
+def marker_table(found: StoredRest, atlas: str = 'Seitzman') -> pd.DataFrame:
+    """List the means of Fisher's z within and between networks of an atlas, and of seeds."""
     centres = np.array(
         [r.spheres[0][:3] if len(r.spheres) == 1 else (np.nan,) * 3 for r in found.regions]
     )
@@ -206,6 +207,7 @@ def marker_table(found: StoredRest) -> pd.DataFrame:
     return pd.DataFrame(
         {
             'marker': [m.name for m in all_of],
+            'atlas': atlas or np.nan,
             'z': [m.value for m in all_of],
             'sd': z_sd(found.dof),
             'dof': found.dof,

@@ -18,6 +18,13 @@ NETWORKS: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 """Short name of each network, and Seitzman's."""
 
+SYNONYMS: Mapping[str, str] = MappingProxyType(
+    {'Default': 'DefaultMode', 'SalVentAttn': 'Salience', 'Cont': 'FrontoParietal'}
+)
+"""Names of the same networks in other atlases: Yeo's (2011, doi:10.1152/jn.00338.2011) as Schaefer
+et al. (2018, doi:10.1093/cercor/bhx179) abbreviate them, and Gordon's (2016,
+doi:10.1093/cercor/bhu239)."""
+
 LEAST_PAIRS = 3
 """Pairs of regions below which a mean over networks is not given (own convention)."""
 APART_MM = 10.0
@@ -63,7 +70,7 @@ def markers(
     names : sequence of str
         Of the regions.
     networks : sequence of str
-        Network of each region; empty for seeds.
+        Network of each region, by Seitzman's name or one of `SYNONYMS`; empty for seeds.
     centres : (n, 3) ndarray
         In mm; NaN where a region has no single centre.
     reasons : sequence of str
@@ -74,7 +81,8 @@ def markers(
     list of Marker
         ``within_DMN``, ``DMN_salience``, ..., ``sgACC_DMN``, ...
     """
-    member = {short: np.array([n == full for n in networks]) for short, full in NETWORKS.items()}
+    known = [SYNONYMS.get(n, n) for n in networks]
+    member = {short: np.array([n == full for n in known]) for short, full in NETWORKS.items()}
     apart = _apart(centres)
     found = [_mean_of(f'within_{s}', z, member[s], member[s], apart) for s in member]
     shorts = list(member)

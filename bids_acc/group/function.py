@@ -122,7 +122,8 @@ def _regions_beside(item: FoundOutput, data_dir: Path) -> pd.DataFrame:
     if not beside:
         raise KeyError('its table of regions (desc-regions_bold.tsv)')
     table = read_tsv(beside[0].path)
-    own = table[table['kind'] == 'seitzman'].reset_index(drop=True)
+    kind = 'seitzman' if (table['kind'] == 'seitzman').any() else 'atlas'
+    own = table[table['kind'] == kind].reset_index(drop=True)
     return own[['region', 'network', 'x', 'y', 'z']]
 
 

@@ -87,7 +87,8 @@ def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
 def _as_regions(key: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Name markers and contrasts as regions are: by atlas, region and side."""
     if key == 'func_markers':
-        return frame.assign(atlas='Seitzman', region=frame['marker'], hemisphere=BOTH)
+        atlas = frame.get('atlas', 'Seitzman')
+        return frame.assign(atlas=atlas, region=frame['marker'], hemisphere=BOTH)
     if key == 'func_contrasts':
         own = frame[frame['kind'] != 'seitzman']
         return own.assign(atlas=own['contrast'], hemisphere=BOTH)

@@ -12,6 +12,7 @@ from bids_acc.bids.bold import start_time
 from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.func.denoising import count_dummies
+from bids_acc.func.finished import FinishedRun
 from bids_acc.func.joining import SAME_TR_S
 from bids_acc.func.raw import RawRun
 from bids_acc.func.regions import ACC_LABELS, seed_regions
@@ -21,6 +22,8 @@ from bids_acc.func.task import choose_contrasts, read_events
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
 
+Run = BoldRun | RawRun | FinishedRun
+"""A run that is measured, or has been."""
 TOGETHER = ('task', 'acquisition', 'ceagent', 'reconstruction')
 """Entities that the runs of one task share; the others tell its runs apart."""
 
@@ -31,8 +34,8 @@ class RunSet:
 
     name: str
     """As a part of a graph's name."""
-    runs: tuple[BoldRun | RawRun, ...]
-    """All prepared, or all raw."""
+    runs: tuple[Run, ...]
+    """All prepared, all raw, or all with finished measures."""
     contrasts: tuple[Mapping[str, Any], ...] = ()
     """None at rest."""
 
@@ -55,14 +58,21 @@ class RunSet:
         return [run for run in self.runs if isinstance(run, BoldRun)]
 
     @property
+    def finished(self) -> list[FinishedRun]:
+        """Runs that another tool has measured."""
+        return [run for run in self.runs if isinstance(run, FinishedRun)]
+
+    @property
     def space(self) -> str:
         """Of the runs, as they are measured."""
-        return self.prepared[0].space if self.prepared else 'T1w'
+        others: list[BoldRun | FinishedRun] = [*self.prepared, *self.finished]
+        return others[0].space if others else 'T1w'
 
     @property
     def source(self) -> str:
         """What prepares them."""
-        return self.prepared[0].source if self.prepared else BUILTIN
+        others: list[BoldRun | FinishedRun] = [*self.prepared, *self.finished]
+        return others[0].source if others else BUILTIN
 
 
 def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
@@ -78,7 +88,7 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
     InputDataError, SettingsError
         If events cannot be used, or do not hold the conditions of a contrast.
     """
-    groups: dict[tuple[str, ...], list[BoldRun | RawRun]] = {}
+    groups: dict[tuple[str, ...], list[Run]] = {}
     for run in _all_runs(inputs):
         groups.setdefault(_together(run), []).append(run)
     tasks = []
@@ -91,9 +101,7 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
     return tasks
 
 
-def _contrasts(
-    runs: Sequence[BoldRun | RawRun], settings: FuncSettings
-) -> tuple[Mapping[str, Any], ...]:
+def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[Mapping[str, Any], ...]:
     """Return the contrasts of a task's events."""
     conditions: dict[str, None] = {}
     for run in runs:
@@ -114,7 +122,7 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
     InputDataError
         If none is left.
     """
-    kept: list[BoldRun | RawRun] = []
+    kept: list[Run] = []
     left_out = []
     spacing: dict[tuple[str, ...], float] = {}
     for run in _all_runs(inputs):
@@ -130,10 +138,11 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
         raise InputDataError('; '.join(left_out))
     prepared = tuple(run for run in kept if isinstance(run, BoldRun))
     raw = tuple(run for run in kept if isinstance(run, RawRun))
-    return replace(inputs, runs=prepared, raw=raw), left_out
+    finished = tuple(run for run in kept if isinstance(run, FinishedRun))
+    return replace(inputs, runs=prepared, raw=raw, finished=finished), left_out
 
 
-def check_joined(run: BoldRun | RawRun, seconds: float) -> None:
+def check_joined(run: Run, seconds: float) -> None:
     """Refuse a run whose repetition time is not that of its task's first run.
 
     Parameters
@@ -155,31 +164,33 @@ def check_joined(run: BoldRun | RawRun, seconds: float) -> None:
         )
 
 
-def _repetition_time(run: BoldRun | RawRun) -> float:
+def _repetition_time(run: Run) -> float:
     """Return the repetition time of a run, s."""
     return (
         run.repetition_time if isinstance(run, RawRun) else float(run.metadata['RepetitionTime'])
     )
 
 
-def _together(run: BoldRun | RawRun) -> tuple[str, ...]:
+def _together(run: Run) -> tuple[str, ...]:
     """Return what the runs of one task share."""
     return tuple(run.entities.get(n, '') for n in TOGETHER)
 
 
-def _all_runs(inputs: FuncInputs) -> list[BoldRun | RawRun]:
+def _all_runs(inputs: FuncInputs) -> list[Run]:
     """List the runs of a session."""
-    return [*inputs.runs, *inputs.raw]
+    return [*inputs.runs, *inputs.raw, *inputs.finished]
 
 
-def _image(run: BoldRun | RawRun) -> Path:
+def _image(run: Run) -> Path:
     """Return the first file of a run."""
+    if isinstance(run, FinishedRun):
+        return run.files[0]
     return run.bold[0] if isinstance(run, BoldRun) else run.image
 
 
-def _seconds(run: BoldRun | RawRun) -> float:
+def _seconds(run: Run) -> float:
     """Return how long a run lasts."""
-    files = run.bold if isinstance(run, BoldRun) else [run.image]
+    files = run.bold if isinstance(run, BoldRun) else [_image(run)]
     return count_volumes(files) * _repetition_time(run)
 
 
@@ -208,7 +219,10 @@ def judged_row(
         ), None  # fmt: skip
     words = [
         f'{t.runs[0].entities.get("task", "?")}: '
-        + (', '.join(str(c['words']) for c in t.contrasts) if t.contrasts else 'at rest')
+        + (
+            ', '.join(str(c['words']) for c in t.contrasts)
+            or ('measures as they are' if t.finished else 'at rest')
+        )
         for t in tasks
     ]
     reason = '; '.join(filter(None, [row.reason, *notes, *words]))

@@ -62,6 +62,8 @@ def _rows_of(job: Job) -> Iterator[dict[str, str]]:
     if session.func is not None:
         for prepared in session.func.runs:
             yield _func_row(prepared.files[0], prepared.metadata, session.func.source)
+        for done in session.func.finished:
+            yield _func_row(done.files[0], done.metadata, session.func.source)
         for raw in session.func.raw:
             yield _func_row(raw.image, raw.metadata_of_image, session.func.source)
     if session.mtr is not None:
@@ -103,8 +105,13 @@ def _func_row(path: Path, metadata: Mapping[str, Any], source: str) -> dict[str,
         told.append(f'phase encoding {direction}')
     return {
         'modality': 'func', 'file': path.name, 'more': '; '.join(told),
-        'voxel': '' if path.suffix == '.gii' else voxel_words(path), **_timing(metadata),
+        'voxel': voxel_words(path) if _is_volume(path) else '', **_timing(metadata),
     }  # fmt: skip
+
+
+def _is_volume(path: Path) -> bool:
+    """Tell an image of voxels from a surface, a CIFTI file or a table."""
+    return path.name.endswith(('.nii', '.nii.gz')) and '.dscalar.' not in path.name
 
 
 def _mtr_rows(inputs: MtrInputs) -> Iterator[dict[str, str]]:

@@ -272,7 +272,9 @@ def discover_sessions(request: Request) -> list[Session]:
         request.settings.dwi.b_max, request.settings.dwi.b0_threshold,
         request.settings.dwi.bvalue_scaling, request.settings.anat.average,
         density=request.settings.anat.density, func_source=request.settings.func.source,
-        func_space=request.settings.func.space, mtr_source=request.settings.mtr.source,
+        func_space=request.settings.func.space,
+        func_finished_atlas=request.settings.func.finished_atlas,
+        mtr_source=request.settings.mtr.source,
     )  # fmt: skip
     # A pattern of all labels would be tried on each path: only a choice is handed on.
     chosen_ones = subjects if request.participant_labels else None

@@ -110,6 +110,7 @@ def _metadata(session: Session) -> dict[str, list[Mapping[str, Any]]]:
         'anat': [] if session.anat is None else [session.anat.metadata],
         'dwi': [] if session.dwi is None else [run.metadata for run in session.dwi.runs],
         'func': [] if func is None else [*(run.metadata for run in func.runs),
+                                         *(run.metadata for run in func.finished),
                                          *(run.metadata[0] for run in func.raw)],
         'mtr': [] if session.mtr is None else [session.mtr.metadata],
         'mrs': [one.metadata for one in session.mrs],

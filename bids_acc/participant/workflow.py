@@ -24,6 +24,7 @@ from bids_acc.derivatives.outputs import Sink
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
+from bids_acc.func.workflow.finished import init_func_finished_wf
 from bids_acc.func.workflow.measure import init_func_measure_wf, init_func_raw_wf
 from bids_acc.mrs.workflow import init_mrs_wf
 from bids_acc.mtr.workflow import init_mtr_wf
@@ -270,6 +271,12 @@ def _session_task(
         'contrasts': task.contrasts,
         'source': task.source,
     }
+    if task.finished:
+        runs = task.finished
+        names = ('output_dir', 'entities', 'settings', 'density', 'source')
+        return init_func_finished_wf(
+            **{name: measure[name] for name in names}, runs=runs, name=task.name
+        )
     if task.raw:
         return init_func_raw_wf(runs=task.raw, measure=measure, seed=seed, name=task.name)
     workflow = init_func_measure_wf(**measure, name=task.name)

@@ -78,7 +78,14 @@ PRESETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         'anat': ('anat-usual',),
         'dwi': ('dwi-usual',),
-        'func': ('rest', 'rest-strict'),
+        'func': (
+            'rest',
+            'rest-strict',
+            'rest-finished',
+            'rest-strict-finished',
+            'rest-parcels',
+            'rest-strict-parcels',
+        ),
         'mtr': ('mtr-usual',),
     }
 )

@@ -174,11 +174,19 @@ class DwiSettings:
 class FuncSettings:
     """How BOLD series become activity, connectivity and task response."""
 
-    source: Literal['auto', 'raw', 'derivative'] = option(
+    source: Literal['auto', 'raw', 'derivative', 'finished'] = option(
         'auto',
         'where the series comes from; auto takes one that --derivatives offers as prepared '
-        '(desc-preproc_bold of fMRIPrep), else the raw one',
+        '(desc-preproc_bold of fMRIPrep), else finished measures of it (maps and tables of XCP-D, '
+        'taken as they are), else the raw one',
         flag='--func-source',
+    )
+    finished_atlas: str = option(
+        '',
+        'atlas whose tables of connectivity are taken where --derivatives offers finished '
+        'measures (default: 4S156Parcels where it is there, else another)',
+        flag='--func-finished-atlas',
+        metavar='NAME',
     )
     space: Literal[
         'auto', 'T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym',

@@ -73,6 +73,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('dwi/volumes.*', 'files'), ('dwi/tract_tables.*', 'files'),
     ('func/denoising.*', 'files'), ('func/sampling.*', 'files'), ('func/regions.*', 'files'),
     ('func/task.*', 'files'), ('func/measuring.*', 'files'), ('func/joining.*', 'files'),
+    ('func/finished*', 'files'),
     ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
     ('mrs/conditions.*', 'files'), ('mrs/differences.*', 'files'),
     ('mrs/results/records.*', 'files'),

@@ -52,6 +52,7 @@ class _PlotMapsInputSpec(BaseInterfaceInputSpec):
     joined = File(exists=True, mandatory=True, desc='maps and matrix of a task')
     kind = traits.Enum('signal', 'activity', 'seed', mandatory=True, desc='which maps')
     seed = traits.Str('sgACC', usedefault=True, desc='whose map')
+    unit = traits.Str('% x sqrt(n)', usedefault=True, desc='of ALFF')
 
 
 class PlotMaps(SimpleInterface):
@@ -72,11 +73,10 @@ class PlotMaps(SimpleInterface):
                     ('signal (1) or none (0)', content['coverage'], 0.0, 1.0, 'cividis'),
                 ]
             elif self.inputs.kind == 'activity':
-                maps = [
-                    ('ReHo', content['reho'], 0.0, _high(content['reho']), 'inferno'),
-                    ('ALFF, % x sqrt(n)', content['alff'], 0.0, _high(content['alff']), 'inferno'),
-                    ('fALFF', content['falff'], 0.0, _high(content['falff']), 'inferno'),
-                ]
+                alff = f'ALFF, {self.inputs.unit}' if self.inputs.unit else 'ALFF'
+                titles = {'reho': 'ReHo', 'alff': alff, 'falff': 'fALFF'}
+                maps = [(title, content[name], 0.0, _high(content[name]), 'inferno')
+                        for name, title in titles.items() if name in content]  # fmt: skip
             else:
                 maps = [
                     (f"Fisher's z with {self.inputs.seed}", content[f'seed_{self.inputs.seed}'],

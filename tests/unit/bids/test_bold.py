@@ -202,16 +202,6 @@ def test_slice_times_in_ms_are_named(tmp_path, rng, raw):
     assert 'SliceTiming is beyond' in find(tmp_path, raw)[0].runs[0].notes[0]
 
 
-@pytest.mark.parametrize('name', ['XCP-D', 'xcp_d'])
-def test_results_of_xcpd_are_named(tmp_path, rng, raw, name):
-    run(tmp_path, rng)
-    about = tmp_path / 'fp' / 'dataset_description.json'
-    about.write_text(json.dumps({'Name': 'x', 'GeneratedBy': [{'Name': name, 'Version': '0.9'}]}))
-    found, (note,) = find(tmp_path, raw)
-    assert found is None
-    assert 'results of XCP-D are not read; give the folder of fMRIPrep' in note
-
-
 def test_our_own_results_are_no_source(tmp_path, rng, raw):
     run(tmp_path, rng)
     about = tmp_path / 'fp' / 'dataset_description.json'

@@ -1,0 +1,88 @@
+"""Nipype shell: measures that another tool has made of the runs of a task, under our names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    Bunch,
+    DynamicTraitedSpec,
+    SimpleInterface,
+    traits,
+)
+from nipype.interfaces.io import add_traits
+
+from bids_acc.func import joining
+from bids_acc.func.finished import FinishedRun
+from bids_acc.func.finished_maps import join_finished, read_finished
+from bids_acc.func.interfaces.measuring import gated, write_sides
+from bids_acc.images.files import format_table
+from bids_acc.surfaces.template import HEMISPHERES
+
+TABLES = ('regions', 'markers', 'parcels', 'qc', 'matrix', 'timeseries')
+"""Tables that are kept."""
+
+
+class _FinishedInputSpec(BaseInterfaceInputSpec):
+    runs = traits.List(traits.Dict(), mandatory=True, desc='see bids_acc.func.finished')
+    density = traits.Str('41k', usedefault=True, desc='of the mesh')
+    gate = traits.Str('rest-finished', usedefault=True, desc='preset, file or none')
+    about = traits.Dict({}, usedefault=True, desc='who made it, for the sidecars')
+
+
+class _DynamicSpec(DynamicTraitedSpec):
+    pass
+
+
+class ImportFinished(SimpleInterface):
+    """Read the measures of the runs of a task, join them, and write maps and tables."""
+
+    input_spec = _FinishedInputSpec
+    output_spec = _DynamicSpec
+
+    def __init__(self, maps: Sequence[str] = (), **inputs: Any) -> None:
+        """Take the names of the maps, which name outputs."""
+        super().__init__(**inputs)
+        self._maps = list(maps)
+
+    def _outputs(self) -> Any:
+        """Return one output for each map and side, and for each table."""
+        names = [f'{name}_{side}' for name in self._maps for side in HEMISPHERES]
+        return add_traits(super()._outputs(), [*names, *TABLES, 'metadata', 'joined'])
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        folder = Path(runtime.cwd)
+        runs = [FinishedRun.from_dict(one) for one in self.inputs.runs]
+        done = join_finished([read_finished(run, self.inputs.density) for run in runs])
+        found, maps = done.rest, dict(done.rest.maps)
+        kept = {name: maps[name] for name in self._maps}
+        if kept:
+            self._results |= write_sides(folder, kept, len(next(iter(kept.values()))) // 2)
+        atlas = next(iter({run.atlas for run in runs}), '')
+        tables = {
+            'regions': joining.region_table(found),
+            'markers': joining.marker_table(found, atlas),
+            'parcels': done.parcels,
+            'matrix': joining.matrix_table(found.matrix, found),
+            'timeseries': joining.series_table(found),
+            'qc': pd.DataFrame([gated(dict(found.report), self.inputs.gate)]),
+        }
+        for name, table in tables.items():
+            self._results[name] = str(format_table(table, folder / f'{name}.tsv'))
+        stored = folder / 'joined.npz'
+        arrays: dict[str, Any] = {'matrix': found.matrix, **maps}
+        np.savez(stored, **arrays)
+        self._results['joined'] = str(stored)
+        self._results['metadata'] = {
+            **self.inputs.about,
+            'Findings': list(found.findings),
+            'DegreesOfFreedom': found.dof if np.isfinite(found.dof) else 'n/a',
+            'RepetitionTime': found.report['repetition_time'],
+            'NumberOfVolumes': found.report['n_kept'],
+        }  # fmt: skip
+        return runtime
