@@ -18,7 +18,7 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import ImageOpener
 
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
-from bids_acc.files.reading import reading
+from bids_acc.files.reading import check_regular, read_whole, reading
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.raw import RawRun
 from bids_acc.typing import FloatArray
@@ -311,6 +311,7 @@ def check_readable(path: Path) -> None:
         raise MissingInputError(f'{path} is a link to {target}, which does not exist.')
     if not path.exists():
         raise MissingInputError(f'{path} does not exist.')
+    check_regular(path)
     if path.stat().st_size == 0:
         raise InputDataError(f'{path} is empty (0 bytes); copy or fetch it again.')
     try:
@@ -509,7 +510,9 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
         check_readable(path)
         try:
             with warnings.catch_warnings(action='ignore'):  # an empty table is refused below
-                tables.append(np.loadtxt(path, ndmin=2))
+                tables.append(np.loadtxt(read_whole(path).decode().splitlines(), ndmin=2))
+        except InputDataError:
+            raise
         except (ValueError, OverflowError, MemoryError) as error:
             raise InputDataError(
                 f'{path} does not hold numbers separated by spaces ({_short(error)}); convert the '

@@ -15,7 +15,7 @@ from typing import Any
 
 from bids_acc.bids.inputs import check_readable
 from bids_acc.exceptions import InputDataError
-from bids_acc.files.reading import sane, short
+from bids_acc.files.reading import read_whole, sane, short
 
 _MARKS = (
     (codecs.BOM_UTF8, 'utf-8-sig'),
@@ -82,8 +82,10 @@ def read_json(path: Path) -> dict[str, Any]:
     check_readable(path)
     try:
         content = sane(
-            json.loads(decode(path.read_bytes()), strict=False, parse_constant=lambda _: None)
+            json.loads(decode(read_whole(path)), strict=False, parse_constant=lambda _: None)
         )
+    except InputDataError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputDataError(f'{path} is no valid JSON: {short(error)}') from error
     except OSError as error:

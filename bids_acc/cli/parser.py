@@ -15,6 +15,7 @@ from bids_acc import __version__
 from bids_acc.bids.inputs import MODALITIES
 from bids_acc.cli.checks import check_together
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.reading import read_whole, reading
 from bids_acc.settings import Request, Settings, json_schema, read_toml, update
 from bids_acc.settings.files import checked
 from bids_acc.settings.option import Option, options
@@ -367,7 +368,9 @@ def read_labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
         if path.suffix in ('.txt', '.tsv', '.csv') or '/' in item:
             if not path.is_file():
                 raise SettingsError(f'{item}: there is no such file with labels.')
-            words = [line.split()[0] for line in path.read_text().splitlines() if line.split()]
+            with reading(path, 'list of labels', 'write one label a line', SettingsError):
+                lines = read_whole(path, error=SettingsError).decode('utf-8-sig').splitlines()
+            words = [line.split()[0] for line in lines if line.split()]
             words = [w for w in words if w not in ('participant_id', 'session_id')]
         else:
             words = [word for word in item.split(',') if word]

@@ -27,6 +27,7 @@ from bids_acc.derivatives.sources import (
     source_datasets,
     with_source,
 )
+from bids_acc.files.reading import LARGEST_TABLE, read_whole
 from bids_acc.files.writing import check_space, json_bytes, write_once
 from bids_acc.tables.writing import tsv_bytes
 
@@ -227,7 +228,9 @@ def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:
     for suffix in ('.tsv', '.json'):
         source = bids_dir / f'sub-{subject}' / f'sub-{subject}_sessions{suffix}'
         if source.is_file():
-            write_once(output_dir / f'sub-{subject}' / source.name, source.read_bytes())
+            write_once(
+                output_dir / f'sub-{subject}' / source.name, read_whole(source, LARGEST_TABLE)
+            )
 
 
 def _write_descriptions(output_dir: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from bids_acc.derivatives.links import RAW
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import LARGEST_TABLE, read_whole
 from bids_acc.files.writing import json_bytes, write_once
 from bids_acc.tables.labels import with_prefix
 from bids_acc.tables.merging import merge_sidecars, merge_tables, table_text
@@ -100,7 +101,7 @@ def keep_source(bids_dir: Path, source: Source) -> None:
     """
     write_once(source.folder / RECORD, json_bytes(source.record))
     for table in tables_of(bids_dir):
-        write_once(source.folder / table, (bids_dir / table).read_bytes())
+        write_once(source.folder / table, read_whole(bids_dir / table, LARGEST_TABLE))
 
 
 def adopt_earlier(output_dir: Path, bids_dir: Path) -> None:

@@ -19,7 +19,7 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 
 from bids_acc.exceptions import ResourceError, SettingsError
 from bids_acc.execution.crashes import KILLED
-from bids_acc.files.reading import reading
+from bids_acc.files.reading import read_whole, reading
 from bids_acc.programs import die_with_parent
 from bids_acc.settings import Resources
 
@@ -228,7 +228,7 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
     if not asked.endswith(('.yml', '.yaml', '.json')):
         return asked, {}
     with reading(f'--use-plugin {asked}', PLUGIN_FILE, 'correct it', SettingsError):
-        text = Path(asked).read_text()
+        text = read_whole(asked, error=SettingsError).decode()
         if len(text) > LONGEST_FILE:
             raise ValueError(f'longer than {LONGEST_FILE} characters')
         content = yaml.safe_load(text)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import functools
 import math
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -21,6 +22,12 @@ P = ParamSpec('P')
 R = TypeVar('R')
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+LARGEST_TEXT = 1 << 26
+"""Bytes of a sidecar, a gradient table, a list of labels or settings that are read (64 MB, own
+convention: the largest in use are a thousand times smaller)."""
+LARGEST_TABLE = 1 << 30
+"""The same for tables, of which one may hold thousands of people (1 GB, own convention)."""
 
 SENTENCE = 160
 """Characters of a foreign message that are quoted; some quote the whole file."""
@@ -77,6 +84,49 @@ def reading(
         raise error(f'{path} is no readable {what} ({short(found)}); {remedy}.') from found
     except Exception as found:
         raise error(f'{path} is no readable {what} ({short(found)}); {remedy}.') from found
+
+
+def read_whole(
+    path: Path | str, limit: int = LARGEST_TEXT, error: type[BidsAccError] = InputDataError
+) -> bytes:
+    """Read a file that is small, and nothing that has no end.
+
+    A pipe is read as well, since shells hand over settings so (``<(...)``); what stands in a
+    data set passes `check_regular` before.
+
+    Raises
+    ------
+    InputDataError
+        Or ``error``, if it holds more than the limit.
+    OSError
+        If it cannot be read.
+    """
+    with Path(path).open('rb') as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise error(
+            f'{path} holds more than {limit >> 20} MB, which no file of its kind does; replace it.'
+        )
+    return content
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what looks like a file and is a pipe, a socket or a device.
+
+    To open a pipe that nobody writes to waits for ever, and some devices have no end.
+
+    Raises
+    ------
+    InputDataError
+        If it is neither a file nor a folder.
+    OSError
+        If it is not there.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputDataError(
+            f'{path} is a pipe, a socket or a device, not a file; put the file itself there.'
+        )
 
 
 def absent(path: Path) -> str:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import reads, short
+from bids_acc.files.reading import read_whole, reads, short
 from bids_acc.quality.measure import QualityMeasure
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
@@ -250,8 +250,8 @@ def load_gate(name: str | Path) -> Gate:
         text = resources.files('bids_acc').joinpath(f'data/mrs/gates/{name}.json').read_text()
     else:
         try:
-            text = Path(name).read_text()
-        except OSError as error:
+            text = read_whole(name, error=SettingsError).decode('utf-8-sig')
+        except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
                 f'--mrs-gate {name}: neither a preset ({", ".join(PRESETS)}) nor a readable file.'
             ) from error

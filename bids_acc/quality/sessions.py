@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import reading
+from bids_acc.files.reading import read_whole, reading
 from bids_acc.quality.gate import (
     Criterion,
     Threshold,
@@ -178,7 +178,7 @@ def load_session_gate(modality: ImageModality, name: str, where: str) -> Session
         listed = ', '.join(PRESETS[modality])
         raise SettingsError(f'{where}: neither a preset ({listed}, {NONE}) nor a file.')
     with reading(name, 'gate', 'mend it', SettingsError):
-        content = json.loads(Path(name).read_text('utf-8'))
+        content = json.loads(read_whole(name, error=SettingsError))
     return parse_session_gate(content, modality, where, Path(name).stem)
 
 

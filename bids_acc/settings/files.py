@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import reads
+from bids_acc.files.reading import read_whole, reads
 from bids_acc.settings.option import Option, options
 from bids_acc.settings.records import Settings
 from bids_acc.settings.request import Request
@@ -186,7 +186,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         If the file is absent or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding='utf-8-sig'))
+        return tomllib.loads(read_whole(path, error=SettingsError).decode('utf-8-sig'))
     except FileNotFoundError as error:
         raise SettingsError(f'--config-file {path}: there is no such file.') from error
     except OSError as error:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.files.reading import absent, short
+from bids_acc.files.reading import LARGEST_TABLE, absent, check_regular, read_whole, short
 from bids_acc.typing import FloatArray
 
 Values = np.ndarray[Any, Any] | pd.api.extensions.ExtensionArray
@@ -53,7 +53,8 @@ def read_text(path: Path) -> tuple[str, str | None]:
         If it is no text, such as a spreadsheet that was renamed.
     """
     try:
-        content = path.read_bytes()
+        check_regular(path)
+        content = read_whole(path, LARGEST_TABLE)
     except FileNotFoundError as error:
         sentence = absent(path) if path.is_symlink() else f'{path}: there is no such table.'
         raise MissingInputError(sentence) from error

@@ -19,6 +19,7 @@ from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import check_image, read_gradients
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import read_json
+from bids_acc.cli.run import main
 from bids_acc.exceptions import InputDataError
 from tests.endtoend.test_command import bids_acc
 from tests.faults.tally import damaged
@@ -194,6 +195,64 @@ def test_one_bad_gradient_table_fails_alone(kind, extension, root):
     assert 'cannot be planned' not in reason
     assert len(reason) < 600
     assert found['sub-02', 'dwi'][0] == found['sub-01', 'anat'][0] == 'run'
+
+
+# --- what is no file, or has no end ----------------------------------------------------------
+
+
+def make_pipe(path: Path) -> None:
+    """Put a pipe there; to open it would wait for ever."""
+    os.mkfifo(path)
+
+
+def make_device(path: Path) -> None:
+    """Put zeros without end there."""
+    path.symlink_to('/dev/zero')
+
+
+def make_huge(path: Path) -> None:
+    """Put 8 GB of zeros there that take no space."""
+    path.touch()
+    os.truncate(path, 2**33)
+
+
+ENDLESS = {make.__name__: make for make in (make_pipe, make_device, make_huge)}
+
+
+@pytest.mark.parametrize('what', ['anat/sub-01_T1w.nii.gz', 'anat/sub-01_T1w.json',
+                                  'dwi/sub-01_dwi.bval', 'mrs/sub-01_svs.nii.gz'])  # fmt: skip
+@pytest.mark.parametrize('make', ENDLESS)
+def test_what_has_no_end_is_not_read(make, what, root):
+    path = root / 'sub-01' / what
+    path.unlink(missing_ok=True)
+    ENDLESS[make](path)
+    found = plan(root)
+    status, reason = found['sub-01', what[: what.index('/')]]
+    assert status == 'fail'
+    assert path.name in reason
+    assert 'cannot be planned' not in reason
+    assert all(found['sub-02', name][0] == 'run' for name in ('anat', 'dwi', 'mrs'))
+
+
+def test_a_table_of_people_without_end_costs_no_time(root):
+    for name, make in zip(('participants.tsv', '.bidsignore', 'README'), ENDLESS.values(),
+                          strict=True):  # fmt: skip
+        make(root / name)
+    assert {status for status, _ in plan(root).values()} == {'run'}
+
+
+@pytest.mark.parametrize('option', ['--bids-filter-file', '--config-file', '--participant-label',
+                                    '--mrs-gate', '--mrs-relaxation'])  # fmt: skip
+@pytest.mark.parametrize('make', ['make_device', 'make_huge'])
+def test_settings_without_end_are_refused(make, option, root, tmp_path, capsys):
+    path = tmp_path / 'settings.json'
+    ENDLESS[make](path)
+    call = (root, tmp_path / 'out', 'participant', '--dry-run', option, path)
+    done = main(list(map(str, call)))
+    said = capsys.readouterr().err
+    assert done == 64, said
+    assert str(path) in said
+    assert len(said.splitlines()) == 1
 
 
 # --- names and links -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import jsonschema
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import reads
+from bids_acc.files.reading import read_whole, reads
 from bids_acc.group.statistics.model_gates import session_gate, spectra_gate, with_gate_files
 from bids_acc.group.statistics.rows import Family
 from bids_acc.quality.gate import Gate
@@ -414,7 +414,7 @@ def read_model(source: str | Path) -> Model:
     shipped = presets()
     path = shipped.get(str(source), Path(source))
     try:
-        content = json.loads(path.read_text('utf-8'))
+        content = json.loads(read_whole(path, error=SettingsError).decode('utf-8'))
     except (FileNotFoundError, IsADirectoryError) as error:
         close = difflib.get_close_matches(str(source), [*shipped, 'auto'], n=1)
         hint = f'did you mean {close[0]!r}?' if close else f'presets: {", ".join(shipped)}'

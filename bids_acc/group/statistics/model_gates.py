@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import short
+from bids_acc.files.reading import read_whole, short
 from bids_acc.quality import sessions
 from bids_acc.quality.gate import PRESETS, Gate, load_gate, parse_gate
 from bids_acc.quality.sessions import (
@@ -75,7 +75,7 @@ def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, Any]
     """Read one gate file."""
     where = f'{source}: Gate/{modality}: {name!r}'
     try:
-        content = json.loads((folder / name).read_text('utf-8'))
+        content = json.loads(read_whole(folder / name, error=SettingsError))
     except OSError as error:
         raise SettingsError(
             f'{where} is neither a preset ({", ".join(shipped(modality))}) nor a readable file '

@@ -7,11 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import reads, short
+from bids_acc.files.reading import read_whole, reads, short
 
 TISSUES = ('GM', 'WM', 'CSF')
 """Order of tissues everywhere in the spectroscopy part."""
@@ -131,7 +130,7 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
     if '.json' in name:
         path, _, wanted = name.partition('.json')
         try:
-            document = json.loads(Path(path + '.json').read_text())
+            document = json.loads(read_whole(path + '.json', error=SettingsError))
             return _parse(document, wanted.lstrip(':') or next(iter(document['sets'])))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(
