@@ -41,6 +41,7 @@ from bids_acc.anat.quality import contrast_to_noise
 from bids_acc.anat.registration import bias_correct, register_to_template
 from bids_acc.anat.segmentation import TISSUES, discrete_segmentation
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.reading import check_gzip
 from bids_acc.images.masks import dice
 from bids_acc.images.volumes import (
     check_forms,
@@ -108,6 +109,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     InputDataError
         If it cannot be read or used, or its header does not tell left from right.
     """
+    check_gzip(path)
     data, affine = load_volume(path)
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3])

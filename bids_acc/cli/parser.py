@@ -6,6 +6,8 @@ import argparse
 import difflib
 import itertools
 import json
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +45,10 @@ ALIASES = {
     '--mem': ('--mem-gb', '--mem_gb'),
 }
 """Names under which users of fMRIPrep and MRIQC know a flag."""
+
+ADDRESS = re.compile(r'(?:[\w.-]+=)?(?P<how>[a-zA-Z][a-zA-Z0-9+.-]*)://')
+"""``https://...``, ``s3://...``, also behind ``NAME=``."""
+WHO = {'sub-': 'participant', 'ses-': 'session'}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -222,6 +228,7 @@ def parse(argv: Sequence[str] | None = None) -> Request:
     SettingsError
         If something is unknown, contradictory or has the wrong type.
     """
+    _refuse_addresses(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
     given, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -237,6 +244,19 @@ def parse(argv: Sequence[str] | None = None) -> Request:
     if missing := [n for n in ('bids_dir', 'output_dir', 'level') if asked.get(n) is None]:
         parser.error(f'missing: {" ".join(missing)}{_swallowed(given)}')
     return _finished(asked, settings, where)
+
+
+def _refuse_addresses(words: Sequence[str]) -> None:
+    """Refuse addresses of the network where folders and files are meant.
+
+    As paths they would be folders of such names, made here or missed.
+    """
+    for word in words:
+        if found := ADDRESS.match(word):
+            raise SettingsError(
+                f'{word} is an address, and only folders and files of this machine are read and '
+                f'written: fetch it first, or mount it ({found["how"]} is not known here).'
+            )
 
 
 def _swallowed(given: argparse.Namespace) -> str:
@@ -373,7 +393,9 @@ def read_labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
             words = [line.split()[0] for line in lines if line.split()]
             words = [w for w in words if w not in ('participant_id', 'session_id')]
         else:
-            words = [word for word in item.split(',') if word]
+            words = [word for word in item.split(',') if word.strip()]
+        if not words:
+            raise SettingsError(f'{item!r} names no {WHO[prefix]}; leave the flag out for all.')
         labels += [word.removeprefix(prefix) for word in words]
     for label in labels:
         if not label.replace('+', '').isalnum():

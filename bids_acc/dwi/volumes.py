@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import GridMismatchError, InputDataError
+from bids_acc.files.reading import check_gzip
 from bids_acc.images.files import read_image
 from bids_acc.typing import FloatArray
 
@@ -43,7 +44,7 @@ def read_volumes(
     """
     data, affine = _magnitude(path)
     if imaginary:
-        other, grid = read_image(imaginary)
+        other, grid = read_image(imaginary, foreign=True)
         if other.shape != data.shape or not np.allclose(affine, grid, atol=1e-2):
             raise GridMismatchError(
                 f'{imaginary} has another grid {other.shape} than the real part {path} '
@@ -58,7 +59,8 @@ def _magnitude(path: str | Path) -> tuple[Volumes, FloatArray]:
     try:
         image: Any = nb.load(Path(path))
         if image.get_data_dtype().kind != 'c':
-            return read_image(path)
+            return read_image(path, foreign=True)
+        check_gzip(path)
         values = np.abs(np.asarray(image.dataobj))
     except (nb.filebasedimages.ImageFileError, OSError, EOFError) as error:
         raise InputDataError(f'{path} is no readable image ({error}); fetch it again.') from error

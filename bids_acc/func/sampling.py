@@ -19,7 +19,7 @@ from nibabel.affines import voxel_sizes
 from scipy import ndimage, sparse
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.files.reading import reading
+from bids_acc.files.reading import check_gzip, reading
 from bids_acc.func.raw import check_signal
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.ants_bridge import carry_points
@@ -191,6 +191,7 @@ def count_volumes(paths: Sequence[Path]) -> int:
     """Return the number of volumes of a run, dummy volumes among them."""
     if len(paths) > 1:
         return len(read_series(paths[0]))
+    check_gzip(paths[0])
     return int(_open(paths[0]).shape[3])
 
 

@@ -10,19 +10,30 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.exceptions import GridMismatchError
-from bids_acc.files.reading import reading
+from bids_acc.files.reading import check_gzip, reading
 from bids_acc.tables.writing import write_tsv
 from bids_acc.typing import FloatArray
 
 
-def read_image(path: str | Path) -> tuple[npt.NDArray[np.float32], FloatArray]:
+def read_image(
+    path: str | Path, *, foreign: bool = False
+) -> tuple[npt.NDArray[np.float32], FloatArray]:
     """Read an image's values and its affine.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI image.
+    foreign : bool
+        Whether it comes from outside, so that its checksum is looked at.
 
     Raises
     ------
     InputDataError
         If it is no readable NIfTI image.
     """
+    if foreign:
+        check_gzip(path)
     with reading(path, 'image', 'fetch it again'):
         image = nb.load(Path(path))
         values = image.get_fdata(dtype=np.float32)  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
-from bids_acc.files.reading import reads
+from bids_acc.files.reading import check_gzip, reads
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
 from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
 from bids_acc.typing import ComplexArray, FloatArray
@@ -504,6 +504,7 @@ def _arrange(
 
 def _open(path: Path) -> nb.Nifti1Image:
     """Open NIfTI-2 or NIfTI-1; the former is a subclass of the latter."""
+    check_gzip(path)
     try:
         return nb.Nifti2Image.from_filename(path)
     except Exception:  # noqa: BLE001  (nibabel raises several kinds; NIfTI-1 is tried next)

@@ -91,7 +91,7 @@ class AlignTransfer(SimpleInterface):
     output_spec = _AlignOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        images = [files.read_image(path) for path in self.inputs.images]
+        images = [files.read_image(path, foreign=True) for path in self.inputs.images]
         images = [(np.nan_to_num(np.squeeze(values)), affine) for values, affine in images]
         t1w, grid = files.read_image(self.inputs.t1w_preproc)
         brain = files.read_image(self.inputs.t1w_mask)[0] > 0

@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.files.reading import read_whole, reads
+from bids_acc.files.reading import check_depth, read_whole, reads
 from bids_acc.settings.option import Option, options
 from bids_acc.settings.records import Settings
 from bids_acc.settings.request import Request
@@ -186,13 +186,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         If the file is absent or no TOML.
     """
     try:
-        return tomllib.loads(read_whole(path, error=SettingsError).decode('utf-8-sig'))
+        content = tomllib.loads(read_whole(path, error=SettingsError).decode('utf-8-sig'))
     except FileNotFoundError as error:
         raise SettingsError(f'--config-file {path}: there is no such file.') from error
     except OSError as error:
         raise SettingsError(f'--config-file {path}: {error.strerror}.') from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f'--config-file {path} is no valid TOML: {error}.') from error
+    check_depth(content)
+    return content
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,8 @@ from pydantic.dataclasses import dataclass
 from bids_acc.settings.option import option
 
 STRICT = ConfigDict(extra='forbid', allow_inf_nan=False)
+MOST_WORKERS = 4096
+"""Processes or threads above which a number is a slip (own convention)."""
 """No unknown names; infinity and NaN are no settings."""
 
 AtLeastTwo = Annotated[int, Ge(2)]
@@ -537,6 +539,7 @@ class Resources:
         flag='--nprocs',
         metavar='N',
         ge=1,
+        le=MOST_WORKERS,
     )
     omp_nthreads: int = option(
         1,
@@ -544,6 +547,7 @@ class Resources:
         flag='--omp-nthreads',
         metavar='N',
         ge=1,
+        le=MOST_WORKERS,
     )
     mem_gb: float | None = option(
         None, 'memory to stay below, in GB (default: what the machine or cgroup allows)',

@@ -6,7 +6,9 @@ import gzip
 import json
 import os
 import struct
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_acc.anat.interfaces import load_t1w
 from bids_acc.bids.discovery import discover
-from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.index import LONGEST_LABEL, ImageIndex
 from bids_acc.bids.inputs import check_image, read_gradients
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import read_json
 from bids_acc.cli.run import main
+from bids_acc.dwi.volumes import read_volumes
 from bids_acc.exceptions import InputDataError
+from bids_acc.images.files import read_image
 from tests.endtoend.test_command import bids_acc
 from tests.faults.tally import damaged
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
@@ -300,6 +305,35 @@ def test_a_person_elsewhere_is_read_through_the_link(root, tmp_path):
     assert plan(root)['sub-02', 'anat'][0] == 'run'
 
 
+def test_a_link_to_itself(root):
+    path = root / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
+    path.unlink()
+    path.symlink_to(path.name)
+    status, reason = plan(root)['sub-01', 'anat']
+    assert status == 'fail'
+    assert 'is a link to sub-01_T1w.nii.gz' in reason
+
+
+@pytest.mark.parametrize('label', ['é', 'x' * (LONGEST_LABEL + 1), 'a_b', 'a-b'])
+def test_a_visit_without_label_is_not_read_as_one_without_visits(label, root):
+    write_t1w(root, '02', label)
+    (root / 'sub-02' / 'anat' / 'sub-02_T1w.nii.gz').unlink()
+    found = plan(root)
+    assert found['sub-02', 'anat'][0] == 'skip'
+    assert found[f'sub-02/ses-{label}', 'anat'][0] == 'fail'
+
+
+def test_names_of_results_fit_on_a_disk(root):
+    long = 'x' * LONGEST_LABEL
+    write_t1w(root, long, long)
+    write_t1w(root, long + 'x')
+    found = plan(root)
+    assert found[f'sub-{long}/ses-{long}', 'anat'][0] == 'run'
+    status, reason = found[f'sub-{long}x', 'anat']
+    assert status == 'fail'
+    assert 'too long for a disk' in reason
+
+
 # --- noise -----------------------------------------------------------------------------------
 
 
@@ -338,6 +372,30 @@ def test_any_gradient_table_is_refused_or_read(tmp_path_factory, bval, bvec):
     (folder / 'a.bvec').write_bytes(bvec)
     with damaged('gradient table'):
         read_gradients(folder / 'a.bval', folder / 'a.bvec')
+
+
+def flipped(path: Path) -> None:
+    """Change one byte of an image and leave the checksum of its file as it was."""
+    content = gzip.decompress(path.read_bytes())
+    changed = bytearray(gzip.compress(content[:-1] + bytes([content[-1] ^ 1])))
+    changed[-8:-4] = zlib.crc32(content).to_bytes(4, 'little')
+    path.write_bytes(changed)
+
+
+def test_bytes_that_changed_in_a_packed_image_are_noticed(tmp_path):
+    """The header is sound, the size is right, and it unpacks: only the checksum tells."""
+    path = write_t1w(tmp_path, '01')
+    read_image(path, foreign=True)
+    load_t1w(path)
+    flipped(path)
+    check_image(path, (3,))  # the plan does not unpack
+    for read in (partial(read_image, foreign=True), load_t1w):
+        with pytest.raises(InputDataError, match='is damaged'):
+            read(path)
+    series = write_dwi(tmp_path, '01')
+    flipped(series)
+    with pytest.raises(InputDataError, match='is damaged'):
+        read_volumes(series)
 
 
 def test_what_is_no_file(root):

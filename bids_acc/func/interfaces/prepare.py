@@ -61,7 +61,7 @@ class ReadSeries(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         paths, sidecars = self.inputs.in_files, self.inputs.sidecars
         where = Path(paths[0]).name
-        images = [files.read_image(path) for path in paths]
+        images = [files.read_image(path, foreign=True) for path in paths]
         check_run([data for data, _ in images], sidecars, where)
         spacing = raw.check_repetition_time(sidecars[0], where)
         first = images[0][0]
