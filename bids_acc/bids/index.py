@@ -20,42 +20,13 @@ from bids import BIDSLayout
 from bids.layout.models import Tag
 from bids.utils import bids_sort
 
-<<<<<<< HEAD
-from bids_acc.bids.indexing import DATATYPES, open_layout
-=======
-from bids_acc.exceptions import OutputError, SettingsError
-
-LOGGER = logging.getLogger(__name__)
-
-LONGEST_LABEL = 64
-"""Characters of a label: with those of subject and session, 118 are left of the 255 that a file
-name may have (own convention)."""
-LABEL = f'[a-zA-Z0-9+]{{1,{LONGEST_LABEL}}}'
-"""What BIDS allows in a label, and disks in the name of a file."""
-
-DATATYPES = ('anat', 'dwi', 'func', 'mrs')
-"""Folders that are looked into."""
->>>>>>> b402b6e (Checksums of packed images are looked at; empty lists of people are not everybody; visits without label are not read as none)
+from bids_acc.bids.indexing import DATATYPES, is_folder, open_layout
 
 IMAGE_EXTENSIONS = ('.nii', '.nii.gz')
 
 _NUMBERS = ('run', 'echo', 'inv', 'flip', 'chunk')
 """Entities whose values are numbers, so that 1 and 01 are the same."""
 
-<<<<<<< HEAD
-=======
-_LEFT_OUT = (
-    re.compile(r'^/(?!sub-)[^/]+/'),  # derivatives, sourcedata, code, ...
-    # no BIDS label, or one too long: the plan names the folder
-    re.compile(rf'^/sub-(?!{LABEL}(/|$))'),
-    re.compile(rf'^/sub-[^/]+/ses-(?!{LABEL}(/|$))'),
-    re.compile(rf'^/sub-[^/]+/(ses-[^/]+/)?(?!ses-|(?:{"|".join(DATATYPES)})(?:/|$))[^/]+(/|$)'),
-    re.compile(rf'^/sub-[^/]+/(ses-[^/]+/)?(?:{"|".join(DATATYPES)})/(?!.*\.nii(\.gz)?$)'),
-    re.compile(r'[\udc80-\udcff]'),  # names that are no UTF-8, which the database cannot hold
-)
-"""Paths below the root that are not indexed."""
-
->>>>>>> b402b6e (Checksums of packed images are looked at; empty lists of people are not everybody; visits without label are not read as none)
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -115,30 +86,15 @@ class ImageIndex:
     def upper_files(self, folder: Path) -> list[Path]:
         """List the files of a folder; that of the root, which all share, is listed once."""
         if folder not in self._upper:
-            found = [Path(item.path) for item in os.scandir(folder) if not _is_folder(item)]
+            found = [Path(item.path) for item in os.scandir(folder) if not is_folder(item)]
             if folder != self.root:
                 return sorted(found)
             self._upper[folder] = sorted(found)
         return self._upper[folder]
 
 
-<<<<<<< HEAD
 def _by_subject(layout: BIDSLayout) -> dict[str, list[ImageFile]]:
     """Return all images by the label of their subject, sorted by path.
-=======
-def _is_folder(item: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a folder; a link to itself is none."""
-    try:
-        return item.is_dir()
-    except OSError:
-        return False
-
-
-def open_layout(
-    root: Path, subjects: Sequence[str] | None = None, database_dir: Path | None = None
-) -> BIDSLayout:
-    """Index the images of some subjects.
->>>>>>> b402b6e (Checksums of packed images are looked at; empty lists of people are not everybody; visits without label are not read as none)
 
     The table of entities is read in one query; asking each file for its own costs ten times that.
     """

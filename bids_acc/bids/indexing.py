@@ -26,8 +26,12 @@ LOGGER = logging.getLogger(__name__)
 DATATYPES = ('anat', 'dwi', 'func', 'mrs')
 """Folders that are looked into."""
 
-LABEL = re.compile('[a-zA-Z0-9+]+')
-"""What BIDS allows in a label."""
+LONGEST_LABEL = 64
+"""Characters of a label: with those of subject and session, 118 are left of the 255 that a file
+name may have (own convention)."""
+
+LABEL = re.compile(f'[a-zA-Z0-9+]{{1,{LONGEST_LABEL}}}')
+"""What BIDS allows in a label, and disks in the name of a file."""
 
 AT_ONCE = 5000
 """Images that are written to the data base together; bounds memory."""
@@ -152,6 +156,8 @@ def iter_images(root: Path, subjects: Sequence[str] | None = None) -> Iterator[s
         for place in _folders_of(person):
             name = place.rpartition('/')[2]
             if name.startswith('ses-'):
+                if not LABEL.fullmatch(name[4:]):
+                    continue  # the plan names the folder; it is no visit without label
                 for inner in _folders_of(place):
                     yield from _images_in(inner)
             else:
@@ -163,11 +169,11 @@ def _folders_of(folder: str) -> list[str]:
     if not _walkable(folder):
         return []
     with os.scandir(folder) as entries:
-        found = [entry.path for entry in entries if _is_folder(entry)]
+        found = [entry.path for entry in entries if is_folder(entry)]
     return sorted(path for path in found if path == printable(path))
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
     """Tell whether an entry is a folder, or a link that cannot be followed to its end."""
     try:
         return entry.is_dir()

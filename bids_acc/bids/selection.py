@@ -10,11 +10,7 @@ from typing import Any
 
 from bids.layout.models import Config
 
-<<<<<<< HEAD
-from bids_acc.bids.indexing import LABEL, is_loop, printable
-=======
-from bids_acc.bids.index import LABEL, LONGEST_LABEL, is_loop, printable
->>>>>>> b402b6e (Checksums of packed images are looked at; empty lists of people are not everybody; visits without label are not read as none)
+from bids_acc.bids.indexing import LABEL, LONGEST_LABEL, is_loop, printable
 from bids_acc.bids.inputs import MODALITIES
 from bids_acc.bids.sidecars import read_json
 from bids_acc.dwi.shells import B0_THRESHOLD
@@ -106,12 +102,6 @@ def check_dataset(bids_dir: Path) -> None:
         raise InvalidDatasetError(f'{bids_dir} holds no sub-* folder, so there is no data in it.')
 
 
-<<<<<<< HEAD
-=======
-_LABEL = re.compile(LABEL)
-
-
->>>>>>> b402b6e (Checksums of packed images are looked at; empty lists of people are not everybody; visits without label are not read as none)
 def _folders(parent: Path, prefix: str) -> list[Path]:
     """List the folders that begin with a prefix, without links that lead round in a circle."""
     return [p for p in sorted(parent.glob(f'{prefix}*')) if p.is_dir() and not is_loop(p)]
@@ -157,17 +147,13 @@ def folders_without_label(
         label = subject if session is None else session
         if is_loop(path):
             reason = f'{printable(str(path))} is a link to a folder that holds it; remove it.'
-<<<<<<< HEAD
-        elif path.is_dir() and not LABEL.fullmatch(label):
-=======
         elif path.is_dir() and len(label) > LONGEST_LABEL:
             reason = (
                 f'{printable(str(path))}: its label has {len(label)} characters, more than '
                 f'{LONGEST_LABEL}, so that names of results would be too long for a disk; '
                 'rename the folder and the files in it.'
             )
-        elif path.is_dir() and not _LABEL.fullmatch(label):
->>>>>>> b402b6e (Checksums of packed images are looked at; empty lists of people are not everybody; visits without label are not read as none)
+        elif path.is_dir() and not LABEL.fullmatch(label):
             reason = (
                 f'{printable(str(path))}: {printable(label)!r} is no BIDS label (letters and '
                 'digits only); rename the folder and the files in it.'

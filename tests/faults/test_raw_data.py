@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from bids_acc.anat.interfaces import load_t1w
 from bids_acc.bids.discovery import discover
-from bids_acc.bids.index import LONGEST_LABEL, ImageIndex
+from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.indexing import LONGEST_LABEL
 from bids_acc.bids.inputs import check_image, read_gradients
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import read_json
