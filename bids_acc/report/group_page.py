@@ -171,7 +171,9 @@ TABLES: Mapping[str, TableText] = {
     'diagnostics': TableText(
         'Checks', 'Residuals and influence',
         'Shapiro-Wilk test, the largest change by one participant, and whether the conclusion '
-        'changes with unequal variances (HC3), robust (MM) regression or permutation.',
+        'changes with unequal variances (HC3), robust (MM) regression or permutation: of group '
+        'effects, also at equal nuisance and at equal baseline, of mean changes and of mixed '
+        'models over visits.',
     ),
     'sensitivity': TableText(
         'Checks', 'Sensitivity of the spectroscopy results',

@@ -183,7 +183,9 @@ def anova(
         keep = [i for i in range(X.shape[1]) if i not in hidden]
         without = [i for i in keep if i not in set(columns)]
         larger = rss if not hidden else fit_ols(X[:, keep], y).rss
-        ss = fit_ols(X[:, without], y).rss - larger
+        # a model without any column, as of a mean change, leaves the values themselves
+        smaller = fit_ols(X[:, without], y).rss if without else float(y @ y)
+        ss = smaller - larger
         f = (ss / len(columns)) / (rss / df2)
         tests.append(
             TermTest(term, f, len(columns), df2, f_survival(max(f, 0.0), len(columns), df2), ss)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.group.statistics.ancova import ancova
+from bids_acc.group.statistics.change_checks import change_diagnostics
 from bids_acc.group.statistics.clinical import clinical_scores
 from bids_acc.group.statistics.demographics import demographics
 from bids_acc.group.statistics.diagnostics import diagnostics
@@ -93,6 +94,7 @@ ANALYSES: tuple[Analysis, ...] = (
     Analysis(treatment_groups, 'treatment'),
     # Do the answers depend on assumptions, on single people, on the quality gate?
     Analysis(diagnostics, 'diagnostics'),
+    Analysis(change_diagnostics, 'diagnostics'),
     Analysis(gate_sensitivity, 'sensitivity'),
 )
 """All analyses, in order."""

@@ -26,7 +26,7 @@ from bids_acc.group.statistics.ancova import structure_measures, term_tests
 from bids_acc.group.statistics.clinical import significant_models
 from bids_acc.group.statistics.kinds import Effect, FTest, ResampledTest, StatisticalTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
-from bids_acc.group.statistics.mrs_groups import roles
+from bids_acc.group.statistics.mrs_groups import nuisance_models, roles
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import permutation_words
@@ -76,15 +76,15 @@ def normality_row(model: FittedModel, term: str, contrast: str) -> Row:
     )  # fmt: skip
 
 
-def assumption_rows(model: FittedModel) -> Iterator[Row]:
+def assumption_rows(model: FittedModel, factor: str = 'group') -> Iterator[Row]:
     """Yield the tests of normality and of equal variances."""
     yield normality_row(model, '', '')
-    groups = model.sample.frame['group'].to_numpy()
-    parts = [model.fit.residuals[groups == level] for level in model.design.levels['group']]
+    groups = model.sample.frame[factor].astype(str).to_numpy()
+    parts = [model.fit.residuals[groups == level] for level in model.design.levels[factor]]
     if min(map(len, parts)) >= 3:
         test = brown_forsythe(parts)
         yield model.row(
-            analysis='equal_variances', term='group',
+            analysis='equal_variances', term=factor,
             test=FTest(value=test.value, df1=test.df1, df2=test.df2, p=test.p),
             method='Brown-Forsythe test of the residuals by group',
         )  # fmt: skip
@@ -172,14 +172,31 @@ def robustness_rows(
 def diagnostics(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Check assumptions and robustness of group effects, and of relations that are significant."""
+    """Check assumptions and robustness: of group effects, and of relations that are significant.
+
+    Group effects at equal nuisance and after treatment at equal baseline are checked like those
+    of the main analysis.
+    """
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]
     measures = [*structure_measures(study), *(measure for measure, _ in roles(study))]
     for model in each_model(study, 'diagnostics', measures, terms, ['group'], rows):
         rows += assumption_rows(model)
         rows += robustness_rows(model, study, 'group', rng)
+    rows += _nuisance_checks(study, earlier, rng)
     return [*rows, *_relation_checks(study, earlier, rng)]
+
+
+def _nuisance_checks(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> Iterator[Row]:
+    """Yield the checks of the group effect on each metabolite at equal values of one column."""
+    for model, column in nuisance_models(study, earlier):
+        for row in (*assumption_rows(model), *robustness_rows(model, study, 'group', rng)):
+            term = row.term.replace('group', f'group at equal {column}')
+            if row.term == 'residuals':
+                term = f'residuals at equal {column}'
+            yield replace(row, term=term)
 
 
 def _relation_checks(

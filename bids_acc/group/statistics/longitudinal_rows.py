@@ -100,7 +100,7 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
     return first, later
 
 
-def _response_column(study: Study) -> str:
+def response_column(study: Study) -> str:
     """Return the column that tells responders apart; the group by default."""
     column = study.model.section('Sessions')['ResponseColumn']
     return 'group' if column in (None, study.model.group.column) else str(column)
@@ -111,7 +111,7 @@ def levels_of(frame: pd.DataFrame, column: str) -> list[str]:
     return level_order(frame[column])
 
 
-def _covariates(study: Study, frame: pd.DataFrame, response: str) -> list[str]:
+def change_covariates(study: Study, frame: pd.DataFrame, response: str) -> list[str]:
     """Return the model's covariates that are not the grouping itself."""
     names = study.model.covariate_names
     return [name for name in names if name != response and name in frame]
@@ -176,7 +176,7 @@ def _paired_rows(
     """Yield the change of all participants, then that of each group."""
     contrast = f'{second} - {first}'
     scopes = [('all groups', frame)]
-    levels = levels_of(_followed_levels(frame, response)[0], response)
+    levels = levels_of(followed_levels(frame, response)[0], response)
     if len(levels) > 1:
         scopes += [(level, frame[frame[response].astype(str) == level]) for level in levels]
     for scope, part in scopes:
@@ -201,11 +201,9 @@ def _mixed_rows(
     study: Study, frame: pd.DataFrame, measure: Measure, cohort: str, response: str
 ) -> list[Row]:
     """Return the F tests of session, group and their interaction."""
-    covariates = _covariates(study, frame, response)
-    frame, once = _followed_levels(frame, response)
-    terms = ['session_id', *covariates]
-    if len(levels_of(frame, response)) > 1:
-        terms = ['session_id', response, f'session_id:{response}', *covariates]
+    covariates = change_covariates(study, frame, response)
+    frame, once = followed_levels(frame, response)
+    terms = mixed_terms(frame, response, covariates)
     try:
         fit, results = mixed_model(frame, measure.name, terms, group=response)
     except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -297,7 +295,7 @@ def _is_interaction(name: str, response: str) -> bool:
     return name.startswith('session_id[') and f':{response}[' in name
 
 
-def _followed_levels(frame: pd.DataFrame, response: str) -> tuple[pd.DataFrame, str]:
+def followed_levels(frame: pd.DataFrame, response: str) -> tuple[pd.DataFrame, str]:
     """Leave out groups that nobody followed: without later visits they have no change."""
     first = frame['session_id'].cat.categories[0]
     later = set(frame.loc[frame['session_id'] != first, response].dropna().astype(str))
@@ -339,7 +337,7 @@ def _ancova_row(
     response: str,
 ) -> Row:  # fmt: skip
     """Return the baseline-adjusted comparison of the groups."""
-    covariates = _covariates(study, frame, response)
+    covariates = change_covariates(study, frame, response)
     term = f'{response} in {second}'
 
     def make() -> Row:
@@ -358,7 +356,7 @@ def _correlation_rows(
     study: Study, frame: pd.DataFrame, first: str, second: str, cohort: str
 ) -> Iterator[Row]:
     """Yield the change-change correlations that the model names."""
-    covariates = _covariates(study, frame, '')
+    covariates = change_covariates(study, frame, '')
     for x, y in study.model.section('Sessions')['ChangeCorrelations']:
         measure = study.measure(x) or Measure(x, 'column', x)
 
@@ -378,6 +376,38 @@ def _correlation_rows(
                       term=f'change of {x} with change of {y}')  # fmt: skip
 
 
+def change_frame(study: Study) -> tuple[pd.DataFrame, str, list[str], str]:
+    """Return everybody's visits, the first and the later ones, and the column of the groups.
+
+    Visits and groups are categories whose order decides the sign of every difference: later -
+    first, other group - reference.
+
+    Raises
+    ------
+    InputDataError
+        If the model names a session or column that is not there.
+    """
+    first, later = session_roles(study)
+    response = response_column(study)
+    if response not in study.wide:
+        raise InputDataError(f'Sessions/ResponseColumn: there is no column {response!r}.')
+    wide = study.wide[study.wide['session_id'].isin([first, *later])]
+    text = as_text(wide[response])
+    levels = study.group_levels(wide) if response == 'group' else level_order(text)
+    wide = wide.assign(
+        session_id=pd.Categorical(wide['session_id'], [first, *later]),
+        **{response: pd.Categorical(text, levels)},
+    )
+    return wide, first, later, response
+
+
+def mixed_terms(frame: pd.DataFrame, response: str, covariates: Sequence[str]) -> list[str]:
+    """Return the fixed effects over the visits: those of groups where there are several."""
+    if len(levels_of(frame, response)) > 1:
+        return ['session_id', response, f'session_id:{response}', *covariates]
+    return ['session_id', *covariates]
+
+
 def change_between_sessions(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
@@ -385,19 +415,7 @@ def change_between_sessions(
     del earlier, rng
     if study.wide['session_id'].nunique() < 2:
         return []
-    first, later = session_roles(study)
-    response = _response_column(study)
-    if response not in study.wide:
-        raise InputDataError(f'Sessions/ResponseColumn: there is no column {response!r}.')
-    wide = study.wide[study.wide['session_id'].isin([first, *later])]
-    # The order of visits and groups decides the sign of every difference: later - first,
-    # other group - reference.
-    text = as_text(wide[response])
-    levels = study.group_levels(wide) if response == 'group' else level_order(text)
-    wide = wide.assign(
-        session_id=pd.Categorical(wide['session_id'], [first, *later]),
-        **{response: pd.Categorical(text, levels)},
-    )
+    wide, first, later, response = change_frame(study)
     rows: list[Row] = []
     measures = chosen_measures(study, study.model.section('Sessions')['Measures'])
     if not measures:

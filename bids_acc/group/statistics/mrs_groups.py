@@ -331,8 +331,7 @@ def nuisance_regressions(
     """Repeat the group comparison of each metabolite with one nuisance covariate at a time."""
     del rng
     rows: list[Row] = []
-    joined, _ = quality_frame(study)
-    joined = joined.set_axis(study.baseline.index)
+    joined = _with_quality(study)
     always = study.model.content['Nuisance']['Always']
     if roles(study):
         rows += [
@@ -351,6 +350,41 @@ def nuisance_regressions(
     return rows
 
 
+def _with_quality(study: Study) -> pd.DataFrame:
+    """Return the baseline with the measures of quality as columns."""
+    joined, _ = quality_frame(study)
+    return joined.set_axis(study.baseline.index)
+
+
+def nuisance_models(
+    study: Study, earlier: Mapping[str, pd.DataFrame]
+) -> Iterator[tuple[FittedModel, str]]:
+    """Yield the models behind `nuisance_regressions`, each with its covariate.
+
+    Parameters
+    ----------
+    study, earlier
+        As for `nuisance_columns`. What cannot be fitted is left out; the regressions say so.
+    """
+    for cohort, frame in study.cohorts(_with_quality(study)):
+        for column in nuisance_columns(study, cohort, frame, earlier):
+            for measure, _ in roles(study):
+                try:
+                    yield _nuisance_model(study, cohort, frame, measure, column), column
+                except DesignError:
+                    continue
+
+
+def _nuisance_model(
+    study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, column: str
+) -> FittedModel:
+    """Fit group and one covariate to a metabolite."""
+    sample = draw_sample(study, cohort, frame, measure, [column])
+    if not pd.api.types.is_numeric_dtype(frame[column]):
+        raise_if_factor(study, column)
+    return fit_model(study, sample, ['group', column], ['group'])
+
+
 def _one_nuisance(
     study: Study,
     cohort: str,
@@ -361,15 +395,11 @@ def _one_nuisance(
     family: str,
 ) -> list[Row]:
     """Return the group effect on one metabolite at equal values of one column."""
-    categorical = not pd.api.types.is_numeric_dtype(frame[column])
-    sample = draw_sample(study, cohort, frame, measure, [column])
-    terms = ['group', column]
     try:
-        if categorical:
-            raise_if_factor(study, column)
-        model = fit_model(study, sample, terms, ['group'])
+        model = _nuisance_model(study, cohort, frame, measure, column)
     except DesignError as error:
-        row = not_done(sample, 'mrs_nuisance', terms, error)
+        sample = draw_sample(study, cohort, frame, measure, [column])
+        row = not_done(sample, 'mrs_nuisance', ['group', column], error)
         row.extra = {'nuisance': column}
         return [row]
     present = list(model.design.levels['group'])
