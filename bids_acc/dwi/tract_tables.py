@@ -197,8 +197,8 @@ def read_tracts(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Long: ``atlas, region, hemisphere, metric, value, word`` (the tool's own word); diffusivity
-        in mm2/s; without bundles of which the file has no value.
+        Long: ``atlas, region, hemisphere, metric, value, word`` (the tool's own word), ``layout``
+        (number in `LAYOUTS`); diffusivity in mm2/s; without bundles that have no value.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def read_tracts(path: Path) -> pd.DataFrame:
         raise InputDataError(f'{path} has no value of any bundle.')
     sides = [bundle_side(str(name)) for name in found['bundle']]
     return found.assign(
-        atlas=readings.atlas, region=[region for region, _ in sides],
+        atlas=readings.atlas, layout=LAYOUTS.index(layout), region=[region for region, _ in sides],
         hemisphere=[side or 'both' for _, side in sides],
     ).drop(columns='bundle')  # fmt: skip
 
@@ -328,6 +328,8 @@ def bundle_side(name: str) -> tuple[str, str]:
 def combine(tables: Iterable[tuple[str, pd.DataFrame]]) -> tuple[pd.DataFrame, list[list[str]]]:
     """Put tables of several files side by side; the first that has a measure of a tract counts.
 
+    Two layouts define a measure in two ways, so that all tracts of an atlas have it from one.
+
     Parameters
     ----------
     tables : iterable of (str, DataFrame)
@@ -342,14 +344,16 @@ def combine(tables: Iterable[tuple[str, pd.DataFrame]]) -> tuple[pd.DataFrame, l
     """
     cells: dict[tuple[str, str, str], dict[str, float]] = {}
     sources: dict[tuple[str, str, str], list[str]] = {}
+    owner: dict[tuple[str, str], int] = {}
     taken = []
     for source, table in tables:
         used = set()
         for row in table.to_dict('records'):
             key = (row['atlas'], row['region'], row['hemisphere'])
-            cell, metric = cells.setdefault(key, {}), str(row['metric'])
-            if metric not in cell:
-                cell[metric] = float(row['value'])
+            metric = str(row['metric'])
+            own = owner.setdefault((row['atlas'], metric), row['layout']) == row['layout']
+            if own and metric not in cells.get(key, {}):
+                cells.setdefault(key, {})[metric] = float(row['value'])
                 used.add(metric)
                 sources.setdefault(key, []).append(source)
         taken.append([name for name in WORDS if name in used])

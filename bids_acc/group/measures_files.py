@@ -29,6 +29,7 @@ from bids_acc.group.measures import (
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.tables import table_text
+from bids_acc.report.wording import metric_words
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.people import read_sidecar
 from bids_acc.tables.reading import INVISIBLE, read_raw, typed
@@ -178,21 +179,31 @@ def _parcel_text(meaning: Meaning) -> str:
     side = {'L': 'left hemisphere', 'R': 'right hemisphere'}.get(
         meaning.hemisphere, 'both hemispheres'
     )
-    what = PARTIAL_VOLUME.get(meaning.metric, meaning.metric)
+    what = _metric_text(meaning.metric)
     return f'{kind} of {what} over parcel {meaning.component}, {side}'
 
 
 def _region_text(meaning: Meaning) -> str:
     """Describe a region's column."""
     side = {'L': ', left', 'R': ', right'}.get(meaning.hemisphere, '')
-    words = {'gmvolume': 'volume of grey matter within the label',
-             'gmdensity': 'modulated density of grey matter',
-             'fawm': 'FA weighted by white matter',
-             'mtr': 'magnetization transfer ratio',
-             'mtrgm': 'magnetization transfer ratio weighted by grey matter',
-             'mtrwm': 'magnetization transfer ratio weighted by white matter'}  # fmt: skip
-    what = words.get(meaning.metric, PARTIAL_VOLUME.get(meaning.metric, meaning.metric))
-    return f'{what.capitalize()} of {meaning.region}{side} ({meaning.atlas})'
+    what = _metric_text(meaning.metric)
+    return f'{what[0].upper()}{what[1:]} of {meaning.region}{side} ({meaning.atlas})'
+
+
+REGION_WORDS: Mapping[str, str] = {
+    'gmvolume': 'volume of grey matter within the label',
+    'gmdensity': 'modulated density of grey matter',
+    'fawm': 'FA weighted by white matter',
+    'mtr': 'magnetization transfer ratio',
+    'mtrgm': 'magnetization transfer ratio weighted by grey matter',
+    'mtrwm': 'magnetization transfer ratio weighted by white matter',
+}
+"""Metrics that need more words than their name on pages."""
+
+
+def _metric_text(metric: str) -> str:
+    """Return what a metric is, in words."""
+    return REGION_WORDS.get(metric) or PARTIAL_VOLUME.get(metric) or metric_words(metric)
 
 
 def _place_text(meaning: Meaning) -> str:

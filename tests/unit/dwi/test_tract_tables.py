@@ -174,15 +174,24 @@ def test_names_and_sides():
     assert layout_of('sub-01_bundles-DSIStudio_tdistats.tsv') is None
 
 
-def test_the_first_table_counts_and_gaps_are_filled(tmp_path):
+def test_a_measure_is_of_one_layout_and_another_adds_what_it_lacks(tmp_path):
     tables = [read_tracts(write(tmp_path, kind)) for kind in ('scalarstats', 'bundlestats')]
     wide, taken = combine([('QSIRecon 1', tables[0]), ('QSIRecon 2', tables[1])])
-    assert taken == [['fa', 'md'], ['md', 'volume_mm3', 'n_streamlines']]
+    assert taken == [['fa', 'md'], ['volume_mm3', 'n_streamlines']]
     left, right = wide.set_index('hemisphere').loc['L'], wide.set_index('hemisphere').loc['R']
     assert (left['fa'], left['md'], left['volume_mm3']) == pytest.approx((0.4, 8e-4, 12000))
-    assert right['md'] == pytest.approx(7.6e-4)
+    assert np.isnan(right['md'])  # the other table has it by another definition
     assert left['source'] == 'QSIRecon 1, QSIRecon 2'
     assert np.isnan(left['icvf'])
+
+
+def test_a_tract_of_which_nothing_is_taken_has_no_row(tmp_path):
+    more = 'bundle_name,md\nFornix_L,.7\n'
+    tables = [('a', read_tracts(write(tmp_path, 'scalarstats'))),
+              ('b', read_tracts(write(tmp_path, 'bundlestats', more)))]  # fmt: skip
+    wide, taken = combine(tables)
+    assert set(wide['region']) == {'associationarcuatefasciculus'}
+    assert taken == [['fa', 'md'], []]
 
 
 def test_the_shell_writes_a_table_and_where_it_is_from(tmp_path, monkeypatch):
