@@ -18,7 +18,7 @@ from bids_acc.mrs.conditions import editing_named, repetitions_in_coils, tell_co
 from bids_acc.mrs.interfaces import edit_index as condition_of
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
-from bids_acc.mrs.signal.preprocessing import Preprocessed, preprocess
+from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess
 
 Kind = Literal['refused', 'lacks', 'note', 'good']
 """No level can come of the file; not there, and what follows; worth knowing; there."""
@@ -303,6 +303,8 @@ def _signal(data: MrsData, water: MrsData | None, condition: int) -> Iterator[Re
         'Lines lie where the NIfTI-MRS convention puts them.',
     )  # fmt: skip
     yield _seen(done)
+    if problem := checked_scale(done, *axis)[1]:
+        yield Remark('lacks', f'{problem[0].upper()}{problem[1:]}')
     left_out = done.n_transients - done.n_transients_used
     if left_out:
         told = f'{left_out} of {done.n_transients} transients are unlike the others: left out.'

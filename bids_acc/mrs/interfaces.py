@@ -59,7 +59,12 @@ from bids_acc.mrs.signal.blocks import (
     event_blocks,
     match_widths,
 )
-from bids_acc.mrs.signal.preprocessing import Preprocessed, nothing_usable, preprocess
+from bids_acc.mrs.signal.preprocessing import (
+    Preprocessed,
+    checked_scale,
+    nothing_usable,
+    preprocess,
+)
 from bids_acc.tables.reading import read_tsv
 from bids_acc.tables.writing import write_tsv
 
@@ -132,8 +137,9 @@ def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[TransientBlock
         If there are no events, or no blocks can be made of them.
     """
     n_transients = data.fids.shape[1]
+    step = data.repetition_time * data.fids.shape[2]  # conditions of an edited scan take turns
     if wanted != 'events':
-        return equal_blocks(n_transients, int(wanted), data.repetition_time)
+        return equal_blocks(n_transients, int(wanted), step)
     path = svs_file.with_name(svs_file.name.split('.')[0].removesuffix('svs') + 'events.tsv')
     if not path.is_file():
         raise InputDataError(f'{path.name} is not there: add it, or give a number of blocks')
@@ -144,8 +150,6 @@ def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[TransientBlock
     if numbers.isna().any(axis=None):
         raise InputDataError(f'{path.name}: an onset or duration is no number: correct it')
     kinds = table['trial_type'].astype(str) if 'trial_type' in table else ['event'] * len(table)
-    # conditions of an edited scan take turns
-    step = data.repetition_time * data.fids.shape[2]
     return event_blocks(
         numbers['onset'].tolist(), numbers['duration'].tolist(), list(kinds), n_transients, step,
         data.positions,
@@ -216,7 +220,8 @@ class PreprocessSpectrum(SimpleInterface):
             done, artefacts, unusable = self._processed(data, reference, condition)
             second = self._second(data, done, condition, unusable)
             notes = [*notes, 'the labels ON and OFF are exchanged, by the height of NAA.']
-        told = (*data.notes, *notes, *second.notes, self.inputs.note, unusable)
+        done, scale = checked_scale(done, data.dwell_time, data.spectrometer_mhz)
+        told = (*data.notes, *notes, scale, *second.notes, self.inputs.note, unusable)
         report = preprocessing_report(data, done, reference) | {
             'edit_index': condition,
             'editing': second.report,

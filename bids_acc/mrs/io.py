@@ -477,7 +477,7 @@ def _arrange(
         tag = metadata.get(f'dim_{axis + 1}')
         if tag is None and data.shape[axis] > 1:
             notes.append(f'dimension {axis + 1} is not tagged; taken as {default}.')
-        moved.append(str(tag or default))
+        moved.append(str(tag or default).strip().upper())
     block = data[0, 0, 0]
     groups: dict[str, list[int]] = {'coil': [], 'dyn': [], 'edit': []}
     for axis, tag in enumerate(moved, start=1):

@@ -8,13 +8,17 @@ import numpy.typing as npt
 from bids_acc.exceptions import InputDataError
 from bids_acc.typing import ComplexArray
 
+DEPENDENT = 1e-6
+"""Smallest eigenvalue of the noise correlation below which a coil is a sum of others, as one that
+the scanner combined is, and the matrix cannot be inverted: convention of this package."""
+
 
 def noise_covariance(fids: npt.ArrayLike, tail: float = 0.25) -> ComplexArray:
     """Covariance of the coils' noise, from the end of the decays.
 
     The mean over transients of each sample is taken away first where there are several, so that
-    signal that lasts to the end does not count as noise. Too few samples for a full matrix give
-    the diagonal.
+    signal that lasts to the end does not count as noise. Too few samples for a full matrix, or
+    coils of which one is a sum of others, give the diagonal.
 
     Parameters
     ----------
@@ -46,7 +50,9 @@ def noise_covariance(fids: npt.ArrayLike, tail: float = 0.25) -> ComplexArray:
     if np.any(power <= 0):
         dead = ', '.join(str(k) for k in np.flatnonzero(power <= 0))
         raise InputDataError(f'coil {dead} (counted from 0) holds no signal: remove it.')
-    if samples.shape[1] < 4 * n_coils:
+    scale = np.sqrt(power)
+    smallest = np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0]
+    if samples.shape[1] < 4 * n_coils or smallest < DEPENDENT:
         return np.diag(power).astype(complex)
     return covariance
 

@@ -7,7 +7,7 @@ transients unlike the others, average, eddy currents, residual water, ppm scale,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -30,11 +30,13 @@ from bids_acc.mrs.signal.referencing import (
     find_phase,
     find_shift,
     is_conjugated,
+    singlet_amplitudes,
     singlet_score,
 )
 from bids_acc.mrs.signal.water import (
     RESIDUAL_WATER_PPM,
     correct_eddy_currents,
+    reference_problem,
     remove_residual_water,
     water_amplitude,
 )
@@ -514,3 +516,31 @@ def replayed(
     low, high = (ppm - done.shift_ppm for ppm in replay.water_ppm)
     dry = remove_residual_water(wet, dwell_time, spectrometer_mhz, (low, high))
     return dry, wet, int(kept.sum())
+
+
+def checked_scale(
+    done: Preprocessed, dwell_time: float, spectrometer_mhz: float
+) -> tuple[Preprocessed, str]:
+    """Take away an amplitude of water that no brain can have beside its metabolites.
+
+    Parameters
+    ----------
+    done : Preprocessed
+        Spectrum and water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    done : Preprocessed
+        With NaN as amplitude of water where the reference cannot be one.
+    problem : str
+        What is wrong; empty when nothing is.
+    """
+    if not (done.water_amplitude > 0 and np.any(done.fid)):
+        return done, ''
+    lines = singlet_amplitudes(done.fid, dwell_time, spectrometer_mhz)
+    problem = reference_problem(done.water_amplitude, float(np.abs(lines).max()))
+    if problem.startswith('no water scaling'):
+        done = replace(done, water_amplitude=float('nan'))
+    return done, problem

@@ -12,6 +12,12 @@ from bids_acc.typing import ComplexArray, FloatArray
 RESIDUAL_WATER_PPM = (4.2, 5.1)
 """Components between these shifts are taken out as residual water."""
 
+SUPPRESSED_BELOW, USUAL_OVER_SINGLET = 20.0, (100.0, 20_000.0)
+"""Unsuppressed water over the highest of NAA, creatine and cholines: in brain some 900 to 1500 at
+3 T (80 mol/L of protons against 30 mmol/L). Below the first the reference was suppressed, or the
+spectrum is a sum and the reference a mean; beyond the others it may be so. Conventions of this
+package, about a tenth and ten times of what is usual."""
+
 
 def eddy_current_phase(
     water: npt.ArrayLike, dwell_time: float, floor: float = 10.0, n_points: int | None = None
@@ -244,3 +250,43 @@ def water_parabola(
         return None
     time = np.arange(skip, skip + used.size) * dwell_time
     return np.asarray(np.polyfit(time, np.log(used), 2), dtype=np.float64)
+
+
+def reference_problem(water: float, singlet: float) -> str:
+    """Say what is wrong with the scale of a water reference; empty when nothing is.
+
+    Parameters
+    ----------
+    water : float
+        Amplitude of the reference at time zero.
+    singlet : float
+        Amplitude of the highest singlet of the spectrum, in the same units.
+
+    Returns
+    -------
+    str
+        Begins with ``no water scaling`` where no level can come of it.
+
+    Examples
+    --------
+    >>> reference_problem(1200.0, 1.0)
+    ''
+    >>> reference_problem(4.0, 1.0)[:47]
+    'no water scaling: the water of the reference is'
+    """
+    if not (water > 0 and singlet > 0):
+        return ''
+    ratio = water / singlet
+    low, high = USUAL_OVER_SINGLET
+    if low <= ratio <= high:
+        return ''
+    what = f'the water of the reference is {ratio:.3g} times the highest metabolite line'
+    if ratio < SUPPRESSED_BELOW:
+        return (
+            f'no water scaling: {what}, which is some 1000 times in brain: its water was '
+            'suppressed, or spectrum and reference are exchanged, or summed differently.'
+        )
+    return (
+        f'{what}, which is some 1000 times in brain: levels scaled to water are off by as much '
+        'if transients were summed in one file and averaged in the other.'
+    )

@@ -51,6 +51,7 @@ def test_round_trip_keeps_decays_and_axes(tmp_path: Path, decays: np.ndarray) ->
         ((3, 0, 1, 2), ('DIM_COIL', 'DIM_DYN', 'DIM_EDIT')),
         ((3, 1, 0, 2), ('DIM_DYN', 'DIM_COIL', 'DIM_EDIT')),
         ((3, 2, 1, 0), ('DIM_EDIT', 'DIM_DYN', 'DIM_COIL')),
+        ((3, 0, 1, 2), ('dim_coil', 'Dim_Dyn ', 'dim_edit')),
     ],
 )
 def test_tagged_axes_in_any_order(

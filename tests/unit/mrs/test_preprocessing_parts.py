@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.signal.alignment import align_transients, shift_and_phase, unlike_transients
 from bids_acc.mrs.signal.coils import combine_coils, noise_covariance
 from bids_acc.mrs.signal.measures import full_width_half_maximum, noise_sd, peak_measures
-from bids_acc.mrs.signal.preprocessing import preprocess
+from bids_acc.mrs.signal.preprocessing import checked_scale, nothing_usable, preprocess
 from bids_acc.mrs.signal.referencing import find_phase, find_shift
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import (
@@ -79,6 +82,33 @@ def test_signal_that_lasts_to_the_end_is_no_noise(rng: np.random.Generator) -> N
     lasting = 50 * np.exp(2j * np.pi * 20 * TIME)
     covariance = noise_covariance(lasting + white(rng, 1.0, 2, 8, N))
     np.testing.assert_allclose(np.diagonal(covariance).real, 2 * 7 / 8, rtol=0.1)
+
+
+def test_a_coil_that_is_the_sum_of_others_is_no_obstacle(rng: np.random.Generator) -> None:
+    """A channel that the scanner combined stands beside its elements in some exports."""
+    signal = np.exp(-np.arange(512) / 60) + 0j
+    sensitivity = np.array([1.0, 0.5j, -0.8])
+    noise = 0.02 * (rng.standard_normal((3, 8, 512, 2)) @ np.array([1, 1j]))
+    elements = sensitivity[:, None, None] * signal + noise
+    combined, _ = combine_coils(np.concatenate([elements, elements.sum(axis=0)[None]]))
+    alone, _ = combine_coils(elements)
+    shapes = [part.mean(axis=0) / part.mean(axis=0)[0] for part in (combined, alone)]
+    assert np.abs(shapes[0] - shapes[1]).max() < 0.05
+
+
+def test_a_reference_whose_water_was_suppressed_scales_nothing() -> None:
+    time = np.arange(1024) * 5e-4
+    naa = np.exp((2j * np.pi * (4.65 - 2.008) * 127.75 - 15) * time)
+    done = nothing_usable(1024, '')
+    unsure = 'off by as much'
+    for water, kept, said in (
+        (1000.0, 1000.0, ''), (5.0, math.nan, 'no water scaling'),
+        (50.0, 50.0, unsure), (9e4, 9e4, unsure),
+    ):  # fmt: skip
+        scaled = replace(done, fid=naa, water_amplitude=water)
+        checked, problem = checked_scale(scaled, 5e-4, 127.75)
+        assert checked.water_amplitude == pytest.approx(kept, nan_ok=True)
+        assert (said in problem) if said else not problem
 
 
 def test_reference_with_other_coils_is_refused(rng: np.random.Generator) -> None:

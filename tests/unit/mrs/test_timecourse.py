@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ def test_events_are_read_beside_the_spectrum(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match='duration is missing'):
         blocks_of('events', svs, data)
     assert len(blocks_of('5', svs, data)) == 5
+    edited = replace(data, fids=np.ones((1, 25, 2, N), dtype=complex))
+    assert [b.onset_s for b in blocks_of('5', svs, edited)] == [0.0, 20.0, 40.0, 60.0, 80.0]
 
 
 def test_too_short_a_series_and_wrong_words_are_refused() -> None:
