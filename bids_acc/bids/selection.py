@@ -89,7 +89,7 @@ def check_dataset(bids_dir: Path) -> None:
     if not bids_dir.is_dir():
         raise MissingInputError(f'{bids_dir}: there is no such folder.')
     description = bids_dir / 'dataset_description.json'
-    remedy = 'Mend it, or add --skip-bids-validation.'
+    remedy = 'Correct it, or add --skip-bids-validation.'
     try:
         content = read_json(description)
     except BidsAccError as error:

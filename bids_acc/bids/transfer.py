@@ -156,7 +156,7 @@ def _image(index: ImageIndex, file: ImageFile) -> _Image:
     if named and told and named != told:
         raise InputDataError(
             f'{path}: its name says mt-{named}, its sidecar MTState '
-            f'{str(told == "on").lower()}; mend one of them.'
+            f'{str(told == "on").lower()}; correct one of them.'
         )
     state = named or told
     if state is None:

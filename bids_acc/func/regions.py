@@ -117,7 +117,7 @@ def seed_regions(path: Path | None = None) -> list[Region]:
 
 def _seed_table(path: Path) -> dict[str, Region]:
     """Read a table of seeds."""
-    with reading(path, 'table of seeds', 'mend it', SettingsError):
+    with reading(path, 'table of seeds', 'correct it', SettingsError):
         table = read_tsv(path)
     if missing := [name for name in SEED_COLUMNS if name not in table]:
         raise SettingsError(
@@ -276,7 +276,7 @@ def _atlas_names(path: Path) -> dict[int, str]:
     table = path.with_name(path.name.removesuffix('.gz').removesuffix('.nii') + '.tsv')
     if not table.is_file():
         return {}
-    with reading(table, 'table of labels', 'mend it', SettingsError):
+    with reading(table, 'table of labels', 'correct it', SettingsError):
         frame = read_tsv(table)
         return {int(i): str(n) for i, n in zip(frame['index'], frame['name'], strict=True)}
 

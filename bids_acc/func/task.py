@@ -76,15 +76,15 @@ def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
         table['trial_type'] = 'event'
     table = table.dropna(subset=['onset', 'trial_type'])
     if table.empty:
-        raise InputDataError(f'{path} holds no event with an onset; mend it.')
+        raise InputDataError(f'{path} holds no event with an onset; correct it.')
     if (table['duration'] < 0).any():
-        raise InputDataError(f'{path}: an event has a duration below 0; mend it.')
+        raise InputDataError(f'{path}: an event has a duration below 0; correct it.')
     outside = table[(table['onset'] >= run_seconds) | (table['onset'] + table['duration'] <= 0)]
     if len(outside):
         raise InputDataError(
             f'{path}: {len(outside)} of {len(table)} events lie outside the run of '
             f'{run_seconds:.0f} s (onset {outside["onset"].iloc[0]:g} s); onsets are in s from '
-            'the first volume: mend the table, or fetch the right one.'
+            'the first volume: correct the table, or fetch the right one.'
         )
     return table[['onset', 'duration', 'trial_type']].astype({'trial_type': str})
 

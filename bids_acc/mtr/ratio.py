@@ -153,7 +153,7 @@ def percent_factor(values: npt.ArrayLike, told: str = '') -> float:
     if named is not None and named != factor:
         raise ValueError(
             f'has a median of {middle:.4g}, which does not go with Units {told!r} of its sidecar: '
-            'mend one of them'
+            'correct one of them'
         )
     return factor
 

@@ -207,8 +207,8 @@ def judged_row(
         if not has_anat and needs_anat(inputs):
             raise MissingInputError(
                 'the series are measured with the surfaces of the T1w image, and there are none '
-                'of this session: add anat to --modalities, or mend what keeps its T1w image from '
-                'being used, or give series prepared in MNI152 or fsaverage by --derivatives.'
+                'of this session: add anat to --modalities, or correct what keeps its T1w image '
+                'from being used, or give series prepared in MNI152 or fsaverage by --derivatives.'
             )
         kept, notes = usable_runs(inputs)
         tasks = tasks_of(kept, settings)

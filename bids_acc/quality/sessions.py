@@ -177,7 +177,7 @@ def load_session_gate(modality: ImageModality, name: str, where: str) -> Session
     if not Path(name).is_file():
         listed = ', '.join(PRESETS[modality])
         raise SettingsError(f'{where}: neither a preset ({listed}, {NONE}) nor a file.')
-    with reading(name, 'gate', 'mend it', SettingsError):
+    with reading(name, 'gate', 'correct it', SettingsError):
         content = json.loads(read_whole(name, error=SettingsError))
     return parse_session_gate(content, modality, where, Path(name).stem)
 

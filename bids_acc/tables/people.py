@@ -280,7 +280,7 @@ lies within 0 to 120 (years).']
 def _numbers_as_written(
     name: str, cells: list[str | None], who: Sequence[str], told: list[_Cell], where: str
 ) -> list[str | None]:
-    """Mend a column of numbers with decimal commas, capped ages or ``none`` among them."""
+    """Correct a column of numbers with decimal commas, capped ages or ``none`` among them."""
     present = [cell for cell in cells if cell is not None]
     odd = [cell for cell in present if number(cell) is None]
     if not odd:

@@ -1,7 +1,7 @@
 """Groups that were measured in different places or ways: what no analysis can tell apart.
 
 Where two groups share no site, scanner, software, acquisition or data set, a difference between
-them is as much one of the measurement. No covariate and no harmonisation mends that; it is said
+them is as much one of the measurement. No covariate and no harmonisation corrects that; it is said
 before any result and in each affected row.
 """
 
@@ -59,7 +59,7 @@ class Confounded:
             return (
                 f'{first} and {second} share no {self.column}{where} ({listed}): a difference '
                 f'between them cannot be told from one of {self.column}, and no covariate or '
-                'harmonisation mends that.'
+                'harmonisation corrects that.'
             )
         return (
             f'{first} and {second} hardly share a {self.column}{where} ({listed}): only '

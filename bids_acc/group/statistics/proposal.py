@@ -220,8 +220,8 @@ def _ordered_levels(
     levels, _ = _rare(levels, counts, reasons)
     if len(levels) < 2:
         raise InputDataError(
-            f'participants.tsv: {column.name} has only {len(levels)} group with two participants '
-            f'or more ({", ".join(levels) or "none"}): there is nothing to compare.'
+            f'participants.tsv: of the groups in {column.name}, {" and ".join(levels) or "none"} '
+            'has two participants or more here: there is nothing to compare.'
         )
     reference, why = _reference(levels, texts, counts)
     reasons.append(why)

@@ -14,7 +14,7 @@ from bids_acc.report.subject.view import SubjectView, what_differs
 
 REMEDIES: Mapping[ExitCode, str] = MappingProxyType(
     {
-        ExitCode.BAD_DATA: 'Mend or fetch the file that the message names, and run the same '
+        ExitCode.BAD_DATA: 'Correct or fetch the file that the message names, and run the same '
         'command again; what is finished is not computed again.',
         ExitCode.NO_INPUT: 'Fetch the file that the message names, and run the same command '
         'again.',

@@ -88,7 +88,7 @@ def test_the_sidecar_tells_the_state_where_the_name_does_not(tmp_path: Path, wri
     with pytest.raises(MissingInputError, match='mt-off is not there'):
         _found(tmp_path)
     write('mt-on_MTR', OFF, MTState=False)
-    with pytest.raises(InputDataError, match='mend one of them'):
+    with pytest.raises(InputDataError, match='correct one of them'):
         _found(tmp_path)
 
 

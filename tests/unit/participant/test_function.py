@@ -73,4 +73,4 @@ def test_raw_series_need_the_surfaces_of_the_t1w_image(run):
     row, kept = judged_row(ROW, FuncInputs(raw=(run,)), FuncSettings(), has_anat=False)
     assert (row.status, kept) == ('fail', None)
     assert row.exit_code is not ExitCode.OK
-    assert 'mend what keeps its T1w image from being used' in row.reason
+    assert 'correct what keeps its T1w image from being used' in row.reason
