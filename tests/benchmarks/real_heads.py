@@ -1,7 +1,7 @@
 """What brain extraction and tissues come to on real whole heads, and at what cost.
 
 Usage: ``python -m tests.benchmarks.real_heads [HEADS] [--quick] [--tissue] [--full]
-[--robust [HOW ...]] [--verdicts] [--seed N] [--threads N] [--only NAME ...] [--resume]
+[--robust [HOW ...]] [--verdicts [RUNS]] [--seed N] [--threads N] [--only NAME ...] [--resume]
 [--out FOLDER]``. HEADS holds ``NAME.nii.gz`` with a ``NAME_mask.nii.gz`` to compare with (default:
 ``../shared/data/heads``).
 
@@ -21,8 +21,9 @@ overlap with the mask carried along, or the refusal. What is no head goes throug
 well (some 60 CPU seconds), which refuse it at the latest.
 
 ``--verdicts`` measures each head as far as its tissues (with ``--full``, its surfaces) under three
-seeds and with one, two and four threads of ITK, and prints what is decided of it (the method, a
-refusal and its reason, the flags) and how far the figures spread: all runs have to decide alike.
+seeds and with one, two and four threads of ITK (or the first two runs of them), and prints what is
+decided of it (the method, a refusal and its reason, the flags) and how far the figures spread: all
+runs have to decide alike.
 
 The reference masks are of the package whose networks are used here: a Dice near 1 says that the
 same is done, and only eyes say that it is right.
@@ -79,6 +80,8 @@ from tests.synthetic.strange_heads import FITTING, NO_HEADS, REFUSABLE, Head
 HEADS = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'heads'
 ASKED = {'dice': 0.90, 'median dice': 0.96, 'ratio': 0.15}
 """Least Dice of a head and of all, and how far the ratio of the volumes may be from one."""
+RUNS = ((1, 1), (2, 2), (3, 4))
+"""Seed and threads of each run that has to decide alike."""
 COARSE_MM = 1.5
 """Heads with larger voxels are quick."""
 
@@ -120,7 +123,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--tissue', action='store_true')
     parser.add_argument('--full', action='store_true')
     parser.add_argument('--robust', nargs='*', metavar='HOW')
-    parser.add_argument('--verdicts', action='store_true')
+    parser.add_argument('--verdicts', nargs='?', type=int, const=len(RUNS), choices=(2, 3))
     parser.add_argument('--resume', action='store_true')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--threads', type=int, default=1)
@@ -310,17 +313,13 @@ def draw_surfaces(
     save_figure(figure, path, dpi=110)
 
 
-RUNS = ((1, 1), (2, 2), (3, 4))
-"""Seed and threads of each run that has to decide alike."""
-
-
 def verdicts(given: argparse.Namespace) -> bool:
     """Measure the heads several times over; print and return whether all runs decide alike.
 
     Each run is a process of its own: ITK asks for its threads once in a process.
     """
     tables = []
-    for seed, threads in RUNS:
+    for seed, threads in RUNS[: given.verdicts]:
         out = given.out / f'seed-{seed}_threads-{threads}'
         options = [f for f in ('--quick', '--full', '--resume') if getattr(given, f[2:])]
         subprocess.run(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nb
@@ -11,6 +14,7 @@ import pytest
 from bids_acc.anat.brain import find_brain
 from bids_acc.anat.interfaces import load_t1w, load_volume
 from bids_acc.images.masks import dice
+from tests.synthetic.strange_heads import Head, other_voxels
 
 
 @pytest.mark.parametrize('name', ['IXI202-HH-1526_age20', 'ms_thick_p04s1'])
@@ -22,6 +26,30 @@ def test_real_heads(shared_data: Path, tmp_path: Path, name: str) -> None:
     assert found.method == 'network'
     assert found.agreement > 0.85
     assert dice(found.mask, np.asarray(expected.dataobj)) > 0.995
+
+
+@pytest.mark.slow
+def test_seeds_and_threads_decide_nothing(shared_data: Path, tmp_path: Path) -> None:
+    """Method, refusal and flags of a head with voxels of 3 mm are those of each run."""
+    folder, name = shared_data / 'heads', 'IXI202-HH-1526_age20'
+    image, mask = (
+        nb.as_closest_canonical(nb.load(folder / f'{name}{end}.nii.gz')) for end in ('', '_mask')
+    )
+    head = Head(image.get_fdata(dtype=np.float32), image.affine, np.asarray(mask.dataobj) > 0)
+    coarse = other_voxels(head, (3.0, 3.0, 3.0))
+    heads = tmp_path / 'heads'
+    heads.mkdir()
+    coarse.image().to_filename(heads / 'one.nii.gz')
+    replace(coarse, data=coarse.mask.astype(np.uint8)).image().to_filename(
+        heads / 'one_mask.nii.gz'
+    )
+    run = subprocess.run(
+        [sys.executable, '-m', 'tests.benchmarks.real_heads', heads, '--verdicts', '2',
+         '--out', tmp_path / 'out'],
+        cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert 'one: network, flagged ' in run.stdout
 
 
 def test_numbers_of_every_kind_are_read(tmp_path: Path, rng: np.random.Generator) -> None:
