@@ -13,6 +13,7 @@ from bids_acc.bids.images import as_list, image_part, number_kind
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import AnatInputs, check_image, open_image
 from bids_acc.bids.layout import (
+    NothingThereError,
     metadata_of,
     nothing_there,
     query_images,
@@ -142,7 +143,7 @@ def find_anat(
         if files:
             notes.append(f'no T1w in ses-{session}')
     if not files:
-        raise nothing_there(subject, session, 'anat', 'T1w')
+        raise _no_t1w(index, subject, session, filters)
     files, twins = without_twins(files)
     named = named_by_spectra(index, subject, session, filters) if len(files) > 1 else set()
     good, refused = judge_t1w(index, files, named)
@@ -173,6 +174,21 @@ def find_anat(
         averaged=tuple(c.path for c in averaged),
         notes=tuple(notes),
     ), notes
+
+
+def _no_t1w(
+    index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
+) -> NothingThereError:
+    """Say that there is no T1w image, and how a uniform one of MP2RAGE can be taken for it."""
+    error = nothing_there(subject, session, 'anat', 'T1w')
+    uniform = query_images(index, subject, session, {'t1w': {'suffix': 'UNIT1'}}, 't1w')
+    if not uniform or 't1w' in filters:
+        return error
+    names = ', '.join(Path(image.path).name for image in uniform)
+    return NothingThereError(
+        f'{error}; to use the uniform image of MP2RAGE ({names}) as one, give '
+        '--bids-filter-file a file with {"t1w": {"suffix": "UNIT1"}}'
+    )
 
 
 def judge_t1w(

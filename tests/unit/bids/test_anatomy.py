@@ -151,3 +151,19 @@ def test_runs_are_averaged_when_asked(tmp_path):
     row, anat = anat_of(root)
     assert anat.averaged == ()
     assert 'sub-01_run-2_T1w.nii.gz: as good, later in order' in row.reason
+
+
+def test_uniform_image_alone_is_offered_with_the_way_to_take_it(tmp_path: Path) -> None:
+    """MP2RAGE's T1w image has a name of its own; what is told to do works."""
+    root = write_dataset(tmp_path / 'bids')
+    path = write(root, '')
+    path.rename(path.with_name('sub-01_UNIT1.nii.gz'))
+    row, _ = anat_of(root)
+    assert row.status == 'skip'
+    assert 'uniform image of MP2RAGE (sub-01_UNIT1.nii.gz)' in row.reason
+    told = row.reason.partition('a file with ')[2]
+    row, anat = anat_of(root, filters=json.loads(told))
+    assert row.status == 'run'
+    assert anat.t1w.name == 'sub-01_UNIT1.nii.gz'
+    row, _ = anat_of(root, filters={'t1w': {'acquisition': 'none'}})
+    assert 'MP2RAGE' not in row.reason
