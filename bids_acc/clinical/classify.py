@@ -18,7 +18,7 @@ from bids_acc.clinical.criteria import (
     definition,
     explain,
 )
-from bids_acc.clinical.equivalents import DEFAULT_METHOD, load_equivalents
+from bids_acc.clinical.equivalents import DEFAULT_METHOD, OWN_METHOD, load_equivalents
 from bids_acc.clinical.evidence import Context, Thresholds, load_thresholds
 from bids_acc.clinical.history import collect_histories, read_table
 from bids_acc.derivatives import outputs
@@ -90,7 +90,10 @@ def classify(
     >>> classify(trials, ratings, definitions=['trrip']).labels['trrip'].tolist()
     ['undetermined']
     """
-    context = Context(load_thresholds(thresholds), load_equivalents(equivalents), method)
+    table = load_equivalents(equivalents)
+    if OWN_METHOD in {key[0] for key in table}:
+        method = OWN_METHOD
+    context = Context(load_thresholds(thresholds), table, method)
     rules = {name: definition(name) for name in sorted(definitions)}
     labels: list[dict[str, str]] = []
     trace: list[dict[str, Any]] = []

@@ -9,12 +9,14 @@ from bids_acc.clinical.depression import trd, trd_stage
 from bids_acc.clinical.evidence import Context, DefinitionVerdict
 from bids_acc.clinical.history import History
 from bids_acc.clinical.logic import Rule
+from bids_acc.clinical.maudsley import msm
 from bids_acc.clinical.schizophrenia import clozapine, kane, rswg, trrip
 from bids_acc.exceptions import SettingsError
 
 DEFINITIONS: Mapping[str, Callable[[History, Context], DefinitionVerdict]] = {
     'clozapine': clozapine,
     'kane': kane,
+    'msm': msm,
     'rswg': rswg,
     'trd': trd,
     'trd_stage': trd_stage,

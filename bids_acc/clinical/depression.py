@@ -22,7 +22,7 @@ TRD_STAGES = ('0', 'I', 'II', 'III', 'IV', 'V')
 def trd(history: History, context: Context) -> DefinitionVerdict:
     """Tell treatment-resistant depression from the number of failed adequate trials."""
     numbers = context.thresholds['trd']
-    failures = [_antidepressant_failed(t, numbers) for t in _antidepressants(history)]
+    failures = [antidepressant_failed(t, numbers) for t in antidepressants(history)]
     complete = history.rating.get('history_complete')
     n = int(numbers['min_trials'])
     truth = at_least(n, failures, complete=complete)
@@ -47,9 +47,9 @@ def trd_stage(history: History, context: Context) -> DefinitionVerdict:
     numbers = context.thresholds['trd']
     complete = history.rating.get('history_complete')
     by_class: dict[str, list[Truth]] = {}
-    for trial in _antidepressants(history):
+    for trial in antidepressants(history):
         name = str(trial['drug_class'])
-        truth = _antidepressant_failed(trial, numbers)
+        truth = antidepressant_failed(trial, numbers)
         if name == 'ect':
             truth = all_of([truth, trial.get('bilateral')])
         by_class.setdefault(name, []).append(truth)
@@ -87,24 +87,44 @@ def trd_stage(history: History, context: Context) -> DefinitionVerdict:
     return DefinitionVerdict((patient, *rules), {'HC': negate(patient.truth), **labels})
 
 
-def _antidepressants(history: History) -> list[Record]:
+def antidepressants(history: History) -> list[Record]:
+    """Return the trials of antidepressants and ECT."""
     return [t for t in history.trials if t.get('drug_class', 'antipsychotic') != 'antipsychotic']
 
 
-def _antidepressant_failed(trial: Record, numbers: Mapping[str, float]) -> Truth:
-    """Return whether an adequate trial brought no adequate response."""
+def antidepressant_failed(trial: Record, numbers: Mapping[str, float]) -> Truth:
+    """Return whether an adequate trial brought no adequate response.
+
+    A trial is adequate as rated, or where the Antidepressant Treatment History Form rates it 3 or
+    more of 5; where both are there and disagree, nobody knows.
+    """
     long_enough = compare(trial.get('weeks'), lambda v: v >= numbers['min_weeks'])
     # Duration alone can show a trial to be too short, never that its dose was sufficient.
     too_short = long_enough is False and trial.get('drug_class') != 'ect'
-    adequate: Truth = False if too_short else trial.get('adequate')
+    adequate: Truth = False if too_short else _adequate(trial, numbers)
     return all_of([adequate, trial_failed(trial, None)])
+
+
+def _adequate(trial: Record, numbers: Mapping[str, float]) -> Truth:
+    """Return whether dose and duration were adequate, by the clinician or by the ATHF.
+
+    References
+    ----------
+    Sackeim HA (2001). J Clin Psychiatry 62 Suppl 16:10-17. The form's tables of doses are not
+    here: it is rated by hand.
+    """
+    stated: Truth = trial.get('adequate')
+    rated = compare(trial.get('athf'), lambda v: v >= numbers['min_athf'])
+    if stated is None or rated is None:
+        return rated if stated is None else stated
+    return stated if stated == rated else None
 
 
 def _antidepressant_text(history: History, numbers: Mapping[str, float]) -> str:
     return (
         '; '.join(
-            f'{t["drug"]} ({t["drug_class"]}): {COUNTS[_antidepressant_failed(t, numbers)]}'
-            for t in _antidepressants(history)
+            f'{t["drug"]} ({t["drug_class"]}): {COUNTS[antidepressant_failed(t, numbers)]}'
+            for t in antidepressants(history)
         )
         or 'no trial on record'
     )

@@ -18,6 +18,10 @@ from bids_acc.exceptions import InputDataError
 
 COLUMNS = ('method', 'drug', 'route', 'dose_mg', 'interval_days', 'cpz_mg', 'source', 'identifier')
 """Columns that a table of equivalents must have."""
+SHORT = ('drug', 'equivalent', 'source')
+"""Columns of a short table: mg per day that equal 100 mg of chlorpromazine, and who says so."""
+OWN_METHOD = 'own table'
+"""Method of all rows of a short table, whatever method is asked for."""
 DEFAULT_METHOD = 'gardner2010'
 """International consensus of Gardner et al. 2010, doi:10.1176/appi.ajp.2009.09060802."""
 
@@ -45,7 +49,9 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
     Parameters
     ----------
     path : Path, optional
-        Table with the columns of `COLUMNS`, tab-separated; the shipped one by default.
+        Table with the columns of `COLUMNS`, tab-separated; the shipped one by default. Or a short
+        one with those of `SHORT`, and ``route`` and ``interval_days`` where it has depots (their
+        ``equivalent`` is mg per injection).
 
     Returns
     -------
@@ -65,6 +71,8 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
     file = path or resources.files('bids_acc') / 'data' / 'clinical' / 'chlorpromazine.tsv'
     with file.open('r', encoding='utf-8') as stream:
         rows = pd.read_csv(stream, sep='\t', na_values=['n/a'], keep_default_na=False)
+    if set(SHORT) <= set(rows) and 'cpz_mg' not in rows:
+        rows = _completed(rows)
     if missing := [c for c in COLUMNS if c not in rows]:
         raise InputDataError(f'{file}: column {missing[0]!r} is missing.')
     table: dict[tuple[str, str, str], Equivalent] = {}
@@ -72,7 +80,7 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
         key = (str(row['method']), normal_name(str(row['drug'])), str(row['route']))
         entry = Equivalent(
             float(row['dose_mg']), float(row['interval_days']), float(row['cpz_mg']),
-            str(row['source']),
+            '' if pd.isna(row['source']) else str(row['source']),
         )  # fmt: skip
         sizes = (entry.dose_mg, entry.interval_days, entry.cpz_mg)
         if not all(np.isfinite(s) and s > 0 for s in sizes) or not entry.source:
@@ -81,6 +89,18 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
             raise InputDataError(f'{file}: {" ".join(key)} stands twice (line {number}).')
         table[key] = entry
     return table
+
+
+def _completed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a short table with the columns of a whole one."""
+    nothing = pd.Series(np.nan, index=rows.index, dtype=object)
+    route = rows.get('route', nothing).fillna('oral')
+    # a depot without its interval is refused below, like any row without a number
+    days = rows.get('interval_days', nothing).where(route != 'oral', 1.0)
+    return rows.assign(
+        method=OWN_METHOD, route=route, interval_days=days, identifier='',
+        dose_mg=rows['equivalent'], cpz_mg=100.0,
+    )  # fmt: skip
 
 
 def normal_name(drug: str) -> str:
@@ -135,7 +155,8 @@ def chlorpromazine_equivalent(
     nan
     """
     known = load_equivalents() if table is None else table
-    entry = known.get((method, normal_name(drug), route))
+    name = normal_name(drug)
+    entry = known.get((method, name, route)) or known.get((OWN_METHOD, name, route))
     if entry is None:
         return float('nan')
     interval = 1.0 if route == 'oral' else float(interval_days)

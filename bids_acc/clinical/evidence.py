@@ -29,6 +29,7 @@ KANE_SOURCE = 'Mouchlianitis 2016, doi:10.1093/schbul/sbv151'
 RSWG_SOURCE = 'Andreasen 2005, doi:10.1176/appi.ajp.162.3.441'
 CLOZAPINE_SOURCE = 'clozapine response criteria of the iPSC study (paper 4)'
 THASE_SOURCE = 'Thase and Rush 1997, J Clin Psychiatry 58 Suppl 13:23-29'
+MSM_SOURCE = 'Fekadu 2009 and 2018, doi:10.1186/s12888-018-1679-x'
 TRD_SOURCE = 'review of markers, doi:10.1016/bs.pbr.2023.04.001'
 
 COUNTS: Mapping[Truth, str] = {True: 'counts', False: 'does not count', None: 'unknown'}

@@ -399,3 +399,63 @@ def test_real_table_without_ratings_labels_nobody_but_controls(shared_data):
     known = labels.merge(chosen, on='participant_id')
     assert set(known.loc[known['diagnosis'] == 'CONTROL', 'trrip']) == {'HC'}
     assert set(known.loc[known['diagnosis'] == 'SCHZ', 'trrip']) == {UNDETERMINED}
+
+
+class TestMaudsley:
+    RATED = {'patient': True, 'history_complete': True, 'episode_months': 30,
+             'depression_severity': 'severe', 'augmentation_failed': True}  # fmt: skip
+
+    @staticmethod
+    def failures(*drugs, **change):
+        return [{'drug': d, 'drug_class': 'ssri', 'weeks': 8, 'adequate': True,
+                 'response': 'inadequate', **change} for d in drugs]  # fmt: skip
+
+    def test_a_full_history_has_the_printed_score(self):
+        """3 for the duration, 4 for the severity, 2 for three drugs, 1 for augmentation, 1 for
+        ECT."""
+        ect = {'drug': 'ect', 'drug_class': 'ect', 'adequate': True, 'response': 'inadequate'}
+        found = groups([*self.failures('a', 'b', 'c', 'c'), ect], self.RATED, 'msm')
+        assert found.labels['msm'].item() == 'severe'
+        text = found.trace.query("rule == 'stage severe'")['evidence'].item()
+        assert text.startswith(
+            'score 11: episode 3, severity 4, antidepressants 2, augmentation 1'
+        )
+
+    @pytest.mark.parametrize(
+        ('change', 'expected'),
+        [
+            ({'episode_months': 6, 'depression_severity': 'mild', 'augmentation_failed': False},
+             'mild'),  # 1 + 2 + 1
+            ({'episode_months': 13, 'depression_severity': 'moderate'}, 'moderate'),
+            ({}, 'moderate'),  # 3 + 4 + 1 + 1
+            ({'depression_severity': 'psychotic'}, 'moderate'),  # 3 + 5 + 1 + 1: the upper end
+            ({'patient': False}, 'HC'),
+        ],
+    )  # fmt: skip
+    def test_stages(self, change, expected):
+        assert label(self.failures('a'), {**self.RATED, **change}, 'msm') == expected
+
+    def test_without_a_failed_trial_there_is_no_stage(self):
+        assert label([], self.RATED, 'msm') == 'no failed trial'
+        good = self.failures('a', response='adequate')
+        assert label(good, self.RATED, 'msm') == 'no failed trial'
+
+    def test_what_is_missing_counts_only_where_it_matters(self):
+        mild = {**self.RATED, 'episode_months': 3, 'depression_severity': 'mild'}
+        del mild['augmentation_failed']
+        assert label(self.failures('a'), mild, 'msm') == 'mild'  # 4 or 5
+        unknown = {**self.RATED, 'augmentation_failed': False}
+        del unknown['depression_severity']
+        assert label(self.failures('a'), unknown, 'msm') == UNDETERMINED  # 5 to 9
+        open_end = {**self.RATED, 'history_complete': False}
+        assert label(self.failures('a'), open_end, 'msm') == UNDETERMINED  # 9 to 14
+
+    def test_the_history_form_can_rate_adequacy(self):
+        trial = self.failures('a')[0]
+        del trial['adequate']
+        assert label([{**trial, 'athf': 3}], ILL, 'trd') == 'TRD'
+        assert label([{**trial, 'athf': 2}], ILL, 'trd') == 'not TRD'
+        assert label([{**trial, 'athf': 2, 'adequate': True}], ILL, 'trd') == UNDETERMINED
+        wrong = pd.DataFrame([{'participant_id': 'sub-01', **trial, 'athf': 6}])
+        with pytest.raises(InputDataError, match='athf'):
+            read_records(wrong, 'trial')

@@ -93,3 +93,24 @@ def test_bad_rows_are_refused(tmp_path, row):
     path.write_text('\t'.join(eq.COLUMNS) + '\n' + row + '\n')
     with pytest.raises(InputDataError):
         eq.load_equivalents(path)
+
+
+def test_a_short_table_of_ones_own_needs_no_method(tmp_path):
+    path = tmp_path / 'own.tsv'
+    path.write_text('drug\tequivalent\tsource\nHaloperidol\t2\tthe clinic\nnewdrug\t50\tus\n')
+    table = eq.load_equivalents(path)
+    assert eq.chlorpromazine_equivalent('haloperidol', 6, table=table) == pytest.approx(300)
+    assert eq.chlorpromazine_equivalent('newdrug', 25, table=table) == pytest.approx(50)
+    assert np.isnan(eq.chlorpromazine_equivalent('olanzapine', 10, table=table))
+    depot = '\troute\tinterval_days\n'
+    path.write_text(
+        'drug\tequivalent\tsource' + depot + 'xd\t50\tus\tdepot\t14\nx\t4\tus\tn/a\tn/a\n'
+    )
+    table = eq.load_equivalents(path)
+    value = eq.chlorpromazine_equivalent('xd', 100, route='depot', interval_days=28, table=table)
+    assert value == pytest.approx(100)
+    assert eq.chlorpromazine_equivalent('x', 4, table=table) == pytest.approx(100)
+    for bad in ('xd\t50\tus\tdepot\tn/a', 'x\t0\tus\toral\t1', 'x\t4\tn/a\toral\t1'):
+        path.write_text('drug\tequivalent\tsource' + depot + bad + '\n')
+        with pytest.raises(InputDataError, match='line 2'):
+            eq.load_equivalents(path)
