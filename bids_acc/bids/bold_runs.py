@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bids_acc.bids.fieldmaps import find_field_images
+from bids_acc.bids.fieldmaps import find_field_images, find_measured_field
 from bids_acc.bids.images import check_not_empty, image_part, number_kind, read_grid
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import check_image
@@ -154,12 +154,15 @@ def _companions(folder: Path) -> list[str]:
 
 
 def _with_field(run: RawRun, root: Path) -> tuple[RawRun, list[str]]:
-    """Add images of reversed phase encoding; an incomplete field map does not stop the run."""
+    """Add what tells of distortion; an incomplete field map does not stop the run."""
     reversed_pe, alike, left_out, notes = find_field_images(root, run)
+    field_map, others, said = find_measured_field(root, run, wanted=not reversed_pe)
+    left_out, notes = [*left_out, *others], [*notes, *said]
     return replace(
         run,
         reversed_pe=tuple(reversed_pe),
         alike=alike,
+        field_map=field_map,
         notes=(*run.notes, *(f'{text}.' for text in notes)),
     ), left_out
 

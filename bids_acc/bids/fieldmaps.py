@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from bids_acc.bids.phase_encoding import phase_direction
 from bids_acc.bids.reasons import without_path
 from bids_acc.bids.sidecars import inherited_metadata, read_json, suffix_of
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.images.distortion import reversed_pe_of
+from bids_acc.images.distortion import readout_time, reversed_pe_of
+from bids_acc.images.phase import GAMMA_HZ_PER_T, FieldMap
 
 ReversedImage = tuple[Path, dict[str, Any]]
 """An image of reversed phase encoding and its metadata."""
@@ -37,6 +39,14 @@ class CorrectableSeries(Protocol):
 
 OTHER_MAPS = ('phasediff', 'phase1', 'fieldmap', 'TB1DAM', 'TB1EPI')
 """Field maps of other kinds."""
+MEASURED = {'fieldmap': 'magnitude', 'phasediff': 'magnitude1', 'phase1': 'magnitude1'}
+"""Maps that were measured by gradient echoes, and the suffix of their magnitude."""
+HZ: Mapping[str, float] = {
+    'hz': 1.0, 'rad/s': 1 / (2 * math.pi), 't': GAMMA_HZ_PER_T, 'tesla': GAMMA_HZ_PER_T,
+}  # fmt: skip
+"""What makes Hz of a map in each of the units that BIDS allows."""
+MAX_SPACING_S = 0.02
+"""Largest distance of the echoes of a field map: beyond, they are in ms (own convention)."""
 
 
 def find_reversed(
@@ -128,11 +138,128 @@ def find_field_images(
         else:
             found.append((path, metadata))
         notes += [f'{path.name}: {text}' for text in said]
-    left_out += _other_maps(folder)
     if alike and not found:
         left_out += [f'{path.name}: there is none of reversed phase encoding to it'
                      for path in alike]  # fmt: skip
     return found, alike[0] if alike and found else None, left_out, notes
+
+
+def find_measured_field(
+    root: Path, run: CorrectableSeries, what: str = 'BOLD', *, wanted: bool = True
+) -> tuple[FieldMap | None, list[str], list[str]]:
+    """Find a field map of one series that was measured by gradient echoes.
+
+    Parameters
+    ----------
+    root : Path
+        Raw data set.
+    run : CorrectableSeries
+    what : str
+        Name of the kind of series, for messages.
+    wanted : bool
+        Whether one is needed; otherwise all are left out.
+
+    Returns
+    -------
+    found : FieldMap or None
+        The first that can be used, maps in Hz before phases.
+    left_out : list of str
+        The others, each with the reason.
+    notes : list of str
+        What was assumed.
+    """
+    folder = run.image.parent.parent / 'fmap'
+    kinds = list(MEASURED)
+    paths = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) in MEASURED]
+    found: FieldMap | None = None
+    left_out, notes = [], []
+    for path in sorted(paths, key=lambda p: kinds.index(suffix_of(p))):
+        if found is not None or not wanted:
+            better = 'another one' if wanted else 'an image of reversed phase encoding'
+            left_out.append(f'{path.name}: not used, {better} is there')
+            continue
+        try:
+            found, said = _measured(path, root, run, what)
+        except BidsAccError as error:
+            left_out.append(f'{path.name}: {without_path(error, path)}')
+        else:
+            notes += [f'{path.name}: {text}' for text in said]
+    others = set(OTHER_MAPS) - set(MEASURED)
+    left_out += [f'{p.name}: not used, it tells nothing of distortion'
+                 for p in sorted(folder.glob('*.nii*')) if suffix_of(p) in others]  # fmt: skip
+    return found, left_out, notes
+
+
+def _measured(
+    path: Path, root: Path, run: CorrectableSeries, what: str
+) -> tuple[FieldMap, list[str]]:
+    """Check one measured field map; the error says why it cannot be used."""
+    kind, metadata = suffix_of(path), inherited_metadata(path, root)
+    said = _belongs(path, metadata, [run], what)
+    if not run.direction:
+        raise InputDataError(f'the {what} series has no PhaseEncodingDirection')
+    if not math.isfinite(_readout(run)):
+        raise InputDataError(
+            f'the {what} series has no TotalReadoutTime (nor EffectiveEchoSpacing), so that a '
+            'field tells no displacement'
+        )
+    images: tuple[Path, ...] = (path,)
+    spacing = 0.0
+    if kind != 'fieldmap':
+        images, spacing = _phases(path, root, metadata)
+    magnitude = _sibling(path, MEASURED[kind])
+    if not magnitude.is_file():
+        raise InputDataError(f'its magnitude {magnitude.name} is not there')
+    shapes = {check_image(p, (3, 4), minimum_size=2)[:3] for p in (*images, magnitude)}
+    if len(shapes) > 1:
+        raise InputDataError(f'its grid is not that of {magnitude.name}')
+    return FieldMap(images, magnitude, spacing, 1.0 if spacing else _factor(metadata)), said
+
+
+def _readout(run: CorrectableSeries) -> float:
+    """Return the total readout time of a series; NaN where it is not told or no number."""
+    axis = 'ijk'.index(run.direction[0])
+    try:
+        seconds = readout_time(run.metadata_of_image, check_image(run.image, (3, 4))[axis])
+    except (TypeError, ValueError):
+        return math.nan
+    return seconds if seconds > 0 else math.nan
+
+
+def _phases(path: Path, root: Path, metadata: Mapping[str, Any]) -> tuple[tuple[Path, ...], float]:
+    """Return the images of a phase map and the distance of their echoes, s."""
+    images: tuple[Path, ...] = (path,)
+    if suffix_of(path) == 'phasediff':
+        names, times = 'EchoTime1 and EchoTime2', [metadata.get(f'EchoTime{n}') for n in (1, 2)]
+    else:
+        second = _sibling(path, 'phase2')
+        if not second.is_file():
+            raise InputDataError(f'{second.name} is not there')
+        images = (path, second)
+        names = 'EchoTime of both phases'
+        times = [metadata.get('EchoTime'), inherited_metadata(second, root).get('EchoTime')]
+    known = [float(t) for t in times if isinstance(t, int | float) and not isinstance(t, bool)]
+    if len(known) < 2 or not known[1] > known[0] > 0:
+        raise InputDataError(f'{names} must be there, the second one later')
+    if known[1] - known[0] > MAX_SPACING_S:
+        raise InputDataError(f'{names} are {known[0]:g} and {known[1]:g}; write them in s')
+    return images, known[1] - known[0]
+
+
+def _factor(metadata: Mapping[str, Any]) -> float:
+    """Return what makes Hz of a map."""
+    unit = str(metadata.get('Units', '')).strip().lower()
+    if unit not in HZ:
+        raise InputDataError(
+            f'Units is {metadata.get("Units")!r} in its sidecar; Hz, rad/s or T can be used'
+        )
+    return HZ[unit]
+
+
+def _sibling(path: Path, suffix: str) -> Path:
+    """Return the path of the image with another suffix and the same entities."""
+    stem, _, ending = path.name.partition('.')
+    return path.with_name(f'{stem.rpartition("_")[0]}_{suffix}.{ending}')
 
 
 def _other_maps(folder: Path) -> list[str]:

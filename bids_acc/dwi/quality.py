@@ -119,43 +119,6 @@ def _over_noise(
     return result
 
 
-def normalised_mutual_information(
-    first: npt.ArrayLike, second: npt.ArrayLike, bins: int = 32
-) -> float:
-    """Return how much two images tell of each other: (H(a) + H(b)) / H(a, b).
-
-    Parameters
-    ----------
-    first, second : (n,) array_like
-        Values at the same places; pairs with a missing value are left out.
-    bins : int
-        Bins from the 1st to the 99th percentile of each.
-
-    Returns
-    -------
-    float
-        From 1 (nothing) to 2 (everything).
-
-    Examples
-    --------
-    >>> round(normalised_mutual_information(np.arange(1000), -np.arange(1000.0)), 2)
-    2.0
-    """
-    a, b = np.asarray(first, dtype=float).ravel(), np.asarray(second, dtype=float).ravel()
-    known = np.isfinite(a) & np.isfinite(b)
-    if known.sum() < 2:
-        return float('nan')
-    edges = [np.unique(np.percentile(v[known], np.linspace(1, 99, 3)))[[0, -1]] for v in (a, b)]
-    clipped = [np.clip(v[known], *e) for v, e in zip((a, b), edges, strict=True)]
-    joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / known.sum()
-
-    def entropy(p: FloatArray) -> float:
-        return float(-np.sum(p[p > 0] * np.log(p[p > 0])))
-
-    both = entropy(joint)
-    return (entropy(joint.sum(axis=0)) + entropy(joint.sum(axis=1))) / both if both else 1.0
-
-
 def neighbour_correlation(
     signal: npt.ArrayLike, bvals: npt.ArrayLike, directions: npt.ArrayLike
 ) -> float:

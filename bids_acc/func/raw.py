@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError
+from bids_acc.images.phase import FieldMap
 
 MIN_TR, MAX_TR = 0.2, 12.0
 """Accepted repetition times, s."""
@@ -52,6 +53,9 @@ class RawRun:
     """Images of reversed phase encoding, with their metadata."""
     alike: Path | None = None
     """Image of the field map whose phase encoding is the series'."""
+    field_map: FieldMap | None = None
+    """Field map that was measured by gradient echoes, where there is no image of reversed phase
+    encoding."""
     events: Path | None = None
     notes: tuple[str, ...] = ()
     """What had to be translated or assumed."""
@@ -92,7 +96,8 @@ class RawRun:
         """All files that the result depends on."""
         more = [path for path, _ in self.reversed_pe]
         single = [path for path in (self.events, self.alike) if path is not None]
-        return (*self.images, *single, *more)
+        measured = () if self.field_map is None else self.field_map.files
+        return (*self.images, *single, *more, *measured)
 
 
 def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:

@@ -63,6 +63,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('group/*', 'group'),
     ('images/files.*', 'files'), ('images/ants_bridge.*', 'files'),
     ('images/registration.*', 'files'), ('images/reversed_pe.*', 'files'),
+    ('images/measured_field.*', 'files'),
     ('surfaces/gifti.*', 'files'),
     ('surfaces/atlases.*', 'files'),
     ('images/template_space.*', 'files'),

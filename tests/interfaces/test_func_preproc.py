@@ -16,6 +16,7 @@ from bids_acc.func.interfaces.resampling import ResampleBold
 from bids_acc.func.raw import RawRun
 from bids_acc.func.run import RUN_FIELDS, RunFacts
 from bids_acc.func.workflow.preproc import init_func_preproc_wf
+from bids_acc.images.phase import FieldMap
 from tests.synthetic.bold import SHAPE, Phantom, affine_at, moving_series
 
 N = 44
@@ -216,3 +217,77 @@ def test_field_and_motion_are_undone_in_one_step(tmp_path):
     )  # fmt: skip
     found = np.asarray(nb.load(shell.run(cwd=str(tmp_path)).outputs.out_file).dataobj)[..., 0]
     assert np.abs(found - true)[mask].mean() < 0.35 * np.abs(image - true)[mask].mean()
+
+
+PER_HZ = 0.03 * 6.0
+"""Displacement in mm of a Hz: total readout time and voxel of the phantom."""
+
+
+def measured_map(tmp_path, kind, sign=1.0):
+    """Write the planted field as gradient echoes measure it, from a head a little elsewhere."""
+    _, truth = distorted(1)
+    grid, hz = affine_at((2.0, -1.0, 1.5)), sign * truth / PER_HZ
+    magnitude = np.sqrt(Phantom.draw().volume(np.eye(4)))
+    paths = {'magnitude': save(tmp_path / 'magnitude.nii.gz', magnitude.astype('f4'), grid)}
+
+    air, rng = magnitude < 1, np.random.default_rng(0)
+
+    def phase(seconds):
+        turns = np.where(air, rng.uniform(-0.5, 0.5, SHAPE), hz * seconds)
+        return np.angle(np.exp(2j * np.pi * turns)) * 4096 / np.pi
+
+    values = {'fieldmap': [hz], 'rad/s': [hz * 2 * np.pi], 'phasediff': [phase(0.0123)],
+              'phases': [phase(0.0041), phase(0.0164)]}[kind]  # fmt: skip
+    images = tuple(save(tmp_path / f'map{n}.nii.gz', np.asarray(v, dtype='f4'), grid)
+                   for n, v in enumerate(values))  # fmt: skip
+    spacing = 0.0123 if kind.startswith('phase') else 0.0
+    factor = 1 / (2 * np.pi) if kind == 'rad/s' else 1.0
+    return FieldMap(images, paths['magnitude'], spacing, factor)
+
+
+def measured_shell(tmp_path, field_map, **changes):
+    """Return the shell for the phantom and a measured field map."""
+    image, truth = distorted(1)
+    mask = ndimage.binary_fill_holes(image > 300)
+    shell = EstimateField(
+        reference=str(save(tmp_path / 'ref.nii.gz', image, affine_at())),
+        mask=str(save(tmp_path / 'mask.nii.gz', mask.astype('u1'), affine_at())),
+        sidecar={**SIDECAR, **changes}, field_map=field_map.as_dict(),
+    )  # fmt: skip
+    return shell.run(cwd=str(tmp_path)).outputs, truth, mask
+
+
+@pytest.mark.parametrize('kind', ['fieldmap', 'rad/s', 'phasediff', 'phases'])
+def test_a_measured_field_is_found(tmp_path, kind):
+    results, truth, mask = measured_shell(tmp_path, measured_map(tmp_path, kind))
+    found = np.asarray(nb.load(results.warp).dataobj)
+    assert results.report['sdc_applied']
+    gap = (found - truth)[mask]
+    assert np.abs(gap - np.median(gap)).mean() < 0.25 * np.abs(truth[mask]).mean()
+    assert results.notes == []
+
+
+def test_a_measured_field_of_the_other_sign_is_told_by_the_images(tmp_path):
+    field_map = measured_map(tmp_path, 'fieldmap', sign=-1.0)
+    results, truth, mask = measured_shell(tmp_path, field_map)
+    found = np.asarray(nb.load(results.warp).dataobj)
+    assert np.corrcoef(found[mask], truth[mask])[0, 1] > 0.9
+    assert results.notes == ['The field map was used with its sign reversed.']
+
+
+def test_a_measured_field_of_noise_is_not_used(tmp_path, rng):
+    field_map = measured_map(tmp_path, 'fieldmap')
+    save(field_map.images[0], (200 * rng.standard_normal(SHAPE)).astype('f4'),
+         affine_at((2.0, -1.0, 1.5)))  # fmt: skip
+    results, _, _ = measured_shell(tmp_path, field_map)
+    assert not results.report['sdc_applied']
+    assert 'not more like its magnitude' in results.notes[0]
+    assert 'was not corrected' in results.notes[0]
+
+
+def test_a_phase_image_of_one_value_does_not_stop_the_run(tmp_path):
+    field_map = measured_map(tmp_path, 'phasediff')
+    save(field_map.images[0], np.zeros(SHAPE, 'f4'), affine_at((2.0, -1.0, 1.5)))
+    results, _, _ = measured_shell(tmp_path, field_map)
+    assert 'no image of phases' in results.notes[0]
+    assert FieldMap.from_dict(field_map.as_dict()) == field_map

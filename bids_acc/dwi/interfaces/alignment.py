@@ -16,10 +16,10 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.dwi import quality
 from bids_acc.images import files, registration
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.ants_bridge import write_matrix
+from bids_acc.images.distortion import normalised_mutual_information
 from bids_acc.images.resampling import sample
 from bids_acc.typing import FloatArray
 
@@ -62,7 +62,7 @@ class Coregister(SimpleInterface):
         there = sample(t1w, t1w_affine, apply_matrix(towards_t1w, voxel_centres(mask, affine)))
         self._results['report'] = {
             'coreg_dice': overlap,
-            'coreg_nmi': quality.normalised_mutual_information(reference[mask], there),
+            'coreg_nmi': normalised_mutual_information(reference[mask], there),
         }
         self._results['transform'], self._results['itk_transform'] = str(path), str(itk)
         return runtime

@@ -26,6 +26,8 @@ from bids_acc.images import files, registration
 from bids_acc.images.affines import centre_of_mass
 from bids_acc.images.distortion import phase_axis, readout_time, undistort
 from bids_acc.images.masks import brain_mask
+from bids_acc.images.measured_field import measured_displacement
+from bids_acc.images.phase import FieldMap
 from bids_acc.images.resampling import on_grid
 from bids_acc.images.reversed_pe import ReversedPair
 from bids_acc.typing import FloatArray
@@ -157,8 +159,9 @@ class _EstimateFieldInputSpec(BaseInterfaceInputSpec):
     reference = File(exists=True, mandatory=True, desc='mean BOLD image, distorted')
     mask = File(exists=True, mandatory=True, desc='its brain')
     sidecar = traits.Dict(mandatory=True, desc='metadata of the series')
-    reversed_pe = File(exists=True, mandatory=True, desc='image of reversed phase encoding')
-    reversed_pe_sidecar = traits.Dict(mandatory=True, desc='its metadata')
+    reversed_pe = File(exists=True, desc='image of reversed phase encoding')
+    reversed_pe_sidecar = traits.Dict(desc='its metadata')
+    field_map = traits.Dict(desc='field map instead, see bids_acc.images.phase')
     alike = File(exists=True, desc="image of the series' phase encoding, contrast as reversed_pe")
     seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
 
@@ -172,7 +175,7 @@ class _EstimateFieldOutputSpec(TraitedSpec):
 
 
 class EstimateField(SimpleInterface):
-    """Estimate the field from an image of reversed phase encoding, and undistort the mean.
+    """Take the field from an image of reversed phase encoding or a map; undistort the mean.
 
     Where the field map has both directions, usually spin echoes, they are compared with each
     other, brought to the series by the one that is distorted as it is. A field that does not make
@@ -188,13 +191,15 @@ class EstimateField(SimpleInterface):
         axis, _ = phase_axis(self.inputs.sidecar, affine)
         report: dict[str, Any] = {}
         shift = np.zeros(reference.shape)
+        measured = isdefined(self.inputs.field_map)
+        field = self._measured if measured else self._field
         try:
-            shift, report = self._field(reference, mask, affine, axis)
+            shift, report = field(reference, mask, affine, axis)
             finding = report['sdc_finding']
         except BidsAccError as error:
             finding = f'The field map could not be used ({error}).'
-        used = _is_better(report)
-        if report and report['sdc_similarity'] < MIN_AGREEMENT:
+        used = _is_better(report, 0.0 if measured else MIN_AGREEMENT)
+        if report and not measured and report['sdc_similarity'] < MIN_AGREEMENT:
             finding = (
                 'Images of reversed phase encoding do not show the same head (correlation '
                 f'{report["sdc_similarity"]:.2f} with the field).'
@@ -210,6 +215,18 @@ class EstimateField(SimpleInterface):
         self._results['report'] = {**report, 'sdc_applied': used}
         self._results['notes'] = [finding] if finding else []
         return runtime
+
+    def _measured(
+        self, reference: Any, mask: Any, affine: FloatArray, axis: FloatArray
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        """Return the displacement by a measured field map and what is to be said of it."""
+        sidecar = self.inputs.sidecar
+        along = int(np.argmax(np.abs(affine[:3, :3].T @ axis)))
+        readout = readout_time(sidecar, reference.shape[along])
+        return measured_displacement(
+            FieldMap.from_dict(self.inputs.field_map), reference, mask, affine, axis, readout,
+            seed=self.inputs.seed,
+        )  # fmt: skip
 
     def _field(
         self, reference: Any, mask: Any, affine: FloatArray, axis: FloatArray
@@ -238,9 +255,9 @@ class EstimateField(SimpleInterface):
         return times[0] / times[1] if known else 1.0
 
 
-def _is_better(report: dict[str, Any]) -> bool:
+def _is_better(report: dict[str, Any], least: float) -> bool:
     """Tell whether a field makes images agree that show the same head."""
-    if not report or report['sdc_similarity'] < MIN_AGREEMENT:
+    if not report or report['sdc_similarity'] < least:
         return False
     return bool(report['sdc_similarity'] > report['sdc_similarity_before'])
 

@@ -79,7 +79,8 @@ def init_func_preproc_wf(
     for number, run in enumerate(runs, start=1):
         one = init_bold_run_wf(
             run=run, has_anat=has_anat, slice_timing=slice_timing,
-            distortion=distortion and bool(run.reversed_pe), seed=seed, name=f'run_{number}_wf',
+            distortion=distortion and bool(run.reversed_pe or run.field_map), seed=seed,
+            name=f'run_{number}_wf',
         )  # fmt: skip
         if has_anat:
             workflow.connect([(inputnode, one, [(n, f'inputnode.{n}') for n in ANAT_INPUTS])])
@@ -106,7 +107,7 @@ def init_bold_run_wf(
     has_anat, slice_timing : bool
         As for `init_func_preproc_wf`.
     distortion : bool
-        Whether the field is estimated from an image of reversed phase encoding.
+        Whether the field is taken from an image of reversed phase encoding or a field map.
     seed : int
     name : str
 
@@ -172,14 +173,14 @@ def init_bold_run_wf(
 
 def _add_field(workflow: pe.Workflow, run: RawRun, seed: int) -> pe.Node:
     """Add the field of susceptibility between motion and the alignment with the T1w image."""
-    reversed_pe, sidecar = run.reversed_pe[0]
     field = pe.Node(
-        EstimateField(
-            sidecar=dict(run.metadata[0]), seed=seed + 1,
-            reversed_pe=str(reversed_pe), reversed_pe_sidecar=dict(sidecar),
-        ),
-        name='field', mem_gb=1,
-    )  # fmt: skip
+        EstimateField(sidecar=dict(run.metadata[0]), seed=seed + 1), name='field', mem_gb=1
+    )
+    if run.reversed_pe:
+        reversed_pe, sidecar = run.reversed_pe[0]
+        field.inputs.trait_set(reversed_pe=str(reversed_pe), reversed_pe_sidecar=dict(sidecar))
+    elif run.field_map is not None:
+        field.inputs.field_map = run.field_map.as_dict()
     if run.alike is not None:
         field.inputs.alike = str(run.alike)
     motion, resample, facts = (workflow.get_node(n) for n in ('motion', 'resample', 'facts'))

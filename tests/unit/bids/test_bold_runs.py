@@ -159,10 +159,82 @@ def test_an_incomplete_field_map_does_not_stop(root):
     assert run.reversed_pe == ()
     assert run.alike is None
     text = ' '.join(left_out)
-    for said in ('no PhaseEncodingDirection', 'not the BOLD series', 'phasediff',
+    for said in ('no PhaseEncodingDirection', 'not the BOLD series', 'EchoTime1 and EchoTime2',
                  'none of reversed phase encoding to it'):  # fmt: skip
         assert said in text
     assert 'not used' in notes[-1]
+
+
+def measured(root, kind='phasediff', magnitude='magnitude1', **changes):
+    """Write a measured field map with its magnitude."""
+    times = {'EchoTime1': 0.00492, 'EchoTime2': 0.00738, 'Units': 'Hz'}
+    write(root, kind, (4, 4, 4), 'fmap', **{**times, **changes})
+    if magnitude:
+        write(root, magnitude, (4, 4, 4), 'fmap')
+
+
+def test_measured_field_maps_of_each_kind(root):
+    measured(root)
+    (run,), left_out, _ = found(root)
+    assert [p.name for p in run.field_map.files] == [
+        'sub-01_phasediff.nii.gz', 'sub-01_magnitude1.nii.gz'
+    ]  # fmt: skip
+    assert run.field_map.spacing_s == pytest.approx(0.00246)
+    assert not left_out
+    assert len(run.files) == 3
+    measured(root, 'fieldmap', 'magnitude', Units='rad/s')
+    (run,), left_out, _ = found(root)
+    assert run.field_map.factor == pytest.approx(1 / (2 * np.pi))
+    assert run.field_map.spacing_s == 0
+    assert left_out == ['sub-01_phasediff.nii.gz: not used, another one is there']
+
+
+def test_two_phases_are_one_field_map(root):
+    measured(root, 'phase1', EchoTime=0.004)
+    write(root, 'phase2', (4, 4, 4), 'fmap', EchoTime=0.0065)
+    (run,), _, _ = found(root)
+    assert [p.name for p in run.field_map.images] == [
+        'sub-01_phase1.nii.gz', 'sub-01_phase2.nii.gz'
+    ]  # fmt: skip
+    assert run.field_map.spacing_s == pytest.approx(0.0025)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'changes', 'said'),
+    [
+        ('phasediff', {'EchoTime2': None}, 'EchoTime1 and EchoTime2 must be there'),
+        ('phasediff', {'EchoTime2': 0.004}, 'the second one later'),
+        ('phasediff', {'EchoTime1': 4.92, 'EchoTime2': 7.38}, 'write them in s'),
+        ('phasediff', {'magnitude': ''}, 'its magnitude sub-01_magnitude1.nii.gz is not there'),
+        ('phase1', {}, 'sub-01_phase2.nii.gz is not there'),
+        ('fieldmap', {'magnitude': 'magnitude', 'Units': 'ppm'}, "Units is 'ppm'"),
+        ('fieldmap', {'magnitude': 'magnitude', 'Units': None}, 'Hz, rad/s or T'),
+        ('phasediff', {'IntendedFor': 'dwi/sub-01_dwi.nii.gz'}, 'not the BOLD series'),
+    ],
+)
+def test_measured_field_maps_that_cannot_be_used_are_named(root, kind, changes, said):
+    measured(root, kind, **changes)
+    (run,), left_out, _ = found(root)
+    assert run.field_map is None
+    assert said in ' '.join(left_out)
+
+
+def test_a_measured_field_map_needs_the_readout_of_the_series(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'task-rest_bold', TotalReadoutTime=None)
+    measured(root)
+    (run,), (reason,), _ = found(root)
+    assert run.field_map is None
+    assert 'TotalReadoutTime' in reason
+
+
+def test_images_of_reversed_phase_encoding_come_before_measured_maps(root):
+    write(root, 'dir-PA_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection='j')
+    measured(root)
+    (run,), left_out, _ = found(root)
+    assert run.reversed_pe
+    assert run.field_map is None
+    assert 'an image of reversed phase encoding is there' in left_out[0]
 
 
 def test_a_filter_chooses_runs(root):
