@@ -1,6 +1,6 @@
 """``python -m bids_acc``."""
 
-from bids_acc.cli.run import main
+from bids_acc.cli.run import command
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    raise SystemExit(command())

@@ -8,7 +8,6 @@ import os
 import resource
 import shlex
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_acc import __version__
+from bids_acc.cli import interruption
 from bids_acc.exceptions import BidsAccError, ExitCode, ran_out_of_memory
 from bids_acc.files.private import temporary_folder, use_private_matplotlib
 from bids_acc.files.writing import (
@@ -49,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
     os.environ.setdefault('MPLBACKEND', 'Agg')
-    # As process 1 of a container Python ignores SIGTERM unless told otherwise.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.listen()
     request = None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if 0 <= limit < LEAST_ADDRESS_SPACE:
@@ -68,13 +67,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BidsAccError as error:
         return _refuse(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _refuse('interrupted; the same command goes on where it stopped', 130)
+        return _refuse(
+            'interrupted; the same command goes on where it stopped', interruption.INTERRUPTED
+        )
     except OSError as error:
         if error.errno in WRITE_ERRORS:
             return _refuse(str(cannot_write(_place(error, request), error)), ExitCode.CANNOT_WRITE)
         return _internal(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence; it is logged
         return _internal(error)
+
+
+def command() -> int:
+    """Run the command as a process of its own."""
+    return interruption.run_and_leave(main)
 
 
 def _place(error: OSError, request: Request | None) -> Path:

@@ -33,7 +33,7 @@ LOGGER = logging.getLogger(__name__)
 CLUSTER_GRAPHS = 64
 """Graphs that run at a time where a batch system has the workers."""
 
-END_S = 3.0
+END_S = 1.0
 """Seconds that workers have to end by themselves when a run is broken off."""
 
 POLL_S = 0.1

@@ -33,6 +33,7 @@ def _begin_worker(folder: str) -> None:
     """Begin in a folder, and never outlive the run: nothing takes an orphan's result."""
     die_with_parent(signal.SIGKILL)  # in the middle of a registration it hears nothing else
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the run itself hears it
     process_initializer(folder)
 
 

@@ -147,9 +147,12 @@ def test_told_to_end_in_the_middle_of_a_registration(tmp_path):
         time.sleep(0.2)
     time.sleep(2)
     begun = time.monotonic()
-    job.send_signal(signal.SIGTERM)
+    for _ in range(3):  # as schedulers and people insist
+        job.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
     _, said = job.communicate()
-    assert time.monotonic() - begun < END_S + 30  # seconds, on a machine that does much else
+    assert time.monotonic() - begun < 10 + END_S  # seconds; 1.8 on a machine of load 8 a core
+    assert 'Traceback' not in said
     assert job.returncode == 130
     assert 'the same command goes on where it stopped' in said
     (table,) = out.glob('logs/*/status.tsv')
