@@ -54,10 +54,27 @@ def run_and_leave(main: Callable[[], int]) -> int:
     main : callable
         Returns the exit code.
     """
+    open_streams()
     code: list[int] = []
     atexit.register(_leave, code)
     code.append(main())
     return code[0]
+
+
+def open_streams() -> None:
+    """Put the null device where a stream was closed (``2>&-``, some schedulers).
+
+    The next file that is opened would get its number, and what libraries print would go there.
+    """
+    for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
+        try:
+            os.fstat(number)
+        except OSError:
+            taken = os.open(os.devnull, os.O_RDWR)
+            if taken != number:
+                os.dup2(taken, number)
+                os.close(taken)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _leave(code: list[int]) -> None:

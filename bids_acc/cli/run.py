@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -71,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             'interrupted; the same command goes on where it stopped', interruption.INTERRUPTED
         )
     except OSError as error:
+        if _is_input(error, request):
+            return _refuse(
+                f'{error.filename} cannot be read ({error.strerror}); ask for the right to read '
+                'it, or for a copy.', ExitCode.NO_INPUT,
+            )  # fmt: skip
         if error.errno in WRITE_ERRORS:
             return _refuse(str(cannot_write(_place(error, request), error)), ExitCode.CANNOT_WRITE)
         return _internal(error)
@@ -81,6 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> int:
     """Run the command as a process of its own."""
     return interruption.run_and_leave(main)
+
+
+def _is_input(error: OSError, request: Request | None) -> bool:
+    """Tell whether the system did not let us read in the data set."""
+    if request is None or error.errno not in (errno.EACCES, errno.EPERM) or not error.filename:
+        return False
+    path = Path(os.fsdecode(error.filename))
+    below = [path.is_relative_to(f) for f in (request.bids_dir, request.output_dir)]
+    return below == [True, False]
 
 
 def _place(error: OSError, request: Request | None) -> Path:
@@ -119,7 +134,24 @@ def run(request: Request) -> ExitCode:
     _set_up_logging(request.verbosity)
     if leaked := [name for name in ISOLATED if os.environ.pop(name, None)]:
         LOGGER.warning('ignored from the environment: %s', ', '.join(leaked))
+    _import_nipype()
     return run_participant(request) if request.level == 'participant' else run_group(request)
+
+
+def _import_nipype() -> None:
+    """Import Nipype with its own defaults.
+
+    It reads ``nipype.cfg`` of HOME and of the folder in which it is imported: settings for another
+    pipeline would change this one, and a broken file would stop it.
+    """
+    os.environ['NIPYPE_CONFIG_DIR'] = os.devnull  # below which there is nothing
+    here = os.open(os.curdir, os.O_RDONLY)
+    try:
+        os.chdir(Path(os.__file__).parent)
+        import nipype  # noqa: F401
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 class _Screen(logging.StreamHandler[Any]):

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -221,3 +223,49 @@ def test_our_own_results_are_never_input(tmp_path, fields):
             check_folders(made, tmp_path / 'out', None, validate=validate)
     demo = described(tmp_path / 'demo', GeneratedBy=[{'Name': 'bids_acc-demo'}])
     check_folders(demo, tmp_path / 'out', None)
+
+
+@pytest.mark.parametrize('content', ['[execution]\nhash_method = nonsense\n', 'no settings\n\0'])
+def test_settings_of_another_pipeline_are_not_read(raw, tmp_path, content):
+    """Nipype reads ``nipype.cfg`` of HOME and of the folder in which it is imported."""
+    home = tmp_path / 'home'
+    for folder in (home / '.nipype', tmp_path / 'here'):
+        folder.mkdir(parents=True)
+        (folder / 'nipype.cfg').write_text(content)
+    done = subprocess.run(
+        [sys.executable, '-m', 'bids_acc', str(raw), str(tmp_path / 'out'), 'participant',
+         '--dry-run'],
+        capture_output=True, text=True, check=False, cwd=tmp_path / 'here',
+        env={**os.environ, 'HOME': str(home), 'PYTHONPATH': str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which('setpriv') is None, reason='needs setpriv')
+@pytest.mark.parametrize('what', ['.', 'dataset_description.json'])
+def test_what_may_not_be_read_is_not_said_to_be_unwritable(raw, tmp_path, what):
+    (raw / what).chmod(0)
+    drop = ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] if not os.geteuid() else []
+    try:
+        done = subprocess.run(
+            [*drop, sys.executable, '-m', 'bids_acc', str(raw), str(tmp_path / 'out'),
+             'participant', '--dry-run'],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        (raw / what).chmod(0o700)
+    assert done.returncode in (16, 66), done.stderr
+    assert 'dataset_description.json cannot be read' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize('stream', ['0<&-', '1>&-', '2>&-', '0<&- 1>&- 2>&-'])
+def test_closed_streams(raw, tmp_path, stream):
+    """The numbers of closed streams would go to the next files that are opened."""
+    command = [sys.executable, '-m', 'bids_acc', raw, tmp_path / 'out', 'participant', '--dry-run']
+    done = subprocess.run(
+        ['sh', '-c', f'"$@" {stream}', '-', *map(str, command)], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
