@@ -16,10 +16,13 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.sessions import VisitOrder, at_first_visit
-from bids_acc.tables.labels import match_labels, with_prefix
+from bids_acc.tables.labels import match_labels, said_changes, with_prefix
 from bids_acc.tables.people import PeopleTable, read_people_table, read_session_tables
+from bids_acc.tables.ranges import plain_name
+from bids_acc.tables.reading import read_raw
 
 PARTICIPANTS = 'participants.tsv'
+ONE_ROW = 'keep one row for each person, or name the visits in a column session_id'
 Decide = Callable[[pd.DataFrame], VisitOrder]
 """Tells the order of the sessions of a table (`statistics.sessions.visit_order`)."""
 
@@ -195,7 +198,7 @@ def read_people(
     if table is None:
         people.notes.append(
             'There is no participants.tsv, so groups, age and sex are unknown: parcels are made, '
-            'but nothing is compared.'
+            f'but nothing is compared.{_like_participants(output_dir)}'
         )
         return people
     people.notes += table.notes
@@ -210,6 +213,18 @@ def read_people(
         people.notes += visits.notes
         attach(people, visits.frame, 'sessions.tsv', decide)
     return people
+
+
+def _like_participants(folder: Path) -> str:
+    """Name a table of participants that is called or written otherwise."""
+    like = sorted(
+        path.name for path in folder.glob('*')
+        if path.stem.casefold() in ('participants', 'participant') and path.is_file()
+        and path.suffix.lower() in ('.tsv', '.csv', '.txt', '.xlsx', '.xls', '.ods')
+    )  # fmt: skip
+    if not like:
+        return ''
+    return f' There is {like[0]}: save it as tab-separated text with the name participants.tsv.'
 
 
 def attach(
@@ -241,7 +256,7 @@ def attach(
     people.notes += notes
     if conflicts:
         people.notes += [f'{text}: it is not read.' for text in conflicts[:3]]
-        people.not_joined |= dict.fromkeys(names, conflicts[0])
+        people.not_joined |= dict.fromkeys(names, f'{conflicts[0]}; {ONE_ROW}')
         return
     _say_unmatched(people, visits, where)
     order = decide(_with_times(people.frame[KEYS], visits))
@@ -290,14 +305,19 @@ def _with_session_labels(
     }
     if not any(by_person.values()):
         return _first_visit_only(people, table, where, decide)
-    parts = []
+    parts, changed, changers = [], dict[str, str](), 0
     for person, rows in table.groupby('participant_id', sort=True):
         known = by_person.get(str(person), set())
         given = [str(v) for v in rows['session_id'].dropna()]
         match = match_labels(given, known, 'ses-', f'{where} of {person}')
-        people.notes += match.notes
+        others = {with_prefix(text, 'ses-'): label for text, label in match.of.items()}
+        others = {written: label for written, label in others.items() if written != label}
+        changed, changers = {**others, **changed}, changers + bool(others)
         labels = rows['session_id'].map(lambda v, of=match.of: None if pd.isna(v) else of[str(v)])
         parts.append(rows.assign(session_id=labels.astype(object)))
+    if changed:
+        who = 'one person' if changers == 1 else f'{changers} people'
+        people.notes.append(said_changes(changed, f'{where} of {who}'))
     return pd.concat(parts, ignore_index=True) if parts else table
 
 
@@ -368,9 +388,15 @@ def join_phenotype(
     """
     joined = People(people.frame.copy(), list(people.notes), dict(people.not_joined))
     source: dict[str, str] = {}
+    unread: list[str] = []
     known = set(known)
     for path in sorted(folder.glob('*.tsv')):
-        table = read_people_table(path, names)
+        try:
+            table = read_people_table(path, names)
+        except InputDataError as error:
+            joined.notes.append(f'{error} It is not read.')
+            unread.append(str(error).removesuffix('.'))
+            continue
         wanted = [c for c in table.frame.columns if c in names - set(people.frame.columns)]
         again = [c for c in wanted if c in source]
         joined.notes += [
@@ -380,7 +406,32 @@ def join_phenotype(
         if wanted := [name for name in wanted if name not in again]:
             source |= dict.fromkeys(wanted, path.name)
             _join_one(joined, matched(table, known, path.name), wanted, path.name, decide)
+    unread += [
+        f'{path.name} is no tab-separated table: save it as .tsv'
+        for path in sorted(folder.glob('*')) if path.suffix.lower() in _OTHER_TABLES
+    ]  # fmt: skip
+    missing = names - set(joined.frame.columns) - set(joined.not_joined)
+    joined.not_joined |= dict.fromkeys(missing, unread[0]) if unread else {}
+    joined.not_joined |= _spelt_otherwise(missing, folder)
     return joined
+
+
+_OTHER_TABLES = frozenset({'.csv', '.xlsx', '.xls', '.ods', '.sav', '.dta'})
+
+
+def _spelt_otherwise(names: Iterable[str], folder: Path) -> dict[str, str]:
+    """Name the table that has a column in other case or with blanks in it."""
+    asked, found = {plain_name(name): name for name in names}, dict[str, str]()
+    for path in sorted(folder.glob('*.tsv')):
+        try:
+            header = read_raw(path).header
+        except InputDataError:
+            continue
+        for column in header:
+            name = asked.get(plain_name(column), column)
+            if name != column:
+                found.setdefault(name, f'{path.name} calls it {column!r}: write the same')
+    return found
 
 
 def _join_one(
@@ -402,9 +453,8 @@ def _join_one(
     people.notes += notes
     if conflicts:
         more = f' ({len(conflicts)} people)' if len(conflicts) > 1 else ''
-        people.notes.append(f'{conflicts[0]}{more}: the table is not read; keep one row, or add '
-                            'a column session_id.')  # fmt: skip
-        people.not_joined |= dict.fromkeys(wanted, conflicts[0] + more)
+        people.notes.append(f'{conflicts[0]}{more}: the table is not read; {ONE_ROW}.')
+        people.not_joined |= dict.fromkeys(wanted, f'{conflicts[0]}{more}; {ONE_ROW}')
         return
     people.frame = people.frame.merge(rows, on='participant_id', how='left', sort=False)
 

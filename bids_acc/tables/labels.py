@@ -35,9 +35,9 @@ def with_prefix(text: str, prefix: str) -> str:
     >>> [with_prefix(text, 'sub-') for text in ('01', 'sub-01 ', 'SUB-01', '1.0')]
     ['sub-01', 'sub-01', 'sub-01', 'sub-1']
     """
-    label = unicodedata.normalize('NFKC', text).strip(INVISIBLE)
+    label = unicodedata.normalize('NFKC', text).strip(INVISIBLE).lstrip("'")
     word = prefix.rstrip('-')
-    label = re.sub(rf'^{word}[-_\u2010-\u2015]\s*', '', label, flags=re.IGNORECASE)
+    label = re.sub(rf'^{word}[-_\u2010-\u2015\u2212]\s*', '', label, flags=re.IGNORECASE)
     return prefix + re.sub(r'^(\d+)\.0+$', r'\1', label)
 
 
@@ -57,7 +57,8 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
     """Match the labels of a table to those that have results.
 
     Blanks, a missing prefix and its case do not count. A label that differs from one of the
-    results in zeros or case only is read as that one, and said.
+    results in zeros, case or the prefix's spelling (``sub01``, ``subject-01``) only is read as
+    that one, and said.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
     >>> match.of['1'], match.of['02']
     ('sub-01', 'sub-02')
     >>> match.notes
-    ('participants.tsv: sub-1 is read as sub-01 (they differ in zeros or case only).',)
+    ('participants.tsv: sub-1 is read as sub-01 (they differ in zeros, case or prefix only).',)
     """
     there = set(known)
     plain = {text: with_prefix(text, prefix) for text in dict.fromkeys(given)}
@@ -90,15 +91,32 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
         by_key.setdefault(loose(label), set()).add(label)
     read: dict[str, str] = {}
     for label in dict.fromkeys(plain.values()):
-        close = by_key.get(loose(label), set())
+        close = by_key.get(loose(label), set()) or by_key.get(loose(_shorter(label)), set())
         read[label] = label if label in there or not close else _only(label, close, where)
     _refuse_shared(read, where)
-    changed = [f'{a} is read as {b}' for a, b in read.items() if a != b]
-    notes: tuple[str, ...] = ()
-    if changed:
-        more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
-        notes = (f'{where}: {", ".join(changed[:3])}{more} (they differ in zeros or case only).',)
+    changed = {a: b for a, b in read.items() if a != b}
+    notes = (said_changes(changed, where),) if changed else ()
     return Match({text: read[label] for text, label in plain.items()}, notes)
+
+
+def said_changes(changed: Mapping[str, str], where: str) -> str:
+    """Say which labels are read as which."""
+    pairs = [f'{a} is read as {b}' for a, b in changed.items()]
+    more = f' and {len(pairs) - 3} more' if len(pairs) > 3 else ''
+    return f'{where}: {", ".join(pairs[:3])}{more} (they differ in zeros, case or prefix only).'
+
+
+_LONG_PREFIX = {
+    'sub-': re.compile(r'^sub-(participant|subject|subj|sub)[-_ ]*', re.IGNORECASE),
+    'ses-': re.compile(r'^ses-(session|sess|ses|visit|timepoint)[-_ ]*', re.IGNORECASE),
+}
+"""What people write in place of the prefix, behind the one that was put in front."""
+
+
+def _shorter(label: str) -> str:
+    """Return a label without a second prefix that it begins with: ``sub-sub01`` is ``sub-01``."""
+    prefix = label[: label.index('-') + 1]
+    return _LONG_PREFIX[prefix].sub(prefix, label)
 
 
 def _only(label: str, close: set[str], where: str) -> str:

@@ -4,29 +4,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from bids_acc.tables.reading import INVISIBLE
 
-WORDS = frozenset({
-    '', 'n/a', 'na', 'n.a.', 'n.a', 'n / a', 'nan', '-nan', 'null', '<na>', 'missing', 'unknown',
-    'unkn', 'unk', 'not known', 'not available', 'not applicable', 'not recorded', 'not reported',
-    'not assessed', 'not done', 'not measured', 'no data', 'nodata', 'undefined',
-    '.', '..', '-', '--', '---', '\u2013', '\u2014', '?', '??', '???', 'tbd', '#n/a',
-    '#n/a n/a', '#na', '#value!', '#ref!', '#div/0!', '#null!', '#num!', '#name?', '1.#ind',
-    '1.#qnan', '-1.#ind', '-1.#qnan',
-})  # fmt: skip
-"""In small letters: BIDS' own, those of R, pandas, SPSS, SAS, MATLAB and Excel, and plain words.
+_WORDS = """
+, n/a, na, n.a., n.a, n / a, n\\a, nan, -nan, nat, null, missing, unknown, unkn, unk, undef,
+undefined,
+not known, not available, not applicable, not recorded, not reported, not assessed, not done,
+not measured, not collected, not entered, not specified, unspecified, no data, nodata, no value,
+no entry, missing data, missing value, blank, empty, withheld, undisclosed, prefer not to say,
+prefer not to answer, prefer not to disclose, tbd, to be determined,
+., .., ..., -, --, ---, \u2013, \u2014, \u2026, \u2205, ?, ??, ???, /, //, *, **,
+#n/a n/a, #na, 1.#ind, 1.#qnan, -1.#ind, -1.#qnan,
+inconnu, inconnue, manquant, manquante, donnée manquante, données manquantes, non renseigné,
+non renseignée, non connu, non connue, non disponible, non applicable, non mesuré, sans objet,
+unbekannt, fehlt, fehlend, fehlender wert, k.a., k. a., keine angabe, keine angaben, keine daten,
+nicht bekannt, nicht erhoben, nicht gemessen, nicht verfügbar, nicht zutreffend, entfällt,
+desconocido, desconocida, sin dato, sin datos, no disponible, no consta, no aplica, no procede,
+faltante, sconosciuto, sconosciuta, mancante, dato mancante, non noto, non nota, non disponibile,
+desconhecido, desconhecida, não informado, não disponível, não se aplica, sem dados, ignorado,
+onbekend, ontbreekt, ontbrekend, niet bekend, geen gegevens, niet beschikbaar,
+okänd, okänt, saknas, ukjent, ikke kjent, ukendt, mangler, tuntematon, nieznany, nieznane,
+brak danych, neznámý, ismeretlen, bilinmiyor, неизвестно, нет данных,
+不明, 欠損, 未測定, 未記入, 未知, 缺失, 不详, 无数据, 미상, 결측
+"""
+WORDS = frozenset(' '.join(word.split()) for word in _WORDS.split(','))
+"""In small letters: BIDS' own, those of R, pandas, SPSS, SAS, MATLAB and Excel, and plain words of
+some languages.
 
-``none`` is not among them: of medication, say, it is an answer."""
-_AMONG_NUMBERS = frozenset({'none', 'nil', 'undetermined'})
-"""Words that may be levels (of medication, a verdict): missing among numbers only."""
+``none`` is not among them: of medication, say, it is an answer; nor ``NR``, of a non-responder."""
+_AMONG_NUMBERS = frozenset({
+    'none', 'nil', 'undetermined', 'nd', 'n.d.', 'n.d', 'n/d', 'nr', 'n.r.', 'n/r', 'ns', 'nsp',
+    'nk', 'x', 'xx', 'xxx', 'brak', 'geen', 'aucun', 'aucune', 'kein', 'keine', 'keiner',
+    'ninguno', 'nessuno', 'dropout', 'drop-out', 'dropped out', 'withdrawn', 'refused',
+    'declined', 'lost',
+})  # fmt: skip
+"""Words that may be levels (of medication, a response): missing among numbers only."""
+_OF_SPREADSHEETS = re.compile(r'#\S+[!?]|#n/?[adv]|err:\d+', re.IGNORECASE)
+"""Errors in cells of Excel and LibreOffice, in any language (``#VALUE!``, ``#WERT!``, ``#NV``)."""
+_BRACKETS = '<>()[]{}'
 MEANS_MISSING = re.compile(
-    r'^(missing|unknown|n/?a\b|not (known|available|applicable|recorded|reported|assessed|done|'
-    r'measured|collected)|no (data|answer|response)|refused|declined|did not answer)',
+    r'(missing( data| values?)?|unknown|n/?a|not (known|available|applicable|recorded|reported|'
+    r'assessed|done|measured|collected|specified)|no (data|answer)|refused|declined|'
+    r'did not answer|(refused|declined|prefers?( not)?) to (answer|say|respond|disclose))'
+    r'\s*($|[^\w\s]|(or|because|by|due|for|at|in)\b)',
     re.IGNORECASE,
 )
-"""Descriptions of a level that say that nothing is known."""
+"""Descriptions of a level that say that nothing is known; ``unknown aetiology`` is a level."""
+_SHORTEST_HEAD = 6
+"""Letters of a word that says so before a remark (``unknown (claustrophobia)``); shorter ones may
+be the beginning of anything."""
 
 
 def is_missing(text: str, *, among_numbers: bool = False) -> bool:
@@ -43,9 +72,23 @@ def is_missing(text: str, *, among_numbers: bool = False) -> bool:
     --------
     >>> [is_missing(word) for word in ('NA', ' NaN ', 'unknown', 'none', 'HC')]
     [True, True, True, False, False]
+    >>> [is_missing(word) for word in ('<NA>', 'unbekannt', '#NV', 'unknown/not reported', 'NR')]
+    [True, True, True, True, False]
     """
-    word = text.strip(INVISIBLE).casefold()
-    return word in WORDS or (among_numbers and word in _AMONG_NUMBERS)
+    return _is_missing(text, among_numbers)
+
+
+@lru_cache(maxsize=10_000)
+def _is_missing(text: str, among_numbers: bool) -> bool:
+    """Answer `is_missing`; the same few cells are asked about over and over."""
+    word = ' '.join(text.strip(INVISIBLE).casefold().split())
+    bare = word.strip(_BRACKETS).strip()
+    if bare in WORDS or _OF_SPREADSHEETS.fullmatch(word):
+        return True
+    if among_numbers and bare in _AMONG_NUMBERS:
+        return True
+    head = re.split(r'\s*[/,;:(]|\s-', bare)[0]
+    return len(head) >= _SHORTEST_HEAD and head in WORDS
 
 
 def declared_missing(description: Any) -> tuple[frozenset[str], frozenset[str]]:

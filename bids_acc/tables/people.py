@@ -18,7 +18,7 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.tables.missing import declared_missing, is_missing
-from bids_acc.tables.ranges import CODES, is_code, range_of
+from bids_acc.tables.ranges import CODES, WORD_CODES, Range, is_code, range_of
 from bids_acc.tables.reading import INVISIBLE, RawTable, number, read_raw, read_text, typed
 
 KEYS = ('participant_id', 'session_id')
@@ -31,6 +31,17 @@ _LIKE_KEYS: Mapping[str, tuple[str, ...]] = {
 _DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+')
 _CAPPED = re.compile(r'(\d+(?:\.\d+)?)\s*\+')
 """An age such as ``89+``, by which BIDS protects the oldest."""
+DATE = re.compile(
+    r'\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?|'
+    r'\d{1,2}[-. ][^\W\d_]{3,4}\.?([-. ]\d{2,4})?|[^\W\d_]{3,4}\.?[-. ]\d{2,4}'
+)
+"""What spreadsheets make of numbers, and dates of birth."""
+_YEARS = re.compile(
+    r'(\d+(?:[.,]\d+)?)[ -]?(?:y|yr|yrs|years?|yo|y/o|y\.o\.|years?[ -]old|a|ans?|j|jahre?|'
+    r'a\u00f1os?|anni|anno|jaar|anos?|\u00e5r|lat|\u6b73|\u5c81)\.?|P(\d+(?:\.\d+)?)Y',
+    re.IGNORECASE,
+)
+"""A number of years with its unit, or as ISO 8601 writes a duration."""
 
 
 @dataclass(frozen=True)
@@ -269,28 +280,34 @@ lies within 0 to 120 (years).']
         if empty and cell.lower() not in ('', 'n/a'):
             told.append(_Cell('word', cell, person))
         known.append(None if empty else cell)
+    limits = range_of(name, description)
     if not levels.intersection(c for c in known if c is not None and number(c) is None):
-        known = _numbers_as_written(name, known, who, told, where)
+        known = _numbers_as_written(name, known, who, told, where, limits)
+    known = _without_codes_among_words(known, who, levels, told)
     values = typed(known)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         values = _possible(name, values, who, description, levels, told)
-    return values, _sentences(name, told, where, range_of(name, description))
+    return values, _sentences(name, told, where, limits, len(cells))
 
 
 def _numbers_as_written(
-    name: str, cells: list[str | None], who: Sequence[str], told: list[_Cell], where: str
-) -> list[str | None]:
-    """Correct a column of numbers with decimal commas, capped ages or ``none`` among them."""
+    name: str, cells: list[str | None], who: Sequence[str], told: list[_Cell], where: str,
+    limits: Range | None,
+) -> list[str | None]:  # fmt: skip
+    """Correct a column of numbers with decimal commas, capped ages or ``none`` among them.
+
+    Cells that are no numbers leave any other column as it stands; where limits say that the
+    column holds numbers and most cells do, such cells are left out and named.
+    """
     present = [cell for cell in cells if cell is not None]
-    odd = [cell for cell in present if number(cell) is None]
-    if not odd:
+    kinds = {cell: _kind(cell, limits) for cell in present}
+    if set(kinds.values()) <= {'number'}:
         return cells
-    rest = [cell for cell in odd if not is_missing(cell, among_numbers=True)]
-    commas = [cell for cell in rest if _DECIMAL_COMMA.fullmatch(cell)]
-    capped = [cell for cell in rest if _CAPPED.fullmatch(cell)]
-    numbers = len(present) - len(odd) + len(commas) + len(capped)
-    if len(commas) + len(capped) < len(rest) or not numbers:
+    n_numbers = sum(kinds[cell] in _READABLE for cell in present)
+    words = [cell for cell in present if kinds[cell] in ('date', 'text')]
+    if not n_numbers or (words and (limits is None or n_numbers < len(present) / 2)):
         return cells
+    commas = [cell for cell in present if kinds[cell] == 'comma']
     if commas and all(len(c.partition(',')[2]) == 3 for c in commas) and _may_be_groups(commas):
         person = who[cells.index(commas[0])]
         raise InputDataError(
@@ -299,18 +316,50 @@ def _numbers_as_written(
         )
     corrected: list[str | None] = []
     for cell, person in zip(cells, who, strict=True):
-        if cell is None or cell not in rest:
-            if cell is not None and cell in odd:
-                told.append(_Cell('word', cell, person))
-                cell = None  # noqa: PLW2901
-            corrected.append(cell)
-        elif cell in commas:
-            told.append(_Cell('comma', cell, person))
-            corrected.append(cell.replace(',', '.'))
-        else:
-            told.append(_Cell('capped', cell, person))
-            corrected.append(cell.rstrip('+ '))
+        kind = 'number' if cell is None else kinds[cell]
+        if kind != 'number' and cell is not None:
+            told.append(_Cell(kind, cell, person))
+            cell = _as_number(cell, kind)  # noqa: PLW2901
+        corrected.append(cell)
     return corrected
+
+
+_READABLE = frozenset({'number', 'comma', 'capped', 'unit'})
+
+
+def _kind(cell: str, limits: Range | None) -> str:
+    """Tell what a cell is in a column of numbers."""
+    if number(cell) is not None:
+        return 'number'
+    if is_missing(cell, among_numbers=True):
+        return 'word'
+    if limits is not None and limits.source == 'years' and _YEARS.fullmatch(cell):
+        return 'unit'
+    patterns = {'comma': _DECIMAL_COMMA, 'capped': _CAPPED, 'date': DATE}
+    return next((kind for kind, like in patterns.items() if like.fullmatch(cell)), 'text')
+
+
+def _as_number(cell: str, kind: str) -> str | None:
+    """Return the number that a cell of some kind stands for, None where it stands for none."""
+    if kind == 'unit':
+        found = _YEARS.fullmatch(cell)
+        return None if found is None else (found[1] or found[2]).replace(',', '.')
+    return {'comma': cell.replace(',', '.'), 'capped': cell.rstrip('+ ')}.get(kind)
+
+
+def _without_codes_among_words(
+    cells: list[str | None], who: Sequence[str], levels: frozenset[str], told: list[_Cell]
+) -> list[str | None]:
+    """Leave out codes such as 9 and 999 where all others are words."""
+    values = {cell: number(cell) for cell in cells if cell is not None}
+    codes = {c for c, v in values.items() if v in WORD_CODES and c not in levels}
+    if not codes or any(v is not None for c, v in values.items() if c not in codes):
+        return cells
+    if codes == set(values):
+        return cells
+    told += [_Cell('code', cell, person) for cell, person in zip(cells, who, strict=True)
+             if cell is not None and cell in codes]  # fmt: skip
+    return [None if cell in codes else cell for cell in cells]
 
 
 def _may_be_groups(cells: Sequence[str]) -> bool:
@@ -334,6 +383,8 @@ def _possible(
     bad = values.isin(codes)
     if limits is not None:
         bad |= values.notna() & ~values.map(lambda v: limits.holds(float(v)))
+    if limits is not None:
+        told += _far_out(values.mask(bad), who, levels)
     if not bad.any():
         return values
     for position in bad[bad].index:
@@ -343,15 +394,42 @@ def _possible(
     return values.astype(float).mask(bad)
 
 
+_MAYBE_CODES = (0.0, -1.0, 66.0, 77.0, 88.0, 99.0)
+"""Possible values that often mean missing."""
+
+
+def _far_out(values: pd.Series, who: Sequence[str], levels: frozenset[str]) -> list[_Cell]:
+    """Find values that may be codes: beyond Tukey's inner fences (1977)."""
+    known = values.dropna().astype(float)
+    others = known[~known.isin(_MAYBE_CODES)]
+    low, high = others.quantile(0.25), others.quantile(0.75)
+    far = known[(known < low - 1.5 * (high - low)) | (known > high + 1.5 * (high - low))]
+    return [
+        _Cell('odd', f'{value:g}', who[position]) for position, value in far.items()
+        if value in _MAYBE_CODES and f'{value:g}' not in levels
+    ]  # fmt: skip
+
+
 def _many(count: int, word: str) -> str:
     """Count in words."""
     return f'{count} {word}' + ('' if count == 1 else 's')
 
 
-def _sentences(name: str, told: Sequence[_Cell], where: str, limits: Any) -> list[str]:
+def _other_unit(left_out: int, n_cells: int) -> str:
+    """Ask whether a column has another unit, where most of its cells are not possible."""
+    if left_out <= n_cells / 2:
+        return ''
+    return (
+        '; has it another unit or scale? Declare Units, or Minimum and Maximum, in its JSON file'
+    )
+
+
+def _sentences(
+    name: str, told: Sequence[_Cell], where: str, limits: Range | None, n_cells: int
+) -> list[str]:
     """Write one sentence for each kind of cell."""
     sentences = []
-    for kind in ('word', 'code', 'range', 'comma', 'capped'):
+    for kind in ('word', 'code', 'range', 'odd', 'date', 'text', 'comma', 'capped', 'unit'):
         cells = [cell for cell in told if cell.kind == kind]
         if not cells:
             continue
@@ -364,7 +442,14 @@ def _sentences(name: str, told: Sequence[_Cell], where: str, limits: Any) -> lis
         words = {
             'word': f'read as missing: {counted}.',
             'code': f'read as missing: {counted}, a customary code that no other value is near.',
-            'range': f'not possible and left out: {named}{more}; it lies within {limits}.',
+            'range': f'not possible and left out: {named}{more}; it lies within {limits}'
+            f'{_other_unit(len(cells), n_cells)}.',
+            'odd': f'far from all others and often written for missing: {named}{more}, kept; '
+            'write n/a if that is meant, or list it under MissingValues in the JSON file.',
+            'date': f'dates left out: {named}{more}; a spreadsheet may have made them of numbers: '
+            'write the numbers.',
+            'text': f'no numbers and left out: {named}{more}.',
+            'unit': f'{total} with a unit ({example}), read as the number.',
             'comma': f'{total} with a decimal comma ({example}), read with a point.',
             'capped': f'{total} capped ({example}), read as the number.',
         }

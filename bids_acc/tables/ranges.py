@@ -29,8 +29,14 @@ class Range:
 
 
 _AGE = (0.0, 120.0)
+AGE_NAMES = (
+    r'age|age_?(at)?_?(scan|scanning|baseline|entry|mri|visit|inclusion|enrol?ment|assessment|test)|'
+    r'age_?(in)?_?(years?|yrs?|y)|alter|alter_jahre|alter_in_jahren|\u00e2ge|edad|leeftijd|idade|'
+    r'\u00e5lder|wiek|et\u00e0'
+)
+"""Names of the column of ages, in some languages; without case, other signs as ``_``."""
 KNOWN: tuple[tuple[str, tuple[float, float], str], ...] = (
-    (r'age|age_?(at)?_?(scan|baseline|entry|mri|visit|onset)|age_?(years?|yrs?)', _AGE, 'years'),
+    (AGE_NAMES, _AGE, 'years'),
     (r'(age_?(of|at)?_?)?onset|(illness_?)?duration(_of_illness)?(_?years?)?', _AGE, 'years'),
     (r'education(_?years)?|years_of_education', (0.0, 40.0), 'years'),
     (r'(fs)?iq|wais|wasi|nart', (20.0, 220.0), 'intelligence quotient'),
@@ -47,8 +53,18 @@ KNOWN: tuple[tuple[str, tuple[float, float], str], ...] = (
 """Names of columns and the limits of what they hold. A scale that is scored otherwise is declared
 with Minimum and Maximum in the table's JSON file."""
 _UNITS_PER_YEAR = {'day': 366.0, 'd': 366.0, 'week': 53.0, 'w': 53.0, 'month': 12.0, 'mo': 12.0}
-CODES = frozenset({-9.0, -99.0, -999.0, -9999.0, -9998.0, 999.0, 9999.0, 99999.0})
+CODES = frozenset({
+    -9.0, -77.0, -88.0, -99.0, -777.0, -888.0, -999.0, -9998.0, -9999.0, -99999.0, 777.0, 888.0,
+    999.0, 8888.0, 9999.0, 99999.0,
+})  # fmt: skip
 """Numbers that are customary for missing where numbers only are allowed."""
+WORD_CODES = CODES | {-1.0, -7.0, -8.0, 9.0, 77.0, 88.0, 99.0}
+"""Those that are customary for missing among words or codes of a few levels."""
+
+
+def plain_name(column: str) -> str:
+    """Return the name of a column without case, with ``_`` for other signs: ``Age at MRI``."""
+    return re.sub(r'\W+', '_', column.strip().casefold()).strip('_')
 
 
 def range_of(column: str, description: Any = None) -> Range | None:
@@ -76,7 +92,7 @@ def range_of(column: str, description: Any = None) -> Range | None:
             float('-inf') if low is None else low, float('inf') if high is None else high,
             'declared',
         )  # fmt: skip
-    name = column.strip().lower()
+    name = plain_name(column)
     for pattern, (least, most), source in KNOWN:
         if re.fullmatch(pattern, name):
             factor = _per_year(entry.get('Units')) if source == 'years' else 1.0

@@ -19,10 +19,14 @@ from bids_acc.typing import FloatArray
 Values = np.ndarray[Any, Any] | pd.api.extensions.ExtensionArray
 """Values of a column."""
 
-INVISIBLE = ' \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff\u2007\u202f'
+INVISIBLE = (
+    ' \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\ufeff'
+    '\u2002\u2003\u2007\u2009\u200e\u200f\u202f\u3000'
+)
 """Blanks that spreadsheets leave around a cell: no-break and zero-width ones included."""
 _SIGNATURES = (
-    (codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF32_LE, 'utf-32'),
+    (codecs.BOM_UTF32_BE, 'utf-32'), (codecs.BOM_UTF16_LE, 'utf-16'),
     (codecs.BOM_UTF16_BE, 'utf-16'),
 )  # fmt: skip
 _NOT_TEXT = (b'PK\x03\x04', b'\xd0\xcf\x11\xe0', b'\x1f\x8b')
@@ -67,14 +71,27 @@ def read_text(path: Path) -> tuple[str, str | None]:
     for signature, encoding in _SIGNATURES:
         if content.startswith(signature):
             plain = encoding.startswith('utf-8')
-            note = None if plain else 'is written in UTF-16; BIDS asks for UTF-8'
+            note = None if plain else f'is written in {encoding.upper()}; BIDS asks for UTF-8'
             return _decode(path, content, encoding), note
+    if encoding := _unsigned(content):
+        return _decode(path, content, encoding), 'is written in UTF-16; BIDS asks for UTF-8'
     try:
         return content.decode('utf-8'), None
     except UnicodeDecodeError:
         return content.decode('cp1252', errors='replace'), (
             'is not written in UTF-8; it was read as Windows-1252'
         )
+
+
+def _unsigned(content: bytes) -> str:
+    """Return the encoding of unsigned UTF-16: every other byte of its ASCII is zero."""
+    start = content[:64]
+    if len(start) < 4 or len(start) % 2:
+        return ''
+    halves = {'utf-16-le': start[1::2], 'utf-16-be': start[::2]}
+    others = {'utf-16-le': start[::2], 'utf-16-be': start[1::2]}
+    return next((name for name, half in halves.items()
+                 if not any(half) and all(others[name])), '')  # fmt: skip
 
 
 def _decode(path: Path, content: bytes, encoding: str) -> str:
@@ -140,8 +157,8 @@ def read_raw(path: Path) -> RawTable:
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     """Refuse a header with another separator, without a name or with one twice."""
-    for mark, name in ((';', 'semicolons'), (',', 'commas')):
-        if len(header) == 1 and mark in header[0]:
+    for mark, name in ((';', 'semicolons'), (',', 'commas'), ('|', 'bars'), (' ', 'blanks')):
+        if len(header) == 1 and mark in header[0] and (mark != ' ' or '_id' in header[0]):
             raise InputDataError(
                 f'{path} is separated by {name}; BIDS tables are separated by tabs: save it as '
                 'tab-separated text.'
@@ -163,9 +180,14 @@ def _check_lengths(
         return
     number, length = wrong[0]
     others = f', and so do {len(wrong) - 1} other lines' if len(wrong) > 1 else ''
+    remedy = 'write n/a into empty cells, and no tab or line break inside one'
+    if len(header) == 1:
+        remedy = 'line 1 must hold the names of the columns: remove what stands above them'
+    elif {n for _, n in wrong} == {len(header) + 1} and len(wrong) == len(numbered) - 1:
+        remedy = 'a program wrote names or numbers of rows in front: write the table without them'
     raise InputDataError(
-        f'{path}, line {number}: {length} cells where the header has {len(header)}{others}; write '
-        'n/a into empty cells, and no tab or line break inside one.'
+        f'{path}, line {number}: {length} cells where the header has {len(header)}{others}; '
+        f'{remedy}.'
     )
 
 

@@ -249,9 +249,7 @@ def _people(
     for name in needed:
         if name not in people.columns and name in not_joined:
             raise InputDataError(
-                f'The model asks for column {name!r}, which could not be read: '
-                f'{not_joined[name]}; keep one row for each person, or name the visits in a '
-                'column session_id.'
+                f'The model asks for column {name!r}, which could not be read: {not_joined[name]}.'
             )
         if name not in people.columns:
             columns = [str(c) for c in people.columns if c not in KEYS]

@@ -22,29 +22,45 @@ from bids_acc.group.statistics.sessions import at_first_visit, visit_order
 from bids_acc.group.statistics.study import as_text
 from bids_acc.group.statistics.voxels import usable_voxels, why_voxel
 from bids_acc.tables.missing import is_missing
+from bids_acc.tables.people import DATE
+from bids_acc.tables.ranges import AGE_NAMES, WORD_CODES, plain_name
 from bids_acc.tables.reading import number
 
 logger = logging.getLogger(__name__)
 
 GROUP_NAMES = (
     'group', 'diagnosis', 'dx', 'diagnostic_group', 'patient_group', 'response_group',
-    'clinical_group', 'participant_group', 'condition',
+    'clinical_group', 'participant_group', 'condition', 'gruppe', 'groupe', 'grupo', 'gruppo',
+    'groep', 'grupp', 'diagnose', 'diagnostic', 'diagn\u00f3stico', 'diagnosi',
 )  # fmt: skip
 """Columns that usually hold the groups, the likeliest first."""
 CONTROL = re.compile(
-    r'^(hc|hv|nc|ctrl?|ctl|con|control|controls|healthy.*|td|normal.*|norm|comparison)$',
+    r'^(hc|hv|nc|ctrl?|ctl|con|control|controls|healthy.*|td|normal.*|norm|comparison|kg|'
+    r'kontroll\w*|gesund\w*|t\u00e9moins?|temoins?|contr\u00f4les?|sains?|contr?ol\w*|sanos?|sani|'
+    r'gezond\w*|friska?)$',
     re.IGNORECASE,
 )
 CONTROL_WORDS = re.compile(
     r'\b(healthy|controls?|comparison|normal|norms?|neurotypical|typical(ly)?|unaffected|'
-    r'non-?patients?|non-?clinical|no (diagnosis|disorder|illness))\b',
+    r'non-?patients?|non-?clinical|(no|without( a)?) (diagnosis|disorder|illness|disease)|'
+    r'never ill|gesunde?[nrs]?|\w*kontroll(e|en|gruppe|personen|probanden|er)?|vergleichsgruppe|'
+    r'sains?|saines?|t\u00e9moins?|temoins?|contr\u00f4les?|controles|contr\u00f3is|controlos?|controlli|'
+    r'san[oaie]s?|saud\u00e1ve(l|is)|gezonde?|friska?|raske|zdrow\w*)\b|'
+    r'\u5065\u5e38|\u5065\u5eb7|\u5bfe\u7167|\u5bf9\u7167|\u5c0d\u7167|\u6b63\u5e38|\uc815\uc0c1|'
+    r'\ub300\uc870|\u0437\u0434\u043e\u0440\u043e\u0432|\u043a\u043e\u043d\u0442\u0440\u043e\u043b',
     re.IGNORECASE,
 )
-"""Words in the description of a level that tell controls (``Levels`` of participants.json)."""
+"""Words in the description of a level that tell controls (``Levels`` of participants.json), in
+some languages. What is in none of them is no control, and the reference is said to be a guess."""
 NOT_CONTROL_WORDS = re.compile(
-    r'\b(patients?|cases?|at risk|siblings?|relatives?)\b', re.IGNORECASE
+    r'\b(patient\w*|cases?|at[- ]risk|siblings?|relatives?|geschwister|angeh\u00f6rige\w*|'
+    r'malades?|pa[cz]ient\w*|pati\u00ebnt\w*|doentes?|well-controlled|'
+    r'(un|poorly[- ])controlled|abnormal|'
+    r'(not|nicht|non|pas|no) (healthy|gesund\w*|sains?|sano|normal))\b|'
+    r'\u60a3\u8005|\ud658\uc790|\u043f\u0430\u0446\u0438\u0435\u043d\u0442',
+    re.IGNORECASE,
 )
-SEX_NAMES = ('sex', 'gender')
+SEX_NAMES = ('sex', 'gender', 'geschlecht', 'sexe', 'sexo', 'sesso', 'geslacht', 'k\u00f6n')
 COHORT_NAMES = ('cohort', 'dataset', 'source_dataset')
 SITE_NAMES = ('site', 'scanner', 'scanner_id', 'scannerserialnumber', 'centre', 'center')
 CLINICAL = re.compile(
@@ -125,6 +141,24 @@ def _spellings(
     return {v: best[v.casefold()] for v in levels if v != best[v.casefold()]}
 
 
+def _without_codes(levels: list[str], described: set[str], reasons: list[str]) -> list[str]:
+    """Leave out a level that is a customary code for missing beside small codes: 9 beside 0, 1."""
+    values = {level: number(level) for level in levels}
+    codes = [v for v in levels if values[v] in WORD_CODES and v not in described]
+    rest = [values[v] for v in levels if v not in codes]
+    if not codes or any(v is None or not 0 <= v < _LARGEST_CODE for v in rest):
+        return levels
+    reasons.append(
+        f'{", ".join(codes)}: read as missing, a customary code; if it is a group, describe it '
+        'in Levels of participants.json.'
+    )
+    return [level for level in levels if level not in codes]
+
+
+_LARGEST_CODE = 6
+"""Codes of groups below it make 9 a code for missing (own convention)."""
+
+
 def _rare(
     levels: Sequence[str], sizes: Mapping[str, int], reasons: list[str]
 ) -> tuple[list[str], list[str]]:
@@ -178,8 +212,8 @@ def _level_text(entry: Any) -> str:
 
 
 def _plain_level(level: str) -> str:
-    """Write a code as the column has it: 1.0 is 1, and 01 is 1 among numbers."""
-    value = number(level)
+    """Write a code as the column has it: 1.0 is 1, 01 is 1 among numbers, true is 1."""
+    value = {'true': 1.0, 'false': 0.0}.get(level.casefold(), number(level))
     return level if value is None else f'{value:g}'
 
 
@@ -193,9 +227,10 @@ def reads_like_controls(level: str, text: str = '') -> bool:
     >>> reads_like_controls('1', 'patient'), reads_like_controls('control', 'patients, treated')
     (False, False)
     """
-    if text and NOT_CONTROL_WORDS.search(text):
-        return bool(re.match(r'(healthy|controls?|non-?patients?)\b', text, re.IGNORECASE))
-    return bool(CONTROL.match(level) or CONTROL.match(text) or CONTROL_WORDS.search(text))
+    said = text or level
+    if NOT_CONTROL_WORDS.search(said):
+        return bool(re.match(r'(healthy|controls?|non-?patients?)\b', said, re.IGNORECASE))
+    return bool(CONTROL.match(level) or CONTROL.match(text) or CONTROL_WORDS.search(said))
 
 
 def _ordered_levels(
@@ -217,6 +252,7 @@ def _ordered_levels(
             f'{", ".join(unknown)} occur in the column but not in participants.json: check the '
             'spelling (Group/Recode can correct it).'
         )
+    levels = _without_codes(levels, set(texts), reasons)
     levels, _ = _rare(levels, counts, reasons)
     if len(levels) < 2:
         raise InputDataError(
@@ -274,22 +310,31 @@ def _why_not_numeric(people: pd.DataFrame, name: str) -> str:
     cleaned = _known(people[name]).reindex(people.index)
     wrong = cleaned.notna() & pd.to_numeric(cleaned, errors='coerce').isna()
     if not wrong.any():
-        return 'it is the same in everybody, or nobody has it.'
+        return 'it is the same in everybody, or nobody has a value that is possible.'
+    first = str(cleaned[wrong].iloc[0])
     who = people['participant_id'][wrong].iloc[0] if 'participant_id' in people else 'a row'
-    return (
-        f'it holds text ({cleaned[wrong].iloc[0]!r} of {who}; {int(wrong.sum())} such cells): '
-        'write n/a for what is not known.'
-    )
+    what, remedy = 'text', 'write n/a for what is not known.'
+    if DATE.fullmatch(first):
+        what, remedy = 'dates', 'write numbers; a spreadsheet may have made dates of them.'
+    return f'it holds {what} ({first!r} of {who}; {int(wrong.sum())} such cells): {remedy}'
+
+
+def _age_column(columns: Sequence[str]) -> str | None:
+    """Return the column of ages: ``age``, or the first that is named like it."""
+    like = [str(c) for c in columns if re.fullmatch(AGE_NAMES, plain_name(str(c)))]
+    return _find(columns, ['age']) or next(iter(like), None)
 
 
 def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]]:
     """Propose age and sex, where they are there."""
     covariates: list[dict[str, Any]] = []
-    age = _find(list(people.columns), ['age'])
+    age = _age_column(list(people.columns))
     if age is not None and _numeric(people[age]):
         covariates.append({'Name': age, 'Kind': 'continuous'})
     elif age is not None:
         reasons.append(f'{age} is no covariate: {_why_not_numeric(people, age)}')
+    else:
+        reasons.append('Age is no covariate: no column is named like it.')
     sex = _find(list(people.columns), SEX_NAMES)
     if sex is not None:
         levels = _levels(people[sex])
@@ -303,8 +348,8 @@ def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]
                 f'{sex} is written in several ways ({", ".join(levels)}): correct '
                 'participants.tsv.'
             )
-    if not covariates:
-        reasons.append('No covariates: there is no column age, sex or gender.')
+    else:
+        reasons.append('Sex is no covariate: no column is named like it.')
     return covariates
 
 
@@ -380,6 +425,12 @@ def propose_model(
         for name in participants.columns
         if name not in used and CLINICAL.search(str(name)) and _numeric(participants[name])
     ]
+    for name in participants.columns:
+        mostly = pd.to_numeric(_known(participants[name]), errors='coerce').notna()
+        if name not in {*used, *scores} and CLINICAL.search(str(name)) and mostly.mean() > 0.5:
+            reasons.append(
+                f'{name} is no clinical score: {_why_not_numeric(participants, str(name))}'
+            )
     if scores:
         content['Clinical'] = {'Scores': scores}
         reasons.append(f'Clinical scores by their names: {", ".join(scores)}.')

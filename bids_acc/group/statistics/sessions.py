@@ -12,6 +12,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.longitudinal import percent_change, responders
 from bids_acc.group.statistics.model import Model
+from bids_acc.tables.missing import is_missing
 
 BASELINE_LIKE = re.compile(
     r'^(pre.*|base.*|bl|before|t0*|v0*|w(eek)?0+|d(ay)?0+|m(onth)?0+|screen.*|enrol.*)$',
@@ -96,7 +97,7 @@ def visit_order(frame: pd.DataFrame, model: Model | None = None) -> VisitOrder:
     elif (timed := _by_time(frame, present)) is not None:
         order, source = timed, 'acq_time of sessions.tsv'
     else:
-        order, source = sessions_in_order(present), 'their labels'
+        order, source = sessions_in_order(present), f'their labels{_unread_times(frame)}'
     baseline = order[0]
     if wanted.get('Baseline') is not None:
         baseline = _named(wanted['Baseline'], present, 'Baseline')
@@ -184,10 +185,7 @@ def _by_time(frame: pd.DataFrame, present: list[str]) -> list[str] | None:
     """
     if 'acq_time' not in frame or len(present) < 2:
         return None
-    times = pd.to_datetime(
-        frame['acq_time'].astype(str), errors='coerce', format='ISO8601', utc=True
-    )
-    known = frame.assign(_time=times).dropna(subset=['_time'])
+    known = frame.assign(_time=_times(frame['acq_time'])).dropna(subset=['_time'])
     known = known[known['session_id'].isin(present)]
     if known.empty:
         return None
@@ -198,6 +196,25 @@ def _by_time(frame: pd.DataFrame, present: list[str]) -> list[str] | None:
         return None
     typical = since.groupby(several['session_id']).median()
     return None if typical.duplicated().any() else list(typical.sort_values().index)
+
+
+def _times(column: pd.Series) -> pd.Series:
+    """Read dates as ISO 8601 writes them, or with points, where the day stands first."""
+    text = column.astype(str).str.replace(
+        r'^(\d{1,2})\.(\d{1,2})\.(\d{4})', r'\3-\2-\1', regex=True
+    ).str.replace(r'-(\d)(?=-|\b)', r'-0\1', regex=True)  # fmt: skip
+    return pd.to_datetime(text, errors='coerce', format='ISO8601', utc=True)
+
+
+def _unread_times(frame: pd.DataFrame) -> str:
+    """Say that there are dates which cannot be read, so that nobody thinks that they counted."""
+    if 'acq_time' not in frame:
+        return ''
+    given = frame['acq_time'].dropna().astype(str)
+    unread = given[_times(given).isna() & ~given.map(is_missing)]
+    if unread.empty:
+        return ''
+    return f' (acq_time is not written as 2024-12-31: {unread.iloc[0]})'
 
 
 def at_first_visit(people: pd.DataFrame, visits: VisitOrder) -> pd.DataFrame:

@@ -88,9 +88,10 @@ def test_phenotype_rows_of_one_person_that_agree_are_one(tmp_path):
 def test_phenotype_rows_that_contradict_name_person_and_table(tmp_path):
     people = joined(tmp_path, 'participant_id\tsmoking\n01\tyes\n01\tno\n02\tno\n03\tno\n')
     assert 'smoking' not in people.frame
-    assert people.not_joined == {
-        'smoking': 'habits.tsv has several rows for sub-01 that differ in smoking (yes and no)'
-    }
+    assert set(people.not_joined) == {'smoking'}
+    assert people.not_joined['smoking'].startswith(
+        'habits.tsv has several rows for sub-01 that differ in smoking (yes and no); keep one row'
+    )
     assert 'sub-01' in people.notes[-1]
 
 
@@ -111,3 +112,48 @@ def test_visits_of_results_without_sessions_give_the_first(tmp_path):
     people = people_of(tmp_path, table, sessions=sessions)
     assert people.frame['age'].tolist() == [30, 40]
     assert any('the first one is read (ses-pre)' in note for note in people.notes)
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'words'),
+    [
+        ('habits.tsv', 'participant_id,smoking\nsub-01,yes\n', 'separated by commas'),
+        ('habits.csv', 'participant_id,smoking\nsub-01,yes\n', 'no tab-separated table'),
+        ('habits.tsv', 'participant_id\tSmoking\nsub-01\tyes\n', "calls it 'Smoking'"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_the_reason_and_costs_its_columns_only(
+    tmp_path, name, text, words
+):
+    (tmp_path / 'phenotype').mkdir()
+    (tmp_path / 'phenotype' / name).write_text(text)
+    (tmp_path / 'phenotype' / 'other.tsv').write_text('participant_id\tbdi\nsub-01\t3\n')
+    people = People(pd.DataFrame(PAIRS, columns=['participant_id', 'session_id']))
+    known = {s for s, _ in PAIRS}
+    found = join_phenotype(people, tmp_path / 'phenotype', {'smoking', 'bdi'}, known, visit_order)
+    assert words in found.not_joined['smoking']
+    assert found.frame['bdi'].tolist()[:2] == [3, 3]
+
+
+def test_labels_of_visits_that_all_spell_otherwise_are_said_once(tmp_path):
+    visits = {f'sub-0{i}': 'session_id\tdose\nPRE\t1\nPost\t2\n' for i in (1, 2, 3)}
+    people = people_of(tmp_path, TABLE, visits)
+    assert people.frame['dose'].tolist() == [1, 2] * 3
+    said = [n for n in people.notes if 'is read as' in n]
+    assert len(said) == 1
+    assert said[0].startswith(
+        'sessions.tsv of 3 people: ses-PRE is read as ses-pre, ses-Post is read as ses-post'
+    )
+
+
+@pytest.mark.parametrize(
+    ('times', 'order'),
+    [(('1.02.2020', '12.03.2019'), ('ses-post', 'ses-pre')),
+     (('02/01/2020', '03/12/2019'), ('ses-pre', 'ses-post'))],
+)  # fmt: skip
+def test_dates_with_points_count_and_others_are_said_to_count_not(times, order):
+    frame = pd.DataFrame({'participant_id': 'sub-1', 'session_id': ['ses-pre', 'ses-post'],
+                          'acq_time': times})  # fmt: skip
+    found = visit_order(frame)
+    assert found.order == order
+    assert ('02/01/2020' in found.reason) == ('/' in times[0])

@@ -21,8 +21,10 @@ def read(tmp_path, text: str, sidecar=None):
 
 
 @pytest.mark.parametrize(
-    'word', ['NA', 'NaN', 'nan', 'unknown', 'n/a', 'N/A', '', '.', '-', '#N/A', 'NULL', 'missing']
-)
+    'word', ['NA', 'NaN', 'nan', 'unknown', 'n/a', 'N/A', '', '.', '-', '#N/A', 'NULL', 'missing',
+             'inconnu', 'non renseigné', 'unbekannt', 'k.A.', 'desconocido', 'onbekend', '不明',
+             '#NV', '#WERT!', '(blank)', '<NA>', 'unknown/not reported', '/'],
+)  # fmt: skip
 def test_words_for_missing_are_missing_and_counted(tmp_path, word):
     table = read(tmp_path, f'participant_id\tgroup\tage\nsub-1\tHC\t30\nsub-2\t{word}\t{word}\n')
     assert table.frame['group'].isna().tolist() == [False, True]
@@ -115,3 +117,86 @@ def test_labels_that_differ_in_zeros_are_mapped_or_refused():
         match_labels(['001'], ['sub-01', 'sub-1'], 'sub-', 'p.tsv')
     both = match_labels(['01', '1'], ['sub-01', 'sub-1'], 'sub-', 'p.tsv')
     assert (both.of['01'], both.of['1'], both.notes) == ('sub-01', 'sub-1', ())
+
+
+def test_levels_that_begin_like_missing_words_are_levels(tmp_path):
+    levels = {'0': 'no response', '1': 'unknown aetiology', '2': 'declined over two years',
+              '7': 'refused', '8': {'Description': 'not assessed at baseline'},
+              '9': 'unknown or not reported'}  # fmt: skip
+    rows = ''.join(f'sub-{code}\t{code}\n' for code in levels)
+    frame = read(tmp_path, 'participant_id\tgroup\n' + rows, {'group': {'Levels': levels}}).frame
+    assert frame['group'].fillna(-1).tolist() == [0, 1, 2, -1, -1, -1]
+
+
+@pytest.mark.parametrize('code', ['9', '99', '-9', '999', '9999'])
+def test_a_code_among_words_is_missing_unless_it_is_described(tmp_path, code):
+    text = f'participant_id\tsex\nsub-1\tM\nsub-2\tF\nsub-3\t{code}\n'
+    table = read(tmp_path, text)
+    assert table.frame['sex'].isna().tolist() == [False, False, True]
+    assert any(f'{code} (1)' in note for note in table.notes)
+    levels = {'sex': {'Levels': {code: 'other'}}}
+    assert read(tmp_path, text, levels).frame['sex'].tolist() == ['M', 'F', code]
+
+
+def test_numbers_among_words_that_are_no_codes_stay(tmp_path):
+    table = read(tmp_path, 'participant_id\tarm\nsub-1\tA\nsub-2\t1\nsub-3\t9\n')
+    assert table.frame['arm'].tolist() == ['A', '1', '9']
+
+
+AGES = ('30', '41', '25', '38', '44', '52')
+
+
+@pytest.mark.parametrize(
+    ('cell', 'words'),
+    [
+        ('1934-02-03', 'dates left out: 1934-02-03 (sub-7)'),
+        ('03.02.1934', 'dates left out'), ('Feb-34', 'dates left out'),
+        ('34567', 'not possible and left out: 34567 (sub-7)'),
+        ('~58', 'no numbers and left out: ~58 (sub-7)'), ('n.d.', 'read as missing: n.d. (1)'),
+    ],
+)  # fmt: skip
+def test_one_age_that_is_none_costs_one_person_and_is_called_what_it_is(tmp_path, cell, words):
+    rows = ''.join(f'sub-{i}\t{age}\n' for i, age in enumerate((*AGES, cell), start=1))
+    table = read(tmp_path, 'participant_id\tage\n' + rows)
+    assert table.frame['age'].tolist()[:6] == [float(age) for age in AGES]
+    assert np.isnan(table.frame['age'][6])
+    assert any(words in note for note in table.notes), table.notes
+
+
+def test_words_in_a_column_of_another_kind_change_nothing(tmp_path):
+    table = read(tmp_path, 'participant_id\tdrug\nsub-1\t100\nsub-2\t200\nsub-3\t~5\n')
+    assert table.frame['drug'].tolist() == ['100', '200', '~5']
+
+
+def test_ages_with_their_unit_are_numbers(tmp_path):
+    cells = ('38 y', '40 ans', '31.5 years', '39 Jahre', 'P38Y', '30')
+    rows = ''.join(f'sub-{i}\t{age}\n' for i, age in enumerate(cells))
+    table = read(tmp_path, 'participant_id\tAge at MRI\n' + rows)
+    assert table.frame['Age at MRI'].tolist() == [38, 40, 31.5, 39, 38, 30]
+    assert any('5 cells with a unit' in note for note in table.notes)
+
+
+@pytest.mark.parametrize('cell', ['99', '0'])
+def test_ages_far_from_all_others_are_kept_and_asked_about(tmp_path, cell):
+    rows = ''.join(f'sub-{i}\t{age}\n' for i, age in enumerate((*AGES, cell, cell)))
+    table = read(tmp_path, 'participant_id\tage\n' + rows)
+    assert table.frame['age'].tolist()[-1] == float(cell)
+    assert any(f'{cell} (sub-6), {cell} (sub-7)' in note for note in table.notes), table.notes
+
+
+def test_ages_in_another_unit_are_asked_for_it(tmp_path):
+    rows = ''.join(f'sub-{i}\t{12 * int(age)}\n' for i, age in enumerate(AGES))
+    assert any(
+        'declare units' in n.lower() for n in read(tmp_path, 'participant_id\tage\n' + rows).notes
+    )
+
+
+@pytest.mark.parametrize(
+    'written', ['sub01', 'subject-01', 'Subject 01', "'01", 'sub\u221201', 'SUB_01', '\u300001']
+)
+def test_ids_as_people_spell_them(written):
+    assert match_labels([written], ['sub-01', 'sub-02'], 'sub-', 't').of[written] == 'sub-01'
+
+
+def test_ids_of_patients_and_controls_are_not_taken_for_each_other():
+    assert match_labels(['patient01'], ['sub-01'], 'sub-', 't').of['patient01'] == 'sub-patient01'

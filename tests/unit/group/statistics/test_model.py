@@ -219,3 +219,51 @@ def test_proposal_tells_how_function_is_compared(people):
     told = ' '.join(propose_model(people, function=True)['Proposal'])
     assert '--model trd-function' in told
     assert 'trd-function' not in ' '.join(propose_model(people)['Proposal'])
+
+
+@pytest.mark.parametrize(
+    ('texts', 'control'),
+    [
+        (('patients', 'témoins sains'), '1'), (('patients schizophrènes', 'contrôles'), '1'),
+        (('Patienten', 'gesunde Kontrollen'), '1'), (('Patientengruppe', 'Kontrollgruppe'), '1'),
+        (('pacientes', 'controles sanos'), '1'), (('pazienti', 'controlli sani'), '1'),
+        (('patiënten', 'gezonde controles'), '1'), (('患者', '健常者'), '1'),
+        (('患者', '健康对照'), '1'), (('пациенты', 'здоровые'), '1'),
+        (('unaffected relatives of patients', 'unaffected controls'), '1'),
+        (('schizophrenia', 'never ill'), '1'),
+    ],
+)  # fmt: skip
+def test_controls_are_known_in_other_languages(people, texts, control):
+    codes = people.assign(group=people['group'].map({'TRS': '0', 'HC': '1'}))
+    sidecar = {'group': {'Levels': dict(zip(('0', '1'), texts, strict=True))}}
+    assert propose_model(codes, sidecar)['Group']['Reference'] == control
+    words = people.assign(group=people['group'].map(dict(zip(('TRS', 'HC'), texts, strict=True))))
+    assert propose_model(words)['Group']['Reference'] == texts[1]
+
+
+def test_no_control_is_a_guess_and_said(people):
+    levels = {'group': {'Levels': {'0': 'schizophrenia', '1': 'well-controlled hypertension'}}}
+    codes = people.assign(group=people['group'].map({'TRS': '0', 'HC': '1'}))
+    assert any('is a guess' in reason for reason in propose_model(codes, levels)['Proposal'])
+
+
+def test_a_code_for_missing_is_no_group(people):
+    more = pd.DataFrame({'participant_id': ['a', 'b'], 'group': [9, 9], 'age': [1, 2]})
+    codes = people.assign(group=people['group'].map({'TRS': 1, 'HC': 0}))
+    found = propose_model(pd.concat([codes, more], ignore_index=True))
+    assert found['Group']['Levels'] == ['0', '1']
+    assert any(reason.startswith('9: read as missing') for reason in found['Proposal'])
+
+
+def test_columns_of_other_languages_are_found_and_what_is_not_is_said(people):
+    renamed = people.rename(columns={'group': 'Gruppe', 'age': 'Age at MRI', 'sex': 'Geschlecht'})
+    found = propose_model(renamed)
+    assert found['Group']['Column'] == 'Gruppe'
+    assert [c['Name'] for c in found['Covariates']] == ['Age at MRI', 'Geschlecht']
+    lacking = propose_model(people.drop(columns='age'))
+    assert any(reason.startswith('Age is no covariate') for reason in lacking['Proposal'])
+
+
+def test_a_score_with_words_in_it_is_named(people):
+    odd = people.assign(panss_total=['x', 70, 71, 65, 80, 88])
+    assert any('panss_total is no clinical score' in r for r in propose_model(odd)['Proposal'])
