@@ -400,14 +400,14 @@ _MAYBE_CODES = (0.0, -1.0, 66.0, 77.0, 88.0, 99.0)
 
 def _far_out(values: pd.Series, who: Sequence[str], levels: frozenset[str]) -> list[_Cell]:
     """Find values that may be codes: beyond Tukey's inner fences (1977)."""
-    known = values.dropna().astype(float)
-    others = known[~known.isin(_MAYBE_CODES)]
+    others = values[values.notna() & ~values.isin(_MAYBE_CODES)].astype(float)
     low, high = others.quantile(0.25), others.quantile(0.75)
-    far = known[(known < low - 1.5 * (high - low)) | (known > high + 1.5 * (high - low))]
+    beyond = (values < low - 1.5 * (high - low)) | (values > high + 1.5 * (high - low))
     return [
-        _Cell('odd', f'{value:g}', who[position]) for position, value in far.items()
-        if value in _MAYBE_CODES and f'{value:g}' not in levels
-    ]  # fmt: skip
+        _Cell('odd', f'{value:g}', person)
+        for value, person, far in zip(values, who, beyond, strict=True)
+        if far and value in _MAYBE_CODES and f'{value:g}' not in levels
+    ]
 
 
 def _many(count: int, word: str) -> str:
