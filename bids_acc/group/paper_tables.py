@@ -21,6 +21,7 @@ from bids_acc.report.findings import HEADLINES, main_rows
 from bids_acc.report.group_page import by_group
 from bids_acc.report.plain_words import spelled_out
 from bids_acc.report.wording import EFFECT_NAMES, response_words, tested, text_of
+from bids_acc.tables.cells import as_text
 
 ORDER = (
     'demographics', 'qc_by_group', 'ancova', 'posthoc', 'contrasts', 'partialvolume',
@@ -311,4 +312,4 @@ def as_csv(table: pd.DataFrame) -> str:
         Any.
     """
     plain = table.replace({np.inf: np.nan, -np.inf: np.nan}).replace('', np.nan)
-    return plain.to_csv(index=False, na_rep='n/a', lineterminator='\n')
+    return as_text(plain).to_csv(index=False, na_rep='n/a', lineterminator='\n')

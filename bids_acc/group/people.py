@@ -63,6 +63,7 @@ def read_participants(output_dir: Path, known: Iterable[str]) -> PeopleTable | N
     if not path.is_file():
         return None
     table = matched(read_people_table(path), known, path.name)
+    table = _without_summaries(table, known, path.name)
     there = set(table.frame['participant_id'])
     if known and not there & known:
         raise InputDataError(
@@ -75,6 +76,27 @@ def read_participants(output_dir: Path, known: Iterable[str]) -> PeopleTable | N
     if conflicts:
         raise InputDataError(f'{path}: {conflicts[0]}; keep one row.')
     return PeopleTable(frame, (*table.notes, *notes), table.sidecar)
+
+
+_SUMMARIES = frozenset({
+    'mean', 'median', 'average', 'sd', 'std', 'sem', 'min', 'max', 'sum', 'total', 'n', 'count',
+    'mittelwert', 'summe', 'moyenne', 'media', 'gesamt',
+})  # fmt: skip
+"""Words at the beginning of rows that a spreadsheet has below its people."""
+
+
+def _without_summaries(table: PeopleTable, known: set[str], where: str) -> PeopleTable:
+    """Leave out rows that are about all people: ``Mean``, ``N = 24``."""
+    ids = table.frame['participant_id']
+    words = ids.str.removeprefix('sub-').str.casefold().str.split(r'[\s=:(]', regex=True).str[0]
+    summary = words.isin(_SUMMARIES) & ~ids.isin(known)
+    if not summary.any():
+        return table
+    named = ', '.join(ids[summary].str.removeprefix('sub-').unique()[:3])
+    note = f'{where}: rows of {named} are no people and left out.'
+    return PeopleTable(
+        table.frame[~summary].reset_index(drop=True), (*table.notes, note), table.sidecar
+    )
 
 
 def matched(table: PeopleTable, known: set[str], where: str) -> PeopleTable:

@@ -90,7 +90,8 @@ TABLES: Mapping[str, TableText] = {
     ),
     'confounding': TableText(
         'People', 'Groups and where they were measured',
-        'Pairs of groups that share no site, scanner, acquisition or data set, or hardly one: '
+        'Pairs of groups that share no site, scanner, acquisition or data set, hardly one, or '
+        'the same unevenly: '
         'their difference cannot be told from one of the measurement.',
     ),
     'asked': TableText(

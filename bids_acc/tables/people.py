@@ -18,7 +18,16 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.tables.missing import declared_missing, is_missing
-from bids_acc.tables.ranges import CODES, WORD_CODES, Range, is_code, range_of
+from bids_acc.tables.ranges import (
+    CODES,
+    SEX_NAMES,
+    SEXES,
+    WORD_CODES,
+    Range,
+    is_code,
+    plain_name,
+    range_of,
+)
 from bids_acc.tables.reading import INVISIBLE, RawTable, number, read_raw, read_text, typed
 
 KEYS = ('participant_id', 'session_id')
@@ -175,7 +184,7 @@ def _typed_table(
     who = [' '.join(parts) for parts in zip(*names, strict=True)]
     columns: dict[str, pd.Series] = {}
     for position, name in enumerate(raw.header):
-        cells = [row[position].strip(INVISIBLE) for row in raw.rows]
+        cells = [' '.join(row[position].strip(INVISIBLE).split()) for row in raw.rows]
         if name in KEYS:
             keys = [None if is_missing(cell) else cell for cell in cells]
             columns[name] = pd.Series(keys, dtype='str')
@@ -280,6 +289,8 @@ lies within 0 to 120 (years).']
         if empty and cell.lower() not in ('', 'n/a'):
             told.append(_Cell('word', cell, person))
         known.append(None if empty else cell)
+    if plain_name(name) in SEX_NAMES and not levels:
+        known = _one_spelling(known, who, told)
     limits = range_of(name, description)
     if not levels.intersection(c for c in known if c is not None and number(c) is None):
         known = _numbers_as_written(name, known, who, told, where, limits)
@@ -345,6 +356,23 @@ def _as_number(cell: str, kind: str) -> str | None:
         found = _YEARS.fullmatch(cell)
         return None if found is None else (found[1] or found[2]).replace(',', '.')
     return {'comma': cell.replace(',', '.'), 'capped': cell.rstrip('+ ')}.get(kind)
+
+
+def _one_spelling(
+    cells: list[str | None], who: Sequence[str], told: list[_Cell]
+) -> list[str | None]:
+    """Write each sex in one way, where a column has several; 0 and 9 are ISO 5218's unknown."""
+    present = {cell for cell in cells if cell is not None}
+    meant = {cell: SEXES.get(cell.casefold().rstrip('.'), '') for cell in present}
+    if {'1', '2'} < present <= {'0', '1', '2', '9'}:
+        codes = present - {'1', '2'}
+        told += [_Cell('unknown', c, p) for c, p in zip(cells, who, strict=True) if c in codes]
+        return [None if cell in codes else cell for cell in cells]
+    if len(set(meant.values()) - {''}) == sum(bool(word) for word in meant.values()):
+        return cells
+    told += [_Cell('spelling', c, p) for c, p in zip(cells, who, strict=True)
+             if c is not None and meant[c] not in ('', c)]  # fmt: skip
+    return [cell if cell is None else meant[cell] or cell for cell in cells]
 
 
 def _without_codes_among_words(
@@ -429,7 +457,8 @@ def _sentences(
 ) -> list[str]:
     """Write one sentence for each kind of cell."""
     sentences = []
-    for kind in ('word', 'code', 'range', 'odd', 'date', 'text', 'comma', 'capped', 'unit'):
+    for kind in ('word', 'code', 'range', 'odd', 'date', 'text', 'comma', 'capped', 'unit',
+                 'unknown', 'spelling'):  # fmt: skip
         cells = [cell for cell in told if cell.kind == kind]
         if not cells:
             continue
@@ -449,6 +478,8 @@ def _sentences(
             'date': f'dates left out: {named}{more}; a spreadsheet may have made them of numbers: '
             'write the numbers.',
             'text': f'no numbers and left out: {named}{more}.',
+            'unknown': f'read as missing: {counted}, unknown by ISO/IEC 5218.',
+            'spelling': f'written in several ways ({counted}): read as M and F.',
             'unit': f'{total} with a unit ({example}), read as the number.',
             'comma': f'{total} with a decimal comma ({example}), read with a point.',
             'capped': f'{total} capped ({example}), read as the number.',

@@ -62,6 +62,19 @@ WORD_CODES = CODES | {-1.0, -7.0, -8.0, 9.0, 77.0, 88.0, 99.0}
 """Those that are customary for missing among words or codes of a few levels."""
 
 
+SEX_NAMES = ('sex', 'gender', 'geschlecht', 'sexe', 'sexo', 'sesso', 'geslacht', 'k\u00f6n')
+"""Names of the column of sex, in some languages."""
+SEXES: Mapping[str, str] = {
+    **dict.fromkeys(('m', 'male', 'man', 'm\u00e4nnlich', 'maennlich', 'mann', 'homme', 'masculin',
+                     'hombre', 'masculino', 'maschio', 'uomo', 'mannelijk', '\u7537',
+                     '\u7537\u6027'), 'M'),
+    **dict.fromkeys(('f', 'w', 'female', 'woman', 'weiblich', 'frau', 'femme', 'f\u00e9minin',
+                     'feminin', 'mujer', 'femenino', 'feminino', 'femmina', 'donna', 'vrouw',
+                     'vrouwelijk', '\u5973', '\u5973\u6027'), 'F'),
+}  # fmt: skip
+"""Words for the sexes and how BIDS writes them."""
+
+
 def plain_name(column: str) -> str:
     """Return the name of a column without case, with ``_`` for other signs: ``Age at MRI``."""
     return re.sub(r'\W+', '_', column.strip().casefold()).strip('_')

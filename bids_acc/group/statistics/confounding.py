@@ -8,18 +8,19 @@ before any result and in each affected row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.formulas.contingency import chi_squared
 from bids_acc.group.statistics.study import KEYS, Study, as_text
 
 PLACES = re.compile(
     r'(^|_)(sites?|scanner\w*|centre|center|institution\w*|manufacturer\w*|vendor|station\w*|'
-    r'device\w*|machine|magnet\w*|field_?strength|software\w*|version\w*|sequence|protocol|'
+    r'device\w*|machine|magnet\w*|hospital|h\u00f4pital|klinik\w*|clinic|zentrum|centro|standort|field_?strength|software\w*|version\w*|sequence|protocol|'
     r'acquisition|scheme|surface_source|dataset|coil|engine|wave|batch)(_|$)|^source$',
     re.IGNORECASE,
 )
@@ -27,12 +28,15 @@ PLACES = re.compile(
 MOST_LEVELS = 40
 FEW = 0.2
 """Share of the people of two groups, below which places that both have hardly help."""
+UNEVEN_V, UNEVEN_P = 0.3, 0.001
+"""From which association of group and place on it is said: Cramer's V of a medium size (w = .3 of
+Cohen 1988, Statistical Power Analysis) that chance hardly makes (own convention)."""
 NOT_ABOUT_MEASURES = frozenset({'demographics', 'flow', 'voxels', 'confounding', 'gate'})
 
 
 @dataclass(frozen=True)
 class Confounded:
-    """Two groups that share no place, or hardly one."""
+    """Two groups that share no place, hardly one, or the same places unevenly."""
 
     cohort: str
     column: str
@@ -42,6 +46,8 @@ class Confounded:
     """People of both groups in places that have both."""
     places: Mapping[str, tuple[int, int]]
     """People of each group by place."""
+    cramers_v: float = float('nan')
+    """Association of group and place, where places are shared unevenly; NaN elsewhere."""
 
     @property
     def fully(self) -> bool:
@@ -60,6 +66,12 @@ class Confounded:
                 f'{first} and {second} share no {self.column}{where} ({listed}): a difference '
                 f'between them cannot be told from one of {self.column}, and no covariate or '
                 'harmonisation corrects that.'
+            )
+        if self.cramers_v == self.cramers_v:
+            return (
+                f'{first} and {second} are spread unevenly over {self.column}{where} ({listed}; '
+                f"Cramer's V {self.cramers_v:.2f}): part of a difference between them may be one "
+                f'of {self.column}; name it as a covariate or as Cohort.'
             )
         return (
             f'{first} and {second} hardly share a {self.column}{where} ({listed}): only '
@@ -113,19 +125,20 @@ def confounded_groups(study: Study) -> list[Confounded]:
         Fully confounded pairs in front.
     """
     frame, columns = with_places(study)
+    adjusted = {covariate.column for covariate in study.model.covariates}
     found = [
         one
         for cohort, part in study.cohorts(frame)
         for column in columns
-        for one in _pairs(cohort, part, column, study.group_levels(part))
+        for one in _pairs(cohort, part, column, study.group_levels(part), adjusted)
     ]
     return sorted(found, key=lambda one: not one.fully)
 
 
 def _pairs(
-    cohort: str, frame: pd.DataFrame, column: str, levels: list[str]
+    cohort: str, frame: pd.DataFrame, column: str, levels: list[str], adjusted: Container[str]
 ) -> Iterator[Confounded]:
-    """Look at each pair of groups in one column."""
+    """Look at each pair of groups in one column; those adjusted for may be spread unevenly."""
     known = frame.assign(_place=as_text(frame[column])).dropna(subset=['_place'])
     counts = pd.crosstab(known['_place'], known['group'])
     for b, a in combinations(levels, 2):
@@ -136,9 +149,14 @@ def _pairs(
             continue
         total = int(pair.to_numpy().sum())
         both = int(pair[(pair > 0).all(axis=1)].to_numpy().sum())
+        places = {str(p): (int(row[a]), int(row[b])) for p, row in pair.iterrows()}
         if both <= FEW * total:
-            places = {str(p): (int(row[a]), int(row[b])) for p, row in pair.iterrows()}
             yield Confounded(cohort, column, (a, b), total, both, places)
+            continue
+        value, _, p = chi_squared(pair.to_numpy())
+        cramers_v = float(np.sqrt(value / total))
+        if p < UNEVEN_P and cramers_v >= UNEVEN_V and column not in adjusted:
+            yield Confounded(cohort, column, (a, b), total, both, places, cramers_v)
 
 
 def confounding_table(found: list[Confounded]) -> pd.DataFrame:
@@ -185,6 +203,7 @@ def _note_of(row: pd.Series, found: list[Confounded]) -> str:
         omnibus = not contrast and len(named) == 2
         if _text(row['cohort']) in (one.cohort, 'all') and (contrast in pairs or omnibus):
             how = 'confounded with' if one.fully else 'hardly separable from'
+            how = 'spread unevenly over' if one.cramers_v == one.cramers_v else how
             words.append(f'{" and ".join(one.groups)} are {how} {one.column}')
     return '; '.join(dict.fromkeys(words))
 

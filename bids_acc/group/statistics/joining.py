@@ -261,6 +261,7 @@ def _people(
             )
     group = as_text(people[model.group.column]).replace(dict(model.group.recode))
     cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
+    _refuse_spellings(cohort, str(model.cohort))
     for covariate in model.covariates:
         column = people[covariate.column]
         if covariate.kind == 'categorical':
@@ -284,6 +285,19 @@ def _people(
         if covariate.only_in
     }
     return people.assign(group=group, cohort=cohort, **nested)
+
+
+def _refuse_spellings(cohort: pd.Series, column: str) -> None:
+    """Refuse cohorts that differ in case only: they are one, and would be analysed as several."""
+    by_word: dict[str, set[str]] = {}
+    for name in cohort.dropna().astype(str):
+        by_word.setdefault(name.casefold(), set()).add(name)
+    for names in by_word.values():
+        if len(names) > 1:
+            raise InputDataError(
+                f'participants.tsv: {column} is written as {" and ".join(sorted(names))}, which '
+                'would be cohorts of their own; write each cohort in one way.'
+            )
 
 
 def _asked_of_some(

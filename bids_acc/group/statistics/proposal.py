@@ -23,7 +23,7 @@ from bids_acc.group.statistics.study import as_text
 from bids_acc.group.statistics.voxels import usable_voxels, why_voxel
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.people import DATE
-from bids_acc.tables.ranges import AGE_NAMES, WORD_CODES, plain_name
+from bids_acc.tables.ranges import AGE_NAMES, SEX_NAMES, WORD_CODES, plain_name
 from bids_acc.tables.reading import number
 
 logger = logging.getLogger(__name__)
@@ -60,9 +60,11 @@ NOT_CONTROL_WORDS = re.compile(
     r'\u60a3\u8005|\ud658\uc790|\u043f\u0430\u0446\u0438\u0435\u043d\u0442',
     re.IGNORECASE,
 )
-SEX_NAMES = ('sex', 'gender', 'geschlecht', 'sexe', 'sexo', 'sesso', 'geslacht', 'k\u00f6n')
 COHORT_NAMES = ('cohort', 'dataset', 'source_dataset')
-SITE_NAMES = ('site', 'scanner', 'scanner_id', 'scannerserialnumber', 'centre', 'center')
+SITE_NAMES = (
+    'site', 'scanner', 'scanner_id', 'scannerserialnumber', 'centre', 'center', 'zentrum',
+    'centro', 'hospital', 'standort', 'h\u00f4pital',
+)  # fmt: skip
 CLINICAL = re.compile(
     r'panss|bprs|saps|sans|madrs|ham_?[ad]|hdrs|bdi|qids|cgi|gaf|rbans|psyrats|ymrs|dose|cpz|'
     r'olanz|illness|duration|onset|wais|matrics|psp',

@@ -157,3 +157,10 @@ def test_dates_with_points_count_and_others_are_said_to_count_not(times, order):
     found = visit_order(frame)
     assert found.order == order
     assert ('02/01/2020' in found.reason) == ('/' in times[0])
+
+
+def test_rows_below_the_people_are_no_people(tmp_path):
+    people = people_of(tmp_path, TABLE + 'Mean\t\t31\nN=3\t\t\n')
+    assert set(people.frame['participant_id']) == {'sub-01', 'sub-02', 'sub-03'}
+    assert people.frame['age'].max() == 32
+    assert any('rows of Mean, N=3 are no people' in note for note in people.notes)

@@ -200,3 +200,26 @@ def test_ids_as_people_spell_them(written):
 
 def test_ids_of_patients_and_controls_are_not_taken_for_each_other():
     assert match_labels(['patient01'], ['sub-01'], 'sub-', 't').of['patient01'] == 'sub-patient01'
+
+
+def test_each_sex_has_one_spelling_and_words_are_kept_where_there_is_one_each(tmp_path):
+    written = ('M', 'm', 'male', 'F', 'f', 'weiblich', 'other')
+    rows = ''.join(f'sub-{i}\t{sex}\n' for i, sex in enumerate(written))
+    table = read(tmp_path, 'participant_id\tsex\n' + rows)
+    assert table.frame['sex'].tolist() == ['M', 'M', 'M', 'F', 'F', 'F', 'other']
+    assert any('written in several ways' in note for note in table.notes)
+    plain = read(tmp_path, 'participant_id\tsex\nsub-1\tmale\nsub-2\tfemale\n')
+    assert plain.frame['sex'].tolist() == ['male', 'female']
+    assert plain.notes == ()
+
+
+def test_sexes_by_iso_5218(tmp_path):
+    rows = ''.join(f'sub-{i}\t{code}\n' for i, code in enumerate('12012912'))
+    assert read(tmp_path, 'participant_id\tsex\n' + rows).frame['sex'].isna().sum() == 2
+    rows = ''.join(f'sub-{i}\t{code}\n' for i, code in enumerate('0101'))
+    assert read(tmp_path, 'participant_id\tsex\n' + rows).frame['sex'].tolist() == [0, 1, 0, 1]
+
+
+def test_two_blanks_are_one(tmp_path):
+    table = read(tmp_path, 'participant_id\tgroup\nsub-1\tTRS  late\nsub-2\tTRS\u00a0late\n')
+    assert table.frame['group'].tolist() == ['TRS late'] * 2

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_acc.exceptions import InputDataError
 from bids_acc.group.statistics.confounding import confounded_groups
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import parse_model
@@ -119,3 +120,24 @@ def test_scanners_of_the_sidecars_count_without_a_column_of_the_people():
     assert {(one.column, one.groups, one.fully) for one in found} == {
         ('anat_scanner', ('FEP', 'HC'), True), ('anat_scanner', ('FEP', 'TRS'), True),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(('adjusted', 'said'), [(False, True), (True, False)])
+def test_groups_spread_unevenly_are_said_unless_the_model_adjusts_for_it(adjusted, said):
+    frame = people({'HC': 'AAAB', 'TRS': 'ABBB', 'FEP': 'AB'}, n=40)
+    covariates = [{'Name': 'scanner', 'Kind': 'categorical'}] if adjusted else []
+    found = tables(frame, Covariates=covariates)
+    assert ('confounding' in found) == said
+    if said:
+        row = found['confounding'].iloc[0]
+        assert row['contrast'] == 'TRS - HC'
+        assert not row['fully']
+        assert "Cramer's V 0.50" in row['note']
+        notes = found['ancova'].set_index('term')['note']
+        assert 'TRS and HC are spread unevenly over scanner' in notes['group']
+
+
+def test_cohorts_that_differ_in_case_are_refused():
+    frame = people({'HC': 'AB', 'TRS': 'AB', 'FEP': 'AB'}).assign(city=['Tokyo', 'tokyo'] * 18)
+    with pytest.raises(InputDataError, match='Tokyo and tokyo'):
+        tables(frame, Cohort='city')
