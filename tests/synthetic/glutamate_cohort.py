@@ -32,7 +32,8 @@ PEOPLE: dict[str, dict[str, tuple[float, float]]] = {
                   'panss_positive': (18, 5), 'panss_negative': (13, 4), 'panss_general': (33, 8)},
 }  # fmt: skip
 LIMITS = {'age': (18, 70), 'illness_duration': (1, 50), 'cpz_dose': (50, 2000),
-          'panss_positive': (7, 49), 'panss_negative': (7, 49), 'panss_general': (16, 112)}  # fmt: skip
+          'panss_positive': (7, 49), 'panss_negative': (7, 49),
+          'panss_general': (16, 112)}  # fmt: skip
 PLANTED_D = (1.57 - 1.38) / float(np.sqrt((0.23**2 + 0.24**2) / 2))
 """Difference of glutamate in pooled standard deviations."""
 
@@ -74,7 +75,7 @@ def _write_spectrum(
     entities = {'subject': label.removeprefix('sub-'), 'acquisition': 'press', 'voi': 'ACC'}
     levels = {name: rng.normal(*at) for name, at in LEVELS[group].items()} | {'tCr': 1.0}
     crlb = {name: 25.0 if lost and name == 'Glu' else rng.normal(10, 1.5) for name in levels}
-    verdict = {name: 'fail' if lost else 'pass' for name in levels}
+    verdict = dict.fromkeys(levels, 'fail' if lost else 'pass')
     write_tsv(output_path('mrs_quantities', output, entities), pd.DataFrame([
         {'metabolite': name, 'unit_scheme': 'ratio_tcr', 'unit': '1', 'value': value,
          'value_sd': value * crlb[name] / 100, 'crlb_pct': crlb[name], 'detected': True,

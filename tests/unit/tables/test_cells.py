@@ -37,8 +37,8 @@ def test_names_of_columns_are_cells_too() -> None:
 
 WITHOUT_WORDS = {'dwi/gradients.py', 'func/denoising.py', 'tables/writing.py', 'demo/files.py',
                  'group/paper_tables.py'}  # fmt: skip
-"""Who may call pandas itself: the writer, two that write numbers only, made raw data, and tables for
-papers, which are CSV and pass `as_text`."""
+"""Who may call pandas itself: the writer, two that write numbers only, made raw data, and tables
+for papers, which are CSV and pass `as_text`."""
 
 
 def test_no_table_is_written_past_the_one_writer() -> None:
