@@ -26,6 +26,7 @@ from bids_acc.bids.inputs import (
     Session,
 )
 from bids_acc.bids.layout import NothingThereError, query_images
+from bids_acc.bids.remembered import Memory
 from bids_acc.bids.selection import (
     Selection,
     choose_labels,
@@ -45,7 +46,9 @@ FILTERED = 'filtered'
 """Reason code of a modality of which a filter left nothing."""
 
 
-def discover(index: ImageIndex, selection: Selection) -> list[Session]:
+def discover(
+    index: ImageIndex, selection: Selection, memory: Memory | None = None
+) -> list[Session]:
     """Find what each selected session offers.
 
     Parameters
@@ -54,6 +57,8 @@ def discover(index: ImageIndex, selection: Selection) -> list[Session]:
         Of the data set.
     selection : Selection
         Wanted subjects, sessions, filters and modalities.
+    memory : Memory, optional
+        What an earlier call has found.
 
     Returns
     -------
@@ -73,11 +78,12 @@ def discover(index: ImageIndex, selection: Selection) -> list[Session]:
     )
     sessions = []
     for subject in subjects:
-        visits = session_labels(root, [subject])
-        chosen: list[str | None] = [v for v in visits if v in wanted_sessions]
-        if not visits:
-            chosen = [None]
-        sessions += [_discover_session(index, subject, visit, selection) for visit in chosen]
+        found = memory.recall(subject) if memory is not None else None
+        if found is None:
+            found = _discover_person(index, subject, wanted_sessions, selection)
+            if memory is not None:
+                memory.keep(subject, found)
+        sessions += found
     sessions += _refused_sessions(root, subjects, selection)
     if not sessions:
         raise NothingSelectedError(
@@ -133,6 +139,17 @@ def _not_asked(row: PlanRow) -> PlanRow:
         row, status='skip', reason='not asked for', reason_code='not_selected',
         exit_code=ExitCode.OK,
     )  # fmt: skip
+
+
+def _discover_person(
+    index: ImageIndex, subject: str, wanted_sessions: Sequence[str], selection: Selection
+) -> list[Session]:
+    """Find the modalities of the wanted sessions of one person."""
+    visits = session_labels(index.root, [subject])
+    chosen: list[str | None] = [v for v in visits if v in wanted_sessions]
+    if not visits:
+        chosen = [None]
+    return [_discover_session(index, subject, visit, selection) for visit in chosen]
 
 
 def _discover_session(

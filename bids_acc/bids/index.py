@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from bids.utils import bids_sort
 from bids_acc.bids.indexing import DATATYPES, is_folder, open_layout
 
 IMAGE_EXTENSIONS = ('.nii', '.nii.gz')
+
+LISTED = 16
+"""Folders whose files are known at a time: that of all people, and those of the last few."""
 
 _NUMBERS = ('run', 'echo', 'inv', 'flip', 'chunk')
 """Entities whose values are numbers, so that 1 and 01 are the same."""
@@ -60,7 +64,7 @@ class ImageIndex:
         self.root = root
         wanted = None if database_dir is not None else subjects
         self._images = _by_subject(open_layout(root, wanted, database_dir))
-        self._upper: dict[Path, list[Path]] = {}
+        self._listed = lru_cache(maxsize=LISTED)(_files_in)
 
     def get(self, *, subject: str, regex_search: bool = False, **wanted: Any) -> list[ImageFile]:
         """Return the images of a person whose entities have these values, sorted by path.
@@ -84,13 +88,14 @@ class ImageIndex:
         ]
 
     def upper_files(self, folder: Path) -> list[Path]:
-        """List the files of a folder; that of the root, which all share, is listed once."""
-        if folder not in self._upper:
-            found = [Path(item.path) for item in os.scandir(folder) if not is_folder(item)]
-            if folder != self.root:
-                return sorted(found)
-            self._upper[folder] = sorted(found)
-        return self._upper[folder]
+        """List the files of a folder; those asked for again and again are listed once."""
+        return self._listed(folder)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """List the files of a folder, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if not is_folder(entry))
 
 
 def _by_subject(layout: BIDSLayout) -> dict[str, list[ImageFile]]:

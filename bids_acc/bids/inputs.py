@@ -509,8 +509,7 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
     for path in (bval, bvec):
         check_readable(path)
         try:
-            with warnings.catch_warnings(action='ignore'):  # an empty table is refused below
-                tables.append(np.loadtxt(read_whole(path).decode().splitlines(), ndmin=2))
+            tables.append(_read_numbers(path))
         except InputDataError:
             raise
         except (ValueError, OverflowError, MemoryError) as error:
@@ -528,6 +527,21 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
             'expected 3 rows with one column each: fetch both again, or convert the images again.'
         )
     return bvals, bvecs
+
+
+_PLAIN = frozenset(b'0123456789+-.eE \t\r\n')
+"""Bytes of a table of which nothing but numbers can be meant."""
+
+
+def _read_numbers(path: Path) -> np.ndarray:
+    """Read a table of numbers; plain ones, two of each person, without NumPy's reader."""
+    content = read_whole(path)
+    if _PLAIN.issuperset(content):
+        rows = [row for row in map(str.split, content.decode().splitlines()) if row]
+        if rows and len(set(map(len, rows))) == 1:
+            return np.array(rows, dtype=float)
+    with warnings.catch_warnings(action='ignore'):  # an empty table is refused by its user
+        return np.loadtxt(content.decode().splitlines(), ndmin=2)
 
 
 def _short(error: Exception, limit: int = 60) -> str:

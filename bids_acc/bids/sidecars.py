@@ -7,6 +7,7 @@ file that is something else.
 from __future__ import annotations
 
 import codecs
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,7 +160,7 @@ def inherited_metadata(
     """
     own, suffix = entities_of(path), suffix_of(path)
     metadata: dict[str, Any] = {}
-    for folder in _folders_down_to(path, root):
+    for folder in _folders_down_to(path.parent, root):
         files = (p for p in listing(folder) if p.name.endswith(f'{suffix}.json'))
         named = [p for p in files if suffix_of(p) == suffix]
         fitting = [p for p in named if entities_of(p).items() <= own.items()]
@@ -168,14 +169,12 @@ def inherited_metadata(
     return metadata
 
 
-def _folders_down_to(path: Path, root: Path) -> list[Path]:
-    """List the folders from the root to the one that a file lies in; none of one elsewhere."""
-    if not path.is_relative_to(root):
-        return []
-    folders = [root]
-    for name in path.relative_to(root).parts[:-1]:
-        folders.append(folders[-1] / name)
-    return folders
+@functools.lru_cache(maxsize=16)  # the files of a session are asked for one after the other
+def _folders_down_to(folder: Path, root: Path) -> tuple[Path, ...]:
+    """List the folders from the root to one below it; none where it is elsewhere."""
+    if not folder.is_relative_to(root):
+        return ()
+    return tuple(reversed([p for p in (folder, *folder.parents) if p.is_relative_to(root)]))
 
 
 def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
@@ -197,7 +196,7 @@ def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
         absent, so that this can be said.
     """
     own, suffix = entities_of(path), suffix_of(path)
-    for folder in reversed(_folders_down_to(path, root)):
+    for folder in reversed(_folders_down_to(path.parent, root)):
         fitting = [
             p for p in folder.glob(f'*{suffix}{extension}')
             if suffix_of(p) == suffix and entities_of(p).items() <= own.items()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,12 +53,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
-def hash_files(paths: Iterable[Path], root: Path | None = None) -> dict[str, str]:
-    """Hash files, named relative to a root where they lie below it."""
+def hash_files(
+    paths: Iterable[Path], root: Path | None = None, digest: Callable[[Path], str] = sha256
+) -> dict[str, str]:
+    """Hash files, named relative to a root where they lie below it.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    root : Path, optional
+    digest : callable
+        Returns the SHA-256 of a file; one that remembers saves reading it again.
+    """
     hashes = {}
     for path in sorted(set(paths)):
         below = root is not None and path.is_relative_to(root)
-        hashes[str(path.relative_to(root)) if below and root else str(path)] = sha256(path)
+        hashes[str(path.relative_to(root)) if below and root else str(path)] = digest(path)
     return hashes
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from bids_acc.bids.brain_masks import MaskChoice, choose_brain_mask
 from bids_acc.bids.discovery import FILTERED, discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import PlanRow, Session
+from bids_acc.bids.remembered import Memory
 from bids_acc.bids.surfaces import SurfaceChoice, choose_surfaces
 from bids_acc.derivatives.records import (
     Record,
     hash_files,
     read_record,
+    sha256,
     still_valid,
 )
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsError
+from bids_acc.execution.configure import code_state
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
 from bids_acc.participant.function import judged_row, needs_anat
@@ -68,6 +72,7 @@ def plan_jobs(
     settings: Settings,
     derivatives: Mapping[str, Path] | None = None,
     force: bool = False,
+    digest: Callable[[Path], str] = sha256,
 ) -> list[Job]:
     """Tell for each session what has to be computed and what can be reused.
 
@@ -83,6 +88,8 @@ def plan_jobs(
         Name to folder of other tools' results.
     force : bool
         Reuse nothing.
+    digest : callable
+        Returns the SHA-256 of an input.
 
     Raises
     ------
@@ -99,6 +106,7 @@ def plan_jobs(
             settings=settings,
             derivatives=derivatives or {},
             force=force,
+            digest=digest,
         )
         for session in sessions
     ]
@@ -122,6 +130,7 @@ def _plan_job(
     settings: Settings,
     derivatives: Mapping[str, Path],
     force: bool,
+    digest: Callable[[Path], str],
 ) -> Job:
     """Compare one session with the records that earlier runs left."""
     plan: dict[str, PlanRow] = {}
@@ -150,7 +159,7 @@ def _plan_job(
             label=label,
             version=__version__,
             settings=settings_fingerprint(settings, modality),
-            inputs=hash_files(files, bids_dir),
+            inputs=hash_files(files, bids_dir, digest),
             upstream=dict(upstream) if modality != 'anat' else {},
         )
         expected[modality] = now
@@ -258,8 +267,8 @@ def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
     return replace(job, plan=plan, records={}, expected=expected)
 
 
-def discover_sessions(request: Request) -> list[Session]:
-    """Find the selected sessions and what each offers."""
+def _what_is_asked(request: Request) -> tuple[ImageIndex, chosen.Selection]:
+    """Index the data set and say which part of it is wanted."""
     there = chosen.subject_labels(request.bids_dir)
     subjects = chosen.choose_labels(request.participant_labels, there, 'participant')
     chosen.choose_labels(
@@ -278,8 +287,20 @@ def discover_sessions(request: Request) -> list[Session]:
     )  # fmt: skip
     # A pattern of all labels would be tried on each path: only a choice is handed on.
     chosen_ones = subjects if request.participant_labels else None
-    index = ImageIndex(request.bids_dir, chosen_ones, request.bids_database_dir)
-    return discover(index, selection)
+    return ImageIndex(request.bids_dir, chosen_ones, request.bids_database_dir), selection
+
+
+@contextmanager
+def _memory(
+    folder: Path | None, selection: chosen.Selection, index: ImageIndex
+) -> Iterator[Memory | None]:
+    """Keep what is found beside PyBIDS' index, where a folder is given for that."""
+    memory = Memory(folder, selection, code_state(), index) if folder is not None else None
+    try:
+        yield memory
+    finally:
+        if memory is not None:
+            memory.close()
 
 
 def plan_participant(request: Request) -> list[Job]:
@@ -298,14 +319,17 @@ def plan_participant(request: Request) -> list[Job]:
         chosen.check_dataset(request.bids_dir)
     if 'mrs' in request.modalities:
         check_mrs_settings(request.settings.mrs)
-    return plan_jobs(
-        discover_sessions(request),
-        bids_dir=request.bids_dir,
-        output_dir=request.output_dir,
-        settings=request.settings,
-        derivatives=request.derivatives,
-        force=request.force,
-    )
+    index, selection = _what_is_asked(request)
+    with _memory(request.bids_database_dir, selection, index) as memory:
+        return plan_jobs(
+            discover(index, selection, memory),
+            bids_dir=request.bids_dir,
+            output_dir=request.output_dir,
+            settings=request.settings,
+            derivatives=request.derivatives,
+            force=request.force,
+            digest=sha256 if memory is None else memory.sha256,
+        )
 
 
 def refuse_nothing(rows: Sequence[PlanRow], *, everybody: bool = False) -> None:

@@ -3,7 +3,8 @@
     python tests/benchmarks/scale_plan.py [100 300 1000] [--large]
 
 Each person has a T1w image, a diffusion series with its gradient table and a spectrum, all tiny
-and linked to one file on disk. ``--large`` adds 10,000 people. The last column tells how the cost
+and linked to one file on disk. ``--large`` adds 10,000 people. The plan of the participant level is
+made without ``--bids-database-dir``, with an empty one, and with that again. The last column tells how the cost
 for one person has grown since the line above: 1.0 is linear.
 """  # noqa: E501
 
@@ -97,7 +98,12 @@ def main() -> None:
         def plan(n: int, *more: object) -> tuple[float, float]:
             return cost(raw[n], root / 'new', 'participant', '--dry-run', 'json', *more)
 
+        def kept(n: int) -> tuple[float, float]:
+            return plan(n, '--bids-database-dir', root / f'db{n}')
+
         measure('participant', sizes, plan)
+        measure('data base is made', sizes, kept)
+        measure('data base is there', sizes, kept)
         measure('group', sizes, lambda n: cost(raw[n], out[n], 'group', '--dry-run', 'json'))
 
 
