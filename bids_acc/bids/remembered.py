@@ -181,9 +181,10 @@ def _state_of(found: os.stat_result) -> str:
 
 
 def _files_in(folder: str) -> list[str]:
-    """Name what lies in a folder, files with their states."""
+    """Name the files of a folder, with their states."""
     with os.scandir(folder) as entries:
-        return sorted(f'{entry.path} {_state_if_file(entry)}' for entry in entries)
+        states = [(entry.path, _state_if_file(entry)) for entry in entries]
+    return sorted(f'{path} {state}' for path, state in states if state)
 
 
 def _state_if_file(entry: os.DirEntry[str]) -> str:
@@ -195,7 +196,7 @@ def _state_if_file(entry: os.DirEntry[str]) -> str:
 
 
 def _files_below(folder: str) -> Iterator[str]:
-    """Name the files below a folder, with their states; an empty text where one has none.
+    """Name what lies below a folder, with its state; an empty text where that cannot be told.
 
     A link to a folder, or to what is not there, may become another one without a trace here.
     """
@@ -209,6 +210,7 @@ def _files_below(folder: str) -> Iterator[str]:
         if is_folder and is_link:
             yield ''
         elif is_folder:
+            yield entry.path
             yield from _files_below(entry.path)
         else:
             yield f'{entry.path} {state}'

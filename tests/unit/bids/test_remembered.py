@@ -75,6 +75,7 @@ CHANGES = {
     'another image': lambda root: write_t1w(root, '01', acq='2'),
     'fewer images': drop,
     'rights': lambda root: (root / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz').chmod(0o600),
+    'a visit without files': lambda root: (root / 'sub-01' / 'ses-2').mkdir(),
     'something else': lambda root: (root / 'sub-01' / 'note.txt').touch(),
 }
 

@@ -8,6 +8,7 @@ missing; the SNR is that of one fitted metabolite and not of the spectrum.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,41 @@ def _quality(table: pd.DataFrame, column: str) -> float:
     return math.nan
 
 
+def _sums(
+    value: Mapping[str, float], printed: Mapping[str, float]
+) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
+    """Amount and standard deviation of each sum that we know, and its printed bound."""
+    sums: dict[str, tuple[float, float]] = {}
+    bounds: dict[str, float] = {}
+    for name in (name for name in value if '+' in name):
+        members = {canonical_name(part) for part in name.split('+')}
+        for ours, wanted in COMBINED.items():
+            if members == set(wanted):
+                sums[ours] = (value[name], value[name] * printed[name] / 100)
+                bounds[ours] = printed[name]
+    return sums, bounds
+
+
+def _measures(table: pd.DataFrame) -> dict[str, tuple[QualityMeasure, ...]]:
+    """Quality of the spectrum; missing where the table has no columns of it."""
+    there = {'SNR', 'FWHM'} <= set(table.columns)
+    snr = _quality(table, 'SNR') if there else math.nan
+    fwhm = _quality(table, 'FWHM') if there else math.nan
+    return {
+        'snr': (QualityMeasure(snr, '1', 'fsl_snr_peak'),),
+        'fwhm': (QualityMeasure(fwhm, 'Hz', 'fsl_fwhm'),),
+    }
+
+
+def _scales(table: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Water-scaled levels of FSL-MRS, by scale and metabolite."""
+    return {
+        column: dict(zip(names, table[column].tolist(), strict=True))
+        for column in ('mMol/kg', 'mM')
+        if column in table.columns
+    }
+
+
 @reads('summary of fsl_mrs', 'run the fit again, or fetch the file again')
 def fsl_result(summary_file: str | Path, qc_file: str | Path | None = None) -> EngineResult:
     """FSL-MRS's tables in the common form.
@@ -86,17 +122,7 @@ def fsl_result(summary_file: str | Path, qc_file: str | Path | None = None) -> E
     printed = dict(zip(names, table['%CRLB'].to_numpy(dtype=float), strict=True))
     value = dict(zip(names, amounts, strict=True))
     single = [name for name in names if '+' not in name]
-    sums: dict[str, tuple[float, float]] = {}
-    crlb = {canonical_name(name): printed[name] for name in single}
-    for name in (name for name in names if '+' in name):
-        members = {canonical_name(part) for part in name.split('+')}
-        for ours, wanted in COMBINED.items():
-            if members == set(wanted):
-                sums[ours] = (value[name], value[name] * printed[name] / 100)
-                crlb[ours] = printed[name]
-    has_quality = {'SNR', 'FWHM'} <= set(quality.columns)
-    snr = _quality(quality, 'SNR') if has_quality else math.nan
-    fwhm = _quality(quality, 'FWHM') if has_quality else math.nan
+    sums, of_sums = _sums(value, printed)
     values = np.array([value[name] for name in single])
     bounds = np.array([printed[name] for name in single])
     return EngineResult(
@@ -107,19 +133,8 @@ def fsl_result(summary_file: str | Path, qc_file: str | Path | None = None) -> E
         values=values,
         sd=np.where(values > 0, values * bounds / 100, np.nan),
         sums=sums,
-        printed_crlb=crlb,
+        printed_crlb={canonical_name(name): printed[name] for name in single} | of_sums,
         crlb_definition='fsl_crlb',
-        measures={
-            'snr': (QualityMeasure(snr, '1', 'fsl_snr_peak'),),
-            'fwhm': (QualityMeasure(fwhm, 'Hz', 'fsl_fwhm'),),
-        },
-        extra={
-            'scale': scale,
-            'original_names': single,
-            **{
-                column: dict(zip(names, table[column].tolist(), strict=True))
-                for column in ('mMol/kg', 'mM')
-                if column in table.columns
-            },
-        },
+        measures=_measures(quality),
+        extra={'scale': scale, 'original_names': single, **_scales(table, names)},
     )

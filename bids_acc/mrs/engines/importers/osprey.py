@@ -10,6 +10,7 @@ description says twice the noise.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,50 @@ def _quality(root: Path, row: int) -> dict[str, float]:
     return {str(k): float(v) for k, v in table.iloc[row].items() if isinstance(v, int | float)}
 
 
-def _first(values: dict[str, float], *names: str) -> float:
+def _first(values: Mapping[str, float], *names: str) -> float:
     """First value that is there and above zero."""
     return next((values[n] for n in names if values.get(n, math.nan) > 0), math.nan)
+
+
+def _amounts(tables: Path) -> tuple[pd.DataFrame, str]:
+    """Table of amplitudes where it was written, else that of ratios to tCr; and its name."""
+    for scale in ('amplMets', 'tCr'):
+        table = _table(tables, scale)
+        if table is not None:
+            return table, scale
+    raise MissingInputError(f'{tables}: no table *_amplMets_Voxel_1* or *_tCr_Voxel_1*.')
+
+
+def _values(table: pd.DataFrame | None, row: int) -> dict[str, float]:
+    """Numbers of a row by column; none without a table."""
+    return {} if table is None else {str(k): float(v) for k, v in table.iloc[row].items()}
+
+
+def _sums(
+    value: Mapping[str, float], printed: Mapping[str, float]
+) -> dict[str, tuple[float, float]]:
+    """Amount and standard deviation of each sum that Osprey wrote."""
+    return {
+        name: (value[name], value[name] * printed.get(name, math.nan) / 100)
+        for name in COMBINED
+        if name in value
+    }
+
+
+def _measures(quality: Mapping[str, float]) -> dict[str, tuple[QualityMeasure, ...]]:
+    """Quality of the spectrum, from Osprey's own table."""
+    snr, fwhm = _first(quality, 'tCr_SNR', 'Cr_SNR'), _first(quality, 'tCr_FWHM', 'Cr_FWHM')
+    return {
+        'snr': (QualityMeasure(snr, '1', 'osprey_snr'),),
+        'fwhm': (QualityMeasure(fwhm, 'Hz', 'osprey_fwhm'),),
+    }
+
+
+def _scales(tables: Path, row: int) -> dict[str, dict[str, float]]:
+    """Osprey's own water-scaled levels, by quantity and metabolite."""
+    quantities = ('rawWaterScaled', 'CSFWaterScaled', 'TissCorrWaterScaled')
+    found = {quantity: _table(tables, quantity) for quantity in quantities}
+    return {name: _values(table, row) for name, table in found.items() if table is not None}
 
 
 @reads('folder of Osprey', 'run the fit again, or fetch the file again')
@@ -94,17 +136,11 @@ def osprey_result(folder: str | Path, subject: str = '') -> EngineResult:
     """
     root = Path(folder)
     tables = root / 'QuantifyResults' if (root / 'QuantifyResults').is_dir() else root
-    table = _table(tables, 'amplMets')
-    scale = 'amplMets'
-    if table is None:
-        table, scale = _table(tables, 'tCr'), 'tCr'
-    if table is None:
-        raise MissingInputError(f'{tables}: no table *_amplMets_Voxel_1* or *_tCr_Voxel_1*.')
+    table, scale = _amounts(tables)
     root = tables.parent if tables.name == 'QuantifyResults' else root
     row = _row(root, table, subject)
-    value = {str(name): float(v) for name, v in table.iloc[row].items()}
-    bounds = _table(tables, 'CRLB')
-    printed = {} if bounds is None else {str(n): float(v) for n, v in bounds.iloc[row].items()}
+    value = _values(table, row)
+    printed = _values(_table(tables, 'CRLB'), row)
     single = [name for name in value if name not in COMBINED and name not in IGNORED]
     if not {'Cr', 'PCr', 'tCr'} & set(value):
         raise InputDataError(f'{tables}: neither Cr nor PCr nor tCr in {scale}.')
@@ -118,24 +154,13 @@ def osprey_result(folder: str | Path, subject: str = '') -> EngineResult:
         kinds=tuple(kind_of(name) for name in single),
         values=values,
         sd=np.where(values > 0, values * percent / 100, np.nan),
-        sums={
-            name: (value[name], value[name] * printed.get(name, math.nan) / 100)
-            for name in COMBINED
-            if name in value
-        },
+        sums=_sums(value, printed),
         printed_crlb={
             name if name in COMBINED else canonical_name(name): bound
             for name, bound in printed.items()
         },
         crlb_definition='osprey_crlb',
-        measures={
-            'snr': (QualityMeasure(_first(quality, 'tCr_SNR', 'Cr_SNR'), '1', 'osprey_snr'),),
-            'fwhm': (QualityMeasure(_first(quality, 'tCr_FWHM', 'Cr_FWHM'), 'Hz', 'osprey_fwhm'),),
-        },
+        measures=_measures(quality),
         extra={'scale': scale, 'original_names': single, 'quality': quality}
-        | {
-            quantity: {str(k): float(v) for k, v in own.iloc[row].items()}
-            for quantity in ('rawWaterScaled', 'CSFWaterScaled', 'TissCorrWaterScaled')
-            if (own := _table(tables, quantity)) is not None
-        },
+        | _scales(tables, row),
     )
