@@ -7,7 +7,9 @@ nodes in a row, each with a fan of sinks. *One graph* is how Nipype is meant to 
 own* is `bids_acc.execution.graphs`. After ``--steps`` nodes a run is broken off. Printed are the
 time until the first node starts, the largest memory of the scheduling process, and its processor
 time for each node that ended (not the workers'; so other load on the machine hardly matters).
-Each line is measured in a process of its own.
+Each line is measured in a process of its own. At the end the graph of a real session (T1w image,
+diffusion series, spectrum) is built: CPU time, nodes and sinks, as made and after the sinks that
+wait for the same nodes are gathered.
 """
 
 from __future__ import annotations
@@ -139,6 +141,41 @@ def each_its_own(folder: Path, n_sessions: int, n_nodes: int, limit: int) -> dic
     return clock.row()
 
 
+def real_sessions(folder: Path, n_sessions: int = 4) -> None:
+    """Build the graphs of real sessions, one after the other, and print what they hold."""
+    from bids_acc.bids.discovery import discover
+    from bids_acc.bids.index import ImageIndex
+    from bids_acc.bids.selection import Selection
+    from bids_acc.derivatives.outputs import Sink
+    from bids_acc.derivatives.sinks import Sinks, gather_sinks
+    from bids_acc.execution.graphs import _Expander
+    from bids_acc.participant.plan import plan_jobs
+    from bids_acc.participant.workflow import build_session
+    from bids_acc.settings import Settings
+    from tests.benchmarks.scale_plan import make_raw
+
+    raw, settings = make_raw(folder / 'raw', n_sessions), Settings()
+    jobs = plan_jobs(
+        discover(ImageIndex(raw), Selection()), bids_dir=raw, output_dir=folder / 'out',
+        settings=settings,
+    )  # fmt: skip
+    print('  graph of a session     CPU  nodes  sinks    nodes and sinks gathered, memory')
+    for job in jobs:
+        began = time.process_time()
+        graph = build_session(
+            job, output_dir=folder / 'out', work_dir=folder / 'work', settings=settings
+        )
+        expander = _Expander()
+        graph.workflow.run(plugin=expander)
+        nodes = expander.graph
+        n_nodes, n_sinks = len(nodes), sum(isinstance(n.interface, Sink) for n in nodes)
+        gather_sinks(nodes)
+        left = sum(isinstance(n.interface, Sink | Sinks) for n in nodes)
+        print(f'{job.session.label:>20} {time.process_time() - began:5.2f} s {n_nodes:6d} '
+              f'{n_sinks:6d} {len(nodes):8d} {left:6d} '
+              f'{psutil.Process().memory_info().rss / 2**20:4.0f} MB', flush=True)  # fmt: skip
+
+
 WAYS: dict[str, Callable[..., dict[str, float]]] = {
     'one graph': one_graph, 'each its own': each_its_own,
 }  # fmt: skip
@@ -176,6 +213,9 @@ def main() -> None:
             row = json.loads(done.stdout.splitlines()[-1])
             print(f'{n_sessions:8d}  {way:14} {row["first_s"]:8.2f} s {row["memory_mb"]:6.0f} MB '
                   f'{row["ms_a_step"]:6.1f} ms', flush=True)  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        configure_nipype(Path(name), Path(name), stop_on_first_crash=False)
+        real_sessions(Path(name))
 
 
 if __name__ == '__main__':

@@ -99,7 +99,7 @@ MAY: Mapping[str, tuple[str, str]] = {
     ),
     'files': ('formulas files tables settings', FORMATS),
     'figures': ('formulas files figures statistics tables report group', f'{TABLES} matplotlib'),
-    'bids': ('formulas files tables bids', f'{FORMATS} bids'),
+    'bids': ('formulas files tables bids', f'{FORMATS} bids pydantic'),
     'derivatives': ('formulas files tables derivatives', f'{FORMATS} nipype'),
     'report': ('formulas files tables derivatives report', f'{TABLES} jinja2 matplotlib'),
     'interfaces': (

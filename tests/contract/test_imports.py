@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.contract.chains import WAYS, longest
 from tests.contract.layers import circles, read_sources, violations
 
 
@@ -50,3 +51,22 @@ def test_a_circle_is_found():
         'demo/cli.py': 'from bids_acc.demo.dataset import write_dataset',
     }
     assert circles(made_up) == ['demo/dataset.py <-> demo/problems.py']
+
+
+@pytest.mark.parametrize('way', WAYS, ids=lambda way: way[0])
+def test_few_files_lie_one_behind_the_other(sources, way):
+    _, folder, start, most = way
+    found = longest(sources, folder, start)
+    assert found[0] == start
+    assert len(found) <= most, ' > '.join(found)
+
+
+def test_a_chain_is_counted_inside_its_folder():
+    made_up = {
+        'anat/a.py': 'from bids_acc.anat.b import x\nfrom bids_acc.dwi.e import y',
+        'anat/b.py': 'import numpy',
+        'anat/c.py': 'from bids_acc.anat import a',
+        'dwi/e.py': 'from bids_acc.dwi.f import z',
+        'dwi/f.py': '',
+    }
+    assert longest(made_up, 'anat', 'anat/c.py') == ('anat/c.py', 'anat/a.py', 'anat/b.py')
