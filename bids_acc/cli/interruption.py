@@ -18,6 +18,9 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit code, as shells give it for SIGINT."""
 
+NOBODY_LISTENS = 141
+"""The same for SIGPIPE: what is printed goes nowhere."""
+
 TIDY_S = 10.0
 """Seconds in which further signals are not heard, so that they do not break off the tidying."""
 

@@ -72,6 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             'interrupted; the same command goes on where it stopped', interruption.INTERRUPTED
         )
     except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read what we print has gone, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return interruption.NOBODY_LISTENS
+        if error.errno == errno.ENOENT and not _stands_somewhere():
+            return _refuse(
+                'the current folder is gone (deleted or moved), and paths count from it; change '
+                'to another', ExitCode.NO_INPUT,
+            )  # fmt: skip
         if _is_input(error, request):
             return _refuse(
                 f'{error.filename} cannot be read ({error.strerror}); ask for the right to read '
@@ -87,6 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> int:
     """Run the command as a process of its own."""
     return interruption.run_and_leave(main)
+
+
+def _stands_somewhere() -> bool:
+    """Tell whether the current folder is still there."""
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _is_input(error: OSError, request: Request | None) -> bool:

@@ -269,3 +269,27 @@ def test_closed_streams(raw, tmp_path, stream):
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_goes_away(raw, tmp_path):
+    command = [sys.executable, '-m', 'bids_acc', raw, tmp_path / 'out', 'participant', '--dry-run']
+    job = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert job.stdout is not None
+    assert job.stderr is not None
+    job.stdout.close()
+    said = job.stderr.read()
+    assert (job.wait(), said) == (141, b'')
+    job.stderr.close()
+
+
+def test_a_current_folder_that_is_gone(tmp_path):
+    gone = tmp_path / 'gone'
+    gone.mkdir()
+    done = subprocess.run(
+        ['sh', '-c', 'rmdir "$PWD"; exec "$@"', '-', sys.executable, '-m', 'bids_acc', 'bids',
+         'out', 'participant'],
+        capture_output=True, text=True, check=False, cwd=gone,
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 66
+    assert 'the current folder is gone' in done.stderr.splitlines()[-1]
