@@ -14,10 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from bids_acc.bids.inputs import Session
+from bids_acc.bids.inputs import MODALITIES, Session
 from bids_acc.derivatives.outputs import output_path, sidecar_content, sidecar_path
 from bids_acc.files.writing import json_bytes, write_once
 from bids_acc.participant.acquisition import shells_words, volumes_of, voxel_words
+from bids_acc.tables.reading import read_tsv
 from bids_acc.tables.writing import tsv_bytes
 
 KEY = 'session_scanner'
@@ -150,15 +151,28 @@ def _measured(images: Sequence[tuple[Path, str]]) -> dict[str, str | None]:
 def keep_scanner(session: Session, output_dir: Path) -> None:
     """Write the table of a session, unless it holds the same already or nothing is known.
 
+    What is known of modalities that this run was not asked for stays.
+
     Raises
     ------
     OutputError
         If the system refuses.
     """
-    table = scanner_table(session)
-    if table.empty:
-        return
     entities = {'subject': session.subject, 'session': session.session}
     path = output_path(KEY, output_dir, entities)
+    table = _with_others(scanner_table(session), session, path)
+    if table.empty:
+        return
     write_once(path, tsv_bytes(table))
     write_once(sidecar_path(path), json_bytes(sidecar_content(KEY)))
+
+
+def _with_others(table: pd.DataFrame, session: Session, path: Path) -> pd.DataFrame:
+    """Add what an earlier run kept of the modalities that this one leaves alone."""
+    if not path.is_file():
+        return table
+    asked = {row.modality for row in session.plan if row.reason_code != 'not_selected'}
+    before = read_tsv(path, text=table.columns)
+    others = before[~before['modality'].isin(asked)] if 'modality' in before else before[:0]
+    joined = pd.concat([others.reindex(columns=table.columns), table], ignore_index=True)
+    return joined.sort_values('modality', key=lambda m: m.map(MODALITIES.index), kind='stable')

@@ -74,6 +74,17 @@ def test_without_images_nothing_is_written(tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_run_of_one_modality_keeps_what_is_known_of_the_others(tmp_path):
+    root, out = raw(tmp_path / 'bids'), tmp_path / 'out'
+    for modalities in (('anat', 'dwi', 'mrs'), ('mrs',), ('anat',)):
+        (session,) = discover(ImageIndex(root), Selection(modalities=modalities))
+        keep_scanner(session, out)
+        (path,) = out.rglob('*.tsv')
+        rows = [row.split('\t')[0] for row in path.read_text().splitlines()[1:]]
+        assert rows == ['anat', 'dwi', 'mrs']
+        assert path.read_text().splitlines()[1].split('\t')[3] == '0451'
+
+
 @pytest.mark.parametrize('names', [('mt-on_MTR', 'mt-off_MTR'), ('MTRmap',)])
 def test_magnetization_transfer_tells_its_scanner_too(tmp_path, names):
     root = write_dataset(tmp_path / 'bids')
