@@ -64,10 +64,15 @@ def _number(text: str) -> int | float | str:
     return int(value) if value.is_integer() else value
 
 
+_NOTHING = frozenset({'none', 'nil', 'undetermined'})
+"""Of a drug, a dose or an answer: there is none."""
+
+
 def _convert(value: Any, rule: Mapping[str, Any]) -> Any:
     """Turn a cell into the type that the schema asks for; None when it is missing."""
     text = str(value).strip()
-    if is_missing(text, among_numbers=True):
+    numeric = rule.get('type') in ('number', 'integer')
+    if is_missing(text, among_numbers=numeric) or text.casefold() in _NOTHING:
         return None
     if rule.get('type') == 'boolean':
         lower = text.lower()

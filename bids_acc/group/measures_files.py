@@ -32,7 +32,7 @@ from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.people import read_sidecar
-from bids_acc.tables.reading import INVISIBLE, read_raw, typed
+from bids_acc.tables.reading import INVISIBLE, read_raw, typed, with_points
 
 TABLE = 'measures.tsv'
 LONG = 'measures_long.tsv'
@@ -277,10 +277,10 @@ def read_measures(path: Path) -> Measures:
 
 
 def _read_column(name: str, cells: list[str]) -> pd.Series:
-    """Type one column; the spellings of missing that other programs write are missing."""
+    """Type one column; spellings of missing and of numbers that other programs write are known."""
     plain = [cell.strip(INVISIBLE) for cell in cells]
     known: list[str | None] = [None if is_missing(cell) else cell for cell in plain]
-    return pd.Series(known, dtype=object) if name in KEYS else typed(known)
+    return pd.Series(known, dtype=object) if name in KEYS else typed(with_points(known))
 
 
 def _read_meaning(name: str, entry: Any) -> Meaning:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -256,7 +257,32 @@ def _column(
     return pd.Series(known, dtype='str').array if is_text else _typed_values(known)
 
 
-_TRUTH = {'true': True, 'false': False}
+_TRUTH = {'true': True, 'false': False, 'wahr': True, 'falsch': False, 'vrai': True, 'faux': False}
+"""Truth values as programs write them; a German or French spreadsheet translates them."""
+_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+([eE][+-]?\d+)?')
+_MAY_PART_THOUSANDS = re.compile(r'[+-]?[1-9]\d{0,2},\d{3}')
+
+
+def with_points(cells: Sequence[str | None]) -> list[str | None]:
+    """Return a column of numbers with decimal points, where all other numbers have commas.
+
+    A column stays as it is where a cell is neither, where some have points, or where all commas
+    could part thousands.
+
+    Examples
+    --------
+    >>> with_points(['1,25', '2', None, '3,1E-05'])
+    ['1.25', '2', None, '3.1E-05']
+    >>> with_points(['1,250', '2']), with_points(['a,1'])
+    (['1,250', '2'], ['a,1'])
+    """
+    odd = [cell for cell in cells if cell is not None and number(cell) is None]
+    if not odd or not all(_DECIMAL_COMMA.fullmatch(cell) for cell in odd):
+        return list(cells)
+    mixed = any('.' in cell for cell in cells if cell is not None)
+    if mixed or all(_MAY_PART_THOUSANDS.fullmatch(cell) for cell in odd):
+        return list(cells)
+    return [None if cell is None else cell.replace(',', '.') for cell in cells]
 
 
 def typed(cells: Sequence[str | None]) -> pd.Series:

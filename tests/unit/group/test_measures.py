@@ -287,3 +287,40 @@ def test_sides_of_a_parcel_make_the_whole():
     weights = count.xs('md', level='metric')
     joined = (mean['L'] * weights['L'] + mean['R'] * weights['R']) / weights['both']
     assert joined.to_numpy() == pytest.approx(mean['both'].to_numpy())
+
+
+def _as_spreadsheet(text: str, program: str) -> str:
+    """Rewrite a table as a program does that opened and saved it, columns in another order."""
+    header, *rows = [line.split('\t') for line in text.splitlines()]
+    order = [0, 1, *range(len(header) - 1, 1, -1)]
+    header, rows = [header[i] for i in order], [[row[i] for i in order] for row in rows]
+    if program == 'german excel':
+        number = re.compile(r'-?\d+\.\d+([eE]-?\d+)?')
+        words = {'n/a': '#NV', 'True': 'WAHR', 'False': 'FALSCH'}
+        rows = [[words.get(c, c.replace('.', ',') if number.fullmatch(c) else c) for c in row]
+                for row in rows]  # fmt: skip
+        return '\ufeff' + '\r\n'.join('\t'.join(row) for row in [header, *rows]) + '\r\n'
+    missing, quoted = {'r': ('NA', True), 'spss': ('.', False)}[program]
+    rows = [[missing if cell == 'n/a' else cell for cell in row] for row in rows]
+    if quoted:
+        rows = [[cell if cell == missing or _is_number(cell) else f'"{cell}"' for cell in row]
+                for row in rows]  # fmt: skip
+    header = [f'"{name}"' for name in header] if quoted else header
+    return '\n'.join('\t'.join(row) for row in [header, *rows]) + '\n'
+
+
+def _is_number(cell: str) -> bool:
+    """Tell whether a cell is a number."""
+    return bool(re.fullmatch(r'-?\d+(\.\d+)?([eE]-?\d+)?', cell))
+
+
+@pytest.mark.parametrize('program', ['german excel', 'r', 'spss'])
+def test_a_table_that_another_program_saved_is_the_same_table(written, program):
+    own = read_measures(written)
+    written.write_text(_as_spreadsheet(written.read_text(), program))
+    saved = read_measures(written)
+    pd.testing.assert_frame_equal(saved.wide[own.wide.columns], own.wide)
+    assert saved.meanings == own.meanings
+    pd.testing.assert_frame_equal(_sorted(saved.mrs, 'voxel', 'metabolite', 'unit_scheme'),
+                                  _sorted(own.mrs, 'voxel', 'metabolite', 'unit_scheme'),
+                                  check_like=True)  # fmt: skip
