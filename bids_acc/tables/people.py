@@ -307,16 +307,18 @@ def _numbers_as_written(
 ) -> list[str | None]:  # fmt: skip
     """Correct a column of numbers with decimal commas, capped ages or ``none`` among them.
 
-    Cells that are no numbers leave any other column as it stands; where limits say that the
-    column holds numbers and most cells do, such cells are left out and named.
+    Words leave a column as it stands: who asks for its numbers is told of them. Dates are left
+    out and named where limits say that the column holds numbers and most cells do.
     """
     present = [cell for cell in cells if cell is not None]
     kinds = {cell: _kind(cell, limits) for cell in present}
     if set(kinds.values()) <= {'number'}:
         return cells
     n_numbers = sum(kinds[cell] in _READABLE for cell in present)
-    words = [cell for cell in present if kinds[cell] in ('date', 'text')]
-    if not n_numbers or (words and (limits is None or n_numbers < len(present) / 2)):
+    dates = 'date' in kinds.values()
+    if not n_numbers or 'text' in kinds.values():
+        return cells
+    if dates and (limits is None or n_numbers < len(present) / 2):
         return cells
     commas = [cell for cell in present if kinds[cell] == 'comma']
     if commas and all(len(c.partition(',')[2]) == 3 for c in commas) and _may_be_groups(commas):
@@ -457,7 +459,7 @@ def _sentences(
 ) -> list[str]:
     """Write one sentence for each kind of cell."""
     sentences = []
-    for kind in ('word', 'code', 'range', 'odd', 'date', 'text', 'comma', 'capped', 'unit',
+    for kind in ('word', 'code', 'range', 'odd', 'date', 'comma', 'capped', 'unit',
                  'unknown', 'spelling'):  # fmt: skip
         cells = [cell for cell in told if cell.kind == kind]
         if not cells:
@@ -477,7 +479,6 @@ def _sentences(
             'write n/a if that is meant, or list it under MissingValues in the JSON file.',
             'date': f'dates left out: {named}{more}; a spreadsheet may have made them of numbers: '
             'write the numbers.',
-            'text': f'no numbers and left out: {named}{more}.',
             'unknown': f'read as missing: {counted}, unknown by ISO/IEC 5218.',
             'spelling': f'written in several ways ({counted}): read as M and F.',
             'unit': f'{total} with a unit ({example}), read as the number.',
