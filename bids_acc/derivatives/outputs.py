@@ -291,11 +291,16 @@ def _files_of_key(spec: OutputSpec, root: Path, subject: Any = None) -> Iterator
 
 
 def _files_below(folder: str) -> Iterator[str]:
-    """Yield the files below a folder; links to folders are not followed, as by `Path.glob`."""
+    """Yield the files below a folder; links to folders are not followed, as by `Path.glob`.
+
+    A folder that is named like a file stands in its place and counts as it, so that whoever reads
+    it says what is wrong.
+    """
     for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False):
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder:
             yield from _files_below(entry.path)
-        else:
+        if not is_folder or '.' in entry.name:
             yield entry.path
 
 
