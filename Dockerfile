@@ -13,7 +13,9 @@ RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt -r requirements.txt
 COPY README.md LICENSE NOTICE ./
 COPY bids_acc bids_acc
-RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+# The history, from whose tags the version comes, is not in the image: give it with --build-arg.
+ARG VERSION=
+RUN env ${VERSION:+SETUPTOOLS_SCM_PRETEND_VERSION="$VERSION"} /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="bids_acc" \

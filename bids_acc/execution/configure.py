@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import hashlib
 import logging
@@ -13,6 +14,7 @@ import nipype
 from bids_acc import __version__
 
 
+@functools.cache
 def code_state() -> str:
     """Name the code that runs, for the folder of its intermediate files.
 

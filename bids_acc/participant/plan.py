@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bids_acc import __version__
 from bids_acc.anat.sources import inspect_surfaces
 from bids_acc.bids import selection as chosen
 from bids_acc.bids.brain_masks import MaskChoice, choose_brain_mask
@@ -157,7 +156,7 @@ def _plan_job(
         label = record_label(session, modality)
         now = Record(
             label=label,
-            version=__version__,
+            version=code_state(),
             settings=settings_fingerprint(settings, modality),
             inputs=hash_files(files, bids_dir, digest),
             upstream=dict(upstream) if modality != 'anat' else {},

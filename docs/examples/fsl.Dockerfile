@@ -15,6 +15,7 @@ RUN micromamba create --yes --prefix /opt/fsl \
         fsl-base fsl-avwutils fsl-topup fsl-eddy \
     && micromamba clean --all --yes
 
+# hadolint ignore=DL3006
 FROM bids_acc
 COPY --from=fsl /opt/fsl /opt/fsl
 # Behind the app's own folder, so that python stays the app's.
