@@ -26,7 +26,17 @@ def code_state() -> str:
     str
         Version, and the first digits of a SHA-256 over all modules of the package.
     """
-    package = Path(__file__).parents[1]
+    return state_of(Path(__file__).parents[1])
+
+
+def state_of(package: Path) -> str:
+    """Name the code in a folder; see `code_state`.
+
+    Parameters
+    ----------
+    package : Path
+        Its modules are read.
+    """
     digest = hashlib.sha256()
     for path in sorted(package.rglob('*.py')):
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())

@@ -81,14 +81,16 @@ def write_checklists(run: GroupRun, methods: Sequence[str], folder: Path) -> lis
 
 def _cobidas(known: _Known, methods: Sequence[str]) -> Iterator[Item]:
     """Yield the items of COBIDAS that a study of this kind is asked, area by area."""
-    acquired = 'qc/acquisition.tsv' if known.protocols else "participants' pages: Summary"
+    told = bool(known.protocols)
+    acquired = 'qc/acquisition.tsv' if told else "participants' pages: Summary"
+    scanners = 'qc/acquisition.tsv, measures.tsv' if told else 'measures.tsv'
     yield 'Design', 'Number of people, and of each group', known.people, 'qc/participant_flow.tsv'
     yield 'Design', 'Who was left out, and why', known.losses, 'qc/exclusions.tsv'
     yield 'Design', 'Inclusion, exclusion, recruitment', '', ''
     yield 'Design', 'Age, sex and other descriptions', known.described, 'stats/demographics.tsv'
     yield 'Design', 'Ethics and consent', '', ''
     yield 'Design', 'Size of the study and power', '', 'bids_acc-power MODEL'
-    yield 'Acquisition', 'Scanners and sites', known.scanners, 'qc/acquisition.tsv, measures.tsv'
+    yield 'Acquisition', 'Scanners and sites', known.scanners, scanners
     yield 'Acquisition', 'Preparation and instruction of people', '', ''
     yield 'Acquisition', 'Sequences and their parameters', known.protocols, acquired
     yield 'Acquisition', 'Checks of quality of the data', known.quality, 'stats/qc_by_group.tsv'

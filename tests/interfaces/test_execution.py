@@ -14,7 +14,7 @@ from nipype.pipeline import engine as pe
 
 from bids_acc.exceptions import ExitCode, SettingsError
 from bids_acc.execution import configure
-from bids_acc.execution.configure import code_state, configure_nipype
+from bids_acc.execution.configure import code_state, configure_nipype, state_of
 from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
 from bids_acc.execution.plugins import available_memory_gb, make_plugin
 from bids_acc.execution.progress import Progress, Step
@@ -117,16 +117,15 @@ def test_no_more_sessions_are_built_than_can_run(tmp_path):
     assert max(most) == 3
 
 
-def test_intermediate_files_of_other_code_are_not_reused(tmp_path, monkeypatch):
-    before = code_state()
-    assert before == code_state()
+def test_intermediate_files_of_other_code_are_not_reused(tmp_path):
+    assert code_state() == state_of(Path(configure.__file__).parents[1])
     for name in ('execution/configure.py', 'settings.py'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('')
-    monkeypatch.setattr(configure, '__file__', str(tmp_path / 'execution' / 'configure.py'))
-    other = code_state()
+    other = state_of(tmp_path)
+    assert other == state_of(tmp_path)
     (tmp_path / 'settings.py').write_text('x = 1')
-    assert len({before, other, code_state()}) == 3
+    assert len({code_state(), other, state_of(tmp_path)}) == 3
 
 
 def test_no_time_is_told_before_the_kinds_of_step_were_seen():

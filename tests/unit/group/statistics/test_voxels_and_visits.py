@@ -179,7 +179,8 @@ def test_the_other_code_is_the_reference_where_its_description_says_so():
         (['0', '1'], (6, 9), '0', 'the codes 0, 1 are not described'),
         (['a', 'b'], (6, 6), 'a', 'equally large'),
         (['a', 'b'], (6, 9), 'b', 'this one is the largest'),
-        (['control1', 'HC'], (6, 6), 'HC', None),
+        (['control1', 'HC'], (6, 6), 'HC', 'all read like controls'),
+        (['patients', 'HC'], (6, 6), 'HC', None),
         (['HC', 'TD'], (6, 6), 'HC', 'all read like controls'),
     ],
 )
