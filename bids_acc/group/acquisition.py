@@ -158,7 +158,7 @@ def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def acquisition_sentences(table: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each modality and cohort.
+    """Yield a sentence for each modality, or for each cohort of it where they differ.
 
     Parameters
     ----------
@@ -171,21 +171,25 @@ def acquisition_sentences(table: pd.DataFrame) -> Iterator[str]:
     """
     if table.empty:
         return
-    several = len(table[COHORT].unique()) > 1
-    for (modality, place), rows in table.groupby(['modality', COHORT], sort=False):
-        ways = [(_way(row), int(row[N])) for row in rows.to_dict('records')]
-        ways = [(words, n) for words, n in ways if words]
-        if not ways:
-            continue
+    for modality, rows in table.groupby('modality', sort=False):
         name = MODALITY_WORDS.get(str(modality), str(modality))
-        where = f'{name}, {place}' if several else name
-        if len(ways) == 1 and len(rows) == 1:
-            yield f'{where}: {ways[0][0]}.'
-            continue
-        told = '; '.join(f'{words} ({n} session{"s"[: n > 1]})' for words, n in ways[:MOST_TOLD])
-        more = len(ways) - MOST_TOLD
-        rest = f'; {more} others, see qc/acquisition.tsv' if more > 0 else ''
-        yield f'{where}: {told}{rest}.'
+        told = {str(place): _ways(own) for place, own in rows.groupby(COHORT, sort=False)}
+        told = {place: words for place, words in told.items() if words}
+        if len(set(told.values())) == 1 and len(table[COHORT].unique()) == len(told):
+            yield f'{name}: {next(iter(told.values()))}.'
+        else:
+            yield from (f'{name}, {place}: {words}.' for place, words in told.items())
+
+
+def _ways(rows: pd.DataFrame) -> str:
+    """Say the ways of one modality in one cohort; several with their numbers of sessions."""
+    ways = [(_way(row), int(row[N])) for row in rows.to_dict('records')]
+    known = [(words, n) for words, n in ways if words]
+    if len(ways) == 1 and known:
+        return known[0][0]
+    told = '; '.join(f'{words} ({n} session{"s"[: n > 1]})' for words, n in known[:MOST_TOLD])
+    more = len(known) - MOST_TOLD
+    return told + (f'; {more} others, see qc/acquisition.tsv' if more > 0 else '')
 
 
 def _way(row: Mapping[Any, Any]) -> str:

@@ -69,6 +69,13 @@ def test_cohorts_are_named_where_there_are_several_and_one_way_is_not_counted(to
     assert '(1 session)' in said[1]
 
 
+def test_cohorts_that_were_measured_alike_are_told_once(told, people):
+    frame = people.assign(site=['A', 'B', 'A', 'B']).drop(index=2)
+    said = list(acquisition_sentences(acquisition_table(told, frame, 'site')))
+    assert said[0].startswith('T1w: Siemens Prisma')
+    assert [text.partition(':')[0] for text in said[1:]] == ['diffusion, A', 'diffusion, B']
+
+
 def test_many_ways_are_cut_and_the_rest_is_counted():
     rows = [(f'sub-{n}', None, '', pd.DataFrame([PRISMA | {'software': f'E{n}'}]))
             for n in range(6)]  # fmt: skip
