@@ -14,7 +14,7 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import output_spec
 from bids_acc.group.quality import KEYS
-from bids_acc.report.wording import MODALITY_WORDS
+from bids_acc.report.wording import MODALITY_WORDS, listed
 
 COHORT, N = 'cohort', 'n_sessions'
 ORDER = ('anat', 'dwi', 'func', 'mtr', 'mrs')
@@ -86,10 +86,10 @@ def _parameters(row: Mapping[Any, Any], digits: int = 6) -> Iterator[str]:
     """Yield each parameter that is known, in words; times with so many digits."""
     for name, (sign, factor, unit) in TIMES.items():
         if values := _values(row, name):
-            yield f'{sign} {_listed([_scaled(value, factor, digits) for value in values])} {unit}'
+            yield f'{sign} {listed([_scaled(value, factor, digits) for value in values])} {unit}'
     for name, pattern in OTHERS.items():
         if values := _values(row, name):
-            yield pattern.format(_listed(values))
+            yield pattern.format(listed(values))
 
 
 def _values(row: Mapping[Any, Any], name: str) -> list[str]:
@@ -108,11 +108,6 @@ def _scaled(text: str, factor: float, digits: int) -> str:
         return f'{float(f"{float(text) * factor:.{digits}g}"):g}'
     except ValueError:
         return text
-
-
-def _listed(values: Sequence[str]) -> str:
-    """Join values as prose does."""
-    return ' and '.join([', '.join(values[:-1]), values[-1]] if len(values) > 1 else values)
 
 
 def acquisition_table(
@@ -198,7 +193,7 @@ def _way(row: Mapping[Any, Any]) -> str:
     field = [f'{value} T' for value in _values(row, 'field_strength')]
     software = [f'software {value}' for value in _values(row, 'software')]
     coil = [f'coil {value}' for value in _values(row, 'coil')]
-    sequence = [f'sequence {_listed(v)}'] if (v := _values(row, 'sequence')) else []
+    sequence = [f'sequence {listed(v)}'] if (v := _values(row, 'sequence')) else []
     parts = [maker, *field, *coil, *software, *sequence, protocol_words(row)]
     return ', '.join(filter(None, parts))
 

@@ -22,6 +22,7 @@ from bids_acc.exceptions import BidsAccError
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.acquisition import acquisition_sentences
 from bids_acc.group.cohort import sessions_on_disk
+from bids_acc.group.quality import place_column
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
@@ -254,7 +255,7 @@ class _Known:
     def sites(self) -> str:
         """Count people by cohort or site."""
         frame = self.run.cohort.participants.drop_duplicates('participant_id')
-        name = next((c for c in ('cohort', 'site') if c in frame), None)
+        name = place_column(frame)
         if name is None:
             return ''
         counts = frame[name].value_counts(sort=False)
@@ -263,7 +264,7 @@ class _Known:
     @property
     def scanners(self) -> str:
         """Name scanners with the number of sessions, after the sites."""
-        table = self.run.acquisition()
+        table = self.acquisition
         kept = [name for name in ('manufacturer', 'scanner_model', 'field_strength')
                 if name in table]  # fmt: skip
         if not kept:
@@ -272,10 +273,15 @@ class _Known:
         names = [' '.join(part for part in row if part) for row in told.to_numpy()]
         return '; '.join(filter(None, [self.sites, *dict.fromkeys(names)]))
 
-    @property
+    @cached_property
+    def acquisition(self) -> pd.DataFrame:
+        """Return how each modality was acquired."""
+        return self.run.acquisition()
+
+    @cached_property
     def protocols(self) -> str:
         """Return what sidecars and headers tell of the sequences."""
-        return ' '.join(acquisition_sentences(self.run.acquisition()))
+        return ' '.join(acquisition_sentences(self.acquisition))
 
     @property
     def quality(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model import Covariate, Model
-from bids_acc.report.wording import metric_words
+from bids_acc.report.wording import listed, metric_words
 
 CORRECTIONS: Mapping[str, str] = {
     'bh': 'by the method of Benjamini and Hochberg (1995)',
@@ -151,7 +151,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             )
     if _has_rows(tables, 'interactions'):
         yield (
-            f'Whether the difference between groups depends on {_listed(content["Interactions"])} '
+            f'Whether the difference between groups depends on {listed(content["Interactions"])} '
             'was tested by the interaction with group, each in a model of its own beside all main '
             'effects; that with hemisphere is the group effect on the difference of left and '
             'right. Groups were compared within levels, or at the 10th, 50th and 90th percentile, '
@@ -185,7 +185,7 @@ def _visits_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterat
     sessions = model.content['Sessions']
     if _has_rows(tables, 'reliability'):
         yield (
-            f'Reliability of {_listed(sessions["Reliability"])} was estimated by ICC(2,1), the '
+            f'Reliability of {listed(sessions["Reliability"])} was estimated by ICC(2,1), the '
             'standard error of measurement and the smallest detectable change (Shrout and Fleiss '
             '1979; de Vet et al. 2006).'
         )
@@ -227,11 +227,6 @@ def _trial_in_words(sessions: Mapping[str, Any], reference: str) -> Iterator[str
 def _has_rows(tables: Mapping[str, pd.DataFrame], name: str) -> bool:
     """Tell whether a table has a test."""
     return name in tables and bool(tables[name]['p_unc'].notna().any())
-
-
-def _listed(names: Sequence[str]) -> str:
-    """List names as prose does."""
-    return ' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _covariate_in_words(covariate: Covariate) -> str:

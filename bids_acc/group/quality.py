@@ -92,12 +92,23 @@ def deviation_notes(qc: pd.DataFrame | None, participants: pd.DataFrame) -> list
     ]  # fmt: skip
 
 
+def place_column(people: pd.DataFrame) -> str | None:
+    """Return the column of people that tells cohorts or sites; None without one.
+
+    Examples
+    --------
+    >>> place_column(pd.DataFrame({'site': [1]}))
+    'site'
+    """
+    return next((name for name in ('cohort', 'site') if name in people), None)
+
+
 def _deviations(
     qc: pd.DataFrame, participants: pd.DataFrame, column: str, what: str, advice: str
 ) -> list[str]:
     """Write the sentences about one column."""
     known = qc[[*KEYS, column]].dropna(subset=[column])
-    meant = next((name for name in ('cohort', 'site') if name in participants.columns), None)
+    meant = place_column(participants)
     if meant is not None:
         known = known.merge(participants[[*KEYS, meant]], on=KEYS, how='left')
         groups = [(f' in {meant} {name}', part) for name, part in known.groupby(meant)]

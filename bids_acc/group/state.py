@@ -15,6 +15,7 @@ from bids_acc.group.exclusions import Verdicts, exclusions_table
 from bids_acc.group.measures import Measures
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.places import Places
+from bids_acc.group.quality import place_column
 from bids_acc.group.statistics.model import Model
 from bids_acc.settings import Settings
 
@@ -71,7 +72,7 @@ class GroupRun:
         named = None if self.model is None else self.model.cohort
         if named in people:
             return named
-        return next((name for name in ('cohort', 'site') if name in people), None)
+        return place_column(people)
 
     def note(self, text: str) -> None:
         """Say a sentence in the terminal and at the head of the report."""

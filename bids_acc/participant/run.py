@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import compress
+from operator import not_
 from pathlib import Path
 
 from bids_acc.derivatives import dataset
@@ -101,8 +103,7 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     started = datetime.now(UTC)
     configure_nipype(folders.work, folders.logs, stop_on_first_crash=request.stop_on_first_crash)
     claims = Claims(request.output_dir / CLAIMS)
-    taken = [job for job in jobs if not _claimed(job, claims)]
-    free = [job for job in jobs if job not in taken]
+    free, taken = _parted(jobs, partial(_claimed, claims=claims))
     for job in taken:
         LOGGER.warning('%s: %s', job.session.label, TAKEN)
     forget_before_run(free, request.output_dir)
@@ -121,6 +122,12 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     _write_pages(request, pages, status, run_facts(request, folders.logs, started))
     claims.close()
     return status
+
+
+def _parted(jobs: Sequence[Job], holds: Callable[[Job], bool]) -> tuple[list[Job], list[Job]]:
+    """Part the jobs of which something holds from the others; each is asked once."""
+    answers = [holds(job) for job in jobs]
+    return list(compress(jobs, answers)), list(compress(jobs, map(not_, answers)))
 
 
 def _claimed(job: Job, claims: Claims) -> bool:
@@ -191,10 +198,9 @@ def _run_sessions(
         build_session, output_dir=request.output_dir, work_dir=folders.work,
         settings=request.settings, datasets=folders.datasets,
     )  # fmt: skip
-    wanted = [job for job in jobs if any(map(job.wants, job.plan))]
-    for job in jobs:
-        if job not in wanted:
-            ledger.rows[job.session.label] = [planned_row(plan) for plan in job.plan.values()]
+    wanted, done = _parted(jobs, lambda job: any(map(job.wants, job.plan)))
+    for job in done:
+        ledger.rows[job.session.label] = [planned_row(plan) for plan in job.plan.values()]
     current = {workflow_name(job.session.label): job for job in wanted}
     tasks: deque[Callable[[], Graph]] = deque(partial(build, job) for job in wanted)
     resources = request.settings.resources

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -55,6 +55,17 @@ def text_of(row: pd.Series, name: str) -> str:
     """Return a text cell, empty where nothing is said."""
     value = row.get(name)
     return value if isinstance(value, str) and value != 'n/a' else ''
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names as prose does.
+
+    Examples
+    --------
+    >>> listed(['a']), listed(['a', 'b', 'c'])
+    ('a', 'a, b and c')
+    """
+    return ' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def tested(row: pd.Series) -> str:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
-    DynamicTraitedSpec,
     SimpleInterface,
     traits,
 )
@@ -20,8 +18,12 @@ from nipype.interfaces.io import add_traits
 from bids_acc.func import joining
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.finished_maps import join_finished, read_finished
-from bids_acc.func.interfaces.measuring import gated, write_sides
-from bids_acc.images.files import format_table
+from bids_acc.func.interfaces.measuring import (
+    NamedOutputsSpec,
+    gated,
+    write_joined,
+    write_sides,
+)
 from bids_acc.surfaces.template import HEMISPHERES
 
 TABLES = ('regions', 'markers', 'parcels', 'qc', 'matrix', 'timeseries')
@@ -35,15 +37,11 @@ class _FinishedInputSpec(BaseInterfaceInputSpec):
     about = traits.Dict({}, usedefault=True, desc='who made it, for the sidecars')
 
 
-class _DynamicSpec(DynamicTraitedSpec):
-    pass
-
-
 class ImportFinished(SimpleInterface):
     """Read the measures of the runs of a task, join them, and write maps and tables."""
 
     input_spec = _FinishedInputSpec
-    output_spec = _DynamicSpec
+    output_spec = NamedOutputsSpec
 
     def __init__(self, maps: Sequence[str] = (), **inputs: Any) -> None:
         """Take the names of the maps, which name outputs."""
@@ -72,17 +70,5 @@ class ImportFinished(SimpleInterface):
             'timeseries': joining.series_table(found),
             'qc': pd.DataFrame([gated(dict(found.report), self.inputs.gate)]),
         }
-        for name, table in tables.items():
-            self._results[name] = str(format_table(table, folder / f'{name}.tsv'))
-        stored = folder / 'joined.npz'
-        arrays: dict[str, Any] = {'matrix': found.matrix, **maps}
-        np.savez(stored, **arrays)
-        self._results['joined'] = str(stored)
-        self._results['metadata'] = {
-            **self.inputs.about,
-            'Findings': list(found.findings),
-            'DegreesOfFreedom': found.dof if np.isfinite(found.dof) else 'n/a',
-            'RepetitionTime': found.report['repetition_time'],
-            'NumberOfVolumes': found.report['n_kept'],
-        }  # fmt: skip
+        self._results |= write_joined(folder, found, maps, tables, self.inputs.about)
         return runtime

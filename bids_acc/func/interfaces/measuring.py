@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from bids_acc.images.files import format_table
 from bids_acc.quality.sessions import judge_session, load_session_gate
 from bids_acc.surfaces.gifti import read_labels, write_map
 from bids_acc.surfaces.template import HEMISPHERES, load_template
+from bids_acc.typing import FloatArray
 
 TABLES = ('regions', 'markers', 'parcels', 'qc', 'matrix', 'partial', 'timeseries')
 """Tables of a resting task."""
@@ -163,6 +164,49 @@ def read_carpet(path: Path) -> Carpet:
     return Carpet(**{**values, 'repetition_time': float(values['repetition_time'])})
 
 
+class NamedOutputsSpec(DynamicTraitedSpec):
+    """Outputs that are named when the interface is made."""
+
+
+def write_joined(
+    folder: Path, found: joining.StoredRest, maps: Mapping[str, FloatArray],
+    tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Write the tables of a task and what its figures are made of.
+
+    Parameters
+    ----------
+    folder : Path
+    found : StoredRest
+        Matrix, findings, degrees of freedom and report of the task.
+    maps : mapping
+        For the figures.
+    tables : mapping
+        Each as ``<name>.tsv``.
+    about : mapping
+        What the sidecars say besides.
+
+    Returns
+    -------
+    dict of str to object
+        The files by name, and ``metadata`` of the sidecars.
+    """
+    written = {
+        name: str(format_table(table, folder / f'{name}.tsv')) for name, table in tables.items()
+    }
+    stored = folder / 'joined.npz'
+    arrays: dict[str, Any] = {'matrix': found.matrix, **maps}
+    np.savez(stored, **arrays)
+    metadata = {
+        **about,
+        'Findings': list(found.findings),
+        'DegreesOfFreedom': found.dof if np.isfinite(found.dof) else 'n/a',
+        'RepetitionTime': found.report['repetition_time'],
+        'NumberOfVolumes': found.report['n_kept'],
+    }  # fmt: skip
+    return {**written, 'joined': str(stored), 'metadata': metadata}
+
+
 class JoinInputSpec(BaseInterfaceInputSpec):
     """Measures of the runs of a task."""
 
@@ -174,15 +218,11 @@ class JoinInputSpec(BaseInterfaceInputSpec):
     about = traits.Dict({}, usedefault=True, desc='how it was measured, for the sidecars')
 
 
-class _DynamicSpec(DynamicTraitedSpec):
-    pass
-
-
 class JoinRest(SimpleInterface):
     """Join the runs of a task at rest, and write maps and tables."""
 
     input_spec = JoinInputSpec
-    output_spec = _DynamicSpec
+    output_spec = NamedOutputsSpec
 
     def __init__(self, seeds: Sequence[str] = (), **inputs: Any) -> None:
         """Take the names of the seeds, which name outputs."""
@@ -214,18 +254,7 @@ class JoinRest(SimpleInterface):
             'timeseries': joining.series_table(found),
             'qc': pd.DataFrame([gated(dict(found.report), self.inputs.gate)]),
         }
-        for name, table in tables.items():
-            self._results[name] = str(format_table(table, folder / f'{name}.tsv'))
-        stored = folder / 'joined.npz'
-        kept: dict[str, Any] = {'matrix': found.matrix, **maps}
-        np.savez(stored, **kept)
-        self._results['joined'] = str(stored)
-        self._results['metadata'] = {
-            **self.inputs.about,
-            'Findings': list(found.findings), 'DegreesOfFreedom': found.dof,
-            'RepetitionTime': found.report['repetition_time'],
-            'NumberOfVolumes': found.report['n_kept'],
-        }  # fmt: skip
+        self._results |= write_joined(folder, found, maps, tables, self.inputs.about)
         return runtime
 
 

@@ -87,10 +87,15 @@ def _group_files(
                 continue
             path = save_for_paper(figure, folder / _file_name('groups', cohort, metric))
             name = metric_words(metric)
-            where = '' if cohort == 'all' else f', {cohort}'
+            where = _in_cohort(cohort)
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
             entries.append((path, title, explained('groups', GROUP_CAPTION.format(table=table))))
     return entries
+
+
+def _in_cohort(name: str) -> str:
+    """Name a cohort at the end of a title, where there are several."""
+    return '' if name == 'all' else f', {name}'
 
 
 def _trajectory_files(
@@ -111,7 +116,7 @@ def _trajectory_files(
             except InputDataError:
                 continue
             path = save_for_paper(figure, folder / _file_name('change', cohort, measure.name))
-            where = '' if cohort == 'all' else f', {cohort}'
+            where = _in_cohort(cohort)
             what = metric_words(measure.metric, measure.component)
             entries.append(
                 (path, f'{what} over the sessions{where}', explained('change', TRAJECTORY_CAPTION))
@@ -133,7 +138,7 @@ def _scatter_files(study: Study, tables: Mapping[str, pd.DataFrame], folder: Pat
         except InputDataError:
             continue
         path = save_for_paper(figure, folder / _file_name('relation', cohort, response, name))
-        where = '' if cohort == 'all' else f', {cohort}'
+        where = _in_cohort(cohort)
         measure = study.measure(response)
         what = metric_words(measure.metric, measure.component) if measure else response
         entries.append((path, f'{what} and {name}{where}', explained('relation', SCATTER_CAPTION)))
@@ -161,7 +166,7 @@ def _interaction_files(
         path = folder / _file_name('interaction', row['cohort'], measure.name, name)
         save_for_paper(figure, path)
         what = metric_words(measure.metric, measure.component)
-        where = '' if row['cohort'] == 'all' else f', {row["cohort"]}'
+        where = _in_cohort(row['cohort'])
         caption = INTERACTION_CAPTION.format(
             level=100 * study.model.confidence, p=_interaction_words(row)
         )
