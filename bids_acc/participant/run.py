@@ -33,7 +33,7 @@ from bids_acc.participant.folders import WorkFolder, prepare_work_dir
 from bids_acc.participant.page_facts import inputs_table, run_facts
 from bids_acc.participant.plan import Job, record_label, without_failed_anat
 from bids_acc.participant.records import forget_before_run, keep_record
-from bids_acc.participant.scanners import keep_scanner
+from bids_acc.participant.scanners import keep_scanner, scanner_file
 from bids_acc.participant.status import FailedGraph, failed_graphs, planned_row, session_rows
 from bids_acc.participant.workflow import build_session, tell_sources, workflow_name
 from bids_acc.report.subject.page import write_subject_report
@@ -79,7 +79,9 @@ def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
     for subject in sorted({job.session.subject for job in jobs}):
         dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
     for job in jobs:
-        keep_scanner(job.session, request.output_dir)
+        # of a session that is taken over as it is, nothing has changed: no header is read again
+        if _is_wanted(job) or not scanner_file(job.session, request.output_dir).is_file():
+            keep_scanner(job.session, request.output_dir)
     return RunFolders(work, dataset.new_run_folder(request.output_dir), datasets)
 
 
@@ -128,6 +130,11 @@ def _parted(jobs: Sequence[Job], holds: Callable[[Job], bool]) -> tuple[list[Job
     """Part the jobs of which something holds from the others; each is asked once."""
     answers = [holds(job) for job in jobs]
     return list(compress(jobs, answers)), list(compress(jobs, map(not_, answers)))
+
+
+def _is_wanted(job: Job) -> bool:
+    """Tell whether anything of a session is to be computed."""
+    return any(map(job.wants, job.plan))
 
 
 def _claimed(job: Job, claims: Claims) -> bool:
@@ -198,7 +205,7 @@ def _run_sessions(
         build_session, output_dir=request.output_dir, work_dir=folders.work,
         settings=request.settings, datasets=folders.datasets,
     )  # fmt: skip
-    wanted, done = _parted(jobs, lambda job: any(map(job.wants, job.plan)))
+    wanted, done = _parted(jobs, _is_wanted)
     for job in done:
         ledger.rows[job.session.label] = [planned_row(plan) for plan in job.plan.values()]
     current = {workflow_name(job.session.label): job for job in wanted}

@@ -8,6 +8,7 @@ reads the output folder only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -63,13 +64,13 @@ def scanner_table(session: Session) -> pd.DataFrame:
     session : Session
         From discovery, with the metadata of its inputs.
     """
-    images = _images(session)
     rows = []
-    for modality, sidecars in _metadata(session).items():
+    for modality, inputs in _inputs(session).items():
+        sidecars = [sidecar for one in inputs for sidecar in one.sidecars]
         row = {name: told_by(sidecars, fields) for name, fields in FIELDS.items()}
         if modality != 'mrs':
             row |= {name: told_by(sidecars, fields) for name, fields in PARAMETERS.items()}
-            row |= _measured(images[modality])
+            row |= _measured(inputs)
         if any(row.values()):
             rows.append({'modality': modality, **row})
     return pd.DataFrame(rows, columns=['modality', *FIELDS, *PARAMETERS, *MEASURED])
@@ -104,48 +105,57 @@ def _word(value: str | float) -> str:
     return value if isinstance(value, str) else f'{value:g}'
 
 
-def _metadata(session: Session) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the sidecars of the inputs of each modality."""
-    func = session.func
-    return {
-        'anat': [] if session.anat is None else [session.anat.metadata],
-        'dwi': [] if session.dwi is None else [run.metadata for run in session.dwi.runs],
-        'func': [] if func is None else [*(run.metadata for run in func.runs),
-                                         *(run.metadata for run in func.finished),
-                                         *(run.metadata[0] for run in func.raw)],
-        'mtr': [] if session.mtr is None else [session.mtr.metadata],
-        'mrs': [one.metadata for one in session.mrs],
-    }  # fmt: skip
+@dataclass(frozen=True)
+class _Input:
+    """One input of a session: what its sidecars tell, and where it lies."""
+
+    sidecars: Sequence[Mapping[str, Any]]
+    """Of several echoes all."""
+    images: Sequence[Path] = ()
+    """Whose voxels and volumes are told; of several echoes the first."""
+    gradients: tuple[Path, Path] | None = None
+    """Tables of b-values and directions."""
 
 
-def _images(session: Session) -> dict[str, list[tuple[Path, str]]]:
-    """Return the images of each modality, each with the words for its gradient table."""
-    func, dwi = session.func, session.dwi
-    found = (
-        []
-        if func is None
-        else [*(run.bold[0] for run in func.runs), *(run.image for run in func.raw)]
-    )
+def _inputs(session: Session) -> dict[str, list[_Input]]:
+    """Return the inputs of each modality."""
+    anat, dwi, func, mtr = session.anat, session.dwi, session.func, session.mtr
+    series: list[_Input] = []
+    if func is not None:
+        series = [
+            *(_Input([run.metadata], [p for p in run.bold[:1] if p.suffix != '.gii'])
+              for run in func.runs),
+            *(_Input([run.metadata]) for run in func.finished),
+            *(_Input(run.metadata, [run.image]) for run in func.raw),
+        ]  # fmt: skip
     return {
-        'anat': [] if session.anat is None else [(session.anat.t1w, '')],
-        'dwi': [] if dwi is None else [(run.image, shells_words(run.bval, run.bvec))
+        'anat': [] if anat is None else [_Input([anat.metadata], [anat.t1w])],
+        'dwi': [] if dwi is None else [_Input([run.metadata], [run.image], (run.bval, run.bvec))
                                        for run in dwi.runs],
-        'func': [(path, '') for path in found if path.suffix != '.gii'],
-        'mtr': [] if session.mtr is None else [(path, '') for path in session.mtr.images],
+        'func': series,
+        'mtr': [] if mtr is None else [_Input([mtr.metadata], mtr.images)],
+        'mrs': [_Input([one.metadata]) for one in session.mrs],
     }  # fmt: skip
 
 
-def _measured(images: Sequence[tuple[Path, str]]) -> dict[str, str | None]:
+def _measured(inputs: Sequence[_Input]) -> dict[str, str | None]:
     """Return voxel, number of volumes and b-values; series that differ stand side by side."""
+    images = [path for one in inputs for path in one.images]
     told: tuple[list[str], ...] = (
-        [voxel_words(path) for path, _ in images],
-        [str(n) for path, _ in images if (n := volumes_of(path)) > 1],
-        [words for _, words in images],
+        [voxel_words(path) for path in images],
+        [str(n) for path in images if (n := volumes_of(path)) > 1],
+        [shells_words(*one.gradients) for one in inputs if one.gradients],
     )
     return {
         name: '; '.join(dict.fromkeys(filter(None, texts))) or None
         for name, texts in zip(MEASURED, told, strict=True)
     }
+
+
+def scanner_file(session: Session, output_dir: Path) -> Path:
+    """Return where the table of a session lies."""
+    entities = {'subject': session.subject, 'session': session.session}
+    return output_path(KEY, output_dir, entities)
 
 
 def keep_scanner(session: Session, output_dir: Path) -> None:
@@ -158,8 +168,7 @@ def keep_scanner(session: Session, output_dir: Path) -> None:
     OutputError
         If the system refuses.
     """
-    entities = {'subject': session.subject, 'session': session.session}
-    path = output_path(KEY, output_dir, entities)
+    path = scanner_file(session, output_dir)
     table = _with_others(scanner_table(session), session, path)
     if table.empty:
         return

@@ -10,11 +10,14 @@ import pytest
 
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.inputs import FuncInputs, Session
 from bids_acc.bids.selection import Selection
+from bids_acc.func.raw import RawRun
 from bids_acc.group.cohort import read_quality
 from bids_acc.group.measures_files import _quality_entry
 from bids_acc.participant.scanners import keep_scanner, scanner_table, told_by
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
+from tests.synthetic.bids_folder import write_image as write_plain
 from tests.synthetic.transfer import write_image
 
 SCANNER = {
@@ -98,6 +101,19 @@ def test_magnetization_transfer_tells_its_scanner_too(tmp_path, names):
     (session,) = discover(ImageIndex(root), Selection())
     table = scanner_table(session).set_index('modality')
     assert table.loc['mtr', ['scanner', 'software']].tolist() == ['0451', 'syngo MR E11']
+
+
+def test_all_echoes_of_a_series_are_told_and_its_volumes_once(tmp_path):
+    images = [
+        write_plain(tmp_path / f'sub-01_task-rest_echo-{n}_bold.nii.gz', (4, 4, 4, 50))
+        for n in (1, 2)
+    ]
+    sidecars = tuple({**SCANNER, 'RepetitionTime': 2, 'EchoTime': te} for te in (0.014, 0.03))
+    func = FuncInputs(raw=(RawRun(tuple(images), sidecars),))
+    told = scanner_table(Session('01', None, None, None, (), (), func=func)).iloc[0]
+    assert told[['modality', 'echo_time', 'repetition_time', 'volumes']].tolist() == [
+        'func', '0.014; 0.03', '2', '50',
+    ]  # fmt: skip
 
 
 def test_words_of_any_kind():
