@@ -16,6 +16,11 @@ KILLED = (
     'again with fewer --nprocs or a larger --mem (what is finished is reused)'
 )
 
+CRASHED = (
+    'the process of this step ended {how}, not by an error of its own: a fault in a library, or a '
+    'library that does not fit this processor; please report it with the crash file'
+)
+
 DISK_FULL = (
     'no space is left in the working or output folder; free some, or name another with '
     '--work-dir, and run the same command again (what is finished is reused)'

@@ -27,6 +27,7 @@ from nipype.pipeline.plugins.base import PluginBase, SGELikeBatchManagerBase
 from bids_acc.execution.crashes import Crash, read_crash
 from bids_acc.execution.plugins import MultiProc
 from bids_acc.execution.progress import Progress, Step
+from bids_acc.execution.workers import Workers
 
 LOGGER = logging.getLogger(__name__)
 
@@ -284,7 +285,7 @@ def _close(plugin: Any, complete: bool) -> None:
     if complete:
         plugin._postrun_check()
     elif isinstance(plugin, MultiProc):
-        workers = list((getattr(plugin.pool, '_processes', None) or {}).values())
+        workers = plugin.pool.processes() if isinstance(plugin.pool, Workers) else []
         with contextlib.suppress(TypeError):  # Dask's executor knows no such option
             plugin.pool.shutdown(wait=False, cancel_futures=True)
         _end(workers)

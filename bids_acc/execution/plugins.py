@@ -7,7 +7,7 @@ import copy
 import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from concurrent.futures.process import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +19,9 @@ import yaml
 from nipype.pipeline.plugins import multiproc
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
-from bids_acc.exceptions import ResourceError, SettingsError
-from bids_acc.execution.crashes import KILLED
+from bids_acc.exceptions import BidsAccError, ProgramError, ResourceError, SettingsError
+from bids_acc.execution.crashes import CRASHED, KILLED
+from bids_acc.execution.workers import WorkerDiedError, Workers
 from bids_acc.files.reading import read_whole, reading
 from bids_acc.programs import die_with_parent
 from bids_acc.settings import Resources
@@ -53,15 +54,15 @@ class MultiProc(MultiProcPlugin):
     """Nipype's MultiProc that survives the death of a worker.
 
     In Nipype 1.11 the result of a killed worker never arrives and the run waits for ever: the
-    exception is raised inside the callback that should have delivered the result. Here each
-    pending task fails with the reason, and a fresh pool goes on with the rest.
+    exception is raised inside the callback that should have delivered the result. Here the task
+    that it was at fails with the reason, and the other workers go on.
     """
 
     def __init__(self, plugin_args: Mapping[str, Any] | None = None) -> None:
         self._workers: dict[str, Any] = {}
         super().__init__(plugin_args=plugin_args)
         self.pool.shutdown()  # without workers yet: they come with the first task
-        self.pool = self._new_pool()
+        self.pool = Workers(self._new_pool)
         self._sharing: list[MultiProc] = [self]
 
     @property
@@ -109,24 +110,17 @@ class MultiProc(MultiProcPlugin):
         error = future.exception() if future is not None and future.done() else None
         if error is None:
             return self._taskresult.get(taskid)
-        name = f'{ResourceError.__module__}.{ResourceError.__name__}: {KILLED}'
-        # By name: Dask's KilledWorker cannot be imported without the package.
-        if not isinstance(error, BrokenProcessPool) and type(error).__name__ != 'KilledWorker':
-            name = f'{type(error).__name__}: {error}'
+        name = f'{type(error).__name__}: {error}'
+        if reason := _how_it_died(error):
+            name = f'{type(reason).__module__}.{type(reason).__name__}: {reason}'
         # A list, not a text: Nipype 1.11's crash report cannot take a text here.
         return {'result': None, 'traceback': [f'{name}\n'], 'taskid': taskid}
 
-    def _renew_pool(self) -> None:
-        """Start new workers in place of the broken pool."""
-        if getattr(self.pool, '_broken', False):
-            self.pool.shutdown(wait=False)
-            self.pool = self._new_pool()
-
     def _new_pool(self) -> ProcessPoolExecutor:
-        """Return workers that end with this process."""
+        """Return a worker that ends with this process."""
         context = get_context(self.plugin_args.get('mp_context'))
         return ProcessPoolExecutor(
-            max_workers=self.processors, mp_context=context,
+            max_workers=1, mp_context=context,
             initializer=_begin_worker, initargs=(self._cwd,),
         )  # fmt: skip
 
@@ -143,9 +137,18 @@ class MultiProc(MultiProcPlugin):
         finally:
             multiproc.gc = own
 
-    def _submit_job(self, node: Any, updatehash: bool = False) -> Any:
-        self._renew_pool()
-        return super()._submit_job(node, updatehash)
+
+def _how_it_died(error: BaseException) -> BidsAccError | None:
+    """Say why a worker is gone; None if something else is wrong."""
+    if type(error).__name__ == 'KilledWorker':  # of Dask, which need not be installed
+        return ResourceError(KILLED)
+    if not isinstance(error, WorkerDiedError):
+        return None
+    code = error.exit_code
+    if code is None or code in (-signal.SIGKILL, -signal.SIGTERM):
+        return ResourceError(KILLED)
+    how = f'with {signal.Signals(-code).name}' if code < 0 else f'with exit code {code}'
+    return ProgramError(CRASHED.format(how=how))
 
 
 class Dask(MultiProc):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import time
 from collections import deque
 from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +43,21 @@ def killed(x):
     import signal
 
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfault(x):
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def outlasts(x):
+    """Run on until well after a neighbour has died."""
+    import time
+
+    time.sleep(2)
+    return x
 
 
 def session_graph(folder: Path, name: str, functions: dict) -> Graph:
@@ -173,12 +191,37 @@ def test_the_first_crash_stops_the_run_on_request(tmp_path, plugin):
     assert sum(len(result.crashes) for result in results.values()) == 1
 
 
-def test_a_killed_worker_neither_hangs_nor_stops_the_others(tmp_path):
-    sessions = {'sub_01': {'anat': killed, 'mrs': fine}, 'sub_02': {'anat': fine}}
+@pytest.mark.parametrize(
+    ('dies', 'code', 'words'),
+    [(killed, ExitCode.TRY_AGAIN, 'memory'), (segfault, ExitCode.INTERNAL, 'SIGSEGV')],
+)
+def test_a_worker_that_dies_takes_nothing_else_with_it(tmp_path, dies, code, words):
+    sessions = {
+        'sub_01': {'anat': dies, 'mrs': outlasts}, 'sub_02': {'anat': outlasts, 'mrs': dies},
+    }  # fmt: skip
     results, _, _ = run(tmp_path, sessions)
-    crash = next(c for c in results['sub_01'].crashes if 'anat_wf' in c.node)
-    assert crash.exit_code is ExitCode.TRY_AGAIN
-    assert 'memory' in crash.reason
+    for name, gone in (('sub_01', 'anat'), ('sub_02', 'mrs')):
+        (crash,) = results[name].crashes
+        assert crash.node == f'{name}_wf.{gone}_wf.first'
+        assert crash.exit_code is code
+        assert words in crash.reason
+        assert modalities(results[name].unfinished) == {gone}
+        assert len(results[name].ended) == 2
+
+
+def test_a_worker_that_dies_while_it_waits_is_replaced():
+    plugin = make_plugin(Resources(nprocs=1))
+    workers = plugin.pool
+    assert workers.submit(fine, 1).result() == 1
+    (process,) = workers.processes()
+    process.kill()
+    process.join()
+    deadline = time.monotonic() + 30
+    while process in workers.processes() and time.monotonic() < deadline:
+        with contextlib.suppress(BrokenProcessPool):  # not noticed yet
+            assert workers.submit(fine, 2).result() == 2
+    assert workers.submit(fine, 3).result() == 3
+    workers.shutdown()
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,109 @@
+"""Processes that nodes run in, of which one that dies takes nothing else with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from functools import partial
+from typing import Any
+
+END_S = 1.0
+"""Seconds that a dying process is waited for."""
+
+
+class WorkerDiedError(BrokenProcessPool):
+    """The process in which a task ran has ended before the task.
+
+    Parameters
+    ----------
+    exit_code : int, optional
+        Of the process; the number of a signal is negative.
+    """
+
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(f'exit code {exit_code}')
+        self.exit_code = exit_code
+
+
+class Workers:
+    """Processes of which each is a pool of its own.
+
+    A `ProcessPoolExecutor` ends all of its workers, and fails all that they do, when one of them
+    dies: a step that ends with a segmentation fault would take hours of other sessions with it.
+
+    Parameters
+    ----------
+    new_pool : callable
+        Makes a pool of one worker.
+    """
+
+    def __init__(self, new_pool: Callable[[], ProcessPoolExecutor]) -> None:
+        self._new_pool = new_pool
+        self._idle: list[ProcessPoolExecutor] = []
+        self._busy: set[ProcessPoolExecutor] = set()
+        self._lock = threading.Lock()  # tasks end in threads of their pools
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run a function in a process that has nothing to do, or else in a new one.
+
+        Returns
+        -------
+        Future
+            Raises `WorkerDiedError` if the process ends before the function.
+        """
+        while True:
+            with self._lock:
+                pool = self._idle.pop() if self._idle else self._new_pool()
+            try:
+                inner = pool.submit(function, *arguments)
+            except BrokenProcessPool:  # killed while it waited for work
+                pool.shutdown(wait=False)
+                continue
+            break
+        self._busy.add(pool)
+        outer: Future[Any] = Future()
+        outer.set_running_or_notify_cancel()
+        inner.add_done_callback(partial(self._pass_on, outer, pool, _processes(pool)))
+        return outer
+
+    def _pass_on(
+        self,
+        outer: Future[Any],
+        pool: ProcessPoolExecutor,
+        processes: Sequence[Any],
+        inner: Future[Any],
+    ) -> None:
+        """Take a pool back unless its process has died; then tell how the task ended."""
+        error = CancelledError() if inner.cancelled() else inner.exception()
+        died = isinstance(error, BrokenProcessPool)
+        if died:
+            for process in processes:
+                process.join(END_S)  # its pipes close a moment before it is gone
+            error = WorkerDiedError(next((p.exitcode for p in processes), None))
+        with self._lock:
+            self._busy.discard(pool)
+            if not died:
+                self._idle.append(pool)
+        if error is None:
+            outer.set_result(inner.result())
+        else:
+            outer.set_exception(error)
+
+    def processes(self) -> list[Any]:
+        """List the processes."""
+        with self._lock:
+            return [process for pool in (*self._idle, *self._busy) for process in _processes(pool)]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the processes go."""
+        with self._lock:
+            pools = (*self._idle, *self._busy)
+        for pool in pools:
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _processes(pool: ProcessPoolExecutor) -> list[Any]:
+    """List the processes of a pool that is not shut down."""
+    return list((pool._processes or {}).values())
