@@ -42,6 +42,10 @@ READINGS: Mapping[str, Reading] = MappingProxyType({
         'what a step removed should be noise and ringing without anatomy in it.',
         'whether signal that never was recorded (drop-out) is missing.',
     ),
+    'dwi_figure_denoised': Reading(
+        'grain and ripples beside edges should go; edges and small dark or bright places stay.',
+        'whether weak signal went with the noise: see what the steps removed.',
+    ),
     'dwi_figure_fields': Reading(
         'displacement should be largest near air (above nose and ears) and smooth.',
         'whether the displacement is right; compare the image before and after.',
@@ -76,6 +80,16 @@ READINGS: Mapping[str, Reading] = MappingProxyType({
     'dwi_figure_scheme': Reading(
         'directions should cover the whole sphere evenly.',
         'whether the scanner played what the table says.',
+    ),
+    'func_figure_anatomy': Reading(
+        'what moves when you change between the images is not aligned; ventricles and the edge '
+        'of the brain should stay. Where the BOLD image is dark inside the brain, signal dropped '
+        'out.',
+        'whether distortion is left where the image has no edges.',
+    ),
+    'func_figure_distortion': Reading(
+        'frontal pole and brain stem should fit their outlines better after.',
+        'whether signal that dropped out could be had back: it could not.',
     ),
     'func_figure_carpet': Reading(
         'stripes over all places at the time of a movement should be gone after cleaning.',

@@ -157,8 +157,8 @@ def test_with_anatomy_the_cortex_is_measured_at_vertices(phantom, tmp_path):
     assert qc.loc[0, 'coreg_dice'] > 0.95
     assert find_outputs('dwi_map_t1w', out, param='mo')
     assert {p.name.split('_desc-')[1] for p in (out / 'sub-01' / 'figures').iterdir()} == {
-        'anatomy_dwi.png', 'coreg_dwi.png', 'distortion_dwi.png', 'fa_dwi.png', 'fields_dwi.png',
-        'motion_dwi.svg', 'scheme_dwi.svg', 'steps_dwi.png',
+        'anatomy_dwi.png', 'coreg_dwi.png', 'denoised_dwi.png', 'distortion_dwi.png', 'fa_dwi.png',
+        'fields_dwi.png', 'motion_dwi.svg', 'scheme_dwi.svg', 'steps_dwi.png',
     }  # fmt: skip
 
 

@@ -8,10 +8,12 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 from scipy import ndimage
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.func.interfaces.prepare import EstimateField, ReadSeries
+from bids_acc.func.interfaces.reportlets import PlotBoldAlignment
 from bids_acc.func.interfaces.resampling import ResampleBold
 from bids_acc.func.raw import RawRun
 from bids_acc.func.run import RUN_FIELDS, RunFacts
@@ -73,8 +75,9 @@ def prepared(head, tmp_path_factory):
         given = [str(v) for v in value] if isinstance(value, list) else str(value)
         setattr(workflow.get_node('inputnode').inputs, name, given)
     graph = workflow.run()
-    return {n.name.removeprefix('all_'): n.result.outputs.out for n in graph.nodes()
-            if n.name.startswith('all_')}  # fmt: skip
+    found = {n.name.removeprefix('all_'): n.result.outputs.out for n in graph.nodes()
+             if n.name.startswith('all_')}  # fmt: skip
+    return found | {'pictures': [n.result.outputs for n in graph.nodes() if n.name == 'figure']}
 
 
 def test_each_run_is_what_the_measures_ask_for(prepared):
@@ -106,6 +109,39 @@ def test_series_lies_where_the_t1w_image_does_and_stands_still(prepared, head):
     inner = ndimage.binary_erosion(mask, iterations=2)[mask]
     moved = np.abs(data[inner, 35:].mean(axis=1) - data[inner, 5:25].mean(axis=1))
     assert np.median(moved) < 8  # of 1000; 1.5 mm of movement make it 40 and more
+
+
+def test_each_run_is_shown_beside_the_t1w_image(prepared):
+    assert len(prepared['pictures']) == 2
+    for pictures in prepared['pictures']:
+        pixels = imread(pictures.anatomy)[..., :3]
+        half = len(pixels) // 2
+        bold, t1w = (part[60:].mean(axis=2) for part in (pixels[:half], pixels[half : 2 * half]))
+        inside = (bold > 0.1) & (t1w > 0.1)
+        assert inside.mean() > 0.2
+        assert np.corrcoef(bold[inside], t1w[inside])[0, 1] > 0.5, 'the same head'
+        assert len(imread(pictures.distortion)) < 100, 'a sentence: no field is known'
+
+
+def test_a_corrected_distortion_is_shown_before_and_after(head, tmp_path):
+    _, _, files, _ = head
+    image, _ = distorted(1)
+    points = nb.affines.apply_affine(affine_at(), np.indices(SHAPE).reshape(3, -1).T)
+    undone = Phantom.draw().at(points).reshape(SHAPE).astype('f4')
+    np.save(tmp_path / 'same.npy', np.eye(4))
+    shell = PlotBoldAlignment(
+        measured=str(save(tmp_path / 'a.nii.gz', image, affine_at())),
+        reference=str(save(tmp_path / 'b.nii.gz', undone, affine_at())),
+        field_report={'sdc_applied': True}, coregistration=str(tmp_path / 'same.npy'),
+        coreg_report={'coreg_dice': 0.9}, t1w=str(files['t1w_preproc']),
+        tpms=[str(path) for path in files['tpms']],
+    )  # fmt: skip
+    pixels = imread(shell.run(cwd=str(tmp_path)).outputs.distortion)[..., :3].mean(axis=2)
+    half = len(pixels) // 2
+    moved = np.abs(pixels[:half] - pixels[half : 2 * half])[60:]
+    assert moved.max() > 0.3
+    shell.inputs.field_report = {'sdc_applied': False}
+    assert len(imread(shell.run(cwd=str(tmp_path)).outputs.distortion)) < 100
 
 
 def test_confounds_are_read_by_nilearn(prepared, tmp_path):

@@ -123,15 +123,20 @@ class _PlotStepsInputSpec(BaseInterfaceInputSpec):
     unringed = File(exists=True, desc='series after unringing')
 
 
+class _PlotStepsOutputSpec(_FigureOutputSpec):
+    before_after = File(exists=True, desc='one volume as acquired and after all steps')
+
+
 class PlotSteps(SimpleInterface):
-    """Draw the series after each step of its preparation."""
+    """Draw the series after each step of its preparation, and before and after all of them."""
 
     input_spec = _PlotStepsInputSpec
-    output_spec = _FigureOutputSpec
+    output_spec = _PlotStepsOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         from bids_acc.dwi.figures import plot_steps
         from bids_acc.report.figures import save_figure
+        from bids_acc.report.frame_figures import no_frames, two_frames
 
         bvals = Gradients.read(self.inputs.gradients).bvals
         labels = find_shells(bvals).labels
@@ -149,6 +154,14 @@ class PlotSteps(SimpleInterface):
         mask = files.read_image(self.inputs.mask)[0] > 0
         figure = plot_steps(steps, affine, mask)
         self._results['out_file'] = str(save_figure(figure, Path(runtime.cwd) / 'steps.png'))
+        figure = no_frames('the series was neither denoised nor unringed')
+        if len(steps) > 1:
+            done = ' and '.join(name for name, *_ in steps[1:])
+            before = Frame('as acquired', steps[0][2], affine)
+            after = Frame(done, steps[-1][2], affine)
+            figure = two_frames(before, after, places_within(mask, affine))
+        path = save_figure(figure, Path(runtime.cwd) / 'before_after.png')
+        self._results['before_after'] = str(path)
         return runtime
 
 

@@ -171,7 +171,8 @@ def init_dwi_wf(
         (prepare_wf, tensor_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                  for n in (*chain, *field)]),
         (prepare_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                for n in ('gradients', 'mask', 'report', 'figure', *reports)]),
+                                for n in ('gradients', 'mask', 'report', 'figure',
+                                          'denoised_figure', *reports)]),
         (motion[0], sinks_wf, [(f'outputnode.{motion[1]}', 'inputnode.motion')]),
         (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                for n in (*SINK_FIELDS, 'runs_report', *drawn)]),

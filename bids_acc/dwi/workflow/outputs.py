@@ -54,8 +54,8 @@ def init_dwi_sinks_wf(
     Inputs
     ------
     gradients, motion, mask, report, runs_report, background, itk_transform, coreg_report,
-    coreg_figure, anatomy_figure, distortion_figure, fields_figure, figure, surface_reports,
-    surface_parcels, and the outputs of `init_dwi_tensor_wf`.
+    coreg_figure, anatomy_figure, distortion_figure, fields_figure, figure, denoised_figure,
+    surface_reports, surface_parcels, and the outputs of `init_dwi_tensor_wf`.
 
     Outputs
     -------
@@ -66,7 +66,7 @@ def init_dwi_sinks_wf(
     suffix = '_t1w' if has_anat else ''
     workflow = pe.Workflow(name=name)
     fields = ['gradients', 'motion', 'mask', 'report', 'runs_report', *STEP_REPORTS, 'background',
-              'figure',
+              'figure', 'denoised_figure',
               'itk_transform', 'coreg_report', 'coreg_figure', 'anatomy_figure',
               'distortion_figure', 'fields_figure', 'surface_reports', 'surface_parcels',
               *SINK_FIELDS]  # fmt: skip
@@ -103,6 +103,8 @@ def init_dwi_sinks_wf(
         ])  # fmt: skip
     ds_steps = init_sink('dwi_figure_steps', **where, name='ds_steps')
     workflow.connect(inputnode, 'figure', ds_steps, 'in_file')
+    ds_denoised = init_sink('dwi_figure_denoised', **where, name='ds_denoised')
+    workflow.connect(inputnode, 'denoised_figure', ds_denoised, 'in_file')
     if draws_fields(engines):
         ds_fields = init_sink('dwi_figure_fields', **where, name='ds_fields')
         workflow.connect(inputnode, 'fields_figure', ds_fields, 'in_file')

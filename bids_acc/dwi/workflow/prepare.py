@@ -73,13 +73,14 @@ def init_dwi_prepare_wf(
         and the brain in the first.
     report, denoising, unringing, susceptibility, eddy
         Counts and findings.
-    slice_axis, figure
-        Voxel axis of the slices, and a figure of the steps.
+    slice_axis, figure, denoised_figure
+        Voxel axis of the slices, a figure of the steps, and one of before and after.
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(niu.IdentityInterface([*SERIES, 'brain_mask']), name='inputnode')
     fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
-              'mask', 'report', 'slice_axis', 'figure', *STEP_REPORTS]  # fmt: skip
+              'mask', 'report', 'slice_axis', 'figure', 'denoised_figure',
+              *STEP_REPORTS]  # fmt: skip
     outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
     rules = settings or DwiSettings()
     join = pe.Node(
@@ -100,7 +101,7 @@ def init_dwi_prepare_wf(
         (join, outputnode, [('report', 'report'), ('slice_axis', 'slice_axis')]),
         (join, figure, [('out_file', 'raw'), ('gradients', 'gradients')]),
         (brain, figure, [('out_file', 'mask')]),
-        (figure, outputnode, [('out_file', 'figure')]),
+        (figure, outputnode, [('out_file', 'figure'), ('before_after', 'denoised_figure')]),
     ])  # fmt: skip
     last = join
     if engines['denoise'] != 'none':

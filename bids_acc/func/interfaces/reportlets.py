@@ -13,10 +13,13 @@ from nipype.interfaces.base import (
     InputMultiObject,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
 from bids_acc.func.interfaces.measuring import read_carpet
+from bids_acc.images import files
+from bids_acc.images.frames import Frame, places_within
 
 
 class _FigureOutputSpec(TraitedSpec):
@@ -138,4 +141,55 @@ class PlotContrasts(SimpleInterface):
             maps.append((f'{name}, % signal change', effect, -limit, limit, 'RdBu_r'))
         out = Path(runtime.cwd) / 'contrasts.png'
         self._results['out_file'] = str(save_figure(plot_maps(maps), out))
+        return runtime
+
+
+class _PlotAlignmentInputSpec(BaseInterfaceInputSpec):
+    measured = File(exists=True, mandatory=True, desc='mean BOLD image as it was measured')
+    reference = File(exists=True, mandatory=True, desc='the same, undistorted where that is done')
+    field_report = traits.Dict(desc='whether the distortion was corrected, as ``sdc_applied``')
+    coregistration = File(exists=True, mandatory=True, desc='affine matrix, T1w to reference')
+    coreg_report = traits.Dict(mandatory=True, desc='overlap of the brains')
+    t1w = File(exists=True, mandatory=True, desc='T1w image')
+    tpms = InputMultiObject(File(exists=True), mandatory=True, desc='fractions of GM, WM, CSF')
+
+
+class _PlotAlignmentOutputSpec(TraitedSpec):
+    anatomy = File(exists=True, desc='BOLD and T1w image at the same places')
+    distortion = File(exists=True, desc='BOLD image before and after the correction')
+
+
+class PlotBoldAlignment(SimpleInterface):
+    """Draw BOLD and T1w image in turn, and the BOLD image with and without its distortion."""
+
+    input_spec = _PlotAlignmentInputSpec
+    output_spec = _PlotAlignmentOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.report.figures import save_figure
+        from bids_acc.report.frame_figures import no_frames, two_frames
+
+        measured, affine = files.read_image(self.inputs.measured)
+        straight = files.read_image(self.inputs.reference)[0]
+        grey, grid = files.read_image(self.inputs.tpms[0])
+        white = files.read_image(self.inputs.tpms[1])[0]
+        # both are drawn in T1w space: the series' own grid is put where it lies there
+        placed = np.linalg.inv(np.load(self.inputs.coregistration)) @ affine
+        brain = white + grey
+        places = places_within(brain, grid)
+        outlines = [(white, grid, '#e03a3e'), (brain, grid, '#e8b000')]
+        title = f'mean BOLD image (Dice {self.inputs.coreg_report["coreg_dice"]:.3f})'
+        t1w = Frame('T1w image', *files.read_image(self.inputs.t1w))
+        figures = {
+            'anatomy': two_frames(Frame(title, straight, placed), t1w, places, outlines),
+            'distortion': no_frames('distortion was not corrected: there is no field to do it by'),
+        }
+        report = self.inputs.field_report
+        if isdefined(report) and report.get('sdc_applied'):
+            before = Frame('mean BOLD image as measured', measured, placed)
+            after = Frame('displacement by susceptibility undone', straight, placed)
+            figures['distortion'] = two_frames(before, after, places, outlines)
+        for name, figure in figures.items():
+            path = save_figure(figure, Path(runtime.cwd) / f'{name}.png')
+            self._results[name] = str(path)
         return runtime

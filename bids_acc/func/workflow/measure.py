@@ -18,7 +18,7 @@ from bids_acc.func.measuring import VERTEX_MAPS
 from bids_acc.func.raw import RawRun
 from bids_acc.func.run import RUN_FIELDS
 from bids_acc.func.workflow.preproc import ANAT_INPUTS as PREPARE_INPUTS
-from bids_acc.func.workflow.preproc import init_func_preproc_wf
+from bids_acc.func.workflow.preproc import RUN_FIGURES, init_func_preproc_wf
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
 
@@ -165,6 +165,15 @@ def init_func_raw_wf(
         (prepare_wf, measure_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in RUN_FIELDS]),
         (measure_wf, outputnode, [('outputnode.qc', 'qc')]),
     ])  # fmt: skip
+    for number, run in enumerate(runs, start=1):
+        # each run was aligned by itself
+        entities = dict(run.entities) if len(runs) > 1 else measure['entities']
+        for what in RUN_FIGURES:
+            sink = init_sink(
+                f'func_figure_{what}', output_dir=measure['output_dir'], entities=entities,
+                name=f'ds_{what}_{number}',
+            )  # fmt: skip
+            workflow.connect(prepare_wf, f'run_{number}_wf.outputnode.{what}', sink, 'in_file')
     return workflow
 
 

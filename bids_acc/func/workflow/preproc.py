@@ -15,6 +15,7 @@ from bids_acc.func.interfaces.prepare import (
     EstimateField,
     ReadSeries,
 )
+from bids_acc.func.interfaces.reportlets import PlotBoldAlignment
 from bids_acc.func.interfaces.resampling import ConfoundsTable, ResampleBold
 from bids_acc.func.raw import RawRun
 from bids_acc.func.run import BUILTIN, RUN_FIELDS, RunFacts
@@ -27,6 +28,9 @@ RUN_OUTPUTS = dict(zip(
     strict=True,
 ))  # fmt: skip
 """Field of a session's runs to that of one run."""
+
+RUN_FIGURES = ('anatomy', 'distortion')
+"""Pictures of one run's alignment, where there is a T1w image; nodes ``run_<n>_wf.outputnode``."""
 
 
 def init_func_preproc_wf(
@@ -120,11 +124,15 @@ def init_bold_run_wf(
     -------
     bold, mask, confounds, confounds_sidecar, facts, report
         Series at its place as a list of one, brain, table with its sidecar, and what is known.
+    anatomy, distortion
+        Pictures; only with ``has_anat``.
     """
     workflow = pe.Workflow(name=name)
     sidecars = [dict(metadata) for metadata in run.metadata]
     inputnode = pe.Node(niu.IdentityInterface(list(ANAT_INPUTS)), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(list(RUN_OUTPUTS.values())), name='outputnode')
+    outputnode = pe.Node(
+        niu.IdentityInterface([*RUN_OUTPUTS.values(), *RUN_FIGURES]), name='outputnode'
+    )
     read = pe.Node(
         ReadSeries(
             in_files=[str(path) for path in run.images], sidecars=sidecars,
@@ -160,6 +168,7 @@ def init_bold_run_wf(
         workflow.connect([(reference, resample, [('mask', 'mask')])])
         return workflow
     coregister = pe.Node(CoregisterBold(seed=seed + 1), name='coregister', mem_gb=1)
+    figure = pe.Node(PlotBoldAlignment(), name='figure', mem_gb=1)
     workflow.connect([
         (inputnode, coregister, [('t1w_preproc', 't1w'), ('t1w_mask', 't1w_mask')]),
         (inputnode, resample, [('t1w_mask', 'mask')]),
@@ -167,7 +176,14 @@ def init_bold_run_wf(
         (reference, coregister, [('reference', 'reference'), ('mask', 'mask')]),
         (coregister, resample, [('transform', 'coregistration')]),
         (coregister, facts, [('report', 'coreg_report')]),
+        (inputnode, figure, [('t1w_preproc', 't1w'), ('tpms', 'tpms')]),
+        (motion, figure, [('reference', 'measured')]),
+        (reference, figure, [('reference', 'reference')]),
+        (coregister, figure, [('transform', 'coregistration'), ('report', 'coreg_report')]),
+        (figure, outputnode, [(n, n) for n in RUN_FIGURES]),
     ])  # fmt: skip
+    if distortion:
+        workflow.connect([(reference, figure, [('report', 'field_report')])])
     return workflow
 
 
