@@ -13,8 +13,19 @@ import numpy as np
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.mrs.basis.sequence import other_sequence, sequence_of, too_short, usual_te1
-from bids_acc.mrs.conditions import editing_named, repetitions_in_coils, tell_conditions
+from bids_acc.mrs.basis.sequence import (
+    other_sequence,
+    sequence_of,
+    told_split,
+    too_short,
+    usual_te1,
+)
+from bids_acc.mrs.conditions import (
+    editing_named,
+    from_the_echo,
+    repetitions_in_coils,
+    tell_conditions,
+)
 from bids_acc.mrs.interfaces import edit_index as condition_of
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
@@ -120,10 +131,11 @@ def check_file(
         condition = condition_of(data, edit_index)
     except InputDataError as error:
         return [Remark('refused', str(error))]
+    water, said = _water(data, reference)
+    data, water = from_the_echo(data, water)
     remarks = [*_dimensions(data), *_sampling(data), *_voxel(data)]
     remarks += _timing(data, acquisition, sequence, te1)
     remarks += [Remark('note', note) for note in dict.fromkeys([*notes, *data.notes])]
-    water, said = _water(data, reference)
     remarks += said
     if data.unusable:
         remarks.append(Remark('refused', f'{data.source}: {data.unusable}.'))
@@ -237,14 +249,18 @@ def _timing(data: MrsData, acquisition: str, sequence: str, te1: float | None) -
 
 def _split(data: MrsData, sequence: str, te1: float | None) -> Iterator[Remark]:
     """Say how the echo time is divided."""
+    told, problem = told_split(data.metadata, sequence, data.echo_time)
+    if problem:
+        yield Remark('note', problem)
     if sequence == 'steam':
-        given = data.metadata.get('MixingTime')
+        given = data.metadata.get('MixingTime') or (None if math.isnan(told) else round(told, 5))
         yield _tells(not given, 'lacks', 'MixingTime is missing: one is assumed; say it with '
                      '--mrs-tm.', f'Mixing time {given} s.')  # fmt: skip
         return
     if sequence != 'press':
         yield Remark('note', 'Evenly spaced refocusing pulses are assumed.')
         return
+    te1 = told if te1 is None and math.isfinite(told) else te1
     if te1 is not None:
         yield Remark('good', f'Echo time as {1e3 * te1:g} + {1e3 * (data.echo_time - te1):g} ms.')
         return

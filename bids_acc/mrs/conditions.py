@@ -16,6 +16,7 @@ import numpy as np
 
 from bids_acc.exceptions import MetadataError
 from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds
 
@@ -108,6 +109,39 @@ def repetitions_in_coils(data: MrsData) -> MrsData:
     )
     LOGGER.warning('%s: %s', data.source, note)
     return replace(data, fids=np.swapaxes(data.fids, 0, 1), notes=(*data.notes, note))
+
+
+def from_the_echo(data: MrsData, reference: MrsData | None) -> tuple[MrsData, MrsData | None]:
+    """Leave out the samples before the echo, which no field tells, of a spectrum and its water.
+
+    Parameters
+    ----------
+    data : MrsData
+        Spectrum.
+    reference : MrsData or None
+        Its water reference, sampled alike.
+
+    Returns
+    -------
+    data, reference : MrsData
+        The same where both begin at the echo. What is left out is said in the notes.
+    """
+    if data.unusable:
+        return data, reference
+    water = None if reference is None else reference.fids
+    fids = data.fids[:, :, 0] if data.fids.shape[2] == 1 else data.fids.mean(axis=2)
+    before = samples_before_echo(fids, data.dwell_time, data.spectrometer_mhz, water)
+    if before:
+        note = (
+            f'the echo comes {before} samples ({1e3 * before * data.dwell_time:.1f} ms) after the '
+            'start of the decay: what lies before it left out.'
+        )
+        LOGGER.warning('%s: %s', data.source, note)
+        data = replace(data, fids=data.fids[..., before:], notes=(*data.notes, note))
+    if before and reference is not None:
+        early = echo_sample(reference.fids, reference.dwell_time)
+        reference = replace(reference, fids=reference.fids[..., early:])
+    return data, reference
 
 
 def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> MrsData:

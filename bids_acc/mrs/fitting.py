@@ -21,7 +21,13 @@ from bids_acc.exceptions import (
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
 from bids_acc.mrs.basis.edit_metadata import editing_of
-from bids_acc.mrs.basis.sequence import other_sequence, sequence_of, too_short, usual_te1
+from bids_acc.mrs.basis.sequence import (
+    other_sequence,
+    sequence_of,
+    told_split,
+    too_short,
+    usual_te1,
+)
 from bids_acc.mrs.conditions import editing_named
 from bids_acc.mrs.engines.builtin import builtin_result, choose_engine, run_builtin
 from bids_acc.mrs.engines.edited import NAMES as EDITED_NAMES
@@ -175,18 +181,37 @@ def check_mrs_settings(settings: MrsSettings) -> None:
             raise MissingInputError(f'--mrs-{flag} {value}: there is no such file or folder.')
 
 
-def mixing_time(request: FitRequest) -> float | None:
+def mixing_time(request: FitRequest, echo_time: float = math.nan) -> float | None:
     """Mixing time as asked, else as the sidecar tells; None when neither does.
 
     Examples
     --------
     >>> mixing_time(FitRequest('builtin', metadata={'MixingTime': 0.010}))
     0.01
+    >>> mixing_time(FitRequest('builtin', metadata={'PulseSequenceTiming': [0, 0.01, 0.02]}), 0.02)
+    0.01
     """
     if request.tm is not None:
         return request.tm
     told = request.metadata.get('MixingTime')
-    return float(told) if isinstance(told, int | float) else None
+    told = told[0] if isinstance(told, list | tuple) and told else told
+    if isinstance(told, int | float):
+        return float(told)
+    seconds, _ = told_split(request.metadata, 'steam', echo_time)
+    return None if math.isnan(seconds) else seconds
+
+
+def first_part(request: FitRequest, spectrum: Spectrum) -> tuple[float | None, tuple[str, ...]]:
+    """First part of the echo time as asked, else by the times of the pulses, and what to say.
+
+    Of a basis set from a file it is what the user knows of that file, not of the scan.
+    """
+    if request.te1 is not None or request.basis != 'simulate' or spectrum.sequence != 'press':
+        return request.te1, ()
+    seconds, problem = told_split(request.metadata, 'press', spectrum.echo_time)
+    if math.isnan(seconds):
+        return None, (problem,) if problem else ()
+    return seconds, (f'TE1 {1e3 * seconds:.1f} ms read from PulseSequenceTiming.',)
 
 
 def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
@@ -206,8 +231,8 @@ def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
     basis = load_basis(
         request.basis,
         replace(spectrum, sequence='') if assumed and request.basis != 'simulate' else spectrum,
-        te1=request.te1,
-        tm=mixing_time(request),
+        te1=first_part(request, spectrum)[0],
+        tm=mixing_time(request, spectrum.echo_time),
         cache_dir=None if request.cache_dir is None else Path(request.cache_dir),
     )
     if request.macromolecules in MACROMOLECULES:
@@ -379,6 +404,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
             notes.append(
                 'the basis set does not state TE1: say it with --mrs-te1, for the record.'
             )
+        notes += first_part(request, spectrum)[1]
         usual = usual_te1(request.metadata, spectrum.echo_time)
         if info['BasisTESplitAssumed'] and basis.sequence == 'press' and usual is not None:
             notes.append(usual.sentence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from nipype.interfaces.base import (
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
-from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions
+from bids_acc.mrs.conditions import from_the_echo, repetitions_in_coils, tell_conditions
 from bids_acc.mrs.differences import SecondCondition, second_condition
 from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import (
@@ -82,6 +83,19 @@ def _given(value: Any) -> Any:
     return value if isdefined(value) and value else None
 
 
+def _condition(label: object) -> str:
+    """Name of an editing condition without what is often written around it.
+
+    Examples
+    --------
+    >>> [_condition(label) for label in ('OFF', 'edit_off', 'Edit-ON', 'OFF 7.5 ppm', 'A')]
+    ['off', 'off', 'on', 'off', 'a']
+    """
+    words = re.split(r'[^a-z]+', str(label).lower())
+    named = {'on', 'off'} & set(words)
+    return named.pop() if len(named) == 1 else ' '.join(filter(None, words))
+
+
 def edit_index(data: MrsData, wanted: int) -> int:
     """Editing condition to fit: the wanted one, or the one that the header calls off.
 
@@ -101,13 +115,14 @@ def edit_index(data: MrsData, wanted: int) -> int:
             f'differences are not computed; say which condition to fit alone with '
             f'--mrs-edit-index (0 to {n_edits - 1}).'
         )
-    for axis in (5, 6, 7):
-        header = data.metadata.get(f'dim_{axis}_header') or {}
+    # NIfTI-MRS has the order of the conditions in the header of their dimension, BIDS in a field
+    headers = [data.metadata.get(f'dim_{axis}_header') or {} for axis in (5, 6, 7)]
+    for place in (*headers, {'EditCondition': data.metadata.get('EditCondition')}):
         for key in ('EditCondition', 'EditPulse'):
-            found = header.get(key, [])
+            found = place.get(key) or []
             values = found.get('Value', []) if isinstance(found, dict) else found
-            labels = [str(label).strip().lower() for label in values]
-            if len(labels) == n_edits and 'off' in labels:
+            labels = [_condition(label) for label in values]
+            if len(labels) == n_edits and labels.count('off') == 1:
                 return labels.index('off')
     raise MetadataError(
         f'{data.source}: {n_edits} editing conditions and none is called OFF in the header: say '
@@ -213,6 +228,7 @@ class PreprocessSpectrum(SimpleInterface):
         data = tell_conditions(repetitions_in_coils(data), self.inputs.acquisition, wanted)
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
+        data, reference = from_the_echo(data, reference)
         done, artefacts, unusable = self._processed(data, reference, condition)
         second = self._second(data, done, condition, unusable)
         if second.exchanged:

@@ -36,6 +36,9 @@ ECHO_TIME_RANGE_S = (0.001, 0.5)
 REPETITION_TIME_RANGE_S = (0.3, 20.0)
 """Plausible repetition times, in s."""
 
+MIXING_TIME_RANGE_S = (0.002, 1.0)
+"""Plausible mixing times of STEAM, in s."""
+
 SLIPS: Mapping[str, float] = {'ms': 1e-3, 'us': 1e-6, 'ms that was multiplied again': 1e-9}
 """Units in which times come in s, by what undoes them. Converters of GE files have written us."""
 
@@ -59,6 +62,17 @@ CONDITIONS = 'EditConditions'
 
 CENTRE = ('SpecFreqChemShift', 'RxOffset')
 """Fields of the standard (since 2026) that tell the chemical shift in the centre, in ppm."""
+
+CENTRE_BIDS, PROTONS_PPM = 'ChemicalShiftOffset', (1.0, 6.0)
+"""Field of BIDS that tells the same as the first, and what is believed of it: lines of protons lie
+there, while 0 or -2.3 is an offset of a transmitter. The range is a convention."""
+
+START = 'AcquisitionStartTime'
+"""Field of the standard that tells when the first sample was taken, in s after the echo."""
+
+LATE_SAMPLES = 1.5
+"""A decay that begins later than this number of samples after the echo is not made up for: one
+sample is a first-order phase that the fit finds. A convention of this package."""
 
 NEAR_CENTRE_PPM, FURTHEST_CENTRE_PPM = 0.2, 5.0
 """An offset that the search for the lines finds anyhow, and one that leaves the protons' lines.
@@ -221,6 +235,9 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
     repetition_time = _scalar(metadata.get('RepetitionTime'))
     _check_range(echo_time, 'EchoTime', ECHO_TIME_RANGE_S, source)
     _check_range(repetition_time, 'RepetitionTime', REPETITION_TIME_RANGE_S, source)
+    mixing_time = _scalar(metadata.get('MixingTime'))
+    if mixing_time != 0:  # as converters write it for sequences that have none
+        _check_range(mixing_time, 'MixingTime', MIXING_TIME_RANGE_S, source)
     return echo_time, repetition_time, frequency
 
 
@@ -436,7 +453,11 @@ def _centred_on_water(
     longer hold for what is written.
     """
     told = [_scalar(metadata.get(name)) for name in CENTRE]
-    kept = {key: value for key, value in metadata.items() if key not in CENTRE}
+    if math.isnan(told[0]):
+        told[0] = _scalar(metadata.get(CENTRE_BIDS))
+        if not PROTONS_PPM[0] <= told[0] <= PROTONS_PPM[1]:  # 0 and the like: no shift of a line
+            told[0] = math.nan
+    kept = {key: value for key, value in metadata.items() if key not in (*CENTRE, CENTRE_BIDS)}
     centre = (PPM_REFERENCE if math.isnan(told[0]) else told[0]) + (
         0.0 if math.isnan(told[1]) else told[1]
     )
@@ -452,6 +473,27 @@ def _centred_on_water(
     turn = np.exp(-2j * np.pi * offset * frequency * dwell_time * np.arange(fids.shape[-1]))
     note = f'the centre lies at {centre:g} ppm, by its metadata: moved to {PPM_REFERENCE:g} ppm.'
     return fids * turn, kept, [note]
+
+
+def _from_the_echo(
+    fids: ComplexArray, metadata: Mapping[str, Any], dwell_time: float
+) -> tuple[ComplexArray, dict[str, Any], list[str], str]:
+    """Leave out what was sampled before the echo; say why a decay that begins late is unusable.
+
+    The start is taken out of the metadata, because it no longer holds for what is written.
+    """
+    kept = {key: value for key, value in metadata.items() if key != START}
+    samples = _scalar(metadata.get(START)) / dwell_time
+    if math.isnan(samples) or abs(samples) < 0.5:
+        return fids, kept, [], ''
+    told = f'{START} {1e3 * samples * dwell_time:g} ms'
+    if samples > LATE_SAMPLES:
+        reason = f'{told}: the first {samples:.0f} samples after the echo are missing'
+        return fids, kept, [], reason
+    before = round(-samples)
+    if samples > 0 or fids.shape[-1] - before < MIN_POINTS:
+        return fids, kept, [f'{told}: not believed.'] if before > 0 else [], ''
+    return fids[..., before:], kept, [f'{told}: {before} samples before the echo left out.'], ''
 
 
 def _lists_conditions(metadata: Mapping[str, Any], number: int, size: int) -> bool:
@@ -596,11 +638,13 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     dwell_time, said = _dwell_time(image, metadata, path.name)
     fids, left_out, unusable, positions = _without_unusable(fids)
     fids, cut = _without_zero_filling(fids)
+    fids, metadata, begun, late = _from_the_echo(fids, metadata, dwell_time)
+    unusable = unusable or late
     fids, metadata, centred = _centred_on_water(fids, metadata, dwell_time, frequency)
     duration = fids.shape[-1] * dwell_time
     if not unusable and duration < MIN_DURATION_S:
         unusable = f'the decay lasts {duration:.3f} s, less than {MIN_DURATION_S:g} s'
-    notes += [*more, *said, *left_out, *cut, *centred]
+    notes += [*more, *said, *left_out, *cut, *begun, *centred]
     for note in (*notes, *([unusable] if unusable else [])):
         LOGGER.warning('%s: %s', path.name, note)
     return MrsData(

@@ -337,8 +337,8 @@ class MrsSettings:
     )
     te1: float | None = option(
         None,
-        'first part of the echo time; BIDS does not carry it and it moves glutamate '
-        'by up to 30 percent (default: assumed from the sequence, and said so)',
+        'first part of the echo time, which moves glutamate by up to 30 percent (default: by '
+        'PulseSequenceTiming of the sidecar, else assumed from the sequence, and said so)',
         flag='--mrs-te1',
         metavar='SECONDS',
         gt=0,

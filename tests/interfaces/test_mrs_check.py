@@ -17,7 +17,7 @@ from bids_acc.exceptions import ProgramError
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
 from bids_acc.mrs.check import Remark, check_file
-from bids_acc.mrs.fitting import FitRequest, run_engine
+from bids_acc.mrs.fitting import FitRequest, first_part, run_engine, spectrum_of
 from bids_acc.mrs.io import MrsData, write_nifti_mrs
 from tests.synthetic.lcmodel import install_stand_in
 
@@ -91,6 +91,11 @@ def without(*names: str, **more: object) -> dict[str, object]:
         (without('PulseSequenceType'), 'lacks', 'PRESS is assumed'),
         (without(PulseSequenceType='STEAM'), 'lacks', 'MixingTime is missing'),
         (without(), 'lacks', 'Philips usually has TE1 16.3 ms'),
+        (without(PulseSequenceTiming=[0, 0.008, 0.0255]), 'good', 'Echo time as 16 + 19 ms'),
+        (without(PulseSequenceTiming=[0, 8, 25.5]), 'note', 'does not fit press'),
+        (without(PulseSequenceType='STEAM', PulseSequenceTiming=[0, 0.0175, 0.0275]), 'good',
+         'Mixing time 0.01'),
+        (without(PulseSequenceType='STEAM', MixingTime=10), 'refused', 'value in ms'),
         (without('Manufacturer'), 'lacks', 'The protocol of the scanner tells it'),
         (without(PulseSequenceType='HERMES'), 'refused', 'four conditions'),
         (without(PulseSequenceType='MEGA-PRESS', EchoTime=0.068), 'refused', 'one average'),
@@ -179,6 +184,20 @@ def test_the_usual_split_is_offered_with_a_fit_that_assumes_one(
     result, info = run_engine(scan(), request)
     assert info['BasisTE1'] == (te1 or 0.0124)  # offered, not taken
     assert any('Philips usually has TE1 16.3 ms' in note for note in result.notes) is offered
+
+
+def test_the_times_of_the_pulses_divide_the_echo_time(tmp_path: Path) -> None:
+    """BIDS' PulseSequenceTiming; what is asked for comes first, a file's split is its own."""
+    told = METADATA | {'PulseSequenceTiming': [0, 0.008, 0.0255]}
+    spectrum_, _ = spectrum_of(scan(), FitRequest('builtin', metadata=told))
+    request = FitRequest('builtin', metadata=told)
+    assert first_part(request, spectrum_)[0] == pytest.approx(0.016)
+    assert first_part(replace(request, te1=0.012), spectrum_)[0] == 0.012
+    assert first_part(replace(request, basis='x.BASIS'), spectrum_)[0] is None
+    result, info = run_engine(scan(), request)
+    assert info['BasisTE1'] == pytest.approx(0.016)
+    assert info['BasisTESplitAssumed'] is False
+    assert any('TE1 16.0 ms read from PulseSequenceTiming' in note for note in result.notes)
 
 
 def test_the_range_reaches_both_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,9 @@ def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Edit
     Parameters
     ----------
     metadata : mapping
-        BIDS metadata: ``EditTarget``, ``EditPulse`` with ``PulseOffset`` in ppm and
-        ``PulseDuration`` in s for each condition.
+        ``EditTarget``, and ``EditPulse`` of each condition: ``FrequencyOffset`` in ppm and
+        ``PulseDuration`` in ms as BIDS has them, or ``PulseOffset`` in ppm and ``PulseDuration``
+        in s as NIfTI-MRS does.
     naa_ratio : float
         NAA of ON - OFF over NAA of OFF: where no field tells the target, NAA that is gone in ON
         means GABA.
@@ -79,6 +80,9 @@ def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Edit
     >>> found = editing_of({'EditPulse': {'ON': {'PulseOffset': 4.56, 'PulseDuration': 0.02}}})
     >>> found.target, found.on.ppm, found.on.duration, round(found.on.fwhm_hz, 1)
     ('GSH', 4.56, 0.02, 61.9)
+    >>> found = editing_of({'EditPulse': {'ON': {'FrequencyOffset': 1.9, 'PulseDuration': 16}}})
+    >>> found.target, found.on.ppm, found.on.duration
+    ('GABA', 1.9, 0.016)
     >>> editing_of({}, naa_ratio=-1.0).target, editing_of({'EditTarget': 'Lac'}).target
     ('GABA', '')
     """
@@ -86,7 +90,7 @@ def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Edit
     on, off = (_pulse_of(metadata, condition) for condition in ('ON', 'OFF'))
     target = metadata.get('EditTarget')
     told = ', '.join(map(str, target)) if isinstance(target, list | tuple) else str(target or '')
-    centre = _number(on.get('PulseOffset'))
+    centre = _carrier(on)
     name = _target_of(told, centre)
     if not name and not told and math.isnan(centre) and naa_ratio < -0.5:
         name = 'GABA'
@@ -94,7 +98,7 @@ def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Edit
     if math.isnan(centre):
         centre = TARGETS.get(name, TARGETS['GABA'])
         assumptions.append(f'editing pulse of ON taken at {centre:g} ppm.')
-    elsewhere = _number(off.get('PulseOffset'))
+    elsewhere = _carrier(off)
     if math.isnan(elsewhere):
         elsewhere = OFF_PPM
         assumptions.append(f'editing pulse of OFF taken at {elsewhere:g} ppm.')
@@ -106,6 +110,12 @@ def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Edit
     )
     at_target, away = (EditPulse(ppm, duration, width) for ppm in (centre, elsewhere))
     return Editing(name, at_target, away, tuple(assumptions), told)
+
+
+def _carrier(pulse: Mapping[str, Any]) -> float:
+    """Chemical shift of a pulse in ppm, by the name of either standard; NaN when not told."""
+    told = (_number(pulse.get(name)) for name in ('PulseOffset', 'FrequencyOffset'))
+    return next((ppm for ppm in told if math.isfinite(ppm)), math.nan)
 
 
 def _target_of(told: str, centre: float) -> str:
@@ -121,15 +131,18 @@ def _target_of(told: str, centre: float) -> str:
 
 
 def _duration(on: Mapping[str, Any], off: Mapping[str, Any], assumptions: list[str]) -> float:
-    """Duration of the pulses in s, the usual one where none is told or it cannot be true."""
+    """Duration of the pulses in s, the usual one where none is told or it cannot be true.
+
+    BIDS has it in ms, NIfTI-MRS in s; which one is meant is plain from the number.
+    """
     value = _number(on.get('PulseDuration', off.get('PulseDuration')))
     low, high = DURATION_RANGE_S
-    if low <= value <= high:
-        return value
+    for duration in (value, value / 1e3):
+        if low <= duration <= high:
+            return duration
     if not math.isnan(value):
-        slip = '; it looks like a value in ms' if low <= value / 1e3 <= high else ''
         assumptions.append(
-            f'PulseDuration {value:g} s is outside {low:g}-{high:g} s{slip}: '
-            f'{USUAL_DURATION:g} s taken.'
+            f'PulseDuration {value:g} is outside {low:g}-{high:g} s, and outside '
+            f'{1e3 * low:g}-{1e3 * high:g} ms: {USUAL_DURATION:g} s taken.'
         )
     return USUAL_DURATION

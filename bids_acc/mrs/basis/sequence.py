@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,6 +115,55 @@ USUAL_TE1 = MappingProxyType({'Philips': 0.0163, 'Siemens': 0.0164, 'GE': 0.0147
 it with the manufacturers' pulses (Hui et al. 2022, Magn Reson Med 88:1994-2004,
 https://doi.org/10.1002/mrm.29370; its functions/load_parameters.m, which had 14.8 ms for Philips
 before). It depends on pulses and software, so that it is offered and not assumed."""
+
+
+TIMING_TOLERANCE_S = 5e-4
+"""How far an echo time may be from what the times of the pulses make of it."""
+
+
+def told_split(metadata: Mapping[str, Any], sequence: str, echo_time: float) -> tuple[float, str]:
+    """First part of the echo time of PRESS, or the mixing time of STEAM, by the pulses' times.
+
+    BIDS has them in ``PulseSequenceTiming``, in s after the excitation. PRESS refocuses at TE1/2
+    and TE1/2 + TE/2; STEAM has its second pulse at TE/2 and its third a mixing time later.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar.
+    sequence : str
+        One of :data:`SEQUENCES`.
+    echo_time : float
+        In s.
+
+    Returns
+    -------
+    seconds : float
+        NaN where nothing tells it, or the times contradict the echo time.
+    problem : str
+        Why times that are there are not used; empty otherwise.
+
+    Examples
+    --------
+    >>> times = {'PulseSequenceTiming': [0, 0.008, 0.0255]}
+    >>> told_split(times, 'press', 0.035)[0], told_split({}, 'press', 0.035)
+    (0.016, (nan, ''))
+    >>> told_split(times, 'press', 0.030)[1]
+    'PulseSequenceTiming [0, 0.008, 0.0255] does not fit press with EchoTime 0.03 s: not used.'
+    """
+    told = metadata.get('PulseSequenceTiming')
+    # edited sequences list their editing pulses too, and are left to --mrs-te1
+    if sequence not in ('press', 'steam') or not isinstance(told, list | tuple) or len(told) != 3:
+        return math.nan, ''
+    times = [float(t) for t in told if isinstance(t, int | float) and not isinstance(t, bool)]
+    if len(times) == 3:
+        first, second = times[1] - times[0], times[2] - times[1]
+        echo, split = (2 * second, 2 * first) if sequence == 'press' else (2 * first, second)
+        fits = abs(echo - echo_time) <= TIMING_TOLERANCE_S and split > 0
+        if fits and (sequence == 'steam' or split < echo_time):
+            return split, ''
+    problem = f'PulseSequenceTiming {list(told)} does not fit {sequence} with EchoTime'
+    return math.nan, f'{problem} {echo_time:g} s: not used.'
 
 
 def usual_te1(metadata: Mapping[str, Any], echo_time: float) -> UsualSplit | None:

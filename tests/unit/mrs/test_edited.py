@@ -296,11 +296,42 @@ def test_metadata_of_editing() -> None:
     assert (found.target, found.on.ppm, found.off.ppm) == ('GABA', 1.88, 7.5)
     assert found.on.duration == 0.014
     slip = editing_of({'EditPulse': {'ON': {'PulseOffset': 1.9, 'PulseDuration': 14}}})
-    assert slip.on.duration == 0.015
-    assert any('looks like a value in ms' in text for text in slip.assumptions)
+    assert slip.on.duration == 0.014
+    long = editing_of({'EditPulse': {'ON': {'PulseOffset': 1.9, 'PulseDuration': 140}}})
+    assert long.on.duration == 0.015
+    assert any('PulseDuration 140 is outside' in text for text in long.assumptions)
     assert editing_of({'EditTarget': ['GABA', 'GSH']}).target == ''
     assert editing_of({}).target == ''
     assert editing_of({'EditTarget': 'Glutathione'}).on.ppm == 4.56
+
+
+def test_the_fields_of_bids_tell_the_pulses() -> None:
+    """BIDS 1.10 has FrequencyOffset in ppm and PulseDuration in ms, NIfTI-MRS other names."""
+    pulses = {
+        'ON': {'FrequencyOffset': [4.56], 'PulseDuration': 20},
+        'OFF': {'FrequencyOffset': 7.5, 'PulseDuration': 20},
+    }
+    found = editing_of({'EditPulse': pulses})
+    assert (found.target, found.on.ppm, found.off.ppm) == ('GSH', 4.56, 7.5)
+    assert found.on.duration == 0.02
+
+
+@pytest.mark.parametrize(
+    ('labels', 'off'),
+    [(['ON', 'OFF'], 1), (['OFF', 'ON'], 0), (['edit_off', 'edit_on'], 0),
+     (['ON 1.9 ppm', 'OFF 7.5 ppm'], 1)],
+)  # fmt: skip
+def test_the_order_of_the_conditions_stands_in_the_sidecar(
+    rng: np.random.Generator, labels: list[str], off: int
+) -> None:
+    """BIDS lists EditCondition there; NIfTI-MRS in the header of the dimension."""
+    data = acquisition(rng)
+    metadata = {k: v for k, v in data.metadata.items() if not k.startswith('dim_')}
+    untold = replace(data, metadata=metadata)
+    with pytest.raises(MetadataError, match='none is called OFF'):
+        edit_index(untold, -1)
+    told = replace(data, metadata={**metadata, 'EditCondition': labels})
+    assert edit_index(told, -1) == off
 
 
 def test_four_conditions_are_refused_with_the_reason(rng: np.random.Generator) -> None:

@@ -341,6 +341,17 @@ def test_a_spectrum_received_off_water_is_moved_to_its_place(
     np.testing.assert_allclose(again.fids, found.fids, atol=1e-5)
 
 
+@pytest.mark.parametrize(('told', 'moved'), [(3.0, True), (0, False), (-2.3, False)])
+def test_the_centre_by_the_field_of_bids(tmp_path: Path, told: float, moved: bool) -> None:
+    """ChemicalShiftOffset is the chemical shift at 0 Hz; the offset of a transmitter is not."""
+    line = np.exp(2j * np.pi * 30 * np.arange(512) * 5e-4)[None, None, None]
+    path = make_file(tmp_path / 'x_svs.nii.gz', line, GOOD | {'ChemicalShiftOffset': told})
+    found = read_nifti_mrs(path, {})
+    turned = np.angle(found.fids[0, 0, 0, 1] / line[0, 0, 0, 1]) / (2 * np.pi * 5e-4)
+    assert turned == pytest.approx((4.65 - 3.0) * 127.75 if moved else 0.0, abs=0.1)
+    assert 'ChemicalShiftOffset' not in found.metadata
+
+
 def test_an_offset_beyond_the_protons_is_not_believed(tmp_path: Path) -> None:
     path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 512)), GOOD | {'RxOffset': 211})
     found = read_nifti_mrs(path, {})
