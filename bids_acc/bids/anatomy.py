@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import as_list, image_part, number_kind
+from bids_acc.bids.images import as_list, check_header, image_part, number_kind
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import AnatInputs, check_image, open_image
 from bids_acc.bids.layout import (
@@ -22,8 +22,7 @@ from bids_acc.bids.layout import (
 from bids_acc.bids.reasons import none_left, without_path
 from bids_acc.bids.spectra import named_by_spectra
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.images.volumes import check_forms, check_volume
-from bids_acc.typing import FloatArray
+from bids_acc.images.volumes import check_volume
 
 HEAD_MM = 120.0
 """An image whose least extent is smaller is taken for a slab. A round number below the size of
@@ -234,20 +233,13 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
     is_complex = number_kind(path) == 'complex'
     values = np.asarray(image.dataobj).reshape(shape)
     check_volume(np.abs(values) if is_complex else values, image.affine, str(path))
-    check_forms(_form(image.header, 'sform'), _form(image.header, 'qform'), str(path))
+    check_header(path)
     edges = np.linalg.norm(image.affine[:3, :3], axis=0)
     return T1wCandidate(
         path=path, entities=entities, metadata=metadata, is_complex=is_complex,
         is_named=is_named,
         voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
     )  # fmt: skip
-
-
-def _form(header: Any, kind: str) -> FloatArray | None:
-    """Return an affine of a header; None where its code is zero."""
-    if not header[f'{kind}_code'] > 0:
-        return None
-    return np.asarray(getattr(header, f'get_{kind}')(), dtype=float)
 
 
 def _is_run_of(candidate: T1wCandidate, first: T1wCandidate) -> bool:

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from bids_acc.bids.fieldmaps import find_reversed
-from bids_acc.bids.images import as_list, image_part, number_kind, read_grid
+from bids_acc.bids.images import as_list, check_header, image_part, number_kind, read_grid
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import DwiInputs, DwiRun, check_dwi_run, check_image
 from bids_acc.bids.layout import (
@@ -256,6 +256,7 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
         notes.append(f'magnitude of real part and imaginary part ({run.imaginary.name})')
     elif number_kind(run.image) == 'complex':
         notes.append('complex numbers, of which the magnitude is used')
+    check_header(run.image)
     run = replace(run, bval=_table(run, root, '.bval'), bvec=_table(run, root, '.bvec'))
     table = check_dwi_run(run)
     affine = read_grid(run.image)[1]

@@ -11,6 +11,7 @@ import numpy as np
 from bids_acc.bids.inputs import open_image
 from bids_acc.exceptions import InputDataError
 from bids_acc.func.raw import check_signal
+from bids_acc.images.volumes import check_forms
 from bids_acc.typing import FloatArray
 
 PARTS: Mapping[str, str] = {
@@ -31,6 +32,25 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], FloatArray]:
     """
     image = open_image(path)
     return tuple(int(n) for n in image.shape), np.asarray(image.affine, dtype=float)
+
+
+def check_header(path: Path) -> None:
+    """Refuse an image whose header does not tell left from right, or the size of a voxel.
+
+    Raises
+    ------
+    InputDataError
+        See `bids_acc.images.volumes.check_forms`.
+    """
+    header = open_image(path).header
+    check_forms(_form(header, 'sform'), _form(header, 'qform'), str(path))
+
+
+def _form(header: Any, kind: str) -> FloatArray | None:
+    """Return an affine of a header; None where its code is zero."""
+    if not header[f'{kind}_code'] > 0:
+        return None
+    return np.asarray(getattr(header, f'get_{kind}')(), dtype=float)
 
 
 def number_kind(path: Path) -> str:

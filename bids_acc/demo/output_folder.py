@@ -238,7 +238,7 @@ def _write_image_quality(
         'snr_b0': rng.normal(person.site.diffusion_snr, 1.5),
         'neighbour_corr': rng.normal(0.78, 0.02), 'coreg_dice': rng.normal(0.93, 0.01),
         'coverage_L': 1.0, 'coverage_R': 1.0, 'csf_L': rng.normal(0.16, 0.03),
-        'csf_R': rng.normal(0.16, 0.03),
+        'csf_R': rng.normal(0.16, 0.03), 'verdict': 'usual', 'flags': None,
     }  # fmt: skip
     for key, row in (('anat_qc', anat), ('dwi_qc', dwi)):
         path = output_path(key, folder, entities)

@@ -28,13 +28,67 @@ doi:10.1016/S0031-3203(98)00091-0. What cannot be computed is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_acc.dwi.shells import Shells
 from bids_acc.typing import FloatArray
+
+USUAL: Mapping[str, tuple[float, float]] = {
+    'md_median': (0.5e-3, 1.6e-3),
+    'outlier_slices_pct': (0.0, 10.0),
+    'brain_seen': (0.9, 1.0),
+    'non_positive_pct': (0.0, 5.0),
+    'coreg_dice': (0.8, 1.0),
+    'negative_pct': (0.0, 5.0),
+    'clipped_pct': (0.0, 0.5),
+}
+"""Figure and its usual range. Mean diffusivity of brain tissue is 0.7e-3 mm2/s (a third of the
+trace of Pierpaoli et al. 1996, Radiology 201:637-648, doi:10.1148/radiology.201.3.8939209); fluid
+at the edges of voxels and the brains of newborns bring its median over a brain to more, and
+b-values that are wrong by a factor of two bring it beyond these limits. They, as the others, are a
+convention of this package, wide enough to name failures only."""
+
+
+def unusual(figures: Mapping[str, Any]) -> list[str]:
+    """Say which figures of a series are outside their usual range, and whether axes look wrong.
+
+    What was not measured, as the overlap with a T1w image that is not there, is not judged; of a
+    series without any diffusivity that is said.
+
+    Parameters
+    ----------
+    figures : mapping
+        Name to value, as the table of quality has them.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> unusual({'md_median': 0.00297})
+    ['md_median 0.00297 (usual: 0.0005 to 0.0016; do the b-values fit the images?)']
+    >>> unusual({'md_median': 0.0008, 'coreg_dice': 0.4})
+    ['coreg_dice 0.4 (usual: 0.8 to 1)']
+    """
+    found = []
+    for name, (low, high) in USUAL.items():
+        value = float(figures.get(name, math.nan))
+        unknown = math.isnan(value) and name != 'md_median'
+        if not (unknown or low <= value <= high):
+            hint = '; do the b-values fit the images?' if name == 'md_median' else ''
+            found.append(f'{name} {value:.3g} (usual: {low:g} to {high:g}{hint})')
+    if figures.get('axes_suspicious') and not figures.get('axes_fixed'):
+        found.append(
+            f'gradient axes look wrong (coherence {figures["coherence"]:.3g}, of another table '
+            f'{figures["coherence_best"]:.3g}; see Findings in the sidecar)'
+        )
+    return found
 
 
 def b0_snr(signal: npt.ArrayLike, shells: Shells) -> float:

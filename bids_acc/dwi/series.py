@@ -38,6 +38,9 @@ NOISE_SHARE = 0.1
 """Share of a volume's largest values up to which a value may be noise around zero."""
 MAX_NEGATIVE = 0.05
 """Share of negative values beyond noise above which a series is no magnitude. Own convention."""
+MAX_CLIPPED = 0.005
+"""Share of a volume's voxels with signal that may hold its largest value. Own convention: in an
+image whose range fits, one voxel or a few do."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class Series:
     """(i, j, k, n) b = 0 volumes of reversed phase encoding, where there are any."""
     reversed_pe_acquisition: Acquisition | None
     """Of those."""
+    negative: float
+    """Of the runs in `data`, the largest `negative_share`."""
+    clipped: float
+    """Of the runs in `data`, the largest `clipped_share`."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,10 @@ class _Run:
     acquisition: Acquisition
     spacing: float
     n_expected: int
+    negative: float
+    """See `negative_share`."""
+    clipped: float
+    """See `clipped_share`."""
 
     @property
     def n_weighted(self) -> int:
@@ -203,8 +214,12 @@ def join_runs(
     for path, sidecar in reversed_pe:
         data, affine = read_base(path, b0_threshold)
         further.append((data, affine, acquisition_of(sidecar, data.shape)))
-    groups = _grouped(runs, [entry[2] for entry in further], combine)
+    copies = _copies(runs)
+    left = [run.number for run, _ in copies]
+    distinct = [run for run in runs if run.number not in left]
+    groups = _grouped(distinct, [entry[2] for entry in further], combine)
     used, reasons = _usable_groups(groups, combine)
+    reasons = [*copies, *reasons]
     findings += [f'run {r.number + 1}: {reason}: not used.' for r, reason in reasons]
     chosen = [run for group in used for run in group]
     reference = chosen[0]
@@ -230,6 +245,8 @@ def join_runs(
         used=tuple(sorted(run.number for run in chosen)),
         reversed_pe=on_grid(*pair[:2], *grid) if pair else None,
         reversed_pe_acquisition=pair[2] if pair else None,
+        negative=max(run.negative for run in chosen),
+        clipped=max(run.clipped for run in chosen),
     )
 
 
@@ -309,6 +326,43 @@ def negative_share(data: npt.ArrayLike) -> float:
     return float((signal < 0).mean()) if signal.size else float('nan')
 
 
+def clipped_share(data: npt.ArrayLike) -> float:
+    """Return the share of voxels with signal that hold the largest value.
+
+    Where the range of numbers ended below the signal, as of a receiver driven too far or integers
+    too short, fluid and coil side of the b = 0 images are cut off, and diffusivities with them.
+
+    Parameters
+    ----------
+    data : array_like
+        Signal of one volume.
+
+    Returns
+    -------
+    float
+        Among values beyond `NOISE_SHARE` of the largest; NaN without any.
+
+    Examples
+    --------
+    >>> clipped_share([0.0, 0.0, 90.0, 80.0, 100.0, 100.0])
+    0.5
+    """
+    values = np.asarray(data)[np.isfinite(data)]
+    signal = values[values > NOISE_SHARE * values.max(initial=0.0)]
+    return float((signal == signal.max()).mean()) if signal.size else float('nan')
+
+
+def _copies(runs: Sequence[_Run]) -> list[tuple[_Run, str]]:
+    """Name the runs that hold the same values as one before them."""
+    found: list[tuple[_Run, str]] = []
+    for later, run in enumerate(runs):
+        for before in runs[:later]:
+            if run.data.shape == before.data.shape and np.array_equal(run.data, before.data):
+                found.append((run, f'it is a copy of run {before.number + 1}'))
+                break
+    return found
+
+
 def _opposite_pair(
     runs: Sequence[_Run],
     further: Sequence[tuple[Volumes, FloatArray, Acquisition]],
@@ -341,7 +395,13 @@ def _as_run(
         listed = ', '.join(map(str, np.flatnonzero(blank)))
         findings.append(f'volumes {listed} hold no signal: not used.')
     keep = report.usable & ~blank
-    negative = negative_share(data[..., int(keep.argmax())])
+    first = data[..., int(keep.argmax())]
+    negative, clipped = negative_share(first), clipped_share(first)
+    if clipped > MAX_CLIPPED:
+        findings.append(
+            f'{clipped:.1%} of the signal of volume {int(keep.argmax())} holds the largest value: '
+            'the image is clipped, and diffusivities there are too small.'
+        )
     if negative > MAX_NEGATIVE:
         findings.append(
             f'{negative:.0%} of the signal is negative: this is no magnitude image, or something '
@@ -365,6 +425,8 @@ def _as_run(
         acquisition=acquisition,
         spacing=float(voxel_sizes(affine)['ijk'.index(acquisition.direction[0])]),
         n_expected=data.shape[3],
+        negative=negative,
+        clipped=clipped,
     )
     return run, findings
 

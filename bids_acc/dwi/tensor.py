@@ -28,6 +28,10 @@ MIN_FA_FOR_MODE = 0.01
 _SCALE = 1e-3
 """b-values are used in ms/um2 inside, which keeps the normal equations well conditioned."""
 
+MAX_MS_UM2, MIN_S_M2 = 10.0, 1e5
+"""Largest b-value, as a number, that is none in s/mm2 but one in ms/um2, and the smallest that is
+one in s/m2. Own convention: below b 10 there is no weighting, 1e5 is beyond any scanner."""
+
 _ROWS, _COLUMNS = np.triu_indices(N_PARAMETERS)
 
 
@@ -114,7 +118,46 @@ def check_scheme(
         there = ', '.join(f'{len(shells.members(b))} at b {b}' for b in shells.bvalues)
         raise InputDataError(
             f'{names}: {error} There are {there}; those up to b {b_max:g} are used (--dwi-b-max).'
+            f'{_unit_hint(bvals)}'
         ) from error
+
+
+def _unit_hint(bvals: npt.ArrayLike) -> str:
+    """Name the unit that b-values seem to have where it is not s/mm2.
+
+    Examples
+    --------
+    >>> _unit_hint([0, 1, 1]), _unit_hint([0, 1000])
+    (' Are b-values in ms/um2? BIDS asks for s/mm2: multiply them by 1000.', '')
+    """
+    largest = float(np.max(bvals, initial=0.0))
+    if 0 < largest <= MAX_MS_UM2:
+        return ' Are b-values in ms/um2? BIDS asks for s/mm2: multiply them by 1000.'
+    if largest >= MIN_S_M2:
+        return ' Are b-values in s/m2? BIDS asks for s/mm2: divide them by 1e6.'
+    return ''
+
+
+def check_decay(fit: TensorFit) -> None:
+    """Refuse tensors of a series whose signal does not fall with its b-values.
+
+    Parameters
+    ----------
+    fit : TensorFit
+        Of the voxels of a brain.
+
+    Raises
+    ------
+    InputDataError
+        If their median mean diffusivity is not positive: b-values are those of other volumes.
+    """
+    middle = float(np.nanmedian(fit.evals.mean(axis=1)))
+    if not middle > 0:
+        raise InputDataError(
+            f'the signal of the brain does not fall as b rises (median mean diffusivity '
+            f'{middle:.2g} mm2/s): the b-values are not those of these volumes. Convert images '
+            'and gradient table again, together.'
+        )
 
 
 def fit_tensor(

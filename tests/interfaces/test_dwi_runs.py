@@ -203,3 +203,14 @@ def test_a_run_that_cannot_be_placed_is_left_out_with_the_reason(session, tmp_pa
     assert series.used == (0,)
     assert any('no b = 0 volume to align it with' in f for f in series.findings)
     assert series.reversed_pe is None
+
+
+def test_a_copy_of_a_run_counts_once(session):
+    """Each scan is one piece of evidence, however often it was converted."""
+    series = join_runs(*arguments(session, 'ap', 'ap', 'pa'))
+    assert series.used == (0, 2)
+    assert 'run 2: it is a copy of run 1: not used.' in series.findings
+    assert len(series.acquisition) == 3
+    alone = join_runs(*arguments(session, 'ap', 'pa'))
+    np.testing.assert_array_equal(series.data, alone.data)
+    assert series.n_expected == alone.n_expected

@@ -134,6 +134,7 @@ def test_without_anatomy_maps_stay_in_diffusion_space(phantom, tmp_path):
     qc = pd.read_csv(find_outputs('dwi_qc', out)[0].path, sep='\t', na_values='n/a')
     assert qc.loc[0, 'n_b1000'] == 12
     assert not qc.loc[0, 'axes_suspicious']
+    assert qc.loc[0, 'verdict'] == 'usual', qc.loc[0, 'flags']
     motion = pd.read_csv(find_outputs('dwi_motion', out)[0].path, sep='\t', na_values='n/a')
     moved = motion.index % 3 == 2
     assert motion.loc[moved, 'trans_x'].mean() == pytest.approx(1.5, abs=0.3)

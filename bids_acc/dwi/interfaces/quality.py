@@ -17,6 +17,7 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.dwi.gradients import Gradients
+from bids_acc.dwi.quality import unusual
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.motion import displacement, framewise_displacement, rotation_part
@@ -101,6 +102,8 @@ class QualityTable(SimpleInterface):
         for name in [n for n in row if n.endswith('_finding')]:
             findings.append(row.pop(name))
         row.pop('slice_axis', None)
+        flags = unusual(row)
+        row |= {'verdict': 'unusual' if flags else 'usual', 'flags': '; '.join(flags) or 'n/a'}
         self._results['out_file'] = str(
             files.format_table(pd.DataFrame([row]), Path(runtime.cwd) / 'qc.tsv')
         )

@@ -115,6 +115,8 @@ class JoinRuns(SimpleInterface):
             'scheme': series.bvecs_hash,
             'findings': list(series.findings),
             'n_runs': len(series.used),
+            'negative_pct': 100 * series.negative,
+            'clipped_pct': 100 * series.clipped,
             'runs': [
                 {
                     'Run': number + 1,

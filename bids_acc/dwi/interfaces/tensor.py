@@ -19,7 +19,7 @@ from bids_acc.dwi import outliers, quality
 from bids_acc.dwi.coherence import AxisCheck, check_axes
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import Shells, bvecs_from_scanner, find_shells
-from bids_acc.dwi.tensor import TensorFit, fit_tensor, scalar_maps
+from bids_acc.dwi.tensor import TensorFit, check_decay, fit_tensor, scalar_maps
 from bids_acc.images import files
 
 MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
@@ -72,6 +72,7 @@ class FitTensor(SimpleInterface):
         self._results['outliers'] = str(Path(runtime.cwd) / 'outliers.npy')
 
         fit = self._fit(signal, gradients, gradients.directions, used, weights)
+        check_decay(fit)
         check = check_axes(
             _unmask(fit.evecs[:, :, 0], mask), _unmask(scalar_maps(fit)['fa'], mask), affine
         )

@@ -262,3 +262,30 @@ def test_what_b_values_were_taken_for_is_in_the_plan(tmp_path):
     row, dwi = dwi_of(root)
     assert (dwi.runs[0].n_base, dwi.runs[0].n_weighted) == (1, 7)
     assert 'volumes 0 (b 65) have no direction: b = 0' in row.reason
+
+
+def with_codes(path: Path, sform: int, qform: int, *, mirrored: bool = False) -> None:
+    """Write the codes of both affines, and a qform that is the mirror image of the sform."""
+    image = nb.load(path)
+    image = nb.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    image.set_sform(AFFINE, sform)
+    image.set_qform(np.diag([-1.0 if mirrored else 1.0, 1, 1, 1]) @ AFFINE, qform)
+    image.to_filename(path)
+
+
+@pytest.mark.parametrize(
+    ('codes', 'said'),
+    [
+        ({'sform': 0, 'qform': 0}, 'does not tell left from right'),
+        ({'sform': 1, 'qform': 1, 'mirrored': True}, 'disagree about left and right'),
+    ],
+)
+def test_a_header_that_does_not_tell_left_from_right_is_refused(root, codes, said):
+    """Directions are read in the frame of the image: its tracts would lie on the other side."""
+    path = root / 'sub-01' / 'dwi' / 'sub-01_run-1_dwi.nii.gz'
+    with_codes(path, 1, 1)
+    assert dwi_of(root)[0].status == 'run'
+    with_codes(path, **codes)
+    row, _ = dwi_of(root)
+    assert row.status == 'fail'
+    assert said in row.reason

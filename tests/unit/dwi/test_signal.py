@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_acc.dwi.series import MAX_NEGATIVE, check_signal, negative_share, without_gaps
+from bids_acc.dwi.series import (
+    MAX_CLIPPED,
+    MAX_NEGATIVE,
+    check_signal,
+    clipped_share,
+    negative_share,
+    without_gaps,
+)
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.volumes import MAX_GAPS, close_gaps
 
@@ -52,6 +59,15 @@ def test_a_subtracted_mean_is_seen_and_noise_around_zero_is_not(
     assert negative_share(base) == 0
     assert negative_share(base + rng.normal(0, 30, base.shape)) < MAX_NEGATIVE
     assert negative_share(base - base.mean()) > 5 * MAX_NEGATIVE
+
+
+@pytest.mark.parametrize('whole_numbers', [False, True])
+def test_a_clipped_image_is_seen_and_a_bright_voxel_is_none(
+    head: np.ndarray, whole_numbers: bool
+) -> None:
+    base = np.round(head[..., 0]) if whole_numbers else head[..., 0]
+    assert clipped_share(base) < MAX_CLIPPED / 2
+    assert clipped_share(np.minimum(base, np.quantile(base[base > 500], 0.98))) > 2 * MAX_CLIPPED
 
 
 def test_gaps_are_closed_before_a_program_spreads_them(head: np.ndarray) -> None:

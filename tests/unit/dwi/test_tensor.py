@@ -15,7 +15,9 @@ from scipy.spatial.transform import Rotation
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.tensor import (
     _solve_regular,
+    check_decay,
     check_design,
+    check_scheme,
     fit_tensor,
     fractional_anisotropy,
     mode,
@@ -168,3 +170,23 @@ def test_real_data_agree_with_mrtrix(shared_data, tmp_path):
     for name, other in (('fa', 'fa'), ('md', 'adc')):
         theirs = nb.load(tmp_path / f'{other}.nii').get_fdata()[mask]
         assert np.nanmedian(np.abs(ours[name] - theirs) / theirs) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ('factor', 'said'), [(1e-3, 'multiply them by 1000'), (1e6, 'divide them by 1e6'), (1, '')]
+)
+def test_a_wrong_unit_of_b_values_is_named(factor, said):
+    bvals = factor * np.r_[0, np.full(6, 3000.0)]
+    directions = np.vstack([np.zeros(3), np.eye(3), np.eye(3)])
+    with pytest.raises(InputDataError) as caught:
+        check_scheme('dwi.nii.gz', bvals, directions, 1500)
+    assert said in str(caught.value)
+    assert bool(said) == ('BIDS asks for s/mm2' in str(caught.value))
+
+
+def test_a_table_of_other_volumes_is_refused(scheme):
+    signal = signal_of(0.8e-3 * np.eye(3), scheme)
+    check_decay(fit_tensor(signal[None], *scheme))
+    turned = fit_tensor(signal[None, ::-1], *scheme)
+    with pytest.raises(InputDataError, match='b-values are not those of these volumes'):
+        check_decay(turned)
