@@ -79,12 +79,13 @@ from bids_acc.group.participant_flow import participant_flow
 from bids_acc.group.people import People, join_phenotype
 from bids_acc.group.places_run import place_voxels, sessions_of
 from bids_acc.group.processing import processing_paragraphs
-from bids_acc.group.quality import flagged_sessions
+from bids_acc.group.quality import flagged_sessions, place_column
 from bids_acc.group.references import write_methods
 from bids_acc.group.state import GroupRun, NotPossibleError
 from bids_acc.group.statistics.figure_files import write_figures
 from bids_acc.group.statistics.flow import flow_notes
 from bids_acc.group.statistics.model import Model
+from bids_acc.group.statistics.persons import changed_groups, scales_apart
 from bids_acc.group.statistics.proposal import GUESS, resolve_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.sessions import (
@@ -104,6 +105,7 @@ from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
 from bids_acc.report.reading import explained
 from bids_acc.settings import GroupSettings, Settings
+from bids_acc.tables.merging import DATASET_COLUMNS
 from bids_acc.tables.people import read_sidecar
 from bids_acc.tables.writing import tsv_bytes
 
@@ -488,7 +490,7 @@ def _statistics(run: GroupRun) -> str:
     if 'confounding' in run.tables:
         for text in run.tables['confounding']['note']:
             LOGGER.warning('%s', text)
-    for text in flow_notes(run.tables['flow'], run.model.group.levels):
+    for text in (*flow_notes(run.tables['flow'], run.model.group.levels), *_people_notes(run)):
         run.note(text)
     write_tables(run.tables, run.folder / 'stats')
     session = analysed_session(run.model, people)
@@ -507,6 +509,20 @@ def _statistics(run: GroupRun) -> str:
     for section, entries in [*forests.items(), *figures.items()]:
         run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'
+
+
+def _people_notes(run: GroupRun) -> list[str]:
+    """Say who changes group, and which numbers may have another unit in another cohort."""
+    if run.model is None or run.measures is None:
+        return []
+    people, content = run.measures.participants, run.model.content
+    names = [c.column for c in run.model.covariates if c.kind != 'categorical']
+    names += [*content['Clinical']['Scores'], *content['Demographics']['Continuous']]
+    places = (run.model.cohort, run.model.section('Sites').get('Column'),
+              place_column(people), *DATASET_COLUMNS)  # fmt: skip
+    place = next((name for name in places if name in people), None)
+    changed = changed_groups(people, run.model)
+    return [*([changed] if changed else []), *scales_apart(people, names, place)]
 
 
 def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) -> None:

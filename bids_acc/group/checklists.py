@@ -24,6 +24,7 @@ from bids_acc.group.acquisition import acquisition_sentences
 from bids_acc.group.cohort import sessions_on_disk
 from bids_acc.group.quality import place_column
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.persons import groups_of
 from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
 from bids_acc.tables.reading import read_raw
@@ -230,9 +231,8 @@ class _Known:
         n = frame['participant_id'].nunique()
         if self.model is None or self.model.group.column not in frame:
             return f'{n} people'
-        first = frame.drop_duplicates('participant_id')
-        named = first[self.model.group.column].replace(dict(self.model.group.recode))
-        counts = named.value_counts()
+        named = groups_of(frame, self.model)
+        counts = named[~frame['participant_id'].duplicated()].value_counts()
         parts = [f'{level} {counts.get(level, 0)}' for level in self.model.group.levels]
         return f'{n} people: {", ".join(parts)}'
 

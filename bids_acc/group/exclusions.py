@@ -116,7 +116,7 @@ def read_verdicts(path: Path | None, output_dir: Path, sessions: Iterable[tuple[
 def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
     """Read one table of verdicts."""
     table = matched(read_people_table(chosen), {who for who, _ in there}, chosen.name)
-    frame = table.frame.copy()
+    frame = _with_our_names(table.frame)
     if BIDS_NAME in frame and not {'rating', 'reason'} & set(frame):
         raise InputDataError(
             f'{chosen} holds measures and no verdicts; add a column rating with '
@@ -142,6 +142,16 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
     frame[['reason', 'rater']] = frame[['reason', 'rater']].astype(object)
     notes = (*table.notes, *_not_there(frame, there, chosen.name))
     return Verdicts(frame[COLUMNS], notes, chosen.name)
+
+
+def _with_our_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns are named as ours where they differ in case only."""
+    ours = {*COLUMNS, 'rating'}
+    lower = [str(name).lower() for name in frame]
+    return frame.rename(columns={
+        name: plain for name, plain in zip(frame, lower, strict=True)
+        if plain in ours and lower.count(plain) == 1
+    })  # fmt: skip
 
 
 def _left_out(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

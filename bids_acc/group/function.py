@@ -21,6 +21,7 @@ from bids_acc.group.formulas.motion_relation import (
 from bids_acc.group.function_figures import plot_differences, plot_motion_relation
 from bids_acc.group.measures_run import analysed_session
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.persons import groups_of
 from bids_acc.group.statistics.proposal import FUNCTION_PRESET
 from bids_acc.group.statistics.tables import write_tables
 from bids_acc.report.figures import save_for_paper
@@ -201,11 +202,11 @@ def _differences(
     """Draw the difference of each group from the reference, by pair of networks."""
     if run.model is None or run.measures is None:
         return
-    people = run.measures.participants.drop_duplicates('participant_id')
+    people = run.measures.participants
     if run.model.group.column not in people:
         return
-    group = people.set_index('participant_id')[run.model.group.column].astype(str)
-    group = group.replace(dict(run.model.group.recode)).reindex(names)
+    group = groups_of(people, run.model).set_axis(people['participant_id'])
+    group = group[~group.index.duplicated()].reindex(names)
     networks = sorted(n for n in regions['network'].dropna().unique() if n != 'unassigned')
     member = np.array([networks.index(n) if n in networks else -1 for n in regions['network']])
     reference = run.model.group.reference

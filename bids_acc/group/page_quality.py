@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.persons import groups_of
 from bids_acc.report.html import Block
 from bids_acc.report.reading import explained
 from bids_acc.report.strips import strip_picture
@@ -77,8 +78,7 @@ def _frame(run: GroupRun) -> pd.DataFrame | None:
     if run.model is None or run.model.group.column not in people:
         known['group'] = 'everybody'
     else:
-        group = people[run.model.group.column].astype(object)
-        known['group'] = group.replace(dict(run.model.group.recode))
+        known['group'] = groups_of(people, run.model)
     numbers = {name: pd.to_numeric(qc[name], errors='coerce') for name in MEASURES if name in qc}
     frame = qc[KEYS].assign(**numbers).merge(known, on=KEYS, how='inner')
     visit = frame['session_id'].fillna('')

@@ -16,7 +16,7 @@ from bids_acc.group.features import BOTH, PARTIAL_VOLUME
 from bids_acc.group.measures import Measures
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.study import as_text
+from bids_acc.group.statistics.persons import groups_and_cohorts
 from bids_acc.report.wording import FUNCTIONAL
 
 STEPS: Mapping[str, str] = {
@@ -80,10 +80,10 @@ def participant_flow(measures: Measures, model: Model, session: str | None) -> p
 
 def _people(measures: Measures, model: Model) -> pd.DataFrame:
     """Return the group and the cohort of each person, as the model defines them."""
-    table = measures.wide.drop_duplicates('participant_id').set_index('participant_id')
-    group = as_text(table[model.group.column]).replace(dict(model.group.recode))
-    cohort = as_text(table[model.cohort]) if model.cohort else pd.Series('all', table.index)
-    return pd.DataFrame({'group': group.fillna(NO_GROUP), 'cohort': cohort.fillna(NO_GROUP)})
+    table = measures.wide
+    placed = groups_and_cohorts(table, model).fillna(NO_GROUP)
+    placed.index = pd.Index(table['participant_id'])
+    return placed[~placed.index.duplicated()]
 
 
 def _steps(

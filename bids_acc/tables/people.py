@@ -445,10 +445,19 @@ def _many(count: int, word: str) -> str:
     return f'{count} {word}' + ('' if count == 1 else 's')
 
 
+_MANY_LEFT_OUT = 0.2
+"""Share of a column's cells above which impossible ones are no typing errors (own convention)."""
+
+
 def _other_unit(left_out: int, n_cells: int) -> str:
-    """Ask whether a column has another unit, where most of its cells are not possible."""
-    if left_out <= n_cells / 2:
+    """Ask whether a column has another unit, where many of its cells are not possible."""
+    if left_out <= _MANY_LEFT_OUT * n_cells or left_out == 1:
         return ''
+    if left_out <= n_cells / 2:
+        return (
+            '; did a site or a rater write another unit or scale? Write one unit in all rows, or '
+            'declare Minimum and Maximum in the JSON file'
+        )
     return (
         '; has it another unit or scale? Declare Units, or Minimum and Maximum, in its JSON file'
     )

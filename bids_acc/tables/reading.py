@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -132,6 +133,7 @@ def read_raw(path: Path) -> RawTable:
         twice, or the separator is no tab.
     """
     text, note = read_text(path)
+    text = unicodedata.normalize('NFC', text)  # macOS may write an accent as a letter of its own
     notes = [] if note is None else [f'{path.name} {note}.']
     lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
     numbered = [

@@ -17,6 +17,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.features import BOTH, PARTIAL_VOLUME
 from bids_acc.group.formulas.design import OUTSIDE, varies
 from bids_acc.group.statistics.model import HEMISPHERE, Covariate, Model, nearest
+from bids_acc.group.statistics.persons import groups_and_cohorts
 from bids_acc.group.statistics.sessions import with_improvement
 from bids_acc.group.statistics.study import KEYS, Measure, Study, as_text
 from bids_acc.group.statistics.voxels import VoxelChoice, choose_voxels, for_voxels, selected
@@ -259,8 +260,8 @@ def _people(
                 f'The model asks for column {name!r}, which neither participants.tsv nor '
                 f'sessions.tsv nor a table in phenotype/ has; {hint}: {", ".join(columns)}.'
             )
-    group = as_text(people[model.group.column]).replace(dict(model.group.recode))
-    cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
+    placed = groups_and_cohorts(people, model)
+    group, cohort = placed['group'], placed['cohort']
     _refuse_spellings(cohort, str(model.cohort))
     for covariate in model.covariates:
         column = people[covariate.column]
