@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model import Covariate, Model
-from bids_acc.report.wording import listed, metric_words
+from bids_acc.report.wording import criterion_words, listed, metric_words
 
 CORRECTIONS: Mapping[str, str] = {
     'bh': 'by the method of Benjamini and Hochberg (1995)',
@@ -73,6 +74,10 @@ def _chosen_in_words(result: ParcellationResult) -> str:
     return f'{choice.k} were used'
 
 
+THRESHOLDS = re.compile(r'\b(\w+ [<>]=? ?[\d.e+-]+(?: (?:Hz|ppm|%))?): ')
+"""A criterion of a gate, before its value."""
+
+
 def methods_text(run: GroupRun) -> list[str]:
     """Describe what was done, ready for a methods section.
 
@@ -96,6 +101,8 @@ def methods_text(run: GroupRun) -> list[str]:
         paragraphs.append(_parcels_in_words(run, result))
     if run.model is not None and run.tables:
         paragraphs.append(' '.join(_statistics_in_words(run.model, run.tables)))
+        if 'mrs_group' in run.tables and run.model.content['Mrs']['Gate']:
+            paragraphs += _gate_in_words(run.cohort.mrs, run.cohort.flow)
     software = ', '.join(f'{name} {version(name)}' for name in SOFTWARE)
     paragraphs.append(f'bids_acc {__version__} with {software}; seed {run.settings.random_seed}.')
     return paragraphs
@@ -305,6 +312,42 @@ def _smoothing_in_words(smooth_mm: float) -> str:
         'full width at half maximum, cotangent Laplacian and implicit Euler steps, before the '
         'region was cut out)'
     )
+
+
+def _gate_in_words(mrs: pd.DataFrame | None, flow: pd.DataFrame) -> Iterator[str]:
+    """Say what the gate of spectra asked for, with every threshold, and how many met it.
+
+    Parameters
+    ----------
+    mrs : DataFrame or None
+        Levels with ``gate_criteria``, as `bids_acc.quality.gate.Verdict.listing` writes them.
+    flow : DataFrame
+        ``modality`` and ``status`` of each session.
+
+    Examples
+    --------
+    >>> levels = pd.DataFrame({'gate_criteria': ['snr > 10: 8 fail; crlb < 20 %: 9 pass', None]})
+    >>> sessions = pd.DataFrame({'modality': ['mrs', 'mrs'], 'status': ['run', 'exclude']})
+    >>> text = next(_gate_in_words(levels, sessions))
+    >>> text[:74]
+    'Gate: S/N > 10 of the spectrum; Cramer-Rao bound < 20 % of the metabolite.'
+    >>> text[75:]
+    'Spectra of 1 of 2 sessions were used.'
+    """
+    told = mrs['gate_criteria'].dropna() if mrs is not None and 'gate_criteria' in mrs else ()
+    found = dict.fromkeys(text for cell in told for text in THRESHOLDS.findall(str(cell)))
+    parts = [
+        f'{listed([criterion_words(text) for text in own])} of the {what}'
+        for what, own in (
+            ('spectrum', [text for text in found if not text.startswith('crlb')]),
+            ('metabolite', [text for text in found if text.startswith('crlb')]),
+        ) if own
+    ]  # fmt: skip
+    if not parts:
+        return
+    counts = flow[flow['modality'] == 'mrs']['status'].value_counts()
+    used, left = counts.get('run', 0), counts.get('exclude', 0)
+    yield f'Gate: {"; ".join(parts)}. Spectra of {used} of {used + left} sessions were used.'
 
 
 def _gate_name(model: Model) -> str:

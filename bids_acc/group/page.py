@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_acc.group.figure_rows import rows_of
 from bids_acc.group.folders import GROUP_FOLDER
 from bids_acc.group.measures_run import descriptions
 from bids_acc.group.methods import methods_text
@@ -30,6 +31,18 @@ KEPT_OUT = (
     'makes the difference, or the covariates hide a real one (table partialvolume).'
 )
 """What it means that a difference is explained."""
+
+
+SOURCES: Mapping[str, str] = {
+    'rule': 'their number chosen by rule', 'override': 'as many as were asked for',
+    'default': 'the published number', 'atlas': 'of the atlas that was given',
+}  # fmt: skip
+"""Where the number of parcels is from, in words."""
+AGREEMENT = (
+    'Dice and cosine of each pair of parcels that belong together; the adjusted Rand index is of '
+    'all parcels (1 is the same, 0 chance). "By chance" are parcels of the same sizes that were '
+    'grown again at random places.'
+)
 
 
 def subtitle(run: GroupRun) -> str:
@@ -63,8 +76,10 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     if run.parcellation is not None:
         choice = run.parcellation.choice
         sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
+        if choice.source == 'rule' and choice.stable and not choice.agrees:
+            sure += '; its two signs point to different numbers, see Parcels'
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
-        sentence = f'{choice.k} parcels ({choice.source}; {sure}).'
+        sentence = f'{choice.k} parcels ({SOURCES.get(choice.source, choice.source)}; {sure}).'
         summary.insert(0, ' '.join([sentence, *cautions]))
     summary += list(_count_of_findings(run))
     if 'confounding' in run.tables:  # before any result
@@ -75,6 +90,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             table_block(
                 _flow_counts(run.cohort.flow), 'Who has which data',
                 'Sessions by modality; qc/flow.tsv names each one and the reason.',
+                file=run.folder / 'qc' / 'flow.tsv',
             ),
             *excluded_blocks(run),
         ],
@@ -86,6 +102,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
                 in_words(flags), 'Sessions to look at',
                 'Figures outside their usual range, and outliers to the worse side among the '
                 'sessions of this folder. Nobody is left out for them (qc/flags.tsv).',
+                file=run.folder / 'qc' / 'flags.tsv',
             )
         )  # fmt: skip
     if run.places is not None and len(run.places.values):
@@ -98,17 +115,33 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             )
         ]  # fmt: skip
     if run.parcellation is not None:
+
+        def of_parcels(name: str) -> Path | None:
+            """Return a table of these parcels."""
+            if run.parcels_name is None:
+                return None
+            return run.output_dir / GROUP_FOLDER / run.parcels_name / 'opnmf' / f'{name}.tsv'
+
         extra['Parcels'] = [
             *_choice_blocks(run, run.parcellation),
             *parcel_surface_blocks(
                 run.parcellation,
                 run.output_dir / GROUP_FOLDER / run.parcels_name if run.parcels_name else None,
             ),
-            table_block(_parcel_means(run.parcellation.table), 'Mean of each metric by parcel'),
+            table_block(
+                _parcel_means(run.parcellation.table), 'Mean of each metric by parcel',
+                'Mean and standard deviation over people: of the mean over the vertices of the '
+                'parcel in both hemispheres, or of the sum for area.', file=of_parcels('parcels'),
+            ),
         ]  # fmt: skip
         if len(run.parcellation.agreement):
             extra['Parcels'].append(
-                table_block(in_words(run.parcellation.agreement), 'Agreement of the cohorts')
+                table_block(
+                    in_words(run.parcellation.agreement),
+                    'Agreement of the cohorts',
+                    AGREEMENT,
+                    file=of_parcels('crosscohort_ari'),
+                )
             )
     methods = methods_text(run)
     lines = [reference(bibliography()[key]) for key in used_keys(run)]
@@ -122,7 +155,20 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         names=own_names(run),
         folder=folder,
         tables_folder=run.folder / 'stats',
+        beside=dict(_beside(run)),
     )
+
+
+def _beside(run: GroupRun) -> Iterator[tuple[str | Path, list[tuple[Path, str]]]]:
+    """Yield what belongs to each table and figure: the table for a paper, the rows drawn."""
+    for name in run.tables:
+        stem = run.folder / 'tables' / f'desc-{name.replace("_", "")}_table'
+        files = [(stem.with_suffix('.md'), 'for a paper'),
+                 (stem.with_suffix('.csv'), 'CSV')]  # fmt: skip
+        yield name, [(path, words) for path, words in files if path.is_file()]
+    for entries in run.figures.values():
+        for path, *_ in entries:
+            yield path, list(rows_of(path))
 
 
 def _choice_blocks(run: GroupRun, result: ParcellationResult) -> Iterator[Block]:
@@ -171,7 +217,8 @@ FILES: Mapping[str, str] = {
     'qc/acquisition.tsv': 'how each modality was acquired, with the number of sessions',
     'methods.md': 'methods as they ran, ready to paste',
     'references.bib': 'their references',
-    'checklists': 'COBIDAS, STROBE and MRSinMRS, filled from this run as far as it knows',
+    'checklists': 'lists that journals ask for (COBIDAS, STROBE, with spectra of this program '
+    'MRSinMRS), filled from this run as far as it knows',
     'figures/paper': 'figures as PDF and 300 dpi PNG, as wide as a column',
     'model_smdl.json': 'the model as it was run',
     'provenance.json': 'seed and versions',

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.figure_rows import rows_of
 from bids_acc.group.opnmf.choice import RankChoice, RankRule
 from bids_acc.group.opnmf.rank import RankCurves
 from bids_acc.group.parcels.figure_files import parcels_figure_path
@@ -152,6 +153,7 @@ def _viewer(
     title, content = f'Parcels on the surface{of}', viewer_content(maps, outline)
     caption = explained('parcels', READ)
     if figure is not None and figure.is_file():
-        return replace(image_block(figure, title, caption), viewer=content)
+        block = image_block(figure, title, caption)
+        return replace(block, viewer=content, beside=list(rows_of(figure)))
     still = as_png(still_picture(maps[:1], outline, list(VIEWS)))
     return Block(title=title, caption=caption, image=still, viewer=content)

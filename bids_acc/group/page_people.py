@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -11,6 +12,7 @@ from bids_acc.group.participant_flow import MODALITIES, plain_reason
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
 from bids_acc.report.html import Block, table_block
+from bids_acc.report.wording import criterion_words
 
 WORDS = {**MODALITIES, 'parcels': 'Parcels'}
 
@@ -34,6 +36,7 @@ def excluded_blocks(run: GroupRun) -> Iterator[Block]:
         people_left_out(table), 'Left out, and why',
         'A spectrum may pass while single metabolites do not; those are named. '
         'qc/exclusions.tsv has a row for each criterion, with value and threshold.',
+        file=run.folder / 'qc' / 'exclusions.tsv',
     )  # fmt: skip
 
 
@@ -55,18 +58,30 @@ def people_left_out(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (who, visit, modality), part in frame.groupby([*KEYS, 'modality'], sort=True):
         metabolites = list(dict.fromkeys(part['metabolite'].dropna().astype(str)))
-        reasons = dict.fromkeys(_reason(row) for _, row in part.iterrows())
         rows.append(
             {
                 'participant': who,
                 'session': visit,
                 'left out of': WORDS.get(str(modality), str(modality)),
                 'metabolites': ', '.join(metabolites),
-                'why': '; '.join(filter(None, reasons)) or 'not told',
+                'why': '; '.join(_reasons(part, len(metabolites))) or 'not told',
             }
         )
     shown = pd.DataFrame(rows)
     return shown.loc[:, (shown != '').any()]
+
+
+def _reasons(part: pd.DataFrame, n_metabolites: int) -> Iterator[str]:
+    """Yield each reason; one that only some of the metabolites have, with their names."""
+    found: dict[str, dict[str, None]] = {}
+    for _, row in part.iterrows():
+        names = found.setdefault(_reason(row), {})
+        if isinstance(row['metabolite'], str):
+            names[row['metabolite']] = None
+    for reason, names in found.items():
+        if reason:
+            some = 0 < len(names) < n_metabolites
+            yield f'{", ".join(names)}: {reason}' if some else reason
 
 
 def _reason(row: pd.Series) -> str:
@@ -74,4 +89,20 @@ def _reason(row: pd.Series) -> str:
     if row['criterion'] == 'human verdict':
         return sentence(row['reason'], row['rater'])
     reason = str(row['reason']) if isinstance(row['reason'], str) else ''
-    return plain_reason(reason) if row['modality'] == 'mrs' else reason
+    return not_met(plain_reason(reason)) if row['modality'] == 'mrs' else reason
+
+
+def not_met(criteria: str) -> str:
+    """Say that criteria were not met, in words; anything else stays.
+
+    Examples
+    --------
+    >>> not_met('fwhm < 10 Hz, crlb < 20 %')
+    'not met: line width < 10 Hz, Cramer-Rao bound < 20 %'
+    >>> not_met('no spectrum')
+    'no spectrum'
+    """
+    parts = criteria.split(', ')
+    if not all(re.match(r'\w+ [<>]', part) for part in parts):
+        return criteria
+    return f'not met: {", ".join(map(criterion_words, parts))}'

@@ -65,6 +65,7 @@ def quality_blocks(run: GroupRun) -> Iterator[Block]:
                 title=f'Quality by group{where}',
                 caption=explained('quality', READ),
                 markup=''.join(pictures),
+                beside=((run.folder / 'measures.tsv', 'its points (measures.tsv)'),),
             )
 
 

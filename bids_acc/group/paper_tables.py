@@ -20,7 +20,15 @@ from bids_acc.group.statistics.tables import TITLES, data_dictionary
 from bids_acc.report.findings import HEADLINES, main_rows
 from bids_acc.report.group_page import by_group
 from bids_acc.report.plain_words import spelled_out
-from bids_acc.report.wording import EFFECT_NAMES, response_words, tested, text_of
+from bids_acc.report.wording import (
+    EFFECT_NAMES,
+    IN_UNITS,
+    digits_words,
+    number_words,
+    response_words,
+    tested,
+    text_of,
+)
 from bids_acc.tables.cells import as_text
 
 ORDER = (
@@ -37,11 +45,6 @@ AT_MOST_ONE = frozenset({
     'icc_2_1', 'share', 'risk_difference', 'akaike_weight', 'share_undetermined',
 })  # fmt: skip
 """Effects that lie between -1 and 1, of which no zero stands before the point."""
-IN_UNITS = frozenset({
-    'mean_difference', 'adjusted_difference', 'difference_of_differences', 'difference of means',
-    'slope', 'slope_difference',
-})  # fmt: skip
-"""Effects in the unit of the response, of which two decimals may show nothing."""
 SYMBOLS: Mapping[str, str] = {
     't': '*t*', 'F': '*F*', 'chi2': 'χ²', 'U': '*U*', 'W': '*W*', 'z': '*z*',
     't permuted': '*t*', 'F permuted': '*F*', 'LR': 'LR',
@@ -77,7 +80,7 @@ def without_zero(number: float, decimals: int = 2) -> str:
     >>> without_zero(-0.305), without_zero(1.0), without_zero(0.0461, 3)
     ('-.30', '1.00', '.046')
     """
-    return re.sub(r'^(-?)0\.', r'\1.', f'{number:.{decimals}f}')
+    return re.sub(r'^(-?)0\.', r'\1.', number_words(number, decimals))
 
 
 def apa_p(value: object) -> str:
@@ -113,7 +116,7 @@ def apa_test(row: pd.Series) -> str:
     dof = [f'{row[c]:.1f}'.removesuffix('.0') for c in names if pd.notna(row.get(c))]
     symbol = SYMBOLS.get(name, name)
     inside = f'({", ".join(dof)})' if dof else ''
-    return f'{symbol}{inside} = {row["value"]:.2f}'
+    return f'{symbol}{inside} = {number_words(row["value"])}'
 
 
 def apa_effect(row: pd.Series) -> str:
@@ -134,7 +137,7 @@ def apa_effect(row: pd.Series) -> str:
     def write(number: float) -> str:
         if kind in AT_MOST_ONE:
             return without_zero(number)
-        return f'{number:.3g}' if kind in IN_UNITS else f'{number:.2f}'
+        return digits_words(number) if kind in IN_UNITS else number_words(number)
 
     interval = ''
     if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bids_acc.report.findings import adjustment_words
+from bids_acc.report.glossary import with_glossary
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
 from bids_acc.report.plain_words import ANALYSES, plain_sections
 from bids_acc.report.wording import (
@@ -211,6 +213,8 @@ class GroupPage:
     """Where the page will lie; figures and tables below it are linked."""
     tables_folder: Path | None = None
     """Where the tables lie, each as ``<name>.tsv``."""
+    beside: Mapping[str | Path, Sequence[tuple[Path, str]]] = field(default_factory=dict)
+    """Name of a table, or a figure, to files that belong to it, with words."""
 
 
 def by_group(row: pd.Series) -> dict[str, str]:
@@ -251,6 +255,7 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
             'n': str(int(row['n'])) if pd.notna(row.get('n')) and row['n'] else '',
             'test': statistic_words(row),
             'effect [CI]': effect_words(row),
+            'adjusted for': _adjusted(row),
             'p': p_words(row['p_unc']),
             'p corrected': p_words(row.get('p_corrected')),
             'note': text_of(row, 'note'),
@@ -263,8 +268,45 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     at = names.index('n')
     shown = shown[[*names[:at], *groups, *names[at:]]]
     empty = [c for c in shown if shown[c].eq('').all()]
-    alike = [c for c in ('cohort', 'analysis') if (shown[c] == shown[c].iloc[0]).all()]
+    alike = [c for c in ('cohort', *SAID_ONCE) if (shown[c] == shown[c].iloc[0]).all()]
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
+
+
+SAID_ONCE = ('analysis', 'adjusted for')
+"""Columns that are not shown where all rows have the same: the caption says it."""
+
+
+def _adjusted(row: pd.Series) -> str:
+    """Say what a test is adjusted for; empty without a test."""
+    return adjustment_words(row) if pd.notna(row['p_unc']) else ''
+
+
+def said_once(table: pd.DataFrame) -> str:
+    """Say what all tests of a table share: their analysis, and what they are adjusted for.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the common columns; of any other nothing is said.
+
+    Examples
+    --------
+    >>> row = {'p_unc': 0.1, 'analysis': 'posthoc_plain', 'covariates': '', 'formula': ''}
+    >>> said_once(pd.DataFrame([row, row]))
+    'All rows: t test without covariates.'
+    >>> said_once(pd.DataFrame([{**row, 'analysis': 'ancova', 'covariates': 'age, sex'}]))
+    'All rows: analysis of covariance, adjusted for age, sex.'
+    """
+    if 'p_unc' not in table or table['p_unc'].notna().sum() == 0:
+        return ''
+    tests = [row for _, row in table[table['p_unc'].notna()].iterrows()]
+    names, adjusted = ({of(row) for row in tests} for of in (analysis_words, _adjusted))
+    words = [name for name in names if len(names) == 1 and name in ANALYSES.values()]
+    if adjusted == {'nothing'}:
+        words += ['without covariates'] * (not any('without' in name for name in words))
+    elif len(adjusted) == 1:
+        words.append(f'adjusted for {next(iter(adjusted))}')
+    return f'All rows: {", ".join(words)}.' if words else ''
 
 
 def analysis_words(row: pd.Series) -> str:
@@ -347,14 +389,17 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
     blocks: dict[str, list[Block]] = {name: list(page.extra.get(name, ())) for name in SECTIONS}
     blocks['Summary'].insert(0, Block(paragraphs=list(page.summary)))
     for name, figures in page.figures.items():
-        blocks[name] += [image_block(path, title, caption) for path, title, caption in figures]
+        blocks[name] += [
+            replace(image_block(path, title, caption), beside=page.beside.get(path, ()))
+            for path, title, caption in figures
+        ]
     for name, table in page.tables.items():
         text = TABLES.get(name, TableText('Further analyses', name, ''))
         file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
         for part, rows in _parts(text, table):
-            blocks[part.section].append(
-                table_block(compact(rows), part.title, part.caption, fold_above=16, file=file)
-            )
+            caption = ' '.join(filter(None, [part.caption, said_once(rows)]))
+            block = table_block(compact(rows), part.title, caption, fold_above=16, file=file)
+            blocks[part.section].append(replace(block, beside=page.beside.get(name, ())))
     if len(undone := not_done(page.tables)):
         blocks['Checks'].insert(
             0, table_block(undone, 'Not done, and why', 'Analyses that the data do not allow.')
@@ -362,5 +407,5 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
     blocks['Methods'].append(Block(paragraphs=list(page.methods)))
     blocks['Files'].append(Block(links=list(page.files)))
     sections = [Section(name, blocks[name]) for name in SECTIONS if blocks[name]]
-    plain = plain_sections(sections, page.names)
+    plain = with_glossary(plain_sections(sections, page.names))
     return render_page('bids_acc group report', subtitle, plain, page.folder)

@@ -52,6 +52,8 @@ class Block:
     script."""
     rating: tuple[str, Sequence[tuple[str, str]]] | None = None
     """Participant, and session and modality of each row of a form for raters."""
+    beside: Sequence[tuple[Path, str]] = ()
+    """Files that belong to it, with words: the rows that a figure shows, a table for a paper."""
     links: Sequence[tuple[Path, str]] = ()
     """Files with what they hold; one below the page's folder is linked."""
     kind: str = ''
@@ -61,6 +63,14 @@ class Block:
     def source(self) -> str:
         """Name of the file."""
         return self.file.name if self.file else ''
+
+    @property
+    def as_tsv(self) -> str:
+        """The table as a data URI, for those that are no file of the folder."""
+        lines = [list(self.columns), *([cell['text'] for cell in row] for row in self.rows)]
+        text = ''.join('\t'.join(' '.join(c.split()) for c in line) + '\n' for line in lines)
+        encoded = base64.b64encode(text.encode()).decode()
+        return f'data:text/tab-separated-values;charset=utf-8;base64,{encoded}'
 
     @property
     def alternative(self) -> str:
@@ -170,6 +180,7 @@ def render_page(
         footer=f'bids_acc {__version__}. All figures and tables come from files in this folder.',
         href=lambda block: _href(block.file, folder),
         link=lambda file: _href(file, folder),
+        slug=lambda text: re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_').lower() or 'table',
         style=(shipped / 'page.css').read_text('utf-8'),
         mesh=mesh_content() if turned else '',
         scripts=scripts,
@@ -184,10 +195,14 @@ def _script_hash(script: str) -> str:
 
 
 def _href(file: Path | None, folder: Path | None) -> str:
-    """Write the link from a page to a file below its folder; empty where there is none."""
-    if file is None or folder is None or not file.is_relative_to(folder):
+    """Write the link from a page to a file below its folder, or beside it; else empty."""
+    if file is None or folder is None:
         return ''
-    return quote(file.relative_to(folder).as_posix())
+    if file.is_relative_to(folder):
+        return quote(file.relative_to(folder).as_posix())
+    if file.is_relative_to(folder.parent):
+        return f'../{quote(file.relative_to(folder.parent).as_posix())}'
+    return ''
 
 
 def upright(

@@ -77,9 +77,13 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
     ('PANSS total', 'dose')
     >>> word_of('boundary_contrast_L'), word_of('snr_b2000')
     ('contrast at the white surface, left', 'S/N, b = 2000')
+    >>> word_of('gate_Glx'), word_of('bids_acc')
+    ('verdict of the gate on Glx', 'bids_acc')
     >>> word_of('acq_press_voi_ACC__ratio_tcr__Glx')
     'Glx in acq press voi ACC, ratio to tCr'
     """
+    if name == 'bids_acc':
+        return name
     for known in (names or {}, _KNOWN):
         if name in known:
             return known[name]

@@ -197,7 +197,7 @@ READINGS: Mapping[str, Reading] = MappingProxyType({
     'groups': Reading(
         'look at the overlap of the points, not only at the means: groups may differ in mean and '
         'not tell single people apart.',
-        'the difference at equal age and sex: that is in the table.',
+        'the difference at equal covariates: what a test is adjusted for stands in its table.',
     ),
     'change': Reading(
         'lines that run alike are a change of the group; lines that cross are people who differ.',

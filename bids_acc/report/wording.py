@@ -68,6 +68,24 @@ def listed(names: Sequence[str]) -> str:
     return ' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+CRITERIA: Mapping[str, str] = {
+    'snr': 'S/N', 'fwhm': 'line width', 'crlb': 'Cramer-Rao bound',
+}  # fmt: skip
+"""Criteria of a gate of spectra that are abbreviations."""
+
+
+def criterion_words(text: str) -> str:
+    """Put a threshold of a gate into words.
+
+    Examples
+    --------
+    >>> criterion_words('fwhm < 10 Hz')
+    'line width < 10 Hz'
+    """
+    name, _, rest = text.partition(' ')
+    return f'{CRITERIA.get(name, name.replace("_", " "))} {rest}'.strip()
+
+
 def tested(row: pd.Series) -> str:
     """Write which term, and which levels of it, a row is about.
 
@@ -84,11 +102,46 @@ def tested(row: pd.Series) -> str:
     return contrast or term
 
 
+IN_UNITS = frozenset({
+    'mean_difference', 'adjusted_difference', 'difference_of_differences', 'difference of means',
+    'slope', 'slope_difference',
+})  # fmt: skip
+"""Effects in the unit of the response, of which two decimals may show nothing."""
+
+
+def number_words(number: float, decimals: int = 2) -> str:
+    """Write a number with so many decimals; what rounds to zero has no sign.
+
+    Examples
+    --------
+    >>> number_words(-0.004), number_words(7.0), number_words(-0.305, 1)
+    ('0.00', '7.00', '-0.3')
+    """
+    text = f'{number:.{decimals}f}'
+    return text.removeprefix('-') if float(text) == 0 else text
+
+
+def digits_words(number: float) -> str:
+    """Write a number with three digits that count.
+
+    Examples
+    --------
+    >>> digits_words(0.2), digits_words(-2.314e-05), digits_words(12.0), digits_words(1234.6)
+    ('0.200', '-2.31e-05', '12.0', '1235')
+    """
+    if abs(number) >= 1000:
+        return f'{number:.0f}'
+    return f'{number:#.3g}'.rstrip('.')
+
+
 def effect_words(row: pd.Series) -> str:
     """Write the effect size with its interval.
 
     Examples
     --------
+    >>> small = {'effect_name': 'mean_difference', 'effect': 2.314e-05, 'ci_low': float('nan')}
+    >>> effect_words(pd.Series(small))
+    'mean difference 2.31e-05'
     >>> effect_words(
     ...     pd.Series({'effect_name': 'cohen_d', 'effect': 0.5, 'ci_low': 0.1, 'ci_high': 0.9})
     ... )
@@ -96,23 +149,38 @@ def effect_words(row: pd.Series) -> str:
     """
     if pd.isna(row.get('effect')):
         return ''
+    kind = text_of(row, 'effect_name')
+
+    def write(number: float) -> str:
+        return digits_words(number) if kind in IN_UNITS else number_words(number)
+
     interval = ''
     if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
-        interval = f' [{row["ci_low"]:.2f}, {row["ci_high"]:.2f}]'
-    name = text_of(row, 'effect_name')
-    name = EFFECT_NAMES.get(name, name.replace('_', ' ')) or 'effect'
-    return f'{name} {row["effect"]:.2f}{interval}'
+        interval = f' [{write(row["ci_low"])}, {write(row["ci_high"])}]'
+    name = EFFECT_NAMES.get(kind, kind.replace('_', ' ')) or 'effect'
+    return f'{name} {write(row["effect"])}{interval}'
 
 
 def statistic_words(row: pd.Series) -> str:
-    """Write the test statistic with its degrees of freedom."""
-    name = text_of(row, 'statistic')
+    """Write the test statistic with its degrees of freedom.
+
+    Examples
+    --------
+    >>> statistic_words(pd.Series({'statistic': 'F', 'value': 7.0, 'df1': 2.0, 'df2': 68.0}))
+    'F(2, 68) = 7.00'
+    >>> statistic_words(pd.Series({'statistic': 'chi2', 'value': 2.914, 'df1': 2.0}))
+    'χ²(2) = 2.91'
+    >>> statistic_words(pd.Series({'statistic': 'mean difference', 'value': 0.00012}))
+    'mean difference = 0.00012'
+    """
+    name = text_of(row, 'statistic').replace('chi2', 'χ²')
     if not name or pd.isna(row.get('value')):
         return name
     dof = [f'{row[c]:.4g}' for c in ('df1', 'df2') if pd.notna(row.get(c))]
-    return (
-        f'{name}({", ".join(dof)}) = {row["value"]:.3g}' if dof else f'{name} = {row["value"]:.4g}'
-    )
+    if dof:
+        return f'{name}({", ".join(dof)}) = {number_words(row["value"])}'
+    value = row['value']
+    return f'{name} = {number_words(value) if name in ("z", "χ²") else f"{value:.4g}"}'
 
 
 def p_words(value: object) -> str:
@@ -174,6 +242,7 @@ QUALITY: Mapping[str, str] = {
     'edit_aligned_by': 'editing conditions aligned by', 'edit_target': 'edited',
     'euler_wm': 'Euler number of white matter', 'f_csf': 'share of CSF',
     'f_gm': 'share of grey matter', 'f_wm': 'share of white matter', 'fa_median': 'median FA',
+    'coverage': 'share of vertices with a value',
     'fd_above_02': 'volumes with motion above 0.2 mm',
     'fd_above_05': 'volumes with motion above 0.5 mm', 'fd_max': 'largest head motion (mm)',
     'fd_mean': 'mean head motion (mm)', 'field_of_view_share': 'share in the field of view',
@@ -210,10 +279,12 @@ QUALITY: Mapping[str, str] = {
     'snr_noise': 'S/N of the spectrum by its noise', 'snr_off': 'S/N without saturation',
     'snr_osprey': 'S/N of Osprey', 'snr_spectrum': 'S/N of FSL-MRS',
     'snr_wm': 'S/N of white matter', 'surface_source': 'surfaces from',
+    'spectrometer_mhz': 'spectrometer frequency (MHz)',
     'te1_s': 'first part of TE (s)', 'te2_s': 'second part of TE (s)', 'te_s': 'echo time (s)',
     'te_split_assumed': 'parts of TE assumed', 'thickness_median': 'median thickness (mm)',
     'tr_s': 'repetition time of the spectrum (s)', 'tsnr_median': 'temporal S/N, median',
     'voxel_in_acc_fraction': 'share of the voxel in the cingulate',
+    'voxel_in_tissue_fraction': 'share of the voxel in tissue',
     'voxel_in_image_fraction': 'share of the voxel in the T1w image',
     'voxel_max_mm': 'longest edge of a voxel (mm)', 'voxel_volume_ml': 'volume of the voxel (mL)',
     'water_phase_deg': 'phase of water, ON against OFF (degrees)',
@@ -227,10 +298,11 @@ MODALITY_WORDS: Mapping[str, str] = {
 """How the names of columns of quality begin, in words."""
 HEADINGS: Mapping[str, str] = {
     'participant_id': 'participant', 'session_id': 'session', 'null_mean': 'mean by chance',
-    'n_null': 'draws by chance', 'ari_within': 'adjusted Rand index within halves',
+    'n_null': 'draws by chance', 'ari_within': 'adjusted Rand index within hemispheres',
     'cohort_a': 'cohort', 'cohort_b': 'other cohort', 'component_a': 'its parcel',
     'component_b': 'parcel of the other', 'null_p95': '95 % by chance stay below', 'p_unc': 'p',
-    'ari': 'adjusted Rand index', 'n_participants': 'people', 'n_measured': 'measured',
+    'ari': 'adjusted Rand index', 'p_by_cohort': 'corrected p by cohort',
+    'n_participants': 'people', 'n_measured': 'measured',
     'n_used': 'used', 'sd': 'SD', 'component': 'parcel', 'min_group_size': 'smallest group',
 }  # fmt: skip
 """Columns whose name says too little by itself."""
@@ -260,6 +332,8 @@ def name_words(name: object) -> str:
         return f'{MODALITY_WORDS[modality]}: {QUALITY.get(rest, rest.replace("_", " "))}{side}'
     if modality == 'crlb' and rest:
         return f'%SD of {rest}'
+    if modality == 'gate' and rest:
+        return f'verdict of the gate on {rest}'
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,13 +40,22 @@ def describe(samples: Mapping[str, FloatArray]) -> str:
     Examples
     --------
     >>> describe({'HC': np.array([1.0, 2.0, 3.0])})
-    'HC: 2 (1), n=3'
+    'HC: 2.00 (1.00), n=3'
     >>> describe({'HC': np.full(24, 0.9)})
     'HC: 0.9 (0), n=24'
+    >>> describe({'HC': np.array([1180.0, 1266.0, 1310.0])})
+    'HC: 1252.0 (66.1), n=3'
     """
-    return '; '.join(
-        f'{level}: {x.mean():.4g} ({_spread(x):.4g}), n={len(x)}' for level, x in samples.items()
-    )
+    return '; '.join(f'{level}: {_mean_and_spread(x)}, n={len(x)}' for level, x in samples.items())
+
+
+def _mean_and_spread(values: FloatArray) -> str:
+    """Write a mean to the decimal to which its standard deviation has three digits."""
+    spread = _spread(values)
+    if not spread > 0:
+        return f'{values.mean():.4g} ({spread:.4g})'
+    decimals = max(0, 2 - math.floor(math.log10(spread)))
+    return f'{values.mean():.{decimals}f} ({spread:.{decimals}f})'
 
 
 def _spread(values: FloatArray) -> float:

@@ -90,7 +90,7 @@ def _few_cohorts(meta: MetaAnalysis) -> list[str]:
         return []
     text = 'two cohorts: common effect; the variance between them cannot be known'
     if meta.q_p <= 0.1:  # Q has little power: its customary level
-        text += f', and they differ (Q p = {meta.q_p:.3f}): the mean may describe neither'
+        text += f', and they may differ (Q p = {meta.q_p:.3f}): the mean may describe neither'
     return [text]
 
 

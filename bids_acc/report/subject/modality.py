@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
-from bids_acc.derivatives.outputs import OutputSpec, load_table
+from bids_acc.derivatives.outputs import FoundOutput, OutputSpec, load_table
 from bids_acc.report.html import Block, image_block, table_block, upright
 from bids_acc.report.reading import explained
 from bids_acc.report.subject.view import SubjectView, read_table, what_differs
@@ -50,4 +51,21 @@ def _blocks_of(view: SubjectView, session: str | None, spec: OutputSpec) -> Iter
             yield table_block(table, title, caption, columns=columns, file=found.path)
         else:
             block = image_block(found.path, title, explained(spec.key, caption))
-            yield replace(block, frames=bool(report.get('frames')))
+            rows = list(_rows(view, session, found, report.get('rows', ())))
+            yield replace(block, frames=bool(report.get('frames')), beside=rows)
+
+
+def _rows(
+    view: SubjectView, session: str | None, figure: FoundOutput, keys: Sequence[str]
+) -> Iterator[tuple[Path, str]]:
+    """Yield the tables that a figure shows: of the same acquisition, voxel and run."""
+    for key in keys:
+        for found in view.outputs(key, session):
+            if what_differs(found) == what_differs(figure):
+                yield found.path, 'its rows' if len(keys) == 1 else f'its rows ({_kind(found)})'
+
+
+def _kind(found: FoundOutput) -> str:
+    """Name a table by what tells it from the others of its modality."""
+    entities = found.entities
+    return entities.get('description') or entities.get('stat') or entities['suffix']

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from bids_acc.files.writing import write_bytes
+from bids_acc.report.glossary import with_glossary
 from bids_acc.report.html import Block, Section, render_page
 from bids_acc.report.plain_words import plain_sections
 from bids_acc.report.subject.modality import declared_blocks
@@ -61,7 +62,7 @@ def subject_sections(view: SubjectView) -> list[Section]:
                 sections += plain_sections([Section(name, blocks)])
     if rating := list(rating_blocks(view)):
         sections.append(Section('Rating', rating))
-    return sections
+    return with_glossary(sections)
 
 
 def write_subject_report(view: SubjectView) -> Path:

@@ -83,6 +83,7 @@ def gate_blocks(view: SubjectView, session: str | None) -> Iterator[Block]:
             f'Quality gate {row["gate_preset"]}: {row["gate"]}{what_differs(found)}',
             'Each criterion of the gate on the whole spectrum. What is not known fails a strict '
             'gate. Single metabolites have a bound of their own, in the table of levels.',
+            file=found.path,
         )
 
 

@@ -21,6 +21,7 @@ def statistics_in_words(model, *tables, **content):
     run = SimpleNamespace(
         parcellation=None, model=model, tables={name: pd.DataFrame() for name in tables},
         settings=SimpleNamespace(random_seed=7), acquisition=pd.DataFrame, processing=[],
+        cohort=SimpleNamespace(mrs=None, flow=pd.DataFrame()),
     )  # fmt: skip
     text, version = methods_text(run)
     assert version.endswith('seed 7.')

@@ -76,7 +76,7 @@ def test_every_cohort_stands_beside_the_one_with_the_finding():
     ]  # fmt: skip
     first, second = found.to_dict('records')
     assert first['holds in'] == '1 of 3; the opposite in three'
-    assert first['two'] == 'difference of means 0.20, corrected p = 0.552, n = 38'
+    assert first['two'] == 'difference of means 0.200, corrected p = 0.552, n = 38'
     assert second['holds in'] == '1 of 3'
     assert second['one'] == second['three'] == 'not tested'
 
