@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -12,7 +11,7 @@ from bids_acc.group.participant_flow import MODALITIES, plain_reason
 from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
 from bids_acc.report.html import Block, table_block
-from bids_acc.report.wording import criterion_words
+from bids_acc.report.wording import unmet_words
 
 WORDS = {**MODALITIES, 'parcels': 'Parcels'}
 
@@ -89,20 +88,4 @@ def _reason(row: pd.Series) -> str:
     if row['criterion'] == 'human verdict':
         return sentence(row['reason'], row['rater'])
     reason = str(row['reason']) if isinstance(row['reason'], str) else ''
-    return not_met(plain_reason(reason)) if row['modality'] == 'mrs' else reason
-
-
-def not_met(criteria: str) -> str:
-    """Say that criteria were not met, in words; anything else stays.
-
-    Examples
-    --------
-    >>> not_met('fwhm < 10 Hz, crlb < 20 %')
-    'not met: line width < 10 Hz, Cramer-Rao bound < 20 %'
-    >>> not_met('no spectrum')
-    'no spectrum'
-    """
-    parts = criteria.split(', ')
-    if not all(re.match(r'\w+ [<>]', part) for part in parts):
-        return criteria
-    return f'not met: {", ".join(map(criterion_words, parts))}'
+    return unmet_words(plain_reason(reason)) if row['modality'] == 'mrs' else reason

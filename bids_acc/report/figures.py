@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from bids_acc.files.writing import whole_file
 from bids_acc.report.plain_figures import as_written
@@ -21,6 +27,8 @@ COLUMN_MM = (89.0, 183.0)
 """Width of one and of two columns, as Nature asks for
 (https://research-figure-guide.nature.com/figures/building-and-exporting-figure-panels)."""
 PAPER_DPI = 300
+LEAST_PT = 5.0
+"""Smallest text of a figure (the same guide asks for 5 to 7 pt)."""
 PAPER = 'paper'
 """Folder beside the figures, for those that a paper can take."""
 
@@ -77,13 +85,57 @@ def save_for_paper(figure: Figure, path: Path, dpi: float = 90) -> Path:
         The same.
     """
     save_figure(figure, path, dpi)
-    width, height = figure.get_size_inches()
+    width = figure.get_size_inches()[0]
     narrow, wide = (mm / 25.4 for mm in COLUMN_MM)
     column = narrow if width < (narrow + wide) / 2 else wide
-    figure.set_size_inches(column, height * column / width)
     folder = path.parent / PAPER
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix in ('.pdf', '.png') if path.suffix == '.svg' else ('.svg', '.pdf', '.png'):
-        save_figure(figure, folder / f'{path.stem}{suffix}', dpi=PAPER_DPI)
-    figure.set_size_inches(width, height)
+    with _resized(figure, column / width):
+        for suffix in ('.pdf', '.png') if path.suffix == '.svg' else ('.svg', '.pdf', '.png'):
+            save_figure(figure, folder / f'{path.stem}{suffix}', dpi=PAPER_DPI)
     return path
+
+
+@contextmanager
+def _resized(figure: Figure, factor: float) -> Iterator[None]:
+    """Change the size of a figure for a while; when it shrinks, so do text, lines and points."""
+    size = figure.get_size_inches().copy()
+    drawn = list(_sizes(figure)) if factor < 1 else []
+    figure.set_size_inches(*(size * factor))
+    for change, value, power in drawn:
+        scaled = np.asarray(value) * factor ** abs(power)
+        if power < 0:  # text is to be read
+            scaled = np.maximum(scaled, min(LEAST_PT, value))
+        change(scaled if np.ndim(value) else float(scaled))
+    try:
+        yield
+    finally:
+        figure.set_size_inches(*size)
+        for change, value, _ in drawn:
+            change(value)
+
+
+def _sizes(figure: Figure) -> Iterator[tuple[Callable[[Any], Any], Any, int]]:
+    """Yield how each size in points is set, its value, and the power by which it scales.
+
+    The power of text is negative: it has a least size.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            for label in axis.get_ticklabels()[:1]:  # those that are made while drawing
+                set_size = partial(_set_label_size, axis)
+                yield set_size, label.get_fontsize(), -1
+    for artist in figure.findobj():
+        if isinstance(artist, Text):
+            yield artist.set_fontsize, artist.get_fontsize(), -1
+            continue
+        for name, power in (('linewidth', 1), ('markersize', 1), ('sizes', 2)):
+            change = getattr(artist, f'set_{name}', None)
+            read = getattr(artist, f'get_{name}', None)
+            if change and read:
+                yield change, read(), power
+
+
+def _set_label_size(axis: Axis, size: float) -> None:
+    """Set the size of the labels of an axis."""
+    axis.set_tick_params(labelsize=size)

@@ -86,6 +86,22 @@ def criterion_words(text: str) -> str:
     return f'{CRITERIA.get(name, name.replace("_", " "))} {rest}'.strip()
 
 
+def unmet_words(criteria: str) -> str:
+    """Say in words which thresholds were not met; anything else stays.
+
+    Examples
+    --------
+    >>> unmet_words('fwhm < 10 Hz, crlb < 20 %')
+    'line width not < 10 Hz, Cramer-Rao bound not < 20 %'
+    >>> unmet_words('no spectrum')
+    'no spectrum'
+    """
+    parts = criteria.split(', ')
+    if not all(re.match(r'\w+ [<>]', part) for part in parts):
+        return criteria
+    return ', '.join(re.sub(r' ([<>])', r' not \1', criterion_words(part)) for part in parts)
+
+
 def tested(row: pd.Series) -> str:
     """Write which term, and which levels of it, a row is about.
 

@@ -7,7 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from bids_acc.report.figures import COLUMN_MM, PAPER, PAPER_DPI, save_figure, save_for_paper
+from bids_acc.report.figures import (
+    COLUMN_MM,
+    LEAST_PT,
+    PAPER,
+    PAPER_DPI,
+    save_figure,
+    save_for_paper,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +58,21 @@ def test_a_paper_gets_pdf_and_png_of_a_columns_width_the_same_each_time(tmp_path
         COLUMN_MM[0], abs=0.1
     )
     assert b'/CIDFontType2' in (first / 'a.pdf').read_bytes(), 'text can be edited'
+
+
+def test_text_of_a_wide_figure_shrinks_with_it_but_stays_readable(tmp_path):
+    figure = Figure(figsize=(14.4, 3))
+    axes = figure.subplots()
+    large, small = axes.text(0, 0, 'a', fontsize=12), axes.text(1, 1, 'b', fontsize=6)
+    (line,) = axes.plot([0, 1], marker='o', markersize=8)
+    seen = []
+    axes.text(0.5, 0.5, '').draw = lambda *_: seen.append(
+        (figure.get_size_inches()[0], large.get_fontsize(), small.get_fontsize(),
+         line.get_markersize())
+    )  # fmt: skip
+    save_for_paper(figure, tmp_path / 'a.svg')
+    width, *sizes = seen[-1]
+    factor = COLUMN_MM[1] / 25.4 / 14.4
+    assert width == pytest.approx(14.4 * factor)
+    assert sizes == pytest.approx([12 * factor, LEAST_PT, 8 * factor])
+    assert [large.get_fontsize(), small.get_fontsize(), line.get_markersize()] == [12, 6, 8]
