@@ -192,7 +192,10 @@ def repair_intersections(
     Relaxing fills hollows: the pial surface of a brain came 0.2 mm outwards on average. With a
     surface nearby that does not pass through itself, what is relaxed is the way from there to the
     vertices, which is also halved in each round, so that the mesh ends at that surface if nothing
-    else helps; what is still intersecting after most of the rounds is relaxed as a whole.
+    else helps; what is still intersecting after most of the rounds is relaxed as a whole. To
+    smooth the way from the white surface first, which owes nothing to where the fit started, took
+    the pial surface of three simulated brains .30 instead of .21 mm from the true one (2 mm
+    voxels; .02 to .08 mm farther in the cingulate).
 
     Parameters
     ----------

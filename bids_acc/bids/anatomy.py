@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import as_list, check_header, image_part, number_kind
+from bids_acc.bids.images import as_list, check_header, grid_code, image_part, number_kind
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import AnatInputs, check_image, open_image
 from bids_acc.bids.layout import (
@@ -28,6 +28,9 @@ HEAD_MM = 120.0
 """An image whose least extent is smaller is taken for a slab. A round number below the size of
 grown-up heads; it only ranks images, and refuses none."""
 
+TEMPLATE_SPACES: Mapping[int, str] = {3: 'Talairach, code 3', 4: 'MNI152, code 4'}
+"""Codes of NIfTI's qform and sform for the spaces of templates."""
+
 
 @dataclass(frozen=True)
 class T1wCandidate:
@@ -42,6 +45,8 @@ class T1wCandidate:
     """Least extent of the image."""
     is_complex: bool = False
     """Whether it holds complex numbers, of which the magnitude is used."""
+    template: str = ''
+    """Space of a template that the header names; empty for the scanner's."""
     is_named: bool = False
     """Whether a spectrum's sidecar names it as the image that its voxel was planned on."""
 
@@ -70,6 +75,7 @@ class T1wCandidate:
             bool(self.contrast_agent),
             self.extent_mm < HEAD_MM,
             self.is_preparation,
+            bool(self.template),
             self.is_complex,
             round(self.voxel_mm, 1),
             not self.is_normalised,
@@ -85,6 +91,11 @@ class T1wCandidate:
             found.append(f'covers only {self.extent_mm:.0f} mm of the head')
         if self.is_preparation:
             found.append('one of several images that make a T1w image together')
+        if self.template:
+            found.append(
+                f'in the space of a template by its header ({self.template}): if it was stretched '
+                "there, thickness, areas and volumes are not the person's"
+            )
         if self.is_complex:
             found.append('complex numbers, of which the magnitude is used')
         return found
@@ -93,9 +104,9 @@ class T1wCandidate:
         """Say why another one was taken."""
         if better.is_named and not self.is_named:
             return 'not the one that the spectrum names'
-        if self.rank[:5] != better.rank[:5]:
+        if self.rank[:6] != better.rank[:6]:
             return ', '.join(self.reservations)
-        if self.rank[5] != better.rank[5]:
+        if self.rank[6] != better.rank[6]:
             return f'voxels of {self.voxel_mm:.1f} mm, not {better.voxel_mm:.1f} mm'
         if self.rank != better.rank:
             return 'without intensity normalisation (rec-norm)'
@@ -228,7 +239,7 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
     metadata = metadata_of(index, path)
     if part := image_part(entities, metadata):
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
-    shape = check_image(path, (3,), minimum_size=16)
+    shape = check_image(path, (3, 4, 5), minimum_size=16)
     image = open_image(path)
     is_complex = number_kind(path) == 'complex'
     values = np.asarray(image.dataobj).reshape(shape)
@@ -237,7 +248,7 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
     edges = np.linalg.norm(image.affine[:3, :3], axis=0)
     return T1wCandidate(
         path=path, entities=entities, metadata=metadata, is_complex=is_complex,
-        is_named=is_named,
+        is_named=is_named, template=TEMPLATE_SPACES.get(grid_code(path), ''),
         voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
     )  # fmt: skip
 

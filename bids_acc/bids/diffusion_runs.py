@@ -26,6 +26,7 @@ from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
 from bids_acc.dwi.shells import GradientReport, Scaling, check_gradients
 from bids_acc.dwi.tensor import check_scheme
 from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
+from bids_acc.images.distortion import check_readout, readout_time
 from bids_acc.typing import FloatArray
 
 Refused = list[tuple[Path, BidsAccError]]
@@ -265,6 +266,8 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     if given and not direction:
         raise MetadataError(f'{run.image}: {said}.')
     notes += [said] if said else []
+    check_readout(readout_time(run.metadata, shape['ijk'.index((direction or 'j')[0])]),
+                  str(run.image))  # fmt: skip
     report = check_gradients(
         *table,
         b0_threshold=selection.dwi_b0_threshold,

@@ -46,6 +46,12 @@ def check_header(path: Path) -> None:
     check_forms(_form(header, 'sform'), _form(header, 'qform'), str(path))
 
 
+def grid_code(path: Path) -> int:
+    """Return NIfTI's code of the affine that counts: sform's, or qform's where there is none."""
+    header = open_image(path).header
+    return int(header['sform_code']) or int(header['qform_code'])
+
+
 def _form(header: Any, kind: str) -> FloatArray | None:
     """Return an affine of a header; None where its code is zero."""
     if not header[f'{kind}_code'] > 0:

@@ -232,18 +232,54 @@ def readout_time(metadata: Mapping[str, Any], n_phase: int) -> float:
     Returns
     -------
     float
-        In seconds; NaN if it is not known.
+        In seconds; NaN if it is not known (missing, no number, or not above zero).
 
     Examples
     --------
     >>> round(readout_time({'EffectiveEchoSpacing': 0.0005}, 101), 6)
     0.05
     """
-    if (given := metadata.get('TotalReadoutTime')) is not None:
-        return float(given)
-    if (spacing := metadata.get('EffectiveEchoSpacing')) is not None:
-        return float(spacing) * (int(metadata.get('ReconMatrixPE') or n_phase) - 1)
-    return float('nan')
+    if (given := _number(metadata, 'TotalReadoutTime')) > 0:
+        return given
+    lines = _number(metadata, 'ReconMatrixPE')
+    spacing = _number(metadata, 'EffectiveEchoSpacing')
+    return spacing * ((lines if lines > 0 else n_phase) - 1) if spacing > 0 else float('nan')
+
+
+def _number(metadata: Mapping[str, Any], field: str) -> float:
+    """Return a number of a sidecar; NaN where there is none, or something else."""
+    try:
+        return float(metadata.get(field, 'nan'))
+    except (TypeError, ValueError):
+        return float('nan')
+
+
+MAX_READOUT_S = 1.0
+"""Longer readouts are none of an echo-planar image, whose signal is gone after some T2* (0.05 s).
+Own convention."""
+
+
+def check_readout(readout_s: float, where: str) -> None:
+    """Refuse a readout time that is told in milliseconds.
+
+    Parameters
+    ----------
+    readout_s : float
+        See `readout_time`; NaN passes.
+    where : str
+        File, for the message.
+
+    Raises
+    ------
+    MetadataError
+        If it is above `MAX_READOUT_S`.
+    """
+    if readout_s > MAX_READOUT_S:
+        raise MetadataError(
+            f'{where}: TotalReadoutTime (or EffectiveEchoSpacing times the lines) is '
+            f'{readout_s:g} s, that of an echo-planar image 0.01 to 0.2 s: BIDS asks for seconds, '
+            'not milliseconds; correct the sidecar, or take the field out of it.'
+        )
 
 
 def fsl_parameters(direction: str, readout_s: float, *, flip_x: bool = False) -> FloatArray:

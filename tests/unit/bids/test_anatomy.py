@@ -65,7 +65,11 @@ COMPLEX = np.random.default_rng(0).normal(size=(44, 56, 44)).astype(np.complex64
         ({'name': 'acq-hippo_', 'shape': (200, 200, 20), 'voxel': (1, 1, 2)}, 'covers only 40 mm'),
         ({'name': 'acq-a_', 'voxel': (3, 3, 3.4)}, 'voxels of 3.4 mm, not 3'),
         ({'name': 'acq-a_', 'values': np.zeros((44, 56, 44), np.int16)}, 'holds no anatomy'),
-        ({'name': 'acq-a_', 'values': np.ones((44, 56, 44, 3), np.int16)}, '4 dimensions'),
+        (
+            {'name': 'acq-a_', 'values': np.ones((44, 56, 44, 3), np.int16)},
+            '3 volumes; a T1w image has',
+        ),
+        ({'name': 'acq-a_', 'codes': (4, 1)}, 'in the space of a template'),
         ({'name': 'acq-a_', 'values': COMPLEX}, 'complex numbers'),
         ({'name': 'inv-1_'}, 'one of several images'),
         ({'name': 'acq-a_', 'shape': (44, 56, 20), 'voxel': (3, 3, 6)}, '0.3 to 3.5 mm can be'),
@@ -88,6 +92,17 @@ def test_a_worse_image_is_better_than_none(tmp_path):
     assert row.status == 'run'
     assert anat.t1w.name == 'sub-01_ce-gad_T1w.nii.gz'
     assert 'contrast agent (gad)' in row.reason
+
+
+@pytest.mark.parametrize(
+    ('codes', 'said'), [((4, 0), True), ((0, 3), True), ((1, 4), False), ((2, 0), False)]
+)
+def test_a_head_in_the_space_of_a_template_is_named_as_such(tmp_path, codes, said):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, '', codes=codes)
+    row, _ = anat_of(root)
+    assert row.status == 'run'
+    assert said == ('in the space of a template by its header' in row.reason)
 
 
 def test_of_a_complex_image_the_magnitude_is_used_and_said(tmp_path):

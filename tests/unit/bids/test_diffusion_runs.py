@@ -289,3 +289,11 @@ def test_a_header_that_does_not_tell_left_from_right_is_refused(root, codes, sai
     row, _ = dwi_of(root)
     assert row.status == 'fail'
     assert said in row.reason
+
+
+def test_a_readout_in_milliseconds_is_refused_with_the_file(root):
+    write(root, 'run-1_dwi', meta=META | {'TotalReadoutTime': 50})
+    row, _ = dwi_of(root)
+    assert (row.status, row.exit_code) == ('fail', ExitCode.BAD_DATA)
+    assert 'run-1_dwi.nii.gz: TotalReadoutTime' in row.reason
+    assert 'not milliseconds' in row.reason
