@@ -16,6 +16,35 @@ SIDE = {'L': 'left', 'R': 'right'}
 N_VERTICES = 40962
 
 
+CORRESPONDING = (
+    'surfaces/*_white_surface_rsl_{side}*_81920.obj',
+    'surfaces/*_gray_surface_rsl_{side}_81920.obj',
+    'thickness/*_native_rms_rsl_t*_{side}.txt',
+)
+"""Files on the mesh whose vertices correspond among subjects."""
+
+
+def corresponding_files(subject_dir: Path, hemi: str) -> list[Path]:
+    """List the files of a hemisphere whose vertices correspond among subjects.
+
+    Raises
+    ------
+    MissingInputError
+        If one is missing.
+    """
+    folder, side = Path(subject_dir), SIDE[hemi]
+    found = []
+    for pattern in (*CORRESPONDING, 'transforms/linear/*_t1_tal.xfm'):
+        fits = sorted(folder.glob(pattern.format(side=side)))
+        if not fits:
+            raise MissingInputError(
+                f'{folder}: no file fits {pattern.format(side=side)}: the resampled (rsl) files '
+                'of CIVET are needed, whose vertices correspond among subjects.'
+            )
+        found += fits
+    return found
+
+
 def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     """Read a hemisphere of CIVET 2.x outputs.
 
@@ -47,14 +76,7 @@ def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
         If a file cannot be read, or has not 40,962 vertices.
     """
     folder, side = Path(subject_dir), SIDE[hemi]
-    complete = all(
-        list(folder.glob(pattern))
-        for pattern in (
-            f'surfaces/*_gray_surface_rsl_{side}_81920.obj',
-            f'surfaces/*_white_surface_rsl_{side}*_81920.obj',
-            f'thickness/*_native_rms_rsl_t*_{side}.txt',
-        )
-    )
+    complete = all(list(folder.glob(pattern.format(side=side))) for pattern in CORRESPONDING)
     kind = '_rsl' if complete else ''
     to_scanner = np.linalg.inv(read_xfm(_one(folder, 'transforms/linear/*_t1_tal.xfm')))
     white_file = _one(

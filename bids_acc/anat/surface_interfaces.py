@@ -21,14 +21,16 @@ from nipype.interfaces.base import (
 
 from bids_acc.anat.builtin import UNDEFINED
 from bids_acc.anat.interfaces import MAPS, load_volume, save_volume, write_surfaces
-from bids_acc.anat.native import on_template
+from bids_acc.anat.meshes import labels_by_place, labels_from_files, read_mesh
+from bids_acc.anat.native import on_template, wound_outwards
 from bids_acc.anat.registration import points_to_t1w
 from bids_acc.anat.sources import READERS
 from bids_acc.images.volumes import ribbon_mask
-from bids_acc.surfaces.atlases import all_labels
+from bids_acc.surfaces.atlases import DEFAULT_ATLAS, all_labels, cerebra, shipped_surface
+from bids_acc.surfaces.geometry import vertex_volumes
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_labels, write_map
 from bids_acc.surfaces.regions import Labels, region_codes
-from bids_acc.surfaces.template import load_template, mask_sha256
+from bids_acc.surfaces.template import HEMISPHERES, MEDIAL_WALL, load_template, mask_sha256
 
 
 class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):
@@ -82,6 +84,64 @@ class ExternalSurfaces(SimpleInterface):
                 results[name].append(str(write_labels(file, labels, names, hemi, name)))
         self._results.update(results)
         return runtime
+
+
+class _CorrespondingInputSpec(BaseInterfaceInputSpec):
+    space = traits.Enum('civet', 'fsLR', mandatory=True, desc='whose mesh')
+    mesh_dir = Directory(exists=True, mandatory=True, desc='folder with the files of the subject')
+    label_files = traits.Tuple(usedefault=True, desc='L=FILE and R=FILE; without, by place')
+    region_labels = File(exists=True, mandatory=True, desc='CerebrA in the T1w image')
+
+
+class _CorrespondingOutputSpec(TraitedSpec):
+    white = OutputMultiObject(File(exists=True), desc='left and right')
+    pial = OutputMultiObject(File(exists=True), desc='left and right')
+    midthickness = OutputMultiObject(File(exists=True), desc='left and right')
+    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
+    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
+    volume = OutputMultiObject(File(exists=True), desc='mm3, left and right')
+    parcellation = OutputMultiObject(File(exists=True), desc='labels, left and right')
+
+
+class CorrespondingSurfaces(SimpleInterface):
+    """Take surfaces and maps on a mesh whose vertices correspond already; nothing is resampled."""
+
+    input_spec = _CorrespondingInputSpec
+    output_spec = _CorrespondingOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        space, given = self.inputs.space, tuple(self.inputs.label_files)
+        results: dict[str, list[str]] = {key: [] for key in _CorrespondingOutputSpec().get()}
+        out = Path(runtime.cwd)
+        fixed = labels_from_files(given, space) if given else {}
+        for hemi in HEMISPHERES:
+            found = read_mesh(space, Path(self.inputs.mesh_dir), hemi)
+            labels = fixed.get(hemi) or self._by_place((found.white + found.pial) / 2, hemi)
+            cortex = np.isin(labels.codes, list(labels.cortical()))
+            defined = cortex & (np.nan_to_num(found.thickness) > 0)
+            faces = wound_outwards(found.white, found.faces)
+            volume = vertex_volumes(found.white, found.pial, faces)
+            for kind, path in write_surfaces(out, found.white, found.pial, faces, hemi):
+                results[kind].append(path)
+            maps = {'thickness': found.thickness, 'area': found.area, 'volume': volume}
+            for name, values in maps.items():
+                file = out / f'{hemi}_{name}.shape.gii'
+                kept = np.where(defined, values, np.nan)
+                results[name].append(str(write_map(file, kept, hemi, name)))
+            codes = np.where(cortex, labels.codes, 0)
+            names = {0: MEDIAL_WALL, **{c: labels.names[c] for c in labels.cortical() if c}}
+            file = out / f'{hemi}_parcellation.label.gii'
+            results['parcellation'].append(str(write_labels(file, codes, names, hemi, 'atlas')))
+        self._results.update(results)
+        return runtime
+
+    def _by_place(self, points: Any, hemi: str) -> Labels:
+        """Return the labels of CerebrA's cortex by place in the T1w image."""
+        image, affine = load_volume(self.inputs.region_labels)
+        cortex = set(shipped_surface(DEFAULT_ATLAS).names[hemi].values())
+        regions = {code: region for code, region in cerebra().regions.items()
+                   if region[0] in cortex}  # fmt: skip
+        return labels_by_place(points, image.astype(np.int64), affine, regions, hemi)
 
 
 class _RegionInputSpec(BaseInterfaceInputSpec):

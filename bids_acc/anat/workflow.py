@@ -20,11 +20,16 @@ from bids_acc.anat.interfaces import (
     RegisterTemplate,
     SegmentTissues,
 )
+from bids_acc.anat.meshes import N_VERTICES
 from bids_acc.anat.quality_interfaces import AnatFigures, AnatQuality
 from bids_acc.anat.region_interfaces import MeasureRegions, ModulateGrey
 from bids_acc.anat.segmentation import TISSUES
-from bids_acc.anat.surface_interfaces import ExternalSurfaces, RegionOfInterest
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.anat.surface_interfaces import (
+    CorrespondingSurfaces,
+    ExternalSurfaces,
+    RegionOfInterest,
+)
+from bids_acc.derivatives.outputs import init_sink, on_mesh
 from bids_acc.settings import AnatSettings
 from bids_acc.surfaces.atlases import DEFAULT_ATLAS, PROVENANCE
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES
@@ -57,7 +62,12 @@ CORRESPONDENCE = {
     'the template',
 }
 """How a subject's vertices were matched with the template's."""
-INPUTS = ['t1w_file', 'brain_mask', 'surface_dir']
+MESH_FIELDS = (
+    'mesh_white', 'mesh_pial', 'mesh_midthickness', 'mesh_thickness', 'mesh_area', 'mesh_volume',
+    'mesh_parcellation',
+)  # fmt: skip
+"""Outputs besides, where maps are measured on the mesh of a derivative as well."""
+INPUTS = ['t1w_file', 'brain_mask', 'surface_dir', 'mesh_dir']
 """Fields of the input node."""
 
 
@@ -76,6 +86,8 @@ class SurfaceOrigin:
     """What a reader must know; it stands in the sidecars and among the flags of quality."""
     smoothing_mm: float = 0.0
     """Kernel (FWHM) with which the source smoothed thickness."""
+    mesh: str = ''
+    """Another mesh on which maps are measured as well, ``'civet'`` or ``'fsLR'``."""
 
     @property
     def segmentation(self) -> str:
@@ -98,6 +110,22 @@ def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
             'nilearn': version('nilearn'),
             'bids_acc': version('bids_acc'),
         },
+    }
+
+
+def mesh_metadata(settings: AnatSettings, origin: SurfaceOrigin) -> dict[str, Any]:
+    """Return what the sidecars of files on the mesh of a derivative say besides."""
+    labels = (
+        f'labels of {" and ".join(Path(t.split("=", 1)[1]).name for t in settings.mesh_labels)}'
+        if settings.mesh_labels else 'DKT labels of CerebrA, by place in the T1w image'
+    )  # fmt: skip
+    return {
+        'Density': f'{N_VERTICES[origin.mesh]} vertices per hemisphere, in the order of '
+        f'{origin.mesh}',
+        'SpatialReference': origin.mesh,
+        'Correspondence': 'as its source has it; nothing was resampled',
+        'Atlas': labels,
+        'Software': {**origin.software, 'bids_acc': version('bids_acc')},
     }
 
 
@@ -173,6 +201,8 @@ def init_anat_wf(
         Brain in the space of the T1w image; without it, the brain is extracted.
     surface_dir
         FreeSurfer or CIVET subject or GIFTI anat folder, unless surfaces are built in.
+    mesh_dir
+        Folder with the files on ``origin.mesh``.
 
     Outputs
     -------
@@ -196,17 +226,22 @@ def init_anat_wf(
         Cortical ribbon of the region on the T1w grid.
     qc
         Table of one row.
+    mesh_white, mesh_pial, mesh_midthickness, mesh_thickness, mesh_area, mesh_volume,
+    mesh_parcellation
+        The same on the mesh of a derivative, where ``origin.mesh`` names one.
     """
     workflow = pe.Workflow(name=name)
     origin = origin or SurfaceOrigin()
     fit_wf = _init_fit_wf(settings, origin, omp_nthreads, seed)
     sinks_wf = _init_sinks_wf(output_dir, entities, settings, origin, image_notes)
     inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
+    more = MESH_FIELDS if origin.mesh else ()
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*OUTPUTS, *more]), name='outputnode')
+    folders = ('surface_dir', 'mesh_dir')
     workflow.connect([
-        (inputnode, fit_wf, [('surface_dir', 'inputnode.surface_dir')]),
-        (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in FITTED]),
-        (sinks_wf, outputnode, [(f'outputnode.{f}', f) for f in OUTPUTS]),
+        (inputnode, fit_wf, [(folder, f'inputnode.{folder}') for folder in folders]),
+        (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in (*FITTED, *more)]),
+        (sinks_wf, outputnode, [(f'outputnode.{f}', f) for f in (*OUTPUTS, *more)]),
     ])  # fmt: skip
     if not further_runs:
         workflow.connect(inputnode, 't1w_file', fit_wf, 'inputnode.t1w_file')
@@ -265,7 +300,8 @@ def _init_fit_wf(
     )  # fmt: skip
     density_map = pe.Node(ModulateGrey(), name='modulate', mem_gb=1.5)
     figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
-    outputnode = pe.Node(niu.IdentityInterface(fields=list(FITTED)), name='outputnode')
+    more = MESH_FIELDS if origin.mesh else ()
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*FITTED, *more]), name='outputnode')
     both = [('white', 'white'), ('pial', 'pial')]
     maps = [(name, name) for name in ('undefined', 'thickness', 'area')]
     measured = [(name, name) for name in MAPS]
@@ -333,6 +369,16 @@ def _init_fit_wf(
                                ('registration', 'registration_figure'),
                                ('template', 'template_figure')]),
     ])  # fmt: skip
+    if origin.mesh:
+        mesh = pe.Node(
+            CorrespondingSurfaces(space=origin.mesh, label_files=tuple(settings.mesh_labels)),
+            name='mesh', mem_gb=1.0,
+        )  # fmt: skip
+        workflow.connect([
+            (inputnode, mesh, [('mesh_dir', 'mesh_dir')]),
+            (regions, mesh, [('dseg', 'region_labels')]),
+            (mesh, outputnode, [(f.removeprefix('mesh_'), f) for f in MESH_FIELDS]),
+        ])  # fmt: skip
     return workflow
 
 
@@ -345,8 +391,11 @@ def _init_sinks_wf(
 ) -> pe.Workflow:
     """Keep every result under its BIDS name."""
     workflow = pe.Workflow(name='sinks_wf')
-    inputnode = pe.Node(niu.IdentityInterface(fields=[*FITTED, 't1w_metadata']), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface(fields=list(OUTPUTS)), name='outputnode')
+    more = MESH_FIELDS if origin.mesh else ()
+    inputnode = pe.Node(
+        niu.IdentityInterface(fields=[*FITTED, *more, 't1w_metadata']), name='inputnode'
+    )
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*OUTPUTS, *more]), name='outputnode')
     density, roi = settings.density, tuple(settings.roi)
     atlas = atlas_metadata(origin)
     mesh = surface_metadata(density, origin)
@@ -383,7 +432,7 @@ def _init_sinks_wf(
                 sink.inputs.metadata = metadata[number - 1]
             workflow.connect(parts, f'out{number}', sink, 'in_file')
             workflow.connect(sink, 'out_file', merge, f'in{number}')
-        if field in OUTPUTS:
+        if field in OUTPUTS or field in more:
             workflow.connect(merge, 'out', outputnode, field)
 
     hemis = [{'hemisphere': hemi, 'density': density} for hemi in HEMISPHERES]
@@ -418,6 +467,14 @@ def _init_sinks_wf(
     keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
     keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)
     keep_each('acc_labels', 'anat_roi_labels', labelled, 'roi_metadata')
+    if origin.mesh:
+        own = mesh_metadata(settings, origin)
+        sides = [{'hemisphere': hemi} for hemi in HEMISPHERES]
+        named = 'given' if settings.mesh_labels else 'CerebrA'
+        for field in MESH_FIELDS:
+            key = on_mesh(f'anat_{field.removeprefix("mesh_")}', origin.mesh)
+            extra = {'segmentation': named} if field == 'mesh_parcellation' else {}
+            keep_each(field, key, [{**side, **extra} for side in sides], [own] * 2)
     return workflow
 
 

@@ -33,6 +33,10 @@ class SurfaceChoice:
     """Kernel (FWHM) with which the source smoothed thickness."""
     note: str = ''
     """What a reader must know: what was passed over and why, whose labels these are."""
+    mesh: str = ''
+    """Another mesh on which maps are measured as well, ``civet`` or ``fsLR``."""
+    mesh_folder: Path | None = None
+    """Where its files lie."""
 
     def describe(self) -> str:
         """Write source and note in one line."""

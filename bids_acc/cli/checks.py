@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bids_acc.anat.meshes import labels_from_files
 from bids_acc.exceptions import SettingsError
 from bids_acc.quality.sessions import load_session_gate
 from bids_acc.settings import FuncSettings, Request
 from bids_acc.surfaces.atlases import check_region, load_tract_atlas, parse_atlas
-from bids_acc.surfaces.regions import WHOLE_CORTEX
+from bids_acc.surfaces.regions import WHOLE_CORTEX, find_region
 
 
 def check_together(request: Request) -> None:
@@ -36,8 +37,32 @@ def _check_region(request: Request) -> None:
     if twice := [name for name in names if names.count(name) > 1]:
         raise SettingsError(f'--atlas {twice[0]}: two atlases have this name.')
     check_region(anat.roi, anat.atlas)
+    _check_mesh(request)
     if (tracts := request.settings.dwi.tract_atlas) is not None:
         load_tract_atlas(tracts)
+
+
+def _check_mesh(request: Request) -> None:
+    """Refuse labels of a mesh that was not asked for, and names that they do not have."""
+    anat = request.settings.anat
+    if anat.mesh == 'fsaverage':
+        if anat.mesh_labels or anat.mesh_roi:
+            raise SettingsError(
+                '--mesh-labels and --mesh-roi are for the mesh of a derivative: add --mesh civet '
+                'or --mesh fsLR.'
+            )
+        return
+    if 'anat' in request.modalities and request.level == 'participant' and not request.derivatives:
+        raise SettingsError(
+            f'--mesh {anat.mesh} takes the results of another tool: say where, with -d NAME=PATH.'
+        )
+    if anat.mesh_labels:
+        for labels in labels_from_files(anat.mesh_labels, anat.mesh).values():
+            try:
+                find_region([labels], anat.region)
+            except SettingsError as error:
+                text = str(error).removeprefix('--roi')
+                raise SettingsError(f'--mesh-roi{text}') from error
 
 
 def _check_sources(request: Request) -> None:

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -83,6 +83,10 @@ class OutputSpec:
     """Title, caption and order in the subject's page, for figures."""
     sidecar: bool = True
     """Whether a JSON file is written beside the output."""
+    meshes: Mapping[str, str] = field(default_factory=dict)
+    """Other meshes on which the output exists as well: name of the space to density."""
+    mesh: str = ''
+    """Of an output on such a mesh, the name of the space."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,36 @@ def load_table() -> Mapping[str, OutputSpec]:
             except TypeError as error:
                 raise ValueError(f'{item.name}: {key}: {error}') from error
             table[key] = spec
+            table |= {own.key: own for own in _on_meshes(spec)}
     return table
+
+
+def on_mesh(key: str, space: str = '') -> str:
+    """Return the key of an output on a mesh that a derivative brings.
+
+    Parameters
+    ----------
+    key : str
+        Of the output on the template's mesh.
+    space : str
+        Name of the other mesh; empty or ``fsaverage`` for the template's.
+
+    Examples
+    --------
+    >>> on_mesh('anat_thickness', 'civet'), on_mesh('anat_thickness')
+    ('anat_thickness_civet', 'anat_thickness')
+    """
+    return key if space in ('', 'fsaverage') else f'{key}_{space}'
+
+
+def _on_meshes(spec: OutputSpec) -> Iterator[OutputSpec]:
+    """Yield an output's rows on other meshes; what is said of it holds there."""
+    for space, density in spec.meshes.items():
+        yield replace(
+            spec, key=on_mesh(spec.key, space), meshes={}, mesh=space,
+            entities={**spec.entities, 'space': space, 'density': density},
+            free=tuple(name for name in spec.free if name != 'density'),
+        )  # fmt: skip
 
 
 def output_spec(key: str) -> OutputSpec:

@@ -99,7 +99,7 @@ from bids_acc.group.statistics.tables import write_tables
 from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.treatment_files import write_timelines
-from bids_acc.group.vertexmaps import available_metrics
+from bids_acc.group.vertexmaps import TEMPLATE, available_metrics
 from bids_acc.group.vertexwise_run import compare_vertices, read_vertex_maps
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
@@ -418,17 +418,18 @@ def parcellation_options(
 def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | None) -> str:
     """Find the parcels and measure everybody in them."""
     group = run.settings.group
-    there = available_metrics(run.data_dir)
+    there = available_metrics(run.data_dir, run.settings.anat.mesh)
     metrics = tuple(name for name in group.metrics if name in there)
     if not metrics:
         raise NotPossibleError('no vertex maps; parcels and structure are left out.')
     if absent := [name for name in group.metrics if name not in there]:
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
-    data = read_vertex_maps(run, metrics, run.settings.anat.roi)
+    data = read_vertex_maps(run, metrics, run.settings.anat.region)
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
         run.notes += data.notes
-        place = atlas_folder(run.output_dir, Path(group.atlas), left_out, group.smooth_mm)
+        mesh = run.settings.anat.mesh
+        place = atlas_folder(run.output_dir, Path(group.atlas), left_out, group.smooth_mm, mesh)
         with whole_folder(place) as folder:
             result = apply_atlas(Path(group.atlas), data, folder)
             run.figures['Parcels'] = _placed(result, folder, place)
@@ -451,13 +452,19 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
                 backend=backend,
                 progress=progress,
             )
-        region = (*run.settings.anat.roi, *run.settings.anat.atlas)
+        region = (*run.settings.anat.region, *run.settings.anat.atlas, *_of_mesh(run))
         place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
         with whole_folder(place) as folder:
             write_parcellation(result, options, folder)
             run.figures['Parcels'] = _placed(result, folder, place)
     run.parcellation, run.parcels_name = result, place.name
     return f'k = {result.choice.k} ({result.choice.source})'
+
+
+def _of_mesh(run: GroupRun) -> tuple[str, ...]:
+    """Name the mesh of a derivative, on which other parcels are found."""
+    mesh = run.settings.anat.mesh
+    return () if mesh == TEMPLATE else (f'mesh:{mesh}',)
 
 
 def _placed(result: ParcellationResult, folder: Path, place: Path) -> list[tuple[Path, str, str]]:

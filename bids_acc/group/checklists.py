@@ -306,7 +306,7 @@ class _Known:
         """Name region and parcels."""
         found = self.run.parcellation
         parcels = '' if found is None else f'; {found.choice.k} parcels ({found.choice.source})'
-        return ', '.join(self.run.settings.anat.roi) + parcels
+        return ', '.join(self.run.settings.anat.region) + parcels
 
     @property
     def measures(self) -> str:

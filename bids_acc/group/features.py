@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.surfaces.cohort_surface import MeanSurface
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 BOTH = 'both'
@@ -51,12 +53,19 @@ class VertexMetrics:
     """Density entity of the mesh, e.g. ``41k``."""
     template: str = 'fsaverage'
     """Name of the mesh's template."""
+    surfaces: Mapping[str, MeanSurface] | None = None
+    """Mean mid-surface of each hemisphere on the mesh of a derivative; None on the template's."""
     excluded: pd.DataFrame | None = None
     """Sessions left out, with ``reason``."""
     notes: tuple[str, ...] = ()
     """Decisions worth a line in the report."""
     neighbours: list[IntArray] | None = None
     """Neighbours of each vertex on the mesh, by position; ``None`` where the mesh is unknown."""
+
+    @property
+    def on_template(self) -> bool:
+        """Whether vertices are those of the template, whose places and regions are known."""
+        return self.template == 'fsaverage'
 
     @property
     def n_sessions(self) -> int:

@@ -87,8 +87,9 @@ def parcels_folder(
 
 
 def atlas_folder(
-    output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]] = (), smooth_mm: float = 0.0
-) -> Path:
+    output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]] = (), smooth_mm: float = 0.0,
+    mesh: str = 'fsaverage',
+) -> Path:  # fmt: skip
     """Return the folder of measures in the parcels of an existing atlas.
 
     Parameters
@@ -99,11 +100,14 @@ def atlas_folder(
         Its file.
     left_out, smooth_mm
         As in `parcels_folder`.
+    mesh : str
+        Whose mesh the maps lie on.
     """
     plain = re.sub(r'[^A-Za-z0-9]+', '', atlas.name.partition('.')[0])
     gated = f'-{digest([list(entry) for entry in left_out])[:8]}' if left_out else ''
     smoothed = f'-smooth{smooth_mm:g}' if smooth_mm else ''
-    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}{gated}{smoothed}'
+    other = '' if mesh == 'fsaverage' else f'-{mesh}'
+    return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}{gated}{smoothed}{other}'
 
 
 @contextlib.contextmanager

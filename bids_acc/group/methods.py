@@ -279,8 +279,10 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         for names, verb in ((others, 'averaged'), (summed, 'summed'))
         if names
     )
-    region = f'{result.data.values.shape[2]} vertices of {" and ".join(run.settings.anat.roi)}'
-    smoothed = _smoothing_in_words(group.smooth_mm)
+    region = f'{result.data.values.shape[2]} vertices of {" and ".join(run.settings.anat.region)}'
+    if not result.data.on_template:
+        region += f' on the mesh of {result.data.template}, vertex by vertex as its source has it'
+    smoothed = _smoothing_in_words(group.smooth_mm, result.data.on_template)
     if group.atlas is not None:
         name = Path(group.atlas).name
         return f'The parcels of {name} were applied to {region}{smoothed}: {measured}.'
@@ -303,12 +305,13 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
     )
 
 
-def _smoothing_in_words(smooth_mm: float) -> str:
+def _smoothing_in_words(smooth_mm: float, on_template: bool = True) -> str:
     """Say how maps were smoothed; empty where they were not."""
     if not smooth_mm:
         return ''
+    whose = 'template' if on_template else 'cohort'
     return (
-        f' (smoothed along the mid-surface of the template by a heat kernel of {smooth_mm:g} mm '
+        f' (smoothed along the mid-surface of the {whose} by a heat kernel of {smooth_mm:g} mm '
         'full width at half maximum, cotangent Laplacian and implicit Euler steps, before the '
         'region was cut out)'
     )

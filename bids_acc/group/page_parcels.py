@@ -15,8 +15,9 @@ from bids_acc.group.opnmf.rank import RankCurves
 from bids_acc.group.parcels.figure_files import parcels_figure_path
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.parcels.places import ParcelPlace, parcel_name, parcel_places
+from bids_acc.group.parcels.places import ParcelPlace, parcel_name
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
+from bids_acc.group.shown import places_of
 from bids_acc.report.html import Block, image_block, table_block
 from bids_acc.report.reading import explained
 from bids_acc.report.surface_view import VIEWS, as_png, still_picture, viewer_content
@@ -93,6 +94,12 @@ def choice_in_words(
     return found
 
 
+COHORT_SURFACE = (
+    "Parcels on the mean surface of the cohort on the derivative's own mesh, inflated (vertices "
+    'moved to the mean of their neighbours); the line is the border of the parcels.'
+)
+
+
 def _agreement(k: int, one: RankCurves, name: str) -> str:
     """Say how well halves agree at a number and beside it."""
     stability = one.curves.set_index('k')['stability']
@@ -117,15 +124,18 @@ def parcel_surface_blocks(result: ParcellationResult, root: Path | None) -> Iter
     """
     for cohort, one in result.parcellations.items():
         of = f', {cohort}' if cohort else ''
-        places = parcel_places(one.columns, one.labels, result.data.mesh_sizes[0])
+        places = places_of(one, result.data)
         yield table_block(
             places_table(one, places), f'Where the parcels lie{of}',
             'Middle of the vertices in MNI152NLin2009aSym (x, y, z in mm) and regions of the '
             'Desikan-Killiany atlas. Dorsal, perigenual and subgenual: above, in front of and '
             'below the genu of the corpus callosum, in sectors of 45 degrees (own convention).',
         )  # fmt: skip
-        if min(result.data.mesh_sizes) >= N_VERTICES:
-            figure = None if root is None else parcels_figure_path(root, cohort)
+        figure = None if root is None else parcels_figure_path(root, cohort)
+        if not result.data.on_template:  # the page holds the template's surfaces only
+            if figure is not None and figure.is_file():
+                yield image_block(figure, f'Parcels on the surface{of}', COHORT_SURFACE)
+        elif min(result.data.mesh_sizes) >= N_VERTICES:
             yield _viewer(one, places, of, figure)
 
 

@@ -197,7 +197,8 @@ def _voxel_measures(
     share = np.concatenate(list(inside.values())).astype(float)
     one = None if parcels is None else _parcels_of(parcels, key[0])
     labels = None
-    if one is not None and parcels is not None and parcels.data.density == density:
+    same = parcels is not None and parcels.data.on_template and parcels.data.density == density
+    if one is not None and same:
         labels = np.concatenate([_whole_labels(one, s, len(v)) for s, v in inside.items()])
     k = 0 if one is None else one.n_components
     return cortex_measures(share, maps, volume_mm3, labels, k)

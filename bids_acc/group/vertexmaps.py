@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bids_acc.derivatives.outputs import FoundOutput, find_outputs
+from bids_acc.derivatives.outputs import FoundOutput, find_outputs, load_table, on_mesh
 from bids_acc.derivatives.records import Ledger
 from bids_acc.exceptions import (
     BidsAccError,
@@ -23,6 +23,7 @@ from bids_acc.group.cohort import rest_first
 from bids_acc.group.features import VertexMetrics, mask_unmeasured
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.surfaces.atlases import all_labels
+from bids_acc.surfaces.cohort_surface import MeanSurface, mean_surface
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
 from bids_acc.surfaces.regions import Labels, find_region
@@ -32,6 +33,8 @@ from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
 
+TEMPLATE = 'fsaverage'
+"""Name of the template's mesh."""
 Session = tuple[str, str | None]
 Maps = dict[str, dict[str, dict[Session, FoundOutput]]]
 """``maps[metric][hemisphere][session]``."""
@@ -68,13 +71,14 @@ DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
 
 def majority_region(
     output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str,
-    atlases: Sequence[str] = (),
+    atlases: Sequence[str] = (), space: str = TEMPLATE,
 ) -> BoolArray:  # fmt: skip
     """Return the vertices that more than half of the sessions put inside the region.
 
     With labels that come from the template all sessions agree; with each subject's own
     parcellation, resampled to the template mesh, the majority decides. Names that the sessions'
-    labels do not have are looked for in the atlases of the template mesh.
+    labels do not have are looked for in the atlases of the template mesh; on the mesh of a
+    derivative there are no others.
 
     Raises
     ------
@@ -83,7 +87,8 @@ def majority_region(
     InputDataError
         If none of them can be read.
     """
-    found = find_outputs(label_key, output_dir, hemisphere=hemisphere, density=density or None)
+    key = on_mesh(label_key, space)
+    found = find_outputs(key, output_dir, hemisphere=hemisphere, density=density or None)
     if not found:
         raise MissingInputError(
             f'{output_dir}: no region labels of hemisphere {hemisphere}; run the participant '
@@ -93,7 +98,8 @@ def majority_region(
     broken: list[BidsAccError] = []
     for item in found:
         try:
-            votes.append((item, _region_of(item, region, hemisphere, density, atlases)))
+            shipped = density if space == TEMPLATE else ''
+            votes.append((item, _region_of(item, region, hemisphere, shipped, atlases)))
         except BidsAccError as error:
             broken.append(error)
             LOGGER.warning('%s It has no vote on the region.', error)
@@ -144,11 +150,22 @@ def _name(session: Session) -> str:
     return f'sub-{session[0]}' + (f'/ses-{session[1]}' if session[1] else '')
 
 
-def maps_by_density(output_dir: Path, metrics: Sequence[str]) -> dict[str, Maps]:
+def _metric_key(metric: str, space: str) -> tuple[str, dict[str, str]] | None:
+    """Return output key and fixed entities of a metric; None if it is not on that mesh."""
+    key, fixed = METRIC_KEYS[metric]
+    key = on_mesh(key, space)
+    return (key, fixed) if key in load_table() else None
+
+
+def maps_by_density(
+    output_dir: Path, metrics: Sequence[str], space: str = TEMPLATE
+) -> dict[str, Maps]:
     """Find the maps of each metric and hemisphere, by density of the mesh and session."""
     maps: dict[str, Maps] = {}
     for metric in metrics:
-        key, fixed = METRIC_KEYS[metric]
+        if (known := _metric_key(metric, space)) is None:
+            continue
+        key, fixed = known
         for side in ('L', 'R'):
             found: dict[str, list[FoundOutput]] = {}
             for item in find_outputs(key, output_dir, hemisphere=side, **fixed):
@@ -159,13 +176,13 @@ def maps_by_density(output_dir: Path, metrics: Sequence[str]) -> dict[str, Maps]
     return maps
 
 
-def available_metrics(output_dir: Path) -> tuple[str, ...]:
-    """Return the metrics of which there is any map."""
+def available_metrics(output_dir: Path, space: str = TEMPLATE) -> tuple[str, ...]:
+    """Return the metrics of which there is any map on a mesh."""
+    keys = {metric: _metric_key(metric, space) for metric in METRIC_KEYS}
     return tuple(
-        metric
-        for metric, (key, fixed) in METRIC_KEYS.items()
-        if find_outputs(key, output_dir, **fixed)
-    )
+        metric for metric, known in keys.items()
+        if known is not None and find_outputs(known[0], output_dir, **known[1])
+    )  # fmt: skip
 
 
 def _choose_density(complete: Mapping[str, Sequence[Session]], output_dir: Path) -> str:
@@ -191,6 +208,7 @@ def gather_vertex_metrics(
     label_key: str = LABEL_KEY,
     atlases: Sequence[str] = (),
     smooth_mm: float = 0.0,
+    space: str = TEMPLATE,
 ) -> VertexMetrics:
     """Read the maps of all sessions inside a region.
 
@@ -215,6 +233,8 @@ def gather_vertex_metrics(
     smooth_mm : float
         Full width at half maximum of the kernel that maps are smoothed with over the whole
         cortex, before the region is cut out; 0 for none.
+    space : str
+        Whose mesh: the template's, or that of a derivative (``civet``, ``fsLR``).
 
     Returns
     -------
@@ -228,7 +248,7 @@ def gather_vertex_metrics(
     GridMismatchError, InputDataError
         If the maps of no session can be read or fit the labels.
     """
-    by_density = maps_by_density(output_dir, metrics)
+    by_density = maps_by_density(output_dir, metrics, space)
     every = sorted(
         {s for maps in by_density.values() for sides in maps.values() for found in sides.values()
          for s in found},
@@ -246,15 +266,17 @@ def gather_vertex_metrics(
     complete = whole.get(density)
     if not complete:
         raise MissingInputError(
-            f'{output_dir}: no session has vertex maps of all of {", ".join(metrics)}; run the '
+            f'{output_dir}: no session has vertex maps of all of {", ".join(metrics)}'
+            f'{"" if space == TEMPLATE else f" on the mesh of {space} (--mesh {space})"}; run the '
             'participant level first, or choose fewer metrics.'
         )
     maps = by_density[density]
     masks = {
-        side: majority_region(output_dir, side, region, label_key, density, atlases)
+        side: majority_region(output_dir, side, region, label_key, density, atlases, space)
         for side in hemispheres
     }
-    kernels = _kernels(masks, density, smooth_mm)
+    cohort = _cohort_surfaces(output_dir, masks, complete, space)
+    kernels = _kernels(masks, density, smooth_mm, cohort)
     rows, damaged = _read_rows(maps, metrics, complete, masks, Ledger(output_dir), kernels)
     if not rows:
         raise next(iter(damaged.values()))
@@ -264,25 +286,56 @@ def gather_vertex_metrics(
         for side, mask in masks.items()
     ]
     sizes = {'L': 0, 'R': 0} | {side: len(mask) for side, mask in masks.items()}
-    first = maps[metrics[0]][hemispheres[0]][complete[0]].entities
     columns = pd.concat(legends, ignore_index=True)
     return VertexMetrics(
         values=np.stack(list(rows.values()), axis=1),
         metrics=tuple(metrics),
         sessions=_legend(complete),
         columns=columns,
-        neighbours=mesh_neighbours(columns, sizes, output_dir, density),
+        neighbours=mesh_neighbours(columns, sizes, output_dir, density, space),
         mesh_sizes=(sizes['L'], sizes['R']),
         density=density,
-        template=first.get('space', 'fsaverage'),
+        template=space,
+        surfaces=cohort,
         excluded=_left_out(every, density, lacks, damaged),
         notes=_smoothing_notes(kernels, masks, smooth_mm),
     )
 
 
+def _cohort_surfaces(
+    output_dir: Path, masks: Mapping[str, BoolArray], sessions: Sequence[Session], space: str
+) -> dict[str, MeanSurface] | None:
+    """Average the mid-surfaces of the sessions on the mesh of a derivative; None on the template.
+
+    Raises
+    ------
+    MissingInputError
+        If no surface can be read.
+    """
+    if space == TEMPLATE:
+        return None
+    found = {}
+    for side, mask in masks.items():
+        meshes = []
+        for item in find_outputs(on_mesh(SURFACE_KEY, space), output_dir, hemisphere=side):
+            if (item.entities['subject'], item.entities.get('session')) not in sessions:
+                continue
+            try:
+                meshes.append(read_surface(item.path))
+            except BidsAccError as error:
+                LOGGER.warning('%s It is not part of the mean surface.', error)
+        fitting = [points for points, _ in meshes if len(points) == len(mask)]
+        if not fitting:
+            raise MissingInputError(f'{output_dir}: no surface of hemisphere {side} on {space}.')
+        faces = next(faces for points, faces in meshes if len(points) == len(mask))
+        found[side] = mean_surface(fitting, faces)
+    return found
+
+
 def _kernels(
-    masks: Mapping[str, BoolArray], density: str, smooth_mm: float
-) -> dict[str, HeatKernel]:
+    masks: Mapping[str, BoolArray], density: str, smooth_mm: float,
+    cohort: Mapping[str, MeanSurface] | None,
+) -> dict[str, HeatKernel]:  # fmt: skip
     """Return the kernel of each hemisphere; none without smoothing.
 
     Raises
@@ -292,6 +345,9 @@ def _kernels(
     """
     if not smooth_mm:
         return {}
+    if cohort is not None:
+        return {side: HeatKernel(one.vertices, one.faces, smooth_mm)
+                for side, one in cohort.items()}  # fmt: skip
     for mask in masks.values():
         if len(mask) != DENSITIES.get(density):
             raise InputDataError(
@@ -332,7 +388,8 @@ def gather_beside(output_dir: Path, data: VertexMetrics) -> VertexMetrics | None
         it (made by an older version) or whose map cannot be read. None where there is none.
     """
     ledger, maps = Ledger(output_dir), {}
-    for metric, key in BESIDE_KEYS.items():
+    for metric, plain in BESIDE_KEYS.items():
+        key = on_mesh(plain, data.template)
         by_side = {}
         for side in data.columns['hemisphere'].unique():
             found = find_outputs(key, output_dir, hemisphere=side, density=data.density or None)
@@ -458,11 +515,12 @@ def _read_one(
 
 
 def mesh_neighbours(
-    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str
-) -> list[IntArray] | None:
+    columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str,
+    space: str = TEMPLATE,
+) -> list[IntArray] | None:  # fmt: skip
     """Return the neighbours of each vertex of a region, from any subject's surface.
 
-    All subjects share the template's triangles.
+    All subjects share the triangles of the mesh.
 
     Parameters
     ----------
@@ -474,6 +532,8 @@ def mesh_neighbours(
         Root of the derivative dataset.
     density : str
         Of the mesh, as in file names.
+    space : str
+        Whose mesh.
 
     Returns
     -------
@@ -485,7 +545,8 @@ def mesh_neighbours(
         vertices = columns.loc[columns['hemisphere'] == side, 'vertex'].to_numpy()
         if not len(vertices):
             continue
-        found = find_outputs(SURFACE_KEY, output_dir, hemisphere=side, density=density or None)
+        key = on_mesh(SURFACE_KEY, space)
+        found = find_outputs(key, output_dir, hemisphere=side, density=density or None)
         triangles = _triangles(found, sizes[side])
         if triangles is None:
             return None

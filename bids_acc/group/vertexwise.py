@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,17 @@ from bids_acc.group.features import VertexMetrics
 from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, VertexContrast, components, contrast_at_vertices
+from bids_acc.group.shown import shown_surfaces, views_of
 from bids_acc.group.statistics.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.study import Study, group_counts
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
-from bids_acc.report.surface_view import VIEWS, SurfaceMap, still_picture
+from bids_acc.report.surface_view import SurfaceMap, still_picture
 from bids_acc.report.wording import metric_words
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import map_image
-from bids_acc.surfaces.inflated import N_VERTICES
+from bids_acc.surfaces.inflated import InflatedHemisphere
 from bids_acc.surfaces.template import DENSITIES, load_template
 from bids_acc.typing import BoolArray, FloatArray
 
@@ -185,19 +186,24 @@ def _sessions_of(frame: pd.DataFrame, data: VertexMetrics) -> np.ndarray:
 
 def _areas(part: VertexMetrics) -> FloatArray | None:
     """Return the area of each vertex on the template's mid-cortical surface in mm2, if known."""
-    if part.density not in DENSITIES:
+    if part.surfaces is None and part.density not in DENSITIES:
         return None
     areas = np.empty(len(part.columns))
-    for side, mesh in load_template(part.density).items():
+    if part.surfaces is not None:
+        surfaces = {side: (one.vertices, one.faces) for side, one in part.surfaces.items()}
+    else:
+        surfaces = {side: ((mesh.white + mesh.pial) / 2, mesh.faces)
+                    for side, mesh in load_template(part.density).items()}  # fmt: skip
+    for side, mesh in surfaces.items():
         own = (part.columns['hemisphere'] == side).to_numpy()
-        whole = vertex_areas((mesh.white + mesh.pial) / 2, mesh.faces)
+        whole = vertex_areas(*mesh)
         areas[own] = whole[part.columns.loc[own, 'vertex'].to_numpy()]
     return areas
 
 
 def _region(part: VertexMetrics, vertex: int) -> str:
     """Return the name of a vertex' region in the Desikan-Killiany atlas, if known."""
-    if part.density not in DENSITIES:
+    if not part.on_template or part.density not in DENSITIES:
         return ''
     at = part.columns.iloc[vertex]
     mesh = load_template(part.density)[at['hemisphere']]
@@ -246,7 +252,7 @@ def clusters(result: VertexResult, data: VertexMetrics, alpha: float) -> pd.Data
 
 def _place(part: VertexMetrics, vertex: int) -> tuple[float, float, float]:
     """Return where a vertex lies on the template, in mm of MNI space."""
-    if part.density not in DENSITIES:
+    if not part.on_template or part.density not in DENSITIES:
         return (np.nan,) * 3
     at = part.columns.iloc[vertex]
     mesh = load_template(part.density)[at['hemisphere']]
@@ -318,8 +324,8 @@ def write_vertexwise(
             facts = {'Contrast': row.contrast, 'Metric': row.metric, 'Model': row.formula,
                      'Permutations': len(found.null), 'DegreesOfFreedom': found.df}  # fmt: skip
             write_sidecar('group_vertexwise', path, facts)
-        if (found.p <= alpha).any() and min(data.mesh_sizes) >= N_VERTICES:
-            entries.append(_picture(result, maps, folder, alpha))
+        if (found.p <= alpha).any() and (surfaces := shown_surfaces(data)):
+            entries.append(_picture(result, maps, folder, alpha, surfaces))
     return entries
 
 
@@ -329,15 +335,16 @@ def _plain(text: str) -> str:
 
 
 def _picture(
-    result: VertexResult, maps: dict[str, dict[str, FloatArray]], folder: Path, alpha: float
-) -> tuple[Path, str, str]:
+    result: VertexResult, maps: dict[str, dict[str, FloatArray]], folder: Path, alpha: float,
+    surfaces: Mapping[str, InflatedHemisphere],
+) -> tuple[Path, str, str]:  # fmt: skip
     """Draw t, with the significant vertices outlined."""
     row, found = result.row, result.found
     assert found is not None  # noqa: S101 - only called with one
     far = float(np.ceil(np.abs(found.t).max()))
     shown = SurfaceMap(f'{metric_words(row.metric)}, {row.contrast}', maps['t'], 't', (-far, far))
     outline = {side: (maps['p'][side] <= alpha).astype(int) for side in 'LR'}
-    figure = still_picture([shown], outline, list(VIEWS))
+    figure = still_picture([shown], outline, views_of(surfaces), surfaces)
     where = '' if row.cohort == 'all' else f', {row.cohort}'
     name = '_'.join(map(_plain, (row.cohort, row.metric, row.contrast)))
     path = folder / 'figures' / f'vertexwise_{name}.svg'

@@ -40,13 +40,13 @@ def compare_vertices(run: GroupRun) -> str:
         raise NotPossibleError('there is no table of measures.')
     wanted = run.model.section('Vertexwise')
     metrics = tuple(wanted['Metrics'] or run.settings.group.metrics)
-    there = available_metrics(run.data_dir)
+    there = available_metrics(run.data_dir, run.settings.anat.mesh)
     if absent := [name for name in metrics if name not in there]:
         run.note(f'Vertexwise: no vertex maps of {", ".join(absent)}.')
     metrics = tuple(name for name in metrics if name in there)
     if not metrics:
         raise NotPossibleError('no vertex maps.')
-    region = ('cortex',) if wanted['Region'] == 'cortex' else run.settings.anat.roi
+    region = ('cortex',) if wanted['Region'] == 'cortex' else run.settings.anat.region
     data = read_vertex_maps(run, metrics, region)
     study = make_study(
         run.model, run.measures.parcels, run.measures.mrs, run.measures.participants
@@ -90,7 +90,7 @@ def read_vertex_maps(
     try:
         data = gather_vertex_metrics(
             run.data_dir, metrics, region, atlases=run.settings.anat.atlas,
-            smooth_mm=run.settings.group.smooth_mm,
+            smooth_mm=run.settings.group.smooth_mm, space=run.settings.anat.mesh,
         )  # fmt: skip
     except MissingInputError as error:
         raise NotPossibleError(str(error)) from error

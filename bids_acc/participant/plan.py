@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bids_acc.anat.meshes import label_files
 from bids_acc.anat.sources import inspect_surfaces
 from bids_acc.bids import selection as chosen
 from bids_acc.bids.brain_masks import MaskChoice, choose_brain_mask
@@ -29,6 +30,7 @@ from bids_acc.execution.configure import code_state
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
 from bids_acc.participant.function import judged_row, needs_anat
+from bids_acc.participant.meshes import with_mesh
 from bids_acc.settings import Request, Settings, fingerprint
 from bids_acc.surfaces.atlases import atlas_files
 
@@ -186,12 +188,16 @@ def _with_surfaces(
         choice = choose_surfaces(
             asked, derivatives, session.subject, session.session, inspect_surfaces
         )
+        if settings.anat.mesh != 'fsaverage':
+            choice = with_mesh(
+                choice, settings.anat.mesh, derivatives, session.subject, session.session
+            )
     except BidsAccError as error:
         return replace(
             row, status='fail', reason=str(error), reason_code=error.exit_code.name.lower(),
             exit_code=error.exit_code,
         ), SurfaceChoice()  # fmt: skip
-    if derivatives and asked != 'builtin':
+    if derivatives and (asked != 'builtin' or choice.mesh):
         row = replace(row, reason='; '.join(filter(None, [row.reason, choice.describe()])))
     return row, choice
 
@@ -227,6 +233,7 @@ def settings_fingerprint(settings: Settings, modality: str) -> str:
     tracts = settings.dwi.tract_atlas if modality in ('dwi', 'mtr') else None
     atlases = (*getattr(own, 'atlas', ()), *filter(None, [tracts]))
     files += [file for text in atlases for file in atlas_files(text)]
+    files += label_files(getattr(own, 'mesh_labels', ())).values()
     content = hash_files(files)
     more: dict[str, list[str]] = {
         'func': [settings.anat.density],  # may do without the T1w image

@@ -18,7 +18,8 @@ from nipype.interfaces.utility import IdentityInterface
 from nipype.pipeline.engine import Workflow
 
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
-from bids_acc.bids.inputs import DwiInputs, MrsInputs, MtrInputs, Session
+from bids_acc.bids.inputs import AnatInputs, DwiInputs, MrsInputs, MtrInputs, Session
+from bids_acc.bids.surfaces import SurfaceChoice
 from bids_acc.derivatives.links import bids_uris
 from bids_acc.derivatives.outputs import Sink
 from bids_acc.dwi.workflow import init_dwi_wf
@@ -151,36 +152,12 @@ def init_session_wf(
     common: dict[str, Any] = {'output_dir': output_dir}
     anat: Any = None
     if job.wants('anat') and session.anat is not None:
-        anat = init_anat_wf(
-            **common,
-            entities=dict(session.anat.entities),
-            settings=settings.anat,
-            omp_nthreads=settings.resources.omp_nthreads,
-            seed=task_seed(settings.random_seed, record_label(session, 'anat')),
-            name='anat_wf',
-            origin=SurfaceOrigin(
-                source=job.surfaces.source,
-                own_labels=job.surfaces.own_labels,
-                software=job.surfaces.software,
-                note=job.surfaces.note,
-                smoothing_mm=job.surfaces.smoothing_mm,
-            ),
-            further_runs=session.anat.averaged,
-            image_notes=session.anat.notes,
-        )
-        anat.get_node('inputnode').inputs.t1w_file = str(session.anat.t1w)
-        if job.brain_mask.path is not None:
-            anat.get_node('inputnode').inputs.brain_mask = str(job.brain_mask.path)
-        if job.surfaces.folder is not None:
-            anat.get_node('inputnode').inputs.surface_dir = str(job.surfaces.folder)
-        keep_fields(anat, output_dir, record_label(session, 'anat'))
+        anat = _session_anat(job, session.anat, settings, common)
         modalities[anat.name] = 'anat'
     elif 'anat' in job.records:
         anat = stored_fields(job.records['anat'], output_dir)
     if job.wants('dwi') and session.dwi is not None:
-        dwi = _session_dwi(
-            session, session.dwi, anat is not None, settings, common, job.surfaces.own_labels
-        )
+        dwi = _session_dwi(session, session.dwi, anat is not None, settings, common, job.surfaces)
         keep_fields(dwi, output_dir, record_label(session, 'dwi'))
         modalities[dwi.name] = 'dwi'
         _join(workflow, anat, dwi)
@@ -212,13 +189,48 @@ def init_session_wf(
     return workflow, modalities
 
 
+def _session_anat(
+    job: Job, inputs: AnatInputs, settings: Settings, common: Mapping[str, Any]
+) -> Workflow:
+    """Build the graph of the T1w image of a session."""
+    surfaces, label = job.surfaces, record_label(job.session, 'anat')
+    workflow = init_anat_wf(
+        **common,
+        entities=dict(inputs.entities),
+        settings=settings.anat,
+        omp_nthreads=settings.resources.omp_nthreads,
+        seed=task_seed(settings.random_seed, label),
+        name='anat_wf',
+        origin=SurfaceOrigin(
+            source=surfaces.source,
+            own_labels=surfaces.own_labels,
+            software=surfaces.software,
+            note=surfaces.note,
+            smoothing_mm=surfaces.smoothing_mm,
+            mesh=surfaces.mesh,
+        ),
+        further_runs=inputs.averaged,
+        image_notes=inputs.notes,
+    )
+    given = {
+        't1w_file': inputs.t1w, 'brain_mask': job.brain_mask.path,
+        'surface_dir': surfaces.folder, 'mesh_dir': surfaces.mesh_folder,
+    }  # fmt: skip
+    node = workflow.get_node('inputnode')
+    for name, path in given.items():
+        if path is not None:
+            setattr(node.inputs, name, str(path))
+    keep_fields(workflow, common['output_dir'], label)
+    return workflow
+
+
 def _session_dwi(
     session: Session,
     inputs: DwiInputs,
     has_anat: bool,
     settings: Settings,
     common: Mapping[str, Any],
-    own_atlas: str,
+    surfaces: SurfaceChoice,
 ) -> Workflow:
     """Build the diffusion graph of a session."""
     workflow = init_dwi_wf(
@@ -237,7 +249,8 @@ def _session_dwi(
         notes=inputs.notes,
         left_out=inputs.left_out,
         no_opposite=inputs.no_opposite,
-        own_atlas=own_atlas,
+        own_atlas=surfaces.own_labels,
+        mesh=surfaces.mesh if has_anat else '',
         atlases=settings.anat.atlas,
     )
     node = workflow.get_node('inputnode')

@@ -44,9 +44,10 @@ class SurfaceMap:
     labels: Sequence[tuple[str, tuple[float, float, float]]] = field(default_factory=tuple)
     """Names and colours of the parcels."""
 
-    def shown(self, side: str) -> FloatArray:
-        """Return the values of one hemisphere on the mesh of the page; missing is NaN."""
-        values = np.array(self.values[side], dtype=float)[:N_VERTICES]
+    def shown(self, side: str, n_vertices: int = N_VERTICES) -> FloatArray:
+        """Return the values of one hemisphere on the mesh that is shown; missing is NaN."""
+        values = np.array(self.values[side], dtype=float)[:n_vertices]
+        values = np.pad(values, (0, n_vertices - len(values)), constant_values=np.nan)
         if self.labels:
             values[values < 0] = np.nan
         return values
@@ -203,7 +204,7 @@ def face_colours(
     -------
     (n_faces, 3) ndarray
     """
-    values = one.shown(side)
+    values = one.shown(side, len(hemisphere.vertices))
     base = np.where(hemisphere.sulcus[:, None], _SULCUS, _GYRUS)
     known = np.isfinite(values)
     if one.labels:
@@ -214,7 +215,9 @@ def face_colours(
         share = np.clip((values[known] - low) / ((high - low) or 1), 0, 1)
         base[known] = mpl.colormaps['viridis'](share)[:, :3]
     corners = base[hemisphere.faces]
-    labels: IntArray = np.asarray(outline, dtype=int)[:N_VERTICES][hemisphere.faces]
+    drawn = np.zeros(len(values), dtype=int)
+    drawn[: len(np.asarray(outline))] = np.asarray(outline)[: len(values)]
+    labels: IntArray = drawn[hemisphere.faces]
     second = (corners[:, 1] == corners[:, 2]).all(axis=1)[:, None]
     colours = (
         np.where(second, corners[:, 1], corners[:, 0]) if one.labels else corners.mean(axis=1)
@@ -226,6 +229,7 @@ def face_colours(
 def still_picture(
     maps: Sequence[SurfaceMap], outline: Mapping[str, npt.ArrayLike],
     views: Sequence[str] = ('left medial', 'right medial'),
+    surfaces: Mapping[str, InflatedHemisphere] | None = None,
 ) -> Figure:  # fmt: skip
     """Draw maps, one row for each, in some views.
 
@@ -237,12 +241,14 @@ def still_picture(
         As for `viewer_content`.
     views : sequence of str
         Keys of `VIEWS`.
+    surfaces : mapping of str to InflatedHemisphere, optional
+        ``L`` and ``R``, on the mesh of the maps; the template's by default.
 
     Returns
     -------
     Figure
     """
-    both = inflated_template()
+    both = surfaces or inflated_template()
     figure = Figure(figsize=(2.6 * len(views) + 0.9, 1.95 * len(maps) + 0.2), layout='constrained')
     grid = figure.subplots(len(maps), len(views), squeeze=False)
     for row, one in zip(grid, maps, strict=True):

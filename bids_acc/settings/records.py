@@ -61,6 +61,29 @@ class AnatSettings:
         'vertices per hemisphere of the template mesh: 40,962 or 10,242',
         flag='--density',
     )
+    mesh: Literal['fsaverage', 'civet', 'fsLR'] = option(
+        'fsaverage',
+        'mesh that vertex maps are factorized and compared on; civet and fsLR: maps are measured '
+        'on the mesh of a derivative as well (CIVET 2.x with its resampled files; fsLR 32k of '
+        'fMRIPrep, sMRIPrep or the HCP pipelines), vertex by vertex as they are, and the group '
+        'level takes those',
+        flag='--mesh',
+    )
+    mesh_labels: tuple[str, ...] = option(
+        (),
+        'labels at the vertices of --mesh, L=FILE and R=FILE (.label.gii, .annot, or text with a '
+        "number a vertex, as CIVET's models have it); without, DKT labels of CerebrA by place in "
+        'the T1w image',
+        flag='--mesh-labels',
+        metavar='L=FILE',
+    )
+    mesh_roi: tuple[str, ...] = option(
+        (),
+        'labels of --mesh that make up the region of interest there, by default those of --roi; '
+        'of a text file the numbers',
+        flag='--mesh-roi',
+        metavar='LABEL',
+    )
     skull_strip: Literal['auto', 'force', 'skip'] = option(
         'auto',
         'extract the brain: auto does unless the background is zero already',
@@ -79,6 +102,11 @@ class AnatSettings:
         'average the runs of the T1w image that are as good as the best, after rigid alignment',
         flag='--anat-average',
     )
+
+    @property
+    def region(self) -> tuple[str, ...]:
+        """Labels of the region on the mesh that maps are factorized on."""
+        return self.mesh_roi if self.mesh != 'fsaverage' and self.mesh_roi else self.roi
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 import numpy as np
 
+from bids_acc.surfaces.cohort_surface import MeanSurface, inflated
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
@@ -30,6 +32,22 @@ class InflatedHemisphere:
     """(n_vertices,) codes of the Desikan-Killiany atlas."""
     names: dict[int, str]
     """Code to name."""
+
+
+def inflated_cohort(surfaces: Mapping[str, MeanSurface]) -> dict[str, InflatedHemisphere]:
+    """Return the mean surfaces of a cohort, on the mesh of a derivative, inflated.
+
+    Parameters
+    ----------
+    surfaces : mapping of str to MeanSurface
+        ``L`` and ``R``, or one of them.
+    """
+    found = {}
+    for side, mean in surfaces.items():
+        vertices, sulcus = inflated(mean)
+        none = np.zeros(len(vertices), dtype=np.int64)
+        found[side] = InflatedHemisphere(vertices, mean.faces, sulcus, none, {})
+    return found
 
 
 @cache

@@ -1,6 +1,6 @@
 """Volumes, intracranial volume and tracts of heads of known truth.
 
-    python tests/benchmarks/regions.py [--quick] [--heads N] [--resolution MM]
+    python tests/benchmarks/regions.py [--quick] [--heads N] [--resolution MM] [--minutes CPU]
 
 Heads are the demo's: the template under smooth warps, with noise and a bias field, so that errors
 are those of registration, noise and mesh, not of anatomy that the template lacks. True volumes are
@@ -184,6 +184,8 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='three heads, truth at 2 mm')
     parser.add_argument('--heads', type=int, default=12)
     parser.add_argument('--resolution', type=float, default=2.0, help='voxel of the T1w, mm')
+    parser.add_argument('--minutes', type=float, default=np.inf,
+                        help='CPU time after which no other head is begun')  # fmt: skip
     options = parser.parse_args()
     n_heads = 3 if options.quick else options.heads
     print('Anterior cingulate, vertices at 41k (left, right); paper 1:', (PAPER, PAPER))
@@ -195,6 +197,8 @@ def main() -> None:
     scene = make_scene(options.resolution)
     rows, causes, started = [], [], time.process_time()
     for person in people:
+        if time.process_time() - started > 60 * options.minutes:
+            break
         rng = person.generator(2, 0)
         anatomy = Anatomy(
             draw_shape(person.generator(1)), draw_placement(rng),
@@ -209,6 +213,7 @@ def main() -> None:
         rows.append((truth, found))
         causes += why
         print(f'  {person.label}: {time.process_time() - started:.0f} CPU s', flush=True)
+    print(f'{len(rows)} heads')
     print(table(rows).to_string(float_format=lambda v: f'{v:.3g}'))
     print('Cingulate prisms at 41k, causes, mean and sd over hemispheres:')
     frame = pd.DataFrame(causes)

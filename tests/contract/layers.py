@@ -70,6 +70,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('anat/registration.*', 'files'), ('anat/builtin.*', 'files'), ('anat/brain.*', 'files'),
     ('anat/brain_registration.*', 'files'), ('anat/brain_weights.*', 'files'),
     ('anat/civet.*', 'files'), ('anat/freesurfer.*', 'files'), ('anat/sources.*', 'files'),
+    ('anat/meshes.*', 'files'),
     ('dwi/anchor.*', 'files'), ('dwi/gradients.*', 'files'), ('dwi/series.*', 'files'),
     ('dwi/volumes.*', 'files'), ('dwi/tract_tables.*', 'files'),
     ('func/denoising.*', 'files'), ('func/sampling.*', 'files'), ('func/regions.*', 'files'),

@@ -45,9 +45,14 @@ def outputs_table() -> str:
     for prefix, heading in HEADINGS.items():
         lines += [f'**{heading}**', '', '| file | content |', '|---|---|']
         for spec in load_table().values():
-            if spec.key.partition('_')[0] != prefix or 'figures' in (
-                spec.datatype,
-                Path(spec.folder or '').name,
+            if (
+                spec.mesh
+                or spec.key.partition('_')[0] != prefix
+                or 'figures'
+                in (
+                    spec.datatype,
+                    Path(spec.folder or '').name,
+                )
             ):
                 continue
             description = str(spec.metadata.get('Description', '')).strip()
@@ -57,6 +62,8 @@ def outputs_table() -> str:
             lines.append(f'| `{root}{example_name(spec)}` | {" ".join(description.split())} |')
         lines.append('')
     lines += [
+        MESHES,
+        '',
         MEASURES,
         '',
         '**Statistics**, in `group/model-<name>/stats`; a table is there if its analysis was made',
@@ -66,6 +73,11 @@ def outputs_table() -> str:
     lines += [f'| `{name}.tsv` | {title} |' for name, title in TITLES.items()]
     return '\n'.join([*lines, ''])
 
+
+MESHES = """\
+With `--mesh civet` or `--mesh fsLR`, surfaces, thickness, area, volume, labels and what the
+diffusion tensor tells at vertices lie on the mesh of the derivative as well, by the same names
+with `space-civet_den-41k` or `space-fsLR_den-32k`."""
 
 MEASURES = """\
 **Measures**: `group/model-<name>/measures.tsv`, everything that is measured with a row for each

@@ -190,6 +190,45 @@ def write_civet(folder: Path, native: Native, hemi: str, thickness: np.ndarray) 
         np.savetxt(path, values, fmt='%.5f')
 
 
+def write_civet_rsl(folder: Path, native: Native, hemi: str, thickness: np.ndarray) -> None:
+    """Write the resampled files of a hemisphere, whose vertices correspond among subjects."""
+    for name in ('surfaces', 'thickness', 'transforms/linear'):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / 'transforms' / 'linear' / 'x_t1_tal.xfm').write_text(XFM)
+    side = {'L': 'left', 'R': 'right'}[hemi]
+    faces = native.faces if hemi == 'L' else native.faces[:, ::-1]
+    for kind, end, points in (('white', '_calibrated', native.white), ('gray', '', native.pial)):
+        path = folder / 'surfaces' / f'x_{kind}_surface_rsl_{side}{end}_81920.obj'
+        write_obj(path, 1.1 * points + np.array([2.0, -3, 4]), faces)
+    path = folder / 'thickness' / f'x_native_rms_rsl_tlink_0mm_{side}.txt'
+    np.savetxt(path, thickness, fmt='%.5f')
+
+
+N_FSLR = 32492
+"""Vertices of fsLR 32k."""
+
+
+def write_fslr(anat: Path, subject: str, sides: dict[str, Native]) -> None:
+    """Write surfaces and thickness on fsLR as sMRIPrep does with ``--cifti-output 91k``.
+
+    Thickness is a CIFTI file without the vertices of the medial wall.
+    """
+    anat.mkdir(parents=True, exist_ok=True)
+    values, models = [], None
+    for hemi, native in sides.items():
+        for kind in ('white', 'pial'):
+            path = anat / f'sub-{subject}_hemi-{hemi}_space-fsLR_den-32k_{kind}.surf.gii'
+            write_surface(path, getattr(native, kind), native.faces, hemi, kind)
+        seen = native.thickness > 0
+        side = {'L': 'CORTEX_LEFT', 'R': 'CORTEX_RIGHT'}[hemi]
+        model = nb.cifti2.BrainModelAxis.from_mask(seen, name=f'CIFTI_STRUCTURE_{side}')
+        models = model if models is None else models + model
+        values.append(native.thickness[seen])
+    axes = (nb.cifti2.ScalarAxis(['thickness']), models)
+    image = nb.Cifti2Image(np.concatenate(values)[None].astype(np.float32), axes)
+    image.to_filename(anat / f'sub-{subject}_space-fsLR_den-91k_thickness.dscalar.nii')
+
+
 PLACEMENT = np.array(
     [[0.95, -0.06, 0.02, 3.0], [0.05, 0.97, 0.04, -5.0], [-0.03, -0.05, 0.96, 4.0], [0, 0, 0, 1]]
 )

@@ -55,6 +55,7 @@ def init_dwi_wf(
     no_opposite: Sequence[str] = (),
     own_atlas: str = '',
     atlases: Sequence[str] = (),
+    mesh: str = '',
 ) -> pe.Workflow:
     """Turn the diffusion series of a session into maps of the diffusion tensor.
 
@@ -95,6 +96,8 @@ def init_dwi_wf(
         Atlas of the parcellation; empty for DKT.
     atlases : sequence of str
         Atlases besides the shipped ones, of which regions are measured.
+    mesh : str
+        Another mesh on which the tensor's measures are sampled as well; empty for none.
 
     Inputs
     ------
@@ -114,6 +117,8 @@ def init_dwi_wf(
         T1w image, its brain, and fractions of GM, WM and CSF (only with ``has_anat``).
     white, pial, midthickness, parcellation
         Surfaces, left and right, scanner RAS, and regions (only with ``has_anat``).
+    mesh_white, mesh_pial
+        The same surfaces on the other mesh (only with ``mesh``).
     template_to_t1w_xfm
         Affine and warp that carry template images to the T1w (only with an atlas of tracts).
 
@@ -133,6 +138,8 @@ def init_dwi_wf(
     tracts = settings.tract_atlas if has_anat else None
     fields = [*INPUTS, *(ANAT_INPUTS if has_anat else ())]
     fields += ['template_to_t1w_xfm'] if tracts else []
+    on_mesh = ('mesh_white', 'mesh_pial') if mesh else ()
+    fields += on_mesh
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     vertex = [f'vertex_{n}' for n in ('fa', 'md', 'mo')] if has_anat else []
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc', *vertex]), name='outputnode')
@@ -186,7 +193,7 @@ def init_dwi_wf(
 
     surface_wf = init_dwi_surface_wf(
         **where, settings=settings, density=density, noddi_source=noddi_source, seed=seed,
-        own_atlas=own_atlas, atlases=atlases,
+        own_atlas=own_atlas, atlases=atlases, mesh=mesh,
     )  # fmt: skip
     if engines['susceptibility'] == 'registration':
         field = ['warp']
@@ -204,7 +211,7 @@ def init_dwi_wf(
                                 for n in ('t1w_preproc', 't1w_mask', 'tpms', 'white')]),
         (inputnode, sinks_wf, [('t1w_preproc', 'inputnode.background')]),
         (inputnode, surface_wf, [(n, f'inputnode.{n}')
-                                 for n in ('tpms', 'white', 'pial', 'parcellation')]),
+                                 for n in ('tpms', 'white', 'pial', 'parcellation', *on_mesh)]),
         (prepare_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                   for n in ('series', 'gradients', 'slice_axis')]),
         (tensor_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')

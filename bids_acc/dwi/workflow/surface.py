@@ -9,7 +9,7 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.derivatives.outputs import init_sink, on_mesh
 from bids_acc.dwi.interfaces.alignment import AlignMaps
 from bids_acc.dwi.interfaces.surface import PickSide, SampleMaps, SampleSurface
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
@@ -31,6 +31,7 @@ def init_dwi_surface_wf(
     noddi_source: str = '',
     own_atlas: str = '',
     atlases: Sequence[str] = (),
+    mesh: str = '',
     seed: int = 0,
     name: str = 'surface_wf',
 ) -> pe.Workflow:
@@ -51,6 +52,8 @@ def init_dwi_surface_wf(
         Atlas of the parcellation; empty for DKT.
     atlases : sequence of str
         Atlases besides the shipped ones, of which regions are measured.
+    mesh : str
+        Another mesh on which the tensor's measures are sampled as well; empty for none.
     seed : int
         Of registration.
     name : str
@@ -62,6 +65,8 @@ def init_dwi_surface_wf(
         The series, its transforms and its bad slices.
     tpms, white, pial, parcellation
         Tissues, surfaces and regions, left and right.
+    mesh_white, mesh_pial
+        Only with ``mesh``.
     noddi_maps, reference, t1w_preproc, t1w_mask
         Only with ``noddi_source``.
 
@@ -76,6 +81,7 @@ def init_dwi_surface_wf(
     fields = ['series', 'gradients', 'transforms', 'scales', 'coregistration', 'warp', 'axes',
               'outliers', 'slice_axis', 'tpms', 'white', 'pial', 'parcellation', 'noddi_maps',
               'reference', 't1w_preproc', 't1w_mask']  # fmt: skip
+    fields += ['mesh_white', 'mesh_pial'] if mesh else []
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     merged = ('vertex_fa', 'vertex_md', 'vertex_mo', 'reports', 'parcels')
     outputnode = pe.Node(niu.IdentityInterface(list(merged)), name='outputnode')
@@ -84,21 +90,13 @@ def init_dwi_surface_wf(
     workflow.connect([(gather[n], outputnode, [('out', n)]) for n in merged])
     for number, side in enumerate(HEMISPHERES):
         node = pe.Node(
-            SampleSurface(hemisphere=side, method=settings.tensor_fit, b_max=settings.b_max,
-                          depths=settings.depths, own_atlas=own_atlas,
+            SampleSurface(**_tensor(settings), hemisphere=side, own_atlas=own_atlas,
                           atlases=tuple(atlases)),
             name=f'sample_{side}', mem_gb=2,
         )  # fmt: skip
-        pick = pe.Node(PickSide(index=number), name=f'pick_{side}')
+        pick = _connect_sampling(workflow, node, number, 'white', 'pial')
         workflow.connect([
-            (inputnode, pick, [('white', 'white'), ('pial', 'pial')]),
-            (pick, node, [('white', 'white'), ('pial', 'pial')]),
-            (inputnode, node, [('series', 'in_file'), ('gradients', 'gradients'),
-                               ('transforms', 'transforms'), ('scales', 'scales'),
-                               ('axes', 'axes'), ('warp', 'warp'),
-                               ('outliers', 'outliers'), ('slice_axis', 'slice_axis'),
-                               ('coregistration', 'coregistration'), ('tpms', 'tpms'),
-                               ('parcellation', 'labels')]),
+            (inputnode, node, [('parcellation', 'labels')]),
             (node, gather['reports'], [('report', f'in{number + 1}')]),
             (node, gather['parcels'], [('parcels', f'in{number + 1}')]),
         ])  # fmt: skip
@@ -107,18 +105,60 @@ def init_dwi_surface_wf(
                 workflow, noddi, pick, side, noddi_source,
                 output_dir=output_dir, entities=entities, density=density,
             )  # fmt: skip
-        for what in VERTEX_NAMES:
-            sink = init_sink(f'dwi_vertex_{what}', output_dir=output_dir, entities=entities,
-                             hemisphere=side, density=density,
-                             name=f'ds_{what}_{side}')  # fmt: skip
-            sink.inputs.metadata = {
-                'SamplingDepths': settings.depths,
-                'Weights': 'Squared grey-matter share of the voxel',
-            }
-            workflow.connect(node, what, sink, 'in_file')
+        where: dict[str, Any] = {
+            'output_dir': output_dir, 'entities': entities, 'hemisphere': side,
+        }  # fmt: skip
+        for what, sink in _keep_tensor(workflow, node, settings, where, density=density).items():
             if f'vertex_{what}' in merged:
                 workflow.connect(sink, 'out_file', gather[f'vertex_{what}'], f'in{number + 1}')
+        if mesh:
+            other = pe.Node(SampleSurface(**_tensor(settings), hemisphere=side),
+                            name=f'sample_mesh_{side}', mem_gb=2)  # fmt: skip
+            _connect_sampling(workflow, other, number, 'mesh_white', 'mesh_pial')
+            _keep_tensor(workflow, other, settings, where, mesh=mesh)
     return workflow
+
+
+def _tensor(settings: DwiSettings) -> dict[str, Any]:
+    """Return how the tensor is fitted at the vertices."""
+    return {'method': settings.tensor_fit, 'b_max': settings.b_max, 'depths': settings.depths}
+
+
+def _connect_sampling(
+    workflow: pe.Workflow, node: pe.Node, number: int, white: str, pial: str
+) -> pe.Node:
+    """Give a node the series, its transforms and one side's surfaces; return what picks these."""
+    inputnode = workflow.get_node('inputnode')
+    pick = pe.Node(PickSide(index=number), name=node.name.replace('sample', 'pick'))
+    workflow.connect([
+        (inputnode, pick, [(white, 'white'), (pial, 'pial')]),
+        (pick, node, [('white', 'white'), ('pial', 'pial')]),
+        (inputnode, node, [('series', 'in_file'), ('gradients', 'gradients'),
+                           ('transforms', 'transforms'), ('scales', 'scales'),
+                           ('axes', 'axes'), ('warp', 'warp'),
+                           ('outliers', 'outliers'), ('slice_axis', 'slice_axis'),
+                           ('coregistration', 'coregistration'), ('tpms', 'tpms')]),
+    ])  # fmt: skip
+    return pick
+
+
+def _keep_tensor(
+    workflow: pe.Workflow, node: pe.Node, settings: DwiSettings, where: Mapping[str, Any],
+    *, density: str = '', mesh: str = '',
+) -> dict[str, pe.Node]:  # fmt: skip
+    """Keep one side's maps under their names; return the sinks by map."""
+    fields: dict[str, Any] = {'density': density} if density else {}
+    sinks = {}
+    for what in VERTEX_NAMES:
+        key = on_mesh(f'dwi_vertex_{what}', mesh)
+        name = f'ds_{what}_{mesh}{where["hemisphere"]}'
+        sink = sinks[what] = init_sink(key, **where, **fields, name=name)
+        sink.inputs.metadata = {
+            'SamplingDepths': settings.depths,
+            'Weights': 'Squared grey-matter share of the voxel',
+        }
+        workflow.connect(node, what, sink, 'in_file')
+    return sinks
 
 
 def _add_noddi(workflow: pe.Workflow, inputnode: pe.Node, seed: int) -> pe.Node:

@@ -7,12 +7,11 @@ from pathlib import Path
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.group.parcels.figures import confidence_figure, rank_figure
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.parcels.places import parcel_places
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
+from bids_acc.group.shown import places_of, shown_surfaces, size_of, views_of
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
-from bids_acc.report.surface_view import VIEWS, still_picture
-from bids_acc.surfaces.inflated import N_VERTICES
+from bids_acc.report.surface_view import still_picture
 
 Entry = tuple[Path, str, str]
 
@@ -53,9 +52,12 @@ def write_parcel_figures(result: ParcellationResult, root: Path) -> list[Entry]:
     for cohort, one in result.parcellations.items():
         of = f' of {cohort}' if cohort else ''
         entities = {'cohort': cohort} if cohort else {}
-        if min(result.data.mesh_sizes) >= N_VERTICES:
-            places = parcel_places(one.columns, one.labels, result.data.mesh_sizes[0])
-            figure = still_picture(surface_maps(one, places)[:1], borders(one), list(VIEWS))
+        surfaces = shown_surfaces(result.data)
+        if surfaces:
+            maps = surface_maps(one, places_of(one, result.data), size_of(surfaces))
+            figure = still_picture(
+                maps[:1], borders(one, size_of(surfaces)), views_of(surfaces), surfaces
+            )
             # the page shows it where the parcels can be turned
             save_for_paper(figure, parcels_figure_path(root, cohort))
         if one.confidence is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bids_acc.derivatives.outputs import output_path, write_sidecar
+from bids_acc.derivatives.outputs import output_path, parse_entities, write_sidecar
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.features import VertexMetrics
@@ -303,6 +303,13 @@ def read_atlas(path: Path, data: VertexMetrics) -> Parcellation:
         if not rows.any():
             continue
         file = _atlas_file(path, side)
+        said = parse_entities(file.name)
+        space = said.get('template', said.get('space', data.template))
+        if space != data.template:
+            raise GridMismatchError(
+                f'{file} lies on the mesh of {space}, the maps on that of {data.template}: choose '
+                'the mesh with --mesh, or another atlas.'
+            )
         keys, _ = read_labels(file)
         if len(keys) != size:
             raise GridMismatchError(

@@ -16,7 +16,9 @@ from bids_acc.surfaces.inflated import N_VERTICES
 Values = dict[str, npt.NDArray[np.float64]]
 
 
-def surface_maps(one: Parcellation, places: Mapping[int, ParcelPlace]) -> list[SurfaceMap]:
+def surface_maps(
+    one: Parcellation, places: Mapping[int, ParcelPlace], n_vertices: int = N_VERTICES
+) -> list[SurfaceMap]:
     """Return parcels, weights and confidence as maps.
 
     Parameters
@@ -25,6 +27,8 @@ def surface_maps(one: Parcellation, places: Mapping[int, ParcelPlace]) -> list[S
         Parcels of one cohort.
     places : mapping of int to Place
         Where they lie.
+    n_vertices : int
+        Of a hemisphere of the surface that is shown.
 
     Returns
     -------
@@ -34,34 +38,38 @@ def surface_maps(one: Parcellation, places: Mapping[int, ParcelPlace]) -> list[S
         (parcel_name(number, places.get(number)), COLOURS[(number - 1) % len(COLOURS)])
         for number in range(1, one.n_components + 1)
     ]
-    keys = {side: np.nan_to_num(v, nan=-1) for side, v in _spread(one, one.labels).items()}
+    keys = {
+        side: np.nan_to_num(v, nan=-1) for side, v in _spread(one, one.labels, n_vertices).items()
+    }
     maps = [SurfaceMap('parcels', keys, labels=names)]
     top = one.W.max(axis=0)
     own = np.where(one.labels >= 0, one.labels, 0)
     weight = one.W[np.arange(len(own)), own] / np.where(top[own] > 0, top[own], np.nan)
     weight[one.labels < 0] = np.nan
-    maps.append(SurfaceMap('weight', _spread(one, weight), 'of the largest', (0.0, 1.0)))
+    maps.append(
+        SurfaceMap('weight', _spread(one, weight, n_vertices), 'of the largest', (0.0, 1.0))
+    )
     if one.confidence is not None:
-        sure = _spread(one, one.confidence)
+        sure = _spread(one, one.confidence, n_vertices)
         maps.append(SurfaceMap('confidence', sure, 'of resampled cohorts', (0.0, 1.0)))
     return maps
 
 
-def _spread(one: Parcellation, values: npt.ArrayLike) -> Values:
+def _spread(one: Parcellation, values: npt.ArrayLike, n_vertices: int) -> Values:
     """Put values of the region's vertices onto the mesh of the page; NaN outside."""
-    found = {side: np.full(N_VERTICES, np.nan) for side in ('L', 'R')}
+    found = {side: np.full(n_vertices, np.nan) for side in ('L', 'R')}
     numbers = np.asarray(values, dtype=float)
     for side, whole in found.items():
         own = (
-            (one.columns['hemisphere'] == side) & (one.columns['vertex'] < N_VERTICES)
+            (one.columns['hemisphere'] == side) & (one.columns['vertex'] < n_vertices)
         ).to_numpy()
         whole[one.columns.loc[own, 'vertex'].to_numpy()] = numbers[own]
     return found
 
 
-def borders(one: Parcellation) -> dict[str, npt.NDArray[np.int64]]:
+def borders(one: Parcellation, n_vertices: int = N_VERTICES) -> dict[str, npt.NDArray[np.int64]]:
     """Return the parcels from 1, 0 outside, whose borders are drawn."""
     return {
         side: (np.nan_to_num(values, nan=-1) + 1).astype(np.int64)
-        for side, values in _spread(one, one.labels).items()
+        for side, values in _spread(one, one.labels, n_vertices).items()
     }

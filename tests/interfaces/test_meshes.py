@@ -1,0 +1,321 @@
+"""Maps on the mesh of a derivative: as they are, labelled, gathered, parcelled, drawn."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import nibabel as nb
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_acc.anat.meshes import labels_by_place, labels_from_files, read_dscalar, read_mesh
+from bids_acc.anat.surface_interfaces import CorrespondingSurfaces
+from bids_acc.bids.surfaces import SurfaceChoice
+from bids_acc.derivatives.outputs import output_path
+from bids_acc.exceptions import (
+    GridMismatchError,
+    InputDataError,
+    MissingInputError,
+    SettingsError,
+)
+from bids_acc.group.opnmf.rank import SelectionOptions
+from bids_acc.group.parcels.figure_files import write_parcel_figures
+from bids_acc.group.parcels.files import read_atlas, write_parcellation
+from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcellation
+from bids_acc.group.shown import places_of, shown_surfaces
+from bids_acc.group.vertexmaps import gather_vertex_metrics
+from bids_acc.participant.meshes import with_mesh
+from bids_acc.surfaces.cohort_surface import inflated, mean_surface
+from bids_acc.surfaces.geometry import vertex_areas
+from bids_acc.surfaces.gifti import (
+    read_labels,
+    read_map,
+    read_surface,
+    write_labels,
+    write_map,
+    write_surface,
+)
+from bids_acc.surfaces.template import load_template
+from tests.synthetic.surfaces import (
+    N_FSLR,
+    Native,
+    native_hemisphere,
+    placed,
+    spiral_sphere,
+    write_civet_rsl,
+    write_fslr,
+)
+
+SIDES = ('L', 'R')
+CODES = {'L': (18, 25), 'R': (118, 125)}
+"""Of the cingulate in CIVET's DKT models."""
+
+
+@pytest.fixture(scope='module')
+def civet(tmp_path_factory):
+    """Return a derivative with the resampled files of one subject, and label files."""
+    root = tmp_path_factory.mktemp('civet')
+    for side, mesh in load_template('41k').items():
+        native = native_hemisphere(mesh, None, (placed(mesh.white), placed(mesh.pial)))
+        thickness = 2.5 + mesh.white[:, 1] / 100
+        write_civet_rsl(root / 'sub-01', native, side, thickness)
+        codes = np.full(len(thickness), 7)
+        codes[:600], codes[600:1000], codes[-900:] = CODES[side][0], CODES[side][1], 0
+        np.savetxt(root / f'dkt_{side}.txt', codes, fmt='%d')
+    return root
+
+
+@pytest.fixture(scope='module')
+def fslr(tmp_path_factory):
+    """Return a derivative with surfaces and thickness on fsLR."""
+    root = tmp_path_factory.mktemp('smriprep')
+    sphere, faces = spiral_sphere(N_FSLR)
+    thickness = np.where(sphere[:, 0] > 90, 0, 2.5 + sphere[:, 1] / 200)
+    none = np.zeros(N_FSLR, dtype=int)
+    one = Native(0.6 * sphere, 0.63 * sphere, faces, sphere, thickness, thickness, none, {})
+    sides = {'L': one, 'R': replace(one, thickness=thickness[::-1])}
+    write_fslr(root / 'sub-01' / 'anat', '01', sides)
+    return root, sides
+
+
+@pytest.fixture
+def cerebra_image(tmp_path):
+    """Return labels in the volume: one block of the caudal cingulate on the left."""
+    data = np.zeros((40, 40, 40), dtype=np.uint8)
+    path = tmp_path / 'dseg.nii.gz'
+    nb.Nifti1Image(data, np.diag([4.0, 4, 4, 1])).to_filename(path)
+    return path
+
+
+def take(space, folder, labels, files):
+    """Run the interface."""
+    shell = CorrespondingSurfaces(
+        space=space, mesh_dir=str(folder), label_files=files, region_labels=str(labels)
+    )
+    return shell.run(cwd=str(labels.parent)).outputs
+
+
+def test_civet_maps_are_what_civet_wrote(civet, cerebra_image):
+    files = tuple(f'{side}={civet / f"dkt_{side}.txt"}' for side in SIDES)
+    found = take('civet', civet / 'sub-01', cerebra_image, files)
+    for n, side in enumerate(SIDES):
+        written = np.loadtxt(civet / 'sub-01' / 'thickness' /
+                             f'x_native_rms_rsl_tlink_0mm_{["left", "right"][n]}.txt')  # fmt: skip
+        thickness = read_map(found.thickness[n])
+        np.testing.assert_allclose(thickness[:-900], written[:-900], atol=1e-5)
+        assert np.isnan(thickness[-900:]).all(), 'code 0 of the label file is no cortex'
+        points, faces = read_surface(found.white[n])
+        np.testing.assert_allclose(points, placed(load_template('41k')[side].white), atol=2e-3)
+        middle, _ = read_surface(found.midthickness[n])
+        area = read_map(found.area[n])
+        np.testing.assert_allclose(area[:-900], vertex_areas(middle, faces)[:-900], rtol=1e-3)
+        codes, names = read_labels(found.parcellation[n])
+        assert {names[c] for c in codes[:1000]} == set(map(str, CODES[side]))
+
+
+def test_numbers_of_either_side_are_known_on_both(civet):
+    labels = labels_from_files([f'{s}={civet / f"dkt_{s}.txt"}' for s in SIDES], 'civet')
+    assert labels['L'].mask('18').sum() == 600
+    assert labels['L'].mask('118').sum() == 0
+    assert labels['R'].mask('118').sum() == 600
+    assert labels['R'].mask('99') is None
+
+
+def test_fslr_is_taken_without_resampling(fslr, cerebra_image):
+    root, sides = fslr
+    for side, native in sides.items():
+        found = read_mesh('fsLR', root / 'sub-01' / 'anat', side)
+        wall = native.thickness <= 0
+        np.testing.assert_allclose(found.thickness[~wall], native.thickness[~wall], rtol=1e-6)
+        assert np.isnan(found.thickness[wall]).all()
+        assert 500 < wall.sum() < 5000
+    outputs = take('fsLR', root / 'sub-01' / 'anat', cerebra_image, ())
+    assert not read_labels(outputs.parcellation[0])[0].any(), 'no label near: no cortex'
+
+
+def test_hcp_names_are_found(fslr, tmp_path):
+    _, sides = fslr
+    for side, native in sides.items():
+        for folder, kind, values in (('T1w', 'white', native.white), ('T1w', 'pial', native.pial)):
+            place = tmp_path / '01' / folder / 'fsaverage_LR32k'
+            place.mkdir(parents=True, exist_ok=True)
+            path = place / f'01.{side}.{kind}.32k_fs_LR.surf.gii'
+            write_surface(path, values, native.faces, side, kind)
+        place = tmp_path / '01' / 'MNINonLinear' / 'fsaverage_LR32k'
+        place.mkdir(parents=True, exist_ok=True)
+        path = place / f'01.{side}.thickness.32k_fs_LR.shape.gii'
+        write_map(path, native.thickness, side, 'thickness')
+    choice = with_mesh(SurfaceChoice(), 'fsLR', {'hcp': tmp_path}, '01', None)
+    assert choice.mesh_folder == tmp_path / '01'
+    assert len(choice.files) == 6
+    found = read_mesh('fsLR', choice.mesh_folder, 'L')
+    np.testing.assert_allclose(found.thickness, sides['L'].thickness, rtol=1e-6)
+
+
+def test_labels_by_place():
+    image = np.zeros((10, 10, 10), dtype=int)
+    image[2, 2, 2], image[8, 8, 8] = 5, 6
+    regions = {5: ('a', 'L'), 6: ('b', 'R')}
+    points = np.array([[2, 2, 2.0], [2, 2, 5.9], [2, 2, 6.1], [8, 8, 8]])
+    found = labels_by_place(points, image, np.eye(4), regions, 'L')
+    assert found.codes.tolist() == [5, 5, 0, 0], 'four mm at most, and of its own side'
+
+
+@pytest.mark.parametrize(
+    ('space', 'break_', 'says'),
+    [('civet', 'x_native_rms_rsl_tlink_0mm_left.txt', 'resampled .rsl. files of CIVET'),
+     ('civet', None, 'has no such files')],
+)  # fmt: skip
+def test_what_is_missing_is_said(civet, tmp_path, space, break_, says):
+    derivatives = {'c': tmp_path}
+    if break_:
+        place = tmp_path / 'sub-01'
+        for source in (civet / 'sub-01').rglob('*'):
+            if source.is_file() and source.name != break_:
+                target = place / source.relative_to(civet / 'sub-01')
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source)
+    with pytest.raises(MissingInputError, match=says):
+        with_mesh(SurfaceChoice(), space, derivatives, '01', None)
+
+
+def test_surfaces_of_xcpd_are_not_taken(fslr, tmp_path):
+    root, _ = fslr
+    shutil.copytree(root / 'sub-01', tmp_path / 'sub-01')
+    (tmp_path / 'dataset_description.json').write_text(
+        '{"Name": "x", "BIDSVersion": "1.9.0", "GeneratedBy": [{"Name": "xcp_d"}]}'
+    )
+    with pytest.raises(MissingInputError):
+        with_mesh(SurfaceChoice(), 'fsLR', {'x': tmp_path}, '01', None)
+    assert with_mesh(SurfaceChoice(), 'fsLR', {'s': root}, '01', None).mesh == 'fsLR'
+
+
+def test_damaged_and_wrong_files_are_named(tmp_path, civet):
+    short = tmp_path / 'a.txt'
+    short.write_text('1\n2\n')
+    with pytest.raises(SettingsError, match=r'a.txt has 2 labels, not the 40962'):
+        labels_from_files([f'L={short}', f'R={short}'], 'civet')
+    short.write_text('1.5\n')
+    with pytest.raises(SettingsError, match='whole number'):
+        labels_from_files([f'L={short}', f'R={short}'], 'civet')
+    with pytest.raises(SettingsError, match='L=FILE and R=FILE'):
+        labels_from_files([f'L={short}'], 'civet')
+    with pytest.raises(InputDataError, match='CIFTI dscalar'):
+        read_dscalar(short, 'L', 2)
+
+
+def write_cohort(root, n=10, size=600, space='civet'):
+    """Write what the participant level leaves: maps with two halves that vary apart."""
+    rng = np.random.default_rng(3)
+    sphere, faces = spiral_sphere(size)
+    region = np.abs(sphere[:, 0]) < 60
+    half = sphere[:, 1] > 0
+    for i in range(n):
+        entities = {'subject': f'{i:02d}'}
+        both = rng.normal(0, 0.3, 2)
+        for side in SIDES:
+            where = {'hemisphere': side}
+            points = sphere * (1 + 0.02 * i)
+            for key, kind in (('anat_midthickness', 'midthickness'),):
+                path = output_path(f'{key}_{space}', root, entities, **where)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_surface(path, points, faces, side, kind)
+            labels = np.where(region, 18 if side == 'L' else 118, 7)
+            path = output_path(f'anat_parcellation_{space}', root, entities,
+                               segmentation='given', **where)  # fmt: skip
+            write_labels(path, labels, {0: 'unknown', 7: '7', 18: '18', 118: '118'}, side, 'x')
+            for key, level in (('thickness', 2.5), ('area', 1.0)):
+                values = level + np.where(half, *both) + rng.normal(0, 0.05, size)
+                path = output_path(f'anat_{key}_{space}', root, entities, **where)
+                write_map(path, values.astype('f4'), side, key)
+    return sphere, faces, region, half
+
+
+@pytest.fixture(scope='module')
+def cohort(tmp_path_factory):
+    """Return the outputs of ten people on CIVET's mesh (here a small one), and their truth."""
+    root = tmp_path_factory.mktemp('out')
+    return root, *write_cohort(root)
+
+
+REGION = ['18', '118']
+
+
+def test_maps_of_a_mesh_are_gathered_with_its_neighbours(cohort):
+    root, _, faces, region, _ = cohort
+    data = gather_vertex_metrics(root, ['thickness', 'area'], REGION, space='civet')
+    assert (data.template, data.density, data.on_template) == ('civet', '41k', False)
+    assert data.mesh_sizes == (600, 600)
+    assert data.columns.query("hemisphere == 'L'")['vertex'].tolist() == (
+        np.flatnonzero(region).tolist()
+    )
+    first = data.columns['vertex'][0]
+    near = {v for face in faces if first in face for v in face} - {first}
+    assert set(data.columns['vertex'][data.neighbours[0]]) == near & set(np.flatnonzero(region))
+    with pytest.raises(MissingInputError):
+        gather_vertex_metrics(root, ['thickness'], REGION)
+    with pytest.raises(SettingsError, match='insula'):
+        gather_vertex_metrics(root, ['thickness'], ['insula'], space='civet')
+
+
+def test_maps_are_smoothed_along_the_mean_surface(cohort):
+    root, *_ = cohort
+    plain = gather_vertex_metrics(root, ['thickness'], REGION, space='civet')
+    smooth = gather_vertex_metrics(root, ['thickness'], REGION, space='civet', smooth_mm=40.0)
+    assert 'Maps were smoothed' in smooth.notes[0]
+    left = (plain.columns['hemisphere'] == 'L').to_numpy()
+    # differences from neighbours, which are noise but at the border of the halves, shrink
+    rough = [
+        np.median([np.abs(d.values[0][:, v] - d.values[0][:, near].mean(axis=1))
+                   for v, near in enumerate(plain.neighbours) if left[v]])
+        for d in (plain, smooth)
+    ]  # fmt: skip
+    assert rough[1] < 0.5 * rough[0]
+
+
+def test_parcels_on_the_mesh_and_their_picture(cohort, tmp_path):
+    root, _, _, _, half = cohort
+    data = gather_vertex_metrics(root, ['thickness', 'area'], REGION, space='civet')
+    people = pd.DataFrame({'participant_id': data.sessions['participant_id'].unique()})
+    selection = SelectionOptions(ks=(2, 3), n_splits=2)
+    options = ParcellationOptions(selection=selection, n_components=2, n_bootstrap=3, n_null=10)
+    result = run_parcellation(data, people, options)
+    (one,) = result.parcellations.values()
+    truth = half[one.columns['vertex'].to_numpy()]
+    share = np.mean((one.labels == 0) == truth)
+    assert max(share, 1 - share) > 0.95
+    write_parcellation(result, options, tmp_path)
+    names = [path.name for path in tmp_path.rglob('*label.gii')]
+    assert len(names) == 2
+    assert all('tpl-civet' in name and 'den-41k' in name for name in names)
+    figures = write_parcel_figures(result, tmp_path)
+    assert [p for p in tmp_path.rglob('*desc-parcels*') if p.stat().st_size > 5000], figures
+    assert places_of(one, data) == {}
+    again = read_atlas(tmp_path, data)
+    assert (again.labels == one.labels).all()
+    foreign = next(tmp_path.rglob('*hemi-L*label.gii'))
+    for path in tmp_path.rglob('*label.gii'):
+        path.rename(foreign.parent / path.name.replace('tpl-civet', 'tpl-fsaverage'))
+    with pytest.raises(GridMismatchError, match='on the mesh of fsaverage, the maps on that of c'):
+        read_atlas(tmp_path, data)
+
+
+def test_the_mean_surface_has_the_size_of_the_subjects(cohort):
+    _, sphere, faces, *_ = cohort
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((3, 3)))[0]
+    turn *= np.sign(np.linalg.det(turn))
+    mean = mean_surface([sphere, 1.2 * sphere @ turn + 40], faces)
+    size = np.linalg.norm(mean.vertices, axis=1)
+    np.testing.assert_allclose(size, 110, rtol=0.01)
+    points, sulcus = inflated(mean)
+    assert np.ptp(points[:, 1]) == pytest.approx(170)
+    assert sulcus.shape == (len(sphere),)
+
+
+def test_maps_of_the_template_are_not_drawn_on_another_mesh(cohort):
+    root, *_ = cohort
+    data = gather_vertex_metrics(root, ['thickness'], REGION, space='civet')
+    shown = shown_surfaces(data)
+    assert len(shown['L'].vertices) == 600
