@@ -170,6 +170,7 @@ def _on_meshes(spec: OutputSpec) -> Iterator[OutputSpec]:
         yield replace(
             spec, key=on_mesh(spec.key, space), meshes={}, mesh=space,
             entities={**spec.entities, 'space': space, 'density': density},
+            metadata={'SpatialReference': space, **spec.metadata},
             free=tuple(name for name in spec.free if name != 'density'),
         )  # fmt: skip
 
