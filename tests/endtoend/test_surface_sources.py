@@ -26,6 +26,7 @@ from tests.synthetic.surfaces import (
     native_hemisphere,
     placed,
     write_civet,
+    write_civet_rsl,
     write_freesurfer,
     write_gifti_subject,
     write_t1w,
@@ -216,3 +217,38 @@ def test_one_worker_gives_the_same_bytes_as_two(raw, out, tmp_path):
     different = [n for n, a, b in zip(here, *digests, strict=True) if a != b]
     assert different == []
     assert len(here) > 50
+
+
+CODES = {'L': (18, 25), 'R': (118, 125)}
+"""Of the cingulate in CIVET's DKT models."""
+
+
+def test_the_mesh_of_civet_through_both_levels(raw, tmp_path):
+    """Maps on CIVET's mesh are CIVET's; who has no such files fails, with the reason."""
+    files, truth = [], {}
+    for hemi, mesh in load_template('41k').items():
+        own = native_hemisphere(mesh, None, (placed(mesh.white), placed(mesh.pial)))
+        truth[hemi] = 2.5 + mesh.white[:, 1] / 100
+        write_civet_rsl(tmp_path / 'civet' / 'sub-04', own, hemi, truth[hemi])
+        codes = np.full(len(truth[hemi]), 7)
+        codes[:600], codes[600:1000], codes[-900:] = *CODES[hemi], 0
+        np.savetxt(tmp_path / f'dkt_{hemi}.txt', codes, fmt='%d')
+        files.append(f'{hemi}={tmp_path / f"dkt_{hemi}.txt"}')
+    call = ['--mesh', 'civet', '--mesh-labels', *files, '--mesh-roi', '18', '25', '118', '125']
+    out = tmp_path / 'out'
+    done = bids_acc(
+        raw, out, 'participant', '--participant-label', '03', '04', '--density', '10k',
+        '--modalities', 'anat', '-d', f'civet={tmp_path / "civet"}', *call,
+    )  # fmt: skip
+    assert 'sub-03 has no such files' in done.stdout + done.stderr
+    for hemi in 'LR':
+        (found,) = find_outputs('anat_thickness_civet', out, hemisphere=hemi)
+        assert found.path.name == f'sub-04_hemi-{hemi}_space-civet_den-41k_thickness.shape.gii'
+        values = read_map(found.path)
+        np.testing.assert_allclose(values[:-900], truth[hemi][:-900], atol=1e-5)
+        assert np.isnan(values[-900:]).all()
+        assert find_outputs('anat_thickness', out, hemisphere=hemi, density='10k')
+    assert read_sidecar(found.path)['Correspondence'].endswith('nothing was resampled')
+    refused = bids_acc(raw, out, 'group', *call[:-4], '--mesh-roi', '19')
+    assert refused.returncode == 64
+    assert '--mesh-roi 19: no cortical label of civet' in refused.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nb
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 
 from bids_acc.anat.meshes import labels_by_place, labels_from_files, read_dscalar, read_mesh
 from bids_acc.anat.surface_interfaces import CorrespondingSurfaces
+from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
 from bids_acc.bids.surfaces import SurfaceChoice
-from bids_acc.derivatives.outputs import output_path
+from bids_acc.derivatives.outputs import Sink, output_path
+from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.exceptions import (
     GridMismatchError,
     InputDataError,
@@ -27,6 +30,7 @@ from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcell
 from bids_acc.group.shown import places_of, shown_surfaces
 from bids_acc.group.vertexmaps import gather_vertex_metrics
 from bids_acc.participant.meshes import with_mesh
+from bids_acc.settings import AnatSettings, DwiSettings
 from bids_acc.surfaces.cohort_surface import inflated, mean_surface
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import (
@@ -319,3 +323,27 @@ def test_maps_of_the_template_are_not_drawn_on_another_mesh(cohort):
     data = gather_vertex_metrics(root, ['thickness'], REGION, space='civet')
     shown = shown_surfaces(data)
     assert len(shown['L'].vertices) == 600
+
+
+@pytest.mark.parametrize('space', ['civet', 'fsLR'])
+def test_graphs_keep_structure_and_diffusion_on_the_mesh(space, tmp_path):
+    where = {'output_dir': tmp_path, 'entities': {'subject': '01'}}
+    anat = init_anat_wf(**where, settings=AnatSettings(mesh=space),
+                        origin=SurfaceOrigin(mesh=space))  # fmt: skip
+    dwi = init_dwi_wf(**where, settings=DwiSettings(), has_anat=True, mesh=space)
+    paths = [
+        node.interface.inputs.out_path for workflow in (anat, dwi)
+        for node in map(workflow.get_node, workflow.list_node_names())
+        if isinstance(node.interface, Sink)
+    ]  # fmt: skip
+    density = {'civet': '41k', 'fsLR': '32k'}[space]
+    for name in (
+        'thickness.shape',
+        'area.shape',
+        'white.surf',
+        'model-tensor_param-fa_dwimap.shape',
+    ):
+        assert [p for p in paths if Path(p).name ==
+                  f'sub-01_hemi-L_space-{space}_den-{density}_{name}.gii']  # fmt: skip
+    plain = init_anat_wf(**where, settings=AnatSettings())
+    assert not [n for n in plain.list_node_names() if 'mesh' in n]

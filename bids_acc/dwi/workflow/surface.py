@@ -94,7 +94,7 @@ def init_dwi_surface_wf(
                           atlases=tuple(atlases)),
             name=f'sample_{side}', mem_gb=2,
         )  # fmt: skip
-        pick = _connect_sampling(workflow, node, number, 'white', 'pial')
+        pick = _connect_sampling(workflow, inputnode, node, number, ('white', 'pial'))
         workflow.connect([
             (inputnode, node, [('parcellation', 'labels')]),
             (node, gather['reports'], [('report', f'in{number + 1}')]),
@@ -114,7 +114,7 @@ def init_dwi_surface_wf(
         if mesh:
             other = pe.Node(SampleSurface(**_tensor(settings), hemisphere=side),
                             name=f'sample_mesh_{side}', mem_gb=2)  # fmt: skip
-            _connect_sampling(workflow, other, number, 'mesh_white', 'mesh_pial')
+            _connect_sampling(workflow, inputnode, other, number, ('mesh_white', 'mesh_pial'))
             _keep_tensor(workflow, other, settings, where, mesh=mesh)
     return workflow
 
@@ -125,13 +125,12 @@ def _tensor(settings: DwiSettings) -> dict[str, Any]:
 
 
 def _connect_sampling(
-    workflow: pe.Workflow, node: pe.Node, number: int, white: str, pial: str
+    workflow: pe.Workflow, inputnode: pe.Node, node: pe.Node, number: int, pair: tuple[str, str]
 ) -> pe.Node:
     """Give a node the series, its transforms and one side's surfaces; return what picks these."""
-    inputnode = workflow.get_node('inputnode')
     pick = pe.Node(PickSide(index=number), name=node.name.replace('sample', 'pick'))
     workflow.connect([
-        (inputnode, pick, [(white, 'white'), (pial, 'pial')]),
+        (inputnode, pick, [(pair[0], 'white'), (pair[1], 'pial')]),
         (pick, node, [('white', 'white'), ('pial', 'pial')]),
         (inputnode, node, [('series', 'in_file'), ('gradients', 'gradients'),
                            ('transforms', 'transforms'), ('scales', 'scales'),
