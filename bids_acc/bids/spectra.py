@@ -18,7 +18,7 @@ from bids_acc.bids.sidecars import read_json
 from bids_acc.bids.uris import is_there, resolve_uri
 from bids_acc.exceptions import BidsAccError, ExitCode
 
-PROTON = ('1H', 'H1', 'H')
+PROTON = ('1H', 'H1', 'H', '1-H', '^1H', 'PROTON', 'HYDROGEN')
 """Spellings of the nucleus whose spectra are fitted."""
 
 NIFTI_MRS_CODE = 44

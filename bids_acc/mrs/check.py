@@ -21,10 +21,12 @@ from bids_acc.mrs.basis.sequence import (
     usual_te1,
 )
 from bids_acc.mrs.conditions import (
+    OWN_WATER,
     editing_named,
     from_the_echo,
     repetitions_in_coils,
     tell_conditions,
+    water_apart,
 )
 from bids_acc.mrs.interfaces import edit_index as condition_of
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
@@ -127,11 +129,15 @@ def check_file(
     try:
         data = read_nifti_mrs(path)
         notes = list(data.notes)
-        data = tell_conditions(repetitions_in_coils(data), acquisition, edit_index)
+        data, own_water = water_apart(repetitions_in_coils(data))
+        data = tell_conditions(data, acquisition, edit_index)
         condition = condition_of(data, edit_index)
     except InputDataError as error:
         return [Remark('refused', str(error))]
     water, said = _water(data, reference)
+    if water is None and own_water is not None:
+        said = [*(said if reference is not None else []), Remark('good', OWN_WATER.capitalize())]
+        water = own_water
     data, water = from_the_echo(data, water)
     remarks = [*_dimensions(data), *_sampling(data), *_voxel(data)]
     remarks += _timing(data, acquisition, sequence, te1)

@@ -19,6 +19,7 @@ from bids_acc.mrs.io import MrsData
 from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds
+from bids_acc.mrs.signal.water import unsuppressed_transients
 
 LOGGER = logging.getLogger(__name__)
 
@@ -32,6 +33,15 @@ than this, are repetitions of one signal: elements of a coil see a voxel at any 
 
 MIN_EQUAL_COILS = 4
 """With fewer coils, equality may be chance."""
+
+FEWEST_WATER = 2
+"""Transients of unsuppressed water in a series that can stand in for a reference."""
+
+OWN_WATER = (
+    'water reference: the transients of the series whose water was not suppressed; taken as summed'
+    ' and received like the others.'
+)
+"""What is said when they stand in for a reference."""
 
 _EDITED = re.compile(
     r'(?<!o)mega(?!hertz)|hermes|hercules'
@@ -109,6 +119,42 @@ def repetitions_in_coils(data: MrsData) -> MrsData:
     )
     LOGGER.warning('%s: %s', data.source, note)
     return replace(data, fids=np.swapaxes(data.fids, 0, 1), notes=(*data.notes, note))
+
+
+def water_apart(data: MrsData) -> tuple[MrsData, MrsData | None]:
+    """Take transients of unsuppressed water out of a series, where they would pass for editing.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read.
+
+    Returns
+    -------
+    data : MrsData
+        Without them.
+    water : MrsData or None
+        They themselves, which can stand in for a water reference when there are two or more: one
+        alone may be a shot whose suppression failed.
+    """
+    if data.unusable:
+        return data, None
+    high = unsuppressed_transients(data.fids, data.dwell_time)
+    count = int(high.sum())
+    if not count:
+        return data, None
+    note = (
+        f'{count} of {high.size} transients are of water that was not suppressed: left out of the '
+        'spectrum.'
+    )
+    LOGGER.warning('%s: %s', data.source, note)
+    places = data.positions or tuple(range(high.size))
+    kept = tuple(place for place, out in zip(places, high, strict=True) if not out)
+    rest = replace(
+        data, fids=data.fids[:, ~high], notes=(*data.notes, note), positions=kept
+    )  # fmt: skip
+    own = replace(data, fids=data.fids[:, high], notes=(), source=f'{data.source} (its water)')
+    return rest, own if count >= FEWEST_WATER else None
 
 
 def from_the_echo(data: MrsData, reference: MrsData | None) -> tuple[MrsData, MrsData | None]:

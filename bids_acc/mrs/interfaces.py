@@ -26,7 +26,13 @@ from nipype.interfaces.base import (
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
-from bids_acc.mrs.conditions import from_the_echo, repetitions_in_coils, tell_conditions
+from bids_acc.mrs.conditions import (
+    OWN_WATER,
+    from_the_echo,
+    repetitions_in_coils,
+    tell_conditions,
+    water_apart,
+)
 from bids_acc.mrs.differences import SecondCondition, second_condition
 from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import (
@@ -225,9 +231,13 @@ class PreprocessSpectrum(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data = read_nifti_mrs(self.inputs.svs_file, _given(self.inputs.svs_metadata))
         wanted = self.inputs.edit_index
-        data = tell_conditions(repetitions_in_coils(data), self.inputs.acquisition, wanted)
+        data, own_water = water_apart(repetitions_in_coils(data))
+        data = tell_conditions(data, self.inputs.acquisition, wanted)
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
+        if reference is None and own_water is not None:
+            notes = [*(notes if _given(self.inputs.ref_file) else []), OWN_WATER]
+            reference = own_water
         data, reference = from_the_echo(data, reference)
         done, artefacts, unusable = self._processed(data, reference, condition)
         second = self._second(data, done, condition, unusable)

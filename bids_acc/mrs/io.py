@@ -39,6 +39,9 @@ REPETITION_TIME_RANGE_S = (0.3, 20.0)
 MIXING_TIME_RANGE_S = (0.002, 1.0)
 """Plausible mixing times of STEAM, in s."""
 
+PROTON = ('1H', 'H1', 'H', '1-H', '^1H', 'PROTON', 'HYDROGEN')
+"""Spellings of the nucleus whose spectra are fitted."""
+
 SLIPS: Mapping[str, float] = {'ms': 1e-3, 'us': 1e-6, 'ms that was multiplied again': 1e-9}
 """Units in which times come in s, by what undoes them. Converters of GE files have written us."""
 
@@ -205,7 +208,7 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
     """
     nucleus = metadata.get('ResonantNucleus', '1H')
     nucleus = nucleus[0] if isinstance(nucleus, list | tuple) and nucleus else nucleus
-    if str(nucleus).strip().upper() not in ('1H', 'H1', 'H'):
+    if str(nucleus).strip().upper() not in PROTON:
         raise MetadataError(
             f'{source}: ResonantNucleus is {nucleus!r}; only proton spectra (1H) are fitted: '
             f'leave this file out with --bids-filter-file.'
@@ -214,8 +217,9 @@ like a value in ms: correct EchoTime in the sidecar, in seconds.
     if not 20 <= frequency <= 600:
         told = metadata.get('SpectrometerFrequency')
         found = f'is {frequency:g} MHz, outside 20-600 MHz'
-        if 20 <= 1e-6 * frequency <= 600:
-            found += ' (it looks like a value in Hz)'
+        for unit, slip in (('Hz', 1e-6), ('kHz', 1e-3)):
+            if 20 <= slip * frequency <= 600:
+                found += f' (it looks like a value in {unit})'
         if math.isnan(frequency):
             found = 'is missing' if told is None else f'is {told!r}, no number'
         raise MetadataError(

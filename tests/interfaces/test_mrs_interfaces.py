@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import GridMismatchError, MetadataError
+from bids_acc.mrs.conditions import OWN_WATER
 from bids_acc.mrs.interfaces import (
     FitSpectrum,
     PlotFit,
@@ -84,6 +85,23 @@ def test_no_reference_is_said(svs: str, tmp_path: Path) -> None:
     report = json.loads(Path(out.report_file).read_text())
     assert 'no water reference: no eddy-current correction, no water scaling.' in report['notes']
     assert np.isnan(report['water_amplitude'])
+
+
+def test_water_of_the_series_stands_in_for_a_reference(tmp_path: Path) -> None:
+    """Eight shots of water before the others, as GE stores them; a reference goes before them."""
+    shots = np.repeat(lines(naa=30, cr=25, cho=12)[None], 24, 0)
+    shots[:8] = 1e4 * np.exp(-TIME / 0.05)
+    path = write(tmp_path / 'sub-01_svs.nii.gz', shots[None, :, None])
+    out = PreprocessSpectrum(svs_file=path).run(cwd=str(tmp_path)).outputs
+    report = json.loads(Path(out.report_file).read_text())
+    assert report['n_transients'] == 16
+    assert report['water_amplitude'] == pytest.approx(1e4, rel=0.01)
+    assert OWN_WATER in report['notes']
+    other = write(tmp_path / 'sub-01_mrsref.nii.gz', 2e4 * np.exp(-TIME / 0.05))
+    out = PreprocessSpectrum(svs_file=path, ref_file=other).run(cwd=str(tmp_path)).outputs
+    report = json.loads(Path(out.report_file).read_text())
+    assert report['water_amplitude'] == pytest.approx(2e4, rel=0.01)
+    assert OWN_WATER not in report['notes']
 
 
 def test_reference_with_wrong_metadata_is_left_out(svs: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.fft import next_fast_len
 from scipy.sparse.linalg import LinearOperator, svds
 
-from bids_acc.typing import ComplexArray, FloatArray
+from bids_acc.typing import BoolArray, ComplexArray, FloatArray
 
 RESIDUAL_WATER_PPM = (4.2, 5.1)
 """Components between these shifts are taken out as residual water."""
@@ -290,3 +290,52 @@ def reference_problem(water: float, singlet: float) -> str:
         f'{what}, which is some 1000 times in brain: levels scaled to water are off by as much '
         'if transients were summed in one file and averaged in the other.'
     )
+
+
+UNSUPPRESSED = 8.0
+"""Transients that begin this many times as high as the others of their series are of another kind:
+their water was not suppressed. Suppression leaves a few per cent of water, and seldom more than a
+tenth; subtraction, motion and lipid change a decay by less. A convention."""
+
+ALIKE = 1.5
+"""Largest ratio of the heights of transients of which water was not suppressed."""
+
+
+def unsuppressed_transients(fids: npt.ArrayLike, dwell_time: float) -> BoolArray:
+    """Find transients of unsuppressed water among those of which it was suppressed.
+
+    Scanners store a few of them in one series: before and after, or at regular places between.
+
+    Parameters
+    ----------
+    fids : (n_coils, n_transients, n_edits, n_points) array_like of complex
+        Decays.
+    dwell_time : float
+        Sampling interval in s.
+
+    Returns
+    -------
+    (n_transients,) ndarray of bool
+        None is true unless the transients fall into two kinds by the height at which they begin,
+        :data:`UNSUPPRESSED` apart, and the higher ones are alike and no more than the others.
+
+    Examples
+    --------
+    >>> decay = np.exp(-np.arange(256) * 5e-4 / 0.06)
+    >>> series = np.outer([900, 3, 4, 3, 910], decay)[None, :, None, :]
+    >>> unsuppressed_transients(series, 5e-4).tolist()
+    [True, False, False, False, True]
+    >>> unsuppressed_transients(series[:, 1:4], 5e-4).any()
+    np.False_
+    """
+    early = np.asarray(fids)[..., : max(int(0.02 / dwell_time), 8)]
+    height = np.sqrt(np.mean(np.abs(early) ** 2, axis=(0, 3))).min(axis=1)
+    order = np.sort(height)
+    if order.size < 2 or not order[0] > 0:
+        return np.zeros(height.size, dtype=bool)
+    gap = int(np.argmax(order[1:] / order[:-1]))
+    high = height > order[gap]
+    apart = order[gap + 1] > UNSUPPRESSED * order[gap]
+    alike = order[-1] < ALIKE * order[gap + 1]
+    fewer = 2 * int(high.sum()) <= high.size  # not the good ones beside a shot that was lost
+    return high if apart and alike and fewer else np.zeros(height.size, dtype=bool)

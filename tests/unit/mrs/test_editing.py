@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import MetadataError
-from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions
+from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions, water_apart
 from bids_acc.mrs.interfaces import edit_index
 from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.editing import DOUBT_LIMIT, find_two_kinds
@@ -123,3 +123,58 @@ def test_residual_water_of_changing_sign_is_no_metabolite_cycling(
     sign = np.where(np.arange(32) % 2 == 0, 1, -1)[:, None]
     shots = sign * lines({4.65: 300.0}, width_hz=8) + lines(OFF)
     assert tell_conditions(acquisition(noisy(shots, rng))).fids.shape[2] == 1
+
+
+WATER = 2e4 * np.exp((-np.pi * 7 + 2j * np.pi * 3) * TIME)
+
+
+@pytest.mark.parametrize(
+    'where', [range(8), (0, 1, 30, 31), range(0, 32, 8), range(16), range(1, 32, 2)]
+)
+def test_water_within_a_series_is_no_editing_condition(
+    where: object, rng: np.random.Generator
+) -> None:
+    """GE stores water first, others around or between; half of each passed for ON and OFF."""
+    high = np.isin(np.arange(32), list(where))
+    shots = noisy(np.where(high[:, None], WATER, lines(OFF) + 0.03 * WATER), rng)
+    data, water = water_apart(acquisition(shots))
+    assert data.fids.shape[1] == (~high).sum()
+    assert data.positions == tuple(np.flatnonzero(~high))
+    assert water is not None
+    assert np.array_equal(water.fids[0, :, 0], shots[high])
+    assert f'{high.sum()} of 32 transients are of water' in data.notes[-1]
+    assert tell_conditions(data).fids.shape[2] == 1
+
+
+def test_water_is_taken_out_of_both_conditions(rng: np.random.Generator) -> None:
+    on, off = (noisy(edited(np.full(16, kind)), rng) for kind in (True, False))
+    on[:2] += WATER
+    off[:2] += WATER
+    data = acquisition(on)
+    both = np.stack([on, off], axis=1)[None]
+    found, water = water_apart(MrsData(both, DWELL, MHZ, 0.068, 2.0, data.affine))
+    assert found.fids.shape == (1, 14, 2, N)
+    assert water is not None
+    assert water.fids.shape == (1, 2, 2, N)
+
+
+def test_shots_that_are_no_water_stay(rng: np.random.Generator) -> None:
+    shots = noisy(np.repeat(lines(OFF)[None], 16, 0), rng)
+    assert water_apart(acquisition(shots))[0].fids.shape[1] == 16
+    lost = shots.copy()
+    lost[3] *= 0.01  # a shot without excitation: the others are not water
+    assert water_apart(acquisition(lost))[0].fids.shape[1] == 16
+    rising = shots * np.geomspace(1, 40, 16)[:, None]
+    assert water_apart(acquisition(rising))[0].fids.shape[1] == 16
+    once = shots.copy()
+    once[5] += WATER  # suppression failed: left out, and no reference
+    data, water = water_apart(acquisition(once))
+    assert (data.fids.shape[1], water) == (15, None)
+    assert water_apart(acquisition(shots[:1]))[1] is None
+
+
+def test_a_real_edited_scan_has_no_water_among_its_shots(shared_data: Path) -> None:
+    path = shared_data / 'mrs-mega68/sub-01/mrs/sub-01_acq-mega_svs.nii.gz'
+    data = read_nifti_mrs(path)
+    assert water_apart(data)[1] is None
+    assert data.fids.shape == water_apart(data)[0].fids.shape

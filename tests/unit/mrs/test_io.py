@@ -168,7 +168,7 @@ def test_sampling_comes_from_the_sidecar_when_the_header_has_none(
         read_nifti_mrs(tmp_path / 'y_svs.nii.gz', {})
 
 
-@pytest.mark.parametrize('nucleus', ['1H', ['1H'], 'H1', '1h'])
+@pytest.mark.parametrize('nucleus', ['1H', ['1H'], 'H1', '1h', 'Proton', '^1H'])
 def test_spellings_of_the_proton(nucleus: object) -> None:
     assert check_metadata(GOOD | {'ResonantNucleus': nucleus}, 'x')[2] > 0
 
