@@ -242,7 +242,10 @@ def _timing(data: MrsData, acquisition: str, sequence: str, te1: float | None) -
     else:
         edited = bool(editing_named(data.metadata, acquisition)[0])
         short = too_short(sequence, data.echo_time, edited)
-        yield _tells(bool(short), 'refused', f'{short}: correct it in the sidecar.',
+        remedy = f'{short}: correct it in the sidecar.'
+        if other and not named:
+            remedy = f'{other}, and {short}: give a basis set made for it with --mrs-basis.'
+        yield _tells(bool(short), 'refused', remedy,
                      f'Echo time {1e3 * data.echo_time:g} ms.')  # fmt: skip
         yield from _split(data, sequence, te1)
     yield _tells(

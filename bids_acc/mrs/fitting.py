@@ -351,6 +351,23 @@ def check_blocks(text: str | None) -> None:
     )
 
 
+def _impossible(spectrum: Spectrum, request: FitRequest) -> str:
+    """Say why the sequence cannot have the echo time; empty where it can, or may.
+
+    A sequence that no field names, or that is not simulated, is no reason to refuse a basis set
+    that was made for it.
+    """
+    named = request.sequence or sequence_of(request.metadata, request.acquisition)[0]
+    if not named and request.basis != 'simulate':
+        return ''
+    edited = bool(editing_named(request.metadata, request.acquisition)[0])
+    short = too_short(spectrum.sequence, spectrum.echo_time, edited)
+    other = '' if named else other_sequence(request.metadata, request.acquisition)
+    if short and other:
+        return f'{other}, and {short}: a basis set made for it is given with --mrs-basis'
+    return short
+
+
 def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
     """Fit, or import.
 
@@ -377,7 +394,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     """
     spectrum, notes = spectrum_of(data, request)
     edited = bool(editing_named(request.metadata, request.acquisition)[0])
-    impossible = too_short(spectrum.sequence, spectrum.echo_time, edited)
+    impossible = _impossible(spectrum, request)
     if impossible and request.engine != 'import':
         raise MetadataError(
             f'{request.svs_name or data.source}: {impossible} (it may be the time of the first '

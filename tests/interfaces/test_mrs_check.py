@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from bids_acc.cli.check_file import find_reference, main
-from bids_acc.exceptions import ProgramError
+from bids_acc.exceptions import MetadataError, ProgramError
+from bids_acc.mrs.basis.lcmodel_file import write_lcmodel_basis
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
 from bids_acc.mrs.check import Remark, check_file
@@ -87,6 +88,8 @@ def without(*names: str, **more: object) -> dict[str, object]:
         (without('EchoTime'), 'refused', 'EchoTime is missing'),
         (without(PulseSequenceType='sLASER', EchoTime=0.008), 'refused', 'too short for slaser'),
         (without(EchoTime=35), 'refused', 'value in ms'),
+        (without(PulseSequenceType='SPECIAL', EchoTime=0.0085), 'refused',
+         "'SPECIAL', which is not simulated, and EchoTime 8.5 ms is too short for press"),
         (without('RepetitionTime'), 'lacks', 'RepetitionTime is missing'),
         (without('PulseSequenceType'), 'lacks', 'PRESS is assumed'),
         (without(PulseSequenceType='STEAM'), 'lacks', 'MixingTime is missing'),
@@ -198,6 +201,26 @@ def test_the_times_of_the_pulses_divide_the_echo_time(tmp_path: Path) -> None:
     assert info['BasisTE1'] == pytest.approx(0.016)
     assert info['BasisTESplitAssumed'] is False
     assert any('TE1 16.0 ms read from PulseSequenceTiming' in note for note in result.notes)
+
+
+def test_a_sequence_that_is_not_simulated_is_fitted_with_its_own_basis_set(
+    tmp_path: Path,
+) -> None:
+    """SPECIAL at 8.5 ms: too short for the PRESS that is assumed, not for its own basis set."""
+    metadata = METADATA | {'PulseSequenceType': 'SPECIAL', 'EchoTime': 0.0085}
+    data = scan(metadata=metadata, echo_time=0.0085)
+    with pytest.raises(MetadataError, match=r'SPECIAL.*not simulated.*--mrs-basis'):
+        run_engine(data, FitRequest('builtin', metadata=metadata))
+    basis = simulate_basis(
+        spectrometer_frequency=MHZ, dwell_time=DWELL, n_points=N, echo_time=0.0085,
+        sequence='press', te1=0.004, metabolites=['NAA', 'Cr', 'PCr', 'GPC', 'Glu', 'Ins'],
+    )  # fmt: skip
+    path = write_lcmodel_basis(tmp_path / 'special.BASIS', basis)
+    request = FitRequest('builtin', basis=str(path), metadata=metadata, macromolecules='none')
+    result, _ = run_engine(data, request)
+    assert result.ratio('NAA', 'tCr')[0] > 0
+    with pytest.raises(MetadataError, match='too short for slaser'):
+        run_engine(data, replace(request, sequence='slaser'))
 
 
 def test_the_range_reaches_both_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
