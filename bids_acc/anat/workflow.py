@@ -241,7 +241,7 @@ def init_anat_wf(
     workflow.connect([
         (inputnode, fit_wf, [(folder, f'inputnode.{folder}') for folder in folders]),
         (fit_wf, sinks_wf, [(f'outputnode.{f}', f'inputnode.{f}') for f in (*FITTED, *more)]),
-        (sinks_wf, outputnode, [(f'outputnode.{f}', f) for f in (*OUTPUTS, *more)]),
+        (fit_wf, outputnode, [(f'outputnode.{f}', f) for f in (*OUTPUTS, *more)]),
     ])  # fmt: skip
     if not further_runs:
         workflow.connect(inputnode, 't1w_file', fit_wf, 'inputnode.t1w_file')
@@ -395,7 +395,6 @@ def _init_sinks_wf(
     inputnode = pe.Node(
         niu.IdentityInterface(fields=[*FITTED, *more, 't1w_metadata']), name='inputnode'
     )
-    outputnode = pe.Node(niu.IdentityInterface(fields=[*OUTPUTS, *more]), name='outputnode')
     density, roi = settings.density, tuple(settings.roi)
     atlas = atlas_metadata(origin)
     mesh = surface_metadata(density, origin)
@@ -408,7 +407,7 @@ def _init_sinks_wf(
             sink.inputs.metadata = metadata or {}
         workflow.connect(inputnode, field, sink, 'in_file')
         if field in OUTPUTS:
-            workflow.connect(sink, 'out_file', outputnode, field)
+            sink.interface.answers = (field, None)
 
     def split(field: str, n: int) -> pe.Node:
         node = pe.Node(
@@ -423,17 +422,15 @@ def _init_sinks_wf(
     ) -> None:
         parts = split(field, len(each))
         found = split(metadata, len(each)) if isinstance(metadata, str) else None
-        merge = pe.Node(niu.Merge(len(each)), name=f'merge_{field}', run_without_submitting=True)
-        for number, extra in enumerate(each, start=1):
+        for number, extra in enumerate(each):
             sink = init_sink(key, output_dir=output_dir, entities=entities, **extra)
             if found is not None:
-                workflow.connect(found, f'out{number}', sink, 'metadata')
+                workflow.connect(found, f'out{number + 1}', sink, 'metadata')
             else:
-                sink.inputs.metadata = metadata[number - 1]
-            workflow.connect(parts, f'out{number}', sink, 'in_file')
-            workflow.connect(sink, 'out_file', merge, f'in{number}')
-        if field in OUTPUTS or field in more:
-            workflow.connect(merge, 'out', outputnode, field)
+                sink.inputs.metadata = metadata[number]
+            workflow.connect(parts, f'out{number + 1}', sink, 'in_file')
+            if field in OUTPUTS or field in more:
+                sink.interface.answers = (field, number)
 
     hemis = [{'hemisphere': hemi, 'density': density} for hemi in HEMISPHERES]
     labelled = [{**hemi, 'segmentation': origin.segmentation} for hemi in hemis]

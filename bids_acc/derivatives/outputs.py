@@ -436,23 +436,24 @@ class _SinkInputSpec(BaseInterfaceInputSpec):
     sources = traits.List(traits.Str(), desc='BIDS URIs of the files that it was made from')
 
 
-class _SinkOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='the kept file')
-
-
 class Sink(SimpleInterface):
-    """Keep a file under its BIDS name, with its sidecar."""
+    """Keep a file under its BIDS name, with its sidecar.
+
+    No step takes its input from here: a step takes a file from the step that made it, so that
+    nothing waits for what is kept.
+    """
 
     input_spec = _SinkInputSpec
-    output_spec = _SinkOutputSpec
+    output_spec = TraitedSpec
     _always_run = True
+    answers: tuple[str, int | None] | None = None
+    """Which output of the modality a later run reads here, and its place where that is a list."""
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        target = Path(self.inputs.out_path)
         metadata = self.inputs.metadata if isdefined(self.inputs.metadata) else {}
         metadata = with_sources(metadata, self.inputs.sources)
+        target = Path(self.inputs.out_path)
         keep_file(self.inputs.key, Path(self.inputs.in_file), target, metadata)
-        self._results['out_file'] = str(target)
         return runtime
 
 
@@ -482,7 +483,7 @@ def init_sink(
     Returns
     -------
     Node
-        With inputs ``in_file`` and ``metadata`` and output ``out_file``.
+        With inputs ``in_file`` and ``metadata``.
     """
     suffix = '_'.join(re.sub(r'\W', '', str(value)) for value in fields.values())
     default = f'ds_{key}_{suffix}'.rstrip('_')

@@ -14,9 +14,9 @@ import gc
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class GraphResult:
     """Full names of the nodes that did not."""
     crashes: tuple[Crash, ...]
     """Why, for those that failed by themselves."""
+    nodes: Any = None
+    """The graph of Nipype nodes that ran."""
 
 
 class _Expander(PluginBase):
@@ -95,8 +97,8 @@ class _CrashFiles:
         return any(self.folder.glob('crash-*.txt'))
 
 
-Arrange = Callable[[Any], Collection[str]]
-"""Changes an expanded graph in place; returns the full names of the nodes that are gone."""
+Arrange = Callable[[Any], None]
+"""Changes an expanded graph in place."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,10 @@ class _Run:
         expander = _Expander()
         graph.workflow.run(plugin=expander)
         self.expanded, self.config = expander.graph, expander.config
-        gone = how.arrange(self.expanded)
-        steps = {name: step for name, step in graph.steps.items() if name not in gone}
-        self.graph = replace(graph, steps=steps)
+        how.arrange(self.expanded)
+        self.graph = graph
         plugin._status_callback = self._note
-        self.progress.begin(steps)
+        self.progress.begin(graph.steps)
 
     def _note(self, node: Any, status: str) -> None:
         """Take note of a node.
@@ -149,7 +150,9 @@ class _Run:
         self.progress.end(self.graph.steps)
         crashes = crash_files.of(self.graph.steps)
         unfinished = self.graph.steps.keys() - self.ended
-        return GraphResult(frozenset(self.ended), frozenset(unfinished), crashes)
+        return GraphResult(
+            frozenset(self.ended), frozenset(unfinished), crashes, nodes=self.expanded
+        )
 
     def rounds(self) -> Iterator[None]:
         """Do what `DistributedPluginBase.run` of Nipype 1.11 does, one round at a time."""
@@ -192,7 +195,7 @@ def run_graphs(
     *,
     run_folder: Path,
     progress: Progress,
-    arrange: Arrange = lambda _: (),
+    arrange: Arrange = lambda _: None,
 ) -> Iterator[tuple[Graph, GraphResult]]:
     """Build and run graphs, and tell of each that has ended.
 
@@ -217,7 +220,6 @@ def run_graphs(
     Yields
     ------
     graph : Graph
-        With the nodes that ran.
     result : GraphResult
     """
     gc.collect()

@@ -124,8 +124,6 @@ def init_mrs_tissue_wf(
     -------
     tissue_file
         Fractions and overlap, JSON.
-    voxel_mask
-        Coverage of the T1w image by the voxel, in ``output_dir``.
     """
     workflow = pe.Workflow(name=name)
     inputnode = pe.Node(
@@ -148,9 +146,7 @@ def init_mrs_tissue_wf(
     ds_plot = init_sink(
         'mrs_figure_voxel', output_dir=output_dir, entities=entities, name='ds_plot'
     )
-    outputnode = pe.Node(
-        niu.IdentityInterface(fields=['tissue_file', 'voxel_mask']), name='outputnode'
-    )
+    outputnode = pe.Node(niu.IdentityInterface(fields=['tissue_file']), name='outputnode')
     workflow.connect([
         (inputnode, voxel, [
             ('svs_file', 'svs_file'),
@@ -166,7 +162,6 @@ def init_mrs_tissue_wf(
         (voxel, ds_voxel, [('mask_file', 'in_file')]),
         (plot, ds_plot, [('out_file', 'in_file')]),
         (voxel, outputnode, [('tissue_file', 'tissue_file')]),
-        (ds_voxel, outputnode, [('out_file', 'voxel_mask')]),
     ])  # fmt: skip
     return workflow
 
@@ -204,7 +199,7 @@ def init_mrs_report_wf(
     Outputs
     -------
     quantities, quality, fit
-        Tables in ``output_dir``.
+        Tables.
     """
     workflow = pe.Workflow(name=name)
     fields = ['in_file', 'report_file', 'result_file', 'second_result_file', 'tissue_file',
@@ -261,7 +256,7 @@ def init_mrs_report_wf(
         own = f'{table}_metadata' if table in ('components', 'correlation') else 'metadata'
         workflow.connect(tabulate, own, sink, 'metadata')
         if table in ('quantities', 'quality', 'fit'):
-            workflow.connect(sink, 'out_file', outputnode, table)
+            workflow.connect(tabulate, f'{table}_file', outputnode, table)
     return workflow
 
 
@@ -335,7 +330,7 @@ def init_mrs_wf(
     Outputs
     -------
     quantities, quality, fit
-        Tables in ``output_dir``.
+        Tables.
 
     Raises
     ------

@@ -107,6 +107,7 @@ def init_mtr_wf(
         (surface, tables, [('rows', 'surface_rows'), ('figures', 'coverage')]),
         (maps, tables, [('rows', 'label_rows'), ('figures', 'tissue')]),
         (align, tables, [('report', 'report')]),
+        (tables, outputnode, [('qc', 'qc')]),
         (maps, plot, [('out_file', 'in_file')]),
         (inputnode, plot, [('t1w_preproc', 't1w_preproc'), ('tpms', 'tpms')]),
     ])  # fmt: skip
@@ -123,8 +124,6 @@ def init_mtr_wf(
         sink = init_sink(key, **where, name=f'ds_{key}')
         sink.inputs.metadata = metadata
         workflow.connect(node, field, sink, 'in_file')
-        if key == 'mtr_qc':
-            workflow.connect(sink, 'out_file', outputnode, 'qc')
     _keep_vertex_maps(workflow, surface, where, density, told)
     return workflow
 

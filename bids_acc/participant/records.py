@@ -6,22 +6,12 @@ by a node that hands out the stored files.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nipype.interfaces import utility as niu
-from nipype.interfaces.base import (
-    Bunch,
-    DynamicTraitedSpec,
-    File,
-    SimpleInterface,
-    TraitedSpec,
-    isdefined,
-)
-from nipype.interfaces.io import add_traits
 from nipype.pipeline import engine as pe
 from nipype.pipeline.engine import Workflow
 
@@ -33,66 +23,7 @@ from bids_acc.derivatives.records import (
     hash_files,
     write_record,
 )
-from bids_acc.files.writing import write_json
 from bids_acc.participant.plan import Job, record_label
-
-
-class _FieldsInputSpec(DynamicTraitedSpec):
-    pass
-
-
-class _FieldsOutputSpec(TraitedSpec):
-    out_file = File(exists=True, desc='the fields as JSON')
-
-
-class KeepFields(SimpleInterface):
-    """Write down which file answers to which output field, for a later run."""
-
-    input_spec = _FieldsInputSpec
-    output_spec = _FieldsOutputSpec
-
-    def __init__(
-        self, fields: Sequence[str] = (), out_path: str = '', root: str = '', **inputs: Any
-    ) -> None:
-        super().__init__(**inputs)
-        self._fields, self._out_path, self._root = list(fields), out_path, root
-        add_traits(self.inputs, self._fields)
-
-    def _run_interface(self, runtime: Bunch) -> Bunch:
-        content = {}
-        for name in self._fields:
-            value = getattr(self.inputs, name)
-            if isdefined(value):
-                content[name] = _relative(value, Path(self._root))
-        path = Path(self._out_path)
-        write_json(path, {name: content[name] for name in sorted(content)})
-        self._results['out_file'] = str(path)
-        return runtime
-
-
-def _relative(value: Any, root: Path) -> Any:
-    """Write paths below the output root as relative ones."""
-    if isinstance(value, list | tuple):
-        return [_relative(item, root) for item in value]
-    path = Path(str(value))
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(value)
-
-
-def fields_path(output_dir: Path, label: str) -> Path:
-    """Say where the output fields of a modality are written down."""
-    return output_dir / 'logs' / 'records' / f'{label}_fields.json'
-
-
-def keep_fields(workflow: Workflow, output_dir: Path, label: str) -> None:
-    """Add the node that writes down a workflow's output fields."""
-    outputnode = workflow.get_node('outputnode')
-    names = list(outputnode.inputs.copyable_trait_names())
-    node = pe.Node(
-        KeepFields(names, str(fields_path(output_dir, label)), str(output_dir)),
-        name='keep_fields',
-        mem_gb=0.1,
-    )
-    workflow.connect([(outputnode, node, [(name, name) for name in names])])
 
 
 def stored_fields(record: Record, output_dir: Path) -> pe.Node:
@@ -105,7 +36,7 @@ def stored_fields(record: Record, output_dir: Path) -> pe.Node:
 
 
 def _absolute(value: Any, root: Path) -> Any:
-    """Undo `_relative`."""
+    """Place stored paths below the root; what is no file there stays as it is."""
     if isinstance(value, list):
         return [_absolute(item, root) for item in value]
     path = root / str(value)
@@ -134,26 +65,39 @@ def keep_record(job: Job, modality: str, workflow: Workflow, output_dir: Path) -
     output_dir : Path
         Root of the derivative data set.
     """
-    label = record_label(job.session, modality)
-    outputs = [
-        path
-        for name in workflow.list_node_names()
-        if name.split('_')[0] == modality
-        for path in _sink_paths(workflow.get_node(name).interface)
-        if path.exists()
-    ]
-    listed = fields_path(output_dir, label)
-    fields = json.loads(listed.read_text()) if listed.exists() else {}
+    nodes = [workflow.get_node(n) for n in workflow.list_node_names()
+             if n.split('_')[0] == modality]  # fmt: skip
+    sinks = [node.interface for node in nodes if isinstance(node.interface, Sink)]
+    kept = [Path(sink.inputs.out_path) for sink in sinks]
+    outputs = [path for one in kept for path in (one, sidecar_path(one)) if path.exists()]
     record = replace(
-        job.expected[modality], outputs=hash_files(outputs, output_dir), fields=fields
+        job.expected[modality],
+        outputs=hash_files(outputs, output_dir),
+        fields=kept_fields(sinks, output_dir),
     )
     write_record(output_dir, record)
-    listed.unlink(missing_ok=True)
 
 
-def _sink_paths(interface: Any) -> list[Path]:
-    """List what one node keeps, if it is a sink."""
-    if not isinstance(interface, Sink):
-        return []
-    path = Path(interface.inputs.out_path)
-    return [path, sidecar_path(path)]
+def kept_fields(sinks: Iterable[Sink], root: Path) -> dict[str, str | list[str]]:
+    """Map each output of a modality to the kept file, or files, for `stored_fields`.
+
+    Parameters
+    ----------
+    sinks : iterable of Sink
+        Of the modality.
+    root : Path
+        Of the derivative data set, to which paths are relative.
+    """
+    single: dict[str, str | list[str]] = {}
+    listed: dict[str, dict[int, str]] = {}
+    for sink in sinks:
+        path = Path(sink.inputs.out_path)
+        if sink.answers is None or not path.exists():
+            continue
+        field, place = sink.answers
+        if place is None:
+            single[field] = str(path.relative_to(root))
+        else:
+            listed.setdefault(field, {})[place] = str(path.relative_to(root))
+    lists = {name: [paths[i] for i in sorted(paths)] for name, paths in listed.items()}
+    return dict(sorted((single | lists).items()))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bids_acc.derivatives import dataset
 from bids_acc.derivatives.links import bids_uris
-from bids_acc.derivatives.sinks import gather_sinks
+from bids_acc.derivatives.sinks import gather_sinks, keep_finished
 from bids_acc.derivatives.status import StatusRow, write_status
 from bids_acc.exceptions import ExitCode
 from bids_acc.execution.configure import code_state, configure_nipype
@@ -173,6 +173,8 @@ class _Ledger:
 
     def enter(self, job: Job, graph: Graph, result: GraphResult) -> list[StatusRow]:
         """Record what a session has finished and what has failed; return the rows of the job."""
+        if result.unfinished and result.nodes is not None:
+            keep_finished(result.nodes, result.ended)
         rows = session_rows(job, graph.steps, result)
         for row in rows:
             if row.status == 'done':

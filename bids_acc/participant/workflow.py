@@ -22,6 +22,7 @@ from bids_acc.bids.inputs import AnatInputs, DwiInputs, MrsInputs, MtrInputs, Se
 from bids_acc.bids.surfaces import SurfaceChoice
 from bids_acc.derivatives.links import bids_uris
 from bids_acc.derivatives.outputs import Sink
+from bids_acc.derivatives.sinks import SINK, sink_name
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
@@ -31,7 +32,7 @@ from bids_acc.mrs.workflow import init_mrs_wf
 from bids_acc.mtr.workflow import init_mtr_wf
 from bids_acc.participant.function import RunSet, run_lists, seed_names, tasks_of
 from bids_acc.participant.plan import Job, record_label
-from bids_acc.participant.records import keep_fields, stored_fields
+from bids_acc.participant.records import stored_fields
 from bids_acc.settings import Settings
 
 GRAPHS = 'bids_acc_wf'
@@ -70,6 +71,9 @@ def build_session(
         f'{workflow.name}.{part}.{name}': Step(session, modality, part, name)
         for part, modality in modalities.items()
         for name in computing_nodes(workflow.get_node(part))
+    } | {
+        sink_name(workflow.name, part): Step(session, modality, part, SINK)
+        for part, modality in modalities.items()
     }
     return Graph(workflow, steps)
 
@@ -114,13 +118,13 @@ def tell_sources(workflow: Workflow, uris: list[str]) -> None:
 
 
 def computing_nodes(workflow: Workflow) -> list[str]:
-    """Name the nodes that will run.
+    """Name the nodes that will run, besides the one that keeps the files.
 
     Identity nodes only pass values on; Nipype takes them out of the graph before it runs.
     """
     names: list[str] = workflow.list_node_names()
-    identity = IdentityInterface
-    return [n for n in names if not isinstance(workflow.get_node(n).interface, identity)]
+    others = IdentityInterface, Sink
+    return [n for n in names if not isinstance(workflow.get_node(n).interface, others)]
 
 
 def init_session_wf(
@@ -158,13 +162,12 @@ def init_session_wf(
         anat = stored_fields(job.records['anat'], output_dir)
     if job.wants('dwi') and session.dwi is not None:
         dwi = _session_dwi(session, session.dwi, anat is not None, settings, common, job.surfaces)
-        keep_fields(dwi, output_dir, record_label(session, 'dwi'))
         modalities[dwi.name] = 'dwi'
         _join(workflow, anat, dwi)
     if job.wants('func') and session.func is not None:
         for task in tasks_of(session.func, settings.func):
             seed = task_seed(settings.random_seed, record_label(session, task.name))
-            func = _session_task(task, settings, common, seed)
+            func = _session_task(task, settings, common, seed, job.surfaces.own_labels)
             modalities[func.name] = 'func'
             _join(workflow, anat, func)
     if job.wants('mtr') and session.mtr is not None and anat is not None:
@@ -193,13 +196,13 @@ def _session_anat(
     job: Job, inputs: AnatInputs, settings: Settings, common: Mapping[str, Any]
 ) -> Workflow:
     """Build the graph of the T1w image of a session."""
-    surfaces, label = job.surfaces, record_label(job.session, 'anat')
+    surfaces = job.surfaces
     workflow = init_anat_wf(
         **common,
         entities=dict(inputs.entities),
         settings=settings.anat,
         omp_nthreads=settings.resources.omp_nthreads,
-        seed=task_seed(settings.random_seed, label),
+        seed=task_seed(settings.random_seed, record_label(job.session, 'anat')),
         name='anat_wf',
         origin=SurfaceOrigin(
             source=surfaces.source,
@@ -220,7 +223,6 @@ def _session_anat(
     for name, path in given.items():
         if path is not None:
             setattr(node.inputs, name, str(path))
-    keep_fields(workflow, common['output_dir'], label)
     return workflow
 
 
@@ -270,7 +272,7 @@ def _session_dwi(
 
 
 def _session_task(
-    task: RunSet, settings: Settings, common: Mapping[str, Any], seed: int
+    task: RunSet, settings: Settings, common: Mapping[str, Any], seed: int, own_atlas: str
 ) -> Workflow:
     """Build the graph of one task's BOLD runs: prepared by others, or by the built-in line."""
     measure: dict[str, Any] = {
@@ -283,6 +285,7 @@ def _session_task(
         'seeds': seed_names(settings.func),
         'contrasts': task.contrasts,
         'source': task.source,
+        'own_atlas': own_atlas,
     }
     if task.finished:
         runs = task.finished

@@ -4,12 +4,14 @@
 
 Each session is a graph of nodes that do nothing, shaped like that of the participant level: some
 nodes in a row, each with a fan of sinks. *One graph* is how Nipype is meant to be used, *each its
-own* is `bids_acc.execution.graphs`. After ``--steps`` nodes a run is broken off. Printed are the
+own* is `bids_acc.execution.graphs`, and *one sink each* besides has one node keep what the fan of
+sinks would. After ``--steps`` nodes a run is broken off. Printed are the
 time until the first node starts, the largest memory of the scheduling process, and its processor
-time for each node that ended (not the workers'; so other load on the machine hardly matters).
+time for each node that ended, and for all nodes of a session (not the workers'; so other load on
+the machine hardly matters).
 Each line is measured in a process of its own. At the end the graph of a real session (T1w image,
-diffusion series, spectrum) is built: CPU time, nodes and sinks, as made and after the sinks that
-wait for the same nodes are gathered.
+diffusion series, spectrum) is built: CPU time, nodes and sinks, as made and as they run, one sink
+for each modality.
 """
 
 from __future__ import annotations
@@ -64,17 +66,20 @@ class Nothing(SimpleInterface):
         return runtime
 
 
-def session(number: int, n_nodes: int) -> pe.Workflow:
+def session(number: int, n_nodes: int, *, one_sink: bool = False) -> pe.Workflow:
     """Make the graph of a session."""
     workflow = pe.Workflow(f'sub_{number:04d}_wf')
     before = None
     for row in range(n_nodes // (FAN + 1)):
         node = pe.Node(Nothing(), name=f'node_{row}')
-        sinks = [pe.Node(Nothing(), name=f'sink_{row}_{k}', mem_gb=0.1) for k in range(FAN)]
-        workflow.connect([(node, sink, [('y', 'x')]) for sink in sinks])
+        if not one_sink:
+            sinks = [pe.Node(Nothing(), name=f'sink_{row}_{k}', mem_gb=0.1) for k in range(FAN)]
+            workflow.connect([(node, sink, [('y', 'x')]) for sink in sinks])
         if before is not None:
             workflow.connect(before, 'y', node, 'x')
         before = node
+    if one_sink:
+        workflow.connect(before, 'y', pe.Node(Nothing(), name='sink', mem_gb=0.1), 'x')
     return workflow
 
 
@@ -117,12 +122,14 @@ def one_graph(folder: Path, n_sessions: int, n_nodes: int, limit: int) -> dict[s
     return clock.row()
 
 
-def each_its_own(folder: Path, n_sessions: int, n_nodes: int, limit: int) -> dict[str, float]:
+def each_its_own(
+    folder: Path, n_sessions: int, n_nodes: int, limit: int, *, one_sink: bool = False
+) -> dict[str, float]:
     """Run each session as a graph of its own."""
     clock = Clock(limit)
 
     def build(number: int) -> Graph:
-        workflow = session(number, n_nodes)
+        workflow = session(number, n_nodes, one_sink=one_sink)
         workflow.base_dir = str(folder)
         names = [f'{workflow.name}.{name}' for name in workflow.list_node_names()]
         return Graph(workflow, {n: Step(workflow.name, 'anat', 'wf', n[8:]) for n in names})
@@ -159,7 +166,7 @@ def real_sessions(folder: Path, n_sessions: int = 4) -> None:
         discover(ImageIndex(raw), Selection()), bids_dir=raw, output_dir=folder / 'out',
         settings=settings,
     )  # fmt: skip
-    print('  graph of a session     CPU  nodes  sinks    nodes and sinks gathered, memory')
+    print('  graph of a session     CPU  nodes  sinks    nodes and sinks that run, memory')
     for job in jobs:
         began = time.process_time()
         graph = build_session(
@@ -178,6 +185,7 @@ def real_sessions(folder: Path, n_sessions: int = 4) -> None:
 
 WAYS: dict[str, Callable[..., dict[str, float]]] = {
     'one graph': one_graph, 'each its own': each_its_own,
+    'one sink each': partial(each_its_own, one_sink=True),
 }  # fmt: skip
 
 
@@ -203,7 +211,8 @@ def main() -> None:
             for worker in psutil.Process().children(recursive=True):
                 worker.kill()  # it would hold the pipe open
             os._exit(0)
-    print(f'{"sessions":>8}  {"way":14} {"first step":>10} {"memory":>9} {"a step":>9}')
+    print(f'{"sessions":>8}  {"way":14} {"first step":>10} {"memory":>9} {"a step":>9} '
+          f'{"a session":>9}')  # fmt: skip
     for n_sessions in given.sessions:
         for way in given.ways:
             command = [sys.executable, __file__, '--inside', '--sessions', str(n_sessions),
@@ -211,8 +220,10 @@ def main() -> None:
                        '--ways', way]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             row = json.loads(done.stdout.splitlines()[-1])
+            n_nodes = given.nodes // (FAN + 1) + 1 if way == 'one sink each' else given.nodes
             print(f'{n_sessions:8d}  {way:14} {row["first_s"]:8.2f} s {row["memory_mb"]:6.0f} MB '
-                  f'{row["ms_a_step"]:6.1f} ms', flush=True)  # fmt: skip
+                  f'{row["ms_a_step"]:6.1f} ms {row["ms_a_step"] * n_nodes / 1000:7.2f} s',
+                  flush=True)  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         configure_nipype(Path(name), Path(name), stop_on_first_crash=False)
         real_sessions(Path(name))

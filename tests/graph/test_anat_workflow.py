@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from bids_acc.anat.workflow import OUTPUTS, SurfaceOrigin, init_anat_wf
+from bids_acc.participant.records import kept_fields
 from bids_acc.settings import AnatSettings
 
 
 @pytest.mark.parametrize('source', ['builtin', 'freesurfer', 'gifti', 'civet'])
 @pytest.mark.parametrize('density', ['41k', '10k'])
-def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: str) -> None:
+def test_every_output_is_kept_for_a_later_run(tmp_path: Path, source: str, density: str) -> None:
     wf = init_anat_wf(
         output_dir=tmp_path,
         entities={'subject': '01', 'session': 'a'},
@@ -25,14 +26,15 @@ def test_every_output_comes_from_a_sink(tmp_path: Path, source: str, density: st
     assert len(set(paths)) == len(paths)
     assert all(p.is_relative_to(tmp_path / 'sub-01') for p in paths)
     assert sum(f'den-{density}' in p.name for p in paths) == 18
-    sinks = wf.get_node('sinks_wf')
-    fed = {
-        target
-        for _, node, data in sinks._graph.edges(data=True)
-        if node.name == 'outputnode'
-        for _, target in data['connect']
-    }
-    assert fed == set(OUTPUTS)
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    fields = kept_fields([node.interface for node in kept], tmp_path)
+    assert fields.keys() == set(OUTPUTS)
+    hemispheres = [Path(path).name.split('_')[2] for path in fields['white']]
+    assert hemispheres == ['hemi-L', 'hemi-R']
+    # ANTs applies the last first
+    assert [path.rpartition('.')[2] for path in fields['t1w_to_template_xfm']] == ['gz', 'mat']
 
 
 @pytest.mark.parametrize('own_labels', ['', 'DKT', 'Desikan'])

@@ -106,7 +106,7 @@ def test_joined_runs_have_all_maps_and_tables(rest, anat, tmp_path, monkeypatch)
     path = rest['T1w'].measures
     shell = JoinRest(
         ['sgACC', 'ACCrostralL'], measures=[path, path], space='T1w', density='10k',
-        parcellation=anat['parcellation'], about={'Band': [0.01, 0.1]},
+        parcellation=anat['parcellation'], own_atlas='Desikan', about={'Band': [0.01, 0.1]},
     )  # fmt: skip
     found = shell.run(cwd=str(tmp_path)).outputs
     assert len(read_map(found.reho_L)) == len(read_map(found.seed_sgACC_R)) == 10242

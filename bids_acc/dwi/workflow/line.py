@@ -126,8 +126,6 @@ def init_dwi_wf(
     -------
     fa, md, ad, rd, mo
         Maps, in T1w space with ``has_anat``.
-    vertex_fa, vertex_md, vertex_mo
-        Vertex maps, left and right (only with ``has_anat``).
     qc
         Table of quality measures.
     """
@@ -141,8 +139,7 @@ def init_dwi_wf(
     on_mesh = ('mesh_white', 'mesh_pial') if mesh else ()
     fields += on_mesh
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
-    vertex = [f'vertex_{n}' for n in ('fa', 'md', 'mo')] if has_anat else []
-    outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc', *vertex]), name='outputnode')
+    outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
     where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
 
     prepare_wf = init_dwi_prepare_wf(
@@ -183,7 +180,8 @@ def init_dwi_wf(
         (motion[0], sinks_wf, [(f'outputnode.{motion[1]}', 'inputnode.motion')]),
         (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                for n in (*SINK_FIELDS, 'runs_report', *drawn)]),
-        (sinks_wf, outputnode, [(f'outputnode.{n}', n) for n in (*MAP_NAMES, 'qc')]),
+        (tensor_wf, outputnode, [(f'outputnode.{n}', n) for n in MAP_NAMES]),
+        (sinks_wf, outputnode, [('outputnode.qc', 'qc')]),
     ])  # fmt: skip
     if tract_tables:
         _import_tracts(workflow, tract_tables, where)
@@ -222,7 +220,6 @@ def init_dwi_wf(
                                          'anatomy_figure', 'distortion_figure')]),
         (surface_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.surface_{n}')
                                 for n in ('reports', 'parcels')]),
-        (surface_wf, outputnode, [(f'outputnode.{n}', n) for n in vertex]),
     ])  # fmt: skip
     if tracts:
         _add_tracts(workflow, inputnode, tensor_wf, tracts, where)

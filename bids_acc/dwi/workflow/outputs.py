@@ -59,8 +59,8 @@ def init_dwi_sinks_wf(
 
     Outputs
     -------
-    fa, md, ad, rd, mo, qc
-        The kept files.
+    qc
+        Table of quality measures.
     """
     where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
     suffix = '_t1w' if has_anat else ''
@@ -71,7 +71,7 @@ def init_dwi_sinks_wf(
               'distortion_figure', 'fields_figure', 'surface_reports', 'surface_parcels',
               *SINK_FIELDS]  # fmt: skip
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
-    outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
+    outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
     used = {**dict(engines), 'versions': engine_versions(engines)}
     table = pe.Node(QualityTable(engines=used, notes=list(notes)), name='table')
     for what in (*MAP_NAMES, 'residual', 'non_positive'):
@@ -79,8 +79,6 @@ def init_dwi_sinks_wf(
         sink = init_sink(f'dwi_map{suffix}', **where, param=label, name=f'ds_{label}')
         sink.inputs.metadata = {'Units': UNITS.get(what, '1'), 'Model': _model(settings, engines)}
         workflow.connect(inputnode, what, sink, 'in_file')
-        if what in MAP_NAMES:
-            workflow.connect(sink, 'out_file', outputnode, what)
     for what, key in (('corrected', f'dwi_preproc{suffix}'),
                       ('corrected_mask', f'dwi_mask{suffix}'),
                       ('corrected_bval', f'dwi_preproc{suffix}_bval'),
@@ -121,7 +119,7 @@ def init_dwi_sinks_wf(
                             ('gradients', 'gradients')]),
         (table, ds_qc, [('out_file', 'in_file'), ('metadata', 'metadata')]),
         (table, ds_motion, [('motion', 'in_file')]),
-        (ds_qc, outputnode, [('out_file', 'qc')]),
+        (table, outputnode, [('out_file', 'qc')]),
     ])  # fmt: skip
     if has_anat:
         workflow.connect([

@@ -72,8 +72,6 @@ def init_dwi_surface_wf(
 
     Outputs
     -------
-    vertex_fa, vertex_md, vertex_mo
-        Vertex maps, left and right.
     reports, parcels
         Coverage of each side and of each region.
     """
@@ -83,7 +81,7 @@ def init_dwi_surface_wf(
               'reference', 't1w_preproc', 't1w_mask']  # fmt: skip
     fields += ['mesh_white', 'mesh_pial'] if mesh else []
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
-    merged = ('vertex_fa', 'vertex_md', 'vertex_mo', 'reports', 'parcels')
+    merged = ('reports', 'parcels')
     outputnode = pe.Node(niu.IdentityInterface(list(merged)), name='outputnode')
     gather = {n: pe.Node(niu.Merge(2), name=f'gather_{n}') for n in merged}
     noddi = _add_noddi(workflow, inputnode, seed) if noddi_source else None
@@ -108,9 +106,7 @@ def init_dwi_surface_wf(
         where: dict[str, Any] = {
             'output_dir': output_dir, 'entities': entities, 'hemisphere': side,
         }  # fmt: skip
-        for what, sink in _keep_tensor(workflow, node, settings, where, density=density).items():
-            if f'vertex_{what}' in merged:
-                workflow.connect(sink, 'out_file', gather[f'vertex_{what}'], f'in{number + 1}')
+        _keep_tensor(workflow, node, settings, where, density=density)
         if mesh:
             other = pe.Node(SampleSurface(**_tensor(settings), hemisphere=side),
                             name=f'sample_mesh_{side}', mem_gb=2)  # fmt: skip
@@ -144,20 +140,18 @@ def _connect_sampling(
 def _keep_tensor(
     workflow: pe.Workflow, node: pe.Node, settings: DwiSettings, where: Mapping[str, Any],
     *, density: str = '', mesh: str = '',
-) -> dict[str, pe.Node]:  # fmt: skip
-    """Keep one side's maps under their names; return the sinks by map."""
+) -> None:  # fmt: skip
+    """Keep one side's maps under their names."""
     fields: dict[str, Any] = {'density': density} if density else {}
-    sinks = {}
     for what in VERTEX_NAMES:
         key = on_mesh(f'dwi_vertex_{what}', mesh)
         name = f'ds_{what}_{mesh}{where["hemisphere"]}'
-        sink = sinks[what] = init_sink(key, **where, **fields, name=name)
+        sink = init_sink(key, **where, **fields, name=name)
         sink.inputs.metadata = {
             'SamplingDepths': settings.depths,
             'Weights': 'Squared grey-matter share of the voxel',
         }
         workflow.connect(node, what, sink, 'in_file')
-    return sinks
 
 
 def _add_noddi(workflow: pe.Workflow, inputnode: pe.Node, seed: int) -> pe.Node:

@@ -21,7 +21,6 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
-from bids_acc.derivatives.outputs import parse_entities
 from bids_acc.func import joining
 from bids_acc.func.connectivity import fisher_z
 from bids_acc.func.measuring import (
@@ -38,6 +37,7 @@ from bids_acc.func.measuring import (
 from bids_acc.func.run import RUN_FIELDS, RunFacts
 from bids_acc.images.files import format_table
 from bids_acc.quality.sessions import judge_session, load_session_gate
+from bids_acc.surfaces.atlases import DEFAULT_ATLAS
 from bids_acc.surfaces.gifti import read_labels, write_map
 from bids_acc.surfaces.template import HEMISPHERES, load_template
 from bids_acc.typing import FloatArray
@@ -212,6 +212,7 @@ class JoinInputSpec(BaseInterfaceInputSpec):
 
     measures = InputMultiObject(File(exists=True), mandatory=True, desc='of each run')
     parcellation = InputMultiObject(File(exists=True), desc='labels, left and right')
+    own_atlas = traits.Str('', usedefault=True, desc='atlas of these; empty: DKT')
     density = traits.Str('41k', usedefault=True, desc='of the mesh')
     space = traits.Str(mandatory=True, desc='of the series')
     gate = traits.Str('rest', usedefault=True, desc='preset, file or none')
@@ -272,7 +273,7 @@ def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str], str]:
     """Return labels of all vertices, their names and atlas: the subject's own, or the mesh's."""
     if space == 'T1w' and isdefined(inputs.parcellation):
         halves = [read_labels(path) for path in inputs.parcellation]
-        atlas = parse_entities(Path(inputs.parcellation[0]).name).get('segmentation', 'Desikan')
+        atlas = inputs.own_atlas or DEFAULT_ATLAS
         return np.concatenate([labels for labels, _ in halves]), dict(halves[0][1]), atlas
     mesh = load_template(inputs.density)
     names = dict(mesh[HEMISPHERES[0]].names)

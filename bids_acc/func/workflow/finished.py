@@ -92,7 +92,7 @@ def init_func_finished_wf(
     qc = init_sink('func_qc', **where)
     workflow.connect([
         (read, qc, [('qc', 'in_file'), ('metadata', 'metadata')]),
-        (qc, outputnode, [('out_file', 'qc')]),
+        (read, outputnode, [('qc', 'qc')]),
     ])  # fmt: skip
     _draw(workflow, read, where, runs, with_maps=bool(maps))
     return workflow

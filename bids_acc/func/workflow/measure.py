@@ -39,6 +39,7 @@ def init_func_measure_wf(
     seeds: Sequence[str] = (),
     contrasts: Sequence[Mapping[str, Any]] = (),
     source: str = '',
+    own_atlas: str = '',
     name: str = 'func_wf',
 ) -> pe.Workflow:
     """Measure function in the prepared runs of one task.
@@ -62,6 +63,8 @@ def init_func_measure_wf(
         ``name, words, weights`` of each; empty for a task at rest.
     source : str
         What prepared the series.
+    own_atlas : str
+        Atlas of the parcellation; empty for DKT.
     name : str
         Name of the workflow.
 
@@ -107,7 +110,9 @@ def init_func_measure_wf(
             JoinTask([str(one['name']) for one in contrasts], gate='none', **common), name='join'
         )
     else:
-        join = pe.Node(JoinRest(seeds, gate=settings.gate, **common), name='join')
+        join = pe.Node(
+            JoinRest(seeds, gate=settings.gate, own_atlas=own_atlas, **common), name='join'
+        )
     workflow.connect([(gather['measures'], join, [('out', 'measures')])])
     if with_anat:
         workflow.connect([(inputnode, join, [('parcellation', 'parcellation')])])
@@ -120,7 +125,7 @@ def init_func_measure_wf(
     ds_carpet = init_sink('func_figure_carpet', **where)
     workflow.connect([
         (join, qc, [('qc', 'in_file'), ('metadata', 'metadata')]),
-        (qc, outputnode, [('out_file', 'qc')]),
+        (join, outputnode, [('qc', 'qc')]),
         (gather['carpet'], carpet, [('out', 'carpets')]),
         (join, carpet, [('qc', 'qc')]),
         (carpet, ds_carpet, [('out_file', 'in_file')]),
