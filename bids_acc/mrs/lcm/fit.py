@@ -9,6 +9,12 @@ import numpy as np
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.mrs.lcm import lineshape
+from bids_acc.mrs.lcm.centring import (
+    as_measured,
+    recentred,
+    recentred_options,
+    recentred_parameters,
+)
 from bids_acc.mrs.lcm.crlb import Uncertainty, uncertainty
 from bids_acc.mrs.lcm.model import (
     LORENTZ,
@@ -134,6 +140,25 @@ def _unusable(spectrum: Spectrum, basis: Basis) -> str:
 def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepared) -> FitResult:
     """Search, descend, and turn the minimum into a result."""
     noise = noise_sd(spectrum) / prepared.fid_scale
+    coarse = _coarse(_model(spectrum, prepared, options, noise), options).parameters
+    shift_ppm = float(coarse[SHIFT] / spectrum.spectrometer_frequency)
+    known = recentred_options(options, shift_ppm)
+    model = _model(recentred(spectrum, shift_ppm), prepared, known, noise)
+    first, second = dimensions(prepared, basis, options)
+    final, bound = _refine(model, recentred_parameters(coarse, shift_ppm), first, options)
+    result = _result(spectrum, basis, options, prepared, model, final, bound, noise)
+    result = replace(as_measured(result, shift_ppm), baseline_ed_per_ppm=first)
+    if not options.baseline_sensitivity:
+        return result
+    other, other_bound = _refine(model, final.parameters, second, options, passes=1)
+    again = _result(spectrum, basis, options, prepared, model, other, other_bound, noise)
+    return _with_sensitivity(result, again)
+
+
+def _model(
+    spectrum: Spectrum, prepared: Prepared, options: FitOptions, noise: float
+) -> LinearCombinationModel:
+    """Scaled data and columns in the window, with what is known beforehand."""
     model = LinearCombinationModel(
         spectrum.fid / prepared.fid_scale,
         prepared.fids,
@@ -146,16 +171,7 @@ def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepar
         phase1_sd=float(np.deg2rad(options.phase1_sd_deg)),
     )
     _set_known(model, options)
-    first, second = dimensions(prepared, basis, options)
-    coarse = _coarse(model, options)
-    final, bound = _refine(model, coarse.parameters, first, options)
-    result = _result(spectrum, basis, options, prepared, model, final, bound, noise)
-    result = replace(result, baseline_ed_per_ppm=first)
-    if not options.baseline_sensitivity:
-        return result
-    other, other_bound = _refine(model, final.parameters, second, options, passes=1)
-    again = _result(spectrum, basis, options, prepared, model, other, other_bound, noise)
-    return _with_sensitivity(result, again)
+    return model
 
 
 def _set_known(model: LinearCombinationModel, options: FitOptions) -> None:

@@ -33,7 +33,7 @@ class FitResult:
     unbiased_covariance: FloatArray
     """(n, n) covariance of their errors over spectra."""
     ppm: FloatArray
-    """(n_ppm,) chemical shifts of the curves, descending."""
+    """(n_ppm,) chemical shifts of the curves, descending; on the scale of the basis set."""
     data: FloatArray
     """(n_ppm,) real part of the phased data."""
     fit: FloatArray

@@ -9,16 +9,18 @@ from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.lcm import NOT_DETECTED, FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.baseline import penalty_for, second_differences, spline_columns
+from bids_acc.mrs.lcm.centring import as_measured, recentred, recentred_parameters
 from bids_acc.mrs.lcm.lineshape import broaden, gauss_variance, peak_width, voigt_width
 from bids_acc.mrs.lcm.model import (
     N_SHARED,
     PHASE0,
+    PHASE1,
     SHIFT,
     Component,
     LinearCombinationModel,
     nonnegative,
 )
-from bids_acc.mrs.lcm.options import RatioPrior
+from bids_acc.mrs.lcm.options import KnownPhase, RatioPrior
 from bids_acc.mrs.lcm.prepare import noise_sd
 from bids_acc.mrs.lcm.search import starts
 from bids_acc.mrs.signal.spectrum import Spectrum
@@ -206,6 +208,61 @@ def test_phase_and_shift_do_not_matter(basis, phase, shift):
         ratio = again.ratio(members, ('Cr', 'PCr'))[0] / first.ratio(members, ('Cr', 'PCr'))[0]
         assert ratio == pytest.approx(1, abs=0.01), members
     assert again.shift_ppm - first.shift_ppm == pytest.approx(shift / F0, abs=1e-3)
+
+
+@pytest.mark.parametrize('shift', [-4.0, 3.3])
+def test_a_flexible_baseline_does_not_depend_on_where_the_data_are(basis, shift):
+    """Lines and macromolecules at the ends of the window are the same part of them."""
+    data = spectrum(basis, 0.3, extra=12 * birch_fid(N, DWELL, F0))
+    options = FitOptions(ed_per_ppm=9.0, baseline_sensitivity=False)
+    first = fit_spectrum(data, basis, options)
+    move = np.exp(2j * np.pi * shift * data.time)
+    again = fit_spectrum(replace(data, fid=data.fid * move), basis, options)
+    for members in SUMS:
+        assert again.value(*members)[0] == pytest.approx(first.value(*members)[0], rel=3e-3)
+    assert again.ppm == pytest.approx(first.ppm)
+    # the curves are those of the same lines, at the same chemical shifts
+    assert again.fit == pytest.approx(first.fit, abs=3e-3 * np.abs(first.fit).max())
+
+
+def test_recentred_data_have_the_same_phase_below_each_line(basis):
+    """Moved by a whole number of points, phased data are the same numbers further along."""
+    points = 10
+    shift_ppm = points / (2 * N * DWELL) / F0
+    data = spectrum(basis, 0.3, shift_hz=shift_ppm * F0)
+    before, after = (
+        make_model(basis, data=moved.fid) for moved in (data, recentred(data, shift_ppm))
+    )
+    parameters = before.start()
+    parameters[[PHASE0, PHASE1, SHIFT]] = 0.4, 0.1, shift_ppm * F0
+    there = recentred_parameters(parameters, shift_ppm)
+    assert there[SHIFT] == 0
+    assert np.allclose(after.phased(there)[:-points], before.phased(parameters)[points:])
+    fit = fit_spectrum(data, basis, QUICK)
+    degrees = np.rad2deg(there[[PHASE0, PHASE1]])
+    back = as_measured(
+        replace(fit, phase0_deg=degrees[0], phase1_deg_per_ppm=degrees[1], shift_ppm=0.0),
+        shift_ppm,
+    )
+    assert back.phase0_deg == pytest.approx(np.rad2deg(0.4))
+    assert back.shift_ppm == pytest.approx(shift_ppm)
+
+
+@pytest.mark.parametrize('shift', [0.0, 10.0])
+def test_what_is_known_of_phase_and_shift_holds_wherever_the_data_are(basis, shift):
+    data = spectrum(basis, 0.3, phase=0.4, shift_hz=shift)
+    first = fit_spectrum(data, basis, QUICK)
+    known = KnownPhase(
+        first.phase0_deg, first.phase1_deg_per_ppm, first.shift_ppm,
+        float(np.mean(QUICK.ppm_range)), 0.01, 0.01,
+    )  # fmt: skip
+    options = replace(QUICK, known_phase=known, phase1_sd_deg=0.01)
+    again = fit_spectrum(data, basis, options)
+    assert again.shift_ppm == pytest.approx(first.shift_ppm, abs=2e-4)
+    assert again.phase0_deg == pytest.approx(first.phase0_deg, abs=0.05)
+    assert again.phase1_deg_per_ppm == pytest.approx(first.phase1_deg_per_ppm, abs=0.05)
+    for members in SUMS:
+        assert again.value(*members)[0] == pytest.approx(first.value(*members)[0], rel=2e-3)
 
 
 def test_scale_of_data_and_basis_cancel(basis):
