@@ -393,7 +393,7 @@ class MrsSettings:
     baseline_ed: float | None = option(
         None,
         "flexibility of the built-in engine's baseline, in effective dimensions per ppm (default: "
-        '7 with parametrised macromolecules, 1.5 with measured ones); a second fit with another '
+        '8 with parametrised macromolecules, 1.5 with measured ones); a second fit with another '
         'one tells what depends on it',
         flag='--mrs-baseline-ed',
         metavar='N',

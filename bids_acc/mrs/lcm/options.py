@@ -21,10 +21,10 @@ COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 ANALYSIS_PPM = (0.2, 4.2)
 """Range that is fitted, in ppm. LCModel's default ends at 4.0, without myo-inositol's lines at
-4.06, and mI/tCr of two real spectra is 22 to 38 % higher there. In spectra of known levels whose
-macromolecules the basis set lacks it is 18 % too high with a range to 4.0 and 6 % too low with one
-to 4.2, and the fit moves more under changes that no measurement could tell. In twins of both real
-spectra with LCModel's levels as truth mI is right to 4 % with either."""
+4.06, and mI/tCr of two real spectra is 18 and 36 % higher there. In spectra of known levels whose
+macromolecules the basis set lacks it is 16 % too high with a range to 4.0 and 10 % too low with
+one to 4.2, and the fit moves more under changes that no measurement could tell. In twins of both
+real spectra with LCModel's levels as truth mI is right to 4 % with either."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class FitOptions:
     ppm_range: tuple[float, float] = ANALYSIS_PPM
     """Analysis window in ppm."""
     ed_per_ppm: float | None = None
-    """Effective dimension of the baseline per ppm; by default 7 with parametrised and 1.5
+    """Effective dimension of the baseline per ppm; by default 8 with parametrised and 1.5
     with measured macromolecules (see ``prepare.ED_PARAMETRISED``)."""
     second_ed_per_ppm: float | None = None
     """That of the second fit; by default half with parametrised, double with measured."""
