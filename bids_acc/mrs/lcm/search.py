@@ -35,6 +35,8 @@ _TYPICAL = {
 }
 """Millimolar levels of a healthy brain, only to find the common shift."""
 _N_PHASES = 24
+_MAX_GROWTH = 300.0
+"""Exponent beyond which squares of a model spectrum are no floating-point numbers any more."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,11 @@ def descend(
         for _ in range(12):
             step = _step(normal, gradient, movable, damping)
             candidate = _clip(parameters + step)
-            trial = model.solve(candidate)
-            if np.isfinite(trial.cost) and trial.cost <= solution.cost:
-                step_taken = True
-                break
+            if not _overflows(model, candidate):
+                trial = model.solve(candidate)
+                if np.isfinite(trial.cost) and trial.cost <= solution.cost:
+                    step_taken = True
+                    break
             damping *= 4
         if not step_taken:
             return Descent(parameters, solution, True, iteration)
@@ -122,6 +125,16 @@ def _clip(parameters: FloatArray) -> FloatArray:
     parameters[VARIANCE] = np.clip(parameters[VARIANCE], 0.0, _MAX_VARIANCE)
     parameters[PHASE1] = np.clip(parameters[PHASE1], -_MAX_PHASE1, _MAX_PHASE1)
     return parameters
+
+
+def _overflows(model: LinearCombinationModel, parameters: FloatArray) -> bool:
+    """Whether a negative width makes a line grow beyond all numbers: such a step is too long.
+
+    Where there is hardly any noise no prior holds the widths of single components.
+    """
+    own = parameters[N_SHARED + model.n_components :]
+    narrowest = float(parameters[LORENTZ] + own.min(initial=0.0))
+    return -np.pi * narrowest * float(model.time[-1]) > _MAX_GROWTH
 
 
 def _pushed_out(parameters: FloatArray, gradient: FloatArray) -> BoolArray:
