@@ -14,7 +14,7 @@ from bids_acc.bids.phase_encoding import phase_direction
 from bids_acc.bids.reasons import without_path
 from bids_acc.bids.sidecars import inherited_metadata, read_json, suffix_of
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.images.distortion import readout_time, reversed_pe_of
+from bids_acc.images.distortion import check_readout, readout_time, reversed_pe_of
 from bids_acc.images.phase import GAMMA_HZ_PER_T, FieldMap
 
 ReversedImage = tuple[Path, dict[str, Any]]
@@ -203,6 +203,7 @@ def _measured(
             f'the {what} series has no TotalReadoutTime (nor EffectiveEchoSpacing), so that a '
             'field tells no displacement'
         )
+    check_readout(_readout(run), run.image.name)
     images: tuple[Path, ...] = (path,)
     spacing = 0.0
     if kind != 'fieldmap':
@@ -295,6 +296,8 @@ def _judge(
     if given != reversed_pe_of(direction) and not (same and given == direction):
         relation = 'the same as' if given == direction else 'not the reverse of'
         raise InputDataError(f'its phase encoding is {given}, {relation} that of the series')
+    lines = read_grid(path)[0]['ijk'.index(given[0])]
+    check_readout(readout_time(metadata, lines), str(path))
     return {**metadata, 'PhaseEncodingDirection': given}, [note] if note else []
 
 

@@ -221,6 +221,7 @@ def test_complex_numbers_are_said(tmp_path):
         ({**PA, 'IntendedFor': 'func/sub-01_bold.nii.gz'}, {}, 'names sub-01_bold.nii.gz'),
         ({'PhaseEncodingDirection': 'COL'}, {}, "'COL', which is none"),
         ({'PhaseEncodingDirection': 'i'}, {}, 'i, not the reverse'),
+        ({**PA, 'TotalReadoutTime': 50}, {}, 'not milliseconds'),
         ({}, {}, 'has no PhaseEncodingDirection'),
     ],
 )  # fmt: skip
