@@ -52,6 +52,7 @@ from bids_acc.group.folders import (
 from bids_acc.group.forest_files import write_forests
 from bids_acc.group.function import function_quality
 from bids_acc.group.gates import Gated, apply_gates, has_gates, sessions_left_out
+from bids_acc.group.image_sensitivity import values_left_out, with_gates_of_images
 from bids_acc.group.measures import Measures
 from bids_acc.group.measures_files import read_measures, write_measures
 from bids_acc.group.measures_run import (
@@ -100,7 +101,7 @@ from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
 from bids_acc.group.treatment_files import write_timelines
 from bids_acc.group.vertexmaps import TEMPLATE, available_metrics
-from bids_acc.group.vertexwise_run import compare_vertices, read_vertex_maps
+from bids_acc.group.vertexwise_run import compare_vertices, gated_maps, read_vertex_maps
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
 from bids_acc.report.reading import explained
@@ -424,7 +425,8 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         raise NotPossibleError('no vertex maps; parcels and structure are left out.')
     if absent := [name for name in group.metrics if name not in there]:
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
-    data = read_vertex_maps(run, metrics, run.settings.anat.region)
+    ungated = read_vertex_maps(run, metrics, run.settings.anat.region)
+    data = gated_maps(run, ungated)
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
         run.notes += data.notes
@@ -458,6 +460,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
             write_parcellation(result, options, folder)
             run.figures['Parcels'] = _placed(result, folder, place)
     run.parcellation, run.parcels_name = result, place.name
+    run.left_out = values_left_out(run.images, ungated, result)
     return f'k = {result.choice.k} ({result.choice.source})'
 
 
@@ -494,6 +497,7 @@ def _statistics(run: GroupRun) -> str:
         np.random.default_rng(seed),
         not_joined=run.cohort.not_joined,
     )
+    with_gates_of_images(run, people)
     if 'confounding' in run.tables:
         for text in run.tables['confounding']['note']:
             LOGGER.warning('%s', text)

@@ -45,6 +45,8 @@ class GroupRun:
     """What raters left out."""
     images: pd.DataFrame | None = None
     """Criteria of the model's gates that images did not meet, one row each."""
+    left_out: pd.DataFrame | None = None
+    """Parcel values of sessions that the model's gates of images leave out."""
     places: Places | None = None
     """Where the spectra were measured."""
     measures: Measures | None = None

@@ -47,7 +47,7 @@ def compare_vertices(run: GroupRun) -> str:
     if not metrics:
         raise NotPossibleError('no vertex maps.')
     region = ('cortex',) if wanted['Region'] == 'cortex' else run.settings.anat.region
-    data = read_vertex_maps(run, metrics, region)
+    data = gated_maps(run, read_vertex_maps(run, metrics, region))
     study = make_study(
         run.model, run.measures.parcels, run.measures.mrs, run.measures.participants
     )
@@ -71,12 +71,12 @@ def compare_vertices(run: GroupRun) -> str:
 def read_vertex_maps(
     run: GroupRun, metrics: tuple[str, ...], region: Sequence[str]
 ) -> VertexMetrics:
-    """Read the maps of everybody whom verdicts and gates leave in.
+    """Read the maps of everybody whom raters leave in.
 
     Parameters
     ----------
     run : GroupRun
-        With its cohort, verdicts and gates.
+        With its cohort and verdicts.
     metrics : tuple of str
         Metrics that there are maps of.
     region : sequence of str
@@ -96,4 +96,9 @@ def read_vertex_maps(
         raise NotPossibleError(str(error)) from error
     wanted = set(run.cohort.participants['participant_id'])
     data = data.take(data.sessions['participant_id'].isin(wanted).to_numpy())
-    return without_verdicts(without_verdicts(data, run.verdicts), of_gates(run.images))
+    return without_verdicts(data, run.verdicts)
+
+
+def gated_maps(run: GroupRun, data: VertexMetrics) -> VertexMetrics:
+    """Empty the maps that the gates of the model leave out."""
+    return without_verdicts(data, of_gates(run.images))

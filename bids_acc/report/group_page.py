@@ -179,9 +179,10 @@ TABLES: Mapping[str, TableText] = {
         'models over visits.',
     ),
     'sensitivity': TableText(
-        'Checks', 'Sensitivity of the spectroscopy results',
+        'Checks', 'Sensitivity of the results to the quality gates',
         'The same with the quality gate off (gate_off), and with one of its criteria alone '
-        '(gate_alone) where several left values out.',
+        '(gate_alone) where several left values out: metabolites, and the parcels where a gate of '
+        'images leaves sessions out (in the parcels that were found without them).',
     ),
 }  # fmt: skip
 """Known tables; others are shown at the end under their own name."""

@@ -9,7 +9,7 @@ groups.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -102,6 +102,32 @@ def _lookup(table: pd.DataFrame | None, analysis_name: str, row: Row) -> float:
     )
     found = table.loc[same, 'p_unc'].to_numpy(dtype=float)
     return float(found[0]) if found.size else float('nan')
+
+
+def structure_otherwise(
+    study: Study, names: Sequence[str], name: str, gated: pd.DataFrame | None
+) -> list[Row]:
+    """Compare parcels between the groups as another gate of images leaves them.
+
+    Parameters
+    ----------
+    study : Study
+        With the values that this gate leaves.
+    names : sequence of str
+        Responses that the gate of the model took values from.
+    name : str
+        Of the analysis, ``gate_off`` or ``gate_alone``.
+    gated : DataFrame, optional
+        The table ``ancova`` under the whole gate.
+    """
+    rows: list[Row] = []
+    measures = [measure for measure in structure_measures(study) if measure.name in names]
+    terms = ['group', *study.model.covariate_names]
+    for model in each_model(study, name, measures, terms, ['group'], rows):
+        test = next(t for t in term_tests(model, study) if t.term == 'group')
+        rows.append(term_row(model, test, study, name, ''))
+    _compare(rows, gated, 'ancova', study.model.alpha)
+    return rows
 
 
 def _compare(rows: list[Row], table: pd.DataFrame | None, gated: str, alpha: float) -> None:

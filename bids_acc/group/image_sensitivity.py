@@ -1,0 +1,148 @@
+"""What the gates of images do to the result: the parcels with and without who they leave out.
+
+Sessions that a gate leaves out take no part in the factorization. Here they are measured in the
+parcels that were found without them, and the groups are compared with all of them, and as each
+criterion alone would have left them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.group.exclusions import FUNCTION, STRUCTURE, TRANSFER
+from bids_acc.group.features import BOTH, VertexMetrics
+from bids_acc.group.parcels.measures import parcel_table
+from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.quality import KEYS
+from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.joining import make_study
+from bids_acc.group.statistics.rows import Row, finish_table
+from bids_acc.group.statistics.sensitivity import structure_otherwise
+
+VALUE_KEYS = [*KEYS, 'component', 'metric', 'hemisphere']
+
+
+def values_left_out(
+    images: pd.DataFrame | None, ungated: VertexMetrics, result: ParcellationResult
+) -> pd.DataFrame | None:
+    """Measure the sessions that gates of images leave out in the parcels found without them.
+
+    Parameters
+    ----------
+    images : DataFrame or None
+        Criteria that images did not meet.
+    ungated : VertexMetrics
+        Maps of all sessions.
+    result : ParcellationResult
+        The parcels.
+
+    Returns
+    -------
+    DataFrame or None
+        As `bids_acc.group.parcels.measures.parcel_table`, with ``hemisphere``; None where no gate
+        leaves anybody out.
+    """
+    if images is None:
+        return None
+    out = set(_keys(images))
+    left = ungated.take(np.array([key in out for key in _keys(ungated.sessions)]))
+    if not left.n_sessions:
+        return None
+    of_cohort = result.table.drop_duplicates('participant_id').set_index('participant_id')
+    cohorts = left.sessions['participant_id'].map(of_cohort['cohort'])
+    parts = [
+        parcel_table(left.take((cohorts == name).to_numpy()), one.labels, one.columns, name)
+        for name, one in result.parcellations.items() if (cohorts == name).any()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True).assign(hemisphere=BOTH) if parts else None
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return participant and session of each row; no session is empty."""
+    visit = table['session_id'].where(table['session_id'].notna(), '')
+    return list(zip(table['participant_id'].astype(str), visit.astype(str), strict=True))
+
+
+def modalities_of(metric: str) -> frozenset[str]:
+    """Return the modalities whose failure costs a metric; without T1w there is no surface.
+
+    Examples
+    --------
+    >>> sorted(modalities_of('fa')), sorted(modalities_of('thickness'))
+    (['anat', 'dwi'], ['anat'])
+    """
+    if metric in STRUCTURE:
+        return frozenset({'anat'})
+    if metric in FUNCTION:
+        return frozenset({'func'})
+    return frozenset({'anat', 'mtr' if metric in TRANSFER else 'dwi'})
+
+
+def put_back(parcels: pd.DataFrame, left: pd.DataFrame, failed: pd.DataFrame) -> pd.DataFrame:
+    """Return parcels with the values of sessions that a smaller gate would have kept.
+
+    Parameters
+    ----------
+    parcels : DataFrame
+        Under the whole gate, in long form.
+    left : DataFrame
+        From `values_left_out`.
+    failed : DataFrame
+        Sessions and modalities that fail the smaller gate; without rows, all come back.
+    """
+    out = {
+        (*key, modality) for key, modality in zip(_keys(failed), failed['modality'], strict=True)
+    }
+    kept = [
+        not any((*key, modality) in out for modality in modalities_of(metric))
+        for key, metric in zip(_keys(left), left['metric'], strict=True)
+    ]
+    back = _indexed(left[kept])['value']
+    now = _indexed(parcels)
+    filled = now['value'].fillna(back.reindex(now.index)).to_numpy()
+    absent = back.dropna()[~back.dropna().index.isin(now.index)]
+    same = parcels.assign(value=filled)
+    return pd.concat([same, absent.reset_index()], ignore_index=True) if len(absent) else same
+
+
+def _indexed(values: pd.DataFrame) -> pd.DataFrame:
+    """Return values by session and parcel; no session is empty."""
+    visit = values['session_id'].where(values['session_id'].notna(), '')
+    return values.assign(session_id=visit).set_index(VALUE_KEYS)
+
+
+def with_gates_of_images(run: GroupRun, people: pd.DataFrame) -> None:
+    """Add to the run's table of sensitivity what its gates of images do to the parcels.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its tables; nothing is added where no gate of images left a parcel's value out.
+    people : DataFrame
+        With the columns that the model names.
+    """
+    if run.left_out is None or run.images is None or run.measures is None or run.model is None:
+        return
+    rows = _rows(run, people, run.images.iloc[:0], 'gate_off')
+    if len(run.images.drop_duplicates(['modality', 'criterion'])) > 1:
+        for (modality, criterion), failed in run.images.groupby(['modality', 'criterion']):
+            for row in _rows(run, people, failed, 'gate_alone'):
+                row.extra = {**row.extra, 'criterion': f'{modality}: {criterion}'}
+                rows.append(row)
+    if not rows:
+        return
+    found = finish_table(rows, run.model.families, run.model.correction)
+    earlier = run.tables.get('sensitivity')
+    parts = [table for table in (earlier, found) if table is not None]
+    run.tables['sensitivity'] = pd.concat(parts, ignore_index=True)
+
+
+def _rows(run: GroupRun, people: pd.DataFrame, failed: pd.DataFrame, name: str) -> list[Row]:
+    """Compare the groups in the parcels as a smaller gate leaves them."""
+    measures, model, left = run.measures, run.model, run.left_out
+    if measures is None or model is None or left is None or measures.parcels is None:
+        return []
+    study = make_study(model, put_back(measures.parcels, left, failed), measures.mrs, people)
+    touched = {f'{m}_c{c}' for m, c in left.dropna(subset='value')[['metric', 'component']].values}
+    return structure_otherwise(study, sorted(touched), name, run.tables.get('ancova'))
