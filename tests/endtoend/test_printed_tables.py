@@ -45,13 +45,14 @@ def write_study(root, rng):
             gate = 'pass' if j < n_used else 'fail'
             rows = [
                 {'metabolite': name, 'unit_scheme': 'ratio_tcr', 'unit': '1', 'value': values[j],
-                 'crlb_pct': 8.0, 'detected': True, 'engine': 'builtin', 'gate': gate,
+                 'crlb_pct': 8.0 if gate == 'pass' else 25.0, 'detected': True, 'engine': 'builtin', 'gate': gate,
                  'gate_reason': '' if gate == 'pass' else 'crlb < 20 %: 25 fail'}
                 for name, values in levels.items()
             ]  # fmt: skip
             entities = {'subject': label, 'voi': 'ACC'}
             write_tsv(output_path('mrs_quantities', root, entities), pd.DataFrame(rows))
-            quality = [{'engine': 'builtin', 'snr_lcm': 20.0 + j % 3, 'gate': gate}]
+            quality = [{'engine': 'builtin', 'snr_lcm': 20.0 + j % 3, 'fwhm_hz': 6.5,
+                        'spectrometer_mhz': 127.7, 'gate': gate}]  # fmt: skip
             write_tsv(output_path('mrs_quality', root, entities), pd.DataFrame(quality))
     write_tsv(root / 'participants.tsv', pd.DataFrame(people))
 

@@ -134,6 +134,9 @@ def write_spectra(
                 for name, value in levels.items()
             ]  # fmt: skip
             write_tsv(output_path('mrs_quantities', root, entities), pd.DataFrame(rows))
-            quality = {'engine': 'builtin', 'snr_lcm': rng.normal(20, 2), 'f_gm':
-                       rng.normal(0.6, 0.05), 'gate': 'pass' if good else 'fail'}  # fmt: skip
+            quality = {
+                'engine': 'builtin', 'snr_lcm': rng.normal(20, 2), 'fwhm_hz': 6.0,
+                'spectrometer_mhz': 127.7, 'f_gm': rng.normal(0.6, 0.05),
+                'gate': 'pass' if good else 'fail',
+            }  # fmt: skip
             write_tsv(output_path('mrs_quality', root, entities), pd.DataFrame([quality]))

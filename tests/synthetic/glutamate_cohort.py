@@ -85,8 +85,8 @@ def _write_spectrum(
     ]))  # fmt: skip
     grey, white = rng.normal(0.55, 0.05), rng.normal(0.25, 0.04)
     write_tsv(output_path('mrs_quality', output, entities), pd.DataFrame([{
-        'engine': 'lcmodel', 'snr_lcm': 6.5 if lost else max(8.5, rng.normal(17, 2.8)),
-        'fwhm_ppm': abs(rng.normal(0.052, 0.015)), 'f_gm': grey, 'f_wm': white,
+        'engine': 'lcmodel', 'snr_lcmodel': 6.5 if lost else max(8.5, rng.normal(17, 2.8)),
+        'fwhm_lcmodel_ppm': abs(rng.normal(0.052, 0.015)), 'f_gm': grey, 'f_wm': white,
         'f_csf': 1 - grey - white, 'gate': 'fail' if lost else 'pass',
         'gate_reasons': 'snr >= 8: 6.5 fail' if lost else None,
     }]))  # fmt: skip

@@ -79,8 +79,8 @@ def test_the_command_compares_the_parcels_with_and_without_its_gate(tmp_path):
     rows = table[table['response'] == 'thickness_c1'].set_index(['analysis', 'criterion'])
     off = table[(table['response'] == 'thickness_c1') & (table['analysis'] == 'gate_off')]
     assert off['n'].tolist() == [24]
-    assert rows.loc[('gate_alone', 'anat: brain_ml'), 'n'].tolist() == [22]
-    assert rows.loc[('gate_alone', 'anat: cnr'), 'n'].tolist() == [22]
+    assert rows.loc[('gate_alone', 'anat: brain_ml'), 'n'] == 22
+    assert rows.loc[('gate_alone', 'anat: cnr'), 'n'] == 22
     main = pd.read_csv(stats / 'ancova.tsv', sep='\t').query('term == "group"')
     mine = main.set_index('response').loc['thickness_c1']
     assert mine['n'] == 21

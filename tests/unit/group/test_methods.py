@@ -45,11 +45,11 @@ def test_groups_covariates_and_follow_up_are_those_of_the_model():
 def test_metabolites_are_named_by_scheme_and_gate():
     text = statistics_in_words('acc-glutamate', 'mrs_group')
     assert 'Pairs' not in text
-    assert 'failed the quality gate were left out' in text
+    assert 'failed the quality gate acc-glutamate were left out' in text
     mrs = {'UnitScheme': 'ratio_tcr', 'Gate': False}
     text = statistics_in_words('acc-glutamate', 'mrs_group', Mrs=mrs)
     assert 'Metabolite levels: ratio to tCr; spectra and metabolites that failed the' in text
-    assert 'gate were kept' in text
+    assert 'gate acc-glutamate were kept' in text
 
 
 def test_families_with_another_correction_are_named():

@@ -267,3 +267,10 @@ def test_columns_of_other_languages_are_found_and_what_is_not_is_said(people):
 def test_a_score_with_words_in_it_is_named(people):
     odd = people.assign(panss_total=['x', 70, 71, 65, 80, 88])
     assert any('panss_total is no clinical score' in r for r in propose_model(odd)['Proposal'])
+
+
+@pytest.mark.parametrize('name', ['acc-structure', 'acc-glutamate'])
+def test_the_model_of_a_paper_names_the_gate_of_its_paper(name):
+    gate = read_model(name).spectra_gate
+    assert gate is not None
+    assert gate.name == name
