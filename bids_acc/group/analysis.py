@@ -66,6 +66,7 @@ from bids_acc.group.measures_run import (
 from bids_acc.group.measures_snippets import write_snippets
 from bids_acc.group.methods import methods_text
 from bids_acc.group.opnmf.rank import SelectionOptions
+from bids_acc.group.origins import inputs_of, tell_model, tell_parcels
 from bids_acc.group.page import n_findings, page_content, subtitle
 from bids_acc.group.paper_tables_files import write_paper_tables
 from bids_acc.group.parcels.atlas import apply_atlas
@@ -170,8 +171,13 @@ def run_group(
         run = GroupRun(
             output_dir, data_dir, folder, settings, cohort, model,
             verdicts=verdicts, images=gated.images, measures=given, notes=notes,
+            inputs=inputs_of(plan, data_dir, output_dir),
         )  # fmt: skip
         _analyse(run, work_dir, progress)
+        files = (uri for uris in run.inputs.values() for uri in uris)
+        table = settings.group.measures
+        tell_model(folder, place, output_dir, files, run.parcels_name,
+                   None if table is None else Path(table))  # fmt: skip
     _move(run, place)
     _page(run, output_dir / 'group.html')
     write_index(output_dir)
@@ -434,6 +440,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         place = atlas_folder(run.output_dir, Path(group.atlas), left_out, group.smooth_mm, mesh)
         with whole_folder(place) as folder:
             result = apply_atlas(Path(group.atlas), data, folder)
+            tell_parcels(folder, place, run.output_dir, run.maps())
             run.figures['Parcels'] = _placed(result, folder, place)
     else:
         visits = visit_order(run.cohort.participants, run.model)
@@ -458,6 +465,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
         with whole_folder(place) as folder:
             write_parcellation(result, options, folder)
+            tell_parcels(folder, place, run.output_dir, run.maps())
             run.figures['Parcels'] = _placed(result, folder, place)
     run.parcellation, run.parcels_name = result, place.name
     run.left_out = values_left_out(run.images, ungated, result)

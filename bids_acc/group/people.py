@@ -22,7 +22,9 @@ from bids_acc.tables.ranges import plain_name
 from bids_acc.tables.reading import read_raw
 
 PARTICIPANTS = 'participants.tsv'
-ONE_ROW = 'keep one row for each person, or name the visits in a column session_id'
+ONE_ROW = (
+    'keep one row for each person (of several runs one), or name the visits in a column session_id'
+)
 Decide = Callable[[pd.DataFrame], VisitOrder]
 """Tells the order of the sessions of a table (`statistics.sessions.visit_order`)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,11 +54,18 @@ class GroupRun:
     """The table that every analysis is computed from."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     figures: dict[str, list[tuple[Path, str, str]]] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """BIDS URIs of the participant level's files, by modality."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the head of the report."""
     processing: list[str] = field(default_factory=list)
     """How images and spectra were processed, for the methods."""
     status: list[StatusRow] = field(default_factory=list)
+
+    def maps(self) -> list[str]:
+        """Return the BIDS URIs of vertex maps that parcels can be found in."""
+        known = [uri for modality in ('anat', 'dwi') for uri in self.inputs.get(modality, ())]
+        return [uri for uri in known if uri.endswith('.gii')]
 
     def exclusions(self) -> pd.DataFrame:
         """Return who is left out of what, by which criterion; see `exclusions_table`."""

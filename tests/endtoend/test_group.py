@@ -68,6 +68,29 @@ def test_dry_run_writes_nothing(folder, tmp_path):
     assert {row['status'] for row in plan} == {'run'}
 
 
+def test_tables_name_the_files_that_they_are_made_of(analysed):
+    model, parcels = analysed / MODEL, parcels_of(analysed)
+
+    def sources(path):
+        told = json.loads(path.read_text())['Sources']
+        assert all(uri.startswith('bids::') for uri in told)
+        assert [uri for uri in told if not (analysed / uri.removeprefix('bids::')).is_file()] == []
+        return told
+
+    made = [f'bids::{MODEL}/measures.tsv', f'bids::{MODEL}/model_smdl.json']
+    for name in ('stats/ancova.json', 'qc/flow.json', 'measures_long.json'):
+        assert sources(model / name) == made
+    measures = sources(model / 'measures.json')
+    assert measures[0] == 'bids::participants.tsv'
+    assert f'bids::group/{parcels.name}/opnmf/parcels.tsv' in measures
+    assert len([uri for uri in measures if '/mrs/' in uri]) == 2 * 24
+    maps = sources(parcels / 'opnmf' / 'observations.json')
+    assert len(maps) == 24 * 2 * 4  # hemispheres, and thickness, area, FA, MD
+    assert all('/sub-' in uri or '::sub-' in uri for uri in maps)
+    for path in (parcels / 'tpl-fsaverage').rglob('*.json'):
+        assert sources(path) == [f'bids::group/{parcels.name}/opnmf/observations.tsv']
+
+
 def test_planted_effect_is_found(analysed):
     table = pd.read_csv(analysed / MODEL / 'stats' / 'ancova.tsv', sep='\t')
     group = table[table['term'] == 'group'].set_index('response')

@@ -45,7 +45,8 @@ def write_study(root, rng):
             gate = 'pass' if j < n_used else 'fail'
             rows = [
                 {'metabolite': name, 'unit_scheme': 'ratio_tcr', 'unit': '1', 'value': values[j],
-                 'crlb_pct': 8.0 if gate == 'pass' else 25.0, 'detected': True, 'engine': 'builtin', 'gate': gate,
+                 'crlb_pct': 8.0 if gate == 'pass' else 25.0, 'detected': True,
+                 'engine': 'builtin', 'gate': gate,
                  'gate_reason': '' if gate == 'pass' else 'crlb < 20 %: 25 fail'}
                 for name, values in levels.items()
             ]  # fmt: skip
