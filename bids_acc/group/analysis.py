@@ -54,7 +54,7 @@ from bids_acc.group.function import function_quality
 from bids_acc.group.gates import Gated, apply_gates, has_gates, sessions_left_out
 from bids_acc.group.image_sensitivity import values_left_out, with_gates_of_images
 from bids_acc.group.measures import Measures
-from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.measures_files import read_edited, write_measures
 from bids_acc.group.measures_run import (
     TAKEN,
     analysed_session,
@@ -158,9 +158,12 @@ def run_group(
     notes = list(cohort.notes)
     given = None
     if settings.group.measures is not None:
-        given = read_measures(Path(settings.group.measures))
+        people = {row['participant_id'] for row in plan}
+        given, told = read_edited(Path(settings.group.measures), people)
         cohort = cohort_of(given, cohort)
-        notes.append(f'The table {settings.group.measures} is analysed, {TAKEN}')
+        for text in told:
+            LOGGER.warning('%s', text)
+        notes += [f'The table {settings.group.measures} is analysed, {TAKEN}', *told]
     verdicts = _verdicts(output_dir, settings, plan, given is None)
     notes += verdicts.notes
     model = _model(output_dir, data_dir, settings, honour(cohort, verdicts), notes)

@@ -6,7 +6,8 @@ level computes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.quality import KEYS
 from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
+from bids_acc.tables.labels import match_labels, with_prefix
 from bids_acc.tables.missing import is_missing
-from bids_acc.tables.people import read_sidecar
+from bids_acc.tables.people import read_column, read_sidecar
 from bids_acc.tables.reading import INVISIBLE, read_raw, typed, with_points
 
 TABLE = 'measures.tsv'
@@ -256,10 +258,11 @@ def read_measures(path: Path) -> Measures:
     if not path.is_file():
         raise MissingInputError(f'--measures {path}: there is no such file.')
     raw = read_raw(path)
-    if 'participant_id' not in raw.header:
+    header = [name.lower() if name.lower() in KEYS else name for name in raw.header]
+    if 'participant_id' not in header:
         raise InputDataError(f'{path}: the column participant_id is missing.')
     columns = {
-        name: _read_column(name, [row[i] for row in raw.rows]) for i, name in enumerate(raw.header)
+        name: _read_column(name, [row[i] for row in raw.rows]) for i, name in enumerate(header)
     }
     wide = pd.DataFrame(columns)
     if 'session_id' not in wide:
@@ -274,6 +277,67 @@ def read_measures(path: Path) -> Measures:
     _check_numbers(path, found)
     _check_gated(path, found)
     return found
+
+
+def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
+    """Read a table that somebody has edited: columns of people as in participants.tsv.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_measures`.
+    known : iterable of str
+        Participants who have results, with prefix.
+
+    Returns
+    -------
+    measures : Measures
+        Labels with prefix, those of the results where they mean these; values of people within
+        the range of their column.
+    notes : list of str
+        What the table holds, and what was read otherwise than it stands there.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        As `read_measures`, and if two labels could be one person.
+    """
+    found = read_measures(path)
+    match = match_labels(found.wide['participant_id'], known, 'sub-', path.name)
+    wide = found.wide.assign(
+        participant_id=found.wide['participant_id'].map(match.of),
+        session_id=found.wide['session_id'].map(lambda v: with_prefix(v, 'ses-') if v else ''),
+    )
+    _check_keys(path, wide)
+    raw, sidecar = read_raw(path), read_sidecar(path.with_suffix('.json'))
+    notes = [_holdings(found), *raw.notes, *match.notes]
+    for name in found.columns('person'):
+        at = raw.header.index(name)
+        cells = [row[at].strip(INVISIBLE) for row in raw.rows]
+        wide[name], told = read_column(
+            name, cells, list(wide['participant_id']), sidecar.get(name), path.name
+        )
+        notes += told
+    return Measures(wide, found.meanings), notes
+
+
+def _holdings(measures: Measures) -> str:
+    """Say how many columns of each kind there are: a program may have renamed them."""
+    kinds = Counter(str(meaning.kind) for meaning in measures.meanings.values())
+    counted = ', '.join(f'{kinds[kind]} of {word}' for kind, word in KIND_WORDS.items())
+    people = measures.columns('person')
+    more = f' and {len(people) - 10} more' if len(people) > 10 else ''
+    named = ', '.join(people[:10]) or 'none'
+    return (
+        f'It has {measures.wide["participant_id"].nunique()} people and columns: {counted}; about '
+        f'people: {named}{more}.'
+    )
+
+
+KIND_WORDS: Mapping[str, str] = {
+    'parcel': 'parcels', 'region': 'regions', 'metabolite': 'metabolites', 'quality': 'quality',
+}  # fmt: skip
+"""Kinds of columns that are counted for who gives an edited table."""
 
 
 def _read_column(name: str, cells: list[str]) -> pd.Series:

@@ -126,8 +126,16 @@ def structure_otherwise(
     for model in each_model(study, name, measures, terms, ['group'], rows):
         test = next(t for t in term_tests(model, study) if t.term == 'group')
         rows.append(term_row(model, test, study, name, ''))
-    _compare(rows, gated, 'ancova', study.model.alpha)
+    _compare(rows, _f_tests(gated), 'ancova', study.model.alpha)
     return rows
+
+
+def _f_tests(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the F tests of a table, of small samples too, whose first p is of permutations."""
+    if table is None or table.empty:
+        return table
+    small = table[table['analysis'] == 'ancova_f'].assign(analysis='ancova')
+    return pd.concat([small, table[table['analysis'] == 'ancova']], ignore_index=True)
 
 
 def _compare(rows: list[Row], table: pd.DataFrame | None, gated: str, alpha: float) -> None:

@@ -81,7 +81,7 @@ def test_the_command_compares_the_parcels_with_and_without_its_gate(tmp_path):
     assert off['n'].tolist() == [24]
     assert rows.loc[('gate_alone', 'anat: brain_ml'), 'n'] == 22
     assert rows.loc[('gate_alone', 'anat: cnr'), 'n'] == 22
-    main = pd.read_csv(stats / 'ancova.tsv', sep='\t').query('term == "group"')
+    main = pd.read_csv(stats / 'ancova.tsv', sep='\t').query('analysis == "ancova_f"')
     mine = main.set_index('response').loc['thickness_c1']
     assert mine['n'] == 21
     assert off['p_original'].iloc[0] == pytest.approx(mine['p_unc'])

@@ -16,7 +16,7 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.group.measures import build_measures, long_form, parcels_by_side
-from bids_acc.group.measures_files import read_measures, write_measures
+from bids_acc.group.measures_files import read_edited, read_measures, write_measures
 from bids_acc.group.measures_snippets import write_snippets
 from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
@@ -324,3 +324,59 @@ def test_a_table_that_another_program_saved_is_the_same_table(written, program):
     pd.testing.assert_frame_equal(_sorted(saved.mrs, 'voxel', 'metabolite', 'unit_scheme'),
                                   _sorted(own.mrs, 'voxel', 'metabolite', 'unit_scheme'),
                                   check_like=True)  # fmt: skip
+
+
+# -- a table that another program has saved ------------------------------------------------------
+
+
+def edited(written, change):
+    """Save a changed copy of a table without its JSON file, as a spreadsheet does."""
+    table = pd.read_csv(written, sep='\t', keep_default_na=False, dtype=str)
+    path = written.with_name('edited.tsv')
+    change(table).to_csv(path, sep='\t', index=False)
+    return path
+
+
+def test_people_of_an_edited_table_are_read_as_in_participants_tsv(written):
+    who = list(pd.read_csv(written, sep='\t')['participant_id'].unique())
+
+    def change(table):
+        mine = table['participant_id'] == who[0]
+        return table.assign(
+            participant_id=table['participant_id'].str.removeprefix('sub-'),
+            age=table['age'].where(~mine, '-9'), dx=table['dx'].where(~mine, 'unknown'),
+        )  # fmt: skip
+
+    found, notes = read_edited(edited(written, change), who)
+    people = found.participants.set_index('participant_id')
+    assert list(people.index.unique()) == who
+    assert people.loc[[who[0]], ['age', 'dx']].isna().all(axis=None)
+    assert people['age'].drop(who[0]).notna().all()
+    text = ' '.join(notes)
+    assert f'It has {len(who)} people' in text
+    assert 'age: not possible and left out: -9' in text
+    assert 'dx: read as missing: unknown (2)' in text
+
+
+def test_one_person_under_two_labels_is_refused(written):
+    who = list(pd.read_csv(written, sep='\t')['participant_id'].unique())
+    label = 'sub-' + who[0].removeprefix('sub-').lstrip('0')
+
+    def change(table):
+        return pd.concat([table, table.iloc[[0]].assign(participant_id=label)])
+
+    assert label != who[0]
+    with pytest.raises(InputDataError, match='could be the same'):
+        read_edited(edited(written, change), who)
+
+
+def test_columns_that_a_program_renamed_are_said_to_be_of_people(written):
+    def change(table):
+        return table.set_axis(
+            [name.upper() if name in KEYS else f'V{i}' for i, name in enumerate(table)], axis=1
+        )
+
+    found, notes = read_edited(edited(written, change), [])
+    assert not found.columns('metabolite')
+    assert '0 of parcels, 0 of regions, 0 of metabolites, 0 of quality' in notes[0]
+    assert 'about people: V2, V3' in notes[0]
