@@ -25,9 +25,10 @@ from bids_acc.bids.inputs import (
     PlanStatus,
     Session,
 )
-from bids_acc.bids.layout import NothingThereError, query_images
+from bids_acc.bids.layout import ClosedFolderError, NothingThereError, check_open, query_images
 from bids_acc.bids.remembered import Memory
 from bids_acc.bids.selection import (
+    FILTER_QUERIES,
     Selection,
     choose_labels,
     folders_without_label,
@@ -42,6 +43,8 @@ from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, Nothi
 LOGGER = logging.getLogger(__name__)
 QUERY_OF = {'anat': 't1w', 'dwi': 'dwi', 'func': 'bold', 'mtr': 'mtr', 'mrs': 'svs'}
 """The query of a filter file by which a modality is found."""
+CLOSED = 'closed'
+"""Reason code of a modality whose folder cannot be looked into."""
 FILTERED = 'filtered'
 """Reason code of a modality of which a filter left nothing."""
 
@@ -96,7 +99,7 @@ def discover(
 def _has_none(sessions: Sequence[Session], selection: Selection, modality: str) -> bool:
     """Tell whether nobody has this modality and it was not asked for by name either."""
     asked = modality in selection.modalities and len(selection.modalities) < len(MODALITIES)
-    codes = ('no_data', 'not_selected', 'bad_label')
+    codes = ('no_data', 'not_selected', 'bad_label', CLOSED)
     return not asked and all(session.row(modality).reason_code in codes for session in sessions)
 
 
@@ -204,18 +207,9 @@ def _plan_modality(
     nothing: Any = () if row.modality == 'mrs' else None
     inputs: Any
     try:
-        if row.modality == 'dwi':
-            inputs, notes = _choose_dwi(index, subject, session, selection)
-        elif row.modality == 'func':
-            inputs, notes = _choose_func(index, subject, session, selection, has_anat=has_anat)
-        elif row.modality == 'mtr':
-            inputs, notes = _choose_mtr(index, subject, session, selection, has_anat=has_anat)
-        elif row.modality == 'anat':
-            inputs, notes = find_anat(
-                index, subject, session, selection.filters, average=selection.anat_average
-            )
-        else:
-            inputs, notes = find_spectra(index, subject, session, selection.filters)
+        inputs, notes = _choose(
+            row.modality, index, subject, session, selection, has_anat=has_anat
+        )
     except NothingThereError as absent:
         if said := _filtered_out(index, subject, session, selection, row.modality):
             return replace(row, reason=said, reason_code=FILTERED), nothing
@@ -228,9 +222,9 @@ def _plan_modality(
             inputs=_paths(usable), exit_code=partly.exit_code,
         ), partly.inputs  # fmt: skip
     except BidsAccError as error:
+        code = CLOSED if isinstance(error, ClosedFolderError) else error.exit_code.name.lower()
         return replace(
-            row, status='fail', reason=str(error), reason_code=error.exit_code.name.lower(),
-            exit_code=error.exit_code,
+            row, status='fail', reason=str(error), reason_code=code, exit_code=error.exit_code
         ), nothing  # fmt: skip
     except Exception as error:
         # nothing that one session holds may stop the others, not even what we did not think of
@@ -241,6 +235,29 @@ def _plan_modality(
         ), nothing  # fmt: skip
     reason = '; '.join(notes)
     return replace(row, status='run', reason=reason, reason_code='', inputs=_paths(inputs)), inputs
+
+
+def _choose(
+    modality: str, index: ImageIndex, subject: str, session: str | None, selection: Selection,
+    *, has_anat: bool,
+) -> tuple[Any, list[str]]:  # fmt: skip
+    """Find the files of one modality, and say what there is to say about them."""
+    try:
+        if modality == 'dwi':
+            return _choose_dwi(index, subject, session, selection)
+        if modality == 'func':
+            return _choose_func(index, subject, session, selection, has_anat=has_anat)
+        if modality == 'mtr':
+            return _choose_mtr(index, subject, session, selection, has_anat=has_anat)
+        if modality == 'anat':
+            return find_anat(
+                index, subject, session, selection.filters, average=selection.anat_average
+            )
+        return find_spectra(index, subject, session, selection.filters)
+    except (NothingThereError, PartlyBrokenError, BidsAccError, OSError):
+        # what cannot be seen is not absent, and an index may know what cannot be read any more
+        check_open(index.root, subject, session, FILTER_QUERIES[QUERY_OF[modality]]['datatype'])
+        raise
 
 
 def _paths(inputs: Any) -> tuple[str, ...]:
@@ -267,6 +284,7 @@ def _choose_dwi(
         )
     else:
         inputs, notes = find_raw(index, subject, session, selection)
+        check_open(index.root, subject, session, 'fmap')
     tracts = find_tracts(selection.derivatives, subject, session)
     notes += tracts.notes
     inputs = replace(inputs, tract_tables=tracts.files, tract_sources=tracts.sources)
@@ -309,6 +327,7 @@ def _choose_func(
             f'--derivatives ({folders}).{"".join(f" {text}." for text in said)}'
         )
     runs, left_out, notes = find_raw_runs(index, subject, session, selection)
+    check_open(index.root, subject, session, 'fmap')
     return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]
 
 

@@ -199,10 +199,15 @@ def _walkable(folder: str) -> bool:
     if os.path.islink(folder) and is_loop(Path(folder)):  # noqa: PTH114 - no path object for each
         LOGGER.warning('%s is a link to a folder that holds it; it is left out.', folder)
         return False
-    if not os.access(folder, os.R_OK | os.X_OK):
+    if is_closed(folder):
         LOGGER.warning('%s cannot be listed; it is left out.', printable(folder))
         return False
     return True
+
+
+def is_closed(folder: str) -> bool:
+    """Tell whether a folder is there and this user may not look into it."""
+    return not os.access(folder, os.R_OK | os.X_OK) and os.path.lexists(folder)
 
 
 def is_loop(folder: Path) -> bool:

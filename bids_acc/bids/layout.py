@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from bids_acc.bids.index import ImageFile, ImageIndex
+from bids_acc.bids.indexing import is_closed
 from bids_acc.bids.selection import FILTER_QUERIES
 from bids_acc.bids.sidecars import inherited_metadata
+from bids_acc.exceptions import InputDataError
 
 IMAGE_EXTENSIONS = ['.nii', '.nii.gz']
 
 
 class NothingThereError(Exception):
     """The session has no file of this modality."""
+
+
+class ClosedFolderError(InputDataError):
+    """A folder of the session cannot be looked into."""
 
 
 def query_images(
@@ -58,6 +64,35 @@ def nothing_there(
     """Say which pattern was looked for."""
     folder = f'sub-{subject}/' + (f'ses-{session}/' if session else '')
     return NothingThereError(f'no file matches {folder}{datatype}/*_{suffix}.nii[.gz]')
+
+
+def check_open(root: Path, subject: str, session: str | None, datatype: str) -> None:
+    """Refuse a session of which a folder cannot be looked into.
+
+    What lies there is not absent: a run without it would be a wrong one that looks right.
+
+    Parameters
+    ----------
+    root : Path
+        Of the data set.
+    subject, session : str
+        Labels.
+    datatype : str
+        Name of the folder that is needed.
+
+    Raises
+    ------
+    ClosedFolderError
+        With the folder.
+    """
+    person = root / f'sub-{subject}'
+    visit = person if session is None else person / f'ses-{session}'
+    for folder in dict.fromkeys((person, visit, visit / datatype)):
+        if is_closed(str(folder)):
+            raise ClosedFolderError(
+                f'{folder} may not be looked into by this user, so what it holds is not known; '
+                'give yourself the right to read it.'
+            )
 
 
 def metadata_of(index: ImageIndex, path: str | Path) -> dict[str, Any]:

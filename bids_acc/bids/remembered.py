@@ -200,8 +200,12 @@ def _files_below(folder: str) -> Iterator[str]:
 
     A link to a folder, or to what is not there, may become another one without a trace here.
     """
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:  # it was closed to this user since
+        yield ''
+        return
     for entry in found:
         try:
             is_link, is_folder, state = entry.is_symlink(), entry.is_dir(), _state_of(entry.stat())

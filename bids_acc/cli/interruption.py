@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
+import io
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TextIO
+
+from bids_acc.execution.signals import BEFORE_THE_END
 
 INTERRUPTED = 130
 """Exit code, as shells give it for SIGINT."""
@@ -24,16 +29,24 @@ NOBODY_LISTENS = 141
 TIDY_S = 10.0
 """Seconds in which further signals are not heard, so that they do not break off the tidying."""
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a disk answers that takes no more, or a terminal that is gone."""
+
+_kept: list[TextIO] = []
+"""Streams that others read or write through; one that nobody holds any more is closed."""
+
 _heard = [-TIDY_S]
 
 
 def listen() -> None:
-    """Let SIGTERM and SIGINT break off what is done now.
+    """Let the signals by which schedulers, shells and people end a command break it off.
 
-    As process 1 of a container Python ignores SIGTERM unless told otherwise.
+    As process 1 of a container Python ignores SIGTERM unless told otherwise. What ``nohup`` or a
+    shell has set to be ignored stays so.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _break_off)
+    for number in (signal.SIGTERM, signal.SIGINT, *BEFORE_THE_END):
+        if number not in BEFORE_THE_END or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _break_off)
 
 
 def _break_off(number: int, frame: FrameType | None) -> None:
@@ -78,6 +91,34 @@ def open_streams() -> None:
                 os.dup2(taken, number)
                 os.close(taken)
             setattr(sys, name, os.fdopen(number, mode))
+    _kept.append(sys.stderr)
+    sys.stderr = Messages(sys.stderr.buffer, sys.stderr.encoding, 'backslashreplace',
+                          line_buffering=True)  # fmt: skip
+
+
+class Messages(io.TextIOWrapper):
+    """Messages to the user: one that the disk of a log cannot take is lost, and not the run."""
+
+    def write(self, text: str) -> int:
+        """Write, if that can be done."""
+        with lost_if_full():
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what was written, if that can be done."""
+        with lost_if_full():
+            super().flush()
+
+
+@contextlib.contextmanager
+def lost_if_full() -> Iterator[None]:
+    """Give up what a full disk does not take; a reader that went away is another matter."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
 
 
 def _leave(code: list[int]) -> None:

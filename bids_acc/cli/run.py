@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
     os.environ.setdefault('MPLBACKEND', 'Agg')
+    if os.path.expanduser('~') == '~':  # noqa: PTH111 - Path raises, and PyBIDS trips over it
+        os.environ['HOME'] = '/'  # neither HOME nor a name for this uid; as Docker does
     interruption.listen()
     request = None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -107,7 +109,8 @@ def _stands_somewhere() -> bool:
 
 def _is_input(error: OSError, request: Request | None) -> bool:
     """Tell whether the system did not let us read in the data set."""
-    if request is None or error.errno not in (errno.EACCES, errno.EPERM) or not error.filename:
+    codes = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+    if request is None or error.errno not in codes or not error.filename:
         return False
     path = Path(os.fsdecode(error.filename))
     below = [path.is_relative_to(f) for f in (request.bids_dir, request.output_dir)]

@@ -151,7 +151,7 @@ def dataset_description(
     }
     if bids_dir is not None:
         raw = read_sidecar(bids_dir / 'dataset_description.json')
-        source = {'URL': f'file://{bids_dir.absolute()}'}
+        source = {'URL': f'file://{bids_dir.resolve()}'}
         if doi := raw.get('DatasetDOI'):
             source['DOI'] = str(doi)
         description['SourceDatasets'] = [source]

@@ -102,7 +102,7 @@ def location(root: Path, output_dir: Path) -> str:
     >>> location(Path('/data'), Path('/out'))
     'file:///data'
     """
-    one, other = root.absolute(), output_dir.absolute()
+    one, other = root.resolve(), output_dir.resolve()  # ".." leads out of a link's target
     common = Path(os.path.commonpath([one, other]))
     if common == Path(common.anchor):
         return one.as_uri()

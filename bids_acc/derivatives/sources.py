@@ -64,8 +64,9 @@ def with_source(
     mine : Source
         This one, with the folder that gets its copies.
     """
-    record = {'Name': str(description.get('Name') or bids_dir.name), 'Folder': bids_dir.name,
-              'URL': f'file://{bids_dir.absolute()}'}  # fmt: skip
+    real = bids_dir.resolve()  # the same data set, by whichever link it is named
+    record = {'Name': str(description.get('Name') or real.name), 'Folder': real.name,
+              'URL': f'file://{real}'}  # fmt: skip
     if doi := description.get('DatasetDOI'):
         record['DOI'] = str(doi)
     folder = _folder_of(record, bids_dir, output_dir)

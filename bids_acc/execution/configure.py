@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import functools
 import getpass
 import hashlib
@@ -24,7 +25,8 @@ def code_state() -> str:
     Returns
     -------
     str
-        Version, and the first digits of a SHA-256 over all modules of the package.
+        Version, and the first digits of a SHA-256 over all modules of the package and the tables,
+        atlases and models that come with it.
     """
     return state_of(Path(__file__).parents[1])
 
@@ -35,10 +37,12 @@ def state_of(package: Path) -> str:
     Parameters
     ----------
     package : Path
-        Its modules are read.
+        Its modules and data are read.
     """
     digest = hashlib.sha256()
-    for path in sorted(package.rglob('*.py')):
+    for path in sorted(path for path in package.rglob('*') if path.is_file()):
+        if path.suffix == '.pyc':
+            continue
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return f'bids_acc-{__version__}-{digest.hexdigest()[:8]}'
 
@@ -53,6 +57,9 @@ def configure_nipype(work_dir: Path, run_folder: Path, *, stop_on_first_crash: b
     except (KeyError, OSError):  # an arbitrary uid has no name
         user = 'user'
     os.environ.setdefault('LOGNAME', user)  # nipype's crash files and SLURM plug-in want it
+    # It keeps its settings in a ConfigParser, for which a % in the name of a folder is a reference
+    # to another setting; nodes get the plain text, so that to double it would not do.
+    nipype.config._config._interpolation = configparser.Interpolation()
     nipype.config.update_config(
         {
             'execution': {

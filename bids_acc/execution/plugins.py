@@ -21,7 +21,8 @@ from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializ
 
 from bids_acc.exceptions import BidsAccError, ProgramError, ResourceError, SettingsError
 from bids_acc.execution.crashes import CRASHED, KILLED
-from bids_acc.execution.workers import WorkerDiedError, Workers
+from bids_acc.execution.signals import BEFORE_THE_END
+from bids_acc.execution.workers import WorkerDiedError, Workers, shared_memory
 from bids_acc.files.reading import read_whole, reading
 from bids_acc.programs import die_with_parent
 from bids_acc.settings import Resources
@@ -36,7 +37,8 @@ def _begin_worker(folder: str) -> None:
     """Begin in a folder, and never outlive the run: nothing takes an orphan's result."""
     die_with_parent(signal.SIGKILL)  # in the middle of a registration it hears nothing else
     signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; the run itself hears it
+    for number in (signal.SIGINT, *BEFORE_THE_END):  # reach all processes; the run itself hears
+        signal.signal(number, signal.SIG_IGN)
     process_initializer(folder)
 
 
@@ -60,7 +62,8 @@ class MultiProc(MultiProcPlugin):
 
     def __init__(self, plugin_args: Mapping[str, Any] | None = None) -> None:
         self._workers: dict[str, Any] = {}
-        super().__init__(plugin_args=plugin_args)
+        with shared_memory():
+            super().__init__(plugin_args=plugin_args)
         self.pool.shutdown()  # without workers yet: they come with the first task
         self.pool = Workers(self._new_pool)
         self._sharing: list[MultiProc] = [self]

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
+from bids_acc.exceptions import OutputError
+from bids_acc.files.writing import DISK_ERRORS
+
 END_S = 1.0
 """Seconds that a dying process is waited for."""
+
+
+@contextlib.contextmanager
+def shared_memory() -> Iterator[None]:
+    """Say what is full when the locks of a pool find no place; the output is not.
+
+    Raises
+    ------
+    OutputError
+        If the disk in memory is full, of which small containers have next to nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise OutputError(
+            'no space is left in /dev/shm, where processes keep what they share; free some, or '
+            'give the container more (--shm-size), and run the same command again.'
+        ) from error
 
 
 class WorkerDiedError(BrokenProcessPool):
@@ -55,18 +79,27 @@ class Workers:
         """
         while True:
             with self._lock:
-                pool = self._idle.pop() if self._idle else self._new_pool()
+                pool = self._idle.pop() if self._idle else self._new()
             try:
                 inner = pool.submit(function, *arguments)
             except BrokenProcessPool:  # killed while it waited for work
                 pool.shutdown(wait=False)
                 continue
+            except (OSError, RuntimeError):  # no thread may be started: its process waits for ever
+                for process in _processes(pool):
+                    process.kill()
+                raise
             break
         self._busy.add(pool)
         outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
         inner.add_done_callback(partial(self._pass_on, outer, pool, _processes(pool)))
         return outer
+
+    def _new(self) -> ProcessPoolExecutor:
+        """Make a pool."""
+        with shared_memory():
+            return self._new_pool()
 
     def _pass_on(
         self,

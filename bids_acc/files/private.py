@@ -8,6 +8,7 @@ folder that is there already is looked at before it is used.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -20,6 +21,9 @@ from typing import IO
 
 from bids_acc.exceptions import OutputError
 from bids_acc.files.writing import cannot_write
+
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+"""What file systems without locks answer (Lustre without ``flock``, NFS without its daemon)."""
 
 
 def private_folder(path: Path) -> Path:
@@ -69,15 +73,15 @@ def _taken_over(path: Path) -> Path:
         raise OutputError(
             f'{path} can be written by other users, who could have put code into it; {remedy}'
         )
-    try:
+    with contextlib.suppress(OSError):  # some network disks know no modes; nobody else can write
         path.chmod(0o700)
-    except OSError as error:
-        raise cannot_write(path, error) from error
     return path
 
 
 class InUse:
     """A private folder that several runs may use at a time; the last one removes it.
+
+    Where the system has no locks (some network disks), nobody knows who is the last, and it stays.
 
     Parameters
     ----------
@@ -92,11 +96,12 @@ class InUse:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._locks = True
         while True:
             mark = private_folder(folder) / '.in-use'
             try:
                 self._stream = mark.open('a')
-                fcntl.flock(self._stream, fcntl.LOCK_SH)
+                self._lock(fcntl.LOCK_SH)
                 if os.fstat(self._stream.fileno()).st_ino == mark.stat().st_ino:
                     return
             except FileNotFoundError:
@@ -104,11 +109,22 @@ class InUse:
             except OSError as error:
                 raise cannot_write(mark, error) from error
 
+    def _lock(self, kind: int) -> None:
+        """Lock the folder, unless that cannot be done there."""
+        try:
+            fcntl.flock(self._stream, kind)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self._locks = False
+
     def remove_if_last(self) -> None:
         """Remove the folder unless another run uses it; that one will."""
         try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            return
+        if not self._locks:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -12,6 +12,8 @@ import errno
 import functools
 import gzip
 import math
+import os
+import select
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +32,9 @@ LARGEST_TEXT = 1 << 26
 convention: the largest in use are a thousand times smaller)."""
 LARGEST_TABLE = 1 << 30
 """The same for tables, of which one may hold thousands of people (1 GB, own convention)."""
+
+PATIENCE_S = 10.0
+"""Seconds that a pipe may be silent (own convention)."""
 
 SENTENCE = 160
 """Characters of a foreign message that are quoted; some quote the whole file."""
@@ -99,17 +104,44 @@ def read_whole(
     Raises
     ------
     InputDataError
-        Or ``error``, if it holds more than the limit.
+        Or ``error``, if it holds more than the limit, or is a pipe to which nobody writes.
     OSError
         If it cannot be read.
     """
-    with Path(path).open('rb') as stream:
-        content = stream.read(limit + 1)
+    if stat.S_ISFIFO(Path(path).stat().st_mode):
+        content = _read_pipe(path, limit + 1, error)
+    else:
+        try:
+            with Path(path).open('rb') as stream:
+                content = stream.read(limit + 1)
+        except OSError as found:
+            found.filename = found.filename or str(path)  # that it was read is not told of
+            raise
     if len(content) > limit:
         raise error(
             f'{path} holds more than {limit >> 20} MB, which no file of its kind does; replace it.'
         )
     return content
+
+
+def _read_pipe(path: Path | str, limit: int, error: type[BidsAccError]) -> bytes:
+    """Read a pipe to its end, or until nobody has written to it for `PATIENCE_S`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else it waits for a writer to come
+    try:
+        content = b''
+        while len(content) < limit:
+            if not select.select([descriptor], [], [], PATIENCE_S)[0]:
+                raise error(
+                    f'{path} is a pipe to which nobody has written for {PATIENCE_S:g} s; name a '
+                    'file, or start what writes to it first.'
+                )
+            chunk = os.read(descriptor, 1 << 16)
+            if not chunk:
+                break
+            content += chunk
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def check_regular(path: Path) -> None:

@@ -26,12 +26,15 @@ PART = '.part'
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The disk is full, or what the user may use of it."""
 
+NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What file systems answer that have no ``fsync``."""
+
 LEAST_FREE = 1 << 20
 """Bytes that must be free where a run begins."""
 
 WRITE_ERRORS = DISK_ERRORS | {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
-    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE, errno.EFBIG,
 }  # fmt: skip
 """What can stop a file from being written that is no fault of the program."""
 
@@ -88,7 +91,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with part.open('xb') as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            _to_disk(stream)
         part.replace(path)
     except OSError as error:
         _discard(part)
@@ -98,6 +101,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         _discard(part)
         raise
+
+
+def _to_disk(stream: IO[bytes]) -> None:
+    """Wait until a file is on its disk; some network and FUSE disks cannot tell, and say so."""
+    try:
+        os.fsync(stream.fileno())
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
 
 
 def check_space(folder: Path) -> None:

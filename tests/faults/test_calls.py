@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from bids_acc.cli.parser import parse, read_labels
 from bids_acc.exceptions import SettingsError
+from bids_acc.files import reading
 
 
 @pytest.mark.parametrize('call', [
@@ -52,3 +55,18 @@ def test_settings_nested_for_ever(tmp_path: Path) -> None:
 def test_more_workers_than_any_machine_has(flag: str) -> None:
     with pytest.raises(SettingsError, match='at most'):
         parse(['bids', 'out', 'participant', flag, '9' * 30])
+
+
+def test_settings_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell's ``<(...)`` is one; a pipe that nobody writes to is not waited for for ever."""
+    monkeypatch.setattr(reading, 'PATIENCE_S', 0.2)
+    pipe = tmp_path / 'pipe.toml'
+    os.mkfifo(pipe)
+    call = ['bids', 'out', 'participant', '--config-file', str(pipe)]
+    with pytest.raises(SettingsError, match='a pipe to which nobody has written'):
+        parse(call)
+    monkeypatch.setattr(reading, 'PATIENCE_S', 60)
+    writer = threading.Thread(target=pipe.write_text, args=('random_seed = 7\n',))
+    writer.start()
+    assert parse(call).settings.random_seed == 7
+    writer.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -181,6 +182,17 @@ def test_the_work_folder_is_private(tmp_path, monkeypatch):
         prepare_work_dir(out, None, 'state')
 
 
+def test_a_work_folder_on_a_disk_without_locks(tmp_path, monkeypatch):
+    def no_locks(stream, kind):
+        raise OSError(errno.ENOSYS, 'Function not implemented')
+
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    monkeypatch.setattr('fcntl.flock', no_locks)
+    work = prepare_work_dir(tmp_path / 'out', None, 'state')
+    work.close()
+    assert work.path.is_dir()  # another run may use it
+
+
 def test_a_named_work_folder_may_be_shared_but_not_what_is_run(tmp_path):
     shared = tmp_path / 'lab'
     shared.mkdir()
@@ -260,9 +272,12 @@ def test_what_may_not_be_read_is_not_said_to_be_unwritable(raw, tmp_path, what):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize('stream', ['0<&-', '1>&-', '2>&-', '0<&- 1>&- 2>&-'])
+@pytest.mark.parametrize('stream', ['0<&-', '1>&-', '2>&-', '0<&- 1>&- 2>&-', '2>/dev/full'])
 def test_closed_streams(raw, tmp_path, stream):
-    """The numbers of closed streams would go to the next files that are opened."""
+    """The numbers of closed streams would go to the next files that are opened.
+
+    A log on a full disk loses lines; the run goes on.
+    """
     command = [sys.executable, '-m', 'bids_acc', raw, tmp_path / 'out', 'participant', '--dry-run']
     done = subprocess.run(
         ['sh', '-c', f'"$@" {stream}', '-', *map(str, command)], capture_output=True, text=True,
@@ -280,6 +295,20 @@ def test_a_reader_that_goes_away(raw, tmp_path):
     said = job.stderr.read()
     assert (job.wait(), said) == (141, b'')
     job.stderr.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which('setpriv'), reason='needs root, setpriv')
+def test_a_user_without_name_and_home(raw, tmp_path):
+    """As ``docker run --user 12345`` where the image sets no HOME."""
+    drop = ['setpriv', '--reuid=54321', '--regid=54321', '--clear-groups',
+            '--inh-caps=+dac_override', '--ambient-caps=+dac_override']  # fmt: skip
+    done = subprocess.run(
+        [*drop, 'env', '-u', 'HOME', '-u', 'USER', '-u', 'LOGNAME', sys.executable, '-m',
+         'bids_acc', str(raw), str(tmp_path / 'out'), 'participant', '--dry-run'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def test_a_current_folder_that_is_gone(tmp_path):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -304,6 +307,43 @@ def test_a_person_elsewhere_is_read_through_the_link(root, tmp_path):
     (root / 'sub-02').rename(tmp_path / 'store')
     (root / 'sub-02').symlink_to(tmp_path / 'store')
     assert plan(root)['sub-02', 'anat'][0] == 'run'
+
+
+CLOSED = {
+    'sub-01': ('anat', 'dwi', 'mrs'), 'sub-01/dwi': ('dwi',), 'sub-01/mrs': ('mrs',),
+    'sub-01/fmap': ('dwi',),
+}  # fmt: skip
+"""Folder that may not be looked into, and what fails for it."""
+
+
+@pytest.mark.skipif(not os.geteuid() and not shutil.which('setpriv'), reason='needs setpriv')
+@pytest.mark.parametrize('closed', CLOSED)
+def test_what_lies_in_a_closed_folder_is_not_absent(closed, root, tmp_path):
+    (root / 'sub-01' / 'fmap').mkdir()
+    drop = ['setpriv', '--bounding-set=-dac_override,-dac_read_search'] if not os.geteuid() else []
+    command = [*drop, sys.executable, '-m', 'bids_acc', root, tmp_path / 'out', 'participant',
+               '--dry-run', 'json', '--bids-database-dir', tmp_path / 'base']  # fmt: skip
+    folder = root / closed
+    codes, plans = [], []
+    for mode in (0o700, 0, 0o700):  # what was known of the folder does not hide that it is closed
+        folder.chmod(mode)
+        try:
+            done = subprocess.run(
+                list(map(str, command)), capture_output=True, text=True, check=False
+            )
+        finally:
+            folder.chmod(0o700)
+        assert 'Traceback' not in done.stderr
+        codes.append(done.returncode)
+        plans.append({
+            (row['participant_id'], row['modality']): (row['status'], row['reason'])
+            for row in json.loads(done.stdout)
+        })  # fmt: skip
+    assert plans[0] == plans[2]
+    failed = {key: reason for key, (status, reason) in plans[1].items() if status == 'fail'}
+    assert failed.keys() == {('sub-01', modality) for modality in CLOSED[closed]}
+    assert all(f'{folder} may not be looked into' in reason for reason in failed.values())
+    assert {status for key, (status, _) in plans[1].items() if key not in failed} == {'run'}
 
 
 def test_a_link_to_itself(root):

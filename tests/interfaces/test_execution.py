@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import signal
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -15,12 +17,13 @@ import pytest
 from nipype.interfaces.utility import Function
 from nipype.pipeline import engine as pe
 
-from bids_acc.exceptions import ExitCode, SettingsError
+from bids_acc.exceptions import ExitCode, OutputError, SettingsError
 from bids_acc.execution import configure
 from bids_acc.execution.configure import code_state, configure_nipype, state_of
 from bids_acc.execution.graphs import Graph, GraphResult, run_graphs
 from bids_acc.execution.plugins import available_memory_gb, make_plugin
 from bids_acc.execution.progress import Progress, Step
+from bids_acc.execution.workers import Workers
 from bids_acc.settings import Resources
 
 
@@ -75,6 +78,14 @@ def session_graph(folder: Path, name: str, functions: dict) -> Graph:
             step = Step(name.replace('_', '-'), modality, part.name, node)
             steps[f'{session.name}.{part.name}.{node}'] = step
     return Graph(session, steps)
+
+
+@pytest.fixture(params=['plain', '100 % $x; {0} "ü"'])
+def place(tmp_path, request):
+    """Return a folder whose name says nothing to anybody but this user."""
+    folder = tmp_path / request.param
+    folder.mkdir()
+    return folder
 
 
 def run(
@@ -143,7 +154,9 @@ def test_intermediate_files_of_other_code_are_not_reused(tmp_path):
     other = state_of(tmp_path)
     assert other == state_of(tmp_path)
     (tmp_path / 'settings.py').write_text('x = 1')
-    assert len({code_state(), other, state_of(tmp_path)}) == 3
+    changed = state_of(tmp_path)
+    (tmp_path / 'atlas.tsv').write_text('1')
+    assert len({code_state(), other, changed, state_of(tmp_path)}) == 4
 
 
 def test_no_time_is_told_before_the_kinds_of_step_were_seen():
@@ -162,12 +175,12 @@ def test_no_time_is_told_before_the_kinds_of_step_were_seen():
 
 
 @pytest.mark.parametrize('plugin', PLUGINS)
-def test_failures_are_named_and_stop_neither_the_rest_nor_other_sessions(tmp_path, plugin):
+def test_failures_are_named_and_stop_neither_the_rest_nor_other_sessions(place, plugin):
     sessions = {
         'sub_01': {'anat': bad_data, 'dwi': bug, 'mrs': fine},
         'sub_02': {'anat': fine, 'mrs': bug},
     }
-    results, progress, _ = run(tmp_path, sessions, plugin)
+    results, progress, _ = run(place, sessions, plugin)
     first, second = results['sub_01'], results['sub_02']
     crashes = {crash.node.split('.')[1]: crash for crash in first.crashes}
     assert crashes['anat_wf'].exit_code is ExitCode.BAD_DATA
@@ -207,6 +220,33 @@ def test_a_worker_that_dies_takes_nothing_else_with_it(tmp_path, dies, code, wor
         assert words in crash.reason
         assert modalities(results[name].unfinished) == {gone}
         assert len(results[name].ended) == 2
+
+
+def test_what_is_full_when_processes_have_nothing_to_share(monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    with pytest.raises(OutputError, match='/dev/shm'):
+        Workers(full).submit(fine, 1)
+    monkeypatch.setattr('nipype.pipeline.plugins.multiproc.ProcessPoolExecutor', full)
+    with pytest.raises(OutputError, match='/dev/shm'):
+        make_plugin(Resources(nprocs=1))
+
+
+def test_nothing_is_left_behind_when_no_thread_may_be_started(monkeypatch):
+    begun = []
+
+    def refuse(self):
+        begun.extend(self.processes.values())
+        raise RuntimeError("can't start new thread")
+
+    workers = make_plugin(Resources(nprocs=1)).pool
+    monkeypatch.setattr('concurrent.futures.process._ExecutorManagerThread.start', refuse)
+    with pytest.raises(RuntimeError, match='new thread'):
+        workers.submit(fine, 1)
+    (process,) = begun
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_a_worker_that_dies_while_it_waits_is_replaced():

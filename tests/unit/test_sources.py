@@ -52,6 +52,21 @@ def test_both_data_sets_stay_and_each_row_tells_its_own(tmp_path):
     assert bprs.values.tolist() == [['sub-01', 20], ['sub-11', 25]]
 
 
+def test_a_data_set_is_the_same_through_a_link(tmp_path):
+    one, out = dataset(tmp_path / 'a', ONE, None), tmp_path / 'out'
+    link = tmp_path / 'elsewhere' / 'link'
+    link.parent.mkdir()
+    link.symlink_to(one)
+    write_dataset_files(one, out)
+
+    def files():
+        return {p.relative_to(out): p.read_bytes() for p in out.rglob('*') if p.is_file()}
+
+    before = files()
+    assert write_dataset_files(link, out) == {'raw': link}
+    assert files() == before
+
+
 def test_a_corrected_table_counts_and_the_other_data_set_stays(tmp_path):
     out = tmp_path / 'out'
     one, two = dataset(tmp_path / 'a', ONE, 'x'), dataset(tmp_path / 'b', TWO, 'x')

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from bids_acc.cli import interruption
+from bids_acc.execution.signals import BEFORE_THE_END
 
 PROGRAM = """
 import atexit, sys, time
@@ -34,7 +35,7 @@ sys.exit(interruption.run_and_leave(main))
 """
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, *BEFORE_THE_END])
 def test_signals_while_it_tidies_up_are_not_heard(number: signal.Signals) -> None:
     job = subprocess.Popen([sys.executable, '-c', PROGRAM], stdout=subprocess.PIPE, text=True)
     assert job.stdout is not None
@@ -44,6 +45,18 @@ def test_signals_while_it_tidies_up_are_not_heard(number: signal.Signals) -> Non
     said = job.communicate()[0]
     assert said == 'tidy\nasked for\n'
     assert job.returncode == interruption.INTERRUPTED
+
+
+def test_what_a_shell_lets_be_ignored_stays_ignored() -> None:
+    code = (
+        'import signal; from bids_acc.cli import interruption as i; i.listen(); '
+        'print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)'
+    )
+    done = subprocess.run(
+        ['sh', '-c', 'trap "" HUP; exec "$@"', '-', sys.executable, '-c', code],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == 'True\n'
 
 
 def test_whoever_insists_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import multiprocessing
 import os
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bids_acc.exceptions import ExitCode, OutputError
-from bids_acc.files import private, writing
+from bids_acc.files import private, reading, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -41,6 +42,37 @@ def test_a_system_error_names_the_file(tmp_path, monkeypatch, code):
     assert caught.value.exit_code is ExitCode.CANNOT_WRITE
     assert ('free some space' in str(caught.value)) == (code in writing.DISK_ERRORS)
     assert names(tmp_path) == []
+
+
+def test_a_disk_that_cannot_sync_is_written_to(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EINVAL, 'Invalid argument')
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    writing.write_bytes(tmp_path / 'b.txt', b'x')
+    assert (tmp_path / 'b.txt').read_bytes() == b'x'
+
+
+def test_a_disk_without_modes_has_private_folders(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, 'Operation not permitted')
+
+    folder = private.private_folder(tmp_path / 'mine')
+    monkeypatch.setattr(Path, 'chmod', refuse)
+    assert private.private_folder(folder) == folder
+
+
+def test_what_was_read_is_named_when_the_disk_fails(tmp_path, monkeypatch):
+    class Stale(io.BytesIO):
+        def read(self, *_):
+            raise OSError(errno.ESTALE, 'Stale file handle')
+
+    path = tmp_path / 'participants.tsv'
+    path.touch()
+    monkeypatch.setattr(Path, 'open', lambda *_: Stale())
+    with pytest.raises(OSError, match='Stale') as caught:
+        reading.read_whole(path)
+    assert caught.value.filename == str(path)
 
 
 def test_an_error_of_the_program_is_not_blamed_on_the_disk(tmp_path):
