@@ -49,7 +49,7 @@ def test_every_recipe_is_a_model(text):
 def test_named_flags_and_links_exist(page):
     text = page.read_text()
     others = {
-        '--rm', '--array', '--signal', '--wrap', '--dependency', '--user', '--network',
+        '--rm', '--shm-size', '--array', '--signal', '--wrap', '--dependency', '--user', '--network',
         '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
         '--chmod', '--no-install-recommends', '--tag', '--to-scanner', '--cifti-output',
     }  # fmt: skip
