@@ -49,8 +49,8 @@ def test_every_recipe_is_a_model(text):
 def test_named_flags_and_links_exist(page):
     text = page.read_text()
     others = {
-        '--rm', '--shm-size', '--array', '--signal', '--wrap', '--dependency', '--user', '--network',
-        '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
+        '--rm', '--shm-size', '--array', '--signal', '--wrap', '--dependency', '--user',
+        '--network', '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
         '--chmod', '--no-install-recommends', '--tag', '--to-scanner', '--cifti-output',
     }  # fmt: skip
     help_texts = build_parser().format_help() + check_help() + power_help()
