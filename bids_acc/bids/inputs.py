@@ -217,6 +217,8 @@ class MrsInputs:
     reference_metadata: Mapping[str, Any] = field(default_factory=dict)
     anatomical: Path | None = None
     """T1w image that ``AnatomicalImage`` of the sidecar names, where it exists."""
+    events: Path | None = None
+    """Table of events of the series, its own or inherited."""
     notes: tuple[str, ...] = ()
     problem: str = ''
     """Why the spectrum cannot be used; empty when it can."""
@@ -224,7 +226,7 @@ class MrsInputs:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
-        return (self.svs,) if self.reference is None else (self.svs, self.reference)
+        return tuple(p for p in (self.svs, self.reference, self.events) if p is not None)
 
 
 @dataclass(frozen=True)

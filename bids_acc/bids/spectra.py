@@ -14,7 +14,7 @@ from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import MrsInputs, check_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images
 from bids_acc.bids.references import Candidate, choose_reference
-from bids_acc.bids.sidecars import read_json
+from bids_acc.bids.sidecars import inherited_file, read_json
 from bids_acc.bids.uris import is_there, resolve_uri
 from bids_acc.exceptions import BidsAccError, ExitCode
 
@@ -157,7 +157,10 @@ def _one_spectrum(
             notes.append(f'water reference not usable ({error}); no water-scaled values')
             reference = None
     else:
-        notes.append(f'{path.name}: no water reference{_named(reasons)}; no water-scaled values')
+        notes.append(
+            f'{path.name}: no water reference{_named(reasons)}; no water-scaled '
+            'values, unless the series holds shots of water'
+        )
     anatomical, missing = find_anatomical(index, path, metadata)
     notes += missing
     spectrum = MrsInputs(
@@ -167,9 +170,16 @@ def _one_spectrum(
         reference=reference,
         reference_metadata=reference_metadata,
         anatomical=anatomical,
+        events=_events(path, Path(index.root)),
         notes=tuple(notes),
     )
     return spectrum, reasons if reference is not None else {}
+
+
+def _events(svs: Path, root: Path) -> Path | None:
+    """Find the table of events of a series, which is inherited as BIDS says."""
+    stem = svs.name.partition('.')[0].rpartition('_')[0]
+    return inherited_file(svs.with_name(f'{stem}_events.tsv'), root, '.tsv')
 
 
 def _named(reasons: Mapping[Path, str]) -> str:

@@ -364,7 +364,7 @@ def _impossible(spectrum: Spectrum, request: FitRequest) -> str:
     short = too_short(spectrum.sequence, spectrum.echo_time, edited)
     other = '' if named else other_sequence(request.metadata, request.acquisition)
     if short and other:
-        return f'{other}, and {short}: a basis set made for it is given with --mrs-basis'
+        return f'{other}, and {short}'
     return short
 
 
@@ -396,10 +396,14 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     edited = bool(editing_named(request.metadata, request.acquisition)[0])
     impossible = _impossible(spectrum, request)
     if impossible and request.engine != 'import':
+        where = request.svs_name or data.source
+        if impossible.startswith(other_sequence(request.metadata, request.acquisition) or '-'):
+            raise MetadataError(
+                f'{where}: {impossible}: give a basis set made for it with --mrs-basis.'
+            )
         raise MetadataError(
-            f'{request.svs_name or data.source}: {impossible} (it may be the time of the first '
-            f'echo): give the whole echo time in the sidecar, in seconds, or another sequence '
-            f'with --mrs-sequence.'
+            f'{where}: {impossible} (it may be the time of the first echo): give the whole echo '
+            f'time in the sidecar, in seconds, or another sequence with --mrs-sequence.'
         )
     if request.unusable and request.engine != 'import':
         names = (*spin_systems.available(), *(EDITED_NAMES if edited else ()))

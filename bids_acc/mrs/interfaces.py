@@ -136,17 +136,21 @@ def edit_index(data: MrsData, wanted: int) -> int:
     )
 
 
-def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[TransientBlock]:
-    """Divide a series into equal blocks, or by the events beside the spectrum.
+def blocks_of(
+    wanted: str, svs_file: Path, data: MrsData, events_file: Path | None = None
+) -> list[TransientBlock]:
+    """Divide a series into equal blocks, or by its events.
 
     Parameters
     ----------
     wanted : str
         A number of blocks, or ``events``.
     svs_file : Path
-        Raw spectrum, whose name gives that of the events.
+        Raw spectrum, whose name gives that of the events beside it.
     data : MrsData
         As read.
+    events_file : Path, optional
+        Its table of events, where it stands elsewhere: above the spectrum, as BIDS allows.
 
     Returns
     -------
@@ -161,7 +165,8 @@ def blocks_of(wanted: str, svs_file: Path, data: MrsData) -> list[TransientBlock
     step = data.repetition_time * data.fids.shape[2]  # conditions of an edited scan take turns
     if wanted != 'events':
         return equal_blocks(n_transients, int(wanted), step)
-    path = svs_file.with_name(svs_file.name.split('.')[0].removesuffix('svs') + 'events.tsv')
+    usual = svs_file.name.split('.')[0].removesuffix('svs') + 'events.tsv'
+    path = svs_file.with_name(usual) if events_file is None else events_file
     if not path.is_file():
         raise InputDataError(f'{path.name} is not there: add it, or give a number of blocks')
     table = read_tsv(path)
@@ -207,6 +212,7 @@ class _PreprocessInputSpec(BaseInterfaceInputSpec):
     svs_metadata = traits.Dict(desc='its BIDS metadata')
     ref_file = File(exists=True, desc='unsuppressed water of the same voxel, NIfTI-MRS')
     ref_metadata = traits.Dict(desc='its BIDS metadata')
+    events_file = File(exists=True, desc='table of events of the series')
     eddy_current = traits.Enum('auto', 'on', 'off', usedefault=True, desc='correction from water')
     edit_index = traits.Int(-1, usedefault=True, desc='editing condition; -1 takes edit-off')
     acquisition = traits.Str('', usedefault=True, desc='label of the acq entity')
@@ -306,7 +312,10 @@ class PreprocessSpectrum(SimpleInterface):
             return [], unusable
         fids, axis = data.fids[:, :, condition], (data.dwell_time, data.spectrometer_mhz)
         try:
-            blocks = blocks_of(self.inputs.blocks, Path(self.inputs.svs_file), data)
+            events = _given(self.inputs.events_file)
+            blocks = blocks_of(
+                self.inputs.blocks, Path(self.inputs.svs_file), data, events and Path(events)
+            )
             averages, counts = block_averages(fids, *axis, done, blocks)
             matched, added = match_widths(averages, *axis)
         except (InputDataError, np.linalg.LinAlgError, ArpackError) as error:

@@ -323,6 +323,8 @@ def init_mrs_wf(
         Raw spectrum (NIfTI-MRS) and its BIDS metadata.
     ref_file, ref_metadata
         Unsuppressed water of the same voxel; without it there is no water scaling.
+    events_file
+        Table of events of the series, where blocks are made of them.
     t1w_preproc, tpms, acc_mask, template_to_t1w_xfm, white, pial
         T1w image, maps of GM, WM, CSF and the anterior cingulate, all on one grid, with its
         transforms and surfaces; read only with ``has_anat``.
@@ -340,7 +342,8 @@ def init_mrs_wf(
     engine = choose_engine(settings.engine, settings.fits is not None)
     second = settings.second_engine if settings.second_engine != engine else 'none'
     workflow = pe.Workflow(name=name)
-    fields = ['svs_file', 'svs_metadata', 'ref_file', 'ref_metadata', *TISSUE_INPUTS[1:]]
+    fields = ['svs_file', 'svs_metadata', 'ref_file', 'ref_metadata', 'events_file']
+    fields += TISSUE_INPUTS[1:]
     inputnode = pe.Node(
         niu.IdentityInterface(fields=fields, mandatory_inputs=False), name='inputnode'
     )
@@ -366,7 +369,7 @@ def init_mrs_wf(
         niu.IdentityInterface(fields=['quantities', 'quality', 'fit']), name='outputnode'
     )
     workflow.connect([
-        (inputnode, preproc, [(field, field) for field in fields[:4]]),
+        (inputnode, preproc, [(field, field) for field in fields[:5]]),
         (inputnode, fit, [('svs_file', 'svs_file')]),
         (preproc, fit, list(FIT_INPUTS)),
         (preproc, ds_preproc, [('out_file', 'in_file')]),

@@ -354,6 +354,8 @@ def _session_mrs(
     node = workflow.get_node('inputnode')
     node.inputs.svs_file = str(inputs.svs)
     node.inputs.svs_metadata = dict(inputs.metadata)
+    if inputs.events is not None and settings.mrs.blocks == 'events':
+        node.inputs.events_file = str(inputs.events)
     if inputs.reference is not None:
         node.inputs.ref_file = str(inputs.reference)
         node.inputs.ref_metadata = dict(inputs.reference_metadata)

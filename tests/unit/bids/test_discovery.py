@@ -52,6 +52,19 @@ def test_complete_subject_without_sessions(root):
     assert len(session.row('dwi').inputs) == 3
 
 
+def test_events_of_a_spectrum_are_inherited(root):
+    """The table nearest to the series counts, and is one of the files that results depend on."""
+    write_svs(root, '01', task='pain')
+    write_svs(root, '01', task='rest')
+    (root / 'task-pain_events.tsv').write_text('onset\tduration\n0\t1\n')
+    pain, rest = sorted(find(root)[0].mrs, key=lambda spectrum: spectrum.svs.name)
+    assert (pain.events, rest.events) == (root / 'task-pain_events.tsv', None)
+    assert pain.events in pain.files
+    own = root / 'sub-01' / 'mrs' / 'sub-01_task-pain_events.tsv'
+    own.write_text('onset\tduration\n0\t1\n')
+    assert {spectrum.events for spectrum in find(root)[0].mrs} == {own, None}
+
+
 def test_sessions_are_separate(root):
     write_t1w(root, '01', 'pre')
     write_t1w(root, '01', 'post')

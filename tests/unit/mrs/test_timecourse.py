@@ -141,6 +141,9 @@ def test_events_are_read_beside_the_spectrum(tmp_path: Path) -> None:
     events = tmp_path / 'sub-01_task-x_events.tsv'
     events.write_text('onset\tduration\ttrial_type\n40\t40\tflash\n')
     assert [b.label for b in blocks_of('events', svs, data)] == ['rest', 'flash']
+    above = tmp_path / 'task-x_events.tsv'
+    above.write_text('onset\tduration\ttrial_type\n40\t40\tpain\n')
+    assert [b.label for b in blocks_of('events', svs, data, above)] == ['rest', 'pain']
     events.write_text('onset\tduration\n40\tlong\n')
     with pytest.raises(InputDataError, match='no number'):
         blocks_of('events', svs, data)
