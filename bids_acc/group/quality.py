@@ -37,11 +37,10 @@ HIGHER_IS_BETTER = (
 """How columns begin of which a high value is no reason to look."""
 LOWER_IS_BETTER = (
     'anat_clamped', 'anat_cut', 'anat_form_gap', 'anat_gap', 'anat_intersecting',
-    'anat_thickness_outside', 'dwi_fd', 'dwi_csf', 'dwi_motion', 'dwi_n_missing',
-    'dwi_non_positive', 'dwi_outlier', 'dwi_residual', 'dwi_run_scale', 'dwi_runs_apart',
-    'dwi_sdc_moved', 'func_dvars', 'func_fd', 'mrs_baseline_sensitivity', 'mrs_drift', 'mrs_fwhm',
-    'mrs_residual_water',
-    'mrs_voxel_distance',
+    'anat_thickness_outside', 'dwi_clipped', 'dwi_fd', 'dwi_csf', 'dwi_motion', 'dwi_n_missing',
+    'dwi_negative', 'dwi_non_positive', 'dwi_outlier', 'dwi_residual', 'dwi_run_scale',
+    'dwi_runs_apart', 'dwi_sdc_moved', 'func_dvars', 'func_fd', 'mrs_baseline_sensitivity',
+    'mrs_drift', 'mrs_fwhm', 'mrs_residual_water', 'mrs_voxel_distance',
 )  # fmt: skip
 """How columns begin of which a low value is no reason to look."""
 ONE_OF_A_KIND: Mapping[str, tuple[str, str]] = MappingProxyType(
