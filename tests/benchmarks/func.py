@@ -49,6 +49,7 @@ from bids_acc.func.motion import estimate_motion
 from bids_acc.func.raw import RawRun
 from bids_acc.func.reho import regional_homogeneity
 from bids_acc.func.run import RunFacts
+from bids_acc.func.slice_timing import correct_slice_timing
 from bids_acc.func.task import choose_contrasts, design_matrix, fit_run
 from bids_acc.func.workflow.preproc import init_func_preproc_wf
 from bids_acc.images.affines import apply_matrix, centre_of_mass, voxel_centres
@@ -299,6 +300,16 @@ def section_motion(subject: Subject, quick: bool) -> None:
                           protocol.affine))  # fmt: skip
         if spikes:
             _beside_ants(data, protocol.affine, truth.motion, points, errors)
+        else:
+            _fd_beside_ants(data, protocol.affine, truth.motion, found.matrices, points)
+    for label, changes in {
+        'no physiology': {'physiology': False}, 'slices at one time': {'slice_timing': False},
+    }.items():  # fmt: skip
+        images, truth, protocol = subject.series(replace(effects, **changes))
+        data = images[0].astype(np.float32)
+        found = estimate_motion(data, protocol.affine, mask)
+        _say_displacement(f'without spikes, {label}', found.matrices, truth.motion,
+                          centre_of_mass(mask, protocol.affine))  # fmt: skip
     away = replace(subject.protocol, centre_mm=(0.0, 10.0, 78.0))
     images, truth, protocol = subject.series(effects, centre_mm=away.centre_mm)
     data = images[0].astype(np.float32)
@@ -322,12 +333,33 @@ def _beside_ants(
     data: np.ndarray, affine: np.ndarray, true: np.ndarray, points: np.ndarray, own: np.ndarray
 ) -> None:
     """Align ten volumes with ants.motion_correction as well."""
+    chosen = np.linspace(1, data.shape[3] - 1, 10).astype(int)
+    start = cpu()
+    errors = motion_errors(_by_ants(data, affine, chosen), true[chosen], points)
+    report('ants.motion_correction, ten volumes: error mean (worst), mm',
+           f'{errors.mean():.3f} ({errors.max():.3f}), {cpu() - start:.0f} CPU s')  # fmt: skip
+    report('this line, the same ten volumes',
+           f'{own[chosen].mean():.3f} ({own[chosen].max():.3f})')  # fmt: skip
+
+
+def _fd_beside_ants(
+    data: np.ndarray, affine: np.ndarray, true: np.ndarray, own: np.ndarray, points: np.ndarray
+) -> None:
+    """Compare framewise displacement of forty volumes by ANTs, by this line, and the true one."""
+    chosen, at = np.arange(1, min(41, data.shape[3])), points.mean(axis=0)
+    wanted = framewise_displacement(true[chosen], at)[1:]
+    for label, matrices in (('ants.motion_correction', _by_ants(data, affine, chosen)),
+                            ('this line', own[chosen])):  # fmt: skip
+        r = np.corrcoef(framewise_displacement(matrices, at)[1:], wanted)[0, 1]
+        report(f'without spikes, {len(chosen)} volumes, {label}: FD r', f'{r:.4f}')
+
+
+def _by_ants(data: np.ndarray, affine: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the matrices by which ANTs brings some volumes to the first of all."""
     import ants
 
     from bids_acc.images.ants_bridge import read_matrix, to_ants
 
-    chosen = np.linspace(1, data.shape[3] - 1, 10).astype(int)
-    start = cpu()
     fixed = to_ants(data[..., 0], affine)
     direction = np.eye(4)
     direction[:3, :3] = fixed.direction
@@ -337,12 +369,7 @@ def _beside_ants(
     )  # fmt: skip
     found = ants.motion_correction(stack, fixed=fixed, type_of_transform='BOLDRigid')
     files = (p[0] if isinstance(p, list) else p for p in found['motion_parameters'])
-    matrices = [read_matrix(path) for path in files]
-    errors = motion_errors(np.array(matrices), true[chosen], points)
-    report('ants.motion_correction, ten volumes: error mean (worst), mm',
-           f'{errors.mean():.3f} ({errors.max():.3f}), {cpu() - start:.0f} CPU s')  # fmt: skip
-    report('this line, the same ten volumes',
-           f'{own[chosen].mean():.3f} ({own[chosen].max():.3f})')  # fmt: skip
+    return np.array([read_matrix(path) for path in files])
 
 
 def measured(anat: AnatFiles, done: Prepared, density: str = '10k') -> RestMeasures:
@@ -446,40 +473,59 @@ def _say_echo(label: str, done: Prepared, truth: bold.BoldTruth, centres: np.nda
 
 
 def section_fmriprep(subject: Subject, quick: bool) -> None:
-    """The same data through another tool's line: true matrices, two interpolations."""
+    """The same data through another tool's line: true matrices, two interpolations.
+
+    Then one step after the other is exchanged for ours, to see which the lines differ by.
+    """
     effects = bold.Effects(spikes=SPIKES, motion_mm=0.05)
     images, truth, protocol = subject.series(effects)
     centres = subject.region_centres()
     done = prepare(subject, images, protocol, 'run')
     own = {s: cleaned(done, centres, s) for s in ('none', '12 + 5 + 5')}
-    other = as_fmriprep(subject, images[0], truth, protocol, done)
-    for strategy, series in own.items():
-        theirs = cleaned(other, centres, strategy)
-        there = np.isfinite(series).all(axis=1) & np.isfinite(theirs).all(axis=1)
-        r = similarity(np.corrcoef(series[there]), np.corrcoef(theirs[there]))
-        report(f'built-in line and fMRIPrep-shaped folder, {strategy}: r of correlations',
-               f'{r:.4f}')  # fmt: skip
+    image = images[0].astype(float)
+    times = np.array(protocol.slice_times)
+    ours = correct_slice_timing(image.astype('f4'), times, 2, protocol.repetition_time)
+    data = images[0].astype(np.float32)
+    mask = brain_mask(data[..., :10].mean(axis=3), [protocol.voxel_mm] * 3)
+    motion = estimate_motion(data, protocol.affine, mask).matrices
+    shifted = fourier_shifted(image, protocol)
+    lines = {
+        'all of it': (shifted, truth.motion, 2),
+        'but one interpolation': (shifted, truth.motion, 1),
+        'but one interpolation, slices by our spline': (ours, truth.motion, 1),
+        'but one interpolation, our motion': (shifted, motion, 1),
+        'but one interpolation, slices and motion ours': (ours, motion, 1),
+    }
+    for label, line in lines.items():
+        other = as_fmriprep(subject, *line, protocol, done)
+        for strategy, series in own.items():
+            theirs = cleaned(other, centres, strategy)
+            there = np.isfinite(series).all(axis=1) & np.isfinite(theirs).all(axis=1)
+            r = similarity(np.corrcoef(series[there]), np.corrcoef(theirs[there]))
+            report(f'raw line beside fMRIPrep-shaped folder, {label}, {strategy}: r', f'{r:.4f}')
 
 
-def as_fmriprep(subject: Subject, image: np.ndarray, truth: bold.BoldTruth,
+def as_fmriprep(subject: Subject, data: np.ndarray, motion: np.ndarray, n_steps: int,
                 protocol: bold.Protocol, done: Prepared) -> Prepared:  # fmt: skip
-    """Prepare a series without our line: slices by Fourier shifts, true motion, two steps."""
+    """Prepare a series without our line, at the place that it truly has, in one step or two."""
     folder = subject.folder / 'other'
     folder.mkdir(exist_ok=True)
-    data = fourier_shifted(image.astype(float), protocol)
     centres = voxel_centres(np.ones(protocol.shape, dtype=bool), protocol.affine)
     target = nb.load(done.bold)
     grid = voxel_centres(np.ones(target.shape[:3], dtype=bool), target.affine)
     mask = np.asarray(nb.load(done.mask).dataobj) > 0
     series = np.zeros(target.shape, dtype=np.float32)
-    for n, matrix in enumerate(truth.motion):
-        still = sample_volume(spline_coefficients(data[..., n]), protocol.affine,
-                              apply_matrix(matrix, centres), order=3, prefilter=False)  # fmt: skip
-        still = np.nan_to_num(still).reshape(protocol.shape)
-        moved = sample_volume(spline_coefficients(still), protocol.affine, grid, order=3,
+    for n, matrix in enumerate(motion):
+        still, place = data[..., n], apply_matrix(matrix, grid)
+        if n_steps > 1:
+            still = sample_volume(spline_coefficients(still), protocol.affine,
+                                  apply_matrix(matrix, centres), order=3,
+                                  prefilter=False)  # fmt: skip
+            still, place = np.nan_to_num(still).reshape(protocol.shape), grid
+        moved = sample_volume(spline_coefficients(still), protocol.affine, place, order=3,
                               prefilter=False)  # fmt: skip
         series[..., n] = np.nan_to_num(moved).reshape(target.shape[:3])
-    np.save(folder / 'parameters.npy', _parameters(truth.motion, mask, target.affine))
+    np.save(folder / 'parameters.npy', _parameters(motion, mask, target.affine))
     path = write_image(series, target.affine, folder / 'bold.nii')
     mask_path = write_image(mask, target.affine, folder / 'brain.nii.gz')
     shell = ConfoundsTable(
