@@ -34,7 +34,7 @@ from bids_acc.demo.networks import (
 )
 from bids_acc.func import confounds as noise
 from bids_acc.func.connectivity import correlations, degrees_of_freedom, fisher_z, standardised
-from bids_acc.func.denoising import Confounds, choose_regressors, make_cleaning
+from bids_acc.func.denoising import Confounds, censored, choose_regressors, make_cleaning
 from bids_acc.func.motion import rigid_matrix
 from bids_acc.func.networks import markers
 from bids_acc.group.formulas.design import build_design
@@ -54,7 +54,8 @@ ARTEFACT = 1.5
 """The same of what motion adds, in somebody with a mean displacement of .3 mm."""
 GATE_FD_MM = 0.5
 """Largest mean framewise displacement that the gate `rest` lets pass."""
-STRATEGIES = ('none', 'simple', '36p', 'compcor24', 'compcor')
+CENSORED = ', censored at .5 mm'
+STRATEGIES = ('none', 'simple', '36p', 'compcor24', 'compcor', f'compcor{CENSORED}')
 GROUPS = {'HC': 0.6, 'responder': 0.6, 'resistant': 0.35}
 """Coupling of the subgenual cingulate with the default-mode network."""
 
@@ -158,8 +159,10 @@ def measure(run: dict[str, np.ndarray], strategy: str, where: Regions | None = N
     """Clean a person's series and summarise their correlations, as for real ones."""
     table, moved = noise_table(run['path'], {k: run[k] for k in ('WM', 'CSF')})
     cosines = table.table.filter(regex='^cosine')
-    regressors = cosines if strategy == 'none' else choose_regressors(table, strategy)
-    cleaning = make_cleaning(regressors, cosines, np.ones(N_VOLUMES, dtype=bool), TR, BAND)
+    named = strategy.removesuffix(CENSORED)
+    regressors = cosines if named == 'none' else choose_regressors(table, named)
+    kept = censored(moved, None if named == strategy else GATE_FD_MM)
+    cleaning = make_cleaning(regressors, cosines, kept, TR, BAND)
     series = standardised(cleaning.filtered @ run['regions'])
     where = where or regions()
     sides = where.members(SGACC)
@@ -173,7 +176,7 @@ def measure(run: dict[str, np.ndarray], strategy: str, where: Regions | None = N
     centres = np.vstack([np.full(3, np.nan), where.centres[rest]])
     found = markers(fisher_z(correlations(joined, joined)), names, networks, centres)
     value = next(m.value for m in found if m.name == 'sgACC_DMN')
-    dof = degrees_of_freedom(N_VOLUMES, cleaning.n_regressors, BAND, TR)
+    dof = degrees_of_freedom(int(kept.sum()), cleaning.n_regressors, BAND, TR)
     return Person(z[np.triu_indices(len(rest), 1)], value, float(np.nanmean(moved)), dof)
 
 
@@ -191,10 +194,10 @@ def section_motion(quick: bool) -> None:
     Each cohort has as many people as are drawn, and as many who pass the gate `rest` (mean
     displacement up to `GATE_FD_MM`), which are those that the group level compares.
     """
-    n_cohorts, n_people = (2, 12) if quick else (6, 20)
-    far = distances()
+    n_cohorts, n_people = (1, 12) if quick else (4, 20)
+    far, planted = distances(), planted_edges()
     for label, limit in (('everybody', np.inf), ('who pass the gate', GATE_FD_MM)):
-        shares: dict[str, list[tuple[float, float, float]]] = {name: [] for name in STRATEGIES}
+        shares: dict[str, list[tuple[float, ...]]] = {name: [] for name in STRATEGIES}
         motion: list[float] = []
         for cohort in range(n_cohorts):
             runs = drawn_people(n_people, limit, np.random.default_rng((SEED, 1, cohort)))
@@ -202,16 +205,26 @@ def section_motion(quick: bool) -> None:
                 people = [measure(run, strategy) for run in runs]
                 found = motion_relation(np.stack([p.edges for p in people]),
                                         [p.motion for p in people], far)  # fmt: skip
-                shares[strategy].append((found.share, found.distance, people[0].dof))
+                alike = [np.corrcoef(p.edges, planted)[0, 1] for p in people]
+                shares[strategy].append((found.share, found.distance, np.mean(alike),
+                                         np.mean([p.dof for p in people])))  # fmt: skip
             motion += [p.motion for p in people]
         report(f'{label}: mean framewise displacement, mm: least, median, most',
                f'{min(motion):.2f}, {np.median(motion):.2f}, {max(motion):.2f}')  # fmt: skip
         for strategy, each in shares.items():
-            share, slope, dof = np.mean(each, axis=0)
+            share, slope, alike, dof = np.mean(each, axis=0)
             lowest, highest = (f(one[0] for one in each) for f in (min, max))
-            report(f'{label}, {strategy}: edges tied to motion (cohorts); with distance; dof',
-                   f'{share:.1%} ({lowest:.1%} to {highest:.1%}); {slope:+.2f}; {dof:.0f}',
-                   )  # fmt: skip
+            report(f'{label}, {strategy}: edges tied to motion (cohorts); with distance; r; dof',
+                   f'{share:.1%} ({lowest:.1%} to {highest:.1%}); {slope:+.2f}; {alike:.3f}; '
+                   f'{dof:.0f}')  # fmt: skip
+
+
+def planted_edges() -> np.ndarray:
+    """Return the planted correlation of each edge, up to a factor: networks are within alike."""
+    where = regions()
+    kept = np.setdiff1d(np.arange(len(where.networks)), where.members(SGACC))
+    names = np.array(where.networks)[kept]
+    return (names[:, None] == names)[np.triu_indices(len(kept), 1)].astype(float)
 
 
 def drawn_people(n: int, limit: float, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:
