@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from bids_acc.bids.fieldmaps import find_reversed
+from bids_acc.bids.fieldmaps import find_measured_field, find_reversed
 from bids_acc.bids.images import as_list, check_header, image_part, number_kind, read_grid
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import DwiInputs, DwiRun, check_dwi_run, check_image
@@ -154,9 +154,15 @@ def _with_companions(
     read = [f'{one.run.image.name}: {text}' for one in chosen for text in one.notes]
     read += [f'{path.name}: taken for distortion correction' for path, _ in found
              if suffix_of(path) != 'epi']  # fmt: skip
-    return DwiInputs(
+    inputs = DwiInputs(
         runs, common_entities(run.entities for run in runs), reversed_pe=tuple(found),
         notes=(*read, *notes), left_out=tuple(left_out), no_opposite=tuple(unused),
+    )  # fmt: skip
+    wanted = not inputs.has_reversed_pe
+    field_map, others, said = find_measured_field(root, runs[0], 'diffusion', wanted=wanted)
+    return replace(
+        inputs, field_map=field_map, notes=(*inputs.notes, *said),
+        left_out=(*inputs.left_out, *others), no_opposite=(*inputs.no_opposite, *others),
     )  # fmt: skip
 
 

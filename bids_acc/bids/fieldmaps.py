@@ -92,7 +92,6 @@ def find_reversed(
         else:
             found.append((path, metadata))
             notes += [f'{path.name}: {text}' for text in said]
-    left_out += _other_maps(folder)
     return found, left_out, notes
 
 
@@ -261,14 +260,6 @@ def _sibling(path: Path, suffix: str) -> Path:
     """Return the path of the image with another suffix and the same entities."""
     stem, _, ending = path.name.partition('.')
     return path.with_name(f'{stem.rpartition("_")[0]}_{suffix}.{ending}')
-
-
-def _other_maps(folder: Path) -> list[str]:
-    """Name field maps of other kinds."""
-    return [
-        f'{path.name}: not used, only images of reversed phase encoding (epi) are'
-        for path in sorted(folder.glob('*.nii*')) if suffix_of(path) in OTHER_MAPS
-    ]  # fmt: skip
 
 
 def main_direction(runs: Iterable[DwiRun]) -> str:

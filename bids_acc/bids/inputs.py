@@ -21,6 +21,7 @@ from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import check_regular, read_whole, reading
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.raw import RawRun
+from bids_acc.images.phase import FieldMap
 from bids_acc.typing import FloatArray
 
 Modality = Literal['anat', 'dwi', 'func', 'mtr', 'mrs']
@@ -100,6 +101,8 @@ class DwiInputs:
     """Brain, where a derivative has one."""
     reversed_pe: tuple[tuple[Path, Mapping[str, Any]], ...] = ()
     """Further images of reversed phase encoding, b = 0, with their metadata."""
+    field_map: FieldMap | None = None
+    """Field map that was measured by gradient echoes."""
     noddi: Mapping[str, Path] = field(default_factory=dict)
     """``icvf``, ``isovf`` and ``od`` of a derivative, or nothing."""
     noddi_source: str = ''
@@ -127,6 +130,7 @@ class DwiInputs:
         series = [path for run in self.runs for path in run.files]
         more = [*(() if self.mask is None else (self.mask,)),
                 *(path for path, _ in self.reversed_pe), *self.noddi.values(),
+                *(() if self.field_map is None else self.field_map.files),
                 *self.tract_tables]  # fmt: skip
         return (*series, *more)
 

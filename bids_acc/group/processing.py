@@ -23,6 +23,7 @@ PROGRAMS: Mapping[str, str] = MappingProxyType(
     {'mrtrix3': 'MRtrix3', 'topup': "FSL's topup", 'eddy': "FSL's eddy", 'builtin': 'bids_acc',
      'n4': 'N4 (Tustison et al. 2010)', 'dipy': 'DIPY', 'antspyx': 'ANTsPy',
      'pair': 'the field from a pair of images of opposite phase encoding',
+     'fieldmap': 'a field map measured by gradient echoes',
      'registration': 'registration to the T1w image along the phase encoding', 'none': 'none'}
 )  # fmt: skip
 """Names of engines, in words."""

@@ -245,6 +245,7 @@ def _session_dwi(
         seed=task_seed(settings.random_seed, record_label(session, 'dwi')),
         name='dwi_wf',
         has_reversed_pe=inputs.has_reversed_pe,
+        has_field_map=inputs.field_map is not None,
         source=inputs.source,
         noddi_source=inputs.noddi_source if inputs.noddi and has_anat else '',
         tract_tables=dict(zip(map(str, inputs.tract_tables), inputs.tract_sources, strict=True)),
@@ -259,6 +260,8 @@ def _session_dwi(
     if inputs.reversed_pe:
         node.inputs.reversed_pe_files = [str(path) for path, _ in inputs.reversed_pe]
         node.inputs.reversed_pe_sidecars = [dict(metadata) for _, metadata in inputs.reversed_pe]
+    if inputs.field_map is not None:
+        node.inputs.field_map = inputs.field_map.as_dict()
     if inputs.mask is not None:
         node.inputs.brain_mask = str(inputs.mask)
     if inputs.noddi:

@@ -135,10 +135,11 @@ class DwiSettings:
         'correction of head motion and eddy currents; eddy needs FSL on PATH',
         flag='--dwi-motion',
     )
-    susceptibility: Literal['auto', 'topup', 'pair', 'registration', 'none'] = option(
+    susceptibility: Literal['auto', 'topup', 'pair', 'fieldmap', 'registration', 'none'] = option(
         'auto',
         'correction of susceptibility distortion; auto uses images of reversed phase encoding '
-        'where there are any (topup when FSL is on PATH, else pair, which is built in), else '
+        'where there are any (topup when FSL is on PATH, else pair, which is built in), else a '
+        'field map measured by gradient echoes (fieldmap), else '
         'registers to the T1w image when there is one, else skips it',
         flag='--dwi-susceptibility',
     )

@@ -20,6 +20,7 @@ from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.interfaces.distortion import (
     FieldFromPair,
+    MeasuredField,
     RegisterDistortion,
     RunTopup,
     to_radiological,
@@ -33,6 +34,7 @@ from bids_acc.images.affines import apply_matrix
 from bids_acc.images.distortion import apply_warp, undistort
 from bids_acc.images.files import read_image, write_image
 from bids_acc.images.masks import brain_mask
+from bids_acc.images.phase import FieldMap
 from bids_acc.images.resampling import sample
 from bids_acc.settings import DwiSettings
 from tests.interfaces.test_dwi_workflow import directions, phantom_signal, shares
@@ -224,6 +226,52 @@ def test_a_pair_gives_the_field_without_fsl(tmp_path):
         true_shift(apply_matrix(affine, np.argwhere(read_image(files['mask'])[0] > 0))).max() > 6
     )
     assert done.report['sdc_moved'] < 0.5
+
+
+def measured(tmp_path, affine, hz):
+    """Run the shell on a field map with an undistorted magnitude."""
+    files = write_series(tmp_path, affine)
+    points = apply_matrix(affine, np.indices(SHAPE).reshape(3, -1).T)
+    magnitude = phantom_signal(points, 0.0, np.array([1.0, 0, 0])).reshape(SHAPE)
+    values = {'map': hz(points).reshape(SHAPE), 'magnitude': magnitude}
+    images = [write_image(v.astype('f4'), affine, tmp_path / f'{n}.nii.gz')
+              for n, v in values.items()]  # fmt: skip
+    field_map = FieldMap((Path(images[0]),), Path(images[1])).as_dict()
+    kept = {name: files[name] for name in ('in_file', 'gradients', 'mask')}
+    shell = MeasuredField(**kept, acquisition=acquisition()['acquisition'], field_map=field_map)
+    return shell.run(cwd=tmp_path).outputs, files['mask']
+
+
+@pytest.mark.parametrize('sign', [1.0, -1.0])
+def test_a_measured_field_is_used_whatever_its_sign(tmp_path, sign):
+    affine = affine_of(-1)
+    done, mask = measured(tmp_path, affine, lambda p: sign * true_shift(p) / (READOUT * 3.0))
+    assert done.report['sdc_applied']
+    inside = read_image(mask)[0] > 0
+    gap = (
+        read_image(done.warp)[0]
+        - true_shift(apply_matrix(affine, np.indices(SHAPE).reshape(3, -1).T)).reshape(SHAPE)
+    )[inside]
+    assert np.abs(gap - np.median(gap)).mean() < 0.3  # the mean of a field is not known
+    assert ('reversed' in done.report['sdc_finding']) == (sign < 0)
+
+
+def test_a_measured_field_of_noise_is_not_used(tmp_path, rng):
+    done, _ = measured(tmp_path, affine_of(-1), lambda p: 200 * rng.standard_normal(len(p)))
+    assert not done.report['sdc_applied']
+    assert 'was not corrected' in done.report['sdc_finding']
+    assert not np.any(read_image(done.warp)[0])
+
+
+def test_a_measured_field_comes_before_the_t1w_image(tmp_path):
+    there = {'has_anat': True, 'has_field_map': True}
+    assert choose_engines(DwiSettings(), **there)['susceptibility'] == 'fieldmap'
+    asked = DwiSettings(susceptibility='fieldmap')
+    assert choose_engines(asked, has_anat=True)['susceptibility'] == 'none'
+    workflow = init_dwi_wf(output_dir=tmp_path, entities={'subject': '01'},
+                           settings=DwiSettings(), **there)  # fmt: skip
+    assert 'prepare_wf.field' in workflow.list_node_names()
+    assert isinstance(workflow.get_node('prepare_wf.field').interface, MeasuredField)
 
 
 def test_the_signal_is_stretched_back():

@@ -25,6 +25,7 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
+from bids_acc.exceptions import BidsAccError
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import (
@@ -35,6 +36,8 @@ from bids_acc.images.distortion import (
     undistort,
 )
 from bids_acc.images.masks import brain_mask
+from bids_acc.images.measured_field import measured_displacement
+from bids_acc.images.phase import FieldMap
 from bids_acc.images.resampling import sample
 from bids_acc.images.reversed_pe import ReversedPair, best_sign, shift_sizes
 from bids_acc.programs import read_result, run_tool
@@ -191,6 +194,55 @@ class FieldFromPair(SimpleInterface):
         self._results['warp'] = str(
             files.write_image(shift, affine, Path(runtime.cwd) / 'warp.nii.gz')
         )
+        return runtime
+
+
+class _MeasuredFieldInputSpec(BaseInterfaceInputSpec):
+    in_file = File(exists=True, mandatory=True, desc='series; its first b = 0 is the reference')
+    gradients = File(exists=True, mandatory=True, desc='its gradient table')
+    mask = File(exists=True, mandatory=True, desc='brain in the reference')
+    acquisition = traits.List(traits.Dict(), mandatory=True, desc='direction and readout by run')
+    field_map = traits.Dict(mandatory=True, desc='see bids_acc.images.phase.FieldMap')
+    seed = traits.Int(1, usedefault=True, desc="seed of ANTs' sampling")
+
+
+class _MeasuredFieldOutputSpec(TraitedSpec):
+    warp = File(exists=True, desc='displacement along the phase encoding of the series, mm')
+    report = traits.Dict(desc='size of the displacement, and agreement with the magnitude')
+
+
+class MeasuredField(SimpleInterface):
+    """Take the field from a map that gradient echoes measured.
+
+    See `bids_acc.images.measured_field`. A field with which the series is not more like the
+    magnitude than without is not used, and a map that cannot be used does not stop the series.
+    """
+
+    input_spec = _MeasuredFieldInputSpec
+    output_spec = _MeasuredFieldOutputSpec
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        data, affine = files.read_image(self.inputs.in_file)
+        mask = files.read_image(self.inputs.mask)[0] > 0
+        gradients = Gradients.read(self.inputs.gradients)
+        base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
+        readout = float(self.inputs.acquisition[int(gradients.runs[base])]['readout'])
+        shift, report = np.zeros(data.shape[:3]), {}
+        try:
+            shift, report = measured_displacement(
+                FieldMap.from_dict(self.inputs.field_map), data[..., base].astype(float), mask,
+                affine, gradients.phase_axes[base], readout, seed=self.inputs.seed,
+            )  # fmt: skip
+            finding = report['sdc_finding']
+            used = bool(report['sdc_similarity'] > report['sdc_similarity_before'])
+        except BidsAccError as error:
+            finding, used = f'The field map could not be used ({error}).', False
+        if not used:
+            finding = f'{finding} Distortion was not corrected.'.strip()
+            shift = np.zeros(data.shape[:3])
+        self._results['report'] = {**report, 'sdc_applied': used, 'sdc_finding': finding}
+        path = Path(runtime.cwd) / 'warp.nii.gz'
+        self._results['warp'] = str(files.write_image(shift, affine, path))
         return runtime
 
 

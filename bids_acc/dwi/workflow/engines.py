@@ -21,6 +21,7 @@ def choose_engines(
     *,
     has_anat: bool = False,
     has_reversed_pe: bool = False,
+    has_field_map: bool = False,
     source: str = '',
 ) -> dict[str, str]:
     """Decide which program does each step, from the settings and what is on PATH.
@@ -32,6 +33,8 @@ def choose_engines(
         Whether there is a T1w image.
     has_reversed_pe : bool
         Whether there are images of reversed phase encoding with known readout times.
+    has_field_map : bool
+        Whether there is a field map that was measured by gradient echoes.
     source : str
         Tool that corrected the series already; then nothing is corrected again.
 
@@ -59,7 +62,10 @@ def choose_engines(
         'unringing': on_path('mrdegibbs', 'none') if unringing == 'auto' else unringing,
         'motion': _motion_engine(settings.motion),
         'susceptibility': _susceptibility_engine(
-            settings.susceptibility, has_anat=has_anat, has_reversed_pe=has_reversed_pe
+            settings.susceptibility,
+            has_anat=has_anat,
+            has_reversed_pe=has_reversed_pe,
+            has_field_map=has_field_map,
         ),
         'bias': settings.bias,
         'mask': 'builtin',
@@ -77,12 +83,16 @@ def _motion_engine(asked: str) -> str:
     return asked
 
 
-def _susceptibility_engine(asked: str, *, has_anat: bool, has_reversed_pe: bool) -> str:
+def _susceptibility_engine(
+    asked: str, *, has_anat: bool, has_reversed_pe: bool, has_field_map: bool
+) -> str:
     """Choose how susceptibility distortion is corrected."""
     there = shutil.which('topup') is not None
     if asked == 'auto':
         if has_reversed_pe:
             return 'topup' if there else 'pair'
+        if has_field_map:
+            return 'fieldmap'
         return 'registration' if has_anat else 'none'
     if asked == 'topup' and not there:
         raise SettingsError(
@@ -90,6 +100,8 @@ def _susceptibility_engine(asked: str, *, has_anat: bool, has_reversed_pe: bool)
             'which is built in.'
         )
     if asked in ('topup', 'pair') and not has_reversed_pe:
+        return 'none'
+    if asked == 'fieldmap' and not has_field_map:
         return 'none'
     return 'none' if asked == 'registration' and not has_anat else asked
 
@@ -127,6 +139,8 @@ def decided_beforehand(
 
 def _nothing_to_correct_with(asked: str, no_opposite: Sequence[str]) -> str:
     """Say what is missing; images that are there but do not serve are named."""
+    if asked == 'fieldmap':
+        return 'there is no field map that was measured by gradient echoes and can be used.'
     if no_opposite:
         t1w = '' if asked in ('topup', 'pair') else 'there is no T1w image, and '
         return f'{t1w}no image of reversed phase encoding can be used ({"; ".join(no_opposite)}).'
@@ -168,7 +182,7 @@ def field_is_left(engines: Mapping[str, str]) -> bool:
     eddy applies topup's field itself.
     """
     found = engines['susceptibility']
-    return found == 'pair' or (found == 'topup' and engines['motion'] != 'eddy')
+    return found in ('pair', 'fieldmap') or (found == 'topup' and engines['motion'] != 'eddy')
 
 
 def step_reports(engines: Mapping[str, str]) -> list[str]:
@@ -176,7 +190,7 @@ def step_reports(engines: Mapping[str, str]) -> list[str]:
     done = {
         'denoising': engines['denoise'] != 'none',
         'unringing': engines['unringing'] != 'none',
-        'susceptibility': engines['susceptibility'] in ('topup', 'pair'),
+        'susceptibility': engines['susceptibility'] in ('topup', 'pair', 'fieldmap'),
         'eddy': engines['motion'] == 'eddy',
     }
     return [name for name, really in done.items() if really]

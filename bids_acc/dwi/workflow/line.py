@@ -25,7 +25,7 @@ from bids_acc.dwi.workflow.surface import init_dwi_surface_wf
 from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields, init_dwi_tensor_wf
 from bids_acc.settings import DwiSettings
 
-INPUTS = (*SERIES, 'brain_mask', 'noddi_maps')
+INPUTS = (*SERIES, 'brain_mask', 'field_map', 'noddi_maps')
 
 
 ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white', 'pial', 'midthickness', 'parcellation')
@@ -47,6 +47,7 @@ def init_dwi_wf(
     seed: int = 0,
     name: str = 'dwi_wf',
     has_reversed_pe: bool = False,
+    has_field_map: bool = False,
     source: str = '',
     noddi_source: str = '',
     tract_tables: Mapping[str, str] = MappingProxyType({}),
@@ -80,6 +81,8 @@ def init_dwi_wf(
         Name of the workflow.
     has_reversed_pe : bool
         Whether there are images of reversed phase encoding with known readout times.
+    has_field_map : bool
+        Whether there is a field map that was measured by gradient echoes.
     source : str
         Tool that corrected the series already; empty for raw data.
     noddi_source : str
@@ -109,6 +112,8 @@ def init_dwi_wf(
         Images of reversed phase encoding besides the runs, and their metadata.
     imaginary_files
         Imaginary part of each run that is a real part.
+    field_map
+        Field map (only with ``has_field_map``).
     brain_mask
         Brain on the grid of the series, where ``source`` has one.
     noddi_maps
@@ -130,7 +135,11 @@ def init_dwi_wf(
         Table of quality measures.
     """
     engines = choose_engines(
-        settings, has_anat=has_anat, has_reversed_pe=has_reversed_pe, source=source
+        settings,
+        has_anat=has_anat,
+        has_reversed_pe=has_reversed_pe,
+        has_field_map=has_field_map,
+        source=source,
     )
     workflow = pe.Workflow(name=name)
     tracts = settings.tract_atlas if has_anat else None
@@ -171,7 +180,8 @@ def init_dwi_wf(
     # with eddy the field is in the series already
     field = ['warp'] if field_is_left(engines) else []
     workflow.connect([
-        (inputnode, prepare_wf, [(n, f'inputnode.{n}') for n in (*SERIES, 'brain_mask')]),
+        (inputnode, prepare_wf, [(n, f'inputnode.{n}')
+                                 for n in (*SERIES, 'brain_mask', 'field_map')]),
         (prepare_wf, tensor_wf, [(f'outputnode.{n}', f'inputnode.{n}')
                                  for n in (*chain, *field)]),
         (prepare_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')

@@ -8,7 +8,12 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from bids_acc.dwi.interfaces.cleaning import Denoise, Unring
-from bids_acc.dwi.interfaces.distortion import FieldFromPair, RunTopup, Undistort
+from bids_acc.dwi.interfaces.distortion import (
+    FieldFromPair,
+    MeasuredField,
+    RunTopup,
+    Undistort,
+)
 from bids_acc.dwi.interfaces.eddy import RunEddy
 from bids_acc.dwi.interfaces.motion import EstimateMotion
 from bids_acc.dwi.interfaces.reportlets import PlotSteps
@@ -59,6 +64,9 @@ def init_dwi_prepare_wf(
         Imaginary part of each run that is a real part.
     brain_mask
         Brain, where it is known.
+    field_map
+        Field map that gradient echoes measured (``bids_acc.images.phase.FieldMap.as_dict``), where
+        the engine is ``fieldmap``.
 
     Outputs
     -------
@@ -77,7 +85,9 @@ def init_dwi_prepare_wf(
         Voxel axis of the slices, a figure of the steps, and one of before and after.
     """
     workflow = pe.Workflow(name=name)
-    inputnode = pe.Node(niu.IdentityInterface([*SERIES, 'brain_mask']), name='inputnode')
+    inputnode = pe.Node(
+        niu.IdentityInterface([*SERIES, 'brain_mask', 'field_map']), name='inputnode'
+    )
     fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
               'mask', 'report', 'slice_axis', 'figure', 'denoised_figure',
               *STEP_REPORTS]  # fmt: skip
@@ -166,8 +176,12 @@ def _add_motion(
             (motion, outputnode, [('references', 'references')]),
         ])  # fmt: skip
     mask = (brain, 'out_file')
-    if engines['susceptibility'] in ('topup', 'pair'):
-        field = _add_field(workflow, engines, last, seed=seed)
+    if engines['susceptibility'] in ('topup', 'pair', 'fieldmap'):
+        field = (
+            _add_measured_field(workflow, last, seed=seed)
+            if engines['susceptibility'] == 'fieldmap'
+            else _add_field(workflow, engines, last, seed=seed)
+        )
         if with_eddy and engines['susceptibility'] == 'topup':
             mask = (field, 'mask')  # eddy's mask is that of the undistorted brain
             workflow.connect([(field, motion, [('fieldcoef', 'fieldcoef'), ('movpar', 'movpar')])])
@@ -202,4 +216,20 @@ def _add_field(
     ])  # fmt: skip
     if not with_topup:
         workflow.connect(brain, 'out_file', field, 'mask')
+    return field
+
+
+def _add_measured_field(workflow: pe.Workflow, last: pe.Node, *, seed: int) -> pe.Node:
+    """Add the field that gradient echoes measured."""
+    inputnode, join, brain, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'join', 'brain', 'outputnode')
+    )
+    field = pe.Node(MeasuredField(seed=seed + 3), name='field', mem_gb=2)
+    workflow.connect([
+        (inputnode, field, [('field_map', 'field_map')]),
+        (last, field, [('out_file', 'in_file')]),
+        (join, field, [('gradients', 'gradients'), ('acquisition', 'acquisition')]),
+        (brain, field, [('out_file', 'mask')]),
+        (field, outputnode, [('report', 'susceptibility'), ('warp', 'warp')]),
+    ])  # fmt: skip
     return field

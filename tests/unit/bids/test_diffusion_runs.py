@@ -253,8 +253,23 @@ def test_damaged_and_other_field_maps_are_named(root):
     row, dwi = dwi_of(root)
     assert row.status == 'run'
     assert 'dir-PA_epi.nii.gz: is empty' in row.reason
-    assert 'phasediff.nii.gz: not used' in row.reason
+    assert 'phasediff.nii.gz: EchoTime1 and EchoTime2 must be there' in row.reason
     assert len(dwi.no_opposite) == 2
+
+
+def test_a_field_map_of_gradient_echoes_is_taken_where_none_is_reversed(root):
+    times = {'EchoTime1': 0.00492, 'EchoTime2': 0.00738}
+    path = write(root, 'phasediff', (6, 6, 6), 'fmap', meta=times, **NO_TABLE)
+    write(root, 'magnitude1', (6, 6, 6), 'fmap', **NO_TABLE)
+    _, dwi = dwi_of(root)
+    assert dwi.field_map.images == (path,)
+    assert dwi.field_map.spacing_s == pytest.approx(0.00246)
+    assert set(dwi.field_map.files) < set(dwi.files)
+    write(root, 'dir-PA_epi', (6, 6, 6), 'fmap', meta={'PhaseEncodingDirection': 'j'}, **NO_TABLE)
+    _, dwi = dwi_of(root)
+    assert dwi.field_map is None
+    reason = 'not used, an image of reversed phase encoding is there'
+    assert dwi.left_out == (f'sub-01_phasediff.nii.gz: {reason}',)
 
 
 def test_what_b_values_were_taken_for_is_in_the_plan(tmp_path):
