@@ -68,18 +68,23 @@ def find_bold(
     MissingInputError, InputDataError
         If there are some, but none can be used; with the reason for each.
     """
+    unread: list[str] = []
     for name, root in derivatives.items():
         folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
         images = _images(folder) if folder.is_dir() else []
         source = source_of(folder, name)
-        if not images or source.startswith('bids_acc'):
+        if source.startswith('bids_acc'):
+            continue
+        if not images:
+            unread += _other_series(folder, source)
             continue
         welcome = _welcome(space, has_anat, density)
         chosen = _best_space(images, welcome)
         if not chosen:
             raise MissingInputError(_no_space(folder, images, space, has_anat, density))
-        return _judged(chosen, source, raw_root)
-    return None, []
+        inputs, notes = _judged(chosen, source, raw_root)
+        return inputs, [*notes, *unread]
+    return None, unread
 
 
 def source_of(folder: Path, name: str) -> str:
@@ -104,6 +109,23 @@ def _images(folder: Path) -> list[Path]:
     surfaces = [p for p in sorted(folder.glob('*_bold.func.gii'))
                 if entities_of(p).get('hemi') == 'L']  # fmt: skip
     return [*volumes, *surfaces]
+
+
+def _other_series(folder: Path, source: str) -> list[str]:
+    """Say what a folder without series that are read holds in place of them."""
+    kinds = {
+        '*_bold.dtseries.nii': 'CIFTI',
+        '*_desc-optcom*_bold.nii*': "tedana's optimal combination without fMRIPrep's names",
+        '*_desc-*boldref.nii*': 'references only (--level minimal)',
+    }
+    there = [words for pattern, words in kinds.items() if list(folder.glob(pattern))]
+    if not there:
+        return []
+    text = (
+        f'not used: {folder} of {source} holds series as {" and ".join(there)}, no '
+        f'desc-preproc_bold: run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}'
+    )
+    return [text]
 
 
 def _welcome(space: str, has_anat: bool, density: str) -> list[str]:

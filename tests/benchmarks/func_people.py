@@ -52,6 +52,8 @@ WHITE = 1.0
 """Standard deviation of a region's thermal noise, as a share of its activity's."""
 ARTEFACT = 1.5
 """The same of what motion adds, in somebody with a mean displacement of .3 mm."""
+LEAST_KEPT = 120
+"""Volumes that must be left (4 min), or somebody is not measured."""
 GATE_FD_MM = 0.5
 """Largest mean framewise displacement that the gate `rest` lets pass."""
 CENSORED = ', censored at .5 mm'
@@ -155,13 +157,17 @@ def of_marker() -> Regions:
     return Regions(where.centres[kept], tuple(np.array(where.networks)[kept]))
 
 
-def measure(run: dict[str, np.ndarray], strategy: str, where: Regions | None = None) -> Person:
-    """Clean a person's series and summarise their correlations, as for real ones."""
+def measure(
+    run: dict[str, np.ndarray], strategy: str, where: Regions | None = None
+) -> Person | None:
+    """Clean a person's series and summarise their correlations; None where too few are left."""
     table, moved = noise_table(run['path'], {k: run[k] for k in ('WM', 'CSF')})
     cosines = table.table.filter(regex='^cosine')
     named = strategy.removesuffix(CENSORED)
     regressors = cosines if named == 'none' else choose_regressors(table, named)
     kept = censored(moved, None if named == strategy else GATE_FD_MM)
+    if kept.sum() < LEAST_KEPT:
+        return None
     cleaning = make_cleaning(regressors, cosines, kept, TR, BAND)
     series = standardised(cleaning.filtered @ run['regions'])
     where = where or regions()
@@ -202,21 +208,23 @@ def section_motion(quick: bool) -> None:
         for cohort in range(n_cohorts):
             runs = drawn_people(n_people, limit, np.random.default_rng((SEED, 1, cohort)))
             for strategy in STRATEGIES:
-                people = [measure(run, strategy) for run in runs]
+                people = [p for p in (measure(run, strategy) for run in runs) if p is not None]
                 found = motion_relation(np.stack([p.edges for p in people]),
                                         [p.motion for p in people], far)  # fmt: skip
                 alike = [np.corrcoef(p.edges, planted)[0, 1] for p in people]
-                shares[strategy].append((found.share, found.distance, np.mean(alike),
-                                         np.mean([p.dof for p in people])))  # fmt: skip
-            motion += [p.motion for p in people]
+                dof = np.mean([p.dof for p in people])
+                one = (found.share, found.distance, np.mean(alike), dof, len(people))
+                shares[strategy].append(one)
+                if strategy == 'none':
+                    motion += [p.motion for p in people]
         report(f'{label}: mean framewise displacement, mm: least, median, most',
                f'{min(motion):.2f}, {np.median(motion):.2f}, {max(motion):.2f}')  # fmt: skip
         for strategy, each in shares.items():
-            share, slope, alike, dof = np.mean(each, axis=0)
+            share, slope, alike, dof, n = np.mean(each, axis=0)
             lowest, highest = (f(one[0] for one in each) for f in (min, max))
-            report(f'{label}, {strategy}: edges tied to motion (cohorts); with distance; r; dof',
+            report(f'{label}, {strategy}: edges tied to motion; with distance; r; dof; people',
                    f'{share:.1%} ({lowest:.1%} to {highest:.1%}); {slope:+.2f}; {alike:.3f}; '
-                   f'{dof:.0f}')  # fmt: skip
+                   f'{dof:.0f}; {n:.0f}')  # fmt: skip
 
 
 def planted_edges() -> np.ndarray:
@@ -252,7 +260,10 @@ def section_groups(quick: bool) -> None:
         people, rows = [], []
         for group, coupling in GROUPS.items():
             for _ in range(n_each):
-                people.append(measure(simulate(coupling, rng, where=where), 'compcor', where))
+                one = measure(simulate(coupling, rng, where=where), 'compcor', where)
+                if one is None:
+                    continue
+                people.append(one)
                 rows.append({'group': group, 'fd': people[-1].motion})
         frame = pd.DataFrame(rows)
         low, high, _, estimate = interval(frame, np.array([one.marker for one in people]))

@@ -86,6 +86,52 @@ def test_nothing_there_is_no_error(tmp_path, raw):
     assert find(tmp_path, raw) == (None, [])
 
 
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [('space-fsLR_den-91k_bold.dtseries.nii', 'as CIFTI'),
+     ('desc-optcom_bold.nii.gz', 'optimal combination'),
+     ('desc-coreg_boldref.nii.gz', '--level minimal')],
+)  # fmt: skip
+def test_series_that_are_not_read_are_named(tmp_path, rng, raw, name, words):
+    folder = tmp_path / 'fp' / 'sub-01' / 'func'
+    folder.mkdir(parents=True)
+    (folder / f'sub-01_task-rest_{name}').touch()
+    inputs, (note,) = find(tmp_path, raw)
+    assert inputs is None
+    assert words in note
+    assert '--output-spaces' in note
+    run(tmp_path, rng, space='MNI152NLin6Asym')
+    assert len(find(tmp_path, raw)[0].runs) == 1
+
+
+VERSIONS = {
+    '20.2': ('MNI152NLin2009cAsym', '_desc-confounds_timeseries'),
+    '1.5': ('MNI152NLin6Asym', '_desc-confounds_regressors'),
+    '23, --output-spaces ...:res-2': ('MNI152NLin6Asym_res-2', '_desc-confounds_timeseries'),
+    '25, --me-output-echos': ('MNI152NLin2009cAsym', '_desc-confounds_timeseries'),
+}
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_names_of_versions(tmp_path, rng, raw, version):
+    space, table = VERSIONS[version]
+    image = run(tmp_path, rng, space=space.partition('_')[0])
+    if '_res-2' in space:
+        for path in image.parent.glob('*space-*'):
+            path.rename(path.with_name(path.name.replace(f'space-{space[:-6]}', f'space-{space}')))
+    if 'echos' in version:
+        for echo in (1, 2):
+            name = image.name.replace('task-rest_', f'task-rest_echo-{echo}_')
+            image.with_name(name).write_bytes(image.read_bytes())
+    for path in image.parent.glob('*_desc-confounds_timeseries.*'):
+        path.rename(path.with_name(path.name.replace('_desc-confounds_timeseries', table)))
+    (found,) = find(tmp_path, raw)[0].runs
+    assert found.space == space.partition('_')[0]
+    assert table in found.confounds.name
+    assert found.mask is not None
+    assert 'echo' not in found.entities
+
+
 def test_older_names_of_the_table(tmp_path, rng, raw):
     image = run(tmp_path, rng)
     table = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
