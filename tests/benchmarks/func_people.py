@@ -200,7 +200,7 @@ def section_motion(quick: bool) -> None:
     Each cohort has as many people as are drawn, and as many who pass the gate `rest` (mean
     displacement up to `GATE_FD_MM`), which are those that the group level compares.
     """
-    n_cohorts, n_people = (1, 12) if quick else (4, 20)
+    n_cohorts, n_people = (1, 12) if quick else (2, 20)
     far, planted = distances(), planted_edges()
     for label, limit in (('everybody', np.inf), ('who pass the gate', GATE_FD_MM)):
         shares: dict[str, list[tuple[float, ...]]] = {name: [] for name in STRATEGIES}
