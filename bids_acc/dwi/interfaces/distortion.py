@@ -227,7 +227,8 @@ class MeasuredField(SimpleInterface):
         gradients = Gradients.read(self.inputs.gradients)
         base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
         readout = float(self.inputs.acquisition[int(gradients.runs[base])]['readout'])
-        shift, report = np.zeros(data.shape[:3]), {}
+        shift = np.zeros(data.shape[:3])
+        report: dict[str, Any] = {}
         try:
             shift, report = measured_displacement(
                 FieldMap.from_dict(self.inputs.field_map), data[..., base].astype(float), mask,
