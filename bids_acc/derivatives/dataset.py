@@ -154,9 +154,18 @@ def dataset_description(
         source = {'URL': f'file://{bids_dir.resolve()}'}
         if doi := raw.get('DatasetDOI'):
             source['DOI'] = str(doi)
+        if authors := _names(raw.get('Authors')):
+            description['Authors'] = authors
         description['SourceDatasets'] = [source]
         description['DatasetLinks'] = dict(links or {})
     return description
+
+
+def _names(value: object) -> list[str]:
+    """Return the authors of a list; nothing of anything else."""
+    return (
+        [a for a in value if isinstance(a, str) and a.strip()] if isinstance(value, list) else []
+    )
 
 
 def container_from_environment() -> dict[str, str] | None:
@@ -206,12 +215,16 @@ def write_dataset_files(
     tables = merged_tables(sources)  # contradictions are refused before anything is written
     names = link_names(str(mine.record[LINK]), bids_dir, derivatives or {})
     # sidecars of earlier runs may name a data set that this one does not read
-    earlier = read_sidecar(output_dir / 'dataset_description.json').get('DatasetLinks') or {}
+    before = read_sidecar(output_dir / 'dataset_description.json')
+    earlier = before.get('DatasetLinks') or {}
     found = {name: location(root, output_dir) for name, root in names.items()}
     links = {**earlier, **links_of(sources), **found}
     description = dataset_description(bids_dir, container_from_environment(), links)
     if len(sources) > 1:
         description['SourceDatasets'] = source_datasets(sources)
+        everybody = [*_names(before.get('Authors')), *description.get('Authors', [])]
+        if everybody:
+            description['Authors'] = list(dict.fromkeys(everybody))
     # the description first: from then on the folder is known to be ours
     write_once(output_dir / 'dataset_description.json', json_bytes(description))
     write_once(output_dir / '.bidsignore', bidsignore().encode())

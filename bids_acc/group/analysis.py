@@ -467,7 +467,8 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         region = (*run.settings.anat.region, *run.settings.anat.atlas, *_of_mesh(run))
         place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
         with whole_folder(place) as folder:
-            write_parcellation(result, options, folder)
+            about = read_sidecar(run.data_dir / 'dataset_description.json')
+            write_parcellation(result, options, folder, about)
             tell_parcels(folder, place, run.output_dir, run.maps())
             run.figures['Parcels'] = _placed(result, folder, place)
     run.parcellation, run.parcels_name = result, place.name

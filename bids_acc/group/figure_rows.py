@@ -10,8 +10,8 @@ POINTS = ('measures.tsv', 'its points')
 
 FIGURE_ROWS: Mapping[str, Sequence[tuple[str, str]]] = MappingProxyType({
     'forest_': (
-        ('stats/posthoc.tsv', 'its rows'), ('stats/mrs_group.tsv', 'its rows (metabolites)'),
-        ('stats/meta.tsv', 'its rows (cohorts together)'),
+        ('stats/posthoc.tsv', 'post hoc comparisons'), ('stats/mrs_group.tsv', 'metabolites'),
+        ('stats/meta.tsv', 'cohorts together'),
     ),
     'groups_': (POINTS,),
     'relation_': (POINTS, ('stats/relation.tsv', 'the test')),

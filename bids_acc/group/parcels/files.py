@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bids_acc.derivatives.dataset import BIDS_VERSION
 from bids_acc.derivatives.outputs import output_path, parse_entities, write_sidecar
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
@@ -27,7 +28,10 @@ from bids_acc.typing import FloatArray, IntArray
 
 
 def write_parcellation(
-    result: ParcellationResult, options: ParcellationOptions, output_dir: Path
+    result: ParcellationResult,
+    options: ParcellationOptions,
+    output_dir: Path,
+    about: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Write everything that a parcellation gives, under the names of the output table.
 
@@ -39,6 +43,8 @@ def write_parcellation(
         How it was asked for; written beside the choice of k.
     output_dir : Path
         Folder of these parcels.
+    about : mapping, optional
+        Description of the data set, whose authors made the atlas.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def write_parcellation(
     paths['group_excludedmaps'] = write_table('group_excludedmaps', result.excluded, output_dir)
     if len(result.agreement):
         paths['group_crosscohort'] = write_table('group_crosscohort', result.agreement, output_dir)
-    paths['group_atlas_description'] = _write_description(result, output_dir)
+    paths['group_atlas_description'] = _write_description(result, output_dir, about or {})
     return paths
 
 
@@ -243,16 +249,28 @@ def _write_choice(
     return path
 
 
-def _write_description(result: ParcellationResult, output_dir: Path) -> Path:
-    """Write the description that BIDS asks of an atlas."""
+ATLAS_REFERENCES = (
+    'https://doi.org/10.1109/TNN.2010.2041361', 'https://doi.org/10.1016/j.neuroimage.2014.11.045',
+)  # fmt: skip
+"""Of the factorization: Yang and Oja (2010), Sotiras et al. (2015)."""
+
+
+def _write_description(
+    result: ParcellationResult, output_dir: Path, about: Mapping[str, Any]
+) -> Path:
+    """Write the description that BIDS asks of an atlas, as it can be published."""
     path = output_path('group_atlas_description', output_dir)
     write_json(
         path,
         {
             'Name': 'ACCOPNMF',
-            'Authors': ['The authors of this dataset'],
+            'BIDSVersion': BIDS_VERSION,
+            'Authors': about.get('Authors') or ['The authors of this dataset'],
             'Species': 'Homo sapiens',
-            'License': 'As the source dataset',
+            'License': str(about.get('License') or 'As the source data'),
+            'ReferencesAndLinks': list(ATLAS_REFERENCES),
+            'LevelType': 'group',
+            'DerivedFrom': ', '.join(result.data.metrics),
             'SampleSize': int(
                 sum(m.rows['participant_id'].nunique() for m in _one_matrix_per_cohort(result))
             ),

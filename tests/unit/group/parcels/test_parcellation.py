@@ -134,7 +134,12 @@ def test_files_say_what_the_arrays_say_and_are_the_same_bytes(result, tmp_path):
         selection
     )
     assert (out / 'opnmf/crosscohort_ari.tsv').exists()
-    assert json.loads((out / 'atlas-ACCOPNMF_description.json').read_text())['SampleSize'] == 48
+    atlas = json.loads((out / 'atlas-ACCOPNMF_description.json').read_text())
+    assert atlas['SampleSize'] == 48
+    assert {'Name', 'License', 'BIDSVersion', 'ReferencesAndLinks', 'Description'} <= set(atlas)
+    write_parcellation(result, OPTIONS, tmp_path / 'c', {'Authors': ['A'], 'License': 'CC0'})
+    atlas = json.loads((tmp_path / 'c' / 'atlas-ACCOPNMF_description.json').read_text())
+    assert (atlas['Authors'], atlas['License']) == (['A'], 'CC0')
 
 
 def test_columns_of_every_table_are_described(result, tmp_path):
