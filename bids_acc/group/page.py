@@ -11,7 +11,7 @@ from bids_acc.group.figure_rows import rows_of
 from bids_acc.group.folders import GROUP_FOLDER
 from bids_acc.group.measures_run import descriptions
 from bids_acc.group.methods import methods_text
-from bids_acc.group.opnmf.choice import THRESHOLD
+from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice
 from bids_acc.group.page_parcels import choice_in_words, parcel_surface_blocks
 from bids_acc.group.page_people import excluded_blocks
 from bids_acc.group.page_quality import quality_blocks
@@ -58,6 +58,16 @@ def subtitle(run: GroupRun) -> str:
     return f'{people} participants, {len(run.cohort.participants)} sessions, {model}'
 
 
+def _parcels_sentence(choice: RankChoice) -> str:
+    """Say how many parcels there are, where the number is from, and whether it is stable."""
+    words = [SOURCES.get(choice.source, choice.source)]
+    if choice.source != 'atlas':  # whose parcels are not asked for their stability
+        words.append('stable in every cohort' if choice.stable else 'not shown to be stable')
+    if choice.source == 'rule' and choice.stable and not choice.agrees:
+        words.append('its two signs point to different numbers, see Parcels')
+    return f'{choice.k} parcels ({"; ".join(words)}).'
+
+
 def page_content(run: GroupRun, folder: Path) -> GroupPage:
     """Collect the content of the page.
 
@@ -74,13 +84,8 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     """
     summary = list(run.notes)
     if run.parcellation is not None:
-        choice = run.parcellation.choice
-        sure = 'stable in every cohort' if choice.stable else 'not shown to be stable'
-        if choice.source == 'rule' and choice.stable and not choice.agrees:
-            sure += '; its two signs point to different numbers, see Parcels'
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
-        sentence = f'{choice.k} parcels ({SOURCES.get(choice.source, choice.source)}; {sure}).'
-        summary.insert(0, ' '.join([sentence, *cautions]))
+        summary.insert(0, ' '.join([_parcels_sentence(run.parcellation.choice), *cautions]))
     summary += list(_count_of_findings(run))
     if 'confounding' in run.tables:  # before any result
         summary[:0] = list(run.tables['confounding']['note'])

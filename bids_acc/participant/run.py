@@ -81,7 +81,7 @@ def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
     for job in jobs:
         # of a session that is taken over as it is, nothing has changed: no header is read again
         if _is_wanted(job) or not scanner_file(job.session, request.output_dir).is_file():
-            keep_scanner(job.session, request.output_dir)
+            keep_scanner(job.session, request.output_dir, datasets)
     return RunFolders(work, dataset.new_run_folder(request.output_dir), datasets)
 
 

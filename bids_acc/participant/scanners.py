@@ -16,7 +16,13 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.bids.inputs import MODALITIES, Session
-from bids_acc.derivatives.outputs import output_path, sidecar_content, sidecar_path
+from bids_acc.derivatives.links import bids_uris
+from bids_acc.derivatives.outputs import (
+    output_path,
+    read_sidecar,
+    sidecar_content,
+    sidecar_path,
+)
 from bids_acc.files.writing import json_bytes, write_once
 from bids_acc.participant.acquisition import shells_words, volumes_of, voxel_words
 from bids_acc.tables.reading import read_tsv
@@ -115,6 +121,13 @@ class _Input:
     """Whose voxels and volumes are told; of several echoes the first."""
     gradients: tuple[Path, Path] | None = None
     """Tables of b-values and directions."""
+    unread: Sequence[Path] = ()
+    """Images of which only the sidecars are read."""
+
+    @property
+    def files(self) -> list[Path]:
+        """What the rows are from."""
+        return [*self.images, *self.unread, *(self.gradients or ())]
 
 
 def _inputs(session: Session) -> dict[str, list[_Input]]:
@@ -134,7 +147,7 @@ def _inputs(session: Session) -> dict[str, list[_Input]]:
                                        for run in dwi.runs],
         'func': series,
         'mtr': [] if mtr is None else [_Input([mtr.metadata], mtr.images)],
-        'mrs': [_Input([one.metadata]) for one in session.mrs],
+        'mrs': [_Input([one.metadata], unread=[one.svs]) for one in session.mrs],
     }  # fmt: skip
 
 
@@ -158,10 +171,21 @@ def scanner_file(session: Session, output_dir: Path) -> Path:
     return output_path(KEY, output_dir, entities)
 
 
-def keep_scanner(session: Session, output_dir: Path) -> None:
+def keep_scanner(
+    session: Session, output_dir: Path, datasets: Mapping[str, Path] | None = None
+) -> None:
     """Write the table of a session, unless it holds the same already or nothing is known.
 
     What is known of modalities that this run was not asked for stays.
+
+    Parameters
+    ----------
+    session : Session
+        From discovery.
+    output_dir : Path
+        Root of the derivative data set.
+    datasets : mapping of str to Path, optional
+        Name of each data set in BIDS URIs and its root: the sidecar names the images.
 
     Raises
     ------
@@ -172,8 +196,12 @@ def keep_scanner(session: Session, output_dir: Path) -> None:
     table = _with_others(scanner_table(session), session, path)
     if table.empty:
         return
+    images = [path for inputs in _inputs(session).values() for one in inputs for path in one.files]
+    before = read_sidecar(path).get('Sources', [])
+    uris = dict.fromkeys([*before, *bids_uris(images, datasets or {})])
     write_once(path, tsv_bytes(table))
-    write_once(sidecar_path(path), json_bytes(sidecar_content(KEY)))
+    told = {'Sources': sorted(uris)} if uris else {}
+    write_once(sidecar_path(path), json_bytes(sidecar_content(KEY, told)))
 
 
 def _with_others(table: pd.DataFrame, session: Session, path: Path) -> pd.DataFrame:

@@ -47,7 +47,8 @@ TABLES: Mapping[str, TableText] = {
     'qc_by_group': TableText(
         'Quality', 'Quality measures compared between groups',
         'Read this before any result: where a quality measure differs between groups, a '
-        'difference in the outcome may come from it.',
+        'difference in the outcome may come from it. To overlook one is the worse error here: '
+        'look at small uncorrected p and at the size of the difference, too.',
     ),
     'ancova': TableText(
         'Structure', 'Parcel metrics between groups',

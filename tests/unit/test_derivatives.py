@@ -132,3 +132,14 @@ def test_container_is_named(monkeypatch, variables, container):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert dataset.container_from_environment() == container
+
+
+def test_authors_of_the_data_sets_are_those_of_the_results(tmp_path):
+    for name, authors in (('a', ['A. Author', 3]), ('b', ['B. Author', 'A. Author']), ('c', 'x')):
+        raw = tmp_path / name
+        raw.mkdir()
+        about = {'Name': name, 'BIDSVersion': '1.11.1', 'Authors': authors}
+        (raw / 'dataset_description.json').write_text(json.dumps(about))
+        dataset.write_dataset_files(raw, tmp_path / 'out')
+    about = json.loads((tmp_path / 'out' / 'dataset_description.json').read_text())
+    assert about['Authors'] == ['A. Author', 'B. Author']

@@ -12,6 +12,7 @@ from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import FuncInputs, Session
 from bids_acc.bids.selection import Selection
+from bids_acc.derivatives.outputs import read_sidecar
 from bids_acc.func.raw import RawRun
 from bids_acc.group.cohort import read_quality
 from bids_acc.group.measures_files import _quality_entry
@@ -54,11 +55,15 @@ def test_what_sidecars_tell_is_kept_for_the_group(tmp_path):
         'coil': 'HeadNeck_64', 'institution': 'CAMH',
     }  # fmt: skip
     out = tmp_path / 'out'
-    keep_scanner(session, out)
+    datasets = {'raw': tmp_path / 'bids'}
+    keep_scanner(session, out, datasets)
     (path,) = out.rglob('*.tsv')
     assert path.name == 'sub-01_scanner.tsv'
+    sources = read_sidecar(path)['Sources']
+    assert 'bids:raw:sub-01/anat/sub-01_T1w.nii.gz' in sources
+    assert any('_svs.nii' in uri for uri in sources)
     before = path.stat().st_mtime_ns
-    keep_scanner(session, out)
+    keep_scanner(session, out, datasets)
     assert path.stat().st_mtime_ns == before
     quality = read_quality(out, [('sub-01', None), ('sub-02', None)])
     assert quality is not None
