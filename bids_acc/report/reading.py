@@ -35,8 +35,8 @@ READINGS: Mapping[str, Reading] = MappingProxyType({
     'anat_maps': Reading(
         'a sharp edge outside the region of interest, or stripes, mean a surface or an image that '
         'went wrong.',
-        'whether a value is normal: the percentiles below compare it with others of this folder, '
-        'who were measured alike.',
+        'whether a value is normal: where ten others of this folder have results, the '
+        'percentiles below compare it with theirs.',
     ),
     'dwi_figure_steps': Reading(
         'what a step removed should be noise and ringing without anatomy in it.',

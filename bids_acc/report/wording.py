@@ -93,13 +93,17 @@ def unmet_words(criteria: str) -> str:
     --------
     >>> unmet_words('fwhm < 10 Hz, crlb < 20 %')
     'line width not < 10 Hz, Cramer-Rao bound not < 20 %'
-    >>> unmet_words('no spectrum')
-    'no spectrum'
+    >>> unmet_words('snr > 10: unknown'), unmet_words('no spectrum')
+    ('S/N > 10: unknown', 'no spectrum')
     """
     parts = criteria.split(', ')
     if not all(re.match(r'\w+ [<>]', part) for part in parts):
         return criteria
-    return ', '.join(re.sub(r' ([<>])', r' not \1', criterion_words(part)) for part in parts)
+    return ', '.join(
+        criterion_words(part) if part.endswith('unknown')
+        else re.sub(r' ([<>])', r' not \1', criterion_words(part))
+        for part in parts
+    )  # fmt: skip
 
 
 def tested(row: pd.Series) -> str:

@@ -139,7 +139,9 @@ def test_the_page_names_each_person_once_for_each_modality(verdicts, cohort):
     rows = shown.set_index(['participant', 'left out of'])
     assert rows.index.is_unique
     assert rows.loc[('sub-01', 'T1w'), 'why'] == 'left out by AB: ghosting'
-    assert rows.loc[('sub-03', 'Spectroscopy'), 'why'] == 'fwhm < 10 Hz, snr > 10: unknown'
+    assert (
+        rows.loc[('sub-03', 'Spectroscopy'), 'why'] == 'line width not < 10 Hz, S/N > 10: unknown'
+    )
     assert rows.loc[('sub-03', 'Spectroscopy'), 'metabolites'] == 'Glx'
 
 
