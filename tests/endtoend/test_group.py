@@ -116,8 +116,13 @@ def test_gated_spectra_are_left_out(analysed):
 def test_report_is_one_file_and_says_only_corrected_p(analysed):
     page = (analysed / 'group.html').read_text()
     assert not re.search(r'src="(?!data:)', page)
-    links = re.findall(r'href="(?!#)([^"]+)"', page)
+    links = re.findall(r'href="(?!#|data:)([^"]+)"', page)
     assert links
+    tables = page.count('<table>')
+    opened = page.count('>Open the TSV<') + page.count('>Save as TSV<')
+    assert opened == tables, 'each table opens its TSV, or can be saved as one'
+    captions = re.findall(r'<figcaption>(.*?)</figcaption>', page, re.DOTALL)
+    assert [text for text in captions if text.count('<a ') < 2] == [], 'its file and its rows'
     assert [link for link in links if not (analysed / unquote(link)).exists()] == []
     assert f'{MODEL}/codebook.html' in links
     order = re.findall(r'<h2 id="h\d+">([^<]*)</h2>', page)
