@@ -175,8 +175,12 @@ def from_the_echo(data: MrsData, reference: MrsData | None) -> tuple[MrsData, Mr
     if data.unusable:
         return data, reference
     water = None if reference is None else reference.fids
-    fids = data.fids[:, :, 0] if data.fids.shape[2] == 1 else data.fids.mean(axis=2)
-    before = samples_before_echo(fids, data.dwell_time, data.spectrometer_mhz, water)
+    # each condition by itself: their residual water may be opposite, and their mean rise later
+    found = {
+        samples_before_echo(data.fids[:, :, k], data.dwell_time, data.spectrometer_mhz, water)
+        for k in range(data.fids.shape[2])
+    }
+    before = found.pop() if len(found) == 1 else 0
     if before:
         note = (
             f'the echo comes {before} samples ({1e3 * before * data.dwell_time:.1f} ms) after the '

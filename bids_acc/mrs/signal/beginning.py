@@ -17,6 +17,9 @@ from bids_acc.typing import ComplexArray
 LATEST_S = 0.06
 """The echo is looked for within this time: what is longer is no delay of a receiver."""
 
+LATEST_OWN_S = 0.012
+"""The same for decays of suppressed water, in which lines that beat rise again later."""
+
 FEWEST_SAMPLES = 2
 """One sample is what some receivers halve or filter away."""
 
@@ -37,7 +40,7 @@ SEEN = 0.85
 S/N of 1, as for the centre of a spectrum."""
 
 
-def echo_sample(decays: npt.ArrayLike, dwell_time: float) -> int:
+def echo_sample(decays: npt.ArrayLike, dwell_time: float, latest: float = LATEST_S) -> int:
     """Count the samples before the echo.
 
     Parameters
@@ -46,6 +49,8 @@ def echo_sample(decays: npt.ArrayLike, dwell_time: float) -> int:
         Decays of which one line outweighs the others, of any phase.
     dwell_time : float
         Sampling interval in s.
+    latest : float
+        Time within which the echo is looked for, in s.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def echo_sample(decays: npt.ArrayLike, dwell_time: float) -> int:
     """
     power = np.mean(np.abs(np.asarray(decays)) ** 2, axis=tuple(range(np.ndim(decays) - 1)))
     end = float(np.sqrt(np.median(power[3 * power.size // 4 :])))
-    height = np.sqrt(power[: max(int(LATEST_S / dwell_time), FEWEST_SAMPLES + 1)])
+    height = np.sqrt(power[: max(int(latest / dwell_time), FEWEST_SAMPLES + 1)])
     top = int(np.argmax(height))
     if top < FEWEST_SAMPLES or top == height.size - 1 or height[0] > RISE * height[top]:
         return 0
@@ -116,8 +121,10 @@ def samples_before_echo(
         Zero unless the singlets of the spectrum come into phase by leaving them out.
     """
     fids = np.asarray(fids, dtype=complex)
-    decays = [fids] if water is None else [fids, np.asarray(water)]
-    candidates = {echo_sample(decay, dwell_time) for decay in decays} - {0}
+    candidates = {echo_sample(fids, dwell_time, LATEST_OWN_S)}
+    if water is not None:
+        candidates.add(echo_sample(water, dwell_time))
+    candidates -= {0}
     if not candidates:
         return 0
     coil = int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bids_acc.mrs.basis import simulate
-from bids_acc.mrs.conditions import from_the_echo
+from bids_acc.mrs.conditions import from_the_echo, tell_conditions
 from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
 from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
 
@@ -121,3 +121,27 @@ def test_the_field_of_the_standard_is_heard(
     else:
         assert found.unusable.startswith('AcquisitionStartTime 4 ms: the first 8 samples')
     assert 'AcquisitionStartTime' not in found.metadata
+
+
+def test_conditions_of_opposite_water_begin_at_their_start(decays: np.ndarray) -> None:
+    """The mean of ON and OFF is low at first where their residual water is opposite."""
+    time = np.arange(N) * DWELL
+    residual = 150 * np.exp(-time / 0.05)
+    both = np.stack([decays + residual, decays - residual * np.exp(12j * time)], axis=2)
+    data = MrsData(both, DWELL, MHZ, 0.068, 2.0, np.eye(4))
+    assert from_the_echo(data, None)[0].fids.shape == both.shape
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['mrs-mega68/sub-01/mrs/sub-01_acq-mega', 'mrs-mega68/sub-01/mrs/sub-01_acq-untagged',
+     'mrs-press30/sub-01/mrs/sub-01_acq-press', 'mrs-press35/sub-01/mrs/sub-01_acq-press35',
+     'mrs-siemens30/sub-01/mrs/sub-01_acq-rda'],
+)  # fmt: skip
+def test_real_scans_begin_at_the_echo(shared_data: Path, name: str) -> None:
+    """Alone, with their water reference, and with editing conditions told apart."""
+    data = read_nifti_mrs(shared_data / f'{name}_svs.nii.gz')
+    path = shared_data / f'{name}_mrsref.nii.gz'
+    for reference in (None, read_nifti_mrs(path) if path.exists() else None):
+        for seen in (data, tell_conditions(data)):
+            assert from_the_echo(seen, reference)[0].n_points == data.n_points
