@@ -248,7 +248,7 @@ def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     run.cohort = _treatment_history(run)
     run.cohort = _phenotype(run)
     run.cohort = _analysed_spectra(run)
-    visits = visit_order(run.cohort.participants, run.model)
+    visits = _visits(run)
     if len(visits.order) > 1:
         run.note(visits.reason)
     if text := unshared_sessions(run.cohort.participants, visits):
@@ -320,6 +320,12 @@ def _treatment_history(run: GroupRun) -> Cohort:
     return replace(run.cohort, participants=join_labels(run.cohort.participants, groups))
 
 
+def _visits(run: GroupRun) -> VisitOrder:
+    """Tell the order of the visits, by the model where one was chosen."""
+    wanted = None if run.model is None else run.model.sessions
+    return visit_order(run.cohort.participants, wanted)
+
+
 def _phenotype(run: GroupRun) -> Cohort:
     """Add the columns of phenotype tables that the model names."""
     if run.model is None:
@@ -328,7 +334,7 @@ def _phenotype(run: GroupRun) -> Cohort:
     asked = {part: value for part, value in run.model.content.items() if part != 'Gate'}
     people = join_phenotype(
         People(run.cohort.participants), run.data_dir / 'phenotype',
-        names_in(asked), known, partial(visit_order, model=run.model),
+        names_in(asked), known, partial(visit_order, wanted=run.model.sessions),
     )  # fmt: skip
     for text in people.notes:
         run.note(text)
@@ -446,7 +452,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
             tell_parcels(folder, place, run.output_dir, run.maps())
             run.figures['Parcels'] = _placed(result, folder, place)
     else:
-        visits = visit_order(run.cohort.participants, run.model)
+        visits = _visits(run)
         options = parcellation_options(group, run.settings.random_seed, run.model, visits)
         people = at_first_visit(run.cohort.participants, visits)
         if unknown := [name for name in group.strata if name not in people]:

@@ -17,7 +17,7 @@ from bids_acc.group.measures_files import data_dictionary, read_measures, write_
 from bids_acc.group.region_tables import read_regions
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.sessions import first_session
+from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.study import DIFFUSION
 from bids_acc.group.vertexmaps import gather_beside
 from bids_acc.tables.people import read_sidecar
@@ -123,4 +123,4 @@ def descriptions(data_dir: Path) -> dict[str, Any]:
 def analysed_session(model: Model, people: pd.DataFrame) -> str | None:
     """Return the session at which groups are compared, None without sessions."""
     keyed = people.assign(session_id=people['session_id'].fillna(''))
-    return first_session(model, keyed) or None
+    return visit_order(keyed, model.sessions).baseline or None

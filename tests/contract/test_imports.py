@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.chains import WAYS, longest
+from tests.contract.chains import WAYS, followed, longest
 from tests.contract.layers import circles, read_sources, violations
 
 
@@ -56,17 +56,24 @@ def test_a_circle_is_found():
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way[0])
 def test_few_files_lie_one_behind_the_other(sources, way):
     _, folder, start, most = way
-    found = longest(sources, folder, start)
+    found = followed(sources, folder, start)
     assert found[0] == start
     assert len(found) <= most, ' > '.join(found)
+    assert len(found) <= len(longest(sources, folder, start))
 
 
 def test_a_chain_is_counted_inside_its_folder():
     made_up = {
-        'anat/a.py': 'from bids_acc.anat.b import x\nfrom bids_acc.dwi.e import y',
-        'anat/b.py': 'import numpy',
-        'anat/c.py': 'from bids_acc.anat import a',
-        'dwi/e.py': 'from bids_acc.dwi.f import z',
-        'dwi/f.py': '',
+        'anat/a.py': 'from bids_acc.anat.b import x\nfrom bids_acc.dwi.e import y\n'
+        'def f(): x()\ndef g(): y()',
+        'anat/b.py': 'from bids_acc.anat.d import T\ndef x(): z()\ndef z(): x()\ndef w(t: T): z()',
+        'anat/c.py': 'from bids_acc.anat import a\ndef start(): a.f()\ndef other(): a.g()',
+        'anat/d.py': 'class T: pass',
+        'dwi/e.py': 'from bids_acc.dwi.f import z\ndef y(): z()',
+        'dwi/f.py': 'z = 3',
     }
-    assert longest(made_up, 'anat', 'anat/c.py') == ('anat/c.py', 'anat/a.py', 'anat/b.py')
+    files = tuple(f'anat/{name}.py' for name in 'cabd')
+    assert longest(made_up, 'anat', 'anat/c.py') == files
+    assert followed(made_up, 'anat', 'anat/c.py') == files[:3]  # nothing there names w
+    made_up['anat/b.py'] = made_up['anat/b.py'].replace('def x()', 'def x(t: T)')
+    assert followed(made_up, 'anat', 'anat/c.py') == files

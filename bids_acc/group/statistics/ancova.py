@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,30 +14,7 @@ from bids_acc.group.statistics.kinds import Effect, FTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import term_or_permutation
-from bids_acc.group.statistics.study import Measure, Study
-
-
-def structure_measures(study: Study) -> tuple[Measure, ...]:
-    """Return the responses that the group comparison is about."""
-    return study.measures_of('parcel', 'column')
-
-
-def named_measures(study: Study) -> list[Measure]:
-    """Return the responses that the model names: structure, columns, metabolites and ratios.
-
-    Other metabolites of the tables are not tested: they would only make families larger.
-    """
-    mrs = study.model.content['Mrs']
-    names = [*mrs['Primary'], *mrs['Secondary'], *study.model.content['Ratios']]
-    found = [study.measure(name) for name in names]
-    measures = [*structure_measures(study), *(m for m in found if m is not None)]
-    return list({measure.name: measure for measure in measures}.values())
-
-
-def nothing_named(study: Study) -> str:
-    """Say that of all measures none is named by the model."""
-    there = ', '.join(measure.name for measure in study.measures) or 'no measure'
-    return f'the model names none of the measures that are there ({there}); see Mrs/Primary'
+from bids_acc.group.statistics.study import Study, structure_measures
 
 
 def term_row(
@@ -58,9 +36,9 @@ def term_row(
     )
 
 
-def term_tests(model: FittedModel, study: Study) -> list[TermTest]:
-    """Test each term of a fitted model by the model file's type of sums of squares."""
-    return anova(model.design.X, model.y, model.design.terms, study.model.ss_type)
+def term_tests(model: FittedModel, ss_type: Literal['II', 'III']) -> list[TermTest]:
+    """Test each term of a fitted model by a type of sums of squares."""
+    return anova(model.design.X, model.y, model.design.terms, ss_type)
 
 
 def ancova(
@@ -75,7 +53,7 @@ def ancova(
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]
     for model in each_model(study, 'ancova', structure_measures(study), terms, ['group'], rows):
-        for test in term_tests(model, study):
+        for test in term_tests(model, study.model.ss_type):
             family = 'ancova' if test.term == 'group' else ''
             row = term_row(model, test, study, 'ancova', family)
             main = test.term == 'group'

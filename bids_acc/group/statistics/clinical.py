@@ -10,7 +10,6 @@ import pandas as pd
 
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.two_samples import one_way
-from bids_acc.group.statistics.ancova import structure_measures
 from bids_acc.group.statistics.modelling import (
     FittedModel,
     Sample,
@@ -18,12 +17,11 @@ from bids_acc.group.statistics.modelling import (
     fit_model,
     not_done,
 )
-from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import partial_row
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import slope_or_permutation
-from bids_acc.group.statistics.study import Measure, Study, group_counts
+from bids_acc.group.statistics.study import Measure, Study, group_counts, roles, structure_measures
 
 WITHIN, POOLED = 'within groups', 'all groups'
 """Scopes as they stand in the column ``contrast``; a single group is ``all groups`` alone."""

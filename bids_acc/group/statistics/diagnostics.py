@@ -22,15 +22,15 @@ from bids_acc.group.formulas.linear import f_survival
 from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.robust import largest_change, leave_one_out_p, mm_test
 from bids_acc.group.formulas.two_samples import brown_forsythe
-from bids_acc.group.statistics.ancova import structure_measures, term_tests
+from bids_acc.group.statistics.ancova import term_tests
 from bids_acc.group.statistics.clinical import significant_models
 from bids_acc.group.statistics.kinds import Effect, FTest, ResampledTest, StatisticalTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
-from bids_acc.group.statistics.mrs_groups import nuisance_models, roles
+from bids_acc.group.statistics.mrs_groups import nuisance_models
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import permutation_words
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.study import Study, roles, structure_measures
 from bids_acc.typing import BoolArray
 
 
@@ -55,7 +55,7 @@ def robust_f(model: FittedModel, term: str) -> tuple[float, int, int]:
 
 def _group_p(model: FittedModel, study: Study, term: str) -> tuple[float, float, int, int]:
     """Return F, p and degrees of freedom of a term as the main analysis computes them."""
-    test = next(t for t in term_tests(model, study) if t.term == term)
+    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == term)
     return test.f, test.p, test.df1, test.df2
 
 

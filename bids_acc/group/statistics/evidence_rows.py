@@ -18,12 +18,11 @@ from bids_acc.group.formulas.evidence import (
 )
 from bids_acc.group.formulas.inference import one_sided_level, r_confidence
 from bids_acc.group.formulas.linear import ContrastTest, contrast_test
-from bids_acc.group.statistics.ancova import named_measures
 from bids_acc.group.statistics.kinds import Effect, StatisticalTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.posthoc import contrast_vector
 from bids_acc.group.statistics.rows import Row, Told
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.study import Study, named_measures
 
 
 def evidence(

@@ -20,9 +20,8 @@ from bids_acc.group.statistics.figures import group_figure, scatter_figure, traj
 from bids_acc.group.statistics.interaction_figures import interaction_figure
 from bids_acc.group.statistics.joining import make_study
 from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.relation import relation_measure
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.study import Study, roles
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
 from bids_acc.report.wording import is_functional, metric_words, name_words, p_words

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bids_acc.group.statistics.sessions import first_session
+from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.study import Measure, Study
 
 
@@ -28,7 +28,7 @@ def participant_flow(study: Study) -> pd.DataFrame:
     base, labels = study.baseline, study.model.group.labels
     failed = study.gate_failed.reindex(base.index)
     no_baseline = study.wide['participant_id'].nunique() - len(base)
-    first = first_session(study.model, study.wide)
+    first = visit_order(study.wide, study.model.sessions).baseline
     reasons = {**study.not_in_groups, f'no baseline session, {first}': no_baseline}
     rows: list[dict[str, Any]] = []
     for cohort, frame in study.cohorts():

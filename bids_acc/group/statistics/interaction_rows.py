@@ -12,12 +12,7 @@ from scipy import stats
 
 from bids_acc.group.formulas.design import DesignError, sum_coding
 from bids_acc.group.formulas.linear import contrast_test
-from bids_acc.group.statistics.ancova import (
-    named_measures,
-    structure_measures,
-    term_row,
-    term_tests,
-)
+from bids_acc.group.statistics.ancova import term_row, term_tests
 from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.model import HEMISPHERE
 from bids_acc.group.statistics.modelling import (
@@ -30,7 +25,7 @@ from bids_acc.group.statistics.modelling import (
 from bids_acc.group.statistics.posthoc import contrast_vector, vector_or_permutation, vector_row
 from bids_acc.group.statistics.rows import Row
 from bids_acc.group.statistics.small import term_or_permutation
-from bids_acc.group.statistics.study import Measure, Study
+from bids_acc.group.statistics.study import Measure, Study, named_measures, structure_measures
 from bids_acc.typing import FloatArray
 
 SHOWN = (10, 50, 90)
@@ -69,7 +64,7 @@ def interactions(
         terms = ['group', *study.model.covariate_names, f'group:{name}']
         measures = named_measures(study)
         for model in each_model(study, 'interactions', measures, terms, ['group', name], rows):
-            test = next(t for t in term_tests(model, study) if t.term == terms[-1])
+            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == terms[-1])
             row = term_row(model, test, study, 'interactions', f'interactions group x {name}')
             own = term_or_permutation(row, model, study, terms[-1], rng)
             note = '' if own[0].test.p <= study.model.alpha else NO_INTERACTION
@@ -196,7 +191,7 @@ def _one_parcel(
             yield not_done(sample, 'interactions', terms, error)
             return
         if side == 'L - R':
-            test = next(t for t in term_tests(model, study) if t.term == 'group')
+            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
             row = term_row(model, test, study, 'interactions', 'interactions group x hemisphere',
                            'group effect on left minus right')  # fmt: skip
             rows = term_or_permutation(row, model, study, 'group', rng)

@@ -83,7 +83,9 @@ def make_study(
     for name in response_columns(model, wide.columns):
         wide[name] = pd.to_numeric(wide[name], errors='coerce')
         measures.append(Measure(name, 'column', name))
-    wide = with_improvement(wide.sort_values(KEYS, kind='stable', ignore_index=True), model)
+    wide = with_improvement(
+        wide.sort_values(KEYS, kind='stable', ignore_index=True), model.sessions
+    )
     mask = wide[KEYS].merge(
         failed.reset_index() if len(failed.columns) else wide[KEYS], on=KEYS, how='left'
     )

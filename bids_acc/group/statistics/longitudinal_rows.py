@@ -15,11 +15,10 @@ from bids_acc.group.formulas.design import sum_coding
 from bids_acc.group.formulas.longitudinal import baseline_ancova, change_correlation, paired_change
 from bids_acc.group.formulas.mixed import MixedModel, level_order, mixed_model
 from bids_acc.group.formulas.results import TestResult
-from bids_acc.group.statistics.ancova import named_measures, nothing_named
 from bids_acc.group.statistics.kinds import Effect, FTest, TTest
 from bids_acc.group.statistics.rows import Cell, Row
 from bids_acc.group.statistics.sessions import visit_order
-from bids_acc.group.statistics.study import Measure, Study, as_text
+from bids_acc.group.statistics.study import Measure, Study, as_text, named_measures, nothing_named
 
 
 def row_of(
@@ -84,7 +83,7 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
         If the model names a session that nobody has.
     """
     wanted = study.model.section('Sessions')
-    visits = visit_order(study.wide, study.model)
+    visits = visit_order(study.wide, study.model.sessions)
     present = list(visits.order)
     by_label = {name.removeprefix('ses-'): name for name in present}
 

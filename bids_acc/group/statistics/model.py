@@ -159,6 +159,11 @@ class Model:
         return float(self.content['ConfidenceLevel'])
 
     @property
+    def sessions(self) -> Mapping[str, Any]:
+        """Which visits are analysed, in which order, and how improvement is told."""
+        return self.section('Sessions')
+
+    @property
     def ss_type(self) -> Literal['II', 'III']:
         """Type of the sums of squares."""
         return self.content['SumOfSquares']

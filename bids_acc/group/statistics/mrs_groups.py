@@ -36,22 +36,11 @@ from bids_acc.group.statistics.modelling import (
     not_done,
 )
 from bids_acc.group.statistics.posthoc import adjusted_row, adjusted_rows
-from bids_acc.group.statistics.quality_groups import quality_frame, wanted_metabolites
+from bids_acc.group.statistics.quality_groups import quality_frame
 from bids_acc.group.statistics.rows import Cell, Row, Told
 from bids_acc.group.statistics.small import FEWEST_DRAWS, term_or_permutation
-from bids_acc.group.statistics.study import Measure, Study
+from bids_acc.group.statistics.study import Measure, Study, roles, wanted_metabolites
 from bids_acc.typing import FloatArray
-
-
-def roles(study: Study) -> list[tuple[Measure, str]]:
-    """Return the measured metabolites that the model names, each with its family."""
-    primary = set(study.model.content['Mrs']['Primary'])
-    named = [(study.measure(name), name) for name in wanted_metabolites(study)]
-    return [
-        (measure, 'mrs_primary' if name in primary else 'mrs_secondary')
-        for measure, name in named
-        if measure is not None
-    ]
 
 
 def not_measured(study: Study) -> list[Row]:
@@ -226,7 +215,7 @@ def _by_the_model(
         model = fit_model(study, sample, terms, ['group'])
     except DesignError as error:
         return [not_done(sample, 'mrs_ancova', terms, error)]
-    test = next(t for t in term_tests(model, study) if t.term == 'group')
+    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
     levels = list(model.design.levels['group'])
     # Of two groups the pair of adjusted means is the same test, with a direction.
     doubled = len(levels) == 2 and bool(study.model.covariates)
@@ -430,5 +419,5 @@ def group_rows(study: Study, model: FittedModel, present: list[str], family: str
                 method='linear model of group and covariates',
             )
         ]  # fmt: skip
-    test = next(t for t in term_tests(model, study) if t.term == 'group')
+    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
     return [term_row(model, test, study, 'mrs_nuisance', family)]

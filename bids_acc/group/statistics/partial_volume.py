@@ -66,7 +66,7 @@ def _checked(
 def _comparisons(model: FittedModel, study: Study) -> Iterator[Row]:
     """Yield the omnibus test, every pair of groups and every planned contrast of a model."""
     name = 'partial_volume'
-    test = next(t for t in term_tests(model, study) if t.term == 'group')
+    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
     yield term_row(model, test, study, name, '')
     present = list(model.design.levels['group'])
     weights = {f'{a} - {b}': {a: 1.0, b: -1.0} for a, b in study.model.group.pairs('all', present)}

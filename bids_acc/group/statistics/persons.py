@@ -39,13 +39,15 @@ def groups_and_cohorts(people: pd.DataFrame, model: Model) -> pd.DataFrame:
     cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
     return pd.DataFrame({
         'group': groups_of(people, model),
-        'cohort': of_person(people, cohort, baseline_first(visit_order(people, model))),
+        'cohort': of_person(people, cohort, baseline_first(visit_order(people, model.sessions))),
     })  # fmt: skip
 
 
 def groups_of(people: pd.DataFrame, model: Model) -> pd.Series:
     """Return the group of each row, see `groups_and_cohorts`."""
-    return of_person(people, _told(people, model), baseline_first(visit_order(people, model)))
+    return of_person(
+        people, _told(people, model), baseline_first(visit_order(people, model.sessions))
+    )
 
 
 def _told(people: pd.DataFrame, model: Model) -> pd.Series:
@@ -96,7 +98,7 @@ def changed_groups(people: pd.DataFrame, model: Model) -> str:
     """
     if 'session_id' not in people or model.group.column not in people:
         return ''
-    rows = _in_time(people, baseline_first(visit_order(people, model)))
+    rows = _in_time(people, baseline_first(visit_order(people, model.sessions)))
     seen = pd.DataFrame({'who': people['participant_id'], 'visit': people['session_id'],
                          'group': _told(people, model)}).reindex(rows).dropna()  # fmt: skip
     several = seen[seen.groupby('who')['group'].transform('nunique') > 1]

@@ -15,7 +15,6 @@ from bids_acc.group.formulas.inference import (
     small_sample_factor,
 )
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
-from bids_acc.group.statistics.ancova import named_measures, structure_measures
 from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
@@ -25,7 +24,7 @@ from bids_acc.group.statistics.small import (
     permuted_contrast,
     permuted_means_rows,
 )
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.study import Study, named_measures, structure_measures
 from bids_acc.typing import FloatArray
 
 

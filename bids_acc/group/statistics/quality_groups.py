@@ -11,7 +11,7 @@ from bids_acc.group.quality import ONE_OF_A_KIND
 from bids_acc.group.statistics.demographics import compare_categorical, compare_continuous
 from bids_acc.group.statistics.joining import gated_values
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.study import KEYS, Study
+from bids_acc.group.statistics.study import KEYS, Study, wanted_metabolites
 
 
 def quality_frame(study: Study) -> tuple[pd.DataFrame, list[str]]:
@@ -74,13 +74,6 @@ def crlb_values(study: Study, *, absolute: bool = False) -> pd.DataFrame:
         crlb = crlb * values[there] / 100
     prefix = 'crlb_absolute_' if absolute else 'crlb_'
     return crlb.rename(columns={name: f'{prefix}{name}' for name in there})
-
-
-def wanted_metabolites(study: Study) -> list[str]:
-    """Return the model's primary and secondary metabolites and ratios, each once."""
-    mrs = study.model.content['Mrs']
-    names = [*mrs['Primary'], *mrs['Secondary'], *study.model.content['Ratios']]
-    return list(dict.fromkeys(names))
 
 
 def quality_by_group(

@@ -10,13 +10,13 @@ import pandas as pd
 
 from bids_acc.group.formulas.inference import r_confidence, r_from_t
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
-from bids_acc.group.statistics.ancova import structure_measures, term_row, term_tests
+from bids_acc.group.statistics.ancova import term_row, term_tests
 from bids_acc.group.statistics.kinds import Effect, TTest
 from bids_acc.group.statistics.modelling import FittedModel, each_model
 from bids_acc.group.statistics.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.rows import Row, Told
 from bids_acc.group.statistics.small import slope_or_permutation, term_or_permutation
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.study import Study, structure_measures
 
 
 def relation_measure(study: Study) -> str | None:
@@ -45,7 +45,7 @@ def relation(
         ([*base, f'group:{name}'], f'group:{name}', 'interaction'),
     ):
         for model in each_model(study, 'relation', measures, terms, ['group', name], rows):
-            test = next(t for t in term_tests(model, study) if t.term == wanted)
+            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == wanted)
             note = f'{name} centred on the analysed sample'
             row = term_row(model, test, study, 'relation', family, note)
             if wanted == name:

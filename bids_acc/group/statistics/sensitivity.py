@@ -15,16 +15,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.statistics.ancova import structure_measures, term_row, term_tests
+from bids_acc.group.statistics.ancova import term_row, term_tests
 from bids_acc.group.statistics.demographics import compare_continuous
 from bids_acc.group.statistics.joining import gated_values
 from bids_acc.group.statistics.modelling import each_model
-from bids_acc.group.statistics.mrs_groups import group_rows, roles
+from bids_acc.group.statistics.mrs_groups import group_rows
 from bids_acc.group.statistics.quality_groups import crlb_values
 from bids_acc.group.statistics.relation import relation_measure
 from bids_acc.group.statistics.replication import retained_responses
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.study import KEYS, Study
+from bids_acc.group.statistics.study import KEYS, Study, roles, structure_measures
 
 _FIGURES = re.compile(r': (?:unknown|[\d.e+-]+(?: \(\w+\))? fail)$')
 """What a reason says of one value: it is taken off to see which criterion it was."""
@@ -189,7 +189,7 @@ def _relations(
     measures = [m for m in structure_measures(study) if m.name in retained]
     terms = ['group', metabolite, *study.model.covariate_names]
     for model in each_model(other, name, measures, terms, ['group', metabolite], rows):
-        test = next(t for t in term_tests(model, study) if t.term == metabolite)
+        test = next(t for t in term_tests(model, study.model.ss_type) if t.term == metabolite)
         rows.append(term_row(model, test, study, name, ''))
     return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.longitudinal import percent_change, responders
-from bids_acc.group.statistics.model import Model
 from bids_acc.tables.missing import is_missing
 
 BASELINE_LIKE = re.compile(
@@ -58,7 +57,7 @@ class VisitOrder:
     """For the report."""
 
 
-def visit_order(frame: pd.DataFrame, model: Model | None = None) -> VisitOrder:
+def visit_order(frame: pd.DataFrame, wanted: Mapping[str, Any] | None = None) -> VisitOrder:
     """Decide the order of the sessions and which is the baseline, for every part of an analysis.
 
     What the model says counts (``Sessions/Baseline``, ``Order``); otherwise ``acq_time`` of
@@ -68,8 +67,8 @@ def visit_order(frame: pd.DataFrame, model: Model | None = None) -> VisitOrder:
     ----------
     frame : DataFrame
         One row for each participant and session, with ``session_id`` and perhaps ``acq_time``.
-    model : Model, optional
-        Where one was chosen.
+    wanted : mapping, optional
+        ``Sessions`` of the model, where one was chosen.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def visit_order(frame: pd.DataFrame, model: Model | None = None) -> VisitOrder:
     present = _labels(frame)
     if not present:
         return VisitOrder((), None, '')
-    wanted = {} if model is None else model.section('Sessions')
+    wanted = wanted or {}
     if wanted.get('Order'):
         named = [_named(label, present, 'Order') for label in wanted['Order']]
         order = named + [label for label in sessions_in_order(present) if label not in named]
@@ -249,33 +248,16 @@ def baseline_first(visits: VisitOrder) -> tuple[str, ...]:
     return (*first, *(label for label in visits.order if label not in first))
 
 
-def first_session(model: Model, frame: pd.DataFrame) -> str | None:
-    """Return the session that cross-sectional analyses look at; None without sessions.
-
-    Parameters
-    ----------
-    model : Model
-        What it says counts, see `visit_order`.
-    frame : DataFrame
-        With ``session_id``.
-
-    Raises
-    ------
-    InputDataError
-        If nobody has the session that the model names.
-    """
-    return visit_order(frame, model).baseline
-
-
-def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
+def with_improvement(wide: pd.DataFrame, sessions: Mapping[str, Any]) -> pd.DataFrame:
     """Add how much a symptom score improved and who responded, if the model asks for it.
 
     Parameters
     ----------
     wide : DataFrame
         One row per participant and session.
-    model : Model
-        ``Sessions/Improvement`` names the score, its minimum, the later session and the threshold.
+    sessions : mapping
+        ``Sessions`` of the model, of which ``Improvement`` names the score, its minimum, the
+        later session and the threshold.
 
     Returns
     -------
@@ -289,13 +271,13 @@ def with_improvement(wide: pd.DataFrame, model: Model) -> pd.DataFrame:
     InputDataError
         If the score or the session is not there.
     """
-    wanted = model.content['Sessions']['Improvement']
+    wanted = sessions['Improvement']
     if wanted is None:
         return wide
-    score, first = wanted['Score'], first_session(model, wide)
+    score, visits = wanted['Score'], visit_order(wide, sessions)
     if score not in wide.columns:
         raise InputDataError(f'Sessions/Improvement: there is no column {score!r}.')
-    order = visit_order(wide, model).order
+    order, first = visits.order, visits.baseline
     label = str(wanted['Session'] or order[-1]).removeprefix('ses-') if order else ''
     visit = wide['session_id'].astype(str).str.removeprefix('ses-')
     if first is None or not (visit == label).any() or label == first.removeprefix('ses-'):

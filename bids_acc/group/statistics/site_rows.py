@@ -17,11 +17,10 @@ from bids_acc.group.formulas.sites import (
     adjusted_difference,
     compare_sites,
 )
-from bids_acc.group.statistics.ancova import named_measures
 from bids_acc.group.statistics.kinds import Effect, TTest, ZTest
 from bids_acc.group.statistics.longitudinal_rows import row_of
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.study import Measure, Study
+from bids_acc.group.statistics.study import Measure, Study, named_measures
 
 
 def site_column(study: Study) -> str:

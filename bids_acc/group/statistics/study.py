@@ -16,7 +16,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import OUTSIDE
 from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.sessions import first_session
+from bids_acc.group.statistics.sessions import visit_order
 from bids_acc.group.statistics.voxels import VoxelChoice
 
 KEYS = ['participant_id', 'session_id']
@@ -60,12 +60,12 @@ class Study:
 
     @property
     def baseline(self) -> pd.DataFrame:
-        """One row per participant who has the first session, see `first_session`.
+        """One row per participant who has the first session, see `visit_order`.
 
         Who has no session at all, only a row in participants.tsv, is there too, without measures:
         demographics describe everybody, and the other analyses count whom they leave out.
         """
-        first = first_session(self.model, self.wide)
+        first = visit_order(self.wide, self.model.sessions).baseline
         if first is None:
             return self.wide.drop_duplicates('participant_id')
         visit = self.wide['session_id']
@@ -232,3 +232,42 @@ def as_text(column: pd.Series) -> pd.Series:
         return column.map(lambda v: np.nan if pd.isna(v) else f'{v:g}').astype(object)
     text = column.astype(object).where(column.notna(), np.nan)
     return text.map(lambda v: v.strip() if isinstance(v, str) else v)
+
+
+def structure_measures(study: Study) -> tuple[Measure, ...]:
+    """Return the responses that the group comparison is about."""
+    return study.measures_of('parcel', 'column')
+
+
+def named_measures(study: Study) -> list[Measure]:
+    """Return the responses that the model names: structure, columns, metabolites and ratios.
+
+    Other metabolites of the tables are not tested: they would only make families larger.
+    """
+    found = [study.measure(name) for name in wanted_metabolites(study)]
+    measures = [*structure_measures(study), *(m for m in found if m is not None)]
+    return list({measure.name: measure for measure in measures}.values())
+
+
+def nothing_named(study: Study) -> str:
+    """Say that of all measures none is named by the model."""
+    there = ', '.join(measure.name for measure in study.measures) or 'no measure'
+    return f'the model names none of the measures that are there ({there}); see Mrs/Primary'
+
+
+def wanted_metabolites(study: Study) -> list[str]:
+    """Return the model's primary and secondary metabolites and ratios, each once."""
+    mrs = study.model.content['Mrs']
+    names = [*mrs['Primary'], *mrs['Secondary'], *study.model.content['Ratios']]
+    return list(dict.fromkeys(names))
+
+
+def roles(study: Study) -> list[tuple[Measure, str]]:
+    """Return the measured metabolites that the model names, each with its family."""
+    primary = set(study.model.content['Mrs']['Primary'])
+    named = [(study.measure(name), name) for name in wanted_metabolites(study)]
+    return [
+        (measure, 'mrs_primary' if name in primary else 'mrs_secondary')
+        for measure, name in named
+        if measure is not None
+    ]

@@ -12,9 +12,8 @@ import pandas as pd
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.statistics.ancova import term_row, term_tests
 from bids_acc.group.statistics.modelling import draw_sample, fit_model, not_done
-from bids_acc.group.statistics.mrs_groups import roles
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.study import Measure, Study
+from bids_acc.group.statistics.study import Measure, Study, roles
 
 
 def voxel_pairs(study: Study) -> list[tuple[Measure, Measure]]:
@@ -53,7 +52,7 @@ def group_by_voxel(
             except DesignError as error:
                 rows.append(not_done(sample, 'mrs_voxel', terms, error))
                 continue
-            test = next(t for t in term_tests(model, study) if t.term == 'group')
+            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
             row = term_row(model, test, study, 'mrs_voxel', 'mrs_voxel')
             row.term, row.contrast = 'group x voxel', f'{a.voxel} - {b.voxel}'
             row.note = '; '.join(

@@ -21,10 +21,9 @@ from bids_acc.group.formulas.contingency import fisher_exact
 from bids_acc.group.formulas.design import build_design
 from bids_acc.group.formulas.norms import Distances, sample_norms, table_norms
 from bids_acc.group.formulas.two_samples import welch
-from bids_acc.group.statistics.ancova import named_measures
 from bids_acc.group.statistics.kinds import NAN, Effect, StatisticalTest, TTest
 from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.study import Measure, Study, group_counts
+from bids_acc.group.statistics.study import Measure, Study, group_counts, named_measures
 from bids_acc.typing import BoolArray, FloatArray
 
 COLUMNS = (

@@ -124,10 +124,10 @@ def test_order_is_by_model_then_time_then_label():
     assert (by_label.order, by_time.order) == (('ses-a', 'ses-b'), ('ses-b', 'ses-a'))
     assert 'by their labels' in by_label.reason
     assert 'by acq_time' in by_time.reason
-    said = visit_order(dated, parse_model({**MODEL, 'Sessions': {'Order': ['a', 'b']}}))
+    said = visit_order(dated, parse_model({**MODEL, 'Sessions': {'Order': ['a', 'b']}}).sessions)
     assert said.order == ('ses-a', 'ses-b')
     assert 'by the model file' in said.reason
-    baseline = visit_order(dated, parse_model({**MODEL, 'Sessions': {'Baseline': 'a'}}))
+    baseline = visit_order(dated, parse_model({**MODEL, 'Sessions': {'Baseline': 'a'}}).sessions)
     assert (baseline.order, baseline.baseline) == (('ses-b', 'ses-a'), 'ses-a')
     assert set(at_first_visit(dated, baseline)['session_id']) == {'ses-a'}
 
