@@ -176,7 +176,8 @@ def available_memory_gb() -> float:
     for name in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(name).read_text()))
-    return min(limits) / 1024**3
+    found: float = min(limits) / 1024**3
+    return found
 
 
 def make_plugin(resources: Resources) -> Any:

@@ -100,7 +100,8 @@ def carry_points(points: npt.ArrayLike, transforms: Sequence[str | Path]) -> Flo
     frame = pd.DataFrame(np.asarray(points, dtype=float) * to_lps, columns=['x', 'y', 'z'])
     names = [str(path) for path in transforms]
     moved = ants.apply_transforms_to_points(3, frame, names, whichtoinvert=[False] * len(names))
-    return np.asarray(moved[['x', 'y', 'z']], dtype=float) * to_lps
+    found: FloatArray = np.asarray(moved[['x', 'y', 'z']], dtype=float) * to_lps
+    return found
 
 
 def read_matrix(path: str | Path) -> FloatArray:
@@ -123,7 +124,8 @@ def read_matrix(path: str | Path) -> FloatArray:
     matrix = np.eye(4)
     matrix[:3, :3] = linear
     matrix[:3, 3] = np.asarray(transform.parameters[9:12]) + centre - linear @ centre
-    return LPS @ matrix @ LPS
+    found: FloatArray = LPS @ matrix @ LPS
+    return found
 
 
 def write_matrix(matrix: npt.ArrayLike, path: Path) -> None:

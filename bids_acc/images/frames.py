@@ -96,4 +96,5 @@ def cut(volume: npt.ArrayLike, affine: npt.ArrayLike, points: FloatArray) -> Flo
     (rows, columns) ndarray
     """
     values = sample(np.asarray(volume), affine, points.reshape(-1, 3))
-    return np.nan_to_num(np.asarray(values, dtype=float)).reshape(points.shape[:2])
+    found: FloatArray = np.nan_to_num(np.asarray(values, dtype=float)).reshape(points.shape[:2])
+    return found

@@ -111,7 +111,7 @@ def brain_mask(
     grown = _dilated(core, 7.5, size) & rough
     padded = np.pad(grown, 8)
     closed = (_eroded(_dilated(padded, 8.0, size), 8.0, size) | padded)[8:-8, 8:-8, 8:-8]
-    mask = ndimage.binary_fill_holes(closed)
+    mask: BoolArray = ndimage.binary_fill_holes(closed)
     volume_ml = float(mask.sum() * np.prod(size) / 1000)
     if not 50 <= volume_ml <= 4000:
         raise ComputationError(

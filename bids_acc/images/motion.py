@@ -62,7 +62,8 @@ class Motion:
     @property
     def modulation(self) -> FloatArray:
         """Volume change of each transform."""
-        return np.linalg.det(self.matrices[:, :3, :3])
+        found: FloatArray = np.linalg.det(self.matrices[:, :3, :3])
+        return found
 
 
 def rotation_part(matrices: npt.ArrayLike) -> FloatArray:
@@ -77,7 +78,8 @@ def rotation_part(matrices: npt.ArrayLike) -> FloatArray:
     (..., 3, 3) ndarray
     """
     left, _, right = np.linalg.svd(np.asarray(matrices, dtype=float)[..., :3, :3])
-    return left @ right
+    found: FloatArray = left @ right
+    return found
 
 
 def framewise_displacement(
@@ -197,9 +199,10 @@ def pull_grid(
 ) -> npt.NDArray[np.float32]:
     """Pull a whole volume through a matrix, linearly, onto its own grid."""
     index_matrix = np.linalg.inv(affine) @ matrix @ affine
-    return ndimage.affine_transform(
+    found: npt.NDArray[np.float32] = ndimage.affine_transform(
         volume, index_matrix[:3, :3], index_matrix[:3, 3], order=1, mode='nearest'
     )
+    return found
 
 
 def align_volume(

@@ -70,7 +70,7 @@ def in_radians(phase: npt.ArrayLike) -> FloatArray:
     >>> in_radians([-3.0, 1.0]).tolist()
     [-3.0, 1.0]
     """
-    values = np.nan_to_num(np.asarray(phase, dtype=float))
+    values: FloatArray = np.nan_to_num(np.asarray(phase, dtype=float))
     low, high = values.min(), values.max()
     if high == low:
         raise ValueError('holds one value only')

@@ -28,7 +28,10 @@ def spline_coefficients(volume: npt.ArrayLike) -> npt.NDArray[np.float32]:
     Mag 16(6):22-38. https://doi.org/10.1109/79.799930
     """
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
-    return ndimage.spline_filter(values, order=3, output=np.float32, mode='mirror')
+    found: npt.NDArray[np.float32] = ndimage.spline_filter(
+        values, order=3, output=np.float32, mode='mirror'
+    )
+    return found
 
 
 def sample(
@@ -71,7 +74,7 @@ def sample(
     # half a voxel beyond the outermost centres still belongs to the outermost voxels
     inside = np.all((indices >= -0.5) & (indices <= size - 0.5), axis=0)
     indices = np.clip(indices, 0, size - 1)
-    result = ndimage.map_coordinates(
+    result: FloatArray = ndimage.map_coordinates(
         values, indices, order=order, mode='mirror', prefilter=False, output=np.float64
     )
     result[~inside] = np.nan

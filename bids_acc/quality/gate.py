@@ -312,7 +312,7 @@ def missing_of(content: Mapping[str, Any], where: str) -> Literal['strict', 'len
     SettingsError
         If it is neither ``strict`` nor ``lenient``.
     """
-    missing = content.get('missing', 'strict')
+    missing: Literal['strict', 'lenient'] = content.get('missing', 'strict')
     if missing not in ('strict', 'lenient'):
         raise SettingsError(f'{where}: "missing" is {missing!r}; it must be strict or lenient.')
     return missing

@@ -34,13 +34,15 @@ def face_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     >>> face_areas([[0, 0, 0], [2, 0, 0], [0, 2, 0]], [[0, 1, 2]])
     array([2.])
     """
-    return 0.5 * np.linalg.norm(_face_cross(vertices, faces), axis=1)
+    found: FloatArray = 0.5 * np.linalg.norm(_face_cross(vertices, faces), axis=1)
+    return found
 
 
 def _face_cross(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     """Return the cross product of two edges of each face: twice its area, along its normal."""
     corners = np.asarray(vertices, dtype=float)[np.asarray(faces)]
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    found: FloatArray = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return found
 
 
 def _add_at_vertices(faces: IntArray, values: FloatArray, n_vertices: int) -> FloatArray:
@@ -92,7 +94,8 @@ def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     faces = np.asarray(faces)
     normals = _add_at_vertices(faces, _face_cross(vertices, faces), len(np.asarray(vertices)))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    found: FloatArray = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
+    return found
 
 
 def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
@@ -153,7 +156,8 @@ def prism_volumes(white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.ArrayLik
 
 def _det(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
     """Return the determinant of three vectors in each row."""
-    return np.einsum('ij,ij->i', a, np.cross(b, c))
+    found: FloatArray = np.einsum('ij,ij->i', a, np.cross(b, c))
+    return found
 
 
 def _patch_flux(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
@@ -292,7 +296,7 @@ def smooth_displacement(
     weight = weight.reshape(weight.shape + (1,) * (target.ndim - 1))
     pull = np.where(weight > 0, weight * np.where(weight > 0, target, 0), 0)
     denominator = np.maximum(weight + stiffness, 1e-9)
-    field = pull / denominator
+    field: FloatArray = pull / denominator
     for _ in range(n_iterations):
         field = (pull + stiffness * (mean_of_neighbours @ field)) / denominator
     return field

@@ -17,7 +17,8 @@ N_CANDIDATES = 12
 def _unit(points: npt.ArrayLike) -> FloatArray:
     """Project points onto the unit sphere."""
     points = np.asarray(points, dtype=float)
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
+    found: FloatArray = points / np.linalg.norm(points, axis=1, keepdims=True)
+    return found
 
 
 def barycentric_weights(
@@ -174,7 +175,8 @@ def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> FloatAr
     share = weights @ defined.astype(float)
     total = weights @ np.where(defined, values, 0)
     enough = share >= 0.5 - 1e-9
-    return np.divide(total, share, out=np.full(len(total), np.nan), where=enough)
+    found: FloatArray = np.divide(total, share, out=np.full(len(total), np.nan), where=enough)
+    return found
 
 
 def resample_labels(weights: sparse.csr_array, labels: npt.ArrayLike) -> IntArray:

@@ -63,7 +63,8 @@ def ribbon_points(white: npt.ArrayLike, pial: npt.ArrayLike, depths: npt.ArrayLi
     """
     inner, outer = np.asarray(white, dtype=float), np.asarray(pial, dtype=float)
     fractions = np.asarray(depths, dtype=float)[:, None, None]
-    return inner + fractions * (outer - inner)
+    found: FloatArray = inner + fractions * (outer - inner)
+    return found
 
 
 def blur_to_resolution(
@@ -88,7 +89,10 @@ def blur_to_resolution(
     zooms = voxel_sizes(np.asarray(affine, dtype=float))
     variance = np.maximum(resolution_mm**2 - zooms**2, 0) / 12
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
-    return ndimage.gaussian_filter(values, np.sqrt(variance) / zooms, mode='constant')
+    found: npt.NDArray[np.float32] = ndimage.gaussian_filter(
+        values, np.sqrt(variance) / zooms, mode='constant'
+    )
+    return found
 
 
 def tissue_shares(

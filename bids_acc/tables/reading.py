@@ -315,7 +315,8 @@ def _typed_values(cells: Sequence[str | None]) -> Values:
         return np.array(values, dtype='bool' if len(known) == len(cells) else 'object')
     numbers = _numbers(known)
     if numbers is None:
-        return pd.Series(list(cells), dtype='str').array
+        result: Values = pd.Series(list(cells), dtype='str').array
+        return result
     if len(known) == len(cells):
         return _whole(known, numbers)
     found = np.full(len(cells), np.nan)
