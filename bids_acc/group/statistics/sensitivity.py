@@ -124,7 +124,7 @@ def structure_otherwise(
     measures = [measure for measure in structure_measures(study) if measure.name in names]
     terms = ['group', *study.model.covariate_names]
     for model in each_model(study, name, measures, terms, ['group'], rows):
-        test = next(t for t in term_tests(model, study) if t.term == 'group')
+        test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
         rows.append(term_row(model, test, study, name, ''))
     _compare(rows, _f_tests(gated), 'ancova', study.model.alpha)
     return rows
