@@ -72,7 +72,7 @@ def inflated(surface: MeanSurface, length_mm: float = 170.0) -> tuple[FloatArray
     vertices : (n_vertices, 3) ndarray
         In mm, the centre at zero.
     sulcus : (n_vertices,) ndarray of bool
-        Where the surface lay further inside than what it was smoothed to.
+        The half of the vertices that lay deepest below what the surface was smoothed to.
     """
     links = neighbour_mean(surface.faces, len(surface.vertices))
     points = surface.vertices
@@ -81,7 +81,7 @@ def inflated(surface: MeanSurface, length_mm: float = 170.0) -> tuple[FloatArray
     grown = points * np.sqrt(_area_ratio(surface, points))
     depth = np.einsum('ij,ij->i', surface.vertices - grown, vertex_normals(grown, surface.faces))
     points = points - (points.max(axis=0) + points.min(axis=0)) / 2
-    return points * (length_mm / np.ptp(points[:, 1])), depth < 0
+    return points * (length_mm / np.ptp(points[:, 1])), depth < np.median(depth)
 
 
 def _area_ratio(surface: MeanSurface, points: FloatArray) -> float:

@@ -473,9 +473,10 @@ def _say_echo(label: str, done: Prepared, truth: bold.BoldTruth, centres: np.nda
 
 
 def section_fmriprep(subject: Subject, quick: bool) -> None:
-    """The same data through another tool's line: true matrices, two interpolations.
+    """The same data through another tool's line: true matrices, slices by Fourier shifts.
 
-    Then one step after the other is exchanged for ours, to see which the lines differ by.
+    As fMRIPrep does, it interpolates once in space; then twice, as others do; then one step after
+    the other is exchanged for ours, to see which the lines differ by.
     """
     effects = bold.Effects(spikes=SPIKES, motion_mm=0.05)
     images, truth, protocol = subject.series(effects)
@@ -490,11 +491,11 @@ def section_fmriprep(subject: Subject, quick: bool) -> None:
     motion = estimate_motion(data, protocol.affine, mask).matrices
     shifted = fourier_shifted(image, protocol)
     lines = {
-        'all of it': (shifted, truth.motion, 2),
-        'but one interpolation': (shifted, truth.motion, 1),
-        'but one interpolation, slices by our spline': (ours, truth.motion, 1),
-        'but one interpolation, our motion': (shifted, motion, 1),
-        'but one interpolation, slices and motion ours': (ours, motion, 1),
+        'one interpolation': (shifted, truth.motion, 1),
+        'two interpolations': (shifted, truth.motion, 2),
+        'one, slices by our spline': (ours, truth.motion, 1),
+        'one, our motion': (shifted, motion, 1),
+        'one, slices and motion ours': (ours, motion, 1),
     }
     for label, line in lines.items():
         other = as_fmriprep(subject, *line, protocol, done)

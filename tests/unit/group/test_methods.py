@@ -65,7 +65,7 @@ def parcels_in_words(source='rule', excluded=2, by_rule=4, **group):
     values = np.zeros((2, 30, 1694))
     result = SimpleNamespace(
         choice=choice, excluded=pd.DataFrame({'participant_id': range(excluded)}),
-        data=SimpleNamespace(values=values, metrics=('thickness', 'md')),
+        data=SimpleNamespace(values=values, metrics=('thickness', 'md'), on_template=True),
     )  # fmt: skip
     settings = Settings(group=GroupSettings(**group))
     run = SimpleNamespace(
