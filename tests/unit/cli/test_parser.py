@@ -50,6 +50,10 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         atlases = Path(str(resources.files('bids_acc') / 'data' / 'atlases'))
         expected = f'Mine={atlases / "CerebrA_dseg.nii.gz"}'
         words = [expected]
+    elif item.flag == '--mesh-labels':
+        (tmp_path / 'labels.txt').write_text('1\n' * 40962)
+        expected = tuple(f'{side}={tmp_path / "labels.txt"}' for side in 'LR')
+        words = list(expected)
     elif item.flag == '--atlas':
         words, expected = ['Desikan', 'HCPMMP1'], ('Desikan', 'HCPMMP1')
     elif item.name == 'k_range':
@@ -64,6 +68,8 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
             middle = item.default + (0.1 if item.flag == '--mrs-ppm-max' else 1)
         words, expected = [str(middle)], middle
     base = [str(tmp_path), 'out', 'participant', '-d', f'x={tmp_path / "der"}', '--mrs-fits', 'f']
+    if item.name.startswith('mesh_'):  # of a mesh that must be asked for
+        base += ['--mesh', 'civet', *(['--mesh-roi', '1'] if item.name == 'mesh_labels' else [])]
     before = parse(base).settings
     after = parse([*base, item.flag, *words]).settings
     section = getattr(before, item.section) if item.section else before
@@ -90,6 +96,8 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
         (['--atlas', 'Desikan', 'Desikan'], 'two atlases have this name'),
         (['--roi', 'cortex', 'insula'], 'stands alone'),
         (['--surface-source', 'freesurfer'], 'say where, with -d NAME=PATH'),
+        (['--mesh', 'fsLR'], '--mesh fsLR takes the results of another tool: say where, with -d'),
+        (['--mesh-roi', '18'], 'add --mesh civet or --mesh fsLR'),
         (['--dwi-source', 'derivative'], 'say where, with -d'),
         (['--mrs-engine', 'import'], 'say where, with --mrs-fits'),
         (['--modalities', 'anatt'], 'one of anat, dwi, func, mtr, mrs'),
