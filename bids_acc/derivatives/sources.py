@@ -234,7 +234,7 @@ def merged_tables(sources: Sequence[Source]) -> dict[Path, bytes]:
     for table in tables:
         have = [source for source in sources if (source.folder / table).is_file()]
         if len(sources) == 1:
-            merged[table] = (have[0].folder / table).read_bytes()
+            merged[table] = read_whole(have[0].folder / table, LARGEST_TABLE)
         elif table.suffix == '.json':
             read = [(source.name, read_sidecar(source.folder / table)) for source in have]
             merged[table] = json_bytes(merge_sidecars(read, table.name))
