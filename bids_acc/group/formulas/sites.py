@@ -206,6 +206,10 @@ def _random_interval(y: FloatArray, v: FloatArray, tau2: float) -> tuple[float, 
     return mean - half, mean + half
 
 
+_ROUNDING = 1e-12
+"""Residuals below this share of the values are rounding, not variance (own convention)."""
+
+
 def adjusted_difference(
     table: pd.DataFrame, response: str, group: str, levels: tuple[str, str],
     covariates: Sequence[str] = (),
@@ -231,7 +235,7 @@ def adjusted_difference(
     Raises
     ------
     InputDataError
-        If a group is absent or the covariates are collinear.
+        If a group is absent, the covariates are collinear, or nothing varies within groups.
     """
     chosen = table[table[group].astype(str).isin(levels)]
     data = chosen[[response, group, *covariates]].dropna()
@@ -247,7 +251,12 @@ def adjusted_difference(
     inverse = np.linalg.inv(X.T @ X)
     beta = inverse @ X.T @ y
     dof = len(y) - X.shape[1]
-    se = float(np.sqrt(inverse[-1, -1] * np.sum((y - X @ beta) ** 2) / dof))
+    rest = float(np.sum((y - X @ beta) ** 2))
+    if rest <= len(y) * (_ROUNDING * np.abs(y).max()) ** 2:
+        raise InputDataError(
+            f'{response} is the same in everybody of a group at equal covariates.'
+        )
+    se = float(np.sqrt(inverse[-1, -1] * rest / dof))
     difference = float(beta[-1])
     half = float(stats.t.ppf(0.975, dof)) * se
     return TestResult(

@@ -264,7 +264,7 @@ def _people(
             )
     placed = groups_and_cohorts(people, model)
     group, cohort = placed['group'], placed['cohort']
-    _refuse_spellings(cohort, str(model.cohort))
+    refuse_spellings(cohort, str(model.cohort))
     for covariate in model.covariates:
         column = people[covariate.column]
         if covariate.kind == 'categorical':
@@ -290,8 +290,21 @@ def _people(
     return people.assign(group=group, cohort=cohort, **nested)
 
 
-def _refuse_spellings(cohort: pd.Series, column: str) -> None:
-    """Refuse cohorts that differ in case only: they are one, and would be analysed as several."""
+def refuse_spellings(cohort: pd.Series, column: str) -> None:
+    """Refuse cohorts or sites that differ in case only: they would be analysed as several.
+
+    Parameters
+    ----------
+    cohort : Series
+        Names.
+    column : str
+        Where they stand, for the message.
+
+    Raises
+    ------
+    InputDataError
+        If two names are one but for their case.
+    """
     by_word: dict[str, set[str]] = {}
     for name in cohort.dropna().astype(str):
         by_word.setdefault(name.casefold(), set()).add(name)
@@ -299,7 +312,7 @@ def _refuse_spellings(cohort: pd.Series, column: str) -> None:
         if len(names) > 1:
             raise InputDataError(
                 f'participants.tsv: {column} is written as {" and ".join(sorted(names))}, which '
-                'would be cohorts of their own; write each cohort in one way.'
+                'would be cohorts of their own; write each in one way.'
             )
 
 

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
@@ -17,6 +18,7 @@ from bids_acc.group.formulas.sites import (
     adjusted_difference,
     compare_sites,
 )
+from bids_acc.group.statistics.joining import refuse_spellings
 from bids_acc.group.statistics.kinds import Effect, TTest, ZTest
 from bids_acc.group.statistics.longitudinal_rows import row_of
 from bids_acc.group.statistics.rows import Row
@@ -44,7 +46,15 @@ def _difference_row(
     """Return the row of an adjusted difference."""
     return row_of(result, measure, analysis=kind, cohort=cohort, family=f'meta {kind}',
                   contrast=contrast, covariates=covariates, excluded=excluded,
-                  extra={'se': result.effect / result.value})  # fmt: skip
+                  extra={'se': _standard_error(result)})  # fmt: skip
+
+
+def _standard_error(result: TestResult) -> float:
+    """Return the standard error of a difference; one of zero tells it by its interval alone."""
+    if result.value:
+        return result.effect / result.value
+    half = (result.ci_high - result.ci_low) / 2
+    return half / float(stats.t.ppf(0.975, result.df2))
 
 
 def _meta_row(
@@ -186,6 +196,7 @@ def sites_side_by_side(
     frame = frame.assign(**{site: frame[site].astype(str)})
     if frame[site].nunique() < 2:
         return []
+    refuse_spellings(frame[site], site)
     pairs = shared_pairs(frame, study.group_levels(frame), site)
     rows: list[Row] = []
     for measure in named_measures(study):

@@ -125,3 +125,43 @@ def test_groups_of_nobody_and_of_one_are_named(rng):
         'Nobody is in TRSX, which the model file names as groups.',
         'In no comparison of groups, with one person each: FL.',
     ]
+
+
+def sites_of(frame, rng, glu, **more):
+    """Compare groups in two sites of 36 people."""
+    table = pd.DataFrame({
+        'participant_id': frame['participant_id'], 'voxel': 'ACC', 'metabolite': 'Glu',
+        'unit_scheme': 'ratio_tcr', 'value': glu, 'crlb_pct': 8.0, 'gate': 'pass',
+    })  # fmt: skip
+    sites = {'Column': 'site', 'Harmonise': 'combat', 'MinPerSite': 5, **more}
+    model = parse_model({**MODEL, 'Covariates': [], 'Clinical': {'Scores': []}, 'Sites': sites})
+    return run_statistics(model, None, table, frame, None, rng)
+
+
+def test_a_site_whose_values_are_all_the_same_is_named(rng):
+    """As users of ComBat report it: constant values of one site made everything NaN."""
+    frame = cohort(rng).assign(site=['A'] * 12 + ['B'] * 12 + ['C'] * 12)
+    glu = np.where(frame['site'] == 'B', 1.5, rng.normal(1.3, 0.1, 36))
+    rows = sites_of(frame, rng, glu)['meta']
+    assert not rows['note'].astype(str).str.contains('division|internal error').any()
+    assert set(rows.loc[rows['analysis'] == 'per site', 'cohort']) == {'A', 'C'}
+    mean = rows[rows['analysis'] == 'meta-analysis']
+    assert mean['note'].str.contains('B left out: Glu is the same in everybody').all()
+    assert np.isfinite(mean['effect']).all()
+
+
+def test_groups_with_equal_means_have_a_standard_error(rng):
+    frame = cohort(rng).assign(site=np.repeat(['A', 'B'], 18))
+    frame = frame[frame['group'] != 'FL'].reset_index(drop=True)
+    order = frame.groupby(['site', 'group']).cumcount().to_numpy()
+    rows = sites_of(frame, rng, np.array([1.25, 1.5, 1.75])[order % 3], MinPerSite=4)['meta']
+    site = rows[rows['analysis'] == 'per site']
+    assert site['effect'].to_numpy() == pytest.approx(0, abs=1e-9)
+    # pooled variance of [1.25, 1.5, 1.75] twice in each group of six
+    assert site['se'].to_numpy() == pytest.approx(0.25 * np.sqrt(4 / 5) * np.sqrt(2 / 6), rel=1e-6)
+
+
+def test_a_site_written_in_two_ways_is_not_two_sites(rng):
+    frame = cohort(rng).assign(site=np.resize(['Site A', 'site a'], 36))
+    rows = sites_of(frame, rng, rng.normal(1.3, 0.1, 36))
+    assert rows['meta']['note'].str.contains('site is written as Site A and site a').any()
