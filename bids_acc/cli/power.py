@@ -84,9 +84,9 @@ def effects_of(texts: Sequence[str]) -> dict[str, float]:
 
 def _run(options: argparse.Namespace) -> str:
     """Simulate, write what was asked for, and return the table as text."""
-    from bids_acc.group.power import Assumptions, power_table, smallest_sizes
-    from bids_acc.group.power_files import write_power
-    from bids_acc.group.statistics.model import read_model
+    from bids_acc.group.power.files import write_power
+    from bids_acc.group.power.simulation import Assumptions, power_table, smallest_sizes
+    from bids_acc.group.statistics.model.declaration import read_model
 
     if min(options.n) < 3:
         raise SettingsError(f'--n {min(options.n)}: at least 3 people in each group are needed.')

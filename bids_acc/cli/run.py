@@ -279,8 +279,8 @@ def _keep_request(request: Request, run_folder: Path) -> None:
 
 def run_group(request: Request) -> ExitCode:
     """Analyse the cohort from the output folder alone."""
-    from bids_acc.group.cohort import plan_group
-    from bids_acc.group.several import read_as_one
+    from bids_acc.group.cohort.reading import plan_group
+    from bids_acc.group.cohort.several import read_as_one
     from bids_acc.participant.folders import check_group_folder
 
     check_group_folder(request.output_dir)

@@ -33,7 +33,7 @@ from bids_acc.demo.two_sites import (
 from bids_acc.derivatives.dataset import BIDS_VERSION, bidsignore
 from bids_acc.derivatives.outputs import output_path, write_sidecar
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.features import VertexMetrics
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.surfaces.gifti import label_image, write_map, write_surface
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.tables.writing import write_tsv

@@ -240,7 +240,7 @@ def _structure(
 
 def _part_sd(metric: str) -> float:
     """Return the standard deviation of a part between people, in the metric's unit."""
-    from bids_acc.group.simulate import CohortDesign
+    from bids_acc.group.opnmf.simulate import CohortDesign
 
     design = CohortDesign()
     return float(SCALES[metric][1] * np.hypot(design.parcel_effect, design.global_effect))

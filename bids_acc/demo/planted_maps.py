@@ -4,7 +4,7 @@ In each metric a person's map is the mean map plus what the person has in common
 region, plus one value for each planted part (`bids_acc.demo.patterns.PATTERNS`; a vertex belongs
 to the part whose pattern is strongest there), plus noise: smooth over the surface and without
 neighbours. Group, age and sex move the values of the parts. Noise and shares are those of
-`bids_acc.group.simulate.CohortDesign`.
+`bids_acc.group.opnmf.simulate.CohortDesign`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from scipy.sparse import block_diag, csr_array, diags_array
 from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.demo.patterns import PATTERNS, pattern_weights
 from bids_acc.demo.two_sites import Person
-from bids_acc.group.features import VertexMetrics
-from bids_acc.group.simulate import CohortDesign, smoothed
+from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.group.opnmf.simulate import CohortDesign, smoothed
 from bids_acc.surfaces.neighbours import adjacency, within
 from bids_acc.surfaces.regions import region_mask
 from bids_acc.surfaces.template import DENSITIES, load_template

@@ -30,9 +30,9 @@ from bids_acc.demo.recovery import (
 )
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
-from bids_acc.group.cohort import read_mrs, sessions_on_disk
+from bids_acc.group.cohort.reading import read_mrs, sessions_on_disk
+from bids_acc.group.cohort.vertexmaps import gather_vertex_metrics
 from bids_acc.group.folders import parcels_there
-from bids_acc.group.vertexmaps import gather_vertex_metrics
 from bids_acc.surfaces.template import load_template
 from bids_acc.tables.reading import read_tsv
 from bids_acc.typing import FloatArray

@@ -25,9 +25,17 @@ from bids_acc.exceptions import (
 )
 from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.acquisition import data_dictionary
-from bids_acc.group.checklists import write_checklists
-from bids_acc.group.cohort import (
+from bids_acc.group.cohort.acquisition import data_dictionary
+from bids_acc.group.cohort.exclusions import (
+    Verdicts,
+    honour,
+    read_verdicts,
+)
+from bids_acc.group.cohort.gates import Gated, apply_gates, has_gates, sessions_left_out
+from bids_acc.group.cohort.people import People, join_phenotype
+from bids_acc.group.cohort.processing import processing_paragraphs
+from bids_acc.group.cohort.quality import flagged_sessions, place_column
+from bids_acc.group.cohort.reading import (
     Cohort,
     has_function,
     load_cohort,
@@ -35,12 +43,7 @@ from bids_acc.group.cohort import (
     read_quality,
     sessions_on_disk,
 )
-from bids_acc.group.exclusions import (
-    Verdicts,
-    honour,
-    read_verdicts,
-)
-from bids_acc.group.flow_figures import draw_flow
+from bids_acc.group.cohort.vertexmaps import TEMPLATE, available_metrics
 from bids_acc.group.folders import (
     PAGE,
     atlas_folder,
@@ -49,13 +52,10 @@ from bids_acc.group.folders import (
     whole_folder,
     write_index,
 )
-from bids_acc.group.forest_files import write_forests
-from bids_acc.group.function import function_quality
-from bids_acc.group.gates import Gated, apply_gates, has_gates, sessions_left_out
+from bids_acc.group.function.run import function_quality
 from bids_acc.group.image_sensitivity import values_left_out, with_gates_of_images
-from bids_acc.group.measures import Measures
-from bids_acc.group.measures_files import read_edited, write_measures
-from bids_acc.group.measures_run import (
+from bids_acc.group.measures.files import read_edited, write_measures
+from bids_acc.group.measures.run import (
     TAKEN,
     analysed_session,
     cohort_of,
@@ -63,12 +63,18 @@ from bids_acc.group.measures_run import (
     keep_codebook,
     make_measures,
 )
-from bids_acc.group.measures_snippets import write_snippets
-from bids_acc.group.methods import methods_text
+from bids_acc.group.measures.snippets import write_snippets
+from bids_acc.group.measures.table import Measures
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.origins import inputs_of, tell_model, tell_parcels
-from bids_acc.group.page import n_findings, page_content, subtitle
-from bids_acc.group.paper_tables_files import write_paper_tables
+from bids_acc.group.page.checklists import write_checklists
+from bids_acc.group.page.content import n_findings, page_content, subtitle
+from bids_acc.group.page.flow_figures import draw_flow
+from bids_acc.group.page.forest_files import write_forests
+from bids_acc.group.page.methods import methods_text
+from bids_acc.group.page.paper_tables_files import write_paper_tables
+from bids_acc.group.page.participant_flow import participant_flow
+from bids_acc.group.page.references import write_methods
 from bids_acc.group.parcels.atlas import apply_atlas
 from bids_acc.group.parcels.figure_files import write_parcel_figures
 from bids_acc.group.parcels.files import write_parcellation
@@ -77,32 +83,26 @@ from bids_acc.group.parcels.parcellation import (
     ParcellationResult,
     run_parcellation,
 )
-from bids_acc.group.participant_flow import participant_flow
-from bids_acc.group.people import People, join_phenotype
-from bids_acc.group.places_run import place_voxels, sessions_of
-from bids_acc.group.processing import processing_paragraphs
-from bids_acc.group.quality import flagged_sessions, place_column
-from bids_acc.group.references import write_methods
+from bids_acc.group.places.run import place_voxels, sessions_of
 from bids_acc.group.state import GroupRun, NotPossibleError
-from bids_acc.group.statistics.figure_files import write_figures
-from bids_acc.group.statistics.flow import flow_notes
-from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.persons import changed_groups, scales_apart
-from bids_acc.group.statistics.proposal import GUESS, resolve_model
+from bids_acc.group.statistics.figures.files import write_figures
+from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sessions import (
+from bids_acc.group.statistics.study.flow import flow_notes
+from bids_acc.group.statistics.study.persons import changed_groups, scales_apart
+from bids_acc.group.statistics.study.proposal import GUESS, resolve_model
+from bids_acc.group.statistics.study.sessions import (
     VisitOrder,
     at_first_visit,
     baseline_first,
     unshared_sessions,
     visit_order,
 )
+from bids_acc.group.statistics.study.voxels import choose_voxels, voxel_names
 from bids_acc.group.statistics.tables import write_tables
-from bids_acc.group.statistics.voxels import choose_voxels, voxel_names
 from bids_acc.group.tasks import ProgressCallback
-from bids_acc.group.treatment_files import write_timelines
-from bids_acc.group.vertexmaps import TEMPLATE, available_metrics
-from bids_acc.group.vertexwise_run import compare_vertices, gated_maps, read_vertex_maps
+from bids_acc.group.treatment.files import write_timelines
+from bids_acc.group.vertexwise.run import compare_vertices, gated_maps, read_vertex_maps
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
 from bids_acc.report.reading import explained
@@ -132,9 +132,9 @@ def run_group(
     settings : Settings
         Of this run.
     plan : sequence of mapping
-        From `bids_acc.group.cohort.plan_group`.
+        From `bids_acc.group.cohort.reading.plan_group`.
     data_dir : Path, optional
-        Where results are read (`bids_acc.group.several`); the same as ``output_dir`` by default.
+        Where results are read (`bids_acc.group.cohort.several`); by default ``output_dir``.
     work_dir : Path, optional
         Where finished factorizations are kept, so that a killed run continues.
     progress : callable, optional

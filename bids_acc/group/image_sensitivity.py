@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.exclusions import FUNCTION, STRUCTURE, TRANSFER
-from bids_acc.group.features import BOTH, VertexMetrics
+from bids_acc.group.cohort.exclusions import FUNCTION, STRUCTURE, TRANSFER
+from bids_acc.group.cohort.quality import KEYS
+from bids_acc.group.opnmf.features import BOTH, VertexMetrics
 from bids_acc.group.parcels.measures import parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.quality import KEYS
 from bids_acc.group.state import GroupRun
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.rows import Row, finish_table
-from bids_acc.group.statistics.sensitivity import structure_otherwise
+from bids_acc.group.statistics.analyses.sensitivity import structure_otherwise
+from bids_acc.group.statistics.rows.row import Row, finish_table
+from bids_acc.group.statistics.study.joining import make_study
 
 VALUE_KEYS = [*KEYS, 'component', 'metric', 'hemisphere']
 

@@ -14,7 +14,7 @@ from bids_acc.derivatives.links import location
 from bids_acc.derivatives.outputs import sidecar_path
 from bids_acc.derivatives.sources import tables_of
 from bids_acc.files.writing import write_json
-from bids_acc.group.measures_files import TABLE
+from bids_acc.group.measures.files import TABLE
 from bids_acc.tables.people import read_sidecar
 
 DESCRIPTION = 'dataset_description.json'
@@ -33,7 +33,7 @@ def inputs_of(
     Parameters
     ----------
     plan : sequence of mapping
-        From `bids_acc.group.cohort.plan_group`.
+        From `bids_acc.group.cohort.reading.plan_group`.
     data_dir : Path
         Where results are read: the output folder, or several as one.
     output_dir : Path

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from bids_acc.derivatives.status import StatusRow
-from bids_acc.group.acquisition import acquisition_table
-from bids_acc.group.cohort import Cohort
-from bids_acc.group.exclusions import Verdicts, exclusions_table
-from bids_acc.group.measures import Measures
+from bids_acc.group.cohort.acquisition import acquisition_table
+from bids_acc.group.cohort.exclusions import Verdicts, exclusions_table
+from bids_acc.group.cohort.quality import place_column
+from bids_acc.group.cohort.reading import Cohort
+from bids_acc.group.measures.table import Measures
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.places import Places
-from bids_acc.group.quality import place_column
-from bids_acc.group.statistics.model import Model
+from bids_acc.group.places.placement import Places
+from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.settings import Settings
 
 LOGGER = logging.getLogger(__name__)

@@ -786,7 +786,7 @@ def demo(folder: Path) -> None:
         score_parcels,
     )
     from bids_acc.derivatives.outputs import find_outputs
-    from bids_acc.group.vertexmaps import gather_vertex_metrics
+    from bids_acc.group.cohort.vertexmaps import gather_vertex_metrics
     from bids_acc.surfaces.template import load_template
 
     print(f'Demo in {folder}')

@@ -49,16 +49,16 @@ sys.path.insert(0, str(_HERE.parents[2]))
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import OPNMF, fit_path, labels_of
 from bids_acc.group.opnmf.agreement import adjusted_rand, match_components, stability_index
 from bids_acc.group.opnmf.choice import choose_k
 from bids_acc.group.opnmf.covariance import CovarianceOperator
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.initialise import Starts, unit_norm
 from bids_acc.group.opnmf.labels import labels_by_variation
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
+from bids_acc.group.opnmf.simulate import CohortDesign, PlantedCohort, planted_cohort
 from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_mu
-from bids_acc.group.simulate import CohortDesign, PlantedCohort, planted_cohort
 
 PLANTED = 4
 SUBJECTS = 76

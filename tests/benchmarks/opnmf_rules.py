@@ -20,13 +20,13 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf.agreement import adjusted_rand
 from bids_acc.group.opnmf.choice import RankRule, choose_k
 from bids_acc.group.opnmf.estimator import fit_path
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.labels import labels_by_variation
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
-from bids_acc.group.simulate import CohortDesign, PlantedCohort, planted_cohort
+from bids_acc.group.opnmf.simulate import CohortDesign, PlantedCohort, planted_cohort
 
 RULES: tuple[RankRule, ...] = get_args(RankRule)
 SIZES = ((25, 25), (73, 79), (150, 150))

@@ -36,21 +36,21 @@ def write(folder: Path, n_people: int, density: str) -> None:
 
 def read_plan(folder: Path) -> None:
     """List what there is of everybody."""
-    from bids_acc.group.cohort import plan_group
+    from bids_acc.group.cohort.reading import plan_group
 
     plan_group(folder)
 
 
 def read_tables(folder: Path) -> None:
     """List and read people, spectra and quality."""
-    from bids_acc.group.cohort import load_cohort, plan_group
+    from bids_acc.group.cohort.reading import load_cohort, plan_group
 
     load_cohort(folder, plan_group(folder))
 
 
 def read_maps(folder: Path) -> None:
     """Read the vertex maps of the region."""
-    from bids_acc.group.vertexmaps import gather_vertex_metrics
+    from bids_acc.group.cohort.vertexmaps import gather_vertex_metrics
 
     gather_vertex_metrics(folder)
 

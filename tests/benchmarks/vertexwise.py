@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, diags_array
 
 from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, contrast_at_vertices
-from bids_acc.group.simulate import icosphere, smoothed
+from bids_acc.group.opnmf.simulate import icosphere, smoothed
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
 
 PEOPLE, PERMUTATIONS = 40, 99

@@ -32,7 +32,7 @@ WAYS: tuple[tuple[str, str, str, int], ...] = (
     ('a spectrum, its engine', 'mrs/engines', 'mrs/engines/builtin.py', 8),
     ('a spectrum, all rooms', 'mrs', 'mrs/workflow.py', 12),
     ('the matrix', 'group/opnmf', 'group/opnmf/estimator.py', 8),
-    ('the model file, as it is read', 'group/statistics', 'group/statistics/study.py', 8),
+    ('the model file, as it is read', 'group/statistics', 'group/statistics/study/data.py', 8),
     ('the model file, to the results', 'group/statistics', 'group/statistics/run.py', 8),
 )
 """What passes, through which folder, from which file, and through how many files at most. Eight

@@ -11,7 +11,7 @@ import pytest
 from bids_acc.cli import check_file, power
 from bids_acc.cli.parser import build_parser
 from bids_acc.demo import cli as demo
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from tests.contract import numbers_page, outputs_table, settings_table
 
 ROOT = Path(__file__).resolve().parents[2]

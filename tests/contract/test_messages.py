@@ -30,7 +30,7 @@ def test_few_messages_are_without_words_of_their_own():
 
 
 def test_a_new_message_of_a_new_kind_is_noticed():
-    new = Message('group/statistics/study.py', 'InputDataError', 'the moon is full')
+    new = Message('group/statistics/study/data.py', 'InputDataError', 'the moon is full')
     assert sort_messages([new], entries())[1] == [new]
     assert not fits({'in': ['group/*'], 'says': 'sun'}, new)
 

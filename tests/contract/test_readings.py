@@ -52,7 +52,7 @@ def test_whoever_shows_a_picture_of_a_cohort_explains_it():
     ]  # fmt: skip
     assert len(drawn) > 5
     silent = [place for place in drawn if 'explained(' not in read_sources()[place]]
-    assert silent == ['group/power_files.py'], 'its figure is in no page'
+    assert silent == ['group/power/files.py'], 'its figure is in no page'
     assert not [
         place for place, source in read_sources().items()
         if place.startswith('group/') and 'save_figure(' in source

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import find_outputs
-from bids_acc.group.cohort import load_cohort, plan_group
+from bids_acc.group.cohort.reading import load_cohort, plan_group
 from tests.endtoend.test_command import bids_acc
 from tests.interfaces.test_mrs_robustness import Case, measure
 from tests.synthetic.bids_folder import write_dataset

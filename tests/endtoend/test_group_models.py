@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.statistics.rows import COLUMNS
+from bids_acc.group.statistics.rows.row import COLUMNS
 from bids_acc.tables.writing import write_tsv
 from tests.endtoend.test_command import bids_acc
 from tests.synthetic.derivatives import write_cohort, write_spectra

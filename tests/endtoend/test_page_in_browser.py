@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.exclusions import read_verdicts
+from bids_acc.group.cohort.exclusions import read_verdicts
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
 from bids_acc.report.surface_view import SurfaceMap, viewer_content
 from bids_acc.surfaces.inflated import inflated_template

@@ -12,10 +12,10 @@ import pytest
 
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.cohort import load_cohort, plan_group
-from bids_acc.group.function import read_matrices
-from bids_acc.group.region_tables import read_regions
-from bids_acc.group.vertexmaps import LABEL_KEY, METRIC_KEYS, gather_vertex_metrics
+from bids_acc.group.cohort.reading import load_cohort, plan_group
+from bids_acc.group.cohort.vertexmaps import LABEL_KEY, METRIC_KEYS, gather_vertex_metrics
+from bids_acc.group.function.run import read_matrices
+from bids_acc.group.measures.region_tables import read_regions
 from tests.endtoend.test_command import bids_acc
 from tests.faults.test_group_tables import annex
 from tests.synthetic import derivatives, function_cohort

@@ -10,7 +10,7 @@ import pytest
 
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.derivatives.records import Record, hash_files, read_record, record_path, write_record
-from bids_acc.group.cohort import load_cohort, plan_group
+from bids_acc.group.cohort.reading import load_cohort, plan_group
 from bids_acc.tables.writing import write_tsv
 
 KEYS = ('mrs_quantities', 'mrs_quality')

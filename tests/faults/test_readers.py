@@ -27,9 +27,9 @@ from bids_acc.func import sampling
 from bids_acc.func.denoising import choose_regressors, count_dummies, read_confounds
 from bids_acc.func.regions import seed_regions
 from bids_acc.func.task import choose_contrasts, read_events
-from bids_acc.group.exclusions import read_verdicts
-from bids_acc.group.measures_files import read_measures
-from bids_acc.group.statistics.model import presets, read_model
+from bids_acc.group.cohort.exclusions import read_verdicts
+from bids_acc.group.measures.files import read_measures
+from bids_acc.group.statistics.model.declaration import presets, read_model
 from bids_acc.images.files import read_image
 from bids_acc.mrs.basis.basis_set import write_lcmodel_basis
 from bids_acc.mrs.basis.files import read_basis_file

@@ -23,12 +23,12 @@ from bids_acc.exceptions import (
     MissingInputError,
     SettingsError,
 )
+from bids_acc.group.cohort.vertexmaps import gather_vertex_metrics
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.parcels.figure_files import write_parcel_figures
 from bids_acc.group.parcels.files import read_atlas, write_parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcellation
-from bids_acc.group.shown import places_of, shown_surfaces
-from bids_acc.group.vertexmaps import gather_vertex_metrics
+from bids_acc.group.parcels.shown import places_of, shown_surfaces
 from bids_acc.participant.meshes import with_mesh
 from bids_acc.settings import AnatSettings, DwiSettings
 from bids_acc.surfaces.cohort_surface import inflated, mean_surface

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bids_acc.demo.output_folder import write_region_labels, write_vertex_maps
 from bids_acc.derivatives.outputs import output_path
-from bids_acc.group.features import VertexMetrics
-from bids_acc.group.simulate import CohortDesign, planted_cohort
+from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.surfaces.gifti import label_image
 from bids_acc.tables.writing import write_tsv
 

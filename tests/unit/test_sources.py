@@ -8,7 +8,7 @@ import pytest
 
 from bids_acc.derivatives.dataset import write_dataset_files
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.several import read_as_one
+from bids_acc.group.cohort.several import read_as_one
 from bids_acc.tables.people import read_people_table
 
 

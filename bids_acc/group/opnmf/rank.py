@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf.agreement import adjusted_rand, match_components, stability_index
 from bids_acc.group.opnmf.covariance import CovarianceOperator
 from bids_acc.group.opnmf.estimator import fit_path
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.labels import LabelRule, assign, deviations_from_mean_maps
 from bids_acc.group.opnmf.solvers import Factorization, reconstruction_error
 from bids_acc.group.opnmf.splits import split_halves

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf.choice import RankChoice
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.group.parcels.files import read_atlas, write_maps, write_table
 from bids_acc.group.parcels.parcellation import ParcellationResult, measure
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import fit_path
 from bids_acc.group.opnmf.agreement import adjusted_rand, match_components
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.labels import LabelRule, assign
 from bids_acc.group.tasks import ProgressCallback, Records, Task, child_rng, digest, run_tasks
 from bids_acc.typing import FloatArray, IntArray

@@ -7,8 +7,8 @@ from pathlib import Path
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.group.parcels.figures import confidence_figure, rank_figure
 from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.parcels.shown import places_of, shown_surfaces, size_of, views_of
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
-from bids_acc.group.shown import places_of, shown_surfaces, size_of, views_of
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
 from bids_acc.report.surface_view import still_picture

@@ -17,8 +17,8 @@ from bids_acc.derivatives.dataset import BIDS_VERSION
 from bids_acc.derivatives.outputs import output_path, parse_entities, write_sidecar
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf import labels_of
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.features import VertexMetrics
 from bids_acc.group.opnmf.agreement import (
     adjusted_rand,
     agreement_test,
     dice_of_pairs,
     match_components,
 )
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.typing import FloatArray, IntArray
 
 SUMMED_METRICS = frozenset({'area', 'volume'})

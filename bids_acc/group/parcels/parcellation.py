@@ -11,11 +11,16 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.features import FeatureMatrix, VertexMetrics, complete_cases, feature_matrix
 from bids_acc.group.opnmf import fit_path, labels_of
 from bids_acc.group.opnmf.agreement import adjusted_rand
 from bids_acc.group.opnmf.anls import TOGETHER
 from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice, RankRule, choose_k
+from bids_acc.group.opnmf.features import (
+    FeatureMatrix,
+    VertexMetrics,
+    complete_cases,
+    feature_matrix,
+)
 from bids_acc.group.opnmf.initialise import spectral_norm
 from bids_acc.group.opnmf.labels import assign
 from bids_acc.group.opnmf.rank import RankCurves, SelectionOptions, rank_curves
@@ -134,7 +139,7 @@ def run_parcellation(
     Parameters
     ----------
     data : VertexMetrics
-        From `bids_acc.group.vertexmaps.gather_vertex_metrics`.
+        From `bids_acc.group.cohort.vertexmaps.gather_vertex_metrics`.
     participants : DataFrame, optional
         ``participant_id`` and the columns by which halves are balanced and cohorts are told.
     options : ParcellationOptions, optional

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-from bids_acc.group.statistics.rows import Row
-from bids_acc.group.statistics.site_rows import shared_pairs, site_column
-from bids_acc.group.statistics.study import Study
+from bids_acc.group.statistics.analyses.site_rows import shared_pairs, site_column
+from bids_acc.group.statistics.rows.row import Row
+from bids_acc.group.statistics.study.data import Study
 
 
 def asked_and_not_done(study: Study, tables: Mapping[str, pd.DataFrame]) -> list[Row]:

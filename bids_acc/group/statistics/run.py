@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.group.statistics.analyses import ANALYSES
-from bids_acc.group.statistics.confounding import (
+from bids_acc.group.statistics.analyses.order import ANALYSES
+from bids_acc.group.statistics.analyses.partial_volume import explained_notes
+from bids_acc.group.statistics.analyses.replication import gate_decisions
+from bids_acc.group.statistics.analyses.trial_rows import dropouts
+from bids_acc.group.statistics.analyses.zscores import participant_scores
+from bids_acc.group.statistics.model.declaration import Model
+from bids_acc.group.statistics.requests import asked_and_not_done
+from bids_acc.group.statistics.rows.row import Row, finish_table, without_contradictions
+from bids_acc.group.statistics.study.confounding import (
     NOT_ABOUT_MEASURES,
     confounded_groups,
     confounding_table,
     with_notes,
 )
-from bids_acc.group.statistics.flow import participant_flow
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import Model
-from bids_acc.group.statistics.partial_volume import explained_notes
-from bids_acc.group.statistics.replication import gate_decisions
-from bids_acc.group.statistics.requests import asked_and_not_done
-from bids_acc.group.statistics.rows import Row, finish_table, without_contradictions
-from bids_acc.group.statistics.study import Study
-from bids_acc.group.statistics.trial_rows import dropouts
-from bids_acc.group.statistics.zscores import participant_scores
+from bids_acc.group.statistics.study.data import Study
+from bids_acc.group.statistics.study.flow import participant_flow
+from bids_acc.group.statistics.study.joining import make_study
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.files.writing import write_bytes, write_json
-from bids_acc.group.statistics.rows import COLUMNS
+from bids_acc.group.statistics.rows.row import COLUMNS
 from bids_acc.tables.cells import as_text
 
 TITLES: Mapping[str, str] = MappingProxyType(

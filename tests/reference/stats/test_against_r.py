@@ -18,9 +18,9 @@ import pytest
 from bids_acc.group.formulas.design import build_design
 from bids_acc.group.formulas.inference import adjust_p, partial_eta2_confidence
 from bids_acc.group.formulas.linear import anova
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_analyses
+from bids_acc.group.statistics.study.joining import make_study
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-6

@@ -15,7 +15,7 @@ from bids_acc.group.formulas.evidence import bayes_factor_t
 from bids_acc.group.formulas.norms import sample_norms
 from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.trials import slopes_by_group
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 
 HERE = Path(__file__).parent

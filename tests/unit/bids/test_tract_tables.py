@@ -9,7 +9,7 @@ from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.tract_tables import find_tracts
-from bids_acc.group.region_tables import read_regions
+from bids_acc.group.measures.region_tables import read_regions
 from tests.synthetic.bids_folder import write_dataset, write_dwi
 from tests.unit.dwi.test_tract_tables import BUNDLES, NAMES, PROFILES, SCALARS, STAT, write
 

@@ -14,7 +14,7 @@ from bids_acc.clinical.timeline import (
     read_timeline,
 )
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.treatment_figures import MOST, outcomes_figure, timeline_figures
+from bids_acc.group.treatment.figures import MOST, outcomes_figure, timeline_figures
 from bids_acc.tables.writing import write_tsv
 
 ROWS = [

@@ -18,8 +18,8 @@ from bids_acc.demo.planted_spectra import plant_spectra
 from bids_acc.demo.two_sites import N_PUBLISHED, SITES, draw_people
 from bids_acc.derivatives.outputs import find_outputs, output_path
 from bids_acc.exceptions import ExitCode
-from bids_acc.group.cohort import load_cohort, plan_group, read_mrs, sessions_on_disk
-from bids_acc.group.vertexmaps import gather_vertex_metrics
+from bids_acc.group.cohort.reading import load_cohort, plan_group, read_mrs, sessions_on_disk
+from bids_acc.group.cohort.vertexmaps import gather_vertex_metrics
 from bids_acc.participant.folders import check_group_folder
 from bids_acc.tables.reading import read_tsv
 

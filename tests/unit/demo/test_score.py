@@ -20,7 +20,7 @@ from bids_acc.demo.score import (
     score_thickness,
 )
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.features import VertexMetrics
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.surfaces.template import load_template
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bids_acc.group.acquisition import (
+from bids_acc.group.cohort.acquisition import (
     acquisition_sentences,
     acquisition_table,
     data_dictionary,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from bids_acc.group.checklists import mrsinmrs
+from bids_acc.group.page.checklists import mrsinmrs
 
 HEAD = 'item\tname\tvalue\tsource\n'
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.codebook import codebook_table, write_codebook
-from bids_acc.group.measures import Measures, meaning_of
-from bids_acc.group.measures_files import data_dictionary
+from bids_acc.group.measures.codebook import codebook_table, write_codebook
+from bids_acc.group.measures.files import data_dictionary
+from bids_acc.group.measures.table import Measures, meaning_of
 
 PEOPLE = {
     'age': {'Description': 'Age at the scan', 'Units': 'years', 'Minimum': 18, 'Maximum': 65},

@@ -14,11 +14,11 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_acc.group.cohort import load_cohort, plan_group
-from bids_acc.group.people import People, join_phenotype
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.cohort.people import People, join_phenotype
+from bids_acc.group.cohort.reading import load_cohort, plan_group
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sessions import visit_order
+from bids_acc.group.statistics.study.sessions import visit_order
 
 MISSING = ('n/a', 'NA', 'NaN', 'unknown', '', '.', '#N/A')
 MODEL = parse_model({

@@ -17,15 +17,15 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from bids_acc.group.cohort import load_cohort, plan_group
-from bids_acc.group.exclusions import exclusions_table, honour, read_verdicts
-from bids_acc.group.measures import Measures, build_measures
-from bids_acc.group.measures_files import read_measures, write_measures
-from bids_acc.group.participant_flow import participant_flow
-from bids_acc.group.people import People, join_phenotype
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.cohort.exclusions import exclusions_table, honour, read_verdicts
+from bids_acc.group.cohort.people import People, join_phenotype
+from bids_acc.group.cohort.reading import load_cohort, plan_group
+from bids_acc.group.measures.files import read_measures, write_measures
+from bids_acc.group.measures.table import Measures, build_measures
+from bids_acc.group.page.participant_flow import participant_flow
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sessions import visit_order
+from bids_acc.group.statistics.study.sessions import visit_order
 
 GROUPS, SITES, VOXELS, VISITS = ('HC', 'TRS'), ('north', 'south'), ('ACC', 'PFC'), ('pre', 'post')
 WORDS = ('n/a', 'NA', 'unbekannt', '', '#NV', '-')

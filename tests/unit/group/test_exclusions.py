@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.cohort import Cohort
-from bids_acc.group.exclusions import (
+from bids_acc.group.cohort.exclusions import (
     exclusions_table,
     honour,
     read_verdicts,
     without_verdicts,
 )
-from bids_acc.group.features import complete_cases
-from bids_acc.group.page_people import people_left_out
-from bids_acc.group.simulate import CohortDesign, planted_cohort
+from bids_acc.group.cohort.reading import Cohort
+from bids_acc.group.opnmf.features import complete_cases
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
+from bids_acc.group.page.people import people_left_out
 
 SESSIONS = {('sub-01', 'ses-1'), ('sub-01', 'ses-2'), ('sub-02', 'ses-1'), ('sub-03', 'ses-1')}
 

@@ -12,14 +12,14 @@ import pytest
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.derivatives.records import Record, write_record
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.features import (
+from bids_acc.group.cohort.vertexmaps import gather_beside, gather_vertex_metrics
+from bids_acc.group.opnmf.features import (
     VertexMetrics,
     complete_cases,
     feature_matrix,
     mask_unmeasured,
     standardise,
 )
-from bids_acc.group.vertexmaps import gather_beside, gather_vertex_metrics
 
 
 def make_metrics(values, metrics=('thickness', 'md')):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_acc.derivatives.outputs import load_table
-from bids_acc.group.figure_rows import rows_of
+from bids_acc.group.page.figure_rows import rows_of
 
 
 def test_a_figure_leads_to_its_tables_that_are_there(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.forest_figures import forest_figure, forest_rows
+from bids_acc.group.page.forest_figures import forest_figure, forest_rows
 
 
 def table(*rows: tuple) -> pd.DataFrame:

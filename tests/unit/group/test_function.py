@@ -11,12 +11,12 @@ from scipy import stats
 
 from bids_acc.cli.run import main
 from bids_acc.derivatives.outputs import find_outputs
-from bids_acc.group.cohort import has_function, plan_group
+from bids_acc.group.cohort.reading import has_function, plan_group
 from bids_acc.group.formulas.linear import anova
 from bids_acc.group.formulas.motion_relation import motion_relation, network_difference
-from bids_acc.group.function import read_matrices
-from bids_acc.group.region_tables import read_regions
-from bids_acc.group.statistics.model import read_model
+from bids_acc.group.function.run import read_matrices
+from bids_acc.group.measures.region_tables import read_regions
+from bids_acc.group.statistics.model.declaration import read_model
 from tests.synthetic.function_cohort import MARKERS, write_cohort
 
 

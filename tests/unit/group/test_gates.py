@@ -12,13 +12,13 @@ import yaml
 
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.exceptions import SettingsError
-from bids_acc.group.cohort import Cohort, load_cohort, plan_group
-from bids_acc.group.exclusions import exclusions_table, honour, without_verdicts
+from bids_acc.group.cohort.exclusions import exclusions_table, honour, without_verdicts
+from bids_acc.group.cohort.gates import apply_gates, of_gates, sessions_left_out
+from bids_acc.group.cohort.reading import Cohort, load_cohort, plan_group
 from bids_acc.group.folders import atlas_folder, parcels_folder
-from bids_acc.group.gates import apply_gates, of_gates, sessions_left_out
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.group.parcels.parcellation import ParcellationOptions
-from bids_acc.group.simulate import CohortDesign, planted_cohort
-from bids_acc.group.statistics.model import parse_model, read_model
+from bids_acc.group.statistics.model.declaration import parse_model, read_model
 from bids_acc.quality.gate import load_gate
 from bids_acc.quality.sessions import (
     PRESETS,

@@ -15,16 +15,16 @@ import pytest
 from scipy import stats
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.measures import build_measures, long_form, parcels_by_side
-from bids_acc.group.measures_files import read_edited, read_measures, write_measures
-from bids_acc.group.measures_snippets import write_snippets
+from bids_acc.group.measures.files import read_edited, read_measures, write_measures
+from bids_acc.group.measures.snippets import write_snippets
+from bids_acc.group.measures.table import build_measures, long_form, parcels_by_side
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.simulate import CohortDesign, planted_cohort
-from bids_acc.group.statistics.ancova import ancova
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.rows import finish_table
+from bids_acc.group.statistics.analyses.ancova import ancova
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.rows.row import finish_table
+from bids_acc.group.statistics.study.joining import make_study
 
 KEYS = ['participant_id', 'session_id']
 MODEL = {

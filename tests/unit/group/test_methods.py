@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.methods import methods_text
 from bids_acc.group.opnmf.choice import THRESHOLD, RankRule
-from bids_acc.group.statistics.model import read_model
+from bids_acc.group.page.methods import methods_text
+from bids_acc.group.statistics.model.declaration import read_model
 from bids_acc.settings import GroupSettings, Settings
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from bids_acc.bids.uris import resolve_uri
-from bids_acc.group.cohort import plan_group
+from bids_acc.group.cohort.reading import plan_group
+from bids_acc.group.cohort.several import read_as_one
 from bids_acc.group.origins import inputs_of
-from bids_acc.group.several import read_as_one
 from tests.synthetic.derivatives import write_spectra
 from tests.unit.group.statistics.test_hostile_models import cohort
 

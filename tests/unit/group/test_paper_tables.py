@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.paper_tables import (
+from bids_acc.group.page.paper_tables import (
     apa_effect,
     apa_p,
     apa_test,

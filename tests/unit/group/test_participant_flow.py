@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.flow_figures import draw_flow
-from bids_acc.group.measures import build_measures
-from bids_acc.group.participant_flow import STEPS, participant_flow
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.measures.table import build_measures
+from bids_acc.group.page.flow_figures import draw_flow
+from bids_acc.group.page.participant_flow import STEPS, participant_flow
+from bids_acc.group.statistics.model.declaration import parse_model
 
 MODEL = parse_model({
     'Name': 'm', 'Cohort': 'site', 'Group': {'Column': 'dx', 'Levels': ['HC', 'TRS']},

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.people import People, join_phenotype, read_people
-from bids_acc.group.statistics.sessions import visit_order
+from bids_acc.group.cohort.people import People, join_phenotype, read_people
+from bids_acc.group.statistics.study.sessions import visit_order
 
 PAIRS = [(f'sub-0{i}', f'ses-{v}') for i in (1, 2, 3) for v in ('pre', 'post')]
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import output_path
-from bids_acc.group.features import VertexMetrics
-from bids_acc.group.measures import build_measures, meaning_of
+from bids_acc.group.measures.table import build_measures, meaning_of
 from bids_acc.group.opnmf.choice import RankChoice
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
-from bids_acc.group.places import cortex_measures, find_places, write_voxel_maps
-from bids_acc.group.places_run import overlap_words
+from bids_acc.group.places.placement import cortex_measures, find_places, write_voxel_maps
+from bids_acc.group.places.run import overlap_words
 from bids_acc.mrs.levels.voxel import (
     TEMPLATE_AFFINE,
     TEMPLATE_SHAPE,

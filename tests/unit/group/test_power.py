@@ -7,8 +7,8 @@ import pytest
 from statsmodels.stats.power import FTestAnovaPower, TTestIndPower
 
 from bids_acc.cli.power import main
-from bids_acc.group.power import Assumptions, power_table, smallest_sizes
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.power.simulation import Assumptions, power_table, smallest_sizes
+from bids_acc.group.statistics.model.declaration import parse_model
 
 STUDIES = 1000
 BAND = 4 * (0.25 / STUDIES) ** 0.5

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bids_acc.group.processing import (
+from bids_acc.group.cohort.processing import (
     atlas_facts,
     brain_facts,
     diffusion_facts,

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 
 from bids_acc.derivatives.outputs import output_spec
-from bids_acc.group.measures_files import VOXEL_QUALITY
-from bids_acc.group.quality import (
+from bids_acc.group.cohort.quality import (
     HIGHER_IS_BETTER,
     LOWER_IS_BETTER,
     deviation_notes,
     flagged_sessions,
     modified_z,
 )
+from bids_acc.group.measures.files import VOXEL_QUALITY
 
 
 @pytest.fixture

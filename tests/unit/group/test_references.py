@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from bids_acc.group.references import bibliography, in_words, used_keys, write_methods
+from bids_acc.group.page.references import bibliography, in_words, used_keys, write_methods
 
 
 def run(

@@ -8,15 +8,15 @@ import pytest
 
 from bids_acc.derivatives.outputs import output_path
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.measures import build_measures, long_form, meaning_of, region_column
-from bids_acc.group.measures_files import read_measures, write_measures
-from bids_acc.group.region_tables import read_regions
-from bids_acc.group.statistics.ancova import ancova
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model, read_model
+from bids_acc.group.measures.files import read_measures, write_measures
+from bids_acc.group.measures.region_tables import read_regions
+from bids_acc.group.measures.table import build_measures, long_form, meaning_of, region_column
+from bids_acc.group.statistics.analyses.ancova import ancova
+from bids_acc.group.statistics.model.declaration import parse_model, read_model
 from bids_acc.group.statistics.requests import asked_and_not_done
-from bids_acc.group.statistics.rows import finish_table
+from bids_acc.group.statistics.rows.row import finish_table
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study.joining import make_study
 from bids_acc.report.wording import response_words
 
 HIPPOCAMPUS = 'volume__CerebrA__hippocampus__L'

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.features import VertexMetrics
-from bids_acc.group.simulate import icosphere
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.rows import disagreement, finish_table
-from bids_acc.group.vertexwise import clusters, vertexwise, write_vertexwise
+from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.group.opnmf.simulate import icosphere
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.rows.row import disagreement, finish_table
+from bids_acc.group.statistics.study.joining import make_study
+from bids_acc.group.vertexwise.contrast import clusters, vertexwise, write_vertexwise
 from bids_acc.report.findings import significant_findings
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
 

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import MetadataError, SettingsError
-from bids_acc.group.measures import build_measures, metabolite_column
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.mrs_groups import metabolites_by_group
+from bids_acc.group.measures.table import build_measures, metabolite_column
+from bids_acc.group.statistics.analyses.mrs_groups import metabolites_by_group
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.study.joining import make_study
 from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.basis.edit_metadata import editing_of
 from bids_acc.mrs.basis.editing import (

@@ -14,8 +14,8 @@ from bids_acc.bids.inputs import FuncInputs, Session
 from bids_acc.bids.selection import Selection
 from bids_acc.derivatives.outputs import read_sidecar
 from bids_acc.func.raw import RawRun
-from bids_acc.group.cohort import read_quality
-from bids_acc.group.measures_files import _quality_entry
+from bids_acc.group.cohort.reading import read_quality
+from bids_acc.group.measures.files import _quality_entry
 from bids_acc.participant.scanners import keep_scanner, scanner_table, told_by
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_svs, write_t1w
 from tests.synthetic.bids_folder import write_image as write_plain

@@ -17,7 +17,7 @@ from bids_acc.group.formulas.classification import (
     youden_cutoff,
 )
 from bids_acc.group.formulas.prediction import predict
-from bids_acc.group.statistics.classification_rows import classification_rows
+from bids_acc.group.statistics.analyses.classification_rows import classification_rows
 
 
 @pytest.fixture

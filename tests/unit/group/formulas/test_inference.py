@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from bids_acc.exceptions import ComputationError, InputDataError
 from bids_acc.group.formulas import inference, two_samples
 from bids_acc.group.formulas.contingency import fisher_exact
-from bids_acc.group.statistics.kinds import (
+from bids_acc.group.statistics.rows.kinds import (
     ChiSquaredTest,
     Effect,
     FTest,
@@ -22,7 +22,7 @@ from bids_acc.group.statistics.kinds import (
     TTest,
     ZTest,
 )
-from bids_acc.group.statistics.rows import (
+from bids_acc.group.statistics.rows.row import (
     COLUMNS,
     EFFECT_RULES,
     Family,

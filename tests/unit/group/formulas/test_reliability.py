@@ -8,7 +8,7 @@ import pytest
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.reliability import reliability
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 
 JUDGES = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9],

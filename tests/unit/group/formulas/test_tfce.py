@@ -8,7 +8,7 @@ import statsmodels.api as sm
 
 from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, components, contrast_at_vertices, enhance
-from bids_acc.group.simulate import icosphere
+from bids_acc.group.opnmf.simulate import icosphere
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists
 
 

@@ -15,7 +15,7 @@ from bids_acc.group.opnmf.agreement import (
     regrow,
     stability_index,
 )
-from bids_acc.group.simulate import CohortDesign, icosphere, planted_cohort, strip
+from bids_acc.group.opnmf.simulate import CohortDesign, icosphere, planted_cohort, strip
 from bids_acc.surfaces.neighbours import adjacency, neighbour_lists, within
 
 

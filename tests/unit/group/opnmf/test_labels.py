@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import OPNMF, labels_of
 from bids_acc.group.opnmf.agreement import adjusted_rand
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.labels import assign, labels_by_variation
-from bids_acc.group.simulate import CohortDesign, planted_cohort
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 
 
 @pytest.fixture

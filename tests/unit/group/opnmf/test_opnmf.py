@@ -9,7 +9,6 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import OPNMF, anls, fit_path, newton, nnls
 from bids_acc.group.opnmf.acceleration import Extrapolation
 from bids_acc.group.opnmf.agreement import adjusted_rand
@@ -22,13 +21,14 @@ from bids_acc.group.opnmf.covariance import (
     nonzero_columns,
     orthonormal,
 )
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.initialise import Starts, nndsvd, spectral_norm
 from bids_acc.group.opnmf.model import CompressedData
 from bids_acc.group.opnmf.newton import newton_point
 from bids_acc.group.opnmf.nnls import nnls_columns
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.group.opnmf.solvers import fixed_point_residual, solve_mu, solve_pnmf
 from bids_acc.group.opnmf.splits import split_halves
-from bids_acc.group.simulate import CohortDesign, planted_cohort
 
 
 @pytest.fixture(scope='module')

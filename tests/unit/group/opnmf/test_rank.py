@@ -12,13 +12,13 @@ import pytest
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from bids_acc.execution import plugins
-from bids_acc.group.features import standardise
 from bids_acc.group.opnmf import fit_path, rank
 from bids_acc.group.opnmf.choice import choose_k
+from bids_acc.group.opnmf.features import standardise
 from bids_acc.group.opnmf.labels import deviations_from_mean_maps
 from bids_acc.group.opnmf.rank import SelectionOptions, rank_curves
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.group.opnmf.splits import split_halves, strata
-from bids_acc.group.simulate import CohortDesign, planted_cohort
 from bids_acc.group.tasks import Pace, Task, run_tasks
 from bids_acc.settings import Resources
 

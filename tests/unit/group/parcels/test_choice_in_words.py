@@ -7,7 +7,7 @@ import pytest
 
 from bids_acc.group.opnmf.choice import THRESHOLD, choose_k
 from bids_acc.group.opnmf.rank import RankCurves
-from bids_acc.group.page_parcels import choice_in_words
+from bids_acc.group.page.parcels import choice_in_words
 
 JARGON = ('admissible', 'factoriz', 'second difference', 'null', 'gradient', 'elbow', 'k =')
 

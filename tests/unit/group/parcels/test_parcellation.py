@@ -12,6 +12,7 @@ import pytest
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.group.opnmf.agreement import adjusted_rand
 from bids_acc.group.opnmf.rank import SelectionOptions
+from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.group.parcels.atlas import apply_atlas
 from bids_acc.group.parcels.files import read_atlas, write_parcellation
 from bids_acc.group.parcels.measures import in_order_of, parcel_table
@@ -20,7 +21,6 @@ from bids_acc.group.parcels.parcellation import (
     memory_estimate_gb,
     run_parcellation,
 )
-from bids_acc.group.simulate import CohortDesign, planted_cohort
 
 OPTIONS = ParcellationOptions(
     selection=SelectionOptions(ks=(3, 4, 5), n_splits=2, n_null=0),

@@ -10,14 +10,14 @@ from scipy import stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.linear import fit_ols, residual_ss
 from bids_acc.group.formulas.permutation import permutation_p
-from bids_acc.group.statistics.ancova import ancova
-from bids_acc.group.statistics.diagnostics import diagnostics
-from bids_acc.group.statistics.figure_files import write_figures
-from bids_acc.group.statistics.figures import group_figure, scatter_figure, spread
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.replication import retained_responses
-from bids_acc.group.statistics.rows import Family, finish_table
+from bids_acc.group.statistics.analyses.ancova import ancova
+from bids_acc.group.statistics.analyses.diagnostics import diagnostics
+from bids_acc.group.statistics.analyses.replication import retained_responses
+from bids_acc.group.statistics.figures.files import write_figures
+from bids_acc.group.statistics.figures.tests import group_figure, scatter_figure, spread
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.rows.row import Family, finish_table
+from bids_acc.group.statistics.study.joining import make_study
 
 MODEL = {
     'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'FL', 'TRS']},

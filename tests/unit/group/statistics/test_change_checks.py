@@ -8,14 +8,17 @@ import pytest
 import statsmodels.formula.api as smf
 
 from bids_acc.group.formulas.mixed import mixed_model
-from bids_acc.group.statistics.change_checks import (
+from bids_acc.group.statistics.analyses.change_checks import (
     Visits,
     _fitted,
     change_diagnostics,
     without_each,
 )
-from bids_acc.group.statistics.longitudinal_rows import change_between_sessions, change_frame
-from bids_acc.group.statistics.rows import Family, finish_table
+from bids_acc.group.statistics.analyses.longitudinal_rows import (
+    change_between_sessions,
+    change_frame,
+)
+from bids_acc.group.statistics.rows.row import Family, finish_table
 from tests.unit.group.statistics.test_rows_over_time_and_sites import study
 from tests.unit.group.statistics.test_traps import metabolites, people, rows, run
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.statistics.confounding import confounded_groups
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study.confounding import confounded_groups
+from bids_acc.group.statistics.study.joining import make_study
 
 CONTENT = {
     'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS', 'FEP']},
@@ -109,7 +109,7 @@ def test_what_was_done_leaves_none():
 
 
 def test_scanners_of_the_sidecars_count_without_a_column_of_the_people():
-    """As `bids_acc.group.cohort.read_quality` gives what the participant level kept."""
+    """As `bids_acc.group.cohort.reading.read_quality` gives what the participant level kept."""
     frame = people({'HC': 'AB', 'TRS': 'AB', 'FEP': 'AB'}).drop(columns='scanner')
     frame['session_id'] = None
     qc = frame[['participant_id', 'session_id']].assign(

@@ -15,20 +15,20 @@ from bids_acc.group.formulas.classification import (
     net_benefit,
 )
 from bids_acc.group.formulas.prediction import predict
-from bids_acc.group.statistics.classification_figures import (
+from bids_acc.group.statistics.analyses.modelling import draw_sample, fit_model
+from bids_acc.group.statistics.analyses.prediction_rows import people_of
+from bids_acc.group.statistics.figures.classification import (
     calibration_figure,
     decision_figure,
     roc_figure,
     unseen,
 )
-from bids_acc.group.statistics.interaction_figures import (
+from bids_acc.group.statistics.figures.interactions import (
     interaction_figure,
     lines_of,
     partial_residuals,
 )
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.modelling import draw_sample, fit_model
-from bids_acc.group.statistics.prediction_rows import people_of
+from bids_acc.group.statistics.study.joining import make_study
 from tests.unit.group.statistics.test_interactions import SEX, model, people_and_parcels
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.analyses.sensitivity import criteria_of
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sensitivity import criteria_of
 from bids_acc.report.group_page import compact
 
 MODEL = {

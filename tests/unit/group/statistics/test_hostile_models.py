@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.statistics.flow import flow_notes
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study.flow import flow_notes
 
 LEVELS = ('HC', 'FL', 'TRS')
 MODEL = {

@@ -11,7 +11,7 @@ from statsmodels.stats.anova import anova_lm
 from bids_acc.exceptions import SettingsError
 from bids_acc.group.formulas.design import DesignError, build_design, sum_coding
 from bids_acc.group.formulas.linear import anova, contrast_test, fit_ols
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.report.findings import significant_findings
 

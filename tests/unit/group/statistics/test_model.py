@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError, SettingsError
-from bids_acc.group.statistics.model import parse_model, presets, read_model
-from bids_acc.group.statistics.proposal import propose_model, resolve_model
+from bids_acc.group.statistics.model.declaration import parse_model, presets, read_model
+from bids_acc.group.statistics.study.proposal import propose_model, resolve_model
 
 MINIMAL = {'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'FL', 'TRS']}}
 

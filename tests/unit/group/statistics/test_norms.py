@@ -9,7 +9,7 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.group.formulas.norms import sample_norms, table_norms
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 
 

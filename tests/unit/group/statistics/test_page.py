@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pandas as pd
 
 from bids_acc.group.formulas.linear import t_two_sided
-from bids_acc.group.page import shown_tables
-from bids_acc.group.statistics.kinds import Effect, TTest
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.rows import Family, Row, finish_table
+from bids_acc.group.page.content import shown_tables
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.rows.kinds import Effect, TTest
+from bids_acc.group.statistics.rows.row import Family, Row, finish_table
 from bids_acc.report.findings import significant_findings
 from bids_acc.report.group_page import GroupPage, compact, render_group_page
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import SettingsError
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.report.findings import explained_differences, significant_findings
 

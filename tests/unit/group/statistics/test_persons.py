@@ -8,12 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.group.exclusions import read_verdicts
-from bids_acc.group.measures import build_measures
-from bids_acc.group.participant_flow import participant_flow
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.persons import changed_groups, groups_and_cohorts, scales_apart
+from bids_acc.group.cohort.exclusions import read_verdicts
+from bids_acc.group.measures.table import build_measures
+from bids_acc.group.page.participant_flow import participant_flow
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study.persons import (
+    changed_groups,
+    groups_and_cohorts,
+    scales_apart,
+)
 from bids_acc.tables.people import read_column, read_people_table
 
 MODEL = {

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bids_acc.group.statistics.demographics import compare_categorical, compare_continuous
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.posthoc import planned_contrasts, posthoc
-from bids_acc.group.statistics.rows import disagreement
+from bids_acc.group.statistics.analyses.demographics import compare_categorical, compare_continuous
+from bids_acc.group.statistics.analyses.posthoc import planned_contrasts, posthoc
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.rows.row import disagreement
+from bids_acc.group.statistics.study.joining import make_study
 
 LEVELS = ['HC', 'FL', 'TRS']
 SIZES = (14, 11, 9)

@@ -11,18 +11,18 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.mixed import mixed_model
 from bids_acc.group.formulas.mixture import MixtureFit
 from bids_acc.group.formulas.results import TestResult
-from bids_acc.group.statistics import (
+from bids_acc.group.statistics.analyses import (
     longitudinal_rows,
     mixture_rows,
     prediction_rows,
     site_rows,
     treatment_rows,
 )
-from bids_acc.group.statistics.figures import trajectory_figure
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.rows import COLUMNS, Family, finish_table
+from bids_acc.group.statistics.figures.tests import trajectory_figure
+from bids_acc.group.statistics.model.declaration import parse_model
+from bids_acc.group.statistics.rows.row import COLUMNS, Family, finish_table
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study.joining import make_study
 from bids_acc.report.findings import significant_findings
 from bids_acc.report.group_page import SECTIONS, TABLES
 

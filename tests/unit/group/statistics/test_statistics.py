@@ -14,14 +14,14 @@ import pytest
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.norms import sample_norms
 from bids_acc.group.statistics import run
-from bids_acc.group.statistics.analyses import ANALYSES, Analysis
-from bids_acc.group.statistics.flow import participant_flow
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.kinds import StatisticalTest, TTest
-from bids_acc.group.statistics.model import parse_model, read_model
-from bids_acc.group.statistics.proposal import propose_model
-from bids_acc.group.statistics.rows import COLUMNS, Row
+from bids_acc.group.statistics.analyses.order import ANALYSES, Analysis
+from bids_acc.group.statistics.model.declaration import parse_model, read_model
+from bids_acc.group.statistics.rows.kinds import StatisticalTest, TTest
+from bids_acc.group.statistics.rows.row import COLUMNS, Row
 from bids_acc.group.statistics.run import run_analyses, run_statistics
+from bids_acc.group.statistics.study.flow import participant_flow
+from bids_acc.group.statistics.study.joining import make_study
+from bids_acc.group.statistics.study.proposal import propose_model
 from bids_acc.group.statistics.tables import (
     DESCRIPTIONS,
     TITLES,
@@ -621,8 +621,9 @@ def test_every_analysis_of_the_package_is_listed_once_and_has_a_heading():
     folder = Path(run.__file__).parent
     shape = ['study', 'earlier', 'rng']
     defined = set()
-    for path in folder.glob('*.py'):
-        module = importlib.import_module(f'bids_acc.group.statistics.{path.stem}')
+    for path in folder.rglob('*.py'):
+        parts = path.relative_to(folder).with_suffix('').parts
+        module = importlib.import_module('.'.join(['bids_acc.group.statistics', *parts]))
         for name, thing in inspect.getmembers(module, inspect.isfunction):
             own = thing.__module__ == module.__name__ and not name.startswith('_')
             if own and list(inspect.signature(thing).parameters) == shape:

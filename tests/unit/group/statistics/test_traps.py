@@ -12,7 +12,7 @@ from scipy import stats
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.two_samples import mann_whitney, permuted_means
-from bids_acc.group.statistics.model import parse_model, presets, read_model
+from bids_acc.group.statistics.model.declaration import parse_model, presets, read_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.report.findings import significant_findings
 

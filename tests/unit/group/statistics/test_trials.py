@@ -10,7 +10,7 @@ from scipy import stats
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.mixed import mixed_model
 from bids_acc.group.formulas.trials import crossover, rate_difference, slopes_by_group
-from bids_acc.group.statistics.model import parse_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.report.findings import significant_findings
 

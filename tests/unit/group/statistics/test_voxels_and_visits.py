@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import InputDataError
-from bids_acc.group.statistics.joining import make_study
-from bids_acc.group.statistics.model import parse_model
-from bids_acc.group.statistics.proposal import propose_model
+from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
-from bids_acc.group.statistics.sessions import at_first_visit, unshared_sessions, visit_order
-from bids_acc.group.statistics.voxels import choose_voxels
+from bids_acc.group.statistics.study.joining import make_study
+from bids_acc.group.statistics.study.proposal import propose_model
+from bids_acc.group.statistics.study.sessions import at_first_visit, unshared_sessions, visit_order
+from bids_acc.group.statistics.study.voxels import choose_voxels
 
 MODEL = {
     'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS']},

@@ -1,0 +1,348 @@
+"""People's own verdicts on data: who is left out of what, by whom and why.
+
+A table ``exclude.tsv`` has a row for each verdict: ``participant_id``, ``session_id`` (n/a for
+every session), ``modality`` (anat, dwi, func, mtr, mrs or all), ``reason`` and ``rater``; in place
+of the first three, ``bids_name`` as in MRIQC's tables (``sub-01_ses-1_T1w``). It is honoured
+before anything is factorized or compared, and shown with every other exclusion. With a column
+``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.group.cohort.people import matched
+from bids_acc.group.cohort.quality import KEYS
+from bids_acc.group.cohort.reading import Cohort
+from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.tables.people import BIDS_NAME, read_people_table
+
+LOGGER = logging.getLogger(__name__)
+
+FILE = Path('code') / 'exclude.tsv'
+"""Where a table of verdicts is looked for in the output folder."""
+OF_SUBJECTS = '*_exclude.tsv'
+"""Tables of single subjects beside it, as their pages give them to a rater."""
+RATINGS = ('exclude', 'unsure', 'keep')
+"""Words of the column ``rating``; only the first leaves somebody out."""
+COLUMNS = [*KEYS, 'modality', 'reason', 'rater']
+MODALITIES: Mapping[str, str] = MappingProxyType(
+    {
+        'anat': 'anat', 't1w': 'anat', 't1': 'anat', 'structural': 'anat',
+        'dwi': 'dwi', 'dti': 'dwi', 'diffusion': 'dwi',
+        'func': 'func', 'bold': 'func', 'fmri': 'func', 'function': 'func',
+        'mtr': 'mtr', 'mt': 'mtr', 'mtrmap': 'mtr', 'magnetization transfer': 'mtr',
+        'mrs': 'mrs', 'svs': 'mrs', 'spectroscopy': 'mrs', 'all': 'all', '*': 'all',
+    }
+)  # fmt: skip
+"""Words for a modality in small letters, and which is meant."""
+STRUCTURE = frozenset({'thickness', 'area', 'volume'})
+"""Vertex metrics of the T1w image."""
+FUNCTION = frozenset({'reho', 'alff', 'falff'})
+"""Vertex metrics of the BOLD series."""
+TRANSFER = frozenset({'mtr'})
+"""Vertex metrics of magnetization transfer; all others are of the diffusion images."""
+CRITERION = re.compile(
+    r'(?P<criterion>\w+) (?P<threshold>[<>]=? [\d.e+-]+(?: (?:Hz|ppm|%))?): '
+    r'(?:(?P<value>[\d.e+-]+)(?: \((?P<definition>\w+)\))? fail|(?P<unknown>unknown))'
+)
+"""A failed criterion as `bids_acc.quality.gate.Criterion` writes it."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What raters left out."""
+
+    table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    """`COLUMNS`; ``session_id`` is missing where every session is meant."""
+    notes: tuple[str, ...] = ()
+    source: str = ''
+    """Name of the table."""
+
+    def of(self, modality: str) -> pd.DataFrame:
+        """Return the verdicts on a modality."""
+        return self.table[self.table['modality'].isin([modality, 'all'])]
+
+
+def read_verdicts(path: Path | None, output_dir: Path, sessions: Iterable[tuple[str, str | None]]
+                  ) -> Verdicts:  # fmt: skip
+    """Read a table of verdicts.
+
+    Parameters
+    ----------
+    path : Path or None
+        The table; None for ``code/exclude.tsv`` in the output folder and those of single
+        subjects (`OF_SUBJECTS`) beside it, if there are any.
+    output_dir : Path
+        Root of the derivatives.
+    sessions : iterable of (str, str or None)
+        Participants and sessions that there are.
+
+    Returns
+    -------
+    Verdicts
+
+    Raises
+    ------
+    MissingInputError
+        If the table that was named is not there.
+    InputDataError
+        If it cannot be read, lacks a column, or names a modality or a rating that there is not.
+    """
+    if path is not None and not path.is_file():
+        raise MissingInputError(f'--exclude {path}: there is no such file.')
+    own = [output_dir / FILE] if (output_dir / FILE).is_file() else []
+    beside = sorted((output_dir / FILE.parent).glob(OF_SUBJECTS))
+    chosen = [path] if path is not None else [*own, *beside]
+    found = [_read_table(one, set(sessions)) for one in chosen]
+    if not found:
+        return Verdicts()
+    table = pd.concat([one.table for one in found], ignore_index=True)
+    notes = tuple(note for one in found for note in one.notes)
+    for note in notes:
+        LOGGER.warning('%s', note)
+    return Verdicts(table, notes, ', '.join(one.source for one in found))
+
+
+def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
+    """Read one table of verdicts."""
+    table = matched(read_people_table(chosen), {who for who, _ in there}, chosen.name)
+    frame = _with_our_names(table.frame)
+    if BIDS_NAME in frame and not {'rating', 'reason'} & set(frame):
+        raise InputDataError(
+            f'{chosen} holds measures and no verdicts; add a column rating with '
+            f'{", ".join(RATINGS)}, or keep the rows that are to be left out and add a reason.'
+        )
+    if 'modality' not in frame:
+        raise InputDataError(
+            f'{chosen}: the column modality is missing; write anat, dwi, func, mtr, mrs or all.'
+        )
+    for name in COLUMNS:
+        if name not in frame:
+            frame[name] = None
+    words = frame['modality'].astype(str).str.strip().str.lower()
+    if (unknown := ~words.isin(list(MODALITIES))).any():
+        row = frame[unknown].iloc[0]
+        raise InputDataError(
+            f'{chosen}: modality {row["modality"]!r} of {row["participant_id"]} is none of anat, '
+            'dwi, func, mtr, mrs, all.'
+        )
+    frame['modality'] = words.map(dict(MODALITIES))
+    frame = _left_out(frame, chosen)
+    frame['session_id'] = _sessions(frame['session_id'])
+    frame[['reason', 'rater']] = frame[['reason', 'rater']].astype(object)
+    notes = (*table.notes, *_not_there(frame, there, chosen.name))
+    return Verdicts(frame[COLUMNS], notes, chosen.name)
+
+
+def _with_our_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns are named as ours where they differ in case only."""
+    ours = {*COLUMNS, 'rating'}
+    lower = [str(name).lower() for name in frame]
+    return frame.rename(columns={
+        name: plain for name, plain in zip(frame, lower, strict=True)
+        if plain in ours and lower.count(plain) == 1
+    })  # fmt: skip
+
+
+def _left_out(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the rows that leave somebody out; without ratings, all do."""
+    if 'rating' not in frame:
+        return frame
+    words = frame['rating'].fillna(RATINGS[0]).astype(str).str.strip().str.lower()
+    if (unknown := ~words.isin(RATINGS)).any():
+        row = frame[unknown].iloc[0]
+        raise InputDataError(
+            f'{path}: rating {row["rating"]!r} of {row["participant_id"]} is none of '
+            f'{", ".join(RATINGS)}.'
+        )
+    return frame[words == RATINGS[0]].reset_index(drop=True)
+
+
+def _sessions(column: pd.Series) -> pd.Series:
+    """Return session labels with prefix; missing ones stay missing."""
+    text = column.astype(object)
+    return text.map(lambda v: None if pd.isna(v) else f'ses-{str(v).removeprefix("ses-")}')
+
+
+def _not_there(frame: pd.DataFrame, there: set[tuple[str, str | None]], name: str) -> list[str]:
+    """Say which verdicts are about nobody: a typing error would leave bad data in."""
+    people = {who for who, _ in there}
+    lost = [
+        f'{who}{f" {visit}" if isinstance(visit, str) else ""}'
+        for who, visit in frame[KEYS].itertuples(index=False, name=None)
+        if who not in people or (isinstance(visit, str) and (who, visit) not in there)
+    ]
+    if not lost:
+        return []
+    return [f'{name}: no results of {", ".join(lost)}, so that nothing is left out for it.']
+
+
+def _rows_of(keys: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series:
+    """Return the sentence of the first verdict on each row, missing where there is none."""
+    found = pd.Series(None, index=keys.index, dtype=object)
+    visit = keys['session_id'].where(keys['session_id'].notna(), '')
+    for row in verdicts.itertuples(index=False):
+        mine = keys['participant_id'] == row.participant_id
+        if isinstance(row.session_id, str):
+            mine &= visit == row.session_id
+        found[mine & found.isna()] = sentence(row.reason, row.rater)
+    return found
+
+
+def sentence(reason: object, rater: object) -> str:
+    """Say who left something out and why.
+
+    Examples
+    --------
+    >>> sentence('ghosting', 'AB'), sentence(None, None)
+    ('left out by AB: ghosting', 'left out by a rater')
+    """
+    who = rater if isinstance(rater, str) else 'a rater'
+    return f'left out by {who}' + (f': {reason}' if isinstance(reason, str) else '')
+
+
+def honour(cohort: Cohort, verdicts: Verdicts) -> Cohort:
+    """Leave spectra out, and tell in the flow of every modality.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        As read.
+    verdicts : Verdicts
+        Of raters.
+
+    Returns
+    -------
+    Cohort
+        Levels of spectra that were left out fail their gate.
+    """
+    if verdicts.table.empty:
+        return cohort
+    flow = cohort.flow.copy()
+    for modality in flow['modality'].unique():
+        own = (flow['modality'] == modality) & (flow['status'] != 'skip')
+        why = _rows_of(flow[own], verdicts.of(str(modality))).dropna()
+        flow.loc[why.index, 'status'] = 'exclude'
+        flow.loc[why.index, 'reason'] = why
+    mrs = cohort.mrs
+    if mrs is not None:
+        why = _rows_of(mrs, verdicts.of('mrs')).dropna()
+        mrs = mrs.copy()
+        for name in ('gate', 'gate_reason'):
+            mrs[name] = mrs[name].astype(object) if name in mrs else None
+        mrs.loc[why.index, 'gate'] = 'fail'
+        mrs.loc[why.index, 'gate_reason'] = why
+    return replace(cohort, flow=flow, mrs=mrs)
+
+
+def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:
+    """Empty the maps that raters left out: they take part in no parcels and have no value there.
+
+    Without its T1w image a session has no surface to sample, so that a verdict on anat empties
+    the diffusion and magnetization transfer maps too.
+
+    Parameters
+    ----------
+    data : VertexMetrics
+        Of all sessions.
+    verdicts : Verdicts
+        Of raters.
+
+    Returns
+    -------
+    VertexMetrics
+    """
+    if verdicts.table.empty:
+        return data
+    anat = _rows_of(data.sessions, verdicts.of('anat')).notna().to_numpy()
+    dwi = _rows_of(data.sessions, verdicts.of('dwi')).notna().to_numpy() | anat
+    func = _rows_of(data.sessions, verdicts.of('func')).notna().to_numpy()
+    mtr = _rows_of(data.sessions, verdicts.of('mtr')).notna().to_numpy() | anat
+    values = data.values.copy()
+    for number, metric in enumerate(data.metrics):
+        own = func if metric in FUNCTION else mtr if metric in TRANSFER else dwi
+        values[number, anat if metric in STRUCTURE else own] = np.nan
+    return replace(data, values=values)
+
+
+def exclusions_table(
+    cohort: Cohort,
+    verdicts: Verdicts,
+    maps: pd.DataFrame | None = None,
+    images: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """List who is left out of what, by which criterion, with value and threshold.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With its levels and their verdicts.
+    verdicts : Verdicts
+        Of raters.
+    maps : DataFrame, optional
+        Sessions without complete maps: keys and ``reason``.
+    images : DataFrame, optional
+        Criteria that images did not meet (`bids_acc.group.cohort.gates.Gated`).
+
+    Returns
+    -------
+    DataFrame
+        ``participant_id, session_id, modality, voxel, metabolite, criterion, definition, value,
+        threshold, verdict, rater, reason``; a row for each criterion that was not met.
+    """
+    columns = [*KEYS, 'modality', 'voxel', 'metabolite', 'criterion', 'definition', 'value',
+               'threshold', 'verdict', 'rater', 'reason']  # fmt: skip
+    parts = [] if maps is None or maps.empty else [
+        maps.assign(modality='parcels', criterion='vertex maps', verdict='fail')
+    ]  # fmt: skip
+    if images is not None and len(images):
+        parts.append(images)
+    if len(verdicts.table):
+        parts.append(verdicts.table.assign(criterion='human verdict', definition=verdicts.source,
+                                verdict='fail'))  # fmt: skip
+    if cohort.mrs is not None and 'gate' in cohort.mrs:
+        parts.append(_failed_levels(cohort.mrs))
+    found = [part for part in parts if len(part)]
+    joined = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    return joined.reindex(columns=columns)
+
+
+def _failed_levels(mrs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each criterion that a level or its spectrum did not meet.
+
+    The definition is known where a gate of the model was applied; a reason of the participant
+    level names it only where the gate does not ask for it.
+    """
+    names = [c for c in (*KEYS, 'voxel', 'metabolite', 'gate_reason', 'engine') if c in mrs]
+    bad = mrs[mrs['gate'].astype(str).str.lower() == 'fail']
+    failed = bad[names].drop_duplicates()
+    judged = bad.get('gate_definitions', pd.Series(None, bad.index, dtype=object))
+    failed = failed.assign(definitions=judged.reindex(failed.index))
+    rows = []
+    for row in failed.to_dict('records'):
+        reason = row.pop('gate_reason', None)
+        text = reason if isinstance(reason, str) else ''
+        known = row.pop('definitions')
+        known = known if isinstance(known, dict) else {}
+        if text.startswith('left out by'):
+            continue  # a human verdict has its own row
+        common = {**row, 'modality': 'mrs', 'verdict': 'fail', 'reason': reason}
+        found = list(CRITERION.finditer(text))
+        rows += [
+            {**common, 'criterion': m['criterion'],
+             'definition': m['definition'] or known.get(m['criterion']),
+             'threshold': m['threshold'],
+             'value': float(m['value']) if m['value'] else np.nan}
+            for m in found
+        ] or [{**common, 'criterion': 'quality gate'}]  # fmt: skip
+    return pd.DataFrame(rows)

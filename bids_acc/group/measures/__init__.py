@@ -1,0 +1,1 @@
+"""The table of measures: made, written, read back, explained."""

@@ -1,0 +1,407 @@
+"""The table of measures as files: wide and long, with a data dictionary, and read back.
+
+Numbers are written with all their digits, so that who reads the table computes what the group
+level computes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.derivatives.outputs import load_table
+from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.cohort.quality import KEYS
+from bids_acc.group.measures.table import (
+    GATED,
+    Meaning,
+    Measures,
+    long_form,
+    meaning_of,
+    metabolite_column,
+)
+from bids_acc.group.opnmf.features import PARTIAL_VOLUME
+from bids_acc.group.parcels.measures import SUMMED_METRICS
+from bids_acc.group.statistics.tables import table_text
+from bids_acc.report.wording import metric_words
+from bids_acc.tables.labels import match_labels, with_prefix
+from bids_acc.tables.missing import is_missing
+from bids_acc.tables.people import read_column, read_sidecar
+from bids_acc.tables.reading import INVISIBLE, read_raw, typed, with_points
+
+TABLE = 'measures.tsv'
+LONG = 'measures_long.tsv'
+HOLDS = 'Holds'
+"""Entry of the data dictionary that a program reads."""
+QC_OUTPUTS: Mapping[str, str] = {
+    'anat': 'anat_qc',
+    'dwi': 'dwi_qc',
+    'func': 'func_qc',
+    'mtr': 'mtr_qc',
+    'mrs': 'mrs_quality',
+}
+VOXEL_QUALITY: Mapping[str, Mapping[str, str]] = {
+    'mrs_voxel_dice': {
+        'Description': 'Dice coefficient of the voxel with the mean of the other voxels of the '
+        'cohort, in the template', 'Units': '1',
+    },
+    'mrs_voxel_distance_mm': {
+        'Description': "Distance of the voxel's centre from the cohort's median centre, in the "
+        'template', 'Units': 'mm',
+    },
+}  # fmt: skip
+"""What the group level adds to the quality of spectra."""
+LONG_COLUMNS: Mapping[str, str] = {
+    'participant_id': 'Participant',
+    'session_id': 'Session; n/a without sessions',
+    'measure': 'Column of measures.tsv',
+    'kind': 'parcel, region, metabolite, voxel or quality',
+    'metric': 'What is measured of a parcel or region, or of the place of a voxel',
+    'component': 'Number of the parcel',
+    'atlas': 'Atlas of a region',
+    'region': 'Name of the region',
+    'hemisphere': 'L, R, or both for the parcel over both hemispheres',
+    'voxel': 'Spectrum, by the entities of its file name',
+    'unit_scheme': 'How the amplitude was made a level',
+    'metabolite': 'Metabolite or sum of metabolites',
+    'unit': 'Unit of the value',
+    'value': 'Value, whether or not it passed its gate',
+    'gate': 'Verdict of the quality gate on a metabolite level',
+}
+
+
+def write_measures(
+    measures: Measures, folder: Path, people: Mapping[str, Any] | None = None
+) -> Path:
+    """Write the wide and the long table and their data dictionaries.
+
+    Parameters
+    ----------
+    measures : Measures
+        The table.
+    folder : Path
+        Where to.
+    people : mapping, optional
+        Descriptions of the people's columns, as in ``participants.json``.
+
+    Returns
+    -------
+    Path
+        The wide table.
+    """
+    path = folder / TABLE
+    write_bytes(path, table_text(measures.wide, exact=True).encode())
+    write_json(path.with_suffix('.json'), data_dictionary(measures, people or {}))
+    write_bytes(folder / LONG, table_text(long_form(measures), exact=True).encode())
+    write_json(
+        (folder / LONG).with_suffix('.json'),
+        {'Description': 'Measures of the group level, one row for each value'}
+        | {name: {'Description': text} for name, text in LONG_COLUMNS.items()},
+    )
+    return path
+
+
+def data_dictionary(measures: Measures, people: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe every column of the wide table.
+
+    Parameters
+    ----------
+    measures : Measures
+        The table.
+    people : mapping
+        Descriptions of the people's columns.
+
+    Returns
+    -------
+    dict
+        ``Description``, ``Units`` where there is one, ``Levels`` where they are declared, and
+        ``Holds``, which tells a program what the column is.
+    """
+    content: dict[str, Any] = {
+        'Description': 'Everything that the group level analyses, a row for each participant and '
+        'session. Edit or extend it and run: bids_acc BIDS_DIR OUTPUT_DIR group --measures FILE',
+        'participant_id': {'Description': 'Participant'},
+        'session_id': {'Description': 'Session; n/a without sessions'},
+    }
+    for name, meaning in measures.meanings.items():
+        entry = _entry(name, meaning, people)
+        entry[HOLDS] = {k: v for k, v in asdict(meaning).items() if v not in ('', 0)}
+        content[name] = entry
+    return content
+
+
+def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe one column."""
+    if meaning.kind == 'person':
+        known = people.get(name)
+        plain = {'Description': f'{name}, as in participants.tsv, sessions.tsv or phenotype/'}
+        return plain | dict(known) if isinstance(known, Mapping) else plain
+    if meaning.kind == 'quality':
+        return _quality_entry(name)
+    if meaning.kind == 'status':
+        what, modality = name.split('_', 1)
+        texts = {
+            'status': f'Whether results of {modality} are usable, absent or excluded',
+            'reason': f'Why results of {modality} are not usable, or what is missing',
+        }
+        return {'Description': texts[what]}
+    words = {'parcel': _parcel_text, 'region': _region_text, 'voxel': _place_text}
+    text = words.get(meaning.kind, _level_text)(meaning)
+    return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
+
+
+def _quality_entry(name: str) -> dict[str, Any]:
+    """Describe a quality measure as the participant level describes it."""
+    modality, measure = name.split('_', 1)
+    measure, _, other = measure.partition('__')
+    columns = load_table()[QC_OUTPUTS[modality]].columns if modality in QC_OUTPUTS else {}
+    if measure in (places := load_table()['session_scanner'].columns):
+        return {**places[measure], 'Description':
+                f'Where {modality} was measured: {places[measure]["Description"]}'}  # fmt: skip
+    if measure == 'protocol':
+        what = 'echo time, voxel and what else tells protocols apart, times with two digits'
+        return {'Description': f'How {modality} was acquired: {what}'}
+    known = VOXEL_QUALITY.get(name.partition('__')[0], columns.get(measure))
+    entry = dict(known) if isinstance(known, Mapping) else {'Description': measure}
+    of = f'{modality}, voxel {other}' if other else modality
+    entry['Description'] = f'Quality of {of}: {entry.get("Description", measure)}'
+    return entry
+
+
+def _parcel_text(meaning: Meaning) -> str:
+    """Describe a parcel's column."""
+    kind = 'Sum' if meaning.metric in SUMMED_METRICS else 'Mean'
+    side = {'L': 'left hemisphere', 'R': 'right hemisphere'}.get(
+        meaning.hemisphere, 'both hemispheres'
+    )
+    what = _metric_text(meaning.metric)
+    return f'{kind} of {what} over parcel {meaning.component}, {side}'
+
+
+def _region_text(meaning: Meaning) -> str:
+    """Describe a region's column."""
+    side = {'L': ', left', 'R': ', right'}.get(meaning.hemisphere, '')
+    what = _metric_text(meaning.metric)
+    return f'{what[0].upper()}{what[1:]} of {meaning.region}{side} ({meaning.atlas})'
+
+
+REGION_WORDS: Mapping[str, str] = {
+    'gmvolume': 'volume of grey matter within the label',
+    'gmdensity': 'modulated density of grey matter',
+    'fawm': 'FA weighted by white matter',
+    'mtr': 'magnetization transfer ratio',
+    'mtrgm': 'magnetization transfer ratio weighted by grey matter',
+    'mtrwm': 'magnetization transfer ratio weighted by white matter',
+}
+"""Metrics that need more words than their name on pages."""
+
+
+def _metric_text(metric: str) -> str:
+    """Return what a metric is, in words."""
+    return REGION_WORDS.get(metric) or PARTIAL_VOLUME.get(metric) or metric_words(metric)
+
+
+def _place_text(meaning: Meaning) -> str:
+    """Describe a column about the place of a voxel."""
+    if meaning.component:
+        return f'Share of the volume of {meaning.voxel} that lies in parcel {meaning.component}'
+    if meaning.metric == 'share_cortex':
+        return f'Share of the volume of {meaning.voxel} that is cortex'
+    return f'Mean of {meaning.metric} over the cortex inside {meaning.voxel}'
+
+
+def _level_text(meaning: Meaning) -> str:
+    """Describe a metabolite's column."""
+    columns = load_table()['mrs_quantities'].columns
+    texts = {
+        'value': 'level, whether or not it passed the gate',
+        GATED: 'level if it passed the gate, otherwise n/a; must agree with value and gate',
+        'gate': 'verdict of the quality gate; only pass is analysed',
+        'detected': 'whether the amplitude is above zero',
+    }
+    known = columns.get(meaning.quantity, {})
+    what = texts.get(meaning.quantity, str(known.get('Description', meaning.quantity)))
+    scheme = f', {meaning.scheme}' if meaning.scheme else ''
+    levels = columns.get('unit_scheme', {}).get('Levels', {})
+    more = f' ({levels[meaning.scheme]})' if meaning.scheme in levels else ''
+    return f'{meaning.metabolite} in {meaning.voxel}{scheme}{more}: {what}'
+
+
+def read_measures(path: Path) -> Measures:
+    """Read a table of measures, edited or not.
+
+    Parameters
+    ----------
+    path : Path
+        Wide table; the JSON file beside it says what the columns hold, and where it is silent
+        their names do. Columns that it does not know belong to the people.
+
+    Returns
+    -------
+    Measures
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    InputDataError
+        If it cannot be read, a participant and session has two rows, or a gated level disagrees
+        with the level and its verdict.
+    """
+    if not path.is_file():
+        raise MissingInputError(f'--measures {path}: there is no such file.')
+    raw = read_raw(path)
+    header = [name.lower() if name.lower() in KEYS else name for name in raw.header]
+    if 'participant_id' not in header:
+        raise InputDataError(f'{path}: the column participant_id is missing.')
+    columns = {
+        name: _read_column(name, [row[i] for row in raw.rows]) for i, name in enumerate(header)
+    }
+    wide = pd.DataFrame(columns)
+    if 'session_id' not in wide:
+        wide.insert(1, 'session_id', '')
+    wide['session_id'] = wide['session_id'].fillna('')
+    _check_keys(path, wide)
+    sidecar = read_sidecar(path.with_suffix('.json'))
+    meanings = {
+        name: _read_meaning(name, sidecar.get(name)) for name in wide.columns if name not in KEYS
+    }
+    found = Measures(wide[[*KEYS, *meanings]], meanings)
+    _check_numbers(path, found)
+    _check_gated(path, found)
+    return found
+
+
+def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
+    """Read a table that somebody has edited: columns of people as in participants.tsv.
+
+    Parameters
+    ----------
+    path : Path
+        As for `read_measures`.
+    known : iterable of str
+        Participants who have results, with prefix.
+
+    Returns
+    -------
+    measures : Measures
+        Labels with prefix, those of the results where they mean these; values of people within
+        the range of their column.
+    notes : list of str
+        What the table holds, and what was read otherwise than it stands there.
+
+    Raises
+    ------
+    MissingInputError, InputDataError
+        As `read_measures`, and if two labels could be one person.
+    """
+    found = read_measures(path)
+    match = match_labels(found.wide['participant_id'], known, 'sub-', path.name)
+    wide = found.wide.assign(
+        participant_id=found.wide['participant_id'].map(match.of),
+        session_id=found.wide['session_id'].map(lambda v: with_prefix(v, 'ses-') if v else ''),
+    )
+    _check_keys(path, wide)
+    raw, sidecar = read_raw(path), read_sidecar(path.with_suffix('.json'))
+    notes = [_holdings(found), *raw.notes, *match.notes]
+    for name in found.columns('person'):
+        at = raw.header.index(name)
+        cells = [row[at].strip(INVISIBLE) for row in raw.rows]
+        wide[name], told = read_column(
+            name, cells, list(wide['participant_id']), sidecar.get(name), path.name
+        )
+        notes += told
+    return Measures(wide, found.meanings), notes
+
+
+def _holdings(measures: Measures) -> str:
+    """Say how many columns of each kind there are: a program may have renamed them."""
+    kinds = Counter(str(meaning.kind) for meaning in measures.meanings.values())
+    counted = ', '.join(f'{kinds[kind]} of {word}' for kind, word in KIND_WORDS.items())
+    people = measures.columns('person')
+    more = f' and {len(people) - 10} more' if len(people) > 10 else ''
+    named = ', '.join(people[:10]) or 'none'
+    return (
+        f'It has {measures.wide["participant_id"].nunique()} people and columns: {counted}; about '
+        f'people: {named}{more}.'
+    )
+
+
+KIND_WORDS: Mapping[str, str] = {
+    'parcel': 'parcels', 'region': 'regions', 'metabolite': 'metabolites', 'quality': 'quality',
+}  # fmt: skip
+"""Kinds of columns that are counted for who gives an edited table."""
+
+
+def _read_column(name: str, cells: list[str]) -> pd.Series:
+    """Type one column; spellings of missing and of numbers that other programs write are known."""
+    plain = [cell.strip(INVISIBLE) for cell in cells]
+    known: list[str | None] = [None if is_missing(cell) else cell for cell in plain]
+    return pd.Series(known, dtype=object) if name in KEYS else typed(with_points(known))
+
+
+def _read_meaning(name: str, entry: Any) -> Meaning:
+    """Return what the data dictionary says a column holds, otherwise what its name says."""
+    held = entry.get(HOLDS) if isinstance(entry, Mapping) else None
+    if not isinstance(held, Mapping) or not held.get('kind'):
+        return meaning_of(name)
+    known = {key: held[key] for key in Meaning.__dataclass_fields__ if key in held}
+    return Meaning(**known)
+
+
+def _check_keys(path: Path, wide: pd.DataFrame) -> None:
+    """Refuse rows without a participant, and two rows of one session."""
+    if wide['participant_id'].isna().any():
+        line = int(np.flatnonzero(wide['participant_id'].isna())[0]) + 2
+        raise InputDataError(f'{path}, row {line}: participant_id is missing.')
+    double = wide.duplicated(KEYS)
+    if double.any():
+        who = ' '.join(wide.loc[double, KEYS].iloc[0]).strip()
+        raise InputDataError(f'{path}: {who} has two rows; keep one.')
+
+
+def _check_numbers(path: Path, measures: Measures) -> None:
+    """Refuse text where a measure has numbers."""
+    for name, meaning in measures.meanings.items():
+        numeric = meaning.kind in ('parcel', 'region', 'voxel') or meaning.quantity in (
+            'value',
+            'value_sd',
+            GATED,
+        )
+        if not numeric or pd.api.types.is_numeric_dtype(measures.wide[name]):
+            continue
+        column = measures.wide[name]
+        wrong = column.notna() & pd.to_numeric(column, errors='coerce').isna()
+        who = measures.wide.loc[wrong, 'participant_id']
+        cell = f'{column[wrong].iloc[0]!r} of {who.iloc[0]}' if len(who) else 'text'
+        raise InputDataError(f'{path}: {name} holds {cell}, which is no number.')
+
+
+def _check_gated(path: Path, measures: Measures) -> None:
+    """Refuse a gated level that was edited without its level or verdict."""
+    for name, meaning in measures.meanings.items():
+        if meaning.quantity != GATED:
+            continue
+        value, gate = (
+            metabolite_column(meaning.voxel, meaning.scheme, meaning.metabolite, quantity)
+            for quantity in ('value', 'gate')
+        )
+        if value not in measures.wide or gate not in measures.wide:
+            continue
+        passed = measures.wide[gate].astype(str).str.lower() == 'pass'
+        wanted = measures.wide[value].where(passed).to_numpy(dtype=float)
+        there = measures.wide[name].to_numpy(dtype=float)
+        apart = ~np.isclose(wanted, there, rtol=1e-6, atol=0, equal_nan=True)
+        if apart.any():
+            who = measures.wide['participant_id'].iloc[int(np.flatnonzero(apart)[0])]
+            raise InputDataError(
+                f'{path}: {name} of {who} does not follow from {value} and {gate}; edit these '
+                'two, from which the analysis is made, or remove the column.'
+            )

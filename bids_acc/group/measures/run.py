@@ -1,0 +1,126 @@
+"""The table of measures within a run of the group level: made, written, read back; or given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.exceptions import InputDataError
+from bids_acc.group.cohort.reading import Cohort
+from bids_acc.group.cohort.vertexmaps import gather_beside
+from bids_acc.group.measures.codebook import write_codebook
+from bids_acc.group.measures.files import data_dictionary, read_measures, write_measures
+from bids_acc.group.measures.region_tables import read_regions
+from bids_acc.group.measures.table import Measures, build_measures, parcels_by_side
+from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.model.declaration import Model
+from bids_acc.group.statistics.study.data import DIFFUSION
+from bids_acc.group.statistics.study.sessions import visit_order
+from bids_acc.tables.people import read_sidecar
+
+TAKEN = (
+    'not what lies in the output folder; the counts of who has which data are those of the folder.'
+)
+"""What follows when a table is given."""
+
+
+def make_measures(run: GroupRun) -> str:
+    """Join everything that is measured, write it, and take it as the file has it.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its cohort and, where there are maps, its parcels.
+
+    Returns
+    -------
+    str
+        How large the table is.
+    """
+    found = run.parcellation
+    parcels, beside = None, None
+    if found is not None:
+        if DIFFUSION & set(found.data.metrics):
+            beside = gather_beside(run.data_dir, found.data)
+        parcels = parcels_by_side(found, beside)
+    cohort = run.cohort
+    measures = build_measures(
+        cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow,
+        _of_cohort(read_regions(run.data_dir), cohort),
+        None if run.places is None else run.places.values,
+    )  # fmt: skip
+    path = write_measures(measures, run.folder, descriptions(run.data_dir))
+    run.measures = read_measures(path)
+    keep_codebook(run)
+    return f'{len(measures.wide)} rows, {len(measures.meanings)} columns'
+
+
+def keep_codebook(run: GroupRun) -> None:
+    """Write what each column of the run's table holds.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its measures.
+    """
+    if run.measures is not None:
+        dictionary = data_dictionary(run.measures, descriptions(run.data_dir))
+        write_codebook(run.measures, dictionary, run.folder)
+
+
+def _of_cohort(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | None:
+    """Keep the people of the cohort, and of them what no gate and no rater left out."""
+    if regions is None:
+        return None
+    own = regions[regions['participant_id'].isin(set(cohort.participants['participant_id']))]
+    out = cohort.flow[cohort.flow['status'] == 'exclude']
+    left_out = zip(out['participant_id'], out['session_id'], out['modality'], strict=True)
+    gone = {(who, _visit(when), what) for who, when, what in left_out}
+    keys = zip(own['participant_id'], own['session_id'], own['modality'], strict=True)
+    return own[[(who, _visit(when), what) not in gone for who, when, what in keys]]
+
+
+def _visit(session: Any) -> str:
+    """Return a session as text; nothing where there is none."""
+    return '' if pd.isna(session) else str(session)
+
+
+def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:
+    """Return a cohort with the people, levels and quality of a table that somebody has edited.
+
+    Parameters
+    ----------
+    measures : Measures
+        The table.
+    cohort : Cohort
+        Of the output folder; who has which data there is kept.
+
+    Returns
+    -------
+    Cohort
+    """
+    return replace(cohort, participants=measures.participants, mrs=measures.mrs, qc=measures.qc)
+
+
+def descriptions(data_dir: Path) -> dict[str, Any]:
+    """Collect what is said of the people's columns; a broken file describes nothing."""
+    found: dict[str, Any] = {}
+    files = [*sorted((data_dir / 'phenotype').glob('*.json')), data_dir / 'sessions.json',
+             data_dir / 'participants.json']  # fmt: skip
+    for path in files:
+        try:
+            content: Mapping[str, Any] = read_sidecar(path)
+        except InputDataError:
+            continue
+        found |= content
+    return found
+
+
+def analysed_session(model: Model, people: pd.DataFrame) -> str | None:
+    """Return the session at which groups are compared, None without sessions."""
+    keyed = people.assign(session_id=people['session_id'].fillna(''))
+    return visit_order(keyed, model.sessions).baseline or None

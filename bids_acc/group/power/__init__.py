@@ -1,0 +1,1 @@
+"""How often a declared model finds an assumed effect."""

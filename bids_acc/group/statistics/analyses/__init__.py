@@ -1,0 +1,1 @@
+"""The analyses: from a study to rows."""

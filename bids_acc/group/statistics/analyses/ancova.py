@@ -1,0 +1,61 @@
+"""Group differences in a response at equal covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bids_acc.group.formulas.inference import partial_eta2, partial_eta2_confidence
+from bids_acc.group.formulas.linear import TermTest, anova
+from bids_acc.group.statistics.analyses.modelling import FittedModel, each_model
+from bids_acc.group.statistics.analyses.small import term_or_permutation
+from bids_acc.group.statistics.rows.kinds import Effect, FTest
+from bids_acc.group.statistics.rows.row import Row
+from bids_acc.group.statistics.study.data import Study, structure_measures
+
+
+def term_row(
+    model: FittedModel, test: TermTest, study: Study, name: str, family: str, note: str = ''
+) -> Row:
+    """Return the row of the F test of one term."""
+    low, high = partial_eta2_confidence(test.f, test.df1, test.df2, study.model.confidence)
+    return model.row(
+        analysis=name,
+        term=test.term,
+        test=FTest(value=test.f, df1=test.df1, df2=test.df2, p=test.p),
+        effect=Effect('partial_eta2', partial_eta2(test.f, test.df1, test.df2), low, high),
+        family=family,
+        method=(
+            f'analysis of covariance, type {study.model.ss_type} sums of squares, '
+            'sum-to-zero coding, centred covariates'
+        ),
+        note=note,
+    )
+
+
+def term_tests(model: FittedModel, ss_type: Literal['II', 'III']) -> list[TermTest]:
+    """Test each term of a fitted model by a type of sums of squares."""
+    return anova(model.design.X, model.y, model.design.terms, ss_type)
+
+
+def ancova(
+    study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
+) -> list[Row]:
+    """Compare the groups in each response, in each cohort, at equal covariates.
+
+    The terms of the covariates are reported too, without correction: they show why the
+    covariates are in the model.
+    """
+    del earlier
+    rows: list[Row] = []
+    terms = ['group', *study.model.covariate_names]
+    for model in each_model(study, 'ancova', structure_measures(study), terms, ['group'], rows):
+        for test in term_tests(model, study.model.ss_type):
+            family = 'ancova' if test.term == 'group' else ''
+            row = term_row(model, test, study, 'ancova', family)
+            main = test.term == 'group'
+            rows += term_or_permutation(row, model, study, 'group', rng) if main else [row]
+    return rows

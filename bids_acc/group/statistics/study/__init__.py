@@ -1,0 +1,1 @@
+"""People, parcels and levels joined into the data of one analysis."""

@@ -1,0 +1,114 @@
+"""Who is in the analyses, who is not, and why: numbers and sentences for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.group.statistics.study.data import Measure, Study
+from bids_acc.group.statistics.study.sessions import visit_order
+
+
+def participant_flow(study: Study) -> pd.DataFrame:
+    """Count who is in which group of which cohort and who has which data.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+
+    Returns
+    -------
+    DataFrame
+        One row per cohort, group and measure, and one for each reason why participants are in
+        no group at all.
+    """
+    base, labels = study.baseline, study.model.group.labels
+    failed = study.gate_failed.reindex(base.index)
+    no_baseline = study.wide['participant_id'].nunique() - len(base)
+    first = visit_order(study.wide, study.model.sessions).baseline
+    reasons = {**study.not_in_groups, f'no baseline session, {first}': no_baseline}
+    rows: list[dict[str, Any]] = []
+    for cohort, frame in study.cohorts():
+        for level in study.group_levels(frame):
+            part = frame[frame['group'] == level]
+            for measure in study.measures:
+                used = part[measure.name].notna()
+                lost = failed.loc[part.index].get(measure.name, pd.Series(False, part.index))
+                rows.append({
+                    'cohort': cohort, 'group': level, 'label': labels.get(level, level),
+                    'measure': measure.name, 'voxel': voxel_labels(study, measure),
+                    'n_participants': len(part),
+                    'n_measured': int((used | lost.astype(bool)).sum()),
+                    'n_used': int(used.sum()), 'excluded': '',
+                })  # fmt: skip
+    rows += [
+        {'cohort': '', 'group': '', 'label': '', 'measure': '', 'voxel': '',
+         'n_participants': number,
+         'n_measured': 0, 'n_used': 0, 'excluded': reason}
+        for reason, number in reasons.items()
+        if number
+    ]  # fmt: skip
+    columns = ['cohort', 'group', 'label', 'measure', 'voxel', 'n_participants', 'n_measured',
+               'n_used', 'excluded']  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).sort_values(
+        ['cohort', 'group', 'measure', 'excluded'], ignore_index=True
+    )
+
+
+def voxel_labels(study: Study, measure: Measure) -> str:
+    """Return the labels of the spectra that a metabolite is from; empty for other measures."""
+    if measure.kind not in ('metabolite', 'ratio'):
+        return ''
+    used = [v for v in study.voxels.used if measure.voxel in ('', v.name)]
+    return ', '.join(label for voxel in used for label in voxel.labels)
+
+
+def flow_notes(flow: pd.DataFrame, levels: Sequence[str] = ()) -> list[str]:
+    """Say what a reader of the tables must know about who is in them.
+
+    Parameters
+    ----------
+    flow : DataFrame
+        From `participant_flow`.
+    levels : sequence of str
+        Groups that the model names.
+
+    Returns
+    -------
+    list of str
+        Who is left out of every comparison, groups without anybody or with one person, and
+        cohorts with one group only.
+
+    Examples
+    --------
+    >>> flow_notes(
+    ...     pd.DataFrame(
+    ...         {'cohort': ['all'], 'group': ['HC'], 'excluded': [''], 'n_participants': [9]}
+    ...     )
+    ... )
+    ['Only the group HC has participants: nothing can be compared.']
+    """
+    notes = []
+    left_out = flow[flow['excluded'] != '']
+    if len(left_out):
+        reasons = (f'{row.n_participants} ({row.excluded})' for row in left_out.itertuples())
+        notes.append(f'Left out of every comparison: {", ".join(reasons)}.')
+    there = flow[flow['group'] != '']
+    if absent := [level for level in levels if level not in set(there['group'])]:
+        notes.append(f'Nobody is in {", ".join(absent)}, which the model file names as groups.')
+    for cohort, part in there.groupby('cohort'):
+        groups = sorted(set(part['group']))
+        where = '' if cohort == 'all' else f' in cohort {cohort}'
+        alone = sorted(set(part.loc[part['n_participants'] == 1, 'group']))
+        if alone and len(groups) > 1:
+            notes.append(
+                f'In no comparison of groups, with one person each{where}: {", ".join(alone)}.'
+            )
+        if len(groups) == 1:
+            notes.append(
+                f'Only the group {groups[0]} has participants{where}: nothing can be compared.'
+            )
+    return notes

@@ -1,0 +1,1 @@
+"""Treatment histories of a cohort."""

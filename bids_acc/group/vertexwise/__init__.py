@@ -1,0 +1,1 @@
+"""Contrasts at every vertex."""
