@@ -85,7 +85,7 @@ docs: $(VENV)/.installed-dev
 	@echo "Documentation: $(abspath docs/_build/index.html)"
 
 benchmarks: $(VENV)/.installed-dev
-	for script in tests/benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+	$(BIN)/python -m tests.benchmarks $(BENCHMARKS)
 
 clean:
 	rm -rf $(VENV) $(DEMO)

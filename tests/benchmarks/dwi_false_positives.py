@@ -6,18 +6,19 @@ sampled by `SampleSurface` with the person's true surfaces and tissues. In one g
 diffusivity of grey matter is 10 % higher, or cortex .25 mm thinner, or both. Grey matter is
 isotropic in all of them: every difference of FA is made by the measurement.
 
-    python -m tests.benchmarks.dwi_false_positives [n_cohorts [n_people [voxel_mm [folder]]]]
+    python tests/benchmarks/dwi_false_positives.py [n_cohorts [n_people [voxel_mm [folder]]]]
+                                                   [--quick]
 
 prints, for each kind of cohort, the share of parcels and cohorts with p < .05, without and with
 covariates: the expected FA of isotropic tissue, and the share of white matter in the samples; and
 the share that the group level keeps among its findings. A cohort of 12 + 12 takes 20 CPU seconds;
-with a folder, those that an earlier run left there are taken.
+with a folder, those that an earlier run left there are taken. ``--quick`` draws three cohorts.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -300,9 +301,7 @@ def rates(
     return rows
 
 
-def main(
-    n_cohorts: int = 20, n_people: int = 12, voxel_mm: float = 3.0, folder: Path | None = None
-) -> None:
+def main(n_cohorts: int, n_people: int, voxel_mm: float, folder: Path | None) -> None:
     """Measure all cohorts and print the rates."""
     if folder is None:
         with tempfile.TemporaryDirectory() as name:
@@ -325,9 +324,17 @@ def main(
         print(f'{kind:10s} {name:8s} {way:24s} {shares}; {effect:+.2f}')
 
 
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
+    parser.add_argument('n_cohorts', type=int, nargs='?', default=20)
+    parser.add_argument('n_people', type=int, nargs='?', default=12)
+    parser.add_argument('voxel_mm', type=float, nargs='?', default=3.0)
+    parser.add_argument('folder', type=Path, nargs='?', help='where to keep the cohorts')
+    parser.add_argument('--quick', action='store_true', help='three cohorts')
+    return parser.parse_args()
+
+
 if __name__ == '__main__':
-    given = sys.argv[1:]
-    main(
-        *(int(n) for n in given[:2]), *(float(n) for n in given[2:3]),
-        *(Path(name) for name in given[3:4]),
-    )  # fmt: skip
+    given = parse()
+    main(3 if given.quick else given.n_cohorts, given.n_people, given.voxel_mm, given.folder)

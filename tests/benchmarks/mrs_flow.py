@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bids_acc.exceptions import BidsAccError
 from bids_acc.mrs.basis.simulate import basis as simulate_basis

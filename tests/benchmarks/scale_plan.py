@@ -1,9 +1,9 @@
 """What planning costs with many people: CPU seconds and memory of ``--dry-run`` and of the group's plan.
 
-    python tests/benchmarks/scale_plan.py [100 300 1000] [--large]
+    python tests/benchmarks/scale_plan.py [100 300 1000] [--large | --quick]
 
 Each person has a T1w image, a diffusion series with its gradient table and a spectrum, all tiny
-and linked to one file on disk. ``--large`` adds 10,000 people. The plan of the participant level is
+and linked to one file on disk. ``--large`` adds 10,000 people, ``--quick`` takes 30 and 100. The plan of the participant level is
 made without ``--bids-database-dir``, with an empty one, and with that again. The last column tells how the cost
 for one person has grown since the line above: 1.0 is linear.
 """  # noqa: E501
@@ -88,8 +88,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('sizes', type=int, nargs='*', default=[100, 300, 1000])
     parser.add_argument('--large', action='store_true', help=f'{LARGE} people as well')
+    parser.add_argument('--quick', action='store_true', help='30 and 100 people')
     asked = parser.parse_args()
-    sizes = sorted({*asked.sizes, *([LARGE] if asked.large else [])})
+    wanted = [30, 100] if asked.quick else asked.sizes
+    sizes = sorted({*wanted, *([LARGE] if asked.large else [])})
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         raw = {n: make_raw(root / f'raw{n}', n) for n in sizes}

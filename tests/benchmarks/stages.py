@@ -1,8 +1,10 @@
 """Where the CPU time of one person goes: seconds of each node of the participant level.
 
-    python tests/benchmarks/stages.py T1W.nii.gz [--density 41k] [--profile ssta] [--keep FOLDER]
+    python tests/benchmarks/stages.py [T1W.nii.gz] [--density 41k] [--profile ssta] [--keep FOLDER]
+                                      [--quick]
 
-The image becomes a data set of one person, which runs node after node in one process. Printed
+The image (a head of the demo with 1 mm voxels if none is named; ``--quick``: 2 mm and density 10k)
+becomes a data set of one person, which runs node after node in one process. Printed
 are CPU seconds of each node, with its children's, those of the whole, and what no node has used
 (imports, plan, graph, scheduler, pages). ``--profile`` tells of the nodes whose name holds a word
 which functions they spent it in.
@@ -27,6 +29,8 @@ for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'ITK_GLOBAL_DEFAULT_NUM
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from nipype.pipeline.engine.nodes import Node
+
+from tests.synthetic.transfer import make_phantom, write_dataset
 
 SHOWN = 25
 """Nodes and functions that are listed."""
@@ -69,28 +73,34 @@ def watch(seconds: Counter[str], word: str, profile: cProfile.Profile) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
-    parser.add_argument('image', type=Path)
-    parser.add_argument('--density', default='41k')
+    parser.add_argument('image', type=Path, nargs='?')
+    parser.add_argument('--density', choices=('10k', '41k'))
+    parser.add_argument('--quick', action='store_true', help='2 mm voxels, density 10k')
     parser.add_argument('--profile', default='', help='part of the name of nodes')
     parser.add_argument('--keep', type=Path, help='output folder, to be kept')
     given = parser.parse_args()
+    density = given.density or ('10k' if given.quick else '41k')
     seconds: Counter[str] = Counter()
     profile = cProfile.Profile()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / 'plugin.yml').write_text('plugin: Linear\n')
-        raw = make_dataset(folder / 'raw', given.image.absolute())
+        if given.image is None:
+            raw = write_dataset(folder / 'raw', make_phantom(), resolution=1.0 + given.quick)
+        else:
+            raw = make_dataset(folder / 'raw', given.image.absolute())
         began = cpu_seconds()
         from bids_acc.cli.run import main as run_command
 
         watch(seconds, given.profile, profile)
         code = run_command([
             str(raw), str((given.keep or folder / 'out').absolute()), 'participant',
-            '--modalities', 'anat', '--density', given.density, '--nprocs', '1',
+            '--modalities', 'anat', '--density', density, '--nprocs', '1',
             '--use-plugin', str(folder / 'plugin.yml'), '-w', str(folder / 'work'),
         ])  # fmt: skip
         whole = cpu_seconds() - began
-    print(f'{given.image.name}, {given.density}: {whole:.1f} CPU s, exit code {int(code)}')
+    image = 'demo head' if given.image is None else given.image.name
+    print(f'{image}, {density}: {whole:.1f} CPU s, exit code {int(code)}')
     for node, used in seconds.most_common(SHOWN):
         print(f'{used:8.1f}  {used / whole:5.1%}  {node}')
     rest = whole - sum(seconds.values())
