@@ -64,7 +64,7 @@ def names() -> list[str]:
 def about(name: str) -> str:
     """Return the first line of a benchmark's description."""
     text = ast.get_docstring(ast.parse((HERE / f'{name}.py').read_text('utf-8'))) or ''
-    return text.partition('\n')[0]
+    return text.partition('\n')[0].partition(': ``')[0]
 
 
 def processor() -> str:
