@@ -205,12 +205,12 @@ def label_files(given: Sequence[str]) -> dict[str, Path]:
     Raises
     ------
     SettingsError
-        If it is anything else.
+        If it is anything else, or a file is not there.
 
     Examples
     --------
-    >>> label_files(['L=a.txt', 'R=b.txt'])['R'].name
-    'b.txt'
+    >>> label_files([])
+    {}
     """
     pairs = dict(text.split('=', 1) for text in given if '=' in text)
     if given and (set(pairs) != set(HEMISPHERES) or len(given) != len(pairs)):

@@ -13,8 +13,10 @@ from bids_acc.cli import interruption
 from bids_acc.execution.signals import BEFORE_THE_END
 
 PROGRAM = """
-import atexit, sys, time
+import atexit, signal, sys, time
 from bids_acc.cli import interruption
+for number in interruption.BEFORE_THE_END:
+    signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup, which children inherit
 class Slow:
     def __del__(self):
         print('taken apart')
