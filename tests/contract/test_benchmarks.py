@@ -1,4 +1,4 @@
-"""Benchmarks: all of them run by one command, fail by themselves, and stand in the documentation."""
+"""Benchmarks run by one command, fail by themselves, and stand in the documentation."""
 
 from __future__ import annotations
 
@@ -52,14 +52,24 @@ def test_list_says_what_there_is(scripts, capsys):
 
 
 def test_each_has_a_short_form():
-    texts = {name: (benchmarks.HERE / f'{name}.py').read_text('utf-8') for name in benchmarks.names()}
+    texts = {
+        name: (benchmarks.HERE / f'{name}.py').read_text('utf-8') for name in benchmarks.names()
+    }
     assert [name for name, text in texts.items() if "'--quick'" not in text] == []
 
 
-def test_each_stands_on_the_page_as_printed():
+def test_each_stands_on_the_page():
     page = PAGE.read_text('utf-8')
-    assert [n for n in benchmarks.names() if f'benchmarks/{n}.txt' not in page] == []
-    for name in benchmarks.names():
-        command, facts = (PRINTED / f'{name}.txt').read_text('utf-8').splitlines()[:2]
-        assert command == f'$ python tests/benchmarks/{name}.py --quick'
-        assert facts.endswith('exit 0'), name
+    assert [name for name in benchmarks.names() if f'`{name}`' not in page] == []
+
+
+def test_what_is_shown_was_printed_by_one_that_ended_well():
+    page = PAGE.read_text('utf-8')
+    shown = sorted(PRINTED.glob('*.txt'))
+    assert shown
+    for path in shown:
+        command, facts = path.read_text('utf-8').splitlines()[:2]
+        assert path.stem in benchmarks.names()
+        assert f'{{literalinclude}} benchmarks/{path.name}' in page
+        assert command == f'$ python tests/benchmarks/{path.stem}.py --quick'
+        assert facts.endswith('exit 0'), path.name
