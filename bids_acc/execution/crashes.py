@@ -39,7 +39,8 @@ class Crash:
 
 _DISK_ERROR = re.compile(rf"\[Errno (?:{errno.ENOSPC}|{errno.EDQUOT})\][^:]*(?:: '(.*?)')?")
 
-_MISSING_FILE = re.compile(rf"\[Errno {errno.ENOENT}\][^:]*: '(.*?)'")
+_MISSING_FILE = re.compile(rf"(?:\[Errno {errno.ENOENT}\][^:]*: ')?(/[^']*)'?$")
+"""The system's sentence, or the path alone, as Nipype says that a step before left no result."""
 
 _LAST_LINE = re.compile(r'^\s*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (.*))?$')
 
@@ -67,9 +68,15 @@ def read_crash(path: Path) -> Crash:
             elif full := _DISK_ERROR.match(sentence):
                 where = f'{full[1]}: ' if full[1] else ''
                 reason, code = where + DISK_FULL, ExitCode.CANNOT_WRITE
-            elif (gone := _MISSING_FILE.match(sentence)) and _on_full_disk(Path(gone[1])):
-                reason, code = f'{gone[1]}: {DISK_FULL}', ExitCode.CANNOT_WRITE
+            elif (gone := _missing(name, sentence)) and _on_full_disk(gone):
+                reason, code = f'{gone}: {DISK_FULL}', ExitCode.CANNOT_WRITE
     return Crash(node[1] if node else path.name, reason, code, path)
+
+
+def _missing(name: str, sentence: str) -> Path | None:
+    """Return the file that an exception says is not there."""
+    found = _MISSING_FILE.match(sentence) if name == 'FileNotFoundError' else None
+    return Path(found[1]) if found else None
 
 
 def _on_full_disk(missing: Path) -> bool:

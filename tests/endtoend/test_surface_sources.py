@@ -249,6 +249,6 @@ def test_the_mesh_of_civet_through_both_levels(raw, tmp_path):
         assert np.isnan(values[-900:]).all()
         assert find_outputs('anat_thickness', out, hemisphere=hemi, density='10k')
     assert read_sidecar(found.path)['Correspondence'].endswith('nothing was resampled')
-    refused = bids_acc(raw, out, 'group', *call[:-4], '--mesh-roi', '19')
+    refused = bids_acc(raw, out, 'group', *call[:-5], '--mesh-roi', '19')
     assert refused.returncode == 64
     assert '--mesh-roi 19: no cortical label of civet' in refused.stderr

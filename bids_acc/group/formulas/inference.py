@@ -113,7 +113,10 @@ def d_from_t(t: float, n_a: float, n_b: float) -> float:
 
 
 def _root(function: Callable[[float], float], start: float, step: float) -> float:
-    """Find where a decreasing function of a noncentrality parameter crosses zero."""
+    """Find where a decreasing function of a noncentrality parameter crosses zero.
+
+    NaN where the function has no value on the way, as distributions far from all tables do not.
+    """
     low = high = start
     for _ in range(200):
         if function(low) >= 0:
@@ -123,7 +126,10 @@ def _root(function: Callable[[float], float], start: float, step: float) -> floa
         if function(high) <= 0:
             break
         high, step = high + step, step * 1.5
-    return float(optimize.brentq(function, low, high, xtol=1e-12, rtol=1e-13, maxiter=500))
+    try:
+        return float(optimize.brentq(function, low, high, xtol=1e-12, rtol=1e-13, maxiter=500))
+    except ValueError:
+        return float('nan')
 
 
 def noncentrality_of_t(t: float, df: float, level: float = 0.95) -> tuple[float, float]:

@@ -24,6 +24,10 @@ from bids_acc.typing import FloatArray
 EFFICIENCY = 0.95
 """Efficiency of the MM estimator when errors are normal."""
 
+LEAST_SCALE = 1e-8
+"""Scale of the residuals, in standard deviations of the response, below which half of the people
+lie on the fit and nothing is left to test against (own convention: rounding)."""
+
 
 @dataclass(frozen=True)
 class LargestChange:
@@ -113,7 +117,7 @@ def mm_test(X: FloatArray, y: FloatArray, columns: Sequence[int]) -> tuple[float
     Raises
     ------
     ComputationError
-        If the estimator finds no finite answer.
+        If the estimator finds no finite answer, or fits half of the observations exactly.
 
     References
     ----------
@@ -139,6 +143,6 @@ def mm_test(X: FloatArray, y: FloatArray, columns: Sequence[int]) -> tuple[float
             f = float(b @ np.linalg.solve(v, b)) / len(columns)
         except (ValueError, FloatingPointError, IndexError, np.linalg.LinAlgError) as error:
             raise ComputationError(f'robust regression found no answer ({error}).') from error
-    if not np.isfinite(f):
+    if not (np.isfinite(f) and result.scale > LEAST_SCALE):
         raise ComputationError('robust regression found no finite answer.')
     return f, len(columns), X.shape[0] - X.shape[1]

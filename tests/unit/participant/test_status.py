@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from bids_acc.bids.inputs import PlanRow
 from bids_acc.exceptions import ExitCode
 from bids_acc.execution.crashes import Crash, read_crash
@@ -89,12 +91,13 @@ def test_what_is_missing_after_a_full_disk_is_not_called_our_fault():
     assert row.exit_code is ExitCode.CANNOT_WRITE
 
 
-def test_a_file_that_is_missing_on_a_full_disk(tmp_path, monkeypatch):
+@pytest.mark.parametrize('said', ["[Errno 2] No such file or directory: '{}'", '{}'])
+def test_a_file_that_is_missing_on_a_full_disk(said, tmp_path, monkeypatch):
     crash = tmp_path / 'crash-1.txt'
     gone = tmp_path / 'work' / 'fit.json'
     crash.write_text(
         'Node: wf.fit\nTraceback (most recent call last):\n'
-        f"FileNotFoundError: [Errno 2] No such file or directory: '{gone}'\n"
+        f'FileNotFoundError: {said.format(gone)}\n'
     )
     assert read_crash(crash).exit_code is ExitCode.INTERNAL
     monkeypatch.setattr('bids_acc.execution.crashes.full_folder', lambda folders: folders[0])

@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from bids_acc.exceptions import ComputationError, InputDataError
 from bids_acc.group.formulas import inference, two_samples
 from bids_acc.group.formulas.contingency import fisher_exact
+from bids_acc.group.formulas.robust import mm_test
 from bids_acc.group.statistics.rows.kinds import (
     ChiSquaredTest,
     Effect,
@@ -79,6 +80,18 @@ def test_interval_of_eta_squared():
         ncp = share * 68 / (1 - share)
         assert stats.ncf.cdf(5.0, 2, 68, ncp) == pytest.approx(quantile, abs=1e-7)
     assert inference.partial_eta2_confidence(0.2, 2, 68)[0] == 0
+
+
+def test_no_interval_where_the_distribution_has_no_values_any_more():
+    assert np.isnan(inference.partial_eta2_confidence(1e20, 2, 6)).all()
+
+
+def test_robust_regression_of_people_who_lie_on_the_fit_is_no_answer():
+    X = np.column_stack([np.ones(11), np.repeat([0.0, 1.0], [5, 6]), np.arange(11.0)])
+    y = X @ [1.0, 2.0, 0.1]
+    y[:3] += [1.0, 2.0, 3.0]
+    with pytest.raises(ComputationError, match='no finite answer'):
+        mm_test(X, y, [1])
 
 
 def t_of(r, df):
