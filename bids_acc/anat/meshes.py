@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from bids_acc.anat.civet import SIDE, corresponding_files, read_civet
 from bids_acc.anat.native import NativeHemisphere, check_length, existing
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError, SettingsError
+from bids_acc.images.affines import apply_matrix
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.regions import Labels
@@ -314,8 +315,7 @@ def labels_by_place(
     voxels = np.argwhere(np.isin(image, list(own)))
     codes = np.zeros(len(np.asarray(points)), dtype=np.int64)
     if len(voxels):
-        grid = np.asarray(affine, dtype=float)
-        centres = voxels @ grid[:3, :3].T + grid[:3, 3]
+        centres = apply_matrix(affine, voxels)
         distance, nearest = cKDTree(centres).query(points, distance_upper_bound=FAR_MM)
         near = np.isfinite(distance)
         codes[near] = np.asarray(image)[tuple(voxels[nearest[near]].T)]

@@ -60,8 +60,13 @@ def values_left_out(
 
 def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Return participant and session of each row; no session is empty."""
-    visit = table['session_id'].where(table['session_id'].notna(), '')
-    return list(zip(table['participant_id'].astype(str), visit.astype(str), strict=True))
+    visit = _visits(table).astype(str)
+    return list(zip(table['participant_id'].astype(str), visit, strict=True))
+
+
+def _visits(table: pd.DataFrame) -> pd.Series:
+    """Return the session of each row; no session is empty."""
+    return table['session_id'].where(table['session_id'].notna(), '')
 
 
 def modalities_of(metric: str) -> frozenset[str]:
@@ -108,8 +113,7 @@ def put_back(parcels: pd.DataFrame, left: pd.DataFrame, failed: pd.DataFrame) ->
 
 def _indexed(values: pd.DataFrame) -> pd.DataFrame:
     """Return values by session and parcel; no session is empty."""
-    visit = values['session_id'].where(values['session_id'].notna(), '')
-    return values.assign(session_id=visit).set_index(VALUE_KEYS)
+    return values.assign(session_id=_visits(values)).set_index(VALUE_KEYS)
 
 
 def with_gates_of_images(run: GroupRun, people: pd.DataFrame) -> None:

@@ -39,7 +39,9 @@ SCHEMES: Mapping[str, str] = MappingProxyType({
     'water_tissue_alpha': 'to water, tissue- and alpha-corrected',
 })  # fmt: skip
 """Unit schemes of metabolite levels."""
-_KNOWN: Mapping[str, str] = MappingProxyType({**ANALYSES, **QUALITY, **SCHEMES})
+_KNOWN: Mapping[str, str] = MappingProxyType(
+    {**ANALYSES, **QUALITY, **SCHEMES, 'bids_acc': 'bids_acc'}
+)
 SCALES: Mapping[str, str] = MappingProxyType({
     name: name.upper() for name in (
         'panss', 'bprs', 'cgi', 'gaf', 'rbans', 'madrs', 'hamd', 'hdrs', 'qids', 'bdi', 'ymrs',
@@ -82,8 +84,6 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
     >>> word_of('acq_press_voi_ACC__ratio_tcr__Glx')
     'Glx in acq press voi ACC, ratio to tCr'
     """
-    if name == 'bids_acc':
-        return name
     for known in (names or {}, _KNOWN):
         if name in known:
             return known[name]

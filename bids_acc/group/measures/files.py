@@ -34,7 +34,7 @@ from bids_acc.report.wording import metric_words
 from bids_acc.tables.labels import match_labels, with_prefix
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.people import read_column, read_sidecar
-from bids_acc.tables.reading import INVISIBLE, read_raw, typed, with_points
+from bids_acc.tables.reading import INVISIBLE, RawTable, read_raw, typed, with_points
 
 TABLE = 'measures.tsv'
 LONG = 'measures_long.tsv'
@@ -255,9 +255,18 @@ def read_measures(path: Path) -> Measures:
         If it cannot be read, a participant and session has two rows, or a gated level disagrees
         with the level and its verdict.
     """
+    return _measures_of(path, *_read_files(path))
+
+
+def _read_files(path: Path) -> tuple[RawTable, dict[str, Any]]:
+    """Read a table of measures and what the JSON file beside it says."""
     if not path.is_file():
         raise MissingInputError(f'--measures {path}: there is no such file.')
-    raw = read_raw(path)
+    return read_raw(path), read_sidecar(path.with_suffix('.json'))
+
+
+def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, Any]) -> Measures:
+    """Type and check what was read."""
     header = [name.lower() if name.lower() in KEYS else name for name in raw.header]
     if 'participant_id' not in header:
         raise InputDataError(f'{path}: the column participant_id is missing.')
@@ -269,7 +278,6 @@ def read_measures(path: Path) -> Measures:
         wide.insert(1, 'session_id', '')
     wide['session_id'] = wide['session_id'].fillna('')
     _check_keys(path, wide)
-    sidecar = read_sidecar(path.with_suffix('.json'))
     meanings = {
         name: _read_meaning(name, sidecar.get(name)) for name in wide.columns if name not in KEYS
     }
@@ -302,14 +310,14 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
     MissingInputError, InputDataError
         As `read_measures`, and if two labels could be one person.
     """
-    found = read_measures(path)
+    raw, sidecar = _read_files(path)
+    found = _measures_of(path, raw, sidecar)
     match = match_labels(found.wide['participant_id'], known, 'sub-', path.name)
     wide = found.wide.assign(
         participant_id=found.wide['participant_id'].map(match.of),
         session_id=found.wide['session_id'].map(lambda v: with_prefix(v, 'ses-') if v else ''),
     )
     _check_keys(path, wide)
-    raw, sidecar = read_raw(path), read_sidecar(path.with_suffix('.json'))
     notes = [_holdings(found), *raw.notes, *match.notes]
     for name in found.columns('person'):
         at = raw.header.index(name)

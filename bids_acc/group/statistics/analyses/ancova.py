@@ -41,6 +41,11 @@ def term_tests(model: FittedModel, ss_type: Literal['II', 'III']) -> list[TermTe
     return anova(model.design.X, model.y, model.design.terms, ss_type)
 
 
+def term_test(model: FittedModel, term: str, ss_type: Literal['II', 'III']) -> TermTest:
+    """Test one term of a fitted model by a type of sums of squares."""
+    return next(test for test in term_tests(model, ss_type) if test.term == term)
+
+
 def ancova(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:

@@ -22,7 +22,7 @@ from bids_acc.group.formulas.linear import f_survival
 from bids_acc.group.formulas.permutation import permutation_p
 from bids_acc.group.formulas.robust import largest_change, leave_one_out_p, mm_test
 from bids_acc.group.formulas.two_samples import brown_forsythe
-from bids_acc.group.statistics.analyses.ancova import term_tests
+from bids_acc.group.statistics.analyses.ancova import term_test
 from bids_acc.group.statistics.analyses.clinical import significant_models
 from bids_acc.group.statistics.analyses.modelling import FittedModel, each_model
 from bids_acc.group.statistics.analyses.mrs_groups import nuisance_models
@@ -55,7 +55,7 @@ def robust_f(model: FittedModel, term: str) -> tuple[float, int, int]:
 
 def _group_p(model: FittedModel, study: Study, term: str) -> tuple[float, float, int, int]:
     """Return F, p and degrees of freedom of a term as the main analysis computes them."""
-    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == term)
+    test = term_test(model, term, study.model.ss_type)
     return test.f, test.p, test.df1, test.df2
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from bids_acc.group.formulas.design import DesignError, sum_coding
 from bids_acc.group.formulas.linear import contrast_test
-from bids_acc.group.statistics.analyses.ancova import term_row, term_tests
+from bids_acc.group.statistics.analyses.ancova import term_row, term_test
 from bids_acc.group.statistics.analyses.modelling import (
     FittedModel,
     draw_sample,
@@ -68,7 +68,7 @@ def interactions(
         terms = ['group', *study.model.covariate_names, f'group:{name}']
         measures = named_measures(study)
         for model in each_model(study, 'interactions', measures, terms, ['group', name], rows):
-            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == terms[-1])
+            test = term_test(model, terms[-1], study.model.ss_type)
             row = term_row(model, test, study, 'interactions', f'interactions group x {name}')
             own = term_or_permutation(row, model, study, terms[-1], rng)
             note = '' if own[0].test.p <= study.model.alpha else NO_INTERACTION
@@ -195,7 +195,7 @@ def _one_parcel(
             yield not_done(sample, 'interactions', terms, error)
             return
         if side == 'L - R':
-            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
+            test = term_test(model, 'group', study.model.ss_type)
             row = term_row(model, test, study, 'interactions', 'interactions group x hemisphere',
                            'group effect on left minus right')  # fmt: skip
             rows = term_or_permutation(row, model, study, 'group', rng)

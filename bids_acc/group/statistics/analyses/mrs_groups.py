@@ -25,7 +25,7 @@ from bids_acc.group.formulas.two_samples import (
     student,
     welch,
 )
-from bids_acc.group.statistics.analyses.ancova import term_row, term_tests
+from bids_acc.group.statistics.analyses.ancova import term_row, term_test
 from bids_acc.group.statistics.analyses.demographics import describe
 from bids_acc.group.statistics.analyses.modelling import (
     FittedModel,
@@ -215,7 +215,7 @@ def _by_the_model(
         model = fit_model(study, sample, terms, ['group'])
     except DesignError as error:
         return [not_done(sample, 'mrs_ancova', terms, error)]
-    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
+    test = term_test(model, 'group', study.model.ss_type)
     levels = list(model.design.levels['group'])
     # Of two groups the pair of adjusted means is the same test, with a direction.
     doubled = len(levels) == 2 and bool(study.model.covariates)
@@ -419,5 +419,5 @@ def group_rows(study: Study, model: FittedModel, present: list[str], family: str
                 method='linear model of group and covariates',
             )
         ]  # fmt: skip
-    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
+    test = term_test(model, 'group', study.model.ss_type)
     return [term_row(model, test, study, 'mrs_nuisance', family)]

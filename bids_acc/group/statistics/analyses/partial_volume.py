@@ -18,7 +18,7 @@ import pandas as pd
 
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.opnmf.features import PARTIAL_VOLUME
-from bids_acc.group.statistics.analyses.ancova import term_row, term_tests
+from bids_acc.group.statistics.analyses.ancova import term_row, term_test
 from bids_acc.group.statistics.analyses.modelling import (
     FittedModel,
     draw_sample,
@@ -71,7 +71,7 @@ def _checked(
 def _comparisons(model: FittedModel, study: Study) -> Iterator[Row]:
     """Yield the omnibus test, every pair of groups and every planned contrast of a model."""
     name = 'partial_volume'
-    test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
+    test = term_test(model, 'group', study.model.ss_type)
     yield term_row(model, test, study, name, '')
     present = list(model.design.levels['group'])
     weights = {f'{a} - {b}': {a: 1.0, b: -1.0} for a, b in study.model.group.pairs('all', present)}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_acc.group.formulas.inference import r_confidence, r_from_t
 from bids_acc.group.formulas.linear import contrast_test, t_two_sided
-from bids_acc.group.statistics.analyses.ancova import term_row, term_tests
+from bids_acc.group.statistics.analyses.ancova import term_row, term_test
 from bids_acc.group.statistics.analyses.modelling import FittedModel, each_model
 from bids_acc.group.statistics.analyses.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.analyses.small import slope_or_permutation, term_or_permutation
@@ -45,7 +45,7 @@ def relation(
         ([*base, f'group:{name}'], f'group:{name}', 'interaction'),
     ):
         for model in each_model(study, 'relation', measures, terms, ['group', name], rows):
-            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == wanted)
+            test = term_test(model, wanted, study.model.ss_type)
             note = f'{name} centred on the analysed sample'
             row = term_row(model, test, study, 'relation', family, note)
             if wanted == name:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bids_acc.group.statistics.analyses.ancova import term_row, term_tests
+from bids_acc.group.statistics.analyses.ancova import term_row, term_test
 from bids_acc.group.statistics.analyses.demographics import compare_continuous
 from bids_acc.group.statistics.analyses.modelling import each_model
 from bids_acc.group.statistics.analyses.mrs_groups import group_rows
@@ -124,7 +124,7 @@ def structure_otherwise(
     measures = [measure for measure in structure_measures(study) if measure.name in names]
     terms = ['group', *study.model.covariate_names]
     for model in each_model(study, name, measures, terms, ['group'], rows):
-        test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
+        test = term_test(model, 'group', study.model.ss_type)
         rows.append(term_row(model, test, study, name, ''))
     _compare(rows, _f_tests(gated), 'ancova', study.model.alpha)
     return rows
@@ -189,7 +189,7 @@ def _relations(
     measures = [m for m in structure_measures(study) if m.name in retained]
     terms = ['group', metabolite, *study.model.covariate_names]
     for model in each_model(other, name, measures, terms, ['group', metabolite], rows):
-        test = next(t for t in term_tests(model, study.model.ss_type) if t.term == metabolite)
+        test = term_test(model, metabolite, study.model.ss_type)
         rows.append(term_row(model, test, study, name, ''))
     return rows
 

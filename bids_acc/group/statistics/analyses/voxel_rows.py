@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.group.formulas.design import DesignError
-from bids_acc.group.statistics.analyses.ancova import term_row, term_tests
+from bids_acc.group.statistics.analyses.ancova import term_row, term_test
 from bids_acc.group.statistics.analyses.modelling import draw_sample, fit_model, not_done
 from bids_acc.group.statistics.rows.row import Row
 from bids_acc.group.statistics.study.data import Measure, Study, roles
@@ -52,7 +52,7 @@ def group_by_voxel(
             except DesignError as error:
                 rows.append(not_done(sample, 'mrs_voxel', terms, error))
                 continue
-            test = next(t for t in term_tests(model, study.model.ss_type) if t.term == 'group')
+            test = term_test(model, 'group', study.model.ss_type)
             row = term_row(model, test, study, 'mrs_voxel', 'mrs_voxel')
             row.term, row.contrast = 'group x voxel', f'{a.voxel} - {b.voxel}'
             row.note = '; '.join(

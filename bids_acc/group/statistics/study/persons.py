@@ -37,17 +37,21 @@ def groups_and_cohorts(people: pd.DataFrame, model: Model) -> pd.DataFrame:
         person tells one.
     """
     cohort = as_text(people[model.cohort]) if model.cohort else pd.Series('all', people.index)
+    order = _visits(people, model)
     return pd.DataFrame({
-        'group': groups_of(people, model),
-        'cohort': of_person(people, cohort, baseline_first(visit_order(people, model.sessions))),
+        'group': of_person(people, _told(people, model), order),
+        'cohort': of_person(people, cohort, order),
     })  # fmt: skip
 
 
 def groups_of(people: pd.DataFrame, model: Model) -> pd.Series:
     """Return the group of each row, see `groups_and_cohorts`."""
-    return of_person(
-        people, _told(people, model), baseline_first(visit_order(people, model.sessions))
-    )
+    return of_person(people, _told(people, model), _visits(people, model))
+
+
+def _visits(people: pd.DataFrame, model: Model) -> tuple[str, ...]:
+    """Return the sessions in the order of time, the baseline in front."""
+    return baseline_first(visit_order(people, model.sessions))
 
 
 def _told(people: pd.DataFrame, model: Model) -> pd.Series:
@@ -98,7 +102,7 @@ def changed_groups(people: pd.DataFrame, model: Model) -> str:
     """
     if 'session_id' not in people or model.group.column not in people:
         return ''
-    rows = _in_time(people, baseline_first(visit_order(people, model.sessions)))
+    rows = _in_time(people, _visits(people, model))
     seen = pd.DataFrame({'who': people['participant_id'], 'visit': people['session_id'],
                          'group': _told(people, model)}).reindex(rows).dropna()  # fmt: skip
     several = seen[seen.groupby('who')['group'].transform('nunique') > 1]
