@@ -101,17 +101,16 @@ def _imported(tree: ast.Module, known: Mapping[str, str]) -> Iterator[tuple[str,
                     yield called, (known[node.module], alias.name)
 
 
-def followed(sources: Mapping[str, str], folder: str, start: str) -> tuple[str, ...]:
+def followed(known: Definitions, folder: str, start: str) -> tuple[str, ...]:
     """Return the files of the longest chain of definitions inside a folder.
 
     Parameters
     ----------
-    sources : mapping of str to str
-        Place of each module below the package, and its text.
+    known : Definitions
+        What each file of the package defines and names.
     folder, start : str
         Where the chain stays, and the file where it begins.
     """
-    known = Definitions(sources)
 
     @cache
     def way(one: Place) -> tuple[str, ...]:
@@ -145,8 +144,9 @@ def longest(sources: Mapping[str, str], folder: str, start: str) -> tuple[str, .
 def main() -> None:
     """Print each way."""
     sources = read_sources()
+    known = Definitions(sources)
     for thing, folder, start, most in WAYS:
-        way, bound = followed(sources, folder, start), longest(sources, folder, start)
+        way, bound = followed(known, folder, start), longest(sources, folder, start)
         names = ' > '.join(place.removeprefix(f'{folder}/') for place in way)
         sys.stdout.write(
             f'{len(way):3d} of {most:2d} (imports {len(bound):2d})  {thing}: {names}\n'
