@@ -47,7 +47,20 @@ def voxel_centres(mask: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
 
 
 def centre_of_mass(mask: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
-    """Return the centre of mass of a mask, in scanner coordinates."""
+    """Return the centre of mass of a mask, in scanner coordinates.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) array_like of bool
+        Not empty; every voxel in it counts the same.
+    affine : (4, 4) array_like
+        Voxel to scanner RAS in mm.
+
+    Returns
+    -------
+    (3,) ndarray
+        Scanner RAS in mm.
+    """
     return apply_matrix(affine, np.argwhere(np.asarray(mask)).mean(axis=0))
 
 

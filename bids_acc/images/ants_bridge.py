@@ -129,7 +129,16 @@ def read_matrix(path: str | Path) -> FloatArray:
 
 
 def write_matrix(matrix: npt.ArrayLike, path: Path) -> None:
-    """Write a RAS+ affine matrix as an ITK text file, which ANTs and Workbench read."""
+    """Write a RAS+ affine matrix as an ITK text file, which ANTs and Workbench read.
+
+    Parameters
+    ----------
+    matrix : (4, 4) array_like
+        From the points of the fixed image to those of the moving one, RAS+ in mm, as `read_matrix`
+        returns it; turned into LPS+ here.
+    path : Path
+        Ends in ``.txt``, by which ITK knows the format.
+    """
     itk = LPS @ np.asarray(matrix, dtype=float) @ LPS
     numbers = ' '.join(f'{v:.10g}' for v in [*itk[:3, :3].ravel(), *itk[:3, 3]])
     path.write_text(

@@ -211,6 +211,17 @@ def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[Floa
 def reversed_pe_of(direction: str) -> str:
     """Return the reversed phase-encoding direction.
 
+    Parameters
+    ----------
+    direction : str
+        BIDS' ``PhaseEncodingDirection``: voxel axis ``i``, ``j`` or ``k``, and ``-`` where lines
+        were encoded towards lower indices.
+
+    Returns
+    -------
+    str
+        The same axis the other way.
+
     Examples
     --------
     >>> reversed_pe_of('j'), reversed_pe_of('j-')
@@ -373,7 +384,18 @@ def expected_contrast(
 
 
 def correlation(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Return Pearson's correlation; NaN where one of them does not vary."""
+    """Return Pearson's correlation; NaN where one of them does not vary.
+
+    Parameters
+    ----------
+    first, second : array_like
+        Of one shape, finite.
+
+    Returns
+    -------
+    float
+        From -1 to 1; NaN also for fewer than two values.
+    """
     a, b = np.asarray(first, dtype=float).ravel(), np.asarray(second, dtype=float).ravel()
     if a.size < 2 or a.std() == 0 or b.std() == 0:
         return float('nan')
@@ -506,7 +528,22 @@ def field_from_anatomy(
 
 
 def phase_index(axis: npt.ArrayLike, affine: npt.ArrayLike) -> tuple[int, float]:
-    """Return the voxel axis along which phase was encoded, and its sign."""
+    """Return the voxel axis along which phase was encoded, and its sign.
+
+    Parameters
+    ----------
+    axis : (3,) array_like
+        Unit vector of phase encoding in scanner RAS.
+    affine : (4, 4) array_like
+        Voxel to scanner RAS in mm; may be oblique: the voxel axis nearest to ``axis`` is meant.
+
+    Returns
+    -------
+    index : int
+        0, 1 or 2.
+    sign : float
+        1.0 where phase was encoded towards higher indices, otherwise -1.0.
+    """
     along = np.asarray(axis, dtype=float) @ axes_of(affine)
     index = int(np.abs(along).argmax())
     return index, float(np.sign(along[index]))

@@ -107,7 +107,17 @@ class _Spline:
 
     @classmethod
     def on(cls, shape: Sequence[int], steps: FloatArray, axis: int) -> _Spline:
-        """Lay the control points."""
+        """Lay control points over a grid of voxels.
+
+        Parameters
+        ----------
+        shape : sequence of three int
+            Voxels.
+        steps : (3,) ndarray
+            Distance of the control points along each axis, in voxels.
+        axis : int
+            Voxel axis of phase encoding, along which the field's slope is needed.
+        """
         pairs = [spline_basis(n, step) for n, step in zip(shape, steps, strict=True)]
         values = [v for v, _ in pairs]
         slopes = [d if k == axis else v for k, (v, d) in enumerate(pairs)]
@@ -121,14 +131,38 @@ class _Spline:
 
     @staticmethod
     def forward(bases: tuple[FloatArray, FloatArray, FloatArray], c: FloatArray) -> FloatArray:
-        """From control points to voxels."""
+        """Evaluate the field, or its slope, at the voxels.
+
+        Parameters
+        ----------
+        bases : tuple of three (n_voxels, n_controls) ndarray
+            ``values`` or ``slopes``.
+        c : (n_controls_i, n_controls_j, n_controls_k) ndarray
+            Coefficients; mm for a field in mm.
+
+        Returns
+        -------
+        (nx, ny, nz) ndarray
+        """
         for k, basis in enumerate(bases):
             c = np.moveaxis(np.tensordot(basis, c, axes=(1, k)), 0, k)
         return c
 
     @staticmethod
     def backward(bases: tuple[FloatArray, FloatArray, FloatArray], v: FloatArray) -> FloatArray:
-        """From voxels to control points: the transpose of `forward`."""
+        """Sum values of voxels up at the control points: the transpose of `forward`.
+
+        Parameters
+        ----------
+        bases : tuple of three (n_voxels, n_controls) ndarray
+            As of `forward`.
+        v : (nx, ny, nz) ndarray
+            Derivatives by the field at each voxel.
+
+        Returns
+        -------
+        (n_controls_i, n_controls_j, n_controls_k) ndarray
+        """
         for k, basis in enumerate(bases):
             v = np.moveaxis(np.tensordot(basis, v, axes=(0, k)), 0, k)
         return v

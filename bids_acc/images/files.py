@@ -46,7 +46,24 @@ def write_image(
     path: Path,
     repetition_time: float | None = None,
 ) -> Path:
-    """Write an image; masks as bytes, everything else as float32; time between volumes in s."""
+    """Write a NIfTI image in scanner space.
+
+    Parameters
+    ----------
+    values : (nx, ny, nz) or (nx, ny, nz, n_volumes) array_like
+        Of bool: stored as bytes; all else as float32.
+    affine : (4, 4) array_like
+        Voxel to scanner RAS in mm; becomes sform and qform, both with code 1.
+    path : Path
+        Ends in ``.nii`` or ``.nii.gz``.
+    repetition_time : float, optional
+        Time between volumes, s.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     array = np.asarray(values)
     array = array.astype(np.uint8 if array.dtype == bool else np.float32)
     image = nb.Nifti1Image(array, np.asarray(affine, dtype=float))
@@ -64,6 +81,13 @@ def check_same_grid(
 ) -> None:
     """Refuse images whose voxels do not lie at the same places.
 
+    Parameters
+    ----------
+    first, other : tuple of shape and (4, 4) ndarray
+        Grid: voxels along each axis (volumes behind them do not count), and affine in mm.
+    name : str
+        File of ``other``, for the message.
+
     Raises
     ------
     GridMismatchError
@@ -79,6 +103,19 @@ def check_same_grid(
 
 
 def format_table(frame: pd.DataFrame, path: Path) -> Path:
-    """Write a table as BIDS wants it: tabs, ``n/a``, six significant digits."""
+    """Write a table as BIDS wants it: tabs, ``n/a``, six significant digits.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is not written; NaN and None become ``n/a``.
+    path : Path
+        Ends in ``.tsv``.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     write_tsv(path, frame)
     return path

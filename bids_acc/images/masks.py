@@ -47,7 +47,18 @@ def otsu_threshold(values: npt.ArrayLike, n_bins: int = 256) -> float:
 
 
 def largest_component(mask: npt.ArrayLike) -> BoolArray:
-    """Keep the largest face-connected part of a mask."""
+    """Keep the largest face-connected part of a mask.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) array_like of bool
+        Voxels that share an edge or a corner only are not connected.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+        Empty if the mask is; of parts of one size the first in order of voxels.
+    """
     labels, n = ndimage.label(np.asarray(mask, dtype=bool))
     if n == 0:
         return np.zeros(np.shape(mask), dtype=bool)
@@ -57,7 +68,20 @@ def largest_component(mask: npt.ArrayLike) -> BoolArray:
 
 
 def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> BoolArray:
-    """Return a structuring element of a radius in mm on an anisotropic grid."""
+    """Return a structuring element of a radius in mm on an anisotropic grid.
+
+    Parameters
+    ----------
+    radius_mm : float
+        Below the smallest voxel edge the ball is the one voxel.
+    voxel_sizes : (3,) array_like
+        mm.
+
+    Returns
+    -------
+    (2r + 1, 2s + 1, 2t + 1) ndarray of bool
+        Voxels whose centre lies within the radius of the middle one's.
+    """
     sizes = np.asarray(voxel_sizes, dtype=float)
     reach = np.floor(radius_mm / sizes).astype(int)
     grid = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing='ij'), axis=-1)
@@ -66,6 +90,11 @@ def ball(radius_mm: float, voxel_sizes: npt.ArrayLike) -> BoolArray:
 
 def dice(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Return the overlap of two masks, from 0 to 1; NaN when both are empty.
+
+    Parameters
+    ----------
+    a, b : array_like of bool
+        On one grid.
 
     Examples
     --------

@@ -171,7 +171,21 @@ class SmoothedSeries:
         mask: npt.ArrayLike,
         level: PyramidLevel,
     ) -> SmoothedSeries:
-        """Smooth and thin; the samples are evenly spread over the (slightly grown) mask."""
+        """Smooth a series, thin it, and choose the voxels that are compared.
+
+        Parameters
+        ----------
+        data : (nx, ny, nz, n_volumes) ndarray
+            Finite.
+        affine : (4, 4) array_like
+            Voxel to scanner RAS in mm.
+        mask : (nx, ny, nz) array_like of bool
+            Brain; it is grown by ``level.factor`` voxels, so that its edge, which tells most of
+            movement, lies within.
+        level : PyramidLevel
+            Full width at half maximum of the Gaussian in mm, thinning factor, and how many voxels
+            are kept at most: every n-th in index order, so that they are spread over the brain.
+        """
         zooms = voxel_sizes(np.asarray(affine, dtype=float))
         sigma = level.smoothing_mm / 2.3548 / zooms
         step = (slice(None, None, level.factor),) * 3
@@ -190,14 +204,39 @@ class SmoothedSeries:
         return cls(series, coarse, indices, apply_matrix(coarse, indices))
 
     def volume(self, index: int) -> npt.NDArray[np.float32]:
-        """Return one volume."""
+        """Return one volume, smoothed and thinned.
+
+        Parameters
+        ----------
+        index : int
+            From 0.
+
+        Returns
+        -------
+        (i, j, k) ndarray
+            A view.
+        """
         return self.series[..., index]
 
 
 def pull_grid(
     volume: npt.NDArray[np.float32], affine: FloatArray, matrix: FloatArray
 ) -> npt.NDArray[np.float32]:
-    """Pull a whole volume through a matrix, linearly, onto its own grid."""
+    """Resample a volume through an affine matrix onto its own grid, linearly.
+
+    Parameters
+    ----------
+    volume : (i, j, k) ndarray
+        Finite; beyond its edge the nearest voxel's value is taken.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    matrix : (4, 4) ndarray
+        From a point of the result to the one it is taken from (target to source), RAS in mm.
+
+    Returns
+    -------
+    (i, j, k) ndarray of float32
+    """
     index_matrix = np.linalg.inv(affine) @ matrix @ affine
     found: npt.NDArray[np.float32] = ndimage.affine_transform(
         volume, index_matrix[:3, :3], index_matrix[:3, 3], order=1, mode='nearest'

@@ -44,7 +44,13 @@ class FieldMap:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FieldMap:
-        """Return what `as_dict` gave."""
+        """Return the field map that `as_dict` described.
+
+        Parameters
+        ----------
+        content : mapping
+            Paths as strings, as JSON and Nipype's inputs keep them.
+        """
         images = tuple(map(Path, content['images']))
         return cls(**{**content, 'images': images, 'magnitude': Path(content['magnitude'])})
 
@@ -81,6 +87,16 @@ def in_radians(phase: npt.ArrayLike) -> FloatArray:
 
 def difference(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray:
     """Return the second phase less the first one, within half a turn of zero.
+
+    Parameters
+    ----------
+    first, second : array_like
+        Wrapped phases in rad, of one shape.
+
+    Returns
+    -------
+    ndarray
+        In rad, from -pi to pi.
 
     Examples
     --------

@@ -22,6 +22,16 @@ from bids_acc.typing import FloatArray
 def spline_coefficients(volume: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return the cubic B-spline coefficients that interpolate a volume; missing values become 0.
 
+    Parameters
+    ----------
+    volume : (i, j, k) array_like
+        NaN becomes 0: one NaN would spread along its lines.
+
+    Returns
+    -------
+    (i, j, k) ndarray of float32
+        For `scipy.ndimage.map_coordinates` with ``prefilter=False`` and ``mode='mirror'``.
+
     References
     ----------
     Unser M (1999). Splines: a perfect fit for signal and image processing. IEEE Signal Process

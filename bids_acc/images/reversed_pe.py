@@ -67,7 +67,20 @@ def best_sign(
 
 
 def shift_sizes(shift: Any, mask: Any) -> dict[str, Any]:
-    """Return how far the brain's signal is displaced."""
+    """Return how far the brain's signal is displaced, for the table of quality.
+
+    Parameters
+    ----------
+    shift : (i, j, k) ndarray
+        Displacement along the phase encoding, mm, of either sign.
+    mask : (i, j, k) ndarray of bool
+        Brain; not empty.
+
+    Returns
+    -------
+    dict of float
+        ``sdc_shift_mean`` and ``sdc_shift_p95`` (95th percentile) of its absolute value, mm.
+    """
     inside = np.abs(np.asarray(shift)[mask])
     return {
         'sdc_shift_mean': float(inside.mean()),
@@ -113,7 +126,18 @@ class ReversedPair:
         return shift, {**measures, 'sdc_moved': gap, 'sdc_finding': finding}
 
     def seen_at(self, moved: FloatArray) -> Any:
-        """Return the reversed image where the head was in the first one."""
+        """Return the reversed image where the head was in the first one.
+
+        Parameters
+        ----------
+        moved : (4, 4) ndarray
+            Rigid affine from the first image to the reversed one, scanner RAS in mm.
+
+        Returns
+        -------
+        (i, j, k) ndarray
+            Resampled onto the grid of the first image; 0 outside the field of view.
+        """
         if np.array_equal(moved, np.eye(4)):
             return self.reversed_pe
         centres = voxel_centres(np.ones(self.image.shape, dtype=bool), self.affine)
@@ -121,23 +145,77 @@ class ReversedPair:
         return np.nan_to_num(values).reshape(self.image.shape)
 
     def field(self, moved: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Return how alike the undistorted images are, the field, and the movement it is for."""
+        """Estimate the field for a given movement, and how well it fits.
+
+        Parameters
+        ----------
+        moved : (4, 4) ndarray
+            Rigid affine from the first image to the reversed one, scanner RAS in mm.
+
+        Returns
+        -------
+        likeness : float
+            Correlation of both images without distortion, inside the brain.
+        shift : (i, j, k) ndarray
+            Displacement along ``axis``, mm.
+        moved : (4, 4) ndarray
+            As given.
+        """
         other = self.seen_at(moved)
         shift = field_from_pair(self.image, other, self.mask, self.affine, self.axis, self.ratio)
         one, two = self.undistorted(shift, other)
         return correlation(one[self.mask], two[self.mask]), shift, moved
 
     def undistorted(self, shift: Any, other: Any) -> tuple[Any, Any]:
-        """Return both images without distortion."""
+        """Return both images without the distortion that a field causes.
+
+        Parameters
+        ----------
+        shift : (i, j, k) ndarray
+            Displacement along ``axis`` in the first image, mm; in the reversed one it is ``ratio``
+            times as large, the other way.
+        other : (i, j, k) ndarray
+            Reversed image as of `seen_at`.
+
+        Returns
+        -------
+        one, two : (i, j, k) ndarray
+            First and reversed image, with their intensities corrected for what was piled up.
+        """
         return (
             undistort(self.image, shift, self.affine, self.axis),
             undistort(other, self.ratio * shift, self.affine, -self.axis),
         )
 
     def realigned(self, shift: Any, moved: FloatArray) -> FloatArray:
-        """Correct a movement by what is left of it in the undistorted images."""
+        """Correct a movement by what is left of it in the undistorted images.
+
+        Parameters
+        ----------
+        shift : (i, j, k) ndarray
+            Displacement along ``axis``, mm.
+        moved : (4, 4) ndarray
+            Rigid affine from the first image to the reversed one, with which ``shift`` was
+            estimated.
+
+        Returns
+        -------
+        (4, 4) ndarray
+            The corrected affine.
+        """
         return moved @ self.aligned(*self.undistorted(shift, self.seen_at(moved)))
 
     def aligned(self, one: Any, two: Any) -> FloatArray:
-        """Return the rigid affine matrix from one image to the other."""
+        """Register one image to another, rigidly.
+
+        Parameters
+        ----------
+        one, two : (i, j, k) ndarray
+            Both on the grid of the pair.
+
+        Returns
+        -------
+        (4, 4) ndarray
+            From a point of ``one`` to the same place of the head in ``two``, scanner RAS in mm.
+        """
         return registration.rigid(one, self.affine, two, self.affine, sampling=1.0, seed=self.seed)

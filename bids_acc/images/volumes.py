@@ -111,6 +111,13 @@ def check_forms(sform: FloatArray | None, qform: FloatArray | None, where: str) 
 def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[int, ...]) -> float:
     """Return how far apart sform and qform place a corner, in mm; NaN unless both are set.
 
+    Parameters
+    ----------
+    sform, qform : (4, 4) ndarray or None
+        Of a NIfTI header, voxel to scanner RAS in mm; None where its code is 0.
+    shape : tuple of three int
+        Voxels; the corner where both differ most counts.
+
     Examples
     --------
     >>> form_gap(np.eye(4), np.diag([1.0, 1, 2, 1]), (5, 5, 5))
@@ -218,6 +225,13 @@ def _pinched(gaps: BoolArray) -> BoolArray:
 def check_gaps(share: float, where: str) -> None:
     """Refuse an image that is mostly holes; see `close_gaps`.
 
+    Parameters
+    ----------
+    share : float
+        Part of the object's voxels that is not finite, 0 to 1.
+    where : str
+        File, for the message.
+
     Raises
     ------
     InputDataError
@@ -319,7 +333,19 @@ def has_skull(data: npt.ArrayLike, inside: npt.ArrayLike, voxel_sizes: npt.Array
 
 
 def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> BoolArray:
-    """Return the brain of an image whose background is zero, holes filled."""
+    """Return the brain of an image whose background is zero, holes filled.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        Finite. Background is the least value, or 0 where values are negative.
+    voxel_sizes : (3,) array_like
+        mm; gaps of up to 3 mm around the edge are closed (own convention).
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+    """
     data = np.asarray(data)
     background = float(data.min()) if data.min() >= 0 else 0.0
     mask = largest_component(data > background)
@@ -332,6 +358,13 @@ def finer(data: npt.ArrayLike, affine: FloatArray) -> tuple[npt.NDArray[np.float
 
     Linear interpolation between voxels of 1.5 or 2 mm flattens the very edges that are looked
     for; voxels of about 1 mm stay as they are.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        Finite.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm. Each axis is refined on its own, by a whole number.
 
     Returns
     -------

@@ -162,14 +162,44 @@ class AlignTransfer(SimpleInterface):
 
 
 def resolution(affine: FloatArray) -> float:
-    """Return the edge of a cube of a voxel's volume, mm."""
+    """Return the nominal resolution: the edge of a cube of a voxel's volume.
+
+    Parameters
+    ----------
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+
+    Returns
+    -------
+    float
+        mm.
+    """
     return float(np.cbrt(voxel_sizes(affine).prod()))
 
 
 def moved_mask(
     mask: BoolArray, grid: FloatArray, matrix: FloatArray, affine: FloatArray, shape: Any
 ) -> BoolArray:
-    """Return a mask on another grid; ``matrix`` goes from there to the grid of the mask."""
+    """Resample a mask onto the grid of another image, linearly.
+
+    Parameters
+    ----------
+    mask : (i, j, k) ndarray of bool
+        To be resampled.
+    grid : (4, 4) ndarray
+        Its voxels to scanner RAS in mm.
+    matrix : (4, 4) ndarray
+        From points of the other image to those of the mask (target to source), mm.
+    affine : (4, 4) ndarray
+        Voxels of the other image to scanner RAS in mm.
+    shape : tuple of three int
+        Voxels of the other image.
+
+    Returns
+    -------
+    ndarray of bool
+        Of ``shape``: where more than half is mask; False outside the mask's field of view.
+    """
     points = apply_matrix(matrix @ affine, np.indices(shape).reshape(3, -1).T)
     return np.asarray(sample(mask.astype(np.float32), grid, points) > HALF).reshape(shape)
 
@@ -209,7 +239,19 @@ class Signals:
             self.floor = inputs.noise_floor * sd if np.isfinite(sd) else 0.0
 
     def at(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return difference and signal at points; NaN where the signal is noise or unknown."""
+        """Return difference and signal at points; NaN where the signal is noise or unknown.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            Scanner RAS of the T1w image, mm.
+
+        Returns
+        -------
+        difference, signal : (n,) ndarray
+            Signal lost by saturation, and signal without it, in the unit of the images; NaN in
+            both where either is unknown or the latter is below the noise floor.
+        """
         first, base = (
             sample(values, affine, apply_matrix(matrix, points))
             for (values, affine), matrix in zip(self.images, self.matrices, strict=True)
@@ -224,7 +266,18 @@ class Signals:
 
 
 def percent(difference: FloatArray, base: FloatArray) -> FloatArray:
-    """Return the ratio in per cent."""
+    """Return the magnetization transfer ratio of a lost and a whole signal.
+
+    Parameters
+    ----------
+    difference, base : (n,) ndarray or float
+        As of `Signals.at`.
+
+    Returns
+    -------
+    (n,) ndarray
+        Per cent; see `transfer_ratio`.
+    """
     return transfer_ratio(np.asarray(base) - np.asarray(difference), base)
 
 

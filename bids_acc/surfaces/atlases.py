@@ -90,7 +90,17 @@ class SurfaceAtlas:
     """``L`` and ``R`` to code and name."""
 
     def labels(self, hemisphere: str, density: str, **more: Any) -> Labels:
-        """Return the labels of a hemisphere on a mesh."""
+        """Return the labels of a hemisphere on a mesh.
+
+        Parameters
+        ----------
+        hemisphere : str
+            ``L`` or ``R``.
+        density : str
+            A key of `DENSITIES`; the vertices of a coarser mesh are the first ones of the finest.
+        **more
+            Further fields of `Labels`: ``groups``, ``alone``.
+        """
         codes = self.codes[hemisphere][: DENSITIES[density]]
         return Labels(self.name, codes, self.names[hemisphere], **more)
 
@@ -170,7 +180,18 @@ def surface_labels(hemisphere: str, density: str, asked: Sequence[str] = ()) -> 
 
 
 def all_labels(hemisphere: str, density: str, asked: Sequence[str] = ()) -> list[Labels]:
-    """Return `surface_labels`, and Desikan-Killiany's, of which a region may be as well."""
+    """Return `surface_labels`, and Desikan-Killiany's, of which a region may be as well.
+
+    Parameters
+    ----------
+    hemisphere, density, asked
+        See `surface_labels`.
+
+    Returns
+    -------
+    list of Labels
+        Desikan-Killiany's last, unless it was asked for.
+    """
     found = surface_labels(hemisphere, density, asked)
     if all(labels.atlas != 'Desikan' for labels in found):
         found.append(shipped_surface('Desikan').labels(hemisphere, density))
@@ -179,6 +200,18 @@ def all_labels(hemisphere: str, density: str, asked: Sequence[str] = ()) -> list
 
 def parse_atlas(text: str) -> tuple[str, Path | None]:
     """Read one word of ``--atlas``: the name of a shipped atlas, or ``NAME=PATH``.
+
+    Parameters
+    ----------
+    text : str
+        As given; a name of its own has ASCII letters and digits only, as BIDS entities do.
+
+    Returns
+    -------
+    name : str
+        What tables call the atlas.
+    path : Path or None
+        File or folder, which may be missing; None of a shipped atlas.
 
     Raises
     ------
@@ -211,6 +244,18 @@ def parse_atlas(text: str) -> tuple[str, Path | None]:
 def load_atlas(text: str, flag: str = '--atlas') -> SurfaceAtlas | VolumeAtlas:
     """Read the atlas that a word of ``--atlas`` or ``--tract-atlas`` names.
 
+    Parameters
+    ----------
+    text : str
+        See `parse_atlas`.
+    flag : str
+        The option that named it, for messages.
+
+    Returns
+    -------
+    SurfaceAtlas or VolumeAtlas
+        One object for each text: it is kept, and must not be changed.
+
     Raises
     ------
     SettingsError, MissingInputError, InputDataError
@@ -242,6 +287,11 @@ def with_own(known: Sequence[Labels], own: Labels) -> list[Labels]:
 
 def load_tract_atlas(text: str) -> VolumeAtlas:
     """Read the atlas that ``--tract-atlas`` names.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME=PATH`` of a volume in MNI152 space: codes, or probabilities in a fourth axis.
 
     Raises
     ------
@@ -296,7 +346,19 @@ def read_atlas(name: str, path: Path) -> SurfaceAtlas | VolumeAtlas:
 
 
 def atlas_files(text: str) -> list[Path]:
-    """Return the files on which the regions of an atlas depend; none of a shipped one."""
+    """Return the files on which the regions of an atlas depend; none of a shipped one.
+
+    Parameters
+    ----------
+    text : str
+        See `parse_atlas`.
+
+    Returns
+    -------
+    list of Path
+        With tables of names and the other hemisphere's file; a change in one of them makes results
+        out of date.
+    """
     _, path = parse_atlas(text)
     if path is None:
         return []
@@ -431,6 +493,11 @@ def _probabilities(image: Any, path: Path) -> FloatArray:
 def check_place(atlas: VolumeAtlas) -> None:
     """Refuse an atlas that lies beside the brain: its grid or its space is another one.
 
+    Parameters
+    ----------
+    atlas : VolumeAtlas
+        In what its header says is MNI152, mm.
+
     Raises
     ------
     SettingsError
@@ -531,6 +598,18 @@ _SIDE = re.compile(
 def split_side(name: str) -> tuple[str, str]:
     """Return a region's name without its side, and the side.
 
+    Parameters
+    ----------
+    name : str
+        As tables of atlases write it, with a word or letter for the side before or after it.
+
+    Returns
+    -------
+    name : str
+        What is left.
+    side : str
+        ``L``, ``R``, or empty for a region of the midline or of both sides.
+
     Examples
     --------
     >>> split_side('Left-Hippocampus'), split_side('Uncinate_R'), split_side('fornix')
@@ -544,6 +623,11 @@ def split_side(name: str) -> tuple[str, str]:
 
 def check_sides(atlas: VolumeAtlas) -> None:
     """Refuse an atlas whose left regions lie right: its file is mirrored.
+
+    Parameters
+    ----------
+    atlas : VolumeAtlas
+        Regions without a side are not looked at.
 
     Raises
     ------
@@ -583,6 +667,18 @@ def on_mesh(atlas: SurfaceAtlas | VolumeAtlas) -> SurfaceAtlas:
 
     Those of a volume are looked up at `DEPTHS` of the template's cortex, and the one that two of
     three have is taken; what only one has, or belongs to the other side, is no label.
+
+    Parameters
+    ----------
+    atlas : SurfaceAtlas or VolumeAtlas
+        A surface atlas is returned as it is. Of probabilities the largest counts where it is above
+        1/4.
+
+    Returns
+    -------
+    SurfaceAtlas
+        Code 0 (``unknown``) without a label and outside the cortex; codes of probabilities count
+        from 1.
     """
     if isinstance(atlas, SurfaceAtlas):
         return atlas

@@ -102,6 +102,13 @@ def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
     """Return the signed volume inside a closed mesh in mm3 (divergence theorem).
 
     Negative when the faces are wound inwards.
+
+    Parameters
+    ----------
+    vertices : (n_vertices, 3) array_like
+        mm, in any frame: of a closed mesh the origin does not matter.
+    faces : (n_faces, 3) array_like of int
+        Indices of vertices.
     """
     corners = np.asarray(vertices, dtype=float)[np.asarray(faces)]
     triple = np.einsum('ij,ij->i', corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))

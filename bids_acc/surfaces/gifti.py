@@ -92,7 +92,24 @@ def map_image(values: npt.ArrayLike, hemi: str, names: Sequence[str]) -> GiftiIm
 
 
 def write_map(path: Path, values: npt.ArrayLike, hemi: str, name: str) -> Path:
-    """Write one value per vertex; NaN where undefined."""
+    """Write one value per vertex; NaN where undefined.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.shape.gii`` or ``.func.gii``.
+    values : (n_vertices,) array_like
+        Stored as float32.
+    hemi : str
+        ``'L'`` or ``'R'``; becomes AnatomicalStructurePrimary.
+    name : str
+        Of the map, which viewers show.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     path.write_bytes(map_image(np.asarray(values)[None], hemi, [name]).to_bytes())
     return path
 
@@ -139,7 +156,26 @@ def _colour(code: int) -> Sequence[float]:
 def write_labels(
     path: Path, labels: npt.ArrayLike, names: Mapping[int, str], hemi: str, name: str
 ) -> Path:
-    """Write one label per vertex, with a table of names and fixed colours."""
+    """Write one label per vertex, with a table of names and fixed colours.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.label.gii``.
+    labels : (n_vertices,) array_like of int
+        Codes; 0 is transparent.
+    names : mapping of int to str
+        Code to name, also of regions without a vertex.
+    hemi : str
+        ``'L'`` or ``'R'``.
+    name : str
+        Of the map.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     path.write_bytes(label_image(labels, names, hemi, {'Name': name}).to_bytes())
     return path
 
@@ -176,7 +212,21 @@ class _Inspector:
         self._parser.buffer_text = True
 
     def look(self, content: bytes) -> None:
-        """Refuse content that is not what it says."""
+        """Refuse a file whose declared sizes and contents do not agree.
+
+        Parameters
+        ----------
+        content : bytes
+            The whole file.
+
+        Raises
+        ------
+        InputDataError
+            If it declares entities, names another file, or an array is too large or not as long
+            as declared.
+        xml.parsers.expat.ExpatError
+            If it is no XML.
+        """
         self._parser.Parse(content, True)
 
     def _refuse(self, why: str) -> NoReturn:
@@ -234,6 +284,18 @@ def _load(path: Path | str) -> Any:
 def read_surface(path: Path | str) -> tuple[FloatArray, IntArray]:
     """Read vertices in mm and faces.
 
+    Parameters
+    ----------
+    path : Path
+        ``.surf.gii`` with one pointset and one array of triangles.
+
+    Returns
+    -------
+    vertices : (n_vertices, 3) ndarray
+        mm, in the coordinates of the file.
+    faces : (n_faces, 3) ndarray of int
+        Indices of vertices, from 0.
+
     Raises
     ------
     MissingInputError
@@ -271,6 +333,15 @@ def _is_mesh(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> bool:
 def read_map(path: Path | str) -> npt.NDArray[Any]:
     """Read one value per vertex, in the type of the file.
 
+    Parameters
+    ----------
+    path : Path
+        ``.shape.gii``, ``.func.gii`` or ``.label.gii`` of one hemisphere.
+
+    Returns
+    -------
+    (n_vertices,) ndarray
+
     Raises
     ------
     InputDataError
@@ -281,6 +352,11 @@ def read_map(path: Path | str) -> npt.NDArray[Any]:
 
 def read_series(path: Path | str) -> npt.NDArray[np.float32]:
     """Read the series of each vertex, one data array for each volume (``func.gii``).
+
+    Parameters
+    ----------
+    path : Path
+        ``.func.gii``; one two-dimensional array (vertices by volumes) is taken as well.
 
     Returns
     -------
@@ -304,6 +380,17 @@ def read_series(path: Path | str) -> npt.NDArray[np.float32]:
 
 def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
     """Read one label per vertex, and the names.
+
+    Parameters
+    ----------
+    path : Path
+        ``.label.gii`` of one hemisphere.
+
+    Returns
+    -------
+    codes : (n_vertices,) ndarray of int
+    names : dict of int to str
+        The file's table of labels, which need not name every code.
 
     Raises
     ------

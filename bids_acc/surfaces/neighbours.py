@@ -81,7 +81,20 @@ def adjacency(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:
 
 
 def neighbour_mean(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:
-    """Return the matrix that replaces each value by the mean of its neighbours' values."""
+    """Return the matrix that replaces each value by the mean of its neighbours' values.
+
+    Parameters
+    ----------
+    faces : (n_faces, 3) array_like of int
+        Vertices that share an edge are neighbours.
+    n_vertices : int
+        Vertices of the mesh.
+
+    Returns
+    -------
+    (n_vertices, n_vertices) csr_array
+        Rows sum to 1; that of a vertex without neighbours is empty, which makes its value 0.
+    """
     neighbours = adjacency(faces, n_vertices)
     degree = np.maximum(neighbours.sum(axis=1), 1)
     return sparse.csr_array(sparse.diags_array(1 / degree) @ neighbours)
@@ -109,6 +122,17 @@ def within(neighbours: sparse.csr_array, vertices: npt.ArrayLike) -> sparse.csr_
 
 
 def neighbour_lists(neighbours: sparse.csr_array) -> list[IntArray]:
-    """Return the neighbours of each vertex as arrays."""
+    """Return the neighbours of each vertex as arrays.
+
+    Parameters
+    ----------
+    neighbours : (n_vertices, n_vertices) csr_array
+        Of `adjacency`, or `within` a region of it.
+
+    Returns
+    -------
+    list of (n_neighbours,) ndarray of int
+        One for each vertex, in rising order where the indices are sorted.
+    """
     rows = np.split(neighbours.indices, neighbours.indptr[1:-1])
     return [row.astype(np.int64) for row in rows]

@@ -16,7 +16,15 @@ LEAST_SHARE = 0.5
 
 
 def region_mean(values: npt.ArrayLike, inside: BoolArray) -> float:
-    """Return the mean over the vertices that have a value; NaN if fewer than half do."""
+    """Return the mean over the vertices that have a value; NaN if fewer than half do.
+
+    Parameters
+    ----------
+    values : (n_vertices,) array_like
+        NaN where undefined.
+    inside : (n_vertices,) ndarray of bool
+        The region.
+    """
     own = np.asarray(values, dtype=float)[inside]
     defined = np.isfinite(own)
     if not own.size or defined.mean() < LEAST_SHARE:
@@ -26,6 +34,13 @@ def region_mean(values: npt.ArrayLike, inside: BoolArray) -> float:
 
 def region_sum(values: npt.ArrayLike, inside: BoolArray) -> float:
     """Return the sum, scaled up for the vertices without a value; NaN if fewer than half have one.
+
+    Parameters
+    ----------
+    values : (n_vertices,) array_like
+        An amount at each vertex, such as area in mm2; NaN where undefined.
+    inside : (n_vertices,) ndarray of bool
+        The region.
 
     Examples
     --------

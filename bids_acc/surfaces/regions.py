@@ -21,6 +21,11 @@ WHOLE_CORTEX = 'cortex'
 def plain_label(name: str) -> str:
     """Return a label without hemisphere prefix, in small letters.
 
+    Parameters
+    ----------
+    name : str
+        As FreeSurfer, Connectome Workbench or an atlas writes it.
+
     Examples
     --------
     >>> plain_label('ctx-lh-caudalanteriorcingulate'), plain_label('R_Medial_wall')
@@ -59,7 +64,17 @@ class Labels:
         return tuple(dict.fromkeys([*map(str.lower, self.groups), *self.cortical().values()]))
 
     def mask(self, name: str) -> BoolArray | None:
-        """Tell which vertices belong to a region; None if the atlas does not know it."""
+        """Tell which vertices belong to a region; None if the atlas does not know it.
+
+        Parameters
+        ----------
+        name : str
+            A region or a key of ``groups``; prefixes of hemispheres and case do not matter.
+
+        Returns
+        -------
+        (n_vertices,) ndarray of bool or None
+        """
         groups = {key.lower(): parts for key, parts in self.groups.items()}
         wanted = plain_label(name)
         parts = {plain_label(part) for part in groups.get(wanted, (wanted,))}

@@ -180,7 +180,19 @@ def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> FloatAr
 
 
 def resample_labels(weights: sparse.csr_array, labels: npt.ArrayLike) -> IntArray:
-    """Give each new vertex the label with the largest weight; the smaller code on a tie."""
+    """Give each new vertex the label with the largest weight; the smaller code on a tie.
+
+    Parameters
+    ----------
+    weights : (n_new, n_old) csr_array
+        How much of each new vertex is of each old one; rows need not sum to 1.
+    labels : (n_old,) array_like of int
+        Codes.
+
+    Returns
+    -------
+    (n_new,) ndarray of int
+    """
     codes, index = np.unique(np.asarray(labels), return_inverse=True)
     shares = weights @ np.eye(len(codes))[index]
     return np.asarray(codes[np.asarray(shares).argmax(axis=1)], dtype=np.int64)

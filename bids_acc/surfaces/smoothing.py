@@ -137,7 +137,19 @@ class HeatKernel:
             return np.where(defined & (share > 0), smoothed / share, np.nan) * unit
 
     def share_within(self, region: BoolArray) -> float:
-        """Return how much of the kernel of a region's places stays in it, on average (0 to 1)."""
+        """Return how much of the kernel of a region's places stays in it, on average (0 to 1).
+
+        Parameters
+        ----------
+        region : (n_places,) ndarray of bool
+            Not empty.
+
+        Returns
+        -------
+        float
+            Mean over the region, weighted by area; 1 where nothing is mixed with what lies
+            beside it.
+        """
         area = self.areas * region
         return float(self.spread(region.astype(float)) @ area / area.sum())
 

@@ -95,5 +95,16 @@ def atlas_provenance() -> dict[str, Any]:
 
 
 def mask_sha256(mask: npt.ArrayLike) -> str:
-    """Return a checksum of a vertex mask that does not depend on how it is stored."""
+    """Return a checksum of a vertex mask that does not depend on how it is stored.
+
+    Parameters
+    ----------
+    mask : (n_vertices,) array_like of bool
+        Taken as bytes of 0 and 1.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     return hashlib.sha256(np.asarray(mask, dtype=np.uint8).tobytes()).hexdigest()
