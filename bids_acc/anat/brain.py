@@ -71,6 +71,18 @@ class BrainMask:
 def volume_ml(mask: npt.ArrayLike, affine: npt.ArrayLike) -> float:
     """Return the volume of a mask.
 
+    Parameters
+    ----------
+    mask : (nx, ny, nz) array_like
+        Of bool, or shares of voxels from 0 to 1.
+    affine : (4, 4) array_like
+        Voxel to scanner RAS in mm.
+
+    Returns
+    -------
+    float
+        mL.
+
     Examples
     --------
     >>> volume_ml(np.ones((10, 10, 10)), np.diag([2, 2, 2, 1]))
@@ -80,7 +92,20 @@ def volume_ml(mask: npt.ArrayLike, affine: npt.ArrayLike) -> float:
 
 
 def is_brain_sized(mask: npt.ArrayLike, affine: npt.ArrayLike) -> bool:
-    """Tell whether a mask has the volume of a brain, `BRAIN_ML`."""
+    """Tell whether a mask has the volume of a brain, `BRAIN_ML`.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) array_like of bool
+        What a method took for the brain.
+    affine : (4, 4) array_like
+        Voxel to scanner RAS in mm.
+
+    Returns
+    -------
+    bool
+        Whether its volume is one that an adult brain can have.
+    """
     return BRAIN_ML[0] <= volume_ml(mask, affine) <= BRAIN_ML[1]
 
 
@@ -126,6 +151,15 @@ def _correlation(first: FloatArray, second: FloatArray) -> float:
 
 def check_coherent(data: npt.ArrayLike, mask: npt.ArrayLike, where: str) -> None:
     """Refuse a brain whose voxels are noise.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        T1w intensities.
+    mask : (nx, ny, nz) array_like of bool
+        Brain; only neighbours inside it are compared, see `coherence`.
+    where : str
+        File, for the message.
 
     Raises
     ------

@@ -81,6 +81,16 @@ def nearest_resampled(data: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArra
 def intensity_limits(data: npt.ArrayLike) -> tuple[float, float]:
     """Return the intensities between which an image is scaled, the quantiles `LIMITS`.
 
+    Parameters
+    ----------
+    data : array_like
+        T1w intensities with skull and air, which count among the quantiles.
+
+    Returns
+    -------
+    low, high : float
+        In the unit of the image; `normalised` takes them to 0 and 1.
+
     Raises
     ------
     ValueError
@@ -114,7 +124,18 @@ def normalised(data: npt.ArrayLike, low: float, high: float) -> FloatVolume:
 
 
 def largest_part(mask: npt.ArrayLike) -> BoolArray:
-    """Keep the largest part of a mask; voxels that share a corner are connected."""
+    """Keep the largest part of a mask; voxels that share a corner are connected.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) array_like of bool
+        A network's probability above its threshold.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+        Empty if the mask is.
+    """
     labels, n = ndimage.label(np.asarray(mask, dtype=bool), structure=np.ones((3, 3, 3)))
     if n == 0:
         return np.zeros(np.shape(mask), dtype=bool)
@@ -166,6 +187,18 @@ def box_with_margin(mask: npt.ArrayLike, shape: tuple[int, ...]) -> Box:
 
 def coarse_brain(data: npt.ArrayLike, networks: BrainNetworks) -> BoolArray:
     """Return the brain as the first network sees it, on the grid `BOX_SHAPE`.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) array_like
+        T1w intensities with skull; axes as `normalised` and the networks expect them.
+    networks : BrainNetworks
+        Of which the first one finds the box around the brain.
+
+    Returns
+    -------
+    ndarray of bool
+        Of shape `BOX_SHAPE`, whatever the size of the voxels.
 
     Raises
     ------

@@ -64,6 +64,11 @@ def best_fit(fits: Sequence[AffineFit]) -> AffineFit | None:
     Mutual information alone is no proof: in one head, fits of .29 and 1.09 times the template's
     volume had the same.
 
+    Parameters
+    ----------
+    fits : sequence of AffineFit
+        From several starts, of one image.
+
     Examples
     --------
     >>> fits = [AffineFit(np.diag([s, s, s, 1.0]), i) for s, i in ((1.2, 0.6), (0.9, 0.5))]

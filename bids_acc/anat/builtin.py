@@ -50,6 +50,17 @@ def segment_brain(
 ) -> tuple[TissueModel, Any]:
     """Estimate tissue probabilities with the template's priors.
 
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        T1w intensities, without bias field.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    mask : (nx, ny, nz) ndarray of bool
+        Brain, with its CSF.
+    images_to_t1w : sequence of Path
+        Transforms that carry template images to the T1w image, in ANTs' order.
+
     Returns
     -------
     model : TissueModel
@@ -71,6 +82,22 @@ def tissue_image(
 
     The template is symmetric about x = 0, so its x coordinate, carried to the image, tells on
     which side of the midsagittal plane a place lies.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        T1w intensities, without bias field.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    probabilities : (3, nx, ny, nz) ndarray
+        Of GM, WM and CSF.
+    images_to_t1w : sequence of Path
+        Transforms that carry template images to the T1w image, in ANTs' order.
+
+    Returns
+    -------
+    TissueImage
+        On voxels of about 1 mm or less, see `finer`; tissue means on a coarser grid.
     """
     means, stride = local_tissue_means(data, probabilities, tuple(voxel_sizes(affine)))
     coarse = affine @ np.diag([*map(float, stride), 1.0])
@@ -86,6 +113,15 @@ def fit_hemisphere(
     image: TissueImage, hemi: str, to_t1w: Sequence[Path | str]
 ) -> tuple[FittedSurfaces, Any]:
     """Carry one hemisphere's template surfaces into the T1w and fit them, on the finest mesh.
+
+    Parameters
+    ----------
+    image : TissueImage
+        Of the whole brain.
+    hemi : str
+        ``L`` or ``R``.
+    to_t1w : sequence of Path
+        ``points_to_t1w`` of `register_to_template`, in ANTs' order; not those that carry images.
 
     Returns
     -------

@@ -27,6 +27,18 @@ CORRESPONDING = (
 def corresponding_files(subject_dir: Path, hemi: str) -> list[Path]:
     """List the files of a hemisphere whose vertices correspond among subjects.
 
+    Parameters
+    ----------
+    subject_dir : Path
+        Folder of a scan in CIVET's output, with ``surfaces``, ``thickness`` and ``transforms``.
+    hemi : str
+        ``L`` or ``R``.
+
+    Returns
+    -------
+    list of Path
+        White and pial surface, thickness, and the linear transform to stereotaxic space.
+
     Raises
     ------
     MissingInputError
@@ -144,6 +156,18 @@ def _read_values(path: Path) -> FloatArray:
 def read_obj(path: Path) -> tuple[FloatArray, IntArray]:
     """Read a surface in the MNI ``.obj`` text format (polygons of triangles).
 
+    Parameters
+    ----------
+    path : Path
+        In CIVET's output; coordinates are stereotaxic RAS, mm.
+
+    Returns
+    -------
+    vertices : (n_vertices, 3) ndarray
+        In the coordinates of the file.
+    faces : (n_faces, 3) ndarray of int
+        Indices of vertices, from 0.
+
     Raises
     ------
     InputDataError
@@ -165,6 +189,11 @@ def read_obj(path: Path) -> tuple[FloatArray, IntArray]:
 
 def read_xfm(path: Path) -> FloatArray:
     """Read a linear MNI ``.xfm`` transform.
+
+    Parameters
+    ----------
+    path : Path
+        In CIVET's ``transforms/linear``.
 
     Returns
     -------

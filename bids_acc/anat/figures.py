@@ -51,7 +51,26 @@ def plane_section(vertices: FloatArray, faces: IntArray, axis: int, level: float
 def slice_grid(
     centre: FloatArray, axis: int, half_mm: float, step: float = 0.75
 ) -> tuple[FloatArray, list[float]]:
-    """Return the points of a square slice and its extent for imshow."""
+    """Return the points of a square slice and the limits of its axes.
+
+    Parameters
+    ----------
+    centre : (3,) ndarray
+        Middle of the slice, scanner RAS in mm.
+    axis : int
+        At right angles to the slice: 0 sagittal, 1 coronal, 2 axial.
+    half_mm : float
+        Half of the edge.
+    step : float
+        Distance of points, mm.
+
+    Returns
+    -------
+    points : (n, n, 3) ndarray
+        Scanner RAS in mm; rows go up, columns to the right of the figure.
+    extent : list of four float
+        Left, right, bottom, top in mm, as Matplotlib's ``imshow`` takes them.
+    """
     ticks = np.arange(-half_mm, half_mm + step / 2, step)
     across, up = (k for k in range(3) if k != axis)
     points = np.empty((len(ticks), len(ticks), 3))

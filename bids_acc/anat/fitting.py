@@ -316,7 +316,22 @@ class _Fit:
     def levels(
         self, white: FloatArray, pial: FloatArray, normals: FloatArray, blur: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the intensities of GM and WM beside each vertex."""
+        """Estimate the intensities of GM and WM beside each vertex.
+
+        Parameters
+        ----------
+        white, pial : (n_vertices, 3) ndarray
+            Present surfaces, scanner RAS in mm.
+        normals : (n_vertices, 3) ndarray
+            Unit normals of the white surface, outwards.
+        blur : float
+            Width of the point-spread function, mm; see `cortical_levels`.
+
+        Returns
+        -------
+        grey, white_matter : (n_vertices,) ndarray
+            In the unit of the image.
+        """
         return cortical_levels(
             self.image, white, pial, normals, self.mesh.cortex, self.mesh.links, blur
         )
@@ -324,7 +339,28 @@ class _Fit:
     def move_white(
         self, white: FloatArray, pial: FloatArray, limit: float, stiffness: float, blur: float
     ) -> tuple[FloatArray, BoolArray, float]:
-        """Take one step of the white surface; return it, what it saw, and the blur found."""
+        """Take one step of the white surface towards half-way between GM and WM.
+
+        Parameters
+        ----------
+        white, pial : (n_vertices, 3) ndarray
+            Present surfaces, scanner RAS in mm.
+        limit : float
+            Farthest that an edge is followed along the normal, mm.
+        stiffness : float
+            Weight of smoothness against edges.
+        blur : float
+            Width of the point-spread function so far, mm.
+
+        Returns
+        -------
+        moved : (n_vertices, 3) ndarray
+            The new surface, mm.
+        seen : (n_vertices,) ndarray of bool
+            Where an edge was found within ``limit``.
+        blur : float
+            Median width of the edges found, mm; the given one without any.
+        """
         normals = vertex_normals(white, self.mesh.faces)
         grey, white_matter = self.levels(white, pial, normals, blur)
         places = _positions(limit + self.options.margin, self.options.step)
@@ -338,7 +374,26 @@ class _Fit:
     def move_pial(
         self, white: FloatArray, pial: FloatArray, limit: float, stiffness: float, blur: float
     ) -> tuple[FloatArray, BoolArray]:
-        """Take one step of the pial surface, never into the white one."""
+        """Take one step of the pial surface, never into the white one.
+
+        Parameters
+        ----------
+        white, pial : (n_vertices, 3) ndarray
+            Present surfaces, scanner RAS in mm.
+        limit : float
+            Farthest that an edge is followed along the normal, mm.
+        stiffness : float
+            Weight of smoothness against edges.
+        blur : float
+            Width of the point-spread function, mm.
+
+        Returns
+        -------
+        moved : (n_vertices, 3) ndarray
+            The new surface, at least the minimum thickness from the white one.
+        seen : (n_vertices,) ndarray of bool
+            Where an edge was found within ``limit``.
+        """
         grey, _ = self.levels(white, pial, vertex_normals(white, self.mesh.faces), blur)
         _, _, csf = self.image.tissue_means(pial)
         normals = vertex_normals(pial, self.mesh.faces)

@@ -29,7 +29,20 @@ NO_CORTEX = frozenset({'unknown', '???', 'medialwall', 'medial_wall', 'none', 'c
 
 
 def find_annotation(subject_dir: Path) -> tuple[str, str] | None:
-    """Return name and atlas of the best annotation that both hemispheres have, or None."""
+    """Return name and atlas of the best annotation that both hemispheres have, or None.
+
+    Parameters
+    ----------
+    subject_dir : Path
+        FreeSurfer's folder of a subject, which holds ``label``.
+
+    Returns
+    -------
+    name : str
+        Of the file ``lh.<name>.annot``.
+    atlas : str
+        What tables call it.
+    """
     for name, atlas in ANNOTATIONS:
         paths = [Path(subject_dir) / 'label' / f'{p}.{name}.annot' for p in PREFIX.values()]
         if all(path.is_file() for path in paths):

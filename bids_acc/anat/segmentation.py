@@ -184,7 +184,19 @@ class _Neighbours:
     weights: tuple[float, float, float]
 
     def log_weight(self, p: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return `COHERENCE` times each tissue's weighted sum over the neighbours, (3, n)."""
+        """Return what the tissues of the six neighbours add to a voxel's log probabilities.
+
+        Parameters
+        ----------
+        p : (3, n) ndarray of float32
+            Probabilities of the tissues in the voxels inside the mask.
+
+        Returns
+        -------
+        (3, n) ndarray of float32
+            `COHERENCE` times the sum over the neighbours, the nearer along an axis the more; what
+            lies outside the mask counts as none.
+        """
         volume = np.zeros((len(p), *self.inside.shape), dtype=np.float32)
         volume[:, self.inside] = p
         total = np.zeros_like(volume)
@@ -325,6 +337,16 @@ def local_tissue_means(
 
 def discrete_segmentation(probabilities: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Return 1 for GM, 2 for WM, 3 for CSF and 0 where all probabilities are zero.
+
+    Parameters
+    ----------
+    probabilities : (3, ...) array_like
+        Of GM, WM and CSF; of equal ones the first is taken.
+
+    Returns
+    -------
+    (...) ndarray of uint8
+        Codes of the ``dseg`` file.
 
     Examples
     --------

@@ -206,7 +206,20 @@ class RegionOfInterest(SimpleInterface):
 
 
 def region_facts(mask: Any, roi: tuple[str, ...]) -> dict[str, Any]:
-    """Return labels, vertex count and SHA-256 of a region on one hemisphere's mesh."""
+    """Describe a region on one hemisphere's mesh, so that it can be told from another.
+
+    Parameters
+    ----------
+    mask : (n_vertices,) ndarray of bool
+        The region.
+    roi : tuple of str
+        Labels that make it up.
+
+    Returns
+    -------
+    dict
+        ``Labels``, ``VertexCount`` and ``VertexMaskSHA256``, for a sidecar.
+    """
     return {
         'Labels': list(roi),
         'VertexCount': int(np.count_nonzero(mask)),

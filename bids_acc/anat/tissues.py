@@ -52,11 +52,32 @@ class TissueImage:
     """Signed distance from the midsagittal plane in mm, positive right, on the coarser grid."""
 
     def sample(self, points: FloatArray) -> FloatArray:
-        """Return the intensity at points (..., 3) in mm; outside, the nearest voxel's."""
+        """Interpolate the intensity at points, linearly.
+
+        Parameters
+        ----------
+        points : (..., 3) ndarray
+            Scanner RAS in mm; outside the image the nearest voxel counts.
+
+        Returns
+        -------
+        (...) ndarray
+        """
         return sample_volume(self.intensity, self.affine, points)
 
     def tissue_means(self, points: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the local means of GM, WM and CSF at points (..., 3) in mm."""
+        """Return the local means of GM, WM and CSF at points (..., 3) in mm.
+
+        Parameters
+        ----------
+        points : (..., 3) ndarray
+            Scanner RAS in mm.
+
+        Returns
+        -------
+        grey, white, csf : (...) ndarray
+            In the unit of the image.
+        """
         grey, white, csf = (sample_volume(m, self.mean_affine, points) for m in self.means)
         return grey, white, csf
 

@@ -96,7 +96,20 @@ class SurfaceOrigin:
 
 
 def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
-    """Return what the sidecars of surface files say besides their own row."""
+    """Describe in sidecars of surface files the mesh, and whose surfaces they are.
+
+    Parameters
+    ----------
+    density : str
+        ``10k`` or ``41k``.
+    origin : SurfaceOrigin
+        What the surfaces were made by.
+
+    Returns
+    -------
+    dict
+        Fields of a sidecar besides those of `bids_acc/data/outputs`.
+    """
     mesh = {'10k': 'fsaverage5', '41k': 'fsaverage6'}[density]
     return {
         'Density': f'{DENSITIES[density]} vertices per hemisphere, in the order of {mesh}',
@@ -114,7 +127,20 @@ def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
 
 
 def mesh_metadata(settings: AnatSettings, origin: SurfaceOrigin) -> dict[str, Any]:
-    """Return what the sidecars of files on the mesh of a derivative say besides."""
+    """Describe in sidecars the mesh of a derivative whose files are not resampled.
+
+    Parameters
+    ----------
+    settings : AnatSettings
+        Of which the files of labels on that mesh count.
+    origin : SurfaceOrigin
+        What the surfaces were made by, and on which mesh.
+
+    Returns
+    -------
+    dict
+        Fields of a sidecar besides those of `bids_acc/data/outputs`.
+    """
     labels = (
         f'labels of {" and ".join(Path(t.split("=", 1)[1]).name for t in settings.mesh_labels)}'
         if settings.mesh_labels else 'DKT labels of CerebrA, by place in the T1w image'
@@ -130,20 +156,55 @@ def mesh_metadata(settings: AnatSettings, origin: SurfaceOrigin) -> dict[str, An
 
 
 def t1w_metadata(image_notes: Sequence[str]) -> dict[str, Any]:
-    """Return what the sidecar of the T1w image says."""
+    """Return what the sidecar of the T1w image says.
+
+    Parameters
+    ----------
+    image_notes : sequence of str
+        Why this image was taken where there was a choice; may be empty.
+
+    Returns
+    -------
+    dict
+        ``SkullStripped``, and ``ImageSelection`` with notes.
+    """
     chosen = {'ImageSelection': '; '.join(image_notes)} if image_notes else {}
     return {'SkullStripped': True, **chosen}
 
 
 def atlas_metadata(origin: SurfaceOrigin) -> dict[str, str]:
-    """Return which atlas the labels are of, and whose."""
+    """Return which atlas the labels are of, and whose.
+
+    Parameters
+    ----------
+    origin : SurfaceOrigin
+        Whether its own annotation was resampled to the template's mesh.
+
+    Returns
+    -------
+    dict
+        ``Atlas``.
+    """
     if origin.own_labels:
         return {'Atlas': f"the subject's own {origin.own_labels} labels, from its annotation"}
     return {'Atlas': PROVENANCE[DEFAULT_ATLAS]}
 
 
 def metric_metadata(origin: SurfaceOrigin, density: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return how thickness and area were measured."""
+    """Describe in sidecars how thickness and area were measured.
+
+    Parameters
+    ----------
+    origin : SurfaceOrigin
+        Which measured the thickness unless surfaces are the built-in ones.
+    density : str
+        ``10k`` or ``41k``.
+
+    Returns
+    -------
+    thickness, area : dict
+        Fields of both sidecars.
+    """
     source = origin.source
     finer = FINER_METHOD if source == 'builtin' and density == '10k' else ''
     thickness: dict[str, Any] = {
