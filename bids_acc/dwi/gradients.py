@@ -33,12 +33,34 @@ class Gradients:
     _COLUMNS = ('bval', 'gx', 'gy', 'gz', 'px', 'py', 'pz', 'run', 'group', 'ratio')
 
     def of(self, volumes: npt.ArrayLike) -> Gradients:
-        """Return the table of some volumes."""
+        """Return the table of some volumes.
+
+        Parameters
+        ----------
+        volumes : (n,) array_like of int, or (n_volumes,) of bool
+            Indices, or a mask, of the wanted volumes.
+
+        Returns
+        -------
+        Gradients
+            In that order; numbers of runs and groups stay.
+        """
         chosen = np.asarray(volumes)
         return Gradients(*(getattr(self, entry.name)[chosen] for entry in fields(self)))
 
     def write(self, path: Path) -> Path:
-        """Write a table that `read` understands."""
+        """Write a table that `read` understands.
+
+        Parameters
+        ----------
+        path : Path
+            Tab-separated, ten significant digits; for steps of the graph, no output.
+
+        Returns
+        -------
+        Path
+            ``path``.
+        """
         parts = (self.bvals, self.directions, self.phase_axes, self.runs, self.groups, self.ratios)
         table = np.column_stack(parts)
         frame = pd.DataFrame(table, columns=list(self._COLUMNS))
@@ -47,7 +69,13 @@ class Gradients:
 
     @classmethod
     def read(cls, path: str | Path) -> Gradients:
-        """Read what `write` wrote."""
+        """Read what `write` wrote.
+
+        Parameters
+        ----------
+        path : Path
+            Of `write`.
+        """
         table = pd.read_csv(path, sep='\t').to_numpy(dtype=float)
         runs, groups = table[:, 7:9].astype(np.int64).T
         return cls(table[:, 0], table[:, 1:4], table[:, 4:7], runs, groups, table[:, 9])

@@ -242,11 +242,33 @@ class _Head:
         return int(np.flatnonzero(self.is_base)[0])
 
     def transform(self, index: int) -> Transform:
-        """Return what makes a affine matrix of a volume's parameters."""
+        """Return the function that turns a volume's parameters into an affine matrix.
+
+        Parameters
+        ----------
+        index : int
+            Volume, which tells the axis of phase encoding.
+
+        Returns
+        -------
+        callable
+            From (n_parameters,) to (4, 4), reference to volume; see `matrix_from_parameters`.
+        """
         return lambda p: matrix_from_parameters(p, self.centre, self.axes[index])
 
     def to_sources(self, parameters: FloatArray) -> FloatArray:
-        """Return all affine matrices."""
+        """Return the affine matrices of all volumes.
+
+        Parameters
+        ----------
+        parameters : (n_volumes, n_parameters) ndarray
+            See `matrix_from_parameters`.
+
+        Returns
+        -------
+        (n_volumes, 4, 4) ndarray
+            From the reference to each volume, scanner RAS in mm.
+        """
         pairs = zip(parameters, self.axes, strict=True)
         return np.array([matrix_from_parameters(p, self.centre, u) for p, u in pairs])
 

@@ -96,7 +96,16 @@ class Acquisition:
 
 
 def acquisition_of(metadata: Mapping[str, Any], shape: Sequence[int]) -> Acquisition:
-    """Read direction and readout time out of a sidecar; ``j`` is assumed."""
+    """Read phase-encoding direction and total readout time from a sidecar.
+
+    Parameters
+    ----------
+    metadata : mapping
+        ``PhaseEncodingDirection`` or ``PhaseEncodingAxis``; ``j`` (usually anterior-posterior) is
+        assumed without. See `readout_time` for the time.
+    shape : sequence of int
+        Voxels along each axis; those along the phase encoding may be needed.
+    """
     given = metadata.get('PhaseEncodingDirection') or metadata.get('PhaseEncodingAxis') or 'j'
     return Acquisition(str(given), readout_time(metadata, shape['ijk'.index(str(given)[0])]))
 
@@ -134,7 +143,14 @@ class _Run:
         return self.acquisition.readout * self.spacing
 
     def is_distorted_like(self, other: _Run) -> bool:
-        """Tell whether phase was encoded alike; an unknown readout time is taken for equal."""
+        """Tell whether phase was encoded alike; an unknown readout time is taken for equal.
+
+        Parameters
+        ----------
+        other : _Run
+            Alike are axes less than 26 degrees apart (cosine of 0.9), of the same sign, with
+            displacements per Hz that differ by less than `SAME_READOUT`.
+        """
         if self.axis @ other.axis < 0.9:
             return False
         return not abs(self.stretch / other.stretch - 1) > SAME_READOUT
@@ -280,6 +296,11 @@ def without_gaps(data: Volumes) -> tuple[Volumes, int]:
 
     Programs that filter in the Fourier domain spread a NaN over its whole line, so a background
     of NaN cannot stay. Volumes without any value stay as they are: they are left out later.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray
+        NaN or infinite where unknown.
 
     Returns
     -------

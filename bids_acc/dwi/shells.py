@@ -58,7 +58,18 @@ class Shells:
         return np.asarray(self.bvalues, dtype=float)[self.labels]
 
     def members(self, bvalue: int) -> IntArray:
-        """Return the volumes of one shell."""
+        """Return the volumes of one shell.
+
+        Parameters
+        ----------
+        bvalue : int
+            Nominal, s/mm2, one of `bvalues`.
+
+        Returns
+        -------
+        (n,) ndarray of int
+            Indices of its volumes, rising.
+        """
         return np.flatnonzero(self.volume_bvalues == bvalue)
 
 

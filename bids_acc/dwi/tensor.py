@@ -77,6 +77,13 @@ def design_matrix(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> FloatArray
 def check_design(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> None:
     """Refuse a scheme from which no tensor can be had.
 
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        s/mm2.
+    directions : (n_volumes, 3) array_like
+        Unit vectors in any frame; what they are for b = 0 does not matter.
+
     Raises
     ------
     InputDataError
@@ -343,12 +350,32 @@ def mean_diffusivity(evals: npt.ArrayLike) -> FloatArray:
 
 
 def axial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
-    """Return the largest of descending eigenvalues, in their unit."""
+    """Return the largest of descending eigenvalues, in their unit.
+
+    Parameters
+    ----------
+    evals : (..., 3) array_like
+        Eigenvalues, largest first.
+
+    Returns
+    -------
+    (...) ndarray
+    """
     return np.asarray(evals, dtype=float)[..., 0]
 
 
 def radial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
-    """Return the mean of the two smaller of descending eigenvalues, in their unit."""
+    """Return the mean of the two smaller of descending eigenvalues, in their unit.
+
+    Parameters
+    ----------
+    evals : (..., 3) array_like
+        Eigenvalues, largest first.
+
+    Returns
+    -------
+    (...) ndarray
+    """
     return np.asarray(evals, dtype=float)[..., 1:].mean(axis=-1)
 
 
@@ -425,6 +452,11 @@ def mode(evals: npt.ArrayLike, min_fa: float = MIN_FA_FOR_MODE) -> FloatArray:
 
 def scalar_maps(fit: TensorFit) -> dict[str, FloatArray]:
     """Return all invariants of fitted tensors.
+
+    Parameters
+    ----------
+    fit : TensorFit
+        Of which the eigenvalues count, mm2/s.
 
     Returns
     -------

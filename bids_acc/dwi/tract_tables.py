@@ -74,6 +74,16 @@ def read_scalarstats(path: Path) -> Readings:
 
     Of each bundle's mean the one over voxels with a value is taken (``masked_mean``), as zeros are
     no measurement.
+
+    Parameters
+    ----------
+    path : Path
+        ``*_scalarstats.tsv``, with columns ``bundle`` and ``variable_name``.
+
+    Raises
+    ------
+    InputDataError
+        If a column is missing or holds no numbers.
     """
     table = _table(path, '\t', ('bundle', 'variable_name'))
     mean = next((name for name in ('masked_mean', 'mean') if name in table), None)
@@ -92,14 +102,37 @@ def read_scalarstats(path: Path) -> Readings:
 
 
 def read_bundlestats(path: Path) -> Readings:
-    """Read what QSIRecon gathers of DSI Studio's bundles: one row for each."""
+    """Read what QSIRecon gathers of DSI Studio's bundles: one row for each.
+
+    Parameters
+    ----------
+    path : Path
+        ``*_bundlestats.csv``, with a column ``bundle_name``; a folder ``qsirecon-<suffix>`` above
+        it tells the atlas.
+
+    Raises
+    ------
+    InputDataError
+        If a column is missing or holds no numbers.
+    """
     table = _table(path, ',', ('bundle_name',))
     suffix = next((p.name for p in path.parents if p.name.startswith('qsirecon-')), '-DSIStudio')
     return Readings(f'QSIRecon{suffix.partition("-")[2]}', _wide(path, table, 'bundle_name'))
 
 
 def read_profiles(path: Path) -> Readings:
-    """Read pyAFQ's profiles: the mean over the nodes of each tract."""
+    """Read pyAFQ's profiles: the mean over the nodes of each tract.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with columns ``tractID`` and ``nodeID``; all nodes of a tract count the same.
+
+    Raises
+    ------
+    InputDataError
+        If a column is missing or holds no numbers.
+    """
     table = _table(path, ',', ('tractID', 'nodeID'))
     long = _wide(path, table.drop(columns='nodeID'), 'tractID')
     means = long.groupby(['bundle', 'word'], sort=False)['value'].mean().reset_index()
@@ -111,6 +144,16 @@ def read_tractometry(path: Path) -> Readings:
 
     The file does not say which map was measured, so that its name has to. Tracts without
     streamlines are written as zeros.
+
+    Parameters
+    ----------
+    path : Path
+        Semicolon-separated, with ``FA``, ``MD``, ``AD`` or ``RD`` in its name.
+
+    Raises
+    ------
+    InputDataError
+        If its name tells no map or several, or it holds no numbers.
     """
     table = _table(path, ';', ())
     known = {word: metric for metric in (*SHARES, *DIFFUSIVITIES) for word in WORDS[metric]}
@@ -133,7 +176,18 @@ def _mean(values: FloatArray) -> float:
 
 
 def read_stat(path: Path) -> Readings:
-    """Read DSI Studio's statistics of one bundle: a name and a number in each line."""
+    """Read DSI Studio's statistics of one bundle: a name and a number in each line.
+
+    Parameters
+    ----------
+    path : Path
+        ``<bundle>.tt.gz.stat.txt`` or alike; the name tells the bundle.
+
+    Raises
+    ------
+    InputDataError
+        If it is empty, or a line is no name and number.
+    """
     text, _ = read_text(path)
     rows = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -175,6 +229,16 @@ LAYOUTS: tuple[Layout, ...] = (
 
 def layout_of(name: str) -> Layout | None:
     """Return the layout of a file by its name.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without folders.
+
+    Returns
+    -------
+    Layout or None
+        None of a file that is no table of tracts.
 
     Examples
     --------

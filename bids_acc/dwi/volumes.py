@@ -91,6 +91,15 @@ def read_base(path: str | Path, b0_threshold: float) -> tuple[Volumes, FloatArra
 def read_numbers(path: str | Path) -> FloatArray:
     """Read a table of numbers.
 
+    Parameters
+    ----------
+    path : Path
+        Separated by white space; ``#`` starts a comment.
+
+    Returns
+    -------
+    (n_rows, n_columns) ndarray
+
     Raises
     ------
     InputDataError
@@ -104,6 +113,20 @@ def read_numbers(path: str | Path) -> FloatArray:
 
 def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArray]:
     """Read FSL gradient files.
+
+    Parameters
+    ----------
+    bval : Path
+        b-values in s/mm2, in a row or a column.
+    bvec : Path
+        Directions in FSL's frame (voxel axes, the first one flipped where the affine's determinant
+        is positive).
+
+    Returns
+    -------
+    bvals : (n_volumes,) ndarray
+    bvecs : (3, n_volumes) or (n_volumes, 3) ndarray
+        As in the file.
 
     Raises
     ------

@@ -55,12 +55,21 @@ MAX_B0 = 3
 
 
 def to_radiological(data: Any, affine: FloatArray) -> tuple[Any, FloatArray, bool]:
-    """Turn the first axis round where the affine's determinant is positive, as FSL stores it.
+    """Flip the first axis where the affine's determinant is positive: FSL wants it negative.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, ...) ndarray
+        Image or series.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
 
     Returns
     -------
-    data : ndarray
+    data : (nx, ny, nz, ...) ndarray
+        The image itself, or a view of it.
     affine : (4, 4) ndarray
+        With every voxel at the place in the scanner where it was.
     flipped : bool
         Whether anything was done.
     """

@@ -120,7 +120,22 @@ class EstimateMotion(SimpleInterface):
 
 
 def mean_base(volumes: Any, affine: FloatArray, to_sources: FloatArray) -> Any:
-    """Return the mean of b = 0 volumes on the grid of their reference, zero outside."""
+    """Return the mean of b = 0 volumes on the grid of their reference, zero outside.
+
+    Parameters
+    ----------
+    volumes : (nx, ny, nz, n) ndarray
+        b = 0 images.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    to_sources : (n, 4, 4) ndarray
+        Affine matrices from the reference to each volume, mm.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray
+        A voxel outside the field of view of some volumes is the mean of the others.
+    """
     centres = voxel_centres(np.ones(volumes.shape[:3], dtype=bool), affine)
     aligned = sample_series(volumes, affine, centres, to_sources, order=1)
     with warnings.catch_warnings():  # nowhere seen: zero

@@ -136,6 +136,22 @@ def motion_table(to_sources: FloatArray, points: FloatArray, runs: Any) -> Any:
     """Return run, translation, rotation and displacement of each volume as a table.
 
     Between the last volume of a run and the first of the next there is no framewise displacement.
+
+    Parameters
+    ----------
+    to_sources : (n_volumes, 4, 4) ndarray
+        Affine matrices from the reference to each volume, scanner RAS in mm.
+    points : (n_points, 3) ndarray
+        Voxels of the brain, scanner RAS in mm; rotations are about their mean.
+    runs : (n_volumes,) array_like of int
+        Run of each volume, from 0.
+
+    Returns
+    -------
+    DataFrame
+        ``run`` (from 1), ``trans_x`` to ``trans_z`` of the brain's centre (mm), ``rot_x`` to
+        ``rot_z`` (rotation vector, degrees), ``framewise_displacement`` (mm) and ``displacement``
+        (mean over the points, mm).
     """
     import pandas as pd
     from scipy.spatial.transform import Rotation

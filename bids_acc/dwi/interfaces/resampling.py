@@ -70,7 +70,25 @@ class Chain:
     def signal(
         self, points: FloatArray, order: int = 3, volumes: Iterable[int] | None = None
     ) -> Any:
-        """Signal at points of the output's space, (n_points, n_volumes), all volumes or some."""
+        """Interpolate the signal at points, by one interpolation of the series as acquired.
+
+        It is multiplied by the run's scale and by how much eddy-current and susceptibility fields
+        squeezed the place (the Jacobian determinant).
+
+        Parameters
+        ----------
+        points : (n_points, 3) ndarray
+            In the space of the output: T1w RAS, or the reference's without a coregistration; mm.
+        order : int
+            Of the spline: 3 is cubic, 1 linear.
+        volumes : iterable of int, optional
+            Which volumes; by default all.
+
+        Returns
+        -------
+        (n_points, n_volumes) ndarray of float32
+            NaN outside the field of view.
+        """
         chosen = range(len(self.to_sources)) if volumes is None else list(volumes)
         signal = np.empty((len(points), len(chosen)), dtype=np.float32)
         for column, (index, (where, factor)) in enumerate(self._found(points, chosen)):
@@ -97,7 +115,18 @@ class Chain:
             yield index, (apply_matrix(to_source, where), factor)
 
     def slices(self, points: FloatArray) -> Any:
-        """Slice of each volume in which a point was acquired, (n_points, n_volumes)."""
+        """Tell in which slice of each volume a point was acquired.
+
+        Parameters
+        ----------
+        points : (n_points, 3) ndarray
+            As of `signal`.
+
+        Returns
+        -------
+        (n_points, n_volumes) ndarray of int16
+            From 0; beyond the first or last slice, that one.
+        """
         row = np.linalg.inv(self.affine)[self.slice_axis]
         top = self.data.shape[self.slice_axis] - 1
         numbers = np.empty((len(points), len(self.to_sources)), dtype=np.int16)
@@ -174,7 +203,17 @@ class ResampleSeries(SimpleInterface):
 
 
 def grow(mask: Any) -> Any:
-    """Return the mask with two voxels around it."""
+    """Return the mask with two voxels around it, so that interpolation finds neighbours.
+
+    Parameters
+    ----------
+    mask : (nx, ny, nz) ndarray of bool
+        Brain.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+    """
     from scipy import ndimage
 
     return ndimage.binary_dilation(mask, iterations=2)

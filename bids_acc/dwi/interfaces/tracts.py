@@ -38,6 +38,13 @@ surroundings (own convention; the uncinate fasciculus has six to eight voxels of
 def weighted_mean(values: FloatArray, weights: FloatArray) -> float:
     """Return the mean of what is finite; NaN without any weight.
 
+    Parameters
+    ----------
+    values : (n,) ndarray
+        NaN where unknown, which takes part in no sum.
+    weights : (n,) ndarray
+        Not negative: shares of a tract in voxels.
+
     Examples
     --------
     >>> weighted_mean(np.array([1.0, 3, np.nan]), np.array([3.0, 1, 5]))

@@ -150,7 +150,18 @@ def _nothing_to_correct_with(asked: str, no_opposite: Sequence[str]) -> str:
 
 
 def engine_versions(engines: Mapping[str, str]) -> dict[str, str]:
-    """Name the version of each program that is used."""
+    """Name the version of each program that is used.
+
+    Parameters
+    ----------
+    engines : mapping of str to str
+        Step to the program that does it, see `choose_engines`.
+
+    Returns
+    -------
+    dict of str to str
+        For sidecars; ``unknown`` where a program does not tell.
+    """
     names = set(engines.values())
     versions = {'bids_acc': __version__, 'antspyx': version('antspyx')}
     if names & {'topup', 'eddy'}:
@@ -167,6 +178,11 @@ def combined_runs(engines: Mapping[str, str]) -> Combine:
 
     eddy moves volumes to their place before anything else is known, so that it needs topup's
     field to bring together what is distorted in different ways.
+
+    Parameters
+    ----------
+    engines : mapping of str to str
+        Step to the program that does it.
     """
     if engines.get('preprocessing'):
         return 'corrected'
@@ -180,13 +196,29 @@ def field_is_left(engines: Mapping[str, str]) -> bool:
     """Tell whether the preparation found a field that is still to be applied.
 
     eddy applies topup's field itself.
+
+    Parameters
+    ----------
+    engines : mapping of str to str
+        Step to the program that does it.
     """
     found = engines['susceptibility']
     return found in ('pair', 'fieldmap') or (found == 'topup' and engines['motion'] != 'eddy')
 
 
 def step_reports(engines: Mapping[str, str]) -> list[str]:
-    """List the steps of the preparation that report something."""
+    """List the steps of the preparation that report something.
+
+    Parameters
+    ----------
+    engines : mapping of str to str
+        Step to the program that does it.
+
+    Returns
+    -------
+    list of str
+        Fields of the preparation's ``outputnode``.
+    """
     done = {
         'denoising': engines['denoise'] != 'none',
         'unringing': engines['unringing'] != 'none',

@@ -167,7 +167,18 @@ def init_dwi_tensor_wf(
 
 
 def draws_fields(engines: Mapping[str, str]) -> bool:
-    """Tell whether there is a field to draw."""
+    """Tell whether there is a field to draw.
+
+    Parameters
+    ----------
+    engines : mapping of str to str
+        Step to the program that does it.
+
+    Returns
+    -------
+    bool
+        Whether the bias or the susceptibility field is estimated, and not only its effect undone.
+    """
     return (
         engines['bias'] != 'none'
         or field_is_left(engines)
