@@ -179,6 +179,15 @@ def noise_components(
 def single_volumes(flags: npt.ArrayLike) -> FloatArray:
     """Return one column for each flagged volume, one there and zero elsewhere.
 
+    Parameters
+    ----------
+    flags : (n_volumes,) array_like of bool
+        Volumes that a regressor of their own takes out.
+
+    Returns
+    -------
+    (n_volumes, n_flagged) ndarray
+
     Examples
     --------
     >>> single_volumes([False, True, True]).tolist()
@@ -191,13 +200,40 @@ def single_volumes(flags: npt.ArrayLike) -> FloatArray:
 
 
 def numbered(name: str, columns: npt.ArrayLike, start: int = 0) -> dict[str, FloatArray]:
-    """Name the columns of an array ``name00``, ``name01`` and so on."""
+    """Name the columns of an array ``name00``, ``name01`` and so on.
+
+    Parameters
+    ----------
+    name : str
+        As fMRIPrep begins it, such as ``a_comp_cor_``.
+    columns : (n_volumes, n_columns) array_like
+        Two digits count them, as fMRIPrep's names do; from the hundredth on three.
+    start : int
+        Number of the first one.
+
+    Returns
+    -------
+    dict of str to (n_volumes,) ndarray
+    """
     values = np.asarray(columns, dtype=float)
     return {f'{name}{start + k:02d}': values[:, k] for k in range(values.shape[1])}
 
 
 def after_dummies(columns: npt.ArrayLike, n_dummy: int) -> FloatArray:
-    """Put rows of zeros before what was computed without the first volumes."""
+    """Put rows of zeros before what was computed without the first volumes.
+
+    Parameters
+    ----------
+    columns : (n_used, n_columns) array_like
+        Regressors of the volumes of the steady state.
+    n_dummy : int
+        Volumes before them.
+
+    Returns
+    -------
+    (n_dummy + n_used, n_columns) ndarray
+        As fMRIPrep writes components: one row for each volume of the file.
+    """
     values = np.asarray(columns, dtype=float)
     return np.vstack([np.zeros((n_dummy, values.shape[1])), values])
 
@@ -206,6 +242,19 @@ def outliers(displacement: npt.ArrayLike, std_dvars: npt.ArrayLike, n_dummy: int
     """Tell in which volumes of the steady state the head moved or the image changed much.
 
     The change to the first of them from one before it is that of the steady state, not of motion.
+
+    Parameters
+    ----------
+    displacement : (n_volumes,) array_like
+        Framewise displacement, mm, compared with `FD_OUTLIER_MM`; NaN of the first volume is none.
+    std_dvars : (n_volumes,) array_like
+        Standardised DVARS, without unit, compared with `STD_DVARS_OUTLIER`.
+    n_dummy : int
+        Volumes before the steady state, which are marked otherwise and are never outliers.
+
+    Returns
+    -------
+    (n_volumes,) ndarray of bool
     """
     moved = np.nan_to_num(np.asarray(displacement, dtype=float)) > FD_OUTLIER_MM
     changed = np.nan_to_num(np.asarray(std_dvars, dtype=float)) > STD_DVARS_OUTLIER

@@ -70,6 +70,16 @@ def degrees_of_freedom(
 def fisher_z(r: npt.ArrayLike) -> FloatArray:
     """Return Fisher's z; of a correlation of exactly one with itself, NaN.
 
+    Parameters
+    ----------
+    r : array_like
+        Correlations, Pearson's or partial; NaN stays.
+
+    Returns
+    -------
+    ndarray
+        Inverse hyperbolic tangent of r.
+
     Examples
     --------
     >>> fisher_z([0.0, 1.0])
@@ -82,6 +92,17 @@ def fisher_z(r: npt.ArrayLike) -> FloatArray:
 
 def z_sd(dof: float) -> float:
     """Return the standard deviation of Fisher's z; NaN without enough degrees of freedom.
+
+    Parameters
+    ----------
+    dof : float
+        Degrees of freedom of the series, see `degrees_of_freedom`, in the place of the number of
+        independent observations.
+
+    Returns
+    -------
+    float
+        1 / sqrt(dof - 3).
 
     Examples
     --------

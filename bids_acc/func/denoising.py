@@ -70,7 +70,18 @@ class Confounds:
     """Where it was read."""
 
     def column(self, name: str) -> FloatArray:
-        """Return a column; NaN where it is absent."""
+        """Return a column; NaN where it is absent.
+
+        Parameters
+        ----------
+        name : str
+            In fMRIPrep's names.
+
+        Returns
+        -------
+        (n_used,) ndarray
+            In the unit of the column: mm for ``framewise_displacement``.
+        """
         if name not in self.table:
             return np.full(len(self.table), np.nan)
         return self.table[name].to_numpy(dtype=float)
@@ -119,6 +130,16 @@ def read_confounds(path: Path, sidecar: Path | None, n_volumes: int, n_dummy: in
 def read_confound_table(path: Path) -> pd.DataFrame:
     """Read a table of confounds as it is.
 
+    Parameters
+    ----------
+    path : Path
+        Tab-separated, with fMRIPrep's columns.
+
+    Returns
+    -------
+    DataFrame
+        One row for each volume of the file; NaN for ``n/a``.
+
     Raises
     ------
     InputDataError
@@ -131,7 +152,22 @@ def read_confound_table(path: Path) -> pd.DataFrame:
 def checked_confounds(
     table: pd.DataFrame, path: Path, sidecar: Path | None, n_volumes: int, n_dummy: int
 ) -> Confounds:
-    """Hold a table that was read against its series; as `read_confounds`."""
+    """Check a table of confounds that was read against its series; as `read_confounds`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `read_confound_table`.
+    path : Path
+        Where it was read, for messages.
+    sidecar, n_volumes, n_dummy
+        See `read_confounds`.
+
+    Raises
+    ------
+    InputDataError
+        If it has another number of rows than the series has volumes, or a column of words.
+    """
     if len(table) != n_volumes:
         raise InputDataError(
             f'{path} has {len(table)} rows, but the series has {n_volumes} volumes; one row is '
@@ -166,7 +202,18 @@ def count_dummies(path: Path) -> int:
 
 
 def dummies_in(table: pd.DataFrame) -> int:
-    """Count the marked volumes in a table that was read; as `count_dummies`."""
+    """Count the volumes at the start that a table marks as not of the steady state.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `read_confound_table`.
+
+    Returns
+    -------
+    int
+        Up to the last one that is marked, so that none of them is used; 0 without marks.
+    """
     marks = [name for name in table if str(name).startswith('non_steady_state')]
     marked = np.flatnonzero((table[marks] > 0).any(axis=1)) if marks else np.array([])
     return int(marked.max()) + 1 if len(marked) else 0

@@ -138,6 +138,16 @@ def plot_matrix(
 def ordered(networks: Sequence[str]) -> list[int]:
     """Return the places of regions by network, those that markers name first.
 
+    Parameters
+    ----------
+    networks : sequence of str
+        Network of each region; empty for none.
+
+    Returns
+    -------
+    list of int
+        Indices of the regions that have a network, in the order of a figure's rows.
+
     Examples
     --------
     >>> ordered(['Visual', '', 'DefaultMode', 'Visual'])

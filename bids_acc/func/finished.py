@@ -104,7 +104,13 @@ class FinishedRun:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> FinishedRun:
-        """Return what `as_dict` gave."""
+        """Return the run that `as_dict` described.
+
+        Parameters
+        ----------
+        content : mapping
+            Paths as strings.
+        """
         return cls(**{
             **content, 'notes': tuple(content['notes']),
             'maps': {k: tuple(map(Path, v)) for k, v in content['maps'].items()},
@@ -369,6 +375,20 @@ def _within(table: pd.DataFrame, name: str, path: Path) -> pd.DataFrame:
 
 def check_limits(values: FloatArray, name: str, path: Path) -> FloatArray:
     """Refuse values that a measure cannot have.
+
+    Parameters
+    ----------
+    values : ndarray
+        NaN where undefined, which is not judged.
+    name : str
+        Measure, a key of `LIMITS`.
+    path : Path
+        File, for the message.
+
+    Returns
+    -------
+    ndarray
+        ``values``, so that a reader can end with this call.
 
     Raises
     ------

@@ -226,6 +226,16 @@ def _parcels_of_atlas(run: FinishedRun, tables: FinishedTables) -> pd.DataFrame:
 def side_of(name: str) -> str:
     """Tell the side of a parcel by its name; ``both`` where that does not tell.
 
+    Parameters
+    ----------
+    name : str
+        As an atlas of XCP-D or the like writes it; case does not matter.
+
+    Returns
+    -------
+    str
+        ``L``, ``R`` or ``both``, as tables have it in ``hemisphere``.
+
     Examples
     --------
     >>> side_of('LH_Vis_1'), side_of('R_V1'), side_of('Right-Amygdala'), side_of('Cerebellar_1')

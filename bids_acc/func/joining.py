@@ -55,7 +55,20 @@ class StoredRest:
 
 
 def write_rest(path: Path, found: RestMeasures) -> Path:
-    """Keep what one run gave."""
+    """Store what was measured in one run until the session's runs are joined.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.npz``.
+    found : RestMeasures
+        Maps and series are rounded to float32.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     members = found.members
     about = {
         'regions': [
@@ -77,7 +90,13 @@ def write_rest(path: Path, found: RestMeasures) -> Path:
 
 
 def read_rest(path: Path) -> StoredRest:
-    """Read what `write_rest` kept."""
+    """Read what `write_rest` kept.
+
+    Parameters
+    ----------
+    path : Path
+        Of `write_rest`.
+    """
     with np.load(path) as content:
         about = json.loads(str(content['about']))
         arrays = {name: content[name].astype(float) for name in content.files if name != 'about'}
@@ -154,7 +173,19 @@ def _enough(found: StoredRest) -> StoredRest:
 
 
 def join_quality(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make one row of the figures of several runs."""
+    """Join the measures of quality of several runs in one row.
+
+    Parameters
+    ----------
+    reports : sequence of mapping
+        One for each run, with the same names; ``n_kept`` is its weight in means.
+
+    Returns
+    -------
+    dict
+        Sums of `SUMS`, extremes of `LARGEST` and `SMALLEST`, means weighted by kept volumes of the
+        rest; of words and the repetition time the first run's. NaN only where every run has it.
+    """
     weights = np.array([float(r['n_kept']) for r in reports])
     joined: dict[str, Any] = {'n_runs': len(reports)}
     for name, first in reports[0].items():
@@ -178,7 +209,18 @@ def join_quality(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def region_table(found: StoredRest) -> pd.DataFrame:
-    """List the regions: where they lie, how much of each has signal, and why one has none."""
+    """List the regions: where they lie, how much of each has signal, and why one has none.
+
+    Parameters
+    ----------
+    found : StoredRest
+        Of a session.
+
+    Returns
+    -------
+    DataFrame
+        ``x``, ``y``, ``z`` and ``radius_mm`` (MNI152 RAS, mm) of a region that is one sphere.
+    """
     rows = []
     for index, region in enumerate(found.regions):
         one = region.spheres[0] if len(region.spheres) == 1 else (np.nan,) * 4
@@ -195,7 +237,21 @@ def region_table(found: StoredRest) -> pd.DataFrame:
 
 
 def marker_table(found: StoredRest, atlas: str = 'Seitzman') -> pd.DataFrame:
-    """List the means of Fisher's z within and between networks of an atlas, and of seeds."""
+    """List the means of Fisher's z within and between networks of an atlas, and of seeds.
+
+    Parameters
+    ----------
+    found : StoredRest
+        Of a session.
+    atlas : str
+        Whose networks the regions name; empty where that is not known.
+
+    Returns
+    -------
+    DataFrame
+        ``z`` is the mean of Fisher's z of ``n_pairs`` pairs, ``sd`` that of a single pair's z; NaN
+        with a ``reason`` where too little is left.
+    """
     centres = np.array(
         [r.spheres[0][:3] if len(r.spheres) == 1 else (np.nan,) * 3 for r in found.regions]
     )
@@ -218,7 +274,20 @@ def marker_table(found: StoredRest, atlas: str = 'Seitzman') -> pd.DataFrame:
 
 
 def matrix_table(matrix: FloatArray, found: StoredRest) -> pd.DataFrame:
-    """Return a matrix of regions with their names, as XCP-D writes one."""
+    """Return a matrix of regions with their names, as XCP-D writes one.
+
+    Parameters
+    ----------
+    matrix : (n_regions, n_regions) ndarray
+        Correlations in the order of ``found.regions``.
+    found : StoredRest
+        Of which the names count.
+
+    Returns
+    -------
+    DataFrame
+        ``Node``, then a column for each region.
+    """
     names = [region.name for region in found.regions]
     table = pd.DataFrame(matrix, columns=names)
     table.insert(0, 'Node', names)
@@ -226,14 +295,36 @@ def matrix_table(matrix: FloatArray, found: StoredRest) -> pd.DataFrame:
 
 
 def partial_matrix(found: StoredRest) -> FloatArray:
-    """Return partial correlations; NaN where there are too few degrees of freedom."""
+    """Return partial correlations; NaN where there are too few degrees of freedom.
+
+    Parameters
+    ----------
+    found : StoredRest
+        Of which the cleaned series count.
+
+    Returns
+    -------
+    (n_regions, n_regions) ndarray
+        See `partial_correlations`.
+    """
     if found.dof < LEAST_DOF:
         return np.full(found.matrix.shape, np.nan)
     return partial_correlations(found.series)
 
 
 def series_table(found: StoredRest) -> pd.DataFrame:
-    """Return the cleaned, standardised mean series of each region."""
+    """Return the cleaned, standardised mean series of each region.
+
+    Parameters
+    ----------
+    found : StoredRest
+        Of a session; runs stand behind each other.
+
+    Returns
+    -------
+    DataFrame
+        One row for each kept volume, in standard deviations; NaN of regions without signal.
+    """
     return pd.DataFrame(found.series, columns=[region.name for region in found.regions])
 
 

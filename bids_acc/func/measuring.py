@@ -172,7 +172,18 @@ class RestMeasures:
 
 
 def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices) -> PreparedRun:
-    """Read a run, hold it against its confounds, and find where there is signal.
+    """Read a run, check it against its confounds, and find where there is signal.
+
+    Parameters
+    ----------
+    files : RunFiles
+        A volume, or both hemispheres' surfaces.
+    facts : RunFacts
+        Dummy volumes, repetition time (s), space.
+    anat : AnatFiles
+        Surfaces and tissues of the subject; needed of a run in T1w space.
+    choices : Choices
+        Denoising strategy, censoring (mm), band (Hz), mesh.
 
     Raises
     ------
@@ -403,7 +414,19 @@ def find_regions(
 
 
 def places_of(prepared: PreparedRun, on_mesh: bool) -> npt.NDArray[np.float32]:
-    """Return the series that a group of regions is made of."""
+    """Return the series of the places of which regions are made: vertices or voxels.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+        A run on surfaces has no voxels: vertices are taken.
+    on_mesh : bool
+        Whether the regions are those of the mesh.
+
+    Returns
+    -------
+    (n_volumes, n_places) ndarray of float32
+    """
     voxels = prepared.series.voxels
     return prepared.series.vertices if on_mesh or voxels is None else voxels
 
@@ -415,7 +438,13 @@ def _region_tsnr(members: Members, prepared: PreparedRun, on_mesh: bool) -> Floa
 
 
 def joined_members(groups: Sequence[Members]) -> Members:
-    """Put the regions of several groups behind each other."""
+    """Join groups of regions: seeds, parcels, spheres.
+
+    Parameters
+    ----------
+    groups : sequence of Members
+        Kept in this order; a region may occur in two of them.
+    """
     regions: list[Region] = []
     where: list[npt.NDArray[np.int64]] = []
     coverage: list[float] = []
@@ -433,7 +462,13 @@ CARPET_ROWS = 400
 
 
 def carpet_of(prepared: PreparedRun) -> Carpet:
-    """Return the series before and after cleaning, and the motion, as a picture shows them."""
+    """Choose what the carpet plot of a run shows: series before and after cleaning, and motion.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+        Of whose vertices with signal about `CARPET_ROWS`, evenly spread, are taken.
+    """
     cleaning = prepared.cleaning
     there = np.flatnonzero(prepared.signal)
     rows = there[:: max(1, len(there) // CARPET_ROWS)][:CARPET_ROWS]
@@ -458,7 +493,25 @@ def _changes(prepared: PreparedRun) -> FloatArray:
 def quality_of(
     prepared: PreparedRun, choices: Choices, dof: float, members: Members | None = None
 ) -> dict[str, Any]:
-    """Return the figures of quality of a run, as the table of quality names them."""
+    """Return the measures of quality of a run, as its table names them.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+        Framewise displacement counts over all volumes but dummies, tSNR over the cortex.
+    choices : Choices
+        Of which the strategy is told.
+    dof : float
+        Degrees of freedom that are left.
+    members : Members, optional
+        Regions at rest; none of a task.
+
+    Returns
+    -------
+    dict
+        Displacements in mm, times in s or, as the name says, minutes; the rest without unit. NaN
+        where unknown.
+    """
     cleaning, facts = prepared.cleaning, prepared.facts
     motion = prepared.confounds.column('framewise_displacement')
     known = motion[np.isfinite(motion)]
@@ -524,7 +577,20 @@ def dof_finding(dof: float, n_kept: float, n_regressors: float) -> str:
 
 
 def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
-    """Say in sentences what a reader must know of a run."""
+    """Say in sentences what a reader must know of a run.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+        With its censoring and motion.
+    members : Members
+        Regions, with the reason why one is not measured.
+
+    Returns
+    -------
+    list of str
+        For report and table; empty where nothing is unusual.
+    """
     cleaning = prepared.cleaning
     found = list(prepared.facts.notes)
     motion = np.nan_to_num(prepared.confounds.column('framewise_displacement'))

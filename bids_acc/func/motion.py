@@ -72,7 +72,22 @@ class Target:
         level: PyramidLevel,
         order: int = 1,
     ) -> Target:
-        """Smooth the target and take its slopes at points spread evenly over the brain."""
+        """Smooth the target and take its slopes at points spread evenly over the brain.
+
+        Parameters
+        ----------
+        volume : (nx, ny, nz) ndarray of float32
+            Reference, finite.
+        affine : (4, 4) ndarray
+            Voxel to scanner RAS in mm.
+        mask : (nx, ny, nz) ndarray of bool
+            Brain; it is grown by a voxel, so that its edge lies within.
+        level : PyramidLevel
+            Full width at half maximum of the Gaussian in mm, and how many voxels are compared at
+            most.
+        order : int
+            Of the interpolation of volumes: 1 (linear) or 3 (cubic splines).
+        """
         smoothing = level.smoothing_mm / 2.3548 / voxel_sizes(affine)
         smooth = _smoothed(volume, smoothing)
         indices = np.argwhere(ndimage.binary_dilation(mask))
@@ -88,7 +103,20 @@ class Target:
         return cls(points, design, centre, affine, smoothing, order)
 
     def align(self, volume: npt.NDArray[np.float32], start: FloatArray) -> FloatArray:
-        """Return the affine matrix, target to volume, from one to start with."""
+        """Align a volume to the target by Gauss-Newton steps, rigidly.
+
+        Parameters
+        ----------
+        volume : (nx, ny, nz) ndarray of float32
+            On the grid of the target.
+        start : (4, 4) ndarray
+            Affine matrix, target to volume, scanner RAS in mm; usually of the volume before.
+
+        Returns
+        -------
+        (4, 4) ndarray
+            The same, after at most `MAX_STEPS` steps.
+        """
         moving, matrix = _smoothed(volume, self.smoothing), start
         if self.order > 1:
             moving = spline_coefficients(moving)
@@ -206,7 +234,22 @@ def estimate_motion(
 
 
 def calm_volumes(matrices: FloatArray, centre: FloatArray, first: int = 0) -> FloatArray:
-    """List the volumes between which and their neighbours the head moved least, in order."""
+    """List the volumes between which and their neighbours the head moved least, in order.
+
+    Parameters
+    ----------
+    matrices : (n_volumes, 4, 4) ndarray
+        Affine matrices, reference to volume, scanner RAS in mm.
+    centre : (3,) ndarray
+        Of the head, scanner RAS in mm.
+    first : int
+        Volumes before it, not of the steady state, are not listed.
+
+    Returns
+    -------
+    (n,) ndarray of int
+        At most `N_CALM`; by the larger framewise displacement before and after a volume.
+    """
     steps = np.nan_to_num(framewise_displacement(matrices, centre), nan=0.0)
     around = np.maximum(steps, np.append(steps[1:], 0.0))[first:]
     return np.sort(first + np.argsort(around, kind='stable')[:N_CALM])
@@ -215,7 +258,23 @@ def calm_volumes(matrices: FloatArray, centre: FloatArray, first: int = 0) -> Fl
 def mean_volume(
     data: npt.NDArray[np.float32], affine: FloatArray, matrices: FloatArray, chosen: npt.ArrayLike
 ) -> npt.NDArray[np.float32]:
-    """Average some volumes where the reference has them, interpolated linearly."""
+    """Average realigned volumes on the grid of the reference, interpolated linearly.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray of float32
+        Series as acquired.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+    matrices : (n_volumes, 4, 4) ndarray
+        Affine matrices, reference to volume, mm.
+    chosen : (n,) array_like of int
+        Volumes to average.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of float32
+    """
     total = np.zeros(data.shape[:3], dtype=np.float32)
     indices = np.asarray(chosen, dtype=int)
     for index in indices:

@@ -144,6 +144,15 @@ def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
 def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
     """Refuse a run that is too short for what is measured.
 
+    Parameters
+    ----------
+    n_volumes : int
+        Without dummy volumes.
+    repetition_time : float
+        s.
+    where : str
+        File, for the message.
+
     Raises
     ------
     InputDataError

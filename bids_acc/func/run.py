@@ -83,7 +83,12 @@ class RunFacts:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> RunFacts:
-        """Return what `as_dict` gave.
+        """Return the facts that `as_dict` described.
+
+        Parameters
+        ----------
+        facts : mapping
+            ``notes`` may be a list, as JSON has it, or absent.
 
         Examples
         --------

@@ -188,7 +188,13 @@ def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSe
 
 
 def count_volumes(paths: Sequence[Path]) -> int:
-    """Return the number of volumes of a run, dummy volumes among them."""
+    """Return the number of volumes of a run, dummy volumes among them.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        A 4-D image, or left and right ``func.gii``, of which the left one is counted.
+    """
     if len(paths) > 1:
         return len(read_series(paths[0]))
     check_gzip(paths[0])
@@ -254,7 +260,20 @@ def ribbon_of_subject(
 
 
 def ribbon_of_template(density: str) -> tuple[FloatArray, FloatArray]:
-    """Return where the template's cortex is sampled in MNI152; all depths count the same."""
+    """Return the points at which the template's cortex is sampled, and their weights.
+
+    Parameters
+    ----------
+    density : str
+        ``10k`` or ``41k``.
+
+    Returns
+    -------
+    points : (n_depths, n_vertices, 3) ndarray
+        MNI152 RAS in mm, left vertices before right ones.
+    weights : (n_depths, n_vertices) ndarray
+        Ones: all depths count the same, as the subject's tissues are not known here.
+    """
     mesh = load_template(density)
     halves = [ribbon_points(mesh[h].white, mesh[h].pial, DEPTHS) for h in HEMISPHERES]
     points = np.concatenate(halves, axis=1)
@@ -262,7 +281,18 @@ def ribbon_of_template(density: str) -> tuple[FloatArray, FloatArray]:
 
 
 def voxel_edge(path: Path) -> float:
-    """Return the edge of a cube of the volume of an image's voxels, in mm."""
+    """Return the edge of a cube that has the volume of an image's voxels.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI; only its header is read.
+
+    Returns
+    -------
+    float
+        mm.
+    """
     return float(np.cbrt(np.prod(voxel_sizes(np.asarray(_open(path).affine, dtype=float)))))
 
 

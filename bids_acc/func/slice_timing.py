@@ -99,6 +99,16 @@ def reference_time(times: npt.ArrayLike) -> float:
     For slices that fill the repetition time it is its middle, less half a slice; no slice has to
     be shifted by more.
 
+    Parameters
+    ----------
+    times : (n_slices,) array_like
+        When each slice was acquired after the start of a volume, s.
+
+    Returns
+    -------
+    float
+        s.
+
     Examples
     --------
     >>> reference_time([0, 0.5, 1.0, 1.5])

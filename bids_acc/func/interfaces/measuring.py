@@ -74,7 +74,13 @@ class RunInputSpec(AnatInputSpec):
 
 
 def anat_files(inputs: Any) -> AnatFiles:
-    """Collect what the T1w image gave."""
+    """Collect the files of the T1w image that an interface was given.
+
+    Parameters
+    ----------
+    inputs : nipype.interfaces.base.BaseInterfaceInputSpec
+        With the traits of `AnatInputSpec`, of which any may be undefined.
+    """
 
     def those(name: str) -> list[Path]:
         value = getattr(inputs, name)
@@ -86,7 +92,24 @@ def anat_files(inputs: Any) -> AnatFiles:
 
 
 def prepare_run(inputs: Any) -> tuple[PreparedRun, AnatFiles, Choices]:
-    """Read the run of an interface's inputs."""
+    """Read the run that an interface was given, and find where it has signal.
+
+    Parameters
+    ----------
+    inputs : nipype.interfaces.base.BaseInterfaceInputSpec
+        With the traits of `RunInputSpec`.
+
+    Returns
+    -------
+    prepared : PreparedRun
+    anat : AnatFiles
+    choices : Choices
+
+    Raises
+    ------
+    InputDataError
+        See `prepare`.
+    """
     choices = Choices(
         inputs.strategy, inputs.censor_fd, tuple(inputs.band),
         Path(inputs.seeds) if inputs.seeds else None,
@@ -151,14 +174,33 @@ class MeasureRest(SimpleInterface):
 
 
 def write_carpet(path: Path, carpet: Carpet) -> Path:
-    """Keep what the picture of a run is made of."""
+    """Store the arrays that the carpet plot of a run is drawn from.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.npz``.
+    carpet : Carpet
+        Some hundred rows, not the whole series.
+
+    Returns
+    -------
+    Path
+        ``path``.
+    """
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(carpet).items()}
     np.savez(path, **arrays)
     return path
 
 
 def read_carpet(path: Path) -> Carpet:
-    """Read what `write_carpet` kept."""
+    """Read what `write_carpet` kept.
+
+    Parameters
+    ----------
+    path : Path
+        Of `write_carpet`.
+    """
     with np.load(path) as content:
         values = {name: content[name] for name in content.files}
     return Carpet(**{**values, 'repetition_time': float(values['repetition_time'])})
@@ -260,7 +302,22 @@ class JoinRest(SimpleInterface):
 
 
 def write_sides(folder: Path, maps: Any, n_left: int) -> dict[str, str]:
-    """Write the left and the right half of each map."""
+    """Write each map of both hemispheres as one file for the left and one for the right.
+
+    Parameters
+    ----------
+    folder : Path
+        For files ``<name>_<side>.shape.gii``.
+    maps : mapping of str to (n_vertices,) ndarray
+        Left vertices before right ones; NaN where undefined.
+    n_left : int
+        Vertices of the left hemisphere.
+
+    Returns
+    -------
+    dict of str to str
+        ``<name>_L`` and ``<name>_R`` to path.
+    """
     written = {}
     for name, values in maps.items():
         for side, half in zip(HEMISPHERES, (slice(0, n_left), slice(n_left, None)), strict=True):
@@ -270,7 +327,22 @@ def write_sides(folder: Path, maps: Any, n_left: int) -> dict[str, str]:
 
 
 def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str], str]:
-    """Return labels of all vertices, their names and atlas: the subject's own, or the mesh's."""
+    """Return the labels of both hemispheres' vertices: the subject's own, or the template's.
+
+    Parameters
+    ----------
+    inputs : nipype.interfaces.base.BaseInterfaceInputSpec
+        With the traits ``parcellation``, ``own_atlas`` and ``density``.
+    space : str
+        Of the run; own labels are taken of ``T1w`` only, where vertices are the subject's.
+
+    Returns
+    -------
+    labels : (n_vertices,) ndarray of int
+        Left vertices before right ones.
+    names : dict of int to str
+    atlas : str
+    """
     if space == 'T1w' and isdefined(inputs.parcellation):
         halves = [read_labels(path) for path in inputs.parcellation]
         atlas = inputs.own_atlas or DEFAULT_ATLAS
@@ -281,7 +353,20 @@ def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str], str]:
 
 
 def gated(figures: dict[str, Any], gate: str) -> dict[str, Any]:
-    """Add the verdict of a gate to figures of quality."""
+    """Add the verdict of a quality gate to the measures of quality.
+
+    Parameters
+    ----------
+    figures : dict
+        Row of the table of quality.
+    gate : str
+        ``none``, a preset or a file, as ``--func-gate`` takes it.
+
+    Returns
+    -------
+    dict
+        With ``gate`` and ``gate_reason``; ``n/a`` without a gate.
+    """
     if gate == 'none':
         return {**figures, 'gate': 'n/a', 'gate_reason': 'n/a'}
     verdict = judge_session(load_session_gate('func', gate, f'--func-gate {gate}'), figures)

@@ -101,10 +101,19 @@ class ReadSeries(SimpleInterface):
 def check_run(echoes: list[Any], sidecars: list[dict[str, Any]], where: str) -> None:
     """Refuse a run from which nothing can be measured.
 
+    Parameters
+    ----------
+    echoes : list of (nx, ny, nz, n_volumes) ndarray
+        Series of each echo.
+    sidecars : list of dict
+        Of which ``EchoTime`` (s) is needed where there are several echoes.
+    where : str
+        File, for the message.
+
     Raises
     ------
     InputDataError
-        With the reason.
+        If it has other than four axes, echoes that do not belong together, or no signal.
     """
     if echoes[0].ndim != 4:
         raise InputDataError(f'{where}: shape {echoes[0].shape}; a BOLD series has four axes.')
@@ -151,7 +160,20 @@ class EstimateBoldMotion(SimpleInterface):
 
 
 def bold_mask(image: Any, affine: FloatArray) -> Any:
-    """Return the brain in a mean BOLD image."""
+    """Return the brain in a mean BOLD image.
+
+    Parameters
+    ----------
+    image : (nx, ny, nz) ndarray
+        Mean after realignment.
+    affine : (4, 4) ndarray
+        Voxel to scanner RAS in mm.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+        See `bids_acc.images.masks.brain_mask`.
+    """
     return brain_mask(image, voxel_sizes(affine), 'the mean BOLD image')
 
 
