@@ -30,7 +30,17 @@ class Share:
 
 
 def share(events: BoolArray) -> Share:
-    """Return the share of true values; NaN of nobody.
+    """Return the proportion of true values with its Wilson 95 % interval; NaN of nobody.
+
+    Parameters
+    ----------
+    events : (n,) ndarray of bool
+        One value a person: true where what is counted happened.
+
+    Returns
+    -------
+    Share
+        Proportion from 0 to 1, its limits, the number of true values and ``n``.
 
     Examples
     --------
@@ -85,6 +95,19 @@ def roc_curve(truth: BoolArray, decision: FloatArray) -> tuple[FloatArray, Float
 
 def youden_cutoff(truth: BoolArray, decision: FloatArray) -> float:
     """Return the cut-off with the largest sum of sensitivity and specificity.
+
+    Parameters
+    ----------
+    truth : (n,) ndarray of bool
+        True for the positive class; both classes must occur.
+    decision : (n,) ndarray of float64
+        Larger means more likely positive.
+
+    Returns
+    -------
+    float
+        An observed decision value: who has it or more is called positive. The highest one if
+        several reach the same sum.
 
     References
     ----------

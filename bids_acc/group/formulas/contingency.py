@@ -13,7 +13,18 @@ MAX_TABLES = 200_000
 
 
 def expected_counts(table: npt.ArrayLike) -> FloatArray:
-    """Return the counts that independence of rows and columns would give."""
+    """Return the counts that independence of rows and columns would give.
+
+    Parameters
+    ----------
+    table : (r, c) array_like
+        Observed counts; their sum must be above zero.
+
+    Returns
+    -------
+    (r, c) ndarray of float64
+        Row total times column total over the grand total.
+    """
     counts = np.asarray(table, dtype=float)
     return np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
 

@@ -87,7 +87,17 @@ class Design:
 
 
 def sum_coding(levels: Sequence[str]) -> dict[str, FloatArray]:
-    """Return the codes of each level; they sum to zero over the levels.
+    """Return the codes of each level of a factor; they sum to zero over the levels.
+
+    Parameters
+    ----------
+    levels : sequence of str
+        At least two levels, in the order of the model; the last is -1 in every column.
+
+    Returns
+    -------
+    dict of str to (n_levels - 1,) ndarray of float64
+        Row of the design for each level, without the intercept.
 
     Examples
     --------
@@ -170,7 +180,18 @@ def build_design(
 
 
 def varies(column: pd.Series) -> bool:
-    """Tell whether a column holds at least two different values."""
+    """Tell whether a column holds at least two different values.
+
+    Parameters
+    ----------
+    column : Series
+        Any type; missing cells are not counted as a value.
+
+    Returns
+    -------
+    bool
+        False for a constant or an empty column, which no model can use.
+    """
     return len(column.dropna().unique()) > 1
 
 

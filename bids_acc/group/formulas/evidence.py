@@ -177,6 +177,16 @@ def bayes_factor_r(r: float, df: float, scale: float = R_SCALE) -> float:
 def evidence_words(bf10: float) -> str:
     """Say how strong the evidence is, and for what.
 
+    Parameters
+    ----------
+    bf10 : float
+        Bayes factor of the effect against its absence, above zero; 1 is no evidence.
+
+    Returns
+    -------
+    str
+        Strength and direction, or ``undecided`` between 1/3 and 3.
+
     References
     ----------
     Lee MD, Wagenmakers EJ (2013). Bayesian Cognitive Modeling, table 7.1, after Jeffreys (1961).

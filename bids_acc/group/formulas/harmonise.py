@@ -217,7 +217,23 @@ class ComBat(TransformerMixin, BaseEstimator):
         self,
         input_features: Any = None,  # noqa: ARG002 - the contract of scikit-learn
     ) -> npt.NDArray[np.object_]:
-        """Return the names of the features."""
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : object
+            Not used: the names are those that ``fit`` saw.
+
+        Returns
+        -------
+        (n_features,) ndarray of object
+            Names of the harmonised columns, in the order of ``transform``.
+
+        Raises
+        ------
+        NotFittedError
+            If ``fit`` was not called.
+        """
         check_is_fitted(self, 'gamma_')
         return np.asarray(self.feature_names_out_, dtype=object)
 

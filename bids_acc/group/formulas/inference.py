@@ -104,6 +104,18 @@ def small_sample_factor(df: float) -> float:
 def d_from_t(t: float, n_a: float, n_b: float) -> float:
     """Return Cohen's d (pooled standard deviation) from Student's t of two samples.
 
+    Parameters
+    ----------
+    t : float
+        Student's t of two independent samples, or of an adjusted contrast of two groups.
+    n_a, n_b : float
+        Number of people in each group.
+
+    Returns
+    -------
+    float
+        Difference of the means in pooled standard deviations, with the sign of ``t``.
+
     Examples
     --------
     >>> round(d_from_t(2.34, 19, 18), 2)
@@ -193,6 +205,18 @@ def d_confidence(
 def partial_eta2(f: float, df1: float, df2: float) -> float:
     """Return the share of variance a term explains of what the other terms leave.
 
+    Parameters
+    ----------
+    f : float
+        F of the term.
+    df1, df2 : float
+        Degrees of freedom of the term and of the residual.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
     Examples
     --------
     >>> round(partial_eta2(5.0, 2, 68), 3)
@@ -207,6 +231,16 @@ def one_sided_level(confidence: float) -> float:
     F and chi squared reject for large values only. The interval whose lower limit is above zero
     exactly when p <= 1 - confidence is the two-sided one at 2 * confidence - 1: 90 % beside tests
     at 0.05.
+
+    Parameters
+    ----------
+    confidence : float
+        Level of the two-sided intervals beside it, from 0.5 to 1.
+
+    Returns
+    -------
+    float
+        Level of the interval beside the F or chi squared test.
 
     References
     ----------
@@ -272,6 +306,18 @@ def _noncentral_f_cdf(f: float, df1: float, df2: float, ncp: float) -> float:
 def r_from_t(t: float, df: float) -> float:
     """Return the (partial) correlation that belongs to a t of a regression coefficient.
 
+    Parameters
+    ----------
+    t : float
+        t of one coefficient.
+    df : float
+        Residual degrees of freedom of the regression.
+
+    Returns
+    -------
+    float
+        From -1 to 1; the simple correlation when the coefficient is alone in the model.
+
     Examples
     --------
     >>> round(r_from_t(-3.37, 61), 3)
@@ -313,6 +359,20 @@ def r_confidence(r: float, df: float, level: float = 0.95) -> tuple[float, float
 
 def cramers_v(chi2: float, n: int, n_rows: int, n_columns: int) -> float:
     """Return Cramer's V of a contingency table.
+
+    Parameters
+    ----------
+    chi2 : float
+        Pearson's chi squared of the table, without continuity correction.
+    n : int
+        Sum of the counts.
+    n_rows, n_columns : int
+        Size of the table.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN for a table of one row or one column, or of nobody.
 
     Examples
     --------
@@ -370,6 +430,18 @@ def cramers_v_confidence(
 
 def rank_biserial(u: float, n_a: float, n_b: float) -> float:
     """Return the rank-biserial correlation of Mann-Whitney's U (of the first group).
+
+    Parameters
+    ----------
+    u : float
+        U of the first group: pairs in which its value is the larger; ties count one half.
+    n_a, n_b : float
+        Number of people in each group.
+
+    Returns
+    -------
+    float
+        From -1 (every value of the first group is the smaller) to 1.
 
     Examples
     --------

@@ -138,12 +138,38 @@ class TermTest:
 
 
 def f_survival(f: float, df1: float, df2: float) -> float:
-    """Return the chance of a larger F, accurate in the far tail."""
+    """Return the probability of a larger F, accurate in the far tail.
+
+    Parameters
+    ----------
+    f : float
+        Observed F.
+    df1, df2 : float
+        Degrees of freedom of numerator and denominator.
+
+    Returns
+    -------
+    float
+        The p value; NaN for a negative or missing ``f``.
+    """
     return float(special.fdtrc(df1, df2, f)) if f >= 0 else float('nan')
 
 
 def t_two_sided(t: float, df: float) -> float:
-    """Return the two-sided p of t, accurate in the far tail."""
+    """Return the two-sided p of Student's t, accurate in the far tail.
+
+    Parameters
+    ----------
+    t : float
+        Observed t.
+    df : float
+        Degrees of freedom; need not be whole (Welch, Satterthwaite).
+
+    Returns
+    -------
+    float
+        The p value; NaN if ``t`` is.
+    """
     return float(2 * special.stdtr(df, -abs(t)))
 
 

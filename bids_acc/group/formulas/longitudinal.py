@@ -372,6 +372,18 @@ def percent_change(before: npt.ArrayLike, after: npt.ArrayLike) -> FloatArray:
 def responders(improvement: npt.ArrayLike, threshold: float = 50.0) -> FloatArray:
     """Return 1 for an improvement of at least ``threshold`` percent, 0 for less, NaN if unknown.
 
+    Parameters
+    ----------
+    improvement : array_like
+        Fall of a symptom score from baseline, in per cent of baseline; positive is better.
+    threshold : float
+        Least improvement of a responder, in per cent.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the shape of ``improvement``.
+
     Examples
     --------
     >>> responders([75, 20, float('nan')])

@@ -37,6 +37,16 @@ class MixedDesign:
 def level_order(column: pd.Series) -> list[str]:
     """Return the levels that occur: a categorical column's own order, else the alphabet's.
 
+    Parameters
+    ----------
+    column : Series
+        Groups or visits; missing cells are no level.
+
+    Returns
+    -------
+    list of str
+        Levels that occur, each once, as `make_design` codes them: the last is -1 throughout.
+
     Examples
     --------
     >>> visits = pd.Series(['pre', 'post', 'pre'])
@@ -53,7 +63,18 @@ def level_order(column: pd.Series) -> list[str]:
 
 
 def count_levels(column: pd.Series) -> dict[str, int]:
-    """Count the subjects of each group, in the order of `level_order`."""
+    """Count the rows of each group, in the order of `level_order`.
+
+    Parameters
+    ----------
+    column : Series
+        Group of each row, one row a subject; missing cells are not counted.
+
+    Returns
+    -------
+    dict of str to int
+        Only groups that occur.
+    """
     counts = column.dropna().astype(str).value_counts()
     return {name: int(counts[name]) for name in level_order(column)}
 
@@ -166,17 +187,44 @@ class MixedModel:
         return float(2 * variance**2 / (gradient @ self._var_cov @ gradient))
 
     def contrast(self, weights: npt.ArrayLike) -> tuple[float, float, float, float]:
-        """Return estimate, standard error, t and its degrees of freedom."""
+        """Test one linear combination of the fixed effects.
+
+        Parameters
+        ----------
+        weights : (p,) array_like
+            Weight of each fixed effect, in the order of the columns of the design.
+
+        Returns
+        -------
+        estimate, se : float
+            The combination and its standard error, in units of the response.
+        t, df : float
+            Their ratio and its Satterthwaite degrees of freedom.
+        """
         L = np.asarray(weights, dtype=float)
         se = float(np.sqrt(L @ self.cov @ L))
         estimate = float(L @ self.beta)
         return estimate, se, estimate / se, self.satterthwaite_df(L)
 
     def f_test(self, columns: Sequence[int]) -> tuple[float, int, float, float]:
-        """Return F, its two degrees of freedom and p for a set of fixed effects.
+        """Test a set of fixed effects together.
 
         The denominator combines the degrees of freedom of the uncorrelated contrasts (Fai and
         Cornelius 1996, doi:10.1080/00949659608811740).
+
+        Parameters
+        ----------
+        columns : sequence of int
+            Columns of the design; their effects are zero under the null hypothesis.
+
+        Returns
+        -------
+        f : float
+            Mean of the squared t of the uncorrelated contrasts.
+        df1 : int
+            Number of columns.
+        df2, p : float
+            Denominator degrees of freedom and upper-tail probability.
         """
         index = list(columns)
         q = len(index)

@@ -104,7 +104,20 @@ class MixtureComparison:
     """Samples behind each p."""
 
     def evidence_ratio(self, better: int, worse: int, *, corrected: bool = False) -> float:
-        """Return how many times better one number of components is supported than another."""
+        """Return how many times better one number of components is supported than another.
+
+        Parameters
+        ----------
+        better, worse : int
+            Numbers of components, from 1 to the largest that was fitted.
+        corrected : bool
+            Use AICc, which penalises small samples more, and not AIC.
+
+        Returns
+        -------
+        float
+            Ratio of the two Akaike weights; above 1 favours ``better``.
+        """
         weights = self.aicc_weights if corrected else self.aic_weights
         return float(weights[better - 1] / weights[worse - 1])
 

@@ -45,7 +45,27 @@ class _Fit:
     def predict(
         self, X: FloatArray, Z: FloatArray, y: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return z, centile and SD of people."""
+        """Return z, centile and standard deviation of people whom the norm was not fitted to.
+
+        Parameters
+        ----------
+        X : (n, p) ndarray of float64
+            Covariates of the mean, with the intercept.
+        Z : (n, q) ndarray of float64
+            Covariates of the log variance, without intercept.
+        y : (n,) ndarray of float64
+            Observed values.
+
+        Returns
+        -------
+        z : (n,) ndarray of float64
+            Distance from the expected value over the norm's standard deviation.
+        centile : (n,) ndarray of float64
+            Per cent of the predictive t distribution below ``y``; the uncertainty of the mean
+            widens it.
+        sd : (n,) ndarray of float64
+            Standard deviation of the norm, in units of ``y``.
+        """
         sd = self.sigma * np.exp(0.5 * Z @ self.spread)
         away = y - X @ self.coefficients
         of_mean = self.sigma**2 * np.einsum('ij,jk,ik->i', X, self.inverse, X)

@@ -216,7 +216,23 @@ class _Plan:
     sites: npt.NDArray[Any] | None
 
     def folds(self, table: Any, y: FloatArray, seed: int) -> Folds:
-        """Return the outer folds."""
+        """Return the outer folds, whose test people are predicted.
+
+        Parameters
+        ----------
+        table : (n, n_features) array_like
+            Only its number of rows is used.
+        y : (n,) ndarray of float64
+            Response; 0 and 1 in classification, where folds are stratified by class (and
+            site).
+        seed : int
+            Seed of the shuffle; not used by leave-site-out.
+
+        Returns
+        -------
+        list of (train, test)
+            Row numbers of each fold.
+        """
         if self.scheme == 'leave-site-out':
             return list(LeaveOneGroupOut().split(table, y, self.sites))
         if not self.classify:
@@ -231,7 +247,22 @@ class _Plan:
             return list(outer.split(table, strata))
 
     def inner_folds(self, X: Any, y: FloatArray, seed: int) -> Folds:
-        """Return the folds that choose the penalty."""
+        """Return the folds inside a training set, which choose the penalty.
+
+        Parameters
+        ----------
+        X : (n, n_features) array_like
+            Training rows; only their number is used.
+        y : (n,) ndarray of float64
+            Their response.
+        seed : int
+            Seed of the shuffle.
+
+        Returns
+        -------
+        list of (train, test)
+            At most as many as the smaller class has members.
+        """
         if not self.classify:
             return list(KFold(self.n_inner, shuffle=True, random_state=seed).split(X))
         smallest = int(min(y.sum(), len(y) - y.sum()))

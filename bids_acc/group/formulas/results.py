@@ -67,6 +67,20 @@ def noncentral_t_cdf(t: float, df: float, noncentrality: float) -> float:
     The chi variable is integrated out by Gauss-Legendre quadrature. SciPy 1.15's own function
     is NaN for noncentralities far from t, just where a root search must look.
 
+    Parameters
+    ----------
+    t : float
+        Value at which the function is wanted.
+    df : float
+        Degrees of freedom, above zero.
+    noncentrality : float
+        Expected t under the alternative.
+
+    Returns
+    -------
+    float
+        Probability of a value of at most ``t``.
+
     Examples
     --------
     >>> round(noncentral_t_cdf(2.0, 10, 1.0), 6) == round(float(stats.nct.cdf(2.0, 10, 1.0)), 6)

@@ -40,6 +40,16 @@ class Comparison:
 def student(a: FloatArray, b: FloatArray) -> Comparison:
     """Compare two means with pooled variance.
 
+    Parameters
+    ----------
+    a, b : (n_a,), (n_b,) ndarray of float64
+        The two samples, without missing values; two values each at least.
+
+    Returns
+    -------
+    Comparison
+        t of ``a`` minus ``b``; NaN when neither sample varies.
+
     Examples
     --------
     >>> round(student(np.array([1.0, 2, 3]), np.array([2.0, 3, 7])).value, 4)
@@ -53,13 +63,35 @@ def student(a: FloatArray, b: FloatArray) -> Comparison:
 
 
 def pooled_sd(a: FloatArray, b: FloatArray) -> float:
-    """Return the standard deviation pooled over two samples."""
+    """Return the standard deviation pooled over two samples.
+
+    Parameters
+    ----------
+    a, b : (n_a,), (n_b,) ndarray of float64
+        The two samples; each needs two values, since variances divide by n - 1.
+
+    Returns
+    -------
+    float
+        In units of the values.
+    """
     ss = a.var(ddof=1) * (len(a) - 1) + b.var(ddof=1) * (len(b) - 1)
     return float(np.sqrt(ss / (len(a) + len(b) - 2)))
 
 
 def welch(a: FloatArray, b: FloatArray) -> Comparison:
     """Compare two means without assuming equal variances.
+
+    Parameters
+    ----------
+    a, b : (n_a,), (n_b,) ndarray of float64
+        The two samples, without missing values; two values each at least.
+
+    Returns
+    -------
+    Comparison
+        t of ``a`` minus ``b`` and the Welch-Satterthwaite degrees of freedom; NaN when neither
+        sample varies.
 
     References
     ----------
@@ -74,7 +106,18 @@ def welch(a: FloatArray, b: FloatArray) -> Comparison:
 
 
 def one_way(samples: list[FloatArray]) -> Comparison:
-    """Compare several means with pooled variance (one-way analysis of variance)."""
+    """Compare several means with pooled variance (one-way analysis of variance).
+
+    Parameters
+    ----------
+    samples : list of (n_i,) ndarray of float64
+        One sample a group, without missing values.
+
+    Returns
+    -------
+    Comparison
+        F and its degrees of freedom; NaN when no group varies.
+    """
     pooled = np.concatenate(samples)
     df1, df2 = len(samples) - 1, len(pooled) - len(samples)
     within = sum(float(np.sum((x - x.mean()) ** 2)) for x in samples)
@@ -89,6 +132,11 @@ def mann_whitney(a: FloatArray, b: FloatArray) -> Comparison:
     Without ties the exact distribution is used up to 50 values in the smaller sample; with
     ties all divisions are enumerated while there are at most `MAX_DIVISIONS`; otherwise the
     normal approximation with corrections for ties and continuity.
+
+    Parameters
+    ----------
+    a, b : (n_a,), (n_b,) ndarray of float64
+        The two samples, without missing values.
 
     Returns
     -------
@@ -188,6 +236,16 @@ def permuted_means(
 
 def brown_forsythe(samples: list[FloatArray]) -> Comparison:
     """Compare variances by the absolute deviations from the medians.
+
+    Parameters
+    ----------
+    samples : list of (n_i,) ndarray of float64
+        One sample a group, without missing values.
+
+    Returns
+    -------
+    Comparison
+        F of `one_way` for the absolute deviations.
 
     References
     ----------
