@@ -66,10 +66,20 @@ def protocol_words(row: Mapping[Any, Any]) -> str:
 
 
 def kind_of_protocol(row: Mapping[Any, Any]) -> str:
-    """Say what of a protocol people can be told apart by: two digits of each time, no lengths.
+    """Say by what of a protocol people can be told apart: two digits of each time, no lengths.
 
     Repetition times of diffusion and numbers of volumes differ from person to person in one
     protocol, so they are left out.
+
+    Parameters
+    ----------
+    row : mapping
+        One row of ``*_scanner.tsv`` (times in s), with its ``modality``.
+
+    Returns
+    -------
+    str
+        As `protocol_words`, shorter; empty when nothing is known.
 
     Examples
     --------

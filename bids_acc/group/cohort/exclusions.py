@@ -69,7 +69,18 @@ class Verdicts:
     """Name of the table."""
 
     def of(self, modality: str) -> pd.DataFrame:
-        """Return the verdicts on a modality."""
+        """Return the rows that leave out data of a modality.
+
+        Parameters
+        ----------
+        modality : {'anat', 'dwi', 'func', 'mtr', 'mrs'}
+            Verdicts on ``all`` are among its own.
+
+        Returns
+        -------
+        DataFrame
+            With the columns `COLUMNS`.
+        """
         return self.table[self.table['modality'].isin([modality, 'all'])]
 
 
@@ -201,6 +212,18 @@ def _rows_of(keys: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series:
 
 def sentence(reason: object, rater: object) -> str:
     """Say who left something out and why.
+
+    Parameters
+    ----------
+    reason : object
+        Cell of that column; anything but text is no reason.
+    rater : object
+        Initials or name; anything but text is an unknown rater.
+
+    Returns
+    -------
+    str
+        For the flow table and the list of exclusions.
 
     Examples
     --------

@@ -45,6 +45,20 @@ class Gated:
 def images_note(gate: SessionGate, failed: Sequence[Mapping[str, Any]], there: int) -> str:
     """Say how many of the sessions that could be used a gate of images leaves out.
 
+    Parameters
+    ----------
+    gate : SessionGate
+        The gate and the modality that it is for.
+    failed : sequence of mapping
+        One row for each criterion that a session did not meet; a session may have several.
+    there : int
+        Sessions that were judged.
+
+    Returns
+    -------
+    str
+        One sentence for the page and the log.
+
     Examples
     --------
     >>> from bids_acc.quality.sessions import session_preset
@@ -59,7 +73,18 @@ def images_note(gate: SessionGate, failed: Sequence[Mapping[str, Any]], there: i
 
 
 def has_gates(model: Model) -> bool:
-    """Tell whether a model asks for anything but the participant level's verdicts."""
+    """Tell whether a model asks for anything but the participant level's verdicts.
+
+    Parameters
+    ----------
+    model : Model
+        The declared model.
+
+    Returns
+    -------
+    bool
+        False when the verdicts stand as the participant level wrote them.
+    """
     return model.spectra_gate is not None or any(
         model.session_gate(modality) is not None for modality in IMAGES
     )
@@ -269,7 +294,19 @@ def _failed(row: pd.Series, gate: SessionGate, verdict: Verdict) -> list[dict[st
 
 
 def of_gates(images: pd.DataFrame | None) -> Verdicts:
-    """Return the images that fail as verdicts, so that their maps are left out as those are."""
+    """Return the images that fail a gate as verdicts, so that their maps are left out alike.
+
+    Parameters
+    ----------
+    images : DataFrame, optional
+        `Gated.images`: a row for each criterion that was not met.
+
+    Returns
+    -------
+    Verdicts
+        One row for each session and modality, with the reason of its first criterion and no
+        rater; none without ``images``.
+    """
     if images is None:
         return Verdicts()
     table = images.assign(rater=np.nan)[COLUMNS]
@@ -277,7 +314,18 @@ def of_gates(images: pd.DataFrame | None) -> Verdicts:
 
 
 def sessions_left_out(images: pd.DataFrame | None) -> list[tuple[str, str, str]]:
-    """List participant, session and modality of the images that fail, in order."""
+    """List participant, session and modality of the images that fail, in order.
+
+    Parameters
+    ----------
+    images : DataFrame, optional
+        `Gated.images`: a row for each criterion that was not met.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Each once; the session is empty in data without sessions.
+    """
     if images is None:
         return []
     names = images[[*KEYS, 'modality']].astype(object)

@@ -114,7 +114,18 @@ def _text(sidecar: Sidecar, *names: str) -> str:
 
 
 def brain_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield how the brain was extracted, from the mask's sidecar."""
+    """Yield how the brain was extracted, from the mask's sidecar.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside the brain mask.
+
+    Yields
+    ------
+    (str, str)
+        What is said and how it was done; nothing where the sidecar does not tell.
+    """
     if method := _text(sidecar, 'Method'):
         weights = [_text(sidecar, 'Weights', name) for name in ('Name', 'Version', 'Reference')]
         named = [part for part in (' '.join(filter(None, weights[:2])), weights[2]) if part]
@@ -122,7 +133,18 @@ def brain_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
 
 
 def surface_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield where surfaces come from and how thickness was measured."""
+    """Yield where surfaces come from and how thickness was measured.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside the map of thickness.
+
+    Yields
+    ------
+    (str, str)
+        What is said and how it was done: surfaces, vertices, mesh, thickness.
+    """
     source = _text(sidecar, 'SurfaceSource')
     software = _text(sidecar, 'Software', 'antspyx')
     words = f'built in (registration by ANTsPy {software})' if source == 'builtin' else source
@@ -135,13 +157,36 @@ def surface_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
 
 
 def atlas_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield the atlas of the labels."""
+    """Yield the atlas that the regional labels come from.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside the labels of the cortex.
+
+    Yields
+    ------
+    (str, str)
+        ``labels`` and the name of the atlas.
+    """
     if atlas := _text(sidecar, 'Atlas'):
         yield 'labels', atlas
 
 
 def diffusion_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield what was done to a diffusion series."""
+    """Yield what was done to a diffusion series.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside the tensor maps; ``Engines`` names the program of each step.
+
+    Yields
+    ------
+    (str, str)
+        Each step of `STEPS` that was done and its program, or the pipeline that had prepared
+        the series; then the fit of the tensor.
+    """
     engines = sidecar.get('Engines')
     if not isinstance(engines, Mapping):
         return
@@ -162,7 +207,18 @@ def _program(engine: str, engines: Mapping[str, Any]) -> str:
 
 
 def sampling_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield how a map was sampled on the surface."""
+    """Yield how a map was sampled on the surface.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside a map at the vertices.
+
+    Yields
+    ------
+    (str, str)
+        Depths in the cortical ribbon and the weights of the voxels, as one text.
+    """
     depths, weights = _text(sidecar, 'SamplingDepths'), _text(sidecar, 'Weights')
     if depths:
         where = 'across the cortical ribbon' if depths == 'ribbon' else f'at depths {depths}'
@@ -170,7 +226,18 @@ def sampling_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
 
 
 def function_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield how a BOLD series was prepared and denoised."""
+    """Yield how a BOLD series was prepared and denoised.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside the denoised results of a BOLD series.
+
+    Yields
+    ------
+    (str, str)
+        What is said and how it was done; the pass band in Hz.
+    """
     for what, name in (('preprocessing', 'PreparedBy'), ('confounds', 'Confounds'),
                        ('censoring', 'CensoringThreshold')):  # fmt: skip
         if text := _text(sidecar, name):
@@ -182,7 +249,19 @@ def function_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
 
 
 def spectrum_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
-    """Yield how a spectrum was processed and fitted."""
+    """Yield how a spectrum was processed and fitted.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        JSON beside the metabolite levels.
+
+    Yields
+    ------
+    (str, str)
+        Steps in the order in which they were applied, the program and version of the fit, the
+        basis set, the relaxation constants and the quality gate.
+    """
     steps = [
         str(step['step']).replace('_', ' ')
         for step in sidecar.get('Preprocessing') or ()

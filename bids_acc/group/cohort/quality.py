@@ -92,7 +92,17 @@ def deviation_notes(qc: pd.DataFrame | None, participants: pd.DataFrame) -> list
 
 
 def place_column(people: pd.DataFrame) -> str | None:
-    """Return the column of people that tells cohorts or sites; None without one.
+    """Return the column of the participants' table that tells cohorts or sites; None without one.
+
+    Parameters
+    ----------
+    people : DataFrame
+        Participants' table; the values are not looked at.
+
+    Returns
+    -------
+    {'cohort', 'site', None}
+        ``cohort`` comes first where both are there.
 
     Examples
     --------

@@ -81,7 +81,18 @@ class Cohort:
 
 
 def sessions_on_disk(output_dir: Path) -> list[tuple[str, str | None]]:
-    """List subjects and sessions that have a folder of results, with prefixes."""
+    """List subjects and sessions that have a folder of results, with prefixes.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+
+    Returns
+    -------
+    list of (str, str or None)
+        ``sub-`` and ``ses-`` names in alphabetical order; None in data without sessions.
+    """
     found: list[tuple[str, str | None]] = []
     for subject in sorted(p for p in output_dir.glob('sub-*') if p.is_dir()):
         visits = sorted(p.name for p in subject.glob('ses-*') if p.is_dir())
@@ -146,12 +157,33 @@ def plan_group(
 
 
 def has_function(output_dir: Path) -> bool:
-    """Tell whether anybody has results of a BOLD series; without, no row speaks of them."""
+    """Tell whether anybody has results of a BOLD series; without, no output speaks of function.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+
+    Returns
+    -------
+    bool
+        True if there is one table of quality of a BOLD series.
+    """
     return bool(find_outputs('func_qc', output_dir))
 
 
 def rest_first(label: str) -> tuple[bool, str]:
     """Order tasks: rest comes first, then the others by name.
+
+    Parameters
+    ----------
+    label : str
+        Name of a task, with or without prefix.
+
+    Returns
+    -------
+    (bool, str)
+        Key for sorting.
 
     Examples
     --------
@@ -282,7 +314,18 @@ def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
 
 
 def excluded_note(flow: pd.DataFrame) -> list[str]:
-    """Count the sessions without a spectrum that passed; nothing where there are none."""
+    """Count the sessions without a spectrum that passed; nothing where there are none.
+
+    Parameters
+    ----------
+    flow : DataFrame
+        `Cohort.flow`: a row for each participant, session and modality.
+
+    Returns
+    -------
+    list of str
+        One sentence or none.
+    """
     spectra = flow[(flow['modality'] == 'mrs') & flow['status'].isin(['run', 'exclude'])]
     excluded = int((spectra['status'] == 'exclude').sum())
     if not excluded:
@@ -292,6 +335,17 @@ def excluded_note(flow: pd.DataFrame) -> list[str]:
 
 def names_in(content: Any) -> set[str]:
     """Collect every text in a nested structure: the columns that a model file may mean.
+
+    Parameters
+    ----------
+    content : object
+        Content of a JSON or YAML file: mappings, lists, texts and numbers. Keys of mappings
+        are not names.
+
+    Returns
+    -------
+    set of str
+        Each text once; not all of them are columns.
 
     Examples
     --------
@@ -308,7 +362,17 @@ def names_in(content: Any) -> set[str]:
 
 
 def voxel_name(entities: Mapping[str, str]) -> str:
-    """Name a spectrum by what tells it from others of the session.
+    """Name a spectrum by the BIDS entities that tell it from others of its session.
+
+    Parameters
+    ----------
+    entities : mapping of str to str
+        Long names of entities and their values, from the file's name.
+
+    Returns
+    -------
+    str
+        Entities in the order of BIDS; ``svs`` when none is left.
 
     Examples
     --------
@@ -330,6 +394,22 @@ def read_tables(
 
     A table that cannot be read, or is not what was written, is left out and named; columns in
     ``text`` are text whatever they hold.
+
+    Parameters
+    ----------
+    key : str
+        Key in ``data/outputs``, for example ``mrs_quantities``.
+    output_dir : Path
+        Root of the derivative data set.
+    sessions : sequence of (str, str or None)
+        Participants and sessions that are wanted, with prefixes.
+    text : collection of str
+        Columns that are not to become numbers.
+
+    Returns
+    -------
+    list of (str, str or None, str, DataFrame)
+        Participant, session, `voxel_name` and the table as it was written.
     """
     wanted, ledger = set(sessions), Ledger(output_dir)
     tables = []
@@ -348,7 +428,21 @@ def read_tables(
 
 
 def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd.DataFrame | None:
-    """Read the metabolite levels of all spectra into one long table."""
+    """Read the metabolite levels of all spectra into one long table.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    sessions : sequence of (str, str or None)
+        Participants and sessions that are wanted, with prefixes.
+
+    Returns
+    -------
+    DataFrame, optional
+        One row for each spectrum and metabolite; ``participant_id, session_id, voxel`` first,
+        then the columns of ``mrs_quantities``. None when nobody has a level.
+    """
     tables = [
         table.assign(participant_id=subject, session_id=session, voxel=voxel)
         for subject, session, voxel, table in read_tables('mrs_quantities', output_dir, sessions)
@@ -362,7 +456,20 @@ def read_mrs(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd
 
 
 def read_scanners(output_dir: Path, sessions: Sequence[tuple[str, str | None]]) -> pd.DataFrame:
-    """Read where and how each modality of each session was measured."""
+    """Read where and how each modality of each session was measured.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    sessions : sequence of (str, str or None)
+        Participants and sessions that are wanted, with prefixes.
+
+    Returns
+    -------
+    DataFrame
+        See `scanners_of`.
+    """
     text = {*IDS, *output_spec('session_scanner').columns}
     return scanners_of(read_tables('session_scanner', output_dir, sessions, text))
 

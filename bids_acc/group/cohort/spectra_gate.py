@@ -151,7 +151,20 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
 
 
 def quality_verdict(gate: Gate, verdict: Verdict) -> dict[str, Any]:
-    """Return the columns of the table of quality that tell a verdict."""
+    """Return the verdict on a spectrum as columns of the table of quality.
+
+    Parameters
+    ----------
+    gate : Gate
+        Its name goes into ``gate_preset``.
+    verdict : Verdict
+        Of one spectrum under this gate.
+
+    Returns
+    -------
+    dict of str to str or None
+        None, ``n/a`` in a table, where nothing is said against the spectrum.
+    """
     return {
         'gate_preset': gate.name, 'gate': verdict.word,
         'gate_flagged': str(verdict.flagged).lower(), 'gate_reasons': verdict.reasons or None,
@@ -160,7 +173,17 @@ def quality_verdict(gate: Gate, verdict: Verdict) -> dict[str, Any]:
 
 
 def engine_family(engine: Any) -> str:
-    """Return the first word of the name of an engine, by which its definitions are named.
+    """Return the first word of an engine's name, by which `MEASURES` finds its definitions.
+
+    Parameters
+    ----------
+    engine : object
+        Cell ``engine``; may be missing.
+
+    Returns
+    -------
+    str
+        Empty for a missing cell.
 
     Examples
     --------
@@ -172,6 +195,16 @@ def engine_family(engine: Any) -> str:
 
 def always_excludes(quality: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the reasons that exclude a spectrum under any gate.
+
+    Parameters
+    ----------
+    quality : mapping
+        Row of the table of quality; read is ``gate_criteria``, a list separated by semicolons.
+
+    Returns
+    -------
+    tuple of str
+        What is neither a criterion with a threshold nor an artefact that a gate may tolerate.
 
     Examples
     --------
@@ -217,12 +250,34 @@ def _why_unknown(level: Mapping[str, Any]) -> str:
 
 
 def text(value: Any) -> str:
-    """Return a cell as text; a missing one is empty."""
+    """Return a cell as text; a missing one is empty.
+
+    Parameters
+    ----------
+    value : object
+        Text, number or a missing value (None, NaN).
+
+    Returns
+    -------
+    str
+        As ``str`` writes it.
+    """
     return '' if value is None or pd.isna(value) else str(value)
 
 
 def number(value: Any) -> float:
-    """Return a cell as a number; what is none is NaN."""
+    """Return a cell as a number; what cannot be read as one is NaN.
+
+    Parameters
+    ----------
+    value : object
+        Number, text or None.
+
+    Returns
+    -------
+    float
+        Never raises.
+    """
     try:
         return float(value)
     except (TypeError, ValueError):

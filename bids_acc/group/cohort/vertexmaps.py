@@ -73,12 +73,34 @@ def majority_region(
     output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str,
     atlases: Sequence[str] = (), space: str = TEMPLATE,
 ) -> BoolArray:  # fmt: skip
-    """Return the vertices that more than half of the sessions put inside the region.
+    """Return the vertices that more than half of the label files put inside the region.
 
     With labels that come from the template all sessions agree; with each subject's own
     parcellation, resampled to the template mesh, the majority decides. Names that the sessions'
     labels do not have are looked for in the atlases of the template mesh; on the mesh of a
     derivative there are no others.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    hemisphere : {'L', 'R'}
+        Side of the label files.
+    region : sequence of str
+        Names of labels, of which the region is the union.
+    label_key : str
+        Output key of the labels, for example `LABEL_KEY`.
+    density : str
+        Density of the mesh (``10k``, ``41k``, ...); empty for whichever there is.
+    atlases : sequence of str
+        Label files of the template mesh in which unknown names are looked for.
+    space : str
+        Name of the mesh: `TEMPLATE`, or that of a derivative.
+
+    Returns
+    -------
+    (n_vertices,) ndarray of bool
+        True inside the region, in the order of the mesh.
 
     Raises
     ------
@@ -160,7 +182,22 @@ def _metric_key(metric: str, space: str) -> tuple[str, dict[str, str]] | None:
 def maps_by_density(
     output_dir: Path, metrics: Sequence[str], space: str = TEMPLATE
 ) -> dict[str, Maps]:
-    """Find the maps of each metric and hemisphere, by density of the mesh and session."""
+    """Find the maps of each metric and hemisphere, by density of the mesh and by session.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    metrics : sequence of str
+        Keys of `METRIC_KEYS`; one that does not exist on this mesh is passed over.
+    space : str
+        Name of the mesh: `TEMPLATE`, or that of a derivative.
+
+    Returns
+    -------
+    dict of str to Maps
+        Density, and ``maps[metric][hemisphere][session]`` for it.
+    """
     maps: dict[str, Maps] = {}
     for metric in metrics:
         if (known := _metric_key(metric, space)) is None:
@@ -177,7 +214,20 @@ def maps_by_density(
 
 
 def available_metrics(output_dir: Path, space: str = TEMPLATE) -> tuple[str, ...]:
-    """Return the metrics of which there is any map on a mesh."""
+    """Return the metrics of which there is any map on a mesh.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    space : str
+        Name of the mesh: `TEMPLATE`, or that of a derivative.
+
+    Returns
+    -------
+    tuple of str
+        Keys of `METRIC_KEYS`, in their order.
+    """
     keys = {metric: _metric_key(metric, space) for metric in METRIC_KEYS}
     return tuple(
         metric for metric, known in keys.items()
