@@ -46,12 +46,38 @@ def steps_to_come(J: FloatArray, f: FloatArray) -> FloatArray:
 
 
 def is_long(change: FloatArray, point: FloatArray) -> bool:
-    """Say whether a change of a point is too long to be trusted, or not finite."""
+    """Tell whether an extrapolation is too long to be trusted, or not finite.
+
+    Parameters
+    ----------
+    change : (k, n_vertices) ndarray of float64
+        What would be added to the point.
+    point : (k, n_vertices) ndarray of float64
+        Weights before.
+
+    Returns
+    -------
+    bool
+        True above a tenth of the Frobenius norm of ``point`` and for NaN.
+    """
     return not np.vdot(change, change) <= _WIDEST**2 * np.vdot(point, point)
 
 
 def within_reach(change: FloatArray, point: FloatArray) -> FloatArray | None:
-    """Return the change of a point, shortened where it is too long; None if it is not finite."""
+    """Return an extrapolation, shortened where it is too long; None if it is not finite.
+
+    Parameters
+    ----------
+    change : (k, n_vertices) ndarray of float64
+        What would be added to the point.
+    point : (k, n_vertices) ndarray of float64
+        Weights before.
+
+    Returns
+    -------
+    (k, n_vertices) ndarray of float64 or None
+        Of at most a tenth of the Frobenius norm of ``point``, in the same direction.
+    """
     if not is_long(change, point):
         return change
     length = float(np.sqrt(np.vdot(change, change)))

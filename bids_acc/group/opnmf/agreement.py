@@ -120,7 +120,19 @@ def adjusted_rand(a: IntArray, b: IntArray) -> float:
 
 
 def contingency(a: IntArray, b: IntArray) -> FloatArray:
-    """Count the vertices of each pair of labels: (n_labels_a, n_labels_b)."""
+    """Count the vertices of each pair of labels.
+
+    Parameters
+    ----------
+    a, b : (n_vertices,) ndarray of int
+        Two parcellations of the same vertices, labels from 0. A label of -1 would count as the
+        last one, so vertices without a parcel are to be left out before.
+
+    Returns
+    -------
+    (n_labels_a, n_labels_b) ndarray of float64
+        Counts; their sum is ``n_vertices``.
+    """
     table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
     np.add.at(table, (a, b), 1.0)
     return table
@@ -128,6 +140,17 @@ def contingency(a: IntArray, b: IntArray) -> FloatArray:
 
 def adjusted_rand_from_table(table: FloatArray) -> float:
     """Return the adjusted Rand index of a contingency table.
+
+    Parameters
+    ----------
+    table : (n_labels_a, n_labels_b) ndarray of float64
+        Counts, as `contingency` returns them.
+
+    Returns
+    -------
+    float
+        1 for equal partitions, about 0 for unrelated ones; 1 also where both have one parcel
+        or both have one vertex in each.
 
     Examples
     --------
@@ -318,7 +341,18 @@ def _take(rim: list[int], new: IntArray, rng: np.random.Generator) -> int | None
 
 
 def connected_parts(neighbours: list[IntArray]) -> list[IntArray]:
-    """Return the vertices of each connected part."""
+    """Return the vertices of each connected component of a mesh.
+
+    Parameters
+    ----------
+    neighbours : list of (degree,) ndarray of int
+        Neighbours of each vertex, by position.
+
+    Returns
+    -------
+    list of (size,) ndarray of int
+        Positions in ascending order; an isolated vertex is a component of its own.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 

@@ -109,17 +109,30 @@ class _Point:
 
 @dataclass
 class _Derivative:
-    """That of a step, for use at the points to come."""
+    """Resolvent of the derivative of a step, kept for the points that follow."""
 
     resolvent: Resolvent | None = None
     leading: int = 0
-    """Observations it was taken of."""
+    """Rows of compressed data that it was computed from."""
     residual: float = 0.0
-    """Residual where it was taken."""
+    """Fixed-point residual at the point where it was computed."""
     uses: int = 0
 
     def take(self, leading: int, residual: float) -> Resolvent | None:
-        """Return it where it may be used again."""
+        """Return the resolvent if it still holds at a new point, and count the use.
+
+        Parameters
+        ----------
+        leading : int
+            Rows of compressed data at the new point; another number means other data.
+        residual : float
+            Fixed-point residual there.
+
+        Returns
+        -------
+        Resolvent or None
+            None where it has to be computed anew.
+        """
         if leading != self.leading or residual > _TRUST * self.residual or self.uses >= _USES:
             return None
         self.uses += 1

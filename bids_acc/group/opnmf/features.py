@@ -73,14 +73,36 @@ class VertexMetrics:
         return len(self.sessions)
 
     def take(self, rows: npt.ArrayLike) -> VertexMetrics:
-        """Return some of the sessions, by position or mask."""
+        """Return the maps of some of the sessions.
+
+        Parameters
+        ----------
+        rows : array_like
+            Positions of sessions, or (n_sessions,) mask.
+
+        Returns
+        -------
+        VertexMetrics
+            Sessions in the order of ``rows``.
+        """
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         sessions = self.sessions.iloc[rows].reset_index(drop=True)
         return replace(self, values=self.values[:, rows], sessions=sessions)
 
     def restrict(self, vertices: BoolArray) -> VertexMetrics:
-        """Return some of the vertices."""
+        """Return the maps at some of the vertices.
+
+        Parameters
+        ----------
+        vertices : (n_vertices,) ndarray of bool
+            True for those that stay.
+
+        Returns
+        -------
+        VertexMetrics
+            Neighbours are counted anew; those that left are no neighbours any more.
+        """
         columns = self.columns[vertices].reset_index(drop=True)
         values = self.values[:, :, vertices]
         position = np.full(len(vertices), -1)
@@ -92,7 +114,18 @@ class VertexMetrics:
         return replace(self, values=values, columns=columns, neighbours=near)
 
     def hemisphere(self, name: str) -> VertexMetrics:
-        """Return the vertices of one hemisphere, ``L`` or ``R``."""
+        """Return the maps of one hemisphere.
+
+        Parameters
+        ----------
+        name : {'L', 'R'}
+            The side.
+
+        Returns
+        -------
+        VertexMetrics
+            ``mesh_sizes`` stays that of both.
+        """
         return self.restrict((self.columns['hemisphere'] == name).to_numpy())
 
 

@@ -74,7 +74,20 @@ class Starts:
             self._nndsvd = nndsvd(*operator.leading_eigenvectors(max_components))
 
     def first(self, k: int, rng: np.random.Generator) -> FloatArray:
-        """Return the start of the declared kind, (n_vertices, k), of unit spectral norm."""
+        """Return the start of the declared kind.
+
+        Parameters
+        ----------
+        k : int
+            Components; at most ``max_components`` for the two kinds of NNDSVD.
+        rng : Generator
+            Fills components that the data have no dimension for; the whole start when random.
+
+        Returns
+        -------
+        (n_vertices, k) ndarray of float64
+            Non-negative, of unit spectral norm.
+        """
         if self.init == 'random':
             return self.random(k, rng)
         start = self._nndsvd[:, :k]
@@ -87,20 +100,70 @@ class Starts:
         return unit_norm(start)
 
     def random(self, k: int, rng: np.random.Generator) -> FloatArray:
-        """Return a start drawn uniformly from (0, 1), of unit spectral norm."""
+        """Return a start drawn uniformly from (0, 1).
+
+        Parameters
+        ----------
+        k : int
+            Components.
+        rng : Generator
+            Where the numbers come from.
+
+        Returns
+        -------
+        (n_vertices, k) ndarray of float64
+            Of unit spectral norm.
+        """
         return unit_norm(rng.random((self.operator.n_vertices, k)))
 
     def make(self, k: int, n_init: int, rng: np.random.Generator) -> list[FloatArray]:
-        """Return the first start and ``n_init - 1`` random ones."""
+        """Return the first start and ``n_init - 1`` random ones.
+
+        Parameters
+        ----------
+        k : int
+            Components.
+        n_init : int
+            Starts in all, at least 1.
+        rng : Generator
+            Where the numbers come from.
+
+        Returns
+        -------
+        list of (n_vertices, k) ndarray of float64
+            Each of unit spectral norm.
+        """
         return [self.first(k, rng), *(self.random(k, rng) for _ in range(n_init - 1))]
 
 
 def spectral_norm(W: FloatArray) -> float:
-    """Return the largest singular value, through the small Gram matrix."""
+    """Return the largest singular value, through the small Gram matrix.
+
+    Parameters
+    ----------
+    W : (n_vertices, k) ndarray of float64
+        Few columns.
+
+    Returns
+    -------
+    float
+        0 for a matrix of zeros.
+    """
     return float(np.sqrt(max(np.linalg.eigvalsh(W.T @ W)[-1], 0.0)))
 
 
 def unit_norm(W: FloatArray) -> FloatArray:
-    """Return W divided by its spectral norm."""
+    """Return W divided by its spectral norm.
+
+    Parameters
+    ----------
+    W : (n_vertices, k) ndarray of float64
+        Weights.
+
+    Returns
+    -------
+    (n_vertices, k) ndarray of float64
+        ``W`` itself where it is zero everywhere.
+    """
     norm = spectral_norm(W)
     return W / norm if norm > 0 else W

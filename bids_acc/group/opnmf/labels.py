@@ -16,6 +16,16 @@ LabelRule = Literal['variation', 'weight']
 def labels_of(W: npt.NDArray[np.floating]) -> IntArray:
     """Return the component with the largest weight in each row of W, -1 for rows of zeros.
 
+    Parameters
+    ----------
+    W : (n_vertices, k) ndarray of float
+        Non-negative weights.
+
+    Returns
+    -------
+    (n_vertices,) ndarray of int
+        From 0; the first component where weights tie.
+
     Examples
     --------
     >>> labels_of(np.array([[0.1, 0.9], [0.0, 0.0], [1.0, 0.0]]))
@@ -74,11 +84,41 @@ def labels_by_variation(W: FloatArray, X: FloatArray, n_metrics: int) -> IntArra
 
 
 def assign(rule: LabelRule, W: FloatArray, X: FloatArray, n_metrics: int) -> IntArray:
-    """Return the parcel of each vertex by the rule of that name."""
+    """Return the parcel of each vertex by the rule of that name.
+
+    Parameters
+    ----------
+    rule : {'weight', 'variation'}
+        Largest weight (`labels_of`), or `labels_by_variation`.
+    W : (n_vertices, k) ndarray of float64
+        Component weights.
+    X : (n_metrics * n_sessions, n_vertices) ndarray of float64
+        The factorized matrix, one metric after the other; not used by ``weight``.
+    n_metrics : int
+        Number of metrics.
+
+    Returns
+    -------
+    (n_vertices,) ndarray of int
+        From 0; -1 for rows of zeros in ``W``.
+    """
     return labels_of(W) if rule == 'weight' else labels_by_variation(W, X, n_metrics)
 
 
 def deviations_from_mean_maps(X: FloatArray, n_metrics: int) -> FloatArray:
-    """Return what is left of (n_metrics * n_sessions, n_vertices) without each mean map."""
+    """Subtract from each metric its mean map over sessions.
+
+    Parameters
+    ----------
+    X : (n_metrics * n_sessions, n_vertices) ndarray of float64
+        One metric after the other.
+    n_metrics : int
+        Number of metrics.
+
+    Returns
+    -------
+    (n_metrics * n_sessions, n_vertices) ndarray of float64
+        The mean of each metric's rows is zero at every vertex.
+    """
     maps = X.reshape(n_metrics, -1, X.shape[1])
     return (maps - maps.mean(axis=1, keepdims=True)).reshape(X.shape)

@@ -33,14 +33,33 @@ class CompressedData:
         self._rest: FloatArray | None = None
 
     def times(self, V: FloatArray) -> FloatArray:
-        """Return V A, nearly."""
+        """Return the product V A of the compressed data, exact where it was last learnt.
+
+        Parameters
+        ----------
+        V : (k, n_vertices) ndarray of float64
+            Weights, one component a row.
+
+        Returns
+        -------
+        (k, n_vertices) ndarray of float64
+            The product.
+        """
         product = (V @ self.rows.T) @ self.rows
         if self._rest is not None:
             product += self._rest
         return product
 
     def learn(self, V: FloatArray, AV: FloatArray) -> None:
-        """Make the product exact at V."""
+        """Make the product exact at V.
+
+        Parameters
+        ----------
+        V : (k, n_vertices) ndarray of float64
+            Weights, one component a row.
+        AV : (k, n_vertices) ndarray of float64
+            Their product V A with the data themselves.
+        """
         D, AD = (V, AV) if self._last is None else (V - self._last[0], AV - self._last[1])
         self._last = V, AV
         R = AD - (D @ self.rows.T) @ self.rows

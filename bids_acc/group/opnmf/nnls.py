@@ -143,7 +143,18 @@ def nnls_columns(
 
 
 def regular(gram: FloatArray) -> FloatArray:
-    """Return the matrix with a ridge at the size of rounding, so that it has an inverse."""
+    """Return the matrix with a ridge at the size of rounding, so that it has an inverse.
+
+    Parameters
+    ----------
+    gram : (k, k) ndarray of float64
+        Symmetric and positive semi-definite.
+
+    Returns
+    -------
+    (k, k) ndarray of float64
+        The ridge is 1e-14 of the mean of the diagonal.
+    """
     ridge = 1e-14 * float(gram.trace()) / len(gram) + _TINY
     return gram + ridge * _identity(len(gram))
 
@@ -233,7 +244,22 @@ def _last_only(wrong: BoolArray) -> BoolArray:
 
 
 def solve_on_sets(gram: FloatArray, rhs: FloatArray, sets: PassiveSets) -> FloatArray:
-    """Solve each column on its own passive set, zero elsewhere."""
+    """Solve each column on its own passive set, zero elsewhere.
+
+    Parameters
+    ----------
+    gram : (k, k) ndarray of float64
+        Gram matrix that all columns share.
+    rhs : (k, n_vertices) ndarray of float64
+        Right-hand sides.
+    sets : PassiveSets
+        Entries of each column that are not bound to zero.
+
+    Returns
+    -------
+    (k, n_vertices) ndarray of float64
+        Least-squares solutions; entries in a set may be negative.
+    """
     if len(gram) <= _ALL_SETS:
         by_code = _inverses(gram, *_all_sets(len(gram))).transpose(1, 2, 0)
         solution: FloatArray = np.einsum('ijn,jn->in', by_code.take(sets.codes, axis=2), rhs)
@@ -249,7 +275,22 @@ def _all_sets(k: int) -> tuple[FloatArray, FloatArray]:
 
 
 def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: PassiveSetGroups) -> FloatArray:
-    """Multiply each column by the inverse of its group."""
+    """Multiply each column by the inverse that belongs to its group.
+
+    Parameters
+    ----------
+    inverses : (n_groups, k, k) ndarray of float64
+        As `inverses_in_groups` returns them.
+    rhs : (k, n_vertices) ndarray of float64
+        Right-hand sides.
+    groups : PassiveSetGroups
+        Columns by equal passive sets.
+
+    Returns
+    -------
+    (k, n_vertices) ndarray of float64
+        In the order of ``rhs``.
+    """
     ordered = np.take(rhs, groups.order, axis=1)
     solution = np.empty_like(ordered)
     for inverse, start, stop in zip(inverses, groups.edges[:-1], groups.edges[1:], strict=True):
@@ -258,7 +299,20 @@ def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: PassiveSetGro
 
 
 def inverses_in_groups(gram: FloatArray, groups: PassiveSetGroups) -> npt.NDArray[Any]:
-    """Return the inverse of the matrix on the set of each group, zero outside: (n, k, k)."""
+    """Return the inverse of the Gram matrix on the passive set of each group, zero outside.
+
+    Parameters
+    ----------
+    gram : (k, k) ndarray of float64
+        Gram matrix that all columns share.
+    groups : PassiveSetGroups
+        Columns by equal passive sets.
+
+    Returns
+    -------
+    (n_groups, k, k) ndarray of float64
+        Inverses, padded with zeros.
+    """
     return _inverses(gram, *groups.inside_and_outside)
 
 

@@ -168,17 +168,45 @@ def _compare(
 
 
 def full_records(values: FloatArray, options: SelectionOptions) -> Records:
-    """Factorize the whole cohort with every k."""
+    """Factorize the whole cohort with every number of components.
+
+    Parameters
+    ----------
+    values : (n_metrics, n_sessions, n_vertices) ndarray of float64
+        Physical units, without gaps.
+    options : SelectionOptions
+        Numbers of components, starts, tolerance and seed.
+
+    Returns
+    -------
+    list of dict
+        One for each k: error, iterations, convergence and the relative gap in error to the
+        second best start.
+    """
     X = standardise(values)[0]
     path = _path(X, options, child_rng(options.seed, 1))
     return [_error_record(k, ends) for k, ends in path.items()]
 
 
 def null_records(values: FloatArray, repeat: int, options: SelectionOptions) -> Records:
-    """Factorize data in which sessions were exchanged, at every vertex and metric apart.
+    """Factorize data in which sessions were permuted, at every vertex and metric apart.
 
     The mean maps stay as they are, and no two vertices vary together any more: what a component
     gains here, it gains from the mean maps and from chance.
+
+    Parameters
+    ----------
+    values : (n_metrics, n_sessions, n_vertices) ndarray of float64
+        Physical units, without gaps.
+    repeat : int
+        Number of the permutation, from 0; with the seed it gives the random numbers.
+    options : SelectionOptions
+        Numbers of components and seed; the tolerance is `NULL_TOL`.
+
+    Returns
+    -------
+    list of dict
+        One for each k, as `full_records`.
     """
     rng = child_rng(options.seed, 2, repeat)
     X = standardise(rng.permuted(values, axis=1))[0]
@@ -199,7 +227,23 @@ def _error_record(k: int, ends: Sequence[Factorization]) -> dict[str, Any]:
 def selection_tasks(
     values: FloatArray, labels: Sequence[str] | pd.Series, options: SelectionOptions
 ) -> list[Task]:
-    """List the tasks: one for each split, one for the whole cohort, one for each null."""
+    """List the tasks: one for each split, one for the whole cohort, one for each permutation.
+
+    Parameters
+    ----------
+    values : (n_metrics, n_sessions, n_vertices) ndarray of float64
+        Physical units, without gaps.
+    labels : (n_sessions,) sequence of str
+        Stratum of each session; both halves of a split get as many of each (see
+        `split_halves`).
+    options : SelectionOptions
+        Numbers of splits and permutations, and the seed.
+
+    Returns
+    -------
+    list of Task
+        Independent of each other; their names are those of the files that keep results.
+    """
     tasks = [Task('full', full_records, {'values': values, 'options': options})]
     for split, (a, b) in enumerate(split_halves(labels, options.n_splits, options.seed)):
         arguments = {

@@ -112,7 +112,20 @@ def icosphere(level: int) -> tuple[FloatArray, IntArray]:
 
 
 def strip(vertices: FloatArray, size: int) -> IntArray:
-    """Return the vertices nearest to an arc that bends like the cingulate around the genu."""
+    """Return the vertices nearest to an arc that bends like the cingulate around the genu.
+
+    Parameters
+    ----------
+    vertices : (n, 3) ndarray of float64
+        Vertices on the unit sphere.
+    size : int
+        How many; all of them where there are fewer.
+
+    Returns
+    -------
+    (size,) ndarray of int
+        Indices in ascending order.
+    """
     if size >= len(vertices):
         return np.arange(len(vertices))
     turn = np.linspace(-0.75 * np.pi, 0.35 * np.pi, 200)

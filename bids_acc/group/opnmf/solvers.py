@@ -45,7 +45,22 @@ class Factorization:
 
 
 def reconstruction_error(operator: CovarianceOperator, W: FloatArray, AW: FloatArray) -> float:
-    """Return the Frobenius norm of X - X W W', without forming the residual matrix."""
+    """Return the Frobenius norm of X - X W W', without forming the residual matrix.
+
+    Parameters
+    ----------
+    operator : CovarianceOperator
+        The data X.
+    W : (n_vertices, k) ndarray of float64
+        Weights.
+    AW : (n_vertices, k) ndarray of float64
+        Their product with X'X.
+
+    Returns
+    -------
+    float
+        In units of X.
+    """
     S = W.T @ AW
     squared = operator.trace - 2.0 * np.trace(S) + np.sum(S * (W.T @ W))
     return float(np.sqrt(max(squared, 0.0)))
@@ -102,7 +117,22 @@ def solve_mu(
 
 
 def fixed_point_residual(W: FloatArray, AW: FloatArray) -> tuple[float, float]:
-    """Return how far the exact step would move W, relative to its norm, and the scale mu."""
+    """Return how far the exact step would move W, relative to its norm, and the scale mu.
+
+    Parameters
+    ----------
+    W : (n_vertices, k) ndarray of float64
+        Weights.
+    AW : (n_vertices, k) ndarray of float64
+        Their product with X'X.
+
+    Returns
+    -------
+    residual : float
+        Frobenius norm of the change, over that of W; infinite where ``mu`` is not positive.
+    mu : float
+        Projection of the exact step on W.
+    """
     S = W.T @ AW
     exact = nnls_columns((S + S.T) / 2, AW.T)[0].T
     norm = float(np.vdot(W, W))

@@ -19,6 +19,18 @@ Positions = IntArray
 def age_bins(ages: pd.Series, n_bins: int = 2) -> pd.Series:
     """Return the quantile bin of each age; missing ages make a bin of their own.
 
+    Parameters
+    ----------
+    ages : Series
+        Years, as numbers or text; what is no number is missing.
+    n_bins : int
+        Quantile bins; fewer where ages tie.
+
+    Returns
+    -------
+    Series of str
+        Number of the bin from ``0``, or ``n/a``, with the index of ``ages``.
+
     Examples
     --------
     >>> age_bins(pd.Series([20.0, 30.0, 40.0, np.nan])).tolist()
