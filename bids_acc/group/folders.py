@@ -194,7 +194,19 @@ def parcels_there(output_dir: Path) -> list[Path]:
 
 
 def models_table(output_dir: Path) -> pd.DataFrame:
-    """Return a table of all models with results in the folder."""
+    """Return a table of all models with results in the output folder.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+
+    Returns
+    -------
+    DataFrame
+        One row a model, by name: what it is for, groups, participants, parcels, number of
+        significant findings, and its page.
+    """
     rows = [
         {
             'model': record.get('Model') or 'no model',
@@ -214,7 +226,18 @@ def models_table(output_dir: Path) -> pd.DataFrame:
 
 
 def models_block(output_dir: Path) -> Block:
-    """Show all models with results in the folder."""
+    """Show all models with results in the output folder.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+
+    Returns
+    -------
+    Block
+        Part of a page.
+    """
     return table_block(
         models_table(output_dir),
         'Models in this folder',

@@ -70,7 +70,17 @@ def _visits(table: pd.DataFrame) -> pd.Series:
 
 
 def modalities_of(metric: str) -> frozenset[str]:
-    """Return the modalities whose failure costs a metric; without T1w there is no surface.
+    """Return the modalities that a metric needs; without T1w there is no surface.
+
+    Parameters
+    ----------
+    metric : str
+        Vertex metric; an unknown one is taken to be of the diffusion images.
+
+    Returns
+    -------
+    frozenset of str
+        Of ``anat, dwi, func, mtr``: a failure of any costs the metric.
 
     Examples
     --------

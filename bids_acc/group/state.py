@@ -85,6 +85,12 @@ class GroupRun:
         return place_column(people)
 
     def note(self, text: str) -> None:
-        """Say a sentence in the terminal and at the head of the report."""
+        """Log a warning and put it at the head of the report.
+
+        Parameters
+        ----------
+        text : str
+            One whole sentence.
+        """
         LOGGER.warning('%s', text)
         self.notes.append(text)

@@ -68,7 +68,15 @@ class Pace:
         self._ended: Counter[Callable[..., Records]] = Counter()
 
     def add(self, task: Task, seconds: float) -> None:
-        """Remember how long a task took where it ran."""
+        """Count a finished task and its time.
+
+        Parameters
+        ----------
+        task : Task
+            The task; its function tells the kind.
+        seconds : float
+            Wall time in the worker.
+        """
         self._seconds[task.function] = self._seconds.get(task.function, 0.0) + seconds
         self._ended[task.function] += 1
 
@@ -76,6 +84,18 @@ class Pace:
         """Return the time that tasks still need when so many run side by side.
 
         A kind of which none has ended is taken to need as long as all others on average.
+
+        Parameters
+        ----------
+        waiting : sequence of Task
+            Tasks that have not ended; at least one other must have.
+        n_workers : int
+            Tasks that run at a time.
+
+        Returns
+        -------
+        float
+            Seconds of wall time; 0 when nothing is waiting.
 
         Examples
         --------
@@ -98,6 +118,16 @@ class Pace:
 
 def digest(*parts: Any) -> str:
     """Return a short hash of arrays and plain values, to name a folder of results.
+
+    Parameters
+    ----------
+    *parts : object
+        Arrays, or what JSON can hold. Shape, type and bytes of an array count.
+
+    Returns
+    -------
+    str
+        First 16 hexadecimal digits of the SHA-256.
 
     Examples
     --------
@@ -211,12 +241,38 @@ def _store(folder: Path, name: str, records: Records) -> None:
 
 
 def child_seed(seed: int, *path: int) -> np.random.SeedSequence:
-    """Return the seed of one task, which does not depend on how many tasks there are."""
+    """Return the seed of one task, which does not depend on how many tasks there are.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    *path : int
+        Place of the task in the run: kind of task, then its numbers.
+
+    Returns
+    -------
+    SeedSequence
+        The same for the same path; independent streams for others.
+    """
     return np.random.SeedSequence(seed, spawn_key=path)
 
 
 def child_rng(seed: int, *path: int) -> np.random.Generator:
-    """Return the generator of one task."""
+    """Return the random generator of one task; see `child_seed`.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    *path : int
+        Place of the task in the run.
+
+    Returns
+    -------
+    Generator
+        NumPy's default bit generator.
+    """
     return np.random.default_rng(child_seed(seed, *path))
 
 

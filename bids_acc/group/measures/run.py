@@ -107,7 +107,20 @@ def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:
 
 
 def descriptions(data_dir: Path) -> dict[str, Any]:
-    """Collect what is said of the people's columns; a broken file describes nothing."""
+    """Collect the descriptions of the people's columns; a broken file describes nothing.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Root of the derivative data set: ``participants.json``, ``sessions.json`` and
+        ``phenotype/*.json`` are read.
+
+    Returns
+    -------
+    dict of str to object
+        By column, as in BIDS sidecars (``Description``, ``Levels``, ``Units``); of two files
+        ``participants.json`` wins.
+    """
     found: dict[str, Any] = {}
     files = [*sorted((data_dir / 'phenotype').glob('*.json')), data_dir / 'sessions.json',
              data_dir / 'participants.json']  # fmt: skip
@@ -121,6 +134,19 @@ def descriptions(data_dir: Path) -> dict[str, Any]:
 
 
 def analysed_session(model: Model, people: pd.DataFrame) -> str | None:
-    """Return the session at which groups are compared, None without sessions."""
+    """Return the session at which groups are compared, None without sessions.
+
+    Parameters
+    ----------
+    model : Model
+        Its list of sessions, if it has one, says which comes first.
+    people : DataFrame
+        With ``session_id``.
+
+    Returns
+    -------
+    str or None
+        With prefix ``ses-``.
+    """
     keyed = people.assign(session_id=people['session_id'].fillna(''))
     return visit_order(keyed, model.sessions).baseline or None

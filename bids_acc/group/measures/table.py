@@ -76,7 +76,18 @@ class Measures:
     notes: tuple[str, ...] = ()
 
     def columns(self, kind: Kind) -> list[str]:
-        """Return the columns of one kind, in their order."""
+        """Return the columns of one kind, in their order.
+
+        Parameters
+        ----------
+        kind : {'person', 'parcel', 'region', 'metabolite', 'voxel', 'quality', 'status'}
+            What the columns hold.
+
+        Returns
+        -------
+        list of str
+            Columns of ``wide``.
+        """
         return [name for name, meaning in self.meanings.items() if meaning.kind == kind]
 
     @property
@@ -157,6 +168,16 @@ class Measures:
 def safe(text: str) -> str:
     """Return a text that any program takes as part of a column's name.
 
+    Parameters
+    ----------
+    text : str
+        Label of a voxel, or name of a metabolite, an atlas or a region.
+
+    Returns
+    -------
+    str
+        Letters, digits and single underscores; a final plus becomes ``plus``.
+
     Examples
     --------
     >>> safe('acq-press_voi-ACC'), safe('NAA+NAAG')
@@ -171,6 +192,20 @@ def safe(text: str) -> str:
 def parcel_column(metric: str, component: int, hemisphere: str = BOTH) -> str:
     """Name a parcel's column.
 
+    Parameters
+    ----------
+    metric : str
+        Vertex metric, for example ``md``.
+    component : int
+        Number of the parcel, from 1.
+    hemisphere : {'both', 'L', 'R'}
+        Which side of the parcel.
+
+    Returns
+    -------
+    str
+        See `meaning_of` for the way back.
+
     Examples
     --------
     >>> parcel_column('md', 2), parcel_column('md', 2, 'L')
@@ -182,6 +217,22 @@ def parcel_column(metric: str, component: int, hemisphere: str = BOTH) -> str:
 
 def metabolite_column(voxel: str, scheme: str, metabolite: str, quantity: str = 'value') -> str:
     """Name a metabolite's column.
+
+    Parameters
+    ----------
+    voxel : str
+        Label of the spectrum, as `voxel_name` makes it.
+    scheme : str
+        Unit scheme; empty for what is the same in all of them.
+    metabolite : str
+        Metabolite or sum of metabolites.
+    quantity : str
+        One of `PER_LEVEL`, `PER_METABOLITE` or `GATED`; ``value`` is not written.
+
+    Returns
+    -------
+    str
+        See `meaning_of` for the way back.
 
     Examples
     --------
@@ -197,6 +248,20 @@ def metabolite_column(voxel: str, scheme: str, metabolite: str, quantity: str = 
 def region_column(metric: str, atlas: str, region: str, hemisphere: str) -> str:
     """Name a region's column.
 
+    Parameters
+    ----------
+    metric : str
+        What is measured, for example ``volume``.
+    atlas, region : str
+        Atlas and its name of the region.
+    hemisphere : {'both', 'L', 'R'}
+        Side of the region.
+
+    Returns
+    -------
+    str
+        See `meaning_of` for the way back.
+
     Examples
     --------
     >>> region_column('volume', 'CerebrA', 'hippocampus', 'L')
@@ -206,7 +271,17 @@ def region_column(metric: str, atlas: str, region: str, hemisphere: str) -> str:
 
 
 def meaning_of(name: str) -> Meaning:
-    """Tell what a column holds by its name.
+    """Tell what a column holds from its name alone, where the JSON beside the table is lost.
+
+    Parameters
+    ----------
+    name : str
+        Column of the table of measures.
+
+    Returns
+    -------
+    Meaning
+        Of kind ``person`` where the name follows no pattern.
 
     Examples
     --------
@@ -251,7 +326,20 @@ def _metabolite_meaning(parts: list[str]) -> Meaning:
 
 
 def voxel_meaning(voxel: str, measure: str) -> Meaning:
-    """Say what is measured of the place of a voxel.
+    """Tell what is measured of the place of a voxel.
+
+    Parameters
+    ----------
+    voxel : str
+        Label of the spectrum.
+    measure : str
+        ``share_c<number>`` (share of the voxel in a parcel) or a metric averaged over the
+        voxel's cortex.
+
+    Returns
+    -------
+    Meaning
+        Of kind ``voxel``, with the unit of `VOXEL_UNITS`.
 
     Examples
     --------

@@ -220,7 +220,18 @@ class _Known:
         self.run, self.model = run, run.model
 
     def table(self, name: str) -> str:
-        """Say how many rows a table has."""
+        """Say how many rows a table has.
+
+        Parameters
+        ----------
+        name : str
+            Key of a table of statistics.
+
+        Returns
+        -------
+        str
+            Empty for a table that is not there or has no rows.
+        """
         table = self.run.tables.get(name)
         return '' if table is None or table.empty else f'{len(table)} rows'
 

@@ -73,7 +73,19 @@ class PaperTable:
 
 
 def without_zero(number: float, decimals: int = 2) -> str:
-    """Write a number that cannot exceed 1.
+    """Write a number that cannot exceed 1 without the zero before the point.
+
+    Parameters
+    ----------
+    number : float
+        From -1 to 1.
+    decimals : int
+        Digits after the point.
+
+    Returns
+    -------
+    str
+        As the Publication Manual of the APA asks for.
 
     Examples
     --------
@@ -84,7 +96,17 @@ def without_zero(number: float, decimals: int = 2) -> str:
 
 
 def apa_p(value: object) -> str:
-    """Write a p value.
+    """Write a p value in APA style.
+
+    Parameters
+    ----------
+    value : object
+        Cell of a table; what is no number is missing.
+
+    Returns
+    -------
+    str
+        Three decimals; empty for a missing value.
 
     Examples
     --------
@@ -100,7 +122,17 @@ def apa_p(value: object) -> str:
 
 
 def apa_test(row: pd.Series) -> str:
-    """Write a test statistic with its degrees of freedom.
+    """Write a test statistic with its degrees of freedom in APA style.
+
+    Parameters
+    ----------
+    row : Series
+        Row of a table of statistics; read are ``statistic, value, df1, df2``.
+
+    Returns
+    -------
+    str
+        Markdown, symbols in italics; empty where there is no value.
 
     Examples
     --------
@@ -120,7 +152,17 @@ def apa_test(row: pd.Series) -> str:
 
 
 def apa_effect(row: pd.Series) -> str:
-    """Write an effect size with its interval.
+    """Write an effect size with its confidence interval in APA style.
+
+    Parameters
+    ----------
+    row : Series
+        Row of a table of statistics; read are ``effect_name, effect, ci_low, ci_high``.
+
+    Returns
+    -------
+    str
+        Empty without an effect; the interval is left out where a limit is missing.
 
     Examples
     --------

@@ -140,7 +140,21 @@ def parcel_surface_blocks(result: ParcellationResult, root: Path | None) -> Iter
 
 
 def places_table(one: Parcellation, places: Mapping[int, ParcelPlace]) -> pd.DataFrame:
-    """Return one row for each parcel."""
+    """Return size and place of each parcel, one row a parcel.
+
+    Parameters
+    ----------
+    one : Parcellation
+        Parcels of one cohort.
+    places : mapping of int to ParcelPlace
+        Where they lie, by number from 1.
+
+    Returns
+    -------
+    DataFrame
+        ``parcel, vertices``, centres of both sides in mm (template coordinates), ``regions``
+        with their shares and, with resampled cohorts, the mean ``confidence``.
+    """
     rows = []
     for number in range(1, one.n_components + 1):
         place, own = places.get(number), one.labels == number - 1

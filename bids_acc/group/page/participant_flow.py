@@ -130,6 +130,16 @@ def _first_reasons(wide: pd.DataFrame, reason: pd.Series | None) -> dict[str, st
 def plain_reason(text: str) -> str:
     """Return a reason without the person's own figures, so that equal reasons are counted.
 
+    Parameters
+    ----------
+    text : str
+        Reason of a row of the flow table; several are separated by semicolons.
+
+    Returns
+    -------
+    str
+        Each reason once, separated by commas; what a rater wrote stays as it is.
+
     Examples
     --------
     >>> plain_reason('acq-press_voi-ACC: fwhm < 10 Hz: 12.31 fail; snr > 10: 8.2 fail')

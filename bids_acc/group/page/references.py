@@ -81,6 +81,22 @@ def _used(run: GroupRun) -> Iterator[str]:
 def in_words(entry: str) -> str:
     """Write a BibTeX entry as a line of a list of references.
 
+    Parameters
+    ----------
+    entry : str
+        One BibTeX entry of a journal article.
+
+    Returns
+    -------
+    str
+        Authors (the first one of more than three), year, title, journal, volume, pages and DOI
+        or address.
+
+    Raises
+    ------
+    KeyError
+        If author, year, title or journal is missing.
+
     Examples
     --------
     >>> in_words(bibliography()['holm1979']).rpartition(' ')[0]

@@ -66,7 +66,24 @@ def write_parcellation(
 def write_table(
     key: str, table: pd.DataFrame, output_dir: Path, entities: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write a table with its sidecar; ``n/a`` for missing, truth values in small letters."""
+    """Write a table with its sidecar; ``n/a`` for missing, truth values in small letters.
+
+    Parameters
+    ----------
+    key : str
+        Output key in ``data/outputs``; gives name, columns and metadata.
+    table : DataFrame
+        Written with 8 significant digits.
+    output_dir : Path
+        Folder that the name of the output starts from.
+    entities : mapping, optional
+        BIDS entities of this file.
+
+    Returns
+    -------
+    Path
+        The table that was written.
+    """
     path = output_path(key, output_dir, entities)
     write_tsv(path, table, digits=8)
     write_sidecar(key, path)
@@ -207,6 +224,16 @@ def _label_table(keys: npt.NDArray[np.int32], k: int) -> pd.DataFrame:
 
 def npz_bytes(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     """Return arrays as an ``.npz`` archive whose bytes depend on the arrays alone.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Arrays without Python objects.
+
+    Returns
+    -------
+    bytes
+        Uncompressed; members have the first date that ZIP knows.
 
     Examples
     --------

@@ -100,14 +100,40 @@ def _summary(maps: FloatArray, metric: str) -> tuple[FloatArray, IntArray]:
 
 
 def align_labels(labels: IntArray, columns: pd.DataFrame, wanted: pd.DataFrame) -> IntArray:
-    """Return labels for other vertices: -1 where a wanted vertex has none."""
+    """Return the labels of other vertices than those that were labelled.
+
+    Parameters
+    ----------
+    labels : (n_labelled,) ndarray of int
+        Component, from 0; -1 for none.
+    columns : DataFrame
+        ``hemisphere`` and ``vertex`` of each label.
+    wanted : DataFrame
+        ``hemisphere`` and ``vertex`` of the wanted vertices.
+
+    Returns
+    -------
+    (n_wanted,) ndarray of int
+        -1 where a wanted vertex was not labelled.
+    """
     known = pd.Series(labels, index=pd.MultiIndex.from_frame(columns[['hemisphere', 'vertex']]))
     index = pd.MultiIndex.from_frame(wanted[['hemisphere', 'vertex']])
     return known.reindex(index, fill_value=-1).to_numpy(dtype=np.int64)
 
 
 def common_vertices(a: Parcellation, b: Parcellation) -> tuple[Parcellation, Parcellation]:
-    """Return both parcellations on the vertices that both have."""
+    """Return both parcellations on the vertices that both have.
+
+    Parameters
+    ----------
+    a, b : Parcellation
+        On the same mesh, perhaps of different regions.
+
+    Returns
+    -------
+    a, b : Parcellation
+        In the same order of vertices and without confidence, which holds for the whole only.
+    """
     from dataclasses import replace
 
     keys = ['hemisphere', 'vertex']
@@ -126,9 +152,21 @@ def common_vertices(a: Parcellation, b: Parcellation) -> tuple[Parcellation, Par
 
 
 def in_order_of(reference: Parcellation, other: Parcellation) -> Parcellation:
-    """Return the other parcellation with its components numbered as their partners.
+    """Renumber the components of a parcellation as their partners in another one.
 
     Components without a partner come last, in their own order.
+
+    Parameters
+    ----------
+    reference : Parcellation
+        Keeps its numbers.
+    other : Parcellation
+        On the same mesh; partners are those of the highest total cosine (`match_components`).
+
+    Returns
+    -------
+    Parcellation
+        ``other`` on all of its own vertices, with weights and labels reordered.
     """
     from dataclasses import replace
 

@@ -246,7 +246,22 @@ def _cautions(
 def measure(
     data: VertexMetrics, parcellations: Mapping[str, Parcellation], cohorts: pd.Series
 ) -> pd.DataFrame:
-    """Measure every session in the parcels of its cohort."""
+    """Measure every session in the parcels of its cohort.
+
+    Parameters
+    ----------
+    data : VertexMetrics
+        All sessions, also those that took no part in the factorization.
+    parcellations : mapping of str to Parcellation
+        By cohort; the key is empty when there is one.
+    cohorts : Series of str
+        Cohort by ``participant_id``; who is not in it has the empty one.
+
+    Returns
+    -------
+    DataFrame
+        As `parcel_table`.
+    """
     parts = []
     of_session = data.sessions['participant_id'].map(cohorts).fillna('')
     for cohort, one in parcellations.items():
@@ -267,14 +282,46 @@ class _Run:
     progress: ProgressCallback | None
 
     def curves(self, name: str, unit: VertexMetrics, labels: pd.Series) -> RankCurves:
-        """Examine the numbers of components in one unit."""
+        """Examine the numbers of components in one unit.
+
+        Parameters
+        ----------
+        name : str
+            Of the unit, for progress messages: cohort and hemisphere.
+        unit : VertexMetrics
+            Sessions and vertices that are factorized together.
+        labels : Series of str
+            Stratum of each session.
+
+        Returns
+        -------
+        RankCurves
+            Stability and error by number of components.
+        """
         return rank_curves(
             unit.values, labels, self.options.selection, work_dir=self.work_dir,
             n_jobs=self.n_jobs, backend=self.backend, progress=self._named(name, 'selection'),
         )  # fmt: skip
 
     def fit(self, name: str, cohort: str, unit: VertexMetrics, k: int) -> Parcellation:
-        """Factorize one unit and resample it."""
+        """Factorize one unit with the chosen number of components and resample it.
+
+        Parameters
+        ----------
+        name : str
+            Of the unit, for messages.
+        cohort : str
+            Cohort that the parcels are for.
+        unit : VertexMetrics
+            Sessions and vertices that are factorized together.
+        k : int
+            Number of components; lowered to the smaller side of the matrix.
+
+        Returns
+        -------
+        Parcellation
+            With confidence where cohorts are resampled and there are at least 4 sessions.
+        """
         matrix = feature_matrix(unit)
         k = min(k, *matrix.X.shape)
         seed = self.options.selection.seed

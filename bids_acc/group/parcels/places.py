@@ -36,6 +36,16 @@ PARTS = (
 def region_words(name: str) -> str:
     """Put blanks into the name of a region.
 
+    Parameters
+    ----------
+    name : str
+        Region of the Desikan-Killiany atlas, written as one word.
+
+    Returns
+    -------
+    str
+        In separate words.
+
     Examples
     --------
     >>> region_words('rostralanteriorcingulate'), region_words('medialorbitofrontal')
@@ -133,7 +143,19 @@ def _place_of(own: pd.DataFrame, template: Mapping[str, object]) -> ParcelPlace:
 
 
 def parcel_name(number: int, place: ParcelPlace | None) -> str:
-    """Return the one name of a parcel.
+    """Return the name that tables, figures and pages give a parcel.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    place : ParcelPlace, optional
+        Where it lies; its ``words`` are empty outside the cingulate cortex.
+
+    Returns
+    -------
+    str
+        Number and, where known, the sector of the cingulate.
 
     Examples
     --------

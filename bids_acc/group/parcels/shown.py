@@ -36,16 +36,51 @@ def shown_surfaces(data: VertexMetrics) -> dict[str, InflatedHemisphere]:
 
 
 def views_of(surfaces: Mapping[str, InflatedHemisphere]) -> list[str]:
-    """Return the views of the hemispheres that are there."""
+    """Return the views of the hemispheres that are there.
+
+    Parameters
+    ----------
+    surfaces : mapping of str to InflatedHemisphere
+        By side, ``L`` and ``R``.
+
+    Returns
+    -------
+    list of str
+        Keys of `VIEWS`, in their order.
+    """
     return [view for view, (side, _) in VIEWS.items() if side in surfaces]
 
 
 def size_of(surfaces: Mapping[str, InflatedHemisphere]) -> int:
-    """Return how many vertices a hemisphere has."""
+    """Return how many vertices the mesh of a hemisphere has.
+
+    Parameters
+    ----------
+    surfaces : mapping of str to InflatedHemisphere
+        By side; at least one, all of one size.
+
+    Returns
+    -------
+    int
+        Vertices of one side.
+    """
     return len(next(iter(surfaces.values())).vertices)
 
 
 def places_of(one: Parcellation, data: VertexMetrics) -> dict[int, ParcelPlace]:
-    """Say where the parcels lie; empty on the mesh of a derivative, whose places are not known."""
+    """Say where the parcels lie; empty on the mesh of a derivative, whose places are not known.
+
+    Parameters
+    ----------
+    one : Parcellation
+        Parcels of one cohort.
+    data : VertexMetrics
+        The maps that they were found in; tell the mesh.
+
+    Returns
+    -------
+    dict of int to ParcelPlace
+        By number of the parcel, from 1.
+    """
     size = data.mesh_sizes[0] if data.on_template else 0
     return parcel_places(one.columns, one.labels, size)

@@ -68,7 +68,20 @@ def _spread(one: Parcellation, values: npt.ArrayLike, n_vertices: int) -> Values
 
 
 def borders(one: Parcellation, n_vertices: int = N_VERTICES) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the parcels from 1, 0 outside, whose borders are drawn."""
+    """Return the parcels on the whole mesh, so that their borders can be drawn.
+
+    Parameters
+    ----------
+    one : Parcellation
+        Parcels of one cohort.
+    n_vertices : int
+        Vertices of a hemisphere of the surface that is shown.
+
+    Returns
+    -------
+    dict of str to (n_vertices,) ndarray of int
+        By side, ``L`` and ``R``: parcels from 1, 0 outside.
+    """
     return {
         side: (np.nan_to_num(values, nan=-1) + 1).astype(np.int64)
         for side, values in _spread(one, one.labels, n_vertices).items()

@@ -309,7 +309,20 @@ def _whole_labels(one: Parcellation, side: str, size: int) -> IntArray:
 
 
 def write_voxel_maps(places: Places, folder: Path) -> list[Path]:
-    """Write the mean of the voxels of each name in the template."""
+    """Write the mean of the voxels of each name as an image in template space.
+
+    Parameters
+    ----------
+    places : Places
+        With the mean of each voxel, in shares from 0 to 1.
+    folder : Path
+        Folder of the model's results.
+
+    Returns
+    -------
+    list of Path
+        One compressed NIfTI image a voxel, each with a sidecar (``NumberOfVoxels``).
+    """
     paths = []
     for one in places.maps:
         path = output_path('group_voxelmap', folder, label=one.name)

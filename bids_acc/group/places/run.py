@@ -27,7 +27,18 @@ NO_PLACES = (
 
 
 def sessions_of(cohort: Cohort) -> list[tuple[str, str | None]]:
-    """List the participants and sessions of a cohort."""
+    """List the participants and sessions of a cohort.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        People and visits of the study.
+
+    Returns
+    -------
+    list of (str, str or None)
+        With prefixes; None in data without sessions.
+    """
     keys = cohort.participants[KEYS].itertuples(index=False, name=None)
     return [(who, None if pd.isna(visit) else visit) for who, visit in keys]
 
@@ -65,7 +76,23 @@ def place_voxels(run: GroupRun) -> str:
 
 
 def with_overlap(cohort: Cohort, places: Places, names: dict[str, str]) -> pd.DataFrame:
-    """Add overlap and distance to the quality of each session, second voxels beside the first."""
+    """Add overlap and distance to the quality of each session, second voxels beside the first.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Its ``qc`` may be missing.
+    places : Places
+        Dice coefficient with the mean of the others, and distance of the centres in mm.
+    names : dict of str to str
+        Voxel of each spectrum's label; the first one gets columns without ending, another
+        ``__<voxel>``.
+
+    Returns
+    -------
+    DataFrame
+        Table of quality with ``mrs_voxel_dice`` and ``mrs_voxel_distance_mm``.
+    """
     first = next(iter(names.values()))
     table = cohort.participants[KEYS].drop_duplicates() if cohort.qc is None else cohort.qc
     for name, rows in places.overlap.groupby('voxel', sort=False):
@@ -101,7 +128,18 @@ def _draw(run: GroupRun, places: Places) -> None:
 
 
 def overlap_words(rows: pd.DataFrame) -> str:
-    """Say how well the voxels of a name lie on each other."""
+    """Say how well the voxels of one name overlap.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `Places.overlap`: ``dice``, ``distance_mm`` and ``outlier``.
+
+    Returns
+    -------
+    str
+        Median and range of the Dice coefficient, median distance, and who lies elsewhere.
+    """
     known = rows['dice'].dropna()
     if known.empty:
         return 'One voxel, so that there is none to compare with.'

@@ -39,7 +39,14 @@ class Assumptions:
 
 
 def check_assumptions(model: Model, given: Assumptions) -> None:
-    """Refuse what no study can be.
+    """Refuse assumptions that no study can meet.
+
+    Parameters
+    ----------
+    model : Model
+        Declared groups.
+    given : Assumptions
+        From the command line.
 
     Raises
     ------
@@ -113,7 +120,20 @@ def power_table(
 
 
 def assumed_differences(model: Model, given: Assumptions) -> dict[str, float]:
-    """Return what is true of each pair and contrast, in standard deviations."""
+    """Return the true difference of each pair of groups and each contrast.
+
+    Parameters
+    ----------
+    model : Model
+        Declared groups and contrasts.
+    given : Assumptions
+        Effects of the groups; one that is not named has none.
+
+    Returns
+    -------
+    dict of str to float
+        By ``a - b`` or name of the contrast, in standard deviations within groups.
+    """
     pairs = {f'{a} - {b}': {a: 1.0, b: -1.0} for a, b in _pairs(model)}
     weights = pairs | {c.name: dict(c.weights) for c in model.contrasts}
     return {
@@ -123,7 +143,22 @@ def assumed_differences(model: Model, given: Assumptions) -> dict[str, float]:
 
 
 def people(model: Model, size: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw groups of a size with covariates that have nothing to do with the group."""
+    """Draw groups of one size with covariates that are independent of the group.
+
+    Parameters
+    ----------
+    model : Model
+        Groups and covariates; a covariate without levels has two.
+    size : int
+        People in each group.
+    rng : Generator
+        Where the covariates come from.
+
+    Returns
+    -------
+    DataFrame
+        ``group`` and the covariates: standard normal, or levels of equal probability.
+    """
     frame = pd.DataFrame({'group': np.repeat(model.group.levels, size)})
     for covariate in model.covariates:
         if covariate.kind == 'categorical':

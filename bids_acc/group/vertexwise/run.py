@@ -100,5 +100,18 @@ def read_vertex_maps(
 
 
 def gated_maps(run: GroupRun, data: VertexMetrics) -> VertexMetrics:
-    """Empty the maps that the gates of the model leave out."""
+    """Empty the maps of sessions that fail the model's gates of images.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With its table of failed images.
+    data : VertexMetrics
+        Maps of all sessions.
+
+    Returns
+    -------
+    VertexMetrics
+        NaN in the maps of failed sessions.
+    """
     return without_verdicts(data, of_gates(run.images))
