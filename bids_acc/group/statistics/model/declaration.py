@@ -41,7 +41,20 @@ class Group:
     def pairs(
         self, which: Literal['all', 'reference'], present: list[str]
     ) -> list[tuple[str, str]]:
-        """Return the pairs ``(a, b)`` to compare as a - b; the reference is always b."""
+        """Return the pairs ``(a, b)`` to compare as a - b; the reference is always b.
+
+        Parameters
+        ----------
+        which : {'all', 'reference'}
+            Every pair, or each group with the reference only.
+        present : list of str
+            Groups that occur; others make no pair.
+
+        Returns
+        -------
+        list of (str, str)
+            In the order of the model file, the reference in front.
+        """
         ordered = [self.reference, *(level for level in self.levels if level != self.reference)]
         ordered = [level for level in ordered if level in present]
         pairs = [(a, b) for i, b in enumerate(ordered) for a in ordered[i + 1 :]]
@@ -84,7 +97,18 @@ class Subsample:
     where: Mapping[str, Any]
 
     def covers(self, column: str) -> bool:
-        """Tell whether the rule is for this column."""
+        """Tell whether the rule is for a column.
+
+        Parameters
+        ----------
+        column : str
+            Name of a response or a score.
+
+        Returns
+        -------
+        bool
+            Patterns are those of `fnmatch`, in the case that they are written in.
+        """
         return any(fnmatchcase(column, pattern) for pattern in self.columns)
 
 
@@ -191,11 +215,33 @@ class Model:
         return spectra_gate(self.content['Gate']['mrs'], self.source)
 
     def session_gate(self, modality: ImageModality) -> SessionGate | None:
-        """Return the thresholds for the images of a session; None for none."""
+        """Return the thresholds for the images of a session; None for none.
+
+        Parameters
+        ----------
+        modality : {'anat', 'dwi', 'func', 'mtr'}
+            Of the images; spectra have `spectra_gate`.
+
+        Returns
+        -------
+        SessionGate or None
+            As the key ``Gate`` declares it.
+        """
         return session_gate(self.content['Gate'][modality], modality, self.source)
 
     def section(self, name: str) -> dict[str, Any]:
-        """Return one part of the file, with defaults filled in."""
+        """Return one part of the file, with defaults filled in.
+
+        Parameters
+        ----------
+        name : str
+            Key at the top of the model file, for example ``Mrs``.
+
+        Returns
+        -------
+        dict of str to object
+            A copy of the first level; what lies deeper is shared.
+        """
         return dict(self.content[name])
 
     def to_json(self) -> str:
@@ -256,6 +302,18 @@ HEMISPHERE = 'hemisphere'
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant.
+
+    Parameters
+    ----------
+    word : str
+        As it was typed; upper and lower case are taken as the same.
+    known : iterable of str
+        Words that are allowed.
+
+    Returns
+    -------
+    str or None
+        None when no known word reaches a similarity of 0.6 (`difflib.get_close_matches`).
 
     Examples
     --------

@@ -25,6 +25,16 @@ MODALITIES: tuple[str, ...] = ('mrs', *get_args(ImageModality))
 def shipped(modality: str) -> tuple[str, ...]:
     """Return the words that stand for a gate of a modality without a file.
 
+    Parameters
+    ----------
+    modality : {'anat', 'dwi', 'func', 'mtr', 'mrs'}
+        Of images or spectra.
+
+    Returns
+    -------
+    tuple of str
+        Names of shipped gates; for images also the word for no gate.
+
     Examples
     --------
     >>> shipped('anat'), shipped('mrs')

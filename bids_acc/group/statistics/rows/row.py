@@ -245,6 +245,16 @@ def without_contradictions(rows: Iterable[Row]) -> list[Row]:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Write counts as one cell.
 
+    Parameters
+    ----------
+    counts : mapping of str to int
+        By group or reason. An unnamed zero is left out.
+
+    Returns
+    -------
+    str
+        In the order of ``counts``, separated by semicolons.
+
     Examples
     --------
     >>> counts_text({'HC': 26, 'TRS': 23})

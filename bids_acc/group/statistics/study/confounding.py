@@ -160,7 +160,19 @@ def _pairs(
 
 
 def confounding_table(found: list[Confounded]) -> pd.DataFrame:
-    """Return one row for each pair of groups, column and cohort."""
+    """Return one row for each pair of groups, column and cohort.
+
+    Parameters
+    ----------
+    found : list of Confounded
+        As `confounded` returns them.
+
+    Returns
+    -------
+    DataFrame
+        ``cohort, contrast, column, n, n_comparable, fully, note``; ``n_comparable`` counts
+        people at places that both groups have.
+    """
     return pd.DataFrame(
         [
             {'cohort': one.cohort, 'contrast': ' - '.join(one.groups), 'column': one.column,

@@ -74,11 +74,33 @@ class Study:
         return self.wide[rows].drop_duplicates('participant_id')
 
     def measures_of(self, *kinds: Kind) -> tuple[Measure, ...]:
-        """Return the measures of some kinds."""
+        """Return the measures of some kinds.
+
+        Parameters
+        ----------
+        *kinds : {'parcel', 'metabolite', 'ratio', 'column'}
+            Which responses.
+
+        Returns
+        -------
+        tuple of Measure
+            In the order of the study.
+        """
         return tuple(measure for measure in self.measures if measure.kind in kinds)
 
     def measure(self, name: str) -> Measure | None:
-        """Return a measure by its name."""
+        """Return a measure by its name.
+
+        Parameters
+        ----------
+        name : str
+            Column of ``wide``.
+
+        Returns
+        -------
+        Measure or None
+            None when no response has that name.
+        """
         return next((measure for measure in self.measures if measure.name == name), None)
 
     def beside(self, measure: Measure, names: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +119,19 @@ class Study:
         return tuple(name for name in columns if name in self.wide and name != measure.name)
 
     def own_covariates(self, measure: Measure) -> tuple[str, ...]:
-        """Return the covariates of one response alone, as the model file asks for them."""
+        """Return the covariates that one response has besides those of the model.
+
+        Parameters
+        ----------
+        measure : Measure
+            A response.
+
+        Returns
+        -------
+        tuple of str
+            Columns of ``wide``: partial volume of its parcel (``PartialVolume``), then those
+            of ``OwnCovariates``.
+        """
         beside = self.beside(measure, self.model.content['PartialVolume']['Covariates'])
         return (*beside, *(name for name in self._of_columns(measure) if name in self.wide))
 
@@ -111,7 +145,18 @@ class Study:
         return [name for name in dict.fromkeys(named) if name not in others]
 
     def not_beside(self, measure: Measure) -> str:
-        """Say which covariates of its own a response should have and has not."""
+        """Say which covariates of its own a response should have but lacks.
+
+        Parameters
+        ----------
+        measure : Measure
+            A response.
+
+        Returns
+        -------
+        str
+            Part of a sentence for the row's note; empty when nothing is lacking.
+        """
         if absent := [name for name in self._of_columns(measure) if name not in self.wide]:
             return f'without {", ".join(absent)}: nobody has it'
         asked = self.model.content['PartialVolume']['Covariates']
@@ -123,19 +168,53 @@ class Study:
         return f'without {", ".join(lacking)} of the parcel: nobody has these maps'
 
     def cohorts(self, frame: pd.DataFrame | None = None) -> list[tuple[str, pd.DataFrame]]:
-        """Return the cohorts with their part of a table, sorted by name."""
+        """Return the cohorts with their part of a table, sorted by name.
+
+        Parameters
+        ----------
+        frame : DataFrame, optional
+            With ``cohort``; the rows of ``baseline`` when absent.
+
+        Returns
+        -------
+        list of (str, DataFrame)
+            People without a cohort are in none.
+        """
         frame = self.baseline if frame is None else frame
         return [(str(name), part) for name, part in frame.groupby('cohort', sort=True)]
 
     def group_levels(self, frame: pd.DataFrame) -> list[str]:
-        """Return the groups that occur, reference first, then in the model's order."""
+        """Return the groups that occur, reference first, then in the model's order.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With ``group``.
+
+        Returns
+        -------
+        list of str
+            Only groups of the model file.
+        """
         present = set(frame['group'])
         group = self.model.group
         ordered = [group.reference, *(v for v in group.levels if v != group.reference)]
         return [level for level in ordered if level in present]
 
     def factors(self, frame: pd.DataFrame) -> dict[str, list[str]]:
-        """Return the levels of the group and of each categorical covariate."""
+        """Return the levels of the group and of each categorical covariate.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With ``group`` and the covariates.
+
+        Returns
+        -------
+        dict of str to list of str
+            Levels that occur in ``frame``, in the order of the model file, else of the
+            alphabet.
+        """
         factors = {'group': self.group_levels(frame)}
         for covariate in self.model.covariates:
             if covariate.kind == 'categorical':
@@ -150,7 +229,27 @@ class Study:
         return {c.name: c.spline for c in self.model.covariates if c.spline}
 
     def subsample(self, frame: pd.DataFrame, column: str) -> tuple[pd.DataFrame, list[str]]:
-        """Return the participants in whom a column is analysed, and the names of the rules."""
+        """Return the participants in whom a column is analysed, and the names of the rules.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With the columns that the rules ask for.
+        column : str
+            Response or score that is analysed.
+
+        Returns
+        -------
+        frame : DataFrame
+            Rows that satisfy every rule for the column.
+        rules : list of str
+            Their names, for the row's note.
+
+        Raises
+        ------
+        InputDataError
+            If a rule asks for a column that is not there.
+        """
         rules = [rule for rule in self.model.subsamples if rule.covers(column)]
         for rule in rules:
             for name, allowed in rule.where.items():
@@ -221,13 +320,37 @@ def _text(value: Any) -> str:
 
 
 def group_counts(frame: pd.DataFrame, levels: Sequence[str]) -> dict[str, int]:
-    """Return participants per group, zero included."""
+    """Return participants per group, zero included.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With ``group``, one row a participant.
+    levels : sequence of str
+        Groups to count.
+
+    Returns
+    -------
+    dict of str to int
+        In the order of ``levels``.
+    """
     counts = frame['group'].value_counts()
     return {level: int(counts.get(level, 0)) for level in levels}
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Turn levels into text; 1.0 becomes '1' and missing stays missing."""
+    """Turn levels into text; 1.0 becomes '1' and missing stays missing.
+
+    Parameters
+    ----------
+    column : Series
+        Text or numbers, as a table was read.
+
+    Returns
+    -------
+    Series of object
+        Text without surrounding blanks, NaN where missing.
+    """
     if pd.api.types.is_numeric_dtype(column):
         return column.map(lambda v: np.nan if pd.isna(v) else f'{v:g}').astype(object)
     text = column.astype(object).where(column.notna(), np.nan)
@@ -235,7 +358,18 @@ def as_text(column: pd.Series) -> pd.Series:
 
 
 def structure_measures(study: Study) -> tuple[Measure, ...]:
-    """Return the responses that the group comparison is about."""
+    """Return the responses that the group comparison is about: parcels and named columns.
+
+    Parameters
+    ----------
+    study : Study
+        Its measures.
+
+    Returns
+    -------
+    tuple of Measure
+        In the order of the study.
+    """
     return study.measures_of('parcel', 'column')
 
 
@@ -243,6 +377,16 @@ def named_measures(study: Study) -> list[Measure]:
     """Return the responses that the model names: structure, columns, metabolites and ratios.
 
     Other metabolites of the tables are not tested: they would only make families larger.
+
+    Parameters
+    ----------
+    study : Study
+        Its measures and model.
+
+    Returns
+    -------
+    list of Measure
+        Each once.
     """
     found = [study.measure(name) for name in wanted_metabolites(study)]
     measures = [*structure_measures(study), *(m for m in found if m is not None)]
@@ -250,20 +394,53 @@ def named_measures(study: Study) -> list[Measure]:
 
 
 def nothing_named(study: Study) -> str:
-    """Say that of all measures none is named by the model."""
+    """Say that the model names none of the measures.
+
+    Parameters
+    ----------
+    study : Study
+        Its measures are listed.
+
+    Returns
+    -------
+    str
+        Part of a sentence for the row's note.
+    """
     there = ', '.join(measure.name for measure in study.measures) or 'no measure'
     return f'the model names none of the measures that are there ({there}); see Mrs/Primary'
 
 
 def wanted_metabolites(study: Study) -> list[str]:
-    """Return the model's primary and secondary metabolites and ratios, each once."""
+    """Return the model's primary and secondary metabolites and ratios, each once.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used: ``Mrs/Primary``, ``Mrs/Secondary`` and ``Ratios``.
+
+    Returns
+    -------
+    list of str
+        Names as in ``wide``, measured or not.
+    """
     mrs = study.model.content['Mrs']
     names = [*mrs['Primary'], *mrs['Secondary'], *study.model.content['Ratios']]
     return list(dict.fromkeys(names))
 
 
 def roles(study: Study) -> list[tuple[Measure, str]]:
-    """Return the measured metabolites that the model names, each with its family."""
+    """Return the measured metabolites that the model names, each with its family.
+
+    Parameters
+    ----------
+    study : Study
+        Its measures and model.
+
+    Returns
+    -------
+    list of (Measure, str)
+        Family ``mrs_primary`` or ``mrs_secondary``, within which p values are corrected.
+    """
     primary = set(study.model.content['Mrs']['Primary'])
     named = [(study.measure(name), name) for name in wanted_metabolites(study)]
     return [

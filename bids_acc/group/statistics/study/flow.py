@@ -59,7 +59,20 @@ def participant_flow(study: Study) -> pd.DataFrame:
 
 
 def voxel_labels(study: Study, measure: Measure) -> str:
-    """Return the labels of the spectra that a metabolite is from; empty for other measures."""
+    """Return the labels of the spectra that a metabolite was measured in.
+
+    Parameters
+    ----------
+    study : Study
+        Which spectra are analysed.
+    measure : Measure
+        Any response.
+
+    Returns
+    -------
+    str
+        Separated by commas; empty for what is no metabolite.
+    """
     if measure.kind not in ('metabolite', 'ratio'):
         return ''
     used = [v for v in study.voxels.used if measure.voxel in ('', v.name)]

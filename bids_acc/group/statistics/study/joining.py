@@ -98,9 +98,21 @@ def make_study(
 
 
 def response_columns(model: Model, there: Iterable[str]) -> list[str]:
-    """Return the columns that are responses besides, in the order of the model file.
+    """Return the columns that the model file names as further responses, in its order.
 
     A pattern stands for all columns that it fits; where none does, `requests` says so.
+
+    Parameters
+    ----------
+    model : Model
+        Its ``Responses/Columns``: names, or patterns with ``*``, ``?`` or ``[``.
+    there : iterable of str
+        Columns of the joined table.
+
+    Returns
+    -------
+    list of str
+        Each once.
 
     Raises
     ------

@@ -45,7 +45,20 @@ def groups_and_cohorts(people: pd.DataFrame, model: Model) -> pd.DataFrame:
 
 
 def groups_of(people: pd.DataFrame, model: Model) -> pd.Series:
-    """Return the group of each row, see `groups_and_cohorts`."""
+    """Return the group of each row, one and the same in all visits of a person.
+
+    Parameters
+    ----------
+    people : DataFrame
+        One row for each participant and session.
+    model : Model
+        Names the column and recodes its values.
+
+    Returns
+    -------
+    Series of str
+        With the index of ``people``; see `groups_and_cohorts`.
+    """
     return of_person(people, _told(people, model), _visits(people, model))
 
 

@@ -222,6 +222,18 @@ def _plain_level(level: str) -> str:
 def reads_like_controls(level: str, text: str = '') -> bool:
     """Tell whether a level is the control group, by its description if there is one.
 
+    Parameters
+    ----------
+    level : str
+        Value of the group column.
+    text : str
+        Its description in the JSON beside the table, which counts more than the value.
+
+    Returns
+    -------
+    bool
+        False when in doubt.
+
     Examples
     --------
     >>> reads_like_controls('0', 'healthy comparison subjects'), reads_like_controls('HC')

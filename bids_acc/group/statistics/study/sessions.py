@@ -239,6 +239,16 @@ def at_first_visit(people: pd.DataFrame, visits: VisitOrder) -> pd.DataFrame:
 def baseline_first(visits: VisitOrder) -> tuple[str, ...]:
     """Return the sessions, the baseline in front and the others in their order.
 
+    Parameters
+    ----------
+    visits : VisitOrder
+        Order of time, which need not begin with the baseline.
+
+    Returns
+    -------
+    tuple of str
+        Each session once; empty without sessions.
+
     Examples
     --------
     >>> baseline_first(VisitOrder(('ses-a', 'ses-b'), 'ses-b', ''))

@@ -129,7 +129,17 @@ def _by_label(
 
 
 def region_of(label: str) -> str:
-    """Return the ``voi`` of a label; empty without one.
+    """Return the ``voi`` entity of a label; empty without one.
+
+    Parameters
+    ----------
+    label : str
+        BIDS entities joined by underscores, see `voxel_name`.
+
+    Returns
+    -------
+    str
+        Its value without key.
 
     Examples
     --------
@@ -256,6 +266,16 @@ def voxel_names(mrs: pd.DataFrame, model: Model | None) -> dict[str, str]:
 
 def safe_name(name: str) -> str:
     """Return letters and digits only, for columns and file names.
+
+    Parameters
+    ----------
+    name : str
+        Label of a spectrum or name of a voxel.
+
+    Returns
+    -------
+    str
+        ``svs`` when nothing is left.
 
     Examples
     --------
