@@ -34,8 +34,6 @@ WITHOUT = {
 
     'func': 47,
 
-    'group': 269,
-
     'images': 30,
 
     'mrs': 70,

@@ -78,6 +78,11 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
 def refuse_nothing_to_compare(study: Study) -> None:
     """Refuse a model of whose groups no cohort has two.
 
+    Parameters
+    ----------
+    study : Study
+        Cohorts and groups.
+
     Raises
     ------
     InputDataError

@@ -67,7 +67,22 @@ class Visits:
 def change_diagnostics(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Check the models of change; what could not be fitted is said in the table of change."""
+    """Check the models of change; what could not be fitted is told in the table of change.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    earlier : mapping of str to DataFrame
+        Table ``change``: which mixed models were fitted.
+    rng : Generator
+        Permutes residuals of the models at equal baseline.
+
+    Returns
+    -------
+    list of Row
+        Normality of differences and residuals, influence and robustness; empty with one visit.
+    """
     if study.wide['session_id'].nunique() < 2 or 'change' not in earlier:
         return []
     wide, first, later, response = change_frame(study)

@@ -34,7 +34,20 @@ WITHIN, POOLED = 'within groups', 'all groups'
 
 
 def clinical_responses(study: Study, earlier: Mapping[str, pd.DataFrame]) -> list[Measure]:
-    """Return the responses to relate to scores: those retained or all, and the metabolites."""
+    """Return the responses to relate to scores: those retained or all, and the metabolites.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Clinical``).
+    earlier : mapping of str to DataFrame
+        Table ``ancova``, by which responses are retained.
+
+    Returns
+    -------
+    list of Measure
+        Parcels and named columns first.
+    """
     wanted = study.model.content['Clinical']
     measures = list(structure_measures(study))
     if wanted['Responses'] == 'retained':
@@ -88,9 +101,23 @@ def _group_difference(study: Study, part: pd.DataFrame, score: str) -> str:
 
 
 def family_of(study: Study, score: str, *, pooled_groups: bool = False) -> str:
-    """Return the family of a score: the first whose patterns it matches.
+    """Return the family of tests of a score: the first one whose patterns it matches.
 
     Relations over several groups without group in the model are corrected apart.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used (``Clinical/Families``).
+    score : str
+        Column of the score.
+    pooled_groups : bool
+        Whether several groups are pooled without group in the model.
+
+    Returns
+    -------
+    str
+        Name of the family, for the column ``family``.
     """
     pooled = ' pooled' if pooled_groups else ''
     families = study.model.content['Clinical']['Families']
@@ -102,6 +129,22 @@ def family_of(study: Study, score: str, *, pooled_groups: bool = False) -> str:
 
 def score_model(study: Study, sample: Sample, score: str, scope: str) -> FittedModel:
     """Fit the model of one response on one score.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    sample : Sample
+        Complete participants.
+    score : str
+        Column of the score, as numbers.
+    scope : str
+        `WITHIN` adds group to the model; any other leaves it out.
+
+    Returns
+    -------
+    FittedModel
+        Response on score and covariates.
 
     Raises
     ------
@@ -139,7 +182,22 @@ def _score_rows(
 def clinical_scores(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Relate each response to each clinical score in the score's subsample."""
+    """Relate each response to each clinical score in the score's subsample.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Clinical``).
+    earlier : mapping of str to DataFrame
+        Table ``ancova``, where only retained responses are related.
+    rng : Generator
+        Permutes residuals in small samples.
+
+    Returns
+    -------
+    list of Row
+        One row a response, score, scope and cohort.
+    """
     rows: list[Row] = []
     measures = clinical_responses(study, earlier)
     for cohort, frame in study.cohorts():
@@ -162,7 +220,28 @@ def clinical_scores(
 def score_samples(
     study: Study, frame: pd.DataFrame, score: str
 ) -> Iterator[tuple[str, pd.DataFrame, str, bool]]:
-    """Yield scope, participants, note, and whether groups are pooled, with the score as number."""
+    """Yield the parts of a cohort in which a score is related to responses.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model: subsamples and ``Clinical/Scopes``.
+    frame : DataFrame
+        Participants of one cohort.
+    score : str
+        Column of the score.
+
+    Yields
+    ------
+    scope : str
+        `WITHIN`, `POOLED` or the name of a group.
+    part : DataFrame
+        Participants, with the score as numbers.
+    note : str
+        Which rules chose them, and whether the groups differ in the score.
+    mixed : bool
+        Whether several groups are pooled without group in the model.
+    """
     numeric = frame.assign(**{score: pd.to_numeric(frame[score], errors='coerce')})
     for scope, part, note in _scopes(study, numeric, score):
         yield scope, part, note, scope == POOLED and _several_groups(study, part, score)

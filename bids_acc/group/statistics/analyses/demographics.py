@@ -37,6 +37,16 @@ from bids_acc.typing import FloatArray
 def describe(samples: Mapping[str, FloatArray]) -> str:
     """Write mean, standard deviation and n of each group as one cell.
 
+    Parameters
+    ----------
+    samples : mapping of str to (n_i,) ndarray of float64
+        Values of each group, without missing ones.
+
+    Returns
+    -------
+    str
+        Groups separated by semicolons; digits follow the size of the values.
+
     Examples
     --------
     >>> describe({'HC': np.array([1.0, 2.0, 3.0])})
@@ -71,6 +81,25 @@ def compare_continuous(
     """Compare the groups that have at least two values in a continuous column.
 
     Two groups get Student's t, more a one-way analysis of variance.
+
+    Parameters
+    ----------
+    study : Study
+        Order of the groups, and level of the interval.
+    cohort : str
+        Name of the cohort.
+    frame : DataFrame
+        Its participants, with ``group``.
+    name : str
+        Column; text that is no number is counted as left out.
+    analysis_name, family : str
+        For the columns ``analysis`` and ``family``.
+
+    Returns
+    -------
+    Row
+        Without a test, and with the reason, when fewer than two groups have two values or none
+        differ.
     """
     values = pd.to_numeric(frame[name], errors='coerce')
     filled = frame.assign(**{name: values})
@@ -134,7 +163,29 @@ def compare_categorical(
     analysis_name: str = 'demographics',
     family: str = 'demographics',
 ) -> list[Row]:
-    """Compare the groups' shares of each category: chi squared, and exactly for small cells."""
+    """Compare the groups' shares of each category: chi squared, and exactly if counts are small.
+
+    Parameters
+    ----------
+    study : Study
+        Order of the groups, and level of the interval.
+    cohort : str
+        Name of the cohort.
+    frame : DataFrame
+        Its participants, with ``group``.
+    name : str
+        Column of categories.
+    rng : Generator
+        Samples tables for the exact test where they are too many to enumerate.
+    analysis_name, family : str
+        For the columns ``analysis`` and ``family``; the exact test has its own, with the
+        ending ``exact``.
+
+    Returns
+    -------
+    list of Row
+        The exact test is added where an expected count is below 5.
+    """
     complete, excluded = study.missing(frame, [name])
     levels = study.group_levels(complete)
     measure = Measure(name, 'column', name)
@@ -181,7 +232,22 @@ def compare_categorical(
 def demographics(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Compare demographic and clinical columns between the groups, in each cohort."""
+    """Compare demographic and clinical columns between the groups, in each cohort.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Demographics``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Samples tables for the exact test where they are too many to enumerate.
+
+    Returns
+    -------
+    list of Row
+        Two rows for a categorical column with small cells: chi squared and the exact test.
+    """
     del earlier
     wanted = study.model.content['Demographics']
     rows: list[Row] = []

@@ -35,7 +35,17 @@ from bids_acc.typing import BoolArray
 
 
 def influential(model: FittedModel) -> BoolArray:
-    """Tell which participants move the fit much: Cook's distance above 4 / n.
+    """Tell which participants are influential: those whose Cook's distance is above 4 / n.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+
+    Returns
+    -------
+    (n,) ndarray of bool
+        In the order of the sample.
 
     References
     ----------
@@ -46,7 +56,22 @@ def influential(model: FittedModel) -> BoolArray:
 
 
 def robust_f(model: FittedModel, term: str) -> tuple[float, int, int]:
-    """Return the F of a term with the HC3 covariance, and its degrees of freedom."""
+    """Return the F of a term with the HC3 covariance, and its degrees of freedom.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    term : str
+        One of its terms.
+
+    Returns
+    -------
+    f : float
+        Wald statistic over the number of coefficients.
+    df1, df2 : int
+        Coefficients of the term, residual degrees of freedom.
+    """
     columns = list(model.design.terms[term])
     b = model.fit.coefficients[columns]
     v = model.fit.covariance_hc3()[np.ix_(columns, columns)]
@@ -66,7 +91,22 @@ def _verdict(p_before: float, p_after: float, alpha: float) -> dict[str, Any]:
 
 
 def normality_row(model: FittedModel, term: str, contrast: str) -> Row:
-    """Return Shapiro and Wilk's test of the residuals; of a relation, with its term."""
+    """Return the row of Shapiro and Wilk's test of the residuals.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    term : str
+        Term whose relation is checked, named in the row; empty for the model of groups.
+    contrast : str
+        Scope of the relation; empty for the model of groups.
+
+    Returns
+    -------
+    Row
+        Statistic W and p; no effect size.
+    """
     w, p = stats.shapiro(model.fit.residuals)
     return model.row(
         analysis='normality', term=f'residuals, {term}' if term else 'residuals',
@@ -77,7 +117,20 @@ def normality_row(model: FittedModel, term: str, contrast: str) -> Row:
 
 
 def assumption_rows(model: FittedModel, factor: str = 'group') -> Iterator[Row]:
-    """Yield the tests of normality and of equal variances."""
+    """Yield the tests of normality and of equal variances of the residuals.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    factor : str
+        Term whose levels are compared in their variances.
+
+    Yields
+    ------
+    Row
+        Equal variances only where each level has three residuals.
+    """
     yield normality_row(model, '', '')
     groups = model.sample.frame[factor].astype(str).to_numpy()
     parts = [model.fit.residuals[groups == level] for level in model.design.levels[factor]]
@@ -96,6 +149,21 @@ def influence_row(model: FittedModel, study: Study, term: str) -> Row:
     Refits without those whose Cook's distance exceeds 4/n reject 12 to 18 % of true nulls: the
     deletion depends on the data. A significant effect that leaving out any one participant
     undoes is said to be lost.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    study : Study
+        Level of significance and type of the sums of squares.
+    term : str
+        Term that is looked at.
+
+    Returns
+    -------
+    Row
+        DFBETAS of the most influential participant; ``extra`` names who is influential and
+        without whom the effect is lost.
     """
     columns = list(model.design.terms[term])
     who = influential(model)
@@ -122,7 +190,22 @@ def influence_row(model: FittedModel, study: Study, term: str) -> Row:
 
 
 def robust_row(model: FittedModel, study: Study, term: str) -> Row:
-    """Return the test of a term by a regression that single participants cannot move far."""
+    """Return the test of a term by MM regression, which single participants cannot move far.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    study : Study
+        Levels of tests and intervals.
+    term : str
+        Term that is tested.
+
+    Returns
+    -------
+    Row
+        Without a test, and with the reason, where the regression cannot be computed.
+    """
     p_before = _group_p(model, study, term)[1]
     try:
         f, df1, df2 = mm_test(model.design.X, model.y, list(model.design.terms[term]))
@@ -141,7 +224,24 @@ def robust_row(model: FittedModel, study: Study, term: str) -> Row:
 def robustness_rows(
     model: FittedModel, study: Study, term: str, rng: np.random.Generator
 ) -> Iterator[Row]:
-    """Yield the tests of a term with fewer assumptions."""
+    """Yield the tests of a term with fewer assumptions.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    study : Study
+        Levels, and number of permutations.
+    term : str
+        Term that is tested.
+    rng : Generator
+        Permutes residuals.
+
+    Yields
+    ------
+    Row
+        HC3, influence, MM regression and, where the model asks for permutations, these.
+    """
     alpha = study.model.alpha
     _, p_before, _, _ = _group_p(model, study, term)
     f, df1, df2 = robust_f(model, term)
@@ -176,6 +276,21 @@ def diagnostics(
 
     Group effects at equal nuisance and after treatment at equal baseline are checked like those
     of the main analysis.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    earlier : mapping of str to DataFrame
+        Tables ``demographics`` and ``qc_by_group`` for the nuisance covariates, ``relation``
+        and ``clinical`` for the relations that may be findings.
+    rng : Generator
+        Permutes residuals.
+
+    Returns
+    -------
+    list of Row
+        Several rows a model: assumptions, HC3, influence, robust regression, permutation.
     """
     rows: list[Row] = []
     terms = ['group', *study.model.covariate_names]

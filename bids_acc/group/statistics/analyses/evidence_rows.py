@@ -32,6 +32,20 @@ def evidence(
 
     Differences are of covariate-adjusted means in every response that the model names, without a
     gate: absence can be asked where nothing was found.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model.
+    earlier : mapping of str to DataFrame
+        Tables ``relation`` and ``clinical``.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        Equivalence tests and Bayes factors, beside the estimate that they are of.
     """
     del rng
     rows: list[Row] = []

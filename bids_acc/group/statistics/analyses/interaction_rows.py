@@ -58,6 +58,21 @@ def interactions(
     """Test each interaction with group that the model names, and compare groups in its levels.
 
     Each interaction has a model of its own, with group and all covariates as main effects.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Interactions``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Permutes residuals where a group is small.
+
+    Returns
+    -------
+    list of Row
+        The interaction, then the simple effects of group in its levels, or the slopes in each
+        group.
     """
     del earlier
     rows: list[Row] = []

@@ -69,7 +69,22 @@ def attempt(
     make: Callable[[], Row], measure: Measure, *, analysis: str, cohort: str, term: str,
     contrast: str = '',
 ) -> Row:  # fmt: skip
-    """Return the row, or one that says why it could not be computed."""
+    """Return the row that a function makes, or one that says why it could not be computed.
+
+    Parameters
+    ----------
+    make : callable
+        Takes nothing and returns the row.
+    measure : Measure
+        Response.
+    analysis, cohort, term, contrast : str
+        Cells of the row that says why.
+
+    Returns
+    -------
+    Row
+        Errors of input and arithmetic become its note; others are raised.
+    """
     try:
         return make()
     except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -82,6 +97,18 @@ def attempt(
 
 def session_roles(study: Study) -> tuple[str, list[str]]:
     """Return the first session and the later ones, as they stand in the table.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sessions``).
+
+    Returns
+    -------
+    first : str
+        Baseline session.
+    later : list of str
+        Follow-ups in the order of time.
 
     Raises
     ------
@@ -106,24 +133,75 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
 
 
 def response_column(study: Study) -> str:
-    """Return the column that tells responders apart; the group by default."""
+    """Return the column that tells responders apart; the group by default.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used (``Sessions/ResponseColumn``).
+
+    Returns
+    -------
+    str
+        Column of ``Study.wide``.
+    """
     column = study.model.section('Sessions')['ResponseColumn']
     return 'group' if column in (None, study.model.group.column) else str(column)
 
 
 def levels_of(frame: pd.DataFrame, column: str) -> list[str]:
-    """Return the levels of a column that occur: in its own order, or else the alphabet's."""
+    """Return the levels of a column that occur: in its own order, or else the alphabet's.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the column.
+    column : str
+        Group or response.
+
+    Returns
+    -------
+    list of str
+        See `level_order`.
+    """
     return level_order(frame[column])
 
 
 def change_covariates(study: Study, frame: pd.DataFrame, response: str) -> list[str]:
-    """Return the model's covariates that are not the grouping itself."""
+    """Return the model's covariates that are not the grouping itself.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used.
+    frame : DataFrame
+        Its columns count; a covariate that is none of them is left out.
+    response : str
+        Column that tells the groups of the change apart.
+
+    Returns
+    -------
+    list of str
+        In the order of the model file.
+    """
     names = study.model.covariate_names
     return [name for name in names if name != response and name in frame]
 
 
 def chosen_measures(study: Study, names: Sequence[str]) -> list[Measure]:
     """Return the named measures, or those that the model file names anywhere.
+
+    Parameters
+    ----------
+    study : Study
+        Its measures.
+    names : sequence of str
+        Names of measures; none for `named_measures`.
+
+    Returns
+    -------
+    list of Measure
+        In the order of ``names``.
 
     Raises
     ------
@@ -301,7 +379,23 @@ def _is_interaction(name: str, response: str) -> bool:
 
 
 def followed_levels(frame: pd.DataFrame, response: str) -> tuple[pd.DataFrame, str]:
-    """Leave out groups that nobody followed: without later visits they have no change."""
+    """Leave out groups that nobody followed: without later visits they have no change.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Visits, with ``session_id`` as categories in the order of time.
+    response : str
+        Column of the groups.
+
+    Returns
+    -------
+    frame : DataFrame
+        Without the groups that were seen at the first session only; all rows where nobody was
+        seen again.
+    note : str
+        Names them; empty where none were left out.
+    """
     first = frame['session_id'].cat.categories[0]
     later = set(frame.loc[frame['session_id'] != first, response].dropna().astype(str))
     once = [level for level in levels_of(frame, response) if level not in later]
@@ -315,6 +409,18 @@ def smallest_difference(result: TestResult, alpha: float) -> str:
     """Say which difference of change the sample would find with 80 % power.
 
     The standard error found here stands for that of a repetition: ``(t_a + t_b) se``.
+
+    Parameters
+    ----------
+    result : TestResult
+        Estimate and t; other effects than ``difference_of_differences`` have no sentence.
+    alpha : float
+        Two-sided level of the test.
+
+    Returns
+    -------
+    str
+        In units of the response.
     """
     if result.effect_name != 'difference_of_differences' or not result.value > 0:
         return ''
@@ -387,6 +493,22 @@ def change_frame(study: Study) -> tuple[pd.DataFrame, str, list[str], str]:
     Visits and groups are categories whose order decides the sign of every difference: later -
     first, other group - reference.
 
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sessions``).
+
+    Returns
+    -------
+    wide : DataFrame
+        Visits; ``session_id`` and the column of the groups are categories.
+    first : str
+        Baseline session.
+    later : list of str
+        Follow-ups in the order of time.
+    response : str
+        Column of the groups.
+
     Raises
     ------
     InputDataError
@@ -407,7 +529,22 @@ def change_frame(study: Study) -> tuple[pd.DataFrame, str, list[str], str]:
 
 
 def mixed_terms(frame: pd.DataFrame, response: str, covariates: Sequence[str]) -> list[str]:
-    """Return the fixed effects over the visits: those of groups where there are several."""
+    """Return the fixed effects of the mixed model over the visits.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Visits.
+    response : str
+        Column of the groups; a single group has no term.
+    covariates : sequence of str
+        Further main effects.
+
+    Returns
+    -------
+    list of str
+        Terms as `make_design` takes them.
+    """
     if len(levels_of(frame, response)) > 1:
         return ['session_id', response, f'session_id:{response}', *covariates]
     return ['session_id', *covariates]
@@ -416,7 +553,22 @@ def mixed_terms(frame: pd.DataFrame, response: str, covariates: Sequence[str]) -
 def change_between_sessions(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Paired, mixed, baseline-adjusted and change-change analyses of each cohort."""
+    """Analyse change: paired, in a mixed model, at equal baseline, and change with change.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sessions``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        Empty with one visit.
+    """
     del earlier, rng
     if study.wide['session_id'].nunique() < 2:
         return []

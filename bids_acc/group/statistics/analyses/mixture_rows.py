@@ -118,7 +118,22 @@ def _measure_rows(
 def mixture_of_populations(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Fit one to three Gaussians to each named measure, group labels unseen."""
+    """Fit one to three Gaussians to each named measure without regard to the groups.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mixture``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Starts of the EM algorithm and bootstrap samples.
+
+    Returns
+    -------
+    list of Row
+        One row a measure, cohort and number of components.
+    """
     del earlier
     wanted = study.model.section('Mixture')
     known = {measure.name for measure in study.measures}

@@ -28,7 +28,20 @@ class Sample:
     n_per_group: Mapping[str, int]
 
     def row(self, covariates: tuple[str, ...] = (), **told: Unpack[Told]) -> Row:
-        """Return a row with the cells that describe the sample filled in."""
+        """Return a row with the cells that describe the sample filled in.
+
+        Parameters
+        ----------
+        covariates : tuple of str
+            Covariates of the model.
+        **told : Told
+            The other cells; ``n`` replaces the size of the sample.
+
+        Returns
+        -------
+        Row
+            Of this response and cohort.
+        """
         row = Row(
             cohort=self.cohort, response=self.measure.name, component=self.measure.component,
             metric=self.measure.metric, excluded=self.excluded, covariates=covariates, **told,
@@ -60,7 +73,18 @@ class FittedModel:
         return f'{self.sample.measure.name} ~ {self.design.formula}'
 
     def row(self, **told: Unpack[Told]) -> Row:
-        """Return a row with the cells that describe model and sample filled in."""
+        """Return a row with the cells that describe model and sample filled in.
+
+        Parameters
+        ----------
+        **told : Told
+            The other cells; what the model left out is put before ``note``.
+
+        Returns
+        -------
+        Row
+            Of this response and cohort.
+        """
         notes = (*self.design.notes, self.caution, told.get('note', ''))
         told['note'] = '; '.join(part for part in notes if part)
         told['formula'] = self.formula
@@ -99,6 +123,9 @@ def fit_model(
 ) -> FittedModel:
     """Fit a linear model to a sample.
 
+    A group of fewer than two people carries no comparison: where two others remain it is left
+    out, and the row counts who.
+
     Parameters
     ----------
     study : Study
@@ -109,9 +136,6 @@ def fit_model(
         Terms of the model; covariates of the response's own are added.
     keep : sequence of str
         Columns without which the model is of no use.
-
-    A group of fewer than two people carries no comparison: where two others remain it is left
-    out, and the row counts who.
 
     Raises
     ------
@@ -215,7 +239,24 @@ def each_model(
 
 
 def not_done(sample: Sample, analysis: str, terms: Sequence[str], error: Exception) -> Row:
-    """Return the row of an analysis that could not be done, with the reason."""
+    """Return the row of an analysis that could not be done, with the reason.
+
+    Parameters
+    ----------
+    sample : Sample
+        Response, cohort and who was left out.
+    analysis : str
+        Name of the analysis.
+    terms : sequence of str
+        Terms of the model that could not be fitted.
+    error : Exception
+        Its message becomes the note.
+
+    Returns
+    -------
+    Row
+        Without a test.
+    """
     return sample.row(
         analysis=analysis,
         formula=f'{sample.measure.name} ~ {" + ".join(terms)}',

@@ -44,7 +44,18 @@ from bids_acc.typing import FloatArray
 
 
 def not_measured(study: Study) -> list[Row]:
-    """Return a row for each metabolite that the model names but nobody has."""
+    """Return a row for each metabolite that the model names but nobody has.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mrs``).
+
+    Returns
+    -------
+    list of Row
+        Without a test; empty when there are no spectra at all.
+    """
     if study.mrs.empty:
         return []
     scheme = study.model.content['Mrs']['UnitScheme']
@@ -63,7 +74,23 @@ def not_measured(study: Study) -> list[Row]:
 
 
 def detected_rate(study: Study, name: str, frame: pd.DataFrame) -> float:
-    """Return the share of a cohort's spectra in which a metabolite was found at all."""
+    """Return the share of a cohort's spectra in which a metabolite was detected.
+
+    Parameters
+    ----------
+    study : Study
+        Levels in long form, and unit scheme.
+    name : str
+        Metabolite or sum of metabolites.
+    frame : DataFrame
+        Participants of the cohort.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN without spectra. Tables without ``detected`` count values that are
+        there.
+    """
     table = study.mrs[study.mrs['metabolite'].astype(str) == name]
     if 'unit_scheme' in table.columns:
         table = table[table['unit_scheme'] == study.model.content['Mrs']['UnitScheme']]
@@ -131,6 +158,26 @@ def pair_rows(
 
     Student's t is the main one where the model has no covariates and no group is small; in a
     small one it is the permutation of means.
+
+    Parameters
+    ----------
+    study : Study
+        Levels, number of permutations and what is small.
+    sample : Sample
+        Participants who have the metabolite.
+    pair : (str, str)
+        Groups; the difference is the first minus the second.
+    family : str
+        Tests that are corrected together; each kind of test has its own.
+    detected : float
+        Share of spectra in which the metabolite was detected, for the row.
+    rng : Generator
+        Permutations of the means.
+
+    Yields
+    ------
+    Row
+        Without a test, and with the reason, when a group has fewer than two values.
     """
     adjusted = bool(study.model.covariates)
     small = min(sum(sample.frame['group'] == v) for v in pair) < study.model.content['ExactBelow']
@@ -185,6 +232,21 @@ def metabolites_by_group(
 
     Where the model has covariates, the findings are differences of adjusted means; tests without
     covariates stand beside them.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mrs``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Permutations of small samples.
+
+    Returns
+    -------
+    list of Row
+        Rows of every pair of groups, and of all groups together where there are several or the
+        model has covariates.
     """
     del earlier
     rows: list[Row] = not_measured(study)
@@ -232,7 +294,20 @@ def _by_the_model(
 
 
 def defines_groups(study: Study, column: str) -> bool:
-    """Tell whether a column is of the symptom by which the groups were defined."""
+    """Tell whether a column is a symptom by which the groups were defined.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used (``Nuisance/DefinesGroups``, patterns).
+    column : str
+        Candidate for a nuisance covariate.
+
+    Returns
+    -------
+    bool
+        Such a column differs between the groups by design and is no nuisance.
+    """
     patterns = study.model.content['Nuisance']['DefinesGroups']
     return any(fnmatchcase(column, pattern) for pattern in patterns)
 
@@ -275,7 +350,22 @@ def nuisance_columns(
 def corrected_together(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Repeat the t tests of metabolites in the further families that the model names."""
+    """Repeat the t tests of metabolites in the further families that the model names.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mrs/Together``).
+    earlier : mapping of str to DataFrame
+        Table ``mrs_group``; without it nothing is repeated.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        One row a metabolite, pair and cohort in each further family.
+    """
     del rng
     table = earlier.get('mrs_group')
     if table is None:
@@ -317,7 +407,22 @@ def _together_rows(
 def nuisance_regressions(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Repeat the group comparison of each metabolite with one nuisance covariate at a time."""
+    """Repeat the group comparison of each metabolite with one nuisance covariate at a time.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Nuisance``).
+    earlier : mapping of str to DataFrame
+        Tables ``demographics`` and ``qc_by_group``: columns that differ between groups.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        One row a metabolite, nuisance covariate and cohort.
+    """
     del rng
     rows: list[Row] = []
     joined = _with_quality(study)
@@ -403,14 +508,44 @@ def _one_nuisance(
 
 
 def raise_if_factor(study: Study, column: str) -> None:
-    """Refuse a text column that the model does not declare as a categorical covariate."""
+    """Refuse a text column that the model does not declare as a categorical covariate.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used.
+    column : str
+        Text column that was named as a covariate.
+
+    Raises
+    ------
+    DesignError
+        If it is no categorical covariate.
+    """
     known = [c.name for c in study.model.covariates if c.kind == 'categorical']
     if column not in known:
         raise DesignError(f'{column} holds text: declare it as a categorical covariate.')
 
 
 def group_rows(study: Study, model: FittedModel, present: list[str], family: str) -> list[Row]:
-    """Return t of the adjusted difference for two groups, F of the group term for more."""
+    """Return t of the adjusted difference of two groups, or F of the group term of more.
+
+    Parameters
+    ----------
+    study : Study
+        Levels of tests and intervals.
+    model : FittedModel
+        With ``group``.
+    present : list of str
+        Groups in the sample.
+    family : str
+        Tests that are corrected together.
+
+    Returns
+    -------
+    list of Row
+        One row.
+    """
     if len(present) == 2:
         a, b = study.model.group.pairs('all', present)[0]
         return [

@@ -42,6 +42,20 @@ def partial_volume(
     """Repeat the group comparisons of FA and MD at equal partial volume and noise.
 
     Nothing is done where these are covariates already or were not measured.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model; the columns of `PARTIAL_VOLUME` are covariates.
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        One row a diffusion metric, parcel and cohort.
     """
     del earlier, rng
     rows: list[Row] = []

@@ -29,7 +29,20 @@ from bids_acc.typing import FloatArray
 
 
 def contrast_vector(model: FittedModel, weights: Mapping[str, float]) -> FloatArray:
-    """Return a contrast of adjusted group means as weights of the coefficients."""
+    """Return a contrast of adjusted group means as weights of the coefficients.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With ``group``.
+    weights : mapping of str to float
+        Weight of each group; they sum to zero.
+
+    Returns
+    -------
+    (p,) ndarray of float64
+        In the order of the columns of the design.
+    """
     design = model.design
     return np.sum([w * design.level_weights('group', v) for v, w in weights.items()], axis=0)
 
@@ -42,7 +55,28 @@ def adjusted_rows(
     rng: np.random.Generator,
     **told: Unpack[Told],
 ) -> list[Row]:
-    """Return the test of a contrast of adjusted means; by permutation in small samples."""
+    """Return the test of a contrast of adjusted means; of small groups by permutation.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With ``group``.
+    weights : mapping of str to float
+        Weight of each group; they sum to zero.
+    label : str
+        For the column ``contrast``.
+    study : Study
+        Levels, and what is small.
+    rng : Generator
+        Permutes residuals.
+    **told : Told
+        Cells that differ from those of `vector_row`.
+
+    Returns
+    -------
+    list of Row
+        One row, or the permutation with the t test as its supplement.
+    """
     vector = contrast_vector(model, weights)
     row = vector_row(model, vector, label, study, **told)
     return vector_or_permutation(row, model, vector, weights, study, rng)
@@ -56,7 +90,28 @@ def vector_or_permutation(
     study: Study,
     rng: np.random.Generator,
 ) -> list[Row]:
-    """Return the t test of a contrast; where a weighted group is small, its permutation too."""
+    """Return the t test of a contrast, or of a small group the permutation with it.
+
+    Parameters
+    ----------
+    row : Row
+        The t test.
+    model : FittedModel
+        Its model.
+    vector : (p,) ndarray of float64
+        Weights of the coefficients.
+    weights : mapping of str to float
+        Weight of each group; those of zero may be small.
+    study : Study
+        Says what is small (``ExactBelow``).
+    rng : Generator
+        Permutes residuals.
+
+    Returns
+    -------
+    list of Row
+        ``row`` alone, or the permutation with ``row`` as its supplement.
+    """
     compared = {v: n for v, n in model.sample.n_per_group.items() if weights.get(v)}
     if min(compared.values(), default=0) >= study.model.content['ExactBelow']:
         return [row]
@@ -70,7 +125,26 @@ def adjusted_row(
     study: Study,
     **told: Unpack[Told],
 ) -> Row:
-    """Return the t test of a contrast of adjusted group means, see `vector_row`."""
+    """Return the t test of a contrast of adjusted group means, see `vector_row`.
+
+    Parameters
+    ----------
+    model : FittedModel
+        With ``group``.
+    weights : mapping of str to float
+        Weight of each group; they sum to zero.
+    label : str
+        For the column ``contrast``.
+    study : Study
+        Gives the level of the interval.
+    **told : Told
+        Cells that differ from those of `vector_row`.
+
+    Returns
+    -------
+    Row
+        The test.
+    """
     return vector_row(model, contrast_vector(model, weights), label, study, **told)
 
 
@@ -81,6 +155,25 @@ def vector_row(
 
     The effect is the difference divided by the residual standard deviation, with Hedges'
     factor; its interval inverts the noncentral t.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    vector : (p,) ndarray of float64
+        Weights of the coefficients.
+    label : str
+        For the column ``contrast``.
+    study : Study
+        Gives the level of the interval.
+    **told : Told
+        Cells that replace those of this function.
+
+    Returns
+    -------
+    Row
+        ``extra`` has the difference, its standard error and the residual standard deviation,
+        in units of the response.
     """
     test = contrast_test(model.fit, vector)
     sigma, factor = model.fit.sigma, small_sample_factor(test.df)
@@ -97,7 +190,22 @@ def vector_row(
 
 
 def student_t(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """Return Student's t of a - b, its degrees of freedom and the pooled standard deviation."""
+    """Return Student's t of a - b, its degrees of freedom and the pooled standard deviation.
+
+    Parameters
+    ----------
+    a, b : (n_a,), (n_b,) ndarray of float64
+        The two samples; two values each at least.
+
+    Returns
+    -------
+    t : float
+        NaN when neither sample varies.
+    df : float
+        n_a + n_b - 2.
+    pooled : float
+        In units of the values.
+    """
     n_a, n_b = len(a), len(b)
     df = n_a + n_b - 2
     pooled = np.sqrt((a.var(ddof=1) * (n_a - 1) + b.var(ddof=1) * (n_b - 1)) / df)
@@ -108,7 +216,24 @@ def student_t(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
 def plain_rows(
     model: FittedModel, pair: tuple[str, str], study: Study, rng: np.random.Generator
 ) -> list[Row]:
-    """Return the two-sample t test of one pair; of small groups the permutation of means."""
+    """Return the two-sample t test of one pair, of small groups the permutation of means.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Its sample is compared, without the covariates.
+    pair : (str, str)
+        Groups; the difference is the first minus the second.
+    study : Study
+        Levels, and what is small.
+    rng : Generator
+        Permutations of the means.
+
+    Returns
+    -------
+    list of Row
+        One row, or the permutation with the t test as its supplement.
+    """
     row = plain_row(model, pair, study)
     frame, name = model.sample.frame, model.sample.measure.name
     a, b = (frame.loc[frame['group'] == level, name].to_numpy(dtype=float) for level in pair)
@@ -116,7 +241,22 @@ def plain_rows(
 
 
 def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
-    """Return the two-sample t test of one pair, without covariates."""
+    """Return the two-sample t test of one pair, without covariates.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Its sample is compared, without the covariates.
+    pair : (str, str)
+        Groups; the difference is the first minus the second.
+    study : Study
+        Gives the level of the interval.
+
+    Returns
+    -------
+    Row
+        Hedges' g with the interval of the noncentral t.
+    """
     frame, name = model.sample.frame, model.sample.measure.name
     values = [frame.loc[frame['group'] == level, name].to_numpy(dtype=float) for level in pair]
     t, df, pooled = student_t(values[0], values[1])
@@ -145,7 +285,22 @@ def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
 def posthoc(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Compare pairs of groups in the responses that passed the replication rule."""
+    """Compare pairs of groups in the responses that passed the replication rule.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``PostHoc``).
+    earlier : mapping of str to DataFrame
+        Table ``ancova``, by which responses are retained.
+    rng : Generator
+        Permutations of small samples.
+
+    Returns
+    -------
+    list of Row
+        Two rows a pair: adjusted means, and without covariates.
+    """
     retained = retained_responses(earlier.get('ancova'), study.model)
     measures = [m for m in structure_measures(study) if m.name in retained]
     rows = nothing_retained('posthoc', earlier.get('ancova'), study.model, retained)
@@ -172,7 +327,22 @@ def posthoc(
 def planned_contrasts(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Test the model's planned contrasts in every response, without a gate."""
+    """Test the model's planned contrasts in every response, without a gate.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Contrasts``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Permutes residuals where a weighted group is small.
+
+    Returns
+    -------
+    list of Row
+        One row a contrast, response and cohort.
+    """
     del earlier
     if not study.model.contrasts:
         return []

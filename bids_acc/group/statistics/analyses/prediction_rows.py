@@ -127,7 +127,23 @@ def people_of(
 def prediction_of_outcome(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Predict the model's outcome from baseline measures, on unseen participants only."""
+    """Predict the model's outcome from baseline measures, on unseen participants only.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Prediction``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Folds and permutations.
+
+    Returns
+    -------
+    list of Row
+        One row a scheme of folds for the score, and those of a classification
+        (`classification_rows`); empty without an outcome.
+    """
     del earlier
     wanted = study.model.section('Prediction')
     if wanted['Outcome'] is None:

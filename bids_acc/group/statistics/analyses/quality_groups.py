@@ -17,6 +17,11 @@ from bids_acc.group.statistics.study.joining import gated_values
 def quality_frame(study: Study) -> tuple[pd.DataFrame, list[str]]:
     """Join quality measures, CRLBs and gate verdicts to the baseline session.
 
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Quality/Measures``; all numeric ones when it names none).
+
     Returns
     -------
     frame : DataFrame
@@ -83,6 +88,20 @@ def quality_by_group(
 
     Everybody with data counts, whether or not the gate was passed; a second set of rows has
     only those whose primary metabolite passed.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Quality``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Samples tables for the exact test where they are too many to enumerate.
+
+    Returns
+    -------
+    list of Row
+        One row a measure and cohort.
     """
     del earlier
     frame, columns = quality_frame(study)

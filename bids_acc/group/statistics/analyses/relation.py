@@ -20,7 +20,18 @@ from bids_acc.group.statistics.study.data import Study, structure_measures
 
 
 def relation_measure(study: Study) -> str | None:
-    """Return the metabolite whose relation to structure is tested, if it was measured."""
+    """Return the metabolite whose relation to structure is tested, if it was measured.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mrs/Relation``).
+
+    Returns
+    -------
+    str or None
+        None when the model names none or nobody has it.
+    """
     name = study.model.content['Mrs']['Relation']
     return name if name is not None and study.measure(name) is not None else None
 
@@ -32,6 +43,20 @@ def relation(
 
     The main effect comes from the model without the interaction, so that it means the same
     under both types of sums of squares; the interaction from the model with it.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mrs/Relation``).
+    earlier : mapping of str to DataFrame
+        Table ``ancova``, by which responses are retained.
+    rng : Generator
+        Permutes residuals in small samples.
+
+    Returns
+    -------
+    list of Row
+        Main effect and interaction of each retained response and cohort.
     """
     name = relation_measure(study)
     if name is None:
@@ -57,7 +82,23 @@ def relation(
 
 
 def direction(model: FittedModel, term: str, study: Study) -> dict[str, float]:
-    """Return slope and partial correlation of a continuous term, all other terms equal."""
+    """Return slope and partial correlation of a continuous term, all other terms equal.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    term : str
+        A term of one column.
+    study : Study
+        Gives the level of the interval.
+
+    Returns
+    -------
+    dict of str to float
+        Columns of the table: ``slope, slope_se`` (response per unit of the term),
+        ``partial_r`` and its limits.
+    """
     weights = np.zeros(model.design.X.shape[1])
     weights[model.design.terms[term][0]] = 1
     test = contrast_test(model.fit, weights)
@@ -74,6 +115,22 @@ def partial_row(model: FittedModel, column: str, study: Study, **told: Unpack[To
 
     The correlation of the residuals after the other terms equals ``t / sqrt(t^2 + df)`` of the
     term's coefficient, with df = n - 2 - q.
+
+    Parameters
+    ----------
+    model : FittedModel
+        The model.
+    column : str
+        A term of one column.
+    study : Study
+        Gives the level of the interval.
+    **told : Told
+        Cells that replace those of this function.
+
+    Returns
+    -------
+    Row
+        The effect is named ``r`` when nothing is partialled out.
     """
     weights = np.zeros(model.design.X.shape[1])
     weights[model.design.terms[column][0]] = 1
@@ -97,6 +154,20 @@ def partial_correlations(
     Only responses whose main effect of the metabolite was significant in that cohort are
     followed up: once without group, as published, and once with group partialled out too. The
     first may hold the difference of the groups and nothing else.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Mrs/Relation``).
+    earlier : mapping of str to DataFrame
+        Table ``relation``, which says where to follow up.
+    rng : Generator
+        Permutes residuals in small samples.
+
+    Returns
+    -------
+    list of Row
+        Two rows a response and cohort that was followed up.
     """
     name = relation_measure(study)
     table = earlier.get('relation')

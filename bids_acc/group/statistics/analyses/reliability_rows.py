@@ -22,7 +22,22 @@ EXTRA = ('sem', 'sdc', 'cv_pct', 'bias')
 def agreement_of_sessions(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Return the reliability of each measure from the sessions that the model names."""
+    """Return the reliability of each measure from the sessions that the model names.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sessions/Reliability``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        One row a measure, cohort and scope; empty where the model names no sessions.
+    """
     del earlier, rng
     wanted = study.model.section('Sessions')
     if not wanted['Reliability']:

@@ -60,7 +60,24 @@ def _main(table: pd.DataFrame) -> pd.DataFrame:
 def nothing_retained(
     analysis: str, table: pd.DataFrame | None, model: Model, retained: Mapping[str, str]
 ) -> list[Row]:
-    """Return the row that says why nothing was followed up; none if something was."""
+    """Return the row that says why nothing was followed up; none if something was.
+
+    Parameters
+    ----------
+    analysis : str
+        Name of the analysis that follows up.
+    table : DataFrame or None
+        Table ``ancova``.
+    model : Model
+        Its replication rule.
+    retained : mapping of str to str
+        As `retained_responses` returns it.
+
+    Returns
+    -------
+    list of Row
+        One row without a test, or none.
+    """
     if retained or table is None or table.empty:
         return []
     rule = model.content['Replication']
@@ -70,7 +87,20 @@ def nothing_retained(
 
 
 def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataFrame:
-    """Return one row per response: retained for further tests or not, and why."""
+    """Return one row per response: retained for further tests or not, and why.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Finished tables; ``ancova`` is read.
+    model : Model
+        Its replication rule.
+
+    Returns
+    -------
+    DataFrame
+        ``response, retained, reason, p_by_cohort``.
+    """
     table = tables.get('ancova')
     if table is None or table.empty:
         return pd.DataFrame(columns=['response', 'retained', 'reason'])

@@ -35,6 +35,16 @@ _NO_VALUE = 'value unknown'
 def criteria_of(reason: object) -> tuple[str, ...]:
     """Return the criteria that a level or its spectrum did not meet, without the figures.
 
+    Parameters
+    ----------
+    reason : object
+        Cell ``gate_reason``; anything but text is none.
+
+    Returns
+    -------
+    tuple of str
+        Criterion with its threshold, in the order of the cell.
+
     Examples
     --------
     >>> criteria_of('fwhm < 10 Hz: 12.3 fail; crlb < 20 %: unknown; artefact: lipid')
@@ -49,7 +59,18 @@ def criteria_of(reason: object) -> tuple[str, ...]:
 
 
 def without_gate(study: Study) -> Study:
-    """Return the study with the metabolite values that failed their gate put back."""
+    """Return the study with the metabolite values that failed their gate put back.
+
+    Parameters
+    ----------
+    study : Study
+        As the gate left it.
+
+    Returns
+    -------
+    Study
+        The same people; nothing in it has failed the gate.
+    """
     values, failed = gated_values(study.mrs, study.model, use_gate=False)
     return _with_values(study, values, failed)
 
@@ -83,7 +104,18 @@ def _with_values(study: Study, values: pd.DataFrame, failed: pd.DataFrame) -> St
 
 
 def alone(study: Study) -> list[str]:
-    """List the criteria that left out a level; none where one is the gate itself."""
+    """List the criteria that left out a level; none where there is only one.
+
+    Parameters
+    ----------
+    study : Study
+        Levels in long form with ``gate_reason``.
+
+    Returns
+    -------
+    list of str
+        Each criterion once, in alphabetical order.
+    """
     if study.mrs is None or 'gate_reason' not in study.mrs:
         return []
     found = {name for reason in study.mrs['gate_reason'] for name in criteria_of(reason)}
@@ -150,7 +182,23 @@ def _compare(rows: list[Row], table: pd.DataFrame | None, gated: str, alpha: flo
 def gate_sensitivity(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Repeat the metabolite analyses under other gates and compare absolute CRLBs."""
+    """Repeat the metabolite analyses under other gates and compare absolute CRLBs.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model, with the levels that failed their gate.
+    earlier : mapping of str to DataFrame
+        Tables ``ancova`` and ``relation``, for the retained responses.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        Group effects and relations without the gate and under each of its criteria alone, with
+        what changed; then absolute CRLBs.
+    """
     del rng
     if not len(study.gate_failed.columns):
         return []

@@ -28,6 +28,16 @@ from bids_acc.group.statistics.study.joining import refuse_spellings
 def site_column(study: Study) -> str:
     """Return the column with the site; the cohort when the model names none.
 
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sites/Column``).
+
+    Returns
+    -------
+    str
+        Column of ``Study.wide``.
+
     Raises
     ------
     InputDataError
@@ -136,7 +146,22 @@ def _comparison_rows(
 
 
 def shared_pairs(frame: pd.DataFrame, levels: list[str], site: str) -> list[tuple[str, str]]:
-    """Return the pairs of groups that at least two sites have, later level first."""
+    """Return the pairs of groups that at least two sites have, later level first.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With ``group`` and the column of the sites.
+    levels : list of str
+        Groups, reference first.
+    site : str
+        Column of the sites.
+
+    Returns
+    -------
+    list of (str, str)
+        Pairs ``(a, b)`` to compare as a - b.
+    """
     have = frame.groupby(site)['group'].agg(set)
     return [
         (b, a) for a, b in combinations(levels, 2)
@@ -148,6 +173,22 @@ def harmonised(study: Study, frame: pd.DataFrame, site: str) -> tuple[pd.DataFra
     """Return the measures after ComBat, group and covariates preserved.
 
     Only participants with all measures and covariates take part; their number is returned too.
+
+    Parameters
+    ----------
+    study : Study
+        Measures, covariates and model (``Sites/MinPerSite``).
+    frame : DataFrame
+        One row a participant, with the column of the sites.
+    site : str
+        Column of the sites.
+
+    Returns
+    -------
+    clean : DataFrame
+        Harmonised measures, site, group and covariates of complete participants.
+    left_out : int
+        Participants who are not complete.
 
     Raises
     ------
@@ -189,7 +230,22 @@ def _combat_rows(
 def sites_side_by_side(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Compare groups per site, pooled with site, by meta-analysis and after ComBat."""
+    """Compare groups per site, pooled with site, by meta-analysis and after ComBat.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sites``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        Empty with one site.
+    """
     del earlier, rng
     site = site_column(study)
     frame = study.baseline[study.baseline[site].notna()]

@@ -26,7 +26,20 @@ FEWEST_DRAWS = 4999
 
 
 def permutation_words(test: PermutationTest, *, slope: bool = False) -> str:
-    """Say how a permutation test of groups, or of a slope, was done."""
+    """Say how a permutation test of groups, or of a slope, was done.
+
+    Parameters
+    ----------
+    test : PermutationTest
+        Number of resamples, and whether all were enumerated.
+    slope : bool
+        Whether the response was permuted, and not the labels of groups.
+
+    Returns
+    -------
+    str
+        For the column ``method``.
+    """
     if test.exact:
         kind = 'the response, all {} orders' if slope else 'group labels, all {} divisions'
         return f'exact permutation of {kind.format(test.n_resamples + 1)}'
@@ -34,7 +47,20 @@ def permutation_words(test: PermutationTest, *, slope: bool = False) -> str:
 
 
 def is_small(study: Study, row: Row) -> bool:
-    """Tell whether a group of the comparison has fewer people than ``ExactBelow``."""
+    """Tell whether a group of the comparison has fewer people than ``ExactBelow``.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used.
+    row : Row
+        Test with its ``n_per_group``; empty groups do not count.
+
+    Returns
+    -------
+    bool
+        Whether the permutation is the main test.
+    """
     counts = [n for n in row.n_per_group.values() if n]
     return bool(counts) and min(counts) < study.model.content['ExactBelow']
 
@@ -44,6 +70,18 @@ def is_small_relation(study: Study, row: Row) -> bool:
 
     The slope is a contrast of everybody, so that the smallest group does not count. The number is
     an own convention.
+
+    Parameters
+    ----------
+    study : Study
+        Only its model is used.
+    row : Row
+        Test with its ``n``.
+
+    Returns
+    -------
+    bool
+        Whether the permutation is the main test.
     """
     return 0 < row.n < 2 * int(study.model.content['ExactBelow'])
 

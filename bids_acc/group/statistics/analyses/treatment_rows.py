@@ -15,7 +15,22 @@ from bids_acc.group.statistics.study.data import Study
 def treatment_groups(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Count for each group of the model which label the treatment history gave."""
+    """Count for each group of the model which label the treatment history gave.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``TreatmentHistory``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        One row a group and cohort, with the share of undetermined histories.
+    """
     del earlier, rng
     name = study.model.section('TreatmentHistory')['Definition']
     if name is None or name not in study.baseline:

@@ -47,7 +47,23 @@ COMPLETERS = 'completers'
 def trials(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Analyse a study over visits as the trial that its model file describes."""
+    """Analyse a study over visits as the trial that its model file describes.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Sessions``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        Slopes over the visits, rates of response, normalisation and crossover, as far as the
+        model file asks for them.
+    """
     del earlier, rng
     if study.wide['session_id'].nunique() < 2:
         return []
@@ -68,13 +84,40 @@ def followed(study: Study, frame: pd.DataFrame, visits: Sequence[str]) -> list[s
     """Return the groups of which somebody was seen after the first visit.
 
     Controls who are measured once are no arm of a trial and have not dropped out.
+
+    Parameters
+    ----------
+    study : Study
+        Order of the groups.
+    frame : DataFrame
+        Visits of one cohort.
+    visits : sequence of str
+        Sessions in the order of time.
+
+    Returns
+    -------
+    list of str
+        Groups that take part in the trial.
     """
     after = set(frame.loc[frame['session_id'].isin(visits[1:]), 'group'])
     return [level for level in study.group_levels(frame) if level in after]
 
 
 def seen(study: Study, frame: pd.DataFrame) -> pd.Series:
-    """Tell which rows are visits that took place: anything was measured, usable or not."""
+    """Tell which rows are visits that took place: anything was measured, usable or not.
+
+    Parameters
+    ----------
+    study : Study
+        Its measures, and which of them failed a gate.
+    frame : DataFrame
+        Rows of ``Study.wide``, one a participant and session.
+
+    Returns
+    -------
+    Series of bool
+        With the index of ``frame``.
+    """
     names = [measure.name for measure in study.measures if measure.name in frame]
     score = study.model.section('Sessions')['Improvement']
     if score is not None:

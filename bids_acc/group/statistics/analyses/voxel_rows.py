@@ -38,6 +38,20 @@ def group_by_voxel(
 
     With two voxels in everybody that is the interaction of the analysis of variance with a factor
     within people, and needs no assumption about how the voxels vary together.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model, with a metabolite in two voxels.
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Not used: nothing here is random.
+
+    Returns
+    -------
+    list of Row
+        One row a metabolite, pair of voxels and cohort.
     """
     del earlier, rng
     rows: list[Row] = []

@@ -58,7 +58,18 @@ class Scored:
 
 
 def scored_measures(study: Study) -> list[Measure]:
-    """Return the measures and columns that the model wants scored."""
+    """Return the measures and columns that are compared with norms.
+
+    Parameters
+    ----------
+    study : Study
+        Measures and model (``Norms``).
+
+    Returns
+    -------
+    list of Measure
+        Named columns, else those of the table of norms, else `named_measures`.
+    """
     norms = study.model.content['Norms']
     wanted = norms['Columns']
     if not wanted and norms['Level'] is None:
@@ -173,7 +184,19 @@ def _outside(
 
 
 def participant_scores(study: Study) -> pd.DataFrame:
-    """Return z scores and centiles of every participant and session, in long form."""
+    """Return z scores and centiles of every participant and session, in long form.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Norms``).
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `COLUMNS`, sorted by cohort, measure and participant; the centile
+        is in per cent.
+    """
     parts = []
     for scored in score(study):
         frame = scored.frame[['participant_id', 'session_id', 'cohort', 'group']]
@@ -194,7 +217,22 @@ def participant_scores(study: Study) -> pd.DataFrame:
 def group_zscores(
     study: Study, earlier: Mapping[str, pd.DataFrame], rng: np.random.Generator
 ) -> list[Row]:
-    """Compare each group with the norm: mean z score, and how many lie beyond a centile."""
+    """Compare each group with the norm: mean z score, and how many lie beyond a centile.
+
+    Parameters
+    ----------
+    study : Study
+        Data and model (``Norms``).
+    earlier : mapping of str to DataFrame
+        Not used: this step looks at no other.
+    rng : Generator
+        Samples tables for the exact test of shares where they are too many to enumerate.
+
+    Returns
+    -------
+    list of Row
+        One row a measure and group for the mean, and one for each share.
+    """
     del earlier
     rows: list[Row] = []
     keys = ['participant_id', 'session_id']

@@ -74,6 +74,18 @@ def spread(values: npt.ArrayLike, width: float = 0.3) -> FloatArray:
 def mean_interval(values: FloatArray, level: float = 0.95) -> tuple[float, float]:
     """Return the t interval of a mean; NaN for fewer than two values.
 
+    Parameters
+    ----------
+    values : ndarray of float64
+        One group, without missing values.
+    level : float
+        Confidence level, between 0 and 1.
+
+    Returns
+    -------
+    low, high : float
+        In units of the values.
+
     Examples
     --------
     >>> [round(v, 2) for v in mean_interval(np.array([1.0, 2.0, 3.0]))]
@@ -157,7 +169,18 @@ def draw_brackets(
 
 
 def axis_label(measure: Measure) -> str:
-    """Return the axis label of a measure."""
+    """Return the words that a measure's axis bears.
+
+    Parameters
+    ----------
+    measure : Measure
+        Response.
+
+    Returns
+    -------
+    str
+        Metric, component, voxel and unit, as far as they are known.
+    """
     unit = UNITS.get(measure.metric, SCHEMES.get(measure.unit, measure.unit))
     where = f' in {measure.voxel}' if measure.voxel else ''
     words = metric_words(measure.metric, measure.component)
