@@ -146,6 +146,10 @@ def load_table() -> Mapping[str, OutputSpec]:
     return table
 
 
+ON_MESH = 'Vertices of the mesh of {}, see the entity den'
+"""What the sidecar of a map on the mesh of a derivative says of it."""
+
+
 def on_mesh(key: str, space: str = '') -> str:
     """Return the key of an output on a mesh that a derivative brings.
 
@@ -170,7 +174,10 @@ def _on_meshes(spec: OutputSpec) -> Iterator[OutputSpec]:
         yield replace(
             spec, key=on_mesh(spec.key, space), meshes={}, mesh=space,
             entities={**spec.entities, 'space': space, 'density': density},
-            metadata={'SpatialReference': space, **spec.metadata},
+            metadata={
+                'SpatialReference': space, **spec.metadata,
+                **({'Density': ON_MESH.format(space)} if 'Density' in spec.metadata else {}),
+            },
             free=tuple(name for name in spec.free if name != 'density'),
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ from bids_acc.func.sampling import (
     voxel_edge,
 )
 from bids_acc.func.signal import has_signal, temporal_snr
+from bids_acc.images.ants_bridge import carry_points
 from bids_acc.images.resampling import sample
 from bids_acc.surfaces.gifti import read_labels
 from bids_acc.surfaces.template import HEMISPHERES, MEDIAL_WALL, load_template
@@ -95,6 +96,8 @@ class AnatFiles:
     transforms: Sequence[Path] = ()
     """Those that carry template images to the T1w image."""
     brain: Path | None = None
+    other: AnatFiles | None = None
+    """The same on the mesh of a derivative, where maps are measured there as well."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,24 @@ class Choices:
     seeds: Path | None = None
     atlas: Path | None = None
     density: str = '41k'
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the vertices of a mesh are sampled, the left half first, and what they are."""
+
+    points: FloatArray
+    """(n_depths, n_vertices, 3) in the space of the series, mm."""
+    weights: FloatArray
+    """(n_depths, n_vertices)"""
+    labels: npt.NDArray[Any]
+    names: Mapping[int, str]
+
+    @property
+    def cortex(self) -> BoolArray:
+        """Whether a vertex is no medial wall."""
+        wall = [code for code, name in self.names.items() if name == MEDIAL_WALL]
+        return np.asarray(~np.isin(self.labels, wall))
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,8 @@ class PreparedRun:
     names: Mapping[int, str]
     overlap: float
     """Dice of the brains of series and T1w image; NaN elsewhere."""
+    other: PreparedRun | None = None
+    """The same run at the vertices of the mesh of a derivative."""
 
 
 @dataclass(frozen=True)
@@ -197,40 +220,84 @@ def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices)
     cosines = confounds.table.filter(regex='^cosine').fillna(0.0)
     kept = censored(confounds.column('framewise_displacement'), choices.censor_fd)
     cleaning = make_cleaning(regressors, cosines, kept, facts.repetition_time, choices.band)
-    series, points, weights = _read(files, facts, anat, choices)
-    labels, names = _labels(anat, facts, choices.density)
-    cortex = ~np.isin(labels, [code for code, name in names.items() if name == MEDIAL_WALL])
-    mean, tsnr = _tsnr(series.vertices, cleaning)
-    there = cortex & (np.nan_to_num(mean) > 0)
-    reference = float(np.median(mean[there])) if there.any() else float('nan')
+    places = _places(files, facts, anat, choices)
+    series = _read(files, facts, choices, places)
+    cortex = places[0].cortex
+    mean, tsnr = _tsnr(series[0].vertices, cleaning)
+    reference = _typical(mean, cortex)
     voxel_signal, voxel_tsnr = np.zeros(0, dtype=bool), np.zeros(0)
-    if series.voxels is not None:
-        voxel_mean, voxel_tsnr = _tsnr(series.voxels, cleaning)
+    if series[0].voxels is not None:
+        voxel_mean, voxel_tsnr = _tsnr(series[0].voxels, cleaning)
         voxel_signal = has_signal(voxel_mean, voxel_tsnr, reference)
     overlap = float('nan')
     if facts.space == 'T1w' and files.mask is not None and anat.brain is not None:
         overlap = brain_overlap(files.mask, anat.brain)
-    return PreparedRun(
-        series, facts, confounds, cleaning, mean, tsnr, cortex & has_signal(mean, tsnr, reference),
-        cortex, voxel_signal, voxel_tsnr, points, weights, labels, names, overlap,
+    found = PreparedRun(
+        series[0], facts, confounds, cleaning, mean, tsnr,
+        cortex & has_signal(mean, tsnr, reference), cortex, voxel_signal, voxel_tsnr,
+        places[0].points, places[0].weights, places[0].labels, places[0].names, overlap,
+    )  # fmt: skip
+    return found if len(places) == 1 else replace(found, other=_on(found, series[1], places[1]))
+
+
+def _typical(mean: FloatArray, cortex: BoolArray) -> float:
+    """Return the median intensity of the cortex that the field of view holds."""
+    there = cortex & (np.nan_to_num(mean) > 0)
+    return float(np.median(mean[there])) if there.any() else float('nan')
+
+
+def _on(prepared: PreparedRun, series: RunSeries, places: Places) -> PreparedRun:
+    """Return a run at the vertices of another mesh; voxels and cleaning are the same."""
+    cortex = places.cortex
+    mean, tsnr = _tsnr(series.vertices, prepared.cleaning)
+    return replace(
+        prepared, series=series, mean=mean, tsnr=tsnr, cortex=cortex,
+        signal=cortex & has_signal(mean, tsnr, _typical(mean, cortex)),
+        points=places.points, weights=places.weights, labels=places.labels, names=places.names,
     )  # fmt: skip
 
 
-def _read(
-    files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices
-) -> tuple[RunSeries, FloatArray, FloatArray]:
-    """Read the series at the places that its space has."""
-    if len(files.bold) > 1:
-        points, weights = ribbon_of_template(choices.density)
-        return read_surface_run(files.bold, facts.n_dummy, choices.density), points, weights
-    if facts.space == 'T1w':
-        points, weights = ribbon_of_subject(
-            anat.white, anat.pial, anat.tpms, voxel_edge(files.bold[0])
-        )
+def _places(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices) -> list[Places]:
+    """Return the vertices that the series' space has: the template's mesh, then another one."""
+    labels, names = _labels(anat, facts, choices.density)
+    in_volume = len(files.bold) == 1
+    edge = voxel_edge(files.bold[0]) if in_volume else 0.0
+    if in_volume and facts.space == 'T1w':
+        points, weights = ribbon_of_subject(anat.white, anat.pial, anat.tpms, edge)
     else:
         points, weights = ribbon_of_template(choices.density)
-    series = read_volume_run(files.bold[0], files.mask, facts.n_dummy, points, weights)
-    return series, points, weights
+    found = [Places(points, weights, labels, names)]
+    if in_volume and anat.other is not None:
+        found.append(_places_on_mesh(anat.other, facts, edge))
+    return found
+
+
+def _places_on_mesh(anat: AnatFiles, facts: RunFacts, edge: float) -> Places:
+    """Return the vertices of a derivative's mesh; carried to MNI152 for a series there."""
+    points, weights = ribbon_of_subject(anat.white, anat.pial, anat.tpms, edge)
+    if facts.space != 'T1w':  # what carries an image from the template carries points to it
+        points = carry_points(points.reshape(-1, 3), anat.transforms).reshape(points.shape)
+    labels, names = _own_labels(anat)
+    return Places(points, weights, labels, names)
+
+
+def _read(
+    files: RunFiles, facts: RunFacts, choices: Choices, places: Sequence[Places]
+) -> list[RunSeries]:
+    """Read the series once, and share it out to the meshes."""
+    if len(files.bold) > 1:
+        return [read_surface_run(files.bold, facts.n_dummy, choices.density)]
+    series = read_volume_run(
+        files.bold[0], files.mask, facts.n_dummy,
+        np.concatenate([one.points for one in places], axis=1),
+        np.concatenate([one.weights for one in places], axis=1),
+    )  # fmt: skip
+    sizes = [len(one.labels) for one in places]
+    ends = np.cumsum(sizes)
+    return [
+        replace(series, vertices=series.vertices[:, end - size : end], n_left=size // 2)
+        for size, end in zip(sizes, ends, strict=True)
+    ]
 
 
 def _labels(
@@ -238,10 +305,15 @@ def _labels(
 ) -> tuple[npt.NDArray[Any], Mapping[int, str]]:
     """Return the labels of all vertices: the subject's in its own space, else the template's."""
     if facts.space == 'T1w' and anat.parcellation:
-        halves = [read_labels(path) for path in anat.parcellation]
-        return np.concatenate([labels for labels, _ in halves]), halves[0][1]
+        return _own_labels(anat)
     mesh = load_template(density)
     return np.concatenate([mesh[h].labels for h in HEMISPHERES]), mesh[HEMISPHERES[0]].names
+
+
+def _own_labels(anat: AnatFiles) -> tuple[npt.NDArray[Any], Mapping[int, str]]:
+    """Return the labels that a subject's surfaces have, left before right."""
+    halves = [read_labels(path) for path in anat.parcellation]
+    return np.concatenate([labels for labels, _ in halves]), halves[0][1]
 
 
 def _tsnr(
@@ -280,19 +352,53 @@ def measure_rest(prepared: PreparedRun, anat: AnatFiles, choices: Choices) -> Re
     regions = standardised(cleaning.filtered @ raw)
     members = joined_members([one for one, _ in groups])
     matrix = np.full((regions.shape[1],) * 2, np.nan)
-    seed_maps = {}
     if dof > 0:  # whether the runs together have enough is judged when they are joined
         matrix = correlations(regions, regions)
-        vertices = standardised(filtered)
-        for index, region in enumerate(members.regions):
-            if region.kind in ('seed', 'parcel'):
-                found = correlations(regions[:, [index]], vertices)[0]
-                seed_maps[region.name] = np.where(prepared.signal, found, np.nan)
+    seed_maps = _seed_maps(prepared, filtered, members, regions) if dof > 0 else {}
     tsnr = np.concatenate([_region_tsnr(one, prepared, on_mesh) for one, on_mesh in groups])
     return RestMeasures(
         maps, seed_maps, members, regions, tsnr, matrix, dof,
         quality_of(prepared, choices, dof, members), findings_of(prepared, members),
     )  # fmt: skip
+
+
+def measure_on_mesh(prepared: PreparedRun, found: RestMeasures, choices: Choices) -> RestMeasures:
+    """Measure maps at the vertices of the mesh of a derivative; regions and seeds are the same.
+
+    Parameters
+    ----------
+    prepared : PreparedRun
+        From `prepare`; its ``other`` mesh is measured.
+    found : RestMeasures
+        From `measure_rest` of the same run.
+    choices : Choices
+
+    Raises
+    ------
+    ValueError
+        If the run was not read on another mesh.
+    """
+    if prepared.other is None:
+        raise ValueError('the run was read on the mesh of the template only')
+    other = prepared.other
+    filtered = _cleaned(other.cleaning.filtered, _in_percent(other))
+    enough = found.dof > 0
+    return replace(
+        found, maps=_vertex_maps(other, filtered, choices),
+        seed_maps=_seed_maps(other, filtered, found.members, found.series) if enough else {},
+    )  # fmt: skip
+
+
+def _seed_maps(
+    prepared: PreparedRun, filtered: npt.NDArray[np.float32], members: Members, regions: FloatArray
+) -> dict[str, FloatArray]:
+    """Correlate the vertices with each seed and parcel."""
+    vertices, maps = standardised(filtered), {}
+    for index, region in enumerate(members.regions):
+        if region.kind in ('seed', 'parcel'):
+            found = correlations(regions[:, [index]], vertices)[0]
+            maps[region.name] = np.where(prepared.signal, found, np.nan)
+    return maps
 
 
 def _cleaned(operator: FloatArray, series: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

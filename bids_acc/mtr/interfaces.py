@@ -388,7 +388,10 @@ class _SampleInputSpec(_SignalsInputSpec):
     pial = InputMultiObject(File(exists=True), mandatory=True, desc='left and right')
     parcellation = InputMultiObject(File(exists=True), desc='labels, left and right')
     tpms = InputMultiObject(File(exists=True), mandatory=True, desc='GM, WM and CSF')
-    density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
+    density = traits.Enum(
+        '41k', '10k', '', usedefault=True,
+        desc='of the template mesh; empty for another one, whose regions are not measured',
+    )  # fmt: skip
     own_atlas = traits.Str('', usedefault=True, desc='atlas of the labels; empty: DKT')
     atlases = traits.Tuple(usedefault=True, desc='atlases besides the shipped ones')
 
@@ -449,6 +452,8 @@ class SampleTransfer(SimpleInterface):
 
     def _labels(self, index: int, side: str) -> list[Labels]:
         """Return the atlases at the vertices of a hemisphere, the subject's own in their place."""
+        if not self.inputs.density:
+            return []
         known = surface_labels(side, self.inputs.density, self.inputs.atlases)
         if not isdefined(self.inputs.parcellation):
             return known

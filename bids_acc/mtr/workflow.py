@@ -9,7 +9,7 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.derivatives.outputs import init_sink, on_mesh
 from bids_acc.mtr.interfaces import (
     AlignTransfer,
     MapTransfer,
@@ -23,6 +23,8 @@ from bids_acc.surfaces.template import HEMISPHERES
 ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white', 'pial', 'parcellation',
                'template_to_t1w_xfm')  # fmt: skip
 """What is taken of the T1w image."""
+MESH_INPUTS = ('mesh_white', 'mesh_pial')
+"""What is taken besides where maps are sampled on the mesh of a derivative as well."""
 VERTEX_MAPS = {'mtr': 'mtr', 'coverage': 'coverage', 'csf': 'csf', 'white': 'white_share'}
 """Ending of the output key, and field, of each vertex map."""
 
@@ -38,6 +40,7 @@ def init_mtr_wf(
     own_atlas: str = '',
     atlases: Sequence[str] = (),
     tract_atlas: str = '',
+    mesh: str = '',
     about: Mapping[str, Any] | None = None,
     seed: int = 1,
     name: str = 'mtr_wf',
@@ -63,6 +66,8 @@ def init_mtr_wf(
         Atlases besides the shipped ones.
     tract_atlas : str
         Atlas of tracts; empty without.
+    mesh : str
+        Another mesh on which maps are sampled as well; empty for none.
     about : mapping, optional
         For the sidecars: who made a ready map, and notes.
     seed : int
@@ -76,6 +81,8 @@ def init_mtr_wf(
         With and without saturation, in this order; or a ready map.
     t1w_preproc, t1w_mask, tpms, white, pial, parcellation, template_to_t1w_xfm
         Of the T1w image.
+    mesh_white, mesh_pial
+        Only with ``mesh``.
 
     Outputs
     -------
@@ -83,7 +90,8 @@ def init_mtr_wf(
         Table of quality.
     """
     workflow = pe.Workflow(name=name)
-    inputnode = pe.Node(niu.IdentityInterface(['images', *ANAT_INPUTS]), name='inputnode')
+    fields = ['images', *ANAT_INPUTS, *(MESH_INPUTS if mesh else ())]
+    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
     chosen: dict[str, Any] = {
         'factor': factor, 'noise_floor': settings.noise_floor, 'atlases': tuple(atlases),
@@ -124,22 +132,29 @@ def init_mtr_wf(
         sink = init_sink(key, **where, name=f'ds_{key}')
         sink.inputs.metadata = metadata
         workflow.connect(node, field, sink, 'in_file')
-    _keep_vertex_maps(workflow, surface, where, density, told)
+    _keep_vertex_maps(workflow, surface, where, told, density=density)
+    if mesh:
+        other = pe.Node(SampleTransfer(**chosen, density=''), name='sample_mesh', mem_gb=1.5)
+        workflow.connect([
+            (inputnode, other, [('images', 'images'), ('tpms', 'tpms'),
+                                *((n, n.removeprefix('mesh_')) for n in MESH_INPUTS)]),
+            (align, other, measured),
+        ])  # fmt: skip
+        _keep_vertex_maps(workflow, other, where, told, mesh=mesh)
     return workflow
 
 
 def _keep_vertex_maps(
-    workflow: pe.Workflow, node: pe.Node, where: Mapping[str, Any], density: str,
-    told: Mapping[str, Any],
+    workflow: pe.Workflow, node: pe.Node, where: Mapping[str, Any], told: Mapping[str, Any],
+    *, density: str = '', mesh: str = '',
 ) -> None:  # fmt: skip
     """Keep the maps of both hemispheres."""
+    fields: dict[str, Any] = {'density': density} if density else {}
     for ending, field in VERTEX_MAPS.items():
         for index, side in enumerate(HEMISPHERES):
-            key = f'mtr_vertex_{ending}'
-            pick = pe.Node(niu.Select(index=[index]), name=f'pick_{ending}_{side}')
-            sink = init_sink(
-                key, **where, hemisphere=side, density=density, name=f'ds_{key}_{side}'
-            )
+            key = on_mesh(f'mtr_vertex_{ending}', mesh)
+            pick = pe.Node(niu.Select(index=[index]), name=f'pick_{ending}_{mesh}{side}')
+            sink = init_sink(key, **where, hemisphere=side, **fields, name=f'ds_{key}_{side}')
             sink.inputs.metadata = dict(told)
             workflow.connect(
                 [(node, pick, [(field, 'inlist')]), (pick, sink, [('out', 'in_file')])]

@@ -69,6 +69,11 @@ class RunSet:
         return others[0].space if others else 'T1w'
 
     @property
+    def in_volume(self) -> bool:
+        """Whether the series are images, which any surface can be laid into."""
+        return not self.finished and all(len(run.bold) == 1 for run in self.prepared)
+
+    @property
     def source(self) -> str:
         """What prepares them."""
         others: list[BoldRun | FinishedRun] = [*self.prepared, *self.finished]
@@ -200,9 +205,12 @@ def needs_anat(inputs: FuncInputs) -> bool:
 
 
 def judged_row(
-    row: PlanRow, inputs: FuncInputs, settings: FuncSettings, *, has_anat: bool
+    row: PlanRow, inputs: FuncInputs, settings: FuncSettings, *, has_anat: bool, mesh: str = ''
 ) -> tuple[PlanRow, FuncInputs | None]:
-    """Hold the series of a session against the settings; say in the plan what they come to."""
+    """Hold the series of a session against the settings; say in the plan what they come to.
+
+    With ``mesh``, the name of a derivative's mesh, also what is not measured there.
+    """
     try:
         if not has_anat and needs_anat(inputs):
             raise MissingInputError(
@@ -223,6 +231,7 @@ def judged_row(
             ', '.join(str(c['words']) for c in t.contrasts)
             or ('measures as they are' if t.finished else 'at rest')
         )
+        + ('' if not mesh or (t.in_volume and has_anat) else f' (not on {mesh}: no image series)')
         for t in tasks
     ]
     reason = '; '.join(filter(None, [row.reason, *notes, *words]))

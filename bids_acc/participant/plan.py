@@ -147,7 +147,9 @@ def _plan_job(
             row, mask = _with_brain_mask(row, session, settings, derivatives)
         if modality == 'func' and row.status == 'run' and session.func is not None:
             has_anat = 'anat' in plan and plan['anat'].status in ('run', 'reuse')
-            row, func = judged_row(row, session.func, settings.func, has_anat=has_anat)
+            row, func = judged_row(
+                row, session.func, settings.func, has_anat=has_anat, mesh=surfaces.mesh
+            )
             session = replace(session, func=func)
         plan[modality] = row
         if row.status != 'run':

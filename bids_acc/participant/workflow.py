@@ -167,11 +167,13 @@ def init_session_wf(
     if job.wants('func') and session.func is not None:
         for task in tasks_of(session.func, settings.func):
             seed = task_seed(settings.random_seed, record_label(session, task.name))
-            func = _session_task(task, settings, common, seed, job.surfaces.own_labels)
+            func = _session_task(
+                task, settings, common, seed, job.surfaces, has_anat=anat is not None
+            )
             modalities[func.name] = 'func'
             _join(workflow, anat, func)
     if job.wants('mtr') and session.mtr is not None and anat is not None:
-        mtr = _session_mtr(session, session.mtr, settings, common, job.surfaces.own_labels)
+        mtr = _session_mtr(session, session.mtr, settings, common, job.surfaces)
         modalities[mtr.name] = 'mtr'
         _join(workflow, anat, mtr)
     if job.wants('mrs'):
@@ -275,8 +277,9 @@ def _session_dwi(
 
 
 def _session_task(
-    task: RunSet, settings: Settings, common: Mapping[str, Any], seed: int, own_atlas: str
-) -> Workflow:
+    task: RunSet, settings: Settings, common: Mapping[str, Any], seed: int,
+    surfaces: SurfaceChoice, *, has_anat: bool,
+) -> Workflow:  # fmt: skip
     """Build the graph of one task's BOLD runs: prepared by others, or by the built-in line."""
     measure: dict[str, Any] = {
         **common,
@@ -288,7 +291,8 @@ def _session_task(
         'seeds': seed_names(settings.func),
         'contrasts': task.contrasts,
         'source': task.source,
-        'own_atlas': own_atlas,
+        'own_atlas': surfaces.own_labels,
+        'mesh': surfaces.mesh if has_anat and task.in_volume else '',
     }
     if task.finished:
         runs = task.finished
@@ -310,7 +314,7 @@ def _session_mtr(
     inputs: MtrInputs,
     settings: Settings,
     common: Mapping[str, Any],
-    own_atlas: str,
+    surfaces: SurfaceChoice,
 ) -> Workflow:
     """Build the graph of magnetization transfer."""
     workflow = init_mtr_wf(
@@ -320,9 +324,10 @@ def _session_mtr(
         density=settings.anat.density,
         is_map=inputs.is_map,
         factor=inputs.factor,
-        own_atlas=own_atlas,
+        own_atlas=surfaces.own_labels,
         atlases=settings.anat.atlas,
         tract_atlas=settings.dwi.tract_atlas or '',
+        mesh=surfaces.mesh,
         about={
             **({'GeneratedBy': inputs.source} if inputs.source else {}),
             **({'Notes': list(inputs.notes)} if inputs.notes else {}),

@@ -50,6 +50,8 @@ class Block:
     viewer: str = ''
     """Maps on surfaces as JSON (`bids_acc.report.surface_view`); the image is shown without
     script."""
+    surfaces: str = ''
+    """Surfaces of the viewer as JSON where they are not the template's."""
     rating: tuple[str, Sequence[tuple[str, str]]] | None = None
     """Participant, and session and modality of each row of a form for raters."""
     beside: Sequence[tuple[Path, str]] = ()
@@ -169,6 +171,7 @@ def render_page(
     """
     shipped = resources.files('bids_acc') / 'data' / 'report'
     turned = any(block.viewer for section in sections for block in section.blocks)
+    on_template = any(b.viewer and not b.surfaces for section in sections for b in section.blocks)
     names = ('page.js', 'surface.js') if turned else ('page.js',)
     scripts = [(shipped / name).read_text('utf-8') for name in names]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -182,7 +185,7 @@ def render_page(
         link=lambda file: _href(file, folder),
         slug=lambda text: re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_').lower() or 'table',
         style=(shipped / 'page.css').read_text('utf-8'),
-        mesh=mesh_content() if turned else '',
+        mesh=mesh_content() if on_template else '',
         scripts=scripts,
         script_hashes=[_script_hash(script) for script in scripts],
     )

@@ -43,11 +43,13 @@ class SurfaceMap:
     """Ends of the colours; by default the 2nd and 98th percentile."""
     labels: Sequence[tuple[str, tuple[float, float, float]]] = field(default_factory=tuple)
     """Names and colours of the parcels."""
+    n_vertices: int = N_VERTICES
+    """Of a hemisphere of the surface that is shown."""
 
-    def shown(self, side: str, n_vertices: int = N_VERTICES) -> FloatArray:
+    def shown(self, side: str) -> FloatArray:
         """Return the values of one hemisphere on the mesh that is shown; missing is NaN."""
-        values = np.array(self.values[side], dtype=float)[:n_vertices]
-        values = np.pad(values, (0, n_vertices - len(values)), constant_values=np.nan)
+        values = np.array(self.values[side], dtype=float)[: self.n_vertices]
+        values = np.pad(values, (0, self.n_vertices - len(values)), constant_values=np.nan)
         if self.labels:
             values[values < 0] = np.nan
         return values
@@ -77,25 +79,35 @@ def _packed(values: npt.NDArray[np.generic]) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
-def mesh_content() -> str:
-    """Return the surfaces as JSON for the page, which holds them once.
+def mesh_content(surfaces: Mapping[str, InflatedHemisphere] | None = None) -> str:
+    """Return surfaces as JSON for the page, which holds the template's once.
+
+    Parameters
+    ----------
+    surfaces : mapping of str to InflatedHemisphere, optional
+        ``L`` and ``R``, of fewer than 65,536 vertices each; the template's by default.
 
     Returns
     -------
     str
         Faces, vertices in hundredths of a millimetre, and which vertices lie in sulci.
     """
-    both = inflated_template()
-    content: dict[str, object] = {'faces': _packed(both['L'].faces.astype('<u2'))}
-    for side, own in both.items():
-        content[side] = {
+    both = surfaces or inflated_template()
+    content = {
+        side: {
+            'faces': _packed(own.faces.astype('<u2')),
             'places': _packed(np.round(100 * own.vertices).astype('<i2')),
             'sulcus': _packed(own.sulcus.astype(np.uint8)),
         }
+        for side, own in both.items()
+    }
     return json.dumps(content)
 
 
-def viewer_content(maps: Sequence[SurfaceMap], outline: Mapping[str, npt.ArrayLike]) -> str:
+def viewer_content(
+    maps: Sequence[SurfaceMap], outline: Mapping[str, npt.ArrayLike],
+    surfaces: Mapping[str, InflatedHemisphere] | None = None,
+) -> str:  # fmt: skip
     """Return maps as JSON for the page.
 
     Parameters
@@ -104,23 +116,35 @@ def viewer_content(maps: Sequence[SurfaceMap], outline: Mapping[str, npt.ArrayLi
         The first is shown first.
     outline : mapping of str to (n_vertices,) array_like of int
         Region or parcels of each hemisphere whose borders are drawn; 0 outside.
+    surfaces : mapping of str to InflatedHemisphere, optional
+        As for `mesh_content`.
 
     Returns
     -------
     str
         A value is one of 65,535 steps between the smallest and the largest.
     """
-    both = inflated_template()
-    names = both['L'].names
+    both = surfaces or inflated_template()
+    legend = sorted({name for own in both.values() for name in own.names.values()})
     content = {
-        'names': [names.get(code, '') for code in range(max(names) + 1)],
-        'regions': {side: _packed(own.labels.astype(np.uint8)) for side, own in both.items()},
+        'names': legend,
+        'regions': {side: _packed(_positions(own, legend)) for side, own in both.items()},
         'outline': {
-            side: _packed(np.asarray(outline[side], dtype=np.uint8)[:N_VERTICES]) for side in both
+            side: _packed(np.asarray(outline[side], dtype=np.uint8)[: len(own.vertices)])
+            for side, own in both.items()
         },
         'maps': [_map_content(one) for one in maps],
     }
     return json.dumps(content).replace('<', '\\u003c')
+
+
+def _positions(own: InflatedHemisphere, legend: Sequence[str]) -> npt.NDArray[np.uint16]:
+    """Return each vertex's position in the names of both hemispheres; the last for none."""
+    table = np.full(int(own.labels.max(initial=0)) + 1, MISSING, dtype='<u2')
+    for code, name in own.names.items():
+        if 0 <= code < len(table):
+            table[code] = legend.index(name)
+    return table[own.labels]
 
 
 def _map_content(one: SurfaceMap) -> dict[str, object]:
@@ -204,7 +228,7 @@ def face_colours(
     -------
     (n_faces, 3) ndarray
     """
-    values = one.shown(side, len(hemisphere.vertices))
+    values = one.shown(side)
     base = np.where(hemisphere.sulcus[:, None], _SULCUS, _GYRUS)
     known = np.isfinite(values)
     if one.labels:

@@ -34,19 +34,24 @@ class InflatedHemisphere:
     """Code to name."""
 
 
-def inflated_cohort(surfaces: Mapping[str, MeanSurface]) -> dict[str, InflatedHemisphere]:
-    """Return the mean surfaces of a cohort, on the mesh of a derivative, inflated.
+def inflated_own(
+    surfaces: Mapping[str, MeanSurface], labels: Mapping[str, tuple[IntArray, dict[int, str]]]
+) -> dict[str, InflatedHemisphere]:
+    """Return surfaces on the mesh of a derivative, of a subject or the mean of many, inflated.
 
     Parameters
     ----------
     surfaces : mapping of str to MeanSurface
         ``L`` and ``R``, or one of them.
+    labels : mapping of str to (codes, names)
+        Of the sides of which they are known.
     """
     found = {}
     for side, mean in surfaces.items():
         vertices, sulcus = inflated(mean)
         none = np.zeros(len(vertices), dtype=np.int64)
-        found[side] = InflatedHemisphere(vertices, mean.faces, sulcus, none, {})
+        codes, names = labels.get(side, (none, {}))
+        found[side] = InflatedHemisphere(vertices, mean.faces, sulcus, codes, names)
     return found
 
 

@@ -75,9 +75,9 @@ def outputs_table() -> str:
 
 
 MESHES = """\
-With `--mesh civet` or `--mesh fsLR`, surfaces, thickness, area, volume, labels and what the
-diffusion tensor tells at vertices lie on the mesh of the derivative as well, by the same names
-with `space-civet_den-41k` or `space-fsLR_den-32k`."""
+With `--mesh civet` or `--mesh fsLR`, surfaces, thickness, area, volume, labels and what diffusion,
+magnetization transfer and function tell at vertices lie on the mesh of the derivative as well, by
+the same names with `space-civet_den-41k` or `space-fsLR_den-32k`."""
 
 MEASURES = """\
 **Measures**: `group/model-<name>/measures.tsv`, everything that is measured with a row for each

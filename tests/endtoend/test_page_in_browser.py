@@ -13,9 +13,10 @@ import pytest
 
 from bids_acc.group.cohort.exclusions import read_verdicts
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
-from bids_acc.report.surface_view import SurfaceMap, viewer_content
-from bids_acc.surfaces.inflated import inflated_template
+from bids_acc.report.surface_view import SurfaceMap, mesh_content, viewer_content
+from bids_acc.surfaces.inflated import InflatedHemisphere, inflated_template
 from tests.synthetic.browser import check_page, needs_browser, opened, started
+from tests.synthetic.surfaces import spiral_sphere
 
 pytestmark = needs_browser
 
@@ -27,9 +28,10 @@ def browser() -> Iterator[Any]:
         yield running
 
 
-def surface_block() -> Block:
+def surface_block(surfaces=None) -> Block:
     """Return a map that is 1 in front and 2 behind, and its still picture."""
-    both = inflated_template()
+    both = surfaces or inflated_template()
+    size = len(both['L'].vertices)
     values = {side: np.where(own.vertices[:, 1] > 0, 1.0, 2.0) for side, own in both.items()}
     outline = {side: own.labels == 27 for side, own in both.items()}
     pixel = (
@@ -38,8 +40,23 @@ def surface_block() -> Block:
     )
     return Block(
         title='Surface', caption='A map.', image=f'data:image/png;base64,{pixel}',
-        viewer=viewer_content([SurfaceMap('thickness', values, 'mm')], outline),
+        viewer=viewer_content(
+            [SurfaceMap('thickness', values, 'mm', n_vertices=size)], outline, surfaces
+        ),
+        surfaces=mesh_content(surfaces) if surfaces else '',
     )  # fmt: skip
+
+
+def own_mesh() -> dict[str, InflatedHemisphere]:
+    """Return spheres with more vertices than the template, the faces of the right turned."""
+    points, faces = spiral_sphere(12000)
+    none = np.zeros(len(points), dtype=np.int64)
+    sulcus = points[:, 2] < 0
+    place = 60 * points / np.linalg.norm(points, axis=1, keepdims=True)
+    return {
+        side: InflatedHemisphere(place, own, sulcus, none, {0: 'a region of the mesh'})
+        for side, own in (('L', faces), ('R', np.roll(faces, 1, axis=1)))
+    }
 
 
 @pytest.fixture(scope='module')
@@ -65,6 +82,7 @@ def page_file(tmp_path_factory) -> Path:
         Section('Summary', [Block(paragraphs=['a' * 300]), table_block(wide, 'Wide', 'Words.')]),
         Section('Figures', [image_block(svg, 'Thickness', 'Mean of each group.')]),
         Section('Maps', [surface_block()]),
+        Section('Own mesh', [surface_block(own_mesh())]),
         Section('Rating', [Block(rating=('sub-01', (('ses-1', 'anat'), ('ses-1', 'mrs'))))]),
         Section('Tables', [table_block(long, 'Long', fold_above=16, file=table)]),
         *(Section(f'Section number {i}', [Block(paragraphs=['t'])]) for i in range(9)),
@@ -163,8 +181,8 @@ def test_a_surface_is_turned_and_read_and_its_still_picture_stays_without_script
     browser, page_file
 ):
     page, said = opened(browser, page_file, viewport={'width': 1000, 'height': 800})
-    canvas = page.locator('.surface canvas')
-    page.locator('figure:has(+ .surface)').scroll_into_view_if_needed()  # drawn when seen
+    canvas = page.locator('.surface canvas').first
+    page.locator('figure:has(+ .surface)').first.scroll_into_view_if_needed()  # drawn when seen
     canvas.wait_for()
     canvas.scroll_into_view_if_needed()
     frame = canvas.bounding_box()
@@ -172,32 +190,48 @@ def test_a_surface_is_turned_and_read_and_its_still_picture_stays_without_script
 
     def told() -> str:
         canvas.hover(position=left_half)
-        return page.locator('.surface output').inner_text()
+        return page.locator('.surface output').first.inner_text()
 
     assert 'left' in told()
     spot = {'x': frame['width'] * 0.4, 'y': frame['height'] * 0.55}
     canvas.hover(position=spot)
-    medial = page.locator('.surface output').inner_text()
+    medial = page.locator('.surface output').first.inner_text()
     assert '1.00 mm' in medial, (
         'seen from the midline the left hemisphere has its front on the right'
     )
-    page.get_by_role('button', name='lateral').click()
+    page.get_by_role('button', name='lateral').first.click()
     canvas.hover(position={'x': spot['x'] + 1, 'y': spot['y']})
-    assert '2.00 mm' in page.locator('.surface output').inner_text()
+    assert '2.00 mm' in page.locator('.surface output').first.inner_text()
     canvas.focus()
     before = canvas.screenshot()
     for _ in range(4):
         page.keyboard.press('ArrowLeft')
     assert canvas.screenshot() != before
     assert said == []
-    still = page.locator('figure.still img')
+    still = page.locator('figure.still img').first
     assert not still.is_visible()
     page.emulate_media(media='print')
     assert still.is_visible()
     assert not canvas.is_visible()
     without, _ = opened(browser, page_file, java_script_enabled=False)
-    assert without.get_by_alt_text('Surface. A map.').is_visible()
-    assert not without.locator('.surface').is_visible()
+    assert without.get_by_alt_text('Surface. A map.').first.is_visible()
+    assert not without.locator('.surface').first.is_visible()
+
+
+@pytest.mark.slow  # drawn without a graphics card
+def test_a_mesh_of_its_own_is_drawn_and_read(browser, page_file):
+    page, said = opened(browser, page_file, viewport={'width': 1000, 'height': 800})
+    canvas = page.locator('.surface canvas').nth(1)
+    page.locator('figure:has(+ .surface)').nth(1).scroll_into_view_if_needed()
+    canvas.wait_for()
+    canvas.scroll_into_view_if_needed()
+    frame = canvas.bounding_box()
+    read = []
+    for share in (0.17, 0.33):  # behind and in front of the left half, seen from the midline
+        canvas.hover(position={'x': frame['width'] * share, 'y': frame['height'] * 0.5})
+        read.append(page.locator('.surface output').nth(1).inner_text())
+    assert read == [f'left a region of the mesh: thickness {v:.2f} mm' for v in (2, 1)]
+    assert said == []
 
 
 def test_a_rating_becomes_the_table_that_the_group_level_reads(browser, page_file, tmp_path):

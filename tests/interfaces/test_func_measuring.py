@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ants
 import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
 
+from bids_acc.derivatives.outputs import Sink
 from bids_acc.func import joining
-from bids_acc.func.interfaces.measuring import JoinRest, MeasureRest, PickRun
+from bids_acc.func.interfaces.measuring import JoinMaps, JoinRest, MeasureRest, PickRun
 from bids_acc.func.interfaces.task import FitTask, JoinTask
 from bids_acc.func.run import RUN_FIELDS, RunFacts
 from bids_acc.func.workflow.measure import init_func_measure_wf
@@ -64,6 +67,27 @@ def anat(tmp_path_factory):
     return found
 
 
+@pytest.fixture(scope='module')
+def mesh(tmp_path_factory):
+    """Write the template's surfaces with their vertices in another order, as another mesh."""
+    root, rng = tmp_path_factory.mktemp('mesh'), np.random.default_rng(5)
+    found = {'mesh_white': [], 'mesh_pial': [], 'mesh_parcellation': []}
+    orders = {}
+    for side, half in load_template('10k').items():
+        order = rng.permutation(len(half.labels))[:9000]
+        orders[side] = order
+        none = np.zeros((1, 3), dtype=np.int64)
+        for kind in ('white', 'pial'):
+            path = root / f'{side}_{kind}.surf.gii'
+            points = getattr(half, kind)[order]
+            found[f'mesh_{kind}'].append(str(write_surface(path, points, none, side, kind)))
+        path = root / f'{side}_dseg.label.gii'
+        written = write_labels(path, half.labels[order], half.names, side, 'Desikan')
+        found['mesh_parcellation'].append(str(written))
+    both = np.concatenate([orders['L'], orders['R'] + 10242])
+    return found, both
+
+
 def inputs(image, space, **facts):
     """Return the inputs of a shell that measures one run."""
     table = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
@@ -79,13 +103,12 @@ def inputs(image, space, **facts):
 
 
 @pytest.fixture(scope='module')
-def rest(series, anat, tmp_path_factory):
-    """Measure the same series in both spaces."""
+def rest(series, anat, mesh, tmp_path_factory):
+    """Measure the same series in both spaces, and on another mesh as well."""
     found = {}
     for space, image in series.items():
         folder = tmp_path_factory.mktemp(space)
-        more = anat if space == 'T1w' else {}
-        shell = MeasureRest(**inputs(image, space), **more)
+        shell = MeasureRest(**inputs(image, space), **anat, **mesh[0])
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             found[space] = shell.run(cwd=str(folder)).outputs
@@ -99,6 +122,32 @@ def test_t1w_space_of_the_template_itself_gives_what_mni152_gives(rest):
     np.testing.assert_allclose(own.matrix, mni.matrix, atol=2e-3)
     assert own.report['coreg_dice'] > 0.9
     assert np.isnan(mni.report['coreg_dice'])
+
+
+@pytest.mark.parametrize('space', ['T1w', 'MNI152NLin2009cAsym'])
+def test_another_mesh_of_the_same_places_gives_the_same_values_there(rest, mesh, space):
+    own = joining.read_rest(rest[space].measures)
+    other = joining.read_rest(rest[space].mesh_measures)
+    order = mesh[1]
+    assert set(other.maps) == set(own.maps)
+    for name in ('reho', 'alff', 'falff', 'tsnr', 'coverage'):
+        # weights are of grey matter in the one and all the same in the other: here grey throughout
+        np.testing.assert_allclose(other.maps[name], own.maps[name][order], rtol=1e-3, atol=1e-3)
+    assert np.isfinite(own.maps['reho']).mean() > 0.7
+    for seed in ('sgACC', 'ACCrostralL'):  # of the same voxels and parcels
+        np.testing.assert_allclose(other.seed_maps[seed], own.seed_maps[seed][order], atol=2e-3)
+    assert len(own.maps['reho']) == 20484
+    assert other.report == own.report
+
+
+def test_maps_of_runs_are_joined_on_the_mesh(rest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = rest['T1w'].mesh_measures
+    found = JoinMaps(['sgACC'], measures=[path, path]).run(cwd=str(tmp_path)).outputs
+    one = joining.read_rest(path)
+    np.testing.assert_allclose(read_map(found.reho_R), one.maps['reho'][9000:], rtol=1e-5)
+    z = np.arctanh(one.seed_maps['sgACC'][:9000])
+    np.testing.assert_allclose(read_map(found.seed_sgACC_L), z, atol=1e-4)
 
 
 def test_joined_runs_have_all_maps_and_tables(rest, anat, tmp_path, monkeypatch):
@@ -135,7 +184,7 @@ def test_a_strict_gate_says_what_is_not_met(rest, anat, tmp_path, monkeypatch):
     assert 'minutes_left >= 5 min' in row['gate_reason']
 
 
-def test_a_task_by_region_and_vertex(series, tmp_path, monkeypatch):
+def test_a_task_by_region_and_vertex(series, anat, mesh, tmp_path, monkeypatch):
     events = tmp_path / 'events.tsv'
     onsets = np.arange(8) * 20.0
     pd.DataFrame(
@@ -145,10 +194,11 @@ def test_a_task_by_region_and_vertex(series, tmp_path, monkeypatch):
     contrast = {'name': 'facesVsshapes', 'words': 'faces-shapes',
                 'weights': {'faces': 1.0, 'shapes': -1.0}}  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    shell = FitTask(**inputs(series[space], space, events=str(events)), contrasts=[contrast])
+    shell = FitTask(**inputs(series[space], space, events=str(events)), contrasts=[contrast],
+                    **anat, **mesh[0])  # fmt: skip
     one = shell.run(cwd=str(tmp_path)).outputs
     join = JoinTask(['facesVsshapes'], measures=[one.measures], space=space, density='10k',
-                    gate='none')  # fmt: skip
+                    gate='none', on_mesh=True)  # fmt: skip
     found = join.run(cwd=str(tmp_path)).outputs
     table = pd.read_csv(found.table, sep='\t').set_index('region')
     assert set(table['contrast']) == {'facesVsshapes'}
@@ -156,6 +206,15 @@ def test_a_task_by_region_and_vertex(series, tmp_path, monkeypatch):
     assert table['z'].abs().median() < 2.5
     assert len(read_map(found.facesVsshapes_effect_L)) == 10242
     assert np.isfinite(table['effect']['sgACC'])
+    own, there = (
+        np.concatenate([read_map(getattr(found, f'{start}facesVsshapes_z_{side}'))
+                        for side in HEMISPHERES]) for start in ('', 'mesh_')
+    )  # fmt: skip
+    known = np.isfinite(own[mesh[1]])
+    assert known.mean() > 0.7
+    assert np.array_equal(known, np.isfinite(there))
+    # nilearn bins the noise's correlation, so that a vertex at the edge of a bin may change it
+    assert np.quantile(np.abs(there - own[mesh[1]])[known], 0.99) < 0.05
 
 
 def test_one_run_is_picked_of_several(series):
@@ -182,3 +241,29 @@ def test_the_graph_keeps_each_output_once(tmp_path, contrasts, space):
     fields = workflow.get_node('inputnode').inputs.copyable_trait_names()
     assert ('white' in fields) == (space == 'T1w')
     assert {'measure_1', 'measure_2'} <= set(workflow.list_node_names())
+
+
+@pytest.mark.parametrize('contrasts', [(), ({'name': 'a', 'words': 'a', 'weights': {'a': 1.0}},)])
+@pytest.mark.parametrize('space', ['T1w', 'MNI152NLin6Asym'])
+def test_the_graph_keeps_maps_on_the_mesh_of_a_derivative(tmp_path, contrasts, space):
+    common = {
+        'output_dir': tmp_path, 'entities': {'subject': '01', 'task': 'rest'},
+        'settings': FuncSettings(), 'density': '10k', 'space': space, 'n_runs': 1,
+        'seeds': ['sgACC'], 'contrasts': contrasts, 'source': 'x',
+    }  # fmt: skip
+    kept = {}
+    for mesh in ('', 'fsLR'):
+        workflow = init_func_measure_wf(**common, mesh=mesh)
+        nodes = map(workflow.get_node, workflow.list_node_names())
+        paths = [Path(n.interface.inputs.out_path).name for n in nodes
+                 if isinstance(n.interface, Sink)]  # fmt: skip
+        assert len(set(paths)) == len(paths)
+        kept[mesh] = set(paths)
+    there = {name for name in kept['fsLR'] if 'space-fsLR_den-32k' in name}
+    assert kept['fsLR'] - there == kept['']
+    on_template = {name for name in kept[''] if 'space-fsaverage_den-10k' in name}
+    assert there == {n.replace('fsaverage_den-10k', 'fsLR_den-32k') for n in on_template}
+    told = workflow.get_node('ds_a_z_fsLRL' if contrasts else 'ds_reho_fsLRL').interface.inputs
+    assert told.metadata['SpatialReference'] == 'fsLR'
+    fields = workflow.get_node('inputnode').inputs.copyable_trait_names()
+    assert {'mesh_white', 'mesh_parcellation', 'template_to_t1w_xfm'} <= set(fields)

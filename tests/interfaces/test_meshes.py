@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from bids_acc.anat.meshes import labels_by_place, labels_from_files, read_dscala
 from bids_acc.anat.surface_interfaces import CorrespondingSurfaces
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
 from bids_acc.bids.surfaces import SurfaceChoice
-from bids_acc.derivatives.outputs import Sink, output_path
+from bids_acc.derivatives.outputs import Sink, load_table, on_mesh, output_path
 from bids_acc.dwi.workflow import init_dwi_wf
 from bids_acc.exceptions import (
     GridMismatchError,
@@ -23,14 +26,24 @@ from bids_acc.exceptions import (
     MissingInputError,
     SettingsError,
 )
-from bids_acc.group.cohort.vertexmaps import gather_vertex_metrics
+from bids_acc.group.cohort.vertexmaps import (
+    METRIC_KEYS,
+    available_metrics,
+    gather_vertex_metrics,
+)
 from bids_acc.group.opnmf.rank import SelectionOptions
+from bids_acc.group.page.parcels import parcel_surface_blocks
 from bids_acc.group.parcels.figure_files import write_parcel_figures
 from bids_acc.group.parcels.files import read_atlas, write_parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcellation
 from bids_acc.group.parcels.shown import places_of, shown_surfaces
+from bids_acc.mtr.workflow import init_mtr_wf
 from bids_acc.participant.meshes import with_mesh
-from bids_acc.settings import AnatSettings, DwiSettings
+from bids_acc.report.html import Section, render_page
+from bids_acc.report.subject.surface_maps import surface_blocks
+from bids_acc.report.subject.view import SubjectView
+from bids_acc.report.surface_view import MISSING
+from bids_acc.settings import AnatSettings, DwiSettings, MtrSettings
 from bids_acc.surfaces.cohort_surface import inflated, mean_surface
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import (
@@ -326,13 +339,79 @@ def test_maps_of_the_template_are_not_drawn_on_another_mesh(cohort):
 
 
 @pytest.mark.parametrize('space', ['civet', 'fsLR'])
+def test_every_metric_can_be_factorized_on_the_mesh(space, tmp_path):
+    assert {on_mesh(key, space) for key, _ in METRIC_KEYS.values()} <= set(load_table())
+    metrics = ('reho', 'mtr', 'icvf')
+    _, _, region, half = write_cohort(tmp_path, n=4, space=space)
+    rng = np.random.default_rng(8)
+    for i, metric in ((i, m) for i in range(4) for m in metrics):
+        key, entities = on_mesh(METRIC_KEYS[metric][0], space), {'subject': f'{i:02d}'}
+        for side in SIDES:
+            path = output_path(key, tmp_path, entities, hemisphere=side)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = 0.4 + 0.1 * half + 0.01 * i + rng.normal(0, 0.01, 600)
+            write_map(path, values.astype('f4'), side, metric)
+    assert set(metrics) < set(available_metrics(tmp_path, space))
+    data = gather_vertex_metrics(tmp_path, metrics, REGION, space=space)
+    assert data.values.shape == (3, 4, 2 * region.sum())
+    np.testing.assert_allclose(
+        data.values.mean(axis=(0, 2)), 0.45 + 0.01 * np.arange(4), atol=0.01
+    )
+    with pytest.raises(MissingInputError, match=rf'falff on the mesh of {space}'):
+        gather_vertex_metrics(tmp_path, ['falff'], REGION, space=space)
+
+
+def test_the_page_of_the_cohort_turns_its_own_mesh(cohort, tmp_path):
+    root, _, faces, _, _ = cohort
+    data = gather_vertex_metrics(root, ['thickness', 'area'], REGION, space='civet')
+    people = pd.DataFrame({'participant_id': data.sessions['participant_id'].unique()})
+    options = ParcellationOptions(
+        selection=SelectionOptions(ks=(2, 3), n_splits=2), n_components=2, n_bootstrap=0, n_null=0
+    )
+    result = run_parcellation(data, people, options)
+    block = next(b for b in parcel_surface_blocks(result, None) if b.viewer)
+    told, mesh = json.loads(block.viewer), json.loads(block.surfaces)
+    for side in SIDES:
+        stored = np.frombuffer(base64.b64decode(mesh[side]['faces']), '<u2').reshape(-1, 3)
+        assert np.array_equal(stored, faces)
+        shown = np.frombuffer(base64.b64decode(told['maps'][0]['values'][side]), '<u2')
+        (one,) = result.parcellations.values()
+        own = (one.columns['hemisphere'] == side).to_numpy()
+        assert np.array_equal(shown[one.columns.loc[own, 'vertex']], one.labels[own])
+
+
+def test_the_page_of_a_person_turns_the_derivatives_mesh(cohort):
+    root, sphere, _, region, _ = cohort
+    view = SubjectView(root, '00', ())
+    block = next(b for b in surface_blocks(view, None) if b.viewer)
+    assert block.title == 'Maps on the mesh of civet'
+    told, mesh = json.loads(block.viewer), json.loads(block.surfaces)
+    assert [one['title'] for one in told['maps']] == ['cortical thickness', 'surface area']
+    values = read_map(output_path('anat_thickness_civet', root, {'subject': '00'}, hemisphere='R'))
+    one = told['maps'][0]
+    steps = np.frombuffer(base64.b64decode(one['values']['R']), '<u2')
+    back = one['from'] + steps / (MISSING - 1) * (one['to'] - one['from'])
+    np.testing.assert_allclose(back, values, atol=1e-4)
+    names = np.frombuffer(base64.b64decode(told['regions']['R']), '<u2')
+    assert (np.array(told['names'])[names] == np.where(region, '118', '7')).all()
+    places = np.frombuffer(base64.b64decode(mesh['R']['places']), '<i2').reshape(-1, 3)
+    assert np.corrcoef(places[:, 1], sphere[:, 1])[0, 1] > 0.99
+    page = render_page('a', 'b', [Section('Maps', [block])])
+    (of_mesh,) = re.findall(r'data-mesh="([^"]+)"', page)
+    assert f'id="{of_mesh}"' in page
+    assert 'id="mesh"' not in page, 'the surfaces of the template are not needed'
+
+
+@pytest.mark.parametrize('space', ['civet', 'fsLR'])
 def test_graphs_keep_structure_and_diffusion_on_the_mesh(space, tmp_path):
     where = {'output_dir': tmp_path, 'entities': {'subject': '01'}}
     anat = init_anat_wf(**where, settings=AnatSettings(mesh=space),
                         origin=SurfaceOrigin(mesh=space))  # fmt: skip
-    dwi = init_dwi_wf(**where, settings=DwiSettings(), has_anat=True, mesh=space)
+    dwi = init_dwi_wf(**where, settings=DwiSettings(), has_anat=True, mesh=space,
+                      noddi_source='x')  # fmt: skip
+    mtr = init_mtr_wf(**where, settings=MtrSettings(), density='10k', is_map=False, mesh=space)
     paths = [
-        node.interface.inputs.out_path for workflow in (anat, dwi)
+        node.interface.inputs.out_path for workflow in (anat, dwi, mtr)
         for node in map(workflow.get_node, workflow.list_node_names())
         if isinstance(node.interface, Sink)
     ]  # fmt: skip
@@ -342,6 +421,9 @@ def test_graphs_keep_structure_and_diffusion_on_the_mesh(space, tmp_path):
         'area.shape',
         'white.surf',
         'model-tensor_param-fa_dwimap.shape',
+        'model-noddi_param-icvf_dwimap.shape',
+        'MTRmap.shape',
+        'desc-coverage_MTRmap.shape',
     ):
         assert [p for p in paths if Path(p).name ==
                   f'sub-01_hemi-L_space-{space}_den-{density}_{name}.gii']  # fmt: skip

@@ -1,8 +1,6 @@
 // Maps on inflated surfaces that can be turned. Without WebGL or script the still picture stays.
 'use strict';
 (() => {
-  const source = document.getElementById('mesh');
-  if (!source) return;
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const numbers = (text, Kind) => new Kind(bytes(text).buffer);
   const SIDES = ['L', 'R'];
@@ -21,13 +19,12 @@
   const FRAGMENT = `precision mediump float; varying vec3 lit;
     void main() { gl_FragColor = vec4(lit, 1.0); }`;
 
-  let faces;
-  let hemispheres;
-  const readMesh = () => { // once, when the first surface comes into view
-    if (faces) return;
-    const content = JSON.parse(source.textContent);
-    faces = numbers(content.faces, Uint16Array);
-    hemispheres = SIDES.map((side) => {
+  const meshes = {};
+  const readMesh = (id) => { // once, when the first of its maps comes into view
+    if (id in meshes) return meshes[id];
+    const content = JSON.parse(document.getElementById(id).textContent);
+    meshes[id] = SIDES.map((side) => {
+      const faces = numbers(content[side].faces, Uint16Array);
       const places = Float32Array.from(numbers(content[side].places, Int16Array), (v) => v / 100);
       const normals = new Float32Array(places.length);
       for (let f = 0; f < faces.length; f += 3) {
@@ -41,10 +38,11 @@
         const length = Math.hypot(normals[i], normals[i + 1], normals[i + 2]) || 1;
         for (let k = 0; k < 3; k += 1) normals[i + k] /= length;
       }
-      return { places, normals, sulcus: bytes(content[side].sulcus) };
+      return { faces, places, normals, sulcus: bytes(content[side].sulcus) };
     });
+    return meshes[id];
   };
-  const spread = (values) => { // one entry for each corner of each face
+  const spread = (values, faces) => { // one entry for each corner of each face
     const all = new Float32Array(3 * faces.length);
     for (let i = 0; i < faces.length; i += 1) {
       for (let k = 0; k < 3; k += 1) all[3 * i + k] = values[3 * faces[i] + k];
@@ -56,7 +54,7 @@
     const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
     return VIRIDIS[low].map((v, k) => (v + (at - low) * (VIRIDIS[low + 1][k] - v)) / 255);
   };
-  const borders = (labels, places) => { // lines between vertices that are labelled differently
+  const borders = (labels, places, faces) => { // lines between vertices that are labelled differently
     const lines = [];
     const middle = (i, j) => [0, 1, 2].map((k) => (places[3 * i + k] + places[3 * j + k]) / 2);
     for (let f = 0; f < faces.length; f += 3) {
@@ -80,13 +78,13 @@
       this.canvas = box.querySelector('canvas');
       this.gl = this.canvas.getContext('webgl', { antialias: true });
       if (!this.gl) return;
-      readMesh();
+      this.hemispheres = readMesh(box.dataset.mesh);
       const told = JSON.parse(document.getElementById(box.dataset.maps).textContent);
       this.maps = told.maps.map((map) => ({
         ...map, values: SIDES.map((side) => numbers(map.values[side], Uint16Array)),
       }));
       this.outline = SIDES.map((side) => bytes(told.outline[side]));
-      this.regions = SIDES.map((side) => bytes(told.regions[side]));
+      this.regions = SIDES.map((side) => numbers(told.regions[side], Uint16Array));
       this.names = told.names;
       this.zoom = 1;
       this.view = [Math.PI, 0];
@@ -120,9 +118,10 @@
         gl.bufferData(gl.ARRAY_BUFFER, values, gl.STATIC_DRAW);
         return made;
       };
-      this.parts = hemispheres.map((own, side) => {
-        const lines = borders(this.outline[side], own.places);
-        return { places: buffer(spread(own.places)), normals: buffer(spread(own.normals)),
+      this.parts = this.hemispheres.map((own, side) => {
+        const lines = borders(this.outline[side], own.places, own.faces);
+        return { places: buffer(spread(own.places, own.faces)),
+          normals: buffer(spread(own.normals, own.faces)), corners: own.faces.length,
           colours: gl.createBuffer(), lines: buffer(lines), n: lines.length / 3 };
       });
     }
@@ -132,7 +131,8 @@
       const { gl, map } = this;
       const span = map.high - map.low || 1;
       this.parts.forEach((part, side) => {
-        const own = hemispheres[side];
+        const own = this.hemispheres[side];
+        const { faces } = own;
         const values = map.values[side];
         const colour = (vertex, value) => {
           if (value === MISSING) return own.sulcus[vertex] ? [0.62, 0.62, 0.62] : [0.78, 0.78, 0.78];
@@ -192,7 +192,7 @@
         this.fill('place', part.places);
         this.fill('normal', part.normals);
         this.fill('colour', part.colours);
-        gl.drawArrays(gl.TRIANGLES, 0, faces.length);
+        gl.drawArrays(gl.TRIANGLES, 0, part.corners);
         if (!part.n) return;
         this.fill('place', part.lines);
         gl.disableVertexAttribArray(this.at.normal);
@@ -231,7 +231,7 @@
       const across = (x - side * half - half / 2) / scale;
       const up = (frame.height / 2 - y) / scale;
       const turn = this.turn(side);
-      const { places } = hemispheres[side];
+      const { places } = this.hemispheres[side];
       let [best, depth] = [-1, -Infinity];
       for (let v = 0; v < places.length / 3; v += 1) {
         const [a, b, c] = multiply(turn, places[3 * v], places[3 * v + 1], places[3 * v + 2]);
@@ -250,7 +250,7 @@
         text = this.map.labels ? this.map.labels[value].name
           : `${this.number(value).toPrecision(3)} ${this.map.unit}`;
       }
-      const region = this.names[this.regions[side][vertex]];
+      const region = this.names[this.regions[side][vertex]] || '';
       said.textContent = `${['left', 'right'][side]} ${region}: ${this.map.title} ${text}`;
     }
 

@@ -53,7 +53,7 @@ def init_dwi_surface_wf(
     atlases : sequence of str
         Atlases besides the shipped ones, of which regions are measured.
     mesh : str
-        Another mesh on which the tensor's measures are sampled as well; empty for none.
+        Another mesh on which maps are sampled as well; empty for none.
     seed : int
         Of registration.
     name : str
@@ -98,20 +98,21 @@ def init_dwi_surface_wf(
             (node, gather['reports'], [('report', f'in{number + 1}')]),
             (node, gather['parcels'], [('parcels', f'in{number + 1}')]),
         ])  # fmt: skip
-        if noddi is not None:
-            _add_noddi_side(
-                workflow, noddi, pick, side, noddi_source,
-                output_dir=output_dir, entities=entities, density=density,
-            )  # fmt: skip
         where: dict[str, Any] = {
             'output_dir': output_dir, 'entities': entities, 'hemisphere': side,
         }  # fmt: skip
+        if noddi is not None:
+            _add_noddi_side(workflow, noddi, pick, noddi_source, where, density=density)
         _keep_tensor(workflow, node, settings, where, density=density)
         if mesh:
             other = pe.Node(SampleSurface(**_tensor(settings), hemisphere=side),
                             name=f'sample_mesh_{side}', mem_gb=2)  # fmt: skip
-            _connect_sampling(workflow, inputnode, other, number, ('mesh_white', 'mesh_pial'))
+            pick = _connect_sampling(
+                workflow, inputnode, other, number, ('mesh_white', 'mesh_pial')
+            )
             _keep_tensor(workflow, other, settings, where, mesh=mesh)
+            if noddi is not None:
+                _add_noddi_side(workflow, noddi, pick, noddi_source, where, mesh=mesh)
     return workflow
 
 
@@ -169,23 +170,24 @@ def _add_noddi_side(
     workflow: pe.Workflow,
     align: pe.Node,
     pick: pe.Node,
-    side: str,
     source: str,
+    where: Mapping[str, Any],
     *,
-    output_dir: Path,
-    entities: Mapping[str, Any],
-    density: str,
+    density: str = '',
+    mesh: str = '',
 ) -> None:
     """Add the sampling of NODDI maps at the vertices of one side."""
-    node = pe.Node(SampleMaps(hemisphere=side), name=f'noddi_{side}', mem_gb=1)
+    side = where['hemisphere']
+    node = pe.Node(SampleMaps(hemisphere=side), name=f'noddi_{mesh}{side}', mem_gb=1)
+    fields: dict[str, Any] = {'density': density} if density else {}
     workflow.connect([
         (workflow.get_node('inputnode'), node, [('noddi_maps', 'maps'), ('tpms', 'tpms')]),
         (align, node, [('transform', 'transform')]),
         (pick, node, [('white', 'white'), ('pial', 'pial')]),
     ])  # fmt: skip
     for what in NODDI_NAMES:
-        sink = init_sink(f'dwi_vertex_{what}', output_dir=output_dir, entities=entities,
-                         hemisphere=side, density=density, name=f'ds_{what}_{side}')  # fmt: skip
+        sink = init_sink(on_mesh(f'dwi_vertex_{what}', mesh), **where, **fields,
+                         name=f'ds_{what}_{mesh}{side}')  # fmt: skip
         sink.inputs.metadata = {'GeneratedBy': source}
         workflow.connect([
             (node, sink, [(what, 'in_file')]),

@@ -31,6 +31,7 @@ from bids_acc.func.measuring import (
     PreparedRun,
     RunFiles,
     carpet_of,
+    measure_on_mesh,
     measure_rest,
     prepare,
 )
@@ -55,6 +56,9 @@ class AnatInputSpec(BaseInterfaceInputSpec):
     parcellation = InputMultiObject(File(exists=True), desc='labels, left and right')
     template_to_t1w_xfm = InputMultiObject(File(exists=True), desc='template images to T1w')
     t1w_mask = File(exists=True, desc='brain of the T1w image')
+    mesh_white = InputMultiObject(File(exists=True), desc='on the mesh of a derivative')
+    mesh_pial = InputMultiObject(File(exists=True), desc='on the mesh of a derivative')
+    mesh_parcellation = InputMultiObject(File(exists=True), desc='on the mesh of a derivative')
 
 
 class RunInputSpec(AnatInputSpec):
@@ -86,9 +90,15 @@ def anat_files(inputs: Any) -> AnatFiles:
         value = getattr(inputs, name)
         return [Path(p) for p in value] if isdefined(value) else []
 
+    def on(mesh: str, **more: Any) -> AnatFiles:
+        return AnatFiles(
+            those(f'{mesh}white'), those(f'{mesh}pial'), those('tpms'),
+            those(f'{mesh}parcellation'), those('template_to_t1w_xfm'), **more,
+        )  # fmt: skip
+
     brain = Path(inputs.t1w_mask) if isdefined(inputs.t1w_mask) else None
-    return AnatFiles(those('white'), those('pial'), those('tpms'), those('parcellation'),
-                     those('template_to_t1w_xfm'), brain)  # fmt: skip
+    other = on('mesh_') if isdefined(inputs.mesh_white) else None
+    return on('', brain=brain, other=other)
 
 
 def prepare_run(inputs: Any) -> tuple[PreparedRun, AnatFiles, Choices]:
@@ -155,6 +165,7 @@ class PickRun(SimpleInterface):
 
 class _MeasureRestOutputSpec(TraitedSpec):
     measures = File(exists=True, desc='what the run gave')
+    mesh_measures = File(exists=True, desc='the same with maps on the mesh of a derivative')
     carpet = File(exists=True, desc='series before and after, and motion, for the picture')
 
 
@@ -169,6 +180,9 @@ class MeasureRest(SimpleInterface):
         found = measure_rest(prepared, anat, choices)
         folder = Path(runtime.cwd)
         self._results['measures'] = str(joining.write_rest(folder / 'rest.npz', found))
+        if prepared.other is not None:
+            there = measure_on_mesh(prepared, found, choices)
+            self._results['mesh_measures'] = str(joining.write_rest(folder / 'mesh.npz', there))
         self._results['carpet'] = str(write_carpet(folder / 'carpet.npz', carpet_of(prepared)))
         return runtime
 
@@ -261,11 +275,17 @@ class JoinInputSpec(BaseInterfaceInputSpec):
     about = traits.Dict({}, usedefault=True, desc='how it was measured, for the sidecars')
 
 
-class JoinRest(SimpleInterface):
-    """Join the runs of a task at rest, and write maps and tables."""
+class _JoinMapsInputSpec(BaseInterfaceInputSpec):
+    measures = InputMultiObject(File(exists=True), mandatory=True, desc='of each run')
 
-    input_spec = JoinInputSpec
+
+class JoinMaps(SimpleInterface):
+    """Join the runs of a task at rest, and write maps."""
+
+    input_spec = _JoinMapsInputSpec
     output_spec = NamedOutputsSpec
+    also: tuple[str, ...] = ()
+    """Outputs besides the maps."""
 
     def __init__(self, seeds: Sequence[str] = (), **inputs: Any) -> None:
         """Take the names of the seeds, which name outputs."""
@@ -276,10 +296,14 @@ class JoinRest(SimpleInterface):
         """Return one output for each map and side, and for each table."""
         maps = [*VERTEX_MAPS, *(f'seed_{name}' for name in self._seeds)]
         names = [f'{name}_{side}' for name in maps for side in HEMISPHERES]
-        return add_traits(super()._outputs(), [*names, *TABLES, 'metadata', 'joined'])
+        return add_traits(super()._outputs(), [*names, *self.also])
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        folder = Path(runtime.cwd)
+        self._write_maps(Path(runtime.cwd))
+        return runtime
+
+    def _write_maps(self, folder: Path) -> tuple[joining.StoredRest, dict[str, FloatArray]]:
+        """Write both halves of each map; return what was joined, and the maps."""
         found = joining.join_rest([joining.read_rest(Path(p)) for p in self.inputs.measures])
         n_left = len(found.maps['reho']) // 2
         missing = np.full(len(found.maps['reho']), np.nan)
@@ -287,6 +311,19 @@ class JoinRest(SimpleInterface):
         for name in self._seeds:
             maps[f'seed_{name}'] = fisher_z(found.seed_maps.get(name, missing))
         self._results |= write_sides(folder, maps, n_left)
+        return found, maps
+
+
+class JoinRest(JoinMaps):
+    """Join the runs of a task at rest, and write maps and tables."""
+
+    input_spec = JoinInputSpec
+    also = (*TABLES, 'metadata', 'joined')
+
+    def _run_interface(self, runtime: Bunch) -> Bunch:
+        folder = Path(runtime.cwd)
+        found, maps = self._write_maps(folder)
+        n_left = len(found.maps['reho']) // 2
         labels, names, atlas = region_labels(self.inputs, self.inputs.space)
         tables = {
             'regions': joining.region_table(found),

@@ -50,6 +50,8 @@ from bids_acc.images.files import format_table
 from bids_acc.surfaces.template import HEMISPHERES
 
 PARTS = ('effect', 'variance', 'z')
+MESH = 'mesh_'
+"""What the names of maps on the mesh of a derivative begin with."""
 
 
 class _FitTaskInputSpec(RunInputSpec):
@@ -83,7 +85,11 @@ class FitTask(SimpleInterface):
         groups = find_regions(prepared, anat, choices)
         regions = np.hstack([mean_series(places_of(prepared, on), one) for one, on in groups])
         vertices = np.where(prepared.signal, prepared.series.vertices, np.nan)
-        found = fit_run(np.hstack([vertices, regions]), design, contrasts)
+        places = [vertices, regions]
+        if prepared.other is not None:
+            there = np.where(prepared.other.signal, prepared.other.series.vertices, np.nan)
+            places.append(there)
+        found = fit_run(np.hstack(places), design, contrasts)
         members = joined_members([one for one, _ in groups])
         dof = degrees_of_freedom(
             int(cleaning.kept.sum()), cleaning.n_regressors, choices.band, facts.repetition_time
@@ -114,15 +120,19 @@ class JoinTask(SimpleInterface):
     input_spec = JoinInputSpec
     output_spec = DynamicTraitedSpec
 
-    def __init__(self, contrasts: Sequence[str] = (), **inputs: Any) -> None:
-        """Take the names of the contrasts, which name outputs."""
+    def __init__(
+        self, contrasts: Sequence[str] = (), *, on_mesh: bool = False, **inputs: Any
+    ) -> None:
+        """Take the names of the contrasts, which name outputs, and whether there is a mesh."""
         super().__init__(**inputs)
         self._contrasts = list(contrasts)
+        self._starts = ('', MESH) if on_mesh else ('',)
 
     def _outputs(self) -> Any:
         """Return one output for each contrast, part and side."""
-        names = [f'{name}_{part}_{side}' for name in self._contrasts
-                 for part in ('effect', 'z') for side in HEMISPHERES]  # fmt: skip
+        names = [f'{start}{name}_{part}_{side}' for name in self._contrasts
+                 for start in self._starts for part in ('effect', 'z')
+                 for side in HEMISPHERES]  # fmt: skip
         return add_traits(super()._outputs(), [*names, 'table', 'qc', 'joined', 'metadata'])
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
@@ -130,12 +140,19 @@ class JoinTask(SimpleInterface):
         runs = [_read(Path(path)) for path in self.inputs.measures]
         about = runs[0][0]
         rows, maps = [], {}
+        on_mesh: dict[str, Any] = {}
         for name in self._contrasts:
             found = fixed_effects([_response(one, name) for one in runs if name in one[0]['dof']])
             n = about['n_vertices']
             maps[f'{name}_effect'], maps[f'{name}_z'] = found.effect[:n], found.z[:n]
             rows.append(_rows(name, found, about, runs[0][1]['coverage']))
+            first = n + len(about['names'])
+            on_mesh |= {f'{MESH}{name}_effect': found.effect[first:],
+                        f'{MESH}{name}_z': found.z[first:]}  # fmt: skip
         self._results |= write_sides(folder, maps, about['n_vertices'] // 2)
+        if MESH in self._starts:
+            size = len(next(iter(on_mesh.values())))
+            self._results |= write_sides(folder, on_mesh, size // 2)
         report = join_quality([one[0]['report'] for one in runs])
         tables = {
             'table': pd.concat(rows, ignore_index=True),
@@ -171,15 +188,16 @@ def _response(run: tuple[dict[str, Any], dict[str, Any]], name: str) -> Response
 def _rows(name: str, found: Response, about: dict[str, Any], coverage: Any) -> pd.DataFrame:
     """List a contrast by region."""
     n = about['n_vertices']
+    here = slice(n, n + len(about['names']))
     return pd.DataFrame(
         {
             'contrast': name,
             'region': about['names'],
             'kind': about['kinds'],
             'network': [network or np.nan for network in about['networks']],
-            'effect': found.effect[n:],
-            'se': np.sqrt(found.variance[n:]),
-            'z': found.z[n:],
+            'effect': found.effect[here],
+            'se': np.sqrt(found.variance[here]),
+            'z': found.z[here],
             'dof': found.dof,
             'coverage': coverage,
             'reason': [reason or np.nan for reason in about['reasons']],

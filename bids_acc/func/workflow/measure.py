@@ -10,10 +10,10 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
-from bids_acc.func.interfaces.measuring import JoinRest, MeasureRest, PickRun
+from bids_acc.derivatives.outputs import init_sink, on_mesh
+from bids_acc.func.interfaces.measuring import JoinMaps, JoinRest, MeasureRest, PickRun
 from bids_acc.func.interfaces.reportlets import PlotCarpet, PlotContrasts, PlotMaps, PlotMatrix
-from bids_acc.func.interfaces.task import FitTask, JoinTask
+from bids_acc.func.interfaces.task import MESH, FitTask, JoinTask
 from bids_acc.func.measuring import VERTEX_MAPS
 from bids_acc.func.raw import RawRun
 from bids_acc.func.run import RUN_FIELDS
@@ -24,6 +24,8 @@ from bids_acc.surfaces.template import HEMISPHERES
 
 ANAT_INPUTS = ('white', 'pial', 'tpms', 'parcellation', 'template_to_t1w_xfm', 't1w_mask')
 """What is taken of the T1w image."""
+MESH_INPUTS = ('mesh_white', 'mesh_pial', 'mesh_parcellation')
+"""What is taken besides where maps are measured on the mesh of a derivative as well."""
 PER_RUN = ('bold', 'mask', 'confounds', 'sidecar', 'facts')
 """Names of `RUN_FIELDS` in the shell that measures one run."""
 
@@ -40,6 +42,7 @@ def init_func_measure_wf(
     contrasts: Sequence[Mapping[str, Any]] = (),
     source: str = '',
     own_atlas: str = '',
+    mesh: str = '',
     name: str = 'func_wf',
 ) -> pe.Workflow:
     """Measure function in the prepared runs of one task.
@@ -65,6 +68,8 @@ def init_func_measure_wf(
         What prepared the series.
     own_atlas : str
         Atlas of the parcellation; empty for DKT.
+    mesh : str
+        Another mesh on which maps are measured as well; empty for none.
     name : str
         Name of the workflow.
 
@@ -73,7 +78,9 @@ def init_func_measure_wf(
     bold_files, mask_files, confounds_files, confounds_sidecars, run_facts
         Of each run, see `bids_acc.func.run`.
     white, pial, tpms, parcellation, template_to_t1w_xfm, t1w_mask
-        Of the T1w image; only for a series in its space.
+        Of the T1w image; only for a series in its space, or with ``mesh``.
+    mesh_white, mesh_pial, mesh_parcellation
+        Only with ``mesh``.
 
     Outputs
     -------
@@ -81,8 +88,9 @@ def init_func_measure_wf(
         Table of quality.
     """
     workflow = pe.Workflow(name=name)
-    with_anat = space == 'T1w'
-    fields = [*RUN_FIELDS, *(ANAT_INPUTS if with_anat else ())]
+    with_anat = space == 'T1w' or bool(mesh)
+    of_anat = (*ANAT_INPUTS, *(MESH_INPUTS if mesh else ())) if with_anat else ()
+    fields = [*RUN_FIELDS, *of_anat]
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
     where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
@@ -92,7 +100,8 @@ def init_func_measure_wf(
         'seeds': settings.seeds, 'atlas': settings.atlas, 'density': density,
         **({'contrasts': [dict(one) for one in contrasts]} if contrasts else {}),
     }  # fmt: skip
-    gather = {n: pe.Node(niu.Merge(n_runs), name=f'gather_{n}') for n in ('measures', 'carpet')}
+    gathered = ['measures', 'carpet', *(['mesh_measures'] if mesh and not contrasts else [])]
+    gather = {n: pe.Node(niu.Merge(n_runs), name=f'gather_{n}') for n in gathered}
     for number in range(n_runs):
         pick = pe.Node(PickRun(number=number), name=f'pick_{number + 1}')
         measure = pe.Node(shell(**chosen), name=f'measure_{number + 1}', mem_gb=2)
@@ -102,13 +111,14 @@ def init_func_measure_wf(
             *((measure, node, [(n, f'in{number + 1}')]) for n, node in gather.items()),
         ])  # fmt: skip
         if with_anat:
-            workflow.connect([(inputnode, measure, [(n, n) for n in ANAT_INPUTS])])
+            workflow.connect([(inputnode, measure, [(n, n) for n in of_anat])])
     about = _method(settings, space, source)
     common: dict[str, Any] = {'density': density, 'space': space, 'about': about}
     if contrasts:
         join = pe.Node(
-            JoinTask([str(one['name']) for one in contrasts], gate='none', **common), name='join'
-        )
+            JoinTask([str(one['name']) for one in contrasts], on_mesh=bool(mesh), gate='none',
+                     **common), name='join'
+        )  # fmt: skip
     else:
         join = pe.Node(
             JoinRest(seeds, gate=settings.gate, own_atlas=own_atlas, **common), name='join'
@@ -118,8 +128,14 @@ def init_func_measure_wf(
         workflow.connect([(inputnode, join, [('parcellation', 'parcellation')])])
     if contrasts:
         _keep_task(workflow, join, where, density, contrasts, about)
+        if mesh:
+            _keep_contrasts(workflow, join, where, contrasts, _there(about, mesh), mesh=mesh)
     else:
         _keep_rest(workflow, join, where, density, seeds, about)
+        if mesh:
+            there = pe.Node(JoinMaps(seeds), name='join_mesh')
+            workflow.connect([(gather['mesh_measures'], there, [('out', 'measures')])])
+            _keep_maps(workflow, there, where, seeds, _there(about, mesh), mesh=mesh)
     qc = init_sink('func_qc', **where)
     carpet = pe.Node(PlotCarpet(), name='plot_carpet')
     ds_carpet = init_sink('func_figure_carpet', **where)
@@ -152,6 +168,8 @@ def init_func_raw_wf(
     ------
     t1w_preproc, t1w_mask, tpms, white, pial, parcellation, template_to_t1w_xfm
         Of the T1w image.
+    mesh_white, mesh_pial, mesh_parcellation
+        Where ``measure`` names a mesh.
 
     Outputs
     -------
@@ -159,14 +177,15 @@ def init_func_raw_wf(
         Table of quality.
     """
     workflow = pe.Workflow(name=name)
-    fields = list(dict.fromkeys([*PREPARE_INPUTS, *ANAT_INPUTS]))
+    of_anat = (*ANAT_INPUTS, *(MESH_INPUTS if measure.get('mesh') else ()))
+    fields = list(dict.fromkeys([*PREPARE_INPUTS, *of_anat]))
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
     prepare_wf = init_func_preproc_wf(runs=runs, has_anat=True, seed=seed, name='prepare_wf')
     measure_wf = init_func_measure_wf(**measure, name='measure_wf')
     workflow.connect([
         (inputnode, prepare_wf, [(n, f'inputnode.{n}') for n in PREPARE_INPUTS]),
-        (inputnode, measure_wf, [(n, f'inputnode.{n}') for n in ANAT_INPUTS]),
+        (inputnode, measure_wf, [(n, f'inputnode.{n}') for n in of_anat]),
         (prepare_wf, measure_wf, [(f'outputnode.{n}', f'inputnode.{n}') for n in RUN_FIELDS]),
         (measure_wf, outputnode, [('outputnode.qc', 'qc')]),
     ])  # fmt: skip
@@ -194,6 +213,11 @@ def _method(settings: FuncSettings, space: str, source: str) -> dict[str, Any]:
     }
 
 
+def _there(about: Mapping[str, Any], mesh: str) -> dict[str, Any]:
+    """Return what the sidecars of maps on the mesh of a derivative say."""
+    return {**about, 'SpatialReference': mesh, 'SampledIn': about['SpatialReference']}
+
+
 def _keep_rest(
     workflow: pe.Workflow,
     join: pe.Node,
@@ -203,18 +227,7 @@ def _keep_rest(
     about: Mapping[str, Any],
 ) -> None:
     """Keep maps, tables and figures of a task at rest."""
-    for side in HEMISPHERES:
-        mesh: dict[str, Any] = {'hemisphere': side, 'density': density}
-        for name in VERTEX_MAPS:
-            sink = init_sink(f'func_vertex_{name}', **where, **mesh, name=f'ds_{name}_{side}')
-            sink.inputs.metadata = dict(about)
-            workflow.connect(join, f'{name}_{side}', sink, 'in_file')
-        for seed in seeds:
-            sink = init_sink(
-                'func_vertex_seed', **where, **mesh, label=seed, name=f'ds_seed_{seed}_{side}'
-            )
-            sink.inputs.metadata = dict(about)
-            workflow.connect(join, f'seed_{seed}_{side}', sink, 'in_file')
+    _keep_maps(workflow, join, where, seeds, about, density=density)
     for key in ('timeseries', 'matrix', 'partial', 'regions', 'markers', 'parcels'):
         sink = init_sink(f'func_{key}', **where)
         workflow.connect([(join, sink, [(key, 'in_file'), ('metadata', 'metadata')])])
@@ -229,6 +242,23 @@ def _keep_rest(
                           (node, sink, [('out_file', 'in_file')])])  # fmt: skip
 
 
+def _keep_maps(
+    workflow: pe.Workflow, join: pe.Node, where: Mapping[str, Any], seeds: Sequence[str],
+    about: Mapping[str, Any], *, density: str = '', mesh: str = '',
+) -> None:  # fmt: skip
+    """Keep the maps of a task at rest on one mesh."""
+    kinds: list[tuple[str, str, dict[str, Any]]]
+    kinds = [(name, f'func_vertex_{name}', {}) for name in VERTEX_MAPS]
+    kinds += [(f'seed_{seed}', 'func_vertex_seed', {'label': seed}) for seed in seeds]
+    at: dict[str, Any] = {'density': density} if density else {}
+    for side in HEMISPHERES:
+        for name, key, more in kinds:
+            sink = init_sink(on_mesh(key, mesh), **where, hemisphere=side, **at, **more,
+                             name=f'ds_{name}_{mesh}{side}')  # fmt: skip
+            sink.inputs.metadata = dict(about)
+            workflow.connect(join, f'{name}_{side}', sink, 'in_file')
+
+
 def _keep_task(
     workflow: pe.Workflow,
     join: pe.Node,
@@ -238,19 +268,7 @@ def _keep_task(
     about: Mapping[str, Any],
 ) -> None:
     """Keep maps, table and figure of a task with events."""
-    for side in HEMISPHERES:
-        for one in contrasts:
-            for part in ('effect', 'z'):
-                sink = init_sink(
-                    f'func_contrast_{part}', **where, hemisphere=side, density=density,
-                    contrast=one['name'], name=f'ds_{one["name"]}_{part}_{side}',
-                )  # fmt: skip
-                sink.inputs.metadata = {
-                    'Contrast': one['words'], 'Weights': dict(one['weights']),
-                    'Model': 'canonical response of SPM, noise AR(1), confounds in the design',
-                    **about,
-                }  # fmt: skip
-                workflow.connect(join, f'{one["name"]}_{part}_{side}', sink, 'in_file')
+    _keep_contrasts(workflow, join, where, contrasts, about, density=density)
     table = init_sink('func_contrasts', **where)
     figure = pe.Node(PlotContrasts(), name='plot_contrasts')
     ds_figure = init_sink('func_figure_contrasts', **where)
@@ -259,3 +277,26 @@ def _keep_task(
         (join, figure, [('joined', 'joined')]),
         (figure, ds_figure, [('out_file', 'in_file')]),
     ])  # fmt: skip
+
+
+def _keep_contrasts(
+    workflow: pe.Workflow, join: pe.Node, where: Mapping[str, Any],
+    contrasts: Sequence[Mapping[str, Any]], about: Mapping[str, Any],
+    *, density: str = '', mesh: str = '',
+) -> None:  # fmt: skip
+    """Keep the maps of a task's contrasts on one mesh."""
+    at: dict[str, Any] = {'density': density} if density else {}
+    start = MESH if mesh else ''
+    for side in HEMISPHERES:
+        for one in contrasts:
+            for part in ('effect', 'z'):
+                sink = init_sink(
+                    on_mesh(f'func_contrast_{part}', mesh), **where, hemisphere=side, **at,
+                    contrast=one['name'], name=f'ds_{one["name"]}_{part}_{mesh}{side}',
+                )  # fmt: skip
+                sink.inputs.metadata = {
+                    'Contrast': one['words'], 'Weights': dict(one['weights']),
+                    'Model': 'canonical response of SPM, noise AR(1), confounds in the design',
+                    **about,
+                }  # fmt: skip
+                workflow.connect(join, f'{start}{one["name"]}_{part}_{side}', sink, 'in_file')

@@ -16,12 +16,12 @@ from bids_acc.group.parcels.figure_files import parcels_figure_path
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.parcels.places import ParcelPlace, parcel_name
-from bids_acc.group.parcels.shown import places_of
+from bids_acc.group.parcels.shown import places_of, shown_surfaces, size_of, views_of
 from bids_acc.group.parcels.surface_maps import borders, surface_maps
 from bids_acc.report.html import Block, image_block, table_block
 from bids_acc.report.reading import explained
-from bids_acc.report.surface_view import VIEWS, as_png, still_picture, viewer_content
-from bids_acc.surfaces.inflated import N_VERTICES
+from bids_acc.report.surface_view import as_png, mesh_content, still_picture, viewer_content
+from bids_acc.surfaces.inflated import InflatedHemisphere
 
 READ = (
     'Parcels on the inflated template; turn by dragging or with the arrow keys, point at a place '
@@ -132,11 +132,14 @@ def parcel_surface_blocks(result: ParcellationResult, root: Path | None) -> Iter
             'below the genu of the corpus callosum, in sectors of 45 degrees (own convention).',
         )  # fmt: skip
         figure = None if root is None else parcels_figure_path(root, cohort)
-        if not result.data.on_template:  # the page holds the template's surfaces only
-            if figure is not None and figure.is_file():
-                yield image_block(figure, f'Parcels on the surface{of}', COHORT_SURFACE)
-        elif min(result.data.mesh_sizes) >= N_VERTICES:
-            yield _viewer(one, places, of, figure)
+        surfaces = shown_surfaces(result.data)
+        if set(surfaces) == {'L', 'R'}:
+            block = _viewer(one, places, of, figure, surfaces)
+            if not result.data.on_template:  # the page itself holds the template's only
+                block = replace(block, caption=COHORT_SURFACE, surfaces=mesh_content(surfaces))
+            yield block
+        elif figure is not None and figure.is_file():
+            yield image_block(figure, f'Parcels on the surface{of}', COHORT_SURFACE)
 
 
 def places_table(one: Parcellation, places: Mapping[int, ParcelPlace]) -> pd.DataFrame:
@@ -170,14 +173,16 @@ def places_table(one: Parcellation, places: Mapping[int, ParcelPlace]) -> pd.Dat
 
 
 def _viewer(
-    one: Parcellation, places: Mapping[int, ParcelPlace], of: str, figure: Path | None
-) -> Block:
+    one: Parcellation, places: Mapping[int, ParcelPlace], of: str, figure: Path | None,
+    surfaces: Mapping[str, InflatedHemisphere],
+) -> Block:  # fmt: skip
     """Return the block with the surfaces; four views stand for them without script."""
-    maps, outline = surface_maps(one, places), borders(one)
-    title, content = f'Parcels on the surface{of}', viewer_content(maps, outline)
+    size = size_of(surfaces)
+    maps, outline = surface_maps(one, places, size), borders(one, size)
+    title, content = f'Parcels on the surface{of}', viewer_content(maps, outline, surfaces)
     caption = explained('parcels', READ)
     if figure is not None and figure.is_file():
         block = image_block(figure, title, caption)
         return replace(block, viewer=content, beside=list(rows_of(figure)))
-    still = as_png(still_picture(maps[:1], outline, list(VIEWS)))
+    still = as_png(still_picture(maps[:1], outline, views_of(surfaces), surfaces))
     return Block(title=title, caption=caption, image=still, viewer=content)

@@ -11,7 +11,7 @@ from bids_acc.report.surface_view import VIEWS
 from bids_acc.surfaces.inflated import (
     N_VERTICES,
     InflatedHemisphere,
-    inflated_cohort,
+    inflated_own,
     inflated_template,
 )
 
@@ -30,7 +30,7 @@ def shown_surfaces(data: VertexMetrics) -> dict[str, InflatedHemisphere]:
         Empty where there are none.
     """
     if data.surfaces is not None:
-        return inflated_cohort(data.surfaces)
+        return inflated_own(data.surfaces, {})
     fits = data.on_template and min(data.mesh_sizes) >= N_VERTICES
     return inflated_template() if fits else {}
 

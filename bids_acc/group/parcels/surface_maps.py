@@ -41,17 +41,19 @@ def surface_maps(
     keys = {
         side: np.nan_to_num(v, nan=-1) for side, v in _spread(one, one.labels, n_vertices).items()
     }
-    maps = [SurfaceMap('parcels', keys, labels=names)]
+    maps = [SurfaceMap('parcels', keys, labels=names, n_vertices=n_vertices)]
     top = one.W.max(axis=0)
     own = np.where(one.labels >= 0, one.labels, 0)
     weight = one.W[np.arange(len(own)), own] / np.where(top[own] > 0, top[own], np.nan)
     weight[one.labels < 0] = np.nan
     maps.append(
-        SurfaceMap('weight', _spread(one, weight, n_vertices), 'of the largest', (0.0, 1.0))
-    )
+        SurfaceMap('weight', _spread(one, weight, n_vertices), 'of the largest', (0.0, 1.0),
+                   n_vertices=n_vertices)
+    )  # fmt: skip
     if one.confidence is not None:
         sure = _spread(one, one.confidence, n_vertices)
-        maps.append(SurfaceMap('confidence', sure, 'of resampled cohorts', (0.0, 1.0)))
+        maps.append(SurfaceMap('confidence', sure, 'of resampled cohorts', (0.0, 1.0),
+                               n_vertices=n_vertices))  # fmt: skip
     return maps
 
 

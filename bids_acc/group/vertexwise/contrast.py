@@ -22,7 +22,7 @@ from bids_acc.group.formulas.design import Design, DesignError, build_design
 from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, VertexContrast, components, contrast_at_vertices
 from bids_acc.group.opnmf.features import VertexMetrics
-from bids_acc.group.parcels.shown import shown_surfaces, views_of
+from bids_acc.group.parcels.shown import shown_surfaces, size_of, views_of
 from bids_acc.group.statistics.rows.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.rows.row import Row
 from bids_acc.group.statistics.study.data import Study, group_counts
@@ -342,7 +342,8 @@ def _picture(
     row, found = result.row, result.found
     assert found is not None  # noqa: S101 - only called with one
     far = float(np.ceil(np.abs(found.t).max()))
-    shown = SurfaceMap(f'{metric_words(row.metric)}, {row.contrast}', maps['t'], 't', (-far, far))
+    shown = SurfaceMap(f'{metric_words(row.metric)}, {row.contrast}', maps['t'], 't', (-far, far),
+                       n_vertices=size_of(surfaces))  # fmt: skip
     outline = {side: (maps['p'][side] <= alpha).astype(int) for side in 'LR'}
     figure = still_picture([shown], outline, views_of(surfaces), surfaces)
     where = '' if row.cohort == 'all' else f', {row.cohort}'

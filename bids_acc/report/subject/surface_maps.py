@@ -7,15 +7,22 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.derivatives.outputs import FoundOutput
+from bids_acc.derivatives.outputs import FoundOutput, on_mesh, output_spec
 from bids_acc.exceptions import BidsAccError
 from bids_acc.report.html import Block
 from bids_acc.report.reading import explained
 from bids_acc.report.subject.cohort import percentile_blocks
 from bids_acc.report.subject.view import SubjectView, what_differs
-from bids_acc.report.surface_view import SurfaceMap, as_png, still_picture, viewer_content
-from bids_acc.surfaces.gifti import read_labels, read_map
-from bids_acc.surfaces.inflated import N_VERTICES
+from bids_acc.report.surface_view import (
+    SurfaceMap,
+    as_png,
+    mesh_content,
+    still_picture,
+    viewer_content,
+)
+from bids_acc.surfaces.cohort_surface import MeanSurface
+from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
+from bids_acc.surfaces.inflated import N_VERTICES, InflatedHemisphere, inflated_own
 
 MAPS: Mapping[str, tuple[str, str, float]] = {
     'anat_thickness': ('cortical thickness', 'mm', 1.0),
@@ -33,13 +40,19 @@ MAPS: Mapping[str, tuple[str, str, float]] = {
 }
 """Key of the output: words, unit on the page, and the factor to that unit."""
 
+SURFACE_KEY, LABEL_KEY = 'anat_midthickness', 'anat_parcellation'
+"""Output keys of the surface that is shown, and of the labels on it, on a derivative's mesh."""
 STILL = 8
 """Maps in the still picture; the viewer has all of them."""
 
-CAPTION = (
-    'Inflated template surfaces; the line is the border of the region of interest. Grey: no '
-    'value (dark grey: sulci). Colours run from the 2nd to the 98th percentile of this session. '
-    'Turn by dragging or with the arrow keys; point at a place to read its value.'
+READ = (
+    'Grey: no value (dark grey: sulci). Colours run from the 2nd to the 98th percentile of this '
+    'session. Turn by dragging or with the arrow keys; point at a place to read its value.'
+)
+CAPTION = f'Inflated template surfaces; the line is the border of the region of interest. {READ}'
+OWN_CAPTION = (
+    "This session's own surfaces on the mesh of {space}, inflated (vertices moved to the mean of "
+    f'their neighbours); lines are the borders of the labels there. {READ}'
 )
 
 
@@ -65,12 +78,55 @@ def surface_blocks(view: SubjectView, session: str | None) -> Iterator[Block]:
             image=as_png(still_picture(maps[:STILL], outline)),
             viewer=viewer_content(maps, outline),
         )  # fmt: skip
+    for space in output_spec(SURFACE_KEY).meshes:
+        yield from _blocks_on_mesh(view, session, space)
     yield from percentile_blocks(view, session)
 
 
-def _maps(view: SubjectView, session: str | None) -> Iterator[SurfaceMap]:
-    """Yield the maps of which both hemispheres can be read."""
-    for key, (words, unit, factor) in MAPS.items():
+def _blocks_on_mesh(view: SubjectView, session: str | None, space: str) -> Iterator[Block]:
+    """Yield the maps on the mesh of a derivative, on the session's own surfaces there."""
+    surfaces = _own_surfaces(view, session, space)
+    if set(surfaces) != {'L', 'R'}:
+        return
+    maps = list(_maps(view, session, space, len(surfaces['L'].vertices)))
+    if not maps:
+        return
+    outline = {side: own.labels for side, own in surfaces.items()}
+    yield Block(
+        title=f'Maps on the mesh of {space}',
+        caption=explained('anat_maps', OWN_CAPTION.format(space=space)),
+        image=as_png(still_picture(maps[:STILL], outline, surfaces=surfaces)),
+        viewer=viewer_content(maps, outline, surfaces), surfaces=mesh_content(surfaces),
+    )  # fmt: skip
+
+
+def _own_surfaces(
+    view: SubjectView, session: str | None, space: str
+) -> dict[str, InflatedHemisphere]:
+    """Return the surfaces of a session on a mesh, inflated, as far as they can be read."""
+    means, labels = {}, {}
+    for found in view.outputs(on_mesh(SURFACE_KEY, space), session):
+        try:
+            means[found.entities['hemisphere']] = MeanSurface(*read_surface(found.path))
+        except BidsAccError:
+            continue
+    for found in view.outputs(on_mesh(LABEL_KEY, space), session):
+        side = found.entities['hemisphere']
+        try:
+            codes, names = read_labels(found.path)
+        except BidsAccError:
+            continue
+        if side in means and len(codes) == len(means[side].vertices):
+            labels[side] = np.asarray(codes, dtype=np.int64), names
+    return inflated_own(means, labels)
+
+
+def _maps(
+    view: SubjectView, session: str | None, space: str = '', n_vertices: int = N_VERTICES
+) -> Iterator[SurfaceMap]:
+    """Yield the maps on a mesh of which both hemispheres can be read."""
+    for plain, (words, unit, factor) in MAPS.items():
+        key = on_mesh(plain, space)
         pairs: dict[str, dict[str, FoundOutput]] = {}
         for found in view.outputs(key, session):
             hidden = ('hemisphere', 'density')
@@ -79,9 +135,9 @@ def _maps(view: SubjectView, session: str | None) -> Iterator[SurfaceMap]:
             pairs.setdefault(name, {})[found.entities['hemisphere']] = found
         for name, both in pairs.items():
             values = {side: _read(found) for side, found in both.items()}
-            if set(values) == {'L', 'R'} and all(len(v) >= N_VERTICES for v in values.values()):
+            if set(values) == {'L', 'R'} and all(len(v) >= n_vertices for v in values.values()):
                 scaled = {side: factor * one for side, one in values.items()}
-                yield SurfaceMap(words + name, scaled, unit)
+                yield SurfaceMap(words + name, scaled, unit, n_vertices=n_vertices)
 
 
 def _read(found: FoundOutput) -> npt.NDArray[np.float64]:

@@ -69,7 +69,7 @@ def test_the_page_holds_places_to_a_hundredth_of_a_millimetre() -> None:
     own = inflated_template()['R']
     places = unpacked(content['R']['places'], '<i2').reshape(-1, 3) / 100
     assert np.abs(places - own.vertices).max() < 0.006
-    assert np.array_equal(unpacked(content['faces'], '<u2').reshape(-1, 3), own.faces)
+    assert np.array_equal(unpacked(content['R']['faces'], '<u2').reshape(-1, 3), own.faces)
 
 
 @pytest.mark.parametrize(
