@@ -113,7 +113,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Places:
+class SampledMesh:
     """Where the vertices of a mesh are sampled, the left half first, and what they are."""
 
     points: FloatArray
@@ -246,7 +246,7 @@ def _typical(mean: FloatArray, cortex: BoolArray) -> float:
     return float(np.median(mean[there])) if there.any() else float('nan')
 
 
-def _on(prepared: PreparedRun, series: RunSeries, places: Places) -> PreparedRun:
+def _on(prepared: PreparedRun, series: RunSeries, places: SampledMesh) -> PreparedRun:
     """Return a run at the vertices of another mesh; voxels and cleaning are the same."""
     cortex = places.cortex
     mean, tsnr = _tsnr(series.vertices, prepared.cleaning)
@@ -257,7 +257,9 @@ def _on(prepared: PreparedRun, series: RunSeries, places: Places) -> PreparedRun
     )  # fmt: skip
 
 
-def _places(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices) -> list[Places]:
+def _places(
+    files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices
+) -> list[SampledMesh]:
     """Return the vertices that the series' space has: the template's mesh, then another one."""
     labels, names = _labels(anat, facts, choices.density)
     in_volume = len(files.bold) == 1
@@ -266,23 +268,23 @@ def _places(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices)
         points, weights = ribbon_of_subject(anat.white, anat.pial, anat.tpms, edge)
     else:
         points, weights = ribbon_of_template(choices.density)
-    found = [Places(points, weights, labels, names)]
+    found = [SampledMesh(points, weights, labels, names)]
     if in_volume and anat.other is not None:
         found.append(_places_on_mesh(anat.other, facts, edge))
     return found
 
 
-def _places_on_mesh(anat: AnatFiles, facts: RunFacts, edge: float) -> Places:
+def _places_on_mesh(anat: AnatFiles, facts: RunFacts, edge: float) -> SampledMesh:
     """Return the vertices of a derivative's mesh; carried to MNI152 for a series there."""
     points, weights = ribbon_of_subject(anat.white, anat.pial, anat.tpms, edge)
     if facts.space != 'T1w':  # what carries an image from the template carries points to it
         points = carry_points(points.reshape(-1, 3), anat.transforms).reshape(points.shape)
     labels, names = _own_labels(anat)
-    return Places(points, weights, labels, names)
+    return SampledMesh(points, weights, labels, names)
 
 
 def _read(
-    files: RunFiles, facts: RunFacts, choices: Choices, places: Sequence[Places]
+    files: RunFiles, facts: RunFacts, choices: Choices, places: Sequence[SampledMesh]
 ) -> list[RunSeries]:
     """Read the series once, and share it out to the meshes."""
     if len(files.bold) > 1:
