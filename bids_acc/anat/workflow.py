@@ -30,6 +30,7 @@ from bids_acc.anat.surface_interfaces import (
     RegionOfInterest,
 )
 from bids_acc.derivatives.outputs import init_sink, on_mesh
+from bids_acc.files.meshes import SUBDIVISIONS, TEMPLATE_MESH
 from bids_acc.settings import AnatSettings
 from bids_acc.surfaces.atlases import DEFAULT_ATLAS, PROVENANCE
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES
@@ -110,10 +111,10 @@ def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
     dict
         Fields of a sidecar besides those of `bids_acc/data/outputs`.
     """
-    mesh = {'10k': 'fsaverage5', '41k': 'fsaverage6'}[density]
     return {
-        'Density': f'{DENSITIES[density]} vertices per hemisphere, in the order of {mesh}',
-        'SpatialReference': 'fsaverage',
+        'Density': f'{DENSITIES[density]} vertices per hemisphere, in the order of '
+        f'{SUBDIVISIONS[density]}',
+        'SpatialReference': TEMPLATE_MESH,
         'SurfaceSource': origin.source,
         **({'SurfaceSourceNote': origin.note} if origin.note else {}),
         'Correspondence': CORRESPONDENCE[origin.source],

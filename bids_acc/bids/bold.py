@@ -18,6 +18,7 @@ from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readabl
 from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
+from bids_acc.files.meshes import mesh_of
 from bids_acc.func.denoising import checked_confounds, dummies_in, read_confound_table
 from bids_acc.func.raw import check_length, check_repetition_time
 
@@ -139,8 +140,7 @@ def _space_of(path: Path) -> str:
     """Return the space of a prepared series; fsaverage's densities have names of their own."""
     entities = entities_of(path)
     space = entities.get('space', '')
-    by_density = {'41k': 'fsaverage6', '10k': 'fsaverage5'}
-    return by_density.get(entities.get('den', ''), space) if space == 'fsaverage' else space
+    return mesh_of(space, entities.get('den', ''))
 
 
 def _best_space(images: Sequence[Path], welcome: Sequence[str]) -> list[Path]:

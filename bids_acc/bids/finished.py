@@ -14,6 +14,7 @@ from bids_acc.bids.bold import NAMES, SPACES, raw_metadata_of, source_of
 from bids_acc.bids.inputs import FuncInputs, check_image, check_readable
 from bids_acc.bids.sidecars import entities_of, long_names, read_json, suffix_of
 from bids_acc.exceptions import BidsAccError, MissingInputError
+from bids_acc.files.meshes import TEMPLATE_MESH, mesh_of
 from bids_acc.func.finished import CIFTI, MAPS, FinishedRun, read_tables
 from bids_acc.func.finished_maps import check_map
 
@@ -151,9 +152,7 @@ def _judged(
 def _space_of(path: Path) -> str:
     """Return the space of a file; those of the run itself have none."""
     own = entities_of(path)
-    by_density = {'41k': 'fsaverage6', '10k': 'fsaverage5'}
-    space = own.get('space', '')
-    return by_density.get(own.get('den', ''), space) if space == 'fsaverage' else space
+    return mesh_of(own.get('space', ''), own.get('den', ''))
 
 
 def _best_space(found: Iterable[tuple[Path, str]], space: str) -> str:
@@ -290,7 +289,7 @@ def _metadata(
     for path in sorted(folder.glob('*.json')):
         own = entities_of(path)
         if {k: v for k, v in own.items() if k in STEADY} == nearest and own.get('space', '') in (
-            '', space, 'fsaverage'
+            '', space, TEMPLATE_MESH
         ):  # fmt: skip
             content = read_json(path)
             told |= {k: v for k, v in content.items() if k in _TOLD}

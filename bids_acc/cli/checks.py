@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bids_acc.anat.meshes import labels_from_files
 from bids_acc.exceptions import SettingsError
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.quality.sessions import load_session_gate
 from bids_acc.settings import FuncSettings, Request
 from bids_acc.surfaces.atlases import check_region, load_tract_atlas, parse_atlas
@@ -45,7 +46,7 @@ def _check_region(request: Request) -> None:
 def _check_mesh(request: Request) -> None:
     """Refuse labels of a mesh that was not asked for, and names that they do not have."""
     anat = request.settings.anat
-    if anat.mesh == 'fsaverage':
+    if anat.mesh == TEMPLATE_MESH:
         if anat.mesh_labels or anat.mesh_roi:
             raise SettingsError(
                 '--mesh-labels and --mesh-roi are for the mesh of a derivative: add --mesh civet '

@@ -34,6 +34,7 @@ from nipype.interfaces.base import (
 from nipype.pipeline import engine as pe
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.files.writing import whole_file, write_json
 
 ENTITIES = {
@@ -165,7 +166,7 @@ def on_mesh(key: str, space: str = '') -> str:
     >>> on_mesh('anat_thickness', 'civet'), on_mesh('anat_thickness')
     ('anat_thickness_civet', 'anat_thickness')
     """
-    return key if space in ('', 'fsaverage') else f'{key}_{space}'
+    return key if space in ('', TEMPLATE_MESH) else f'{key}_{space}'
 
 
 def _on_meshes(spec: OutputSpec) -> Iterator[OutputSpec]:

@@ -24,6 +24,7 @@ from bids_acc.exceptions import (
     SettingsError,
 )
 from bids_acc.execution.plugins import joblib_workers
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort.acquisition import data_dictionary
 from bids_acc.group.cohort.exclusions import (
@@ -43,7 +44,7 @@ from bids_acc.group.cohort.reading import (
     read_quality,
     sessions_on_disk,
 )
-from bids_acc.group.cohort.vertexmaps import TEMPLATE, available_metrics
+from bids_acc.group.cohort.vertexmaps import available_metrics
 from bids_acc.group.folders import (
     PAGE,
     atlas_folder,
@@ -485,7 +486,7 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
 def _of_mesh(run: GroupRun) -> tuple[str, ...]:
     """Name the mesh of a derivative, on which other parcels are found."""
     mesh = run.settings.anat.mesh
-    return () if mesh == TEMPLATE else (f'mesh:{mesh}',)
+    return () if mesh == TEMPLATE_MESH else (f'mesh:{mesh}',)
 
 
 def _placed(result: ParcellationResult, folder: Path, place: Path) -> list[tuple[Path, str, str]]:

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import pandas as pd
 
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.files.writing import PART, write_bytes
 from bids_acc.group.parcels.parcellation import ParcellationOptions
 from bids_acc.group.tasks import digest
@@ -88,7 +89,7 @@ def parcels_folder(
 
 def atlas_folder(
     output_dir: Path, atlas: Path, left_out: Sequence[Sequence[str]] = (), smooth_mm: float = 0.0,
-    mesh: str = 'fsaverage',
+    mesh: str = TEMPLATE_MESH,
 ) -> Path:  # fmt: skip
     """Return the folder of measures in the parcels of an existing atlas.
 
@@ -106,7 +107,7 @@ def atlas_folder(
     plain = re.sub(r'[^A-Za-z0-9]+', '', atlas.name.partition('.')[0])
     gated = f'-{digest([list(entry) for entry in left_out])[:8]}' if left_out else ''
     smoothed = f'-smooth{smooth_mm:g}' if smooth_mm else ''
-    other = '' if mesh == 'fsaverage' else f'-{mesh}'
+    other = '' if mesh == TEMPLATE_MESH else f'-{mesh}'
     return output_dir / GROUP_FOLDER / f'parcels-atlas{plain}{gated}{smoothed}{other}'
 
 

@@ -27,6 +27,7 @@ from bids_acc.derivatives.records import (
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsError
 from bids_acc.execution.configure import code_state
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.mrs.fitting import check_mrs_settings
 from bids_acc.participant.folders import check_folders
 from bids_acc.participant.function import judged_row, needs_anat
@@ -190,7 +191,7 @@ def _with_surfaces(
         choice = choose_surfaces(
             asked, derivatives, session.subject, session.session, inspect_surfaces
         )
-        if settings.anat.mesh != 'fsaverage':
+        if settings.anat.mesh != TEMPLATE_MESH:
             choice = with_mesh(
                 choice, settings.anat.mesh, derivatives, session.subject, session.session
             )

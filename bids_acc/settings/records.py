@@ -19,6 +19,7 @@ from annotated_types import Ge, Gt
 from pydantic import ConfigDict, field_validator
 from pydantic.dataclasses import dataclass
 
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.settings.option import option
 
 STRICT = ConfigDict(extra='forbid', allow_inf_nan=False)
@@ -106,7 +107,7 @@ class AnatSettings:
     @property
     def region(self) -> tuple[str, ...]:
         """Labels of the region on the mesh that maps are factorized on."""
-        return self.mesh_roi if self.mesh != 'fsaverage' and self.mesh_roi else self.roi
+        return self.mesh_roi if self.mesh != TEMPLATE_MESH and self.mesh_roi else self.roi
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -58,7 +58,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('group/statistics/figures/*', 'figures'),
     ('derivatives/*', 'derivatives'), ('bids/*', 'bids'), ('report/*', 'report'),
     ('demo/*', 'demo'), ('tables/*', 'tables'), ('clinical/*', 'tables'),
-    ('files/reading.*', 'formulas'), ('files/*', 'files'),
+    ('files/reading.*', 'formulas'), ('files/meshes.*', 'formulas'), ('files/*', 'files'),
     ('group/formulas/*', 'statistics'), ('group/opnmf/*', 'statistics'),
     ('group/tasks.*', 'parallel'),
     ('group/*', 'group'),

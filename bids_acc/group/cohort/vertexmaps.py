@@ -19,6 +19,7 @@ from bids_acc.exceptions import (
     InputDataError,
     MissingInputError,
 )
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.group.cohort.reading import rest_first
 from bids_acc.group.opnmf.features import VertexMetrics, mask_unmeasured
 from bids_acc.group.parcels.measures import SUMMED_METRICS
@@ -33,8 +34,6 @@ from bids_acc.typing import BoolArray, FloatArray, IntArray
 
 LOGGER = logging.getLogger(__name__)
 
-TEMPLATE = 'fsaverage'
-"""Name of the template's mesh."""
 Session = tuple[str, str | None]
 Maps = dict[str, dict[str, dict[Session, FoundOutput]]]
 """``maps[metric][hemisphere][session]``."""
@@ -71,7 +70,7 @@ DEFAULT_METRICS = ('thickness', 'area', 'fa', 'md')
 
 def majority_region(
     output_dir: Path, hemisphere: str, region: Sequence[str], label_key: str, density: str,
-    atlases: Sequence[str] = (), space: str = TEMPLATE,
+    atlases: Sequence[str] = (), space: str = TEMPLATE_MESH,
 ) -> BoolArray:  # fmt: skip
     """Return the vertices that more than half of the label files put inside the region.
 
@@ -95,7 +94,7 @@ def majority_region(
     atlases : sequence of str
         Label files of the template mesh in which unknown names are looked for.
     space : str
-        Name of the mesh: `TEMPLATE`, or that of a derivative.
+        Name of the mesh: `TEMPLATE_MESH`, or that of a derivative.
 
     Returns
     -------
@@ -120,7 +119,7 @@ def majority_region(
     broken: list[BidsAccError] = []
     for item in found:
         try:
-            shipped = density if space == TEMPLATE else ''
+            shipped = density if space == TEMPLATE_MESH else ''
             votes.append((item, _region_of(item, region, hemisphere, shipped, atlases)))
         except BidsAccError as error:
             broken.append(error)
@@ -180,7 +179,7 @@ def _metric_key(metric: str, space: str) -> tuple[str, dict[str, str]] | None:
 
 
 def maps_by_density(
-    output_dir: Path, metrics: Sequence[str], space: str = TEMPLATE
+    output_dir: Path, metrics: Sequence[str], space: str = TEMPLATE_MESH
 ) -> dict[str, Maps]:
     """Find the maps of each metric and hemisphere, by density of the mesh and by session.
 
@@ -191,7 +190,7 @@ def maps_by_density(
     metrics : sequence of str
         Keys of `METRIC_KEYS`; one that does not exist on this mesh is passed over.
     space : str
-        Name of the mesh: `TEMPLATE`, or that of a derivative.
+        Name of the mesh: `TEMPLATE_MESH`, or that of a derivative.
 
     Returns
     -------
@@ -213,7 +212,7 @@ def maps_by_density(
     return maps
 
 
-def available_metrics(output_dir: Path, space: str = TEMPLATE) -> tuple[str, ...]:
+def available_metrics(output_dir: Path, space: str = TEMPLATE_MESH) -> tuple[str, ...]:
     """Return the metrics of which there is any map on a mesh.
 
     Parameters
@@ -221,7 +220,7 @@ def available_metrics(output_dir: Path, space: str = TEMPLATE) -> tuple[str, ...
     output_dir : Path
         Root of the derivative data set.
     space : str
-        Name of the mesh: `TEMPLATE`, or that of a derivative.
+        Name of the mesh: `TEMPLATE_MESH`, or that of a derivative.
 
     Returns
     -------
@@ -258,7 +257,7 @@ def gather_vertex_metrics(
     label_key: str = LABEL_KEY,
     atlases: Sequence[str] = (),
     smooth_mm: float = 0.0,
-    space: str = TEMPLATE,
+    space: str = TEMPLATE_MESH,
 ) -> VertexMetrics:
     """Read the maps of all sessions inside a region.
 
@@ -317,8 +316,8 @@ def gather_vertex_metrics(
     if not complete:
         raise MissingInputError(
             f'{output_dir}: no session has vertex maps of all of {", ".join(metrics)}'
-            f'{"" if space == TEMPLATE else f" on the mesh of {space} (--mesh {space})"}; run the '
-            'participant level first, or choose fewer metrics.'
+            f'{"" if space == TEMPLATE_MESH else f" on the mesh of {space} (--mesh {space})"}; '
+            'run the participant level first, or choose fewer metrics.'
         )
     maps = by_density[density]
     masks = {
@@ -362,7 +361,7 @@ def _cohort_surfaces(
     MissingInputError
         If no surface can be read.
     """
-    if space == TEMPLATE:
+    if space == TEMPLATE_MESH:
         return None
     found = {}
     for side, mask in masks.items():
@@ -566,7 +565,7 @@ def _read_one(
 
 def mesh_neighbours(
     columns: pd.DataFrame, sizes: Mapping[str, int], output_dir: Path, density: str,
-    space: str = TEMPLATE,
+    space: str = TEMPLATE_MESH,
 ) -> list[IntArray] | None:  # fmt: skip
     """Return the neighbours of each vertex of a region, from any subject's surface.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.surfaces.cohort_surface import MeanSurface
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
@@ -51,7 +52,7 @@ class VertexMetrics:
     """Vertices in the left and right mesh."""
     density: str = ''
     """Density entity of the mesh, e.g. ``41k``."""
-    template: str = 'fsaverage'
+    template: str = TEMPLATE_MESH
     """Name of the mesh's template."""
     surfaces: Mapping[str, MeanSurface] | None = None
     """Mean mid-surface of each hemisphere on the mesh of a derivative; None on the template's."""
@@ -65,7 +66,7 @@ class VertexMetrics:
     @property
     def on_template(self) -> bool:
         """Whether vertices are those of the template, whose places and regions are known."""
-        return self.template == 'fsaverage'
+        return self.template == TEMPLATE_MESH
 
     @property
     def n_sessions(self) -> int:
