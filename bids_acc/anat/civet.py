@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_acc.anat.native import NativeHemisphere, check_length, existing, wound_outwards
+from bids_acc.anat.native import (
+    NativeHemisphere,
+    check_length,
+    existing,
+    only_file,
+    wound_outwards,
+)
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.typing import FloatArray, IntArray
@@ -90,13 +96,13 @@ def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     folder, side = Path(subject_dir), SIDE[hemi]
     complete = all(list(folder.glob(pattern.format(side=side))) for pattern in CORRESPONDING)
     kind = '_rsl' if complete else ''
-    to_scanner = np.linalg.inv(read_xfm(_one(folder, 'transforms/linear/*_t1_tal.xfm')))
-    white_file = _one(
+    to_scanner = np.linalg.inv(read_xfm(only_file(folder, 'transforms/linear/*_t1_tal.xfm')))
+    white_file = only_file(
         folder,
         f'surfaces/*_white_surface{kind}_{side}_calibrated_81920.obj',
         f'surfaces/*_white_surface{kind}_{side}_81920.obj',
     )
-    pial_file = _one(folder, f'surfaces/*_gray_surface{kind}_{side}_81920.obj')
+    pial_file = only_file(folder, f'surfaces/*_gray_surface{kind}_{side}_81920.obj')
     white, faces = read_obj(white_file)
     pial, _ = read_obj(pial_file)
     for path, points in ((white_file, white), (pial_file, pial)):
@@ -111,18 +117,6 @@ def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     return NativeHemisphere(
         white, pial, faces, thickness, area, None, smoothing_mm=_smoothing(path)
     )
-
-
-def _one(folder: Path, *patterns: str) -> Path:
-    """Return the file that fits the first pattern with any, or say which is missing."""
-    for pattern in patterns:
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            names = ', '.join(path.name for path in found)
-            raise InputDataError(f'{folder}: more than one file fits {pattern}: {names}.')
-        if found:
-            return found[0]
-    raise MissingInputError(f'{folder}: no file fits {patterns[0]} of CIVET 2.x.')
 
 
 def _smoothing(path: Path) -> float:

@@ -389,14 +389,19 @@ class _FitSurfacesInputSpec(BaseInterfaceInputSpec):
     density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
 
 
-class _FitSurfacesOutputSpec(TraitedSpec):
+class SurfacesOutputSpec(TraitedSpec):
+    """Surfaces and maps of both hemispheres, whoever made them."""
+
     white = OutputMultiObject(File(exists=True), desc='left and right')
     pial = OutputMultiObject(File(exists=True), desc='left and right')
     midthickness = OutputMultiObject(File(exists=True), desc='left and right')
-    undefined = OutputMultiObject(File(exists=True), desc='1 clamped, 2 self-intersecting')
     thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
     area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
     volume = OutputMultiObject(File(exists=True), desc='mm3, left and right')
+
+
+class _FitSurfacesOutputSpec(SurfacesOutputSpec):
+    undefined = OutputMultiObject(File(exists=True), desc='1 clamped, 2 self-intersecting')
 
 
 class FitSurfaces(SimpleInterface):

@@ -20,7 +20,7 @@ from nibabel.freesurfer.io import read_annot
 from scipy.spatial import cKDTree
 
 from bids_acc.anat.civet import SIDE, corresponding_files, read_civet
-from bids_acc.anat.native import NativeHemisphere, check_length, existing
+from bids_acc.anat.native import NativeHemisphere, check_length, existing, only_file
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError, SettingsError
 from bids_acc.images.affines import apply_matrix
 from bids_acc.surfaces.geometry import vertex_areas
@@ -81,26 +81,15 @@ def find_files(folder: Path, hemi: str) -> MeshFiles:
         if not list(folder.glob(surface.format(side=hemi, kind='white'))):
             continue
         white, pial = (
-            _one(folder, surface.format(side=hemi, kind=kind)) for kind in ('white', 'pial')
+            only_file(folder, surface.format(side=hemi, kind=kind)) for kind in ('white', 'pial')
         )
         wanted = [pattern.format(side=hemi) for pattern in metrics]
         there = [pattern for pattern in wanted if list(folder.glob(pattern))]
-        return MeshFiles(white, pial, _one(folder, (there or wanted)[0]))
+        return MeshFiles(white, pial, only_file(folder, (there or wanted)[0]))
     raise MissingInputError(
         f'{folder}: no file fits {LAYOUTS[0][0].format(side=hemi, kind="white")}, which '
         'fMRIPrep and sMRIPrep write with --cifti-output 91k.'
     )
-
-
-def _one(folder: Path, pattern: str) -> Path:
-    """Return the one file that fits."""
-    found = sorted(folder.glob(pattern))
-    if len(found) > 1:
-        names = ', '.join(path.name for path in found)
-        raise InputDataError(f'{folder}: more than one file fits {pattern}: {names}.')
-    if not found:
-        raise MissingInputError(f'{folder}: no file fits {pattern}.')
-    return found[0]
 
 
 def files_of_mesh(space: str, folder: Path) -> tuple[Path, ...]:

@@ -65,6 +65,33 @@ def existing(path: Path) -> Path:
     return path
 
 
+def only_file(folder: Path, *patterns: str) -> Path:
+    """Return the one file that fits the first of some patterns that any file fits.
+
+    Parameters
+    ----------
+    folder : Path
+        Where other software left its results.
+    *patterns : str
+        Of names below the folder (`pathlib.Path.glob`), the one wanted most first.
+
+    Raises
+    ------
+    MissingInputError
+        If none fits any of them; the first is named.
+    InputDataError
+        If several fit: which of them is meant cannot be told.
+    """
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if len(found) > 1:
+            names = ', '.join(path.name for path in found)
+            raise InputDataError(f'{folder}: more than one file fits {pattern}: {names}.')
+        if found:
+            return found[0]
+    raise MissingInputError(f'{folder}: no file fits {patterns[0]}.')
+
+
 def check_length(values: npt.ArrayLike, vertices: FloatArray, path: Path) -> None:
     """Refuse a map that has not one value per vertex.
 

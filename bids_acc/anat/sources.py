@@ -10,8 +10,8 @@ import numpy as np
 
 from bids_acc.anat.civet import read_civet
 from bids_acc.anat.freesurfer import read_freesurfer
-from bids_acc.anat.native import NativeHemisphere, check_length
-from bids_acc.exceptions import InputDataError, MissingInputError
+from bids_acc.anat.native import NativeHemisphere, check_length, only_file
+from bids_acc.exceptions import InputDataError
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import read_map, read_surface
 from bids_acc.surfaces.template import HEMISPHERES
@@ -43,16 +43,7 @@ def read_gifti(anat_dir: Path, hemi: str) -> NativeHemisphere:
     """
 
     def one(*patterns: str) -> Path:
-        for pattern in patterns:
-            found = sorted(Path(anat_dir).glob(f'*_hemi-{hemi}_{pattern}'))
-            if len(found) > 1:
-                names = ', '.join(path.name for path in found)
-                raise InputDataError(
-                    f'{anat_dir}: {len(found)} files fit hemi-{hemi}_{pattern}: {names}.'
-                )
-            if found:
-                return found[0]
-        raise MissingInputError(f'{anat_dir}: no file fits hemi-{hemi}_{patterns[0]}.')
+        return only_file(Path(anat_dir), *(f'*_hemi-{hemi}_{pattern}' for pattern in patterns))
 
     white, faces = read_surface(one('white.surf.gii'))
     paths = (

@@ -20,7 +20,13 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.anat.builtin import UNDEFINED
-from bids_acc.anat.interfaces import MAPS, load_volume, save_volume, write_surfaces
+from bids_acc.anat.interfaces import (
+    MAPS,
+    SurfacesOutputSpec,
+    load_volume,
+    save_volume,
+    write_surfaces,
+)
 from bids_acc.anat.meshes import labels_by_place, labels_from_files, read_mesh
 from bids_acc.anat.native import on_template, wound_outwards
 from bids_acc.anat.registration import points_to_t1w
@@ -42,14 +48,8 @@ class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):
     density = traits.Enum('41k', '10k', usedefault=True, desc='vertices per hemisphere')
 
 
-class _ExternalSurfacesOutputSpec(TraitedSpec):
-    white = OutputMultiObject(File(exists=True), desc='left and right')
-    pial = OutputMultiObject(File(exists=True), desc='left and right')
-    midthickness = OutputMultiObject(File(exists=True), desc='left and right')
+class _ExternalSurfacesOutputSpec(SurfacesOutputSpec):
     undefined = OutputMultiObject(File(exists=True), desc='4 not measured by the source')
-    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
-    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
-    volume = OutputMultiObject(File(exists=True), desc='mm3, left and right')
     parcellation = OutputMultiObject(File(exists=True), desc='own labels, or the template ones')
 
 
@@ -93,13 +93,7 @@ class _CorrespondingInputSpec(BaseInterfaceInputSpec):
     region_labels = File(exists=True, mandatory=True, desc='CerebrA in the T1w image')
 
 
-class _CorrespondingOutputSpec(TraitedSpec):
-    white = OutputMultiObject(File(exists=True), desc='left and right')
-    pial = OutputMultiObject(File(exists=True), desc='left and right')
-    midthickness = OutputMultiObject(File(exists=True), desc='left and right')
-    thickness = OutputMultiObject(File(exists=True), desc='mm, left and right')
-    area = OutputMultiObject(File(exists=True), desc='mm2, left and right')
-    volume = OutputMultiObject(File(exists=True), desc='mm3, left and right')
+class _CorrespondingOutputSpec(SurfacesOutputSpec):
     parcellation = OutputMultiObject(File(exists=True), desc='labels, left and right')
 
 

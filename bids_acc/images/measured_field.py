@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -17,7 +16,8 @@ from bids_acc.images.masks import brain_mask
 from bids_acc.images.phase import FieldMap, difference, field_hz, in_radians, unwrapped
 from bids_acc.images.resampling import on_grid
 from bids_acc.images.reversed_pe import shift_sizes
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.images.used_field import FieldReport
+from bids_acc.typing import BoolArray, FloatArray, Volume
 
 AROUND_MM = 6.0
 """How far around the brain the field is unwrapped: a distorted brain lies beside its place (own
@@ -91,9 +91,9 @@ def _continued(hz: FloatArray, affine: FloatArray) -> FloatArray:
 
 
 def measured_displacement(
-    field_map: FieldMap, reference: FloatArray, mask: BoolArray, affine: FloatArray,
+    field_map: FieldMap, reference: Volume, mask: BoolArray, affine: FloatArray,
     axis: FloatArray, readout_s: float, *, seed: int = 1,
-) -> tuple[FloatArray, dict[str, Any]]:  # fmt: skip
+) -> tuple[FloatArray, FieldReport]:  # fmt: skip
     """Return the displacement that a field map tells of, on the grid of a series.
 
     The map is aligned with the series by its magnitude, rigidly. Signs of fields are told in more
@@ -119,8 +119,8 @@ def measured_displacement(
     -------
     shift : (i, j, k) ndarray
         Along ``axis``, mm.
-    report : dict
-        ``sdc_...``: size of the displacement, normalised mutual information without and with it.
+    report : FieldReport
+        Its similarity is normalised mutual information.
     """
     hz, magnitude, grid = read_field(field_map)
     steps = np.asarray(affine)[:3, :3]

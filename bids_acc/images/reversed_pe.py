@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -14,7 +13,8 @@ from bids_acc.images.distortion import correlation, field_from_pair, undistort
 from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import displacement
 from bids_acc.images.resampling import sample
-from bids_acc.typing import FloatArray
+from bids_acc.images.used_field import FieldReport, PairReport, ShiftSizes
+from bids_acc.typing import BoolArray, FloatArray, Volume
 
 FAR_APART_MM = 2.0
 """Movement between images of reversed phase encoding beyond which a finding says so: on the
@@ -23,9 +23,9 @@ rotation and a shear along the phase encoding share."""
 
 
 def best_sign(
-    shift: Any, image: Any, reversed_pe: Any, affine: FloatArray, axis: FloatArray,
+    shift: FloatArray, image: Volume, reversed_pe: Volume, affine: FloatArray, axis: FloatArray,
     ratio: float = 1.0,
-) -> tuple[FloatArray, dict[str, Any]]:  # fmt: skip
+) -> tuple[FloatArray, FieldReport]:  # fmt: skip
     """Take the sign of a field with which images of reversed phase encoding agree.
 
     Parameters
@@ -43,7 +43,8 @@ def best_sign(
     Returns
     -------
     shift : (i, j, k) ndarray
-    measures : dict
+        Of either sign, mm.
+    measures : FieldReport
     """
     mask = brain_mask(image, voxel_sizes(affine))
     before = correlation(image[mask], reversed_pe[mask])
@@ -66,7 +67,7 @@ def best_sign(
     }
 
 
-def shift_sizes(shift: Any, mask: Any) -> dict[str, Any]:
+def shift_sizes(shift: Volume, mask: BoolArray) -> ShiftSizes:
     """Return how far the brain's signal is displaced, for the table of quality.
 
     Parameters
@@ -99,15 +100,15 @@ class ReversedPair:
     T1w image takes that away.
     """
 
-    image: Any
-    reversed_pe: Any
-    mask: Any
+    image: Volume
+    reversed_pe: Volume
+    mask: BoolArray
     affine: FloatArray
     axis: FloatArray
     ratio: float
     seed: int
 
-    def displacement(self) -> tuple[FloatArray, dict[str, Any]]:
+    def displacement(self) -> tuple[FloatArray, PairReport]:
         """Return the displacement along the axis, mm, and what is to be said of it."""
         starts = [self.field(np.eye(4)), self.field(self.aligned(self.image, self.reversed_pe))]
         _, shift, moved = max(starts, key=lambda found: found[0])
@@ -125,7 +126,7 @@ class ReversedPair:
             ).strip()
         return shift, {**measures, 'sdc_moved': gap, 'sdc_finding': finding}
 
-    def seen_at(self, moved: FloatArray) -> Any:
+    def seen_at(self, moved: FloatArray) -> Volume:
         """Return the reversed image where the head was in the first one.
 
         Parameters
@@ -166,7 +167,7 @@ class ReversedPair:
         one, two = self.undistorted(shift, other)
         return correlation(one[self.mask], two[self.mask]), shift, moved
 
-    def undistorted(self, shift: Any, other: Any) -> tuple[Any, Any]:
+    def undistorted(self, shift: FloatArray, other: Volume) -> tuple[FloatArray, FloatArray]:
         """Return both images without the distortion that a field causes.
 
         Parameters
@@ -187,7 +188,7 @@ class ReversedPair:
             undistort(other, self.ratio * shift, self.affine, -self.axis),
         )
 
-    def realigned(self, shift: Any, moved: FloatArray) -> FloatArray:
+    def realigned(self, shift: FloatArray, moved: FloatArray) -> FloatArray:
         """Correct a movement by what is left of it in the undistorted images.
 
         Parameters
@@ -205,7 +206,7 @@ class ReversedPair:
         """
         return moved @ self.aligned(*self.undistorted(shift, self.seen_at(moved)))
 
-    def aligned(self, one: Any, two: Any) -> FloatArray:
+    def aligned(self, one: Volume, two: Volume) -> FloatArray:
         """Register one image to another, rigidly.
 
         Parameters

@@ -25,7 +25,6 @@ from nipype.interfaces.base import (
 
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import find_shells
-from bids_acc.exceptions import BidsAccError
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import (
@@ -40,6 +39,7 @@ from bids_acc.images.measured_field import measured_displacement
 from bids_acc.images.phase import FieldMap
 from bids_acc.images.resampling import sample
 from bids_acc.images.reversed_pe import ReversedPair, best_sign, shift_sizes
+from bids_acc.images.used_field import judged_field
 from bids_acc.programs import read_result, run_tool
 from bids_acc.surfaces.ribbon import blur_to_resolution
 from bids_acc.typing import FloatArray
@@ -236,23 +236,18 @@ class MeasuredField(SimpleInterface):
         gradients = Gradients.read(self.inputs.gradients)
         base = int(np.flatnonzero(find_shells(gradients.bvals).labels == 0)[0])
         readout = float(self.inputs.acquisition[int(gradients.runs[base])]['readout'])
-        shift = np.zeros(data.shape[:3])
-        report: dict[str, Any] = {}
-        try:
-            shift, report = measured_displacement(
+        found = judged_field(
+            lambda: measured_displacement(
                 FieldMap.from_dict(self.inputs.field_map), data[..., base].astype(float), mask,
                 affine, gradients.phase_axes[base], readout, seed=self.inputs.seed,
-            )  # fmt: skip
-            finding = report['sdc_finding']
-            used = bool(report['sdc_similarity'] > report['sdc_similarity_before'])
-        except BidsAccError as error:
-            finding, used = f'The field map could not be used ({error}).', False
-        if not used:
-            finding = f'{finding} Distortion was not corrected.'.strip()
-            shift = np.zeros(data.shape[:3])
-        self._results['report'] = {**report, 'sdc_applied': used, 'sdc_finding': finding}
+            ),
+            data.shape[:3],
+        )  # fmt: skip
+        self._results['report'] = {
+            **(found.report or {}), 'sdc_applied': found.used, 'sdc_finding': found.finding,
+        }  # fmt: skip
         path = Path(runtime.cwd) / 'warp.nii.gz'
-        self._results['warp'] = str(files.write_image(shift, affine, path))
+        self._results['warp'] = str(files.write_image(found.shift, affine, path))
         return runtime
 
 

@@ -19,7 +19,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from bids_acc.exceptions import BidsAccError, InputDataError
+from bids_acc.exceptions import InputDataError
 from bids_acc.func import raw, slice_timing
 from bids_acc.func.motion import calm_volumes, estimate_motion, mean_volume
 from bids_acc.images import files, registration
@@ -30,7 +30,8 @@ from bids_acc.images.measured_field import measured_displacement
 from bids_acc.images.phase import FieldMap
 from bids_acc.images.resampling import on_grid
 from bids_acc.images.reversed_pe import ReversedPair
-from bids_acc.typing import FloatArray
+from bids_acc.images.used_field import FieldReport, judged_field
+from bids_acc.typing import BoolArray, FloatArray, Volume
 
 N_FOR_MASK = 10
 """Volumes whose mean shows where the brain is before motion is known."""
@@ -211,36 +212,24 @@ class EstimateField(SimpleInterface):
         reference, affine = files.read_image(self.inputs.reference)
         mask = files.read_image(self.inputs.mask)[0] > 0
         axis, _ = phase_axis(self.inputs.sidecar, affine)
-        report: dict[str, Any] = {}
-        shift = np.zeros(reference.shape)
         measured = isdefined(self.inputs.field_map)
         field = self._measured if measured else self._field
-        try:
-            shift, report = field(reference, mask, affine, axis)
-            finding = report['sdc_finding']
-        except BidsAccError as error:
-            finding = f'The field map could not be used ({error}).'
-        used = _is_better(report, 0.0 if measured else MIN_AGREEMENT)
-        if report and not measured and report['sdc_similarity'] < MIN_AGREEMENT:
-            finding = (
-                'Images of reversed phase encoding do not show the same head (correlation '
-                f'{report["sdc_similarity"]:.2f} with the field).'
-            )
-        if not used:
-            finding = f'{finding} Distortion was not corrected.'.strip()
-            shift = np.zeros(reference.shape)
-        straight = undistort(reference, shift, affine, axis) if used else reference
-        brain = bold_mask(straight, affine) if used else mask
-        for name, values in (('warp', shift), ('reference', straight), ('mask', brain)):
+        found = judged_field(
+            lambda: field(reference, mask, affine, axis), reference.shape,
+            0.0 if measured else MIN_AGREEMENT,
+        )  # fmt: skip
+        straight = undistort(reference, found.shift, affine, axis) if found.used else reference
+        brain = bold_mask(straight, affine) if found.used else mask
+        for name, values in (('warp', found.shift), ('reference', straight), ('mask', brain)):
             path = Path(runtime.cwd) / f'{name}.nii.gz'
             self._results[name] = str(files.write_image(values, affine, path))
-        self._results['report'] = {**report, 'sdc_applied': used}
-        self._results['notes'] = [finding] if finding else []
+        self._results['report'] = {**(found.report or {}), 'sdc_applied': found.used}
+        self._results['notes'] = [found.finding] if found.finding else []
         return runtime
 
     def _measured(
-        self, reference: Any, mask: Any, affine: FloatArray, axis: FloatArray
-    ) -> tuple[FloatArray, dict[str, Any]]:
+        self, reference: Volume, mask: BoolArray, affine: FloatArray, axis: FloatArray
+    ) -> tuple[FloatArray, FieldReport]:
         """Return the displacement by a measured field map and what is to be said of it."""
         sidecar = self.inputs.sidecar
         along = int(np.argmax(np.abs(affine[:3, :3].T @ axis)))
@@ -251,8 +240,8 @@ class EstimateField(SimpleInterface):
         )  # fmt: skip
 
     def _field(
-        self, reference: Any, mask: Any, affine: FloatArray, axis: FloatArray
-    ) -> tuple[FloatArray, dict[str, Any]]:
+        self, reference: Volume, mask: BoolArray, affine: FloatArray, axis: FloatArray
+    ) -> tuple[FloatArray, FieldReport]:
         """Return the displacement and what is to be said of it."""
         pull, image = np.eye(4), reference
         reversed_pe, grid = _first_volumes(self.inputs.reversed_pe)
@@ -275,13 +264,6 @@ class EstimateField(SimpleInterface):
         ]
         known = all(np.isfinite(time) and time > 0 for time in times)
         return times[0] / times[1] if known else 1.0
-
-
-def _is_better(report: dict[str, Any], least: float) -> bool:
-    """Tell whether a field makes images agree that show the same head."""
-    if not report or report['sdc_similarity'] < least:
-        return False
-    return bool(report['sdc_similarity'] > report['sdc_similarity_before'])
 
 
 def _first_volumes(path: str, n: int = 5) -> tuple[Any, FloatArray]:

@@ -382,7 +382,7 @@ def test_gifti_that_does_not_fit_names_its_file(tmp_path: Path, same: Subjects) 
     with pytest.raises(InputDataError, match=r'reg_sphere\.surf\.gii has 40962 values for 10242'):
         choose_surfaces('gifti', {'a': tmp_path}, '01', None, inspect_surfaces)
     shutil.copy(path, path.with_name(f'sub-01_run-1_hemi-R_{path.name.split("hemi-R_")[1]}'))
-    with pytest.raises(InputDataError, match='2 files fit'):
+    with pytest.raises(InputDataError, match='more than one file fits'):
         read_gifti(anat, 'R')
 
 
