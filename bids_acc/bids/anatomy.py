@@ -101,7 +101,18 @@ class T1wCandidate:
         return found
 
     def beaten_by(self, better: T1wCandidate) -> str:
-        """Say why another one was taken."""
+        """Say why another T1w image of the session was preferred.
+
+        Parameters
+        ----------
+        better : T1wCandidate
+            Candidate that was chosen; its `rank` is not above this one's.
+
+        Returns
+        -------
+        str
+            The first criterion of `rank` that decided, as it stands in the plan's ``reason``.
+        """
         if better.is_named and not self.is_named:
             return 'not the one that the spectrum names'
         if self.rank[:6] != better.rank[:6]:

@@ -332,6 +332,18 @@ def start_time(metadata: Mapping[str, Any], repetition_time: float) -> float:
     fMRIPrep writes ``StartTime`` where it has corrected slice times (fmriprep#2477); otherwise the
     middle of the TR is the mean over slices.
 
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar; ``StartTime`` counts from the start of a volume, s.
+    repetition_time : float
+        Spacing of the volumes, s; a ``StartTime`` outside 0 to this is not believed.
+
+    Returns
+    -------
+    float
+        Between 0 and ``repetition_time``.
+
     Examples
     --------
     >>> start_time({'StartTime': 0.4, 'SliceTimingCorrected': True}, 2.0), start_time({}, 2.0)

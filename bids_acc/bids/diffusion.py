@@ -66,7 +66,15 @@ def session_folders(root: Path, subject: str, session: str | None) -> list[Path]
 
 
 def tool_name(folder: Path, fallback: str) -> str:
-    """Name the tool that made a derivative, with its version, from its description."""
+    """Name the tool that made a derivative, with its version, from its description.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder of the derivative; ``dataset_description.json`` is looked for in those above.
+    fallback : str
+        Returned where no description names a tool, such as the NAME of ``--derivatives NAME=DIR``.
+    """
     made = generated_by(folder.parents)
     return ' '.join(filter(None, made[0])) if made else fallback
 
@@ -239,6 +247,17 @@ def noddi_refusal(inputs: DwiInputs | None) -> str:
 
 def shell_values(bvals: Iterable[float]) -> list[float]:
     """Return the mean b-value of each shell above zero, s/mm2.
+
+    Parameters
+    ----------
+    bvals : iterable of float
+        b-values of all volumes, s/mm2, in any order; those up to `B0_MAX` (50) count as b = 0.
+
+    Returns
+    -------
+    list of float
+        Ascending. A gap of more than 100 s/mm2 between neighbours parts two shells (own
+        convention).
 
     Examples
     --------

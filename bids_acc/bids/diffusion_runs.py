@@ -71,11 +71,33 @@ class JudgedRun:
         return float(told) if isinstance(told, int | float) else float('nan')
 
     def shares_echo_time(self, other: JudgedRun) -> bool:
-        """Tell whether b = 0 is the same in both, up to `ECHO_TIME_S`; unknown ones are."""
+        """Tell whether two series have one b = 0 contrast: echo times within 1 ms.
+
+        Parameters
+        ----------
+        other : JudgedRun
+            Series that may be joined with this one.
+
+        Returns
+        -------
+        bool
+            Also True where either sidecar has no ``EchoTime``: a join is not refused for that.
+        """
         return not abs(self.echo_time - other.echo_time) > ECHO_TIME_S
 
     def shares_grid(self, other: JudgedRun) -> bool:
-        """Tell whether voxels lie at the same places, to 0.01 mm."""
+        """Tell whether two series have the same matrix, voxel size and orientation.
+
+        Parameters
+        ----------
+        other : JudgedRun
+            Series that may be joined with this one without resampling.
+
+        Returns
+        -------
+        bool
+            Elements of the affines may differ by 0.01 mm, which rounding in headers makes.
+        """
         return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-2)
 
 
@@ -167,7 +189,18 @@ def _with_companions(
 
 
 def common_entities(entities: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Keep the entities on which all agree."""
+    """Keep the entities on which all file names agree.
+
+    Parameters
+    ----------
+    entities : iterable of mapping of str to str
+        At least one file's, by PyBIDS' names.
+
+    Returns
+    -------
+    dict of str to str
+        What the joined series is named by; ``run`` and ``direction`` usually drop out.
+    """
     first, *rest = entities
     return {k: v for k, v in first.items() if all(other.get(k) == v for other in rest)}
 

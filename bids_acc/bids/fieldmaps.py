@@ -263,7 +263,18 @@ def _sibling(path: Path, suffix: str) -> Path:
 
 
 def main_direction(runs: Iterable[DwiRun]) -> str:
-    """Return the phase encoding with which most diffusion-weighted volumes were acquired."""
+    """Return the phase encoding with which most diffusion-weighted volumes were acquired.
+
+    Parameters
+    ----------
+    runs : iterable of DwiRun
+        Diffusion series of a session; at least one. ``n_weighted`` counts volumes above b = 0.
+
+    Returns
+    -------
+    str
+        BIDS' ``PhaseEncodingDirection``, such as ``j-``; the first series' where two are equal.
+    """
     counts: dict[str, int] = {}
     for run in runs:
         counts[run.direction] = counts.get(run.direction, 0) + run.n_weighted

@@ -81,6 +81,12 @@ _RESULTS = frozenset({*(f'map-{name}' for name in MAPS), 'matrix', 'timeseries'}
 def kind_of(path: Path) -> str:
     """Tell what a file holds, by XCP-D's names of all versions; empty for anything else.
 
+    Parameters
+    ----------
+    path : Path
+        Only its name is read; entities of XCP-D 0.2 (``measure-``) and of 0.7 and later
+        (``stat-``) are both known.
+
     Returns
     -------
     str

@@ -24,6 +24,11 @@ PARTS: Mapping[str, str] = {
 def read_grid(path: Path) -> tuple[tuple[int, ...], FloatArray]:
     """Return shape and affine of an image.
 
+    Parameters
+    ----------
+    path : Path
+        NIfTI file, packed or not; voxels are not read.
+
     Returns
     -------
     shape : tuple of int
@@ -37,6 +42,11 @@ def read_grid(path: Path) -> tuple[tuple[int, ...], FloatArray]:
 def check_header(path: Path) -> None:
     """Refuse an image whose header does not tell left from right, or the size of a voxel.
 
+    Parameters
+    ----------
+    path : Path
+        NIfTI file; sform and qform are looked at, as far as their codes say that they count.
+
     Raises
     ------
     InputDataError
@@ -47,7 +57,18 @@ def check_header(path: Path) -> None:
 
 
 def grid_code(path: Path) -> int:
-    """Return NIfTI's code of the affine that counts: sform's, or qform's where there is none."""
+    """Return the NIfTI code of the affine in use: the sform's, or the qform's where there is none.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file.
+
+    Returns
+    -------
+    int
+        0 unknown, 1 scanner, 2 aligned, 3 Talairach, 4 MNI152, 5 other template (nifti1.h).
+    """
     header = open_image(path).header
     return int(header['sform_code']) or int(header['qform_code'])
 
@@ -61,6 +82,11 @@ def _form(header: Any, kind: str) -> FloatArray | None:
 
 def number_kind(path: Path) -> str:
     """Tell whether an image holds ``real`` or ``complex`` numbers.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file; its data type is read from the header.
 
     Raises
     ------
@@ -104,14 +130,31 @@ def image_part(entities: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Take a list as it is, a single value as a list of one, and None as an empty one."""
+    """Return metadata that may be a single value or a list as a list.
+
+    Parameters
+    ----------
+    value : object
+        From a sidecar, where BIDS allows either, such as ``IntendedFor`` or ``ImageType``.
+    """
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def check_not_empty(path: Path) -> None:
-    """Refuse a series of zeros; of one that begins with a signal nothing more is read."""
+    """Refuse a series in which every voxel is zero or NaN.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file of four dimensions. The other volumes are read only where the first is empty.
+
+    Raises
+    ------
+    InputDataError
+        If no voxel of any volume holds a signal.
+    """
     values = open_image(path).dataobj
     if not np.nan_to_num(np.asarray(values[..., 0])).any():
         check_signal(np.asarray(values), str(path))

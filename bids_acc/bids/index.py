@@ -88,7 +88,13 @@ class ImageIndex:
         ]
 
     def upper_files(self, folder: Path) -> list[Path]:
-        """List the files of a folder; those asked for again and again are listed once."""
+        """List the files of a folder above the images, from which sidecars are inherited.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the data set, a session or a subject; the last `LISTED` folders are remembered.
+        """
         return self._listed(folder)
 
 

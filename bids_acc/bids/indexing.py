@@ -174,7 +174,18 @@ def _folders_of(folder: str) -> list[str]:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry is a folder, or a link that cannot be followed to its end."""
+    """Tell whether an entry is a folder, or a link that cannot be followed to its end.
+
+    Parameters
+    ----------
+    entry : os.DirEntry[str]
+        From `os.scandir`.
+
+    Returns
+    -------
+    bool
+        A link to itself counts as a folder, so that it is named as one that cannot be read.
+    """
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
@@ -206,12 +217,34 @@ def _walkable(folder: str) -> bool:
 
 
 def is_closed(folder: str) -> bool:
-    """Tell whether a folder is there and this user may not look into it."""
+    """Tell whether a folder is there and this user may not look into it.
+
+    Parameters
+    ----------
+    folder : str
+        An absolute name; it may also not be there.
+
+    Returns
+    -------
+    bool
+        False where nothing of that name exists.
+    """
     return not os.access(folder, os.R_OK | os.X_OK) and os.path.lexists(folder)
 
 
 def is_loop(folder: Path) -> bool:
-    """Tell whether a folder is a link to one that holds it."""
+    """Tell whether a folder is a link to one that holds it.
+
+    Parameters
+    ----------
+    folder : Path
+        Anything that is no link is none.
+
+    Returns
+    -------
+    bool
+        True for a link to itself too.
+    """
     if not folder.is_symlink():
         return False
     try:
@@ -223,6 +256,16 @@ def is_loop(folder: Path) -> bool:
 
 def printable(name: str) -> str:
     r"""Return a file name that may be no UTF-8 as it can be printed.
+
+    Parameters
+    ----------
+    name : str
+        As Python reads it from the file system, with bytes that are no UTF-8 as lone surrogates.
+
+    Returns
+    -------
+    str
+        For messages only: what was replaced cannot be told any more.
 
     Examples
     --------

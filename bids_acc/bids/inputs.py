@@ -291,7 +291,13 @@ class Session:
         return '_'.join(part for part in (self.participant_id, self.session_id) if part)
 
     def row(self, modality: str) -> PlanRow:
-        """Return the plan of one modality."""
+        """Return the plan of one modality.
+
+        Parameters
+        ----------
+        modality : str
+            ``anat``, ``dwi``, ``mtr``, ``func`` or ``mrs``; one that was asked for.
+        """
         return next(row for row in self.plan if row.modality == modality)
 
 
@@ -397,6 +403,21 @@ def open_image(path: Path) -> ImageOnDisk:
 
     Several questions are asked of one image, one after the other: its header is read once, as long
     as size and time of the file stay what they were.
+
+    Parameters
+    ----------
+    path : Path
+        Packed or not.
+
+    Returns
+    -------
+    ImageOnDisk
+        Header at hand, voxels on disk.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
     """
     found = path.stat()
     return _opened(path, found.st_size, found.st_mtime_ns)
@@ -419,7 +440,18 @@ def _opened(path: Path, size: int, mtime_ns: int) -> ImageOnDisk:
 
 
 def is_nifti1(path: Path) -> bool:
-    """Tell NIfTI-1 from NIfTI-2 by the header's size field."""
+    """Tell NIfTI-1 from NIfTI-2 by the header's size field.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file of either byte order; ``.gz`` is unpacked as far as needed.
+
+    Returns
+    -------
+    bool
+        True if the first field is 348; NIfTI-2 has 540 there (nifti2.h).
+    """
     opener = gzip.open if path.suffix == '.gz' else open
     with opener(path, 'rb') as stream:
         return _begins_as_nifti1(stream.read(4))
@@ -558,6 +590,11 @@ def _short(error: Exception, limit: int = 60) -> str:
 
 def check_dwi_run(run: DwiRun) -> tuple[np.ndarray, np.ndarray]:
     """Refuse a diffusion series that does not fit its gradient table, and return the table.
+
+    Parameters
+    ----------
+    run : DwiRun
+        Image, b-values and directions that BIDS' inheritance has put together.
 
     Returns
     -------

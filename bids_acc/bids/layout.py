@@ -30,7 +30,24 @@ def query_images(
     filters: Mapping[str, Mapping[str, Any]],
     name: str,
 ) -> list[ImageFile]:
-    """Find the images of one query, refined by the filter file."""
+    """Find the images of one kind in a session, as narrowed by the filter file.
+
+    Parameters
+    ----------
+    index : ImageIndex
+        Of the data set.
+    subject, session : str
+        Labels without prefix; None where the data set has no sessions.
+    filters : mapping
+        From `read_filters`: by query, values of entities; ``subject`` in it is not heeded.
+    name : str
+        A key of `FILTER_QUERIES`, such as ``t1w``, ``dwi`` or ``svs``.
+
+    Returns
+    -------
+    list of ImageFile
+        Ordered by path.
+    """
     query: dict[str, Any] = {**dict(FILTER_QUERIES[name]), 'extension': IMAGE_EXTENSIONS}
     if session is not None:
         query['session'] = session
@@ -61,7 +78,20 @@ def without_twins(files: Sequence[ImageFile]) -> tuple[list[ImageFile], list[str
 def nothing_there(
     subject: str, session: str | None, datatype: str, suffix: str
 ) -> NothingThereError:
-    """Say which pattern was looked for."""
+    """Make the error that says which pattern of names was looked for.
+
+    Parameters
+    ----------
+    subject, session : str
+        Labels without prefix; None where the data set has no sessions.
+    datatype, suffix : str
+        Of BIDS, such as ``anat`` and ``T1w``.
+
+    Returns
+    -------
+    NothingThereError
+        To be raised by the caller.
+    """
     folder = f'sub-{subject}/' + (f'ses-{session}/' if session else '')
     return NothingThereError(f'no file matches {folder}{datatype}/*_{suffix}.nii[.gz]')
 
@@ -97,6 +127,18 @@ def check_open(root: Path, subject: str, session: str | None, datatype: str) -> 
 
 def metadata_of(index: ImageIndex, path: str | Path) -> dict[str, Any]:
     """Return the metadata of a file, with what it inherits.
+
+    Parameters
+    ----------
+    index : ImageIndex
+        Of the data set; its root is where inheritance ends.
+    path : str or Path
+        Image or spectrum.
+
+    Returns
+    -------
+    dict
+        A sidecar that is nearer to the file prevails (BIDS' inheritance principle).
 
     Raises
     ------

@@ -9,13 +9,37 @@ from bids_acc.exceptions import BidsAccError
 
 
 def without_path(error: BidsAccError, path: Path) -> str:
-    """Shorten a message that begins with the path, where the name is said already."""
+    """Shorten an error's message where the file is already named.
+
+    Parameters
+    ----------
+    error : BidsAccError
+        Raised while the file was judged.
+    path : Path
+        Removed from the start of the message, and shortened to its name elsewhere in it.
+
+    Returns
+    -------
+    str
+        Without a full stop, to stand in a list.
+    """
     text = str(error).removeprefix(f'{path}: ').removeprefix(f'{path} ')
     return text.replace(str(path), path.name).rstrip('.')
 
 
 def listed(refused: Sequence[tuple[Path, BidsAccError]]) -> list[str]:
-    """Name each image with what is wrong with it."""
+    """Name each image with what is wrong with it.
+
+    Parameters
+    ----------
+    refused : sequence of tuple of (Path, BidsAccError)
+        Each image with the error that it raised.
+
+    Returns
+    -------
+    list of str
+        ``name: reason`` for each, in order.
+    """
     return [f'{path.name}: {without_path(error, path)}' for path, error in refused]
 
 

@@ -62,7 +62,19 @@ class Memory:
         self._connection = _connect(folder / FILE)
 
     def recall(self, subject: str) -> list[Session] | None:
-        """Return the sessions of a person, or None where they are to be looked for."""
+        """Return the sessions of a person, or None where they are to be looked for.
+
+        Parameters
+        ----------
+        subject : str
+            Label without prefix.
+
+        Returns
+        -------
+        list of Session or None
+            None also where a file of the person was added, removed or changed since, or where
+            derivatives are used, whose changes are not followed.
+        """
         if self._has_others:
             return None
         known = self._read('SELECT state, sessions FROM people WHERE label = ?', subject)
@@ -74,7 +86,16 @@ class Memory:
             return None
 
     def keep(self, subject: str, sessions: Sequence[Session]) -> None:
-        """Keep the sessions of a person, if they can be told again and nothing has failed."""
+        """Remember what was found of a person, if it can be read back unchanged.
+
+        Parameters
+        ----------
+        subject : str
+            Label without prefix.
+        sessions : sequence of Session
+            All of the person's. None is kept where one has failed or depends on other people's
+            files.
+        """
         if self._has_others or not all(_stands_alone(one) for one in sessions):
             return
         state = self._state(subject)
@@ -87,7 +108,18 @@ class Memory:
             self._write('INSERT OR REPLACE INTO people VALUES (?, ?, ?)', subject, state, content)
 
     def sha256(self, path: Path) -> str:
-        """Return the SHA-256 of a file: the one known of it in this state, or a new one."""
+        """Return the SHA-256 of a file: the one known of it in this state, or a new one.
+
+        Parameters
+        ----------
+        path : Path
+            File of the data set. Size, time of change and rights make its state.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+        """
         state = _state_of(os.stat(path))  # noqa: PTH116 - no path object for each
         known = self._read('SELECT state, sha256 FROM hashes WHERE path = ?', str(path))
         if known is not None and known[0] == state:

@@ -108,13 +108,37 @@ def _folders(parent: Path, prefix: str) -> list[Path]:
 
 
 def subject_labels(bids_dir: Path) -> list[str]:
-    """List the subjects of a data set, without the prefix."""
+    """List the subjects of a data set, without the prefix.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Folder with ``sub-*`` folders.
+
+    Returns
+    -------
+    list of str
+        Sorted; labels that BIDS does not allow are left out.
+    """
     names = [p.name[4:] for p in _folders(bids_dir, 'sub-')]
     return [name for name in names if LABEL.fullmatch(name)]
 
 
 def session_labels(bids_dir: Path, subjects: Iterable[str]) -> list[str]:
-    """List the sessions of some subjects, without the prefix."""
+    """List the sessions of some subjects, without the prefix.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Folder with ``sub-*`` folders.
+    subjects : iterable of str
+        Labels without prefix.
+
+    Returns
+    -------
+    list of str
+        Of any of them, sorted, each once; empty for a data set without sessions.
+    """
     names = {p.name[4:] for s in subjects for p in _folders(bids_dir / f'sub-{s}', 'ses-')}
     return sorted(name for name in names if LABEL.fullmatch(name))
 
@@ -200,6 +224,16 @@ def choose_labels(asked: Sequence[str], there: Sequence[str], what: str) -> list
 
 def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
     """Read a BIDS filter file in fMRIPrep's format.
+
+    Parameters
+    ----------
+    path : Path or None
+        JSON of the form ``{"t1w": {"acquisition": "mprage"}}``; None for no filter.
+
+    Returns
+    -------
+    dict
+        By query (a key of `FILTER_QUERIES`), value or values for each entity.
 
     Raises
     ------

@@ -99,6 +99,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def entities_of(path: Path) -> dict[str, str]:
     """Read the entities of a file name, with their short names.
 
+    Parameters
+    ----------
+    path : Path
+        Only its name is read; entities that BIDS does not know are returned too.
+
     Examples
     --------
     >>> entities_of(Path('sub-01_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz'))['param']
@@ -117,6 +122,13 @@ LONG_NAMES: Mapping[str, str] = {
 def long_names(entities: Mapping[str, str], kept: Sequence[str]) -> dict[str, str]:
     """Keep some entities of a file name, with PyBIDS' words for them.
 
+    Parameters
+    ----------
+    entities : mapping of str to str
+        By BIDS' short names, from `entities_of`.
+    kept : sequence of str
+        Short names of those to return, in this order.
+
     Examples
     --------
     >>> long_names({'sub': '01', 'acq': 'a', 'space': 'T1w'}, ('sub', 'ses', 'acq'))
@@ -127,6 +139,11 @@ def long_names(entities: Mapping[str, str], kept: Sequence[str]) -> dict[str, st
 
 def suffix_of(path: Path) -> str:
     """Read the suffix of a file name.
+
+    Parameters
+    ----------
+    path : Path
+        Only its name is read, up to the first point.
 
     Examples
     --------

@@ -36,7 +36,31 @@ class PartlyBrokenError(Exception):
 def find_spectra(
     index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
 ) -> tuple[tuple[MrsInputs, ...], list[str]]:
-    """Take all proton spectra of the session, each with its water reference."""
+    """Find all proton spectra of a session, each with its water reference.
+
+    Parameters
+    ----------
+    index : ImageIndex
+        Of the data set.
+    subject, session : str
+        Labels without prefix; None where the data set has no sessions.
+    filters : mapping
+        From `read_filters`; the queries ``svs`` and ``mrsref`` apply.
+
+    Returns
+    -------
+    spectra : tuple of MrsInputs
+        In the order of their names, with the T1w image that a sidecar names.
+    notes : list of str
+        For the plan: which files were left out and why, and references that no spectrum took.
+
+    Raises
+    ------
+    NothingThereError
+        If the session has no ``*_svs.nii.gz``.
+    PartlyBrokenError
+        If some cannot be used; it holds those that can, and the worst exit code.
+    """
     files = query_images(index, subject, session, filters, 'svs')
     candidates = _references(index, subject, session, filters)
     notes, problems, spectra = [], [], []
@@ -240,7 +264,24 @@ def _legacy_note(path: Path) -> str:
 def find_anatomical(
     index: ImageIndex, svs: Path, metadata: Mapping[str, Any]
 ) -> tuple[Path | None, list[str]]:
-    """T1w image that ``AnatomicalImage`` names, and a note when it is not there."""
+    """Return the T1w image that ``AnatomicalImage`` of a spectrum names, if it is there.
+
+    Parameters
+    ----------
+    index : ImageIndex
+        Of the data set, below whose root BIDS URIs and relative paths are looked up.
+    svs : Path
+        The spectrum.
+    metadata : mapping
+        Its sidecar. Of a list in ``AnatomicalImage`` the first is taken.
+
+    Returns
+    -------
+    path : Path or None
+        None where nothing is named or the file does not exist.
+    notes : list of str
+        What is to be said of it: that it is missing, or was chosen from several.
+    """
     named = metadata.get('AnatomicalImage')
     more = list(named[1:]) if isinstance(named, list) else []
     uri = named[0] if isinstance(named, list) and named else named
@@ -257,7 +298,22 @@ def find_anatomical(
 def named_by_spectra(
     index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
 ) -> set[Path]:
-    """T1w images that the sidecars of the session's spectra name."""
+    """List the T1w images that the sidecars of a session's spectra name.
+
+    Parameters
+    ----------
+    index : ImageIndex
+        Of the data set.
+    subject, session : str
+        Labels without prefix; None where the data set has no sessions.
+    filters : mapping
+        From `read_filters`; the query ``svs`` applies.
+
+    Returns
+    -------
+    set of Path
+        Absolute. One that a spectrum names is preferred to others of its session.
+    """
     spectra = (Path(f.path) for f in query_images(index, subject, session, filters, 'svs'))
     found = set()
     for path in spectra:

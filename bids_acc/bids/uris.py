@@ -56,7 +56,13 @@ def _dataset_links(root: Path) -> dict[str, str]:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether a file or link of that name is there; impossible names are not."""
+    """Tell whether a file or link of that name is there; impossible names are not.
+
+    Parameters
+    ----------
+    path : Path
+        A link to nowhere counts, so that a file that was not fetched is found and named.
+    """
     try:
         return path.exists() or path.is_symlink()
     except (OSError, ValueError):  # too long, or with a zero byte

@@ -81,6 +81,16 @@ def name_patterns(spec: OutputSpec) -> list[str]:
     Of the name, as much is written as is fixed before its end. The validator's patterns know two
     stars, not three.
 
+    Parameters
+    ----------
+    spec : OutputSpec
+        Row of the table of outputs. Entities come in BIDS' order in its names.
+
+    Returns
+    -------
+    list of str
+        For ``.bidsignore``.
+
     Examples
     --------
     >>> from bids_acc.derivatives.outputs import output_spec
@@ -237,7 +247,17 @@ def write_dataset_files(
 
 
 def copy_sessions_file(bids_dir: Path, output_dir: Path, subject: str) -> None:
-    """Copy a subject's table of visits, if there is one."""
+    """Copy a subject's ``sub-<label>_sessions.tsv`` and its sidecar, if they are there.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Raw data set.
+    output_dir : Path
+        Root of the derivatives, where the group level reads ages and scores of visits.
+    subject : str
+        Label without prefix.
+    """
     for suffix in ('.tsv', '.json'):
         source = bids_dir / f'sub-{subject}' / f'sub-{subject}_sessions{suffix}'
         if source.is_file():
@@ -260,7 +280,18 @@ def _write_descriptions(output_dir: Path) -> None:
 
 
 def new_run_folder(output_dir: Path) -> Path:
-    """Make the folder of one run's logs; two runs at the same time never share one."""
+    """Make the folder of one run's logs; two runs at the same time never share one.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+
+    Returns
+    -------
+    Path
+        ``logs/<UTC date>-<time>_<random>`` below it.
+    """
     stamp = datetime.now(UTC).strftime('%Y%m%d-%H%M%S')
     folder = output_dir / 'logs' / f'{stamp}_{uuid4().hex[:8]}'
     folder.mkdir(parents=True)

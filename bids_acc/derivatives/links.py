@@ -74,7 +74,20 @@ def bids_uri(path: Path, datasets: Mapping[str, Path]) -> str:
 
 
 def bids_uris(paths: Iterable[Path], datasets: Mapping[str, Path]) -> list[str]:
-    """Return the URIs of files, each once, in their order; files of no data set are left out."""
+    """Return the URIs of files, each once, in their order; files of no data set are left out.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Input files of an output.
+    datasets : mapping of str to Path
+        From `link_names`.
+
+    Returns
+    -------
+    list of str
+        For ``Sources`` of a sidecar, such as ``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``.
+    """
     found = (bids_uri(path, datasets) for path in paths)
     return list(dict.fromkeys(uri for uri in found if uri))
 

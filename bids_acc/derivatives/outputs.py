@@ -184,7 +184,12 @@ def _on_meshes(spec: OutputSpec) -> Iterator[OutputSpec]:
 
 
 def output_spec(key: str) -> OutputSpec:
-    """Return one row of the table.
+    """Return the declaration of one output, from ``data/outputs/*.yaml``.
+
+    Parameters
+    ----------
+    key : str
+        Such as ``anat_thickness``.
 
     Raises
     ------
@@ -240,7 +245,20 @@ def output_path(
 
 
 def build_path(spec: OutputSpec, entities: Mapping[str, str]) -> Path:
-    """Return the path of an output below the root, from all of its entities."""
+    """Return the path of an output below the root of the derivatives.
+
+    Parameters
+    ----------
+    spec : OutputSpec
+        Declares folder, data type and level.
+    entities : mapping of str to str
+        By long name (``subject``, ``hemisphere``), with ``suffix`` and ``extension``.
+
+    Returns
+    -------
+    Path
+        Entities in the order that BIDS asks for.
+    """
     parts = [f'{short}-{entities[long]}' for long, short in ENTITIES.items() if entities.get(long)]
     name = '_'.join([*parts, entities.get('suffix', '')]).strip('_') + entities['extension']
     folder = Path(spec.folder)
@@ -259,6 +277,18 @@ def build_path(spec: OutputSpec, entities: Mapping[str, str]) -> Path:
 
 def parse_entities(name: str) -> dict[str, str]:
     """Read the entities, suffix and extension of a file name written by `build_path`.
+
+    Parameters
+    ----------
+    name : str
+        Without its folders. From the first part on that is no known entity, the rest is the
+        suffix.
+
+    Returns
+    -------
+    dict of str to str
+        By long name, with ``suffix`` and ``extension``; joined by `build_path`, they give the name
+        again.
 
     Examples
     --------
@@ -358,6 +388,11 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 def sidecar_path(path: Path) -> Path:
     """Return the JSON file that belongs to an output.
 
+    Parameters
+    ----------
+    path : Path
+        Output of any extension; what follows the first point is replaced.
+
     Examples
     --------
     >>> sidecar_path(Path('sub-01_thickness.shape.gii')).name
@@ -368,6 +403,11 @@ def sidecar_path(path: Path) -> Path:
 
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Read the metadata beside an output; an absent file is an empty dictionary.
+
+    Parameters
+    ----------
+    path : Path
+        The output, not its JSON file.
 
     Raises
     ------
@@ -387,19 +427,53 @@ def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = Non
     """Write the JSON file beside an output: the row's constants, its columns, then ``metadata``.
 
     Columns are written as BIDS asks for tables: one object for each column name.
+
+    Parameters
+    ----------
+    key : str
+        Row of the table of outputs; nothing is written for one that is declared without sidecar.
+    path : Path
+        The output, not its JSON file.
+    metadata : mapping or None
+        What is known only now, such as ``Sources``; it prevails over what the row says.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
     """
     if output_spec(key).sidecar:
         write_json(sidecar_path(path), sidecar_content(key, metadata))
 
 
 def sidecar_content(key: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what `write_sidecar` writes."""
+    """Return what `write_sidecar` writes.
+
+    Parameters
+    ----------
+    key : str
+        Row of the table of outputs.
+    metadata : mapping or None
+        Prevails over what the row says.
+
+    Returns
+    -------
+    dict
+        Field to value; for each column of a table its description and unit.
+    """
     spec = output_spec(key)
     return {**spec.metadata, **spec.columns, **(metadata or {})}
 
 
 def copy_canonical(source: Path, target: Path) -> None:
     """Copy a file; gzip is written without time and name, so equal content gives equal bytes.
+
+    Parameters
+    ----------
+    source : Path
+        File in the work folder.
+    target : Path
+        Replaced only when all is written. Packed if its name ends in ``.gz``.
 
     Raises
     ------
@@ -417,7 +491,24 @@ def copy_canonical(source: Path, target: Path) -> None:
 
 
 def keep_file(key: str, source: Path, target: Path, metadata: Mapping[str, Any]) -> None:
-    """Keep a file under its BIDS name, with its sidecar."""
+    """Keep a file under its BIDS name, with its sidecar.
+
+    Parameters
+    ----------
+    key : str
+        Row of the table of outputs.
+    source : Path
+        File in the work folder.
+    target : Path
+        Path from `build_path`, below the root.
+    metadata : mapping
+        For the sidecar, besides what the row says.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
     copy_canonical(source, target)
     write_sidecar(key, target, metadata)
 

@@ -48,7 +48,18 @@ class Record:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    path : Path
+        Read in blocks, so that its size does not matter.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     with path.open('rb') as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
 
@@ -73,12 +84,33 @@ def hash_files(
 
 
 def record_path(output_dir: Path, label: str) -> Path:
-    """Say where a record lies."""
+    """Return where the record of a session's modality lies.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    label : str
+        Of session and modality, such as ``sub-01_ses-1_anat``.
+    """
     return output_dir / RECORDS / f'{label}.json'
 
 
 def read_record(output_dir: Path, label: str) -> Record | None:
-    """Read a record; an absent or unreadable one counts as none."""
+    """Read what was recorded of a finished modality, if there is a record that can be read.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    label : str
+        Of session and modality, such as ``sub-01_ses-1_anat``.
+
+    Returns
+    -------
+    Record or None
+        None leads to the modality being computed again.
+    """
     try:
         content = json.loads(record_path(output_dir, label).read_text())
         record = Record(**content)
@@ -102,17 +134,51 @@ def _is_sound(record: Record) -> bool:
 
 
 def write_record(output_dir: Path, record: Record) -> None:
-    """Write a record, atomically."""
+    """Write the record of a finished modality, whole or not at all.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    record : Record
+        Its ``label`` gives the name.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
     write_json(record_path(output_dir, record.label), asdict(record))
 
 
 def forget_record(output_dir: Path, label: str) -> None:
-    """Remove a record before its outputs are written anew, so that a killed run leaves none."""
+    """Remove a record before its outputs are written anew, so that a killed run leaves none.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    label : str
+        Of session and modality, such as ``sub-01_ses-1_anat``.
+    """
     record_path(output_dir, label).unlink(missing_ok=True)
 
 
 def outputs_intact(output_dir: Path, record: Record) -> bool:
-    """Tell whether every recorded output is still there, byte for byte."""
+    """Tell whether every recorded output is still there, byte for byte.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives, below which the recorded paths lie.
+    record : Record
+        Of a finished modality.
+
+    Returns
+    -------
+    bool
+        False for a record without outputs.
+    """
     return bool(record.outputs) and all(
         (output_dir / name).is_file() and sha256(output_dir / name) == digest
         for name, digest in record.outputs.items()
@@ -165,6 +231,16 @@ class Ledger:
         """Return a file, if it still is what the participant level wrote.
 
         A file that no record names passes: it may come from elsewhere.
+
+        Parameters
+        ----------
+        path : Path
+            Below the root of the derivatives.
+
+        Returns
+        -------
+        Path
+            The same path.
 
         Raises
         ------

@@ -52,7 +52,13 @@ class Sinks(SimpleInterface):
         return runtime
 
     def keep(self, numbers: Iterable[int]) -> None:
-        """Keep some of the files."""
+        """Keep some of the files.
+
+        Parameters
+        ----------
+        numbers : iterable of int
+            Positions in the list of files that was given at the start.
+        """
         for number in numbers:
             key, target, sources = self._kept[number]
             metadata = getattr(self.inputs, f'metadata_{number}')
@@ -63,7 +69,15 @@ class Sinks(SimpleInterface):
 
 
 def sink_name(session: str, part: str) -> str:
-    """Return the full name of the node that keeps the files of one graph of a session."""
+    """Return the full name of the node that keeps the files of one graph of a session.
+
+    Parameters
+    ----------
+    session : str
+        Name of the session's workflow.
+    part : str
+        Name of the graph in it, such as ``anat_wf``.
+    """
     return f'{session}.{part}.{SINK}'
 
 

@@ -127,7 +127,18 @@ def adopt_earlier(output_dir: Path, bids_dir: Path) -> None:
 
 
 def tables_of(folder: Path) -> list[Path]:
-    """Return the tables of people of a data set and their descriptions, below its folder."""
+    """Return the tables of people of a data set and their descriptions, below its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of a data set.
+
+    Returns
+    -------
+    list of Path
+        Those that exist: ``participants.*``, ``sessions.json`` and ``phenotype/*``.
+    """
     top = [Path(name) for name in ('participants.tsv', 'participants.json', 'sessions.json')]
     phenotype = sorted((folder / 'phenotype').glob('*.[tj]s*'))
     return [path for path in (*top, *(p.relative_to(folder) for p in phenotype))
@@ -258,7 +269,18 @@ def source_datasets(sources: Sequence[Source]) -> list[dict[str, Any]]:
 
 
 def links_of(sources: Sequence[Source]) -> dict[str, str]:
-    """Return the name of each data set in BIDS URIs, and where it lay when it was read."""
+    """Return the names by which BIDS URIs call the raw data sets, with their addresses.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Data sets that the group level reads; those that tell no name are left out.
+
+    Returns
+    -------
+    dict of str to str
+        Name to ``file://`` address, for ``DatasetLinks``.
+    """
     return {
         s.record[LINK]: s.record['URL'].replace('file://', 'file:///', 1).replace('////', '///')
         for s in sources

@@ -51,6 +51,15 @@ def configure_nipype(work_dir: Path, run_folder: Path, *, stop_on_first_crash: b
     """Set Nipype up for a quiet run that writes nowhere but in the two folders.
 
     Must be called before a workflow is made: each takes a copy of the configuration.
+
+    Parameters
+    ----------
+    work_dir : Path
+        Made if it is not there; intermediate files go there.
+    run_folder : Path
+        Of the run's logs; crash files go there.
+    stop_on_first_crash : bool
+        Else the steps that do not depend on the one that failed go on.
     """
     try:
         user = getpass.getuser()

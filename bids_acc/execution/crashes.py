@@ -46,7 +46,19 @@ _LAST_LINE = re.compile(r'^\s*((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: (.*))?$')
 
 
 def read_crash(path: Path) -> Crash:
-    """Find the node, the exception and its sentence in a crash file."""
+    """Find the node, the exception and its sentence in a crash file.
+
+    Parameters
+    ----------
+    path : Path
+        Nipype's ``crash-*.txt``.
+
+    Returns
+    -------
+    Crash
+        Our own errors keep their exit code. A worker that was killed is `ExitCode.TRY_AGAIN`, a
+        full disk `ExitCode.CANNOT_WRITE`, anything else `ExitCode.INTERNAL`.
+    """
     text = path.read_text(errors='replace')
     node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
     reason, code = 'the step failed; see the log', ExitCode.INTERNAL

@@ -71,7 +71,17 @@ class _Expander(PluginBase):
     config: Mapping[str, Any]
 
     def run(self, graph: Any, config: Mapping[str, Any], updatehash: bool = False) -> None:
-        """Keep the graph."""
+        """Take the expanded graph and run nothing of it.
+
+        Parameters
+        ----------
+        graph : object
+            Of Nipype's nodes, without identity nodes.
+        config : mapping
+            Nipype's, as the workflow holds it.
+        updatehash : bool
+            Part of the plug-ins' signature; not used.
+        """
         del updatehash
         self.graph, self.config = graph, config
 
@@ -85,7 +95,18 @@ class _CrashFiles:
     _unclaimed: list[Crash] = field(default_factory=list)
 
     def of(self, steps: Mapping[str, Step]) -> tuple[Crash, ...]:
-        """Return the crashes of a graph's nodes."""
+        """Return the crashes of a graph's nodes.
+
+        Parameters
+        ----------
+        steps : mapping of str to Step
+            Nodes of a graph, by full name.
+
+        Returns
+        -------
+        tuple of Crash
+            Also those that were read earlier and could not yet be told to belong here.
+        """
         new = [path for path in sorted(self.folder.glob('crash-*.txt')) if path not in self._read]
         self._read.update(new)
         known = self._unclaimed + [read_crash(path) for path in new]
@@ -146,7 +167,13 @@ class _Run:
         self.progress(name, status)
 
     def result(self, crash_files: _CrashFiles) -> GraphResult:
-        """Tell what became of it."""
+        """Tell how the graph has ended: what ran, what did not and why.
+
+        Parameters
+        ----------
+        crash_files : _CrashFiles
+            Of the run; those of this graph's nodes are taken out.
+        """
         self.progress.end(self.graph.steps)
         crashes = crash_files.of(self.graph.steps)
         unfinished = self.graph.steps.keys() - self.ended

@@ -75,6 +75,13 @@ class MultiProc(MultiProcPlugin):
 
     @pool.setter
     def pool(self, pool: Any) -> None:
+        """Replace the workers, for all plug-ins that share them.
+
+        Parameters
+        ----------
+        pool : object
+            Has ``submit`` and ``shutdown`` as a `concurrent.futures.Executor`.
+        """
         self._workers['pool'] = pool
 
     def for_another_graph(self) -> MultiProc:

@@ -81,7 +81,13 @@ class Progress:
     """The lines on a terminal, while graphs run."""
 
     def begin(self, steps: Mapping[str, Step]) -> None:
-        """Take note of a graph and its nodes, by full name."""
+        """Take note of the nodes of a graph that begins.
+
+        Parameters
+        ----------
+        steps : mapping of str to Step
+            By full name.
+        """
         with self._lock:
             self.begun += 1
             self._steps.update(steps)
@@ -90,7 +96,13 @@ class Progress:
                 self._remaining[step.kind] += 1
 
     def end(self, steps: Mapping[str, Step]) -> None:
-        """Forget the nodes of a graph; those that did not run are done with, too."""
+        """Forget the nodes of a graph that has ended; those that did not run count as done.
+
+        Parameters
+        ----------
+        steps : mapping of str to Step
+            As they were given to `begin`.
+        """
         with self._lock:
             for name, step in steps.items():
                 if self._steps.pop(name, None) is not None:

@@ -72,10 +72,22 @@ class Workers:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Run a function in a process that has nothing to do, or else in a new one.
 
+        Parameters
+        ----------
+        function : callable
+            Can be pickled, as its arguments and its result.
+        *arguments : object
+            Handed to ``function``.
+
         Returns
         -------
         Future
             Raises `WorkerDiedError` if the process ends before the function.
+
+        Raises
+        ------
+        OSError, RuntimeError
+            If the system allows no further process or thread.
         """
         while True:
             with self._lock:
@@ -130,7 +142,15 @@ class Workers:
             return [process for pool in (*self._idle, *self._busy) for process in _processes(pool)]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the processes go."""
+        """End the processes.
+
+        Parameters
+        ----------
+        wait : bool
+            Return when they have ended.
+        cancel_futures : bool
+            Part of `concurrent.futures.Executor`'s signature; not used, a process has one task.
+        """
         with self._lock:
             pools = (*self._idle, *self._busy)
         for pool in pools:

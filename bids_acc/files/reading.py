@@ -101,6 +101,15 @@ def read_whole(
     A pipe is read as well, since shells hand over settings so (``<(...)``); what stands in a
     data set passes `check_regular` before.
 
+    Parameters
+    ----------
+    path : Path or str
+        Regular file, pipe or device.
+    limit : int
+        Bytes; by default `LARGEST_TEXT`, 64 MB.
+    error : type
+        Raised beyond the limit; its class decides the exit code.
+
     Raises
     ------
     InputDataError
@@ -149,6 +158,11 @@ def check_regular(path: Path) -> None:
 
     To open a pipe that nobody writes to waits for ever, and some devices have no end.
 
+    Parameters
+    ----------
+    path : Path
+        Links are followed.
+
     Raises
     ------
     InputDataError
@@ -169,6 +183,11 @@ def check_gzip(path: Path | str) -> None:
     Readers of images stop at the last voxel; the checksum (RFC 1952) stands behind it and is
     never looked at. Files of other names pass.
 
+    Parameters
+    ----------
+    path : Path or str
+        All of it is unpacked, without keeping it.
+
     Raises
     ------
     InputDataError
@@ -187,6 +206,13 @@ def check_gzip(path: Path | str) -> None:
 def check_depth(content: Any, depth: int = 0) -> None:
     """Refuse settings that are nested so deeply that no reader can follow.
 
+    Parameters
+    ----------
+    content : object
+        As a TOML or JSON reader returns it.
+    depth : int
+        Levels above it; callers leave it out.
+
     Raises
     ------
     ValueError
@@ -201,7 +227,18 @@ def check_depth(content: Any, depth: int = 0) -> None:
 
 
 def absent(path: Path) -> str:
-    """Say that a file is not there, and how to get it where it is a link into a git-annex."""
+    """Say that a file is not there, and how to get it where it is a link into a git-annex.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file that could not be opened.
+
+    Returns
+    -------
+    str
+        One sentence. ``datalad get`` is named for links into a git-annex only.
+    """
     if path.is_symlink():
         target = str(path.readlink())
         if 'annex' in target:
@@ -214,6 +251,18 @@ def short(error: Exception, limit: int = SENTENCE) -> str:
     """Return the sentence of an error on one line, cut where it quotes too much.
 
     A message that is not a sentence of its own, such as that of ``KeyError``, gets the name.
+
+    Parameters
+    ----------
+    error : Exception
+        Of any library.
+    limit : int
+        Characters of its text; by default `SENTENCE`, 160.
+
+    Returns
+    -------
+    str
+        One line; longer texts end in ``...``.
 
     Examples
     --------
@@ -240,6 +289,18 @@ def sane(content: Any, depth: int = 0) -> Any:
 
     Numbers beyond what a float or a 64-bit integer holds become None, which is "not known";
     halves of surrogate pairs become the replacement character.
+
+    Parameters
+    ----------
+    content : object
+        As a JSON reader returns it: mappings, lists, text, numbers, booleans and None.
+    depth : int
+        Levels above it; callers leave it out.
+
+    Returns
+    -------
+    object
+        A copy of the same form.
 
     Raises
     ------

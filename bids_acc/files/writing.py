@@ -117,6 +117,12 @@ def check_space(folder: Path) -> None:
 
     To make an empty file is not enough: on a full disk that still succeeds.
 
+    Parameters
+    ----------
+    folder : Path
+        Output or work folder. It stays when it is made here; the probe, `LEAST_FREE` bytes (1 MB)
+        long, does not.
+
     Raises
     ------
     OutputError
@@ -161,6 +167,13 @@ def _discard(part: Path) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole, or not at all.
 
+    Parameters
+    ----------
+    path : Path
+        Its folders are made. What is there is replaced only when the new content is on the disk.
+    content : bytes
+        All of the file.
+
     Raises
     ------
     OutputError
@@ -174,6 +187,13 @@ def write_once(path: Path, content: bytes) -> None:
     """Write a file unless it holds the same already.
 
     For files that every process of an array writes alike: the first one does.
+
+    Parameters
+    ----------
+    path : Path
+        Its folders are made.
+    content : bytes
+        All of the file.
 
     Raises
     ------
@@ -189,7 +209,18 @@ def write_once(path: Path, content: bytes) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Turn NumPy values, paths and NaN into what JSON knows; NaN becomes ``None``."""
+    """Turn a value into what JSON knows: NumPy's values, paths, sets and NaN have no form in it.
+
+    Parameters
+    ----------
+    value : object
+        Nested as deeply as it may be; keys of mappings become text.
+
+    Returns
+    -------
+    object
+        NaN and infinities become None, arrays become lists.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | np.ndarray):
@@ -204,11 +235,35 @@ def plain(value: Any) -> Any:
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return JSON in one fixed form."""
+    """Return JSON in one fixed form.
+
+    Parameters
+    ----------
+    content : object
+        Anything that `plain` takes; the order of keys is kept.
+
+    Returns
+    -------
+    bytes
+        UTF-8, two spaces deep, with a final newline: the same content gives the same bytes.
+    """
     text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
     return text.encode('utf-8', 'surrogateescape')
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one fixed form, whole or not at all."""
+    """Write JSON in one fixed form, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Its folders are made.
+    content : object
+        Anything that `plain` takes.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
     write_bytes(path, json_bytes(content))

@@ -213,7 +213,24 @@ def parse_threshold(
 
 
 def check_known(where: str, what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse words that a gate file must not hold: a typing error would exclude everybody."""
+    """Refuse words that a gate file must not hold: a typing error would exclude everybody.
+
+    Parameters
+    ----------
+    where : str
+        Gate file, to begin the message with.
+    what : str
+        Kind of word, such as ``metric``.
+    given : iterable of str
+        Words of the file.
+    known : iterable of str
+        Words that are allowed.
+
+    Raises
+    ------
+    SettingsError
+        Naming the words that are not known and all that are.
+    """
     listed = sorted(known)
     if unknown := [word for word in given if word not in listed]:
         raise SettingsError(
@@ -307,6 +324,18 @@ def parse_gate(content: Any, where: str, name: str = 'gate') -> Gate:
 def missing_of(content: Mapping[str, Any], where: str) -> Literal['strict', 'lenient']:
     """Return what a gate does with a value that cannot be told.
 
+    Parameters
+    ----------
+    content : mapping
+        Of the gate file.
+    where : str
+        Its path, for the message.
+
+    Returns
+    -------
+    {'strict', 'lenient'}
+        ``strict``, the default: an unknown value excludes. ``lenient``: it is only flagged.
+
     Raises
     ------
     SettingsError
@@ -348,7 +377,17 @@ def _compare(
 
 
 def held_against(threshold: Threshold, value: float, definition: str) -> Criterion:
-    """Hold a value, in the unit of the threshold, against it; NaN is unknown."""
+    """Compare a value with a threshold; a NaN is neither passed nor failed but unknown.
+
+    Parameters
+    ----------
+    threshold : Threshold
+        Metric, operator, number and unit.
+    value : float
+        Converted into the threshold's unit; NaN where it was not measured.
+    definition : str
+        How the value was measured, such as ``builtin_fwhm``; kept in the record.
+    """
     if math.isnan(value):
         return Criterion(threshold, value, definition, 'unknown')
     met = OPERATORS[threshold.operator](value, threshold.value)
@@ -358,7 +397,22 @@ def held_against(threshold: Threshold, value: float, definition: str) -> Criteri
 def join_criteria(
     criteria: tuple[Criterion, ...], extra: tuple[str, ...], missing: Literal['strict', 'lenient']
 ) -> Verdict:
-    """Make one verdict of all criteria; unknown ones exclude under a strict gate."""
+    """Make one verdict of all criteria; unknown ones exclude under a strict gate.
+
+    Parameters
+    ----------
+    criteria : tuple of Criterion
+        One for each threshold.
+    extra : tuple of str
+        Other reasons to exclude, such as artefacts; any of them suffices.
+    missing : {'strict', 'lenient'}
+        What an unknown criterion does: ``strict`` excludes, ``lenient`` flags.
+
+    Returns
+    -------
+    Verdict
+        Passed if no criterion failed, none that counts is unknown and ``extra`` is empty.
+    """
     outcomes = {criterion.outcome for criterion in criteria}
     unknown = 'unknown' in outcomes
     passed = not extra and 'fail' not in outcomes and not (unknown and missing == 'strict')

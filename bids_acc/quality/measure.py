@@ -18,7 +18,19 @@ class QualityMeasure:
     """Which formula, and whose."""
 
     def in_unit(self, unit: str, spectrometer_mhz: float) -> float:
-        """Value in another unit; Hz and ppm are joined by the spectrometer frequency.
+        """Return the value in another unit; Hz and ppm are joined by the spectrometer frequency.
+
+        Parameters
+        ----------
+        unit : str
+            That of the threshold, such as ``Hz``, ``ppm`` or ``1``.
+        spectrometer_mhz : float
+            Transmitter frequency of the nucleus, MHz: 1 ppm is as many Hz.
+
+        Returns
+        -------
+        float
+            NaN where the units cannot be converted into each other.
 
         Examples
         --------

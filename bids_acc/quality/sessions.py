@@ -115,6 +115,11 @@ class SessionGate:
 def definition_of(metric: str) -> str:
     """Name the definition of a metric of images: this package's, as its tables describe it.
 
+    Parameters
+    ----------
+    metric : str
+        Column of a quality table.
+
     Examples
     --------
     >>> definition_of('registration_dice')
@@ -224,7 +229,18 @@ def parse_session_gate(
 
 
 def known_metrics(modality: ImageModality) -> dict[str, str]:
-    """Return the metrics that a gate for images may name, but for those of shells, with units."""
+    """Return the metrics that a gate for images may name, with their units.
+
+    Parameters
+    ----------
+    modality : ImageModality
+        ``anat``, ``dwi``, ``func`` or ``mtr``.
+
+    Returns
+    -------
+    dict of str to str
+        Metric to unit. Metrics of single shells (``SHELL``) are allowed besides, for diffusion.
+    """
     return {**WHOLE[modality], **SIDED[modality]}
 
 

@@ -180,6 +180,16 @@ def _complaint(error: dict[str, Any], allowed: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a configuration file.
 
+    Parameters
+    ----------
+    path : Path
+        Given by ``--config-file``, in UTF-8; pipes are read too.
+
+    Returns
+    -------
+    dict
+        By section, as written; types and ranges are checked where the settings are made.
+
     Raises
     ------
     SettingsError
@@ -208,6 +218,17 @@ def _plain(value: Any) -> Any:
 
 def to_toml(record: Settings | Request) -> str:
     """Write settings, or a whole request, so that the command line reads them back.
+
+    Parameters
+    ----------
+    record : Settings or Request
+        Settings alone (``[dwi] b_max = ...``), or a request, whose other arguments go to
+        ``[request]``.
+
+    Returns
+    -------
+    str
+        Without keys whose value is None, which TOML cannot write.
 
     Examples
     --------

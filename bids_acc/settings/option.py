@@ -105,7 +105,18 @@ class Option:
 
 
 def options(record: Any) -> Iterator[Option]:
-    """List the settings of a pydantic dataclass and of the records in it, as declared."""
+    """List the settings of a pydantic dataclass and of the records in it, as declared.
+
+    Parameters
+    ----------
+    record : object
+        The class, or an instance of it.
+
+    Yields
+    ------
+    iterator of Option
+        With flag, type, bounds, unit and sentence of each.
+    """
     yield from _options(record, '')
 
 

@@ -44,6 +44,16 @@ def with_prefix(text: str, prefix: str) -> str:
 def loose(label: str) -> tuple[str, ...]:
     """Return what is left of a label when zeros in front of numbers and case do not count.
 
+    Parameters
+    ----------
+    label : str
+        Of a participant, session or group, as it was typed.
+
+    Returns
+    -------
+    tuple of str
+        Equal for two labels that a person would take for the same one.
+
     Examples
     --------
     >>> loose('sub-007') == loose('SUB-7'), loose('sub-1') == loose('sub-10')
@@ -100,7 +110,20 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
 
 
 def said_changes(changed: Mapping[str, str], where: str) -> str:
-    """Say which labels are read as which."""
+    """Say which labels of a table were matched although they are written differently.
+
+    Parameters
+    ----------
+    changed : mapping of str to str
+        Label in the table to label of the data; not empty.
+    where : str
+        What holds the labels, to begin the sentence with.
+
+    Returns
+    -------
+    str
+        Names three pairs and counts the others.
+    """
     pairs = [f'{a} is read as {b}' for a, b in changed.items()]
     more = f' and {len(pairs) - 3} more' if len(pairs) > 3 else ''
     return f'{where}: {", ".join(pairs[:3])}{more} (they differ in zeros, case or prefix only).'

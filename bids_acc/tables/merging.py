@@ -110,6 +110,18 @@ def merge_sidecars(
 ) -> dict[str, Any]:
     """Merge descriptions of columns; the first data set's words are kept.
 
+    Parameters
+    ----------
+    sidecars : sequence of tuple of (str, mapping)
+        Name of each data set and its JSON, in the order in which they were given.
+    where : str
+        File name, for the message.
+
+    Returns
+    -------
+    dict
+        Column to description. ``Levels`` holds the codes of all data sets.
+
     Raises
     ------
     InputDataError
@@ -144,6 +156,17 @@ def _levels(
 
 
 def table_text(table: RawTable) -> str:
-    """Write a table as tab-separated text."""
+    """Write a table as tab-separated text.
+
+    Parameters
+    ----------
+    table : RawTable
+        Cells are written as they were read, without quotes; they hold no tabs.
+
+    Returns
+    -------
+    str
+        Header first, lines ended by line feeds.
+    """
     lines = ['\t'.join(row) for row in (table.header, *table.rows)]
     return '\n'.join([*lines, ''])

@@ -197,6 +197,16 @@ def _typed_table(
 def read_sidecar(path: Path) -> dict[str, Any]:
     """Read the JSON file of a table; without one nothing is declared.
 
+    Parameters
+    ----------
+    path : Path
+        Usually ``participants.json`` or one in ``phenotype/``.
+
+    Returns
+    -------
+    dict
+        Column to its description (``Description``, ``Units``, ``Levels``); empty without a file.
+
     Raises
     ------
     InputDataError

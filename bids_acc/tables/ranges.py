@@ -20,7 +20,13 @@ class Range:
     """Where the limits are from, for messages."""
 
     def holds(self, value: float) -> bool:
-        """Tell whether a value lies inside; the limits do."""
+        """Tell whether a value lies inside; the limits do.
+
+        Parameters
+        ----------
+        value : float
+            In the unit of the range; NaN lies outside.
+        """
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
@@ -76,7 +82,18 @@ SEXES: Mapping[str, str] = {
 
 
 def plain_name(column: str) -> str:
-    """Return the name of a column without case, with ``_`` for other signs: ``Age at MRI``."""
+    """Return the name of a column without case, with ``_`` for other signs: ``Age at MRI``.
+
+    Parameters
+    ----------
+    column : str
+        Header of a table.
+
+    Returns
+    -------
+    str
+        What the known ranges are looked up by, such as ``age_at_mri``.
+    """
     return re.sub(r'\W+', '_', column.strip().casefold()).strip('_')
 
 
@@ -129,6 +146,18 @@ def is_code(value: float, others: list[float]) -> bool:
 
     A negative code counts where no other value is negative, 999 and its like where all others
     are less than a fifth of it.
+
+    Parameters
+    ----------
+    value : float
+        Number in doubt.
+    others : list of float
+        The other values of the column that are known, without repetitions of this one.
+
+    Returns
+    -------
+    bool
+        Always False unless the value is one of `CODES` and there are others to compare it with.
 
     Examples
     --------

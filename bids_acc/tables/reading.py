@@ -51,6 +51,19 @@ class RawTable:
 def read_text(path: Path) -> tuple[str, str | None]:
     """Return the text of a file, and a sentence if it was not written as BIDS asks (UTF-8).
 
+    Parameters
+    ----------
+    path : Path
+        Table or JSON file. UTF-8 and UTF-16 are told by their first bytes; else Windows-1252 is
+        assumed where UTF-8 fails.
+
+    Returns
+    -------
+    text : str
+        Without a byte order mark.
+    note : str or None
+        None where all is as BIDS asks.
+
     Raises
     ------
     MissingInputError
@@ -271,6 +284,16 @@ def with_points(cells: Sequence[str | None]) -> list[str | None]:
     A column stays as it is where a cell is neither, where some have points, or where all commas
     could part thousands.
 
+    Parameters
+    ----------
+    cells : sequence of str or None
+        Text of one column; None is missing.
+
+    Returns
+    -------
+    list of (str or None)
+        As long as ``cells``.
+
     Examples
     --------
     >>> with_points(['1,25', '2', None, '3,1E-05'])
@@ -346,9 +369,14 @@ def _numbers(cells: Sequence[str]) -> FloatArray | None:
 
 
 def number(text: str) -> float | None:
-    """Return the number that a cell holds, or None.
+    """Return the number that a cell of a table holds, or None.
 
     Python's digit groups (``1_000``) and its words for what is no number are none; ``inf`` is one.
+
+    Parameters
+    ----------
+    text : str
+        Of the cell, with a decimal point.
     """
     if '_' in text or text.strip().lower().lstrip('+-') == 'nan':
         return None

@@ -43,6 +43,15 @@ def tsv_bytes(table: pd.DataFrame, digits: int = 6) -> bytes:
 def write_tsv(path: Path, table: pd.DataFrame, digits: int = 6) -> None:
     """Write a table as `tsv_bytes` gives it, whole or not at all.
 
+    Parameters
+    ----------
+    path : Path
+        Replaced only when all is written.
+    table : DataFrame
+        One row a line, without its index; NaN and None become ``n/a``.
+    digits : int
+        Significant digits of floating-point numbers.
+
     Raises
     ------
     OutputError
