@@ -20,6 +20,7 @@ from bids_acc.bids.layout import (
     without_twins,
 )
 from bids_acc.bids.reasons import none_left, without_path
+from bids_acc.bids.selection import Filters
 from bids_acc.bids.spectra import named_by_spectra
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.images.volumes import check_volume
@@ -68,7 +69,7 @@ class T1wCandidate:
         return any(name in self.entities for name in ('inv', 'echo', 'mt', 'chunk'))
 
     @property
-    def rank(self) -> tuple[Any, ...]:
+    def rank(self) -> tuple[object, ...]:
         """The smaller, the better."""
         return (
             not self.is_named,
@@ -128,7 +129,7 @@ def find_anat(
     index: ImageIndex,
     subject: str,
     session: str | None,
-    filters: Mapping[str, Any],
+    filters: Filters,
     *,
     average: bool = False,
 ) -> tuple[AnatInputs, list[str]]:
@@ -198,7 +199,7 @@ def find_anat(
 
 
 def _no_t1w(
-    index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
+    index: ImageIndex, subject: str, session: str | None, filters: Filters
 ) -> NothingThereError:
     """Say that there is no T1w image, and how a uniform one of MP2RAGE can be taken for it."""
     error = nothing_there(subject, session, 'anat', 'T1w')

@@ -235,7 +235,7 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
     return run
 
 
-def _slice_timing_notes(metadata: Mapping[str, Any], repetition_time: float) -> tuple[str, ...]:
+def _slice_timing_notes(metadata: Mapping[str, object], repetition_time: float) -> tuple[str, ...]:
     """Say what is wrong with slice times that fMRIPrep was given; it has used them or not."""
     times = metadata.get('SliceTiming')
     if not isinstance(times, list) or not times:
@@ -326,7 +326,7 @@ def _events_of(raw: Path | None, short: Mapping[str, str], raw_root: Path) -> Pa
     return None
 
 
-def start_time(metadata: Mapping[str, Any], repetition_time: float) -> float:
+def start_time(metadata: Mapping[str, object], repetition_time: float) -> float:
     """Return the time within the TR that volumes stand for, in s.
 
     fMRIPrep writes ``StartTime`` where it has corrected slice times (fmriprep#2477); otherwise the

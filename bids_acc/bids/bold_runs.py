@@ -130,7 +130,7 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
     )
 
 
-def _echo_time(metadata: Mapping[str, Any]) -> float:
+def _echo_time(metadata: Mapping[str, object]) -> float:
     """Return the echo time for sorting; what is no number comes first, and is refused then."""
     value = metadata.get('EchoTime')
     return float(value) if isinstance(value, int | float) else 0.0

@@ -260,7 +260,7 @@ def _choose(
         raise
 
 
-def _paths(inputs: Any) -> tuple[str, ...]:
+def _paths(inputs: object) -> tuple[str, ...]:
     """List all files of a modality."""
     units = inputs if isinstance(inputs, tuple) else (inputs,)
     return tuple(str(path) for unit in units for path in unit.files)

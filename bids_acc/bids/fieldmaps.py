@@ -226,7 +226,9 @@ def _readout(run: CorrectableSeries) -> float:
     return seconds if seconds > 0 else math.nan
 
 
-def _phases(path: Path, root: Path, metadata: Mapping[str, Any]) -> tuple[tuple[Path, ...], float]:
+def _phases(
+    path: Path, root: Path, metadata: Mapping[str, object]
+) -> tuple[tuple[Path, ...], float]:
     """Return the images of a phase map and the distance of their echoes, s."""
     images: tuple[Path, ...] = (path,)
     if suffix_of(path) == 'phasediff':
@@ -246,7 +248,7 @@ def _phases(path: Path, root: Path, metadata: Mapping[str, Any]) -> tuple[tuple[
     return images, known[1] - known[0]
 
 
-def _factor(metadata: Mapping[str, Any]) -> float:
+def _factor(metadata: Mapping[str, object]) -> float:
     """Return what makes Hz of a map."""
     unit = str(metadata.get('Units', '')).strip().lower()
     if unit not in HZ:
@@ -283,7 +285,7 @@ def main_direction(runs: Iterable[DwiRun]) -> str:
 
 def _judge(
     path: Path, root: Path, direction: str, what: str = 'diffusion', *, same: bool = False
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, object], list[str]]:
     """Read an image's metadata; refuse it where its phase encoding is not the reverse.
 
     With ``same``, the series' own phase encoding is welcome, too.
@@ -305,7 +307,7 @@ def _judge(
 
 def _belongs(
     path: Path,
-    metadata: Mapping[str, Any],
+    metadata: Mapping[str, object],
     runs: Sequence[CorrectableSeries],
     what: str = 'diffusion',
 ) -> list[str]:
@@ -336,7 +338,7 @@ def _belongs(
     return [f'taken, although no image names its B0FieldIdentifier {wanted} as B0FieldSource']
 
 
-def _words(value: Any) -> set[str]:
+def _words(value: object) -> set[str]:
     """Take one word or a list of them."""
     values = value if isinstance(value, list) else [value]
     return {str(word) for word in values if word not in (None, '')}

@@ -309,7 +309,7 @@ _TOLD = ('RepetitionTime', 'SoftwareFilters', 'Freq Band', 'NuisanceParameters',
          'nuisance parameters')  # fmt: skip
 
 
-def _band(told: Mapping[str, Any]) -> list[float] | None:
+def _band(told: Mapping[str, object]) -> list[float] | None:
     """Read the band of the temporal filter; empty without one, None where nothing is told."""
     older = told.get('Freq Band')
     if isinstance(older, list) and len(older) == 2 and all(map(_is_number, older)):
@@ -326,7 +326,7 @@ def _band(told: Mapping[str, Any]) -> list[float] | None:
     return [float(v) if isinstance(v, int | float) else 0.0 for v in (low, high)]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     """Tell a number from anything else that a sidecar may hold."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

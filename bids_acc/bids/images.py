@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import nibabel as nb
 import numpy as np
 
 from bids_acc.bids.inputs import open_image
@@ -73,7 +73,7 @@ def grid_code(path: Path) -> int:
     return int(header['sform_code']) or int(header['qform_code'])
 
 
-def _form(header: Any, kind: str) -> FloatArray | None:
+def _form(header: nb.Nifti1Header, kind: str) -> FloatArray | None:
     """Return an affine of a header; None where its code is zero."""
     if not header[f'{kind}_code'] > 0:
         return None
@@ -99,7 +99,7 @@ def number_kind(path: Path) -> str:
     return 'complex' if kind == 'c' else 'real'
 
 
-def image_part(entities: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
+def image_part(entities: Mapping[str, str], metadata: Mapping[str, object]) -> str:
     """Tell which part of a complex image this is, by its name or by DICOM's ImageType.
 
     Parameters
@@ -129,7 +129,7 @@ def image_part(entities: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
     return next((PARTS[word] for word in words if word in PARTS), '')
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: object) -> list[object]:
     """Return metadata that may be a single value or a list as a list.
 
     Parameters

@@ -121,7 +121,7 @@ def _by_subject(layout: BIDSLayout) -> dict[str, list[ImageFile]]:
     return found
 
 
-def _fits(value: str | None, name: str, wanted: Any, regex_search: bool) -> bool:
+def _fits(value: str | None, name: str, wanted: object, regex_search: bool) -> bool:
     """Tell whether an entity has one of the wanted values."""
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         return any(_fits(value, name, one, regex_search) for one in wanted)
@@ -130,5 +130,5 @@ def _fits(value: str | None, name: str, wanted: Any, regex_search: bool) -> bool
     if regex_search and isinstance(wanted, str) and name not in ('suffix', 'extension'):
         return re.search(wanted, value) is not None
     if name in _NUMBERS and str(wanted).isdigit() and value.isdigit():
-        return int(value) == int(wanted)
+        return int(value) == int(str(wanted))
     return value == str(wanted)

@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from bids import BIDSLayout
-from bids.layout.models import BIDSImageFile, Tag
+from bids.layout.models import BIDSImageFile, Entity, Tag
 
 from bids_acc.exceptions import OutputError, SettingsError
 
@@ -66,14 +65,14 @@ class ImageIndexer:
         layout.session.commit()
 
 
-def _row(path: str) -> dict[str, Any]:
+def _row(path: str) -> dict[str, object]:
     """Return what the data base keeps of a file."""
     folder, _, name = path.rpartition('/')
     return {'path': path, 'filename': name, 'dirname': folder, 'is_dir': False,
             'class_': 'image_file'}  # fmt: skip
 
 
-def _tags(path: str, below: str, entities: Sequence[Any]) -> Iterator[dict[str, Any]]:
+def _tags(path: str, below: str, entities: Sequence[Entity]) -> Iterator[dict[str, object]]:
     """Yield what the data base keeps of the entities in a name."""
     named = SimpleNamespace(path=below)
     for entity in entities:

@@ -247,7 +247,7 @@ class PlanRow:
     exit_code: ExitCode = ExitCode.OK
     """What a ``fail`` contributes to the exit code of the run."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the row as ``--dry-run json`` prints it."""
         return {
             'participant_id': self.participant_id,
@@ -466,7 +466,7 @@ LARGEST_RATIO = 1100
 """gzip never packs tighter than 1032 to 1 (https://zlib.net/zlib_tech.html)."""
 
 
-def _check_data_complete(path: Path, image: Any) -> None:
+def _check_data_complete(path: Path, image: ImageOnDisk) -> None:
     """Refuse a file that ends before its last voxel, before hours are spent on others.
 
     The length of what is packed stands at the end of a gzip file, so that a sound one need not be
@@ -506,7 +506,7 @@ LEAST_VOXEL_MM = 0.05
 """Edge of a voxel below which the grid is not in millimetres; no scanner of people has it."""
 
 
-def _check_grid(path: Path, image: Any) -> None:
+def _check_grid(path: Path, image: ImageOnDisk) -> None:
     """Refuse a grid that lies nowhere."""
     affine = np.asarray(image.affine, dtype=float)
     edges = np.linalg.norm(affine[:3, :3], axis=0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.indexing import is_closed
-from bids_acc.bids.selection import FILTER_QUERIES
+from bids_acc.bids.selection import FILTER_QUERIES, Filters
 from bids_acc.bids.sidecars import inherited_metadata
 from bids_acc.exceptions import InputDataError
 
@@ -27,7 +27,7 @@ def query_images(
     index: ImageIndex,
     subject: str,
     session: str | None,
-    filters: Mapping[str, Mapping[str, Any]],
+    filters: Filters,
     name: str,
 ) -> list[ImageFile]:
     """Find the images of one kind in a session, as narrowed by the filter file.

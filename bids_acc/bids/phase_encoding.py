@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import nibabel as nb
 import numpy.typing as npt
@@ -16,7 +15,7 @@ _SIDES = {'h': 's', 'f': 'i'}
 _OPPOSITE = {'a': 'p', 'p': 'a', 'l': 'r', 'r': 'l', 's': 'i', 'i': 's'}
 
 
-def phase_direction(word: Any, affine: npt.ArrayLike) -> tuple[str, str]:
+def phase_direction(word: object, affine: npt.ArrayLike) -> tuple[str, str]:
     """Understand a phase-encoding direction.
 
     Axes may be called x, y, z and have their sign before or behind; ``AP`` and the like are taken
@@ -58,7 +57,7 @@ def phase_direction(word: Any, affine: npt.ArrayLike) -> tuple[str, str]:
     return found, f'PhaseEncodingDirection {word!r} is no word of BIDS and was taken as {found}'
 
 
-def _of_axis(word: Any) -> str:
+def _of_axis(word: object) -> str:
     """Understand the name of an axis with its sign before or behind it."""
     parts = re.fullmatch(r'([+-]?)([ijkxyz])([+-]?)', re.sub(r'[\s_]', '', str(word).lower()))
     if parts is None or (parts[1] and parts[3]):
@@ -67,7 +66,7 @@ def _of_axis(word: Any) -> str:
     return f'{axis}-' if '-' in (parts[1], parts[3]) else axis
 
 
-def _of_sides(word: Any, affine: npt.ArrayLike) -> str:
+def _of_sides(word: object, affine: npt.ArrayLike) -> str:
     """Understand a way from one side of the head to the other."""
     text = re.sub(r'(\W|_|to|2)+', ' ', str(word).strip().lower())
     side = '(a(?:nt|nterior)?|p(?:ost|osterior)?|l(?:eft)?|r(?:ight)?|s(?:uperior)?|i(?:nferior)?'

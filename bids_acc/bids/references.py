@@ -48,7 +48,7 @@ class Choice:
     """What should be known about the one that was."""
 
 
-def _number(metadata: Mapping[str, Any], *names: str) -> float:
+def _number(metadata: Mapping[str, object], *names: str) -> float:
     """Read the first of some fields that is a number; NaN without."""
     for name in names:
         value = metadata.get(name)
@@ -107,7 +107,7 @@ def _by_purpose(
 
 
 def choose_reference(
-    candidates: Sequence[Candidate], entities: Mapping[str, str], metadata: Mapping[str, Any]
+    candidates: Sequence[Candidate], entities: Mapping[str, str], metadata: Mapping[str, object]
 ) -> Choice:
     """Choose the water reference by which a spectrum is scaled.
 

@@ -33,13 +33,17 @@ FILTER_QUERIES: Mapping[str, Mapping[str, Any]] = {
 """Queries that a BIDS filter file may refine, in fMRIPrep's format."""
 
 
+Filters = Mapping[str, Mapping[str, object]]
+"""By query, the value or values that each entity may have."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which part of a data set is wanted."""
 
     participant_labels: tuple[str, ...] = ()
     session_labels: tuple[str, ...] = ()
-    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    filters: Filters = field(default_factory=dict)
     modalities: tuple[str, ...] = MODALITIES
     derivatives: Mapping[str, Path] = field(default_factory=dict)
     """Name to folder of other tools' results."""
@@ -222,7 +226,7 @@ def choose_labels(asked: Sequence[str], there: Sequence[str], what: str) -> list
     return sorted(set(asked))
 
 
-def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
+def read_filters(path: Path | None) -> Filters:
     """Read a BIDS filter file in fMRIPrep's format.
 
     Parameters
@@ -253,7 +257,7 @@ def read_filters(path: Path | None) -> dict[str, dict[str, Any]]:
     return content
 
 
-def _check_filter(where: str, query: str, wanted: Any) -> None:
+def _check_filter(where: str, query: str, wanted: object) -> None:
     """Refuse what PyBIDS would not understand, or would ignore without a word."""
     if query not in FILTER_QUERIES:
         raise SettingsError(f'{where}: unknown query {query}{_meant(query, list(FILTER_QUERIES))}')

@@ -14,6 +14,7 @@ from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import MrsInputs, check_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images
 from bids_acc.bids.references import Candidate, choose_reference
+from bids_acc.bids.selection import Filters
 from bids_acc.bids.sidecars import inherited_file, read_json
 from bids_acc.bids.uris import is_there, resolve_uri
 from bids_acc.exceptions import BidsAccError, ExitCode
@@ -34,7 +35,7 @@ class PartlyBrokenError(Exception):
 
 
 def find_spectra(
-    index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
+    index: ImageIndex, subject: str, session: str | None, filters: Filters
 ) -> tuple[tuple[MrsInputs, ...], list[str]]:
     """Find all proton spectra of a session, each with its water reference.
 
@@ -125,7 +126,7 @@ def _nucleus(path: Path, entities: Mapping[str, str]) -> str:
     return str(told).strip().upper() if told else '1H'
 
 
-def _header_field(path: Path, name: str) -> Any:
+def _header_field(path: Path, name: str) -> object:
     """Field of the NIfTI-MRS header extension; None without, or when it cannot be read."""
     try:
         image: Any = nb.load(path)
@@ -138,7 +139,7 @@ def _header_field(path: Path, name: str) -> Any:
 
 
 def _references(
-    index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
+    index: ImageIndex, subject: str, session: str | None, filters: Filters
 ) -> list[Candidate]:
     """All water references of the session, with what can be read of their metadata."""
     found = []
@@ -218,7 +219,7 @@ def _find_reference(
     index: ImageIndex,
     svs: Path,
     entities: Mapping[str, str],
-    metadata: Mapping[str, Any],
+    metadata: Mapping[str, object],
     candidates: Sequence[Candidate],
 ) -> tuple[Path | None, Mapping[Path, str], list[str]]:
     """Find the water reference: as the sidecar names it, else by its entities, else ``_ref``."""
@@ -237,7 +238,7 @@ def _find_reference(
 
 
 def _named_in_sidecar(
-    index: ImageIndex, svs: Path, metadata: Mapping[str, Any], candidates: Sequence[Candidate]
+    index: ImageIndex, svs: Path, metadata: Mapping[str, object], candidates: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[str]]:
     """List the references that ``ReferenceSignal`` names, with a note for each missing one."""
     value = metadata.get('ReferenceSignal') or []
@@ -262,7 +263,7 @@ def _legacy_note(path: Path) -> str:
 
 
 def find_anatomical(
-    index: ImageIndex, svs: Path, metadata: Mapping[str, Any]
+    index: ImageIndex, svs: Path, metadata: Mapping[str, object]
 ) -> tuple[Path | None, list[str]]:
     """Return the T1w image that ``AnatomicalImage`` of a spectrum names, if it is there.
 
@@ -296,7 +297,7 @@ def find_anatomical(
 
 
 def named_by_spectra(
-    index: ImageIndex, subject: str, session: str | None, filters: Mapping[str, Any]
+    index: ImageIndex, subject: str, session: str | None, filters: Filters
 ) -> set[Path]:
     """List the T1w images that the sidecars of a session's spectra name.
 

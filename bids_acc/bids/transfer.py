@@ -167,7 +167,7 @@ def _image(index: ImageIndex, file: ImageFile) -> _Image:
     return _Image(path, entities, metadata, state)
 
 
-def _group(image: _Image) -> tuple[Any, ...]:
+def _group(image: _Image) -> tuple[object, ...]:
     """Return what the two images of a pair share; of an MTS collection the flip angle counts."""
     told = image.metadata.get('FlipAngle')
     by_angle = image.entities.get('suffix') == 'MTS' and isinstance(told, int | float)
@@ -218,7 +218,7 @@ def _check_alike(on: _Image, off: _Image) -> None:
         )
 
 
-def _equal(first: Any, second: Any) -> bool:
+def _equal(first: object, second: object) -> bool:
     """Compare two values of sidecars; numbers within a part in a thousand."""
     if isinstance(first, int | float) and isinstance(second, int | float):
         return math.isclose(first, second, rel_tol=1e-3)
@@ -272,7 +272,7 @@ def _maps(index: ImageIndex, files: Sequence[ImageFile], refused: Refused) -> li
 
 
 def _map(
-    path: Path, entities: Mapping[str, str], metadata: Mapping[str, Any], source: str = ''
+    path: Path, entities: Mapping[str, str], metadata: Mapping[str, object], source: str = ''
 ) -> MtrInputs:
     """Check a ready map, and tell its unit."""
     check_image(path, (3,), minimum_size=LEAST_EDGE)

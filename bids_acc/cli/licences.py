@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
-from typing import Any
+from importlib.metadata import PackageMetadata
 
 from packaging.requirements import Requirement
 
@@ -83,7 +83,7 @@ def _needed(
             yield requirement.name, frozenset(requirement.extras)
 
 
-def licence_of(fields: Any) -> str:
+def licence_of(fields: PackageMetadata) -> str:
     """Return a package's licence in the words of its metadata.
 
     The expression of PEP 639 is preferred, then the trove classifiers; of a whole licence's text
@@ -93,14 +93,15 @@ def licence_of(fields: Any) -> str:
     ----------
     fields : importlib.metadata.PackageMetadata
     """
-    if expression := fields.get('License-Expression'):
-        return str(expression)
+    if expression := fields.get_all('License-Expression'):
+        return str(expression[0])
     prefix = 'License :: '
     classified = [c.removeprefix(prefix) for c in fields.get_all('Classifier') or []
                   if c.startswith(prefix)]  # fmt: skip
     if names := [c.rpartition(' :: ')[2] for c in classified if c != 'OSI Approved']:
         return ', '.join(names)
-    lines = [line.strip() for line in (fields.get('License') or '').splitlines() if line.strip()]
+    text = (fields.get_all('License') or [''])[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0][:80] if lines else 'not told by its metadata'
 
 

@@ -125,7 +125,7 @@ def build_parser() -> _Parser:
     return parser
 
 
-def _add_selection(group: Any) -> None:
+def _add_selection(group: argparse._ArgumentGroup) -> None:
     """Add the flags that choose data."""
     group.add_argument(
         '--participant-label', '--participant_label', nargs='+', metavar='LABEL',
@@ -161,7 +161,7 @@ def _add_selection(group: Any) -> None:
     )  # fmt: skip
 
 
-def _add_run(group: Any) -> None:
+def _add_run(group: argparse._ArgumentGroup) -> None:
     """Add the flags that say how to run."""
     group.add_argument(
         '-w', '--work-dir', type=Path, metavar='DIR',
@@ -187,7 +187,7 @@ def _add_run(group: Any) -> None:
     )  # fmt: skip
 
 
-def _add_option(group: Any, item: Option) -> None:
+def _add_option(group: argparse._ArgumentGroup, item: Option) -> None:
     """Add one setting's flag; None means that the command line does not say."""
     shown = '' if item.default in (None, ()) else f'default: {_shown(item.default)}'
     allowed = '' if item.choices or item.is_flag else item.allowed
@@ -205,12 +205,12 @@ def _add_option(group: Any, item: Option) -> None:
     group.add_argument(item.flag, *ALIASES.get(item.flag, ()), **keywords)
 
 
-def _metavar(item: Option) -> Any:
+def _metavar(item: Option) -> object:
     """Name the values of a setting in ``--help``."""
     return item.metavar[0] if isinstance(item.metavar, tuple) else item.metavar
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """Write a default as the command line takes it."""
     return ' '.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
@@ -277,7 +277,7 @@ def _swallowed(given: argparse.Namespace) -> str:
     )
 
 
-def _section_request(content: Any, where: str) -> dict[str, Any]:
+def _section_request(content: object, where: str) -> dict[str, object]:
     """Take the section ``[request]`` of a configuration file."""
     if not isinstance(content, Mapping):
         raise SettingsError(f'{where}: request = {content!r}: it is a section, not a value.')
@@ -303,7 +303,7 @@ def _given_options(given: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def _given_request(given: argparse.Namespace) -> dict[str, Any]:
+def _given_request(given: argparse.Namespace) -> dict[str, object]:
     """Collect what else the command line names, as fields of `Request`."""
     values = {
         'bids_dir': given.bids_dir, 'output_dir': given.output_dir,
@@ -319,15 +319,15 @@ def _given_request(given: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _finished(asked: Mapping[str, Any], settings: Settings, where: str) -> Request:
+def _finished(asked: Mapping[str, object], settings: Settings, where: str) -> Request:
     """Check what was asked for as a whole; folders become absolute, labels lose their prefix."""
 
-    def name_of(place: tuple[Any, ...], value: Any) -> str:
+    def name_of(place: tuple[object, ...], value: object) -> str:
         flag = f'--{str(place[0]).replace("_", "-")}'
         given = f'{where}: [request] {place[0]}' if where else flag
         return f'{given} = {value!r}' if where else f'{given} {value}'
 
-    def allowed(place: tuple[Any, ...]) -> str:
+    def allowed(place: tuple[object, ...]) -> str:
         return f'one of {", ".join(MODALITIES)}' if place[0] == 'modalities' else ''
 
     request = checked(Request, {**asked, 'settings': settings}, name_of, allowed, strict=False)
@@ -347,13 +347,13 @@ def _finished(asked: Mapping[str, Any], settings: Settings, where: str) -> Reque
     return request
 
 
-def _absolute(value: Any, item: Option) -> Any:
+def _absolute(value: object, item: Option) -> object:
     """Make the name of an existing file absolute: steps run in folders of their own."""
     if item.metavar == 'NAME=PATH':
-        return _absolute_pair(value)
+        return _absolute_pair(str(value))
     named = isinstance(value, str) and ('/' in value or '.' in value)
     named = named or (item.folder and value != item.default)
-    return str(Path(value).absolute()) if named and Path(value).exists() else value
+    return str(Path(str(value)).absolute()) if named and Path(str(value)).exists() else value
 
 
 def _absolute_pair(word: str) -> str:

@@ -12,9 +12,9 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 from bids_acc import __version__
 from bids_acc.cli import interruption
@@ -30,6 +30,7 @@ from bids_acc.files.writing import (
 
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow
+    from bids_acc.group.tasks import ProgressCallback, TaskProgress
     from bids_acc.settings import Request
 
 LOGGER = logging.getLogger('bids_acc')
@@ -173,7 +174,7 @@ def _import_nipype() -> None:
         os.close(here)
 
 
-class _Screen(logging.StreamHandler[Any]):
+class _Screen(logging.StreamHandler[TextIO]):
     """Writes to what is the terminal at that moment: above live lines, where there are any."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -251,7 +252,7 @@ def _close(request: Request, text: str, code: ExitCode, subjects: Sequence[str] 
         print(f'Page{"s"[: len(pages) > 1]}: {" ".join(map(str, pages))}', file=sys.stderr)
 
 
-def print_plan(rows: Sequence[PlanRow], form: str, stream: Any = None) -> None:
+def print_plan(rows: Sequence[PlanRow], form: str, stream: TextIO | None = None) -> None:
     """Print what will be done, for people or for programs."""
     stream = stream or sys.stdout
     if form == 'json':
@@ -292,7 +293,7 @@ def run_group(request: Request) -> ExitCode:
         return _analyse_group(request, data_dir, plan)
 
 
-def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]]) -> ExitCode:
+def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, str]]) -> ExitCode:
     """Run the group level on what was found."""
     from bids_acc.derivatives import dataset
     from bids_acc.derivatives.status import verdict, write_status
@@ -308,7 +309,7 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
 
     terminal = sys.stderr.isatty()
 
-    def show(progress: Any) -> None:
+    def show(progress: TaskProgress) -> None:
         if request.verbosity < 0:
             return
         elapsed = int(time.monotonic() - started)
@@ -332,11 +333,11 @@ def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, Any]])
     return code
 
 
-def _sparse(show: Callable[[Any], None], every_s: float) -> Callable[[Any], None]:
+def _sparse(show: ProgressCallback, every_s: float) -> ProgressCallback:
     """Pass on the first, the last and otherwise one message in a while."""
     last = [-every_s]
 
-    def report(progress: Any) -> None:
+    def report(progress: TaskProgress) -> None:
         now = time.monotonic()
         if now - last[0] >= every_s or progress.done == progress.total:
             last[0] = now
@@ -345,7 +346,7 @@ def _sparse(show: Callable[[Any], None], every_s: float) -> Callable[[Any], None
     return report
 
 
-def print_group_plan(plan: Sequence[dict[str, Any]], form: str) -> None:
+def print_group_plan(plan: Sequence[dict[str, str]], form: str) -> None:
     """Print what the group level can use."""
     if form == 'json':
         print(json.dumps(plan, indent=2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from bids_acc.clinical.depression import trd, trd_stage
 from bids_acc.clinical.evidence import Context, DefinitionVerdict
@@ -58,7 +57,7 @@ def definition(name: str) -> Callable[[History, Context], DefinitionVerdict]:
     return DEFINITIONS[name]
 
 
-def as_record(participant_id: str, name: str, rule: Rule) -> dict[str, Any]:
+def as_record(participant_id: str, name: str, rule: Rule) -> dict[str, object]:
     """Return a row of the trace."""
     return {
         'participant_id': participant_id,

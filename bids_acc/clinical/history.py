@@ -68,7 +68,7 @@ _NOTHING = frozenset({'none', 'nil', 'undetermined'})
 """Of a drug, a dose or an answer: there is none."""
 
 
-def _convert(value: Any, rule: Mapping[str, Any]) -> Any:
+def _convert(value: object, rule: Mapping[str, object]) -> object:
     """Turn a cell into the type that the schema asks for; None when it is missing."""
     text = str(value).strip()
     numeric = rule.get('type') in ('number', 'integer')
@@ -130,7 +130,9 @@ def read_records(table: pd.DataFrame, kind: Kind, where: str = 'table') -> list[
     return records
 
 
-def _record(row: Mapping[Hashable, Any], rules: Mapping[str, Any]) -> dict[str, Any]:
+def _record(
+    row: Mapping[Hashable, object], rules: Mapping[str, Mapping[str, object]]
+) -> dict[str, Any]:
     """Convert the known cells of a row, leaving out the missing ones."""
     cells = {name: _convert(row[name], rule) for name, rule in rules.items() if name in row}
     return {name: value for name, value in cells.items() if value is not None}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -71,7 +70,7 @@ def timeline(histories: Sequence[History], thresholds: Thresholds | None = None)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(history: History, limit: float) -> Iterator[dict[str, Any]]:
+def _rows(history: History, limit: float) -> Iterator[dict[str, object]]:
     """Yield the trials of one participant."""
     start = 0.0
     for number, trial in enumerate(history.trials, start=1):

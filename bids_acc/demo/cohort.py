@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -79,7 +78,7 @@ class Visit:
     """Relative change of grey-matter mean diffusivity: the group's and the participant's own."""
     glx_tcr: float
     """True ratio of Glu + Gln to Cr + PCr."""
-    clinical: dict[str, Any] = field(default_factory=dict)
+    clinical: dict[str, int | None] = field(default_factory=dict)
     """Symptom scores and dose; None for controls."""
 
 
@@ -113,7 +112,7 @@ class Participant:
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *stream)))
 
 
-def _clinical(group: str, severity: float, rng: np.random.Generator) -> dict[str, Any]:
+def _clinical(group: str, severity: float, rng: np.random.Generator) -> dict[str, int | None]:
     """Draw symptom scores and dose; controls have none."""
     if group == 'HC':
         return dict.fromkeys(
@@ -154,9 +153,9 @@ def _follow_up(group: str, first: Visit, rng: np.random.Generator) -> Visit:
     clinical = dict(first.clinical)
     if group != 'HC':
         change = round(mean['panss'] + rng.normal(0, 3))
-        clinical['panss_general'] = max(16, clinical['panss_general'] + change)
+        clinical['panss_general'] = max(16, (clinical['panss_general'] or 0) + change)
         clinical['panss_total'] = sum(
-            clinical[f'panss_{scale}'] for scale in ('positive', 'negative', 'general')
+            clinical[f'panss_{scale}'] or 0 for scale in ('positive', 'negative', 'general')
         )
     return Visit(
         session='2',

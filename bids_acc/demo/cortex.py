@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from bids_acc.anat.morphometry import symmetric_thickness
 from bids_acc.anat.quality import ACC_LABELS
 from bids_acc.demo.anatomy import Anatomy
 from bids_acc.demo.patterns import pattern_weights
+from bids_acc.demo.truth import ThicknessChange
 from bids_acc.surfaces.regions import region_mask
 from bids_acc.surfaces.template import load_template
 from bids_acc.typing import FloatArray, IntArray
@@ -96,7 +96,7 @@ def true_thickness(anatomy: Anatomy) -> dict[str, FloatArray]:
     return {side: patch.thickness(carry) for side, patch in cingulate_surfaces().items()}
 
 
-def thickness_change(anatomy: Anatomy, thickness: dict[str, FloatArray]) -> dict[str, Any]:
+def thickness_change(anatomy: Anatomy, thickness: dict[str, FloatArray]) -> ThicknessChange:
     """Tell by how much the planted shift and the warp changed the cortex.
 
     Parameters

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from bids_acc.demo.patterns import (
     REGION_RADIUS_MM,
 )
 from bids_acc.demo.templates import FloatMap, Head, load_head
+from bids_acc.demo.truth import DatasetTruth, VisitTruth
 from bids_acc.demo.warp import apply_affine, rigid, sample, to_voxels
 from bids_acc.images.motion import framewise_displacement
 from bids_acc.typing import FloatArray
@@ -78,7 +79,7 @@ def make_scene(resolution: float) -> Scene:
 
 def write_dataset(
     folder: Path, options: DemoOptions, progress: Callable[[str], None] = LOGGER.info
-) -> dict[str, Any]:
+) -> DatasetTruth:
     """Write a raw BIDS dataset with planted effects.
 
     Parameters
@@ -98,7 +99,7 @@ def write_dataset(
     people = cohort.draw_cohort(options.n_per_group, sessions=options.sessions, seed=options.seed)
     _write_tables(folder, people)
     scene = make_scene(options.resolution)
-    rows = []
+    rows: list[VisitTruth] = []
     for count, person in enumerate(people, start=1):
         rows += write_participant(folder, scene, person, options.resolution)
         progress(f'[{count}/{len(people)}] sub-{person.label} ({person.group}) written')
@@ -107,7 +108,7 @@ def write_dataset(
     return truth
 
 
-def _truth(options: DemoOptions, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _truth(options: DemoOptions, rows: list[VisitTruth]) -> DatasetTruth:
     """Put everything that was planted into one record."""
     return {
         'description': 'What bids_acc-demo planted in this dataset',
@@ -150,7 +151,7 @@ def _truth(options: DemoOptions, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def write_participant(
     folder: Path, scene: Scene, person: Participant, resolution: float
-) -> list[dict[str, Any]]:
+) -> list[VisitTruth]:
     """Write all visits of one participant and return what is in them."""
     shape = draw_shape(person.generator(1))
     rows = []
@@ -318,9 +319,9 @@ def _visit_truth(
     anatomy: Anatomy,
     motion: dict[str, float],
     voxel: spectrum.SpectrumTruth,
-) -> dict[str, Any]:
+) -> VisitTruth:
     """Record what is in one visit's files."""
-    return {
+    found = {
         'participant_id': f'sub-{person.label}',
         'session_id': None if visit.session is None else f'ses-{visit.session}',
         'group': person.group,
@@ -342,6 +343,7 @@ def _visit_truth(
         'head_scale': (1 / anatomy.shape.scale).round(4).tolist(),
         **motion,
     }
+    return cast('VisitTruth', found)  # figures of motion have the names that it declares
 
 
 def _write_tables(folder: Path, people: list[Participant]) -> None:
@@ -383,9 +385,9 @@ def append_participants(folder: Path, people: list[Participant]) -> None:
         _write_sessions(folder, person)
 
 
-def participant_row(person: Participant, *, clinical: bool) -> dict[str, Any]:
+def participant_row(person: Participant, *, clinical: bool) -> dict[str, object]:
     """Return one row of ``participants.tsv``."""
-    row: dict[str, Any] = {
+    row: dict[str, object] = {
         'participant_id': f'sub-{person.label}',
         'group': person.group,
         'age': person.age,

@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nibabel as nb
 import numpy as np
@@ -19,7 +18,7 @@ MRS_EXTENSION = 44
 """NIfTI extension code of NIfTI-MRS."""
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON file, two spaces deep, with a final newline."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + '\n')
@@ -67,7 +66,7 @@ def write_spectrum(
     fid: ComplexArray,
     affine: FloatArray,
     dwell_time_s: float,
-    header: Mapping[str, Any],
+    header: Mapping[str, object],
 ) -> None:
     """Write one averaged decay as NIfTI-MRS.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -296,7 +295,7 @@ def _write_truth(
     )
 
 
-def truth_record(options: CohortOptions, maps: PlantedMaps) -> dict[str, Any]:
+def truth_record(options: CohortOptions, maps: PlantedMaps) -> dict[str, object]:
     """Return what is planted on the average of all people that might have been drawn."""
     return {
         'description': 'What bids_acc-demo --cohort planted',

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from bids_acc.demo.recovery import (
     group_difference,
     group_effect,
 )
+from bids_acc.demo.truth import DatasetTruth, VisitTruth
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.group.cohort.reading import read_mrs, sessions_on_disk
@@ -42,7 +43,7 @@ PREGENUAL = 1
 """Number of the pattern in which the largest effects are planted."""
 
 
-def read_truth(bids_dir: Path) -> dict[str, Any]:
+def read_truth(bids_dir: Path) -> DatasetTruth:
     """Read what was planted.
 
     Parameters
@@ -67,7 +68,7 @@ def read_truth(bids_dir: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingInputError(f'{path} is missing: {bids_dir} was not made by bids_acc-demo.')
     try:
-        truth = dict(json.loads(path.read_text()))
+        truth = cast('DatasetTruth', dict(json.loads(path.read_text())))
     except ValueError as error:
         raise InputDataError(f'{path} is no JSON: {error}') from error
     for visit in truth['visits']:
@@ -85,22 +86,22 @@ def _read_thickness(path: Path) -> pd.Series:
     return read_tsv(path).set_index(['hemisphere', 'vertex'])['thickness']
 
 
-def _key(participant: Any, session: Any) -> tuple[str, str]:
+def _key(participant: object, session: object) -> tuple[str, str]:
     """Make one key of participant and session; a missing session is empty."""
     return str(participant), session if isinstance(session, str) else ''
 
 
 def _match(
-    truth: Mapping[str, Any], keys: Iterable[tuple[str, str]]
-) -> tuple[list[dict[str, Any]], list[int]]:
+    visits: Sequence[VisitTruth], keys: Iterable[tuple[str, str]]
+) -> tuple[list[VisitTruth], list[int]]:
     """Pair measured rows with planted ones; rows without truth are left out."""
-    planted = {_key(v['participant_id'], v['session_id']): v for v in truth['visits']}
+    planted = {_key(v['participant_id'], v['session_id']): v for v in visits}
     pairs = [(planted[key], row) for row, key in enumerate(keys) if key in planted]
     return [visit for visit, _ in pairs], [row for _, row in pairs]
 
 
 def score_spectra(
-    output_dir: Path, truth: Mapping[str, Any]
+    output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect]]:
     """Compare ratios to total creatine with what the spectra hold.
 
@@ -128,7 +129,7 @@ def score_spectra(
         keys = [
             _key(p, s) for p, s in zip(rows['participant_id'], rows['session_id'], strict=True)
         ]
-        visits, matched = _match(truth, keys)
+        visits, matched = _match(truth['visits'], keys)
         values = rows['value'].where(rows['gate'] == 'pass').to_numpy(dtype=float)[matched]
         planted = np.array([visit['metabolites_tcr'][name] for visit in visits])
         recoveries.append(compare(f'{name}/tCr', '', planted, values, absolute=True))
@@ -143,7 +144,7 @@ MARKER = 'sgACC_DMN'
 
 
 def score_function(
-    output_dir: Path, truth: Mapping[str, Any]
+    output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Compare connectivity of the subgenual cingulate with what noise leaves of the planted one.
 
@@ -166,7 +167,7 @@ def score_function(
         table = read_tsv(item.path).set_index('marker')['z']
         who = _who(item.entities)
         rows[who] = float(table.get(MARKER, np.nan)), gates.get(who) == 'pass'
-    visits, matched = _match(truth, rows)
+    visits, matched = _match(truth['visits'], rows)
     visits = [visit for visit in visits if 'sgacc_dmn_expected_z' in visit]
     if len(visits) < 3:
         return [], [], []
@@ -211,7 +212,7 @@ def _who(entities: Mapping[str, str]) -> tuple[str, str]:
 class VertexMaps:
     """A vertex metric of the visits whose truth is known."""
 
-    visits: list[dict[str, Any]]
+    visits: list[VisitTruth]
     """Their truth."""
     values: FloatArray
     """(n_visits, n_vertices)."""
@@ -227,12 +228,12 @@ class VertexMaps:
         return np.asarray((np.where(known, values, 0) @ weights) / (known @ weights))
 
 
-def _vertex_maps(output_dir: Path, truth: Mapping[str, Any], metric: str) -> VertexMaps:
+def _vertex_maps(output_dir: Path, truth: DatasetTruth, metric: str) -> VertexMaps:
     """Read a vertex metric of all visits."""
     found = gather_vertex_metrics(output_dir, (metric,))
     places = pd.MultiIndex.from_frame(found.columns[['hemisphere', 'vertex']])
     pairs = zip(found.sessions['participant_id'], found.sessions['session_id'], strict=True)
-    visits, rows = _match(truth, [_key(p, s) for p, s in pairs])
+    visits, rows = _match(truth['visits'], [_key(p, s) for p, s in pairs])
     return VertexMaps(visits, found.values[0][rows], places, _points(places))
 
 
@@ -242,13 +243,13 @@ def _points(places: pd.MultiIndex) -> FloatArray:
     return np.array([template[str(side)].white[int(vertex)] for side, vertex in places])
 
 
-def _true_thickness(visits: Sequence[Mapping[str, Any]], places: pd.MultiIndex) -> FloatArray:
+def _true_thickness(visits: Sequence[VisitTruth], places: pd.MultiIndex) -> FloatArray:
     """Return true thickness (n_visits, n_vertices), mm; NaN outside the planted region."""
     return np.array([visit['thickness'].reindex(places) for visit in visits], dtype=float)
 
 
 def score_thickness(
-    output_dir: Path, truth: Mapping[str, Any]
+    output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect]]:
     """Compare thickness with that of the template's surfaces, carried into each head.
 
@@ -268,13 +269,14 @@ def score_thickness(
     return recoveries, effects
 
 
-def planted_diffusivity(visit: Mapping[str, Any], points: FloatArray) -> FloatArray:
+def planted_diffusivity(visit: VisitTruth, points: FloatArray) -> FloatArray:
     """Return the relative change of mean diffusivity that was planted in a visit, at points."""
-    return DiffusivityChange(**visit['md_change']).at(points)
+    change = visit['md_change']
+    return DiffusivityChange(change['rise'], tuple(change['loadings'])).at(points)
 
 
 def score_diffusivity(
-    output_dir: Path, truth: Mapping[str, Any]
+    output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect]]:
     """Compare differences of mean diffusivity with those planted in grey matter.
 
@@ -293,7 +295,7 @@ def score_diffusivity(
 def _score_patterns(
     name: str,
     unit: str,
-    visits: Sequence[Mapping[str, Any]],
+    visits: Sequence[VisitTruth],
     planted: FloatArray,
     measured: FloatArray,
     *,
@@ -334,7 +336,7 @@ def _mean(values: FloatArray, axis: int) -> FloatArray:
 
 
 def score_parcels(
-    output_dir: Path, truth: Mapping[str, Any]
+    output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Compare the group level's parcels with the planted parts and effects.
 
@@ -390,7 +392,7 @@ def _group_tables(output_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _parcel_effect(
     values: pd.DataFrame,
-    truth: Mapping[str, Any],
+    truth: DatasetTruth,
     component: int,
     metric: str,
     unit: str,
@@ -402,20 +404,21 @@ def _parcel_effect(
     """
     rows = values[(values['metric'] == metric) & (values['component'] == component)]
     keys = [_key(p, s) for p, s in zip(rows['participant_id'], rows['session_id'], strict=True)]
-    with_value = [{**v, 'planted': p} for v, p in zip(truth['visits'], planted, strict=True)]
-    visits, matched = _match({'visits': with_value}, keys)
+    visits, matched = _match(truth['visits'], keys)
     if not visits:
         return None
     measured = rows['value'].to_numpy(dtype=float)[matched]
     if unit == '%':
         measured = 100 * measured / truth['gm_md_mm2_per_s']
     groups = [visit['group'] for visit in visits]
-    wanted = np.array([visit['planted'] for visit in visits])
+    by_visit = {_key(v['participant_id'], v['session_id']): value
+                for v, value in zip(truth['visits'], planted, strict=True)}  # fmt: skip
+    wanted = np.array([by_visit[_key(v['participant_id'], v['session_id'])] for v in visits])
     return group_effect(f'{metric}, parcel {component}', unit, groups, wanted, measured)
 
 
 def score_report(
-    output_dir: Path, truth: Mapping[str, Any]
+    output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Look up the planted rise of diffusivity in the group report's own pairwise comparisons.
 
@@ -468,16 +471,16 @@ def _reported_effect(
     row: pd.Series,
     values: pd.DataFrame,
     people: pd.DataFrame,
-    truth: Mapping[str, Any],
+    truth: DatasetTruth,
     points: FloatArray,
 ) -> GroupEffect:
     """Turn a row of pairwise comparisons into an effect in per cent."""
     own = values[(values['metric'] == 'md') & (values['component'] == row['component'])]
     keys = [_key(p, s) for p, s in zip(own['participant_id'], own['session_id'], strict=True)]
-    visits, _ = _match(truth, keys)
+    visits, _ = _match(truth['visits'], keys)
     planted = np.array([100 * planted_diffusivity(visit, points).mean() for visit in visits])
     compared = people.loc[[visit['participant_id'] for visit in visits]]
-    factor = 100 if row['contrast'].startswith(AFFECTED) else -100
+    factor = 100.0 if row['contrast'].startswith(AFFECTED) else -100.0
     factor /= truth['gm_md_mm2_per_s']
     middle = factor * float(row['estimate'])
     margin = abs(factor) * float(row['se']) * float(stats.t.ppf(0.975, float(row['df2'])))

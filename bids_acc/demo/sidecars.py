@@ -72,7 +72,7 @@ HEADER_KEYS = (
 """Fields that also go into the NIfTI-MRS header extension."""
 
 _PANSS = 'of the Positive and Negative Syndrome Scale; n/a for controls'
-CLINICAL_COLUMNS: dict[str, dict[str, Any]] = {
+CLINICAL_COLUMNS: dict[str, dict[str, object]] = {
     'panss_positive': {'Description': f'Positive subscale {_PANSS}', 'Minimum': 7, 'Maximum': 49},
     'panss_negative': {'Description': f'Negative subscale {_PANSS}', 'Minimum': 7, 'Maximum': 49},
     'panss_general': {
@@ -85,7 +85,7 @@ CLINICAL_COLUMNS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-PARTICIPANT_COLUMNS: dict[str, dict[str, Any]] = {
+PARTICIPANT_COLUMNS: dict[str, dict[str, object]] = {
     'participant_id': {'Description': 'Unique participant label'},
     'group': {
         'Description': 'Group of the simulated participant',

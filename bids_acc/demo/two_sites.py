@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,7 +146,7 @@ class Person:
     sex: str
     lost_spectrum: bool
     """Whether the spectrum is too broad for the gate."""
-    clinical: Mapping[str, Any] = field(default_factory=dict)
+    clinical: Mapping[str, object] = field(default_factory=dict)
     """Scores and doses; None where there are none."""
 
     def shift(self, metric: str) -> np.ndarray:
@@ -222,9 +221,9 @@ def draw_people(n_people: int, seed: int) -> list[Person]:
     return drawn
 
 
-def _clinical(group: str, age: int, rng: np.random.Generator) -> dict[str, Any]:
+def _clinical(group: str, age: int, rng: np.random.Generator) -> dict[str, int | None]:
     """Draw scores and doses, none of them related to the brain."""
-    found: dict[str, Any] = {}
+    found: dict[str, int | None] = {}
     for name, by_group in SCORES.items():
         value = rng.normal(*by_group.get(group, (0, 1)))
         low, high = LIMITS[name]
@@ -234,7 +233,7 @@ def _clinical(group: str, age: int, rng: np.random.Generator) -> dict[str, Any]:
     onset = int(np.clip(round(rng.normal(24, 6)), 14, age - 1))
     scales = ('panss_positive', 'panss_negative', 'panss_general')
     return found | {
-        'panss_total': sum(found[name] for name in scales),
+        'panss_total': sum(found[name] or 0 for name in scales),
         'age_onset': onset,
         'illness_duration': age - onset,
     }
@@ -259,7 +258,7 @@ def clinical_table(people: Sequence[Person]) -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object)
 
 
-PARTICIPANT_COLUMNS: dict[str, dict[str, Any]] = {
+PARTICIPANT_COLUMNS: dict[str, dict[str, object]] = {
     'participant_id': {'Description': 'Simulated participant'},
     'cohort': {
         'Description': 'Simulated site',
@@ -271,7 +270,7 @@ PARTICIPANT_COLUMNS: dict[str, dict[str, Any]] = {
 }
 """``participants.json``."""
 
-CLINICAL_COLUMNS: dict[str, dict[str, Any]] = {
+CLINICAL_COLUMNS: dict[str, dict[str, object]] = {
     'participant_id': {'Description': 'Simulated participant'},
     'panss_positive': {'Description': 'Positive and Negative Syndrome Scale, positive subscale'},
     'panss_negative': {'Description': 'Positive and Negative Syndrome Scale, negative subscale'},

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -99,7 +99,7 @@ class FoundOutput:
     entities: Mapping[str, str]
 
 
-def _canonical(entities: Mapping[str, Any]) -> dict[str, str]:
+def _canonical(entities: Mapping[str, object]) -> dict[str, str]:
     """Use one long name for each entity, and text values."""
     return {
         _ALIASES.get(name, name): str(value)
@@ -200,7 +200,7 @@ def output_spec(key: str) -> OutputSpec:
 
 
 def output_path(
-    key: str, output_dir: Path | str, entities: Mapping[str, Any] | None = None, **fields: Any
+    key: str, output_dir: Path | str, entities: Mapping[str, object] | None = None, **fields: Any
 ) -> Path:
     """Say where an output belongs.
 
@@ -342,7 +342,7 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
     return found
 
 
-def _files_of_key(spec: OutputSpec, root: Path, subject: Any = None) -> Iterator[Path]:
+def _files_of_key(spec: OutputSpec, root: Path, subject: object = None) -> Iterator[Path]:
     """Yield files of which none of this key is left out.
 
     With a subject only that folder is looked through: whoever asks for one subject after the other
@@ -423,7 +423,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         raise InputDataError(f'{sidecar} is no valid JSON: {error}') from error
 
 
-def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
+def write_sidecar(key: str, path: Path, metadata: Mapping[str, object] | None = None) -> None:
     """Write the JSON file beside an output: the row's constants, its columns, then ``metadata``.
 
     Columns are written as BIDS asks for tables: one object for each column name.
@@ -446,7 +446,7 @@ def write_sidecar(key: str, path: Path, metadata: Mapping[str, Any] | None = Non
         write_json(sidecar_path(path), sidecar_content(key, metadata))
 
 
-def sidecar_content(key: str, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def sidecar_content(key: str, metadata: Mapping[str, object] | None = None) -> dict[str, object]:
     """Return what `write_sidecar` writes.
 
     Parameters
@@ -490,7 +490,7 @@ def copy_canonical(source: Path, target: Path) -> None:
             shutil.copyfileobj(stream, raw)
 
 
-def keep_file(key: str, source: Path, target: Path, metadata: Mapping[str, Any]) -> None:
+def keep_file(key: str, source: Path, target: Path, metadata: Mapping[str, object]) -> None:
     """Keep a file under its BIDS name, with its sidecar.
 
     Parameters
@@ -513,7 +513,9 @@ def keep_file(key: str, source: Path, target: Path, metadata: Mapping[str, Any])
     write_sidecar(key, target, metadata)
 
 
-def with_sources(metadata: Mapping[str, Any], sources: Any) -> dict[str, Any]:
+def with_sources(
+    metadata: Mapping[str, object], sources: Sequence[str] | None
+) -> dict[str, object]:
     """Add ``Sources`` to the metadata of a sidecar, unless it tells its own.
 
     Parameters
@@ -560,7 +562,7 @@ def init_sink(
     key: str,
     *,
     output_dir: Path | str,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     name: str | None = None,
     **fields: Any,
 ) -> pe.Node:

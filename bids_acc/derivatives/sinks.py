@@ -39,7 +39,7 @@ class Sinks(SimpleInterface):
     output_spec = TraitedSpec
     _always_run = True
 
-    def __init__(self, kept: Sequence[tuple[str, str, Any]] = (), **inputs: Any) -> None:
+    def __init__(self, kept: Sequence[tuple[str, str, Sequence[str]]] = (), **inputs: Any) -> None:
         """Take key, place and sources of each file."""
         super().__init__(**inputs)
         self._kept = list(kept)
@@ -98,7 +98,7 @@ def gather_sinks(graph: Any) -> None:
         _gather(graph, f'{session}.{part}', sinks)
 
 
-def _gather(graph: Any, hierarchy: str, sinks: Sequence[Any]) -> None:
+def _gather(graph: Any, hierarchy: str, sinks: Sequence[pe.Node]) -> None:
     """Replace sinks by one node."""
     told = [sink.inputs for sink in sinks]
     node = pe.Node(Sinks([(t.key, t.out_path, t.sources) for t in told]), name=SINK, mem_gb=0.1)

@@ -44,7 +44,7 @@ class Source:
 
 
 def with_source(
-    bids_dir: Path, output_dir: Path, description: Mapping[str, Any]
+    bids_dir: Path, output_dir: Path, description: Mapping[str, object]
 ) -> tuple[list[Source], Source]:
     """Return the data sets of an output folder with one that is about to be processed.
 
@@ -257,7 +257,7 @@ def merged_tables(sources: Sequence[Source]) -> dict[Path, bytes]:
     return merged
 
 
-def source_datasets(sources: Sequence[Source]) -> list[dict[str, Any]]:
+def source_datasets(sources: Sequence[Source]) -> list[dict[str, object]]:
     """Return what dataset_description.json says of all data sets.
 
     Parameters

@@ -17,10 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nipype.pipeline import engine as pe
 from nipype.pipeline.engine import Workflow
 from nipype.pipeline.plugins.base import PluginBase, SGELikeBatchManagerBase
 
@@ -70,7 +72,7 @@ class _Expander(PluginBase):
     graph: Any = None
     config: Mapping[str, Any]
 
-    def run(self, graph: Any, config: Mapping[str, Any], updatehash: bool = False) -> None:
+    def run(self, graph: object, config: Mapping[str, object], updatehash: bool = False) -> None:
         """Take the expanded graph and run nothing of it.
 
         Parameters
@@ -135,7 +137,7 @@ class _Run:
     """A graph on its way."""
 
     def __init__(
-        self, graph: Graph, plugin: Any, how: _How, *, only_started: bool = False
+        self, graph: Graph, plugin: PluginBase, how: _How, *, only_started: bool = False
     ) -> None:
         self.plugin, self.progress, self.only_started = plugin, how.progress, only_started
         self.started: set[str] = set()
@@ -149,7 +151,7 @@ class _Run:
         plugin._status_callback = self._note
         self.progress.begin(graph.steps)
 
-    def _note(self, node: Any, status: str) -> None:
+    def _note(self, node: pe.Node, status: str) -> None:
         """Take note of a node.
 
         One that fails in this process is reported as ended besides. Nipype's Linear plug-in
@@ -218,7 +220,7 @@ class _Run:
 
 def run_graphs(
     tasks: deque[Callable[[], Graph]],
-    plugin: Any,
+    plugin: PluginBase,
     *,
     run_folder: Path,
     progress: Progress,
@@ -260,7 +262,7 @@ def run_graphs(
 
 
 def _run_together(
-    tasks: deque[Callable[[], Graph]], plugin: Any, how: _How
+    tasks: deque[Callable[[], Graph]], plugin: PluginBase, how: _How
 ) -> Iterator[tuple[Graph, GraphResult]]:
     """Run graphs at the same time, the earlier ones first wherever a worker is free."""
     shares = isinstance(plugin, MultiProc)
@@ -300,7 +302,7 @@ def _run_together(
         _close(plugin, complete)
 
 
-def _wait(plugins: Sequence[Any]) -> None:
+def _wait(plugins: Sequence[PluginBase]) -> None:
     """Wait until a node ends, but not for long."""
     futures = [f for p in plugins for f in getattr(p, '_task_obj', {}).values()]
     if futures:
@@ -309,7 +311,7 @@ def _wait(plugins: Sequence[Any]) -> None:
         time.sleep(POLL_S)
 
 
-def _close(plugin: Any, complete: bool) -> None:
+def _close(plugin: PluginBase, complete: bool) -> None:
     """Let the workers go; what still runs of a broken-off run is not waited for."""
     if complete:
         plugin._postrun_check()
@@ -320,7 +322,7 @@ def _close(plugin: Any, complete: bool) -> None:
         _end(workers)
 
 
-def _end(workers: Sequence[Any]) -> None:
+def _end(workers: Sequence[BaseProcess]) -> None:
     """End processes: told to, and killed when they do not, as in the middle of a registration."""
     for worker in workers:
         worker.terminate()
@@ -332,7 +334,7 @@ def _end(workers: Sequence[Any]) -> None:
 
 
 def _run_in_turn(
-    tasks: deque[Callable[[], Graph]], plugin: Any, how: _How
+    tasks: deque[Callable[[], Graph]], plugin: PluginBase, how: _How
 ) -> Iterator[tuple[Graph, GraphResult]]:
     """Run one graph after another, each by the plug-in's own loop."""
     while tasks:

@@ -74,7 +74,7 @@ class MultiProc(MultiProcPlugin):
         return self._workers['pool']
 
     @pool.setter
-    def pool(self, pool: Any) -> None:
+    def pool(self, pool: object) -> None:
         """Replace the workers, for all plug-ins that share them.
 
         Parameters
@@ -95,7 +95,7 @@ class MultiProc(MultiProcPlugin):
         """Give up the share in the workers."""
         self._sharing.remove(self)
 
-    def _check_resources(self, running_tasks: Any) -> tuple[float, int, int]:
+    def _check_resources(self, running_tasks: object) -> tuple[float, int, int]:
         """Return memory and processors that no graph uses."""
         del running_tasks  # of this graph only
         memory_gb, processors, gpus = self.memory_gb, self.processors, self.n_gpu_procs
@@ -108,7 +108,7 @@ class MultiProc(MultiProcPlugin):
                     gpus -= min(node.n_procs, gpus)
         return memory_gb, processors, gpus
 
-    def _async_callback(self, args: Future[Any]) -> None:
+    def _async_callback(self, args: Future[object]) -> None:
         """Take a result; a task that died in the pool gives a traceback instead."""
         error = None if args.cancelled() else args.exception()
         if error is None and not args.cancelled():
@@ -134,7 +134,7 @@ class MultiProc(MultiProcPlugin):
             initializer=_begin_worker, initargs=(self._cwd,),
         )  # fmt: skip
 
-    def _send_procs_to_workers(self, updatehash: bool = False, graph: Any = None) -> None:
+    def _send_procs_to_workers(self, updatehash: bool = False, graph: object = None) -> None:
         """Send off what is ready, without Nipype's collection of all garbage before each node.
 
         It takes half of the time of a step (nipreps/mriqc#1004). Python collects garbage by
@@ -207,7 +207,7 @@ def make_plugin(resources: Resources) -> Any:
         return _made(name, options, resources)
 
 
-def _made(name: str, options: dict[str, Any], resources: Resources) -> Any:
+def _made(name: str, options: dict[str, object], resources: Resources) -> Any:
     """Make a plug-in with its options; those of the command line where it has none."""
     if name in ('MultiProc', 'Dask'):
         options.setdefault('n_procs', max(1, resources.nprocs))
@@ -271,7 +271,7 @@ def _plugin_choice(asked: str | None) -> tuple[str, dict[str, Any]]:
         return str(content['plugin']), options
 
 
-def _check_numbers(options: Mapping[str, Any]) -> None:
+def _check_numbers(options: Mapping[str, object]) -> None:
     """Refuse numbers that the scheduler would stumble over later."""
     for name, kinds in (('n_procs', int), ('memory_gb', int | float)):
         value = options.get(name, 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bids_acc.exceptions import OutputError
@@ -69,7 +70,7 @@ class Workers:
         self._busy: set[ProcessPoolExecutor] = set()
         self._lock = threading.Lock()  # tasks end in threads of their pools
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., object], *arguments: Any) -> Future[Any]:
         """Run a function in a process that has nothing to do, or else in a new one.
 
         Parameters
@@ -115,10 +116,10 @@ class Workers:
 
     def _pass_on(
         self,
-        outer: Future[Any],
+        outer: Future[object],
         pool: ProcessPoolExecutor,
-        processes: Sequence[Any],
-        inner: Future[Any],
+        processes: Sequence[BaseProcess],
+        inner: Future[object],
     ) -> None:
         """Take a pool back unless its process has died; then tell how the task ended."""
         error = CancelledError() if inner.cancelled() else inner.exception()
@@ -136,7 +137,7 @@ class Workers:
         else:
             outer.set_exception(error)
 
-    def processes(self) -> list[Any]:
+    def processes(self) -> list[BaseProcess]:
         """List the processes."""
         with self._lock:
             return [process for pool in (*self._idle, *self._busy) for process in _processes(pool)]
@@ -157,6 +158,6 @@ class Workers:
             pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
-def _processes(pool: ProcessPoolExecutor) -> list[Any]:
+def _processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
     """List the processes of a pool that is not shut down."""
     return list((pool._processes or {}).values())

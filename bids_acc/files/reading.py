@@ -203,7 +203,7 @@ def check_gzip(path: Path | str) -> None:
         raise InputDataError(f'{path} is damaged ({error}); copy or fetch it again.') from error
 
 
-def check_depth(content: Any, depth: int = 0) -> None:
+def check_depth(content: object, depth: int = 0) -> None:
     """Refuse settings that are nested so deeply that no reader can follow.
 
     Parameters
@@ -220,9 +220,10 @@ def check_depth(content: Any, depth: int = 0) -> None:
     """
     if depth > MAX_DEPTH:
         raise ValueError(f'nested deeper than {MAX_DEPTH} levels')
-    inner = content.values() if isinstance(content, Mapping) else content
-    if isinstance(inner, list) or inner is not content:
-        for item in inner:
+    if isinstance(content, Mapping):
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
             check_depth(item, depth + 1)
 
 
@@ -284,7 +285,7 @@ MAX_DEPTH = 50
 _LARGEST_INT = 2**63
 
 
-def sane(content: Any, depth: int = 0) -> Any:
+def sane(content: object, depth: int = 0) -> Any:
     """Return JSON with nothing in it that a number, a name or the next writer cannot take.
 
     Numbers beyond what a float or a 64-bit integer holds become None, which is "not known";
@@ -324,7 +325,7 @@ def sane(content: Any, depth: int = 0) -> Any:
         return content
     if isinstance(content, int):
         return content if abs(content) < _LARGEST_INT else None
-    return content if math.isfinite(content) else None
+    return content if isinstance(content, float) and math.isfinite(content) else None
 
 
 def _whole(text: str) -> str:

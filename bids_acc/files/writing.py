@@ -208,7 +208,7 @@ def write_once(path: Path, content: bytes) -> None:
     write_bytes(path, content)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Turn a value into what JSON knows: NumPy's values, paths, sets and NaN have no form in it.
 
     Parameters
@@ -234,7 +234,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def json_bytes(content: Any) -> bytes:
+def json_bytes(content: object) -> bytes:
     """Return JSON in one fixed form.
 
     Parameters
@@ -251,7 +251,7 @@ def json_bytes(content: Any) -> bytes:
     return text.encode('utf-8', 'surrogateescape')
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write JSON in one fixed form, whole or not at all.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from bids_acc.dwi.shells import find_shells
 from bids_acc.typing import FloatArray
 
 
-def number(metadata: Mapping[str, Any], key: str) -> float | None:
+def number(metadata: Mapping[str, object], key: str) -> float | None:
     """Return a number of a sidecar, if it is one.
 
     Examples

@@ -106,7 +106,7 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
     return tasks
 
 
-def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[Mapping[str, Any], ...]:
+def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[Mapping[str, object], ...]:
     """Return the contrasts of a task's events."""
     conditions: dict[str, None] = {}
     for run in runs:
@@ -263,7 +263,7 @@ def facts_of(run: BoldRun) -> RunFacts:
     )
 
 
-def run_lists(runs: Sequence[BoldRun]) -> dict[str, list[Any]]:
+def run_lists(runs: Sequence[BoldRun]) -> dict[str, list[object]]:
     """Return runs as they travel through a graph (`bids_acc.func.run.RUN_FIELDS`)."""
     return {
         'bold_files': [[str(path) for path in run.bold] for run in runs],

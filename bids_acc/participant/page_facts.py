@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,7 +97,7 @@ def _dwi_row(run: DwiRun, source: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _func_row(path: Path, metadata: Mapping[str, Any], source: str) -> dict[str, str]:
+def _func_row(path: Path, metadata: Mapping[str, object], source: str) -> dict[str, str]:
     """Describe a BOLD series."""
     told = [f'prepared by {source}'] if source else []
     if direction := metadata.get('PhaseEncodingDirection'):
@@ -141,7 +140,7 @@ def _mrs_row(inputs: MrsInputs) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _timing(metadata: Mapping[str, Any]) -> dict[str, str]:
+def _timing(metadata: Mapping[str, object]) -> dict[str, str]:
     """Name the sequence and its times, as far as a sidecar tells."""
     names = (metadata.get(key) for key in SEQUENCE_FIELDS)
     times = {}

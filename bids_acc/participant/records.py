@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
@@ -35,7 +34,7 @@ def stored_fields(record: Record, output_dir: Path) -> pe.Node:
     return node
 
 
-def _absolute(value: Any, root: Path) -> Any:
+def _absolute(value: object, root: Path) -> object:
     """Place stored paths below the root; what is no file there stays as it is."""
     if isinstance(value, list):
         return [_absolute(item, root) for item in value]

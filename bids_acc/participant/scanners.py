@@ -82,7 +82,7 @@ def scanner_table(session: Session) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=['modality', *FIELDS, *PARAMETERS, *MEASURED])
 
 
-def told_by(sidecars: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str | None:
+def told_by(sidecars: Iterable[Mapping[str, object]], fields: Sequence[str]) -> str | None:
     """Return what sidecars tell of one thing; None if nothing.
 
     Examples
@@ -94,7 +94,7 @@ def told_by(sidecars: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str
     return '; '.join(text for text in found if text) or None
 
 
-def _first(sidecar: Mapping[str, Any], fields: Sequence[str]) -> str:
+def _first(sidecar: Mapping[str, object], fields: Sequence[str]) -> str:
     """Return the first field that is there, as one line of text."""
     for name in fields:
         value = sidecar.get(name)

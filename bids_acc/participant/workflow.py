@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from nipype.interfaces.base import isdefined
 from nipype.interfaces.utility import IdentityInterface
+from nipype.pipeline import engine as pe
 from nipype.pipeline.engine import Workflow
 
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
@@ -153,7 +154,7 @@ def init_session_wf(
     session = job.session
     workflow = Workflow(name=workflow_name(session.label))
     modalities: dict[str, str] = {}
-    common: dict[str, Any] = {'output_dir': output_dir}
+    common: dict[str, Path] = {'output_dir': output_dir}
     anat: Any = None
     if job.wants('anat') and session.anat is not None:
         anat = _session_anat(job, session.anat, settings, common)
@@ -185,7 +186,7 @@ def init_session_wf(
                 name,
                 anat is not None,
                 settings,
-                common | {'cache_dir': basis_cache},
+                common | ({} if basis_cache is None else {'cache_dir': basis_cache}),
             )
             modalities[mrs.name] = 'mrs'
             _join(workflow, anat, mrs)
@@ -195,7 +196,7 @@ def init_session_wf(
 
 
 def _session_anat(
-    job: Job, inputs: AnatInputs, settings: Settings, common: Mapping[str, Any]
+    job: Job, inputs: AnatInputs, settings: Settings, common: Mapping[str, Path]
 ) -> Workflow:
     """Build the graph of the T1w image of a session."""
     surfaces = job.surfaces
@@ -233,7 +234,7 @@ def _session_dwi(
     inputs: DwiInputs,
     has_anat: bool,
     settings: Settings,
-    common: Mapping[str, Any],
+    common: Mapping[str, Path],
     surfaces: SurfaceChoice,
 ) -> Workflow:
     """Build the diffusion graph of a session."""
@@ -277,7 +278,7 @@ def _session_dwi(
 
 
 def _session_task(
-    task: RunSet, settings: Settings, common: Mapping[str, Any], seed: int,
+    task: RunSet, settings: Settings, common: Mapping[str, Path], seed: int,
     surfaces: SurfaceChoice, *, has_anat: bool,
 ) -> Workflow:  # fmt: skip
     """Build the graph of one task's BOLD runs: prepared by others, or by the built-in line."""
@@ -313,7 +314,7 @@ def _session_mtr(
     session: Session,
     inputs: MtrInputs,
     settings: Settings,
-    common: Mapping[str, Any],
+    common: Mapping[str, Path],
     surfaces: SurfaceChoice,
 ) -> Workflow:
     """Build the graph of magnetization transfer."""
@@ -345,7 +346,7 @@ def _session_mrs(
     name: str,
     has_anat: bool,
     settings: Settings,
-    common: Mapping[str, Any],
+    common: Mapping[str, Path],
 ) -> Workflow:
     """Build the graph of one spectrum."""
     elsewhere = other_space(session, inputs) if has_anat else ''
@@ -370,7 +371,7 @@ def _session_mrs(
     return workflow
 
 
-def _join(workflow: Workflow, anat: Any, other: Workflow) -> None:
+def _join(workflow: Workflow, anat: Workflow | pe.Node | None, other: Workflow) -> None:
     """Connect all fields that have the same name at both ends."""
     if anat is None:
         workflow.add_nodes([other])

@@ -136,7 +136,7 @@ def table_block(
     )  # fmt: skip
 
 
-def _cell(value: Any) -> dict[str, str]:
+def _cell(value: object) -> dict[str, str]:
     """Write one table cell and choose its look."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return {'text': 'n/a', 'css': '' if value is None else 'number'}

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 from bids_acc.report.html import Block, Section
 from bids_acc.report.wording import ENDINGS, QUALITY, name_words
@@ -164,7 +163,7 @@ def plain_sections(
 def _plain_block(block: Block, names: Mapping[str, str] | None) -> Block:
     """Put the names in one block into words."""
 
-    def say(text: Any) -> str:
+    def say(text: object) -> str:
         return spelled_out(str(text), names)
 
     return replace(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 
 from bids_acc.typing import FloatArray, IntArray
 
 
 def draw_side(
-    axes: Any,
+    axes: Axes,
     vertices: FloatArray,
     faces: IntArray,
     colours: FloatArray,

@@ -35,7 +35,7 @@ WRONG_KIND: Mapping[str, str] = {
 """What a value should have been, by the first word of pydantic's kind of error."""
 
 
-def update(settings: Settings, values: Mapping[str, Any], where: str = '') -> Settings:
+def update(settings: Settings, values: Mapping[str, object], where: str = '') -> Settings:
     """Return a copy with some values replaced.
 
     Parameters
@@ -70,31 +70,36 @@ def update(settings: Settings, values: Mapping[str, Any], where: str = '') -> Se
     """
     declared = {(item.section, item.name): item for item in options(Settings)}
 
-    def item_at(place: tuple[Any, ...]) -> Option | None:
-        return declared.get((str(place[0]), str(place[1])) if len(place) > 1 else ('', place[0]))
+    def item_at(place: tuple[object, ...]) -> Option | None:
+        return declared.get(
+            (str(place[0]), str(place[1])) if len(place) > 1 else ('', str(place[0]))
+        )
 
-    def name_of(place: tuple[Any, ...], value: Any) -> str:
+    def name_of(place: tuple[object, ...], value: object) -> str:
         item = item_at(place)
         if item and not where:
             return f'{item.flag} {_text(value)}'
         return f'{where}: {_path(place)} = {value!r}'
 
-    def allowed(place: tuple[Any, ...]) -> str:
+    def allowed(place: tuple[object, ...]) -> str:
         item = item_at(place)
         return item.allowed if item else ''
 
     merged = dataclasses.asdict(settings)
     for name, value in values.items():
-        both = isinstance(merged.get(name), dict) and isinstance(value, Mapping)
-        merged[name] = {**merged[name], **value} if both else value
+        former = merged.get(name)
+        if isinstance(former, dict) and isinstance(value, Mapping):
+            merged[name] = {**former, **value}
+        else:
+            merged[name] = value
     return checked(Settings, merged, name_of, allowed, strict=bool(where))
 
 
 def checked(
     record: type[T],
-    values: Mapping[str, Any],
-    name_of: Callable[[tuple[Any, ...], Any], str],
-    allowed: Callable[[tuple[Any, ...]], str],
+    values: Mapping[str, object],
+    name_of: Callable[[tuple[object, ...], object], str],
+    allowed: Callable[[tuple[object, ...]], str],
     *,
     strict: bool,
 ) -> T:
@@ -136,19 +141,19 @@ def checked(
     raise SettingsError(f'{name_of(place, value)}: {_complaint(dict(first), allowed(place))}.')
 
 
-def _section(record: Any, place: tuple[Any, ...]) -> Any:
+def _section(record: Any, place: tuple[object, ...]) -> Any:
     """Find the record that a section names."""
     for name in place:
         record = record.__pydantic_fields__[name].annotation
     return record
 
 
-def _path(place: tuple[Any, ...]) -> str:
+def _path(place: tuple[object, ...]) -> str:
     """Write the place of a key as in the configuration file."""
     return f'[{place[0]}] {place[1]}' if len(place) > 1 else str(place[0])
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Write values as on the command line."""
     return ' '.join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
@@ -207,7 +212,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Turn into what TOML knows; what is None is left out, because TOML has no null."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items() if v is not None}
@@ -243,7 +248,7 @@ def to_toml(record: Settings | Request) -> str:
     return tomli_w.dumps(_plain(content))
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """Return the JSON schema of the configuration file."""
     schema = TypeAdapter(Settings).json_schema()
     asked = TypeAdapter(Request).json_schema()

@@ -15,7 +15,7 @@ SIGNS = {Ge: ('at least', 'ge'), Gt: ('above', 'gt'), Le: ('at most', 'le'), Lt:
 
 
 def option(
-    default: Any,
+    default: object,
     help: str,  # noqa: A002 - the word argparse uses
     *,
     flag: str,
@@ -104,7 +104,7 @@ class Option:
         return f'[{self.section}] {self.name}' if self.section else self.name
 
 
-def options(record: Any) -> Iterator[Option]:
+def options(record: object) -> Iterator[Option]:
     """List the settings of a pydantic dataclass and of the records in it, as declared.
 
     Parameters

@@ -106,8 +106,8 @@ def _same(a: str, b: str) -> bool:
 
 
 def merge_sidecars(
-    sidecars: Sequence[tuple[str, Mapping[str, Any]]], where: str
-) -> dict[str, Any]:
+    sidecars: Sequence[tuple[str, Mapping[str, object]]], where: str
+) -> dict[str, object]:
     """Merge descriptions of columns; the first data set's words are kept.
 
     Parameters
@@ -140,8 +140,8 @@ def merge_sidecars(
 
 
 def _levels(
-    former: Mapping[str, Any], entry: Mapping[str, Any], dataset: str, where: str
-) -> dict[str, Any]:
+    former: Mapping[str, object], entry: Mapping[str, object], dataset: str, where: str
+) -> dict[str, object]:
     """Merge the levels of one column."""
     first, second = former.get('Levels'), entry.get('Levels')
     levels = dict(first) if isinstance(first, Mapping) else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from bids_acc.tables.reading import INVISIBLE
 
@@ -91,7 +90,7 @@ def _is_missing(text: str, among_numbers: bool) -> bool:
     return len(head) >= _SHORTEST_HEAD and head in WORDS
 
 
-def declared_missing(description: Any) -> tuple[frozenset[str], frozenset[str]]:
+def declared_missing(description: object) -> tuple[frozenset[str], frozenset[str]]:
     """Return which cells of a column its sidecar calls missing, and which it calls levels.
 
     Parameters

@@ -176,7 +176,7 @@ def _columns_of(raw: RawTable, wanted: Collection[str]) -> RawTable:
 
 
 def _typed_table(
-    raw: RawTable, sidecar: Mapping[str, Any], where: str, notes: list[str]
+    raw: RawTable, sidecar: Mapping[str, object], where: str, notes: list[str]
 ) -> PeopleTable:
     """Type each column of a table."""
     names = [[row[raw.header.index(key)].strip(INVISIBLE) for row in raw.rows] for key in KEYS
@@ -260,7 +260,7 @@ def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> Ra
 
 
 def read_column(
-    name: str, cells: Sequence[str], who: Sequence[str], description: Any, where: str
+    name: str, cells: Sequence[str], who: Sequence[str], description: object, where: str
 ) -> tuple[pd.Series, list[str]]:
     """Type one column and tell what was read otherwise than it stands there.
 
@@ -409,7 +409,7 @@ def _may_be_groups(cells: Sequence[str]) -> bool:
 
 
 def _possible(
-    name: str, values: pd.Series, who: Sequence[str], description: Any, levels: frozenset[str],
+    name: str, values: pd.Series, who: Sequence[str], description: object, levels: frozenset[str],
     told: list[_Cell],
 ) -> pd.Series:  # fmt: skip
     """Leave out numbers outside the column's range, and customary codes for missing."""

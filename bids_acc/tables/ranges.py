@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bids_acc.tables.reading import number
 
@@ -97,7 +96,7 @@ def plain_name(column: str) -> str:
     return re.sub(r'\W+', '_', column.strip().casefold()).strip('_')
 
 
-def range_of(column: str, description: Any = None) -> Range | None:
+def range_of(column: str, description: object = None) -> Range | None:
     """Return the possible values of a column, or None when nothing is known about it.
 
     Parameters
@@ -130,12 +129,12 @@ def range_of(column: str, description: Any = None) -> Range | None:
     return None
 
 
-def _limit(value: Any) -> float | None:
+def _limit(value: object) -> float | None:
     """Read a declared limit; one that is no number declares nothing."""
     return None if value is None or isinstance(value, bool) else number(str(value))
 
 
-def _per_year(units: Any) -> float:
+def _per_year(units: object) -> float:
     """Return how many of a unit of time make a year; 1 for what is not known."""
     word = str(units or '').strip().lower()
     return _UNITS_PER_YEAR.get(word, _UNITS_PER_YEAR.get(word.rstrip('s'), 1.0))
