@@ -98,6 +98,17 @@ def find_reference(spectrum: Path) -> tuple[Path | None, list[Remark]]:
 def spectra_of(files: Sequence[Path]) -> list[Path]:
     """List the spectra that are asked for, those of folders by name.
 
+    Parameters
+    ----------
+    files : sequence of Path
+        Spectra, or folders that are searched for ``*_svs.nii*`` at any depth; inversion-nulled
+        ones (``inv-``) are left out.
+
+    Returns
+    -------
+    list of Path
+        In the order given, those of a folder sorted.
+
     Raises
     ------
     MissingInputError
@@ -118,7 +129,26 @@ def spectra_of(files: Sequence[Path]) -> list[Path]:
 
 
 def check(path: Path, options: argparse.Namespace) -> list[Remark]:
-    """Check one spectrum with its water reference."""
+    """Check one spectrum with its water reference.
+
+    Parameters
+    ----------
+    path : Path
+        Spectrum; without ``--reference`` the water reference is looked for beside it.
+    options : argparse.Namespace
+        As `build_parser` makes them: ``reference``, ``mrs_sequence``, ``mrs_te1`` (s),
+        ``mrs_edit_index``.
+
+    Returns
+    -------
+    list of Remark
+        What stops an analysis first.
+
+    Raises
+    ------
+    MissingInputError
+        If the named reference is not there.
+    """
     reference, said = options.reference, list[Remark]()
     if reference is None:
         reference, said = find_reference(path)
@@ -133,7 +163,18 @@ def check(path: Path, options: argparse.Namespace) -> list[Remark]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Words after the command's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 if all spectra can be used, else the code of `bids_acc.exceptions.ExitCode`.
+    """
     parser = build_parser()
     try:
         options = parser.parse_args(arguments)

@@ -16,6 +16,11 @@ from bids_acc.surfaces.regions import WHOLE_CORTEX, find_region
 def check_together(request: Request) -> None:
     """Refuse settings that contradict each other or the rest of the call.
 
+    Parameters
+    ----------
+    request : Request
+        All of the call; its folders are looked at, no data are read.
+
     Raises
     ------
     SettingsError

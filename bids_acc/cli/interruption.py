@@ -100,7 +100,18 @@ class Messages(io.TextIOWrapper):
     """Messages to the user: one that the disk of a log cannot take is lost, and not the run."""
 
     def write(self, text: str) -> int:
-        """Write, if that can be done."""
+        """Write to the terminal, if that can be done: a full disk behind it ends no run.
+
+        Parameters
+        ----------
+        text : str
+            Usually one line.
+
+        Returns
+        -------
+        int
+            Number of characters, whether they could be written or not.
+        """
         with lost_if_full():
             return super().write(text)
         return len(text)

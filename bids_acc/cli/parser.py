@@ -55,10 +55,33 @@ class _Parser(argparse.ArgumentParser):
     """argparse exits with 2 on a wrong command line; sysexits.h and our table say 64."""
 
     def error(self, message: str) -> NoReturn:
+        """Refuse the call with our own error, whose exit code is 64, not argparse's 2.
+
+        Parameters
+        ----------
+        message : str
+            Of argparse.
+
+        Raises
+        ------
+        SettingsError
+            Always.
+        """
         raise SettingsError(f'{message}. See bids_acc --help.')
 
     def unknown(self, words: Sequence[str]) -> NoReturn:
-        """Refuse words that no flag takes, with the flag that was probably meant."""
+        """Refuse words that no flag takes, with the flag that was probably meant.
+
+        Parameters
+        ----------
+        words : sequence of str
+            What argparse has left over.
+
+        Raises
+        ------
+        SettingsError
+            Always.
+        """
         known = [flag for action in self._actions for flag in action.option_strings]
         hints = [
             f'{word} (did you mean {close[0]}?)'

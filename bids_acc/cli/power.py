@@ -60,6 +60,16 @@ def build_parser() -> argparse.ArgumentParser:
 def effects_of(texts: Sequence[str]) -> dict[str, float]:
     """Read ``GROUP=SD``.
 
+    Parameters
+    ----------
+    texts : sequence of str
+        Such as ``TRS=-0.8``; the number is a standardised difference from controls.
+
+    Returns
+    -------
+    dict of str to float
+        Standard deviations by group.
+
     Raises
     ------
     SettingsError

@@ -48,7 +48,18 @@ ISOLATED = ('PYTHONPATH', 'PYTHONUSERBASE', 'PYTHONSTARTUP')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str or None
+        Words after the command's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        See the table of exit codes in the README.
+    """
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
     os.environ.setdefault('MPLBACKEND', 'Agg')
     if os.path.expanduser('~') == '~':  # noqa: PTH111 - Path raises, and PyBIDS trips over it
@@ -150,7 +161,23 @@ def _internal(error: Exception) -> int:
 
 
 def run(request: Request) -> ExitCode:
-    """Do what was asked for."""
+    """Do what was asked for.
+
+    Parameters
+    ----------
+    request : Request
+        Checked by `bids_acc.cli.parser.parse`.
+
+    Returns
+    -------
+    ExitCode
+        The worst of all sessions; 0 if all is well.
+
+    Raises
+    ------
+    BidsAccError
+        If nothing at all could be done.
+    """
     _set_up_logging(request.verbosity)
     if leaked := [name for name in ISOLATED if os.environ.pop(name, None)]:
         LOGGER.warning('ignored from the environment: %s', ', '.join(leaked))
@@ -178,7 +205,13 @@ class _Screen(logging.StreamHandler[TextIO]):
     """Writes to what is the terminal at that moment: above live lines, where there are any."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a message."""
+        """Write a message.
+
+        Parameters
+        ----------
+        record : logging.LogRecord
+            At any level; the stream is looked up each time, since live lines replace it.
+        """
         self.stream = sys.stderr
         super().emit(record)
 
@@ -187,7 +220,13 @@ class _RunLog(logging.FileHandler):
     """The run's log, without a traceback for each line that a full disk does not take."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Pass over what the disk refuses: the run itself says so, once."""
+        """Pass over what the disk refuses: the run itself says so, once.
+
+        Parameters
+        ----------
+        record : logging.LogRecord
+            What could not be written to the log of the run.
+        """
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
@@ -214,7 +253,23 @@ def _set_up_logging(verbosity: int, run_folder: Path | None = None) -> None:
 
 
 def run_participant(request: Request) -> ExitCode:
-    """Plan, run and report the participant level."""
+    """Plan, run and report the participant level.
+
+    Parameters
+    ----------
+    request : Request
+        With ``level`` participant; a dry run prints the plan and writes nothing.
+
+    Returns
+    -------
+    ExitCode
+        The worst of all sessions.
+
+    Raises
+    ------
+    BidsAccError
+        If folders, data set, options or labels are refused.
+    """
     from bids_acc.derivatives.status import verdict
     from bids_acc.participant import plan, run
 
@@ -253,7 +308,17 @@ def _close(request: Request, text: str, code: ExitCode, subjects: Sequence[str] 
 
 
 def print_plan(rows: Sequence[PlanRow], form: str, stream: TextIO | None = None) -> None:
-    """Print what will be done, for people or for programs."""
+    """Print what will be done with each modality of each session, and how many of each kind.
+
+    Parameters
+    ----------
+    rows : sequence of PlanRow
+        Of the plan.
+    form : str
+        ``json``, or anything else for text.
+    stream : TextIO or None
+        Standard output by default.
+    """
     stream = stream or sys.stdout
     if form == 'json':
         print(json.dumps([row.as_dict() for row in rows], indent=2), file=stream)
@@ -279,7 +344,23 @@ def _keep_request(request: Request, run_folder: Path) -> None:
 
 
 def run_group(request: Request) -> ExitCode:
-    """Analyse the cohort from the output folder alone."""
+    """Analyse the cohort from the output folder alone.
+
+    Parameters
+    ----------
+    request : Request
+        With ``level`` group; results are read from ``output_dir`` and ``more_outputs`` only.
+
+    Returns
+    -------
+    ExitCode
+        The worst of what ``status.tsv`` says; 0 if nothing failed.
+
+    Raises
+    ------
+    BidsAccError
+        If the folder holds no results, or the model file cannot be used.
+    """
     from bids_acc.group.cohort.reading import plan_group
     from bids_acc.group.cohort.several import read_as_one
     from bids_acc.participant.folders import check_group_folder
@@ -347,7 +428,15 @@ def _sparse(show: ProgressCallback, every_s: float) -> ProgressCallback:
 
 
 def print_group_plan(plan: Sequence[dict[str, str]], form: str) -> None:
-    """Print what the group level can use."""
+    """Print which results of each session the group level can use.
+
+    Parameters
+    ----------
+    plan : sequence of dict of str to str
+        From `bids_acc.group.cohort.reading.plan_group`.
+    form : str
+        ``json``, or anything else for text.
+    """
     if form == 'json':
         print(json.dumps(plan, indent=2))
         return

@@ -131,6 +131,20 @@ def classify(
 def classify_files(trials: Path, ratings: Path, **options: object) -> Groups:
     """Read the two tables and classify; ``options`` as for `classify`.
 
+    Parameters
+    ----------
+    trials : Path
+        Tab-separated, one row for each treatment trial.
+    ratings : Path
+        Tab-separated, one row for each participant.
+    **options : object
+        ``definitions``, ``thresholds``, ``method``, ``equivalents``.
+
+    Returns
+    -------
+    Groups
+        Label of each participant under each definition, with the trace of all rules.
+
     Raises
     ------
     MissingInputError

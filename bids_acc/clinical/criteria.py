@@ -30,7 +30,19 @@ UNCLASSIFIED = 'unclassified'
 
 
 def decide(verdict: DefinitionVerdict) -> str:
-    """Return the label: the true one, ``undetermined`` or ``unclassified``."""
+    """Return the label of a participant under one definition.
+
+    Parameters
+    ----------
+    verdict : DefinitionVerdict
+        With the truth of each label.
+
+    Returns
+    -------
+    str
+        The label that is true; ``undetermined`` where evidence is missing or several are true,
+        ``unclassified`` where no label fits.
+    """
     true = [name for name, truth in verdict.labels.items() if truth is True]
     if len(true) == 1:
         return true[0]
@@ -40,12 +52,33 @@ def decide(verdict: DefinitionVerdict) -> str:
 
 
 def explain(verdict: DefinitionVerdict) -> str:
-    """Name the rules that lack evidence."""
+    """Name the rules of a definition for which evidence is missing.
+
+    Parameters
+    ----------
+    verdict : DefinitionVerdict
+        Of one participant.
+
+    Returns
+    -------
+    str
+        Empty where all rules are decided.
+    """
     return ', '.join(rule.name for rule in verdict.rules if rule.truth is None)
 
 
 def definition(name: str) -> Callable[[History, Context], DefinitionVerdict]:
-    """Return a definition.
+    """Return the function that applies a definition of response or resistance.
+
+    Parameters
+    ----------
+    name : str
+        Key of `DEFINITIONS`, such as ``trrip`` or ``msm``.
+
+    Returns
+    -------
+    callable
+        Takes a history and the context, returns the verdict.
 
     Raises
     ------
@@ -58,7 +91,22 @@ def definition(name: str) -> Callable[[History, Context], DefinitionVerdict]:
 
 
 def as_record(participant_id: str, name: str, rule: Rule) -> dict[str, object]:
-    """Return a row of the trace."""
+    """Return one row of the table that tells how a label came about.
+
+    Parameters
+    ----------
+    participant_id : str
+        Label of the participant.
+    name : str
+        Of the definition.
+    rule : Rule
+        As it was applied to this participant.
+
+    Returns
+    -------
+    dict
+        Column to cell.
+    """
     return {
         'participant_id': participant_id,
         'definition': name,

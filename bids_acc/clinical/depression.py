@@ -20,7 +20,20 @@ TRD_STAGES = ('0', 'I', 'II', 'III', 'IV', 'V')
 
 
 def trd(history: History, context: Context) -> DefinitionVerdict:
-    """Tell treatment-resistant depression from the number of failed adequate trials."""
+    """Tell treatment-resistant depression from the number of failed adequate trials.
+
+    Parameters
+    ----------
+    history : History
+        Trials with class, weeks and response; ratings with ``patient`` and ``history_complete``.
+    context : Context
+        ``min_trials`` and ``min_weeks`` under ``trd`` of its thresholds count.
+
+    Returns
+    -------
+    DefinitionVerdict
+        Labels: HC, TRD, not TRD.
+    """
     numbers = context.thresholds['trd']
     failures = [antidepressant_failed(t, numbers) for t in antidepressants(history)]
     complete = history.rating.get('history_complete')
@@ -43,7 +56,21 @@ def trd(history: History, context: Context) -> DefinitionVerdict:
 
 
 def trd_stage(history: History, context: Context) -> DefinitionVerdict:
-    """Stage treatment-resistant depression after Thase and Rush, 0 to V."""
+    """Stage treatment-resistant depression after Thase and Rush, 0 to V.
+
+    Parameters
+    ----------
+    history : History
+        Trials with class, response and, for ECT, whether it was bilateral.
+    context : Context
+        ``min_weeks`` under ``trd`` of its thresholds counts.
+
+    Returns
+    -------
+    DefinitionVerdict
+        Labels: HC and stages 0 to V: no class of drugs failed, one, two, a tricyclic too, an MAO
+        inhibitor too, bilateral ECT too (Thase and Rush 1997).
+    """
     numbers = context.thresholds['trd']
     complete = history.rating.get('history_complete')
     by_class: dict[str, list[Truth]] = {}
@@ -88,7 +115,18 @@ def trd_stage(history: History, context: Context) -> DefinitionVerdict:
 
 
 def antidepressants(history: History) -> list[Record]:
-    """Return the trials of antidepressants and ECT."""
+    """Return the trials of antidepressants and ECT.
+
+    Parameters
+    ----------
+    history : History
+        Its trials carry ``drug_class``; one without a class is taken for an antipsychotic.
+
+    Returns
+    -------
+    list of Record
+        In time order.
+    """
     return [t for t in history.trials if t.get('drug_class', 'antipsychotic') != 'antipsychotic']
 
 
@@ -97,6 +135,18 @@ def antidepressant_failed(trial: Record, numbers: Mapping[str, float]) -> Truth:
 
     A trial is adequate as rated, or where the Antidepressant Treatment History Form rates it 3 or
     more of 5; where both are there and disagree, nobody knows.
+
+    Parameters
+    ----------
+    trial : Record
+        Of `antidepressants`.
+    numbers : mapping of str to float
+        ``min_weeks``: how long an adequate trial lasts, weeks.
+
+    Returns
+    -------
+    bool or None
+        None where it is not known.
     """
     long_enough = compare(trial.get('weeks'), lambda v: v >= numbers['min_weeks'])
     # Duration alone can show a trial to be too short, never that its dose was sufficient.

@@ -106,6 +106,16 @@ def _completed(rows: pd.DataFrame) -> pd.DataFrame:
 def normal_name(drug: str) -> str:
     """Return the name by which a drug is looked up.
 
+    Parameters
+    ----------
+    drug : str
+        As it was typed.
+
+    Returns
+    -------
+    str
+        Lower case, single blanks, no underscores.
+
     Examples
     --------
     >>> normal_name(' Haloperidol  Decanoate ')

@@ -55,7 +55,14 @@ class Context:
     """Which equivalents to use."""
 
     def cpz(self, trial: Record) -> float:
-        """Return the chlorpromazine equivalent of a trial in mg per day, NaN if unknown."""
+        """Return the chlorpromazine equivalent of a trial in mg per day, NaN if unknown.
+
+        Parameters
+        ----------
+        trial : Record
+            Its ``dose_mg`` is mg per day for oral drugs and mg per injection, each
+            ``interval_days``, for depots.
+        """
         return chlorpromazine_equivalent(
             trial['drug'],
             trial.get('dose_mg', math.nan),
@@ -111,12 +118,31 @@ def load_thresholds(changes: Thresholds | None = None) -> dict[str, dict[str, fl
 
 
 def is_clozapine(trial: Record) -> bool:
-    """Return whether a trial was of clozapine."""
+    """Return whether a trial was of clozapine.
+
+    Parameters
+    ----------
+    trial : Record
+        The name of its drug begins so, salts included.
+    """
     return normal_name(trial['drug']).startswith('clozapine')
 
 
 def antipsychotics(history: History, *, clozapine: bool) -> list[Record]:
-    """Return the trials of clozapine, or those of the other antipsychotics."""
+    """Return the trials of clozapine, or those of the other antipsychotics.
+
+    Parameters
+    ----------
+    history : History
+        A trial without ``drug_class`` counts as one of an antipsychotic.
+    clozapine : bool
+        Which of the two.
+
+    Returns
+    -------
+    list of Record
+        In time order.
+    """
     return [
         t
         for t in history.trials
@@ -125,7 +151,21 @@ def antipsychotics(history: History, *, clozapine: bool) -> list[Record]:
 
 
 def trial_failed(trial: Record, max_reduction: float | None) -> Truth:
-    """Return whether a trial brought no adequate response; unknown when two ratings disagree."""
+    """Return whether a trial brought no adequate response; unknown when two ratings disagree.
+
+    Parameters
+    ----------
+    trial : Record
+        ``response`` as rated (``adequate`` or ``inadequate``) and ``reduction_pct``, the fall of
+        symptoms in per cent, are looked at.
+    max_reduction : float or None
+        Fall of symptoms in per cent below which a trial has failed; None looks at the rating only.
+
+    Returns
+    -------
+    bool or None
+        None where neither is known.
+    """
     rated = {'inadequate': True, 'adequate': False}.get(str(trial.get('response')))
     measured = (
         None
@@ -140,7 +180,25 @@ def trial_failed(trial: Record, max_reduction: float | None) -> Truth:
 def adequate_trial(
     trial: Record, context: Context, numbers: Mapping[str, float], *, adherence: bool
 ) -> Truth:
-    """Return whether dose, duration (and adherence) of a trial were sufficient."""
+    """Return whether dose, duration (and adherence) of a trial were sufficient.
+
+    Parameters
+    ----------
+    trial : Record
+        Of an antipsychotic.
+    context : Context
+        Gives chlorpromazine equivalents.
+    numbers : mapping of str to float
+        ``min_cpz_mg`` (mg chlorpromazine per day), ``min_weeks`` and, for adherence,
+        ``min_adherence_pct``.
+    adherence : bool
+        Whether the share of doses taken counts too.
+
+    Returns
+    -------
+    bool or None
+        None where a part is not known and none is insufficient.
+    """
     parts = [
         compare(context.cpz(trial), lambda v: v >= numbers['min_cpz_mg']),
         compare(trial.get('weeks'), lambda v: v >= numbers['min_weeks']),
@@ -160,7 +218,29 @@ def failed_trials_rule(
     adherence: bool,
     source: str,
 ) -> Rule:
-    """Count failed adequate trials of different antipsychotics other than clozapine."""
+    """Count failed adequate trials of different antipsychotics other than clozapine.
+
+    Parameters
+    ----------
+    history : History
+        All trials; several of one drug count once.
+    context : Context
+        Gives chlorpromazine equivalents.
+    numbers : mapping of str to float
+        As in `adequate_trial`, with ``min_trials`` (drugs) and ``max_reduction_pct``, if a
+        definition has one.
+    name : str
+        Of the rule.
+    adherence : bool
+        Whether the share of doses taken counts.
+    source : str
+        Publication, for the trace.
+
+    Returns
+    -------
+    Rule
+        Unknown trials leave it undecided only where they could change the outcome.
+    """
     by_drug: dict[str, list[Truth]] = {}
     texts = []
     limit = numbers.get('max_reduction_pct')
@@ -184,7 +264,22 @@ def failed_trials_rule(
 
 
 def trial_text(trial: Record, context: Context, truth: Truth) -> str:
-    """Describe a trial for the trace."""
+    """Describe a trial for the trace.
+
+    Parameters
+    ----------
+    trial : Record
+        Of an antipsychotic.
+    context : Context
+        Gives chlorpromazine equivalents.
+    truth : bool or None
+        Whether it counts as a failed adequate trial.
+
+    Returns
+    -------
+    str
+        What is not on record is written ``?``.
+    """
     dose = context.cpz(trial)
     shown = 'dose unknown' if math.isnan(dose) else f'{dose:.0f} mg CPZ'
     return (
@@ -203,7 +298,28 @@ def items_rule(
     source: str,
     any_high: bool,
 ) -> Rule:
-    """Compare PANSS items with a limit: any at or above it, or all at or below it."""
+    """Compare PANSS items with a limit: any at or above it, or all at or below it.
+
+    Parameters
+    ----------
+    history : History
+        With PANSS items among its ratings.
+    items : tuple of str
+        Names without prefix, such as ``p1``.
+    limit : float
+        Score of an item, 1 (absent) to 7 (extreme).
+    name : str
+        Of the rule.
+    source : str
+        Publication, for the trace.
+    any_high : bool
+        True: met if any item reaches the limit. False: met if none exceeds it.
+
+    Returns
+    -------
+    Rule
+        Undecided where a missing item could change the outcome.
+    """
     scores = history.panss(*items)
     if any_high:
         truth = any_of(compare(v, lambda s: s >= limit) for v in scores.values())
@@ -227,7 +343,28 @@ def number_rule(
     asked: str,
     source: str,
 ) -> Rule:
-    """Test one number of the ratings."""
+    """Test one number of the ratings.
+
+    Parameters
+    ----------
+    history : History
+        Of one participant.
+    column : str
+        Of the table of ratings.
+    test : callable
+        Whether a number meets the rule.
+    name : str
+        Of the rule.
+    asked : str
+        ``test`` in words, for the trace.
+    source : str
+        Publication, for the trace.
+
+    Returns
+    -------
+    Rule
+        Undecided where the column has no value.
+    """
     value = history.rating.get(column)
     return Rule(
         name,
@@ -239,7 +376,26 @@ def number_rule(
 
 
 def flag_rule(history: History, column: str, *, name: str, source: str, wanted: bool) -> Rule:
-    """Compare a yes/no statement of the ratings with what is wanted."""
+    """Compare a yes/no statement of the ratings with what is wanted.
+
+    Parameters
+    ----------
+    history : History
+        Of one participant.
+    column : str
+        Of the table of ratings, true or false.
+    name : str
+        Of the rule.
+    source : str
+        Publication, for the trace.
+    wanted : bool
+        Which of the two meets the rule.
+
+    Returns
+    -------
+    Rule
+        Undecided where the column has no value.
+    """
     value = history.rating.get(column)
     truth = None if value is None else value is wanted
     return Rule(
@@ -252,7 +408,19 @@ def flag_rule(history: History, column: str, *, name: str, source: str, wanted: 
 
 
 def clozapine_given(history: History) -> Truth:
-    """Return whether clozapine was ever given."""
+    """Return whether clozapine was ever given.
+
+    Parameters
+    ----------
+    history : History
+        A trial of clozapine decides; then ``clozapine_ever``; then whether the history is
+        complete.
+
+    Returns
+    -------
+    bool or None
+        None where it cannot be told.
+    """
     if antipsychotics(history, clozapine=True):
         return True
     stated: Truth = history.rating.get('clozapine_ever')

@@ -142,6 +142,16 @@ def _record(
 def read_table(path: Path) -> pd.DataFrame:
     """Read a tab-separated phenotype table as text.
 
+    Parameters
+    ----------
+    path : Path
+        Encodings and line ends as `bids_acc.tables.reading.read_raw` takes them.
+
+    Returns
+    -------
+    DataFrame
+        All cells as text, without blanks at their ends.
+
     Raises
     ------
     MissingInputError

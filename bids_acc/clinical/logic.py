@@ -39,7 +39,12 @@ class Rule:
 
 
 def all_of(parts: Iterable[Truth]) -> Truth:
-    """Return the conjunction.
+    """Return the conjunction in three-valued logic (Kleene): one false part decides.
+
+    Parameters
+    ----------
+    parts : iterable of bool or None
+        True, False or None for unknown; without any it is True.
 
     Examples
     --------
@@ -53,7 +58,12 @@ def all_of(parts: Iterable[Truth]) -> Truth:
 
 
 def any_of(parts: Iterable[Truth]) -> Truth:
-    """Return the disjunction.
+    """Return the disjunction in three-valued logic (Kleene): one true part decides.
+
+    Parameters
+    ----------
+    parts : iterable of bool or None
+        True, False or None for unknown; without any it is False.
 
     Examples
     --------
@@ -67,12 +77,31 @@ def any_of(parts: Iterable[Truth]) -> Truth:
 
 
 def negate(part: Truth) -> Truth:
-    """Return the opposite; the opposite of unknown is unknown."""
+    """Return the opposite; the opposite of unknown is unknown.
+
+    Parameters
+    ----------
+    part : bool or None
+        True, False or None for unknown.
+    """
     return None if part is None else not part
 
 
 def compare(value: float | None, test: Callable[[float], bool]) -> Truth:
-    """Apply a test to a number that may be missing (None or NaN)."""
+    """Apply a test to a number that may be missing (None or NaN).
+
+    Parameters
+    ----------
+    value : float or None
+        In the unit that the test expects.
+    test : callable
+        Such as ``lambda v: v >= 6``; called with known numbers only.
+
+    Returns
+    -------
+    bool or None
+        None where the value is missing.
+    """
     return None if value is None or math.isnan(value) else bool(test(value))
 
 

@@ -43,6 +43,16 @@ class Points:
 def duration_points(months: float) -> Points:
     """Return the points for the length of the present episode.
 
+    Parameters
+    ----------
+    months : float
+        Length of the present episode; NaN if unknown.
+
+    Returns
+    -------
+    Points
+        1 up to a year, 2 up to two years, 3 beyond (Fekadu et al. 2018, table 3).
+
     Examples
     --------
     >>> [str(duration_points(m)) for m in (12, 12.5, 24, 25, float('nan'))]
@@ -57,6 +67,17 @@ def duration_points(months: float) -> Points:
 def drug_points(number: int) -> int:
     """Return the points for the number of failed antidepressants.
 
+    Parameters
+    ----------
+    number : int
+        Different antidepressants that failed in adequate trials.
+
+    Returns
+    -------
+    int
+        1 for 1 or 2, 2 for 3 or 4, 3 for 5 or 6, 4 for 7 to 10, 5 beyond (Fekadu et al. 2018,
+        table 3).
+
     Examples
     --------
     >>> [drug_points(n) for n in (0, 1, 2, 3, 4, 5, 6, 7, 10, 11)]
@@ -66,12 +87,38 @@ def drug_points(number: int) -> int:
 
 
 def yes_points(known: Truth) -> Points:
-    """Return one point for yes, none for no."""
+    """Return one point for yes, none for no.
+
+    Parameters
+    ----------
+    known : bool or None
+        Whether augmentation or ECT was tried and failed.
+
+    Returns
+    -------
+    Points
+        0 to 1 where it is not known.
+    """
     return Points(int(known is True), int(known is not False))
 
 
 def failed_drugs(history: History, context: Context) -> tuple[int, float]:
-    """Return how many different antidepressants certainly failed, and how many at most."""
+    """Return how many different antidepressants certainly failed, and how many at most.
+
+    Parameters
+    ----------
+    history : History
+        Trials of one drug count once; ECT is scored by itself.
+    context : Context
+        ``min_weeks`` under ``trd`` of its thresholds counts.
+
+    Returns
+    -------
+    n_certain : int
+        Drugs that certainly failed.
+    n_possible : float
+        With those that may have; infinite unless the history is complete.
+    """
     numbers = context.thresholds['trd']
     by_drug: dict[str, list[Truth]] = {}
     for trial in antidepressants(history):
@@ -85,7 +132,20 @@ def failed_drugs(history: History, context: Context) -> tuple[int, float]:
 
 
 def ect_failed(history: History, context: Context) -> Truth:
-    """Return whether electroconvulsive therapy failed in this episode."""
+    """Return whether electroconvulsive therapy failed in this episode.
+
+    Parameters
+    ----------
+    history : History
+        Unless it is complete, no trial on record leaves the question open.
+    context : Context
+        ``min_weeks`` under ``trd`` of its thresholds counts.
+
+    Returns
+    -------
+    bool or None
+        None where it is not known.
+    """
     numbers = context.thresholds['trd']
     failed = any_of(
         antidepressant_failed(trial, numbers)
@@ -101,6 +161,19 @@ def msm(history: History, context: Context) -> DefinitionVerdict:
 
     Who has no failed antidepressant has no stage. Where evidence is missing, the stage stands if
     all that is possible lies in it.
+
+    Parameters
+    ----------
+    history : History
+        With ``episode_months``, ``depression_severity`` and ``augmentation_failed`` among its
+        ratings.
+    context : Context
+        ``min_weeks`` under ``trd`` of its thresholds counts.
+
+    Returns
+    -------
+    DefinitionVerdict
+        Labels: HC, no failed trial, and the stages of `STAGES`.
     """
     sure, most = failed_drugs(history, context)
     high = MOST_DRUGS if math.isinf(most) else drug_points(int(most))

@@ -37,6 +37,19 @@ def trrip(history: History, context: Context) -> DefinitionVerdict:
     Labels: HC, FL-Resp, TRS (resistant, clozapine not yet tried adequately), URS (resistant to
     clozapine too) and CLZ-Resp.
 
+    Parameters
+    ----------
+    history : History
+        Trials with dose, weeks, adherence and response; PANSS items and functioning among its
+        ratings.
+    context : Context
+        Thresholds under ``trrip``, and chlorpromazine equivalents.
+
+    Returns
+    -------
+    DefinitionVerdict
+        With every rule and the evidence for it.
+
     Notes
     -----
     doi:10.1503/jpn.210113 says that it modified the criteria and prints how in its Appendix 1,
@@ -154,7 +167,21 @@ def _clozapine_rules(
 
 
 def kane(history: History, context: Context) -> DefinitionVerdict:
-    """Apply the modified Kane criteria. Labels: HC, resistant, responsive."""
+    """Apply the modified Kane criteria. Labels: HC, resistant, responsive.
+
+    Parameters
+    ----------
+    history : History
+        Trials with dose, weeks and response; PANSS items, ``gaf`` and
+        ``months_without_improvement`` among its ratings.
+    context : Context
+        Thresholds under ``kane``, and chlorpromazine equivalents.
+
+    Returns
+    -------
+    DefinitionVerdict
+        With every rule and the evidence for it.
+    """
     numbers = context.thresholds['kane']
     months = numbers['min_months']
     failed = failed_trials_rule(
@@ -226,7 +253,20 @@ def _clozapine_evidence(history: History) -> str:
 
 
 def rswg(history: History, context: Context) -> DefinitionVerdict:
-    """Apply the remission criteria of the Remission in Schizophrenia Working Group."""
+    """Apply the remission criteria of the Remission in Schizophrenia Working Group.
+
+    Parameters
+    ----------
+    history : History
+        The eight PANSS items of `RSWG_ITEMS` and ``months_in_remission`` among its ratings.
+    context : Context
+        ``max_item`` (3, mild) and ``min_months`` (6) under ``rswg`` of its thresholds.
+
+    Returns
+    -------
+    DefinitionVerdict
+        Labels: HC, no remission, remission (Andreasen et al. 2005).
+    """
     numbers = context.thresholds['rswg']
     severity = items_rule(
         history,
@@ -259,6 +299,19 @@ def clozapine(history: History, context: Context) -> DefinitionVerdict:  # noqa:
 
     Full effect means both symptom groups full; a partial effect means each group at least
     partial and marked as sustained; no effect means both ineffective.
+
+    Parameters
+    ----------
+    history : History
+        Trials of clozapine with ``response_positive``, ``response_negative``, ``sustained``,
+        ``relapse`` and ``monotherapy``.
+    context : Context
+        Part of the signature of all definitions; not used.
+
+    Returns
+    -------
+    DefinitionVerdict
+        With every rule and the evidence for it.
     """
     trials = antipsychotics(history, clozapine=True)
     others_now = (

@@ -34,17 +34,54 @@ class Anatomy:
     """Faded normals of the GM/WM border, of the template."""
 
     def scanner_to_head(self, points: FloatArray, motion: FloatArray | None = None) -> FloatArray:
-        """Map scanner points (rows, mm) to the head's own frame."""
+        """Map scanner points (rows, mm) to the head's own frame.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            Scanner coordinates, mm.
+        motion : (4, 4) ndarray, optional
+            Movement of the head in scanner coordinates since it was placed.
+
+        Returns
+        -------
+        (n, 3) ndarray
+            mm.
+        """
         matrix = self.placement if motion is None else motion @ self.placement
         return to_voxels(matrix, points)
 
     def head_to_template(self, points: FloatArray) -> FloatArray:
-        """Map head points (rows, mm) to the template, border shift included."""
+        """Map head points (rows, mm) to the template, border shift included.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            In the head's own frame, mm.
+
+        Returns
+        -------
+        (n, 3) ndarray
+            MNI coordinates, mm.
+        """
         template = self.shape.to_template(points)
         return template - self._shift(template)
 
     def template_to_head(self, points: FloatArray, n_iterations: int = 40) -> FloatArray:
-        """Invert `head_to_template` by fixed-point iteration."""
+        """Invert `head_to_template` by fixed-point iteration.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            MNI coordinates, mm.
+        n_iterations : int
+            Half-steps; the shift changes slowly enough for them to converge.
+
+        Returns
+        -------
+        (n, 3) ndarray
+            In the head's own frame, mm.
+        """
         guess = points.copy()
         for _ in range(n_iterations):
             guess = 0.5 * guess + 0.5 * (points + self._shift(guess))
@@ -69,14 +106,31 @@ def _extent(box: Box) -> tuple[FloatArray, FloatArray]:
 
 
 def draw_shape(rng: np.random.Generator) -> HeadShape:
-    """Draw the size and the smooth warp of one participant's head."""
+    """Draw the size and the smooth warp of one participant's head.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Draws size (3 % between people, 1.2 % more along each axis) and warp (own conventions).
+    """
     common = 1 + 0.03 * rng.standard_normal()
     scale = common * (1 + 0.012 * rng.standard_normal(3)) / HEAD_SIZE
     return HeadShape(scale, smooth_field(rng, rms_mm=1.6, smoothness_mm=22.0))
 
 
 def draw_placement(rng: np.random.Generator) -> FloatArray:
-    """Draw where the head lies in the scanner."""
+    """Draw where the head lies in the scanner.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Draws shifts (SD 3 mm) and rotations (SD 3 degrees; own conventions).
+
+    Returns
+    -------
+    (4, 4) ndarray
+        Head to scanner, mm.
+    """
     return rigid(
         HEAD_SIZE * np.array(HEAD_CENTRE_MM) + 3 * rng.standard_normal(3),
         3 * rng.standard_normal(3),

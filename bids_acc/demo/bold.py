@@ -111,7 +111,18 @@ class Protocol:
         return -axis if self.direction.endswith('-') else axis
 
     def sidecar(self, echo: int = 0) -> dict[str, object]:
-        """Return what BIDS asks for."""
+        """Return the sidecar of one echo, as a scanner's converter would write it.
+
+        Parameters
+        ----------
+        echo : int
+            Position among ``echo_times``.
+
+        Returns
+        -------
+        dict
+            Times in s.
+        """
         return {
             'RepetitionTime': self.repetition_time,
             'EchoTime': self.echo_times[echo],
@@ -194,11 +205,35 @@ class HeadMaps:
     """Row of `nodes` and `background` of each voxel; 0 where there is no brain."""
 
     def at(self, name: str, voxels: FloatArray) -> FloatArray:
-        """Interpolate a map at voxel coordinates (rows)."""
+        """Interpolate a map at voxel coordinates (rows).
+
+        Parameters
+        ----------
+        name : str
+            Of a field that is a map, such as ``density``.
+        voxels : (n, 3) ndarray
+            Indices on the grid of the maps.
+
+        Returns
+        -------
+        (n,) ndarray
+            Linear; zero outside.
+        """
         return sample(getattr(self, name), voxels)
 
     def rows_at(self, voxels: FloatArray) -> npt.NDArray[np.int32]:
-        """Return the row of `nodes` at voxel coordinates."""
+        """Return the row of `nodes` at voxel coordinates.
+
+        Parameters
+        ----------
+        voxels : (n, 3) ndarray
+            Indices on the grid of the maps; the nearest voxel counts.
+
+        Returns
+        -------
+        (n,) ndarray of int32
+            0 where there is no brain.
+        """
         nearest = np.rint(voxels).astype(int)
         top = np.array(self.shape) - 1
         flat = np.ravel_multi_index(tuple(np.clip(nearest, 0, top).T), self.shape)
@@ -206,7 +241,20 @@ class HeadMaps:
 
 
 def blurred_tissues(head: Head, voxel_mm: float) -> FloatMap:
-    """Blur the template's tissues as voxels of this size do."""
+    """Blur the template's tissues as voxels of this size do.
+
+    Parameters
+    ----------
+    head : Head
+        Template, 1 mm.
+    voxel_mm : float
+        Edge of the series' voxels, which is the full width at half maximum.
+
+    Returns
+    -------
+    (3, x, y, z) ndarray of float32
+        Grey matter, white matter and CSF.
+    """
     return np.stack([blur_to(tissue, voxel_mm) for tissue in head.tissues])
 
 
@@ -281,6 +329,15 @@ def _with_nothing(shares: Shares) -> Shares:
 
 def draw_motion(n_volumes: int, effects: Effects, rng: np.random.Generator) -> FloatArray:
     """Draw a slow walk of the head with sudden movements; it begins where the head was put.
+
+    Parameters
+    ----------
+    n_volumes : int
+        Length of the series.
+    effects : Effects
+        ``motion_mm`` is the SD of a step (mm and degrees), ``spikes`` the sudden movements.
+    rng : numpy.random.Generator
+        Draws steps and directions.
 
     Returns
     -------
@@ -372,7 +429,23 @@ class _Run:
         cls, protocol: Protocol, maps: HeadMaps, placement: FloatArray, effects: Effects,
         series: RegionSeries, rng: np.random.Generator,
     ) -> _Run:  # fmt: skip
-        """Find the voxels near the brain, and draw what varies slowly."""
+        """Find the voxels near the brain, and draw what varies slowly.
+
+        Parameters
+        ----------
+        protocol : Protocol
+            How the series is acquired.
+        maps : HeadMaps
+            Of the head.
+        placement : (4, 4) ndarray
+            Head to scanner, mm.
+        effects : Effects
+            What disturbs the series.
+        series : RegionSeries
+            Of the regions.
+        rng : numpy.random.Generator
+            Draws background, breathing and drift.
+        """
         voxels = np.indices(protocol.shape, dtype=float).reshape(3, -1).T
         points = apply_affine(protocol.affine, voxels)
         size = np.array(maps.shape)
@@ -392,7 +465,24 @@ class _Run:
     def volume(
         self, motion: FloatArray, start: float, moved: float, number: int
     ) -> list[FloatArray]:
-        """Return the signal of each echo at `points`."""
+        """Return the signal of each echo at `points`.
+
+        Parameters
+        ----------
+        motion : (4, 4) ndarray
+            Movement of the head in scanner coordinates.
+        start : float
+            Of the volume, s.
+        moved : float
+            Path of the head since the volume before, mm.
+        number : int
+            Of the volume; the first ones are not in the steady state.
+
+        Returns
+        -------
+        list of (n,) ndarray
+            In the unit of `DENSITY`, in which CSF without decay is 1.
+        """
         maps, effects = self.maps, self.effects
         times = np.array(self.protocol.slice_times) if effects.slice_timing else np.full(
             self.protocol.shape[2], self.protocol.repetition_time / 2
@@ -457,7 +547,18 @@ class _Run:
         return total - SPIN_HISTORY * moved
 
     def stored(self, signal: FloatArray) -> npt.NDArray[np.int16]:
-        """Put the signal of a volume among noise, and store it as scanners do."""
+        """Put the signal of a volume among noise, and store it as scanners do.
+
+        Parameters
+        ----------
+        signal : (n,) ndarray
+            From `volume`.
+
+        Returns
+        -------
+        (x, y, z) ndarray of int16
+            Rician noise where the effects have a tSNR.
+        """
         image = np.zeros(len(self.near))
         image[self.near] = signal
         if self.effects.tsnr is not None:

@@ -102,7 +102,18 @@ class Participant:
         return self.seed[1] == RESTLESS
 
     def coupling(self, rng: np.random.Generator) -> float:
-        """Draw the coupling of the subgenual cingulate with the default-mode network."""
+        """Draw the coupling of the subgenual cingulate with the default-mode network.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws what the person differs from the group's mean by.
+
+        Returns
+        -------
+        float
+            Correlation, 0 to 0.95.
+        """
         drawn = SGACC_COUPLING[self.group] + SGACC_COUPLING_SD * rng.standard_normal()
         return round(float(np.clip(drawn, 0, 0.95)), 4)
 

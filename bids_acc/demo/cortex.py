@@ -48,7 +48,18 @@ class Patch:
     """(n_faces, 3) rows of ``white`` and ``pial``."""
 
     def thickness(self, carry: Callable[[FloatArray], FloatArray]) -> FloatArray:
-        """Carry both surfaces by a map of points and measure the region, (n_vertices,) mm."""
+        """Carry both surfaces by a map of points and measure the region, (n_vertices,) mm.
+
+        Parameters
+        ----------
+        carry : callable
+            Maps MNI points (n, 3) to a head, mm.
+
+        Returns
+        -------
+        (n_vertices,) ndarray
+            mm.
+        """
         both = symmetric_thickness(carry(self.white), carry(self.pial), self.faces)
         return np.asarray(both[self.inside], dtype=float)
 
@@ -125,7 +136,18 @@ def thickness_change(anatomy: Anatomy, thickness: dict[str, FloatArray]) -> Thic
 
 
 def thickness_table(thickness: dict[str, FloatArray]) -> pd.DataFrame:
-    """Return a row for each vertex: ``hemisphere``, ``vertex`` and ``thickness`` in mm."""
+    """Return a row for each vertex: ``hemisphere``, ``vertex`` and ``thickness`` in mm.
+
+    Parameters
+    ----------
+    thickness : dict of str to (n_vertices,) ndarray
+        From `true_thickness`, mm.
+
+    Returns
+    -------
+    DataFrame
+        Vertices are numbered as in the template's mesh.
+    """
     return pd.concat(
         [
             pd.DataFrame(

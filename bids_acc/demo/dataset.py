@@ -67,7 +67,13 @@ class Scene:
 
 
 def make_scene(resolution: float) -> Scene:
-    """Prepare the template head for T1w images of one voxel size."""
+    """Blur the template head for the voxel sizes in which it will be scanned.
+
+    Parameters
+    ----------
+    resolution : float
+        Edge of the T1w images' voxels, mm.
+    """
     head = load_head()
     return Scene(
         head,
@@ -152,7 +158,24 @@ def _truth(options: DemoOptions, rows: list[VisitTruth]) -> DatasetTruth:
 def write_participant(
     folder: Path, scene: Scene, person: Participant, resolution: float
 ) -> list[VisitTruth]:
-    """Write all visits of one participant and return what is in them."""
+    """Write all visits of one participant and return what is in them.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of the dataset.
+    scene : Scene
+        From `make_scene`.
+    person : Participant
+        With all visits.
+    resolution : float
+        Edge of the T1w images' voxels, mm.
+
+    Returns
+    -------
+    list of VisitTruth
+        One for each visit.
+    """
     shape = draw_shape(person.generator(1))
     rows = []
     for number, visit in enumerate(person.visits):
@@ -192,21 +215,64 @@ class VisitWriter:
         return [f'sub-{self.person.label}', *session]
 
     def path(self, datatype: str, ending: str) -> Path:
-        """Return the path of one file, for example ``path('anat', 'T1w.json')``."""
+        """Return the path of one file, for example ``path('anat', 'T1w.json')``.
+
+        Parameters
+        ----------
+        datatype : str
+            Of BIDS, such as ``anat``.
+        ending : str
+            What follows the subject and session in the name.
+
+        Returns
+        -------
+        Path
+            Its folder may not be there yet.
+        """
         return self.folder.joinpath(*self.labels, datatype, '_'.join([*self.labels, ending]))
 
     def truth_path(self, ending: str) -> Path:
-        """Return the path of a table of what is in the files."""
+        """Return the path of a table of what is in the files.
+
+        Parameters
+        ----------
+        ending : str
+            What follows the subject and session in the name.
+
+        Returns
+        -------
+        Path
+            Below ``code/truth``, which is made.
+        """
         folder = self.folder / 'code' / 'truth'
         folder.mkdir(parents=True, exist_ok=True)
         return folder / '_'.join([*self.labels, ending])
 
     def uri(self, path: Path) -> str:
-        """Name a file of this dataset by BIDS URI."""
+        """Name a file of this dataset by BIDS URI.
+
+        Parameters
+        ----------
+        path : Path
+            Below the root of the dataset.
+
+        Returns
+        -------
+        str
+            ``bids::`` and the relative path.
+        """
         return f'bids::{path.relative_to(self.folder).as_posix()}'
 
     def write_t1w(self, resolution: float, rng: np.random.Generator) -> None:
-        """Write the T1w image."""
+        """Write the T1w image and its sidecar.
+
+        Parameters
+        ----------
+        resolution : float
+            Edge of a voxel, mm.
+        rng : numpy.random.Generator
+            Draws noise and bias field.
+        """
         affine, shape = structural.grid(resolution, structural.FIELD_OF_VIEW_MM)
         image = structural.t1w_image(
             self.scene.head, self.scene.blurred, self.anatomy, affine, shape, rng
@@ -215,7 +281,18 @@ class VisitWriter:
         write_json(self.path('anat', 'T1w.json'), sidecars.T1W)
 
     def write_dwi(self, rng: np.random.Generator) -> dict[str, float]:
-        """Write the diffusion run, for which the head lies a little differently."""
+        """Write the diffusion run, for which the head lies a little differently.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws position, motion and noise.
+
+        Returns
+        -------
+        dict of str to float
+            Greatest translation in the run, mm.
+        """
         nudge = rigid(0.8 * rng.standard_normal(3), 0.6 * rng.standard_normal(3))
         anatomy = Anatomy(
             self.anatomy.shape, nudge @ self.anatomy.placement, self.anatomy.thickness_mm,
@@ -235,7 +312,18 @@ class VisitWriter:
         return {'dwi_max_translation_mm': round(shift, 4)}
 
     def write_bold(self, rng: np.random.Generator) -> dict[str, float]:
-        """Write the BOLD run at rest, for which the head lies a little differently."""
+        """Write the BOLD run at rest, for which the head lies a little differently.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws position, motion, series and noise.
+
+        Returns
+        -------
+        dict of str to float
+            What was planted and what can be expected of it, by the names of `VisitTruth`.
+        """
         nudge = rigid(0.8 * rng.standard_normal(3), 0.6 * rng.standard_normal(3))
         anatomy = replace(self.anatomy, placement=nudge @ self.anatomy.placement)
         effects = bold.RESTLESS_EFFECTS if self.person.restless else bold.DEMO_EFFECTS
@@ -258,7 +346,18 @@ class VisitWriter:
                 'mean_fd_mm': round(float(moved), 4)}  # fmt: skip
 
     def write_mrs(self, rng: np.random.Generator) -> spectrum.SpectrumTruth:
-        """Write the spectrum and its water reference."""
+        """Write the spectrum and its water reference.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Draws amplitudes, line width, shift, phase and noise.
+
+        Returns
+        -------
+        spectrum.SpectrumTruth
+            With the tissue fractions of the voxel.
+        """
         affine = self.voxel_affine()
         truth = spectrum.draw_truth(self.visit.glx_tcr, self.voxel_fractions(affine), rng)
         metabolites, water = spectrum.make_fids(truth, rng)
@@ -290,7 +389,20 @@ class VisitWriter:
         return affine
 
     def voxel_fractions(self, affine: FloatArray, steps: int = 20) -> FloatArray:
-        """Average GM, WM and CSF over the spectroscopic voxel."""
+        """Average GM, WM and CSF over the spectroscopic voxel.
+
+        Parameters
+        ----------
+        affine : (4, 4) ndarray
+            Unit cube to scanner, mm.
+        steps : int
+            Sample points along each edge.
+
+        Returns
+        -------
+        (3,) ndarray
+            Grey matter, white matter and CSF; their sum is one.
+        """
         side = (np.arange(steps) + 0.5) / steps - 0.5
         inside = np.stack(np.meshgrid(side, side, side, indexing='ij'), axis=-1).reshape(-1, 3)
         head = self.anatomy.scanner_to_head(apply_affine(affine, inside))
@@ -372,7 +484,15 @@ def _write_tables(folder: Path, people: list[Participant]) -> None:
 
 
 def append_participants(folder: Path, people: list[Participant]) -> None:
-    """Add rows to ``participants.tsv`` and write what changes between visits."""
+    """Add rows to ``participants.tsv`` and write what changes between visits.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of the dataset; a ``participants.tsv`` there is kept and added to.
+    people : list of Participant
+        At least one; scores go to ``*_sessions.tsv`` where there are sessions.
+    """
     sessions = people[0].visits[0].session is not None
     rows = [participant_row(person, clinical=not sessions) for person in people]
     table = pd.DataFrame(rows, dtype=object)
@@ -386,7 +506,20 @@ def append_participants(folder: Path, people: list[Participant]) -> None:
 
 
 def participant_row(person: Participant, *, clinical: bool) -> dict[str, object]:
-    """Return one row of ``participants.tsv``."""
+    """Return one row of ``participants.tsv``.
+
+    Parameters
+    ----------
+    person : Participant
+        Age in years.
+    clinical : bool
+        Whether scores and dose at the first visit belong to it.
+
+    Returns
+    -------
+    dict
+        Column to cell; None is missing.
+    """
     row: dict[str, object] = {
         'participant_id': f'sub-{person.label}',
         'group': person.group,

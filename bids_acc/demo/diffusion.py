@@ -55,7 +55,18 @@ class DiffusionMaps:
 
 
 def diffusion_maps(head: Head) -> DiffusionMaps:
-    """Blur the template's tissues as diffusion voxels do."""
+    """Blur the template's tissues as diffusion voxels do.
+
+    Parameters
+    ----------
+    head : Head
+        Template, 1 mm.
+
+    Returns
+    -------
+    DiffusionMaps
+        Tissues with the voxels' full width at half maximum, fibres with half of it.
+    """
     tissues = np.stack([blur_to(t, RESOLUTION_MM) for t in head.tissues])
     fibres = np.stack([blur_to(f, RESOLUTION_MM / 2) for f in head.fibres.field])
     surroundings = blur_to(tissues.sum(axis=0), 8.0)
@@ -119,6 +130,18 @@ def to_world(bvecs: FloatArray, affine: FloatArray) -> FloatArray:
     FSL counts the first axis from the right when the affine's determinant is positive, so that
     axis changes its sign then.
 
+    Parameters
+    ----------
+    bvecs : (n, 3) ndarray
+        As in FSL's file, transposed.
+    affine : (4, 4) ndarray
+        Voxel to scanner, mm.
+
+    Returns
+    -------
+    (n, 3) ndarray
+        Right, anterior, superior.
+
     Examples
     --------
     >>> to_world(np.array([[1.0, 0, 0]]), np.diag([-3.0, 3, 3, 1])).tolist()
@@ -132,7 +155,20 @@ def to_world(bvecs: FloatArray, affine: FloatArray) -> FloatArray:
 
 
 def draw_motion(n_volumes: int, rng: np.random.Generator) -> list[FloatArray]:
-    """Draw a slow random walk of the head; the first volume is where the head was put."""
+    """Draw a slow random walk of the head; the first volume is where the head was put.
+
+    Parameters
+    ----------
+    n_volumes : int
+        Length of the series.
+    rng : numpy.random.Generator
+        Draws steps of SD `MOTION_STEP`.
+
+    Returns
+    -------
+    list of (4, 4) ndarray
+        Movement in scanner coordinates, mm.
+    """
     steps = rng.standard_normal((n_volumes, 2, 3)) * np.array(MOTION_STEP)[None, :, None]
     steps[0] = 0
     return [rigid(shift, turn) for shift, turn in np.cumsum(steps, axis=0)]

@@ -19,13 +19,29 @@ MRS_EXTENSION = 44
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a JSON file, two spaces deep, with a final newline."""
+    """Write a JSON file, two spaces deep, with a final newline.
+
+    Parameters
+    ----------
+    path : Path
+        Its folders are made.
+    content : mapping
+        What JSON knows.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + '\n')
 
 
 def write_tsv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table; missing values become ``n/a``."""
+    """Write a table; missing values become ``n/a``.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder must be there.
+    table : DataFrame
+        Written as it is, without its index.
+    """
     table.to_csv(path, sep='\t', index=False, na_rep='n/a', lineterminator='\n')
 
 

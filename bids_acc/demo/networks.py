@@ -45,7 +45,18 @@ class Regions:
     networks: tuple[str, ...]
 
     def members(self, network: str) -> IntArray:
-        """List the regions of a network."""
+        """List the regions of a network.
+
+        Parameters
+        ----------
+        network : str
+            Such as ``DefaultMode`` or ``sgACC``.
+
+        Returns
+        -------
+        (n,) ndarray of int
+            Rows of `centres`.
+        """
         return np.flatnonzero(np.array(self.networks) == network)
 
 
@@ -81,13 +92,37 @@ class RegionSeries:
     """Time of the first sample, s."""
 
     def at(self, times: npt.ArrayLike) -> FloatArray:
-        """Interpolate at times (s), (n_regions, n_times)."""
+        """Interpolate at times (s), (n_regions, n_times).
+
+        Parameters
+        ----------
+        times : npt.ArrayLike
+            Within the samples; cubic splines go on beyond them.
+
+        Returns
+        -------
+        (n_regions, n_times) ndarray
+            In standard deviations.
+        """
         samples = self.start_s + STEP_S * np.arange(self.values.shape[1])
         return np.asarray(CubicSpline(samples, self.values, axis=1)(np.asarray(times)))
 
 
 def band_noise(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Draw series of `BAND_HZ` and standard deviation one; the last axis is time."""
+    """Draw series of `BAND_HZ` and standard deviation one; the last axis is time.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The last number counts samples, `STEP_S` apart.
+    rng : numpy.random.Generator
+        Draws white noise, which is cut to the band.
+
+    Returns
+    -------
+    ndarray
+        Of that shape.
+    """
     spectrum = np.fft.rfft(rng.standard_normal(shape))
     frequency = np.fft.rfftfreq(shape[-1], STEP_S)
     spectrum[..., (frequency < BAND_HZ[0]) | (frequency > BAND_HZ[1])] = 0
@@ -129,7 +164,17 @@ def draw_series(
 
 
 def mean_fisher_z(series: FloatArray, first: IntArray, second: IntArray) -> float:
-    """Return the mean Fisher z of the mean of some regions with each of some others."""
+    """Return the mean Fisher z of the mean of some regions with each of some others.
+
+    Parameters
+    ----------
+    series : (n_regions, n_times) ndarray
+        Equally spaced.
+    first : (n_first,) ndarray of int
+        Rows that are averaged.
+    second : (n_second,) ndarray of int
+        Rows with each of which the average is correlated.
+    """
     mean = series[first].mean(axis=0)
     r = np.array([np.corrcoef(mean, series[k])[0, 1] for k in second])
     return float(np.arctanh(r).mean())
@@ -146,7 +191,22 @@ class Shares:
 
 
 def shares_at(points: FloatArray, centres: FloatArray, sd_mm: float = REGION_SD_MM) -> Shares:
-    """Give each point (rows, MNI mm) to the regions around it, by Gaussian bumps."""
+    """Give each point (rows, MNI mm) to the regions around it, by Gaussian bumps.
+
+    Parameters
+    ----------
+    points : (n, 3) ndarray
+        MNI coordinates, mm.
+    centres : (n_regions, 3) ndarray
+        MNI coordinates, mm.
+    sd_mm : float
+        Of a bump; by default `REGION_SD_MM`.
+
+    Returns
+    -------
+    Shares
+        The `NEAREST` regions of each point and their weights, which sum to one at most.
+    """
     distance, indices = cKDTree(centres).query(points, k=NEAREST)
     weights = np.exp(-0.5 * (distance / sd_mm) ** 2)
     total = weights.sum(axis=1, keepdims=True)

@@ -296,7 +296,20 @@ def _write_truth(
 
 
 def truth_record(options: CohortOptions, maps: PlantedMaps) -> dict[str, object]:
-    """Return what is planted on the average of all people that might have been drawn."""
+    """Return what is planted on the average of all people that might have been drawn.
+
+    Parameters
+    ----------
+    options : CohortOptions
+        As the command was called.
+    maps : PlantedMaps
+        With the SD between people of each metric, averaged over a part.
+
+    Returns
+    -------
+    dict
+        Differences in each metric's unit.
+    """
     return {
         'description': 'What bids_acc-demo --cohort planted',
         'options': asdict(options),

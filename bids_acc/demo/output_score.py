@@ -51,12 +51,38 @@ class Truth:
     """True values joined to participants.tsv, indexed by participant."""
 
     def weights(self, places: pd.Index[Any]) -> FloatArray:
-        """Return how much of each planted part a set of vertices has, (n_parts,)."""
+        """Return how much of each planted part a set of vertices has, (n_parts,).
+
+        Parameters
+        ----------
+        places : pd.Index[Any]
+            Hemisphere and vertex of one parcel.
+
+        Returns
+        -------
+        (n_parts,) ndarray
+            Mean over the vertices; 1 where a part fills the parcel.
+        """
         columns = [c for c in self.parts if str(c).startswith('weight_')]
         return self.parts.loc[places, columns].to_numpy(dtype=float).mean(axis=0)
 
     def expected(self, cohort: str, metric: str, group: str) -> FloatArray:
-        """Return a group's difference from controls in each part, in the metric's unit."""
+        """Return a group's difference from controls in each part, in the metric's unit.
+
+        Parameters
+        ----------
+        cohort : str
+            Name of the site.
+        metric : str
+            Such as ``thickness``.
+        group : str
+            Other than the controls.
+
+        Returns
+        -------
+        (n_parts,) ndarray
+            Zero where nothing was planted.
+        """
         none = [0.0] * sum(str(c).startswith('weight_') for c in self.parts)
         by_group = self.content['differences_from_controls'].get(cohort, {}).get(metric, {})
         return np.array(by_group.get(group, none), dtype=float)
@@ -105,12 +131,23 @@ class CohortScore:
 
 
 def is_cohort(folder: Path) -> bool:
-    """Tell whether a folder was written by ``bids_acc-demo --cohort``."""
+    """Tell whether a folder was written by ``bids_acc-demo --cohort``.
+
+    Parameters
+    ----------
+    folder : Path
+        Any folder; its truth is looked for.
+    """
     return (folder / TRUTH).is_file()
 
 
 def read_cohort_truth(folder: Path) -> Truth:
     """Read what was planted.
+
+    Parameters
+    ----------
+    folder : Path
+        Written by ``bids_acc-demo --cohort``.
 
     Raises
     ------

@@ -125,7 +125,18 @@ class DiffusivityChange:
     """Further change at the centre of each pattern."""
 
     def at(self, points: npt.ArrayLike) -> FloatArray:
-        """Return the relative change at points of MNI space, (n_points,)."""
+        """Return the relative change at points of MNI space, (n_points,).
+
+        Parameters
+        ----------
+        points : (n_points, 3) array_like
+            MNI coordinates, mm.
+
+        Returns
+        -------
+        (n_points,) ndarray
+            0.1 for 10 % more.
+        """
         return self.rise * cingulate_share(points) + effect_at(points, self.loadings)
 
 

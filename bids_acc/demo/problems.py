@@ -30,42 +30,84 @@ def _find(folder: Path, pattern: str) -> Path:
 
 
 def missing_t1w(folder: Path) -> None:
-    """Remove the T1w image: diffusion and spectroscopy run without anatomy."""
+    """Remove the T1w image: diffusion and spectroscopy run without anatomy.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant.
+    """
     shutil.rmtree(_find(folder, '*_T1w.nii.gz').parent)
 
 
 def empty_t1w(folder: Path) -> None:
-    """Leave a T1w image of zero bytes."""
+    """Leave a T1w image of zero bytes.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant.
+    """
     _find(folder, '*_T1w.nii.gz').write_bytes(b'')
 
 
 def unfetched_dwi(folder: Path) -> None:
-    """Leave a diffusion image that is a dangling git-annex link."""
+    """Leave a diffusion image that is a dangling git-annex link.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; the link leads to `ANNEX_TARGET`.
+    """
     path = _find(folder, '*_dwi.nii.gz')
     path.unlink()
     path.symlink_to(ANNEX_TARGET)
 
 
 def missing_bval(folder: Path) -> None:
-    """Leave no b-values, neither here nor further up."""
+    """Leave no b-values, neither here nor further up.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant.
+    """
     _find(folder, '*_dwi.bval').unlink()
 
 
 def short_bvec(folder: Path) -> None:
-    """Leave one gradient direction too few."""
+    """Leave one gradient direction too few.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; the last column of each row goes.
+    """
     path = _find(folder, '*_dwi.bvec')
     rows = [line.split()[:-1] for line in path.read_text().splitlines()]
     path.write_text(''.join(' '.join(row) + '\n' for row in rows))
 
 
 def truncated_dwi(folder: Path) -> None:
-    """Leave a diffusion image cut off in the middle, as by a full disk."""
+    """Leave a diffusion image cut off in the middle, as by a full disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; half of the packed bytes stay.
+    """
     path = _find(folder, '*_dwi.nii.gz')
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def missing_reference(folder: Path) -> None:
-    """Leave no water reference, and no sidecar that promises one."""
+    """Leave no water reference, and no sidecar that promises one.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant.
+    """
     for path in sorted(folder.rglob('*_mrsref.*')):
         path.unlink()
     sidecar = _find(folder, '*_svs.json')
@@ -75,7 +117,13 @@ def missing_reference(folder: Path) -> None:
 
 
 def legacy_reference(folder: Path) -> None:
-    """Leave a water reference under the name from before BIDS 1.10."""
+    """Leave a water reference under the name from before BIDS 1.10.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; ``_mrsref`` becomes ``_ref`` in names and sidecar.
+    """
     for path in sorted(folder.rglob('*_mrsref.*')):
         path.rename(path.with_name(path.name.replace('_mrsref', '_ref')))
     sidecar = _find(folder, '*_svs.json')
@@ -83,18 +131,36 @@ def legacy_reference(folder: Path) -> None:
 
 
 def milliseconds(folder: Path) -> None:
-    """Give the echo time in milliseconds where seconds are meant."""
+    """Give the echo time in milliseconds where seconds are meant.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; 35 instead of 0.035.
+    """
     sidecar = _find(folder, '*_svs.json')
     sidecar.write_text(sidecar.read_text().replace('"EchoTime": 0.035', '"EchoTime": 35'))
 
 
 def text_for_image(folder: Path) -> None:
-    """Leave a T1w file that is no image at all."""
+    """Leave a T1w file that is no image at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; it gets the page that a failed download leaves.
+    """
     _find(folder, '*_T1w.nii.gz').write_bytes(b'<html>404 not found</html>\n')
 
 
 def nothing_at_all(folder: Path) -> None:
-    """Leave a participant in participants.tsv without any data."""
+    """Leave a participant in participants.tsv without any data.
+
+    Parameters
+    ----------
+    folder : Path
+        Of one participant; removed.
+    """
     shutil.rmtree(folder)
 
 

@@ -104,7 +104,20 @@ def compare(
 
 
 def group_difference(groups: npt.NDArray[np.str_], values: FloatArray) -> float:
-    """Subtract the reference's mean from that of the affected group."""
+    """Subtract the reference's mean from that of the affected group.
+
+    Parameters
+    ----------
+    groups : (n,) ndarray of str
+        `AFFECTED` and `REFERENCE` are compared, others left out.
+    values : (n,) ndarray
+        Without NaN.
+
+    Returns
+    -------
+    float
+        In the unit of the values.
+    """
     return float(values[groups == AFFECTED].mean() - values[groups == REFERENCE].mean())
 
 
@@ -156,7 +169,26 @@ def adjusted_difference(
 def group_effect(
     name: str, unit: str, groups: Sequence[str], planted: FloatArray, measured: FloatArray
 ) -> GroupEffect:
-    """Compare the affected group with the reference, and with what was planted in them."""
+    """Compare the affected group with the reference, and with what was planted in them.
+
+    Parameters
+    ----------
+    name : str
+        Of the measure, for the table.
+    unit : str
+        For the table.
+    groups : sequence of str
+        Of each visit.
+    planted : (n,) ndarray
+        In the unit.
+    measured : (n,) ndarray
+        In the unit; NaN where nothing was measured.
+
+    Returns
+    -------
+    GroupEffect
+        With Welch's 95 % interval; NaN where a group has fewer than two values.
+    """
     of = np.asarray(groups)
     known = np.isfinite(measured)
     a, b = measured[known & (of == AFFECTED)], measured[known & (of == REFERENCE)]
@@ -177,6 +209,20 @@ def format_score(
     recoveries: Sequence[Recovery], effects: Sequence[GroupEffect], notes: Sequence[str] = ()
 ) -> str:
     """Write the comparison as a table for the terminal.
+
+    Parameters
+    ----------
+    recoveries : sequence of Recovery
+        Pairs of planted and measured values.
+    effects : sequence of GroupEffect
+        Differences between groups.
+    notes : sequence of str
+        Lines that follow the tables.
+
+    Returns
+    -------
+    str
+        Lines of at most some hundred characters.
 
     Examples
     --------

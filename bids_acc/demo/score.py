@@ -151,6 +151,13 @@ def score_function(
     Noise lowers every correlation that is measured, so that the truth of the images is not the
     correlation of the planted series but `bids_acc.demo.attenuation.expected_z` of them.
 
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    truth : DatasetTruth
+        From `read_truth`.
+
     Returns
     -------
     recoveries : list of Recovery
@@ -222,7 +229,18 @@ class VertexMaps:
     """(n_vertices, 3) MNI coordinates, mm."""
 
     def by_pattern(self, values: FloatArray) -> FloatArray:
-        """Average (n_visits, n_vertices) with each pattern's weights, where there is a value."""
+        """Average (n_visits, n_vertices) with each pattern's weights, where there is a value.
+
+        Parameters
+        ----------
+        values : (n_visits, n_vertices) ndarray
+            NaN where there is no value.
+
+        Returns
+        -------
+        (n_visits, n_patterns) ndarray
+            In the unit of the values.
+        """
         weights = pattern_weights(self.points)
         known = np.isfinite(values)
         return np.asarray((np.where(known, values, 0) @ weights) / (known @ weights))
@@ -255,6 +273,20 @@ def score_thickness(
 
     Each pattern and each vertex is compared as difference from the mean over all visits, so that
     a common error shows as bias only.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    truth : DatasetTruth
+        From `read_truth`.
+
+    Returns
+    -------
+    recoveries : list of Recovery
+        mm; by pattern and by vertex.
+    effects : list of GroupEffect
+        In the pregenual pattern, mm.
     """
     maps = _vertex_maps(output_dir, truth, 'thickness')
     planted = _true_thickness(maps.visits, maps.places)
@@ -270,7 +302,20 @@ def score_thickness(
 
 
 def planted_diffusivity(visit: VisitTruth, points: FloatArray) -> FloatArray:
-    """Return the relative change of mean diffusivity that was planted in a visit, at points."""
+    """Return the relative change of mean diffusivity that was planted in a visit, at points.
+
+    Parameters
+    ----------
+    visit : VisitTruth
+        Its ``md_change``.
+    points : (n, 3) ndarray
+        MNI coordinates, mm.
+
+    Returns
+    -------
+    (n,) ndarray
+        0.1 for 10 % more.
+    """
     change = visit['md_change']
     return DiffusivityChange(change['rise'], tuple(change['loadings'])).at(points)
 
@@ -282,6 +327,20 @@ def score_diffusivity(
 
     In per cent of the planted grey matter's own diffusivity: CSF in the samples raises the
     measured level, and would make the same difference in mm2/s a smaller share of it.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    truth : DatasetTruth
+        From `read_truth`.
+
+    Returns
+    -------
+    recoveries : list of Recovery
+        By pattern, per cent.
+    effects : list of GroupEffect
+        In the pregenual pattern, per cent.
     """
     maps = _vertex_maps(output_dir, truth, 'md')
     measured = 100 * maps.values / truth['gm_md_mm2_per_s']
@@ -339,6 +398,13 @@ def score_parcels(
     output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Compare the group level's parcels with the planted parts and effects.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives, with results of the group level.
+    truth : DatasetTruth
+        From `read_truth`.
 
     Returns
     -------
@@ -421,6 +487,13 @@ def score_report(
     output_dir: Path, truth: DatasetTruth
 ) -> tuple[list[Recovery], list[GroupEffect], list[str]]:
     """Look up the planted rise of diffusivity in the group report's own pairwise comparisons.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives, with results of the group level and a model.
+    truth : DatasetTruth
+        From `read_truth`.
 
     Returns
     -------

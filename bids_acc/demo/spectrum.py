@@ -84,7 +84,18 @@ class SpectrumTruth:
     phase_rad: float
 
     def ratio(self, numerator: tuple[str, ...], denominator: tuple[str, ...]) -> float:
-        """Return the ratio of two sums of amplitudes."""
+        """Return the ratio of two sums of amplitudes.
+
+        Parameters
+        ----------
+        numerator, denominator : tuple of str
+            Names of metabolites in the basis, such as ``('Glu', 'Gln')``.
+
+        Returns
+        -------
+        float
+            Dimensionless; all metabolites relax alike, so that it is a ratio of concentrations.
+        """
         return sum(self.amplitudes[n] for n in numerator) / sum(
             self.amplitudes[n] for n in denominator
         )

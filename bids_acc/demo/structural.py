@@ -50,13 +50,39 @@ def grid(
 
 
 def grid_points(affine: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
-    """List the scanner coordinates (rows, mm) of all voxels in C order."""
+    """List the scanner coordinates (rows, mm) of all voxels in C order.
+
+    Parameters
+    ----------
+    affine : (4, 4) ndarray
+        Voxel to scanner, mm.
+    shape : tuple of (int, int, int)
+        Voxels along each axis.
+
+    Returns
+    -------
+    (n_voxels, 3) ndarray
+        The last axis varies fastest.
+    """
     voxels = np.indices(shape, dtype=float).reshape(3, -1).T
     return apply_affine(affine, voxels)
 
 
 def blur_to(volume: npt.NDArray[np.floating], resolution: float) -> FloatMap:
-    """Blur a 1 mm map as voxels of another size would, so that sampling it does not alias."""
+    """Blur a 1 mm map as voxels of another size would, so that sampling it does not alias.
+
+    Parameters
+    ----------
+    volume : (x, y, z) ndarray
+        1 mm.
+    resolution : float
+        Full width at half maximum of the result, mm; the map's own 1 mm is taken off in squares.
+
+    Returns
+    -------
+    (x, y, z) ndarray of float32
+        On the same grid.
+    """
     sigma = np.sqrt(max(resolution**2 - 1.0, 0.0)) / np.sqrt(8 * np.log(2))
     return gaussian_filter(volume, sigma).astype(np.float32) if sigma else volume
 

@@ -61,7 +61,18 @@ class Box:
     """(n_components, x, y, z) components at each voxel."""
 
     def at(self, points: FloatArray) -> FloatArray:
-        """Interpolate at MNI points (rows, mm); zero outside."""
+        """Interpolate at MNI points (rows, mm); zero outside.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            MNI coordinates, mm.
+
+        Returns
+        -------
+        (n, n_components) ndarray
+            Linear between voxels.
+        """
         voxels = to_voxels(self.affine, points)
         return np.stack([sample(component, voxels) for component in self.field], axis=1)
 
@@ -108,7 +119,18 @@ def _brain() -> tuple[FloatArray, FloatMap, FloatMap]:
 
 
 def add_scalp(t1w: FloatMap) -> FloatMap:
-    """Wrap CSF, skull and scalp around a brain; the brain's own voxels do not change."""
+    """Wrap CSF, skull and scalp around a brain; the brain's own voxels do not change.
+
+    Parameters
+    ----------
+    t1w : (x, y, z) ndarray of float32
+        1 mm, zero outside the brain.
+
+    Returns
+    -------
+    (x, y, z) ndarray of float32
+        Layers of `SHELLS` (mm and intensity), smoothed by 0.8 mm SD.
+    """
     brain = t1w > 0
     distance = distance_transform_edt(~brain)
     head = np.zeros_like(t1w)

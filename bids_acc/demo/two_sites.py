@@ -150,7 +150,18 @@ class Person:
     """Scores and doses; None where there are none."""
 
     def shift(self, metric: str) -> np.ndarray:
-        """Return the planted difference from controls in each part, standard deviations."""
+        """Return the planted difference from controls in each part, standard deviations.
+
+        Parameters
+        ----------
+        metric : str
+            Such as ``thickness``.
+
+        Returns
+        -------
+        (n_parts,) ndarray
+            Zero for controls and for metrics without an effect.
+        """
         none = (0.0,) * len(PATTERNS)
         return np.array(self.site.differences.get(metric, {}).get(self.group, none))
 
@@ -240,7 +251,18 @@ def _clinical(group: str, age: int, rng: np.random.Generator) -> dict[str, int |
 
 
 def participants_table(people: Sequence[Person]) -> pd.DataFrame:
-    """Return ``participants.tsv``."""
+    """Return ``participants.tsv``.
+
+    Parameters
+    ----------
+    people : sequence of Person
+        Of both sites.
+
+    Returns
+    -------
+    DataFrame
+        One row each, in their order.
+    """
     return pd.DataFrame(
         {
             'participant_id': [p.label for p in people],
@@ -253,7 +275,18 @@ def participants_table(people: Sequence[Person]) -> pd.DataFrame:
 
 
 def clinical_table(people: Sequence[Person]) -> pd.DataFrame:
-    """Return ``phenotype/clinical.tsv``; integers as such, missing ones as None."""
+    """Return ``phenotype/clinical.tsv``; integers as such, missing ones as None.
+
+    Parameters
+    ----------
+    people : sequence of Person
+        Of both sites.
+
+    Returns
+    -------
+    DataFrame
+        One row each; controls have no scores.
+    """
     rows = [{'participant_id': p.label, **p.clinical} for p in people]
     return pd.DataFrame(rows, dtype=object)
 

@@ -49,18 +49,57 @@ def rigid(translation_mm: npt.ArrayLike, rotation_deg: npt.ArrayLike) -> FloatAr
 
 
 def apply_affine(matrix: FloatArray, points: FloatArray) -> FloatArray:
-    """Move points by a homogeneous matrix; points are rows."""
+    """Move points by a homogeneous matrix; points are rows.
+
+    Parameters
+    ----------
+    matrix : (4, 4) ndarray
+        In the points' unit.
+    points : (n, 3) ndarray
+        Coordinates.
+
+    Returns
+    -------
+    (n, 3) ndarray
+        Coordinates.
+    """
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
 def to_voxels(affine: FloatArray, points: FloatArray) -> FloatArray:
-    """Turn coordinates (rows, mm) into voxel indices; undoes `apply_affine`."""
+    """Turn coordinates (rows, mm) into voxel indices; undoes `apply_affine`.
+
+    Parameters
+    ----------
+    affine : (4, 4) ndarray
+        Voxel to world, mm.
+    points : (n, 3) ndarray
+        World coordinates, mm.
+
+    Returns
+    -------
+    (n, 3) ndarray
+        Not rounded.
+    """
     inverse: FloatArray = np.asarray(np.linalg.inv(affine), dtype=np.float64)
     return apply_affine(inverse, points)
 
 
 def sample(volume: npt.NDArray[np.floating], voxels: FloatArray) -> FloatArray:
-    """Interpolate a volume linearly at voxel coordinates (rows); zero outside."""
+    """Interpolate a volume linearly at voxel coordinates (rows); zero outside.
+
+    Parameters
+    ----------
+    volume : (x, y, z) ndarray
+        Any unit.
+    voxels : (n, 3) ndarray
+        Indices, not rounded.
+
+    Returns
+    -------
+    (n,) ndarray
+        In the volume's unit.
+    """
     values = map_coordinates(volume, voxels.T, order=1, mode='constant', cval=0.0)
     return np.asarray(values, dtype=np.float64)
 
@@ -90,7 +129,20 @@ def smooth_field(rng: np.random.Generator, *, rms_mm: float, smoothness_mm: floa
 
 
 def field_at(field: FloatArray, points: FloatArray) -> FloatArray:
-    """Interpolate a lattice field at points (rows, mm)."""
+    """Interpolate a lattice field at points (rows, mm).
+
+    Parameters
+    ----------
+    field : (3, n, n, n) ndarray
+        As `smooth_field` draws it, mm.
+    points : (m, 3) ndarray
+        Relative to the middle of the lattice, mm.
+
+    Returns
+    -------
+    (m, 3) ndarray
+        Displacements, mm.
+    """
     voxels = (points + LATTICE_HALF_MM) / LATTICE_STEP_MM
     return np.stack([sample(component, voxels) for component in field], axis=1)
 
@@ -105,11 +157,35 @@ class HeadShape:
     """(3, n, n, n) smooth warp, mm, as `smooth_field` draws it."""
 
     def to_template(self, points: FloatArray) -> FloatArray:
-        """Map points of the participant's head (rows, mm) to the template, mm."""
+        """Map points of the participant's head (rows, mm) to the template, mm.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            In the head's own frame, mm.
+
+        Returns
+        -------
+        (n, 3) ndarray
+            MNI coordinates, mm, before any shift of borders.
+        """
         return points * self.scale + field_at(self.field, points)
 
     def from_template(self, points: FloatArray, n_iterations: int = 12) -> FloatArray:
-        """Invert `to_template` by fixed-point iteration."""
+        """Invert `to_template` by fixed-point iteration.
+
+        Parameters
+        ----------
+        points : (n, 3) ndarray
+            MNI coordinates, mm.
+        n_iterations : int
+            Steps; the warp is smooth enough for each to gain about a digit.
+
+        Returns
+        -------
+        (n, 3) ndarray
+            In the head's own frame, mm.
+        """
         guess = points / self.scale
         for _ in range(n_iterations):
             guess = (points - field_at(self.field, guess)) / self.scale

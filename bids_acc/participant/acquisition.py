@@ -15,6 +15,18 @@ from bids_acc.typing import FloatArray
 def number(metadata: Mapping[str, object], key: str) -> float | None:
     """Return a number of a sidecar, if it is one.
 
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar.
+    key : str
+        Such as ``EchoTime``; BIDS' unit is kept.
+
+    Returns
+    -------
+    float or None
+        None for text, lists and booleans.
+
     Examples
     --------
     >>> number({'EchoTime': 0.03, 'FlipAngle': '9'}, 'EchoTime')
@@ -27,7 +39,18 @@ def number(metadata: Mapping[str, object], key: str) -> float | None:
 
 
 def voxel_words(path: Path) -> str:
-    """Write the edges of an image's voxel, in mm; nothing where it cannot be read."""
+    """Write the edges of an image's voxel, in mm; nothing where it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file.
+
+    Returns
+    -------
+    str
+        Such as ``1 x 1 x 1 mm``.
+    """
     try:
         return edges_words(np.asarray(open_image(path).header.get_zooms()[:3], dtype=float))
     except (OSError, ValueError):  # the plan says what is wrong with it
@@ -36,6 +59,16 @@ def voxel_words(path: Path) -> str:
 
 def edges_words(edges: FloatArray) -> str:
     """Write three edges in mm.
+
+    Parameters
+    ----------
+    edges : (3,) ndarray
+        Lengths along the axes of the voxel, mm.
+
+    Returns
+    -------
+    str
+        With three significant digits each.
 
     Examples
     --------
@@ -46,7 +79,13 @@ def edges_words(edges: FloatArray) -> str:
 
 
 def volumes_of(path: Path) -> int:
-    """Count the volumes of an image; 0 where it cannot be read."""
+    """Count the volumes of an image; 0 where it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI file; one of three dimensions has one volume.
+    """
     try:
         shape = open_image(path).shape
     except (OSError, ValueError):  # the plan says what is wrong with it
@@ -58,6 +97,16 @@ def shells_words(bval: Path, bvec: Path) -> str:
     """Count the volumes of each shell; nothing where the tables cannot be read.
 
     ``4 x b 0, 30 x b 1000``
+
+    Parameters
+    ----------
+    bval, bvec : Path
+        FSL's gradient table.
+
+    Returns
+    -------
+    str
+        Shells in ascending order, s/mm2.
     """
     try:
         shells = find_shells(read_gradients(bval, bvec)[0])

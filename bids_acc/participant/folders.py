@@ -66,6 +66,11 @@ def check_group_folder(output_dir: Path) -> None:
     A folder without ``dataset_description.json`` is welcome: that it holds our results is
     checked where they are read.
 
+    Parameters
+    ----------
+    output_dir : Path
+        Where the group level reads and writes.
+
     Raises
     ------
     OutputError
@@ -109,6 +114,15 @@ def _check_not_derivative(bids_dir: Path, output_dir: Path, *, validate: bool) -
 
 def check_apart(bids_dir: Path, output_dir: Path, work_dir: Path | None) -> None:
     """Refuse an output or work folder that would mix with the input, however it is written.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Raw data set.
+    output_dir : Path
+        Root of the derivatives; ``bids_dir/derivatives`` is a good place for it.
+    work_dir : Path or None
+        For intermediate files; None for one below the temporary folder.
 
     Raises
     ------
@@ -165,6 +179,11 @@ def _subject_folder(folder: Path, bids_dir: Path) -> Path | None:
 def check_ours(output_dir: Path) -> None:
     """Refuse an output folder in which something lies that bids_acc did not write.
 
+    Parameters
+    ----------
+    output_dir : Path
+        May be empty or absent; hidden files and those of `HARMLESS` do not count.
+
     Raises
     ------
     OutputError
@@ -205,6 +224,11 @@ def check_links(output_dir: Path) -> None:
 
     A file that is a link is replaced when it is written; a folder would be written through.
 
+    Parameters
+    ----------
+    output_dir : Path
+        Folders in it that are links are followed to their ends.
+
     Raises
     ------
     OutputError
@@ -234,7 +258,18 @@ def _linked_folders(folder: Path) -> Iterator[Path]:
 
 
 def default_work_dir(output_dir: Path) -> Path:
-    """Name the folder for intermediate files, the same whenever the output folder is the same."""
+    """Name the folder for intermediate files, the same whenever the output folder is the same.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Absolute.
+
+    Returns
+    -------
+    Path
+        Below the temporary folder, with the user's number in its name.
+    """
     digest = hashlib.sha256(os.fsencode(output_dir)).hexdigest()[:12]
     return temporary_folder() / f'bids_acc-{os.getuid()}-{digest}'
 

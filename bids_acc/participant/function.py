@@ -122,6 +122,18 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
     Those are runs with events that cannot be used, or with another repetition time than the
     first of the task.
 
+    Parameters
+    ----------
+    inputs : FuncInputs
+        All series of a session.
+
+    Returns
+    -------
+    inputs : FuncInputs
+        With the runs that are left.
+    notes : list of str
+        Why each of the others is not used.
+
     Raises
     ------
     InputDataError
@@ -200,7 +212,18 @@ def _seconds(run: Run) -> float:
 
 
 def needs_anat(inputs: FuncInputs) -> bool:
-    """Tell whether the series can only be measured with the surfaces of the T1w image."""
+    """Tell whether the series can only be measured with the surfaces of the T1w image.
+
+    Parameters
+    ----------
+    inputs : FuncInputs
+        All series of a session.
+
+    Returns
+    -------
+    bool
+        True for raw series and for prepared ones in T1w space.
+    """
     return bool(inputs.raw) or any(run.space == 'T1w' for run in inputs.runs)
 
 
@@ -209,7 +232,25 @@ def judged_row(
 ) -> tuple[PlanRow, FuncInputs | None]:
     """Hold the series of a session against the settings; say in the plan what they come to.
 
-    With ``mesh``, the name of a derivative's mesh, also what is not measured there.
+    Parameters
+    ----------
+    row : PlanRow
+        Plan of the functional modality.
+    inputs : FuncInputs
+        All series of a session.
+    settings : FuncSettings
+        Contrasts and what is measured.
+    has_anat : bool
+        Whether surfaces of the session's T1w image are or will be there.
+    mesh : str
+        Name of a derivative's mesh: what is not measured on it is said too; empty for none.
+
+    Returns
+    -------
+    row : PlanRow
+        With the tasks and contrasts in words, or with the failure.
+    inputs : FuncInputs or None
+        The runs that can be used; None if it fails.
     """
     try:
         if not has_anat and needs_anat(inputs):
@@ -239,13 +280,35 @@ def judged_row(
 
 
 def seed_names(settings: FuncSettings) -> list[str]:
-    """Name the seeds that get a map."""
+    """Name the seeds that get a map.
+
+    Parameters
+    ----------
+    settings : FuncSettings
+        ``seeds`` names a file of own seed regions; nothing for the shipped ones.
+
+    Returns
+    -------
+    list of str
+        Those regions, then the cingulate labels of both hemispheres.
+    """
     own = [r.name for r in seed_regions(Path(settings.seeds) if settings.seeds else None)]
     return [*own, *(f'{name}{side}' for name in ACC_LABELS.values() for side in HEMISPHERES)]
 
 
 def facts_of(run: BoldRun) -> RunFacts:
-    """Return what is known of a prepared run."""
+    """Return what is known of a prepared run.
+
+    Parameters
+    ----------
+    run : BoldRun
+        Prepared by fMRIPrep or alike.
+
+    Returns
+    -------
+    RunFacts
+        What the steps of the graph need, as plain values; times in s.
+    """
     seconds = float(run.metadata['RepetitionTime'])
     entities = dict(run.entities)
     told = {k: v for k, v in entities.items() if k not in ('subject', 'session')}
@@ -264,7 +327,18 @@ def facts_of(run: BoldRun) -> RunFacts:
 
 
 def run_lists(runs: Sequence[BoldRun]) -> dict[str, list[object]]:
-    """Return runs as they travel through a graph (`bids_acc.func.run.RUN_FIELDS`)."""
+    """Return runs as they travel through a graph (`bids_acc.func.run.RUN_FIELDS`).
+
+    Parameters
+    ----------
+    runs : sequence of BoldRun
+        Prepared by fMRIPrep or alike.
+
+    Returns
+    -------
+    dict
+        Field of the input node to one entry for each run.
+    """
     return {
         'bold_files': [[str(path) for path in run.bold] for run in runs],
         'mask_files': [str(run.mask or '') for run in runs],

@@ -53,16 +53,51 @@ class Job:
     """Brain mask that is there already."""
 
     def wants(self, modality: str) -> bool:
-        """Tell whether a modality is to be computed."""
+        """Tell whether a modality is to be computed.
+
+        Parameters
+        ----------
+        modality : str
+            ``anat``, ``dwi``, ``mtr``, ``func`` or ``mrs``.
+
+        Returns
+        -------
+        bool
+            False also for one that was not asked for.
+        """
         return modality in self.plan and self.plan[modality].status == 'run'
 
     def has(self, modality: str) -> bool:
-        """Tell whether a modality's outputs are or will be there."""
+        """Tell whether a modality's outputs are or will be there.
+
+        Parameters
+        ----------
+        modality : str
+            ``anat``, ``dwi``, ``mtr``, ``func`` or ``mrs``.
+
+        Returns
+        -------
+        bool
+            True if its status is ``run`` or ``reuse``.
+        """
         return modality in self.plan and self.plan[modality].status in ('run', 'reuse')
 
 
 def record_label(session: Session, modality: str) -> str:
-    """Name the record of one modality."""
+    """Name the record of one modality.
+
+    Parameters
+    ----------
+    session : Session
+        Of a participant.
+    modality : str
+        ``anat``, ``dwi``, ``mtr``, ``func`` or ``mrs``.
+
+    Returns
+    -------
+    str
+        Such as ``sub-01_ses-1_anat``.
+    """
     return f'{session.label}_{modality}'
 
 
@@ -229,6 +264,18 @@ def settings_fingerprint(settings: Settings, modality: str) -> str:
     """Hash the settings of a modality, with the content of every file that they name.
 
     A basis set or gate that was edited under the same name is another setting.
+
+    Parameters
+    ----------
+    settings : Settings
+        All of them; those of other modalities do not count, but for what is shared.
+    modality : str
+        ``anat``, ``dwi``, ``mtr``, ``func`` or ``mrs``.
+
+    Returns
+    -------
+    str
+        Another one means that the modality is computed again.
     """
     own = getattr(settings, modality)
     named = [Path(v) for v in vars(own).values() if isinstance(v, str) and '/' in v]
@@ -314,6 +361,16 @@ def _memory(
 
 def plan_participant(request: Request) -> list[Job]:
     """Check what was asked for and tell what will be done, without writing anything.
+
+    Parameters
+    ----------
+    request : Request
+        With folders, labels, filters and settings.
+
+    Returns
+    -------
+    list of Job
+        One for each session, with the status of every modality that was asked for.
 
     Raises
     ------

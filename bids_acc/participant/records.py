@@ -26,7 +26,20 @@ from bids_acc.participant.plan import Job, record_label
 
 
 def stored_fields(record: Record, output_dir: Path) -> pe.Node:
-    """Hand out the stored output files of a modality that is not computed again."""
+    """Hand out the stored output files of a modality that is not computed again.
+
+    Parameters
+    ----------
+    record : Record
+        Of the T1w modality, read back.
+    output_dir : Path
+        Root of the derivatives, below which recorded paths lie.
+
+    Returns
+    -------
+    pe.Node
+        Stands in the graph where the T1w workflow would.
+    """
     values = {name: _absolute(value, output_dir) for name, value in record.fields.items()}
     node = pe.Node(niu.IdentityInterface(fields=sorted(values)), name='stored_anat')
     for name, value in values.items():
@@ -43,7 +56,15 @@ def _absolute(value: object, root: Path) -> object:
 
 
 def forget_before_run(jobs: Iterable[Job], output_dir: Path) -> None:
-    """Remove the records of what will be written anew."""
+    """Remove the records of what will be written anew.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        Those modalities that they want lose their records.
+    output_dir : Path
+        Root of the derivatives.
+    """
     for job in jobs:
         for modality in MODALITIES:
             if job.wants(modality):

@@ -67,6 +67,13 @@ class RunFolders:
 def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
     """Make the folders of a run, and what makes the output a data set of its own.
 
+    Parameters
+    ----------
+    request : Request
+        With the folders. What other versions of the code left in the work folder is not used.
+    jobs : sequence of Job
+        From `plan_participant`.
+
     Raises
     ------
     OutputError
@@ -172,7 +179,17 @@ class _Ledger:
     """Graphs of spectra that did not end well."""
 
     def enter(self, job: Job, graph: Graph, result: GraphResult) -> list[StatusRow]:
-        """Record what a session has finished and what has failed; return the rows of the job."""
+        """Record what a session has finished and what has failed; return the rows of the job.
+
+        Parameters
+        ----------
+        job : Job
+            Of the session.
+        graph : Graph
+            That was run.
+        result : GraphResult
+            How it ended.
+        """
         if result.unfinished and result.nodes is not None:
             keep_finished(result.nodes, result.ended)
         rows = session_rows(job, graph.steps, result)
@@ -190,7 +207,18 @@ class _Ledger:
         return rows
 
     def so_far(self, jobs: Sequence[Job]) -> list[StatusRow]:
-        """Return the rows of all sessions; those that the run did not come to say so."""
+        """Return the rows of all sessions; those that the run did not come to say so.
+
+        Parameters
+        ----------
+        jobs : sequence of Job
+            All of the run.
+
+        Returns
+        -------
+        list of StatusRow
+            In their order.
+        """
         nothing = GraphResult(frozenset(), frozenset(), ())
         return [
             row

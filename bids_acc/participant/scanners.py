@@ -83,7 +83,19 @@ def scanner_table(session: Session) -> pd.DataFrame:
 
 
 def told_by(sidecars: Iterable[Mapping[str, object]], fields: Sequence[str]) -> str | None:
-    """Return what sidecars tell of one thing; None if nothing.
+    """Return what sidecars tell of one thing, such as the scanner's model; None if nothing.
+
+    Parameters
+    ----------
+    sidecars : iterable of mapping
+        Of one modality's files.
+    fields : sequence of str
+        Names under which it may stand, the first that is there counts.
+
+    Returns
+    -------
+    str or None
+        Different answers are joined by semicolons.
 
     Examples
     --------
@@ -166,7 +178,15 @@ def _measured(inputs: Sequence[_Input]) -> dict[str, str | None]:
 
 
 def scanner_file(session: Session, output_dir: Path) -> Path:
-    """Return where the table of a session lies."""
+    """Return where the table of a session lies.
+
+    Parameters
+    ----------
+    session : Session
+        Of a participant.
+    output_dir : Path
+        Root of the derivatives.
+    """
     entities = {'subject': session.subject, 'session': session.session}
     return output_path(KEY, output_dir, entities)
 

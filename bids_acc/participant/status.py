@@ -28,7 +28,13 @@ class FailedGraph:
 
 
 def planned_row(plan: PlanRow) -> StatusRow:
-    """Turn a plan row into a status row, as if all went well."""
+    """Turn a plan row into a status row, as if all went well.
+
+    Parameters
+    ----------
+    plan : PlanRow
+        Of one modality; ``run`` becomes ``done``.
+    """
     return StatusRow(
         plan.participant_id, plan.session_id, plan.modality, _WORDS[plan.status],  # type: ignore[arg-type]
         plan.reason_code, plan.reason, exit_code=plan.exit_code,
@@ -88,7 +94,24 @@ def _failed(row: StatusRow, steps: Mapping[str, Step], crashes: Sequence[Crash])
 def failed_graphs(
     modality: str, rows: Iterable[StatusRow], steps: Mapping[str, Step], result: GraphResult
 ) -> dict[str, FailedGraph]:
-    """Map each graph of a modality that did not end well to the reason and the steps that did."""
+    """Map each graph of a modality that did not end well to the reason and the steps that did.
+
+    Parameters
+    ----------
+    modality : str
+        ``anat``, ``dwi``, ``mtr``, ``func`` or ``mrs``.
+    rows : iterable of StatusRow
+        Of one session, with one of this modality.
+    steps : mapping of str to Step
+        Of the session's graph, by full name.
+    result : GraphResult
+        How the graph ended.
+
+    Returns
+    -------
+    dict of str to FailedGraph
+        By name of the graph within the session; empty unless the modality failed.
+    """
     row = next(row for row in rows if row.modality == modality)
     if row.status != 'failed':
         return {}

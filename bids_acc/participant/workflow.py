@@ -122,6 +122,16 @@ def computing_nodes(workflow: Workflow) -> list[str]:
     """Name the nodes that will run, besides the one that keeps the files.
 
     Identity nodes only pass values on; Nipype takes them out of the graph before it runs.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Of a session, with all that it holds.
+
+    Returns
+    -------
+    list of str
+        Full names, as Nipype gives them.
     """
     names: list[str] = workflow.list_node_names()
     others = IdentityInterface, Sink
@@ -393,6 +403,11 @@ def _join(workflow: Workflow, anat: Workflow | pe.Node | None, other: Workflow) 
 def workflow_name(label: str) -> str:
     """Turn a session label into what Nipype takes as a name.
 
+    Parameters
+    ----------
+    label : str
+        Such as ``sub-01_ses-1``.
+
     Examples
     --------
     >>> workflow_name('sub-01_ses-1')
@@ -423,6 +438,17 @@ def task_seed(seed: int, label: str) -> int:
 def spectrum_names(spectra: Sequence[MrsInputs]) -> list[str]:
     """Name the graph of each spectrum after what tells it from the others.
 
+    Parameters
+    ----------
+    spectra : sequence of MrsInputs
+        Of one session.
+
+    Returns
+    -------
+    list of str
+        ``mrs_wf`` for a single one; else with acquisition, voxel and so on, such as
+        ``mrs_acc_wf``.
+
     Raises
     ------
     ValueError
@@ -445,6 +471,13 @@ def other_space(session: Session, inputs: MrsInputs) -> str:
 
     The voxel is known in the scanner's space of its own session. A T1w image that the sidecar
     names is taken at its word; one of another session is not in that space.
+
+    Parameters
+    ----------
+    session : Session
+        With the T1w image that is segmented, if any.
+    inputs : MrsInputs
+        Spectrum, and the T1w image that its sidecar names.
     """
     if session.anat is None:
         return ''

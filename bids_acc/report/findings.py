@@ -154,7 +154,20 @@ def _main_tables(
 
 
 def main_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows that can be findings; cohort-less ones are of all people."""
+    """Keep the rows of a table of results that can be headline findings.
+
+    Parameters
+    ----------
+    name : str
+        Of the table, such as ``mrs_group`` or ``clinical``.
+    table : DataFrame
+        One test a row, as the group level writes it.
+
+    Returns
+    -------
+    DataFrame
+        With ``cohort`` filled (``all`` for tests over all people) and ``p_corrected`` as numbers.
+    """
     if 'p_corrected' not in table:
         return table.iloc[:0].assign(cohort='', p_corrected=float('nan'))
     kept = table[~table['analysis'].astype(str).str.endswith(VARIANTS)]
@@ -236,6 +249,16 @@ def _findings_of(
 
 def adjustment_words(row: pd.Series) -> str:
     """Say what a comparison is adjusted for.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``covariates``, ``formula`` and ``term`` are read.
+
+    Returns
+    -------
+    str
+        Names joined by commas; the tested term is not among them.
 
     Examples
     --------

@@ -65,7 +65,18 @@ def two_frames(
 
 
 def no_frames(text: str) -> Figure:
-    """Draw a sentence where there is nothing to compare."""
+    """Draw a sentence where there is nothing to compare.
+
+    Parameters
+    ----------
+    text : str
+        Why there is nothing, in one line.
+
+    Returns
+    -------
+    Figure
+        As wide as the other figures of registrations (9.6 in).
+    """
     figure = Figure(figsize=(9.6, 0.6), facecolor='black')
     figure.text(0.5, 0.5, text, color='white', fontsize=9, ha='center', va='center')
     return figure

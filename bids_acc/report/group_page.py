@@ -222,6 +222,16 @@ class GroupPage:
 def by_group(row: pd.Series) -> dict[str, str]:
     """Return what a row says of each group: mean (SD), n or counts, by the group's name.
 
+    Parameters
+    ----------
+    row : Series
+        Of demographics or of quality; ``description`` is read.
+
+    Returns
+    -------
+    dict of str to str
+        A group that is named as a column of the table is called ``group ...``.
+
     Examples
     --------
     >>> by_group(pd.Series({'description': 'HC: 41 (9), n=26; TRS: 39 (8), n=23'}))
@@ -312,7 +322,18 @@ def said_once(table: pd.DataFrame) -> str:
 
 
 def analysis_words(row: pd.Series) -> str:
-    """Name the analysis of a row."""
+    """Name the analysis of a row.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results.
+
+    Returns
+    -------
+    str
+        From `ANALYSES`, else the name as it stands.
+    """
     name = text_of(row, 'analysis')
     return ANALYSES.get(name, name)
 
@@ -341,7 +362,18 @@ NOT_DONE = ('not done: ', 'refused by the self-check: ')
 
 
 def not_done(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Collect the analyses that could not be done, with the reason."""
+    """Collect the analyses that could not be done, with the reason.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        By name, as the group level writes them.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``analysis``, ``cohort``, ``response`` and ``why``; empty where all was done.
+    """
     rows = [
         {
             'analysis': analysis_words(row),

@@ -50,6 +50,16 @@ def _shorten_ticks(axis: Axis) -> None:
 def shortened(text: str) -> str:
     """Cut out the middle of a text that is too long; its ends tell it from others.
 
+    Parameters
+    ----------
+    text : str
+        Label of an axis or a legend.
+
+    Returns
+    -------
+    str
+        At most `LONGEST` characters.
+
     Examples
     --------
     >>> len(shortened('a' * 200)), shortened('short')

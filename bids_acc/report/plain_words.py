@@ -105,6 +105,11 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
 def voxel_words(entities: str) -> str:
     """Name a spectrum, by the entities of its file name.
 
+    Parameters
+    ----------
+    entities : str
+        Part of a file name with one entity at least; those of `ENTITIES` are put into words.
+
     Examples
     --------
     >>> voxel_words('acq-press_voi-ACC'), voxel_words('voi-ACC'), voxel_words('acq-steam')

@@ -47,7 +47,19 @@ class SurfaceMap:
     """Of a hemisphere of the surface that is shown."""
 
     def shown(self, side: str) -> FloatArray:
-        """Return the values of one hemisphere on the mesh that is shown; missing is NaN."""
+        """Return the values of one hemisphere on the mesh that is shown; missing is NaN.
+
+        Parameters
+        ----------
+        side : str
+            ``L`` or ``R``.
+
+        Returns
+        -------
+        (n_vertices,) ndarray of float64
+            In the unit of the map, or positions among `labels`; of a finer mesh the first
+            vertices.
+        """
         values = np.array(self.values[side], dtype=float)[: self.n_vertices]
         values = np.pad(values, (0, self.n_vertices - len(values)), constant_values=np.nan)
         if self.labels:

@@ -43,6 +43,11 @@ FUNCTIONAL = frozenset({'reho', 'alff', 'falff', 'fc', 'psc'})
 def is_functional(name: str) -> bool:
     """Tell whether a response or metric is measured in BOLD series.
 
+    Parameters
+    ----------
+    name : str
+        Of a response, such as ``reho_c2``.
+
     Examples
     --------
     >>> [is_functional(name) for name in ('fc__Seitzman__sgACC_DMN__both', 'reho_c2', 'fa_c2')]
@@ -52,13 +57,31 @@ def is_functional(name: str) -> bool:
 
 
 def text_of(row: pd.Series, name: str) -> str:
-    """Return a text cell, empty where nothing is said."""
+    """Return a text cell, empty where nothing is said.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results.
+    name : str
+        Of a column, which may be absent.
+
+    Returns
+    -------
+    str
+        Empty for numbers, NaN and ``n/a`` too.
+    """
     value = row.get(name)
     return value if isinstance(value, str) and value != 'n/a' else ''
 
 
 def listed(names: Sequence[str]) -> str:
     """Join names as prose does.
+
+    Parameters
+    ----------
+    names : sequence of str
+        At least one.
 
     Examples
     --------
@@ -77,6 +100,11 @@ CRITERIA: Mapping[str, str] = {
 def criterion_words(text: str) -> str:
     """Put a threshold of a gate into words.
 
+    Parameters
+    ----------
+    text : str
+        Metric, operator, number and unit, as `bids_acc.quality.gate.Threshold` writes it.
+
     Examples
     --------
     >>> criterion_words('fwhm < 10 Hz')
@@ -88,6 +116,11 @@ def criterion_words(text: str) -> str:
 
 def unmet_words(criteria: str) -> str:
     """Say in words which thresholds were not met; anything else stays.
+
+    Parameters
+    ----------
+    criteria : str
+        Joined by commas, each with what came of it where that is unknown.
 
     Examples
     --------
@@ -108,6 +141,11 @@ def unmet_words(criteria: str) -> str:
 
 def tested(row: pd.Series) -> str:
     """Write which term, and which levels of it, a row is about.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``term`` and ``contrast`` are read.
 
     Examples
     --------
@@ -132,6 +170,13 @@ IN_UNITS = frozenset({
 def number_words(number: float, decimals: int = 2) -> str:
     """Write a number with so many decimals; what rounds to zero has no sign.
 
+    Parameters
+    ----------
+    number : float
+        Any size.
+    decimals : int
+        Digits after the point.
+
     Examples
     --------
     >>> number_words(-0.004), number_words(7.0), number_words(-0.305, 1)
@@ -143,6 +188,11 @@ def number_words(number: float, decimals: int = 2) -> str:
 
 def digits_words(number: float) -> str:
     """Write a number with three digits that count.
+
+    Parameters
+    ----------
+    number : float
+        Any size; beyond 1000 all digits before the point are written.
 
     Examples
     --------
@@ -156,6 +206,17 @@ def digits_words(number: float) -> str:
 
 def effect_words(row: pd.Series) -> str:
     """Write the effect size with its interval.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``effect_name``, ``effect``, ``ci_low`` and ``ci_high`` are read.
+
+    Returns
+    -------
+    str
+        Empty without an effect. Three significant digits in the response's own unit, else two
+        decimals.
 
     Examples
     --------
@@ -184,6 +245,11 @@ def effect_words(row: pd.Series) -> str:
 def statistic_words(row: pd.Series) -> str:
     """Write the test statistic with its degrees of freedom.
 
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``statistic``, ``value``, ``df1`` and ``df2`` are read.
+
     Examples
     --------
     >>> statistic_words(pd.Series({'statistic': 'F', 'value': 7.0, 'df1': 2.0, 'df2': 68.0}))
@@ -204,7 +270,18 @@ def statistic_words(row: pd.Series) -> str:
 
 
 def p_words(value: object) -> str:
-    """Write a p value as journals do."""
+    """Write a p value as journals do.
+
+    Parameters
+    ----------
+    value : object
+        Number, or anything that is none.
+
+    Returns
+    -------
+    str
+        Three decimals, ``< 0.001`` below; empty for what is no number.
+    """
     number = pd.to_numeric(value, errors='coerce')  # type: ignore[call-overload]
     if pd.isna(number):
         return ''
@@ -213,6 +290,13 @@ def p_words(value: object) -> str:
 
 def metric_words(metric: str, component: float | None = None) -> str:
     """Name a metric, of a parcel where one is given.
+
+    Parameters
+    ----------
+    metric : str
+        Name in the tables, such as ``md`` or ``volume__ATLAS__REGION__SIDE``.
+    component : float or None
+        Number of the parcel; None or NaN for none.
 
     Examples
     --------
@@ -231,6 +315,11 @@ def metric_words(metric: str, component: float | None = None) -> str:
 
 def response_words(row: pd.Series) -> str:
     """Name what was measured.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``response``, ``metric`` and ``component`` are read.
 
     Examples
     --------
@@ -332,6 +421,11 @@ HEADINGS: Mapping[str, str] = {
 def name_words(name: object) -> str:
     """Put the name of a measure into words; any other text is returned as it is.
 
+    Parameters
+    ----------
+    name : object
+        As in the tables.
+
     Examples
     --------
     >>> name_words('md_c2'), name_words('thickness_c1_L'), name_words('Glx')
@@ -361,6 +455,11 @@ def name_words(name: object) -> str:
 def heading_words(name: object) -> str:
     """Put the name of a column into words.
 
+    Parameters
+    ----------
+    name : object
+        Of a column, as in the tables.
+
     Examples
     --------
     >>> heading_words('null_p95'), heading_words('matched_cosine')
@@ -370,7 +469,18 @@ def heading_words(name: object) -> str:
 
 
 def is_directed(row: pd.Series) -> bool:
-    """Tell whether the sign of the effect says in which direction it goes."""
+    """Tell whether the sign of the effect says in which direction it goes.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results.
+
+    Returns
+    -------
+    bool
+        False for omnibus tests (F, chi-squared, likelihood ratio) without a partial correlation.
+    """
     if pd.notna(row.get('partial_r')):
         return True
     if text_of(row, 'effect_name') == 'partial_eta2':
@@ -383,7 +493,13 @@ def is_directed(row: pd.Series) -> bool:
 
 
 def goes_up(row: pd.Series) -> bool:
-    """Tell the sign of a directed effect: that of the partial correlation, where a row has one."""
+    """Tell the sign of a directed effect: that of the partial correlation, where a row has one.
+
+    Parameters
+    ----------
+    row : Series
+        For which `is_directed` holds.
+    """
     value = row.get('partial_r')
     return bool((value if pd.notna(value) else row['effect']) > 0)
 

@@ -25,12 +25,31 @@ NO_LABEL = ('unknown', 'medialwall')
 
 
 def plain(name: str) -> str:
-    """Return a name as FreeSurfer writes it: small letters, no blanks."""
+    """Return a name as FreeSurfer writes it: small letters, no blanks.
+
+    Parameters
+    ----------
+    name : str
+        Of a region, in any atlas's spelling.
+
+    Returns
+    -------
+    str
+        What regions are matched by.
+    """
     return re.sub(r'[^a-z0-9]', '', name.lower())
 
 
 def write_volume(image: str, table: str) -> None:
-    """Store CerebrA with one name for each region and its side."""
+    """Store CerebrA with one name for each region and its side.
+
+    Parameters
+    ----------
+    image : str
+        CerebrA on the grid of MNI152NLin2009aSym, 1 mm; codes below 256.
+    table : str
+        Tab-separated, with ``index``, ``name`` and ``hemi``.
+    """
     labels = pd.read_csv(table, sep='\t').rename(columns={'hemi': 'hemisphere'})
     labels['name'] = labels['name'].map(plain)
     labels = labels[['index', 'name', 'hemisphere']].sort_values('index')
@@ -44,7 +63,20 @@ def write_volume(image: str, table: str) -> None:
 
 
 def write_surfaces(names: str, order: str) -> None:
-    """Store the labels of vertices as codes in the order of fsaverage6."""
+    """Store the labels of vertices as codes in the order of fsaverage6.
+
+    Parameters
+    ----------
+    names : str
+        NumPy archive with ``dkt_L``, ``hcpmmp1_L`` and so on: a name for each vertex.
+    order : str
+        NumPy file: row k of ``names`` is vertex ``order[k]`` of fsaverage6.
+
+    Raises
+    ------
+    ValueError
+        If two names of an atlas differ in the case of letters only.
+    """
     stored, place = np.load(names), np.load(order)
     arrays: dict[str, np.ndarray] = {}
     tables: dict[str, list[str]] = {}

@@ -24,7 +24,25 @@ TOLERANCE = 1e-3
 
 
 def load_module(wheel: Path, member: str) -> torch.nn.Module:
-    """Return a TorchScript network of the wheel, after a look at the wheel's checksum."""
+    """Return a TorchScript network of the wheel, after a look at the wheel's checksum.
+
+    Parameters
+    ----------
+    wheel : Path
+        The file that ``weights.json`` names, with its SHA-256.
+    member : str
+        Path of the network in it.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    SystemExit
+        If the checksum is another.
+    """
     content = wheel.read_bytes()
     expected = json.loads((HERE / 'weights.json').read_text())['Wheel']['SHA256']
     if hashlib.sha256(content).hexdigest() != expected:
@@ -34,7 +52,15 @@ def load_module(wheel: Path, member: str) -> torch.nn.Module:
 
 
 def export(module: torch.nn.Module, path: Path) -> None:
-    """Write a network that takes volumes whose sides are multiples of 32."""
+    """Write a network that takes volumes whose sides are multiples of 32.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        From `load_module`.
+    path : Path
+        ONNX file to write, opset 14.
+    """
     axes = {'x': {2: 'a', 3: 'b', 4: 'c'}}
     torch.onnx.export(
         module, torch.rand(1, 1, 64, 64, 64), str(path), opset_version=14, input_names=['x'],
@@ -43,7 +69,20 @@ def export(module: torch.nn.Module, path: Path) -> None:
 
 
 def largest_difference(module: torch.nn.Module, path: Path) -> float:
-    """Compare both on smoothed noise of the intensities that the networks are made for."""
+    """Compare both on smoothed noise of the intensities that the networks are made for.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        From `load_module`.
+    path : Path
+        ONNX file of the same network.
+
+    Returns
+    -------
+    float
+        Greatest absolute difference of the outputs; probabilities lie between 0 and 1.
+    """
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(1, 1, 96, 96, 96, generator=generator)
     x = torch.nn.functional.avg_pool3d(noise, 5, stride=1, padding=2)

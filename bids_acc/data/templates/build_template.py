@@ -42,7 +42,18 @@ the sulci of this average brain are shallow)."""
 
 
 def template_image(name: str) -> nb.Nifti1Image:
-    """Return nilearn's MNI152NLin2009aSym T1 or tissue map."""
+    """Return nilearn's MNI152NLin2009aSym T1 or tissue map.
+
+    Parameters
+    ----------
+    name : str
+        ``t1``, ``gm`` or ``wm``, as nilearn's files are named.
+
+    Returns
+    -------
+    nb.Nifti1Image
+        1 mm, MNI152NLin2009aSym.
+    """
     path = DATA / f'mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz'
     return nb.Nifti1Image.from_filename(path)
 
@@ -65,7 +76,26 @@ def settled(
     image: TissueImage, white: np.ndarray, pial: np.ndarray, faces: np.ndarray,
     cortex: np.ndarray, side: int,
 ) -> list[np.ndarray]:  # fmt: skip
-    """Fit both surfaces again and again; return them without intersections, as they are stored."""
+    """Fit both surfaces again and again; return them without intersections, as they are stored.
+
+    Parameters
+    ----------
+    image : TissueImage
+        Tissues of the template.
+    white, pial : (n_vertices, 3) ndarray
+        Where the surfaces begin, RAS mm.
+    faces : (n_faces, 3) ndarray
+        Triangles of both.
+    cortex : (n_vertices,) ndarray of bool
+        False on the medial wall.
+    side : int
+        -1 left, 1 right.
+
+    Returns
+    -------
+    list of (n_vertices, 3) ndarray
+        White and pial surface, RAS mm, float32.
+    """
     for _ in range(N_SETTLING):
         fitted = fit_surfaces(image, white, pial, faces, cortex=cortex, side=side, options=OPTIONS)
         moved = np.linalg.norm(fitted.pial - pial, axis=1).mean()
@@ -81,7 +111,18 @@ def settled(
 
 
 def in_order_of_fsaverage6(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Give each midpoint of fsaverage5's edges the number that it has in fsaverage6."""
+    """Give each midpoint of fsaverage5's edges the number that it has in fsaverage6.
+
+    Parameters
+    ----------
+    arrays : dict of str to np.ndarray
+        Those of ``fsaverage41k.npz``, vertices numbered as `subdivide` makes them.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+        The same arrays; rows of per-vertex ones and faces renumbered.
+    """
     old_faces = arrays['faces_41k'].astype(np.int64)
     new_faces, _ = subdivide(arrays['faces_10k'], arrays['white_L'][:10242])
     order = np.empty(len(arrays['white_L']), dtype=np.int64)
@@ -96,7 +137,13 @@ def in_order_of_fsaverage6(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def main(older: Path) -> None:
-    """Write ``fsaverage41k.npz`` and the sum in ``fsaverage41k.json`` beside this script."""
+    """Write ``fsaverage41k.npz`` and the sum in ``fsaverage41k.json`` beside this script.
+
+    Parameters
+    ----------
+    older : Path
+        ``fsaverage41k.npz`` whose surfaces are to be fitted again.
+    """
     image = tissue_image()
     target = Path(__file__).parent / 'fsaverage41k.npz'
     provenance = json.loads(target.with_suffix('.json').read_text())

@@ -40,26 +40,69 @@ class SubjectView:
         return [label.removeprefix('ses-') for label in found] or [None]
 
     def outputs(self, key: str, session: str | None) -> list[FoundOutput]:
-        """Return the files of one output key."""
+        """Return the files of one output key.
+
+        Parameters
+        ----------
+        key : str
+            Row of the table of outputs, such as ``anat_thickness``.
+        session : str or None
+            Label without prefix; None where there are no sessions.
+        """
         return find_outputs(key, self.output_dir, subject=self.subject, session=session)
 
     def tables(self, key: str, session: str | None) -> Iterator[tuple[FoundOutput, pd.DataFrame]]:
-        """Yield each table of one output key, as read back."""
+        """Yield each table of one output key, as read back.
+
+        Parameters
+        ----------
+        key : str
+            Row of the table of outputs that is a TSV.
+        session : str or None
+            Label without prefix; None where there are no sessions.
+        """
         for found in self.outputs(key, session):
             yield found, read_table(found.path)
 
     def sidecar(self, found: FoundOutput) -> dict[str, object]:
-        """Return the metadata beside an output."""
+        """Return the metadata beside an output.
+
+        Parameters
+        ----------
+        found : FoundOutput
+            From `outputs`.
+
+        Returns
+        -------
+        dict
+            Empty without a sidecar.
+        """
         return read_sidecar(found.path)
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of the output folder; only ``n/a`` is missing."""
+    """Read a table of the output folder; only ``n/a`` is missing.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated.
+    """
     return pd.read_csv(path, sep='\t', na_values='n/a', keep_default_na=False)
 
 
 def what_differs(found: FoundOutput) -> str:
     """Name the acquisition, voxel or run, where a session has more than one.
+
+    Parameters
+    ----------
+    found : FoundOutput
+        One of several outputs of the same key.
+
+    Returns
+    -------
+    str
+        To stand behind a heading; empty where the name holds nothing else.
 
     Examples
     --------
