@@ -44,7 +44,18 @@ class History:
     """Ratings and statements about the whole history."""
 
     def panss(self, *items: str) -> dict[str, float]:
-        """Return the scores of PANSS items such as ``p1``; NaN when missing."""
+        """Return the scores of PANSS items such as ``p1``; NaN when missing.
+
+        Parameters
+        ----------
+        *items : str
+            Names without prefix, such as ``p1``.
+
+        Returns
+        -------
+        dict of str to float
+            1 (absent) to 7 (extreme); NaN where an item was not rated.
+        """
         return {item: float(self.rating.get(f'panss_{item}', math.nan)) for item in items}
 
 

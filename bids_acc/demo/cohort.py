@@ -118,7 +118,18 @@ class Participant:
         return round(float(np.clip(drawn, 0, 0.95)), 4)
 
     def generator(self, *stream: int) -> np.random.Generator:
-        """Return the generator of one stream of random numbers of this participant."""
+        """Return the generator of one stream of random numbers of this participant.
+
+        Parameters
+        ----------
+        *stream : int
+            What is drawn, and at which visit; each pair has numbers of its own.
+
+        Returns
+        -------
+        numpy.random.Generator
+            The same whatever else is drawn before.
+        """
         seed, index = self.seed
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *stream)))
 

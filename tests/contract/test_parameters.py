@@ -16,21 +16,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 WITHOUT = {
     'anat': 44,
 
-    'bids': 42,
-
-    'cli': 16,
-
-    'clinical': 37,
-
-    'demo': 80,
-
-    'derivatives': 24,
-
     'dwi': 33,
-
-    'execution': 10,
-
-    'files': 13,
 
     'func': 47,
 
@@ -40,17 +26,7 @@ WITHOUT = {
 
     'mtr': 4,
 
-    'participant': 34,
-
-    'quality': 7,
-
-    'report': 31,
-
-    'settings': 3,
-
     'surfaces': 27,
-
-    'tables': 12,
 }
 # fmt: on
 """Folder and how many of its public functions with arguments may lack a Parameters section;
