@@ -89,6 +89,7 @@ a formula until it is declared to be something else."""
 SCIENCE = 'numpy scipy nibabel.affines'
 TABLES = f'{SCIENCE} pandas'
 FORMATS = f'{TABLES} nibabel ants nilearn onnxruntime h5py yaml jsonschema'
+OUTPUT = 'derivatives report interfaces'
 MAY: Mapping[str, tuple[str, str]] = {
     'formulas': ('formulas', SCIENCE),
     'tables': ('formulas tables files derivatives', f'{TABLES} jsonschema yaml'),
@@ -116,7 +117,7 @@ MAY: Mapping[str, tuple[str, str]] = {
     ),
     'demo': ('formulas files tables settings statistics parallel derivatives group demo',
              f'{FORMATS} sklearn statsmodels'),
-    'top': ('formulas files tables settings bids derivatives report interfaces workflow group top',
+    'top': (f'formulas tables files settings bids {OUTPUT} workflow parallel group top',
             f'{FORMATS} nipype psutil distributed dask_jobqueue packaging rich'),
 }  # fmt: skip
 """Role, the roles of our modules that it may import, and the outside packages."""
