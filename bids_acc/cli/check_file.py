@@ -15,7 +15,7 @@ from bids_acc.bids.sidecars import read_json
 from bids_acc.derivatives.outputs import parse_entities
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError
 from bids_acc.mrs.basis.sequence import SEQUENCES
-from bids_acc.mrs.check import Remark, as_rows, by_weight, check_file, verdict
+from bids_acc.mrs.scan.check import Remark, as_rows, by_weight, check_file, verdict
 
 MARKS = {'good': 'there   ', 'note': 'note    ', 'lacks': 'LACKS   ', 'refused': 'REFUSED '}
 """How a remark begins in the terminal."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from nipype.pipeline.engine import Workflow
 
 from bids_acc.bids.inputs import MrsInputs
-from bids_acc.mrs.failed import init_mrs_failed_wf
+from bids_acc.mrs.workflow.failed import init_mrs_failed_wf
 from bids_acc.participant.plan import Job
 from bids_acc.participant.status import FailedGraph
 from bids_acc.participant.workflow import GRAPHS, spectrum_names, workflow_name

@@ -19,7 +19,7 @@ from bids_acc.bids.inputs import (
     MtrInputs,
 )
 from bids_acc.derivatives.dataset import container_from_environment
-from bids_acc.mrs.io import read_affine
+from bids_acc.mrs.scan.io import read_affine
 from bids_acc.participant.acquisition import edges_words, number, shells_words, voxel_words
 from bids_acc.participant.plan import Job
 from bids_acc.settings import Request

@@ -29,7 +29,7 @@ from bids_acc.execution.graphs import Graph
 from bids_acc.execution.progress import Step
 from bids_acc.func.workflow.finished import init_func_finished_wf
 from bids_acc.func.workflow.measure import init_func_measure_wf, init_func_raw_wf
-from bids_acc.mrs.workflow import init_mrs_wf
+from bids_acc.mrs.workflow.spectrum import init_mrs_wf
 from bids_acc.mtr.workflow import init_mtr_wf
 from bids_acc.participant.function import RunSet, run_lists, seed_names, tasks_of
 from bids_acc.participant.plan import Job, record_label

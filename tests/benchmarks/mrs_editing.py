@@ -20,7 +20,7 @@ for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 import numpy as np
 
 from bids_acc.mrs.basis import simulate
-from bids_acc.mrs.io import read_nifti_mrs
+from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.editing import TwoKinds, find_two_kinds
 
 SHARED = Path(

@@ -23,10 +23,10 @@ from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
 from bids_acc.mrs.engines.builtin import run_builtin
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result, parse_csv, parse_table
-from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.tissue import concentration_factor
+from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.alignment import align_transients
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.preprocessing import preprocess

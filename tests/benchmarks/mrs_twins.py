@@ -36,11 +36,11 @@ import numpy as np
 from bids_acc.mrs.basis.basis_set import load_basis, with_macromolecules
 from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.engines.importers.lcmodel import parse_table
-from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.lcm.lineshape import peak_width
 from bids_acc.mrs.lcm.prepare import noise_sd
-from bids_acc.mrs.nulled import read_nulled
+from bids_acc.mrs.scan.io import read_nifti_mrs
+from bids_acc.mrs.scan.nulled import read_nulled
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
 from bids_acc.mrs.signal.water import remove_residual_water

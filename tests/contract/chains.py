@@ -30,7 +30,7 @@ WAYS: tuple[tuple[str, str, str, int], ...] = (
     ('a spectrum, its basis set', 'mrs/basis', 'mrs/basis/simulate.py', 8),
     ('a spectrum, its fit', 'mrs/lcm', 'mrs/lcm/difference.py', 8),
     ('a spectrum, its engine', 'mrs/engines', 'mrs/engines/builtin.py', 8),
-    ('a spectrum, all rooms', 'mrs', 'mrs/workflow.py', 12),
+    ('a spectrum, all rooms', 'mrs', 'mrs/workflow/spectrum.py', 12),
     ('the matrix', 'group/opnmf', 'group/opnmf/estimator.py', 8),
     ('the model file, as it is read', 'group/statistics', 'group/statistics/study/data.py', 8),
     ('the model file, to the results', 'group/statistics', 'group/statistics/run.py', 8),

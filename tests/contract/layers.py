@@ -50,10 +50,9 @@ ROOMS: Mapping[str, str] = {
 ROLES: tuple[tuple[str, str], ...] = (
     ('cli/*', 'top'), ('participant/*', 'top'), ('execution/*', 'top'), ('__main__.*', 'top'),
     ('settings*', 'settings'), ('programs*', 'files'),
-    ('*/workflow.*', 'workflow'), ('*/workflow/*', 'workflow'), ('mrs/failed.*', 'workflow'),
+    ('*/workflow.*', 'workflow'), ('*/workflow/*', 'workflow'),
     ('*interfaces*', 'interfaces'), ('anat/averaging.*', 'interfaces'),
-    ('mrs/fitting.*', 'interfaces'), ('mrs/check.*', 'interfaces'),
-    ('mrs/engines/lcmodel.*', 'interfaces'),
+    ('mrs/scan/check.*', 'interfaces'),
     ('*figures.*', 'figures'), ('group/statistics/figures/files.*', 'group'),
     ('group/statistics/figures/*', 'figures'),
     ('derivatives/*', 'derivatives'), ('bids/*', 'bids'), ('report/*', 'report'),
@@ -77,9 +76,7 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('func/denoising.*', 'files'), ('func/sampling.*', 'files'), ('func/regions.*', 'files'),
     ('func/task.*', 'files'), ('func/measuring.*', 'files'), ('func/joining.*', 'files'),
     ('func/finished*', 'files'),
-    ('mrs/io.*', 'files'), ('mrs/nulled.*', 'files'), ('mrs/engines/*', 'files'),
-    ('mrs/conditions.*', 'files'), ('mrs/differences.*', 'files'),
-    ('mrs/results/records.*', 'files'),
+    ('mrs/scan/*', 'files'), ('mrs/engines/*', 'files'), ('mrs/results/records.*', 'files'),
     ('mrs/levels/tables.*', 'files'), ('mrs/levels/timecourse.*', 'files'),
     ('*', 'formulas'),
 )  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 from bids_acc.demo.cli import main
 from bids_acc.demo.problems import PROBLEMS
 from bids_acc.demo.templates import load_head
-from bids_acc.mrs.io import read_nifti_mrs
+from bids_acc.mrs.scan.io import read_nifti_mrs
 
 pytestmark = [pytest.mark.slow, pytest.mark.endtoend]
 

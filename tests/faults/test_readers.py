@@ -36,8 +36,8 @@ from bids_acc.mrs.basis.files import read_basis_file
 from bids_acc.mrs.engines.importers.fsl import fsl_result
 from bids_acc.mrs.engines.importers.lcmodel import parse_coord, parse_csv, parse_table
 from bids_acc.mrs.engines.importers.osprey import osprey_result
-from bids_acc.mrs.io import read_nifti_mrs, write_nifti_mrs
 from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.mrs.scan.io import read_nifti_mrs, write_nifti_mrs
 from bids_acc.quality.gate import load_gate
 from bids_acc.settings import Resources
 from bids_acc.settings.files import read_toml

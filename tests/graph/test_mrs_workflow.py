@@ -13,8 +13,8 @@ from bids_acc.derivatives.outputs import find_outputs, load_table, read_sidecar
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
-from bids_acc.mrs.io import MrsData, write_nifti_mrs
-from bids_acc.mrs.workflow import init_mrs_wf
+from bids_acc.mrs.scan.io import MrsData, write_nifti_mrs
+from bids_acc.mrs.workflow.spectrum import init_mrs_wf
 from bids_acc.settings import MrsSettings
 from tests.synthetic.acquisition import residual_water, simulate_acquisition
 

@@ -17,9 +17,9 @@ from bids_acc.exceptions import MetadataError, ProgramError
 from bids_acc.mrs.basis.lcmodel_file import write_lcmodel_basis
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
-from bids_acc.mrs.check import Remark, check_file
-from bids_acc.mrs.fitting import FitRequest, first_part, run_engine, spectrum_of
-from bids_acc.mrs.io import MrsData, write_nifti_mrs
+from bids_acc.mrs.engines.run import FitRequest, first_part, run_engine, spectrum_of
+from bids_acc.mrs.scan.check import Remark, check_file
+from bids_acc.mrs.scan.io import MrsData, write_nifti_mrs
 from tests.synthetic.lcmodel import install_stand_in
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import GridMismatchError, MetadataError
-from bids_acc.mrs.conditions import OWN_WATER
-from bids_acc.mrs.interfaces import (
+from bids_acc.mrs.interfaces.preprocess import (
     FitSpectrum,
     PlotFit,
     PlotModel,
@@ -20,10 +19,11 @@ from bids_acc.mrs.interfaces import (
     TabulateSpectrum,
     VoxelTissue,
 )
-from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import _water_scaling
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.mrs.results.records import save_record
+from bids_acc.mrs.scan.conditions import OWN_WATER
+from bids_acc.mrs.scan.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
 TIME = np.arange(N) * DWELL
@@ -185,7 +185,7 @@ def test_imported_fit_of_empty_decays_is_excluded_with_the_reason(tmp_path: Path
 def test_failed_preprocessing_is_a_reason(
     svs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bids_acc.mrs import interfaces
+    from bids_acc.mrs.interfaces import preprocess as interfaces
 
     def broken(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError('no convergence')
@@ -236,7 +236,7 @@ def test_fractions_of_a_known_arrangement(svs: str, tissue: dict, tmp_path: Path
 def test_voxel_in_the_template_follows_the_transform(svs: str, tmp_path: Path) -> None:
     """A transform that takes T1w points 20 mm to the front and half as far from the origin."""
     from bids_acc.images.ants_bridge import write_matrix
-    from bids_acc.mrs.voxel_interfaces import VoxelInTemplate
+    from bids_acc.mrs.interfaces.voxel import VoxelInTemplate
 
     matrix = np.diag([2.0, 2, 2, 1])
     matrix[1, 3] = 20
@@ -251,7 +251,7 @@ def test_voxel_in_the_template_follows_the_transform(svs: str, tmp_path: Path) -
 
 
 def test_voxel_on_the_cortex_has_a_share_of_each_column(svs: str, tmp_path: Path) -> None:
-    from bids_acc.mrs.voxel_interfaces import VoxelOnCortex
+    from bids_acc.mrs.interfaces.voxel import VoxelOnCortex
     from bids_acc.surfaces.gifti import read_map, write_surface
 
     centre = read_affine(svs)[:3, 3]

@@ -11,8 +11,13 @@ import pandas as pd
 import pytest
 
 from bids_acc.mrs.basis import simulate
-from bids_acc.mrs.interfaces import FitSpectrum, PlotFit, PreprocessSpectrum, TabulateSpectrum
-from bids_acc.mrs.io import MrsData, write_nifti_mrs
+from bids_acc.mrs.interfaces.preprocess import (
+    FitSpectrum,
+    PlotFit,
+    PreprocessSpectrum,
+    TabulateSpectrum,
+)
+from bids_acc.mrs.scan.io import MrsData, write_nifti_mrs
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 
 LEVELS = {

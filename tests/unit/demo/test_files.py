@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bids_acc.demo.files import write_image, write_spectrum
-from bids_acc.mrs.io import read_nifti_mrs
+from bids_acc.mrs.scan.io import read_nifti_mrs
 
 
 def test_images_have_equal_bytes_under_any_name_at_any_time(tmp_path, monkeypatch):

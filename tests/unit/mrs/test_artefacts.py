@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_acc.mrs.io import read_nifti_mrs
+from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
 from bids_acc.mrs.signal.preprocessing import preprocess
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bids_acc.mrs.basis import simulate
-from bids_acc.mrs.conditions import from_the_echo, tell_conditions
-from bids_acc.mrs.io import MrsData, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.scan.conditions import from_the_echo, tell_conditions
+from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs, write_nifti_mrs
 from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
 
 MHZ, DWELL, N = 127.75, 5e-4, 1024

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import MetadataError
-from bids_acc.mrs.conditions import repetitions_in_coils, tell_conditions, water_apart
-from bids_acc.mrs.interfaces import edit_index
-from bids_acc.mrs.io import MrsData, read_nifti_mrs
+from bids_acc.mrs.interfaces.preprocess import edit_index
+from bids_acc.mrs.scan.conditions import repetitions_in_coils, tell_conditions, water_apart
+from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.editing import DOUBT_LIMIT, find_two_kinds
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024

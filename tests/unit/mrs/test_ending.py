@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bids_acc.mrs.basis.basis_set import load_basis
-from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions, fit_spectrum
+from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.ending import wrapped_samples
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Spectrum

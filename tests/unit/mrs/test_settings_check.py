@@ -8,8 +8,8 @@ import pytest
 
 from bids_acc.derivatives.status import StatusRow, verdict
 from bids_acc.exceptions import BidsAccError, ExitCode
-from bids_acc.mrs.failed import expected_names
-from bids_acc.mrs.fitting import check_mrs_settings
+from bids_acc.mrs.engines.run import check_mrs_settings
+from bids_acc.mrs.workflow.failed import expected_names
 from bids_acc.settings import MrsSettings
 
 

@@ -11,13 +11,13 @@ import pytest
 from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.basis.basis_set import load_basis
 from bids_acc.mrs.engines.builtin import run_builtin
-from bids_acc.mrs.io import read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcm.stability import NOISE_SHARE, changed_copies, refits
 from bids_acc.mrs.levels.quantify import quantify
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
 from bids_acc.mrs.results.signs import ratio_ranges, signs_of_fit
+from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal import preprocessing
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Spectrum

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bids_acc.mrs.basis.edit_metadata import Editing, editing_of
-from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.scan.io import MrsData
 from bids_acc.mrs.signal.artefacts import Artefact
 from bids_acc.mrs.signal.difference import (
     CHOLINE_LIMIT,

@@ -13,7 +13,7 @@ import numpy as np
 
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.mrs.basis.macromolecules import birch_fid
-from bids_acc.mrs.io import MrsData, read_nifti_mrs
+from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.alignment import align_transients, shift_and_phase
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.measures import ppm_mask

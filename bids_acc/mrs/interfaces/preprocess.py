@@ -26,15 +26,6 @@ from nipype.interfaces.base import (
 from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import GridMismatchError, InputDataError, MetadataError
-from bids_acc.mrs.conditions import (
-    OWN_WATER,
-    from_the_echo,
-    repetitions_in_coils,
-    tell_conditions,
-    water_apart,
-)
-from bids_acc.mrs.differences import SecondCondition, second_condition
-from bids_acc.mrs.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.levels.tables import (
     TableInputs,
     checklist_table,
@@ -58,6 +49,15 @@ from bids_acc.mrs.levels.tissue import volume_fractions
 from bids_acc.mrs.levels.voxel import overlap_fraction, voxel_coverage
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
+from bids_acc.mrs.scan.conditions import (
+    OWN_WATER,
+    from_the_echo,
+    repetitions_in_coils,
+    tell_conditions,
+    water_apart,
+)
+from bids_acc.mrs.scan.differences import SecondCondition, second_condition
+from bids_acc.mrs.scan.io import MrsData, read_affine, read_nifti_mrs, unread, write_nifti_mrs
 from bids_acc.mrs.signal.artefacts import Artefact, check_artefacts, is_clipped
 from bids_acc.mrs.signal.blocks import (
     TransientBlock,
@@ -76,7 +76,7 @@ from bids_acc.tables.reading import read_tsv
 from bids_acc.tables.writing import write_tsv
 
 if TYPE_CHECKING:
-    from bids_acc.mrs.fitting import FitRequest
+    from bids_acc.mrs.engines.run import FitRequest
 
 COURSE_SHOWN = ('Glu', 'Glx', 'GABA', 'tNAA', 'tCho')
 """Metabolites in the figure of a time course."""
@@ -468,7 +468,7 @@ class FitSpectrum(SimpleInterface):
     output_spec = _FitOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        from bids_acc.mrs.fitting import run_engine
+        from bids_acc.mrs.engines.run import run_engine
 
         data = read_nifti_mrs(self.inputs.in_file, {})
         request = self._request(Path(runtime.cwd))
@@ -483,7 +483,7 @@ class FitSpectrum(SimpleInterface):
 
     def _request(self, work_dir: Path) -> FitRequest:
         """Gather what is asked of the engine."""
-        from bids_acc.mrs.fitting import FitRequest
+        from bids_acc.mrs.engines.run import FitRequest
 
         report = json.loads(Path(self.inputs.report_file).read_text())
         return FitRequest(
@@ -521,8 +521,8 @@ class FitBlocks(FitSpectrum):
     output_spec = _FitBlocksOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
+        from bids_acc.mrs.engines.run import run_blocks
         from bids_acc.mrs.figures import plot_course, plot_no_fit
-        from bids_acc.mrs.fitting import run_blocks
         from bids_acc.report.figures import save_figure
 
         cwd, in_file = Path(runtime.cwd), _given(self.inputs.in_file)

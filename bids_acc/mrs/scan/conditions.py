@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bids_acc.exceptions import MetadataError
-from bids_acc.mrs.io import MrsData
+from bids_acc.mrs.scan.io import MrsData
 from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds

@@ -17,8 +17,8 @@ from nipype.interfaces.base import (
 )
 
 from bids_acc.images.ants_bridge import carry_points, read_matrix
-from bids_acc.mrs.io import read_affine
 from bids_acc.mrs.levels.voxel import TEMPLATE_AFFINE, columns_inside, template_coverage
+from bids_acc.mrs.scan.io import read_affine
 from bids_acc.surfaces.gifti import read_surface, write_map
 
 

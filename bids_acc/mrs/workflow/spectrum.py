@@ -11,7 +11,7 @@ from nipype.pipeline import engine as pe
 
 from bids_acc.derivatives.outputs import init_sink
 from bids_acc.mrs.engines.builtin import choose_engine
-from bids_acc.mrs.interfaces import (
+from bids_acc.mrs.interfaces.preprocess import (
     FitBlocks,
     FitSpectrum,
     PlotConcordance,
@@ -23,7 +23,7 @@ from bids_acc.mrs.interfaces import (
     TabulateSpectrum,
     VoxelTissue,
 )
-from bids_acc.mrs.voxel_interfaces import VoxelInTemplate, VoxelOnCortex
+from bids_acc.mrs.interfaces.voxel import VoxelInTemplate, VoxelOnCortex
 from bids_acc.settings import MrsSettings
 
 TABLES = {

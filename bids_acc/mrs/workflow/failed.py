@@ -18,13 +18,13 @@ from nipype.pipeline import engine as pe
 import bids_acc
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.engines.builtin import choose_engine
-from bids_acc.mrs.interfaces import preprocessing_report
-from bids_acc.mrs.io import unread
+from bids_acc.mrs.interfaces.preprocess import preprocessing_report
 from bids_acc.mrs.levels.quantify import parse_ratio
 from bids_acc.mrs.results.engine_result import EngineResult, members_of
 from bids_acc.mrs.results.records import load_result, save_record
+from bids_acc.mrs.scan.io import unread
 from bids_acc.mrs.signal.preprocessing import nothing_usable
-from bids_acc.mrs.workflow import init_mrs_report_wf
+from bids_acc.mrs.workflow.spectrum import init_mrs_report_wf
 from bids_acc.settings import MrsSettings
 
 UNKNOWN = dict.fromkeys(('n_coils', 'n_transients', 'n_transients_used'), math.nan)

@@ -28,20 +28,20 @@ from bids_acc.mrs.basis.sequence import (
     too_short,
     usual_te1,
 )
-from bids_acc.mrs.conditions import editing_named
 from bids_acc.mrs.engines.builtin import builtin_result, choose_engine, run_builtin
 from bids_acc.mrs.engines.edited import NAMES as EDITED_NAMES
 from bids_acc.mrs.engines.edited import EditedScan
 from bids_acc.mrs.engines.importers import import_result
 from bids_acc.mrs.engines.lcmodel import run_lcmodel
-from bids_acc.mrs.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcm.options import ANALYSIS_PPM
 from bids_acc.mrs.lcm.timecourse import fit_blocks
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quantify import parse_ratio
-from bids_acc.mrs.nulled import check_nulled, read_nulled
 from bids_acc.mrs.results.engine_result import EngineResult
+from bids_acc.mrs.scan.conditions import editing_named
+from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
+from bids_acc.mrs.scan.nulled import check_nulled, read_nulled
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
 from bids_acc.quality.gate import load_gate
 from bids_acc.settings import MrsSettings

@@ -1,0 +1,1 @@
+"""Nipype interfaces of spectroscopy: files in, formulas called, files out."""

@@ -1,0 +1,1 @@
+"""What a spectrum's file holds: reading it, its coils, transients and editing conditions."""
