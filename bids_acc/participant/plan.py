@@ -28,7 +28,7 @@ from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import BidsAccError, NothingSelectedError, SettingsError
 from bids_acc.execution.configure import code_state
 from bids_acc.files.meshes import TEMPLATE_MESH
-from bids_acc.mrs.engines.run import check_mrs_settings
+from bids_acc.mrs.workflow.settings import check_mrs_settings
 from bids_acc.participant.folders import check_folders
 from bids_acc.participant.function import judged_row, needs_anat
 from bids_acc.participant.meshes import with_mesh

@@ -31,9 +31,8 @@ from bids_acc.mrs.basis.editing import (
     edited_area,
     edited_basis,
 )
-from bids_acc.mrs.engines.builtin import run_builtin
 from bids_acc.mrs.engines.edited import EditedScan
-from bids_acc.mrs.interfaces.preprocess import edit_index
+from bids_acc.mrs.engines.run import run_builtin
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
 from bids_acc.mrs.lcm.difference import (
     MEMBERS_OF,
@@ -43,7 +42,7 @@ from bids_acc.mrs.lcm.difference import (
 )
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.intervals import bounded_interval
-from bids_acc.mrs.scan.conditions import tell_conditions
+from bids_acc.mrs.scan.conditions import edit_index, tell_conditions
 from bids_acc.mrs.scan.differences import second_condition
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.difference import pair_conditions

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from bids_acc.exceptions import BidsAccError
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
-from bids_acc.mrs.engines.builtin import run_builtin
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result, parse_csv, parse_table
+from bids_acc.mrs.engines.run import run_builtin
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.tissue import concentration_factor

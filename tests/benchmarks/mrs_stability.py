@@ -23,10 +23,9 @@ for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 import numpy as np
 
 from bids_acc.mrs.basis.basis_set import load_basis
-from bids_acc.mrs.engines.builtin import run_builtin
-from bids_acc.mrs.interfaces.preprocess import edit_index
+from bids_acc.mrs.engines.run import run_builtin
 from bids_acc.mrs.lcm import FitOptions
-from bids_acc.mrs.scan.conditions import tell_conditions
+from bids_acc.mrs.scan.conditions import edit_index, tell_conditions
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum

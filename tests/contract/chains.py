@@ -1,4 +1,4 @@
-"""Through how many files of its folder a thing passes on its way: counted from the imports.
+"""Through how many files a thing passes on its way, and how many rooms import one another.
 
     python -m tests.contract.chains
 
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from tests.contract.layers import imports, modules, read_sources
+from tests.contract.layers import arrows, imports, modules, read_sources
 
 WAYS: tuple[tuple[str, str, str, int], ...] = (
     ('a T1w image', 'anat', 'anat/workflow.py', 8),
@@ -29,15 +29,19 @@ WAYS: tuple[tuple[str, str, str, int], ...] = (
     ('a spectrum, its signal', 'mrs/signal', 'mrs/signal/preprocessing.py', 8),
     ('a spectrum, its basis set', 'mrs/basis', 'mrs/basis/simulate.py', 8),
     ('a spectrum, its fit', 'mrs/lcm', 'mrs/lcm/difference.py', 8),
-    ('a spectrum, its engine', 'mrs/engines', 'mrs/engines/builtin.py', 8),
-    ('a spectrum, all rooms', 'mrs', 'mrs/workflow/spectrum.py', 12),
+    ('a spectrum, its engine', 'mrs/engines', 'mrs/engines/run.py', 8),
+    ('a spectrum, all rooms', 'mrs', 'mrs/workflow/spectrum.py', 8),
     ('the matrix', 'group/opnmf', 'group/opnmf/estimator.py', 8),
     ('the model file, as it is read', 'group/statistics', 'group/statistics/study/data.py', 8),
     ('the model file, to the results', 'group/statistics', 'group/statistics/run.py', 8),
 )
 """What passes, through which folder, from which file, and through how many files at most. Eight
-are wanted inside a folder of files; a spectrum goes through several such folders, and the last
-number is bound so that it does not grow."""
+are wanted inside a folder; a spectrum goes through several rooms of one, which are counted
+together too."""
+
+ROOMS_JOINED: tuple[tuple[str, int], ...] = (('mrs', 30),)
+"""Folder of several rooms (its folders, and each file directly in it), and how many pairs of them
+may import one from the other. With few of them a room can be read, and changed, by itself."""
 
 Place = tuple[str, str]
 """File below the package, and the name of a definition in it."""
@@ -151,6 +155,14 @@ def main() -> None:
         sys.stdout.write(
             f'{len(way):3d} of {most:2d} (imports {len(bound):2d})  {thing}: {names}\n'
         )
+    for folder, most in ROOMS_JOINED:
+        joined: dict[str, list[str]] = {}
+        for room, other in sorted(arrows(sources, folder)):
+            joined.setdefault(room, []).append(other)
+        count = sum(map(len, joined.values()))
+        sys.stdout.write(f'{count:3d} of {most:2d} imports between the rooms of {folder}/\n')
+        for room, others in joined.items():
+            sys.stdout.write(f'      {room}: {", ".join(others)}\n')
 
 
 if __name__ == '__main__':

@@ -52,7 +52,6 @@ ROLES: tuple[tuple[str, str], ...] = (
     ('settings*', 'settings'), ('programs*', 'files'),
     ('*/workflow.*', 'workflow'), ('*/workflow/*', 'workflow'),
     ('*interfaces*', 'interfaces'), ('anat/averaging.*', 'interfaces'),
-    ('mrs/scan/check.*', 'interfaces'),
     ('*figures.*', 'figures'), ('group/statistics/figures/files.*', 'group'),
     ('group/statistics/figures/*', 'figures'),
     ('derivatives/*', 'derivatives'), ('bids/*', 'bids'), ('report/*', 'report'),

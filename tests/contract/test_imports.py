@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.chains import WAYS, Definitions, followed, longest
-from tests.contract.layers import circles, read_sources, violations
+from tests.contract.chains import ROOMS_JOINED, WAYS, Definitions, followed, longest
+from tests.contract.layers import arrows, circles, read_sources, violations
 
 
 @pytest.fixture(scope='module')
@@ -64,6 +64,25 @@ def test_few_files_lie_one_behind_the_other(sources, definitions, way):
     found = followed(definitions, folder, start)
     assert found[0] == start
     assert len(found) <= most, ' > '.join(found)
+
+
+@pytest.mark.parametrize(('folder', 'most'), ROOMS_JOINED)
+def test_few_rooms_import_one_another(sources, folder, most):
+    found = arrows(sources, folder)
+    assert len(found) <= most, sorted(found)
+    rooms = {pair[0] for pair in found}
+    assert len(rooms) > 5  # all files in one room would be no answer
+
+
+def test_an_import_between_rooms_is_counted_once_for_each_pair():
+    made_up = {
+        'mrs/lcm/a.py': 'from bids_acc.mrs.signal.b import x, y\nfrom bids_acc.mrs.lcm.c import z',
+        'mrs/lcm/c.py': 'def f():\n    from bids_acc.mrs.signal import b',
+        'mrs/signal/b.py': 'x = y = 1',
+        'mrs/figures.py': 'from bids_acc.mrs.signal.b import x',
+        'dwi/d.py': 'from bids_acc.mrs.signal.b import x',
+    }
+    assert arrows(made_up, 'mrs') == {('lcm', 'signal'): 2, ('figures', 'signal'): 1}
 
 
 def test_a_chain_is_counted_inside_its_folder():

@@ -198,7 +198,7 @@ FAULTS: dict[str, tuple[Callable[[], BaseException], str, ExitCode]] = {
 @pytest.mark.parametrize('kind', FAULTS)
 def test_whatever_a_fit_raises_leaves_tables(kind, raw, tmp_path, monkeypatch):
     """Workers are forked, so that they raise it too; the other spectrum goes on."""
-    from bids_acc.mrs.engines import run as fitting
+    from bids_acc.mrs.interfaces import fit as fitting
 
     make, reason, code = FAULTS[kind]
     sound = fitting.run_engine

@@ -17,7 +17,8 @@ from bids_acc.exceptions import MetadataError, ProgramError
 from bids_acc.mrs.basis.lcmodel_file import write_lcmodel_basis
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
 from bids_acc.mrs.basis.simulate import synthetic_fid
-from bids_acc.mrs.engines.run import FitRequest, first_part, run_engine, spectrum_of
+from bids_acc.mrs.engines.request import FitRequest, first_part, spectrum_of
+from bids_acc.mrs.engines.run import run_engine
 from bids_acc.mrs.scan.check import Remark, check_file
 from bids_acc.mrs.scan.io import MrsData, write_nifti_mrs
 from tests.synthetic.lcmodel import install_stand_in
@@ -237,7 +238,7 @@ def test_the_range_reaches_both_engines(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_lcmodel_as_the_docs_add_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The place where the docs copy the binary is on the PATH that the image has."""
-    from bids_acc.mrs.engines.builtin import choose_engine
+    from bids_acc.mrs.engines.run import choose_engine
 
     root = Path(__file__).resolve().parents[2]
     line = re.search(r'^COPY --chmod=755 lcmodel (\S+)$', (root / 'docs/spectra.md').read_text(),

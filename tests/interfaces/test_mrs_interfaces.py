@@ -11,14 +11,10 @@ import pandas as pd
 import pytest
 
 from bids_acc.exceptions import GridMismatchError, MetadataError
-from bids_acc.mrs.interfaces.preprocess import (
-    FitSpectrum,
-    PlotFit,
-    PlotModel,
-    PreprocessSpectrum,
-    TabulateSpectrum,
-    VoxelTissue,
-)
+from bids_acc.mrs.interfaces.fit import FitSpectrum
+from bids_acc.mrs.interfaces.preprocess import PreprocessSpectrum
+from bids_acc.mrs.interfaces.tables import PlotFit, PlotModel, TabulateSpectrum
+from bids_acc.mrs.interfaces.voxel import VoxelTissue
 from bids_acc.mrs.levels.tables import _water_scaling
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.mrs.results.records import save_record

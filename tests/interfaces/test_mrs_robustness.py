@@ -11,12 +11,9 @@ import pandas as pd
 import pytest
 
 from bids_acc.mrs.basis import simulate
-from bids_acc.mrs.interfaces.preprocess import (
-    FitSpectrum,
-    PlotFit,
-    PreprocessSpectrum,
-    TabulateSpectrum,
-)
+from bids_acc.mrs.interfaces.fit import FitSpectrum
+from bids_acc.mrs.interfaces.preprocess import PreprocessSpectrum
+from bids_acc.mrs.interfaces.tables import PlotFit, TabulateSpectrum
 from bids_acc.mrs.scan.io import MrsData, write_nifti_mrs
 from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 

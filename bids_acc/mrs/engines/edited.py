@@ -16,15 +16,13 @@ from bids_acc.mrs.basis.editing import (
     edited_area,
     edited_basis,
 )
-from bids_acc.mrs.lcm import FitResult
 from bids_acc.mrs.lcm.difference import (
     OTHER_MODELS,
     DifferenceFit,
     amount_under,
-    fit_difference,
 )
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.signal.spectrum import Basis
 from bids_acc.typing import ComplexArray, FloatArray
 
 SUFFIX = '_edited'
@@ -88,13 +86,11 @@ def basis_of(scan: EditedScan, off: Basis, cache_dir: Path | None) -> EditedBasi
 
 def join_difference(
     result: EngineResult,
-    fit: FitResult,
-    spectrum: Spectrum,
-    scan: EditedScan,
-    rng: np.random.Generator | None,
-    cache_dir: Path | None = None,
+    found: DifferenceFit,
+    edited: EditedBasis,
+    copies: FloatArray | None = None,
 ) -> EngineResult:
-    """Fit the difference and add its amounts to the result of OFF.
+    """Add the amounts of the difference to the result of OFF.
 
     The errors of both fits are taken as independent. Their noise is not (that of OFF is in both),
     but what a fit of OFF makes of it at creatine and water is so small beside the error of GABA
@@ -104,26 +100,20 @@ def join_difference(
     ----------
     result : EngineResult
         Of OFF.
-    fit : FitResult
-        The same.
-    spectrum : Spectrum
-        OFF.
-    scan : EditedScan
-        Difference and editing.
-    rng : Generator, optional
-        Source of the noise of changed copies.
-    cache_dir : Path, optional
-        Folder where simulated basis sets are kept.
+    found : DifferenceFit
+        Fit of ON minus OFF.
+    edited : EditedBasis
+        Model spectra that it was fitted with.
+    copies : (n_copies, n) ndarray, optional
+        Amounts of copies of the difference that no measurement could tell from it.
 
     Returns
     -------
     EngineResult
         With members named ``*_edited``; only those of :data:`ROWS` have rows.
     """
-    edited = basis_of(scan, fit.basis, cache_dir)
-    found = fit_difference(replace(spectrum, fid=scan.difference), edited, fit, rng)
     own = found.fit
-    row, sums = ROWS[scan.editing.target]
+    row, sums = ROWS[edited.target]
     names = tuple(f'{name}{SUFFIX}' for name in own.names)
     kinds = tuple('metabolite' if name == row else 'part' for name in own.names)
     joined = replace(
@@ -136,7 +126,7 @@ def join_difference(
         sampling=_diagonal(result.sampling, own.sampling),
         unbiased=_appended(result.unbiased, own.unbiased),
         unbiased_covariance=_diagonal(result.unbiased_covariance, own.unbiased_covariance),
-        refits=_copies(result.refits, found.refits),
+        refits=_copies(result.refits, copies),
         difference=None if own.failed else Curves(own.ppm, own.data, own.fit, own.baseline),
         extra={**result.extra, 'difference': _described(found, edited)},
         notes=(*result.notes, *_notes(found, edited)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,6 @@ import bids_acc
 from bids_acc.exceptions import (
     ComputationError,
     MetadataError,
-    MissingInputError,
     SettingsError,
 )
 from bids_acc.mrs.basis import spin_systems
@@ -24,108 +24,90 @@ from bids_acc.mrs.basis.edit_metadata import editing_of
 from bids_acc.mrs.basis.sequence import (
     other_sequence,
     sequence_of,
-    told_split,
-    too_short,
     usual_te1,
 )
-from bids_acc.mrs.engines.builtin import builtin_result, choose_engine, run_builtin
+from bids_acc.mrs.engines.builtin import builtin_result
 from bids_acc.mrs.engines.edited import NAMES as EDITED_NAMES
-from bids_acc.mrs.engines.edited import EditedScan
+from bids_acc.mrs.engines.edited import EditedScan, basis_of, join_difference
 from bids_acc.mrs.engines.importers import import_result
 from bids_acc.mrs.engines.lcmodel import run_lcmodel
-from bids_acc.mrs.lcm import FitOptions
+from bids_acc.mrs.engines.request import (
+    MACROMOLECULES,
+    FitRequest,
+    first_part,
+    impossible,
+    mixing_time,
+    spectrum_of,
+)
+from bids_acc.mrs.lcm import FitOptions, fit_spectrum
+from bids_acc.mrs.lcm.difference import fit_difference
 from bids_acc.mrs.lcm.options import ANALYSIS_PPM
+from bids_acc.mrs.lcm.stability import refits
 from bids_acc.mrs.lcm.timecourse import fit_blocks
-from bids_acc.mrs.levels.constants import load_relaxation
-from bids_acc.mrs.levels.quantify import parse_ratio
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.scan.conditions import editing_named
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
-from bids_acc.mrs.scan.nulled import check_nulled, read_nulled
+from bids_acc.mrs.scan.nulled import read_nulled
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
-from bids_acc.quality.gate import load_gate
-from bids_acc.settings import MrsSettings
 from bids_acc.typing import ComplexArray
 
 LOGGER = logging.getLogger(__name__)
 
-MACROMOLECULES = ('auto', 'parametrised', 'none')
-"""Values of ``--mrs-macromolecules`` besides a file."""
+ENGINES = ('auto', 'builtin', 'lcmodel', 'import')
+"""Values of ``--mrs-engine``."""
 
 FREQUENCY_TOLERANCE = 0.005
 """Largest relative difference of the frequencies of an imported fit and of the spectrum."""
 
 
-@dataclass(frozen=True)
-class FitRequest:
-    """What is asked of an engine."""
+def choose_engine(engine: str, has_import: bool) -> str:
+    """Engine that ``auto`` stands for: the user's own fits if given, else the one built in.
 
-    engine: str
-    """``builtin``, ``lcmodel`` or ``import``."""
-    basis: str = 'simulate'
-    """``simulate``, or a file or folder."""
-    fits_dir: str | None = None
-    """Folder of other programs' fits."""
-    svs_name: str = ''
-    """Name of the raw spectrum, by which imported fits are found."""
-    sequence: str = ''
-    """Sequence; empty reads the metadata."""
-    acquisition: str = ''
-    """Label of the acq entity."""
-    te1: float | None = None
-    """First part of the echo time in s."""
-    tm: float | None = None
-    """Mixing time in s."""
-    baseline_ed_per_ppm: float | None = None
-    """Stiffness of the baseline."""
-    ppm_max: float = ANALYSIS_PPM[1]
-    """Upper end of the range that is fitted, in ppm."""
-    macromolecules: str = 'auto'
-    """``auto``, ``parametrised``, ``none``, or a metabolite-nulled spectrum."""
-    cache_dir: str | None = None
-    """Folder where simulated basis sets are kept."""
-    unusable: str = ''
-    """Why there is nothing to fit; empty when there is."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Sidecar of the raw spectrum."""
-    water_amplitude: float = math.nan
-    """Water signal at time zero."""
-    water_file: str | None = None
-    """Combined and averaged water, for engines that scale by themselves."""
-    seed: int = 0
-    """Seed of the noise by which the built-in fit is probed."""
-    naa_ratio: float = math.nan
-    """NAA of ON - OFF over NAA of OFF; NaN without two editing conditions."""
-    work_dir: Path = Path()
-    """Where an external program may write."""
+    LCModel is never chosen silently, because results must not depend on what is installed.
 
+    Raises
+    ------
+    SettingsError
+        If ``lcmodel`` is asked and not on PATH, or ``import`` without a folder of fits.
 
-def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]]:
-    """Preprocessed decay with what the basis set must fit to, and notes on what was assumed."""
-    sequence, origin = sequence_of(request.metadata, request.acquisition)
-    notes = []
-    if request.sequence:
-        sequence = request.sequence
-    elif not sequence:
-        sequence = 'press'
-        told = request.metadata.get('PulseSequenceType')
-        reason = (
-            f'PulseSequenceType {told!r} is unknown' if told else 'no field names the sequence'
+    Examples
+    --------
+    >>> choose_engine('auto', False), choose_engine('auto', True)
+    ('builtin', 'import')
+    """
+    if engine == 'auto':
+        return 'import' if has_import else 'builtin'
+    if engine == 'lcmodel' and shutil.which('lcmodel') is None:
+        raise SettingsError('--mrs-engine lcmodel: no program "lcmodel" on PATH; use builtin.')
+    if engine == 'import' and not has_import:
+        raise SettingsError(
+            '--mrs-engine import: no fit found for this spectrum; name the folder of fits with '
+            '--mrs-fits PATH.'
         )
-        if other := other_sequence(request.metadata, request.acquisition):
-            reason = f'{other} (its own basis set can be given with --mrs-basis)'
-        notes.append(f'{reason}: PRESS assumed; say it with --mrs-sequence.')
-    else:
-        notes.append(f'sequence {sequence} read from {origin}.')
-    spectrum = Spectrum(
-        fid=data.fids[0, 0, 0],
-        dwell_time=data.dwell_time,
-        spectrometer_frequency=data.spectrometer_mhz,
-        echo_time=data.echo_time,
-        repetition_time=data.repetition_time,
-        sequence=sequence,
-    )
-    return spectrum, notes
+    if engine not in ENGINES:
+        raise SettingsError(f'--mrs-engine {engine}: choose {", ".join(ENGINES)}.')
+    return engine
+
+
+def not_fitted(engine: str, reason: str, more: Sequence[str] = ()) -> EngineResult:
+    """Give a spectrum that was not fitted the rows that a fit would have had, without values.
+
+    Parameters
+    ----------
+    engine : str
+        What would have fitted it.
+    reason : str
+        Why it was not, one sentence.
+    more : sequence of str
+        Names beside those of the simulated metabolites, each of which gets a row.
+
+    Returns
+    -------
+    EngineResult
+        NaN for every amplitude.
+    """
+    names = tuple(dict.fromkeys([*spin_systems.available(), *more]))
+    return EngineResult.failed(engine, bids_acc.__version__, names, reason)
 
 
 def _split_assumed(basis: Basis) -> bool | None:
@@ -148,70 +130,6 @@ def basis_info(basis: Basis) -> dict[str, Any]:
         'BasisProvenance': dict(basis.provenance),
         'BasisFlags': list(basis.flags),
     }
-
-
-def check_mrs_settings(settings: MrsSettings) -> None:
-    """Refuse settings that would fail for every spectrum, before any is touched.
-
-    Parameters
-    ----------
-    settings : MrsSettings
-        As asked for.
-
-    Raises
-    ------
-    SettingsError
-        If the engine is not there, a gate or a file of constants is not of the right form, a ratio
-        cannot be read, or there is no such file of macromolecules.
-    MissingInputError
-        If the basis set or the folder of fits is not there.
-    """
-    for engine in (settings.engine, settings.second_engine):
-        if engine != 'none':
-            choose_engine(engine, settings.fits is not None)
-    load_gate(settings.gate)
-    check_blocks(settings.blocks)
-    load_relaxation(settings.relaxation)
-    for text in settings.ratios:
-        parse_ratio(text)
-    if settings.macromolecules not in MACROMOLECULES:
-        check_nulled(settings.macromolecules)
-    for flag, value in (('basis', settings.basis), ('fits', settings.fits)):
-        if value not in ('simulate', None) and not Path(str(value)).exists():
-            raise MissingInputError(f'--mrs-{flag} {value}: there is no such file or folder.')
-
-
-def mixing_time(request: FitRequest, echo_time: float = math.nan) -> float | None:
-    """Mixing time as asked, else as the sidecar tells; None when neither does.
-
-    Examples
-    --------
-    >>> mixing_time(FitRequest('builtin', metadata={'MixingTime': 0.010}))
-    0.01
-    >>> mixing_time(FitRequest('builtin', metadata={'PulseSequenceTiming': [0, 0.01, 0.02]}), 0.02)
-    0.01
-    """
-    if request.tm is not None:
-        return request.tm
-    told = request.metadata.get('MixingTime')
-    told = told[0] if isinstance(told, list | tuple) and told else told
-    if isinstance(told, int | float):
-        return float(told)
-    seconds, _ = told_split(request.metadata, 'steam', echo_time)
-    return None if math.isnan(seconds) else seconds
-
-
-def first_part(request: FitRequest, spectrum: Spectrum) -> tuple[float | None, tuple[str, ...]]:
-    """First part of the echo time as asked, else by the times of the pulses, and what to say.
-
-    Of a basis set from a file it is what the user knows of that file, not of the scan.
-    """
-    if request.te1 is not None or request.basis != 'simulate' or spectrum.sequence != 'press':
-        return request.te1, ()
-    seconds, problem = told_split(request.metadata, 'press', spectrum.echo_time)
-    if math.isnan(seconds):
-        return None, (problem,) if problem else ()
-    return seconds, (f'TE1 {1e3 * seconds:.1f} ms read from PulseSequenceTiming.',)
 
 
 def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
@@ -282,6 +200,57 @@ def edited_scan(data: MrsData, request: FitRequest) -> EditedScan | None:
     return EditedScan(data.fids[0, 0, 1] - data.fids[0, 0, 0], editing)
 
 
+def run_builtin(
+    spectrum: Spectrum,
+    basis: Basis,
+    options: FitOptions,
+    water_amplitude: float,
+    rng: np.random.Generator | None = None,
+    scan: EditedScan | None = None,
+    cache_dir: Path | None = None,
+) -> EngineResult:
+    """Fit with the package's own linear-combination model.
+
+    Parameters
+    ----------
+    spectrum, basis, options
+        As for `bids_acc.mrs.lcm.fit_spectrum`.
+    water_amplitude : float
+        Magnitude of the water decay at time zero; NaN without water.
+    rng : Generator, optional
+        With it, copies of the spectrum that no measurement could tell from it are fitted too.
+    scan : EditedScan, optional
+        Difference of an edited scan, of which ``spectrum`` is the condition OFF.
+    cache_dir : Path, optional
+        Folder where its simulated basis set is kept.
+
+    Returns
+    -------
+    EngineResult
+    """
+    fit = fit_spectrum(spectrum, basis, options)
+    result = builtin_result(fit, water_amplitude)
+    if fit.failed:
+        return result
+    if rng is not None:
+        result = replace(result, refits=refits(spectrum, basis, options, rng))
+    if scan is None:
+        return result
+    if spectrum.sequence != 'press':
+        reason = f'edited {spectrum.sequence} is not simulated: the difference is not fitted.'
+        return replace(result, notes=(*result.notes, reason))
+    try:
+        edited = basis_of(scan, fit.basis, cache_dir)
+        difference = replace(spectrum, fid=scan.difference)
+        found = fit_difference(difference, edited, fit)
+        copies = None
+        if rng is not None and not found.fit.failed:
+            copies = refits(difference, found.fit.basis, found.fit.options, rng)
+        return join_difference(result, found, edited, copies)
+    except SettingsError as error:
+        return replace(result, notes=(*result.notes, f'the difference is not fitted: {error}'))
+
+
 def _lcmodel(
     spectrum: Spectrum,
     basis: Basis,
@@ -336,38 +305,6 @@ def run_blocks(data: MrsData, request: FitRequest) -> list[EngineResult]:
     return [builtin_result(fit, request.water_amplitude) for fit in fits]
 
 
-def check_blocks(text: str | None) -> None:
-    """Refuse a division into blocks that cannot be meant.
-
-    Raises
-    ------
-    SettingsError
-        If it is neither ``events`` nor a number of two or more.
-    """
-    if text is None or text == 'events' or (text.isdigit() and int(text) >= 2):
-        return
-    raise SettingsError(
-        f'--mrs-blocks {text}: give the number of blocks, 2 or more, or the word events.'
-    )
-
-
-def _impossible(spectrum: Spectrum, request: FitRequest) -> str:
-    """Say why the sequence cannot have the echo time; empty where it can, or may.
-
-    A sequence that no field names, or that is not simulated, is no reason to refuse a basis set
-    that was made for it.
-    """
-    named = request.sequence or sequence_of(request.metadata, request.acquisition)[0]
-    if not named and request.basis != 'simulate':
-        return ''
-    edited = bool(editing_named(request.metadata, request.acquisition)[0])
-    short = too_short(spectrum.sequence, spectrum.echo_time, edited)
-    other = '' if named else other_sequence(request.metadata, request.acquisition)
-    if short and other:
-        return f'{other}, and {short}'
-    return short
-
-
 def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
     """Fit, or import.
 
@@ -394,29 +331,27 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     """
     spectrum, notes = spectrum_of(data, request)
     edited = bool(editing_named(request.metadata, request.acquisition)[0])
-    impossible = _impossible(spectrum, request)
-    if impossible and request.engine != 'import':
+    wrong = impossible(spectrum, request)
+    if wrong and request.engine != 'import':
         where = request.svs_name or data.source
-        if impossible.startswith(other_sequence(request.metadata, request.acquisition) or '-'):
+        if wrong.startswith(other_sequence(request.metadata, request.acquisition) or '-'):
             raise MetadataError(
-                f'{where}: {impossible}: give a basis set made for it with --mrs-basis.'
+                f'{where}: {wrong}: give a basis set made for it with --mrs-basis.'
             )
         raise MetadataError(
-            f'{where}: {impossible} (it may be the time of the first echo): give the whole echo '
+            f'{where}: {wrong} (it may be the time of the first echo): give the whole echo '
             f'time in the sidecar, in seconds, or another sequence with --mrs-sequence.'
         )
     if request.unusable and request.engine != 'import':
-        names = (*spin_systems.available(), *(EDITED_NAMES if edited else ()))
-        return EngineResult.failed(
-            request.engine, bids_acc.__version__, names, request.unusable
-        ), {}
+        more = EDITED_NAMES if edited else ()
+        return not_fitted(request.engine, request.unusable, more), {}
     if request.engine == 'import':
         stem = request.svs_name.split('.')[0]
         result, files = import_result(Path(request.fits_dir or '.'), stem)
         info: dict[str, Any] = {'ImportedFiles': files}
         result, checked = _check_import(result, spectrum, request)
         info |= checked
-        invalid = tuple(part for part in (request.unusable, impossible) if part)
+        invalid = tuple(part for part in (request.unusable, wrong) if part)
         result = replace(result, invalid=(*result.invalid, *invalid))
     else:
         basis = _load(spectrum, request)

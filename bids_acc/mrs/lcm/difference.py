@@ -23,9 +23,8 @@ from bids_acc.mrs.basis.editing import EditedBasis, MacromoleculeModel
 from bids_acc.mrs.lcm.fit import fit_spectrum
 from bids_acc.mrs.lcm.options import FitOptions, KnownPhase
 from bids_acc.mrs.lcm.result import FitResult
-from bids_acc.mrs.lcm.stability import refits
 from bids_acc.mrs.signal.spectrum import Basis, Spectrum
-from bids_acc.typing import ComplexArray, FloatArray
+from bids_acc.typing import ComplexArray
 
 PPM_RANGE = (0.5, 4.0)
 """Analysis window in ppm. A narrow one about GABA makes errors two to five times as large."""
@@ -48,8 +47,6 @@ class DifferenceFit:
     """With the macromolecules free."""
     others: Mapping[str, FitResult]
     """By name of the macromolecule model, or ``ed1`` and ``ed4`` for other baselines."""
-    refits: FloatArray | None = None
-    """(n_copies, n) amplitudes of copies that no measurement could tell from the spectrum."""
 
     def spread(self, name: str, among: tuple[str, ...]) -> float:
         """Largest distance of an amount from that of the main fit, in the fit's units.
@@ -198,12 +195,7 @@ def _signs(
     return min(left, key=lambda key: left[key], default=(1, 1))
 
 
-def fit_difference(
-    difference: Spectrum,
-    edited: EditedBasis,
-    off: FitResult,
-    rng: np.random.Generator | None = None,
-) -> DifferenceFit:
+def fit_difference(difference: Spectrum, edited: EditedBasis, off: FitResult) -> DifferenceFit:
     """Fit ON minus OFF.
 
     Parameters
@@ -214,8 +206,6 @@ def fit_difference(
         Model spectra of both conditions.
     off : FitResult
         Fit of OFF with the same processing.
-    rng : Generator, optional
-        With it, copies of the spectrum that no measurement could tell from it are fitted too.
 
     Returns
     -------
@@ -239,5 +229,4 @@ def fit_difference(
     }
     if edited.target == 'GABA':
         others |= {tied: fit_spectrum(difference, model(tied), options) for tied in OTHER_MODELS}
-    copies = None if rng is None else refits(difference, basis, options, rng)
-    return DifferenceFit(fit, others, copies)
+    return DifferenceFit(fit, others)

@@ -15,7 +15,6 @@ from bids_acc.mrs.lcm.centring import (
     recentred_options,
     recentred_parameters,
 )
-from bids_acc.mrs.lcm.crlb import Uncertainty, uncertainty
 from bids_acc.mrs.lcm.model import (
     LORENTZ,
     N_SHARED,
@@ -30,7 +29,7 @@ from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
 from bids_acc.mrs.lcm.prepare import Prepared, dimensions, noise_sd, prepare
 from bids_acc.mrs.lcm.result import FitResult, failed_result
 from bids_acc.mrs.lcm.search import Descent, descend, shared_only, starts
-from bids_acc.mrs.lcm.unbiased import unbiased_amplitudes
+from bids_acc.mrs.lcm.uncertainty import Uncertainty, unbiased_amplitudes, uncertainty
 from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Basis, Spectrum, oriented
 from bids_acc.typing import FloatArray
 

@@ -1,9 +1,7 @@
-"""Fits of the blocks of a series, and the differences between blocks with their errors."""
+"""Fits of the blocks of a series, from the phase and shift of their mean."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,30 +48,3 @@ def fit_blocks(
     )  # fmt: skip
     own = replace(options, known_phase=known, phase1_sd_deg=PHASE1_SD_DEG)
     return whole, [fit_spectrum(replace(spectrum, fid=fid), basis, own) for fid in averages]
-
-
-def scatter(values: Sequence[float]) -> float:
-    """SD of a value from block to block, whatever slow change there is.
-
-    From the squares of successive differences (von Neumann 1941, Ann Math Stat 12:367,
-    https://doi.org/10.1214/aoms/1177731677).
-
-    Parameters
-    ----------
-    values : sequence of float
-        In the order of time.
-
-    Returns
-    -------
-    float
-        NaN with fewer than four values.
-
-    Examples
-    --------
-    >>> round(scatter([1.0, 1.2, 1.0, 1.2]), 4), scatter([1.0, 1.2])
-    (0.1414, nan)
-    """
-    steps = np.diff(np.asarray(values, dtype=float))
-    if steps.size < 3:
-        return math.nan
-    return float(np.sqrt(np.mean(steps**2) / 2))

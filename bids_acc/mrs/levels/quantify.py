@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -84,6 +84,23 @@ def parse_ratio(text: str) -> tuple[str, str]:
     if len(parts) != 2 or not all(parts):
         raise SettingsError(f'--mrs-ratios {text}: a ratio is written as Glx/tNAA.')
     return parts[0], parts[1]
+
+
+def ratio_members(ratios: Iterable[str]) -> tuple[str, ...]:
+    """Metabolites that declared ratios are made of, each once.
+
+    Parameters
+    ----------
+    ratios : iterable of str
+        As `parse_ratio` reads them.
+
+    Examples
+    --------
+    >>> ratio_members(['Glx/tCr'])
+    ('Glu', 'Gln', 'Cr', 'PCr')
+    """
+    sides = [side for text in ratios for side in parse_ratio(text)]
+    return tuple(dict.fromkeys(member for side in sides for member in members_of(side)))
 
 
 def _scaled(result: EngineResult, name: str, factor: float = 1.0) -> tuple[float, ...]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_acc.mrs.lcm.timecourse import scatter
 from bids_acc.mrs.results.engine_result import EngineResult
 
 COURSE_COLUMNS = (
@@ -25,6 +24,33 @@ CONTRAST_COLUMNS = (
 """Columns of the differences."""
 
 _SCHEMES = {'ratio_tcr': 'tCr', 'engine': ''}
+
+
+def scatter(values: Sequence[float]) -> float:
+    """SD of a value from block to block, whatever slow change there is.
+
+    From the squares of successive differences (von Neumann 1941, Ann Math Stat 12:367,
+    https://doi.org/10.1214/aoms/1177731677).
+
+    Parameters
+    ----------
+    values : sequence of float
+        In the order of time.
+
+    Returns
+    -------
+    float
+        NaN with fewer than four values.
+
+    Examples
+    --------
+    >>> round(scatter([1.0, 1.2, 1.0, 1.2]), 4), scatter([1.0, 1.2])
+    (0.1414, nan)
+    """
+    steps = np.diff(np.asarray(values, dtype=float))
+    if steps.size < 3:
+        return math.nan
+    return float(np.sqrt(np.mean(steps**2) / 2))
 
 
 def course_table(

@@ -20,7 +20,6 @@ from bids_acc.mrs.basis.sequence import (
     too_short,
     usual_te1,
 )
-from bids_acc.mrs.interfaces.preprocess import edit_index as condition_of
 from bids_acc.mrs.scan.conditions import (
     OWN_WATER,
     editing_named,
@@ -29,6 +28,7 @@ from bids_acc.mrs.scan.conditions import (
     tell_conditions,
     water_apart,
 )
+from bids_acc.mrs.scan.conditions import edit_index as condition_of
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
 from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess

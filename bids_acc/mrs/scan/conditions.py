@@ -194,6 +194,53 @@ def from_the_echo(data: MrsData, reference: MrsData | None) -> tuple[MrsData, Mr
     return data, reference
 
 
+def _condition(label: object) -> str:
+    """Name of an editing condition without what is often written around it.
+
+    Examples
+    --------
+    >>> [_condition(label) for label in ('OFF', 'edit_off', 'Edit-ON', 'OFF 7.5 ppm', 'A')]
+    ['off', 'off', 'on', 'off', 'a']
+    """
+    words = re.split(r'[^a-z]+', str(label).lower())
+    named = {'on', 'off'} & set(words)
+    return named.pop() if len(named) == 1 else ' '.join(filter(None, words))
+
+
+def edit_index(data: MrsData, wanted: int) -> int:
+    """Editing condition to fit: the wanted one, or the one that the header calls off.
+
+    Raises
+    ------
+    MetadataError
+        If there are several and none can be chosen.
+    """
+    n_edits = data.fids.shape[2]
+    if n_edits == 1:
+        return 0
+    if 0 <= wanted < n_edits:
+        return wanted
+    if n_edits > 2:
+        raise MetadataError(
+            f'{data.source}: {n_edits} editing conditions, as HERMES and HERCULES have: their '
+            f'differences are not computed; say which condition to fit alone with '
+            f'--mrs-edit-index (0 to {n_edits - 1}).'
+        )
+    # NIfTI-MRS has the order of the conditions in the header of their dimension, BIDS in a field
+    headers = [data.metadata.get(f'dim_{axis}_header') or {} for axis in (5, 6, 7)]
+    for place in (*headers, {'EditCondition': data.metadata.get('EditCondition')}):
+        for key in ('EditCondition', 'EditPulse'):
+            found = place.get(key) or []
+            values = found.get('Value', []) if isinstance(found, dict) else found
+            labels = [_condition(label) for label in values]
+            if len(labels) == n_edits and labels.count('off') == 1:
+                return labels.index('off')
+    raise MetadataError(
+        f'{data.source}: {n_edits} editing conditions and none is called OFF in the header: say '
+        f'which to fit with --mrs-edit-index (0 to {n_edits - 1}).'
+    )
+
+
 def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> MrsData:
     """Tell editing conditions apart that the file calls repetitions.
 

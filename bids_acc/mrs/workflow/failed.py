@@ -7,7 +7,6 @@ group level sees the person and says why.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,34 +14,12 @@ from typing import Any
 
 from nipype.pipeline import engine as pe
 
-import bids_acc
-from bids_acc.mrs.basis import spin_systems
-from bids_acc.mrs.engines.builtin import choose_engine
-from bids_acc.mrs.interfaces.preprocess import preprocessing_report
-from bids_acc.mrs.levels.quantify import parse_ratio
-from bids_acc.mrs.results.engine_result import EngineResult, members_of
+from bids_acc.mrs.engines.run import choose_engine, not_fitted
+from bids_acc.mrs.levels.quantify import ratio_members
 from bids_acc.mrs.results.records import load_result, save_record
-from bids_acc.mrs.scan.io import unread
-from bids_acc.mrs.signal.preprocessing import nothing_usable
+from bids_acc.mrs.scan.report import empty_report
 from bids_acc.mrs.workflow.spectrum import init_mrs_report_wf
 from bids_acc.settings import MrsSettings
-
-UNKNOWN = dict.fromkeys(('n_coils', 'n_transients', 'n_transients_used'), math.nan)
-"""Counts that nobody made."""
-
-
-def expected_names(ratios: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """List the metabolites that a fit would have had: those simulated, and those of the ratios.
-
-    Examples
-    --------
-    >>> {'Glu', 'Ins', 'Mac'} <= set(expected_names(('Mac/tCr',)))
-    True
-    """
-    asked = [
-        member for text in ratios for side in parse_ratio(text) for member in members_of(side)
-    ]
-    return tuple(dict.fromkeys([*spin_systems.available(), *asked]))
 
 
 def init_mrs_failed_wf(
@@ -91,9 +68,7 @@ def init_mrs_failed_wf(
     fitted = steps.pop('result_file', None)
     if fitted is None:
         engine = choose_engine(settings.engine, settings.fits is not None)
-        result = EngineResult.failed(
-            engine, bids_acc.__version__, expected_names(settings.ratios), reason
-        )
+        result = not_fitted(engine, reason, ratio_members(settings.ratios))
     else:
         result = load_result(fitted)
         result = replace(result, notes=(*result.notes, f'a later step failed: {reason}'))
@@ -103,8 +78,7 @@ def init_mrs_failed_wf(
     inputs = workflow.get_node('inputnode').inputs
     inputs.result_file = str(save_record(result, work_dir / 'result.json'))
     if 'report_file' not in steps:
-        data = unread(metadata, '', reason)
-        report = preprocessing_report(data, nothing_usable(0, reason)) | UNKNOWN
+        report = empty_report(metadata, reason)
         steps['report_file'] = str(save_record(report, work_dir / 'report.json'))
     for field, value in steps.items():
         setattr(inputs, field, value)

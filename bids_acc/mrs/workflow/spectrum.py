@@ -10,20 +10,17 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
 from bids_acc.derivatives.outputs import init_sink
-from bids_acc.mrs.engines.builtin import choose_engine
-from bids_acc.mrs.interfaces.preprocess import (
-    FitBlocks,
-    FitSpectrum,
+from bids_acc.mrs.engines.run import choose_engine
+from bids_acc.mrs.interfaces.fit import FitBlocks, FitSpectrum
+from bids_acc.mrs.interfaces.preprocess import PreprocessSpectrum
+from bids_acc.mrs.interfaces.tables import (
     PlotConcordance,
     PlotFit,
     PlotLevels,
     PlotModel,
-    PlotVoxel,
-    PreprocessSpectrum,
     TabulateSpectrum,
-    VoxelTissue,
 )
-from bids_acc.mrs.interfaces.voxel import VoxelInTemplate, VoxelOnCortex
+from bids_acc.mrs.interfaces.voxel import PlotVoxel, VoxelInTemplate, VoxelOnCortex, VoxelTissue
 from bids_acc.settings import MrsSettings
 
 TABLES = {

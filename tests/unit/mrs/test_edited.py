@@ -26,15 +26,11 @@ from bids_acc.mrs.basis.editing import (
     edited_basis,
     inverted_share,
 )
-from bids_acc.mrs.engines.builtin import run_builtin
 from bids_acc.mrs.engines.edited import EditedScan
-from bids_acc.mrs.engines.run import FitRequest, run_engine
-from bids_acc.mrs.interfaces.preprocess import (
-    PlotFit,
-    PreprocessSpectrum,
-    TabulateSpectrum,
-    edit_index,
-)
+from bids_acc.mrs.engines.request import FitRequest
+from bids_acc.mrs.engines.run import run_builtin, run_engine
+from bids_acc.mrs.interfaces.preprocess import PreprocessSpectrum
+from bids_acc.mrs.interfaces.tables import PlotFit, TabulateSpectrum
 from bids_acc.mrs.lcm import FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.difference import amount_under, difference_options
 from bids_acc.mrs.levels.constants import load_relaxation
@@ -42,6 +38,7 @@ from bids_acc.mrs.levels.quantify import WaterScaling, quantify
 from bids_acc.mrs.levels.tissue import concentration_factor
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
+from bids_acc.mrs.scan.conditions import edit_index
 from bids_acc.mrs.scan.differences import second_condition
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs, write_nifti_mrs
 from bids_acc.mrs.signal.alignment import shift_and_phase

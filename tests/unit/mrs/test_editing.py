@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import MetadataError
-from bids_acc.mrs.interfaces.preprocess import edit_index
-from bids_acc.mrs.scan.conditions import repetitions_in_coils, tell_conditions, water_apart
+from bids_acc.mrs.scan.conditions import (
+    edit_index,
+    repetitions_in_coils,
+    tell_conditions,
+    water_apart,
+)
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.editing import DOUBT_LIMIT, find_two_kinds
 

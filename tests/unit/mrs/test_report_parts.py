@@ -10,7 +10,7 @@ import pytest
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.basis.sequence import sequence_of
-from bids_acc.mrs.engines.builtin import choose_engine
+from bids_acc.mrs.engines.run import choose_engine
 from bids_acc.mrs.figures import plot_concordance, plot_fit, plot_no_fit, plot_voxel
 from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.tables import concordance_lines, level_lines

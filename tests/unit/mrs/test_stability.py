@@ -10,7 +10,7 @@ import pytest
 
 from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.basis.basis_set import load_basis
-from bids_acc.mrs.engines.builtin import run_builtin
+from bids_acc.mrs.engines.run import run_builtin
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcm.stability import NOISE_SHARE, changed_copies, refits
 from bids_acc.mrs.levels.quantify import quantify

@@ -14,15 +14,15 @@ import pytest
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.mrs.basis import simulate
 from bids_acc.mrs.engines.builtin import builtin_result
-from bids_acc.mrs.engines.run import check_blocks
 from bids_acc.mrs.interfaces.preprocess import blocks_of
 from bids_acc.mrs.lcm import FitOptions
-from bids_acc.mrs.lcm.timecourse import fit_blocks, scatter
-from bids_acc.mrs.levels.timecourse import contrast_table, course_table, primary_changes
+from bids_acc.mrs.lcm.timecourse import fit_blocks
+from bids_acc.mrs.levels.timecourse import contrast_table, course_table, primary_changes, scatter
 from bids_acc.mrs.scan.io import MrsData
 from bids_acc.mrs.signal.blocks import block_averages, equal_blocks, event_blocks, match_widths
 from bids_acc.mrs.signal.preprocessing import preprocess
 from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.workflow.settings import check_blocks
 from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024
