@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.mrs.basis.simulate import basis, synthetic_fid
-from bids_acc.mrs.signal.spectrum import Basis, ppm_axis
+from bids_acc.mrs.spectrum import Basis, ppm_axis
 from bids_acc.typing import ComplexArray, FloatArray
 
 SPECTROMETER_MHZ = 127.75

@@ -1,9 +1,11 @@
-"""Spectroscopy, in the order of the data.
+"""Spectroscopy, in rooms that lie in the order of the data.
 
-``io`` reads NIfTI-MRS; ``coils``, ``alignment``, ``water`` and ``referencing`` are the steps that
-``preprocessing`` strings together; ``simulate``, ``basis``, ``nulled`` and ``lcm`` fit,
-``lcmodel`` and ``importers`` bring other programs' fits into the same form (``results``);
-``quality``, ``artefacts`` and ``gate`` judge; ``voxel``, ``tissue``, ``constants`` and
-``quantify`` make levels; ``tables``, ``checklist`` and ``figures`` tell; ``interfaces`` and
-``workflow`` join all.
+``spectrum`` holds what all rooms speak of: a decay with its sampling, and a basis set. ``scan``
+reads a NIfTI-MRS file and says what its dimensions hold; ``signal`` has the steps from transients
+to one decay, strung together by ``preprocessing``; ``basis`` simulates or reads model spectra and
+``lcm`` fits them; ``engines`` runs that fit or LCModel, or reads the fits of other programs, and
+gives all of them one form, which lies in ``results``. ``levels`` corrects amplitudes for tissue
+and water, judges them and makes the tables, ``figures`` draws. ``interfaces`` and ``workflow``
+join all in Nipype's terms. `python -m tests.contract.chains` in a checkout prints which room
+imports which.
 """

@@ -48,7 +48,7 @@ from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.difference import pair_conditions
 from bids_acc.mrs.signal.gannet import fit_gaussians
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 from tests.synthetic.acquisition import residual_water
 from tests.synthetic.edited import (
     DWELL,

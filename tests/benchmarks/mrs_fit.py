@@ -32,11 +32,11 @@ from bids_acc.mrs.basis.basis_set import load_basis
 from bids_acc.mrs.basis.density_matrix import lines_to_fid
 from bids_acc.mrs.engines.importers.lcmodel import parse_coord, parse_table
 from bids_acc.mrs.lcm import FitOptions, FitResult, fit_spectrum
-from bids_acc.mrs.results.quality import snr_lcm
+from bids_acc.mrs.levels.quality import snr_lcm
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum, oriented, ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import water_amplitude
+from bids_acc.mrs.spectrum import Basis, Spectrum, oriented, ppm_axis, to_spectrum
 
 sys.path.insert(0, str(Path(__file__).parent))
 

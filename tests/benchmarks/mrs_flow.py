@@ -30,8 +30,8 @@ from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.alignment import align_transients
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Spectrum, ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import remove_residual_water, water_amplitude
+from bids_acc.mrs.spectrum import Spectrum, ppm_axis, to_spectrum
 from bids_acc.quality.gate import judge_spectrum, load_gate
 from bids_acc.quality.measure import QualityMeasure
 from tests.synthetic.acquisition import residual_water, simulate_acquisition

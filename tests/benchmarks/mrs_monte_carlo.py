@@ -27,7 +27,7 @@ from bids_acc.mrs.engines.builtin import builtin_result
 from bids_acc.mrs.lcm import FitOptions, fit_spectrum
 from bids_acc.mrs.lcm.options import RATIO_PRIORS
 from bids_acc.mrs.levels.quantify import quantify
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum, to_spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum, to_spectrum
 
 SHARED = (
     Path(os.environ.get('BIDS_ACC_SHARED', Path(__file__).resolve().parents[3] / 'shared'))

@@ -28,7 +28,7 @@ from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.scan.conditions import edit_index, tell_conditions
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 
 SHARED = Path(
     os.environ.get('BIDS_ACC_SHARED', Path(__file__).resolve().parents[3] / 'shared')

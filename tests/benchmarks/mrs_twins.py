@@ -42,8 +42,8 @@ from bids_acc.mrs.lcm.prepare import noise_sd
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.scan.nulled import read_nulled
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
 from bids_acc.mrs.signal.water import remove_residual_water
+from bids_acc.mrs.spectrum import Basis, Spectrum
 
 sys.path.insert(0, str(Path(__file__).parent))
 

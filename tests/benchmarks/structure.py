@@ -53,10 +53,12 @@ def main() -> None:
         )
     counts = arrows(sources, 'mrs')
     folders = {p.split('/')[1] for p in sources if p.startswith('mrs/') and p.count('/') > 1}
-    between = sum(n for (a, b), n in counts.items() if {a, b} <= folders)
+    joining = {'interfaces', 'workflow'}
+    formulas = sum(n for pair, n in counts.items() if set(pair) <= folders - joining)
     print(
-        f'mrs: {between} imports between {len(folders)} rooms ({", ".join(sorted(folders))}), '
-        f'{sum(counts.values())} with the files that join them'
+        f'mrs: {len(counts)} pairs of {len({room for pair in counts for room in pair})} rooms, '
+        f'{sum(counts.values())} imports between them; {formulas} between '
+        f'{", ".join(sorted(folders - joining))}'
     )
 
 

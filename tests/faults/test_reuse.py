@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.endtoend]
 
 CHANGES = {
     'nothing': None,
-    'a module': Path('mrs') / 'fitting.py',
+    'a module': Path('mrs') / 'engines' / 'run.py',
     'a table': Path('data') / 'outputs' / 'mrs.yaml',
 }
 

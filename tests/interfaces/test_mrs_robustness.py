@@ -15,7 +15,7 @@ from bids_acc.mrs.interfaces.fit import FitSpectrum
 from bids_acc.mrs.interfaces.preprocess import PreprocessSpectrum
 from bids_acc.mrs.interfaces.tables import PlotFit, TabulateSpectrum
 from bids_acc.mrs.scan.io import MrsData, write_nifti_mrs
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 
 LEVELS = {
     'NAA': 11.0, 'NAAG': 1.2, 'Cr': 4.5, 'PCr': 3.8, 'GPC': 1.0, 'PCh': 0.6, 'Glu': 10.0,

@@ -22,7 +22,7 @@ from bids_acc.mrs.basis.editing import (
     edited_basis,
 )
 from bids_acc.mrs.basis.macromolecules import birch_fid, gaussian_fid
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray
 
 MHZ, DWELL, N_POINTS = 127.75, 5e-4, 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_acc.mrs.basis.simulate import basis as simulate_basis
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 
 
 def install_stand_in(body: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from bids_acc.mrs.basis import simulate, spin_systems
 from bids_acc.mrs.basis.files import read_basis_file, resample, upfield
 from bids_acc.mrs.basis.lcmodel_file import RawBasis, read_lcmodel_basis, write_lcmodel_basis
 from bids_acc.mrs.basis.scale import amplitude_per_proton
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Basis, Spectrum
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, Spectrum
 
 __all__ = [
     'MEASURED_MM',

@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from bids_acc.mrs.basis.spin_systems import SpinGroup
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
+from bids_acc.mrs.spectrum import PPM_REFERENCE
 from bids_acc.typing import ComplexArray, FloatArray
 
 _AMPLITUDE_FLOOR = 1e-10

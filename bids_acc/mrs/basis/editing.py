@@ -25,7 +25,7 @@ from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.density_matrix import Ensemble, Timing, lines_to_fid
 from bids_acc.mrs.basis.macromolecules import gaussian_fid
 from bids_acc.mrs.basis.simulate import MODEL_VERSION, cached, store, timing_of
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Basis
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis
 from bids_acc.typing import ComplexArray, FloatArray
 
 N_STEPS = 48

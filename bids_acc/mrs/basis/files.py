@@ -12,7 +12,7 @@ from scipy.interpolate import make_interp_spline
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
 from bids_acc.mrs.basis.lcmodel_file import RawBasis, read_lcmodel_basis
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Spectrum
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Spectrum
 from bids_acc.typing import ComplexArray
 
 _CENTRE_PPM = 2.6

@@ -18,7 +18,7 @@ import numpy as np
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reads
-from bids_acc.mrs.signal.spectrum import Basis
+from bids_acc.mrs.spectrum import Basis
 from bids_acc.typing import ComplexArray
 
 _BLOCK = re.compile(

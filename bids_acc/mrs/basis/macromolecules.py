@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
+from bids_acc.mrs.spectrum import PPM_REFERENCE
 from bids_acc.typing import ComplexArray
 
 SOURCE_LCMODEL = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import least_squares
 
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Basis
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis
 from bids_acc.typing import ComplexArray, FloatArray
 
 REFERENCE_SINGLETS = (('Cr', 3.027, 3), ('PCr', 3.029, 3), ('NAA', 2.008, 3), ('Scyllo', 3.34, 6))

@@ -21,7 +21,7 @@ import numpy as np
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.basis import spin_systems
 from bids_acc.mrs.basis.density_matrix import SEQUENCES, Timing, group_lines, lines_to_fid
-from bids_acc.mrs.signal.spectrum import Basis
+from bids_acc.mrs.spectrum import Basis
 from bids_acc.typing import ComplexArray
 
 LOGGER = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from bids_acc.mrs.lcm.difference import (
     amount_under,
 )
 from bids_acc.mrs.results.engine_result import Curves, EngineResult
-from bids_acc.mrs.signal.spectrum import Basis
+from bids_acc.mrs.spectrum import Basis
 from bids_acc.typing import ComplexArray, FloatArray
 
 SUFFIX = '_edited'

@@ -19,7 +19,7 @@ from bids_acc.mrs.basis.basis_set import write_lcmodel_basis
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
 from bids_acc.mrs.lcm.options import ANALYSIS_PPM
 from bids_acc.mrs.results.engine_result import EngineResult
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 from bids_acc.programs import run_program
 
 PROGRAM = 'lcmodel'

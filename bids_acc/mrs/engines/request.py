@@ -17,7 +17,7 @@ from bids_acc.mrs.basis.sequence import (
 from bids_acc.mrs.lcm.options import ANALYSIS_PPM
 from bids_acc.mrs.scan.conditions import editing_named
 from bids_acc.mrs.scan.io import MrsData
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 
 MACROMOLECULES = ('auto', 'parametrised', 'none')
 """Values of ``--mrs-macromolecules`` besides a file."""

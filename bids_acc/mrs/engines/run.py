@@ -48,7 +48,7 @@ from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.scan.conditions import editing_named
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.scan.nulled import read_nulled
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 from bids_acc.typing import ComplexArray
 
 LOGGER = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import numpy as np
 from bids_acc.mrs.lcm.model import PHASE0, PHASE1, SHIFT
 from bids_acc.mrs.lcm.options import FitOptions
 from bids_acc.mrs.lcm.result import FitResult
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 from bids_acc.typing import FloatArray
 
 

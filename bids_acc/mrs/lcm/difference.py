@@ -23,7 +23,7 @@ from bids_acc.mrs.basis.editing import EditedBasis, MacromoleculeModel
 from bids_acc.mrs.lcm.fit import fit_spectrum
 from bids_acc.mrs.lcm.options import FitOptions, KnownPhase
 from bids_acc.mrs.lcm.result import FitResult
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 from bids_acc.typing import ComplexArray
 
 PPM_RANGE = (0.5, 4.0)

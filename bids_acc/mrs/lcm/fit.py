@@ -30,7 +30,7 @@ from bids_acc.mrs.lcm.prepare import Prepared, dimensions, noise_sd, prepare
 from bids_acc.mrs.lcm.result import FitResult, failed_result
 from bids_acc.mrs.lcm.search import Descent, descend, shared_only, starts
 from bids_acc.mrs.lcm.uncertainty import Uncertainty, unbiased_amplitudes, uncertainty
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE, Basis, Spectrum, oriented
+from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis, Spectrum, oriented
 from bids_acc.typing import FloatArray
 
 LOGGER = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 from bids_acc.exceptions import ComputationError
 from bids_acc.mrs.lcm import lineshape
 from bids_acc.mrs.lcm.baseline import penalty_for, second_differences, spline_columns
-from bids_acc.mrs.signal.spectrum import ppm_axis
+from bids_acc.mrs.spectrum import ppm_axis
 from bids_acc.typing import ComplexArray, FloatArray
 
 PHASE0, PHASE1, SHIFT, LORENTZ, VARIANCE = range(5)

@@ -10,7 +10,7 @@ import numpy as np
 from bids_acc.mrs.basis import macromolecules
 from bids_acc.mrs.lcm.model import Component
 from bids_acc.mrs.lcm.options import FitOptions
-from bids_acc.mrs.signal.spectrum import (
+from bids_acc.mrs.spectrum import (
     PPM_REFERENCE,
     Basis,
     Spectrum,

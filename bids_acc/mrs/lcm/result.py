@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bids_acc.mrs.lcm.options import FitOptions
-from bids_acc.mrs.signal.spectrum import Basis
+from bids_acc.mrs.spectrum import Basis
 from bids_acc.typing import FloatArray
 
 NOT_DETECTED = 999.0

@@ -15,7 +15,7 @@ import numpy as np
 from bids_acc.mrs.lcm.fit import fit_spectrum
 from bids_acc.mrs.lcm.options import FitOptions
 from bids_acc.mrs.lcm.prepare import noise_sd
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 from bids_acc.typing import FloatArray
 
 SHIFT_HZ, PHASE_RAD = 0.1, 0.1

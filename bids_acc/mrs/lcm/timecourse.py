@@ -9,7 +9,7 @@ import numpy as np
 from bids_acc.mrs.lcm.fit import fit_spectrum
 from bids_acc.mrs.lcm.options import FitOptions, KnownPhase
 from bids_acc.mrs.lcm.result import FitResult
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, Spectrum
 from bids_acc.typing import ComplexArray
 
 PHASE_SD_DEG, SHIFT_SD_HZ, PHASE1_SD_DEG = 3.0, 0.3, 0.1

@@ -1,1 +1,1 @@
-"""From amplitudes to levels: tissue, water scaling, ratios, and the tables they stand in."""
+"""From amplitudes to levels: tissue, water scaling, ratios, signs of trouble, and their tables."""

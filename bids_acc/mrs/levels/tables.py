@@ -13,10 +13,10 @@ import pandas as pd
 
 from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.constants import load_relaxation
+from bids_acc.mrs.levels.quality import of_curves
 from bids_acc.mrs.levels.quantify import Level, WaterScaling, quantify
+from bids_acc.mrs.levels.signs import LEAST_IN_IMAGE, signs_of_fit
 from bids_acc.mrs.results.engine_result import EngineResult
-from bids_acc.mrs.results.quality import of_curves
-from bids_acc.mrs.results.signs import LEAST_IN_IMAGE, signs_of_fit
 from bids_acc.mrs.scan.io import MrsData
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
 from bids_acc.quality.measure import QualityMeasure

@@ -1,1 +1,1 @@
-"""What every engine returns: amplitudes, intervals, quality; written and read again."""
+"""What every engine returns: amplitudes with errors and intervals, written and read again."""

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
 from bids_acc.files.reading import check_gzip, reads
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
-from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
+from bids_acc.mrs.spectrum import PPM_REFERENCE
 from bids_acc.typing import ComplexArray, FloatArray
 
 LOGGER = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.alignment import align_transients, shift_and_phase
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.measures import ppm_mask
-from bids_acc.mrs.signal.spectrum import Spectrum, ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import hlsvd, remove_residual_water
+from bids_acc.mrs.spectrum import Spectrum, ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray
 
 NARROW_PPM = 0.12

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bids_acc.mrs.signal.measures import noise_sd, ppm_mask
 from bids_acc.mrs.signal.referencing import singlet_amplitudes
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray, FloatArray
 
 MISSING_NAA_SD = 5.0

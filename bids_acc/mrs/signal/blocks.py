@@ -14,8 +14,8 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.signal.alignment import shift_and_phase
 from bids_acc.mrs.signal.measures import ppm_mask
 from bids_acc.mrs.signal.preprocessing import Preprocessed
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import remove_residual_water
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import BoolArray, ComplexArray, FloatArray
 
 REST = 'rest'

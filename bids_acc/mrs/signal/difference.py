@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 
 from bids_acc.mrs.signal.alignment import register_transients, shift_and_phase
 from bids_acc.mrs.signal.measures import ppm_mask
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray, FloatArray
 
 WINDOWS_PPM = {'GABA': (3.15, 3.30), 'GSH': (1.9, 2.12)}

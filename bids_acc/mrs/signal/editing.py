@@ -16,8 +16,8 @@ from scipy.optimize import least_squares
 from bids_acc.mrs.signal.alignment import align_transients
 from bids_acc.mrs.signal.measures import ppm_mask
 from bids_acc.mrs.signal.referencing import find_shift, is_conjugated
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import remove_residual_water
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import BoolArray, ComplexArray, FloatArray
 
 CONTRAST_PPM = (1.8, 3.2)

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from bids_acc.mrs.signal.measures import noise_sd, ppm_mask
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray, FloatArray
 
 BROADENING_HZ = 3.0

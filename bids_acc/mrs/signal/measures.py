@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bids_acc.mrs.signal.spectrum import frequency_axis, ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import frequency_axis, ppm_axis, to_spectrum
 from bids_acc.typing import BoolArray
 
 GYROMAGNETIC_RATIO_1H = 42.577478

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.mrs.signal.measures import ppm_mask
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from bids_acc.typing import ComplexArray, FloatArray
 
 SINGLETS_PPM = (2.008, 3.027, 3.21)

@@ -184,7 +184,7 @@ def remove_residual_water(
     (n_points,) ndarray of complex128
         Decay without them.
     """
-    from bids_acc.mrs.signal.spectrum import PPM_REFERENCE
+    from bids_acc.mrs.spectrum import PPM_REFERENCE
 
     fid = np.asarray(fid, dtype=complex)
     frequency, damping, amplitude = hlsvd(fid, dwell_time, n_components)

@@ -11,7 +11,7 @@ from bids_acc.demo.spectrum import (
     draw_truth,
     make_fids,
 )
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 
 FRACTIONS = np.array([0.6, 0.25, 0.15])
 

@@ -18,7 +18,7 @@ from bids_acc.mrs.basis.basis_set import (
 )
 from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.basis.scale import amplitude_per_proton
-from bids_acc.mrs.signal.spectrum import Basis, Spectrum, oriented
+from bids_acc.mrs.spectrum import Basis, Spectrum, oriented
 
 NAMES = ['Cr', 'Glu', 'NAA', 'Ins']
 

@@ -45,7 +45,7 @@ from bids_acc.mrs.signal.alignment import shift_and_phase
 from bids_acc.mrs.signal.difference import pair_conditions
 from bids_acc.mrs.signal.gannet import fit_gaussians
 from bids_acc.mrs.signal.preprocessing import preprocess, replayed
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 from tests.synthetic.acquisition import residual_water
 from tests.synthetic.edited import (
     DWELL,

@@ -12,7 +12,7 @@ from bids_acc.mrs.lcm import FitOptions, fit_spectrum
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal.ending import wrapped_samples
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 
 
 def test_only_a_decay_that_rises_again_is_cut(rng: np.random.Generator) -> None:

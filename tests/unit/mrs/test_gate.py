@@ -10,7 +10,7 @@ import pytest
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.engines.importers.lcmodel import lcmodel_result
-from bids_acc.mrs.results.quality import snr_lcm
+from bids_acc.mrs.levels.quality import snr_lcm
 from bids_acc.quality.gate import judge_metabolite, judge_spectrum, load_gate
 from bids_acc.quality.measure import QualityMeasure
 

@@ -23,7 +23,7 @@ from bids_acc.mrs.lcm.model import (
 from bids_acc.mrs.lcm.options import KnownPhase, RatioPrior
 from bids_acc.mrs.lcm.prepare import noise_sd
 from bids_acc.mrs.lcm.search import starts
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 
 F0, DWELL, N = 123.2, 5e-4, 1024
 NAMES = ('Cr', 'PCr', 'GPC', 'PCh', 'Glu', 'Gln', 'Ins', 'NAA', 'NAAG')

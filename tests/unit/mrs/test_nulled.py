@@ -9,7 +9,7 @@ from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.scan.io import MrsData
 from bids_acc.mrs.scan.nulled import nulled_spectrum, read_nulled, shift_and_phase_of
-from bids_acc.mrs.signal.spectrum import to_spectrum
+from bids_acc.mrs.spectrum import to_spectrum
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024
 TIME = np.arange(N) * DWELL

@@ -14,13 +14,13 @@ from bids_acc.mrs.signal.coils import combine_coils, noise_covariance
 from bids_acc.mrs.signal.measures import full_width_half_maximum, noise_sd, peak_measures
 from bids_acc.mrs.signal.preprocessing import checked_scale, nothing_usable, preprocess
 from bids_acc.mrs.signal.referencing import find_phase, find_shift
-from bids_acc.mrs.signal.spectrum import ppm_axis, to_spectrum
 from bids_acc.mrs.signal.water import (
     correct_eddy_currents,
     hlsvd,
     remove_residual_water,
     water_amplitude,
 )
+from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
 from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048

@@ -14,13 +14,13 @@ from bids_acc.mrs.engines.run import run_builtin
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcm.stability import NOISE_SHARE, changed_copies, refits
 from bids_acc.mrs.levels.quantify import quantify
+from bids_acc.mrs.levels.signs import ratio_ranges, signs_of_fit
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import load_result, save_record
-from bids_acc.mrs.results.signs import ratio_ranges, signs_of_fit
 from bids_acc.mrs.scan.io import read_nifti_mrs
 from bids_acc.mrs.signal import preprocessing
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 
 LEVELS = {'NAA': 12.0, 'Cr': 5.0, 'PCr': 4.0, 'GPC': 1.5, 'Ins': 6.0, 'Glu': 9.0, 'Gln': 3.0}
 

@@ -21,7 +21,7 @@ from bids_acc.mrs.levels.timecourse import contrast_table, course_table, primary
 from bids_acc.mrs.scan.io import MrsData
 from bids_acc.mrs.signal.blocks import block_averages, equal_blocks, event_blocks, match_widths
 from bids_acc.mrs.signal.preprocessing import preprocess
-from bids_acc.mrs.signal.spectrum import Spectrum
+from bids_acc.mrs.spectrum import Spectrum
 from bids_acc.mrs.workflow.settings import check_blocks
 from tests.synthetic.acquisition import residual_water, simulate_acquisition
 
