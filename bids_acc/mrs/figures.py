@@ -393,7 +393,18 @@ def plot_course(lines: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def plot_no_fit(title: str) -> Figure:
-    """Figure that says that there is no fit to draw."""
+    """Figure that says that there is no fit to draw.
+
+    Parameters
+    ----------
+    title : str
+        Why there is none.
+
+    Returns
+    -------
+    Figure
+        One line of text, so that a report shows the gap instead of leaving a place empty.
+    """
     figure = Figure(figsize=(7.5, 1.2))
     figure.text(0.5, 0.5, f'no fit: {title}', ha='center', va='center', fontsize=9, wrap=True)
     return figure

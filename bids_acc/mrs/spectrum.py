@@ -236,7 +236,22 @@ class Basis:
         return int(self.fids.shape[1])
 
     def fid(self, name: str) -> ComplexArray:
-        """(n_points,) FID of one member; KeyError when it is not there."""
+        """FID of one member of the set.
+
+        Parameters
+        ----------
+        name : str
+            In LCModel's spelling.
+
+        Returns
+        -------
+        (n_points,) ndarray of complex128
+
+        Raises
+        ------
+        KeyError
+            When there is no such member.
+        """
         if name not in self.names:
             raise KeyError(name)
         return self.fids[self.names.index(name)]

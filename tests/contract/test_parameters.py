@@ -22,8 +22,6 @@ WITHOUT = {
 
     'images': 30,
 
-    'mrs': 70,
-
     'mtr': 4,
 
     'surfaces': 27,

@@ -78,6 +78,18 @@ _FAMILY = MappingProxyType({'press': 'press', 'steam': 'steam', 'slase': 'slaser
 def canonical_name(name: str) -> str:
     """LCModel's spelling of a metabolite.
 
+    Parameters
+    ----------
+    name : str
+        As a basis set or another program's result has it.
+
+    Returns
+    -------
+    str
+        The name among the spin systems of this package that it stands for, whatever its case and
+        separators; itself when it is none of them. LCModel's corrections, which begin with a
+        minus, stay as they are.
+
     Examples
     --------
     >>> [canonical_name(name) for name in ('mI', 'PCho', 'sIns', 'GLU', 'MM_exp', '-CrCH2')]

@@ -111,7 +111,13 @@ class Ensemble:
         return self._vectors.T @ operator @ self._vectors
 
     def rotate(self, angle: float) -> None:
-        """Ideal pulse on all protons about y; angle in rad."""
+        """Apply an ideal, unselective pulse about y to all protons.
+
+        Parameters
+        ----------
+        angle : float
+            Flip angle in rad. A phosphorus of the group is not turned.
+        """
         half = np.array(
             [
                 [np.cos(angle / 2), -np.sin(angle / 2)],
@@ -125,7 +131,17 @@ class Ensemble:
         self.density = rotation @ self.density @ rotation.T
 
     def rotate_near(self, ppm: float, half_width_ppm: float) -> None:
-        """Ideal 180 degree pulse about y on the protons near a chemical shift only."""
+        """Apply an ideal 180 degree pulse about y to the protons near a chemical shift only.
+
+        Coherence orders are kept before and after it, as the spoilers around an editing pulse do.
+
+        Parameters
+        ----------
+        ppm : float
+            Centre of the inverted band in ppm.
+        half_width_ppm : float
+            Protons farther from it than this are left as they are.
+        """
         flip, rotation = np.array([[0.0, -1.0], [1.0, 0.0]]), np.eye(1)
         for spin in range(self._n_spins):
             near = spin < self._n_protons and abs(self._shifts[spin] - ppm) <= half_width_ppm
@@ -162,7 +178,13 @@ class Ensemble:
         return turn[:, None] * (half.T @ half)
 
     def edit(self, propagator: ComplexArray) -> None:
-        """Apply a selective pulse between spoilers that keep each coherence order."""
+        """Apply a selective pulse between spoilers that keep each coherence order.
+
+        Parameters
+        ----------
+        propagator : (n, n) ndarray of complex
+            From :meth:`selective`, in the basis of the Hamiltonian's eigenvectors.
+        """
         self._within_orders(propagator)
 
     def _within_orders(self, unitary: ComplexArray) -> None:
@@ -175,12 +197,25 @@ class Ensemble:
         self.density = kept
 
     def evolve(self, duration: float) -> None:
-        """Free precession for a duration in s."""
+        """Let shifts and couplings act: free precession.
+
+        Parameters
+        ----------
+        duration : float
+            In s. Relaxation is left out: the fit gives the lines their widths.
+        """
         phase = np.exp(-2j * np.pi * duration * self._energies)
         self.density = phase[:, None] * self.density * phase.conj()[None, :]
 
     def select(self, order: int) -> None:
-        """Keep the proton coherences of one order, as ideal spoilers do."""
+        """Keep the proton coherences of one order, as ideal spoilers do.
+
+        Parameters
+        ----------
+        order : int
+            +1 or -1 for single-quantum coherences, 0 for what lies along the field or is
+            zero-quantum.
+        """
         self.density = np.where(self._order == order, self.density, 0.0)
 
     def lines(self) -> tuple[FloatArray, ComplexArray]:
@@ -201,7 +236,18 @@ class Timing:
 
 
 def press(ensemble: Ensemble, timing: Timing) -> None:
-    """Two spin echoes: 90 - TE1/2 - 180 - TE/2 - 180 - TE2/2 (Bottomley 1987)."""
+    """Refocus by two spin echoes: 90 - TE1/2 - 180 - TE/2 - 180 - TE2/2.
+
+    PRESS of Bottomley (1987, Ann N Y Acad Sci 508:333,
+    https://doi.org/10.1111/j.1749-6632.1987.tb32915.x), with ideal pulses.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Transverse magnetisation just after excitation; it is moved to the echo in place.
+    timing : Timing
+        Echo time and its first part TE1.
+    """
     te2 = timing.echo_time - timing.te1
     ensemble.evolve(timing.te1 / 2)
     ensemble.rotate(np.pi)
@@ -211,7 +257,19 @@ def press(ensemble: Ensemble, timing: Timing) -> None:
 
 
 def semi_laser(ensemble: Ensemble, timing: Timing) -> None:
-    """Two pairs of refocusing pulses, evenly spaced: TE/8, 3 x TE/4, TE/8 between them."""
+    """Refocus by two pairs of pulses, evenly spaced: TE/8, 3 x TE/4, TE/8 between them.
+
+    Semi-LASER of Scheenen et al. (2008, Magn Reson Med 59:1, https://doi.org/10.1002/mrm.21302)
+    has adiabatic pulses, taken as ideal here. Protocols may space them unevenly, which a sidecar
+    does not tell.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Transverse magnetisation just after excitation; it is moved to the echo in place.
+    timing : Timing
+        Echo time.
+    """
     ensemble.evolve(timing.echo_time / 8)
     for delay in (2, 2, 2, 1):
         ensemble.rotate(np.pi)
@@ -219,10 +277,18 @@ def semi_laser(ensemble: Ensemble, timing: Timing) -> None:
 
 
 def steam(ensemble: Ensemble, timing: Timing) -> None:
-    """Stimulated echo 90 - TE/2 - 90 - TM - 90 - TE/2 (Frahm 1987), scaled to full signal.
+    """Make a stimulated echo 90 - TE/2 - 90 - TM - 90 - TE/2, scaled to full signal.
 
-    Spoilers select the orders +1 and 0 before, -1 after the last pulse; the half of the signal
-    that is lost, lost to the water reference as well, is given back.
+    STEAM of Frahm et al. (1987, J Magn Reson 72:502), with ideal pulses. Spoilers select the
+    orders +1 and 0 before, -1 after the last pulse; the half of the signal that is lost, lost to
+    the water reference as well, is given back.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Transverse magnetisation just after excitation; it is moved to the echo in place.
+    timing : Timing
+        Echo time and mixing time.
     """
     ensemble.evolve(timing.echo_time / 2)
     ensemble.select(1)

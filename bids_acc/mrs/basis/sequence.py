@@ -79,6 +79,19 @@ def other_sequence(metadata: Mapping[str, Any], acquisition: str = '') -> str:
 
     Only asked where :func:`sequence_of` finds none.
 
+    Parameters
+    ----------
+    metadata : mapping
+        BIDS metadata.
+    acquisition : str
+        Label of the ``acq`` entity, asked after all fields.
+
+    Returns
+    -------
+    str
+        The beginning of a sentence, such as ``PulseSequenceType names 'SPECIAL', which is not
+        simulated``.
+
     Examples
     --------
     >>> other_sequence({'PulseSequenceType': 'SPECIAL'})

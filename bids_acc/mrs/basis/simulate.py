@@ -153,7 +153,31 @@ def basis(
 def timing_of(
     sequence: str, echo_time: float, te1: float | None, te2: float | None, tm: float | None
 ) -> tuple[Timing, bool]:
-    """Check the delays and fill in what must be assumed."""
+    """Check the delays and fill in what must be assumed.
+
+    Parameters
+    ----------
+    sequence : {'press', 'steam', 'slaser'}
+        What is simulated.
+    echo_time : float
+        TE in s.
+    te1, te2 : float or None
+        Parts of the echo time of PRESS in s; one of them is enough.
+    tm : float or None
+        Mixing time of STEAM in s.
+
+    Returns
+    -------
+    timing : Timing
+        With what the sequence needs: TE1 for PRESS, TM for STEAM.
+    assumed : bool
+        Whether a delay was not given. The spacing of semi-LASER's pulses always is assumed.
+
+    Raises
+    ------
+    SettingsError
+        If the sequence is not simulated, or the delays cannot be those of one scan.
+    """
     if sequence not in SEQUENCES:
         raise SettingsError(
             f'no simulation of the sequence {sequence!r}; there are {", ".join(SEQUENCES)}'
@@ -186,7 +210,21 @@ def _assumptions(timing: Timing, *, assumed: bool) -> tuple[str, ...]:
 
 
 def cached(cache_dir: Path | None, digest: str) -> ComplexArray | None:
-    """Read a former result; None when there is none that can be read."""
+    """Read the decays of a former simulation; None when there are none that can be read.
+
+    Parameters
+    ----------
+    cache_dir : Path or None
+        Folder of former simulations; None for none.
+    digest : str
+        Checksum of all that makes the spectra: sequence, delays, field, sampling, spin systems and
+        version of the model.
+
+    Returns
+    -------
+    (n_metabolites, n_points) ndarray of complex128 or None
+        Decays.
+    """
     path = None if cache_dir is None else Path(cache_dir) / f'basis-{digest[:32]}.npy'
     if path is None or not path.is_file():
         return None
@@ -198,7 +236,20 @@ def cached(cache_dir: Path | None, digest: str) -> ComplexArray | None:
 
 
 def store(cache_dir: Path | None, digest: str, fids: ComplexArray) -> None:
-    """Write a result, complete or not at all."""
+    """Keep the decays of a simulation, complete or not at all.
+
+    Parameters
+    ----------
+    cache_dir : Path or None
+        Folder, made when it is not there; None writes nothing.
+    digest : str
+        As for :func:`cached`.
+    fids : (n_metabolites, n_points) ndarray of complex
+        Decays.
+
+    Notes ----- Several subjects may write the same file at once: each writes a draft of its own
+    and renames it.
+    """
     if cache_dir is None:
         return
     folder = Path(cache_dir)

@@ -89,7 +89,24 @@ def control_file(
     no_simulated_mm: bool = False,
     ppm_max: float = ANALYSIS_PPM[1],
 ) -> str:
-    """Text of the control file; all names are relative, because LCModel cuts long ones.
+    """Write the text of the control file; all names are relative, because LCModel cuts long ones.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        For number of points, sampling interval and frequency.
+    has_water : bool
+        Whether a water reference lies beside, by which LCModel is to scale.
+    no_simulated_mm : bool
+        Whether to leave out the macromolecules and lipids that LCModel makes up by itself
+        (NSIMUL).
+    ppm_max : float
+        Upper end of the range that is fitted, in ppm.
+
+    Returns
+    -------
+    str
+        A Fortran namelist, as the LCModel manual describes it.
 
     Examples
     --------

@@ -68,7 +68,23 @@ class FitRequest:
 
 
 def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]]:
-    """Preprocessed decay with what the basis set must fit to, and notes on what was assumed."""
+    """Preprocessed decay with what the basis set must fit to, and notes on what was assumed.
+
+    Parameters
+    ----------
+    data : MrsData
+        Preprocessed decay, the first where there are several conditions or blocks.
+    request : FitRequest
+        The sequence that was asked for, and the sidecar of the raw spectrum.
+
+    Returns
+    -------
+    spectrum : Spectrum
+        Its sequence is the one asked for, else what the sidecar or the ``acq`` entity names, else
+        PRESS.
+    notes : list of str
+        Where the sequence comes from.
+    """
     sequence, origin = sequence_of(request.metadata, request.acquisition)
     notes = []
     if request.sequence:
@@ -98,6 +114,18 @@ def spectrum_of(data: MrsData, request: FitRequest) -> tuple[Spectrum, list[str]
 def mixing_time(request: FitRequest, echo_time: float = math.nan) -> float | None:
     """Mixing time as asked, else as the sidecar tells; None when neither does.
 
+    Parameters
+    ----------
+    request : FitRequest
+        ``tm``, else ``MixingTime`` or the times of the pulses in its metadata.
+    echo_time : float
+        Of STEAM in s, with which the times of the pulses must agree.
+
+    Returns
+    -------
+    float or None
+        In s.
+
     Examples
     --------
     >>> mixing_time(FitRequest('builtin', metadata={'MixingTime': 0.010}))
@@ -119,6 +147,20 @@ def first_part(request: FitRequest, spectrum: Spectrum) -> tuple[float | None, t
     """First part of the echo time as asked, else by the times of the pulses, and what to say.
 
     Of a basis set from a file it is what the user knows of that file, not of the scan.
+
+    Parameters
+    ----------
+    request : FitRequest
+        ``te1``, else the times of the pulses in its metadata, where the basis set is simulated.
+    spectrum : Spectrum
+        Sequence and echo time.
+
+    Returns
+    -------
+    te1 : float or None
+        In s; None leaves it to the simulation to assume one.
+    notes : tuple of str
+        Where it was read, or why the times of the pulses were not used.
     """
     if request.te1 is not None or request.basis != 'simulate' or spectrum.sequence != 'press':
         return request.te1, ()
@@ -133,6 +175,18 @@ def impossible(spectrum: Spectrum, request: FitRequest) -> str:
 
     A sequence that no field names, or that is not simulated, is no reason to refuse a basis set
     that was made for it.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Sequence and echo time.
+    request : FitRequest
+        Whether the sequence was asked for, and whether a basis set was given.
+
+    Returns
+    -------
+    str
+        A clause without full stop.
     """
     named = request.sequence or sequence_of(request.metadata, request.acquisition)[0]
     if not named and request.basis != 'simulate':

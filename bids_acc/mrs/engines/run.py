@@ -65,6 +65,17 @@ def choose_engine(engine: str, has_import: bool) -> str:
 
     LCModel is never chosen silently, because results must not depend on what is installed.
 
+    Parameters
+    ----------
+    engine : str
+        One of :data:`ENGINES`.
+    has_import : bool
+        Whether a folder of other programs' fits was given.
+
+    Returns
+    -------
+    {'builtin', 'lcmodel', 'import'}
+
     Raises
     ------
     SettingsError
@@ -118,7 +129,19 @@ def _split_assumed(basis: Basis) -> bool | None:
 
 
 def basis_info(basis: Basis) -> dict[str, Any]:
-    """Say in a sidecar's terms which basis set was used."""
+    """Say in a sidecar's terms which basis set was used.
+
+    Parameters
+    ----------
+    basis : Basis
+        As used.
+
+    Returns
+    -------
+    dict
+        Checksum, members, sequence and delays (s), where the spectra come from and what is
+        doubtful; ``BasisTESplitAssumed`` is None where nobody knows how the echo time was divided.
+    """
     return {
         'BasisSHA256': basis.sha256,
         'BasisNames': list(basis.names),
@@ -193,6 +216,18 @@ def edited_scan(data: MrsData, request: FitRequest) -> EditedScan | None:
     """Difference of a scan with both conditions, OFF first; None without them.
 
     Only PRESS with editing pulses is simulated; of another sequence OFF is fitted alone.
+
+    Parameters
+    ----------
+    data : MrsData
+        Preprocessed: one decay for each condition, laid upon each other.
+    request : FitRequest
+        Metadata that name target and pulses, and what preprocessing measured of NAA.
+
+    Returns
+    -------
+    EditedScan or None
+        ON minus OFF, not halved.
     """
     if data.fids.shape[2] != 2:
         return None

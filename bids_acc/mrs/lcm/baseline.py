@@ -46,6 +46,11 @@ def spline_columns(ppm: FloatArray, spacing: float = KNOT_SPACING_PPM) -> FloatA
 def second_differences(n_splines: int) -> FloatArray:
     """(n_splines - 2, n_splines) operator; its null space is the straight lines.
 
+    Parameters
+    ----------
+    n_splines : int
+        Number of coefficients.
+
     Examples
     --------
     >>> second_differences(4)

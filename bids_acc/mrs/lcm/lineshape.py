@@ -10,6 +10,17 @@ from bids_acc.typing import ComplexArray, FloatArray
 def gauss_variance(width_hz: float) -> float:
     """Coefficient v of exp(-v t**2) for a Gaussian full width at half maximum in Hz.
 
+    Parameters
+    ----------
+    width_hz : float
+        Full width at half maximum of the line in Hz.
+
+    Returns
+    -------
+    float
+        Per s**2: (pi w)**2 / (4 ln 2), as the Fourier transform of the decay is
+        exp(-(pi f)**2 / v).
+
     Examples
     --------
     Its spectrum, exp(-(pi f)**2 / v), is 4 Hz wide again:

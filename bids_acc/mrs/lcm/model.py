@@ -149,7 +149,13 @@ class LinearCombinationModel:
         self.prior_sd[widths] = [item.width_sd_hz for item in self.components]
 
     def set_dimension(self, dimension: float) -> None:
-        """Give the baseline a flexibility, as effective dimension over the whole window."""
+        """Give the baseline a flexibility, as effective dimension over the whole window.
+
+        Parameters
+        ----------
+        dimension : float
+            Trace of the smoother of the baseline alone: 2 is a straight line, more follows more.
+        """
         self.penalty = penalty_for(self.splines, dimension)
         difference = second_differences(self.splines.shape[1])
         self.roughness = self.penalty * difference.T @ difference
@@ -167,12 +173,36 @@ class LinearCombinationModel:
         return fft(fids, self.n_filled, axis=-1)[..., self.window]
 
     def phased(self, parameters: FloatArray) -> ComplexArray:
-        """Take the phases out of the data."""
+        """Take the phases out of the data.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) ndarray
+            As for :meth:`solve`.
+
+        Returns
+        -------
+        (n_window,) ndarray of complex128
+            Its real part is what the model describes. The first-order phase turns about the middle
+            of the window, so that both phases are hardly correlated.
+        """
         phase = parameters[PHASE0] + parameters[PHASE1] * (self.ppm - self.pivot)
         return self.data * np.exp(-1j * phase)
 
     def broadened(self, parameters: FloatArray) -> ComplexArray:
-        """(n_components, n_points) model FIDs at some parameters."""
+        """Give the model FIDs the shifts and widths of some parameters.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) ndarray
+            As for :meth:`solve`.
+
+        Returns
+        -------
+        (n_components, n_points) ndarray of complex128
+            Each moved by the shared shift and its own, and widened by the shared Voigt line and
+            its own Lorentzian width.
+        """
         n_components = self.n_components
         own = parameters[N_SHARED : N_SHARED + n_components]
         shifts: FloatArray = parameters[SHIFT] + own
@@ -181,15 +211,46 @@ class LinearCombinationModel:
         return lineshape.broaden(self.fids, self.time, shifts, widths, variance)
 
     def smoothed_data(self, width_hz: float = 4.0) -> ComplexArray:
-        """Unphased data inside the window, broadened against noise."""
+        """Unphased data inside the window, broadened against noise.
+
+        Parameters
+        ----------
+        width_hz : float
+            Lorentzian width in Hz that is laid upon the data: about that of the lines, which is
+            the filter that finds them best.
+
+        Returns
+        -------
+        (n_window,) ndarray of complex128
+        """
         return self._spectra(self.fid * np.exp(-np.pi * width_hz * self.time))
 
     def complex_columns(self, parameters: FloatArray) -> ComplexArray:
-        """(n_window, n_components) complex model spectra."""
+        """Model spectra inside the window with both parts, for the search of the phase.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) ndarray
+            As for :meth:`solve`.
+
+        Returns
+        -------
+        (n_window, n_components) ndarray of complex128
+        """
         return self._spectra(self.broadened(parameters)).T
 
     def columns(self, parameters: FloatArray) -> FloatArray:
-        """(n_window, n_components) real model spectra."""
+        """Real model spectra inside the window, the columns of the linear problem.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) ndarray
+            As for :meth:`solve`.
+
+        Returns
+        -------
+        (n_window, n_components) ndarray of float64
+        """
         return self._spectra(self.broadened(parameters)).real.T
 
     def inner(self, left: FloatArray, right: FloatArray) -> FloatArray:
@@ -209,7 +270,19 @@ class LinearCombinationModel:
         return left.T @ right - explained
 
     def gram(self, columns: FloatArray) -> FloatArray:
-        """Inner products of model spectra, ratio priors included."""
+        """Inner products of model spectra, ratio priors included.
+
+        Parameters
+        ----------
+        columns : (n_window, n_components) ndarray
+            Real model spectra.
+
+        Returns
+        -------
+        (n_components, n_components) ndarray of float64
+            Inner products after the baseline took its part, plus those of the ratio priors: with
+            them the amplitudes follow without solving for the splines.
+        """
         rows = self.noise_sd * self.ratios
         return self.inner(columns, columns) + rows.T @ rows
 
@@ -246,7 +319,19 @@ class LinearCombinationModel:
         )
 
     def prior_cost(self, parameters: FloatArray) -> float:
-        """Squared distance of the parameters from their priors, in SDs."""
+        """Squared distance of the parameters from their priors, in SDs.
+
+        Parameters
+        ----------
+        parameters : (n_parameters,) ndarray
+            As for :meth:`solve`.
+
+        Returns
+        -------
+        float
+            In the units of the cost, so that one SD from a prior weighs as much as one SD of
+            noise.
+        """
         distance = (parameters - self.prior_mean) / self.prior_sd
         return float(distance @ distance)
 
@@ -314,7 +399,14 @@ class LinearCombinationModel:
         )
 
     def set_ratios(self, rows: FloatArray) -> None:
-        """Use soft ratio priors, given as rows on the amplitudes in units of their SDs."""
+        """Use soft ratio priors, given as rows on the amplitudes in units of their SDs.
+
+        Parameters
+        ----------
+        rows : (n_priors, n_components) ndarray
+            Each row times the amplitudes should be zero within one: (numerator - mean x
+            denominator) over the SD of that difference.
+        """
         self.ratios = rows
 
 

@@ -146,7 +146,19 @@ def _pushed_out(parameters: FloatArray, gradient: FloatArray) -> BoolArray:
 
 
 def shared_only(model: LinearCombinationModel) -> BoolArray:
-    """Mask of the parameters that all components share."""
+    """Mask of the parameters that all components share.
+
+    Parameters
+    ----------
+    model : LinearCombinationModel
+        For its number of parameters.
+
+    Returns
+    -------
+    (n_parameters,) ndarray of bool
+        True for phases, shift and shared widths. Searching these first keeps single metabolites
+        from running to another's lines while the phase is still wrong.
+    """
     free = np.zeros(model.n_parameters, dtype=bool)
     free[:N_SHARED] = True
     return free

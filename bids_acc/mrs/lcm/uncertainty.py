@@ -185,6 +185,15 @@ def all_derivatives(
 ) -> FloatArray:
     """Differentiate model minus data by nonlinear parameters, amplitudes and splines.
 
+    Parameters
+    ----------
+    model : LinearCombinationModel
+        The fit.
+    parameters : (n_parameters,) ndarray
+        Nonlinear parameters at the minimum.
+    solution : Solution
+        Amplitudes and baseline there.
+
     Returns
     -------
     (n_window, n_all) ndarray of float64
@@ -199,6 +208,18 @@ def precision_of_priors(model: LinearCombinationModel, sd: float) -> FloatArray:
     """Precision of priors and penalties, in the order of :func:`all_derivatives`.
 
     The penalty's weight is relative to the data's; the noise scales both.
+
+    Parameters
+    ----------
+    model : LinearCombinationModel
+        Priors of the nonlinear parameters, soft ratios, and penalty of the baseline.
+    sd : float
+        Noise SD of a point, in units of the data.
+
+    Returns
+    -------
+    (n_all, n_all) ndarray of float64
+        Inverse variances; zero for what nothing is known of beforehand.
     """
     n_parameters, n_components = model.n_parameters, model.n_components
     size = n_parameters + n_components + model.splines.shape[1]
@@ -213,6 +234,16 @@ def precision_of_priors(model: LinearCombinationModel, sd: float) -> FloatArray:
 
 def inverted(matrix: FloatArray) -> FloatArray:
     """Inverse of a symmetric positive matrix, scaled first.
+
+    Parameters
+    ----------
+    matrix : (n, n) ndarray
+        Fisher information. Its rows have different units (rad, Hz, amplitudes), so that it is
+        brought to a unit diagonal before: the result then does not depend on them.
+
+    Returns
+    -------
+    (n, n) ndarray of float64
 
     Raises
     ------

@@ -47,7 +47,18 @@ class RelaxationSet:
     """Where the values come from."""
 
     def metabolite(self, name: str) -> tuple[float, float]:
-        """T1 and T2 of a metabolite in s; the macromolecules edited along count as GABA."""
+        """T1 and T2 of a metabolite in s; the macromolecules edited along count as GABA.
+
+        Parameters
+        ----------
+        name : str
+            Member of a fit; ``_edited`` is left off.
+
+        Returns
+        -------
+        t1, t2 : float
+            In s; those of ``default`` where the set has no own ones.
+        """
         plain = name.removesuffix('_edited')
         plain = 'GABA' if plain == 'MM30' else plain
         return self.metabolites.get(plain, self.metabolites['default'])

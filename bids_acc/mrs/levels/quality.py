@@ -72,6 +72,18 @@ def snr_lcm(signal: npt.ArrayLike, residual: npt.ArrayLike, n_parameters: float)
 def snr_noise(signal: npt.ArrayLike, noise_sd: float) -> float:
     """Highest of the fit without baseline over the noise; NaN without noise.
 
+    Parameters
+    ----------
+    signal : (n_points,) array_like
+        Fit without baseline.
+    noise_sd : float
+        SD of the noise of one point, in the same units.
+
+    Returns
+    -------
+    float
+        Dimensionless. Twice LCModel's S/N for the same noise, which has half the height.
+
     Examples
     --------
     >>> snr_noise([0.0, 8.0], 2.0), snr_noise([1.0], 0.0)

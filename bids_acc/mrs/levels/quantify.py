@@ -70,6 +70,16 @@ class WaterScaling:
 def parse_ratio(text: str) -> tuple[str, str]:
     """Numerator and denominator of a declared ratio; either may be a sum.
 
+    Parameters
+    ----------
+    text : str
+        Two metabolites or sums with a slash; a sum is one with a name (``Glx``) or is written with
+        ``+``.
+
+    Returns
+    -------
+    numerator, denominator : str
+
     Raises
     ------
     SettingsError

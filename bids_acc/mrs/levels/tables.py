@@ -109,7 +109,37 @@ class TableInputs:
         relaxation: str,
         data: MrsData,
     ) -> TableInputs:
-        """Judge the spectrum and prepare water scaling."""
+        """Judge the spectrum and prepare water scaling.
+
+        Parameters
+        ----------
+        result : EngineResult
+            Fit.
+        report : mapping
+            From :func:`~bids_acc.mrs.scan.report.preprocessing_report`.
+        tissue : mapping
+            Fractions of GM, WM and CSF in the voxel, its overlap and volume; empty without T1w
+            image.
+        basis_info : mapping
+            The basis set in a sidecar's terms.
+        gate : str
+            Name of a preset or a file of thresholds.
+        ratios : tuple of str
+            Declared ratios, such as ``Glx/tNAA``.
+        relaxation : str
+            ``auto`` for the shipped constants of the field, or a file.
+        data : MrsData
+            The preprocessed acquisition: field, echo and repetition time.
+
+        Returns
+        -------
+        TableInputs
+
+        Raises
+        ------
+        SettingsError
+            If gate or constants cannot be read.
+        """
         thresholds = load_gate(gate)
         report = {**report, 'artefacts': _all_signs(report, result, tissue)}
         artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
@@ -462,6 +492,17 @@ def fit_table(inputs: TableInputs) -> pd.DataFrame:
     """Curves of the fit, one row per point of the ppm axis; empty when the engine gives none.
 
     The difference of an edited scan has columns of its own, n/a where there is none.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+
+    Returns
+    -------
+    DataFrame
+        ``ppm``, and ``data``, ``fit``, ``baseline``, ``residual`` in the engine's units, each once
+        more with ``_difference``.
     """
     columns = ('ppm', 'data', 'fit', 'baseline', 'residual')
     curves, difference = inputs.result.curves, inputs.result.difference
@@ -484,6 +525,16 @@ def components_table(inputs: TableInputs) -> pd.DataFrame:
     """Tabulate what each name adds to the model; no row where the engine does not tell.
 
     Of an edited scan, the condition OFF.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+
+    Returns
+    -------
+    DataFrame
+        ``ppm`` and a column for each name, which add up to the fit without its baseline.
     """
     curves = inputs.result.curves
     if curves is None or not curves.components.size:
@@ -497,6 +548,17 @@ def correlation_table(inputs: TableInputs) -> pd.DataFrame:
     """Correlate the errors of the amplitudes; no row where the engine gives no covariance.
 
     A metabolite whose variance is zero or unknown correlates with nothing (NaN).
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+
+    Returns
+    -------
+    DataFrame
+        One row and one column for each name. A strong negative correlation tells that the fit
+        knows a sum and not its parts.
     """
     names, covariance = inputs.result.names, inputs.result.covariance
     if covariance is None:
@@ -509,7 +571,21 @@ def correlation_table(inputs: TableInputs) -> pd.DataFrame:
 
 
 def column_meanings(inputs: TableInputs, table: str) -> dict[str, Any]:
-    """Describe the columns that are named after what was fitted, for a sidecar."""
+    """Describe the columns that are named after what was fitted, for a sidecar.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+    table : str
+        ``components`` or ``correlation``; any other has columns that are the same for all spectra
+        and described in the table of outputs.
+
+    Returns
+    -------
+    dict
+        Description by column.
+    """
     words = {
         'components': 'Contribution of {} to the model, in units of the column data of desc-fit',
         'correlation': 'Correlation of the error of {} with that of the row',
@@ -584,7 +660,21 @@ def concordance_lines(table: pd.DataFrame) -> list[list[str]]:
 
 
 def checklist_table(inputs: TableInputs, data: MrsData) -> pd.DataFrame:
-    """MRSinMRS list of the spectrum, one row per item."""
+    """Fill in the MRSinMRS list of the spectrum, one row per item.
+
+    Parameters
+    ----------
+    inputs : TableInputs
+        The spectrum.
+    data : MrsData
+        The preprocessed acquisition, for size of the voxel and sampling.
+
+    Returns
+    -------
+    DataFrame
+        One row for each item of the minimum reporting standard (Lin et al. 2021, NMR Biomed
+        34:e4484, https://doi.org/10.1002/nbm.4484), with what is known of it.
+    """
     basis, result = inputs.basis_info, inputs.result
     split = 'assumed' if basis.get('BasisTESplitAssumed') else 'given'
     te1, te2 = (float(basis.get(key) or math.nan) for key in ('BasisTE1', 'BasisTE2'))

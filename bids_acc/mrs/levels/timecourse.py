@@ -149,7 +149,20 @@ def primary_changes(contrasts: pd.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 def course_lines(course: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Ratios to tCr of some metabolites, by name, for the figure."""
+    """Ratios to tCr of some metabolites, by name, for the figure.
+
+    Parameters
+    ----------
+    course : DataFrame
+        From :func:`course_table`.
+    names : sequence of str
+        Metabolites or sums; those that the fit has not are left out.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Rows of each in the order of the blocks.
+    """
     ratios = course[course['unit_scheme'] == 'ratio_tcr']
     return {
         name: ratios[ratios['metabolite'] == name].sort_values('block')

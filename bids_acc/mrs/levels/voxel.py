@@ -18,7 +18,19 @@ cohort's voxels lie on the same one."""
 
 
 def voxel_corners(affine: npt.ArrayLike) -> FloatArray:
-    """Corners of the first voxel of an affine in its world space, (8, 3), in mm."""
+    """Corners of the first voxel of an affine in its world space.
+
+    Parameters
+    ----------
+    affine : (4, 4) array_like
+        From voxel indices to mm. Integer indices are centres, so that a corner is half an index
+        away.
+
+    Returns
+    -------
+    (8, 3) ndarray of float64
+        In mm.
+    """
     corners = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5])).reshape(3, -1).T
     affine = np.asarray(affine, dtype=float)
     return corners @ affine[:3, :3].T + affine[:3, 3]
@@ -83,7 +95,20 @@ def voxel_coverage(
 
 
 def overlap_fraction(coverage: npt.ArrayLike, mask: npt.ArrayLike) -> float:
-    """Share of the spectroscopic voxel that lies in a mask; NaN when it covers nothing."""
+    """Share of the spectroscopic voxel that lies in a mask; NaN when it covers nothing.
+
+    Parameters
+    ----------
+    coverage : (x, y, z) array_like
+        Share of each image voxel in the spectroscopic voxel, from :func:`voxel_coverage`.
+    mask : (x, y, z) array_like
+        Region on the same grid, 0 to 1.
+
+    Returns
+    -------
+    float
+        0 to 1: of the spectroscopic voxel's part in the image.
+    """
     coverage = np.asarray(coverage, dtype=float)
     total = float(coverage.sum())
     return float((coverage * np.asarray(mask, dtype=float)).sum() / total) if total else np.nan

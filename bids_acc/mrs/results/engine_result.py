@@ -39,6 +39,16 @@ UNDETECTED_CRLB = 999.0
 def members_of(name: str) -> tuple[str, ...]:
     """Return the members of a metabolite or sum; sums that nobody named are written with ``+``.
 
+    Parameters
+    ----------
+    name : str
+        Metabolite, key of :data:`COMBINED`, or several joined by ``+``.
+
+    Returns
+    -------
+    tuple of str
+        Each once.
+
     Examples
     --------
     >>> members_of('Glx'), members_of('tNAA+Ins'), members_of('Glu')
@@ -53,6 +63,17 @@ def members_of(name: str) -> tuple[str, ...]:
 
 def kind_of(name: str) -> str:
     """Kind of a member of a fit, from its name.
+
+    Parameters
+    ----------
+    name : str
+        As LCModel spells it.
+
+    Returns
+    -------
+    {'metabolite', 'macromolecule', 'lipid', 'correction'}
+        Only metabolites get rows in the table of levels; a correction is a line that LCModel
+        subtracts.
 
     Examples
     --------
@@ -146,7 +167,21 @@ class EngineResult:
 
     @classmethod
     def failed(cls, engine: str, version: str, names: Sequence[str], reason: str) -> EngineResult:
-        """Stand for a fit that gave nothing: NaN for every number, and the reason."""
+        """Stand for a fit that gave nothing: NaN for every number, and the reason.
+
+        Parameters
+        ----------
+        engine, version : str
+            What was to fit.
+        names : sequence of str
+            Members that a fit would have had, so that the table has its rows.
+        reason : str
+            One sentence, which excludes the spectrum.
+
+        Returns
+        -------
+        EngineResult
+        """
         return cls(
             engine=engine,
             version=version,
@@ -280,7 +315,18 @@ class EngineResult:
         return weights
 
     def crlb_pct(self, name: str) -> float:
-        """Relative Cramer-Rao bound in percent; 999 for an amplitude of zero, NaN when failed."""
+        """Relative Cramer-Rao bound in percent; 999 for an amplitude of zero, NaN when failed.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+
+        Returns
+        -------
+        float
+            As the engine prints it where it does; at most 999.
+        """
         if name in self.printed_crlb:
             return self.printed_crlb[name]
         value, sd = self.amount(name)
@@ -289,7 +335,18 @@ class EngineResult:
         return min(100 * sd / value, UNDETECTED_CRLB) if value > 0 else UNDETECTED_CRLB
 
     def detected(self, name: str) -> bool:
-        """Whether the amplitude is above zero and larger than its bound, where that is known."""
+        """Whether the amplitude is above zero and larger than its bound, where that is known.
+
+        Parameters
+        ----------
+        name : str
+            Metabolite or sum.
+
+        Returns
+        -------
+        bool
+            False where there is no amplitude; True where there is one and its bound is not known.
+        """
         return self.amount(name)[0] > 0 and not self.crlb_pct(name) > LARGEST_CRLB
 
     def ratio(self, numerator: str, denominator: str) -> tuple[float, float]:

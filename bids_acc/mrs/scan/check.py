@@ -76,6 +76,16 @@ def _tells(problem: bool, kind: Kind, bad: str, good: str) -> Remark:
 def not_nifti(path: Path) -> str:
     """Say how a file of a scanner is converted; empty for NIfTI.
 
+    Parameters
+    ----------
+    path : Path
+        File as given; only its name is looked at.
+
+    Returns
+    -------
+    str
+        One sentence with the command of spec2nii.
+
     Examples
     --------
     >>> not_nifti(Path('scan.SDAT')).split(': ')[1]
@@ -152,6 +162,16 @@ def check_file(
 
 def by_weight(remarks: Sequence[Remark]) -> list[Remark]:
     """Put what stops a fit first and what is as it should be last.
+
+    Parameters
+    ----------
+    remarks : sequence of Remark
+        On one file.
+
+    Returns
+    -------
+    list of Remark
+        In the order of :data:`KINDS`, otherwise as they came.
 
     Examples
     --------
@@ -358,6 +378,16 @@ def _seen(done: Preprocessed) -> Remark:
 def verdict(remarks: Sequence[Remark]) -> str:
     """Say in one sentence whether a file can be fitted.
 
+    Parameters
+    ----------
+    remarks : sequence of Remark
+        On one file.
+
+    Returns
+    -------
+    str
+        Without full stop.
+
     Examples
     --------
     >>> verdict([Remark('lacks', 'a'), Remark('good', 'b')])
@@ -374,5 +404,18 @@ def verdict(remarks: Sequence[Remark]) -> str:
 
 
 def as_rows(name: str, remarks: Sequence[Remark]) -> list[Mapping[str, Any]]:
-    """Return the remarks for JSON."""
+    """Return the remarks for JSON.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    remarks : sequence of Remark
+        On one file.
+
+    Returns
+    -------
+    list of mapping
+        ``file``, ``kind`` and ``text`` of each.
+    """
     return [{'file': name, 'kind': remark.kind, 'text': remark.text} for remark in remarks]

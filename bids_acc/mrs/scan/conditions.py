@@ -208,7 +208,19 @@ def _condition(label: object) -> str:
 
 
 def edit_index(data: MrsData, wanted: int) -> int:
-    """Editing condition to fit: the wanted one, or the one that the header calls off.
+    """Choose the editing condition to fit: the wanted one, or the one that the header calls off.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read, with the headers of its dimensions in ``metadata``.
+    wanted : int
+        Place of the condition that the user asks for; -1 for none.
+
+    Returns
+    -------
+    int
+        Place in the third axis of ``data.fids``; 0 for a scan that is not edited.
 
     Raises
     ------

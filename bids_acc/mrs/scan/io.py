@@ -134,13 +134,33 @@ class MrsData:
         return float(abs(np.cross(x, y) @ z) / 1000)
 
     def with_fids(self, fids: npt.ArrayLike) -> MrsData:
-        """Return the same acquisition with other decays; missing leading axes are added."""
+        """Return the same acquisition with other decays; missing leading axes are added.
+
+        Parameters
+        ----------
+        fids : (..., n_points) array_like of complex
+            Up to four axes: coils, transients, editing conditions, samples.
+
+        Returns
+        -------
+        MrsData
+        """
         fids = np.asarray(fids, dtype=complex)
         shape = (1,) * (4 - fids.ndim) + fids.shape
         return replace(self, fids=fids.reshape(shape))
 
     def with_conditions(self, conditions: Mapping[str, npt.ArrayLike]) -> MrsData:
-        """Return the same acquisition with one decay for each editing condition, by name."""
+        """Return the same acquisition with one decay for each editing condition, by name.
+
+        Parameters
+        ----------
+        conditions : mapping of str to (n_points,) array_like of complex
+            One decay by the name of its condition (``OFF``, ``ON``), which goes into the header.
+
+        Returns
+        -------
+        MrsData
+        """
         stacked = self.with_fids(np.array(list(conditions.values()), dtype=complex))
         header = {'EditCondition': list(conditions)}
         return replace(stacked, metadata={**self.metadata, CONDITIONS: header})

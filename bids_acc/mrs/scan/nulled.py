@@ -138,6 +138,11 @@ def nulled_spectrum(data: MrsData) -> Spectrum:
 def check_nulled(path: str | Path) -> None:
     """Refuse a metabolite-nulled acquisition that is not there.
 
+    Parameters
+    ----------
+    path : str or Path
+        Value of ``--mrs-macromolecules`` that is none of its words.
+
     Raises
     ------
     SettingsError
@@ -151,6 +156,16 @@ def check_nulled(path: str | Path) -> None:
 
 def read_nulled(path: str | Path) -> Spectrum:
     """Read and clean a metabolite-nulled acquisition, see :func:`nulled_spectrum`.
+
+    Parameters
+    ----------
+    path : str or Path
+        NIfTI-MRS of the metabolite-nulled acquisition.
+
+    Returns
+    -------
+    Spectrum
+        Referenced and phased by the macromolecules themselves.
 
     Raises
     ------

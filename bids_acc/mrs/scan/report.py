@@ -13,7 +13,22 @@ from bids_acc.mrs.signal.preprocessing import Preprocessed, nothing_usable
 def preprocessing_report(
     data: MrsData, done: Preprocessed, reference: MrsData | None = None
 ) -> dict[str, Any]:
-    """Say what preprocessing did to an acquisition, for the tables that follow."""
+    """Say what preprocessing did to an acquisition, for the tables that follow.
+
+    Parameters
+    ----------
+    data : MrsData
+        Acquisition as read: number of coils, volume of the voxel, notes and metadata.
+    done : Preprocessed
+        What became of it.
+    reference : MrsData, optional
+        Its water reference, whose echo and repetition time water scaling corrects for.
+
+    Returns
+    -------
+    dict
+        ``artefacts`` is empty, for the caller to fill.
+    """
     return {
         'n_transients': done.n_transients,
         'n_transients_used': done.n_transients_used,

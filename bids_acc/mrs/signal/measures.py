@@ -17,7 +17,19 @@ the brain resonates."""
 
 
 def ppm_mask(ppm: npt.ArrayLike, low: float, high: float) -> BoolArray:
-    """Where the axis lies between two chemical shifts, ends included."""
+    """Where the axis lies between two chemical shifts, ends included.
+
+    Parameters
+    ----------
+    ppm : (n_points,) array_like
+        Chemical shifts, in any order.
+    low, high : float
+        Ends in ppm.
+
+    Returns
+    -------
+    (n_points,) ndarray of bool
+    """
     ppm = np.asarray(ppm)
     return (ppm >= low) & (ppm <= high)
 

@@ -142,7 +142,17 @@ class _History:
         self.steps: list[StepRecord] = []
 
     def add(self, step: str, fid: ComplexArray | None, detail: str) -> None:
-        """Record a step; `fid` None means that nothing was done."""
+        """Record a step, with height and width of NAA before and after it.
+
+        Parameters
+        ----------
+        step : str
+            Its name in the table of steps.
+        fid : (n_points,) ndarray of complex or None
+            Decay after it; None when the step was left out.
+        detail : str
+            What was done, or why nothing was.
+        """
         now = self.last if fid is None else peak_measures(fid, *self.axis)
         self.steps.append(
             StepRecord(step, fid is not None, detail, self.last[0], now[0], self.last[1], now[1])

@@ -51,6 +51,11 @@ def check_mrs_settings(settings: MrsSettings) -> None:
 def check_blocks(text: str | None) -> None:
     """Refuse a division into blocks that cannot be meant.
 
+    Parameters
+    ----------
+    text : str or None
+        Value of ``--mrs-blocks``; None when no time course is wanted.
+
     Raises
     ------
     SettingsError
