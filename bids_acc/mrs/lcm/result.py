@@ -129,6 +129,11 @@ class FitResult:
     def crlb_pct(self, *names: str) -> float:
         """Give the standard deviation of a sum in percent of it.
 
+        Parameters
+        ----------
+        *names : str
+            Members of the sum; those not in the fit are left out.
+
         Returns
         -------
         float
@@ -165,7 +170,19 @@ class FitResult:
         return ratio, float(np.sqrt(gradient @ self.covariance @ gradient))
 
     def proton_amplitude(self, *names: str) -> tuple[float, float]:
-        """Sum of amplitudes as initial FID amplitude per proton, and its SD."""
+        """Sum of amplitudes as initial FID amplitude per proton, and its SD.
+
+        Parameters
+        ----------
+        *names : str
+            Members of the sum; those not in the fit are left out.
+
+        Returns
+        -------
+        amplitude, sd : float
+            In units of the data, whatever the scale of the basis set: over that of a water
+            reference it is a ratio of protons.
+        """
         amplitude, sd = self.value(*names)
         scale = self.basis.amplitude_per_proton
         return amplitude * scale, sd * scale
