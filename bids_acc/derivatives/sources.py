@@ -139,7 +139,8 @@ def tables_of(folder: Path) -> list[Path]:
     list of Path
         Those that exist: ``participants.*``, ``sessions.json`` and ``phenotype/*``.
     """
-    top = [Path(name) for name in ('participants.tsv', 'participants.json', 'sessions.json')]
+    names = ('participants.tsv', 'participants.json', 'sessions.tsv', 'sessions.json')
+    top = [Path(name) for name in names]
     phenotype = sorted((folder / 'phenotype').glob('*.[tj]s*'))
     return [path for path in (*top, *(p.relative_to(folder) for p in phenotype))
             if (folder / path).is_file()]  # fmt: skip

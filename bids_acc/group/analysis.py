@@ -90,6 +90,7 @@ from bids_acc.group.statistics.figures.files import write_figures
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.study.flow import flow_notes
+from bids_acc.group.statistics.study.odd_columns import column_notes
 from bids_acc.group.statistics.study.persons import changed_groups, scales_apart
 from bids_acc.group.statistics.study.proposal import GUESS, resolve_model
 from bids_acc.group.statistics.study.sessions import (
@@ -552,7 +553,12 @@ def _people_notes(run: GroupRun) -> list[str]:
               place_column(people), *DATASET_COLUMNS)  # fmt: skip
     place = next((name for name in places if name in people), None)
     changed = changed_groups(people, run.model)
-    return [*([changed] if changed else []), *scales_apart(people, names, place)]
+    mrs = run.measures.mrs
+    levels = [] if mrs is None else mrs['metabolite'].unique().tolist()
+    return [
+        *([changed] if changed else []), *scales_apart(people, names, place),
+        *column_notes(people, run.model, descriptions(run.data_dir), levels),
+    ]  # fmt: skip
 
 
 def _flow(run: GroupRun, measures: Measures, model: Model, session: str | None) -> None:

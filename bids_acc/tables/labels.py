@@ -67,8 +67,8 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
     """Match the labels of a table to those that have results.
 
     Blanks, a missing prefix and its case do not count. A label that differs from one of the
-    results in zeros, case or the prefix's spelling (``sub01``, ``subject-01``) only is read as
-    that one, and said.
+    results in zeros, case, the prefix's spelling (``sub01``, ``subject-01``) or signs that BIDS
+    allows in no label (``HC-01`` for ``sub-HC01``) only is read as that one, and said.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
     >>> match.of['1'], match.of['02']
     ('sub-01', 'sub-02')
     >>> match.notes
-    ('participants.tsv: sub-1 is read as sub-01 (they differ in zeros, case or prefix only).',)
+    ('participants.tsv: sub-1 is read as sub-01 (zeros, case, signs or prefix differ only).',)
     """
     there = set(known)
     plain = {text: with_prefix(text, prefix) for text in dict.fromkeys(given)}
@@ -101,12 +101,42 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
         by_key.setdefault(loose(label), set()).add(label)
     read: dict[str, str] = {}
     for label in dict.fromkeys(plain.values()):
-        close = by_key.get(loose(label), set()) or by_key.get(loose(_shorter(label)), set())
+        close = _like(label, there, by_key)
         read[label] = label if label in there or not close else _only(label, close, where)
     _refuse_shared(read, where)
     changed = {a: b for a, b in read.items() if a != b}
     notes = (said_changes(changed, where),) if changed else ()
     return Match({text: read[label] for text, label in plain.items()}, notes)
+
+
+def _like(label: str, there: set[str], by_key: Mapping[tuple[str, ...], set[str]]) -> set[str]:
+    """Return the labels of the results that a label may mean, by the first reading that fits."""
+    bare = _without_signs(label)
+    if bare in there:
+        return {bare}
+    readings = [label, _shorter(label)]
+    if not _SIGN_BETWEEN_DIGITS.search(label):  # 1-11 is not 01-1, whatever zeros mean
+        readings += [bare, _without_signs(_shorter(label))]
+    return next((by_key[key] for key in map(loose, readings) if key in by_key), set())
+
+
+_SIGN_BETWEEN_DIGITS = re.compile(r'\d[\W_]+\d')
+_ARM = re.compile(r'_arm_\d+$')
+"""What REDCap puts behind the name of each event."""
+
+
+def _without_signs(label: str) -> str:
+    """Return a label as BIDS allows it: letters and digits behind the prefix.
+
+    Examples
+    --------
+    >>> _without_signs('sub-HC_01'), _without_signs('ses-baseline_arm_1')
+    ('sub-HC01', 'ses-baseline')
+    """
+    prefix = label[: label.index('-') + 1]
+    rest = label.removeprefix(prefix)
+    rest = _ARM.sub('', rest) if prefix == 'ses-' else rest
+    return prefix + re.sub(r'[\W_]', '', rest)
 
 
 def said_changes(changed: Mapping[str, str], where: str) -> str:
@@ -126,7 +156,7 @@ def said_changes(changed: Mapping[str, str], where: str) -> str:
     """
     pairs = [f'{a} is read as {b}' for a, b in changed.items()]
     more = f' and {len(pairs) - 3} more' if len(pairs) > 3 else ''
-    return f'{where}: {", ".join(pairs[:3])}{more} (they differ in zeros, case or prefix only).'
+    return f'{where}: {", ".join(pairs[:3])}{more} (zeros, case, signs or prefix differ only).'
 
 
 _LONG_PREFIX = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ KEYS = ('participant_id', 'session_id')
 _LIKE_KEYS: Mapping[str, tuple[str, ...]] = {
     'participant_id': ('participant', 'participantid', 'subject_id', 'subjectid', 'subject',
                        'sub', 'id'),
-    'session_id': ('session', 'sessionid', 'ses', 'visit'),
+    'session_id': ('session', 'sessionid', 'ses', 'visit', 'visit_id', 'timepoint', 'time_point',
+                   'wave', 'eventname', 'redcap_event_name'),
 }  # fmt: skip
 """Names under which a key stands by mistake; they are named in the message, not guessed."""
 _DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+')
@@ -51,6 +52,20 @@ _YEARS = re.compile(
     re.IGNORECASE,
 )
 """A number of years with its unit, or as ISO 8601 writes a duration."""
+_PARTS_OF_YEARS = re.compile(
+    r'(\d+(?:[.,]\d+)?)[ -]?(?:(m|mo|mos|mths?|months?|monate?n?|mois|mes|meses|mesi|maanden)|'
+    r'(w|wk|wks|weeks?|wochen?)|(d|days?|tagen?|jours?))\.?',
+    re.IGNORECASE,
+)
+"""A number of months, weeks or days, as DICOM writes an age (``408M``) or as people do."""
+_PER_YEAR = (12.0, 365.25 / 7, 365.25)
+"""Months, weeks and days of a year (Julian year of the IAU)."""
+_GROUPED = re.compile(
+    r"[+-]?\d{1,3}(?:(?:['\u2019 ]\d{3})+(?:[.,]\d+)?|(?:,\d{3})+\.\d+|(?:\.\d{3})+,\d+|"
+    r'(?:,\d{3}){2,}|(?:\.\d{3}){2,})'
+)
+"""A number whose thousands are parted by something that cannot be its decimal sign."""
+_PERCENT = re.compile(r'[+-]?\d+(?:[.,]\d+)?\s*%')
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,8 @@ class PeopleTable:
     """Sentences about what was read otherwise than it stands there."""
     sidecar: Mapping[str, Any]
     """Content of the JSON file beside it."""
+    like_sessions: str | None = None
+    """Column of another name that may hold the visits, in a table without ``session_id``."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +104,16 @@ def read_people_table(path: Path, wanted: Collection[str] | None = None) -> Peop
     Raises
     ------
     InputDataError
-        If it cannot be read, has no column ``participant_id``, or numbers with a comma that may
-        be decimal or not.
+        If it cannot be read or has no column ``participant_id``.
     """
     raw = _with_keys(path, _with_names_split(read_raw(path)), 'participant_id')
     notes = list(raw.notes)
-    raw = _without_nobody(path, raw, 'participant_id', notes)
+    raw = _with_visits_split(_without_nobody(path, raw, 'participant_id', notes))
+    like = like_sessions(raw.header)
     if wanted is not None:
         raw = _columns_of(raw, {*KEYS, *wanted})
-    return _typed_table(raw, read_sidecar(path.with_suffix('.json')), path.name, notes)
+    sidecar = read_sidecar(path.with_suffix('.json'))
+    return replace(_typed_table(raw, sidecar, path.name, notes), like_sessions=like)
 
 
 def read_session_tables(output_dir: Path, subjects: Sequence[str]) -> PeopleTable | None:
@@ -161,6 +179,25 @@ def _with_names_split(raw: RawTable) -> RawTable:
     return RawTable((*added, *raw.header), tuple(rows), raw.lines, raw.notes)
 
 
+_BOTH_KEYS = re.compile(r'(sub-[^_]+)_(ses-[^_]+)', re.IGNORECASE)
+
+
+def _with_visits_split(raw: RawTable) -> RawTable:
+    """Split ``sub-01_ses-pre`` into participant and session, where all rows are called so."""
+    if 'participant_id' not in raw.header or 'session_id' in raw.header or not raw.rows:
+        return raw
+    where = raw.header.index('participant_id')
+    found = [_BOTH_KEYS.fullmatch(row[where].strip(INVISIBLE)) for row in raw.rows]
+    rows = [
+        (*row[:where], match[1], match[2], *row[where + 1 :])
+        for row, match in zip(raw.rows, found, strict=True) if match is not None
+    ]  # fmt: skip
+    if len(rows) < len(raw.rows):
+        return raw
+    header = (*raw.header[: where + 1], 'session_id', *raw.header[where + 1 :])
+    return RawTable(header, tuple(rows), raw.lines, raw.notes)
+
+
 def _with_keys(path: Path, raw: RawTable, wanted: str) -> RawTable:
     """Return the table with its keys named as BIDS names them."""
     header = tuple(_key_name(name) for name in raw.header)
@@ -189,7 +226,7 @@ def _typed_table(
             keys = [None if is_missing(cell) else cell for cell in cells]
             columns[name] = pd.Series(keys, dtype='str')
             continue
-        columns[name], told = read_column(name, cells, who, sidecar.get(name), where)
+        columns[name], told = read_column(name, cells, who, described(sidecar, name), where)
         notes += told
     return PeopleTable(pd.DataFrame(columns), tuple(notes), sidecar)
 
@@ -244,6 +281,13 @@ def _check_keys(path: Path, header: Sequence[str], wanted: str) -> None:
 def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> RawTable:
     """Leave out rows that do not say whom they are about, and say which."""
     position = raw.header.index(key)
+    again = [_key_name(row[position]) == key for row in raw.rows]
+    if any(again):
+        raw = _lines_of(raw, [not header for header in again])
+        notes.append(
+            f'{path.name}: {_many(sum(again), "row")} that repeat the names of the columns left '
+            'out: were tables put one below the other?'
+        )
     nobody = [is_missing(row[position]) for row in raw.rows]
     if not any(nobody):
         return raw
@@ -253,10 +297,43 @@ def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> Ra
         f'{path.name}: {_many(len(lines), "row")} without {key} left out (line '
         f'{", ".join(lines[:5])}{more}).'
     )
-    kept = [i for i, empty in enumerate(nobody) if not empty]
+    return _lines_of(raw, [not empty for empty in nobody])
+
+
+def _lines_of(raw: RawTable, wanted: Sequence[bool]) -> RawTable:
+    """Return some rows of a table."""
+    kept = [i for i, want in enumerate(wanted) if want]
     return RawTable(
         raw.header, tuple(raw.rows[i] for i in kept), tuple(raw.lines[i] for i in kept), raw.notes
     )
+
+
+def like_sessions(columns: Iterable[str]) -> str | None:
+    """Return the column that holds visits under another name than ``session_id``, or None.
+
+    Examples
+    --------
+    >>> like_sessions(['participant_id', 'Visit', 'age']), like_sessions(['session_id', 'visit'])
+    ('Visit', None)
+    """
+    names = list(columns)
+    if 'session_id' in names:
+        return None
+    return next((n for n in names if plain_name(n) in _LIKE_KEYS['session_id']), None)
+
+
+def described(sidecar: Mapping[str, Any], name: str) -> Any:
+    """Return what the JSON file of a table says of a column; its name may differ in case.
+
+    Examples
+    --------
+    >>> described({'Group': {'Levels': {}}}, 'group'), described({'sex': {}}, 'age')
+    ({'Levels': {}}, None)
+    """
+    if name in sidecar:
+        return sidecar[name]
+    like = [key for key in sidecar if plain_name(key) == plain_name(name)]
+    return sidecar[like[0]] if len(like) == 1 else None
 
 
 def read_column(
@@ -303,7 +380,7 @@ lies within 0 to 120 (years).']
         known = _one_spelling(known, who, told)
     limits = range_of(name, description)
     if not levels.intersection(c for c in known if c is not None and number(c) is None):
-        known = _numbers_as_written(name, known, who, told, where, limits)
+        known = _numbers_as_written(known, who, told, limits)
     known = _without_codes_among_words(known, who, levels, told)
     values = typed(known)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
@@ -312,31 +389,27 @@ lies within 0 to 120 (years).']
 
 
 def _numbers_as_written(
-    name: str, cells: list[str | None], who: Sequence[str], told: list[_Cell], where: str,
-    limits: Range | None,
-) -> list[str | None]:  # fmt: skip
+    cells: list[str | None], who: Sequence[str], told: list[_Cell], limits: Range | None
+) -> list[str | None]:
     """Correct a column of numbers with decimal commas, capped ages or ``none`` among them.
 
     Words leave a column as it stands: who asks for its numbers is told of them. Dates are left
     out and named where limits say that the column holds numbers and most cells do.
     """
     present = [cell for cell in cells if cell is not None]
-    kinds = {cell: _kind(cell, limits) for cell in present}
+    kinds = _with_groups({cell: _kind(cell, limits) for cell in present})
     if set(kinds.values()) <= {'number'}:
         return cells
     n_numbers = sum(kinds[cell] in _READABLE for cell in present)
     dates = 'date' in kinds.values()
-    if not n_numbers or 'text' in kinds.values():
+    if not n_numbers or 'text' in kinds.values() or {'number', 'percent'} <= set(kinds.values()):
         return cells
     if dates and (limits is None or n_numbers < len(present) / 2):
         return cells
     commas = [cell for cell in present if kinds[cell] == 'comma']
     if commas and all(len(c.partition(',')[2]) == 3 for c in commas) and _may_be_groups(commas):
-        person = who[cells.index(commas[0])]
-        raise InputDataError(
-            f'{where}: {name} of {person} is {commas[0]}, where the comma may be a decimal comma '
-            'or part thousands; write numbers with a point and without a separator of thousands.'
-        )
+        told.append(_Cell('either', commas[0], who[cells.index(commas[0])]))
+        return cells
     corrected: list[str | None] = []
     for cell, person in zip(cells, who, strict=True):
         kind = 'number' if cell is None else kinds[cell]
@@ -347,7 +420,7 @@ def _numbers_as_written(
     return corrected
 
 
-_READABLE = frozenset({'number', 'comma', 'capped', 'unit'})
+_READABLE = frozenset({'number', 'comma', 'capped', 'unit', 'part', 'grouped', 'percent'})
 
 
 def _kind(cell: str, limits: Range | None) -> str:
@@ -356,10 +429,38 @@ def _kind(cell: str, limits: Range | None) -> str:
         return 'number'
     if is_missing(cell, among_numbers=True):
         return 'word'
-    if limits is not None and limits.source == 'years' and _YEARS.fullmatch(cell):
-        return 'unit'
-    patterns = {'comma': _DECIMAL_COMMA, 'capped': _CAPPED, 'date': DATE}
+    if limits is not None and limits.source == 'years':
+        if _YEARS.fullmatch(cell):
+            return 'unit'
+        if _PARTS_OF_YEARS.fullmatch(cell):
+            return 'part'
+    patterns = {'comma': _DECIMAL_COMMA, 'capped': _CAPPED, 'date': DATE, 'grouped': _GROUPED,
+                'percent': _PERCENT}  # fmt: skip
     return next((kind for kind, like in patterns.items() if like.fullmatch(cell)), 'text')
+
+
+def _with_groups(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Tell which cells have parted thousands, by those of their column that leave no doubt.
+
+    Where a sign parts thousands in one cell and cannot in another, nothing is read as a number.
+    """
+    signs = {s for c, kind in kinds.items() if kind == 'grouped' for s in ',.' if _parts(c, s)}
+    others = [c for c, kind in kinds.items()
+              if kind in ('number', 'comma') and signs.intersection(c)]  # fmt: skip
+    parted = [c for c in kinds if kinds[c] == 'grouped']
+    torn = any(s in c and not _parts(c, s) for c in parted for s in signs)
+    if torn or not all(_ONE_GROUP.fullmatch(cell) for cell in others):
+        return dict.fromkeys(kinds, 'text')
+    return {**kinds, **dict.fromkeys(others, 'grouped')}
+
+
+_ONE_GROUP = re.compile(r'[+-]?[1-9]\d{0,2}[.,]\d{3}')
+
+
+def _parts(cell: str, sign: str) -> bool:
+    """Tell whether a comma or a point parts thousands in a cell, and is not its decimal sign."""
+    return cell.count(sign) > 1 or (sign in cell and cell.rfind(sign) < len(cell) - 4
+                                    and len(set(cell) & {',', '.'}) == 2)  # fmt: skip
 
 
 def _as_number(cell: str, kind: str) -> str | None:
@@ -367,7 +468,36 @@ def _as_number(cell: str, kind: str) -> str | None:
     if kind == 'unit':
         found = _YEARS.fullmatch(cell)
         return None if found is None else (found[1] or found[2]).replace(',', '.')
-    return {'comma': cell.replace(',', '.'), 'capped': cell.rstrip('+ ')}.get(kind)
+    if kind == 'part':
+        return _in_years(cell)
+    if kind == 'grouped':
+        return _without_groups(cell)
+    plain = {'comma': cell.replace(',', '.'), 'capped': cell.rstrip('+ '),
+             'percent': cell.rstrip('% ').replace(',', '.')}  # fmt: skip
+    return plain.get(kind)
+
+
+def _in_years(cell: str) -> str | None:
+    """Return months, weeks or days as years, with all digits."""
+    found = _PARTS_OF_YEARS.fullmatch(cell)
+    if found is None:
+        return None
+    unit = next(per for per, word in zip(_PER_YEAR, found.groups()[1:], strict=True) if word)
+    return repr(float(found[1].replace(',', '.')) / unit)
+
+
+def _without_groups(cell: str) -> str:
+    """Return a number without what parts its thousands; the last other sign is decimal.
+
+    A sign that stands several times parts thousands, and so does a comma without a point.
+    """
+    plain = re.sub(r"['\u2019 ]", '', cell)
+    marks = [sign for sign in plain if sign in '.,']
+    decimal = marks[-1] if len(set(marks)) == 2 or (marks and plain != cell) else ''
+    if not decimal:
+        return plain.replace('.', '').replace(',', '')
+    whole, _, rest = plain.rpartition(decimal)
+    return f'{whole.replace(".", "").replace(",", "")}.{rest}'
 
 
 def _one_spelling(
@@ -478,8 +608,8 @@ def _sentences(
 ) -> list[str]:
     """Write one sentence for each kind of cell."""
     sentences = []
-    for kind in ('word', 'code', 'range', 'odd', 'date', 'comma', 'capped', 'unit',
-                 'unknown', 'spelling'):  # fmt: skip
+    for kind in ('word', 'code', 'range', 'odd', 'date', 'comma', 'capped', 'unit', 'part',
+                 'grouped', 'percent', 'either', 'unknown', 'spelling'):  # fmt: skip
         cells = [cell for cell in told if cell.kind == kind]
         if not cells:
             continue
@@ -503,6 +633,12 @@ def _sentences(
             'unit': f'{total} with a unit ({example}), read as the number.',
             'comma': f'{total} with a decimal comma ({example}), read with a point.',
             'capped': f'{total} capped ({example}), read as the number.',
+            'part': f'{total} in months, weeks or days ({example}), read in years.',
+            'grouped': f'{total} with parted thousands ({example}), read as the number.',
+            'percent': f'{total} with a per cent sign ({example}), read without.',
+            'either': f'{example}, where the comma may be a decimal comma or part thousands: the '
+            'column is not read as numbers; write them with a point and without a separator of '
+            'thousands.',
         }
         sentences.append(f'{where}, {name}: {words[kind]}')
     return sentences

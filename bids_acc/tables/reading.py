@@ -272,7 +272,7 @@ def _column(
     return pd.Series(known, dtype='str').array if is_text else _typed_values(known)
 
 
-_TRUTH = {'true': True, 'false': False, 'wahr': True, 'falsch': False, 'vrai': True, 'faux': False}
+TRUTH = {'true': True, 'false': False, 'wahr': True, 'falsch': False, 'vrai': True, 'faux': False}
 """Truth values as programs write them; a German or French spreadsheet translates them."""
 _DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+([eE][+-]?\d+)?')
 _MAY_PART_THOUSANDS = re.compile(r'[+-]?[1-9]\d{0,2},\d{3}')
@@ -333,8 +333,8 @@ def _typed_values(cells: Sequence[str | None]) -> Values:
     known = [cell for cell in cells if cell is not None]
     if not known:
         return np.full(len(cells), np.nan)
-    if all(cell.lower() in _TRUTH for cell in known):
-        values = [None if cell is None else _TRUTH[cell.lower()] for cell in cells]
+    if all(cell.lower() in TRUTH for cell in known):
+        values = [None if cell is None else TRUTH[cell.lower()] for cell in cells]
         return np.array(values, dtype='bool' if len(known) == len(cells) else 'object')
     numbers = _numbers(known)
     if numbers is None:

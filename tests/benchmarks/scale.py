@@ -5,7 +5,8 @@
 Each cohort is written by the writer of ``bids_acc-demo --cohort`` and read by the functions that
 the group level reads with: the plan, people with spectra and quality, and the vertex maps. Writing
 and reading run in processes of their own, so that the peak of memory is theirs. ``--large`` adds
-5 000 people (about 1 GB of files), ``--quick`` stops at 100.
+5 000 people (about 1 GB of files), ``--quick`` stops at 100. Each step is a line as soon as it has
+ended, so that a run that is stopped has told what came before.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ def main() -> None:
         for n_people in sizes:
             folder = (given.keep or Path(scratch)) / str(n_people)
             for step in STEPS:
+                print(f'{n_people} people: {step} ...', file=sys.stderr, flush=True)
                 found = measure(step, folder, n_people, given.density)
                 disk = sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6
                 print(

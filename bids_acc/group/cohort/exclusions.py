@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.cohort.people import matched
+from bids_acc.group.cohort.people import matched, session_labels
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.cohort.reading import Cohort
 from bids_acc.group.opnmf.features import VertexMetrics
@@ -133,6 +133,11 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
             f'{chosen} holds measures and no verdicts; add a column rating with '
             f'{", ".join(RATINGS)}, or keep the rows that are to be left out and add a reason.'
         )
+    if table.like_sessions is not None and 'session_id' not in frame:
+        raise InputDataError(
+            f'{chosen}: name the column {table.like_sessions!r} session_id if it holds the '
+            'visits, or remove it: without session_id every visit of a person is left out.'
+        )
     if 'modality' not in frame:
         raise InputDataError(
             f'{chosen}: the column modality is missing; write anat, dwi, func, mtr, mrs or all.'
@@ -149,9 +154,13 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
         )
     frame['modality'] = words.map(dict(MODALITIES))
     frame = _left_out(frame, chosen)
-    frame['session_id'] = _sessions(frame['session_id'])
+    visits: dict[str, set[str]] = {}
+    for who, visit in there:
+        visits.setdefault(who, set()).update([visit] if visit is not None else [])
+    labels, changes = session_labels(frame, visits, chosen.name)
+    frame['session_id'] = labels.reindex(frame.index).astype(object)
     frame[['reason', 'rater']] = frame[['reason', 'rater']].astype(object)
-    notes = (*table.notes, *_not_there(frame, there, chosen.name))
+    notes = (*table.notes, *changes, *_not_there(frame, there, chosen.name))
     return Verdicts(frame[COLUMNS], notes, chosen.name)
 
 
@@ -177,12 +186,6 @@ def _left_out(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
             f'{", ".join(RATINGS)}.'
         )
     return frame[words == RATINGS[0]].reset_index(drop=True)
-
-
-def _sessions(column: pd.Series) -> pd.Series:
-    """Return session labels with prefix; missing ones stay missing."""
-    text = column.astype(object)
-    return text.map(lambda v: None if pd.isna(v) else f'ses-{str(v).removeprefix("ses-")}')
 
 
 def _not_there(frame: pd.DataFrame, there: set[tuple[str, str | None]], name: str) -> list[str]:

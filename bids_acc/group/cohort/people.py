@@ -7,7 +7,7 @@ All tables are read and matched in one way: ids by `bids_acc.tables.labels`, cel
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,30 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.statistics.study.sessions import VisitOrder, at_first_visit
 from bids_acc.tables.labels import match_labels, said_changes, with_prefix
-from bids_acc.tables.people import PeopleTable, read_people_table, read_session_tables
+from bids_acc.tables.people import (
+    PeopleTable,
+    read_people_table,
+    read_session_tables,
+)
 from bids_acc.tables.ranges import plain_name
 from bids_acc.tables.reading import read_raw
 
-PARTICIPANTS = 'participants.tsv'
+PARTICIPANTS, SESSIONS = 'participants.tsv', 'sessions.tsv'
 ONE_ROW = (
     'keep one row for each person (of several runs one), or name the visits in a column session_id'
 )
+
+
+def which_row(table: PeopleTable) -> str:
+    """Say what to do about several rows of one person."""
+    if table.like_sessions is None:
+        return ONE_ROW
+    return (
+        f'name the column {table.like_sessions!r} session_id if it holds the visits, or keep one '
+        'row for each person'
+    )
+
+
 Decide = Callable[[pd.DataFrame], VisitOrder]
 """Tells the order of the sessions of a table (`statistics.sessions.visit_order`)."""
 
@@ -67,6 +83,8 @@ def read_participants(output_dir: Path, known: Iterable[str]) -> PeopleTable | N
     table = matched(read_people_table(path), known, path.name)
     table = _without_summaries(table, known, path.name)
     there = set(table.frame['participant_id'])
+    if not there:
+        raise InputDataError(f'{path} has a header and nobody below it: fill it in, or remove it.')
     if known and not there & known:
         raise InputDataError(
             f'{path}: none of its {len(there)} participants has results ({_some(there)}), and '
@@ -76,8 +94,9 @@ def read_participants(output_dir: Path, known: Iterable[str]) -> PeopleTable | N
     keys = KEYS if 'session_id' in table.frame else ['participant_id']
     frame, notes, conflicts = one_row_each(table.frame, keys, path.name)
     if conflicts:
-        raise InputDataError(f'{path}: {conflicts[0]}; keep one row.')
-    return PeopleTable(frame, (*table.notes, *notes), table.sidecar)
+        text = conflicts[0].removeprefix(f'{path.name} has several rows ')
+        raise InputDataError(f'{path}: several rows {text}; {which_row(table)}.')
+    return replace(table, frame=frame, notes=(*table.notes, *notes))
 
 
 _SUMMARIES = frozenset({
@@ -96,8 +115,8 @@ def _without_summaries(table: PeopleTable, known: set[str], where: str) -> Peopl
         return table
     named = ', '.join(ids[summary].str.removeprefix('sub-').unique()[:3])
     note = f'{where}: rows of {named} are no people and left out.'
-    return PeopleTable(
-        table.frame[~summary].reset_index(drop=True), (*table.notes, note), table.sidecar
+    return replace(
+        table, frame=table.frame[~summary].reset_index(drop=True), notes=(*table.notes, note)
     )
 
 
@@ -116,7 +135,7 @@ def matched(table: PeopleTable, known: set[str], where: str) -> PeopleTable:
     frame = table.frame
     match = match_labels(frame['participant_id'], known, 'sub-', where)
     frame = frame.assign(participant_id=frame['participant_id'].map(match.of))
-    return PeopleTable(frame, (*table.notes, *match.notes), table.sidecar)
+    return replace(table, frame=frame, notes=(*table.notes, *match.notes))
 
 
 def one_row_each(
@@ -232,11 +251,27 @@ def read_people(
         attach(people, table.frame, PARTICIPANTS, decide)
     else:
         people.frame = people.frame.merge(table.frame, on='participant_id', how='left')
+    _add_visits_of_all(people, output_dir / SESSIONS, set(known), decide)
     visits = read_session_tables(output_dir, sorted({s for s, _ in sessions}))
     if visits is not None:
         people.notes += visits.notes
-        attach(people, visits.frame, 'sessions.tsv', decide)
+        attach(people, visits.frame, SESSIONS, decide)
     return people
+
+
+def _add_visits_of_all(people: People, path: Path, known: set[str], decide: Decide) -> None:
+    """Join a table of everybody's visits beside participants.tsv, where there is one.
+
+    BIDS knows one table for each person; BIDS extension proposal 36 puts all into one.
+    """
+    if not path.is_file():
+        return
+    table = matched(read_people_table(path), known, path.name)
+    people.notes += table.notes
+    if 'session_id' not in table.frame:
+        people.notes.append(f'{path.name} has no column session_id: it is not read.')
+        return
+    attach(people, table.frame, path.name, decide)
 
 
 def _like_participants(folder: Path) -> str:
@@ -329,20 +364,46 @@ def _with_session_labels(
     }
     if not any(by_person.values()):
         return _first_visit_only(people, table, where, decide)
-    parts, changed, changers = [], dict[str, str](), 0
+    labels, notes = session_labels(table, by_person, where)
+    people.notes += notes
+    ordered = table.loc[labels.index]
+    return ordered.assign(session_id=labels).reset_index(drop=True)
+
+
+def session_labels(
+    table: pd.DataFrame, known: Mapping[str, set[str]], where: str
+) -> tuple[pd.Series, list[str]]:
+    """Match the sessions of a table to those of the results, person by person.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``participant_id`` as the results have it, and ``session_id``.
+    known : mapping of str to set of str
+        Sessions of each person.
+    where : str
+        The table, for messages.
+
+    Returns
+    -------
+    labels : Series
+        With prefix, person by person, None where the table has none; indexed as the table.
+    notes : list of str
+        Which labels were read as others.
+    """
+    parts = [pd.Series(dtype=object)]
+    changed, changers = dict[str, str](), 0
     for person, rows in table.groupby('participant_id', sort=True):
-        known = by_person.get(str(person), set())
         given = [str(v) for v in rows['session_id'].dropna()]
-        match = match_labels(given, known, 'ses-', f'{where} of {person}')
+        match = match_labels(given, known.get(str(person), set()), 'ses-', f'{where} of {person}')
         others = {with_prefix(text, 'ses-'): label for text, label in match.of.items()}
         others = {written: label for written, label in others.items() if written != label}
         changed, changers = {**others, **changed}, changers + bool(others)
         labels = rows['session_id'].map(lambda v, of=match.of: None if pd.isna(v) else of[str(v)])
-        parts.append(rows.assign(session_id=labels.astype(object)))
-    if changed:
-        who = 'one person' if changers == 1 else f'{changers} people'
-        people.notes.append(said_changes(changed, f'{where} of {who}'))
-    return pd.concat(parts, ignore_index=True) if parts else table
+        parts.append(labels.astype(object))
+    who = 'one person' if changers == 1 else f'{changers} people'
+    notes = [said_changes(changed, f'{where} of {who}')] if changed else []
+    return pd.concat(parts), notes
 
 
 def _with_times(frame: pd.DataFrame, visits: pd.DataFrame) -> pd.DataFrame:
@@ -477,8 +538,9 @@ def _join_one(
     people.notes += notes
     if conflicts:
         more = f' ({len(conflicts)} people)' if len(conflicts) > 1 else ''
-        people.notes.append(f'{conflicts[0]}{more}: the table is not read; {ONE_ROW}.')
-        people.not_joined |= dict.fromkeys(wanted, f'{conflicts[0]}{more}; {ONE_ROW}')
+        remedy = which_row(table)
+        people.notes.append(f'{conflicts[0]}{more}: the table is not read; {remedy}.')
+        people.not_joined |= dict.fromkeys(wanted, f'{conflicts[0]}{more}; {remedy}')
         return
     people.frame = people.frame.merge(rows, on='participant_id', how='left', sort=False)
 

@@ -410,8 +410,8 @@ def mixed_model(
         If the design is collinear, or no subject has two sessions.
     """
     needed = list(dict.fromkeys(p for term in terms for p in term.split(':')))
-    columns = ['participant_id', response, *needed]
-    data = table[columns].dropna()
+    counted = [] if group is None or group in needed else [group]
+    data = table[['participant_id', response, *needed, *counted]].dropna()
     dropped = table['participant_id'].nunique() - data['participant_id'].nunique()
     design = make_design(data, terms)
     fit = fit_random_intercept(data[response], design, data['participant_id'])

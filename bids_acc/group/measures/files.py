@@ -33,7 +33,7 @@ from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
 from bids_acc.tables.labels import match_labels, with_prefix
 from bids_acc.tables.missing import is_missing
-from bids_acc.tables.people import read_column, read_sidecar
+from bids_acc.tables.people import described, read_column, read_sidecar
 from bids_acc.tables.reading import INVISIBLE, RawTable, read_raw, typed, with_points
 
 TABLE = 'measures.tsv'
@@ -323,7 +323,7 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         at = raw.header.index(name)
         cells = [row[at].strip(INVISIBLE) for row in raw.rows]
         wide[name], told = read_column(
-            name, cells, list(wide['participant_id']), sidecar.get(name), path.name
+            name, cells, list(wide['participant_id']), described(sidecar, name), path.name
         )
         notes += told
     return Measures(wide, found.meanings), notes

@@ -163,3 +163,21 @@ def test_measures_without_verdicts_leave_nobody_out_silently(tmp_path):
     path.write_text('bids_name\tcjv\nsub-01_T1w\t0.4\n')
     with pytest.raises(InputDataError, match='no verdicts; add a column rating'):
         read_verdicts(path, tmp_path, [('sub-01', None)])
+
+
+def test_sessions_are_matched_as_people_spell_them(tmp_path):
+    """Left in the data for a zero, a bad spectrum would be analysed."""
+    there = {('sub-01', 'ses-01'), ('sub-02', 'ses-02'), ('sub-02', 'ses-pre')}
+    _write(
+        tmp_path / 'e.tsv', ('1', '1', 'mrs', 'lipids', 'AB'), ('sub-02', '2.0', 'svs', 'x', 'AB'),
+        ('sub-02', 'Ses-PRE', 'all', 'x', 'AB'),
+    )  # fmt: skip
+    found = read_verdicts(tmp_path / 'e.tsv', tmp_path, there)
+    assert found.table['session_id'].tolist() == ['ses-01', 'ses-02', 'ses-pre']
+    assert not any('no results' in note for note in found.notes)
+
+
+def test_a_column_of_visits_with_another_name_leaves_nobody_out_of_all(tmp_path):
+    (tmp_path / 'e.tsv').write_text('participant_id\tsession\tmodality\nsub-01\t2\tmrs\n')
+    with pytest.raises(InputDataError, match="name the column 'session' session_id"):
+        read_verdicts(tmp_path / 'e.tsv', tmp_path, SESSIONS)

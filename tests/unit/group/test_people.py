@@ -164,3 +164,32 @@ def test_rows_below_the_people_are_no_people(tmp_path):
     assert set(people.frame['participant_id']) == {'sub-01', 'sub-02', 'sub-03'}
     assert people.frame['age'].max() == 32
     assert any('rows of Mean, N=3 are no people' in note for note in people.notes)
+
+
+def test_visits_of_everybody_in_one_table_beside_the_participants(tmp_path):
+    """As BIDS extension proposal 36 has it; a person's own table counts before it."""
+    (tmp_path / 'sessions.tsv').write_text(
+        'participant_id\tsession_id\tdose\n01\tpre\t1\n01\tpost\t2\n02\tpre\t3\n'
+    )
+    visits = {'sub-01': 'session_id\tdose\npre\t9\npost\t8\n'}
+    frame = people_of(tmp_path, TABLE, visits).frame
+    assert frame['dose'].fillna(-1).tolist() == [9, 8, 3, -1, -1, -1]
+
+
+def test_ids_that_name_the_visit_too_are_both(tmp_path):
+    """As FreeSurfer's and fMRIPrep's tables call their rows."""
+    rows = ''.join(f'{s}_{v}\tHC\t{i}\n' for i, (s, v) in enumerate(PAIRS, start=20))
+    frame = people_of(tmp_path, 'participant_id\tgroup\tage\n' + rows).frame
+    assert frame['age'].tolist() == [20, 21, 22, 23, 24, 25]
+
+
+@pytest.mark.parametrize('name', ['session', 'Visit', 'redcap_event_name', 'Time-Point'])
+def test_a_column_of_visits_with_another_name_is_named(tmp_path, name):
+    rows = ''.join(f'{s}\t{v}\tHC\t{i}\n' for i, (s, v) in enumerate(PAIRS, start=20))
+    with pytest.raises(InputDataError, match=f'name the column {name!r} session_id'):
+        people_of(tmp_path, f'participant_id\t{name}\tgroup\tage\n' + rows)
+
+
+def test_a_column_of_visits_with_another_name_in_phenotype_is_named(tmp_path):
+    people = joined(tmp_path, 'participant_id\tvisit\tsmoking\n01\t1\tyes\n01\t2\tno\n')
+    assert "name the column 'visit' session_id" in people.not_joined['smoking']

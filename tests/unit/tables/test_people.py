@@ -72,9 +72,86 @@ def test_decimal_commas_are_read_and_called_so(tmp_path):
     assert 'decimal comma (30,5 of sub-1)' in table.notes[0]
 
 
-def test_a_comma_that_may_part_thousands_is_refused(tmp_path):
-    with pytest.raises(InputDataError, match='part thousands'):
-        read(tmp_path, 'participant_id\tvolume\nsub-1\t1,500\nsub-2\t2,250\n')
+def test_a_comma_that_may_part_thousands_makes_no_numbers_and_stops_nobody(tmp_path):
+    table = read(tmp_path, 'participant_id\tvolume\tage\nsub-1\t1,500\t30\nsub-2\t2,250\t31\n')
+    assert table.frame['volume'].tolist() == ['1,500', '2,250']
+    assert table.frame['age'].tolist() == [30, 31]
+    assert '1,500 of sub-1' in table.notes[0]
+    assert 'part thousands' in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ('cells', 'values'),
+    [
+        (("1'735'790", "2'000.5", '900'), [1735790, 2000.5, 900]),
+        (('1 735 790', '900 000', '7'), [1735790, 900000, 7]),
+        (('1,735,790', '1,200', '900'), [1735790, 1200, 900]),
+        (('1.735.790', '2.500', '900.000'), [1735790, 2500, 900000]),
+        (('1.200,50', '3,5', '900'), [1200.5, 3.5, 900]),
+        (('1,200.50', '1,300', '2'), [1200.5, 1300, 2]),
+        (('84%', '50 %', '7.5 %'), [84, 50, 7.5]),
+    ],
+)
+def test_parted_thousands_and_per_cent_that_leave_no_doubt_are_numbers(tmp_path, cells, values):
+    rows = ''.join(f'sub-{i}\t{cell}\n' for i, cell in enumerate(cells))
+    table = read(tmp_path, 'participant_id\tx\n' + rows)
+    assert table.frame['x'].tolist() == values
+    assert table.notes
+
+
+@pytest.mark.parametrize(
+    'cells',
+    [('1.735.790', '2.5'), ('1,735,790', '1,5'), ('1.200,50', '1,200.50'), ('84%', '0.5')],
+)
+def test_cells_that_contradict_each_other_are_no_numbers(tmp_path, cells):
+    rows = ''.join(f'sub-{i}\t{cell}\n' for i, cell in enumerate(cells))
+    assert read(tmp_path, 'participant_id\tx\n' + rows).frame['x'].tolist() == list(cells)
+
+
+def test_ages_as_dicom_writes_them_are_years(tmp_path):
+    cells = ('034Y', '408M', '34 months', '26 weeks', '30')
+    rows = ''.join(f'sub-{i}\t{age}\n' for i, age in enumerate(cells))
+    table = read(tmp_path, 'participant_id\tage\n' + rows)
+    assert table.frame['age'].to_numpy() == pytest.approx([34, 34, 34 / 12, 26 * 7 / 365.25, 30])
+    assert any('months, weeks or days (408M of sub-1)' in note for note in table.notes)
+
+
+def test_a_header_in_the_middle_is_nobody(tmp_path):
+    """Two tables put one below the other with ``cat``."""
+    header = 'participant_id\tgroup\tage\n'
+    table = read(tmp_path, f'{header}sub-1\tHC\t30\n{header}sub-2\tHC\t31\n')
+    assert table.frame['age'].tolist() == [30, 31]
+    assert '1 row that repeat' in table.notes[0]
+
+
+def test_the_json_file_may_write_a_column_in_other_case(tmp_path):
+    sidecar = {'Age': {'Maximum': 65}, 'Group': {'Levels': {'1': 'HC', '9': 'unknown'}}}
+    text = 'participant_id\tage\tgroup\nsub-1\t30\t1\nsub-2\t70\t9\n'
+    frame = read(tmp_path, text, sidecar).frame
+    assert frame['age'].isna().tolist() == [False, True]
+    assert frame['group'].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ('written', 'meant'),
+    [('HC-01', 'sub-HC01'), ('hc_1', 'sub-HC01'), ('HC 01', 'sub-HC01'), ('1-11', 'sub-111'),
+     ('sub-01-1', 'sub-01-1'), ('TRS.07', 'sub-TRS7')],
+)  # fmt: skip
+def test_signs_that_no_label_can_have_do_not_count(written, meant):
+    """BIDS labels are letters and digits; clinical tables have hyphens. 01-1 is not 11."""
+    known = ['sub-HC01', 'sub-HC11', 'sub-111', 'sub-11', 'sub-TRS7']
+    assert match_labels([written], known, 'sub-', 't').of[written] == meant
+
+
+def test_signs_never_make_two_people_one():
+    with pytest.raises(InputDataError, match='could be the same'):
+        match_labels(['1-11', '11-1'], ['sub-111'], 'sub-', 't')
+
+
+def test_names_of_events_of_redcap_are_sessions():
+    known = ['ses-baseline', 'ses-week6']
+    match = match_labels(['baseline_arm_1', 'week_6_arm_1'], known, 'ses-', 't')
+    assert list(match.of.values()) == known
 
 
 def test_capped_ages_are_numbers(tmp_path):

@@ -252,7 +252,7 @@ def sites_side_by_side(
     frame = frame.assign(**{site: frame[site].astype(str)})
     if frame[site].nunique() < 2:
         return []
-    refuse_spellings(frame[site], site)
+    refuse_spellings(frame[site], site, 'sites')
     pairs = shared_pairs(frame, study.group_levels(frame), site)
     rows: list[Row] = []
     for measure in named_measures(study):

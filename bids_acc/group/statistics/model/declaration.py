@@ -337,6 +337,9 @@ def _complaints(content: Any, where: str) -> Iterator[str]:
                     meant = nearest(key, known)
                     hint = f'did you mean {meant!r}?' if meant else f'known: {", ".join(known)}'
                     yield f'{where}: unknown key {key!r} at {place}; {hint}'
+        elif error.validator_value == 'string' and isinstance(error.instance, int | float):
+            written = json.dumps(error.instance)
+            yield f'{where}: {place}: {written} is a number; write it as text: "{written}".'
         else:
             yield f'{where}: {place}: {error.message}'
 
@@ -373,7 +376,7 @@ def parse_model(content: Any, source: str = 'model') -> Model:
     if complaints:
         raise SettingsError('\n'.join(complaints))
     _ = model.spectra_gate, model.session_gate('anat'), model.session_gate('dwi')  # or refused
-    _ = model.session_gate('func')
+    _ = model.session_gate('func'), model.session_gate('mtr')
     return model
 
 
@@ -477,7 +480,7 @@ def read_model(source: str | Path) -> Model:
     shipped = presets()
     path = shipped.get(str(source), Path(source))
     try:
-        content = json.loads(read_whole(path, error=SettingsError).decode('utf-8'))
+        content = json.loads(read_whole(path, error=SettingsError))
     except (FileNotFoundError, IsADirectoryError) as error:
         close = difflib.get_close_matches(str(source), [*shipped, 'auto'], n=1)
         hint = f'did you mean {close[0]!r}?' if close else f'presets: {", ".join(shipped)}'

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from bids_acc.group.formulas.design import OUTSIDE
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.study.sessions import visit_order
 from bids_acc.group.statistics.study.voxels import VoxelChoice
+from bids_acc.tables.reading import TRUTH
 
 KEYS = ['participant_id', 'session_id']
 DIFFUSION = frozenset({'fa', 'md', 'mo'})
@@ -311,12 +312,13 @@ def _satisfies(frame: pd.DataFrame, name: str, allowed: Any, rule: str) -> pd.Se
     if isinstance(allowed, Mapping):
         number = pd.to_numeric(column, errors='coerce')
         return (number >= allowed.get('Min', -np.inf)) & (number <= allowed.get('Max', np.inf))
-    return column.astype(str).isin({_text(value) for value in allowed})
+    wanted = [_text(value) for value in allowed]
+    return as_levels(column, wanted).isin(wanted)
 
 
 def _text(value: Any) -> str:
-    """Write a level as pandas writes the cell: 1 and 1.0 are the same level."""
-    return f'{value:g}' if isinstance(value, float) else str(value)
+    """Write a level as `as_text` writes the cell: 1, 1.0 and true are the same level."""
+    return f'{value:g}' if isinstance(value, int | float) else str(value)
 
 
 def group_counts(frame: pd.DataFrame, levels: Sequence[str]) -> dict[str, int]:
@@ -339,22 +341,56 @@ def group_counts(frame: pd.DataFrame, levels: Sequence[str]) -> dict[str, int]:
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Turn levels into text; 1.0 becomes '1' and missing stays missing.
+    """Turn levels into text; 1.0 and truth become '1', and missing stays missing.
 
     Parameters
     ----------
     column : Series
-        Text or numbers, as a table was read.
+        Text, numbers or truth values, as a table was read.
 
     Returns
     -------
     Series of object
         Text without surrounding blanks, NaN where missing.
     """
-    if pd.api.types.is_numeric_dtype(column):
+    if pd.api.types.is_numeric_dtype(column) or is_truth(column):
         return column.map(lambda v: np.nan if pd.isna(v) else f'{v:g}').astype(object)
     text = column.astype(object).where(column.notna(), np.nan)
-    return text.map(lambda v: v.strip() if isinstance(v, str) else v)
+    return text.map(lambda v: v.strip() if isinstance(v, str) else v if pd.isna(v) else _text(v))
+
+
+def as_levels(column: pd.Series, wanted: Iterable[str]) -> pd.Series:
+    """Turn levels into text, truth values as they are spelt among those that are wanted.
+
+    Parameters
+    ----------
+    column : Series
+        Cells of a table.
+    wanted : iterable of str
+        Levels that a model names.
+
+    Examples
+    --------
+    >>> as_levels(pd.Series([True, None, False]), ['FALSE', 'TRUE']).tolist()
+    ['TRUE', nan, 'FALSE']
+    """
+    text = as_text(column)
+    if not is_truth(column):
+        return text
+    words = {word: TRUTH.get(word.casefold()) for word in wanted}
+    return text.replace({f'{known:g}': w for w, known in words.items() if known is not None})
+
+
+def is_truth(column: pd.Series) -> bool:
+    """Tell whether a column holds truth values, missing ones or not.
+
+    Examples
+    --------
+    >>> is_truth(pd.Series([True, None])), is_truth(pd.Series([1, 0])), is_truth(pd.Series([None]))
+    (True, False, False)
+    """
+    known = column.dropna()
+    return len(known) > 0 and all(isinstance(value, bool | np.bool_) for value in known)
 
 
 def structure_measures(study: Study) -> tuple[Measure, ...]:

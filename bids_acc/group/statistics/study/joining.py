@@ -17,7 +17,8 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import OUTSIDE, varies
 from bids_acc.group.opnmf.features import BOTH, PARTIAL_VOLUME
 from bids_acc.group.statistics.model.declaration import HEMISPHERE, Covariate, Model, nearest
-from bids_acc.group.statistics.study.data import KEYS, Measure, Study, as_text
+from bids_acc.group.statistics.study.data import KEYS, Measure, Study, as_levels
+from bids_acc.group.statistics.study.odd_columns import MOST_ODD, outside_levels
 from bids_acc.group.statistics.study.persons import groups_and_cohorts
 from bids_acc.group.statistics.study.sessions import with_improvement
 from bids_acc.group.statistics.study.voxels import VoxelChoice, choose_voxels, for_voxels, selected
@@ -276,11 +277,11 @@ def _people(
             )
     placed = groups_and_cohorts(people, model)
     group, cohort = placed['group'], placed['cohort']
-    refuse_spellings(cohort, str(model.cohort))
+    refuse_spellings(cohort, str(model.cohort), 'cohorts')
     for covariate in model.covariates:
         column = people[covariate.column]
         if covariate.kind == 'categorical':
-            people[covariate.column] = as_text(column)
+            people[covariate.column] = _of_levels(column, covariate, people['participant_id'])
         else:
             people[covariate.column] = _numbers(column, people['participant_id'])
         if people[covariate.column].isna().all():
@@ -302,15 +303,36 @@ def _people(
     return people.assign(group=group, cohort=cohort, **nested)
 
 
-def refuse_spellings(cohort: pd.Series, column: str) -> None:
-    """Refuse cohorts or sites that differ in case only: they would be analysed as several.
+def _of_levels(column: pd.Series, covariate: Covariate, who: pd.Series) -> pd.Series:
+    """Return a factor as text, missing where the model does not declare the level.
+
+    Where many cells are none of the declared levels, the declaration is refused.
+    """
+    text = as_levels(column, covariate.levels)
+    refuse_spellings(text, str(column.name), 'levels')
+    odd = outside_levels(column, covariate)
+    if odd.sum() > MOST_ODD * text.notna().sum():
+        held = ', '.join(sorted(set(text.dropna().astype(str))))
+        raise InputDataError(
+            f'participants.tsv: {column.name} of {who[odd].iloc[0]} is {text[odd].iloc[0]!r}, '
+            f'which is none of the Levels {", ".join(covariate.levels)} of the model file '
+            f'({int(odd.sum())} such cells; the column holds {held}): write Levels as the column '
+            'has them, or n/a into cells that are not known.'
+        )
+    return text.mask(odd)
+
+
+def refuse_spellings(names: pd.Series, column: str, what: str) -> None:
+    """Refuse cohorts, sites or levels that differ in case only: they would count as several.
 
     Parameters
     ----------
-    cohort : Series
-        Names.
+    names : Series
+        As they are written.
     column : str
         Where they stand, for the message.
+    what : str
+        What they are, for the message.
 
     Raises
     ------
@@ -318,13 +340,13 @@ def refuse_spellings(cohort: pd.Series, column: str) -> None:
         If two names are one but for their case.
     """
     by_word: dict[str, set[str]] = {}
-    for name in cohort.dropna().astype(str):
+    for name in names.dropna().astype(str):
         by_word.setdefault(name.casefold(), set()).add(name)
-    for names in by_word.values():
-        if len(names) > 1:
+    for spellings in by_word.values():
+        if len(spellings) > 1:
             raise InputDataError(
-                f'participants.tsv: {column} is written as {" and ".join(sorted(names))}, which '
-                'would be cohorts of their own; write each in one way.'
+                f'participants.tsv: {column} is written as {" and ".join(sorted(spellings))}, '
+                f'which would be {what} of their own; write each in one way.'
             )
 
 
@@ -397,9 +419,11 @@ def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[
         counts[f'{model.cohort} missing'] = int(no_cohort.sum())
     keep = wide['group'].isin(model.group.levels) & wide['cohort'].notna()
     if not keep.any():
-        seen = ', '.join(sorted(map(str, first['group'].dropna().unique()))) or 'nothing'
+        held = sorted(map(str, first['group'].dropna().unique()))
+        pairs = ', '.join(f'"{v}": "..."' for v in held[:2]) or '"1": "..."'
         raise InputDataError(
             f'{model.group.column}: no participant belongs to {", ".join(model.group.levels)}; '
-            f'the column holds {seen}.'
+            f'the column holds {", ".join(held) or "nothing"}: write Group/Levels as the column '
+            f'has them, or map its values in Group/Recode ({{{pairs}}}).'
         )
     return wide[keep], counts

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bids_acc.group.statistics.model.declaration import Model
-from bids_acc.group.statistics.study.data import KEYS, as_text
+from bids_acc.group.statistics.study.data import KEYS, as_levels, as_text
 from bids_acc.group.statistics.study.sessions import baseline_first, visit_order
 
 FEWEST = 5
@@ -69,7 +69,9 @@ def _visits(people: pd.DataFrame, model: Model) -> tuple[str, ...]:
 
 def _told(people: pd.DataFrame, model: Model) -> pd.Series:
     """Return the group that each row tells."""
-    return as_text(people[model.group.column]).replace(dict(model.group.recode))
+    recode = dict(model.group.recode)
+    wanted = [*model.group.levels, *recode]
+    return as_levels(people[model.group.column], wanted).replace(recode)
 
 
 def of_person(people: pd.DataFrame, values: pd.Series, order: Sequence[str]) -> pd.Series:

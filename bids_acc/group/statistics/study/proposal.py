@@ -22,7 +22,7 @@ from bids_acc.group.statistics.study.data import as_text
 from bids_acc.group.statistics.study.sessions import at_first_visit, visit_order
 from bids_acc.group.statistics.study.voxels import usable_voxels, why_voxel
 from bids_acc.tables.missing import is_missing
-from bids_acc.tables.people import DATE
+from bids_acc.tables.people import DATE, described
 from bids_acc.tables.ranges import AGE_NAMES, SEX_NAMES, WORD_CODES, plain_name
 from bids_acc.tables.reading import number
 
@@ -410,7 +410,7 @@ def propose_model(
         participants = at_first_visit(participants, visit_order(participants))
     column = _group_column(participants)
     reasons.append(f'Group {column}: its name or its levels read like groups.')
-    description = sidecar.get(column, {})
+    description = described(sidecar, column)
     description = description if isinstance(description, Mapping) else {}
     levels, reference, recode = _ordered_levels(participants[column], description, reasons)
     levels = [reference, *(level for level in levels if level != reference)]

@@ -10,6 +10,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.study.flow import flow_notes
+from bids_acc.group.statistics.study.odd_columns import column_notes
 
 LEVELS = ('HC', 'FL', 'TRS')
 MODEL = {
@@ -165,3 +166,72 @@ def test_a_site_written_in_two_ways_is_not_two_sites(rng):
     frame = cohort(rng).assign(site=np.resize(['Site A', 'site a'], 36))
     rows = sites_of(frame, rng, rng.normal(1.3, 0.1, 36))
     assert rows['meta']['note'].str.contains('site is written as Site A and site a').any()
+
+
+SEX = [{'Name': 'sex', 'Kind': 'categorical', 'Levels': ['M', 'F']}]
+
+
+def with_sex(rng):
+    """Return a cohort with a sex that has nothing to do with the groups."""
+    return cohort(rng).assign(sex=np.resize(['M', 'M', 'F', 'F', 'F', 'M', 'F'], 36))
+
+
+def test_levels_that_the_column_does_not_have_are_refused(rng):
+    frame = with_sex(rng).replace({'sex': {'M': 1, 'F': 2}})
+    with pytest.raises(InputDataError, match="sub-00 is '1', which is none of the Levels M"):
+        run(frame, rng, Covariates=SEX)
+
+
+def test_one_person_with_another_level_is_left_out_and_named(rng):
+    frame = with_sex(rng)
+    frame.loc[4, 'sex'] = 'X'
+    rows = run(frame, rng, Covariates=SEX)['mrs_group']
+    ancova = rows[rows['analysis'] == 'mrs_ancova']
+    assert set(ancova['n']) == {35}
+    assert ancova['excluded'].str.contains('sex missing=1').all()
+    model = parse_model({**MODEL, 'Covariates': SEX})
+    assert column_notes(frame, model, {}, [])[0].startswith('sex is X in sub-04, none of')
+
+
+def test_levels_of_a_covariate_in_two_spellings_are_refused(rng):
+    frame = with_sex(rng).assign(smoking=np.resize(['yes', 'no', 'Yes', 'no', 'no'], 36))
+    smoking = [{'Name': 'smoking', 'Kind': 'categorical'}]
+    with pytest.raises(InputDataError, match='smoking is written as Yes and yes'):
+        run(frame, rng, Covariates=smoking)
+
+
+@pytest.mark.parametrize('levels', [['FALSE', 'TRUE'], ['false', 'True'], ['0', '1']])
+def test_groups_of_truth_values_are_found_as_the_model_spells_them(rng, levels):
+    frame = cohort(rng).assign(patient=np.resize([True, False], 36).astype(object))
+    frame.loc[0, 'patient'] = None
+    rows = run(frame, rng, Group={'Column': 'patient', 'Levels': levels})['mrs_group']
+    ancova = rows[rows['analysis'] == 'mrs_ancova']
+    assert set(ancova['n_per_group']) == {f'{levels[0]}=18;{levels[1]}=17'}
+
+
+@pytest.mark.parametrize('allowed', [[1], [1.0], ['1']])
+def test_a_rule_finds_a_number_in_a_column_with_empty_cells(rng, allowed):
+    frame = cohort(rng)
+    frame['clozapine'] = [1, 0, np.nan] * 12
+    frame['panss_total'] = rng.normal(70, 12, 36).round()
+    rule = {'Name': 'treated', 'Columns': ['panss_total'], 'Where': {'clozapine': allowed}}
+    rows = run(frame, rng, Subsamples=[rule])['clinical']
+    assert set(rows['n']) == {12}
+
+
+def test_codes_and_names_that_are_analysed_otherwise_are_said(rng):
+    frame = cohort(rng).assign(site=np.resize([1, 2, 3], 36), edu=np.resize([1, 2, 3, 4], 36),
+                               Glu=1.0)  # fmt: skip
+    names = [{'Name': 'site'}, {'Name': 'edu'}, {'Name': 'age'}]
+    levels = {'Edu': {'Levels': {'1': 'none', '2': 'school', '3': 'college', '4': 'other'}}}
+    notes = column_notes(frame, parse_model({**MODEL, 'Covariates': names}), levels, ['Glu'])
+    assert [note.split(' ')[0] for note in notes] == ['site', 'edu', 'Glu']
+    two = column_notes(frame.assign(site=np.resize([1, 2], 36)),
+                       parse_model({**MODEL, 'Covariates': names[:1]}), {}, [])  # fmt: skip
+    assert two == []
+
+
+def test_codes_in_place_of_words_are_named_with_the_remedy(rng):
+    frame = cohort(rng).replace({'group': {'HC': 1, 'FL': 2, 'TRS': 3}})
+    with pytest.raises(InputDataError, match=r'the column holds 1, 2, 3: .* Group/Recode'):
+        run(frame, rng)

@@ -274,3 +274,20 @@ def test_the_model_of_a_paper_names_the_gate_of_its_paper(name):
     gate = read_model(name).spectra_gate
     assert gate is not None
     assert gate.name == name
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_a_model_is_read_as_editors_of_windows_save_it(tmp_path, encoding):
+    (tmp_path / 'm.json').write_bytes(json.dumps(MINIMAL).encode(encoding))
+    assert read_model(tmp_path / 'm.json').group.reference == 'HC'
+
+
+def test_levels_that_are_numbers_are_refused_with_the_remedy():
+    with pytest.raises(SettingsError, match='Levels/0: 1 is a number; write it as text: "1"'):
+        parse_model({**MINIMAL, 'Group': {'Column': 'group', 'Levels': [1, 'TRS']}})
+
+
+@pytest.mark.parametrize('modality', ['mrs', 'anat', 'dwi', 'func', 'mtr'])
+def test_a_gate_that_there_is_not_is_refused_when_the_model_is_read(modality):
+    with pytest.raises(SettingsError, match=f'Gate/{modality}'):
+        parse_model({**MINIMAL, 'Gate': {modality: 'usual'}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -443,3 +445,21 @@ def test_who_belongs_to_which_component():
                      converged=True, degenerate=False)  # fmt: skip
     text = mixture_rows.members(fit, np.array([5.5, -0.2, 0.3]), ['sub-a', 'sub-b', 'sub-c'])
     assert text == '1: sub-b, sub-c; 2: sub-a'
+
+
+def test_patients_who_are_followed_and_controls_who_are_measured_once():
+    """The change of the one group that has later visits, and no comparison of changes."""
+    whole = study()
+    once = (whole.wide['group'] == 'HC') & (whole.wide['session_id'] == 'ses-2')
+    part = replace(whole, wide=whole.wide[~once], gate_failed=whole.gate_failed[~once])
+    rows = finish(longitudinal_rows.change_between_sessions(part, {}, np.random.default_rng(0)))
+    glu = rows[rows['response'] == 'Glu']
+    mixed = glu[(glu['analysis'] == 'mixed model') & (glu['term'] == 'session_id')]
+    assert set(mixed['n_per_group']) <= {'resistant=15', 'HC=0;resistant=15', 'resistant=14'}
+    assert mixed['note'].str.contains('without HC, measured once').all()
+    assert mixed['effect'].to_numpy() == pytest.approx(0.3, abs=0.05)
+    paired = glu[glu['analysis'] == 'paired change']
+    assert np.isfinite(paired['p_unc']).all()
+    assert not rows['note'].astype(str).str.contains('internal error').any()
+    compared = rows[rows['analysis'] == 'baseline-adjusted']
+    assert compared['p_unc'].isna().all()

@@ -1,0 +1,114 @@
+"""Columns of people that are analysed otherwise than their author may think."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from bids_acc.group.statistics.model.declaration import Covariate, Model
+from bids_acc.group.statistics.study.confounding import MOST_LEVELS, PLACES
+from bids_acc.group.statistics.study.data import KEYS, as_levels
+from bids_acc.tables.people import described
+
+FEWEST_CODES = 3
+"""Codes from which a straight line over them is no factor; over two it is the same."""
+MOST_ODD = 0.1
+"""Share of people with a level that the model does not declare, above which the declaration is
+wrong and not the cells (own convention)."""
+
+
+def outside_levels(column: pd.Series, covariate: Covariate) -> pd.Series:
+    """Tell which cells of a factor hold a level that the model does not declare.
+
+    Parameters
+    ----------
+    column : Series
+        Cells of a table.
+    covariate : Covariate
+        Without ``Levels`` every level is one.
+
+    Examples
+    --------
+    >>> sex = Covariate('sex', 'categorical', ('M', 'F'))
+    >>> outside_levels(pd.Series(['M', 'X', None]), sex).tolist()
+    [False, True, False]
+    """
+    text = as_levels(column, covariate.levels)
+    if not covariate.levels:
+        return pd.Series(False, column.index)
+    return text.notna() & ~text.isin(covariate.levels)
+
+
+def column_notes(
+    people: pd.DataFrame, model: Model, sidecar: Mapping[str, Any], metabolites: Collection[str]
+) -> list[str]:
+    """Say which columns of the people are analysed otherwise than they may be meant.
+
+    Parameters
+    ----------
+    people : DataFrame
+        One row for each participant and session.
+    model : Model
+        Names covariates.
+    sidecar : mapping
+        Descriptions of the columns.
+    metabolites : collection of str
+        Names of the levels of spectra.
+
+    Returns
+    -------
+    list of str
+        A sentence for each.
+    """
+    notes = [*_odd_levels(people, model), *_codes_as_numbers(people, model, sidecar)]
+    shared = [str(c) for c in people.columns if c not in KEYS and c in metabolites]
+    if shared:
+        notes.append(
+            f'{", ".join(shared)} of the tables of people is a metabolite of the spectra too: '
+            'what the spectra say is analysed; rename the column to analyse it as well.'
+        )
+    return notes
+
+
+def _odd_levels(people: pd.DataFrame, model: Model) -> Iterator[str]:
+    """Name who has a level that the model does not declare."""
+    for covariate in model.covariates:
+        if covariate.kind != 'categorical' or covariate.column not in people:
+            continue
+        odd = outside_levels(people[covariate.column], covariate)
+        if odd.any():
+            held = sorted(set(people.loc[odd, covariate.column].astype(str)))
+            who = list(dict.fromkeys(people.loc[odd, 'participant_id']))
+            more = f' and {len(who) - 5} more' if len(who) > 5 else ''
+            yield (
+                f'{covariate.column} is {" or ".join(held)} in {", ".join(who[:5])}{more}, none '
+                f'of the Levels {", ".join(covariate.levels)} of the model file: they are left '
+                f'out of everything that is adjusted for {covariate.column}.'
+            )
+
+
+def _codes_as_numbers(
+    people: pd.DataFrame, model: Model, sidecar: Mapping[str, Any]
+) -> Iterator[str]:
+    """Name covariates whose codes enter as a straight line."""
+    for covariate in model.covariates:
+        name = covariate.column
+        if covariate.kind == 'categorical' or name not in people:
+            continue
+        values = pd.to_numeric(people[name], errors='coerce').dropna()
+        codes = sorted(set(values))
+        entry = described(sidecar, name)
+        levels = entry.get('Levels') if isinstance(entry, Mapping) else None
+        coded = PLACES.search(name) is not None or (
+            isinstance(levels, Mapping | list) and len(levels) >= FEWEST_CODES
+        )
+        whole = all(value == int(value) for value in codes)
+        if coded and whole and FEWEST_CODES <= len(codes) <= MOST_LEVELS:
+            shown = ', '.join(f'{value:g}' for value in codes[:4])
+            more = ', ...' if len(codes) > 4 else ''
+            yield (
+                f'{name} holds codes ({shown}{more}) and enters the model as a number: a straight '
+                f'line over codes adjusts for no {name}; write Kind categorical for it.'
+            )
