@@ -90,6 +90,7 @@ from bids_acc.group.statistics.figures.files import write_figures
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.study.flow import flow_notes
+from bids_acc.group.statistics.study.joining import response_columns
 from bids_acc.group.statistics.study.odd_columns import column_notes
 from bids_acc.group.statistics.study.persons import changed_groups, scales_apart
 from bids_acc.group.statistics.study.proposal import GUESS, resolve_model
@@ -505,7 +506,14 @@ def _statistics(run: GroupRun) -> str:
     asked = {part: value for part, value in run.model.content.items() if part in NAMING_COLUMNS}
     people = run.measures.people_with(names_in(asked))
     parcels, mrs = run.measures.parcels, run.measures.mrs
-    if parcels is None and mrs is None and not run.measures.columns('region'):
+    own = response_columns(run.model, people.columns)
+    if parcels is None and mrs is None and not (own or run.measures.columns('region')):
+        if (file := run.settings.group.measures) is not None:
+            raise InputDataError(
+                f'--measures {file}: none of its columns is a measure; a metabolite '
+                'level is called like voi_ACC__ratio_tcr__Glu, a parcel like thickness_c1; name '
+                'columns of your own in Responses/Columns of the model file.'
+            )
         raise NotPossibleError('neither parcels nor regions nor spectra.')
     seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
     run.tables = run_statistics(

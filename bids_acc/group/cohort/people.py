@@ -106,11 +106,22 @@ _SUMMARIES = frozenset({
 """Words at the beginning of rows that a spreadsheet has below its people."""
 
 
+def is_summary(ids: pd.Series) -> pd.Series:
+    """Tell which rows are about all people, by the first word of their ids.
+
+    Examples
+    --------
+    >>> is_summary(pd.Series(['sub-01', 'sub-Mean', 'sub-N = 24'])).tolist()
+    [False, True, True]
+    """
+    words = ids.str.removeprefix('sub-').str.casefold().str.split(r'[\s=:(]', regex=True).str[0]
+    return words.isin(_SUMMARIES)
+
+
 def _without_summaries(table: PeopleTable, known: set[str], where: str) -> PeopleTable:
     """Leave out rows that are about all people: ``Mean``, ``N = 24``."""
     ids = table.frame['participant_id']
-    words = ids.str.removeprefix('sub-').str.casefold().str.split(r'[\s=:(]', regex=True).str[0]
-    summary = words.isin(_SUMMARIES) & ~ids.isin(known)
+    summary = is_summary(ids) & ~ids.isin(known)
     if not summary.any():
         return table
     named = ', '.join(ids[summary].str.removeprefix('sub-').unique()[:3])

@@ -18,6 +18,7 @@ import pandas as pd
 from bids_acc.derivatives.outputs import load_table
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
+from bids_acc.group.cohort.people import is_summary
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.measures.table import (
     GATED,
@@ -283,6 +284,7 @@ def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, Any]) -> Measu
     }
     found = Measures(wide[[*KEYS, *meanings]], meanings)
     _check_numbers(path, found)
+    _check_verdicts(path, found)
     _check_gated(path, found)
     return found
 
@@ -311,6 +313,7 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         As `read_measures`, and if two labels could be one person.
     """
     raw, sidecar = _read_files(path)
+    raw, summaries = _without_summaries(raw, set(known))
     found = _measures_of(path, raw, sidecar)
     match = match_labels(found.wide['participant_id'], known, 'sub-', path.name)
     wide = found.wide.assign(
@@ -318,7 +321,7 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         session_id=found.wide['session_id'].map(lambda v: with_prefix(v, 'ses-') if v else ''),
     )
     _check_keys(path, wide)
-    notes = [_holdings(found), *raw.notes, *match.notes]
+    notes = [_holdings(found), *raw.notes, *summaries, *match.notes, *_without_verdicts(found)]
     for name in found.columns('person'):
         at = raw.header.index(name)
         cells = [row[at].strip(INVISIBLE) for row in raw.rows]
@@ -327,6 +330,23 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         )
         notes += told
     return Measures(wide, found.meanings), notes
+
+
+def _without_summaries(raw: RawTable, known: set[str]) -> tuple[RawTable, list[str]]:
+    """Leave out rows of all people, such as ``Mean``, and say which."""
+    header = [name.lower() for name in raw.header]
+    if 'participant_id' not in header:
+        return raw, []
+    at = header.index('participant_id')
+    who = pd.Series([with_prefix(row[at], 'sub-') for row in raw.rows], dtype=object)
+    out = is_summary(who) & ~who.isin(known)
+    if not out.any():
+        return raw, []
+    kept = [i for i, leave in enumerate(out) if not leave]
+    named = ', '.join(who[out].str.removeprefix('sub-').unique()[:3])
+    left = RawTable(raw.header, tuple(raw.rows[i] for i in kept),
+                    tuple(raw.lines[i] for i in kept), raw.notes)  # fmt: skip
+    return left, [f'Rows of {named} are no people and left out.']
 
 
 def _holdings(measures: Measures) -> str:
@@ -390,6 +410,40 @@ def _check_numbers(path: Path, measures: Measures) -> None:
         who = measures.wide.loc[wrong, 'participant_id']
         cell = f'{column[wrong].iloc[0]!r} of {who.iloc[0]}' if len(who) else 'text'
         raise InputDataError(f'{path}: {name} holds {cell}, which is no number.')
+
+
+VERDICTS = frozenset({'pass', 'fail'})
+"""Words of a verdict, whatever their case; missing ones do not pass."""
+
+
+def _check_verdicts(path: Path, measures: Measures) -> None:
+    """Refuse verdicts in other words: whatever is not ``pass`` is left out of everything."""
+    for name, meaning in measures.meanings.items():
+        if meaning.quantity != 'gate':
+            continue
+        told = measures.wide[name].dropna().astype(str)
+        odd = told[~told.str.casefold().isin(VERDICTS)]
+        if len(odd):
+            who = measures.wide.loc[odd.index[0], 'participant_id']
+            raise InputDataError(
+                f'{path}: {name} of {who} is {odd.iloc[0]!r}; a verdict is pass or fail, or n/a '
+                'where there is no value.'
+            )
+
+
+def _without_verdicts(measures: Measures) -> list[str]:
+    """Say that levels have no verdicts, so that all are analysed; nothing where they have."""
+    levels = [m for m in measures.meanings.values() if m.quantity == 'value']
+    names = {metabolite_column(m.voxel, m.scheme, m.metabolite, 'gate') for m in levels}
+    there = names & set(measures.meanings)
+    if there == names:
+        return []
+    said = (
+        f'{len(names) - len(there)} of {len(names)} metabolite levels have no verdict of a gate '
+        'in it (a column that ends in __gate): all their values are analysed, those of spectra '
+        'that failed too.'
+    )
+    return [said]
 
 
 def _check_gated(path: Path, measures: Measures) -> None:

@@ -196,6 +196,8 @@ def _edit(path, name, who, value):
         ('acq_press_voi_ACC__ratio_tcr__Glx', '9', '__gated of sub-02 does not follow'),
         ('thickness_c1', '2,5', "thickness_c1 holds '2,5' of sub-02, which is no number"),
         ('session_id', 'ses-1', 'sub-02 ses-1 has two rows'),
+        ('acq_press_voi_ACC__ratio_tcr__Glx__gate', 'TRUE', "'TRUE'; a verdict is pass or fail"),
+        ('acq_press_voi_ACC__ratio_tcr__Glx__gate', 'ok', "of sub-02 is 'ok'; a verdict is pass"),
         ('participant_id', 'n/a', 'participant_id is missing'),
     ],
 )
@@ -380,3 +382,23 @@ def test_columns_that_a_program_renamed_are_said_to_be_of_people(written):
     assert not found.columns('metabolite')
     assert '0 of parcels, 0 of regions, 0 of metabolites, 0 of quality' in notes[0]
     assert 'about people: V2, V3' in notes[0]
+
+
+def test_rows_below_the_people_of_an_edited_table_are_no_people(written):
+    wide = pd.read_csv(written, sep='\t', dtype=str, keep_default_na=False)
+    wide.loc[len(wide)] = ['Mean', '', 'HC', *['1'] * (len(wide.columns) - 3)]
+    wide.to_csv(written, sep='\t', index=False)
+    found, notes = read_edited(written, {f'sub-{i:02d}' for i in range(1, 13)})
+    assert found.wide['participant_id'].nunique() == 12
+    assert any('Rows of Mean are no people' in note for note in notes)
+
+
+def test_levels_without_verdicts_are_analysed_and_that_is_said(written):
+    known = {f'sub-{i:02d}' for i in range(1, 13)}
+    assert not any('no verdict' in note for note in read_edited(written, known)[1])
+    wide = pd.read_csv(written, sep='\t', dtype=str, keep_default_na=False)
+    wide[[c for c in wide if '__gate' not in c]].to_csv(written, sep='\t', index=False)
+    found, notes = read_edited(written, known)
+    n = len({(m.voxel, m.scheme, m.metabolite) for m in found.meanings.values()
+             if m.quantity == 'value'})  # fmt: skip
+    assert any(f'{n} of {n} metabolite levels have no verdict' in note for note in notes)
