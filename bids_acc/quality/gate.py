@@ -188,10 +188,11 @@ def parse_threshold(
         If a part is missing, or is not known.
     """
     try:
-        definitions = entry['definition']
+        given = entry['definition']
+        definitions = (given,) if isinstance(given, str) else tuple(given)
         found = Threshold(
             metric=str(entry['metric']),
-            definitions=(definitions,) if isinstance(definitions, str) else tuple(definitions),
+            definitions=definitions,
             operator=str(entry['operator'] if 'operator' in entry else entry['op']),
             value=float(entry['value']),
             unit=str(entry.get('unit', '1')),
@@ -201,7 +202,10 @@ def parse_threshold(
             f'{where}: a threshold needs metric, definition, operator, value and unit; {entry!r} '
             f'does not ({short(error)}).'
         ) from error
-    if found.operator not in OPERATORS or not math.isfinite(found.value):
+    if not found.definitions:
+        raise SettingsError(f'{where}: {entry!r} names no definition; a threshold needs one.')
+    truth = isinstance(entry['value'], bool)
+    if found.operator not in OPERATORS or truth or not math.isfinite(found.value):
         raise SettingsError(
             f'{where}: {entry!r}: operator must be one of {" ".join(OPERATORS)}, value a number.'
         )
@@ -307,18 +311,44 @@ def parse_gate(content: Any, where: str, name: str = 'gate') -> Gate:
     except (KeyError, TypeError) as error:
         raise SettingsError(f'{where}: {NOT_A_GATE} ({short(error)}).') from error
     check_known(where, 'field', content, FIELDS)
-    check_known(where, 'artefact', content.get('artefacts', ()), ARTEFACTS)
+    artefacts = content.get('artefacts', [])
+    if not all(isinstance(part, list) for part in (spectrum, metabolite, artefacts)):
+        raise SettingsError(f'{where}: {NOT_A_GATE} (spectrum, metabolite and artefacts).')
+    check_known(where, 'artefact', map(str, artefacts), ARTEFACTS)
     of_spectra = {metric: units for metric, units in UNITS.items() if metric != 'crlb'}
     of_levels = {'crlb': UNITS['crlb']}
     return Gate(
-        name=str(content.get('name', name)),
+        name=name_of(content, name, where),
         spectrum=tuple(parse_threshold(entry, where, of_spectra) for entry in spectrum),
         metabolite=tuple(parse_threshold(entry, where, of_levels) for entry in metabolite),
-        artefacts=tuple(content.get('artefacts', ())),
+        artefacts=tuple(artefacts),
         missing=missing_of(content, where),
         allow_cross_definition=bool(content.get('allow_cross_definition', False)),
         content=content,
     )
+
+
+def name_of(content: Mapping[str, Any], name: str, where: str) -> str:
+    """Return the name that a gate tells, or another one where it tells none.
+
+    Parameters
+    ----------
+    content : mapping
+        Content of the gate's file.
+    name : str
+        For a gate without a name of its own.
+    where : str
+        Which file, for messages.
+
+    Raises
+    ------
+    SettingsError
+        If it is no text, or empty.
+    """
+    told = content.get('name', name)
+    if not isinstance(told, str) or not told.strip():
+        raise SettingsError(f'{where}: "name" is {told!r}; it must be a word, or left out.')
+    return told
 
 
 def missing_of(content: Mapping[str, Any], where: str) -> Literal['strict', 'lenient']:

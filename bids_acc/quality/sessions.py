@@ -26,6 +26,7 @@ from bids_acc.quality.gate import (
     held_against,
     join_criteria,
     missing_of,
+    name_of,
     parse_threshold,
 )
 
@@ -215,6 +216,10 @@ def parse_session_gate(
     if not isinstance(content, Mapping) or not isinstance(content.get('session'), list):
         raise SettingsError(f'{where}: must be JSON with the list "session".')
     check_known(where, 'field', content, FIELDS)
+    if not content['session']:
+        raise SettingsError(
+            f'{where}: "session" holds no criterion; for no gate write the word {NONE}.'
+        )
     units = {metric: (unit,) for metric, unit in known_metrics(modality).items()}
     for entry in content['session']:
         metric = str(entry.get('metric')) if isinstance(entry, Mapping) else ''
@@ -225,7 +230,7 @@ def parse_session_gate(
         for entry in content['session']
     )
     missing = missing_of(content, where)
-    return SessionGate(str(content.get('name', name)), modality, criteria, missing, content)
+    return SessionGate(name_of(content, name, where), modality, criteria, missing, content)
 
 
 def known_metrics(modality: ImageModality) -> dict[str, str]:

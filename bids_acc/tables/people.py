@@ -311,6 +311,11 @@ def _lines_of(raw: RawTable, wanted: Sequence[bool]) -> RawTable:
 def like_sessions(columns: Iterable[str]) -> str | None:
     """Return the column that holds visits under another name than ``session_id``, or None.
 
+    Parameters
+    ----------
+    columns : iterable of str
+        Names of all columns.
+
     Examples
     --------
     >>> like_sessions(['participant_id', 'Visit', 'age']), like_sessions(['session_id', 'visit'])
@@ -324,6 +329,18 @@ def like_sessions(columns: Iterable[str]) -> str | None:
 
 def described(sidecar: Mapping[str, Any], name: str) -> Any:
     """Return what the JSON file of a table says of a column; its name may differ in case.
+
+    Parameters
+    ----------
+    sidecar : mapping
+        Content of the file.
+    name : str
+        Of the column.
+
+    Returns
+    -------
+    mapping or anything else
+        The entry; None where there is none, or several differ in case.
 
     Examples
     --------

@@ -32,7 +32,13 @@ ONE_ROW = (
 
 
 def which_row(table: PeopleTable) -> str:
-    """Say what to do about several rows of one person."""
+    """Say what to do about several rows of one person.
+
+    Parameters
+    ----------
+    table : PeopleTable
+        That has them.
+    """
     if table.like_sessions is None:
         return ONE_ROW
     return (
@@ -108,6 +114,15 @@ _SUMMARIES = frozenset({
 
 def is_summary(ids: pd.Series) -> pd.Series:
     """Tell which rows are about all people, by the first word of their ids.
+
+    Parameters
+    ----------
+    ids : Series of str
+        Participants, with prefix or not.
+
+    Returns
+    -------
+    Series of bool
 
     Examples
     --------

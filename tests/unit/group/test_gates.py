@@ -117,6 +117,15 @@ def test_lenient_keeps_what_is_unknown_and_a_shell_can_be_named():
         ({'anat': {'session': [], 'limit': 3}}, ['Gate/anat', "'limit'"]),
         ({'mrs': {'session': []}}, ['Gate/mrs', '"spectrum"']),
         ({'func': 'x'}, ["'x'", 'Gate/func', 'rest-strict']),
+        ({'mtr': 'rest'}, ["'rest'", 'Gate/mtr', 'mtr-usual']),
+        ({'func': {'session': []}}, ['Gate/func', 'no criterion', 'none']),
+        ({'func': {'session': [FD | {'definition': []}]}}, ['Gate/func', 'a threshold needs']),
+        ({'func': {'session': [FD | {'value': True}]}}, ['Gate/func', 'a threshold needs']),
+        ({'func': {'session': [FD | {'value': float('nan')}]}}, ['Gate/func', 'value a number']),
+        ({'func': {'session': [FD], 'name': 5}}, ['Gate/func', '"name" is 5']),
+        ({'mtr': {'session': [FD]}}, ['Gate/mtr', "'fd_mean'", 'snr_off']),
+        ({'mrs': {'spectrum': None, 'metabolite': []}}, ['Gate/mrs', 'spectrum']),
+        ({'mrs': {'spectrum': [], 'metabolite': [], 'artefacts': 5}}, ['Gate/mrs', 'artefacts']),
         ({'pet': 'x'}, ["'pet'", 'Gate']),
     ],
 )
@@ -127,6 +136,40 @@ def test_what_is_not_known_is_named_with_what_is(gate, words):
     assert '\n' not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+HOSTILE = (
+    None,
+    True,
+    5,
+    -1.5,
+    '',
+    ' ',
+    'none ',
+    [],
+    [None],
+    [[]],
+    {},
+    {'a': 1},
+    'x' * 300,
+    '\u0000',
+)
+
+
+@pytest.mark.parametrize('modality', ['mrs', 'func', 'mtr', 'anat', 'dwi'])
+def test_whatever_a_gate_is_it_is_a_gate_or_refused(modality):
+    """Each value in the place of the gate, its lists, its criteria and each of their parts."""
+    places = [lambda v: v, lambda v: {'session': v}, lambda v: {'session': [v]}]
+    places += [lambda v, k=k: {'session': [FD | {k: v}]} for k in FD]
+    places += [lambda v, k=k: {'session': [FD], k: v} for k in ('name', 'missing', 'other')]
+    places += [lambda v, k=k: {'spectrum': [], 'metabolite': [], k: v}
+               for k in ('spectrum', 'metabolite', 'artefacts')]  # fmt: skip
+    for place in places:
+        for value in HOSTILE:
+            try:
+                _model(**{modality: place(value)})
+            except SettingsError as error:
+                assert f'Gate/{modality}' in str(error), (place(value), str(error))
 
 
 def test_a_gate_file_lies_beside_the_model_and_is_taken_in_whole(tmp_path):

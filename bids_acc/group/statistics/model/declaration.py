@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -401,6 +402,7 @@ def _contradictions(model: Model) -> Iterator[str]:
     for contrast in model.contrasts:
         if abs(sum(contrast.weights.values())) > 1e-9:
             yield f'Contrasts/{contrast.name}: the weights do not sum to zero.'
+    yield from _wrong_voxels(model.content['Mrs'])
     yield from _wrong_covariates(model)
     yield from _wrong_norms(model)
     names = model.covariate_names
@@ -411,6 +413,25 @@ def _contradictions(model: Model) -> Iterator[str]:
             yield f'Covariates: {name!r} is the group column.'
         elif name in {'group', 'cohort'}:
             yield f'Covariates: {name!r} is a name of the analysis itself; rename the column.'
+
+
+VOXEL_NAME = re.compile(r'[0-9A-Za-z]{1,64}')
+"""What a name becomes part of: columns (``Glu_ACC``), files and formulas."""
+
+
+def _wrong_voxels(mrs: Mapping[str, Any]) -> Iterator[str]:
+    """Say which names of voxels cannot be parts of names of measures, or are the same."""
+    if mrs['Voxel'] is not None and mrs['Voxels']:
+        yield 'Mrs/Voxel and Mrs/Voxels are both there; keep Voxels.'
+    seen: dict[str, str] = {}
+    for name in mrs['Voxels']:
+        if not VOXEL_NAME.fullmatch(name):
+            yield (
+                f'Mrs/Voxels: {name[:40]!r} is no name of a voxel; take up to 64 letters (A to Z) '
+                'and digits, such as ACC or ACC2.'
+            )
+        elif (other := seen.setdefault(name.casefold(), name)) != name:
+            yield f'Mrs/Voxels: {other!r} and {name!r} differ in case only; name them apart.'
 
 
 def _wrong_covariates(model: Model) -> Iterator[str]:

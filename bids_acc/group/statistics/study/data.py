@@ -384,6 +384,11 @@ def as_levels(column: pd.Series, wanted: Iterable[str]) -> pd.Series:
 def is_truth(column: pd.Series) -> bool:
     """Tell whether a column holds truth values, missing ones or not.
 
+    Parameters
+    ----------
+    column : Series
+        Any.
+
     Examples
     --------
     >>> is_truth(pd.Series([True, None])), is_truth(pd.Series([1, 0])), is_truth(pd.Series([None]))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.exceptions import InputDataError
+from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
 from bids_acc.group.statistics.study.joining import make_study
@@ -214,3 +216,21 @@ def test_labels_that_nobody_shares_are_said_and_shared_ones_are_not():
         'session_id': ['ses-1', 'ses-2', 'ses-2', 'ses-2'],
     })  # fmt: skip
     assert unshared_sessions(few, visit_order(few)).startswith('Only 1 of 3 participants')
+
+
+@pytest.mark.parametrize(
+    ('mrs', 'words'),
+    [
+        ({'Voxels': {'a/b': ['svs']}}, "'a/b' is no name of a voxel"),
+        ({'Voxels': {'': ['svs']}}, "'' is no name of a voxel"),
+        ({'Voxels': {'x_ACC': ['a'], 'ACC': ['b']}}, "'x_ACC' is no name"),  # Glu_x_ACC is whose?
+        ({'Voxels': {'\u00e5': ['a'], '\u00f8': ['b']}}, 'is no name of a voxel'),
+        ({'Voxels': {'ACC': ['a'], 'acc': ['b']}}, "'ACC' and 'acc' differ in case only"),
+        ({'Voxels': {'ACC': ['a']}, 'Voxel': 'b'}, 'are both there; keep Voxels'),
+        ({'Voxels': {'ACC': 'a'}}, 'Mrs/Voxels/ACC'),
+        ({'Voxels': {'ACC': [5]}}, 'Mrs/Voxels/ACC/0: 5 is a number'),
+    ],
+)
+def test_names_of_voxels_that_measures_cannot_have_are_refused(mrs, words):
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        parse_model({'Name': 'm', 'Group': {'Column': 'g', 'Levels': ['a', 'b']}, 'Mrs': mrs})
