@@ -34,7 +34,7 @@ from bids_acc.anat.brain_registration import (
 from bids_acc.anat.brain_weights import load_networks
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.masks import dice
-from bids_acc.images.volumes import stripped_mask
+from bids_acc.images.volumes import CUT_CM2, cut_area, stripped_mask
 from bids_acc.typing import BoolArray, FloatArray
 
 BRAIN_ML = (900.0, 2100.0)
@@ -370,7 +370,13 @@ def _failure(seen: BoolArray | None, outline: BoolArray | None, affine: FloatArr
         for name, mask in (('the trained networks', seen), ('registration', outline))
     ]
     low, high = BRAIN_ML
+    found = [mask for mask in (seen, outline) if mask is not None]
+    cut = max((cut_area(mask, voxel_sizes(affine)) for mask in found), default=0.0)
+    part = (
+        f' What was found ends in a flat face of {cut:.0f} cm2: the image seems to show a part of '
+        'the head only.' if cut > CUT_CM2 else ''
+    )  # fmt: skip
     return (
         f'brain extraction failed: {", ".join(said)}, and a whole brain has {low:.0f} to '
-        f'{high:.0f} mL; {REMEDY}.'
+        f'{high:.0f} mL; {REMEDY}.{part}'
     )

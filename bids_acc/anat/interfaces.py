@@ -42,6 +42,7 @@ from bids_acc.anat.registration import bias_correct, register_to_template
 from bids_acc.anat.segmentation import TISSUES, discrete_segmentation
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import check_gzip
+from bids_acc.images.files import header_forms
 from bids_acc.images.masks import dice
 from bids_acc.images.volumes import (
     check_forms,
@@ -131,9 +132,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     if data.ndim > 3 and set(data.shape[3:]) == {1}:
         data = data.reshape(data.shape[:3])
     check_volume(data, affine, str(path))
-    header: Any = _open_nifti(path).header
-    sform = header.get_sform() if header['sform_code'] > 0 else None
-    qform = header.get_qform() if header['qform_code'] > 0 else None
+    sform, qform = header_forms(path)
     check_forms(sform, qform, str(path))
     image = nb.as_closest_canonical(nb.Nifti1Image(lifted(data), affine))
     return image.get_fdata(dtype=np.float32), image.affine, form_gap(sform, qform, data.shape)

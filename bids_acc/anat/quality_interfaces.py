@@ -22,7 +22,12 @@ from nipype.interfaces.base import (
 
 from bids_acc.anat.builtin import template_priors
 from bids_acc.anat.interfaces import load_volume
-from bids_acc.anat.quality import boundary_contrast, thickness_distribution, unusual
+from bids_acc.anat.quality import (
+    boundary_contrast,
+    rim_dark_share,
+    thickness_distribution,
+    unusual,
+)
 from bids_acc.anat.registration import image_to_t1w, points_to_t1w, template_path
 from bids_acc.anat.segmentation import TISSUES
 from bids_acc.anat.tissues import sample_volume
@@ -85,6 +90,7 @@ class AnatQuality(SimpleInterface):
             'gm_share': volumes[0] / max(sum(volumes), 1e-9),
             'gm_wm_ratio': volumes[0] / volumes[1] if volumes[1] > 0 else np.nan,
             'euler_wm': float(white_matter_euler(white_matter)),
+            'rim_dark_share': rim_dark_share(image, mask > 0, voxel_sizes(affine)),
             'cut_cm2': cut_area(mask > 0, voxel_sizes(affine)),
             'field_of_view_share': 1 - float(outside_grid(brain, mask.shape, affine).mean()),
             **json.loads(Path(self.inputs.model_file).read_text()),

@@ -26,7 +26,7 @@ from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
 from bids_acc.dwi.shells import GradientReport, Scaling, check_gradients
 from bids_acc.dwi.tensor import check_scheme
 from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
-from bids_acc.images.distortion import check_readout, readout_time
+from bids_acc.images.distortion import check_readout, readout_time, unknown_readout
 from bids_acc.typing import FloatArray
 
 Refused = list[tuple[Path, BidsAccError]]
@@ -304,7 +304,7 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     direction, said = phase_direction(given, affine)
     if given and not direction:
         raise MetadataError(f'{run.image}: {said}.')
-    notes += [said] if said else []
+    notes += [text for text in (said, unknown_readout(run.metadata)) if text]
     check_readout(readout_time(run.metadata, shape['ijk'.index((direction or 'j')[0])]),
                   str(run.image))  # fmt: skip
     report = check_gradients(
@@ -334,7 +334,16 @@ def _table(run: DwiRun, root: Path, extension: str) -> Path:
         if (found := inherited_file(image, root, extension)) is not None:
             return found
     own = run.image.with_name(run.image.name.partition('.')[0] + extension)
-    raise _NoTableError(f'{own} is missing, and no inherited {extension} file fits.')
+    alike = [own.with_name(own.stem + end) for end in _OTHER_ENDINGS[extension]]
+    there = next((f' Rename {path.name} to {own.name}.' for path in alike if path.exists()), '')
+    raise _NoTableError(f'{own} is missing, and no inherited {extension} file fits.{there}')
+
+
+_OTHER_ENDINGS = {
+    '.bval': ('.bvals', '.bvalues', '.bval.txt', '_bval.txt', '.BVAL'),
+    '.bvec': ('.bvecs', '.bvectors', '.bvec.txt', '_bvec.txt', '.BVEC'),
+}
+"""What gradient tables are called by other programs and hands."""
 
 
 def _is_map(run: DwiRun) -> bool:
@@ -445,9 +454,15 @@ def _worth(group: Sequence[JudgedRun], b_max: float) -> tuple[bool, bool, int, b
 def _check(group: Sequence[JudgedRun], b_max: float) -> None:
     """Refuse series from which no tensor can be had together."""
     usable = [one.report.usable for one in group]
-    check_scheme(
-        ', '.join(str(one.run.image.name) for one in group),
-        np.concatenate([one.report.bvals[u] for one, u in zip(group, usable, strict=True)]),
-        np.concatenate([one.report.bvecs[u] for one, u in zip(group, usable, strict=True)]),
-        b_max,
-    )
+    try:
+        check_scheme(
+            ', '.join(str(one.run.image.name) for one in group),
+            np.concatenate([one.report.bvals[u] for one, u in zip(group, usable, strict=True)]),
+            np.concatenate([one.report.bvecs[u] for one, u in zip(group, usable, strict=True)]),
+            b_max,
+        )
+    except InputDataError as error:
+        lost = [f for one in group for f in one.report.findings if f.endswith('not used.')]
+        if not lost:
+            raise
+        raise InputDataError(f'{error} Besides, {" ".join(lost)}') from error

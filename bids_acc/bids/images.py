@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import nibabel as nb
 import numpy as np
 
 from bids_acc.bids.inputs import open_image
 from bids_acc.exceptions import InputDataError
 from bids_acc.func.raw import check_signal
+from bids_acc.images.files import header_forms
 from bids_acc.images.volumes import check_forms
 from bids_acc.typing import FloatArray
 
@@ -52,8 +52,7 @@ def check_header(path: Path) -> None:
     InputDataError
         See `bids_acc.images.volumes.check_forms`.
     """
-    header = open_image(path).header
-    check_forms(_form(header, 'sform'), _form(header, 'qform'), str(path))
+    check_forms(*header_forms(path), str(path))
 
 
 def grid_code(path: Path) -> int:
@@ -71,13 +70,6 @@ def grid_code(path: Path) -> int:
     """
     header = open_image(path).header
     return int(header['sform_code']) or int(header['qform_code'])
-
-
-def _form(header: nb.Nifti1Header, kind: str) -> FloatArray | None:
-    """Return an affine of a header; None where its code is zero."""
-    if not header[f'{kind}_code'] > 0:
-        return None
-    return np.asarray(getattr(header, f'get_{kind}')(), dtype=float)
 
 
 def number_kind(path: Path) -> str:

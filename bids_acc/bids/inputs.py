@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import gzip
+import logging
 import math
-import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import ImageOpener
 
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
-from bids_acc.files.reading import check_regular, read_whole, reading
+from bids_acc.files.reading import check_regular, number_table, read_whole, reading
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.raw import RawRun
 from bids_acc.images.phase import FieldMap
@@ -333,6 +333,16 @@ def check_readable(path: Path) -> None:
         raise InputDataError(f'{path} cannot be read: {error.strerror}.') from error
     if start.startswith(b'/annex/objects/') or b'git-annex' in start:
         raise MissingInputError(f'{path}: not fetched: `datalad get {path}`')
+    _check_packed(path, start)
+
+
+def _check_packed(path: Path, start: bytes) -> None:
+    """Refuse an image that is packed though its name does not say so, or the reverse."""
+    packed = start.startswith(b'\x1f\x8b')
+    if path.name.endswith('.nii') and packed:
+        raise InputDataError(f'{path} is packed by gzip: rename it to {path.name}.gz.')
+    if path.name.endswith('.nii.gz') and not packed and _begins_as_nifti(start):
+        raise InputDataError(f'{path} is not packed by gzip: rename it to {path.stem}.')
 
 
 def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tuple[int, ...]:
@@ -370,11 +380,18 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     if len(shape) not in welcome:
         raise InputDataError(
             f'{path} has {len(shape)} dimensions {shape}, '
-            f'expected {" or ".join(map(str, welcome))}.'
+            f'expected {" or ".join(map(str, welcome))}{_single(shape)}.'
         )
     if min(shape[:3]) < minimum_size:
-        raise InputDataError(f'{path} has only {shape} voxels; this is no whole image.')
+        raise InputDataError(
+            f'{path} has only {shape} voxels; this is no whole image{_single(shape)}.'
+        )
     return shape
+
+
+def _single(shape: tuple[int, ...]) -> str:
+    """Tell what to do about a dimension of one that stands before others."""
+    return ': write it again without the dimension of one' if 1 in shape else ''
 
 
 @dataclass(frozen=True)
@@ -423,6 +440,10 @@ def open_image(path: Path) -> ImageOnDisk:
     return _opened(path, found.st_size, found.st_mtime_ns)
 
 
+_SILENT = logging.getLogger(f'{__name__}.silent')
+_SILENT.setLevel(logging.CRITICAL + 1)
+
+
 @functools.lru_cache(maxsize=16)
 def _opened(path: Path, size: int, mtime_ns: int) -> ImageOnDisk:
     """Read the header of a file in this state.
@@ -433,7 +454,8 @@ def _opened(path: Path, size: int, mtime_ns: int) -> ImageOnDisk:
     with ImageOpener(str(path), 'rb') as stream:
         kind = nb.Nifti1Image if _begins_as_nifti1(stream.read(4)) else nb.Nifti2Image
         stream.seek(0)
-        header = kind.header_class.from_fileobj(stream)
+        header = kind.header_class.from_fileobj(stream, check=False)
+    header.check_fix(logger=_SILENT)  # what it repairs is judged by `check_header`, with a name
     return ImageOnDisk(
         header, np.asarray(header.get_best_affine(), dtype=float), ArrayProxy(str(path), header)
     )
@@ -457,6 +479,12 @@ def is_nifti1(path: Path) -> bool:
         return _begins_as_nifti1(stream.read(4))
 
 
+def _begins_as_nifti(start: bytes) -> bool:
+    """Tell whether a file begins with the header's size of NIfTI-1 or NIfTI-2."""
+    size = start[:4]
+    return _begins_as_nifti1(size) or size in (b'\x1c\x02\x00\x00', b'\x00\x00\x02\x1c')
+
+
 def _begins_as_nifti1(size: bytes) -> bool:
     """Tell whether the size of the header, in whichever byte order, is that of NIfTI-1."""
     return size in (b'\x5c\x01\x00\x00', b'\x00\x00\x01\x5c')
@@ -472,6 +500,12 @@ def _check_data_complete(path: Path, image: ImageOnDisk) -> None:
     The length of what is packed stands at the end of a gzip file, so that a sound one need not be
     unpacked to be believed; where that does not fit, it is, up to the last voxel.
     """
+    if image.dataobj.offset < image.header.sizeof_hdr:
+        raise InputDataError(
+            f'{path}: vox_offset in its header is {image.dataobj.offset}, so that the header '
+            f'would be read as voxels; set it to {image.header.single_vox_offset}, or convert the '
+            'image again.'
+        )
     values = math.prod(int(n) for n in image.shape)
     end = int(image.dataobj.offset) + values * image.get_data_dtype().itemsize
     size = path.stat().st_size
@@ -505,6 +539,9 @@ def _unpacked_size(path: Path, enough: int) -> int:
 LEAST_VOXEL_MM = 0.05
 """Edge of a voxel below which the grid is not in millimetres; no scanner of people has it."""
 
+MOST_VOXEL_MM = 100.0
+"""Least edge of a voxel above which the grid is not in millimetres; a head has two such voxels."""
+
 
 def _check_grid(path: Path, image: ImageOnDisk) -> None:
     """Refuse a grid that lies nowhere."""
@@ -514,6 +551,11 @@ def _check_grid(path: Path, image: ImageOnDisk) -> None:
         raise InputDataError(
             f'{path}: the affine in its header is no grid (voxels of {edges.tolist()} mm); '
             'convert the images again.'
+        )
+    if edges.min() > MOST_VOXEL_MM:
+        raise InputDataError(
+            f'{path}: voxels of {edges.max():g} mm, so that its grid seems to be in micrometres; '
+            'write it in mm.'
         )
     if edges.max() < LEAST_VOXEL_MM:
         unit = 'metres' if edges.max() >= 1e-4 else 'another unit'
@@ -547,7 +589,7 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
     for path in (bval, bvec):
         check_readable(path)
         try:
-            tables.append(_read_numbers(path))
+            tables.append(number_table(read_whole(path)))
         except InputDataError:
             raise
         except (ValueError, OverflowError, MemoryError) as error:
@@ -565,21 +607,6 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
             'expected 3 rows with one column each: fetch both again, or convert the images again.'
         )
     return bvals, bvecs
-
-
-_PLAIN = frozenset(b'0123456789+-.eE \t\r\n')
-"""Bytes of a table of which nothing but numbers can be meant."""
-
-
-def _read_numbers(path: Path) -> np.ndarray:
-    """Read a table of numbers; plain ones, two of each person, without NumPy's reader."""
-    content = read_whole(path)
-    if _PLAIN.issuperset(content):
-        rows = [row for row in map(str.split, content.decode().splitlines()) if row]
-        if rows and len(set(map(len, rows))) == 1:
-            return np.array(rows, dtype=float)
-    with warnings.catch_warnings(action='ignore'):  # an empty table is refused by its user
-        return np.loadtxt(content.decode().splitlines(), ndmin=2)
 
 
 def _short(error: Exception, limit: int = 60) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 
+from bids_acc.dwi.appended import appended_maps
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import (
     B0_THRESHOLD,
@@ -25,8 +26,8 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import on_grid
-from bids_acc.images.volumes import check_gaps, close_gaps
-from bids_acc.typing import FloatArray
+from bids_acc.images.volumes import check_gaps, check_range, close_gaps
+from bids_acc.typing import BoolArray, FloatArray
 
 SAME_READOUT = 0.01
 """Runs whose displacement by a field differs by less than this share are distorted alike."""
@@ -280,12 +281,13 @@ def check_signal(data: Volumes, where: str) -> None:
     ------
     InputDataError
         If all voxels of every volume are the same, or more than a tenth of the object in the
-        volume with most voxels is not finite.
+        volume with most voxels is not finite, or values cannot be computed with.
     """
     finite = np.isfinite(data)
     values = data[finite]
     if not values.size or np.ptp(values) <= 0:
         raise InputDataError(f'{where}: the series is constant: it holds no signal.')
+    check_range(values, where)
     fullest = int(finite.sum(axis=(0, 1, 2)).argmax())
     if not finite[..., fullest].all():
         check_gaps(close_gaps(data[..., fullest])[1], where)
@@ -415,7 +417,14 @@ def _as_run(
     if blank.any():
         listed = ', '.join(map(str, np.flatnonzero(blank)))
         findings.append(f'volumes {listed} hold no signal: not used.')
-    keep = report.usable & ~blank
+    maps = _appended(data, report, blank)
+    if maps.any():
+        listed = ', '.join(map(str, np.flatnonzero(maps)))
+        findings.append(
+            f'volumes {listed} count as b = 0 and show the diffusivity or the mean of weighted '
+            'volumes, as maps do that a scanner appends: not used.'
+        )
+    keep = report.usable & ~blank & ~maps
     first = data[..., int(keep.argmax())]
     negative, clipped = negative_share(first), clipped_share(first)
     if clipped > MAX_CLIPPED:
@@ -450,6 +459,16 @@ def _as_run(
         clipped=clipped,
     )
     return run, findings
+
+
+def _appended(data: Volumes, report: GradientReport, blank: BoolArray) -> BoolArray:
+    """Tell which usable volumes are maps that pass for b = 0."""
+    usable = np.flatnonzero(report.usable & ~blank)
+    found = np.zeros(data.shape[3], dtype=bool)
+    if usable.size < data.shape[3]:
+        data = data[..., usable]
+    found[usable] = appended_maps(data, ~report.bvecs[usable].any(axis=1))
+    return found
 
 
 def _grouped(

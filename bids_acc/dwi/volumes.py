@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import GridMismatchError, InputDataError
-from bids_acc.files.reading import check_gzip
+from bids_acc.files.reading import check_gzip, number_table, read_whole
 from bids_acc.images.files import read_image
 from bids_acc.typing import FloatArray
 
@@ -106,7 +106,7 @@ def read_numbers(path: str | Path) -> FloatArray:
         If it holds something else.
     """
     try:
-        return np.loadtxt(path, ndmin=2)
+        return number_table(read_whole(path))
     except (ValueError, OSError) as error:
         raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
 

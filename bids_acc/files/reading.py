@@ -13,12 +13,16 @@ import functools
 import gzip
 import math
 import os
+import re
 import select
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError, ResourceError
 
@@ -175,6 +179,58 @@ def check_regular(path: Path) -> None:
         raise InputDataError(
             f'{path} is a pipe, a socket or a device, not a file; put the file itself there.'
         )
+
+
+_PLAIN = frozenset(b'0123456789+-.eE \t\r\n')
+"""Bytes of a table of which nothing but numbers can be meant."""
+_MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
+"""What text of Windows begins with, and its encoding."""
+
+
+def number_table(content: bytes) -> npt.NDArray[np.float64]:
+    r"""Read a table of numbers, one row a line.
+
+    Spaces, tabs, commas or semicolons stand between numbers; what follows ``#`` is a remark; a
+    byte-order mark and typographic minus signs, as office programs leave them, are understood.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the file.
+
+    Returns
+    -------
+    (n_rows, n_columns) ndarray of float64
+
+    Raises
+    ------
+    ValueError
+        If it holds something else, rows of different lengths, or commas within numbers.
+
+    Examples
+    --------
+    >>> number_table(b'\xef\xbb\xbf0, 1000, 1000')
+    array([[   0., 1000., 1000.]])
+    """
+    if _PLAIN.issuperset(content):
+        text = content.decode()
+    else:
+        encoding = next((name for mark, name in _MARKS if content.startswith(mark)), 'utf-8')
+        text = content.decode(encoding).translate({0x2212: '-', 0x2013: '-', 0xA0: ' '})
+        lines = (line.partition('#')[0].strip(' \t,;') for line in text.splitlines())
+        text = '\n'.join(map(_spaced, lines))
+    rows = [row for row in map(str.split, text.splitlines()) if row]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError('rows of different lengths')
+    return np.array(rows, dtype=float, ndmin=2)
+
+
+def _spaced(line: str) -> str:
+    """Write spaces for the commas or semicolons between numbers."""
+    line = re.sub(r'\s*([,;])\s*', r'\1', line)
+    if ',' in line and re.search(r'[\s;]', line):
+        raise ValueError('commas within numbers; write points')
+    return re.sub('[,;]', ' ', line)
 
 
 def check_gzip(path: Path | str) -> None:

@@ -270,8 +270,28 @@ MAX_READOUT_S = 1.0
 Own convention."""
 
 
+MIN_READOUT_S = 1e-3
+"""Shorter readouts are none either: at least ten lines of 0.1 ms. Own convention."""
+
+
+def unknown_readout(metadata: Mapping[str, Any]) -> str:
+    """Say which value of a sidecar is taken for an unknown readout time; empty for none.
+
+    Examples
+    --------
+    >>> unknown_readout({'TotalReadoutTime': 0})
+    'TotalReadoutTime is 0, which is no time, and was taken as unknown'
+    >>> unknown_readout({'TotalReadoutTime': 0.05}), unknown_readout({})
+    ('', '')
+    """
+    for field in ('TotalReadoutTime', 'EffectiveEchoSpacing'):
+        if metadata.get(field) is not None and not _number(metadata, field) > 0:
+            return f'{field} is {metadata[field]!r}, which is no time, and was taken as unknown'
+    return ''
+
+
 def check_readout(readout_s: float, where: str) -> None:
-    """Refuse a readout time that is told in milliseconds.
+    """Refuse a readout time that is told in another unit.
 
     Parameters
     ----------
@@ -283,8 +303,14 @@ def check_readout(readout_s: float, where: str) -> None:
     Raises
     ------
     MetadataError
-        If it is above `MAX_READOUT_S`.
+        If it is above `MAX_READOUT_S` or below `MIN_READOUT_S`.
     """
+    if readout_s < MIN_READOUT_S:
+        raise MetadataError(
+            f'{where}: TotalReadoutTime (or EffectiveEchoSpacing times the lines) is '
+            f'{readout_s:g} s, that of an echo-planar image 0.01 to 0.2 s: give the time of all '
+            'lines in seconds; correct the sidecar, or take the field out of it.'
+        )
     if readout_s > MAX_READOUT_S:
         raise MetadataError(
             f'{where}: TotalReadoutTime (or EffectiveEchoSpacing times the lines) is '

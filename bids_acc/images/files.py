@@ -8,8 +8,9 @@ import nibabel as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from nibabel.openers import ImageOpener
 
-from bids_acc.exceptions import GridMismatchError
+from bids_acc.exceptions import GridMismatchError, InputDataError
 from bids_acc.files.reading import check_gzip, reading
 from bids_acc.tables.writing import write_tsv
 from bids_acc.typing import FloatArray
@@ -38,6 +39,59 @@ def read_image(
         image = nb.load(Path(path))
         values = image.get_fdata(dtype=np.float32)  # type: ignore[attr-defined]
     return values, np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
+
+
+def header_forms(path: str | Path) -> tuple[FloatArray | None, FloatArray | None]:
+    """Return sform and qform of a NIfTI file as its header holds them, before any repair.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI-1 or NIfTI-2 image.
+
+    Returns
+    -------
+    sform, qform : (4, 4) ndarray or None
+        None where the code is zero. A qform beside an sform is None, too, where it is none: its
+        quaternion cannot be a rotation, or the sizes of its voxels (pixdim) are zero.
+
+    Raises
+    ------
+    InputDataError
+        If the qform stands alone and is none, or the header cannot be read.
+    """
+    with reading(path, 'NIfTI image', 'copy or convert it again'):
+        with ImageOpener(str(path), 'rb') as stream:
+            start = stream.read(4)
+            kind = nb.Nifti2Header if start in _NIFTI2_SIZES else nb.Nifti1Header
+            stream.seek(0)
+            header = kind.from_fileobj(stream, check=False)
+        sform = np.asarray(header.get_sform(), float) if header['sform_code'] > 0 else None
+        if not header['qform_code'] > 0:
+            return sform, None
+        sizes = np.abs(np.asarray(header['pixdim'][1:4], dtype=float))
+        problem = '' if (sizes > 0).all() else f'pixdim, the sizes of voxels, is {sizes.tolist()}'
+        header['pixdim'][1:4] = np.where(sizes > 0, sizes, 1)
+        if header['pixdim'][0] not in (-1, 1):
+            header['pixdim'][0] = 1  # as NIfTI says
+        try:
+            qform = np.asarray(header.get_qform(), dtype=float)
+        except ValueError as error:
+            problem = problem or f'its quaternion is no rotation ({error})'
+        else:
+            problem = problem or ('' if np.isfinite(qform).all() else 'it is not finite')
+    if not problem:
+        return sform, qform
+    if sform is None:
+        raise InputDataError(
+            f'{path}: the qform of the header, which alone is set, cannot be used: {problem}; '
+            'convert the image again from DICOM.'
+        )
+    return sform, None
+
+
+_NIFTI2_SIZES = (b'\x1c\x02\x00\x00', b'\x00\x00\x02\x1c')
+"""Size of the header of NIfTI-2 in either byte order."""
 
 
 def write_image(

@@ -381,6 +381,7 @@ QUALITY: Mapping[str, str] = {
     'registration_dice': 'overlap with the template', 'repetition_time': 'repetition time (s)',
     'residual_median': 'residual of the tensor', 'residual_water_ratio': 'residual water by NAA',
     'resolution_mm': 'edge of the voxel (mm)',
+    'rim_dark_share': 'dark share of the rim of the brain mask',
     'roi_defined_share': 'share of the region with a value',
     'roi_thickness_mean': 'mean thickness of the region (mm)',
     'sdc_applied': 'distortion corrected', 'sdc_shift_mean': 'mean correction of distortion (mm)',

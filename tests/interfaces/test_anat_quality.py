@@ -12,6 +12,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from bids_acc.anat.builtin import template_priors
@@ -22,10 +23,12 @@ from bids_acc.anat.quality import (
     EXPECTED,
     boundary_contrast,
     contrast_to_noise,
+    rim_dark_share,
     thickness_distribution,
     unusual,
 )
 from bids_acc.anat.quality_interfaces import AnatQuality
+from bids_acc.anat.registration import bias_correct
 from bids_acc.derivatives.outputs import load_table
 from bids_acc.images.volumes import euler_number_of_solid, outside_grid
 from bids_acc.surfaces.geometry import vertex_areas
@@ -56,10 +59,13 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
 
     def measure(
         *, shift_mm: float = 0, top: int | None = None, wm_noise: float = 0, widen: float = 1,
-        clamp: int = 0, **inputs: Any,
+        clamp: int = 0, erode_mm: float = 0, left_zero: bool = False, **inputs: Any,
     ) -> pd.Series:  # fmt: skip
         tissues, affine = brain
         tissues = tissues[..., :top]
+        depth = ndimage.distance_transform_edt(tissues.sum(axis=0) > 0.5, sampling=2.0)
+        tissues = np.where(depth >= erode_mm, tissues, 0)
+        tissues[:, : tissues.shape[1] // 2 if left_zero else 0] = 0
         rng = np.random.default_rng(0)
         image = np.einsum('k,kxyz->xyz', [0.6, 1.0, 0.2], tissues)
         noisy = tissues + rng.normal(0, wm_noise, tissues.shape) * (tissues.sum(axis=0) > 0.5)
@@ -142,6 +148,34 @@ def test_cut_field_of_view_is_seen(table: Table) -> None:
     assert cut['cut_cm2'] > 50
     assert table()['cut_cm2'] < 10
     assert cut['brain_ml'] < table()['brain_ml']
+
+
+def test_half_a_head_on_zeros_is_seen(table: Table) -> None:
+    half = table(left_zero=True)
+    assert half['cut_cm2'] > 100
+    assert 'the field of view cuts the brain off' in half['flags']
+
+
+@pytest.mark.parametrize('lost_mm', [0, 2, 5, 7])
+def test_a_mask_that_was_cut_into_cortex_is_seen(table: Table, lost_mm: float) -> None:
+    row = table(erode_mm=lost_mm)
+    said = 'cortex is missing at the rim of the brain mask' in row['flags']
+    assert said == (lost_mm > 2)
+    assert (row['rim_dark_share'] < 0.2) == said
+
+
+@pytest.mark.parametrize('name', ['IXI202-HH-1526_age20', 'ds001946_2mm'])
+def test_cortex_that_is_missing_in_a_real_head(shared_data: Path, name: str) -> None:
+    stem = shared_data / 'heads' / name
+    image, mask = (
+        nb.as_closest_canonical(nb.load(f'{stem}{end}.nii.gz')) for end in ('', '_mask')
+    )
+    data, sizes = image.get_fdata(dtype=np.float32), voxel_sizes(image.affine)
+    depth = ndimage.distance_transform_edt(np.asarray(mask.dataobj) > 0, sampling=sizes)
+    for lost_mm, tight in ((0, False), (2, False), (4, True), (6, True)):
+        left = depth > lost_mm
+        even = bias_correct(np.where(left, data, 0), image.affine, left)
+        assert (rim_dark_share(even, left, sizes) < 0.2) == tight
 
 
 def test_riddled_white_matter_is_seen(table: Table) -> None:

@@ -151,6 +151,17 @@ def test_networks_are_believed_within_the_bounds_of_a_brain(
         find_brain(head, GRID, tmp_path)
 
 
+def test_half_a_head_is_named_as_that(
+    head: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = distance() < 66
+    half[: SHAPE[0] // 2] = False
+    monkeypatch.setattr(brain, 'template_fits', lambda *_, **__: [])
+    monkeypatch.setattr(brain, '_seen_by_networks', lambda *_: half)
+    with pytest.raises(InputDataError, match=r'flat face of 1\d\d cm2: .* a part of the head'):
+        find_brain(head, GRID, tmp_path)
+
+
 def test_a_second_method_is_asked_again_before_it_disagrees(
     head: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

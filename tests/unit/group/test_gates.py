@@ -39,6 +39,7 @@ FD = {
 }  # fmt: skip
 GOOD = {
     'brain_ml': 1300.0, 'field_of_view_share': 1.0, 'registration_dice': 0.95, 'cnr': 3.0,
+    'rim_dark_share': 0.6, 'cut_cm2': 8.0,
     'boundary_contrast_L': 0.3, 'boundary_contrast_R': 0.3,
     'clamped_share_L': 0.01, 'clamped_share_R': 0.01,
 }  # fmt: skip

@@ -38,3 +38,5 @@ def test_a_readout_in_milliseconds_is_refused():
         check_readout(known, 'dwi.nii.gz')
     with pytest.raises(MetadataError, match='not milliseconds'):
         check_readout(readout_time({'EffectiveEchoSpacing': 0.5}, 101), 'dwi.nii.gz')
+    with pytest.raises(MetadataError, match='the time of all lines in seconds'):
+        check_readout(5e-5, 'dwi.nii.gz')
