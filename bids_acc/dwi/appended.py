@@ -49,8 +49,10 @@ def appended_maps(data: npt.NDArray[np.float32], is_base: npt.ArrayLike) -> Bool
     first = np.nan_to_num(data[..., int(base.argmax())])
     inside = np.flatnonzero(first > OBJECT_SHARE * np.percentile(first, 99))
     inside = inside[:: max(inside.size // MAX_VOXELS, 1)]
-    mean = weighted.ravel()[inside]
-    volumes = {n: np.nan_to_num(data[..., n]).ravel()[inside] for n in np.flatnonzero(base)}
+    mean = weighted.ravel()[inside].astype(float)
+    volumes = {
+        n: np.nan_to_num(data[..., n]).ravel()[inside].astype(float) for n in np.flatnonzero(base)
+    }
     for number, values in volumes.items():
         others = np.mean([v for n, v in volumes.items() if n != number], axis=0)
         found[number] = _is_map(values, others, mean)
@@ -76,5 +78,8 @@ def _likeness(first: FloatArray, second: FloatArray) -> float:
     """
     if not (first.size > 1 and np.ptp(first) > 0 and np.ptp(second) > 0):
         return 0.0
-    ranks = [np.argsort(np.argsort(v, kind='stable'), kind='stable') for v in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    one, other = (
+        np.argsort(np.argsort(v, kind='stable'), kind='stable').astype(float)
+        for v in (first, second)
+    )
+    return float(np.corrcoef(one, other)[0, 1])
