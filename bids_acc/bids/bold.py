@@ -13,19 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import check_not_empty
+from bids_acc.bids.images import check_not_empty, read_grid, said_twice, same_series
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
 from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names, read_json
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.files.meshes import mesh_of
 from bids_acc.func.denoising import checked_confounds, dummies_in, read_confound_table
+from bids_acc.func.joining import SAME_TR_S
 from bids_acc.func.raw import check_length, check_repetition_time
 
 SPACES = ('T1w', 'MNI152NLin2009cAsym', 'MNI152NLin6Asym', 'MNI152NLin2009aSym', 'fsaverage',
           'fsaverage6', 'fsaverage5')  # fmt: skip
 """Spaces in which a prepared series is welcome, the best first: our surfaces are those of the
 T1w image; a template's lies as near as the registration brought it."""
+SAME_PLACE_MM = 0.1
+"""Distance of the corners of two grids up to which they are the same (own convention)."""
 NAMES = ('task', 'acq', 'ce', 'rec', 'dir', 'run')
 """Entities of a file name that tell the series of a session apart."""
 
@@ -105,8 +108,8 @@ def source_of(folder: Path, name: str) -> str:
 def _images(folder: Path) -> list[Path]:
     """List the prepared series of a folder, a hemisphere's left half standing for both."""
     volumes = [p for p in sorted(folder.glob('*_desc-preproc_bold.nii*'))
-               if p.name.endswith(('.nii', '.nii.gz'))
-               and 'echo' not in entities_of(p)]  # fmt: skip
+               if p.name.endswith(('.nii', '.nii.gz')) and 'echo' not in entities_of(p)
+               and entities_of(p).get('part', 'mag') == 'mag']  # fmt: skip
     surfaces = [p for p in sorted(folder.glob('*_bold.func.gii'))
                 if entities_of(p).get('hemi') == 'L']  # fmt: skip
     return [*volumes, *surfaces]
@@ -117,6 +120,9 @@ def _other_series(folder: Path, source: str) -> list[str]:
     kinds = {
         '*_bold.dtseries.nii': 'CIFTI',
         '*_desc-optcom*_bold.nii*': "tedana's optimal combination without fMRIPrep's names",
+        '*_echo-*_desc-preproc_bold.nii*': 'single echoes, not combined',
+        '*_desc-smoothAROMA*_bold.nii*': 'what ICA-AROMA has cleaned already',
+        '*_bold_*preproc.nii*': 'names of fMRIPrep 1.0',
         '*_desc-*boldref.nii*': 'references only (--level minimal)',
     }
     there = [words for pattern, words in kinds.items() if list(folder.glob(pattern))]
@@ -180,7 +186,7 @@ def _judged(images: Sequence[Path], source: str, raw_root: Path) -> tuple[FuncIn
     refused: list[tuple[Path, BidsAccError]] = []
     for image in images:
         try:
-            runs.append(_prepared_run(image, source, raw_root))
+            runs.append(_told_of_copies(_prepared_run(image, source, raw_root), runs))
         except BidsAccError as error:
             refused.append((image, error))
     if not runs:
@@ -189,8 +195,17 @@ def _judged(images: Sequence[Path], source: str, raw_root: Path) -> tuple[FuncIn
     left_out = tuple(f'{path.name}: {error}' for path, error in refused)
     names = ', '.join(run.bold[0].name for run in runs)
     notes = [f'taken as preprocessed by {source}: {names}',
+             *(f'{run.bold[0].name}: {text.rstrip(".")}' for run in runs for text in run.notes),
              *(f'not used: {text}' for text in left_out)]  # fmt: skip
     return FuncInputs(tuple(runs), source=source, left_out=left_out), notes
+
+
+def _told_of_copies(run: BoldRun, others: Sequence[BoldRun]) -> BoldRun:
+    """Say of a run that another holds the same series: its degrees of freedom count twice."""
+    twins = [one for one in others if len(run.bold) == len(one.bold) == 1
+             and same_series(run.bold[0], one.bold[0])]  # fmt: skip
+    said = [said_twice(run.bold[0], one.bold[0]) for one in twins[:1]]
+    return replace(run, notes=(*run.notes, *said))
 
 
 def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
@@ -223,13 +238,21 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
         events=_events_of(raw, short, raw_root),
     )  # fmt: skip
     repetition_time = check_repetition_time(metadata, str(image))
+    otherwise = _raw_metadata(raw, raw_root).get('RepetitionTime', repetition_time)
     if n_volumes:
         confounds = read_confound_table(table)  # once: it takes longer than the rest of the plan
         n_dummy = dummies_in(confounds)
         check_length(n_volumes - n_dummy, repetition_time, str(image))
         checked_confounds(confounds, table, sidecar, n_volumes, n_dummy)
         check_not_empty(image)
-    run = replace(run, notes=_slice_timing_notes(metadata, repetition_time))
+    notes = _slice_timing_notes(metadata, repetition_time)
+    if isinstance(otherwise, int | float) and abs(otherwise - repetition_time) > SAME_TR_S:
+        said = (
+            f'RepetitionTime is {repetition_time:g} s beside the prepared series and '
+            f'{otherwise:g} s in the raw data set; the former is used.'
+        )
+        notes = (*notes, said)
+    run = replace(run, notes=notes)
     if run.events is not None:
         check_readable(run.events)
     return run
@@ -251,8 +274,7 @@ def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | N
     own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
     for suffix in ('timeseries', 'regressors'):
         for path in sorted(image.parent.glob(f'*_desc-confounds_{suffix}.tsv')):
-            found = {k: v for k, v in entities_of(path).items() if k != 'desc'}
-            if found == own:
+            if _told_apart(entities_of(path)) == own:
                 check_readable(path)
                 sidecar = path.with_suffix('.json')
                 return path, sidecar if sidecar.is_file() else None
@@ -266,17 +288,38 @@ def _mask_of(image: Path, short: Mapping[str, str]) -> Path | None:
     """Find the brain mask on the grid of a prepared series."""
     if image.name.endswith('.gii'):
         return None
-    wanted = {k: v for k, v in short.items() if k != 'desc'}
+    wanted = _told_apart(short)
     for path in sorted(image.parent.glob('*_desc-brain_mask.nii*')):
-        if {k: v for k, v in entities_of(path).items() if k != 'desc'} == wanted:
-            shape = check_image(path, (3,), minimum_size=2)
-            if shape != tuple(open_image(image).shape[:3]):
-                raise InputDataError(
-                    f'{path} has the grid {shape}, but {image.name} has '
-                    f'{tuple(open_image(image).shape[:3])}; fetch both again.'
-                )
+        if _told_apart(entities_of(path)) == wanted:
+            _check_mask(path, image)
             return path
     return None
+
+
+def _told_apart(short: Mapping[str, str]) -> dict[str, str]:
+    """Return the entities that the files of one series share; magnitudes alone are taken."""
+    return {k: v for k, v in short.items() if k not in ('desc', 'part')}
+
+
+def _check_mask(path: Path, image: Path) -> None:
+    """Refuse a brain mask that is not on the grid of its series, or marks nothing."""
+    shape = check_image(path, (3,), minimum_size=2)
+    grid, affine = read_grid(image)
+    if shape != tuple(grid[:3]):
+        raise InputDataError(
+            f'{path} has the grid {shape}, but {image.name} has {tuple(grid[:3])}; fetch both '
+            'again.'
+        )
+    ends = [*(n - 1 for n in grid[:3]), 1]
+    corners = np.array([[*index, 1] for index in np.ndindex(2, 2, 2)]) * ends
+    apart = np.abs(corners @ (read_grid(path)[1] - affine).T).max()
+    if apart > SAME_PLACE_MM:
+        raise InputDataError(
+            f'{path} lies up to {apart:.1f} mm beside {image.name}, by the matrices of their '
+            'headers; fetch both again.'
+        )
+    if not np.asarray(open_image(path).dataobj).any():
+        raise InputDataError(f'{path} marks no voxel; fetch it again, or leave it out.')
 
 
 def _own_metadata(image: Path) -> dict[str, Any]:

@@ -7,8 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bids_acc.bids.fieldmaps import find_field_images, find_measured_field
-from bids_acc.bids.images import check_not_empty, image_part, number_kind, read_grid
+from bids_acc.bids.images import (
+    check_not_empty,
+    image_part,
+    number_kind,
+    read_grid,
+    said_twice,
+    same_series,
+)
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import check_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images, without_twins
@@ -25,6 +34,8 @@ from bids_acc.func.raw import (
 )
 from bids_acc.func.slice_timing import slice_times
 
+SAME_PLACE_MM = 0.1
+"""Difference of two matrices up to which grids are the same, mm (own convention)."""
 Refused = list[tuple[Path, BidsAccError]]
 """Images that are not used, each with the reason."""
 
@@ -76,11 +87,21 @@ def find_raw_runs(
         raise none_left(refused, 'BOLD runs')
     left_out = [*listed(refused), *_companions(runs[0].image.parent), *twins]
     found = []
-    for run in sorted(runs, key=lambda run: run.name):
+    for run in _told_of_copies(runs):
         with_field, unused = _with_field(run, index.root)
         found.append(with_field)
         left_out += [text for text in unused if text not in left_out]
     return tuple(found), left_out, _notes(found, left_out)
+
+
+def _told_of_copies(runs: Sequence[RawRun]) -> list[RawRun]:
+    """Say of which runs another holds the same series: its degrees of freedom count twice."""
+    found: list[RawRun] = []
+    for run in sorted(runs, key=lambda run: run.name):
+        twins = [one for one in found if same_series(one.image, run.image)]
+        said = [said_twice(run.image, one.image) for one in twins[:1]]
+        found.append(replace(run, notes=(*run.notes, *said)))
+    return found
 
 
 Echo = tuple[Path, Mapping[str, str], Mapping[str, Any]]
@@ -114,6 +135,7 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
         raise InputDataError(f'{path} holds complex numbers; write their magnitude.')
     spacing = check_repetition_time(metadata, str(path))
     check_echoes(shapes, [m.get('EchoTime') for _, _, m in echoes], str(path))
+    _check_alike(echoes)
     check_length(shapes[0][3], spacing, str(path))
     for one, _, _ in group:
         check_not_empty(one)
@@ -128,6 +150,23 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
         events=_events(path, root),
         notes=tuple(notes),
     )
+
+
+def _check_alike(echoes: Sequence[Echo]) -> None:
+    """Refuse echoes that lie apart, or have other repetition times."""
+    (first, _, metadata), *others = echoes
+    for path, _, other in others:
+        if not np.allclose(read_grid(first)[1], read_grid(path)[1], atol=SAME_PLACE_MM):
+            raise InputDataError(
+                f'{path} lies elsewhere than {first.name} by the matrices of their headers; '
+                'echoes of one run share a grid: convert the series again.'
+            )
+        times = metadata.get('RepetitionTime'), other.get('RepetitionTime')
+        if times[0] != times[1]:
+            raise InputDataError(
+                f'{path}: RepetitionTime is {times[1]!r}, and {times[0]!r} of {first.name}; '
+                'echoes of one run share it: correct the sidecar.'
+            )
 
 
 def _echo_time(metadata: Mapping[str, object]) -> float:

@@ -326,7 +326,12 @@ def _choose_func(
             f'--func-source {selection.func_source}: no {wanted} of sub-{subject} in '
             f'--derivatives ({folders}).{"".join(f" {text}." for text in said)}'
         )
-    runs, left_out, notes = find_raw_runs(index, subject, session, selection)
+    try:
+        runs, left_out, notes = find_raw_runs(index, subject, session, selection)
+    except NothingThereError as error:
+        if said:  # series that cannot be read are no reason to say that there is nothing
+            raise MissingInputError(f'{"; ".join(said)}.') from error
+        raise
     check_open(index.root, subject, session, 'fmap')
     return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]
 

@@ -134,6 +134,40 @@ def as_list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def same_series(first: Path, second: Path) -> bool:
+    """Tell whether two series are one that was converted or copied twice.
+
+    Noise makes every volume its own, so that the first and the last tell.
+
+    Parameters
+    ----------
+    first, second : Path
+        4D images.
+    """
+    images = open_image(first), open_image(second)
+    if images[0].shape != images[1].shape or len(images[0].shape) != 4:
+        return False
+    for at in (0, -1):
+        one, other = (np.nan_to_num(np.asarray(image.dataobj[..., at])) for image in images)
+        if not np.array_equal(one, other):
+            return False
+    return True
+
+
+def said_twice(path: Path, other: Path) -> str:
+    """Say that two files hold one series.
+
+    Examples
+    --------
+    >>> said_twice(Path('run-2.nii'), Path('run-1.nii'))
+    'run-2.nii holds the same values as run-1.nii: a copy counts twice, fetch the right one.'
+    """
+    return (
+        f'{path.name} holds the same values as {other.name}: a copy counts twice, fetch the right '
+        'one.'
+    )
+
+
 def check_not_empty(path: Path) -> None:
     """Refuse a series in which every voxel is zero or NaN.
 

@@ -22,6 +22,8 @@ MIN_TR, MAX_TR = 0.2, 12.0
 MAX_TE = 0.2
 """Echo time in s beyond which it must be in another unit: four times T2* of grey matter at 3 T,
 after which nothing is left (own convention)."""
+SAME_STEP_S = 1e-3
+"""Difference of the distances of volumes, s, up to which they are the same (own convention)."""
 MIN_VOLUMES = 40
 MIN_SECONDS = 120.0
 """A shorter series tells nothing of fluctuations of .01 Hz: own convention."""
@@ -126,6 +128,8 @@ def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
     2.0
     """
     given = metadata.get('RepetitionTime')
+    if given is None and 'VolumeTiming' in metadata:
+        raise MetadataError(_of_volume_times(metadata['VolumeTiming'], where))
     if given is None:
         raise MetadataError(
             f'{where}: its sidecar has no RepetitionTime, and the header\'s is not to be relied '
@@ -138,6 +142,24 @@ def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
     raise MetadataError(
         f'{where}: RepetitionTime is {given!r}{in_ms}; write it in s '
         f'({MIN_TR:g} to {MAX_TR:g} can be used).'
+    )
+
+
+def _of_volume_times(times: Any, where: str) -> str:
+    """Say what to do with a sidecar that tells the time of each volume instead of their distance.
+
+    Fluctuations are measured at equal distances only.
+    """
+    known = isinstance(times, list) and len(times) > 1 and all(map(_is_number, times))
+    steps = np.diff(np.asarray(times, dtype=float)) if known else np.array([math.nan])
+    if np.ptp(steps) < SAME_STEP_S:
+        return (
+            f'{where}: its sidecar has VolumeTiming in place of RepetitionTime; the volumes are '
+            f'{steps.mean():g} s apart: write RepetitionTime instead.'
+        )
+    return (
+        f'{where}: by VolumeTiming its volumes are not acquired at equal distances; such a series '
+        'cannot be used.'
     )
 
 

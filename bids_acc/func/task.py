@@ -20,10 +20,14 @@ from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.files.reading import reading
+from bids_acc.func.connectivity import LEAST_DOF
 from bids_acc.tables.reading import THEIRS, read_tsv
 from bids_acc.typing import FloatArray
 
 _NOT_A_LABEL = re.compile('[^0-9A-Za-z]+')
+EARLIEST = -24.0
+"""Onset in s before which an event is over when the first volume is acquired: nilearn's
+``min_onset``. BIDS allows onsets before the first volume."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,31 @@ class Response:
     dof: float
 
 
+def has_events(path: Path) -> bool:
+    """Tell whether a table of events has any row.
+
+    Converters write one with a header alone for every series, at rest too (bidskit#49, heudiconv).
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    InputDataError
+        If it is no table.
+    """
+    with reading(path, 'table of events'):
+        return not read_tsv(path, THEIRS, {'trial_type'}).empty
+
+
 def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
-    """Read a table of events.
+    """Read a table of events; see `events_and_notes`."""
+    return events_and_notes(path, run_seconds)[0]
+
+
+def events_and_notes(path: Path, run_seconds: float) -> tuple[pd.DataFrame, list[str]]:
+    """Read a table of events, and say what is not used as it stands there.
 
     Parameters
     ----------
@@ -61,32 +88,69 @@ def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
     run_seconds : float
         Length of the run, in s.
 
+    Returns
+    -------
+    events : DataFrame
+        ``onset``, ``duration`` and ``trial_type``; without events whose onset or condition is
+        missing, and each once: nilearn gives an event that stands twice twice the height
+        (nilearn#2680).
+    notes : list of str
+
     Raises
     ------
     InputDataError
-        If a column is missing, a time is no number, or an event lies outside the run.
+        If a column is missing, a time is no number, an event lies outside the run, or the events
+        of a condition last longer than the run.
     """
     with reading(path, 'table of events'):
         table = read_tsv(path, THEIRS, {'trial_type'})
     if missing := [name for name in ('onset', 'duration') if name not in table]:
         raise InputDataError(f'{path}: the column {missing[0]} is missing; BIDS asks for it.')
+    notes = []
     times = table[['onset', 'duration']].apply(pd.to_numeric, errors='coerce')
-    table = table.assign(onset=times['onset'], duration=times['duration'].fillna(0.0))
+    unknown = times['duration'].isna() & times['onset'].notna()
+    if unknown.any():
+        notes.append(f'{unknown.sum()} of {len(table)} events have no duration: impulses')
     if 'trial_type' not in table:
+        others = [str(name) for name in table if name not in ('onset', 'duration')]
+        if others:
+            notes.append(f'no column trial_type ({", ".join(others[:3])}): all one condition')
         table['trial_type'] = 'event'
-    table = table.dropna(subset=['onset', 'trial_type'])
-    if table.empty:
+    table = table.assign(onset=times['onset'], duration=times['duration'].fillna(0.0))
+    known = table.dropna(subset=['onset', 'trial_type'])
+    if known.empty:
         raise InputDataError(f'{path} holds no event with an onset; correct it.')
+    if len(known) < len(table):
+        lost = len(table) - len(known)
+        notes.append(f'{lost} of {len(table)} events without onset or trial_type are left out')
+    table = known.drop_duplicates(['onset', 'duration', 'trial_type'])
+    if len(table) < len(known):
+        notes.append(f'{len(known) - len(table)} events stand there twice and count once')
+    _check_times(table, path, run_seconds)
+    return table[['onset', 'duration', 'trial_type']].astype({'trial_type': str}), notes
+
+
+def _check_times(table: pd.DataFrame, path: Path, run_seconds: float) -> None:
+    """Refuse times that cannot be those of the run."""
     if (table['duration'] < 0).any():
         raise InputDataError(f'{path}: an event has a duration below 0; correct it.')
-    outside = table[(table['onset'] >= run_seconds) | (table['onset'] + table['duration'] <= 0)]
+    outside = table[(table['onset'] >= run_seconds) | (table['onset'] < EARLIEST)]
     if len(outside):
         raise InputDataError(
             f'{path}: {len(outside)} of {len(table)} events lie outside the run of '
             f'{run_seconds:.0f} s (onset {outside["onset"].iloc[0]:g} s); onsets are in s from '
             'the first volume: correct the table, or fetch the right one.'
         )
-    return table[['onset', 'duration', 'trial_type']].astype({'trial_type': str})
+    # one of them may go on after the last volume
+    by_condition = table.groupby('trial_type')['duration']
+    together = by_condition.sum() - by_condition.max()
+    if (together > run_seconds).any():
+        name = str(together.idxmax())
+        one = table.loc[table['trial_type'].astype(str) == name, 'duration']
+        raise InputDataError(
+            f'{path}: the {len(one)} events of {name} last {one.sum():g} s together, and the run '
+            f'{run_seconds:.0f} s; durations are in s: correct the table.'
+        )
 
 
 def choose_contrasts(conditions: Sequence[str], asked: Sequence[str]) -> list[ConditionContrast]:
@@ -167,6 +231,63 @@ def design_matrix(
             high_pass=1 / 128, add_regs=regressors.to_numpy(float),
             add_reg_names=[f'confound{n}' for n in range(regressors.shape[1])],
         )  # fmt: skip
+
+
+def check_left(design: pd.DataFrame, events: pd.DataFrame, name: str) -> None:
+    """Refuse a design that leaves too few degrees of freedom.
+
+    Parameters
+    ----------
+    design : DataFrame
+        From `design_matrix`.
+    events : DataFrame
+        From `read_events`.
+    name : str
+        Of the run.
+
+    Raises
+    ------
+    InputDataError
+        If fewer than `LEAST_DOF` are left.
+    """
+    n, conditions = len(design), events['trial_type'].nunique()
+    left = n - int(np.linalg.matrix_rank(design.to_numpy(float)))
+    if left < LEAST_DOF:
+        raise InputDataError(
+            f'{name}: {conditions} conditions and {design.shape[1] - conditions} other regressors '
+            f'leave {left} degrees of freedom of {n} volumes, fewer than {LEAST_DOF}: give events '
+            'that belong together one trial_type, or choose fewer regressors (--func-strategy).'
+        )
+
+
+def present_contrasts(
+    contrasts: Sequence[ConditionContrast], events: pd.DataFrame, name: str
+) -> tuple[list[ConditionContrast], list[str]]:
+    """Take the contrasts of which a run has all conditions, and say which it has not.
+
+    Parameters
+    ----------
+    contrasts : sequence of ConditionContrast
+    events : DataFrame
+        From `read_events`.
+    name : str
+        Of the run.
+
+    Raises
+    ------
+    InputDataError
+        If there is none.
+    """
+    there = set(events['trial_type'])
+    found = [one for one in contrasts if set(one.weights) <= there]
+    if not found:
+        raise InputDataError(
+            f'{name}: the run has events of {", ".join(sorted(there))} only, and no contrast is '
+            'made of them alone; choose others (--func-contrasts), or leave the run out.'
+        )
+    absent = [one.words for one in contrasts if one not in found]
+    said = [f'no event of {", ".join(absent)} in this run'] if absent else []
+    return found, said
 
 
 def fit_run(

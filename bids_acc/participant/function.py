@@ -18,7 +18,7 @@ from bids_acc.func.raw import RawRun
 from bids_acc.func.regions import ACC_LABELS, seed_regions
 from bids_acc.func.run import BUILTIN, RunFacts
 from bids_acc.func.sampling import count_volumes
-from bids_acc.func.task import choose_contrasts, read_events
+from bids_acc.func.task import choose_contrasts, events_and_notes, has_events, read_events
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
 
@@ -109,10 +109,19 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
 def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[Mapping[str, object], ...]:
     """Return the contrasts of a task's events."""
     conditions: dict[str, None] = {}
+    each = []
     for run in runs:
         events = read_events(run.events or Path(), _seconds(run))
-        conditions |= dict.fromkeys(sorted(events['trial_type'].unique()))
+        each.append(set(events['trial_type']))
+        conditions |= dict.fromkeys(sorted(each[-1]))
     found = choose_contrasts(list(conditions), settings.contrasts)
+    for contrast in found:
+        if not any(set(contrast.weights) <= there for there in each):
+            raise InputDataError(
+                f'--func-contrasts {contrast.words}: no run of task '
+                f'{runs[0].entities.get("task", "?")} has events of all its conditions; a '
+                'contrast is made within a run.'
+            )
     return tuple({'name': c.name, 'words': c.words, 'weights': dict(c.weights)} for c in found)
 
 
@@ -120,7 +129,8 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
     """Leave out the runs that cannot be measured with their task, each with the reason.
 
     Those are runs with events that cannot be used, or with another repetition time than the
-    first of the task.
+    first of the task, or without events where other runs of the task have some. The reasons, and
+    what is not used of the events of those that are kept, are for the plan.
 
     Parameters
     ----------
@@ -140,23 +150,46 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
         If none is left.
     """
     kept: list[Run] = []
-    left_out = []
+    left_out: list[str] = []
+    notes: list[str] = []
     spacing: dict[tuple[str, ...], float] = {}
     for run in _all_runs(inputs):
         try:
             check_joined(run, spacing.setdefault(_together(run), _repetition_time(run)))
-            if run.events is not None:
-                read_events(run.events, _seconds(run))
+            used, said = _with_events(run)
         except BidsAccError as error:
             left_out.append(f'not used: {_image(run).name}: {error}')
         else:
-            kept.append(run)
+            kept.append(used)
+            notes += [f'{_image(run).name}: {text}' for text in said]
+    fitted = {_together(run) for run in kept if run.events is not None}
+    without = [run for run in kept if run.events is None and _together(run) in fitted]
+    kept = [run for run in kept if run not in without]
+    left_out += [
+        f'not used: {_image(run).name}: it has no events, as other runs of its task have; add its '
+        'events.tsv' for run in without
+    ]  # fmt: skip
     if not kept:
         raise InputDataError('; '.join(left_out))
     prepared = tuple(run for run in kept if isinstance(run, BoldRun))
     raw = tuple(run for run in kept if isinstance(run, RawRun))
     finished = tuple(run for run in kept if isinstance(run, FinishedRun))
-    return replace(inputs, runs=prepared, raw=raw, finished=finished), left_out
+    return replace(inputs, runs=prepared, raw=raw, finished=finished), [*left_out, *notes]
+
+
+def _with_events(run: Run) -> tuple[Run, list[str]]:
+    """Read the events of a run; an empty table is none. Say what is not used of them.
+
+    Raises
+    ------
+    InputDataError
+        If they cannot be used.
+    """
+    if run.events is None:
+        return run, []
+    if not has_events(run.events):
+        return replace(run, events=None), [f'{run.events.name} has no row: taken as no events']
+    return run, events_and_notes(run.events, _seconds(run))[1]
 
 
 def check_joined(run: Run, seconds: float) -> None:

@@ -41,10 +41,12 @@ from bids_acc.func.regions import mean_series
 from bids_acc.func.task import (
     ConditionContrast,
     Response,
+    check_left,
     design_matrix,
+    events_and_notes,
     fit_run,
     fixed_effects,
-    read_events,
+    present_contrasts,
 )
 from bids_acc.images.files import format_table
 from bids_acc.surfaces.template import HEMISPHERES
@@ -74,14 +76,16 @@ class FitTask(SimpleInterface):
         facts, cleaning = prepared.facts, prepared.cleaning
         n_volumes = len(cleaning.kept)
         whole = (n_volumes + facts.n_dummy) * facts.repetition_time
-        events = read_events(Path(facts.events), whole)
+        events, notes = events_and_notes(Path(facts.events), whole)
         spikes = np.eye(n_volumes)[:, ~cleaning.kept]  # a regressor for each censored volume
         extra = pd.DataFrame(spikes, columns=[f'censored{n}' for n in range(spikes.shape[1])])
         design = design_matrix(
             events, n_volumes, facts.n_dummy, facts.repetition_time, facts.start_time,
             pd.concat([cleaning.regressors.reset_index(drop=True), extra], axis=1),
         )  # fmt: skip
-        contrasts = [ConditionContrast(**one) for one in self.inputs.contrasts]
+        check_left(design, events, facts.name)
+        asked = [ConditionContrast(**one) for one in self.inputs.contrasts]
+        contrasts, absent = present_contrasts(asked, events, facts.name)
         groups = find_regions(prepared, anat, choices)
         regions = np.hstack([mean_series(places_of(prepared, on), one) for one, on in groups])
         vertices = np.where(prepared.signal, prepared.series.vertices, np.nan)
@@ -96,7 +100,7 @@ class FitTask(SimpleInterface):
         )
         about = {
             'report': quality_of(prepared, choices, dof, members),
-            'findings': findings_of(prepared, members),
+            'findings': [*findings_of(prepared, members), *(f'{n}.' for n in (*notes, *absent))],
             'names': [r.name for r in members.regions], 'kinds': [r.kind for r in members.regions],
             'networks': [r.network for r in members.regions], 'reasons': list(members.reasons),
             'n_vertices': int(vertices.shape[1]), 'dof': {n: r.dof for n, r in found.items()},

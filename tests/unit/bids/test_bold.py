@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 
 from bids_acc.bids.bold import find_bold, start_time
+from bids_acc.bids.discovery import discover
+from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.selection import Selection
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
 from bids_acc.func.raw import check_repetition_time
 from tests.synthetic.bids_folder import write_dataset, write_image
@@ -225,6 +228,82 @@ def test_a_mask_on_another_grid(tmp_path, rng, raw):
     nb.Nifti1Image(np.ones((5, 6, 6), np.uint8), np.eye(4)).to_filename(mask)
     with pytest.raises(InputDataError, match='has the grid'):
         find(tmp_path, raw)
+
+
+@pytest.mark.parametrize(
+    ('change', 'match'),
+    [('flip', r'lies up to 15.0 mm beside'), ('shift', r'lies up to 40.0 mm beside'),
+     ('zero', 'marks no voxel')],
+)  # fmt: skip
+def test_a_mask_in_another_place(tmp_path, rng, raw, change, match):
+    image = run(tmp_path, rng)
+    affine, values = np.diag([3.0, 3, 3, 1]), np.ones((6, 6, 6), np.uint8)
+    if change == 'flip':  # the same grid counted from the other side
+        affine[0, 0], affine[0, 3] = -3, 15
+    if change == 'shift':
+        affine[0, 3] = 40
+    path = str(image).replace('preproc_bold', 'brain_mask')
+    nb.Nifti1Image(values * (change != 'zero'), affine).to_filename(path)
+    with pytest.raises(InputDataError, match=match):
+        find(tmp_path, raw)
+
+
+def test_a_prepared_series_that_is_there_twice_is_told(tmp_path, rng, raw):
+    first = run(tmp_path, rng, name='task-rest_run-1')
+    second = run(tmp_path, rng, name='task-rest_run-2')
+    shutil.copy(first, second)
+    inputs, notes = find(tmp_path, raw)
+    assert [len(one.notes) for one in inputs.runs] == [0, 1]
+    assert any('run-2' in n and 'holds the same values as' in n for n in notes)
+
+
+def test_magnitudes_of_complex_series(tmp_path, rng, raw):
+    """fMRIPrep keeps ``part-mag`` in all names (nilearn reads them likewise)."""
+    image = run(tmp_path, rng, name='task-rest_part-mag')
+    inputs, _ = find(tmp_path, raw)
+    (found,) = inputs.runs
+    assert found.bold == (image,)
+    assert 'part-mag' in found.confounds.name
+    assert 'part-mag' in found.mask.name
+    for path in list(image.parent.iterdir()):
+        path.rename(str(path).replace('part-mag', 'part-phase'))
+    assert find(tmp_path, raw)[0] is None
+
+
+@pytest.mark.parametrize('steps', [2.5, None])
+def test_times_of_volumes(tmp_path, rng, raw, steps):
+    times = list(np.arange(N) * steps) if steps else list(np.arange(N) ** 1.1 * 2)
+    run(tmp_path, rng, repetition_time=None, sidecar={'VolumeTiming': times})
+    words = 'are 2.5 s apart: write RepetitionTime' if steps else 'not acquired at equal distances'
+    with pytest.raises(MetadataError, match=words):
+        find(tmp_path, raw)
+
+
+def test_two_repetition_times_are_told(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    own = raw / 'sub-01' / 'func' / 'sub-01_task-rest_bold.nii.gz'
+    shutil.copy(image, own)
+    own.with_name('sub-01_task-rest_bold.json').write_text(json.dumps({'RepetitionTime': 0.8}))
+    _, notes = find(tmp_path, raw)
+    assert any('RepetitionTime is 2 s beside the prepared series and 0.8 s' in n for n in notes)
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [('desc-preproc', 'desc-smoothAROMAnonaggr', 'what ICA-AROMA has cleaned already'),
+     ('task-rest', 'task-rest_echo-2', 'single echoes, not combined'),
+     ('space-MNI152NLin2009cAsym_desc-preproc_bold', 'bold_space-T1w_preproc', 'fMRIPrep 1.0')],
+)  # fmt: skip
+def test_series_of_other_kinds_are_named_though_there_is_no_raw_data(
+    tmp_path, rng, raw, old, new, words
+):
+    image = run(tmp_path, rng)
+    image.rename(image.with_name(image.name.replace(old, new)))
+    chosen = Selection(derivatives={'f': tmp_path / 'fp'}, modalities=('func',))
+    (session,) = discover(ImageIndex(raw), chosen)
+    row = next(row for row in session.plan if row.modality == 'func')
+    assert row.status == 'fail'
+    assert words in row.reason
 
 
 def test_a_run_without_its_table(tmp_path, rng, raw):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zlib
 from pathlib import Path
 
 import nibabel as nb
@@ -23,7 +25,8 @@ def write(root: Path, name: str, shape=(4, 4, 4, 42), folder='func', value=None,
     """Write a small image with its sidecar; a field that is None is left out."""
     path = root / 'sub-01' / folder / f'sub-01_{name}.nii.gz'
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(0).uniform(1, 100, shape).astype('f4')
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    values = rng.uniform(1, 100, shape).astype('f4')
     if value is not None:
         values[...] = value
     nb.Nifti1Image(values, np.diag([4.0, 4, 4, 1])).to_filename(path)
@@ -102,6 +105,33 @@ def test_echoes_that_do_not_fit_are_refused(root, changes, said):
     write(root, 'task-rest_run-2_echo-2_bold', **{'EchoTime': 0.03, **changes})
     (_,), (reason,), _ = found(root)
     assert said in reason
+
+
+def test_a_run_that_is_there_twice_is_told(root):
+    other = root / 'sub-01' / 'func' / 'sub-01_task-rest_run-2_bold.nii.gz'
+    for ending in ('.nii.gz', '.json'):
+        own = root / 'sub-01' / 'func' / f'sub-01_task-rest_run-1_bold{ending}'
+        shutil.copy(own, str(other).replace('.nii.gz', ending))
+    runs, _, notes = found(root)
+    assert [len(run.notes) for run in runs] == [0, 1]
+    assert 'run-2_bold.nii.gz holds the same values as sub-01_task-rest_run-1' in notes[-1]
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [({'RepetitionTime': 1.5}, 'RepetitionTime is 1.5'), ({'shift': 30.0}, 'lies elsewhere')],
+)
+def test_echoes_that_are_not_of_one_run(root, fields, words):
+    write(root, 'task-me_echo-1_bold', EchoTime=0.012)
+    path = write(root, 'task-me_echo-2_bold', EchoTime=0.03,
+                 **{k: v for k, v in fields.items() if k != 'shift'})  # fmt: skip
+    if 'shift' in fields:
+        image = nb.load(path)
+        affine = image.affine + np.pad([[fields['shift']]], ((0, 3), (3, 0)))
+        nb.Nifti1Image(np.asarray(image.dataobj), affine).to_filename(path)
+    runs, left_out, _ = found(root)
+    assert [run.task for run in runs] == ['rest']
+    assert words in left_out[0]
 
 
 def test_an_echo_that_is_not_there_is_named(root):

@@ -9,7 +9,16 @@ import statsmodels.api as sm
 
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.func import task
-from bids_acc.func.task import choose_contrasts, design_matrix, fit_run, fixed_effects, read_events
+from bids_acc.func.task import (
+    check_left,
+    choose_contrasts,
+    design_matrix,
+    events_and_notes,
+    fit_run,
+    fixed_effects,
+    present_contrasts,
+    read_events,
+)
 
 TR = 2.0
 
@@ -124,7 +133,9 @@ def test_an_unknown_condition_is_refused():
 @pytest.mark.parametrize(
     ('text', 'match'),
     [('onset\tduration\n900\t2\n', '1 of 1 events lie outside the run of 200 s'),
-     ('onset\tduration\n-5\t2\n', 'lie outside the run'),
+     ('onset\tduration\n-40\t2\n9\t2\n', 'lie outside the run'),
+     ('onset\tduration\n4\t2000\n30\t2000\n90\t2000\n',
+      'the 3 events of event last 6000 s together, and the run 200 s; durations are in s'),
      ('onset\ttrial_type\n5\ta\n', 'the column duration is missing'),
      ('onset\tduration\nn/a\t2\n', 'no event with an onset'),
      ('onset\tduration\n4\t-2\n', 'duration below 0')],
@@ -134,6 +145,55 @@ def test_events_that_cannot_be_used(tmp_path, text, match):
     path.write_text(text)
     with pytest.raises(InputDataError, match=match):
         read_events(path, 200.0)
+
+
+@pytest.mark.parametrize(
+    ('text', 'n', 'said'),
+    [('onset\tduration\ttrial_type\n4\t2\ta\n4\t2\ta\n9\t2\tb\n', 2, 'stand there twice'),
+     ('onset\tduration\ttrial_type\n4\tn/a\ta\n9\t2\ta\n', 2, '1 of 2 events have no duration'),
+     ('onset\tduration\ttrial_type\nn/a\t2\ta\n9\t2\ta\n', 1, '1 of 2 events without onset'),
+     ('onset\tduration\ttrial_type\n4\t2\tn/a\n9\t2\ta\n', 1, '1 of 2 events without onset'),
+     ('onset\tduration\tcondition\n4\t2\ta\n9\t2\tb\n', 2, 'no column trial_type (condition)'),
+     ('onset\tduration\n4\t2\n9\t0\n', 2, ''),
+     # BIDS allows onsets before the first volume, and the response reaches into the run
+     ('onset\tduration\n-5\t2\n9\t0\n', 2, ''),
+     # the last block of a run that was stopped goes on after it
+     ('onset\tduration\n1\t20\n150\t600\n', 2, '')],
+)  # fmt: skip
+def test_what_is_not_used_of_events_is_said(tmp_path, text, n, said):
+    path = tmp_path / 'events.tsv'
+    path.write_text(text)
+    table, notes = events_and_notes(path, 200.0)
+    assert len(table) == n
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
+def test_an_event_before_the_first_volume_is_in_the_design(rng):
+    none = pd.DataFrame(np.zeros((100, 0)))
+    early, in_time = (
+        design_matrix(pd.DataFrame({'onset': [onset], 'duration': [2.0], 'trial_type': ['a']}),
+                      100, 0, 2.0, 1.0, none)['a'].to_numpy() for onset in (-6.0, 10.0)
+    )  # fmt: skip
+    np.testing.assert_allclose(early[:92], in_time[8:], atol=1e-3)
+
+
+def test_a_design_of_more_conditions_than_volumes_allow_is_refused(rng):
+    events = pd.DataFrame({'onset': np.arange(60) * 3.0, 'duration': 1.0,
+                           'trial_type': [f'picture{n}' for n in range(60)]})  # fmt: skip
+    design = design_matrix(events, 100, 0, 2.0, 1.0, pd.DataFrame(rng.normal(size=(100, 26))))
+    with pytest.raises(InputDataError, match=r'60 conditions and .* fewer than 15: give events'):
+        check_left(design, events, 'task-x')
+    check_left(design.iloc[:, :30], events.iloc[:30], 'task-x')
+
+
+def test_a_run_without_a_condition_gives_the_other_contrasts():
+    contrasts = choose_contrasts(['a', 'b', 'c'], ['a', 'a-b', 'c'])
+    events = pd.DataFrame({'trial_type': ['a', 'c', 'c']})
+    found, said = present_contrasts(contrasts, events, 'run-1')
+    assert [one.words for one in found] == ['a', 'c']
+    assert said == ['no event of a-b in this run']
+    with pytest.raises(InputDataError, match='run-1: the run has events of z only'):
+        present_contrasts(contrasts, pd.DataFrame({'trial_type': ['z']}), 'run-1')
 
 
 def test_events_without_conditions_are_one(tmp_path):

@@ -26,7 +26,7 @@ def run(tmp_path) -> RawRun:
     return RawRun((path,), ({'RepetitionTime': 2.0},), {'task': 'rest', 'run': '1'})
 
 
-def with_events(run: RawRun, text: str, **entities: str) -> RawRun:
+def with_events(run: RawRun, text: str, /, **entities: str) -> RawRun:
     """Give a run a table of events."""
     path = Path(run.image.parent) / f'{"_".join(entities.values())}_events.tsv'
     path.write_text(text)
@@ -51,7 +51,7 @@ def test_a_task_with_events_is_fitted_and_one_without_is_rest(run):
     assert [len(task.contrasts) for task in tasks] == [0, 2]
     row, kept = judged_row(ROW, FuncInputs(raw=(run, face)), FuncSettings(), has_anat=True)
     assert (row.status, kept.raw) == ('run', (run, face))
-    assert row.reason == 'rest: at rest; face: A, B'
+    assert row.reason.endswith('rest: at rest; face: A, B')
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,41 @@ def test_events_that_cannot_be_used_leave_the_other_runs(run, text, said):
     assert said in note
     with pytest.raises(InputDataError, match=said):
         usable_runs(FuncInputs(raw=(face,)))
+
+
+def test_a_run_of_a_task_without_events_is_not_taken_for_rest(run):
+    """The task would be measured at rest, without a word, for want of one table."""
+    faces = with_events(run, 'onset\tduration\n1\t2\n', task='face', run='1')
+    other = replace(run, entities={'task': 'face', 'run': '2'})
+    kept, (note,) = usable_runs(FuncInputs(raw=(run, faces, other)))
+    assert kept.raw == (run, faces)
+    assert 'it has no events, as other runs of its task have; add its events.tsv' in note
+
+
+def test_a_table_of_events_without_rows_is_none(run):
+    """Converters write such a table for every series; of rest, too."""
+    head = 'onset\tduration\ttrial_type\tTODO -- fill in rows and add more columns if desired\n'
+    empty = with_events(run, head, task='rest')
+    kept, (note,) = usable_runs(FuncInputs(raw=(empty,)))
+    assert kept.raw == (replace(empty, events=None),)
+    assert 'rest_events.tsv has no row: taken as no events' in note
+    assert tasks_of(kept, FuncSettings())[0].contrasts == ()
+
+
+def test_conditions_that_not_all_runs_have(run):
+    one = with_events(run, 'onset\tduration\ttrial_type\n1\t2\tA\n9\t2\tB\n', task='f', run='1')
+    two = with_events(run, 'onset\tduration\ttrial_type\n1\t2\tA\n9\t2\tC\n', task='f', run='2')
+    inputs = FuncInputs(raw=(one, two))
+    (task,) = tasks_of(inputs, FuncSettings())
+    assert [c['words'] for c in task.contrasts] == ['A', 'B', 'C']
+    with pytest.raises(InputDataError, match=r'B-C: no run of task f has events of all'):
+        tasks_of(inputs, FuncSettings(contrasts=('B-C',)))
+
+
+def test_what_is_not_used_of_events_stands_in_the_plan(run):
+    face = with_events(run, 'onset\tduration\n1\tn/a\n9\t2\n', task='face')
+    row, _ = judged_row(ROW, FuncInputs(raw=(face,)), FuncSettings(), has_anat=True)
+    assert '1 of 2 events have no duration: impulses' in row.reason
 
 
 def test_raw_series_need_the_surfaces_of_the_t1w_image(run):
