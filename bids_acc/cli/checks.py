@@ -9,7 +9,12 @@ from bids_acc.exceptions import SettingsError
 from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.quality.sessions import load_session_gate
 from bids_acc.settings import FuncSettings, Request
-from bids_acc.surfaces.atlases import check_region, load_tract_atlas, parse_atlas
+from bids_acc.surfaces.atlases import (
+    check_region,
+    load_tract_atlas,
+    parse_atlas,
+    read_labelled_image,
+)
 from bids_acc.surfaces.regions import WHOLE_CORTEX, find_region
 
 
@@ -104,7 +109,9 @@ def _check_func(func: FuncSettings) -> None:
         from bids_acc.func.regions import seed_regions  # nilearn, which takes a second to load
 
         seed_regions(Path(func.seeds))
-    if func.atlas and not Path(func.atlas).is_file():
-        raise SettingsError(f'--func-atlas {func.atlas}: there is no such file.')
+    if func.atlas:
+        if not Path(func.atlas).is_file():
+            raise SettingsError(f'--func-atlas {func.atlas}: there is no such file.')
+        read_labelled_image('--func-atlas', Path(func.atlas))
     if func.gate != 'none':
         load_session_gate('func', func.gate, f'--func-gate {func.gate}')

@@ -19,10 +19,10 @@ import pandas as pd
 from nilearn.datasets import fetch_coords_seitzman_2018
 from scipy.spatial import cKDTree
 
-from bids_acc.exceptions import InputDataError, SettingsError
+from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import reading
-from bids_acc.images.files import read_image
 from bids_acc.images.resampling import sample
+from bids_acc.surfaces.atlases import beside_brain, read_labelled_image
 from bids_acc.tables.reading import read_tsv
 from bids_acc.typing import BoolArray, FloatArray
 
@@ -129,6 +129,9 @@ def _seed_table(path: Path) -> dict[str, Region]:
         raise SettingsError(
             f'--func-seeds {path}: x, y, z and radius_mm must be numbers, the radius above 0.'
         )
+    if table.empty:
+        raise SettingsError(f'--func-seeds {path} holds no seed; write one row for each.')
+    _check_places(table, numbers, path)
     found = {}
     for name, rows in table.groupby('name', sort=False):
         if not str(name).isalnum():
@@ -140,6 +143,24 @@ def _seed_table(path: Path) -> dict[str, Region]:
         spheres = tuple(map(_sphere, numbers.loc[rows.index].to_numpy(float)))
         found[str(name)] = Region(str(name), 'seed', '', spheres, source)
     return found
+
+
+def _check_places(table: pd.DataFrame, numbers: pd.DataFrame, path: Path) -> None:
+    """Refuse seeds of another space, and beside the brain."""
+    spaces = table['space'].dropna().astype(str) if 'space' in table else pd.Series(dtype=str)
+    if len(others := spaces[~spaces.str.upper().str.startswith('MNI')]):
+        raise SettingsError(
+            f'--func-seeds {path}: the space of {table["name"][others.index[0]]} is '
+            f'{others.iloc[0]}; bring its coordinates to MNI152.'
+        )
+    beside = beside_brain(numbers[['x', 'y', 'z']].to_numpy(float))
+    if beside.any():
+        row = int(np.flatnonzero(beside)[0])
+        x, y, z = numbers[['x', 'y', 'z']].iloc[row]
+        raise SettingsError(
+            f'--func-seeds {path}: {table["name"].iloc[row]} at {x:g}, {y:g}, {z:g} lies outside '
+            'the brain of MNI152; x, y and z are in mm from the anterior commissure, not voxels.'
+        )
 
 
 def members_of_spheres(
@@ -244,41 +265,30 @@ def members_of_atlas(path: Path, places: FloatArray, signal: BoolArray) -> Membe
     ----------
     path : Path
         Image of whole numbers, 0 outside; ``<name>.tsv`` beside it may give ``index`` and
-        ``name``.
+        ``name``. A region of one side is called ``<name>_L`` or ``<name>_R``.
     places : (n, 3) ndarray
         MNI152 coordinates, mm.
     signal : (n,) ndarray of bool
 
     Raises
     ------
-    InputDataError
-        If it is no 3D image of labels.
+    SettingsError
+        If it is no 3D image of labels, or cannot be used.
     """
-    values, affine = read_image(path)
-    if values.ndim != 3 or not np.array_equal(values, np.round(np.nan_to_num(values))):
-        raise InputDataError(f'--func-atlas {path}: expected a 3D image of whole numbers.')
-    found = np.nan_to_num(sample(values, affine, places, order=0)).astype(np.int64)
-    names = _atlas_names(path)
+    atlas = read_labelled_image('--func-atlas', path)
+    values = np.asarray(atlas.data, dtype=float)
+    found = np.nan_to_num(sample(values, atlas.affine, places, order=0)).astype(np.int64)
     regions, where, coverage, reasons = [], [], [], []
-    for code in np.unique(values[values > 0]).astype(np.int64):
+    for code, (name, side) in sorted(atlas.regions.items()):
         inside = np.flatnonzero(found == code)
         good = inside[signal[inside]]
         share = float(len(good) / len(inside)) if len(inside) else 0.0
-        regions.append(Region(names.get(int(code), f'region{code}'), 'atlas', '', (), path.name))
+        whole = '_'.join(filter(None, (name, side)))
+        regions.append(Region(whole, 'atlas', '', (), path.name))
         where.append(good)
         coverage.append(share)
         reasons.append(_reason(len(inside), len(good), share))
     return Members(tuple(regions), tuple(where), tuple(coverage), tuple(reasons))
-
-
-def _atlas_names(path: Path) -> dict[int, str]:
-    """Read the names of an atlas' labels, where there is a table."""
-    table = path.with_name(path.name.removesuffix('.gz').removesuffix('.nii') + '.tsv')
-    if not table.is_file():
-        return {}
-    with reading(table, 'table of labels', 'correct it', SettingsError):
-        frame = read_tsv(table)
-        return {int(i): str(n) for i, n in zip(frame['index'], frame['name'], strict=True)}
 
 
 def mean_series(series: npt.NDArray[Any], members: Members) -> FloatArray:

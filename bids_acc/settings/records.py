@@ -264,7 +264,7 @@ class FuncSettings:
     atlas: str = option(
         '',
         'labelled image in MNI152 whose regions are measured besides; a TSV of the same name '
-        'with index and name beside it gives their names',
+        'with index and name (and hemisphere) beside it gives their names',
         flag='--func-atlas',
         metavar='FILE',
     )

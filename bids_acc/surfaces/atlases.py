@@ -18,6 +18,7 @@ from typing import Any
 
 import nibabel as nb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from nibabel.freesurfer.io import read_annot
 
@@ -441,8 +442,33 @@ def _read_side(path: Path) -> tuple[IntArray, dict[int, str]]:
     return codes, names
 
 
-def _read_volume(name: str, path: Path) -> VolumeAtlas:
-    """Read a volume atlas with its table of names."""
+def read_labelled_image(flag: str, path: Path) -> VolumeAtlas:
+    """Read a 3D image of labels in MNI152; without a table beside it, codes are the names.
+
+    Parameters
+    ----------
+    flag : str
+        The option that named it, for messages.
+    path : Path
+
+    Raises
+    ------
+    SettingsError
+        If it is no such image, or cannot be used; as `read_atlas`.
+    """
+    named = any(table.is_file() for table in _tables(path))
+    try:
+        with reading(path, 'atlas', 'fetch or convert it again', SettingsError):
+            atlas = _read_volume(path.name, path, named=named)
+    except BidsAccError as error:
+        raise SettingsError(f'{flag} {path}: {error}') from error
+    if np.asarray(atlas.data).ndim != 3:
+        raise SettingsError(f'{flag} {path}: it has 4 dimensions; a 3D image of labels is needed.')
+    return atlas
+
+
+def _read_volume(name: str, path: Path, *, named: bool = True) -> VolumeAtlas:
+    """Read a volume atlas with its table of names; without one, codes are the names."""
     image: Any = nb.load(str(path))
     affine = np.asarray(image.affine, dtype=float)
     if len(image.shape) == 3:
@@ -451,9 +477,14 @@ def _read_volume(name: str, path: Path) -> VolumeAtlas:
         data = _probabilities(image, path)
     else:
         raise SettingsError(f'{path.name} has {len(image.shape)} dimensions, not 3 or 4.')
-    regions = read_region_names(path, 0 if data.ndim == 3 else data.shape[3])
+    there = {int(code) for code in np.unique(data) if code} if data.ndim == 3 else set()
+    if data.ndim == 3 and not there and not named:
+        raise SettingsError(f'{path.name} holds no label: all its values are zero.')
+    if named:
+        regions = read_region_names(path, 0 if data.ndim == 3 else data.shape[3])
+    else:
+        regions = {code: (f'region{code}', '') for code in sorted(there)}
     if data.ndim == 3:
-        there = set(np.unique(data))
         regions = {code: region for code, region in regions.items() if code in there}
         if not regions:
             raise SettingsError(f'none of the codes in the table is in {path.name}.')
@@ -503,16 +534,28 @@ def check_place(atlas: VolumeAtlas) -> None:
     SettingsError
         If more than `BESIDE` of its labels lie outside the box around CerebrA.
     """
-    low, high = _brain_box()
     data = np.asarray(atlas.data)
     index = np.argwhere((data if data.ndim == 3 else data.max(axis=3)) > 0)
     places = apply_matrix(atlas.affine, index)
-    beside = float(((places < low) | (places > high)).any(axis=1).mean()) if len(index) else 0.0
+    beside = float(beside_brain(places).mean()) if len(index) else 0.0
     if beside > BESIDE:
         raise SettingsError(
             f'{100 * beside:.0f} % of its labels lie outside the brain of MNI152: its header or '
             'its space is another one. Bring it to MNI152, in mm.'
         )
+
+
+def beside_brain(places: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell which places lie outside the box around the brain of MNI152.
+
+    Parameters
+    ----------
+    places : (n, 3) array_like
+        mm.
+    """
+    low, high = _brain_box()
+    points = np.asarray(places, dtype=float)
+    return np.asarray(((points < low) | (points > high)).any(axis=1))
 
 
 @cache

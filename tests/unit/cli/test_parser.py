@@ -42,7 +42,8 @@ def test_each_flag_changes_its_own_setting_and_no_other(item, tmp_path):
     elif item.name == 'roi':
         words, expected = ['insula'], ('insula',)
     elif item.flag in ('--func-seeds', '--func-atlas'):  # files that are read at once
-        expected = str(resources.files('bids_acc') / 'data' / 'func' / 'seeds.tsv')
+        names = {'--func-seeds': 'func/seeds.tsv', '--func-atlas': 'atlases/CerebrA_dseg.nii.gz'}
+        expected = str(resources.files('bids_acc') / 'data' / names[item.flag])
         words = [expected]
     elif item.flag == '--func-gate':
         words, expected = ['none'], 'none'
