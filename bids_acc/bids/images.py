@@ -157,6 +157,13 @@ def same_series(first: Path, second: Path) -> bool:
 def said_twice(path: Path, other: Path) -> str:
     """Say that two files hold one series.
 
+    Parameters
+    ----------
+    path : Path
+        That is complained of.
+    other : Path
+        That comes before it.
+
     Examples
     --------
     >>> said_twice(Path('run-2.nii'), Path('run-1.nii'))

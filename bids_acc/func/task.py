@@ -74,7 +74,20 @@ def has_events(path: Path) -> bool:
 
 
 def read_events(path: Path, run_seconds: float) -> pd.DataFrame:
-    """Read a table of events; see `events_and_notes`."""
+    """Read a table of events; as `events_and_notes`, without the notes.
+
+    Parameters
+    ----------
+    path : Path
+        ``events.tsv``.
+    run_seconds : float
+        Length of the run, in s.
+
+    Raises
+    ------
+    InputDataError
+        If it cannot be used.
+    """
     return events_and_notes(path, run_seconds)[0]
 
 
