@@ -1,8 +1,30 @@
-// Maps on inflated surfaces that can be turned. Without WebGL or script the still picture stays.
+// Maps on inflated surfaces that can be turned. Without WebGL, DecompressionStream (browsers before
+// 2023) or script the still picture stays.
 'use strict';
 (() => {
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const numbers = (text, Kind) => new Kind(bytes(text).buffer);
+  const bytes = async (text) => {
+    const packed = new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]);
+    const plain = packed.stream().pipeThrough(new DecompressionStream('deflate'));
+    return new Uint8Array(await new Response(plain).arrayBuffer());
+  };
+  const numbers = async (text, Kind) => { // all low bytes, then all high ones
+    const planes = await bytes(text);
+    const n = planes.length / 2;
+    return Kind.from({ length: n }, (_, i) => planes[i] + 256 * planes[n + i]);
+  };
+  const corners = async (text) => { // each corner differs by so much from that of the face before
+    const steps = await numbers(text, Uint16Array);
+    const n = steps.length / 3;
+    const faces = new Uint16Array(steps.length);
+    for (let k = 0; k < 3; k += 1) {
+      let last = 0;
+      for (let f = 0; f < n; f += 1) {
+        last = (last + steps[k * n + f]) % 65536;
+        faces[3 * f + k] = last;
+      }
+    }
+    return faces;
+  };
   const SIDES = ['L', 'R'];
   const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142],
     [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
@@ -21,11 +43,15 @@
 
   const meshes = {};
   const readMesh = (id) => { // once, when the first of its maps comes into view
-    if (id in meshes) return meshes[id];
+    meshes[id] ??= unpackMesh(id);
+    return meshes[id];
+  };
+  const unpackMesh = (id) => {
     const content = JSON.parse(document.getElementById(id).textContent);
-    meshes[id] = SIDES.map((side) => {
-      const faces = numbers(content[side].faces, Uint16Array);
-      const places = Float32Array.from(numbers(content[side].places, Int16Array), (v) => v / 100);
+    return Promise.all(SIDES.map(async (side) => {
+      const faces = await corners(content[side].faces ?? content.L.faces);
+      const hundredths = await numbers(content[side].places, Int16Array);
+      const places = Float32Array.from(hundredths, (v) => v / 100);
       const normals = new Float32Array(places.length);
       for (let f = 0; f < faces.length; f += 3) {
         const [a, b, c] = [3 * faces[f], 3 * faces[f + 1], 3 * faces[f + 2]];
@@ -38,9 +64,8 @@
         const length = Math.hypot(normals[i], normals[i + 1], normals[i + 2]) || 1;
         for (let k = 0; k < 3; k += 1) normals[i + k] /= length;
       }
-      return { faces, places, normals, sulcus: bytes(content[side].sulcus) };
-    });
-    return meshes[id];
+      return { faces, places, normals, sulcus: await bytes(content[side].sulcus) };
+    }));
   };
   const spread = (values, faces) => { // one entry for each corner of each face
     const all = new Float32Array(3 * faces.length);
@@ -77,14 +102,19 @@
       this.box = box;
       this.canvas = box.querySelector('canvas');
       this.gl = this.canvas.getContext('webgl', { antialias: true });
-      if (!this.gl) return;
-      this.hemispheres = readMesh(box.dataset.mesh);
+    }
+
+    async start() {
+      if (!this.gl || !('DecompressionStream' in window)) return;
+      const { box } = this;
+      this.hemispheres = await readMesh(box.dataset.mesh);
       const told = JSON.parse(document.getElementById(box.dataset.maps).textContent);
-      this.maps = told.maps.map((map) => ({
-        ...map, values: SIDES.map((side) => numbers(map.values[side], Uint16Array)),
-      }));
-      this.outline = SIDES.map((side) => bytes(told.outline[side]));
-      this.regions = SIDES.map((side) => numbers(told.regions[side], Uint16Array));
+      const both = (values, read) => Promise.all(SIDES.map((side) => read(values[side], Uint16Array)));
+      this.maps = await Promise.all(told.maps.map(async (map) => ({
+        ...map, values: await both(map.values, numbers),
+      })));
+      this.outline = await both(told.outline, bytes);
+      this.regions = await both(told.regions, numbers);
       this.names = told.names;
       this.zoom = 1;
       this.view = [Math.PI, 0];
@@ -299,7 +329,7 @@
     new IntersectionObserver((seen, observer) => {
       if (!seen.some((entry) => entry.isIntersecting)) return;
       observer.disconnect();
-      new Viewer(box);
+      new Viewer(box).start();
     }, { rootMargin: '200px' }).observe(still);
   }
 })();
