@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -99,9 +100,51 @@ def image_block(path: Path, title: str, caption: str = '') -> Block:
     title, caption : str
         Words above it.
     """
-    encoded = base64.b64encode(path.read_bytes()).decode()
-    uri = f'data:{_MIME[path.suffix]};base64,{encoded}'
+    if path.suffix == '.svg':
+        uri = svg_address(path.read_text(encoding='utf-8'))
+    else:
+        encoded = base64.b64encode(path.read_bytes()).decode()
+        uri = f'data:{_MIME[path.suffix]};base64,{encoded}'
     return Block(title=title, caption=caption, image=uri, file=path)
+
+
+def svg_address(text: str) -> str:
+    """Write an SVG as the address of an image, half as long as base64 would be.
+
+    Parameters
+    ----------
+    text : str
+        As Matplotlib writes it: attributes in double quotes, none of them ``class``.
+
+    Returns
+    -------
+    str
+        Data URI that holds the picture as text, drawn as the file is. What draws nothing (prolog,
+        metadata, indents) is left out, and styles that are repeated have a name.
+    """
+    drawn = re.sub(r'\s*\n\s*', ' ', _NOT_DRAWN.sub('', _named_styles(text))).strip()
+    quoted = re.sub(r'<[^>]*>', lambda tag: re.sub(r'="([^"\']*)"', r"='\1'", tag[0]), drawn)
+    return f'data:image/svg+xml;charset=utf-8,{quoted.translate(_IN_ADDRESS)}'
+
+
+_NOT_DRAWN = re.compile(r'<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>', re.DOTALL)
+_IN_ADDRESS = str.maketrans({sign: f'%{ord(sign):02X}' for sign in '%#&"<>'})
+"""Signs that end an address, an attribute or a tag."""
+_STYLE = re.compile(r' style="([^"]*)"')
+_OFTEN = 4
+"""Times from which a style is worth a name."""
+
+
+def _named_styles(svg: str) -> str:
+    """Give the styles that are repeated a class, in the style sheet that Matplotlib writes."""
+    if '</style>' not in svg or ' class="' in svg:
+        return svg
+    counts = Counter(_STYLE.findall(svg))
+    often = [style for style, times in counts.items() if times >= _OFTEN]
+    names = {style: f's{number}' for number, style in enumerate(often)}
+    rules = ''.join(f'.{name}{{{style}}}' for style, name in names.items())
+    named = _STYLE.sub(lambda m: f' class="{names[m[1]]}"' if m[1] in names else m[0], svg)
+    return named.replace('</style>', f'{rules}</style>', 1)
 
 
 def table_block(
@@ -184,11 +227,16 @@ def render_page(
         href=lambda block: _href(block.file, folder),
         link=lambda file: _href(file, folder),
         slug=lambda text: re.sub(r'[^A-Za-z0-9]+', '_', text).strip('_').lower() or 'table',
+        address=lambda uri: uri.translate(_IN_ATTRIBUTE),
         style=(shipped / 'page.css').read_text('utf-8'),
         mesh=mesh_content() if on_template else '',
         scripts=scripts,
         script_hashes=[_script_hash(script) for script in scripts],
     )
+
+
+_IN_ATTRIBUTE = str.maketrans({sign: f'%{ord(sign):02X}' for sign in '&"<>'})
+"""Signs that no attribute holds as they are; an address means the same with their codes."""
 
 
 def _script_hash(script: str) -> str:

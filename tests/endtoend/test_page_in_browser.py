@@ -252,3 +252,27 @@ def test_a_rating_becomes_the_table_that_the_group_level_reads(browser, page_fil
         ['sub-01', 'ses-1', 'mrs', 'lipids and more', 'A B']
     ]
     assert said == []
+
+
+def test_a_figure_in_the_page_is_drawn_as_its_file_is(browser, tmp_path):
+    """The page holds SVG without what draws nothing, its styles by name: no pixel differs."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6, 3))
+    rng = np.random.default_rng(3)
+    left.scatter(*rng.normal(size=(2, 90)), c=['#0072b2', '#d55e00', '#009e73'] * 30, alpha=0.5)
+    left.set_title('Cohen\'s d < 0.5 & p > 5 % "x"')
+    right.imshow(rng.random((9, 9)))
+    file = tmp_path / 'a b.svg'
+    with plt.rc_context({'svg.fonttype': 'none'}):
+        figure.savefig(file)
+    plt.close(figure)
+    address = image_block(file, 'Figure').image
+    assert len(address) < 0.6 * file.stat().st_size * 4 / 3
+    shown = []
+    for number, source in enumerate(('a%20b.svg', address)):
+        page = tmp_path / f'{number}.html'
+        page.write_text(f'<img src="{source}">', encoding='utf-8')
+        opened_page, said = opened(browser, page)
+        assert said == []
+        assert opened_page.evaluate('document.images[0].naturalWidth') > 400
+        shown.append(opened_page.locator('img').screenshot())
+    assert shown[0] == shown[1]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 
 def visible_texts(page: str) -> list[str]:
     """Return the texts of a page and of the SVG figures in it, without scripts and styles."""
     body = re.sub(r'<(script|style).*?</\1>', '', page, flags=re.DOTALL)
-    figures = [
-        base64.b64decode(found).decode()
-        for found in re.findall(r'data:image/svg\+xml;base64,([^"]+)', body)
-    ]
+    figures = [unquote(found) for found in re.findall(r'data:image/svg\+xml;[^,]*,([^"]+)', body)]
     drawn = [
         text for svg in figures for text in re.findall(r'<text[^>]*>(.*?)</text>', svg, re.DOTALL)
     ]
