@@ -11,8 +11,12 @@ import pandas as pd
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#5c5c5c')
 """Told apart with any colour vision (Okabe and Ito 2008, https://jfly.uni-koeln.de/color), its
 yellow and black left out: they are not seen on a white or a dark page."""
-WIDTH, HEIGHT, LEFT, FOOT = 250, 150, 8, 34
-"""Of one picture, in pixels; room at the left and below."""
+WIDTH, HEIGHT, LEFT, FOOT, HEAD = 250, 160, 8, 34, 34
+"""Of one picture, in pixels; room at the left, below and above."""
+RADIUS = 2.6
+"""Of a point, in pixels."""
+RANGE_AT = 23
+"""Base line of the text that tells the range, in pixels from above; the points stay below it."""
 STEP = 5
 """Pixels between points that would lie on each other."""
 
@@ -48,14 +52,13 @@ def strip_picture(values: pd.DataFrame, title: str, groups: Sequence[str], unit:
         centre = LEFT + (number + 0.5) * column
         colour = COLOURS[list(groups).index(group) % len(COLOURS)]  # the same in every picture
         own = known[known['group'] == group].sort_values('value', kind='stable')
-        heights = (
-            HEIGHT - FOOT - (own['value'].to_numpy(float) - low) / span * (HEIGHT - FOOT - 26)
-        )
+        shares = (own['value'].to_numpy(float) - low) / span
+        heights = HEIGHT - FOOT - shares * (HEIGHT - FOOT - HEAD)
         offsets = _apart(heights, column / 2 - 4)
         for who, value, x, y in zip(own['who'], own['value'], offsets, heights, strict=True):
             told = html.escape(f'{who}, {group}: {value:.4g} {unit}'.strip())
             parts.append(
-                f'<circle cx="{centre + x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}" '
+                f'<circle cx="{centre + x:.1f}" cy="{y:.1f}" r="{RADIUS}" fill="{colour}" '
                 f'fill-opacity="0.75"><title>{told}</title></circle>'
             )
         middle = float(np.median(heights))
@@ -73,7 +76,7 @@ def strip_picture(values: pd.DataFrame, title: str, groups: Sequence[str], unit:
     return (
         f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{named}: '
         f'{ends}"><text x="2" y="11" class="name">{named}</text>'
-        f'<text x="2" y="23">{ends}</text>{"".join(parts)}</svg>'
+        f'<text x="2" y="{RANGE_AT}">{ends}</text>{"".join(parts)}</svg>'
     )
 
 

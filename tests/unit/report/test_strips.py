@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_acc.report.strips import HEIGHT, LEFT, WIDTH, strip_picture
+from bids_acc.report.strips import HEIGHT, LEFT, RADIUS, RANGE_AT, WIDTH, strip_picture
 
 TITLE = '{*}title'
 
@@ -44,6 +44,14 @@ def test_each_person_is_a_point_of_its_own_column_and_higher_is_up(values: pd.Da
     ordered = values.sort_values('value')
     heights = [found[f'{r.who}, {r.group}: {r.value:.4g} dB'][1] for r in ordered.itertuples()]
     assert heights == sorted(heights, reverse=True)
+
+
+def test_the_highest_point_does_not_touch_the_text_above(values: pd.DataFrame) -> None:
+    found = points(strip_picture(values, 'S/N', ['<HC> & "x"', 'TRS']))
+    top = min(y for _, y in found.values()) - RADIUS
+    descent = 0.3 * 10  # of a letter, of the size in page.css
+    assert top > RANGE_AT + descent
+    assert max(y for _, y in found.values()) + RADIUS < HEIGHT - 18 - 10, 'nor the one below'
 
 
 def test_points_of_like_height_lie_beside_each_other() -> None:
