@@ -6,7 +6,9 @@ first second, not after a night.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,8 @@ from bids_acc.derivatives.sources import (
 from bids_acc.files.reading import LARGEST_TABLE, read_whole
 from bids_acc.files.writing import check_space, json_bytes, write_once
 from bids_acc.tables.writing import tsv_bytes
+
+LOGGER = logging.getLogger(__name__)
 
 BIDS_VERSION = '1.11.1'
 
@@ -178,16 +182,41 @@ def _names(value: object) -> list[str]:
     )
 
 
+DIGEST_VARIABLE = 'BIDS_ACC_CONTAINER_DIGEST'
+IMAGE_DIGEST = re.compile(r'[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}')
+"""Name and digest of an image, as registries know it."""
+
+
 def container_from_environment() -> dict[str, str] | None:
     """Tell which image this runs in, if any.
 
-    The image sets ``BIDS_ACC_CONTAINER_TAG``; Apptainer sets ``APPTAINER_CONTAINER``.
+    The image sets ``BIDS_ACC_CONTAINER_TAG``; Apptainer sets ``APPTAINER_CONTAINER``. An image
+    cannot know its own digest: whoever starts it hands that in as ``BIDS_ACC_CONTAINER_DIGEST``,
+    as ``docker image inspect`` prints it (``NAME@sha256:...``).
+
+    Returns
+    -------
+    dict of str to str or None
+        ``Type``, ``Tag`` and ``URI``, as far as known, for ``Container`` of BIDS' GeneratedBy. A
+        digest prevails over the path of an Apptainer image, which tells others nothing.
     """
     tag = os.environ.get('BIDS_ACC_CONTAINER_TAG')
     image = os.environ.get('APPTAINER_CONTAINER') or os.environ.get('SINGULARITY_CONTAINER')
-    if image:
-        return {'Type': 'apptainer', 'URI': image, **({'Tag': tag} if tag else {})}
-    return {'Type': 'docker', 'Tag': tag} if tag else None
+    given = os.environ.get(DIGEST_VARIABLE, '').strip().removeprefix('docker://')
+    if given and not IMAGE_DIGEST.fullmatch(given):
+        LOGGER.warning(
+            '%s=%s is not used: it must be NAME@sha256: and 64 hexadecimal digits.',
+            DIGEST_VARIABLE, given,
+        )  # fmt: skip
+        given = ''
+    if not (tag or image or given):
+        return None
+    uri = f'docker://{given}' if given else image
+    return {
+        'Type': 'apptainer' if image else 'docker',
+        **({'Tag': tag} if tag else {}),
+        **({'URI': uri} if uri else {}),
+    }
 
 
 def write_dataset_files(

@@ -118,20 +118,46 @@ def test_tables_of_visits_are_copied(tmp_path):
     ).read_bytes()
 
 
+DIGEST = f'registry.example.org:5000/lab/bids_acc@sha256:{"0123456789abcdef" * 4}'
+CONTAINER_VARIABLES = (
+    'BIDS_ACC_CONTAINER_TAG', 'BIDS_ACC_CONTAINER_DIGEST', 'APPTAINER_CONTAINER',
+    'SINGULARITY_CONTAINER',
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ('variables', 'container'),
     [
         ({}, None),
         ({'BIDS_ACC_CONTAINER_TAG': 'bids_acc:1'}, {'Type': 'docker', 'Tag': 'bids_acc:1'}),
         ({'APPTAINER_CONTAINER': '/a.sif'}, {'Type': 'apptainer', 'URI': '/a.sif'}),
+        (
+            {'BIDS_ACC_CONTAINER_TAG': 'bids_acc:1', 'BIDS_ACC_CONTAINER_DIGEST': DIGEST},
+            {'Type': 'docker', 'Tag': 'bids_acc:1', 'URI': f'docker://{DIGEST}'},
+        ),
+        (
+            {'APPTAINER_CONTAINER': '/a.sif', 'BIDS_ACC_CONTAINER_DIGEST': f'docker://{DIGEST}'},
+            {'Type': 'apptainer', 'URI': f'docker://{DIGEST}'},
+        ),
+        ({'BIDS_ACC_CONTAINER_DIGEST': DIGEST}, {'Type': 'docker', 'URI': f'docker://{DIGEST}'}),
     ],
 )
 def test_container_is_named(monkeypatch, variables, container):
-    for name in ('BIDS_ACC_CONTAINER_TAG', 'APPTAINER_CONTAINER', 'SINGULARITY_CONTAINER'):
+    for name in CONTAINER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert dataset.container_from_environment() == container
+
+
+@pytest.mark.parametrize('given', ['sha256:1', DIGEST[:-1], DIGEST.partition('@')[2], 'a:latest'])
+def test_what_is_no_digest_of_an_image_is_said_and_not_written(monkeypatch, caplog, given):
+    for name in CONTAINER_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('BIDS_ACC_CONTAINER_TAG', 'bids_acc:1')
+    monkeypatch.setenv('BIDS_ACC_CONTAINER_DIGEST', given)
+    assert dataset.container_from_environment() == {'Type': 'docker', 'Tag': 'bids_acc:1'}
+    assert given in caplog.text
 
 
 def test_authors_of_the_data_sets_are_those_of_the_results(tmp_path):
