@@ -16,7 +16,7 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.demo.planted_maps import SCALES, PlantedMaps, plant_maps
-from bids_acc.demo.planted_spectra import PlantedSpectra, plant_spectra
+from bids_acc.demo.planted_spectra import GATE, PlantedSpectra, plant_spectra
 from bids_acc.demo.two_sites import (
     CLINICAL_COLUMNS,
     CONTROLS,
@@ -33,6 +33,7 @@ from bids_acc.derivatives.dataset import BIDS_VERSION, bidsignore
 from bids_acc.derivatives.outputs import output_path, write_sidecar
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.quality.gate import load_gate
 from bids_acc.surfaces.gifti import label_image, write_map, write_surface
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
 from bids_acc.tables.writing import write_tsv
@@ -203,13 +204,13 @@ def _write_spectrum(
 ) -> None:
     """Write levels and quality of one person's spectrum."""
     named = {**entities, 'acquisition': 'press', 'voi': 'ACC'}
-    for key, table in (
-        ('mrs_quantities', spectra.levels[index]),
-        ('mrs_quality', spectra.quality[index]),
+    for key, table, about in (
+        ('mrs_quantities', spectra.levels[index], {}),
+        ('mrs_quality', spectra.quality[index], {'Gate': load_gate(GATE).content}),
     ):
         path = output_path(key, folder, named)
         write_tsv(path, table)
-        write_sidecar(key, path)
+        write_sidecar(key, path, about)
 
 
 def _write_image_quality(

@@ -114,6 +114,22 @@ def criterion_words(text: str) -> str:
     return f'{CRITERIA.get(name, name.replace("_", " "))} {rest}'.strip()
 
 
+def artefact_words(name: str) -> str:
+    """Put the name of an artefact of a spectrum into words.
+
+    Parameters
+    ----------
+    name : str
+        One of `bids_acc.quality.gate.ARTEFACTS`.
+
+    Examples
+    --------
+    >>> artefact_words('missing_naa'), artefact_words('strong_lipid')
+    ('missing NAA', 'strong lipid')
+    """
+    return name.replace('_', ' ').replace('naa', 'NAA')
+
+
 def unmet_words(criteria: str) -> str:
     """Say in words which thresholds were not met; anything else stays.
 

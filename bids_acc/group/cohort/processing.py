@@ -14,6 +14,7 @@ from typing import Any
 
 from bids_acc.derivatives.outputs import find_outputs, read_sidecar
 from bids_acc.exceptions import InputDataError
+from bids_acc.report.wording import artefact_words
 
 Sidecar = Mapping[str, Any]
 Facts = Callable[[Sidecar], Iterator[tuple[str, str]]]
@@ -260,7 +261,7 @@ def spectrum_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
     ------
     (str, str)
         Steps in the order in which they were applied, the program and version of the fit, the
-        basis set, the relaxation constants and the quality gate.
+        basis set, the relaxation constants, the quality gate and the artefacts that it excludes.
     """
     steps = [
         str(step['step']).replace('_', ' ')
@@ -279,6 +280,21 @@ def spectrum_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
         yield 'relaxation times and water contents', f'set {constants}'
     if gate := _text(sidecar, 'Gate', 'name'):
         yield 'quality gate', f'{gate} {_text(sidecar, "Gate", "version")}'.strip()
+    if signs := _excluding_signs(sidecar):
+        yield 'artefacts that exclude a spectrum', ', '.join(signs)
+
+
+def _excluding_signs(sidecar: Sidecar) -> list[str]:
+    """Name the artefacts that the gate does not accept, each with its rule where it is told."""
+    gate, found = sidecar.get('Gate'), sidecar.get('Artefacts')
+    wanted = gate.get('artefacts') if isinstance(gate, Mapping) else None
+    entries = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    rules = {entry.get('name'): _text(entry, 'rule') for entry in entries}
+    return [
+        f'{artefact_words(name)} ({rule})' if (rule := rules.get(name)) else artefact_words(name)
+        for name in (wanted if isinstance(wanted, list) else ())
+        if isinstance(name, str)
+    ]
 
 
 def _basis(sidecar: Sidecar) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model.declaration import Covariate, Model
-from bids_acc.report.wording import criterion_words, listed, metric_words
+from bids_acc.report.wording import artefact_words, criterion_words, listed, metric_words
 
 CORRECTIONS: Mapping[str, str] = {
     'bh': 'by the method of Benjamini and Hochberg (1995)',
@@ -102,7 +102,9 @@ def methods_text(run: GroupRun) -> list[str]:
     if run.model is not None and run.tables:
         paragraphs.append(' '.join(_statistics_in_words(run.model, run.tables)))
         if 'mrs_group' in run.tables and run.model.content['Mrs']['Gate']:
-            paragraphs += _gate_in_words(run.cohort.mrs, run.cohort.flow)
+            gate = run.model.spectra_gate
+            artefacts = () if gate is None else gate.artefacts
+            paragraphs += _gate_in_words(run.cohort.mrs, run.cohort.flow, artefacts)
     software = ', '.join(f'{name} {version(name)}' for name in SOFTWARE)
     paragraphs.append(f'bids_acc {__version__} with {software}; seed {run.settings.random_seed}.')
     return paragraphs
@@ -317,7 +319,9 @@ def _smoothing_in_words(smooth_mm: float, on_template: bool = True) -> str:
     )
 
 
-def _gate_in_words(mrs: pd.DataFrame | None, flow: pd.DataFrame) -> Iterator[str]:
+def _gate_in_words(
+    mrs: pd.DataFrame | None, flow: pd.DataFrame, artefacts: Sequence[str] = ()
+) -> Iterator[str]:
     """Say what the gate of spectra asked for, with every threshold, and how many met it.
 
     Parameters
@@ -326,6 +330,9 @@ def _gate_in_words(mrs: pd.DataFrame | None, flow: pd.DataFrame) -> Iterator[str
         Levels with ``gate_criteria``, as `bids_acc.quality.gate.Verdict.listing` writes them.
     flow : DataFrame
         ``modality`` and ``status`` of each session.
+    artefacts : sequence of str
+        Those that exclude a spectrum by the gate of the model file; what the participant level's
+        gate excludes is said with the processing.
 
     Examples
     --------
@@ -336,6 +343,8 @@ def _gate_in_words(mrs: pd.DataFrame | None, flow: pd.DataFrame) -> Iterator[str
     'Gate: S/N > 10 of the spectrum; Cramer-Rao bound < 20 % of the metabolite.'
     >>> text[75:]
     'Spectra of 1 of 2 sessions were used.'
+    >>> next(_gate_in_words(levels, sessions, ['missing_naa', 'clipping']))[75:130]
+    'Left out besides: spectra with missing NAA or clipping.'
     """
     told = mrs['gate_criteria'].dropna() if mrs is not None and 'gate_criteria' in mrs else ()
     found = dict.fromkeys(text for cell in told for text in THRESHOLDS.findall(str(cell)))
@@ -350,7 +359,13 @@ def _gate_in_words(mrs: pd.DataFrame | None, flow: pd.DataFrame) -> Iterator[str
         return
     counts = flow[flow['modality'] == 'mrs']['status'].value_counts()
     used, left = counts.get('run', 0), counts.get('exclude', 0)
-    yield f'Gate: {"; ".join(parts)}. Spectra of {used} of {used + left} sessions were used.'
+    signs = ', '.join(map(artefact_words, artefacts[:-1]))
+    named = ' or '.join(filter(None, [signs, *map(artefact_words, artefacts[-1:])]))
+    besides = f' Left out besides: spectra with {named}.' if named else ''
+    yield (
+        f'Gate: {"; ".join(parts)}.{besides} '
+        f'Spectra of {used} of {used + left} sessions were used.'
+    )
 
 
 def _gate_name(model: Model) -> str:

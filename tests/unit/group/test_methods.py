@@ -102,3 +102,25 @@ def test_findings_are_described_by_the_tests_that_made_them():
     assert 'permutation' not in text
     assert "Cramer's V, whose tests are one-sided, are 90 % intervals" in text
     assert 'adjusted for' not in statistics_in_words('acc-glutamate', 'mrs_group')
+
+
+def test_artefacts_that_the_gate_of_the_model_excludes_are_told():
+    levels = pd.DataFrame({'gate_criteria': ['snr > 10: 12 pass; crlb < 20 %: 9 pass']})
+    flow = pd.DataFrame({'modality': ['mrs'], 'status': ['run']})
+
+    def gate_in_words(gate):
+        model = read_model('acc-structure')
+        model.content['Gate'] = {**model.content['Gate'], 'mrs': gate}
+        run = SimpleNamespace(
+            parcellation=None, model=model, tables={'mrs_group': pd.DataFrame()},
+            settings=SimpleNamespace(random_seed=7), acquisition=pd.DataFrame, processing=[],
+            cohort=SimpleNamespace(mrs=levels, flow=flow),
+        )  # fmt: skip
+        return next(text for text in methods_text(run) if text.startswith('Gate: '))
+
+    told = gate_in_words('acc-structure')
+    assert 'spectra with missing NAA, strong lipid, clipping or voxel outside.' in told
+    none = {**read_model('acc-structure').content['Gate'], 'mrs': None}
+    assert 'Left out besides' not in gate_in_words(none['mrs'])
+    own = {'name': 'own', 'spectrum': [], 'metabolite': [], 'artefacts': ['ghost']}
+    assert 'spectra with ghost.' in gate_in_words(own)
