@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -280,6 +281,8 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     at = names.index('n')
     shown = shown[[*names[:at], *groups, *names[at:]]]
     empty = [c for c in shown if shown[c].eq('').all()]
+    if (shown['term'] == 'group').all():  # as the title says
+        empty.append('term')
     alike = [c for c in ('cohort', *SAID_ONCE) if (shown[c] == shown[c].iloc[0]).all()]
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
@@ -357,6 +360,67 @@ def _listed(cells: pd.Series) -> str:
     return ', '.join(dict.fromkeys(str(cell) for cell in cells if cell))
 
 
+NO_DIFFERENCE = ('not done: no variation', 'not done: one category')
+"""How the note of a measure begins that has one value in all people of a cohort."""
+
+
+def _is_constant(table: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of measures with one value in all people of a cohort.
+
+    One that is so only in those who pass the gate is not.
+    """
+    alike = table['note'].astype(str).str.startswith(NO_DIFFERENCE)
+    return alike.groupby([table['cohort'].astype(str), table['response']]).transform('all')
+
+
+def same_in_everybody(table: pd.DataFrame, cohorts: Sequence[str]) -> str:
+    """List measures that have one value in all people, with that value.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of ``qc_by_group`` whose ``note`` begins as one of `NO_DIFFERENCE`.
+    cohorts : sequence of str
+        All cohorts that are compared; one is named where the value is not that of all.
+
+    Returns
+    -------
+    str
+        Parted by semicolons.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame(
+    ...     {
+    ...         'cohort': ['A', 'B', 'A', 'B'],
+    ...         'response': ['mrs_te_s', 'mrs_te_s', 'dwi_n_runs', 'dwi_n_runs'],
+    ...         'description': [
+    ...             'HC: 0.03 (0), n=9',
+    ...             'HC: 0.03 (0), n=8',
+    ...             'HC: 1 (0), n=9',
+    ...             'HC: 2 (0), n=8',
+    ...         ],
+    ...     }
+    ... )
+    >>> same_in_everybody(rows, ['A', 'B']).split('; ')[1]
+    'diffusion: runs = 1 (A), 2 (B)'
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for _, row in table.iterrows():
+        value = next(iter(by_group(row).values()), 'no value').split(' (')[0]
+        value = re.sub(r' \d+$', '', value)  # of categories, how many people
+        places = found.setdefault(name_words(text_of(row, 'response')), {}).setdefault(value, [])
+        places.append(text_of(row, 'cohort'))
+    everywhere = {*cohorts, *table['cohort'].dropna()}
+    return '; '.join(
+        f'{name} = ' + ', '.join(
+            value if {*places} >= everywhere else f'{value} ({", ".join(dict.fromkeys(places))})'
+            for value, places in by_value.items()
+        )
+        for name, by_value in found.items()
+    )  # fmt: skip
+
+
 NOT_DONE = ('not done: ', 'refused by the self-check: ')
 """What the note of a row without a test says."""
 
@@ -405,6 +469,29 @@ def _parts(text: TableText, table: pd.DataFrame) -> Iterator[tuple[TableText, pd
     yield replace(text, section='Function', title=text.functional), table[own]
 
 
+def _table_blocks(page: GroupPage, name: str) -> Iterator[tuple[str, Block]]:
+    """Yield a table of the page, each part with its section; measures without variation apart."""
+    text = TABLES.get(name, TableText('Further analyses', name, ''))
+    file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
+    table = page.tables[name]
+    parted = name == 'qc_by_group' and 'note' in table
+    alike = _is_constant(table) if parted else pd.Series(data=False, index=table.index)
+    shown = table[~alike] if alike.any() else table
+    for part, rows in _parts(text, shown):
+        caption = ' '.join(filter(None, [part.caption, said_once(rows)]))
+        block = table_block(compact(rows), part.title, caption, fold_above=16, file=file)
+        yield part.section, replace(block, beside=page.beside.get(name, ()))
+    if alike.any():
+        said = same_in_everybody(table[alike], list(dict.fromkeys(table['cohort'].dropna())))
+        yield (
+            text.section,
+            Block(
+                title='Quality measures that are the same in everybody',
+                paragraphs=[f'Nothing to compare between groups: {said}.'],
+            ),
+        )
+
+
 def render_group_page(page: GroupPage, subtitle: str) -> str:
     """Put the cohort's page together.
 
@@ -427,13 +514,9 @@ def render_group_page(page: GroupPage, subtitle: str) -> str:
             replace(image_block(path, title, caption), beside=page.beside.get(path, ()))
             for path, title, caption in figures
         ]
-    for name, table in page.tables.items():
-        text = TABLES.get(name, TableText('Further analyses', name, ''))
-        file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
-        for part, rows in _parts(text, table):
-            caption = ' '.join(filter(None, [part.caption, said_once(rows)]))
-            block = table_block(compact(rows), part.title, caption, fold_above=16, file=file)
-            blocks[part.section].append(replace(block, beside=page.beside.get(name, ())))
+    for name in page.tables:
+        for section, block in _table_blocks(page, name):
+            blocks[section].append(block)
     if len(undone := not_done(page.tables)):
         blocks['Checks'].insert(
             0, table_block(undone, 'Not done, and why', 'Analyses that the data do not allow.')
