@@ -469,24 +469,44 @@ def _parts(text: TableText, table: pd.DataFrame) -> Iterator[tuple[TableText, pd
     yield replace(text, section='Function', title=text.functional), table[own]
 
 
+def _by_groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield a table with its groups as columns in one, or by cohort where these have other groups.
+
+    Columns of groups that a cohort does not have would stay empty.
+    """
+    if 'description' in table and 'p_unc' in table and 'cohort' in table and len(table):
+        names = table['cohort'].map(str)
+        groups = {
+            name: frozenset(g for _, row in own.iterrows() for g in by_group(row))
+            for name, own in table.groupby(names, sort=False)
+        }
+        if len(set(groups.values())) > 1:
+            yield from ((name, table[names == name]) for name in groups)
+            return
+    yield '', table
+
+
 def _table_blocks(page: GroupPage, name: str) -> Iterator[tuple[str, Block]]:
     """Yield a table of the page, each part with its section; measures without variation apart."""
     text = TABLES.get(name, TableText('Further analyses', name, ''))
     file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
     table = page.tables[name]
-    parted = name == 'qc_by_group' and 'note' in table
-    alike = _is_constant(table) if parted else pd.Series(data=False, index=table.index)
+    with_constants = name == 'qc_by_group' and 'note' in table
+    alike = _is_constant(table) if with_constants else pd.Series(data=False, index=table.index)
     shown = table[~alike] if alike.any() else table
-    for part, rows in _parts(text, shown):
-        caption = ' '.join(filter(None, [part.caption, said_once(rows)]))
-        block = table_block(compact(rows), part.title, caption, fold_above=16, file=file)
-        yield part.section, replace(block, beside=page.beside.get(name, ()))
+    for part, rows in _parts(text, shown) if len(shown) or not alike.any() else ():
+        for number, (place, own) in enumerate(_by_groups(rows)):
+            how = '' if number else part.caption  # is read once
+            caption = ' '.join(filter(None, [how, said_once(own)]))
+            title = f'{part.title}, {place}' if place else part.title
+            block = table_block(compact(own), title, caption, fold_above=16, file=file)
+            yield part.section, replace(block, beside=page.beside.get(name, ()))
     if alike.any():
         said = same_in_everybody(table[alike], list(dict.fromkeys(table['cohort'].dropna())))
         yield (
             text.section,
             Block(
-                title='Quality measures that are the same in everybody',
+                title='Quality measures that do not vary within a cohort',
                 paragraphs=[f'Nothing to compare between groups: {said}.'],
             ),
         )

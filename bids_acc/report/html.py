@@ -25,6 +25,8 @@ from bids_acc import __version__
 from bids_acc.report.surface_view import mesh_content
 
 _MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
+_WHOLE = 18
+"""Letters of a cell that stay on one line, such as those of F(2, 70) = 0.38."""
 _VERDICTS = ('pass', 'fail', 'done', 'reused', 'skipped', 'failed', 'excluded', 'flag', 'unknown')
 
 
@@ -190,7 +192,11 @@ def _cell(value: object) -> dict[str, str]:
     if isinstance(value, int):
         return {'text': str(value), 'css': 'number'}
     text = str(value)
-    return {'text': text, 'css': text if text in _VERDICTS else ''}
+    if text in _VERDICTS:
+        return {'text': text, 'css': text}
+    if text.endswith(']') and ' [' in text:
+        return {'text': text, 'css': 'interval'}
+    return {'text': text, 'css': 'whole' if ' ' in text and len(text) <= _WHOLE else ''}
 
 
 def render_page(

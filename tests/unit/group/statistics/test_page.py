@@ -114,3 +114,66 @@ def test_functional_responses_stand_under_function():
         'Functional measures between groups', 'sgACC',
     )]  # fmt: skip
     assert order == sorted(order)
+
+
+def quality_row(cohort: str, name: str, means: str, note: str = '', analysis='quality') -> Row:
+    test = {} if note else T
+    return Row(analysis=analysis, cohort=cohort, response=name, term='group', note=note,
+               extra={'description': means}, **test)  # fmt: skip
+
+
+NO_VARIATION = 'not done: no variation'
+
+
+def quality_page(*rows: Row) -> str:
+    table = finish_table(list(rows), {}, Family())
+    return render_group_page(GroupPage(summary=(), tables={'qc_by_group': table}), '')
+
+
+def test_measures_that_do_not_vary_are_one_sentence():
+    page = quality_page(
+        quality_row('A', 'dwi_fd_mean', 'HC: 0.2 (0.1), n=9; TRS: 0.3 (0.1), n=9'),
+        quality_row('A', 'mrs_te_s', 'HC: 0.03 (0), n=9; TRS: 0.03 (0), n=9', NO_VARIATION),
+        quality_row('B', 'mrs_te_s', 'HC: 0.03 (0), n=8; TRS: 0.03 (0), n=8', NO_VARIATION),
+        quality_row('A', 'dwi_n_volumes', 'HC: 35 (0), n=9; TRS: 35 (0), n=9', NO_VARIATION),
+        quality_row('B', 'dwi_n_volumes', 'HC: 33 (0), n=8; TRS: 33 (0), n=8', NO_VARIATION),
+    )
+    assert 'spectrum: echo time (s) = 0.03' in page
+    assert 'diffusion: volumes = 35 (A), 33 (B)' in page
+    assert '1 row<' in page
+    assert '0.03 (0)' not in page
+    only = quality_page(quality_row('A', 'mrs_te_s', 'HC: 0.03 (0), n=9', NO_VARIATION))
+    assert 'echo time (s) = 0.03.' in only
+    assert 'Quality measures compared' not in only
+
+
+def test_a_measure_that_varies_before_the_gate_stays_in_the_table():
+    page = quality_page(
+        quality_row('A', 'gate_Glx', 'HC: fail 1, pass 8; TRS: fail 3, pass 6'),
+        quality_row('A', 'gate_Glx', 'HC: pass 8; TRS: pass 6',
+                    'not done: one category or one group only', 'quality_passed'),
+    )  # fmt: skip
+    assert '2 rows<' in page
+    assert 'do not vary' not in page
+
+
+def test_cohorts_with_other_groups_have_tables_of_their_own():
+    rows = [
+        quality_row('A', 'dwi_fd_mean', 'HC: 0.2 (0.1), n=9; TRS: 0.3 (0.1), n=9'),
+        quality_row('B', 'dwi_fd_mean', 'HC: 0.2 (0.1), n=9; URS: 0.3 (0.1), n=9'),
+    ]
+    page = quality_page(*rows)
+    for cohort, own, other in (('A', 'TRS', 'URS'), ('B', 'URS', 'TRS')):
+        part = page.split(f'Quality measures compared between groups, {cohort}</h3>')[1]
+        head = part.split('</thead>')[0]
+        assert f'>{own}</th>' in head
+        assert f'>{other}</th>' not in head
+    same = quality_page(
+        rows[0], quality_row('B', 'dwi_fd_mean', 'HC: 1 (1), n=9; TRS: 2 (1), n=9')
+    )
+    assert same.count('Quality measures compared between groups</h3>') == 1
+
+
+def test_a_test_statistic_stays_on_one_line():
+    page = quality_page(quality_row('A', 'dwi_fd_mean', 'HC: 0.2 (0.1), n=9; TRS: 0.3 (0.1), n=9'))
+    assert '<td class="whole">t(36) = 3.00</td>' in page
