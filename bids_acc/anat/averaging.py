@@ -115,7 +115,9 @@ class AverageT1w(SimpleInterface):
         return runtime
 
 
-def _described(paths: Sequence[str], reports: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
+def _described(
+    paths: Sequence[str], reports: Sequence[dict[str, float]]
+) -> list[dict[str, str | float]]:
     """List the runs for the sidecar."""
     rows: list[dict[str, Any]] = [{'Name': Path(paths[0]).name, 'Used': True}]
     for path, report in zip(paths[1:], reports, strict=True):

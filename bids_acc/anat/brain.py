@@ -35,7 +35,7 @@ from bids_acc.anat.brain_weights import load_networks
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.masks import dice
 from bids_acc.images.volumes import CUT_CM2, cut_area, stripped_mask
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Scalar, Volume
 
 BRAIN_ML = (900.0, 2100.0)
 """Volumes that an adult brain with the CSF around its folds can have. Of 26 real heads the
@@ -176,7 +176,7 @@ def check_coherent(data: npt.ArrayLike, mask: npt.ArrayLike, where: str) -> None
 
 
 def find_brain(
-    data: Any, affine: FloatArray, folder: Path, *, seed: int = 1, n_threads: int = 1
+    data: Volume, affine: FloatArray, folder: Path, *, seed: int = 1, n_threads: int = 1
 ) -> BrainMask:
     """Find the brain of a whole head: the networks' mask, or else that of registration.
 
@@ -216,7 +216,7 @@ def find_brain(
 
 
 def compared(
-    data: Any, affine: FloatArray, mask: BoolArray, folder: Path, *, seed: int = 1,
+    data: Volume, affine: FloatArray, mask: BoolArray, folder: Path, *, seed: int = 1,
     n_threads: int = 1,
 ) -> float:  # fmt: skip
     """Return the Dice overlap of a mask with the template's brain, registered to the whole head.
@@ -245,7 +245,7 @@ def compared(
     return float('nan') if best is None else _overlap(best, mask, affine)
 
 
-def find_in_stripped(data: Any, affine: FloatArray, *, sure: bool = False) -> BrainMask:
+def find_in_stripped(data: Volume, affine: FloatArray, *, sure: bool = False) -> BrainMask:
     """Return the brain of an image without a head, after a look by the networks.
 
     Parameters
@@ -279,7 +279,7 @@ def find_in_stripped(data: Any, affine: FloatArray, *, sure: bool = False) -> Br
 
 
 def given_brain(
-    data: Any, affine: FloatArray, given: npt.ArrayLike, given_affine: FloatArray
+    data: Volume, affine: FloatArray, given: npt.ArrayLike, given_affine: FloatArray
 ) -> BrainMask:
     """Carry a mask that somebody gives to the grid of the image, and compare it.
 
@@ -319,13 +319,13 @@ def given_brain(
     return BrainMask(mask, 'given', float('nan') if seen is None else dice(seen, mask))
 
 
-def _with_air(data: Any, mask: BoolArray) -> Any:
+def _with_air(data: npt.NDArray[Scalar], mask: BoolArray) -> npt.NDArray[Scalar]:
     """Return the box of a brain with as much air around it as an image of a head has."""
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     return np.pad(data[box], [((s.stop - s.start) // 4,) * 2 for s in box])
 
 
-def _seen_by_networks(data: Any, affine: FloatArray) -> BoolArray | None:
+def _seen_by_networks(data: Volume, affine: FloatArray) -> BoolArray | None:
     """Return what the networks see in the whole image, or else in the head cut out of it."""
     networks = load_networks()
     seen = _by_networks(data, networks)
@@ -342,7 +342,7 @@ def _seen_by_networks(data: Any, affine: FloatArray) -> BoolArray | None:
     return mask
 
 
-def _by_networks(data: Any, networks: BrainNetworks) -> BoolArray | None:
+def _by_networks(data: Volume, networks: BrainNetworks) -> BoolArray | None:
     """Return what the networks see; None for nothing."""
     try:
         return network_brain(data, networks)
@@ -358,7 +358,7 @@ def _overlap(fit: AffineFit, mask: BoolArray, affine: FloatArray) -> float:
     return dice(coarse, carried_outline(fit, coarse.shape, grid))
 
 
-def _refined(data: Any, affine: FloatArray, fit: AffineFit) -> BoolArray:
+def _refined(data: Volume, affine: FloatArray, fit: AffineFit) -> BoolArray:
     """Return the template's brain on the head, trimmed to the head's own intensities."""
     return refine_mask(data, carried_outline(fit, data.shape, affine), voxel_sizes(affine))
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import nibabel as nb
 import numpy as np
@@ -22,7 +22,10 @@ from scipy import ndimage
 from bids_acc.anat.registration import bias_correct, coarser, template_path
 from bids_acc.images.ants_bridge import itk_session, read_matrix, to_ants, write_matrix
 from bids_acc.images.masks import ball, largest_component, otsu_threshold
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, SingleArray, Volume
+
+if TYPE_CHECKING:
+    from ants.core.ants_image import ANTsImage
 
 SCALE_RANGE = (0.55, 1.1)
 """Volume of a head as a share of the template's: those of 26 real heads lie within .69 to 1.05.
@@ -148,7 +151,7 @@ def add_head(
 
 
 @cache
-def _template() -> tuple[Any, FloatArray, Any]:
+def _template() -> tuple[SingleArray, FloatArray, SingleArray]:
     """Return the template's brain, its affine, and the brain with a head around it."""
     image = nb.Nifti1Image.from_filename(template_path('t1'))
     intensity = image.get_fdata(dtype=np.float32)
@@ -156,8 +159,8 @@ def _template() -> tuple[Any, FloatArray, Any]:
 
 
 def _as_seen(
-    data: Any, affine: FloatArray, voxel_mm: float, n_threads: int
-) -> tuple[Any, FloatArray]:
+    data: Volume, affine: FloatArray, voxel_mm: float, n_threads: int
+) -> tuple[Volume, FloatArray]:
     """Cut the neck off, average to larger voxels, even a coil out and clip what is brightest.
 
     Beside a coil that made one side four times as bright, mutual information was highest with
@@ -176,7 +179,7 @@ def _as_seen(
 
 
 def template_fits(
-    data: Any, affine: FloatArray, folder: Path, *, seed: int = 1, n_threads: int = 1
+    data: Volume, affine: FloatArray, folder: Path, *, seed: int = 1, n_threads: int = 1
 ) -> list[AffineFit]:
     """Register the template to a whole head, once from each start.
 
@@ -213,7 +216,13 @@ def template_fits(
 
 
 def fit_from_mask(
-    data: Any, affine: FloatArray, mask: Any, folder: Path, *, seed: int = 1, n_threads: int = 1
+    data: Volume,
+    affine: FloatArray,
+    mask: BoolArray,
+    folder: Path,
+    *,
+    seed: int = 1,
+    n_threads: int = 1,
 ) -> AffineFit:
     """Register the template to a whole head, from the place and size of a brain mask.
 
@@ -238,7 +247,7 @@ def fit_from_mask(
         return _register(fixed, moving, 'Affine', str(start), folder / 'check_')[0]
 
 
-def _between(a: Any, a_affine: FloatArray, b: Any, b_affine: FloatArray) -> FloatArray:
+def _between(a: BoolArray, a_affine: FloatArray, b: BoolArray, b_affine: FloatArray) -> FloatArray:
     """Return the shift and scale from one mask to another, (4, 4) in mm."""
     volume = [float(m.sum()) * abs(np.linalg.det(g[:3, :3])) for m, g in
               ((a, a_affine), (b, b_affine))]  # fmt: skip
@@ -251,7 +260,7 @@ def _between(a: Any, a_affine: FloatArray, b: Any, b_affine: FloatArray) -> Floa
 
 
 def _register(
-    fixed: Any, moving: Any, kind: str, start: str | None, prefix: Path
+    fixed: ANTsImage, moving: ANTsImage, kind: str, start: str | None, prefix: Path
 ) -> tuple[AffineFit, str]:
     """Register by one kind of map; return the fit and the transform's file."""
     import ants

@@ -7,7 +7,7 @@ import json
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,10 +19,22 @@ BRAIN_CLASS = 1
 """Of the two classes that the networks give a probability of."""
 
 
+class WeightsRecord(TypedDict):
+    """What ``weights.json`` says of the networks; a sidecar gets all of it."""
+
+    Name: str
+    Version: str
+    License: str
+    Reference: str
+    SHA256: dict[str, str]
+    """File to checksum."""
+
+
 @cache
-def weights_record() -> dict[str, Any]:
+def weights_record() -> WeightsRecord:
     """Return name, version, licence, reference and SHA-256 of the weights."""
-    return json.loads((FOLDER / 'weights.json').read_text(encoding='utf-8'))
+    found: WeightsRecord = json.loads((FOLDER / 'weights.json').read_text(encoding='utf-8'))
+    return found
 
 
 def load_networks(folder: Path = FOLDER) -> BrainNetworks:

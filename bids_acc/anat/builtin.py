@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nb
 import numpy as np
@@ -27,7 +26,7 @@ from bids_acc.images.volumes import finer, stripped_mask
 from bids_acc.surfaces.geometry import gathered, vertex_areas, vertex_volumes
 from bids_acc.surfaces.neighbours import neighbour_mean
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, load_template
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, IntArray, SingleArray, Volume
 
 SIDES = {'L': -1, 'R': 1}
 UNDEFINED = {
@@ -37,7 +36,7 @@ UNDEFINED = {
 """Why a vertex has no value."""
 
 
-def template_priors() -> tuple[Any, FloatArray]:
+def template_priors() -> tuple[SingleArray, FloatArray]:
     """Return the template's GM, WM and CSF probabilities (3, nx, ny, nz) and their affine."""
     images = [nb.Nifti1Image.from_filename(template_path(kind)) for kind in ('gm', 'wm', 't1')]
     grey, white, t1w = (image.get_fdata(dtype=np.float32) for image in images)
@@ -46,8 +45,8 @@ def template_priors() -> tuple[Any, FloatArray]:
 
 
 def segment_brain(
-    data: Any, affine: FloatArray, mask: Any, images_to_t1w: Sequence[Path | str]
-) -> tuple[TissueModel, Any]:
+    data: Volume, affine: FloatArray, mask: BoolArray, images_to_t1w: Sequence[Path | str]
+) -> tuple[TissueModel, SingleArray]:
     """Estimate tissue probabilities with the template's priors.
 
     Parameters
@@ -76,7 +75,7 @@ def segment_brain(
 
 
 def tissue_image(
-    data: Any, affine: FloatArray, probabilities: Any, images_to_t1w: Sequence[Path | str]
+    data: Volume, affine: FloatArray, probabilities: Volume, images_to_t1w: Sequence[Path | str]
 ) -> TissueImage:
     """Return the image with the local means of its tissues and its midsagittal plane.
 
@@ -111,7 +110,7 @@ def tissue_image(
 
 def fit_hemisphere(
     image: TissueImage, hemi: str, to_t1w: Sequence[Path | str]
-) -> tuple[FittedSurfaces, Any]:
+) -> tuple[FittedSurfaces, IntArray]:
     """Carry one hemisphere's template surfaces into the T1w and fit them, on the finest mesh.
 
     Parameters
@@ -148,7 +147,7 @@ class MeasuredHemisphere:
     """(n_vertices, 3) in mm."""
     pial: FloatArray
     """(n_vertices, 3) in mm."""
-    undefined: Any
+    undefined: IntArray
     """(n_vertices,) codes of `UNDEFINED`."""
     thickness: FloatArray
     """(n_vertices,) in mm, NaN on the medial wall and where undefined."""
@@ -159,7 +158,7 @@ class MeasuredHemisphere:
 
 
 def measure_hemisphere(
-    white: FloatArray, pial: FloatArray, undefined: Any, hemi: str, density: str
+    white: FloatArray, pial: FloatArray, undefined: IntArray, hemi: str, density: str
 ) -> MeasuredHemisphere:
     """Measure surfaces on the finest mesh, and give what a coarser one keeps.
 
@@ -199,11 +198,11 @@ def measure_hemisphere(
 class RegisteredBrain:
     """A brain whose tissues and way to the template are known: all that the fit needs."""
 
-    brain: Any
+    brain: SingleArray
     """(nx, ny, nz) bias-corrected intensities, zero outside the brain."""
     affine: FloatArray
     """(4, 4) voxel to scanner RAS in mm."""
-    probabilities: Any
+    probabilities: SingleArray
     """(3, nx, ny, nz) of GM, WM and CSF."""
     points_to_t1w: list[Path]
     """For template points, in ANTs' order."""
@@ -214,7 +213,7 @@ class RegisteredBrain:
 
 
 def register_brain(
-    data: Any, affine: FloatArray, folder: Path, *, seed: int = 0, n_threads: int = 1
+    data: Volume, affine: FloatArray, folder: Path, *, seed: int = 0, n_threads: int = 1
 ) -> RegisteredBrain:
     """Correct, register and segment a skull-stripped image.
 

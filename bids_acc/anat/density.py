@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Volume
 
 
-def jacobian_determinant(places: Any, affine: FloatArray) -> Any:
+def jacobian_determinant(places: Volume, affine: FloatArray) -> Volume:
     """Return by how much a mapping of space stretches volume.
 
     Parameters
@@ -36,7 +34,7 @@ def jacobian_determinant(places: Any, affine: FloatArray) -> Any:
     return product / np.linalg.det(np.asarray(affine)[:3, :3])
 
 
-def modulated(grey: Any, determinant: Any) -> Any:
+def modulated(grey: Volume, determinant: Volume) -> Volume:
     """Return grey matter per volume of the template.
 
     Its sum over a region, times the volume of a voxel, is the person's volume of grey matter

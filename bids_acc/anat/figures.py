@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from bids_acc.anat.tissues import sample_volume
 from bids_acc.images.volumes import outside_grid
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import FloatArray, IntArray, Volume
 
 Surface = tuple[FloatArray, IntArray, str]
 """Vertices in mm, faces, colour."""
@@ -50,7 +50,7 @@ def plane_section(vertices: FloatArray, faces: IntArray, axis: int, level: float
 
 def slice_grid(
     centre: FloatArray, axis: int, half_mm: float, step: float = 0.75
-) -> tuple[FloatArray, list[float]]:
+) -> tuple[FloatArray, tuple[float, float, float, float]]:
     """Return the points of a square slice and the limits of its axes.
 
     Parameters
@@ -68,7 +68,7 @@ def slice_grid(
     -------
     points : (n, n, 3) ndarray
         Scanner RAS in mm; rows go up, columns to the right of the figure.
-    extent : list of four float
+    extent : tuple of four float
         Left, right, bottom, top in mm, as Matplotlib's ``imshow`` takes them.
     """
     ticks = np.arange(-half_mm, half_mm + step / 2, step)
@@ -77,12 +77,12 @@ def slice_grid(
     points[..., axis] = centre[axis]
     points[..., across] = centre[across] + ticks[None, :]
     points[..., up] = centre[up] + ticks[:, None]
-    extent = [centre[across] - half_mm, centre[across] + half_mm]
-    return points, [*extent, centre[up] - half_mm, centre[up] + half_mm]
+    x, y = float(centre[across]), float(centre[up])
+    return points, (x - half_mm, x + half_mm, y - half_mm, y + half_mm)
 
 
 def surfaces_on_slices(
-    volume: Any,
+    volume: Volume,
     affine: FloatArray,
     surfaces: Sequence[Surface],
     centre: FloatArray,
@@ -123,7 +123,7 @@ def surfaces_on_slices(
     return figure
 
 
-def _sample_inside(volume: Any, affine: FloatArray, points: FloatArray) -> FloatArray:
+def _sample_inside(volume: Volume, affine: FloatArray, points: FloatArray) -> FloatArray:
     """Sample a volume; zero beyond it, so that its edge is not drawn on like tissue."""
     values = sample_volume(volume, affine, points)
     beyond = outside_grid(points.reshape(-1, 3), np.shape(volume), affine)
@@ -132,8 +132,8 @@ def _sample_inside(volume: Any, affine: FloatArray, points: FloatArray) -> Float
 
 
 def _draw_slice(
-    axes: Any, volume: Any, affine: FloatArray, surfaces: Sequence[Surface], centre: FloatArray,
-    axis: int, half_mm: float,
+    axes: Axes, volume: Volume, affine: FloatArray, surfaces: Sequence[Surface],
+    centre: FloatArray, axis: int, half_mm: float,
 ) -> None:  # fmt: skip
     """Draw one slice with the sections of the surfaces."""
     points, extent = slice_grid(centre, axis, half_mm)
@@ -153,7 +153,7 @@ def _draw_slice(
 
 
 def contours_on_slices(
-    volume: Any, affine: FloatArray, maps: Sequence[tuple[Any, str]], title: str = ''
+    volume: Volume, affine: FloatArray, maps: Sequence[tuple[Volume, str]], title: str = ''
 ) -> Figure:
     """Draw the 0.5 contours of maps, on the same grid, over nine slices of a brain.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from nibabel.freesurfer.io import read_annot, read_geometry, read_morph_data
@@ -13,8 +13,9 @@ from nibabel.freesurfer.io import read_annot, read_geometry, read_morph_data
 from bids_acc.anat.native import NativeHemisphere, check_length, existing
 from bids_acc.exceptions import InputDataError
 from bids_acc.surfaces.template import MEDIAL_WALL
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import FloatArray, IntArray, Row
 
+Content = TypeVar('Content')
 PREFIX = {'L': 'lh', 'R': 'rh'}
 ANNOTATIONS = (
     ('aparc.DKTatlas', 'DKT'),
@@ -91,7 +92,7 @@ def read_freesurfer(subject_dir: Path, hemi: str) -> NativeHemisphere:
     )
 
 
-def read_aseg_volumes(subject_dir: Path) -> list[dict[str, Any]]:
+def read_aseg_volumes(subject_dir: Path) -> list[Row]:
     """Read FreeSurfer's volumes of subcortical structures and of the skull's inside.
 
     Parameters
@@ -150,7 +151,7 @@ def _pial(surf: Path, prefix: str) -> Path:
     return real if not linked.is_file() and real.is_file() else existing(linked)
 
 
-def _read(reader: Callable[..., Any], path: Path, **options: Any) -> Any:
+def _read(reader: Callable[..., Content], path: Path, **options: object) -> Content:
     """Read a file, or say that it is damaged."""
     try:
         with warnings.catch_warnings():

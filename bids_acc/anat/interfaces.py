@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nb
 import numpy as np
+import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -56,12 +57,13 @@ from bids_acc.images.volumes import (
 )
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
 from bids_acc.surfaces.template import load_template
+from bids_acc.typing import FloatArray, IntArray, SingleArray, Volume
 
 MAPS = ('thickness', 'area', 'volume')
 """What is measured at each vertex."""
 
 
-def load_volume(path: str | Path) -> tuple[Any, Any]:
+def load_volume(path: str | Path) -> tuple[SingleArray, FloatArray]:
     """Return data as float32 and affine of a NIfTI file; of complex numbers, their magnitude.
 
     Parameters
@@ -105,7 +107,7 @@ def _open_nifti(path: str | Path) -> nb.Nifti1Image:
     return image
 
 
-def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
+def load_t1w(path: str | Path) -> tuple[SingleArray, FloatArray, float]:
     """Read a T1w image, check it, and turn its axes nearest to right, anterior, superior.
 
     Parameters
@@ -138,7 +140,7 @@ def load_t1w(path: str | Path) -> tuple[Any, Any, float]:
     return image.get_fdata(dtype=np.float32), image.affine, form_gap(sform, qform, data.shape)
 
 
-def save_volume(path: Path, data: Any, affine: Any) -> str:
+def save_volume(path: Path, data: npt.ArrayLike, affine: FloatArray) -> str:
     """Write a NIfTI file in scanner space; masks and labels as bytes, the rest as float32.
 
     Parameters
@@ -211,7 +213,7 @@ class PrepareT1w(SimpleInterface):
         }
         return runtime
 
-    def _brain(self, data: Any, affine: Any, stripped: bool, folder: Path) -> BrainMask:
+    def _brain(self, data: Volume, affine: FloatArray, stripped: bool, folder: Path) -> BrainMask:
         """Take the given mask, or find the brain; whatever fails names the file."""
         given, source = self.inputs.brain_mask, self.inputs.t1w_file
         try:
@@ -227,7 +229,7 @@ class PrepareT1w(SimpleInterface):
             raise InputDataError(f'{source}: {error}') from error
 
 
-def mask_metadata(method: str, given: Any) -> dict[str, Any]:
+def mask_metadata(method: str, given: Path | str) -> dict[str, object]:
     """Describe in a sidecar how a brain mask came about.
 
     Parameters
@@ -355,7 +357,7 @@ class SegmentTissues(SimpleInterface):
 
 
 def write_surfaces(
-    folder: Path, white: Any, pial: Any, faces: Any, hemi: str
+    folder: Path, white: FloatArray, pial: FloatArray, faces: IntArray, hemi: str
 ) -> Iterator[tuple[str, str]]:
     """Write the white, pial and mid-surface of a hemisphere; yield kind and path of each.
 

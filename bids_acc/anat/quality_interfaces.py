@@ -38,7 +38,7 @@ from bids_acc.surfaces.gifti import read_labels, read_map, read_surface
 from bids_acc.surfaces.intersection import self_intersecting_faces
 from bids_acc.surfaces.template import HEMISPHERES
 from bids_acc.tables.writing import write_tsv
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Volume
 
 WHITE_DEPTH_MM = 1.0
 """How far inside the white surface white matter is sampled."""
@@ -115,7 +115,7 @@ class AnatQuality(SimpleInterface):
         return {names[code] for labels, names in tables for code in np.unique(labels[labels > 0])}
 
     def _hemisphere(
-        self, index: int, image: Any, mask: Any, affine: FloatArray
+        self, index: int, image: Volume, mask: Volume, affine: FloatArray
     ) -> dict[str, float]:
         """Return the figures of one hemisphere."""
         white, faces = read_surface(self.inputs.white[index])

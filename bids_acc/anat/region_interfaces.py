@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nibabel as nb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
@@ -42,7 +42,7 @@ from bids_acc.surfaces.region_means import cortex_rows
 from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.template import HEMISPHERES
 from bids_acc.tables.writing import write_tsv
-from bids_acc.typing import FloatArray
+from bids_acc.typing import Codes, FloatArray, Row, Scalar, Volume
 
 COLUMNS = (
     'atlas', 'region', 'hemisphere', 'method', 'volume_mm3', 'gm_volume_mm3', 'gm_density',
@@ -122,17 +122,18 @@ class MeasureRegions(SimpleInterface):
         }
         return runtime
 
-    def _with_density(
-        self, atlas: VolumeAtlas, rows: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+    def _with_density(self, atlas: VolumeAtlas, rows: list[Row]) -> list[Row]:
         """Add the mean modulated density of each region."""
         if not isdefined(self.inputs.density_file):
             return rows
         values, affine = load_volume(self.inputs.density_file)
         means = region_densities(atlas, values, affine)
-        return [{**row, 'gm_density': means[row['region'], row['hemisphere']]} for row in rows]
+        return [
+            {**row, 'gm_density': means[str(row['region']), str(row['hemisphere'])]}
+            for row in rows
+        ]
 
-    def _cortex(self) -> list[dict[str, Any]]:
+    def _cortex(self) -> list[Row]:
         """Return the rows of regions on the mesh."""
         rows = []
         for index, side in enumerate(HEMISPHERES):
@@ -197,7 +198,7 @@ class ModulateGrey(SimpleInterface):
 
 
 def region_densities(
-    atlas: VolumeAtlas, values: Any, affine: FloatArray
+    atlas: VolumeAtlas, values: Volume, affine: FloatArray
 ) -> dict[tuple[str, str], float]:
     """Return the mean of a map in the template over each region of an atlas.
 
@@ -242,14 +243,14 @@ class FineGrid:
         Voxel to scanner RAS in mm.
     """
 
-    def __init__(self, shape: tuple[int, ...], affine: Any) -> None:
+    def __init__(self, shape: tuple[int, ...], affine: FloatArray) -> None:
         self.factor = np.ceil(voxel_sizes(affine) / PIECE_MM - 1e-6).astype(int)
         self.shape = tuple(int(n) for n in np.array(shape) * self.factor)
         to_voxel = np.diag([*(1 / self.factor), 1.0])
         to_voxel[:3, 3] = (1 / self.factor - 1) / 2
         self.affine = np.asarray(affine) @ to_voxel
 
-    def repeated(self, values: Any) -> Any:
+    def repeated(self, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """Give each sub-voxel the value of the voxel that it is a part of.
 
         Parameters
@@ -266,7 +267,7 @@ class FineGrid:
             values = np.repeat(values, n, axis=axis)
         return values
 
-    def one_of_each(self, values: Any) -> Any:
+    def one_of_each(self, values: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
         """Return, for each voxel, the value of its sub-voxel next to the centre.
 
         Parameters
@@ -284,8 +285,8 @@ class FineGrid:
 
 
 def volume_rows(
-    atlas: VolumeAtlas, points: Any, grey: Any, millimetres: float, voxel_mm3: float
-) -> tuple[list[dict[str, Any]], Any]:
+    atlas: VolumeAtlas, points: Volume, grey: Volume, millimetres: float, voxel_mm3: float
+) -> tuple[list[Row], Codes | None]:
     """Measure the regions of a volume atlas.
 
     Parameters
@@ -318,7 +319,7 @@ def volume_rows(
         amount = {code: float(found.amount[code]) for code in atlas.regions}
         within = {code: float(found.weighted[0, code]) for code in atlas.regions}
         nearest = found.nearest
-    rows = [
+    rows: list[Row] = [
         {
             'atlas': atlas.name,
             'region': name,
@@ -333,7 +334,7 @@ def volume_rows(
     return rows, nearest
 
 
-def intracranial_volume(points: Any, millimetres: float) -> float:
+def intracranial_volume(points: Volume, millimetres: float) -> float:
     """Return the volume of the template's brain mask, carried to the image, in mL.
 
     The mask holds the fluid of the sulci: what lies within it is taken for the intracranial

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import nibabel as nb
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from bids_acc.exceptions import ComputationError
 from bids_acc.images.ants_bridge import carry_points, itk_session, to_ants
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, SingleArray, Volume
 
 TEMPLATE_NAME = 'MNI152NLin2009aSym'
 """The T1w template that comes with nilearn."""
@@ -37,7 +37,7 @@ def template_path(kind: str) -> Path:
     return folder / f'mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz'
 
 
-def coarser(data: Any, affine: FloatArray, target_mm: float) -> tuple[Any, FloatArray]:
+def coarser(data: Volume, affine: FloatArray, target_mm: float) -> tuple[SingleArray, FloatArray]:
     """Average blocks of voxels to about a spacing, for a faster registration.
 
     Parameters
@@ -67,7 +67,9 @@ def coarser(data: Any, affine: FloatArray, target_mm: float) -> tuple[Any, Float
     return blocks.mean(axis=(1, 3, 5), dtype=np.float32), shifted
 
 
-def bias_correct(data: Any, affine: FloatArray, mask: Any, n_threads: int = 1) -> Any:
+def bias_correct(
+    data: Volume, affine: FloatArray, mask: npt.ArrayLike, n_threads: int = 1
+) -> SingleArray:
     """Remove the bias field with N4.
 
     Tustison et al. (2010), IEEE TMI 29:1310-1320, https://doi.org/10.1109/TMI.2010.2046908.
@@ -123,7 +125,7 @@ def bias_correct(data: Any, affine: FloatArray, mask: Any, n_threads: int = 1) -
 
 
 def register_to_template(
-    data: Any, affine: FloatArray, prefix: Path, *, seed: int = 1, n_threads: int = 1,
+    data: Volume, affine: FloatArray, prefix: Path, *, seed: int = 1, n_threads: int = 1,
     spacing_mm: float = 2.0,
 ) -> tuple[list[Path], list[Path]]:  # fmt: skip
     """Register a brain to the template: affine, then SyN by local cross-correlation.
@@ -212,9 +214,9 @@ def points_to_t1w(points: FloatArray, transforms: Sequence[Path | str]) -> Float
 
 
 def image_to_t1w(
-    data: Any, affine: FloatArray, grid_shape: tuple[int, ...], grid_affine: FloatArray,
+    data: npt.ArrayLike, affine: FloatArray, grid_shape: tuple[int, ...], grid_affine: FloatArray,
     transforms: Sequence[Path | str], interpolator: str = 'linear',
-) -> Any:  # fmt: skip
+) -> SingleArray:  # fmt: skip
     """Carry a template image to the T1w's grid.
 
     Parameters

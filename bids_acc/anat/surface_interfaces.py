@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -37,6 +36,7 @@ from bids_acc.surfaces.geometry import vertex_volumes
 from bids_acc.surfaces.gifti import read_labels, read_surface, write_labels, write_map
 from bids_acc.surfaces.regions import Labels, region_codes
 from bids_acc.surfaces.template import HEMISPHERES, MEDIAL_WALL, load_template, mask_sha256
+from bids_acc.typing import BoolArray, FloatArray
 
 
 class _ExternalSurfacesInputSpec(BaseInterfaceInputSpec):
@@ -129,7 +129,7 @@ class CorrespondingSurfaces(SimpleInterface):
         self._results.update(results)
         return runtime
 
-    def _by_place(self, points: Any, hemi: str) -> Labels:
+    def _by_place(self, points: FloatArray, hemi: str) -> Labels:
         """Return the labels of CerebrA's cortex by place in the T1w image."""
         image, affine = load_volume(self.inputs.region_labels)
         cortex = set(shipped_surface(DEFAULT_ATLAS).names[hemi].values())
@@ -199,7 +199,7 @@ class RegionOfInterest(SimpleInterface):
         return runtime
 
 
-def region_facts(mask: Any, roi: tuple[str, ...]) -> dict[str, Any]:
+def region_facts(mask: BoolArray, roi: tuple[str, ...]) -> dict[str, object]:
     """Describe a region on one hemisphere's mesh, so that it can be told from another.
 
     Parameters
@@ -221,7 +221,7 @@ def region_facts(mask: Any, roi: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _barycentric_grid(n: int) -> Any:
+def _barycentric_grid(n: int) -> FloatArray:
     """Return barycentric weights of a regular grid of points in a triangle."""
     i, j = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
     inside = i + j <= n

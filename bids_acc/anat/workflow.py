@@ -34,6 +34,7 @@ from bids_acc.files.meshes import SUBDIVISIONS, TEMPLATE_MESH
 from bids_acc.settings import AnatSettings
 from bids_acc.surfaces.atlases import DEFAULT_ATLAS, PROVENANCE
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES
+from bids_acc.typing import Metadata
 
 OUTPUTS = (
     't1w_preproc', 't1w_mask', 'dseg', 'tpms', 'template_to_t1w_xfm', 't1w_to_template_xfm',
@@ -96,7 +97,7 @@ class SurfaceOrigin:
         return self.own_labels or DEFAULT_ATLAS
 
 
-def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
+def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, object]:
     """Describe in sidecars of surface files the mesh, and whose surfaces they are.
 
     Parameters
@@ -127,7 +128,7 @@ def surface_metadata(density: str, origin: SurfaceOrigin) -> dict[str, Any]:
     }
 
 
-def mesh_metadata(settings: AnatSettings, origin: SurfaceOrigin) -> dict[str, Any]:
+def mesh_metadata(settings: AnatSettings, origin: SurfaceOrigin) -> dict[str, object]:
     """Describe in sidecars the mesh of a derivative whose files are not resampled.
 
     Parameters
@@ -156,7 +157,7 @@ def mesh_metadata(settings: AnatSettings, origin: SurfaceOrigin) -> dict[str, An
     }
 
 
-def t1w_metadata(image_notes: Sequence[str]) -> dict[str, Any]:
+def t1w_metadata(image_notes: Sequence[str]) -> dict[str, object]:
     """Return what the sidecar of the T1w image says.
 
     Parameters
@@ -191,7 +192,9 @@ def atlas_metadata(origin: SurfaceOrigin) -> dict[str, str]:
     return {'Atlas': PROVENANCE[DEFAULT_ATLAS]}
 
 
-def metric_metadata(origin: SurfaceOrigin, density: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def metric_metadata(
+    origin: SurfaceOrigin, density: str
+) -> tuple[dict[str, object], dict[str, object]]:
     """Describe in sidecars how thickness and area were measured.
 
     Parameters
@@ -223,7 +226,7 @@ def metric_metadata(origin: SurfaceOrigin, density: str) -> tuple[dict[str, Any]
 def init_anat_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: AnatSettings,
     omp_nthreads: int = 1,
     seed: int = 0,
@@ -446,7 +449,7 @@ def _init_fit_wf(
 
 def _init_sinks_wf(
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: AnatSettings,
     origin: SurfaceOrigin,
     image_notes: Sequence[str] = (),
@@ -461,7 +464,7 @@ def _init_sinks_wf(
     atlas = atlas_metadata(origin)
     mesh = surface_metadata(density, origin)
 
-    def keep(field: str, key: str, metadata: dict[str, Any] | str | None = None) -> None:
+    def keep(field: str, key: str, metadata: dict[str, object] | str | None = None) -> None:
         sink = init_sink(key, output_dir=output_dir, entities=entities)
         if isinstance(metadata, str):
             workflow.connect(inputnode, metadata, sink, 'metadata')
@@ -480,7 +483,7 @@ def _init_sinks_wf(
         return node
 
     def keep_each(
-        field: str, key: str, each: list[dict[str, str]], metadata: list[dict[str, Any]] | str
+        field: str, key: str, each: list[dict[str, str]], metadata: list[dict[str, object]] | str
     ) -> None:
         parts = split(field, len(each))
         found = split(metadata, len(each)) if isinstance(metadata, str) else None

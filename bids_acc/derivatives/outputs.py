@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 from nipype.interfaces.base import (
@@ -558,13 +558,22 @@ class Sink(SimpleInterface):
         return runtime
 
 
+class SinkPlace(TypedDict):
+    """Where the outputs of a session go: what all of its sinks share."""
+
+    output_dir: Path
+    """Root of the derivative data set."""
+    entities: Mapping[str, object]
+    """Entities of the source file."""
+
+
 def init_sink(
     key: str,
     *,
     output_dir: Path | str,
     entities: Mapping[str, object],
     name: str | None = None,
-    **fields: Any,
+    **fields: object,
 ) -> pe.Node:
     """Make the node that keeps one output.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bids_acc.images.resampling import sample
@@ -110,7 +110,7 @@ def plot_overlay(
     return figure
 
 
-def _show(axes: Any, image: FloatArray, extent: tuple[float, float, float, float]) -> None:
+def _show(axes: Axes, image: FloatArray, extent: tuple[float, float, float, float]) -> None:
     """Draw one slice without ticks."""
     axes.imshow(image, origin='lower', extent=extent, interpolation='nearest')
     axes.set_axis_off()

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +53,7 @@ b-values that are wrong by a factor of two bring it beyond these limits. They, a
 convention of this package, wide enough to name failures only."""
 
 
-def unusual(figures: Mapping[str, Any]) -> list[str]:
+def unusual(figures: Mapping[str, str | float]) -> list[str]:
     """Say which figures of a series are outside their usual range, and whether axes look wrong.
 
     What was not measured, as the overlap with a T1w image that is not there, is not judged; of a

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import on_grid
 from bids_acc.images.volumes import check_gaps, check_range, close_gaps
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Metadata
 
 SAME_READOUT = 0.01
 """Runs whose displacement by a field differs by less than this share are distorted alike."""
@@ -96,7 +96,7 @@ class Acquisition:
         return self.direction + known
 
 
-def acquisition_of(metadata: Mapping[str, Any], shape: Sequence[int]) -> Acquisition:
+def acquisition_of(metadata: Metadata, shape: Sequence[int]) -> Acquisition:
     """Read phase-encoding direction and total readout time from a sidecar.
 
     Parameters
@@ -161,8 +161,8 @@ def join_runs(
     dwi_files: Sequence[str | Path],
     bval_files: Sequence[str | Path],
     bvec_files: Sequence[str | Path],
-    sidecars: Sequence[Mapping[str, Any]],
-    reversed_pe: Sequence[tuple[str | Path, Mapping[str, Any]]] = (),
+    sidecars: Sequence[Metadata],
+    reversed_pe: Sequence[tuple[str | Path, Metadata]] = (),
     combine: Combine = 'field',
     *,
     imaginary_files: Sequence[str | Path] = (),
@@ -407,7 +407,7 @@ def _as_run(
     data: npt.NDArray[np.float32],
     affine: FloatArray,
     report: GradientReport,
-    metadata: Mapping[str, Any],
+    metadata: Metadata,
 ) -> tuple[_Run, list[str]]:
     """Keep the usable volumes of a run; also what was irregular."""
     axis, assumed = phase_axis(metadata, affine)

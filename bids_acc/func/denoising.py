@@ -25,7 +25,7 @@ from nilearn.interfaces.fmriprep import load_confounds
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading, sane, short
 from bids_acc.tables.reading import THEIRS, read_text, read_tsv
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Metadata
 
 _MOTION12 = {'strategy': ('motion', 'high_pass', 'compcor'), 'motion': 'derivatives',
              'compcor': 'anat_separated', 'n_compcor': 5}  # fmt: skip
@@ -64,7 +64,7 @@ class Confounds:
 
     table: pd.DataFrame
     """One row for each volume that is used."""
-    sidecar: Mapping[str, Any]
+    sidecar: Metadata
     """What the JSON says of the components."""
     path: Path
     """Where it was read."""
@@ -270,7 +270,7 @@ def choose_regressors(confounds: Confounds, strategy: str) -> pd.DataFrame:
     return _complete(confounds, chosen)
 
 
-def _complete(confounds: Confounds, chosen: Any) -> pd.DataFrame:
+def _complete(confounds: Confounds, chosen: pd.DataFrame) -> pd.DataFrame:
     """Refuse regressors with gaps, which would make every series NaN."""
     table = pd.DataFrame(chosen)
     gaps = table.isna()

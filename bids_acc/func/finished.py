@@ -93,7 +93,7 @@ class FinishedRun:
         """Whether its maps can be brought to the template's cortex."""
         return bool(self.maps) and self.space != CIFTI
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return what a graph can carry."""
         return {
             **asdict(self), 'events': None, 'entities': dict(self.entities),
@@ -214,7 +214,7 @@ def _kept(run: FinishedRun, n_volumes: int) -> BoolArray:
     return flags == 0
 
 
-def _quality(run: FinishedRun, n_kept: int) -> dict[str, Any]:
+def _quality(run: FinishedRun, n_kept: int) -> dict[str, object]:
     """Read the tool's own row of quality."""
     path = run.tables.get('qc')
     if path is None:

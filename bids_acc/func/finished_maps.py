@@ -12,7 +12,7 @@ import nibabel as nb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from nibabel.cifti2.cifti2_axes import BrainModelAxis
+from nibabel.cifti2.cifti2_axes import Axis, BrainModelAxis, LabelAxis
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading
@@ -25,7 +25,7 @@ from bids_acc.func.sampling import ribbon_of_template
 from bids_acc.images.files import read_image
 from bids_acc.surfaces.gifti import read_map
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, MEDIAL_WALL, load_template
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Metadata, Row
 
 VERTEX_MAPS = ('coverage', 'reho', 'alff', 'alffz')
 """Maps on the cortex of the template that a run may have."""
@@ -92,7 +92,7 @@ def _reason(row: FloatArray, coverage: float) -> str:
 
 def _report(
     run: FinishedRun, tables: FinishedTables, dof: float, covered: Mapping[str, float], n: int
-) -> dict[str, Any]:
+) -> Row:
     """Return the figures of quality, as the table of quality names them."""
     moved, qc = tables.displacement, tables.qc
     known = moved[np.isfinite(moved)]
@@ -111,7 +111,7 @@ def _report(
     }  # fmt: skip
 
 
-def _figure(row: Mapping[str, Any], *names: str, default: float) -> float:
+def _figure(row: Metadata, *names: str, default: float) -> float:
     """Return the first of some figures that is a number."""
     for name in names:
         value = row.get(name)
@@ -251,6 +251,8 @@ def _parcels_of_cifti(run: FinishedRun) -> pd.DataFrame:
     """Average CIFTI maps over the parcels of a CIFTI atlas."""
     atlas_path = run.tables['parcels']
     codes, axis, label_axis = _read_cifti(atlas_path)
+    if not isinstance(label_axis, LabelAxis):
+        raise InputDataError(f'{atlas_path} holds no labels (CIFTI dlabel); fetch it again.')
     names = {code: name for code, (name, _) in label_axis.label[0].items() if code != 0}
     values = {}
     for name, paths in run.maps.items():
@@ -287,7 +289,7 @@ def _side_of_places(structures: npt.NDArray[np.str_]) -> str:
     return sides.pop() if len(sides) == 1 else 'both'
 
 
-def _read_cifti(path: Path) -> tuple[FloatArray, Any, Any]:
+def _read_cifti(path: Path) -> tuple[FloatArray, BrainModelAxis, Axis]:
     """Read a CIFTI file of one map: values, its grayordinates, and its other axis."""
     with reading(path, 'CIFTI file', 'fetch it again'):
         image: Any = nb.load(path)

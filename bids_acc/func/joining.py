@@ -18,7 +18,7 @@ from bids_acc.func.networks import markers
 from bids_acc.func.regions import Region, partial_correlations
 from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.ribbon import VertexValues, region_rows
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, IntArray
 
 SUMS = ('n_volumes', 'n_dummy', 'n_kept', 'minutes_left', 'fd_above_02', 'fd_above_05', 'dof')
 """Figures of quality that add up over runs."""
@@ -330,7 +330,7 @@ def series_table(found: StoredRest) -> pd.DataFrame:
 
 def parcel_table(
     maps: Mapping[str, FloatArray],
-    labels: FloatArray,
+    labels: IntArray,
     names: Mapping[int, str],
     n_left: int,
     atlas: str = 'Desikan',

@@ -58,7 +58,7 @@ from bids_acc.images.ants_bridge import carry_points
 from bids_acc.images.resampling import sample
 from bids_acc.surfaces.gifti import read_labels
 from bids_acc.surfaces.template import HEMISPHERES, MEDIAL_WALL, load_template
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, IntArray, Row
 
 VERTEX_MAPS = ('tsnr', 'coverage', 'reho', 'alff', 'alffz', 'falff')
 """Maps that are measured at vertices at rest."""
@@ -120,7 +120,7 @@ class SampledMesh:
     """(n_depths, n_vertices, 3) in the space of the series, mm."""
     weights: FloatArray
     """(n_depths, n_vertices)"""
-    labels: npt.NDArray[Any]
+    labels: IntArray
     names: Mapping[int, str]
 
     @property
@@ -151,7 +151,7 @@ class PreparedRun:
     voxel_tsnr: FloatArray
     points: FloatArray
     weights: FloatArray
-    labels: npt.NDArray[Any]
+    labels: IntArray
     names: Mapping[int, str]
     overlap: float
     """Dice of the brains of series and T1w image; NaN elsewhere."""
@@ -302,9 +302,7 @@ def _read(
     ]
 
 
-def _labels(
-    anat: AnatFiles, facts: RunFacts, density: str
-) -> tuple[npt.NDArray[Any], Mapping[int, str]]:
+def _labels(anat: AnatFiles, facts: RunFacts, density: str) -> tuple[IntArray, Mapping[int, str]]:
     """Return the labels of all vertices: the subject's in its own space, else the template's."""
     if facts.space == 'T1w' and anat.parcellation:
         return _own_labels(anat)
@@ -600,7 +598,7 @@ def _changes(prepared: PreparedRun) -> FloatArray:
 
 def quality_of(
     prepared: PreparedRun, choices: Choices, dof: float, members: Members | None = None
-) -> dict[str, Any]:
+) -> Row:
     """Return the measures of quality of a run, as its table names them.
 
     Parameters
@@ -647,7 +645,7 @@ def quality_of(
     return figures
 
 
-def _mean(values: npt.NDArray[Any]) -> float:
+def _mean(values: BoolArray) -> float:
     """Mean; NaN of nothing."""
     return float(values.mean()) if values.size else float('nan')
 

@@ -9,13 +9,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError
 from bids_acc.images.phase import FieldMap
+from bids_acc.typing import Metadata, Volume
 
 MIN_TR, MAX_TR = 0.2, 12.0
 """Accepted repetition times, s."""
@@ -102,7 +103,7 @@ class RawRun:
         return (*self.images, *single, *more, *measured)
 
 
-def check_repetition_time(metadata: Mapping[str, Any], where: str) -> float:
+def check_repetition_time(metadata: Metadata, where: str) -> float:
     """Return the repetition time of a sidecar; the header's is not believed.
 
     Parameters
@@ -224,12 +225,14 @@ def check_signal(data: npt.ArrayLike, where: str) -> None:
         )
 
 
-def _without_gaps(volume: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _without_gaps(volume: Volume) -> Volume:
     """Put zeros for what is no finite number."""
     return np.nan_to_num(volume, posinf=0, neginf=0)
 
 
-def check_echoes(shapes: Sequence[Sequence[int]], echo_times: Sequence[Any], where: str) -> None:
+def check_echoes(
+    shapes: Sequence[Sequence[int]], echo_times: Sequence[object], where: str
+) -> None:
     """Refuse echoes that do not belong to one another.
 
     Parameters
@@ -273,10 +276,11 @@ def check_echoes(shapes: Sequence[Sequence[int]], echo_times: Sequence[Any], whe
         )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Tell a finite number from anything else that a sidecar may hold."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
 
 
 def count_dummies(volume_means: npt.ArrayLike) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from bids_acc.files.reading import reading
 from bids_acc.images.resampling import sample
 from bids_acc.surfaces.atlases import beside_brain, read_labelled_image
 from bids_acc.tables.reading import read_tsv
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, IntArray, Volume
 
 LEAST_COVERAGE = 0.5
 """Share of a region with signal below which it is not measured (own convention)."""
@@ -81,7 +80,7 @@ def _sphere(row: npt.ArrayLike) -> tuple[float, float, float, float]:
     return x, y, z, radius
 
 
-def _seitzman() -> tuple[list[str], npt.NDArray[Any], list[str]]:
+def _seitzman() -> tuple[list[str], FloatArray, list[str]]:
     """Return network, sphere and structure of each region."""
     with warnings.catch_warnings(action='ignore'):
         atlas = fetch_coords_seitzman_2018(ordered_regions=True)
@@ -224,7 +223,7 @@ def _reason(n_inside: int, n_good: int, share: float) -> str:
 
 
 def members_of_parcels(
-    labels: npt.NDArray[Any],
+    labels: IntArray,
     names: Mapping[int, str],
     signal: BoolArray,
     n_left: int,
@@ -291,7 +290,7 @@ def members_of_atlas(path: Path, places: FloatArray, signal: BoolArray) -> Membe
     return Members(tuple(regions), tuple(where), tuple(coverage), tuple(reasons))
 
 
-def mean_series(series: npt.NDArray[Any], members: Members) -> FloatArray:
+def mean_series(series: Volume, members: Members) -> FloatArray:
     """Return the mean series of each region; NaN where it is not measured.
 
     Parameters

@@ -77,7 +77,7 @@ class RunFacts:
     notes: tuple[str, ...] = ()
     """What was assumed, translated or could not be done, as sentences."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return what a graph can carry."""
         return {**asdict(self), 'entities': dict(self.entities), 'notes': list(self.notes)}
 

@@ -93,7 +93,7 @@ def read_volume_run(
 
 def spline_matrix(
     shape: Sequence[int], affine: FloatArray, points: FloatArray, weights: FloatArray
-) -> tuple[Any, BoolArray]:
+) -> tuple[sparse.csr_array, BoolArray]:
     """Return the matrix that takes a volume's spline coefficients to its vertices.
 
     The same for all volumes: cubic B-splines around each point, mirrored at the edges as
@@ -201,7 +201,7 @@ def count_volumes(paths: Sequence[Path]) -> int:
     return int(_open(paths[0]).shape[3])
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> nb.Nifti1Image:
     """Open a 4D image so that its volumes can be read one after the other."""
     with reading(path, 'NIfTI image', 'fetch it again'):
         image: Any = nb.load(path, keep_file_open=True)
@@ -210,7 +210,7 @@ def _open(path: Path) -> Any:
     return image
 
 
-def _volumes(path: Path, image: Any, start: int) -> Iterator[npt.NDArray[np.float32]]:
+def _volumes(path: Path, image: nb.Nifti1Image, start: int) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the volumes of an image; missing values become 0."""
     for index in range(start, image.shape[3]):
         with reading(path, 'NIfTI image', 'fetch it again'):
@@ -218,7 +218,7 @@ def _volumes(path: Path, image: Any, start: int) -> Iterator[npt.NDArray[np.floa
         yield np.nan_to_num(volume, posinf=0, neginf=0)
 
 
-def _voxels_to_read(image: Any, mask: Path | None) -> BoolArray:
+def _voxels_to_read(image: nb.Nifti1Image, mask: Path | None) -> BoolArray:
     """Return the brain with a margin, or everything without a mask."""
     if mask is None:
         return np.ones(image.shape[:3], dtype=bool)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import make_interp_spline
 
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Metadata
 
 AXES = 'ijk'
 
 
-def slice_axis(direction: Any) -> tuple[int, bool]:
+def slice_axis(direction: object) -> tuple[int, bool]:
     """Return the voxel axis along which slices lie, and whether they are counted backwards.
 
     Parameters
@@ -39,7 +38,7 @@ def slice_axis(direction: Any) -> tuple[int, bool]:
 
 
 def slice_times(
-    metadata: Mapping[str, Any], shape: Sequence[int], repetition_time: float
+    metadata: Metadata, shape: Sequence[int], repetition_time: float
 ) -> tuple[FloatArray | None, int, str]:
     """Return when each slice was acquired, or why that cannot be told.
 

@@ -9,12 +9,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_acc.typing import FloatArray
+
+if TYPE_CHECKING:
+    from ants.core.ants_image import ANTsImage
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """RAS+ to ITK's LPS+, and back."""
@@ -53,7 +56,9 @@ def itk_session(n_threads: int = 1, seed: int = 1) -> Iterator[None]:
             os.environ[_THREADS] = before
 
 
-def to_ants(volume: npt.ArrayLike, affine: npt.ArrayLike, *, missing_as_zero: bool = False) -> Any:
+def to_ants(
+    volume: npt.ArrayLike, affine: npt.ArrayLike, *, missing_as_zero: bool = False
+) -> ANTsImage:
     """Make an ANTs image.
 
     Parameters
@@ -64,6 +69,11 @@ def to_ants(volume: npt.ArrayLike, affine: npt.ArrayLike, *, missing_as_zero: bo
     missing_as_zero : bool
         Whether NaN becomes 0, the background. Otherwise the volume must be finite: ITK spreads
         a NaN over whatever it smooths.
+
+    Returns
+    -------
+    ANTsImage
+        Of float32, at the same place in ITK's LPS+.
     """
     import ants
 

@@ -12,8 +12,7 @@ field :math:`f` in Hz, a total readout time :math:`T` in s and a voxel of :math:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from bids_acc.exceptions import MetadataError
 from bids_acc.images.affines import axes_of
 from bids_acc.images.field import estimate_field
 from bids_acc.images.resampling import sample
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Metadata
 
 FSL_AXES = 'ijk'
 """Names of the voxel axes in the order of FSL's table of acquisition parameters."""
@@ -175,7 +174,7 @@ def displacement_from_hertz(
     return np.asarray(field_hz, dtype=float) * readout_s * spacing_mm
 
 
-def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[FloatArray, str]:
+def phase_axis(metadata: Metadata, affine: npt.ArrayLike) -> tuple[FloatArray, str]:
     """Return the phase-encoding direction in scanner coordinates.
 
     Parameters
@@ -203,7 +202,7 @@ def phase_axis(metadata: Mapping[str, Any], affine: npt.ArrayLike) -> tuple[Floa
             f'{", ".join(PHASE_DIRECTIONS)}.'
         )
     finding = '' if given else 'PhaseEncodingDirection is missing: j (usually AP) is assumed.'
-    name = given or 'j'
+    name = str(given or 'j')
     sign = -1.0 if name.endswith('-') else 1.0
     return sign * axes_of(affine)[:, 'ijk'.index(name[0])], finding
 
@@ -230,7 +229,7 @@ def reversed_pe_of(direction: str) -> str:
     return direction[:-1] if direction.endswith('-') else f'{direction}-'
 
 
-def readout_time(metadata: Mapping[str, Any], n_phase: int) -> float:
+def readout_time(metadata: Metadata, n_phase: int) -> float:
     """Return the total readout time.
 
     Parameters
@@ -257,11 +256,14 @@ def readout_time(metadata: Mapping[str, Any], n_phase: int) -> float:
     return spacing * ((lines if lines > 0 else n_phase) - 1) if spacing > 0 else float('nan')
 
 
-def _number(metadata: Mapping[str, Any], field: str) -> float:
+def _number(metadata: Metadata, field: str) -> float:
     """Return a number of a sidecar; NaN where there is none, or something else."""
+    value = metadata.get(field)
+    if not isinstance(value, str | float | int):
+        return float('nan')
     try:
-        return float(metadata.get(field, 'nan'))
-    except (TypeError, ValueError):
+        return float(value)
+    except ValueError:
         return float('nan')
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,15 @@ GAMMA_HZ_PER_T = 42.577478518e6
 """Gyromagnetic ratio of the proton over 2 pi (CODATA 2018,
 https://physics.nist.gov/cgi-bin/cuu/Value?gammapbar)."""
 _NEIGHBOURS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+
+
+class FieldMapFields(TypedDict):
+    """A `FieldMap` as a graph and JSON carry it."""
+
+    images: list[str]
+    magnitude: str
+    spacing_s: float
+    factor: float
 
 
 @dataclass(frozen=True)
@@ -37,22 +45,26 @@ class FieldMap:
         """All files that the field is made from."""
         return (*self.images, self.magnitude)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> FieldMapFields:
         """Return what a graph can carry."""
-        return {**asdict(self), 'images': [str(p) for p in self.images],
-                'magnitude': str(self.magnitude)}  # fmt: skip
+        return {
+            'images': [str(p) for p in self.images], 'magnitude': str(self.magnitude),
+            'spacing_s': self.spacing_s, 'factor': self.factor,
+        }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> FieldMap:
+    def from_dict(cls, content: FieldMapFields) -> FieldMap:
         """Return the field map that `as_dict` described.
 
         Parameters
         ----------
-        content : mapping
+        content : FieldMapFields
             Paths as strings, as JSON and Nipype's inputs keep them.
         """
-        images = tuple(map(Path, content['images']))
-        return cls(**{**content, 'images': images, 'magnitude': Path(content['magnitude'])})
+        return cls(
+            tuple(map(Path, content['images'])), Path(content['magnitude']),
+            content['spacing_s'], content['factor'],
+        )  # fmt: skip
 
 
 def in_radians(phase: npt.ArrayLike) -> FloatArray:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bids_acc.images.ants_bridge import to_ants
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, SingleArray
 
 _FAR_MM = 1000.0
 """Added to coordinates on their way, so that ITK's 0 outside the field of view is told apart."""
@@ -21,7 +20,7 @@ _GRID_SHAPE = (50, 60, 50)
 
 def template_coordinates(
     shape: tuple[int, ...], affine: FloatArray, images_to_t1w: Sequence[Path | str]
-) -> Any:
+) -> SingleArray:
     """Return the place in the template of each voxel of an image.
 
     Parameters
@@ -47,7 +46,7 @@ def person_coordinates(
     images_to_template: Sequence[Path | str],
     own_shape: tuple[int, ...],
     own_affine: FloatArray,
-) -> Any:
+) -> SingleArray:
     """Return the place in the T1w image of each voxel of a grid in the template.
 
     Parameters
@@ -75,7 +74,7 @@ def _carried(
     transforms: Sequence[Path | str],
     from_shape: tuple[int, ...],
     from_affine: FloatArray,
-) -> Any:
+) -> SingleArray:
     """Carry the coordinates of one space, on a grid over it, to a grid in another."""
     import ants
 

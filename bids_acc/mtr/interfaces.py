@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
@@ -57,7 +59,7 @@ from bids_acc.surfaces.ribbon import (
     tissue_shares,
 )
 from bids_acc.surfaces.template import HEMISPHERES
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Row, SingleArray, Volume
 
 COLUMNS = ('atlas', 'hemisphere', 'region', 'method', 'n_vertices', 'n_effective', 'coverage',
            'csf', 'white', 'mtr', 'mtr_gm', 'mtr_wm')  # fmt: skip
@@ -124,7 +126,7 @@ class AlignTransfer(SimpleInterface):
         return runtime
 
     def _to_t1w(
-        self, values: Any, affine: FloatArray, t1w: Any, grid: FloatArray, brain: BoolArray
+        self, values: Volume, affine: FloatArray, t1w: Volume, grid: FloatArray, brain: BoolArray
     ) -> FloatArray:
         """Return the matrix from the T1w image to another.
 
@@ -142,7 +144,9 @@ class AlignTransfer(SimpleInterface):
             seed=self.inputs.seed,
         )  # fmt: skip
 
-    def _to_each_other(self, images: Any, inside: BoolArray) -> tuple[FloatArray, dict[str, Any]]:
+    def _to_each_other(
+        self, images: Sequence[tuple[Volume, FloatArray]], inside: BoolArray
+    ) -> tuple[FloatArray, dict[str, float]]:
         """Register the pair both ways; how far there and back misses tells of the error."""
         (on, on_grid), (off, off_grid) = images
         there = rigid(
@@ -178,7 +182,11 @@ def resolution(affine: FloatArray) -> float:
 
 
 def moved_mask(
-    mask: BoolArray, grid: FloatArray, matrix: FloatArray, affine: FloatArray, shape: Any
+    mask: BoolArray,
+    grid: FloatArray,
+    matrix: FloatArray,
+    affine: FloatArray,
+    shape: tuple[int, ...],
 ) -> BoolArray:
     """Resample a mask onto the grid of another image, linearly.
 
@@ -220,7 +228,7 @@ class Signals:
     A ready map is a difference from a signal of one.
     """
 
-    def __init__(self, inputs: Any) -> None:
+    def __init__(self, inputs: _SignalsInputSpec) -> None:
         self.floor = 0.0
         read = [files.read_image(path) for path in inputs.images]
         self.images = [(np.squeeze(values), affine) for values, affine in read]
@@ -265,7 +273,7 @@ class Signals:
         return np.where(known, difference, np.nan), np.where(known, signal, np.nan)
 
 
-def percent(difference: FloatArray, base: FloatArray) -> FloatArray:
+def percent(difference: npt.ArrayLike, base: npt.ArrayLike) -> FloatArray:
     """Return the magnetization transfer ratio of a lost and a whole signal.
 
     Parameters
@@ -339,12 +347,12 @@ class MapTransfer(SimpleInterface):
 
 def atlas_rows(
     atlas: VolumeAtlas,
-    places: FloatArray,
+    places: Volume,
     difference: FloatArray,
     base: FloatArray,
-    tissues: tuple[Any, Any],
+    tissues: tuple[Volume, Volume],
     voxels: float,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Measure the labels of an atlas; see `label_row`.
 
     Parameters
@@ -356,11 +364,11 @@ def atlas_rows(
     tissues : tuple of (n,) ndarray
     voxels : float
     """
-    rows = []
+    rows: list[Row] = []
     known = np.isfinite(places[:, 0])
     for code, (name, side) in atlas.regions.items():
         one = atlas.data[..., code] if atlas.data.ndim == 4 else atlas.data == code
-        near = known & _near(one, atlas.affine, places)
+        near = known & _near(np.asarray(one > 0), atlas.affine, places)
         share = np.nan_to_num(sample(one.astype(np.float32), atlas.affine, places[near]))
         own = label_row(
             share, difference[near], base[near], (tissues[0][near], tissues[1][near]), voxels
@@ -370,9 +378,9 @@ def atlas_rows(
     return rows
 
 
-def _near(volume: Any, affine: FloatArray, places: FloatArray) -> BoolArray:
+def _near(inside: BoolArray, affine: FloatArray, places: Volume) -> BoolArray:
     """Tell which places lie in the box around a label, so that few are interpolated."""
-    index = np.argwhere(volume > 0)
+    index = np.argwhere(inside)
     if not len(index):
         return np.zeros(len(places), dtype=bool)
     ends = np.array([index.min(axis=0) - 1, index.max(axis=0) + 1])
@@ -436,7 +444,7 @@ class SampleTransfer(SimpleInterface):
         return runtime
 
     def _side(
-        self, index: int, signals: Signals, tissues: list[Any], grid: FloatArray
+        self, index: int, signals: Signals, tissues: list[SingleArray], grid: FloatArray
     ) -> VertexValues:
         """Sample one hemisphere."""
         white, pial = (read_surface(p[index])[0] for p in (self.inputs.white, self.inputs.pial))
@@ -462,10 +470,10 @@ class SampleTransfer(SimpleInterface):
         return with_own(known, own)
 
 
-def _surface_row(row: dict[str, Any], side: str) -> dict[str, Any]:
+def _surface_row(row: Row, side: str) -> Row:
     """Turn the mean signals of a region into its ratio."""
     plain = {k: v for k, v in row.items() if k not in ('difference', 'base')}
-    ratio = float(percent(row['difference'], row['base']))
+    ratio = float(percent(float(row['difference']), float(row['base'])))
     return {**plain, 'hemisphere': side, 'method': 'surface', 'mtr': ratio}
 
 

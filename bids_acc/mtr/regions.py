@@ -20,7 +20,7 @@ def label_row(
     base: npt.ArrayLike,
     tissues: tuple[npt.ArrayLike, npt.ArrayLike],
     voxels: float,
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Measure one label.
 
     Parameters

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink, on_mesh
+from bids_acc.derivatives.outputs import SinkPlace, init_sink, on_mesh
 from bids_acc.mtr.interfaces import (
     AlignTransfer,
     MapTransfer,
@@ -19,6 +19,7 @@ from bids_acc.mtr.interfaces import (
 )
 from bids_acc.settings import MtrSettings
 from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.typing import Metadata
 
 ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white', 'pial', 'parcellation',
                'template_to_t1w_xfm')  # fmt: skip
@@ -32,7 +33,7 @@ VERTEX_MAPS = {'mtr': 'mtr', 'coverage': 'coverage', 'csf': 'csf', 'white': 'whi
 def init_mtr_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: MtrSettings,
     density: str,
     is_map: bool,
@@ -41,7 +42,7 @@ def init_mtr_wf(
     atlases: Sequence[str] = (),
     tract_atlas: str = '',
     mesh: str = '',
-    about: Mapping[str, Any] | None = None,
+    about: Metadata | None = None,
     seed: int = 1,
     name: str = 'mtr_wf',
 ) -> pe.Workflow:
@@ -119,7 +120,7 @@ def init_mtr_wf(
         (maps, plot, [('out_file', 'in_file')]),
         (inputnode, plot, [('t1w_preproc', 't1w_preproc'), ('tpms', 'tpms')]),
     ])  # fmt: skip
-    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
     told = dict(about or {})
     floor = {} if is_map else {'NoiseFloor': settings.noise_floor}
     for key, node, field, metadata in (
@@ -145,7 +146,7 @@ def init_mtr_wf(
 
 
 def _keep_vertex_maps(
-    workflow: pe.Workflow, node: pe.Node, where: Mapping[str, Any], told: Mapping[str, Any],
+    workflow: pe.Workflow, node: pe.Node, where: SinkPlace, told: Metadata,
     *, density: str = '', mesh: str = '',
 ) -> None:  # fmt: skip
     """Keep the maps of both hemispheres."""

@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nibabel as nb
@@ -29,7 +31,7 @@ from bids_acc.surfaces.gifti import read_labels
 from bids_acc.surfaces.regions import Labels, find_region, plain_label
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, atlas_provenance, load_template
 from bids_acc.tables.reading import read_raw
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import Codes, FloatArray, IntArray, Numbers, Volume
 
 BETWEEN = 0.01
 """How far a code may be from a whole number, as numbers are stored (own convention)."""
@@ -70,7 +72,7 @@ class VolumeAtlas:
     """Labels, or probabilities of them, in the space of the template."""
 
     name: str
-    data: Any
+    data: Codes | Volume
     """(nx, ny, nz) of codes, or (nx, ny, nz, n_regions) of probabilities from 0 to 1."""
     affine: FloatArray
     """(4, 4) voxel to template RAS in mm."""
@@ -90,7 +92,10 @@ class SurfaceAtlas:
     names: Mapping[str, Mapping[int, str]]
     """``L`` and ``R`` to code and name."""
 
-    def labels(self, hemisphere: str, density: str, **more: Any) -> Labels:
+    def labels(
+        self, hemisphere: str, density: str, *,
+        groups: Mapping[str, tuple[str, ...]] = MappingProxyType({}), alone: tuple[str, ...] = (),
+    ) -> Labels:  # fmt: skip
         """Return the labels of a hemisphere on a mesh.
 
         Parameters
@@ -99,14 +104,14 @@ class SurfaceAtlas:
             ``L`` or ``R``.
         density : str
             A key of `DENSITIES`; the vertices of a coarser mesh are the first ones of the finest.
-        **more
-            Further fields of `Labels`: ``groups``, ``alone``.
+        groups, alone
+            See `Labels`.
         """
         codes = self.codes[hemisphere][: DENSITIES[density]]
-        return Labels(self.name, codes, self.names[hemisphere], **more)
+        return Labels(self.name, codes, self.names[hemisphere], groups, alone)
 
 
-def _data(name: str) -> Any:
+def _data(name: str) -> Traversable:
     """Return a shipped file."""
     return resources.files('bids_acc') / 'data' / 'atlases' / name
 
@@ -472,7 +477,7 @@ def _read_volume(name: str, path: Path, *, named: bool = True) -> VolumeAtlas:
     image: Any = nb.load(str(path))
     affine = np.asarray(image.affine, dtype=float)
     if len(image.shape) == 3:
-        data: Any = _whole_codes(image, path)
+        data: Codes | Volume = _whole_codes(image, path)
     elif len(image.shape) == 4:
         data = _probabilities(image, path)
     else:
@@ -494,7 +499,7 @@ def _read_volume(name: str, path: Path, *, named: bool = True) -> VolumeAtlas:
     return atlas
 
 
-def _whole_codes(image: Any, path: Path) -> IntArray:
+def _whole_codes(image: nb.Nifti1Image, path: Path) -> Codes:
     """Read codes; those between whole numbers are of labels that somebody has interpolated."""
     values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float32), posinf=0, neginf=0)
     codes = values.round()
@@ -510,7 +515,7 @@ def _whole_codes(image: Any, path: Path) -> IntArray:
     return codes.astype(np.int32)
 
 
-def _probabilities(image: Any, path: Path) -> FloatArray:
+def _probabilities(image: nb.Nifti1Image, path: Path) -> Volume:
     """Read maps of probability, from 0 to 1 or, as FSL writes them, to 100."""
     data = np.nan_to_num(image.get_fdata(dtype=np.float32), posinf=-1, neginf=-1)
     if data.min() < -BETWEEN or data.max() > 100 + BETWEEN:
@@ -746,7 +751,7 @@ def on_mesh(atlas: SurfaceAtlas | VolumeAtlas) -> SurfaceAtlas:
     return SurfaceAtlas(atlas.name, codes, names)
 
 
-def _at_points(data: Any, affine: FloatArray, points: FloatArray) -> IntArray:
+def _at_points(data: Numbers, affine: FloatArray, points: FloatArray) -> IntArray:
     """Return the codes of the nearest voxels, 0 outside."""
     index = np.rint(apply_matrix(np.linalg.inv(affine), points)).astype(np.int64)
     inside = np.all((index >= 0) & (index < data.shape[:3]), axis=1)

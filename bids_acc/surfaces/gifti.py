@@ -24,7 +24,7 @@ from nibabel.nifti1 import data_type_codes
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import FloatArray, IntArray, Numbers
 
 STRUCTURES = {'L': 'CortexLeft', 'R': 'CortexRight'}
 """GIFTI's name of each hemisphere's cortex."""
@@ -180,7 +180,9 @@ def write_labels(
     return path
 
 
-def _image(hemi: str, arrays: list[Any], table: Any = None) -> GiftiImage:
+def _image(
+    hemi: str, arrays: list[GiftiDataArray], table: GiftiLabelTable | None = None
+) -> GiftiImage:
     """Put data arrays together."""
     meta = GiftiMetaData(AnatomicalStructurePrimary=STRUCTURES[hemi])
     return GiftiImage(meta=meta, labeltable=table, darrays=arrays)
@@ -232,7 +234,7 @@ class _Inspector:
     def _refuse(self, why: str) -> NoReturn:
         raise InputDataError(f'{self._path} is not read: {why}.')
 
-    def _entity(self, *_: Any) -> None:
+    def _entity(self, *_: object) -> None:
         self._refuse('it declares XML entities, which GIFTI does not need')
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
@@ -266,7 +268,7 @@ class _Inspector:
                 self._refuse(f'a data array holds {more} than its {self._values} values')
 
 
-def _load(path: Path | str) -> Any:
+def _load(path: Path | str) -> GiftiImage:
     """Read a GIFTI file, or say that it is none."""
     with reading(path, 'GIFTI file'):
         if (size := Path(path).stat().st_size) > MAX_BYTES:
@@ -318,7 +320,7 @@ def read_surface(path: Path | str) -> tuple[FloatArray, IntArray]:
     return vertices.astype(float), faces.astype(np.int64)
 
 
-def _is_mesh(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> bool:
+def _is_mesh(vertices: Numbers, faces: Numbers) -> bool:
     """Tell whether arrays can be vertices and the triangles between them."""
     return (
         vertices.ndim == faces.ndim == 2
@@ -330,7 +332,7 @@ def _is_mesh(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -> bool:
     )
 
 
-def read_map(path: Path | str) -> npt.NDArray[Any]:
+def read_map(path: Path | str) -> Numbers:
     """Read one value per vertex, in the type of the file.
 
     Parameters
@@ -405,7 +407,7 @@ def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
     return labels, {int(label.key): str(label.label) for label in image.labeltable.labels}
 
 
-def _only_map(image: Any, path: Path | str) -> npt.NDArray[Any]:
+def _only_map(image: GiftiImage, path: Path | str) -> Numbers:
     """Return the values of a file that holds one per vertex."""
     if len(image.darrays) != 1 or np.squeeze(image.darrays[0].data).ndim != 1:
         raise InputDataError(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_acc.surfaces.regions import Labels
-from bids_acc.typing import BoolArray
+from bids_acc.typing import BoolArray, Row
 
 LEAST_SHARE = 0.5
 """Below this share of vertices with a value a region has none, as a parcel (own convention)."""
@@ -55,7 +54,7 @@ def cortex_rows(
     hemisphere: str,
     averaged: Mapping[str, npt.ArrayLike],
     summed: Mapping[str, npt.ArrayLike],
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Measure each region of a hemisphere.
 
     Parameters

@@ -8,7 +8,6 @@ second time as a map. Points that share their voxel with CSF or white matter cou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from scipy import ndimage
 
 from bids_acc.images.resampling import sample
 from bids_acc.surfaces.regions import Labels
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Row
 
 RIBBON = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Depths from the white (0) to the pial surface (1) at which the ribbon is sampled."""
@@ -154,7 +153,7 @@ def combine_depths(
     return VertexValues(values, usable.mean(axis=0), csf)
 
 
-def region_rows(labels: Labels, result: VertexValues) -> list[dict[str, Any]]:
+def region_rows(labels: Labels, result: VertexValues) -> list[Row]:
     """Summarise each region of a hemisphere.
 
     Parameters
@@ -179,7 +178,7 @@ def region_rows(labels: Labels, result: VertexValues) -> list[dict[str, Any]]:
     >>> region_rows(labels, values)[0]['md']
     2.0
     """
-    rows = []
+    rows: list[Row] = []
     for name, inside in labels.regions():
         measured = inside & (result.coverage > 0)
         rows.append(

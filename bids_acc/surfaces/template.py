@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,15 @@ DENSITIES = {'41k': 40962, '10k': 10242}
 """Vertices per hemisphere of each density; the coarser mesh is the start of the finer one."""
 MEDIAL_WALL = 'unknown'
 """Name under which the atlas keeps what is no cortex."""
+
+
+class AtlasProvenance(TypedDict):
+    """What is used of ``fsaverage41k.json``, which tells sources and checksums as well."""
+
+    Atlas: str
+    """Name and reference of the atlas."""
+    labels: dict[str, str]
+    """Code, as JSON's keys are, to name."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +97,11 @@ def load_template(density: str = '41k') -> dict[str, TemplateHemisphere]:
 
 
 @cache
-def atlas_provenance() -> dict[str, Any]:
+def atlas_provenance() -> AtlasProvenance:
     """Return what ``fsaverage41k.json`` says: names, sources, licences, SHA-256."""
     path = resources.files('bids_acc') / 'data' / 'templates' / 'fsaverage41k.json'
-    return dict(json.loads(path.read_text()))
+    found: AtlasProvenance = json.loads(path.read_text())
+    return found
 
 
 def mask_sha256(mask: npt.ArrayLike) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -21,7 +20,7 @@ from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.ants_bridge import write_matrix
 from bids_acc.images.distortion import normalised_mutual_information
 from bids_acc.images.resampling import sample
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Volume
 
 
 class _CoregisterInputSpec(BaseInterfaceInputSpec):
@@ -101,7 +100,7 @@ class AlignMaps(SimpleInterface):
         self._results['transform'] = str(Path(runtime.cwd) / 'maps_from_t1w.npy')
         return runtime
 
-    def _register(self, icvf: Any, affine: FloatArray) -> FloatArray:
+    def _register(self, icvf: Volume, affine: FloatArray) -> FloatArray:
         """Register the first map to the T1w image."""
         values = np.nan_to_num(icvf)
         t1w, t1w_affine = files.read_image(self.inputs.t1w)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces import mrtrix3
 from nipype.interfaces.base import (
@@ -18,6 +17,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi.denoise import mppca
 from bids_acc.images import files
 from bids_acc.programs import read_result, run_tool
+from bids_acc.typing import FloatArray, SingleArray
 
 
 class _DenoiseInputSpec(BaseInterfaceInputSpec):
@@ -56,7 +56,7 @@ class Denoise(SimpleInterface):
         self._results['report'] = {'denoised': True}
         return runtime
 
-    def _denoised(self, runtime: Bunch, data: Any, affine: Any) -> str:
+    def _denoised(self, runtime: Bunch, data: SingleArray, affine: FloatArray) -> str:
         """Run the engine."""
         if self.inputs.engine == 'mrtrix3':
             tool = mrtrix3.DWIDenoise(

@@ -8,9 +8,9 @@ which `resampling` applies together with all other transforms. That is why FSL's
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nipype.interfaces import fsl
 from nipype.interfaces.base import (
@@ -42,7 +42,7 @@ from bids_acc.images.reversed_pe import ReversedPair, best_sign, shift_sizes
 from bids_acc.images.used_field import judged_field
 from bids_acc.programs import read_result, run_tool
 from bids_acc.surfaces.ribbon import blur_to_resolution
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Scalar
 
 MIN_GAIN = 0.15
 """A field from the T1w image is used when it takes away at least this share of the variance that
@@ -54,7 +54,9 @@ MAX_B0 = 3
 """Volumes of each phase encoding that are given to topup."""
 
 
-def to_radiological(data: Any, affine: FloatArray) -> tuple[Any, FloatArray, bool]:
+def to_radiological(
+    data: npt.NDArray[Scalar], affine: FloatArray
+) -> tuple[npt.NDArray[Scalar], FloatArray, bool]:
     """Flip the first axis where the affine's determinant is positive: FSL wants it negative.
 
     Parameters
@@ -337,14 +339,16 @@ class RegisterDistortion(SimpleInterface):
         )
         return runtime
 
-    def _anatomy(self, affine: FloatArray, shape: tuple[int, ...]) -> tuple[Any, Any, list[Any]]:
+    def _anatomy(
+        self, affine: FloatArray, shape: tuple[int, ...]
+    ) -> tuple[FloatArray, BoolArray, list[FloatArray]]:
         """Bring T1w image, brain and tissues to the reference's grid and resolution."""
         towards_t1w = np.linalg.inv(np.load(self.inputs.coregistration))
         centres = voxel_centres(np.ones(shape, dtype=bool), affine)
         where = apply_matrix(towards_t1w, centres)
         resolution = float(np.cbrt(np.prod(voxel_sizes(affine))))
 
-        def moved(path: str) -> Any:
+        def moved(path: str) -> FloatArray:
             values, own = files.read_image(path)
             blurred = blur_to_resolution(values, own, resolution)
             return np.nan_to_num(sample(blurred, own, where)).reshape(shape)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,7 @@ from bids_acc.exceptions import ComputationError
 from bids_acc.images import files
 from bids_acc.images.distortion import fsl_parameters
 from bids_acc.programs import read_result, run_tool
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, SingleArray
 
 PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
 """Names under which FSL 6 has had it; none needs a graphics card."""
@@ -121,8 +120,13 @@ class RunEddy(SimpleInterface):
         return runtime
 
     def _run_eddy(
-        self, runtime: Bunch, data: Any, mask: Any, affine: Any, gradients: Gradients
-    ) -> Any:
+        self,
+        runtime: Bunch,
+        data: SingleArray,
+        mask: BoolArray,
+        affine: FloatArray,
+        gradients: Gradients,
+    ) -> Bunch:
         """Write eddy's inputs and run it."""
         program = eddy_program()
         if program is None:
@@ -172,7 +176,7 @@ class RunEddy(SimpleInterface):
         ]
 
 
-def movement(parameters: FloatArray, mask: Any, affine: FloatArray) -> FloatArray:
+def movement(parameters: FloatArray, mask: BoolArray, affine: FloatArray) -> FloatArray:
     """Turn eddy's first six parameters into matrices, for the quality table.
 
     Translations in mm and rotations in rad about the voxel axes; the centre of rotation is that
@@ -199,7 +203,7 @@ def movement(parameters: FloatArray, mask: Any, affine: FloatArray) -> FloatArra
     return np.array(result)
 
 
-def outlier_report(replaced: npt.ArrayLike) -> dict[str, Any]:
+def outlier_report(replaced: npt.ArrayLike) -> dict[str, float | list[list[int]]]:
     """Count the slices that eddy replaced.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -26,7 +25,7 @@ from bids_acc.images.affines import voxel_centres
 from bids_acc.images.masks import brain_mask
 from bids_acc.images.motion import Motion
 from bids_acc.images.resampling import sample_series
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, SingleArray, Volume
 
 
 class _EstimateMotionInputSpec(BaseInterfaceInputSpec):
@@ -80,7 +79,12 @@ class EstimateMotion(SimpleInterface):
         return runtime
 
     def _estimate(
-        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: Gradients
+        self,
+        data: SingleArray,
+        affine: FloatArray,
+        mask: BoolArray,
+        shells: Shells,
+        gradients: Gradients,
     ) -> FloatArray:
         """Return the affine matrices of volumes that are distorted alike."""
         if self.inputs.engine == 'ants':
@@ -90,18 +94,25 @@ class EstimateMotion(SimpleInterface):
         return np.tile(np.eye(4), (data.shape[3], 1, 1))
 
     def _builtin(
-        self, data: Any, affine: Any, mask: Any, shells: Shells, gradients: Gradients
+        self,
+        data: SingleArray,
+        affine: FloatArray,
+        mask: BoolArray,
+        shells: Shells,
+        gradients: Gradients,
     ) -> Motion:
         """Run the package's own estimate."""
 
-        def anchor(fixed: Any, moving: Any, grid: Any) -> Any:
+        def anchor(fixed: Volume, moving: Volume, grid: FloatArray) -> FloatArray:
             return anchor_contrast(fixed, moving, grid, mask, seed=self.inputs.seed)
 
         return estimate_motion(
             data, affine, shells, gradients.directions, mask, gradients.phase_axes, anchor=anchor
         )
 
-    def _with_ants(self, data: Any, affine: Any, mask: Any, shells: Shells) -> FloatArray:
+    def _with_ants(
+        self, data: SingleArray, affine: FloatArray, mask: BoolArray, shells: Shells
+    ) -> FloatArray:
         """Register each volume to the reference: rigid for b = 0, affine for the others."""
         reference = int(np.flatnonzero(shells.labels == 0)[0])
         matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
@@ -119,7 +130,7 @@ class EstimateMotion(SimpleInterface):
         return matrices
 
 
-def mean_base(volumes: Any, affine: FloatArray, to_sources: FloatArray) -> Any:
+def mean_base(volumes: Volume, affine: FloatArray, to_sources: FloatArray) -> FloatArray:
     """Return the mean of b = 0 volumes on the grid of their reference, zero outside.
 
     Parameters

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
@@ -21,7 +24,7 @@ from bids_acc.dwi.quality import unusual
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.motion import displacement, framewise_displacement, rotation_part
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, IntArray, Metadata
 
 
 class _GatherReportsInputSpec(BaseInterfaceInputSpec):
@@ -119,7 +122,7 @@ class QualityTable(SimpleInterface):
         }
         return runtime
 
-    def _engines(self, merged: dict[str, Any]) -> dict[str, Any]:
+    def _engines(self, merged: Metadata) -> dict[str, str]:
         """Say ``none`` for a step that was left out at run time."""
         engines = dict(self.inputs.engines) if isdefined(self.inputs.engines) else {}
         for step, done in (
@@ -132,7 +135,7 @@ class QualityTable(SimpleInterface):
         return engines
 
 
-def motion_table(to_sources: FloatArray, points: FloatArray, runs: Any) -> Any:
+def motion_table(to_sources: FloatArray, points: FloatArray, runs: IntArray) -> pd.DataFrame:
     """Return run, translation, rotation and displacement of each volume as a table.
 
     Between the last volume of a run and the first of the next there is no framewise displacement.
@@ -170,7 +173,7 @@ def motion_table(to_sources: FloatArray, points: FloatArray, runs: Any) -> Any:
     return table
 
 
-def _nan_free(values: Any, function: Any) -> float:
+def _nan_free(values: npt.ArrayLike, function: Callable[[FloatArray], np.floating]) -> float:
     """Apply a function to the finite values; NaN without any."""
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ from bids_acc.dwi.shells import find_shells
 from bids_acc.images import files
 from bids_acc.images.distortion import undistort
 from bids_acc.images.frames import Frame, places_within
+from bids_acc.typing import FloatArray, SingleArray, Volume
 
 
 class _FigureOutputSpec(TraitedSpec):
@@ -220,7 +220,9 @@ class PlotAlignment(SimpleInterface):
         self._results['distortion'] = str(save_figure(figure, out / 'distortion.png'))
         return runtime
 
-    def _corrected(self, image: Any, affine: Any) -> tuple[Any, Any]:
+    def _corrected(
+        self, image: SingleArray, affine: FloatArray
+    ) -> tuple[SingleArray | None, Volume]:
         """Return displacement and undistorted image; a field of zeros is none."""
         if not isdefined(self.inputs.warp):
             return None, image

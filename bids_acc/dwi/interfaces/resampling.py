@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -26,7 +26,7 @@ from bids_acc.images import files, registration
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import displace, field_and_gradient
 from bids_acc.images.resampling import output_grid, sample
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, SingleArray, Volume
 
 
 class ChainInputSpec(BaseInterfaceInputSpec):
@@ -51,7 +51,7 @@ class Chain:
     time, so that runs of any phase encoding are brought together.
     """
 
-    def __init__(self, inputs: Any) -> None:
+    def __init__(self, inputs: ChainInputSpec) -> None:
         self.data, self.affine = files.read_image(inputs.in_file)
         self.gradients = Gradients.read(inputs.gradients)
         self.shells = find_shells(self.gradients.bvals)
@@ -69,7 +69,7 @@ class Chain:
 
     def signal(
         self, points: FloatArray, order: int = 3, volumes: Iterable[int] | None = None
-    ) -> Any:
+    ) -> SingleArray:
         """Interpolate the signal at points, by one interpolation of the series as acquired.
 
         It is multiplied by the run's scale and by how much eddy-current and susceptibility fields
@@ -101,20 +101,20 @@ class Chain:
 
     def _found(
         self, points: FloatArray, volumes: Iterable[int]
-    ) -> Iterator[tuple[int, tuple[FloatArray, Any]]]:
+    ) -> Iterator[tuple[int, tuple[FloatArray, FloatArray | float]]]:
         """Tell for each volume where the output's points are found, and how they are squeezed."""
         reference = apply_matrix(self.coregistration, points)
         field = None if self.warp is None else field_and_gradient(*self.warp, reference)
         for index in volumes:
             to_source, where = self.to_sources[index], reference
-            factor: Any = 1.0
+            factor: FloatArray | float = 1.0
             if field is not None:
                 scanner = self.gradients.ratios[index] * self.gradients.phase_axes[index]
                 axis = np.linalg.solve(to_source[:3, :3], scanner)
                 where, factor = displace(reference, *field, axis)
             yield index, (apply_matrix(to_source, where), factor)
 
-    def slices(self, points: FloatArray) -> Any:
+    def slices(self, points: FloatArray) -> npt.NDArray[np.int16]:
         """Tell in which slice of each volume a point was acquired.
 
         Parameters
@@ -188,7 +188,9 @@ class ResampleSeries(SimpleInterface):
         self._results['slices'] = str(Path(runtime.cwd) / 'slices.npy')
         return runtime
 
-    def _write(self, runtime: Bunch, chain: Chain, series: Any, affine: Any, brain: Any) -> None:
+    def _write(
+        self, runtime: Bunch, chain: Chain, series: Volume, affine: FloatArray, brain: BoolArray
+    ) -> None:
         """Write images and gradient tables."""
         directions, bvals = chain.directions(), chain.gradients.bvals
         table = replace(chain.gradients, directions=directions)
@@ -202,7 +204,7 @@ class ResampleSeries(SimpleInterface):
         )
 
 
-def grow(mask: Any) -> Any:
+def grow(mask: BoolArray) -> BoolArray:
     """Return the mask with two voxels around it, so that interpolation finds neighbours.
 
     Parameters

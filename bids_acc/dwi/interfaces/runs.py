@@ -14,7 +14,7 @@ from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.distortion import undistort
 from bids_acc.images.motion import displacement
 from bids_acc.images.resampling import sample
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Volume
 
 ROUNDS = 2
 """How often a group is aligned and undistorted in turn."""
@@ -76,7 +76,9 @@ class PlaceRuns(SimpleInterface):
                 )  # fmt: skip
         return places
 
-    def _undistorted(self, chain: Chain, image: Any, group: int, place: FloatArray) -> FloatArray:
+    def _undistorted(
+        self, chain: Chain, image: Volume, group: int, place: FloatArray
+    ) -> FloatArray:
         """Undistort a group's image in its own place, to which the field moves with the head."""
         if chain.warp is None:
             return np.asarray(image)
@@ -89,7 +91,7 @@ class PlaceRuns(SimpleInterface):
         return undistort(image, shift, chain.affine, chain.gradients.phase_axes[first])
 
 
-def scale_runs(chain: Chain, points: FloatArray) -> dict[str, Any]:
+def scale_runs(chain: Chain, points: FloatArray) -> dict[str, object]:
     """Set the factors of a chain so that all its runs are equally bright where they hold b = 0.
 
     Parameters

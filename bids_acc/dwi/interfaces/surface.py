@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -40,7 +39,7 @@ from bids_acc.surfaces.ribbon import (
     tissue_shares,
 )
 from bids_acc.surfaces.template import DENSITIES
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray
 
 
 class _PickSideInputSpec(BaseInterfaceInputSpec):
@@ -120,7 +119,9 @@ class SampleSurface(SimpleInterface):
         self._write(runtime, result)
         return runtime
 
-    def _tensor_maps(self, chain: Chain, points: FloatArray) -> tuple[dict[str, FloatArray], Any]:
+    def _tensor_maps(
+        self, chain: Chain, points: FloatArray
+    ) -> tuple[dict[str, FloatArray], BoolArray]:
         """Fit a tensor at each point."""
         used = chain.shells.volume_bvalues <= self.inputs.b_max
         axes = np.load(self.inputs.axes) if isdefined(self.inputs.axes) else np.eye(3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -21,6 +20,7 @@ from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.shells import Shells, bvecs_from_scanner, find_shells
 from bids_acc.dwi.tensor import TensorFit, check_decay, fit_tensor, scalar_maps
 from bids_acc.images import files
+from bids_acc.typing import BoolArray, FloatArray, Volume
 
 MAP_NAMES = ('fa', 'md', 'ad', 'rd', 'mo')
 """Invariants that are written."""
@@ -93,7 +93,12 @@ class FitTensor(SimpleInterface):
         return runtime
 
     def _fit(
-        self, signal: Any, gradients: Gradients, directions: Any, used: Any, weights: Any
+        self,
+        signal: Volume,
+        gradients: Gradients,
+        directions: FloatArray,
+        used: BoolArray,
+        weights: BoolArray,
     ) -> TensorFit:
         """Fit with the chosen shells."""
         return fit_tensor(
@@ -104,7 +109,7 @@ class FitTensor(SimpleInterface):
             weights=weights[:, used],
         )
 
-    def _write(self, runtime: Bunch, fit: TensorFit, mask: Any, affine: Any) -> None:
+    def _write(self, runtime: Bunch, fit: TensorFit, mask: BoolArray, affine: FloatArray) -> None:
         """Write the maps; NaN outside the brain."""
         maps = {
             **scalar_maps(fit),
@@ -121,7 +126,7 @@ class FitTensor(SimpleInterface):
         )
 
 
-def _unmask(values: Any, mask: Any) -> Any:
+def _unmask(values: FloatArray, mask: BoolArray) -> FloatArray:
     """Put voxel values back into a volume, NaN elsewhere."""
     volume = np.full((*mask.shape, *values.shape[1:]), np.nan, dtype=np.float32)
     volume[mask] = values
@@ -129,12 +134,12 @@ def _unmask(values: Any, mask: Any) -> Any:
 
 
 def _series_measures(
-    signal: Any,
-    predicted: Any,
+    signal: Volume,
+    predicted: Volume,
     gradients: Gradients,
     shells: Shells,
     judged: outliers.SliceReport,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Quality of the aligned series."""
     known = np.isfinite(judged.deviation)
     share = 100 * judged.outlier.sum() / known.sum() if known.any() else float('nan')
@@ -153,7 +158,9 @@ def _series_measures(
     }
 
 
-def _fit_measures(fit: TensorFit, check: AxisCheck, *, fixed: bool) -> dict[str, Any]:
+def _fit_measures(
+    fit: TensorFit, check: AxisCheck, *, fixed: bool
+) -> dict[str, float | bool | str]:
     """Quality of the tensors."""
     maps = scalar_maps(fit)
     return {

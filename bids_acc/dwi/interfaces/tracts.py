@@ -26,7 +26,7 @@ from bids_acc.images.resampling import sample
 from bids_acc.images.template_space import template_coordinates
 from bids_acc.surfaces.atlases import VolumeAtlas, load_tract_atlas
 from bids_acc.surfaces.ribbon import blur_to_resolution
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Row
 
 TRACT_MAPS = ('fa', 'md', 'ad', 'rd', 'mo')
 """Maps of which means are taken."""
@@ -60,7 +60,7 @@ def tract_rows(
     maps: dict[str, FloatArray],
     white: FloatArray,
     voxel_mm3: float,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Measure each tract.
 
     Parameters

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.derivatives.outputs import SinkPlace, init_sink
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.interfaces.tracts import TRACT_MAPS, ImportTracts, MeasureTracts
 from bids_acc.dwi.workflow.engines import (
@@ -24,6 +23,7 @@ from bids_acc.dwi.workflow.prepare import SERIES, init_dwi_prepare_wf
 from bids_acc.dwi.workflow.surface import init_dwi_surface_wf
 from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields, init_dwi_tensor_wf
 from bids_acc.settings import DwiSettings
+from bids_acc.typing import Metadata
 
 INPUTS = (*SERIES, 'brain_mask', 'field_map', 'noddi_maps')
 
@@ -39,7 +39,7 @@ and of 20 volumes it was seen to take away a sixth of the white matter's FA."""
 def init_dwi_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: DwiSettings,
     has_anat: bool,
     density: str = '41k',
@@ -149,7 +149,7 @@ def init_dwi_wf(
     fields += on_mesh
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
-    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
 
     prepare_wf = init_dwi_prepare_wf(
         engines=engines,
@@ -238,7 +238,7 @@ def init_dwi_wf(
 
 def _add_tracts(
     workflow: pe.Workflow, inputnode: pe.Node, tensor_wf: pe.Workflow, atlas: str,
-    where: Mapping[str, Any],
+    where: SinkPlace,
 ) -> None:  # fmt: skip
     """Add the table of means over the tracts of an atlas."""
     maps = pe.Node(niu.Merge(len(TRACT_MAPS)), name='tract_maps', run_without_submitting=True)
@@ -253,9 +253,7 @@ def _add_tracts(
     ])  # fmt: skip
 
 
-def _import_tracts(
-    workflow: pe.Workflow, tables: Mapping[str, str], where: Mapping[str, Any]
-) -> None:
+def _import_tracts(workflow: pe.Workflow, tables: Mapping[str, str], where: SinkPlace) -> None:
     """Add the table of what other tools measured in tracts."""
     read = pe.Node(
         ImportTracts(files=list(tables), sources=list(tables.values())), name='other_tracts'

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.derivatives.outputs import SinkPlace, init_sink
 from bids_acc.dwi.interfaces.quality import GatherReports, QualityTable
 from bids_acc.dwi.interfaces.reportlets import PlotMotion, PlotOverlay, PlotScheme
 from bids_acc.dwi.interfaces.surface import RegionTable
@@ -18,6 +17,7 @@ from bids_acc.dwi.workflow.engines import engine_versions
 from bids_acc.dwi.workflow.prepare import STEP_REPORTS
 from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields
 from bids_acc.settings import DwiSettings
+from bids_acc.typing import Metadata
 
 UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
 """Of the maps that have one."""
@@ -26,7 +26,7 @@ UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
 def init_dwi_sinks_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: DwiSettings,
     engines: Mapping[str, str],
     has_anat: bool,
@@ -62,7 +62,7 @@ def init_dwi_sinks_wf(
     qc
         Table of quality measures.
     """
-    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
     suffix = '_t1w' if has_anat else ''
     workflow = pe.Workflow(name=name)
     fields = ['gradients', 'motion', 'mask', 'report', 'runs_report', *STEP_REPORTS, 'background',
@@ -130,7 +130,7 @@ def init_dwi_sinks_wf(
     return workflow
 
 
-def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, Any]:
+def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, object]:
     """Describe the model as BEP016 does."""
     weights = {
         'ols': 'equal',
@@ -152,7 +152,7 @@ def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _add_figures(
-    workflow: pe.Workflow, inputnode: pe.Node, table: pe.Node, where: Mapping[str, Any]
+    workflow: pe.Workflow, inputnode: pe.Node, table: pe.Node, where: SinkPlace
 ) -> None:
     """Add the three figures of the subject's page."""
     overlay = pe.Node(PlotOverlay(), name='overlay')

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink, on_mesh
+from bids_acc.derivatives.outputs import SinkPlace, init_sink, on_mesh
 from bids_acc.dwi.interfaces.alignment import AlignMaps
 from bids_acc.dwi.interfaces.surface import PickSide, SampleMaps, SampleSurface
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.noddi import NODDI_NAMES
 from bids_acc.settings import DwiSettings
+from bids_acc.typing import Metadata
 
 HEMISPHERES = ('L', 'R')
+
+
+class SidePlace(SinkPlace):
+    """Where the outputs of one hemisphere go."""
+
+    hemisphere: str
+    """``L`` or ``R``."""
 
 
 VERTEX_NAMES = (*MAP_NAMES, 'coverage', 'csf', 'white', 'fa_isotropic')
@@ -25,7 +33,7 @@ VERTEX_NAMES = (*MAP_NAMES, 'coverage', 'csf', 'white', 'fa_isotropic')
 def init_dwi_surface_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: DwiSettings,
     density: str,
     noddi_source: str = '',
@@ -98,7 +106,7 @@ def init_dwi_surface_wf(
             (node, gather['reports'], [('report', f'in{number + 1}')]),
             (node, gather['parcels'], [('parcels', f'in{number + 1}')]),
         ])  # fmt: skip
-        where: dict[str, Any] = {
+        where: SidePlace = {
             'output_dir': output_dir, 'entities': entities, 'hemisphere': side,
         }  # fmt: skip
         if noddi is not None:
@@ -116,7 +124,7 @@ def init_dwi_surface_wf(
     return workflow
 
 
-def _tensor(settings: DwiSettings) -> dict[str, Any]:
+def _tensor(settings: DwiSettings) -> dict[str, object]:
     """Return how the tensor is fitted at the vertices."""
     return {'method': settings.tensor_fit, 'b_max': settings.b_max, 'depths': settings.depths}
 
@@ -139,7 +147,7 @@ def _connect_sampling(
 
 
 def _keep_tensor(
-    workflow: pe.Workflow, node: pe.Node, settings: DwiSettings, where: Mapping[str, Any],
+    workflow: pe.Workflow, node: pe.Node, settings: DwiSettings, where: SidePlace,
     *, density: str = '', mesh: str = '',
 ) -> None:  # fmt: skip
     """Keep one side's maps under their names."""
@@ -171,7 +179,7 @@ def _add_noddi_side(
     align: pe.Node,
     pick: pe.Node,
     source: str,
-    where: Mapping[str, Any],
+    where: SidePlace,
     *,
     density: str = '',
     mesh: str = '',

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     Bunch,
     SimpleInterface,
+    TraitedSpec,
     traits,
 )
 from nipype.interfaces.io import add_traits
@@ -43,12 +43,12 @@ class ImportFinished(SimpleInterface):
     input_spec = _FinishedInputSpec
     output_spec = NamedOutputsSpec
 
-    def __init__(self, maps: Sequence[str] = (), **inputs: Any) -> None:
+    def __init__(self, maps: Sequence[str] = (), **inputs: object) -> None:
         """Take the names of the maps, which name outputs."""
         super().__init__(**inputs)
         self._maps = list(maps)
 
-    def _outputs(self) -> Any:
+    def _outputs(self) -> TraitedSpec:
         """Return one output for each map and side, and for each table."""
         names = [f'{name}_{side}' for name in self._maps for side in HEMISPHERES]
         return add_traits(super()._outputs(), [*names, *TABLES, 'metadata', 'joined'])

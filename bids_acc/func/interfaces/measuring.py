@@ -41,7 +41,7 @@ from bids_acc.quality.sessions import judge_session, load_session_gate
 from bids_acc.surfaces.atlases import DEFAULT_ATLAS
 from bids_acc.surfaces.gifti import read_labels, write_map
 from bids_acc.surfaces.template import HEMISPHERES, load_template
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, IntArray, Metadata, Row
 
 TABLES = ('regions', 'markers', 'parcels', 'qc', 'matrix', 'partial', 'timeseries')
 """Tables of a resting task."""
@@ -77,7 +77,7 @@ class RunInputSpec(AnatInputSpec):
     density = traits.Str('41k', usedefault=True, desc='of the mesh')
 
 
-def anat_files(inputs: Any) -> AnatFiles:
+def anat_files(inputs: BaseInterfaceInputSpec) -> AnatFiles:
     """Collect the files of the T1w image that an interface was given.
 
     Parameters
@@ -101,7 +101,7 @@ def anat_files(inputs: Any) -> AnatFiles:
     return on('', brain=brain, other=other)
 
 
-def prepare_run(inputs: Any) -> tuple[PreparedRun, AnatFiles, Choices]:
+def prepare_run(inputs: BaseInterfaceInputSpec) -> tuple[PreparedRun, AnatFiles, Choices]:
     """Read the run that an interface was given, and find where it has signal.
 
     Parameters
@@ -226,8 +226,8 @@ class NamedOutputsSpec(DynamicTraitedSpec):
 
 def write_joined(
     folder: Path, found: joining.StoredRest, maps: Mapping[str, FloatArray],
-    tables: Mapping[str, pd.DataFrame], about: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+    tables: Mapping[str, pd.DataFrame], about: Metadata,
+) -> dict[str, object]:  # fmt: skip
     """Write the tables of a task and what its figures are made of.
 
     Parameters
@@ -287,12 +287,12 @@ class JoinMaps(SimpleInterface):
     also: tuple[str, ...] = ()
     """Outputs besides the maps."""
 
-    def __init__(self, seeds: Sequence[str] = (), **inputs: Any) -> None:
+    def __init__(self, seeds: Sequence[str] = (), **inputs: object) -> None:
         """Take the names of the seeds, which name outputs."""
         super().__init__(**inputs)
         self._seeds = list(seeds)
 
-    def _outputs(self) -> Any:
+    def _outputs(self) -> TraitedSpec:
         """Return one output for each map and side, and for each table."""
         maps = [*VERTEX_MAPS, *(f'seed_{name}' for name in self._seeds)]
         names = [f'{name}_{side}' for name in maps for side in HEMISPHERES]
@@ -338,7 +338,7 @@ class JoinRest(JoinMaps):
         return runtime
 
 
-def write_sides(folder: Path, maps: Any, n_left: int) -> dict[str, str]:
+def write_sides(folder: Path, maps: Mapping[str, FloatArray], n_left: int) -> dict[str, str]:
     """Write each map of both hemispheres as one file for the left and one for the right.
 
     Parameters
@@ -363,7 +363,9 @@ def write_sides(folder: Path, maps: Any, n_left: int) -> dict[str, str]:
     return written
 
 
-def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str], str]:
+def region_labels(
+    inputs: BaseInterfaceInputSpec, space: str
+) -> tuple[IntArray, dict[int, str], str]:
     """Return the labels of both hemispheres' vertices: the subject's own, or the template's.
 
     Parameters
@@ -389,7 +391,7 @@ def region_labels(inputs: Any, space: str) -> tuple[Any, dict[int, str], str]:
     return np.concatenate([mesh[h].labels for h in HEMISPHERES]), names, 'Desikan'
 
 
-def gated(figures: dict[str, Any], gate: str) -> dict[str, Any]:
+def gated(figures: Row, gate: str) -> Row:
     """Add the verdict of a quality gate to the measures of quality.
 
     Parameters

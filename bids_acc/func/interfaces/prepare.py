@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -31,7 +31,7 @@ from bids_acc.images.phase import FieldMap
 from bids_acc.images.resampling import on_grid
 from bids_acc.images.reversed_pe import ReversedPair
 from bids_acc.images.used_field import FieldReport, judged_field
-from bids_acc.typing import BoolArray, FloatArray, Volume
+from bids_acc.typing import BoolArray, FloatArray, Metadata, SingleArray, Volume
 
 N_FOR_MASK = 10
 """Volumes whose mean shows where the brain is before motion is known."""
@@ -99,7 +99,7 @@ class ReadSeries(SimpleInterface):
         return said
 
 
-def check_run(echoes: list[Any], sidecars: list[dict[str, Any]], where: str) -> None:
+def check_run(echoes: list[SingleArray], sidecars: Sequence[Metadata], where: str) -> None:
     """Refuse a run from which nothing can be measured.
 
     Parameters
@@ -160,7 +160,7 @@ class EstimateBoldMotion(SimpleInterface):
         return runtime
 
 
-def bold_mask(image: Any, affine: FloatArray) -> Any:
+def bold_mask(image: Volume, affine: FloatArray) -> BoolArray:
     """Return the brain in a mean BOLD image.
 
     Parameters
@@ -266,7 +266,7 @@ class EstimateField(SimpleInterface):
         return times[0] / times[1] if known else 1.0
 
 
-def _first_volumes(path: str, n: int = 5) -> tuple[Any, FloatArray]:
+def _first_volumes(path: str, n: int = 5) -> tuple[SingleArray, FloatArray]:
     """Read the first volumes of an image, as four axes."""
     data, affine = files.read_image(path)
     return data.reshape(*data.shape[:3], -1)[..., :n], affine

@@ -30,7 +30,7 @@ from bids_acc.images.distortion import displace, field_and_gradient, phase_axis
 from bids_acc.images.motion import framewise_displacement
 from bids_acc.images.resampling import output_grid, sample
 from bids_acc.surfaces.ribbon import blur_to_resolution
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Metadata, SingleArray, Volume
 
 MARGIN_VOXELS = 2
 """How far around the brain values are kept, for measures that look at neighbours."""
@@ -100,7 +100,7 @@ class ResampleBold(SimpleInterface):
         """Return the repetition time, s."""
         return self.inputs.sidecar['RepetitionTime'] if isdefined(self.inputs.sidecar) else None
 
-    def _combined(self, first: Any, affine: FloatArray, points: FloatArray) -> Any:
+    def _combined(self, first: SingleArray, affine: FloatArray, points: FloatArray) -> Volume:
         """Return the series at points of the output's space, echoes combined."""
         paths = self.inputs.in_files
         if len(paths) == 1:
@@ -108,7 +108,7 @@ class ResampleBold(SimpleInterface):
         echoes = [self._moved(files.read_image(path)[0], affine, points) for path in paths]
         return combine_echoes(np.stack(echoes), self.inputs.echo_times, self.inputs.n_dummy)
 
-    def _moved(self, data: Any, affine: FloatArray, points: FloatArray) -> Any:
+    def _moved(self, data: SingleArray, affine: FloatArray, points: FloatArray) -> SingleArray:
         """Return one echo at points of the output's space, (n_points, n_volumes)."""
         pulls = np.load(self.inputs.transforms)
         with_t1w = isdefined(self.inputs.coregistration)
@@ -179,8 +179,8 @@ class ConfoundsTable(SimpleInterface):
         return runtime
 
     def _pools(
-        self, shape: tuple[int, ...], affine: FloatArray, mask: Any
-    ) -> tuple[dict[str, Any], list[str]]:
+        self, shape: tuple[int, ...], affine: FloatArray, mask: BoolArray
+    ) -> tuple[dict[str, BoolArray], list[str]]:
         """Find the voxels of white matter and of fluid that see nothing else."""
         if not isdefined(self.inputs.tpms):
             return {}, ['Without a T1w image there are no tissues to take noise from.']
@@ -209,8 +209,8 @@ class ConfoundsTable(SimpleInterface):
 
 
 def _components(
-    data: Any, pools: dict[str, Any], drift: FloatArray, n_dummy: int
-) -> tuple[dict[str, FloatArray], dict[str, Any]]:
+    data: SingleArray, pools: dict[str, BoolArray], drift: FloatArray, n_dummy: int
+) -> tuple[dict[str, FloatArray], dict[str, Metadata]]:
     """Return the columns ``a_comp_cor_NN``, fluid first, and what the sidecar says of them."""
     columns: dict[str, FloatArray] = {}
     about: dict[str, Any] = {}

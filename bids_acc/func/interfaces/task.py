@@ -125,14 +125,14 @@ class JoinTask(SimpleInterface):
     output_spec = DynamicTraitedSpec
 
     def __init__(
-        self, contrasts: Sequence[str] = (), *, on_mesh: bool = False, **inputs: Any
+        self, contrasts: Sequence[str] = (), *, on_mesh: bool = False, **inputs: object
     ) -> None:
         """Take the names of the contrasts, which name outputs, and whether there is a mesh."""
         super().__init__(**inputs)
         self._contrasts = list(contrasts)
         self._starts = ('', MESH) if on_mesh else ('',)
 
-    def _outputs(self) -> Any:
+    def _outputs(self) -> TraitedSpec:
         """Return one output for each contrast, part and side."""
         names = [f'{start}{name}_{part}_{side}' for name in self._contrasts
                  for start in self._starts for part in ('effect', 'z')

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.derivatives.outputs import SinkPlace, init_sink
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.finished_maps import VERTEX_MAPS
 from bids_acc.func.interfaces.finished import ImportFinished
 from bids_acc.func.interfaces.reportlets import PlotMaps, PlotMatrix
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.typing import Metadata
 
 WORDS: Mapping[str, str] = {
     'reho': 'Regional homogeneity',
@@ -31,7 +31,7 @@ TABLES = ('regions', 'markers', 'parcels', 'matrix', 'timeseries')
 def init_func_finished_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: FuncSettings,
     density: str,
     runs: Sequence[FinishedRun],
@@ -76,7 +76,7 @@ def init_func_finished_wf(
         ),
         name='read', mem_gb=2,
     )  # fmt: skip
-    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
     for side in HEMISPHERES:
         for one in maps:
             sink = init_sink(f'func_vertex_{one}', **where, hemisphere=side, density=density,
@@ -133,7 +133,7 @@ def _maps_of(runs: Sequence[FinishedRun]) -> list[str]:
     return [name for name in VERTEX_MAPS if name in there]
 
 
-def _about(runs: Sequence[FinishedRun], source: str) -> dict[str, Any]:
+def _about(runs: Sequence[FinishedRun], source: str) -> dict[str, object]:
     """Return what the sidecars say of who made it, and how."""
     first = runs[0]
     band = first.metadata.get('band')
@@ -149,7 +149,7 @@ def _about(runs: Sequence[FinishedRun], source: str) -> dict[str, Any]:
 
 
 def _draw(
-    workflow: pe.Workflow, read: pe.Node, where: Mapping[str, Any], runs: Sequence[FinishedRun],
+    workflow: pe.Workflow, read: pe.Node, where: SinkPlace, runs: Sequence[FinishedRun],
     *, with_maps: bool,
 ) -> None:  # fmt: skip
     """Draw the maps, and the matrix where there is an atlas."""

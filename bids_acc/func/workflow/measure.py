@@ -10,7 +10,7 @@ from typing import Any
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink, on_mesh
+from bids_acc.derivatives.outputs import SinkPlace, init_sink, on_mesh
 from bids_acc.func.interfaces.measuring import JoinMaps, JoinRest, MeasureRest, PickRun
 from bids_acc.func.interfaces.reportlets import PlotCarpet, PlotContrasts, PlotMaps, PlotMatrix
 from bids_acc.func.interfaces.task import MESH, FitTask, JoinTask
@@ -21,6 +21,7 @@ from bids_acc.func.workflow.preproc import ANAT_INPUTS as PREPARE_INPUTS
 from bids_acc.func.workflow.preproc import RUN_FIGURES, init_func_preproc_wf
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.typing import Metadata
 
 ANAT_INPUTS = ('white', 'pial', 'tpms', 'parcellation', 'template_to_t1w_xfm', 't1w_mask')
 """What is taken of the T1w image."""
@@ -33,7 +34,7 @@ PER_RUN = ('bold', 'mask', 'confounds', 'sidecar', 'facts')
 def init_func_measure_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Metadata,
     settings: FuncSettings,
     density: str,
     space: str,
@@ -93,7 +94,7 @@ def init_func_measure_wf(
     fields = [*RUN_FIELDS, *of_anat]
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
-    where: dict[str, Any] = {'output_dir': output_dir, 'entities': entities}
+    where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
     shell = FitTask if contrasts else MeasureRest
     chosen: dict[str, Any] = {
         'strategy': settings.strategy, 'censor_fd': settings.censor_fd, 'band': settings.band,
@@ -201,7 +202,7 @@ def init_func_raw_wf(
     return workflow
 
 
-def _method(settings: FuncSettings, space: str, source: str) -> dict[str, Any]:
+def _method(settings: FuncSettings, space: str, source: str) -> dict[str, object]:
     """Return what the sidecars say of how it was measured."""
     return {
         'SpatialReference': {'VolumeReference': space},
@@ -221,10 +222,10 @@ def _there(about: Mapping[str, Any], mesh: str) -> dict[str, Any]:
 def _keep_rest(
     workflow: pe.Workflow,
     join: pe.Node,
-    where: Mapping[str, Any],
+    where: SinkPlace,
     density: str,
     seeds: Sequence[str],
-    about: Mapping[str, Any],
+    about: Metadata,
 ) -> None:
     """Keep maps, tables and figures of a task at rest."""
     _keep_maps(workflow, join, where, seeds, about, density=density)
@@ -262,10 +263,10 @@ def _keep_maps(
 def _keep_task(
     workflow: pe.Workflow,
     join: pe.Node,
-    where: Mapping[str, Any],
+    where: SinkPlace,
     density: str,
     contrasts: Sequence[Mapping[str, Any]],
-    about: Mapping[str, Any],
+    about: Metadata,
 ) -> None:
     """Keep maps, table and figure of a task with events."""
     _keep_contrasts(workflow, join, where, contrasts, about, density=density)

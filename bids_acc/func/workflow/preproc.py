@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
@@ -208,7 +207,7 @@ def _add_field(workflow: pe.Workflow, run: RawRun, seed: int) -> pe.Node:
     return field
 
 
-def _known(run: RawRun, has_anat: bool) -> dict[str, Any]:
+def _known(run: RawRun, has_anat: bool) -> dict[str, object]:
     """Return the facts that are known before anything is computed."""
     return RunFacts(
         name=run.name,

@@ -30,7 +30,7 @@ from bids_acc.group.opnmf.features import mask_unmeasured
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.surfaces.gifti import read_map
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import FloatArray, IntArray, Numbers
 
 LOGGER = logging.getLogger(__name__)
 
@@ -264,7 +264,7 @@ def _maps_of(
     key: Key,
     metric: str,
     density: str,
-    inside: Mapping[str, FloatArray],
+    inside: Mapping[str, Numbers],
     ledger: Ledger,
 ) -> FloatArray:
     """Read one metric of a session on both sides; NaN where it was not measured."""
