@@ -9,6 +9,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.cifti2.cifti2_axes import ScalarAxis
 
 from bids_acc.bids.finished import find_finished
 from bids_acc.exceptions import InputDataError
@@ -131,6 +132,16 @@ def test_an_atlas_of_other_grayordinates_is_refused(tmp_path, monkeypatch):
     fewer = nb.Cifti2Image(np.array(image.dataobj)[:, :240], (scalar, axis[:240]))
     fewer.to_filename(path)
     with pytest.raises(InputDataError, match=r'other grayordinates \(240\) than .*\(267\)'):
+        read_finished(run, '10k')
+
+
+def test_an_atlas_without_labels_is_refused(tmp_path):
+    (run,) = find(tmp_path, Run(space='fsLR'))
+    path = run.tables['parcels']
+    image = nb.load(path)
+    _, axis = (image.header.get_axis(n) for n in range(2))
+    nb.Cifti2Image(np.array(image.dataobj), (ScalarAxis(['parcels']), axis)).to_filename(path)
+    with pytest.raises(InputDataError, match='holds no labels'):
         read_finished(run, '10k')
 
 
