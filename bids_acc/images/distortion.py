@@ -276,8 +276,18 @@ MIN_READOUT_S = 1e-3
 """Shorter readouts are none either: at least ten lines of 0.1 ms. Own convention."""
 
 
-def unknown_readout(metadata: Mapping[str, Any]) -> str:
+def unknown_readout(metadata: Metadata) -> str:
     """Say which value of a sidecar is taken for an unknown readout time; empty for none.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar; a field that is absent is no finding.
+
+    Returns
+    -------
+    str
+        For the reader.
 
     Examples
     --------
