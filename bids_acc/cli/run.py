@@ -30,6 +30,7 @@ from bids_acc.files.writing import (
 
 if TYPE_CHECKING:
     from bids_acc.bids.inputs import PlanRow
+    from bids_acc.group.cohort.reading import GroupPlanRow
     from bids_acc.group.tasks import ProgressCallback, TaskProgress
     from bids_acc.settings import Request
 
@@ -374,7 +375,7 @@ def run_group(request: Request) -> ExitCode:
         return _analyse_group(request, data_dir, plan)
 
 
-def _analyse_group(request: Request, data_dir: Path, plan: list[dict[str, str]]) -> ExitCode:
+def _analyse_group(request: Request, data_dir: Path, plan: list[GroupPlanRow]) -> ExitCode:
     """Run the group level on what was found."""
     from bids_acc.derivatives import dataset
     from bids_acc.derivatives.status import verdict, write_status
@@ -427,12 +428,12 @@ def _sparse(show: ProgressCallback, every_s: float) -> ProgressCallback:
     return report
 
 
-def print_group_plan(plan: Sequence[dict[str, str]], form: str) -> None:
+def print_group_plan(plan: Sequence[GroupPlanRow], form: str) -> None:
     """Print which results of each session the group level can use.
 
     Parameters
     ----------
-    plan : sequence of dict of str to str
+    plan : sequence of GroupPlanRow
         From `bids_acc.group.cohort.reading.plan_group`.
     form : str
         ``json``, or anything else for text.

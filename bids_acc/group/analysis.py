@@ -7,11 +7,10 @@ report and in the status table, and the rest goes on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -38,6 +37,7 @@ from bids_acc.group.cohort.processing import processing_paragraphs
 from bids_acc.group.cohort.quality import flagged_sessions, place_column
 from bids_acc.group.cohort.reading import (
     Cohort,
+    GroupPlanRow,
     has_function,
     load_cohort,
     names_in,
@@ -120,7 +120,7 @@ LOGGER = logging.getLogger(__name__)
 def run_group(
     output_dir: Path,
     settings: Settings,
-    plan: Sequence[Mapping[str, Any]],
+    plan: Sequence[GroupPlanRow],
     *,
     data_dir: Path | None = None,
     work_dir: Path | None = None,
@@ -191,7 +191,7 @@ def run_group(
 
 
 def _verdicts(
-    output_dir: Path, settings: Settings, plan: Sequence[Mapping[str, Any]], fresh: bool
+    output_dir: Path, settings: Settings, plan: Sequence[GroupPlanRow], fresh: bool
 ) -> Verdicts:
     """Read what raters left out; a table of measures that is given has been judged already."""
     chosen = settings.group.exclude
@@ -256,7 +256,7 @@ def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         run.note(visits.reason)
     if text := unshared_sessions(run.cohort.participants, visits):
         run.note(text)
-    _part(run, 'parcels', _parcels, work_dir, progress)
+    _part(run, 'parcels', partial(_parcels, work_dir=work_dir, progress=progress))
     if run.cohort.mrs is not None:
         _part(run, 'voxels', place_voxels)
     _part(run, 'measures', make_measures)
@@ -316,7 +316,7 @@ def _treatment_history(run: GroupRun) -> Cohort:
     """Add response groups from the treatment history, where the model asks for them."""
     if run.model is None:
         return run.cohort
-    groups = classify_for_model(run.model.section('TreatmentHistory'), run.data_dir)
+    groups = classify_for_model(run.model.content['TreatmentHistory'], run.data_dir)
     if groups is None:
         return run.cohort
     write_groups(groups, run.output_dir)
@@ -367,16 +367,16 @@ def _analysed_spectra(run: GroupRun) -> Cohort:
     ))  # fmt: skip
 
 
-def _participants_sidecar(output_dir: Path) -> dict[str, Any]:
+def _participants_sidecar(output_dir: Path) -> dict[str, object]:
     """Read participants.json, if there is one."""
     return read_sidecar(output_dir / 'participants.json')
 
 
-def _part(run: GroupRun, name: str, function: Any, *arguments: Any) -> None:
+def _part(run: GroupRun, name: str, function: Callable[[GroupRun], str]) -> None:
     """Do one part; what it cannot do becomes a status row, and the rest goes on."""
     row = StatusRow('n/a', None, 'group', 'done', reason_code=name)
     try:
-        row = replace(row, reason_text=function(run, *arguments))
+        row = replace(row, reason_text=function(run))
     except NotPossibleError as reason:
         row = replace(row, status='skipped', reason_text=f'{name}: {reason}')
         run.note(f'{name.capitalize()}: {reason}')
@@ -557,7 +557,7 @@ def _people_notes(run: GroupRun) -> list[str]:
     people, content = run.measures.participants, run.model.content
     names = [c.column for c in run.model.covariates if c.kind != 'categorical']
     names += [*content['Clinical']['Scores'], *content['Demographics']['Continuous']]
-    places = (run.model.cohort, run.model.section('Sites').get('Column'),
+    places = (run.model.cohort, run.model.content['Sites'].get('Column'),
               place_column(people), *DATASET_COLUMNS)  # fmt: skip
     place = next((name for name in places if name in people), None)
     changed = changed_groups(people, run.model)

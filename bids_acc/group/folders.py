@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict, cast
 from uuid import uuid4
 
 import pandas as pd
@@ -166,7 +166,21 @@ def _remove_leftovers(parent: Path) -> None:
                 os.close(descriptor)
 
 
-def models_there(output_dir: Path) -> list[dict[str, Any]]:
+class ModelRecord(TypedDict, total=False):
+    """What is read of the record that the results of a model have of themselves."""
+
+    Folder: Required[str]
+    """Its name in `GROUP_FOLDER`."""
+    Model: str | None
+    Description: str | None
+    Groups: list[str] | None
+    Participants: int
+    Components: int | None
+    ParcelsFolder: str | None
+    Findings: int
+
+
+def models_there(output_dir: Path) -> list[ModelRecord]:
     """Return what each model's results say of themselves, by name.
 
     Parameters
@@ -174,10 +188,11 @@ def models_there(output_dir: Path) -> list[dict[str, Any]]:
     output_dir : Path
         Root of the derivative data set.
     """
-    found = []
+    found: list[ModelRecord] = []
     for path in sorted((output_dir / GROUP_FOLDER).glob('model-*/provenance.json')):
         with contextlib.suppress(OSError, json.JSONDecodeError):
-            found.append({'Folder': path.parent.name, **json.loads(path.read_text('utf-8'))})
+            record = {'Folder': path.parent.name, **json.loads(path.read_text('utf-8'))}
+            found.append(cast('ModelRecord', record))
     return found
 
 

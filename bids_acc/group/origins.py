@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_acc.derivatives.links import location
 from bids_acc.derivatives.outputs import sidecar_path
 from bids_acc.derivatives.sources import tables_of
 from bids_acc.files.writing import write_json
+from bids_acc.group.cohort.reading import GroupPlanRow
 from bids_acc.group.measures.files import TABLE
 from bids_acc.tables.people import read_sidecar
 
@@ -26,7 +26,7 @@ LINK = 'outputs'
 
 
 def inputs_of(
-    plan: Sequence[Mapping[str, Any]], data_dir: Path, output_dir: Path
+    plan: Sequence[GroupPlanRow], data_dir: Path, output_dir: Path
 ) -> dict[str, list[str]]:
     """Return the URIs of the participant level's files that a plan names, by modality.
 

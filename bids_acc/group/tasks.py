@@ -116,7 +116,7 @@ class Pace:
         return work / min(n_workers, len(waiting))
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """Return a short hash of arrays and plain values, to name a folder of results.
 
     Parameters

@@ -49,3 +49,41 @@ def _is_formula(cell: object) -> bool:
 def _quoted(cell: object) -> object:
     """Return the cell, with an apostrophe before a formula."""
     return f"'{cell}" if _is_formula(cell) else cell
+
+
+def is_empty(cell: object) -> bool:
+    """Tell whether a cell of a table in memory holds nothing: None, NaN, NA or NaT.
+
+    Parameters
+    ----------
+    cell : object
+        Words for a missing value (`bids_acc.tables.missing`) are text here, and something.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> [is_empty(cell) for cell in (None, float('nan'), pd.NA, '', 0, 'n/a')]
+    [True, True, True, False, False, False]
+    """
+    return cell is None or cell is pd.NA or cell is pd.NaT or cell != cell
+
+
+def records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the rows of a table as mappings from the names of its columns to cells.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns have names that differ.
+
+    Returns
+    -------
+    list of dict
+        One for each row, in order.
+    """
+    names = [str(name) for name in table.columns]
+    rows = table.itertuples(index=False, name=None)
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import pandas as pd
 
 from bids_acc.derivatives.outputs import output_spec
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.report.wording import MODALITY_WORDS, listed
+from bids_acc.tables.cells import is_empty, records
 
 COHORT, N = 'cohort', 'n_sessions'
 ORDER = ('anat', 'dwi', 'func', 'mtr', 'mrs')
@@ -46,7 +46,7 @@ MOST_TOLD = 3
 """Different ways of one modality and cohort that the sentence tells; the table has all."""
 
 
-def protocol_words(row: Mapping[Any, Any]) -> str:
+def protocol_words(row: Mapping[str, object]) -> str:
     """Say the parameters of a sequence as a paper does.
 
     Parameters
@@ -65,7 +65,7 @@ def protocol_words(row: Mapping[Any, Any]) -> str:
     return ', '.join(_parameters(row))
 
 
-def kind_of_protocol(row: Mapping[Any, Any]) -> str:
+def kind_of_protocol(row: Mapping[str, object]) -> str:
     """Say by what of a protocol people can be told apart: two digits of each time, no lengths.
 
     Repetition times of diffusion and numbers of volumes differ from person to person in one
@@ -92,7 +92,7 @@ def kind_of_protocol(row: Mapping[Any, Any]) -> str:
     return ', '.join(_parameters(kept, digits=2))
 
 
-def _parameters(row: Mapping[Any, Any], digits: int = 6) -> Iterator[str]:
+def _parameters(row: Mapping[str, object], digits: int = 6) -> Iterator[str]:
     """Yield each parameter that is known, in words; times with so many digits."""
     for name, (sign, factor, unit) in TIMES.items():
         if values := _values(row, name):
@@ -102,10 +102,10 @@ def _parameters(row: Mapping[Any, Any], digits: int = 6) -> Iterator[str]:
             yield pattern.format(listed(values))
 
 
-def _values(row: Mapping[Any, Any], name: str) -> list[str]:
+def _values(row: Mapping[str, object], name: str) -> list[str]:
     """Return what a cell tells; several runs are separated by a semicolon."""
     cell = row.get(name)
-    if cell is None or pd.isna(cell):
+    if is_empty(cell):
         return []
     parts = (part.strip() for part in str(cell).split(';'))
     # what a spreadsheet would take for a formula was written behind an apostrophe
@@ -188,7 +188,7 @@ def acquisition_sentences(table: pd.DataFrame) -> Iterator[str]:
 
 def _ways(rows: pd.DataFrame) -> str:
     """Say the ways of one modality in one cohort; several with their numbers of sessions."""
-    ways = [(_way(row), int(row[N])) for row in rows.to_dict('records')]
+    ways = [(_way(row), int(n)) for row, n in zip(records(rows), rows[N], strict=True)]
     known = [(words, n) for words, n in ways if words]
     if len(ways) == 1 and known:
         return known[0][0]
@@ -197,7 +197,7 @@ def _ways(rows: pd.DataFrame) -> str:
     return told + (f'; {more} others, see qc/acquisition.tsv' if more > 0 else '')
 
 
-def _way(row: Mapping[Any, Any]) -> str:
+def _way(row: Mapping[str, object]) -> str:
     """Say scanner, sequence and parameters of a row."""
     maker = ' '.join(_values(row, 'manufacturer')[:1] + _values(row, 'scanner_model')[:1])
     field = [f'{value} T' for value in _values(row, 'field_strength')]
@@ -208,7 +208,7 @@ def _way(row: Mapping[Any, Any]) -> str:
     return ', '.join(filter(None, parts))
 
 
-def data_dictionary(table: pd.DataFrame) -> dict[str, Any]:
+def data_dictionary(table: pd.DataFrame) -> dict[str, object]:
     """Return the sidecar of the table.
 
     Parameters

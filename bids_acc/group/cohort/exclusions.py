@@ -24,6 +24,7 @@ from bids_acc.group.cohort.people import matched, session_labels
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.cohort.reading import Cohort
 from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.tables.cells import records
 from bids_acc.tables.people import BIDS_NAME, read_people_table
 
 LOGGER = logging.getLogger(__name__)
@@ -354,8 +355,8 @@ def _failed_levels(mrs: pd.DataFrame) -> pd.DataFrame:
     failed = bad[names].drop_duplicates()
     judged = bad.get('gate_definitions', pd.Series(None, bad.index, dtype=object))
     failed = failed.assign(definitions=judged.reindex(failed.index))
-    rows = []
-    for row in failed.to_dict('records'):
+    rows: list[dict[str, object]] = []
+    for row in records(failed):
         reason = row.pop('gate_reason', None)
         text = reason if isinstance(reason, str) else ''
         known = row.pop('definitions')

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,27 @@ from bids_acc.group.cohort.spectra_gate import (
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.quality.gate import Gate, Verdict
 from bids_acc.quality.sessions import ImageModality, SessionGate, judge_session
+from bids_acc.tables.cells import records
 
 LOGGER = logging.getLogger(__name__)
 
 IMAGES: tuple[ImageModality, ...] = get_args(ImageModality)
 WORDS = {'anat': 'T1w', 'dwi': 'Diffusion', 'func': 'Function', 'mtr': 'Magnetization transfer'}
 """Modalities whose sessions have a gate."""
+
+
+class FailedCriterion(TypedDict):
+    """A criterion of a gate that the images of a session did not meet."""
+
+    participant_id: str
+    session_id: str | None
+    modality: str
+    criterion: str
+    definition: str
+    value: float
+    threshold: str
+    verdict: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Gated:
     threshold, verdict, reason``."""
 
 
-def images_note(gate: SessionGate, failed: Sequence[Mapping[str, Any]], there: int) -> str:
+def images_note(gate: SessionGate, failed: Sequence[FailedCriterion], there: int) -> str:
     """Say how many of the sessions that could be used a gate of images leaves out.
 
     Parameters
@@ -113,7 +128,7 @@ def apply_gates(cohort: Cohort, model: Model | None, data_dir: Path) -> Gated:
     SettingsError
         If a gate of spectra does not accept the definitions of the engine that was used.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[FailedCriterion] = []
     if model is None or model.content['Gate']['func'] is None:
         cohort, rows = _participant_level(cohort)
     if model is None or not has_gates(model):
@@ -133,14 +148,15 @@ def apply_gates(cohort: Cohort, model: Model | None, data_dir: Path) -> Gated:
     return _gated(cohort, rows)
 
 
-def _gated(cohort: Cohort, rows: Sequence[Mapping[str, Any]]) -> Gated:
+def _gated(cohort: Cohort, rows: Sequence[FailedCriterion]) -> Gated:
     """Join a cohort with the criteria that its images did not meet."""
     return Gated(cohort, pd.DataFrame(rows) if rows else None)
 
 
-def _participant_level(cohort: Cohort) -> tuple[Cohort, list[dict[str, Any]]]:
+def _participant_level(cohort: Cohort) -> tuple[Cohort, list[FailedCriterion]]:
     """Leave out the BOLD series that failed the gate of the participant level."""
-    flow, rows = cohort.flow.copy(), []
+    flow = cohort.flow.copy()
+    rows: list[FailedCriterion] = []
     figures = _figures(cohort.qc, 'func')
     there = flow[(flow['modality'] == 'func') & (flow['status'] == 'run')]
     for index, row in there.iterrows():
@@ -177,7 +193,7 @@ def _spectra(cohort: Cohort, gate: Gate, data_dir: Path, source: str) -> Cohort:
     flow = cohort.flow
     sessions = _sessions(flow)
     verdicts: dict[tuple[str, str | None, str], Verdict] = {}
-    earlier: dict[tuple[str, str | None], list[tuple[str, Any]]] = defaultdict(list)
+    earlier: dict[tuple[str, str | None], list[tuple[str, dict[str, object]]]] = defaultdict(list)
     for subject, session, voxel, table in read_tables('mrs_quality', data_dir, sessions):
         row = {} if table.empty else dict(table.iloc[0])
         label = ' '.join(part for part in (subject, session, voxel) if part)
@@ -204,8 +220,8 @@ def _sessions(flow: pd.DataFrame) -> list[tuple[str, str | None]]:
 
 def _flow_of_spectra(
     flow: pd.DataFrame,
-    earlier: Mapping[tuple[str, str | None], Sequence[tuple[str, Mapping[str, Any]]]],
-    judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]],
+    earlier: Mapping[tuple[str, str | None], Sequence[tuple[str, Mapping[str, object]]]],
+    judged: Mapping[tuple[str, str | None, str], Mapping[str, object]],
 ) -> pd.DataFrame:
     """Write the new verdict of each session; one whose tables are broken stays left out."""
     flow = flow.copy()
@@ -242,9 +258,10 @@ def _levels(
     return mrs.assign(**{str(name): new[name] for name in new})
 
 
-def _images(cohort: Cohort, gate: SessionGate) -> tuple[Cohort, list[dict[str, Any]]]:
+def _images(cohort: Cohort, gate: SessionGate) -> tuple[Cohort, list[FailedCriterion]]:
     """Leave out the sessions whose images do not meet a gate."""
-    flow, rows = cohort.flow.copy(), []
+    flow = cohort.flow.copy()
+    rows: list[FailedCriterion] = []
     figures = _figures(cohort.qc, gate.modality)
     own = (flow['modality'] == gate.modality) & (flow['status'] == 'run')
     for index, row in flow[own].iterrows():
@@ -267,7 +284,7 @@ def _without_surface(flow: pd.DataFrame, row: pd.Series, reasons: str) -> pd.Dat
     return flow
 
 
-def _figures(qc: pd.DataFrame | None, modality: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _figures(qc: pd.DataFrame | None, modality: str) -> dict[tuple[str, str], dict[str, object]]:
     """Return the figures of one modality by participant and session."""
     if qc is None:
         return {}
@@ -275,11 +292,11 @@ def _figures(qc: pd.DataFrame | None, modality: str) -> dict[tuple[str, str], di
     names = [name for name in qc.columns if name.startswith(prefix)]
     visits = qc['session_id'].where(qc['session_id'].notna(), '')
     own = qc[names].rename(columns=lambda name: name.removeprefix(prefix))
-    rows: list[Any] = own.to_dict('records')
-    return dict(zip(zip(qc['participant_id'], visits, strict=True), rows, strict=True))
+    keys = zip(qc['participant_id'], visits, strict=True)
+    return dict(zip(keys, records(own), strict=True))
 
 
-def _failed(row: pd.Series, gate: SessionGate, verdict: Verdict) -> list[dict[str, Any]]:
+def _failed(row: pd.Series, gate: SessionGate, verdict: Verdict) -> list[FailedCriterion]:
     """Write a row for each criterion that was not met."""
     return [
         {

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -209,7 +208,7 @@ def one_row_each(
     return unique, notes if again else [], conflicts
 
 
-def _person(key: Any) -> str:
+def _person(key: object) -> str:
     """Name a person or a visit by its keys."""
     parts = key if isinstance(key, tuple) else (key,)
     return ' '.join(str(part) for part in parts if not pd.isna(part))
@@ -226,7 +225,7 @@ def _differences(rows: pd.DataFrame, keys: Sequence[str]) -> str:
     return ', '.join(words[:3]) + more
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     """Write a value as in a table."""
     return f'{value:g}' if isinstance(value, float) else str(value)
 

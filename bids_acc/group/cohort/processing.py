@@ -201,7 +201,7 @@ def diffusion_facts(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
         yield 'tensor', f'{FITS.get(fit, fit)} least squares of the log signal'
 
 
-def _program(engine: str, engines: Mapping[str, Any]) -> str:
+def _program(engine: str, engines: Mapping[str, object]) -> str:
     """Name a program with its version, where it is known."""
     version = _text(engines, 'versions', engine) if engine != 'builtin' else ''
     return f'{PROGRAMS.get(engine, engine)} {version}'.strip()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -23,6 +23,7 @@ from bids_acc.group.cohort.people import read_participants, read_people
 from bids_acc.group.cohort.quality import KEYS, deviation_notes
 from bids_acc.group.cohort.spectra_gate import excluded_because
 from bids_acc.group.statistics.study.sessions import visit_order
+from bids_acc.tables.cells import records
 from bids_acc.tables.reading import IDS, read_tsv
 
 LOGGER = logging.getLogger(__name__)
@@ -58,6 +59,20 @@ SIDE_BY_SIDE = (
 """What is kept of the quality of second voxels, beside that of the first."""
 
 
+class GroupPlanRow(TypedDict):
+    """What the group level can use of one modality of a session."""
+
+    participant_id: str
+    session_id: str | None
+    """None in data without sessions."""
+    modality: str
+    status: str
+    """run, exclude or skip."""
+    reason: str
+    inputs: list[str]
+    """Files of the participant level."""
+
+
 @dataclass(frozen=True)
 class Cohort:
     """People and their tables."""
@@ -75,7 +90,9 @@ class Cohort:
     """Columns of tables that could not be joined, each with the reason."""
     scanners: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Where and how each modality of a session was measured; see `scanners_of`."""
-    judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = field(default_factory=dict)
+    judged: Mapping[tuple[str, str | None, str], Mapping[str, object]] = field(
+        default_factory=dict
+    )
     """Columns of the table of quality with the verdict of a model's gate, by participant, session
     and voxel; empty where the participant level's verdicts count."""
 
@@ -102,7 +119,7 @@ def sessions_on_disk(output_dir: Path) -> list[tuple[str, str | None]]:
 
 def plan_group(
     output_dir: Path, participant_labels: Sequence[str] = (), session_labels: Sequence[str] = ()
-) -> list[dict[str, Any]]:
+) -> list[GroupPlanRow]:
     """Tell for each participant, session and modality whether the group level can use it.
 
     Parameters
@@ -209,7 +226,7 @@ def _row(
     status: str,
     reason: str = '',
     inputs: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> GroupPlanRow:
     """Write one row of the plan."""
     return {
         'participant_id': subject,
@@ -221,9 +238,7 @@ def _row(
     }
 
 
-def _plan_row(
-    output_dir: Path, subject: str, session: str | None, modality: str
-) -> dict[str, Any]:
+def _plan_row(output_dir: Path, subject: str, session: str | None, modality: str) -> GroupPlanRow:
     """Look for the outputs of one modality."""
     entities = {
         'subject': subject.removeprefix('sub-'),
@@ -273,7 +288,7 @@ def _listed_participants(output_dir: Path, known: set[str]) -> list[str]:
     return [] if table is None else sorted(set(table.frame['participant_id']))
 
 
-def load_cohort(output_dir: Path, plan: Sequence[Mapping[str, Any]]) -> Cohort:
+def load_cohort(output_dir: Path, plan: Sequence[GroupPlanRow]) -> Cohort:
     """Read everything about the cohort but its images.
 
     Parameters
@@ -333,7 +348,7 @@ def excluded_note(flow: pd.DataFrame) -> list[str]:
     return [f'Spectra: {excluded} of {len(spectra)} sessions are excluded; qc/flow.tsv says why.']
 
 
-def names_in(content: Any) -> set[str]:
+def names_in(content: object) -> set[str]:
     """Collect every text in a nested structure: the columns that a model file may mean.
 
     Parameters
@@ -478,8 +493,8 @@ def _with_scanners(frame: pd.DataFrame, scanners: pd.DataFrame) -> pd.DataFrame:
     """Add where and how each modality was measured, in columns ``<modality>_<what>``."""
     if scanners.empty:
         return frame
-    rows: dict[tuple[str, str | None], dict[str, Any]] = {}
-    for one in scanners.to_dict('records'):
+    rows: dict[tuple[object, object], dict[str, object]] = {}
+    for one in records(scanners):
         key = (one['participant_id'], one['session_id'])
         row = rows.setdefault(key, dict(zip(KEYS, key, strict=True)))
         about = {name: one.get(name) for name in PLACES}
@@ -494,7 +509,7 @@ def read_quality(
     output_dir: Path,
     sessions: Sequence[tuple[str, str | None]],
     names: Mapping[str, str] | None = None,
-    judged: Mapping[tuple[str, str | None, str], Mapping[str, Any]] = MappingProxyType({}),
+    judged: Mapping[tuple[str, str | None, str], Mapping[str, object]] = MappingProxyType({}),
     scanners: pd.DataFrame | None = None,
 ) -> pd.DataFrame | None:
     """Read the quality measures of all modalities, side by side.
@@ -522,7 +537,7 @@ def read_quality(
     frame = pd.DataFrame(sessions, columns=KEYS)
     first = next(iter(names.values()), '') if names else ''
     for modality, key in QC_TABLES.items():
-        rows: dict[tuple[str, str | None], dict[str, Any]] = {}
+        rows: dict[tuple[str, str | None], dict[str, object]] = {}
         tables = read_tables(key, output_dir, sessions)
         if modality in IF_ANY:  # of several tasks rest stands for the session
             tables = sorted(tables, key=lambda one: (one[0], one[1] or '', rest_first(one[2])))

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import SupportsFloat, SupportsIndex
 
 import pandas as pd
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum
 from bids_acc.quality.measure import QualityMeasure
+from bids_acc.tables.cells import is_empty, records
 
 MEASURES: Mapping[str, Mapping[str, tuple[tuple[str, str, str], ...]]] = MappingProxyType(
     {
@@ -46,7 +47,7 @@ _UNKNOWN = 'value unknown'
 NOT_DETECTED = 'not detected'
 
 
-def judge_again(gate: Gate, quality: Mapping[str, Any], source: str) -> Verdict:
+def judge_again(gate: Gate, quality: Mapping[str, object], source: str) -> Verdict:
     """Hold one spectrum's row of the table of quality against a gate.
 
     What excludes a spectrum under any gate (a basis set of another field, a fit that failed) is
@@ -124,8 +125,7 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
         If the bounds are not of a definition that the gate accepts.
     """
     rows = []
-    level: Any
-    for level in levels.to_dict('records'):
+    for level in records(levels):
         bound = QualityMeasure(
             number(level.get('crlb_pct')), '%', f'{engine_family(level.get("engine"))}_crlb'
         )
@@ -150,7 +150,7 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
     return pd.DataFrame(rows, index=levels.index, dtype=object)
 
 
-def quality_verdict(gate: Gate, verdict: Verdict) -> dict[str, Any]:
+def quality_verdict(gate: Gate, verdict: Verdict) -> dict[str, str | None]:
     """Return the verdict on a spectrum as columns of the table of quality.
 
     Parameters
@@ -172,7 +172,7 @@ def quality_verdict(gate: Gate, verdict: Verdict) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def engine_family(engine: Any) -> str:
+def engine_family(engine: object) -> str:
     """Return the first word of an engine's name, by which `MEASURES` finds its definitions.
 
     Parameters
@@ -193,7 +193,7 @@ def engine_family(engine: Any) -> str:
     return text(engine).partition('_')[0]
 
 
-def always_excludes(quality: Mapping[str, Any]) -> tuple[str, ...]:
+def always_excludes(quality: Mapping[str, object]) -> tuple[str, ...]:
     """Return the reasons that exclude a spectrum under any gate.
 
     Parameters
@@ -219,7 +219,7 @@ def always_excludes(quality: Mapping[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def excluded_because(verdicts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def excluded_because(verdicts: Sequence[tuple[str, Mapping[str, object]]]) -> str:
     """Say why none of the spectra of a session passes; empty when one does.
 
     Parameters
@@ -235,7 +235,7 @@ def excluded_because(verdicts: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     return '; '.join(reasons)
 
 
-def _detected(level: Mapping[str, Any]) -> bool:
+def _detected(level: Mapping[str, object]) -> bool:
     """Tell whether a metabolite was found, from its column or from the criteria written down."""
     told = text(level.get('detected')).lower()
     if told in ('true', 'false'):
@@ -243,13 +243,13 @@ def _detected(level: Mapping[str, Any]) -> bool:
     return NOT_DETECTED not in text(level.get('gate_criteria')).split('; ')
 
 
-def _why_unknown(level: Mapping[str, Any]) -> str:
+def _why_unknown(level: Mapping[str, object]) -> str:
     """Return why a level has no value, as the participant level said it."""
     _, found, rest = text(level.get('gate_reason')).partition(_UNKNOWN)
     return found + rest or _UNKNOWN
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Return a cell as text; a missing one is empty.
 
     Parameters
@@ -262,10 +262,10 @@ def text(value: Any) -> str:
     str
         As ``str`` writes it.
     """
-    return '' if value is None or pd.isna(value) else str(value)
+    return '' if is_empty(value) else str(value)
 
 
-def number(value: Any) -> float:
+def number(value: object) -> float:
     """Return a cell as a number; what cannot be read as one is NaN.
 
     Parameters
@@ -278,6 +278,8 @@ def number(value: Any) -> float:
     float
         Never raises.
     """
+    if not isinstance(value, str | SupportsFloat | SupportsIndex):
+        return math.nan
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -133,7 +133,8 @@ def majority_region(
                 '%s: %d vertices, but most label files have %d; it has no vote on the region.',
                 item.path, len(vote), size,
             )  # fmt: skip
-    return np.mean([vote for _, vote in votes if len(vote) == size], axis=0) > 0.5
+    shares: FloatArray = np.mean([vote for _, vote in votes if len(vote) == size], axis=0)
+    return shares > 0.5
 
 
 def _region_of(

@@ -6,8 +6,9 @@ Everything here takes decision values of people whom the model has not seen.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -265,12 +266,27 @@ def _logit(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> tuple[flo
     return float(fit.params[-1]), float(low), float(high)
 
 
-def _logistic(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> Any:
+class LogisticResults(Protocol):
+    """What is used of statsmodels' `LogitResults`, which has no types."""
+
+    params: FloatArray
+    mle_retvals: Mapping[str, object]
+
+    def cov_params(self) -> FloatArray:
+        """Return the covariance of the coefficients, (p, p)."""
+        ...
+
+    def conf_int(self) -> FloatArray:
+        """Return the 95 % interval of each coefficient, (p, 2)."""
+        ...
+
+
+def _logistic(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> LogisticResults | None:
     """Fit a logistic regression; None where it has no maximum."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
-            fit = Logit(y, X, offset=offset).fit(disp=False)
+            fit: LogisticResults = Logit(y, X, offset=offset).fit(disp=False)
         except (np.linalg.LinAlgError, ValueError):  # the classes are told apart completely
             return None
         return fit if fit.mle_retvals['converged'] else None

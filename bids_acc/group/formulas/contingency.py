@@ -26,7 +26,8 @@ def expected_counts(table: npt.ArrayLike) -> FloatArray:
         Row total times column total over the grand total.
     """
     counts = np.asarray(table, dtype=float)
-    return np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    expected: FloatArray = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    return expected
 
 
 def chi_squared(table: npt.ArrayLike) -> tuple[float, int, float]:
@@ -51,7 +52,8 @@ def chi_squared(table: npt.ArrayLike) -> tuple[float, int, float]:
 
 def _log_weight(columns: IntArray) -> FloatArray:
     """Return -log of the product of factorials of each table's cells."""
-    return -special.gammaln(columns + 1.0).sum(axis=-1)
+    weights: FloatArray = -special.gammaln(columns + 1.0).sum(axis=-1)
+    return weights
 
 
 def fisher_exact(

@@ -11,7 +11,6 @@ site, a group that lives in one site only, missing values.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,7 +142,7 @@ class ComBat(TransformerMixin, BaseEstimator):
         self.min_per_site = min_per_site
         self.tol = tol
 
-    def fit(self, X: pd.DataFrame, y: Any = None) -> ComBat:  # noqa: ARG002 - the contract of fit
+    def fit(self, X: pd.DataFrame, y: object = None) -> ComBat:  # noqa: ARG002 - the contract of fit
         """Learn the corrections of the sites.
 
         Parameters
@@ -215,7 +214,7 @@ class ComBat(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(
         self,
-        input_features: Any = None,  # noqa: ARG002 - the contract of scikit-learn
+        input_features: object = None,  # noqa: ARG002 - the contract of scikit-learn
     ) -> npt.NDArray[np.object_]:
         """Return the names of the features.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,27 @@ from statsmodels.stats.outliers_influence import OLSInfluence
 from bids_acc.typing import FloatArray
 
 
+class RegressionResults(Protocol):
+    """What is used of statsmodels' class of that name, which has no types."""
+
+    params: FloatArray
+    normalized_cov_params: FloatArray
+    resid: FloatArray
+    df_resid: float
+    ssr: float
+    mse_resid: float
+    cov_HC3: FloatArray  # noqa: N815 - their name
+
+    def cov_params(self) -> FloatArray:
+        """Return the covariance of the coefficients."""
+        ...
+
+
 @dataclass(frozen=True)
 class LinearFit:
     """A linear model fitted by statsmodels."""
 
-    result: Any
-    """`statsmodels.regression.linear_model.RegressionResults`."""
+    result: RegressionResults
 
     @property
     def coefficients(self) -> FloatArray:
@@ -86,7 +101,8 @@ class LinearFit:
         Cook RD (1977). Technometrics 19:15-18. https://doi.org/10.1080/00401706.1977.10489493
         """
         with np.errstate(divide='ignore', invalid='ignore'):
-            return self.influence.cooks_distance[0]
+            distances: FloatArray = self.influence.cooks_distance[0]
+        return distances
 
 
 def fit_ols(X: npt.ArrayLike, y: npt.ArrayLike) -> LinearFit:
@@ -119,10 +135,12 @@ def residual_ss(X: FloatArray, y: FloatArray) -> FloatArray:
     y : (n, ...) ndarray
         Responses.
     """
-    if X.shape[1] == 0:
-        return np.sum(y**2, axis=0)
-    q, _ = np.linalg.qr(X)
-    return np.sum((y - q @ (q.T @ y)) ** 2, axis=0)
+    residuals = y
+    if X.shape[1]:
+        q, _ = np.linalg.qr(X)
+        residuals = y - q @ (q.T @ y)
+    squares: FloatArray = np.sum(residuals**2, axis=0)
+    return squares
 
 
 @dataclass(frozen=True)

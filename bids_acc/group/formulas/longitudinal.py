@@ -366,7 +366,8 @@ def percent_change(before: npt.ArrayLike, after: npt.ArrayLike) -> FloatArray:
     """
     start, end = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     safe = np.where(start > 0, start, np.nan)
-    return 100 * (start - end) / safe
+    fall: FloatArray = 100 * (start - end) / safe
+    return fall
 
 
 def responders(improvement: npt.ArrayLike, threshold: float = 50.0) -> FloatArray:

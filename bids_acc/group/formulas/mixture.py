@@ -15,7 +15,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,12 +131,15 @@ class _Effort:
     equal_variance: bool
 
 
-def _log_joint(x: FloatArray, weights: FloatArray, means: FloatArray, sds: FloatArray) -> Any:
+def _log_joint(
+    x: FloatArray, weights: FloatArray, means: FloatArray, sds: FloatArray
+) -> FloatArray:
     """Return log(weight * density): (b, n), (b, k) x 3 -> (b, k, n)."""
     z = (x[:, None, :] - means[:, :, None]) / sds[:, :, None]
     with np.errstate(divide='ignore'):
         scale = np.log(weights) - np.log(sds) - 0.5 * _LOG_2PI
-    return scale[:, :, None] - 0.5 * z**2
+    joint: FloatArray = scale[:, :, None] - 0.5 * z**2
+    return joint
 
 
 def _starts(x: FloatArray, k: int, n_starts: int, rng: np.random.Generator) -> FloatArray:
@@ -205,7 +207,9 @@ def _em(
     return state
 
 
-def _best(state: dict[str, FloatArray], floor: FloatArray, n_samples: int) -> dict[str, Any]:
+def _best(
+    state: dict[str, FloatArray], floor: FloatArray, n_samples: int
+) -> dict[str, FloatArray]:
     """Choose for each sample the best start, a regular one if there is any."""
     on_floor = (state['sds'] <= floor * (1 + 1e-9)).any(axis=1).reshape(n_samples, -1)
     loglik = state['log_likelihood'].reshape(n_samples, -1)
@@ -218,7 +222,7 @@ def _best(state: dict[str, FloatArray], floor: FloatArray, n_samples: int) -> di
 
 def _fit_samples(
     x: FloatArray, k: int, rng: np.random.Generator, effort: _Effort
-) -> dict[str, Any]:
+) -> dict[str, FloatArray]:
     """Fit k Gaussians to each row of x; returns arrays with one entry for each row."""
     n_starts = 1 if k == 1 else effort.n_starts
     floor = MIN_SD_FRACTION * x.std(axis=1, keepdims=True)
@@ -236,7 +240,7 @@ def _fit_samples(
 
 def _checked(values: npt.ArrayLike, n_components: int) -> FloatArray:
     """Return finite values, or refuse."""
-    x = np.asarray(values, dtype=float)
+    x: FloatArray = np.asarray(values, dtype=float)
     x = x[np.isfinite(x)]
     if len(x) < 3 * n_components + 1:
         raise InputDataError(
@@ -350,7 +354,8 @@ def akaike_weights(criteria: npt.ArrayLike) -> FloatArray:
     values = np.asarray(criteria, dtype=float)
     relative = np.exp(-0.5 * (values - np.nanmin(values)))
     relative = np.where(np.isnan(relative), 0.0, relative)
-    return relative / relative.sum()
+    weights: FloatArray = relative / relative.sum()
+    return weights
 
 
 def bootstrap_lrt(

@@ -61,7 +61,8 @@ def centre_of(image: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
     where = np.nonzero(values)
     index = np.average(np.stack(where), axis=1, weights=values[where])
     matrix = np.asarray(affine, dtype=float)
-    return matrix[:3, :3] @ index + matrix[:3, 3]
+    place: FloatArray = matrix[:3, :3] @ index + matrix[:3, 3]
+    return place
 
 
 def overlap_with_others(images: npt.ArrayLike) -> FloatArray:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -34,6 +34,8 @@ from bids_acc.group.formulas.classification import youden_cutoff
 from bids_acc.group.formulas.harmonise import ComBat
 from bids_acc.typing import BoolArray, FloatArray, IntArray
 
+Rows = FloatArray | pd.DataFrame
+"""Predictors of people, one row each; a table where ComBat needs names."""
 Folds = list[tuple[IntArray, IntArray]]
 Scheme = Literal['folds', 'leave-site-out']
 
@@ -97,7 +99,7 @@ def make_pipeline(*, classify: bool = True, harmonise: ComBat | None = None) -> 
     sklearn.pipeline.Pipeline
         Not fitted; the penalty is called ``model__C`` or ``model__alpha``.
     """
-    steps: list[tuple[str, Any]] = [
+    steps: list[tuple[str, BaseEstimator]] = [
         ('impute', SimpleImputer(strategy='median', keep_empty_features=True)),
         ('scale', StandardScaler()),
         (
@@ -112,7 +114,7 @@ def make_pipeline(*, classify: bool = True, harmonise: ComBat | None = None) -> 
 
 def _numeric(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
     """Return the features as numbers; text becomes one indicator for each level but the first."""
-    columns: dict[str, npt.NDArray[Any]] = {}
+    columns: dict[str, npt.NDArray[np.str_]] = {}
     for name in features:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column):
@@ -125,7 +127,7 @@ def _numeric(table: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=table.index)
 
 
-def _take(X: Any, rows: IntArray) -> Any:
+def _take(X: Rows, rows: IntArray) -> Rows:
     """Return rows of a table or of an array."""
     return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
@@ -136,7 +138,7 @@ def _inner_score(truth: FloatArray, decision: FloatArray, classify: bool) -> flo
 
 
 def _inner_scores(
-    plan: _Plan, X: Any, y: FloatArray, seed: int
+    plan: _Plan, X: Rows, y: FloatArray, seed: int
 ) -> tuple[tuple[float, ...], FloatArray]:
     """Return the penalties and the mean score of each over the inner folds.
 
@@ -158,7 +160,9 @@ def _inner_scores(
     return grid, scores / len(folds)
 
 
-def _fit_with_inner_folds(plan: _Plan, X: Any, y: FloatArray, seed: int) -> tuple[Pipeline, float]:
+def _fit_with_inner_folds(
+    plan: _Plan, X: Rows, y: FloatArray, seed: int
+) -> tuple[Pipeline, float]:
     """Choose the penalty by inner folds, then fit the whole pipeline to all rows given."""
     grid, scores = _inner_scores(plan, X, y, seed)
     best = grid[int(np.argmax(scores))]
@@ -188,7 +192,7 @@ def roc_auc(truth: npt.ArrayLike, decision: npt.ArrayLike) -> float:
     return float(u / (n_pos * (len(positive) - n_pos)))
 
 
-def _decisions(model: Any, rows: Any, classify: bool) -> FloatArray:
+def _decisions(model: BaseEstimator, rows: Rows, classify: bool) -> FloatArray:
     """Return decision values for subjects that the model has not seen."""
     return np.asarray(model.decision_function(rows) if classify else model.predict(rows))
 
@@ -213,9 +217,9 @@ class _Plan:
     scheme: Scheme
     n_folds: int
     n_inner: int
-    sites: npt.NDArray[Any] | None
+    sites: npt.NDArray[np.str_] | None
 
-    def folds(self, table: Any, y: FloatArray, seed: int) -> Folds:
+    def folds(self, table: Rows, y: FloatArray, seed: int) -> Folds:
         """Return the outer folds, whose test people are predicted.
 
         Parameters
@@ -246,7 +250,7 @@ class _Plan:
             outer = StratifiedKFold(self.n_folds, shuffle=True, random_state=seed)
             return list(outer.split(table, strata))
 
-    def inner_folds(self, X: Any, y: FloatArray, seed: int) -> Folds:
+    def inner_folds(self, X: Rows, y: FloatArray, seed: int) -> Folds:
         """Return the folds inside a training set, which choose the penalty.
 
         Parameters
@@ -271,7 +275,7 @@ class _Plan:
 
 
 def _cross_validate(
-    plan: _Plan, X: Any, y: FloatArray, seed: int
+    plan: _Plan, X: Rows, y: FloatArray, seed: int
 ) -> tuple[FloatArray, FloatArray, list[float], BoolArray]:
     """Run one repeat: scores of test folds, unseen decision values, penalties, unseen calls."""
     scores, penalties = [], []
@@ -333,7 +337,7 @@ def corrected_interval(
 
 
 def _permutations(
-    y: FloatArray, sites: npt.NDArray[Any] | None, n: int, rng: np.random.Generator
+    y: FloatArray, sites: npt.NDArray[np.str_] | None, n: int, rng: np.random.Generator
 ) -> Iterator[FloatArray]:
     """Yield shuffled outcomes, shuffled within sites when there are sites."""
     blocks = (
@@ -489,7 +493,7 @@ def predict(
     )  # fmt: skip
 
 
-def _predictors(data: pd.DataFrame, features: Sequence[str], harmonise: ComBat | None) -> Any:
+def _predictors(data: pd.DataFrame, features: Sequence[str], harmonise: ComBat | None) -> Rows:
     """Return the predictors: numbers, or a table with what ComBat needs besides."""
     if harmonise is None:
         return _numeric(data, list(features)).to_numpy()
@@ -498,7 +502,7 @@ def _predictors(data: pd.DataFrame, features: Sequence[str], harmonise: ComBat |
 
 
 def _permutation_p(
-    plan: _Plan, X: Any, y: FloatArray, seeds: Sequence[int], value: float, n_permutations: int,
+    plan: _Plan, X: Rows, y: FloatArray, seeds: Sequence[int], value: float, n_permutations: int,
     rng: np.random.Generator,
 ) -> float:  # fmt: skip
     """Return the share of shuffled outcomes that are predicted as well; NaN without any."""

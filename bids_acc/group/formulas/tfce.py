@@ -68,7 +68,8 @@ def _labels_of(a: IntArray, b: IntArray, inside: BoolArray) -> IntArray:
     position = np.cumsum(inside) - 1
     n = int(position[-1]) + 1 if len(position) else 0
     graph = sparse.coo_array((np.ones(len(a), np.int8), (position[a], position[b])), shape=(n, n))
-    return csgraph.connected_components(graph, directed=False)[1]
+    labels: IntArray = csgraph.connected_components(graph, directed=False)[1].astype(np.int64)
+    return labels
 
 
 def enhance(values: FloatArray, mesh: Mesh, step: float = STEP) -> FloatArray:
@@ -181,7 +182,8 @@ def contrast_at_vertices(
         # Exchanging the rows of the few columns is exchanging those of all vertices back.
         parts = both[order].T @ residuals
         left = total - (parts**2).sum(axis=0)
-        return parts[0] / np.sqrt(np.maximum(left, 1e-300) / df)
+        t: FloatArray = parts[0] / np.sqrt(np.maximum(left, 1e-300) / df)
+        return t
 
     t = statistic(np.arange(n))
     enhanced = enhance(t, mesh)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from bids_acc.files.writing import write_bytes
-from bids_acc.group.measures.files import LONG, LONG_COLUMNS, TABLE
+from bids_acc.group.measures.files import LONG, LONG_COLUMNS, TABLE, DataDictionary
 from bids_acc.group.measures.table import Kind, Measures
 from bids_acc.quality.sessions import PRESETS, session_preset
 from bids_acc.report.html import Block, Section, render_page, table_block
@@ -32,7 +32,7 @@ HEAD = (
 )
 
 
-def codebook_table(measures: Measures, dictionary: Mapping[str, Any]) -> pd.DataFrame:
+def codebook_table(measures: Measures, dictionary: DataDictionary) -> pd.DataFrame:
     """Describe each column, with what stands in it.
 
     Parameters
@@ -51,7 +51,8 @@ def codebook_table(measures: Measures, dictionary: Mapping[str, Any]) -> pd.Data
     usual = dict(_usual_ranges())
     rows = []
     for name, meaning in measures.meanings.items():
-        entry, cells = dictionary.get(name, {}), measures.wide[name]
+        told, cells = dictionary.get(name), measures.wide[name]
+        entry = told if isinstance(told, dict) else {}
         unit = str(entry.get('Units', ''))
         rows.append(
             {
@@ -70,7 +71,7 @@ def codebook_table(measures: Measures, dictionary: Mapping[str, Any]) -> pd.Data
     return pd.DataFrame(rows, columns=columns)
 
 
-def write_codebook(measures: Measures, dictionary: Mapping[str, Any], folder: Path) -> Path:
+def write_codebook(measures: Measures, dictionary: DataDictionary, folder: Path) -> Path:
     """Write the codebook as a page beside the table.
 
     Parameters
@@ -105,7 +106,7 @@ def write_codebook(measures: Measures, dictionary: Mapping[str, Any], folder: Pa
     return path
 
 
-def _definition(entry: Mapping[str, Any]) -> str:
+def _definition(entry: Mapping[str, object]) -> str:
     """Return what a column holds, with what its levels mean."""
     text = str(entry.get('Description', '')).strip()
     levels = entry.get('Levels')
@@ -118,7 +119,7 @@ def _definition(entry: Mapping[str, Any]) -> str:
     return f'{text.rstrip(".")}. {"; ".join(named)}'
 
 
-def _declared(entry: Mapping[str, Any]) -> str:
+def _declared(entry: Mapping[str, object]) -> str:
     """Write the range that a sidecar declares."""
     low, high = entry.get('Minimum'), entry.get('Maximum')
     if low is None and high is None:

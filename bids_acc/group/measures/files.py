@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,8 +77,12 @@ LONG_COLUMNS: Mapping[str, str] = {
 }
 
 
+DataDictionary = dict[str, str | dict[str, object]]
+"""Description of a table, and of each column: ``Description``, ``Units``, ``Levels``, `HOLDS`."""
+
+
 def write_measures(
-    measures: Measures, folder: Path, people: Mapping[str, Any] | None = None
+    measures: Measures, folder: Path, people: Mapping[str, object] | None = None
 ) -> Path:
     """Write the wide and the long table and their data dictionaries.
 
@@ -109,7 +112,7 @@ def write_measures(
     return path
 
 
-def data_dictionary(measures: Measures, people: Mapping[str, Any]) -> dict[str, Any]:
+def data_dictionary(measures: Measures, people: Mapping[str, object]) -> DataDictionary:
     """Describe every column of the wide table.
 
     Parameters
@@ -125,7 +128,7 @@ def data_dictionary(measures: Measures, people: Mapping[str, Any]) -> dict[str, 
         ``Description``, ``Units`` where there is one, ``Levels`` where they are declared, and
         ``Holds``, which tells a program what the column is.
     """
-    content: dict[str, Any] = {
+    content: DataDictionary = {
         'Description': 'Everything that the group level analyses, a row for each participant and '
         'session. Edit or extend it and run: bids_acc BIDS_DIR OUTPUT_DIR group --measures FILE',
         'participant_id': {'Description': 'Participant'},
@@ -138,11 +141,13 @@ def data_dictionary(measures: Measures, people: Mapping[str, Any]) -> dict[str, 
     return content
 
 
-def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(name: str, meaning: Meaning, people: Mapping[str, object]) -> dict[str, object]:
     """Describe one column."""
     if meaning.kind == 'person':
         known = people.get(name)
-        plain = {'Description': f'{name}, as in participants.tsv, sessions.tsv or phenotype/'}
+        plain: dict[str, object] = {
+            'Description': f'{name}, as in participants.tsv, sessions.tsv or phenotype/'
+        }
         return plain | dict(known) if isinstance(known, Mapping) else plain
     if meaning.kind == 'quality':
         return _quality_entry(name)
@@ -158,7 +163,7 @@ def _entry(name: str, meaning: Meaning, people: Mapping[str, Any]) -> dict[str, 
     return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
 
 
-def _quality_entry(name: str) -> dict[str, Any]:
+def _quality_entry(name: str) -> dict[str, object]:
     """Describe a quality measure as the participant level describes it."""
     modality, measure = name.split('_', 1)
     measure, _, other = measure.partition('__')
@@ -259,14 +264,14 @@ def read_measures(path: Path) -> Measures:
     return _measures_of(path, *_read_files(path))
 
 
-def _read_files(path: Path) -> tuple[RawTable, dict[str, Any]]:
+def _read_files(path: Path) -> tuple[RawTable, dict[str, object]]:
     """Read a table of measures and what the JSON file beside it says."""
     if not path.is_file():
         raise MissingInputError(f'--measures {path}: there is no such file.')
     return read_raw(path), read_sidecar(path.with_suffix('.json'))
 
 
-def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, Any]) -> Measures:
+def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, object]) -> Measures:
     """Type and check what was read."""
     header = [name.lower() if name.lower() in KEYS else name for name in raw.header]
     if 'participant_id' not in header:
@@ -375,7 +380,7 @@ def _read_column(name: str, cells: list[str]) -> pd.Series:
     return pd.Series(known, dtype=object) if name in KEYS else typed(with_points(known))
 
 
-def _read_meaning(name: str, entry: Any) -> Meaning:
+def _read_meaning(name: str, entry: object) -> Meaning:
     """Return what the data dictionary says a column holds, otherwise what its name says."""
     held = entry.get(HOLDS) if isinstance(entry, Mapping) else None
     if not isinstance(held, Mapping) or not held.get('kind'):

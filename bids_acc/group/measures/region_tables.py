@@ -45,14 +45,13 @@ def read_regions(data_dir: Path) -> pd.DataFrame | None:
     -------
     DataFrame or None
         Long: keys, ``metric, atlas, region, hemisphere, value, modality``; None where nobody has
-        any. A
-        table that cannot be read is named in a warning and left out, and of several runs the
-        first counts.
+        any. A table that cannot be read is named in a warning and left out, and of several runs
+        the first counts.
     """
     parts = [part for key in REGION_COLUMNS for part in _of_kind(key, data_dir)]
     if not parts:
         return None
-    found = pd.concat(parts, ignore_index=True)
+    found: pd.DataFrame = pd.concat(parts, ignore_index=True)
     found = found[np.isfinite(found['value'])]
     return found.drop_duplicates([*KEYS, 'metric', 'atlas', 'region', 'hemisphere'])
 

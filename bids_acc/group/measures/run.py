@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -20,6 +19,7 @@ from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.study.data import DIFFUSION
 from bids_acc.group.statistics.study.sessions import visit_order
+from bids_acc.tables.cells import is_empty
 from bids_acc.tables.people import read_sidecar
 
 TAKEN = (
@@ -84,9 +84,9 @@ def _of_cohort(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | N
     return own[[(who, _visit(when), what) not in gone for who, when, what in keys]]
 
 
-def _visit(session: Any) -> str:
+def _visit(session: object) -> str:
     """Return a session as text; nothing where there is none."""
-    return '' if pd.isna(session) else str(session)
+    return '' if is_empty(session) else str(session)
 
 
 def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:
@@ -106,7 +106,7 @@ def cohort_of(measures: Measures, cohort: Cohort) -> Cohort:
     return replace(cohort, participants=measures.participants, mrs=measures.mrs, qc=measures.qc)
 
 
-def descriptions(data_dir: Path) -> dict[str, Any]:
+def descriptions(data_dir: Path) -> dict[str, object]:
     """Collect the descriptions of the people's columns; a broken file describes nothing.
 
     Parameters
@@ -121,12 +121,12 @@ def descriptions(data_dir: Path) -> dict[str, Any]:
         By column, as in BIDS sidecars (``Description``, ``Levels``, ``Units``); of two files
         ``participants.json`` wins.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     files = [*sorted((data_dir / 'phenotype').glob('*.json')), data_dir / 'sessions.json',
              data_dir / 'participants.json']  # fmt: skip
     for path in files:
         try:
-            content: Mapping[str, Any] = read_sidecar(path)
+            content: Mapping[str, object] = read_sidecar(path)
         except InputDataError:
             continue
         found |= content

@@ -63,7 +63,8 @@ def stability_index(W_a: FloatArray, W_b: FloatArray) -> tuple[float, int]:
 def _unit_rows(W: FloatArray) -> FloatArray:
     """Divide each row by its length; rows of zeros stay."""
     norms = np.linalg.norm(W, axis=1, keepdims=True)
-    return np.divide(W, norms, out=np.zeros_like(W), where=norms > 0)
+    unit: FloatArray = np.divide(W, norms, out=np.zeros_like(W), where=norms > 0)
+    return unit
 
 
 def match_components(W_a: FloatArray, W_b: FloatArray) -> tuple[IntArray, FloatArray]:

@@ -438,7 +438,8 @@ def _balance(V: FloatArray, target: FloatArray) -> FloatArray:
     along = np.einsum('ij,ij->i', V, target)
     usual = along > _LEAST_RATIO * squares
     ratio = np.divide(along, squares, out=np.ones_like(along), where=usual & (squares > 0))
-    return np.sqrt(ratio)[:, None]
+    scale: FloatArray = np.sqrt(ratio)[:, None]
+    return scale
 
 
 def _leading_rows(operator: CovarianceOperator, state: _State) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +83,7 @@ class CovarianceOperator:
 
     def __init__(
         self,
-        X: npt.NDArray[Any],
+        X: npt.NDArray[np.floating],
         n_columns: int = 4,
         n_products: int = _EXPECTED_PRODUCTS,
         side: Side | None = None,
@@ -104,7 +104,8 @@ class CovarianceOperator:
     @cached_property
     def row_norms(self) -> FloatArray:
         """Squared norm of each vertex, the diagonal of A."""
-        return np.einsum('ij,ij->j', self.X, self.X, dtype=np.float64)
+        norms: FloatArray = np.einsum('ij,ij->j', self.X, self.X, dtype=np.float64)
+        return norms
 
     @cached_property
     def trace(self) -> float:
@@ -115,12 +116,12 @@ class CovarianceOperator:
         """Return A W, of the shape of W (n_vertices, n_columns)."""
         return self.times(W.T).T
 
-    def times(self, V: FloatArray) -> FloatArray:
+    def times(self, V: npt.NDArray[np.floating]) -> FloatArray:
         """Return V A; in this orientation a thin product is up to twice as fast as A W.
 
         Parameters
         ----------
-        V : (n_columns, n_vertices) ndarray of float64
+        V : (n_columns, n_vertices) ndarray of float
             Weights, one component a row; cast to the precision of the data.
 
         Returns

@@ -121,4 +121,5 @@ def deviations_from_mean_maps(X: FloatArray, n_metrics: int) -> FloatArray:
         The mean of each metric's rows is zero at every vertex.
     """
     maps = X.reshape(n_metrics, -1, X.shape[1])
-    return (maps - maps.mean(axis=1, keepdims=True)).reshape(X.shape)
+    deviations: FloatArray = maps - maps.mean(axis=1, keepdims=True)
+    return deviations.reshape(X.shape)

@@ -26,7 +26,7 @@ class CompressedData:
 
     def __init__(self, coarse: CovarianceOperator, rank: int | None = None) -> None:
         self.coarse = coarse
-        self.rows: FloatArray = coarse.X[:rank]
+        self.rows: FloatArray = np.asarray(coarse.X[:rank], dtype=np.float64)
         self.rank = len(self.rows)
         """Observations before any were learnt."""
         self._last: tuple[FloatArray, FloatArray] | None = None

@@ -40,7 +40,7 @@ class Resolvent:
 
 
 def newton_point(
-    rows: FloatArray,
+    rows: npt.NDArray[np.floating],
     V: FloatArray,
     target: FloatArray,
     mu: float,
@@ -111,7 +111,7 @@ def newton_point(
     return np.maximum(point, 0.0, out=point), found[1]
 
 
-def _products(rows: FloatArray, groups: PassiveSetGroups) -> FloatArray:
+def _products(rows: npt.NDArray[np.floating], groups: PassiveSetGroups) -> FloatArray:
     """Return the products of the columns of each group with each other, (n_groups, r, r)."""
     ordered = np.take(rows, groups.order, axis=1)
     products = np.empty((len(groups.sets), len(rows), len(rows)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +49,7 @@ class PassiveSets:
     """(k, n_vertices) true where the entry may be positive."""
 
     @cached_property
-    def codes(self) -> npt.NDArray[Any]:
+    def codes(self) -> npt.NDArray[np.integer]:
         """(n_vertices,) a number for each set."""
         return _codes(self.passive)
 
@@ -67,7 +66,7 @@ class PassiveSets:
         return PassiveSetGroups(order, back, edges, sets)
 
 
-def _codes(passive: BoolArray) -> npt.NDArray[Any]:
+def _codes(passive: BoolArray) -> npt.NDArray[np.integer]:
     """Give each distinct column of booleans a number."""
     k = len(passive)
     if k <= 53:  # exact in float64, whose product is fast
@@ -298,7 +297,7 @@ def solve_in_groups(inverses: FloatArray, rhs: FloatArray, groups: PassiveSetGro
     return np.take(solution, groups.back, axis=1)
 
 
-def inverses_in_groups(gram: FloatArray, groups: PassiveSetGroups) -> npt.NDArray[Any]:
+def inverses_in_groups(gram: FloatArray, groups: PassiveSetGroups) -> FloatArray:
     """Return the inverse of the Gram matrix on the passive set of each group, zero outside.
 
     Parameters
@@ -316,12 +315,12 @@ def inverses_in_groups(gram: FloatArray, groups: PassiveSetGroups) -> npt.NDArra
     return _inverses(gram, *groups.inside_and_outside)
 
 
-def _inverses(gram: FloatArray, inside: FloatArray, outside: FloatArray) -> npt.NDArray[Any]:
+def _inverses(gram: FloatArray, inside: FloatArray, outside: FloatArray) -> FloatArray:
     """Return the inverse of the matrix on each set, zero outside: (n_sets, k, k)."""
     # outside the set the matrix is the identity, so that all inverses can be made in one call
     blocks = gram * inside
     blocks += outside
-    inverses = np.linalg.inv(blocks)
+    inverses: FloatArray = np.linalg.inv(blocks).astype(np.float64, copy=False)
     inverses *= inside
     return inverses
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -134,7 +133,7 @@ def _compare(
     b: Factorization,
     operators: Sequence[CovarianceOperator],
     variations: Sequence[CovarianceOperator],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Compare the factorizations of two halves."""
     index, undefined = stability_index(a.W, b.W)
     _, cosine = match_components(a.W, b.W)
@@ -214,7 +213,7 @@ def null_records(values: FloatArray, repeat: int, options: SelectionOptions) -> 
     return [_error_record(k, ends) for k, ends in path.items()]
 
 
-def _error_record(k: int, ends: Sequence[Factorization]) -> dict[str, Any]:
+def _error_record(k: int, ends: Sequence[Factorization]) -> dict[str, object]:
     """Describe the best end point, and the gap to the second best start."""
     best = ends[0]
     gap = (ends[1].error - best.error) / best.error if len(ends) > 1 else np.nan

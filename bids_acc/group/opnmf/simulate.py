@@ -215,7 +215,7 @@ def _voronoi(
         centres = np.array([points[labels == j].mean(axis=0) for j in range(count)])
         seeds = [int(np.argmax(points @ centre)) for centre in centres]
     if size_ratio == 1.0:
-        return np.argmax(points @ points[seeds].T, axis=1).astype(np.int64)
+        return np.asarray(np.argmax(points @ points[seeds].T, axis=1), dtype=np.int64)
     return _of_sizes(points @ points[seeds].T, size_ratio, rng)
 
 
@@ -236,7 +236,7 @@ def _of_sizes(nearness: FloatArray, ratio: float, rng: np.random.Generator) -> I
     for step in np.geomspace(0.3, 0.003, 300):
         sizes = np.bincount(np.argmax(nearness + offset, axis=1), minlength=count)
         offset += step * (wanted - sizes) / n
-    return np.argmax(nearness + offset, axis=1).astype(np.int64)
+    return np.asarray(np.argmax(nearness + offset, axis=1), dtype=np.int64)
 
 
 def smoothed(noise: FloatArray, smoother: csr_array, rounds: int) -> FloatArray:
@@ -263,7 +263,8 @@ def smoothed(noise: FloatArray, smoother: csr_array, rounds: int) -> FloatArray:
 
 def _unit(values: FloatArray) -> FloatArray:
     """Return values of mean 0 and unit variance over the first axis."""
-    return (values - values.mean(axis=0)) / values.std(axis=0)
+    scaled: FloatArray = (values - values.mean(axis=0)) / values.std(axis=0)
+    return scaled
 
 
 def _subjects(

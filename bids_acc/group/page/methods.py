@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,6 +17,7 @@ from bids_acc.group.opnmf.choice import THRESHOLD
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.model.content import FamilyEntry, SessionsEntry
 from bids_acc.group.statistics.model.declaration import Covariate, Model
 from bids_acc.report.wording import artefact_words, criterion_words, listed, metric_words
 
@@ -127,9 +127,9 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             rule = 'significant'
         where = f'where the effect of group was {rule}' if rule else 'for every response'
         yield f'Pairs of groups were compared by {kind[content["PostHoc"]["Report"]]} {where}.'
-    if _has_rows(tables, 'vertexwise'):
+    asked = content['Vertexwise']
+    if asked is not None and _has_rows(tables, 'vertexwise'):
         parts = {'roi': 'of the region', 'cortex': 'of the whole cortex'}
-        asked = content['Vertexwise']
         yield (
             f'Groups were compared with the same covariates at every vertex '
             f'{parts[asked["Region"]]} by threshold-free cluster enhancement (Smith and Nichols '
@@ -202,7 +202,7 @@ def _visits_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterat
         yield from _trial_in_words(sessions, model.group.reference)
 
 
-def _trial_in_words(sessions: Mapping[str, Any], reference: str) -> Iterator[str]:
+def _trial_in_words(sessions: SessionsEntry, reference: str) -> Iterator[str]:
     """Describe what was done over visits."""
     yield (
         'Visits were compared by linear mixed models with a random intercept of the person (REML, '
@@ -257,7 +257,7 @@ def _permuted(tables: Mapping[str, pd.DataFrame]) -> bool:
     )
 
 
-def _corrections_in_words(usual: str, families: Mapping[str, Mapping[str, Any]]) -> str:
+def _corrections_in_words(usual: str, families: Mapping[str, FamilyEntry]) -> str:
     """Name the correction for multiple tests, and the families that have another one."""
     methods = {name: family.get('Method', usual) for name, family in families.items()}
     others = [

@@ -336,7 +336,7 @@ def codebook(tables: list[PaperTable]) -> pd.DataFrame:
     where: dict[str, list[str]] = {}
     for table in tables:
         for column, entry in data_dictionary(table.data).items():
-            described[column] = entry['Description']
+            described[column] = entry if isinstance(entry, str) else entry['Description']
             where.setdefault(column, []).append(table.name)
     columns = [*(c for c in COLUMNS if c in described), *sorted(set(described) - set(COLUMNS))]
     rows = [

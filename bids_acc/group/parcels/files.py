@@ -6,7 +6,6 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nibabel as nb
 import numpy as np
@@ -18,7 +17,7 @@ from bids_acc.derivatives.outputs import output_path, parse_entities, write_side
 from bids_acc.exceptions import GridMismatchError, InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.opnmf import labels_of
-from bids_acc.group.opnmf.features import VertexMetrics
+from bids_acc.group.opnmf.features import FeatureMatrix, VertexMetrics
 from bids_acc.group.parcels.figures import COLOURS
 from bids_acc.group.parcels.measures import Parcellation
 from bids_acc.group.parcels.parcellation import ParcellationOptions, ParcellationResult
@@ -31,7 +30,7 @@ def write_parcellation(
     result: ParcellationResult,
     options: ParcellationOptions,
     output_dir: Path,
-    about: Mapping[str, Any] | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> dict[str, Path]:
     """Write everything that a parcellation gives, under the names of the output table.
 
@@ -64,7 +63,7 @@ def write_parcellation(
 
 
 def write_table(
-    key: str, table: pd.DataFrame, output_dir: Path, entities: Mapping[str, Any] | None = None
+    key: str, table: pd.DataFrame, output_dir: Path, entities: Mapping[str, object] | None = None
 ) -> Path:
     """Write a table with its sidecar; ``n/a`` for missing, truth values in small letters.
 
@@ -144,7 +143,7 @@ def write_maps(
     one: Parcellation,
     data: VertexMetrics,
     output_dir: Path,
-    entities: Mapping[str, Any] | None = None,
+    entities: Mapping[str, object] | None = None,
 ) -> dict[str, Path]:
     """Write labels, weights and confidence of both hemispheres as GIFTI.
 
@@ -283,7 +282,7 @@ ATLAS_REFERENCES = (
 
 
 def _write_description(
-    result: ParcellationResult, output_dir: Path, about: Mapping[str, Any]
+    result: ParcellationResult, output_dir: Path, about: Mapping[str, object]
 ) -> Path:
     """Write the description that BIDS asks of an atlas, as it can be published."""
     path = output_path('group_atlas_description', output_dir)
@@ -311,7 +310,7 @@ def _write_description(
     return path
 
 
-def _one_matrix_per_cohort(result: ParcellationResult) -> list[Any]:
+def _one_matrix_per_cohort(result: ParcellationResult) -> list[FeatureMatrix]:
     """Return one matrix for each cohort; hemispheres apart share their participants."""
     return [matrix for unit, matrix in result.matrices.items() if not unit.endswith(' R')
             and unit != 'R']  # fmt: skip
@@ -368,7 +367,7 @@ def read_atlas(path: Path, data: VertexMetrics) -> Parcellation:
 
 def _indicator(labels: IntArray) -> FloatArray:
     """Return a column of ones and zeros for each label."""
-    return (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float64)
+    return np.asarray(labels[:, None] == np.arange(labels.max() + 1), dtype=np.float64)
 
 
 def _atlas_file(path: Path, side: str) -> Path:

@@ -116,7 +116,7 @@ def memory_estimate_gb(
     vertices = data.values.shape[2]
     together = min(columns, max(TOGETHER // vertices, *options.selection.ks))
     weights = 8.0 * vertices * (3 * columns + 20 * together)
-    return (2 * matrix + n_jobs * (3 * matrix + weights + 2.5e8)) / 1e9
+    return float(2 * matrix + n_jobs * (3 * matrix + weights + 2.5e8)) / 1e9
 
 
 def run_parcellation(

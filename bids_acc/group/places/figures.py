@@ -14,7 +14,9 @@ AXES = ('sagittal', 'coronal', 'axial')
 def _slice(volume: FloatArray, affine: FloatArray, axis: int, place_mm: float) -> FloatArray:
     """Return the plane of a volume that lies nearest to a place along an axis."""
     index = round((place_mm - affine[axis, 3]) / affine[axis, axis])
-    return np.take(volume, int(np.clip(index, 0, volume.shape[axis] - 1)), axis=axis).T
+    nearest = int(np.clip(index, 0, volume.shape[axis] - 1))
+    shown: FloatArray = np.take(volume, nearest, axis=axis).T
+    return shown
 
 
 def _extent(volume: FloatArray, affine: FloatArray, axis: int) -> tuple[float, ...]:

@@ -138,7 +138,7 @@ def _in_template(
 
 def _overlap_rows(
     name: str, members: Sequence[tuple[Key, str, FloatArray]], affine: FloatArray
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[dict[str, object]]:
     """Yield one row for each voxel of a name."""
     overlap = overlap_with_others([shares for _, _, shares in members])
     centres = np.array([centre_of(shares, affine) for _, _, shares in members])

@@ -188,7 +188,8 @@ def _noise(given: Assumptions, n: int, rng: np.random.Generator) -> FloatArray:
     """Return (n, n_tests, DRAWS) correlated noise of unit variance."""
     shared = rng.standard_normal((n, 1, DRAWS))
     own = rng.standard_normal((n, given.n_tests, DRAWS))
-    return np.sqrt(given.correlation) * shared + np.sqrt(1 - given.correlation) * own
+    noise: FloatArray = np.sqrt(given.correlation) * shared + np.sqrt(1 - given.correlation) * own
+    return noise
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def _analyses(tables: Mapping[str, pd.DataFrame], name: str) -> set[str]:
 
 def _sites(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str]]:
     """Yield what was asked about sites."""
-    wanted = study.model.section('Sites')
+    wanted = study.model.content['Sites']
     combat = wanted['Harmonise'] == 'combat' and 'after ComBat' not in _analyses(tables, 'meta')
     if _analyses(tables, 'meta') and not combat:
         return
@@ -62,7 +62,7 @@ def _sites(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[s
 
 def _sessions(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str]]:
     """Yield what was asked about change between sessions."""
-    wanted = study.model.section('Sessions')
+    wanted: Mapping[str, object] = study.model.content['Sessions']
     names = ('FollowUps', 'ResponseColumn', 'Measures', 'ChangeCorrelations', 'Time',
              'Normalisation', 'Crossover')  # fmt: skip
     if _analyses(tables, 'change'):

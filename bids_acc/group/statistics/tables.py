@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -175,7 +174,7 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
 """Columns that only some tables have."""
 
 
-def _cell(value: Any, exact: bool) -> str:
+def _cell(value: object, exact: bool) -> str:
     """Write one cell; an exact number has the fewest digits that give it back."""
     if value is None or value is pd.NA:
         return 'n/a'
@@ -213,7 +212,7 @@ def table_text(table: pd.DataFrame, *, exact: bool = False) -> str:
 
 def data_dictionary(
     table: pd.DataFrame, title: str = '', extra: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> dict[str, str | dict[str, str]]:
     """Describe each column of a table, for its JSON sidecar.
 
     Parameters

@@ -63,7 +63,7 @@ def _people_figure(shown: pd.DataFrame, people: Sequence[str], most: float, titl
     axes = figure.subplots()
     weeks_per_letter = most * LETTER_IN / (WIDTH_IN - 1.2)
     for row, who in enumerate(people):
-        for trial in shown[shown['participant_id'] == who].to_dict('records'):
+        for _, trial in shown[shown['participant_id'] == who].iterrows():
             _draw_trial(axes, row, trial, weeks_per_letter)
     axes.set_yticks(range(len(people)), [who.removeprefix('sub-') for who in people], fontsize=6)
     axes.set_ylim(len(people) - 0.4, -0.6)
@@ -77,7 +77,7 @@ def _people_figure(shown: pd.DataFrame, people: Sequence[str], most: float, titl
     return figure
 
 
-def _draw_trial(axes: Axes, row: int, trial: Mapping[Any, Any], letter: float) -> None:
+def _draw_trial(axes: Axes, row: int, trial: pd.Series, letter: float) -> None:
     """Draw one trial with drug and dose, as much of it as has room."""
     unknown = np.isnan(trial['weeks'])
     axes.barh(
@@ -94,7 +94,7 @@ def _draw_trial(axes: Axes, row: int, trial: Mapping[Any, Any], letter: float) -
         axes.plot(trial['right'], row, '>', color='black', ms=3, clip_on=False)
 
 
-def _labels(trial: Mapping[Any, Any]) -> tuple[str, ...]:
+def _labels(trial: pd.Series) -> tuple[str, ...]:
     """Return what may stand in a trial, from the longest to the shortest."""
     drug, dose = str(trial['drug']), trial['dose_mg']
     if np.isnan(dose):

@@ -50,7 +50,7 @@ def write_timelines(
     """
     if run.model is None:
         return []
-    section = run.model.section('TreatmentHistory')
+    section = run.model.content['TreatmentHistory']
     path = run.data_dir / section['Trials']
     if not path.is_file():
         return []

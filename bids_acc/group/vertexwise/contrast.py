@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, VertexContrast, components, contrast_at_vertices
 from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.group.parcels.shown import shown_surfaces, size_of, views_of
+from bids_acc.group.statistics.model.content import Pairs, VertexwiseEntry
 from bids_acc.group.statistics.rows.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.rows.row import Row
 from bids_acc.group.statistics.study.data import Study, group_counts
@@ -76,15 +76,23 @@ def vertexwise(study: Study, data: VertexMetrics, entropy: int) -> Iterator[Vert
     ------
     VertexResult
     """
-    wanted = study.model.section('Vertexwise')
+    wanted = study.model.content['Vertexwise']
+    if wanted is None:
+        return
     metrics = [m for m in wanted['Metrics'] or data.metrics if m in data.metrics]
     for cohort, frame in study.cohorts():
         for metric in metrics:
-            yield from _of_metric(study, cohort, frame, data, metric, entropy)
+            yield from _of_metric(study, wanted, cohort, frame, data, metric, entropy)
 
 
 def _of_metric(
-    study: Study, cohort: str, frame: pd.DataFrame, data: VertexMetrics, metric: str, entropy: int
+    study: Study,
+    wanted: VertexwiseEntry,
+    cohort: str,
+    frame: pd.DataFrame,
+    data: VertexMetrics,
+    metric: str,
+    entropy: int,
 ) -> Iterator[VertexResult]:
     """Yield the contrasts of one metric in one cohort."""
     complete, excluded = study.missing(frame, study.model.covariate_names)
@@ -99,30 +107,28 @@ def _of_metric(
     excluded[f'{metric} missing at over {100 * MAX_MISSING:g} % of the vertices'] = int(few.sum())
     complete, Y = complete[~few], Y[~few]
     inside = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0 if len(Y) else False)
-    common: dict[str, Any] = {
-        'cohort': cohort, 'response': f'{metric} at some vertices', 'metric': metric,
-        'term': 'group', 'n': len(complete), 'excluded': excluded,
-        'n_per_group': group_counts(complete, study.group_levels(frame)),
-    }  # fmt: skip
+    common = Row(
+        analysis='vertexwise', cohort=cohort, response=f'{metric} at some vertices',
+        metric=metric, term='group', n=len(complete), excluded=excluded,
+        n_per_group=group_counts(complete, study.group_levels(frame)),
+    )  # fmt: skip
     part = data.restrict(inside)
     design = _design(study, complete, part)
     if isinstance(design, str):
-        yield VertexResult(Row(analysis='vertexwise', note=f'not done: {design}', **common))
+        yield VertexResult(replace(common, note=f'not done: {design}'))
         return
     mesh = Mesh.of(part.neighbours or [], _areas(part))
-    n_permutations = study.model.section('Vertexwise')['Permutations']
-    for label, weights in _contrasts(study, design):
+    for label, weights in _contrasts(study, wanted['Pairs'], design):
         vector = np.sum([w * design.level_weights('group', v) for v, w in weights.items()], axis=0)
         name = zlib.crc32(f'{cohort} {metric} {label}'.encode())
         rng = np.random.default_rng(np.random.SeedSequence([entropy, name]))
         X = contrast_first(design.X, vector)
-        found = contrast_at_vertices(Y[:, inside], X, mesh, n_permutations, rng)
-        cells = {
-            **common, 'contrast': label,
-            'covariates': tuple(c for c in study.model.covariate_names if c in design.terms),
-            'formula': f'{metric} ~ {design.formula}',
-        }  # fmt: skip
-        yield VertexResult(_row(found, part, mesh, cells, study.model.alpha), found, inside)
+        found = contrast_at_vertices(Y[:, inside], X, mesh, wanted['Permutations'], rng)
+        row = replace(
+            common, contrast=label, formula=f'{metric} ~ {design.formula}',
+            covariates=tuple(c for c in study.model.covariate_names if c in design.terms),
+        )  # fmt: skip
+        yield VertexResult(_filled(row, found, part, mesh, study.model.alpha), found, inside)
 
 
 def _design(study: Study, people: pd.DataFrame, part: VertexMetrics) -> Design | str:
@@ -139,15 +145,13 @@ def _design(study: Study, people: pd.DataFrame, part: VertexMetrics) -> Design |
         return str(error)
 
 
-def _row(
-    found: VertexContrast, part: VertexMetrics, mesh: Mesh, cells: dict[str, Any], alpha: float
-) -> Row:
-    """Return the row of one contrast: the peak, and how much of the surface is significant."""
+def _filled(row: Row, found: VertexContrast, part: VertexMetrics, mesh: Mesh, alpha: float) -> Row:
+    """Fill in the row of one contrast: the peak, and how much of the surface is significant."""
     peak = int(np.argmax(np.abs(found.enhanced)))
     at = part.columns.iloc[peak]
     significant = found.p <= alpha
-    return Row(
-        analysis='vertexwise', family='vertexwise',
+    return replace(
+        row, family='vertexwise',
         test=ResampledTest(statistic='TFCE', value=float(found.enhanced[peak]), df2=found.df,
                            p=float(found.p.min()), n_resamples=len(found.null)),
         effect=Effect('t_at_peak', float(found.t[peak])),
@@ -161,14 +165,15 @@ def _row(
             'peak_hemisphere': at['hemisphere'], 'peak_vertex': int(at['vertex']),
             'peak_region': _region(part, peak), 'estimate': float(found.estimate[peak]),
         },
-        **cells,
     )  # fmt: skip
 
 
-def _contrasts(study: Study, design: Design) -> Iterator[tuple[str, dict[str, float]]]:
+def _contrasts(
+    study: Study, which: Pairs, design: Design
+) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield the pairs and planned contrasts of the groups that are there."""
     present = list(design.levels['group'])
-    for a, b in study.model.group.pairs(study.model.section('Vertexwise')['Pairs'], present):
+    for a, b in study.model.group.pairs(which, present):
         yield f'{a} - {b}', {a: 1.0, b: -1.0}
     for contrast in study.model.contrasts:
         if set(contrast.weights) <= set(present):

@@ -36,9 +36,9 @@ def compare_vertices(run: GroupRun) -> str:
     NotPossibleError
         If there is no table of measures or there are no vertex maps.
     """
-    if run.model is None or run.measures is None:
+    wanted = None if run.model is None else run.model.content['Vertexwise']
+    if run.model is None or run.measures is None or wanted is None:
         raise NotPossibleError('there is no table of measures.')
-    wanted = run.model.section('Vertexwise')
     metrics = tuple(wanted['Metrics'] or run.settings.group.metrics)
     there = available_metrics(run.data_dir, run.settings.anat.mesh)
     if absent := [name for name in metrics if name not in there]:

@@ -88,7 +88,7 @@ def change_diagnostics(
     wide, first, later, response = change_frame(study)
     rows: list[Row] = []
     for cohort, frame in study.cohorts(wide):
-        for measure in chosen_measures(study, study.model.section('Sessions')['Measures']):
+        for measure in chosen_measures(study, study.model.content['Sessions']['Measures']):
             visits = Visits(study, frame, measure, cohort, first, later, response)
             for second in later:
                 rows += _at_equal_baseline(visits, second, rng)

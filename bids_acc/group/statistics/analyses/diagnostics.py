@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ from bids_acc.group.statistics.analyses.mrs_groups import nuisance_models
 from bids_acc.group.statistics.analyses.relation import relation_measure
 from bids_acc.group.statistics.analyses.small import permutation_words
 from bids_acc.group.statistics.rows.kinds import Effect, FTest, ResampledTest, StatisticalTest
-from bids_acc.group.statistics.rows.row import Row
+from bids_acc.group.statistics.rows.row import Cell, Row
 from bids_acc.group.statistics.study.data import Study, roles, structure_measures
 from bids_acc.typing import BoolArray
 
@@ -84,7 +83,7 @@ def _group_p(model: FittedModel, study: Study, term: str) -> tuple[float, float,
     return test.f, test.p, test.df1, test.df2
 
 
-def _verdict(p_before: float, p_after: float, alpha: float) -> dict[str, Any]:
+def _verdict(p_before: float, p_after: float, alpha: float) -> dict[str, Cell]:
     """Say whether a second p leads to another conclusion."""
     changes = (p_before <= alpha) != (p_after <= alpha)
     return {'p_original': p_before, 'conclusion_changes': 'yes' if changes else 'no'}

@@ -67,7 +67,7 @@ def _difference_rows(
     study: Study, model: FittedModel, test: ContrastTest, contrast: str
 ) -> Iterator[Row]:
     """Yield the equivalence test, where a bound was declared, and the Bayes factor of a pair."""
-    wanted, sigma = study.model.section('Evidence'), model.fit.sigma
+    wanted, sigma = study.model.content['Evidence'], model.fit.sigma
     level = one_sided_level(study.model.confidence)
     half = float(stats.t.ppf((1 + level) / 2, test.df)) * test.se
     told: Told = {
@@ -97,7 +97,7 @@ def _difference_rows(
 
 def _relation_rows(study: Study, table: pd.DataFrame) -> Iterator[Row]:
     """Yield the same for the relations of a table that have a (partial) correlation."""
-    wanted = study.model.section('Evidence')
+    wanted = study.model.content['Evidence']
     level = one_sided_level(study.model.confidence)
     supplement = table['analysis'].astype(str).str.endswith(('_t', '_f'))  # of a permutation
     for _, row in table[table['p_unc'].notna() & ~supplement].iterrows():

@@ -125,7 +125,8 @@ def _at(model: FittedModel, weights: Mapping[str, float], name: str, place: Plac
         w * model.design.cell_weights('group', level, name, place.codes)
         for level, w in weights.items()
     ]
-    return np.sum(cells, axis=0)
+    vector: FloatArray = np.sum(cells, axis=0)
+    return vector
 
 
 def _simple_effects(

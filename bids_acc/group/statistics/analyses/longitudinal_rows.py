@@ -115,7 +115,7 @@ def session_roles(study: Study) -> tuple[str, list[str]]:
     InputDataError
         If the model names a session that nobody has.
     """
-    wanted = study.model.section('Sessions')
+    wanted = study.model.content['Sessions']
     visits = visit_order(study.wide, study.model.sessions)
     present = list(visits.order)
     by_label = {name.removeprefix('ses-'): name for name in present}
@@ -145,7 +145,7 @@ def response_column(study: Study) -> str:
     str
         Column of ``Study.wide``.
     """
-    column = study.model.section('Sessions')['ResponseColumn']
+    column = study.model.content['Sessions']['ResponseColumn']
     return 'group' if column in (None, study.model.group.column) else str(column)
 
 
@@ -468,7 +468,7 @@ def _correlation_rows(
 ) -> Iterator[Row]:
     """Yield the change-change correlations that the model names."""
     covariates = change_covariates(study, frame, '')
-    for x, y in study.model.section('Sessions')['ChangeCorrelations']:
+    for x, y in study.model.content['Sessions']['ChangeCorrelations']:
         measure = study.measure(x) or Measure(x, 'column', x)
 
         def make(x: str = x, y: str = y, measure: Measure = measure) -> Row:
@@ -574,7 +574,7 @@ def change_between_sessions(
         return []
     wide, first, later, response = change_frame(study)
     rows: list[Row] = []
-    measures = chosen_measures(study, study.model.section('Sessions')['Measures'])
+    measures = chosen_measures(study, study.model.content['Sessions']['Measures'])
     if not measures:
         rows.append(Row(analysis='mixed model', note=f'not done: {nothing_named(study)}'))
     for cohort, frame in study.cohorts(wide):

@@ -91,7 +91,7 @@ def _measure_rows(
     study: Study, cohort: str, frame: pd.DataFrame, measure: Measure, rng: np.random.Generator
 ) -> list[Row]:
     """Return the rows of one measure in one cohort."""
-    wanted = study.model.section('Mixture')
+    wanted = study.model.content['Mixture']
     complete, excluded = study.missing(frame, [measure.name])
     common: dict[str, object] = {
         'analysis': 'mixture', 'cohort': cohort, 'response': measure.name,
@@ -135,7 +135,7 @@ def mixture_of_populations(
         One row a measure, cohort and number of components.
     """
     del earlier
-    wanted = study.model.section('Mixture')
+    wanted = study.model.content['Mixture']
     known = {measure.name for measure in study.measures}
     names = [name for name in wanted['Measures'] if name in known]
     if not names:

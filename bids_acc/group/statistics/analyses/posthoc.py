@@ -44,7 +44,9 @@ def contrast_vector(model: FittedModel, weights: Mapping[str, float]) -> FloatAr
         In the order of the columns of the design.
     """
     design = model.design
-    return np.sum([w * design.level_weights('group', v) for v, w in weights.items()], axis=0)
+    parts = [w * design.level_weights('group', v) for v, w in weights.items()]
+    vector: FloatArray = np.sum(parts, axis=0)
+    return vector
 
 
 def adjusted_rows(

@@ -58,7 +58,7 @@ def prediction_row(result: PredictionResult, outcome: str, features: list[str]) 
 
 def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> list[Row]:
     """Predict by one scheme; a classification is told in full."""
-    wanted, sites = study.model.section('Prediction'), study.model.section('Sites')
+    wanted, sites = study.model.content['Prediction'], study.model.content['Sites']
     features = [m.name for m in chosen_measures(study, wanted['Predictors'])]
     outcome = str(wanted['Outcome'])
     frame = study.baseline
@@ -145,7 +145,7 @@ def prediction_of_outcome(
         (`classification_rows`); empty without an outcome.
     """
     del earlier
-    wanted = study.model.section('Prediction')
+    wanted = study.model.content['Prediction']
     if wanted['Outcome'] is None:
         return []
     schemes: list[Scheme] = ['folds']

@@ -39,7 +39,7 @@ def agreement_of_sessions(
         One row a measure, cohort and scope; empty where the model names no sessions.
     """
     del earlier, rng
-    wanted = study.model.section('Sessions')
+    wanted = study.model.content['Sessions']
     if not wanted['Reliability']:
         return []
     present = {str(s).removeprefix('ses-'): str(s) for s in study.wide['session_id'].unique()}

@@ -43,7 +43,7 @@ def site_column(study: Study) -> str:
     InputDataError
         If there is no such column.
     """
-    column = study.model.section('Sites')['Column'] or 'cohort'
+    column = study.model.content['Sites']['Column'] or 'cohort'
     if column not in study.wide:
         raise InputDataError(f'Sites/Column: there is no column {column!r}.')
     return str(column)
@@ -121,7 +121,7 @@ def _comparison_rows(
     contrast = f'{levels[0]} - {levels[1]}'
     comparison = compare_sites(
         frame, measure.name, group='group', levels=levels, site=site, covariates=covariates,
-        method=study.model.section('Sites')['Method'],
+        method=study.model.content['Sites']['Method'],
     )  # fmt: skip
     needed = [measure.name, *covariates]
     pair = frame[frame['group'].isin(levels)]
@@ -200,7 +200,7 @@ def harmonised(study: Study, frame: pd.DataFrame, site: str) -> tuple[pd.DataFra
     data = frame[[*names, site, 'group', *covariates]].dropna()
     combat = ComBat(
         site=site, preserve=('group', *covariates), empirical_bayes=len(names) > 1,
-        min_per_site=study.model.section('Sites')['MinPerSite'],
+        min_per_site=study.model.content['Sites']['MinPerSite'],
     )  # fmt: skip
     clean = combat.fit_transform(data)
     return clean.join(data[[site, 'group', *covariates]]), len(frame) - len(data)
@@ -265,6 +265,6 @@ def sites_side_by_side(
                         component=measure.component, term='group',
                         contrast=f'{levels[0]} - {levels[1]}', note=f'not done: {error}')
                 )  # fmt: skip
-    if pairs and study.model.section('Sites')['Harmonise'] == 'combat':
+    if pairs and study.model.content['Sites']['Harmonise'] == 'combat':
         rows += _combat_rows(study, frame, pairs, site)
     return rows

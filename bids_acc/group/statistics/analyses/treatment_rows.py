@@ -32,7 +32,7 @@ def treatment_groups(
         One row a group and cohort, with the share of undetermined histories.
     """
     del earlier, rng
-    name = study.model.section('TreatmentHistory')['Definition']
+    name = study.model.content['TreatmentHistory']['Definition']
     if name is None or name not in study.baseline:
         return []
     rows = []

@@ -70,7 +70,7 @@ def trials(
     first, later = session_roles(study)
     visits = [first, *later]
     wide = study.wide[study.wide['session_id'].isin(visits)]
-    measures = chosen_measures(study, study.model.section('Sessions')['Measures'])
+    measures = chosen_measures(study, study.model.content['Sessions']['Measures'])
     rows: list[Row] = []
     for cohort, frame in study.cohorts(wide):
         rows += _slopes(study, cohort, frame, measures, visits)
@@ -119,7 +119,7 @@ def seen(study: Study, frame: pd.DataFrame) -> pd.Series:
         With the index of ``frame``.
     """
     names = [measure.name for measure in study.measures if measure.name in frame]
-    score = study.model.section('Sessions')['Improvement']
+    score = study.model.content['Sessions']['Improvement']
     if score is not None:
         names.append(score['Score'])
     failed = study.gate_failed.reindex(frame.index).fillna(False).any(axis=1)
@@ -173,7 +173,7 @@ def _slopes(
     visits: Sequence[str],
 ) -> Iterator[Row]:  # fmt: skip
     """Yield arm x time with time as a number, in everybody and in the completers."""
-    time = study.model.section('Sessions')['Time']
+    time = study.model.content['Sessions']['Time']
     if time is None:
         return
     at = {str(label).removeprefix('ses-'): float(value) for label, value in time.items()}
@@ -216,7 +216,7 @@ def _rates(study: Study, cohort: str, frame: pd.DataFrame, visits: Sequence[str]
     """Yield the shares of responders, of the remitted and of those who dropped out, by group."""
     arms = followed(study, frame, visits)
     people = frame[frame['group'].isin(arms)].drop_duplicates('participant_id')
-    wanted = study.model.section('Sessions')['Improvement']
+    wanted = study.model.content['Sessions']['Improvement']
     complete = _complete(study, frame, visits)
     gone = people.assign(event=~people['participant_id'].isin(complete))
     yield from _rate_rows(study, cohort, gone, arms, 'dropout rate', 'not seen at every visit')
@@ -283,7 +283,7 @@ def _normalisation(
     visits: Sequence[str],
 ) -> Iterator[Row]:  # fmt: skip
     """Yield each followed group at each visit against the reference at its first."""
-    if not study.model.section('Sessions')['Normalisation']:
+    if not study.model.content['Sessions']['Normalisation']:
         return
     reference = study.model.group.reference
     controls = frame[(frame['group'] == reference) & (frame['session_id'] == visits[0])]
@@ -343,7 +343,7 @@ def _crossover(
     visits: Sequence[str],
 ) -> Iterator[Row]:  # fmt: skip
     """Yield treatment, period and carry-over of a crossover of two treatments."""
-    wanted = study.model.section('Sessions')['Crossover']
+    wanted = study.model.content['Sessions']['Crossover']
     if wanted is None:
         return
     column = wanted['Treatment']

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,9 @@ from bids_acc.group.formulas.contingency import fisher_exact
 from bids_acc.group.formulas.design import build_design
 from bids_acc.group.formulas.norms import Distances, sample_norms, table_norms
 from bids_acc.group.formulas.two_samples import welch
+from bids_acc.group.statistics.model.content import NormEntry, NormsEntry
 from bids_acc.group.statistics.rows.kinds import NAN, Effect, StatisticalTest, TTest
-from bids_acc.group.statistics.rows.row import Row
+from bids_acc.group.statistics.rows.row import Row, Told
 from bids_acc.group.statistics.study.data import Measure, Study, group_counts, named_measures
 from bids_acc.typing import BoolArray, FloatArray
 
@@ -98,7 +99,7 @@ def score(study: Study) -> Iterator[Scored]:
             if entries:
                 yield _by_table(measure, cohort, frame, y, entries, norms)
             elif norms['Level'] is not None:
-                yield _by_sample(study, measure, cohort, frame, y)
+                yield _by_sample(study, measure, cohort, frame, y, norms['Level'])
 
 
 def _by_table(
@@ -106,8 +107,8 @@ def _by_table(
     cohort: str,
     frame: pd.DataFrame,
     y: FloatArray,
-    entries: Sequence[Mapping[str, Any]],
-    norms: Mapping[str, Any],
+    entries: Sequence[NormEntry],
+    norms: NormsEntry,
 ) -> Scored:
     """Score against the entries of the table that fit each person's age and sex."""
     mean, sd = np.full(len(y), NAN), np.full(len(y), NAN)
@@ -133,11 +134,10 @@ def _by_table(
 
 
 def _by_sample(
-    study: Study, measure: Measure, cohort: str, frame: pd.DataFrame, y: FloatArray
+    study: Study, measure: Measure, cohort: str, frame: pd.DataFrame, y: FloatArray, level: str
 ) -> Scored:
     """Score against the norm group's first session of the same cohort."""
     norms = study.model.content['Norms']
-    level = norms['Level']
     base = set(zip(study.baseline['participant_id'], study.baseline['session_id'], strict=True))
     keys = zip(frame['participant_id'], frame['session_id'], strict=True)
     first = np.array([key in base for key in keys], dtype=bool)
@@ -239,7 +239,9 @@ def group_zscores(
     base = set(map(tuple, study.baseline[keys].to_numpy()))
     for scored in score(study):
         if scored.problem:
-            rows.append(_row(study, scored, 'zscores', note=f'not done: {scored.problem}'))
+            rows.append(
+                _row(study, scored, analysis='zscores', note=f'not done: {scored.problem}')
+            )
             continue
         first = np.array([tuple(k) in base for k in scored.frame[keys].to_numpy()])
         known = first & np.isfinite(scored.away.z)
@@ -253,17 +255,17 @@ def group_zscores(
     return rows
 
 
-def _row(study: Study, scored: Scored, analysis: str, **cells: Any) -> Row:
+def _row(study: Study, scored: Scored, **cells: Unpack[Told]) -> Row:
     """Return a row with the cells of the measure filled in."""
     measure = scored.measure
     base = study.baseline
     _, excluded = study.missing(base[base['cohort'] == scored.cohort], [measure.name])
     adjust = study.model.content['Norms']['Adjust']
+    told: Told = {'term': 'group', 'formula': f'z({measure.name}) ~ group'}
     return Row(
-        analysis=analysis, cohort=scored.cohort, response=measure.name, metric=measure.metric,
-        component=measure.component, term='group', excluded=excluded,
-        covariates=() if scored.by_table else tuple(adjust),
-        formula=f'z({measure.name}) ~ group', **cells,
+        cohort=scored.cohort, response=measure.name, metric=measure.metric,
+        component=measure.component, excluded=excluded,
+        covariates=() if scored.by_table else tuple(adjust), **(told | cells),
     )  # fmt: skip
 
 
@@ -301,8 +303,9 @@ def _mean_rows(study: Study, scored: Scored, members: Mapping[str, np.ndarray]) 
         counts = group_counts(scored.frame.iloc[_joined(members, name, level)], [name, level])
         counts = {key: n for key, n in counts.items() if key}
         yield _row(
-            study, scored, 'zscores', contrast=f'{name} - {level}' if level else name, test=test,
-            n=sum(counts.values()), n_per_group=counts, family='zscores',
+            study, scored, analysis='zscores', test=test,
+            contrast=f'{name} - {level}' if level else name, n=sum(counts.values()),
+            n_per_group=counts, family='zscores',
             effect=Effect('mean z', difference, difference - margin, difference + margin),
             method=f'{_norm_words(study, scored)}; {how} and interval, the SD taken as known',
         )  # fmt: skip
@@ -341,7 +344,7 @@ def _share_rows(
                 how = f"Fisher's exact test against {in_norm} of {len(norm)} of {level}, each "
                 how += 'judged by a norm without that person'
             yield _row(
-                study, scored, f'share_{side}', contrast=name, test=test, n=n,
+                study, scored, analysis=f'share_{side}', contrast=name, test=test, n=n,
                 n_per_group={name: n}, family='zscores share' if np.isfinite(test.p) else '',
                 effect=Effect(f'share_{side}', hits / n, float(low), float(high)),
                 method=f'{_norm_words(study, scored)}; share {side} centile {centile:g}, '

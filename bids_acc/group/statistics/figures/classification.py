@@ -64,7 +64,8 @@ def _dress(axes: Axes, xlabel: str, ylabel: str) -> None:
 def _bars(found: Share) -> FloatArray:
     """Return how far the interval of a share reaches down and up; rounding is no length."""
     ends = [[found.value - found.ci_low], [found.ci_high - found.value]]
-    return np.maximum(np.array(ends), 0.0)
+    bars: FloatArray = np.maximum(np.array(ends), 0.0)
+    return bars
 
 
 def roc_figure(truth: BoolArray, decision: FloatArray, called: BoolArray, cutoff: float) -> Figure:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,6 +24,7 @@ from bids_acc.group.statistics.study.joining import make_study
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
 from bids_acc.report.wording import is_functional, metric_words, name_words, p_words
+from bids_acc.tables.cells import is_empty, records
 
 Entry = tuple[Path, str, str]
 
@@ -153,19 +153,19 @@ def _interaction_files(
         return []
     tested = table[(table['analysis'] == 'interactions') & table['p_unc'].notna()]
     entries = []
-    for row in tested.to_dict('records'):
+    for row in records(tested):
         name = str(row['term']).replace(' x ', ':').partition(':')[2]
-        measure = study.measure(str(row['response']))
+        measure, cohort = study.measure(str(row['response'])), str(row['cohort'])
         if measure is None:
             continue
         try:
-            figure = interaction_figure(study, row['cohort'], measure, name)
+            figure = interaction_figure(study, cohort, measure, name)
         except InputDataError:
             continue
-        path = folder / _file_name('interaction', row['cohort'], measure.name, name)
+        path = folder / _file_name('interaction', cohort, measure.name, name)
         save_for_paper(figure, path)
         what = metric_words(measure.metric, measure.component)
-        where = _in_cohort(row['cohort'])
+        where = _in_cohort(cohort)
         caption = INTERACTION_CAPTION.format(
             level=100 * study.model.confidence, p=_interaction_words(row)
         )
@@ -174,11 +174,10 @@ def _interaction_files(
     return entries
 
 
-def _interaction_words(row: Mapping[Hashable, Any]) -> str:
+def _interaction_words(row: Mapping[str, object]) -> str:
     """Write the test of an interaction."""
-    corrected = pd.notna(row['p_corrected'])
-    p = row['p_corrected'] if corrected else row['p_unc']
-    words = p_words(p)
+    corrected = not is_empty(row['p_corrected'])
+    words = p_words(row['p_corrected' if corrected else 'p_unc'])
     return (
         f'Interaction: {"corrected " if corrected else ""}p '
         f'{words if words.startswith("<") else f"= {words}"}.'
@@ -192,7 +191,7 @@ def _classification_files(
     people = tables.get('prediction_participants')
     if people is None:
         return []
-    cutoff = float(study.model.section('Prediction')['Cutoff'])
+    cutoff = float(study.model.content['Prediction']['Cutoff'])
     entries: list[Entry] = []
     for scheme, own in people.groupby('scheme', sort=True):
         truth, decision, called = unseen(own)

@@ -7,7 +7,6 @@ with the common kinds of colour blindness; groups also differ by marker.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,7 +186,9 @@ def axis_label(measure: Measure) -> str:
     return f'{words}{where}' + (f' ({unit})' if unit else '')
 
 
-def _pairs(posthoc: pd.DataFrame | None, study: Study, cohort: str, response: str) -> Any:
+def _pairs(
+    posthoc: pd.DataFrame | None, study: Study, cohort: str, response: str
+) -> list[tuple[str, str, float]]:
     """Return the pairs of groups and their corrected p values from a table of pairs.
 
     Of several analyses of a pair the one counts whose rows are findings: the kind of post hoc

@@ -10,18 +10,24 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict, cast
 
 import jsonschema
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import read_whole, reads
+from bids_acc.group.statistics.model.content import (
+    ModelContent,
+    Pairs,
+    RangeEntry,
+    SessionsEntry,
+)
 from bids_acc.group.statistics.model.gates import session_gate, spectra_gate, with_gate_files
 from bids_acc.group.statistics.rows.row import Family
 from bids_acc.quality.gate import Gate
@@ -39,9 +45,7 @@ class Group:
     labels: Mapping[str, str] = field(default_factory=dict)
     recode: Mapping[str, str] = field(default_factory=dict)
 
-    def pairs(
-        self, which: Literal['all', 'reference'], present: list[str]
-    ) -> list[tuple[str, str]]:
+    def pairs(self, which: Pairs, present: list[str]) -> list[tuple[str, str]]:
         """Return the pairs ``(a, b)`` to compare as a - b; the reference is always b.
 
         Parameters
@@ -95,7 +99,7 @@ class Subsample:
 
     name: str
     columns: tuple[str, ...]
-    where: Mapping[str, Any]
+    where: Mapping[str, list[str | float] | RangeEntry]
 
     def covers(self, column: str) -> bool:
         """Tell whether the rule is for a column.
@@ -117,7 +121,7 @@ class Subsample:
 class Model:
     """A checked model with all defaults filled in."""
 
-    content: Mapping[str, Any]
+    content: ModelContent
     """The whole file, resolved."""
     source: str = ''
     """Where it was read from."""
@@ -184,9 +188,9 @@ class Model:
         return float(self.content['ConfidenceLevel'])
 
     @property
-    def sessions(self) -> Mapping[str, Any]:
+    def sessions(self) -> SessionsEntry:
         """Which visits are analysed, in which order, and how improvement is told."""
-        return self.section('Sessions')
+        return self.content['Sessions']
 
     @property
     def ss_type(self) -> Literal['II', 'III']:
@@ -230,47 +234,46 @@ class Model:
         """
         return session_gate(self.content['Gate'][modality], modality, self.source)
 
-    def section(self, name: str) -> dict[str, Any]:
-        """Return one part of the file, with defaults filled in.
-
-        Parameters
-        ----------
-        name : str
-            Key at the top of the model file, for example ``Mrs``.
-
-        Returns
-        -------
-        dict of str to object
-            A copy of the first level; what lies deeper is shared.
-        """
-        return dict(self.content[name])
-
     def to_json(self) -> str:
         """Write the resolved model as it was run."""
         return json.dumps(self.content, indent=2, ensure_ascii=False) + '\n'
 
 
+Schema = TypedDict(
+    'Schema',
+    {
+        '$ref': str, '$defs': dict[str, 'Schema'], 'properties': dict[str, 'Schema'],
+        'additionalProperties': 'bool | Schema', 'items': 'Schema', 'default': object,
+    },
+    total=False,
+)  # fmt: skip
+"""What is read of a JSON schema to fill in defaults."""
+
+
 @cache
-def _schema() -> dict[str, Any]:
+def _schema() -> Schema:
     """Read the schema of model files."""
     text = resources.files('bids_acc.data').joinpath('models/schema.json').read_text('utf-8')
-    return json.loads(text)
+    schema: Schema = json.loads(text)
+    return schema
 
 
-def _resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve(schema: Schema) -> Schema:
     """Follow one reference inside the schema; siblings such as default stay."""
     if '$ref' not in schema:
         return schema
     target = _schema()['$defs'][schema['$ref'].rsplit('/', 1)[-1]]
-    return {**target, **{k: v for k, v in schema.items() if k != '$ref'}}
+    merged: Schema = {**target, **schema}
+    del merged['$ref']
+    return merged
 
 
-def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+def _with_defaults(value: object, schema: Schema) -> object:
     """Fill in the defaults of a value, all the way down."""
     schema = _resolve(schema)
     if isinstance(value, Mapping):
         properties = schema.get('properties', {})
-        filled = {}
+        filled: dict[str, object] = {}
         for name, sub in properties.items():
             entry = _resolve(sub)
             if name in value:
@@ -280,8 +283,8 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
         other = schema.get('additionalProperties')
         for name in value:
             if name not in properties:
-                sub = other if isinstance(other, Mapping) else {}
-                filled[name] = _with_defaults(value[name], sub)
+                allowed: Schema = other if isinstance(other, dict) else {}
+                filled[name] = _with_defaults(value[name], allowed)
         return filled
     if isinstance(value, list):
         return [_with_defaults(item, schema.get('items', {})) for item in value]
@@ -326,7 +329,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def _complaints(content: Any, where: str) -> Iterator[str]:
+def _complaints(content: object, where: str) -> Iterator[str]:
     """Say in words what the schema does not allow."""
     validator = jsonschema.Draft202012Validator(_schema())
     for error in sorted(validator.iter_errors(content), key=lambda e: [str(p) for p in e.path]):
@@ -345,7 +348,7 @@ def _complaints(content: Any, where: str) -> Iterator[str]:
             yield f'{where}: {place}: {error.message}'
 
 
-def parse_model(content: Any, source: str = 'model') -> Model:
+def parse_model(content: object, source: str = 'model') -> Model:
     """Check the content of a model file and fill in the defaults.
 
     Parameters
@@ -372,7 +375,7 @@ def parse_model(content: Any, source: str = 'model') -> Model:
     complaints = list(_complaints(content, source))
     if complaints:
         raise SettingsError('\n'.join(complaints))
-    model = Model(_with_defaults(content, _schema()), source)
+    model = Model(cast('ModelContent', _with_defaults(content, _schema())), source)
     complaints = [f'{source}: {text}' for text in _contradictions(model)]
     if complaints:
         raise SettingsError('\n'.join(complaints))
@@ -384,7 +387,7 @@ def parse_model(content: Any, source: str = 'model') -> Model:
 def _contradictions(model: Model) -> Iterator[str]:
     """Say which parts of a model do not fit together."""
     levels = model.group.levels
-    named = [
+    named: list[tuple[str, Sequence[str | None]]] = [
         ('Group/Reference', [model.group.reference]),
         ('Group/Labels', list(model.group.labels)),
         ('Norms/Level', [model.content['Norms']['Level']]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import read_whole, short
@@ -45,14 +45,14 @@ def shipped(modality: str) -> tuple[str, ...]:
     return (sessions.NONE, *sessions.PRESETS.get(modality, ()))
 
 
-def with_gate_files(content: Any, folder: Path, source: str) -> Any:
+def with_gate_files(content: object, folder: Path, source: str) -> object:
     """Put the content of each gate file that a model names in the place of its name.
 
     The model is whole by itself then: it can be run again wherever it lies.
 
     Parameters
     ----------
-    content : Any
+    content : object
         Content of a model file, not yet checked.
     folder : Path
         Where the model file lies; names of gate files start there.
@@ -61,7 +61,7 @@ def with_gate_files(content: Any, folder: Path, source: str) -> Any:
 
     Returns
     -------
-    Any
+    object
         The same, with mappings in place of file names.
 
     Raises
@@ -69,19 +69,18 @@ def with_gate_files(content: Any, folder: Path, source: str) -> Any:
     SettingsError
         If a name is neither a preset nor a file of JSON.
     """
-    gates = content.get('Gate') if isinstance(content, Mapping) else None
-    if not isinstance(gates, Mapping):
+    if not isinstance(content, Mapping) or not isinstance(content.get('Gate'), Mapping):
         return content
     taken = {
         modality: _read(entry, modality, folder, source)
         if isinstance(entry, str) and modality in MODALITIES and entry not in shipped(modality)
         else entry
-        for modality, entry in gates.items()
+        for modality, entry in content['Gate'].items()
     }
     return {**content, 'Gate': taken}
 
 
-def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, Any]:
+def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, object]:
     """Read one gate file."""
     where = f'{source}: Gate/{modality}: {name!r}'
     try:
@@ -102,7 +101,7 @@ def _read(name: str, modality: str, folder: Path, source: str) -> dict[str, Any]
     return {'name': Path(name).stem, **content}
 
 
-def spectra_gate(entry: Any, source: str) -> Gate | None:
+def spectra_gate(entry: str | Mapping[str, object] | None, source: str) -> Gate | None:
     """Return the gate of spectra that a model names; None for the participant level's verdicts.
 
     Parameters
@@ -126,7 +125,9 @@ def spectra_gate(entry: Any, source: str) -> Gate | None:
     raise SettingsError(f'{where}: {entry!r} is none of {", ".join(PRESETS)}{hint}.')
 
 
-def session_gate(entry: Any, modality: ImageModality, source: str) -> SessionGate | None:
+def session_gate(
+    entry: str | Mapping[str, object] | None, modality: ImageModality, source: str
+) -> SessionGate | None:
     """Return the gate of images that a model names; None where it names none.
 
     Parameters

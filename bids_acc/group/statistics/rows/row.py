@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -263,7 +263,7 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ';'.join(f'{name}={number}' for name, number in counts.items() if number or name)
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: Row) -> dict[str, object]:
     """Turn a row into the cells of a table."""
     test = {f.name: getattr(row.test, f.name) for f in fields(row.test)}
     effect = row.effect

@@ -89,7 +89,7 @@ def with_places(study: Study) -> tuple[pd.DataFrame, list[str]]:
         analysed spectra as ``mrs_acquisition``.
     """
     frame = study.baseline
-    named = {study.model.section('Sites')['Column']}
+    named = {study.model.content['Sites']['Column']}
     columns = [c for c in frame.columns if c in named or _tells_place(frame, str(c), study)]
     extra = [c for c in study.qc.columns if _tells_place(study.qc, str(c), study)]
     if extra and not study.qc.empty:

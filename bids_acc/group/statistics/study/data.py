@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import OUTSIDE
+from bids_acc.group.statistics.model.content import RangeEntry
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.study.sessions import visit_order
 from bids_acc.group.statistics.study.voxels import VoxelChoice
@@ -304,19 +305,21 @@ class Study:
         return left, excluded
 
 
-def _satisfies(frame: pd.DataFrame, name: str, allowed: Any, rule: str) -> pd.Series:
+def _satisfies(
+    frame: pd.DataFrame, name: str, allowed: list[str | float] | RangeEntry, rule: str
+) -> pd.Series:
     """Tell which rows fulfil one condition of a subsample rule."""
     if name not in frame.columns:
         raise InputDataError(f'Subsample {rule!r}: there is no column {name!r}.')
     column = frame[name]
-    if isinstance(allowed, Mapping):
-        number = pd.to_numeric(column, errors='coerce')
-        return (number >= allowed.get('Min', -np.inf)) & (number <= allowed.get('Max', np.inf))
+    if not isinstance(allowed, list):
+        low, high = allowed.get('Min', -np.inf), allowed.get('Max', np.inf)
+        return pd.to_numeric(column, errors='coerce').between(low, high)
     wanted = [_text(value) for value in allowed]
     return as_levels(column, wanted).isin(wanted)
 
 
-def _text(value: Any) -> str:
+def _text(value: str | float) -> str:
     """Write a level as `as_text` writes the cell: 1, 1.0 and true are the same level."""
     return f'{value:g}' if isinstance(value, int | float) else str(value)
 

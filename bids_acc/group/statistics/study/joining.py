@@ -234,7 +234,8 @@ def _of_scheme(mrs: pd.DataFrame, model: Model) -> pd.DataFrame:
     """Return the rows of the model's unit scheme."""
     if 'unit_scheme' not in mrs.columns:
         return mrs
-    return mrs[mrs['unit_scheme'] == model.content['Mrs']['UnitScheme']]
+    own: pd.DataFrame = mrs[mrs['unit_scheme'] == model.content['Mrs']['UnitScheme']]
+    return own
 
 
 def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 import pandas as pd
 
@@ -176,7 +176,7 @@ def _rare(
     return kept, rare
 
 
-def level_texts(description: Mapping[str, Any], present: Sequence[str]) -> dict[str, str]:
+def level_texts(description: Mapping[str, object], present: Sequence[str]) -> dict[str, str]:
     """Return what a sidecar says about each level, in its order.
 
     Parameters
@@ -206,7 +206,7 @@ def level_texts(description: Mapping[str, Any], present: Sequence[str]) -> dict[
     return {_plain_level(level): text for level, text in words.items()}
 
 
-def _level_text(entry: Any) -> str:
+def _level_text(entry: object) -> str:
     """Return the words of one entry of Levels."""
     if isinstance(entry, Mapping):
         entry = entry.get('LongName') or entry.get('Description') or ''
@@ -248,7 +248,7 @@ def reads_like_controls(level: str, text: str = '') -> bool:
 
 
 def _ordered_levels(
-    column: pd.Series, description: Mapping[str, Any], reasons: list[str]
+    column: pd.Series, description: Mapping[str, object], reasons: list[str]
 ) -> tuple[list[str], str, dict[str, str]]:
     """Return the levels, in the sidecar's order if it tells one, the reference and recodings."""
     present = _levels(column)
@@ -339,9 +339,17 @@ def _age_column(columns: Sequence[str]) -> str | None:
     return _find(columns, ['age']) or next(iter(like), None)
 
 
-def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]]:
+class ProposedCovariate(TypedDict):
+    """A covariate of a proposed model file; other keys have their defaults."""
+
+    Name: str
+    Kind: Literal['continuous', 'categorical']
+    Levels: NotRequired[list[str]]
+
+
+def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[ProposedCovariate]:
     """Propose age and sex, where they are there."""
-    covariates: list[dict[str, Any]] = []
+    covariates: list[ProposedCovariate] = []
     age = _age_column(list(people.columns))
     if age is not None and _numeric(people[age]):
         covariates.append({'Name': age, 'Kind': 'continuous'})
@@ -369,11 +377,11 @@ def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[dict[str, Any]
 
 def propose_model(
     participants: pd.DataFrame,
-    sidecar: Mapping[str, Any] | None = None,
+    sidecar: Mapping[str, object] | None = None,
     mrs: pd.DataFrame | None = None,
     *,
     function: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Propose a model from the participants table.
 
     Parameters
@@ -416,16 +424,17 @@ def propose_model(
     levels = [reference, *(level for level in levels if level != reference)]
     texts = level_texts(description, levels)
     labels = {level: texts[level] for level in levels if texts.get(level)}
-    content: dict[str, Any] = {
+    covariates = _covariates(participants, reasons)
+    content: dict[str, object] = {
         'Name': 'proposed',
         'Description': 'Proposed from participants.tsv; check it before you rely on it.',
         'Group': {
             'Column': column, 'Levels': levels, 'Reference': reference, 'Labels': labels,
             'Recode': recode,
         },
-        'Covariates': _covariates(participants, reasons),
+        'Covariates': covariates,
     }  # fmt: skip
-    used = {column, *(c['Name'] for c in content['Covariates'])}
+    used = {column, *(c['Name'] for c in covariates)}
     content |= _places(participants, used, reasons)
     content |= _visits(visits, reasons)
     content |= _voxels(mrs, reasons)
@@ -448,7 +457,6 @@ def propose_model(
     if scores:
         content['Clinical'] = {'Scores': scores}
         reasons.append(f'Clinical scores by their names: {", ".join(scores)}.')
-    covariates = content['Covariates']
     content['Demographics'] = {
         'Continuous': [c['Name'] for c in covariates if c['Kind'] == 'continuous'] + scores,
         'Categorical': [c['Name'] for c in covariates if c['Kind'] == 'categorical'],
@@ -457,9 +465,9 @@ def propose_model(
     return content
 
 
-def _places(people: pd.DataFrame, used: set[str], reasons: list[str]) -> dict[str, Any]:
+def _places(people: pd.DataFrame, used: set[str], reasons: list[str]) -> dict[str, object]:
     """Propose cohort and site columns; both are left to the user when in doubt."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     columns = [str(c) for c in people.columns if c not in used]
     cohort = _find(columns, COHORT_NAMES)
     if cohort is not None and 2 <= len(_levels(people[cohort])) <= MAX_LEVELS:
@@ -479,7 +487,7 @@ def _places(people: pd.DataFrame, used: set[str], reasons: list[str]) -> dict[st
     return found
 
 
-def _visits(visits: pd.DataFrame, reasons: list[str]) -> dict[str, Any]:
+def _visits(visits: pd.DataFrame, reasons: list[str]) -> dict[str, object]:
     """Propose which session is the first, where there are several."""
     found = visit_order(visits)
     if len(found.order) < 2:
@@ -488,7 +496,7 @@ def _visits(visits: pd.DataFrame, reasons: list[str]) -> dict[str, Any]:
     return {'Sessions': {'Baseline': found.order[0], 'Order': list(found.order)}}
 
 
-def _voxels(mrs: pd.DataFrame | None, reasons: list[str]) -> dict[str, Any]:
+def _voxels(mrs: pd.DataFrame | None, reasons: list[str]) -> dict[str, object]:
     """Propose which voxel is analysed, or which labels are one thing, where there are several."""
     if mrs is None or 'voxel' not in mrs:
         return {}
@@ -502,7 +510,7 @@ def _voxels(mrs: pd.DataFrame | None, reasons: list[str]) -> dict[str, Any]:
 def resolve_model(
     choice: str | None,
     participants: pd.DataFrame,
-    sidecar: Mapping[str, Any] | None,
+    sidecar: Mapping[str, object] | None,
     proposal_file: Path,
     mrs: pd.DataFrame | None = None,
     *,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.longitudinal import percent_change, responders
+from bids_acc.group.statistics.model.content import SessionsEntry
 from bids_acc.tables.missing import is_missing
 
 BASELINE_LIKE = re.compile(
@@ -57,7 +57,7 @@ class VisitOrder:
     """For the report."""
 
 
-def visit_order(frame: pd.DataFrame, wanted: Mapping[str, Any] | None = None) -> VisitOrder:
+def visit_order(frame: pd.DataFrame, wanted: SessionsEntry | None = None) -> VisitOrder:
     """Decide the order of the sessions and which is the baseline, for every part of an analysis.
 
     What the model says counts (``Sessions/Baseline``, ``Order``); otherwise ``acq_time`` of
@@ -88,9 +88,9 @@ def visit_order(frame: pd.DataFrame, wanted: Mapping[str, Any] | None = None) ->
     present = _labels(frame)
     if not present:
         return VisitOrder((), None, '')
-    wanted = wanted or {}
-    if wanted.get('Order'):
-        named = [_named(label, present, 'Order') for label in wanted['Order']]
+    in_order, told = (wanted.get('Order'), wanted.get('Baseline')) if wanted else ([], None)
+    if in_order:
+        named = [_named(label, present, 'Order') for label in in_order]
         order = named + [label for label in sessions_in_order(present) if label not in named]
         source = 'the model file'
     elif (timed := _by_time(frame, present)) is not None:
@@ -98,8 +98,8 @@ def visit_order(frame: pd.DataFrame, wanted: Mapping[str, Any] | None = None) ->
     else:
         order, source = sessions_in_order(present), f'their labels{_unread_times(frame)}'
     baseline = order[0]
-    if wanted.get('Baseline') is not None:
-        baseline = _named(wanted['Baseline'], present, 'Baseline')
+    if told is not None:
+        baseline = _named(told, present, 'Baseline')
         source = source if baseline == order[0] else f'{source}, the baseline by the model file'
     reason = (
         f'Sessions {", ".join(order)} in this order by {source}: everything but change is '
@@ -166,7 +166,7 @@ def _labels(frame: pd.DataFrame) -> list[str]:
     return sorted(set(frame['session_id'].dropna().astype(str)) - {'', 'n/a', 'None'})
 
 
-def _named(label: Any, present: list[str], where: str) -> str:
+def _named(label: str, present: list[str], where: str) -> str:
     """Return the session that a model file means, with or without ``ses-``."""
     plain = str(label).removeprefix('ses-')
     for name in present:
@@ -258,7 +258,7 @@ def baseline_first(visits: VisitOrder) -> tuple[str, ...]:
     return (*first, *(label for label in visits.order if label not in first))
 
 
-def with_improvement(wide: pd.DataFrame, sessions: Mapping[str, Any]) -> pd.DataFrame:
+def with_improvement(wide: pd.DataFrame, sessions: SessionsEntry) -> pd.DataFrame:
     """Add how much a symptom score improved and who responded, if the model asks for it.
 
     Parameters

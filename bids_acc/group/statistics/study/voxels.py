@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 import pandas as pd
 
@@ -374,21 +373,22 @@ def for_voxels(model: Model, choice: VoxelChoice, metabolites: Iterable[str]) ->
         parts = name.split('/')
         return ['/'.join(f'{part}_{voxel}' for part in parts) for voxel in names]
 
-    content: dict[str, Any] = copy.deepcopy(dict(model.content))
-    for section, key in (
-        ('Mrs', 'Primary'), ('Mrs', 'Secondary'), ('Mixture', 'Measures'),
-        ('Sessions', 'Measures'), ('Prediction', 'Predictors'), ('Norms', 'Columns'),
-    ):  # fmt: skip
-        content[section][key] = [new for name in content[section][key] for new in of_each(name)]
-    content['Norms']['Table'] = [
+    def renamed(listed: Iterable[str]) -> list[str]:
+        return [new for name in listed for new in of_each(name)]
+
+    content = copy.deepcopy(model.content)
+    mrs, norms = content['Mrs'], content['Norms']
+    mrs['Primary'], mrs['Secondary'] = renamed(mrs['Primary']), renamed(mrs['Secondary'])
+    mrs['Together'] = {family: renamed(members) for family, members in mrs['Together'].items()}
+    if mrs['Relation'] is not None:
+        mrs['Relation'] = of_each(mrs['Relation'])[0]
+    content['Mixture']['Measures'] = renamed(content['Mixture']['Measures'])
+    content['Sessions']['Measures'] = renamed(content['Sessions']['Measures'])
+    content['Prediction']['Predictors'] = renamed(content['Prediction']['Predictors'])
+    content['Ratios'] = renamed(content['Ratios'])
+    norms['Columns'] = renamed(norms['Columns'])
+    norms['Table'] = [
         {**entry, 'Measure': new}
-        for entry in content['Norms']['Table'] for new in of_each(entry['Measure'])
+        for entry in norms['Table'] for new in of_each(entry['Measure'])
     ]  # fmt: skip
-    content['Ratios'] = [new for name in content['Ratios'] for new in of_each(name)]
-    content['Mrs']['Together'] = {
-        family: [new for name in members for new in of_each(name)]
-        for family, members in content['Mrs']['Together'].items()
-    }
-    if content['Mrs']['Relation'] is not None:
-        content['Mrs']['Relation'] = of_each(content['Mrs']['Relation'])[0]
     return replace(model, content=content)

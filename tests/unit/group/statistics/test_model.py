@@ -46,8 +46,8 @@ def test_there_are_the_three_presets():
 def test_defaults_are_filled_all_the_way_down():
     model = parse_model(MINIMAL)
     assert (model.ss_type, model.alpha, model.group.reference) == ('II', 0.05, 'HC')
-    assert model.section('Prediction')['MinPerClass'] == 20
-    assert model.section('Sessions')['Baseline'] is None
+    assert model.content['Prediction']['MinPerClass'] == 20
+    assert model.content['Sessions']['Baseline'] is None
 
 
 @pytest.mark.parametrize(
