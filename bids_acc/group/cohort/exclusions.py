@@ -61,7 +61,7 @@ CRITERION = re.compile(
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What raters left out."""
+    """Raters' decisions on which data are left out."""
 
     table: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
     """`COLUMNS`; ``session_id`` is missing where every session is meant."""
@@ -239,7 +239,7 @@ def sentence(reason: object, rater: object) -> str:
 
 
 def honour(cohort: Cohort, verdicts: Verdicts) -> Cohort:
-    """Leave spectra out, and tell in the flow of every modality.
+    """Apply raters' decisions: leave spectra out, and mark every modality in the flow table.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class FailedCriterion(TypedDict):
 
 @dataclass(frozen=True)
 class Gated:
-    """A cohort under the gates of a model."""
+    """A cohort after the quality gates of a model were applied."""
 
     cohort: Cohort
     images: pd.DataFrame | None = None

@@ -422,7 +422,7 @@ def _smoothing_notes(
 
 
 def gather_beside(output_dir: Path, data: VertexMetrics) -> VertexMetrics | None:
-    """Read what stands beside the diffusion metrics of the same sessions and vertices.
+    """Read the maps of partial volume and noise that go with the diffusion metrics.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from bids_acc.typing import FloatArray
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """F of some columns and how often exchanged data reach it."""
+    """F of some columns, and the share of permutations that reach it."""
 
     f: float
     p: float

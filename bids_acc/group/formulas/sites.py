@@ -271,7 +271,7 @@ def adjusted_difference(
 
 @dataclass(frozen=True)
 class SiteComparison:
-    """One group difference, seen in three ways."""
+    """One group difference: by site, pooled with site, and by meta-analysis."""
 
     per_site: dict[str, TestResult]
     """Adjusted difference in each site that has both groups."""

@@ -190,7 +190,7 @@ def _enumerated_ranks(a: FloatArray, b: FloatArray) -> tuple[float, float, float
 def permuted_means(
     a: FloatArray, b: FloatArray, n_permutations: int, rng: np.random.Generator
 ) -> Comparison:
-    """Compare two means by exchanging the labels.
+    """Compare two means by permuting the group labels.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from bids_acc.typing import FloatArray
 
 
 class CompressedData:
-    r"""Compressed data of one factorization, exact where it has been.
+    r"""Low-rank stand-in for the data, exact at the points that a factorization has visited.
 
     A product with the data, AV, is learnt by appending rows to the compressed data: with
     :math:`R = (A - A_c) V` the update :math:`R (V^\top R)^{-1} R^\top` makes :math:`A_c` exact

@@ -44,7 +44,7 @@ Key = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class VoxelMap:
-    """The voxels of a cohort that are one voxel, in the template."""
+    """Mean over a cohort of one named spectroscopy voxel, in template space."""
 
     name: str
     mean: FloatArray

@@ -95,7 +95,7 @@ class Row:
 
 
 class Told(TypedDict, total=False):
-    """What an analysis tells of a row that a sample or a model has begun; fields of `Row`."""
+    """Cells of a `Row` that an analysis sets; its sample or model sets the others."""
 
     analysis: str
     term: str

@@ -43,7 +43,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that the analyses look at."""
+    """People, groups, measures and model of one analysis."""
 
     model: Model
     wide: pd.DataFrame
@@ -106,7 +106,7 @@ class Study:
         return next((measure for measure in self.measures if measure.name == name), None)
 
     def beside(self, measure: Measure, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the columns of the parcel of a diffusion metric that are there.
+        """Return the columns of partial volume and noise of a diffusion metric's parcel.
 
         Parameters
         ----------

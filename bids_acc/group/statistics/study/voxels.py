@@ -24,7 +24,7 @@ KEYS = ['participant_id', 'session_id']
 
 @dataclass(frozen=True)
 class Voxel:
-    """Labels of spectra that are one thing."""
+    """A spectroscopy voxel, under all labels that its spectra have."""
 
     name: str
     """Ending of the names of its measures, where several voxels are analysed."""
