@@ -24,6 +24,7 @@ from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import read_whole, reads
 from bids_acc.group.statistics.model.content import (
     ModelContent,
+    MrsEntry,
     Pairs,
     RangeEntry,
     SessionsEntry,
@@ -422,7 +423,7 @@ VOXEL_NAME = re.compile(r'[0-9A-Za-z]{1,64}')
 """What a name becomes part of: columns (``Glu_ACC``), files and formulas."""
 
 
-def _wrong_voxels(mrs: Mapping[str, Any]) -> Iterator[str]:
+def _wrong_voxels(mrs: MrsEntry) -> Iterator[str]:
     """Say which names of voxels cannot be parts of names of measures, or are the same."""
     if mrs['Voxel'] is not None and mrs['Voxels']:
         yield 'Mrs/Voxel and Mrs/Voxels are both there; keep Voxels.'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -42,7 +41,7 @@ def outside_levels(column: pd.Series, covariate: Covariate) -> pd.Series:
 
 
 def column_notes(
-    people: pd.DataFrame, model: Model, sidecar: Mapping[str, Any], metabolites: Collection[str]
+    people: pd.DataFrame, model: Model, sidecar: Mapping[str, object], metabolites: Collection[str]
 ) -> list[str]:
     """Say which columns of the people are analysed otherwise than they may be meant.
 
@@ -90,7 +89,7 @@ def _odd_levels(people: pd.DataFrame, model: Model) -> Iterator[str]:
 
 
 def _codes_as_numbers(
-    people: pd.DataFrame, model: Model, sidecar: Mapping[str, Any]
+    people: pd.DataFrame, model: Model, sidecar: Mapping[str, object]
 ) -> Iterator[str]:
     """Name covariates whose codes enter as a straight line."""
     for covariate in model.covariates:
