@@ -237,7 +237,8 @@ class HeadMaps:
         nearest = np.rint(voxels).astype(int)
         top = np.array(self.shape) - 1
         flat = np.ravel_multi_index(tuple(np.clip(nearest, 0, top).T), self.shape)
-        return self.rows[flat]
+        found: npt.NDArray[np.int32] = self.rows[flat]
+        return found
 
 
 def blurred_tissues(head: Head, voxel_mm: float) -> FloatMap:

@@ -151,7 +151,8 @@ def to_world(bvecs: FloatArray, affine: FloatArray) -> FloatArray:
     """
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     flipped = bvecs * ([-1.0, 1.0, 1.0] if np.linalg.det(axes) > 0 else [1.0, 1.0, 1.0])
-    return flipped @ axes.T + 0.0
+    turned: FloatArray = flipped @ axes.T + 0.0
+    return turned
 
 
 def draw_motion(n_volumes: int, rng: np.random.Generator) -> list[FloatArray]:
@@ -207,7 +208,8 @@ def tissue_signal(
         ],
         axis=1,
     )
-    return (fractions * decay).sum(axis=1)
+    signal: FloatArray = (fractions * decay).sum(axis=1)
+    return signal
 
 
 def _alignment(
@@ -219,7 +221,8 @@ def _alignment(
     )
     projected = np.tensordot(weights.astype(np.float32), maps.fibres.field, axes=1)
     values = Box(maps.fibres.affine, projected[None]).at(template)[:, 0]
-    return np.clip(values / np.maximum(white, 0.05), 0, 1)
+    cosine2: FloatArray = np.clip(values / np.maximum(white, 0.05), 0, 1)
+    return cosine2
 
 
 def dwi_image(

@@ -189,7 +189,8 @@ def border_field(wm: FloatMap) -> FloatMap:
     reach = np.where(distance < 0, *BORDER_REACH_MM)
     fade = np.cos(0.5 * np.pi * np.clip(np.abs(distance) / reach, 0, 1)) ** 2
     normal *= fade / np.maximum(length, 0.5)
-    return np.concatenate([normal, distance[None]]).astype(np.float32)
+    both: FloatMap = np.concatenate([normal, distance[None]]).astype(np.float32)
+    return both
 
 
 def fibre_dyadics(wm: FloatMap, x_mm: FloatArray) -> FloatMap:

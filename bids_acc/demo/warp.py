@@ -125,7 +125,8 @@ def smooth_field(rng: np.random.Generator, *, rms_mm: float, smoothness_mm: floa
     noise = rng.standard_normal((3, n, n, n))
     sigma = smoothness_mm / LATTICE_STEP_MM
     field = np.stack([gaussian_filter(component, sigma, mode='wrap') for component in noise])
-    return field * (rms_mm / field.std())
+    scaled: FloatArray = field * (rms_mm / field.std())
+    return scaled
 
 
 def field_at(field: FloatArray, points: FloatArray) -> FloatArray:
