@@ -18,8 +18,10 @@ from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import (
     IF_ANY,
     MODALITIES,
+    AnatInputs,
     DwiInputs,
     FuncInputs,
+    MrsInputs,
     MtrInputs,
     PlanRow,
     PlanStatus,
@@ -41,6 +43,8 @@ from bids_acc.bids.transfer import find_mtr
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
 
 LOGGER = logging.getLogger(__name__)
+Found = AnatInputs | DwiInputs | FuncInputs | MtrInputs | tuple[MrsInputs, ...] | None
+"""Inputs of a modality of a session; None where there are none."""
 QUERY_OF = {'anat': 't1w', 'dwi': 'dwi', 'func': 'bold', 'mtr': 'mtr', 'mrs': 'svs'}
 """The query of a filter file by which a modality is found."""
 CLOSED = 'closed'
@@ -202,10 +206,10 @@ def _filtered_out(
 def _plan_modality(
     row: PlanRow, index: ImageIndex, subject: str, session: str | None, selection: Selection,
     *, has_anat: bool,
-) -> tuple[PlanRow, Any]:  # fmt: skip
+) -> tuple[PlanRow, Found]:  # fmt: skip
     """Find one modality; say what will be done with it, and why."""
-    nothing: Any = () if row.modality == 'mrs' else None
-    inputs: Any
+    nothing: Found = () if row.modality == 'mrs' else None
+    inputs: Found
     try:
         inputs, notes = _choose(
             row.modality, index, subject, session, selection, has_anat=has_anat
@@ -240,7 +244,7 @@ def _plan_modality(
 def _choose(
     modality: str, index: ImageIndex, subject: str, session: str | None, selection: Selection,
     *, has_anat: bool,
-) -> tuple[Any, list[str]]:  # fmt: skip
+) -> tuple[Found, list[str]]:  # fmt: skip
     """Find the files of one modality, and say what there is to say about them."""
     try:
         if modality == 'dwi':
@@ -260,10 +264,10 @@ def _choose(
         raise
 
 
-def _paths(inputs: object) -> tuple[str, ...]:
+def _paths(inputs: Found) -> tuple[str, ...]:
     """List all files of a modality."""
     units = inputs if isinstance(inputs, tuple) else (inputs,)
-    return tuple(str(path) for unit in units for path in unit.files)
+    return tuple(str(path) for unit in units if unit is not None for path in unit.files)
 
 
 def _choose_dwi(

@@ -11,12 +11,13 @@ from concurrent.futures.process import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import nipype
 import psutil
 import yaml
 from nipype.pipeline.plugins import multiproc
+from nipype.pipeline.plugins.base import PluginBase
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, process_initializer
 
 from bids_acc.exceptions import BidsAccError, ProgramError, ResourceError, SettingsError
@@ -26,6 +27,9 @@ from bids_acc.execution.workers import WorkerDiedError, Workers, shared_memory
 from bids_acc.files.reading import read_whole, reading
 from bids_acc.programs import die_with_parent
 from bids_acc.settings import Resources
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 PLUGIN_FILE = 'YAML or JSON with plugin and plugin_args'
 """What ``--use-plugin`` reads."""
@@ -187,7 +191,7 @@ def available_memory_gb() -> float:
     return found
 
 
-def make_plugin(resources: Resources) -> Any:
+def make_plugin(resources: Resources) -> PluginBase:
     """Make the plug-in that runs the graphs.
 
     Parameters
@@ -207,7 +211,7 @@ def make_plugin(resources: Resources) -> Any:
         return _made(name, options, resources)
 
 
-def _made(name: str, options: dict[str, object], resources: Resources) -> Any:
+def _made(name: str, options: dict[str, object], resources: Resources) -> PluginBase:
     """Make a plug-in with its options; those of the command line where it has none."""
     if name in ('MultiProc', 'Dask'):
         options.setdefault('n_procs', max(1, resources.nprocs))
@@ -244,7 +248,7 @@ def joblib_workers(resources: Resources) -> Iterator[tuple[str, int]]:
         yield 'dask', max(1, sum(client.nthreads().values()))
 
 
-def _dask_client(scheduler: str | None) -> Any:
+def _dask_client(scheduler: str | None) -> Client:
     """Connect to a Dask scheduler."""
     try:
         from distributed import Client
