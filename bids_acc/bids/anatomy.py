@@ -70,7 +70,7 @@ class T1wCandidate:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """The smaller, the better."""
+        """Order of preference among the candidates of a session; the smallest is taken."""
         return (
             not self.is_named,
             bool(self.contrast_agent),
@@ -216,7 +216,7 @@ def _no_t1w(
 def judge_t1w(
     index: ImageIndex, files: Sequence[ImageFile], named: set[Path]
 ) -> tuple[list[T1wCandidate], list[tuple[Path, BidsAccError]]]:
-    """Look into each T1w image.
+    """Check each T1w image, and describe those that can be used.
 
     Parameters
     ----------

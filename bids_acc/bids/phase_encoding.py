@@ -16,7 +16,7 @@ _OPPOSITE = {'a': 'p', 'p': 'a', 'l': 'r', 'r': 'l', 's': 'i', 'i': 's'}
 
 
 def phase_direction(word: object, affine: npt.ArrayLike) -> tuple[str, str]:
-    """Understand a phase-encoding direction.
+    """Translate any customary word for a phase-encoding direction into BIDS'.
 
     Axes may be called x, y, z and have their sign before or behind; ``AP`` and the like are taken
     as the way from the first side to the second, as converters name series (dcm2niix writes

@@ -56,7 +56,7 @@ Refused = list[tuple[Path, BidsAccError]]
 def find_mtr(
     index: ImageIndex, subject: str, session: str | None, selection: Selection
 ) -> tuple[MtrInputs, list[str]]:
-    """Find what the ratio can be made from.
+    """Find the map or the pair of images that give the magnetization transfer ratio.
 
     Parameters
     ----------

@@ -162,7 +162,7 @@ def _internal(error: Exception) -> int:
 
 
 def run(request: Request) -> ExitCode:
-    """Do what was asked for.
+    """Run the level that was asked for.
 
     Parameters
     ----------

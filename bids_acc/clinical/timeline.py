@@ -50,7 +50,7 @@ def outcome(trial: Record, max_reduction: float) -> str:
 
 
 def timeline(histories: Sequence[History], thresholds: Thresholds | None = None) -> pd.DataFrame:
-    """Lay the trials of each participant end to end.
+    """Put each participant's trials on one axis of weeks, one after the other.
 
     Parameters
     ----------

@@ -138,7 +138,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Effects:
-    """What stands between the networks and the image."""
+    """Noise, motion, distortion and other disturbances of a simulated series."""
 
     tsnr: float | None = 60.0
     """Signal of grey matter over the standard deviation of thermal noise; None without noise."""
@@ -262,7 +262,7 @@ def blurred_tissues(head: Head, voxel_mm: float) -> FloatMap:
 def head_maps(
     head: Head, tissues: FloatMap, anatomy: Anatomy, rng: np.random.Generator, *, dropout: bool
 ) -> HeadMaps:
-    """Bring template tissues, regions and field to one head.
+    """Map tissues, network regions and field inhomogeneity of the template into one head.
 
     Parameters
     ----------

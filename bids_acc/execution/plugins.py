@@ -96,7 +96,7 @@ class MultiProc(MultiProcPlugin):
         return other
 
     def leave(self) -> None:
-        """Give up the share in the workers."""
+        """Stop sharing the workers: the graph has ended."""
         self._sharing.remove(self)
 
     def _check_resources(self, running_tasks: object) -> tuple[float, int, int]:

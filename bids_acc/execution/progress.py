@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, str]:
-        """What durations carry over to from one session to the next."""
+        """Modality and name: steps that share them are expected to take equally long."""
         return self.part, self.name
 
     def __str__(self) -> str:
@@ -191,7 +191,7 @@ class Progress:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[Progress]:
-        """Give a sign of life while graphs run: live lines on a terminal, else one a minute."""
+        """Report progress while graphs run: live lines on a terminal, else one line a minute."""
         if self.quiet:
             yield self
         elif self.stream.isatty() and os.environ.get('TERM') != 'dumb':

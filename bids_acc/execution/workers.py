@@ -20,7 +20,7 @@ END_S = 1.0
 
 @contextlib.contextmanager
 def shared_memory() -> Iterator[None]:
-    """Say what is full when the locks of a pool find no place; the output is not.
+    """Name ``/dev/shm``, not the output folder, where a pool of workers finds no space.
 
     Raises
     ------
