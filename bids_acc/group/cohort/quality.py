@@ -145,11 +145,17 @@ def _named(sessions: pd.DataFrame, most: int = 3) -> str:
     return ' and '.join(names[:most]) + more
 
 
+SAME_Z = 0.05
+"""Difference of modified z scores below which two measures tell the same of every session (own
+convention: tables are read with one decimal)."""
+
+
 def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
     """List the sessions whose figures are unusual in themselves, or among those of the others.
 
     Where one direction is better, only outliers in the other one are listed. What differs from the
-    median by less than `LEAST_CHANGE` of it is none.
+    median by less than `LEAST_CHANGE` of it is none. A measure that is an earlier one of its
+    modality in another unit, such as a line width in ppm and in Hz, is listed once.
 
     Parameters
     ----------
@@ -181,13 +187,23 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
                 modality=name.partition('_')[0], criterion='usual range', reason=told[name]
             )
         )
+    seen: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for name in qc.columns:
         if name in KEYS or not pd.api.types.is_numeric_dtype(qc[name]) or _is_bool(qc[name]):
             continue
         modality, _, measure = name.partition('_')
         values = qc[name].to_numpy(dtype=float)
         score, middle = modified_z(values)
-        away = (_worse(name, score) > OUTLIER_Z) & _visible(values, middle)
+        worse = _worse(name, score)
+        before = seen.setdefault(modality, [])
+        away = (worse > OUTLIER_Z) & _visible(values, middle)
+        if any(
+            np.array_equal(away, others)
+            and np.allclose(worse, one, rtol=0, atol=SAME_Z, equal_nan=True)
+            for one, others in before
+        ):
+            continue
+        before.append((worse, away))
         reasons = [
             f'{measure} {value:.4g} (median of the cohort {middle:.4g}, modified z {z:+.1f})'
             for value, z in zip(values[away], score[away], strict=True)

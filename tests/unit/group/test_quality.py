@@ -119,3 +119,22 @@ def test_a_few_sessions_have_no_outliers():
     score, _ = modified_z(np.append(np.arange(20.0), np.nan))
     assert np.isnan(score[-1])
     assert np.abs(score[:-1]).max() < 2
+
+
+def test_a_measure_in_another_unit_is_listed_once_and_a_like_one_by_itself():
+    rng = np.random.default_rng(5)
+    width = rng.normal(7, 0.7, 30)
+    width[4] = 14
+    other = width + rng.normal(0, 0.3, 30)
+    qc = pd.DataFrame(
+        {
+            'participant_id': [f'sub-{i:02d}' for i in range(30)], 'session_id': None,
+            'mrs_fwhm_hz': width, 'mrs_fwhm_ppm': (width / 127.7).round(5),
+            'mrs_fwhm_lcmodel_hz': other, 'dwi_fd_mean': width,
+        }
+    )  # fmt: skip
+    found = flagged_sessions(qc)
+    assert found['participant_id'].unique().tolist() == ['sub-04']
+    assert [reason.split()[0] for reason in found['reason']] == [
+        'fd_mean', 'fwhm_hz', 'fwhm_lcmodel_hz'
+    ]  # fmt: skip
