@@ -169,3 +169,11 @@ def test_flow_counts_the_people_of_the_other_paper_as_in_no_group(folder):
         assert own['listed'] == 193
         assert own['in_groups'] == n_own
         assert own['analysed'] == n_own - (8 if model == STRUCTURE else 2 * LOST)
+
+
+def test_the_page_of_152_people_can_be_mailed(folder):
+    page = folder[0] / 'group' / STRUCTURE / 'report.html'
+    assert page.stat().st_size < 2.2e6
+    text = page.read_text()
+    assert 'Quality measures compared between groups, Tokyo' in text
+    assert 'missing NAA' in text, 'artefacts that exclude a spectrum, in the methods'
