@@ -270,7 +270,7 @@ def plot_voxel(
         aspect = zooms[rest[1]] / zooms[rest[0]]
 
         def cut(volume: FloatArray, axis: int = axis) -> FloatArray:
-            return np.take(volume, centre[axis], axis=axis).T
+            return np.asarray(np.take(volume, centre[axis], axis=axis).T)
 
         plane.imshow(cut(t1w), cmap='gray', origin='lower', vmin=0, vmax=top, aspect=aspect)
         plane.contour(cut(coverage), levels=[0.5], colors='#ffd400', linewidths=1.4)

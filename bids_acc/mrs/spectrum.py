@@ -8,6 +8,7 @@ at the border.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -179,6 +180,21 @@ def oriented(spectrum: Spectrum) -> tuple[Spectrum, bool]:
     return replace(spectrum, fid=spectrum.fid.conj()), False
 
 
+class BasisInfo(TypedDict, total=False):
+    """What a sidecar tells of the basis set; empty where nobody knows which one was used."""
+
+    BasisSHA256: str
+    BasisNames: list[str]
+    BasisSequence: str
+    BasisEchoTime: float
+    BasisTE1: float
+    BasisTE2: float
+    BasisTESplitAssumed: bool | None
+    BasisProvenance: dict[str, object]
+    BasisFlags: list[str]
+    ImportedFiles: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Basis:
     """Model spectra of metabolites, as FIDs on the sampling grid of the data.
@@ -254,4 +270,4 @@ class Basis:
         """
         if name not in self.names:
             raise KeyError(name)
-        return self.fids[self.names.index(name)]
+        return np.asarray(self.fids[self.names.index(name)])

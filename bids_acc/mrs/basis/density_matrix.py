@@ -108,7 +108,7 @@ class Ensemble:
         self._normaliser = group.protons_each * group.weight / 2 ** (n_spins - 2)
 
     def _to_eigen(self, operator: FloatArray) -> FloatArray:
-        return self._vectors.T @ operator @ self._vectors
+        return np.asarray(self._vectors.T @ operator @ self._vectors)
 
     def rotate(self, angle: float) -> None:
         """Apply an ideal, unselective pulse about y to all protons.
@@ -175,7 +175,7 @@ class Ensemble:
             half = vectors @ (phase[:, None] * (vectors.T @ half))
         # each step is a symmetric matrix, so that the second half is the first one transposed
         turn = np.exp(-2j * np.pi * offset * step * amplitudes.size * np.diag(self._total_z))
-        return turn[:, None] * (half.T @ half)
+        return np.asarray(turn[:, None] * (half.T @ half))
 
     def edit(self, propagator: ComplexArray) -> None:
         """Apply a selective pulse between spoilers that keep each coherence order.
@@ -345,7 +345,7 @@ def lines_to_fid(
     step = 2j * np.pi * dwell_time * frequencies[:, None]
     inner = np.exp(step * np.arange(block))
     outer = np.exp(step * block * np.arange(n_blocks)) * amplitudes[:, None]
-    return (outer.T @ inner).ravel()[:n_points]
+    return np.asarray((outer.T @ inner).ravel()[:n_points])
 
 
 def group_lines(

@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsFloat
 
 from bids_acc.mrs.basis.editing import OFF_PPM, TARGETS, USUAL_DURATION, USUAL_FWHM, EditPulse
+from bids_acc.typing import Metadata
 
 DURATION_RANGE_S = (0.004, 0.045)
 """Plausible durations of an editing pulse in s."""
@@ -35,17 +36,19 @@ class Editing:
     """What the metadata name as the target."""
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     """First number of a value; NaN when there is none."""
     if isinstance(value, list | tuple):
         value = value[0] if value else None
+    if isinstance(value, bool) or not isinstance(value, str | SupportsFloat):
+        return math.nan
     try:
-        return math.nan if value is None or isinstance(value, bool) else float(value)
+        return float(value)
     except (TypeError, ValueError):
         return math.nan
 
 
-def _pulse_of(metadata: Mapping[str, Any], condition: str) -> Mapping[str, Any]:
+def _pulse_of(metadata: Metadata, condition: str) -> Metadata:
     """Find the description of the pulse of a condition in any place where NIfTI-MRS has it."""
     places = [metadata, *(metadata.get(f'dim_{axis}_header') for axis in (5, 6, 7))]
     for place in places:
@@ -58,7 +61,7 @@ def _pulse_of(metadata: Mapping[str, Any], condition: str) -> Mapping[str, Any]:
     return {}
 
 
-def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Editing:
+def editing_of(metadata: Metadata, naa_ratio: float = math.nan) -> Editing:
     """Read target and pulses, and say what had to be assumed.
 
     Parameters
@@ -112,7 +115,7 @@ def editing_of(metadata: Mapping[str, Any], naa_ratio: float = math.nan) -> Edit
     return Editing(name, at_target, away, tuple(assumptions), told)
 
 
-def _carrier(pulse: Mapping[str, Any]) -> float:
+def _carrier(pulse: Metadata) -> float:
     """Chemical shift of a pulse in ppm, by the name of either standard; NaN when not told."""
     told = (_number(pulse.get(name)) for name in ('PulseOffset', 'FrequencyOffset'))
     return next((ppm for ppm in told if math.isfinite(ppm)), math.nan)
@@ -130,7 +133,7 @@ def _target_of(told: str, centre: float) -> str:
     return near[0] if near else ''
 
 
-def _duration(on: Mapping[str, Any], off: Mapping[str, Any], assumptions: list[str]) -> float:
+def _duration(on: Metadata, off: Metadata, assumptions: list[str]) -> float:
     """Duration of the pulses in s, the usual one where none is told or it cannot be true.
 
     BIDS has it in ms, NIfTI-MRS in s; which one is meant is plain from the number.

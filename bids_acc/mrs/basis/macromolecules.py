@@ -117,7 +117,7 @@ def gaussian_fid(
     time = np.arange(n_points) * dwell_time
     frequency = (PPM_REFERENCE - ppm) * spectrometer_frequency
     decay = (np.pi * width_hz * time) ** 2 / (4 * np.log(2))
-    return np.exp(2j * np.pi * frequency * time - decay)
+    return np.asarray(np.exp(2j * np.pi * frequency * time - decay))
 
 
 def component_fid(
@@ -151,7 +151,7 @@ def component_fid(
         )
         for ppm, width, protons in component.lines
     ]
-    return np.sum(lines, axis=0)
+    return np.asarray(np.sum(lines, axis=0))
 
 
 def birch_fid(n_points: int, dwell_time: float, spectrometer_frequency: float) -> ComplexArray:
@@ -182,4 +182,4 @@ def birch_fid(n_points: int, dwell_time: float, spectrometer_frequency: float) -
         )
         for ppm, width, area in BIRCH_3T
     ]
-    return np.sum(lines, axis=0)
+    return np.asarray(np.sum(lines, axis=0))

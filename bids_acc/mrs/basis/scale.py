@@ -72,7 +72,7 @@ def _singlet_amplitude(basis: Basis, fid: ComplexArray, ppm: float) -> float:
         return weights, target - columns @ weights
 
     def residual(parameters: FloatArray) -> FloatArray:
-        return solve(parameters)[1].view(float) / np.abs(target).max()
+        return np.asarray(solve(parameters)[1].view(float) / np.abs(target).max())
 
     bounds = ([start - 5, 0, 0], [start + 5, 100, 1e4])
     found = least_squares(residual, [start, 3.0, 1.0], bounds=bounds, x_scale=[1.0, 1.0, 10.0])

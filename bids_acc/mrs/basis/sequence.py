@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+
+from bids_acc.typing import Metadata
 
 SEQUENCES = ('press', 'steam', 'slaser')
 """Sequences that can be simulated."""
@@ -40,7 +40,7 @@ _FIELDS = ('PulseSequenceType', 'SequenceName', 'PulseSequenceDetails', 'Protoco
            'SeriesDescription')  # fmt: skip
 
 
-def sequence_of(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str, str]:
+def sequence_of(metadata: Metadata, acquisition: str = '') -> tuple[str, str]:
     """Sequence and where it was read.
 
     Parameters
@@ -74,7 +74,7 @@ def sequence_of(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str
     return '', ''
 
 
-def other_sequence(metadata: Mapping[str, Any], acquisition: str = '') -> str:
+def other_sequence(metadata: Metadata, acquisition: str = '') -> str:
     """Field that names a sequence that cannot be simulated, with its name; empty where none does.
 
     Only asked where :func:`sequence_of` finds none.
@@ -134,7 +134,7 @@ TIMING_TOLERANCE_S = 5e-4
 """How far an echo time may be from what the times of the pulses make of it."""
 
 
-def told_split(metadata: Mapping[str, Any], sequence: str, echo_time: float) -> tuple[float, str]:
+def told_split(metadata: Metadata, sequence: str, echo_time: float) -> tuple[float, str]:
     """First part of the echo time of PRESS, or the mixing time of STEAM, by the pulses' times.
 
     BIDS has them in ``PulseSequenceTiming``, in s after the excitation. PRESS refocuses at TE1/2
@@ -179,7 +179,7 @@ def told_split(metadata: Mapping[str, Any], sequence: str, echo_time: float) -> 
     return math.nan, f'{problem} {echo_time:g} s: not used.'
 
 
-def usual_te1(metadata: Mapping[str, Any], echo_time: float) -> UsualSplit | None:
+def usual_te1(metadata: Metadata, echo_time: float) -> UsualSplit | None:
     """First part of the echo time that the manufacturer's PRESS usually has.
 
     Parameters

@@ -314,8 +314,8 @@ def synthetic_fid(
         fid = fid + extra
     fid = fid * np.exp(1j * phase + 2j * np.pi * shift_hz * time)
     if noise_sd == 0:
-        return fid
+        return np.asarray(fid)
     if rng is None:
         raise SettingsError('noise needs a random generator')
     noise = rng.standard_normal((2, model.n_points)) * noise_sd
-    return fid + noise[0] + 1j * noise[1]
+    return np.asarray(fid + noise[0] + 1j * noise[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -169,7 +168,7 @@ def _copies(first: FloatArray | None, second: FloatArray | None) -> FloatArray |
     return None if first is None or second is None else np.hstack([first, second])
 
 
-def _described(found: DifferenceFit, edited: EditedBasis) -> dict[str, Any]:
+def _described(found: DifferenceFit, edited: EditedBasis) -> dict[str, object]:
     """Numbers of the fit of the difference, for the sidecar."""
     fit, on = found.fit, edited.on.provenance
     return {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bids_acc.mrs.basis.sequence import (
     other_sequence,
@@ -18,6 +16,7 @@ from bids_acc.mrs.lcm.options import ANALYSIS_PPM
 from bids_acc.mrs.scan.conditions import editing_named
 from bids_acc.mrs.scan.io import MrsData
 from bids_acc.mrs.spectrum import Spectrum
+from bids_acc.typing import Metadata
 
 MACROMOLECULES = ('auto', 'parametrised', 'none')
 """Values of ``--mrs-macromolecules`` besides a file."""
@@ -53,7 +52,7 @@ class FitRequest:
     """Folder where simulated basis sets are kept."""
     unusable: str = ''
     """Why there is nothing to fit; empty when there is."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
     """Sidecar of the raw spectrum."""
     water_amplitude: float = math.nan
     """Water signal at time zero."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, SupportsFloat
 
 import numpy as np
 
@@ -48,7 +48,7 @@ from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.scan.conditions import editing_named
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.scan.nulled import read_nulled
-from bids_acc.mrs.spectrum import Basis, Spectrum
+from bids_acc.mrs.spectrum import Basis, BasisInfo, Spectrum
 from bids_acc.typing import ComplexArray
 
 LOGGER = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def _split_assumed(basis: Basis) -> bool | None:
     return bool(basis.te_split_assumed)
 
 
-def basis_info(basis: Basis) -> dict[str, Any]:
+def basis_info(basis: Basis) -> BasisInfo:
     """Say in a sidecar's terms which basis set was used.
 
     Parameters
@@ -138,7 +138,7 @@ def basis_info(basis: Basis) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    BasisInfo
         Checksum, members, sequence and delays (s), where the spectra come from and what is
         doubtful; ``BasisTESplitAssumed`` is None where nobody knows how the echo time was divided.
     """
@@ -183,14 +183,18 @@ def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
 
 def _check_import(
     result: EngineResult, spectrum: Spectrum, request: FitRequest
-) -> tuple[EngineResult, dict[str, Any]]:
+) -> tuple[EngineResult, BasisInfo]:
     """Check an imported fit against the data, and its basis set where that can be read.
 
     A fit that was made for another field excludes the spectrum, because its numbers look good.
     """
-    invalid, notes, info = [], [], {}
-    control = result.extra.get('control', {})
-    used = float(control.get('hzpppm', spectrum.spectrometer_frequency))
+    invalid, notes = [], []
+    info: BasisInfo = {}
+    control = result.extra.get('control')
+    told = control.get('hzpppm') if isinstance(control, Mapping) else None
+    used = (
+        float(told) if isinstance(told, str | SupportsFloat) else spectrum.spectrometer_frequency
+    )
     if abs(used / spectrum.spectrometer_frequency - 1) > FREQUENCY_TOLERANCE:
         invalid.append(
             f'the fit was made at {used:g} MHz, the spectrum at '
@@ -340,7 +344,7 @@ def run_blocks(data: MrsData, request: FitRequest) -> list[EngineResult]:
     return [builtin_result(fit, request.water_amplitude) for fit in fits]
 
 
-def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[str, Any]]:
+def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, BasisInfo]:
     """Fit, or import.
 
     Parameters
@@ -354,7 +358,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     -------
     result : EngineResult
         Amplitudes and quality.
-    info : dict
+    info : BasisInfo
         The basis set, for sidecars.
 
     Raises
@@ -383,7 +387,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, dict[s
     if request.engine == 'import':
         stem = request.svs_name.split('.')[0]
         result, files = import_result(Path(request.fits_dir or '.'), stem)
-        info: dict[str, Any] = {'ImportedFiles': files}
+        info: BasisInfo = {'ImportedFiles': files}
         result, checked = _check_import(result, spectrum, request)
         info |= checked
         invalid = tuple(part for part in (request.unusable, wrong) if part)

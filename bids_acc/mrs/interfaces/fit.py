@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import SupportsFloat
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -27,6 +27,7 @@ from bids_acc.mrs.levels.timecourse import (
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.results.records import save_record
 from bids_acc.mrs.scan.io import read_nifti_mrs
+from bids_acc.mrs.scan.report import BlockRecord, PreprocessingReport
 from bids_acc.tables.writing import write_tsv
 
 COURSE_SHOWN = ('Glu', 'Glx', 'GABA', 'tNAA', 'tCho')
@@ -79,7 +80,8 @@ class FitSpectrum(SimpleInterface):
 
     def _request(self, work_dir: Path) -> FitRequest:
         """Gather what is asked of the engine."""
-        report = json.loads(Path(self.inputs.report_file).read_text())
+        report: PreprocessingReport = json.loads(Path(self.inputs.report_file).read_text())
+        naa = (report.get('editing') or {}).get('naa_ratio')
         return FitRequest(
             engine=self.inputs.engine,
             basis=self.inputs.basis,
@@ -98,7 +100,7 @@ class FitSpectrum(SimpleInterface):
             water_amplitude=report['water_amplitude'],
             water_file=given(self.inputs.water_file),
             seed=self.inputs.seed,
-            naa_ratio=float((report.get('editing') or {}).get('naa_ratio', math.nan)),
+            naa_ratio=float(naa) if isinstance(naa, SupportsFloat) else math.nan,
             work_dir=work_dir,
         )
 
@@ -120,9 +122,9 @@ class FitBlocks(FitSpectrum):
 
         cwd, in_file = Path(runtime.cwd), given(self.inputs.in_file)
         results: list[EngineResult] = []
-        blocks: list[dict[str, Any]] = []
+        blocks: list[BlockRecord] = []
         if in_file is not None:
-            report = json.loads(Path(self.inputs.report_file).read_text())
+            report: PreprocessingReport = json.loads(Path(self.inputs.report_file).read_text())
             blocks = report['blocks']
             results = run_blocks(read_nifti_mrs(in_file, {}), self._request(cwd))
         course = course_table(results, blocks)

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,7 @@ from bids_acc.mrs.scan.conditions import (
 )
 from bids_acc.mrs.scan.differences import SecondCondition, second_condition
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs, write_nifti_mrs
-from bids_acc.mrs.scan.report import preprocessing_report
+from bids_acc.mrs.scan.report import BlockRecord, preprocessing_report, sign_records
 from bids_acc.mrs.signal.artefacts import Artefact, check_artefacts, is_clipped
 from bids_acc.mrs.signal.blocks import (
     TransientBlock,
@@ -147,16 +146,13 @@ class PreprocessSpectrum(SimpleInterface):
             notes = [*notes, 'the labels ON and OFF are exchanged, by the height of NAA.']
         done, scale = checked_scale(done, data.dwell_time, data.spectrometer_mhz)
         told = (*data.notes, *notes, scale, *second.notes, self.inputs.note, unusable)
-        report = preprocessing_report(data, done, reference) | {
-            'edit_index': condition,
-            'editing': second.report,
-            'artefacts': [*artefacts, *second.artefacts],
-            'unusable': unusable,
-            'notes': [part for part in told if part],
-        }
-        if second.report:
-            report['n_transients'] += second.report['n_transients_on']
-            report['n_transients_used'] += second.report['n_transients_on_used']
+        report = preprocessing_report(data, done, reference)
+        report['edit_index'], report['editing'] = condition, second.report
+        report['artefacts'] = sign_records([*artefacts, *second.artefacts])
+        report['unusable'] = unusable
+        report['notes'] = [part for part in told if part]
+        report['n_transients'] += second.n_transients
+        report['n_transients_used'] += second.n_used
         cwd = Path(runtime.cwd)
         if self.inputs.blocks:
             report['blocks'], reason = self._blocks(data, done, condition, unusable, cwd)
@@ -199,7 +195,7 @@ class PreprocessSpectrum(SimpleInterface):
 
     def _blocks(
         self, data: MrsData, done: Preprocessed, condition: int, unusable: str, cwd: Path
-    ) -> tuple[list[dict[str, Any]], str]:
+    ) -> tuple[list[BlockRecord], str]:
         """Average blocks of transients; what they are, and why there are none."""
         if unusable:
             return [], unusable

@@ -33,6 +33,7 @@ from bids_acc.mrs.levels.tables import (
 from bids_acc.mrs.levels.timecourse import primary_changes
 from bids_acc.mrs.results.records import load_result
 from bids_acc.mrs.scan.io import read_nifti_mrs, unread
+from bids_acc.mrs.scan.report import PreprocessingReport
 from bids_acc.tables.writing import write_tsv
 
 
@@ -69,7 +70,7 @@ class TabulateSpectrum(SimpleInterface):
     output_spec = _TabulateOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        report = json.loads(Path(self.inputs.report_file).read_text())
+        report: PreprocessingReport = json.loads(Path(self.inputs.report_file).read_text())
         in_file = given(self.inputs.in_file)
         if in_file is None:
             data = unread(report['metadata'], 'spectrum', report['unusable'])

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 from nipype.interfaces.base import isdefined
 
+T = TypeVar('T')
 
-def given(value: Any) -> Any:
+
+def given(value: T) -> T | None:
     """Return a trait's value, None when undefined or empty.
 
     Parameters
     ----------
-    value : object
+    value : T
         Of an input trait.
 
     Returns
     -------
-    object
+    T or None
         The value; None when it is undefined, empty or zero, which stands for *not asked for* in
         all optional inputs here.
     """

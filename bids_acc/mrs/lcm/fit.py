@@ -355,7 +355,7 @@ def _dominated(prepared: Prepared, components: FloatArray) -> tuple[str, ...]:
 def _counted(model: LinearCombinationModel, solution: Solution) -> int:
     """Parameters as LCModel counts them: amplitudes in use, splines, and all nonlinear ones."""
     active = int(np.count_nonzero(solution.amplitudes > 0))
-    return active + model.splines.shape[1] + N_SHARED + 2 * active
+    return int(active + model.splines.shape[1] + N_SHARED + 2 * active)
 
 
 def _singlet_width(

@@ -83,7 +83,7 @@ def broaden(
     point that a descent never leaves.
     """
     rates = 2j * np.pi * shifts_hz - np.pi * lorentz_hz
-    return fids * np.exp(rates[:, None] * time - variance * time**2)
+    return np.asarray(fids * np.exp(rates[:, None] * time - variance * time**2))
 
 
 def peak_width(
@@ -132,4 +132,4 @@ def _crossing(values: FloatArray, start: int, step: int, level: float) -> float:
     if values[index] > level:
         return float('nan')
     inner, outer = values[index - step], values[index]
-    return index - step * (level - outer) / (inner - outer)
+    return float(index - step * (level - outer) / (inner - outer))

@@ -170,7 +170,7 @@ class LinearCombinationModel:
 
     def _spectra(self, fids: ComplexArray) -> ComplexArray:
         """Spectra inside the window."""
-        return fft(fids, self.n_filled, axis=-1)[..., self.window]
+        return np.asarray(fft(fids, self.n_filled, axis=-1)[..., self.window])
 
     def phased(self, parameters: FloatArray) -> ComplexArray:
         """Take the phases out of the data.
@@ -187,7 +187,7 @@ class LinearCombinationModel:
             of the window, so that both phases are hardly correlated.
         """
         phase = parameters[PHASE0] + parameters[PHASE1] * (self.ppm - self.pivot)
-        return self.data * np.exp(-1j * phase)
+        return np.asarray(self.data * np.exp(-1j * phase))
 
     def broadened(self, parameters: FloatArray) -> ComplexArray:
         """Give the model FIDs the shifts and widths of some parameters.
@@ -267,7 +267,7 @@ class LinearCombinationModel:
         """
         on_splines = self.splines.T @ left, self.splines.T @ right
         explained = on_splines[0].T @ cho_solve(self._spline_factor, on_splines[1])
-        return left.T @ right - explained
+        return np.asarray(left.T @ right - explained)
 
     def gram(self, columns: FloatArray) -> FloatArray:
         """Inner products of model spectra, ratio priors included.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsFloat
+
+from bids_acc.typing import Metadata
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class ChecklistItem:
     """Where it was read."""
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Write a value as text; missing ones are ``n/a``."""
     if value is None or value in ('', [], ()) or (isinstance(value, float) and math.isnan(value)):
         return 'n/a'
@@ -37,7 +39,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _first(metadata: Mapping[str, Any], *names: str) -> tuple[Any, str]:
+def _first(metadata: Metadata, *names: str) -> tuple[object, str]:
     """First field that is there, and its name."""
     for name in names:
         if metadata.get(name) not in (None, '', []):
@@ -45,10 +47,22 @@ def _first(metadata: Mapping[str, Any], *names: str) -> tuple[Any, str]:
     return None, f'sidecar {names[0]} is missing'
 
 
+def _number(quality: Mapping[str, object], key: str) -> float:
+    """Look up the number of a column; NaN when it is missing."""
+    value = quality.get(key)
+    return float(value) if isinstance(value, SupportsFloat) else math.nan
+
+
+def _first_known(quality: Mapping[str, object], *keys: str) -> str | None:
+    """First column that has a number, as every engine fills one of its own."""
+    known = ((key, _number(quality, key)) for key in keys)
+    return next((f'{key} {value:.4g}' for key, value in known if math.isfinite(value)), None)
+
+
 def mrsinmrs(
-    metadata: Mapping[str, Any],
-    quality: Mapping[str, Any],
-    info: Mapping[str, Any],
+    metadata: Metadata,
+    quality: Mapping[str, object],
+    info: Mapping[str, object],
 ) -> list[ChecklistItem]:
     """Fill the list.
 
@@ -72,18 +86,12 @@ def mrsinmrs(
         value, source = _first(metadata, *keys)
         return ChecklistItem(item, name, _text(value), source)
 
-    def known(item: str, name: str, value: Any, source: str) -> ChecklistItem:
+    def known(item: str, name: str, value: object, source: str) -> ChecklistItem:
         return ChecklistItem(item, name, _text(value), source)
 
-    mhz = float(quality.get('spectrometer_mhz', math.nan))
-    snr = next(
-        (f'{key} {quality[key]:.4g}' for key in ('snr_lcm', 'snr_lcmodel', 'snr_spectrum')
-         if math.isfinite(quality.get(key, math.nan))), None,
-    )  # fmt: skip
-    width = next(
-        (f'{key} {quality[key]:.4g}' for key in ('fwhm_hz', 'fwhm_lcmodel_hz', 'fwhm_fsl_hz')
-         if math.isfinite(quality.get(key, math.nan))), None,
-    )  # fmt: skip
+    mhz = _number(quality, 'spectrometer_mhz')
+    snr = _first_known(quality, 'snr_lcm', 'snr_lcmodel', 'snr_spectrum')
+    width = _first_known(quality, 'fwhm_hz', 'fwhm_lcmodel_hz', 'fwhm_fsl_hz')
     return [
         known('1a', 'Field strength (T)', round(mhz / 42.577478, 2), 'spectrometer frequency'),
         field('1b', 'Manufacturer', 'Manufacturer'),

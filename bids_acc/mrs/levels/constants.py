@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TypedDict
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import read_whole, reads, short
@@ -63,7 +63,7 @@ class RelaxationSet:
         plain = 'GABA' if plain == 'MM30' else plain
         return self.metabolites.get(plain, self.metabolites['default'])
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Everything that goes into a sidecar."""
         return {
             'Set': self.name,
@@ -77,12 +77,39 @@ class RelaxationSet:
         }
 
 
+class _WaterContent(TypedDict):
+    """Visible water by tissue."""
+
+    values: Mapping[str, float]
+    source: str
+
+
+class _Set(TypedDict):
+    """One set of relaxation times of a file, in s."""
+
+    water_t1_s: Mapping[str, float]
+    water_t1_source: str
+    water_t2_s: Mapping[str, float]
+    water_t2_source: str
+    metabolites: Mapping[str, Mapping[str, float]]
+    metabolite_source: str
+
+
+class _Document(TypedDict):
+    """A file of constants."""
+
+    version: str
+    field_tesla: tuple[float, float]
+    water_content: _WaterContent
+    sets: Mapping[str, _Set]
+
+
 def _mean_pair(entry: Mapping[str, float]) -> tuple[float, float]:
     """Plain means of the grey and white matter values, as the anchors of Osprey need."""
     return (entry['T1_GM'] + entry['T1_WM']) / 2, (entry['T2_GM'] + entry['T2_WM']) / 2
 
 
-def _parse(document: Mapping[str, Any], name: str) -> RelaxationSet:
+def _parse(document: _Document, name: str) -> RelaxationSet:
     """One set of a document."""
     entry = document['sets'][name]
 
@@ -141,7 +168,7 @@ def load_relaxation(name: str, field_tesla: float = math.nan) -> RelaxationSet |
     if '.json' in name:
         path, _, wanted = name.partition('.json')
         try:
-            document = json.loads(read_whole(path + '.json', error=SettingsError))
+            document: _Document = json.loads(read_whole(path + '.json', error=SettingsError))
             return _parse(document, wanted.lstrip(':') or next(iter(document['sets'])))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(

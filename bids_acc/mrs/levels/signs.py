@@ -89,7 +89,7 @@ def signs_of_fit(result: EngineResult, tissue: Mapping[str, float]) -> list[Arte
     amount, bound = result.amount('tNAA')
     share = bound / amount if amount > 0 else math.inf
     known = 'tNAA' in result.metabolites() and not math.isnan(amount)
-    phase = float(result.extra.get('phase1_deg_per_ppm', math.nan))
+    phase = result.number('phase1_deg_per_ppm')
     inside = float(tissue.get('voxel_in_image_fraction', math.nan))
     names = [name for name in result.metabolites() if name not in ('Cr', 'PCr', 'tCr')]
     moved = [name for name in names if unstable(result, name, 'tCr')]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from bids_acc.mrs.levels.quantify import Level, WaterScaling, quantify
 from bids_acc.mrs.levels.signs import LEAST_IN_IMAGE, signs_of_fit
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.scan.io import MrsData
+from bids_acc.mrs.scan.report import PreprocessingReport, SignRecord, sign_records
+from bids_acc.mrs.spectrum import BasisInfo
 from bids_acc.quality.gate import Gate, Verdict, judge_metabolite, judge_spectrum, load_gate
 from bids_acc.quality.measure import QualityMeasure
 
@@ -69,11 +71,11 @@ class TableInputs:
 
     result: EngineResult
     """Fit."""
-    report: Mapping[str, Any]
+    report: PreprocessingReport
     """Report of preprocessing."""
     tissue: Mapping[str, float]
     """Fractions and overlap; empty without T1w image."""
-    basis_info: Mapping[str, Any]
+    basis_info: BasisInfo
     """Basis set."""
     gate: Gate
     """Thresholds."""
@@ -101,9 +103,9 @@ class TableInputs:
         cls,
         *,
         result: EngineResult,
-        report: Mapping[str, Any],
+        report: PreprocessingReport,
         tissue: Mapping[str, float],
-        basis_info: Mapping[str, Any],
+        basis_info: BasisInfo,
         gate: str,
         ratios: tuple[str, ...],
         relaxation: str,
@@ -141,7 +143,8 @@ class TableInputs:
             If gate or constants cannot be read.
         """
         thresholds = load_gate(gate)
-        report = {**report, 'artefacts': _all_signs(report, result, tissue)}
+        report = report.copy()
+        report['artefacts'] = _all_signs(report, result, tissue)
         artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
         measures = dict(result.measures) | {
             'residual_water': (
@@ -173,14 +176,14 @@ class TableInputs:
             scaling_notes=scaling_notes,
         )
 
-    def sidecar(self) -> dict[str, Any]:
+    def sidecar(self) -> dict[str, object]:
         """Metadata that every table of this spectrum carries."""
         constants = self.scaling.constants if self.scaling else None
         return {
             'Engine': self.result.engine,
             'EngineVersion': self.result.version,
             'EngineValues': _json(self.result.extra),
-            **_json(self.basis_info),
+            **{key: _json(value) for key, value in self.basis_info.items()},
             'Gate': _json(self.gate.content),
             'RelaxationConstants': constants.describe() if constants else None,
             'Preprocessing': _json(self.report['steps']),
@@ -190,23 +193,23 @@ class TableInputs:
 
 
 def _all_signs(
-    report: Mapping[str, Any], result: EngineResult, tissue: Mapping[str, float]
-) -> list[dict[str, Any]]:
+    report: PreprocessingReport, result: EngineResult, tissue: Mapping[str, float]
+) -> list[SignRecord]:
     """Artefacts of data, fit and place; one that several know is found by any of them."""
-    signs = [dict(entry) for entry in report['artefacts']]
+    signs = [entry.copy() for entry in report['artefacts']]
     named = {entry['name']: entry for entry in signs}
-    for sign in signs_of_fit(result, tissue):
-        before = named.get(sign.name)
+    for sign in sign_records(signs_of_fit(result, tissue)):
+        before = named.get(sign['name'])
         if before is None:
-            signs.append(vars(sign).copy())
-        elif sign.found and not before['found']:
-            before |= vars(sign)
+            signs.append(sign)
+        elif sign['found'] and not before['found']:
+            before.update(sign)
     return signs
 
 
-def _width_contradicts(result: EngineResult, report: Mapping[str, Any]) -> tuple[str, ...]:
+def _width_contradicts(result: EngineResult, report: PreprocessingReport) -> tuple[str, ...]:
     """Say that the lines of the built-in fit are much narrower than the data's."""
-    fitted = float(result.extra.get('fwhm_hz', math.nan))
+    fitted = result.number('fwhm_hz')
     steps = report['steps']
     measured = float(steps[-1]['fwhm_after_hz']) if steps else math.nan
     if not fitted < WIDTH_SHARE * measured - WIDTH_SLACK_HZ:
@@ -216,7 +219,7 @@ def _width_contradicts(result: EngineResult, report: Mapping[str, Any]) -> tuple
     )
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> object:
     """Copy with NaN as None, because sidecars hold no NaN."""
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
@@ -233,7 +236,7 @@ def _or(value: float, other: float) -> float:
 
 
 def _water_scaling(
-    report: Mapping[str, Any], tissue: Mapping[str, float], relaxation: str, data: MrsData
+    report: PreprocessingReport, tissue: Mapping[str, float], relaxation: str, data: MrsData
 ) -> tuple[WaterScaling | None, tuple[str, ...]]:
     """Gather what water scaling needs, and say why a part of it is not possible."""
     constants = load_relaxation(relaxation, data.field_tesla)
@@ -271,7 +274,7 @@ def _water_scaling(
     return scaling, tuple(notes)
 
 
-def _split_assumed(basis_info: Mapping[str, Any]) -> str | None:
+def _split_assumed(basis_info: BasisInfo) -> str | None:
     """Whether the parts of the echo time were assumed; None when nothing is known of them."""
     assumed = basis_info.get('BasisTESplitAssumed')
     return None if assumed is None else str(bool(assumed)).lower()
@@ -387,7 +390,7 @@ def _recomputed(inputs: TableInputs) -> tuple[float, float]:
     return of_curves(curves.ppm, curves.data, curves.fit, curves.baseline, inputs.spectrometer_mhz)
 
 
-def quality_row(inputs: TableInputs) -> dict[str, Any]:
+def quality_row(inputs: TableInputs) -> dict[str, object]:
     """Quality of the spectrum, every definition in its own column.
 
     Parameters
@@ -402,7 +405,7 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
     """
     report, tissue, result = inputs.report, inputs.tissue, inputs.result
     extra, info = result.extra, inputs.basis_info
-    step = float(extra.get('fwhm_step_ppm', math.nan))
+    step = result.number('fwhm_step_ppm')
     sensitivity = result.baseline_sensitivity
     found = [entry['name'] for entry in report['artefacts'] if entry['found']]
     recomputed = _recomputed(inputs)
@@ -463,10 +466,10 @@ def quality_row(inputs: TableInputs) -> dict[str, Any]:
     }
 
 
-def _editing(inputs: TableInputs) -> dict[str, Any]:
+def _editing(inputs: TableInputs) -> dict[str, object]:
     """Quality of an edited difference; n/a in all columns for a scan that is not edited."""
     told = inputs.report.get('editing') or {}
-    fitted = inputs.result.extra.get('difference', {})
+    fitted = inputs.result.of_difference()
     target = told.get('target')
     return {
         'edit_target': target,
@@ -479,8 +482,9 @@ def _editing(inputs: TableInputs) -> dict[str, Any]:
 
 def _area_ratio(result: EngineResult) -> float:
     """Area of GABA+ in (ON - OFF)/2 over that of the methyl line of creatine in OFF."""
-    fitted = result.extra.get('difference', {})
-    area, proton = (fitted.get(key) or math.nan for key in _AREAS)
+    fitted = result.of_difference()
+    told = (fitted.get(key) for key in _AREAS)
+    area, proton = (float(v) if v and isinstance(v, SupportsFloat) else math.nan for v in told)
     gaba, creatine = result.amount('GABA+')[0], result.amount('tCr')[0]
     return gaba * area / 2 / (3 * proton * creatine) if creatine > 0 else math.nan
 
@@ -570,7 +574,7 @@ def correlation_table(inputs: TableInputs) -> pd.DataFrame:
     return table
 
 
-def column_meanings(inputs: TableInputs, table: str) -> dict[str, Any]:
+def column_meanings(inputs: TableInputs, table: str) -> dict[str, object]:
     """Describe the columns that are named after what was fitted, for a sidecar.
 
     Parameters
@@ -677,7 +681,7 @@ def checklist_table(inputs: TableInputs, data: MrsData) -> pd.DataFrame:
     """
     basis, result = inputs.basis_info, inputs.result
     split = 'assumed' if basis.get('BasisTESplitAssumed') else 'given'
-    te1, te2 = (float(basis.get(key) or math.nan) for key in ('BasisTE1', 'BasisTE2'))
+    te1, te2 = basis.get('BasisTE1') or math.nan, basis.get('BasisTE2') or math.nan
     known_split = math.isfinite(te1)
     info = {
         'software': f'bids_acc; engine {result.engine} {result.version}',

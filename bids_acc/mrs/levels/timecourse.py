@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +53,7 @@ def scatter(values: Sequence[float]) -> float:
 
 
 def course_table(
-    results: Sequence[EngineResult], blocks: Sequence[Mapping[str, Any]]
+    results: Sequence[EngineResult], blocks: Sequence[Mapping[str, object]]
 ) -> pd.DataFrame:
     """Level of each metabolite in each block.
 

@@ -82,7 +82,7 @@ def water_mole_fractions(fractions: npt.ArrayLike, water_content: npt.ArrayLike)
     if np.any(fractions < 0) or not np.allclose(fractions.sum(axis=-1), 1):
         raise InputDataError(f'tissue fractions must be >= 0 and sum to 1, got {fractions}')
     water = fractions * np.asarray(water_content, dtype=float)
-    return water / water.sum(axis=-1, keepdims=True)
+    return np.asarray(water / water.sum(axis=-1, keepdims=True))
 
 
 def relaxation_factor(
@@ -103,7 +103,7 @@ def relaxation_factor(
         Dimensionless, 0 to 1.
     """
     saturation = 1 - np.exp(-repetition_time / np.asarray(t1, dtype=float))
-    return saturation * np.exp(-echo_time / np.asarray(t2, dtype=float))
+    return np.asarray(saturation * np.exp(-echo_time / np.asarray(t2, dtype=float)))
 
 
 def alpha_share(fractions: npt.ArrayLike, alpha: float) -> float:

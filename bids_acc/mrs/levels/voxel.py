@@ -33,7 +33,7 @@ def voxel_corners(affine: npt.ArrayLike) -> FloatArray:
     """
     corners = np.array(np.meshgrid([-0.5, 0.5], [-0.5, 0.5], [-0.5, 0.5])).reshape(3, -1).T
     affine = np.asarray(affine, dtype=float)
-    return corners @ affine[:3, :3].T + affine[:3, 3]
+    return np.asarray(corners @ affine[:3, :3].T + affine[:3, 3])
 
 
 def voxel_coverage(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -154,7 +154,7 @@ class EngineResult:
     """Factor from an amplitude to :math:`A_m / (A_w / 2)`; NaN without water."""
     baseline_sensitivity: Mapping[str, float] = field(default_factory=dict)
     """Relative change of the ratio to tCr under a second baseline stiffness."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
     """The engine's own numbers under its own names; goes into the sidecar."""
     crlb_definition: str = 'builtin_crlb'
     """What its relative bounds mean."""
@@ -192,6 +192,27 @@ class EngineResult:
             crlb_definition=f'{engine}_crlb',
             invalid=(reason,),
         )
+
+    def number(self, name: str) -> float:
+        """Look up one of the engine's own numbers.
+
+        Parameters
+        ----------
+        name : str
+            Key of ``extra``.
+
+        Returns
+        -------
+        float
+            NaN where this engine has no such number.
+        """
+        value = self.extra.get(name)
+        return float(value) if isinstance(value, SupportsFloat) else math.nan
+
+    def of_difference(self) -> Mapping[str, object]:
+        """Return the numbers of the fit of an edited difference; empty for a scan without one."""
+        found = self.extra.get('difference')
+        return found if isinstance(found, Mapping) else {}
 
     def metabolites(self) -> list[str]:
         """Metabolites, then the sums of which a member is there."""

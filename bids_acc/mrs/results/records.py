@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from bids_acc.mrs.results.engine_result import Curves, EngineResult
 from bids_acc.quality.measure import QualityMeasure
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Turn into what JSON knows; NaN stays NaN, which Python's JSON reads back."""
     if isinstance(value, np.ndarray):
         return value.tolist()
@@ -28,7 +27,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def save_record(record: Any, path: str | Path) -> Path:
+def save_record(record: object, path: str | Path) -> Path:
     """Write a record of numbers and arrays as JSON.
 
     Parameters

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.sparse.linalg import ArpackError
@@ -403,7 +403,7 @@ def verdict(remarks: Sequence[Remark]) -> str:
     return f'can be fitted; {lacking} thing{"s are" if lacking > 1 else " is"} lacking'
 
 
-def as_rows(name: str, remarks: Sequence[Remark]) -> list[Mapping[str, Any]]:
+def as_rows(name: str, remarks: Sequence[Remark]) -> list[Mapping[str, object]]:
     """Return the remarks for JSON.
 
     Parameters

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds
 from bids_acc.mrs.signal.water import unsuppressed_transients
+from bids_acc.typing import Metadata
 
 LOGGER = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _OFF = re.compile(r'(?:mega|edit(?:ed|ing)?)[-_ ]?off(?![a-z])|^off$', re.IGNORE
 _ON = re.compile(r'(?<![a-z])(?:mega|edit(?:ed|ing)?)?[-_ ]?on(?![a-z])', re.IGNORECASE)
 
 
-def editing_named(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[str, str]:
+def editing_named(metadata: Metadata, acquisition: str = '') -> tuple[str, str]:
     """Field that says that a spectrum was edited, and what it says; empty where none does.
 
     Parameters
@@ -81,7 +81,7 @@ def editing_named(metadata: Mapping[str, Any], acquisition: str = '') -> tuple[s
     return ('EditTarget', str(target)) if target else ('', '')
 
 
-def _only_off(metadata: Mapping[str, Any], acquisition: str) -> bool:
+def _only_off(metadata: Metadata, acquisition: str) -> bool:
     """Whether a name says that all transients are of the condition without editing."""
     texts = [str(metadata.get(name, '')) for name in SEQUENCE_FIELDS] + [acquisition]
     return any(map(_OFF.search, texts)) and not any(map(_ON.search, texts))
@@ -239,12 +239,12 @@ def edit_index(data: MrsData, wanted: int) -> int:
             f'--mrs-edit-index (0 to {n_edits - 1}).'
         )
     # NIfTI-MRS has the order of the conditions in the header of their dimension, BIDS in a field
-    headers = [data.metadata.get(f'dim_{axis}_header') or {} for axis in (5, 6, 7)]
+    headers = [data.metadata.get(f'dim_{axis}_header') for axis in (5, 6, 7)]
     for place in (*headers, {'EditCondition': data.metadata.get('EditCondition')}):
         for key in ('EditCondition', 'EditPulse'):
-            found = place.get(key) or []
-            values = found.get('Value', []) if isinstance(found, dict) else found
-            labels = [_condition(label) for label in values]
+            found = place.get(key) if isinstance(place, Mapping) else None
+            values = found.get('Value') if isinstance(found, Mapping) else found
+            labels = [_condition(v) for v in (values if isinstance(values, Iterable) else ())]
             if len(labels) == n_edits and labels.count('off') == 1:
                 return labels.index('off')
     raise MetadataError(

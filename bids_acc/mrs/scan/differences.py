@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from bids_acc.mrs.basis.edit_metadata import Editing, editing_of
 from bids_acc.mrs.scan.io import MrsData
@@ -43,12 +42,16 @@ class SecondCondition:
 
     pair: EditedPair | None = None
     """Both conditions; None when there is no difference to fit."""
-    report: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, object] = field(default_factory=dict)
     """Numbers for the tables; empty for a scan that is not edited."""
     artefacts: tuple[Artefact, ...] = ()
     """Signs of a spoilt subtraction."""
     notes: tuple[str, ...] = ()
     """Sentences for the tables."""
+    n_transients: int = 0
+    """Transients of ON; none without a pair."""
+    n_used: int = 0
+    """Those that were averaged."""
 
     @property
     def exchanged(self) -> bool:
@@ -101,12 +104,14 @@ def second_condition(
     if not editing.target:
         return SecondCondition(notes=(NO_TARGET,))
     report = _report(pair, editing, raw.shape[1], n_used, axis)
-    return SecondCondition(pair, report, _artefacts(pair, editing))
+    return SecondCondition(
+        pair, report, _artefacts(pair, editing), n_transients=raw.shape[1], n_used=n_used
+    )
 
 
 def _report(
     pair: EditedPair, editing: Editing, n_transients: int, n_used: int, axis: tuple[float, float]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Numbers of alignment and subtraction, and those of Gannet and Osprey."""
     found = {
         'target': editing.target,

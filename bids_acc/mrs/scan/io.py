@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import SupportsFloat
 
 import nibabel as nb
 import numpy as np
@@ -23,7 +23,7 @@ from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
 from bids_acc.files.reading import check_gzip, reads
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
 from bids_acc.mrs.spectrum import PPM_REFERENCE
-from bids_acc.typing import ComplexArray, FloatArray
+from bids_acc.typing import ComplexArray, FloatArray, Metadata
 
 LOGGER = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class MrsData:
     """Repetition time in s; NaN when the file does not tell."""
     affine: FloatArray
     """Voxel to scanner millimetres (RAS), (4, 4)."""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
     """Sidecar over header extension."""
     notes: tuple[str, ...] = ()
     """Sentences about what the file left open or contradicts."""
@@ -166,12 +166,14 @@ class MrsData:
         return replace(stacked, metadata={**self.metadata, CONDITIONS: header})
 
 
-def _scalar(value: Any) -> float:
+def _scalar(value: object) -> float:
     """First number of a number or list; NaN when there is none that is finite."""
     if isinstance(value, list | tuple):
         value = value[0] if value else None
+    if isinstance(value, bool) or not isinstance(value, str | SupportsFloat):
+        return math.nan
     try:
-        number = math.nan if value is None or isinstance(value, bool) else float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
     return number if math.isfinite(number) else math.nan
@@ -193,7 +195,7 @@ def _check_range(value: float, name: str, limits: tuple[float, float], source: s
     )
 
 
-def check_metadata(metadata: Mapping[str, Any], source: str) -> tuple[float, float, float]:
+def check_metadata(metadata: Metadata, source: str) -> tuple[float, float, float]:
     """Echo time, repetition time and spectrometer frequency, refused when implausible.
 
     Parameters
@@ -287,7 +289,7 @@ def _decoded(content: bytes) -> str:
         return content.decode('latin-1')
 
 
-def _read_extension(content: bytes) -> tuple[dict[str, Any], str]:
+def _read_extension(content: bytes) -> tuple[dict[str, object], str]:
     """Metadata of the header extension, and why they cannot be read; empty when they can."""
     try:
         found = json.loads(_decoded(content), strict=False)
@@ -299,8 +301,8 @@ def _read_extension(content: bytes) -> tuple[dict[str, Any], str]:
 
 
 def _header_metadata(
-    image: nb.Nifti1Image, sidecar: Mapping[str, Any], source: str
-) -> tuple[dict[str, Any], list[str]]:
+    image: nb.Nifti1Image, sidecar: Metadata, source: str
+) -> tuple[dict[str, object], list[str]]:
     """Read the JSON of the NIfTI-MRS header extension, with a note where the sidecar stands in.
 
     It does when the extension cannot be read, the sidecar tells the spectrometer frequency, and
@@ -338,9 +340,7 @@ COMPARED = NUMBERS[:4]
 """Those of which the sidecar's is remarked upon when the header has another."""
 
 
-def _merge(
-    header: Mapping[str, Any], sidecar: Mapping[str, Any] | None
-) -> tuple[dict[str, Any], list[str]]:
+def _merge(header: Metadata, sidecar: Metadata | None) -> tuple[dict[str, object], list[str]]:
     """Sidecar over header, with a note for each number on which they disagree.
 
     What is empty, or no number where there must be one, does not beat what the header tells.
@@ -372,7 +372,7 @@ TIMINGS = ('EchoTime', 'InversionTime', 'MixingTime')
 """Fields that must be the same for all transients of a spectrum."""
 
 
-def _check_constant(metadata: Mapping[str, Any], source: str) -> None:
+def _check_constant(metadata: Metadata, source: str) -> None:
     """Refuse transients whose timing varies: one basis set describes one echo time."""
     places = [('', metadata)]
     for axis in (5, 6, 7):
@@ -400,9 +400,7 @@ def _plausible(dwell: float) -> bool:
     return dwell > 0 and SPECTRAL_WIDTH_RANGE_HZ[0] <= 1 / dwell <= SPECTRAL_WIDTH_RANGE_HZ[1]
 
 
-def _dwell_time(
-    image: nb.Nifti1Image, metadata: Mapping[str, Any], source: str
-) -> tuple[float, list[str]]:
+def _dwell_time(image: nb.Nifti1Image, metadata: Metadata, source: str) -> tuple[float, list[str]]:
     """Read the sampling interval from the header, check it against SpectralWidth.
 
     A header that holds no sampling interval (0 or 1 s, as image tools leave it) gives way to the
@@ -468,8 +466,8 @@ def _without_unusable(
 
 
 def _centred_on_water(
-    fids: ComplexArray, metadata: Mapping[str, Any], dwell_time: float, frequency: float
-) -> tuple[ComplexArray, dict[str, Any], list[str]]:
+    fids: ComplexArray, metadata: Metadata, dwell_time: float, frequency: float
+) -> tuple[ComplexArray, dict[str, object], list[str]]:
     """Bring water to the centre of a spectrum that was received around another chemical shift.
 
     The centre is `SpecFreqChemShift` (4.65 ppm when it is not told) plus `RxOffset`, both in ppm,
@@ -500,8 +498,8 @@ def _centred_on_water(
 
 
 def _from_the_echo(
-    fids: ComplexArray, metadata: Mapping[str, Any], dwell_time: float
-) -> tuple[ComplexArray, dict[str, Any], list[str], str]:
+    fids: ComplexArray, metadata: Metadata, dwell_time: float
+) -> tuple[ComplexArray, dict[str, object], list[str], str]:
     """Leave out what was sampled before the echo; say why a decay that begins late is unusable.
 
     The start is taken out of the metadata, because it no longer holds for what is written.
@@ -520,7 +518,7 @@ def _from_the_echo(
     return fids[..., before:], kept, [f'{told}: {before} samples before the echo left out.'], ''
 
 
-def _lists_conditions(metadata: Mapping[str, Any], number: int, size: int) -> bool:
+def _lists_conditions(metadata: Metadata, number: int, size: int) -> bool:
     """Whether the header of a dimension names an editing condition for each of its places."""
     header = metadata.get(f'dim_{number}_header')
     found = header.get('EditCondition') if isinstance(header, Mapping) else None
@@ -529,7 +527,7 @@ def _lists_conditions(metadata: Mapping[str, Any], number: int, size: int) -> bo
 
 
 def _arrange(
-    data: ComplexArray, metadata: Mapping[str, Any], source: str
+    data: ComplexArray, metadata: Metadata, source: str
 ) -> tuple[ComplexArray, list[str]]:
     """Order data as (coils, transients, edits, points), whatever the order of the tags."""
     notes: list[str] = []
@@ -581,7 +579,7 @@ def _open(path: Path) -> nb.Nifti1Image:
         raise InputDataError(f'{path.name}: not readable as NIfTI ({error}).') from error
 
 
-def _own_sidecar(path: Path) -> dict[str, Any]:
+def _own_sidecar(path: Path) -> dict[str, object]:
     """Read the JSON beside a file; nothing without one."""
     own = path.with_name(path.name.split('.')[0] + '.json')
     if not own.exists():
@@ -614,7 +612,7 @@ def read_affine(path: str | Path) -> FloatArray:
 
 
 @reads('NIfTI-MRS file', 'copy or convert it again')
-def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -> MrsData:
+def read_nifti_mrs(path: str | Path, sidecar: Metadata | None = None) -> MrsData:
     """Read a single-voxel NIfTI-MRS file.
 
     Parameters
@@ -686,7 +684,7 @@ def read_nifti_mrs(path: str | Path, sidecar: Mapping[str, Any] | None = None) -
     )
 
 
-def unread(metadata: Mapping[str, Any], source: str, reason: str) -> MrsData:
+def unread(metadata: Metadata, source: str, reason: str) -> MrsData:
     """Stand for an acquisition that cannot be used: no samples, NaN for what is not known.
 
     Parameters

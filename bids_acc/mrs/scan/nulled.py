@@ -57,7 +57,7 @@ def without_metabolites(
     narrow = place & (damping < np.pi * NARROW_PPM * spectrometer_mhz)
     time = np.arange(fid.size) * dwell_time
     lines = np.exp(np.outer(time, 2j * np.pi * frequency[narrow] - damping[narrow]))
-    return fid - lines @ amplitude[narrow]
+    return np.asarray(fid - lines @ amplitude[narrow])
 
 
 def shift_and_phase_of(

@@ -49,7 +49,7 @@ def shift_and_phase(
     fids = np.asarray(fids, dtype=complex)
     time = np.arange(fids.shape[-1]) * dwell_time
     angle = 2 * np.pi * np.multiply.outer(np.asarray(frequency_hz, dtype=float), time)
-    return fids * np.exp(-1j * (angle + np.asarray(phase_rad, dtype=float)[..., None]))
+    return np.asarray(fids * np.exp(-1j * (angle + np.asarray(phase_rad, dtype=float)[..., None])))
 
 
 def _coarse_offsets(fids: ComplexArray, reference: ComplexArray, dwell_time: float) -> FloatArray:
@@ -58,7 +58,7 @@ def _coarse_offsets(fids: ComplexArray, reference: ComplexArray, dwell_time: flo
     product = np.fft.fft(fids * reference.conj(), n_fill, axis=-1)
     frequency = np.fft.fftfreq(n_fill, dwell_time)
     near = np.flatnonzero(np.abs(frequency) < 30)
-    return frequency[near[np.argmax(np.abs(product[:, near]), axis=-1)]]
+    return np.asarray(frequency[near[np.argmax(np.abs(product[:, near]), axis=-1)]])
 
 
 def register_transients(
@@ -200,4 +200,4 @@ def unlike_transients(
     distance = np.mean(np.abs(used - middle) ** 2, axis=1)
     excess = distance - np.median(distance)
     spread = 1.4826 * np.median(np.abs(excess))
-    return excess > threshold * spread if spread > 0 else excess > 0
+    return np.asarray(excess > threshold * spread if spread > 0 else excess > 0)

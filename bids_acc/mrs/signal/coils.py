@@ -54,7 +54,7 @@ def noise_covariance(fids: npt.ArrayLike, tail: float = 0.25) -> ComplexArray:
     smallest = np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0]
     if samples.shape[1] < 4 * n_coils or smallest < DEPENDENT:
         return np.diag(power).astype(complex)
-    return covariance
+    return np.asarray(covariance)
 
 
 def coil_weights(fids: npt.ArrayLike, covariance: npt.ArrayLike) -> ComplexArray:
@@ -93,7 +93,7 @@ def coil_weights(fids: npt.ArrayLike, covariance: npt.ArrayLike) -> ComplexArray
     left = np.linalg.svd(whitened @ whitened.conj().T, hermitian=True)[0][:, 0]
     weights = np.linalg.solve(lower.conj().T, left).conj()
     strongest = int(np.argmax(np.abs(lower @ left)))
-    return weights * np.exp(1j * np.angle((lower @ left)[strongest]))
+    return np.asarray(weights * np.exp(1j * np.angle((lower @ left)[strongest])))
 
 
 def combine_coils(

@@ -100,7 +100,7 @@ def _fit_gaussians(ppm: FloatArray, spectrum: FloatArray) -> FloatArray:
 
     def residual(x: FloatArray) -> FloatArray:
         model = _gaussians(x, ppm).sum(axis=0) + _background(x, ppm)
-        return np.sqrt(weights) * (model - spectrum)
+        return np.asarray(np.sqrt(weights) * (model - spectrum))
 
     scale = [1.0, 100.0, 0.01] * 3 + [1.0, 1.0, 1.0]
     return np.asarray(least_squares(residual, start, bounds=(low, high), x_scale=scale).x)

@@ -237,7 +237,7 @@ def _align_and_average(
 
 def _between(before: ComplexArray, after: ComplexArray) -> ComplexArray:
     """Factors of modulus one that lead from a decay to another."""
-    return np.exp(1j * np.angle(after * before.conj()))
+    return np.asarray(np.exp(1j * np.angle(after * before.conj())))
 
 
 def _highest(decay: ComplexArray, dwell_time: float) -> float:

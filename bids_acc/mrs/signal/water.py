@@ -82,7 +82,7 @@ def correct_eddy_currents(
     """
     fids = np.asarray(fids, dtype=complex)
     phase = eddy_current_phase(water, dwell_time, n_points=fids.shape[-1])
-    return fids * np.exp(-1j * phase)
+    return np.asarray(fids * np.exp(-1j * phase))
 
 
 def _hankel_operator(fid: ComplexArray, n_rows: int) -> LinearOperator:
@@ -192,7 +192,7 @@ def remove_residual_water(
     water = (ppm >= window[0]) & (ppm <= window[1])
     time = np.arange(fid.size) * dwell_time
     model = np.exp(np.outer(time, 2j * np.pi * frequency[water] - damping[water]))
-    return fid - model @ amplitude[water]
+    return np.asarray(fid - model @ amplitude[water])
 
 
 def water_amplitude(water: npt.ArrayLike, dwell_time: float, skip: int = 4) -> float:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nipype.pipeline import engine as pe
 
@@ -20,14 +19,15 @@ from bids_acc.mrs.results.records import load_result, save_record
 from bids_acc.mrs.scan.report import empty_report
 from bids_acc.mrs.workflow.spectrum import init_mrs_report_wf
 from bids_acc.settings import MrsSettings
+from bids_acc.typing import Metadata
 
 
 def init_mrs_failed_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     settings: MrsSettings,
-    metadata: Mapping[str, Any],
+    metadata: Metadata,
     reason: str,
     work_dir: Path,
     finished: Path | None = None,
@@ -80,7 +80,8 @@ def init_mrs_failed_wf(
     if 'report_file' not in steps:
         report = empty_report(metadata, reason)
         steps['report_file'] = str(save_record(report, work_dir / 'report.json'))
-    for field, value in steps.items():
+    for field, path in steps.items():
+        value = json.loads(Path(path).read_text()) if field == 'basis_info' else path
         setattr(inputs, field, value)
     return workflow
 
@@ -93,13 +94,11 @@ _KEPT = {
 """Steps of a spectrum's graph, and what each leaves for the tables."""
 
 
-def _finished_steps(folder: Path, ended: Collection[str]) -> dict[str, Any]:
-    """Find what a spectrum's own graph left behind: preprocessing, tissue fractions, fit."""
-    found: dict[str, Any] = {}
+def _finished_steps(folder: Path, ended: Collection[str]) -> dict[str, str]:
+    """Find the files that a spectrum's own graph left behind, by the input of the tables."""
+    found: dict[str, str] = {}
     for step, files in _KEPT.items():
         paths = {field: folder.joinpath(*step.split('.'), name) for field, name in files.items()}
         if step in ended and all(path.is_file() for path in paths.values()):
             found |= {field: str(path) for field, path in paths.items()}
-    if 'basis_info' in found:
-        found['basis_info'] = json.loads(Path(found['basis_info']).read_text())
     return found

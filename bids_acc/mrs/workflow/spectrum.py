@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
@@ -43,7 +42,7 @@ FIT_INPUTS = (
 def _fit_node(
     engine: str,
     settings: MrsSettings,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     name: str,
     cache_dir: Path | None = None,
     seed: int = 0,
@@ -85,7 +84,7 @@ TISSUE_INPUTS = (
 def init_mrs_tissue_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     density: str,
     name: str = 'mrs_tissue_wf',
 ) -> pe.Workflow:
@@ -166,7 +165,7 @@ def init_mrs_tissue_wf(
 def init_mrs_report_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     settings: MrsSettings,
     second: bool = False,
     name: str = 'mrs_report_wf',
@@ -260,7 +259,7 @@ def init_mrs_report_wf(
 def _add_time_course(
     workflow: pe.Workflow,
     settings: MrsSettings,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     output_dir: Path,
     cache_dir: Path | None,
 ) -> None:
@@ -282,7 +281,7 @@ def _add_time_course(
 def init_mrs_wf(
     *,
     output_dir: Path,
-    entities: Mapping[str, Any],
+    entities: Mapping[str, object],
     settings: MrsSettings,
     has_anat: bool,
     density: str = '41k',

@@ -161,6 +161,10 @@ def osprey_result(folder: str | Path, subject: str = '') -> EngineResult:
         },
         crlb_definition='osprey_crlb',
         measures=_measures(quality),
-        extra={'scale': scale, 'original_names': single, 'quality': quality}
-        | _scales(tables, row),
+        extra={
+            'scale': scale,
+            'original_names': single,
+            'quality': quality,
+            **_scales(tables, row),
+        },
     )
