@@ -118,6 +118,7 @@ def basis(
     digest = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()
     fids = cached(cache_dir, digest)
     if fids is None:
+        # lines without a width would be cut off by the end of the decay and ring
         decay = np.exp(-np.pi * linewidth_hz * dwell_time * np.arange(n_points))
         fids = np.array(
             [

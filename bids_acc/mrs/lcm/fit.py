@@ -139,6 +139,7 @@ def _unusable(spectrum: Spectrum, basis: Basis) -> str:
 def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepared) -> FitResult:
     """Search, descend, and turn the minimum into a result."""
     noise = noise_sd(spectrum) / prepared.fid_scale
+    # first where the lines are, with a baseline that is too stiff to stand in for them
     coarse = _coarse(_model(spectrum, prepared, options, noise), options).parameters
     shift_ppm = float(coarse[SHIFT] / spectrum.spectrometer_frequency)
     known = recentred_options(options, shift_ppm)
@@ -149,6 +150,7 @@ def _fit(spectrum: Spectrum, basis: Basis, options: FitOptions, prepared: Prepar
     result = replace(as_measured(result, shift_ppm), baseline_ed_per_ppm=first)
     if not options.baseline_sensitivity:
         return result
+    # from the first minimum, so that what changes is the baseline and not the minimum
     other, other_bound = _refine(model, final.parameters, second, options, passes=1)
     again = _result(spectrum, basis, options, prepared, model, other, other_bound, noise)
     return _with_sensitivity(result, again)
@@ -218,6 +220,7 @@ def _refine(
     descent = None
     for number in range(passes):
         solution = model.solve(parameters)
+        # a ratio's SD grows with its denominator, which a solution has to tell
         model.set_ratios(_ratio_rows(model, solution.amplitudes, options.ratio_priors))
         last = number == passes - 1
         descent = descend(
@@ -229,6 +232,7 @@ def _refine(
         )
         parameters = descent.parameters
         bound = uncertainty(model, parameters, descent.solution)
+        # what the model misses weighs as noise does, or priors would count for too little
         model.noise_sd = max(bound.residual_sd, 1e-9)
     if descent is None:
         raise ComputationError('no pass of the fit was asked for')

@@ -105,6 +105,7 @@ class LinearCombinationModel:
         self.components, self.fid, self.fids = components, fid, fids
         self.spectrometer_frequency = spectrometer_frequency
         self.time: FloatArray = np.arange(n_points, dtype=np.float64) * dwell_time
+        # the real part of twice the points holds all that the complex decay does
         self.n_filled = 2 * n_points
         ppm = ppm_axis(self.n_filled, dwell_time, spectrometer_frequency)
         inside = np.flatnonzero((ppm >= ppm_range[0]) & (ppm <= ppm_range[1]))
@@ -301,6 +302,7 @@ class LinearCombinationModel:
         """
         columns = self.columns(parameters)
         target = self.phased(parameters).real
+        # with the splines eliminated the amplitudes are a small non-negative problem
         gram = self.gram(columns)
         cross = self.inner(columns, target[:, None])[:, 0]
         amplitudes = nonnegative(gram, cross)
@@ -431,6 +433,7 @@ def nonnegative(gram: FloatArray, cross: FloatArray) -> FloatArray:
     array([2., 0.])
     """
     scale = np.sqrt(np.clip(np.diag(gram), 1e-300, None))
+    # unit columns, and a touch of ridge for spectra that are nearly copies of each other
     scaled = gram / np.outer(scale, scale) + _RIDGE * np.eye(len(gram))
     factor = np.linalg.cholesky(scaled)
     target = solve_triangular(factor, cross / scale, lower=True)

@@ -74,6 +74,7 @@ def prepare(spectrum: Spectrum, basis: Basis, options: FitOptions) -> Prepared:
     components = [_basis_component(name, basis, frequency, options) for name in basis.names]
     own = any(component.kind != 'metabolite' for component in components)
     if options.macromolecules == 'parametrised' or (options.macromolecules == 'auto' and not own):
+        # one proton as in the basis set: priors on these lines are then ratios of protons
         scale = basis.amplitude_per_proton
         scale = scale if np.isfinite(scale) and scale > 0 else float(np.abs(basis.fids).max())
         for line in macromolecules.PARAMETRISED:
@@ -166,6 +167,7 @@ def noise_sd(spectrum: Spectrum) -> float:
     for side in (ppm < _NOISE_PPM[0], ppm > _NOISE_PPM[1]):
         if side.sum() >= 64:
             axis = np.linspace(-1, 1, int(side.sum()))
+            # the tails of water and lipid reach out here, but are smooth
             parts += [
                 part - np.polyval(np.polyfit(axis, part, 2), axis)
                 for part in (values[side].real, values[side].imag)

@@ -83,6 +83,7 @@ def descend(
         normal, gradient = model.normal_equations(parameters, solution)
         movable = free & ~_pushed_out(parameters, gradient)
         step_taken = False
+        # damped by up to 4**12, a step is a tiny one down the gradient
         for _ in range(12):
             step = _step(normal, gradient, movable, damping)
             candidate = _clip(parameters + step)
@@ -93,10 +94,12 @@ def descend(
                     break
             damping *= 4
         if not step_taken:
+            # nothing near is better: this is a minimum
             return Descent(parameters, solution, True, iteration)
         decrease = (solution.cost - trial.cost) / max(solution.cost, 1e-300)
         parameters, solution = candidate, trial
         damping = max(damping / 5, 1e-9)
+        # one small decrease may come of a step that was damped too much
         quiet = quiet + 1 if decrease < tolerance else 0
         if quiet >= 2:
             return Descent(parameters, solution, True, iteration + 1)
@@ -113,6 +116,7 @@ def _step(
         return step
     block = normal[np.ix_(index, index)]
     diagonal = np.diag(block)
+    # by the diagonal, as parameters in Hz and rad need different damping (Marquardt 1963)
     damped = block + np.diag(damping * np.maximum(diagonal, 1e-12 * diagonal.max() + 1e-300))
     step[index] = -np.linalg.lstsq(damped, gradient[index], rcond=None)[0]
     return step
@@ -199,6 +203,7 @@ def starts(
     ranked.sort(key=lambda item: item[0])
     chosen: list[FloatArray] = []
     for _, candidate in ranked:
+        # neighbours on the grid descend to the same minimum
         if all(_differ(candidate, other) for other in chosen):
             chosen.append(candidate)
         if len(chosen) == n_starts:
@@ -254,6 +259,7 @@ def _phase_scan(
     """Phases around the circle with the misfit at each."""
     columns = model.columns(parameters)
     gram = model.gram(columns)
+    # projected once: the data at any phase are a sum of these two
     parts = np.stack([model.data.real, model.data.imag], axis=1)
     cross, power = model.inner(columns, parts), model.inner(parts, parts)
     scan = []

@@ -49,6 +49,7 @@ def changed_copies(
         Moved by :data:`SHIFT_HZ`, turned by :data:`PHASE_RAD`, in both directions by turns, with
         :data:`NOISE_SHARE` of the noise added.
     """
+    # from a point of the spectrum to a sample: the transform adds up all samples' noise
     sd = NOISE_SHARE * noise_sd(spectrum) / np.sqrt(spectrum.n_points)
     for number in range(count):
         sign = 1 - 2 * (number % 2)

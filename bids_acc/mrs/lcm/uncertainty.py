@@ -87,6 +87,7 @@ def uncertainty(
     squares = float(solution.residual @ solution.residual)
     sd, n_effective = model.noise_sd, 0.0
     inverse = information = np.empty((0, 0))
+    # noise and degrees of freedom depend on each other: three rounds settle both
     for _ in range(3):
         information = jacobian.T @ jacobian / sd**2
         inverse = inverted(information + precision_of_priors(model, sd))

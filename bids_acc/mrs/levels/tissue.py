@@ -194,6 +194,7 @@ def concentration_factor(
     water_te = echo_time if water_echo_time is None else water_echo_time
     water_tr = repetition_time if water_repetition_time is None else water_repetition_time
     water = relaxation_factor(water_te, water_tr, constants.water_t1, constants.water_t2)
+    # of tissue alone: CSF holds no metabolite
     own = float(relaxation_factor(echo_time, repetition_time, *constants.metabolite(metabolite)))
     content = np.asarray(constants.water_content)
     if unit == 'molal':

@@ -54,6 +54,7 @@ def without_metabolites(
     frequency, damping, amplitude = hlsvd(fid, dwell_time, n_components=30)
     ppm = 4.65 - frequency / spectrometer_mhz
     place = np.abs(ppm[:, None] - np.array(RESIDUALS_PPM)).min(axis=1) < 0.04
+    # macromolecules lie at the same places and are several times as broad
     narrow = place & (damping < np.pi * NARROW_PPM * spectrometer_mhz)
     time = np.arange(fid.size) * dwell_time
     lines = np.exp(np.outer(time, 2j * np.pi * frequency[narrow] - damping[narrow]))
@@ -84,6 +85,7 @@ def shift_and_phase_of(
     inside = ppm_mask(ppm, *RANGE_PPM)
     time = np.arange(fid.size) * dwell_time
     known = birch_fid(fid.size, dwell_time, spectrometer_mhz)
+    # broadened, as the lines looked for are far broader than this and noise is not
     target = to_spectrum(fid * np.exp(-np.pi * 4 * time), 2 * fid.size)[inside]
     best = (-1.0, 0.0, 0.0)
     for shift in np.arange(-LARGEST_SHIFT_PPM, LARGEST_SHIFT_PPM + 1e-9, 0.005):

@@ -106,6 +106,7 @@ def register_transients(
     used = np.asarray(fids, dtype=complex)[:, :n_used]
     target = np.asarray(reference, dtype=complex)[:n_used]
     omega = 2 * np.pi * np.arange(used.shape[1]) * dwell_time
+    # Gauss-Newton steps lead to the right minimum from within a line width only
     frequency = _coarse_offsets(used, target, dwell_time)
     for _ in range(n_iterations):
         moved = used * np.exp(-1j * np.outer(frequency, omega))
@@ -119,6 +120,7 @@ def register_transients(
         normal = np.einsum('kin,kjn->kij', ones.conj(), ones).real
         right = np.einsum('kin,kn->ki', ones.conj(), residual).real
         step = np.linalg.solve(normal + 1e-12 * np.eye(3) * normal.max(), right[..., None])
+        # farther than this the phase model is not linear any more
         frequency = frequency + np.clip(step[:, 0, 0], -5, 5)
         if np.max(np.abs(step[:, 0, 0])) < 1e-6:
             break
@@ -155,10 +157,12 @@ def align_transients(
     if n_transients == 1:
         return fids, Alignment(np.zeros(1), np.zeros(1))
     middle = np.median(fids.real, axis=0) + 1j * np.median(fids.imag, axis=0)
+    # one transient, not their mean, whose lines are blurred by the drift that is looked for
     nearest = int(np.argmin(np.sum(np.abs(fids - middle) ** 2, axis=1)))
     reference = fids[nearest]
     for _ in range(n_passes):
         found = register_transients(fids, reference, dwell_time)
+        # a circular mean: phases on both sides of 180 degrees would average to zero
         turn = float(np.angle(np.mean(np.exp(1j * found.phase_rad))))
         phase = np.angle(np.exp(1j * (found.phase_rad - turn)))
         alignment = Alignment(found.frequency_hz - np.median(found.frequency_hz), phase)

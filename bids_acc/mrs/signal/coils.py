@@ -40,6 +40,7 @@ def noise_covariance(fids: npt.ArrayLike, tail: float = 0.25) -> ComplexArray:
     fids = np.asarray(fids, dtype=complex)
     n_coils, n_transients, n_points = fids.shape
     noise = fids[..., n_points - max(int(tail * n_points), 16) :]
+    # what all transients share is signal; the mean of a few would take noise away as well
     if n_transients > 3:
         noise = noise - noise.mean(axis=1, keepdims=True)
     else:
@@ -52,6 +53,7 @@ def noise_covariance(fids: npt.ArrayLike, tail: float = 0.25) -> ComplexArray:
         raise InputDataError(f'coil {dead} (counted from 0) holds no signal: remove it.')
     scale = np.sqrt(power)
     smallest = np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0]
+    # too few samples, or coils that are sums of others, leave nothing to whiten by
     if samples.shape[1] < 4 * n_coils or smallest < DEPENDENT:
         return np.diag(power).astype(complex)
     return np.asarray(covariance)
@@ -90,6 +92,7 @@ def coil_weights(fids: npt.ArrayLike, covariance: npt.ArrayLike) -> ComplexArray
     samples = fids.reshape(fids.shape[0], -1)
     lower = np.linalg.cholesky(np.asarray(covariance, dtype=complex))
     whitened = np.linalg.solve(lower, samples)
+    # of the small product: the same left vectors as those of the long matrix, for less
     left = np.linalg.svd(whitened @ whitened.conj().T, hermitian=True)[0][:, 0]
     weights = np.linalg.solve(lower.conj().T, left).conj()
     strongest = int(np.argmax(np.abs(lower @ left)))

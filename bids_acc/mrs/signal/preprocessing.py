@@ -399,6 +399,7 @@ def preprocess(
         If a coil holds no signal.
     """
     fids = np.asarray(fids, dtype=complex)
+    # coils differ in phase: before they are combined one of them shows more than their mean
     first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
     history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
     if wrapped := wrapped_samples(fids, dwell_time):
@@ -411,6 +412,7 @@ def preprocess(
         )
     if reference is not None:
         reference = np.asarray(reference, dtype=complex)
+    # a coil that was not connected has no noise to be whitened by
     alive = np.any(fids != 0, axis=(1, 2))
     if reference is not None and reference.shape[0] == fids.shape[0]:
         alive &= np.any(reference != 0, axis=(1, 2))
@@ -446,6 +448,7 @@ def preprocess(
     fid = _correct_eddy_currents(fid, water, eddy_current, history)
 
     turn = _between(averaged.conj() if conjugated else averaged, fid)
+    # while it is there: this tells how well suppression worked
     ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)
     window = None
     if residual_water:
@@ -458,6 +461,7 @@ def preprocess(
     shift = find_shift(fid, dwell_time, spectrometer_mhz)
     fid = shift_and_phase(fid, dwell_time, -shift * spectrometer_mhz, 0.0)
     history.add('reference', fid, f'moved by {-shift:+.3f} ppm to NAA, tCr and tCho')
+    # last, because the foot of residual water bends the phase of the lines on it
     phase = find_phase(fid, dwell_time, spectrometer_mhz)
     fid = fid * np.exp(-1j * phase)
     history.add('phase', fid, f'{math.degrees(phase):.1f} deg taken away')
@@ -523,6 +527,7 @@ def replayed(
     wet = (fid.conj() if replay.conjugated else fid) * replay.turn
     if replay.water_ppm is None:
         return wet, wet, int(kept.sum())
+    # the window was found before the ppm scale was, this decay has it already
     low, high = (ppm - done.shift_ppm for ppm in replay.water_ppm)
     dry = remove_residual_water(wet, dwell_time, spectrometer_mhz, (low, high))
     return dry, wet, int(kept.sum())

@@ -84,6 +84,7 @@ def _scores(
     Relative heights weigh the three singlets alike; absolute ones keep the units of the spectrum.
     """
     time = np.arange(fid.size) * dwell_time
+    # finer than lines are wide, so that a height does not depend on where the grid lies
     n_fill = 4 * fid.size
     magnitude = np.abs(to_spectrum(fid * np.exp(-np.pi * 4 * time), n_fill))[::-1]
     ppm = ppm_axis(n_fill, dwell_time, spectrometer_mhz)[::-1]
@@ -127,6 +128,7 @@ def is_conjugated(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float
     as_given, mirrored = (
         float(_scores(f, dwell_time, spectrometer_mhz, False)[1].max()) for f in (fid, fid.conj())
     )
+    # noise looks the same mirrored: only a clear gain turns the decay
     return mirrored > 2 * max(as_given, 0.0)
 
 
@@ -177,6 +179,7 @@ def singlet_amplitudes(
     spectrum = to_spectrum(fid)[inside]
     straight = [(region * x)[inside] for region in regions for x in (1.0, ppm)]
     best = (np.inf, np.zeros(3, dtype=complex))
+    # a coarse grid: the phase hardly depends on the width
     for width in (3.0, 4.5, 6.0, 8.0, 11.0, 15.0):
         lines: list[npt.NDArray[np.complexfloating]] = []
         for singlet in SINGLETS_PPM:

@@ -145,6 +145,7 @@ def hlsvd(
     fid = np.asarray(fid, dtype=complex)
     used = fid[:n_points]
     n_rows = used.size // 2
+    # ARPACK's own start is random, and the same data must give the same bytes
     start = np.ones(min(n_rows, used.size - n_rows + 1), dtype=complex)
     operator = _hankel_operator(used / np.abs(used).max(), n_rows)
     left = svds(operator, k=n_components, v0=start, return_singular_vectors='u')[0]
@@ -153,6 +154,7 @@ def hlsvd(
     frequency: FloatArray = (np.angle(poles) / (2 * np.pi * dwell_time)).astype(np.float64)
     damping = -np.log(np.abs(poles)) / dwell_time
     time = np.arange(used.size) * dwell_time
+    # a component that grows is noise, and would explode beyond the samples that were used
     bounded = np.maximum(damping, -1 / (used.size * dwell_time))
     exponentials = np.exp(np.outer(time, 2j * np.pi * frequency - bounded))
     amplitude = np.linalg.lstsq(exponentials, used, rcond=None)[0]
