@@ -75,7 +75,7 @@ def hamiltonian(group: SpinGroup, spectrometer_frequency: float) -> FloatArray:
     )
     for first, second, coupling in group.couplings_hz:
         total = total + coupling * _exchange(n_spins, first, second)
-    # weak coupling is enough: the two nuclei precess tens of MHz apart
+    # weak coupling is enough: the lines of the two nuclei lie tens of MHz apart
     for proton, coupling in group.phosphorus_hz:
         total = total + coupling * z[proton] @ z[-1]
     return total

@@ -20,7 +20,7 @@ _CENTRE_PPM = 2.6
 
 @reads('basis set', 'make or fetch it again')
 def read_basis_file(path: Path) -> RawBasis:
-    """Read whatever kind of basis set this is.
+    """Read a basis set of LCModel, FSL-MRS or Osprey, whichever it is.
 
     Parameters
     ----------

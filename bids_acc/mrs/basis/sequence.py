@@ -116,7 +116,7 @@ class UsualSplit:
 
     @property
     def sentence(self) -> str:
-        """Offer it."""
+        """Sentence that offers the usual TE1 and says that it must be checked."""
         return (
             f'PRESS of {self.manufacturer} usually has TE1 {1e3 * self.te1:.1f} ms (Hui et al. '
             f'2022): check it against the protocol and say --mrs-te1 {self.te1:.4f}.'

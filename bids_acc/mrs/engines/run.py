@@ -345,7 +345,7 @@ def run_blocks(data: MrsData, request: FitRequest) -> list[EngineResult]:
 
 
 def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, BasisInfo]:
-    """Fit, or import.
+    """Fit a preprocessed spectrum with the engine asked for, or read a fit of it.
 
     Parameters
     ----------

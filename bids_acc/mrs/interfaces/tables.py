@@ -213,7 +213,7 @@ class _PlotLevelsInputSpec(BaseInterfaceInputSpec):
 
 
 class PlotLevels(SimpleInterface):
-    """Draw the levels of the great metabolites with their verdicts."""
+    """Draw the levels of the main metabolites with their verdicts."""
 
     input_spec = _PlotLevelsInputSpec
     output_spec = _PlotOutputSpec

@@ -19,7 +19,7 @@ from bids_acc.typing import FloatArray
 
 
 def recentred(spectrum: Spectrum, shift_ppm: float) -> Spectrum:
-    """Take a shift out of the data.
+    """Shift the data to the place of the basis set.
 
     Parameters
     ----------

@@ -138,7 +138,7 @@ MISFITS = ('PhaseMisfit', 'ShiftMisfit')
 
 
 def modelled_on(off: FitResult, edited: EditedBasis) -> ComplexArray:
-    """Decay of ON by the amounts that were fitted in OFF, with the lines of the basis set.
+    """Model the decay of ON by the amounts fitted in OFF, with the lines of the basis set.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def modelled_on(off: FitResult, edited: EditedBasis) -> ComplexArray:
 
 
 def with_misfits(basis: Basis, on_model: ComplexArray, signs: tuple[int, int]) -> Basis:
-    """Add what is left of the lines when ON lies a little beside OFF, to first order.
+    """Add columns for phase and frequency errors between ON and OFF, to first order.
 
     The amounts of a fit are not negative, so that each of the two columns has a sign.
 
@@ -196,7 +196,7 @@ def _signs(
 
 
 def fit_difference(difference: Spectrum, edited: EditedBasis, off: FitResult) -> DifferenceFit:
-    """Fit ON minus OFF.
+    """Fit the difference of an edited scan, ON minus OFF, by linear combination.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ def broaden(
     lorentz_hz: FloatArray,
     variance: float,
 ) -> ComplexArray:
-    """Shifted and broadened FIDs.
+    """Shift FIDs and broaden them by a Voigt line shape.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class FitResult:
         return float(weights @ self.amplitudes), float(np.sqrt(variance))
 
     def crlb_pct(self, *names: str) -> float:
-        """Give the standard deviation of a sum in percent of it.
+        """Relative Cramér-Rao bound of a sum of amplitudes, in percent.
 
         Parameters
         ----------

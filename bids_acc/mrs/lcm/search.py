@@ -41,7 +41,7 @@ _MAX_GROWTH = 300.0
 
 @dataclass(frozen=True)
 class Descent:
-    """Where a descent ended."""
+    """Parameters at which a descent ended, with their solution."""
 
     parameters: FloatArray
     solution: Solution
@@ -171,7 +171,7 @@ def shared_only(model: LinearCombinationModel) -> BoolArray:
 def starts(
     model: LinearCombinationModel, max_shift_hz: float, n_starts: int = 3
 ) -> list[FloatArray]:
-    """Promising phases and shifts, best first.
+    """Propose starting values of phase and shift for the descent, best first.
 
     Parameters
     ----------

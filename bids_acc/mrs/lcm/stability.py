@@ -65,7 +65,7 @@ def refits(
     rng: np.random.Generator,
     count: int = N_COPIES,
 ) -> FloatArray:
-    """Amplitudes of copies of a spectrum, each searched for from the beginning.
+    """Fit copies of a spectrum, each from the beginning, and return their amplitudes.
 
     Parameters
     ----------

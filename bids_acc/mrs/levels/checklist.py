@@ -16,7 +16,7 @@ from bids_acc.typing import Metadata
 
 @dataclass(frozen=True)
 class ChecklistItem:
-    """One line of the list."""
+    """One item of the MRSinMRS minimum reporting standard."""
 
     item: str
     """Number, as in the paper's table."""
@@ -64,7 +64,7 @@ def mrsinmrs(
     quality: Mapping[str, object],
     info: Mapping[str, object],
 ) -> list[ChecklistItem]:
-    """Fill the list.
+    """Fill the MRSinMRS list from sidecar, quality and what was run.
 
     Parameters
     ----------

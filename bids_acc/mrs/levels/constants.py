@@ -27,7 +27,7 @@ could be checked, so levels at 4 T stay uncorrected unless the user gives a file
 
 @dataclass(frozen=True)
 class RelaxationSet:
-    """Constants of one field strength."""
+    """Relaxation times and water contents at one field strength."""
 
     name: str
     """Name of the set."""
@@ -64,7 +64,7 @@ class RelaxationSet:
         return self.metabolites.get(plain, self.metabolites['default'])
 
     def describe(self) -> dict[str, object]:
-        """Everything that goes into a sidecar."""
+        """Constants with their sources, as a sidecar has them."""
         return {
             'Set': self.name,
             'Version': self.version,

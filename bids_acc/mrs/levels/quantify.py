@@ -179,7 +179,7 @@ def quantify(
     scaling: WaterScaling | None,
     ratios: Sequence[str] = (),
 ) -> list[Level]:
-    """All levels of all metabolites.
+    """Compute the levels of all metabolites in all schemes: ratios and water-scaled.
 
     Parameters
     ----------

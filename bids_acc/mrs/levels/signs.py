@@ -40,7 +40,7 @@ time and disease move ratios."""
 
 
 def ratio_ranges() -> dict[str, tuple[float, float]]:
-    """Ratios to tCr between which nothing is remarked upon.
+    """Plausible ranges of ratios to tCr, outside which a fit is remarked upon.
 
     Examples
     --------

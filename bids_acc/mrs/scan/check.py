@@ -62,7 +62,7 @@ SAME_PLACE_MM = 1.0
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing that the fit needs, as it was found."""
+    """One finding about a file: what the fit needs, and whether it is there."""
 
     kind: Kind
     text: str

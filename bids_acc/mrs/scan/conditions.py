@@ -88,7 +88,7 @@ def _only_off(metadata: Metadata, acquisition: str) -> bool:
 
 
 def repetitions_in_coils(data: MrsData) -> MrsData:
-    """Take coils that are all alike as transients, which is what they are, and say so.
+    """Relabel coils that are all alike as transients, which is what they are, and say so.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def repetitions_in_coils(data: MrsData) -> MrsData:
 
 
 def water_apart(data: MrsData) -> tuple[MrsData, MrsData | None]:
-    """Take transients of unsuppressed water out of a series, where they would pass for editing.
+    """Separate transients of unsuppressed water from a series, which would pass for editing.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ NO_TARGET = (
 
 @dataclass(frozen=True)
 class SecondCondition:
-    """What became of the condition ON."""
+    """The condition ON of an edited scan, processed, or why it could not be."""
 
     pair: EditedPair | None = None
     """Both conditions; None when there is no difference to fit."""

@@ -108,7 +108,7 @@ def check_artefacts(
     residual_water_ratio: float,
     clipped: bool,
 ) -> list[Artefact]:
-    """All checks on a preprocessed, phased decay.
+    """Look for artefacts in a preprocessed, phased decay.
 
     Parameters
     ----------

@@ -371,7 +371,7 @@ def preprocess(
     eddy_current: Literal['auto', 'on', 'off'] = 'auto',
     residual_water: bool = True,
 ) -> Preprocessed:
-    """Make one spectrum of raw decays.
+    """Combine, align, average and correct raw decays, which makes one spectrum of them.
 
     Parameters
     ----------
@@ -492,7 +492,7 @@ def preprocess(
 def replayed(
     fids: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float, done: Preprocessed
 ) -> tuple[ComplexArray, ComplexArray, int]:
-    """Make a spectrum of another condition of a scan, treated as the first one was.
+    """Preprocess another editing condition of a scan as the first one was.
 
     Parameters
     ----------
@@ -536,7 +536,7 @@ def replayed(
 def checked_scale(
     done: Preprocessed, dwell_time: float, spectrometer_mhz: float
 ) -> tuple[Preprocessed, str]:
-    """Take away an amplitude of water that no brain can have beside its metabolites.
+    """Discard the amplitude of a water reference that is implausible beside the metabolites.
 
     Parameters
     ----------
