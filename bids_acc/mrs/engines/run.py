@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, SupportsFloat
+from typing import Literal, NoReturn, SupportsFloat
 
 import numpy as np
 
@@ -369,53 +369,66 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, BasisI
         If a fit to import is not there.
     """
     spectrum, notes = spectrum_of(data, request)
-    edited = bool(editing_named(request.metadata, request.acquisition)[0])
     wrong = impossible(spectrum, request)
-    if wrong and request.engine != 'import':
-        where = request.svs_name or data.source
-        if wrong.startswith(other_sequence(request.metadata, request.acquisition) or '-'):
-            raise MetadataError(
-                f'{where}: {wrong}: give a basis set made for it with --mrs-basis.'
-            )
-        raise MetadataError(
-            f'{where}: {wrong} (it may be the time of the first echo): give the whole echo '
-            f'time in the sidecar, in seconds, or another sequence with --mrs-sequence.'
-        )
-    if request.unusable and request.engine != 'import':
-        more = EDITED_NAMES if edited else ()
-        return not_fitted(request.engine, request.unusable, more), {}
     if request.engine == 'import':
-        stem = request.svs_name.split('.')[0]
-        result, files = import_result(Path(request.fits_dir or '.'), stem)
-        info: BasisInfo = {'ImportedFiles': files}
-        result, checked = _check_import(result, spectrum, request)
-        info |= checked
+        result, info = _imported(spectrum, request)
         invalid = tuple(part for part in (request.unusable, wrong) if part)
         result = replace(result, invalid=(*result.invalid, *invalid))
-    else:
-        basis = _load(spectrum, request)
-        info = basis_info(basis)
-        if info['BasisTESplitAssumed'] is None:
-            notes.append(
-                'the basis set does not state TE1: say it with --mrs-te1, for the record.'
-            )
-        notes += first_part(request, spectrum)[1]
-        usual = usual_te1(request.metadata, spectrum.echo_time)
-        if info['BasisTESplitAssumed'] and basis.sequence == 'press' and usual is not None:
-            notes.append(usual.sentence)
-        if basis.sequence and basis.sequence != spectrum.sequence:
-            notes.append(f'the basis set was made for {basis.sequence}, which no field confirms.')
-        if request.engine == 'lcmodel':
-            water = None
-            if request.water_file is not None:
-                water = read_nifti_mrs(request.water_file, {}).fids[0, 0, 0]
-            result = _lcmodel(spectrum, basis, water, request)
-        else:
-            options = _options(request)
-            rng = np.random.default_rng(np.random.SeedSequence(request.seed))
-            scan = edited_scan(data, request)
-            cache = None if request.cache_dir is None else Path(request.cache_dir)
-            result = run_builtin(
-                spectrum, basis, options, request.water_amplitude, rng, scan, cache
-            )
-    return replace(result, notes=(*notes, *result.notes)), info
+        return replace(result, notes=(*notes, *result.notes)), info
+    if wrong:
+        _refuse(wrong, request, request.svs_name or data.source)
+    if request.unusable:
+        edited = bool(editing_named(request.metadata, request.acquisition)[0])
+        more = EDITED_NAMES if edited else ()
+        return not_fitted(request.engine, request.unusable, more), {}
+    basis = _load(spectrum, request)
+    notes += _notes_on(basis, spectrum, request)
+    result = _fitted(data, spectrum, basis, request)
+    return replace(result, notes=(*notes, *result.notes)), basis_info(basis)
+
+
+def _refuse(wrong: str, request: FitRequest, where: str) -> NoReturn:
+    """Refuse an echo time that the sequence cannot have, and say what to do."""
+    if wrong.startswith(other_sequence(request.metadata, request.acquisition) or '-'):
+        raise MetadataError(f'{where}: {wrong}: give a basis set made for it with --mrs-basis.')
+    raise MetadataError(
+        f'{where}: {wrong} (it may be the time of the first echo): give the whole echo '
+        f'time in the sidecar, in seconds, or another sequence with --mrs-sequence.'
+    )
+
+
+def _imported(spectrum: Spectrum, request: FitRequest) -> tuple[EngineResult, BasisInfo]:
+    """Read another program's fit of the spectrum, checked against the data."""
+    stem = request.svs_name.split('.')[0]
+    result, files = import_result(Path(request.fits_dir or '.'), stem)
+    result, info = _check_import(result, spectrum, request)
+    return result, {'ImportedFiles': files, **info}
+
+
+def _notes_on(basis: Basis, spectrum: Spectrum, request: FitRequest) -> list[str]:
+    """Say what of the basis set was assumed, and what is not stated or not confirmed."""
+    notes, assumed = [], _split_assumed(basis)
+    if assumed is None:
+        notes.append('the basis set does not state TE1: say it with --mrs-te1, for the record.')
+    notes += first_part(request, spectrum)[1]
+    usual = usual_te1(request.metadata, spectrum.echo_time)
+    if assumed and basis.sequence == 'press' and usual is not None:
+        notes.append(usual.sentence)
+    if basis.sequence and basis.sequence != spectrum.sequence:
+        notes.append(f'the basis set was made for {basis.sequence}, which no field confirms.')
+    return notes
+
+
+def _fitted(data: MrsData, spectrum: Spectrum, basis: Basis, request: FitRequest) -> EngineResult:
+    """Fit with LCModel or the built-in engine."""
+    if request.engine == 'lcmodel':
+        water = None
+        if request.water_file is not None:
+            water = read_nifti_mrs(request.water_file, {}).fids[0, 0, 0]
+        return _lcmodel(spectrum, basis, water, request)
+    rng = np.random.default_rng(np.random.SeedSequence(request.seed))
+    scan = edited_scan(data, request)
+    cache = None if request.cache_dir is None else Path(request.cache_dir)
+    return run_builtin(
+        spectrum, basis, _options(request), request.water_amplitude, rng, scan, cache
+    )
