@@ -1,8 +1,8 @@
-"""What the gates of images do to the result: the parcels with and without who they leave out.
+"""What the gates of images do to the result: the same with and without who they leave out.
 
 Sessions that a gate leaves out take no part in the factorization. Here they are measured in the
 parcels that were found without them, and the groups are compared with all of them, and as each
-criterion alone would have left them.
+criterion alone would have left them; regions of atlases, markers and contrasts likewise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_acc.group.cohort.exclusions import FUNCTION, STRUCTURE, TRANSFER
 from bids_acc.group.cohort.quality import KEYS
+from bids_acc.group.measures.table import region_column
 from bids_acc.group.opnmf.features import BOTH, VertexMetrics
 from bids_acc.group.parcels.measures import parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
@@ -126,17 +127,73 @@ def _indexed(values: pd.DataFrame) -> pd.DataFrame:
     return values.assign(session_id=_visits(values)).set_index(VALUE_KEYS)
 
 
+def regions_put_back(
+    people: pd.DataFrame, left: pd.DataFrame, failed: pd.DataFrame
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return people with the regions of sessions that a smaller gate would have kept.
+
+    Parameters
+    ----------
+    people : DataFrame
+        With regions as columns, under the whole gate.
+    left : DataFrame
+        Regions that the whole gate leaves out, in long form, with ``modality``.
+    failed : DataFrame
+        Sessions and modalities that fail the smaller gate; without rows, all come back.
+
+    Returns
+    -------
+    people : DataFrame
+    names : list of str
+        The columns that the whole gate took values from.
+    """
+    out = {
+        (*key, modality) for key, modality in zip(_keys(failed), failed['modality'], strict=True)
+    }
+    cells = left[['metric', 'atlas', 'region', 'hemisphere']].astype(str)
+    named = [region_column(*cell) for cell in cells.itertuples(index=False, name=None)]
+    rows = {key: index for index, key in zip(people.index, _keys(people), strict=True)}
+    filled, touched = people.copy(), set[str]()
+    for key, name, modality, value in zip(
+        _keys(left), named, left['modality'], left['value'], strict=True
+    ):
+        if name not in filled or key not in rows:
+            continue
+        touched.add(name)
+        if not any((*key, needed) in out for needed in needed_by(modality)):
+            filled.loc[rows[key], name] = value
+    return filled, sorted(touched)
+
+
+def needed_by(modality: str) -> frozenset[str]:
+    """Return the modalities whose failure costs the regions of one; T1w gives the surface.
+
+    Parameters
+    ----------
+    modality : str
+        Of a region's table.
+
+    Examples
+    --------
+    >>> sorted(needed_by('dwi')), sorted(needed_by('func'))
+    (['anat', 'dwi'], ['func'])
+    """
+    return frozenset({modality, 'anat'} if modality in ('dwi', 'mtr') else {modality})
+
+
 def with_gates_of_images(run: GroupRun, people: pd.DataFrame) -> None:
-    """Add to the run's table of sensitivity what its gates of images do to the parcels.
+    """Add to the run's table of sensitivity what its gates of images do to parcels and regions.
 
     Parameters
     ----------
     run : GroupRun
-        With its tables; nothing is added where no gate of images left a parcel's value out.
+        With its tables; nothing is added where no gate of images left a value out.
     people : DataFrame
         With the columns that the model names.
     """
-    if run.left_out is None or run.images is None or run.measures is None or run.model is None:
+    if run.images is None or run.measures is None or run.model is None:
+        return
+    if run.left_out is None and run.regions_left_out is None:
         return
     rows = _rows(run, people, run.images.iloc[:0], 'gate_off')
     if len(run.images.drop_duplicates(['modality', 'criterion'])) > 1:
@@ -153,10 +210,19 @@ def with_gates_of_images(run: GroupRun, people: pd.DataFrame) -> None:
 
 
 def _rows(run: GroupRun, people: pd.DataFrame, failed: pd.DataFrame, name: str) -> list[Row]:
-    """Compare the groups in the parcels as a smaller gate leaves them."""
+    """Compare the groups in parcels and regions as a smaller gate leaves them."""
     measures, model, left = run.measures, run.model, run.left_out
-    if measures is None or model is None or left is None or measures.parcels is None:
+    if measures is None or model is None:
         return []
-    study = make_study(model, put_back(measures.parcels, left, failed), measures.mrs, people)
-    touched = {f'{m}_c{c}' for m, c in left.dropna(subset='value')[['metric', 'component']].values}
+    parcels, touched = measures.parcels, set[str]()
+    if left is not None and parcels is not None:
+        parcels = put_back(parcels, left, failed)
+        known = left.dropna(subset='value')[['metric', 'component']]
+        touched |= {f'{metric}_c{component}' for metric, component in known.to_numpy()}
+    if run.regions_left_out is not None:
+        people, names = regions_put_back(people, run.regions_left_out, failed)
+        touched |= set(names)
+    if not touched:
+        return []
+    study = make_study(model, parcels, measures.mrs, people)
     return structure_otherwise(study, sorted(touched), name, run.tables.get('ancova'))

@@ -48,6 +48,8 @@ class GroupRun:
     """Criteria of the model's gates that images did not meet, one row each."""
     left_out: pd.DataFrame | None = None
     """Parcel values of sessions that the model's gates of images leave out."""
+    regions_left_out: pd.DataFrame | None = None
+    """Values of regions, in long form, of the sessions that gates of images leave out."""
     places: Places | None = None
     """Where the spectra were measured."""
     measures: Measures | None = None

@@ -48,9 +48,13 @@ def make_measures(run: GroupRun) -> str:
             beside = gather_beside(run.data_dir, found.data)
         parcels = parcels_by_side(found, beside)
     cohort = run.cohort
+    regions = _of_people(read_regions(run.data_dir), cohort)
+    kept = None if regions is None else _kept(regions, cohort.flow)
+    if regions is not None and kept is not None and run.images is not None:
+        run.regions_left_out = _left_by_gates(regions[~kept], run)
     measures = build_measures(
         cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow,
-        _of_cohort(read_regions(run.data_dir), cohort),
+        None if regions is None else regions[kept],
         None if run.places is None else run.places.values,
     )  # fmt: skip
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
@@ -72,16 +76,35 @@ def keep_codebook(run: GroupRun) -> None:
         write_codebook(run.measures, dictionary, run.folder)
 
 
-def _of_cohort(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | None:
-    """Keep the people of the cohort, and of them what no gate and no rater left out."""
+def _of_people(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | None:
+    """Return the regions of the people of the cohort."""
     if regions is None:
         return None
-    own = regions[regions['participant_id'].isin(set(cohort.participants['participant_id']))]
-    out = cohort.flow[cohort.flow['status'] == 'exclude']
-    left_out = zip(out['participant_id'], out['session_id'], out['modality'], strict=True)
-    gone = {(who, _visit(when), what) for who, when, what in left_out}
-    keys = zip(own['participant_id'], own['session_id'], own['modality'], strict=True)
-    return own[[(who, _visit(when), what) not in gone for who, when, what in keys]]
+    people = set(cohort.participants['participant_id'])
+    return regions[regions['participant_id'].isin(people)]
+
+
+def _kept(regions: pd.DataFrame, flow: pd.DataFrame) -> pd.Series:
+    """Tell which regions no gate and no rater left out."""
+    gone = set(_by_modality(flow[flow['status'] == 'exclude']))
+    return pd.Series([key not in gone for key in _by_modality(regions)], regions.index, dtype=bool)
+
+
+def _left_by_gates(left: pd.DataFrame, run: GroupRun) -> pd.DataFrame:
+    """Return those regions that gates leave out and no rater does."""
+    rated = set(_by_modality(run.verdicts.table))
+    return left[
+        [
+            not rated & {(who, visit, m) for visit in (when, '') for m in (what, 'all')}
+            for who, when, what in _by_modality(left)
+        ]
+    ]
+
+
+def _by_modality(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return participant, session and modality of each row."""
+    columns = zip(table['participant_id'], table['session_id'], table['modality'], strict=True)
+    return [(who, _visit(when), what) for who, when, what in columns]
 
 
 def _visit(session: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import f_oneway
 
 from bids_acc.derivatives.outputs import output_path
-from bids_acc.group.image_sensitivity import put_back
+from bids_acc.group.image_sensitivity import put_back, regions_put_back
 from bids_acc.tables.writing import write_tsv
 from tests.endtoend.test_command import bids_acc
 from tests.synthetic.derivatives import write_cohort
@@ -52,6 +52,80 @@ def test_a_session_without_a_row_gets_one():
     now = parcels([2.4, 2.5, 0.3, 0.2]).iloc[[0, 2]]
     back = put_back(now, parcels([2.4, 2.5, 0.3, 0.2]), fails())
     assert sorted(back['value']) == [0.2, 0.3, 2.4, 2.5]
+
+
+@pytest.mark.parametrize(
+    ('failed', 'volume', 'tract'),
+    [
+        (fails(), 2.5, 0.2),
+        (fails(('sub-2', None, 'dwi')), 2.5, np.nan),
+        (fails(('sub-2', None, 'anat')), np.nan, np.nan),  # no surface, no samples
+        (fails(('sub-1', None, 'anat')), 2.5, 0.2),
+    ],
+)
+def test_regions_that_a_smaller_gate_keeps_come_back(failed, volume, tract):
+    names = ['volume__CerebrA__x__L', 'fa__own__y__both']
+    people = pd.DataFrame({'participant_id': ['sub-1', 'sub-2'], 'session_id': [None, None],
+                           names[0]: [2.4, np.nan], names[1]: [0.3, np.nan]})  # fmt: skip
+    left = pd.DataFrame({
+        'participant_id': 'sub-2', 'session_id': [None] * 3, 'metric': ['volume', 'fa', 'fa'],
+        'atlas': ['CerebrA', 'own', 'own'], 'region': ['x', 'y', 'not asked'],
+        'hemisphere': ['L', 'both', 'both'], 'value': [2.5, 0.2, 9.0],
+        'modality': ['anat', 'dwi', 'dwi'],
+    })  # fmt: skip
+    back, touched = regions_put_back(people, left, failed)
+    assert touched == sorted(names)
+    assert back[names].to_numpy()[1] == pytest.approx([volume, tract], nan_ok=True)
+    assert back[names].to_numpy()[0] == pytest.approx([2.4, 0.3])
+    assert people[names].iloc[1].isna().all()
+
+
+@pytest.mark.slow
+def test_the_command_compares_columns_of_other_tables_with_and_without_its_gate(tmp_path):
+    """Markers of function: who fails by motion, by noise, by both, and by a rater."""
+    rng, root = np.random.default_rng(6), tmp_path / 'out'
+    who = [f'sub-{i:03d}' for i in range(1, 31)]
+    people = pd.DataFrame({'participant_id': who, 'group': np.resize(['HC', 'TRS'], 30)})
+    marker = dict(zip(who, rng.normal(0.3, 0.1, 30) + np.resize([0, 0.1], 30), strict=True))
+    for name in who:
+        entities = {'subject': name[4:], 'task': 'rest'}
+        write_tsv(output_path('func_markers', root, entities),
+                  pd.DataFrame([{'marker': 'sgACC', 'z': marker[name]}]))  # fmt: skip
+        row = {'fd_mean': 0.9 if name in SMALL else 0.1, 'gate': 'pass',
+               'tsnr_median': 9.0 if name in NOISY else 60.0}  # fmt: skip
+        write_tsv(output_path('func_qc', root, entities), pd.DataFrame([row]))
+    write_tsv(root / 'participants.tsv', people)
+    (root / 'code').mkdir()
+    (root / 'code' / 'exclude.tsv').write_text(
+        'participant_id\tmodality\treason\nsub-005\tfunc\tasleep\n'
+    )
+    session = [
+        {'metric': name, 'definition': f'builtin_{name}', 'operator': operator, 'value': limit,
+         'unit': unit}
+        for name, operator, limit, unit in (('fd_mean', '<', 0.5, 'mm'),
+                                            ('tsnr_median', '>', 30, '1'))
+    ]  # fmt: skip
+    column = 'fc__Seitzman__sgACC__both'
+    gate = {'func': {'session': session}}
+    model = {'Name': 'gated', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS']},
+             'Responses': {'Columns': [column]}, 'Gate': gate}  # fmt: skip
+    (tmp_path / 'm.json').write_text(json.dumps(model))
+    done = bids_acc('none', root, 'group', '--model', tmp_path / 'm.json')
+    assert done.returncode == 0, done.stderr
+    stats = root / 'group' / 'model-gated' / 'stats'
+    table = pd.read_csv(stats / 'sensitivity.tsv', sep='\t')
+    rows = table[table['response'] == column].set_index(['analysis', 'criterion'])
+    off = table[(table['response'] == column) & (table['analysis'] == 'gate_off')]
+    assert off['n'].tolist() == [29]  # the rater's verdict is no criterion
+    assert rows.loc[('gate_alone', 'func: fd_mean'), 'n'] == 27
+    assert rows.loc[('gate_alone', 'func: tsnr_median'), 'n'] == 27
+    groups = people.set_index('participant_id')['group'].drop('sub-005')
+    values = pd.Series(marker).reindex(groups.index)
+    f_value = f_oneway(values[groups == 'HC'], values[groups == 'TRS']).statistic
+    assert off['value'].iloc[0] == pytest.approx(f_value, rel=1e-3)
+    main = pd.read_csv(stats / 'ancova.tsv', sep='\t').query("term == 'group'")
+    assert set(main['n']) == {26}
+    assert off['p_original'].iloc[0] == pytest.approx(main['p_unc'].iloc[0], rel=1e-4)
 
 
 @pytest.mark.slow
