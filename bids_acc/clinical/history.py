@@ -22,6 +22,7 @@ import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
+from bids_acc.tables.labels import with_prefix
 from bids_acc.tables.missing import is_missing
 from bids_acc.tables.reading import INVISIBLE, read_raw
 
@@ -161,7 +162,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        All cells as text, without blanks at their ends.
+        All cells as text, without blanks at their ends; ``participant_id`` with its prefix.
 
     Raises
     ------
@@ -174,7 +175,10 @@ def read_table(path: Path) -> pd.DataFrame:
         raise MissingInputError(f'{path} does not exist; give the table of treatment trials.')
     raw = read_raw(path)
     cells = [[cell.strip(INVISIBLE) for cell in row] for row in raw.rows]
-    return pd.DataFrame(cells, columns=list(raw.header), dtype=str)
+    frame = pd.DataFrame(cells, columns=list(raw.header), dtype=str)
+    if 'participant_id' in frame:
+        frame['participant_id'] = [with_prefix(who, 'sub-') for who in frame['participant_id']]
+    return frame
 
 
 def collect_histories(

@@ -33,7 +33,8 @@ from bids_acc.tables.reading import INVISIBLE, RawTable, number, read_raw, read_
 KEYS = ('participant_id', 'session_id')
 _LIKE_KEYS: Mapping[str, tuple[str, ...]] = {
     'participant_id': ('participant', 'participantid', 'subject_id', 'subjectid', 'subject',
-                       'sub', 'id'),
+                       'sub', 'id', 'record_id', 'src_subject_id', 'subjectkey', 'subj_id',
+                       'subjid', 'study_id', 'pid'),
     'session_id': ('session', 'sessionid', 'ses', 'visit', 'visit_id', 'timepoint', 'time_point',
                    'wave', 'eventname', 'redcap_event_name'),
 }  # fmt: skip

@@ -49,12 +49,12 @@ def make_measures(run: GroupRun) -> str:
         parcels = parcels_by_side(found, beside)
     cohort = run.cohort
     regions = _of_people(read_regions(run.data_dir), cohort)
-    kept = None if regions is None else _kept(regions, cohort.flow)
-    if regions is not None and kept is not None and run.images is not None:
-        run.regions_left_out = _left_by_gates(regions[~kept], run)
+    if regions is not None:
+        regions, left = _kept(regions, cohort.flow)
+        run.regions_left_out = None if run.images is None else _left_by_gates(left, run)
     measures = build_measures(
         cohort.participants, parcels, cohort.mrs, cohort.qc, cohort.flow,
-        None if regions is None else regions[kept],
+        regions,
         None if run.places is None else run.places.values,
     )  # fmt: skip
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
@@ -84,16 +84,17 @@ def _of_people(regions: pd.DataFrame | None, cohort: Cohort) -> pd.DataFrame | N
     return regions[regions['participant_id'].isin(people)]
 
 
-def _kept(regions: pd.DataFrame, flow: pd.DataFrame) -> pd.Series:
-    """Tell which regions no gate and no rater left out."""
+def _kept(regions: pd.DataFrame, flow: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split regions into those that no gate and no rater left out, and the others."""
     gone = set(_by_modality(flow[flow['status'] == 'exclude']))
-    return pd.Series([key not in gone for key in _by_modality(regions)], regions.index, dtype=bool)
+    kept = [key not in gone for key in _by_modality(regions)]
+    return regions.loc[kept], regions.loc[[not keep for keep in kept]]
 
 
 def _left_by_gates(left: pd.DataFrame, run: GroupRun) -> pd.DataFrame:
     """Return those regions that gates leave out and no rater does."""
     rated = set(_by_modality(run.verdicts.table))
-    return left[
+    return left.loc[
         [
             not rated & {(who, visit, m) for visit in (when, '') for m in (what, 'all')}
             for who, when, what in _by_modality(left)

@@ -9,7 +9,7 @@ from bids_acc.clinical import classify as cl
 from bids_acc.clinical import logic
 from bids_acc.clinical.criteria import DEFINITIONS, UNDETERMINED
 from bids_acc.clinical.evidence import load_thresholds
-from bids_acc.clinical.history import history_schema, read_records
+from bids_acc.clinical.history import history_schema, read_records, read_table
 from bids_acc.derivatives import outputs
 from bids_acc.exceptions import InputDataError, MissingInputError, SettingsError
 
@@ -459,3 +459,10 @@ class TestMaudsley:
         wrong = pd.DataFrame([{'participant_id': 'sub-01', **trial, 'athf': 6}])
         with pytest.raises(InputDataError, match='athf'):
             read_records(wrong, 'trial')
+
+
+@pytest.mark.parametrize('written', ['01', 'sub-01', 'Sub-01', ' sub-01 '])
+def test_participants_of_a_history_are_read_as_in_all_tables(tmp_path, written):
+    (tmp_path / 't.tsv').write_text(f'participant_id\ttrial\tdrug\n{written}\t1\tclozapine\n')
+    records = list(read_records(read_table(tmp_path / 't.tsv'), 'trial', 't.tsv'))
+    assert [record['participant_id'] for record in records] == ['sub-01']

@@ -161,7 +161,11 @@ def test_capped_ages_are_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ('header', 'words'),
-    [('subject_id', "rename 'subject_id'"), ('name', 'participant_id is missing')],
+    [
+        ('subject_id', "rename 'subject_id'"),
+        ('record_id', "rename 'record_id'"),
+        ('name', 'participant_id is missing'),
+    ],
 )
 def test_a_table_without_ids_is_refused(tmp_path, header, words):
     with pytest.raises(InputDataError, match=words):

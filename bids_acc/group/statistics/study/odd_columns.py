@@ -9,6 +9,7 @@ import pandas as pd
 from bids_acc.group.statistics.model.declaration import Covariate, Model
 from bids_acc.group.statistics.study.confounding import MOST_LEVELS, PLACES
 from bids_acc.group.statistics.study.data import KEYS, as_levels
+from bids_acc.group.statistics.study.persons import groups_of
 from bids_acc.tables.people import described
 
 FEWEST_CODES = 3
@@ -61,7 +62,8 @@ def column_notes(
     list of str
         A sentence for each.
     """
-    notes = [*_odd_levels(people, model), *_codes_as_numbers(people, model, sidecar)]
+    notes = [*_odd_levels(people, model), *_codes_as_numbers(people, model, sidecar),
+             *_mostly_missing(people, model)]  # fmt: skip
     shared = [str(c) for c in people.columns if c not in KEYS and c in metabolites]
     if shared:
         notes.append(
@@ -85,6 +87,28 @@ def _odd_levels(people: pd.DataFrame, model: Model) -> Iterator[str]:
                 f'{covariate.column} is {" or ".join(held)} in {", ".join(who[:5])}{more}, none '
                 f'of the Levels {", ".join(covariate.levels)} of the model file: they are left '
                 f'out of everything that is adjusted for {covariate.column}.'
+            )
+
+
+MOST_MISSING = 1 / 3
+"""Share of people without a covariate above which that is said first (own convention)."""
+
+
+def _mostly_missing(people: pd.DataFrame, model: Model) -> Iterator[str]:
+    """Name covariates that cost many people: who lacks one is in no adjusted model."""
+    group = groups_of(people, model)
+    for covariate in model.covariates:
+        asked = group.isin(covariate.only_in or model.group.levels)
+        if covariate.column not in people or not asked.any():
+            continue
+        told = people[covariate.column].notna().groupby(people['participant_id']).any()
+        told = told.reindex(people.loc[asked, 'participant_id'].unique())
+        lacking = int((~told).sum())
+        if lacking > MOST_MISSING * len(told):
+            yield (
+                f'{covariate.column} is missing in {lacking} of {len(told)} participants, who are '
+                'in nothing that is adjusted for it: what is adjusted and what is not are of '
+                'different people.'
             )
 
 

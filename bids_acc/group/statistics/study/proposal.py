@@ -219,6 +219,10 @@ def _plain_level(level: str) -> str:
     return level if value is None else f'{value:g}'
 
 
+_CODED = re.compile(r'^\d+(\.0)?\s*[=:.)]\s*|\s*[(\[]\d+[)\]]$')
+"""A code beside its label, as SPSS and REDCap export them: ``1 = HC``, ``HC (1)``."""
+
+
 def reads_like_controls(level: str, text: str = '') -> bool:
     """Tell whether a level is the control group, by its description if there is one.
 
@@ -238,9 +242,12 @@ def reads_like_controls(level: str, text: str = '') -> bool:
     --------
     >>> reads_like_controls('0', 'healthy comparison subjects'), reads_like_controls('HC')
     (True, True)
+    >>> reads_like_controls('1 = HC'), reads_like_controls('2 = TRS')
+    (True, False)
     >>> reads_like_controls('1', 'patient'), reads_like_controls('control', 'patients, treated')
     (False, False)
     """
+    level = _CODED.sub('', level)
     said = text or level
     if NOT_CONTROL_WORDS.search(said):
         return bool(re.match(r'(healthy|controls?|non-?patients?)\b', said, re.IGNORECASE))

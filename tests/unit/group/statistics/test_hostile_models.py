@@ -235,3 +235,12 @@ def test_codes_in_place_of_words_are_named_with_the_remedy(rng):
     frame = cohort(rng).replace({'group': {'HC': 1, 'FL': 2, 'TRS': 3}})
     with pytest.raises(InputDataError, match=r'the column holds 1, 2, 3: .* Group/Recode'):
         run(frame, rng)
+
+
+def test_a_covariate_that_costs_many_people_is_said(rng):
+    frame = cohort(rng).assign(bmi=np.where(np.arange(36) < 20, 22.0 + np.arange(36), np.nan))
+    frame['dose'] = np.where(frame['group'] == 'HC', np.nan, 300.0)
+    names = [{'Name': 'bmi'}, {'Name': 'age'}, {'Name': 'dose', 'OnlyIn': ['FL', 'TRS']}]
+    notes = column_notes(frame, parse_model({**MODEL, 'Covariates': names}), {}, [])
+    assert len(notes) == 1
+    assert notes[0].startswith('bmi is missing in 16 of 36 participants')
