@@ -19,7 +19,7 @@ from bids_acc.group.statistics.analyses.longitudinal_rows import (
     change_frame,
 )
 from bids_acc.group.statistics.rows.row import Family, finish_table
-from tests.unit.group.statistics.test_rows_over_time_and_sites import study
+from tests.unit.group.statistics.analyses.test_rows_over_time_and_sites import study
 from tests.unit.group.statistics.test_traps import metabolites, people, rows, run
 
 

@@ -17,7 +17,7 @@ from bids_acc.group.page.paper_tables import (
     codebook,
     paper_tables,
 )
-from tests.unit.group.statistics.test_interactions import tables as tables_of
+from tests.unit.group.statistics.analyses.test_interactions import tables as tables_of
 
 
 @pytest.fixture

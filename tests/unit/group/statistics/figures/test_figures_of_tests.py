@@ -29,7 +29,7 @@ from bids_acc.group.statistics.figures.interactions import (
     partial_residuals,
 )
 from bids_acc.group.statistics.study.joining import make_study
-from tests.unit.group.statistics.test_interactions import SEX, model, people_and_parcels
+from tests.unit.group.statistics.analyses.test_interactions import SEX, model, people_and_parcels
 
 
 @pytest.fixture
