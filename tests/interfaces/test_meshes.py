@@ -17,6 +17,7 @@ import pytest
 from bids_acc.anat.meshes import labels_by_place, labels_from_files, read_dscalar, read_mesh
 from bids_acc.anat.surface_interfaces import CorrespondingSurfaces
 from bids_acc.anat.workflow import SurfaceOrigin, init_anat_wf
+from bids_acc.bids.inputs import AnatInputs, BoldRun, FuncInputs, MtrInputs, PlanRow, Session
 from bids_acc.bids.surfaces import SurfaceChoice
 from bids_acc.derivatives.outputs import Sink, load_table, on_mesh, output_path
 from bids_acc.dwi.workflow import init_dwi_wf
@@ -26,6 +27,7 @@ from bids_acc.exceptions import (
     MissingInputError,
     SettingsError,
 )
+from bids_acc.func.raw import RawRun
 from bids_acc.group.cohort.vertexmaps import (
     METRIC_KEYS,
     available_metrics,
@@ -39,11 +41,13 @@ from bids_acc.group.parcels.parcellation import ParcellationOptions, run_parcell
 from bids_acc.group.parcels.shown import places_of, shown_surfaces
 from bids_acc.mtr.workflow import init_mtr_wf
 from bids_acc.participant.meshes import with_mesh
+from bids_acc.participant.plan import Job
+from bids_acc.participant.workflow import init_session_wf
 from bids_acc.report.html import Section, render_page
 from bids_acc.report.subject.surface_maps import surface_blocks
 from bids_acc.report.subject.view import SubjectView
 from bids_acc.report.surface_view import MISSING
-from bids_acc.settings import AnatSettings, DwiSettings, MtrSettings
+from bids_acc.settings import AnatSettings, DwiSettings, MtrSettings, Settings
 from bids_acc.surfaces.cohort_surface import inflated, mean_surface
 from bids_acc.surfaces.geometry import vertex_areas
 from bids_acc.surfaces.gifti import (
@@ -400,6 +404,48 @@ def test_the_page_of_a_person_turns_the_derivatives_mesh(cohort):
     (of_mesh,) = re.findall(r'data-mesh="([^"]+)"', page)
     assert f'id="{of_mesh}"' in page
     assert 'id="mesh"' not in page, 'the surfaces of the template are not needed'
+
+
+@pytest.mark.parametrize(('mesh', 'has_anat'), [('fsLR', True), ('fsLR', False), ('', True)])
+def test_a_session_gives_its_mesh_to_all_modalities(tmp_path, mesh, has_anat):
+    image = tmp_path / 'sub-01_T1w.nii.gz'
+    image.write_bytes(b'')
+    prepared = {'metadata': {'RepetitionTime': 2.0}, 'space': 'MNI152NLin6Asym', 'source': 'x',
+                'confounds': tmp_path / 'confounds.tsv'}  # fmt: skip
+    prepared['confounds'].write_text('a\n1\n')
+    runs = {
+        'image': BoldRun((image,), {'subject': '01', 'task': 'image'}, **prepared),
+        'surface': BoldRun((image, image), {'subject': '01', 'task': 'surface'},
+                           **{**prepared, 'space': 'fsaverage6'}),
+    }  # fmt: skip
+    raw = RawRun((image,), ({'RepetitionTime': 2.0},), {'subject': '01', 'task': 'raw'})
+    session = Session(
+        '01', None, AnatInputs(image, {'subject': '01'}, {}), None, (), (),
+        func=FuncInputs(tuple(runs.values()), raw=(raw,) if has_anat else ()),
+        mtr=MtrInputs((image, image), {'subject': '01'}),
+    )  # fmt: skip
+    wanted = ('anat', 'func', 'mtr') if has_anat else ('func', 'mtr')
+    job = Job(session, {m: PlanRow('sub-01', None, m, 'run') for m in wanted}, {}, {},
+              SurfaceChoice(mesh=mesh, mesh_folder=tmp_path if mesh else None))  # fmt: skip
+    workflow, _ = init_session_wf(job, output_dir=tmp_path, settings=Settings())
+    graph = workflow._graph
+    taken = {
+        other.name: {to for _, to in data['connect'] if 'mesh_' in to}
+        for _, other, data in graph.edges(data=True)
+    }
+    own = {'inputnode.mesh_white', 'inputnode.mesh_pial'}
+    with_labels = own | {'inputnode.mesh_parcellation'}
+    expected = {'func_image_wf': with_labels, 'func_raw_wf': with_labels, 'mtr_wf': own}
+    if mesh and has_anat:
+        assert {name: found for name, found in taken.items() if found} == expected
+    else:
+        assert not any(taken.values())
+    nodes = map(workflow.get_node, workflow.list_node_names())
+    paths = [node.interface.inputs.out_path for node in nodes
+             if isinstance(node.interface, Sink)]  # fmt: skip
+    for task, there in (('image', has_anat), ('raw', has_anat), ('surface', False)):
+        found = [p for p in paths if f'task-{task}_' in p and 'fsLR' in p and 'stat-reho' in p]
+        assert bool(found) == bool(mesh and there)
 
 
 @pytest.mark.parametrize('space', ['civet', 'fsLR'])
