@@ -258,7 +258,7 @@ def labels_from_files(given: Sequence[str], space: str) -> dict[str, Labels]:
     SettingsError
         If a file cannot be read or has not one label a vertex.
     """
-    found = {side: _read_label_file(path) for side, path in label_files(given).items()}
+    found = {side: _read_label_file(path, side) for side, path in label_files(given).items()}
     for side, (codes, _) in found.items():
         if len(codes) != N_VERTICES[space]:
             raise SettingsError(
@@ -275,11 +275,11 @@ def labels_from_files(given: Sequence[str], space: str) -> dict[str, Labels]:
     return result
 
 
-def _read_label_file(path: Path) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+def _read_label_file(path: Path, hemi: str) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
     """Read codes and names of one file."""
     try:
         if path.name.endswith('.gii'):
-            return read_labels(path)
+            return read_labels(path, hemi)
         if path.suffix == '.annot':
             codes, _, words = read_annot(str(path))
             return np.asarray(codes, dtype=np.int64), {

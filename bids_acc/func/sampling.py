@@ -170,7 +170,7 @@ def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSe
         If the mesh is coarser than that, or the halves have different lengths.
     """
     n_vertices = DENSITIES[density]
-    halves = [read_series(path) for path in paths]
+    halves = [read_series(path, hemi) for path, hemi in zip(paths, HEMISPHERES, strict=True)]
     for path, half in zip(paths, halves, strict=True):
         if half.shape[1] < n_vertices:
             raise InputDataError(
@@ -184,6 +184,12 @@ def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSe
         )
     joined = np.hstack([half[n_dummy:, :n_vertices] for half in halves])
     check_signal(joined.T, str(paths[0]))
+    if np.array_equal(
+        halves[0], halves[1], equal_nan=True
+    ):  # as some version wrote them: fmriprep#1378
+        raise InputDataError(
+            f'{paths[0]} and {paths[1].name} hold the same values; make the surfaces again.'
+        )
     return RunSeries(joined, n_vertices)
 
 

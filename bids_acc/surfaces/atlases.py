@@ -407,7 +407,7 @@ def _read_surfaces(name: str, path: Path) -> SurfaceAtlas:
         file = _other_side(path, side)
         if not file.is_file():
             raise MissingInputError(f'the other hemisphere, {file.name}, is not beside it.')
-        codes[side], names[side] = _read_side(file)
+        codes[side], names[side] = _read_side(file, side)
     return SurfaceAtlas(name, codes, names)
 
 
@@ -422,7 +422,7 @@ def _other_side(path: Path, side: str) -> Path:
     raise SettingsError(f'the name of {path.name} has no hemi-L, hemi-R, lh. or rh.')
 
 
-def _read_side(path: Path) -> tuple[IntArray, dict[int, str]]:
+def _read_side(path: Path, hemi: str) -> tuple[IntArray, dict[int, str]]:
     """Read one hemisphere, as far as the template mesh goes.
 
     The vertices of fsaverage6 are the first ones of fsaverage.
@@ -431,7 +431,7 @@ def _read_side(path: Path) -> tuple[IntArray, dict[int, str]]:
         codes, _, words = read_annot(str(path))
         names = {k: word.decode(errors='replace') for k, word in enumerate(words)}
     else:
-        codes, names = read_labels(path)
+        codes, names = read_labels(path, hemi)
     n_vertices = DENSITIES['41k']
     if len(codes) not in (n_vertices, 163842):
         raise SettingsError(

@@ -352,13 +352,42 @@ def read_map(path: Path | str) -> Numbers:
     return _only_map(_load(path), path)
 
 
-def read_series(path: Path | str) -> npt.NDArray[np.float32]:
+def check_side(image: Any, path: Path | str, hemi: str) -> None:
+    """Refuse a file that says of itself that it is of the other hemisphere.
+
+    Parameters
+    ----------
+    image : GiftiImage
+    path : Path
+        Where it was read, for the message.
+    hemi : str
+        ``'L'`` or ``'R'``; empty for either.
+
+    Raises
+    ------
+    InputDataError
+        If ``AnatomicalStructurePrimary`` names the other one.
+    """
+    told = {str(one.meta.get('AnatomicalStructurePrimary') or '')
+            for one in (image, *image.darrays)}  # fmt: skip
+    others = {name for side, name in STRUCTURES.items() if hemi and side != hemi}
+    if told & others and STRUCTURES[hemi] not in told:
+        raise InputDataError(
+            f'{path} stands for hemisphere {hemi}, but says that it is of '
+            f'{", ".join(sorted(told & others))} (AnatomicalStructurePrimary): left and right are '
+            'exchanged.'
+        )
+
+
+def read_series(path: Path | str, hemi: str = '') -> npt.NDArray[np.float32]:
     """Read the series of each vertex, one data array for each volume (``func.gii``).
 
     Parameters
     ----------
     path : Path
         ``.func.gii``; one two-dimensional array (vertices by volumes) is taken as well.
+    hemi : str
+        Hemisphere that it stands for, as for `check_side`.
 
     Returns
     -------
@@ -367,9 +396,11 @@ def read_series(path: Path | str) -> npt.NDArray[np.float32]:
     Raises
     ------
     InputDataError
-        If the file holds no maps, or maps of different lengths.
+        If the file holds no maps, or maps of different lengths, or is of the other side.
     """
-    arrays = [np.asarray(one.data, dtype=np.float32) for one in _load(path).darrays]
+    image = _load(path)
+    check_side(image, path, hemi)
+    arrays = [np.asarray(one.data, dtype=np.float32) for one in image.darrays]
     if len(arrays) == 1 and arrays[0].ndim == 2:
         return arrays[0].T  # one array of vertices by volumes, as some tools write it
     if not arrays or any(a.ndim != 1 or len(a) != len(arrays[0]) for a in arrays):
@@ -380,13 +411,15 @@ def read_series(path: Path | str) -> npt.NDArray[np.float32]:
     return np.stack(arrays)
 
 
-def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
+def read_labels(path: Path | str, hemi: str = '') -> tuple[IntArray, dict[int, str]]:
     """Read one label per vertex, and the names.
 
     Parameters
     ----------
     path : Path
         ``.label.gii`` of one hemisphere.
+    hemi : str
+        Hemisphere that it stands for, as for `check_side`.
 
     Returns
     -------
@@ -397,9 +430,10 @@ def read_labels(path: Path | str) -> tuple[IntArray, dict[int, str]]:
     Raises
     ------
     InputDataError
-        If the file holds no single one-dimensional map.
+        If the file holds no single one-dimensional map, or is of the other side.
     """
     image = _load(path)
+    check_side(image, path, hemi)
     values = _only_map(image, path)
     if not np.isfinite(values).all() or not np.equal(np.mod(values, 1), 0).all():
         raise InputDataError(f'{path} holds values that are no labels (whole numbers).')

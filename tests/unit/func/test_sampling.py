@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from bids_acc.exceptions import InputDataError
 from bids_acc.func.regions import Region, members_of_spheres
-from bids_acc.func.sampling import RunSeries, places_in_template
+from bids_acc.func.sampling import RunSeries, places_in_template, read_surface_run
+from bids_acc.surfaces.gifti import map_image
 
 
 def test_places_in_the_template_follow_an_affine_that_stands_before_a_warp(tmp_path):
@@ -29,6 +32,23 @@ def test_places_in_the_template_follow_an_affine_that_stands_before_a_warp(tmp_p
     transforms = [tmp_path / 'affine.mat', tmp_path / 'warp.nii.gz']
     found = places_in_template(series, transforms, '10k')
     np.testing.assert_allclose(found, [shift, np.add(shift, [2, 2, 0])], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('fault', 'words'),
+    [('exchanged', 'hemi-L_.*func.gii stands for hemisphere L, but .* of CortexRight'),
+     ('same', 'hold the same values')],
+)  # fmt: skip
+def test_hemispheres_that_are_not_what_they_stand_for(tmp_path, rng, fault, words):
+    halves = [rng.normal(100, 1, (4, 10242)).astype(np.float32) for _ in 'LR']
+    paths = [tmp_path / f'sub-01_hemi-{side}_space-fsaverage5_bold.func.gii' for side in 'LR']
+    volumes = [f'volume {n}' for n in range(4)]
+    for path, values, side in zip(paths, halves, 'RL' if fault == 'exchanged' else 'LR',
+                                  strict=True):  # fmt: skip
+        one = halves[0] if fault == 'same' else values
+        path.write_bytes(map_image(one, side, volumes).to_bytes())
+    with pytest.raises(InputDataError, match=words):
+        read_surface_run(paths, 0, '10k')
 
 
 def test_coverage_does_not_depend_on_where_a_coarse_grid_falls():

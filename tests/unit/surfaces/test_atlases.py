@@ -223,6 +223,11 @@ def test_surface_files_of_both_hemispheres(tmp_path):
         found = read_atlas('Own', where).labels('R', '41k').mask('rh_insula')
         assert found is not None
         assert found.sum() == (desikan.labels('R', '41k').mask('insula')).sum()
+    right = path.read_bytes()
+    write_labels(path, desikan.codes['R'], dict(desikan.names['R']), 'L', 'own')
+    with pytest.raises(SettingsError, match=r'stands for hemisphere R.*left and right are exch'):
+        load_atlas(f'Own1={tmp_path}')
+    path.write_bytes(right)
     path.unlink()
     with pytest.raises(MissingInputError, match='the other hemisphere'):
         load_atlas(f'Own={tmp_path}')
