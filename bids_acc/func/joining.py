@@ -155,11 +155,27 @@ def join_rest(runs: Sequence[StoredRest]) -> StoredRest:
         matrix=join_means([r.matrix for r in runs], weights),
         dof=float(sum(max(r.dof, 0.0) for r in runs)),
         report=join_quality([r.report for r in runs]),
-        findings=tuple(
-            f'{number}. run: {text}' for number, r in enumerate(runs, 1) for text in r.findings
-        ),
+        findings=tuple(numbered([r.findings for r in runs])),
     )  # fmt: skip
     return _enough(joined)
+
+
+def numbered(findings: Sequence[Sequence[str]]) -> list[str]:
+    """Say of which run each finding is, where there are several.
+
+    Parameters
+    ----------
+    findings : sequence of sequence of str
+        Of each run.
+
+    Examples
+    --------
+    >>> numbered([['Short.'], ['Long.']]), numbered([['Short.']])
+    (['1. run: Short.', '2. run: Long.'], ['Short.'])
+    """
+    if len(findings) == 1:
+        return list(findings[0])
+    return [f'{n}. run: {text}' for n, each in enumerate(findings, 1) for text in each]
 
 
 def _enough(found: StoredRest) -> StoredRest:

@@ -184,9 +184,7 @@ def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSe
         )
     joined = np.hstack([half[n_dummy:, :n_vertices] for half in halves])
     check_signal(joined.T, str(paths[0]))
-    if np.array_equal(
-        halves[0], halves[1], equal_nan=True
-    ):  # as some version wrote them: fmriprep#1378
+    if np.array_equal(halves[0], halves[1], equal_nan=True):  # fmriprep#1378
         raise InputDataError(
             f'{paths[0]} and {paths[1].name} hold the same values; make the surfaces again.'
         )

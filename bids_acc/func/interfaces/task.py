@@ -28,7 +28,7 @@ from bids_acc.func.interfaces.measuring import (
     write_carpet,
     write_sides,
 )
-from bids_acc.func.joining import join_quality
+from bids_acc.func.joining import join_quality, numbered
 from bids_acc.func.measuring import (
     carpet_of,
     find_regions,
@@ -169,7 +169,7 @@ class JoinTask(SimpleInterface):
         self._results['joined'] = str(folder / 'joined.npz')
         self._results['metadata'] = {
             **self.inputs.about,
-            'Findings': [text for one in runs for text in one[0]['findings']],
+            'Findings': numbered([one[0]['findings'] for one in runs]),
             'RepetitionTime': report['repetition_time'], 'NumberOfVolumes': report['n_kept'],
         }  # fmt: skip
         return runtime
