@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -24,19 +22,9 @@ from bids_acc.report.surface_view import (
 )
 from bids_acc.surfaces.inflated import N_VERTICES, inflated_template
 from bids_acc.surfaces.template import load_template
+from tests.synthetic.packed import corners, unpacked
 
 NOWHERE = {side: np.zeros(N_VERTICES, dtype=int) for side in 'LR'}
-
-
-def unpacked(text: str, kind: str) -> np.ndarray:
-    """Read an array as the page does: all low bytes, then all high ones."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-    return np.ascontiguousarray(planes.reshape(2, -1).T).view(kind).ravel()
-
-
-def corners(text: str) -> np.ndarray:
-    """Add up what each face differs by from the one before."""
-    return np.cumsum(unpacked(text, '<u2').reshape(3, -1).T, axis=0, dtype=np.uint16)
 
 
 def test_the_inflated_mesh_is_that_of_the_template() -> None:
