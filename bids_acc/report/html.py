@@ -130,8 +130,8 @@ def svg_address(text: str) -> str:
 
 
 _NOT_DRAWN = re.compile(r'<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>', re.DOTALL)
-_IN_ADDRESS = str.maketrans({sign: f'%{ord(sign):02X}' for sign in '%#&"<>'})
-"""Signs that end an address, an attribute or a tag."""
+_IN_ADDRESS = str.maketrans({sign: f'%{ord(sign):02X}' for sign in '%#&"<>\\'})
+"""Signs that end an address, an attribute or a tag, or mean something in a style sheet."""
 _STYLE = re.compile(r' style="([^"]*)"')
 _OFTEN = 4
 """Times from which a style is worth a name."""

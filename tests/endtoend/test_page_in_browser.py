@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from bids_acc.group.cohort.exclusions import read_verdicts
 from bids_acc.report.html import Block, Section, image_block, render_page, table_block
@@ -276,3 +279,25 @@ def test_a_figure_in_the_page_is_drawn_as_its_file_is(browser, tmp_path):
         assert opened_page.evaluate('document.images[0].naturalWidth') > 400
         shown.append(opened_page.locator('img').screenshot())
     assert shown[0] == shown[1]
+
+
+def test_two_halves_of_a_figure_lie_over_each_other(browser, tmp_path):
+    """The address of the figure is taken into a style sheet by the script."""
+    figure = Figure(figsize=(6, 4))
+    for half, colour in ((0, 'red'), (1, 'blue')):
+        axes = figure.add_axes((0, 0.5 - 0.5 * half, 1, 0.5), facecolor=colour)
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.1, 0.5, 'Cohen\'s (d) \\ "x"')
+    file = tmp_path / 'f.svg'
+    figure.savefig(file)
+    path = tmp_path / 'page.html'
+    block = replace(image_block(file, 'Two', 'One over the other.'), frames=True)
+    path.write_text(render_page('t', 's', [Section('F', [block])], tmp_path), encoding='utf-8')
+    page, said = opened(browser, path)
+    assert said == []
+    page.locator('.overlay').wait_for()
+    shown = plt.imread(BytesIO(page.locator('.overlay').screenshot()))
+    rows, columns, _ = shown.shape
+    left, right = (shown[3 * rows // 4, int(share * columns)] for share in (0.25, 0.75))
+    assert left[:3].tolist() == [1, 0, 0], 'the upper half'
+    assert right[:3].tolist() == [0, 0, 1], 'the lower half'

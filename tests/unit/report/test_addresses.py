@@ -24,7 +24,7 @@ def drawn(tmp_path_factory):
     left, right = figure.subplots(1, 2)
     rng = np.random.default_rng(3)
     left.scatter(*rng.normal(size=(2, 200)), c=['#0072b2', '#d55e00'] * 100, alpha=0.5)
-    left.set_title('Cohen\'s d < 0.5 & p > 5 % #1 "x"')
+    left.set_title('Cohen\'s d < 0.5 & p > 5 % #1 "x" \\')
     left.set_xlabel('µ = $10^{-3}$ mm²/s')
     right.imshow(rng.random((20, 20)))
     path = tmp_path_factory.mktemp('svg') / 'a.svg'
@@ -65,7 +65,7 @@ def test_it_is_much_shorter_than_base64(drawn):
 
 def test_no_sign_ends_the_address_the_attribute_or_the_tag(drawn):
     address = svg_address(drawn.read_text(encoding='utf-8'))
-    assert not set('"<>&#\n') & set(address)
+    assert not set('"<>&#\n\\') & set(address)
     page = render_page('t', 's', [Section('F', [image_block(drawn, 'Figure')])])
     assert f'<img src="{address}" alt="Figure."' in page
 
