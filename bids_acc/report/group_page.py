@@ -18,6 +18,7 @@ from bids_acc.report.wording import (
     effect_words,
     heading_words,
     is_functional,
+    listed,
     name_words,
     p_words,
     response_words,
@@ -87,7 +88,9 @@ TABLES: Mapping[str, TableText] = {
         'share of CSF (MD) of the parcel as covariates. What vanishes is no finding.',
     ),
     'flow': TableText(
-        'People', 'Participants by group', 'How many have which data, and how many were used.'
+        'People', 'Participants by group',
+        'How many have which data, and how many were used; measures with the same numbers are one '
+        'row here, and a row each in the TSV.',
     ),
     'voxels': TableText(
         'People', 'Spectra', 'Which spectra are analysed, where people have several.'
@@ -486,6 +489,29 @@ def _by_groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     yield '', table
 
 
+def _measures_listed(names: pd.Series) -> str:
+    """List measures; one metric in several parcels is named once."""
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys(map(str, names)):
+        metric, _, number = name.rpartition(' of parcel ')
+        in_parcel = bool(metric) and number.isdigit()
+        found.setdefault(metric if in_parcel else name, []).extend([number] * in_parcel)
+    return ', '.join(
+        metric if not numbers
+        else f'{metric} of parcel{"s"[: len(numbers) > 1]} {listed(numbers)}'
+        for metric, numbers in found.items()
+    )  # fmt: skip
+
+
+def _folded(table: pd.DataFrame) -> pd.DataFrame:
+    """Write measures of which all else is the same into one row."""
+    if 'measure' not in table or table.empty:
+        return table
+    others = [column for column in table if column != 'measure']
+    folded = table.groupby(others, sort=False, dropna=False)['measure'].agg(_measures_listed)
+    return folded.reset_index()[list(table)]
+
+
 def _table_blocks(page: GroupPage, name: str) -> Iterator[tuple[str, Block]]:
     """Yield a table of the page, each part with its section; measures without variation apart."""
     text = TABLES.get(name, TableText('Further analyses', name, ''))
@@ -499,7 +525,8 @@ def _table_blocks(page: GroupPage, name: str) -> Iterator[tuple[str, Block]]:
             how = '' if number else part.caption  # is read once
             caption = ' '.join(filter(None, [how, said_once(own)]))
             title = f'{part.title}, {place}' if place else part.title
-            block = table_block(compact(own), title, caption, fold_above=16, file=file)
+            words = _folded(compact(own)) if name == 'flow' else compact(own)
+            block = table_block(words, title, caption, fold_above=16, file=file)
             yield part.section, replace(block, beside=page.beside.get(name, ()))
     if alike.any():
         said = same_in_everybody(table[alike], list(dict.fromkeys(table['cohort'].dropna())))

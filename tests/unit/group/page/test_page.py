@@ -177,3 +177,18 @@ def test_cohorts_with_other_groups_have_tables_of_their_own():
 def test_a_test_statistic_stays_on_one_line():
     page = quality_page(quality_row('A', 'dwi_fd_mean', 'HC: 0.2 (0.1), n=9; TRS: 0.3 (0.1), n=9'))
     assert '<td class="whole">t(36) = 3.00</td>' in page
+
+
+def test_measures_of_the_same_people_are_one_row_of_the_flow():
+    flow = pd.DataFrame(
+        {
+            'cohort': 'A', 'group': [*['HC'] * 6, 'TRS'], 'label': None,
+            'measure': ['md_c1', 'thickness_c1', 'Glx', 'md_c3', 'md_c2_L', 'Glu', 'md_c1'],
+            'people': 9, 'measured': 9, 'used': [9, 9, 7, 9, 9, 9, 9], 'excluded': None,
+        }
+    )  # fmt: skip
+    page = render_group_page(GroupPage(summary=(), tables={'flow': flow}), '')
+    assert '3 rows<' in page
+    assert 'MD of parcels 1 and 3, thickness of parcel 1, MD of parcel 2, left, Glu</td>' in page
+    assert '>Glx</td>' in page
+    assert page.count('>9</td>') == 8
