@@ -17,13 +17,14 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Protocol
 
 import nibabel as nb
 import numpy as np
 import numpy.typing as npt
 
 from bids_acc.exceptions import ProgramError, ResourceError
+from bids_acc.typing import FloatArray
 
 LONGEST_S = 12 * 3600.0
 """Seconds after which a program is ended; the slowest here, eddy without a graphics card, takes
@@ -36,6 +37,31 @@ LAST_WORDS = 300
 """Characters of a program's messages that are quoted."""
 
 _PR_SET_PDEATHSIG = 1
+
+
+class ToolInputs(Protocol):
+    """What is read of the inputs of a command-line interface of Nipype."""
+
+    environ: Mapping[str, str]
+
+
+class ToolOutputs(Protocol):
+    """The outputs of a command-line interface of Nipype: paths of files by name."""
+
+    def __getattr__(self, name: str, /) -> str: ...
+
+
+class CommandLineTool(Protocol):
+    """A command-line interface of Nipype, which this layer does not import."""
+
+    cmd: str
+    """The program, with what comes before its arguments."""
+    cmdline: str
+    """The whole command."""
+    inputs: ToolInputs
+
+    def aggregate_outputs(self) -> ToolOutputs:
+        """Return the outputs; `FileNotFoundError` where one is not there."""
 
 
 def run_program(
@@ -178,7 +204,7 @@ def _died(name: str, code: int, text: str) -> ProgramError | ResourceError:
     return ProgramError(f'{name} ended with exit code {code}{said}.')
 
 
-def run_tool(tool: Any, cwd: Path | str, **options: Any) -> Any:
+def run_tool(tool: CommandLineTool, cwd: Path | str) -> ToolOutputs:
     """Run a command-line interface of Nipype by `run_program`.
 
     Parameters
@@ -187,13 +213,11 @@ def run_tool(tool: Any, cwd: Path | str, **options: Any) -> Any:
         With its inputs set.
     cwd : Path
         Working folder.
-    **options
-        Of `run_program`.
 
     Returns
     -------
-    Bunch
-        The interface's outputs.
+    ToolOutputs
+        The interface's outputs: paths of files by name.
 
     Raises
     ------
@@ -202,9 +226,7 @@ def run_tool(tool: Any, cwd: Path | str, **options: Any) -> Any:
     """
     name = shlex.split(tool.cmd)[0]
     with contextlib.chdir(cwd):
-        said = run_program(
-            shlex.split(tool.cmdline), cwd=cwd, environment=tool.inputs.environ, **options
-        )
+        said = run_program(shlex.split(tool.cmdline), cwd=cwd, environment=tool.inputs.environ)
         try:
             return tool.aggregate_outputs()
         except FileNotFoundError as error:
@@ -216,7 +238,7 @@ def run_tool(tool: Any, cwd: Path | str, **options: Any) -> Any:
 
 
 def read_result(
-    path: Path | str, name: str, shape: tuple[int, ...], affine: npt.NDArray[Any]
+    path: Path | str, name: str, shape: tuple[int, ...], affine: FloatArray
 ) -> npt.NDArray[np.float32]:
     """Read an image that a program made of another, and refuse what cannot be one.
 

@@ -265,7 +265,8 @@ def tangentially_relaxed(
     way = vertices - inner
     slide = (mean_of_neighbours @ way - way) / 2
     normals = vertex_normals(vertices, faces)
-    return vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
+    found: FloatArray = vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
+    return found
 
 
 def with_minimum_thickness(

@@ -121,7 +121,10 @@ def bias_correct(
     )
     corrected = data * np.exp(-fine)
     here = inside > 0
-    return (corrected * (data[here].mean() / corrected[here].mean())).astype(np.float32)
+    found: SingleArray = (corrected * (data[here].mean() / corrected[here].mean())).astype(
+        np.float32
+    )
+    return found
 
 
 def register_to_template(

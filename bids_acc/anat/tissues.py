@@ -106,7 +106,8 @@ def sample_volume(volume: npt.ArrayLike, affine: FloatArray, points: npt.ArrayLi
     values = ndimage.map_coordinates(
         np.asarray(volume), coordinates, order=1, mode='nearest', output=np.float64
     )
-    return values.reshape(points.shape[:-1])
+    found: FloatArray = values.reshape(points.shape[:-1])
+    return found
 
 
 def cortical_levels(

@@ -132,7 +132,8 @@ def _patch_centres(mask: BoolArray, stride: int) -> IntArray:
     for shift in np.indices((stride,) * 3).reshape(3, -1).T[1:]:
         near = np.minimum(grid + shift, size - 1)
         keep |= mask[tuple(near.T)]
-    return grid[keep]
+    found: IntArray = grid[keep]
+    return found
 
 
 def _denoise_patches(

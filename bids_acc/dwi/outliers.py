@@ -88,7 +88,8 @@ def leave_one_out(directions: npt.ArrayLike) -> FloatArray:
     leverage = np.minimum(np.diag(hat), 0.9)
     predictor = (hat - np.diag(leverage)) / (1 - leverage)[:, None]
     np.fill_diagonal(predictor, 0)
-    return predictor / predictor.sum(axis=1, keepdims=True)
+    found: FloatArray = predictor / predictor.sum(axis=1, keepdims=True)
+    return found
 
 
 def predict_volumes(

@@ -346,7 +346,8 @@ def mean_diffusivity(evals: npt.ArrayLike) -> FloatArray:
     -------
     (...) ndarray
     """
-    return np.asarray(evals, dtype=float).mean(axis=-1)
+    found: FloatArray = np.asarray(evals, dtype=float).mean(axis=-1)
+    return found
 
 
 def axial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
@@ -376,7 +377,8 @@ def radial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
     -------
     (...) ndarray
     """
-    return np.asarray(evals, dtype=float)[..., 1:].mean(axis=-1)
+    found: FloatArray = np.asarray(evals, dtype=float)[..., 1:].mean(axis=-1)
+    return found
 
 
 def fractional_anisotropy(evals: npt.ArrayLike) -> FloatArray:
@@ -407,9 +409,10 @@ def fractional_anisotropy(evals: npt.ArrayLike) -> FloatArray:
     values = np.asarray(evals, dtype=float)
     deviation = values - values.mean(axis=-1, keepdims=True)
     norm = np.linalg.norm(values, axis=-1)
-    return np.sqrt(1.5) * np.divide(
+    found: FloatArray = np.sqrt(1.5) * np.divide(
         np.linalg.norm(deviation, axis=-1), norm, out=np.full(norm.shape, np.nan), where=norm > 0
     )
+    return found
 
 
 def mode(evals: npt.ArrayLike, min_fa: float = MIN_FA_FOR_MODE) -> FloatArray:
@@ -447,7 +450,8 @@ def mode(evals: npt.ArrayLike, min_fa: float = MIN_FA_FOR_MODE) -> FloatArray:
     unit = np.divide(
         deviation, norm, out=np.full(values.shape, np.nan), where=(norm > 0) & shaped[..., None]
     )
-    return np.clip(3 * np.sqrt(6) * unit.prod(axis=-1), -1, 1)
+    found: FloatArray = np.clip(3 * np.sqrt(6) * unit.prod(axis=-1), -1, 1)
+    return found
 
 
 def scalar_maps(fit: TensorFit) -> dict[str, FloatArray]:

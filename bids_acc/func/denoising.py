@@ -314,7 +314,8 @@ def censored(displacement: FloatArray, threshold: float | None) -> BoolArray:
         return np.ones(len(displacement), dtype=bool)
     moved = np.nan_to_num(displacement) > threshold
     after = np.concatenate([[False], moved[:-1]])
-    return ~(moved | after)
+    found: BoolArray = ~(moved | after)
+    return found
 
 
 def make_cleaning(

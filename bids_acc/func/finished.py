@@ -211,7 +211,8 @@ def _kept(run: FinishedRun, n_volumes: int) -> BoolArray:
             f'{path}: {OUTLIERS} holds other values than 0 (kept) and 1 (left out); fetch it '
             'again.'
         )
-    return flags == 0
+    found: BoolArray = flags == 0
+    return found
 
 
 def _quality(run: FinishedRun, n_kept: int) -> dict[str, object]:

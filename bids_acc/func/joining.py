@@ -18,7 +18,7 @@ from bids_acc.func.networks import markers
 from bids_acc.func.regions import Region, partial_correlations
 from bids_acc.surfaces.regions import Labels
 from bids_acc.surfaces.ribbon import VertexValues, region_rows
-from bids_acc.typing import FloatArray, IntArray
+from bids_acc.typing import FloatArray, IntArray, Row
 
 SUMS = ('n_volumes', 'n_dummy', 'n_kept', 'minutes_left', 'fd_above_02', 'fd_above_05', 'dof')
 """Figures of quality that add up over runs."""
@@ -188,7 +188,7 @@ def _enough(found: StoredRest) -> StoredRest:
     return replace(found, matrix=np.full(found.matrix.shape, np.nan), seed_maps={})
 
 
-def join_quality(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def join_quality(reports: Sequence[Mapping[str, str | float]]) -> Row:
     """Join the measures of quality of several runs in one row.
 
     Parameters
@@ -203,7 +203,7 @@ def join_quality(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         rest; of words and the repetition time the first run's. NaN only where every run has it.
     """
     weights = np.array([float(r['n_kept']) for r in reports])
-    joined: dict[str, Any] = {'n_runs': len(reports)}
+    joined: Row = {'n_runs': len(reports)}
     for name, first in reports[0].items():
         if isinstance(first, str) or name == 'repetition_time':
             joined[name] = first
@@ -221,7 +221,10 @@ def join_quality(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else:
             joined[name] = float(join_means(list(values[:, None]), list(weights))[0])
     whole = ('n_', 'fd_above')
-    return {k: int(v) if k.startswith(whole) and np.isfinite(v) else v for k, v in joined.items()}
+    return {
+        k: int(v) if k.startswith(whole) and not isinstance(v, str) and np.isfinite(v) else v
+        for k, v in joined.items()
+    }
 
 
 def region_table(found: StoredRest) -> pd.DataFrame:

@@ -310,7 +310,7 @@ def _labels(anat: AnatFiles, facts: RunFacts, density: str) -> tuple[IntArray, M
     return np.concatenate([mesh[h].labels for h in HEMISPHERES]), mesh[HEMISPHERES[0]].names
 
 
-def _own_labels(anat: AnatFiles) -> tuple[npt.NDArray[Any], Mapping[int, str]]:
+def _own_labels(anat: AnatFiles) -> tuple[IntArray, Mapping[int, str]]:
     """Return the labels that a subject's surfaces have, left before right."""
     halves = [read_labels(path) for path in anat.parcellation]
     return np.concatenate([labels for labels, _ in halves]), halves[0][1]

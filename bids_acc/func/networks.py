@@ -107,7 +107,8 @@ def markers(
 def _apart(centres: FloatArray) -> BoolArray:
     """Tell which pairs lie far enough apart; where a centre is not known, all do."""
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    return ~(gaps < APART_MM)
+    found: BoolArray = ~(gaps < APART_MM)
+    return found
 
 
 def _mean_of(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nb
 import numpy as np
@@ -149,7 +148,8 @@ def _mirrored(index: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
     if size == 1:
         return np.zeros_like(index)
     folded = np.abs(index) % (2 * size - 2)
-    return np.minimum(folded, 2 * size - 2 - folded)
+    found: npt.NDArray[np.int64] = np.minimum(folded, 2 * size - 2 - folded)
+    return found
 
 
 def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSeries:
@@ -208,7 +208,7 @@ def count_volumes(paths: Sequence[Path]) -> int:
 def _open(path: Path) -> nb.Nifti1Image:
     """Open a 4D image so that its volumes can be read one after the other."""
     with reading(path, 'NIfTI image', 'fetch it again'):
-        image: Any = nb.load(path, keep_file_open=True)
+        image: nb.Nifti1Image = nb.load(path, keep_file_open=True)  # type: ignore[assignment]
     if len(image.shape) != 4:
         raise InputDataError(f'{path} is one volume {image.shape}, not a series; fetch it again.')
     return image

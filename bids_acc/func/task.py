@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.files.reading import reading
 from bids_acc.func.connectivity import LEAST_DOF
 from bids_acc.tables.reading import THEIRS, read_tsv
-from bids_acc.typing import FloatArray
+from bids_acc.typing import FloatArray, Row
 
 _NOT_A_LABEL = re.compile('[^0-9A-Za-z]+')
 EARLIEST = -24.0
@@ -40,6 +41,31 @@ class ConditionContrast:
     """As it was asked for."""
     weights: Mapping[str, float]
     """Condition to weight."""
+
+
+class ContrastFields(TypedDict):
+    """A `ConditionContrast` as a graph carries it."""
+
+    name: str
+    words: str
+    weights: dict[str, float]
+
+
+class TaskAbout(TypedDict):
+    """What is stored of a run with a task besides its arrays."""
+
+    report: Row
+    """Its row of quality."""
+    findings: list[str]
+    names: list[str]
+    """Of the regions; ``kinds``, ``networks`` and ``reasons`` are in the same order."""
+    kinds: list[str]
+    networks: list[str]
+    reasons: list[str]
+    n_vertices: int
+    """Vertices of both hemispheres, which stand before the regions."""
+    dof: dict[str, float]
+    """Of each contrast."""
 
 
 @dataclass(frozen=True)
@@ -239,11 +265,12 @@ def design_matrix(
     times = (np.arange(n_volumes) + n_dummy) * repetition_time + start_time
     has_cosines = any(str(name).startswith('cosine') for name in regressors)
     with warnings.catch_warnings(action='ignore'):
-        return make_first_level_design_matrix(
+        found: pd.DataFrame = make_first_level_design_matrix(
             times, events, hrf_model='spm', drift_model=None if has_cosines else 'cosine',
             high_pass=1 / 128, add_regs=regressors.to_numpy(float),
             add_reg_names=[f'confound{n}' for n in range(regressors.shape[1])],
         )  # fmt: skip
+        return found
 
 
 def check_left(design: pd.DataFrame, events: pd.DataFrame, name: str) -> None:

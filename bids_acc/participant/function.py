@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from bids_acc.bids.bold import start_time
 from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
@@ -18,7 +17,13 @@ from bids_acc.func.raw import RawRun
 from bids_acc.func.regions import ACC_LABELS, seed_regions
 from bids_acc.func.run import BUILTIN, RunFacts
 from bids_acc.func.sampling import count_volumes
-from bids_acc.func.task import choose_contrasts, events_and_notes, has_events, read_events
+from bids_acc.func.task import (
+    ContrastFields,
+    choose_contrasts,
+    events_and_notes,
+    has_events,
+    read_events,
+)
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
 
@@ -36,7 +41,7 @@ class RunSet:
     """As a part of a graph's name."""
     runs: tuple[Run, ...]
     """All prepared, all raw, or all with finished measures."""
-    contrasts: tuple[Mapping[str, Any], ...] = ()
+    contrasts: tuple[ContrastFields, ...] = ()
     """None at rest."""
 
     @property
@@ -106,7 +111,7 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
     return tasks
 
 
-def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[Mapping[str, object], ...]:
+def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[ContrastFields, ...]:
     """Return the contrasts of a task's events."""
     conditions: dict[str, None] = {}
     each = []

@@ -31,7 +31,7 @@ from bids_acc.dwi.shells import bvecs_from_scanner, bvecs_to_scanner, find_shell
 from bids_acc.exceptions import ComputationError
 from bids_acc.images import files
 from bids_acc.images.distortion import fsl_parameters
-from bids_acc.programs import read_result, run_tool
+from bids_acc.programs import ToolOutputs, read_result, run_tool
 from bids_acc.typing import BoolArray, FloatArray, SingleArray
 
 PROGRAMS = ('eddy_cpu', 'eddy_openmp', 'eddy')
@@ -126,7 +126,7 @@ class RunEddy(SimpleInterface):
         mask: BoolArray,
         affine: FloatArray,
         gradients: Gradients,
-    ) -> Bunch:
+    ) -> ToolOutputs:
         """Write eddy's inputs and run it."""
         program = eddy_program()
         if program is None:

@@ -152,4 +152,5 @@ def mean_base(volumes: Volume, affine: FloatArray, to_sources: FloatArray) -> Fl
     with warnings.catch_warnings():  # nowhere seen: zero
         warnings.simplefilter('ignore', RuntimeWarning)
         mean = np.nanmean(aligned, axis=1)
-    return np.nan_to_num(mean).reshape(volumes.shape[:3])
+    found: FloatArray = np.nan_to_num(mean).reshape(volumes.shape[:3])
+    return found

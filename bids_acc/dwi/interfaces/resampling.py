@@ -218,4 +218,5 @@ def grow(mask: BoolArray) -> BoolArray:
     """
     from scipy import ndimage
 
-    return ndimage.binary_dilation(mask, iterations=2)
+    found: BoolArray = ndimage.binary_dilation(mask, iterations=2)
+    return found

@@ -90,10 +90,10 @@ def anat_files(inputs: BaseInterfaceInputSpec) -> AnatFiles:
         value = getattr(inputs, name)
         return [Path(p) for p in value] if isdefined(value) else []
 
-    def on(mesh: str, **more: Any) -> AnatFiles:
+    def on(mesh: str, brain: Path | None = None, other: AnatFiles | None = None) -> AnatFiles:
         return AnatFiles(
             those(f'{mesh}white'), those(f'{mesh}pial'), those('tpms'),
-            those(f'{mesh}parcellation'), those('template_to_t1w_xfm'), **more,
+            those(f'{mesh}parcellation'), those('template_to_t1w_xfm'), brain=brain, other=other,
         )  # fmt: skip
 
     brain = Path(inputs.t1w_mask) if isdefined(inputs.t1w_mask) else None

@@ -41,6 +41,7 @@ from bids_acc.func.regions import mean_series
 from bids_acc.func.task import (
     ConditionContrast,
     Response,
+    TaskAbout,
     check_left,
     design_matrix,
     events_and_notes,
@@ -50,6 +51,7 @@ from bids_acc.func.task import (
 )
 from bids_acc.images.files import format_table
 from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.typing import FloatArray
 
 PARTS = ('effect', 'variance', 'z')
 MESH = 'mesh_'
@@ -175,21 +177,22 @@ class JoinTask(SimpleInterface):
         return runtime
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(path: Path) -> tuple[TaskAbout, dict[str, FloatArray]]:
     """Read what one run gave."""
     with np.load(path) as content:
         arrays = {name: content[name] for name in content.files if name != 'about'}
-        return json.loads(str(content['about'])), arrays
+        about: TaskAbout = json.loads(str(content['about']))
+    return about, arrays
 
 
-def _response(run: tuple[dict[str, Any], dict[str, Any]], name: str) -> Response:
+def _response(run: tuple[TaskAbout, dict[str, FloatArray]], name: str) -> Response:
     """Return a contrast of one run."""
     about, arrays = run
     parts = {part: arrays[f'{name}__{part}'] for part in PARTS}
     return Response(**parts, dof=about['dof'][name])
 
 
-def _rows(name: str, found: Response, about: dict[str, Any], coverage: Any) -> pd.DataFrame:
+def _rows(name: str, found: Response, about: TaskAbout, coverage: FloatArray) -> pd.DataFrame:
     """List a contrast by region."""
     n = about['n_vertices']
     here = slice(n, n + len(about['names']))

@@ -17,6 +17,7 @@ from bids_acc.func.interfaces.task import MESH, FitTask, JoinTask
 from bids_acc.func.measuring import VERTEX_MAPS
 from bids_acc.func.raw import RawRun
 from bids_acc.func.run import RUN_FIELDS
+from bids_acc.func.task import ContrastFields
 from bids_acc.func.workflow.preproc import ANAT_INPUTS as PREPARE_INPUTS
 from bids_acc.func.workflow.preproc import RUN_FIGURES, init_func_preproc_wf
 from bids_acc.settings import FuncSettings
@@ -40,7 +41,7 @@ def init_func_measure_wf(
     space: str,
     n_runs: int,
     seeds: Sequence[str] = (),
-    contrasts: Sequence[Mapping[str, Any]] = (),
+    contrasts: Sequence[ContrastFields] = (),
     source: str = '',
     own_atlas: str = '',
     mesh: str = '',
@@ -214,7 +215,7 @@ def _method(settings: FuncSettings, space: str, source: str) -> dict[str, object
     }
 
 
-def _there(about: Mapping[str, Any], mesh: str) -> dict[str, Any]:
+def _there(about: Metadata, mesh: str) -> dict[str, object]:
     """Return what the sidecars of maps on the mesh of a derivative say."""
     return {**about, 'SpatialReference': mesh, 'SampledIn': about['SpatialReference']}
 
@@ -244,8 +245,8 @@ def _keep_rest(
 
 
 def _keep_maps(
-    workflow: pe.Workflow, join: pe.Node, where: Mapping[str, Any], seeds: Sequence[str],
-    about: Mapping[str, Any], *, density: str = '', mesh: str = '',
+    workflow: pe.Workflow, join: pe.Node, where: SinkPlace, seeds: Sequence[str],
+    about: Metadata, *, density: str = '', mesh: str = '',
 ) -> None:  # fmt: skip
     """Keep the maps of a task at rest on one mesh."""
     kinds: list[tuple[str, str, dict[str, Any]]]
@@ -265,7 +266,7 @@ def _keep_task(
     join: pe.Node,
     where: SinkPlace,
     density: str,
-    contrasts: Sequence[Mapping[str, Any]],
+    contrasts: Sequence[ContrastFields],
     about: Metadata,
 ) -> None:
     """Keep maps, table and figure of a task with events."""
@@ -281,8 +282,8 @@ def _keep_task(
 
 
 def _keep_contrasts(
-    workflow: pe.Workflow, join: pe.Node, where: Mapping[str, Any],
-    contrasts: Sequence[Mapping[str, Any]], about: Mapping[str, Any],
+    workflow: pe.Workflow, join: pe.Node, where: SinkPlace,
+    contrasts: Sequence[ContrastFields], about: Metadata,
     *, density: str = '', mesh: str = '',
 ) -> None:  # fmt: skip
     """Keep the maps of a task's contrasts on one mesh."""
