@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +110,7 @@ WRAPPED = 1e-3
 an image of a head hardly any do, where values above 32767 became negative a whole border does."""
 
 
-def _check_grey_values(values: npt.NDArray[Any], where: str) -> None:
+def _check_grey_values(values: npt.NDArray[np.generic], where: str) -> None:
     """Refuse an image of labels; a sample of voxels tells where it holds many values."""
     step = max(values.size // 200_000, 1)
     if np.unique(values[::step]).size < MIN_VALUES and np.unique(values).size < MIN_VALUES:
@@ -121,7 +120,7 @@ def _check_grey_values(values: npt.NDArray[Any], where: str) -> None:
         )
 
 
-def _check_wrapped(data: npt.NDArray[Any], where: str) -> None:
+def _check_wrapped(data: npt.NDArray[np.number], where: str) -> None:
     """Refuse values that were written as 16-bit integers and did not fit."""
     if data.dtype.kind == 'c' or not (data.min() < -16384 and data.max() > 16384):
         return
