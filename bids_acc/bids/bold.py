@@ -121,8 +121,8 @@ def _other_series(folder: Path, source: str) -> list[str]:
         '*_bold.dtseries.nii': 'CIFTI',
         '*_desc-optcom*_bold.nii*': "tedana's optimal combination without fMRIPrep's names",
         '*_echo-*_desc-preproc_bold.nii*': 'single echoes, not combined',
-        '*_desc-smoothAROMA*_bold.nii*': 'what ICA-AROMA has cleaned already',
-        '*_bold_*preproc.nii*': 'names of fMRIPrep 1.0',
+        '*_desc-smoothAROMA*_bold.nii*': "ICA-AROMA's, which are cleaned already",
+        '*_bold_*preproc.nii*': "fMRIPrep 1.0's",
         '*_desc-*boldref.nii*': 'references only (--level minimal)',
     }
     there = [words for pattern, words in kinds.items() if list(folder.glob(pattern))]
