@@ -290,7 +290,7 @@ def test_two_repetition_times_are_told(tmp_path, rng, raw):
 
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
-    [('desc-preproc', 'desc-smoothAROMAnonaggr', "series as ICA-AROMA's, which are cleaned already"),
+    [('desc-preproc', 'desc-smoothAROMAnonaggr', "ICA-AROMA's, which are cleaned already"),
      ('task-rest', 'task-rest_echo-2', 'single echoes, not combined'),
      ('space-MNI152NLin2009cAsym_desc-preproc_bold', 'bold_space-T1w_preproc', "fMRIPrep 1.0's")],
 )  # fmt: skip
