@@ -12,7 +12,13 @@ import nibabel as nb
 
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import MrsInputs, check_image
-from bids_acc.bids.layout import metadata_of, nothing_there, query_images
+from bids_acc.bids.layout import (
+    NothingThereError,
+    metadata_of,
+    nothing_there,
+    query_images,
+    without_twins,
+)
 from bids_acc.bids.references import Candidate, choose_reference
 from bids_acc.bids.selection import Filters
 from bids_acc.bids.sidecars import inherited_file, read_json
@@ -24,6 +30,12 @@ PROTON = ('1H', 'H1', 'H', '1-H', '^1H', 'PROTON', 'HYDROGEN')
 
 NIFTI_MRS_CODE = 44
 """Header extension of NIfTI-MRS."""
+
+SHOWN = 3
+"""File names that a sentence lists."""
+
+_BESIDE = re.compile(r'^\.|\.(json|tsv)$|_(mrsref|ref)\.nii')
+# what lies beside spectra and is none
 
 
 class PartlyBrokenError(Exception):
@@ -62,9 +74,9 @@ def find_spectra(
     PartlyBrokenError
         If some cannot be used; it holds those that can, and the worst exit code.
     """
-    files = query_images(index, subject, session, filters, 'svs')
+    files, notes = without_twins(query_images(index, subject, session, filters, 'svs'))
     candidates = _references(index, subject, session, filters)
-    notes, problems, spectra = [], [], []
+    problems, spectra = [], []
     passed_over: dict[Path, str] = {}
     worst = ExitCode.OK
     left_out = _left_out(files)
@@ -86,11 +98,31 @@ def find_spectra(
             notes += spectrum.notes
             passed_over = {**reasons, **passed_over}
     if not spectra:
-        raise nothing_there(subject, session, 'mrs', 'svs')
+        raise _no_spectrum(Path(index.root), subject, session)
     notes += _not_taken(passed_over, spectra)
     if problems:
         raise PartlyBrokenError(tuple(spectra), '; '.join(problems + notes), worst)
     return tuple(spectra), notes
+
+
+def _no_spectrum(root: Path, subject: str, session: str | None) -> NothingThereError:
+    """Say that there is no spectrum, and what lies there instead."""
+    error = nothing_there(subject, session, 'mrs', 'svs')
+    folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'mrs'
+    try:
+        found = sorted(p.name for p in folder.iterdir() if not _BESIDE.search(p.name))
+    except OSError:  # none, or closed, which is said elsewhere
+        found = []
+    if not found:
+        return error
+    more = f' and {len(found) - SHOWN} more' if len(found) > SHOWN else ''
+    listed = ', '.join(found[:SHOWN]) + more
+    images = all('_mrsi.' in name for name in found)
+    remedy = 'convert files of scanners with spec2nii (bids_acc-check FILE says how) and name '
+    remedy += 'spectra of one voxel *_svs.nii.gz'
+    if images:
+        remedy = 'spectroscopic images are not fitted'
+    return NothingThereError(f'{error}; {listed} lies there: {remedy}')
 
 
 def _left_out(files: Sequence[ImageFile]) -> dict[Path, str]:
@@ -143,7 +175,8 @@ def _references(
 ) -> list[Candidate]:
     """All water references of the session, with what can be read of their metadata."""
     found = []
-    for bids_file in query_images(index, subject, session, filters, 'mrsref'):
+    files, _ = without_twins(query_images(index, subject, session, filters, 'mrsref'))
+    for bids_file in files:
         try:
             metadata = metadata_of(index, bids_file.path)
         except BidsAccError:  # said when it is taken
@@ -249,6 +282,8 @@ def _named_in_sidecar(
         path = resolve_uri(uri, index.root, svs.parent)
         if path is None or not is_there(path):
             notes.append(f'{svs.name}: ReferenceSignal {uri!r} does not exist')
+        elif path.absolute() == svs.absolute():
+            notes.append(f'{svs.name}: ReferenceSignal names the spectrum itself: not used')
         else:
             found.append(known.get(path.absolute(), Candidate(path, {})))
     return found, notes

@@ -118,6 +118,54 @@ def test_reference_sampled_differently_is_left_out(svs: str, tmp_path: Path) -> 
     assert np.isnan(report['water_amplitude'])
 
 
+@pytest.mark.parametrize(
+    ('affine', 'used'),
+    [
+        (np.diag([8.0, 8, 8, 1]), True),
+        (np.array([[0, 0, 8.0, 0], [8, 0, 0, 0], [0, -8, 0, 0], [0, 0, 0, 1]]), True),
+        (np.diag([1e4, 1e4, 1e4, 1]), True),
+        (np.diag([6.0, 6, 6, 1]), False),
+        (np.array([[8.0, 0, 0, 25], [0, 8, 0, 0], [0, 0, 8, 0], [0, 0, 0, 1]]), False),
+    ],
+)
+def test_a_reference_of_another_voxel_scales_nothing(
+    tmp_path: Path, affine: np.ndarray, used: bool
+) -> None:
+    """The same box with its axes in another order is the same voxel; a place not told may be."""
+    paths = {}
+    for name, fid, place in (
+        ('svs', lines(naa=30, cr=25, cho=20), np.diag([8.0, 8, 8, 1])),
+        ('mrsref', 2e4 * np.exp(-TIME / 0.05), affine),
+    ):
+        data = MrsData(fid[None, None, None], DWELL, MHZ, 0.035, 2.0, place, METADATA)
+        paths[name] = str(write_nifti_mrs(data, tmp_path / f'x_{name}.nii.gz'))
+    out = PreprocessSpectrum(svs_file=paths['svs'], ref_file=paths['mrsref']).run(
+        cwd=str(tmp_path)
+    )
+    report = json.loads(Path(out.outputs.report_file).read_text())
+    assert np.isfinite(report['water_amplitude']) == used
+    told = any('not measured at the place of the spectrum' in note for note in report['notes'])
+    assert told is not used
+
+
+@pytest.mark.parametrize('edge', [1.0, 1e4])
+def test_a_voxel_without_place_has_no_tissue(tissue: dict, tmp_path: Path, edge: float) -> None:
+    """What converters write where they find none lies in the image, and all around it."""
+    place = np.diag([edge, edge, edge, 1])
+    data = MrsData(lines(naa=30, cr=25)[None, None, None], DWELL, MHZ, 0.035, 2.0, place, METADATA)
+    path = str(write_nifti_mrs(data, tmp_path / 'x_svs.nii.gz'))
+    out = VoxelTissue(svs_file=path, **tissue).run(cwd=str(tmp_path)).outputs
+    found = json.loads(Path(out.tissue_file).read_text())
+    assert all(np.isnan(float('nan' if v is None else v)) for v in found.values())
+    assert not nb.Nifti1Image.from_filename(out.mask_file).get_fdata().any()
+    assert np.isnan(data.voxel_volume_ml)
+    report = {'ref_echo_time': 0.035, 'ref_repetition_time': 2.0}
+    tissue_read = {name: float('nan') for name in found}
+    scaling, notes = _water_scaling(report, tissue_read, 'auto', data)
+    assert np.isnan(scaling.fractions).all()
+    assert any('does not tell the place of the voxel' in note for note in notes)
+
+
 @pytest.mark.parametrize('value', [0.0, np.nan])
 def test_empty_decays_give_nan_and_the_reason(tmp_path: Path, value: float) -> None:
     affine = np.diag([8.0, 8.0, 8.0, 1.0])

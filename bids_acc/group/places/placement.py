@@ -124,6 +124,9 @@ def _in_template(
         except BidsAccError as error:
             LOGGER.warning('%s Its voxel is left out of the map.', error)
             continue
+        if not shares.any():  # a file that does not tell its place, or one far outside
+            LOGGER.warning('%s is empty: its voxel is left out of the map.', path.name)
+            continue
         affine = np.asarray(image.affine, dtype=float)
         by_name.setdefault(names[label], []).append((_key(item.entities), label, shares))
     rows: list[dict[str, Any]] = []

@@ -21,19 +21,26 @@ from scipy.sparse.linalg import ArpackError
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.interfaces.traits import given
+from bids_acc.mrs.levels.voxel import measured_elsewhere
 from bids_acc.mrs.results.records import save_record
 from bids_acc.mrs.scan.conditions import (
     OWN_WATER,
+    as_received,
     edit_index,
     from_the_echo,
-    repetitions_in_coils,
+    reference_as_received,
     tell_conditions,
     water_apart,
 )
 from bids_acc.mrs.scan.differences import SecondCondition, second_condition
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs, write_nifti_mrs
 from bids_acc.mrs.scan.report import BlockRecord, preprocessing_report, sign_records
-from bids_acc.mrs.signal.artefacts import Artefact, check_artefacts, is_clipped
+from bids_acc.mrs.signal.artefacts import (
+    Artefact,
+    check_artefacts,
+    is_clipped,
+    unsuppressed_water,
+)
 from bids_acc.mrs.signal.blocks import (
     TransientBlock,
     block_averages,
@@ -129,7 +136,7 @@ class PreprocessSpectrum(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data = read_nifti_mrs(self.inputs.svs_file, given(self.inputs.svs_metadata))
         wanted = self.inputs.edit_index
-        data, own_water = water_apart(repetitions_in_coils(data))
+        data, own_water = water_apart(as_received(data))
         data = tell_conditions(data, self.inputs.acquisition, wanted)
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
@@ -190,7 +197,10 @@ class PreprocessSpectrum(SimpleInterface):
                 reason = f'preprocessing failed: {error}'
             else:
                 ratio = done.residual_water_ratio
-                return done, check_artefacts(done.fid, *axis, ratio, is_clipped(fids)), ''
+                found = check_artefacts(done.fid, *axis, ratio, is_clipped(fids))
+                if done.replay is not None:
+                    found.append(unsuppressed_water(done.replay.wet, done.fid, *axis))
+                return done, found, ''
         return nothing_usable(data.n_points, reason), [], reason
 
     def _blocks(
@@ -239,7 +249,7 @@ class PreprocessSpectrum(SimpleInterface):
         left_out = 'left out: no eddy-current correction, no water scaling.'
         try:
             reference = read_nifti_mrs(ref_file, given(self.inputs.ref_metadata))
-            reference = repetitions_in_coils(reference)
+            reference = reference_as_received(reference)
         except InputDataError as error:
             LOGGER.warning('water reference left out: %s', error)
             return None, [f'water reference {error} It is {left_out}']
@@ -248,12 +258,14 @@ class PreprocessSpectrum(SimpleInterface):
         if abs(reference.dwell_time / data.dwell_time - 1) > 1e-3:
             widths = f'{reference.spectral_width:g} Hz, the spectrum at {data.spectral_width:g} Hz'
             return None, [f'water reference {reference.source}: sampled at {widths}; {left_out}']
+        if elsewhere := measured_elsewhere(data.affine, reference.affine):
+            place = f'not measured at the place of the spectrum ({elsewhere})'
+            return None, [f'water reference {reference.source}: {place}; {left_out}']
         notes = []
         if reference.fids.shape[0] != data.fids.shape[0]:
             notes.append(
                 f'water reference {reference.source} has {reference.fids.shape[0]} coils, the '
                 f'spectrum {data.fids.shape[0]}: they share no scale; no water scaling.'
             )
-        if not np.allclose(reference.affine, data.affine, atol=1.0):
-            notes.append('water reference and spectrum were not measured at the same place.')
-        return reference, notes
+        told = [f'water reference {reference.source}: {note}' for note in reference.notes]
+        return reference, [*notes, *told]

@@ -23,7 +23,10 @@ from bids_acc.mrs.interfaces.traits import given
 from bids_acc.mrs.levels.tissue import volume_fractions
 from bids_acc.mrs.levels.voxel import (
     TEMPLATE_AFFINE,
+    TEMPLATE_SHAPE,
     columns_inside,
+    is_placed,
+    nominal_volume_ml,
     overlap_fraction,
     template_coverage,
     voxel_coverage,
@@ -57,16 +60,18 @@ class VoxelTissue(SimpleInterface):
         voxel_affine = read_affine(self.inputs.svs_file)
         t1w = nb.Nifti1Image.from_filename(self.inputs.t1w_file)
         nx, ny, nz = t1w.shape[:3]
-        coverage = voxel_coverage(voxel_affine, t1w.affine, (nx, ny, nz))
+        coverage = np.zeros((nx, ny, nz))
+        if is_placed(voxel_affine):
+            coverage = voxel_coverage(voxel_affine, t1w.affine, (nx, ny, nz))
         maps = [self._on_grid(path, t1w) for path in self.inputs.tpms]
         fractions, inside = volume_fractions(maps, coverage)
         acc = given(self.inputs.acc_mask)
         overlap = math.nan
         if acc is not None:
             overlap = overlap_fraction(coverage, self._on_grid(acc, t1w) > 0.5)
-        nominal = abs(np.linalg.det(voxel_affine[:3, :3])) / 1000
+        nominal = nominal_volume_ml(voxel_affine)
         covered = coverage.sum() * abs(np.linalg.det(t1w.affine[:3, :3])) / 1000
-        share = min(covered / nominal, 1.0)
+        share = float(np.minimum(covered / nominal, 1.0))
         cwd = Path(runtime.cwd)
         image = nb.Nifti1Image(coverage.astype(np.float32), t1w.affine)
         image.header.set_xyzt_units('mm', 'sec')
@@ -118,11 +123,14 @@ class VoxelInTemplate(SimpleInterface):
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
         transforms = list(self.inputs.transforms)
-        coverage = template_coverage(
-            read_affine(self.inputs.svs_file),
-            lambda points: carry_points(points, transforms),
-            read_matrix(transforms[0]),
-        )
+        affine = read_affine(self.inputs.svs_file)
+        coverage = np.zeros(TEMPLATE_SHAPE)
+        if is_placed(affine):
+            coverage = template_coverage(
+                affine,
+                lambda points: carry_points(points, transforms),
+                read_matrix(transforms[0]),
+            )
         image = nb.Nifti1Image(coverage.astype(np.float32), TEMPLATE_AFFINE)
         image.header.set_xyzt_units('mm', 'sec')
         image.set_sform(TEMPLATE_AFFINE, 'mni')
@@ -155,7 +163,10 @@ class VoxelOnCortex(SimpleInterface):
         affine = read_affine(self.inputs.svs_file)
         files = []
         for side, white, pial in zip('LR', self.inputs.white, self.inputs.pial, strict=True):
-            share = columns_inside(affine, read_surface(white)[0], read_surface(pial)[0])
+            points = read_surface(white)[0], read_surface(pial)[0]
+            share = np.full(len(points[0]), np.nan)
+            if is_placed(affine):
+                share = columns_inside(affine, *points)
             path = Path(runtime.cwd) / f'voxel_{side}.shape.gii'
             files.append(str(write_map(path, share, side, 'voxel')))
         self._results['left'], self._results['right'] = files

@@ -249,6 +249,11 @@ def _water_scaling(
     if not tissue:
         notes.append('no tissue maps: levels are not corrected for tissue.')
     share = float(tissue.get('voxel_in_image_fraction', 1.0))
+    if math.isnan(share):
+        notes.append(
+            'the file does not tell the place of the voxel (its affine is none of a voxel): '
+            'levels are not corrected for tissue; convert it again with spec2nii.'
+        )
     if share < LEAST_IN_IMAGE:
         notes.append(
             f'only {100 * share:.0f} % of the voxel lies in the T1w image, less than '

@@ -16,6 +16,90 @@ TEMPLATE_AFFINE = np.array([[2.0, 0, 0, -98], [0, 2, 0, -134], [0, 0, 2, -72], [
 """Grid of 2 mm that begins at the first voxel of the 1 mm template and ends at its last: every
 cohort's voxels lie on the same one."""
 
+EDGE_RANGE_MM = (5.0, 100.0)
+"""Edges of a voxel that a spectrum of the brain can come from; converters write 1 mm or 10 m where
+the file does not tell. A convention of this package."""
+
+SAME_PLACE_MM = 1.0
+"""Largest difference of the affines of a spectrum and its water reference, in mm."""
+
+VOLUME_TOLERANCE = 0.02
+"""Largest relative difference of the volumes of a spectrum and its water reference."""
+
+
+def is_placed(affine: npt.ArrayLike) -> bool:
+    """Whether an affine can be that of a voxel in a brain, and not one that a converter made up.
+
+    Parameters
+    ----------
+    affine : (4, 4) array_like
+        Of the spectrum's NIfTI-MRS file.
+
+    Examples
+    --------
+    >>> is_placed(np.diag([20.0, 20, 30, 1])), is_placed(np.eye(4)), is_placed(1e4 * np.eye(4))
+    (True, False, False)
+    """
+    edges = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
+    low, high = EDGE_RANGE_MM
+    return bool(np.all((edges >= low) & (edges <= high)))  # NaN is in no range
+
+
+def nominal_volume_ml(affine: npt.ArrayLike) -> float:
+    """Volume of a voxel in mL; NaN where the affine is none of a voxel.
+
+    Parameters
+    ----------
+    affine : (4, 4) array_like
+        Of the spectrum's NIfTI-MRS file.
+
+    Examples
+    --------
+    >>> nominal_volume_ml(np.diag([20.0, 25, 30, 1])), nominal_volume_ml(np.eye(4))
+    (15.0, nan)
+    """
+    if not is_placed(affine):
+        return float('nan')
+    x, y, z = np.asarray(affine, dtype=float)[:3, :3].T
+    return float(abs(np.cross(x, y) @ z) / 1000)
+
+
+def measured_elsewhere(affine: npt.ArrayLike, other: npt.ArrayLike) -> str:
+    """Say how two acquisitions differ in place; empty where they do not, or one is not told.
+
+    Parameters
+    ----------
+    affine, other : (4, 4) array_like
+        Of the spectrum and of its water reference.
+
+    Examples
+    --------
+    >>> one = np.diag([20.0, 20, 30, 1])
+    >>> measured_elsewhere(one, one), measured_elsewhere(one, np.eye(4))
+    ('', '')
+    >>> other = one.copy()
+    >>> other[0, 3] = 25
+    >>> measured_elsewhere(one, other)
+    'its centre lies 25 mm away'
+    """
+    one, two = np.asarray(affine, dtype=float), np.asarray(other, dtype=float)
+    if not (is_placed(one) and is_placed(two)) or np.allclose(one, two, atol=SAME_PLACE_MM):
+        return ''
+    away = float(np.linalg.norm(one[:3, 3] - two[:3, 3]))
+    if away > SAME_PLACE_MM:
+        return f'its centre lies {away:.0f} mm away'
+    ours, theirs = nominal_volume_ml(one), nominal_volume_ml(two)
+    if abs(theirs / ours - 1) > VOLUME_TOLERANCE:
+        return f'its voxel has {theirs:.1f} mL, that of the spectrum {ours:.1f}'
+    # edges in another order, or an axis turned by half a turn, are the same box
+    return '' if _same_box(one, two) else 'its voxel is turned'
+
+
+def _same_box(one: FloatArray, two: FloatArray) -> bool:
+    """Whether two voxels of one centre and volume have the same corners."""
+    distances = np.linalg.norm(voxel_corners(one)[:, None] - voxel_corners(two)[None], axis=2)
+    return bool(np.all(distances.min(axis=1) < 2 * SAME_PLACE_MM))
+
 
 def voxel_corners(affine: npt.ArrayLike) -> FloatArray:
     """Corners of the first voxel of an affine in its world space.

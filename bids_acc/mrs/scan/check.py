@@ -20,17 +20,19 @@ from bids_acc.mrs.basis.sequence import (
     too_short,
     usual_te1,
 )
+from bids_acc.mrs.levels.voxel import is_placed, measured_elsewhere
 from bids_acc.mrs.scan.conditions import (
     OWN_WATER,
+    as_received,
     editing_named,
     from_the_echo,
-    repetitions_in_coils,
+    reference_as_received,
     tell_conditions,
     water_apart,
 )
 from bids_acc.mrs.scan.conditions import edit_index as condition_of
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
-from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
+from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped, unsuppressed_water
 from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess
 
 Kind = Literal['refused', 'lacks', 'note', 'good']
@@ -51,13 +53,6 @@ CONVERTERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 """What a scanner's or another program's file is converted with."""
-
-EDGE_RANGE_MM = (5.0, 100.0)
-"""Edges of a voxel that a spectrum of the brain can come from; converters write 10 m where the
-file does not tell. A convention of this package."""
-
-SAME_PLACE_MM = 1.0
-"""Largest difference of affines of a spectrum and its water reference, as in preprocessing."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +134,7 @@ def check_file(
     try:
         data = read_nifti_mrs(path)
         notes = list(data.notes)
-        data, own_water = water_apart(repetitions_in_coils(data))
+        data, own_water = water_apart(as_received(data))
         data = tell_conditions(data, acquisition, edit_index)
         condition = condition_of(data, edit_index)
     except InputDataError as error:
@@ -225,8 +220,7 @@ def _voxel(data: MrsData) -> Iterator[Remark]:
         yield Remark('lacks', 'The affine is empty: the voxel cannot be drawn into a T1w image, '
                      'so that nothing is corrected for tissue.')  # fmt: skip
         return
-    low, high = EDGE_RANGE_MM
-    if np.any((edges < low) | (edges > high)):
+    if not is_placed(data.affine):
         yield Remark('lacks', f'The voxel is {text} mm, which no voxel of a brain is: the file '
                      'does not tell its place, and nothing is corrected for tissue.')  # fmt: skip
         return
@@ -306,7 +300,7 @@ def _water(data: MrsData, reference: Path | None) -> tuple[MrsData | None, list[
                              'no correction of eddy currents. It is _mrsref of the same voxel, '
                              'or named with --reference here.')]  # fmt: skip
     try:
-        water = repetitions_in_coils(read_nifti_mrs(reference))
+        water = reference_as_received(read_nifti_mrs(reference))
     except BidsAccError as error:
         return None, [Remark('lacks', f'The water reference cannot be used: {error}')]
     if water.unusable:
@@ -318,12 +312,14 @@ def _water(data: MrsData, reference: Path | None) -> tuple[MrsData | None, list[
     if water.fids.shape[0] != data.fids.shape[0]:
         wrong.append(f'has {water.fids.shape[0]} coils, the spectrum {data.fids.shape[0]}: they '
                      'share no scale, so that there are no levels in mmol/kg')  # fmt: skip
-    if not np.allclose(water.affine, data.affine, atol=SAME_PLACE_MM):
-        wrong.append('was not measured at the place of the spectrum')
+    if elsewhere := measured_elsewhere(data.affine, water.affine):
+        wrong.append(f'was not measured at the place of the spectrum ({elsewhere}): there are no '
+                     'levels in mmol/kg')  # fmt: skip
     text = f'Water reference {water.source}'
     if wrong:
         return None, [Remark('lacks', f'{text} {what}.') for what in wrong]
     said = [Remark('good', f'{text}: same place, sampling and coils.')]
+    said += [Remark('note', f'{text}: {note}') for note in water.notes]
     if abs(water.echo_time - data.echo_time) > 5e-4:
         said.append(Remark('note', f'{text} has an echo time of {1e3 * water.echo_time:g} ms: its '
                            'own relaxation is allowed for.'))  # fmt: skip
@@ -355,6 +351,8 @@ def _signal(data: MrsData, water: MrsData | None, condition: int) -> Iterator[Re
         told = f'{left_out} of {done.n_transients} transients are unlike the others: left out.'
         yield Remark('note', told)
     found = check_artefacts(done.fid, *axis, done.residual_water_ratio, is_clipped(fids))
+    if done.replay is not None:
+        found.append(unsuppressed_water(done.replay.wet, done.fid, *axis))
     for artefact in found:
         if artefact.found:
             yield Remark('note', f'{artefact.name.replace("_", " ").capitalize()}: '

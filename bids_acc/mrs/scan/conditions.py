@@ -7,6 +7,7 @@ data are asked, and where they do not settle it the file is refused with the rem
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,11 +16,17 @@ import numpy as np
 
 from bids_acc.exceptions import MetadataError
 from bids_acc.mrs.scan.io import MrsData
-from bids_acc.mrs.signal.beginning import echo_sample, samples_before_echo
+from bids_acc.mrs.signal.beginning import (
+    IN_PHASE,
+    echo_sample,
+    in_phase,
+    samples_before_echo,
+)
 from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds
-from bids_acc.mrs.signal.water import unsuppressed_transients
-from bids_acc.typing import Metadata
+from bids_acc.mrs.signal.receiver import leading_zeros, receiver_offset, without_spikes
+from bids_acc.mrs.signal.water import uneven_heights, unsuppressed_transients
+from bids_acc.typing import BoolArray, Metadata
 
 LOGGER = logging.getLogger(__name__)
 
@@ -36,6 +43,10 @@ MIN_EQUAL_COILS = 4
 
 FEWEST_WATER = 2
 """Transients of unsuppressed water in a series that can stand in for a reference."""
+
+LOST_START = 2
+"""Zeros at the start of a decay from which on it is asked what they stand for: one makes a
+first-order phase that the fit finds, or a flat baseline."""
 
 OWN_WATER = (
     'water reference: the transients of the series whose water was not suppressed; taken as summed'
@@ -85,6 +96,108 @@ def _only_off(metadata: Metadata, acquisition: str) -> bool:
     """Whether a name says that all transients are of the condition without editing."""
     texts = [str(metadata.get(name, '')) for name in SEQUENCE_FIELDS] + [acquisition]
     return any(map(_OFF.search, texts)) and not any(map(_ON.search, texts))
+
+
+def without_receiver_faults(data: MrsData) -> MrsData:
+    """Take away what the receiver added, and say so; or why a decay without start is unusable.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read.
+
+    Returns
+    -------
+    MrsData
+        Without offset and spikes, and without zeros before the start of the decay; the same where
+        there are none. Zeros that stand in the place of the start make it unusable.
+    """
+    if data.unusable:
+        return data
+    fids, notes, unusable = data.fids, [], ''
+    zeros = leading_zeros(fids)
+    if zeros >= LOST_START:
+        later = combine_coils(fids[:, :, 0, zeros:])[0].mean(axis=0)
+        axis = (data.dwell_time, data.spectrometer_mhz)
+        if max(in_phase(f, *axis) for f in (later, later.conj())) > IN_PHASE:
+            notes.append(f'{zeros} zeros before the start of the decay left out.')
+            fids = fids[..., zeros:]
+        else:
+            unusable = (
+                f'the first {zeros} samples of the decay are zero: its start is missing; convert '
+                'the file again'
+            )
+    offset = receiver_offset(fids)
+    if np.any(offset):
+        notes.append(f'{_share(offset != 0)} decays have a constant offset: taken away.')
+        fids = fids - offset[..., None]
+    fids, spikes = without_spikes(fids)
+    if np.any(spikes):
+        places = ', '.join(str(k) for k in np.flatnonzero(spikes.any(axis=(0, 1, 2)))[:5])
+        decays = np.asarray(spikes.any(axis=-1))
+        notes.append(
+            f'{_share(decays)} decays have samples that stand out (spikes, at '
+            f'{places}): replaced by what lies between their neighbours.'
+        )
+    for note in (*notes, *([unusable] if unusable else [])):
+        LOGGER.warning('%s: %s', data.source, note)
+    if not (notes or unusable):
+        return data
+    return replace(data, fids=fids, notes=(*data.notes, *notes), unusable=unusable)
+
+
+def as_received(data: MrsData) -> MrsData:
+    """Undo what receiver and conversion did, before anything else is asked of the transients.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read.
+
+    Returns
+    -------
+    MrsData
+        See `without_receiver_faults` and `repetitions_in_coils`.
+    """
+    return repetitions_in_coils(without_receiver_faults(data))
+
+
+def reference_as_received(reference: MrsData) -> MrsData:
+    """Undo the same to a water reference, and leave out shots of which water was suppressed.
+
+    Parameters
+    ----------
+    reference : MrsData
+        As read.
+
+    Returns
+    -------
+    MrsData
+        ``unusable`` says why it scales nothing where its shots are of several heights.
+    """
+    reference = as_received(reference)
+    if reference.unusable:
+        return reference
+    high = unsuppressed_transients(reference.fids, reference.dwell_time)
+    if high.any():
+        note = f'water was suppressed in {_share(~high)} shots: left out.'
+        LOGGER.warning('%s: %s', reference.source, note)
+        reference = replace(
+            reference, fids=reference.fids[:, high], notes=(*reference.notes, note)
+        )
+    ratio = uneven_heights(reference.fids, reference.dwell_time)
+    if math.isnan(ratio):
+        return reference
+    why = (
+        f'its shots differ in height {ratio:.1f} times, as those of several echo or repetition '
+        'times do: keep those that were measured like the spectrum'
+    )
+    return replace(reference, unusable=why)
+
+
+def _share(found: BoolArray) -> str:
+    """Count of all."""
+    return f'{int(found.sum())} of {found.size}'
 
 
 def repetitions_in_coils(data: MrsData) -> MrsData:

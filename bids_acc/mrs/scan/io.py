@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
 from bids_acc.files.reading import check_gzip, reads
+from bids_acc.mrs.levels.voxel import nominal_volume_ml
 from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
 from bids_acc.mrs.spectrum import PPM_REFERENCE
 from bids_acc.typing import ComplexArray, FloatArray, Metadata
@@ -81,7 +82,7 @@ NEAR_CENTRE_PPM, FURTHEST_CENTRE_PPM = 0.2, 5.0
 """An offset that the search for the lines finds anyhow, and one that leaves the protons' lines.
 Conventions of this package."""
 
-AVERAGED_TAGS = ('DIM_DYN', 'DIM_MEAS', 'DIM_PHASE_CYCLE', 'DIM_ISIS')
+AVERAGED_TAGS = ('DIM_DYN', 'DIM_MEAS', 'DIM_PHASE_CYCLE')
 """Dimensions along which transients are repeated; they are averaged together."""
 
 
@@ -129,9 +130,8 @@ class MrsData:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Nominal volume of the voxel in mL."""
-        x, y, z = self.affine[:3, :3].T
-        return float(abs(np.cross(x, y) @ z) / 1000)
+        """Nominal volume of the voxel in mL; NaN where the file does not tell its place."""
+        return nominal_volume_ml(self.affine)
 
     def with_fids(self, fids: npt.ArrayLike) -> MrsData:
         """Return the same acquisition with other decays; missing leading axes are added.
@@ -228,8 +228,8 @@ def check_metadata(metadata: Metadata, source: str) -> tuple[float, float, float
     bids_acc.exceptions.MetadataError: x_svs: EchoTime is 35 s, outside 0.001-0.5 s; it looks \
 like a value in ms: correct EchoTime in the sidecar, in seconds.
     """
-    nucleus = metadata.get('ResonantNucleus', '1H')
-    nucleus = nucleus[0] if isinstance(nucleus, list | tuple) and nucleus else nucleus
+    nucleus = metadata.get('ResonantNucleus') or '1H'  # empty where a converter found none
+    nucleus = nucleus[0] if isinstance(nucleus, list | tuple) else nucleus
     if str(nucleus).strip().upper() not in PROTON:
         raise MetadataError(
             f'{source}: ResonantNucleus is {nucleus!r}; only proton spectra (1H) are fitted: '
@@ -372,6 +372,12 @@ TIMINGS = ('EchoTime', 'InversionTime', 'MixingTime')
 """Fields that must be the same for all transients of a spectrum."""
 
 
+def _progression(value: Metadata) -> list[float] | None:
+    """First two values of those that a header gives by start and increment; None for one."""
+    start, increment = (_scalar(value.get(key, 0)) for key in ('start', 'increment'))
+    return [start, start + increment] if increment else None
+
+
 def _check_constant(metadata: Metadata, source: str) -> None:
     """Refuse transients whose timing varies: one basis set describes one echo time."""
     places = [('', metadata)]
@@ -383,12 +389,12 @@ def _check_constant(metadata: Metadata, source: str) -> None:
         for key in TIMINGS:
             value = fields.get(key)
             if isinstance(value, Mapping):
-                value = value.get('Value', value.get('increment') and [0, value['increment']])
+                value = value.get('Value', _progression(value))
             if not isinstance(value, list | tuple):
                 continue
             numbers = {round(_scalar(item), 6) for item in value if not math.isnan(_scalar(item))}
             if len(numbers) > 1:
-                told = ', '.join(f'{number:g}' for number in sorted(numbers))
+                told = ', '.join(f'{number:g}' for number in sorted(numbers)[:5])
                 raise MetadataError(
                     f'{source}: {key}{where} varies ({told} s); only transients of one {key} are '
                     f'averaged and fitted: split the file by {key}.'
@@ -409,8 +415,9 @@ def _dwell_time(image: nb.Nifti1Image, metadata: Metadata, source: str) -> tuple
     scale = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
     dwell = float(image.header.get_zooms()[3]) * scale
     width, told = (_scalar(metadata.get(key)) for key in ('SpectralWidth', 'DwellTime'))
+    field, says = 'SpectralWidth', f'{width:g} Hz'
     if math.isnan(width) and told > 0:
-        width = 1 / told
+        width, field, says = 1 / told, 'DwellTime', f'{told:g} s'
     if not _plausible(dwell):
         if _plausible(1 / width if width > 0 else 0.0):
             note = f'the header gives a dwell time of {dwell:g} s; 1/{width:g} s of the sidecar'
@@ -423,8 +430,8 @@ def _dwell_time(image: nb.Nifti1Image, metadata: Metadata, source: str) -> tuple
         )
     if not math.isnan(width) and abs(width * dwell - 1) > 1e-3:
         raise MetadataError(
-            f'{source}: SpectralWidth is {width:g} Hz but the header samples at {1 / dwell:g} Hz: '
-            f'correct SpectralWidth in the sidecar or convert the file again.'
+            f'{source}: {field} is {says} but the header samples at {1 / dwell:g} Hz '
+            f'({dwell:g} s): correct {field} in the sidecar or convert the file again.'
         )
     return dwell, []
 
@@ -554,6 +561,12 @@ def _arrange(
                 f'{source}: dimension {axis + 4} holds cycled metabolites (DIM_METCYCLE): '
                 f'subtract its two halves when converting; half their sum is the water reference '
                 f'(mrsref).'
+            )
+        if tag == 'DIM_ISIS' and block.shape[axis] > 1:
+            raise InputDataError(
+                f'{source}: dimension {axis + 4} holds steps that localise by inversion '
+                f'(DIM_ISIS, as SPECIAL has): add and subtract them as the sequence says when '
+                f'converting; their mean is not of the voxel.'
             )
         if kind is None and block.shape[axis] > 1:
             raise InputDataError(

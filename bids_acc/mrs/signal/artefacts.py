@@ -39,6 +39,11 @@ after a lost start of the decay."""
 RESIDUAL_WATER_RATIO = 5.0
 """Residual water is large when it exceeds this many times the height of NAA before removal."""
 
+UNSUPPRESSED_RATIO = 200.0
+"""Water was not suppressed when it begins this many times as high as the highest of NAA, creatine
+and cholines: in brain some 900 to 1500 at 3 T, a third of it at an echo time of 144 ms, and what
+suppression leaves is less than a tenth. A convention of this package."""
+
 GHOST_SD = 6.0
 """A ghost is a feature in a region without metabolites (5.2-6.5 ppm) above this many noise SD."""
 
@@ -176,6 +181,34 @@ def check_artefacts(
             f'{CLIPPED_SAMPLES} samples at the extreme value',
         ),
     ]
+
+
+def unsuppressed_water(
+    wet: npt.ArrayLike, dry: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float
+) -> Artefact:
+    """Tell a spectrum whose water was not suppressed: mostly the reference in its place.
+
+    Parameters
+    ----------
+    wet, dry : (n_points,) array_like of complex
+        Preprocessed decay with its residual water, and without it.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    Artefact
+    """
+    dry = np.asarray(dry, dtype=complex)
+    # beyond the first samples, which receivers spoil
+    water = float(np.abs(np.asarray(wet) - dry)[2:10].mean())
+    singlet = float(np.abs(singlet_amplitudes(dry, dwell_time, spectrometer_mhz)).max())
+    value = water / singlet if singlet > 0 else math.nan
+    rule = (
+        f'water begins more than {UNSUPPRESSED_RATIO:g} times as high as the highest metabolite '
+        'line: it was not suppressed; is this the water reference?'
+    )
+    return Artefact('unsuppressed_water', value > UNSUPPRESSED_RATIO, value, rule)
 
 
 def _lipid(spectrum: FloatArray, ppm: FloatArray) -> tuple[float, float]:

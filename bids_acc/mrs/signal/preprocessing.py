@@ -34,10 +34,12 @@ from bids_acc.mrs.signal.referencing import (
     singlet_score,
 )
 from bids_acc.mrs.signal.water import (
+    LEAST_OVER_OWN,
     RESIDUAL_WATER_PPM,
     correct_eddy_currents,
     reference_problem,
     remove_residual_water,
+    suppressed_as_well,
     water_amplitude,
 )
 from bids_acc.typing import BoolArray, ComplexArray
@@ -55,6 +57,11 @@ better by the second, a factor. Spectra with water in the centre score 0.9 to 1.
 
 WINDOW_SLACK_PPM = 0.03
 """The window of residual water stays where it is for displacements of the scale up to this."""
+
+LEAST_WATER = 40.0
+"""A reference that is no higher than the spectrum (`LEAST_OVER_OWN`) and holds less than this many
+times as much water as all else was suppressed: its phase is that of metabolites too, which a
+correction would print into the spectrum. A convention."""
 
 TURNED_LIMIT = 1.15
 """A water reference is taken as conjugated when its conjugate makes NAA higher than the reference
@@ -289,6 +296,15 @@ def _centre(
     return chosen
 
 
+def _is_suppressed(water: ComplexArray, fid: ComplexArray, dwell_time: float, mhz: float) -> bool:
+    """Whether a reference is no higher than the spectrum and holds much else than water."""
+    height, own = (float(np.abs(decay)[2:10].mean()) for decay in (water, fid))
+    if height > LEAST_OVER_OWN * own:
+        return False
+    dry = remove_residual_water(water, dwell_time, mhz)
+    return height < LEAST_WATER * float(np.abs(dry)[2:10].mean())
+
+
 def _correct_eddy_currents(
     fid: ComplexArray, water: ComplexArray | None, mode: str, history: _History
 ) -> ComplexArray:
@@ -296,6 +312,9 @@ def _correct_eddy_currents(
     if water is None or mode == 'off':
         reason = 'no water reference' if water is None else 'switched off'
         history.add('eddy_current', None, reason)
+        return fid
+    if _is_suppressed(water, fid, *history.axis):
+        history.add('eddy_current', None, 'the water of the reference was suppressed')
         return fid
     corrected, mirrored = (
         correct_eddy_currents(fid, w, history.axis[0]) for w in (water, water.conj())
@@ -555,7 +574,11 @@ def checked_scale(
     if not (done.water_amplitude > 0 and np.any(done.fid)):
         return done, ''
     lines = singlet_amplitudes(done.fid, dwell_time, spectrometer_mhz)
-    problem = reference_problem(done.water_amplitude, float(np.abs(lines).max()))
+    highest = float(np.abs(lines).max())
+    problem = reference_problem(done.water_amplitude, highest)
+    if done.replay is not None and not problem.startswith('no water scaling'):
+        own = float(np.abs(done.replay.wet - done.fid)[2:10].mean())
+        problem = suppressed_as_well(done.water_amplitude, own, highest) or problem
     if problem.startswith('no water scaling'):
         done = replace(done, water_amplitude=float('nan'))
     return done, problem

@@ -294,6 +294,71 @@ def reference_problem(water: float, singlet: float) -> str:
     )
 
 
+LEAST_OVER_OWN = 3.0
+"""Water of a reference is that many times as high as what suppression left in the spectrum, or it
+was suppressed as well: suppression takes nine tenths and more. A convention."""
+
+
+def suppressed_as_well(water: float, own: float, singlet: float) -> str:
+    """Say that a reference is no higher than the spectrum's own water; empty when it is.
+
+    Parameters
+    ----------
+    water, own : float
+        Amplitude of water in the reference and in the spectrum, at the start of the decay.
+    singlet : float
+        Amplitude of the highest singlet, in the same units: water some hundred times as high was
+        suppressed in neither.
+
+    Examples
+    --------
+    >>> suppressed_as_well(1200.0, 20.0, 1.0), suppressed_as_well(1200.0, 1200.0, 1.0)
+    ('', '')
+    >>> suppressed_as_well(33.0, 33.0, 1.0)[:40]
+    'no water scaling: the water of the refer'
+    """
+    if water >= USUAL_OVER_SINGLET[0] * singlet or water >= LEAST_OVER_OWN * own:
+        return ''
+    return (
+        f'no water scaling: the water of the reference is {water / own:.2g} times that of the '
+        'spectrum itself: it was suppressed, or the file is the spectrum once more.'
+    )
+
+
+MOST_UNEVEN, MOST_UNEVEN_OF_TWO = 1.25, 1.5
+"""Largest ratio of the heights of the shots of a reference, without the first, which is higher
+before magnetisation is steady (by a third at a repetition time of 2 s); and of two shots, of which
+one is the first. Conventions of this package."""
+
+
+def uneven_heights(fids: npt.ArrayLike, dwell_time: float) -> float:
+    """Ratio of heights that shots of one water reference do not have; NaN where they are even.
+
+    Parameters
+    ----------
+    fids : (n_coils, n_transients, n_edits, n_points) array_like of complex
+        Decays of water.
+    dwell_time : float
+        Sampling interval in s.
+
+    Examples
+    --------
+    >>> decay = np.exp(-np.arange(256) * 5e-4 / 0.06)
+    >>> series = np.outer([1.0, 0.8, 0.6, 0.4], decay)[None, :, None, :]
+    >>> round(uneven_heights(series, 5e-4), 1), uneven_heights(series[:, :2], 5e-4)
+    (2.0, nan)
+    """
+    early = np.asarray(fids)[..., : max(int(0.02 / dwell_time), 8)]
+    height = np.sqrt(np.mean(np.abs(early) ** 2, axis=(0, 2, 3)))
+    limit = MOST_UNEVEN
+    if height.size > 2:
+        height = height[1:]
+    elif height.size == 2:
+        limit = MOST_UNEVEN_OF_TWO
+    ratio = float(height.max() / height.min()) if height.size and height.min() > 0 else np.nan
+    return ratio if ratio > limit else float('nan')
+
+
 UNSUPPRESSED = 8.0
 """Transients that begin this many times as high as the others of their series are of another kind:
 their water was not suppressed. Suppression leaves a few per cent of water, and seldom more than a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -50,6 +51,49 @@ def test_complete_subject_without_sessions(root):
     assert [row.status for row in session.plan] == ['run', 'run', 'run']
     assert session.mrs[0].reference.name == 'sub-01_acq-press_mrsref.nii.gz'
     assert len(session.row('dwi').inputs) == 3
+
+
+def test_a_spectrum_that_lies_there_plain_and_compressed_is_taken_once(root):
+    for suffix in ('svs', 'mrsref'):
+        path = write_svs(root, '01', suffix=suffix)
+        path.with_suffix('').write_bytes(gzip.decompress(path.read_bytes()))
+    session = find(root)[0]
+    (spectrum,) = session.mrs
+    assert (spectrum.svs.name, spectrum.reference.name) == (
+        'sub-01_svs.nii.gz', 'sub-01_mrsref.nii.gz'
+    )  # fmt: skip
+    assert 'sub-01_svs.nii: not used' in session.row('mrs').reason
+
+
+def test_a_spectrum_is_not_its_own_reference(root):
+    write_svs(
+        root, '01', metadata={'ReferenceSignal': 'bids::sub-01/mrs/sub-01_svs.nii.gz'}
+    )  # fmt: skip
+    session = find(root)[0]
+    assert session.mrs[0].reference is None
+    assert 'names the spectrum itself' in session.row('mrs').reason
+
+
+@pytest.mark.parametrize(
+    ('names', 'word'),
+    [
+        (['sub-01_svs.SDAT', 'sub-01_svs.SPAR'], 'SDAT, sub-01_svs.SPAR lies there: convert'),
+        (['sub-01_press.nii.gz'], 'name spectra of one voxel *_svs.nii.gz'),
+        (['sub-01_mrsi.nii.gz', 'sub-01_mrsi.json'], 'spectroscopic images are not fitted'),
+        ([f'meas{k}.dat' for k in range(5)], 'meas2.dat and 2 more lies there'),
+        (['sub-01_mrsref.nii.gz'], 'no file matches'),
+    ],
+)
+def test_what_lies_in_the_place_of_a_spectrum_is_named(root, names, word):
+    write_t1w(root, '01')
+    for name in names:
+        place = root / 'sub-01' / 'mrs' / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(b'x')
+    row = find(root)[0].row('mrs')
+    assert row.status == 'skip'
+    assert word in row.reason
+    assert ('lies there' in row.reason) is (names != ['sub-01_mrsref.nii.gz'])
 
 
 def test_events_of_a_spectrum_are_inherited(root):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_acc.mrs.scan.io import read_nifti_mrs
-from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped
+from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped, unsuppressed_water
 from bids_acc.mrs.signal.preprocessing import preprocess
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
@@ -52,6 +52,14 @@ def test_planted_artefacts(fid: np.ndarray, name: str) -> None:
 def test_inverted_lactate_is_no_lipid() -> None:
     doublet = line(1.305, 2) + line(1.36, 2)
     assert found(brain() - doublet) == set()
+
+
+@pytest.mark.parametrize(('height', 'there'), [(1000, False), (30_000, True)])
+def test_water_that_was_not_suppressed(height: float, there: bool) -> None:
+    done = preprocess((brain() + line(4.67, height, 8))[None, None], DWELL, MHZ)
+    sign = unsuppressed_water(done.replay.wet, done.fid, DWELL, MHZ)
+    assert sign.value == pytest.approx(height / 30, rel=0.1)
+    assert sign.found is there
 
 
 def through_the_line(fid: np.ndarray) -> set[str]:

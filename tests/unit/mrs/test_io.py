@@ -193,6 +193,32 @@ def test_cycled_metabolites_are_refused_with_what_to_do(tmp_path: Path) -> None:
         read_nifti_mrs(path)
 
 
+def test_echo_times_of_a_progression_are_told_as_they_are(tmp_path: Path) -> None:
+    times = {'start': 0.035, 'increment': 0.01}
+    header = GOOD | {'dim_5': 'DIM_INDIRECT_0', 'dim_5_header': {'EchoTime': times}}
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128, 4)), header)
+    with pytest.raises(MetadataError, match=r'EchoTime of dimension 5 varies \(0.035, 0.045 s\)'):
+        read_nifti_mrs(path)
+
+
+def test_steps_that_localise_by_inversion_are_no_repetitions(tmp_path: Path) -> None:
+    """SPECIAL adds and subtracts them: their mean is of what lies outside the voxel as well."""
+    header = GOOD | {'dim_5': 'DIM_DYN', 'dim_6': 'DIM_ISIS'}
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128, 4, 2)), header)
+    with pytest.raises(InputDataError, match='dimension 6 holds steps that localise by inversion'):
+        read_nifti_mrs(path)
+
+
+def test_a_dwell_time_that_contradicts_the_header_is_named(tmp_path: Path) -> None:
+    path = make_file(tmp_path / 'x_svs.nii.gz', np.ones((1, 1, 1, 128)), GOOD)
+    with pytest.raises(MetadataError, match=r'DwellTime is 500 s but .* correct DwellTime'):
+        read_nifti_mrs(path, {'DwellTime': 500})
+
+
+def test_a_nucleus_that_a_converter_left_empty_is_the_proton() -> None:
+    assert check_metadata(GOOD | {'ResonantNucleus': []}, 'x')[2] == 127.75
+
+
 def test_real_valued_and_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / 'x_svs.nii.gz'
     nb.Nifti1Image(np.ones((1, 1, 1, 128), np.float32), np.eye(4)).to_filename(path)
