@@ -53,6 +53,7 @@ from bids_acc.images.volumes import (
     form_gap,
     is_skull_stripped,
     lifted,
+    lost_planes,
     outside_grid,
 )
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
@@ -191,7 +192,8 @@ class PrepareT1w(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         source = self.inputs.t1w_file
         raw, affine, form_gap_mm = load_t1w(source)
-        data, gap_share = close_gaps(raw)
+        # slices that were lost on the way are as empty as air, and are none
+        data, gap_share = close_gaps(np.where(lost_planes(raw == 0), np.float32(np.nan), raw))
         check_gaps(gap_share, source)
         sizes = voxel_sizes(affine)
         out = Path(runtime.cwd)

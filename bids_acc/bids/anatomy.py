@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ grown-up heads; it only ranks images, and refuses none."""
 
 TEMPLATE_SPACES: Mapping[int, str] = {3: 'Talairach, code 3', 4: 'MNI152, code 4'}
 """Codes of NIfTI's qform and sform for the spaces of templates."""
+
+
+INVERSION = re.compile(r'inv[-_ ]?[12](?![0-9a-z])', re.IGNORECASE)
+"""Names of the two images of which MP2RAGE's uniform image is made, as scanners write them."""
+T1_MAP = re.compile(r't1[-_ ]?(map|images)(?![a-z])', re.IGNORECASE)
+"""Names of the map that the scanner makes besides."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,20 @@ class T1wCandidate:
     @property
     def is_preparation(self) -> bool:
         """Whether it is one of several images that make a T1w image together."""
-        return any(name in self.entities for name in ('inv', 'echo', 'mt', 'chunk'))
+        parted = any(name in self.entities for name in ('inv', 'echo', 'mt', 'chunk'))
+        return parted or any(INVERSION.search(text) for text in self.names)
+
+    @property
+    def is_t1_map(self) -> bool:
+        """Whether its names say that it holds T1 itself, where fluid is bright."""
+        return any(T1_MAP.search(text) for text in self.names)
+
+    @property
+    def names(self) -> list[str]:
+        """What the image is called by its labels and by the scanner."""
+        labels = [self.entities.get(key) for key in ('acquisition', 'reconstruction')]
+        told = [self.metadata.get(key) for key in ('SeriesDescription', 'ProtocolName')]
+        return [str(text) for text in (*labels, *told) if text]
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -75,6 +95,7 @@ class T1wCandidate:
             not self.is_named,
             bool(self.contrast_agent),
             self.extent_mm < HEAD_MM,
+            self.is_t1_map,
             self.is_preparation,
             bool(self.template),
             self.is_complex,
@@ -90,6 +111,8 @@ class T1wCandidate:
             found.append(f'contrast agent ({self.contrast_agent})')
         if self.extent_mm < HEAD_MM:
             found.append(f'covers only {self.extent_mm:.0f} mm of the head')
+        if self.is_t1_map:
+            found.append('a map of T1 by its name, no T1-weighted image')
         if self.is_preparation:
             found.append('one of several images that make a T1w image together')
         if self.template:
@@ -116,9 +139,9 @@ class T1wCandidate:
         """
         if better.is_named and not self.is_named:
             return 'not the one that the spectrum names'
-        if self.rank[:6] != better.rank[:6]:
+        if self.rank[:7] != better.rank[:7]:
             return ', '.join(self.reservations)
-        if self.rank[6] != better.rank[6]:
+        if self.rank[7] != better.rank[7]:
             return f'voxels of {self.voxel_mm:.1f} mm, not {better.voxel_mm:.1f} mm'
         if self.rank != better.rank:
             return 'without intensity normalisation (rec-norm)'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -304,7 +304,8 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     direction, said = phase_direction(given, affine)
     if given and not direction:
         raise MetadataError(f'{run.image}: {said}.')
-    notes += [text for text in (said, unknown_readout(run.metadata)) if text]
+    odd = _along_slices(direction, run.metadata)
+    notes += [text for text in (said, odd, unknown_readout(run.metadata)) if text]
     check_readout(readout_time(run.metadata, shape['ijk'.index((direction or 'j')[0])]),
                   str(run.image))  # fmt: skip
     report = check_gradients(
@@ -325,6 +326,17 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
         n_weighted=int((report.usable & weighted).sum()),
     )
     return JudgedRun(run, report, shape[:3], affine, tuple(notes))
+
+
+def _along_slices(direction: str, metadata: Mapping[str, Any]) -> str:
+    """Doubt a phase-encoding direction along the slices, where echo-planar images have none."""
+    axis = str(metadata.get('SliceEncodingDirection') or 'k')[:1]
+    if direction[:1] != axis:
+        return ''
+    return (
+        f'PhaseEncodingDirection {direction} runs along the slices, which no 2-D echo-planar image '
+        'does: look whether the sidecar is of an image with other axes'
+    )
 
 
 def _table(run: DwiRun, root: Path, extension: str) -> Path:

@@ -605,8 +605,19 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputDataError(
             f'{bvec} has shape {tables[1].shape}, but {bval.name} has {bvals.size} b-values; '
             'expected 3 rows with one column each: fetch both again, or convert the images again.'
+            + _table_hint(bvecs.shape, bvals.size)
         )
     return bvals, bvecs
+
+
+def _table_hint(shape: tuple[int, ...], n_volumes: int) -> str:
+    """Name the program whose tables have four columns."""
+    if shape not in ((n_volumes, 4), (4, n_volumes)):
+        return ''
+    return (
+        ' Four numbers a volume make a table of MRtrix3, in the frame of the scanner: export it '
+        'by mrconvert -export_grad_fsl.'
+    )
 
 
 def _short(error: Exception, limit: int = 60) -> str:

@@ -26,7 +26,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import on_grid
-from bids_acc.images.volumes import check_gaps, check_range, close_gaps
+from bids_acc.images.volumes import check_gaps, check_range, close_gaps, lost_planes
 from bids_acc.typing import BoolArray, FloatArray, Metadata
 
 SAME_READOUT = 0.01
@@ -288,9 +288,27 @@ def check_signal(data: Volumes, where: str) -> None:
     if not values.size or np.ptp(values) <= 0:
         raise InputDataError(f'{where}: the series is constant: it holds no signal.')
     check_range(values, where)
+    check_slices(data, where)
     fullest = int(finite.sum(axis=(0, 1, 2)).argmax())
     if not finite[..., fullest].all():
         check_gaps(close_gaps(data[..., fullest])[1], where)
+
+
+def check_slices(data: Volumes, where: str) -> None:
+    """Refuse a series in which slices between others are empty in every volume.
+
+    Raises
+    ------
+    InputDataError
+        With their numbers.
+    """
+    empty = np.asarray(~np.nan_to_num(data).any(axis=(0, 1, 3)))
+    lost = np.flatnonzero(lost_planes(empty[None, None])[0, 0])
+    if lost.size:
+        raise InputDataError(
+            f'{where}: slices {", ".join(map(str, lost[:8]))}{" ..." if lost.size > 8 else ""} '
+            f'({lost.size} of {empty.size}) are empty in every volume; convert the images again.'
+        )
 
 
 def without_gaps(data: Volumes) -> tuple[Volumes, int]:
@@ -431,6 +449,11 @@ def _as_run(
         findings.append(
             f'{clipped:.1%} of the signal of volume {int(keep.argmax())} holds the largest value: '
             'the image is clipped, and diffusivities there are too small.'
+        )
+    if negative > 0.5:
+        raise InputDataError(
+            f'run {number + 1}: {negative:.0%} of the signal is negative: look at scl_slope and '
+            'scl_inter in the header, or convert the images again.'
         )
     if negative > MAX_NEGATIVE:
         findings.append(

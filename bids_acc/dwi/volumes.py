@@ -133,4 +133,5 @@ def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArr
     InputDataError
         If they hold no numbers.
     """
-    return read_numbers(bval).ravel(), read_numbers(bvec)
+    bvals, bvecs = read_numbers(bval).ravel(), read_numbers(bvec)
+    return bvals, bvecs.T if bvecs.shape == (3, bvals.size) else bvecs  # BIDS': three rows

@@ -239,7 +239,8 @@ def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:
     """Replace voxels that are not finite.
 
     Those around the object, connected to the edge of the image, are background and become zero;
-    one inside takes the value of the nearest finite voxel.
+    one inside, and one of a plane between others of which something is known, takes the value of
+    the nearest finite voxel.
 
     Parameters
     ----------
@@ -267,7 +268,8 @@ def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:
     edge = np.concatenate(
         [np.take(labels, end, axis=axis).ravel() for axis in range(data.ndim) for end in (0, -1)]
     )
-    background = gaps & np.isin(labels, np.unique(edge[edge > 0]))
+    lost = lost_planes(gaps)
+    background = gaps & np.isin(labels, np.unique(edge[edge > 0])) & ~lost
     inside = gaps & ~background
     filled = np.where(background, np.float32(0), data)
     if inside.any():
@@ -275,6 +277,36 @@ def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:
         filled[inside] = data[tuple(nearest)][inside]
     within = inside | _pinched(gaps)
     return filled, float(within.sum() / max(int((~gaps | within).sum()), 1))
+
+
+def lost_planes(gaps: npt.ArrayLike) -> BoolArray:
+    """Mark planes of the grid in which nothing is known, between others in which something is.
+
+    Parameters
+    ----------
+    gaps : (nx, ny, nz) array_like of bool
+        Voxels of which nothing is known.
+
+    Returns
+    -------
+    (nx, ny, nz) ndarray of bool
+
+    Examples
+    --------
+    >>> slices = np.array([True, False, False, True, True, False])
+    >>> lost_planes(np.ones((2, 2, 1)) * slices)[0, 0]
+    array([False, False, False,  True,  True, False])
+    """
+    gaps = np.asarray(gaps, dtype=bool)
+    found = np.zeros_like(gaps)
+    for axis in range(gaps.ndim):
+        planes = np.moveaxis(gaps, axis, 0).reshape(gaps.shape[axis], -1)
+        whole = np.asarray(planes.all(axis=1))
+        known = np.flatnonzero(~whole)
+        if known.size:
+            whole[: known[0]] = whole[known[-1] :] = False
+            np.moveaxis(found, axis, 0)[whole] = True
+    return found
 
 
 def _pinched(gaps: BoolArray) -> BoolArray:
@@ -303,8 +335,8 @@ def check_gaps(share: float, where: str) -> None:
     """
     if share > MAX_GAPS:
         raise InputDataError(
-            f'{where}: {share:.0%} of the voxels inside the object are NaN or infinite; convert '
-            'the image again.'
+            f'{where}: {share:.0%} of the voxels inside the object are NaN or infinite, or in '
+            'empty slices; convert the image again.'
         )
 
 

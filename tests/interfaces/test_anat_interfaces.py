@@ -184,6 +184,30 @@ def test_voxels_that_are_not_finite(
         PrepareT1w(t1w_file=str(path)).run()
 
 
+@pytest.mark.parametrize('lost', [[30], [24, 31, 32]])
+@pytest.mark.parametrize('value', [0, np.nan])
+def test_slices_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: list[int], value: float
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_ball(tmp_path / 'a.nii.gz', np.diag([2.0, 2, 2, 1]))
+    image = nb.Nifti1Image.from_filename(path)
+    whole = image.get_fdata(dtype=np.float32)
+    data = whole.copy()
+    data[..., lost] = value
+    nb.Nifti1Image(data, image.affine).to_filename(path)
+    result = PrepareT1w(t1w_file=str(path)).run().outputs
+    found = nb.Nifti1Image.from_filename(result.out_file).get_fdata()
+    deep = np.abs(np.indices(whole.shape) - 29.5).max(axis=0) < 15
+    assert np.abs(found - whole)[deep].max() <= 4  # a neighbour's value of a ramp of 1/mm
+    assert result.facts['gap_share'] > 0.001
+    assert any(text.startswith('gap_share') for text in unusual(result.facts))
+    data[..., ::2] = value
+    nb.Nifti1Image(data, image.affine).to_filename(path)
+    with pytest.raises(InputDataError, match='in empty slices'):
+        PrepareT1w(t1w_file=str(path)).run()
+
+
 def test_scaled_integers_are_read_as_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,6 +176,25 @@ def test_negative_b_values_are_named_where_nothing_is_left(tmp_path):
     assert 'b-value missing or negative in volumes 0' in row.reason
 
 
+def test_a_table_of_another_program_is_named(tmp_path):
+    vectors = np.c_[np.loadtxt(BVEC.splitlines()).T, np.loadtxt(BVAL.split())]
+    dwi(tmp_path, bvec='\n'.join(' '.join(map(str, row)) for row in vectors).encode())
+    row = planned(tmp_path / 'bids', 'dwi')
+    assert row.status == 'fail'
+    assert 'mrconvert -export_grad_fsl' in row.reason
+
+
+@pytest.mark.parametrize(('direction', 'said'), [('k', True), ('k-', True), ('i', False)])
+def test_phase_encoding_along_the_slices_is_doubted(tmp_path, direction, said):
+    path = dwi(tmp_path)
+    path.with_name('sub-01_dwi.json').write_text(
+        f'{{"PhaseEncodingDirection": "{direction}", "TotalReadoutTime": 0.05}}'
+    )
+    row = planned(tmp_path / 'bids', 'dwi')
+    assert row.status == 'run'
+    assert ('runs along the slices' in row.reason) == said
+
+
 @pytest.mark.parametrize('told', ['0', '-0.05', '"0,05"'])
 def test_a_readout_that_is_no_time_is_said(tmp_path, told):
     path = dwi(tmp_path)

@@ -7,11 +7,22 @@ import pytest
 
 from bids_acc.dwi.appended import appended_maps
 from bids_acc.dwi.series import join_runs
+from bids_acc.exceptions import InputDataError
 from bids_acc.images.files import write_image
 
 SHAPE = (16, 16, 12)
 BVALS = np.r_[0, np.full(12, 1000), 0]
 """One b = 0 image, the directions, and what is appended."""
+
+
+def written(folder, data, rng, bvals):
+    """Write a series; return what `join_runs` takes."""
+    write_image(data, np.diag([2.0, 2, 2, 1]), folder / 'dwi.nii.gz')
+    vectors = rng.normal(size=(len(bvals), 3))
+    vectors[bvals == 0] = 0
+    np.savetxt(folder / 'dwi.bval', bvals[None], fmt='%g')
+    np.savetxt(folder / 'dwi.bvec', vectors.T)
+    return *([folder / f'dwi.{end}'] for end in ('nii.gz', 'bval', 'bvec')), []
 
 
 @pytest.fixture
@@ -53,12 +64,27 @@ def test_a_single_b0_image_is_never_left_out(parts):
 def test_the_run_leaves_the_map_out_and_says_so(parts, rng, tmp_path):
     series, others = parts
     data = np.concatenate([series, others['adc'][..., None].astype(np.float32)], axis=3)
-    write_image(data, np.diag([2.0, 2, 2, 1]), tmp_path / 'dwi.nii.gz')
-    vectors = rng.normal(size=(14, 3))
-    vectors[[0, -1]] = 0
-    np.savetxt(tmp_path / 'dwi.bval', BVALS[None], fmt='%g')
-    np.savetxt(tmp_path / 'dwi.bvec', vectors.T)
-    joined = join_runs(*([tmp_path / f'dwi.{end}'] for end in ('nii.gz', 'bval', 'bvec')), [])
+    joined = join_runs(*written(tmp_path, data, rng, BVALS))
     assert joined.data.shape[3] == 13
     assert (joined.gradients.bvals == 0).sum() == 1
     assert any('volumes 13 count as b = 0 and show the diffusivity' in f for f in joined.findings)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda d: np.where(np.arange(12)[:, None] % 3 == 1, 0, d), r'slices 1, 4, 7, 10 \(4 of'),
+        (lambda d: -d, '100% of the signal is negative: look at scl_slope'),
+        (lambda d: 1e-25 * d, 'are no intensities of a scanner'),
+    ],
+)
+def test_a_series_that_gives_no_signal_is_refused(parts, rng, tmp_path, change, words):
+    data = change(parts[0]).astype(np.float32)
+    with pytest.raises(InputDataError, match=words):
+        join_runs(*written(tmp_path, data, rng, BVALS[:-1]))
+
+
+def test_empty_slices_above_and_below_the_head_are_air(parts, rng, tmp_path):
+    data = parts[0].copy()
+    data[:, :, [0, -1]] = 0
+    assert join_runs(*written(tmp_path, data, rng, BVALS[:-1])).data.shape[3] == 13

@@ -8,7 +8,7 @@ import pytest
 
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.tensor import fit_tensor, scalar_maps
-from bids_acc.dwi.volumes import read_base, read_volumes
+from bids_acc.dwi.volumes import read_base, read_table, read_volumes
 from bids_acc.exceptions import GridMismatchError
 
 
@@ -23,6 +23,14 @@ def parts(tmp_path, rng):
         dtype = np.complex64 if name == 'complex' else np.float32
         nb.Nifti1Image(values.astype(dtype), affine).to_filename(tmp_path / f'{name}.nii.gz')
     return tmp_path, truth
+
+
+def test_three_volumes_have_their_directions_in_columns(tmp_path):
+    """As many rows as columns: BIDS tells which is which."""
+    (tmp_path / 'a.bval').write_text('0 1000 1000')
+    np.savetxt(tmp_path / 'a.bvec', np.array([[0, 0, 0], [1, 0, 0], [0, 0.6, 0.8]]).T)
+    bvecs = read_table(tmp_path / 'a.bval', tmp_path / 'a.bvec')[1]
+    np.testing.assert_allclose(bvecs[2], [0, 0.6, 0.8])
 
 
 @pytest.mark.parametrize('names', [('complex.nii.gz',), ('real.nii.gz', 'imag.nii.gz')])
