@@ -334,8 +334,8 @@ def _along_slices(direction: str, metadata: Mapping[str, Any]) -> str:
     if direction[:1] != axis:
         return ''
     return (
-        f'PhaseEncodingDirection {direction} runs along the slices, which no 2-D echo-planar image '
-        'does: look whether the sidecar is of an image with other axes'
+        f'PhaseEncodingDirection {direction} runs along the slices, which no 2-D echo-planar '
+        'image does: look whether the sidecar is of an image with other axes'
     )
 
 
