@@ -466,15 +466,10 @@ def _worth(group: Sequence[JudgedRun], b_max: float) -> tuple[bool, bool, int, b
 def _check(group: Sequence[JudgedRun], b_max: float) -> None:
     """Refuse series from which no tensor can be had together."""
     usable = [one.report.usable for one in group]
-    try:
-        check_scheme(
-            ', '.join(str(one.run.image.name) for one in group),
-            np.concatenate([one.report.bvals[u] for one, u in zip(group, usable, strict=True)]),
-            np.concatenate([one.report.bvecs[u] for one, u in zip(group, usable, strict=True)]),
-            b_max,
-        )
-    except InputDataError as error:
-        lost = [f for one in group for f in one.report.findings if f.endswith('not used.')]
-        if not lost:
-            raise
-        raise InputDataError(f'{error} Besides, {" ".join(lost)}') from error
+    check_scheme(
+        ', '.join(str(one.run.image.name) for one in group),
+        np.concatenate([one.report.bvals[u] for one, u in zip(group, usable, strict=True)]),
+        np.concatenate([one.report.bvecs[u] for one, u in zip(group, usable, strict=True)]),
+        b_max,
+        [text for one in group for text in one.report.findings],
+    )

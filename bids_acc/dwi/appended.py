@@ -49,6 +49,8 @@ def appended_maps(data: npt.NDArray[np.float32], is_base: npt.ArrayLike) -> Bool
     first = np.nan_to_num(data[..., int(base.argmax())])
     inside = np.flatnonzero(first > OBJECT_SHARE * np.percentile(first, 99))
     inside = inside[:: max(inside.size // MAX_VOXELS, 1)]
+    if not inside.size:
+        return found
     mean = weighted.ravel()[inside].astype(float)
     volumes = {
         n: np.nan_to_num(data[..., n]).ravel()[inside].astype(float) for n in np.flatnonzero(base)

@@ -221,6 +221,7 @@ def join_runs(
         report = check_gradients(
             *read_table(*tables[number]), data.shape[3], b0_threshold=b0_threshold, scaling=scaling
         )
+        check_positive(data, str(dwi_files[number]))
         run, found = _as_run(number, data, affine, report, metadata[number])
         label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
         if gaps:
@@ -292,6 +293,22 @@ def check_signal(data: Volumes, where: str) -> None:
     fullest = int(finite.sum(axis=(0, 1, 2)).argmax())
     if not finite[..., fullest].all():
         check_gaps(close_gaps(data[..., fullest])[1], where)
+
+
+def check_positive(data: Volumes, where: str) -> None:
+    """Refuse a series whose signal is mostly negative.
+
+    Raises
+    ------
+    InputDataError
+        If it is in the middle volume.
+    """
+    share = negative_share(data[..., data.shape[3] // 2])
+    if share > 0.5:
+        raise InputDataError(
+            f'{where}: {share:.0%} of the signal is negative: look at scl_slope and scl_inter in '
+            'the header, or convert the images again.'
+        )
 
 
 def check_slices(data: Volumes, where: str) -> None:
@@ -449,11 +466,6 @@ def _as_run(
         findings.append(
             f'{clipped:.1%} of the signal of volume {int(keep.argmax())} holds the largest value: '
             'the image is clipped, and diffusivities there are too small.'
-        )
-    if negative > 0.5:
-        raise InputDataError(
-            f'run {number + 1}: {negative:.0%} of the signal is negative: look at scl_slope and '
-            'scl_inter in the header, or convert the images again.'
         )
     if negative > MAX_NEGATIVE:
         findings.append(

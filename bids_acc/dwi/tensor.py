@@ -9,6 +9,7 @@ with an eigenvalue that is zero or negative is marked, and its maps show what th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,8 +100,9 @@ def check_design(bvals: npt.ArrayLike, directions: npt.ArrayLike) -> None:
 
 
 def check_scheme(
-    names: str, bvals: npt.ArrayLike, directions: npt.ArrayLike, b_max: float
-) -> None:
+    names: str, bvals: npt.ArrayLike, directions: npt.ArrayLike, b_max: float,
+    findings: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Refuse series from which no tensor can be had, with what there is and what is used.
 
     Parameters
@@ -112,6 +114,8 @@ def check_scheme(
     directions : (n_volumes, 3) array_like
     b_max : float
         Largest b-value of the tensor, s/mm2.
+    findings : sequence of str
+        What was found irregular; those that tell why volumes are not used are repeated.
 
     Raises
     ------
@@ -122,10 +126,12 @@ def check_scheme(
     try:
         check_design(np.asarray(bvals)[used], np.asarray(directions)[used])
     except InputDataError as error:
+        lost = [text for text in findings if text.endswith('not used.')]
+        besides = f' Besides, {" ".join(lost)}' if lost else ''
         there = ', '.join(f'{len(shells.members(b))} at b {b}' for b in shells.bvalues)
         raise InputDataError(
             f'{names}: {error} There are {there}; those up to b {b_max:g} are used (--dwi-b-max).'
-            f'{_unit_hint(bvals)}'
+            f'{_unit_hint(bvals)}{besides}'
         ) from error
 
 

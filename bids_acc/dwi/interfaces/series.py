@@ -89,7 +89,8 @@ class JoinRuns(SimpleInterface):
         )
         shells = find_shells(series.gradients.bvals)
         names = ', '.join(Path(path).name for path in self.inputs.dwi_files)
-        check_scheme(names, series.gradients.bvals, series.gradients.directions, self.inputs.b_max)
+        table = series.gradients
+        check_scheme(names, table.bvals, table.directions, self.inputs.b_max, series.findings)
         self._results['out_file'] = str(
             files.write_image(series.data, series.affine, Path(runtime.cwd) / 'series.nii')
         )

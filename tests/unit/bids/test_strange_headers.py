@@ -81,7 +81,7 @@ def test_a_sound_sform_or_value_is_enough(tmp_path, fault, capfd):
     assert 'pixdim' not in capfd.readouterr().err  # no word of the reader without a name
 
 
-UP_TO = 'as 16-bit integers'
+UP_TO = 'too large for their integers'
 UNSIGNED = smooth(0, 60000).astype(np.int64).astype(np.uint16).view(np.int16)
 
 
@@ -93,6 +93,8 @@ UNSIGNED = smooth(0, 60000).astype(np.int64).astype(np.uint16).view(np.int16)
         ({'values': smooth(0, 1) > 0.5}, 'only 2 different values: this is a mask'),
         ({'values': np.digitize(smooth(0, 1), [0.2, 0.4, 0.6])}, 'only 4 different values'),
         ({'values': UNSIGNED}, UP_TO),
+        ({'values': smooth(0, 600).astype(int) % 256, 'dtype': np.uint8}, UP_TO),
+        ({'values': smooth(0, 9000).astype(int) % 4096}, UP_TO),
         ({'values': smooth(0, 1e-30), 'dtype': np.float32}, 'values of up to 1e-30 are no'),
         ({'values': smooth(0, 1e30), 'dtype': np.float32}, 'are no intensities of a scanner'),
         ({'affine': np.diag([-3000.0, 3000, 3000, 1])}, 'seems to be in micrometres'),
