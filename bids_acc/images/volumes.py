@@ -105,6 +105,8 @@ def check_range(values: npt.ArrayLike, where: str) -> None:
 MIN_VALUES = 24
 """Fewer different values are labels or a mask, or an image cut down to a few steps of grey. Own
 convention: of eight real heads the one with fewest has 223."""
+INTEGER_BITS = (8, 12, 16)
+"""Bits of the integers in which scanners and converters write intensities."""
 WRAPPED, WRAPPED_VOXELS = 0.15, 1000
 """Largest share of `wrapped_share`, and how many bright voxels it takes. Own convention: eight
 real heads have .03 or less, clipped at the quantile .999 in eight bits .09, noise .11; where
@@ -137,7 +139,11 @@ def check_wrapped(data: npt.ArrayLike, where: str) -> None:
     InputDataError
         If more than `WRAPPED` of the brightest sixteenth of the range lies beside the darkest.
     """
-    share = wrapped_share(data)
+    values = np.asarray(np.abs(data) if np.iscomplexobj(data) else data)
+    width = float(np.nanmax(values)) - float(np.nanmin(values))
+    if not any(0.99 * (2**bits - 1) <= width <= 2**bits - 1 for bits in INTEGER_BITS):
+        return  # values that began again fill the whole range
+    share = wrapped_share(values)
     if share > WRAPPED:
         raise InputDataError(
             f'{where}: {share:.0%} of the brightest voxels lie beside the darkest, as where '
@@ -167,7 +173,7 @@ def wrapped_share(data: npt.ArrayLike) -> float:
     >>> wrapped_share(np.minimum(ramp, 255)), wrapped_share(ramp % 256)
     (0.0, 1.0)
     """
-    values = np.asarray(np.abs(data) if np.iscomplexobj(data) else data)
+    values = np.asarray(data)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     step = (high - low) / 16
     bright = np.argwhere(values >= high - step)
