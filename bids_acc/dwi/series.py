@@ -298,6 +298,13 @@ def check_signal(data: Volumes, where: str) -> None:
 def check_positive(data: Volumes, where: str) -> None:
     """Refuse a series whose signal is mostly negative.
 
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray
+        Signal.
+    where : str
+        File, for the message.
+
     Raises
     ------
     InputDataError
@@ -313,6 +320,13 @@ def check_positive(data: Volumes, where: str) -> None:
 
 def check_slices(data: Volumes, where: str) -> None:
     """Refuse a series in which slices between others are empty in every volume.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray
+        Signal.
+    where : str
+        File, for the message.
 
     Raises
     ------
