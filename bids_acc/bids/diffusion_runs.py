@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -328,7 +328,7 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     return JudgedRun(run, report, shape[:3], affine, tuple(notes))
 
 
-def _along_slices(direction: str, metadata: Mapping[str, Any]) -> str:
+def _along_slices(direction: str, metadata: Mapping[str, object]) -> str:
     """Doubt a phase-encoding direction along the slices, where echo-planar images have none."""
     axis = str(metadata.get('SliceEncodingDirection') or 'k')[:1]
     if direction[:1] != axis:
