@@ -1,9 +1,9 @@
 """What brain extraction and tissues come to on real whole heads, and at what cost.
 
 Usage: ``python tests/benchmarks/real_heads.py [HEADS] [--quick] [--tissue] [--full]
-[--robust [HOW ...]] [--verdicts [RUNS]] [--seed N] [--threads N] [--only NAME ...] [--resume]
-[--out FOLDER]``. HEADS holds ``NAME.nii.gz`` with a ``NAME_mask.nii.gz`` to compare with (default:
-``../shared/data/heads``).
+[--robust [HOW ...]] [--eroded] [--verdicts [RUNS]] [--seed N] [--threads N] [--only NAME ...]
+[--resume] [--out FOLDER]``. HEADS holds ``NAME.nii.gz`` with a ``NAME_mask.nii.gz`` to compare
+with (default: ``../shared/data/heads``).
 
 For each head a line: method, volume, Dice overlap with the reference mask and ratio of the
 volumes, agreement of two methods, CPU seconds and peak memory. ``--tissue`` adds the volumes of
@@ -19,6 +19,10 @@ fluid (cyan); look at it.
 it (`tests.synthetic.strange_heads`; 5 to 30 CPU seconds each), with the command's own steps: Dice
 overlap with the mask carried along, or the refusal. What is no head goes through the tissues as
 well (some 60 CPU seconds), which refuse it at the latest.
+
+``--eroded`` takes 0, 2, 4 and 6 mm off each reference mask, as stripping tools do that cut too
+tightly, and prints how much of the rim is dark then and whether it is flagged (some 10 CPU seconds
+each).
 
 ``--verdicts`` measures each head as far as its tissues (with ``--full``, its surfaces) under three
 seeds and with one, two and four threads of ITK (or the first two runs of them), and prints what is
@@ -47,6 +51,7 @@ import nibabel as nb
 import numpy as np
 import pandas as pd
 from nibabel.affines import voxel_sizes
+from scipy.ndimage import distance_transform_edt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 mpl.use('Agg')
@@ -68,7 +73,8 @@ from bids_acc.anat.interfaces import (
     SegmentTissues,
     load_t1w,
 )
-from bids_acc.anat.quality import ACC_LABELS, ACC_THICKNESS_MM, EXPECTED
+from bids_acc.anat.quality import ACC_LABELS, ACC_THICKNESS_MM, EXPECTED, rim_dark_share
+from bids_acc.anat.registration import bias_correct
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.masks import dice
 from bids_acc.images.volumes import close_gaps, is_skull_stripped
@@ -83,6 +89,7 @@ ASKED = {'dice': 0.90, 'median dice': 0.96, 'ratio': 0.15}
 """Least Dice of a head and of all, and how far the ratio of the volumes may be from one."""
 RUNS = ((1, 1), (2, 2), (3, 4))
 """Seed and threads of each run that has to decide alike."""
+ERODED_MM = (0, 2, 4, 6)
 COARSE_MM = 1.5
 """Heads with larger voxels are quick."""
 
@@ -104,6 +111,9 @@ def main() -> None:
         return
     if given.robust is not None:
         sys.exit(not robust(paths, given))
+    if given.eroded:
+        eroded(paths, given)
+        return
     if given.verdicts:
         sys.exit(not verdicts(given))
     rows, views = [], []
@@ -127,6 +137,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--tissue', action='store_true')
     parser.add_argument('--full', action='store_true')
     parser.add_argument('--robust', nargs='*', metavar='HOW')
+    parser.add_argument('--eroded', action='store_true')
     parser.add_argument('--verdicts', nargs='?', type=int, const=len(RUNS), choices=(2, 3))
     parser.add_argument('--resume', action='store_true')
     parser.add_argument('--seed', type=int, default=1)
@@ -203,6 +214,29 @@ def robust(paths: list[Path], given: argparse.Namespace) -> bool:
                 f'{mark} {path.name.split(".")[0]} | {how} | {said} | {seconds:.0f} s', flush=True
             )
     return good
+
+
+def eroded(paths: list[Path], given: argparse.Namespace) -> None:
+    """Print how much of the rim of a mask is dark when it was cut more and more tightly."""
+    shares: dict[int, list[float]] = {off: [] for off in ERODED_MM}
+    for path in paths:
+        reference = read_reference(path)
+        if reference is None:
+            continue
+        data, affine, _ = load_t1w(path)
+        data, _ = close_gaps(data)
+        depth = distance_transform_edt(reference, sampling=voxel_sizes(affine))
+        for off in ERODED_MM:
+            mask = depth > off
+            even = bias_correct(np.where(mask, data, 0), affine, mask, given.threads)
+            shares[off].append(rim_dark_share(even, mask, voxel_sizes(affine)))
+        found = '  '.join(f'{off} mm {values[-1]:.2f}' for off, values in shares.items())
+        print(f'{path.name.split(".")[0]:22s} {found}', flush=True)
+    low, _ = EXPECTED['rim_dark_share']
+    for off, values in shares.items():
+        flagged = sum(not value >= low for value in values)
+        print(f'{off} mm off: {min(values):.2f} to {max(values):.2f}, '
+              f'flagged (below {low}): {flagged} of {len(values)}')  # fmt: skip
 
 
 def check_tissues(prepared: Any, folder: Path, given: argparse.Namespace) -> None:

@@ -53,7 +53,7 @@ def test_named_flags_and_links_exist(page):
         '--network', '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
         '--chmod', '--no-install-recommends', '--tag', '--to-scanner', '--cifti-output',
         '--env', '--format',  # of docker
-        '--full', '--out',  # of the benchmarks
+        '--full', '--quick', '--out', '--eroded',  # of the benchmarks
     }  # fmt: skip
     help_texts = build_parser().format_help() + check_help() + power_help()
     help_texts += demo.build_parser().format_help()

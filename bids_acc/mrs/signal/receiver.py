@@ -24,7 +24,7 @@ offset: what is left of water falls."""
 
 SPIKE = 15.0
 """A sample is a spike that departs from those beside it by this many times as much as is usual
-(median) among the samples about it. Noise departs by 15 medians with a chance of 1e-67 (Rayleigh
+(median) among the samples about it. Noise departs by 15 medians with a chance of 2e-68 (Rayleigh
 distribution: 2 to the power of minus 15 squared). A convention."""
 
 FIRST_EXCESS = 3.0
