@@ -261,7 +261,7 @@ def _places(
     files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices
 ) -> list[SampledMesh]:
     """Return the vertices that the series' space has: the template's mesh, then another one."""
-    labels, names = _labels(anat, facts, choices.density)
+    labels, names = vertex_labels(anat.parcellation, facts.space, choices.density)
     in_volume = len(files.bold) == 1
     edge = voxel_edge(files.bold[0]) if in_volume else 0.0
     if in_volume and facts.space == 'T1w':
@@ -279,7 +279,7 @@ def _places_on_mesh(anat: AnatFiles, facts: RunFacts, edge: float) -> SampledMes
     points, weights = ribbon_of_subject(anat.white, anat.pial, anat.tpms, edge)
     if facts.space != 'T1w':  # what carries an image from the template carries points to it
         points = carry_points(points.reshape(-1, 3), anat.transforms).reshape(points.shape)
-    labels, names = _own_labels(anat)
+    labels, names = _own_labels(anat.parcellation)
     return SampledMesh(points, weights, labels, names)
 
 
@@ -302,18 +302,37 @@ def _read(
     ]
 
 
-def _labels(anat: AnatFiles, facts: RunFacts, density: str) -> tuple[IntArray, Mapping[int, str]]:
-    """Return the labels of all vertices: the subject's in its own space, else the template's."""
-    if facts.space == 'T1w' and anat.parcellation:
-        return _own_labels(anat)
+def vertex_labels(
+    parcellation: Sequence[str | Path], space: str, density: str
+) -> tuple[IntArray, dict[int, str]]:
+    """Return the labels of both hemispheres' vertices: the subject's own, or the template's.
+
+    Parameters
+    ----------
+    parcellation : sequence of path
+        GIFTI labels of the subject's left and right surface; may be empty.
+    space : str
+        Of the series; own labels are taken for ``T1w`` only, where vertices are the subject's.
+    density : str
+        Of the template's mesh, such as ``41k``.
+
+    Returns
+    -------
+    labels : (n_vertices,) ndarray of int
+        Left vertices before right ones.
+    names : dict of int to str
+        Of each label.
+    """
+    if space == 'T1w' and parcellation:
+        return _own_labels(parcellation)
     mesh = load_template(density)
-    return np.concatenate([mesh[h].labels for h in HEMISPHERES]), mesh[HEMISPHERES[0]].names
+    return np.concatenate([mesh[h].labels for h in HEMISPHERES]), dict(mesh[HEMISPHERES[0]].names)
 
 
-def _own_labels(anat: AnatFiles) -> tuple[IntArray, Mapping[int, str]]:
+def _own_labels(parcellation: Sequence[str | Path]) -> tuple[IntArray, dict[int, str]]:
     """Return the labels that a subject's surfaces have, left before right."""
-    halves = [read_labels(path) for path in anat.parcellation]
-    return np.concatenate([labels for labels, _ in halves]), halves[0][1]
+    halves = [read_labels(path) for path in parcellation]
+    return np.concatenate([labels for labels, _ in halves]), dict(halves[0][1])
 
 
 def _tsnr(

@@ -11,8 +11,8 @@ is the one that the fit assumes.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -326,8 +326,15 @@ def unknown_in_two_ranges(quick: bool) -> Iterator[Row]:
         )  # fmt: skip
 
 
-if __name__ == '__main__':
-    # python tests/benchmarks/mrs_monte_carlo.py [--quick]: these rows alone
+def main() -> None:
+    """Print these rows alone."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--quick', action='store_true', help='fewer repetitions')
+    quick = parser.parse_args().quick
     for section in (known_macromolecules, unknown_macromolecules, unknown_in_two_ranges):
-        for found in section('--quick' in sys.argv):
+        for found in section(quick):
             print(' | '.join(str(part) for part in found))
+
+
+if __name__ == '__main__':
+    main()

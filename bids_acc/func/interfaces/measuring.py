@@ -34,14 +34,15 @@ from bids_acc.func.measuring import (
     measure_on_mesh,
     measure_rest,
     prepare,
+    vertex_labels,
 )
 from bids_acc.func.run import RUN_FIELDS, RunFacts
 from bids_acc.images.files import format_table
 from bids_acc.quality.sessions import judge_session, load_session_gate
 from bids_acc.surfaces.atlases import DEFAULT_ATLAS
-from bids_acc.surfaces.gifti import read_labels, write_map
-from bids_acc.surfaces.template import HEMISPHERES, load_template
-from bids_acc.typing import FloatArray, IntArray, Metadata, Row
+from bids_acc.surfaces.gifti import write_map
+from bids_acc.surfaces.template import HEMISPHERES
+from bids_acc.typing import FloatArray, Metadata, Row
 
 TABLES = ('regions', 'markers', 'parcels', 'qc', 'matrix', 'partial', 'timeseries')
 """Tables of a resting task."""
@@ -324,7 +325,11 @@ class JoinRest(JoinMaps):
         folder = Path(runtime.cwd)
         found, maps = self._write_maps(folder)
         n_left = len(found.maps['reho']) // 2
-        labels, names, atlas = region_labels(self.inputs, self.inputs.space)
+        own = self.inputs.parcellation if isdefined(self.inputs.parcellation) else []
+        space = self.inputs.space
+        labels, names = vertex_labels(own, space, self.inputs.density)
+        own_atlas = self.inputs.own_atlas or DEFAULT_ATLAS
+        atlas = own_atlas if space == 'T1w' and own else 'Desikan'
         tables = {
             'regions': joining.region_table(found),
             'markers': joining.marker_table(found),
@@ -361,34 +366,6 @@ def write_sides(folder: Path, maps: Mapping[str, FloatArray], n_left: int) -> di
             path = folder / f'{name}_{side}.shape.gii'
             written[f'{name}_{side}'] = str(write_map(path, values[half], side, name))
     return written
-
-
-def region_labels(
-    inputs: BaseInterfaceInputSpec, space: str
-) -> tuple[IntArray, dict[int, str], str]:
-    """Return the labels of both hemispheres' vertices: the subject's own, or the template's.
-
-    Parameters
-    ----------
-    inputs : nipype.interfaces.base.BaseInterfaceInputSpec
-        With the traits ``parcellation``, ``own_atlas`` and ``density``.
-    space : str
-        Of the run; own labels are taken of ``T1w`` only, where vertices are the subject's.
-
-    Returns
-    -------
-    labels : (n_vertices,) ndarray of int
-        Left vertices before right ones.
-    names : dict of int to str
-    atlas : str
-    """
-    if space == 'T1w' and isdefined(inputs.parcellation):
-        halves = [read_labels(path) for path in inputs.parcellation]
-        atlas = inputs.own_atlas or DEFAULT_ATLAS
-        return np.concatenate([labels for labels, _ in halves]), dict(halves[0][1]), atlas
-    mesh = load_template(inputs.density)
-    names = dict(mesh[HEMISPHERES[0]].names)
-    return np.concatenate([mesh[h].labels for h in HEMISPHERES]), names, 'Desikan'
 
 
 def gated(figures: Row, gate: str) -> Row:
