@@ -11,6 +11,7 @@ from typing import SupportsFloat
 import numpy as np
 import pandas as pd
 
+from bids_acc.files.writing import plain
 from bids_acc.mrs.levels.checklist import mrsinmrs
 from bids_acc.mrs.levels.constants import load_relaxation
 from bids_acc.mrs.levels.quality import of_curves
@@ -182,12 +183,12 @@ class TableInputs:
         return {
             'Engine': self.result.engine,
             'EngineVersion': self.result.version,
-            'EngineValues': _json(self.result.extra),
-            **{key: _json(value) for key, value in self.basis_info.items()},
-            'Gate': _json(self.gate.content),
+            'EngineValues': plain(self.result.extra),
+            **{key: plain(value) for key, value in self.basis_info.items()},
+            'Gate': plain(self.gate.content),
             'RelaxationConstants': constants.describe() if constants else None,
-            'Preprocessing': _json(self.report['steps']),
-            'Artefacts': _json(self.report['artefacts']),
+            'Preprocessing': plain(self.report['steps']),
+            'Artefacts': plain(self.report['artefacts']),
             'Notes': [*self.report['notes'], *self.result.notes, *self.notes],
         }
 
@@ -217,17 +218,6 @@ def _width_contradicts(result: EngineResult, report: PreprocessingReport) -> tup
     return (
         f'the fitted singlet is {fitted:.1f} Hz wide, the NAA peak of the data {measured:.1f}',
     )
-
-
-def _json(value: object) -> object:
-    """Copy with NaN as None, because sidecars hold no NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def _or(value: float, other: float) -> float:
