@@ -119,7 +119,8 @@ def test_artefacts_that_the_gate_of_the_model_excludes_are_told():
         return next(text for text in methods_text(run) if text.startswith('Gate: '))
 
     told = gate_in_words('acc-structure')
-    assert 'spectra with missing NAA, strong lipid, clipping or voxel outside.' in told
+    artefacts = 'missing NAA, strong lipid, unsuppressed water, clipping or voxel outside'
+    assert f'spectra with {artefacts}.' in told
     none = {**read_model('acc-structure').content['Gate'], 'mrs': None}
     assert 'Left out besides' not in gate_in_words(none['mrs'])
     own = {'name': 'own', 'spectrum': [], 'metabolite': [], 'artefacts': ['ghost']}
