@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import check_not_empty, read_grid, said_twice, same_series
+from bids_acc.bids.images import check_not_empty, notes_of_copies, read_grid
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
 from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names, read_json
 from bids_acc.bids.tools import generated_by
@@ -202,9 +202,9 @@ def _judged(images: Sequence[Path], source: str, raw_root: Path) -> tuple[FuncIn
 
 def _told_of_copies(run: BoldRun, others: Sequence[BoldRun]) -> BoldRun:
     """Say of a run that another holds the same series: its degrees of freedom count twice."""
-    twins = [one for one in others if len(run.bold) == len(one.bold) == 1
-             and same_series(run.bold[0], one.bold[0])]  # fmt: skip
-    said = [said_twice(run.bold[0], one.bold[0]) for one in twins[:1]]
+    if len(run.bold) > 1:  # the two sides of a surface
+        return run
+    said = notes_of_copies(run.bold[0], (one.bold[0] for one in others if len(one.bold) == 1))
     return replace(run, notes=(*run.notes, *said))
 
 

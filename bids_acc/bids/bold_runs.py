@@ -13,10 +13,9 @@ from bids_acc.bids.fieldmaps import find_field_images, find_measured_field
 from bids_acc.bids.images import (
     check_not_empty,
     image_part,
+    notes_of_copies,
     number_kind,
     read_grid,
-    said_twice,
-    same_series,
 )
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import check_image
@@ -98,8 +97,7 @@ def _told_of_copies(runs: Sequence[RawRun]) -> list[RawRun]:
     """Say of which runs another holds the same series: its degrees of freedom count twice."""
     found: list[RawRun] = []
     for run in sorted(runs, key=lambda run: run.name):
-        twins = [one for one in found if same_series(one.image, run.image)]
-        said = [said_twice(run.image, one.image) for one in twins[:1]]
+        said = notes_of_copies(run.image, (one.image for one in found))
         found.append(replace(run, notes=(*run.notes, *said)))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +173,25 @@ def said_twice(path: Path, other: Path) -> str:
         f'{path.name} holds the same values as {other.name}: a copy counts twice, fetch the right '
         'one.'
     )
+
+
+def notes_of_copies(path: Path, others: Iterable[Path]) -> tuple[str, ...]:
+    """Say of a series that another holds the same: its degrees of freedom count twice.
+
+    Parameters
+    ----------
+    path : Path
+        4D image.
+    others : iterable of Path
+        Those that come before it.
+
+    Returns
+    -------
+    tuple of str
+        One sentence on the first that is the same; empty without one.
+    """
+    twin = next((other for other in others if same_series(other, path)), None)
+    return () if twin is None else (said_twice(path, twin),)
 
 
 def check_not_empty(path: Path) -> None:

@@ -21,6 +21,7 @@ from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import check_regular, number_table, read_whole, reading
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.raw import RawRun
+from bids_acc.images.files import NIFTI2_SIZES
 from bids_acc.images.phase import FieldMap
 from bids_acc.typing import FloatArray
 
@@ -482,7 +483,7 @@ def is_nifti1(path: Path) -> bool:
 def _begins_as_nifti(start: bytes) -> bool:
     """Tell whether a file begins with the header's size of NIfTI-1 or NIfTI-2."""
     size = start[:4]
-    return _begins_as_nifti1(size) or size in (b'\x1c\x02\x00\x00', b'\x00\x00\x02\x1c')
+    return _begins_as_nifti1(size) or size in NIFTI2_SIZES
 
 
 def _begins_as_nifti1(size: bytes) -> bool:

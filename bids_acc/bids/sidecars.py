@@ -6,7 +6,6 @@ file that is something else.
 
 from __future__ import annotations
 
-import codecs
 import functools
 import json
 import re
@@ -16,16 +15,7 @@ from typing import Any
 
 from bids_acc.bids.inputs import check_readable
 from bids_acc.exceptions import InputDataError
-from bids_acc.files.reading import read_whole, sane, short
-
-_MARKS = (
-    (codecs.BOM_UTF8, 'utf-8-sig'),
-    (codecs.BOM_UTF32_LE, 'utf-32'),  # begins with the mark of UTF-16, so it comes first
-    (codecs.BOM_UTF32_BE, 'utf-32'),
-    (codecs.BOM_UTF16_LE, 'utf-16'),
-    (codecs.BOM_UTF16_BE, 'utf-16'),
-)
-"""Byte order marks and the encodings that begin with them."""
+from bids_acc.files.reading import marked_encoding, read_whole, sane, short
 
 
 def decode(content: bytes) -> str:
@@ -49,9 +39,8 @@ def decode(content: bytes) -> str:
     >>> decode('Universität'.encode('latin-1')) == decode('Universität'.encode('utf-16'))
     True
     """
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            return content.decode(encoding)
+    if encoding := marked_encoding(content):
+        return content.decode(encoding)
     try:
         return content.decode('utf-8')
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ file is at fault then, not the program, and only what depends on this file may f
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import functools
@@ -183,8 +184,30 @@ def check_regular(path: Path) -> None:
 
 _PLAIN = frozenset(b'0123456789+-.eE \t\r\n')
 """Bytes of a table of which nothing but numbers can be meant."""
-_MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
-"""What text of Windows begins with, and its encoding."""
+_MARKS = (
+    (codecs.BOM_UTF8, 'utf-8-sig'),
+    (codecs.BOM_UTF32_LE, 'utf-32'),  # begins with the mark of UTF-16, so it comes first
+    (codecs.BOM_UTF32_BE, 'utf-32'),
+    (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+)
+"""Byte order marks and the encodings that begin with them."""
+
+
+def marked_encoding(content: bytes) -> str | None:
+    r"""Return the encoding that a byte order mark tells, as Python names it; None without one.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a text file.
+
+    Examples
+    --------
+    >>> marked_encoding(b'\xef\xbb\xbfage'), marked_encoding(b'age')
+    ('utf-8-sig', None)
+    """
+    return next((name for mark, name in _MARKS if content.startswith(mark)), None)
 
 
 def number_table(content: bytes) -> npt.NDArray[np.float64]:
@@ -215,8 +238,8 @@ def number_table(content: bytes) -> npt.NDArray[np.float64]:
     if _PLAIN.issuperset(content):
         text = content.decode()
     else:
-        encoding = next((name for mark, name in _MARKS if content.startswith(mark)), 'utf-8')
-        text = content.decode(encoding).translate({0x2212: '-', 0x2013: '-', 0xA0: ' '})
+        text = content.decode(marked_encoding(content) or 'utf-8')
+        text = text.translate({0x2212: '-', 0x2013: '-', 0xA0: ' '})
         lines = (line.partition('#')[0].strip(' \t,;') for line in text.splitlines())
         text = '\n'.join(map(_spaced, lines))
     rows = [row for row in map(str.split, text.splitlines()) if row]

@@ -20,6 +20,7 @@ from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.analyses.sensitivity import structure_otherwise
 from bids_acc.group.statistics.rows.row import Row, finish_table
 from bids_acc.group.statistics.study.joining import make_study
+from bids_acc.tables.people import visits_of
 
 VALUE_KEYS = [*KEYS, 'component', 'metric', 'hemisphere']
 
@@ -61,13 +62,8 @@ def values_left_out(
 
 def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Return participant and session of each row; no session is empty."""
-    visit = _visits(table).astype(str)
+    visit = visits_of(table).astype(str)
     return list(zip(table['participant_id'].astype(str), visit, strict=True))
-
-
-def _visits(table: pd.DataFrame) -> pd.Series:
-    """Return the session of each row; no session is empty."""
-    return table['session_id'].where(table['session_id'].notna(), '')
 
 
 def modalities_of(metric: str) -> frozenset[str]:
@@ -124,7 +120,7 @@ def put_back(parcels: pd.DataFrame, left: pd.DataFrame, failed: pd.DataFrame) ->
 
 def _indexed(values: pd.DataFrame) -> pd.DataFrame:
     """Return values by session and parcel; no session is empty."""
-    return values.assign(session_id=_visits(values)).set_index(VALUE_KEYS)
+    return values.assign(session_id=visits_of(values)).set_index(VALUE_KEYS)
 
 
 def regions_put_back(

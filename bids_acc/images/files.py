@@ -63,7 +63,7 @@ def header_forms(path: str | Path) -> tuple[FloatArray | None, FloatArray | None
     with reading(path, 'NIfTI image', 'copy or convert it again'):
         with ImageOpener(str(path), 'rb') as stream:
             start = stream.read(4)
-            kind = nb.Nifti2Header if start in _NIFTI2_SIZES else nb.Nifti1Header
+            kind = nb.Nifti2Header if start in NIFTI2_SIZES else nb.Nifti1Header
             stream.seek(0)
             header = kind.from_fileobj(stream, check=False)
         sform = np.asarray(header.get_sform(), float) if header['sform_code'] > 0 else None
@@ -90,7 +90,7 @@ def header_forms(path: str | Path) -> tuple[FloatArray | None, FloatArray | None
     return sform, None
 
 
-_NIFTI2_SIZES = (b'\x1c\x02\x00\x00', b'\x00\x00\x02\x1c')
+NIFTI2_SIZES = (b'\x1c\x02\x00\x00', b'\x00\x00\x02\x1c')
 """Size of the header of NIfTI-2 in either byte order."""
 
 

@@ -284,7 +284,7 @@ def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> Ra
     position = raw.header.index(key)
     again = [_key_name(row[position]) == key for row in raw.rows]
     if any(again):
-        raw = _lines_of(raw, [not header for header in again])
+        raw = lines_of(raw, [not header for header in again])
         notes.append(
             f'{path.name}: {_many(sum(again), "row")} that repeat the names of the columns left '
             'out: were tables put one below the other?'
@@ -298,15 +298,34 @@ def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> Ra
         f'{path.name}: {_many(len(lines), "row")} without {key} left out (line '
         f'{", ".join(lines[:5])}{more}).'
     )
-    return _lines_of(raw, [not empty for empty in nobody])
+    return lines_of(raw, [not empty for empty in nobody])
 
 
-def _lines_of(raw: RawTable, wanted: Sequence[bool]) -> RawTable:
-    """Return some rows of a table."""
+def lines_of(raw: RawTable, wanted: Iterable[bool]) -> RawTable:
+    """Return some rows of a table, with their line numbers.
+
+    Parameters
+    ----------
+    raw : RawTable
+        As read.
+    wanted : iterable of bool
+        One a row.
+    """
     kept = [i for i, want in enumerate(wanted) if want]
     return RawTable(
         raw.header, tuple(raw.rows[i] for i in kept), tuple(raw.lines[i] for i in kept), raw.notes
     )
+
+
+def visits_of(table: pd.DataFrame) -> pd.Series:
+    """Return the session of each row, the empty text where there is none.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the column ``session_id``.
+    """
+    return table['session_id'].where(table['session_id'].notna(), '')
 
 
 def like_sessions(columns: Iterable[str]) -> str | None:

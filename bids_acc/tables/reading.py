@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import unicodedata
 from collections import Counter
@@ -15,7 +14,14 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.files.reading import LARGEST_TABLE, absent, check_regular, read_whole, short
+from bids_acc.files.reading import (
+    LARGEST_TABLE,
+    absent,
+    check_regular,
+    marked_encoding,
+    read_whole,
+    short,
+)
 from bids_acc.typing import FloatArray
 
 Values = np.ndarray[Any, Any] | pd.api.extensions.ExtensionArray
@@ -26,11 +32,6 @@ INVISIBLE = (
     '\u2002\u2003\u2007\u2009\u200e\u200f\u202f\u3000'
 )
 """Blanks that spreadsheets leave around a cell: no-break and zero-width ones included."""
-_SIGNATURES = (
-    (codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF32_LE, 'utf-32'),
-    (codecs.BOM_UTF32_BE, 'utf-32'), (codecs.BOM_UTF16_LE, 'utf-16'),
-    (codecs.BOM_UTF16_BE, 'utf-16'),
-)  # fmt: skip
 _NOT_TEXT = (b'PK\x03\x04', b'\xd0\xcf\x11\xe0', b'\x1f\x8b')
 """How xlsx, xls and gzip files begin."""
 
@@ -83,11 +84,10 @@ def read_text(path: Path) -> tuple[str, str | None]:
         raise InputDataError(
             f'{path} is a spreadsheet or an archive, not text; save it as tab-separated text.'
         )
-    for signature, encoding in _SIGNATURES:
-        if content.startswith(signature):
-            plain = encoding.startswith('utf-8')
-            note = None if plain else f'is written in {encoding.upper()}; BIDS asks for UTF-8'
-            return _decode(path, content, encoding), note
+    if encoding := marked_encoding(content):
+        plain = encoding.startswith('utf-8')
+        note = None if plain else f'is written in {encoding.upper()}; BIDS asks for UTF-8'
+        return _decode(path, content, encoding), note
     if encoding := _unsigned(content):
         return _decode(path, content, encoding), 'is written in UTF-16; BIDS asks for UTF-8'
     try:

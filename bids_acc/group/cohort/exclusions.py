@@ -25,7 +25,7 @@ from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.cohort.reading import Cohort
 from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.tables.cells import records
-from bids_acc.tables.people import BIDS_NAME, read_people_table
+from bids_acc.tables.people import BIDS_NAME, read_people_table, visits_of
 
 LOGGER = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def _not_there(frame: pd.DataFrame, there: set[tuple[str, str | None]], name: st
 def _rows_of(keys: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series:
     """Return the sentence of the first verdict on each row, missing where there is none."""
     found = pd.Series(None, index=keys.index, dtype=object)
-    visit = keys['session_id'].where(keys['session_id'].notna(), '')
+    visit = visits_of(keys)
     for row in verdicts.itertuples(index=False):
         mine = keys['participant_id'] == row.participant_id
         if isinstance(row.session_id, str):

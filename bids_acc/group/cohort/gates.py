@@ -25,6 +25,7 @@ from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.quality.gate import Gate, Verdict
 from bids_acc.quality.sessions import ImageModality, SessionGate, judge_session
 from bids_acc.tables.cells import records
+from bids_acc.tables.people import visits_of
 
 LOGGER = logging.getLogger(__name__)
 
@@ -290,7 +291,7 @@ def _figures(qc: pd.DataFrame | None, modality: str) -> dict[tuple[str, str], di
         return {}
     prefix = f'{modality}_'
     names = [name for name in qc.columns if name.startswith(prefix)]
-    visits = qc['session_id'].where(qc['session_id'].notna(), '')
+    visits = visits_of(qc)
     own = qc[names].rename(columns=lambda name: name.removeprefix(prefix))
     keys = zip(qc['participant_id'], visits, strict=True)
     return dict(zip(keys, records(own), strict=True))

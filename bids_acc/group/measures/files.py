@@ -33,7 +33,7 @@ from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
 from bids_acc.tables.labels import match_labels, with_prefix
 from bids_acc.tables.missing import is_missing
-from bids_acc.tables.people import described, read_column, read_sidecar
+from bids_acc.tables.people import described, lines_of, read_column, read_sidecar
 from bids_acc.tables.reading import INVISIBLE, RawTable, read_raw, typed, with_points
 
 TABLE = 'measures.tsv'
@@ -347,11 +347,8 @@ def _without_summaries(raw: RawTable, known: set[str]) -> tuple[RawTable, list[s
     out = is_summary(who) & ~who.isin(known)
     if not out.any():
         return raw, []
-    kept = [i for i, leave in enumerate(out) if not leave]
     named = ', '.join(who[out].str.removeprefix('sub-').unique()[:3])
-    left = RawTable(raw.header, tuple(raw.rows[i] for i in kept),
-                    tuple(raw.lines[i] for i in kept), raw.notes)  # fmt: skip
-    return left, [f'Rows of {named} are no people and left out.']
+    return lines_of(raw, ~out), [f'Rows of {named} are no people and left out.']
 
 
 def _holdings(measures: Measures) -> str:
