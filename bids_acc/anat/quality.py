@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 
 from bids_acc.anat.segmentation import UNEQUAL
-from bids_acc.images.volumes import CUT_CM2
+from bids_acc.images.volumes import CUT_CM2, FORM_GAP_MM
 from bids_acc.typing import BoolArray
 
 EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -77,8 +77,6 @@ MEANING: Mapping[str, str] = MappingProxyType(
     }
 )
 """What is wrong with an image where a figure is unusual, and what to do about it."""
-FORM_GAP_MM = 2.0
-"""Sform and qform that place a corner farther apart than this are told."""
 
 
 def contrast_to_noise(means: npt.ArrayLike, deviations: npt.ArrayLike) -> tuple[float, float]:

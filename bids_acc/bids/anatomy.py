@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import as_list, check_header, grid_code, image_part, number_kind
+from bids_acc.bids.brain_masks import OWN_SPACES
+from bids_acc.bids.images import as_list, grid_code, image_part, number_kind
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import AnatInputs, check_image, open_image
 from bids_acc.bids.layout import (
@@ -22,15 +24,20 @@ from bids_acc.bids.layout import (
 )
 from bids_acc.bids.reasons import none_left, without_path
 from bids_acc.bids.selection import Filters
+from bids_acc.bids.sidecars import entities_of
 from bids_acc.bids.spectra import named_by_spectra
 from bids_acc.exceptions import BidsAccError, InputDataError
-from bids_acc.images.volumes import check_volume
+from bids_acc.images.files import header_forms
+from bids_acc.images.volumes import FORM_GAP_MM, check_forms, check_volume, form_gap
 
 HEAD_MM = 120.0
 """An image whose least extent is smaller is taken for a slab. A round number below the size of
 grown-up heads; it only ranks images, and refuses none."""
 
-TEMPLATE_SPACES: Mapping[int, str] = {3: 'Talairach, code 3', 4: 'MNI152, code 4'}
+STRETCHED = "if it was stretched there, thickness, areas and volumes are not the person's"
+TEMPLATE_SPACES: Mapping[int, str] = {
+    3: 'header (Talairach, code 3)', 4: 'header (MNI152, code 4)',
+}  # fmt: skip
 """Codes of NIfTI's qform and sform for the spaces of templates."""
 
 
@@ -38,6 +45,22 @@ INVERSION = re.compile(r'inv[-_ ]?[12](?![0-9a-z])', re.IGNORECASE)
 """Names of the two images of which MP2RAGE's uniform image is made, as scanners write them."""
 T1_MAP = re.compile(r't1[-_ ]?(map|images)(?![a-z])', re.IGNORECASE)
 """Names of the map that the scanner makes besides."""
+
+
+OTHER_CONTRAST = re.compile(
+    r'(?<![a-z0-9])(t2|t2w|pd|pdw|flair|dark[-_ ]?fluid|dir|swi|tof|angio|mra|localizer|localiser|'
+    r'scout|survey|phantom)(?![a-z0-9])',
+    re.IGNORECASE,
+)
+"""Names of images of another contrast or of no whole head, as scanners write them."""
+T1_CONTRAST = re.compile(r't1|mp2?rage|spgr|bravo|tfe', re.IGNORECASE)
+"""Names of T1w sequences; what has one of these besides (a T1 FLAIR) is T1w."""
+LONG_ECHO = 0.04, 1.0
+"""Echo times between these, in s, weight an image by T2; T1w ones have a few ms, up to 20 as spin
+echoes, and larger numbers are no seconds. Own convention."""
+DERIVED = frozenset({'MPR', 'MIP', 'MINIP', 'PROJECTION IMAGE', 'LOCALIZER', 'SUBTRACTION'})
+"""Words of DICOM's ImageType for images that were cut or computed out of others, or only tell
+where to scan."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,9 @@ class T1wCandidate:
     is_complex: bool = False
     """Whether it holds complex numbers, of which the magnitude is used."""
     template: str = ''
-    """Space of a template that the header names; empty for the scanner's."""
+    """Where the space of a template is told, and which; empty for the scanner's."""
+    form_gap_mm: float = math.nan
+    """How far apart sform and qform place a corner; NaN unless both are set."""
     is_named: bool = False
     """Whether a spectrum's sidecar names it as the image that its voxel was planned on."""
 
@@ -89,39 +114,58 @@ class T1wCandidate:
         return [str(text) for text in (*labels, *told) if text]
 
     @property
-    def rank(self) -> tuple[object, ...]:
-        """Order of preference among the candidates of a session; the smallest is taken."""
+    def other_contrast(self) -> str:
+        """What says that this is no T1w image of a whole head; empty where nothing does."""
+        for text in self.names:
+            if OTHER_CONTRAST.search(text) and not T1_CONTRAST.search(text):
+                return f'called {text}'
+        echo = self.metadata.get('EchoTime')
+        if isinstance(echo, int | float) and LONG_ECHO[0] <= echo < LONG_ECHO[1]:
+            return f'echo time {1000 * echo:.0f} ms'
+        return ''
+
+    @property
+    def made_of(self) -> str:
+        """Word that says that this was cut or computed out of other images; empty without."""
+        described = entities_of(self.path).get('desc')  # none of PyBIDS' entities of raw data
+        words = [str(w).upper() for w in as_list(self.metadata.get('ImageType'))]
+        found = next((word for word in words if word in DERIVED), '')
+        return f'desc-{described}' if described else found
+
+    @property
+    def against(self) -> tuple[tuple[bool, str], ...]:
+        """What can speak against an image, the worst first: whether it does, and the words."""
         return (
-            not self.is_named,
-            bool(self.contrast_agent),
-            self.extent_mm < HEAD_MM,
-            self.is_t1_map,
-            self.is_preparation,
-            bool(self.template),
-            self.is_complex,
-            round(self.voxel_mm, 1),
-            not self.is_normalised,
+            (bool(self.contrast_agent), f'contrast agent ({self.contrast_agent})'),
+            (self.extent_mm < HEAD_MM, f'covers only {self.extent_mm:.0f} mm of the head'),
+            (
+                bool(self.other_contrast),
+                f'perhaps no T1-weighted image of a head ({self.other_contrast})',
+            ),
+            (self.is_t1_map, 'a map of T1 by its name, no T1-weighted image'),
+            (self.is_preparation, 'one of several images that make a T1w image together'),
+            (
+                bool(self.template),
+                f'in the space of a template by its {self.template}: {STRETCHED}',
+            ),
+            (bool(self.made_of), f'cut or computed out of another image ({self.made_of})'),
+            (self.is_complex, 'complex numbers, of which the magnitude is used'),
         )
 
     @property
+    def rank(self) -> tuple[object, ...]:
+        """Order of preference among the candidates of a session; the smallest is taken."""
+        against = tuple(holds for holds, _ in self.against)
+        return (not self.is_named, *against, round(self.voxel_mm, 1), not self.is_normalised)
+
+    @property
     def reservations(self) -> list[str]:
-        """What speaks against it, in words."""
-        found = []
-        if self.contrast_agent:
-            found.append(f'contrast agent ({self.contrast_agent})')
-        if self.extent_mm < HEAD_MM:
-            found.append(f'covers only {self.extent_mm:.0f} mm of the head')
-        if self.is_t1_map:
-            found.append('a map of T1 by its name, no T1-weighted image')
-        if self.is_preparation:
-            found.append('one of several images that make a T1w image together')
-        if self.template:
+        """What is to be said of it, in words."""
+        found = [words for holds, words in self.against if holds]
+        if self.form_gap_mm > FORM_GAP_MM:
             found.append(
-                f'in the space of a template by its header ({self.template}): if it was stretched '
-                "there, thickness, areas and volumes are not the person's"
+                f'sform and qform place it up to {self.form_gap_mm:.0f} mm apart; sform is used'
             )
-        if self.is_complex:
-            found.append('complex numbers, of which the magnitude is used')
         return found
 
     def beaten_by(self, better: T1wCandidate) -> str:
@@ -139,9 +183,9 @@ class T1wCandidate:
         """
         if better.is_named and not self.is_named:
             return 'not the one that the spectrum names'
-        if self.rank[:7] != better.rank[:7]:
+        if self.rank[:-2] != better.rank[:-2]:
             return ', '.join(self.reservations)
-        if self.rank[7] != better.rank[7]:
+        if self.rank[-2] != better.rank[-2]:
             return f'voxels of {self.voxel_mm:.1f} mm, not {better.voxel_mm:.1f} mm'
         if self.rank != better.rank:
             return 'without intensity normalisation (rec-norm)'
@@ -274,18 +318,30 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
     metadata = metadata_of(index, path)
     if part := image_part(entities, metadata):
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
+    if (kind := str(metadata.get('Modality') or 'MR').upper()) not in ('MR', 'N/A'):
+        raise InputDataError(f'{path} is no MR image: Modality is {kind} in its sidecar.')
     shape = check_image(path, (3, 4, 5), minimum_size=16)
     image = open_image(path)
     is_complex = number_kind(path) == 'complex'
     values = np.asarray(image.dataobj).reshape(shape)
     check_volume(np.abs(values) if is_complex else values, image.affine, str(path))
-    check_header(path)
+    forms = header_forms(path)
+    check_forms(*forms, str(path))
     edges = np.linalg.norm(image.affine[:3, :3], axis=0)
     return T1wCandidate(
         path=path, entities=entities, metadata=metadata, is_complex=is_complex,
-        is_named=is_named, template=TEMPLATE_SPACES.get(grid_code(path), ''),
+        is_named=is_named, template=_template_space(path, entities),
+        form_gap_mm=form_gap(*forms, shape[:3]),
         voxel_mm=float(edges.max()), extent_mm=float((edges * shape).min()),
     )  # fmt: skip
+
+
+def _template_space(path: Path, entities: Mapping[str, str]) -> str:
+    """Tell where the space of a template is told; empty for the person's own."""
+    space = entities.get('space', '')
+    if space not in OWN_SPACES:
+        return f'name (space-{space})'
+    return TEMPLATE_SPACES.get(grid_code(path), '')
 
 
 def _is_run_of(candidate: T1wCandidate, first: T1wCandidate) -> bool:

@@ -107,10 +107,10 @@ def source_of(folder: Path, name: str) -> str:
 
 def _images(folder: Path) -> list[Path]:
     """List the prepared series of a folder, a hemisphere's left half standing for both."""
-    volumes = [p for p in sorted(folder.glob('*_desc-preproc_bold.nii*'))
+    volumes = [p for p in sorted(folder.glob('[!.]*_desc-preproc_bold.nii*'))
                if p.name.endswith(('.nii', '.nii.gz')) and 'echo' not in entities_of(p)
                and entities_of(p).get('part', 'mag') == 'mag']  # fmt: skip
-    surfaces = [p for p in sorted(folder.glob('*_bold.func.gii'))
+    surfaces = [p for p in sorted(folder.glob('[!.]*_bold.func.gii'))
                 if entities_of(p).get('hemi') == 'L']  # fmt: skip
     return [*volumes, *surfaces]
 
@@ -273,7 +273,7 @@ def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | N
     """Find the table of confounds of a run, and the JSON beside it."""
     own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
     for suffix in ('timeseries', 'regressors'):
-        for path in sorted(image.parent.glob(f'*_desc-confounds_{suffix}.tsv')):
+        for path in sorted(image.parent.glob(f'[!.]*_desc-confounds_{suffix}.tsv')):
             if _told_apart(entities_of(path)) == own:
                 check_readable(path)
                 sidecar = path.with_suffix('.json')
@@ -289,7 +289,7 @@ def _mask_of(image: Path, short: Mapping[str, str]) -> Path | None:
     if image.name.endswith('.gii'):
         return None
     wanted = _told_apart(short)
-    for path in sorted(image.parent.glob('*_desc-brain_mask.nii*')):
+    for path in sorted(image.parent.glob('[!.]*_desc-brain_mask.nii*')):
         if _told_apart(entities_of(path)) == wanted:
             _check_mask(path, image)
             return path
@@ -332,7 +332,7 @@ def _raw_of(short: Mapping[str, str], raw_root: Path) -> Path | None:
     """Find the raw series, or the name that it would have."""
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
     own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
-    for path in sorted((folder / 'func').glob('*_bold.nii*')):
+    for path in sorted((folder / 'func').glob('[!.]*_bold.nii*')):
         if {k: v for k, v in entities_of(path).items() if k not in ('echo', 'part')} == own:
             return path
     return None
@@ -362,7 +362,8 @@ def _events_of(raw: Path | None, short: Mapping[str, str], raw_root: Path) -> Pa
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
     start = raw.parent if raw is not None else folder / 'func'
     for place in (start, *(p for p in start.parents if p.is_relative_to(raw_root))):
-        fitting = [p for p in place.glob('*_events.tsv') if entities_of(p).items() <= own.items()
+        fitting = [p for p in place.glob('[!.]*_events.tsv')
+                   if entities_of(p).items() <= own.items()
                    and entities_of(p).get('task') == own.get('task')]  # fmt: skip
         if fitting:
             return max(fitting, key=lambda p: (len(entities_of(p)), p.name))

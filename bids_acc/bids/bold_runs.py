@@ -184,7 +184,7 @@ def _events(image: Path, root: Path) -> Path | None:
 
 def _companions(folder: Path) -> list[str]:
     """Name the images beside the series that are none."""
-    others = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) != 'bold']
+    others = [p for p in sorted(folder.glob('[!.]*.nii*')) if suffix_of(p) != 'bold']
     why = {'sbref': 'single-band reference; the mean of the series is aligned instead'}
     return [f'{p.name}: {why.get(suffix_of(p), f"{suffix_of(p)}, no BOLD series")}'
             for p in others]  # fmt: skip

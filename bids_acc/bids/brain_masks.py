@@ -89,7 +89,7 @@ def _candidates(folder: Path, subject: str, session: str | None, t1w: Path) -> l
     """
     place = folder / f'sub-{subject}'
     anat = (place / f'ses-{session}' if session else place) / 'anat'
-    return [path for path in sorted(anat.glob('*_desc-brain_mask.nii*')) if _fits(path, t1w)]
+    return [path for path in sorted(anat.glob('[!.]*_desc-brain_mask.nii*')) if _fits(path, t1w)]
 
 
 def _fits(mask: Path, t1w: Path) -> bool:

@@ -104,7 +104,7 @@ def find_preprocessed(
     """
     for name, root in derivatives.items():
         for folder in session_folders(root, subject, session):
-            images = [p for p in sorted(folder.glob('*_desc-preproc_dwi.nii*'))
+            images = [p for p in sorted(folder.glob('[!.]*_desc-preproc_dwi.nii*'))
                       if p.name.endswith(('.nii', '.nii.gz'))]  # fmt: skip
             chosen = _of_best_space(images)
             source = tool_name(folder, name)
@@ -148,7 +148,7 @@ def _preprocessed(images: list[Path], source: str) -> DwiInputs:
 def _mask_of(image: Path) -> Path | None:
     """Find the brain mask that belongs to a preprocessed series."""
     wanted = {k: v for k, v in entities_of(image).items() if k != 'desc'}
-    for path in sorted(image.parent.glob('*_mask.nii*')):
+    for path in sorted(image.parent.glob('[!.]*_mask.nii*')):
         found = entities_of(path)
         if found.pop('desc', 'brain') == 'brain' and found == wanted:
             check_image(path, (3,), minimum_size=2)
@@ -191,7 +191,7 @@ def find_noddi(derivatives: Mapping[str, Path], subject: str, session: str | Non
 def _noddi_files(folder: Path) -> dict[str, Path]:
     """Match the files of one folder with the three parameters."""
     found: dict[str, Path] = {}
-    images = [p for p in sorted(folder.glob('*.nii*')) if p.name.endswith(('.nii', '.nii.gz'))]
+    images = [p for p in sorted(folder.glob('[!.]*.nii*')) if p.name.endswith(('.nii', '.nii.gz'))]
     for path in images:
         entities = entities_of(path)
         if entities.get('space', 'ACPC') not in SPACES or entities.get('desc') == 'modulated':

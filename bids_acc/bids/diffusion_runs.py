@@ -272,7 +272,7 @@ def _whole(slot: Mapping[str, DwiRun]) -> tuple[list[DwiRun], Refused]:
 
 def _companions(folder: Path) -> tuple[list[Path], list[str]]:
     """List single-band references, and name the maps that lie beside the series."""
-    others = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) != 'dwi']
+    others = [p for p in sorted(folder.glob('[!.]*.nii*')) if suffix_of(p) != 'dwi']
     references = [p for p in others if suffix_of(p) == 'sbref' and not _is_phase(p)]
     maps = [f'{p.name}: {suffix_of(p)}, no series' for p in others if p not in references]
     return references, maps

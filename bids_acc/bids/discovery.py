@@ -28,6 +28,7 @@ from bids_acc.bids.inputs import (
     Session,
 )
 from bids_acc.bids.layout import ClosedFolderError, NothingThereError, check_open, query_images
+from bids_acc.bids.near_misses import near_misses
 from bids_acc.bids.remembered import Memory
 from bids_acc.bids.selection import (
     FILTER_QUERIES,
@@ -203,6 +204,14 @@ def _filtered_out(
     return f'--bids-filter-file: {name} leaves none of {n_files} file{"s"[: n_files > 1]}'
 
 
+def _nearly_there(root: Path, subject: str, session: str | None, modality: str) -> str:
+    """Name files that were probably meant for a modality; empty where there are none."""
+    if modality in ('mrs', 'mtr'):  # the first names what lies there itself
+        return ''
+    query = FILTER_QUERIES[QUERY_OF[modality]]
+    return near_misses(root, subject, session, query['datatype'], query['suffix'])
+
+
 def _plan_modality(
     row: PlanRow, index: ImageIndex, subject: str, session: str | None, selection: Selection,
     *, has_anat: bool,
@@ -217,7 +226,9 @@ def _plan_modality(
     except NothingThereError as absent:
         if said := _filtered_out(index, subject, session, selection, row.modality):
             return replace(row, reason=said, reason_code=FILTERED), nothing
-        return replace(row, reason=str(absent), reason_code='no_data'), nothing
+        nearly = _nearly_there(index.root, subject, session, row.modality)
+        reason = f'{absent}; {nearly}' if nearly else str(absent)
+        return replace(row, reason=reason, reason_code='no_data'), nothing
     except PartlyBrokenError as partly:
         usable = tuple(spectrum for spectrum in partly.inputs if not spectrum.problem)
         status: PlanStatus = 'run' if usable else 'fail'

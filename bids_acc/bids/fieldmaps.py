@@ -79,7 +79,7 @@ def find_reversed(
     """
     direction = main_direction(runs)
     folder = runs[0].image.parent.parent / 'fmap'
-    images = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) == 'epi']
+    images = [p for p in sorted(folder.glob('[!.]*.nii*')) if suffix_of(p) == 'epi']
     found: list[ReversedImage] = []
     left_out, notes = [], []
     for path in [*images, *others]:
@@ -121,7 +121,7 @@ def find_field_images(
         What had to be translated or assumed.
     """
     folder = run.image.parent.parent / 'fmap'
-    images = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) == 'epi']
+    images = [p for p in sorted(folder.glob('[!.]*.nii*')) if suffix_of(p) == 'epi']
     found: list[ReversedImage] = []
     alike: list[Path] = []
     left_out, notes = [], []
@@ -169,7 +169,7 @@ def find_measured_field(
     """
     folder = run.image.parent.parent / 'fmap'
     kinds = list(MEASURED)
-    paths = [p for p in sorted(folder.glob('*.nii*')) if suffix_of(p) in MEASURED]
+    paths = [p for p in sorted(folder.glob('[!.]*.nii*')) if suffix_of(p) in MEASURED]
     found: FieldMap | None = None
     left_out, notes = [], []
     for path in sorted(paths, key=lambda p: kinds.index(suffix_of(p))):
@@ -185,7 +185,7 @@ def find_measured_field(
             notes += [f'{path.name}: {text}' for text in said]
     others = set(OTHER_MAPS) - set(MEASURED)
     left_out += [f'{p.name}: not used, it tells nothing of distortion'
-                 for p in sorted(folder.glob('*.nii*')) if suffix_of(p) in others]  # fmt: skip
+                 for p in sorted(folder.glob('[!.]*.nii*')) if suffix_of(p) in others]  # fmt: skip
     return found, left_out, notes
 
 

@@ -292,7 +292,7 @@ def _metadata(
     folder = seen[0].parent
     told: dict[str, Any] = dict(raw_metadata_of(short, raw_root))
     nearest = {k: v for k, v in short.items() if k in STEADY}
-    for path in sorted(folder.glob('*.json')):
+    for path in sorted(folder.glob('[!.]*.json')):
         own = entities_of(path)
         if {k: v for k, v in own.items() if k in STEADY} == nearest and own.get('space', '') in (
             '', space, TEMPLATE_MESH

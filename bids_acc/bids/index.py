@@ -99,9 +99,12 @@ class ImageIndex:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """List the files of a folder, sorted."""
+    """List the files of a folder, sorted, without hidden ones."""
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if not is_folder(entry))
+        return sorted(
+            Path(entry.path) for entry in entries
+            if not entry.name.startswith('.') and not is_folder(entry)
+        )  # fmt: skip
 
 
 def _by_subject(layout: BIDSLayout) -> dict[str, list[ImageFile]]:

@@ -196,8 +196,8 @@ def _images_in(folder: str) -> Iterator[str]:
     if not _walkable(folder) or folder.rpartition('/')[2] not in DATATYPES:
         return
     for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names that are no UTF-8
-        if not name.endswith(('.nii', '.nii.gz')):
-            continue
+        if not name.endswith(('.nii', '.nii.gz')) or name.startswith('.'):
+            continue  # hidden files are no data: macOS writes ._NAME beside NAME
         if name != printable(name):
             LOGGER.warning('%s is left out: its name is no UTF-8.', printable(name))
         else:

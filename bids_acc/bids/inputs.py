@@ -6,6 +6,7 @@ import functools
 import gzip
 import logging
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -302,6 +303,29 @@ class Session:
         return next(row for row in self.plan if row.modality == modality)
 
 
+def check_labels(path: Path) -> None:
+    """Refuse a file of one person or visit that lies in the folder of another.
+
+    Parameters
+    ----------
+    path : Path
+        Any input file. A label that the name does not have is that of the folder.
+
+    Raises
+    ------
+    InputDataError
+        If the name and the nearest folder of that kind have different labels.
+    """
+    for entity in ('sub', 'ses'):
+        named = re.search(rf'(?:^|_){entity}-([a-zA-Z0-9+]+)', path.name)
+        folders = [part[4:] for part in path.parent.parts if part.startswith(f'{entity}-')]
+        if named and folders and named[1] != folders[-1]:
+            raise InputDataError(
+                f'{path} is {entity}-{named[1]} by its name and lies in the folder of '
+                f'{entity}-{folders[-1]}: rename it, or move it to where it belongs.'
+            )
+
+
 def check_readable(path: Path) -> None:
     """Refuse a file that is absent, not fetched, empty or not readable.
 
@@ -366,9 +390,10 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
     Raises
     ------
     MissingInputError, InputDataError
-        With the reason.
+        With the reason; a file of another person or visit, too, see `check_labels`.
     """
     check_readable(path)
+    check_labels(path)
     with reading(path, 'NIfTI image', 'copy or convert it again'):
         image = open_image(path)
         shape = tuple(int(n) for n in image.shape)
@@ -377,6 +402,11 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
             _check_grid(path, image)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
+    if min(shape) < 1:
+        raise InputDataError(
+            f'{path}: {" x ".join(map(str, shape))} voxels by its header, which is damaged; copy '
+            'or convert it again.'
+        )
     welcome = tuple(n_dims)
     if len(shape) not in welcome:
         raise InputDataError(

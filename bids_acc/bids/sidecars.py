@@ -168,7 +168,7 @@ def inherited_metadata(
     metadata: dict[str, Any] = {}
     for folder in _folders_down_to(path.parent, root):
         files = (p for p in listing(folder) if p.name.endswith(f'{suffix}.json'))
-        named = [p for p in files if suffix_of(p) == suffix]
+        named = [p for p in files if suffix_of(p) == suffix and not p.name.startswith('.')]
         fitting = [p for p in named if entities_of(p).items() <= own.items()]
         for sidecar in sorted(fitting, key=lambda p: (len(entities_of(p)), p.name)):
             metadata.update(read_json(sidecar))
@@ -206,6 +206,7 @@ def inherited_file(path: Path, root: Path, extension: str) -> Path | None:
         fitting = [
             p for p in folder.glob(f'*{suffix}{extension}')
             if suffix_of(p) == suffix and entities_of(p).items() <= own.items()
+            and not p.name.startswith('.')
         ]  # fmt: skip
         if fitting:
             return max(fitting, key=lambda p: (len(entities_of(p)), p.name))

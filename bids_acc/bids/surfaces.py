@@ -167,10 +167,10 @@ def _gifti(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceC
     for anat in ([place / f'ses-{session}' / 'anat'] if session else []) + [place / 'anat']:
         spheres = [
             path for hemi in 'LR' for space in ('_space-fsaverage', '')
-            for path in anat.glob(f'*_hemi-{hemi}{space}_desc-reg_sphere.surf.gii')
+            for path in anat.glob(f'[!.]*_hemi-{hemi}{space}_desc-reg_sphere.surf.gii')
         ]  # fmt: skip
         kinds = ('white.surf.gii', 'pial.surf.gii', 'thickness.shape.gii')
-        others = [path for kind in kinds for path in anat.glob(f'*_hemi-[LR]_{kind}')]
+        others = [path for kind in kinds for path in anat.glob(f'[!.]*_hemi-[LR]_{kind}')]
         if spheres and others:  # without spheres these are volumes' companions, as of fMRIPrep 20
             note = _shared(anat, subject) if session and anat == place / 'anat' else ''
             yield SurfaceChoice('gifti', anat, files=tuple(sorted({*spheres, *others})), note=note)

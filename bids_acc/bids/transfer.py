@@ -299,7 +299,7 @@ def _derived(
         source = ' '.join(filter(None, made[0])) if made else name
         if source.startswith('bids_acc'):
             continue
-        for path in sorted(folder.glob('*_MTRmap.nii*')):
+        for path in sorted(folder.glob('[!.]*_MTRmap.nii*')):
             short = entities_of(path)
             try:
                 if short.get('space', 'orig') not in ('orig', 'T1w', 'scanner', 'individual'):

@@ -58,7 +58,7 @@ def check_volume(data: npt.ArrayLike, affine: npt.ArrayLike, where: str) -> None
     if sizes.min() < MIN_VOXEL or sizes.max() > MAX_VOXEL:
         raise InputDataError(
             f'{where}: voxels of {" x ".join(f"{s:.2f}" for s in sizes)} mm; '
-            f'{MIN_VOXEL} to {MAX_VOXEL} mm can be used.'
+            f'{MIN_VOXEL} to {MAX_VOXEL} mm can be used{_voxel_remedy(float(sizes.max()))}.'
         )
     axes = affine[:3, :3] / sizes
     if np.abs(axes.T @ axes - np.eye(3)).max() > MAX_SHEAR:
@@ -72,6 +72,15 @@ def check_volume(data: npt.ArrayLike, affine: npt.ArrayLike, where: str) -> None
     check_range(finite, where)
     _check_grey_values(finite, where)
     check_wrapped(data, where)
+
+
+def _voxel_remedy(largest: float) -> str:
+    """Say what can be done about voxels, of this edge in mm, that are too small or too large."""
+    if largest > 2 * MAX_VOXEL:
+        return ': look whether the header has the right unit, or give another T1w image'
+    if largest > MAX_VOXEL:
+        return ': such slices do not show the cortex; give another T1w image'
+    return ': resample it to 0.5 mm or more'
 
 
 INTENSITIES = (1e-9, 1e12)
@@ -226,6 +235,10 @@ def check_forms(sform: FloatArray | None, qform: FloatArray | None, where: str) 
             f'{where}: voxels have {sizes[0]} mm by sform and {sizes[1]} mm by qform; set the '
             'wrong one to the other, or its code to 0.'
         )
+
+
+FORM_GAP_MM = 2.0
+"""Sform and qform that place a corner farther apart than this are told."""
 
 
 def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[int, ...]) -> float:

@@ -70,6 +70,17 @@ COMPLEX = np.random.default_rng(0).normal(size=(44, 56, 44)).astype(np.complex64
             '3 volumes; a T1w image has',
         ),
         ({'name': 'acq-a_', 'codes': (4, 1)}, 'in the space of a template'),
+        ({'name': 'acq-a_space-MNI152NLin6Asym_'}, 'by its name (space-MNI152NLin6Asym)'),
+        ({'name': 'desc-brain_'}, 'computed out of another image (desc-brain)'),
+        (
+            {'name': 'acq-a_', 'meta': {'ImageType': ['DERIVED', 'SECONDARY', 'MPR']}},
+            'another image (MPR)',
+        ),
+        ({'name': 'acq-a_', 'meta': {'SeriesDescription': 't2_tse_tra'}}, '(called t2_tse_tra)'),
+        ({'name': 'acq-a_', 'meta': {'ProtocolName': '3D SAG T2 FLAIR'}}, 'no T1-weighted image'),
+        ({'name': 'acq-scout_'}, '(called scout)'),
+        ({'name': 'acq-a_', 'meta': {'EchoTime': 0.1}}, '(echo time 100 ms)'),
+        ({'name': 'acq-a_', 'meta': {'Modality': 'CT'}}, 'Modality is CT'),
         ({'name': 'acq-a_', 'values': COMPLEX}, 'complex numbers'),
         ({'name': 'inv-1_'}, 'one of several images'),
         ({'name': 'acq-INV1_'}, 'one of several images'),
@@ -91,6 +102,126 @@ def test_a_worse_image_is_left_out_and_said(root, other, words):
     assert anat.t1w.name == 'sub-01_rec-zz_T1w.nii.gz'
     assert f'{worse.name}: ' in row.reason
     assert words in row.reason
+
+
+@pytest.mark.parametrize(
+    'meta',
+    [
+        {'SeriesDescription': 'SAG T1 FLAIR', 'Modality': 'MR'},
+        {'ProtocolName': 't1_space_dark-fluid', 'EchoTime': 0.015},
+        {'ProtocolName': 'study2_directions', 'EchoTime': 2.98},
+        {'ImageType': ['DERIVED', 'PRIMARY', 'M', 'DIS3D']},
+    ],
+)
+def test_a_t1w_image_is_not_suspected(tmp_path, meta):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, '', meta=meta)
+    row, _ = anat_of(root)
+    assert (row.status, row.reason) == ('run', '')
+
+
+def test_forms_that_disagree_are_told_in_the_plan(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    path = write(root, '')
+    image = nb.load(path)
+    moved = image.affine.copy()
+    moved[2, 3] += 30
+    image.set_qform(moved, 1)
+    nb.Nifti1Image(np.asarray(image.dataobj), None, image.header).to_filename(path)
+    row, _ = anat_of(root)
+    assert row.status == 'run'
+    assert 'sform and qform place it up to 30 mm apart; sform is used' in row.reason
+
+
+@pytest.mark.parametrize('name', ['sub-02_T1w.nii.gz', 'sub-02_ses-1_T1w.nii.gz'])
+def test_an_image_of_somebody_else_is_refused(tmp_path, name):
+    root = write_dataset(tmp_path / 'bids')
+    path = write(root, '')
+    path.rename(path.with_name(name))
+    row, _ = anat_of(root)
+    assert row.status == 'fail'
+    assert 'is sub-02 by its name and lies in the folder of sub-01' in row.reason
+
+
+def test_an_image_of_another_visit_is_refused(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    path = write(root, 'ses-2_')
+    (root / 'sub-01' / 'ses-1').mkdir()
+    path.parent.rename(root / 'sub-01' / 'ses-1' / 'anat')
+    row, _ = anat_of(root)
+    assert row.status == 'fail'
+    assert 'is ses-2 by its name and lies in the folder of ses-1' in row.reason
+
+
+def test_hidden_files_of_macos_are_no_images_and_no_sidecars(root):
+    anat = root / 'sub-01' / 'anat'
+    for name in ('._sub-01_rec-zz_T1w.nii.gz', '._sub-01_rec-zz_T1w.json', '._T1w.json'):
+        (anat / name).write_bytes(b'\0\5\x16\7')
+        (root / name).write_bytes(b'\0\5\x16\7')
+    row, _ = anat_of(root)
+    assert (row.status, row.reason) == ('run', '')
+
+
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('anat/sub-01_T1w.NII.GZ', 'write its ending in small letters, .nii.gz'),
+        ('anat/sub-01_T1w.nii.gz.gz', 'after one gunzip'),
+        ('anat/sub-01_T1w.mgz', 'by nib-convert'),
+        ('anat/sub-01_T1w.dcm', 'by dcm2niix'),
+        ('anat/sub-01_T1w.nii.bz2', 'unpack it'),
+        ('anat/sub-01_T1w.nii.gz.part', 'copy it again'),
+        ('anat/sub-01_T1w.xyz', 'convert it to .nii.gz'),
+        ('anat/sub-01_t1w.nii.gz', 'its name has to end in _T1w.nii.gz'),
+        ('anat/sub-01_T1w_defaced.nii', 'its name has to end in _T1w.nii'),
+        ('anat/sub-01_T1wa.nii.gz', 'its name has to end in _T1w.nii.gz'),
+        ('anat/sub-01_mprage.nii.gz', 'its name has to end in _T1w.nii.gz'),
+        ('sub-01_T1w.nii.gz', 'move it into the folder anat'),
+        ('Anat/sub-01_T1w.nii.gz', 'move it into the folder anat'),
+    ],
+)
+def test_what_was_meant_as_a_t1w_image_is_named(tmp_path, name, said):
+    root = write_dataset(tmp_path / 'bids')
+    path = root / 'sub-01' / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'x')
+    row, _ = anat_of(root)
+    assert row.status == 'skip'
+    assert f'sub-01/{name}: ' in row.reason
+    assert said in row.reason
+
+
+def test_a_pair_of_header_and_image_is_named_once(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    anat = root / 'sub-01' / 'anat'
+    anat.mkdir(parents=True)
+    for ending in ('hdr', 'img', 'json'):
+        (anat / f'sub-01_T1w.{ending}').write_bytes(b'{}')
+    row, _ = anat_of(root)
+    assert row.reason.count('pairs of .hdr and .img') == 1
+
+
+@pytest.mark.parametrize(
+    'name', ['sub-01_T2w.mgz', 'sub-01_T1map.nii.gz', 'sub-01_T1w.json', '._sub-01_T1w.mgz']
+)
+def test_other_files_are_not_taken_for_a_t1w_image(tmp_path, name):
+    root = write_dataset(tmp_path / 'bids')
+    anat = root / 'sub-01' / 'anat'
+    anat.mkdir(parents=True)
+    (anat / name).write_bytes(b'{}')
+    row, _ = anat_of(root)
+    assert row.reason == 'no file matches sub-01/anat/*_T1w.nii[.gz]'
+
+
+def test_of_many_files_some_are_named(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    anat = root / 'sub-01' / 'anat'
+    anat.mkdir(parents=True)
+    for k in range(5):
+        (anat / f'sub-01_run-{k}_T1w.mgz').write_bytes(b'x')
+    row, _ = anat_of(root)
+    assert row.reason.count('nib-convert') == 3
+    assert row.reason.endswith('; and 2 more')
 
 
 def test_a_worse_image_is_better_than_none(tmp_path):
