@@ -3,9 +3,9 @@
 Usage: ``python tests/benchmarks/anat.py [--quick] [--seeds N] [--voxel MM ...] [--only PART ...]
 [--cache FOLDER]``; what was registered once is not registered again within a run (with a cache,
 nor in the next one), and the CPU seconds of that time are counted in. Each figure stands beside
-what is asked of it. The short form, ``--quick`` (some 7 CPU minutes), prints the cost, the accuracy
-of two brains with voxels of 1.5 mm and the planted thinning of one; it leaves out the repeated
-measurement, which needs more of them.
+what is asked of it. The short form, ``--quick`` (some 7 CPU minutes), prints cost, accuracy of two
+brains with voxels of 1.5 mm and planted thinning of one; it leaves out the repeated measurement,
+which needs more of them.
 
 Known truth: the template's T1w image is pulled through a smooth random warp and an affine, with
 noise and a bias field. The template's surfaces, pushed through the same map, are the truth. For
@@ -357,7 +357,7 @@ def run_parts(parts: Sequence[str], seeds: range, voxels: list[float], runner: R
     if 'truth' in parts:
         known_truth(seeds, voxels, runner)
     if 'thinning' in parts:
-        # of ten seeds three, of the two of the short form one, whose plain brain is measured already
+        # of the two of the short form one, whose plain brain is measured already
         planted_thinning(seeds[: max(1, len(seeds) // 3)], voxels[-1], runner)
     if 'retest' in parts:
         retest(seeds, voxels[-1], runner)
