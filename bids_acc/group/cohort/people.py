@@ -227,7 +227,7 @@ def _differences(rows: pd.DataFrame, keys: Sequence[str]) -> str:
 
 def _short(value: object) -> str:
     """Write a value as in a table."""
-    return f'{value:g}' if isinstance(value, float) else str(value)
+    return f'{value:.15g}' if isinstance(value, float) else str(value)
 
 
 def _some(names: Iterable[str], most: int = 3) -> str:

@@ -28,6 +28,11 @@ MIN_PER_SITE = 10
 def _inverse_gamma_prior(variances: FloatArray) -> tuple[float, float]:
     """Return shape and scale of the prior of one site's scales, by the method of moments."""
     mean, spread = float(variances.mean()), float(variances.var(ddof=1))
+    if not spread > 0:
+        raise InputDataError(
+            'ComBat: all features have one variance in a site, as copies of one feature do; name '
+            'each feature once, or use empirical_bayes=False.'
+        )
     return (2 * spread + mean**2) / spread, (mean * spread + mean**3) / spread
 
 
@@ -247,7 +252,8 @@ class ComBat(TransformerMixin, BaseEstimator):
 
     def _check_sites(self) -> None:
         if len(self.sites_) < 2:
-            raise InputDataError('ComBat needs at least two sites; there is one.')
+            there = 'one' if self.sites_ else 'none'
+            raise InputDataError(f'ComBat needs at least two sites; there is {there}.')
         small = {s: n for s, n in self.n_per_site_.items() if n < max(self.min_per_site, 2)}
         if small:
             text = ', '.join(f'{site} has {n}' for site, n in small.items())

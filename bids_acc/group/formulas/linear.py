@@ -18,7 +18,11 @@ from scipy import special
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.outliers_influence import OLSInfluence
 
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray
+
+WHOLE = 1e-10
+"""Distance of a leverage from one at which the observation has a coefficient to itself: far above
+rounding (1e-15), far below what anybody with a companion reaches."""
 
 
 class RegressionResults(Protocol):
@@ -31,6 +35,7 @@ class RegressionResults(Protocol):
     ssr: float
     mse_resid: float
     cov_HC3: FloatArray  # noqa: N815 - their name
+    model: OLS  # for its design, ``exog``
 
     def cov_params(self) -> FloatArray:
         """Return the covariance of the coefficients."""
@@ -91,10 +96,23 @@ class LinearFit:
         MacKinnon JG, White H (1985). J Econometrics 29:305-325 (HC3).
         https://doi.org/10.1016/0304-4076(85)90158-7
         """
-        return self.result.cov_HC3
+        alone = self._fitted_exactly()
+        if not alone.any():
+            return self.result.cov_HC3
+        # 0 / 0 for whoever is alone in a level: the residual is zero whatever the value is, so
+        # that this person tells nothing of the variance; NaN here would be NaN for all terms
+        leverage = np.where(alone, 0.0, self.influence.hat_matrix_diag)
+        scaled = np.where(alone, 0.0, self.residuals) / (1 - leverage)
+        half = self.inverse @ (self.result.model.exog.T * scaled)
+        covariance: FloatArray = half @ half.T
+        return covariance
+
+    def _fitted_exactly(self) -> BoolArray:
+        """Tell which observations have a coefficient to themselves, a leverage of one."""
+        return np.asarray(self.influence.hat_matrix_diag > 1 - WHOLE)
 
     def cooks_distance(self) -> FloatArray:
-        """Return how far each observation moves the fit.
+        """Return how far each observation moves the fit; NaN where no fit without it exists.
 
         References
         ----------
@@ -102,7 +120,8 @@ class LinearFit:
         """
         with np.errstate(divide='ignore', invalid='ignore'):
             distances: FloatArray = self.influence.cooks_distance[0]
-        return distances
+        # of a leverage of one it is rounding over rounding, often the largest of all
+        return np.where(self._fitted_exactly(), np.nan, distances)
 
 
 def fit_ols(X: npt.ArrayLike, y: npt.ArrayLike) -> LinearFit:

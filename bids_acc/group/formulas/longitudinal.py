@@ -115,7 +115,7 @@ def paired_change(
     if n < 3:
         raise InputDataError(f'{value}: only {n} subjects have both {first} and {second}.')
     sd = change.std(ddof=1)
-    if sd == 0:
+    if sd <= 1e-12 * float(np.abs(wide.to_numpy()).max()):  # equal but for rounding
         raise InputDataError(f'{value}: all subjects changed by the same amount.')
     mean = float(change.mean())
     t = mean / (sd / np.sqrt(n))

@@ -455,11 +455,10 @@ def _meaning(data: pd.DataFrame, term: str) -> tuple[float, str, str]:
     scale, parts = 1.0, []
     factors = 0
     for name in term.split(':'):
-        column = data[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        levels = _levels(data[name])
+        if levels is None:
             parts.append(name)
             continue
-        levels = level_order(column)
         factors += 1
         scale *= -2
         parts.append(f'{levels[-1]} - {levels[0]}')

@@ -236,15 +236,31 @@ class _Plan:
         -------
         list of (train, test)
             Row numbers of each fold.
+
+        Raises
+        ------
+        InputDataError
+            If there are fewer people, or people of the larger class, than folds.
         """
         if self.scheme == 'leave-site-out':
             return list(LeaveOneGroupOut().split(table, y, self.sites))
         if not self.classify:
+            if len(y) < self.n_folds:
+                raise InputDataError(f'{len(y)} people are fewer than {self.n_folds} folds.')
             return list(KFold(self.n_folds, shuffle=True, random_state=seed).split(table))
+        largest = int(max(y.sum(), len(y) - y.sum()))
+        if largest < self.n_folds:
+            raise InputDataError(
+                f'{largest} people in the larger class are fewer than {self.n_folds} folds; take '
+                'fewer folds.'
+            )
         strata = y
         if self.sites is not None:
-            # Strata of class and site keep every site in every training fold.
-            strata = np.unique(self.sites, return_inverse=True)[1] * 2 + y
+            # Strata of class and site keep every site in every training fold; scikit-learn
+            # refuses them where many small sites leave each smaller than the number of folds.
+            both = np.unique(self.sites, return_inverse=True)[1] * 2 + y
+            if np.bincount(both.astype(np.int64)).max() >= self.n_folds:
+                strata = both
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='The least populated class')
             outer = StratifiedKFold(self.n_folds, shuffle=True, random_state=seed)
@@ -266,10 +282,21 @@ class _Plan:
         -------
         list of (train, test)
             At most as many as the smaller class has members.
+
+        Raises
+        ------
+        InputDataError
+            If a class has fewer than two members.
         """
         if not self.classify:
-            return list(KFold(self.n_inner, shuffle=True, random_state=seed).split(X))
+            count = min(self.n_inner, len(y))
+            return list(KFold(count, shuffle=True, random_state=seed).split(X))
         smallest = int(min(y.sum(), len(y) - y.sum()))
+        if smallest < 2:
+            raise InputDataError(
+                f'a training fold has {smallest} of the smaller class: no penalty can be chosen '
+                'within it; leave no site out, or predict in more people.'
+            )
         inner = StratifiedKFold(min(self.n_inner, smallest), shuffle=True, random_state=seed)
         return list(inner.split(X, y))
 
@@ -421,7 +448,7 @@ def predict(
     table : DataFrame
         One row per subject, at baseline.
     outcome : str
-        Column to predict; subjects without it are left out.
+        Column to predict; subjects without it, or without a site, are left out.
     features : sequence of str
         Predictors; missing numbers are filled with the training folds' median.
     rng : numpy.random.Generator
@@ -463,7 +490,10 @@ def predict(
             'leaving a site out needs a site column and no ComBat: the site that is left out '
             'has no subjects from which its correction could be learnt.'
         )
-    data = table[table[outcome].notna()].reset_index(drop=True)
+    told = table[outcome].notna()
+    if site is not None:
+        told &= table[site].notna()  # people without a site are not a site of their own
+    data = table[told].reset_index(drop=True)
     y, counts, note = _checked_outcome(data, outcome, positive, min_per_class, force)
     X = _predictors(data, features, harmonise)
     classify = positive is not None
@@ -489,7 +519,7 @@ def predict(
         fold_scores=scores, chosen_penalties=tuple(c for run in runs for c in run[2]),
         out_of_fold=np.mean([run[1] for run in runs], axis=0), note=note, truth=y,
         called=np.mean([run[3] for run in runs], axis=0) > 0.5,
-        rows=np.flatnonzero(table[outcome].notna()),
+        rows=np.flatnonzero(told),
     )  # fmt: skip
 
 

@@ -54,6 +54,25 @@ class TestResult:
     """Levels or columns that the effect belongs to; the sign follows ``A - B``."""
 
 
+def standard_error(result: TestResult) -> float:
+    """Return the standard error of a difference; one of zero tells it by its interval alone.
+
+    Parameters
+    ----------
+    result : TestResult
+        t test whose effect is the difference, with a 95 % interval.
+
+    Returns
+    -------
+    float
+        In the unit of the effect.
+    """
+    if result.value:
+        return result.effect / result.value
+    half = (result.ci_high - result.ci_low) / 2
+    return half / float(stats.t.ppf(0.975, result.df2))
+
+
 @cache
 def _gauss_legendre() -> tuple[FloatArray, FloatArray]:
     """Return nodes and weights on (-1, 1)."""

@@ -54,7 +54,9 @@ def largest_change(fit: LinearFit, columns: Sequence[int]) -> LargestChange:
     Belsley DA, Kuh E, Welsch RE (1980). Regression Diagnostics, eq. 2.7.
     https://doi.org/10.1002/0471725153
     """
-    with np.errstate(divide='ignore', invalid='ignore'):
+    with warnings.catch_warnings(), np.errstate(divide='ignore', invalid='ignore'):
+        # statsmodels refits without each; without somebody who is alone in a level it cannot
+        warnings.simplefilter('ignore')
         changes = np.nan_to_num(fit.influence.dfbetas[:, list(columns)], posinf=0, neginf=0)
     row, column = np.unravel_index(int(np.argmax(np.abs(changes))), changes.shape)
     return LargestChange(float(changes[row, column]), int(row))

@@ -75,8 +75,26 @@ def pooled_sd(a: FloatArray, b: FloatArray) -> float:
     float
         In units of the values.
     """
-    ss = a.var(ddof=1) * (len(a) - 1) + b.var(ddof=1) * (len(b) - 1)
+    ss = variance(a) * (len(a) - 1) + variance(b) * (len(b) - 1)
     return float(np.sqrt(ss / (len(a) + len(b) - 2)))
+
+
+def variance(values: FloatArray) -> float:
+    """Return the variance of a sample; of equal values exactly zero.
+
+    Parameters
+    ----------
+    values : (n,) ndarray of float64
+        Two values at least.
+
+    Examples
+    --------
+    >>> float(np.full(3, 0.1).var(ddof=1)) > 0, variance(np.full(3, 0.1))
+    (True, 0.0)
+    """
+    # the mean of 0.1, 0.1, 0.1 is not 0.1: a scanner's setting that is constant within groups
+    # would differ between them with t = 1e15
+    return float(values.var(ddof=1)) if np.ptp(values) > 0 else 0.0
 
 
 def welch(a: FloatArray, b: FloatArray) -> Comparison:
@@ -97,7 +115,7 @@ def welch(a: FloatArray, b: FloatArray) -> Comparison:
     ----------
     Welch BL (1947). Biometrika 34:28-35. https://doi.org/10.1093/biomet/34.1-2.28
     """
-    v_a, v_b = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    v_a, v_b = variance(a) / len(a), variance(b) / len(b)
     if v_a + v_b <= 0:
         return Comparison('t', float('nan'), float('nan'), float('nan'), float('nan'))
     t = float((a.mean() - b.mean()) / np.sqrt(v_a + v_b))
@@ -120,7 +138,8 @@ def one_way(samples: list[FloatArray]) -> Comparison:
     """
     pooled = np.concatenate(samples)
     df1, df2 = len(samples) - 1, len(pooled) - len(samples)
-    within = sum(float(np.sum((x - x.mean()) ** 2)) for x in samples)
+    # equal values differ from their mean by rounding, see `variance`
+    within = sum(float(np.sum((x - x.mean()) ** 2)) for x in samples if np.ptp(x) > 0)
     between = sum(len(x) * float((x.mean() - pooled.mean()) ** 2) for x in samples)
     f = between / df1 / (within / df2) if within > 0 else float('nan')
     return Comparison('F', f, df1, df2, f_survival(f, df1, df2))

@@ -249,9 +249,12 @@ def cortex_measures(
     area, thickness = maps['area'], maps['thickness']
     inside = np.nan_to_num(share)
     volume = np.nan_to_num(inside * area * thickness)
-    found = {CORTEX: float(volume.sum() / volume_mm3)}
+    # cortex inside the voxel of which nothing was measured is unknown, not none
+    unknown = inside.any() and not np.isfinite((area * thickness)[inside > 0]).any()
+    whole = np.nan if unknown else volume_mm3
+    found = {CORTEX: float(volume.sum() / whole)}
     for c in range(n_components) if labels is not None else ():
-        found[f'share_c{c + 1}'] = float(volume[labels == c].sum() / volume_mm3)
+        found[f'share_c{c + 1}'] = float(volume[labels == c].sum() / whole)
     for name, values in maps.items():
         if name != 'area':
             weights = np.nan_to_num(inside * area) if name == 'thickness' else volume

@@ -170,7 +170,8 @@ def _paired(visits: Visits, second: str) -> Iterator[Row]:
         except BidsAccError:
             continue
         change = (sides[second] - sides[visits.first]).to_numpy(dtype=float)
-        if len(change) < 4 or np.ptp(change) == 0:
+        far = float(np.abs(sides.to_numpy()).max(initial=0.0))
+        if len(change) < 4 or np.ptp(change) <= 1e-12 * far:  # equal but for rounding
             continue
         data = pd.DataFrame({'participant_id': sides.index.to_numpy(), name: change})
         excluded = why_incomplete(visits.study, part, [name], [visits.first, second])

@@ -18,7 +18,7 @@ from bids_acc.group.formulas.inference import (
     partial_eta2_confidence,
     small_sample_factor,
 )
-from bids_acc.group.formulas.two_samples import one_way, student
+from bids_acc.group.formulas.two_samples import one_way, student, variance
 from bids_acc.group.statistics.analyses.modelling import Sample
 from bids_acc.group.statistics.rows.kinds import (
     NAN,
@@ -30,7 +30,7 @@ from bids_acc.group.statistics.rows.kinds import (
     TTest,
 )
 from bids_acc.group.statistics.rows.row import Row, Told
-from bids_acc.group.statistics.study.data import Measure, Study, group_counts
+from bids_acc.group.statistics.study.data import Measure, Study, as_text, group_counts, is_truth
 from bids_acc.typing import FloatArray
 
 
@@ -72,7 +72,7 @@ def _spread(values: FloatArray) -> float:
     """Return the standard deviation; of equal values exactly zero, which rounding spoils."""
     if len(values) < 2:
         return NAN
-    return float(values.std(ddof=1)) if np.ptp(values) > 0 else 0.0
+    return float(np.sqrt(variance(values)))
 
 
 def compare_continuous(
@@ -127,6 +127,9 @@ def compare_continuous(
         few = 'not done: fewer than two groups have values'
         reason = 'not done: no variation' if len(used) >= 2 else few
         told['note'] = f'{reason}; {note}'.strip('; ')
+        return sample.row(**told)
+    if all(np.ptp(x) == 0 for x in used.values()):
+        told['note'] = f'not done: no variation within the groups; {note}'.strip('; ')
         return sample.row(**told)
     return sample.row(**(told | {'family': family} | _tested(used, study.model.confidence)))
 
@@ -190,7 +193,7 @@ def compare_categorical(
     levels = study.group_levels(complete)
     measure = Measure(name, 'column', name)
     sample = Sample(complete, cohort, measure, excluded, group_counts(complete, levels))
-    counts = pd.crosstab(complete['group'], complete[name].astype(str)).reindex(levels)
+    counts = pd.crosstab(complete['group'], _categories(complete[name])).reindex(levels)
     text = '; '.join(
         f'{level}: ' + ', '.join(f'{c} {n}' for c, n in counts.loc[level].items())
         for level in levels
@@ -227,6 +230,12 @@ def compare_categorical(
         }  # fmt: skip
         rows.append(sample.row(**(told | exact)))
     return rows
+
+
+def _categories(column: pd.Series) -> pd.Series:
+    """Return categories as text; codes as they were written, which a gap made 1.0 and 2.0."""
+    codes = pd.api.types.is_numeric_dtype(column) and not is_truth(column)
+    return as_text(column) if codes else column.astype(str)
 
 
 def demographics(

@@ -84,9 +84,11 @@ def _group_p(model: FittedModel, study: Study, term: str) -> tuple[float, float,
 
 
 def _verdict(p_before: float, p_after: float, alpha: float) -> dict[str, Cell]:
-    """Say whether a second p leads to another conclusion."""
+    """Say whether a second p leads to another conclusion; a missing p says nothing."""
     changes = (p_before <= alpha) != (p_after <= alpha)
-    return {'p_original': p_before, 'conclusion_changes': 'yes' if changes else 'no'}
+    known = np.isfinite(p_before) and np.isfinite(p_after)
+    verdict = ('yes' if changes else 'no') if known else ''
+    return {'p_original': p_before, 'conclusion_changes': verdict}
 
 
 def normality_row(model: FittedModel, term: str, contrast: str) -> Row:

@@ -23,6 +23,7 @@ from bids_acc.group.formulas.two_samples import (
     permuted_means,
     pooled_sd,
     student,
+    variance,
     welch,
 )
 from bids_acc.group.statistics.analyses.ancova import term_row, term_test
@@ -124,7 +125,7 @@ def _welch_row(a: FloatArray, b: FloatArray, level: float) -> Told:
     """Return the cells of Welch's t with the difference and its interval."""
     test = welch(a, b)
     difference = float(a.mean() - b.mean())
-    se = difference / test.value if test.value else NAN
+    se = float(np.sqrt(variance(a) / len(a) + variance(b) / len(b)))
     margin = float(stats.t.ppf((1 + level) / 2, test.df2)) * se
     return {
         'analysis': 'mrs_welch', 'test': TTest(value=test.value, df2=test.df2, p=test.p),
@@ -192,9 +193,11 @@ def pair_rows(
         'n_per_group': counts, 'formula': f'{name} ~ group',
     }  # fmt: skip
     described: dict[str, Cell] = {'description': describe(samples), 'detected_rate': detected}
-    if min(counts.values()) < 2 or np.ptp(np.concatenate([a, b])) == 0:
-        few: Told = {'analysis': 'mrs_t', 'note': 'not done: fewer than two values in a group'}
-        yield sample.row(**(fixed | few))
+    few = min(counts.values()) < 2
+    if few or np.ptp(np.concatenate([a, b])) == 0:
+        why = 'fewer than two values in a group' if few else 'all values are the same'
+        undone: Told = {'analysis': 'mrs_t', 'note': f'not done: {why}'}
+        yield sample.row(**(fixed | undone))
         return
     makers: list[tuple[Callable[[FloatArray, FloatArray, float], Told], str]] = [
         (_student_row, f'{family} t' if adjusted or small else family),

@@ -14,7 +14,8 @@ from bids_acc.group.formulas.inference import (
     noncentrality_of_t,
     small_sample_factor,
 )
-from bids_acc.group.formulas.linear import contrast_test, t_two_sided
+from bids_acc.group.formulas.linear import contrast_test
+from bids_acc.group.formulas.two_samples import pooled_sd, student
 from bids_acc.group.statistics.analyses.modelling import FittedModel, each_model
 from bids_acc.group.statistics.analyses.replication import nothing_retained, retained_responses
 from bids_acc.group.statistics.analyses.small import (
@@ -191,30 +192,6 @@ def vector_row(
     return model.row(**(row | told))
 
 
-def student_t(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """Return Student's t of a - b, its degrees of freedom and the pooled standard deviation.
-
-    Parameters
-    ----------
-    a, b : (n_a,), (n_b,) ndarray of float64
-        The two samples; two values each at least.
-
-    Returns
-    -------
-    t : float
-        NaN when neither sample varies.
-    df : float
-        n_a + n_b - 2.
-    pooled : float
-        In units of the values.
-    """
-    n_a, n_b = len(a), len(b)
-    df = n_a + n_b - 2
-    pooled = np.sqrt((a.var(ddof=1) * (n_a - 1) + b.var(ddof=1) * (n_b - 1)) / df)
-    se = pooled * np.sqrt(1 / n_a + 1 / n_b)
-    return float((a.mean() - b.mean()) / se) if se > 0 else float('nan'), df, float(pooled)
-
-
 def plain_rows(
     model: FittedModel, pair: tuple[str, str], study: Study, rng: np.random.Generator
 ) -> list[Row]:
@@ -261,7 +238,8 @@ def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
     """
     frame, name = model.sample.frame, model.sample.measure.name
     values = [frame.loc[frame['group'] == level, name].to_numpy(dtype=float) for level in pair]
-    t, df, pooled = student_t(values[0], values[1])
+    test, pooled = student(*values), pooled_sd(*values)
+    t, df = test.value, test.df2
     n_a, n_b = map(len, values)
     low, high = d_confidence(t, n_a, n_b, study.model.confidence, hedges=True)
     difference = float(values[0].mean() - values[1].mean())
@@ -269,7 +247,7 @@ def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
         analysis='posthoc_plain',
         term='group',
         contrast=' - '.join(pair),
-        test=TTest(value=t, df2=df, p=t_two_sided(t, df)),
+        test=TTest(value=t, df2=df, p=test.p),
         n=n_a + n_b,
         n_per_group=dict(zip(pair, (n_a, n_b), strict=True)),
         effect=Effect('hedges_g', d_from_t(t, n_a, n_b) * small_sample_factor(df), low, high),
@@ -278,7 +256,7 @@ def plain_row(model: FittedModel, pair: tuple[str, str], study: Study) -> Row:
         method="Student's two-sample t test with pooled variance, no covariates",
         extra={
             'estimate': difference,
-            'se': difference / t if t else np.nan,
+            'se': float(pooled * np.sqrt(1 / n_a + 1 / n_b)),
             'sd_residual': pooled,
         },
     )

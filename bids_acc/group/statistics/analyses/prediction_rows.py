@@ -79,8 +79,10 @@ def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> list[Row]:
         force=wanted['Force'],
     )  # fmt: skip
     row = prediction_row(result, outcome, features)
-    lost = len(study.baseline) - result.n
-    row.excluded = {'outcome or predictor missing': lost} if lost else {}
+    placeless = 0 if site is None else int((frame[outcome].notna() & frame[site].isna()).sum())
+    lost = len(study.baseline) - result.n - placeless
+    excluded = {'outcome or predictor missing': lost, f'{site} missing': placeless}
+    row.excluded = {why: number for why, number in excluded.items() if number}
     if result.metric != 'AUC':
         return [row]
     row.people = people_of(result, frame, outcome, str(wanted['Positive']))

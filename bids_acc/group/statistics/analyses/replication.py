@@ -105,7 +105,8 @@ def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataF
     if table is None or table.empty:
         return pd.DataFrame(columns=['response', 'retained', 'reason'])
     retained = retained_responses(table, model)
-    value = model.content['Replication']['Value']
+    value, rule = model.content['Replication']['Value'], model.content['Replication']['Rule']
+    where = 'any cohort' if rule == 'any' else 'all cohorts'
     rows = []
     for response in sorted(set(table['response'].astype(str)) - {''}):
         own = _main(table[(table['response'] == response) & (table['term'] == 'group')])
@@ -114,7 +115,7 @@ def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataF
             {
                 'response': response,
                 'retained': response in retained,
-                'reason': retained.get(response, f'{value} not <= {model.alpha:g} in all cohorts'),
+                'reason': retained.get(response, f'{value} not <= {model.alpha:g} in {where}'),
                 'p_by_cohort': values or 'not tested',
             }
         )

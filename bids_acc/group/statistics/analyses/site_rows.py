@@ -7,21 +7,20 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.harmonise import ComBat
-from bids_acc.group.formulas.results import TestResult
+from bids_acc.group.formulas.results import TestResult, standard_error
 from bids_acc.group.formulas.sites import (
     MetaAnalysis,
     SiteComparison,
     adjusted_difference,
     compare_sites,
 )
-from bids_acc.group.statistics.analyses.longitudinal_rows import row_of
+from bids_acc.group.statistics.analyses.longitudinal_rows import attempt, row_of
 from bids_acc.group.statistics.rows.kinds import Effect, TTest, ZTest
 from bids_acc.group.statistics.rows.row import Row
-from bids_acc.group.statistics.study.data import Measure, Study, named_measures
+from bids_acc.group.statistics.study.data import Measure, Study, as_text, named_measures
 from bids_acc.group.statistics.study.joining import refuse_spellings
 
 
@@ -56,15 +55,7 @@ def _difference_row(
     """Return the row of an adjusted difference."""
     return row_of(result, measure, analysis=kind, cohort=cohort, family=f'meta {kind}',
                   contrast=contrast, covariates=covariates, excluded=excluded,
-                  extra={'se': _standard_error(result)})  # fmt: skip
-
-
-def _standard_error(result: TestResult) -> float:
-    """Return the standard error of a difference; one of zero tells it by its interval alone."""
-    if result.value:
-        return result.effect / result.value
-    half = (result.ci_high - result.ci_low) / 2
-    return half / float(stats.t.ppf(0.975, result.df2))
+                  extra={'se': standard_error(result)})  # fmt: skip
 
 
 def _meta_row(
@@ -215,15 +206,27 @@ def _combat_rows(
     except BidsAccError as error:
         return [Row(analysis='after ComBat', note=f'not done: {error}')]
     covariates = [c for c in study.model.covariate_names if c != site]
+    excluded = {'a measure or covariate missing': dropped} if dropped else {}
     rows = []
     for measure in named_measures(study):
         for levels in pairs:
-            result = adjusted_difference(clean, measure.name, 'group', levels, covariates)
-            row = _difference_row(result, measure, f'{levels[0]} - {levels[1]}', 'all',
-                                  'after ComBat', covariates)  # fmt: skip
-            row.excluded = {'a measure or covariate missing': dropped} if dropped else {}
-            row.note = 'site effects estimated from the same data: the interval is slightly short'
-            rows.append(row)
+            contrast = f'{levels[0]} - {levels[1]}'
+
+            def make(
+                measure: Measure = measure, levels: tuple[str, str] = levels,
+                contrast: str = contrast,
+            ) -> Row:  # fmt: skip
+                result = adjusted_difference(clean, measure.name, 'group', levels, covariates)
+                row = _difference_row(result, measure, contrast, 'all', 'after ComBat', covariates,
+                                      excluded)  # fmt: skip
+                row.note = (
+                    'site effects estimated from the same data: the interval is slightly short'
+                )
+                return row
+
+            # Complete people only: a group may be gone in this table and there in the others.
+            rows.append(attempt(make, measure, analysis='after ComBat', cohort='all', term='group',
+                                contrast=contrast))  # fmt: skip
     return rows
 
 
@@ -249,7 +252,7 @@ def sites_side_by_side(
     del earlier, rng
     site = site_column(study)
     frame = study.baseline[study.baseline[site].notna()]
-    frame = frame.assign(**{site: frame[site].astype(str)})
+    frame = frame.assign(**{site: as_text(frame[site])})
     if frame[site].nunique() < 2:
         return []
     refuse_spellings(frame[site], site, 'sites')

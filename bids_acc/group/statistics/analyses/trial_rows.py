@@ -17,6 +17,7 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.evidence import equivalence_p
 from bids_acc.group.formulas.mixed import level_order
+from bids_acc.group.formulas.results import standard_error
 from bids_acc.group.formulas.trials import (
     RateDifference,
     crossover,
@@ -37,7 +38,7 @@ from bids_acc.group.statistics.analyses.modelling import (
     not_done,
 )
 from bids_acc.group.statistics.analyses.posthoc import adjusted_row
-from bids_acc.group.statistics.rows.kinds import Effect, StatisticalTest
+from bids_acc.group.statistics.rows.kinds import NAN, Effect, StatisticalTest
 from bids_acc.group.statistics.rows.row import Row
 from bids_acc.group.statistics.study.data import Measure, Study, group_counts
 
@@ -323,7 +324,8 @@ def _against_controls(
     if visit == first:
         return row
     estimate = float(row.extra['estimate'])
-    row.extra = {**row.extra, 'share_left': estimate / before}
+    # who did not differ at first has nothing of which a share could be left
+    row.extra = {**row.extra, 'share_left': estimate / before if before else NAN}
     if bound is not None:
         se, sigma = float(row.extra['se']), float(row.extra['sd_residual'])
         p = equivalence_p(estimate, se, row.test.df2, bound * sigma)
@@ -382,7 +384,7 @@ def _crossover(
             yield row_of(
                 result, measure, analysis='crossover', cohort=cohort, excluded=excluded,
                 family='trial crossover' if result.term == 'treatment' else '',
-                extra={'se': result.effect / result.value},
+                extra={'se': standard_error(result)},
                 note='' if result.term == 'treatment' else 'a check with little power; the '
                 'treatment is tested whatever it says (Freeman 1989)' * (result.term != 'period'),
             )  # fmt: skip

@@ -24,7 +24,13 @@ from bids_acc.group.formulas.two_samples import welch
 from bids_acc.group.statistics.model.content import NormEntry, NormsEntry
 from bids_acc.group.statistics.rows.kinds import NAN, Effect, StatisticalTest, TTest
 from bids_acc.group.statistics.rows.row import Row, Told
-from bids_acc.group.statistics.study.data import Measure, Study, group_counts, named_measures
+from bids_acc.group.statistics.study.data import (
+    Measure,
+    Study,
+    as_levels,
+    group_counts,
+    named_measures,
+)
 from bids_acc.typing import BoolArray, FloatArray
 
 COLUMNS = (
@@ -115,7 +121,8 @@ def _by_table(
     n = len(frame)
     empty = pd.Series(np.full(n, np.nan))
     age = pd.to_numeric(frame.get(norms['AgeColumn'], empty), errors='coerce').to_numpy()
-    sex = frame.get(norms['SexColumn'], empty).astype(str).to_numpy()
+    written = dict.fromkeys(e['Sex'] for e in entries if e['Sex'] is not None)
+    sex = as_levels(frame.get(norms['SexColumn'], empty), written).to_numpy()
     for entry in entries:
         fits = np.ones(n, dtype=bool)
         if entry['Sex'] is not None:

@@ -201,8 +201,9 @@ def _pairs(
         'posthoc_plain' if report == 'plain' else 'posthoc', 'mrs_exact', 'mrs_adjusted', 'mrs_t'
     ]  # fmt: skip
     rows = posthoc[(posthoc['cohort'] == cohort) & (posthoc['response'] == response)]
-    chosen = next((kind for kind in kinds if (rows['analysis'] == kind).any()), '')
-    rows = rows[rows['analysis'] == chosen]
+    # pair by pair: of one response the pair with a small group has its exact test, others their t
+    rank = rows['analysis'].map({kind: i for i, kind in enumerate(kinds)}).dropna()
+    rows = rows.loc[rank.sort_values(kind='stable').index].drop_duplicates('contrast').sort_index()
     levels = study.model.group.levels
     names = {f'{a} - {b}': (a, b) for a in levels for b in levels}
     return [

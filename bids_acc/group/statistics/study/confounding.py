@@ -211,13 +211,18 @@ def _note_of(row: pd.Series, found: list[Confounded]) -> str:
     for one in found:
         contrast, pairs = _text(row['contrast']), (' - '.join(one.groups),
                                                   ' - '.join(one.groups[::-1]))  # fmt: skip
-        named = [level for level in one.groups if f'{level}=' in _text(row.get('n_per_group'))]
-        omnibus = not contrast and len(named) == 2
+        omnibus = not contrast and set(one.groups) <= _compared(row)
         if _text(row['cohort']) in (one.cohort, 'all') and (contrast in pairs or omnibus):
             how = 'confounded with' if one.fully else 'hardly separable from'
             how = 'spread unevenly over' if one.cramers_v == one.cramers_v else how
             words.append(f'{" and ".join(one.groups)} are {how} {one.column}')
     return '; '.join(dict.fromkeys(words))
+
+
+def _compared(row: pd.Series) -> set[str]:
+    """Return the groups of which a row has people."""
+    cells = (cell.rsplit('=', 1) for cell in _text(row.get('n_per_group')).split(';'))
+    return {cell[0] for cell in cells if len(cell) == 2 and cell[1] != '0'}
 
 
 def _compares_groups(row: pd.Series) -> bool:

@@ -321,7 +321,7 @@ def _satisfies(
 
 def _text(value: str | float) -> str:
     """Write a level as `as_text` writes the cell: 1, 1.0 and true are the same level."""
-    return f'{value:g}' if isinstance(value, int | float) else str(value)
+    return level_text(value) if isinstance(value, int | float) else str(value)
 
 
 def group_counts(frame: pd.DataFrame, levels: Sequence[str]) -> dict[str, int]:
@@ -343,6 +343,23 @@ def group_counts(frame: pd.DataFrame, levels: Sequence[str]) -> dict[str, int]:
     return {level: int(counts.get(level, 0)) for level in levels}
 
 
+def level_text(value: float) -> str:
+    """Write a number that names a level, such as a code or the serial number of a scanner.
+
+    Parameters
+    ----------
+    value : float
+        Also a truth value, which is 1 or 0.
+
+    Examples
+    --------
+    >>> level_text(2.0), level_text(1234567.0), level_text(True)
+    ('2', '1234567', '1')
+    """
+    # six digits would make one site of the scanners 1234567 and 1234568
+    return f'{value:.15g}'
+
+
 def as_text(column: pd.Series) -> pd.Series:
     """Turn levels into text; 1.0 and truth become '1', and missing stays missing.
 
@@ -357,7 +374,7 @@ def as_text(column: pd.Series) -> pd.Series:
         Text without surrounding blanks, NaN where missing.
     """
     if pd.api.types.is_numeric_dtype(column) or is_truth(column):
-        return column.map(lambda v: np.nan if pd.isna(v) else f'{v:g}').astype(object)
+        return column.map(lambda v: np.nan if pd.isna(v) else level_text(v)).astype(object)
     text = column.astype(object).where(column.notna(), np.nan)
     return text.map(lambda v: v.strip() if isinstance(v, str) else v if pd.isna(v) else _text(v))
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bids_acc.group.statistics.model.declaration import Covariate, Model
 from bids_acc.group.statistics.study.confounding import MOST_LEVELS, PLACES
-from bids_acc.group.statistics.study.data import KEYS, as_levels
+from bids_acc.group.statistics.study.data import KEYS, as_levels, level_text
 from bids_acc.group.statistics.study.persons import groups_of
 from bids_acc.tables.people import described
 
@@ -129,7 +129,7 @@ def _codes_as_numbers(
         )
         whole = all(value == int(value) for value in codes)
         if coded and whole and FEWEST_CODES <= len(codes) <= MOST_LEVELS:
-            shown = ', '.join(f'{value:g}' for value in codes[:4])
+            shown = ', '.join(level_text(value) for value in codes[:4])
             more = ', ...' if len(codes) > 4 else ''
             yield (
                 f'{name} holds codes ({shown}{more}) and enters the model as a number: a straight '

@@ -18,7 +18,7 @@ from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.files.writing import write_bytes
 from bids_acc.group.formulas.design import varies
 from bids_acc.group.statistics.model.declaration import Model, nearest, parse_model, read_model
-from bids_acc.group.statistics.study.data import as_text
+from bids_acc.group.statistics.study.data import as_text, level_text
 from bids_acc.group.statistics.study.sessions import at_first_visit, visit_order
 from bids_acc.group.statistics.study.voxels import usable_voxels, why_voxel
 from bids_acc.tables.missing import is_missing
@@ -85,7 +85,7 @@ def _levels(column: pd.Series) -> list[str]:
     """Return the levels that occur, as text."""
     present = column.dropna()
     if pd.api.types.is_numeric_dtype(present):
-        return [f'{value:g}' for value in sorted(present.unique())]
+        return [level_text(value) for value in sorted(present.unique())]
     text = as_text(present).astype(str)
     return sorted({level for level in text if not is_missing(level)})
 
@@ -161,10 +161,10 @@ _LARGEST_CODE = 6
 """Codes of groups below it make 9 a code for missing (own convention)."""
 
 
-def _rare(
+def _without_rare(
     levels: Sequence[str], sizes: Mapping[str, int], reasons: list[str]
-) -> tuple[list[str], list[str]]:
-    """Split levels into those with enough participants and those with one only."""
+) -> list[str]:
+    """Leave out levels with one participant, which no comparison can use."""
     rare = [level for level in levels if sizes.get(level, 0) < 2]
     kept = [level for level in levels if level not in rare]
     for level in rare:
@@ -173,7 +173,7 @@ def _rare(
             f' Is it {meant}? Then correct the cell, or name it in Group/Recode.' if meant else ''
         )
         reasons.append(f'{level} is left out of the groups: it has one participant only.{hint}')
-    return kept, rare
+    return kept
 
 
 def level_texts(description: Mapping[str, object], present: Sequence[str]) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _level_text(entry: object) -> str:
 def _plain_level(level: str) -> str:
     """Write a code as the column has it: 1.0 is 1, 01 is 1 among numbers, true is 1."""
     value = {'true': 1.0, 'false': 0.0}.get(level.casefold(), number(level))
-    return level if value is None else f'{value:g}'
+    return level if value is None else level_text(value)
 
 
 _CODED = re.compile(r'^\d+(\.0)?\s*[=:.)]\s*|\s*[(\[]\d+[)\]]$')
@@ -274,7 +274,7 @@ def _ordered_levels(
             'spelling (Group/Recode can correct it).'
         )
     levels = _without_codes(levels, set(texts), reasons)
-    levels, _ = _rare(levels, counts, reasons)
+    levels = _without_rare(levels, counts, reasons)
     if len(levels) < 2:
         raise InputDataError(
             f'participants.tsv: of the groups in {column.name}, {" and ".join(levels) or "none"} '

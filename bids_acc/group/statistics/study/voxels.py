@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import product
 
 import pandas as pd
 
@@ -186,8 +187,9 @@ def why_voxel(found: Sequence[Voxel]) -> str:
         said[0] += ' is analysed'
     if others:
         listed = '; '.join(f'{", ".join(v.labels)} ({v.n_usable} usable)' for v in others)
-        tie = others[0].n_usable == first.n_usable
-        why = 'as many usable values, by name' if tie else 'fewer usable values'
+        ties = {v.n_usable == first.n_usable for v in others}
+        reasons = {True: 'as many usable values, by name', False: 'fewer usable values'}
+        why = ' or '.join(reasons[tie] for tie in sorted(ties, reverse=True))
         said.append(f'not analysed: {listed} ({why})')
     return '; '.join(said) + ' (Mrs/Voxels names others).'
 
@@ -344,6 +346,13 @@ def selected(mrs: pd.DataFrame, choice: VoxelChoice) -> pd.DataFrame:
     return table
 
 
+def _paired(first: list[str], second: list[str]) -> list[list[str]]:
+    """Pair two measures: two metabolites within each voxel, anything else with all voxels."""
+    alike = len(first) == len(second)
+    pairs = zip(first, second, strict=True) if alike else product(first, second)
+    return [list(pair) for pair in pairs]
+
+
 def for_voxels(model: Model, choice: VoxelChoice, metabolites: Iterable[str]) -> Model:
     """Return a model whose metabolites are named by voxel, where several voxels are analysed.
 
@@ -384,6 +393,12 @@ def for_voxels(model: Model, choice: VoxelChoice, metabolites: Iterable[str]) ->
         mrs['Relation'] = of_each(mrs['Relation'])[0]
     content['Mixture']['Measures'] = renamed(content['Mixture']['Measures'])
     content['Sessions']['Measures'] = renamed(content['Sessions']['Measures'])
+    content['Sessions']['ChangeCorrelations'] = [
+        pair for x, y in content['Sessions']['ChangeCorrelations']
+        for pair in _paired(of_each(x), of_each(y))
+    ]  # fmt: skip
+    for rule in (*content['Subsamples'], *content['OwnCovariates']):
+        rule['Columns'] = renamed(rule['Columns'])
     content['Prediction']['Predictors'] = renamed(content['Prediction']['Predictors'])
     content['Ratios'] = renamed(content['Ratios'])
     norms['Columns'] = renamed(norms['Columns'])
