@@ -129,7 +129,7 @@ def compare_continuous(
         told['note'] = f'{reason}; {note}'.strip('; ')
         return sample.row(**told)
     if all(np.ptp(x) == 0 for x in used.values()):
-        told['note'] = f'not done: no variation within the groups; {note}'.strip('; ')
+        told['note'] = f'not done: nothing varies within the groups; {note}'.strip('; ')
         return sample.row(**told)
     return sample.row(**(told | {'family': family} | _tested(used, study.model.confidence)))
 
@@ -203,7 +203,9 @@ def compare_categorical(
         'extra': {'description': text},
     }  # fmt: skip
     if min(counts.shape) < 2:
-        told['note'] = 'not done: one category or one group only'
+        # the page lists what has one category as the same in everybody, which one group is not
+        alike = counts.shape[1] < 2
+        told['note'] = f'not done: one {"category or one " if alike else ""}group only'
         return [sample.row(**told)]
     table = counts.to_numpy(dtype=np.int64)
     value, df, p = chi_squared(table)

@@ -28,6 +28,7 @@ from bids_acc.group.statistics.study.data import as_text
 from bids_acc.group.statistics.study.joining import make_study
 from bids_acc.group.statistics.study.proposal import propose_model
 from bids_acc.group.statistics.study.voxels import Voxel, VoxelChoice, for_voxels, why_voxel
+from bids_acc.report.group_page import NO_DIFFERENCE
 
 CONTENT = {
     'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS']},
@@ -109,7 +110,15 @@ class TestEqualValues:
         frame['te'] = np.where(frame['group'] == 'HC', 0.1, 0.2)
         row = rows_of(demographics, frame, Demographics={'Continuous': ['te']}).iloc[0]
         assert np.isnan(row['p_unc'])
-        assert row['note'].startswith('not done: no variation within the groups')
+        assert row['note'] == 'not done: nothing varies within the groups'
+        assert not row['note'].startswith(NO_DIFFERENCE)  # the page would call it the same in all
+
+    def test_one_group_is_not_said_to_be_one_category(self):
+        frame = people().query("group == 'HC'")
+        frame = frame.assign(hand=['left', 'right'] * 6)
+        row = rows_of(demographics, frame, Demographics={'Categorical': ['hand']}).iloc[0]
+        assert row['note'] == 'not done: one group only'
+        assert not row['note'].startswith(NO_DIFFERENCE)
 
     def test_equal_changes_are_equal_whatever_rounding_says(self):
         frame = pd.DataFrame({
