@@ -20,7 +20,7 @@ from bids_acc.bids.images import (
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import check_image
 from bids_acc.bids.layout import metadata_of, nothing_there, query_images, without_twins
-from bids_acc.bids.phase_encoding import phase_direction
+from bids_acc.bids.phase_encoding import direction_of
 from bids_acc.bids.reasons import listed, none_left
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
@@ -137,7 +137,8 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
     check_length(shapes[0][3], spacing, str(path))
     for one, _, _ in group:
         check_not_empty(one)
-    direction, said = phase_direction(metadata.get('PhaseEncodingDirection'), read_grid(path)[1])
+    label = entities_of(path).get('dir', '')
+    direction, said = direction_of(metadata, label, read_grid(path)[1])
     notes = [f'{said}.'] if said else []
     plain = {k: v for k, v in metadata.items() if k != 'PhaseEncodingDirection'}
     kept = {**plain, 'PhaseEncodingDirection': direction} if direction else plain

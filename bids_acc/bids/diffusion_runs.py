@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_acc.bids.fieldmaps import find_measured_field, find_reversed
 from bids_acc.bids.images import as_list, check_header, image_part, number_kind, read_grid
@@ -19,14 +21,20 @@ from bids_acc.bids.layout import (
     query_images,
     without_twins,
 )
-from bids_acc.bids.phase_encoding import phase_direction
+from bids_acc.bids.phase_encoding import direction_of, only_axis, opposite_label
 from bids_acc.bids.reasons import listed, none_left
 from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
-from bids_acc.dwi.shells import GradientReport, Scaling, check_gradients
+from bids_acc.dwi.shells import B0_THRESHOLD, GradientReport, Scaling, check_gradients
 from bids_acc.dwi.tensor import check_scheme
+from bids_acc.dwi.volumes import read_numbers
 from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
-from bids_acc.images.distortion import check_readout, readout_time, unknown_readout
+from bids_acc.images.distortion import (
+    check_readout,
+    estimated_readout,
+    readout_time,
+    unknown_readout,
+)
 from bids_acc.typing import FloatArray
 
 Refused = list[tuple[Path, BidsAccError]]
@@ -42,6 +50,14 @@ lost."""
 ECHO_TIME_S = 1e-3
 """Difference of echo times beyond which series are not joined: they have another b = 0 signal and
 another weight of fluid. At a T2 of 80 ms a millisecond changes the signal by 1.3 %."""
+
+
+SHAPES = re.compile(r'(ste|pte|spherical|planar)\d*')
+"""Words of ``acq-``, ``rec-`` and ``desc-`` for b-tensors that are not linear."""
+
+LINEAR, MANY = 0.02, 6
+"""How far the anisotropy of a linear b-tensor may be from 1, and the number of weighted volumes
+from which one direction for all is no part of a scheme (own conventions)."""
 
 
 @dataclass(frozen=True)
@@ -301,13 +317,20 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     table = check_dwi_run(run)
     affine = read_grid(run.image)[1]
     given = run.metadata.get('PhaseEncodingDirection')
-    direction, said = phase_direction(given, affine)
+    direction, said = direction_of(run.metadata, run.label, affine)
     if given and not direction:
         raise MetadataError(f'{run.image}: {said}.')
     odd = _along_slices(direction, run.metadata)
-    notes += [text for text in (said, odd, unknown_readout(run.metadata)) if text]
+    axis = (
+        ''
+        if direction or not only_axis(run.metadata)
+        else (f'no PhaseEncodingDirection{only_axis(run.metadata)}')
+    )
+    notes += [text for text in (said, odd, axis, unknown_readout(run.metadata),
+                                estimated_readout(run.metadata)) if text]  # fmt: skip
     check_readout(readout_time(run.metadata, shape['ijk'.index((direction or 'j')[0])]),
                   str(run.image))  # fmt: skip
+    check_encoding(run, table[0])
     report = check_gradients(
         *table,
         b0_threshold=selection.dwi_b0_threshold,
@@ -319,6 +342,11 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
             f'{run.image} is diffusion-weighted without directions, as a mean over directions '
             '(TRACE) is.'
         )
+    if has_one_direction(report.bvecs[weighted & report.usable]):
+        raise InputDataError(
+            f'{run.image} has one direction for all of {int(weighted.sum())} weighted volumes, '
+            'as spherical b-tensors (or averages) have; a tensor needs six, of linear b-tensors.'
+        )
     run = replace(
         run,
         metadata={**run.metadata, **({'PhaseEncodingDirection': direction} if direction else {})},
@@ -326,6 +354,67 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
         n_weighted=int((report.usable & weighted).sum()),
     )
     return JudgedRun(run, report, shape[:3], affine, tuple(notes))
+
+
+def check_encoding(run: DwiRun, bvals: npt.ArrayLike) -> None:
+    """Refuse a series whose b-tensors are not linear.
+
+    Parameters
+    ----------
+    run : DwiRun
+        Series; a file ``.bdelta`` beside it, as md-dmri's tools and DIPY's examples have it, tells
+        the anisotropy of each b-tensor: 1 linear, 0 spherical, -1/2 planar.
+    bvals : (n_volumes,) array_like
+        s/mm2.
+
+    Raises
+    ------
+    InputDataError
+        Also where ``acq-``, ``rec-`` or ``desc-`` names the shape.
+
+    References
+    ----------
+    Westin C-F, et al. (2016). Q-space trajectory imaging for multidimensional diffusion MRI of the
+    human brain. NeuroImage 135:345-362. https://doi.org/10.1016/j.neuroimage.2016.02.039
+    """
+    stem = run.image.name.partition('.')[0]
+    beside = run.image.with_name(f'{stem}.bdelta')
+    values = np.asarray(bvals, dtype=float)
+    if beside.is_file():
+        deltas = read_numbers(beside).ravel()
+        if deltas.size == values.size:
+            other = int(((np.abs(deltas - 1) > LINEAR) & (values > B0_THRESHOLD)).sum())
+            if other:
+                raise InputDataError(
+                    f'{run.image}: {other} of its {int((values > B0_THRESHOLD).sum())} weighted '
+                    f'volumes have b-tensors that are not linear ({beside.name}); keep those with '
+                    '1 in a series of their own.'
+                )
+            return
+    words = [entities_of(run.image).get(key, '').lower() for key in ('acq', 'rec', 'desc')]
+    shape = next((m[1] for word in words if (m := SHAPES.fullmatch(word))), '')
+    if shape:
+        raise InputDataError(
+            f'{run.image}: its name says that its b-tensors are not linear ({shape}); they give '
+            'no diffusion tensor.'
+        )
+
+
+def has_one_direction(directions: npt.ArrayLike) -> bool:
+    """Tell whether many weighted volumes share one direction, within some 2 degrees.
+
+    Parameters
+    ----------
+    directions : (n, 3) array_like
+        Of length one.
+
+    Returns
+    -------
+    bool
+        False of fewer than `MANY` volumes.
+    """
+    vectors = np.asarray(directions, dtype=float)
+    return len(vectors) >= MANY and bool((np.abs(vectors @ vectors[0]) > 1 - 1e-3).all())
 
 
 def _along_slices(direction: str, metadata: Mapping[str, object]) -> str:
@@ -417,6 +506,15 @@ def _grouped(
     return groups
 
 
+def _contradicts(one: JudgedRun, other: JudgedRun) -> bool:
+    """Tell whether labels say opposite ways and sidecars the same one.
+
+    Joined, images of opposite distortion would be averaged.
+    """
+    opposite = opposite_label(one.run.label) == other.run.label.upper() != ''
+    return opposite and one.run.direction == other.run.direction
+
+
 def _is_derived(one: JudgedRun) -> bool:
     """Tell whether a name says that the series was computed from another."""
     return 'desc' in entities_of(one.run.image)
@@ -443,6 +541,11 @@ RULES: tuple[
     (
         JudgedRun.shares_echo_time,
         lambda one, best: f'another echo time ({1e3 * one.echo_time:g} ms) than {best}',
+    ),
+    (
+        lambda one, other: not _contradicts(one, other),
+        lambda one, best: f'dir-{one.run.label} is the opposite way of {best}, and '
+        'PhaseEncodingDirection is not: correct the sidecar of one',
     ),
     (
         JudgedRun.shares_grid,

@@ -85,6 +85,11 @@ class DwiRun:
         return str(self.metadata.get('PhaseEncodingDirection') or '')
 
     @property
+    def label(self) -> str:
+        """What ``dir-`` says of the phase encoding, or nothing."""
+        return str(self.entities.get('direction') or '')
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on."""
         parts = () if self.imaginary is None else (self.imaginary,)

@@ -13,6 +13,7 @@ from nibabel.affines import voxel_sizes
 
 from bids_acc.dwi.appended import appended_maps
 from bids_acc.dwi.gradients import Gradients
+from bids_acc.dwi.levels import Levels, drift, judge_levels, mean_levels
 from bids_acc.dwi.shells import (
     B0_THRESHOLD,
     GradientReport,
@@ -26,7 +27,13 @@ from bids_acc.exceptions import InputDataError
 from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
 from bids_acc.images.resampling import on_grid
-from bids_acc.images.volumes import check_gaps, check_range, close_gaps, lost_planes
+from bids_acc.images.volumes import (
+    check_gaps,
+    check_range,
+    check_wrapped,
+    close_gaps,
+    lost_planes,
+)
 from bids_acc.typing import BoolArray, FloatArray, Metadata
 
 SAME_READOUT = 0.01
@@ -42,6 +49,16 @@ MAX_NEGATIVE = 0.05
 MAX_CLIPPED = 0.005
 """Share of a volume's voxels with signal that may hold its largest value. Own convention: in an
 image whose range fits, one voxel or a few do."""
+MAX_DRIFT = 0.1
+"""Change of signal through a run that is named. Own convention: Vos et al. 2017 (see
+`bids_acc.dwi.levels.drift`) measured some 5 % in 15 minutes."""
+DOUBTFUL_WRAP = 0.03
+"""Share of the brightest voxels beside the darkest (`bids_acc.images.volumes.wrapped_share`) from
+which it is named. Own convention: b = 0 images of OpenNeuro ds000114 that were clipped at 8 or 12
+bits have .001, those in which values began again from the percentile 90 on .04."""
+MAX_STEP = 0.1
+"""Largest distance of neighbouring grey values, as a share of the weighted signal. Own convention:
+the error that rounding makes is then 3 %, that of noise in a fair image."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,9 @@ class Series:
     """Of the runs in `data`, the largest `negative_share`."""
     clipped: float
     """Of the runs in `data`, the largest `clipped_share`."""
+    drift: float
+    """Of the runs in `data`, the largest change of signal from the first to the last volume, see
+    `bids_acc.dwi.levels.drift`."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +147,8 @@ class _Run:
     """See `negative_share`."""
     clipped: float
     """See `clipped_share`."""
+    drift: float
+    """See `bids_acc.dwi.levels.drift`."""
 
     @property
     def n_weighted(self) -> int:
@@ -222,8 +244,16 @@ def join_runs(
             *read_table(*tables[number]), data.shape[3], b0_threshold=b0_threshold, scaling=scaling
         )
         check_positive(data, str(dwi_files[number]))
-        run, found = _as_run(number, data, affine, report, metadata[number])
+        where = str(dwi_files[number])
+        base = ~report.bvecs.any(axis=1)
+        wrapped = check_wrapped(data[..., base] if base.any() else data, where)
+        run, found = _as_run(number, data, affine, report, metadata[number], where)
         label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
+        if wrapped > DOUBTFUL_WRAP:
+            found.append(
+                f'{wrapped:.0%} of the brightest voxels of b = 0 lie beside the darkest: look '
+                'whether values were too large for their integers and began again at zero.'
+            )
         if gaps:
             found.append(f'{gaps} values inside the object are NaN: their neighbours were taken.')
         findings += [label + f for f in found]
@@ -265,6 +295,7 @@ def join_runs(
         reversed_pe_acquisition=pair[2] if pair else None,
         negative=max(run.negative for run in chosen),
         clipped=max(run.clipped for run in chosen),
+        drift=max((run.drift for run in chosen), key=lambda value: np.nan_to_num(abs(value))),
     )
 
 
@@ -457,6 +488,7 @@ def _as_run(
     affine: FloatArray,
     report: GradientReport,
     metadata: Metadata,
+    where: str,
 ) -> tuple[_Run, list[str]]:
     """Keep the usable volumes of a run; also what was irregular."""
     axis, assumed = phase_axis(metadata, affine)
@@ -474,6 +506,16 @@ def _as_run(
             'volumes, as maps do that a scanner appends: not used.'
         )
     keep = report.usable & ~blank & ~maps
+    levels, told = _levels(data, report, keep, where)
+    findings += told
+    drifted = drift(levels, report.bvals[keep] * report.bvecs[keep].any(axis=1))
+    if abs(drifted) > MAX_DRIFT:
+        findings.append(
+            f'the signal changes by {drifted:+.0%} from the first to the last volume: where b = 0 '
+            'and weighted volumes were acquired at different times, diffusivities are off by it.'
+        )
+    keep[np.flatnonzero(keep)[levels.stray]] = False
+    findings += _too_coarse(data, report, keep)
     first = data[..., int(keep.argmax())]
     negative, clipped = negative_share(first), clipped_share(first)
     if clipped > MAX_CLIPPED:
@@ -506,8 +548,53 @@ def _as_run(
         n_expected=data.shape[3],
         negative=negative,
         clipped=clipped,
+        drift=drifted,
     )
     return run, findings
+
+
+def _levels(
+    data: Volumes, report: GradientReport, keep: BoolArray, where: str
+) -> tuple[Levels, list[str]]:
+    """Compare the brightness of the usable volumes; also those that are left out, in words."""
+    numbers = np.flatnonzero(keep)
+    bvals = report.bvals[keep] * report.bvecs[keep].any(axis=1)
+    chosen = data if keep.all() else data[..., numbers]
+    levels = judge_levels(mean_levels(chosen), bvals)
+    if levels.exchanged():
+        both = levels.dark_base, levels.bright() & (bvals > 0)
+        dark, bright = (', '.join(map(str, numbers[which])) for which in both)
+        raise InputDataError(
+            f'{where}: volumes {dark} count as b = 0 and are as dark as weighted ones, volumes '
+            f'{bright} count as weighted and are as bright as b = 0: the gradient table is not in '
+            'the order of the volumes. Convert both again, together.'
+        )
+    told = [
+        f'volumes {numbers[n]} has {levels.ratio[n]:.2g} times the signal of the others with its '
+        'b-value, as where it is lost or the scanner was not in a steady state: not used.'
+        for n in np.flatnonzero(levels.stray)
+    ]
+    return levels, [text.replace('volumes', 'volume', 1) for text in told]
+
+
+def _too_coarse(data: Volumes, report: GradientReport, keep: BoolArray) -> list[str]:
+    """Say that an image has too few grey values for its weighted signal."""
+    weighted = np.flatnonzero(keep & report.bvecs.any(axis=1))
+    if not weighted.size:
+        return []
+    values = data[..., weighted[0]]
+    grey = np.unique(values[np.isfinite(values)])
+    object_ = values[values > NOISE_SHARE * grey.max()]
+    if grey.size < 3 or not object_.size:
+        return []
+    share = float(np.diff(grey).min() / np.median(object_))
+    if share <= MAX_STEP:
+        return []
+    finding = (
+        f'grey values are {share:.0%} of the weighted signal apart: too coarse, diffusivities and '
+        'FA are rounded with them; convert the images again, with more bits.'
+    )
+    return [finding]
 
 
 def _appended(data: Volumes, report: GradientReport, blank: BoolArray) -> BoolArray:

@@ -235,7 +235,8 @@ def readout_time(metadata: Metadata, n_phase: int) -> float:
     Parameters
     ----------
     metadata : mapping
-        Sidecar, with ``TotalReadoutTime``, or ``EffectiveEchoSpacing`` from which it follows.
+        Sidecar, with ``TotalReadoutTime``, or ``EffectiveEchoSpacing`` from which it follows, or
+        what dcm2niix estimates of Philips' images; see `estimated_readout`.
     n_phase : int
         Voxels along the phase-encoding axis.
 
@@ -249,17 +250,74 @@ def readout_time(metadata: Metadata, n_phase: int) -> float:
     >>> round(readout_time({'EffectiveEchoSpacing': 0.0005}, 101), 6)
     0.05
     """
-    if (given := _number(metadata, 'TotalReadoutTime')) > 0:
-        return given
-    lines = _number(metadata, 'ReconMatrixPE')
-    spacing = _number(metadata, 'EffectiveEchoSpacing')
-    return spacing * ((lines if lines > 0 else n_phase) - 1) if spacing > 0 else float('nan')
+    lines = number_in(metadata, 'ReconMatrixPE')
+    steps = (lines if lines > 0 else n_phase) - 1
+    for prefix in ('', 'Estimated'):
+        if (given := number_in(metadata, f'{prefix}TotalReadoutTime')) > 0:
+            return given
+        if (spacing := number_in(metadata, f'{prefix}EffectiveEchoSpacing')) > 0:
+            return spacing * steps
+    apart = FAT_PPM * number_in(metadata, 'MagneticFieldStrength') * MHZ_PER_T
+    return number_in(metadata, 'WaterFatShift') / apart if apart > 0 else float('nan')
 
 
-def _number(metadata: Metadata, field: str) -> float:
-    """Return a number of a sidecar; NaN where there is none, or something else."""
+FAT_PPM, MHZ_PER_T = 3.4, 42.57
+"""Fat lies so far from water, and protons so per tesla: Philips tells the shift of fat in voxels,
+which is its frequency times the readout time (sdcflows 2.10, ``get_trt``)."""
+
+
+def estimated_readout(metadata: Metadata) -> str:
+    """Say from what the readout time is estimated, where it is not told; empty otherwise.
+
+    dcm2niix writes ``EstimatedTotalReadoutTime`` for Philips' images, which do not tell partial
+    Fourier and acceleration to the full.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar.
+
+    Returns
+    -------
+    str
+        For the reader.
+
+    Examples
+    --------
+    >>> estimated_readout({'WaterFatShift': 20, 'MagneticFieldStrength': 3})
+    'the readout time (0.0461 s) is an estimate from WaterFatShift'
+    >>> estimated_readout({'TotalReadoutTime': 0.05, 'WaterFatShift': 20})
+    ''
+    """
+    told = ('TotalReadoutTime', 'EffectiveEchoSpacing')
+    if any(number_in(metadata, field) > 0 for field in told):
+        return ''
+    for field in (*(f'Estimated{name}' for name in told), 'WaterFatShift'):
+        seconds = readout_time({f: metadata[f] for f in (field, 'MagneticFieldStrength')
+                                if f in metadata}, 2)  # fmt: skip
+        if seconds > 0:
+            shown = '' if field.endswith('Spacing') else f' ({seconds:.3g} s)'
+            return f'the readout time{shown} is an estimate from {field}'
+    return ''
+
+
+def number_in(metadata: Metadata, field: str) -> float:
+    """Return a number of a sidecar, which may be written as text.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Sidecar.
+    field : str
+        Its name.
+
+    Returns
+    -------
+    float
+        NaN where there is none, or something else.
+    """
     value = metadata.get(field)
-    if not isinstance(value, str | float | int):
+    if isinstance(value, bool) or not isinstance(value, str | float | int):
         return float('nan')
     try:
         return float(value)
@@ -297,7 +355,7 @@ def unknown_readout(metadata: Metadata) -> str:
     ('', '')
     """
     for field in ('TotalReadoutTime', 'EffectiveEchoSpacing'):
-        if metadata.get(field) is not None and not _number(metadata, field) > 0:
+        if metadata.get(field) is not None and not number_in(metadata, field) > 0:
             return f'{field} is {metadata[field]!r}, which is no time, and was taken as unknown'
     return ''
 

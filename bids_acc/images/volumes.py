@@ -133,7 +133,7 @@ def _check_grey_values(values: npt.NDArray[np.generic], where: str) -> None:
         )
 
 
-def check_wrapped(data: npt.ArrayLike, where: str) -> None:
+def check_wrapped(data: npt.ArrayLike, where: str) -> float:
     """Refuse values that did not fit into their integers and began again at the other end.
 
     Parameters
@@ -143,6 +143,11 @@ def check_wrapped(data: npt.ArrayLike, where: str) -> None:
     where : str
         File, for the message.
 
+    Returns
+    -------
+    float
+        See `wrapped_share`; 0 where values do not fill their integers.
+
     Raises
     ------
     InputDataError
@@ -151,7 +156,7 @@ def check_wrapped(data: npt.ArrayLike, where: str) -> None:
     values = np.asarray(np.abs(data) if np.iscomplexobj(data) else data)
     width = float(np.nanmax(values)) - float(np.nanmin(values))
     if not any(0.99 * (2**bits - 1) <= width <= 2**bits - 1 for bits in INTEGER_BITS):
-        return  # values that began again fill the whole range
+        return 0.0  # values that began again fill the whole range
     share = wrapped_share(values)
     if share > WRAPPED:
         raise InputDataError(
@@ -159,6 +164,7 @@ def check_wrapped(data: npt.ArrayLike, where: str) -> None:
             'values are too large for their integers and begin again at the other end; convert '
             'the image again, with more bits or as floating point.'
         )
+    return share
 
 
 def wrapped_share(data: npt.ArrayLike) -> float:

@@ -118,6 +118,7 @@ class JoinRuns(SimpleInterface):
             'n_runs': len(series.used),
             'negative_pct': 100 * series.negative,
             'clipped_pct': 100 * series.clipped,
+            'drift_pct': 100 * series.drift,
             'runs': [
                 {
                     'Run': number + 1,

@@ -181,7 +181,7 @@ def test_field_map_of_both_directions(root):
 def test_an_incomplete_field_map_does_not_stop(root):
     """fmriprep#2970: without its direction, for another series, without its reverse."""
     write(root, 'dir-AP_epi', (4, 4, 4, 3), 'fmap')
-    write(root, 'dir-PA_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection=None)
+    write(root, 'acq-y_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection=None)
     write(root, 'acq-x_epi', (4, 4, 4), 'fmap', PhaseEncodingDirection='j',
           IntendedFor='dwi/sub-01_dwi.nii.gz')  # fmt: skip
     write(root, 'phasediff', (4, 4, 4), 'fmap')
@@ -219,6 +219,21 @@ def test_measured_field_maps_of_each_kind(root):
     assert left_out == ['sub-01_phasediff.nii.gz: not used, another one is there']
 
 
+def test_a_magnitude_of_another_name_and_times_of_magnitudes_are_taken(root):
+    measured(root, magnitude='magnitude2', EchoTime1='0.00492', EchoTime2='0.00738')
+    (run,), left_out, notes = found(root)
+    assert run.field_map.magnitude.name == 'sub-01_magnitude2.nii.gz'
+    assert run.field_map.spacing_s == pytest.approx(0.00246)
+    assert not left_out
+    assert any('magnitude2.nii.gz is its magnitude' in note for note in notes)
+    measured(root, EchoTime1=None, EchoTime2=None)
+    for number, time in ((1, 0.004), (2, 0.0065)):
+        write(root, f'magnitude{number}', (4, 4, 4), 'fmap', EchoTime=time)
+    (run,), _, notes = found(root)
+    assert run.field_map.spacing_s == pytest.approx(0.0025)
+    assert any('echo times are those of magnitude1 and magnitude2' in note for note in notes)
+
+
 def test_two_phases_are_one_field_map(root):
     measured(root, 'phase1', EchoTime=0.004)
     write(root, 'phase2', (4, 4, 4), 'fmap', EchoTime=0.0065)
@@ -238,7 +253,12 @@ def test_two_phases_are_one_field_map(root):
         ('phasediff', {'magnitude': ''}, 'its magnitude sub-01_magnitude1.nii.gz is not there'),
         ('phase1', {}, 'sub-01_phase2.nii.gz is not there'),
         ('fieldmap', {'magnitude': 'magnitude', 'Units': 'ppm'}, "Units is 'ppm'"),
-        ('fieldmap', {'magnitude': 'magnitude', 'Units': None}, 'Hz, rad/s or T'),
+        (
+            'fieldmap',
+            {'magnitude': 'magnitude', 'Units': None},
+            'has no Units; write Hz, rad/s or T',
+        ),
+        ('phase2', {}, 'sub-01_phase1.nii.gz is not there'),
         ('phasediff', {'IntendedFor': 'dwi/sub-01_dwi.nii.gz'}, 'not the BOLD series'),
     ],
 )

@@ -137,7 +137,7 @@ def test_it_fails_when_nothing_is_left(tmp_path):
     ('table', 'words'),
     [
         ({'bval': '0 ' * 8, 'bvec': ZEROS * 3}, '8 at b 0'),
-        ({'bvec': '0 1 1 1 1 1 1 1\n' + ZEROS * 2}, 'do not determine a diffusion'),
+        ({'bvec': '0 1 1 1 1 1 1 1\n' + ZEROS * 2}, 'one direction for all of 7'),
         ({'bval': '0 ' + '3000 ' * 7}, 'those up to b 1500 are used'),
         ({'meta': {'PhaseEncodingDirection': 'sideways'}}, "'sideways', which is none"),
         ({'name': 'part-real_dwi'}, 'part-real_dwi.nii.gz is a real part image; there is no'),
@@ -222,7 +222,12 @@ def test_complex_numbers_are_said(tmp_path):
         ({'PhaseEncodingDirection': 'COL'}, {}, "'COL', which is none"),
         ({'PhaseEncodingDirection': 'i'}, {}, 'i, not the reverse'),
         ({**PA, 'TotalReadoutTime': 50}, {}, 'not milliseconds'),
-        ({}, {}, 'has no PhaseEncodingDirection'),
+        ({}, {}, None),  # dir-PA tells it
+        ({'PhaseEncodingAxis': 'i'}, {}, 'no PhaseEncodingDirection, only PhaseEncodingAxis i'),
+        ({**PA, 'IntendedFor': 'dwi/'}, {}, None),
+        ({**PA, 'IntendedFor': ['bids::sub-01/dwi/*_dwi.nii.gz']}, {}, None),
+        ({**PA, 'IntendedFor': 'bids::sub-02/dwi'}, {}, 'names dwi, not'),
+        ({**PA, 'IntendedFor': 'func/*_bold.nii.gz'}, {}, 'names *_bold.nii.gz'),
     ],
 )  # fmt: skip
 def test_every_field_map_is_used_or_named(root, fields, series, words):
@@ -313,3 +318,94 @@ def test_a_readout_in_milliseconds_is_refused_with_the_file(root):
     assert (row.status, row.exit_code) == ('fail', ExitCode.BAD_DATA)
     assert 'run-1_dwi.nii.gz: TotalReadoutTime' in row.reason
     assert 'not milliseconds' in row.reason
+
+
+def test_a_field_map_of_another_part_of_the_body_is_not_taken(root):
+    write(root, 'dir-PA_epi', (6, 6, 6), 'fmap', meta=PA, affine=AFFINE + 60 * np.eye(4, k=3),
+          **NO_TABLE)  # fmt: skip
+    row, dwi = dwi_of(root)
+    assert dwi.reversed_pe == ()
+    assert 'dir-PA_epi.nii.gz: it shows 0% of the middle of the diffusion series' in row.reason
+
+
+def test_a_field_map_with_another_field_of_view_is_taken(root):
+    write(root, 'dir-PA_epi', (5, 5, 8), 'fmap', meta=PA, **NO_TABLE)
+    _, dwi = dwi_of(root)
+    assert len(dwi.reversed_pe) == 1
+
+
+@pytest.mark.parametrize('direction', ['j-', None])
+def test_runs_of_opposite_labels_and_one_direction_are_not_averaged(tmp_path, direction):
+    """Joined as distorted alike, opposite distortions would be averaged."""
+    root = write_dataset(tmp_path / 'bids')
+    meta = {'PhaseEncodingDirection': 'j-'} if direction else {'PhaseEncodingDirection': 'j'}
+    write(root, 'dir-AP_dwi', meta=meta)
+    write(root, 'dir-PA_dwi', meta=meta)
+    row, dwi = dwi_of(root)
+    assert [run.image.name for run in dwi.runs] == ['sub-01_dir-AP_dwi.nii.gz']
+    assert 'dir-PA is the opposite way of sub-01_dir-AP_dwi.nii.gz' in row.reason
+
+
+def test_labels_tell_the_direction_where_no_sidecar_does(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'dir-AP_dwi', meta=None)
+    write(root, 'dir-PA_dwi', meta=None)
+    row, dwi = dwi_of(root)
+    assert [run.direction for run in dwi.runs] == ['j-', 'j']
+    assert 'no PhaseEncodingDirection: j- was taken from dir-AP' in row.reason
+
+
+def test_a_fieldmap_label_that_contradicts_its_sidecar_is_named(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, 'dir-AP_dwi')
+    write(root, 'dir-PA_epi', (6, 6, 6), 'fmap', **NO_TABLE)
+    row, _ = dwi_of(root)
+    assert (
+        'the same as that of the series, although dir-PA is the opposite of dir-AP' in row.reason
+    )
+
+
+def test_a_readout_time_of_philips_is_estimated_and_said(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    meta = {'PhaseEncodingAxis': 'j', 'EstimatedTotalReadoutTime': 0.05}
+    write(root, 'dwi', meta=meta)
+    row, _ = dwi_of(root)
+    assert 'no PhaseEncodingDirection, only PhaseEncodingAxis j' in row.reason
+    assert 'the readout time (0.05 s) is an estimate from EstimatedTotalReadoutTime' in row.reason
+
+
+@pytest.mark.parametrize(
+    ('name', 'table', 'words'),
+    [
+        ('acq-STE2000_dwi', {}, 'its b-tensors are not linear (ste)'),
+        ('desc-spherical_dwi', {}, 'its b-tensors are not linear (spherical)'),
+        ('acq-x_dwi', {'bvec': '0 ' + '1 ' * 7 + '\n' + 2 * ZEROS}, 'one direction for all of 7'),
+        ('acq-STEAM_dwi', {}, None),
+    ],
+)  # fmt: skip
+def test_spherical_b_tensors_give_no_tensor(root, name, table, words):
+    path = write(root, name, **table)
+    row, dwi = dwi_of(root)
+    assert len(dwi.runs) == (1 if words else 2)
+    assert words is None or (path.name in row.reason and words in row.reason)
+
+
+@pytest.mark.parametrize(('deltas', 'n_runs'), [('1 ' * 8, 2), ('1 ' * 4 + '0 ' * 4, 1)])
+def test_a_table_of_b_tensor_shapes_is_heard(root, deltas, n_runs):
+    path = write(root, 'acq-STE_dwi')
+    path.with_name('sub-01_acq-STE_dwi.bdelta').write_text(deltas)
+    row, dwi = dwi_of(root)
+    assert len(dwi.runs) == n_runs
+    assert ('4 of its 7 weighted volumes' in row.reason) is (n_runs == 1)
+
+
+def test_field_maps_of_another_session_are_named(tmp_path):
+    root = write_dataset(tmp_path / 'bids')
+    for session in ('1', '2'):
+        path = write(root, f'ses-{session}_dwi', folder=f'ses-{session}/dwi')
+    target = path.relative_to(root / 'sub-01').as_posix()
+    write(root, 'ses-1_dir-PA_epi', (6, 6, 6), 'ses-1/fmap',
+          meta={**PA, 'IntendedFor': [target]}, **NO_TABLE)  # fmt: skip
+    one, two = discover(ImageIndex(root), Selection(modalities=('dwi',)))
+    assert 'acquired in ses-1, where the field was another one' in two.row('dwi').reason
+    assert 'acquired in ses-1' not in one.row('dwi').reason

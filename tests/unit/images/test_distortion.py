@@ -27,10 +27,16 @@ def test_warp_moves_along_its_axis_and_keeps_the_amount_of_signal():
         ({'TotalReadoutTime': 0, 'EffectiveEchoSpacing': 0.0005, 'ReconMatrixPE': 201}, 0.1),
         ({'TotalReadoutTime': None, 'EffectiveEchoSpacing': []}, math.nan),
         ({}, math.nan),
+        ({'EstimatedTotalReadoutTime': 0.04, 'EffectiveEchoSpacing': 0.0005}, 0.05),
+        ({'EstimatedEffectiveEchoSpacing': 0.0004}, 0.04),
+        # 434.2 Hz between water and fat at 3 T
+        ({'WaterFatShift': 21.71, 'MagneticFieldStrength': 3}, 0.05),
+        ({'WaterFatShift': 21.71}, math.nan),
+        ({'TotalReadoutTime': True}, math.nan),
     ],
 )
 def test_readout_time_is_a_number_or_unknown(sidecar, expected):
-    assert readout_time(sidecar, 101) == pytest.approx(expected, nan_ok=True)
+    assert readout_time(sidecar, 101) == pytest.approx(expected, rel=1e-3, nan_ok=True)
 
 
 def test_a_readout_in_milliseconds_is_refused():
