@@ -22,6 +22,7 @@ from bids_acc.bids.inputs import (
 )
 from bids_acc.bids.sidecars import entities_of, long_names, read_json
 from bids_acc.bids.tools import generated_by
+from bids_acc.dwi.volumes import MRTRIX
 from bids_acc.exceptions import MissingInputError
 
 NODDI_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -122,8 +123,12 @@ def _of_best_space(images: Iterable[Path]) -> list[Path]:
 
 
 def _preprocessed(images: list[Path], source: str) -> DwiInputs:
-    """Check the runs of a preprocessed series."""
-    runs = []
+    """Check the runs of a preprocessed series.
+
+    QSIPrep writes ``.bvec`` along the voxel axes of its LPS+ images without FSL's flip (qsiprep
+    issue 530), and beside it MRtrix3's ``.b``, which leaves no doubt.
+    """
+    runs, notes = [], list[str]()
     for image in images:
         stem = image.name.partition('.')[0]
         tables = [image.with_name(stem + end) for end in ('.bval', '.bvec')]
@@ -133,6 +138,10 @@ def _preprocessed(images: list[Path], source: str) -> DwiInputs:
                     f'{table} is missing: a preprocessed series needs its rotated gradient table '
                     'beside it; add it, or choose --dwi-source raw.'
                 )
+        own = image.with_name(stem + MRTRIX)
+        if own.is_file():  # in the scanner's frame, as to which tools differ for .bvec
+            tables[1] = own
+            notes.append(f'directions of {own.name}')
         sidecar = image.with_name(stem + '.json')
         metadata = read_json(sidecar) if sidecar.is_file() else {}
         names = long_names(entities_of(image), ('sub', 'ses', 'acq', 'rec', 'dir', 'run'))
@@ -141,7 +150,11 @@ def _preprocessed(images: list[Path], source: str) -> DwiInputs:
         runs.append(run)
     same = set.intersection(*(set(run.entities.items()) for run in runs))
     return DwiInputs(
-        runs=tuple(runs), entities=dict(same), source=source, mask=_mask_of(images[0])
+        runs=tuple(runs),
+        entities=dict(same),
+        source=source,
+        mask=_mask_of(images[0]),
+        notes=tuple(notes),
     )
 
 

@@ -27,7 +27,7 @@ from bids_acc.bids.selection import Selection
 from bids_acc.bids.sidecars import entities_of, inherited_file, suffix_of
 from bids_acc.dwi.shells import B0_THRESHOLD, GradientReport, Scaling, check_gradients
 from bids_acc.dwi.tensor import check_scheme
-from bids_acc.dwi.volumes import read_numbers
+from bids_acc.dwi.volumes import MRTRIX, read_numbers
 from bids_acc.exceptions import BidsAccError, InputDataError, MetadataError, MissingInputError
 from bids_acc.images.distortion import (
     check_readout,
@@ -437,6 +437,8 @@ def _table(run: DwiRun, root: Path, extension: str) -> Path:
     own = run.image.with_name(run.image.name.partition('.')[0] + extension)
     alike = [own.with_name(own.stem + end) for end in _OTHER_ENDINGS[extension]]
     there = next((f' Rename {path.name} to {own.name}.' for path in alike if path.exists()), '')
+    if (mrtrix := own.with_suffix(MRTRIX)).is_file():
+        there = f' {mrtrix.name} is a table of MRtrix3: export it by mrconvert -export_grad_fsl.'
     raise _NoTableError(f'{own} is missing, and no inherited {extension} file fits.{there}')
 
 

@@ -290,7 +290,7 @@ def _choose_dwi(
         inputs = find_preprocessed(selection.derivatives, subject, session)
     if inputs is not None:
         names = ', '.join(run.image.name for run in inputs.runs)
-        notes = [f'taken as preprocessed by {inputs.source}: {names}']
+        notes = [f'taken as preprocessed by {inputs.source}: {names}', *inputs.notes]
     elif selection.dwi_source == 'derivative':
         folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
         raise MissingInputError(

@@ -18,6 +18,7 @@ import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import ImageOpener
 
+from bids_acc.dwi.volumes import MRTRIX
 from bids_acc.exceptions import ExitCode, InputDataError, MissingInputError
 from bids_acc.files.reading import check_regular, number_table, read_whole, reading
 from bids_acc.func.finished import FinishedRun
@@ -607,7 +608,7 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     bval, bvec : Path
-        Text files.
+        Text files; directions may be in MRtrix3's rows x, y, z, b (``.b``).
 
     Returns
     -------
@@ -634,7 +635,7 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
                 'images again, or write the table by hand.'
             ) from error
     bvals = tables[0].ravel()
-    bvecs = tables[1]
+    bvecs = tables[1][:, :3] if bvec.suffix == MRTRIX else tables[1]
     if bvecs.shape[0] == 3 and bvecs.shape[1] == bvals.size:
         bvecs = bvecs.T
     if bvecs.shape != (bvals.size, 3):

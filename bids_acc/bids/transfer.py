@@ -7,6 +7,7 @@ images have the same flip angle); ``MTRmap`` for a map, of the scanner or of ano
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +30,16 @@ from bids_acc.typing import FloatArray
 
 STATES: Mapping[str, str] = {'on': 'on', 'true': 'on', 'off': 'off', 'false': 'off'}
 """Words of ``mt-`` and of the sidecar's ``MTState``, in small letters."""
-SAME_FIELDS = ('RepetitionTime', 'RepetitionTimeExcitation', 'EchoTime', 'FlipAngle')
+SAME_FIELDS = ('RepetitionTime', 'RepetitionTimeExcitation', 'EchoTime', 'FlipAngle',
+               'ReceiveCoilName', 'MagneticFieldStrength')  # fmt: skip
 """What two images must share for their ratio to tell of saturation alone."""
 SCALES = ('PhilipsScaleSlope', 'PhilipsRescaleSlope')
 """Fields of dcm2niix that tell that two images may have been scaled apart."""
 NOT_OF_PAIR = ('mt', 'part', 'extension', 'suffix', 'datatype')
 """Entities that do not tell one pair from another."""
+SAID_BY_LABEL = re.compile(r'(?:mt)?(on|off)|(nomt)|(mt)', re.IGNORECASE)
+"""Labels of ``acq-`` that say whether there was saturation, where neither ``mt-`` nor ``MTState``
+does."""
 LEAST_EDGE = 8
 """Voxels along each axis below which an image is none."""
 
@@ -129,17 +134,39 @@ def _pairs(index: ImageIndex, files: Sequence[ImageFile], refused: Refused) -> l
         groups.setdefault(_group(image), []).append(image)
     pairs: list[MtrInputs] = []
     alone: Refused = []
+    single: list[_Image] = []
     for _, group in sorted(groups.items(), key=lambda item: str(item[1][0].path)):
         try:
             pairs.append(_pair(group))
         except MissingInputError as error:
             alone.append((group[0].path, error))
+            single += group
         except BidsAccError as error:
             refused.append((group[0].path, error))
+    if not pairs and (group := _only_pair(single)):
+        try:
+            pairs.append(_pair(group, differ=True))
+        except BidsAccError as error:
+            alone = [(group[0].path, error), *alone]
+        else:
+            alone = [entry for entry in alone if entry[0] not in {i.path for i in group}]
     # of an MTS collection the third image, of another flip angle, stands alone as it should
     refused += [(path, error) for path, error in alone
                 if not (pairs and '_MTS' in path.name)]  # fmt: skip
     return pairs
+
+
+def _only_pair(single: Sequence[_Image]) -> list[_Image]:
+    """Return the pair that images without a partner of the same name can only make.
+
+    One image of either state there must be once; of the other the first is taken.
+    """
+    by_state = {state: [i for i in single if i.state == state] for state in ('on', 'off')}
+    on, off = by_state['on'], by_state['off']
+    suffixes = {i.entities.get('suffix') for i in single}
+    if not on or not off or min(len(on), len(off)) > 1 or len(suffixes) > 1:
+        return []
+    return [on[0], off[0]]
 
 
 def _image(index: ImageIndex, file: ImageFile) -> _Image:
@@ -148,6 +175,11 @@ def _image(index: ImageIndex, file: ImageFile) -> _Image:
     metadata = metadata_of(index, path)
     if part := image_part(entities, metadata):
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
+    if len(read_grid(path)[0]) == 4:
+        raise InputDataError(
+            f'{path} has 4 dimensions; write the images with and without saturation to a file '
+            'each (mt-on, mt-off).'
+        )
     check_image(path, (3,), minimum_size=LEAST_EDGE)
     if number_kind(path) == 'complex':
         raise InputDataError(f'{path} holds complex numbers; write their magnitude.')
@@ -158,13 +190,29 @@ def _image(index: ImageIndex, file: ImageFile) -> _Image:
             f'{path}: its name says mt-{named}, its sidecar MTState '
             f'{str(told == "on").lower()}; correct one of them.'
         )
-    state = named or told
-    if state is None:
+    state = named or told or _state_of_label(entities.get('acquisition', ''))
+    if not state:
         raise InputDataError(
             f'{path}: neither mt-on or mt-off in its name nor MTState (true or false) in its '
             'sidecar tells whether there was saturation.'
         )
     return _Image(path, entities, metadata, state)
+
+
+def _state_of_label(label: str) -> str:
+    """Return the state that a label of ``acq-`` tells, or nothing.
+
+    Examples
+    --------
+    >>> _state_of_label('MTon'), _state_of_label('off'), _state_of_label('nomt')
+    ('on', 'off', 'off')
+    >>> _state_of_label('MT'), _state_of_label('boston')
+    ('on', '')
+    """
+    found = SAID_BY_LABEL.fullmatch(label)
+    if found is None:
+        return ''
+    return (found[1] or ('off' if found[2] else 'on')).lower()
 
 
 def _group(image: _Image) -> tuple[object, ...]:
@@ -177,8 +225,11 @@ def _group(image: _Image) -> tuple[object, ...]:
     return (image.entities.get('suffix'), angle, same)
 
 
-def _pair(group: Sequence[_Image]) -> MtrInputs:
-    """Check the images of a group: one of each state, alike, and with an effect of saturation."""
+def _pair(group: Sequence[_Image], *, differ: bool = False) -> MtrInputs:
+    """Check the images of a group: one of each state, alike, and with an effect of saturation.
+
+    With ``differ``, their names do not say that they belong together.
+    """
     by_state = {state: [i for i in group if i.state == state] for state in ('on', 'off')}
     for state, other in (('on', 'off'), ('off', 'on')):
         if not by_state[state]:
@@ -196,7 +247,12 @@ def _pair(group: Sequence[_Image]) -> MtrInputs:
     on, off = by_state['on'][0], by_state['off'][0]
     _check_alike(on, off)
     notes = _check_effect(on, off)
-    entities = {k: v for k, v in on.entities.items() if k not in (*NOT_OF_PAIR, 'flip')}
+    entities = {k: v for k, v in on.entities.items()
+                if k not in (*NOT_OF_PAIR, 'flip') and off.entities.get(k) == v}  # fmt: skip
+    if differ:
+        apart = [k for k in sorted({*on.entities, *off.entities} - {*NOT_OF_PAIR})
+                 if on.entities.get(k) != off.entities.get(k)]  # fmt: skip
+        notes.append(f'the two names differ in {" and ".join(apart)}: see that they are a pair')
     return MtrInputs((on.path, off.path), entities, on.metadata, notes=tuple(notes))
 
 

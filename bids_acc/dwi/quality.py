@@ -46,6 +46,7 @@ USUAL: Mapping[str, tuple[float, float]] = {
     'negative_pct': (0.0, 5.0),
     'clipped_pct': (0.0, 0.5),
     'drift_pct': (-10.0, 10.0),
+    'order_gain': (0.0, 1.03),
 }
 """Figure and its usual range. Mean diffusivity of brain tissue is 0.7e-3 mm2/s (a third of the
 trace of Pierpaoli et al. 1996, Radiology 201:637-648, doi:10.1148/radiology.201.3.8939209); fluid

@@ -241,7 +241,10 @@ def join_runs(
         check_signal(raw, str(dwi_files[number]))
         data, gaps = without_gaps(raw)
         report = check_gradients(
-            *read_table(*tables[number]), data.shape[3], b0_threshold=b0_threshold, scaling=scaling
+            *read_table(*tables[number], affine),
+            data.shape[3],
+            b0_threshold=b0_threshold,
+            scaling=scaling,
         )
         check_positive(data, str(dwi_files[number]))
         where = str(dwi_files[number])

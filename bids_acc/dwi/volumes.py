@@ -9,12 +9,16 @@ import nibabel as nb
 import numpy as np
 import numpy.typing as npt
 
+from bids_acc.dwi.shells import bvecs_from_scanner
 from bids_acc.exceptions import GridMismatchError, InputDataError
 from bids_acc.files.reading import check_gzip, number_table, read_whole
 from bids_acc.images.files import read_image
 from bids_acc.typing import FloatArray
 
 Volumes = npt.NDArray[np.float32]
+
+MRTRIX = '.b'
+"""Ending of MRtrix3's gradient tables."""
 
 
 def read_volumes(
@@ -111,8 +115,10 @@ def read_numbers(path: str | Path) -> FloatArray:
         raise InputDataError(f'{path} does not hold a table of numbers: {error}') from error
 
 
-def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArray]:
-    """Read FSL gradient files.
+def read_table(
+    bval: str | Path, bvec: str | Path, affine: npt.ArrayLike
+) -> tuple[FloatArray, FloatArray]:
+    """Read FSL gradient files, or the directions of MRtrix3's.
 
     Parameters
     ----------
@@ -120,13 +126,15 @@ def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArr
         b-values in s/mm2, in a row or a column.
     bvec : Path
         Directions in FSL's frame (voxel axes, the first one flipped where the affine's determinant
-        is positive).
+        is positive); or a file ``.b`` with rows x, y, z, b in the scanner's frame.
+    affine : (4, 4) array_like
+        Of the image.
 
     Returns
     -------
     bvals : (n_volumes,) ndarray
     bvecs : (3, n_volumes) or (n_volumes, 3) ndarray
-        As in the file.
+        As in the file; of MRtrix3's turned into FSL's frame.
 
     Raises
     ------
@@ -134,4 +142,6 @@ def read_table(bval: str | Path, bvec: str | Path) -> tuple[FloatArray, FloatArr
         If they hold no numbers.
     """
     bvals, bvecs = read_numbers(bval).ravel(), read_numbers(bvec)
+    if Path(bvec).suffix == MRTRIX:
+        return bvals, bvecs_from_scanner(bvecs[:, :3], affine)
     return bvals, bvecs.T if bvecs.shape == (3, bvals.size) else bvecs  # BIDS': three rows

@@ -394,6 +394,7 @@ QUALITY: Mapping[str, str] = {
     'on_off_moved': 'displacement between the images (mm)',
     'on_phase_deg': 'phase of ON (degrees)', 'on_shift_hz': 'offset of ON (Hz)',
     'osprey_difference_snr': 'S/N of the difference as Osprey',
+    'order_gain': 'fit with directions in another order',
     'outlier_slices': 'slices without signal', 'outlier_slices_pct': 'slices without signal (%)',
     'registration_dice': 'overlap with the template', 'repetition_time': 'repetition time (s)',
     'residual_median': 'residual of the tensor', 'residual_water_ratio': 'residual water by NAA',

@@ -17,6 +17,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi import outliers, quality
 from bids_acc.dwi.coherence import AxisCheck, check_axes
 from bids_acc.dwi.gradients import Gradients
+from bids_acc.dwi.order import check_order
 from bids_acc.dwi.shells import Shells, bvecs_from_scanner, find_shells
 from bids_acc.dwi.tensor import TensorFit, check_decay, fit_tensor, scalar_maps
 from bids_acc.images import files
@@ -87,6 +88,7 @@ class FitTensor(SimpleInterface):
         self._results['report'] = {
             **_series_measures(signal, predicted, gradients, shells, judged),
             **_fit_measures(fit, check, fixed=not np.array_equal(axes, np.eye(3))),
+            **_order_measures(signal[:, used], gradients.of(used)),
             'brain_seen': float(self.inputs.seen),
         }
         self._write(runtime, fit, mask, affine)
@@ -156,6 +158,12 @@ def _series_measures(
             signal, gradients.bvals, gradients.directions
         ),
     }
+
+
+def _order_measures(signal: Volume, gradients: Gradients) -> dict[str, float | str]:
+    """Whether the directions lie beside the right volumes."""
+    order = check_order(signal, gradients.bvals, gradients.directions, gradients.runs)
+    return {'order_gain': order.gain, 'order_finding': order.sentence()}
 
 
 def _fit_measures(

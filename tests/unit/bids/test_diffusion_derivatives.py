@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nb
+import numpy as np
 import pytest
 
 from bids_acc.bids.diffusion import find_noddi, shell_values
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.fieldmaps import find_reversed
 from bids_acc.bids.index import ImageIndex
+from bids_acc.bids.inputs import read_gradients
 from bids_acc.bids.selection import Selection
+from bids_acc.dwi.shells import bvecs_to_scanner
+from bids_acc.dwi.volumes import read_table
 from tests.synthetic.bids_folder import write_dataset, write_dwi, write_image
 
 
@@ -161,3 +166,29 @@ def test_field_maps_of_reversed_phase_encoding_are_found(root, fields, expected)
     if expected:
         path, metadata = find_reversed(root, session.dwi.runs)[0][0]
         assert (path, metadata['TotalReadoutTime']) == (epi, 0.04)
+
+
+def test_directions_of_mrtrix_beside_a_preprocessed_series_are_taken(root, qsiprep):
+    """QSIPrep's .bvec lack FSL's flip on its LPS+ images (qsiprep issue 530)."""
+    run = plan_of(root, derivatives={'q': qsiprep})[0].dwi.runs[0]
+    image = nb.load(run.image)
+    bvals, _ = read_gradients(run.bval, run.bvec)
+    scanner = np.array([[0.6, 0.8, 0.0]] * len(bvals)) * (bvals > 0)[:, None]
+    table = run.image.with_name(run.image.name.replace('.nii.gz', '.b'))
+    np.savetxt(table, np.column_stack([scanner, bvals]), header='command_history: mrconvert')
+    session, row = plan_of(root, derivatives={'q': qsiprep})
+    assert (row.status, session.dwi.runs[0].bvec) == ('run', table)
+    assert f'directions of {table.name}' in row.reason
+    read = read_table(run.bval, table, image.affine)
+    assert np.allclose(bvecs_to_scanner(read[1], image.affine), scanner)
+    table.write_text('0 0 1 1000\n')
+    _, row = plan_of(root, derivatives={'q': qsiprep})
+    assert row.status == 'fail'
+    assert table.name in row.reason
+
+
+def test_a_raw_series_with_a_table_of_mrtrix_alone_is_told_what_to_do(root):
+    bval = next(root.glob('sub-01/ses-a/dwi/*.bval'))
+    bval.rename(bval.with_suffix('.b'))
+    _, row = plan_of(root)
+    assert 'is a table of MRtrix3: export it by mrconvert -export_grad_fsl' in row.reason

@@ -152,3 +152,52 @@ def test_nothing_there(tmp_path: Path, write: Write) -> None:
     write('T1w', OFF)
     with pytest.raises(NothingThereError):
         _found(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('on', 'off', 'said'),
+    [
+        ('run-1_mt-on_MTR', 'run-2_mt-off_MTR', 'the two names differ in run'),
+        ('acq-mt_mt-on_MTR', 'acq-nomt_mt-off_MTR', 'the two names differ in acquisition'),
+        ('acq-MTon_MTR', 'acq-MToff_MTR', 'the two names differ in acquisition'),
+    ],
+)
+def test_the_only_two_images_are_a_pair_whatever_their_names(
+    tmp_path: Path, write: Write, on: str, off: str, said: str
+) -> None:
+    write(on, 0.6 * OFF)
+    write(off, OFF)
+    inputs, words = _found(tmp_path)
+    assert _names(inputs) == [on, off]
+    assert said in words
+    assert 'run' not in inputs.entities
+    assert 'acquisition' not in inputs.entities
+
+
+def test_of_two_with_saturation_the_first_makes_the_pair(tmp_path: Path, write: Write) -> None:
+    write('run-1_mt-on_MTR', 0.6 * OFF)
+    write('run-2_mt-on_MTR', 0.61 * OFF)
+    write('mt-off_MTR', OFF)
+    inputs, words = _found(tmp_path)
+    assert _names(inputs) == ['run-1_mt-on_MTR', 'mt-off_MTR']
+    assert 'run-2_mt-on_MTR.nii.gz: its image with mt-off is not there' in words
+
+
+def test_two_unmatched_pairs_are_not_guessed(tmp_path: Path, write: Write) -> None:
+    for name, values in (('run-1_mt-on_MTR', 0.6 * OFF), ('run-2_mt-on_MTR', 0.6 * OFF),
+                         ('run-3_mt-off_MTR', OFF), ('run-4_mt-off_MTR', OFF)):  # fmt: skip
+        write(name, values)
+    with pytest.raises(MissingInputError, match='none of 4'):
+        _found(tmp_path)
+
+
+def test_images_of_two_coils_and_of_four_dimensions_are_refused(
+    tmp_path: Path, write: Write
+) -> None:
+    write('mt-on_MTR', 0.6 * OFF, ReceiveCoilName='32Ch')
+    write('mt-off_MTR', OFF, ReceiveCoilName='Body')
+    with pytest.raises(InputDataError, match='ReceiveCoilName is 32Ch with and Body without'):
+        _found(tmp_path)
+    write('mt-off_MTR', np.stack([OFF, OFF], axis=-1))
+    with pytest.raises(BidsAccError, match='a file each'):
+        _found(tmp_path)

@@ -29,7 +29,7 @@ def test_three_volumes_have_their_directions_in_columns(tmp_path):
     """As many rows as columns: BIDS tells which is which."""
     (tmp_path / 'a.bval').write_text('0 1000 1000')
     np.savetxt(tmp_path / 'a.bvec', np.array([[0, 0, 0], [1, 0, 0], [0, 0.6, 0.8]]).T)
-    bvecs = read_table(tmp_path / 'a.bval', tmp_path / 'a.bvec')[1]
+    bvecs = read_table(tmp_path / 'a.bval', tmp_path / 'a.bvec', np.eye(4))[1]
     np.testing.assert_allclose(bvecs[2], [0, 0.6, 0.8])
 
 
