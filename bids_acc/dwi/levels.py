@@ -69,7 +69,7 @@ def mean_levels(data: npt.NDArray[np.float32]) -> FloatArray:
     """
     mean = np.nan_to_num(data).mean(axis=3)
     inside = mean > OBJECT_SHARE * np.percentile(mean, 99)
-    return np.nan_to_num(data[inside]).mean(axis=0, dtype=float)
+    return np.asarray(np.nan_to_num(data[inside]).mean(axis=0, dtype=float))
 
 
 def judge_levels(level: npt.ArrayLike, bvals: npt.ArrayLike) -> Levels:
@@ -126,7 +126,7 @@ def _dark_base(
         return np.zeros(level.size, dtype=bool)
     usual = level[steady] / ratio[steady]  # the median of each volume's shell
     dark = base & (level < LIKE * usual.max()) & (level > usual.min() / LIKE)
-    return dark & bool(np.median(level[bright]) > MOST_APART * usual.max())
+    return np.asarray(dark & bool(np.median(level[bright]) > MOST_APART * usual.max()))
 
 
 def drift(levels: Levels, bvals: npt.ArrayLike) -> float:
