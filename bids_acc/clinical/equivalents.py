@@ -15,9 +15,15 @@ import numpy as np
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.tables.reading import read_tsv
 
 COLUMNS = ('method', 'drug', 'route', 'dose_mg', 'interval_days', 'cpz_mg', 'source', 'identifier')
 """Columns that a table of equivalents must have."""
+SIZES = ('dose_mg', 'interval_days', 'cpz_mg')
+"""Those that hold numbers."""
+TEXT = frozenset(COLUMNS) - set(SIZES)
+"""Those that are text whatever they hold."""
+
 SHORT = ('drug', 'equivalent', 'source')
 """Columns of a short table: mg per day that equal 100 mg of chlorpromazine, and who says so."""
 OWN_METHOD = 'own table'
@@ -68,9 +74,8 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
     >>> load_equivalents()['gardner2010', 'olanzapine', 'oral'].cpz_mg
     600.0
     """
-    file = path or resources.files('bids_acc') / 'data' / 'clinical' / 'chlorpromazine.tsv'
-    with file.open('r', encoding='utf-8') as stream:
-        rows = pd.read_csv(stream, sep='\t', na_values=['n/a'], keep_default_na=False)
+    file = Path(str(path or resources.files('bids_acc') / 'data/clinical/chlorpromazine.tsv'))
+    rows = read_tsv(file, text=TEXT)
     if set(SHORT) <= set(rows) and 'cpz_mg' not in rows:
         rows = _completed(rows)
     if missing := [c for c in COLUMNS if c not in rows]:
@@ -78,17 +83,24 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
     table: dict[tuple[str, str, str], Equivalent] = {}
     for number, row in enumerate(rows.to_dict('records'), start=2):
         key = (str(row['method']), normal_name(str(row['drug'])), str(row['route']))
-        entry = Equivalent(
-            float(row['dose_mg']), float(row['interval_days']), float(row['cpz_mg']),
-            '' if pd.isna(row['source']) else str(row['source']),
-        )  # fmt: skip
-        sizes = (entry.dose_mg, entry.interval_days, entry.cpz_mg)
-        if not all(np.isfinite(s) and s > 0 for s in sizes) or not entry.source:
+        dose, days, cpz = (_size(file, number, name, row[name]) for name in SIZES)
+        entry = Equivalent(dose, days, cpz, '' if pd.isna(row['source']) else str(row['source']))
+        if not all(np.isfinite(s) and s > 0 for s in (dose, days, cpz)) or not entry.source:
             raise InputDataError(f'{file}: line {number} lacks a positive dose or its source.')
         if key in table:
             raise InputDataError(f'{file}: {" ".join(key)} stands twice (line {number}).')
         table[key] = entry
     return table
+
+
+def _size(file: Path, line: int, column: str, cell: object) -> float:
+    """Read a number of a table that somebody wrote; NaN where it is missing."""
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InputDataError(
+            f'{file}: line {line}, {column}: {cell!r} is no number; write a decimal point.'
+        ) from error
 
 
 def _completed(rows: pd.DataFrame) -> pd.DataFrame:

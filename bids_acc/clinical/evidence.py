@@ -330,7 +330,8 @@ def items_rule(
         asked = f'all of {named} <= {limit:g}'
     known = {k: v for k, v in scores.items() if not math.isnan(v)}
     top = max(known.values(), default=math.nan)
-    text = f'{len(known)} of {len(items)} items rated, highest {top:g}'
+    highest = f', highest {top:g}' if known else ''
+    text = f'{len(known)} of {len(items)} items rated{highest}'
     return Rule(name, truth, text, asked, source)
 
 

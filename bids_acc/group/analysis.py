@@ -383,6 +383,8 @@ def _part(run: GroupRun, name: str, function: Callable[[GroupRun], str]) -> None
     except SettingsError:
         raise
     except BidsAccError as error:
+        # what one part cannot do costs that part: a broken map must not take the metabolites with
+        # it
         text = f'{name}: {error}'
         row = replace(row, status='failed', reason_text=text, exit_code=error.exit_code)
         run.notes.append(f'{name.capitalize()} failed: {error}')
@@ -515,6 +517,7 @@ def _statistics(run: GroupRun) -> str:
                 'columns of your own in Responses/Columns of the model file.'
             )
         raise NotPossibleError('neither parcels nor regions nor spectra.')
+    # a stream of its own: more bootstraps of the parcels must not move p values of the statistics
     seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
     run.tables = run_statistics(
         run.model,

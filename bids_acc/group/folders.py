@@ -135,6 +135,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         _claim(claim)
         yield aside
         former = folder.with_name(f'.{folder.name}-{token}-former{PART}')
+        # two renames and no copy: whoever looks meanwhile sees one whole result or the other
         if folder.exists():
             folder.replace(former)
         aside.replace(folder)

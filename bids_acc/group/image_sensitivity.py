@@ -112,6 +112,7 @@ def put_back(parcels: pd.DataFrame, left: pd.DataFrame, failed: pd.DataFrame) ->
     ]
     back = _indexed(left[kept])['value']
     now = _indexed(parcels)
+    # values of the whole gate stay: only what it took comes back
     filled = now['value'].fillna(back.reindex(now.index)).to_numpy()
     absent = back.dropna()[~back.dropna().index.isin(now.index)]
     same = parcels.assign(value=filled)
@@ -192,6 +193,7 @@ def with_gates_of_images(run: GroupRun, people: pd.DataFrame) -> None:
     if run.left_out is None and run.regions_left_out is None:
         return
     rows = _rows(run, people, run.images.iloc[:0], 'gate_off')
+    # one criterion alone would be the whole gate again
     if len(run.images.drop_duplicates(['modality', 'criterion'])) > 1:
         for (modality, criterion), failed in run.images.groupby(['modality', 'criterion']):
             for row in _rows(run, people, failed, 'gate_alone'):

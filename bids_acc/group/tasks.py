@@ -185,6 +185,8 @@ def run_tasks(
         LOGGER.info('%d of %d tasks were done before', len(results), len(tasks))
     pace, n_workers = Pace(), _n_workers(n_jobs, backend)
     for task, found, seconds in _execute(waiting, n_jobs, backend):
+        # as JSON has them, also when nothing is stored: a run that was resumed must compute on
+        # with the same numbers
         records = plain(found)
         if folder is not None:
             _store(folder, task.name, records)
@@ -222,6 +224,8 @@ def _execute(
 def _call(task: Task) -> tuple[str, Records, float]:
     """Run one task with one BLAS thread; return its name, result and seconds."""
     started = time.monotonic()
+    # sums of BLAS depend on its number of threads in their last digits, from which labels of
+    # vertices may tip
     with threadpool_limits(limits=1):
         found = task.function(**task.arguments)
     return task.name, found, time.monotonic() - started

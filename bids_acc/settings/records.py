@@ -23,9 +23,9 @@ from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.settings.option import option
 
 STRICT = ConfigDict(extra='forbid', allow_inf_nan=False)
+"""No unknown names; infinity and NaN are no settings."""
 MOST_WORKERS = 4096
 """Processes or threads above which a number is a slip (own convention)."""
-"""No unknown names; infinity and NaN are no settings."""
 
 AtLeastTwo = Annotated[int, Ge(2)]
 PositiveHz = Annotated[float, Gt(0)]

@@ -52,6 +52,8 @@ def share(events: BoolArray) -> Share:
     count, n = int(events.sum()), len(events)
     if not n:
         return Share(*(float('nan'),) * 3, 0, 0)
+    # Wilson and not Wald: where all of 20 people are called rightly, Wald's interval has no width,
+    # and beside 0 or 1 it leaves the scale
     low, high = proportion_confint(count, n, method='wilson')
     return Share(count / n, float(low), float(high), count, n)
 
@@ -87,6 +89,8 @@ def roc_curve(truth: BoolArray, decision: FloatArray) -> tuple[FloatArray, Float
     false_positive, true_positive, cutoff : (m,) ndarray of float64
         Called positive are those at or above the cut-off.
     """
+    # each observed value once: people with the same decision cannot be parted by any cut-off, so
+    # that a curve through them one by one would depend on their order
     cutoffs = np.unique(decision)[::-1]
     called = decision[None, :] >= cutoffs[:, None]
     true = (called & truth).sum(axis=1) / truth.sum()
@@ -145,7 +149,10 @@ def auc_interval(
     yes, no = decision[truth], decision[~truth]
     wins = (yes[:, None] > no) + 0.5 * (yes[:, None] == no)
     auc = float(wins.mean())
+    # DeLong: how much the members of each class differ in the share of the other class that they
+    # beat
     variance = wins.mean(axis=1).var(ddof=1) / len(yes) + wins.mean(axis=0).var(ddof=1) / len(no)
+    # complete separation has no logit, and its estimated variance of zero is no certainty
     if not 0 < auc < 1 or not variance > 0:
         return auc, float('nan'), float('nan')
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (auc * (1 - auc))
@@ -188,6 +195,8 @@ def calibration(truth: BoolArray, decision: FloatArray) -> Calibration:
     doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
     """
     y, ones = truth.astype(float), np.ones((len(truth), 1))
+    # two questions, two models: the slope with a free intercept, and the intercept with the slope
+    # held at one (the offset), or each would make up for the other
     slope = _logit(y, np.column_stack([ones, decision]), None)
     large = _logit(y, ones, decision)
     p = special.expit(decision)
@@ -253,6 +262,7 @@ def calibration_groups(
     [(0.27, 0.0), (0.73, 1.0)]
     """
     count = int(np.clip(len(truth) // smallest, 1, 10))
+    # equal numbers of people, not equal widths of probability, whose outer bins hold nobody
     order = np.array_split(np.argsort(decision, kind='stable'), count)
     return [(float(special.expit(decision[who]).mean()), share(truth[who])) for who in order]
 
@@ -289,6 +299,8 @@ def _logistic(y: FloatArray, X: FloatArray, offset: FloatArray | None) -> Logist
             fit: LogisticResults = Logit(y, X, offset=offset).fit(disp=False)
         except (np.linalg.LinAlgError, ValueError):  # the classes are told apart completely
             return None
+        # where classes are told apart the likelihood rises for ever, which is not always an error:
+        # the coefficients are then those of the last step allowed
         return fit if fit.mle_retvals['converged'] else None
 
 

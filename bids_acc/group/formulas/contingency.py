@@ -91,14 +91,20 @@ def fisher_exact(
     (0.4857, 0)
     """
     counts = np.asarray(table, dtype=np.int64)
+    # columns are filled one after the other, and over few rows there are few ways to fill one
     if counts.shape[0] > counts.shape[1]:
         counts = counts.T
     observed = float(_log_weight(counts.ravel()))
     weights = _enumerate(counts)
     if weights is not None:
+        # factorials of a cohort overflow; only their ratios matter
         shifted = np.exp(weights - weights.max())
+        # tables as likely as the one observed reach that number by sums in another order: without
+        # the tolerance it may miss itself
         p = shifted[weights <= observed + 1e-7].sum() / shifted.sum()
         return float(min(p, 1.0)), 0
+    # exchanging columns among people keeps both margins and draws each table with its own
+    # probability
     rows = np.repeat(np.arange(counts.shape[0]), counts.sum(axis=1))
     columns = np.repeat(np.arange(counts.shape[1]), counts.sum(axis=0))
     hits = 0
@@ -115,6 +121,7 @@ def _column_fillings(total: int, limits: IntArray) -> IntArray | None:
     left = np.array([total], dtype=np.int64)
     for i, limit in enumerate(limits):
         rest = int(limits[i + 1 :].sum())
+        # at least what the rows below cannot take: no filling is begun that cannot be ended
         low, high = np.maximum(left - rest, 0), np.minimum(left, limit)
         repeat = np.maximum(high - low + 1, 0)
         if repeat.sum() > MAX_TABLES:

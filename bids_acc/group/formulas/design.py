@@ -155,6 +155,7 @@ def build_design(
         if name not in frame.columns:
             raise DesignError(f'column {name!r} is not in the table.')
         if name in factors:
+            # a level that nobody has would be a column that nothing can estimate
             present = set(frame[name])
             levels[name] = tuple(level for level in factors[name] if level in present)
             differs = len(levels[name]) > 1
@@ -163,6 +164,8 @@ def build_design(
         if differs:
             used.append(name)
             continue
+        # a covariate that everybody shares adjusts nothing and may go; without the tested term
+        # there is no question left
         if name in keep:
             raise DesignError(
                 f'{name} is the same in all {len(frame)} participants: nothing to compare.'
@@ -272,9 +275,13 @@ def _coded(
             )
         )
     coded = formulaic.model_matrix(
+        # formulaic sorts terms by their degree; columns are found by the order of the model file
         formulaic.Formula(formula, _ordering='none'),
         pd.DataFrame(data),
+        # rows are complete by now: one that is dropped here in silence would part design and
+        # response
         na_action='raise',
+        # or a column that is called like a variable of this module would be read from here
         context={},
     )
     slices = list(coded.model_spec.term_slices.values())[1:]
@@ -291,6 +298,8 @@ def _in_words(terms: Sequence[str], splines: Mapping[str, int]) -> str:
 def _refuse_few_values(frame: pd.DataFrame, splines: Mapping[str, int]) -> None:
     """Refuse splines whose knots, at quantiles, would not all be different."""
     for name, df in splines.items():
+        # tied knots make dependent columns, of which formulaic's own message says nothing that an
+        # author of a model file could use
         knots = np.quantile(np.unique(frame[name]), np.linspace(0, 1, df + 1))
         if len(np.unique(knots)) <= df or frame[name].nunique() <= df + 1:
             raise DesignError(
@@ -319,10 +328,13 @@ def _refuse_collinear(design: Design) -> None:
         raise DesignError(
             f'{n} complete participants are too few for {p} coefficients ({design.formula}).'
         )
+    # lengths of one: beside age in years, MD in mm2/s would pass for a column of zeros
     scale = np.linalg.norm(design.X, axis=0)
     X = design.X / np.where(scale > 0, scale, 1)
     if np.linalg.matrix_rank(X, tol=1e-8) == p:
         return
+    # the direction that the columns cannot see holds the terms that say the same: to be named, or
+    # the reader has a message about matrices
     _, _, vt = np.linalg.svd(X, full_matrices=False)
     involved = np.abs(vt[-1]) > 1e-6
     guilty = [term for term, columns in design.terms.items() if any(involved[i] for i in columns)]

@@ -52,6 +52,8 @@ def equivalence_p(estimate: float, se: float, df: float, bound: float) -> float:
     if not bound > 0:
         raise InputDataError(f'a smallest effect of interest is above zero, not {bound}.')
     law = stats.norm if np.isinf(df) else stats.t(df)
+    # both one-sided tests must reject: the larger p is that of the pair, without a correction for
+    # two
     return float(max(law.sf((estimate + bound) / se), law.cdf((estimate - bound) / se)))
 
 
@@ -90,6 +92,8 @@ def _integral(log_density: Callable[[float], float]) -> float:
     def on_log_scale(u: float) -> float:
         return log_density(float(np.exp(u))) + u
 
+    # the integrand spans many powers of ten and is narrow: not told of the peak, the quadrature
+    # may step over it and answer zero
     top = optimize.minimize_scalar(lambda u: -on_log_scale(u), bounds=(-30, 30), method='bounded')
     peak = -float(top.fun)
     area, _ = integrate.quad(

@@ -28,6 +28,7 @@ MIN_PER_SITE = 10
 def _inverse_gamma_prior(variances: FloatArray) -> tuple[float, float]:
     """Return shape and scale of the prior of one site's scales, by the method of moments."""
     mean, spread = float(variances.mean()), float(variances.var(ddof=1))
+    # the prior's shape would be infinite: nothing is learnt from features that are copies of one
     if not spread > 0:
         raise InputDataError(
             'ComBat: all features have one variance in a site, as copies of one feature do; name '
@@ -211,6 +212,7 @@ class ComBat(TransformerMixin, BaseEstimator):
                 f'site {str(unknown[0])!r} was not among the sites that ComBat was fitted to; a '
                 'new site cannot be harmonised without its own subjects in the fit.'
             )
+        # by the sites of the fit and not of this table, which in a test fold may lack one
         at = np.searchsorted(self.sites_, sites)
         expected = self.alpha_ + self._covariates(X) @ self.beta_
         z = (self._values(X) - expected) / self.sigma_
@@ -295,6 +297,8 @@ class ComBat(TransformerMixin, BaseEstimator):
         n = len(values)
         indicators = (sites[:, None] == np.array(self.sites_)[None]).astype(float)
         design = np.hstack([indicators, covariates])
+        # least squares would answer all the same, by any of many splits of one difference between
+        # site and group, and what is called the site's would be taken out
         if np.linalg.matrix_rank(design) < design.shape[1]:
             raise InputDataError(
                 'ComBat: site cannot be told from '
@@ -305,10 +309,12 @@ class ComBat(TransformerMixin, BaseEstimator):
             raise InputDataError(f'ComBat: {n} subjects for {design.shape[1]} coefficients.')
         coefficients = np.linalg.lstsq(design, values, rcond=None)[0]
         n_sites = len(self.sites_)
+        # weighted by people, so that a small site does not decide where all are brought to
         self.alpha_ = indicators.sum(axis=0) / n @ coefficients[:n_sites]
         self.beta_ = coefficients[n_sites:]
         # Maximum likelihood (divided by n), as in Johnson et al.
         self.sigma_ = np.sqrt(((values - design @ coefficients) ** 2).mean(axis=0))
+        # a constant feature has a residual of rounding, by which everything would be divided
         flat = self.sigma_ <= 1e-10 * np.abs(values).max(axis=0)
         if flat.any():
             bad = self.feature_names_out_[int(np.flatnonzero(flat)[0])]

@@ -56,6 +56,7 @@ def adjust_p(p: npt.ArrayLike, method: Correction = 'bh') -> FloatArray:
     """
     p = np.asarray(p, dtype=float)
     adjusted = np.full(p.shape, np.nan)
+    # a test that could not be done asked no question, and the others need not pay for it
     valid = np.flatnonzero(~np.isnan(p))
     values = p[valid]
     if np.any((values < 0) | (values > 1)):
@@ -64,8 +65,11 @@ def adjust_p(p: npt.ArrayLike, method: Correction = 'bh') -> FloatArray:
     ranked, size = values[order], values.size
     ranks = np.arange(1, size + 1)
     if method == 'bh':
+        # the running minimum from the largest p down: a smaller p must not get the larger adjusted
+        # one
         new = np.minimum.accumulate((ranked * size / ranks)[::-1])[::-1]
     elif method == 'holm':
+        # from the smallest p up: once a test is not rejected, none after it is
         new = np.maximum.accumulate(ranked * (size - ranks + 1))
     elif method == 'bonferroni':
         new = ranked * size
@@ -97,6 +101,7 @@ def small_sample_factor(df: float) -> float:
     """
     if not df > 1:
         return float('nan')
+    # gamma functions overflow above some 340 degrees of freedom, their logarithms do not
     log_ratio = special.gammaln(df / 2) - special.gammaln((df - 1) / 2)
     return float(np.exp(log_ratio) / np.sqrt(df / 2))
 
@@ -284,6 +289,7 @@ def partial_eta2_confidence(
     tail = (1 - one_sided_level(confidence)) / 2
 
     def share(probability: float) -> float:
+        # an F so small is less likely still under any effect: the limit is zero
         if special.fdtr(df1, df2, f) <= probability:
             return 0.0
         ncp = _root(
@@ -350,6 +356,7 @@ def r_confidence(r: float, df: float, level: float = 0.95) -> tuple[float, float
     """
     if not (np.isfinite(r) and df > 1):
         return float('nan'), float('nan')
+    # a copy, or two points on a line: Fisher's z is infinite there
     if abs(r) >= 1:
         return float(r), float(r)
     margin = stats.norm.ppf((1 + level) / 2) / np.sqrt(df - 1)
@@ -416,6 +423,7 @@ def cramers_v_confidence(
     tail = (1 - one_sided_level(confidence)) / 2
 
     def share(probability: float) -> float:
+        # as for F: no noncentrality makes so small a value likelier
         if special.chdtr(df, chi2) <= probability:
             return 0.0
         ncp = _root(

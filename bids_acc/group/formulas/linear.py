@@ -141,6 +141,8 @@ def fit_ols(X: npt.ArrayLike, y: npt.ArrayLike) -> LinearFit:
     array([1., 2.])
     """
     X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+    # not by the pseudoinverse, statsmodels' default, which answers for a singular design too, with
+    # the shortest of its many solutions
     return LinearFit(OLS(y, X).fit(method='qr'))
 
 
@@ -239,9 +241,13 @@ def anova(
     ----------
     Fox J (2016). Applied Regression Analysis and Generalized Linear Models, 3rd ed., ch. 8.
     """
+    # one error for all terms, that of the whole model: that of a model without the interactions
+    # would hold their variance as noise
     rss, df2 = fit_ols(X, y).rss, X.shape[0] - X.shape[1]
     tests = []
     for term, columns in terms.items():
+        # without an interaction in the model (II) its main effect is the mean effect; with it
+        # (III) it means something only because codes sum to zero
         hidden = _higher_order(term, terms) if kind == 'II' else set()
         keep = [i for i in range(X.shape[1]) if i not in hidden]
         without = [i for i in keep if i not in set(columns)]
@@ -250,6 +256,7 @@ def anova(
         smaller = fit_ols(X[:, without], y).rss if without else float(y @ y)
         ss = smaller - larger
         f = (ss / len(columns)) / (rss / df2)
+        # rounding can leave a little more with more columns: such an F has a p of one, not none
         tests.append(
             TermTest(term, f, len(columns), df2, f_survival(max(f, 0.0), len(columns), df2), ss)
         )

@@ -67,6 +67,7 @@ def wide_sessions(
     """
     chosen = table[table['session_id'].isin(list(sessions))]
     chosen = chosen.assign(session_id=chosen['session_id'].astype(str))
+    # pivoting would average two runs of a session without a word
     if chosen.duplicated(['participant_id', 'session_id']).any():
         twice = chosen[chosen.duplicated(['participant_id', 'session_id'])].iloc[0]
         raise InputDataError(
@@ -121,6 +122,7 @@ def paired_change(
     t = mean / (sd / np.sqrt(n))
     half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
     low, high = noncentral_ci(t, n - 1, 1 / np.sqrt(n))
+    # the exact distribution holds for distinct ranks only; SciPy does not refuse others
     ties = len(np.unique(np.abs(change))) < n or bool((change == 0).any())
     test = TestResult(
         term=term, statistic='t', value=float(t), df1=1, df2=n - 1,
@@ -136,6 +138,8 @@ def paired_change(
         mean_change=mean,
         ci_low=float(mean - half),
         ci_high=float(mean + half),
+        # a person who starts at zero has no per cent: a mean over the others would be of other
+        # people than the test beside it
         percent_change=float(np.mean(percent)) if np.isfinite(percent).all() else float('nan'),
         wilcoxon_p=float(
             stats.wilcoxon(change, method='approx' if ties or n > 50 else 'exact').pvalue
@@ -191,6 +195,8 @@ def baseline_ancova(
     dropped += len(data) - len(complete)
     if len(complete) and not varies(complete['baseline']):
         raise InputDataError(f'{value} is the same in everybody in {first}.')
+    # the value before as a covariate, not the change as a response: who starts high falls whatever
+    # is done (regression to the mean), and groups differ in where they start
     design = make_design(complete, ['baseline', group, *covariates])
     columns = list(design.terms[group])
     y = complete['outcome'].to_numpy(dtype=float)
@@ -273,6 +279,7 @@ def partial_correlation(
     nuisance = np.column_stack([np.ones(n), extra])
     rest = [v - nuisance @ np.linalg.lstsq(nuisance, v, rcond=None)[0] for v in (x, y)]
     norms = [float(np.linalg.norm(v)) for v in rest]
+    # what covariates explain entirely leaves rounding, whose correlation may be anything
     if min(norms[0] / (x.std() or 1), norms[1] / (y.std() or 1)) < 1e-8:
         raise InputDataError('a measure is constant or explained by the covariates entirely.')
     r = float(np.clip(rest[0] @ rest[1] / (norms[0] * norms[1]), -1, 1))

@@ -133,6 +133,7 @@ def make_design(table: pd.DataFrame, terms: Sequence[str]) -> MixedDesign:
             own = [f'{part}[{lv}]' for lv in levels[part][:-1]] if part in levels else [part]
             labels = [f'{a}:{b}'.lstrip(':') for b in own for a in labels]
         names += labels
+    # in one scale, see `bids_acc.group.formulas.design`
     rank = int(np.linalg.matrix_rank(X / np.maximum(np.abs(X).max(axis=0), 1e-300)))
     if rank < X.shape[1]:
         raise InputDataError(
@@ -180,6 +181,8 @@ class MixedModel:
         Kuznetsova A, et al. (2017). J Stat Softw 82(13). doi:10.18637/jss.v082.i13
         """
         L = np.asarray(contrast, dtype=float)
+        # without variance between people rows are independent, and these are their degrees of
+        # freedom
         if self._var_cov is None:
             return float(self.n_rows - len(self.beta))
         variance = L @ self.cov @ L
@@ -244,6 +247,7 @@ def _combined_df(dfs: FloatArray) -> float:
         return float(dfs[0])
     if np.allclose(dfs, dfs[0], rtol=0, atol=1e-8):
         return float(dfs.mean())
+    # the mean of F, by which they are combined, does not exist then; lmerTest takes 2 as well
     if (dfs <= 2).any():
         return 2.0
     expected = float((dfs / (dfs - 2)).sum())
@@ -347,6 +351,8 @@ def fit_random_intercept(
     offset, scale = float(y.mean()), float(y.std()) or 1.0
     z = (y - offset) / scale
     sums = (counts, Z.T @ X, Z.T @ z)
+    # few visits make the criterion flat, sometimes with two minima: a grid finds the valley, the
+    # bounded search its floor
     grid = np.concatenate([[0.0], np.logspace(-4, 4, 33)])
     at = int(np.argmin([_profile(r, X, z, sums)[0] for r in grid]))
     low, high = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
@@ -355,6 +361,8 @@ def fit_random_intercept(
         options={'xatol': 1e-10 * max(high, 1e-3)},
     )  # fmt: skip
     ratio = float(found.x)
+    # the bounded search never returns its border, and no variance between people is a common
+    # answer of few visits: told as 1e-9, it would ruin Satterthwaite's derivatives
     if _profile(0.0, X, z, sums)[0] <= found.fun + 1e-9:
         ratio = 0.0
     criterion, beta, variance = _profile(ratio, X, z, sums)
@@ -415,6 +423,7 @@ def mixed_model(
     dropped = table['participant_id'].nunique() - data['participant_id'].nunique()
     design = make_design(data, terms)
     fit = fit_random_intercept(data[response], design, data['participant_id'])
+    # n of a row is people: visits of one person are no further evidence
     people = data.drop_duplicates('participant_id')
     counts = {} if group is None else count_levels(people[group])
     singular = 'variance between subjects is zero: residual degrees of freedom' * fit.singular

@@ -166,6 +166,7 @@ def _em_step(
     total = density.sum(axis=1, keepdims=True)
     log_likelihood = (np.log(total) + peak).sum(axis=(1, 2))
     resp = density / total
+    # a component that nobody belongs to dies without dividing by zero; another start then wins
     mass = np.maximum(resp.sum(axis=2), 1e-12)
     means = np.einsum('bkn,bn->bk', resp, x) / mass
     spread = np.einsum('bkn,bkn->bk', resp, (x[:, None] - means[:, :, None]) ** 2) / mass
@@ -183,6 +184,7 @@ def _em(
     state = {
         'weights': np.full((b, k), 1 / k),
         'means': means.copy(),
+        # narrower than the sample, or all components would start as the same one
         'sds': np.maximum(np.repeat(x.std(axis=1, keepdims=True) / k, k, axis=1), floor),
         'log_likelihood': np.full(b, -np.inf),
         'converged': np.zeros(b, dtype=bool),
@@ -213,6 +215,7 @@ def _best(
     """Choose for each sample the best start, a regular one if there is any."""
     on_floor = (state['sds'] <= floor * (1 + 1e-9)).any(axis=1).reshape(n_samples, -1)
     loglik = state['log_likelihood'].reshape(n_samples, -1)
+    # the likelihood of the others is larger for the wrong reason: they sit on single values
     regular = np.where(on_floor, -np.inf, loglik)
     has_regular = ~on_floor.all(axis=1)
     index = np.where(has_regular, regular.argmax(axis=1), loglik.argmax(axis=1))
@@ -352,6 +355,7 @@ def akaike_weights(criteria: npt.ArrayLike) -> FloatArray:
     array([0.731, 0.269])
     """
     values = np.asarray(criteria, dtype=float)
+    # criteria of thousands underflow; only differences matter
     relative = np.exp(-0.5 * (values - np.nanmin(values)))
     relative = np.where(np.isnan(relative), 0.0, relative)
     weights: FloatArray = relative / relative.sum()

@@ -61,6 +61,8 @@ def motion_relation(
     there = np.isfinite(z)
     count = there.sum(axis=0)
     with np.errstate(invalid='ignore', divide='ignore'):
+        # edge by edge over those who have it: without its own mean of motion, an edge that the
+        # movers lack would correlate by that alone
         x = np.where(there, moved[:, None], 0.0)
         x = np.where(there, x - x.sum(axis=0) / count, 0.0)
         y = np.where(there, z, 0.0)
@@ -71,6 +73,7 @@ def motion_relation(
     df = np.maximum(count[known] - 2, 1)
     with np.errstate(divide='ignore'):
         t = r[known] * np.sqrt(df / (1 - r[known] ** 2))
+    # not corrected on purpose: the share of small p is the measure, and chance makes it 5 %
     p = 2 * stats.t.sf(np.abs(t), df)
     n = int(np.median(count[known])) if known.any() else int(people.sum())
     far = known & np.isfinite(np.asarray(distances, dtype=float))

@@ -89,6 +89,8 @@ def _fit(X: FloatArray, y: FloatArray, Z: FloatArray) -> _Fit:
     if Z.shape[1]:
         b, _ = _weighted(X, y, np.ones(n))
         e2 = (y - X @ b) ** 2
+        # one person on the line would have a logarithm of minus infinity and bend the spread of
+        # all
         log_e2 = np.log(np.maximum(e2, 1e-6 * e2.mean())) - LOG_CHI2_MEAN
         design = np.column_stack([np.ones(n), Z])
         spread = np.linalg.lstsq(design, log_e2, rcond=None)[0][1:]
@@ -151,6 +153,8 @@ def sample_norms(
     whole = _fit(X[members], y[members], Z[members])
     z, centile, sd = (np.full(len(y), np.nan) for _ in range(3))
     z[known], centile[known], sd[known] = whole.predict(X[known], Z[known], y[known])
+    # in a norm of 20 each person pulls mean and spread towards oneself: judged by that norm, fewer
+    # than the declared share would lie beyond a centile
     for i in np.flatnonzero(members):
         others = members.copy()
         others[i] = False

@@ -92,6 +92,8 @@ def permutation_p(
     orders = _all_orders(X, columns)
     exact = orders is not None
     if orders is None:
+        # residuals of the model without the tested term: exchanged responses would lose their
+        # relation to the covariates too, and the test would be one of both
         shuffled = rng.permuted(np.tile(residuals, (n_permutations, 1)), axis=1).T
     else:
         shuffled = residuals[orders].T
@@ -100,6 +102,7 @@ def permutation_p(
     df1, df2 = len(columns), X.shape[0] - X.shape[1]
     # A division that fits without residual has an infinite F: it counts as larger.
     f = (small - full) / df1 / np.maximum(full / df2, 1e-300)
+    # rounding must not make the observed order miss itself among all orders
     hits = int(np.sum(f[1:] >= f[0] * (1 - 1e-9)))
     n = shuffled.shape[1]
     p = hits / n if exact else (hits + 1) / (n + 1)
@@ -163,5 +166,6 @@ def contrast_first(X: FloatArray, weights: npt.ArrayLike) -> FloatArray:
     True
     """
     w = np.asarray(weights, dtype=float)
+    # any coordinates beside the contrast will do: those that it leaves free span the reduced model
     _, _, vt = np.linalg.svd(w[None, :])
     return X @ np.linalg.inv(np.vstack([w, vt[1:]]))

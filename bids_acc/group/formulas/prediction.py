@@ -165,6 +165,7 @@ def _fit_with_inner_folds(
 ) -> tuple[Pipeline, float]:
     """Choose the penalty by inner folds, then fit the whole pipeline to all rows given."""
     grid, scores = _inner_scores(plan, X, y, seed)
+    # of equal scores the strongest penalty, which stands first
     best = grid[int(np.argmax(scores))]
     name = 'C' if plan.classify else 'alpha'
     return clone(plan.pipeline).set_params(**{f'model__{name}': best}).fit(X, y), best
@@ -203,6 +204,8 @@ def _fold_score(truth: FloatArray, decision: FloatArray, classify: bool) -> floa
         return float('nan')
     if classify:
         return roc_auc(truth, decision)
+    # a constant ranks nobody, and is worth 0; as NaN it would leave the mean, and folds that
+    # learnt nothing would not count
     if np.ptp(decision) <= 1e-12 * max(1.0, float(np.abs(decision).max())):
         return 0.0
     return float(np.corrcoef(truth, decision)[0, 1])
@@ -315,6 +318,8 @@ def _cross_validate(
         decisions[test] = _decisions(model, _take(X, test), plan.classify)
         if plan.classify:
             seen = _decisions(model, _take(X, train), plan.classify)
+            # the cut-off of the people whom the model knows: one that is chosen on the test fold
+            # is judged by what chose it
             called[test] = decisions[test] >= youden_cutoff(y[train] > 0.5, seen)
         scores.append(_fold_score(y[test], decisions[test], plan.classify))
         penalties.append(penalty)
@@ -357,6 +362,7 @@ def corrected_interval(
     values = values[np.isfinite(values)]
     if len(values) < 3:
         return float('nan'), float('nan')
+    # the term beside 1/n does not shrink with more repeats: they see the same people again
     se = np.sqrt((1 / len(values) + test_fraction) * values.var(ddof=1))
     half = float(stats.t.ppf(0.975, len(values) - 1) * se)
     mean = float(values.mean())
@@ -367,6 +373,8 @@ def _permutations(
     y: FloatArray, sites: npt.NDArray[np.str_] | None, n: int, rng: np.random.Generator
 ) -> Iterator[FloatArray]:
     """Yield shuffled outcomes, shuffled within sites when there are sites."""
+    # exchanged between sites, outcomes would lose their relation to the site, and a model that
+    # knows nothing but the site would look better than chance
     blocks = (
         [np.arange(len(y))]
         if sites is None
@@ -538,6 +546,7 @@ def _permutation_p(
     """Return the share of shuffled outcomes that are predicted as well; NaN without any."""
     if not n_permutations:
         return float('nan')
+    # with the folds of the real outcome: the p is that of the outcome and not of lucky folds
     null = [
         float(np.nanmean([_cross_validate(plan, X, shuffled, seed)[0] for seed in seeds]))
         for shuffled in _permutations(y, plan.sites, n_permutations, rng)

@@ -92,11 +92,13 @@ def reliability(values: npt.ArrayLike, level: float = 0.95) -> Reliability:
     msc = n * sessions.var(ddof=1)
     rest = x - people[:, None] - sessions + x.mean()
     mse = float((rest**2).sum() / ((n - 1) * (k - 1)))
+    # sessions that are copies of each other would agree without end
     if not mse > 1e-20 * max(msr, msc):
         raise InputDataError('the sessions do not differ at all, or only by a constant.')
     icc = float((msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n))
     low, high = _interval(msr, msc, mse, icc, n, k, level)
     f, df1, df2 = float(msr / mse), n - 1, (n - 1) * (k - 1)
+    # an estimated variance of sessions can be negative
     sem = float(np.sqrt(max((msc - mse) / n, 0.0) + mse))
     own = x.std(axis=1, ddof=1) / people if (people > 0).all() else np.array([np.nan])
     return Reliability(

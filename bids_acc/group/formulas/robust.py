@@ -57,6 +57,7 @@ def largest_change(fit: LinearFit, columns: Sequence[int]) -> LargestChange:
     with warnings.catch_warnings(), np.errstate(divide='ignore', invalid='ignore'):
         # statsmodels refits without each; without somebody who is alone in a level it cannot
         warnings.simplefilter('ignore')
+        # without somebody whom the design needs there is no fit to compare with
         changes = np.nan_to_num(fit.influence.dfbetas[:, list(columns)], posinf=0, neginf=0)
     row, column = np.unravel_index(int(np.argmax(np.abs(changes))), changes.shape)
     return LargestChange(float(changes[row, column]), int(row))
@@ -127,6 +128,8 @@ def mm_test(X: FloatArray, y: FloatArray, columns: Sequence[int]) -> tuple[float
     """
     scale = float(y.std()) or 1.0
     z = (y - float(np.median(y))) / scale
+    # the deterministic start looks for outliers in a column's distribution; codes of groups have
+    # none
     continuous = [i for i in range(1, X.shape[1]) if len(np.unique(X[:, i])) > 3]
     with warnings.catch_warnings(), np.errstate(all='ignore'):
         warnings.simplefilter('ignore')

@@ -87,6 +87,7 @@ def _tau2_reml(effects: FloatArray, variances: FloatArray) -> float:
         return float(-np.log(w).sum() + np.log(w.sum()) + w @ (effects - mean) ** 2)
 
     top = 10 * max(float(np.var(effects, ddof=1)), float(variances.max()))
+    # the restricted likelihood of few cohorts can have its maximum at zero and another one
     grid = np.concatenate([[0.0], np.geomspace(top * 1e-6, top, 60)])
     at = int(np.argmin([minus_twice_loglik(t) for t in grid]))
     low, high = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
@@ -159,11 +160,14 @@ def meta_analysis(
         raise InputDataError('an effect is missing or its variance is not positive.')
     tau2 = {'FE': lambda *_: 0.0, 'DL': _tau2_dl, 'REML': _tau2_reml}[method](y, v)
     q, i2 = _heterogeneity(y, v, tau2)
+    # without a variance between cohorts I2 is the usual share of Q
     if method == 'FE' and q > 0:
         i2 = max(0.0, 100 * (q - k + 1) / q)
     shared: dict[str, Any] = {
         'q': q, 'q_p': float(stats.chi2.sf(q, k - 1)), 'tau2': tau2, 'i2': i2, 'k': k,
     }  # fmt: skip
+    # two effects tell nothing of how cohorts scatter: any estimate of it would be the square of
+    # one difference
     common = method == 'FE' or k == 2
     estimate, se = _mean(y, v, 0.0 if common else tau2)
     if not common:
@@ -332,6 +336,7 @@ def compare_sites(
         )
     used = table[table[site].astype(str).isin(list(per_site))]
     pooled = adjusted_difference(used, response, group, levels, [site, *covariates])
+    # standardised: sites may measure in other scales, and then differ in SD as well as in mean
     g, v = np.array([_g_from_t(result, levels) for result in per_site.values()]).T
     return SiteComparison(
         per_site=per_site,

@@ -106,6 +106,7 @@ def enhance(values: FloatArray, mesh: Mesh, step: float = STEP) -> FloatArray:
     for sign in (1.0, -1.0):
         height = sign * values
         lower = height[mesh.edges].min(axis=1)
+        # edges below the first threshold never join anything
         used = lower >= step
         edges, lower = mesh.edges[used], lower[used]
         order = np.argsort(-lower, kind='stable')
@@ -182,6 +183,8 @@ def contrast_at_vertices(
         # Exchanging the rows of the few columns is exchanging those of all vertices back.
         parts = both[order].T @ residuals
         left = total - (parts**2).sum(axis=0)
+        # the residual variance belongs to each exchange: with that of the observed order the
+        # statistic would not be pivotal
         t: FloatArray = parts[0] / np.sqrt(np.maximum(left, 1e-300) / df)
         return t
 

@@ -67,9 +67,11 @@ def slopes_by_group(
     visits = data['participant_id'].value_counts()
     people = data.drop_duplicates('participant_id')
     levels = level_order(data[group])
+    # who was seen once has no slope and is no evidence about slopes, but tells of the level
     df2 = int((visits >= 2).sum()) - len(levels)
     if len(levels) < 2 or df2 < 2:
         raise InputDataError(f'{value}: too few people with two visits to compare slopes.')
+    # in standard deviations: weeks and days must end at the same optimum
     scaled = data.assign(**{time: (data[time] - data[time].mean()) / data[time].std()})
     design = make_design(scaled, [time, group, f'{group}:{time}', *covariates])
     centre, scale = float(data[value].mean()), float(data[value].std())
@@ -172,6 +174,8 @@ def rate_difference(
     clear = low > 0 or high < 0
     return RateDifference(
         difference, float(low), float(high), float(stats.fisher_exact(table).pvalue),
+        # the interval of a number needed to treat runs through infinity where that of the
+        # difference holds zero
         1 / difference if clear else float('nan'),
     )  # fmt: skip
 

@@ -242,6 +242,7 @@ def permuted_means(
         sums = pooled[order].sum(axis=1)
         exact, draws = False, n_permutations
     differences = sums / n_a - (pooled.sum() - sums) / (n - n_a)
+    # divisions of tied values give the same difference by sums in another order
     tolerance = 1e-12 * float(np.abs(pooled).max() or 1.0)
     hits = int(np.sum(np.abs(differences) >= abs(observed) - tolerance))
     p = hits / total if exact else (hits + 1) / (n_permutations + 1)

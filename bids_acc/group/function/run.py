@@ -100,6 +100,7 @@ def read_matrices(
         who = f'sub-{item.entities["subject"]}'
         visit = item.entities.get('session')
         other = session is not None and visit is not None and f'ses-{visit}' != session
+        # one matrix a person, rest before task: a mean over both would be of two states
         if who in matrices or who not in wanted or other:
             continue
         try:
@@ -111,6 +112,7 @@ def read_matrices(
         except (BidsAccError, KeyError) as error:
             LOGGER.warning('%s is left out: %s', item.path, error)
             continue
+        # the diagonal, and regions that are copies, are infinite on Fisher's scale
         inside = np.abs(r) < 1 - 1e-6
         matrices[who] = np.where(inside, np.arctanh(np.where(inside, r, 0.0)), np.nan)
     return matrices, regions
@@ -136,6 +138,7 @@ def _relate(
     qc = None if run.measures is None else run.measures.qc
     if qc is None or 'func_fd_mean' not in qc:
         return None
+    # motion of the session whose matrix is taken, not of another visit
     own = qc if session is None else qc[qc['session_id'].isna() | (qc['session_id'] == session)]
     motion = own.dropna(subset=['func_fd_mean']).drop_duplicates('participant_id')
     moved = motion.set_index('participant_id')['func_fd_mean'].reindex(names).to_numpy(float)

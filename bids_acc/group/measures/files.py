@@ -318,6 +318,8 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         As `read_measures`, and if two labels could be one person.
     """
     raw, sidecar = _read_files(path)
+    # spreadsheets get a row of means below the data; read as a person it would be in every
+    # comparison
     raw, summaries = _without_summaries(raw, set(known))
     found = _measures_of(path, raw, sidecar)
     match = match_labels(found.wide['participant_id'], known, 'sub-', path.name)
@@ -424,6 +426,8 @@ def _check_verdicts(path: Path, measures: Measures) -> None:
         if meaning.quantity != 'gate':
             continue
         told = measures.wide[name].dropna().astype(str)
+        # any word but pass leaves a value out: one in another language would leave out everybody,
+        # and look like a strict gate
         odd = told[~told.str.casefold().isin(VERDICTS)]
         if len(odd):
             who = measures.wide.loc[odd.index[0], 'participant_id']
@@ -462,6 +466,7 @@ def _check_gated(path: Path, measures: Measures) -> None:
         passed = measures.wide[gate].astype(str).str.lower() == 'pass'
         wanted = measures.wide[value].where(passed).to_numpy(dtype=float)
         there = measures.wide[name].to_numpy(dtype=float)
+        # a spreadsheet keeps fifteen digits: what it rounds is no edit
         apart = ~np.isclose(wanted, there, rtol=1e-6, atol=0, equal_nan=True)
         if apart.any():
             who = measures.wide['participant_id'].iloc[int(np.flatnonzero(apart)[0])]

@@ -52,6 +52,7 @@ def read_regions(data_dir: Path) -> pd.DataFrame | None:
     if not parts:
         return None
     found: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    # a region without a value must not be the first run that counts
     found = found[np.isfinite(found['value'])]
     return found.drop_duplicates([*KEYS, 'metric', 'atlas', 'region', 'hemisphere'])
 
@@ -59,6 +60,7 @@ def read_regions(data_dir: Path) -> pd.DataFrame | None:
 def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
     """Yield the long table of each session's file of one kind."""
     metrics = REGION_COLUMNS[key]
+    # rest before task, and then by name: the first of several runs is the one that counts
     found = sorted(find_outputs(key, data_dir), key=lambda f: rest_first(f.path.name))
     for item in found:
         try:

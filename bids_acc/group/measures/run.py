@@ -58,6 +58,7 @@ def make_measures(run: GroupRun) -> str:
         None if run.places is None else run.places.values,
     )  # fmt: skip
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
+    # read back from disk: what is analysed is what a reader of the file has, digit by digit
     run.measures = read_measures(path)
     keep_codebook(run)
     return f'{len(measures.wide)} rows, {len(measures.meanings)} columns'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from bids_acc.files.writing import write_bytes
 from bids_acc.group.formulas.linear import f_survival
 from bids_acc.group.statistics.model.declaration import Model
+from bids_acc.tables.reading import number
 
 PYTHON = """\
 # One row of {where}, computed from measures.tsv:
@@ -23,7 +24,7 @@ import statsmodels.formula.api as smf
 here = os.path.dirname(os.path.abspath(__file__))
 m = pd.read_csv(os.path.join(here, 'measures.tsv'), sep='\\t', na_values='n/a')
 m = m.copy()  # one block of memory for so many columns
-m['group_'] = m[{group!r}].astype(str).replace({recode!r})
+m['group_'] = m[{group!r}]{as_text}.replace({recode!r})
 m = m[m['group_'].isin({levels!r}){cohort_rule}{session_rule}]
 m = m.dropna(subset={columns!r})
 full = smf.ols({full!r}, m).fit()
@@ -93,18 +94,28 @@ def _quoted(names: list[str]) -> str:
     return ', '.join(json.dumps(name, ensure_ascii=False) for name in names)
 
 
+def _as_text(words: Sequence[str]) -> str:
+    """Return how Python makes text of a column: codes are 1.0 to pandas where a cell is empty."""
+    if all(number(word) is not None for word in words):
+        return ".map('{:.15g}'.format)"
+    return '.astype(str)'
+
+
 def _values(model: Model, row: pd.Series, first_session: str | None) -> dict[str, object]:
     """Fill in what differs from report to report."""
     response, cohort = str(row['response']), str(row['cohort'])
-    group, levels = model.group, list(model.group.levels)
-    covariates = [(c.name, c.kind) for c in model.covariates]
-    known = {'', 'nan', *model.covariate_names}
-    own = [name for name in str(row['covariates']).split(', ') if name not in known]
-    covariates += [(name, 'continuous') for name in own]
+    group = model.group
+    # what the row's model had, which is less where a group is one person or a covariate constant
+    counted = {cell.rpartition('=')[0] for cell in str(row['n_per_group']).split(';')}
+    levels = [level for level in group.levels if level in counted]
+    used = [name for name in str(row['covariates']).split(', ') if name not in ('', 'nan')]
+    kinds = {c.name: c.kind for c in model.covariates}
+    covariates = [(name, kinds.get(name, 'continuous')) for name in used]
     in_python = [f'Q({n!r})' if k == 'continuous' else f'C(Q({n!r}))' for n, k in covariates]
     in_r = [f'`{n}`' if k == 'continuous' else f'factor(`{n}`)' for n, k in covariates]
-    columns = [response, *(name for name, _ in covariates)]
+    columns = [response, *dict.fromkeys([*model.covariate_names, *used])]
     with_cohort = model.cohort is not None
+    # of the parametric F, which a few lines of R or Python compute; a permuted p is told beside it
     p = f_survival(float(row['value']), float(row['df1']), float(row['df2']))
     same = np.isclose(p, row['p_unc'], rtol=1e-4)
     other = '' if same else f' (by permutation, as in the report: {row["p_unc"]:.6g})'
@@ -112,7 +123,9 @@ def _values(model: Model, row: pd.Series, first_session: str | None) -> dict[str
         'where': 'stats/ancova.tsv', 'response': response, 'cohort': cohort,
         'f': row['value'], 'p': p, 'other': other, 'group': group.column,
         'recode': dict(group.recode), 'levels': levels, 'columns': columns,
-        'cohort_rule': f" & m[{model.cohort!r}].astype(str).eq({cohort!r})" if with_cohort else '',
+        'as_text': _as_text(group.levels),
+        'cohort_rule': f' & m[{model.cohort!r}]{_as_text([cohort])}.eq({cohort!r})'
+        if with_cohort else '',
         'session_rule': f" & m['session_id'].eq({first_session!r})" if first_session else '',
         'full': f'Q({response!r}) ~ ' + ' + '.join(['C(group_)', *in_python]),
         'reduced': f'Q({response!r}) ~ ' + (' + '.join(in_python) or '1'),

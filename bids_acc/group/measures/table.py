@@ -161,6 +161,7 @@ class Measures:
             )
             there = rows['value'].notna()
             if 'gate' in rows:
+                # a spectrum that failed may have no value and a verdict: it is a loss, and counted
                 there |= rows['gate'].notna()
             yield rows[there]
 
@@ -410,6 +411,7 @@ def build_measures(
         tables.append(_flow_wide(flow))
     wide, meanings = tables[0]
     for table, found in tables[1:]:
+        # one of two columns of a name would be dropped by the join, and nobody could tell which
         if twice := [name for name in found if name in meanings]:
             raise InputDataError(
                 f'{twice[0]} is a column of participants.tsv, sessions.tsv or phenotype/ and the '

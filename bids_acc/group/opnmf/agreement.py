@@ -52,6 +52,7 @@ def stability_index(W_a: FloatArray, W_b: FloatArray) -> tuple[float, int]:
     cross = np.sum((a @ (a_centred.T @ b_centred)) * b, axis=1)
     var_a = np.sum((a @ (a_centred.T @ a_centred)) * a, axis=1)
     var_b = np.sum((b @ (b_centred.T @ b_centred)) * b, axis=1)
+    # a vertex that is equally like all others has no correlation, only rounding
     tiny = 1e-12 * len(a)
     defined = (var_a > tiny) & (var_b > tiny)
     if not defined.any():
@@ -262,7 +263,9 @@ def agreement_test(
             share = len(part) / len(both)
             observed += share * adjusted_rand(mine[part], theirs[part])
             drawn = [regrow(mine, part, inside, rng) for _ in range(n_null)]
+            # rank by rank, see above: the safe side where hemispheres are alike
             null += share * np.sort([adjusted_rand(labels, theirs[part]) for labels in drawn])
+    # the observed partition is one of those that chance could have made
     p = (1 + int(np.sum(null >= observed - 1e-12))) / (n_null + 1)
     return Agreement(
         ari, observed, float(null.mean()), float(np.quantile(null, 0.95)), p, n_null, kind

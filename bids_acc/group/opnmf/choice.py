@@ -122,6 +122,7 @@ def _rule(
     if not all(kind in table for table in curves.values()):
         kind = 'variation_error'
     error = pd.concat(
+        # relative to the smallest k: cohorts of different size have errors of different size
         [t[kind] / t[kind].iloc[0] for t in curves.values()], axis=1, join='inner',
     ).mean(axis=1)  # fmt: skip
     mean = stability.mean(axis=1)
@@ -189,6 +190,7 @@ def _drop(mean: pd.Series, admissible: list[int], trace: list[str]) -> int:
         best = int(max(admissible, key=lambda k: (mean[k], k)))
         trace.append(f'Stability never falls after an admissible k; the most stable is {best}.')
         return best
+    # falls that differ less than splits do are equal: of these more parcels are kept
     k = int(falls.index[falls >= falls.max() - _TIE].max())
     trace.append(f'Largest drop after an admissible k: {falls[k]:.3f}, after k = {k}.')
     return k

@@ -173,6 +173,8 @@ class CovarianceOperator:
         )
         values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
         vectors = np.ascontiguousarray(vectors[:, ::-1])
+        # the Gram matrix squares singular values: smaller ones are rounding, and dividing by them
+        # gives noise of length one
         safe = np.where(values > 1e-7 * values[0], values, np.inf)
         cast = vectors.astype(self.X.dtype, copy=False)
         other = ((self.X @ cast) if on_vertices else (self.X.T @ cast)) / safe

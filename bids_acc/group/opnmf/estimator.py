@@ -211,6 +211,7 @@ class OPNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         first = None if isinstance(self.init, str) else self._given(kept)
         if first is not None and n_init == 1:
             return [first]
+        # scikit-learn's old generators are what its users pass; the starts come from a new one
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         rng = np.random.default_rng(seed)
         if first is None:

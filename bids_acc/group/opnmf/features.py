@@ -211,6 +211,7 @@ def complete_cases(
     somewhere = np.logical_not(missing.all(axis=(0, 1)))
     if not somewhere.any():
         raise InputDataError('group: no vertex of the region has a value in any session.')
+    # first those who lack most of the region: they would take its vertices from everybody else
     keep = missing[:, :, somewhere].mean(axis=2).max(axis=0) <= 0.5
     share = missing[:, keep].mean(axis=1).max(axis=0) if keep.any() else np.ones(len(somewhere))
     vertices: BoolArray = np.asarray(somewhere & (share <= max_vertex_missing))
@@ -301,6 +302,8 @@ def standardise(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray,
     """
     n_metrics, n_sessions, n_vertices = values.shape
     means = values.mean(axis=(1, 2))
+    # over vertices and sessions together: z-scored vertex by vertex, the mean maps would be lost
+    # that the published method keeps
     deviations = values.std(axis=(1, 2))
     if (flat := deviations <= 0).any():
         raise InputDataError(
@@ -309,6 +312,8 @@ def standardise(values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray,
         )
     X = (values - means[:, None, None]) / deviations[:, None, None]
     shift = float(X.min())
+    # one shift for all metrics: with one each, the metric with the lowest outlier would stand
+    # highest
     X -= shift
     return X.reshape(n_metrics * n_sessions, n_vertices), means, deviations, shift
 

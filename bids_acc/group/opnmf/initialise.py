@@ -50,6 +50,7 @@ def nndsvd(vertices: FloatArray, values: FloatArray, observations: FloatArray) -
         weight = float(norms[side][0] * norms[side][1])
         if weight > 0:
             start[:, j] = np.sqrt(value * weight) * sides[side][0] / norms[side][0]
+    # rounding of the decomposition: other libraries of linear algebra would start elsewhere
     start[start < 1e-6 * start.max(initial=0.0)] = 0.0
     return start
 
@@ -93,6 +94,7 @@ class Starts:
         start = self._nndsvd[:, :k]
         if start.shape[1] < k:  # fewer dimensions in the data than components
             start = np.hstack([start, np.zeros((len(start), k - start.shape[1]))])
+        # zero stays zero under the published update: a component that starts so can never be one
         empty = ~start.any(axis=0)
         start = np.where(empty, rng.random(start.shape), start) if empty.any() else start.copy()
         if self.init == 'nndsvda':

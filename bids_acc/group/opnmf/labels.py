@@ -77,6 +77,7 @@ def labels_by_variation(W: FloatArray, X: FloatArray, n_metrics: int) -> IntArra
     scores = deviations @ W
     sizes = np.linalg.norm(scores, axis=0)
     followed = (deviations.T @ scores) / np.where(sizes > 0, sizes, np.inf)
+    # a component without scores that vary can be followed by nobody
     followed[:, sizes == 0] = -np.inf
     by_weight = labels_of(W)
     varies = deviations.any(axis=0) & (by_weight >= 0) & bool((sizes > 0).any())

@@ -197,6 +197,7 @@ def _pivot(
         if n_wrong < fewest:
             fewest, tries = n_wrong, _FULL_EXCHANGES
         else:
+            # full exchanges can cycle: after some without progress, one entry at a time cannot
             tries -= 1
         mine ^= wrong if tries >= 0 else _last_only(wrong)
         found = _solve_few(gram, target, mine)

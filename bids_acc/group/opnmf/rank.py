@@ -137,6 +137,8 @@ def _compare(
     """Compare the factorizations of two halves."""
     index, undefined = stability_index(a.W, b.W)
     _, cosine = match_components(a.W, b.W)
+    # the error of a half with the other half's parcels: the one that counts more components
+    # against them
     crossed = [
         reconstruction_error(operator, other.W, operator(other.W)) / np.sqrt(operator.trace)
         for operator, other in zip(operators, (b, a), strict=True)
@@ -208,6 +210,8 @@ def null_records(values: FloatArray, repeat: int, options: SelectionOptions) -> 
         One for each k, as `full_records`.
     """
     rng = child_rng(options.seed, 2, repeat)
+    # exchanged vertex by vertex, each metric apart: mean maps and variances stay, and nothing
+    # varies together any more
     X = standardise(rng.permuted(values, axis=1))[0]
     path = fit_path(X, options.ks, tol=NULL_TOL, max_iter=NULL_MAX_ITER, rng=rng)
     return [_error_record(k, ends) for k, ends in path.items()]
@@ -310,10 +314,13 @@ def _usable(
     limit = min(n_metrics * (n_sessions // 2), n_vertices)
     ks = tuple(k for k in options.ks if k <= limit)
     if dropped := [k for k in options.ks if k > limit]:
+        ends = list(dict.fromkeys((dropped[0], dropped[-1])))
         notes.append(
-            f'k = {dropped[0]} to {dropped[-1]} were not examined: a half has only {limit} '
-            'independent maps.'
+            f'k = {" to ".join(map(str, ends))} {"were" if len(ends) > 1 else "was"} not '
+            f'examined: a half has only {limit} independent maps.'
         )
+    if not ks:
+        return None, notes
     if n_sessions < 20:
         notes.append(
             f'Halves hold {n_sessions // 2} sessions: the stability index is that of very small '

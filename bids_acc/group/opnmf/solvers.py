@@ -62,6 +62,7 @@ def reconstruction_error(operator: CovarianceOperator, W: FloatArray, AW: FloatA
         In units of X.
     """
     S = W.T @ AW
+    # rounding can make a perfect fit's square negative
     squared = operator.trace - 2.0 * np.trace(S) + np.sum(S * (W.T @ W))
     return float(np.sqrt(max(squared, 0.0)))
 
@@ -107,6 +108,7 @@ def solve_mu(
         AV = operator.times(V)
         updated = V * AV
         updated /= (AV @ V.T) @ V
+        # a zero would stay one for ever under multiplication
         np.maximum(updated, FLOOR, out=updated)
         updated /= spectral_norm(updated.T)
         converged = bool(np.linalg.norm(updated - V) < tol * np.linalg.norm(V))

@@ -86,6 +86,7 @@ def strata(
         if not small.any():
             break
         merged |= set(names[small])
+        # the last declared column is given up first: group before age
         names = names.where(~small, names.str.rpartition('|')[0])
     small = names.map(names.value_counts()) < smallest
     if small.any() and not small.all():
@@ -137,6 +138,7 @@ def split_halves(
     if len(names) < 4:
         raise ValueError(f'halves need at least 4 units, there are {len(names)}')
     counts = pd.Series(names).value_counts()
+    # scikit-learn refuses strata that cannot be halved; an unstratified half is better than none
     if len(counts) > len(names) // 2 or counts.min() < 2:
         names = np.full(len(names), 'all')
     splitter = StratifiedShuffleSplit(n_splits, test_size=0.5, random_state=seed)

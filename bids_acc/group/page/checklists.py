@@ -24,6 +24,7 @@ from bids_acc.group.cohort.acquisition import acquisition_sentences
 from bids_acc.group.cohort.quality import place_column
 from bids_acc.group.cohort.reading import sessions_on_disk
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.study.data import as_text
 from bids_acc.group.statistics.study.persons import groups_of
 from bids_acc.group.statistics.tables import table_text
 from bids_acc.report.wording import metric_words
@@ -269,7 +270,7 @@ class _Known:
         name = place_column(frame)
         if name is None:
             return ''
-        counts = frame[name].value_counts(sort=False)
+        counts = as_text(frame[name]).value_counts(sort=False)
         return ', '.join(f'{place} {n}' for place, n in counts.items())
 
     @property

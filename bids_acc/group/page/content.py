@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_acc.group.cohort.quality import flagged_sessions
 from bids_acc.group.folders import GROUP_FOLDER
+from bids_acc.group.formulas.inference import one_sided_level
 from bids_acc.group.measures.run import descriptions
 from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice
 from bids_acc.group.page.figure_rows import rows_of
@@ -261,7 +262,7 @@ def _findings(run: GroupRun) -> Iterator[Block]:
     if found.empty:
         yield Block(paragraphs=[f'No comparison is significant after {level}.'])
     else:
-        yield _findings_table(found, level)
+        yield _findings_table(found, level, one_sided_level(run.model.confidence))
     if explained := explained_differences(shown_tables(run), run.model.alpha, run.tables):
         yield Block(
             title='Kept out of the findings',
@@ -269,14 +270,15 @@ def _findings(run: GroupRun) -> Iterator[Block]:
         )
 
 
-def _findings_table(found: pd.DataFrame, level: str) -> Block:
+def _findings_table(found: pd.DataFrame, level: str, one_sided: float) -> Block:
     """Return the table of findings with what its columns mean."""
     caption = (
         f'Comparisons that are significant after {level} in at least one cohort; a hypothesis '
         'that the model file leaves uncorrected is called so. "The same otherwise" names other '
         'analyses of the comparison, with uncorrected p where they disagree at that level. '
-        'Intervals are those of the level in the methods; of partial η² and V the 90 % interval '
-        'that goes with a one-sided test. Test statistics are in the tables below.'
+        'Intervals are those of the level in the methods; of partial η² and V the '
+        f'{100 * one_sided:g} % interval that goes with a one-sided test. Test statistics are in '
+        'the tables below.'
     )
     return table_block(found, 'Findings', caption)
 
@@ -335,7 +337,7 @@ def _place_means(values: pd.DataFrame) -> pd.DataFrame:
     found = values.groupby(['voxel', 'measure'])['value'].agg(['mean', 'std', 'count'])
     words = found.apply(
         lambda row: f'{row["mean"]:.3g} ({row["std"]:.2g})' if row['count'] > 1
-        else f'{row["mean"]:.3g}', axis=1,
+        else f'{row["mean"]:.3g}' if row['count'] else 'n/a', axis=1,
     )  # fmt: skip
     return words.unstack('measure')[order].reset_index()  # noqa: PD010
 

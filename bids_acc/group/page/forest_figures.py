@@ -61,6 +61,7 @@ def forest_rows(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             )  # fmt: skip
     columns = ['metric', 'response', 'contrast', 'cohort', 'kind', 'effect', 'ci_low', 'ci_high']
     found = pd.DataFrame(rows, columns=columns)
+    # a permuted row and its supplement have one effect: it is drawn once
     return found.drop_duplicates(['response', 'contrast', 'cohort', 'kind'], ignore_index=True)
 
 
@@ -91,6 +92,7 @@ def forest_figure(rows: pd.DataFrame, title: str) -> Figure:
             colour = COLOURS[cohorts.index(row['cohort']) % len(COLOURS)]
             marker = MARKERS[kinds.index(row['kind']) % len(MARKERS)]
             axes.plot([row['ci_low'], row['ci_high']], [at, at], color=colour, lw=1.3)
+            # open markers for what is not adjusted: it is told apart in grey, too
             filled = row['kind'] != STANDARDISED['hedges_g']
             axes.plot(
                 row['effect'], at, marker, color=colour, ms=5, mfc=colour if filled else 'white'

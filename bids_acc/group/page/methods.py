@@ -14,11 +14,13 @@ from bids_acc.derivatives.outputs import output_spec
 from bids_acc.group.cohort.acquisition import acquisition_sentences
 from bids_acc.group.formulas.inference import one_sided_level
 from bids_acc.group.opnmf.choice import THRESHOLD
+from bids_acc.group.parcels.files import one_matrix_per_cohort
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model.content import FamilyEntry, SessionsEntry
 from bids_acc.group.statistics.model.declaration import Covariate, Model
+from bids_acc.group.statistics.study.data import KEYS
 from bids_acc.report.wording import artefact_words, criterion_words, listed, metric_words
 
 CORRECTIONS: Mapping[str, str] = {
@@ -58,8 +60,13 @@ def _starts(number: int) -> str:
 def _sessions_in_words(result: ParcellationResult) -> str:
     """Count the sessions that were factorized and those left out."""
     everyone, left_out = result.data.values.shape[1], len(result.excluded)
-    used = f'{everyone - left_out} of {everyone} sessions took part'
-    return f'{used}.' if not left_out else f'{used}; {left_out} lacked too many vertices.'
+    # a person is factorized once, whatever the number of visits, and measured at each
+    used = sum(len(m.rows[KEYS].drop_duplicates()) for m in one_matrix_per_cohort(result))
+    said = [f'{used} of {everyone} sessions took part']
+    said += [f'{left_out} lacked too many vertices'] * bool(left_out)
+    later = everyone - left_out - used
+    said += [f'{later} are further visits of the same people, which were measured'] * (later > 0)
+    return '; '.join(said) + '.'
 
 
 def _chosen_in_words(result: ParcellationResult) -> str:
@@ -123,6 +130,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
     if 'posthoc' in tables:
         kind = {'adjusted': 't tests of covariate-adjusted means', 'plain': 'two-sample t tests'}
         rule = RULES.get(content['Replication']['Rule'])
+        # with one cohort there is nothing to replicate in, whatever the rule is called
         if rule and model.cohort is None:
             rule = 'significant'
         where = f'where the effect of group was {rule}' if rule else 'for every response'
@@ -346,6 +354,7 @@ def _gate_in_words(
     >>> next(_gate_in_words(levels, sessions, ['missing_naa', 'clipping']))[75:130]
     'Left out besides: spectra with missing NAA or clipping.'
     """
+    # from the verdicts and not from the gate's file: what ran may be older than the settings
     told = mrs['gate_criteria'].dropna() if mrs is not None and 'gate_criteria' in mrs else ()
     found = dict.fromkeys(text for cell in told for text in THRESHOLDS.findall(str(cell)))
     parts = [

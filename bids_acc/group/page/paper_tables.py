@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bids_acc.group.formulas.inference import one_sided_level
 from bids_acc.group.statistics.rows.row import COLUMNS
 from bids_acc.group.statistics.tables import TITLES, data_dictionary
 from bids_acc.report.findings import HEADLINES, main_rows
@@ -189,7 +190,9 @@ def apa_effect(row: pd.Series) -> str:
 
 
 def paper_tables(
-    tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None = None
+    tables: Mapping[str, pd.DataFrame],
+    names: Mapping[str, str] | None = None,
+    confidence: float = 0.95,
 ) -> Iterator[PaperTable]:
     """Yield the tables of a paper, numbered.
 
@@ -199,6 +202,8 @@ def paper_tables(
         Finished tables of statistics.
     names : mapping of str to str, optional
         What the data set calls its own columns.
+    confidence : float
+        Level of the two-sided intervals.
 
     Yields
     ------
@@ -211,6 +216,8 @@ def paper_tables(
         table = tables.get(name)
         if table is None or 'p_unc' not in table:
             continue
+        # a paper's table has the tests that were declared; the same by other means would invite a
+        # choice
         rows = _primary(name, table) if name in HEADLINES else table
         there = rows['p_unc'].notna() | rows['effect'].notna() | rows['value'].notna()
         if not there.any():
@@ -219,7 +226,7 @@ def paper_tables(
         kept = rows[there]
         yield PaperTable(
             name, number, TITLES.get(name, name), _shown(kept, names),
-            _note(kept, int((~there).sum()), names), kept.reset_index(drop=True),
+            _note(kept, int((~there).sum()), names, confidence), kept.reset_index(drop=True),
         )  # fmt: skip
 
 
@@ -260,7 +267,9 @@ def _shown(rows: pd.DataFrame, names: Mapping[str, str] | None) -> pd.DataFrame:
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 
-def _note(rows: pd.DataFrame, undone: int, names: Mapping[str, str] | None) -> str:
+def _note(
+    rows: pd.DataFrame, undone: int, names: Mapping[str, str] | None, confidence: float
+) -> str:
     """Say below a table what its cells are, how it was corrected, and who is missing."""
     parts = []
     if rows.get('description', pd.Series(dtype=str)).notna().any():
@@ -275,11 +284,15 @@ def _note(rows: pd.DataFrame, undone: int, names: Mapping[str, str] | None) -> s
     if methods:
         parts.append(f'Tests: {spelled_out("; ".join(methods[:MOST]), names)}{more}.')
     parts.append(
-        "CI = confidence interval, 90 % of partial η² and Cramér's V, else of the level in the "
-        'methods.'
+        f'CI = confidence interval, {100 * one_sided_level(confidence):g} % of partial η² and '
+        "Cramér's V, else of the level in the methods."
     )
     if undone:
-        parts.append(f'{undone} comparisons that the data do not allow are left out.')
+        one = undone == 1
+        parts.append(
+            f'{undone} comparison{"" if one else "s"} that the data do not allow '
+            f'{"is" if one else "are"} left out.'
+        )
     return ' '.join(parts)
 
 
@@ -289,7 +302,8 @@ def _corrections(rows: pd.DataFrame) -> Iterator[str]:
     for method, part in own.groupby('correction', sort=True):
         sizes = sorted({int(n) for n in part['family_size']})
         some = ', '.join(map(str, sizes))
-        yield f'*p* corrected after {CORRECTIONS[str(method)]} (families of {some} tests).'
+        tests = 'test' if sizes == [1] else 'tests'
+        yield f'*p* corrected after {CORRECTIONS[str(method)]} (families of {some} {tests}).'
     if len(own) < len(rows) and len(own):
         yield 'An empty cell there means that the model does not correct the test.'
 

@@ -32,7 +32,8 @@ def write_paper_tables(run: GroupRun) -> list[Path]:
     list of Path
         What was written; nothing without results.
     """
-    made = list(paper_tables(shown_tables(run), own_names(run)))
+    confidence = 0.95 if run.model is None else run.model.confidence
+    made = list(paper_tables(shown_tables(run), own_names(run), confidence))
     if not made:
         return []
     texts = {

@@ -92,6 +92,7 @@ def _steps(
     """Return who is left at each step, and why the others are not."""
     wide = measures.wide
     status, reason = wide[f'status_{modality}'], wide.get(f'reason_{modality}')
+    # results there are, whether or not they are used: the next step says who fails
     found = set(wide.loc[status.isin(['usable', 'excluded']), 'participant_id'])
     usable = set(wide.loc[status == 'usable', 'participant_id'])
     in_groups = people['group'].isin(model.group.levels) & (people['cohort'] != NO_GROUP)
@@ -104,12 +105,19 @@ def _steps(
     why = _first_reasons(wide, reason)
     reasons: dict[str, dict[str, str]] = {
         'listed': {},
-        'in_groups': {who: f'group {people.loc[who, "group"]}' for who in people.index},
+        'in_groups': {str(who): _why_no_group(row, model) for who, row in people.iterrows()},
         'results': why,
         'passed': why,
         'analysed': dict.fromkeys(people.index, _no_value(modality, session)),
     }
     return lasting, reasons
+
+
+def _why_no_group(person: pd.Series, model: Model) -> str:
+    """Say why somebody is in no group: another group, or one of the model without a cohort."""
+    if person['group'] in model.group.levels:
+        return f'{model.cohort} {NO_GROUP}'
+    return f'group {person["group"]}'
 
 
 def _no_value(modality: str, session: str | None) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.state import GroupRun
+from bids_acc.group.statistics.study.data import as_text
 from bids_acc.group.statistics.study.persons import groups_of
 from bids_acc.report.html import Block
 from bids_acc.report.reading import explained
@@ -75,7 +76,9 @@ def _frame(run: GroupRun) -> pd.DataFrame | None:
     if qc is None or qc.empty:
         return None
     place = run.place()
-    known = people[KEYS].assign(place='' if place is None else people[place].astype(str))
+    # people whose place is not known are shown together, under no name of a place
+    where = '' if place is None else as_text(people[place]).fillna('place not known')
+    known = people[KEYS].assign(place=where)
     if run.model is None or run.model.group.column not in people:
         known['group'] = 'everybody'
     else:

@@ -40,10 +40,13 @@ def bootstrap_records(
         One, with ``labels``.
     """
     n_sessions = values.shape[1]
+    # people with all their maps: metrics of one brain resampled apart would lose what makes a
+    # parcel
     rows = child_rng(seed, 3, repeat).integers(n_sessions, size=n_sessions)
     X = standardise(values[:, rows])[0]
     k = reference.shape[1]
     W = fit_path(X, [k])[k][0].W
+    # components have no order: an agreement of labels is one of numbers otherwise
     partner, _ = match_components(reference, W)
     labels = assign(rule, np.ascontiguousarray(W[:, partner]), X, len(values))
     return [{'labels': labels.tolist()}]

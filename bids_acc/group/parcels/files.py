@@ -115,6 +115,7 @@ def _write_cohort(
         confidence=np.nan if one.confidence is None else one.confidence,
     )
     index['component'] = index['component'].mask(one.labels < 0)
+    # the label of the other rule stands beside it, so that a reader can ask what hangs on the rule
     by_weight = pd.Series(labels_of(one.W) + 1, dtype='Int64')
     index['component_by_weight'] = by_weight.mask(by_weight == 0)
     columns = ['row', 'hemisphere', 'vertex', 'component', 'component_by_weight', 'confidence']
@@ -171,6 +172,7 @@ def write_maps(
         vertices = one.columns['vertex'].to_numpy()[rows]
         fields = {'template': data.template, 'hemisphere': side, 'scale': one.n_components,
                   'density': data.density}  # fmt: skip
+        # on the whole mesh, as any viewer of GIFTI wants it: 0 is no parcel
         keys = np.zeros(size, dtype=np.int32)
         keys[vertices] = one.labels[rows] + 1
         maps = {'group_parcels': _parcel_image(keys, one.n_components, side)}
@@ -298,7 +300,7 @@ def _write_description(
             'LevelType': 'group',
             'DerivedFrom': ', '.join(result.data.metrics),
             'SampleSize': int(
-                sum(m.rows['participant_id'].nunique() for m in _one_matrix_per_cohort(result))
+                sum(m.rows['participant_id'].nunique() for m in one_matrix_per_cohort(result))
             ),
             'Description': (
                 'Parcels that vary together in '
@@ -310,8 +312,19 @@ def _write_description(
     return path
 
 
-def _one_matrix_per_cohort(result: ParcellationResult) -> list[FeatureMatrix]:
-    """Return one matrix for each cohort; hemispheres apart share their participants."""
+def one_matrix_per_cohort(result: ParcellationResult) -> list[FeatureMatrix]:
+    """Return one matrix for each cohort; hemispheres apart share their participants.
+
+    Parameters
+    ----------
+    result : ParcellationResult
+        What was found; empty of matrices where an atlas was applied.
+
+    Returns
+    -------
+    list of FeatureMatrix
+        That of the left hemisphere where hemispheres are apart.
+    """
     return [matrix for unit, matrix in result.matrices.items() if not unit.endswith(' R')
             and unit != 'R']  # fmt: skip
 
@@ -347,6 +360,8 @@ def read_atlas(path: Path, data: VertexMetrics) -> Parcellation:
         if not rows.any():
             continue
         file = _atlas_file(path, side)
+        # meshes of different templates can have as many vertices: the count alone would let a
+        # wrong one pass
         said = parse_entities(file.name)
         space = said.get('template', said.get('space', data.template))
         if space != data.template:

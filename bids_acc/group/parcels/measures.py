@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -94,7 +94,10 @@ def _summary(maps: FloatArray, metric: str) -> tuple[FloatArray, IntArray]:
     size = maps.shape[1]
     total = np.where(there, maps, 0.0).sum(axis=1)
     mean = np.divide(total, measured, out=np.full(len(maps), np.nan), where=measured > 0)
+    # a sum over what was measured would be smaller where less was: missing vertices would be
+    # atrophy
     value = mean * size if metric in SUMMED_METRICS else mean
+    # below one half the mean is that of another region than the parcel
     value[(measured < _LEAST_MEASURED * size) | (size == 0)] = np.nan
     return value, measured
 
@@ -134,8 +137,6 @@ def common_vertices(a: Parcellation, b: Parcellation) -> tuple[Parcellation, Par
     a, b : Parcellation
         In the same order of vertices and without confidence, which holds for the whole only.
     """
-    from dataclasses import replace
-
     keys = ['hemisphere', 'vertex']
     both = a.columns[keys].merge(b.columns[keys], on=keys)
     index = pd.MultiIndex.from_frame(both)
@@ -168,12 +169,11 @@ def in_order_of(reference: Parcellation, other: Parcellation) -> Parcellation:
     Parcellation
         ``other`` on all of its own vertices, with weights and labels reordered.
     """
-    from dataclasses import replace
-
     one, two = common_vertices(reference, other)
     partner, _ = match_components(one.W, two.W)
     order = [int(j) for j in partner if j >= 0]
     order += [j for j in range(other.n_components) if j not in order]
+    # one more than there are, so that the label -1 stays -1
     position = np.full(other.n_components + 1, -1, dtype=np.int64)
     position[order] = np.arange(len(order))
     return replace(other, W=np.ascontiguousarray(other.W[:, order]), labels=position[other.labels])
@@ -210,6 +210,7 @@ def compare_cohorts(
     for i, first in enumerate(parcellations):
         for second in parcellations[i + 1 :]:
             a, b = common_vertices(first, second)
+            # the contiguous null needs the mesh of exactly these vertices
             same = neighbours is not None and len(a.labels) == len(neighbours)
             test = agreement_test(
                 a.labels, b.labels, rng, neighbours=neighbours if same else None, n_null=n_null

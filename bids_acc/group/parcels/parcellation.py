@@ -167,6 +167,8 @@ def run_parcellation(
         progress(TaskProgress(0, 0, needed, float('nan')))
     listed = _listed(data.sessions, participants)
     cohorts = _cohorts(listed, options.cohort)
+    # one session of each person: several would let those with many visits decide, and put one
+    # person into both halves
     complete, _ = complete_cases(_first_sessions(data, options.visits), options.max_missing)
     units = _units(complete, cohorts, options)
     curves = {
@@ -186,6 +188,7 @@ def run_parcellation(
     for name, (cohort, unit) in units.items():
         fitted.setdefault(cohort, []).append(run.fit(name, cohort, unit, choice.k))
     parcellations = {cohort: _joined(parts) for cohort, parts in fitted.items()}
+    # numbers of one cohort for all: parcel 2 must be the same place wherever it is compared
     first = next(iter(parcellations.values()))
     parcellations = {
         cohort: one if one is first else in_order_of(first, one)
@@ -230,6 +233,8 @@ def _cautions(
             notes.append(f'Splits{of} with a factorization that did not converge: {shares}.')
     for one in (part for parts in fitted.values() for part in parts):
         of = f' of {one.cohort}' if one.cohort else ''
+        sides = set(one.columns['hemisphere'])
+        of += f' ({"left" if sides == {"L"} else "right"} hemisphere)' if len(sides) == 1 else ''
         if not one.facts['converged']:
             notes.append(
                 f'The final factorization{of} did NOT converge (residual '
@@ -375,6 +380,7 @@ def _cohorts(listed: pd.DataFrame, column: str | None) -> pd.Series:
         return names
     if column not in listed:
         raise InputDataError(f'participants.tsv: no column {column!r} that names the cohorts.')
+    # they become parts of file names
     raw = listed[column].fillna('other').astype(str).str.replace(r'[^A-Za-z0-9]', '', regex=True)
     names[:] = raw.to_numpy()
     return names

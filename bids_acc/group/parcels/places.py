@@ -136,6 +136,7 @@ def _place_of(own: pd.DataFrame, template: Mapping[str, object]) -> ParcelPlace:
         names += [mesh.names[code] for code in mesh.labels[vertices]]  # type: ignore[attr-defined]
     counts = pd.Series(names).value_counts(normalize=True)
     shares = {str(name): float(share) for name, share in counts.items()}
+    # the words of the cingulate do not apply to a parcel that lies elsewhere for the most part
     cingulate = sum(share for name, share in shares.items() if name.endswith(CINGULATE))
     middle = np.mean(list(centre.values()), axis=0)
     words = sector(float(middle[1]), float(middle[2])) if cingulate > 0.5 else ''

@@ -145,6 +145,7 @@ def _overlap_rows(
     """Yield one row for each voxel of a name."""
     overlap = overlap_with_others([shares for _, _, shares in members])
     centres = np.array([centre_of(shares, affine) for _, _, shares in members])
+    # from the median, which one misplaced voxel does not move
     away = np.linalg.norm(centres - np.nanmedian(centres, axis=0), axis=1)
     score, _ = modified_z(overlap)
     for k, (key, label, _) in enumerate(members):
@@ -200,6 +201,7 @@ def _voxel_measures(
     share = np.concatenate(list(inside.values())).astype(float)
     one = None if parcels is None else _parcels_of(parcels, key[0])
     labels = None
+    # on another mesh a vertex of the same number is another place
     same = parcels is not None and parcels.data.on_template and parcels.data.density == density
     if one is not None and same:
         labels = np.concatenate([_whole_labels(one, s, len(v)) for s, v in inside.items()])
@@ -257,6 +259,7 @@ def cortex_measures(
         found[f'share_c{c + 1}'] = float(volume[labels == c].sum() / whole)
     for name, values in maps.items():
         if name != 'area':
+            # thickness by area: weighed by volume, thick places would count twice
             weights = np.nan_to_num(inside * area) if name == 'thickness' else volume
             known = weights * np.isfinite(values)
             total = known.sum()

@@ -102,6 +102,7 @@ def power_table(
     """
     check_assumptions(model, given)
     differences, rows = assumed_differences(model, given), []
+    # a stream for each size: another list of sizes must not change the curve at the old ones
     for size, child in zip(sizes, np.random.SeedSequence(seed).spawn(len(sizes)), strict=True):
         rng = np.random.default_rng(child)
         found: dict[str, list[float]] = {}
@@ -188,6 +189,7 @@ def _noise(given: Assumptions, n: int, rng: np.random.Generator) -> FloatArray:
     """Return (n, n_tests, DRAWS) correlated noise of unit variance."""
     shared = rng.standard_normal((n, 1, DRAWS))
     own = rng.standard_normal((n, given.n_tests, DRAWS))
+    # one shared factor makes every pair of measures correlate alike
     noise: FloatArray = np.sqrt(given.correlation) * shared + np.sqrt(1 - given.correlation) * own
     return noise
 
@@ -214,6 +216,7 @@ def _cohort(model: Model, given: Assumptions, size: int, rng: np.random.Generato
     own = list(design.terms['group'])
     df1, df2 = len(own), design.X.shape[0] - design.X.shape[1]
     rss = residual_ss(design.X, flat)
+    # all draws in one decomposition: the design is the same for a batch of studies
     f = (residual_ss(np.delete(design.X, own, axis=1), flat) - rss) / df1 / (rss / df2)
     vectors = [
         design.level_weights('group', a) - design.level_weights('group', b)
@@ -258,6 +261,8 @@ def _studies(
         <= alpha
         for c in cohorts
     ]
+    # power of what the model file calls a finding, replication and correction included, not of one
+    # test
     together = np.any if rule['Rule'] == 'any' else np.all
     # Without a rule every measure goes on; the group effect is still one in every cohort.
     effect: BoolArray = together(found, axis=0)

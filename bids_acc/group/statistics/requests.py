@@ -40,6 +40,7 @@ def _sites(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[s
     """Yield what was asked about sites."""
     wanted = study.model.content['Sites']
     combat = wanted['Harmonise'] == 'combat' and 'after ComBat' not in _analyses(tables, 'meta')
+    # an analysis that is silently absent reads like one that found nothing
     if _analyses(tables, 'meta') and not combat:
         return
     if wanted['Column'] is None and not combat:
@@ -65,6 +66,7 @@ def _sessions(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tupl
     wanted: Mapping[str, object] = study.model.content['Sessions']
     names = ('FollowUps', 'ResponseColumn', 'Measures', 'ChangeCorrelations', 'Time',
              'Normalisation', 'Crossover')  # fmt: skip
+    # with two visits the analyses of change say themselves what they could not do
     if _analyses(tables, 'change'):
         return
     n_sessions = study.wide['session_id'].replace('', None).nunique()

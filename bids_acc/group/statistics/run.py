@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 def _generator(entropy: int, name: str) -> np.random.Generator:
     """Return an analysis' own generator: the others do not move when one is added."""
+    # not hash(), which differs from process to process
     return np.random.default_rng(np.random.SeedSequence([entropy, zlib.crc32(name.encode())]))
 
 
@@ -67,6 +68,8 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
             rows = [Row(analysis=item.name, note=text)]
         if not rows:
             continue
+        # families are corrected once more with each step that adds to a table, as the last one
+        # sees it
         everything = [*collected.get(item.table, []), *without_contradictions(rows)]
         tables[item.table] = finish_table(everything, study.model.families, study.model.correction)
         collected[item.table] = everything
@@ -161,6 +164,7 @@ def run_statistics(
     tables |= run_analyses(study, int(rng.integers(2**62)))
     if asked := asked_and_not_done(study, tables):
         tables['asked'] = finish_table(asked, model.families, model.correction)
+    # last, when all rows are there: what is confounded is so in every table, whoever made it
     found = confounded_groups(study)
     if found:
         tables = {

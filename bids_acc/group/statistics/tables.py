@@ -183,7 +183,9 @@ def _cell(value: object, exact: bool) -> str:
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return 'n/a'
+        # six digits are the same with any library of linear algebra, which the last ones are not
         return repr(float(value)) if exact else f'{value:.6g}'
+    # a tab or line break inside a cell would be another cell to every reader
     text = str(value).replace('\t', ' ').replace('\n', ' ')
     return text or 'n/a'
 

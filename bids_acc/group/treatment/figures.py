@@ -128,6 +128,8 @@ def outcomes_figure(timeline: pd.DataFrame, groups: Mapping[str, Sequence[str]])
         )
         below = np.zeros(last)
         for name in OUTCOMES:
+            # of all people and not of those with such a trial: bars then fall as trials become
+            # fewer
             share = counts[name].to_numpy() / max(len(people), 1)
             axes.bar(counts.index, share, bottom=below, width=0.8, lw=0.6, edgecolor='0.35',
                      **LOOKS[name])  # fmt: skip

@@ -70,6 +70,7 @@ def write_timelines(
         if (everybody['group'] == level).any()
     }
     known = {who for part in groups.values() for who in part}
+    # people of the report only, or a figure would tell histories of those who are nowhere else
     timeline = timeline[timeline['participant_id'].isin(known)].reset_index(drop=True)
     if timeline.empty:
         return []

@@ -100,12 +100,15 @@ def _of_metric(
     excluded['no vertex maps'] = int((positions < 0).sum())
     complete, positions = complete[positions >= 0], positions[positions >= 0]
     Y = data.values[data.metrics.index(metric), positions]
+    # people are judged by vertices that the others have: the medial wall is missing in everybody
+    # and tells of nobody
     usual = np.isnan(Y).mean(axis=0) < 0.5 if len(Y) else np.zeros(Y.shape[1], dtype=bool)
     few = (
         np.isnan(Y[:, usual]).mean(axis=1) > MAX_MISSING if usual.any() else np.ones(len(Y), bool)
     )
     excluded[f'{metric} missing at over {100 * MAX_MISSING:g} % of the vertices'] = int(few.sum())
     complete, Y = complete[~few], Y[~few]
+    # all people at all vertices: the permutation exchanges whole maps
     inside = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0 if len(Y) else False)
     common = Row(
         analysis='vertexwise', cohort=cohort, response=f'{metric} at some vertices',
@@ -117,9 +120,12 @@ def _of_metric(
     if isinstance(design, str):
         yield VertexResult(replace(common, note=f'not done: {design}'))
         return
+    # extents are areas and not counts, which would follow how densely the mesh covers gyri and
+    # sulci
     mesh = Mesh.of(part.neighbours or [], _areas(part))
     for label, weights in _contrasts(study, wanted['Pairs'], design):
         vector = np.sum([w * design.level_weights('group', v) for v, w in weights.items()], axis=0)
+        # a generator for each contrast: one that is added must not change the p of the others
         name = zlib.crc32(f'{cohort} {metric} {label}'.encode())
         rng = np.random.default_rng(np.random.SeedSequence([entropy, name]))
         X = contrast_first(design.X, vector)

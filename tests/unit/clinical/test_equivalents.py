@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_acc.clinical import equivalents as eq
-from bids_acc.exceptions import InputDataError
+from bids_acc.exceptions import BidsAccError, InputDataError
 
 TABLE = eq.load_equivalents()
 
@@ -84,6 +84,23 @@ def test_own_table_replaces_the_shipped_one(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (None, 'own.tsv'),
+        (b'', 'own.tsv'),
+        (b'drug\tequivalent\tsource\nquetiapine\t7,5\tus\n', "'7,5' is no number"),
+    ],
+    ids=['absent', 'empty', 'comma'],
+)
+def test_what_cannot_be_read_is_said_with_its_file(tmp_path, content, told):
+    path = tmp_path / 'own.tsv'
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BidsAccError, match=told):
+        eq.load_equivalents(path)
+
+
+@pytest.mark.parametrize(
     'row',
     ['m\td\toral\t0\t1\t100\tus\tn/a', 'm\td\toral\t1\t1\tn/a\tus\tn/a',
      'm\td\toral\t1\t1\t100\t\tn/a', 'm\td\toral\t1\t1\t100\tus\tx\nm\tD\toral\t1\t1\t100\tus\tx'],
@@ -114,3 +131,11 @@ def test_a_short_table_of_ones_own_needs_no_method(tmp_path):
         path.write_text('drug\tequivalent\tsource' + depot + bad + '\n')
         with pytest.raises(InputDataError, match='line 2'):
             eq.load_equivalents(path)
+
+
+def test_a_table_of_another_encoding_is_read(tmp_path):
+    path = tmp_path / 'own.tsv'
+    text = 'drug\tequivalent\tsource\nquetiapine\t75\tKlinik Z\u00fcrich\n'
+    path.write_bytes(text.encode('latin-1'))
+    (entry,) = eq.load_equivalents(path).values()
+    assert entry.source == 'Klinik Z\u00fcrich'

@@ -123,6 +123,8 @@ def ancova(
     terms = ['group', *study.model.covariate_names]
     for model in each_model(study, 'ancova', structure_measures(study), terms, ['group'], rows):
         for test in term_tests(model, study.model.ss_type):
+            # covariates are no hypotheses: tested with the groups they would make the family
+            # larger
             family = 'ancova' if test.term == 'group' else ''
             row = term_row(model, test, study, 'ancova', family)
             main = test.term == 'group'

@@ -210,6 +210,8 @@ class _Fit:
         ----------
         Laird NM, Ware JH (1982). Biometrics 38:963-974, eq. 3.2. doi:10.2307/2529876
         """
+        # predicted intercepts are shrunk: raw means of two visits would take part of the noise out
+        # with them, and residuals look too good
         marginal = pd.Series(self.y - self.X @ self.model.beta)
         who = self.data['participant_id'].to_numpy()
         mean, n = (marginal.groupby(who).transform(how) for how in ('mean', 'count'))
@@ -255,6 +257,7 @@ def _mixed(visits: Visits, change: pd.DataFrame) -> Iterator[Row]:
         & (change['response'] == name) & (change['p_unc'] <= visits.study.model.alpha)
     ]  # fmt: skip
     for term in terms:
+        # n refits of a mixed model, only where there is a finding to lose
         if 'session_id' in term.split(':') and term in set(rows['term']):
             yield _one_person(common, fit, terms, term, visits.study.model.alpha)
 
@@ -283,6 +286,8 @@ def without_each(fit: _Fit, terms: Sequence[str], term: str) -> tuple[FloatArray
     se = np.sqrt(np.diag(fit.model.cov))[columns]
     people = fit.data['participant_id'].unique()
     change, p = np.full((2, len(people)), np.nan)
+    # whole people and not rows: leaving out one visit leaves the person's other visits to speak
+    # for it
     for i, who in enumerate(people):
         rest = fit.data[fit.data['participant_id'] != who].reset_index(drop=True)
         try:

@@ -44,6 +44,7 @@ def classification_rows(result: PredictionResult, outcome: str, cutoff: float) -
         method='ranks of the unseen decision values of all folds together; DeLong, logit scale',
         **common,
     )  # fmt: skip
+    # on the logit scale, on which decisions of several repeats were averaged
     declared = decision >= np.log(cutoff / (1 - cutoff))
     for name, called, words in (
         (f'probability {cutoff:g}', declared, 'declared cut-off'),

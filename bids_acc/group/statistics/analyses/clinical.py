@@ -70,6 +70,8 @@ def _scopes(
     note = f'subsample: {"; ".join(rules)}' if rules else ''
     scopes = study.model.content['Clinical']['Scopes']
     several = _several_groups(study, part, score)
+    # asked for pooled alone, the relation within groups stands beside it: a difference of groups
+    # in both is a correlation without any relation in people
     if several and ('within_groups' in scopes or 'pooled' in scopes):
         yield WITHIN, part, note
     if 'pooled' in scopes or ('within_groups' in scopes and not several):
@@ -91,6 +93,7 @@ def _group_difference(study: Study, part: pd.DataFrame, score: str) -> str:
     samples = [x.to_numpy(dtype=float) for _, x in filled.groupby('group')[score] if len(x) > 1]
     if len(samples) < 2:
         return ''
+    # not corrected: to overlook that groups differ in the score is the worse error here
     p = one_way(samples).p
     if not p <= study.model.alpha:
         return ''
@@ -151,6 +154,7 @@ def score_model(study: Study, sample: Sample, score: str, scope: str) -> FittedM
     DesignError
         If the sample cannot carry it.
     """
+    # a score that is a covariate as well would be adjusted for itself
     terms = [score, *(name for name in study.model.covariate_names if name != score)]
     if scope == WITHIN:
         return fit_model(study, sample, [*terms, 'group'], [score, 'group'])

@@ -171,6 +171,7 @@ def influence_row(model: FittedModel, study: Study, term: str) -> Row:
     people = model.sample.frame['participant_id'].astype(str).to_numpy()
     change = largest_change(model.fit, columns)
     p_before = _group_p(model, study, term)[1]
+    # of findings only: that a null result hangs on nobody is no news
     lost: list[str] = []
     if p_before <= study.model.alpha:
         p = leave_one_out_p(model.design.X, model.y, columns)
@@ -256,6 +257,7 @@ def robustness_rows(
     )  # fmt: skip
     yield influence_row(model, study, term)
     yield robust_row(model, study, term)
+    # small groups are permuted in the main analysis already; this asks it of all
     draws = int(study.model.content['Permutations'])
     if draws:
         test = permutation_p(model.design.X, model.y, model.design.terms[term], draws, rng)
@@ -309,6 +311,7 @@ def _nuisance_checks(
     """Yield the checks of the group effect on each metabolite at equal values of one column."""
     for model, column in nuisance_models(study, earlier):
         for row in (*assumption_rows(model), *robustness_rows(model, study, 'group', rng)):
+            # named apart from the main analysis, or a reader finds the same check with two results
             term = row.term.replace('group', f'group at equal {column}')
             if row.term == 'residuals':
                 term = f'residuals at equal {column}'

@@ -69,6 +69,8 @@ def _difference_rows(
     """Yield the equivalence test, where a bound was declared, and the Bayes factor of a pair."""
     wanted, sigma = study.model.content['Evidence'], model.fit.sigma
     level = one_sided_level(study.model.confidence)
+    # the interval at 1 - 2 alpha, which lies within the bounds exactly when both one-sided tests
+    # reject
     half = float(stats.t.ppf((1 + level) / 2, test.df)) * test.se
     told: Told = {
         'term': 'group', 'contrast': contrast,
@@ -85,6 +87,8 @@ def _difference_rows(
             'method': f'two one-sided t tests against {bound:g} SD; {100 * level:g} % interval',
         }  # fmt: skip
         yield model.row(**(told | equivalence))
+    # the effective n of a contrast at equal covariates: with that of the raw groups, collinear
+    # covariates would count as evidence
     bf10 = bayes_factor_t(test.t, test.df, (sigma / test.se) ** 2, wanted['PriorScale'])
     bayes: Told = {
         'analysis': 'bayes_factor', 'note': evidence_words(bf10),
@@ -99,6 +103,7 @@ def _relation_rows(study: Study, table: pd.DataFrame) -> Iterator[Row]:
     """Yield the same for the relations of a table that have a (partial) correlation."""
     wanted = study.model.content['Evidence']
     level = one_sided_level(study.model.confidence)
+    # the t beside a permutation is of the same relation: it would be weighed twice
     supplement = table['analysis'].astype(str).str.endswith(('_t', '_f'))  # of a permutation
     for _, row in table[table['p_unc'].notna() & ~supplement].iterrows():
         r = row.get('partial_r')

@@ -80,6 +80,8 @@ def interactions(
         if name == HEMISPHERE:
             rows += _by_hemisphere(study, rng)
             continue
+        # one interaction at a time: all of them together ask more coefficients than small cohorts
+        # carry
         terms = ['group', *study.model.covariate_names, f'group:{name}']
         measures = named_measures(study)
         for model in each_model(study, 'interactions', measures, terms, ['group', name], rows):
@@ -136,6 +138,8 @@ def _simple_effects(
     places = _places(model, name)
     family = f'simple_effects group x {name}'
     for label, weights in _comparisons(model, study):
+        # from the one model with the interaction: subsets would have another residual variance
+        # each
         vectors = [_at(model, weights, name, place) for place in places]
         for place, vector in zip(places, vectors, strict=True):
             row = vector_row(
@@ -198,6 +202,8 @@ def _one_parcel(
 ) -> Iterator[Row]:  # fmt: skip
     """Yield the interaction of one parcel, then the groups' differences on each side."""
     sides = {'L': frame[f'{measure.name}_L'], 'R': frame[f'{measure.name}_R']}
+    # a difference within people needs no assumption about how sides vary together, which a factor
+    # of two rows a person would
     sides['L - R'] = sides['L'] - sides['R']
     note = ''
     for side in ('L - R', 'L', 'R'):

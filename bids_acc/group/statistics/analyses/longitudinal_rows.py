@@ -319,6 +319,7 @@ def _completer_rows(
     have = frame[frame[measure.name].notna()]
     counts = have.groupby('participant_id')['session_id'].nunique()
     who = set(counts.index[counts == have['session_id'].nunique()])
+    # the same people: the row would be there twice
     if who == set(have['participant_id']):
         return []
     name = 'mixed model completers'
@@ -361,6 +362,7 @@ def changes_by_visit(
         for b, a in combinations(groups, 2):
             weights = np.zeros(len(fit.beta))
             # the columns of the first part of session_id:group run fastest
+            # session by group alone: main effects cancel in a difference of differences
             weights[columns] = np.outer(group[a] - group[b], time[visit] - time[visits[0]]).ravel()
             estimate, se, t, df = fit.contrast(weights)
             half = float(stats.t.ppf(0.975, df)) * se
@@ -396,6 +398,8 @@ def followed_levels(frame: pd.DataFrame, response: str) -> tuple[pd.DataFrame, s
     note : str
         Names them; empty where none were left out.
     """
+    # controls measured once would tell nothing of change, but would be a level that session by
+    # group cannot estimate
     first = frame['session_id'].cat.categories[0]
     later = set(frame.loc[frame['session_id'] != first, response].dropna().astype(str))
     once = [level for level in levels_of(frame, response) if level not in later]
@@ -424,6 +428,7 @@ def smallest_difference(result: TestResult, alpha: float) -> str:
     """
     if result.effect_name != 'difference_of_differences' or not result.value > 0:
         return ''
+    # of one degree of freedom F is t squared, so that the row itself holds the standard error
     se = abs(result.effect) / np.sqrt(result.value)
     law = stats.t(result.df2)
     smallest = float(law.ppf(1 - alpha / 2) + law.ppf(0.8)) * se
@@ -520,6 +525,7 @@ def change_frame(study: Study) -> tuple[pd.DataFrame, str, list[str], str]:
         raise InputDataError(f'Sessions/ResponseColumn: there is no column {response!r}.')
     wide = study.wide[study.wide['session_id'].isin([first, *later])]
     text = as_text(wide[response])
+    # the reference in front, because the last level minus the first is what the estimates are
     levels = study.group_levels(wide) if response == 'group' else level_order(text)
     wide = wide.assign(
         session_id=pd.Categorical(wide['session_id'], [first, *later]),

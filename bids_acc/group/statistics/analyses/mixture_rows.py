@@ -40,6 +40,7 @@ def members(fit: MixtureFit, values: FloatArray, people: Sequence[str]) -> str:
         Participants, in the same order.
     """
     log_density = stats.norm.logpdf(values[:, None], fit.means, fit.sds) + np.log(fit.weights)
+    # the likelier component, not the nearer mean: a broad component owns both tails
     belongs = np.argmax(log_density, axis=1)
     return '; '.join(
         f'{k + 1}: {", ".join(p for p, b in zip(people, belongs, strict=True) if b == k)}'
@@ -54,6 +55,7 @@ def _model_row(
     fit = comparison.fits[k - 1]
     notes = []
     if k > 1:
+        # a larger weight alone is not yet a choice: the published criterion asks for a ratio
         ratio = comparison.evidence_ratio(k, k - 1)
         if ratio < RECOMMENDED_EVIDENCE_RATIO:
             notes.append(f'evidence ratio {ratio:.3g} is below {RECOMMENDED_EVIDENCE_RATIO}')

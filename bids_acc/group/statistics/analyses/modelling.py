@@ -109,6 +109,8 @@ def draw_sample(
     columns : sequence of str
         Further columns that must be there; covariates of the response's own are added.
     """
+    # complete in everything that the model has, before it is fitted: who is left out is known and
+    # counted, not dropped by a library
     needed = dict.fromkeys([measure.name, *columns, *study.own_covariates(measure)])
     complete, excluded = study.missing(frame, list(needed))
     levels = study.group_levels(frame)
@@ -157,6 +159,7 @@ def fit_model(
     design = build_design(frame, terms, study.factors(frame), keep=keep, splines=study.splines)
     y = frame[sample.measure.name].to_numpy(dtype=float)
     fit = fit_ols(design.X, y)
+    # a response that is a copy of a covariate: F would be that of rounding
     if fit.rss <= 1e-20 * float(np.sum((y - y.mean()) ** 2)):
         raise DesignError(f'{sample.measure.name} is explained without any residual.')
     main = {part for term in terms for part in term.split(':')} & set(design.terms)
@@ -191,6 +194,7 @@ def _comparable_groups(sample: Sample) -> tuple[Sample, str]:
     if not small:
         return sample, ''
     names = ', '.join(small)
+    # one person is a mean without variance: compared with it, a group differs from that person
     if len(sample.n_per_group) - len(small) < 2:
         raise DesignError(
             f'group {names} has fewer than two complete participants '

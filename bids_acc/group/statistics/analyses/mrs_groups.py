@@ -210,6 +210,7 @@ def pair_rows(
         yield sample.row(**(fixed | told))
     draws = int(study.model.content['Permutations'])
     if small:
+        # few draws cannot show a p that survives correction
         draws = max(draws, FEWEST_DRAWS)
     if draws:
         test = permuted_means(a, b, draws, rng)
@@ -332,6 +333,7 @@ def nuisance_columns(
         Tables ``demographics`` and ``qc_by_group``, where columns that differ are looked up.
     """
     wanted = study.model.content['Nuisance']
+    # those of the declaration first: a column that differs too keeps that reason
     found = dict.fromkeys(wanted['Always'], 'always')
     if wanted['IfDifferent']:
         for name in ('demographics', 'qc_by_group'):
@@ -375,6 +377,7 @@ def corrected_together(
         return []
     rows: list[Row] = []
     for family, names in study.model.content['Mrs']['Together'].items():
+        # said by name: a family that shrinks unseen makes every p in it too small
         absent = [name for name in names if study.measure(name) is None]
         rows += [
             Row(analysis='mrs_together', response=name, metric=name, note=f'not done: no {name}')

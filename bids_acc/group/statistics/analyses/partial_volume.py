@@ -72,6 +72,7 @@ def _checked(
 ) -> list[Row]:
     """Compare the groups in one response with and without the covariates, in the same people."""
     terms = ['group', *study.model.covariate_names]
+    # in the people of the larger model: else what changes may be the people
     sample = draw_sample(study, cohort, frame, measure, [*terms[1:], *more])
     try:
         without = fit_model(study, sample, terms, ['group'])
@@ -101,6 +102,8 @@ def _comparisons(model: FittedModel, study: Study) -> Iterator[Row]:
 
 def _beside(row: Row, plain: Row, alpha: float) -> Row:
     """Write beside a comparison what it is without the covariates, and whether they explain it."""
+    # by the uncorrected p, on either side: a correction would make the check depend on how much
+    # else was asked
     explained = plain.test.p <= alpha < row.test.p
     row.extra = {
         **row.extra, 'p_without': plain.test.p, 'effect_without': plain.effect.size,

@@ -115,7 +115,9 @@ def vector_or_permutation(
     list of Row
         ``row`` alone, or the permutation with ``row`` as its supplement.
     """
+    # a small group that the contrast gives no weight adds to the residual variance only
     compared = {v: n for v, n in model.sample.n_per_group.items() if weights.get(v)}
+    # groups that are large: the t distribution is safe, and permutation would only add noise to p
     if min(compared.values(), default=0) >= study.model.content['ExactBelow']:
         return [row]
     return permuted_contrast(row, model, study, vector, rng)
@@ -181,6 +183,8 @@ def vector_row(
     test = contrast_test(model.fit, vector)
     sigma, factor = model.fit.sigma, small_sample_factor(test.df)
     low, high = noncentrality_of_t(test.t, test.df, study.model.confidence)
+    # limits of the noncentrality are in units of t; the factor turns them into those of the
+    # effect, so that interval and test agree
     scale = test.se / sigma * factor
     row: Told = {
         'analysis': 'posthoc', 'term': 'group', 'contrast': label,

@@ -66,6 +66,8 @@ def _run(study: Study, scheme: Scheme, rng: np.random.Generator) -> list[Row]:
         raise InputDataError(f'Prediction/Outcome: there is no column {outcome!r}.')
     if wanted['Positive'] is None:
         frame = frame.assign(**{outcome: pd.to_numeric(frame[outcome], errors='coerce')})
+    # cohorts are sites too: folds that ignore them let a model learn the scanner in place of the
+    # outcome
     site = site_column(study) if sites['Column'] or len(set(frame['cohort'])) > 1 else None
     combat = None
     if sites['Harmonise'] == 'combat' and scheme == 'folds' and site is not None:

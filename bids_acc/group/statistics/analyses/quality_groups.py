@@ -34,6 +34,7 @@ def quality_frame(study: Study) -> tuple[pd.DataFrame, list[str]]:
     numeric = [
         name
         for name in study.qc.columns
+        # truth values are numbers to pandas, and no measure of quality
         if name not in KEYS and pd.api.types.is_numeric_dtype(study.qc[name])
         and not pd.api.types.is_bool_dtype(study.qc[name])
     ]  # fmt: skip
@@ -122,6 +123,8 @@ def quality_by_group(
             compare_continuous(study, cohort, part, name, 'quality', 'quality') for name in there
         ]
         if primary:
+            # those who are analysed: groups that differed before the gate may be alike behind it,
+            # or the reverse
             passed = part[part[primary[0]].notna()]
             rows += [
                 compare_continuous(study, cohort, passed, name, 'quality_passed', 'quality passed')

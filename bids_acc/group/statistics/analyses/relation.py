@@ -63,6 +63,7 @@ def relation(
         return []
     retained = retained_responses(earlier.get('ancova'), study.model)
     measures = [m for m in structure_measures(study) if m.name in retained]
+    # group stays in the model: without it, a difference of groups in both is a relation
     base = ['group', name, *study.model.covariate_names]
     rows = nothing_retained('relation', earlier.get('ancova'), study.model, retained)
     for terms, wanted, family in (
@@ -74,6 +75,7 @@ def relation(
             note = f'{name} centred on the analysed sample'
             row = term_row(model, test, study, 'relation', family, note)
             if wanted == name:
+                # F has no sign: the reader is told which way
                 row.extra = direction(model, name, study)
                 rows += slope_or_permutation(row, model, study, name, rng)
             else:
@@ -178,6 +180,8 @@ def partial_correlations(
     measures = [m for m in structure_measures(study) if m.name in set(found['response'])]
     rows: list[Row] = []
     plain = [name, *study.model.covariate_names]
+    # only significant relations are followed up, and of these the sample's r is the larger the
+    # smaller the sample
     selected = 'followed up because the main effect was significant: r is selected, and too large'
     for kind, terms, keep in (
         ('partialcorr', plain, [name]),

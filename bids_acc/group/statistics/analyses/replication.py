@@ -36,6 +36,7 @@ def retained_responses(
     everyone = sorted(set(table['response'].astype(str)) - {''})
     if rule['Rule'] == 'none':
         return dict.fromkeys(everyone, 'no replication rule')
+    # all cohorts of the table: one in which the test could not be done has not replicated it
     cohorts = sorted(set(table['cohort'].astype(str)))
     retained = {}
     for response in everyone:
@@ -53,6 +54,7 @@ def retained_responses(
 def _main(table: pd.DataFrame) -> pd.DataFrame:
     """Leave out the supplements of small samples."""
     return (
+        # the F beside a permutation would be a second vote of the same cohort
         table[~table['analysis'].astype(str).str.endswith('_f')] if 'analysis' in table else table
     )
 

@@ -54,6 +54,7 @@ def criteria_of(reason: object) -> tuple[str, ...]:
     """
     if not isinstance(reason, str):
         return ()
+    # that a fit gave no value is no criterion of the gate
     told = reason.partition(_NO_VALUE)[0]
     return tuple(_FIGURES.sub('', part) for part in told.split('; ') if part)
 
@@ -119,6 +120,7 @@ def alone(study: Study) -> list[str]:
     if study.mrs is None or 'gate_reason' not in study.mrs:
         return []
     found = {name for reason in study.mrs['gate_reason'] for name in criteria_of(reason)}
+    # one criterion alone is the whole gate, whose result stands already
     return sorted(found) if len(found) > 1 else []
 
 

@@ -114,6 +114,7 @@ def _comparison_rows(
         frame, measure.name, group='group', levels=levels, site=site, covariates=covariates,
         method=study.model.content['Sites']['Method'],
     )  # fmt: skip
+    # counted per site: losses that differ between sites are a reason of their own to disagree
     needed = [measure.name, *covariates]
     pair = frame[frame['group'].isin(levels)]
     excluded = {name: study.missing(part, needed)[1] for name, part in pair.groupby(site)}
@@ -153,6 +154,7 @@ def shared_pairs(frame: pd.DataFrame, levels: list[str], site: str) -> list[tupl
     list of (str, str)
         Pairs ``(a, b)`` to compare as a - b.
     """
+    # a pair that one site has alone can be compared there, but not side by side
     have = frame.groupby(site)['group'].agg(set)
     return [
         (b, a) for a, b in combinations(levels, 2)
@@ -188,6 +190,8 @@ def harmonised(study: Study, frame: pd.DataFrame, site: str) -> tuple[pd.DataFra
     """
     names = [measure.name for measure in named_measures(study)]
     covariates = [c for c in study.model.covariate_names if c != site]
+    # group and covariates are preserved: a site that recruits older people would else be corrected
+    # for their age
     data = frame[[*names, site, 'group', *covariates]].dropna()
     combat = ComBat(
         site=site, preserve=('group', *covariates), empirical_bayes=len(names) > 1,

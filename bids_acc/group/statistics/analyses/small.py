@@ -194,6 +194,7 @@ def permuted_contrast(
     rng : Generator
         Source of permutations.
     """
+    # as a column of its own, which the permutation can leave out
     X = contrast_first(model.design.X, weights)
     column = 0
     if X.shape[1] == 2:  # two groups alone: their own coding lets all divisions be enumerated
@@ -221,6 +222,8 @@ def permuted_means_rows(
     """
     found = permuted_means(a, b, _draws(study), rng)
     test = PermutationTest(
+        # the difference of means orders all divisions of two groups as F does: the exact p is the
+        # same, found faster
         row.test.value**2, found.p, 1, len(a) + len(b) - 2, found.n_resamples, found.exact,
         found.smallest,
     )  # fmt: skip

@@ -47,6 +47,7 @@ def treatment_groups(
         )  # fmt: skip
     for cohort, frame in study.cohorts():
         for group in study.group_levels(frame):
+            # no label is no evidence against one: it is counted as what it is
             labels = frame.loc[frame['group'] == group, name].fillna('undetermined').astype(str)
             counts = {str(k): int(v) for k, v in labels.value_counts().sort_index().items()}
             rows.append(

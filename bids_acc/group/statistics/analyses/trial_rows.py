@@ -228,6 +228,8 @@ def _rates(study: Study, cohort: str, frame: pd.DataFrame, visits: Sequence[str]
     if wanted['Remission'] is not None:
         kinds.append(('remission', f'{score}_remission', 'remitted'))
     before = frame[frame['session_id'] == visits[0]].set_index('participant_id')[score]
+    # everybody who began (intention to treat): counting those with a last score only rewards an
+    # arm whose failures leave
     rated = people[people['participant_id'].map(before).notna()]
     for kind, column, level in kinds:
         event = rated.assign(event=rated[column] == level)
@@ -287,6 +289,7 @@ def _normalisation(
     if not study.model.content['Sessions']['Normalisation']:
         return
     reference = study.model.group.reference
+    # controls at their first visit for all visits of patients: they were measured once
     controls = frame[(frame['group'] == reference) & (frame['session_id'] == visits[0])]
     terms = ['group', *study.model.covariate_names]
     for level in followed(study, frame, visits):
@@ -304,6 +307,8 @@ def _normalisation(
                     yield not_done(sample, 'normalisation', terms, error)
                     continue
                 row = _against_controls(study, model, level, visit, visits[0], before)
+                # what is left is told in shares of the first difference, at equal covariates as
+                # that was
                 before = float(row.extra['estimate']) if visit == visits[0] else before
                 yield row
 
@@ -369,6 +374,7 @@ def _crossover(
         wide = given.pivot_table(index='participant_id', columns='session_id',
                                  values=measure.name, observed=True)  # fmt: skip
         order = given[given['session_id'] == periods[0]].set_index('participant_id')[column]
+        # both periods: one alone holds the person's level, which is what the design takes out
         own = wide.reindex(columns=periods).dropna().join(order.astype(str).rename('order'))
         own = own.dropna()
         excluded = why_incomplete(study, given, [measure.name], periods)

@@ -130,7 +130,9 @@ def _by_table(
         if entry['AgeMin'] is not None:
             fits &= age >= entry['AgeMin']
         if entry['AgeMax'] is not None:
+            # the end is open, so that a birthday belongs to one band
             fits &= age < entry['AgeMax']
+        # the first entry that fits counts: a table may end with one for everybody else
         free = fits & np.isnan(mean)
         mean[free], sd[free] = entry['Mean'], entry['SD']
     sources = ', '.join(dict.fromkeys(e['Source'] for e in entries))
@@ -145,6 +147,7 @@ def _by_sample(
 ) -> Scored:
     """Score against the norm group's first session of the same cohort."""
     norms = study.model.content['Norms']
+    # at the first visit only: people who come often would weigh more in the norm
     base = set(zip(study.baseline['participant_id'], study.baseline['session_id'], strict=True))
     keys = zip(frame['participant_id'], frame['session_id'], strict=True)
     first = np.array([key in base for key in keys], dtype=bool)
@@ -298,6 +301,8 @@ def _mean_rows(study: Study, scored: Scored, members: Mapping[str, np.ndarray]) 
             continue
         mean_z = float(z[who].mean())
         if level:
+            # the norm's spread is its own: patients may differ in it, which is one of the
+            # questions
             found = welch(z[who], norm)
             test, how = TTest(value=found.value, df2=found.df2, p=found.p), "Welch's t test"
             difference = mean_z - float(norm.mean())
@@ -339,6 +344,8 @@ def _share_rows(
                 continue
             low, high = proportion_confint(hits, n, 1 - study.model.confidence, 'beta')
             test, how = StatisticalTest(), 'no test'
+            # a table tells its share exactly; a norm sample has one of its own, with an error that
+            # Fisher's test has in it
             if not level:
                 p = float(stats.binomtest(hits, n, limit / 100).pvalue)
                 test = StatisticalTest(statistic='share', value=hits / n, p=p)

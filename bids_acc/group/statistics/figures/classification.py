@@ -83,6 +83,7 @@ def roc_figure(truth: BoolArray, decision: FloatArray, called: BoolArray, cutoff
         Declared probability from which on somebody is called positive.
     """
     false, true, cutoffs = roc_curve(truth, decision)
+    # pointwise, of the sensitivity at each cut-off: a band for the whole curve is another method
     band = [share(decision[truth] >= limit) for limit in cutoffs]
     figure, axes = _square('1 - specificity', 'sensitivity')
     axes.fill_between(
@@ -159,6 +160,8 @@ def decision_figure(truth: BoolArray, decision: FloatArray, positive: str) -> Fi
     axes.plot(GRID, model, color=COLOURS[0], lw=1.4, label='by the prediction')
     rate = float(truth.mean())
     axes.set(xlim=(0, 1), ylim=(min(-0.05, 1.1 * float(model.min())), 1.15 * rate))
+    # treating everybody falls without bound towards a threshold of one, and would press the rest
+    # flat
     axes.set_ylim(max(axes.get_ylim()[0], -0.3), None)
     _dress(axes, f'threshold probability of {positive}', 'net benefit (per person)')
     axes.legend(fontsize=7, frameon=False, title='treated', title_fontsize=7)

@@ -29,14 +29,14 @@ from bids_acc.tables.cells import is_empty, records
 Entry = tuple[Path, str, str]
 
 GROUP_CAPTION = (
-    'Each point is a participant; beside them the mean of the group with its 95 % interval. '
-    'Values are not adjusted for covariates. Brackets: corrected p at most 0.05 (*), 0.01 (**), '
-    '0.001 (***) of the pair in the table of {table}.'
+    'Each point is a participant; beside them the mean of the group with its {level:g} % '
+    'interval. Values are not adjusted for covariates. Brackets: corrected p at most 0.05 (*), '
+    '0.01 (**), 0.001 (***) of the pair in the table of {table}.'
 )
 TRAJECTORY_CAPTION = (
-    'Each line is a participant with two or more sessions; black: mean of the group with its 95 % '
-    'interval at each session. The tests are in the table: a group that changes differently is '
-    'the term session by group.'
+    'Each line is a participant with two or more sessions; black: mean of the group with its '
+    '{level:g} % interval at each session. The tests are in the table: a group that changes '
+    'differently is the term session by group.'
 )
 SCATTER_CAPTION = (
     'Residuals after the covariates, put back at the mean, with the line of the partial '
@@ -88,7 +88,9 @@ def _group_files(
             name = metric_words(metric)
             where = _in_cohort(cohort)
             title = f'{name[:1].upper()}{name[1:]} by group{where}'
-            entries.append((path, title, explained('groups', GROUP_CAPTION.format(table=table))))
+            level = 100 * study.model.confidence
+            caption = GROUP_CAPTION.format(table=table, level=level)
+            entries.append((path, title, explained('groups', caption)))
     return entries
 
 
@@ -117,9 +119,9 @@ def _trajectory_files(
             path = save_for_paper(figure, folder / _file_name('change', cohort, measure.name))
             where = _in_cohort(cohort)
             what = metric_words(measure.metric, measure.component)
-            entries.append(
-                (path, f'{what} over the sessions{where}', explained('change', TRAJECTORY_CAPTION))
-            )
+            caption = TRAJECTORY_CAPTION.format(level=100 * study.model.confidence)
+            title = f'{what} over the sessions{where}'
+            entries.append((path, title, explained('change', caption)))
     return entries
 
 

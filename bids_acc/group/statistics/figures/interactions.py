@@ -62,6 +62,8 @@ def partial_residuals(model: FittedModel, name: str) -> FloatArray:
     doi:10.1080/00401706.1972.10488966
     """
     design, drawn = model.design, {'group', name, f'group:{name}'}
+    # the other terms are taken out at their fitted values, so that points and lines are on one
+    # scale
     others = [c for term, columns in design.terms.items() if term not in drawn for c in columns]
     return model.y - design.X[:, others] @ model.fit.coefficients[others]
 

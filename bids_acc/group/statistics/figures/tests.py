@@ -61,6 +61,7 @@ def spread(values: npt.ArrayLike, width: float = 0.3) -> FloatArray:
     offsets = np.zeros(x.size)
     if x.size < 2 or np.ptp(x) == 0:
         return np.linspace(-width, width, x.size) if x.size > 1 else offsets
+    # ranks within bins and not chance: the same data are the same bytes
     bins = np.clip(((x - x.min()) / np.ptp(x) * 12).astype(int), 0, 11)
     fullest = np.bincount(bins).max()
     for index in np.unique(bins):
@@ -306,6 +307,7 @@ def _draw_trajectories(axes: Axes, wide: pd.DataFrame, i: int, level: float) -> 
         axes.plot([at, at], [low, high], color='black', lw=1.6)
     axes.plot(x, wide.mean(axis=0), color='black', lw=1.2, marker='_', ms=9)
     axes.set_xticks(x)
+    # n of each visit: a mean that moves may be people who left
     labels = zip(map(str, wide.columns), wide.notna().sum(), strict=True)
     axes.set_xticklabels([f'{v.removeprefix("ses-")}\nn={n}' for v, n in labels], fontsize=7)
     axes.tick_params(axis='y', labelsize=7)
@@ -347,6 +349,8 @@ def scatter_figure(
         raise InputDataError(f'{response} against {name}: {error}') from error
     column = model.design.terms[name][0]
     others = np.delete(model.design.X, column, axis=1)
+    # both axes freed of the same columns: the slope drawn is then that of the model (Frisch,
+    # Waugh, Lovell)
     q, _ = np.linalg.qr(others)
     raw = sample.frame[name].to_numpy(dtype=float)
     scale = SCALE.get(measure.metric, 1.0)

@@ -207,6 +207,8 @@ class Model:
     def families(self) -> dict[str, Family]:
         """Correction by family."""
         by_response = ('posthoc', 'posthoc_plain', 'simple_effects')
+        # pairs of groups are corrected within their response: the responses themselves were
+        # corrected by the test that let them through
         shipped = dict.fromkeys(by_response, ('cohort', 'response'))
         method = self.content['Correction']
         families = {name: Family(method, over) for name, over in shipped.items()}
@@ -333,6 +335,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def _complaints(content: object, where: str) -> Iterator[str]:
     """Say in words what the schema does not allow."""
     validator = jsonschema.Draft202012Validator(_schema())
+    # the first complaint is the one that people correct first: it must not depend on the order of
+    # keys in a file
     for error in sorted(validator.iter_errors(content), key=lambda e: [str(p) for p in e.path]):
         place = '/'.join(str(part) for part in error.absolute_path) or 'top level'
         if error.validator == 'additionalProperties' and isinstance(error.instance, Mapping):
@@ -380,6 +384,7 @@ def parse_model(content: object, source: str = 'model') -> Model:
     complaints = [f'{source}: {text}' for text in _contradictions(model)]
     if complaints:
         raise SettingsError('\n'.join(complaints))
+    # gates are read where they are used, which is hours later: a wrong one is refused now
     _ = model.spectra_gate, model.session_gate('anat'), model.session_gate('dwi')  # or refused
     _ = model.session_gate('func'), model.session_gate('mtr')
     return model
@@ -404,6 +409,8 @@ def _contradictions(model: Model) -> Iterator[str]:
             hint = f'did you mean {meant!r}?' if meant else f'known: {", ".join(FAMILIES)}'
             yield f'Families: there is no family {name!r}; {hint}'
     for contrast in model.contrasts:
+        # weights that do not sum to zero compare a mean with nothing, and test the level of the
+        # measure
         if abs(sum(contrast.weights.values())) > 1e-9:
             yield f'Contrasts/{contrast.name}: the weights do not sum to zero.'
     yield from _wrong_voxels(model.content['Mrs'])
@@ -434,6 +441,7 @@ def _wrong_voxels(mrs: MrsEntry) -> Iterator[str]:
                 f'Mrs/Voxels: {name[:40]!r} is no name of a voxel; take up to 64 letters (A to Z) '
                 'and digits, such as ACC or ACC2.'
             )
+        # figures are files, and some file systems take both names for one
         elif (other := seen.setdefault(name.casefold(), name)) != name:
             yield f'Mrs/Voxels: {other!r} and {name!r} differ in case only; name them apart.'
 

@@ -69,6 +69,7 @@ def with_gate_files(content: object, folder: Path, source: str) -> object:
     SettingsError
         If a name is neither a preset nor a file of JSON.
     """
+    # what is wrong with it is said by the schema, for all keys at once
     if not isinstance(content, Mapping) or not isinstance(content.get('Gate'), Mapping):
         return content
     taken = {

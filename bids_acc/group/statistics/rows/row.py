@@ -153,6 +153,9 @@ def _cramers_v(row: Row) -> float:
 EFFECT_RULES: Mapping[str, Callable[[Row], float]] = {
     'cohen_d': _cohen_d,
     'hedges_g': _hedges_g,
+    # an effect, its statistic and n are written by different lines of an analysis: this is where
+    # they meet, as statcheck does it with printed papers (Nuijten et al. 2016,
+    # doi:10.3758/s13428-015-0664-2)
     'hedges_g_adjusted': _adjusted_g,
     'partial_eta2': lambda row: partial_eta2(row.test.value, row.test.df1, row.test.df2),
     'r': _r,
@@ -317,6 +320,8 @@ def finish_table(
     table = _correct(table, families, default)
     table = table[[*COLUMNS, *extra]]
     keys = ['analysis', 'cohort', 'response', 'term', 'contrast', 'statistic']
+    # as text, so that missing cells and types do not decide; stable, so that rows alike in all
+    # keys stay as their analysis made them
     return table.sort_values(keys, kind='stable', key=lambda s: s.astype(str), ignore_index=True)
 
 
@@ -326,6 +331,8 @@ def _correct(table: pd.DataFrame, families: Mapping[str, Family], default: Famil
         p_corrected=np.nan, p_fdr=np.nan, p_bonf=np.nan, correction='', family_size=0
     )
     rules = {
+        # 'quality passed' is corrected by the method of 'quality' where it has none of its own,
+        # yet apart from it
         name: families.get(name, families.get(name.split(' ')[0], default))
         for name in sorted(set(table['family']))
         if name

@@ -93,6 +93,7 @@ def with_places(study: Study) -> tuple[pd.DataFrame, list[str]]:
     columns = [c for c in frame.columns if c in named or _tells_place(frame, str(c), study)]
     extra = [c for c in study.qc.columns if _tells_place(study.qc, str(c), study)]
     if extra and not study.qc.empty:
+        # one row of a session: text of a second voxel or run would double its person in the counts
         qc = study.qc.drop_duplicates(KEYS)[[*KEYS, *extra]]
         frame = frame.drop(columns=[c for c in extra if c in frame]).merge(qc, on=KEYS, how='left')
     if len(study.voxels.used) == 1 and len(study.voxels.used[0].labels) > 1:
@@ -150,11 +151,14 @@ def _pairs(
         total = int(pair.to_numpy().sum())
         both = int(pair[(pair > 0).all(axis=1)].to_numpy().sum())
         places = {str(p): (int(row[a]), int(row[b])) for p, row in pair.iterrows()}
+        # named although a covariate adjusts for it: where nothing overlaps, a model that has both
+        # can only extrapolate
         if both <= FEW * total:
             yield Confounded(cohort, column, (a, b), total, both, places)
             continue
         value, _, p = chi_squared(pair.to_numpy())
         cramers_v = float(np.sqrt(value / total))
+        # both: in large cohorts a trifle is significant, in small ones V is large by chance
         if p < UNEVEN_P and cramers_v >= UNEVEN_V and column not in adjusted:
             yield Confounded(cohort, column, (a, b), total, both, places, cramers_v)
 

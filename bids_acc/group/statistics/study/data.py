@@ -72,6 +72,8 @@ class Study:
             return self.wide.drop_duplicates('participant_id')
         visit = self.wide['session_id']
         seen = set(self.wide.loc[visit != '', 'participant_id'])
+        # whoever missed the baseline but came later is left out, and not taken at another visit:
+        # the groups would then differ in when they were measured
         rows = (visit == first) | ~self.wide['participant_id'].isin(seen)
         return self.wide[rows].drop_duplicates('participant_id')
 
@@ -134,6 +136,8 @@ class Study:
             Columns of ``wide``: partial volume of its parcel (``PartialVolume``), then those
             of ``OwnCovariates``.
         """
+        # partial volume of another parcel would explain nothing of this one: each has its own
+        # columns
         beside = self.beside(measure, self.model.content['PartialVolume']['Covariates'])
         return (*beside, *(name for name in self._of_columns(measure) if name in self.wide))
 
@@ -289,6 +293,7 @@ class Study:
             )
         excluded: dict[str, int] = {}
         left = frame
+        # by the first reason only, so that the numbers of the reasons sum to that of the people
         for name in columns:
             empty = left[name].isna()
             if not empty.any():

@@ -35,6 +35,8 @@ def participant_flow(study: Study) -> pd.DataFrame:
         for level in study.group_levels(frame):
             part = frame[frame['group'] == level]
             for measure in study.measures:
+                # measured and used apart: a group that loses more to the gate than others is a
+                # finding about quality
                 used = part[measure.name].notna()
                 lost = failed.loc[part.index].get(measure.name, pd.Series(False, part.index))
                 rows.append({

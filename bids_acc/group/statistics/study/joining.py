@@ -75,6 +75,7 @@ def make_study(
     named = {*model.content['Mrs']['Primary'], *model.content['Mrs']['Secondary'], *ratios}
     measures += [
         _metabolite(str(name), model, voxels) for name in metabolites.columns
+        # what the model asks for stays, though it is the same in all: its row then says so
         if name in named or varies(metabolites[name])  # tCr in units of tCr is 1 in everybody
     ]  # fmt: skip
     present = [structure] if found else []
@@ -87,6 +88,7 @@ def make_study(
     wide = with_improvement(
         wide.sort_values(KEYS, kind='stable', ignore_index=True), model.sessions
     )
+    # by the keys and not by position: the table of people has rows that no spectrum has
     mask = wide[KEYS].merge(
         failed.reset_index() if len(failed.columns) else wide[KEYS], on=KEYS, how='left'
     )
@@ -174,6 +176,7 @@ def gated_values(
     if use_gate and 'gate' in table.columns:
         verdict = table.assign(ok=table['gate'].astype(str).str.lower().eq('pass'))
         passed = verdict.pivot(index=KEYS, columns='metabolite', values='ok')  # noqa: PD010
+        # compared and not negated: where there is no spectrum, nothing has failed
         failed = passed.eq(False)  # a spectrum that failed has no values and counts as well
         values = values.where(~failed)
     else:
@@ -183,6 +186,7 @@ def gated_values(
         if top in values.columns and bottom in values.columns:
             with np.errstate(divide='ignore', invalid='ignore'):
                 quotient = values[top] / values[bottom]
+            # a level of zero below the line is a fit that found nothing, and no infinite ratio
             values[ratio] = quotient.where(np.isfinite(quotient))
             failed[ratio] = failed[top] | failed[bottom]
     return values, failed
@@ -201,6 +205,7 @@ def _parcel_columns(parcels: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, 
     if wanted['Components'] is not None:
         table = table[table['component'].isin(wanted['Components'])]
     side = table['hemisphere'] if 'hemisphere' in table else pd.Series(BOTH, table.index)
+    # sides are not independent measures: as responses they would double every family
     if HEMISPHERE not in model.content['Interactions']:
         table, side = table[side == BOTH], side[side == BOTH]
     responses = table[~table['metric'].isin(PARTIAL_VOLUME) | table['metric'].isin(named)]
@@ -312,6 +317,8 @@ def _of_levels(column: pd.Series, covariate: Covariate, who: pd.Series) -> pd.Se
     text = as_levels(column, covariate.levels)
     refuse_spellings(text, str(column.name), 'levels')
     odd = outside_levels(column, covariate)
+    # some odd cells are typing errors, and these people missing; many are a declaration that is
+    # wrong, and with it everybody would be
     if odd.sum() > MOST_ODD * text.notna().sum():
         held = ', '.join(sorted(set(text.dropna().astype(str))))
         raise InputDataError(
@@ -362,6 +369,8 @@ def _asked_of_some(
     asked = group.isin(covariate.only_in)
     if covariate.kind == 'categorical':
         return column.where(asked, OUTSIDE)
+    # the mean of their cohort, or a difference of doses between cohorts would move those who take
+    # none
     means = column.where(asked).groupby(cohort).transform('mean')
     return column.where(asked, means)
 
@@ -395,7 +404,11 @@ def _join(people: pd.DataFrame, present: list[pd.DataFrame]) -> pd.DataFrame:
     on = KEYS if by_session else ['participant_id']
     overlap = {c for t in present for c in t.columns} - set(KEYS)
     wide = wide.merge(
-        people.drop(columns=[c for c in people.columns if c in overlap]), on=on, how='outer'
+        # people without any measure stay: demographics describe everybody, and losses are counted
+        # from everybody
+        people.drop(columns=[c for c in people.columns if c in overlap]),
+        on=on,
+        how='outer',
     )
     wide['session_id'] = wide['session_id'].fillna('')
     for table in present:
@@ -407,6 +420,8 @@ def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[
     """Leave out participants whose group or cohort is not in the model, and count them."""
     first = wide.drop_duplicates('participant_id')
     counts: dict[str, int] = {}
+    # counted by reason: who is in no group is in no table, and the report is the only place that
+    # knows
     none = first['group'].isna()
     if none.any():
         counts[f'{model.group.column} missing'] = int(none.sum())

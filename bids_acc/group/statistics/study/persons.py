@@ -94,6 +94,8 @@ def of_person(people: pd.DataFrame, values: pd.Series, order: Sequence[str]) -> 
     >>> of_person(people, pd.Series(['TRS', 'FL']), ['ses-pre', 'ses-post']).tolist()
     ['FL', 'FL']
     """
+    # by time and not by the file: tables are sorted by people's names for visits, 'post' before
+    # 'pre'
     ranked = _in_time(people, order)
     first = values.reindex(ranked).groupby(people['participant_id'].reindex(ranked)).first()
     return people['participant_id'].map(first)
@@ -183,6 +185,7 @@ def _apart(known: pd.DataFrame, name: str, place: str) -> str:
     ranges = parts[name].agg(['min', 'max'])[parts['participant_id'].nunique() >= FEWEST]
     if len(ranges) < 2:
         return ''
+    # the cohort that ends first and the one that begins last: if these two meet, all do
     low, high = ranges.sort_values('max').iloc[0], ranges.sort_values('min').iloc[-1]
     if low['max'] >= high['min']:
         return ''

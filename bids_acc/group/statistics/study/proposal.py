@@ -124,6 +124,8 @@ def _group_column(people: pd.DataFrame) -> str:
         if 2 <= len(levels := _levels(people[column])) <= MAX_LEVELS
         and any(CONTROL.match(level) for level in levels)
     ]
+    # two columns with controls (diagnosis, family history) are two hypotheses: nobody but the user
+    # can choose
     if len(with_control) == 1:
         return with_control[0]
     raise InputDataError(
@@ -137,6 +139,7 @@ def _spellings(
     levels: Sequence[str], sizes: Mapping[str, int], declared: Sequence[str]
 ) -> dict[str, str]:
     """Return the levels that differ in case only from a declared or more frequent one."""
+    # the spelling of the sidecar counts, else the most frequent one
     best = {level.casefold(): level for level in reversed(declared)}
     for level in sorted(levels, key=lambda v: (-sizes.get(v, 0), v)):
         best.setdefault(level.casefold(), level)
@@ -293,6 +296,8 @@ def _reference(
     levels: Sequence[str], texts: Mapping[str, str], counts: Mapping[str, int]
 ) -> tuple[str, str]:
     """Return the level that others are compared with, and why."""
+    # the sign of every difference hangs on it: whatever is not read from words is called a guess,
+    # in the report too
     controls = [level for level in levels if reads_like_controls(level, texts.get(level, ''))]
     if controls:
         first = controls[0]
@@ -456,6 +461,8 @@ def propose_model(
         if name not in used and CLINICAL.search(str(name)) and _numeric(participants[name])
     ]
     for name in participants.columns:
+        # a score with a few words in it is named: left out in silence it would be missed much
+        # later
         mostly = pd.to_numeric(_known(participants[name]), errors='coerce').notna()
         if name not in {*used, *scores} and CLINICAL.search(str(name)) and mostly.mean() > 0.5:
             reasons.append(

@@ -38,6 +38,7 @@ def sessions_in_order(labels: Iterable[str]) -> list[str]:
 
     def key(label: str) -> tuple[bool, list[tuple[bool, int, str]]]:
         plain = label.removeprefix('ses-')
+        # numbers as numbers, or ses-10 comes before ses-2
         parts = [part for part in re.split(r'(\d+)', plain) if part]
         natural = [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
         return not BASELINE_LIKE.match(plain), natural
@@ -190,10 +191,13 @@ def _by_time(frame: pd.DataFrame, present: list[str]) -> list[str] | None:
         return None
     by_person = known.groupby('participant_id')['_time']
     several = known[by_person.transform('nunique') > 1]
+    # counted from each person's own first visit: dates are shifted person by person where data are
+    # shared
     since = several['_time'] - several.groupby('participant_id')['_time'].transform('min')
     if set(several['session_id']) != set(present):
         return None
     typical = since.groupby(several['session_id']).median()
+    # two visits at one median time have no order, and labels decide
     return None if typical.duplicated().any() else list(typical.sort_values().index)
 
 
@@ -294,11 +298,15 @@ def with_improvement(wide: pd.DataFrame, sessions: SessionsEntry) -> pd.DataFram
         raise InputDataError(
             f'Sessions/Improvement: there is no session {label!r} after the first ({first}).'
         )
+    # from the scale's own least score: a PANSS of 30 is no symptom at all, and halving 60 is full
+    # remission
     values = pd.to_numeric(wide[score], errors='coerce') - wanted['Minimum']
     by_person = [
         values[rows].groupby(wide.loc[rows, 'participant_id']).first()
         for rows in (wide['session_id'] == first, visit == label)
     ]
+    # those with both scores; who lacks one has no verdict, and trials count it as no response
+    # where they say so
     before, after = by_person[0].align(by_person[1], join='inner')
     improvement = pd.Series(percent_change(before, after), before.index)
     verdict = pd.Series(responders(improvement, wanted['Threshold']), before.index)

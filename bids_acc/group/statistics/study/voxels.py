@@ -87,10 +87,13 @@ def usable_voxels(mrs: pd.DataFrame, scheme: str) -> list[Voxel]:
     [Voxel(name='ACC', labels=('acq-a_voi-ACC', 'acq-b_voi-ACC'), n_people=2, n_usable=2)]
     """
     people, usable, sessions = _by_label(mrs, scheme)
+    # the label of most people first: it is the voxel that others are joined to
     ordered = sorted(sessions, key=lambda label: (-len(usable[label]), label))
     merged: list[list[str]] = []
     for label in ordered:
         for labels in merged:
+            # two spectra of one session are two measurements, whatever their region: read as one
+            # they would be two values in one cell
             met = any(sessions[label] & sessions[other] for other in labels)
             if region_of(label) == region_of(labels[0]) and not met:
                 labels.append(label)
@@ -385,6 +388,7 @@ def for_voxels(model: Model, choice: VoxelChoice, metabolites: Iterable[str]) ->
     def renamed(listed: Iterable[str]) -> list[str]:
         return [new for name in listed for new in of_each(name)]
 
+    # the model as written is kept for the record; this one has the names of the columns
     content = copy.deepcopy(model.content)
     mrs, norms = content['Mrs'], content['Norms']
     mrs['Primary'], mrs['Secondary'] = renamed(mrs['Primary']), renamed(mrs['Secondary'])

@@ -255,6 +255,29 @@ def test_the_script_knows_the_covariates_of_one_parcel(tables, tmp_path, languag
     assert _numbers(done.stdout)[0] == pytest.approx(row['value'], rel=1e-5)
 
 
+@pytest.mark.parametrize('language', ['py', 'R'])
+def test_the_scripts_take_codes_and_leave_out_what_the_row_left_out(tables, tmp_path, language):
+    program = sys.executable if language == 'py' else shutil.which('Rscript')
+    if program is None:
+        pytest.skip('Rscript is not installed')
+    people, *others = tables
+    code = people['dx'].map({'TRS': 2, 'HC': 1, 'hc': 1}).astype(float)
+    code = code.mask(people['participant_id'] == 'sub-02')  # a gap makes floats of a column
+    code = code.mask(people['participant_id'] == 'sub-03', 3.0)  # alone in its group
+    people = people.assign(dx=code, sex='F')  # the same in everybody
+    path = write_measures(build_measures(people, *others), tmp_path)
+    model = parse_model({**MODEL, 'Group': {'Column': 'dx', 'Levels': ['1', '2', '3']}})
+    table = _ancova(model, read_measures(path))
+    row = table[table['term'] == 'group'].iloc[0]
+    assert (row['n'], row['df1'], row['covariates']) == (10, 1, 'age')
+    write_snippets(tmp_path, model, {'ancova': table}, 'ses-1')
+    done = subprocess.run(
+        [program, tmp_path / f'measures_example.{language}'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert _numbers(done.stdout)[0] == pytest.approx(row['value'], rel=1e-5)
+
+
 def test_two_values_of_one_cell_are_refused(tables):
     people, parcels, *others = tables
     doubled = pd.concat([parcels, parcels.iloc[:1]])

@@ -92,6 +92,11 @@ def test_small_cohorts_say_what_they_cannot_tell(cohort):
     assert small.curves['k'].tolist() == [2, 3]
     assert any('not examined' in note for note in small.notes)
     assert any('very small' in note for note in small.notes)
+    one = rank_curves(cohort.data.values[:1, :6], ['a'] * 6, replace(OPTIONS, ks=(3, 4)))
+    assert 'k = 4 was not examined' in one.notes[0]
+    none = rank_curves(cohort.data.values[:1, :6], ['a'] * 6, replace(OPTIONS, ks=(9, 10)))
+    assert none.curves.empty
+    assert 'k = 9 to 10 were not examined' in none.notes[0]
 
 
 def curves_of(stability, error):

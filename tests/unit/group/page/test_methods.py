@@ -60,11 +60,14 @@ def test_families_with_another_correction_are_named():
     assert 'P values were not corrected for multiple tests.' in text
 
 
-def parcels_in_words(source='rule', excluded=2, by_rule=4, **group):
+def parcels_in_words(source='rule', excluded=2, by_rule=4, factorized=28, **group):
     choice = SimpleNamespace(k=4, source=source, by_rule=by_rule)
     values = np.zeros((2, 30, 1694))
+    rows = pd.DataFrame({'participant_id': range(factorized), 'session_id': 'ses-1'})
+    half = SimpleNamespace(rows=rows)
     result = SimpleNamespace(
-        choice=choice, excluded=pd.DataFrame({'participant_id': range(excluded)}),
+        matrices={'L': half, 'R': half}, choice=choice,
+        excluded=pd.DataFrame({'participant_id': range(excluded)}),
         data=SimpleNamespace(values=values, metrics=('thickness', 'md'), on_template=True),
     )  # fmt: skip
     settings = Settings(group=GroupSettings(**group))
@@ -80,6 +83,8 @@ def test_parcels_are_described_by_the_settings_that_ran():
     assert 'examined from 3 to 6 in 7 random split halves' in text
     assert 'the best of 5 starts' in text
     assert '28 of 30 sessions took part; 2 lacked too many vertices' in text
+    several = parcels_in_words(factorized=20)
+    assert '20 of 30 sessions took part; 2 lacked too many vertices; 8 are further' in several
     assert f'at least {THRESHOLD:g} in every cohort' in text
     assert '4 were used.' in text
     assert '5 were' not in text

@@ -59,7 +59,7 @@ def test_markdown_has_number_title_and_note(made):
     assert len(widths) == 1
     assert lines[-1].startswith('*Note.* ')
     assert 'Covariates: age, sex.' in lines[-1]
-    assert 'Benjamini and Hochberg (families of 1 tests)' in lines[-1]
+    assert 'Benjamini and Hochberg (families of 1 test)' in lines[-1]
 
 
 def test_the_codebook_explains_every_column_of_every_csv(made):
@@ -80,7 +80,7 @@ def test_what_could_not_be_done_is_counted_and_not_printed(made):
     both = {'ancova': pd.concat([ancova.query("term == 'group'"), undone])}
     (table,) = paper_tables(both)
     assert len(table.shown) == 1
-    assert '1 comparisons that the data do not allow' in table.note
+    assert '1 comparison that the data do not allow is left out' in table.note
     assert list(paper_tables({'ancova': undone})) == []
 
 

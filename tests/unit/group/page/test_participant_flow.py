@@ -41,6 +41,16 @@ def drawn(request):
     return people.assign(fate=fate), build_measures(people, None, mrs, None, flow)
 
 
+def test_who_lacks_a_cohort_is_not_said_to_be_in_a_group_left_out(drawn):
+    people, _ = drawn
+    people.loc[people['dx'] == 'HC', 'site'] = None
+    flow = people[['participant_id', 'session_id']].assign(modality='mrs', status='run', reason='')
+    measures = build_measures(people.drop(columns='fate'), None, None, None, flow)
+    table = participant_flow(measures, MODEL, None)
+    rows = table[(table['step'] == 'in_groups') & (table['group'] == 'HC')]
+    assert rows['reasons'].str.startswith('site n/a=').all()
+
+
 def test_each_step_and_reason_agrees_with_a_count_by_hand(drawn):
     people, measures = drawn
     table = participant_flow(measures, MODEL, None)
