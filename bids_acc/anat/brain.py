@@ -45,8 +45,9 @@ LEAST_AGREEMENT = 0.85
 had .86 to .97 with the quick registration; masks 12 mm too wide, half masks, and masks 30 mm too
 low had .52 to .84."""
 REMEDY = (
-    'give a brain mask (--anat-brain-mask FILE, or --derivatives with a *_desc-brain_mask), or a '
-    'T1w image without skull and scalp (--skull-strip skip)'
+    'look first whether the head stands upright in a viewer (a header that turns it defeats every '
+    'method); give a brain mask (--anat-brain-mask FILE, or --derivatives with a '
+    '*_desc-brain_mask), or a T1w image without skull and scalp (--skull-strip skip)'
 )
 """What can be done when nothing finds a brain."""
 
@@ -289,8 +290,8 @@ def given_brain(
         T1w intensities, finite, axes nearest to right, anterior, superior.
     affine : (4, 4) ndarray
         Voxel to scanner RAS in mm.
-    given : (mx, my, mz) array_like
-        Mask; positive in the brain.
+    given : (mx, my, mz) or (mx, my, mz, 1) array_like
+        Mask: positive in the brain, or a probability of brain.
     given_affine : (4, 4) ndarray
         Of the mask, to the same space.
 
@@ -302,21 +303,59 @@ def given_brain(
     Raises
     ------
     InputDataError
-        If what lies in the image has not the volume of a brain.
+        If what lies in the image has not the volume of a brain, or there are several volumes.
     """
-    inside = (np.asarray(given) > 0).astype(np.float32)
+    inside = _as_mask(given).astype(np.float32)
     to_source = np.linalg.inv(given_affine) @ affine
     mask = ndimage.affine_transform(
         inside, to_source[:3, :3], to_source[:3, 3], output_shape=data.shape, order=0
     ).astype(bool)
     if not is_brain_sized(mask, affine):
         low, high = BRAIN_ML
+        turned = is_brain_sized(~mask, affine) or _touches_sides(mask) > HALF
+        remedy = 'it seems to be inverted; brain is what lies above zero in it' if turned else (
+            'check that both are in the same space'
+        )  # fmt: skip
         raise InputDataError(
             f'the mask covers {volume_ml(mask, affine):.0f} mL of the T1w image, and a whole '
-            f'brain has {low:.0f} to {high:.0f} mL: check that both are in the same space.'
+            f'brain has {low:.0f} to {high:.0f} mL: {remedy}.'
         )
     seen = _seen_by_networks(data, affine)
     return BrainMask(mask, 'given', float('nan') if seen is None else dice(seen, mask))
+
+
+HALF = 0.5
+"""Probability of brain, and share of the sides of an image, above which it counts."""
+MOST_PROBABLE = 1.5
+"""Largest value of a map of probabilities; interpolation goes beyond one."""
+
+
+def _as_mask(given: npt.ArrayLike) -> BoolArray:
+    """Turn what is given as a mask into one: positive, or, of probabilities, more than a half.
+
+    Raises
+    ------
+    InputDataError
+        If there are several volumes.
+
+    Examples
+    --------
+    >>> _as_mask([[[0, 1, 42]]]), _as_mask([[[0.01, 0.4, 0.99]]])
+    (array([[[False,  True,  True]]]), array([[[False, False,  True]]]))
+    """
+    values = np.nan_to_num(np.asarray(given, dtype=float))
+    if values.ndim > 3:
+        if values[..., 0].size != values.size:
+            raise InputDataError(f'a mask has one volume, and this has the shape {values.shape}.')
+        values = values.reshape(values.shape[:3])
+    shares = values.max() <= MOST_PROBABLE and bool((values != np.rint(values)).any())
+    return np.asarray(values > (HALF if shares else 0))
+
+
+def _touches_sides(mask: BoolArray) -> float:
+    """Return the share of the sides of a volume that a mask fills."""
+    sides = [np.take(mask, end, axis) for axis in range(3) for end in (0, -1)]
+    return float(np.concatenate([side.ravel() for side in sides]).mean())
 
 
 def _with_air(data: npt.NDArray[Scalar], mask: BoolArray) -> npt.NDArray[Scalar]:

@@ -158,7 +158,10 @@ def _read(reader: Callable[..., Content], path: Path, **options: object) -> Cont
             warnings.simplefilter('ignore')
             return reader(str(path), **options)
     except Exception as error:
-        raise InputDataError(f'{path} is no readable FreeSurfer file: {error}') from error
+        raise InputDataError(
+            f'{path} is no readable FreeSurfer file ({error}); copy it again, or let recon-all '
+            'run to its end.'
+        ) from error
 
 
 def _read_placed(path: Path) -> tuple[FloatArray, IntArray]:

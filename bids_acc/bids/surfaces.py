@@ -96,6 +96,9 @@ def choose_surfaces(
                     passed_over.append(f'{source} passed over: {error}')
                     continue
                 return _with_notes(choice, passed_over)
+    if asked != 'builtin':
+        unfinished = [_unfinished(folder, subject, session) for folder in derivatives.values()]
+        passed_over += [text for text in unfinished if text]
     if asked in ('auto', 'builtin'):
         return _with_notes(SurfaceChoice(), passed_over)
     if first_error is not None:
@@ -103,6 +106,7 @@ def choose_surfaces(
     where = ', '.join(map(str, derivatives.values())) or 'no folder was given by --derivatives'
     raise MissingInputError(
         f'--surface-source {asked}: no such surfaces of sub-{subject} found ({where}).'
+        + ''.join(f' {text}.' for text in passed_over)
     )
 
 
@@ -130,21 +134,69 @@ def _with_notes(choice: SurfaceChoice, passed_over: list[str]) -> SurfaceChoice:
     return replace(choice, note='; '.join(filter(None, [*passed_over, choice.note])))
 
 
-def _freesurfer(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
-    """Look for FreeSurfer-like subjects, also where fMRIPrep and sMRIPrep put them."""
-    own = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
+def _freesurfer_places(
+    folder: Path, subject: str, session: str | None
+) -> Iterator[tuple[Path, bool]]:
+    """Yield where a FreeSurfer subject may lie, and whether it is that of the session.
+
+    fMRIPrep and sMRIPrep put them into ``sourcedata``; without BIDS, there is no ``sub-``.
+    """
+    labels = (f'sub-{subject}', subject)
+    visits = [f'{label}{joint}ses-{session}' for label in labels for joint in '_/']
     for root in (folder, folder / 'sourcedata' / 'freesurfer'):
-        for name in [*own, f'sub-{subject}']:
-            place = root / name
-            if not (place / 'surf').is_dir():
-                continue
-            files = [
-                path for pattern in FREESURFER_PATTERNS
-                for path in place.glob(pattern) if path.name.partition('.')[2] in FREESURFER_FILES
-                or path.suffix in ('.annot', '.stats')
-            ]  # fmt: skip
-            note = '' if name in own or not session else _shared(place, subject)
-            yield SurfaceChoice('freesurfer', place, files=tuple(sorted(files)), note=note)
+        for name in (*(visits if session else ()), *labels):
+            yield root / name, session is None or name in visits
+
+
+def _freesurfer(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
+    """Look for FreeSurfer-like subjects."""
+    for place, own in _freesurfer_places(folder, subject, session):
+        if not (place / 'surf').is_dir():
+            continue
+        files = [
+            path for pattern in FREESURFER_PATTERNS
+            for path in place.glob(pattern) if path.name.partition('.')[2] in FREESURFER_FILES
+            or path.suffix in ('.annot', '.stats')
+        ]  # fmt: skip
+        notes = ['' if own else _shared(place, subject), _broken_off(place / 'scripts')]
+        note = '; '.join(filter(None, notes))
+        yield SurfaceChoice('freesurfer', place, files=tuple(sorted(files)), note=note)
+
+
+def _broken_off(scripts: Path) -> str:
+    """Say what recon-all leaves behind when it is at work, was killed or has failed."""
+    if (scripts / 'recon-all.error').is_file():
+        return f'recon-all ended with an error ({scripts}/recon-all.error): look at its surfaces'
+    if any(scripts.glob('IsRunning*')):
+        return f'recon-all is still at work on this or was broken off ({scripts}/IsRunning*)'
+    return ''
+
+
+def _unfinished(folder: Path, subject: str, session: str | None) -> str:
+    """Say what a derivative has of a person from whom no surfaces can be taken; empty for nothing.
+
+    Without a word, some people of a study would be measured by other methods than the rest.
+    """
+    for place, _ in _freesurfer_places(folder, subject, session):
+        if (place / 'mri').is_dir() and not (place / 'surf').is_dir():
+            return (
+                f'{place} has no folder surf: recon-all did not come to an end, or only '
+                'segmented; run it to the end to use its surfaces'
+            )
+    for anat in _anat_folders(folder, subject, session):
+        if any(anat.glob('[!.]*_hemi-[LR]_*white.surf.gii')):
+            return (
+                f'{anat} has surfaces without *_desc-reg_sphere.surf.gii, by which vertices of '
+                'people correspond; have them written by a later version of their tool'
+            )
+    for place, _ in _civet_places(folder, subject, session):
+        begun = [(place / name).is_dir() for name in ('thickness', 'surfaces', 'final')]
+        if any(begun) and not all(begun[:2]):
+            return (
+                f'{place} has no folders surfaces and thickness as CIVET writes them at its end; '
+                'run it to the end to use its surfaces'
+            )
+    return ''
 
 
 FREESURFER_PATTERNS = ('surf/[lr]h.*', 'label/[lr]h.aparc*.annot', 'stats/aseg.stats')
@@ -161,10 +213,15 @@ def _shared(place: Path, subject: str) -> str:
     )
 
 
+def _anat_folders(folder: Path, subject: str, session: str | None) -> list[Path]:
+    """List where GIFTI surfaces may lie: those of the session, then those of the person."""
+    place = folder / f'sub-{subject}'
+    return [*([place / f'ses-{session}' / 'anat'] if session else []), place / 'anat']
+
+
 def _gifti(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
     """Look for GIFTI surfaces as sMRIPrep and fMRIPrep write them."""
-    place = folder / f'sub-{subject}'
-    for anat in ([place / f'ses-{session}' / 'anat'] if session else []) + [place / 'anat']:
+    for anat in _anat_folders(folder, subject, session):
         spheres = [
             path for hemi in 'LR' for space in ('_space-fsaverage', '')
             for path in anat.glob(f'[!.]*_hemi-{hemi}{space}_desc-reg_sphere.surf.gii')
@@ -172,15 +229,21 @@ def _gifti(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceC
         kinds = ('white.surf.gii', 'pial.surf.gii', 'thickness.shape.gii')
         others = [path for kind in kinds for path in anat.glob(f'[!.]*_hemi-[LR]_{kind}')]
         if spheres and others:  # without spheres these are volumes' companions, as of fMRIPrep 20
-            note = _shared(anat, subject) if session and anat == place / 'anat' else ''
+            shared = session and anat.parent.name != f'ses-{session}'
+            note = _shared(anat, subject) if shared else ''
             yield SurfaceChoice('gifti', anat, files=tuple(sorted({*spheres, *others})), note=note)
+
+
+def _civet_places(folder: Path, subject: str, session: str | None) -> Iterator[tuple[Path, bool]]:
+    """Yield where a CIVET subject may lie, and whether it is that of the session."""
+    visits = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
+    for name in (*visits, f'sub-{subject}', subject):
+        yield folder / name, session is None or name in visits
 
 
 def _civet(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceChoice]:
     """Look for CIVET subjects: folders that hold ``surfaces`` and ``thickness``."""
-    names = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
-    for name in [*names, f'sub-{subject}', subject]:
-        place = folder / name
+    for place, own in _civet_places(folder, subject, session):
         if not ((place / 'thickness').is_dir() and (place / 'surfaces').is_dir()):
             continue
         files = [
@@ -188,7 +251,7 @@ def _civet(folder: Path, subject: str, session: str | None) -> Iterator[SurfaceC
             *place.glob('thickness/*_native_rms*.txt'),
             *place.glob('transforms/linear/*_t1_tal.xfm'),
         ]
-        note = '' if name in names or not session else _shared(place, subject)
+        note = '' if own else _shared(place, subject)
         yield SurfaceChoice('civet', place, files=tuple(sorted(files)), note=note)
 
 

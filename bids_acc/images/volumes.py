@@ -269,12 +269,19 @@ def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[in
     return float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
 
 
+FAR_ABOVE = 0.25
+"""Darkest voxels that are brighter than this share of the range, see `lifted`. Own convention: the
+air of a T1w image is darker than any tissue, and stays so in noise and after a gamma of 0.5."""
+
+
 def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Shift intensities that reach below zero, so that the darkest of them come to lie at zero.
+    """Shift intensities so that the darkest come to lie at zero; a background becomes zero.
 
     Standardised images, uniform ones of MP2RAGE from -0.5 to 0.5, and exports with air far below
-    zero would lose their dark tissues where zero is taken for black. A background of exact zeros
-    stays what it is, and what lies above it keeps above it.
+    zero would lose their dark tissues where zero is taken for black. Where all begins far above
+    zero (unsigned numbers with an offset of 32768), tissues would differ by a few per cent only,
+    and methods that look at ratios would see none. A background of one value (zeros, or the -1 or
+    100 that a tool puts outside the brain) becomes zero, and what lies above it keeps above it.
 
     Parameters
     ----------
@@ -285,8 +292,9 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
     -------
     (nx, ny, nz) ndarray of float32
         Shifted by the quantile .005 if that lies below zero by more than a hundredth of the
-        range to the quantile .995 (own convention; interpolation undershoots by less); otherwise
-        as they were. What is not finite stays so.
+        range to the quantile .995 (own convention; interpolation undershoots by less), or above
+        zero by more than `FAR_ABOVE` of it where there is no such background; otherwise as they
+        were. What is not finite stays so.
 
     Examples
     --------
@@ -294,20 +302,36 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
     array([[[0., 5., 8.]]], dtype=float32)
     >>> lifted([[[0.0, 1.0, 4.0]]])
     array([[[0., 1., 4.]]], dtype=float32)
+    >>> lifted([[[1000.0, 1001.0, 1004.0]]]).round()
+    array([[[0., 1., 4.]]], dtype=float32)
     """
-    data = np.asarray(data, dtype=np.float32)
+    data = np.asarray(data)
+    empty = _background(data)
     finite = np.isfinite(data)
-    empty = data == 0
-    if empty.sum() <= MIN_EMPTY * finite.sum():
-        empty = np.zeros_like(finite)
     shown = data[finite & ~empty]
     if not shown.size:
-        return data
+        return data.astype(np.float32)
     low, high = (float(q) for q in np.quantile(shown, (0.005, 0.995)))
-    if low >= -0.01 * (high - low):
-        return data
-    least = 1e-3 * (high - low) if empty.any() else 0.0
-    return np.where(empty, np.float32(0), np.maximum(data - np.float32(low), np.float32(least)))
+    below = low < -0.01 * (high - low)
+    above = not empty.any() and low > FAR_ABOVE * (high - low)
+    if below or above:
+        least = 1e-3 * (high - low) if empty.any() else 0.0
+        data = np.maximum(data - low, least)
+    return np.where(empty, np.float32(0), data).astype(np.float32)
+
+
+def _background(data: npt.NDArray[np.generic]) -> BoolArray:
+    """Mark the voxels of the one value that fills more than `MIN_EMPTY` of an image, if any.
+
+    It is looked for at the corners, and zero is tried in any case.
+    """
+    n_finite = np.isfinite(data).sum()
+    corners = data[tuple(slice(None, None, max(n - 1, 1)) for n in data.shape)]
+    for value in (0, *np.unique(corners[np.isfinite(corners)])):
+        empty = data == value
+        if empty.sum() > max(MIN_EMPTY * n_finite, 8):  # more than the corners themselves
+            return np.asarray(empty)
+    return np.zeros(data.shape, dtype=bool)
 
 
 def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:

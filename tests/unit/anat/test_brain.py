@@ -207,6 +207,21 @@ def test_given_mask_is_carried_to_the_grid_of_the_image(
     assert BRAIN_ML[0] < right.sum() * 0.027 < BRAIN_ML[1]
 
 
+def test_masks_of_other_kinds_are_understood_or_refused_with_the_reason(
+    head: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = distance() < 66
+    monkeypatch.setattr(brain, '_seen_by_networks', lambda *_: right)
+    smooth = np.clip(0.5 + (66 - distance()) / 40, 0.001, 0.999)  # nowhere quite without brain
+    labels = np.where(right, np.where(distance() < 40, 41, 3), 0)
+    for given in (smooth, labels, right[..., None], np.where(right, 1, np.nan)):
+        assert given_brain(head, GRID, given, GRID).agreement > 0.99
+    with pytest.raises(InputDataError, match='inverted'):
+        given_brain(head, GRID, ~right, GRID)
+    with pytest.raises(InputDataError, match='one volume'):
+        given_brain(head, GRID, np.stack([right, right], axis=-1), GRID)
+
+
 def test_noise_is_no_brain_whatever_found_one(rng: np.random.Generator) -> None:
     """The networks find 2000 mL in a ball of noise; thick slices are alike within the slice."""
     axis = np.arange(40) - 19.5

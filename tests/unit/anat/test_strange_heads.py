@@ -80,6 +80,31 @@ def test_standardised_brain_alone_keeps_its_dark_tissues(tmp_path: Path, head: H
     assert is_skull_stripped(data, (3, 3, 3))
 
 
+@pytest.mark.parametrize('dtype', [np.uint16, np.float32])
+def test_intensities_that_begin_far_above_zero_are_shifted(
+    tmp_path: Path, head: Head, dtype: type
+) -> None:
+    """Signed numbers that were written as unsigned ones have an offset of 32768."""
+    path = tmp_path / 'T1w.nii.gz'
+    replace(head, data=(head.data + 32768).astype(dtype)).image().to_filename(path)
+    data = load_t1w(path)[0]
+    assert data.min() == 0
+    assert np.median(data[head.mask]) == pytest.approx(700, abs=15)
+
+
+@pytest.mark.parametrize(('outside', 'slope'), [(-1.0, 1.0), (-1.0, 1e-3), (100.0, 1.0)])
+def test_background_of_any_one_value_is_empty(
+    tmp_path: Path, head: Head, outside: float, slope: float
+) -> None:
+    path = tmp_path / 'T1w.nii.gz'
+    alone = stripped(replace(head, data=head.data * slope), outside)
+    alone.image().to_filename(path)
+    data = load_t1w(path)[0]
+    np.testing.assert_array_equal(data > 0, head.mask)
+    np.testing.assert_allclose(data[head.mask], head.data[head.mask] * slope, rtol=1e-5)
+    assert is_skull_stripped(data, (3, 3, 3))
+
+
 def test_what_lies_above_zero_stays_as_it_is(head: Head) -> None:
     """Also where interpolation undershoots a little."""
     below = np.where(head.data < 20, head.data - 10, head.data)
