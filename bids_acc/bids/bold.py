@@ -13,7 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from bids_acc.bids.images import check_not_empty, notes_of_copies, read_grid
+from bids_acc.bids.images import (
+    check_not_empty,
+    read_grid,
+    said_twice,
+    series_notes,
+    twin_of,
+)
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
 from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names, read_json
 from bids_acc.bids.tools import generated_by
@@ -111,7 +117,8 @@ def _images(folder: Path) -> list[Path]:
                if p.name.endswith(('.nii', '.nii.gz')) and 'echo' not in entities_of(p)
                and entities_of(p).get('part', 'mag') == 'mag']  # fmt: skip
     surfaces = [p for p in sorted(folder.glob('[!.]*_bold.func.gii'))
-                if entities_of(p).get('hemi') == 'L']  # fmt: skip
+                if entities_of(p).get('hemi') == 'L'
+                and 'denoised' not in entities_of(p).get('desc', '')]  # fmt: skip
     return [*volumes, *surfaces]
 
 
@@ -120,6 +127,7 @@ def _other_series(folder: Path, source: str) -> list[str]:
     kinds = {
         '*_bold.dtseries.nii': 'CIFTI',
         '*_desc-optcom*_bold.nii*': "tedana's optimal combination without fMRIPrep's names",
+        '*_desc-denoised*_bold.*': 'denoised already (XCP-D, tedana)',
         '*_echo-*_desc-preproc_bold.nii*': 'single echoes, not combined',
         '*_desc-smoothAROMA*_bold.nii*': "ICA-AROMA's, which are cleaned already",
         '*_bold_*preproc.nii*': "fMRIPrep 1.0's",
@@ -176,7 +184,7 @@ def _no_space(
     hints = hints or [f'run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}']
     return (
         f'{asked}{folder} holds prepared series in {", ".join(there)} only, and none of them can '
-        f'be used: {"; ".join(hints)}.'
+        f'be used: {"; ".join(hints)}, or choose --func-source raw.'
     )
 
 
@@ -186,7 +194,7 @@ def _judged(images: Sequence[Path], source: str, raw_root: Path) -> tuple[FuncIn
     refused: list[tuple[Path, BidsAccError]] = []
     for image in images:
         try:
-            runs.append(_told_of_copies(_prepared_run(image, source, raw_root), runs))
+            runs.append(_once(_prepared_run(image, source, raw_root), runs))
         except BidsAccError as error:
             refused.append((image, error))
     if not runs:
@@ -200,12 +208,23 @@ def _judged(images: Sequence[Path], source: str, raw_root: Path) -> tuple[FuncIn
     return FuncInputs(tuple(runs), source=source, left_out=left_out), notes
 
 
-def _told_of_copies(run: BoldRun, others: Sequence[BoldRun]) -> BoldRun:
-    """Say of a run that another holds the same series: its degrees of freedom count twice."""
+def _once(run: BoldRun, others: Sequence[BoldRun]) -> BoldRun:
+    """Refuse the copy of a task's run; say of a run that another task holds the same series.
+
+    Raises
+    ------
+    InputDataError
+        If its degrees of freedom would count twice.
+    """
     if len(run.bold) > 1:  # the two sides of a surface
         return run
-    said = notes_of_copies(run.bold[0], (one.bold[0] for one in others if len(one.bold) == 1))
-    return replace(run, notes=(*run.notes, *said))
+    twin = twin_of(run.bold[0], (one.bold[0] for one in others if len(one.bold) == 1))
+    if twin is None:
+        return run
+    said = said_twice(run.bold[0], twin)
+    if entities_of(twin).get('task') == entities_of(run.bold[0]).get('task'):
+        raise InputDataError(said)
+    return replace(run, notes=(*run.notes, said))
 
 
 def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
@@ -238,14 +257,16 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
         events=_events_of(raw, short, raw_root),
     )  # fmt: skip
     repetition_time = check_repetition_time(metadata, str(image))
+    notes: tuple[str, ...] = ()
     otherwise = _raw_metadata(raw, raw_root).get('RepetitionTime', repetition_time)
     if n_volumes:
         confounds = read_confound_table(table)  # once: it takes longer than the rest of the plan
         n_dummy = dummies_in(confounds)
-        check_length(n_volumes - n_dummy, repetition_time, str(image))
-        checked_confounds(confounds, table, sidecar, n_volumes, n_dummy)
+        check_length(n_volumes - n_dummy, repetition_time, str(image), n_dummy)
+        noise = checked_confounds(confounds, table, sidecar, n_volumes, n_dummy)
         check_not_empty(image)
-    notes = _slice_timing_notes(metadata, repetition_time)
+        notes = (*noise.notes, *series_notes(image, repetition_time, run.mask))
+    notes += _slice_timing_notes(metadata, repetition_time)
     if isinstance(otherwise, int | float) and abs(otherwise - repetition_time) > SAME_TR_S:
         said = (
             f'RepetitionTime is {repetition_time:g} s beside the prepared series and '
@@ -259,14 +280,20 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
 
 
 def _slice_timing_notes(metadata: Mapping[str, object], repetition_time: float) -> tuple[str, ...]:
-    """Say what is wrong with slice times that fMRIPrep was given; it has used them or not."""
+    """Say what is wrong with the slice times that fMRIPrep was given."""
     times = metadata.get('SliceTiming')
     if not isinstance(times, list) or not times:
         return ()
     values = [t for t in times if isinstance(t, int | float) and not isinstance(t, bool)]
-    if len(values) == len(times) and max(values) <= repetition_time:
+    if len(values) < len(times):
+        wrong = 'holds something else than numbers'
+    elif max(values) > repetition_time:
+        wrong = 'is beyond the repetition time'
+    else:
         return ()
-    return ('SliceTiming is beyond the repetition time, so that it is not used.',)
+    if metadata.get('SliceTimingCorrected') is True:
+        return (f'SliceTiming {wrong}, and slices were shifted by it: prepare the run again.',)
+    return (f'SliceTiming {wrong}, so that it is not used.',)
 
 
 def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | None]:

@@ -13,9 +13,11 @@ from bids_acc.bids.fieldmaps import find_field_images, find_measured_field
 from bids_acc.bids.images import (
     check_not_empty,
     image_part,
-    notes_of_copies,
     number_kind,
     read_grid,
+    said_twice,
+    series_notes,
+    twin_of,
 )
 from bids_acc.bids.index import ImageFile, ImageIndex
 from bids_acc.bids.inputs import check_image
@@ -85,21 +87,32 @@ def find_raw_runs(
     if not runs:
         raise none_left(refused, 'BOLD runs')
     left_out = [*listed(refused), *_companions(runs[0].image.parent), *twins]
+    once, copies = _each_once(runs)
+    left_out += copies
     found = []
-    for run in _told_of_copies(runs):
+    for run in once:
         with_field, unused = _with_field(run, index.root)
         found.append(with_field)
         left_out += [text for text in unused if text not in left_out]
     return tuple(found), left_out, _notes(found, left_out)
 
 
-def _told_of_copies(runs: Sequence[RawRun]) -> list[RawRun]:
-    """Say of which runs another holds the same series: its degrees of freedom count twice."""
+def _each_once(runs: Sequence[RawRun]) -> tuple[list[RawRun], list[str]]:
+    """Leave out the copies of a task's runs, whose degrees of freedom would count twice.
+
+    A copy under the name of another task stays, as either name may be wrong, and is told of.
+    """
     found: list[RawRun] = []
+    left_out: list[str] = []
     for run in sorted(runs, key=lambda run: run.name):
-        said = notes_of_copies(run.image, (one.image for one in found))
-        found.append(replace(run, notes=(*run.notes, *said)))
-    return found
+        twin = twin_of(run.image, (one.image for one in found))
+        if twin is None:
+            found.append(run)
+        elif any(one.image == twin and one.task == run.task for one in found):
+            left_out.append(f'{run.image.name}: {said_twice(run.image, twin)}')
+        else:
+            found.append(replace(run, notes=(*run.notes, said_twice(run.image, twin))))
+    return found, left_out
 
 
 Echo = tuple[Path, Mapping[str, str], Mapping[str, Any]]
@@ -139,7 +152,7 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
         check_not_empty(one)
     label = entities_of(path).get('dir', '')
     direction, said = direction_of(metadata, label, read_grid(path)[1])
-    notes = [f'{said}.'] if said else []
+    notes = [*([f'{said}.'] if said else []), *series_notes(path, spacing)]
     plain = {k: v for k, v in metadata.items() if k != 'PhaseEncodingDirection'}
     kept = {**plain, 'PhaseEncodingDirection': direction} if direction else plain
     return RawRun(
@@ -220,6 +233,8 @@ def _notes(runs: Sequence[RawRun], left_out: Sequence[str]) -> list[str]:
         name = run.image.name
         if len(run.images) > 1:
             said.append(f'{name}: {len(run.images)} echoes, combined{_lacking(run)}')
+        elif lacking := _lacking(run):
+            said.append(f'{name}: one echo{lacking}')
         shape = read_grid(run.image)[0]
         if reason := slice_times(run.metadata[0], shape, run.repetition_time)[2]:
             said.append(f'{name}: slice timing is not corrected: {reason}')

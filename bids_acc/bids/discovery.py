@@ -330,8 +330,8 @@ def _choose_func(
             selection.derivatives, subject, session, raw_root=index.root,
             space=selection.func_space, atlas=selection.func_finished_atlas,
         )  # fmt: skip
-        if inputs is not None:
-            return inputs, [*said, *notes]
+        if inputs is not None:  # its own series, which are denoised, need no words
+            return inputs, [*(t for t in said if f' of {inputs.source} ' not in t), *notes]
     if selection.func_source in ('derivative', 'finished'):
         wanted = 'desc-preproc_bold' if selection.func_source == 'derivative' else (
             'maps or tables of XCP-D'

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bids_acc.bids.inputs import open_image
 from bids_acc.exceptions import InputDataError
-from bids_acc.func.raw import check_signal
+from bids_acc.func.raw import (
+    MOSTLY_NEGATIVE,
+    SOME_NEGATIVE,
+    check_signal,
+    negative_share,
+    spacing_note,
+)
 from bids_acc.images.files import header_forms
 from bids_acc.images.volumes import check_forms
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray
 
 PARTS: Mapping[str, str] = {
     'phase': 'phase', 'p': 'phase', 'real': 'real part', 'r': 'real part',
@@ -167,16 +174,16 @@ def said_twice(path: Path, other: Path) -> str:
     Examples
     --------
     >>> said_twice(Path('run-2.nii'), Path('run-1.nii'))
-    'run-2.nii holds the same values as run-1.nii: a copy counts twice, fetch the right one.'
+    'run-2.nii holds the same values as run-1.nii: a copy is no second run; fetch the right one.'
     """
     return (
-        f'{path.name} holds the same values as {other.name}: a copy counts twice, fetch the right '
-        'one.'
+        f'{path.name} holds the same values as {other.name}: a copy is no second run; fetch the '
+        'right one.'
     )
 
 
-def notes_of_copies(path: Path, others: Iterable[Path]) -> tuple[str, ...]:
-    """Say of a series that another holds the same: its degrees of freedom count twice.
+def twin_of(path: Path, others: Iterable[Path]) -> Path | None:
+    """Return the first of other series that holds the same values; None without one.
 
     Parameters
     ----------
@@ -184,14 +191,53 @@ def notes_of_copies(path: Path, others: Iterable[Path]) -> tuple[str, ...]:
         4D image.
     others : iterable of Path
         Those that come before it.
+    """
+    return next((other for other in others if same_series(other, path)), None)
+
+
+def series_notes(path: Path, repetition_time: float, mask: Path | None = None) -> list[str]:
+    """Say what is odd about a BOLD series by its header and its first volume.
+
+    Parameters
+    ----------
+    path : Path
+        4D image.
+    repetition_time : float
+        Of the sidecar, s.
+    mask : Path or None
+        Brain on the same grid: only its values are looked at.
 
     Returns
     -------
-    tuple of str
-        One sentence on the first that is the same; empty without one.
+    list of str
+        Sentences.
+
+    Raises
+    ------
+    InputDataError
+        If many values are below zero: the series was denoised, or its mean taken off.
     """
-    twin = next((other for other in others if same_series(other, path)), None)
-    return () if twin is None else (said_twice(path, twin),)
+    image: Any = open_image(path)
+    unit = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
+    said = [spacing_note(repetition_time, round(float(image.header.get_zooms()[3]) * unit, 6))]
+    volume = np.asarray(image.dataobj[..., 0])
+    share = negative_share(volume if mask is None else volume[_inside(mask)])
+    if share >= MOSTLY_NEGATIVE:
+        raise InputDataError(
+            f'{path}: {share:.0%} of its values are below 0, as of a series that was denoised or '
+            'whose mean was taken off; give the series before that.'
+        )
+    if share >= SOME_NEGATIVE and mask is None:
+        said.append(
+            f'{share:.1%} of its values are below 0, which no magnitude is: it may have been '
+            'written as numbers that are too short (int16 for uint16).'
+        )
+    return list(filter(None, said))
+
+
+def _inside(mask: Path) -> BoolArray:
+    """Return where a mask marks the brain."""
+    return np.asarray(open_image(mask).dataobj) > 0
 
 
 def check_not_empty(path: Path) -> None:

@@ -24,6 +24,8 @@ from nilearn.interfaces.fmriprep import load_confounds
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading, sane, short
+from bids_acc.func.confounds import MOTION
+from bids_acc.images.motion import HEAD_RADIUS_MM
 from bids_acc.tables.reading import THEIRS, read_text, read_tsv
 from bids_acc.typing import BoolArray, FloatArray, Metadata
 
@@ -51,8 +53,16 @@ STRATEGIES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 and ``36p``: white matter and CSF, and the global signal (Ciric et al. 2017,
 doi:10.1016/j.neuroimage.2017.03.020)."""
 
+FD = 'framewise_displacement'
+SAME_FD, SAME_FD_MM = 0.2, 0.01
+"""Share, and mm, by which mean displacements of one run may differ by rounding and by the first
+volumes (own convention)."""
+
 GLOBAL = '+gsr'
 """End of a strategy's name that adds the global signal."""
+
+TISSUES = ('CSF', 'WM')
+"""Masks of the components that are taken."""
 
 EXTRAPOLATE = False
 """Whether values beyond the first and last kept volume are made up before filtering."""
@@ -68,6 +78,8 @@ class Confounds:
     """What the JSON says of the components."""
     path: Path
     """Where it was read."""
+    notes: tuple[str, ...] = ()
+    """What had to be computed, and what does not fit, as sentences."""
 
     def column(self, name: str) -> FloatArray:
         """Return a column; NaN where it is absent.
@@ -179,13 +191,63 @@ def checked_confounds(
             f'{path}: the column {text[0]} holds something else than numbers and n/a; fetch it '
             'again.'
         )
+    infinite = np.isinf(table.to_numpy(dtype=float))
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
+        raise InputDataError(
+            f'{path}: {table.columns[column]} is infinite in row {row + 1}; run fMRIPrep again, '
+            'or fetch the table again.'
+        )
+    if {'RotX', 'FramewiseDisplacement'} & set(table):
+        raise InputDataError(
+            f'{path} has the column names of fMRIPrep 1.0 and 1.1 (FramewiseDisplacement, RotX); '
+            'run fMRIPrep 20.2 or later.'
+        )
     found: Any = {}
     if sidecar is not None:
         with reading(sidecar, 'JSON file', 'fetch it again'):
             found = sane(json.loads(read_text(sidecar)[0]))
-    used = table.iloc[n_dummy:].reset_index(drop=True)
+    about = found if isinstance(found, dict) else {}
+    moved, notes = _displacement(table, about)
+    used = table.assign(framewise_displacement=moved).iloc[n_dummy:].reset_index(drop=True)
     steady = [name for name in used if not str(name).startswith('non_steady_state')]
-    return Confounds(used[steady], found if isinstance(found, dict) else {}, path)
+    return Confounds(used[steady], about, path, notes)
+
+
+def _displacement(table: pd.DataFrame, sidecar: Metadata) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return framewise displacement; from the motion parameters where the table has none.
+
+    Where it has some, both are compared: by the displacements runs are judged and censored.
+    """
+    own = _of_parameters(table, sidecar)
+    if FD not in table or table[FD].isna().all():
+        computed = bool(np.isfinite(own).any())
+        said = f'the table has no {FD}; it is computed from the motion parameters (Power 2012).'
+        return own, (said,) if computed else ()
+    given = table[FD].to_numpy(dtype=float)
+    if not np.isfinite(own[1:]).all() or not np.isfinite(given[1:]).all():
+        return given, ()
+    means = float(given[1:].mean()), float(own[1:].mean())
+    if abs(means[0] - means[1]) <= SAME_FD * means[1] + SAME_FD_MM:
+        return given, ()
+    said = (
+        f'{FD} of the table is {means[0]:.2g} mm on average, and {means[1]:.2g} mm by its motion '
+        'parameters (Power 2012: mm and radians): another definition, or another unit; the '
+        "table's is used."
+    )
+    return given, (said,)
+
+
+def _of_parameters(table: pd.DataFrame, sidecar: Metadata) -> FloatArray:
+    """Return framewise displacement by Power et al. 2012, mm; NaN without motion parameters."""
+    if not set(MOTION) <= set(table):
+        return np.full(len(table), np.nan)
+    values = table[list(MOTION)].to_numpy(dtype=float, copy=True)
+    for index, name in enumerate(MOTION[3:], start=3):
+        about = sidecar.get(name)
+        unit = str(about.get('Units', '')) if isinstance(about, Mapping) else ''
+        values[:, index] *= HEAD_RADIUS_MM * (np.pi / 180 if unit.startswith('deg') else 1.0)
+    return np.append(np.nan, np.abs(np.diff(values, axis=0)).sum(axis=1))
 
 
 def count_dummies(path: Path) -> int:
@@ -243,20 +305,20 @@ def choose_regressors(confounds: Confounds, strategy: str) -> pd.DataFrame:
     if strategy.endswith(GLOBAL) and 'global_signal' not in wanted['strategy']:
         wanted['strategy'] = (*wanted['strategy'], 'global_signal')
         wanted['global_signal'] = 'basic'
-    if 'compcor' in wanted['strategy'] and not confounds.sidecar:
+    table, about = _with_one_name(confounds)
+    if 'compcor' in wanted['strategy']:
+        _check_components(confounds, about)
+    lacking = [column for column in _columns_of(wanted) if column not in table]
+    if lacking:
         raise InputDataError(
-            f'{confounds.path}: the JSON file beside it is missing or empty, which tells '
-            'components of white matter from those of CSF; add it, or choose '
-            '--func-strategy simple.'
+            f'{confounds.path}: --func-strategy {strategy} needs columns that are not there '
+            f'({", ".join(lacking[:3])}{" ..." * (len(lacking) > 3)}); choose another strategy, '
+            'or run fMRIPrep again.'
         )
     with TemporaryDirectory() as folder:
         stem = Path(folder) / 'sub-1_task-1'
-        confounds.table.to_csv(
-            f'{stem}_desc-confounds_timeseries.tsv', sep='\t', index=False, na_rep='n/a'
-        )
-        Path(f'{stem}_desc-confounds_timeseries.json').write_text(
-            json.dumps(dict(confounds.sidecar))
-        )
+        table.to_csv(f'{stem}_desc-confounds_timeseries.tsv', sep='\t', index=False, na_rep='n/a')
+        Path(f'{stem}_desc-confounds_timeseries.json').write_text(json.dumps(about))
         image = Path(f'{stem}_desc-preproc_bold.nii.gz')
         image.touch()  # nilearn finds the table by the name of an image, which it does not open
         try:
@@ -264,10 +326,120 @@ def choose_regressors(confounds: Confounds, strategy: str) -> pd.DataFrame:
                 chosen, _ = load_confounds(str(image), **wanted)
         except (ValueError, KeyError, IndexError, TypeError, FileNotFoundError) as error:
             raise InputDataError(
-                f'{confounds.path}: --func-strategy {strategy} needs columns that are not there '
+                f'{confounds.path}: --func-strategy {strategy} cannot be made of this table '
                 f'({short(error)}); choose another strategy, or run fMRIPrep again.'
             ) from error
     return _complete(confounds, chosen)
+
+
+def _columns_of(wanted: Mapping[str, Any]) -> list[str]:
+    """List the columns, components apart, that arguments of nilearn's function ask for."""
+    endings = {'basic': ('',), 'derivatives': ('', '_derivative1'),
+               'full': ('', '_derivative1', '_power2', '_derivative1_power2')}  # fmt: skip
+    names = {'motion': MOTION, 'wm_csf': ('white_matter', 'csf'),
+             'global_signal': ('global_signal',)}  # fmt: skip
+    return [f'{column}{ending}' for part, columns in names.items() if part in wanted
+            for column in columns for ending in endings[wanted[part]]]  # fmt: skip
+
+
+def check_strategy(path: Path, sidecar: Path | None, strategy: str) -> list[str]:
+    """Refuse a table of which a strategy cannot be made; say what it lacks.
+
+    Parameters
+    ----------
+    path : Path
+        Table of confounds.
+    sidecar : Path or None
+        JSON beside it.
+    strategy : str
+        As in `choose_regressors`.
+
+    Returns
+    -------
+    list of str
+        Sentences on what is used less than the strategy asks for.
+
+    Raises
+    ------
+    InputDataError
+        See `checked_confounds` and `choose_regressors`.
+    """
+    table = read_confound_table(path)
+    confounds = checked_confounds(table, path, sidecar, len(table), dummies_in(table))
+    choose_regressors(confounds, strategy)
+    return lacking_tissues(confounds, strategy)
+
+
+def lacking_tissues(confounds: Confounds, strategy: str) -> list[str]:
+    """Say which tissue has no components, where the strategy uses those of both.
+
+    Parameters
+    ----------
+    confounds : Confounds
+    strategy : str
+        As in `choose_regressors`.
+    """
+    if 'compcor' not in strategy:
+        return []
+    return [f'the table has no components of {name} alone (an empty mask), so that none are used.'
+            for name in TISSUES if name not in components_of(confounds)]  # fmt: skip
+
+
+def components_of(confounds: Confounds) -> dict[str, list[str]]:
+    """Return the anatomical components of each tissue that the table has, the largest first.
+
+    Parameters
+    ----------
+    confounds : Confounds
+        With names of fMRIPrep 1.2 to 20.2 (``a_comp_cor_00`` of all masks) or of 21 and later
+        (``c_comp_cor_00``, ``w_comp_cor_00``).
+
+    Returns
+    -------
+    dict of str to list of str
+        ``CSF`` and ``WM``, where there are any.
+    """
+    found: dict[str, list[str]] = {}
+    for name, about in confounds.sidecar.items():
+        mask = about.get('Mask') if isinstance(about, Mapping) else None
+        if mask in TISSUES and name in confounds.table and '_comp_cor_' in name:
+            found.setdefault(str(mask), []).append(str(name))
+    return {mask: sorted(names, key=_number) for mask, names in sorted(found.items())}
+
+
+def _number(name: str) -> int:
+    """Return the number of a component: fMRIPrep's names have two digits, and then three."""
+    digits = name.rpartition('_')[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _check_components(confounds: Confounds, about: Metadata) -> None:
+    """Refuse a table without components of a single tissue."""
+    if not confounds.sidecar:
+        raise InputDataError(
+            f'{confounds.path}: the JSON file beside it is missing or empty, which tells '
+            'components of white matter from those of CSF; add it, or choose '
+            '--func-strategy simple.'
+        )
+    if not about:
+        raise InputDataError(
+            f'{confounds.path} has no components of white matter or of CSF alone, by the JSON '
+            'file beside it (Mask); choose --func-strategy simple, or run fMRIPrep again.'
+        )
+
+
+def _with_one_name(confounds: Confounds) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return what nilearn needs of a table and its JSON, components numbered from 0 without gaps.
+
+    nilearn counts the components instead of reading their names, so that it misses those behind
+    one that is not there.
+    """
+    groups = components_of(confounds)
+    names = [name for one in groups.values() for name in one]
+    new = {name: f'a_comp_cor_{number:02d}' for number, name in enumerate(names)}
+    about = {new[name]: {'Mask': mask} for mask, one in groups.items() for name in one}
+    others = [name for name in confounds.table if '_comp_cor_' not in str(name)]
+    return confounds.table[[*others, *names]].rename(columns=new), about
 
 
 def _complete(confounds: Confounds, chosen: pd.DataFrame) -> pd.DataFrame:

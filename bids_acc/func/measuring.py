@@ -718,6 +718,7 @@ def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
     """
     cleaning = prepared.cleaning
     found = list(prepared.facts.notes)
+    found += [text for text in prepared.confounds.notes if text not in found]
     motion = np.nan_to_num(prepared.confounds.column('framewise_displacement'))
     spikes = int((motion > SPIKE_MM).sum())
     if spikes and cleaning.kept.all():

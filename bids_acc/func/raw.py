@@ -31,6 +31,11 @@ MIN_SECONDS = 120.0
 
 CHECKED_VOLUMES = 50
 """Volumes at the start among which those before the steady state are looked for."""
+MOSTLY_NEGATIVE = 0.25
+"""Share of values below zero from which a series has lost its mean: half of them would be, were
+all of it gone (own convention)."""
+SOME_NEGATIVE = 1e-3
+"""Share from which it is told (own convention)."""
 OUTLIER_Z = 3.5
 """Modified z-score of an outlier (Iglewicz & Hoaglin 1993, How to detect and handle outliers)."""
 
@@ -139,6 +144,11 @@ def check_repetition_time(metadata: Metadata, where: str) -> float:
     value = float(given) if _is_number(given) else math.nan
     if MIN_TR <= value <= MAX_TR:
         return value
+    if isinstance(given, str | list):
+        kind = 'text' if isinstance(given, str) else 'a list'
+        raise MetadataError(
+            f'{where}: RepetitionTime is {given!r}, {kind}; write one number without quotes, in s.'
+        )
     in_ms = ', which seems to be in ms' if MIN_TR <= value / 1000 <= MAX_TR else ''
     raise MetadataError(
         f'{where}: RepetitionTime is {given!r}{in_ms}; write it in s '
@@ -164,7 +174,7 @@ def _of_volume_times(times: Any, where: str) -> str:
     )
 
 
-def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
+def check_length(n_volumes: int, repetition_time: float, where: str, n_dummy: int = 0) -> None:
     """Refuse a run that is too short for what is measured.
 
     Parameters
@@ -175,6 +185,8 @@ def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
         s.
     where : str
         File, for the message.
+    n_dummy : int
+        Volumes that are not counted, for the message.
 
     Raises
     ------
@@ -183,10 +195,63 @@ def check_length(n_volumes: int, repetition_time: float, where: str) -> None:
     """
     seconds = n_volumes * repetition_time
     if n_volumes < MIN_VOLUMES or seconds < MIN_SECONDS:
+        without = f' without {n_dummy} before the steady state' if n_dummy else ''
         raise InputDataError(
-            f'{where}: {n_volumes} volumes, {seconds:.0f} s; at least {MIN_VOLUMES} volumes and '
-            f'{MIN_SECONDS:.0f} s are needed.'
+            f'{where}: {n_volumes} volumes{without}, {seconds:.0f} s; at least {MIN_VOLUMES} '
+            f'volumes and {MIN_SECONDS:.0f} s are needed.'
         )
+
+
+def spacing_note(repetition_time: float, header_s: float) -> str:
+    """Say that the header of an image has another repetition time than its sidecar.
+
+    Parameters
+    ----------
+    repetition_time : float
+        Of the sidecar, s.
+    header_s : float
+        Of the header, s; 0 and 1 are what programs write that do not know it.
+
+    Returns
+    -------
+    str
+        A sentence; empty where both are the same to 1 % or the header tells nothing.
+
+    Examples
+    --------
+    >>> spacing_note(2.0, 0.8)
+    'RepetitionTime is 2 s, and 0.8 s in the header of the image; the former is used.'
+    >>> spacing_note(2.0, 1.0), spacing_note(2.0, 2000.0), spacing_note(2.0, 2.0)
+    ('', '', '')
+    """
+    told = header_s not in (0.0, 1.0) and math.isfinite(header_s) and header_s > 0
+    units = (1.0, 1000.0, 1e6)  # headers whose unit is not that of their number
+    if not told or any(math.isclose(header_s, repetition_time * u, rel_tol=0.01) for u in units):
+        return ''
+    return (
+        f'RepetitionTime is {repetition_time:g} s, and {header_s:g} s in the header of the image; '
+        'the former is used.'
+    )
+
+
+def negative_share(volume: npt.ArrayLike) -> float:
+    """Return the share of values below zero among those that are not zero.
+
+    A magnitude has none: some are an overflow of whole numbers, many a mean that was taken off.
+
+    Parameters
+    ----------
+    volume : array_like
+        Voxels of one volume.
+
+    Examples
+    --------
+    >>> negative_share([0, 5, -1, 3, 2])
+    0.25
+    """
+    values = np.asarray(volume)
+    n = np.count_nonzero(np.nan_to_num(values))
+    return float((values < 0).sum() / n) if n else 0.0
 
 
 def check_signal(data: npt.ArrayLike, where: str) -> None:

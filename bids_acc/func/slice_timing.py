@@ -11,6 +11,9 @@ from scipy.interpolate import make_interp_spline
 from bids_acc.typing import FloatArray, Metadata
 
 AXES = 'ijk'
+LEAST_SHARE = 0.1
+"""Share of a repetition time that slices take at least, by which ms are told from s (own
+convention)."""
 
 
 def slice_axis(direction: object) -> tuple[int, bool]:
@@ -82,11 +85,13 @@ def slice_times(
     if len(times) != shape[axis]:
         reason = f'SliceTiming has {len(times)} values for {shape[axis]} slices'
         return None, axis, reason
-    if times.min() < 0 or times.max() >= repetition_time + 1e-3:
-        ms = ' (it seems to be in ms)' if times.max() / 1000 < repetition_time else ''
-        end = times.max() if times.min() >= 0 else times.min()
-        reason = f'SliceTiming runs to {end:g} beyond the repetition time of {repetition_time:g} s'
-        return None, axis, reason + ms
+    if times.min() < 0:
+        return None, axis, f'SliceTiming holds {times.min():g}, a time before the volume begins'
+    if times.max() >= repetition_time + 1e-3:
+        in_ms = LEAST_SHARE <= times.max() / 1000 / repetition_time <= 1
+        ms = ' (it seems to be in ms)' if in_ms else ''
+        reason = f'SliceTiming runs to {times.max():g} beyond the repetition time of '
+        return None, axis, f'{reason}{repetition_time:g} s{ms}'
     if np.ptp(times) == 0:
         return None, axis, 'all slices were acquired at one time'
     return (times[::-1] if backwards else times), axis, ''

@@ -10,7 +10,7 @@ from pathlib import Path
 from bids_acc.bids.bold import start_time
 from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
-from bids_acc.func.denoising import count_dummies
+from bids_acc.func.denoising import check_strategy, count_dummies
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.joining import SAME_TR_S
 from bids_acc.func.raw import RawRun
@@ -130,17 +130,20 @@ def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[ContrastFie
     return tuple({'name': c.name, 'words': c.words, 'weights': dict(c.weights)} for c in found)
 
 
-def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
+def usable_runs(inputs: FuncInputs, strategy: str = '') -> tuple[FuncInputs, list[str]]:
     """Leave out the runs that cannot be measured with their task, each with the reason.
 
     Those are runs with events that cannot be used, or with another repetition time than the
-    first of the task, or without events where other runs of the task have some. The reasons, and
-    what is not used of the events of those that are kept, are for the plan.
+    first of the task, or without events where other runs of the task have some, or prepared ones
+    whose table of confounds lacks what the strategy needs. The reasons, and what is not used of
+    those that are kept, are for the plan.
 
     Parameters
     ----------
     inputs : FuncInputs
         All series of a session.
+    strategy : str
+        Of denoising; nothing looks into no table.
 
     Returns
     -------
@@ -162,6 +165,8 @@ def usable_runs(inputs: FuncInputs) -> tuple[FuncInputs, list[str]]:
         try:
             check_joined(run, spacing.setdefault(_together(run), _repetition_time(run)))
             used, said = _with_events(run)
+            if strategy and isinstance(run, BoldRun) and run.confounds is not None:
+                said += check_strategy(run.confounds, run.confounds_sidecar, strategy)
         except BidsAccError as error:
             left_out.append(f'not used: {_image(run).name}: {error}')
         else:
@@ -297,7 +302,7 @@ def judged_row(
                 'of this session: add anat to --modalities, or correct what keeps its T1w image '
                 'from being used, or give series prepared in MNI152 or fsaverage by --derivatives.'
             )
-        kept, notes = usable_runs(inputs)
+        kept, notes = usable_runs(inputs, settings.strategy)
         tasks = tasks_of(kept, settings)
     except BidsAccError as error:
         return replace(

@@ -47,6 +47,7 @@ from bids_acc.func.task import (
     events_and_notes,
     fit_run,
     fixed_effects,
+    not_told,
     present_contrasts,
 )
 from bids_acc.images.files import format_table
@@ -78,7 +79,7 @@ class FitTask(SimpleInterface):
         facts, cleaning = prepared.facts, prepared.cleaning
         n_volumes = len(cleaning.kept)
         whole = (n_volumes + facts.n_dummy) * facts.repetition_time
-        events, notes = events_and_notes(Path(facts.events), whole)
+        events, said = events_and_notes(Path(facts.events), whole)
         spikes = np.eye(n_volumes)[:, ~cleaning.kept]  # a regressor for each censored volume
         extra = pd.DataFrame(spikes, columns=[f'censored{n}' for n in range(spikes.shape[1])])
         design = design_matrix(
@@ -88,6 +89,8 @@ class FitTask(SimpleInterface):
         check_left(design, events, facts.name)
         asked = [ConditionContrast(**one) for one in self.inputs.contrasts]
         contrasts, absent = present_contrasts(asked, events, facts.name)
+        reasons, badly = not_told(design, contrasts, facts.name)
+        said += [*absent, *badly]
         groups = find_regions(prepared, anat, choices)
         regions = np.hstack([mean_series(places_of(prepared, on), one) for one, on in groups])
         vertices = np.where(prepared.signal, prepared.series.vertices, np.nan)
@@ -102,10 +105,11 @@ class FitTask(SimpleInterface):
         )
         about = {
             'report': quality_of(prepared, choices, dof, members),
-            'findings': [*findings_of(prepared, members), *(f'{n}.' for n in (*notes, *absent))],
+            'findings': [*findings_of(prepared, members), *(f'{text}.' for text in said)],
             'names': [r.name for r in members.regions], 'kinds': [r.kind for r in members.regions],
             'networks': [r.network for r in members.regions], 'reasons': list(members.reasons),
             'n_vertices': int(vertices.shape[1]), 'dof': {n: r.dof for n, r in found.items()},
+            'not_told': reasons,
         }  # fmt: skip
         arrays: dict[str, Any] = {
             f'{name}__{part}': getattr(one, part) for name, one in found.items() for part in PARTS
@@ -148,10 +152,14 @@ class JoinTask(SimpleInterface):
         rows, maps = [], {}
         on_mesh: dict[str, Any] = {}
         for name in self._contrasts:
-            found = fixed_effects([_response(one, name) for one in runs if name in one[0]['dof']])
+            having = [one for one in runs if name in one[0]['dof']]
+            found = fixed_effects([_response(one, name) for one in having])
+            why = (
+                '' if np.isfinite(found.variance).any() else having[0][0]['not_told'].get(name, '')
+            )
             n = about['n_vertices']
             maps[f'{name}_effect'], maps[f'{name}_z'] = found.effect[:n], found.z[:n]
-            rows.append(_rows(name, found, about, runs[0][1]['coverage']))
+            rows.append(_rows(name, found, about, runs[0][1]['coverage'], why))
             first = n + len(about['names'])
             on_mesh |= {f'{MESH}{name}_effect': found.effect[first:],
                         f'{MESH}{name}_z': found.z[first:]}  # fmt: skip
@@ -192,8 +200,10 @@ def _response(run: tuple[TaskAbout, dict[str, FloatArray]], name: str) -> Respon
     return Response(**parts, dof=about['dof'][name])
 
 
-def _rows(name: str, found: Response, about: TaskAbout, coverage: FloatArray) -> pd.DataFrame:
-    """List a contrast by region."""
+def _rows(
+    name: str, found: Response, about: TaskAbout, coverage: FloatArray, why: str
+) -> pd.DataFrame:
+    """List a contrast by region, with the reason why it has no value in any."""
     n = about['n_vertices']
     here = slice(n, n + len(about['names']))
     return pd.DataFrame(
@@ -207,6 +217,6 @@ def _rows(name: str, found: Response, about: TaskAbout, coverage: FloatArray) ->
             'z': found.z[here],
             'dof': found.dof,
             'coverage': coverage,
-            'reason': [reason or np.nan for reason in about['reasons']],
+            'reason': [reason or why or np.nan for reason in about['reasons']],
         }
     )

@@ -16,11 +16,13 @@ from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.selection import Selection
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
+from bids_acc.func.denoising import read_confounds
 from bids_acc.func.raw import check_repetition_time
 from tests.synthetic.bids_folder import write_dataset, write_image
 from tests.synthetic.fmriprep import confound_table, write_fmriprep, write_surfaces
 
 N = 70
+FD = 'framewise_displacement'
 
 
 @pytest.fixture
@@ -93,6 +95,7 @@ def test_nothing_there_is_no_error(tmp_path, raw):
     ('name', 'words'),
     [('space-fsLR_den-91k_bold.dtseries.nii', 'as CIFTI'),
      ('desc-optcom_bold.nii.gz', 'optimal combination'),
+     ('desc-denoised_bold.nii.gz', 'denoised already'),
      ('desc-coreg_boldref.nii.gz', '--level minimal')],
 )  # fmt: skip
 def test_series_that_are_not_read_are_named(tmp_path, rng, raw, name, words):
@@ -180,7 +183,9 @@ def test_what_is_left_after_dummies_counts(tmp_path, rng, raw, n):
     dummies(confound_table(rng, N), n).to_csv(
         image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv', sep='\t', index=False
     )
-    with pytest.raises(InputDataError, match=f'{N - n} volumes, {2 * (N - n)} s; at least'):
+    with pytest.raises(
+        InputDataError, match=f'{N - n} volumes without {n} .*, {2 * (N - n)} s; at'
+    ):
         find(tmp_path, raw)
 
 
@@ -248,13 +253,72 @@ def test_a_mask_in_another_place(tmp_path, rng, raw, change, match):
         find(tmp_path, raw)
 
 
-def test_a_prepared_series_that_is_there_twice_is_told(tmp_path, rng, raw):
+def test_a_prepared_series_that_is_there_twice_counts_once(tmp_path, rng, raw):
     first = run(tmp_path, rng, name='task-rest_run-1')
-    second = run(tmp_path, rng, name='task-rest_run-2')
-    shutil.copy(first, second)
+    for name in ('task-rest_run-2', 'task-shapes'):
+        shutil.copy(first, run(tmp_path, rng, name=name))
     inputs, notes = find(tmp_path, raw)
-    assert [len(one.notes) for one in inputs.runs] == [0, 1]
-    assert any('run-2' in n and 'holds the same values as' in n for n in notes)
+    found = {one.bold[0].name[:20]: len(one.notes) for one in inputs.runs}
+    assert found == {'sub-01_task-rest_run': 0, 'sub-01_task-shapes_s': 1}
+    assert any(n.startswith('not used: ') and 'run-2' in n for n in notes)
+
+
+def test_displacement_that_the_table_lacks_is_computed(tmp_path, rng, raw):
+    """Else nothing would be censored, and the gate would refuse without a reason."""
+    table = confound_table(rng, N)
+    image = run(tmp_path, rng)
+    path = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    for change in (table.drop(columns=FD), table.assign(**{FD: np.nan})):
+        change.to_csv(path, sep='\t', index=False, na_rep='n/a')
+        found = read_confounds(path, None, N, 0)
+        np.testing.assert_allclose(found.column(FD)[1:], table[FD][1:], rtol=1e-6)
+        assert 'computed from the motion parameters' in find(tmp_path, raw)[0].runs[0].notes[0]
+    path.with_suffix('.json').write_text(json.dumps({f'rot_{x}': {'Units': 'deg'} for x in 'xyz'}))
+    turned = {f'rot_{x}': np.rad2deg(table[f'rot_{x}']) for x in 'xyz'}
+    change.assign(**turned).to_csv(path, sep='\t', index=False, na_rep='n/a')
+    found = read_confounds(path, path.with_suffix('.json'), N, 0)
+    np.testing.assert_allclose(found.column(FD)[1:], table[FD][1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize('factor', [0.001, 2.0])
+def test_displacement_that_is_not_that_of_the_parameters_is_told(tmp_path, rng, raw, factor):
+    table = confound_table(rng, N)
+    image = run(tmp_path, rng)
+    path = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    table.assign(**{FD: table[FD] * factor}).to_csv(path, sep='\t', index=False, na_rep='n/a')
+    (note,) = find(tmp_path, raw)[0].runs[0].notes
+    assert 'another definition, or another unit' in note
+
+
+@pytest.mark.parametrize(
+    ('change', 'match'),
+    [(lambda t: t.rename(columns={FD: 'FramewiseDisplacement'}), r'fMRIPrep 1\.0 and 1\.1'),
+     (lambda t: t.assign(csf=t['csf'].where(t.index != 3, np.inf)), 'csf is infinite in row 4')],
+)  # fmt: skip
+def test_tables_of_old_names_and_infinite_values(tmp_path, rng, raw, change, match):
+    image = run(tmp_path, rng)
+    path = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    change(confound_table(rng, N)).to_csv(path, sep='\t', index=False, na_rep='n/a')
+    with pytest.raises(InputDataError, match=match):
+        find(tmp_path, raw)
+
+
+def test_a_series_that_has_lost_its_mean_is_refused(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    values = np.asarray(nb.load(image).dataobj, dtype=np.float32)
+    centred = values - values.mean(axis=3, keepdims=True)
+    nb.Nifti1Image(centred, nb.load(image).affine).to_filename(image)
+    with pytest.raises(InputDataError, match='denoised or whose mean was taken off'):
+        find(tmp_path, raw)
+
+
+def test_another_spacing_in_the_header_is_told(tmp_path, rng, raw):
+    image = run(tmp_path, rng)
+    other = nb.load(image)
+    other.header.set_zooms((3.0, 3.0, 3.0, 0.72))
+    nb.Nifti1Image(np.asarray(other.dataobj), other.affine, other.header).to_filename(image)
+    (note,) = find(tmp_path, raw)[0].runs[0].notes
+    assert '0.72 s in the header of the image' in note
 
 
 def test_magnitudes_of_complex_series(tmp_path, rng, raw):
@@ -320,6 +384,12 @@ def test_a_bad_run_does_not_hide_the_others(tmp_path, rng, raw):
     assert [r.entities['run'] for r in inputs.runs] == ['1']
     assert 'not used: ' in notes[1]
     assert 'run-2' in inputs.left_out[0]
+
+
+def test_slices_that_were_shifted_by_wrong_times_are_told(tmp_path, rng, raw):
+    about = {'SliceTiming': [0, 500, 1000], 'SliceTimingCorrected': True, 'StartTime': 0.9}
+    run(tmp_path, rng, sidecar=about)
+    assert 'slices were shifted by it' in find(tmp_path, raw)[0].runs[0].notes[0]
 
 
 def test_slice_times_in_ms_are_named(tmp_path, rng, raw):

@@ -64,6 +64,7 @@ def test_a_good_run_is_taken_and_nothing_said(root):
         ({'shape': (4, 4, 4, 30)}, '30 volumes'),
         ({'RepetitionTime': 0}, 'RepetitionTime is 0'),
         ({'RepetitionTime': 2000}, 'in ms'),
+        ({'RepetitionTime': '3'}, "RepetitionTime is '3', text"),
         ({'RepetitionTime': None}, 'no RepetitionTime'),
         ({'RepetitionTime': 1.0}, '42 s'),
     ],
@@ -107,14 +108,35 @@ def test_echoes_that_do_not_fit_are_refused(root, changes, said):
     assert said in reason
 
 
-def test_a_run_that_is_there_twice_is_told(root):
-    other = root / 'sub-01' / 'func' / 'sub-01_task-rest_run-2_bold.nii.gz'
-    for ending in ('.nii.gz', '.json'):
-        own = root / 'sub-01' / 'func' / f'sub-01_task-rest_run-1_bold{ending}'
-        shutil.copy(own, str(other).replace('.nii.gz', ending))
-    runs, _, notes = found(root)
-    assert [len(run.notes) for run in runs] == [0, 1]
-    assert 'run-2_bold.nii.gz holds the same values as sub-01_task-rest_run-1' in notes[-1]
+def test_a_run_that_is_there_twice_counts_once(root):
+    first = root / 'sub-01' / 'func' / 'sub-01_task-rest_run-1_bold.nii.gz'
+    for name in ('task-rest_run-2', 'task-shapes'):
+        other = first.with_name(f'sub-01_{name}_bold.nii.gz')
+        for ending in ('.nii.gz', '.json'):
+            shutil.copy(str(first).replace('.nii.gz', ending),
+                        str(other).replace('.nii.gz', ending))  # fmt: skip
+    runs, left_out, notes = found(root)
+    # of another task, either name may be the wrong one
+    assert {run.name: len(run.notes) for run in runs} == {'task-rest_run-1': 0, 'task-shapes': 1}
+    assert 'run-2_bold.nii.gz holds the same values as sub-01_task-rest_run-1' in left_out[0]
+    assert any('task-shapes_bold.nii.gz holds the same values' in note for note in notes)
+
+
+def test_what_header_and_values_tell(root):
+    path = write(root, 'task-odd_bold', shape=(4, 4, 4, 60))
+    image = nb.load(path)
+    wrapped = (np.asarray(image.dataobj) * 340).astype('u2').view('i2')  # up to 34,000
+    image.header.set_zooms((4.0, 4.0, 4.0, 0.8))
+    image.header.set_data_dtype('i2')
+    nb.Nifti1Image(wrapped, image.affine, image.header).to_filename(path)
+    odd = next(run for run in found(root)[0] if run.task == 'odd')
+    assert '0.8 s in the header' in odd.notes[0]
+    assert 'int16 for uint16' in odd.notes[1]
+
+
+def test_one_echo_of_several_is_named(root):
+    write(root, 'task-rest_run-2_echo-2_bold', EchoTime=0.03)
+    assert any('one echo without echo 1, which is not there' in note for note in found(root)[2])
 
 
 @pytest.mark.parametrize(
@@ -152,10 +174,17 @@ def test_parts_and_references_are_named(root):
     assert any('single-band reference' in text for text in left_out)
 
 
-def test_slice_times_that_cannot_be_used_are_noted(root):
-    write(root, 'task-rest_run-1_bold', SliceTiming=[0, 500, 1000, 1500])
-    _, _, notes = found(root)
-    assert any('in ms' in note for note in notes)
+@pytest.mark.parametrize(
+    ('times', 'said', 'in_ms'),
+    [([0, 500, 1000, 1500], 'runs to 1500 beyond', True),
+     ([0, 1, 2, 3.2], 'runs to 3.2 beyond the repetition time of 3 s', False),
+     ([-1, 0, 1, 2], 'holds -1, a time before the volume begins', False)],
+)  # fmt: skip
+def test_slice_times_that_cannot_be_used_are_noted(root, times, said, in_ms):
+    write(root, 'task-rest_run-1_bold', SliceTiming=times)
+    (note,) = found(root)[2]
+    assert said in note
+    assert ('in ms' in note) == in_ms
 
 
 def test_events_are_found_beside_and_above(root):

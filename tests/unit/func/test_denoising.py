@@ -108,7 +108,7 @@ def test_a_gap_is_refused_with_its_place(rng, tmp_path):
 
 def test_missing_columns_are_named_with_a_remedy(rng, tmp_path):
     table = confound_table(rng, 60).drop(columns=['csf'])
-    with pytest.raises(InputDataError, match='--func-strategy simple needs columns'):
+    with pytest.raises(InputDataError, match=r'simple needs columns that are not there \(csf\)'):
         denoising.choose_regressors(_confounds(table, tmp_path), 'simple')
 
 
@@ -119,3 +119,33 @@ def test_text_in_a_column_is_refused(rng, tmp_path):
     table.to_csv(path, sep='\t', index=False, na_rep='n/a')
     with pytest.raises(InputDataError, match='the column rot_x holds something else'):
         denoising.read_confounds(path, None, 50, 0)
+
+
+def test_components_are_found_whatever_their_numbers(rng, tmp_path):
+    """Those of one tissue alone (an empty mask), with gaps, and in the names of fMRIPrep 21."""
+    table, about = confound_table(rng, 60), _confounds(confound_table(rng, 60), tmp_path).sidecar
+    chosen = [f'a_comp_cor_{n:02d}' for n in (10, 12, 13, 14, 15, 16)]
+    white = {name: about[name] for name in chosen}
+    only = denoising.Confounds(table, white, tmp_path / 'c.tsv')
+    found = denoising.choose_regressors(only, 'compcor').filter(like='comp_cor').to_numpy()
+    expected = table[chosen[:5]].to_numpy()
+    np.testing.assert_allclose(found, expected - expected.mean(axis=0), atol=1e-12)
+    assert denoising.lacking_tissues(only, 'compcor')[0].startswith(
+        'the table has no components of CSF'
+    )
+    assert denoising.lacking_tissues(only, 'simple') == []
+    names = {f'a_comp_cor_{n:02d}': f'{"cw"[n // 10]}_comp_cor_{n % 10:02d}' for n in range(20)}
+    renamed = {names[name]: one for name, one in about.items()}
+    newer = denoising.Confounds(table.rename(columns=names), renamed, tmp_path / 'c.tsv')
+    older = denoising.Confounds(table, about, tmp_path / 'c.tsv')
+    np.testing.assert_allclose(denoising.choose_regressors(newer, 'compcor'),
+                               denoising.choose_regressors(older, 'compcor'))  # fmt: skip
+
+
+@pytest.mark.parametrize('mask', ['combined', None])
+def test_components_of_both_tissues_together_are_refused(rng, tmp_path, mask):
+    table = confound_table(rng, 60)
+    about = {name: {'Mask': mask} if mask else {} for name in table if 'comp_cor' in name}
+    path = tmp_path / 'c.tsv'
+    with pytest.raises(InputDataError, match='no components of white matter or of CSF alone'):
+        denoising.choose_regressors(denoising.Confounds(table, about, path), 'compcor')
