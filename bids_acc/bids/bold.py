@@ -265,7 +265,7 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
         check_length(n_volumes - n_dummy, repetition_time, str(image), n_dummy)
         noise = checked_confounds(confounds, table, sidecar, n_volumes, n_dummy)
         check_not_empty(image)
-        notes = (*noise.notes, *series_notes(image, repetition_time, run.mask))
+        notes = (*noise.notes, *series_notes(image, repetition_time))
     notes += _slice_timing_notes(metadata, repetition_time)
     if isinstance(otherwise, int | float) and abs(otherwise - repetition_time) > SAME_TR_S:
         said = (

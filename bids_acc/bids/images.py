@@ -19,7 +19,7 @@ from bids_acc.func.raw import (
 )
 from bids_acc.images.files import header_forms
 from bids_acc.images.volumes import check_forms
-from bids_acc.typing import BoolArray, FloatArray
+from bids_acc.typing import FloatArray
 
 PARTS: Mapping[str, str] = {
     'phase': 'phase', 'p': 'phase', 'real': 'real part', 'r': 'real part',
@@ -195,7 +195,7 @@ def twin_of(path: Path, others: Iterable[Path]) -> Path | None:
     return next((other for other in others if same_series(other, path)), None)
 
 
-def series_notes(path: Path, repetition_time: float, mask: Path | None = None) -> list[str]:
+def series_notes(path: Path, repetition_time: float) -> list[str]:
     """Say what is odd about a BOLD series by its header and its first volume.
 
     Parameters
@@ -204,8 +204,6 @@ def series_notes(path: Path, repetition_time: float, mask: Path | None = None) -
         4D image.
     repetition_time : float
         Of the sidecar, s.
-    mask : Path or None
-        Brain on the same grid: only its values are looked at.
 
     Returns
     -------
@@ -220,24 +218,18 @@ def series_notes(path: Path, repetition_time: float, mask: Path | None = None) -
     image: Any = open_image(path)
     unit = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
     said = [spacing_note(repetition_time, round(float(image.header.get_zooms()[3]) * unit, 6))]
-    volume = np.asarray(image.dataobj[..., 0])
-    share = negative_share(volume if mask is None else volume[_inside(mask)])
+    share = negative_share(np.asarray(image.dataobj[..., 0]))
     if share >= MOSTLY_NEGATIVE:
         raise InputDataError(
             f'{path}: {share:.0%} of its values are below 0, as of a series that was denoised or '
             'whose mean was taken off; give the series before that.'
         )
-    if share >= SOME_NEGATIVE and mask is None:
+    if share >= SOME_NEGATIVE:
         said.append(
             f'{share:.1%} of its values are below 0, which no magnitude is: it may have been '
             'written as numbers that are too short (int16 for uint16).'
         )
     return list(filter(None, said))
-
-
-def _inside(mask: Path) -> BoolArray:
-    """Return where a mask marks the brain."""
-    return np.asarray(open_image(mask).dataobj) > 0
 
 
 def check_not_empty(path: Path) -> None:

@@ -31,6 +31,9 @@ MIN_SECONDS = 120.0
 
 CHECKED_VOLUMES = 50
 """Volumes at the start among which those before the steady state are looked for."""
+LARGE = 0.1
+"""Share of the brightest voxels' value above which a value is no noise of the background (own
+convention)."""
 MOSTLY_NEGATIVE = 0.25
 """Share of values below zero from which a series has lost its mean: half of them would be, were
 all of it gone (own convention)."""
@@ -235,9 +238,10 @@ def spacing_note(repetition_time: float, header_s: float) -> str:
 
 
 def negative_share(volume: npt.ArrayLike) -> float:
-    """Return the share of values below zero among those that are not zero.
+    """Return the share of values below zero among the large ones.
 
     A magnitude has none: some are an overflow of whole numbers, many a mean that was taken off.
+    What interpolation leaves around the head is small, and is not counted.
 
     Parameters
     ----------
@@ -246,12 +250,13 @@ def negative_share(volume: npt.ArrayLike) -> float:
 
     Examples
     --------
-    >>> negative_share([0, 5, -1, 3, 2])
+    >>> negative_share([0, 50, -60, 40, 70, -2])
     0.25
     """
-    values = np.asarray(volume)
-    n = np.count_nonzero(np.nan_to_num(values))
-    return float((values < 0).sum() / n) if n else 0.0
+    values = np.nan_to_num(np.asarray(volume, dtype=float), posinf=0, neginf=0)
+    size = np.abs(values)
+    large = size > LARGE * np.percentile(size, 99)
+    return float((values[large] < 0).mean()) if large.any() else 0.0
 
 
 def check_signal(data: npt.ArrayLike, where: str) -> None:
