@@ -86,7 +86,7 @@ def find_bold(
         if source.startswith('bids_acc'):
             continue
         if not images:
-            unread += _other_series(folder, source)
+            unread += [*_other_series(folder, source), *_of_hcp(root, subject)]
             continue
         welcome = _welcome(space, has_anat, density)
         chosen = _best_space(images, welcome)
@@ -128,6 +128,7 @@ def _other_series(folder: Path, source: str) -> list[str]:
         '*_bold.dtseries.nii': 'CIFTI',
         '*_desc-optcom*_bold.nii*': "tedana's optimal combination without fMRIPrep's names",
         '*_desc-denoised*_bold.*': 'denoised already (XCP-D, tedana)',
+        '*_desc-residual*_bold.*': "denoised already (XCP-D's first versions)",
         '*_echo-*_desc-preproc_bold.nii*': 'single echoes, not combined',
         '*_desc-smoothAROMA*_bold.nii*': "ICA-AROMA's, which are cleaned already",
         '*_bold_*preproc.nii*': "fMRIPrep 1.0's",
@@ -141,6 +142,18 @@ def _other_series(folder: Path, source: str) -> list[str]:
         f'desc-preproc_bold: run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}'
     )
     return [text]
+
+
+def _of_hcp(root: Path, subject: str) -> list[str]:
+    """Say that a folder is laid out as the HCP pipelines do, which is not read."""
+    for name in (subject, f'sub-{subject}'):
+        if (root / name / 'MNINonLinear').is_dir():
+            said = (
+                f'not used: {root / name / "MNINonLinear"} is of the HCP pipelines, whose series '
+                'are not read: give what XCP-D (--input-type hcp) makes of them, or the raw BOLD'
+            )
+            return [said]
+    return []
 
 
 def _welcome(space: str, has_anat: bool, density: str) -> list[str]:

@@ -150,6 +150,9 @@ def _judged(
     left_out += tuple(f'{_named(key)}: combined from runs, which are taken' for key in combined)
     what = [f'atlas {own_atlas}'] if own_atlas else []
     measures = ', '.join([*sorted({name for run in runs for name in run.maps}), *what])
+    smoothed = [name for name in MAPS if not any(name in run.maps for run in runs)
+                and list(found[0][0].parent.glob(f'*{name}*desc-smooth*boldmap*'))]  # fmt: skip
+    said += [f'{name} is there smoothed only, and not taken' for name in smoothed]
     notes = [f'measures of {source} taken as they are, in {chosen}: {measures or "tables"}',
              *said, *(f'not used: {text}' for text in left_out)]  # fmt: skip
     return FuncInputs(source=source, left_out=left_out, finished=tuple(runs)), notes

@@ -31,8 +31,10 @@ MAPS = ('reho', 'alff')
 CIFTI = 'fsLR'
 """Space of CIFTI files; their cortex has another mesh than the template's, and is averaged over
 the parcels of their own atlas."""
-OUTLIERS = 'framewise_displacement'
-"""Column of the table of outliers: 1 where a volume is left out, 0 where it is kept."""
+OUTLIERS = ('interpolation', 'framewise_displacement')
+"""Columns of the table of outliers, the first that is there: 1 where a volume is left out of
+series and correlations, 0 where it is kept. ``interpolation`` has the neighbours of outliers and
+those of DVARS as well, in versions that may leave them out."""
 NO_NUISANCE = re.compile('outlier|intercept|linear_trend', re.IGNORECASE)
 """Columns of a design that are volumes, or a mean and a line, which filters take away."""
 N_NUISANCE: Mapping[str, int] = MappingProxyType(
@@ -200,7 +202,9 @@ def _kept(run: FinishedRun, n_volumes: int) -> BoolArray:
     path = run.tables.get('outliers')
     if path is None:
         return np.ones(n_volumes, dtype=bool)
-    flags = _numbers(read_tsv(path, missing=THEIRS), OUTLIERS, path)
+    table = read_tsv(path, missing=THEIRS)
+    column = next((name for name in OUTLIERS if name in table), OUTLIERS[-1])
+    flags = _numbers(table, column, path)
     if len(flags) != n_volumes:
         raise InputDataError(
             f'{path} has {len(flags)} rows and {run.tables["motion"].name} {n_volumes}; they '
@@ -208,8 +212,7 @@ def _kept(run: FinishedRun, n_volumes: int) -> BoolArray:
         )
     if not np.isin(flags, (0, 1)).all():
         raise InputDataError(
-            f'{path}: {OUTLIERS} holds other values than 0 (kept) and 1 (left out); fetch it '
-            'again.'
+            f'{path}: {column} holds other values than 0 (kept) and 1 (left out); fetch it again.'
         )
     found: BoolArray = flags == 0
     return found
@@ -231,6 +234,11 @@ def _quality(run: FinishedRun, n_kept: int) -> dict[str, object]:
     row = {str(k): v for k, v in table.iloc[0].items()}
     told = row.get('num_retained_volumes')
     if isinstance(told, int | float | np.number) and np.isfinite(told) and told != n_kept:
+        if 'outliers' not in run.tables:
+            raise InputDataError(
+                f'{path} tells of {told:.0f} kept volumes of {n_kept}, and the table that says '
+                'which (outliers.tsv) is not there; fetch it as well.'
+            )
         raise InputDataError(
             f'{path} tells of {told:.0f} kept volumes, but the table of outliers keeps {n_kept}; '
             'they belong to different runs: fetch both again.'
@@ -332,7 +340,7 @@ def _parcellated(run: FinishedRun, name: str) -> pd.DataFrame:
             'fetch it again.'
         )
     if name == 'timeseries':
-        return table.astype(float)
+        return table.astype(float).where((table != 0).any(axis=0), np.nan)
     if name == 'matrix':
         return _square(table.astype(float), nodes, path)
     if nodes is not None and table.shape[1] == 1:  # one region a row, as coverage is written
@@ -357,7 +365,14 @@ def _square(table: pd.DataFrame, nodes: list[str] | None, path: Path) -> pd.Data
         raise InputDataError(f'{path} holds {what}, which are no correlations; fetch it again.')
     if not np.allclose(values, values.T, atol=TOLERANCE, equal_nan=True):
         raise InputDataError(f'{path} is not symmetric, so that it is no matrix of correlations.')
-    return pd.DataFrame(np.clip(values, -1, 1), columns=table.columns)
+    return pd.DataFrame(np.clip(_without_zeros(values), -1, 1), columns=table.columns)
+
+
+def _without_zeros(values: FloatArray) -> FloatArray:
+    """Return correlations, missing of regions that have none: zeros were put there (xcp_d#757)."""
+    others = np.where(np.eye(len(values), dtype=bool), 0.0, values)
+    empty = (others == 0).all(axis=1) & (len(values) > 1)
+    return np.where(empty[:, None] | empty[None, :], np.nan, values)
 
 
 LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(

@@ -25,6 +25,7 @@ from bids_acc.func.denoising import (
     Confounds,
     censored,
     choose_regressors,
+    lacking_tissues,
     make_cleaning,
     read_confounds,
 )
@@ -41,7 +42,7 @@ from bids_acc.func.regions import (
     seitzman_regions,
 )
 from bids_acc.func.reho import homogeneity_of_sets, regional_homogeneity
-from bids_acc.func.run import RunFacts
+from bids_acc.func.run import BUILTIN, RunFacts
 from bids_acc.func.sampling import (
     RunSeries,
     brain_overlap,
@@ -217,6 +218,9 @@ def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices)
     check_length(n_volumes - facts.n_dummy, facts.repetition_time, str(files.bold[0]))
     confounds = read_confounds(files.confounds, files.sidecar, n_volumes, facts.n_dummy)
     regressors = choose_regressors(confounds, choices.strategy)
+    if facts.source != BUILTIN:  # which says so itself
+        lacking = lacking_tissues(confounds, choices.strategy)
+        confounds = replace(confounds, notes=(*confounds.notes, *lacking))
     cosines = confounds.table.filter(regex='^cosine').fillna(0.0)
     kept = censored(confounds.column('framewise_displacement'), choices.censor_fd)
     cleaning = make_cleaning(regressors, cosines, kept, facts.repetition_time, choices.band)

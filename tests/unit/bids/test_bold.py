@@ -110,6 +110,24 @@ def test_series_that_are_not_read_are_named(tmp_path, rng, raw, name, words):
     assert len(find(tmp_path, raw)[0].runs) == 1
 
 
+@pytest.mark.parametrize('name', ['01', 'sub-01'])
+def test_folders_of_the_hcp_pipelines_are_named(tmp_path, raw, name):
+    (tmp_path / 'fp' / name / 'MNINonLinear' / 'Results').mkdir(parents=True)
+    inputs, (note,) = find(tmp_path, raw)
+    assert inputs is None
+    assert '--input-type hcp' in note
+
+
+def test_denoised_surfaces_are_no_prepared_ones(tmp_path, rng, raw):
+    """XCP-D's, which would keep its maps and tables from being found."""
+    folder = tmp_path / 'fp' / 'sub-01' / 'func'
+    folder.mkdir(parents=True)
+    (folder / 'sub-01_task-rest_hemi-L_space-fsLR_den-32k_desc-denoised_bold.func.gii').touch()
+    inputs, (note,) = find(tmp_path, raw)
+    assert inputs is None
+    assert 'denoised already' in note
+
+
 VERSIONS = {
     '20.2': ('MNI152NLin2009cAsym', '_desc-confounds_timeseries'),
     '1.5': ('MNI152NLin6Asym', '_desc-confounds_regressors'),

@@ -237,6 +237,45 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path, raw, spoil):
     assert '\n' not in str(told.value)
 
 
+def test_zeros_of_a_region_without_coverage_are_missing(tmp_path, raw):
+    """XCP-D 0.3 put zeros there (xcp_d#757), which are no correlations of 0."""
+    run, gone = Run(), NODES[3]
+    run.series[gone] = 0.0
+    run.matrix.loc[gone, :] = run.matrix.loc[:, gone] = 0.0
+    run.matrix.loc[gone, gone] = 1.0
+    write_xcpd(tmp_path / 'xcpd', run)
+    tables = read_tables(find(tmp_path, raw)[0].finished[0])
+    assert np.isnan(tables.matrix[3]).all()
+    assert np.isnan(tables.series[:, 3]).all()
+    assert np.isfinite(np.delete(np.delete(tables.matrix, 3, 0), 3, 1)).all()
+
+
+def test_volumes_beside_outliers_are_left_out_where_the_table_says_so(tmp_path, raw):
+    run = Run()
+    kept = np.flatnonzero(run.outliers == 0)
+    beside = range(60, 65)
+    run.series = run.series[~np.isin(kept, beside)]
+    run.qc['num_retained_volumes'] = len(run.series)
+    folder = write_xcpd(tmp_path / 'xcpd', run)
+    path = folder / 'sub-01_task-rest_outliers.tsv'
+    table = pd.read_csv(path, sep='\t').assign(interpolation=run.outliers)
+    table.loc[list(beside), 'interpolation'] = 1
+    table.to_csv(path, sep='\t', index=False)
+    tables = read_tables(find(tmp_path, raw)[0].finished[0])
+    assert not tables.kept[60:65].any()
+    assert tables.kept.sum() == len(tables.series) == 213
+    path.unlink()
+    with pytest.raises(InputDataError, match=r'213 kept volumes of 220, .*outliers.tsv. is not'):
+        find(tmp_path, raw)
+
+
+def test_maps_that_are_smoothed_only_are_named(tmp_path, raw):
+    folder = write_xcpd(tmp_path / 'xcpd', Run())
+    for path in list(folder.glob('*stat-alff_boldmap*')):
+        path.rename(path.with_name(path.name.replace('_boldmap', '_desc-smooth_boldmap')))
+    assert 'alff is there smoothed only, and not taken' in find(tmp_path, raw)[1]
+
+
 def test_a_table_of_motion_is_needed(tmp_path, raw):
     folder = write_xcpd(tmp_path / 'xcpd', Run())
     (folder / 'sub-01_task-rest_motion.tsv').unlink()
