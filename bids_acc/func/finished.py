@@ -340,7 +340,9 @@ def _parcellated(run: FinishedRun, name: str) -> pd.DataFrame:
             'fetch it again.'
         )
     if name == 'timeseries':
-        return table.astype(float).where((table != 0).any(axis=0), np.nan)
+        series = table.astype(float)
+        series.loc[:, (series == 0).all(axis=0)] = np.nan
+        return series
     if name == 'matrix':
         return _square(table.astype(float), nodes, path)
     if nodes is not None and table.shape[1] == 1:  # one region a row, as coverage is written
