@@ -58,8 +58,9 @@ FIELDS = frozenset(
 
 ARTEFACTS = (
     'missing_naa', 'wrong_phase', 'lipid', 'strong_lipid', 'residual_water', 'unsuppressed_water',
-    'ghost', 'clipping', 'implausible_ratio', 'first_order_phase', 'unstable_fit', 'voxel_outside',
-    'editing_misaligned', 'subtraction_residue', 'editing_absent',
+    'ghost', 'clipping', 'filtered_decay', 'implausible_ratio', 'implausible_level',
+    'first_order_phase', 'unstable_fit', 'voxel_outside', 'editing_misaligned',
+    'subtraction_residue', 'editing_absent',
 )  # fmt: skip
 """Checks of a spectrum whose finding a gate file may refuse."""
 

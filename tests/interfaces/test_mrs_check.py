@@ -107,6 +107,11 @@ def without(*names: str, **more: object) -> dict[str, object]:
         ({'affine': np.diag([1e4, 1e4, 1e4, 1])}, 'lacks', 'no voxel of a brain'),
         ({'fids': BRAIN.conj()[None, None, None]}, 'note', 'conjugated'),
         ({'fids': np.zeros((1, 1, 1, N), complex)}, 'refused', 'zero throughout'),
+        ({'fids': BRAIN.real[None, None, None] + 0j}, 'refused', 'half of each complex number'),
+        ({'fids': np.fft.fft(BRAIN)[None, None, None]}, 'refused', 'spectra, not decays'),
+        ({'dwell_time': DWELL / 2}, 'refused', 'they fit 256 MHz, or 2000 Hz'),
+        ({'fids': (BRAIN * np.exp(-10 * DWELL * np.arange(N)))[None, None, None]}, 'note',
+         'Filtered decay: noise falls'),
         ({'fids': np.repeat(BRAIN[None], 8, 0)[:, None, None]}, 'note', 'coils of the file agree'),
     ],
 )  # fmt: skip

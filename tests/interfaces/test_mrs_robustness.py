@@ -166,7 +166,7 @@ BAD = {
         Case(change=lambda fid: with_echo(fid, 2.4, 5.0)),
         'something else than a spectrum of brain',
     ),
-    'a constant': (Case(change=lambda fid: 0 * fid + 1), 'fwhm < 0.1 ppm'),
+    'a constant': (Case(change=lambda fid: 0 * fid + 1 + 1j), 'fwhm < 0.1 ppm'),
 }
 
 

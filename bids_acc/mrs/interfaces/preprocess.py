@@ -25,10 +25,10 @@ from bids_acc.mrs.levels.voxel import measured_elsewhere
 from bids_acc.mrs.results.records import save_record
 from bids_acc.mrs.scan.conditions import (
     OWN_WATER,
-    as_received,
     edit_index,
     from_the_echo,
     reference_as_received,
+    spectrum_as_received,
     tell_conditions,
     water_apart,
 )
@@ -38,6 +38,7 @@ from bids_acc.mrs.scan.report import BlockRecord, preprocessing_report, sign_rec
 from bids_acc.mrs.signal.artefacts import (
     Artefact,
     check_artefacts,
+    filtered_decay,
     is_clipped,
     unsuppressed_water,
 )
@@ -53,6 +54,7 @@ from bids_acc.mrs.signal.preprocessing import (
     checked_scale,
     nothing_usable,
     preprocess,
+    wrong_axis,
 )
 from bids_acc.tables.reading import read_tsv
 from bids_acc.tables.writing import write_tsv
@@ -136,7 +138,7 @@ class PreprocessSpectrum(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data = read_nifti_mrs(self.inputs.svs_file, given(self.inputs.svs_metadata))
         wanted = self.inputs.edit_index
-        data, own_water = water_apart(as_received(data))
+        data, own_water = water_apart(spectrum_as_received(data))
         data = tell_conditions(data, self.inputs.acquisition, wanted)
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
@@ -196,10 +198,13 @@ class PreprocessSpectrum(SimpleInterface):
                 LOGGER.warning('%s: %s', data.source, error)
                 reason = f'preprocessing failed: {error}'
             else:
+                reason = wrong_axis(done, *axis)
+            if not reason:
                 ratio = done.residual_water_ratio
                 found = check_artefacts(done.fid, *axis, ratio, is_clipped(fids))
                 if done.replay is not None:
                     found.append(unsuppressed_water(done.replay.wet, done.fid, *axis))
+                found.append(filtered_decay(fids, *axis))
                 return done, found, ''
         return nothing_usable(data.n_points, reason), [], reason
 

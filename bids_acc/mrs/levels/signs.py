@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bids_acc.mrs.levels.constants import WATER_MOLALITY
 from bids_acc.mrs.results.engine_result import EngineResult
 from bids_acc.mrs.signal.artefacts import Artefact
 
@@ -37,6 +38,10 @@ https://doi.org/10.1002/nbm.1940050406). They only raise a remark, twofold beyon
 MARGIN = 2.0
 """A ratio is remarked upon beyond this factor outside what those levels allow: relaxation, echo
 time and disease move ratios."""
+
+LONGEST_TE_S = 0.1
+"""Levels are remarked upon at echo times up to this, in s: beyond, relaxation, for which a level
+by water alone is not corrected, moves them by more than twofold."""
 
 
 def ratio_ranges() -> dict[str, tuple[float, float]]:
@@ -71,7 +76,9 @@ def unstable(result: EngineResult, name: str, below: str = '') -> bool:
     return bool(result.spread(name, below) > bound)
 
 
-def signs_of_fit(result: EngineResult, tissue: Mapping[str, float]) -> list[Artefact]:
+def signs_of_fit(
+    result: EngineResult, tissue: Mapping[str, float], echo_time: float = math.nan
+) -> list[Artefact]:
     """Check a fit and the voxel's place.
 
     Parameters
@@ -80,6 +87,8 @@ def signs_of_fit(result: EngineResult, tissue: Mapping[str, float]) -> list[Arte
         Fit.
     tissue : mapping
         What is known of the voxel's place; empty without T1w image.
+    echo_time : float
+        In s; NaN where nobody tells it.
 
     Returns
     -------
@@ -103,6 +112,7 @@ def signs_of_fit(result: EngineResult, tissue: Mapping[str, float]) -> list[Arte
             'implausible_ratio', bool(strange := _strange(result)), math.nan,
             'ratios to tCr outside those of any brain, twofold: ' + (', '.join(strange) or 'none'),
         ),
+        _level_by_water(result, echo_time),
         Artefact(
             'first_order_phase', abs(phase) > PHASE1_LIMIT, phase,
             f'first-order phase beyond {PHASE1_LIMIT:g} degrees/ppm',
@@ -117,6 +127,21 @@ def signs_of_fit(result: EngineResult, tissue: Mapping[str, float]) -> list[Arte
             f'less than {100 * LEAST_IN_IMAGE:.0f} % of the voxel lies in the T1w image',
         ),
     ]  # fmt: skip
+
+
+def _level_by_water(result: EngineResult, echo_time: float) -> Artefact:
+    """Creatine by water, which tells a reference that was received or summed otherwise."""
+    low, high = LEVELS_MMOL_KG['tCr'][0] / MARGIN, LEVELS_MMOL_KG['tCr'][1] * MARGIN
+    value = math.nan
+    if 'tCr' in result.metabolites() and echo_time <= LONGEST_TE_S:
+        value = result.amount('tCr')[0] * result.water_scale * WATER_MOLALITY
+    rule = (
+        f'tCr by water is {value:.3g} mmol/kg, outside {low:.3g}-{high:.3g}: spectrum and '
+        'reference were received with other gains, or summed differently'
+        if value < low or value > high
+        else f'tCr by water outside {low:.3g}-{high:.3g} mmol/kg'
+    )
+    return Artefact('implausible_level', value < low or value > high, value, rule)
 
 
 def _strange(result: EngineResult) -> list[str]:

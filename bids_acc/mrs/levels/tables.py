@@ -145,7 +145,7 @@ class TableInputs:
         """
         thresholds = load_gate(gate)
         report = report.copy()
-        report['artefacts'] = _all_signs(report, result, tissue)
+        report['artefacts'] = _all_signs(report, result, tissue, data.echo_time)
         artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
         measures = dict(result.measures) | {
             'residual_water': (
@@ -194,12 +194,15 @@ class TableInputs:
 
 
 def _all_signs(
-    report: PreprocessingReport, result: EngineResult, tissue: Mapping[str, float]
+    report: PreprocessingReport,
+    result: EngineResult,
+    tissue: Mapping[str, float],
+    echo_time: float,
 ) -> list[SignRecord]:
     """Artefacts of data, fit and place; one that several know is found by any of them."""
     signs = [entry.copy() for entry in report['artefacts']]
     named = {entry['name']: entry for entry in signs}
-    for sign in sign_records(signs_of_fit(result, tissue)):
+    for sign in sign_records(signs_of_fit(result, tissue, echo_time)):
         before = named.get(sign['name'])
         if before is None:
             signs.append(sign)

@@ -23,17 +23,22 @@ from bids_acc.mrs.basis.sequence import (
 from bids_acc.mrs.levels.voxel import is_placed, measured_elsewhere
 from bids_acc.mrs.scan.conditions import (
     OWN_WATER,
-    as_received,
     editing_named,
     from_the_echo,
     reference_as_received,
+    spectrum_as_received,
     tell_conditions,
     water_apart,
 )
 from bids_acc.mrs.scan.conditions import edit_index as condition_of
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
-from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped, unsuppressed_water
-from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess
+from bids_acc.mrs.signal.artefacts import (
+    check_artefacts,
+    filtered_decay,
+    is_clipped,
+    unsuppressed_water,
+)
+from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess, wrong_axis
 
 Kind = Literal['refused', 'lacks', 'note', 'good']
 """No level can come of the file; not there, and what follows; worth knowing; there."""
@@ -134,7 +139,7 @@ def check_file(
     try:
         data = read_nifti_mrs(path)
         notes = list(data.notes)
-        data, own_water = water_apart(as_received(data))
+        data, own_water = water_apart(spectrum_as_received(data))
         data = tell_conditions(data, acquisition, edit_index)
         condition = condition_of(data, edit_index)
     except InputDataError as error:
@@ -336,6 +341,9 @@ def _signal(data: MrsData, water: MrsData | None, condition: int) -> Iterator[Re
         yield Remark('refused', f'{data.source}: preprocessing failed: {error}')
         return
     axis = (data.dwell_time, data.spectrometer_mhz)
+    if problem := wrong_axis(done, *axis):
+        yield Remark('refused', f'{data.source}: {problem}.')
+        return
     turned = any(step.step == 'conjugate' and step.applied for step in done.steps)
     yield _tells(
         turned, 'note',
@@ -353,6 +361,7 @@ def _signal(data: MrsData, water: MrsData | None, condition: int) -> Iterator[Re
     found = check_artefacts(done.fid, *axis, done.residual_water_ratio, is_clipped(fids))
     if done.replay is not None:
         found.append(unsuppressed_water(done.replay.wet, done.fid, *axis))
+    found.append(filtered_decay(fids, *axis))
     for artefact in found:
         if artefact.found:
             yield Remark('note', f'{artefact.name.replace("_", " ").capitalize()}: '

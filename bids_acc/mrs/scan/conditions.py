@@ -20,6 +20,7 @@ from bids_acc.mrs.signal.beginning import (
     IN_PHASE,
     echo_sample,
     in_phase,
+    is_spectrum,
     samples_before_echo,
 )
 from bids_acc.mrs.signal.coils import combine_coils
@@ -162,6 +163,38 @@ def as_received(data: MrsData) -> MrsData:
     return repetitions_in_coils(without_receiver_faults(data))
 
 
+def spectrum_as_received(data: MrsData) -> MrsData:
+    """Undo what receiver and conversion did to a spectrum, or say why its arrays are no decays.
+
+    Parameters
+    ----------
+    data : MrsData
+        As read.
+
+    Returns
+    -------
+    MrsData
+        See `as_received`. ``unusable`` where half of each complex number was lost, or where the
+        arrays hold frequencies. A reference may be real: its phase was taken away.
+    """
+    if not data.unusable:
+        reason = ''
+        if not (np.any(data.fids.imag) and np.any(data.fids.real)):
+            reason = (
+                'half of each complex number is zero: magnitude or one part of the decay was '
+                'stored; convert the scanner file again'
+            )
+        elif is_spectrum(data.fids):
+            reason = (
+                'the values are spectra, not decays: NIfTI-MRS holds samples in time; convert the '
+                'scanner file again, or transform them back'
+            )
+        if reason:
+            LOGGER.warning('%s: %s', data.source, reason)
+            return replace(data, unusable=reason)
+    return as_received(data)
+
+
 def reference_as_received(reference: MrsData) -> MrsData:
     """Undo the same to a water reference, and leave out shots of which water was suppressed.
 
@@ -211,27 +244,37 @@ def repetitions_in_coils(data: MrsData) -> MrsData:
     Returns
     -------
     MrsData
-        The same unless there are several coils, one transient, and the coils agree in amplitude
-        (:data:`EQUAL_AMPLITUDE`) and phase (:data:`EQUAL_PHASE_RAD`).
+        The same unless there are several coils that agree in amplitude (:data:`EQUAL_AMPLITUDE`)
+        and phase (:data:`EQUAL_PHASE_RAD`), and one transient, or several that do not: then the
+        two dimensions change places.
     """
     n_coils, n_transients = data.fids.shape[:2]
-    if data.unusable or n_coils < MIN_EQUAL_COILS or n_transients != 1:
+    if data.unusable or n_coils < MIN_EQUAL_COILS or not _alike(data, 0):
         return data
-    early = data.fids[:, 0, 0, : max(int(0.1 / data.dwell_time), 32)]
-    mean = early.mean(axis=0)
-    power = float(np.vdot(mean, mean).real)
-    if not power > 0:
+    if n_transients > 1 and _alike(data, 1):
         return data
-    factors = early @ mean.conj() / power
-    turns = np.angle(factors * np.exp(-1j * np.angle(factors.mean())))
-    if np.std(np.abs(factors)) > EQUAL_AMPLITUDE or np.std(turns) > EQUAL_PHASE_RAD:
-        return data
+    others = f', and those called transients do not: the {n_transients} of them are the coils'
     note = (
         f'the {n_coils} coils of the file agree in amplitude and phase, as elements of a coil '
-        'never do: they are taken as transients; tag the dimension DIM_DYN.'
+        f'never do{others if n_transients > 1 else ""}: they are taken as transients; tag the '
+        'dimension DIM_DYN.'
     )
     LOGGER.warning('%s: %s', data.source, note)
     return replace(data, fids=np.swapaxes(data.fids, 0, 1), notes=(*data.notes, note))
+
+
+def _alike(data: MrsData, axis: int) -> bool:
+    """Whether decays along an axis agree in amplitude and phase; seen where they are highest."""
+    early = np.moveaxis(data.fids[:, :, 0, : max(int(0.1 / data.dwell_time), 32)], axis, 0)
+    place = int(np.argmax(np.sum(np.abs(early) ** 2, axis=(0, 2))))
+    early = early[:, place]
+    mean = early.mean(axis=0)
+    power = float(np.vdot(mean, mean).real)
+    if not power > 0:
+        return False
+    factors = early @ mean.conj() / power
+    turns = np.angle(factors * np.exp(-1j * np.angle(factors.mean())))
+    return bool(np.std(np.abs(factors)) <= EQUAL_AMPLITUDE and np.std(turns) <= EQUAL_PHASE_RAD)
 
 
 def water_apart(data: MrsData) -> tuple[MrsData, MrsData | None]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bids_acc.mrs.signal.measures import noise_sd, ppm_mask
 from bids_acc.mrs.signal.referencing import singlet_amplitudes
 from bids_acc.mrs.spectrum import ppm_axis, to_spectrum
-from bids_acc.typing import ComplexArray, FloatArray
+from bids_acc.typing import BoolArray, ComplexArray, FloatArray
 
 MISSING_NAA_SD = 5.0
 """NAA is missing when nothing at 1.9-2.1 ppm rises this many noise SD above its flanks."""
@@ -50,6 +50,17 @@ GHOST_SD = 6.0
 CLIPPED_SAMPLES = 3
 """A decay is clipped when this many of its samples share the highest real or imaginary
 magnitude, which noise makes all but impossible otherwise."""
+
+NOISE_BEYOND_PPM = 5.4
+"""Noise is followed over time in the frequencies this far from water on both sides, below -0.75
+and above 10 ppm: no proton of the brain resonates there."""
+
+LEAST_NOISE_POINTS, MOST_DECAYS = 64, 64
+"""Fewest frequencies from which noise is followed, and decays in which it is."""
+
+FALLING_NOISE = 2.0
+"""A decay was filtered when its noise falls by more than this factor along it: what a receiver
+adds stays the same to the end. A convention."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +220,62 @@ def unsuppressed_water(
         'line: it was not suppressed; is this the water reference?'
     )
     return Artefact('unsuppressed_water', value > UNSUPPRESSED_RATIO, value, rule)
+
+
+def filtered_decay(fids: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> Artefact:
+    """Tell decays that were multiplied by a filter, as spectra are for display: their noise falls.
+
+    Parameters
+    ----------
+    fids : (..., n_points) array_like of complex
+        Raw decays.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    Artefact
+        With noise at the beginning over noise at the end; NaN where the spectral width leaves no
+        frequencies with noise alone.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.standard_normal((1024, 2)) @ np.array([1, 1j])
+    >>> smoothed = noise * np.exp(-np.arange(1024) * 5e-4 * 6)
+    >>> [filtered_decay(decay, 5e-4, 127.75).found for decay in (noise, smoothed)]
+    [False, True]
+    """
+    fids = np.asarray(fids)
+    n_points = fids.shape[-1]
+    fids = fids.reshape(-1, n_points)
+    fids = fids[:: -(-len(fids) // MOST_DECAYS)]
+    offset = np.abs(np.fft.fftshift(np.fft.fftfreq(n_points, dwell_time))) / spectrometer_mhz
+    value = math.nan
+    for low, high in _runs(offset > NOISE_BEYOND_PPM):
+        # without edges, so that lines elsewhere do not ring through the decay
+        taper = np.zeros(n_points)
+        taper[low:high] = np.hanning(high - low)
+        noise = np.fft.ifft(np.fft.fft(fids, axis=-1) * np.fft.ifftshift(taper), axis=-1)
+        power = np.mean(np.abs(noise) ** 2, axis=0)
+        early, late = (
+            float(power[int(start * n_points) : int(end * n_points)].mean())
+            for start, end in ((0.2, 0.4), (0.75, 0.95))
+        )
+        ratio = math.sqrt(early / late) if late > 0 else math.inf
+        value = ratio if math.isnan(value) else min(value, ratio)
+    rule = (
+        f'noise falls by more than {FALLING_NOISE:g} times along the decay: it was filtered or '
+        'filled before it was exported, so that S/N, widths and bounds are flattered'
+    )
+    return Artefact('filtered_decay', value > FALLING_NOISE, value, rule)
+
+
+def _runs(there: BoolArray) -> list[tuple[int, int]]:
+    """Beginnings and ends of what is true, where it is long enough to measure noise in."""
+    steps = np.flatnonzero(np.diff(np.r_[False, there, False].astype(int)))
+    pairs = zip(steps[::2], steps[1::2], strict=True)
+    return [(int(low), int(high)) for low, high in pairs if high - low >= LEAST_NOISE_POINTS]
 
 
 def _lipid(spectrum: FloatArray, ppm: FloatArray) -> tuple[float, float]:

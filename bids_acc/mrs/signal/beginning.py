@@ -39,6 +39,41 @@ SEEN = 0.85
 """The singlets are there when they score more than this (of 3): spectra score 0.9 to 1.7 down to a
 S/N of 1, as for the centre of a spectrum."""
 
+ONSET_SAMPLES = 8
+"""Samples at both ends that are compared, to tell whether an array begins with a decay."""
+
+NO_ONSET, ONSET = 5.0, 20.0
+"""A decay is the higher at its start than at its end, the higher its S/N; a spectrum has like
+values on both sides of water and of its edges. An array is a spectrum when its ends differ by less
+than the first factor, and those of its transform by more than the second. Conventions."""
+
+
+def is_spectrum(fids: npt.ArrayLike) -> bool:
+    """Whether arrays hold spectra in the place of decays.
+
+    Parameters
+    ----------
+    fids : (..., n_points) array_like of complex
+        What should be decays.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.standard_normal((1024, 2)) @ np.array([1, 1j])
+    >>> decay = 50 * np.exp((300j - 15) * np.arange(1024) * 5e-4) + noise
+    >>> is_spectrum(decay), is_spectrum(np.fft.fft(decay)), is_spectrum(noise)
+    (False, True, False)
+    """
+    fids = np.asarray(fids, dtype=complex)
+    return _onset(fids) < NO_ONSET and _onset(np.fft.fft(fids, axis=-1)) > ONSET
+
+
+def _onset(values: ComplexArray) -> float:
+    """Magnitude at one end over that at the other; the higher of both first."""
+    power = np.mean(np.abs(values) ** 2, axis=tuple(range(values.ndim - 1)))
+    ends = power[1 : 1 + ONSET_SAMPLES].mean(), power[-ONSET_SAMPLES:].mean()
+    return float(np.sqrt(max(ends) / max(min(ends), 1e-300)))
+
 
 def echo_sample(decays: npt.ArrayLike, dwell_time: float, latest: float = LATEST_S) -> int:
     """Count the samples before the echo.

@@ -121,7 +121,17 @@ def combine_coils(
     Raises
     ------
     InputDataError
-        If the reference has another number of coils, or a coil is dead.
+        If the reference has another number of coils, or a coil holds signal without noise.
+
+    Examples
+    --------
+    A coil that was not connected has no part in it.
+
+    >>> decay = np.exp(-np.arange(64) / 20) * np.array([1, 2, 0])[:, None, None]
+    >>> noise = np.random.default_rng(0).standard_normal((3, 1, 64, 2)) @ np.array([1, 1j])
+    >>> decay = decay + 0.01 * noise * np.array([1, 1, 0])[:, None, None]
+    >>> combine_coils(decay)[1].round(3)[2]
+    np.complex128(0j)
     """
     fids = np.asarray(fids, dtype=complex)
     if fids.shape[0] == 1:
@@ -132,7 +142,65 @@ def combine_coils(
             f'the water reference has {source.shape[0]} coils, the spectrum {fids.shape[0]}: '
             f'combine both with the same coils, or none.'
         )
-    covariance = noise_covariance(fids)
-    weights = coil_weights(source, covariance)
+    # a coil that was not connected has no noise to be whitened by
+    alive = np.any(fids != 0, axis=(1, 2)) & np.any(source != 0, axis=(1, 2))
+    weights = np.zeros(fids.shape[0], dtype=complex)
+    weights[alive] = coil_weights(source[alive], noise_covariance(fids[alive]))
     combined = np.asarray(np.tensordot(weights, fids, axes=1), dtype=np.complex128)
     return combined, weights
+
+
+LEAST_AGREEMENT = 0.9
+"""Sensitivities of the coils in a spectrum and in its reference that agree less (as a cosine) are
+of coils in another order, or with another phase: combined by the reference, metabolites would be
+that much too low. Between two scans of one voxel a head moves too little for it. A convention."""
+
+CLEAR_SIGNAL = 3.0
+"""Coils are compared where the strongest component of the spectrum is this many times what noise
+makes of it (Marchenko and Pastur's edge). A convention."""
+
+COMPARED_S = 0.25
+"""Start of a decay that is compared, in s: later there is little but noise."""
+
+COMPARED_HZ_PER_MHZ = (1.0, 3.0)
+"""Lines of NAA, creatine and cholines lie that far from water, in Hz per MHz (ppm), on one side of
+it: neither water nor lipid, which may come from outside the voxel."""
+
+
+def coil_agreement(
+    fids: npt.ArrayLike, reference: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float
+) -> float:
+    """How well the coils of a water reference agree with those of the spectrum.
+
+    Parameters
+    ----------
+    fids : (n_coils, n_transients, n_points) array_like of complex
+        Decays of the spectrum.
+    reference : (n_coils, n, m) array_like of complex
+        Water decays.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    float
+        Cosine of the angle between the whitened sensitivities that metabolites and water tell: 1
+        when they are alike. NaN where noise hides those of the metabolites.
+    """
+    fids = np.asarray(fids, dtype=complex)
+    lower = np.linalg.cholesky(noise_covariance(fids))
+    fids = fids[..., : max(int(COMPARED_S / dwell_time), 32)]
+    n_coils, n_transients, n_points = fids.shape
+    offset = np.abs(np.fft.fftfreq(n_points, dwell_time)) / spectrometer_mhz
+    band = (offset > COMPARED_HZ_PER_MHZ[0]) & (offset < COMPARED_HZ_PER_MHZ[1])
+    mean = np.fft.fft(fids.mean(axis=1), axis=-1)[:, band] * np.sqrt(n_transients / n_points)
+    whitened = np.linalg.solve(lower, mean)
+    signal = whitened @ whitened.conj().T
+    values = np.linalg.eigvalsh(signal)
+    noise = int(band.sum())
+    if values[-1] < CLEAR_SIGNAL * (np.sqrt(noise) + np.sqrt(n_coils)) ** 2:
+        return float('nan')
+    water = np.linalg.solve(lower, np.asarray(reference).reshape(n_coils, -1))
+    towards = np.linalg.eigh(water @ water.conj().T)[1][:, -1]
+    share = (towards.conj() @ signal @ towards).real - noise
+    return float(np.sqrt(max(share, 0.0) / (values[-1] - noise - n_coils)))

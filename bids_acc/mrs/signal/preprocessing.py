@@ -21,7 +21,7 @@ from bids_acc.mrs.signal.alignment import (
     shift_and_phase,
     unlike_transients,
 )
-from bids_acc.mrs.signal.coils import combine_coils
+from bids_acc.mrs.signal.coils import LEAST_AGREEMENT, coil_agreement, combine_coils
 from bids_acc.mrs.signal.ending import wrapped_samples
 from bids_acc.mrs.signal.measures import peak_measures
 from bids_acc.mrs.signal.referencing import (
@@ -30,6 +30,7 @@ from bids_acc.mrs.signal.referencing import (
     find_phase,
     find_shift,
     is_conjugated,
+    scale_factor,
     singlet_amplitudes,
     singlet_score,
 )
@@ -138,6 +139,8 @@ class Preprocessed:
     """Which transients were averaged."""
     replay: Replay | None = None
     """What another condition of the scan needs; None when there was nothing usable."""
+    reference_problem: str = ''
+    """Why the water reference shares no scale with the spectrum; empty when it does."""
 
 
 class _History:
@@ -168,20 +171,43 @@ class _History:
 
 
 def _average_reference(
-    reference: npt.ArrayLike, weights: ComplexArray, dwell_time: float, n_points: int
-) -> tuple[ComplexArray, bool]:
+    reference: ComplexArray, weights: ComplexArray | None, dwell_time: float, n_points: int
+) -> ComplexArray:
     """Water decays combined, aligned and averaged; longer ones are cut.
 
-    With as many coils as the spectrum has, the same weights combine them and both share one
-    scale. A reference that was combined elsewhere serves eddy currents only, as the second answer
-    tells.
+    The weights of the spectrum combine those of the same coils, so that both share one scale.
+    None for others, which serve eddy currents only and get weights of their own.
     """
-    reference = np.asarray(reference, dtype=complex)
-    same = reference.shape[0] == weights.size
-    combined = np.tensordot(weights, reference, axes=1) if same else combine_coils(reference)[0]
+    combined = (
+        combine_coils(reference)[0]
+        if weights is None
+        else np.tensordot(weights, reference, axes=1)
+    )
     transients = np.asarray(combined, dtype=np.complex128)
-    water = align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
-    return water, same
+    return align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
+
+
+def _same_coils(
+    fids: ComplexArray, reference: ComplexArray, dwell_time: float, mhz: float
+) -> tuple[ComplexArray | None, str]:
+    """Water decays that share the coils of a spectrum, conjugated where they must be.
+
+    None where the coils are others, with what is wrong: sensitivities that water and metabolites
+    do not share tell another order or phase of the coils, which would print the pattern of the
+    wrong coils into the sum.
+    """
+    if fids.shape[0] == 1 or reference.shape[0] != fids.shape[0]:
+        return (reference if reference.shape[0] == fids.shape[0] else None), ''
+    agreement = coil_agreement(fids, reference, dwell_time, mhz)
+    if not agreement < LEAST_AGREEMENT:
+        return reference, ''
+    if coil_agreement(fids, reference.conj(), dwell_time, mhz) > LEAST_AGREEMENT:
+        return reference.conj(), 'the water reference is conjugated against the spectrum: turned.'
+    return None, (
+        f'no water scaling: the coils of the water reference see the voxel otherwise than those '
+        f'of the spectrum (agreement {agreement:.2f} of 1), as coils in another order or with '
+        'other phases do; convert both in the same way. Both are combined by their own coils.'
+    )
 
 
 def _residual_water_ratio(fid: ComplexArray, dwell_time: float, mhz: float) -> float:
@@ -429,17 +455,20 @@ def preprocess(
             f'{wrapped} samples at the end, where the decay rises again, left out: the start of '
             "the receiver's digital filter, wrapped round",
         )
-    if reference is not None:
-        reference = np.asarray(reference, dtype=complex)
     # a coil that was not connected has no noise to be whitened by
     alive = np.any(fids != 0, axis=(1, 2))
-    if reference is not None and reference.shape[0] == fids.shape[0]:
-        alive &= np.any(reference != 0, axis=(1, 2))
-        reference = reference[alive]
+    water_decays = shared = None
+    if reference is not None:
+        water_decays = np.asarray(reference, dtype=complex)
+        if water_decays.shape[0] == fids.shape[0]:
+            alive &= np.any(water_decays != 0, axis=(1, 2))
+            water_decays = water_decays[alive]
     dead = ', '.join(str(k) for k in np.flatnonzero(~alive))
     fids = fids[alive]
-    shared = reference is not None and reference.shape[0] == fids.shape[0]
-    transients, weights = combine_coils(fids, reference if shared else None)
+    problem = ''
+    if water_decays is not None:
+        shared, problem = _same_coils(fids, water_decays, dwell_time, spectrometer_mhz)
+    transients, weights = combine_coils(fids, shared)
     history.add(
         'coils',
         transients.mean(axis=0) if fids.shape[0] > 1 else None,
@@ -449,8 +478,10 @@ def preprocess(
     fid, alignment, used = _align_and_average(transients, dwell_time, history)
 
     water = None
-    if reference is not None:
-        water, shared = _average_reference(reference, weights, dwell_time, fid.size)
+    if shared is not None:
+        water = _average_reference(shared, weights, dwell_time, fid.size)
+    elif water_decays is not None:
+        water = _average_reference(water_decays, None, dwell_time, fid.size)
     averaged = fid
     offset, evidence = _centre(fid, water, dwell_time, spectrometer_mhz)
     if offset:
@@ -496,7 +527,7 @@ def preprocess(
         shift_ppm=shift,
         phase0_deg=math.degrees(phase),
         water_amplitude=water_amplitude(water, dwell_time)
-        if water is not None and shared
+        if water is not None and shared is not None
         else math.nan,
         water_fwhm_hz=math.nan
         if water is None
@@ -505,6 +536,7 @@ def preprocess(
         alignment=alignment,
         used=used,
         replay=Replay(alive, weights, conjugated, turn, wet, window),
+        reference_problem=problem,
     )
 
 
@@ -552,6 +584,28 @@ def replayed(
     return dry, wet, int(kept.sum())
 
 
+def wrong_axis(done: Preprocessed, dwell_time: float, spectrometer_mhz: float) -> str:
+    """Say that the lines lie as those of another sampling interval or field; empty when not.
+
+    Parameters
+    ----------
+    done : Preprocessed
+        Spectrum.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    """
+    where_it_was = shift_and_phase(done.fid, dwell_time, done.shift_ppm * spectrometer_mhz, 0.0)
+    factor = scale_factor(where_it_was, dwell_time, spectrometer_mhz)
+    if factor == 1:
+        return ''
+    return (
+        f'NAA, creatine and cholines lie {factor:.2g} times as far from each other as they do at '
+        f'{spectrometer_mhz:.2f} MHz with a spectral width of {1 / dwell_time:.0f} Hz: they fit '
+        f'{factor * spectrometer_mhz:.0f} MHz, or {1 / dwell_time / factor:.0f} Hz; correct '
+        'SpectrometerFrequency, or SpectralWidth and the header'
+    )
+
+
 def checked_scale(
     done: Preprocessed, dwell_time: float, spectrometer_mhz: float
 ) -> tuple[Preprocessed, str]:
@@ -572,7 +626,7 @@ def checked_scale(
         What is wrong; empty when nothing is.
     """
     if not (done.water_amplitude > 0 and np.any(done.fid)):
-        return done, ''
+        return done, done.reference_problem
     lines = singlet_amplitudes(done.fid, dwell_time, spectrometer_mhz)
     highest = float(np.abs(lines).max())
     problem = reference_problem(done.water_amplitude, highest)
@@ -581,4 +635,4 @@ def checked_scale(
         problem = suppressed_as_well(done.water_amplitude, own, highest) or problem
     if problem.startswith('no water scaling'):
         done = replace(done, water_amplitude=float('nan'))
-    return done, problem
+    return done, ' '.join(part for part in (done.reference_problem, problem) if part)

@@ -72,6 +72,53 @@ def singlet_score(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float
     return float(_scores(fid, dwell_time, spectrometer_mhz, True)[1].max())
 
 
+OTHER_SCALES: tuple[float, ...] = (0.5, 2.0, 3 / 7, 7 / 3)
+"""Factors by which a ppm scale is wrong when a sampling interval is told twice or half as long, as
+oversampling is counted or not, or 3 T are taken for 7 or 1.5 T."""
+
+SCORE_ELSEWHERE, SCORE_GAIN, SCORE_MOST = 1.35, 1.3, 3.0
+"""The scale is another when the singlets then score so much (of 3), and this factor more than with
+the one that is told. Of 24 real and simulated scans, those with the right scale reach 1.1 with
+others; told wrong, they reach 1.4 and more with the right one. Noise reaches 1.3."""
+
+
+def scale_factor(fid: npt.ArrayLike, dwell_time: float, spectrometer_mhz: float) -> float:
+    """Tell by what factor the ppm scale is wrong, from the distances of the singlets.
+
+    Parameters
+    ----------
+    fid : (n_points,) array_like of complex
+        Decay without residual water, with its water at the centre.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+
+    Returns
+    -------
+    float
+        The spectrometer frequency would have to be this many times as high, or the sampling
+        interval as long; 1 unless one of :data:`OTHER_SCALES` fits clearly better.
+
+    Examples
+    --------
+    >>> time = np.arange(2048) * 5e-4
+    >>> lines = [(4.65 - ppm) * 127.75 for ppm in SINGLETS_PPM]
+    >>> decay = sum(np.exp((2j * np.pi * line - 15) * time) for line in lines)
+    >>> scale_factor(decay, 5e-4, 127.75), scale_factor(decay, 2.5e-4, 127.75)
+    (1.0, 2.0)
+    """
+    fid = np.asarray(fid, dtype=complex)
+
+    def score(factor: float) -> float:
+        at = (dwell_time, spectrometer_mhz * factor)
+        found = max(singlet_score(decay, *at) for decay in (fid, fid.conj()))
+        return found if found <= SCORE_MOST else 0.0  # beyond, the window lies outside
+
+    scores = {factor: score(factor) for factor in OTHER_SCALES}
+    best = max(scores, key=lambda factor: scores[factor])
+    clear = scores[best] > max(SCORE_ELSEWHERE, SCORE_GAIN * score(1.0))
+    return best if clear else 1.0
+
+
 def _scores(
     fid: ComplexArray,
     dwell_time: float,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bids_acc.mrs.scan.io import read_nifti_mrs
-from bids_acc.mrs.signal.artefacts import check_artefacts, is_clipped, unsuppressed_water
+from bids_acc.mrs.signal.artefacts import (
+    check_artefacts,
+    filtered_decay,
+    is_clipped,
+    unsuppressed_water,
+)
 from bids_acc.mrs.signal.preprocessing import preprocess
 
 DWELL, MHZ, N = 5e-4, 127.75, 2048
@@ -141,3 +147,24 @@ def test_lipid_far_above_naa_is_a_sign_of_its_own() -> None:
     fid = brain() + 60 * np.exp((2j * np.pi * (4.65 - 1.3) * MHZ - np.pi * 15) * TIME) * 5
     found = {a.name for a in check_artefacts(fid, DWELL, MHZ, 0.0, False) if a.found}
     assert {'lipid', 'strong_lipid'} <= found
+
+
+@pytest.mark.parametrize(
+    ('change', 'there'),
+    [
+        (lambda t: 1.0 + 0 * t, False),
+        (lambda t: np.exp(-np.pi * 3 * t), True),
+        (lambda t: np.exp(-((t / 0.25) ** 2)), True),
+        (lambda t: np.where(t < 0.35, 1.0, 1e-6), True),
+    ],
+)
+def test_a_decay_that_was_filtered_before_it_was_exported(
+    change: Callable[[np.ndarray], np.ndarray], there: bool, rng: np.random.Generator
+) -> None:
+    noise = rng.standard_normal((4, N, 2)) @ np.array([1, 1j])
+    water = 2e3 * np.exp(-TIME / 0.08 + 20j * TIME)
+    sign = filtered_decay((10 * brain() + water + noise) * change(TIME), DWELL, MHZ)
+    assert sign.found == there, sign.value
+    narrow = filtered_decay(noise * change(TIME), 1e-3, MHZ)
+    assert np.isnan(narrow.value)
+    assert not narrow.found

@@ -10,9 +10,14 @@ import pytest
 
 from bids_acc.exceptions import InputDataError
 from bids_acc.mrs.signal.alignment import align_transients, shift_and_phase, unlike_transients
-from bids_acc.mrs.signal.coils import combine_coils, noise_covariance
+from bids_acc.mrs.signal.coils import coil_agreement, combine_coils, noise_covariance
 from bids_acc.mrs.signal.measures import full_width_half_maximum, noise_sd, peak_measures
-from bids_acc.mrs.signal.preprocessing import checked_scale, nothing_usable, preprocess
+from bids_acc.mrs.signal.preprocessing import (
+    checked_scale,
+    nothing_usable,
+    preprocess,
+    wrong_axis,
+)
 from bids_acc.mrs.signal.referencing import find_phase, find_shift
 from bids_acc.mrs.signal.water import (
     correct_eddy_currents,
@@ -355,3 +360,52 @@ def test_dead_coil_is_left_out_and_said(raw: tuple) -> None:
     assert done.steps[0].detail.endswith('without signal and left out: 1 (counted from 0)')
     alone = preprocess(np.delete(fids, 1, 0), DWELL, MHZ, np.delete(water, 1, 0))
     np.testing.assert_allclose(done.fid, alone.fid)
+
+
+@pytest.fixture
+def eight(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Raw spectrum and water of eight coils."""
+    svs = simulate_acquisition(
+        brain() + residual_water(N, DWELL, 100.0), DWELL, 0.05, rng, n_transients=8
+    )
+    return svs.fids, svs.sensitivities[:, None, None] * water_line() + white(rng, 0.5, 8, 1, N)
+
+
+def test_a_reference_whose_coils_are_in_another_order_scales_nothing(eight: tuple) -> None:
+    right = preprocess(eight[0], DWELL, MHZ, eight[1])
+    assert not right.reference_problem
+    assert coil_agreement(eight[0], eight[1], DWELL, MHZ) > 0.99
+    done = preprocess(eight[0], DWELL, MHZ, eight[1][::-1])
+    assert np.isnan(done.water_amplitude)
+    done, problem = checked_scale(done, DWELL, MHZ)
+    assert 'in another order' in problem
+    # its metabolites are as good as with the right ones, in the unit of their own weights
+    ratio = done.fid / right.fid
+    assert np.abs(ratio[:200] / ratio[0] - 1).max() < 0.1
+
+
+def test_a_reference_of_coils_that_is_conjugated_alone_is_turned(eight: tuple) -> None:
+    right = preprocess(eight[0], DWELL, MHZ, eight[1])
+    done = preprocess(eight[0], DWELL, MHZ, eight[1].conj())
+    assert done.water_amplitude == pytest.approx(right.water_amplitude, rel=1e-6)
+    assert 'conjugated' in checked_scale(done, DWELL, MHZ)[1]
+    np.testing.assert_allclose(done.fid, right.fid)
+
+
+def test_noise_hides_the_order_of_coils(eight: tuple, rng: np.random.Generator) -> None:
+    fids = white(rng, 1.0, *eight[0].shape)
+    assert np.isnan(coil_agreement(fids, eight[1], DWELL, MHZ))
+    assert not preprocess(fids, DWELL, MHZ, eight[1]).reference_problem
+
+
+@pytest.mark.parametrize(
+    ('dwell', 'mhz', 'word'),
+    [(DWELL / 2, MHZ, 'or 2000 Hz'), (2 * DWELL, MHZ, 'or 2000 Hz'),
+     (DWELL, 297.2, 'they fit 127 MHz'), (DWELL, MHZ, ''), (DWELL, 123.25, '')],
+)  # fmt: skip
+def test_a_wrong_sampling_interval_or_field_is_told(
+    raw: tuple, dwell: float, mhz: float, word: str
+) -> None:
+    told = wrong_axis(preprocess(raw[0], dwell, mhz), dwell, mhz)
+    assert word in told
+    assert bool(told) == bool(word)

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_acc.mrs.scan.conditions import reference_as_received, without_receiver_faults
+from bids_acc.mrs.scan.conditions import (
+    reference_as_received,
+    repetitions_in_coils,
+    spectrum_as_received,
+    tell_conditions,
+    without_receiver_faults,
+)
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.alignment import shift_and_phase
 from bids_acc.mrs.signal.artefacts import unsuppressed_water
@@ -140,3 +146,29 @@ def test_real_scans_have_none(shared_data: Path, name: str) -> None:
     for path in sorted((shared_data / name).rglob('*_svs.nii.gz')):
         read = read_nifti_mrs(path)
         assert without_receiver_faults(read) is read, path.name
+
+
+def test_what_is_no_decay_is_refused(rng: np.random.Generator) -> None:
+    fids = series(rng)
+    assert not spectrum_as_received(data(fids)).unusable
+    for wrong in (fids.real + 0j, 1j * fids.imag, np.abs(fids) + 0j):
+        assert 'half of each complex number' in spectrum_as_received(data(wrong)).unusable
+    for wrong in (np.fft.fft(fids), np.fft.fftshift(np.fft.fft(fids), -1), np.fft.ifft(fids)):
+        assert 'spectra, not decays' in spectrum_as_received(data(wrong)).unusable
+    # a reference whose phase was taken away is real
+    assert not reference_as_received(data(shots(1.0, 1.0))).unusable
+
+
+def test_coils_and_transients_whose_tags_are_exchanged(rng: np.random.Generator) -> None:
+    phases = np.exp(2j * np.pi * rng.random(8)) * rng.uniform(0.3, 1.5, 8)
+    fids = phases[:, None, None, None] * series(rng, 12)
+    right = data(fids)
+    assert repetitions_in_coils(right) is right
+    found = repetitions_in_coils(data(np.swapaxes(fids, 0, 1)))
+    np.testing.assert_array_equal(found.fids, fids)
+    assert 'the 8 of them are the coils' in found.notes[-1]
+
+
+def test_a_dead_coil_does_not_stop_the_search_for_editing(rng: np.random.Generator) -> None:
+    fids = np.concatenate([series(rng), 0 * series(rng), 1j * series(rng)])
+    assert tell_conditions(data(fids)).fids.shape == fids.shape

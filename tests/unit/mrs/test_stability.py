@@ -13,6 +13,7 @@ from bids_acc.mrs.basis.basis_set import load_basis
 from bids_acc.mrs.engines.run import run_builtin
 from bids_acc.mrs.lcm import FitOptions
 from bids_acc.mrs.lcm.stability import NOISE_SHARE, changed_copies, refits
+from bids_acc.mrs.levels.constants import WATER_MOLALITY
 from bids_acc.mrs.levels.quantify import quantify
 from bids_acc.mrs.levels.signs import ratio_ranges, signs_of_fit
 from bids_acc.mrs.results.engine_result import EngineResult
@@ -104,6 +105,17 @@ def test_signs_of_a_fit() -> None:
     assert found == {'missing_naa', 'implausible_ratio', 'first_order_phase', 'voxel_outside'}
     low, high = ratio_ranges()['Glx']
     assert low < 1 < 2 < high < 6.5
+
+
+@pytest.mark.parametrize(
+    ('times', 'echo_time', 'there'),
+    [(1, 0.035, False), (8, 0.035, True), (1 / 8, 0.035, True), (8, 0.144, False),
+     (np.nan, 0.035, False), (8, np.nan, False)],
+)  # fmt: skip
+def test_creatine_that_no_brain_has_by_water(times: float, echo_time: float, there: bool) -> None:
+    usual = 10.0 / (WATER_MOLALITY * result().amount('tCr')[0])
+    signs = signs_of_fit(replace(result(), water_scale=times * usual), {}, echo_time)
+    assert [s.found for s in signs if s.name == 'implausible_level'] == [there]
 
 
 def test_not_detected_when_smaller_than_its_bound() -> None:
