@@ -105,6 +105,7 @@ def without(*names: str, **more: object) -> dict[str, object]:
         (without(PulseSequenceType='MEGA-PRESS', EchoTime=0.068), 'refused', 'one average'),
         ({'affine': np.eye(4)}, 'lacks', 'affine is empty'),
         ({'affine': np.diag([1e4, 1e4, 1e4, 1])}, 'lacks', 'no voxel of a brain'),
+        ({'affine': np.diag([2, 2.5, 3, 1])}, 'lacks', 'like one in cm'),
         ({'fids': BRAIN.conj()[None, None, None]}, 'note', 'conjugated'),
         ({'fids': np.zeros((1, 1, 1, N), complex)}, 'refused', 'zero throughout'),
         ({'fids': BRAIN.real[None, None, None] + 0j}, 'refused', 'half of each complex number'),

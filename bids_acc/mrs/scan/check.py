@@ -226,8 +226,12 @@ def _voxel(data: MrsData) -> Iterator[Remark]:
                      'so that nothing is corrected for tissue.')  # fmt: skip
         return
     if not is_placed(data.affine):
-        yield Remark('lacks', f'The voxel is {text} mm, which no voxel of a brain is: the file '
-                     'does not tell its place, and nothing is corrected for tissue.')  # fmt: skip
+        units = {'cm': 10.0, 'm': 1000.0}
+        slips = [u for u, times in units.items() if is_placed(times * data.affine)]
+        hint = f' (it looks like one in {slips[0]})' if slips else ''
+        what = f'The voxel is {text} mm, which no voxel of a brain is{hint}'
+        yield Remark('lacks', f'{what}: the file does not tell its place, and nothing is '
+                     'corrected for tissue.')  # fmt: skip
         return
     x, y, z = data.affine[:3, 3]
     yield Remark('good', f'Voxel {text} mm ({data.voxel_volume_ml:.1f} mL) at x {x:.0f}, y '

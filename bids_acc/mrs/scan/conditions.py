@@ -27,7 +27,7 @@ from bids_acc.mrs.signal.coils import combine_coils
 from bids_acc.mrs.signal.editing import MIN_SHOTS, SUPPRESSED_NAA, TwoKinds, find_two_kinds
 from bids_acc.mrs.signal.receiver import leading_zeros, receiver_offset, without_spikes
 from bids_acc.mrs.signal.water import uneven_heights, unsuppressed_transients
-from bids_acc.typing import BoolArray, Metadata
+from bids_acc.typing import BoolArray, ComplexArray, Metadata
 
 LOGGER = logging.getLogger(__name__)
 
@@ -61,6 +61,10 @@ _EDITED = re.compile(
     re.IGNORECASE,
 )
 _FOUR = re.compile(r'hermes|hercules', re.IGNORECASE)
+_SEVERAL_TE = re.compile(
+    r'(?<![a-z])(?:te[-_ ]?(?:av(?:e?ra)?g|series)|j[-_ ]?(?:press|resolved)|2d[-_ ]?j(?![a-z]))',
+    re.IGNORECASE,
+)
 _OFF = re.compile(r'(?:mega|edit(?:ed|ing)?)[-_ ]?off(?![a-z])|^off$', re.IGNORECASE)
 _ON = re.compile(r'(?<![a-z])(?:mega|edit(?:ed|ing)?)?[-_ ]?on(?![a-z])', re.IGNORECASE)
 
@@ -91,6 +95,44 @@ def editing_named(metadata: Metadata, acquisition: str = '') -> tuple[str, str]:
             return name, str(text)
     target = metadata.get('EditTarget') or metadata.get('EditPulse')
     return ('EditTarget', str(target)) if target else ('', '')
+
+
+def several_echo_times(metadata: Metadata, acquisition: str = '') -> str:
+    """Say which field names a sequence that steps through echo times; empty where none does.
+
+    Parameters
+    ----------
+    metadata : mapping
+        BIDS metadata.
+    acquisition : str
+        Label of the ``acq`` entity.
+
+    Examples
+    --------
+    >>> several_echo_times({'ProtocolName': 'PRESS_TE_averaged'})
+    "ProtocolName 'PRESS_TE_averaged' names a sequence of several echo times"
+    >>> several_echo_times({}, 'jpress')
+    "acq entity 'jpress' names a sequence of several echo times"
+    >>> several_echo_times({'SequenceName': 'mega-press', 'ProtocolName': 'PRESS 8 averages'})
+    ''
+    """
+    places = {name: metadata.get(name) for name in SEQUENCE_FIELDS} | {'acq entity': acquisition}
+    for name, value in places.items():
+        if value and _SEVERAL_TE.search(str(value)):
+            return f'{name} {str(value)!r} names a sequence of several echo times'
+    return ''
+
+
+def _on_alone(metadata: Metadata) -> bool:
+    """Whether the only condition that is listed is that with the editing pulse."""
+    headers = [metadata.get(f'dim_{axis}_header') for axis in (5, 6, 7)]
+    for place in (*headers, metadata):
+        told = place.get('EditCondition') if isinstance(place, Mapping) else None
+        told = told.get('Value') if isinstance(told, Mapping) else told
+        labels = {_condition(v) for v in ([told] if isinstance(told, str) else told or ())}
+        if labels:
+            return labels == {'on'}
+    return False
 
 
 def _only_off(metadata: Metadata, acquisition: str) -> bool:
@@ -435,6 +477,19 @@ def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> M
     """
     if data.unusable or data.fids.shape[2] > 1:
         return data
+    steps = several_echo_times(data.metadata, acquisition)
+    if wanted < 0 and steps:
+        raise MetadataError(
+            f'{data.source}: {steps}: a basis set describes one echo time. Keep the transients of '
+            'one when converting; or give the basis set of their average (--mrs-basis) and say '
+            '--mrs-edit-index 0.'
+        )
+    if wanted < 0 and _on_alone(data.metadata):
+        raise MetadataError(
+            f'{data.source}: EditCondition names ON alone, which the basis set of an unedited '
+            'sequence does not describe: convert both conditions into one file (DIM_EDIT), or '
+            'leave it out with --bids-filter-file.'
+        )
     field, text = editing_named(data.metadata, acquisition)
     said = f'{field} {text!r} names an edited sequence' if field else ''
     if wanted < 0 and _FOUR.search(text):
@@ -451,12 +506,28 @@ def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> M
         if kinds.cycled:
             raise MetadataError(_cycled(data, kinds))
         if kinds.clear:
+            _check_two(data, transients, kinds)
             return _split(data, kinds)
     if wanted >= 0 or _only_off(data.metadata, acquisition):
         return data
     if field or (kinds is not None and kinds.doubtful):
         raise MetadataError(_refusal(data, said, kinds))
     return data
+
+
+def _check_two(data: MrsData, transients: ComplexArray, kinds: TwoKinds) -> None:
+    """Refuse transients of which either kind falls into two again."""
+    for part in (kinds.first, ~kinds.first):
+        if part.sum() < MIN_SHOTS:
+            continue
+        again = find_two_kinds(transients[part], data.dwell_time, data.spectrometer_mhz)
+        if again.clear:
+            raise MetadataError(
+                f'{data.source}: its {part.size} transients are of more than two kinds '
+                f'({kinds.pattern}, and {again.pattern} within), as several echo times or the '
+                'four conditions of HERMES are: tag the dimension when converting, and keep the '
+                'transients of one kind.'
+            )
 
 
 def _cycled(data: MrsData, kinds: TwoKinds) -> str:

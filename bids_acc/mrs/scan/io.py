@@ -624,6 +624,14 @@ def read_affine(path: str | Path) -> FloatArray:
     return np.asarray(_open(Path(path)).affine, dtype=np.float64)
 
 
+def _elsewhere(shape: tuple[int, ...]) -> str:
+    """Say that a later dimension is so long that it holds the samples; empty where none is."""
+    later = [axis for axis, size in enumerate(shape[4:], start=5) if size >= 4 * shape[3]]
+    if not later or max(shape[4:]) < MIN_POINTS:
+        return ''
+    return f' (dimension {later[-1]} seems to hold the samples in time, which are the fourth)'
+
+
 @reads('NIfTI-MRS file', 'copy or convert it again')
 def read_nifti_mrs(path: str | Path, sidecar: Metadata | None = None) -> MrsData:
     """Read a single-voxel NIfTI-MRS file.
@@ -660,7 +668,8 @@ def read_nifti_mrs(path: str | Path, sidecar: Metadata | None = None) -> MrsData
     if not np.iscomplexobj(data) or data.ndim < 4 or data.shape[3] < MIN_POINTS:
         raise InputDataError(
             f'{path.name}: {data.dtype} data of shape {data.shape} are no complex decays of at '
-            f'least {MIN_POINTS} points: convert the scanner file with spec2nii.'
+            f'least {MIN_POINTS} points{_elsewhere(data.shape)}: convert the scanner file with '
+            f'spec2nii.'
         )
     if sidecar is None:
         sidecar = _own_sidecar(path)
@@ -679,6 +688,7 @@ def read_nifti_mrs(path: str | Path, sidecar: Metadata | None = None) -> MrsData
     duration = fids.shape[-1] * dwell_time
     if not unusable and duration < MIN_DURATION_S:
         unusable = f'the decay lasts {duration:.3f} s, less than {MIN_DURATION_S:g} s'
+        unusable += _elsewhere(data.shape)
     notes += [*more, *said, *left_out, *cut, *begun, *centred]
     for note in (*notes, *([unusable] if unusable else [])):
         LOGGER.warning('%s: %s', path.name, note)

@@ -182,3 +182,30 @@ def test_a_real_edited_scan_has_no_water_among_its_shots(shared_data: Path) -> N
     data = read_nifti_mrs(path)
     assert water_apart(data)[1] is None
     assert data.fids.shape == water_apart(data)[0].fids.shape
+
+
+@pytest.mark.parametrize('order', [(0, 1, 2, 3), (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3)])
+def test_transients_of_four_kinds_are_not_split_into_two(
+    order: tuple, rng: np.random.Generator
+) -> None:
+    """Several echo times, or HERMES, whose dimension was called repetition."""
+    kinds = [OFF, OFF | {2.008: 3.0, 2.35: 1.0}, OFF | {3.913: 2.0, 2.35: 0.0, 2.6: 9.0},
+             OFF | {2.008: 3.0, 2.8: 12.0}]  # fmt: skip
+    shots = np.stack([lines(kinds[k]) for k in np.resize(order, 32)])
+    with pytest.raises(MetadataError, match='of more than two kinds'):
+        tell_conditions(acquisition(noisy(shots, rng)))
+
+
+def test_names_of_several_echo_times_and_of_on_alone_are_refused(rng: np.random.Generator) -> None:
+    shots = noisy(np.repeat(lines(OFF)[None], 16, 0), rng)
+    for metadata, word in (
+        ({'ProtocolName': 'TE-averaged PRESS'}, 'several echo times'),
+        ({'SequenceName': 'svs_jpress'}, 'several echo times'),
+        ({'EditCondition': ['ON']}, 'names ON alone'),
+        ({'dim_5_header': {'EditCondition': {'Value': ['edit_on']}}}, 'names ON alone'),
+    ):
+        with pytest.raises(MetadataError, match=word):
+            tell_conditions(acquisition(shots, metadata))
+        assert tell_conditions(acquisition(shots, metadata), wanted=0).fids.shape[2] == 1
+    for metadata in ({'EditCondition': 'OFF'}, {'EditCondition': ['ON', 'OFF']}, {}):
+        assert tell_conditions(acquisition(shots, metadata)).fids.shape[2] == 1

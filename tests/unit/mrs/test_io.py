@@ -128,6 +128,7 @@ def test_spectral_width_that_contradicts_the_header_is_refused(tmp_path: Path) -
     [
         (np.ones((2, 1, 1, 128)), 'only single-voxel spectra'),
         (np.ones((1, 1, 1, 16)), 'no complex decays'),
+        (np.ones((1, 1, 1, 8, 16, 128)), 'dimension 6 seems to hold the samples in time'),
     ],
 )
 def test_unusable_data_are_refused(tmp_path: Path, data: np.ndarray, message: str) -> None:
