@@ -184,7 +184,8 @@ def _average_reference(
         else np.tensordot(weights, reference, axes=1)
     )
     transients = np.asarray(combined, dtype=np.complex128)
-    return align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0].mean(axis=0)
+    aligned = align_transients(transients[:, :n_points], dwell_time, n_passes=2)[0]
+    return np.asarray(aligned.mean(axis=0))
 
 
 def _same_coils(
