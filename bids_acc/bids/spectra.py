@@ -256,7 +256,7 @@ def _find_reference(
     candidates: Sequence[Candidate],
 ) -> tuple[Path | None, Mapping[Path, str], list[str]]:
     """Find the water reference: as the sidecar names it, else by its entities, else ``_ref``."""
-    named, notes = _named_in_sidecar(index, svs, metadata, candidates)
+    named, notes = named_references(index.root, svs, metadata, candidates)
     if len(named) == 1:
         path = named[0].path
         return path, {}, [*notes, *([_legacy_note(path)] if '_ref.nii' in path.name else [])]
@@ -270,16 +270,28 @@ def _find_reference(
     return None, choice.reasons, notes
 
 
-def _named_in_sidecar(
-    index: ImageIndex, svs: Path, metadata: Mapping[str, object], candidates: Sequence[Candidate]
+def named_references(
+    root: Path, svs: Path, metadata: Mapping[str, object], candidates: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[str]]:
-    """List the references that ``ReferenceSignal`` names, with a note for each missing one."""
+    """List the references that ``ReferenceSignal`` names, with a note for each missing one.
+
+    Parameters
+    ----------
+    root : Path
+        Of the data set.
+    svs : Path
+        Spectrum.
+    metadata : mapping
+        Its BIDS metadata.
+    candidates : sequence of Candidate
+        References of the session.
+    """
     value = metadata.get('ReferenceSignal') or []
     uris = [str(one) for one in value] if isinstance(value, list) else [str(value)]
     known = {candidate.path.absolute(): candidate for candidate in candidates}
     found, notes = [], []
     for uri in uris:
-        path = resolve_uri(uri, index.root, svs.parent)
+        path = resolve_uri(uri, root, svs.parent)
         if path is None or not is_there(path):
             notes.append(f'{svs.name}: ReferenceSignal {uri!r} does not exist')
         elif path.absolute() == svs.absolute():

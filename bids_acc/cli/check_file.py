@@ -8,14 +8,15 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bids_acc.bids.references import Candidate, choose_reference
-from bids_acc.bids.sidecars import read_json
+from bids_acc.bids.sidecars import inherited_metadata
+from bids_acc.bids.spectra import named_references
 from bids_acc.derivatives.outputs import parse_entities
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError
 from bids_acc.mrs.basis.sequence import SEQUENCES
 from bids_acc.mrs.scan.check import Remark, as_rows, by_weight, check_file, verdict
+from bids_acc.typing import Metadata
 
 MARKS = {'good': 'there   ', 'note': 'note    ', 'lacks': 'LACKS   ', 'refused': 'REFUSED '}
 """How a remark begins in the terminal."""
@@ -56,10 +57,22 @@ def _entities(path: Path) -> dict[str, str]:
     return found
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
-    """Metadata beside a file; nothing where there are none that can be read."""
+def _root(path: Path) -> Path:
+    """Root of the data set of a file: the nearest folder above it that describes one."""
+    folder = path.absolute().parent
+    above = (folder, *folder.parents)
+    return next((up for up in above if (up / 'dataset_description.json').is_file()), folder)
+
+
+def _metadata(path: Path) -> Metadata:
+    """Metadata of a file, those of the folders above it too, as BIDS has them inherited."""
+    return inherited_metadata(path.absolute(), _root(path))
+
+
+def _readable(path: Path) -> Metadata:
+    """Return the same; nothing where they cannot be read."""
     try:
-        return dict(read_json(path.with_name(path.name.split('.nii')[0] + '.json')))
+        return _metadata(path)
     except BidsAccError:
         return {}
 
@@ -81,13 +94,15 @@ def find_reference(spectrum: Path) -> tuple[Path | None, list[Remark]]:
     there = sorted({
         *spectrum.parent.glob('*_mrsref.nii*'), *spectrum.parent.glob('*_ref.nii*')
     })  # fmt: skip
-    own = _entities(spectrum)
+    own, metadata = _entities(spectrum), _readable(spectrum)
     mine = [path for path in there if _entities(path).get('subject') == own.get('subject')]
-    choice = choose_reference(
-        [Candidate(path, _entities(path), _sidecar(path)) for path in mine], own,
-        _sidecar(spectrum),
-    )  # fmt: skip
-    said = [Remark('note', f'{choice.note}.')] if choice.note else []
+    candidates = [Candidate(path, _entities(path), _readable(path)) for path in mine]
+    named, notes = named_references(_root(spectrum), spectrum, metadata, candidates)
+    said = [Remark('note', f'{note}.') for note in notes]
+    if len(named) == 1:
+        return named[0].path, said
+    choice = choose_reference(named or candidates, own, metadata)
+    said += [Remark('note', f'{choice.note}.')] if choice.note else []
     said += [
         Remark('note', f'{path.name} is there and not taken: {why}.')
         for path, why in choice.reasons.items()
@@ -154,8 +169,13 @@ def check(path: Path, options: argparse.Namespace) -> list[Remark]:
         reference, said = find_reference(path)
     elif not reference.exists():
         raise MissingInputError(f'--reference {reference}: no such file.')
+    try:
+        sidecar = _metadata(path)
+    except BidsAccError as error:
+        return [Remark('refused', str(error))]
     remarks = check_file(
-        path, reference,
+        path, reference, sidecar,
+        reference_sidecar=None if reference is None else _readable(reference),
         acquisition=_entities(path).get('acquisition', ''), sequence=options.mrs_sequence,
         te1=options.mrs_te1, edit_index=options.mrs_edit_index,
     )  # fmt: skip

@@ -146,6 +146,33 @@ def test_the_reference_of_the_same_voxel_is_found(tmp_path: Path) -> None:
     assert ['PCC' in remark.text for remark in said] == [True]
 
 
+def test_metadata_are_inherited_and_name_the_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the participant level has them: from the root of the data set, by ``ReferenceSignal``."""
+    folder = tmp_path / 'sub-01' / 'mrs'
+    folder.mkdir(parents=True)
+    (tmp_path / 'dataset_description.json').write_text('{}')
+    path = spectrum(folder, 'sub-01_acq-a_svs')
+    path.with_name('sub-01_acq-a_svs.json').unlink()
+    for name in 'bc':
+        water(folder, f'sub-01_acq-{name}_mrsref')
+    assert find_reference(path)[0] is None
+    above = tmp_path / 'acq-a_svs.json'
+    above.write_text(
+        json.dumps({'ReferenceSignal': 'bids::sub-01/mrs/sub-01_acq-c_mrsref.nii.gz'})
+    )
+    assert find_reference(path)[0].name == 'sub-01_acq-c_mrsref.nii.gz'
+    above.write_text(json.dumps({'ReferenceSignal': 'sub-01/mrs/x_mrsref.nii.gz', 'EchoTime': 30}))
+    assert main([str(path)]) == 65
+    told = capsys.readouterr().out
+    assert 'EchoTime is 30 s' in told
+    assert "ReferenceSignal 'sub-01/mrs/x_mrsref.nii.gz' does not exist" in told
+    above.write_text('{')
+    assert main([str(path)]) == 65
+    assert 'acq-a_svs.json' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('name', 'word'),
     [('scan.SDAT', 'spec2nii philips '), ('scan.rda', 'spec2nii rda '), ('meas.dat', 'twix'),

@@ -39,6 +39,7 @@ from bids_acc.mrs.signal.artefacts import (
     unsuppressed_water,
 )
 from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess, wrong_axis
+from bids_acc.typing import Metadata
 
 Kind = Literal['refused', 'lacks', 'note', 'good']
 """No level can come of the file; not there, and what follows; worth knowing; there."""
@@ -104,7 +105,9 @@ def not_nifti(path: Path) -> str:
 def check_file(
     path: Path,
     reference: Path | None = None,
+    sidecar: Metadata | None = None,
     *,
+    reference_sidecar: Metadata | None = None,
     acquisition: str = '',
     sequence: str = '',
     te1: float | None = None,
@@ -118,6 +121,8 @@ def check_file(
         Spectrum.
     reference : Path, optional
         Its water reference.
+    sidecar, reference_sidecar : mapping, optional
+        Their BIDS metadata, inherited ones too; without them those of the JSON beside each.
     acquisition : str
         Label of the ``acq`` entity.
     sequence, te1, edit_index
@@ -137,14 +142,14 @@ def check_file(
     if told := not_nifti(path):
         return [Remark('refused', told)]
     try:
-        data = read_nifti_mrs(path)
+        data = read_nifti_mrs(path, sidecar)
         notes = list(data.notes)
         data, own_water = water_apart(spectrum_as_received(data))
         data = tell_conditions(data, acquisition, edit_index)
         condition = condition_of(data, edit_index)
     except InputDataError as error:
         return [Remark('refused', str(error))]
-    water, said = _water(data, reference)
+    water, said = _water(data, reference, reference_sidecar)
     if water is None and own_water is not None:
         said = [*(said if reference is not None else []), Remark('good', OWN_WATER.capitalize())]
         water = own_water
@@ -302,14 +307,16 @@ def _split(data: MrsData, sequence: str, te1: float | None) -> Iterator[Remark]:
                  f'the file: it is assumed, and moves Glu/tCr by up to 30 %.{offer}')  # fmt: skip
 
 
-def _water(data: MrsData, reference: Path | None) -> tuple[MrsData | None, list[Remark]]:
+def _water(
+    data: MrsData, reference: Path | None, sidecar: Metadata | None
+) -> tuple[MrsData | None, list[Remark]]:
     """Read the water reference and compare it with the spectrum."""
     if reference is None:
         return None, [Remark('lacks', 'No water reference: ratios only, no levels in mmol/kg, and '
                              'no correction of eddy currents. It is _mrsref of the same voxel, '
                              'or named with --reference here.')]  # fmt: skip
     try:
-        water = reference_as_received(read_nifti_mrs(reference))
+        water = reference_as_received(read_nifti_mrs(reference, sidecar))
     except BidsAccError as error:
         return None, [Remark('lacks', f'The water reference cannot be used: {error}')]
     if water.unusable:
