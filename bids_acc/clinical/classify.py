@@ -91,6 +91,7 @@ def classify(
     ['undetermined']
     """
     table = load_equivalents(equivalents)
+    # a table of one's own is meant where it is given, whatever method the model still names
     if OWN_METHOD in {key[0] for key in table}:
         method = OWN_METHOD
     context = Context(load_thresholds(thresholds), table, method)
@@ -105,6 +106,8 @@ def classify(
             verdict = apply(history, context)
             row[name] = decide(verdict)
             row[f'{name}_lacks'] = explain(verdict) if row[name] == UNDETERMINED else ''
+            # every rule and not only those that decided: who disagrees with a label must see which
+            # number would change it
             trace.extend(as_record(who, name, rule) for rule in verdict.rules)
             LOGGER.info('%s: %s by %s', who, row[name], name)
         labels.append(row)
@@ -218,12 +221,15 @@ def join_labels(participants: pd.DataFrame, groups: Groups) -> pd.DataFrame:
             'gives one of that name.'
         )
     labels = groups.labels[['participant_id', *names]]
+    # histories come from clinics, whose ids are seldom written as BIDS has them; an unmatched one
+    # would look like a person without a history
     match = match_labels(
         labels['participant_id'], set(participants['participant_id']), 'sub-', 'treatment history'
     )
     for note in match.notes:
         LOGGER.warning('%s', note)
     labels = labels.assign(participant_id=labels['participant_id'].map(match.of))
+    # left, so that a history of somebody who was never scanned adds nobody
     joined = participants.merge(labels, on='participant_id', how='left')
     return joined.fillna(dict.fromkeys(names, UNDETERMINED))
 

@@ -46,6 +46,7 @@ def decide(verdict: DefinitionVerdict) -> str:
     true = [name for name, truth in verdict.labels.items() if truth is True]
     if len(true) == 1:
         return true[0]
+    # two labels at once are a contradiction in the evidence, and no more decided than none
     if true or any(truth is None for truth in verdict.labels.values()):
         return UNDETERMINED
     return UNCLASSIFIED

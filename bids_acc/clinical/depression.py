@@ -77,8 +77,11 @@ def trd_stage(history: History, context: Context) -> DefinitionVerdict:
     for trial in antidepressants(history):
         name = str(trial['drug_class'])
         truth = antidepressant_failed(trial, numbers)
+        # unilateral treatment is no failure of stage V, which Thase and Rush define by bilateral
+        # ECT
         if name == 'ect':
             truth = all_of([truth, trial.get('bilateral')])
+        # by class and not by drug: a second SSRI that fails is the same step of the ladder
         by_class.setdefault(name, []).append(truth)
     drugs = {name: any_of(v) for name, v in by_class.items() if name != 'ect'}
     text = _antidepressant_text(history, numbers)
@@ -100,6 +103,7 @@ def trd_stage(history: History, context: Context) -> DefinitionVerdict:
         'an MAO inhibitor failed',
         'bilateral ECT failed',
     )
+    # a stage needs all before it: ECT that failed before any tricyclic was tried is no stage V
     reached: list[Truth] = [all_of(steps[: i + 1]) for i in range(5)]
     patient = flag_rule(history, 'patient', name='patient', source=THASE_SOURCE, wanted=True)
     rules = tuple(

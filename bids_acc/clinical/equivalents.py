@@ -75,6 +75,7 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
     600.0
     """
     file = Path(str(path or resources.files('bids_acc') / 'data/clinical/chlorpromazine.tsv'))
+    # names of drugs and sources stay text, also where all of a column happen to be numbers
     rows = read_tsv(file, text=TEXT)
     if set(SHORT) <= set(rows) and 'cpz_mg' not in rows:
         rows = _completed(rows)
@@ -85,6 +86,7 @@ def load_equivalents(path: Path | None = None) -> dict[tuple[str, str, str], Equ
         key = (str(row['method']), normal_name(str(row['drug'])), str(row['route']))
         dose, days, cpz = (_size(file, number, name, row[name]) for name in SIZES)
         entry = Equivalent(dose, days, cpz, '' if pd.isna(row['source']) else str(row['source']))
+        # an equivalent without a source cannot be defended in a paper: methods disagree
         if not all(np.isfinite(s) and s > 0 for s in (dose, days, cpz)) or not entry.source:
             raise InputDataError(f'{file}: line {number} lacks a positive dose or its source.')
         if key in table:
@@ -178,9 +180,12 @@ def chlorpromazine_equivalent(
     """
     known = load_equivalents() if table is None else table
     name = normal_name(drug)
+    # never an equivalent of another method or route in its place: the mixture would have no name
     entry = known.get((method, name, route)) or known.get((OWN_METHOD, name, route))
     if entry is None:
         return float('nan')
     interval = 1.0 if route == 'oral' else float(interval_days)
+    if not interval > 0:
+        return float('nan')
     per_day = float(dose_mg) / interval
     return per_day * entry.interval_days / entry.dose_mg * entry.cpz_mg

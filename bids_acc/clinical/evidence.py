@@ -125,6 +125,7 @@ def is_clozapine(trial: Record) -> bool:
     trial : Record
         The name of its drug begins so, salts included.
     """
+    # salts too, or clozapine hydrochloride would count as a first-line trial
     return normal_name(trial['drug']).startswith('clozapine')
 
 
@@ -172,6 +173,7 @@ def trial_failed(trial: Record, max_reduction: float | None) -> Truth:
         if max_reduction is None
         else compare(trial.get('reduction_pct'), lambda r: r < max_reduction)
     )
+    # a rating against the measured reduction is a contradiction that no rule may decide
     if rated is None or measured is None or rated == measured:
         return measured if rated is None else rated
     return None
@@ -247,6 +249,7 @@ def failed_trials_rule(
     for trial in antipsychotics(history, clozapine=False):
         adequate = adequate_trial(trial, context, numbers, adherence=adherence)
         truth = all_of([adequate, trial_failed(trial, limit)])
+        # by drug: two failures of one are one, as all definitions ask for different drugs
         by_drug.setdefault(normal_name(trial['drug']), []).append(truth)
         texts.append(trial_text(trial, context, truth))
     truth = at_least(
@@ -427,4 +430,5 @@ def clozapine_given(history: History) -> Truth:
     stated: Truth = history.rating.get('clozapine_ever')
     if stated is not None:
         return stated
+    # a record that nobody called complete cannot prove that a drug was never given
     return False if history.rating.get('history_complete') else None

@@ -99,6 +99,7 @@ def _check_columns(columns: list[str], known: list[str], where: str) -> None:
     for name in columns:
         if name in known:
             continue
+        # a misspelt column would be read as missing evidence, and everybody become undetermined
         close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.85)
         if close or name.lower().startswith('panss_'):
             meant = close[0] if close else 'panss_p1'
@@ -210,6 +211,7 @@ def collect_histories(
         by_participant.setdefault(record['participant_id'], []).append(record)
     rated: dict[str, Record] = {}
     for record in read_records(ratings, 'rating', names[1]):
+        # which of two ratings is that at the scan cannot be told from the table
         if record['participant_id'] in rated:
             raise InputDataError(
                 f'{names[1]}: {record["participant_id"]} stands twice; keep the rating at the '

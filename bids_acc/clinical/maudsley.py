@@ -59,6 +59,8 @@ def duration_points(months: float) -> Points:
     ['1', '2', '2', '3', '1 to 3']
     """
     if math.isnan(months):
+        # nobody has less than one point: an unknown length widens the score, and the stage may
+        # still be sure
         return Points(1, 3)
     points = 1 if months <= 12 else 2 if months <= 24 else 3
     return Points(points, points)
@@ -128,6 +130,7 @@ def failed_drugs(history: History, context: Context) -> tuple[int, float]:
     each = [any_of(truths) for truths in by_drug.values()]
     sure = sum(truth is True for truth in each)
     complete = history.rating.get('history_complete') is True
+    # further failures may be missing from a record that is not said to be complete
     return sure, sure + sum(truth is None for truth in each) if complete else math.inf
 
 
@@ -205,6 +208,7 @@ def msm(history: History, context: Context) -> DefinitionVerdict:
 
 def _within(score: Points, low: int, high: int) -> Truth:
     """Return whether a score lies in a range, whatever is missing."""
+    # a stage is told where the whole range of possible scores lies in it
     if score.low >= low and score.high <= high:
         return True
     return False if score.high < low or score.low > high else None

@@ -107,6 +107,8 @@ def trrip(history: History, context: Context) -> DefinitionVerdict:
 
 def _functioning_rule(history: History, numbers: Mapping[str, float]) -> Rule:
     """At least moderate impairment by SOFAS or, failing that, by GAF."""
+    # SOFAS where both are known: GAF mixes symptoms in, which the rule beside it asks about
+    # already
     column = 'sofas' if 'sofas' in history.rating else 'gaf'
     limit = numbers['max_functioning']
     return number_rule(
@@ -123,6 +125,7 @@ def _clozapine_adequate(trial: Record, context: Context, numbers: Mapping[str, f
     """Return whether a clozapine trial was long and strong enough."""
     level = compare(trial.get('plasma_ng_ml'), lambda v: v >= numbers['min_clozapine_level_ng_ml'])
     if level is None:
+        # a measured level stands above the dose, which says nothing of who metabolises or takes it
         level = compare(context.cpz(trial), lambda v: v >= numbers['min_cpz_mg'])
     return all_of(
         [
@@ -140,7 +143,9 @@ def _clozapine_rules(
     trials = antipsychotics(history, clozapine=True)
     adequate = [_clozapine_adequate(t, context, numbers) for t in trials]
     failures = [trial_failed(t, numbers['max_reduction_pct']) for t in trials]
+    # without a trial on record, and without a word that there was none, one may be missing
     missing: list[Truth] = [] if trials or clozapine_given(history) is False else [None]
+    # TRS means that clozapine has not been tried adequately yet; begun and stopped is not tried
     tried = any_of([*adequate, *missing])
     failed = any_of([*(all_of(p) for p in zip(adequate, failures, strict=True)), *missing])
     answered = any_of([*map(negate, failures), *missing])

@@ -65,6 +65,7 @@ def timeline(histories: Sequence[History], thresholds: Thresholds | None = None)
         With `COLUMNS`: a row for each trial; ``start`` and ``end`` in weeks of treatment, without
         what lay between trials. From a trial of unknown length on they are missing.
     """
+    # the same limit that decides on labels, so that picture and group cannot disagree
     limit = float(load_thresholds(thresholds)['trrip']['max_reduction_pct'])
     rows = [row for history in histories for row in _rows(history, limit)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -83,6 +84,7 @@ def _rows(history: History, limit: float) -> Iterator[dict[str, object]]:
             'dose_mg': float(trial.get('dose_mg', math.nan)),
             'weeks': weeks,
             'start': start,
+            # NaN from here on: where a length is unknown, no later trial has a place on the axis
             'end': start + weeks,
             'outcome': outcome(trial, limit),
             'current': GIVEN_NOW.get(str(trial.get('current')), 'n/a'),

@@ -64,6 +64,8 @@ def _taken_over(path: Path) -> Path:
         raise OutputError(f'{path} is a link, where a folder of bids_acc belongs; {remedy}')
     if not stat.S_ISDIR(found.st_mode):
         raise OutputError(f'{path} is a file, where a folder of bids_acc belongs; {remedy}')
+    # a folder in /tmp whose name can be guessed may have been made by somebody else, with code in
+    # it
     if found.st_uid != os.geteuid():
         raise OutputError(
             f'{path} belongs to another user (uid {found.st_uid}), who could have put code into '
@@ -102,6 +104,8 @@ class InUse:
             try:
                 self._stream = mark.open('a')
                 self._lock(fcntl.LOCK_SH)
+                # between opening and locking, the run before may have removed the file: the lock
+                # would be on one that nobody else sees
                 if os.fstat(self._stream.fileno()).st_ino == mark.stat().st_ino:
                     return
             except FileNotFoundError:
@@ -159,6 +163,8 @@ class Claims:
         """
         if self._stream is None:
             return True
+        # a byte of one file for each name: thousands of lock files would stay behind on a disk
+        # that counts them
         start = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
         try:
             fcntl.lockf(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, start)

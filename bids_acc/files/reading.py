@@ -127,6 +127,7 @@ def read_whole(
     else:
         try:
             with Path(path).open('rb') as stream:
+                # one byte more than allowed tells that there is more, without reading all of it
                 content = stream.read(limit + 1)
         except OSError as found:
             found.filename = found.filename or str(path)  # that it was read is not told of
@@ -354,6 +355,7 @@ def short(error: Exception, limit: int = SENTENCE) -> str:
     text = ' '.join(str(error).split())
     if not text or not isinstance(error, ValueError | OSError | EOFError):
         text = f'{type(error).__name__}: {text}'.rstrip(': ')
+    # names of files may hold bytes that no encoding knows, and a message must be printable
     text = text.encode(errors='backslashreplace').decode()
     return text if len(text) <= limit else f'{text[:limit]} ...'
 
@@ -402,6 +404,7 @@ def sane(content: object, depth: int = 0) -> Any:
         return _whole(content)
     if isinstance(content, bool) or content is None:
         return content
+    # a number of 30 digits is read, and fails where it becomes a float64 or an int64
     if isinstance(content, int):
         return content if abs(content) < _LARGEST_INT else None
     return content if isinstance(content, float) and math.isfinite(content) else None

@@ -92,13 +92,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             _to_disk(stream)
+        # on the same disk, so that it is one step: readers see the old file or the new one
         part.replace(path)
     except OSError as error:
         _discard(part)
         if error.errno in WRITE_ERRORS and not isinstance(error, OutputError):
             raise cannot_write(path, error) from error
         raise
-    except BaseException:
+    except BaseException:  # a run that is broken off leaves no parts behind, either
         _discard(part)
         raise
 
@@ -128,6 +129,7 @@ def check_space(folder: Path) -> None:
     OutputError
         With the system's reason.
     """
+    # written and not asked: quotas, read-only mounts and ACLs say yes to os.access
     probe = folder / f'.bids_acc-{uuid4().hex}'
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,6 +229,7 @@ def plain(value: object) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
+    # NaN is no JSON, though Python writes it; other readers stop there
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Path):

@@ -205,6 +205,7 @@ def parse_threshold(
         ) from error
     if not found.definitions:
         raise SettingsError(f'{where}: {entry!r} names no definition; a threshold needs one.')
+    # float(True) is 1: a typing error would be a threshold
     truth = isinstance(entry['value'], bool)
     if found.operator not in OPERATORS or truth or not math.isfinite(found.value):
         raise SettingsError(
@@ -383,11 +384,13 @@ def _choose(
 ) -> QualityMeasure | None:
     """Find the measure that a threshold may be compared with."""
     for definition in threshold.definitions:
+        # in the order of the definitions and not of the measures: the most wanted one counts
         for measure in measures:
             if measure.definition == definition:
                 return measure
     if not measures:
         return None
+    # figures of one name differ between programs: SNR of LCModel is not that of FSL
     if allow_cross_definition:
         return measures[0]
     raise SettingsError(
@@ -446,6 +449,8 @@ def join_criteria(
     """
     outcomes = {criterion.outcome for criterion in criteria}
     unknown = 'unknown' in outcomes
+    # a figure that could not be computed is often that of the worst data, so that strict is the
+    # default
     passed = not extra and 'fail' not in outcomes and not (unknown and missing == 'strict')
     return Verdict(passed, criteria, extra, flagged=passed and unknown)
 
@@ -542,5 +547,6 @@ def judge_metabolite(gate: Gate, crlb: QualityMeasure, detected: bool) -> Verdic
         _compare(t, known if t.metric == 'crlb' else (), math.nan, gate.allow_cross_definition)
         for t in gate.metabolite
     )
+    # an amplitude of zero has no %SD, and would pass a lenient gate
     extra = () if detected else ('not detected',)
     return join_criteria(criteria, extra, gate.missing)

@@ -216,11 +216,13 @@ def parse_session_gate(
     if not isinstance(content, Mapping) or not isinstance(content.get('session'), list):
         raise SettingsError(f'{where}: must be JSON with the list "session".')
     check_known(where, 'field', content, FIELDS)
+    # an empty list lets everybody pass, and looks like a gate in the report
     if not content['session']:
         raise SettingsError(
             f'{where}: "session" holds no criterion; for no gate write the word {NONE}.'
         )
     units = {metric: (unit,) for metric, unit in known_metrics(modality).items()}
+    # shells are named by their b-value, which no list can know beforehand
     for entry in content['session']:
         metric = str(entry.get('metric')) if isinstance(entry, Mapping) else ''
         if modality == 'dwi' and SHELL.fullmatch(metric):
@@ -282,6 +284,7 @@ def judge_session(gate: SessionGate, figures: Mapping[str, Any]) -> Verdict:
 
 def _columns(metric: str, modality: str) -> tuple[str, ...]:
     """Return the columns of a metric: one, or one for each hemisphere."""
+    # both must pass: a mean of the sides hides one that failed
     return (f'{metric}_L', f'{metric}_R') if metric in SIDED[modality] else (metric,)
 
 

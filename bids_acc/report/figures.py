@@ -62,6 +62,7 @@ def save_figure(figure: Figure, path: Path, dpi: float = 90) -> Path:
         {'svg.hashsalt': 'bids_acc', 'svg.fonttype': 'none', 'pdf.fonttype': 42}
     )
     with fixed, whole_file(path) as stream:
+        # without date and version: who compares two runs sees what changed in them
         figure.savefig(stream, format=kind, dpi=dpi, metadata=_UNDATED[kind])
     return path
 
@@ -88,6 +89,7 @@ def save_for_paper(figure: Figure, path: Path, dpi: float = 90) -> Path:
     width = figure.get_size_inches()[0]
     narrow, wide = (mm / 25.4 for mm in COLUMN_MM)
     column = narrow if width < (narrow + wide) / 2 else wide
+    # its own size: scaled down by the journal, its letters could not be read
     folder = path.parent / PAPER
     folder.mkdir(parents=True, exist_ok=True)
     with _resized(figure, column / width):

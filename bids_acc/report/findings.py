@@ -94,6 +94,7 @@ def significant_findings(
         primary hypothesis) is called uncorrected.
     """
     everything = tables if everything is None else everything
+    # what is shown decides on findings; what was computed decides on what speaks against them
     main = _main_tables(tables, everything)
     cohorts = list(dict.fromkeys(c for t in main.values() for c in t['cohort'] if c != 'all'))
     groups = _groups_of_cohorts(everything)
@@ -143,6 +144,7 @@ def _main_tables(
     known: set[tuple[str, ...]] = set()
     if 'explained' in checks:
         vanished = checks[checks['explained'] == 'yes']
+        # a finding that partial volume explains is none, whatever its p
         known = {tuple(text_of(row, key) for key in keys) for _, row in vanished.iterrows()}
     found = {}
     for name in (name for name in HEADLINES if name in tables):
@@ -188,6 +190,7 @@ def _without_doubles(
 ) -> pd.DataFrame:
     """Drop the rows of a weaker analysis where a stronger one makes the same comparison."""
     key = table[list(same)].astype(str).agg('\t'.join, axis=1)
+    # one comparison is one finding, by the analysis that adjusts most
     better = set(key[table[column].isin(list(stronger))])
     return table[~((table[column] == weaker) & key.isin(better))]
 
@@ -229,6 +232,7 @@ def _findings_of(
         found = same[(same['p_corrected'] <= alpha) & ~same['explained']]
         if not len(found):
             continue
+        # the direction is told of the strongest cohort, and those against it are named
         lead = found.sort_values('p_corrected', kind='stable').iloc[0]
         words = {'finding': finding_words(lead, continuous=name in CONTINUOUS)}
         adjusted = {'adjusted for': adjustment_words(lead)}
@@ -237,6 +241,7 @@ def _findings_of(
             yield lead, {**words, 'evidence': _evidence(lead), **adjusted}
             continue
         by_cohort = {row['cohort']: row for _, row in same.iterrows()}
+        # a cohort without one of the groups cannot fail to replicate
         possible = [c for c in shown if c in by_cohort or _exists(lead, c, groups)]
         evidence = {
             c: _evidence(by_cohort[c]) if c in by_cohort
@@ -319,6 +324,8 @@ def other_means(
         All statistics tables.
     """
     term, contrast = text_of(lead, 'term'), text_of(lead, 'contrast')
+    # cross-sectional tests of the same measure ask another question, and would look like a
+    # contradiction
     if lead['analysis'] in CHANGE:  # no other table compares visits
         if pd.notna(lead.get('p_wilcoxon')):
             yield 'signed ranks', float(lead['p_wilcoxon']), ''
@@ -383,6 +390,8 @@ def _otherwise(lead: pd.Series, tables: Mapping[str, pd.DataFrame], alpha: float
         elif p <= alpha:
             agree.append(name)
         else:
+            # uncorrected on both sides: families differ in size, and a check must not fail by its
+            # family alone
             against.append(f'{name} (uncorrected p = {p_words(p)})')
     text = []
     if against:

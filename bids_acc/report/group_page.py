@@ -242,6 +242,7 @@ def by_group(row: pd.Series) -> dict[str, str]:
     {'HC': '41 (9), n=26', 'TRS': '39 (8), n=23'}
     """
     parts = [part.split(': ', 1) for part in text_of(row, 'description').split('; ')]
+    # a group may be called as a column is
     own = {'cohort', 'analysis', 'response', 'term', 'n', 'test', 'p', 'note'}
     return {
         f'group {part[0]}' if part[0] in own else part[0]: part[1]
@@ -483,6 +484,7 @@ def _by_groups(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             name: frozenset(g for _, row in own.iterrows() for g in by_group(row))
             for name, own in table.groupby(names, sort=False)
         }
+        # columns of groups that a cohort does not have would be read as groups without values
         if len(set(groups.values())) > 1:
             yield from ((name, table[names == name]) for name in groups)
             return
@@ -517,6 +519,7 @@ def _table_blocks(page: GroupPage, name: str) -> Iterator[tuple[str, Block]]:
     text = TABLES.get(name, TableText('Further analyses', name, ''))
     file = page.tables_folder / f'{name}.tsv' if page.tables_folder else None
     table = page.tables[name]
+    # many measures of quality are constants of a protocol, and would bury those that vary
     with_constants = name == 'qc_by_group' and 'note' in table
     alike = _is_constant(table) if with_constants else pd.Series(data=False, index=table.index)
     shown = table[~alike] if alike.any() else table

@@ -124,6 +124,7 @@ def svg_address(text: str) -> str:
         Data URI that holds the picture as text, drawn as the file is. What draws nothing (prolog,
         metadata, indents) is left out, and styles that are repeated have a name.
     """
+    # a page holds hundreds of figures and may be sent by mail: much of each is repeated styles
     drawn = re.sub(r'\s*\n\s*', ' ', _NOT_DRAWN.sub('', _named_styles(text))).strip()
     quoted = re.sub(r'<[^>]*>', lambda tag: re.sub(r'="([^"\']*)"', r"='\1'", tag[0]), drawn)
     return f'data:image/svg+xml;charset=utf-8,{quoted.translate(_IN_ADDRESS)}'
@@ -139,6 +140,7 @@ _OFTEN = 4
 
 def _named_styles(svg: str) -> str:
     """Give the styles that are repeated a class, in the style sheet that Matplotlib writes."""
+    # with classes of its own, names could meet; such a figure stays as it is
     if '</style>' not in svg or ' class="' in svg:
         return svg
     counts = Counter(_STYLE.findall(svg))
@@ -223,6 +225,7 @@ def render_page(
     on_template = any(b.viewer and not b.surfaces for section in sections for b in section.blocks)
     names = ('page.js', 'surface.js') if turned else ('page.js',)
     scripts = [(shipped / name).read_text('utf-8') for name in names]
+    # labels and notes come from users' tables, and are text wherever they stand
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((shipped / 'page.html.j2').read_text('utf-8'))
     return template.render(

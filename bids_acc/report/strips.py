@@ -51,6 +51,7 @@ def strip_picture(values: pd.DataFrame, title: str, groups: Sequence[str], unit:
     for number, group in enumerate(present):
         centre = LEFT + (number + 0.5) * column
         colour = COLOURS[list(groups).index(group) % len(COLOURS)]  # the same in every picture
+        # placed from the lowest up, so that the picture does not depend on the order of people
         own = known[known['group'] == group].sort_values('value', kind='stable')
         shares = (own['value'].to_numpy(float) - low) / span
         heights = HEIGHT - FOOT - shares * (HEIGHT - FOOT - HEAD)

@@ -83,6 +83,7 @@ class SurfaceMap:
         both = both[np.isfinite(both)]
         if not both.size:
             return 0.0, 1.0
+        # a single vertex at the edge of the mask would take the whole scale
         low, high = np.percentile(both, (2, 98))
         return float(low), float(high)
 
@@ -92,12 +93,14 @@ def _packed(values: npt.NDArray[np.generic]) -> str:
 
     Numbers in a row differ in their low bytes mostly, so that the high ones take next to nothing.
     """
+    # high bytes of neighbours are alike: together they deflate to a fraction
     planes = np.ascontiguousarray(values).reshape(-1, 1).view(np.uint8).T
     return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
 
 
 def _packed_faces(faces: IntArray) -> str:
     """Write faces as what each corner's number differs by from that of the face before."""
+    # faces of a subdivided mesh follow each other, and their differences repeat
     steps = np.diff(faces.astype('<u2'), axis=0, prepend=np.zeros((1, 3), '<u2'))  # modulo 2^16
     return _packed(steps.T)
 
@@ -161,6 +164,7 @@ def viewer_content(
         },
         'maps': [_map_content(one) for one in maps],
     }
+    # a parcel named </script> would end the script of the page
     return json.dumps(content).replace('<', '\\u003c')
 
 
@@ -268,6 +272,8 @@ def face_colours(
     drawn = np.zeros(len(values), dtype=int)
     drawn[: len(np.asarray(outline))] = np.asarray(outline)[: len(values)]
     labels: IntArray = drawn[hemisphere.faces]
+    # labels are not averaged: between red and blue there is no purple parcel; two of three corners
+    # decide
     second = (corners[:, 1] == corners[:, 2]).all(axis=1)[:, None]
     colours = (
         np.where(second, corners[:, 1], corners[:, 0]) if one.labels else corners.mean(axis=1)

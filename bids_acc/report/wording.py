@@ -171,6 +171,7 @@ def tested(row: pd.Series) -> str:
     'panss_total: all groups'
     """
     term, contrast = text_of(row, 'term'), text_of(row, 'contrast')
+    # "HC - TRS" of the term group needs no more words; of another term it does
     if contrast and term not in ('', 'group', contrast):
         return f'{term}: {contrast}'
     return contrast or term
@@ -215,7 +216,7 @@ def digits_words(number: float) -> str:
     >>> digits_words(0.2), digits_words(-2.314e-05), digits_words(12.0), digits_words(1234.6)
     ('0.200', '-2.31e-05', '12.0', '1235')
     """
-    if abs(number) >= 1000:
+    if abs(number) >= 999.5:  # which rounds to a thousand, and would get an exponent
         return f'{number:.0f}'
     return f'{number:#.3g}'.rstrip('.')
 
@@ -301,6 +302,7 @@ def p_words(value: object) -> str:
     number = pd.to_numeric(value, errors='coerce')  # type: ignore[call-overload]
     if pd.isna(number):
         return ''
+    # three decimals, as journals ask: more suggest a precision that assumptions do not have
     return '< 0.001' if number < 0.001 else f'{number:.3f}'
 
 
@@ -584,19 +586,22 @@ def finding_words(row: pd.Series, *, continuous: bool = False) -> str:
     'the difference between groups in thickness of parcel 2 depends on sex'
     >>> row = {'response': 'Glx', 'term': 'group:time', 'effect_name': 'slope_difference'}
     >>> finding_words(pd.Series({**row, 'contrast': 'drug - placebo', 'effect': 0.2}))
-    'Glx rises more over time in drug than in placebo'
+    'Glx changes more upwards over time in drug than in placebo'
     """
     what, term, contrast = response_words(row), text_of(row, 'term'), text_of(row, 'contrast')
+    # F of several degrees of freedom says that, and not where
     directed = is_directed(row)
     rises = directed and goes_up(row)
     if 'session_id' in term.split(':'):
         return _change_words(row, what)
     if text_of(row, 'effect_name') == 'slope_difference' and ' - ' in contrast:
         one, other = contrast.split(' - ', 1)
-        return f'{what} {"rises" if rises else "falls"} more over time in {one} than in {other}'
+        way = 'upwards' if rises else 'downwards'  # of two slopes that fall, one is higher too
+        return f'{what} changes more {way} over time in {one} than in {other}'
     if text_of(row, 'effect_name') == 'risk_difference' and ' - ' in contrast:
         one, other = contrast.split(' - ', 1)
         return f'{what} is {"more" if rises else "less"} frequent in {one} than in {other}'
+    # its sign depends on the coding of both terms, and is told by the simple effects
     if text_of(row, 'analysis') == 'interactions':
         on = term.replace(' x ', ':').partition(':')[2]
         return f'the difference between groups in {what} depends on {on}'

@@ -125,6 +125,7 @@ def checked(
     """
     adapter = TypeAdapter(record)
     try:
+        # a file has types, and "4" where 4 is meant is a mistake; a command line has text only
         if strict:  # lists are tuples and whole numbers are numbers, as JSON knows them
             return adapter.validate_json(json.dumps(values, default=str), strict=True)
         return adapter.validate_python(values)
@@ -243,6 +244,7 @@ def to_toml(record: Settings | Request) -> str:
     content = dataclasses.asdict(record)
     if isinstance(record, Request):
         settings = content.pop('settings')
+        # one file repeats the whole run, on another machine too
         del content['dry_run']  # a call that writes no file
         content = {**settings, 'request': content}
     return tomli_w.dumps(_plain(content))
@@ -280,6 +282,7 @@ def fingerprint(*parts: Any) -> str:
         dataclasses.asdict(p) if dataclasses.is_dataclass(p) and not isinstance(p, type) else p
         for p in parts
     ]
+    # sorted: a setting that moved in the file is the same setting
     text = json.dumps(plain, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -132,6 +132,7 @@ def _options(record: Any, section: str) -> Iterator[Option]:
 def _as_option(section: str, name: str, info: FieldInfo) -> Option:
     """Read what `option` declared."""
     extra: Any = info.json_schema_extra
+    # an optional setting is declared as X or None; flags and messages speak of X
     inner = [a for a in get_args(info.annotation) if a is not type(None)]
     optional = type(None) in get_args(info.annotation)
     bounds = (

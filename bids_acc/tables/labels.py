@@ -35,9 +35,11 @@ def with_prefix(text: str, prefix: str) -> str:
     >>> [with_prefix(text, 'sub-') for text in ('01', 'sub-01 ', 'SUB-01', '1.0')]
     ['sub-01', 'sub-01', 'sub-01', 'sub-1']
     """
+    # full-width digits and the apostrophe by which spreadsheets keep zeros look like other labels
     label = unicodedata.normalize('NFKC', text).strip(INVISIBLE).lstrip("'")
     word = prefix.rstrip('-')
     label = re.sub(rf'^{word}[-_\u2010-\u2015\u2212]\s*', '', label, flags=re.IGNORECASE)
+    # pandas and R write a column of ids with one gap as 1.0
     return prefix + re.sub(r'^(\d+)\.0+$', r'\1', label)
 
 
@@ -96,6 +98,7 @@ def match_labels(given: Iterable[str], known: Iterable[str], prefix: str, where:
     """
     there = set(known)
     plain = {text: with_prefix(text, prefix) for text in dict.fromkeys(given)}
+    # an exact match is taken first: loosely read, 01 and 1 are two people of some data sets
     by_key: dict[tuple[str, ...], set[str]] = {}
     for label in there:
         by_key.setdefault(loose(label), set()).add(label)
@@ -117,6 +120,7 @@ def _like(label: str, there: set[str], by_key: Mapping[tuple[str, ...], set[str]
     readings = [label, _shorter(label)]
     if not _SIGN_BETWEEN_DIGITS.search(label):  # 1-11 is not 01-1, whatever zeros mean
         readings += [bare, _without_signs(_shorter(label))]
+    # from the reading that changes least to the one that changes most
     return next((by_key[key] for key in map(loose, readings) if key in by_key), set())
 
 
@@ -188,6 +192,7 @@ def _refuse_shared(read: Mapping[str, str], where: str) -> None:
     for label, meant in read.items():
         by_key.setdefault(loose(meant), []).append(label)
     for labels in by_key.values():
+        # two labels that both stand in the results are two people; else one of them was guessed
         if len(labels) > 1 and any(read[label] != label for label in labels):
             raise InputDataError(
                 f'{where}: {" and ".join(sorted(labels))} differ in zeros or case only and could '

@@ -58,6 +58,8 @@ def merge_tables(
             record = _record(table.header, cells)
             key = tuple(record[name] for name in keys)
             seen[key] = seen.get(key, 0) + 1
+            # not dropped and not joined: which of the rows counts is asked where the table is
+            # read
             if seen[key] > 1:  # several rows of one person: their order tells them apart
                 key = (*key, str(seen[key]))
             _add(rows.setdefault(key, {}), record, dataset, ' '.join(key), where, own)
@@ -84,6 +86,7 @@ def _add(
     """Add what one data set says of a person."""
     for name, cell in record.items():
         former, source = row.get(name, ('n/a', ''))
+        # what one data set leaves open, another may know
         if is_missing(former):
             row[name] = (cell, dataset)
         elif not is_missing(cell) and not _same(former, cell):

@@ -84,6 +84,7 @@ def _is_missing(text: str, among_numbers: bool) -> bool:
     bare = word.strip(_BRACKETS).strip()
     if bare in WORDS or _OF_SPREADSHEETS.fullmatch(word):
         return True
+    # 'none' in a column of doses is missing, in one of drugs an answer
     if among_numbers and bare in _AMONG_NUMBERS:
         return True
     head = re.split(r'\s*[/,;:(]|\s-', bare)[0]

@@ -116,6 +116,7 @@ def range_of(column: str, description: object = None) -> Range | None:
     """
     entry = description if isinstance(description, Mapping) else {}
     low, high = (_limit(entry.get(name)) for name in ('Minimum', 'Maximum'))
+    # declared limits stand above the customary ones: some score PANSS from 0
     if low is not None or high is not None:
         return Range(
             float('-inf') if low is None else low, float('inf') if high is None else high,
@@ -165,4 +166,5 @@ def is_code(value: float, others: list[float]) -> bool:
     """
     if value not in CODES or not others:
         return False
+    # -9 among values that can be negative, or 999 among hundreds, is a value
     return min(others) >= 0 if value < 0 else max(map(abs, others)) < value / 5

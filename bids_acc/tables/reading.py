@@ -88,11 +88,14 @@ def read_text(path: Path) -> tuple[str, str | None]:
         plain = encoding.startswith('utf-8')
         note = None if plain else f'is written in {encoding.upper()}; BIDS asks for UTF-8'
         return _decode(path, content, encoding), note
+    # Excel's "Unicode text" without its mark decodes as UTF-8 without an error, a zero in every
+    # other place
     if encoding := _unsigned(content):
         return _decode(path, content, encoding), 'is written in UTF-16; BIDS asks for UTF-8'
     try:
         return content.decode('utf-8'), None
     except UnicodeDecodeError:
+        # not Latin-1: Excel's curly quotation marks and dashes are Windows' own
         return content.decode('cp1252', errors='replace'), (
             'is not written in UTF-8; it was read as Windows-1252'
         )
@@ -119,6 +122,8 @@ def _decode(path: Path, content: bytes, encoding: str) -> str:
 
 def _cells(line: str) -> list[str]:
     """Split a line at its tabs and take the quotation marks off that a spreadsheet put on."""
+    # not the csv module: a quotation mark at the beginning of a remark would swallow lines to the
+    # next one
     cells = line.split('\t')
     if '"' not in line:
         return cells
@@ -157,6 +162,7 @@ def read_raw(path: Path) -> RawTable:
     if not numbered:
         raise InputDataError(f'{path} is no tab-separated table: it is empty.')
     header = [cell.strip(INVISIBLE) for cell in numbered[0][1]]
+    # empty columns behind the last one are what a spreadsheet exports of formatted cells
     while len(header) > 1 and not header[-1]:
         header.pop()
     _check_header(path, header)
@@ -305,6 +311,7 @@ def with_points(cells: Sequence[str | None]) -> list[str | None]:
     if not odd or not all(_DECIMAL_COMMA.fullmatch(cell) for cell in odd):
         return list(cells)
     mixed = any('.' in cell for cell in cells if cell is not None)
+    # nothing is read twice: a point among commas, or groups of three digits, may be thousands
     if mixed or all(_MAY_PART_THOUSANDS.fullmatch(cell) for cell in odd):
         return list(cells)
     return [None if cell is None else cell.replace(',', '.') for cell in cells]
@@ -378,6 +385,7 @@ def number(text: str) -> float | None:
     text : str
         Of the cell, with a decimal point.
     """
+    # Python reads 1_000 as a thousand, and 'nan' as a number
     if '_' in text or text.strip().lower().lstrip('+-') == 'nan':
         return None
     try:

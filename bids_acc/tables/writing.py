@@ -32,6 +32,7 @@ def tsv_bytes(table: pd.DataFrame, digits: int = 6) -> bytes:
     for column in ready.columns:
         if ready[column].dtype == bool:
             ready[column] = ready[column].map({True: 'true', False: 'false'})
+        # BIDS has n/a for what is missing, and no empty cells
         elif not pd.api.types.is_numeric_dtype(ready[column].dtype):
             ready[column] = ready[column].replace('', None)
     text = ready.to_csv(

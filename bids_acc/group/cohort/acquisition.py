@@ -86,7 +86,9 @@ def kind_of_protocol(row: Mapping[str, object]) -> str:
     >>> kind_of_protocol({'modality': 'dwi', 'repetition_time': '7.41', 'echo_time': '0.0884'})
     'TE 88 ms'
     """
+    # a series that was broken off, or one run in two polarities, is no other protocol
     left_out = {'volumes', 'b_values', 'phase_encoding'}
+    # with cardiac gating it differs from person to person
     left_out |= {'repetition_time'} if row.get('modality') == 'dwi' else set()
     kept = {name: value for name, value in row.items() if name not in left_out}
     return ', '.join(_parameters(kept, digits=2))
@@ -150,6 +152,8 @@ def acquisition_table(
     frame[names] = frame[names].astype(object).where(frame[names].notna(), '').astype(str)
     counted = frame.groupby([COHORT, 'modality', *names], sort=False).size().reset_index(name=N)
     counted['order'] = counted['modality'].map({name: i for i, name in enumerate(ORDER)})
+    # the most frequent way first, and then by all columns: ties must not follow the order of
+    # people
     counted = counted.sort_values(
         ['order', COHORT, N, *names], ascending=[True, True, False, *[True] * len(names)]
     )
@@ -194,7 +198,7 @@ def _ways(rows: pd.DataFrame) -> str:
         return known[0][0]
     told = '; '.join(f'{words} ({n} session{"s"[: n > 1]})' for words, n in known[:MOST_TOLD])
     more = len(known) - MOST_TOLD
-    return told + (f'; {more} others, see qc/acquisition.tsv' if more > 0 else '')
+    return told + (f'; {more} other{"s"[: more > 1]}, see qc/acquisition.tsv' if more > 0 else '')
 
 
 def _way(row: Mapping[str, object]) -> str:

@@ -129,11 +129,13 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
     """Read one table of verdicts."""
     table = matched(read_people_table(chosen), {who for who, _ in there}, chosen.name)
     frame = _with_our_names(table.frame)
+    # a table of MRIQC as it is would leave out everybody whom it measures
     if BIDS_NAME in frame and not {'rating', 'reason'} & set(frame):
         raise InputDataError(
             f'{chosen} holds measures and no verdicts; add a column rating with '
             f'{", ".join(RATINGS)}, or keep the rows that are to be left out and add a reason.'
         )
+    # a verdict on one visit would be read as one on all
     if table.like_sessions is not None and 'session_id' not in frame:
         raise InputDataError(
             f'{chosen}: name the column {table.like_sessions!r} session_id if it holds the '
@@ -159,6 +161,7 @@ def _read_table(chosen: Path, there: set[tuple[str, str | None]]) -> Verdicts:
     for who, visit in there:
         visits.setdefault(who, set()).update([visit] if visit is not None else [])
     labels, changes = session_labels(frame, visits, chosen.name)
+    # labels come back in the order of people, not of the file
     frame['session_id'] = labels.reindex(frame.index).astype(object)
     frame[['reason', 'rater']] = frame[['reason', 'rater']].astype(object)
     notes = (*table.notes, *changes, *_not_there(frame, there, chosen.name))
@@ -179,6 +182,7 @@ def _left_out(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return the rows that leave somebody out; without ratings, all do."""
     if 'rating' not in frame:
         return frame
+    # a row that somebody wrote without a word in it was written to leave out
     words = frame['rating'].fillna(RATINGS[0]).astype(str).str.strip().str.lower()
     if (unknown := ~words.isin(RATINGS)).any():
         row = frame[unknown].iloc[0]
@@ -257,6 +261,7 @@ def honour(cohort: Cohort, verdicts: Verdicts) -> Cohort:
         return cohort
     flow = cohort.flow.copy()
     for modality in flow['modality'].unique():
+        # also over the verdict of a gate: a person's reason is the one to be told
         own = (flow['modality'] == modality) & (flow['status'] != 'skip')
         why = _rows_of(flow[own], verdicts.of(str(modality))).dropna()
         flow.loc[why.index, 'status'] = 'exclude'
@@ -292,9 +297,11 @@ def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:
     if verdicts.table.empty:
         return data
     anat = _rows_of(data.sessions, verdicts.of('anat')).notna().to_numpy()
+    # diffusion is sampled on surfaces of the T1w image, and is wrong where these are
     dwi = _rows_of(data.sessions, verdicts.of('dwi')).notna().to_numpy() | anat
     func = _rows_of(data.sessions, verdicts.of('func')).notna().to_numpy()
     mtr = _rows_of(data.sessions, verdicts.of('mtr')).notna().to_numpy() | anat
+    # emptied and not removed: one modality may be bad in a session whose other maps are fine
     values = data.values.copy()
     for number, metric in enumerate(data.metrics):
         own = func if metric in FUNCTION else mtr if metric in TRANSFER else dwi

@@ -130,6 +130,7 @@ def apply_gates(cohort: Cohort, model: Model | None, data_dir: Path) -> Gated:
         If a gate of spectra does not accept the definitions of the engine that was used.
     """
     rows: list[FailedCriterion] = []
+    # the participant level's verdict counts until a model names another gate
     if model is None or model.content['Gate']['func'] is None:
         cohort, rows = _participant_level(cohort)
     if model is None or not has_gates(model):
@@ -201,6 +202,7 @@ def _spectra(cohort: Cohort, gate: Gate, data_dir: Path, source: str) -> Cohort:
         verdicts[subject, session, voxel] = judge_again(gate, row, f'{source}: {label}')
         earlier[subject, session].append((voxel, row))
     judged = {key: quality_verdict(gate, verdict) for key, verdict in verdicts.items()}
+    # in both directions: a looser gate brings back whom the stricter one left out
     flow = _flow_of_spectra(flow, earlier, judged)
     old, new = excluded_note(cohort.flow), excluded_note(flow)
     notes = [note for note in cohort.notes if note not in old] + new
@@ -229,6 +231,7 @@ def _flow_of_spectra(
     for index, row in flow[flow['modality'] == 'mrs'].iterrows():
         key = (row['participant_id'], None if pd.isna(row['session_id']) else row['session_id'])
         told = earlier.get(key, [])
+        # whom a person or a broken file left out is not brought back by a gate
         by_gate = row['status'] == 'exclude' and row['reason'] == excluded_because(told)
         if not told or not (row['status'] == 'run' or by_gate):
             continue
@@ -247,6 +250,7 @@ def _levels(
     """Give every level its new verdict; one without a table of quality fails."""
     if mrs is None:
         return None
+    # levels whose quality is not known cannot have passed
     nobody = Verdict(False, (), ('no table of quality',))
     parts = []
     key: Any
@@ -270,6 +274,7 @@ def _images(cohort: Cohort, gate: SessionGate) -> tuple[Cohort, list[FailedCrite
         if verdict.passed:
             continue
         flow.loc[index, ['status', 'reason']] = ['exclude', verdict.reasons]
+        # what is sampled on bad surfaces is bad as well, whatever its own figures say
         if gate.modality == 'anat':
             flow = _without_surface(flow, row, verdict.reasons)
         rows += _failed(row, gate, verdict)

@@ -90,6 +90,7 @@ def read_participants(output_dir: Path, known: Iterable[str]) -> PeopleTable | N
     there = set(table.frame['participant_id'])
     if not there:
         raise InputDataError(f'{path} has a header and nobody below it: fill it in, or remove it.')
+    # ids of another spelling would leave everybody without a group, in a run that succeeds
     if known and not there & known:
         raise InputDataError(
             f'{path}: none of its {len(there)} participants has results ({_some(there)}), and '
@@ -135,6 +136,7 @@ def is_summary(ids: pd.Series) -> pd.Series:
 def _without_summaries(table: PeopleTable, known: set[str], where: str) -> PeopleTable:
     """Leave out rows that are about all people: ``Mean``, ``N = 24``."""
     ids = table.frame['participant_id']
+    # somebody with results is a person, also if called sub-Mean
     summary = is_summary(ids) & ~ids.isin(known)
     if not summary.any():
         return table
@@ -196,6 +198,7 @@ def one_row_each(
     """
     if columns is not None:
         frame = frame[[*keys, *columns]]
+    # a table of runs repeats what it says of a person, which is no contradiction
     unique = frame.drop_duplicates(ignore_index=True)
     twice = unique[unique.duplicated(keys, keep=False)]
     conflicts = [
@@ -351,6 +354,8 @@ def attach(
         if name not in people.frame:
             people.frame[name] = own
             continue
+        # who has values of visits must not get the person's one at later visits: an age, or a
+        # score, would stand still
         has_visits = people.frame['participant_id'].isin(
             visits.loc[visits[name].notna(), 'participant_id']
         )
@@ -359,6 +364,7 @@ def attach(
 
 def _filled(own: pd.Series, person: pd.Series, where: pd.Series) -> pd.Series:
     """Return the values of visits, and those of the person where allowed."""
+    # numbers of one table and words of another cannot share a column of numbers
     if pd.api.types.is_numeric_dtype(own) != pd.api.types.is_numeric_dtype(person):
         own, person = (
             s.map(lambda v: None if pd.isna(v) else _short(v)).astype(object)
@@ -420,6 +426,7 @@ def session_labels(
     changed, changers = dict[str, str](), 0
     for person, rows in table.groupby('participant_id', sort=True):
         given = [str(v) for v in rows['session_id'].dropna()]
+        # against this person's visits: 01 of one may be baseline in the folder of another
         match = match_labels(given, known.get(str(person), set()), 'ses-', f'{where} of {person}')
         others = {with_prefix(text, 'ses-'): label for text, label in match.of.items()}
         others = {written: label for written, label in others.items() if written != label}
@@ -444,6 +451,7 @@ def _first_visit_only(
 ) -> pd.DataFrame:  # fmt: skip
     """Return one row for each person of results that have no sessions: the first visit."""
     labels = table['session_id'].map(lambda v: None if pd.isna(v) else with_prefix(str(v), 'ses-'))
+    # by their time or number: of labels by letters, 'post' comes before 'pre'
     order = {label: i for i, label in enumerate(decide(table.assign(session_id=labels)).order)}
     ranked = table.assign(_rank=labels.map(lambda v: order.get(v, -1)), _label=labels)
     first = ranked.groupby('participant_id')['_rank'].transform('min')
@@ -504,6 +512,7 @@ def join_phenotype(
         try:
             table = read_people_table(path, names)
         except InputDataError as error:
+            # one broken table of phenotypes must not stop a model that names a column of another
             joined.notes.append(f'{error} It is not read.')
             unread.append(str(error).removesuffix('.'))
             continue
@@ -521,6 +530,8 @@ def join_phenotype(
         for path in sorted(folder.glob('*')) if path.suffix.lower() in _OTHER_TABLES
     ]  # fmt: skip
     missing = names - set(joined.frame.columns) - set(joined.not_joined)
+    # the likely reason, told where the model misses its column, hours before anybody would look
+    # into a log
     joined.not_joined |= dict.fromkeys(missing, unread[0]) if unread else {}
     joined.not_joined |= _spelt_otherwise(missing, folder)
     return joined

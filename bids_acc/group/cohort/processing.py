@@ -82,6 +82,7 @@ def _sidecars(
         entities = found.entities
         visit = entities.get('session')
         session = (f'sub-{entities["subject"]}', None if visit is None else f'ses-{visit}')
+        # both sides of a session were processed alike, and would be counted twice
         if session in sessions and entities.get('hemisphere') != 'R':
             try:
                 sidecar = read_sidecar(found.path)
@@ -95,10 +96,11 @@ def _counted(hows: Counter[str]) -> str:
     """Write one way as it is, and several with their number."""
     if len(hows) == 1:
         return next(iter(hows))
+    # ties by name, not by who was processed first
     ordered = sorted(hows.items(), key=lambda one: (-one[1], one[0]))
     told = ', '.join(f'{how} ({n})' for how, n in ordered[:MOST_TOLD])
     more = len(ordered) - MOST_TOLD
-    return told + (f', {more} others' if more > 0 else '')
+    return told + (f', {more} other{"s"[: more > 1]}' if more > 0 else '')
 
 
 def _text(sidecar: Sidecar, *names: str) -> str:
@@ -108,6 +110,7 @@ def _text(sidecar: Sidecar, *names: str) -> str:
         value = value.get(name) if isinstance(value, Mapping) else None
     if not isinstance(value, str | float | int):
         return ''
+    # semicolons part the ways of one step in the paragraph
     text = ' '.join(str(value).split()).rstrip('.').replace(';', ',')
     first = text.partition(' ')[0]
     sentence = text != first and first.isalpha() and first[1:].islower()

@@ -119,6 +119,7 @@ def _deviations(
     known = qc[[*KEYS, column]].dropna(subset=[column])
     meant = place_column(participants)
     if meant is not None:
+        # sites may differ by plan; within one, a deviation is an accident
         known = known.merge(participants[[*KEYS, meant]], on=KEYS, how='left')
         groups = [(f' in {meant} {name}', part) for name, part in known.groupby(meant)]
     else:
@@ -193,10 +194,14 @@ def flagged_sessions(qc: pd.DataFrame | None) -> pd.DataFrame:
             continue
         modality, _, measure = name.partition('_')
         values = qc[name].to_numpy(dtype=float)
+        # by the median: an outlier moves mean and SD towards itself, and hides in them
         score, middle = modified_z(values)
         worse = _worse(name, score)
         before = seen.setdefault(modality, [])
+        # the median absolute deviation of a figure that is the same in most is tiny, and calls
+        # trifles outliers
         away = (worse > OUTLIER_Z) & _visible(values, middle)
+        # right and left, or two norms of one movement, would list the same person many times
         if any(
             np.array_equal(away, others)
             and np.allclose(worse, one, rtol=0, atol=SAME_Z, equal_nan=True)
@@ -268,6 +273,7 @@ def modified_z(values: np.ndarray) -> tuple[np.ndarray, float]:
         return np.full(len(values), np.nan), float('nan')
     middle = float(np.median(known))
     spread = float(np.median(np.abs(known - middle)))
+    # where more than half have the same value the spread is zero, and any other infinitely far
     if known.size < MIN_SESSIONS or spread <= 0:
         return np.full(len(values), np.nan), middle
     return 0.6745 * (values - middle) / spread, middle

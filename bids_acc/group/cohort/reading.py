@@ -162,6 +162,8 @@ def plan_group(
         for subject, session in wanted
         for modality in modalities
     ]
+    # who is listed without results stays in the plan: losses before the first image are losses,
+    # too
     known = {subject for subject, _ in there}
     for subject in _listed_participants(output_dir, known):
         label = subject.removeprefix('sub-')
@@ -432,8 +434,11 @@ def read_tables(
         subject = f'sub-{found.entities["subject"]}'
         visit = found.entities.get('session')
         session = None if visit is None else f'ses-{visit}'
+        # tables of people who were not asked for are not even opened
         if (subject, session) in wanted:
             try:
+                # a file that was changed or cut off since it was written is not read as if it
+                # were whole
                 table = read_tsv(ledger.intact(found.path), text=text)
             except BidsAccError as error:
                 LOGGER.warning('%s It is left out.', error)
@@ -539,6 +544,7 @@ def read_quality(
     for modality, key in QC_TABLES.items():
         rows: dict[tuple[str, str | None], dict[str, object]] = {}
         tables = read_tables(key, output_dir, sessions)
+        # figures are those of the run whose values are compared
         if modality in IF_ANY:  # of several tasks rest stands for the session
             tables = sorted(tables, key=lambda one: (one[0], one[1] or '', rest_first(one[2])))
         for subject, session, label, table in tables:
@@ -558,6 +564,8 @@ def read_quality(
             known = rows.setdefault(
                 (subject, session), dict(zip(KEYS, (subject, session), strict=True))
             )
+            # the first spectrum or run of a session is its figure; a second one would overwrite
+            # half a row
             if not known.keys() & values.keys():
                 known |= values
         if rows:

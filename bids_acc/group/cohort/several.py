@@ -56,12 +56,14 @@ def _link_people(folders: Sequence[Path], view: Path) -> None:
     owner: dict[str, Path] = {}
     for folder in folders:
         for subject in sorted(p for p in folder.glob('sub-*') if p.is_dir()):
+            # not merged: sub-01 of two studies are two people, and nothing in the files says so
             if subject.name in owner:
                 raise InputDataError(
                     f'{subject.name} has results in {owner[subject.name]} and in {folder}; give '
                     'different people different labels, or leave one folder out.'
                 )
             owner[subject.name] = folder
+            # links, because results are large, and copies would grow old
             (view / subject.name).symlink_to(subject.resolve(), target_is_directory=True)
 
 

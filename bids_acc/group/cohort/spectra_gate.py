@@ -84,6 +84,7 @@ def judge_again(gate: Gate, quality: Mapping[str, object], source: str) -> Verdi
         metric: tuple(
             QualityMeasure(number(quality.get(column)), unit, definition)
             for column, unit, definition in entries
+            # an engine that gives no figure has none to choose, and another definition may
             if not math.isnan(number(quality.get(column)))
         )
         for metric, entries in MEASURES.get(engine_family(quality.get('engine')), {}).items()
@@ -93,6 +94,8 @@ def judge_again(gate: Gate, quality: Mapping[str, object], source: str) -> Verdi
     artefacts = [name for name in text(quality.get('artefacts')).split(', ') if name]
     frequency = number(quality.get('spectrometer_mhz'))
     try:
+        # what no gate may undo (a fit that failed, a missing reference) was written at the
+        # participant level, and stays
         return judge_spectrum(gate, measures, frequency, artefacts, always_excludes(quality))
     except SettingsError as error:
         raise SettingsError(f'{source}: {error}') from error
@@ -133,6 +136,7 @@ def judge_levels_again(gate: Gate, levels: pd.DataFrame, spectrum: Verdict, sour
             own = judge_metabolite(gate, bound, _detected(level))
         except SettingsError as error:
             raise SettingsError(f'{source}: {error}') from error
+        # no threshold makes a value of none: it stays failed, with its reason
         known = math.isfinite(number(level.get('value')))
         passed = spectrum.passed and own.passed and known
         unknown = '' if known else _why_unknown(level)

@@ -108,6 +108,8 @@ def majority_region(
     InputDataError
         If none of them can be read.
     """
+    # by a vote and not by the template: labels of single people move over sulci, and the region
+    # is the same for all
     key = on_mesh(label_key, space)
     found = find_outputs(key, output_dir, hemisphere=hemisphere, density=density or None)
     if not found:
@@ -122,10 +124,12 @@ def majority_region(
             shipped = density if space == TEMPLATE_MESH else ''
             votes.append((item, _region_of(item, region, hemisphere, shipped, atlases)))
         except BidsAccError as error:
+            # one damaged file costs its vote, not the run
             broken.append(error)
             LOGGER.warning('%s It has no vote on the region.', error)
     if not votes:
         raise broken[0]
+    # a person on another mesh has vertices of other places under the same numbers
     size = Counter(len(vote) for _, vote in votes).most_common(1)[0][0]
     for item, vote in votes:
         if len(vote) != size:
@@ -149,6 +153,7 @@ def _region_of(
         known += all_labels(hemisphere, density, atlases)
         mesh = load_template(density)[hemisphere]
     inside = find_region(known, region)
+    # labels of whole-brain atlases reach into the medial wall, where thickness has no meaning
     return inside if mesh is None else inside & mesh.cortex
 
 
@@ -330,6 +335,7 @@ def gather_vertex_metrics(
     rows, damaged = _read_rows(maps, metrics, complete, masks, Ledger(output_dir), kernels)
     if not rows:
         raise next(iter(damaged.values()))
+    # in the order read: values, sessions and columns must name the same people
     complete = list(rows)
     legends = [
         pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)})
@@ -553,6 +559,7 @@ def _read_one(
     path: Path, mask: BoolArray, metric: str, kernel: HeatKernel | None = None
 ) -> FloatArray:
     """Read one map inside the region, smoothed over the whole cortex if a kernel is given."""
+    # files hold 32 bits, of which sums over thousands of vertices lose digits
     values = read_map(path).astype(np.float64)
     if len(values) != len(mask):
         raise GridMismatchError(
@@ -561,6 +568,7 @@ def _read_one(
     if kernel is None:
         return mask_unmeasured(values[mask], metric)
     whole = mask_unmeasured(values, metric)
+    # before the region is cut out, or its border would be smoothed with nothing
     return kernel.smooth(whole, summed=metric in SUMMED_METRICS)[mask]
 
 

@@ -139,3 +139,9 @@ def test_a_table_of_another_encoding_is_read(tmp_path):
     path.write_bytes(text.encode('latin-1'))
     (entry,) = eq.load_equivalents(path).values()
     assert entry.source == 'Klinik Z\u00fcrich'
+
+
+def test_an_interval_of_zero_days_is_no_interval():
+    options = {'route': 'depot', 'interval_days': 0}
+    assert np.isnan(eq.chlorpromazine_equivalent('haloperidol decanoate', 100, **options))
+    assert eq.chlorpromazine_equivalent('olanzapine', 20, interval_days=0) == pytest.approx(600)

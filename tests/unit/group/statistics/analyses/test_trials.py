@@ -181,7 +181,7 @@ def test_completers_stand_beside_everybody(tables):
     assert np.isnan(completers['p_corrected'])
     assert row(tables['change'], analysis='mixed model completers', term='group')['n'] == 42
     said = significant_findings(tables, 0.05).set_index('finding')
-    slope = said.loc['Glx rises more over time in drug than in placebo']
+    slope = said.loc['Glx changes more upwards over time in drug than in placebo']
     assert 'agrees: completers' in slope['the same otherwise']
 
 
