@@ -50,6 +50,8 @@ QUERY_OF = {'anat': 't1w', 'dwi': 'dwi', 'func': 'bold', 'mtr': 'mtr', 'mrs': 's
 """The query of a filter file by which a modality is found."""
 CLOSED = 'closed'
 """Reason code of a modality whose folder cannot be looked into."""
+MISNAMED = 'misnamed'
+"""Reason code of a modality of which there are files with other names, folders or endings."""
 FILTERED = 'filtered'
 """Reason code of a modality of which a filter left nothing."""
 
@@ -227,8 +229,9 @@ def _plan_modality(
         if said := _filtered_out(index, subject, session, selection, row.modality):
             return replace(row, reason=said, reason_code=FILTERED), nothing
         nearly = _nearly_there(index.root, subject, session, row.modality)
-        reason = f'{absent}; {nearly}' if nearly else str(absent)
-        return replace(row, reason=reason, reason_code='no_data'), nothing
+        if nearly:
+            return replace(row, reason=f'{absent}; {nearly}', reason_code=MISNAMED), nothing
+        return replace(row, reason=str(absent), reason_code='no_data'), nothing
     except PartlyBrokenError as partly:
         usable = tuple(spectrum for spectrum in partly.inputs if not spectrum.problem)
         status: PlanStatus = 'run' if usable else 'fail'

@@ -293,8 +293,9 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
     (nx, ny, nz) ndarray of float32
         Shifted by the quantile .005 if that lies below zero by more than a hundredth of the
         range to the quantile .995 (own convention; interpolation undershoots by less), or above
-        zero by more than `FAR_ABOVE` of it where there is no such background; otherwise as they
-        were. What is not finite stays so.
+        zero by more than `FAR_ABOVE` of it, where there is no such background; where there is one
+        as far above zero, and all begins there, by its value; otherwise as they were. What is not
+        finite stays so.
 
     Examples
     --------
@@ -306,21 +307,46 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
     array([[[0., 1., 4.]]], dtype=float32)
     """
     data = np.asarray(data)
-    empty = _background(data)
+    empty, value = _background(data)
     finite = np.isfinite(data)
     shown = data[finite & ~empty]
     if not shown.size:
         return data.astype(np.float32)
     low, high = (float(q) for q in np.quantile(shown, (0.005, 0.995)))
-    below = low < -0.01 * (high - low)
-    above = not empty.any() and low > FAR_ABOVE * (high - low)
-    if below or above:
+    start = _start(low, FAR_ABOVE * (high - low), value)
+    if start:
         least = 1e-3 * (high - low) if empty.any() else 0.0
-        data = np.maximum(data - low, least)
+        data = np.maximum(data - start, least)
     return np.where(empty, np.float32(0), data).astype(np.float32)
 
 
-def _background(data: npt.NDArray[np.generic]) -> BoolArray:
+def _start(low: float, far: float, background: float | None) -> float:
+    """Return what is to be subtracted, so that intensities begin at zero; zero where they do.
+
+    Parameters
+    ----------
+    low : float
+        Darkest intensity, without a background.
+    far : float
+        What counts as far above.
+    background : float or None
+        Its value.
+
+    Examples
+    --------
+    >>> _start(-300.0, 250.0, None), _start(32768.0, 250.0, None), _start(40.0, 250.0, None)
+    (-300.0, 32768.0, 0.0)
+    >>> _start(32780.0, 250.0, 32768.0), _start(100.0, 250.0, -1.0), _start(900.0, 250.0, 0.0)
+    (32768.0, 0.0, 0.0)
+    """
+    if low < -0.01 * far / FAR_ABOVE:
+        return low
+    if background is None:
+        return low if low > far else 0.0
+    return background if background > far and 0 <= low - background <= far else 0.0
+
+
+def _background(data: npt.NDArray[np.generic]) -> tuple[BoolArray, float | None]:
     """Mark the voxels of the one value that fills more than `MIN_EMPTY` of an image, if any.
 
     It is looked for at the corners, and zero is tried in any case.
@@ -330,8 +356,8 @@ def _background(data: npt.NDArray[np.generic]) -> BoolArray:
     for value in (0, *np.unique(corners[np.isfinite(corners)])):
         empty = data == value
         if empty.sum() > max(MIN_EMPTY * n_finite, 8):  # more than the corners themselves
-            return np.asarray(empty)
-    return np.zeros(data.shape, dtype=bool)
+            return np.asarray(empty), float(value)
+    return np.zeros(data.shape, dtype=bool), None
 
 
 def close_gaps(data: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], float]:

@@ -213,6 +213,25 @@ def test_other_files_are_not_taken_for_a_t1w_image(tmp_path, name):
     assert row.reason == 'no file matches sub-01/anat/*_T1w.nii[.gz]'
 
 
+@pytest.mark.parametrize(
+    ('name', 'modality', 'said'),
+    [
+        ('func/sub-01_task-rest_bold.NII', 'func', 'small letters'),
+        ('fMRI/sub-01_task-rest_bold.nii.gz', 'func', 'move it into the folder func'),
+        ('dwi/sub-01_dti.nii.gz', 'dwi', 'its name has to end in _dwi.nii.gz'),
+        ('dwi/sub-01_dwi_e1.nii.gz', 'dwi', 'its name has to end in _dwi.nii.gz'),
+    ],
+)
+def test_other_modalities_are_named_as_well(tmp_path, name, modality, said):
+    root = write_dataset(tmp_path / 'bids')
+    write(root, '')
+    path = root / 'sub-01' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'x')
+    (session,) = discover(ImageIndex(root), Selection())
+    assert said in session.row(modality).reason
+
+
 def test_of_many_files_some_are_named(tmp_path):
     root = write_dataset(tmp_path / 'bids')
     anat = root / 'sub-01' / 'anat'
