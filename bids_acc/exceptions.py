@@ -61,6 +61,33 @@ def ran_out_of_memory(name: str, sentence: str) -> bool:
     return name in ('MemoryError', '_ArrayMemoryError') or bool(_NO_MEMORY.search(sentence))
 
 
+_NO_FILES = re.compile(r'\[Errno 2[34]\]|too many open files', re.IGNORECASE)
+"""What the system says when a process (24), or the machine (23), may open no further file."""
+
+FEW_FILES = (
+    'too many files are open at a time for this shell (ulimit -n) or machine; raise that limit or '
+    'take fewer --nprocs, and run the same command again (what is finished is reused)'
+)
+
+
+def ran_out_of_files(sentence: str) -> bool:
+    """Tell whether an exception means that no further file may be opened.
+
+    Parameters
+    ----------
+    sentence : str
+        Message.
+
+    Examples
+    --------
+    >>> ran_out_of_files(str(OSError(24, 'Too many open files')))
+    True
+    >>> ran_out_of_files(str(OSError(2, 'No such file or directory')))
+    False
+    """
+    return bool(_NO_FILES.search(sentence))
+
+
 class BidsAccError(Exception):
     """Base of all errors that bids_acc raises on purpose."""
 

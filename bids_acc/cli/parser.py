@@ -6,6 +6,7 @@ import argparse
 import difflib
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -356,12 +357,12 @@ def _finished(asked: Mapping[str, object], settings: Settings, where: str) -> Re
     request = checked(Request, {**asked, 'settings': settings}, name_of, allowed, strict=False)
     request = replace(
         request,
-        bids_dir=request.bids_dir.absolute(),
-        output_dir=request.output_dir.absolute(),
-        more_outputs=tuple(path.absolute() for path in request.more_outputs),
-        work_dir=request.work_dir and request.work_dir.absolute(),
-        bids_filter_file=request.bids_filter_file and request.bids_filter_file.absolute(),
-        bids_database_dir=request.bids_database_dir and request.bids_database_dir.absolute(),
+        bids_dir=_from_root(request.bids_dir),
+        output_dir=_from_root(request.output_dir),
+        more_outputs=tuple(_from_root(path) for path in request.more_outputs),
+        work_dir=request.work_dir and _from_root(request.work_dir),
+        bids_filter_file=request.bids_filter_file and _from_root(request.bids_filter_file),
+        bids_database_dir=request.bids_database_dir and _from_root(request.bids_database_dir),
         participant_labels=read_labels(request.participant_labels, 'sub-'),
         session_labels=read_labels(request.session_labels, 'ses-'),
         modalities=tuple(name for name in MODALITIES if name in request.modalities),
@@ -370,19 +371,29 @@ def _finished(asked: Mapping[str, object], settings: Settings, where: str) -> Re
     return request
 
 
+def _from_root(path: Path) -> Path:
+    """Write a path from the root on, without ``..`` where that leads to the same place.
+
+    Behind a link to a folder ``..`` is the parent of the link's target; there it stays.
+    """
+    whole = path.absolute()
+    short = Path(os.path.normpath(whole))
+    return short if os.path.realpath(short) == os.path.realpath(whole) else whole
+
+
 def _absolute(value: object, item: Option) -> object:
     """Make the name of an existing file absolute: steps run in folders of their own."""
     if item.metavar == 'NAME=PATH':
         return _absolute_pair(str(value))
     named = isinstance(value, str) and ('/' in value or '.' in value)
     named = named or (item.folder and value != item.default)
-    return str(Path(str(value)).absolute()) if named and Path(str(value)).exists() else value
+    return str(_from_root(Path(str(value)))) if named and Path(str(value)).exists() else value
 
 
 def _absolute_pair(word: str) -> str:
     """Make the path of a NAME=PATH absolute."""
     name, equals, path = str(word).partition('=')
-    return f'{name}={Path(path).absolute()}' if equals and Path(path).exists() else word
+    return f'{name}={_from_root(Path(path))}' if equals and Path(path).exists() else word
 
 
 def read_labels(given: Sequence[str], prefix: str) -> tuple[str, ...]:
@@ -433,6 +444,6 @@ def _derivatives(given: Sequence[Sequence[str]]) -> dict[str, Path]:
     found = {}
     for item in itertools.chain.from_iterable(given):
         name, equals, path = item.partition('=')
-        folder = Path(path if equals else item).absolute()
+        folder = _from_root(Path(path if equals else item))
         found[name if equals else folder.name] = folder
     return found

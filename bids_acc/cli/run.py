@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -18,7 +19,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from bids_acc import __version__
 from bids_acc.cli import interruption
-from bids_acc.exceptions import BidsAccError, ExitCode, ran_out_of_memory
+from bids_acc.exceptions import (
+    FEW_FILES,
+    BidsAccError,
+    ExitCode,
+    ran_out_of_files,
+    ran_out_of_memory,
+)
 from bids_acc.files.private import temporary_folder, use_private_matplotlib
 from bids_acc.files.writing import (
     WRITE_ERRORS,
@@ -42,6 +49,9 @@ LEAST_ADDRESS_SPACE = 2**30
 """Bytes of address space below which nothing is begun (own convention: a spectrum alone takes
 some 0.7 GB). OpenBLAS tries for ever to get memory where the limit (``ulimit -v``) lets it have
 none."""
+ENOUGH_FILES = 16384
+"""Files that a process may have open, where the system lets it: each worker takes some five of the
+process that started it (own convention)."""
 MOST_PAGES = 4
 """Pages that the last line names one by one."""
 ISOLATED = ('PYTHONPATH', 'PYTHONUSERBASE', 'PYTHONSTARTUP')
@@ -66,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.path.expanduser('~') == '~':  # noqa: PTH111 - Path raises, and PyBIDS trips over it
         os.environ['HOME'] = '/'  # neither HOME nor a name for this uid; as Docker does
     interruption.listen()
+    _allow_files()
     request = None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if 0 <= limit < LEAST_ADDRESS_SPACE:
@@ -112,6 +123,15 @@ def command() -> int:
     return interruption.run_and_leave(main)
 
 
+def _allow_files() -> None:
+    """Raise the limit of open files, which shells set low (256, 1024), to what may be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
 def _stands_somewhere() -> bool:
     """Tell whether the current folder is still there."""
     try:
@@ -147,12 +167,14 @@ def _refuse(message: str, code: int) -> int:
 
 
 def _internal(error: Exception) -> int:
-    """Say that this is our fault, with the traceback, unless memory ended."""
+    """Say that this is our fault, with the traceback, unless memory or open files ended."""
     if ran_out_of_memory(type(error).__name__, str(error)):
         return _refuse(
             'out of memory; run the same command again with fewer --nprocs or more memory (what '
             'is finished is reused)', ExitCode.TRY_AGAIN,
         )  # fmt: skip
+    if ran_out_of_files(str(error)):
+        return _refuse(FEW_FILES, ExitCode.TRY_AGAIN)
     LOGGER.error('internal error', exc_info=error)
     return _refuse(
         'internal error, see the traceback above; please report it with the command and '

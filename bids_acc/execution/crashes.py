@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_acc import exceptions
-from bids_acc.exceptions import BidsAccError, ExitCode, ran_out_of_memory
+from bids_acc.exceptions import (
+    FEW_FILES,
+    BidsAccError,
+    ExitCode,
+    ran_out_of_files,
+    ran_out_of_memory,
+)
 from bids_acc.files.writing import full_folder
 
 KILLED = (
@@ -56,8 +62,9 @@ def read_crash(path: Path) -> Crash:
     Returns
     -------
     Crash
-        Our own errors keep their exit code. A worker that was killed is `ExitCode.TRY_AGAIN`, a
-        full disk `ExitCode.CANNOT_WRITE`, anything else `ExitCode.INTERNAL`.
+        Our own errors keep their exit code. A worker that was killed, or that may open no further
+        file, is `ExitCode.TRY_AGAIN`, a full disk `ExitCode.CANNOT_WRITE`, anything else
+        `ExitCode.INTERNAL`.
     """
     text = path.read_text(errors='replace')
     node = re.search(r'^Node: (\S+)', text, re.MULTILINE)
@@ -77,6 +84,8 @@ def read_crash(path: Path) -> Crash:
             reason = f'{name}: {sentence}' if sentence else name
             if name == 'BrokenProcessPool' or ran_out_of_memory(name, sentence):
                 reason, code = KILLED, ExitCode.TRY_AGAIN
+            elif ran_out_of_files(sentence):
+                reason, code = FEW_FILES, ExitCode.TRY_AGAIN
             elif full := _DISK_ERROR.match(sentence):
                 where = f'{full[1]}: ' if full[1] else ''
                 reason, code = where + DISK_FULL, ExitCode.CANNOT_WRITE

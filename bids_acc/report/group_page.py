@@ -281,9 +281,11 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     ]
     shown = pd.DataFrame(rows).fillna('')
     groups = list(dict.fromkeys(name for _, row in table.iterrows() for name in by_group(row)))
-    names = [name for name in shown if name not in groups]
-    at = names.index('n')
-    shown = shown[[*names[:at], *groups, *names[at:]]]
+    if groups:  # as many columns as groups: what is read of each row must not be right of them
+        first = ['p', 'p corrected', *groups]
+        names = [name for name in shown if name not in first]
+        at = names.index('n')
+        shown = shown[[*names[:at], *first, *names[at:]]]
     empty = [c for c in shown if shown[c].eq('').all()]
     if (shown['term'] == 'group').all():  # as the title says
         empty.append('term')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.faults.tally import SURVIVED, TRIED
+from tests.faults.tally import ARRAYS, SURVIVED, TRIED, array_summary
 
 FOLDER = 'tests/faults/'
 
@@ -28,5 +28,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             f'damaged inputs of {len(TRIED)} kinds: {total} tried, {good} survived, '
             f'{total - good} lost'
         )
+    if ARRAYS:
+        terminalreporter.write_line(array_summary())
     for name in lost:
         terminalreporter.write_line(f'lost: {name}')

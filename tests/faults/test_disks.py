@@ -134,6 +134,21 @@ def tables(out: Path) -> dict[str, bytes]:
     }  # fmt: skip
 
 
+def test_too_few_files_may_be_open(raw, tmp_path):
+    """Whatever needs one more, the exit code says to try again; with enough, the run goes on."""
+    out = tmp_path / 'out'
+    command = ['prlimit', '--nofile=24:24', sys.executable, '-m', 'bids_acc', str(raw), str(out),
+               'participant', '--nprocs', '2', '-w', str(tmp_path / 'w')]  # fmt: skip
+    if shutil.which('prlimit') is None:
+        pytest.skip('needs prlimit')
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 75, done.stderr
+    assert 'ulimit -n' in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert list(tmp_path.rglob('*.part')) == []
+    assert start(raw, out, 'participant', '-w', tmp_path / 'w').returncode == 0
+
+
 def test_a_work_folder_that_is_a_file(raw, tmp_path):
     (tmp_path / 'w').touch()
     done = start(raw, tmp_path / 'out', 'participant', '-w', tmp_path / 'w')

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import FoundOutput, OutputSpec, load_table
 from bids_acc.report.html import Block, image_block, table_block, upright
+from bids_acc.report.plain_words import word_of
 from bids_acc.report.reading import explained
 from bids_acc.report.subject.view import SubjectView, read_table, what_differs
 
@@ -48,6 +49,8 @@ def _blocks_of(view: SubjectView, session: str | None, spec: OutputSpec) -> Iter
             columns = [*columns, *known] if columns and known else columns
             if report.get('upright'):
                 table, columns = upright(table, spec.columns, columns), None
+                # names without underscore too, which the page as a whole takes for words
+                table['measure'] = table['measure'].map(word_of)
             yield table_block(table, title, caption, columns=columns, file=found.path)
         else:
             block = image_block(found.path, title, explained(spec.key, caption))

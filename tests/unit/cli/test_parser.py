@@ -22,6 +22,18 @@ def test_minimal(tmp_path):
     assert request.dry_run is None
 
 
+def test_paths_are_short_where_they_lead_to_the_same_place(tmp_path, monkeypatch):
+    (tmp_path / 'study' / 'raw').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to(tmp_path / 'study' / 'raw')
+    monkeypatch.chdir(tmp_path / 'study')
+    request = parse(['raw/../raw', './../out', 'participant', '-d', '..', '-w', '../link/../w'])
+    assert request.bids_dir == tmp_path / 'study' / 'raw'
+    assert request.output_dir == tmp_path / 'out'
+    assert request.derivatives == {tmp_path.name: tmp_path}
+    # behind a link `..` is the parent of where it leads
+    assert request.work_dir == tmp_path / 'study' / '..' / 'link' / '..' / 'w'
+
+
 def test_flags_win_over_the_configuration_file(tmp_path):
     config = tmp_path / 'c.toml'
     config.write_text('random_seed = 5\n[resources]\nnprocs = 3\n')

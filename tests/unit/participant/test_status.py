@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bids_acc.bids.inputs import PlanRow
-from bids_acc.exceptions import ExitCode
+from bids_acc.exceptions import FEW_FILES, ExitCode
 from bids_acc.execution.crashes import Crash, read_crash
 from bids_acc.execution.graphs import GraphResult
 from bids_acc.execution.progress import Step
@@ -102,3 +103,10 @@ def test_a_file_that_is_missing_on_a_full_disk(said, tmp_path, monkeypatch):
     assert read_crash(crash).exit_code is ExitCode.INTERNAL
     monkeypatch.setattr('bids_acc.execution.crashes.full_folder', lambda folders: folders[0])
     assert read_crash(crash).exit_code is ExitCode.CANNOT_WRITE
+
+
+def test_a_worker_that_may_open_no_further_file_is_worth_trying_again(tmp_path: Path) -> None:
+    crash = tmp_path / 'crash-1.txt'
+    crash.write_text("Node: wf.step\n\nOSError: [Errno 24] Too many open files: '/out/a'\n")
+    found = read_crash(crash)
+    assert (found.exit_code, found.reason) == (ExitCode.TRY_AGAIN, FEW_FILES)

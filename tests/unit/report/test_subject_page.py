@@ -84,6 +84,16 @@ def test_spectroscopy_has_gate_levels_and_quality(view: SubjectView) -> None:
     assert any(title.startswith('Quality of the spectrum') for title in titles)
 
 
+def test_measures_of_quality_have_words_whatever_their_names(view: SubjectView) -> None:
+    """A name without underscore is no name of a column to the page as a whole."""
+    quality = pd.DataFrame({'verdict': ['usual'], 'cnr': [2.5], 'euler_wm': [-8]})
+    write_tsv(output_path('anat_qc', view.output_dir, {'subject': '01', 'session': '1'}), quality)
+    blocks = [block for section in subject_sections(view) for block in section.blocks]
+    (table,) = (b for b in blocks if b.title.startswith('Quality of the T1w image'))
+    names = [row[0]['text'] for row in table.rows]
+    assert names == ['verdict', 'contrast to noise', 'Euler number of white matter']
+
+
 def test_the_gate_is_read_back_as_it_was_written() -> None:
     """The text of a verdict and the rows of the page come from one form."""
     fwhm = Threshold('fwhm', ('builtin_fwhm',), '<=', 0.1, 'ppm')

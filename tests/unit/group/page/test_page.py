@@ -91,6 +91,8 @@ def test_groups_are_columns_beside_their_test():
     assert shown['a'].tolist() == ['41 (9), n=20', '']
     assert shown['group n'].tolist() == ['40 (7), n=9', '']
     assert shown.columns.get_loc('b') < shown.columns.get_loc('test')
+    # however many groups there are, p is not pushed out of sight
+    assert shown.columns.get_loc('p') < shown.columns.get_loc('a')
 
 
 def test_a_score_is_named_beside_its_scope():
