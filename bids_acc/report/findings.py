@@ -275,13 +275,19 @@ def adjustment_words(row: pd.Series) -> str:
     ...     pd.Series({'covariates': 'age', 'formula': 'y ~ Glx + age + group', 'term': 'Glx'})
     ... )
     'group, age'
+    >>> adjustment_words(
+    ...     pd.Series(
+    ...         {'covariates': 'age, sex', 'formula': 'y ~ group + age + sex', 'term': 'age'}
+    ...     )
+    ... )
+    'group, sex'
     """
-    names = text_of(row, 'covariates')
     terms = text_of(row, 'formula').split(' ~ ')[-1].split(' + ')
     own = text_of(row, 'term').replace(' in ', ':').split(':')
+    names = [name for name in text_of(row, 'covariates').split(', ') if name and name not in own]
     if 'group' in terms and 'group' not in own:
-        names = ', '.join(filter(None, ['group', names]))
-    return names or 'nothing'
+        names.insert(0, 'group')
+    return ', '.join(names) or 'nothing'
 
 
 def _replication(lead: pd.Series, found: pd.DataFrame, n_cohorts: int) -> str:

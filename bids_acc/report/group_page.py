@@ -282,14 +282,14 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame(rows).fillna('')
     groups = list(dict.fromkeys(name for _, row in table.iterrows() for name in by_group(row)))
     if groups:  # as many columns as groups: what is read of each row must not be right of them
-        first = ['p', 'p corrected', *groups]
-        names = [name for name in shown if name not in first]
-        at = names.index('n')
-        shown = shown[[*names[:at], *first, *names[at:]]]
+        first = ['response', 'term', 'cohort', 'p', 'p corrected', 'analysis', 'criterion']
+        rest = [name for name in shown if name not in (*first, *groups)]
+        shown = shown[[*first, *groups, *rest]]
     empty = [c for c in shown if shown[c].eq('').all()]
     if (shown['term'] == 'group').all():  # as the title says
         empty.append('term')
-    alike = [c for c in ('cohort', *SAID_ONCE) if (shown[c] == shown[c].iloc[0]).all()]
+    said = shown.where(shown['p'] != '').assign(**shown[['cohort', 'analysis']])  # of tests only
+    alike = [c for c in ('cohort', *SAID_ONCE) if len(set(said[c].dropna())) <= 1]
     return shown.drop(columns=list(dict.fromkeys([*empty, *alike])))
 
 

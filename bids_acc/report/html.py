@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from bids_acc import __version__
@@ -187,11 +188,11 @@ def _cell(value: object) -> dict[str, str]:
     """Write one table cell and choose its look."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return {'text': 'n/a', 'css': '' if value is None else 'number'}
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         return {'text': 'yes' if value else 'no', 'css': ''}
     if isinstance(value, float):
         return {'text': f'{value:.4g}', 'css': 'number'}
-    if isinstance(value, int):
+    if isinstance(value, int | np.integer):
         return {'text': str(value), 'css': 'number'}
     text = str(value)
     if text in _VERDICTS:

@@ -432,8 +432,9 @@ HEADINGS: Mapping[str, str] = {
     'n_null': 'draws by chance', 'ari_within': 'adjusted Rand index within hemispheres',
     'cohort_a': 'cohort', 'cohort_b': 'other cohort', 'component_a': 'its parcel',
     'component_b': 'parcel of the other', 'null_p95': '95 % by chance stay below', 'p_unc': 'p',
-    'ari': 'adjusted Rand index', 'p_by_cohort': 'corrected p by cohort',
-    'n_participants': 'people', 'n_measured': 'measured',
+    'ari': 'adjusted Rand index', 'dice': 'Dice overlap', 'null': 'kind of chance',
+    'p_by_cohort': 'corrected p by cohort',
+    'n_participants': 'people', 'n_measured': 'measured', 'n_vertices': 'vertices',
     'n_used': 'used', 'sd': 'SD', 'component': 'parcel', 'min_group_size': 'smallest group',
 }  # fmt: skip
 """Columns whose name says too little by itself."""

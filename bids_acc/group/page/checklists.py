@@ -23,6 +23,7 @@ from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort.acquisition import acquisition_sentences
 from bids_acc.group.cohort.quality import place_column
 from bids_acc.group.cohort.reading import sessions_on_disk
+from bids_acc.group.parcels.places import region_words
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.study.data import as_text
 from bids_acc.group.statistics.study.persons import groups_of
@@ -318,7 +319,7 @@ class _Known:
         """Name region and parcels."""
         found = self.run.parcellation
         parcels = '' if found is None else f'; {found.choice.k} parcels ({found.choice.source})'
-        return ', '.join(self.run.settings.anat.region) + parcels
+        return ', '.join(map(region_words, self.run.settings.anat.region)) + parcels
 
     @property
     def measures(self) -> str:

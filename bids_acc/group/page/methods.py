@@ -17,6 +17,7 @@ from bids_acc.group.opnmf.choice import THRESHOLD
 from bids_acc.group.parcels.files import one_matrix_per_cohort
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.group.parcels.places import region_words
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model.content import FamilyEntry, SessionsEntry
 from bids_acc.group.statistics.model.declaration import Covariate, Model
@@ -289,7 +290,8 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         for names, verb in ((others, 'averaged'), (summed, 'summed'))
         if names
     )
-    region = f'{result.data.values.shape[2]} vertices of {" and ".join(run.settings.anat.region)}'
+    where = ' and '.join(map(region_words, run.settings.anat.region))
+    region = f'{result.data.values.shape[2]} vertices of {where}'
     if not result.data.on_template:
         region += f' on the mesh of {result.data.template}, vertex by vertex as its source has it'
     smoothed = _smoothing_in_words(group.smooth_mm, result.data.on_template)
