@@ -97,7 +97,8 @@ def check_dataset(bids_dir: Path) -> None:
     try:
         content = read_json(description)
     except BidsAccError as error:
-        raise InvalidDatasetError(f'{bids_dir} is no BIDS dataset: {error} {remedy}') from error
+        said = str(error).rstrip('.')
+        raise InvalidDatasetError(f'{bids_dir} is no BIDS dataset: {said}. {remedy}') from error
     if missing := [name for name in ('Name', 'BIDSVersion') if name not in content]:
         raise InvalidDatasetError(
             f'{description}: required field {" and ".join(missing)} is missing. {remedy}'
@@ -217,13 +218,21 @@ def choose_labels(asked: Sequence[str], there: Sequence[str], what: str) -> list
     if not asked:
         return list(there)
     if missing := [label for label in asked if label not in there]:
-        listed = ', '.join(there[:20]) + (
-            f', ... ({len(there)} in all)' if len(there) > 20 else ''
-        )
         raise NothingSelectedError(
-            f'--{what}-label {" ".join(missing)} matches nothing; there is: {listed or "none"}.'
+            f'--{what}-label {_some(missing, " ")} matches nothing; '
+            f'there is: {_some(there, ", ") or "none"}.'
         )
     return sorted(set(asked))
+
+
+MOST_LABELS = 20
+"""Labels that a message lists (own convention)."""
+
+
+def _some(labels: Sequence[str], between: str) -> str:
+    """List labels; of many the first, and how many there are."""
+    more = f'{between}... ({len(labels)} in all)' if len(labels) > MOST_LABELS else ''
+    return between.join(labels[:MOST_LABELS]) + more
 
 
 def read_filters(path: Path | None) -> Filters:

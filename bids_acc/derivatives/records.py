@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -131,6 +132,34 @@ def _is_sound(record: Record) -> bool:
             for table in tables
         )
     )
+
+
+_HEAD = 1024
+"""Bytes from the start of a record within which its version stands."""
+_VERSION = re.compile(rb'"version": "([^"]+)"')
+
+
+def version_of(output_dir: Path, label: str) -> str | None:
+    """Read which version of bids_acc a record names, without reading all of it.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivatives.
+    label : str
+        Of session and modality, such as ``sub-01_ses-1_anat``.
+
+    Returns
+    -------
+    str or None
+        None where there is no record.
+    """
+    try:
+        with record_path(output_dir, label).open('rb') as stream:
+            found = _VERSION.search(stream.read(_HEAD))
+    except OSError:
+        return None
+    return found[1].decode(errors='replace') if found else None
 
 
 def write_record(output_dir: Path, record: Record) -> None:

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from bids_acc.derivatives.outputs import find_outputs, read_sidecar
+from bids_acc.derivatives.records import version_of
 from bids_acc.exceptions import InputDataError
-from bids_acc.report.wording import artefact_words
+from bids_acc.report.wording import MODALITY_WORDS, artefact_words
 
 Sidecar = Mapping[str, Any]
 Facts = Callable[[Sidecar], Iterator[tuple[str, str]]]
@@ -72,6 +73,38 @@ def processing_paragraphs(
             plural = 's'[: len(seen) > 1]
             paragraphs.append(f'{name} ({len(seen)} session{plural}): {ways}.')
     return paragraphs
+
+
+def mixed_versions(data_dir: Path, sessions: Collection[tuple[str, str | None]]) -> Iterator[str]:
+    """Say which modalities were computed by one version of bids_acc in some and another in others.
+
+    A difference between people may then be one between versions.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Root of the derivative data set, or of links to the people of several.
+    sessions : collection of (str, str or None)
+        Participants and sessions that count, with prefixes.
+
+    Yields
+    ------
+    str
+        A sentence for each such modality.
+    """
+    for modality, words in MODALITY_WORDS.items():
+        found: Counter[str] = Counter()
+        for subject, visit in sessions:
+            root = (data_dir / subject).resolve().parent  # through the links of several folders
+            label = '_'.join(filter(None, (subject, visit, modality)))
+            if version := version_of(root, label):
+                found[version] += 1
+        if len(found) > 1:
+            yield (
+                f'Results ({words}) come from several versions of bids_acc, sessions in brackets: '
+                f'{_counted(found)}. A difference between people may be one between versions; run '
+                'the participant level of all of them with one.'
+            )
 
 
 def _sidecars(

@@ -10,7 +10,7 @@ import pytest
 
 from bids_acc.bids.discovery import discover
 from bids_acc.bids.index import ImageIndex
-from bids_acc.bids.selection import Selection, check_dataset, read_filters
+from bids_acc.bids.selection import Selection, check_dataset, choose_labels, read_filters
 from bids_acc.bids.uris import resolve_uri
 from bids_acc.exceptions import (
     ExitCode,
@@ -277,6 +277,11 @@ def test_labels_that_match_nothing_list_what_there_is(root):
         find(root, participant_labels=('99',))
     with pytest.raises(NothingSelectedError, match=r'b matches nothing; there is: a'):
         find(root, session_labels=('b',))
+    asked, there = ([f'{letter}{i}' for i in range(500)] for letter in 'ab')
+    with pytest.raises(NothingSelectedError) as refused:
+        choose_labels(asked, there, 'participant')
+    assert str(refused.value).count('(500 in all)') == 2
+    assert len(str(refused.value)) < 400
 
 
 def test_filter_file_chooses_among_runs(root):

@@ -6,11 +6,13 @@ import json
 
 import pytest
 
+from bids_acc.derivatives.records import Record, write_record
 from bids_acc.group.cohort.processing import (
     atlas_facts,
     brain_facts,
     diffusion_facts,
     function_facts,
+    mixed_versions,
     processing_paragraphs,
     spectrum_facts,
     surface_facts,
@@ -28,6 +30,26 @@ def write(folder, name, sidecar):
     (folder / f'{name}.json').write_text(
         sidecar if isinstance(sidecar, str) else json.dumps(sidecar)
     )
+
+
+def test_people_of_several_versions_are_said_also_through_links(tmp_path):
+    for folder, people in (('one', {'01': 'a', '02': 'a'}), ('two', {'03': 'b'})):
+        for who, version in people.items():
+            (tmp_path / folder / f'sub-{who}').mkdir(parents=True)
+            for modality in ('anat', 'mrs'):
+                label = f'sub-{who}_ses-1_{modality}'
+                made_by = version if modality == 'mrs' else 'a'
+                write_record(tmp_path / folder, Record(label, f'bids_acc-{made_by}', 'x', {}))
+    (tmp_path / 'view').mkdir()
+    for subject in (*tmp_path.glob('one/sub-*'), *tmp_path.glob('two/sub-*')):
+        (tmp_path / 'view' / subject.name).symlink_to(subject)
+    everybody = [(f'sub-0{n}', 'ses-1') for n in (1, 2, 3, 4)]  # one without a record
+    (said,) = mixed_versions(tmp_path / 'view', everybody)
+    assert said.startswith(
+        'Results (spectrum) come from several versions of bids_acc, sessions in brackets: '
+        'bids_acc-a (2), bids_acc-b (1).'
+    )
+    assert list(mixed_versions(tmp_path / 'one', everybody)) == []
 
 
 def test_ways_are_counted_where_sessions_differ_and_others_do_not_count(tmp_path):
