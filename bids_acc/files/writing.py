@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import math
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +25,11 @@ from bids_acc.exceptions import OutputError
 
 PART = '.part'
 """Ending of temporary names; they begin with a dot, so that no glob of outputs finds them."""
+
+_TEMPORARY = re.compile(rf'\.[0-9a-f]{{32}}{re.escape(PART)}')
+
+YOUNG_S = 1.0
+"""Seconds for which a temporary file is left alone, as its process may be about to lock it."""
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The disk is full, or what the user may use of it."""
@@ -89,6 +97,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # like open(..., 'xb'), so that the umask decides on the permissions
         with part.open('xb') as stream:
+            _hold(stream)
             yield stream
             stream.flush()
             _to_disk(stream)
@@ -102,6 +111,44 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:  # a run that is broken off leaves no parts behind, either
         _discard(part)
         raise
+
+
+def _hold(stream: IO[bytes]) -> None:
+    """Lock a file that is being written: a lock is gone with its process, however it ends."""
+    with contextlib.suppress(
+        OSError
+    ):  # a disk without locks: what a killed run leaves there, stays
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_abandoned(folder: Path, *, deep: bool = True) -> None:
+    """Remove the unfinished files of processes that were killed.
+
+    Those that a living process writes are locked and left alone; so are all where the disk has no
+    locks.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the output.
+    deep : bool
+        Whether to look into the folders below, too; links are not followed.
+    """
+    for parent, folders, names in os.walk(folder):
+        if not deep:
+            folders.clear()
+        for name in filter(_TEMPORARY.fullmatch, names):
+            with contextlib.suppress(OSError):
+                _remove_unless_held(Path(parent) / name)
+
+
+def _remove_unless_held(part: Path) -> None:
+    """Remove a temporary file that nobody holds, unless it was begun this moment."""
+    if time.time() - part.lstat().st_mtime < YOUNG_S or part.is_symlink():
+        return
+    with part.open('ab') as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
 
 
 def _to_disk(stream: IO[bytes]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bids_acc.derivatives import dataset
 from bids_acc.derivatives.links import bids_uris
+from bids_acc.derivatives.records import RECORDS
 from bids_acc.derivatives.sinks import gather_sinks, keep_finished
 from bids_acc.derivatives.status import StatusRow, write_status
 from bids_acc.exceptions import ExitCode
@@ -27,7 +28,7 @@ from bids_acc.execution.plugins import make_plugin
 from bids_acc.execution.progress import Progress
 from bids_acc.files.private import Claims
 from bids_acc.files.reading import short
-from bids_acc.files.writing import DISK_ERRORS
+from bids_acc.files.writing import DISK_ERRORS, remove_abandoned
 from bids_acc.participant.failed_spectra import failed_spectra, init_failed_spectrum_wf
 from bids_acc.participant.folders import WorkFolder, prepare_work_dir
 from bids_acc.participant.page_facts import inputs_table, run_facts
@@ -83,6 +84,10 @@ def open_run(request: Request, jobs: Sequence[Job]) -> RunFolders:
     datasets = dataset.write_dataset_files(
         request.bids_dir, request.output_dir, request.derivatives
     )
+    remove_abandoned(request.output_dir, deep=False)
+    remove_abandoned(request.output_dir / RECORDS, deep=False)
+    for subject in sorted({job.session.subject for job in jobs if _is_wanted(job)}):
+        remove_abandoned(request.output_dir / f'sub-{subject}')
     for subject in sorted({job.session.subject for job in jobs}):
         dataset.copy_sessions_file(request.bids_dir, request.output_dir, subject)
     for job in jobs:

@@ -31,6 +31,42 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert names(tmp_path) == ['a.txt']
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from bids_acc.files.writing import whole_file
+with whole_file(Path(sys.argv[1])) as stream:
+    stream.write(b'half')
+    stream.flush()
+    print('writing', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_being_written_is_not(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(writing, 'YOUNG_S', -1.0)
+    (tmp_path / 'deep').mkdir()
+    writers = [
+        subprocess.Popen([sys.executable, '-c', WRITER, tmp_path / 'deep' / name],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for name in ('a', 'b')
+    ]  # fmt: skip
+    for writer in writers:
+        assert writer.stdout.readline() == 'writing\n'
+    writers[0].kill()
+    writers[0].wait()
+    (tmp_path / 'deep' / '.of-others.part').touch()
+    assert len(names(tmp_path / 'deep')) == 3
+    writing.remove_abandoned(tmp_path, deep=False)
+    assert len(names(tmp_path / 'deep')) == 3
+    writing.remove_abandoned(tmp_path)
+    assert len(names(tmp_path / 'deep')) == 2
+    writers[1].communicate('')
+    assert names(tmp_path / 'deep') == ['.of-others.part', 'b']
+
+
 @pytest.mark.parametrize('code', [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_system_error_names_the_file(tmp_path, monkeypatch, code):
     def refuse(_):
