@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -23,11 +23,13 @@ from bids_acc.exceptions import (
     FEW_FILES,
     BidsAccError,
     ExitCode,
+    OutputError,
     ran_out_of_files,
     ran_out_of_memory,
 )
 from bids_acc.files.private import temporary_folder, use_private_matplotlib
 from bids_acc.files.writing import (
+    DISK_ERRORS,
     WRITE_ERRORS,
     cannot_write,
     check_space,
@@ -300,7 +302,8 @@ def run_participant(request: Request) -> ExitCode:
     rows = [row for job in jobs for row in job.plan.values()]
     everybody = not (request.participant_labels or request.session_labels)
     if request.dry_run:
-        print_plan(rows, request.dry_run)
+        with _printing():
+            print_plan(rows, request.dry_run)
         plan.refuse_nothing(rows, everybody=everybody)
         return ExitCode.OK
     plan.refuse_nothing(rows, everybody=everybody)
@@ -328,6 +331,27 @@ def _close(request: Request, text: str, code: ExitCode, subjects: Sequence[str] 
         print(f'Pages: {request.output_dir}/sub-*.html ({len(pages)})', file=sys.stderr)
     elif pages:
         print(f'Page{"s"[: len(pages) > 1]}: {" ".join(map(str, pages))}', file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _printing() -> Iterator[None]:
+    """Say that it is what is printed that a full disk does not take, and no folder of the run.
+
+    Raises
+    ------
+    OutputError
+        Also for what would else be written, and lost, when the process ends.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise OutputError(
+            f'what is printed cannot be written ({error.strerror}): the disk that standard output '
+            'goes to is full.'
+        ) from error
 
 
 def print_plan(rows: Sequence[PlanRow], form: str, stream: TextIO | None = None) -> None:
@@ -392,7 +416,8 @@ def run_group(request: Request) -> ExitCode:
     with read_as_one([request.output_dir, *request.more_outputs]) as data_dir:
         plan = plan_group(data_dir, request.participant_labels, request.session_labels)
         if request.dry_run:
-            print_group_plan(plan, request.dry_run)
+            with _printing():
+                print_group_plan(plan, request.dry_run)
             return ExitCode.OK
         return _analyse_group(request, data_dir, plan)
 

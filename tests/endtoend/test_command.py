@@ -57,6 +57,18 @@ def test_dry_run_prints_the_plan_and_writes_nothing(root, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
+def test_a_plan_that_cannot_be_printed_blames_no_folder(root, tmp_path):
+    command = [sys.executable, '-m', 'bids_acc', str(root), str(tmp_path / 'out'), 'participant']
+    with Path('/dev/full').open('w') as full:
+        done = subprocess.run(
+            [*command, '--dry-run'], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 73
+    assert 'standard output' in done.stderr
+    assert not (tmp_path / 'out').exists()
+
+
 def test_text_plan_names_the_reason(root, tmp_path):
     done = bids_acc(root, tmp_path / 'out', 'participant', '--dry-run')
     assert 'sub-02               anat  fail' in done.stdout
