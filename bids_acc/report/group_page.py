@@ -281,10 +281,9 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     ]
     shown = pd.DataFrame(rows).fillna('')
     groups = list(dict.fromkeys(name for _, row in table.iterrows() for name in by_group(row)))
-    if groups:  # as many columns as groups: what is read of each row must not be right of them
-        first = ['response', 'term', 'cohort', 'p', 'p corrected', 'analysis', 'criterion']
-        rest = [name for name in shown if name not in (*first, *groups)]
-        shown = shown[[*first, *groups, *rest]]
+    # what is read of each row must not lie right of many columns, out of sight
+    first = ['response', 'term', 'cohort', 'p', 'p corrected', 'analysis', 'criterion', *groups]
+    shown = shown[[*first, *(name for name in shown if name not in first)]]
     empty = [c for c in shown if shown[c].eq('').all()]
     if (shown['term'] == 'group').all():  # as the title says
         empty.append('term')
