@@ -40,7 +40,11 @@ END_S = 1.0
 """Seconds that workers have to end by themselves when a run is broken off."""
 
 POLL_S = 0.1
-"""Seconds between two looks at nodes that run elsewhere."""
+"""Seconds between two looks at nodes that run elsewhere, of which nobody tells when they end."""
+
+WAIT_S = 1.0
+"""Seconds after which nodes are looked at although none has told that it ended. A look takes some
+milliseconds, for minutes and hours."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +310,7 @@ def _wait(plugins: Sequence[PluginBase]) -> None:
     """Wait until a node ends, but not for long."""
     futures = [f for p in plugins for f in getattr(p, '_task_obj', {}).values()]
     if futures:
-        wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        wait(futures, timeout=WAIT_S, return_when=FIRST_COMPLETED)
     elif plugins:
         time.sleep(POLL_S)
 

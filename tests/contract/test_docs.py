@@ -49,9 +49,10 @@ def test_every_recipe_is_a_model(text):
 def test_named_flags_and_links_exist(page):
     text = page.read_text()
     others = {
-        '--rm', '--shm-size', '--array', '--signal', '--wrap', '--dependency', '--user',
-        '--network', '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind', '--special',
-        '--chmod', '--no-install-recommends', '--tag', '--to-scanner', '--cifti-output',
+        '--rm', '--shm-size', '--array', '--parsable', '--signal', '--wrap', '--dependency',
+        '--user', '--network', '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind',
+        '--special', '--chmod', '--no-install-recommends', '--tag', '--to-scanner',
+        '--cifti-output',
         '--env', '--format',  # of docker
         '--full', '--quick', '--out', '--eroded',  # of the benchmarks
     }  # fmt: skip
