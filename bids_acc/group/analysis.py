@@ -26,6 +26,7 @@ from bids_acc.execution.plugins import joblib_workers
 from bids_acc.files.meshes import TEMPLATE_MESH
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort.acquisition import data_dictionary
+from bids_acc.group.cohort.asked import asked_columns
 from bids_acc.group.cohort.exclusions import (
     Verdicts,
     honour,
@@ -110,6 +111,7 @@ from bids_acc.report.figures import save_for_paper
 from bids_acc.report.group_page import render_group_page
 from bids_acc.report.reading import explained
 from bids_acc.settings import GroupSettings, Settings
+from bids_acc.tables.columns import spelt_as_asked
 from bids_acc.tables.merging import DATASET_COLUMNS
 from bids_acc.tables.people import read_sidecar
 from bids_acc.tables.writing import tsv_bytes
@@ -170,6 +172,7 @@ def run_group(
     verdicts = _verdicts(output_dir, settings, plan, given is None)
     notes += verdicts.notes
     model = _model(output_dir, data_dir, settings, honour(cohort, verdicts), notes)
+    cohort, given = _spelt_as_asked(cohort, given, model, notes)
     gated = _gated(cohort, model, data_dir, given is None, notes)
     cohort = honour(gated.cohort, verdicts)
     place = model_folder(output_dir, None if model is None else model.name)
@@ -314,6 +317,20 @@ def _model(
     return model
 
 
+def _spelt_as_asked(
+    cohort: Cohort, given: Measures | None, model: Model | None, notes: list[str]
+) -> tuple[Cohort, Measures | None]:
+    """Give columns of people the names by which the model asks for them."""
+    if model is None:
+        return cohort, given
+    people = cohort.participants
+    where = 'participants.tsv' if given is None else '--measures'
+    renamed, told = spelt_as_asked(people.columns, asked_columns(model), where)
+    notes += told
+    cohort = replace(cohort, participants=people.rename(columns=renamed))
+    return cohort, None if given is None else given.renamed(renamed)
+
+
 def _treatment_history(run: GroupRun) -> Cohort:
     """Add response groups from the treatment history, where the model asks for them."""
     if run.model is None:
@@ -340,6 +357,7 @@ def _phenotype(run: GroupRun) -> Cohort:
     people = join_phenotype(
         People(run.cohort.participants), run.data_dir / 'phenotype',
         names_in(asked), known, partial(visit_order, wanted=run.model.sessions),
+        asked_columns(run.model),
     )  # fmt: skip
     for text in people.notes:
         run.note(text)

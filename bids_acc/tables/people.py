@@ -7,6 +7,7 @@ of their column missing; each kind is counted and said in a sentence.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from bids_acc.exceptions import InputDataError
+from bids_acc.tables.columns import spelt_as_asked
 from bids_acc.tables.missing import declared_missing, is_missing
 from bids_acc.tables.ranges import (
     CODES,
@@ -28,7 +30,16 @@ from bids_acc.tables.ranges import (
     plain_name,
     range_of,
 )
-from bids_acc.tables.reading import INVISIBLE, RawTable, number, read_raw, read_text, typed
+from bids_acc.tables.reading import INVISIBLE, TRUTH, RawTable, number, read_raw, read_text, typed
+from bids_acc.tables.written import (
+    READABLE,
+    as_number,
+    bare,
+    commas_may_part,
+    kind_of,
+    units_of,
+    with_groups,
+)
 
 KEYS = ('participant_id', 'session_id')
 _LIKE_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -39,34 +50,6 @@ _LIKE_KEYS: Mapping[str, tuple[str, ...]] = {
                    'wave', 'eventname', 'redcap_event_name'),
 }  # fmt: skip
 """Names under which a key stands by mistake; they are named in the message, not guessed."""
-_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+')
-_CAPPED = re.compile(r'(\d+(?:\.\d+)?)\s*\+')
-"""An age such as ``89+``, by which BIDS protects the oldest."""
-DATE = re.compile(
-    r'\d{4}-\d{1,2}-\d{1,2}([ T].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?|'
-    r'\d{1,2}[-. ][^\W\d_]{3,4}\.?([-. ]\d{2,4})?|[^\W\d_]{3,4}\.?[-. ]\d{2,4}'
-)
-"""What spreadsheets make of numbers, and dates of birth."""
-_YEARS = re.compile(
-    r'(\d+(?:[.,]\d+)?)[ -]?(?:y|yr|yrs|years?|yo|y/o|y\.o\.|years?[ -]old|a|ans?|j|jahre?|'
-    r'a\u00f1os?|anni|anno|jaar|anos?|\u00e5r|lat|\u6b73|\u5c81)\.?|P(\d+(?:\.\d+)?)Y',
-    re.IGNORECASE,
-)
-"""A number of years with its unit, or as ISO 8601 writes a duration."""
-_PARTS_OF_YEARS = re.compile(
-    r'(\d+(?:[.,]\d+)?)[ -]?(?:(m|mo|mos|mths?|months?|monate?n?|mois|mes|meses|mesi|maanden)|'
-    r'(w|wk|wks|weeks?|wochen?)|(d|days?|tagen?|jours?))\.?',
-    re.IGNORECASE,
-)
-"""A number of months, weeks or days, as DICOM writes an age (``408M``) or as people do."""
-_PER_YEAR = (12.0, 365.25 / 7, 365.25)
-"""Months, weeks and days of a year (Julian year of the IAU)."""
-_GROUPED = re.compile(
-    r"[+-]?\d{1,3}(?:(?:['\u2019 ]\d{3})+(?:[.,]\d+)?|(?:,\d{3})+\.\d+|(?:\.\d{3})+,\d+|"
-    r'(?:,\d{3}){2,}|(?:\.\d{3}){2,})'
-)
-"""A number whose thousands are parted by something that cannot be its decimal sign."""
-_PERCENT = re.compile(r'[+-]?\d+(?:[.,]\d+)?\s*%')
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,9 @@ class _Cell:
     who: str
 
 
-def read_people_table(path: Path, wanted: Collection[str] | None = None) -> PeopleTable:
+def read_people_table(
+    path: Path, wanted: Collection[str] | None = None, asked: Collection[str] = ()
+) -> PeopleTable:
     """Read a table about people.
 
     Parameters
@@ -101,6 +86,8 @@ def read_people_table(path: Path, wanted: Collection[str] | None = None) -> Peop
         A tab-separated table; a JSON file of the same name describes its columns.
     wanted : collection of str, optional
         Only these columns, besides the keys.
+    asked : collection of str
+        Of these, columns that are found in other case too; it is said.
 
     Raises
     ------
@@ -111,6 +98,9 @@ def read_people_table(path: Path, wanted: Collection[str] | None = None) -> Peop
     notes = list(raw.notes)
     raw = _with_visits_split(_without_nobody(path, raw, 'participant_id', notes))
     like = like_sessions(raw.header)
+    renamed, told = spelt_as_asked(raw.header, asked, path.name)
+    raw = replace(raw, header=tuple(renamed.get(name, name) for name in raw.header))
+    notes += told
     if wanted is not None:
         raw = _columns_of(raw, {*KEYS, *wanted})
     sidecar = read_sidecar(path.with_suffix('.json'))
@@ -408,6 +398,8 @@ lies within 0 to 120 (years).']
     told: list[_Cell] = []
     missing, levels = declared_missing(description)
     known: list[str | None] = []
+    if _are_signs(cells):
+        levels |= {cell for cell in cells if _SIGNS.fullmatch(cell)}
     for cell, person in zip(cells, who, strict=True):
         empty = (cell in missing) or (is_missing(cell) and cell not in levels)
         if empty and cell.lower() not in ('', 'n/a'):
@@ -415,6 +407,8 @@ lies within 0 to 120 (years).']
         known.append(None if empty else cell)
     if plain_name(name) in SEX_NAMES and not levels:
         known = _one_spelling(known, who, told)
+    elif not levels:
+        known = _one_answer(known, who, told)
     limits = range_of(name, description)
     if not levels.intersection(c for c in known if c is not None and number(c) is None):
         known = _numbers_as_written(known, who, told, limits)
@@ -425,6 +419,16 @@ lies within 0 to 120 (years).']
     return values, _sentences(name, told, where, limits, len(cells))
 
 
+_SIGNS = re.compile(r'[+*\u00b1-]{1,5}|\([+-]\)|0')
+"""A rating in signs: ``-``, ``(+)``, ``++``; in such a column ``-`` and ``*`` are no missing."""
+
+
+def _are_signs(cells: Sequence[str]) -> bool:
+    """Tell whether a column holds ratings in signs."""
+    held = {cell for cell in cells if not is_missing(cell)}
+    return bool(held - {'0'}) and all(_SIGNS.fullmatch(cell) for cell in held)
+
+
 def _numbers_as_written(
     cells: list[str | None], who: Sequence[str], told: list[_Cell], limits: Range | None
 ) -> list[str | None]:
@@ -433,108 +437,32 @@ def _numbers_as_written(
     Words leave a column as it stands: who asks for its numbers is told of them. Dates are left
     out and named where limits say that the column holds numbers and most cells do.
     """
+    marked, cells = cells, [None if cell is None else bare(cell) for cell in cells]
     present = [cell for cell in cells if cell is not None]
-    kinds = _with_groups({cell: _kind(cell, limits) for cell in present})
+    kinds = with_groups({cell: kind_of(cell, limits) for cell in present})
     if set(kinds.values()) <= {'number'}:
         return cells
-    n_numbers = sum(kinds[cell] in _READABLE for cell in present)
+    n_numbers = sum(kinds[cell] in READABLE for cell in present)
     dates = 'date' in kinds.values()
     if not n_numbers or 'text' in kinds.values() or {'number', 'percent'} <= set(kinds.values()):
-        return cells
+        return marked
     if dates and (limits is None or n_numbers < len(present) / 2):
-        return cells
+        return marked
+    if len(units := units_of(kinds)) > 1:
+        told.append(_Cell('units', ', '.join(units), ''))
+        return marked
     commas = [cell for cell in present if kinds[cell] == 'comma']
-    if commas and all(len(c.partition(',')[2]) == 3 for c in commas) and _may_be_groups(commas):
+    if commas_may_part(commas):
         told.append(_Cell('either', commas[0], who[cells.index(commas[0])]))
-        return cells
+        return marked
     corrected: list[str | None] = []
     for cell, person in zip(cells, who, strict=True):
         kind = 'number' if cell is None else kinds[cell]
         if kind != 'number' and cell is not None:
             told.append(_Cell(kind, cell, person))
-            cell = _as_number(cell, kind)  # noqa: PLW2901
+            cell = as_number(cell, kind)  # noqa: PLW2901
         corrected.append(cell)
     return corrected
-
-
-_READABLE = frozenset({'number', 'comma', 'capped', 'unit', 'part', 'grouped', 'percent'})
-
-
-def _kind(cell: str, limits: Range | None) -> str:
-    """Tell what a cell is in a column of numbers."""
-    if number(cell) is not None:
-        return 'number'
-    if is_missing(cell, among_numbers=True):
-        return 'word'
-    if limits is not None and limits.source == 'years':
-        if _YEARS.fullmatch(cell):
-            return 'unit'
-        if _PARTS_OF_YEARS.fullmatch(cell):
-            return 'part'
-    patterns = {'comma': _DECIMAL_COMMA, 'capped': _CAPPED, 'date': DATE, 'grouped': _GROUPED,
-                'percent': _PERCENT}  # fmt: skip
-    return next((kind for kind, like in patterns.items() if like.fullmatch(cell)), 'text')
-
-
-def _with_groups(kinds: Mapping[str, str]) -> dict[str, str]:
-    """Tell which cells have parted thousands, by those of their column that leave no doubt.
-
-    Where a sign parts thousands in one cell and cannot in another, nothing is read as a number.
-    """
-    signs = {s for c, kind in kinds.items() if kind == 'grouped' for s in ',.' if _parts(c, s)}
-    others = [c for c, kind in kinds.items()
-              if kind in ('number', 'comma') and signs.intersection(c)]  # fmt: skip
-    parted = [c for c in kinds if kinds[c] == 'grouped']
-    torn = any(s in c and not _parts(c, s) for c in parted for s in signs)
-    if torn or not all(_ONE_GROUP.fullmatch(cell) for cell in others):
-        return dict.fromkeys(kinds, 'text')
-    return {**kinds, **dict.fromkeys(others, 'grouped')}
-
-
-_ONE_GROUP = re.compile(r'[+-]?[1-9]\d{0,2}[.,]\d{3}')
-
-
-def _parts(cell: str, sign: str) -> bool:
-    """Tell whether a comma or a point parts thousands in a cell, and is not its decimal sign."""
-    return cell.count(sign) > 1 or (sign in cell and cell.rfind(sign) < len(cell) - 4
-                                    and len(set(cell) & {',', '.'}) == 2)  # fmt: skip
-
-
-def _as_number(cell: str, kind: str) -> str | None:
-    """Return the number that a cell of some kind stands for, None where it stands for none."""
-    if kind == 'unit':
-        found = _YEARS.fullmatch(cell)
-        return None if found is None else (found[1] or found[2]).replace(',', '.')
-    if kind == 'part':
-        return _in_years(cell)
-    if kind == 'grouped':
-        return _without_groups(cell)
-    plain = {'comma': cell.replace(',', '.'), 'capped': cell.rstrip('+ '),
-             'percent': cell.rstrip('% ').replace(',', '.')}  # fmt: skip
-    return plain.get(kind)
-
-
-def _in_years(cell: str) -> str | None:
-    """Return months, weeks or days as years, with all digits."""
-    found = _PARTS_OF_YEARS.fullmatch(cell)
-    if found is None:
-        return None
-    unit = next(per for per, word in zip(_PER_YEAR, found.groups()[1:], strict=True) if word)
-    return repr(float(found[1].replace(',', '.')) / unit)
-
-
-def _without_groups(cell: str) -> str:
-    """Return a number without what parts its thousands; the last other sign is decimal.
-
-    A sign that stands several times parts thousands, and so does a comma without a point.
-    """
-    plain = re.sub(r"['\u2019 ]", '', cell)
-    marks = [sign for sign in plain if sign in '.,']
-    decimal = marks[-1] if len(set(marks)) == 2 or (marks and plain != cell) else ''
-    if not decimal:
-        return plain.replace('.', '').replace(',', '')
-    whole, _, rest = plain.rpartition(decimal)
-    return f'{whole.replace(".", "").replace(",", "")}.{rest}'
 
 
 def _one_spelling(
@@ -554,6 +482,26 @@ def _one_spelling(
     return [cell if cell is None else meant[cell] or cell for cell in cells]
 
 
+_ANSWERS: Mapping[str, str] = {
+    **dict.fromkeys(('y', 'yes', 'ja', 'j', 'oui', 's\u00ed', 'si', 'sim', 'true'), 'yes'),
+    **dict.fromkeys(('n', 'no', 'nein', 'non', 'nee', 'nej', 'n\u00e3o', 'false'), 'no'),
+}
+
+
+def _one_answer(
+    cells: list[str | None], who: Sequence[str], told: list[_Cell]
+) -> list[str | None]:
+    """Write yes and no in one way, where a column of nothing else has several."""
+    meant = {cell: _ANSWERS.get(cell.casefold()) for cell in cells if cell is not None}
+    if None in meant.values() or len(meant) <= len(set(meant.values())):
+        return cells
+    if all(cell.casefold() in TRUTH for cell in meant):
+        return cells  # read as truth values, in whatever case
+    told += [_Cell('answer', c, p) for c, p in zip(cells, who, strict=True)
+             if c is not None and meant[c] != c]  # fmt: skip
+    return [None if cell is None else meant[cell] for cell in cells]
+
+
 def _without_codes_among_words(
     cells: list[str | None], who: Sequence[str], levels: frozenset[str], told: list[_Cell]
 ) -> list[str | None]:
@@ -567,12 +515,6 @@ def _without_codes_among_words(
     told += [_Cell('code', cell, person) for cell, person in zip(cells, who, strict=True)
              if cell is not None and cell in codes]  # fmt: skip
     return [None if cell in codes else cell for cell in cells]
-
-
-def _may_be_groups(cells: Sequence[str]) -> bool:
-    """Tell whether all commas could part thousands: one to three digits in front, not 0."""
-    fronts = [cell.lstrip('+-').partition(',')[0] for cell in cells]
-    return all(1 <= len(front) <= 3 and not front.startswith('0') for front in fronts)
 
 
 def _possible(
@@ -591,7 +533,9 @@ def _possible(
     if limits is not None:
         bad |= values.notna() & ~values.map(lambda v: limits.holds(float(v)))
     if limits is not None:
-        told += _far_out(values.mask(bad), who, levels)
+        # no duration and no dose is an answer
+        asked = levels | {'0'} if math.isinf(limits.high) and limits.low == 0 else levels
+        told += _far_out(values.mask(bad), who, asked)
     if not bad.any():
         return values
     for position in bad[bad].index:
@@ -645,8 +589,9 @@ def _sentences(
 ) -> list[str]:
     """Write one sentence for each kind of cell."""
     sentences = []
-    for kind in ('word', 'code', 'range', 'odd', 'date', 'comma', 'capped', 'unit', 'part',
-                 'grouped', 'percent', 'either', 'unknown', 'spelling'):  # fmt: skip
+    for kind in ('word', 'code', 'range', 'odd', 'date', 'censored', 'comma', 'capped', 'unit',
+                 'measured', 'part', 'grouped', 'percent', 'either', 'units', 'unknown',
+                 'spelling', 'answer'):  # fmt: skip
         cells = [cell for cell in told if cell.kind == kind]
         if not cells:
             continue
@@ -665,9 +610,16 @@ def _sentences(
             'write n/a if that is meant, or list it under MissingValues in the JSON file.',
             'date': f'dates left out: {named}{more}; a spreadsheet may have made them of numbers: '
             'write the numbers.',
+            'censored': f'only a bound is known and left out: {named}{more}; who reaches the end '
+            'of a scale is then in no comparison of it, so its means are biased.',
             'unknown': f'read as missing: {counted}, unknown by ISO/IEC 5218.',
             'spelling': f'written in several ways ({counted}): read as M and F.',
             'unit': f'{total} with a unit ({example}), read as the number.',
+            'answer': f'yes and no are written in several ways ({counted}): read as yes and no.',
+            'measured': f'{total} with a unit ({example}), read as the number.',
+            'units': f'written in several units ({cells[0].text}): the column is not read as '
+            'numbers; write one unit in all cells, best without its name, and Units in the JSON '
+            'file.',
             'comma': f'{total} with a decimal comma ({example}), read with a point.',
             'capped': f'{total} capped ({example}), read as the number.',
             'part': f'{total} in months, weeks or days ({example}), read in years.',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bids_acc.tables.reading import number
@@ -30,6 +30,8 @@ class Range:
 
     def __str__(self) -> str:
         """Return the limits in words."""
+        if self.high == float('inf'):
+            return f'{self.low:g} or above ({self.source})'
         return f'{self.low:g} to {self.high:g} ({self.source})'
 
 
@@ -40,9 +42,27 @@ AGE_NAMES = (
     r'\u00e5lder|wiek|et\u00e0'
 )
 """Names of the column of ages, in some languages; without case, other signs as ``_``."""
+AGE_IN_PARTS = r'age_?(?:at_(?:scan|mri)_?)?(?:in)?_?(?:months?|mo|weeks?|days?)|alter_in_monaten'
+"""Names of ages in parts of years."""
+BIRTH_NAMES = (
+    r'dob|birth_?(?:date|day)|date_?of_?birth|year_?of_?birth|birth_?year|geburts(?:datum|jahr)'
+)
+"""Names of columns that hold when somebody was born."""
+_AMOUNT = (0.0, float('inf'))
+_DURATIONS = (
+    r'(?!.*(?:change|delta|diff|log)).*(?:duration|dup)_?(?:of_\w+?)?_?'
+    r'(?:days?|weeks?|months?|wks?|mo|hours?)'
+)
+_DOSES = (
+    r'(?!.*(?:change|delta|diff|log)).*(?:dose|dosage|cpz|chlorpromazine_equivalents?)'
+    r'(?:_?(?:mg|g|eq|equivalents?|per_day|day|daily|total))*'
+)
 KNOWN: tuple[tuple[str, tuple[float, float], str], ...] = (
     (AGE_NAMES, _AGE, 'years'),
     (r'(age_?(of|at)?_?)?onset|(illness_?)?duration(_of_illness)?(_?years?)?', _AGE, 'years'),
+    (_DURATIONS, _AMOUNT, 'durations'),
+    (_DOSES, _AMOUNT, 'doses'),
+    (AGE_IN_PARTS, _AMOUNT, 'ages'),
     (r'education(_?years)?|years_of_education', (0.0, 40.0), 'years'),
     (r'(fs)?iq|wais|wasi|nart', (20.0, 220.0), 'intelligence quotient'),
     (r'panss(_?total)?(_score)?', (30.0, 210.0), 'PANSS total, Kay 1987'),
@@ -128,6 +148,30 @@ def range_of(column: str, description: object = None) -> Range | None:
             factor = _per_year(entry.get('Units')) if source == 'years' else 1.0
             return Range(least, most * factor, source if factor == 1 else str(entry['Units']))
     return None
+
+
+def birth_hint(columns: Iterable[str]) -> str:
+    """Say that ages can be computed, where a table tells when people were born.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Of the table.
+
+    Returns
+    -------
+    str
+        A sentence with a blank in front; empty without such a column.
+
+    Examples
+    --------
+    >>> birth_hint(['sex', 'Date of birth'])
+    ' Date of birth tells when people were born: write their ages at the scan in a column age.'
+    """
+    born = [str(c) for c in columns if re.fullmatch(BIRTH_NAMES, plain_name(str(c)))]
+    if not born:
+        return ''
+    return f' {born[0]} tells when people were born: write their ages at the scan in a column age.'
 
 
 def _limit(value: object) -> float | None:

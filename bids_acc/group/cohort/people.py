@@ -6,7 +6,7 @@ All tables are read and matched in one way: ids by `bids_acc.tables.labels`, cel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -481,7 +481,7 @@ def _say_unmatched(people: People, visits: pd.DataFrame, where: str) -> None:
 
 def join_phenotype(
     people: People, folder: Path, names: set[str],
-    known: Iterable[str], decide: Decide,
+    known: Iterable[str], decide: Decide, asked: Collection[str] = (),
 ) -> People:  # fmt: skip
     """Add the columns of phenotype tables that a model names.
 
@@ -497,6 +497,9 @@ def join_phenotype(
         All participants who have results.
     decide : callable
         Tells the order of the sessions of a table.
+    asked : collection of str
+        Those of the names that are columns of people whatever happens: they are found in other
+        case too, and so that is said.
 
     Returns
     -------
@@ -510,7 +513,7 @@ def join_phenotype(
     known = set(known)
     for path in sorted(folder.glob('*.tsv')):
         try:
-            table = read_people_table(path, names)
+            table = read_people_table(path, names, set(asked) - set(people.frame.columns))
         except InputDataError as error:
             # one broken table of phenotypes must not stop a model that names a column of another
             joined.notes.append(f'{error} It is not read.')

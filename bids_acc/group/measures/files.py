@@ -144,7 +144,7 @@ def data_dictionary(measures: Measures, people: Mapping[str, object]) -> DataDic
 def _entry(name: str, meaning: Meaning, people: Mapping[str, object]) -> dict[str, object]:
     """Describe one column."""
     if meaning.kind == 'person':
-        known = people.get(name)
+        known = described(people, name)
         plain: dict[str, object] = {
             'Description': f'{name}, as in participants.tsv, sessions.tsv or phenotype/'
         }

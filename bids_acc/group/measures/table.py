@@ -116,6 +116,17 @@ class Measures:
         ]  # fmt: skip
         return self.participants.join(self.wide[more])
 
+    def renamed(self, names: Mapping[str, str]) -> Measures:
+        """Return the same with other names of some columns.
+
+        Parameters
+        ----------
+        names : mapping of str to str
+            Column to its new name.
+        """
+        meanings = {names.get(name, name): held for name, held in self.meanings.items()}
+        return Measures(self.wide.rename(columns=names), meanings, self.notes)
+
     @property
     def qc(self) -> pd.DataFrame | None:
         """Quality of all modalities, or None."""

@@ -7,6 +7,7 @@ pass its quality gate is missing there, and `Study.gate_failed` keeps where.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -18,10 +19,19 @@ from bids_acc.group.formulas.design import OUTSIDE, varies
 from bids_acc.group.opnmf.features import BOTH, PARTIAL_VOLUME
 from bids_acc.group.statistics.model.declaration import HEMISPHERE, Covariate, Model, nearest
 from bids_acc.group.statistics.study.data import KEYS, Measure, Study, as_levels
-from bids_acc.group.statistics.study.odd_columns import MOST_ODD, outside_levels
+from bids_acc.group.statistics.study.odd_columns import (
+    MOST_ODD,
+    are_few,
+    cells_of,
+    columns_of_numbers,
+    no_numbers,
+    outside_levels,
+)
 from bids_acc.group.statistics.study.persons import groups_and_cohorts
 from bids_acc.group.statistics.study.sessions import with_improvement
 from bids_acc.group.statistics.study.voxels import VoxelChoice, choose_voxels, for_voxels, selected
+from bids_acc.tables.ranges import AGE_NAMES, SEX_NAMES, SEXES, birth_hint, plain_name
+from bids_acc.tables.written import kind_of, units_of
 
 logger = logging.getLogger(__name__)
 
@@ -280,6 +290,7 @@ def _people(
             raise InputDataError(
                 f'The model asks for column {name!r}, which neither participants.tsv nor '
                 f'sessions.tsv nor a table in phenotype/ has; {hint}: {", ".join(columns)}.'
+                f'{birth_hint(columns) if re.fullmatch(AGE_NAMES, plain_name(name)) else ""}'
             )
     placed = groups_and_cohorts(people, model)
     group, cohort = placed['group'], placed['cohort']
@@ -295,11 +306,8 @@ def _people(
                 f'participants.tsv: {covariate.column} is empty in everybody; fill it in, or take '
                 'it out of the Covariates of the model file.'
             )
-    for name in (
-        *model.content['Clinical']['Scores'],
-        *model.content['Demographics']['Continuous'],
-    ):
-        if name in people.columns:
+    for name in columns_of_numbers(model):
+        if name in people.columns and name not in {c.column for c in model.covariates}:
             people[name] = _numbers(people[name], people['participant_id'])
     nested = {
         covariate.name: _asked_of_some(people[covariate.column], covariate, group, cohort)
@@ -316,6 +324,7 @@ def _of_levels(column: pd.Series, covariate: Covariate, who: pd.Series) -> pd.Se
     """
     text = as_levels(column, covariate.levels)
     refuse_spellings(text, str(column.name), 'levels')
+    _refuse_codes_of_sexes(text, str(column.name), who)
     odd = outside_levels(column, covariate)
     # some odd cells are typing errors, and these people missing; many are a declaration that is
     # wrong, and with it everybody would be
@@ -358,6 +367,20 @@ def refuse_spellings(names: pd.Series, column: str, what: str) -> None:
             )
 
 
+def _refuse_codes_of_sexes(names: pd.Series, column: str, who: pd.Series) -> None:
+    """Refuse sexes written in words by some and in codes by others: nobody knows the codes."""
+    if plain_name(column) not in SEX_NAMES:
+        return
+    coded = names.isin(['0', '1', '2'])
+    words = names.map(lambda name: str(name).casefold() in SEXES)
+    if coded.any() and words.any():
+        raise InputDataError(
+            f'participants.tsv: {column} holds words ({", ".join(sorted(set(names[words])))}) and '
+            f'codes ({cells_of(coded, names, who, 3)}); write M and F in all rows (by ISO/IEC '
+            '5218 1 is male and 2 female, but many tables code otherwise).'
+        )
+
+
 def _asked_of_some(
     column: pd.Series, covariate: Covariate, group: pd.Series, cohort: pd.Series
 ) -> pd.Series:
@@ -376,20 +399,26 @@ def _asked_of_some(
 
 
 def _numbers(column: pd.Series, who: pd.Series) -> pd.Series:
-    """Read numbers; text that is no number is an error, not a missing value."""
-    number = pd.to_numeric(column, errors='coerce')
-    wrong = number.isna() & column.notna()
-    if wrong.any():
+    """Read numbers; a few cells that are none are missing, many are an error."""
+    wrong = no_numbers(column)
+    if wrong.any() and not are_few(wrong, column):
         comma = pd.to_numeric(column[wrong].astype(str).str.replace(',', '.'), errors='coerce')
         remedy = 'write n/a for what is not known, or declare a covariate categorical'
         if comma.notna().all():
             remedy = 'write decimal points in place of commas'
+        elif len(units := _units(column[wrong])) > 1:
+            remedy = f'write one unit ({", ".join(units)}) in all cells, without its name'
         raise InputDataError(
-            f'participants.tsv: {column.name} of {who[wrong].iloc[0]} is '
-            f'{column[wrong].iloc[0]!r}, which is no number ({int(wrong.sum())} such cells); '
-            f'{remedy}.'
+            f'participants.tsv: {column.name} holds {cells_of(wrong, column, who, 3)}, which '
+            f'{"is no number" if wrong.sum() == 1 else "are no numbers"} ({int(wrong.sum())} such '
+            f'cells); {remedy}.'
         )
-    return number.astype(float)
+    return pd.to_numeric(column, errors='coerce').astype(float)
+
+
+def _units(cells: pd.Series) -> list[str]:
+    """Return the units that numbers are written with."""
+    return units_of({cell: kind_of(cell, None) for cell in cells.astype(str)})
 
 
 def _join(people: pd.DataFrame, present: list[pd.DataFrame]) -> pd.DataFrame:

@@ -41,6 +41,63 @@ def outside_levels(column: pd.Series, covariate: Covariate) -> pd.Series:
     return text.notna() & ~text.isin(covariate.levels)
 
 
+def no_numbers(column: pd.Series) -> pd.Series:
+    """Tell which cells of a column that is analysed as numbers hold something else.
+
+    Parameters
+    ----------
+    column : Series
+        Cells of a table.
+
+    Examples
+    --------
+    >>> no_numbers(pd.Series(['3', '12-14', None])).tolist()
+    [False, True, False]
+    """
+    return column.notna() & pd.to_numeric(column, errors='coerce').isna()
+
+
+def are_few(wrong: pd.Series, column: pd.Series) -> bool:
+    """Tell whether cells of a column are few enough to be left out, and not a wrong column.
+
+    Parameters
+    ----------
+    wrong : Series of bool
+        Cells that cannot be used.
+    column : Series
+        All cells, NaN where missing.
+
+    Returns
+    -------
+    bool
+        Whether one, or at most `MOST_ODD` of the known cells, is wrong, and not half of them.
+    """
+    known = int(column.notna().sum())
+    return int(wrong.sum()) <= max(1.0, MOST_ODD * known) and 2 * int(wrong.sum()) < known
+
+
+def cells_of(wrong: pd.Series, column: pd.Series, who: pd.Series, most: int = 5) -> str:
+    """Name cells and whom they are of.
+
+    Parameters
+    ----------
+    wrong : Series of bool
+        Which cells.
+    column, who : Series
+        Cells, and participants.
+    most : int
+        More than so many are counted.
+
+    Returns
+    -------
+    str
+        Such as ``'12-14' of sub-01``.
+    """
+    pairs = list(dict.fromkeys(zip(column[wrong].astype(str), who[wrong], strict=True)))
+    more = f' and {len(pairs) - most} more' if len(pairs) > most else ''
+    return ', '.join(f'{cell!r} of {person}' for cell, person in pairs[:most]) + more
+
+
 def column_notes(
     people: pd.DataFrame, model: Model, sidecar: Mapping[str, object], metabolites: Collection[str]
 ) -> list[str]:
@@ -62,8 +119,12 @@ def column_notes(
     list of str
         A sentence for each.
     """
-    notes = [*_odd_levels(people, model), *_codes_as_numbers(people, model, sidecar),
-             *_mostly_missing(people, model)]  # fmt: skip
+    notes = [
+        *_odd_levels(people, model),
+        *_odd_numbers(people, model),
+        *_codes_as_numbers(people, model, sidecar),
+        *_mostly_missing(people, model),
+    ]
     shared = [str(c) for c in people.columns if c not in KEYS and c in metabolites]
     if shared:
         notes.append(
@@ -90,6 +151,37 @@ def _odd_levels(people: pd.DataFrame, model: Model) -> Iterator[str]:
             )
 
 
+def columns_of_numbers(model: Model) -> list[str]:
+    """Return the columns of people that a model analyses as numbers.
+
+    Parameters
+    ----------
+    model : Model
+        Its continuous covariates, clinical scores and demographics.
+
+    Returns
+    -------
+    list of str
+        Each once.
+    """
+    names = [c.column for c in model.covariates if c.kind != 'categorical']
+    names += [*model.content['Clinical']['Scores'], *model.content['Demographics']['Continuous']]
+    return list(dict.fromkeys(names))
+
+
+def _odd_numbers(people: pd.DataFrame, model: Model) -> Iterator[str]:
+    """Name cells that are no numbers, where a column of numbers has a few."""
+    for name in columns_of_numbers(model):
+        if name not in people:
+            continue
+        wrong = no_numbers(people[name])
+        if wrong.any():
+            yield (
+                f'{name} holds {cells_of(wrong, people[name], people["participant_id"])}, which '
+                f'{"is no number" if wrong.sum() == 1 else "are no numbers"}: left out as missing.'
+            )
+
+
 MOST_MISSING = 1 / 3
 """Share of people without a covariate above which that is said first (own convention)."""
 
@@ -101,15 +193,24 @@ def _mostly_missing(people: pd.DataFrame, model: Model) -> Iterator[str]:
         asked = group.isin(covariate.only_in or model.group.levels)
         if covariate.column not in people or not asked.any():
             continue
-        told = people[covariate.column].notna().groupby(people['participant_id']).any()
+        column = people[covariate.column]
+        told = column.notna().groupby(people['participant_id']).any()
         told = told.reindex(people.loc[asked, 'participant_id'].unique())
         lacking = int((~told).sum())
         if lacking > MOST_MISSING * len(told):
             yield (
                 f'{covariate.column} is missing in {lacking} of {len(told)} participants, who are '
                 'in nothing that is adjusted for it: what is adjusted and what is not are of '
-                'different people.'
+                f'different people.{_if_empty_is_no(column)}'
             )
+
+
+def _if_empty_is_no(column: pd.Series) -> str:
+    """Ask for the other answer, where all that are there are one word: a box that is ticked."""
+    held = column.dropna().unique()
+    if len(held) != 1:
+        return ''
+    return f' All others hold {held[0]}: if an empty cell means no, write no.'
 
 
 def _codes_as_numbers(

@@ -22,9 +22,17 @@ from bids_acc.group.statistics.study.data import as_text, level_text
 from bids_acc.group.statistics.study.sessions import at_first_visit, visit_order
 from bids_acc.group.statistics.study.voxels import usable_voxels, why_voxel
 from bids_acc.tables.missing import is_missing
-from bids_acc.tables.people import DATE, described
-from bids_acc.tables.ranges import AGE_NAMES, SEX_NAMES, WORD_CODES, plain_name
+from bids_acc.tables.people import described
+from bids_acc.tables.ranges import (
+    AGE_IN_PARTS,
+    AGE_NAMES,
+    SEX_NAMES,
+    WORD_CODES,
+    birth_hint,
+    plain_name,
+)
 from bids_acc.tables.reading import number
+from bids_acc.tables.written import DATE
 
 logger = logging.getLogger(__name__)
 
@@ -342,12 +350,15 @@ def _why_not_numeric(people: pd.DataFrame, name: str) -> str:
     what, remedy = 'text', 'write n/a for what is not known.'
     if DATE.fullmatch(first):
         what, remedy = 'dates', 'write numbers; a spreadsheet may have made dates of them.'
+    elif re.fullmatch(r'\d+\s?(-|\u2013|to|bis)\s?\d+', first):
+        what, remedy = 'ranges', 'write numbers, or name it with Kind categorical in a model file.'
     return f'it holds {what} ({first!r} of {who}; {int(wrong.sum())} such cells): {remedy}'
 
 
 def _age_column(columns: Sequence[str]) -> str | None:
-    """Return the column of ages: ``age``, or the first that is named like it."""
-    like = [str(c) for c in columns if re.fullmatch(AGE_NAMES, plain_name(str(c)))]
+    """Return the column of ages: ``age``, or the first that is named like it, in whatever unit."""
+    like = [str(c) for names in (AGE_NAMES, AGE_IN_PARTS) for c in columns
+            if re.fullmatch(names, plain_name(str(c)))]  # fmt: skip
     return _find(columns, ['age']) or next(iter(like), None)
 
 
@@ -368,7 +379,9 @@ def _covariates(people: pd.DataFrame, reasons: list[str]) -> list[ProposedCovari
     elif age is not None:
         reasons.append(f'{age} is no covariate: {_why_not_numeric(people, age)}')
     else:
-        reasons.append('Age is no covariate: no column is named like it.')
+        reasons.append(
+            f'Age is no covariate: no column is named like it.{birth_hint(people.columns)}'
+        )
     sex = _find(list(people.columns), SEX_NAMES)
     if sex is not None:
         levels = _levels(people[sex])
