@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from bids_acc.clinical.criteria import (
 )
 from bids_acc.clinical.equivalents import DEFAULT_METHOD, OWN_METHOD, load_equivalents
 from bids_acc.clinical.evidence import Context, Thresholds, load_thresholds
-from bids_acc.clinical.history import collect_histories, read_table
+from bids_acc.clinical.history import collect_histories, read_otherwise, read_table
 from bids_acc.derivatives import outputs
 from bids_acc.exceptions import InputDataError
 from bids_acc.tables.labels import match_labels
@@ -39,6 +40,8 @@ class Groups:
     """One row per participant, definition and rule."""
     doses: pd.DataFrame
     """One row per antipsychotic trial with its chlorpromazine equivalent."""
+    notes: tuple[str, ...] = ()
+    """What was read otherwise than it stands there, and what is odd."""
 
 
 def classify(
@@ -99,7 +102,8 @@ def classify(
     labels: list[dict[str, str]] = []
     trace: list[dict[str, Any]] = []
     doses: list[dict[str, Any]] = []
-    for history in collect_histories(trials, ratings, names=names):
+    drugs = {key[1] for key in table}
+    for history in collect_histories(trials, ratings, names=names, drugs=drugs):
         who = history.participant_id
         row: dict[str, str] = {'participant_id': who}
         for name, apply in rules.items():
@@ -119,6 +123,12 @@ def classify(
             for trial in history.trials
             if trial.get('drug_class', 'antipsychotic') == 'antipsychotic'
         )  # fmt: skip
+    read = [(names[0], text) for text in read_otherwise(trials, drugs)]
+    read += [(names[1], text) for text in read_otherwise(ratings)]
+    notes = [f'{Path(file).name}, {text}.' for file, text in read]
+    table_of_doses = pd.DataFrame(
+        doses, columns=['participant_id', 'trial', 'drug', 'cpz_mg', 'method']
+    )
     columns = ['participant_id', *(c for name in rules for c in (name, f'{name}_lacks'))]
     return Groups(
         labels=pd.DataFrame(labels, columns=columns),
@@ -127,8 +137,40 @@ def classify(
             columns=['participant_id', 'definition', 'rule', 'outcome', 'threshold', 'evidence',
                      'source'],
         ),
-        doses=pd.DataFrame(doses, columns=['participant_id', 'trial', 'drug', 'cpz_mg', 'method']),
+        doses=table_of_doses,
+        notes=(*notes, *_dose_notes(table_of_doses)),
     )  # fmt: skip
+
+
+MOST_CPZ_MG = 3000.0
+"""Chlorpromazine equivalent, mg per day, above which a dose is asked about (own convention: five
+times what counts as adequate)."""
+
+
+def _dose_notes(doses: pd.DataFrame) -> list[str]:
+    """Name drugs without an equivalent, and doses that may be typing errors."""
+    equivalents = pd.to_numeric(doses['cpz_mg'])
+    unknown = Counter(doses.loc[equivalents.isna(), 'drug'])
+    high = [
+        f'{drug} of {who} ({mg:.0f} mg)'
+        for who, drug, mg in zip(doses['participant_id'], doses['drug'], equivalents, strict=True)
+        if mg > MOST_CPZ_MG
+    ]
+    notes = []
+    if unknown:
+        named = ', '.join(f'{drug} ({n})' for drug, n in unknown.most_common(8))
+        notes.append(
+            f'Treatment history: no chlorpromazine equivalent of {named}: the drug, its route or '
+            'a dose or interval is not known, so that it cannot be told whether these trials were '
+            'adequate.'
+        )
+    if high:
+        more = f' and {len(high) - 5} more' if len(high) > 5 else ''
+        notes.append(
+            f'Treatment history: above {MOST_CPZ_MG:.0f} mg of chlorpromazine per day: '
+            f'{", ".join(high[:5])}{more}; is a dose wrong?'
+        )
+    return notes
 
 
 def classify_files(trials: Path, ratings: Path, **options: object) -> Groups:

@@ -10,7 +10,8 @@ import difflib
 import json
 import logging
 import math
-from collections.abc import Hashable, Mapping
+import re
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -20,6 +21,8 @@ from typing import Any, Literal
 import jsonschema
 import pandas as pd
 
+from bids_acc.clinical.equivalents import load_equivalents, normal_name
+from bids_acc.clinical.written import REMEDIES, amount, generic_name, why_no_drug
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
 from bids_acc.tables.labels import with_prefix
@@ -29,8 +32,8 @@ from bids_acc.tables.reading import INVISIBLE, read_raw
 LOGGER = logging.getLogger(__name__)
 Kind = Literal['trial', 'rating']
 Record = Mapping[str, Any]
-TRUE_WORDS = frozenset({'true', 'yes', '1', '1.0'})
-FALSE_WORDS = frozenset({'false', 'no', '0', '0.0'})
+TRUE_WORDS = frozenset({'true', 'yes', 'y', '1', '1.0'})
+FALSE_WORDS = frozenset({'false', 'no', 'n', '0', '0.0'})
 
 
 @dataclass(frozen=True)
@@ -67,31 +70,26 @@ def history_schema() -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding='utf-8')))
 
 
-def _number(text: str) -> int | float | str:
-    """Return text as a number if it is one; whole numbers as int."""
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() else value
-
-
 _NOTHING = frozenset({'none', 'nil', 'undetermined'})
 """Of a drug, a dose or an answer: there is none."""
 
 
-def _convert(value: object, rule: Mapping[str, object]) -> object:
+def _convert(name: str, value: object, rule: Mapping[str, object]) -> object:
     """Turn a cell into the type that the schema asks for; None when it is missing."""
-    text = str(value).strip()
+    text = ' '.join(str(value).split())
     numeric = rule.get('type') in ('number', 'integer')
     if is_missing(text, among_numbers=numeric) or text.casefold() in _NOTHING:
         return None
     if rule.get('type') == 'boolean':
         lower = text.lower()
         return lower in TRUE_WORDS if lower in TRUE_WORDS | FALSE_WORDS else text
-    if rule.get('type') in ('number', 'integer'):
-        return _number(text)
+    if numeric:
+        found = amount(name, text)[0]
+        return text if found is None else int(found) if found.is_integer() else found
     return text.lower() if 'enum' in rule else text
+
+
+_DATES = re.compile(r'start|stop|begin|end|date|from|until', re.IGNORECASE)
 
 
 def _check_columns(columns: list[str], known: list[str], where: str) -> None:
@@ -104,10 +102,15 @@ def _check_columns(columns: list[str], known: list[str], where: str) -> None:
         if close or name.lower().startswith('panss_'):
             meant = close[0] if close else 'panss_p1'
             raise InputDataError(f'{where}: unknown column {name!r}; did you mean {meant!r}?')
-        LOGGER.info('%s: column %s is not used', where, name)
+        dates = _DATES.search(name) is not None
+        more = ': how long a trial was is read from weeks' if dates else ''
+        LOGGER.log(logging.WARNING if dates else logging.INFO, '%s: column %s is not used%s',
+                   where, name, more)  # fmt: skip
 
 
-def read_records(table: pd.DataFrame, kind: Kind, where: str = 'table') -> list[Record]:
+def read_records(
+    table: pd.DataFrame, kind: Kind, where: str = 'table', drugs: Collection[str] = ()
+) -> list[Record]:
     """Check a table against the schema and return its rows without missing values.
 
     Parameters
@@ -118,37 +121,107 @@ def read_records(table: pd.DataFrame, kind: Kind, where: str = 'table') -> list[
         Which part of the schema applies.
     where : str
         File, for messages.
+    drugs : collection of str
+        Generic names of antipsychotics besides those of the shipped table of equivalents.
 
     Returns
     -------
     list of mapping
-        One for each row.
+        One for each row; antipsychotics by their generic names.
 
     Raises
     ------
     InputDataError
-        Naming file, row, column and what is wrong.
+        Naming file, rows, columns and what is wrong.
     """
     schema = history_schema()['$defs'][kind]
     rules = schema['properties']
     _check_columns([str(c) for c in table.columns], list(rules), where)
     validator = jsonschema.Draft202012Validator(schema)
+    known = {key[1] for key in load_equivalents()} | set(drugs)
     records: list[Record] = []
+    wrong: list[str] = []
     for number, row in enumerate(table.to_dict('records'), start=2):
         record = _record(row, rules)
-        for error in validator.iter_errors(record):
-            column = '.'.join(str(p) for p in error.path) or 'row'
-            raise InputDataError(f'{where}, line {number}, {column}: {error.message}.')
+        wrong += [f'line {number}, {text}' for text in _named(record, known)]
+        wrong += [f'line {number}, {_sentence(error)}' for error in validator.iter_errors(record)]
         records.append(record)
+    if wrong:
+        more = f'; {len(wrong) - 3} more' if len(wrong) > 3 else ''
+        raise InputDataError(f'{where}, {"; ".join(wrong[:3])}{more}.')
+    _refuse_shares(records, where)
     return records
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    """Say what is wrong with a cell, and what to write where it may mean two things."""
+    column = '.'.join(str(part) for part in error.path) or 'row'
+    text = f'{column}: {error.message}'
+    return f'{text} ({REMEDIES[column]})' if column in REMEDIES else text
+
+
+def _named(record: dict[str, object], known: Collection[str]) -> Iterator[str]:
+    """Give an antipsychotic its generic name; say why where a cell cannot be one drug."""
+    if 'drug' not in record or record.get('drug_class', 'antipsychotic') != 'antipsychotic':
+        return
+    name = generic_name(normal_name(str(record['drug'])), known)
+    if reason := why_no_drug(name, known):
+        yield f'drug: {record["drug"]!r} {reason}'
+    if name in known:
+        record['drug'] = name
+
+
+def _refuse_shares(records: Sequence[Record], where: str) -> None:
+    """Refuse columns in per cent that hold shares: .9 would be less than one per cent."""
+    for column in ('adherence_pct', 'reduction_pct'):
+        held = {r['participant_id']: r[column] for r in records if column in r}
+        if any(abs(v) > 1 for v in held.values()):
+            continue
+        if shares := [f'{v:g} of {who}' for who, v in held.items() if v % 1]:
+            raise InputDataError(
+                f'{where}, {column}: no value is above 1 ({shares[0]}), so these are shares; '
+                'write per cent (90 for .9).'
+            )
 
 
 def _record(
     row: Mapping[Hashable, object], rules: Mapping[str, Mapping[str, object]]
 ) -> dict[str, Any]:
     """Convert the known cells of a row, leaving out the missing ones."""
-    cells = {name: _convert(row[name], rule) for name, rule in rules.items() if name in row}
+    cells = {name: _convert(name, row[name], rule) for name, rule in rules.items() if name in row}
     return {name: value for name, value in cells.items() if value is not None}
+
+
+def read_otherwise(table: pd.DataFrame, drugs: Collection[str] = ()) -> list[str]:
+    """Say which cells of a table of trials or ratings are read otherwise than they stand there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Cells as text.
+    drugs : collection of str
+        Generic names of antipsychotics besides those of the shipped table of equivalents.
+
+    Returns
+    -------
+    list of str
+        A sentence for each column, naming some.
+    """
+    known = {key[1] for key in load_equivalents()} | set(drugs)
+    notes = []
+    for column in table:
+        cells = [' '.join(str(cell).split()) for cell in table[column].dropna()]
+        read = dict[str, str]()
+        for cell in cells:
+            if column == 'drug' and (name := generic_name(normal_name(cell), known)) in known:
+                read |= {cell: name} if name != normal_name(cell) else {}
+            elif (found := amount(str(column), cell))[1]:
+                read[cell] = f'{found[0]:g}'
+        if read:
+            pairs = [f'{cell} as {value}' for cell, value in read.items()]
+            more = f' and {len(pairs) - 5} more' if len(pairs) > 5 else ''
+            notes.append(f'{column}: {", ".join(pairs[:5])}{more}')
+    return notes
 
 
 @reads('table', 'save it as tab-separated text')
@@ -183,8 +256,9 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def collect_histories(
-    trials: pd.DataFrame, ratings: pd.DataFrame, *, names: tuple[str, str] = ('trials', 'ratings')
-) -> list[History]:
+    trials: pd.DataFrame, ratings: pd.DataFrame, *,
+    names: tuple[str, str] = ('trials', 'ratings'), drugs: Collection[str] = (),
+) -> list[History]:  # fmt: skip
     """Join trials and ratings of each participant.
 
     Parameters
@@ -195,6 +269,8 @@ def collect_histories(
         One row per participant.
     names : (str, str)
         Files, for messages.
+    drugs : collection of str
+        Names of drugs besides those of the shipped table.
 
     Returns
     -------
@@ -207,7 +283,7 @@ def collect_histories(
         If a row breaks the schema, or a participant has two rows of ratings.
     """
     by_participant: dict[str, list[Record]] = {}
-    for record in read_records(trials, 'trial', names[0]):
+    for record in read_records(trials, 'trial', names[0], drugs):
         by_participant.setdefault(record['participant_id'], []).append(record)
     rated: dict[str, Record] = {}
     for record in read_records(ratings, 'rating', names[1]):

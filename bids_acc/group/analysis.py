@@ -31,6 +31,7 @@ from bids_acc.group.cohort.exclusions import (
     Verdicts,
     honour,
     read_verdicts,
+    refuse_nobody_left,
 )
 from bids_acc.group.cohort.gates import Gated, apply_gates, has_gates, sessions_left_out
 from bids_acc.group.cohort.people import People, join_phenotype
@@ -175,6 +176,9 @@ def run_group(
     cohort, given = _spelt_as_asked(cohort, given, model, notes)
     gated = _gated(cohort, model, data_dir, given is None, notes)
     cohort = honour(gated.cohort, verdicts)
+    for text in refuse_nobody_left(gated.cohort.flow, cohort.flow, verdicts.source):
+        LOGGER.warning('%s', text)
+        notes.append(text)
     place = model_folder(output_dir, None if model is None else model.name)
     with whole_folder(place) as folder:
         run = GroupRun(
@@ -338,6 +342,8 @@ def _treatment_history(run: GroupRun) -> Cohort:
     groups = classify_for_model(run.model.content['TreatmentHistory'], run.data_dir)
     if groups is None:
         return run.cohort
+    for text in groups.notes:
+        run.note(text)
     write_groups(groups, run.output_dir)
     return replace(run.cohort, participants=join_labels(run.cohort.participants, groups))
 

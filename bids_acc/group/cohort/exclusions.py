@@ -4,7 +4,8 @@ A table ``exclude.tsv`` has a row for each verdict: ``participant_id``, ``sessio
 every session), ``modality`` (anat, dwi, func, mtr, mrs or all), ``reason`` and ``rater``; in place
 of the first three, ``bids_name`` as in MRIQC's tables (``sub-01_ses-1_T1w``). It is honoured
 before anything is factorized or compared, and shown with every other exclusion. With a column
-``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out.
+``rating``, as the subjects' pages write it, only the rows that say ``exclude`` leave somebody out;
+a column ``exclude`` or ``include`` with yes and no is understood as well.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from bids_acc.group.cohort.people import matched, session_labels
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.cohort.reading import Cohort
 from bids_acc.group.opnmf.features import VertexMetrics
-from bids_acc.tables.cells import records
+from bids_acc.tables.cells import is_empty, records
 from bids_acc.tables.people import BIDS_NAME, read_people_table, visits_of
+from bids_acc.tables.ranges import plain_name
 
 LOGGER = logging.getLogger(__name__)
 
@@ -178,8 +180,38 @@ def _with_our_names(frame: pd.DataFrame) -> pd.DataFrame:
     })  # fmt: skip
 
 
+_OUT = re.compile(r'exclude[ds]?|exclusion|left_?out|drop(ped)?|remove[ds]?|bad|fail(ed)?')
+_IN = re.compile(r'include[ds]?|inclusion|keep|kept|use[ds]?|usable|good|pass(ed)?|ok')
+"""Names of columns that answer whether data are left out, or are used."""
+_YES = frozenset({'yes', 'y', 'true', '1', '1.0', 'x'})
+_NO = frozenset({'no', 'n', 'false', '0', '0.0'})
+
+
+def _with_answers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Give a table that answers ``exclude: yes`` or ``include: no`` the column of ratings."""
+    asked = {plain_name(str(c)): str(c) for c in frame if c not in {*COLUMNS, BIDS_NAME}}
+    found = [(c, like is _OUT) for n, c in asked.items() for like in (_OUT, _IN)
+             if like.fullmatch(n)]  # fmt: skip
+    if 'rating' in frame or not found:
+        return frame
+    if len(found) > 1:
+        names = ', '.join(column for column, _ in found)
+        raise InputDataError(f'{path}: which of {names} says what is left out? Keep one of them.')
+    column, leaves_out = found[0]
+    words = frame[column].map(lambda v: '' if is_empty(v) else str(v).strip().lower())
+    if (odd := ~words.isin([*_YES, *_NO, ''])).any():
+        row = frame[odd].iloc[0]
+        raise InputDataError(
+            f'{path}: {column} of {row["participant_id"]} is {row[column]!r}; write yes or no.'
+        )
+    # an empty cell is no tick: nothing is left out for it
+    out = words.isin(_YES) if leaves_out else words.isin(_NO)
+    return frame.assign(rating=out.map({True: RATINGS[0], False: RATINGS[2]}))
+
+
 def _left_out(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Return the rows that leave somebody out; without ratings, all do."""
+    frame = _with_answers(frame, path)
     if 'rating' not in frame:
         return frame
     # a row that somebody wrote without a word in it was written to leave out
@@ -275,6 +307,37 @@ def honour(cohort: Cohort, verdicts: Verdicts) -> Cohort:
         mrs.loc[why.index, 'gate'] = 'fail'
         mrs.loc[why.index, 'gate_reason'] = why
     return replace(cohort, flow=flow, mrs=mrs)
+
+
+def refuse_nobody_left(before: pd.DataFrame, after: pd.DataFrame, source: str) -> list[str]:
+    """Refuse verdicts that leave nobody of any modality, and say of which they leave nobody.
+
+    Parameters
+    ----------
+    before, after : DataFrame
+        Tables of flow without and with the verdicts.
+    source : str
+        Name of the table of verdicts.
+
+    Returns
+    -------
+    list of str
+        A sentence for each modality of which nothing is left.
+
+    Raises
+    ------
+    InputDataError
+        If nothing is left of anything.
+    """
+    had = set(before.loc[before['status'] == 'run', 'modality'])
+    has = set(after.loc[after['status'] == 'run', 'modality'])
+    if had and not has:
+        raise InputDataError(
+            f'{source}: no session of any modality is left, so that nothing can be compared. Each '
+            'row leaves somebody out; add a column rating (exclude, unsure, keep) if yours '
+            'lists everybody.'
+        )
+    return [f'{source}: no session of {name} is left.' for name in sorted(had - has)]
 
 
 def without_verdicts(data: VertexMetrics, verdicts: Verdicts) -> VertexMetrics:

@@ -101,7 +101,9 @@ def mm_test(X: FloatArray, y: FloatArray, columns: Sequence[int]) -> tuple[float
     """Return the Wald F of some coefficients by MM regression.
 
     The start is a deterministic S estimator (breakdown point 0.5), or, where no column is
-    continuous, the fit of Huber's M estimator with the median absolute deviation.
+    continuous, the fit of Huber's M estimator with the median absolute deviation. A column in
+    which more than half of the values are the same, a zero-inflated one say, has no robust scale
+    and takes no part in the start.
 
     Parameters
     ----------
@@ -129,8 +131,11 @@ def mm_test(X: FloatArray, y: FloatArray, columns: Sequence[int]) -> tuple[float
     scale = float(y.std()) or 1.0
     z = (y - float(np.median(y))) / scale
     # the deterministic start looks for outliers in a column's distribution; codes of groups have
-    # none
-    continuous = [i for i in range(1, X.shape[1]) if len(np.unique(X[:, i])) > 3]
+    # none, and a column that is the same in more than half of the people has no robust scale
+    continuous = [
+        i for i in range(1, X.shape[1])
+        if len(np.unique(X[:, i])) > 3 and np.median(np.abs(X[:, i] - np.median(X[:, i]))) > 0
+    ]  # fmt: skip
     with warnings.catch_warnings(), np.errstate(all='ignore'):
         warnings.simplefilter('ignore')
         try:
@@ -146,7 +151,7 @@ def mm_test(X: FloatArray, y: FloatArray, columns: Sequence[int]) -> tuple[float
             b = result.params[list(columns)]
             v = result.cov_params()[np.ix_(list(columns), list(columns))]
             f = float(b @ np.linalg.solve(v, b)) / len(columns)
-        except (ValueError, FloatingPointError, IndexError, np.linalg.LinAlgError) as error:
+        except (ValueError, ArithmeticError, IndexError, np.linalg.LinAlgError) as error:
             raise ComputationError(f'robust regression found no answer ({error}).') from error
     if not (np.isfinite(f) and result.scale > LEAST_SCALE):
         raise ComputationError('robust regression found no finite answer.')

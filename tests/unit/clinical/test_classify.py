@@ -295,6 +295,62 @@ class TestTables:
         with pytest.raises(InputDataError, match='weeks'):
             groups([{**FAILED[0], 'weeks': 'six'}], ILL, 'trrip')
 
+    @pytest.mark.parametrize(
+        'written',
+        [
+            {'dose_mg': '6 mg'}, {'dose_mg': '6 mg/d'}, {'dose_mg': '0.006 g daily'},
+            {'dose_mg': '6000 \u00b5g'}, {'dose_mg': '6,0'}, {'weeks': '8 weeks'},
+            {'weeks': '56 days'}, {'drug': 'Risperdal'}, {'drug': 'Risperidon'},
+            {'adherence_pct': '90 %'},
+        ],
+    )  # fmt: skip
+    def test_units_and_names_that_leave_no_doubt_change_no_label(self, written):
+        trials = [dict(FAILED[0], drug='risperidone', dose_mg=6, weeks=8, adherence_pct=90),
+                  FAILED[1]]  # fmt: skip
+        plain = groups(trials, ILL, 'trrip')
+        other = groups([{**trials[0], **written}, trials[1]], ILL, 'trrip')
+        assert other.labels['trrip'].tolist() == plain.labels['trrip'].tolist()
+        assert other.doses['cpz_mg'].tolist() == pytest.approx(plain.doses['cpz_mg'].tolist())
+        assert any(str(value) in note for value in written.values() for note in other.notes)
+
+    @pytest.mark.parametrize(
+        ('written', 'words'),
+        [
+            ({'dose_mg': '150 mg bid'}, 'dose_mg.*mg per day'), ({'dose_mg': '2x150'}, 'dose_mg'),
+            ({'dose_mg': '100-200'}, 'dose_mg'), ({'dose_mg': '-5'}, 'dose_mg'),
+            ({'drug': 'olanzapine+clozapine'}, 'several drugs'),
+            ({'drug': 'clozapin/risperidon'}, 'several drugs'),
+            ({'drug': 'olanzepine'}, "did you mean 'olanzapine'"),
+        ],
+    )  # fmt: skip
+    def test_what_may_be_meant_in_two_ways_is_refused(self, written, words):
+        with pytest.raises(InputDataError, match=words):
+            groups([{**FAILED[0], **written}], ILL, 'trrip')
+
+    @pytest.mark.parametrize('name', ['Clozaril', 'Leponex', 'clozapin', 'Clozapina', 'clozapine'])
+    def test_clozapine_is_clozapine_by_any_name(self, name):
+        record = read_records(
+            pd.DataFrame({'participant_id': ['sub-01'], 'drug': [name]}), 'trial'
+        )
+        assert record[0]['drug'] == 'clozapine'
+
+    def test_shares_in_place_of_per_cent_are_refused(self):
+        trials = [{**trial, 'adherence_pct': 0.9} for trial in FAILED]
+        with pytest.raises(InputDataError, match='write per cent'):
+            groups(trials, ILL, 'trrip')
+
+    def test_all_wrong_rows_are_named_at_once(self):
+        trials = [{**FAILED[0], 'dose_mg': 'much'}, {**FAILED[1], 'weeks': 'six'}]
+        with pytest.raises(InputDataError, match=r'line 2, dose_mg.*line 3, weeks'):
+            groups(trials, ILL, 'trrip')
+
+    def test_unknown_drugs_and_impossible_doses_are_said(self):
+        trials = [{**FAILED[0], 'drug': 'perazine'}, {**FAILED[1], 'drug': 'olanzapine',
+                                                       'dose_mg': 300}]  # fmt: skip
+        notes = ' '.join(groups(trials, ILL, 'trrip').notes)
+        assert 'no chlorpromazine equivalent of perazine (1)' in notes
+        assert 'olanzapine of sub-01 (9000 mg)' in notes
+
     def test_unknown_word(self):
         with pytest.raises(InputDataError, match='response'):
             groups([{**FAILED[0], 'response': 'good'}], ILL, 'trrip')

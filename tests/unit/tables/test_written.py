@@ -23,8 +23,11 @@ def column(tmp_path, cells, name='score', sidecar=None):
 @pytest.mark.parametrize('cell', ['>=57', '> 57', '\u226557', '<30', '<LOD', 'BDL', '<0,1'])
 def test_a_value_of_which_only_a_bound_is_known_costs_one_person_and_is_named(tmp_path, cell):
     values, notes = column(tmp_path, ['41', cell, '38'])
-    assert values[::2] == [41, 38] and math.isnan(values[1])
-    assert len(notes) == 1 and f'{cell} (sub-02)' in notes[0] and 'bound' in notes[0]
+    assert values[::2] == [41, 38]
+    assert math.isnan(values[1])
+    assert len(notes) == 1
+    assert f'{cell} (sub-02)' in notes[0]
+    assert 'bound' in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,8 @@ def test_a_letter_behind_a_number_is_no_unit(tmp_path):
 def test_ages_with_months_or_caps_are_years(tmp_path, cell, years):
     values, notes = column(tmp_path, ['30', cell, '41'], 'age')
     assert values == pytest.approx([30, years, 41])
-    assert len(notes) == 1 and cell in notes[0]
+    assert len(notes) == 1
+    assert cell in notes[0]
 
 
 def test_a_cap_is_a_bound_where_ages_are_not_meant(tmp_path):
@@ -111,8 +115,10 @@ def test_yes_and_no_have_one_spelling_where_a_column_holds_nothing_else(tmp_path
 )
 def test_durations_doses_and_ages_are_not_negative_and_may_be_zero(tmp_path, name):
     values, notes = column(tmp_path, ['-2', '0', '240', '250', '260'], name)
-    assert math.isnan(values[0]) and values[1:] == [0, 240, 250, 260]
-    assert len(notes) == 1 and '-2 (sub-01)' in notes[0]
+    assert math.isnan(values[0])
+    assert values[1:] == [0, 240, 250, 260]
+    assert len(notes) == 1
+    assert '-2 (sub-01)' in notes[0]
     assert column(tmp_path, ['-2', '3'], f'change_in_{name}')[0] == [-2, 3]
 
 

@@ -122,8 +122,23 @@ def flow_notes(flow: pd.DataFrame, levels: Sequence[str] = ()) -> list[str]:
             notes.append(
                 f'In no comparison of groups, with one person each{where}: {", ".join(alone)}.'
             )
+        notes += _none_passed(part, where)
         if len(groups) == 1:
             notes.append(
                 f'Only the group {groups[0]} has participants{where}: nothing can be compared.'
             )
     return notes
+
+
+def _none_passed(part: pd.DataFrame, where: str) -> list[str]:
+    """Name groups of which no value of a measure passed, where other groups have some."""
+    if not {'measure', 'n_measured', 'n_used'} <= set(part):
+        return []
+    compared = part.groupby('measure')['n_used'].transform('max') > 1
+    lost = part[compared & (part['n_used'] == 0) & (part['n_measured'] > 0)]
+    return [
+        f'No value of {", ".join(rows["measure"])} passed its gate in {group}{where} '
+        f'({rows["n_measured"].max()} measured): the group is in no comparison of '
+        f'{"it" if len(rows) == 1 else "them"}.'
+        for group, rows in lost.groupby('group')
+    ]

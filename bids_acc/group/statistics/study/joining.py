@@ -295,26 +295,31 @@ def _people(
     placed = groups_and_cohorts(people, model)
     group, cohort = placed['group'], placed['cohort']
     refuse_spellings(cohort, str(model.cohort), 'cohorts')
-    for covariate in model.covariates:
-        column = people[covariate.column]
-        if covariate.kind == 'categorical':
-            people[covariate.column] = _of_levels(column, covariate, people['participant_id'])
-        else:
-            people[covariate.column] = _numbers(column, people['participant_id'])
-        if people[covariate.column].isna().all():
-            raise InputDataError(
-                f'participants.tsv: {covariate.column} is empty in everybody; fill it in, or take '
-                'it out of the Covariates of the model file.'
-            )
-    for name in columns_of_numbers(model):
-        if name in people.columns and name not in {c.column for c in model.covariates}:
-            people[name] = _numbers(people[name], people['participant_id'])
+    people = people.assign(**_typed(people, model))
     nested = {
         covariate.name: _asked_of_some(people[covariate.column], covariate, group, cohort)
         for covariate in model.covariates
         if covariate.only_in
     }
     return people.assign(group=group, cohort=cohort, **nested)
+
+
+def _typed(people: pd.DataFrame, model: Model) -> dict[str, pd.Series]:
+    """Return the columns that the model analyses, as numbers or levels."""
+    who = people['participant_id']
+    typed: dict[str, pd.Series] = {}
+    for covariate in model.covariates:
+        column = people[covariate.column]
+        is_factor = covariate.kind == 'categorical'
+        column = _of_levels(column, covariate, who) if is_factor else _numbers(column, who)
+        if column.isna().all():
+            raise InputDataError(
+                f'participants.tsv: {covariate.column} is empty in everybody; fill it in, or take '
+                'it out of the Covariates of the model file.'
+            )
+        typed[covariate.column] = column
+    more = [name for name in columns_of_numbers(model) if name in people and name not in typed]
+    return typed | {name: _numbers(people[name], who) for name in more}
 
 
 def _of_levels(column: pd.Series, covariate: Covariate, who: pd.Series) -> pd.Series:
@@ -409,9 +414,9 @@ def _numbers(column: pd.Series, who: pd.Series) -> pd.Series:
         elif len(units := _units(column[wrong])) > 1:
             remedy = f'write one unit ({", ".join(units)}) in all cells, without its name'
         raise InputDataError(
-            f'participants.tsv: {column.name} holds {cells_of(wrong, column, who, 3)}, which '
-            f'{"is no number" if wrong.sum() == 1 else "are no numbers"} ({int(wrong.sum())} such '
-            f'cells); {remedy}.'
+            f'participants.tsv: {column.name} of {who[wrong].iloc[0]} is '
+            f'{column[wrong].iloc[0]!r}, which is no number ({int(wrong.sum())} such cells: '
+            f'{cells_of(wrong, column, who, 3)}); {remedy}.'
         )
     return pd.to_numeric(column, errors='coerce').astype(float)
 

@@ -122,6 +122,7 @@ def column_notes(
     notes = [
         *_odd_levels(people, model),
         *_odd_numbers(people, model),
+        *_far_numbers(people, model),
         *_codes_as_numbers(people, model, sidecar),
         *_mostly_missing(people, model),
     ]
@@ -179,6 +180,30 @@ def _odd_numbers(people: pd.DataFrame, model: Model) -> Iterator[str]:
             yield (
                 f'{name} holds {cells_of(wrong, people[name], people["participant_id"])}, which '
                 f'{"is no number" if wrong.sum() == 1 else "are no numbers"}: left out as missing.'
+            )
+
+
+FAR = 10.0
+"""Times the next largest value from which a value is asked about (own convention: a decimal point
+that was forgotten)."""
+FEWEST_OTHERS = 5
+
+
+def _far_numbers(people: pd.DataFrame, model: Model) -> Iterator[str]:
+    """Ask about a value that is many times the next largest one: a point that was forgotten."""
+    for name in columns_of_numbers(model):
+        if name not in people:
+            continue
+        sizes = pd.to_numeric(people[name], errors='coerce').abs().dropna()
+        largest = sizes.drop_duplicates().nlargest(2)
+        if len(sizes) <= FEWEST_OTHERS or len(largest) < 2 or not largest.iloc[1] > 0:
+            continue
+        if largest.iloc[0] >= FAR * largest.iloc[1]:
+            row = people.loc[largest.index[0]]
+            yield (
+                f'{name} of {row["participant_id"]} is {float(row[name]):g}, all others are at '
+                f'most {largest.iloc[1]:g} in size: kept; if it is a typing error, correct it and '
+                'run group again.'
             )
 
 

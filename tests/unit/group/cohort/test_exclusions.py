@@ -13,6 +13,7 @@ from bids_acc.group.cohort.exclusions import (
     exclusions_table,
     honour,
     read_verdicts,
+    refuse_nobody_left,
     without_verdicts,
 )
 from bids_acc.group.cohort.reading import Cohort
@@ -181,3 +182,39 @@ def test_a_column_of_visits_with_another_name_leaves_nobody_out_of_all(tmp_path)
     (tmp_path / 'e.tsv').write_text('participant_id\tsession\tmodality\nsub-01\t2\tmrs\n')
     with pytest.raises(InputDataError, match="name the column 'session' session_id"):
         read_verdicts(tmp_path / 'e.tsv', tmp_path, SESSIONS)
+
+
+def _answers(tmp_path, header, *cells):
+    rows = [f'sub-{i:02d}\tmrs\t{cell}' for i, cell in enumerate(cells, start=1)]
+    path = tmp_path / 'x.tsv'
+    path.write_text('\n'.join([f'participant_id\tmodality\t{header}', *rows]) + '\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ('header', 'cells'),
+    [
+        ('exclude', ('yes', 'no', 'n')), ('Excluded', ('1', '0', 'n/a')), ('bad', ('x', '', '')),
+        ('include', ('no', 'yes', 'yes')), ('usable', ('FALSE', 'TRUE', 'TRUE')),
+    ],
+)  # fmt: skip
+def test_a_column_of_yes_and_no_leaves_out_who_it_says(tmp_path, header, cells):
+    found = read_verdicts(_answers(tmp_path, header, *cells), tmp_path, SESSIONS)
+    assert found.table['participant_id'].tolist() == ['sub-01']
+
+
+def test_answers_that_are_none_and_two_columns_of_answers_are_refused(tmp_path):
+    with pytest.raises(InputDataError, match="exclude of sub-02 is 'perhaps'"):
+        read_verdicts(_answers(tmp_path, 'exclude', 'yes', 'perhaps'), tmp_path, SESSIONS)
+    with pytest.raises(InputDataError, match='which of exclude, include'):
+        read_verdicts(_answers(tmp_path, 'exclude\tinclude', 'yes\tno'), tmp_path, SESSIONS)
+
+
+def test_when_raters_leave_nobody_that_is_bad_data_and_one_modality_is_a_sentence(cohort):
+    left = cohort.flow.assign(status='exclude')
+    with pytest.raises(InputDataError, match='no session of any modality is left'):
+        refuse_nobody_left(cohort.flow, left, 'exclude.tsv')
+    left = cohort.flow.assign(status=cohort.flow['status'].where(cohort.flow['modality'] != 'mrs'))
+    told = refuse_nobody_left(cohort.flow, left, 'exclude.tsv')
+    assert told == ['exclude.tsv: no session of mrs is left.']
+    assert refuse_nobody_left(cohort.flow, cohort.flow, 'exclude.tsv') == []
