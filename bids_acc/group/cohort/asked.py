@@ -19,9 +19,10 @@ def asked_columns(model: Model) -> set[str]:
     """
     content = model.content
     visits = content['Sessions']
+    improvement = visits['Improvement'] or {'Score': None}
     names = [
         model.group.column, model.cohort, content['Sites']['Column'], visits['ResponseColumn'],
-        (visits['Improvement'] or {}).get('Score'), *(c.column for c in model.covariates),
+        improvement['Score'], *(c.column for c in model.covariates),
         *content['Clinical']['Scores'], *content['Demographics']['Continuous'],
         *content['Demographics']['Categorical'],
     ]  # fmt: skip
