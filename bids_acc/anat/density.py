@@ -31,8 +31,7 @@ def jacobian_determinant(places: Volume, affine: FloatArray) -> Volume:
     """
     along = [np.gradient(np.asarray(places), axis=axis) for axis in range(3)]
     product = np.einsum('...i,...i->...', along[0], np.cross(along[1], along[2]))
-    found: Volume = product / np.linalg.det(np.asarray(affine)[:3, :3])
-    return found
+    return np.asarray(product / np.linalg.det(np.asarray(affine)[:3, :3]))
 
 
 def modulated(grey: Volume, determinant: Volume) -> Volume:
@@ -58,5 +57,4 @@ def modulated(grey: Volume, determinant: Volume) -> Volume:
     Good CD, et al. (2001). A voxel-based morphometric study of ageing in 465 normal adult human
     brains. NeuroImage 14:21-36. https://doi.org/10.1006/nimg.2001.0786
     """
-    found: Volume = np.nan_to_num(np.asarray(grey)) * np.maximum(np.nan_to_num(determinant), 0)
-    return found
+    return np.asarray(np.nan_to_num(grey) * np.maximum(np.nan_to_num(determinant), 0))

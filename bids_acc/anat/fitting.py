@@ -265,8 +265,7 @@ def tangentially_relaxed(
     way = vertices - inner
     slide = (mean_of_neighbours @ way - way) / 2
     normals = vertex_normals(vertices, faces)
-    found: FloatArray = vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals
-    return found
+    return np.asarray(vertices + slide - np.einsum('ij,ij->i', slide, normals)[:, None] * normals)
 
 
 def with_minimum_thickness(

@@ -45,8 +45,7 @@ def point_triangle_distance2(points: FloatArray, triangles: FloatArray) -> Float
 
 def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the dot product of each pair of rows."""
-    found: FloatArray = np.einsum('ij,ij->i', a, b)
-    return found
+    return np.asarray(np.einsum('ij,ij->i', a, b))
 
 
 def _segment_distance2(points: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
@@ -65,8 +64,7 @@ def _faces_around(faces: IntArray, n_vertices: int) -> IntArray:
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     slot = np.arange(max(int(counts.max()), 1))
     index = first[:, None] + np.where(slot < counts[:, None], slot, 0)
-    found: IntArray = (order // 3)[np.minimum(index, len(order) - 1)]
-    return found
+    return np.asarray((order // 3)[np.minimum(index, len(order) - 1)])
 
 
 def distance_to_surface(
@@ -109,8 +107,7 @@ def distance_to_surface(
         for candidate in around[column].T:
             distance2 = point_triangle_distance2(points, vertices[faces[candidate]])
             np.minimum(best, distance2, out=best)
-    found: FloatArray = np.sqrt(best)
-    return found
+    return np.asarray(np.sqrt(best))
 
 
 def symmetric_thickness(

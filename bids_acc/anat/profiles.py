@@ -79,14 +79,12 @@ def nearest_dip(
 
 def _nearest_index(places: FloatArray) -> npt.NDArray[np.intp]:
     """Return the column of each row's entry that is nearest to zero."""
-    found: npt.NDArray[np.intp] = np.where(np.isnan(places), np.inf, np.abs(places)).argmin(axis=1)
-    return found
+    return np.asarray(np.where(np.isnan(places), np.inf, np.abs(places)).argmin(axis=1))
 
 
 def _nearest(places: FloatArray) -> FloatArray:
     """Return the entry of each row that is nearest to zero, NaN where all are NaN."""
-    found: FloatArray = places[np.arange(len(places)), _nearest_index(places)]
-    return found
+    return np.asarray(places[np.arange(len(places)), _nearest_index(places)])
 
 
 def edge_blur(
@@ -136,5 +134,4 @@ def edge_blur(
         ends.append(profiles[rows, low] + (at - low) * np.diff(profiles)[rows, low])
     fall = np.where(np.isnan(edge), np.nan, (ends[0] - ends[1]) / (2 * reach))
     ratio = np.divide(contrast, fall, out=np.full(len(fall), np.nan), where=fall > 0)
-    found: FloatArray = ratio / np.sqrt(2 * np.pi)
-    return found
+    return np.asarray(ratio / np.sqrt(2 * np.pi))

@@ -121,10 +121,9 @@ def bias_correct(
     )
     corrected = data * np.exp(-fine)
     here = inside > 0
-    found: SingleArray = (corrected * (data[here].mean() / corrected[here].mean())).astype(
-        np.float32
+    return np.asarray(
+        (corrected * (data[here].mean() / corrected[here].mean())).astype(np.float32)
     )
-    return found
 
 
 def register_to_template(

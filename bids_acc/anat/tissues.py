@@ -106,8 +106,7 @@ def sample_volume(volume: npt.ArrayLike, affine: FloatArray, points: npt.ArrayLi
     values = ndimage.map_coordinates(
         np.asarray(volume), coordinates, order=1, mode='nearest', output=np.float64
     )
-    found: FloatArray = values.reshape(points.shape[:-1])
-    return found
+    return np.asarray(values.reshape(points.shape[:-1]))
 
 
 def cortical_levels(

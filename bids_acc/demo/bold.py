@@ -237,8 +237,7 @@ class HeadMaps:
         nearest = np.rint(voxels).astype(int)
         top = np.array(self.shape) - 1
         flat = np.ravel_multi_index(tuple(np.clip(nearest, 0, top).T), self.shape)
-        found: npt.NDArray[np.int32] = self.rows[flat]
-        return found
+        return np.asarray(self.rows[flat])
 
 
 def blurred_tissues(head: Head, voxel_mm: float) -> FloatMap:

@@ -151,8 +151,7 @@ def to_world(bvecs: FloatArray, affine: FloatArray) -> FloatArray:
     """
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     flipped = bvecs * ([-1.0, 1.0, 1.0] if np.linalg.det(axes) > 0 else [1.0, 1.0, 1.0])
-    turned: FloatArray = flipped @ axes.T + 0.0
-    return turned
+    return np.asarray(flipped @ axes.T + 0.0)
 
 
 def draw_motion(n_volumes: int, rng: np.random.Generator) -> list[FloatArray]:
@@ -208,8 +207,7 @@ def tissue_signal(
         ],
         axis=1,
     )
-    signal: FloatArray = (fractions * decay).sum(axis=1)
-    return signal
+    return np.asarray((fractions * decay).sum(axis=1))
 
 
 def _alignment(
@@ -221,8 +219,7 @@ def _alignment(
     )
     projected = np.tensordot(weights.astype(np.float32), maps.fibres.field, axes=1)
     values = Box(maps.fibres.affine, projected[None]).at(template)[:, 0]
-    cosine2: FloatArray = np.clip(values / np.maximum(white, 0.05), 0, 1)
-    return cosine2
+    return np.asarray(np.clip(values / np.maximum(white, 0.05), 0, 1))
 
 
 def dwi_image(

@@ -64,8 +64,7 @@ class Truth:
             Mean over the vertices; 1 where a part fills the parcel.
         """
         columns = [c for c in self.parts if str(c).startswith('weight_')]
-        mean: FloatArray = self.parts.loc[places, columns].to_numpy(dtype=float).mean(axis=0)
-        return mean
+        return np.asarray(self.parts.loc[places, columns].to_numpy(dtype=float).mean(axis=0))
 
     def expected(self, cohort: str, metric: str, group: str) -> FloatArray:
         """Return a group's difference from controls in each part, in the metric's unit.

@@ -67,8 +67,7 @@ def pattern_weights(points: npt.ArrayLike) -> FloatArray:
     bumps = [
         np.exp(-0.5 * ((y - p.y_mm) ** 2 + (z - p.z_mm) ** 2) / p.width_mm**2) for p in PATTERNS
     ]
-    weights: FloatArray = np.stack(bumps, axis=1) * lateral[:, None]
-    return weights
+    return np.asarray(np.stack(bumps, axis=1) * lateral[:, None])
 
 
 REGION_RADIUS_MM = 14.0
@@ -156,5 +155,4 @@ def effect_at(points: npt.ArrayLike, loadings: npt.ArrayLike) -> FloatArray:
     (n_points,) ndarray of float64
         The effect, in the unit of ``loadings``.
     """
-    effect: FloatArray = pattern_weights(points) @ np.asarray(loadings, dtype=float)
-    return effect
+    return np.asarray(pattern_weights(points) @ np.asarray(loadings, dtype=float))

@@ -124,7 +124,4 @@ def t1w_image(
     signal = WHITE_LEVEL * signal / 0.87 * np.exp(log_bias - log_bias.mean())
     noise = NOISE * WHITE_LEVEL * rng.standard_normal((2, len(signal)), dtype=np.float32)
     image = np.hypot(signal + noise[0], noise[1])
-    stored: npt.NDArray[np.int16] = (
-        np.clip(np.rint(image), 0, 32767).astype(np.int16).reshape(shape)
-    )
-    return stored
+    return np.asarray(np.clip(np.rint(image), 0, 32767).astype(np.int16).reshape(shape))

@@ -189,8 +189,7 @@ def border_field(wm: FloatMap) -> FloatMap:
     reach = np.where(distance < 0, *BORDER_REACH_MM)
     fade = np.cos(0.5 * np.pi * np.clip(np.abs(distance) / reach, 0, 1)) ** 2
     normal *= fade / np.maximum(length, 0.5)
-    both: FloatMap = np.concatenate([normal, distance[None]]).astype(np.float32)
-    return both
+    return np.asarray(np.concatenate([normal, distance[None]]).astype(np.float32))
 
 
 def fibre_dyadics(wm: FloatMap, x_mm: FloatArray) -> FloatMap:

@@ -125,8 +125,7 @@ def smooth_field(rng: np.random.Generator, *, rms_mm: float, smoothness_mm: floa
     noise = rng.standard_normal((3, n, n, n))
     sigma = smoothness_mm / LATTICE_STEP_MM
     field = np.stack([gaussian_filter(component, sigma, mode='wrap') for component in noise])
-    scaled: FloatArray = field * (rms_mm / field.std())
-    return scaled
+    return np.asarray(field * (rms_mm / field.std()))
 
 
 def field_at(field: FloatArray, points: FloatArray) -> FloatArray:

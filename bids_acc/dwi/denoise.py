@@ -132,8 +132,7 @@ def _patch_centres(mask: BoolArray, stride: int) -> IntArray:
     for shift in np.indices((stride,) * 3).reshape(3, -1).T[1:]:
         near = np.minimum(grid + shift, size - 1)
         keep |= mask[tuple(near.T)]
-    found: IntArray = grid[keep]
-    return found
+    return np.asarray(grid[keep])
 
 
 def _denoise_patches(

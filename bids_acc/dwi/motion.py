@@ -111,10 +111,9 @@ def rotate_directions(directions: npt.ArrayLike, matrices: npt.ArrayLike) -> Flo
     Leemans A, Jones DK (2009). The B-matrix must be rotated when correcting for subject motion
     in DTI data. Magn Reson Med 61:1336-1349. https://doi.org/10.1002/mrm.21890
     """
-    found: FloatArray = np.einsum(
-        'nji,nj->ni', rotation_part(matrices), np.asarray(directions, dtype=float)
+    return np.asarray(
+        np.einsum('nji,nj->ni', rotation_part(matrices), np.asarray(directions, dtype=float))
     )
-    return found
 
 
 def estimate_motion(
@@ -237,8 +236,7 @@ class _Head:
     @property
     def is_base(self) -> BoolArray:
         """Volumes of the lowest shell, usually b = 0."""
-        found: BoolArray = self.shells.labels == 0
-        return found
+        return np.asarray(self.shells.labels == 0)
 
     @property
     def reference(self) -> int:
@@ -316,8 +314,9 @@ def _mean_of(
     data: npt.NDArray[np.floating], affine: FloatArray, to_sources: FloatArray, members: IntArray
 ) -> npt.NDArray[np.float32]:
     """Mean of some volumes on the reference's grid."""
-    found: npt.NDArray[np.float32] = np.mean(
-        [pull_grid(data[..., n].astype(np.float32), affine, to_sources[n]) for n in members],
-        axis=0,
+    return np.asarray(
+        np.mean(
+            [pull_grid(data[..., n].astype(np.float32), affine, to_sources[n]) for n in members],
+            axis=0,
+        )
     )
-    return found

@@ -75,8 +75,7 @@ def isotropic_fa(
     with np.errstate(invalid='ignore'):
         per_noise = np.interp(known, _MD_GRID, spread)
         deviation = np.asarray(noise, dtype=float) * np.where(np.isnan(known), np.nan, per_noise)
-        found: FloatArray = _CHI5 * np.sqrt(1.5) * deviation / np.sqrt(3 * known**2 + deviation**2)
-        return found
+        return np.asarray(_CHI5 * np.sqrt(1.5) * deviation / np.sqrt(3 * known**2 + deviation**2))
 
 
 def _deviation(design: FloatArray, signal: FloatArray) -> float:

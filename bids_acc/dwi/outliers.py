@@ -88,8 +88,7 @@ def leave_one_out(directions: npt.ArrayLike) -> FloatArray:
     leverage = np.minimum(np.diag(hat), 0.9)
     predictor = (hat - np.diag(leverage)) / (1 - leverage)[:, None]
     np.fill_diagonal(predictor, 0)
-    found: FloatArray = predictor / predictor.sum(axis=1, keepdims=True)
-    return found
+    return np.asarray(predictor / predictor.sum(axis=1, keepdims=True))
 
 
 def predict_volumes(

@@ -352,8 +352,7 @@ def mean_diffusivity(evals: npt.ArrayLike) -> FloatArray:
     -------
     (...) ndarray
     """
-    found: FloatArray = np.asarray(evals, dtype=float).mean(axis=-1)
-    return found
+    return np.asarray(np.mean(evals, axis=-1, dtype=float))
 
 
 def axial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
@@ -383,8 +382,7 @@ def radial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
     -------
     (...) ndarray
     """
-    found: FloatArray = np.asarray(evals, dtype=float)[..., 1:].mean(axis=-1)
-    return found
+    return np.asarray(np.asarray(evals)[..., 1:].mean(axis=-1, dtype=float))
 
 
 def fractional_anisotropy(evals: npt.ArrayLike) -> FloatArray:
@@ -415,10 +413,9 @@ def fractional_anisotropy(evals: npt.ArrayLike) -> FloatArray:
     values = np.asarray(evals, dtype=float)
     deviation = values - values.mean(axis=-1, keepdims=True)
     norm = np.linalg.norm(values, axis=-1)
-    found: FloatArray = np.sqrt(1.5) * np.divide(
-        np.linalg.norm(deviation, axis=-1), norm, out=np.full(norm.shape, np.nan), where=norm > 0
-    )
-    return found
+    spread = np.linalg.norm(deviation, axis=-1)
+    ratio = np.divide(spread, norm, out=np.full(norm.shape, np.nan), where=norm > 0)
+    return np.asarray(np.sqrt(1.5) * ratio)
 
 
 def mode(evals: npt.ArrayLike, min_fa: float = MIN_FA_FOR_MODE) -> FloatArray:
@@ -456,8 +453,7 @@ def mode(evals: npt.ArrayLike, min_fa: float = MIN_FA_FOR_MODE) -> FloatArray:
     unit = np.divide(
         deviation, norm, out=np.full(values.shape, np.nan), where=(norm > 0) & shaped[..., None]
     )
-    found: FloatArray = np.clip(3 * np.sqrt(6) * unit.prod(axis=-1), -1, 1)
-    return found
+    return np.asarray(np.clip(3 * np.sqrt(6) * unit.prod(axis=-1), -1, 1))
 
 
 def scalar_maps(fit: TensorFit) -> dict[str, FloatArray]:

@@ -122,8 +122,7 @@ def standardised(series: npt.ArrayLike) -> FloatArray:
     values = np.asarray(series, dtype=float)
     values = values - values.mean(axis=0)
     sd = values.std(axis=0)
-    found: FloatArray = np.divide(values, sd, out=np.full(values.shape, np.nan), where=sd > 0)
-    return found
+    return np.asarray(np.divide(values, sd, out=np.full(values.shape, np.nan), where=sd > 0))
 
 
 def correlations(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray:
@@ -141,8 +140,7 @@ def correlations(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray:
     (n, m) ndarray
     """
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    found: FloatArray = np.clip(a.T @ b / len(a), -1, 1)
-    return found
+    return np.asarray(np.clip(a.T @ b / len(a), -1, 1))
 
 
 def join_means(values: Sequence[npt.ArrayLike], weights: Sequence[float]) -> FloatArray:

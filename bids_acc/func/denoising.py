@@ -486,8 +486,7 @@ def censored(displacement: FloatArray, threshold: float | None) -> BoolArray:
         return np.ones(len(displacement), dtype=bool)
     moved = np.nan_to_num(displacement) > threshold
     after = np.concatenate([[False], moved[:-1]])
-    found: BoolArray = ~(moved | after)
-    return found
+    return np.asarray(~(moved | after))
 
 
 def make_cleaning(

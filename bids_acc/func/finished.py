@@ -214,8 +214,7 @@ def _kept(run: FinishedRun, n_volumes: int) -> BoolArray:
         raise InputDataError(
             f'{path}: {column} holds other values than 0 (kept) and 1 (left out); fetch it again.'
         )
-    found: BoolArray = flags == 0
-    return found
+    return np.asarray(flags == 0)
 
 
 def _quality(run: FinishedRun, n_kept: int) -> dict[str, object]:

@@ -426,8 +426,7 @@ def _seed_maps(
 
 def _cleaned(operator: FloatArray, series: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Apply a matrix to series; missing values stay missing."""
-    cleaned: npt.NDArray[np.float32] = operator.astype(np.float32) @ series
-    return cleaned
+    return operator.astype(np.float32) @ series
 
 
 def _in_percent(prepared: PreparedRun) -> npt.NDArray[np.float32]:

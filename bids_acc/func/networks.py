@@ -107,8 +107,7 @@ def markers(
 def _apart(centres: FloatArray) -> BoolArray:
     """Tell which pairs lie far enough apart; where a centre is not known, all do."""
     gaps = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    found: BoolArray = ~(gaps < APART_MM)
-    return found
+    return np.asarray(~(gaps < APART_MM))
 
 
 def _mean_of(

@@ -148,8 +148,7 @@ def _mirrored(index: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
     if size == 1:
         return np.zeros_like(index)
     folded = np.abs(index) % (2 * size - 2)
-    found: npt.NDArray[np.int64] = np.minimum(folded, 2 * size - 2 - folded)
-    return found
+    return np.asarray(np.minimum(folded, 2 * size - 2 - folded))
 
 
 def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSeries:

@@ -31,10 +31,7 @@ def temporal_snr(mean: npt.ArrayLike, residual_sd: npt.ArrayLike) -> FloatArray:
     https://doi.org/10.1002/1522-2594(200012)44:6<925::AID-MRM14>3.0.CO;2-M
     """
     level, spread = np.asarray(mean, dtype=float), np.asarray(residual_sd, dtype=float)
-    found: FloatArray = np.divide(
-        level, spread, out=np.full(level.shape, np.nan), where=spread > 0
-    )
-    return found
+    return np.asarray(np.divide(level, spread, out=np.full(level.shape, np.nan), where=spread > 0))
 
 
 def has_signal(mean: npt.ArrayLike, tsnr: npt.ArrayLike, reference: float) -> BoolArray:

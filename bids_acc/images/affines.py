@@ -26,8 +26,7 @@ def apply_matrix(matrix: npt.ArrayLike, points: npt.ArrayLike) -> FloatArray:
     array([[2., 0., 0.]])
     """
     values = np.asarray(matrix, dtype=float)
-    found: FloatArray = np.asarray(points, dtype=float) @ values[:3, :3].T + values[:3, 3]
-    return found
+    return np.asarray(np.asarray(points, dtype=float) @ values[:3, :3].T + values[:3, 3])
 
 
 def voxel_centres(mask: npt.ArrayLike, affine: npt.ArrayLike) -> FloatArray:
@@ -80,5 +79,4 @@ def axes_of(affine: npt.ArrayLike) -> FloatArray:
     linear = np.asarray(affine, dtype=float)[:3, :3]
     linear = linear / np.linalg.norm(linear, axis=0)
     left, _, right = np.linalg.svd(linear)
-    found: FloatArray = left @ right
-    return found
+    return np.asarray(left @ right)

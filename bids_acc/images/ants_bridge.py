@@ -110,8 +110,7 @@ def carry_points(points: npt.ArrayLike, transforms: Sequence[str | Path]) -> Flo
     frame = pd.DataFrame(np.asarray(points, dtype=float) * to_lps, columns=['x', 'y', 'z'])
     names = [str(path) for path in transforms]
     moved = ants.apply_transforms_to_points(3, frame, names, whichtoinvert=[False] * len(names))
-    found: FloatArray = np.asarray(moved[['x', 'y', 'z']], dtype=float) * to_lps
-    return found
+    return np.asarray(np.asarray(moved[['x', 'y', 'z']], dtype=float) * to_lps)
 
 
 def read_matrix(path: str | Path) -> FloatArray:
@@ -134,8 +133,7 @@ def read_matrix(path: str | Path) -> FloatArray:
     matrix = np.eye(4)
     matrix[:3, :3] = linear
     matrix[:3, 3] = np.asarray(transform.parameters[9:12]) + centre - linear @ centre
-    found: FloatArray = LPS @ matrix @ LPS
-    return found
+    return np.asarray(LPS @ matrix @ LPS)
 
 
 def write_matrix(matrix: npt.ArrayLike, path: Path) -> None:

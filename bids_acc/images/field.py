@@ -341,10 +341,9 @@ def _huber(residual: FloatArray, mask: FloatArray) -> FloatArray:
     """Return weights that make a residual beyond 1.345 robust SDs count linearly."""
     inside = np.abs(residual[mask > 0])
     spread = 1.4826 * float(np.median(inside)) + 1e-9
-    found: FloatArray = (
+    return np.asarray(
         mask * np.minimum(1, 1.345 * spread / np.maximum(np.abs(residual), 1e-9)) / spread**2
     )
-    return found
 
 
 def _bend(controls: FloatArray) -> FloatArray:

@@ -96,5 +96,4 @@ def cut(volume: npt.ArrayLike, affine: npt.ArrayLike, points: FloatArray) -> Flo
     (rows, columns) ndarray
     """
     values = sample(np.asarray(volume), affine, points.reshape(-1, 3))
-    found: FloatArray = np.nan_to_num(np.asarray(values, dtype=float)).reshape(points.shape[:2])
-    return found
+    return np.asarray(np.nan_to_num(np.asarray(values, dtype=float)).reshape(points.shape[:2]))

@@ -106,5 +106,4 @@ def _corners(
 def _largest(near: IntArray, share: FloatArray) -> IntArray:
     """Return the code with the largest sum of weights at each point."""
     total = np.stack([(share * (near == own)).sum(axis=0) for own in near])
-    found: IntArray = np.take_along_axis(near, total.argmax(axis=0)[None], axis=0)[0]
-    return found
+    return np.asarray(np.take_along_axis(near, total.argmax(axis=0)[None], axis=0)[0])

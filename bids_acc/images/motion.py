@@ -62,8 +62,7 @@ class Motion:
     @property
     def modulation(self) -> FloatArray:
         """Volume change of each transform."""
-        found: FloatArray = np.linalg.det(self.matrices[:, :3, :3])
-        return found
+        return np.asarray(np.linalg.det(self.matrices[:, :3, :3]))
 
 
 def rotation_part(matrices: npt.ArrayLike) -> FloatArray:
@@ -78,8 +77,7 @@ def rotation_part(matrices: npt.ArrayLike) -> FloatArray:
     (..., 3, 3) ndarray
     """
     left, _, right = np.linalg.svd(np.asarray(matrices, dtype=float)[..., :3, :3])
-    found: FloatArray = left @ right
-    return found
+    return np.asarray(left @ right)
 
 
 def framewise_displacement(
@@ -238,10 +236,11 @@ def pull_grid(
     (i, j, k) ndarray of float32
     """
     index_matrix = np.linalg.inv(affine) @ matrix @ affine
-    found: npt.NDArray[np.float32] = ndimage.affine_transform(
-        volume, index_matrix[:3, :3], index_matrix[:3, 3], order=1, mode='nearest'
+    return np.asarray(
+        ndimage.affine_transform(
+            volume, index_matrix[:3, :3], index_matrix[:3, 3], order=1, mode='nearest'
+        )
     )
-    return found
 
 
 def align_volume(

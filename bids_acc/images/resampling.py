@@ -38,10 +38,7 @@ def spline_coefficients(volume: npt.ArrayLike) -> npt.NDArray[np.float32]:
     Mag 16(6):22-38. https://doi.org/10.1109/79.799930
     """
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
-    found: npt.NDArray[np.float32] = ndimage.spline_filter(
-        values, order=3, output=np.float32, mode='mirror'
-    )
-    return found
+    return np.asarray(ndimage.spline_filter(values, order=3, output=np.float32, mode='mirror'))
 
 
 def sample(

@@ -133,8 +133,7 @@ class Spectrum:
     @property
     def time(self) -> FloatArray:
         """(n_points,) sampling times in s, from 0."""
-        time: FloatArray = np.arange(self.n_points, dtype=np.float64) * self.dwell_time
-        return time
+        return np.arange(self.n_points, dtype=np.float64) * self.dwell_time
 
     @property
     def duration(self) -> float:

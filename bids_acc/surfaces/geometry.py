@@ -34,15 +34,13 @@ def face_areas(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     >>> face_areas([[0, 0, 0], [2, 0, 0], [0, 2, 0]], [[0, 1, 2]])
     array([2.])
     """
-    found: FloatArray = 0.5 * np.linalg.norm(_face_cross(vertices, faces), axis=1)
-    return found
+    return np.asarray(0.5 * np.linalg.norm(_face_cross(vertices, faces), axis=1))
 
 
 def _face_cross(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     """Return the cross product of two edges of each face: twice its area, along its normal."""
     corners = np.asarray(vertices, dtype=float)[np.asarray(faces)]
-    found: FloatArray = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return found
+    return np.asarray(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
 
 
 def _add_at_vertices(faces: IntArray, values: FloatArray, n_vertices: int) -> FloatArray:
@@ -94,8 +92,7 @@ def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
     faces = np.asarray(faces)
     normals = _add_at_vertices(faces, _face_cross(vertices, faces), len(np.asarray(vertices)))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    found: FloatArray = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-    return found
+    return np.asarray(np.divide(normals, length, out=np.zeros_like(normals), where=length > 0))
 
 
 def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
@@ -157,14 +154,12 @@ def prism_volumes(white: npt.ArrayLike, pial: npt.ArrayLike, faces: npt.ArrayLik
     a, b, c = np.moveaxis(inner - middle, 1, 0)
     d, e, f = np.moveaxis(outer - middle, 1, 0)
     sides = _patch_flux(a, b, e, d) + _patch_flux(b, c, f, e) + _patch_flux(c, a, d, f)
-    volumes: FloatArray = (_det(d, e, f) - _det(a, b, c) + sides) / 6
-    return volumes
+    return (_det(d, e, f) - _det(a, b, c) + sides) / 6
 
 
 def _det(a: FloatArray, b: FloatArray, c: FloatArray) -> FloatArray:
     """Return the determinant of three vectors in each row."""
-    found: FloatArray = np.einsum('ij,ij->i', a, np.cross(b, c))
-    return found
+    return np.asarray(np.einsum('ij,ij->i', a, np.cross(b, c)))
 
 
 def _patch_flux(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
@@ -225,8 +220,7 @@ def subdivide(faces: npt.ArrayLike, *fields: npt.ArrayLike) -> tuple[IntArray, l
 
     def midpoint(a: IntArray, b: IntArray) -> IntArray:
         wanted = np.minimum(a, b) * n_vertices + np.maximum(a, b)
-        place: IntArray = n_vertices + by_key[np.searchsorted(key, wanted, sorter=by_key)]
-        return place
+        return np.asarray(n_vertices + by_key[np.searchsorted(key, wanted, sorter=by_key)])
 
     a, b, c = faces.T
     ab, bc, ca = midpoint(a, b), midpoint(b, c), midpoint(c, a)

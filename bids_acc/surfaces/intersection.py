@@ -45,8 +45,7 @@ def segments_hit_triangles(
     q = np.cross(offset, edge1)
     v = np.einsum('ij,ij->i', direction, q) * inverse
     t = np.einsum('ij,ij->i', edge2, q) * inverse
-    found: BoolArray = crossing & (u >= 0) & (v >= 0) & (u + v <= 1) & (t >= 0) & (t <= 1)
-    return found
+    return np.asarray(crossing & (u >= 0) & (v >= 0) & (u + v <= 1) & (t >= 0) & (t <= 1))
 
 
 def _neighbouring_pairs(low: FloatArray, high: FloatArray, among: IntArray | None) -> IntArray:
@@ -91,8 +90,7 @@ def _without_shared_vertices(pairs: IntArray, faces: IntArray) -> IntArray:
     for i in range(3):
         for j in range(3):
             shared |= faces[a, i] == faces[b, j]
-    found: IntArray = pairs[~shared]
-    return found
+    return np.asarray(pairs[~shared])
 
 
 def _straddling(pairs: IntArray, corners: FloatArray) -> IntArray:

@@ -54,8 +54,7 @@ def edges_as_met(faces: npt.ArrayLike) -> IntArray:
     faces = np.asarray(faces, dtype=np.int64)
     met = np.sort(faces[:, [[2, 0], [1, 2], [0, 1]]].reshape(-1, 2), axis=1)
     _, first = np.unique(met, axis=0, return_index=True)
-    edges: IntArray = met[np.sort(first)]
-    return edges
+    return met[np.sort(first)]
 
 
 def adjacency(faces: npt.ArrayLike, n_vertices: int) -> sparse.csr_array:

@@ -17,8 +17,7 @@ N_CANDIDATES = 12
 def _unit(points: npt.ArrayLike) -> FloatArray:
     """Project points onto the unit sphere."""
     points = np.asarray(points, dtype=float)
-    found: FloatArray = points / np.linalg.norm(points, axis=1, keepdims=True)
-    return found
+    return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
 def barycentric_weights(
@@ -175,8 +174,7 @@ def resample_values(weights: sparse.csr_array, values: npt.ArrayLike) -> FloatAr
     share = weights @ defined.astype(float)
     total = weights @ np.where(defined, values, 0)
     enough = share >= 0.5 - 1e-9
-    found: FloatArray = np.divide(total, share, out=np.full(len(total), np.nan), where=enough)
-    return found
+    return np.asarray(np.divide(total, share, out=np.full(len(total), np.nan), where=enough))
 
 
 def resample_labels(weights: sparse.csr_array, labels: npt.ArrayLike) -> IntArray:

@@ -62,8 +62,7 @@ def ribbon_points(white: npt.ArrayLike, pial: npt.ArrayLike, depths: npt.ArrayLi
     """
     inner, outer = np.asarray(white, dtype=float), np.asarray(pial, dtype=float)
     fractions = np.asarray(depths, dtype=float)[:, None, None]
-    found: FloatArray = inner + fractions * (outer - inner)
-    return found
+    return np.asarray(inner + fractions * (outer - inner))
 
 
 def blur_to_resolution(
@@ -88,10 +87,7 @@ def blur_to_resolution(
     zooms = voxel_sizes(np.asarray(affine, dtype=float))
     variance = np.maximum(resolution_mm**2 - zooms**2, 0) / 12
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
-    found: npt.NDArray[np.float32] = ndimage.gaussian_filter(
-        values, np.sqrt(variance) / zooms, mode='constant'
-    )
-    return found
+    return np.asarray(ndimage.gaussian_filter(values, np.sqrt(variance) / zooms, mode='constant'))
 
 
 def tissue_shares(

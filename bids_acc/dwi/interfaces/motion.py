@@ -152,5 +152,4 @@ def mean_base(volumes: Volume, affine: FloatArray, to_sources: FloatArray) -> Fl
     with warnings.catch_warnings():  # nowhere seen: zero
         warnings.simplefilter('ignore', RuntimeWarning)
         mean = np.nanmean(aligned, axis=1)
-    found: FloatArray = np.nan_to_num(mean).reshape(volumes.shape[:3])
-    return found
+    return np.asarray(np.nan_to_num(mean).reshape(volumes.shape[:3]))

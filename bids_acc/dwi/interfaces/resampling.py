@@ -218,5 +218,4 @@ def grow(mask: BoolArray) -> BoolArray:
     """
     from scipy import ndimage
 
-    found: BoolArray = ndimage.binary_dilation(mask, iterations=2)
-    return found
+    return np.asarray(ndimage.binary_dilation(mask, iterations=2))
