@@ -69,6 +69,9 @@ MESH_FIELDS = (
     'mesh_parcellation',
 )  # fmt: skip
 """Outputs besides, where maps are measured on the mesh of a derivative as well."""
+BOTH = [('white', 'white'), ('pial', 'pial')]
+VERTEX_MAPS = [(name, name) for name in ('undefined', 'thickness', 'area')]
+"""What surfaces hand on under the same name."""
 INPUTS = ['t1w_file', 'brain_mask', 'surface_dir', 'mesh_dir']
 """Fields of the input node."""
 
@@ -330,11 +333,26 @@ def _init_fit_wf(
     settings: AnatSettings, origin: SurfaceOrigin, omp_nthreads: int, seed: int
 ) -> pe.Workflow:
     """Compute everything, without names."""
-    source = origin.source
     workflow = pe.Workflow(name='fit_wf')
-    itk: dict[str, Any] = {'num_threads': omp_nthreads}
-    density = settings.density
+    more = MESH_FIELDS if origin.mesh else ()
     inputnode = pe.Node(niu.IdentityInterface(fields=INPUTS), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface(fields=[*FITTED, *more]), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+    _add_volumes(workflow, settings, omp_nthreads, seed)
+    _add_surfaces(workflow, settings, origin)
+    _add_region(workflow, settings, origin)
+    _add_measures(workflow, settings, origin)
+    _add_quality(workflow, origin)
+    if origin.mesh:
+        _add_mesh(workflow, settings, origin)
+    return workflow
+
+
+def _add_volumes(
+    workflow: pe.Workflow, settings: AnatSettings, omp_nthreads: int, seed: int
+) -> None:
+    """Add what is made of the image itself: brain, even brightness, template, tissues."""
+    itk: dict[str, Any] = {'num_threads': omp_nthreads}
     prepare = pe.Node(
         PrepareT1w(skull_strip=settings.skull_strip, seed=seed, **itk),
         name='prepare', mem_gb=2.0, n_procs=omp_nthreads,
@@ -344,33 +362,33 @@ def _init_fit_wf(
         RegisterTemplate(seed=seed, **itk), name='register', mem_gb=1.5, n_procs=omp_nthreads
     )
     segment = pe.Node(SegmentTissues(), name='segment', mem_gb=1.5)
-    region = pe.Node(
-        RegionOfInterest(
-            density=density,
-            roi=tuple(settings.roi),
-            atlases=tuple(settings.atlas),
-            own_atlas=origin.own_labels,
-            metadata={**surface_metadata(density, origin), **atlas_metadata(origin)},
-        ),
-        name='region', mem_gb=0.5,
-    )  # fmt: skip
-    quality = pe.Node(
-        AnatQuality(surface_source=source, surface_note=origin.note), name='quality', mem_gb=0.8
-    )
-    regions = pe.Node(
-        MeasureRegions(
-            density=density, atlases=tuple(settings.atlas), own_atlas=origin.own_labels
-        ),
-        name='regions', mem_gb=2.0,
-    )  # fmt: skip
     density_map = pe.Node(ModulateGrey(), name='modulate', mem_gb=1.5)
-    figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
-    more = MESH_FIELDS if origin.mesh else ()
-    outputnode = pe.Node(niu.IdentityInterface(fields=[*FITTED, *more]), name='outputnode')
-    both = [('white', 'white'), ('pial', 'pial')]
-    maps = [(name, name) for name in ('undefined', 'thickness', 'area')]
-    measured = [(name, name) for name in MAPS]
-    if source == 'builtin':
+    inputnode, outputnode = (workflow.get_node(n) for n in ('inputnode', 'outputnode'))
+    workflow.connect([
+        (inputnode, prepare, [('t1w_file', 't1w_file'), ('brain_mask', 'brain_mask')]),
+        (prepare, n4, [('out_file', 'in_file'), ('mask_file', 'mask_file')]),
+        (n4, register, [('out_file', 'in_file')]),
+        (prepare, segment, [('mask_file', 'mask_file')]),
+        (n4, segment, [('out_file', 'in_file')]),
+        (register, segment, [('images_to_t1w', 'images_to_t1w')]),
+        (segment, density_map, [('tpms', 'tpms')]),
+        (register, density_map, [('points_to_t1w', 'points_to_t1w')]),
+        (prepare, outputnode, [('mask_file', 't1w_mask'), ('mask_metadata', 'mask_metadata')]),
+        (n4, outputnode, [('out_file', 't1w_preproc')]),
+        (register, outputnode, [('images_to_t1w', 'template_to_t1w_xfm'),
+                                ('points_to_t1w', 't1w_to_template_xfm')]),
+        (segment, outputnode, [('tpms', 'tpms'), ('dseg', 'dseg')]),
+        (density_map, outputnode, [('out_file', 'gm_density')]),
+    ])  # fmt: skip
+
+
+def _add_surfaces(workflow: pe.Workflow, settings: AnatSettings, origin: SurfaceOrigin) -> None:
+    """Add surfaces with thickness and area: built in, or those of another program."""
+    inputnode, n4, register, segment, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'n4', 'register', 'segment', 'outputnode')
+    )
+    density = settings.density
+    if origin.source == 'builtin':
         surfaces = pe.Node(FitSurfaces(density=density), name='surfaces', mem_gb=1.5)
         workflow.connect([
             (n4, surfaces, [('out_file', 'in_file')]),
@@ -380,71 +398,160 @@ def _init_fit_wf(
         ])  # fmt: skip
     else:
         surfaces = pe.Node(
-            ExternalSurfaces(source=source, density=density), name='surfaces', mem_gb=1.5
+            ExternalSurfaces(source=origin.source, density=density), name='surfaces', mem_gb=1.5
         )
         workflow.connect(inputnode, 'surface_dir', surfaces, 'surface_dir')
-        if source == 'civet':
-            workflow.connect(register, 'points_to_t1w', surfaces, 'points_to_t1w')
-        if origin.own_labels:
-            workflow.connect(surfaces, 'parcellation', region, 'labels')
-            workflow.connect(surfaces, 'parcellation', regions, 'labels')
-        if source == 'freesurfer':
-            workflow.connect(inputnode, 'surface_dir', regions, 'freesurfer_dir')
+    # CIVET has no sphere: its vertices are matched through the registration to the template
+    if origin.source == 'civet':
+        workflow.connect(register, 'points_to_t1w', surfaces, 'points_to_t1w')
     workflow.connect([
-        (inputnode, prepare, [('t1w_file', 't1w_file'), ('brain_mask', 'brain_mask')]),
-        (prepare, n4, [('out_file', 'in_file'), ('mask_file', 'mask_file')]),
-        (n4, register, [('out_file', 'in_file')]),
-        (prepare, segment, [('mask_file', 'mask_file')]),
-        (n4, segment, [('out_file', 'in_file')]),
-        (register, segment, [('images_to_t1w', 'images_to_t1w')]),
-        (surfaces, region, both),
-        (surfaces, regions, measured),
+        (surfaces, outputnode, [*BOTH, ('midthickness', 'midthickness'), *VERTEX_MAPS,
+                                ('volume', 'volume')]),
+    ])  # fmt: skip
+
+
+def _add_region(workflow: pe.Workflow, settings: AnatSettings, origin: SurfaceOrigin) -> None:
+    """Add the region of interest: labels at the vertices, and its ribbon on the T1w grid."""
+    n4, surfaces, outputnode = (workflow.get_node(n) for n in ('n4', 'surfaces', 'outputnode'))
+    region = pe.Node(
+        RegionOfInterest(
+            density=settings.density,
+            roi=tuple(settings.roi),
+            atlases=tuple(settings.atlas),
+            own_atlas=origin.own_labels,
+            metadata={**surface_metadata(settings.density, origin), **atlas_metadata(origin)},
+        ),
+        name='region', mem_gb=0.5,
+    )  # fmt: skip
+    if origin.own_labels:
+        workflow.connect(surfaces, 'parcellation', region, 'labels')
+    workflow.connect([
+        (surfaces, region, BOTH),
+        (n4, region, [('out_file', 'grid_file')]),
+        (region, outputnode, [('parcellation', 'parcellation'), ('roi_labels', 'acc_labels'),
+                              ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
+    ])  # fmt: skip
+
+
+def _add_measures(workflow: pe.Workflow, settings: AnatSettings, origin: SurfaceOrigin) -> None:
+    """Add the table of what was measured in each region of each atlas."""
+    inputnode, n4, register, segment, surfaces, density_map, outputnode = (
+        workflow.get_node(n)
+        for n in ('inputnode', 'n4', 'register', 'segment', 'surfaces', 'modulate', 'outputnode')
+    )
+    regions = pe.Node(
+        MeasureRegions(
+            density=settings.density, atlases=tuple(settings.atlas), own_atlas=origin.own_labels
+        ),
+        name='regions', mem_gb=2.0,
+    )  # fmt: skip
+    if origin.own_labels:
+        workflow.connect(surfaces, 'parcellation', regions, 'labels')
+    if origin.source == 'freesurfer':
+        workflow.connect(inputnode, 'surface_dir', regions, 'freesurfer_dir')
+    workflow.connect([
+        (surfaces, regions, [(name, name) for name in MAPS]),
         (n4, regions, [('out_file', 'grid_file')]),
         (segment, regions, [('tpms', 'tpms')]),
         (register, regions, [('images_to_t1w', 'images_to_t1w')]),
-        (segment, density_map, [('tpms', 'tpms')]),
-        (register, density_map, [('points_to_t1w', 'points_to_t1w')]),
         (density_map, regions, [('out_file', 'density_file')]),
-        (density_map, outputnode, [('out_file', 'gm_density')]),
+        (regions, outputnode, [('out_file', 'regions'), ('metadata', 'regions_metadata'),
+                               ('dseg', 'region_labels'), ('dseg_table', 'region_names')]),
+    ])  # fmt: skip
+
+
+def _add_quality(workflow: pe.Workflow, origin: SurfaceOrigin) -> None:
+    """Add the table of quality and the figures."""
+    prepare, n4, register, segment, surfaces, region, regions, outputnode = (
+        workflow.get_node(n)
+        for n in ('prepare', 'n4', 'register', 'segment', 'surfaces', 'region', 'regions',
+                  'outputnode')
+    )  # fmt: skip
+    quality = pe.Node(
+        AnatQuality(surface_source=origin.source, surface_note=origin.note),
+        name='quality', mem_gb=0.8,
+    )  # fmt: skip
+    figures = pe.Node(AnatFigures(), name='figures', mem_gb=1.0)
+    workflow.connect([
         (regions, quality, [('facts', 'region_facts')]),
-        (n4, region, [('out_file', 'grid_file')]),
         (prepare, quality, [('mask_file', 'mask_file'), ('facts', 'facts')]),
         (n4, quality, [('out_file', 'in_file')]),
         (register, quality, [('points_to_t1w', 'points_to_t1w')]),
         (segment, quality, [('tpms', 'tpms'), ('model_file', 'model_file')]),
-        (surfaces, quality, [*both, *maps]),
+        (surfaces, quality, [*BOTH, *VERTEX_MAPS]),
         (region, quality, [('roi_labels', 'roi_labels')]),
         (n4, figures, [('out_file', 'in_file')]),
-        (surfaces, figures, both),
+        (surfaces, figures, BOTH),
         (region, figures, [('roi_labels', 'roi_labels')]),
         (register, figures, [('images_to_t1w', 'images_to_t1w')]),
-        (prepare, outputnode, [('mask_file', 't1w_mask'), ('mask_metadata', 'mask_metadata')]),
-        (n4, outputnode, [('out_file', 't1w_preproc')]),
-        (register, outputnode, [('images_to_t1w', 'template_to_t1w_xfm'),
-                                ('points_to_t1w', 't1w_to_template_xfm')]),
-        (regions, outputnode, [('out_file', 'regions'), ('metadata', 'regions_metadata'),
-                               ('dseg', 'region_labels'), ('dseg_table', 'region_names')]),
-        (segment, outputnode, [('tpms', 'tpms'), ('dseg', 'dseg')]),
-        (surfaces, outputnode, [*both, ('midthickness', 'midthickness'), *maps,
-                                ('volume', 'volume')]),
-        (region, outputnode, [('parcellation', 'parcellation'), ('roi_labels', 'acc_labels'),
-                              ('roi_mask', 'acc_mask'), ('metadata', 'roi_metadata')]),
         (quality, outputnode, [('out_file', 'qc')]),
         (figures, outputnode, [('surfaces', 'surfaces_figure'),
                                ('registration', 'registration_figure'),
                                ('template', 'template_figure')]),
     ])  # fmt: skip
-    if origin.mesh:
-        mesh = pe.Node(
-            CorrespondingSurfaces(space=origin.mesh, label_files=tuple(settings.mesh_labels)),
-            name='mesh', mem_gb=1.0,
+
+
+def _add_mesh(workflow: pe.Workflow, settings: AnatSettings, origin: SurfaceOrigin) -> None:
+    """Add the measures on the mesh of a derivative, which is not resampled."""
+    inputnode, regions, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'regions', 'outputnode')
+    )
+    mesh = pe.Node(
+        CorrespondingSurfaces(space=origin.mesh, label_files=tuple(settings.mesh_labels)),
+        name='mesh', mem_gb=1.0,
+    )  # fmt: skip
+    workflow.connect([
+        (inputnode, mesh, [('mesh_dir', 'mesh_dir')]),
+        (regions, mesh, [('dseg', 'region_labels')]),
+        (mesh, outputnode, [(f.removeprefix('mesh_'), f) for f in MESH_FIELDS]),
+    ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Sinks:
+    """Where the results of one image are kept, and under which names."""
+
+    workflow: pe.Workflow
+    output_dir: Path
+    entities: Metadata
+
+    def keep(self, field: str, key: str, metadata: dict[str, object] | str | None = None) -> None:
+        """Keep one file; its metadata may be another field."""
+        inputnode = self.workflow.get_node('inputnode')
+        sink = init_sink(key, output_dir=self.output_dir, entities=self.entities)
+        if isinstance(metadata, str):
+            self.workflow.connect(inputnode, metadata, sink, 'metadata')
+        else:
+            sink.inputs.metadata = metadata or {}
+        self.workflow.connect(inputnode, field, sink, 'in_file')
+        if field in OUTPUTS:
+            sink.interface.answers = (field, None)
+
+    def keep_each(
+        self, field: str, key: str, each: Sequence[Mapping[str, str]],
+        metadata: list[dict[str, object]] | str,
+    ) -> None:  # fmt: skip
+        """Keep each file of a list, under entities of its own."""
+        parts = self._split(field, len(each))
+        told = self._split(metadata, len(each)) if isinstance(metadata, str) else None
+        for number, extra in enumerate(each):
+            sink = init_sink(key, output_dir=self.output_dir, entities=self.entities, **extra)
+            if told is not None:
+                self.workflow.connect(told, f'out{number + 1}', sink, 'metadata')
+            else:
+                sink.inputs.metadata = metadata[number]
+            self.workflow.connect(parts, f'out{number + 1}', sink, 'in_file')
+            if field in OUTPUTS or field in MESH_FIELDS:
+                sink.interface.answers = (field, number)
+
+    def _split(self, field: str, n: int) -> pe.Node:
+        """Take a list apart."""
+        node = pe.Node(
+            niu.Split(splits=[1] * n, squeeze=True), name=f'split_{field}',
+            run_without_submitting=True,
         )  # fmt: skip
-        workflow.connect([
-            (inputnode, mesh, [('mesh_dir', 'mesh_dir')]),
-            (regions, mesh, [('dseg', 'region_labels')]),
-            (mesh, outputnode, [(f.removeprefix('mesh_'), f) for f in MESH_FIELDS]),
-        ])  # fmt: skip
-    return workflow
+        self.workflow.connect(self.workflow.get_node('inputnode'), field, node, 'inlist')
+        return node
 
 
 def _init_sinks_wf(
@@ -460,84 +567,73 @@ def _init_sinks_wf(
     inputnode = pe.Node(
         niu.IdentityInterface(fields=[*FITTED, *more, 't1w_metadata']), name='inputnode'
     )
-    density, roi = settings.density, tuple(settings.roi)
-    atlas = atlas_metadata(origin)
-    mesh = surface_metadata(density, origin)
+    workflow.add_nodes([inputnode])
+    sinks = _Sinks(workflow, output_dir, entities)
+    _keep_volumes(sinks, image_notes)
+    _keep_regions(sinks, tuple(settings.roi), origin)
+    _keep_surfaces(sinks, settings.density, origin)
+    if origin.mesh:
+        _keep_mesh(sinks, settings, origin)
+    return workflow
 
-    def keep(field: str, key: str, metadata: dict[str, object] | str | None = None) -> None:
-        sink = init_sink(key, output_dir=output_dir, entities=entities)
-        if isinstance(metadata, str):
-            workflow.connect(inputnode, metadata, sink, 'metadata')
-        else:
-            sink.inputs.metadata = metadata or {}
-        workflow.connect(inputnode, field, sink, 'in_file')
-        if field in OUTPUTS:
-            sink.interface.answers = (field, None)
 
-    def split(field: str, n: int) -> pe.Node:
-        node = pe.Node(
-            niu.Split(splits=[1] * n, squeeze=True), name=f'split_{field}',
-            run_without_submitting=True,
-        )  # fmt: skip
-        workflow.connect(inputnode, field, node, 'inlist')
-        return node
+def _keep_volumes(sinks: _Sinks, image_notes: Sequence[str]) -> None:
+    """Keep images, transforms, quality and figures."""
+    workflow = sinks.workflow
+    sinks.keep('t1w_preproc', 'anat_t1w', t1w_metadata(image_notes))
+    # replaces the metadata above where runs were averaged; undefined otherwise
+    workflow.connect(
+        workflow.get_node('inputnode'), 't1w_metadata',
+        workflow.get_node('ds_anat_t1w'), 'metadata',
+    )  # fmt: skip
+    sinks.keep('t1w_mask', 'anat_brain_mask', 'mask_metadata')
+    sinks.keep('dseg', 'anat_dseg')
+    sinks.keep('qc', 'anat_qc')
+    sinks.keep('surfaces_figure', 'anat_surfaces_figure')
+    sinks.keep('registration_figure', 'anat_registration_figure')
+    sinks.keep('template_figure', 'anat_template_figure')
+    sinks.keep_each('tpms', 'anat_tpm', [{'label': tissue} for tissue in TISSUES], [{}] * 3)
+    affine = {'desc': 'affine', 'extension': '.mat'}
+    warp = {'desc': 'warp', 'extension': '.nii.gz'}
+    # ANTs applies a list of transforms from its end: there and back are in opposite order
+    sinks.keep_each('template_to_t1w_xfm', 'anat_xfm', [affine, warp], [{}, {}])
+    sinks.keep_each('t1w_to_template_xfm', 'anat_xfm_to_template', [warp, affine], [{}, {}])
+    sinks.keep('gm_density', 'anat_gm_density')
 
-    def keep_each(
-        field: str, key: str, each: list[dict[str, str]], metadata: list[dict[str, object]] | str
-    ) -> None:
-        parts = split(field, len(each))
-        found = split(metadata, len(each)) if isinstance(metadata, str) else None
-        for number, extra in enumerate(each):
-            sink = init_sink(key, output_dir=output_dir, entities=entities, **extra)
-            if found is not None:
-                workflow.connect(found, f'out{number + 1}', sink, 'metadata')
-            else:
-                sink.inputs.metadata = metadata[number]
-            workflow.connect(parts, f'out{number + 1}', sink, 'in_file')
-            if field in OUTPUTS or field in more:
-                sink.interface.answers = (field, number)
 
+def _keep_regions(sinks: _Sinks, roi: Sequence[str], origin: SurfaceOrigin) -> None:
+    """Keep the region of interest and what was measured in all regions."""
+    sinks.keep('acc_mask', 'anat_roi_mask', {**atlas_metadata(origin), 'Labels': list(roi)})
+    sinks.keep('regions', 'anat_regions', 'regions_metadata')
+    sinks.keep('region_labels', 'anat_region_labels')
+    sinks.keep('region_names', 'anat_region_names')
+
+
+def _keep_surfaces(sinks: _Sinks, density: str, origin: SurfaceOrigin) -> None:
+    """Keep surfaces, and maps and labels at their vertices."""
     hemis = [{'hemisphere': hemi, 'density': density} for hemi in HEMISPHERES]
     labelled = [{**hemi, 'segmentation': origin.segmentation} for hemi in hemis]
-    keep('t1w_preproc', 'anat_t1w', t1w_metadata(image_notes))
-    # replaces the metadata above where runs were averaged; undefined otherwise
-    workflow.connect(inputnode, 't1w_metadata', workflow.get_node('ds_anat_t1w'), 'metadata')
-    keep('t1w_mask', 'anat_brain_mask', 'mask_metadata')
-    keep('dseg', 'anat_dseg')
-    keep('acc_mask', 'anat_roi_mask', {**atlas, 'Labels': list(roi)})
-    keep('qc', 'anat_qc')
-    keep('surfaces_figure', 'anat_surfaces_figure')
-    keep('registration_figure', 'anat_registration_figure')
-    keep('template_figure', 'anat_template_figure')
-    keep_each('tpms', 'anat_tpm', [{'label': tissue} for tissue in TISSUES], [{}] * 3)
-    transforms = [
-        {'desc': 'affine', 'extension': '.mat'}, {'desc': 'warp', 'extension': '.nii.gz'}
-    ]  # fmt: skip
-    keep_each('template_to_t1w_xfm', 'anat_xfm', transforms, [{}, {}])
-    back = [transforms[1], transforms[0]]
-    keep_each('t1w_to_template_xfm', 'anat_xfm_to_template', back, [{}, {}])
-    keep('gm_density', 'anat_gm_density')
-    keep('regions', 'anat_regions', 'regions_metadata')
-    keep('region_labels', 'anat_region_labels')
-    keep('region_names', 'anat_region_names')
-    for kind in ('white', 'pial', 'midthickness'):
-        keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
+    mesh, atlas = surface_metadata(density, origin), atlas_metadata(origin)
     thickness, area = metric_metadata(origin, density)
-    keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thickness}] * 2)
-    keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
-    keep_each('volume', 'anat_volume', hemis, [{**mesh, 'Method': VOLUME_METHOD}] * 2)
-    keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
-    keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)
-    keep_each('acc_labels', 'anat_roi_labels', labelled, 'roi_metadata')
-    if origin.mesh:
-        own = mesh_metadata(settings, origin)
-        sides = [{'hemisphere': hemi} for hemi in HEMISPHERES]
-        named = 'given' if settings.mesh_labels else 'CerebrA'
-        for field in MESH_FIELDS:
-            key = on_mesh(f'anat_{field.removeprefix("mesh_")}', origin.mesh)
-            extra = {'segmentation': named} if field == 'mesh_parcellation' else {}
-            keep_each(field, key, [{**side, **extra} for side in sides], [own] * 2)
-    return workflow
+    for kind in ('white', 'pial', 'midthickness'):
+        sinks.keep_each(kind, f'anat_{kind}', hemis, [mesh] * 2)
+    sinks.keep_each('thickness', 'anat_thickness', hemis, [{**mesh, **thickness}] * 2)
+    sinks.keep_each('area', 'anat_area', hemis, [{**mesh, **area}] * 2)
+    sinks.keep_each('volume', 'anat_volume', hemis, [{**mesh, 'Method': VOLUME_METHOD}] * 2)
+    sinks.keep_each('undefined', 'anat_undefined', hemis, [mesh] * 2)
+    sinks.keep_each('parcellation', 'anat_parcellation', labelled, [{**mesh, **atlas}] * 2)
+    sinks.keep_each('acc_labels', 'anat_roi_labels', labelled, 'roi_metadata')
+
+
+def _keep_mesh(sinks: _Sinks, settings: AnatSettings, origin: SurfaceOrigin) -> None:
+    """Keep what was measured on the mesh of a derivative."""
+    own = mesh_metadata(settings, origin)
+    sides = [{'hemisphere': hemi} for hemi in HEMISPHERES]
+    named = 'given' if settings.mesh_labels else 'CerebrA'
+    for kind in MESH_FIELDS:
+        key = on_mesh(f'anat_{kind.removeprefix("mesh_")}', origin.mesh)
+        extra = {'segmentation': named} if kind == 'mesh_parcellation' else {}
+        sinks.keep_each(kind, key, [{**side, **extra} for side in sides], [own] * 2)
 
 
 THICKNESS_METHOD = (

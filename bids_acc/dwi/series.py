@@ -231,67 +231,101 @@ def join_runs(
         raise InputDataError('no diffusion run was given.')
     metadata = list(sidecars) or [{}] * len(dwi_files)
     parts = list(imaginary_files) or [''] * len(dwi_files)
-    tables = list(zip(bval_files, bvec_files, strict=True))
+    tables = zip(bval_files, bvec_files, strict=True)
     images = [read_volumes(*pair) for pair in zip(dwi_files, parts, strict=True)]
     grid = (images[0][0].shape, images[0][1])
     findings: list[str] = []
     runs: list[_Run] = []
-    for number, (raw, affine) in enumerate(images):
-        check_same_grid(grid, (raw.shape, affine), Path(dwi_files[number]).name)
-        check_signal(raw, str(dwi_files[number]))
-        data, gaps = without_gaps(raw)
-        report = check_gradients(
-            *read_table(*tables[number], affine),
-            data.shape[3],
-            b0_threshold=b0_threshold,
-            scaling=scaling,
-        )
-        check_positive(data, str(dwi_files[number]))
-        where = str(dwi_files[number])
-        base = ~report.bvecs.any(axis=1)
-        wrapped = check_wrapped(data[..., base] if base.any() else data, where)
-        run, found = _as_run(number, data, affine, report, metadata[number], where)
+    for number, (image, table) in enumerate(zip(images, tables, strict=True)):
+        check_same_grid(grid, (image[0].shape, image[1]), Path(dwi_files[number]).name)
+        run, found = _read_run(
+            number, image, table, metadata[number], str(dwi_files[number]),
+            b0_threshold=b0_threshold, scaling=scaling,
+        )  # fmt: skip
         label = f'run {number + 1}: ' if len(dwi_files) > 1 else ''
-        if wrapped > DOUBTFUL_WRAP:
-            found.append(
-                f'{wrapped:.0%} of the brightest voxels of b = 0 lie beside the darkest: look '
-                'whether values were too large for their integers and began again at zero.'
-            )
-        if gaps:
-            found.append(f'{gaps} values inside the object are NaN: their neighbours were taken.')
         findings += [label + f for f in found]
         runs.append(run)
     further = []
     for path, sidecar in reversed_pe:
         data, affine = read_base(path, b0_threshold)
         further.append((data, affine, acquisition_of(sidecar, data.shape)))
+    used, reasons = _chosen(runs, [entry[2] for entry in further], combine)
+    findings += [f'run {r.number + 1}: {reason}: not used.' for r, reason in reasons]
+    reference = used[0][0]
+    slices = str(metadata[reference.number].get('SliceEncodingDirection', 'k'))
+    pair = _opposite_pair(runs, further, reference, grid[1])
+    return _as_series(runs, used, grid, findings, pair, slice_axis='ijk'.index(slices[0]))
+
+
+def _read_run(
+    number: int,
+    image: tuple[Volumes, FloatArray],
+    gradient_files: tuple[str | Path, str | Path],
+    metadata: Metadata,
+    where: str,
+    *,
+    b0_threshold: float,
+    scaling: Scaling,
+) -> tuple[_Run, list[str]]:
+    """Check a run's signal and gradients, and keep what is usable; also what was irregular."""
+    raw, affine = image
+    check_signal(raw, where)
+    data, gaps = without_gaps(raw)
+    report = check_gradients(
+        *read_table(*gradient_files, affine),
+        data.shape[3],
+        b0_threshold=b0_threshold,
+        scaling=scaling,
+    )
+    check_positive(data, where)
+    base = ~report.bvecs.any(axis=1)
+    wrapped = check_wrapped(data[..., base] if base.any() else data, where)
+    run, found = _as_run(number, data, affine, report, metadata, where)
+    if wrapped > DOUBTFUL_WRAP:
+        found.append(
+            f'{wrapped:.0%} of the brightest voxels of b = 0 lie beside the darkest: look '
+            'whether values were too large for their integers and began again at zero.'
+        )
+    if gaps:
+        found.append(f'{gaps} values inside the object are NaN: their neighbours were taken.')
+    return run, found
+
+
+def _chosen(
+    runs: Sequence[_Run], further: Sequence[Acquisition], combine: Combine
+) -> tuple[list[list[_Run]], list[tuple[_Run, str]]]:
+    """Choose the groups of runs to join, the reference's first; also why others are not."""
     copies = _copies(runs)
     left = [run.number for run, _ in copies]
     distinct = [run for run in runs if run.number not in left]
-    groups = _grouped(distinct, [entry[2] for entry in further], combine)
-    used, reasons = _usable_groups(groups, combine)
-    reasons = [*copies, *reasons]
-    findings += [f'run {r.number + 1}: {reason}: not used.' for r, reason in reasons]
+    used, reasons = _usable_groups(_grouped(distinct, further, combine), combine)
+    return used, [*copies, *reasons]
+
+
+def _as_series(
+    runs: Sequence[_Run],
+    used: Sequence[Sequence[_Run]],
+    grid: tuple[tuple[int, ...], FloatArray],
+    findings: Sequence[str],
+    pair: tuple[Volumes, FloatArray, Acquisition] | None,
+    *,
+    slice_axis: int,
+) -> Series:
+    """Join the chosen groups of runs."""
     chosen = [run for group in used for run in group]
-    reference = chosen[0]
-    pair = _opposite_pair(runs, further, reference, grid[1])
+    # concatenating a single run would copy the largest array of the step
+    data = chosen[0].data if len(chosen) == 1 else np.concatenate([r.data for r in chosen], axis=3)
     return Series(
-        data=(
-            chosen[0].data
-            if len(chosen) == 1
-            else np.concatenate([run.data for run in chosen], axis=3)
-        ),
+        data=data,
         affine=grid[1],
-        gradients=_joined([_placed(run, n, reference) for n, g in enumerate(used) for run in g]),
+        gradients=_joined([_placed(run, n, chosen[0]) for n, g in enumerate(used) for run in g]),
         bvecs_hash=scheme_hash(
             np.concatenate([run.raw[0] for run in chosen]),
             np.concatenate([run.raw[1] for run in chosen]),
         ),
         n_expected=sum(run.n_expected for run in chosen),
         findings=tuple(dict.fromkeys(findings)),
-        slice_axis='ijk'.index(
-            str(metadata[reference.number].get('SliceEncodingDirection', 'k'))[0]
-        ),
+        slice_axis=slice_axis,
         acquisition=tuple(run.acquisition for run in runs),
         used=tuple(sorted(run.number for run in chosen)),
         reversed_pe=on_grid(*pair[:2], *grid) if pair else None,
@@ -496,41 +530,16 @@ def _as_run(
     """Keep the usable volumes of a run; also what was irregular."""
     axis, assumed = phase_axis(metadata, affine)
     acquisition = acquisition_of(metadata, data.shape)
-    findings = [f for f in (*report.findings, assumed) if f]
-    blank = np.array([not np.any(np.nan_to_num(data[..., n])) for n in range(data.shape[3])])
-    if blank.any():
-        listed = ', '.join(map(str, np.flatnonzero(blank)))
-        findings.append(f'volumes {listed} hold no signal: not used.')
-    maps = _appended(data, report, blank)
-    if maps.any():
-        listed = ', '.join(map(str, np.flatnonzero(maps)))
-        findings.append(
-            f'volumes {listed} count as b = 0 and show the diffusivity or the mean of weighted '
-            'volumes, as maps do that a scanner appends: not used.'
-        )
-    keep = report.usable & ~blank & ~maps
+    keep, unusable = _usable_volumes(data, report)
     levels, told = _levels(data, report, keep, where)
-    findings += told
     drifted = drift(levels, report.bvals[keep] * report.bvecs[keep].any(axis=1))
-    if abs(drifted) > MAX_DRIFT:
-        findings.append(
-            f'the signal changes by {drifted:+.0%} from the first to the last volume: where b = 0 '
-            'and weighted volumes were acquired at different times, diffusivities are off by it.'
-        )
     keep[np.flatnonzero(keep)[levels.stray]] = False
+    first = int(keep.argmax())
+    negative, clipped = negative_share(data[..., first]), clipped_share(data[..., first])
+    findings = [*(f for f in (*report.findings, assumed) if f), *unusable, *told]
+    findings += _drift_findings(drifted)
     findings += _too_coarse(data, report, keep)
-    first = data[..., int(keep.argmax())]
-    negative, clipped = negative_share(first), clipped_share(first)
-    if clipped > MAX_CLIPPED:
-        findings.append(
-            f'{clipped:.1%} of the signal of volume {int(keep.argmax())} holds the largest value: '
-            'the image is clipped, and diffusivities there are too small.'
-        )
-    if negative > MAX_NEGATIVE:
-        findings.append(
-            f'{negative:.0%} of the signal is negative: this is no magnitude image, or something '
-            'was subtracted from it; diffusivities are wrong.'
-        )
+    findings += _signal_findings(first, negative, clipped)
     count = int(keep.sum())
     table = Gradients(
         report.bvals[keep],
@@ -554,6 +563,50 @@ def _as_run(
         drift=drifted,
     )
     return run, findings
+
+
+def _usable_volumes(data: Volumes, report: GradientReport) -> tuple[BoolArray, list[str]]:
+    """Tell which volumes hold signal that the gradient table explains; also what others hold."""
+    findings = []
+    blank = np.array([not np.any(np.nan_to_num(data[..., n])) for n in range(data.shape[3])])
+    if blank.any():
+        listed = ', '.join(map(str, np.flatnonzero(blank)))
+        findings.append(f'volumes {listed} hold no signal: not used.')
+    maps = _appended(data, report, blank)
+    if maps.any():
+        listed = ', '.join(map(str, np.flatnonzero(maps)))
+        findings.append(
+            f'volumes {listed} count as b = 0 and show the diffusivity or the mean of weighted '
+            'volumes, as maps do that a scanner appends: not used.'
+        )
+    return report.usable & ~blank & ~maps, findings
+
+
+def _drift_findings(drifted: float) -> list[str]:
+    """Say that the signal changed while a run was acquired."""
+    if abs(drifted) <= MAX_DRIFT:
+        return []
+    finding = (
+        f'the signal changes by {drifted:+.0%} from the first to the last volume: where b = 0 '
+        'and weighted volumes were acquired at different times, diffusivities are off by it.'
+    )
+    return [finding]
+
+
+def _signal_findings(volume: int, negative: float, clipped: float) -> list[str]:
+    """Say what the signal of a run's first usable volume cannot be trusted for."""
+    findings = []
+    if clipped > MAX_CLIPPED:
+        findings.append(
+            f'{clipped:.1%} of the signal of volume {volume} holds the largest value: '
+            'the image is clipped, and diffusivities there are too small.'
+        )
+    if negative > MAX_NEGATIVE:
+        findings.append(
+            f'{negative:.0%} of the signal is negative: this is no magnitude image, or something '
+            'was subtracted from it; diffusivities are wrong.'
+        )
+    return findings
 
 
 def _levels(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,10 +26,8 @@ from bids_acc.settings import DwiSettings
 from bids_acc.typing import Metadata
 
 INPUTS = (*SERIES, 'brain_mask', 'field_map', 'noddi_maps')
-
-
+MESH_INPUTS = ('mesh_white', 'mesh_pial')
 ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white', 'pial', 'midthickness', 'parcellation')
-
 
 MIN_VOLUMES = 30
 """Below this number `auto` does not denoise: the Marchenko-Pastur law is that of large matrices,
@@ -143,10 +141,7 @@ def init_dwi_wf(
     )
     workflow = pe.Workflow(name=name)
     tracts = settings.tract_atlas if has_anat else None
-    fields = [*INPUTS, *(ANAT_INPUTS if has_anat else ())]
-    fields += ['template_to_t1w_xfm'] if tracts else []
-    on_mesh = ('mesh_white', 'mesh_pial') if mesh else ()
-    fields += on_mesh
+    fields = _input_fields(has_anat=has_anat, with_tracts=bool(tracts), with_mesh=bool(mesh))
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface([*MAP_NAMES, 'qc']), name='outputnode')
     where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
@@ -161,38 +156,14 @@ def init_dwi_wf(
     tensor_wf = init_dwi_tensor_wf(
         settings=settings, engines=engines, has_anat=has_anat, seed=seed
     )
+    decided = decided_beforehand(settings, engines, source, no_opposite)
+    without_atlas = bool(settings.tract_atlas) and not has_anat
     sinks_wf = init_dwi_sinks_wf(
         **where, engines=engines, settings=settings, has_anat=has_anat,
-        notes=[
-            *decided_beforehand(settings, engines, source, no_opposite),
-            *(f'{text}.' for text in notes),
-            *(f'Not used: {text}.' for text in left_out),
-            *(['Tracts were not measured: there is no T1w image.']
-              if settings.tract_atlas and not has_anat else []),
-        ],
+        notes=[*decided, *_read_notes(notes, left_out, without_atlas=without_atlas)],
     )  # fmt: skip
-    reports = step_reports(engines)
-    chain = ['series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report',
-             'slice_axis']  # fmt: skip
-    # eddy leaves nothing to move, and tells what it moved
-    motion = (prepare_wf, 'motion') if engines['motion'] == 'eddy' else (tensor_wf, 'transforms')
-    drawn = ['fields_figure'] if draws_fields(engines) else []
-    # with eddy the field is in the series already
-    field = ['warp'] if field_is_left(engines) else []
-    workflow.connect([
-        (inputnode, prepare_wf, [(n, f'inputnode.{n}')
-                                 for n in (*SERIES, 'brain_mask', 'field_map')]),
-        (prepare_wf, tensor_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                 for n in (*chain, *field)]),
-        (prepare_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                for n in ('gradients', 'mask', 'report', 'figure',
-                                          'denoised_figure', *reports)]),
-        (motion[0], sinks_wf, [(f'outputnode.{motion[1]}', 'inputnode.motion')]),
-        (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                               for n in (*SINK_FIELDS, 'runs_report', *drawn)]),
-        (tensor_wf, outputnode, [(f'outputnode.{n}', n) for n in MAP_NAMES]),
-        (sinks_wf, outputnode, [('outputnode.qc', 'qc')]),
-    ])  # fmt: skip
+    workflow.add_nodes([inputnode, prepare_wf, tensor_wf, sinks_wf, outputnode])
+    _join_stages(workflow, engines)
     if tract_tables:
         _import_tracts(workflow, tract_tables, where)
     if not has_anat:
@@ -203,37 +174,115 @@ def init_dwi_wf(
         **where, settings=settings, density=density, noddi_source=noddi_source, seed=seed,
         own_atlas=own_atlas, atlases=atlases, mesh=mesh,
     )  # fmt: skip
-    if engines['susceptibility'] == 'registration':
-        field = ['warp']
-        workflow.connect(
-            tensor_wf, 'outputnode.distortion_report', sinks_wf, 'inputnode.susceptibility'
-        )
+    workflow.add_nodes([surface_wf])
+    _join_anatomy(workflow, engines)
+    _join_surfaces(workflow, engines, with_mesh=bool(mesh))
     if noddi_source:
-        workflow.connect([
-            (inputnode, surface_wf, [(n, f'inputnode.{n}')
-                                     for n in ('noddi_maps', 't1w_preproc', 't1w_mask')]),
-            (prepare_wf, surface_wf, [('outputnode.reference', 'inputnode.reference')]),
-        ])  # fmt: skip
-    workflow.connect([
-        (inputnode, tensor_wf, [(n, f'inputnode.{n}')
-                                for n in ('t1w_preproc', 't1w_mask', 'tpms', 'white')]),
-        (inputnode, sinks_wf, [('t1w_preproc', 'inputnode.background')]),
-        (inputnode, surface_wf, [(n, f'inputnode.{n}')
-                                 for n in ('tpms', 'white', 'pial', 'parcellation', *on_mesh)]),
-        (prepare_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                  for n in ('series', 'gradients', 'slice_axis')]),
-        (tensor_wf, surface_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                                 for n in ('transforms', 'scales', 'coregistration', 'axes',
-                                           'outliers', *field)]),
-        (tensor_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.{n}')
-                               for n in ('itk_transform', 'coreg_report', 'coreg_figure',
-                                         'anatomy_figure', 'distortion_figure')]),
-        (surface_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.surface_{n}')
-                                for n in ('reports', 'parcels')]),
-    ])  # fmt: skip
+        _join_noddi(workflow)
     if tracts:
         _add_tracts(workflow, inputnode, tensor_wf, tracts, where)
     return workflow
+
+
+def _input_fields(*, has_anat: bool, with_tracts: bool, with_mesh: bool) -> list[str]:
+    """List what the workflow is given."""
+    fields = [*INPUTS, *(ANAT_INPUTS if has_anat else ())]
+    fields += ['template_to_t1w_xfm'] if with_tracts else []
+    fields += MESH_INPUTS if with_mesh else ()
+    return fields
+
+
+def _read_notes(
+    notes: Sequence[str], left_out: Sequence[str], *, without_atlas: bool
+) -> list[str]:
+    """Say in sentences what reading the images taught."""
+    missing = ['Tracts were not measured: there is no T1w image.'] if without_atlas else []
+    return [
+        *(f'{text}.' for text in notes), *(f'Not used: {text}.' for text in left_out), *missing
+    ]  # fmt: skip
+
+
+def _handed_on(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Connect what one stage gives to what the next one calls the same."""
+    return [(f'outputnode.{name}', f'inputnode.{name}') for name in names]
+
+
+def _given(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Connect inputs of the whole line to a stage that calls them the same."""
+    return [(name, f'inputnode.{name}') for name in names]
+
+
+def _join_stages(workflow: pe.Workflow, engines: Mapping[str, str]) -> None:
+    """Join what there is without a T1w image: preparation, tensor, sinks."""
+    inputnode, prepare_wf, tensor_wf, sinks_wf, outputnode = (
+        workflow.get_node(n)
+        for n in ('inputnode', 'prepare_wf', 'tensor_wf', 'sinks_wf', 'outputnode')
+    )
+    chain = ['series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report',
+             'slice_axis']  # fmt: skip
+    # eddy leaves nothing to move, and tells what it moved
+    motion = (prepare_wf, 'motion') if engines['motion'] == 'eddy' else (tensor_wf, 'transforms')
+    drawn = ['fields_figure'] if draws_fields(engines) else []
+    # with eddy the field is in the series already
+    field = ['warp'] if field_is_left(engines) else []
+    workflow.connect([
+        (inputnode, prepare_wf, _given((*SERIES, 'brain_mask', 'field_map'))),
+        (prepare_wf, tensor_wf, _handed_on((*chain, *field))),
+        (prepare_wf, sinks_wf, _handed_on(('gradients', 'mask', 'report', 'figure',
+                                           'denoised_figure', *step_reports(engines)))),
+        (motion[0], sinks_wf, [(f'outputnode.{motion[1]}', 'inputnode.motion')]),
+        (tensor_wf, sinks_wf, _handed_on((*SINK_FIELDS, 'runs_report', *drawn))),
+        (tensor_wf, outputnode, [(f'outputnode.{n}', n) for n in MAP_NAMES]),
+        (sinks_wf, outputnode, [('outputnode.qc', 'qc')]),
+    ])  # fmt: skip
+
+
+def _join_anatomy(workflow: pe.Workflow, engines: Mapping[str, str]) -> None:
+    """Give the T1w image to what aligns with it and to the figures."""
+    inputnode, tensor_wf, sinks_wf = (
+        workflow.get_node(n) for n in ('inputnode', 'tensor_wf', 'sinks_wf')
+    )
+    workflow.connect([
+        (inputnode, tensor_wf, _given(('t1w_preproc', 't1w_mask', 'tpms', 'white'))),
+        (inputnode, sinks_wf, [('t1w_preproc', 'inputnode.background')]),
+        (tensor_wf, sinks_wf, _handed_on(('itk_transform', 'coreg_report', 'coreg_figure',
+                                          'anatomy_figure', 'distortion_figure'))),
+    ])  # fmt: skip
+    if engines['susceptibility'] == 'registration':
+        workflow.connect(
+            tensor_wf, 'outputnode.distortion_report', sinks_wf, 'inputnode.susceptibility'
+        )
+
+
+def _join_surfaces(workflow: pe.Workflow, engines: Mapping[str, str], *, with_mesh: bool) -> None:
+    """Give the series, its transforms and the surfaces to the sampling at the vertices."""
+    inputnode, prepare_wf, tensor_wf, surface_wf, sinks_wf = (
+        workflow.get_node(n)
+        for n in ('inputnode', 'prepare_wf', 'tensor_wf', 'surface_wf', 'sinks_wf')
+    )
+    on_mesh = MESH_INPUTS if with_mesh else ()
+    # a field by registration is made behind the coregistration, so by the tensor's own stage
+    by_registration = engines['susceptibility'] == 'registration'
+    field = ['warp'] if by_registration or field_is_left(engines) else []
+    workflow.connect([
+        (inputnode, surface_wf, _given(('tpms', 'white', 'pial', 'parcellation', *on_mesh))),
+        (prepare_wf, surface_wf, _handed_on(('series', 'gradients', 'slice_axis'))),
+        (tensor_wf, surface_wf, _handed_on(('transforms', 'scales', 'coregistration', 'axes',
+                                            'outliers', *field))),
+        (surface_wf, sinks_wf, [(f'outputnode.{n}', f'inputnode.surface_{n}')
+                                for n in ('reports', 'parcels')]),
+    ])  # fmt: skip
+
+
+def _join_noddi(workflow: pe.Workflow) -> None:
+    """Give NODDI maps of a derivative to what aligns and samples them."""
+    inputnode, prepare_wf, surface_wf = (
+        workflow.get_node(n) for n in ('inputnode', 'prepare_wf', 'surface_wf')
+    )
+    workflow.connect([
+        (inputnode, surface_wf, _given(('noddi_maps', 't1w_preproc', 't1w_mask'))),
+        (prepare_wf, surface_wf, _handed_on(('reference',))),
+    ])  # fmt: skip
 
 
 def _add_tracts(

@@ -19,6 +19,12 @@ from bids_acc.dwi.workflow.tensor import SINK_FIELDS, draws_fields
 from bids_acc.settings import DwiSettings
 from bids_acc.typing import Metadata
 
+INPUTS = (
+    'gradients', 'motion', 'mask', 'report', 'runs_report', 'background', 'figure',
+    'denoised_figure', 'itk_transform', 'coreg_report', 'coreg_figure', 'anatomy_figure',
+    'distortion_figure', 'fields_figure', 'surface_reports', 'surface_parcels',
+)  # fmt: skip
+"""What the sinks are given besides the tensor's maps and the reports of steps."""
 UNITS = {'md': 'mm2/s', 'ad': 'mm2/s', 'rd': 'mm2/s'}
 """Of the maps that have one."""
 
@@ -65,20 +71,41 @@ def init_dwi_sinks_wf(
     where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
     suffix = '_t1w' if has_anat else ''
     workflow = pe.Workflow(name=name)
-    fields = ['gradients', 'motion', 'mask', 'report', 'runs_report', *STEP_REPORTS, 'background',
-              'figure', 'denoised_figure',
-              'itk_transform', 'coreg_report', 'coreg_figure', 'anatomy_figure',
-              'distortion_figure', 'fields_figure', 'surface_reports', 'surface_parcels',
-              *SINK_FIELDS]  # fmt: skip
-    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
+    inputnode = pe.Node(niu.IdentityInterface([*INPUTS, *STEP_REPORTS, *SINK_FIELDS]),
+                        name='inputnode')  # fmt: skip
     outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
     used = {**dict(engines), 'versions': engine_versions(engines)}
     table = pe.Node(QualityTable(engines=used, notes=list(notes)), name='table')
+    workflow.add_nodes([inputnode, table, outputnode])
+    _keep_maps(workflow, where, suffix, _model(settings, engines))
+    _keep_series(workflow, where, suffix)
+    _keep_quality(workflow, where)
+    figures = ['steps', 'denoised', *(['fields'] if draws_fields(engines) else [])]
+    if has_anat:
+        _keep_alignment(workflow, where)
+        figures += ['coreg', 'anatomy', 'distortion']
+    for what in figures:
+        sink = init_sink(f'dwi_figure_{what}', **where, name=f'ds_{what}')
+        field = 'figure' if what == 'steps' else f'{what}_figure'
+        workflow.connect(inputnode, field, sink, 'in_file')
+    _add_figures(workflow, inputnode, table, where)
+    return workflow
+
+
+def _keep_maps(
+    workflow: pe.Workflow, where: SinkPlace, suffix: str, model: Mapping[str, object]
+) -> None:
+    """Keep the maps of the tensor, each with the model it comes from."""
     for what in (*MAP_NAMES, 'residual', 'non_positive'):
-        label = what.replace('_', '')
+        label = what.replace('_', '')  # BIDS entities know letters and digits only
         sink = init_sink(f'dwi_map{suffix}', **where, param=label, name=f'ds_{label}')
-        sink.inputs.metadata = {'Units': UNITS.get(what, '1'), 'Model': _model(settings, engines)}
-        workflow.connect(inputnode, what, sink, 'in_file')
+        sink.inputs.metadata = {'Units': UNITS.get(what, '1'), 'Model': model}
+        workflow.connect(workflow.get_node('inputnode'), what, sink, 'in_file')
+
+
+def _keep_series(workflow: pe.Workflow, where: SinkPlace, suffix: str) -> None:
+    """Keep the series that the tensor was fitted to, its mask and its gradients."""
+    inputnode, table = (workflow.get_node(n) for n in ('inputnode', 'table'))
     for what, key in (('corrected', f'dwi_preproc{suffix}'),
                       ('corrected_mask', f'dwi_mask{suffix}'),
                       ('corrected_bval', f'dwi_preproc{suffix}_bval'),
@@ -87,26 +114,13 @@ def init_dwi_sinks_wf(
         workflow.connect(inputnode, what, sink, 'in_file')
         if what == 'corrected':
             workflow.connect(table, 'metadata', sink, 'metadata')
-    if has_anat:
-        ds_xfm = init_sink('dwi_xfm', **where, name='ds_xfm')
-        workflow.connect(inputnode, 'itk_transform', ds_xfm, 'in_file')
-        regions = pe.Node(RegionTable(), name='regions')
-        ds_regions = init_sink('dwi_regions', **where, name='ds_regions')
-        for what in ('coreg', 'anatomy', 'distortion'):
-            ds_figure = init_sink(f'dwi_figure_{what}', **where, name=f'ds_{what}')
-            workflow.connect(inputnode, f'{what}_figure', ds_figure, 'in_file')
-        workflow.connect([
-            (inputnode, regions, [('surface_parcels', 'rows')]),
-            (regions, ds_regions, [('out_file', 'in_file')]),
-        ])  # fmt: skip
-    ds_steps = init_sink('dwi_figure_steps', **where, name='ds_steps')
-    workflow.connect(inputnode, 'figure', ds_steps, 'in_file')
-    ds_denoised = init_sink('dwi_figure_denoised', **where, name='ds_denoised')
-    workflow.connect(inputnode, 'denoised_figure', ds_denoised, 'in_file')
-    if draws_fields(engines):
-        ds_fields = init_sink('dwi_figure_fields', **where, name='ds_fields')
-        workflow.connect(inputnode, 'fields_figure', ds_fields, 'in_file')
 
+
+def _keep_quality(workflow: pe.Workflow, where: SinkPlace) -> None:
+    """Gather what the steps report into the table of quality, and keep it."""
+    inputnode, table, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'table', 'outputnode')
+    )
     reports = pe.Node(GatherReports(), name='reports')
     ds_qc = init_sink('dwi_qc', **where, name='ds_qc')
     ds_motion = init_sink('dwi_motion', **where, name='ds_motion')
@@ -121,13 +135,21 @@ def init_dwi_sinks_wf(
         (table, ds_motion, [('motion', 'in_file')]),
         (table, outputnode, [('out_file', 'qc')]),
     ])  # fmt: skip
-    if has_anat:
-        workflow.connect([
-            (inputnode, reports, [('coreg_report', 'coregistration'),
-                                  ('surface_reports', 'surfaces')]),
-        ])  # fmt: skip
-    _add_figures(workflow, inputnode, table, where)
-    return workflow
+
+
+def _keep_alignment(workflow: pe.Workflow, where: SinkPlace) -> None:
+    """Keep what only a T1w image gives: the transform, the regions, and what they report."""
+    inputnode, reports = (workflow.get_node(n) for n in ('inputnode', 'reports'))
+    regions = pe.Node(RegionTable(), name='regions')
+    ds_xfm = init_sink('dwi_xfm', **where, name='ds_xfm')
+    ds_regions = init_sink('dwi_regions', **where, name='ds_regions')
+    workflow.connect([
+        (inputnode, ds_xfm, [('itk_transform', 'in_file')]),
+        (inputnode, regions, [('surface_parcels', 'rows')]),
+        (regions, ds_regions, [('out_file', 'in_file')]),
+        (inputnode, reports, [('coreg_report', 'coregistration'),
+                              ('surface_reports', 'surfaces')]),
+    ])  # fmt: skip
 
 
 def _model(settings: DwiSettings, engines: Mapping[str, str]) -> dict[str, object]:

@@ -23,8 +23,9 @@ from bids_acc.settings import DwiSettings
 
 SERIES = ('dwi_files', 'bval_files', 'bvec_files', 'sidecars', 'reversed_pe_files',
           'reversed_pe_sidecars', 'imaginary_files')  # fmt: skip
-
-
+FURTHER_INPUTS = ('brain_mask', 'field_map')
+OUTPUTS = ('series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
+           'mask', 'report', 'slice_axis', 'figure', 'denoised_figure')  # fmt: skip
 STEP_REPORTS = ('denoising', 'unringing', 'susceptibility', 'eddy')
 
 
@@ -85,14 +86,23 @@ def init_dwi_prepare_wf(
         Voxel axis of the slices, a figure of the steps, and one of before and after.
     """
     workflow = pe.Workflow(name=name)
-    inputnode = pe.Node(
-        niu.IdentityInterface([*SERIES, 'brain_mask', 'field_map']), name='inputnode'
-    )
-    fields = ['series', 'gradients', 'transforms', 'motion', 'warp', 'reference', 'references',
-              'mask', 'report', 'slice_axis', 'figure', 'denoised_figure',
-              *STEP_REPORTS]  # fmt: skip
-    outputnode = pe.Node(niu.IdentityInterface(fields), name='outputnode')
-    rules = settings or DwiSettings()
+    inputnode = pe.Node(niu.IdentityInterface([*SERIES, *FURTHER_INPUTS]), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface([*OUTPUTS, *STEP_REPORTS]), name='outputnode')
+    workflow.add_nodes([inputnode, outputnode])
+    last = _add_joined(workflow, engines, settings or DwiSettings())
+    # noise first: interpolating, as the removal of Gibbs ringing does, makes it depend on its
+    # neighbours, and random matrix theory needs it independent
+    if engines['denoise'] != 'none':
+        last = _add_denoising(workflow, engines['denoise'], last, min_volumes, omp_nthreads)
+    if engines['unringing'] != 'none':
+        last = _add_unringing(workflow, engines['unringing'], last, omp_nthreads)
+    _add_motion(workflow, engines, last, omp_nthreads=omp_nthreads, seed=seed)
+    return workflow
+
+
+def _add_joined(workflow: pe.Workflow, engines: Mapping[str, str], rules: DwiSettings) -> pe.Node:
+    """Add the joining of runs, the brain in the first b = 0 image, and the figure of the steps."""
+    inputnode, outputnode = (workflow.get_node(n) for n in ('inputnode', 'outputnode'))
     join = pe.Node(
         JoinRuns(
             combine=combined_runs(engines),
@@ -113,32 +123,39 @@ def init_dwi_prepare_wf(
         (brain, figure, [('out_file', 'mask')]),
         (figure, outputnode, [('out_file', 'figure'), ('before_after', 'denoised_figure')]),
     ])  # fmt: skip
-    last = join
-    if engines['denoise'] != 'none':
-        denoise = pe.Node(
-            Denoise(engine=engines['denoise'], min_volumes=min_volumes, nthreads=omp_nthreads),
-            name='denoise', mem_gb=2, n_procs=omp_nthreads,
-        )  # fmt: skip
-        workflow.connect([
-            (last, denoise, [('out_file', 'in_file')]),
-            (brain, denoise, [('out_file', 'mask')]),
-            (denoise, outputnode, [('report', 'denoising')]),
-            (denoise, figure, [('out_file', 'denoised')]),
-        ])  # fmt: skip
-        last = denoise
-    if engines['unringing'] != 'none':
-        unring = pe.Node(Unring(engine=engines['unringing'], nthreads=omp_nthreads),
-                         name='unring', mem_gb=2, n_procs=omp_nthreads)  # fmt: skip
-        workflow.connect([
-            (last, unring, [('out_file', 'in_file')]),
-            (join, unring, [('partial_fourier', 'partial_fourier'),
-                            ('slice_axis', 'slice_axis')]),
-            (unring, outputnode, [('report', 'unringing')]),
-            (unring, figure, [('out_file', 'unringed')]),
-        ])  # fmt: skip
-        last = unring
-    _add_motion(workflow, engines, last, omp_nthreads=omp_nthreads, seed=seed)
-    return workflow
+    return join
+
+
+def _add_denoising(
+    workflow: pe.Workflow, engine: str, last: pe.Node, min_volumes: int, nthreads: int
+) -> pe.Node:
+    """Add the removal of noise; return what holds the series now."""
+    brain, figure, outputnode = (workflow.get_node(n) for n in ('brain', 'figure', 'outputnode'))
+    denoise = pe.Node(
+        Denoise(engine=engine, min_volumes=min_volumes, nthreads=nthreads),
+        name='denoise', mem_gb=2, n_procs=nthreads,
+    )  # fmt: skip
+    workflow.connect([
+        (last, denoise, [('out_file', 'in_file')]),
+        (brain, denoise, [('out_file', 'mask')]),
+        (denoise, outputnode, [('report', 'denoising')]),
+        (denoise, figure, [('out_file', 'denoised')]),
+    ])  # fmt: skip
+    return denoise
+
+
+def _add_unringing(workflow: pe.Workflow, engine: str, last: pe.Node, nthreads: int) -> pe.Node:
+    """Add the removal of Gibbs ringing; return what holds the series now."""
+    join, figure, outputnode = (workflow.get_node(n) for n in ('join', 'figure', 'outputnode'))
+    unring = pe.Node(Unring(engine=engine, nthreads=nthreads),
+                     name='unring', mem_gb=2, n_procs=nthreads)  # fmt: skip
+    workflow.connect([
+        (last, unring, [('out_file', 'in_file')]),
+        (join, unring, [('partial_fourier', 'partial_fourier'), ('slice_axis', 'slice_axis')]),
+        (unring, outputnode, [('report', 'unringing')]),
+        (unring, figure, [('out_file', 'unringed')]),
+    ])  # fmt: skip
+    return unring
 
 
 def _add_motion(
@@ -150,32 +167,14 @@ def _add_motion(
     seed: int,
 ) -> None:
     """Add topup, motion correction, and what follows from them for reference and mask."""
-    join, brain, outputnode = (workflow.get_node(n) for n in ('join', 'brain', 'outputnode'))
     with_eddy = engines['motion'] == 'eddy'
-    interface = (
-        RunEddy(nthreads=omp_nthreads)
+    motion = (
+        _add_eddy(workflow, last, nthreads=omp_nthreads)
         if with_eddy
-        else EstimateMotion(engine=engines['motion'], seed=seed + 1)
+        else _add_alignment(workflow, engines['motion'], last, seed=seed + 1)
     )
-    motion = pe.Node(interface, name='motion', mem_gb=2)
-    workflow.connect([
-        (join, motion, [('gradients', 'gradients')]),
-        (last, motion, [('out_file', 'in_file')]),
-        (motion, outputnode, [('transforms', 'transforms')]),
-    ])  # fmt: skip
-    if with_eddy:
-        workflow.connect([
-            (join, motion, [('acquisition', 'acquisition')]),
-            (motion, outputnode, [('out_file', 'series'), ('gradients', 'gradients'),
-                                  ('motion', 'motion'), ('report', 'eddy')]),
-        ])  # fmt: skip
-    else:
-        workflow.connect([
-            (last, outputnode, [('out_file', 'series')]),
-            (join, outputnode, [('gradients', 'gradients')]),
-            (motion, outputnode, [('references', 'references')]),
-        ])  # fmt: skip
-    mask = (brain, 'out_file')
+    brain, outputnode = (workflow.get_node(n) for n in ('brain', 'outputnode'))
+    mask, field = (brain, 'out_file'), None
     if engines['susceptibility'] in ('topup', 'pair', 'fieldmap'):
         field = (
             _add_measured_field(workflow, last, seed=seed)
@@ -187,16 +186,50 @@ def _add_motion(
             workflow.connect([(field, motion, [('fieldcoef', 'fieldcoef'), ('movpar', 'movpar')])])
     workflow.connect(*mask, motion, 'mask')
     if field_is_left(engines):
-        straight = pe.Node(Undistort(), name='undistort', mem_gb=1)
-        workflow.connect([
-            (motion, straight, [('reference', 'reference')]),
-            (field, straight, [('warp', 'warp')]),
-            (join, straight, [('gradients', 'gradients')]),
-            (straight, outputnode, [('out_file', 'reference'), ('out_mask', 'mask')]),
-        ])  # fmt: skip
+        _add_straight_reference(workflow, motion, field)
         return
     workflow.connect(motion, 'reference', outputnode, 'reference')
     workflow.connect(*mask, outputnode, 'mask')
+
+
+def _add_eddy(workflow: pe.Workflow, last: pe.Node, *, nthreads: int) -> pe.Node:
+    """Add FSL's eddy, which interpolates the series and turns its gradients itself."""
+    join, outputnode = (workflow.get_node(n) for n in ('join', 'outputnode'))
+    motion = pe.Node(RunEddy(nthreads=nthreads), name='motion', mem_gb=2)
+    workflow.connect([
+        (join, motion, [('gradients', 'gradients'), ('acquisition', 'acquisition')]),
+        (last, motion, [('out_file', 'in_file')]),
+        (motion, outputnode, [('transforms', 'transforms'), ('out_file', 'series'),
+                              ('gradients', 'gradients'), ('motion', 'motion'),
+                              ('report', 'eddy')]),
+    ])  # fmt: skip
+    return motion
+
+
+def _add_alignment(workflow: pe.Workflow, engine: str, last: pe.Node, *, seed: int) -> pe.Node:
+    """Add the estimate of the head's place in each volume, which leaves the series as it is."""
+    join, outputnode = (workflow.get_node(n) for n in ('join', 'outputnode'))
+    motion = pe.Node(EstimateMotion(engine=engine, seed=seed), name='motion', mem_gb=2)
+    workflow.connect([
+        (join, motion, [('gradients', 'gradients')]),
+        (last, motion, [('out_file', 'in_file')]),
+        (motion, outputnode, [('transforms', 'transforms'), ('references', 'references')]),
+        (last, outputnode, [('out_file', 'series')]),
+        (join, outputnode, [('gradients', 'gradients')]),
+    ])  # fmt: skip
+    return motion
+
+
+def _add_straight_reference(workflow: pe.Workflow, motion: pe.Node, field: pe.Node) -> None:
+    """Add the reference without distortion, and the brain in it."""
+    join, outputnode = (workflow.get_node(n) for n in ('join', 'outputnode'))
+    straight = pe.Node(Undistort(), name='undistort', mem_gb=1)
+    workflow.connect([
+        (motion, straight, [('reference', 'reference')]),
+        (field, straight, [('warp', 'warp')]),
+        (join, straight, [('gradients', 'gradients')]),
+        (straight, outputnode, [('out_file', 'reference'), ('out_mask', 'mask')]),
+    ])  # fmt: skip
 
 
 def _add_field(

@@ -16,11 +16,22 @@ from bids_acc.dwi.interfaces.tensor import MAP_NAMES, FitTensor
 from bids_acc.dwi.workflow.engines import field_is_left
 from bids_acc.settings import DwiSettings
 
+INPUTS = (
+    'series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report', 'warp',
+    'slice_axis',
+)  # fmt: skip
+ANAT_INPUTS = ('t1w_preproc', 't1w_mask', 'tpms', 'white')
 SINK_FIELDS = (
     *MAP_NAMES, 'residual', 'direction', 'non_positive', 'corrected', 'corrected_bval',
     'corrected_bvec', 'corrected_mask', 'tensor_report',
 )  # fmt: skip
 """What the tensor's workflow hands to the sinks."""
+FURTHER_FIELDS = (
+    'coregistration', 'itk_transform', 'axes', 'warp', 'outliers', 'coreg_report',
+    'distortion_report', 'runs_report', 'coreg_figure', 'anatomy_figure', 'distortion_figure',
+    'fields_figure', 'transforms', 'scales',
+)  # fmt: skip
+"""What else it gives: only with a T1w image, or to other stages."""
 
 
 def init_dwi_tensor_wf(
@@ -70,44 +81,42 @@ def init_dwi_tensor_wf(
         Pictures of the alignment, and of the fields that were corrected.
     """
     workflow = pe.Workflow(name=name)
-    fields = ['series', 'gradients', 'transforms', 'reference', 'references', 'mask', 'report',
-              'warp', 'slice_axis', 't1w_preproc', 't1w_mask', 'tpms', 'white']  # fmt: skip
-    inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
-    outputnode = pe.Node(
-        niu.IdentityInterface(
-            [
-                *SINK_FIELDS,
-                'coregistration',
-                'itk_transform',
-                'axes',
-                'warp',
-                'outliers',
-                'coreg_report',
-                'distortion_report',
-                'runs_report',
-                'coreg_figure',
-                'anatomy_figure',
-                'distortion_figure',
-                'fields_figure',
-                'transforms',
-                'scales',
-            ]
-        ),
-        name='outputnode',
-    )
+    inputnode = pe.Node(niu.IdentityInterface([*INPUTS, *ANAT_INPUTS]), name='inputnode')
+    outputnode = pe.Node(niu.IdentityInterface([*SINK_FIELDS, *FURTHER_FIELDS]), name='outputnode')
     runs = pe.Node(PlaceRuns(seed=seed + 4), name='runs', mem_gb=1)
     resample = pe.Node(ResampleSeries(bias=engines['bias'] == 'n4'), name='resample', mem_gb=3)
     fit = pe.Node(
         FitTensor(
             method=engines['tensor_fit'], b_max=settings.b_max, fix_axes=settings.gradient_fix
         ),
-        name='fit',
-        mem_gb=2,
+        name='fit', mem_gb=2,
+    )  # fmt: skip
+    workflow.add_nodes([inputnode, runs, resample, fit, outputnode])
+    _join_fit(workflow, with_eddy=engines['motion'] == 'eddy')
+    if field_is_left(engines):
+        _share_field(workflow, inputnode)
+    if draws_fields(engines):
+        _add_fields(workflow, engines)
+    if not has_anat:
+        workflow.connect(inputnode, 'mask', resample, 'mask')
+        return workflow
+    _add_coregistration(workflow, seed=seed + 1)
+    if engines['susceptibility'] == 'registration':
+        _add_distortion(workflow)
+    return workflow
+
+
+def _join_fit(workflow: pe.Workflow, *, with_eddy: bool) -> None:
+    """Join the runs, the one interpolation and the fit."""
+    inputnode, runs, resample, fit, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'runs', 'resample', 'fit', 'outputnode')
     )
+    # eddy has aligned the runs with each other: it gives no reference of each
+    references = [] if with_eddy else [('references', 'references')]
     workflow.connect([
         (inputnode, runs, [('series', 'in_file'),
                            *((n, n) for n in ('gradients', 'transforms', 'slice_axis', 'mask')),
-                           *([] if engines['motion'] == 'eddy' else [('references',) * 2])]),
+                           *references]),
         (inputnode, resample, [('series', 'in_file'), ('gradients', 'gradients'),
                                ('slice_axis', 'slice_axis')]),
         (runs, resample, [('transforms', 'transforms'), ('scales', 'scales')]),
@@ -122,17 +131,21 @@ def init_dwi_tensor_wf(
                            ('outliers', 'outliers'), ('report', 'tensor_report'),
                            ('bvec', 'corrected_bvec')]),
     ])  # fmt: skip
-    if field_is_left(engines):
-        workflow.connect([
-            (inputnode, resample, [('warp', 'warp')]),
-            (inputnode, runs, [('warp', 'warp')]),
-            (inputnode, outputnode, [('warp', 'warp')]),
-        ])  # fmt: skip
-    fields_drawn = _add_fields(workflow, engines)
-    if not has_anat:
-        workflow.connect(inputnode, 'mask', resample, 'mask')
-        return workflow
-    coregister = pe.Node(Coregister(seed=seed + 1), name='coregister', mem_gb=1)
+
+
+def _share_field(workflow: pe.Workflow, origin: pe.Node) -> None:
+    """Give a field of susceptibility to all that use it."""
+    for name in ('resample', 'runs', 'outputnode'):
+        workflow.connect(origin, 'warp', workflow.get_node(name), 'warp')
+
+
+def _add_coregistration(workflow: pe.Workflow, *, seed: int) -> None:
+    """Add the alignment with the T1w image, and its figures."""
+    inputnode, resample, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'resample', 'outputnode')
+    )
+    coregister = pe.Node(Coregister(seed=seed), name='coregister', mem_gb=1)
+    figure = pe.Node(PlotAlignment(), name='figure')
     workflow.connect([
         (inputnode, coregister, [('reference', 'reference'), ('mask', 'mask'),
                                  ('t1w_preproc', 't1w'), ('t1w_mask', 't1w_mask')]),
@@ -141,29 +154,30 @@ def init_dwi_tensor_wf(
         (coregister, outputnode, [('transform', 'coregistration'),
                                   ('itk_transform', 'itk_transform'),
                                   ('report', 'coreg_report')]),
-    ])  # fmt: skip
-    figure = pe.Node(PlotAlignment(), name='figure')
-    workflow.connect([
         (inputnode, figure, [('reference', 'reference'), ('t1w_preproc', 't1w'),
                               ('tpms', 'tpms'), ('gradients', 'gradients')]),
         (coregister, figure, [('transform', 'coregistration'), ('report', 'report')]),
         (figure, outputnode, [('out_file', 'coreg_figure'), ('anatomy', 'anatomy_figure'),
                               ('distortion', 'distortion_figure')]),
     ])  # fmt: skip
-    if engines['susceptibility'] == 'registration':
-        distortion = pe.Node(RegisterDistortion(), name='distortion', mem_gb=2)
-        workflow.connect([
-            (inputnode, distortion, [('reference', 'reference'), ('mask', 'mask'),
-                                     ('gradients', 'gradients'), ('t1w_preproc', 't1w'),
-                                     ('t1w_mask', 't1w_mask'), ('tpms', 'tpms')]),
-            (coregister, distortion, [('transform', 'coregistration')]),
-            (distortion, resample, [('warp', 'warp')]),
-            (distortion, runs, [('warp', 'warp')]),
-            (distortion, fields_drawn, [('warp', 'warp')]),
-            (distortion, figure, [('warp', 'warp')]),
-            (distortion, outputnode, [('warp', 'warp'), ('report', 'distortion_report')]),
-        ])  # fmt: skip
-    return workflow
+
+
+def _add_distortion(workflow: pe.Workflow) -> None:
+    """Add the field that makes the aligned series look like the T1w image."""
+    inputnode, coregister, fields, figure, outputnode = (
+        workflow.get_node(n) for n in ('inputnode', 'coregister', 'fields', 'figure', 'outputnode')
+    )
+    distortion = pe.Node(RegisterDistortion(), name='distortion', mem_gb=2)
+    workflow.connect([
+        (inputnode, distortion, [('reference', 'reference'), ('mask', 'mask'),
+                                 ('gradients', 'gradients'), ('t1w_preproc', 't1w'),
+                                 ('t1w_mask', 't1w_mask'), ('tpms', 'tpms')]),
+        (coregister, distortion, [('transform', 'coregistration')]),
+        (distortion, fields, [('warp', 'warp')]),
+        (distortion, figure, [('warp', 'warp')]),
+        (distortion, outputnode, [('report', 'distortion_report')]),
+    ])  # fmt: skip
+    _share_field(workflow, distortion)
 
 
 def draws_fields(engines: Mapping[str, str]) -> bool:
@@ -186,10 +200,8 @@ def draws_fields(engines: Mapping[str, str]) -> bool:
     )
 
 
-def _add_fields(workflow: pe.Workflow, engines: Mapping[str, str]) -> pe.Node | None:
-    """Add the figure of the fields that are corrected; None where there is none."""
-    if not draws_fields(engines):
-        return None
+def _add_fields(workflow: pe.Workflow, engines: Mapping[str, str]) -> None:
+    """Add the figure of the fields that are corrected."""
     inputnode, resample, outputnode = (
         workflow.get_node(n) for n in ('inputnode', 'resample', 'outputnode')
     )
@@ -203,4 +215,3 @@ def _add_fields(workflow: pe.Workflow, engines: Mapping[str, str]) -> pe.Node | 
         workflow.connect(resample, 'field', figure, 'bias')
     if field_is_left(engines):
         workflow.connect(inputnode, 'warp', figure, 'warp')
-    return figure

@@ -96,35 +96,19 @@ def init_func_measure_wf(
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(['qc']), name='outputnode')
     where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
-    shell = FitTask if contrasts else MeasureRest
-    chosen: dict[str, Any] = {
-        'strategy': settings.strategy, 'censor_fd': settings.censor_fd, 'band': settings.band,
-        'seeds': settings.seeds, 'atlas': settings.atlas, 'density': density,
-        **({'contrasts': [dict(one) for one in contrasts]} if contrasts else {}),
-    }  # fmt: skip
-    gathered = ['measures', 'carpet', *(['mesh_measures'] if mesh and not contrasts else [])]
-    gather = {n: pe.Node(niu.Merge(n_runs), name=f'gather_{n}') for n in gathered}
-    for number in range(n_runs):
-        pick = pe.Node(PickRun(number=number), name=f'pick_{number + 1}')
-        measure = pe.Node(shell(**chosen), name=f'measure_{number + 1}', mem_gb=2)
-        workflow.connect([
-            (inputnode, pick, [(n, n) for n in RUN_FIELDS]),
-            (pick, measure, [(n, n) for n in PER_RUN]),
-            *((measure, node, [(n, f'in{number + 1}')]) for n, node in gather.items()),
-        ])  # fmt: skip
-        if with_anat:
-            workflow.connect([(inputnode, measure, [(n, n) for n in of_anat])])
+    workflow.add_nodes([inputnode, outputnode])
     about = _method(settings, space, source)
     common: dict[str, Any] = {'density': density, 'space': space, 'about': about}
-    if contrasts:
-        join = pe.Node(
-            JoinTask([str(one['name']) for one in contrasts], on_mesh=bool(mesh), gate='none',
-                     **common), name='join'
-        )  # fmt: skip
-    else:
-        join = pe.Node(
-            JoinRest(seeds, gate=settings.gate, own_atlas=own_atlas, **common), name='join'
+    join = pe.Node(
+        JoinTask(
+            [str(one['name']) for one in contrasts], on_mesh=bool(mesh), gate='none', **common
         )
+        if contrasts
+        else JoinRest(seeds, gate=settings.gate, own_atlas=own_atlas, **common),
+        name='join',
+    )
+    gathered = ['measures', 'carpet', *(['mesh_measures'] if mesh and not contrasts else [])]
+    gather = _measure_runs(workflow, settings, density, contrasts, n_runs, gathered, of_anat)
     workflow.connect([(gather['measures'], join, [('out', 'measures')])])
     if with_anat:
         workflow.connect([(inputnode, join, [('parcellation', 'parcellation')])])
@@ -138,17 +122,55 @@ def init_func_measure_wf(
             there = pe.Node(JoinMaps(seeds), name='join_mesh')
             workflow.connect([(gather['mesh_measures'], there, [('out', 'measures')])])
             _keep_maps(workflow, there, where, seeds, _there(about, mesh), mesh=mesh)
+    _keep_quality(workflow, join, gather['carpet'], where)
+    return workflow
+
+
+def _measure_runs(
+    workflow: pe.Workflow,
+    settings: FuncSettings,
+    density: str,
+    contrasts: Sequence[ContrastFields],
+    n_runs: int,
+    gathered: Sequence[str],
+    of_anat: Sequence[str],
+) -> dict[str, pe.Node]:
+    """Add what measures each run by itself; return what gathers each of their results."""
+    inputnode = workflow.get_node('inputnode')
+    shell = FitTask if contrasts else MeasureRest
+    chosen: dict[str, Any] = {
+        'strategy': settings.strategy, 'censor_fd': settings.censor_fd, 'band': settings.band,
+        'seeds': settings.seeds, 'atlas': settings.atlas, 'density': density,
+        **({'contrasts': [dict(one) for one in contrasts]} if contrasts else {}),
+    }  # fmt: skip
+    gather = {n: pe.Node(niu.Merge(n_runs), name=f'gather_{n}') for n in gathered}
+    for number in range(n_runs):
+        pick = pe.Node(PickRun(number=number), name=f'pick_{number + 1}')
+        measure = pe.Node(shell(**chosen), name=f'measure_{number + 1}', mem_gb=2)
+        workflow.connect([
+            (inputnode, pick, [(n, n) for n in RUN_FIELDS]),
+            (pick, measure, [(n, n) for n in PER_RUN]),
+            *((measure, node, [(n, f'in{number + 1}')]) for n, node in gather.items()),
+        ])  # fmt: skip
+        if of_anat:
+            workflow.connect([(inputnode, measure, [(n, n) for n in of_anat])])
+    return gather
+
+
+def _keep_quality(
+    workflow: pe.Workflow, join: pe.Node, carpets: pe.Node, where: SinkPlace
+) -> None:
+    """Keep the table of quality and the figure of all runs' signal."""
     qc = init_sink('func_qc', **where)
     carpet = pe.Node(PlotCarpet(), name='plot_carpet')
     ds_carpet = init_sink('func_figure_carpet', **where)
     workflow.connect([
         (join, qc, [('qc', 'in_file'), ('metadata', 'metadata')]),
-        (join, outputnode, [('qc', 'qc')]),
-        (gather['carpet'], carpet, [('out', 'carpets')]),
+        (join, workflow.get_node('outputnode'), [('qc', 'qc')]),
+        (carpets, carpet, [('out', 'carpets')]),
         (join, carpet, [('qc', 'qc')]),
         (carpet, ds_carpet, [('out_file', 'in_file')]),
     ])  # fmt: skip
-    return workflow
 
 
 def init_func_raw_wf(

@@ -8,7 +8,7 @@ from pathlib import Path
 from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 
-from bids_acc.derivatives.outputs import init_sink
+from bids_acc.derivatives.outputs import SinkPlace, init_sink
 from bids_acc.mrs.engines.run import choose_engine
 from bids_acc.mrs.interfaces.fit import FitBlocks, FitSpectrum
 from bids_acc.mrs.interfaces.preprocess import PreprocessSpectrum
@@ -236,24 +236,28 @@ def init_mrs_report_wf(
             f'mrs_figure_{what}', output_dir=output_dir, entities=entities, name=f'ds_plot_{what}'
         )
         workflow.connect(plot_model, what, sink, 'in_file')
+    where: SinkPlace = {'output_dir': output_dir, 'entities': entities}
     if second:
-        plot_both = pe.Node(PlotConcordance(), name='plot_concordance')
-        ds_both = init_sink(
-            'mrs_figure_concordance', output_dir=output_dir, entities=entities, name='ds_both'
-        )
-        workflow.connect([
-            (tabulate, plot_both, [('concordance_file', 'concordance_file')]),
-            (plot_both, ds_both, [('out_file', 'in_file')]),
-        ])  # fmt: skip
+        _add_concordance(workflow, tabulate, where)
     tables = TABLES | ({'concordance': 'mrs_concordance'} if second else {})
     for table, key in tables.items():
-        sink = init_sink(key, output_dir=output_dir, entities=entities, name=f'ds_{table}')
+        sink = init_sink(key, **where, name=f'ds_{table}')
         workflow.connect(tabulate, f'{table}_file', sink, 'in_file')
         own = f'{table}_metadata' if table in ('components', 'correlation') else 'metadata'
         workflow.connect(tabulate, own, sink, 'metadata')
         if table in ('quantities', 'quality', 'fit'):
             workflow.connect(tabulate, f'{table}_file', outputnode, table)
     return workflow
+
+
+def _add_concordance(workflow: pe.Workflow, tabulate: pe.Node, where: SinkPlace) -> None:
+    """Add the figure of what two engines agree on."""
+    plot = pe.Node(PlotConcordance(), name='plot_concordance')
+    sink = init_sink('mrs_figure_concordance', **where, name='ds_both')
+    workflow.connect([
+        (tabulate, plot, [('concordance_file', 'concordance_file')]),
+        (plot, sink, [('out_file', 'in_file')]),
+    ])  # fmt: skip
 
 
 def _add_time_course(
@@ -386,8 +390,8 @@ def init_mrs_wf(
     if settings.blocks is not None:
         _add_time_course(workflow, settings, entities, output_dir, cache_dir)
     if second != 'none':
-        other = _fit_node(choose_engine(second, settings.fits is not None), settings, entities,
-                          'second_fit', cache_dir, seed)  # fmt: skip
+        second = choose_engine(second, settings.fits is not None)
+        other = _fit_node(second, settings, entities, 'second_fit', cache_dir, seed)
         workflow.connect([
             (inputnode, other, [('svs_file', 'svs_file')]),
             (preproc, other, list(FIT_INPUTS)),
