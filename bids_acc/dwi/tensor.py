@@ -352,7 +352,7 @@ def mean_diffusivity(evals: npt.ArrayLike) -> FloatArray:
     -------
     (...) ndarray
     """
-    return np.asarray(np.mean(evals, axis=-1, dtype=float))
+    return np.asarray(np.asarray(evals, dtype=float).mean(axis=-1))
 
 
 def axial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
@@ -382,7 +382,7 @@ def radial_diffusivity(evals: npt.ArrayLike) -> FloatArray:
     -------
     (...) ndarray
     """
-    return np.asarray(np.asarray(evals)[..., 1:].mean(axis=-1, dtype=float))
+    return np.asarray(np.asarray(evals, dtype=float)[..., 1:].mean(axis=-1))
 
 
 def fractional_anisotropy(evals: npt.ArrayLike) -> FloatArray:

@@ -524,7 +524,7 @@ def normalised_mutual_information(
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < 2:
         return float('nan')
-    edges = [np.unique(np.percentile(v[known], np.linspace(1, 99, 3)))[[0, -1]] for v in (a, b)]
+    edges = [np.percentile(v[known], (1, 99)) for v in (a, b)]
     clipped = [np.clip(v[known], *e) for v, e in zip((a, b), edges, strict=True)]
     joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / known.sum()
 

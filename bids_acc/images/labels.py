@@ -96,7 +96,6 @@ def _corners(
         rest = index - low
         places = low[:, None, :] + _CORNERS[:, :, None]
         weights = np.where(_CORNERS[:, :, None] == 1, rest[:, None, :], 1 - rest[:, None, :])
-        places = np.minimum(places, limit[:, :, None] - 1)
         near = padded[tuple(places)].astype(np.int64)
         labelled = near.any(axis=0)
         chosen = np.flatnonzero(labelled) + start

@@ -390,8 +390,8 @@ def init_mrs_wf(
     if settings.blocks is not None:
         _add_time_course(workflow, settings, entities, output_dir, cache_dir)
     if second != 'none':
-        second = choose_engine(second, settings.fits is not None)
-        other = _fit_node(second, settings, entities, 'second_fit', cache_dir, seed)
+        checked = choose_engine(second, settings.fits is not None)
+        other = _fit_node(checked, settings, entities, 'second_fit', cache_dir, seed)
         workflow.connect([
             (inputnode, other, [('svs_file', 'svs_file')]),
             (preproc, other, list(FIT_INPUTS)),
