@@ -55,6 +55,7 @@ def average_runs(
     """
     first, affine = np.asarray(runs[0][0], dtype=float), np.asarray(runs[0][1], dtype=float)
     centres = voxel_centres(np.ones(first.shape, dtype=bool), affine)
+    # Air fills most of an image of a head: its mean lies between air and tissue.
     head = first > first.mean()
     total, count = first.copy(), np.ones(first.shape)
     reports = []

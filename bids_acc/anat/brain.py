@@ -391,6 +391,7 @@ def _by_networks(data: Volume, networks: BrainNetworks) -> BoolArray | None:
 
 def _overlap(fit: AffineFit, mask: BoolArray, affine: FloatArray) -> float:
     """Return the overlap of a mask with the template's brain, on a grid of about 2 mm."""
+    # An overlap of brains is the same on every other voxel, and eight times as fast.
     step = np.maximum(np.rint(2.0 / voxel_sizes(affine)), 1).astype(int)
     coarse = mask[tuple(slice(None, None, k) for k in step)]
     grid = affine @ np.diag([*map(float, step), 1.0])

@@ -168,6 +168,7 @@ def _as_seen(
     """
     first = head_box(data, affine)[2].start
     moved = np.array(affine, dtype=float)
+    # What is cut off at the bottom moves the first voxel.
     moved[:3, 3] += first * moved[:3, 2]
     coarse, grid = coarser(np.maximum(data[:, :, first:], 0), moved, voxel_mm)
     head = coarse > 0.5 * otsu_threshold(coarse)
@@ -275,6 +276,7 @@ def _register(
         **({'initial_transform': [start]} if start else {}),
     )
     path = str(found['fwdtransforms'][0])
+    # ANTs returns a cost, the negative of the information.
     information = -float(ants.image_mutual_information(fixed, found['warpedmovout']))
     return AffineFit(read_matrix(path), information), path
 
@@ -317,6 +319,8 @@ def refine_mask(data: npt.ArrayLike, outline: npt.ArrayLike, sizes: npt.ArrayLik
         What is tissue and connected to the core within the outline widened by 3 mm, closed.
     """
     data, outline = np.asarray(data), np.asarray(outline, dtype=bool)
+    # Deep enough to hold no skull even where the outline is too wide: its intensities are a
+    # brain's.
     core = ndimage.binary_erosion(outline, ball(8.0, sizes))
     if not core.any():
         return outline

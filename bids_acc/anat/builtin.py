@@ -40,6 +40,7 @@ def template_priors() -> tuple[SingleArray, FloatArray]:
     """Return the template's GM, WM and CSF probabilities (3, nx, ny, nz) and their affine."""
     images = [nb.Nifti1Image.from_filename(template_path(kind)) for kind in ('gm', 'wm', 't1')]
     grey, white, t1w = (image.get_fdata(dtype=np.float32) for image in images)
+    # nilearn ships no map of CSF, and the others in eight bits: the rest of the brain is fluid.
     csf = np.clip((t1w > 0) - (grey + white) / 255, 0, 1).astype(np.float32)
     return np.stack([grey / 255, white / 255, csf]), images[0].affine
 

@@ -96,6 +96,7 @@ def read_civet(subject_dir: Path, hemi: str) -> NativeHemisphere:
     folder, side = Path(subject_dir), SIDE[hemi]
     complete = all(list(folder.glob(pattern.format(side=side))) for pattern in CORRESPONDING)
     kind = '_rsl' if complete else ''
+    # CIVET's surfaces lie in stereotaxic space, its thickness (native_rms) is that of the scan.
     to_scanner = np.linalg.inv(read_xfm(only_file(folder, 'transforms/linear/*_t1_tal.xfm')))
     white_file = only_file(
         folder,
@@ -169,10 +170,14 @@ def read_obj(path: Path) -> tuple[FloatArray, IntArray]:
     """
     words = existing(Path(path)).read_text(errors='replace').split()
     try:
+        # "P", five numbers of the surface's lighting, and the count; then three coordinates and
+        # three parts of a normal for each vertex.
         n_vertices = int(words[6]) if words[0] == 'P' else int(words[0])
         start = 7 + 6 * n_vertices
         vertices = np.array(words[7 : 7 + 3 * n_vertices], dtype=float).reshape(-1, 3)
         n_faces, colour = int(words[start]), int(words[start + 1])
+        # One colour for all, for each polygon or for each vertex, four numbers each; the ends of
+        # the polygons stand before their corners.
         n_colours = {0: 1, 1: n_faces, 2: n_vertices}[colour]
         first = start + 2 + 4 * n_colours + n_faces
         faces = np.array(words[first : first + 3 * n_faces], dtype=np.int64).reshape(n_faces, 3)

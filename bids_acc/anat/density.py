@@ -30,6 +30,7 @@ def jacobian_determinant(places: Volume, affine: FloatArray) -> Volume:
     1.1
     """
     along = [np.gradient(np.asarray(places), axis=axis) for axis in range(3)]
+    # The triple product of the columns is the determinant, without a matrix for each voxel.
     product = np.einsum('...i,...i->...', along[0], np.cross(along[1], along[2]))
     return np.asarray(product / np.linalg.det(np.asarray(affine)[:3, :3]))
 

@@ -131,6 +131,7 @@ def pial_targets(
     contrast = np.maximum(grey - csf, 1e-9)
     dip, floor = nearest_dip(profiles, DIP_DEPTH * contrast, places)
     fall = sulcal_minimum_share * (grey - floor)
+    # Beyond the floor of the dip the intensity belongs to the gyrus on the other side.
     before = np.where(places <= dip[:, None], profiles, np.nan)
     wall = nearest_crossing(before, grey - fall, places)
     return np.where((fall < contrast / 2) & ~(wall > edge), wall, edge)
@@ -460,8 +461,12 @@ def fit_surfaces(
     blur = 0.0
     for limit, stiffness in zip(options.ranges, options.stiffness, strict=True):
         moved, seen, blur = fit.move_white(white, pial, limit, stiffness, blur)
+        # The pial surface rides along with the white one, or the thickness of the start would be
+        # changed by every step of the latter.
         pial, _ = fit.move_pial(moved, pial + moved - white, limit, stiffness, blur)
         white = moved
+    # White first: the pial surface is held outside of it, and must not be held outside of
+    # something that is still to be mended.
     white, bad = repair_intersections(white, faces, mesh.links, options.repair_rounds)
     pial, pial_seen = fit.move_pial(white, pial, limit, stiffness, blur)
     base = with_minimum_thickness(start, white, faces, options.min_thickness, mesh.cortex)

@@ -118,6 +118,7 @@ def read_aseg_volumes(subject_dir: Path) -> list[Row]:
     try:
         for line in path.read_text(errors='replace').splitlines():
             if line.startswith('# Measure EstimatedTotalIntraCranialVol'):
+                # A comment of the table: "# Measure NAME, field, description, value, unit".
                 found['etiv', 'both'] = float(line.split(',')[-2])
             elif line.strip() and not line.startswith('#'):
                 words = line.split()
@@ -177,6 +178,7 @@ def _read_placed(path: Path) -> tuple[FloatArray, IntArray]:
             'write it again with mris_convert --to-scanner or recon-all.'
         )
     cosines = np.stack([np.asarray(info[f'{k}ras'], dtype=float) for k in 'xyz'], axis=1)
+    # Columns of a coronal volume run to the left, its rows downwards and its slices to the front.
     as_coronal = np.array([[-1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
     placed = points @ (cosines @ as_coronal.T).T + np.asarray(info['cras'], dtype=float)
     return placed, np.asarray(faces, dtype=np.int64)

@@ -87,6 +87,7 @@ def load_volume(path: str | Path) -> tuple[SingleArray, FloatArray]:
     image = _open_nifti(path)
     try:
         if image.get_data_dtype().kind == 'c':
+            # get_fdata would drop the imaginary part with a warning only.
             return np.abs(np.asanyarray(image.dataobj)).astype(np.float32), image.affine
         return image.get_fdata(dtype=np.float32), image.affine
     except Exception as error:
@@ -161,6 +162,7 @@ def save_volume(path: Path, data: npt.ArrayLike, affine: FloatArray) -> str:
     data = np.asarray(data)
     dtype = np.uint8 if data.dtype in (bool, np.uint8) else np.float32
     image = nb.Nifti1Image(data.astype(dtype), affine)
+    # Both forms alike: tools differ in which of the two they believe.
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
     image.header.set_xyzt_units('mm', 'sec')

@@ -200,6 +200,7 @@ def read_dscalar(path: Path, hemi: str, n_vertices: int) -> FloatArray:
             f'{path} lies on a mesh of {part[1].nvertices[structure]} vertices, the surfaces on '
             f'one of {n_vertices}.'
         )
+    # CIFTI leaves the medial wall out: its rows are fewer than the mesh has vertices.
     found = np.full(n_vertices, np.nan)
     found[vertices] = row[part[0]]
     return found

@@ -32,6 +32,7 @@ def point_triangle_distance2(points: FloatArray, triangles: FloatArray) -> Float
     ab, ac, ap = b - a, c - a, points - a
     aa, bb, ab_ac = _dot(ab, ab), _dot(ac, ac), _dot(ab, ac)
     pa, pb = _dot(ap, ab), _dot(ap, ac)
+    # A triangle without area has no inside; its edges still have a distance.
     determinant = np.maximum(aa * bb - ab_ac**2, 1e-30)
     s = (bb * pa - ab_ac * pb) / determinant
     t = (aa * pb - ab_ac * pa) / determinant
@@ -62,6 +63,8 @@ def _faces_around(faces: IntArray, n_vertices: int) -> IntArray:
     owner = faces.ravel()[order]
     counts = np.bincount(owner, minlength=n_vertices)
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    # Padded to the most faces that any vertex has (six or so on an icosahedral mesh), so that all
+    # vertices are searched at once; a face that comes twice changes no minimum.
     slot = np.arange(max(int(counts.max()), 1))
     index = first[:, None] + np.where(slot < counts[:, None], slot, 0)
     return np.asarray((order // 3)[np.minimum(index, len(order) - 1)])
@@ -106,6 +109,7 @@ def distance_to_surface(
     for column in nearest.T:
         for candidate in around[column].T:
             distance2 = point_triangle_distance2(points, vertices[faces[candidate]])
+            # Squared until the end: one root for a point, and not one for each triangle.
             np.minimum(best, distance2, out=best)
     return np.asarray(np.sqrt(best))
 

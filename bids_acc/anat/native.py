@@ -191,6 +191,8 @@ def on_template(
             _place_and_direction((native.white, native.pial), native.faces),
             _place_and_direction(placed, mesh.faces),
         )
+        # Transposed, each native vertex gives away all of its area, wherever it goes:
+        # interpolating area would count some of it twice.
         gather, handed = nearest_weights(start, target), nearest_weights(target, start).T
     else:
         raise InputDataError(
@@ -219,4 +221,6 @@ def on_template(
 def _place_and_direction(surfaces: tuple[FloatArray, FloatArray], faces: IntArray) -> FloatArray:
     """Return place on the mid-surface and ten times its normal, (n_vertices, 6)."""
     mid = (surfaces[0] + surfaces[1]) / 2
+    # Opposite walls of a sulcus are a millimetre or two apart and look the other way: the normal,
+    # counted as 20 mm there, keeps a vertex on its own wall.
     return np.hstack([mid, 10.0 * vertex_normals(mid, faces)])

@@ -34,6 +34,8 @@ def nearest_crossing(
     array([0.5])
     """
     above = profiles - threshold[:, None]
+    # Only falling edges: outwards from white to grey to CSF a T1w image darkens; a rising one is
+    # the far wall of a sulcus.
     falling = (above[:, :-1] > 0) & (above[:, 1:] <= 0)
     drop = above[:, :-1] - above[:, 1:]
     share = np.divide(above[:, :-1], drop, out=np.zeros_like(drop), where=falling)
@@ -68,6 +70,8 @@ def nearest_dip(
     deep = np.minimum(left, right) - here > depth[:, None]
     found = (here <= before) & (here < after) & deep
     curvature = before - 2 * here + after
+    # The vertex of the parabola through three samples, so that a dip is not bound to the grid of
+    # the profile.
     shift = np.divide(before - after, 2 * curvature, out=np.zeros_like(here), where=found)
     step = positions[1] - positions[0]
     places = np.where(found, positions[1:-1] + shift * step, np.nan)
@@ -129,6 +133,7 @@ def edge_blur(
     rows = np.arange(len(profiles))
     ends = []
     for side in (-reach, reach):
+        # A little less than the last place: there must be a next sample to interpolate with.
         at = np.clip((np.nan_to_num(edge) + side - places[0]) / step, 0, len(places) - 1.001)
         low = at.astype(int)
         ends.append(profiles[rows, low] + (at - low) * np.diff(profiles)[rows, low])

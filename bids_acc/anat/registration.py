@@ -63,6 +63,8 @@ def coarser(data: Volume, affine: FloatArray, target_mm: float) -> tuple[SingleA
     cut = data[tuple(slice(0, n * f) for n, f in zip(shape, factor, strict=True))]
     blocks = cut.reshape(shape[0], factor[0], shape[1], factor[1], shape[2], factor[2])
     shifted = np.asarray(affine) @ np.diag([*factor.astype(float), 1.0])
+    # The first block's centre, not its first voxel's: half a voxel less and the brain would lie
+    # askew.
     shifted[:3, 3] = (affine @ np.r_[(factor - 1) / 2, 1])[:3]
     return blocks.mean(axis=(1, 3, 5), dtype=np.float32), shifted
 
@@ -99,6 +101,8 @@ def bias_correct(
     data, inside = np.asarray(data, dtype=np.float32), np.asarray(mask, dtype=np.float32)
     weight, grid = coarser(inside, affine, 6.0)
     block, _ = coarser(data * inside, affine, 6.0)
+    # The mean over the brain's voxels of a block only: with the zeros around it the outline would
+    # be darker, which N4 would take for the field.
     image = np.where(weight > 0.5, block / np.maximum(weight, 0.5), 0)
     with itk_session(n_threads):
         field = ants.n4_bias_field_correction(
@@ -114,6 +118,8 @@ def bias_correct(
     fine = ndimage.affine_transform(
         logarithm,
         np.diag(1 / factor),
+        # Centres of blocks lie between voxels: index i is found at (i - (factor - 1) / 2) /
+        # factor.
         offset=(1 - factor) / (2 * factor),
         output_shape=data.shape,
         order=1,
@@ -186,6 +192,8 @@ def register_to_template(
         inverse_warp = [Path(p) for p in result['invtransforms'] if str(p).endswith('.nii.gz')]
         if len(forward) != 2 or len(inverse_warp) != 1:
             raise ComputationError(f'registration to {TEMPLATE_NAME} gave no transforms.')
+        # ANTs tells a list of files and flags which of them to invert; what is kept for others is
+        # to be used as it stands.
         inverse_affine = Path(f'{prefix}inverse_affine.mat')
         ants.write_transform(ants.read_transform(str(forward[1])).invert(), str(inverse_affine))
     return forward, [inverse_affine, *inverse_warp]

@@ -105,6 +105,8 @@ def fit_tissue_model(
     inside = mask[box]
     y = np.asarray(intensity, dtype=np.float32)[box][inside]
     b = np.asarray(priors, dtype=np.float32)[(slice(None), *box)][:, inside]
+    # No prior is zero: where the template's folds are not this brain's, the intensity must be able
+    # to outvote it.
     b = _normalised(b + np.float32(_PRIOR_FLOOR))
     stop = max_iterations, tolerance
     fit = _fit_mixture(y, b, b, stop)
@@ -252,6 +254,8 @@ def _moments(
     variance = squares / weight
     if tied:
         variance[:2] = squares[:2].sum() / weight[:2].sum()
+    # A tissue that shrinks to voxels of one value would have a spike of endless probability:
+    # expectation and maximisation would never leave it.
     return means, np.sqrt(np.maximum(variance, (1e-3 * np.ptp(means) + 1e-9) ** 2))
 
 
@@ -266,6 +270,8 @@ def _posterior(
     z = (y - means[:, None].astype(np.float32)) / scale
     p = weight * np.exp(-0.5 * z * z) / scale
     total = p.sum(axis=0)
+    # Beyond some 14 deviations the exponential is zero in single precision, and zero by zero has
+    # no ratio.
     far = _normalised(weight)
     return np.where(total > 1e-20, p / np.maximum(total, 1e-20), far)
 
@@ -320,6 +326,8 @@ def local_tissue_means(
     """
     stride = tuple(max(1, round(coarse / size)) for size in voxel_sizes)
     skip = tuple(slice(None, None, s) for s in stride)
+    # Means vary over `sigma`: on every second millimetre they are the same, and the filters take
+    # an eighth of the time or less.
     values = np.asarray(intensity, dtype=np.float32)[skip]
     width = [sigma / (size * s) for size, s in zip(voxel_sizes, stride, strict=True)]
     means = []

@@ -159,6 +159,8 @@ def cortical_levels(
         Intensities.
     """
     grey, white_matter, csf = image.tissue_means(white)
+    # A cortex thinner than the blur would have no share in any sample, and its level none to be
+    # solved for.
     thickness = np.maximum(np.einsum('ij,ij->i', pial - white, normals), 2 * max(blur, 1e-3))
     sums = np.zeros((len(white), 5))
     samples = [(0, share * thickness, white + share * (pial - white)) for share in CORTEX_SHARES]
@@ -181,6 +183,7 @@ def cortical_levels(
     gg, gw, ww, gy, wy = spread_on_mesh(sums, white, links, POOLED_FWHM).T
     gg, ww = gg + _LEAST_WEIGHT, ww + _LEAST_WEIGHT
     gy, wy = gy + _LEAST_WEIGHT * grey, wy + _LEAST_WEIGHT * white_matter
+    # Two unknowns: the normal equations are solved in closed form for all vertices at once.
     determinant = gg * ww - gw**2
     found = (ww * gy - gw * wy) / determinant, (gg * wy - gw * gy) / determinant
     room = TRUST * (white_matter - grey)

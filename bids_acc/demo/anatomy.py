@@ -84,12 +84,16 @@ class Anatomy:
         """
         guess = points.copy()
         for _ in range(n_iterations):
+            # Half steps: where the border's shift changes fast, whole ones would jump from one
+            # side of the answer to the other.
             guess = 0.5 * guess + 0.5 * (points + self._shift(guess))
         return self.shape.from_template(guess)
 
     def _shift(self, template: FloatArray) -> FloatArray:
         """Move the GM/WM border: thicker cortex means that it retreats into white matter."""
         low, high = _extent(self.border)
+        # Most of a head lies outside the box: evaluating patterns there would cost most of the
+        # time.
         near = np.flatnonzero(np.all((template > low) & (template < high), axis=1))
         shift = np.zeros_like(template)
         amount = -effect_at(template[near], self.thickness_mm)

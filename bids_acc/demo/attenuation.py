@@ -89,6 +89,8 @@ def _covariance(
         of_background[number] = BACKGROUND * _mean_weights(
             maps.background, rows[inside], gain[inside], n_background
         )
+        # Thermal noise of voxels is independent: the mean of n has a share of 1/n of its variance;
+        # what neighbours have in common has not.
         n_voxels = max(region.volume / protocol.voxel_mm**3, 1.0)
         thermal[number] = _thermal_variance(protocol, effects) / n_voxels
     series = planted - planted.mean(axis=1, keepdims=True)

@@ -298,6 +298,8 @@ def head_maps(
     return HeadMaps(
         affine, shape,
         density=as_map(total),
+        # Rate times density: interpolating rates themselves would mix tissue with the zero of what
+        # is no tissue.
         decay=as_map(rates @ density + lost * total),
         grey=as_map(density[0]),
         fluid=as_map(density[2]),
@@ -498,10 +500,12 @@ class _Run:
                 self.background, maps.background, rows, start + times
             )
         other = self._other(start + times, start, moved, fluid, density)
+        # Magnetisation before the steady state: brighter, and less so with every excitation.
         relaxed = 1 + (0.35 * 0.3**number if number < effects.n_dummy else 0.0)
         signals = []
         for echo_time in self.protocol.echo_times:
             decay = np.exp(-echo_time * rate) * squeeze * relaxed
+            # The BOLD effect is a change of T2*: it grows with the echo time.
             change = neural * grey * echo_time / REFERENCE_TE_S
             signals.append(decay * (density * (1 + other) + change))
         return signals
@@ -515,6 +519,8 @@ class _Run:
         # one mm along the phase encoding, in voxels of the head's maps
         turn = np.linalg.inv(placement[:3, :3]) @ self.protocol.phase_axis / HEAD_STEP_MM
         where = first
+        # The voxel shows the signal of the place that the field brought there, and the field is
+        # known at that place: found by going back and forth.
         for _ in range(4):
             where = first - field * self.maps.at('field', where)[:, None] * turn
         ahead, behind = (self.maps.at('field', where + sign * turn) for sign in (1, -1))
@@ -565,6 +571,8 @@ class _Run:
             level = DENSITY['GM'] * np.exp(-REFERENCE_TE_S / T2STAR_S['GM'])
             noise = self.rng.standard_normal((2, len(image)), dtype=np.float32)
             noise *= level / self.effects.tsnr
+            # Magnitude of a complex signal with noise in both channels: Rician, as scanners store
+            # it.
             image = np.hypot(image + noise[0], noise[1])
         return np.rint(LEVEL * image).astype(np.int16).reshape(self.protocol.shape)
 

@@ -91,10 +91,15 @@ def gradient_table() -> tuple[FloatArray, FloatArray]:
     """
     index = np.arange(N_DIRECTIONS) + 0.5
     z = 1 - index / N_DIRECTIONS
+    # A spiral by the golden ratio: neighbouring turns never line up, so that directions are spread
+    # evenly over the half sphere.
     azimuth = np.pi * (1 + np.sqrt(5)) * index
     radius = np.sqrt(1 - z**2)
     directions = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1)
+    # Gradients have no sign, but coils that are heated by one polarity only, and eddy currents,
+    # do: scanners use both halves of the sphere.
     directions[1::2] *= -1
+    # Not along the spiral: motion late in a run would otherwise fall on one part of the sphere.
     order = np.argsort((7 * np.arange(N_DIRECTIONS)) % N_DIRECTIONS)
     bvals, bvecs = [], []
     for count, direction in enumerate(directions[order]):
@@ -292,6 +297,8 @@ def _volume(
     fractions = np.stack([sample(tissue, voxels) for tissue in maps.tissues], axis=1)
     if b_value == 0:
         return tissue_signal(fractions, np.zeros(len(points)), np.zeros(len(points)), 0.0)
+    # The gradient stands still in the scanner while the head turns: in the head it turns the other
+    # way.
     own = (moved @ anatomy.placement)[:3, :3].T @ gradient
     alignment = _alignment(maps, template, fractions[:, 1], own)
     return tissue_signal(fractions, alignment, md_change.at(template), b_value)

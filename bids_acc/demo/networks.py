@@ -149,6 +149,8 @@ def draw_series(
     -------
     RegionSeries
     """
+    # Seconds before and after the run: splines need neighbours at its ends, and slices of dummy
+    # volumes times before zero.
     margin = 20.0
     n_samples = int((seconds + 2 * margin) / STEP_S)
     own = band_noise((len(where.networks), n_samples), rng)
@@ -159,6 +161,8 @@ def draw_series(
     subgenual = where.members(SGACC)
     weight[subgenual] = coupling
     own[subgenual] = own[subgenual[0]]
+    # Variances add up to one, so that the product of two weights is the correlation of their
+    # regions.
     values = weight[:, None] * common + np.sqrt(1 - weight**2)[:, None] * own
     return RegionSeries(values, -margin)
 

@@ -136,6 +136,8 @@ def plant_maps(
     design = design or CohortDesign()
     region = plant_region(density)
     part_sd = float(np.hypot(design.parcel_effect, design.global_effect))
+    # One generator for what all people share and one for each metric: more people, or another
+    # metric, leave the others' numbers as they are.
     fixed = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 1)))
     values, stack, own_thickness = {}, [], np.zeros((len(people), len(PATTERNS)))
     for number, (metric, (mean, unit)) in enumerate(SCALES.items()):
@@ -146,6 +148,7 @@ def plant_maps(
         signal = own + part_sd * _explained(people, metric)
         maps = _mean_map(design, region, fixed) + signal @ region.membership.T
         maps += _noise(design, region, len(people), rng)
+        # OPNMF takes no negative values, and neither thickness nor diffusivity has any.
         stack.append(np.maximum(mean + unit * maps, 0.05 * mean))
         values[metric] = unit * signal
     return PlantedMaps(

@@ -207,6 +207,7 @@ def make_fids(truth: SpectrumTruth, rng: np.random.Generator) -> tuple[ComplexAr
         -np.pi * (lorentz + 1.0) * time - (np.pi * gauss * time) ** 2 / (4 * np.log(2))
     )
     drift = 2 * np.pi * truth.shift_hz * time + truth.phase_rad
+    # An eddy current that has died away after some 20 ms turns water and metabolites alike.
     common = np.exp(1j * (drift + 0.15 * (1 - np.exp(-time / 0.02))))
     water = 2 * truth.water_per_proton * envelope
     residual = 3e-4 * np.exp(1j * rng.uniform(-np.pi, np.pi)) * water
@@ -218,6 +219,8 @@ def make_fids(truth: SpectrumTruth, rng: np.random.Generator) -> tuple[ComplexAr
         gauss_hz=gauss,
         extra=_macromolecules(tcr, time),
     )
+    # From a point of the spectrum to a sample: the transform adds the noise of all samples, whose
+    # deviation grows with the root of their number.
     noise_sd = 0.5 * np.abs(np.fft.fft(pure)).max() / SNR / np.sqrt(N_POINTS)
     noise = noise_sd * rng.standard_normal((4, N_POINTS))
     return (

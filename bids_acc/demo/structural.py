@@ -83,6 +83,7 @@ def blur_to(volume: npt.NDArray[np.floating], resolution: float) -> FloatMap:
     (x, y, z) ndarray of float32
         On the same grid.
     """
+    # The template is blurred by its own millimetre already: variances of blurs add up.
     sigma = np.sqrt(max(resolution**2 - 1.0, 0.0)) / np.sqrt(8 * np.log(2))
     return gaussian_filter(volume, sigma).astype(np.float32) if sigma else volume
 

@@ -51,10 +51,13 @@ def anchor_contrast(
     """
     first = rigid(fixed, affine, moving, affine, seed=seed)
     zooms = voxel_sizes(affine)
+    # Padded: where the field of view cuts the brain, its edge is a rim as well.
     depth = ndimage.distance_transform_edt(np.pad(np.asarray(mask, dtype=bool), 1), zooms)
     edge = float(np.cbrt(np.prod(zooms)))
     inner = depth[1:-1, 1:-1, 1:-1] > RIM_VOXELS * edge
     second = rigid(
+        # Every voxel is compared: inside the rim there are few, and a sample of them would scatter
+        # by more than what is to be corrected.
         fixed, affine, moving, affine, fixed_mask=inner, initial=first, iterations=(100, 50),
         shrink=(2, 1), smoothing=(1, 0), sampling=1.0, seed=seed,
     )  # fmt: skip

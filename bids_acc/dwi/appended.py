@@ -58,6 +58,8 @@ def appended_maps(data: npt.NDArray[np.float32], is_base: npt.ArrayLike) -> Bool
     for number, values in volumes.items():
         others = np.mean([v for n, v in volumes.items() if n != number], axis=0)
         found[number] = _is_map(values, others, mean)
+    # If all b = 0 volumes look like maps, what looks odd is the series: nothing is thrown away
+    # then.
     return found if found.sum() < base.sum() else np.zeros_like(found)
 
 
@@ -67,6 +69,7 @@ def _is_map(values: FloatArray, base: FloatArray, weighted: FloatArray) -> bool:
     if shown.mean() < LEAST_SHOWN:
         return False
     values, base, weighted = values[shown], base[shown], weighted[shown]
+    # Logarithms of the background would be ruled by its noise.
     low = 1e-3 * max(float(base.max(initial=0)), 1e-30)
     decay = np.log(np.maximum(base, low) / np.maximum(weighted, low))
     like = max(_likeness(values, decay), _likeness(values, weighted))

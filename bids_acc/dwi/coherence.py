@@ -118,6 +118,7 @@ def fibre_coherence(directions: npt.ArrayLike, fa: npt.ArrayLike, affine: npt.Ar
     linear = np.asarray(affine, dtype=float)[:3, :3]
     total = norm = 0.0
     for step in product((-1, 0, 1), repeat=3):
+        # Half of the 26 neighbours: the other half are the same pairs seen from the other end.
         if step <= (0, 0, 0):
             continue
         towards = linear @ np.array(step, dtype=float)

@@ -57,6 +57,8 @@ def marchenko_pastur_rank(
     # Marchenko-Pastur: the largest and the smallest of p noise eigenvalues differ by
     # 4 sigma^2 sqrt(gamma), and their mean is sigma^2
     spans = (values - values[:, :1]) / (4 * np.sqrt(counts / n_samples))
+    # The largest number of components for which both estimates of the noise agree, as Veraart's
+    # rule has it: smaller numbers may agree by chance.
     n_noise = np.maximum(1, np.where(spans <= means, counts, 0).max(axis=1))
     return n_noise, means[np.arange(len(values)), n_noise - 1]
 
@@ -140,8 +142,11 @@ def _denoise_patches(
 ) -> tuple[npt.NDArray[np.float32], FloatArray, FloatArray]:
     """Remove the noise components of each patch, (n_patches, n_volumes, n_voxels)."""
     n_volumes, n_voxels = patches.shape[1:]
+    # The mean over the patch is no noise, and it would be the largest component of every patch.
     mean = patches.mean(axis=2, keepdims=True)
     centred = patches - mean
+    # The smaller of the two products: there are fewer volumes than voxels in a patch
+    # (`_radius_for`), and both have the same eigenvalues.
     gram = centred @ centred.transpose(0, 2, 1) / n_voxels
     values, vectors = np.linalg.eigh(gram)
     n_noise, variance = marchenko_pastur_rank(values, n_voxels)
@@ -163,6 +168,8 @@ def _accumulate(
 ) -> None:
     """Add patches to the running sums; patches with few components count more."""
     n_volumes, n_voxels = clean.shape[1:]
+    # Fewer components kept mean that more noise was told from signal: they count more where
+    # patches overlap.
     shares = np.repeat(1.0 / (1.0 + kept), n_voxels)
     size = weight.size
     weight += np.bincount(flat, shares, size).reshape(weight.shape).astype(np.float32)
@@ -176,6 +183,8 @@ def _accumulate(
         .reshape(weight.shape)
         .astype(np.float32)
     )
+    # One volume after the other: an index for all volumes of all patches would be larger than the
+    # series.
     for volume in range(n_volumes):
         values = shares * clean[:, volume].ravel()
         total[..., volume] += np.bincount(flat, values, size).reshape(weight.shape)

@@ -64,6 +64,8 @@ class Gradients:
         parts = (self.bvals, self.directions, self.phase_axes, self.runs, self.groups, self.ratios)
         table = np.column_stack(parts)
         frame = pd.DataFrame(table, columns=list(self._COLUMNS))
+        # Ten digits: a direction that is written and read again turns by less than any scanner's
+        # precision.
         frame.to_csv(path, sep='\t', index=False, float_format='%.10g')
         return path
 

@@ -165,6 +165,8 @@ def estimate_motion(
             for index in range(n_volumes):
                 if index == head.reference:
                     continue
+                # Without a diffusion gradient there are no eddy currents of one: b = 0 volumes get
+                # six parameters.
                 prior = PRIOR_SD if eddy and not head.is_base[index] else RIGID_PRIOR_SD
                 parameters[index] = align_volume(
                     work,
@@ -211,12 +213,14 @@ def proportional_eddy(
            [-0.01,  0.  ,  0.  ]])
     """
     terms = np.array(eddy, dtype=float)
+    # b grows with the square of the gradient's amplitude, eddy currents with the amplitude.
     strength = np.sqrt(shells.volume_bvalues / max(*shells.bvalues, 1))
     for bvalue in shells.bvalues:
         members = shells.members(bvalue)
         if bvalue == 0:
             continue
         slope = strength[members, None] * np.asarray(directions, dtype=float)[members]
+        # Four numbers from fewer volumes would take the very differences that are to be kept.
         columns = slope if len(members) >= 10 else np.empty((len(members), 0))
         design = np.column_stack([np.ones(len(members)), columns])
         constant = np.linalg.lstsq(design, terms[members], rcond=None)[0][0]
@@ -287,6 +291,7 @@ def _targets(work: SmoothedSeries, head: _Head, parameters: FloatArray) -> npt.N
     for label in range(1, len(head.shells.bvalues)):
         members = np.flatnonzero(head.shells.labels == label)
         total = aligned[..., members].sum(axis=-1, keepdims=True)
+        # A volume in its own target would hold itself in place.
         others = total - aligned[..., members] if len(members) > 1 else total
         targets[..., members] = others / max(len(members) - 1, 1)
     return targets

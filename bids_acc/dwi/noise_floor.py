@@ -81,6 +81,9 @@ def isotropic_fa(
 def _deviation(design: FloatArray, signal: FloatArray) -> float:
     """Root mean square deviation from a sphere, mm2/s, for noise of the signal at b = 0."""
     covariance = np.linalg.inv(design.T @ (signal[:, None] ** 2 * design))[:6, :6]
+    # An element beside the diagonal stands twice in the tensor.
     variances = np.diag(covariance) * np.array([1, 1, 1, 2, 2, 2])
+    # Less the variance of the mean: what is common to the three diagonal elements is no deviation
+    # from a sphere.
     square = variances.sum() - covariance[:3, :3].sum() / 3
     return float(np.sqrt(square) * 1e-3)  # the design is in ms/um2

@@ -85,9 +85,12 @@ def leave_one_out(directions: npt.ArrayLike) -> FloatArray:
     degree = 4 if count >= 25 else 2 if count >= 10 else 0
     basis = harmonics(directions, degree)
     hat = basis @ np.linalg.pinv(basis, rcond=1e-6)
+    # Leave-one-out residuals follow from the hat matrix without fitting again (divided by 1 - h);
+    # a direction that nothing but itself determines would divide by zero.
     leverage = np.minimum(np.diag(hat), 0.9)
     predictor = (hat - np.diag(leverage)) / (1 - leverage)[:, None]
     np.fill_diagonal(predictor, 0)
+    # Weights sum to one, so that a series twice as bright is predicted twice as bright.
     return np.asarray(predictor / predictor.sum(axis=1, keepdims=True))
 
 
@@ -154,6 +157,7 @@ def slice_report(
     """
     data, wanted = np.asarray(signal, dtype=float), np.asarray(predicted, dtype=float)
     given = np.asarray(slices, dtype=np.int64)
+    # A point's slice differs between volumes where the head moved through the slices.
     every = np.broadcast_to(given.reshape(len(data), -1), data.shape)
     n_slices = int(every.max()) + 1
     relative = np.full((n_slices, data.shape[1]), np.nan)

@@ -127,6 +127,7 @@ def find_shells(
     flat = np.where(values <= b0_threshold, 0.0, values)
     order = np.argsort(flat, kind='stable')
     steps = np.diff(flat[order]) > width
+    # A low shell such as b 100 may lie within `width` of zero, and is none of b = 0.
     steps |= (flat[order][:-1] == 0) & (flat[order][1:] > 0)
     groups = np.zeros(values.size, dtype=np.int64)
     groups[order] = np.concatenate([[0], np.cumsum(steps)])
@@ -187,6 +188,7 @@ def scaled_bvalues(
     if scaling == 'no' or not (found or scaling == 'yes'):
         ignored = 'lengths of directions form levels and were ignored (--dwi-bvalue-scaling no).'
         return values, ignored if found else ''
+    # b goes with the square of the gradient, whose length the direction tells.
     scaled = np.where(values > b0_threshold, values * norms**2, values)
     if np.allclose(scaled, values, rtol=2 * NORM_TOLERANCE, atol=b0_threshold):
         return scaled, ''
@@ -417,6 +419,8 @@ def bvecs_from_scanner(directions: npt.ArrayLike, affine: npt.ArrayLike) -> Floa
 
 def _flip(axes: FloatArray) -> FloatArray:
     """Return FSL's sign of x for these axes."""
+    # FSL keeps directions in radiological order: with a positive determinant its x runs against
+    # the first voxel axis.
     return np.array([-1.0 if np.linalg.det(axes) > 0 else 1.0, 1.0, 1.0])
 
 
@@ -447,6 +451,7 @@ def scheme_hash(bvals: npt.ArrayLike, bvecs: npt.ArrayLike) -> str:
     """
     nominal = find_shells(bvals).volume_bvalues
     vectors = np.asarray(bvecs, dtype=float)
+    # Gradients have no sign: each is turned so that its largest part is positive.
     leading = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     vectors = np.round(vectors * np.where(leading < 0, -1, 1) * 50).astype(int)
     rows = sorted((int(b), *map(int, v)) for b, v in zip(nominal, vectors, strict=True))

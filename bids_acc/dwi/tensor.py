@@ -266,6 +266,8 @@ def _fit_chunk(
     signal: FloatArray, design: FloatArray, rounds: int, weights: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
     """Fit some voxels; returns parameters and relative residual."""
+    # A logarithm needs signal; a value that is zero or less gets weight zero and not a small
+    # number in its place, which would count as strong decay.
     valid = np.isfinite(signal) & (signal > 0)
     safe = np.where(valid, signal, 1.0)
     base = valid.astype(float) if weights is None else valid * weights
@@ -288,6 +290,7 @@ def _fit_chunk(
 
 def _solve(design: FloatArray, weights: FloatArray, logs: FloatArray) -> FloatArray:
     """Solve each voxel's weighted normal equations; NaN where they are singular."""
+    # The upper triangle only, for all voxels by one product of matrices: 28 numbers instead of 49.
     products = design[:, _ROWS] * design[:, _COLUMNS]
     gram = np.empty((len(weights), N_PARAMETERS, N_PARAMETERS))
     gram[:, _ROWS, _COLUMNS] = weights @ products
@@ -332,6 +335,7 @@ def eigensystem(tensor: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """
     elements = np.asarray(tensor, dtype=float)
     full = elements[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
+    # One NaN makes LAPACK refuse the whole stack.
     finite = np.isfinite(elements).all(axis=1)
     evals = np.full((len(elements), 3), np.nan)
     evecs = np.full((len(elements), 3, 3), np.nan)

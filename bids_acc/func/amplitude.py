@@ -65,6 +65,8 @@ def amplitude_spectrum(
     phase = 2 * np.pi * np.outer(np.asarray(frequency, dtype=float), np.asarray(times))
     power = np.empty((len(phase), values.shape[1]))
     for index, angles in enumerate(phase):
+        # Each frequency by itself: with gaps, sines are no longer orthogonal, and all of them
+        # together would be as many unknowns as there are volumes.
         pair = np.column_stack([np.cos(angles), np.sin(angles)])
         fitted = np.linalg.pinv(pair) @ values
         power[index] = (fitted**2).sum(axis=0) / 2

@@ -83,6 +83,8 @@ def dvars(series: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     https://doi.org/10.1016/j.neuroimage.2017.12.098
     """
     data = np.asarray(series, dtype=np.float32)
+    # Quartiles by their lower neighbour and 1.349 deviations between them, as DVARS was defined:
+    # other quantiles give other numbers than nipype's, with which thresholds were set.
     low, high = np.percentile(data, [25, 75], axis=1, method='lower')
     spread = (high - low) / 1.349
     kept = (np.ptp(data, axis=1) > 0) & (spread > 0)
@@ -94,6 +96,7 @@ def dvars(series: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     centred = data - data.mean(axis=1, keepdims=True)
     power = np.einsum('ij,ij->i', centred, centred)
     lag_one = np.einsum('ij,ij->i', centred[:, 1:], centred[:, :-1]) / power
+    # The difference of neighbours in a process of first order has the variance 2 (1 - r) s^2.
     expected = float((np.sqrt(2 * (1 - lag_one)) * spread).mean())
     change = np.sqrt(np.einsum('ij,ij->j', steps, steps, dtype=float) / len(steps))
     plain = np.append(np.nan, change)
@@ -120,6 +123,7 @@ def cosines(n_volumes: int, repetition_time: float, cutoff_s: float = CUTOFF_S) 
     >>> basis.shape, bool(np.allclose(basis.T @ basis, np.eye(6)))
     ((200, 6), True)
     """
+    # The k-th cosine has the period 2 T / k.
     count = int(np.floor(2 * n_volumes * repetition_time / cutoff_s))
     where = (np.arange(n_volumes)[:, None] + 0.5) * np.arange(1, count + 1) / n_volumes
     return np.asarray(np.sqrt(2 / n_volumes) * np.cos(np.pi * where))
@@ -166,11 +170,16 @@ def noise_components(
     spread = data.std(axis=1)
     data = data[spread > 1e-9 * max(float(spread.max(initial=0)), 1e-30)]
     data /= data.std(axis=1, keepdims=True)
+    # Of the volumes and not of the voxels: there are fewer of them, and the vectors are the
+    # series.
     values, vectors = np.linalg.eigh(data.T @ data)
     order = np.argsort(values)[::-1]
+    # The mean and the drifts were taken out: so many dimensions are gone.
     rank = min(len(data), data.shape[1] - 1 - basis.shape[1])
     kept = order[: max(min(n_components, rank), 0)]
     found = vectors[:, kept]
+    # The sign of an eigenvector is the library's whim: the largest value is made positive, so that
+    # reruns and machines agree.
     found = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(len(kept))])
     total = max(float(values.clip(min=0).sum()), 1e-30)
     return Components(found, np.sqrt(values[kept].clip(min=0)), values[kept].clip(min=0) / total)

@@ -210,6 +210,8 @@ def checked_confounds(
     about = found if isinstance(found, dict) else {}
     moved, notes = _displacement(table, about)
     used = table.assign(framewise_displacement=moved).iloc[n_dummy:].reset_index(drop=True)
+    # These columns are of volumes that were just left out; left in, they would be regressors of
+    # zeros.
     steady = [name for name in used if not str(name).startswith('non_steady_state')]
     return Confounds(used[steady], about, path, notes)
 
@@ -485,6 +487,7 @@ def censored(displacement: FloatArray, threshold: float | None) -> BoolArray:
     if threshold is None:
         return np.ones(len(displacement), dtype=bool)
     moved = np.nan_to_num(displacement) > threshold
+    # The magnetisation that motion has disturbed takes a repetition time or more to come back.
     after = np.concatenate([[False], moved[:-1]])
     return np.asarray(~(moved | after))
 
@@ -520,6 +523,8 @@ def make_cleaning(
     }  # fmt: skip
     mask = None if kept.all() else np.flatnonzero(kept)
     nyquist = 1 / (2 * repetition_time)
+    # A filter cannot pass what is not there: SciPy refuses an edge at or beyond the Nyquist
+    # frequency.
     highest = band[1] if band[1] < nyquist else None
     values = regressors.to_numpy(dtype=float) if regressors.shape[1] else None
     drifts = cosines.to_numpy(dtype=float) if cosines.shape[1] else None
@@ -532,5 +537,6 @@ def make_cleaning(
             np.eye(n), confounds=values, sample_mask=mask, filter=False, **common
         )
         detrended = signal.clean(np.eye(n), confounds=drifts, filter=False, **common)
+    # Of the kept volumes: a regressor that is one censored volume takes nothing more.
     rank = 0 if values is None else int(np.linalg.matrix_rank(values[kept]))
     return Cleaning(filtered, regressed, detrended, kept, regressors, rank)

@@ -101,6 +101,7 @@ def combine_echoes(
     (n_voxels, n_volumes) ndarray of float32
     """
     times = np.asarray(echo_times, dtype=float)
+    # Without the volumes before the steady state, in which T1 weighs as much as T2*.
     means = np.asarray(series[..., first:].mean(axis=2, dtype=float))
     good = usable_echoes(means)
     decay = t2star(means, times, good)

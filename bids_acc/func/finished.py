@@ -274,6 +274,7 @@ def _band(run: FinishedRun, seconds: float) -> tuple[float, float]:
     if band is None:
         return float('nan'), float('nan')
     low, high = (*band, 0.0, 0.0)[:2] if len(band) == 2 else (0.0, 0.0)
+    # XCP-D writes a band with zero at an end that was not filtered.
     highest = 1 / (2 * seconds)
     return float(low), float(min(high, highest)) if high > 0 else highest
 

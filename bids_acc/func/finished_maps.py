@@ -156,6 +156,8 @@ def _vertex_maps(run: FinishedRun, density: str) -> dict[str, FloatArray]:
     found['coverage'] = np.where(cortex, there, np.nan).astype(float)
     if 'alff' in found:
         alff = found['alff']
+        # ALFF has the scanner's units, so that only its z within a person can be compared between
+        # scanners.
         found['alffz'] = (alff - np.nanmean(alff)) / np.nanstd(alff)
     return found
 

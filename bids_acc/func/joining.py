@@ -83,8 +83,12 @@ def write_rest(path: Path, found: RestMeasures) -> Path:
         **{f'map_{name}': values.astype(np.float32) for name, values in found.maps.items()},
         **{f'seed_{name}': values.astype(np.float32) for name, values in found.seed_maps.items()},
         'coverage': np.array(members.coverage), 'tsnr': found.region_tsnr,
+        # The matrix in double precision: it is averaged over runs and turned to Fisher's z, which
+        # stretches what is near one.
         'series': found.series.astype(np.float32), 'matrix': found.matrix,
     }  # fmt: skip
+    # JSON inside: an array of objects would be pickled, and reading a pickle runs whatever it
+    # says.
     np.savez(path, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
     return path
 
@@ -153,6 +157,7 @@ def join_rest(runs: Sequence[StoredRest]) -> StoredRest:
         reasons=reasons,
         series=np.concatenate([r.series for r in runs]),
         matrix=join_means([r.matrix for r in runs], weights),
+        # A run with more regressors than volumes takes none from the others.
         dof=float(sum(max(r.dof, 0.0) for r in runs)),
         report=join_quality([r.report for r in runs]),
         findings=tuple(numbered([r.findings for r in runs])),

@@ -371,6 +371,8 @@ def measure_rest(prepared: PreparedRun, anat: AnatFiles, choices: Choices) -> Re
     groups = find_regions(prepared, anat, choices)
     filtered = _cleaned(cleaning.filtered, _in_percent(prepared))
     maps = _vertex_maps(prepared, filtered, choices)
+    # The raw series are averaged first: cleaning is linear, so that one product for a region does
+    # what one for each of its voxels would.
     raw = np.hstack([mean_series(places_of(prepared, on_mesh), one) for one, on_mesh in groups])
     regions = standardised(cleaning.filtered @ raw)
     members = joined_members([one for one, _ in groups])
@@ -475,6 +477,7 @@ def _reho(prepared: PreparedRun, filtered: npt.NDArray[np.float32]) -> FloatArra
 
 def _reho_of_vertices(prepared: PreparedRun, filtered: npt.NDArray[np.float32]) -> FloatArray:
     """Compare the series of all vertices with signal within `BALL_MM` of each."""
+    # The middle depth stands for the ribbon: distances along the cortex hardly depend on it.
     middle = prepared.points[len(prepared.points) // 2]
     found = np.full(len(middle), np.nan)
     n_left = prepared.series.n_left
@@ -484,6 +487,8 @@ def _reho_of_vertices(prepared: PreparedRun, filtered: npt.NDArray[np.float32]) 
         near = tree.sparse_distance_matrix(tree, BALL_MM, output_type='coo_matrix')
         ones = np.ones(len(near.data), dtype=np.float32)
         members = sparse.csr_matrix((ones, (near.row, near.col)), shape=near.shape)
+        # A vertex is its own neighbour, at a distance of zero, which a sparse matrix does not
+        # keep.
         members = (members + sparse.eye(len(there), dtype=np.float32)).minimum(1).tocsr()
         found[there] = homogeneity_of_sets(filtered[:, there], members)
     return found
@@ -507,6 +512,8 @@ def sample_map(
     found = sample(np.nan_to_num(values), affine, flat).reshape(weights.shape)
     share = np.where(known >= 0.5, weights, 0.0)
     with np.errstate(invalid='ignore', divide='ignore'):
+        # Zeros stood for what is not known: divided by the known share, the rest is a mean of its
+        # own.
         each = np.where(share > 0, found / known, 0.0)
         return np.asarray((share * each).sum(axis=0) / share.sum(axis=0))
 

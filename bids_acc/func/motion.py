@@ -96,6 +96,8 @@ class Target:
         points, centre = apply_matrix(affine, indices), centre_of_mass(mask, affine)
         slopes = np.stack([slope[where] for slope in np.gradient(smooth)], axis=1)
         slopes = slopes @ np.linalg.inv(affine[:3, :3])
+        # A small turn w moves a point by w x r: the intensity changes by slope . (w x r) = w . (r
+        # x slope).
         turns = np.cross(points - centre, slopes)
         level_there = smooth[where][:, None]
         ramps = level_there * (points - centre) / HEAD_RADIUS_MM
@@ -124,6 +126,8 @@ class Target:
             places = apply_matrix(matrix, self.points)
             found = sample(moving, self.affine, places, order=self.order, prefilter=False)
             step = _robust_step(self.design, found)
+            # The step moves the target; turned round and put behind, it moves the volume, and the
+            # slopes stay those of the target.
             matrix = matrix @ np.linalg.inv(rigid_matrix(step, self.centre))
             if np.abs(step[:3]).max() < SMALL_MM and np.abs(step[3:]).max() < SMALL_RAD:
                 break
@@ -190,6 +194,8 @@ def _robust_step(design: FloatArray, found: FloatArray) -> FloatArray:
     spread = 1.4826 * np.median(gap) + 1e-12
     weights = np.minimum(1, 1.345 * spread / np.maximum(gap, 1e-12))
     weighted = columns * weights[:, None]
+    # A flat image has no slopes along some axis: the solution of least length stays where it is
+    # along it.
     gains = np.linalg.lstsq(weighted.T @ columns, weighted.T @ values, rcond=None)[0]
     return np.asarray(gains[1:7] / gains[0]) if abs(gains[0]) > 1e-6 else np.zeros(6)
 
@@ -220,6 +226,8 @@ def estimate_motion(
     centre = centre_of_mass(brain, grid)
     matrices = np.tile(np.eye(4), (count, 1, 1))
     coarse = Target.prepare(data[..., first], grid, brain, COARSE)
+    # Outwards from the reference, each volume from where its neighbour was found: heads drift, so
+    # that this start is nearest.
     for index in [*range(first + 1, count), *range(first - 1, -1, -1)]:
         before = index - 1 if index > first else index + 1
         matrices[index] = coarse.align(data[..., index], matrices[before])
@@ -251,6 +259,7 @@ def calm_volumes(matrices: FloatArray, centre: FloatArray, first: int = 0) -> Fl
         At most `N_CALM`; by the larger framewise displacement before and after a volume.
     """
     steps = np.nan_to_num(framewise_displacement(matrices, centre), nan=0.0)
+    # A volume between two movements is as blurred by them as one beside either.
     around = np.maximum(steps, np.append(steps[1:], 0.0))[first:]
     return np.sort(first + np.argsort(around, kind='stable')[:N_CALM])
 

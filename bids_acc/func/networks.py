@@ -120,6 +120,8 @@ def _mean_of(
 ) -> Marker:
     """Average the pairs of two sets of regions, each pair once."""
     pairs = np.outer(rows, columns)
+    # Above the diagonal: within one network every pair would count twice, and each region with
+    # itself.
     pairs = np.triu(pairs | pairs.T, 1) & np.isfinite(z)
     # two seeds are one pair and chosen to be what they are; only means leave out near regions
     pairs &= apart if least is None else True

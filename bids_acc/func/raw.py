@@ -348,6 +348,7 @@ def check_echoes(
 
 def _is_number(value: object) -> TypeGuard[float]:
     """Tell a finite number from anything else that a sidecar may hold."""
+    # `true` of JSON is an int to Python.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value)
@@ -380,5 +381,9 @@ def count_dummies(volume_means: npt.ArrayLike) -> int:
     spread = np.median(np.abs(means - middle))
     if not spread > 0:
         return 0
+    # The normal distribution's quartile, 0.6745, makes the median absolute deviation a standard
+    # one.
     is_outlier = 0.6745 * (means - middle) / spread > OUTLIER_Z
+    # The first that is none ends the count: a bright volume later on is motion and no approach to
+    # the steady state.
     return int(np.argmin(is_outlier)) if not is_outlier.all() else 0

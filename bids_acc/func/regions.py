@@ -276,6 +276,7 @@ def members_of_atlas(path: Path, places: FloatArray, signal: BoolArray) -> Membe
     """
     atlas = read_labelled_image('--func-atlas', path)
     values = np.asarray(atlas.data, dtype=float)
+    # Nearest neighbour: between codes 3 and 9 there is no region 6.
     found = np.nan_to_num(sample(values, atlas.affine, places, order=0)).astype(np.int64)
     regions, where, coverage, reasons = [], [], [], []
     for code, (name, side) in sorted(atlas.regions.items()):
@@ -305,6 +306,8 @@ def mean_series(series: Volume, members: Members) -> FloatArray:
     result = np.full((len(series), len(members.regions)), np.nan)
     for index, (where, reason) in enumerate(zip(members.where, members.reasons, strict=True)):
         if not reason:
+            # Summed in double precision: thousands of voxels of some thousand units each lose
+            # digits in single.
             result[:, index] = series[:, where].mean(axis=1, dtype=float)
     return result
 

@@ -78,10 +78,13 @@ def regional_homogeneity(series: npt.ArrayLike, inside: npt.ArrayLike) -> FloatA
     count = _neighbour_sum(mask.astype(np.float32))
     total = np.zeros(mask.shape)
     volume = np.zeros(mask.shape, dtype=np.float32)
+    # Volume by volume: the sum over neighbours is a filter in space, and all volumes at once would
+    # be 27 copies of the series.
     for row in ranks:
         volume[mask] = row
         total += _neighbour_sum(volume).astype(float) ** 2
     with np.errstate(invalid='ignore', divide='ignore'):
+        # Rounded, as the sum came out of a mean in single precision.
         found = 12 * total / (count.round().astype(float) ** 2 * (float(n) ** 3 - n))
     return np.where(mask & (count.round() >= LEAST_NEIGHBOURS), found, np.nan)
 

@@ -84,6 +84,8 @@ def read_volume_run(
     matrix, seen = spline_matrix(image.shape[:3], affine, points, weights)
     for index, volume in enumerate(_volumes(path, image, n_dummy)):
         voxels[index] = volume[inside]
+        # One sparse product for a volume in place of an interpolation for each depth: the places
+        # are the same in all volumes, as motion was corrected before.
         vertices[index] = matrix @ spline_coefficients(volume).ravel()
     vertices[:, ~seen] = np.nan
     check_signal(voxels.T, str(path))
@@ -181,6 +183,7 @@ def read_surface_run(paths: Sequence[Path], n_dummy: int, density: str) -> RunSe
             f'{paths[0]} has {len(halves[0])} volumes and {paths[1]} {len(halves[1])}; fetch both '
             'again.'
         )
+    # The first vertices of a finer fsaverage are the coarser one.
     joined = np.hstack([half[n_dummy:, :n_vertices] for half in halves])
     check_signal(joined.T, str(paths[0]))
     if np.array_equal(halves[0], halves[1], equal_nan=True):  # fmriprep#1378
@@ -217,6 +220,7 @@ def _volumes(path: Path, image: nb.Nifti1Image, start: int) -> Iterator[npt.NDAr
     """Yield the volumes of an image; missing values become 0."""
     for index in range(start, image.shape[3]):
         with reading(path, 'NIfTI image', 'fetch it again'):
+            # One volume at a time: a series of half an hour does not fit into memory twice.
             volume = np.asarray(image.dataobj[..., index], dtype=np.float32)
         yield np.nan_to_num(volume, posinf=0, neginf=0)
 

@@ -147,7 +147,10 @@ def time_shift(n_volumes: int, shift: float) -> FloatArray:
     """
     order = min(3, n_volumes - 1)
     samples = np.arange(n_volumes)
+    # Beyond the first and last sample a cubic runs away: the end value holds there.
     wanted = np.clip(samples + shift, 0, n_volumes - 1)
+    # Interpolation is linear in the series: made once of the identity, it is a matrix that serves
+    # all voxels of all slices of that time.
     spline = make_interp_spline(samples, np.eye(n_volumes), k=order)
     return np.asarray(spline(wanted), dtype=float)
 

@@ -178,6 +178,7 @@ def events_and_notes(path: Path, run_seconds: float) -> tuple[pd.DataFrame, list
     if len(known) < len(table):
         lost = len(table) - len(known)
         notes.append(f'{lost} of {len(table)} events without onset or trial_type are left out')
+    # An event told twice would count with twice its height in the model.
     table = known.drop_duplicates(['onset', 'duration', 'trial_type'])
     if len(table) < len(known):
         notes.append(f'{len(known) - len(table)} events stand there twice and count once')
@@ -307,6 +308,8 @@ def _weights(words: str, conditions: Sequence[str]) -> dict[str, float]:
         )
     plus = [name for sign, name in parts if sign != '-']
     minus = [name for sign, name in parts if sign == '-']
+    # The weights of either side sum to one, so that A+B-C compares means whatever the number of
+    # conditions.
     return {**{n: 1 / len(plus) for n in plus}, **{n: -1 / len(minus) for n in minus}}
 
 
@@ -338,6 +341,8 @@ def design_matrix(
         response. An event without duration counts as much as one of a second, as in SPM, where
         the area of an event is one; a lasting one has height one.
     """
+    # Onsets count from the first volume of the file, dummy volumes among them, and a sample stands
+    # for the time within the TR to which its slices were brought.
     times = (np.arange(n_volumes) + n_dummy) * repetition_time + start_time
     has_cosines = any(str(name).startswith('cosine') for name in regressors)
     conditions = sorted(set(events['trial_type']))

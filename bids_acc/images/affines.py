@@ -78,5 +78,7 @@ def axes_of(affine: npt.ArrayLike) -> FloatArray:
     """
     linear = np.asarray(affine, dtype=float)[:3, :3]
     linear = linear / np.linalg.norm(linear, axis=0)
+    # The orthogonal factor of the polar decomposition: unlike Gram-Schmidt it prefers no axis, so
+    # that a grid sheared by rounding is turned by the same amount about each.
     left, _, right = np.linalg.svd(linear)
     return np.asarray(left @ right)

@@ -109,6 +109,9 @@ def carry_points(points: npt.ArrayLike, transforms: Sequence[str | Path]) -> Flo
     to_lps = np.diag(LPS)[:3]
     frame = pd.DataFrame(np.asarray(points, dtype=float) * to_lps, columns=['x', 'y', 'z'])
     names = [str(path) for path in transforms]
+    # Points go the other way round than images: what resamples the moving image onto the fixed one
+    # takes a point of the fixed image to the moving one. A warp cannot be inverted here, so none
+    # is asked for.
     moved = ants.apply_transforms_to_points(3, frame, names, whichtoinvert=[False] * len(names))
     return np.asarray(np.asarray(moved[['x', 'y', 'z']], dtype=float) * to_lps)
 
@@ -132,6 +135,8 @@ def read_matrix(path: str | Path) -> FloatArray:
     centre = np.asarray(transform.fixed_parameters, dtype=float)
     matrix = np.eye(4)
     matrix[:3, :3] = linear
+    # ITK turns about a centre, x -> A (x - c) + c + t: what a homogeneous matrix adds is t + c - A
+    # c.
     matrix[:3, 3] = np.asarray(transform.parameters[9:12]) + centre - linear @ centre
     return np.asarray(LPS @ matrix @ LPS)
 

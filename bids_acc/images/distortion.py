@@ -58,6 +58,7 @@ def apply_warp(
     ahead, behind = (
         np.nan_to_num(sample(field, affine, np.asarray(points) + sign * step)) for sign in (1, -1)
     )
+    # Where the field folds the image, 1 + u' is negative: there is no such signal.
     return np.asarray(points) + shift[:, None] * along, np.maximum(1 + ahead - behind, 0)
 
 
@@ -195,6 +196,8 @@ def phase_axis(metadata: Metadata, affine: npt.ArrayLike) -> tuple[FloatArray, s
     MetadataError
         If the field holds something that BIDS does not know.
     """
+    # dcm2niix writes PhaseEncodingAxis where the vendor's header has the axis and not its
+    # polarity.
     given = metadata.get('PhaseEncodingDirection') or metadata.get('PhaseEncodingAxis')
     if given is not None and given not in PHASE_DIRECTIONS:
         raise MetadataError(
@@ -250,6 +253,8 @@ def readout_time(metadata: Metadata, n_phase: int) -> float:
     >>> round(readout_time({'EffectiveEchoSpacing': 0.0005}, 101), 6)
     0.05
     """
+    # BIDS defines the effective echo spacing on the reconstructed matrix, with interpolation and
+    # acceleration in it: T = spacing * (ReconMatrixPE - 1).
     lines = number_in(metadata, 'ReconMatrixPE')
     steps = (lines if lines > 0 else n_phase) - 1
     for prefix in ('', 'Estimated'):
@@ -429,6 +434,7 @@ def fsl_parameters(direction: str, readout_s: float, *, flip_x: bool = False) ->
     if axis == 0 and flip_x:
         row[axis] *= -1
     row[3] = readout_s
+    # Adding zero makes 0 of -0.0, which would be written as "-0".
     return row + 0.0
 
 
@@ -474,6 +480,8 @@ def expected_contrast(
         ridge = 1e-6 * np.trace(gram) * np.eye(len(gram))
         levels = np.linalg.solve(gram + ridge, (design * weights[:, None]).T @ wanted)
         gap = np.abs(wanted - design @ levels)
+        # Huber's weights, at two robust standard deviations: distortion itself lays CSF over
+        # tissue, and these voxels must not set the tissues' levels.
         weights = np.minimum(1, 2 * 1.4826 * np.median(gap) / np.maximum(gap, 1e-9))
     expected = sum(level * c for level, c in zip(levels, columns, strict=True))
     return np.asarray(expected), correlation(design @ levels, wanted)
@@ -524,6 +532,7 @@ def normalised_mutual_information(
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < 2:
         return float('nan')
+    # A few bright voxels would squeeze all the others into one or two bins.
     edges = [np.percentile(v[known], (1, 99)) for v in (a, b)]
     clipped = [np.clip(v[known], *e) for v, e in zip((a, b), edges, strict=True)]
     joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / known.sum()
@@ -609,6 +618,8 @@ def field_from_anatomy(
     zooms = voxel_sizes(affine)
     there = np.asarray(brain, dtype=bool)
     both = there & np.asarray(mask, dtype=bool)
+    # The signal is to be seen where it is now, in the image's own mask, and missed where it
+    # belongs.
     around = ndimage.binary_dilation(there | np.asarray(mask, dtype=bool))
     shift, straight = np.zeros(there.shape), np.asarray(image, dtype=float)
     before = float('nan')

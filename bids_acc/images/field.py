@@ -211,6 +211,7 @@ def _target_model(image: FloatArray, target: FloatArray, gain_sd: FloatArray, ax
         return np.asarray(ndimage.gaussian_filter(values, gain_sd, truncate=2.5))
 
     energy = smooth(target**2)
+    # Where the target is dark nothing tells the gain: it goes to one there.
     floor = 0.02 * float(energy.max())
 
     def model(shift: FloatArray, slope: FloatArray) -> _Linear:
@@ -218,6 +219,8 @@ def _target_model(image: FloatArray, target: FloatArray, gain_sd: FloatArray, ax
         jacobian = np.maximum(1 + slope, MIN_JACOBIAN)
         corrected = value * jacobian
         gain = (smooth(corrected * target) + floor) / (energy + floor)
+        # The gain is held fixed in the derivative: it varies over GAIN_MM, so that a step of the
+        # shift by a fraction of a voxel hardly changes it.
         return _Linear(corrected - gain * target, gradient * jacobian, value)
 
     return model
@@ -287,12 +290,16 @@ def estimate_field(
     size = np.asarray(zooms, dtype=float)
     box = _box(np.asarray(mask, dtype=bool), MARGIN_MM / size)
     inside = np.asarray(mask, dtype=float)[box]
+    # Stiffness is told relative to the data, but the small numbers that guard divisions are not:
+    # they are small beside images of about one.
     scale = float(np.median(np.asarray(image, dtype=float)[box][inside > 0])) or 1.0
     other = target if reversed_pe is None else reversed_pe
     volumes = [np.nan_to_num(np.asarray(v, dtype=float)) / scale for v in (image, other)]
     shift = np.zeros(inside.shape)
     for level in levels or (TARGET_LEVELS if reversed_pe is None else PAIR_LEVELS):
         sd = level.smoothing_mm / 2.3548 / size
+        # Smoothed before it is cut out: a filter mirrors the image at its sides, and those of the
+        # box run through the head.
         first, second = (ndimage.gaussian_filter(v, sd, truncate=3)[box] for v in volumes)
         spline = _Spline.on(first.shape, level.spacing_mm / size, axis)
         model = (
@@ -333,6 +340,8 @@ def _fit_level(
 
 def _project(spline: _Spline, field: FloatArray) -> FloatArray:
     """Return the control points nearest to a field."""
+    # The outermost splines reach few voxels: a plain inverse would give them any value, the
+    # pseudo-inverse gives what no voxel sees zero.
     inverse = [np.asarray(np.linalg.pinv(basis, rcond=1e-6)) for basis in spline.values]
     return spline.forward((inverse[0], inverse[1], inverse[2]), field)
 
@@ -375,5 +384,7 @@ def _newton_step(
 
     right = -project(weights * found.residual) - strength * (_bend(controls) + shrink * controls)
     operator = LinearOperator((controls.size,) * 2, matvec=hessian, dtype=float)
+    # Inexact on purpose: the model is linearised anew after each step, which a more exact solution
+    # of the last one would not spare.
     solution, _ = cg(operator, right.ravel(), rtol=1e-2, maxiter=25)
     return np.asarray(solution).reshape(controls.shape)

@@ -75,6 +75,7 @@ def sum_labels(
                 flat, weights=(share * field[chosen]).ravel(), minlength=n_codes
             )
         nearest[chosen] = _largest(near, share)
+    # Points without a label nearby were never looked at: code 0 gets what is left over.
     amount[0] = len(points) - amount[1:].sum()
     weighted[:, 0] = fields.sum(axis=1) - weighted[:, 1:].sum(axis=1)
     return LabelSums(amount, weighted, nearest)
@@ -85,12 +86,15 @@ def _corners(
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield, part by part, points near any label, and codes and weights (8, n) around each."""
     inverse = np.linalg.inv(affine)
+    # A frame of zeros: beyond the outermost voxels a label fades out, as it does between voxels,
+    # and is not cut off at their centres.
     padded = np.pad(codes, 1)
     limit = np.array(padded.shape)[:, None]
     for start in range(0, len(points), CHUNK):
         block = np.asarray(points[start : start + CHUNK], dtype=float)
         index = apply_matrix(inverse, block).T + 1
         outside = ~np.all(np.isfinite(index) & (index > 0) & (index < limit - 1), axis=0)
+        # Into the frame, where no label is.
         index[:, outside] = 0
         low = np.floor(index).astype(np.int64)
         rest = index - low

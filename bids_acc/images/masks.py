@@ -35,6 +35,7 @@ def otsu_threshold(values: npt.ArrayLike, n_bins: int = 256) -> float:
     """
     flat = np.asarray(values, dtype=float).ravel()
     flat = flat[np.isfinite(flat)]
+    # A few very bright voxels (vessels, spikes) would else take most of the bins.
     top = np.percentile(flat, 99.5)
     counts, edges = np.histogram(np.minimum(flat, top), bins=n_bins)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -138,6 +139,8 @@ def brain_mask(
     rough = smooth > 0.8 * otsu_threshold(smooth)
     core = largest_component(_eroded(rough, 5.0, size))
     grown = _dilated(core, 7.5, size) & rough
+    # What is dilated beyond the side of the image would be lost, and eroding would then cut the
+    # brain there: closing needs room.
     padded = np.pad(grown, 8)
     closed = (_eroded(_dilated(padded, 8.0, size), 8.0, size) | padded)[8:-8, 8:-8, 8:-8]
     mask: BoolArray = ndimage.binary_fill_holes(closed)

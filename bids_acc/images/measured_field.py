@@ -51,6 +51,7 @@ def read_field(field_map: FieldMap) -> tuple[FloatArray, FloatArray, FloatArray]
     magnitude, affine = read_image(field_map.magnitude)
     magnitude = magnitude.reshape(*magnitude.shape[:3], -1)[..., 0]
     brain = brain_mask(magnitude, voxel_sizes(affine), 'the magnitude of the field map')
+    # Phase without signal is noise, and unwrapping through it adds turns at random.
     inside = _grown(brain, affine, AROUND_MM) & (magnitude > 0)
     values = [_volume(path) for path in field_map.images]
     if field_map.spacing_s:
@@ -82,6 +83,8 @@ def _grown(mask: BoolArray, affine: FloatArray, by_mm: float) -> BoolArray:
 
 def _continued(hz: FloatArray, affine: FloatArray) -> FloatArray:
     """Fill gaps with the nearest value, and smooth."""
+    # The edge of the brain needs a field on either side: zero beyond it would be a step that tears
+    # the image.
     gaps = ~np.isfinite(hz)
     nearest = ndimage.distance_transform_edt(
         gaps, sampling=voxel_sizes(affine), return_distances=False, return_indices=True

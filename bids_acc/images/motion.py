@@ -185,6 +185,7 @@ class SmoothedSeries:
             are kept at most: every n-th in index order, so that they are spread over the brain.
         """
         zooms = voxel_sizes(np.asarray(affine, dtype=float))
+        # FWHM of a Gaussian: 2 sqrt(2 ln 2) = 2.3548 standard deviations.
         sigma = level.smoothing_mm / 2.3548 / zooms
         step = (slice(None, None, level.factor),) * 3
         series = np.stack(
@@ -195,8 +196,12 @@ class SmoothedSeries:
             axis=-1,
         )
         coarse = np.asarray(affine, dtype=float) @ np.diag([*(3 * [level.factor]), 1])
+        # The edge of the brain tells most of its place: it has to lie among the points with room
+        # on both sides.
         grown = ndimage.binary_dilation(np.asarray(mask, dtype=bool), iterations=level.factor)
         indices = np.argwhere(grown[step])
+        # Every so many-th of all, rounded up: points must come from the whole head, or turns are
+        # told by one side of it.
         every = -(-len(indices) // level.max_points)
         indices = indices[::every]
         return cls(series, coarse, indices, apply_matrix(coarse, indices))
@@ -277,8 +282,11 @@ def align_volume(
     n_free = len(prior_sd)
     where = tuple(series.indices.T)
     slopes = np.stack([gradient[where] for gradient in np.gradient(target)], axis=1)
+    # From per voxel to per mm: the chain rule along the axes of the grid.
     slopes = slopes @ np.linalg.inv(series.affine[:3, :3])
     wanted = target[where].astype(float)
+    # A point's derivative by the twelve numbers of an affine is its slope times (x, y, z, 1): made
+    # once, and chained with any transform's parameters below.
     outer = (
         slopes[:, :, None] * np.c_[series.points, np.ones(len(where[0]))][:, None, :]
     ).reshape(len(wanted), 12)
@@ -293,6 +301,7 @@ def align_volume(
         design = outer @ chained.reshape(n_free, 12).T
         change = _robust_step(design, wanted, found, parameters[:n_free], prior_sd)
         parameters[:n_free] += change
+        # Both limits move no point of the head by more than 0.005 mm: 1e-4 rad at 50 mm.
         if np.abs(change[:3]).max() < 0.005 and np.abs(change[3:]).max() < 1e-4:
             break
     return parameters
@@ -300,6 +309,7 @@ def align_volume(
 
 def _parameter_steps(parameters: FloatArray, transform: Transform, n_free: int) -> FloatArray:
     """Return the derivative of the affine matrix by each parameter, (n_free, 4, 4)."""
+    # Near the cube root of the machine's precision, where a central difference is most exact.
     step = 1e-5
     result = np.empty((n_free, 4, 4))
     for k in range(n_free):
@@ -320,6 +330,8 @@ def _robust_step(
     """One Huber-weighted step towards the data and the prior; the gain is fitted along."""
     seen = np.isfinite(found)
     gain = (found[seen] @ wanted[seen]) / (wanted[seen] @ wanted[seen])
+    # The last column lets the gain change: else a volume that is brighter than its target would be
+    # taken for one that moved towards where the target is brighter. It is fitted and thrown away.
     columns = np.column_stack([gain * design[seen], -wanted[seen]])
     difference = gain * wanted[seen] - found[seen]
     spread = 1.4826 * np.median(np.abs(difference)) + 1e-12

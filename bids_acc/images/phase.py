@@ -143,6 +143,8 @@ def unwrapped(phase: npt.ArrayLike, magnitude: npt.ArrayLike, inside: npt.ArrayL
     weight = np.asarray(magnitude, dtype=float)
     todo: BoolArray = np.asarray(inside, dtype=bool).copy()
     found = np.full(values.shape, np.nan)
+    # Bright voxels have the least noise of phase; errors of unwrapping are carried on, so that
+    # what is dark is reached last, from all sides.
     order = np.argsort(-np.where(todo, weight, -np.inf), axis=None)
     for start in order[: int(todo.sum())]:
         place = tuple(int(n) for n in np.unravel_index(start, values.shape))

@@ -62,6 +62,8 @@ def rigid(
     start = np.eye(4) if initial is None else np.asarray(initial, dtype=float)
     with itk_session(seed=seed), tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / 'initial.txt'
+        # The identity is written as well: without a start ANTs lays the centres of intensity over
+        # each other, which is worse than the scanner's coordinates.
         write_matrix(start, first)
         result = ants.registration(
             to_ants(fixed, fixed_affine, missing_as_zero=True),
@@ -114,12 +116,14 @@ def bias_field(
 
     inside = np.asarray(mask, dtype=bool)
     field = ants.n4_bias_field_correction(
+        # N4 works on logarithms; interpolation and denoising leave zeros and negative values.
         to_ants(np.maximum(np.asarray(image, dtype=float), 1e-3), affine, missing_as_zero=True),
         mask=to_ants(inside, affine),
         shrink_factor=shrink,
         convergence={'iters': [30, 30, 30], 'tol': 1e-5},
         return_bias_field=True,
     ).numpy()
+    # The field's scale is arbitrary: with a mean of one the corrected image keeps its level.
     return np.asarray(field / field[inside].mean(), dtype=float)
 
 
@@ -208,6 +212,7 @@ def moved_overlap(
     """
     moved = apply_matrix(matrix, voxel_centres(mask, affine))
     inside = np.nan_to_num(sample(np.asarray(brain, dtype=np.float32), brain_affine, moved)).sum()
+    # The grids differ, so that volumes are compared and not voxels.
     sizes = [np.abs(np.linalg.det(np.asarray(a, dtype=float)[:3, :3]))
              for a in (affine, brain_affine)]  # fmt: skip
     volumes = np.asarray(mask).sum() * sizes[0] + np.asarray(brain).sum() * sizes[1]

@@ -80,6 +80,8 @@ def sample(
     size = np.array(values.shape)[:, None]
     # half a voxel beyond the outermost centres still belongs to the outermost voxels
     inside = np.all((indices >= -0.5) & (indices <= size - 0.5), axis=0)
+    # Half a voxel beyond the centres there is nothing to interpolate with: the value of the
+    # outermost voxel holds.
     indices = np.clip(indices, 0, size - 1)
     result: FloatArray = ndimage.map_coordinates(
         values, indices, order=order, mode='mirror', prefilter=False, output=np.float64
@@ -180,6 +182,8 @@ def on_grid(
     if (
         matrix is None
         and data.shape[:3] == tuple(shape[:3])
+        # Tools write the same affine with other last digits of single precision; resampling for
+        # that would blur for nothing.
         and np.allclose(affine, grid, atol=1e-2)
     ):
         return data

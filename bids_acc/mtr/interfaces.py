@@ -99,6 +99,8 @@ class AlignTransfer(SimpleInterface):
         brain = files.read_image(self.inputs.t1w_mask)[0] > 0
         values, affine = images[-1]
         if len(images) == 1:
+            # A ready map divides noise by noise in the air: single voxels of thousands would rule
+            # the registration.
             values = np.clip(values, 0, np.percentile(values, 99.5))
         to_image = self._to_t1w(values, affine, t1w, grid, brain)
         inside = moved_mask(brain, grid, np.asarray(np.linalg.inv(to_image)), affine, values.shape)

@@ -107,7 +107,10 @@ def noise_sd(image: npt.ArrayLike, inside: BoolArray) -> float:
     for axis in range(3):
         first, second = ([slice(None)] * 3 for _ in range(2))
         first[axis], second[axis] = slice(0, None, 2), slice(1, None, 2)
+        # Divided by the root of two, so that the deviation of noise stays what it is through all
+        # three axes.
         values = (values[tuple(first)] - values[tuple(second)]) / math.sqrt(2)
+        # A difference across the edge of the brain is anatomy.
         whole = whole[tuple(first)] & whole[tuple(second)]
     found = np.abs(values[whole & np.isfinite(values)])
     return float(np.median(found) / MAD_TO_SD) if found.size >= 100 else float('nan')

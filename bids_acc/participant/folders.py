@@ -251,6 +251,8 @@ def _linked_folders(folder: Path) -> Iterator[Path]:
         for name in [name for name in folders if (Path(parent) / name).is_symlink()]:
             yield Path(parent) / name
         if Path(parent) == folder:
+            # os.walk reads the list again after it was changed in place: hidden folders (of
+            # version control, of claims) are not entered.
             folders[:] = [name for name in folders if not name.startswith('.')]
 
 

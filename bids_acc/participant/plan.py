@@ -319,6 +319,8 @@ def without_failed_anat(job: Job, rows: Iterable[StatusRow]) -> Job | None:
     for m in waited:
         reason = '; '.join(filter(None, [plan[m].reason, 'without T1w, which failed']))
         plan[m] = replace(plan[m], reason=reason)
+    # What is computed without the T1w image does not depend on it: with one that works later,
+    # records differ and it is computed anew.
     expected = {m: replace(r, upstream={}) for m, r in job.expected.items()}
     return replace(job, plan=plan, records={}, expected=expected)
 

@@ -131,6 +131,7 @@ def run_participant(request: Request, jobs: Sequence[Job], folders: RunFolders) 
     _tabulate_failed_spectra(free, ledger, request, folders)
     status = ledger.so_far(jobs)
     write_status(folders.logs, status)
+    # The other run writes the page of these people, with what both have done.
     busy = {job.session.subject for job in taken}
     pages = [job for job in free if job.session.subject not in busy]
     _write_pages(request, pages, status, run_facts(request, folders.logs, started))
@@ -267,6 +268,8 @@ def _tabulate_failed_spectra(
 ) -> None:
     """Write tables of n/a for spectra that failed, so that the group level can count them."""
     for failure in failed_spectra(jobs, ledger.failures):
+        # The second time without what the fit has left: it may be the fit's own result that cannot
+        # be tabulated.
         for keep_fit in (True, False):
             try:
                 workflow = init_failed_spectrum_wf(

@@ -49,6 +49,7 @@ def mean_surface(meshes: Sequence[FloatArray], faces: IntArray) -> MeanSurface:
 def _turned(points: FloatArray, onto: FloatArray) -> FloatArray:
     """Turn centred points onto others without mirroring them."""
     left, _, right = np.linalg.svd(points.T @ onto)
+    # The best orthogonal matrix may be a reflection; the axis of least agreement is turned back.
     sign = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     return np.asarray(points @ left @ sign @ right)
 

@@ -90,6 +90,7 @@ def vertex_normals(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> FloatArray:
         Unit vectors; zero where all faces around a vertex are degenerate.
     """
     faces = np.asarray(faces)
+    # The cross product is already weighted: its length is twice the area of the face.
     normals = _add_at_vertices(faces, _face_cross(vertices, faces), len(np.asarray(vertices)))
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     return np.asarray(np.divide(normals, length, out=np.zeros_like(normals), where=length > 0))
@@ -108,6 +109,8 @@ def enclosed_volume(vertices: npt.ArrayLike, faces: npt.ArrayLike) -> float:
         Indices of vertices.
     """
     corners = np.asarray(vertices, dtype=float)[np.asarray(faces)]
+    # Each face and the origin make a tetrahedron of signed volume; what lies outside the mesh is
+    # counted once with either sign. The origin may lie anywhere.
     triple = np.einsum('ij,ij->i', corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
     return float(triple.sum() / 6)
 

@@ -38,6 +38,7 @@ def segments_hit_triangles(
     edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     p = np.cross(direction, edge2)
     determinant = np.einsum('ij,ij->i', edge1, p)
+    # A segment in the triangle's own plane has no one point in common with it.
     crossing = np.abs(determinant) > tolerance
     inverse = 1 / np.where(crossing, determinant, 1)
     offset = start - triangles[:, 0]
@@ -59,6 +60,7 @@ def _neighbouring_pairs(low: FloatArray, high: FloatArray, among: IntArray | Non
         reach = 2 * float(half.max())
         gap, _ = cKDTree(centre[among]).query(centre, p=np.inf, distance_upper_bound=reach)
         close = np.flatnonzero(np.isfinite(gap))
+        # Without `among` in the second call nothing is left out again, so that this ends.
         if len(close) < len(centre):
             return close[_neighbouring_pairs(low[close], high[close], None)]
     tier = np.searchsorted(np.quantile(half, TIERS), half)
@@ -95,6 +97,7 @@ def _without_shared_vertices(pairs: IntArray, faces: IntArray) -> IntArray:
 
 def _straddling(pairs: IntArray, corners: FloatArray) -> IntArray:
     """Keep the pairs in which each triangle has corners on both sides of the other's plane."""
+    # Two products of vectors tell most pairs apart, before segments are cut with triangles.
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     for one, other in ((0, 1), (1, 0)):
         a, b = pairs[:, one], pairs[:, other]

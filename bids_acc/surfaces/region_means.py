@@ -46,6 +46,8 @@ def region_sum(values: npt.ArrayLike, inside: BoolArray) -> float:
     >>> region_sum([1.0, 2.0, np.nan, 9.0], np.array([True, True, True, False]))
     4.5
     """
+    # The mean stands for vertices without a value: a plain sum would shrink with every one of
+    # them.
     return region_mean(values, inside) * int(np.count_nonzero(inside))
 
 

@@ -32,6 +32,7 @@ def plain_label(name: str) -> str:
     ('caudalanteriorcingulate', 'medial_wall')
     """
     name = name.strip().lower()
+    # FreeSurfer's volumes write ctx-lh-, its tables lh_, the annotations of HCP-MMP1.0 L_.
     for prefix in ('ctx-lh-', 'ctx-rh-', 'ctx_lh_', 'ctx_rh_', 'lh.', 'rh.', 'lh_', 'rh_',
                    'l_', 'r_'):  # fmt: skip
         if name.startswith(prefix):

@@ -56,6 +56,8 @@ def barycentric_weights(
     weights = np.zeros((len(points), 3))
     for column in near.T:
         corners = np.swapaxes(sphere[faces[column]], 1, 2)
+        # A face without area holds no point; the identity in its place only keeps the solver from
+        # refusing all others.
         flat = np.abs(np.linalg.det(corners)) < 1e-14
         corners[flat] = np.eye(3)
         trial = np.linalg.solve(corners, points[:, :, None])[:, :, 0]
@@ -72,6 +74,8 @@ def barycentric_weights(
             f'{int((best < -0.05).sum())} points lie in no face of the spherical mesh: it has '
             'holes or is folded.'
         )
+    # Rounding leaves 1e-16 of the two other corners on a vertex: without them its value comes out
+    # exactly, and a NaN next to it does not reach it.
     weights = np.clip(np.where(np.abs(weights) < 1e-6, 0, weights), 0, None)
     weights /= weights.sum(axis=1, keepdims=True)
     rows = np.repeat(np.arange(len(points)), 3)
@@ -137,6 +141,8 @@ def nearest_weights(
     distance, index = cKDTree(places).query(wanted, k=min(n_nearest, len(places)))
     distance, index = np.asarray(distance), np.asarray(index)
     distance, index = (a.reshape(len(wanted), -1) for a in (distance, index))
+    # A place that is wanted itself would divide by zero: it, and none of its neighbours, counts
+    # then.
     weights = np.where(distance < 1e-3, 1e12 * (distance <= distance[:, :1]), 0)
     weights = np.where(distance[:, :1] < 1e-3, weights, 1 / np.maximum(distance, 1e-3) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)

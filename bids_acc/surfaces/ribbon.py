@@ -86,6 +86,8 @@ def blur_to_resolution(
     """
     zooms = voxel_sizes(np.asarray(affine, dtype=float))
     variance = np.maximum(resolution_mm**2 - zooms**2, 0) / 12
+    # Zero beyond the image as well (mode 'constant'): there is no tissue there that could be
+    # mirrored.
     values = np.nan_to_num(np.asarray(volume, dtype=np.float32))
     return np.asarray(ndimage.gaussian_filter(values, np.sqrt(variance) / zooms, mode='constant'))
 
@@ -143,6 +145,8 @@ def combine_depths(
     values = {}
     with np.errstate(invalid='ignore', divide='ignore'):
         for name, depths in maps.items():
+            # Each map by itself: the mode of a tensor, for one, is undefined where it is round,
+            # and its other maps are not.
             known = weights * np.isfinite(depths)
             values[name] = (known * np.nan_to_num(depths)).sum(axis=0) / known.sum(axis=0)
         csf = (weights * csf_share).sum(axis=0) / weights.sum(axis=0)

@@ -130,6 +130,8 @@ class HeatKernel:
         """
         values = np.asarray(values, dtype=float)
         defined = np.isfinite(values)
+        # Area and volume are sums: what diffuses is their density, or large triangles would lend
+        # to small ones.
         unit = np.where(self.areas > 0, self.areas, np.nan) if summed else 1.0
         density = np.where(defined, np.nan_to_num(values / unit), 0)
         smoothed, share = self.spread(np.stack([density, defined], axis=1)).T

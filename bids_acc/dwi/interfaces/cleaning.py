@@ -62,6 +62,8 @@ class Denoise(SimpleInterface):
             tool = mrtrix3.DWIDenoise(
                 in_file=self.inputs.in_file,
                 mask=self.inputs.mask,
+                # Not compressed: it is read by the next step and then gone, and packing takes
+                # longer than the step.
                 out_file=str(Path(runtime.cwd) / 'denoised.nii'),
                 nthreads=self.inputs.nthreads,
                 args='-quiet',

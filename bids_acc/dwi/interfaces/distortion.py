@@ -136,6 +136,8 @@ class RunTopup(SimpleInterface):
             out_base='topup',
             out_field='field.nii.gz',
             out_corrected='unwarped.nii.gz',
+            # topup's usual settings halve the image, which it refuses where a dimension is odd;
+            # b02b0_1 does without.
             config='b02b0.cnf' if all(n % 2 == 0 for n in stack.shape[:3]) else 'b02b0_1.cnf',
             output_type='NIFTI_GZ',
         )
@@ -198,6 +200,8 @@ class FieldFromPair(SimpleInterface):
             mask=mask,
             affine=affine,
             axis=gradients.phase_axes[base],
+            # An unknown readout time is taken for the other's: pairs are acquired alike but for
+            # the sign.
             ratio=ratio if np.isfinite(ratio) else 1.0,
             seed=self.inputs.seed,
         )

@@ -137,6 +137,7 @@ class RunEddy(SimpleInterface):
         np.savetxt(Path(runtime.cwd) / 'index.txt', gradients.runs[None] + 1, fmt='%d')
         np.savetxt(Path(runtime.cwd) / 'bvals', gradients.bvals[None], fmt='%g')
         bvecs = bvecs_from_scanner(gradients.directions, fsl_affine)
+        # Adding zero makes 0 of -0.0.
         np.savetxt(Path(runtime.cwd) / 'bvecs', bvecs.T + 0.0, fmt='%.8f')
         tool = fsl.Eddy(
             in_file=str(files.write_image(stack, fsl_affine, Path(runtime.cwd) / 'dwi.nii.gz')),
@@ -147,6 +148,8 @@ class RunEddy(SimpleInterface):
             in_bvec=str(Path(runtime.cwd) / 'bvecs'),
             out_base=str(Path(runtime.cwd) / 'eddy'),
             repol=True,
+            # eddy refuses what it takes for no shells, such as many b-values that jitter;
+            # find_shells has looked already.
             is_shelled=True,
             num_threads=self.inputs.nthreads,
         )
@@ -155,6 +158,7 @@ class RunEddy(SimpleInterface):
         if isdefined(self.inputs.fieldcoef):
             tool.inputs.in_topup_movpar = self.inputs.movpar
             tool.inputs.in_topup_fieldcoef = self.inputs.fieldcoef
+        # Nipype knows the names eddy_openmp and eddy_cuda only.
         tool._cmd = program
         done = run_tool(tool, runtime.cwd)
         read_result(done.out_corrected, program, stack.shape, fsl_affine)

@@ -63,6 +63,8 @@ class EstimateMotion(SimpleInterface):
             part, own = data[..., members], gradients.of(members)
             shells = find_shells(own.bvals)
             base = np.flatnonzero(shells.labels == 0)
+            # The brain that was given lies where the reference's distortion put it: further groups
+            # are distorted another way.
             if group:
                 mask = brain_mask(part[..., base].mean(axis=3), voxel_sizes(affine))
             if len(members) > 1:
@@ -124,6 +126,7 @@ class EstimateMotion(SimpleInterface):
                     data[..., index],
                     affine,
                     fixed_mask=mask,
+                    # Eddy currents of a gradient shear and scale what it weights.
                     transform='Rigid' if shells.labels[index] == 0 else 'Affine',
                     seed=self.inputs.seed,
                 )

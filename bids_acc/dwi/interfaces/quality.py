@@ -91,6 +91,7 @@ class QualityTable(SimpleInterface):
         mask, affine = files.read_image(self.inputs.mask)
         centres = voxel_centres(mask > 0, affine)
         runs = Gradients.read(self.inputs.gradients).runs
+        # Two thousand points tell the mean displacement of a brain to a hundredth of itself.
         motion = motion_table(to_sources, centres[:: max(1, len(centres) // 2000)], runs)
         row = {
             **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},

@@ -172,12 +172,16 @@ class ResampleSeries(SimpleInterface):
         margin = grow(inside.reshape(shape))
         signal = np.full((len(centres), chain.data.shape[3]), np.nan, dtype=np.float32)
         signal[margin.ravel()] = chain.signal(centres[margin.ravel()])
+        # A tensor needs all volumes: a voxel that left the field of view in some would be fitted
+        # to a scheme of its own.
         seen = inside & np.isfinite(signal).all(axis=1)
         brain = seen.reshape(shape)
         series = np.nan_to_num(signal).reshape(*shape, -1)
         if self.inputs.bias:
             base = np.flatnonzero(chain.shells.labels == 0)
             field = registration.bias_field(series[..., base].mean(axis=3), affine, brain)
+            # One field for all volumes: coils do not know of gradients, so that ratios of volumes,
+            # from which diffusivity comes, stay as they are.
             series /= field[..., None].astype(np.float32)
             self._results['field'] = str(
                 files.write_image(field, affine, Path(runtime.cwd) / 'field.nii.gz')

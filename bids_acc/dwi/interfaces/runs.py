@@ -121,6 +121,8 @@ def scale_runs(chain: Chain, points: FloatArray) -> dict[str, object]:
     for number in with_base[1:]:
         known = (means[number] > 0) & (means[first] > 0)
         if known.any():
+            # The median of ratios: prescans that scale one run anew change all voxels by one
+            # factor, and motion or distortion at the edges only some.
             scales[number] = float(np.median(means[first][known] / means[number][known]))
     chain.scales = np.array([scales[n] for n in runs.tolist()])
     without = [str(n + 1) for n in numbers if n not in with_base]

@@ -134,6 +134,8 @@ class SampleSurface(SimpleInterface):
         scheme = chain.gradients.bvals[used], chain.directions()[used] @ axes.T
         fit = fit_tensor(signal, *scheme, method=self.inputs.method, weights=weights)
         maps = scalar_maps(fit)
+        # Seven parameters were fitted: the root mean square of residuals is that much smaller than
+        # the noise.
         noise = fit.residual * np.sqrt(len(scheme[0]) / max(len(scheme[0]) - N_PARAMETERS, 1))
         maps['fa_isotropic'] = isotropic_fa(maps['md'], noise, *scheme)
         seen = np.isfinite(signal).all(axis=1)

@@ -241,6 +241,7 @@ def with_macromolecules(
     )
     flags = _check(raw, target, basis.sequence, Path(name), strict=True)
     fid = resample(upfield(raw)[0], raw, target)[0]
+    # Its noise would else be fitted as if it were signal; broad lines lose nothing by 4 Hz.
     fid = fid * np.exp(-((np.pi * smoothing_hz * target.time) ** 2) / (4 * np.log(2)))
     scale = basis.amplitude_per_proton
     scale = scale if np.isfinite(scale) and scale > 0 else float(np.abs(basis.fids).max())
@@ -248,6 +249,8 @@ def with_macromolecules(
     keep = [
         index
         for index, member in enumerate(basis.names)
+        # A measured spectrum holds all of these lines: simulated ones beside it would share its
+        # signal at will.
         if member != name and not member.startswith(('MM', 'Lip'))
     ]
     return replace(

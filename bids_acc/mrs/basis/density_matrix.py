@@ -106,6 +106,8 @@ class Ensemble:
         self._total_x = self._to_eigen(total_x)
         self._total_z = self._to_eigen(total_z)
         self.density: ComplexArray = self._to_eigen(total_x).astype(complex)
+        # The trace of F+ F- over n spins is 2 to the power of n - 2 for each: with it, one proton
+        # counts as one whatever it is coupled to.
         self._normaliser = group.protons_each * group.weight / 2 ** (n_spins - 2)
 
     def _to_eigen(self, operator: FloatArray) -> FloatArray:
@@ -344,6 +346,8 @@ def lines_to_fid(
     """
     n_blocks = -(-n_points // block)
     step = 2j * np.pi * dwell_time * frequencies[:, None]
+    # Each time is a sum of two, so that exponentials are needed for blocks and within one block
+    # only: two small tables and a product in place of one exponential for each line and sample.
     inner = np.exp(step * np.arange(block))
     outer = np.exp(step * block * np.arange(n_blocks)) * amplitudes[:, None]
     return np.asarray((outer.T @ inner).ravel()[:n_points])

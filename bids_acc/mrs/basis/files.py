@@ -43,6 +43,7 @@ def read_basis_file(path: Path) -> RawBasis:
         raise MissingInputError(f'{path}: no such basis set')
     if path.is_dir():
         single = sorted([*path.glob('*.mat'), *path.glob('*.BASIS'), *path.glob('*.basis')])
+        # FSL-MRS keeps one JSON file for each metabolite in a folder.
         if len(single) != 1 or any(path.glob('*.json')):
             return _read_fsl_folder(path)
         path = single[0]
@@ -78,6 +79,7 @@ def _read_fsl_folder(path: Path) -> RawBasis:
         names=tuple(names),
         fids=np.array(fids),
         dwell_time=dwell_time,
+        # FSL-MRS writes Hz; some converters write MHz into the same field.
         spectrometer_frequency=centre / 1e6 if centre > 1e5 else centre,
         echo_time=float(info.get('TE', info.get('te', 'nan')) or 'nan'),
         sequence=str(info.get('sequenceName', '')),
@@ -100,6 +102,8 @@ def _read_osprey(path: Path) -> RawBasis:
             'export it as an LCModel .BASIS file'
         ) from error
     fids = np.asarray(struct.fids, dtype=complex)
+    # Osprey's third dimension holds the conditions of an edited basis set, of which the first is
+    # not edited.
     fids = fids[..., 0] if fids.ndim == 3 else fids
     echo_time = float(getattr(struct, 'te', float('nan')))
     sequence = getattr(struct, 'seq', '')
@@ -108,6 +112,7 @@ def _read_osprey(path: Path) -> RawBasis:
         fids=fids.T,
         dwell_time=float(struct.dwelltime),
         spectrometer_frequency=42.577478518 * float(struct.Bo),
+        # In ms as Osprey writes it; no echo takes a second.
         echo_time=echo_time / 1e3 if echo_time > 1 else echo_time,
         sequence=str(np.atleast_1d(sequence)[0]) if np.size(sequence) else '',
         linewidth_hz=float(getattr(struct, 'linewidth', float('nan'))),
@@ -162,6 +167,8 @@ def resample(fids: ComplexArray, raw: RawBasis, spectrum: Spectrum) -> ComplexAr
     time up to 0.5 ms, and exact when the grids coincide.
     """
     frequency_ratio = spectrum.spectrometer_frequency / raw.spectrometer_frequency
+    # At another field strength the same ppm turn slower or faster: time is stretched, so that
+    # lines keep their ppm.
     times = spectrum.time * frequency_ratio
     grid = np.arange(fids.shape[-1]) * raw.dwell_time
     centre = 2j * np.pi * (PPM_REFERENCE - _CENTRE_PPM) * raw.spectrometer_frequency
@@ -169,6 +176,8 @@ def resample(fids: ComplexArray, raw: RawBasis, spectrum: Spectrum) -> ComplexAr
     if np.isclose(frequency_ratio, 1, atol=1e-9) and spectrum.dwell_time == raw.dwell_time:
         resampled: ComplexArray = fids[:, : inside.sum()]
     else:
+        # Turned to the middle of the metabolites first, where they oscillate least: a spline
+        # follows a slow oscillation almost exactly and a fast one not at all.
         spline = make_interp_spline(grid, fids * np.exp(-centre * grid), k=5, axis=-1)
         resampled = spline(times[inside]) * np.exp(centre * times[inside])
     padded = np.zeros((len(fids), spectrum.n_points), dtype=complex)

@@ -130,6 +130,7 @@ def _as_used(
 def _numbers(text: str, header: dict[str, str], path: Path, name: str) -> ComplexArray:
     """Complex spectrum behind a $BASIS block."""
     n_complex = int(_number(header, 'NDATAB', path))
+    # Fortran's fixed columns leave no blank before a minus sign: "0.123-4.56" are two numbers.
     words = re.sub(r'(?<=\d)-(?=\d*\.)', ' -', re.split(r'[$&]', text, maxsplit=1)[0]).split()
     if len(words) < 2 * n_complex:
         raise InputDataError(
@@ -179,6 +180,7 @@ def write_lcmodel_basis(path: Path | str, basis: Basis, *, title: str = 'bids_ac
     """
     path = Path(path)
     n_doubled = 2 * basis.n_points
+    # LCModel's own word for what is not known.
     echo_time = -1.0 if np.isnan(basis.echo_time) else basis.echo_time * 1e3
     width = (
         -1.0

@@ -60,6 +60,7 @@ def _singlet_amplitude(basis: Basis, fid: ComplexArray, ppm: float) -> float:
     )
     window = np.abs(shifts - ppm) < _HALF_WINDOW_PPM
     target = np.fft.fft(fid, n_points)[window]
+    # Lines beside the window reach into it by their tails, smoothly: a parabola takes them up.
     tails = np.vander((shifts[window] - ppm) / _HALF_WINDOW_PPM, 3)
     peak_ppm = shifts[window][np.argmax(np.abs(target))]
     start = (PPM_REFERENCE - peak_ppm) * basis.spectrometer_frequency

@@ -259,6 +259,8 @@ def store(cache_dir: Path | None, digest: str, fids: ComplexArray) -> None:
     with TemporaryDirectory(dir=folder) as scratch:
         draft = Path(scratch) / final.name
         np.save(draft, fids)
+        # Workers share the cache: a file that is written elsewhere and renamed is whole whenever
+        # somebody sees it.
         draft.replace(final)
 
 

@@ -53,6 +53,7 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
             'shift': (QualityMeasure(fit.shift_ppm, 'ppm', 'builtin_shift'),),
         },
         curves=Curves(fit.ppm, fit.data, fit.fit, fit.baseline, fit.components),
+        # Water has two protons.
         water_scale=per_proton / (water_amplitude / 2) if has_water else math.nan,
         baseline_sensitivity=dict(fit.baseline_sensitivity),
         extra={

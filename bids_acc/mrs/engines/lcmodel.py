@@ -178,6 +178,7 @@ def run_lcmodel(
     write_lcmodel_basis(work_dir / 'basis.basis', basis)
     write_raw(spectrum.fid, work_dir / 'data.raw', spectrum)
     if water is not None:
+        # LCModel reads as many points of water as of the spectrum, whatever the file holds.
         decay = np.zeros(spectrum.n_points, dtype=complex)
         used = np.asarray(water, dtype=complex)[: spectrum.n_points]
         decay[: used.size] = used

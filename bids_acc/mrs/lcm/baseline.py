@@ -39,6 +39,8 @@ def spline_columns(ppm: FloatArray, spacing: float = KNOT_SPACING_PPM) -> FloatA
     n_intervals = max(round((high - low) / spacing), 4)
     step = (high - low) / n_intervals
     knots = low + step * np.arange(-3, n_intervals + 4)
+    # The last point lies on the last knot, where the splines of the interval before it have just
+    # ended.
     inside = np.clip(ppm, low, high - 1e-9 * step)
     return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray())
 
@@ -93,6 +95,8 @@ def penalty_for(columns: FloatArray, dimension: float) -> float:
     roughness = _roughness(columns.shape[1])
     # tr((G + p R)^-1 G) = sum 1 / (1 + p e) with R v = e G v
     eigenvalues = np.clip(eigh(roughness, gram, eigvals_only=True), 0.0, None)
+    # The penalty leaves straight lines free, which are two; with as many dimensions as splines
+    # there would be none. At either end the root runs off to infinity.
     target = float(np.clip(dimension, 2.05, columns.shape[1] - 0.5))
 
     def excess(log_penalty: float) -> float:

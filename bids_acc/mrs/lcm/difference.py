@@ -114,6 +114,8 @@ def difference_options(off: FitResult, target: str) -> FitOptions:
         ed_per_ppm=ED_PER_PPM,
         baseline_sensitivity=False,
         macromolecules='none',
+        # The condition OFF has told it from lines that are ten times as high: there is nothing to
+        # be found anew.
         phase1_sd_deg=0.01,
         known_phase=KnownPhase(
             off.phase0_deg, off.phase1_deg_per_ppm, off.shift_ppm, float(np.mean(_range(off)))

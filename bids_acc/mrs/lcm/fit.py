@@ -188,6 +188,8 @@ def _set_known(model: LinearCombinationModel, options: FitOptions) -> None:
     if options.gauss_prior_hz is not None:
         width, sd = (value / _GAUSS_UNIT_HZ for value in options.gauss_prior_hz)
         model.prior_mean[VARIANCE] = width**2
+        # The parameter is the square of the width: its SD by propagation, and the square of the SD
+        # where the width is near zero.
         model.prior_sd[VARIANCE] = max(2 * width * sd, sd**2)
 
 

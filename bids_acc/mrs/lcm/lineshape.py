@@ -109,6 +109,8 @@ def peak_width(
     """
     n_points = 16 * fid.size
     fid = fid.copy()
+    # A decay that starts at its first sample has half of it before time zero: as a whole it would
+    # lift the spectrum by a constant, and with it the half height.
     fid[0] /= 2
     spectrum = np.fft.fftshift(np.fft.fft(fid, n_points)).real
     frequencies = np.fft.fftshift(np.fft.fftfreq(n_points, dwell_time))

@@ -160,6 +160,8 @@ class LinearCombinationModel:
         self.penalty = penalty_for(self.splines, dimension)
         difference = second_differences(self.splines.shape[1])
         self.roughness = self.penalty * difference.T @ difference
+        # Once for a stiffness: it is the same at all shifts and widths, and each step of the
+        # search needs it several times.
         self._spline_factor = cho_factor(self.splines.T @ self.splines + self.roughness)
 
     def start(self) -> FloatArray:
@@ -392,6 +394,8 @@ class LinearCombinationModel:
         if active.any():
             cross = self.inner(solution.columns[:, active], direct)
             gram = solution.gram[np.ix_(active, active)]
+            # What the amplitudes in use would take up is no misfit (variable projection). By least
+            # squares, as two nearly equal spectra make the matrix singular.
             normal -= cross.T @ np.linalg.lstsq(gram, cross, rcond=None)[0]
         precision = self.prior_sd**-2.0
         variance = self.noise_sd**2
@@ -437,5 +441,7 @@ def nonnegative(gram: FloatArray, cross: FloatArray) -> FloatArray:
     scaled = gram / np.outer(scale, scale) + _RIDGE * np.eye(len(gram))
     factor = np.linalg.cholesky(scaled)
     target = solve_triangular(factor, cross / scale, lower=True)
+    # A triangular factor has the same inner products as the columns and some twenty rows in place
+    # of a thousand.
     amplitudes, _ = nnls(factor.T, target, maxiter=50 * len(gram))
     return np.asarray(amplitudes / scale)

@@ -85,6 +85,7 @@ def prepare(spectrum: Spectrum, basis: Basis, options: FitOptions) -> Prepared:
             )
     order = np.argsort([component.kind != 'metabolite' for component in components], kind='stable')
     fids = np.array(columns)[order]
+    # One scale for all: each by its own would change what a prior on a ratio of amplitudes means.
     column_scale = np.full(len(order), float(np.nan_to_num(np.abs(fids)).max()) or 1.0)
     finite = np.abs(spectrum.fid[np.isfinite(spectrum.fid)])
     return Prepared(
@@ -174,5 +175,7 @@ def noise_sd(spectrum: Spectrum) -> float:
             ]
     if parts:
         return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
+    # A narrow spectral width leaves no room beside the lines: the end of the decay has to tell, in
+    # which lines are weakest.
     tail = spectrum.fid[-spectrum.n_points // 8 :]
     return float(np.sqrt(np.mean(np.abs(tail) ** 2) / 2 * spectrum.n_points))

@@ -166,6 +166,8 @@ class FitResult:
         if not lower > 0 or np.isnan(upper):
             return float('nan'), float('nan')
         ratio = upper / lower
+        # The delta method with the whole covariance: errors of numerator and denominator are
+        # correlated, and a sum of squares of relative SDs would be wrong either way.
         gradient = (self._members(numerator) - ratio * self._members(denominator)) / lower
         return ratio, float(np.sqrt(gradient @ self.covariance @ gradient))
 

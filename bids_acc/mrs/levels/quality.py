@@ -138,6 +138,7 @@ def of_curves(
         return snr, math.nan
     top = axis[inside[np.argmax(signal[inside])]]
     near = np.abs(axis - top) < 0.25
+    # Another line is the highest about here: the width would be that of it.
     if signal[near].max() > signal[inside].max():
         return snr, math.nan
     return snr, full_width_half_maximum(axis[near] * spectrometer_mhz, signal[near])

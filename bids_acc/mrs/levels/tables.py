@@ -144,6 +144,8 @@ class TableInputs:
             If gate or constants cannot be read.
         """
         thresholds = load_gate(gate)
+        # The report is that of preprocessing, which other tables read as well: signs of the fit
+        # are added to a copy.
         report = report.copy()
         report['artefacts'] = _all_signs(report, result, tissue, data.echo_time)
         artefacts = [entry['name'] for entry in report['artefacts'] if entry['found']]
@@ -316,6 +318,7 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
         crlb = result.crlb_pct(level.metabolite)
         detected = result.detected(level.metabolite)
         verdict = judge_metabolite(inputs.gate, QualityMeasure(crlb, '%', definition), detected)
+        # A level without a value passes no gate, whatever its bound.
         passed = verdict.passed and inputs.verdict.passed and math.isfinite(level.value)
         reasons = [inputs.verdict.reasons, verdict.reasons]
         if not math.isfinite(level.value):

@@ -49,6 +49,7 @@ def scatter(values: Sequence[float]) -> float:
     steps = np.diff(np.asarray(values, dtype=float))
     if steps.size < 3:
         return math.nan
+    # A difference of two has twice the variance of one.
     return float(np.sqrt(np.mean(steps**2) / 2))
 
 

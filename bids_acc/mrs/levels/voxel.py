@@ -160,6 +160,9 @@ def voxel_coverage(
     if np.any(high <= low):
         return coverage
     steps = (np.arange(subdivision) + 0.5) / subdivision - 0.5
+    # How far a part of an image voxel reaches along each axis of the spectroscopic voxel: over
+    # this distance its share falls from one to zero, so that the sum changes smoothly as the voxel
+    # moves.
     extent = np.abs(to_voxel[:3, :3]).sum(axis=1)[:, None, None, None] / subdivision
     grids = [np.arange(lo, hi) for lo, hi in zip(low, high, strict=True)]
     inside = np.zeros([len(grid) for grid in grids])
@@ -319,6 +322,7 @@ def template_coverage(
         0 to 1.
     """
     edges = np.linspace(-0.5, 0.5, 7)
+    # A straight box becomes a bent one in the template: its corners alone would not bound it.
     faces = np.stack(np.meshgrid(edges, edges, edges), axis=-1).reshape(-1, 3)
     moved = to_template(apply_matrix(voxel_affine, faces))
     grid = apply_matrix(np.linalg.inv(TEMPLATE_AFFINE), moved)

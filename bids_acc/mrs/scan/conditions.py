@@ -162,6 +162,8 @@ def without_receiver_faults(data: MrsData) -> MrsData:
     if zeros >= LOST_START:
         later = combine_coils(fids[:, :, 0, zeros:])[0].mean(axis=0)
         axis = (data.dwell_time, data.spectrometer_mhz)
+        # Lines in phase: the decay begins behind the zeros, which a filter put there. Otherwise
+        # its start was blanked, and what comes after has a first-order phase.
         if max(in_phase(f, *axis) for f in (later, later.conj())) > IN_PHASE:
             notes.append(f'{zeros} zeros before the start of the decay left out.')
             fids = fids[..., zeros:]

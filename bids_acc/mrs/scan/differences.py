@@ -100,6 +100,7 @@ def second_condition(
         target=told.target or 'GABA',
         residual_water_ratio=done.residual_water_ratio,
     )
+    # Asked again: with NAA of the difference the data can tell the target where metadata do not.
     editing = editing_of(data.metadata, pair.naa_ratio)
     if not editing.target:
         return SecondCondition(notes=(NO_TARGET,))

@@ -170,6 +170,7 @@ def _scalar(value: object) -> float:
     """First number of a number or list; NaN when there is none that is finite."""
     if isinstance(value, list | tuple):
         value = value[0] if value else None
+    # JSON's `true` is a number to Python, and a time of 1 s to nobody.
     if isinstance(value, bool) or not isinstance(value, str | SupportsFloat):
         return math.nan
     try:
@@ -311,6 +312,7 @@ def _header_metadata(
     for extension in image.header.extensions:
         if extension.get_code() == HEADER_CODE:
             content = extension.get_content()
+            # nibabel gives text or bytes, by its version; Latin-1 gives each byte back as it was.
             raw = content.encode('latin-1') if isinstance(content, str) else bytes(content)
             found, problem = _read_extension(raw)
             break
@@ -583,6 +585,8 @@ def _open(path: Path) -> nb.Nifti1Image:
     """Open NIfTI-2 or NIfTI-1; the former is a subclass of the latter."""
     check_gzip(path)
     try:
+        # NIfTI-2 first: nibabel's class of it refuses a NIfTI-1 file, and the other way round it
+        # depends on the version.
         return nb.Nifti2Image.from_filename(path)
     except Exception:  # noqa: BLE001  (nibabel raises several kinds; NIfTI-1 is tried next)
         LOGGER.debug('%s is not NIfTI-2', path)
@@ -782,6 +786,8 @@ def write_nifti_mrs(data: MrsData, path: str | Path) -> Path:
         conditions = header.pop(CONDITIONS)
         header |= {f'dim_{5 + n}_header': conditions for n, axis in enumerate(keep) if axis == 2}
     image = nb.Nifti2Image(block.astype(np.complex64), data.affine)
+    # Readers tell NIfTI-MRS from other complex images by this name, and the version of the
+    # standard with it.
     image.header['intent_name'] = b'mrs_v0_11'
     image.header.set_zooms((*image.header.get_zooms()[:3], data.dwell_time) + (1.0,) * len(keep))
     image.header.set_xyzt_units('mm', 'sec')

@@ -57,6 +57,8 @@ def _coarse_offsets(fids: ComplexArray, reference: ComplexArray, dwell_time: flo
     n_fill = 8 * fids.shape[-1]
     product = np.fft.fft(fids * reference.conj(), n_fill, axis=-1)
     frequency = np.fft.fftfreq(n_fill, dwell_time)
+    # A head and a drifting magnet move lines by some hertz; farther away the highest correlation
+    # is that of one line with another.
     near = np.flatnonzero(np.abs(frequency) < 30)
     return np.asarray(frequency[near[np.argmax(np.abs(product[:, near]), axis=-1)]])
 
@@ -119,6 +121,8 @@ def register_transients(
         ones = np.stack([by_frequency, 1j * model, model], axis=1)
         normal = np.einsum('kin,kjn->kij', ones.conj(), ones).real
         right = np.einsum('kin,kn->ki', ones.conj(), residual).real
+        # A transient of zeros has a singular matrix, and would take all others of the stack with
+        # it.
         step = np.linalg.solve(normal + 1e-12 * np.eye(3) * normal.max(), right[..., None])
         # farther than this the phase model is not linear any more
         frequency = frequency + np.clip(step[:, 0, 0], -5, 5)
@@ -165,6 +169,8 @@ def align_transients(
         # a circular mean: phases on both sides of 180 degrees would average to zero
         turn = float(np.angle(np.mean(np.exp(1j * found.phase_rad))))
         phase = np.angle(np.exp(1j * (found.phase_rad - turn)))
+        # Less their median: the mean of the aligned transients stays where the transients were,
+        # and does not wander off with the reference.
         alignment = Alignment(found.frequency_hz - np.median(found.frequency_hz), phase)
         aligned = shift_and_phase(fids, dwell_time, alignment.frequency_hz, alignment.phase_rad)
         reference = aligned.mean(axis=0)

@@ -108,9 +108,12 @@ def is_clipped(fids: npt.ArrayLike, n_samples: int = CLIPPED_SAMPLES) -> bool:
     (False, True)
     """
     fids = np.asarray(fids, dtype=complex)
+    # Both channels have a converter each; the magnitude is cut where software limits it.
     for part in (fids.real, fids.imag, np.abs(fids)):
         rows = np.abs(part.reshape(-1, part.shape[-1]))
         top = rows.max(axis=1, keepdims=True)
+        # Samples were scaled by a factor on the way, which leaves equal integers equal but for the
+        # last digits.
         at_top = (rows >= top * (1 - 1e-6)) & (top > 0)
         if (at_top.sum(axis=1) >= n_samples).any():
             return True
@@ -312,6 +315,7 @@ def _ghost(spectrum: FloatArray, ppm: FloatArray, sd: float) -> Artefact:
     value = math.nan
     if inside.sum() > 16 and sd > 0:
         x = ppm[inside] - ppm[inside].mean()
+        # The foot of residual water reaches here, and is smooth; a ghost is not.
         smooth = np.polyval(np.polyfit(x, spectrum[inside], 3), x)
         value = float(np.abs(spectrum[inside] - smooth).max() / sd)
     rule = f'a feature at 5.2-6.5 ppm above {GHOST_SD:g} noise SD'

@@ -102,6 +102,7 @@ def echo_sample(decays: npt.ArrayLike, dwell_time: float, latest: float = LATEST
     end = float(np.sqrt(np.median(power[3 * power.size // 4 :])))
     height = np.sqrt(power[: max(int(latest / dwell_time), FEWEST_SAMPLES + 1)])
     top = int(np.argmax(height))
+    # A height at the end of the window still rises: that is a growing signal, and no echo in it.
     if top < FEWEST_SAMPLES or top == height.size - 1 or height[0] > RISE * height[top]:
         return 0
     return top if end < NOISE_SHARE * height[top] else 0
@@ -167,6 +168,7 @@ def samples_before_echo(
     turns = np.exp(-1j * np.angle(fids[coil, :, max(candidates)]))
     fid = np.asarray((fids[coil] * turns[:, None]).mean(axis=0), dtype=np.complex128)
     shared = {
+        # Whether the file is conjugated is found out later: either may be the right one here.
         before: max(in_phase(f, dwell_time, spectrometer_mhz) for f in (decay, decay.conj()))
         for before, decay in ((before, fid[before:]) for before in (0, *sorted(candidates)))
     }

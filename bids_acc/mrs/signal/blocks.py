@@ -134,6 +134,8 @@ def event_blocks(
         )
     members: dict[str, BoolArray] = {}
     for onset, end, kind in zip(onsets, ends, kinds, strict=True):
+        # A microsecond for times that were multiplied and rounded: an event that starts with a
+        # transient holds it.
         inside = (times >= onset - 1e-6) & (times < end - 1e-6)
         members[kind] = members.get(kind, np.zeros(n_transients, dtype=bool)) | inside
     held = np.sum(list(members.values()), axis=0)
@@ -227,6 +229,7 @@ def match_widths(
     inside = ppm_mask(ppm_axis(time.size, dwell_time, spectrometer_mhz), *MATCH_PPM)
     axis = np.linspace(-1, 1, int(inside.sum()))
     straight = np.linalg.qr(np.vander(axis, 2))[0]
+    # A straight line is taken out of both, so that the foot of water does not tell the width.
     flat = np.eye(axis.size) - straight @ straight.T
     mean = averages.mean(axis=0)
 

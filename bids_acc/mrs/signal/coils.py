@@ -90,6 +90,9 @@ def coil_weights(fids: npt.ArrayLike, covariance: npt.ArrayLike) -> ComplexArray
     """
     fids = np.asarray(fids, dtype=complex)
     samples = fids.reshape(fids.shape[0], -1)
+    # Whitened by the triangular factor: its inverse makes the noise of all coils equal and
+    # independent, so that the first singular vector maximises the ratio of signal to noise and not
+    # the signal alone.
     lower = np.linalg.cholesky(np.asarray(covariance, dtype=complex))
     whitened = np.linalg.solve(lower, samples)
     # of the small product: the same left vectors as those of the long matrix, for less
@@ -136,6 +139,7 @@ def combine_coils(
     fids = np.asarray(fids, dtype=complex)
     if fids.shape[0] == 1:
         return fids[0], np.ones(1, dtype=complex)
+    # Water is thousands of times as high as metabolites: sensitivities are told by it best.
     source = fids if reference is None else np.asarray(reference, dtype=complex)
     if source.shape[0] != fids.shape[0]:
         raise InputDataError(
@@ -145,6 +149,7 @@ def combine_coils(
     # a coil that was not connected has no noise to be whitened by
     alive = np.any(fids != 0, axis=(1, 2)) & np.any(source != 0, axis=(1, 2))
     weights = np.zeros(fids.shape[0], dtype=complex)
+    # From the spectrum, whose end is noise; unsuppressed water may last to the end of its own.
     weights[alive] = coil_weights(source[alive], noise_covariance(fids[alive]))
     combined = np.asarray(np.tensordot(weights, fids, axes=1), dtype=np.complex128)
     return combined, weights

@@ -136,6 +136,7 @@ def _register(
         rest = flat @ _window(moved, ppm, window)[0] - target
         return np.concatenate([rest.real, rest.imag])
 
+    # Of about one: the tolerances of the solver are relative to it.
     scale = max(float(np.abs(target).max()), 1e-300)
     bound = np.array([LARGEST_HZ, LARGEST_RAD])
     best, share = _FAILED, math.inf
@@ -190,6 +191,8 @@ def pair_conditions(
     coarse = register_transients(on[None], off, dwell_time)
     start = float(coarse.frequency_hz[0]), float(coarse.phase_rad[0])
     window = WINDOWS_PPM.get(target, WINDOWS_PPM['GABA'])
+    # From two starts: the coarse one is led astray where the conditions differ much, the other
+    # where the head moved.
     found = _register(on, off, *axis, window, ((0.0, 0.0), start))
     failed = math.isnan(found[0])
     by, water = 'NAA' if target == 'GSH' else 'choline', _FAILED
@@ -232,6 +235,8 @@ def _naa_ratio(spectra: dict[str, FloatArray], ppm: FloatArray) -> float:
     """NAA of the difference over that of OFF, each above its flanks, at the summit in OFF."""
     inside = np.flatnonzero(ppm_mask(ppm, *NAA_PPM))
     flanks = ppm_mask(ppm, 1.7, 1.85)
+    # At the place of the summit in OFF: in the difference the highest point would be the highest
+    # of noise.
     top = inside[int(np.argmax(spectra['off'][inside]))]
     off, difference = (
         float(spectra[name][top] - np.median(spectra[name][flanks])) for name in spectra

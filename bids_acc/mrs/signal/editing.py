@@ -130,6 +130,7 @@ def _contrasts(spectra: ComplexArray) -> dict[str, tuple[float, float]]:
     for name, first in _patterns(n_shots).items():
         weights = projector @ np.where(first, 1.0, -1.0)
         size = float(np.linalg.norm(weights))
+        # Some patterns are one and the same in a short series, or nothing but trend.
         if size > 1e-6 * math.sqrt(n_shots):
             units[name] = weights / size
     found = {}
@@ -138,6 +139,8 @@ def _contrasts(spectra: ComplexArray) -> dict[str, tuple[float, float]]:
         besides = [other - (other @ unit) * unit for other in units.values()]
         own = [part / np.linalg.norm(part) for part in besides if np.linalg.norm(part) > DISTINCT]
         strongest = max((float(np.sum(np.abs(part @ flat) ** 2)) for part in own), default=0.0)
+        # Five dimensions are gone: the parabola's three, this pattern's, and the strongest other
+        # one's.
         other = max(total - energy - strongest, 0.0) / max(n_shots - 5, 1)
         found[name] = (energy / other if other > 0 else math.inf, other)
     return found
@@ -165,6 +168,8 @@ def _left_over(
 
     def residual(parameters: FloatArray, whole: bool = False) -> FloatArray:
         shift, width = parameters
+        # Only broadening is stable: narrowing a decay multiplies its noise by a growing
+        # exponential.
         narrow, wide = (first, second) if width >= 0 else (second, first)
         turn = shift if width >= 0 else -shift
         moved = narrow * np.exp((2j * np.pi * turn - np.pi * abs(width)) * time)

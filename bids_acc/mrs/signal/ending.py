@@ -54,6 +54,7 @@ def wrapped_samples(fids: npt.ArrayLike, dwell_time: float) -> int:
     quiet = int(np.argmin(blocks))
     if n_blocks < 8 or not blocks[-1] > RISE * blocks[quiet]:
         return 0
+    # Of five blocks: the quietest of many is quieter than noise is on average.
     level = float(np.median(blocks[max(quiet - 2, 0) : quiet + 3]))
     calm = np.flatnonzero(blocks <= RETURN * level)
     count = (n_blocks - 1 - int(calm[-1])) * size

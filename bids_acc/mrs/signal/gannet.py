@@ -102,6 +102,8 @@ def _fit_gaussians(ppm: FloatArray, spectrum: FloatArray) -> FloatArray:
         model = _gaussians(x, ppm).sum(axis=0) + _background(x, ppm)
         return np.asarray(np.sqrt(weights) * (model - spectrum))
 
+    # Heights are of the order of one, 1/width squared of hundreds, places of hundredths of a ppm:
+    # steps of the solver are counted in these.
     scale = [1.0, 100.0, 0.01] * 3 + [1.0, 1.0, 1.0]
     return np.asarray(least_squares(residual, start, bounds=(low, high), x_scale=scale).x)
 

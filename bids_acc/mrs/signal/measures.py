@@ -67,6 +67,8 @@ def noise_sd(
         if x.size < min_points // 2:
             continue
         design = np.vander((x - x.mean()) / np.ptp(x), 3)
+        # Noise is the same in both parts, and whichever phase the spectrum has, twice as many
+        # points tell it.
         for part in (parts.real, parts.imag):
             residual = part - design @ np.linalg.lstsq(design, part, rcond=None)[0]
             sums, dof = sums + float(residual @ residual), dof + x.size - 3
@@ -139,6 +141,7 @@ def peak_measures(
     """
     fid = np.asarray(fid, dtype=complex)
     fill = 8
+    # Filled with zeros: a line of few points has its summit between two of them.
     spectrum = to_spectrum(fid, fill * fid.size)
     ppm = ppm_axis(spectrum.size, dwell_time, spectrometer_mhz)
     inside = np.flatnonzero(ppm_mask(ppm, *window))

@@ -255,6 +255,7 @@ def _align_and_average(
     if used.all():
         history.add('outliers', None, f'none beyond {UNLIKE_SD} robust SD')
     else:
+        # The mean to which they were aligned held those that are now out.
         again, second = align_transients(aligned[used], dwell_time)
         frequency, phase = alignment.frequency_hz.copy(), alignment.phase_rad.copy()
         frequency[used] += second.frequency_hz
@@ -343,6 +344,8 @@ def _correct_eddy_currents(
     if _is_suppressed(water, fid, *history.axis):
         history.add('eddy_current', None, 'the water of the reference was suppressed')
         return fid
+    # Some converters conjugate one of the two files and not the other; its phase then doubles what
+    # it should take away.
     corrected, mirrored = (
         correct_eddy_currents(fid, w, history.axis[0]) for w in (water, water.conj())
     )

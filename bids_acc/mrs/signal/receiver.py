@@ -63,6 +63,8 @@ def receiver_offset(fids: npt.ArrayLike) -> ComplexArray:
     [0.0, 5.0]
     """
     fids = np.asarray(fids, dtype=complex)
+    # The last quarter in two halves: signal has mostly gone there, and what is left of it falls
+    # from one half to the other.
     size = fids.shape[-1] // 8
     if size < 16:
         return np.zeros(fids.shape[:-1], dtype=complex)
@@ -111,6 +113,8 @@ def without_spikes(fids: npt.ArrayLike) -> tuple[ComplexArray, BoolArray]:
         if place == 0:
             x[0] = 2 * x[1] - x[2]
         else:
+            # The cubic through four neighbours, at the middle between them; a straight line would
+            # flatten lines far from the centre, which turn much in one sample.
             x[place] = (4 * (x[place - 1] + x[place + 1]) - x[place - 2] - x[place + 2]) / 6
     return rows.reshape(fids.shape), spikes
 

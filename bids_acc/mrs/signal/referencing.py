@@ -133,6 +133,8 @@ def _scores(
     time = np.arange(fid.size) * dwell_time
     # finer than lines are wide, so that a height does not depend on where the grid lies
     n_fill = 4 * fid.size
+    # Magnitudes, since the phase is not known yet; turned round, as interpolation wants a rising
+    # axis.
     magnitude = np.abs(to_spectrum(fid * np.exp(-np.pi * 4 * time), n_fill))[::-1]
     ppm = ppm_axis(n_fill, dwell_time, spectrometer_mhz)[::-1]
     grid = np.arange(-round(largest_ppm * 1000), round(largest_ppm * 1000) + 1) / 1000

@@ -53,6 +53,8 @@ def eddy_current_phase(
     phase: FloatArray = np.zeros(time.size)
     phase[: water.size] = np.unwrap(np.angle(water))
     fitted = slice(max(0, last // 2), last)
+    # Eddy currents have died away by then: what is left of the phase is an offset in frequency, a
+    # straight line. Noise of phase goes as one by the magnitude, hence the weights.
     line = np.polyfit(time[fitted], phase[fitted], 1, w=np.abs(water[fitted]))
     phase[last:] = np.polyval(line, time[last:])
     return phase[:n_points]
@@ -144,11 +146,14 @@ def hlsvd(
     """
     fid = np.asarray(fid, dtype=complex)
     used = fid[:n_points]
+    # A square matrix: exponentials are told apart best, and the FFTs cost least.
     n_rows = used.size // 2
     # ARPACK's own start is random, and the same data must give the same bytes
     start = np.ones(min(n_rows, used.size - n_rows + 1), dtype=complex)
     operator = _hankel_operator(used / np.abs(used).max(), n_rows)
     left = svds(operator, k=n_components, v0=start, return_singular_vectors='u')[0]
+    # Each row is the one above it, advanced by one sample: what does that to all of them has the
+    # poles as its eigenvalues.
     shift = np.linalg.lstsq(left[:-1], left[1:], rcond=None)[0]
     poles = np.linalg.eigvals(shift)
     frequency: FloatArray = (np.angle(poles) / (2 * np.pi * dwell_time)).astype(np.float64)
